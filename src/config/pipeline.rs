@@ -1,0 +1,158 @@
+//! The checked pipeline: what the rest of the program runs on. Only [`super::compile`] makes one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A whole pipeline file, checked: names resolve, every queue has a reader and a writer, all numbers are in range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    /// `name`, or the file's stem.
+    pub name: String,
+    /// The file's folder, absolute: relative paths of stages start here.
+    pub folder: PathBuf,
+    /// Enabled stages only, in the order of the file.
+    pub stages: Vec<Stage>,
+    /// Every queue that an enabled stage names, in the order of first mention.
+    pub queues: Vec<Queue>,
+    /// How long a stop may take to let items finish.
+    pub drain_timeout: Duration,
+}
+
+/// One stage: what its workers do, and the rules they live by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// Unique in the pipeline.
+    pub name: String,
+    /// What it is: a change here means new workers.
+    pub work: Work,
+    /// Worker processes, 1 or more.
+    pub processes: u32,
+    /// What the supervisor does when a worker ends.
+    pub rules: Rules,
+    /// What the worker loop reads live from its slot.
+    pub tuning: Tuning,
+    /// A fresh process after so much.
+    pub recycle: Recycle,
+}
+
+/// The part of a stage that a running worker can't change: replaced worker by worker on reload.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Work {
+    /// The registered name of the stage (`use`).
+    pub uses: String,
+    /// Its parameters (`with`), with variables expanded. An object, maybe empty.
+    pub with: serde_json::Map<String, serde_json::Value>,
+    /// Names of the queues it reads; none: a source.
+    pub inputs: Vec<String>,
+    /// Names of the queues it writes; none: lines on standard output.
+    pub outputs: Vec<String>,
+}
+
+/// Restart, give up, stop: rules that only the supervisor needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// When an ended worker is started again.
+    pub restart: Restart,
+    /// How long to wait before a restart.
+    pub backoff: Backoff,
+    /// When too many restarts are too many.
+    pub give_up: GiveUp,
+    /// What follows then.
+    pub on_give_up: OnGiveUp,
+    /// From TERM to KILL.
+    pub stop_timeout: Duration,
+}
+
+/// `restart`: when an ended worker is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Also after a good end, unless its input ended or nobody reads its output any more.
+    Always,
+    /// After a crash, a non-zero exit or a kill.
+    OnFailure,
+    /// Not at all.
+    Never,
+}
+
+/// `backoff`: delays double from `initial` to `max`, with jitter; a good run of `reset_after` starts over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first delay; the first restart after a good run has none.
+    pub initial: Duration,
+    /// No delay is longer.
+    pub max: Duration,
+    /// A run this long counts as good.
+    pub reset_after: Duration,
+}
+
+/// `give_up`: more than `restarts` within `within`, counted over the stage's workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GiveUp {
+    /// So many are still fine.
+    pub restarts: u32,
+    /// The window.
+    pub within: Duration,
+}
+
+/// `on_give_up`: what a stage that gave up does to the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGiveUp {
+    /// The pipeline stops; exit 1.
+    Stop,
+    /// The pipeline goes on without the stage; exit 1 at the end all the same.
+    Continue,
+}
+
+/// Settings that a running worker takes over live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Tuning {
+    /// Pause after each item; zero: none.
+    pub sleep: Duration,
+    /// Look again after this long when the output is full; `None`: wait until there is room.
+    pub sleep_when_full: Option<Duration>,
+    /// Look again after this long when the input is empty; `None`: wait until there is an item.
+    pub sleep_when_empty: Option<Duration>,
+    /// Say each item's way at info level.
+    pub log_items: bool,
+    /// Tries of one item before it is a dead letter; 1 or more.
+    pub attempts: u32,
+    /// The longest that one item may take; `None`: any time.
+    pub item_timeout: Option<Duration>,
+}
+
+/// `recycle`: a worker ends and a fresh one takes its place after so much; `None`: never for that reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Recycle {
+    /// Items taken (or, for a source, emitted).
+    pub items: Option<u64>,
+    /// Resident memory in bytes.
+    pub memory: Option<u64>,
+    /// Time since the worker's start.
+    pub age: Option<Duration>,
+}
+
+/// One queue and its bounds: all of them can change live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Unique in the pipeline.
+    pub name: String,
+    /// Items waiting, exactly; 1 ..= 16,777,216.
+    pub capacity: u64,
+    /// Bytes of all its items longer than 8 bytes: waiting, leased and about to be put.
+    pub max_bytes: u64,
+    /// Bytes of one item.
+    pub max_item: u64,
+    /// What a put on a full queue does.
+    pub when_full: WhenFull,
+}
+
+/// `when_full`: what a put on a full queue does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Wait for room.
+    Block,
+    /// Drop the item that is being put.
+    DropNew,
+    /// Drop the item that waits longest.
+    DropOld,
+}
