@@ -1,0 +1,8 @@
+//! The operating system, in the words of this program: processes, what became of them, descriptors, the process table.
+//! Beside the queue this is the only home of `unsafe`.
+
+pub mod fd;
+pub mod group;
+pub mod process;
+pub mod proc_table;
+pub mod wait;
