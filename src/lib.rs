@@ -1,14 +1,19 @@
-pub fn add(left: u64, right: u64) -> u64 {
-    left + right
-}
+//! mprun runs programs as one supervised pipeline of processes, from one TOML file.
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+mod app;
+mod cli;
+pub mod config;
+mod exit;
+mod logging;
+pub mod stage;
+mod supervisor;
+mod worker;
 
-    #[test]
-    fn it_works() {
-        let result = add(2, 2);
-        assert_eq!(result, 4);
-    }
+use std::process::ExitCode;
+
+pub use stage::Registry;
+
+/// The whole program, with the stages of a registry: what a `main` returns.
+pub fn main(registry: Registry) -> ExitCode {
+    app::main(&registry)
 }
