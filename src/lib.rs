@@ -8,6 +8,7 @@ mod logging;
 pub mod queue;
 pub mod stage;
 mod supervisor;
+mod sys;
 mod worker;
 
 use std::process::ExitCode;

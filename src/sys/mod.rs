@@ -4,5 +4,6 @@
 pub mod fd;
 pub mod group;
 pub mod process;
+pub mod program;
 pub mod proc_table;
 pub mod wait;
