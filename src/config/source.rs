@@ -14,13 +14,14 @@ const LARGEST: usize = 1 << 20;
 pub fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let bytes = bytes(path)?;
     let name = shown(path);
-    // Some editors begin a file with a byte order mark. It stays, so that the offsets stay, but as a space.
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => return Err(not_utf8(name, error.as_bytes(), error.utf8_error().valid_up_to())),
     };
+    // What editors on Windows add would only be in the way of columns and carets.
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let source = Arc::new(Source { name, text });
-    if source.text.trim_start_matches('\u{feff}').trim().is_empty() {
+    if source.text.trim().is_empty() {
         return Err(Diagnostic::error(format!("{} is empty", source.name))
             .help("`mprun init` writes a pipeline to start from"));
     }
