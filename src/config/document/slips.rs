@@ -62,6 +62,9 @@ impl Fault {
         if let Some((key, value)) = line.split_once(':').filter(|(key, _)| is_bare(key.trim())) {
             return (self.parsers(), Some(instead_of_colon(key.trim(), value.trim())));
         }
+        if self.swallows_the_rest() {
+            return (self.parsers(), Some("maybe a bracket or a long string above is not closed".into()));
+        }
         match line.split_once('=') {
             Some((key, value)) => self.words_of(key.trim(), value.trim()),
             None => (self.parsers(), None),
