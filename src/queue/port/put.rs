@@ -132,6 +132,12 @@ impl Staging {
         }
     }
 
+    pub fn truncate(&mut self, groups: usize, puts: usize, blocks: usize) {
+        self.groups.truncate(groups);
+        self.puts.truncate(puts);
+        self.blocks -= blocks;
+    }
+
     pub fn clear(&mut self) {
         self.puts.clear();
         self.groups.clear();
