@@ -1,19 +1,25 @@
-//! STUB for the stage branch only.
+//! mprun runs programs as one supervised pipeline of processes, from one TOML file.
+
+mod app;
+mod cli;
 pub mod config;
-pub mod dead_letter;
-pub mod exit;
+mod dead_letter;
+mod exit;
 pub mod item;
-pub mod logging;
+mod logging;
 pub mod queue;
 pub mod stage;
-pub mod sys;
-pub mod worker;
+mod supervisor;
+mod sys;
+mod worker;
+
+use std::process::ExitCode;
 
 pub use stage::{
     Context, Emitter, Failure, Item, Key, Kind, Memory, Next, Outlet, Registry, Setting, Settings, Source, Stage,
 };
 
-/// STUB.
-pub fn main(registry: Registry) -> std::process::ExitCode {
-    worker::run(&registry)
+/// The whole program, with the stages of a registry: what a `main` returns.
+pub fn main(registry: Registry) -> ExitCode {
+    app::main(&registry)
 }
