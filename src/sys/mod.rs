@@ -3,6 +3,6 @@
 
 pub mod fd;
 pub mod group;
-pub mod process;
 pub mod proc_table;
+pub mod process;
 pub mod wait;
