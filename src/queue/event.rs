@@ -3,8 +3,9 @@
 //! Sleeper, under the lock, finding nothing: idle = 1, remember the sequence; unlock; sleep while it stands.
 //! Changer, under the lock, after its commit: if idle, idle = 0, sequence + 1, and wake *one* after the unlock.
 //! Woken sleeper, back under the lock: idle = 1 first (more may sleep), takes its part, and if something is left
-//! passes the wake-up on. So nobody counts sleepers (a kill would spoil the count), no system call is made when
+//! passes the wake-up on; one that was woken for room in one queue and now needs it in another passes it on, too. So nobody counts sleepers (a kill would spoil the count), no system call is made when
 //! nobody sleeps, and there is no herd. The dead may have owed a wake-up or eaten one: `release` wakes everybody.
+//! A stopped sleeper would keep a wake-up to itself: while there is one, all are woken (`Steward::set_stopped`).
 
 use super::layout::{self, queue};
 use super::memory::Memory;
@@ -23,11 +24,11 @@ impl Event {
         Event(queue_at + which)
     }
 
-    fn idle<'m>(self, memory: &'m Memory) -> &'m AtomicU32 {
+    fn idle(self, memory: &Memory) -> &AtomicU32 {
         memory.word32(self.0 + 4)
     }
 
-    pub fn sequence<'m>(self, memory: &'m Memory) -> &'m AtomicU32 {
+    pub fn sequence(self, memory: &Memory) -> &AtomicU32 {
         memory.word32(self.0)
     }
 }

@@ -135,10 +135,7 @@ impl Ended {
         for &(at, bytes) in &self.queues[..self.n] {
             if bytes {
                 // All: who needs little may go where who needs much can't yet.
-                let event = Event::of(at, queue::BYTES_FREE);
-                if super::event::is_idle(tx.memory, event) {
-                    tx.notify_all(event);
-                }
+                tx.notify_all_idle(Event::of(at, queue::BYTES_FREE));
             }
             ring::tell_if_drained(tx, at);
         }

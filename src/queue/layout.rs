@@ -30,6 +30,7 @@ pub(super) const HEADER: usize = 0;
 pub(super) const LOCK: usize = 64;
 pub(super) const TAKEOVERS: usize = 192; // locks inherited from the dead: for the curious
 pub(super) const REDONE: usize = 200; // transactions finished for the dead
+pub(super) const STOPPED: usize = 208; // workers that are stopped now: wake-ups must not rely on one sleeper
 
 pub(super) const JOURNAL: usize = 4096; // count, then {offset, value} pairs
 pub(super) const JOURNAL_MAX: usize = 320;
@@ -235,8 +236,8 @@ mod tests {
 
     #[test]
     fn the_parts_of_the_arena_follow_each_other() {
-        assert!(TAKEOVERS < JOURNAL && REDONE + 8 <= JOURNAL);
-        assert!(JOURNAL + 8 + JOURNAL_MAX * 16 <= QUEUES);
+        const { assert!(TAKEOVERS < REDONE && REDONE < STOPPED && STOPPED + 8 <= JOURNAL) };
+        const { assert!(JOURNAL + 8 + JOURNAL_MAX * 16 <= QUEUES) };
         assert!(slot_at(SlotId(MAX_SLOTS as u16 - 1)).unwrap() + SLOT_SIZE <= RINGS);
         assert!(ring_slot(QueueId(255), RING_MAX, (1 << RING_MAX) - 1) + SLOT_BYTES <= RETURNED);
         assert!(returned_entry(QueueId(255), RETURNED_MAX) <= STACKS);

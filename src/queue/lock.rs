@@ -60,6 +60,9 @@ impl Me {
 
     #[inline]
     fn pending(&self, word: Option<&AtomicU32>) {
+        // Not before the unlock: a Release store lets later stores move up past it, and a thread that died in
+        // between would keep the lock for ever.
+        compiler_fence(SeqCst);
         // SAFETY: `list` is this thread's registered head, alive as long as the thread (libc's, or leaked by
         // `register`). The kernel adds `futex_offset` back; nobody dereferences the pointer itself.
         unsafe {

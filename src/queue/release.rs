@@ -71,7 +71,16 @@ impl Steward {
         {
             released.dead += 1;
         }
-        while self.return_some(at, begun, &mut released.returned)? {}
+        let mut held: Vec<(u64, u16)> = {
+            let memory = self.hand.memory();
+            let live = holdings::bitmap(memory, at);
+            holdings::entries(&live).map(|i| (memory.load(layout::holding(at, i as usize) + 16), i)).collect()
+        };
+        // The youngest first: the oldest ends on top of the stack, to be served first.
+        held.sort_unstable_by(|a, b| b.cmp(a));
+        for chunk in held.chunks(CHUNK) {
+            released.returned += self.return_some(at, chunk, begun)?;
+        }
         let memory = self.hand.memory();
         memory.store(at + slot::BEGUN, 0);
         memory.store(at + slot::PID, 0);
@@ -118,24 +127,16 @@ impl Steward {
         let mut ended = Ended::default();
         holdings::end(&mut tx, at, &[entry], End::Dead, &mut ended)?;
         clear_bit(&mut tx, at, entry);
-        tx.commit();
+        tx.commit()?;
         ended.tell(&mut tx);
         Ok(true)
     }
 
-    /// One transaction's worth; false when nothing is left.
-    fn return_some(&mut self, at: usize, begun: Option<u16>, returned: &mut u64) -> Result<bool, Fault> {
+    /// One transaction's worth; how many of the holdings were items.
+    fn return_some(&mut self, at: usize, held: &[(u64, u16)], begun: Option<u16>) -> Result<u64, Fault> {
         let mut tx = self.hand.begin()?;
-        let mut held: Vec<(u64, u16)> = holdings::entries(&holdings::bitmap(tx.memory, at))
-            .map(|entry| (tx.memory.load(layout::holding(at, entry as usize) + 16), entry))
-            .collect();
-        // The youngest first: the oldest ends on top of the stack, to be served first.
-        held.sort_unstable_by(|a, b| b.cmp(a));
-        if held.is_empty() {
-            return Ok(false);
-        }
         let mut items = 0;
-        for &(_, entry) in held.iter().take(CHUNK) {
+        for &(_, entry) in held {
             let words = layout::holding(at, entry as usize);
             let meta = Meta(tx.memory.load(words + 8));
             let queue = layout::queue_at(meta.queue())?;
@@ -149,9 +150,8 @@ impl Steward {
             }
             clear_bit(&mut tx, at, entry);
         }
-        tx.commit();
-        *returned += items;
-        Ok(true)
+        tx.commit()?;
+        Ok(items)
     }
 
     /// Looks at every structure of the arena, as nobody else is at work: does it all add up?

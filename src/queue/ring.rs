@@ -70,8 +70,8 @@ pub(super) fn push(
     if span > 1 << k {
         k = grow(tx, q, at, k, committed_head, tail, span)?;
     }
-    for (position, (data, meta)) in (tail..).zip(items) {
-        let slot = layout::ring_slot(q, k, position);
+    for (i, (data, meta)) in (0..).zip(items) {
+        let slot = layout::ring_slot(q, k, tail.wrapping_add(i));
         tx.memory.store(slot, data);
         tx.memory.store(slot + 8, meta.0);
     }
@@ -89,10 +89,10 @@ fn grow(
     tail: u64,
     span: u64,
 ) -> Result<u64, Fault> {
-    let larger = u64::from(span.next_power_of_two().trailing_zeros());
-    if larger > RING_MAX || tail.wrapping_sub(head) > 1 << k {
+    if span > 1 << RING_MAX || tail.wrapping_sub(head) > 1 << k {
         return Err(Fault::damaged("the extent of a ring", at as u64, span));
     }
+    let larger = u64::from(span.next_power_of_two().trailing_zeros());
     for i in 0..tail.wrapping_sub(head) {
         let position = head.wrapping_add(i);
         tx.memory.copy(layout::ring_slot(q, k, position), layout::ring_slot(q, larger, position), 16);
@@ -130,7 +130,10 @@ pub(super) fn shrink_if_empty(tx: &mut Tx<'_>, q: QueueId, at: usize) -> Option<
         return None;
     }
     tx.set(at + queue::RING, RING_MIN);
-    Some(layout::ring_area(q, k.min(RING_MAX)))
+    // The sizes that it grew through lie one behind the other.
+    let (start, _) = layout::ring_area(q, RING_SHRINKS_FROM);
+    let (last, bytes) = layout::ring_area(q, k.min(RING_MAX));
+    Some((start, last + bytes - start))
 }
 
 /// Puts an item back to the front: the copy of a table entry on the returned stack.

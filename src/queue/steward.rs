@@ -77,7 +77,7 @@ impl Steward {
         tx.set(at + queue::MAX_BYTES, limits.max_bytes);
         tx.set(at + queue::MAX_ITEM, limits.max_item.min(limits.max_bytes).clamp(8, layout::MAX_ITEM));
         tx.set(at + queue::WHEN_FULL, limits.when_full as u64);
-        tx.commit();
+        tx.commit()?;
         tx.notify_all(Event::of(at, queue::NOT_FULL));
         tx.notify_all(Event::of(at, queue::BYTES_FREE));
         Ok(())
@@ -104,7 +104,7 @@ impl Steward {
                 tx.set(at + queue::FLAGS, 0);
                 queue::COUNTERS.iter().for_each(|counter| tx.set(at + counter, 0));
             }
-            tx.commit();
+            tx.commit()?;
         }
     }
 
@@ -131,7 +131,7 @@ impl Steward {
         let new = if on { flags | flag } else { flags & !flag };
         if new != flags {
             tx.set(at + queue::FLAGS, new);
-            tx.commit();
+            tx.commit()?;
             queue::EVENTS.iter().for_each(|&which| tx.notify_all(Event::of(at, which)));
         }
         Ok(())
@@ -146,7 +146,7 @@ impl Steward {
         let at = layout::queue_at(q)?;
         let mut tx = self.hand.begin()?;
         ring::push(&mut tx, q, at, 1, std::iter::once((inline_word(short), Meta::item(short.len(), q))))?;
-        tx.commit();
+        tx.commit()?;
         tx.notify(Event::of(at, queue::NOT_EMPTY));
         Ok(())
     }
@@ -210,6 +210,18 @@ impl Steward {
             bell.fetch_add(1, AcqRel); // pairs with the Acquire in `Port::bell`: then the order is seen too
             futex::wake(bell, i32::MAX);
         }
+        self.disturb_all()
+    }
+
+    /// How many workers are stopped (SIGSTOP, a debugger) now: call it whenever one stops, goes on, or dies.
+    ///
+    /// A stopped worker may owe a wake-up, have eaten one, or, asleep, be the one that the kernel picks for the next.
+    /// So everybody looks again now, and while any is stopped every change wakes all that wait for it.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn set_stopped(&mut self, workers: usize) -> Result<(), Fault> {
+        self.hand.memory().store(layout::STOPPED, workers as u64);
         self.disturb_all()
     }
 

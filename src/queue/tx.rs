@@ -9,7 +9,7 @@
 //! fences are enough; other processes see them through the lock's Release and Acquire.
 
 use super::event::{self, Event};
-use super::layout::{self, JOURNAL, JOURNAL_MAX, LOCK, REDONE, TAKEOVERS, class};
+use super::layout::{self, JOURNAL, JOURNAL_MAX, LOCK, REDONE, STOPPED, TAKEOVERS, class};
 use super::lock::{self, Me};
 use super::memory::Memory;
 use super::{Fault, inject};
@@ -76,17 +76,23 @@ impl<'a> Tx<'a> {
     }
 
     /// Makes all collected words true in one step. The transaction may go on with notifications.
+    ///
+    /// Fails, with nothing changed, only when there are more words than the journal holds: the sum of all bounds of
+    /// this module is below that, so a worker's own table must have been overwritten.
     #[inline]
-    pub fn commit(&mut self) {
+    pub fn commit(&mut self) -> Result<(), Fault> {
         let memory = self.memory;
         let writes = &mut self.scratch.writes;
         compiler_fence(SeqCst);
         if let [(at, value)] = writes[..] {
             memory.store(at, value);
         } else if !writes.is_empty() {
-            // A worker that overran the journal would publish garbage: abort hands the lock on, intact.
             if writes.len() > JOURNAL_MAX {
-                std::process::abort();
+                return Err(Fault::damaged(
+                    "the words of a transaction",
+                    JOURNAL as u64,
+                    writes.len() as u64,
+                ));
             }
             for (i, (at, value)) in writes.iter().enumerate() {
                 memory.store(JOURNAL + 8 + i * 16, *at as u64);
@@ -103,12 +109,16 @@ impl<'a> Tx<'a> {
         }
         compiler_fence(SeqCst);
         writes.clear();
+        Ok(())
     }
 
-    /// After the commit: one sleeper on the event, if any, is woken when the lock is free.
+    /// After the commit: one sleeper on the event, if any, is woken when the lock is free. All, while a worker is
+    /// stopped: it may be the one that the kernel picks, and would keep the wake-up to itself.
     #[inline]
     pub fn notify(&mut self, event: Event) {
-        if event::is_idle(self.memory, event) {
+        if self.memory.load(STOPPED) != 0 {
+            self.notify_all(event);
+        } else if event::is_idle(self.memory, event) {
             event::ring(self.memory, event);
             self.scratch.wakes.push((event, 1));
         }
@@ -118,6 +128,14 @@ impl<'a> Tx<'a> {
     pub fn notify_all(&mut self, event: Event) {
         event::ring(self.memory, event);
         self.scratch.wakes.push((event, i32::MAX));
+    }
+
+    /// After the commit: all sleepers on the event are woken, if there may be any.
+    #[inline]
+    pub fn notify_all_idle(&mut self, event: Event) {
+        if event::is_idle(self.memory, event) {
+            self.notify_all(event);
+        }
     }
 
     /// Announces a sleeper on the event; returns the sequence to sleep on after the transaction.
@@ -197,7 +215,7 @@ fn redo(memory: &Memory) -> Result<(), Fault> {
     for i in 0..n as usize {
         let entry = JOURNAL + 8 + i * 16;
         let at = memory.load(entry);
-        if !(layout::QUEUES as u64..layout::HEAP as u64).contains(&at) || at % 8 != 0 {
+        if !(layout::QUEUES as u64..layout::HEAP as u64).contains(&at) || !at.is_multiple_of(8) {
             return Err(Fault::damaged("an offset in the journal", entry as u64, at));
         }
         memory.store(at as usize, memory.load(entry + 8));

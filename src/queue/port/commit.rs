@@ -5,7 +5,7 @@ use super::super::event::Event;
 use super::super::holdings::{self, Bitmap, End, Ended};
 use super::super::layout::{self, MAX_BATCH, MAX_FAN, queue, slot};
 use super::super::tx::Tx;
-use super::super::{Fault, Order, QueueId, WhenFull, counts, drop_old, ring};
+use super::super::{Fault, QueueId, WhenFull, counts, drop_old, ring};
 use super::put::{Fate, Group, NO_LEASE, Put, PutError, Staging};
 use super::{Port, Wait};
 use std::ops::Range;
@@ -48,6 +48,9 @@ impl Port {
     /// Publishes all staged outputs and ends the leases `0 .. upto`, all in one transaction if there is room for it
     /// all; else in parts, each lease ending together with the last of its outputs.
     ///
+    /// When it returns early some leases may have ended already: they are gone from the front ([`Port::len`] tells
+    /// how many are left), so the next call's `upto` is less by as many.
+    ///
     /// Without staged outputs the leases are only noted as finished: the next `take` (or `pause`) ends them.
     ///
     /// # Errors
@@ -58,7 +61,7 @@ impl Port {
             self.finished.extend(self.leases.drain(..upto));
             return Ok(Committed::Done { before: 0, after: 0 });
         }
-        let mut slept = None;
+        let (mut slept, mut spun) = (None, false);
         let mut first_before = None;
         loop {
             let held = self.leases.len();
@@ -78,10 +81,12 @@ impl Port {
                     if wait.is_over() {
                         return Ok(Committed::Full { queue, size });
                     }
-                    if self.order() == Order::Finish {
+                    if self.must_finish() {
                         return Ok(Committed::Ordered);
                     }
-                    if !self.room_comes_soon(queue)? {
+                    // Once only: what looks like room from outside the lock may be none for us.
+                    spun = !spun && self.room_comes_soon(queue)?;
+                    if !spun {
                         self.sleep_on(&[(event, sequence)], wait)?;
                     }
                     slept = Some(event);
@@ -111,6 +116,9 @@ impl Port {
     pub(super) fn publish_early_keeping(&mut self, keep: usize) -> Result<(), PutError> {
         let unfinished = self.staging.puts.split_off(keep);
         let result = self.commit(0, Wait::Forever);
+        if self.staging.is_empty() {
+            self.staging.blocks = unfinished.iter().filter(|put| put.hold().is_some()).count();
+        }
         self.staging.puts.extend(unfinished);
         match result? {
             Committed::Ordered => Err(PutError::Ordered),
@@ -126,15 +134,24 @@ impl Port {
         }
         let mut targets = Targets::default();
         let mut fits = targets.fit(&tx, staging, MAX_BATCH)?;
-        let markable = markable(staging, fits.clone(), upto);
-        if markable < fits.len() {
+        // Fewer groups may leave more leases unfinished, hence the loop; one group can always be marked.
+        while let n = markable(staging, fits.clone(), upto)
+            && n < fits.len()
+        {
+            staging.reconsider(fits);
             targets = Targets::default();
-            fits = targets.fit(&tx, staging, markable)?;
+            fits = targets.fit(&tx, staging, n)?;
         }
         if fits.is_empty()
             && let Some((target, size)) = targets.full
         {
             let event = Event::of(target.at, queue::NOT_FULL);
+            if let Some(other) = slept
+                && other != event
+            {
+                // It was woken for room that it can't use now: somebody else may.
+                tx.notify(other);
+            }
             return Ok(Step::Full { queue: target.queue, size, event, sequence: tx.expect(event) });
         }
         if targets.are_closed() {
@@ -152,7 +169,7 @@ impl Port {
         holdings::save(&mut tx, *slot, live, &after);
         tx.add(*slot + slot::EMITTED, fits.len() as u64);
         tx.add(*slot + slot::COMPLETED, done as u64);
-        tx.commit();
+        tx.commit()?;
         *live = after;
         leases.drain(..done);
         staging.published = fits.end;

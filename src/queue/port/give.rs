@@ -27,7 +27,7 @@ impl Port {
         self.free_blocks(&holds)
     }
 
-    fn free_blocks(&mut self, holds: &[u16]) -> Result<(), Fault> {
+    pub(super) fn free_blocks(&mut self, holds: &[u16]) -> Result<(), Fault> {
         for chunk in holds.chunks(CHUNK) {
             let Port { hand, slot, live, .. } = self;
             let mut tx = hand.begin()?;
@@ -41,10 +41,10 @@ impl Port {
                 holdings::clear(&mut after, entry);
             }
             holdings::save(&mut tx, *slot, live, &after);
-            tx.commit();
+            tx.commit()?;
             *live = after;
             for &at in &queues[..chunk.len()] {
-                tx.notify_all(Event::of(at, queue::BYTES_FREE));
+                tx.notify_all_idle(Event::of(at, queue::BYTES_FREE));
             }
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Port {
             holdings::clear(&mut after, entry);
         }
         holdings::save(&mut tx, *slot, live, &after);
-        tx.commit();
+        tx.commit()?;
         *live = after;
         for &at in &queues[..oldest_first.len()] {
             tx.notify(Event::of(at, queue::NOT_EMPTY));
@@ -138,7 +138,7 @@ impl Port {
         if how == End::Done {
             tx.add(*slot + slot::COMPLETED, entries.len() as u64);
         }
-        tx.commit();
+        tx.commit()?;
         *live = after;
         ended.tell(&mut tx);
         Ok(())

@@ -114,6 +114,11 @@ impl Port {
         Order::load(self.hand.memory(), self.slot)
     }
 
+    /// The order for the loops in here: who asked for nothing must still be told of a change by `is_disturbed`.
+    fn must_finish(&self) -> bool {
+        Order::load(self.hand.memory(), self.slot) == Order::Finish
+    }
+
     /// The settings as they are now.
     pub fn tuning(&self) -> SlotTuning {
         self.bell_seen.set(self.bell());

@@ -7,7 +7,6 @@ use super::super::layout::{self, INLINE, MAX_FAN, queue};
 use super::super::tx::Tx;
 use super::super::{Fault, QueueId, WhenFull, drop_old};
 use super::{Port, Wait};
-use crate::queue::Order;
 use std::fmt;
 
 /// Outputs staged at once, at most; more are published in parts.
@@ -114,7 +113,8 @@ pub(super) struct Staging {
     /// Groups that are out already.
     pub published: usize,
     pub spares: Vec<Spare>,
-    blocks: usize,
+    /// Table entries that the puts hold.
+    pub blocks: usize,
 }
 
 impl Staging {
@@ -132,6 +132,14 @@ impl Staging {
         }
     }
 
+    /// Forgets what was decided about these groups by a transaction that does not publish them after all.
+    pub fn reconsider(&mut self, groups: std::ops::Range<usize>) {
+        let puts = self.puts_of(groups);
+        for put in self.puts[puts].iter_mut().filter(|put| put.hold != NO_HOLD || !put.meta.has_block()) {
+            put.fate = Fate::Publish;
+        }
+    }
+
     pub fn clear(&mut self) {
         self.puts.clear();
         self.groups.clear();
@@ -146,7 +154,7 @@ enum Reserved {
 }
 
 impl Port {
-    /// Stages a copy of one output for each of the queues (at most 16). It waits only for bytes, never for slots.
+    /// Stages a copy of one output for each of the queues (at most 16, each once). It waits only for bytes, never for slots.
     /// An input with very many outputs has the first of them published on the way, with its lease marked.
     ///
     /// `for_lease`: the lease that it is an output of.
@@ -168,15 +176,30 @@ impl Port {
         {
             self.publish_early()?;
         }
+        debug_assert!((1..outputs.len()).all(|i| !outputs[..i].contains(&outputs[i])), "an output twice");
         let start = self.staging.puts.len();
-        for &q in outputs {
-            let put = self.stage(q, bytes, start)?;
-            self.staging.puts.push(put);
+        for (n, &q) in outputs.iter().enumerate() {
+            match self.stage(q, bytes, start) {
+                Ok(put) => self.staging.puts.push(put),
+                Err(error) => {
+                    self.unstage(n)?;
+                    return Err(error);
+                }
+            }
         }
         let lease = for_lease.map_or(NO_LEASE, |i| i as u32);
         let first = self.staging.puts.len() - outputs.len();
         self.staging.groups.push(Group { first: first as u32, count: outputs.len() as u32, lease });
         Ok(())
+    }
+
+    /// Takes back the last `n` puts, of an output that could not be staged for all its queues.
+    #[cold]
+    fn unstage(&mut self, n: usize) -> Result<(), Fault> {
+        let from = self.staging.puts.len() - n;
+        let holds: Vec<u16> = self.staging.puts.drain(from..).filter_map(|put| put.hold()).collect();
+        self.staging.blocks -= holds.len().min(self.staging.blocks);
+        self.free_blocks(&holds)
     }
 
     #[inline]
@@ -221,7 +244,7 @@ impl Port {
             // Bytes that this worker itself has staged would never become free by waiting.
             if group_start > 0 && self.staging.published < self.staging.groups.len() {
                 self.publish_early_keeping(group_start)?;
-            } else if self.order() == Order::Finish {
+            } else if self.must_finish() {
                 return Err(PutError::Ordered);
             } else {
                 self.sleep_on(&[(event, sequence)], Wait::Forever)?;
@@ -231,7 +254,8 @@ impl Port {
     }
 
     fn try_reserve(&mut self, q: QueueId, class: usize, slept: bool) -> Result<Attempt, Fault> {
-        let wanted = if class <= MAX_SPARE_CLASS { (1 + self.staging.blocks).min(MAX_SPARES) } else { 1 };
+        let spares_left = MAX_SPARES - self.staging.spares.len().min(MAX_SPARES);
+        let wanted = if class <= MAX_SPARE_CLASS { 1 + self.staging.blocks.min(spares_left) } else { 1 };
         let Port { hand, slot, live, staging, .. } = self;
         let at = layout::queue_at(q)?;
         let event = Event::of(at, queue::BYTES_FREE);
@@ -251,9 +275,16 @@ impl Port {
         let spare_bytes = (max / 2).saturating_sub(used.saturating_add(size));
         let n = 1 + (wanted - 1).min((spare_bytes / size) as usize);
         let mut after = *live;
-        let mut reserved = None;
+        let (mut reserved, spares_before) = (None, staging.spares.len());
         for entry in Free::neither(live, live).take(n) {
-            let block = tx.allocate(class)?;
+            let block = match tx.allocate(class) {
+                Ok(block) => block,
+                Err(Fault::Exhausted(_)) if reserved.is_some() => break,
+                Err(fault) => {
+                    staging.spares.truncate(spares_before); // nothing of this transaction happened
+                    return Err(fault);
+                }
+            };
             let to = layout::holding(*slot, entry as usize);
             tx.memory.store(to, block);
             tx.memory.store(to + 8, Meta::reserved(q).0);
@@ -265,7 +296,7 @@ impl Port {
             }
         }
         holdings::save(&mut tx, *slot, live, &after);
-        tx.commit();
+        tx.commit()?;
         *live = after;
         reserved
             .map(Attempt::Reserved)
@@ -287,7 +318,7 @@ fn make_room(tx: &mut Tx<'_>, q: QueueId, at: usize, size: u64, event: Event) ->
         WhenFull::DropNew => Ok(Attempt::Reserved(Reserved::Fate(Fate::Drop))),
         WhenFull::DropOld => {
             let freed = drop_old::until_freed(tx, q, at, size)?;
-            tx.commit();
+            tx.commit()?;
             Ok(if freed { Attempt::Again } else { Attempt::Reserved(Reserved::Fate(Fate::Drop)) })
         }
     }

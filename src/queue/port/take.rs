@@ -29,8 +29,8 @@ pub enum Taken {
 const SPINS: u32 = 100;
 
 impl Port {
-    /// Leases up to `max` (at most 512) items of the inputs (at most 16), fairly; they are appended to the leases
-    /// held. Leases that `commit` finished without outputs end in the same step.
+    /// Leases up to `max` items of the inputs (at most 16), fairly; they are appended to the leases held, of which
+    /// there are never more than 512. Leases that `commit` finished without outputs end in the same step.
     ///
     /// # Errors
     /// Only when the memory is damaged.
@@ -42,7 +42,9 @@ impl Port {
         let mut slept = false;
         loop {
             let mut sleep = Sleep::default();
-            let taken = self.try_take(inputs, max.min(MAX_BATCH), slept, &mut sleep)?;
+            // The other half of the table is for what the leases put.
+            let room = MAX_BATCH.saturating_sub(self.leases.len());
+            let taken = self.try_take(inputs, max.min(room), slept, &mut sleep)?;
             if taken != Taken::Empty {
                 return Ok(taken);
             }
@@ -91,13 +93,13 @@ impl Port {
             let before = ring::waiting(&tx, at);
             if before > 0 && round.take(&mut tx, q, at)? > 0 {
                 size = size.or(Some((before, ring::waiting(&tx, at))));
-                idle_pages = idle_pages.or(ring::shrink_if_empty(&mut tx, q, at));
+                idle_pages = idle_pages.or_else(|| ring::shrink_if_empty(&mut tx, q, at));
             }
         }
         let (got, after) = (round.got, round.after);
         holdings::save(&mut tx, *slot, live, &after);
         count(&mut tx, *slot, finished.len(), got);
-        tx.commit();
+        tx.commit()?;
         *live = after;
         *turn = turn.wrapping_add(1);
         finished.clear();

@@ -1,6 +1,7 @@
 //! The queue in one process: what each call promises.
 
 mod flow;
+mod regress;
 
 use super::*;
 
@@ -10,6 +11,7 @@ pub(super) fn limits(capacity: u64) -> Limits {
 
 pub(super) const A: QueueId = QueueId(0);
 pub(super) const B: QueueId = QueueId(1);
+pub(super) const C: QueueId = QueueId(2);
 
 /// An arena with two queues.
 pub(super) fn arena(capacity: u64) -> (Arena, Steward) {

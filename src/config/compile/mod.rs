@@ -1,0 +1,76 @@
+//! What the parts of a file mean to each other: the last step, from keys to a checked pipeline.
+
+mod cycles;
+mod draft;
+mod limits;
+mod queues;
+mod rules;
+mod wiring;
+mod work;
+
+use std::path::PathBuf;
+
+use super::diagnostic::{Diagnostic, Report};
+use super::elements::Setting;
+use super::keys::FileKeys;
+use super::pipeline::{Pipeline, Stage};
+use crate::stage::Registry;
+use draft::Draft;
+use wiring::Wiring;
+
+/// What comes from outside the file.
+pub struct Selection<'a> {
+    /// The pipeline's name where the file gives none.
+    pub name: String,
+    /// The file's folder.
+    pub folder: PathBuf,
+    /// Only these stages; the others are as if disabled.
+    pub stages: Option<&'a [String]>,
+}
+
+/// Makes the pipeline. It is good only if the report has no fault.
+pub fn compile(keys: FileKeys, selection: Selection<'_>, registry: &Registry, report: &mut Report) -> Pipeline {
+    warn_of_extras(&keys, report);
+    let drafts = draft::all(&keys, selection.stages, report);
+    let stages: Vec<Stage> = drafts.iter().map(|draft| stage(draft, registry, report)).collect();
+    // A fault in what a stage reads or writes makes it unknown which queues lack something.
+    let is_whole = keys.stages.value.lost.is_empty();
+    let wiring = Wiring::of(&drafts, is_whole);
+    wiring.check(&keys.queues.value, report);
+    cycles::check(&drafts, &wiring, report);
+    let queues = queues::compile(&keys.queues.value, &wiring, report);
+    limits::check(&drafts, &stages, &queues, registry, report);
+
+    let on = drafts.iter().map(|draft| draft.off.is_none());
+    Pipeline {
+        name: keys.name.value.map_or(selection.name, |name| name.0),
+        folder: selection.folder,
+        stages: stages.into_iter().zip(on).filter(|(_, on)| *on).map(|(stage, _)| stage).collect(),
+        queues,
+        drain_timeout: keys.drain_timeout.value.0,
+    }
+}
+
+fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {
+    let keys = &draft.keys;
+    Stage {
+        name: draft.name.clone(),
+        work: work::compile(draft, registry, report),
+        processes: keys.processes.value.number(),
+        rules: rules::rules(keys, report),
+        tuning: rules::tuning(keys),
+        recycle: rules::recycle(keys),
+    }
+}
+
+/// Keys of later versions that are checked already, but do nothing yet.
+fn warn_of_extras(keys: &FileKeys, report: &mut Report) {
+    warn(&keys.control, "control", report);
+    warn(&keys.metrics, "metrics", report);
+}
+
+fn warn<T>(setting: &Setting<T>, key: &str, report: &mut Report) {
+    if let Some(at) = &setting.at {
+        report.push(Diagnostic::warning(format!("`{key}` is not available yet: ignored")).at(&at.key));
+    }
+}

@@ -1,0 +1,71 @@
+//! `input` and `output`: one queue, or a list of queues.
+
+use serde_json::{Value, json};
+
+use super::{Element, Name, reject, wrong_kind};
+use crate::config::diagnostic::{Diagnostic, Place, Report};
+use crate::config::document::{Content, Node};
+
+/// Queues in the order of the file, each once. The default is none; a list in the file is never empty.
+#[derive(Clone, Debug, Default)]
+pub struct QueueNames(pub Vec<QueueName>);
+
+/// A queue as one stage names it.
+#[derive(Clone, Debug)]
+pub struct QueueName {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Element for QueueNames {
+    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let nodes = match &node.content {
+            Content::Text { .. } => std::slice::from_ref(node),
+            Content::List(nodes) if nodes.is_empty() => {
+                report.push(reject::<Self>(node, "an empty list").help("leave the key out if there is no queue"));
+                return None;
+            }
+            Content::List(nodes) => nodes,
+            _ => {
+                report.push(wrong_kind::<Self>(node, "the name of a queue"));
+                return None;
+            }
+        };
+        let mut names = QueueNames::default();
+        // Every name is read, so that each bad one is reported.
+        let good: Vec<bool> = nodes.iter().map(|node| names.add(node, report)).collect();
+        good.iter().all(|good| *good).then_some(names)
+    }
+
+    fn accepted() -> String {
+        r#"the name of a queue, or a list of such names, such as "lines" or ["lines", "errors"]"#.into()
+    }
+
+    fn schema() -> Value {
+        let list = json!({ "type": "array", "items": Name::schema(), "minItems": 1, "uniqueItems": true });
+        json!({ "anyOf": [Name::schema(), list] })
+    }
+
+    fn written(&self) -> Value {
+        match self.0.as_slice() {
+            [] => Value::Null,
+            [only] => only.name.as_str().into(),
+            many => many.iter().map(|queue| queue.name.as_str()).collect(),
+        }
+    }
+}
+
+impl QueueNames {
+    fn add(&mut self, node: &Node, report: &mut Report) -> bool {
+        let Some(Name(name)) = Name::read(node, report) else { return false };
+        if let Some(first) = self.0.iter().find(|queue| queue.name == name) {
+            let fault = Diagnostic::error(format!("the queue `{name}` is named twice"));
+            report.push(fault.at(&node.place).label("the second time").also(&first.place, "the first time"));
+            return false;
+        }
+        self.0.push(QueueName { name, place: node.place.clone() });
+        true
+    }
+}
