@@ -3,6 +3,9 @@
 
 pub mod fd;
 pub mod group;
+pub mod inherited;
 pub mod proc_table;
 pub mod process;
+pub mod readiness;
 pub mod wait;
+pub mod worker_timer;
