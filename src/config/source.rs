@@ -57,7 +57,8 @@ fn folder(path: &Path) -> Diagnostic {
     match inside.as_slice() {
         [] => fault,
         [only] => fault.did_you_mean(Some(format!("`{only}`"))),
-        many => fault.help(format!("it holds {}", super::diagnostic::list(many.iter().map(String::as_str), "and"))),
+        many => fault
+            .help(format!("it holds {}", super::diagnostic::list(many.iter().map(String::as_str), "and"))),
     }
 }
 
@@ -96,7 +97,11 @@ fn not_utf8(name: String, bytes: &[u8], at: usize) -> Diagnostic {
 
 /// The path as a person reads it, without anything that a terminal would obey.
 fn shown(path: &Path) -> String {
-    path.display().to_string().chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    path.display()
+        .to_string()
+        .chars()
+        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
+        .collect()
 }
 
 /// The error without Rust's "(os error 13)".

@@ -43,6 +43,8 @@ pub enum Action {
     StartGuardian,
     /// Say something.
     Log(Level, String),
+    /// Show a report of several lines, as it is.
+    Show(String),
     /// All is over.
     End(Outcome),
 }

@@ -6,7 +6,7 @@
 
 use crate::queue::Arena;
 use crate::sys::process::{Company, Launch, SpawnError, spawn};
-use crate::sys::{fd, group, proc_table};
+use crate::sys::{fd, group, inherited, proc_table};
 use nix::sys::signal::Signal;
 use std::ffi::CString;
 use std::fs::File;
@@ -72,11 +72,11 @@ fn environment(run: &str) -> Vec<CString> {
 
 /// The life of the guardian process itself.
 pub fn run() -> ExitCode {
-    let (Ok(pipe), Ok(run)) = (fd::inherited(PIPE), std::env::var(RUN)) else {
+    let (Ok(pipe), Ok(run)) = (inherited::take(PIPE), std::env::var(RUN)) else {
         eprintln!("mprun: __guardian is not for people: mprun starts it");
         return ExitCode::from(2);
     };
-    let arena = fd::inherited(ARENA).ok().and_then(|fd| Arena::attach(fd).ok());
+    let arena = inherited::take(ARENA).ok().and_then(|fd| Arena::attach(fd).ok());
     wait_for_death(pipe);
     clean_up(arena.as_ref(), &run);
     ExitCode::SUCCESS

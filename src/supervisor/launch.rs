@@ -1,21 +1,23 @@
 //! What a new worker is started with: its ticket, its descriptors, its environment.
 
 use super::action::Spawn;
+use super::ids::StageKey;
+use crate::logging::Logging;
 use crate::queue::{Arena, QueueId};
 use crate::sys::fd;
 use crate::sys::process::{self, Company, Launch, SpawnError};
-use crate::worker::Ticket;
+use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::CString;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// The numbers at which a worker finds what it is given.
-const ARENA: i32 = 3;
-const TICKET: i32 = 4;
+/// The one built-in that reads this program's standard input.
+const STDIN: &str = "stdin";
 
 /// Starts workers of one run.
 pub struct Launcher {
@@ -31,11 +33,19 @@ pub struct Launcher {
     /// Standard input is a terminal, which only its foreground group may read.
     terminal: bool,
     arena: Arena,
+    logging: Logging,
+    /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
+    holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
 }
 
 impl Launcher {
     /// For the workers of one run of `pipeline`.
-    pub fn new(pipeline: &str, arena: Arena, dead_letters: PathBuf) -> io::Result<Launcher> {
+    pub fn new(
+        pipeline: &str,
+        arena: Arena,
+        dead_letters: PathBuf,
+        logging: Logging,
+    ) -> io::Result<Launcher> {
         Ok(Launcher {
             run: format!("{:016x}", fastrand::u64(..)),
             pipeline: pipeline.to_owned(),
@@ -44,13 +54,21 @@ impl Launcher {
             null: fd::null()?,
             terminal: io::stdin().is_terminal(),
             arena,
+            logging,
+            holding_pipes: BTreeMap::new(),
         })
     }
 
     /// Starts a worker, and returns its pid. `names`: how the queues are called.
-    pub fn start(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> Result<u32, SpawnError> {
+    pub fn start(&mut self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> Result<u32, SpawnError> {
+        if spawn.version.work.uses == STDIN {
+            self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
+        }
         let ticket = self.ticket(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
-        let mut descriptors = vec![(self.arena.fd(), ARENA), (ticket.as_fd(), TICKET)];
+        let mut descriptors = vec![(self.arena.fd(), ARENA_FD), (ticket.as_fd(), TICKET_FD)];
+        if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
+            descriptors.extend(pipe.iter().map(OwnedFd::as_fd).zip(HOLDING_PIPE_FDS));
+        }
         if !spawn.version.is_source() {
             // One reader of standard input is enough; a stage that doesn't expect it must not take it from another.
             descriptors.push((self.null.as_fd(), 0));
@@ -76,8 +94,16 @@ impl Launcher {
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
     pub fn company(&self, spawn: &Spawn) -> Company {
-        let types = self.terminal && spawn.version.work.uses == "stdin";
+        let types = self.terminal && spawn.version.work.uses == STDIN;
         if types { Company::ParentsGroup } else { Company::OwnGroup }
+    }
+
+    fn make_holding_pipe(&mut self, stage: StageKey) -> io::Result<()> {
+        if let Entry::Vacant(none) = self.holding_pipes.entry(stage) {
+            let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+            none.insert([reader, writer]);
+        }
+        Ok(())
     }
 
     fn ticket(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> io::Result<OwnedFd> {
@@ -99,7 +125,8 @@ impl Launcher {
             outputs: named(&version.outputs),
             token: version.token.map(|token| token.0),
             dead_letters: self.dead_letters.clone(),
-            log: log::max_level().to_string(),
+            log: self.logging.clone(),
+            holding_pipe: version.work.uses == STDIN,
         };
         fd::sealed(c"mprun-ticket", &serde_json::to_vec(&ticket)?)
     }

@@ -30,6 +30,7 @@ mod summary;
 mod watch;
 
 use crate::config::{self, LoadOptions, Loaded, Report};
+use crate::logging::Logging;
 use crate::queue::{Arena, Fault, Steward};
 use crate::stage::Registry;
 use crate::{dead_letter, exit};
@@ -42,7 +43,6 @@ use perform::{Performer, Tools};
 use state::State;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 use wanted::Wanted;
 use watch::Watch;
@@ -56,28 +56,30 @@ pub struct RunOptions {
     pub load: LoadOptions,
     /// Reload it when it changes.
     pub watch: bool,
+    /// What workers log, and how.
+    pub logging: Logging,
 }
 
 /// Runs a pipeline until it is done or stopped.
 ///
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
-pub fn run(options: RunOptions, registry: &Registry) -> ExitCode {
+pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     let loaded = match config::load(&options.file, &options.load, registry) {
         Ok(loaded) => loaded,
         Err(report) => {
             eprint!("{}", shown(&report));
-            return exit::code(exit::USAGE);
+            return exit::USAGE;
         }
     };
     if !loaded.warnings.is_empty() {
         eprint!("{}", shown(&loaded.warnings));
     }
     match supervise(&options, loaded, registry) {
-        Ok(code) => exit::code(code),
+        Ok(code) => code,
         Err(error) => {
             log!(target: "mprun", Level::Error, "{error}");
-            exit::code(exit::FAILED)
+            exit::FAILED
         }
     }
 }
@@ -135,8 +137,8 @@ fn tools(options: &RunOptions, name: &str) -> Result<Tools, SetUpError> {
     let arena = Arena::create()?;
     let steward = Steward::open(arena.clone())?;
     let dead_letters = dead_letter::path(name, |variable| std::env::var(variable).ok());
-    let launcher =
-        Launcher::new(name, arena.clone(), dead_letters).map_err(system("prepare the start of workers"))?;
+    let launcher = Launcher::new(name, arena.clone(), dead_letters, options.logging.clone())
+        .map_err(system("prepare the start of workers"))?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
     Ok(Tools { inbox, arena, steward, launcher, children, watch })
 }

@@ -218,6 +218,8 @@ impl<'a> Performer<'a> {
             Action::Load => self.load(),
             Action::StartGuardian => self.start_guardian(),
             Action::Log(level, text) => log!(target: "mprun", level, "{text}"),
+            Action::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => eprint!("{text}"),
+            Action::Show(_) => {}
             Action::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
             Action::End(_) => {} // `perform` returns it
         }

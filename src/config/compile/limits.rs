@@ -29,10 +29,13 @@ pub fn check(drafts: &[Draft], stages: &[Stage], queues: &[Queue], registry: &Re
         let fault = Diagnostic::error(format!("{} queues are too many", queues.len()));
         report.push(fault.accepted(format!("up to {MOST_QUEUES} in one pipeline")));
     }
-    let positions = on().filter(|(_, stage)| registry.keeps_state(&stage.work.uses, &stage.work.with)).count();
+    let positions =
+        on().filter(|(_, stage)| registry.keeps_state(&stage.work.uses, &stage.work.with)).count();
     if queues.len() <= MOST_QUEUES && queues.len() + positions > MOST_QUEUES_IN_ALL {
-        let title = format!("{} queues and {positions} stages that keep a position are too many", queues.len());
-        report.push(Diagnostic::error(title).accepted(format!("up to {MOST_QUEUES_IN_ALL} of both together")));
+        let title =
+            format!("{} queues and {positions} stages that keep a position are too many", queues.len());
+        report
+            .push(Diagnostic::error(title).accepted(format!("up to {MOST_QUEUES_IN_ALL} of both together")));
     }
     let bytes: u128 = queues.iter().map(|queue| u128::from(queue.max_bytes)).sum();
     if bytes > u128::from(MOST_BYTES) {

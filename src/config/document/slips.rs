@@ -27,7 +27,9 @@ impl Fault {
 
     /// A bracket or a long string was opened and not closed, so that all that follows is read amiss.
     pub fn swallows_the_rest(&self) -> bool {
-        ["array", "inline table", "multi-line", "key-value pairs"].iter().any(|what| self.message.contains(what))
+        ["array", "inline table", "multi-line", "key-value pairs"]
+            .iter()
+            .any(|what| self.message.contains(what))
             && !self.message.contains("table array")
     }
 

@@ -23,7 +23,8 @@ pub fn expand(table: &mut Table, environment: &dyn Environment, report: &mut Rep
 fn expand_node(node: &mut Node, environment: &dyn Environment, report: &mut Report) {
     match &mut node.content {
         Content::Text { text, from_variable } if text.contains('$') => {
-            let mut expansion = Expansion { environment, report, place: &node.place, searched: 0, found: false };
+            let mut expansion =
+                Expansion { environment, report, place: &node.place, searched: 0, found: false };
             *text = expansion.run(text);
             *from_variable = expansion.found;
         }

@@ -93,10 +93,8 @@ impl State {
             Loading::Good(wanted, held) => self.loaded_good(*wanted, &held, out),
             Loading::Bad(report) => {
                 if self.settling.says(&report) {
-                    out.say(
-                        Level::Error,
-                        format!("the changed file is not used, the pipeline runs on as it was:\n{report}"),
-                    );
+                    out.say(Level::Error, "the changed file is not used, the pipeline runs on as it was:");
+                    out.act(Action::Show(report));
                 }
             }
             Loading::Gone(what) => {
