@@ -24,7 +24,9 @@ impl fmt::Display for Shown<'_> {
                 }
                 left -= 1;
                 match character {
-                    '\u{80}'.. if !character.is_control() && !is_format(character) => write!(f, "{character}")?,
+                    '\u{80}'.. if !character.is_control() && !is_format(character) => {
+                        write!(f, "{character}")?
+                    }
                     ' '..='~' if character != '\\' => write!(f, "{character}")?,
                     other => write!(f, "{}", other.escape_default())?,
                 }

@@ -16,7 +16,8 @@ mod worker;
 use std::process::ExitCode;
 
 pub use stage::{
-    Context, Emitter, Failure, Item, Key, Kind, Memory, Next, Outlet, Registry, Setting, Settings, Source, Stage,
+    Context, Emitter, Failure, Item, Key, Kind, Memory, Next, Outlet, Registry, Setting, Settings, Source,
+    Stage,
 };
 
 /// The whole program, with the stages of a registry: what a `main` returns.

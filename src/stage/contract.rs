@@ -32,7 +32,8 @@ impl<'a> Item<'a> {
     /// # Errors
     /// When it isn't UTF-8.
     pub fn text(&self) -> Result<&'a str, Failure> {
-        std::str::from_utf8(self.bytes).map_err(|error| Failure::new(format!("the item is not UTF-8 text: {error}")))
+        std::str::from_utf8(self.bytes)
+            .map_err(|error| Failure::new(format!("the item is not UTF-8 text: {error}")))
     }
 
     /// Which try this is: 1, and one more for each time that it failed or its worker died of it. Effects outside of

@@ -4,8 +4,8 @@
 //! [worker](crate::worker) does the rest.
 #![forbid(unsafe_code)]
 
-mod contract;
 mod context;
+mod contract;
 mod emitter;
 mod failure;
 mod registry;
@@ -16,8 +16,8 @@ mod template;
 
 pub mod builtin;
 
-pub use contract::{Item, Next, Source, Stage};
 pub use context::Context;
+pub use contract::{Item, Next, Source, Stage};
 pub use emitter::{Emitter, Outlet};
 pub use failure::Failure;
 pub use registry::{Kind, Registry};

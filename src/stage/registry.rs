@@ -146,7 +146,8 @@ impl Registry {
 
     /// Everything that is wrong with these parameters. Has no effect outside.
     pub fn check(&self, name: &str, with: &Map<String, Value>) -> Vec<WithFault> {
-        self.find(name).map_or_else(|| vec![unknown(name)], |entry| run(entry.name, &entry.build, with).0.faults)
+        self.find(name)
+            .map_or_else(|| vec![unknown(name)], |entry| run(entry.name, &entry.build, with).0.faults)
     }
 
     /// What the named stage remembers with these parameters.
@@ -160,7 +161,12 @@ impl Registry {
     }
 
     /// Opens the named stage, in its worker.
-    pub(crate) fn open(&self, name: &str, with: &Map<String, Value>, context: &Context) -> Result<Opened, Failure> {
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        with: &Map<String, Value>,
+        context: &Context,
+    ) -> Result<Opened, Failure> {
         let entry = self.find(name).ok_or_else(|| Failure::fatal(unknown(name).message))?;
         let (findings, open) = run(entry.name, &entry.build, with);
         match findings.faults.first() {

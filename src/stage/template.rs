@@ -98,8 +98,11 @@ fn field(name: &str, known: &[Field]) -> Result<Field, String> {
     if let Some((_, field)) = FIELDS.iter().find(find) {
         return Ok(*field);
     }
-    let names: Vec<_> =
-        FIELDS.iter().filter(|(_, field)| known.contains(field)).map(|(name, _)| format!("{{{name}}}")).collect();
+    let names: Vec<_> = FIELDS
+        .iter()
+        .filter(|(_, field)| known.contains(field))
+        .map(|(name, _)| format!("{{{name}}}"))
+        .collect();
     Err(format!("has an unknown field {{{name}}}: it knows {}", names.join(" ")))
 }
 
@@ -151,7 +154,10 @@ mod tests {
 
     #[test]
     fn fields_are_filled_in() {
-        assert_eq!(rendered("{stage}[{worker}] {pid}: {item}, try {attempt}.").unwrap(), "say[2] 4321: x, try 1.");
+        assert_eq!(
+            rendered("{stage}[{worker}] {pid}: {item}, try {attempt}.").unwrap(),
+            "say[2] 4321: x, try 1."
+        );
         assert_eq!(rendered("{item}{item}").unwrap(), "xx");
         assert_eq!(rendered("").unwrap(), "");
     }

@@ -32,8 +32,12 @@ pub fn prepare(last_word: LastWord) -> io::Result<()> {
     }
     let signal = libc::SIGRTMIN() + 7;
     // SAFETY: all zero is a valid value of these two plain structures.
-    let (mut action, mut event) =
-        unsafe { (MaybeUninit::<libc::sigaction>::zeroed().assume_init(), MaybeUninit::<libc::sigevent>::zeroed().assume_init()) };
+    let (mut action, mut event) = unsafe {
+        (
+            MaybeUninit::<libc::sigaction>::zeroed().assume_init(),
+            MaybeUninit::<libc::sigevent>::zeroed().assume_init(),
+        )
+    };
     action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
     action.sa_flags = libc::SA_RESTART;
     event.sigev_notify = libc::SIGEV_SIGNAL;

@@ -31,7 +31,8 @@ pub(super) struct Console {
 impl Console {
     pub fn new(lock: Arena) -> Console {
         let output = io::stdout();
-        let kind = fstat(&output).map_or(SFlag::S_IFREG, |about| SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT);
+        let kind = fstat(&output)
+            .map_or(SFlag::S_IFREG, |about| SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT);
         Console { lines: Vec::new(), item_start: 0, output, kind, lock }
     }
 

@@ -32,7 +32,10 @@ impl ItemLog {
         if let Some((_, queue)) = outputs.first()
             && !self.staged.is_empty()
         {
-            log::info!("produced {}; before, {queue} held {before}; after, it holds {after}", self.staged.join(", "));
+            log::info!(
+                "produced {}; before, {queue} held {before}; after, it holds {after}",
+                self.staged.join(", ")
+            );
         }
         self.staged.clear();
     }

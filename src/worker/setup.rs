@@ -39,7 +39,9 @@ fn read_ticket() -> Result<Ticket, String> {
     let mut text = String::new();
     let mut file = File::from(fd);
     // Who wrote it left the offset, which is shared, at its end.
-    file.rewind().and_then(|()| file.read_to_string(&mut text)).map_err(|error| format!("no ticket: {error}"))?;
+    file.rewind()
+        .and_then(|()| file.read_to_string(&mut text))
+        .map_err(|error| format!("no ticket: {error}"))?;
     serde_json::from_str(&text).map_err(|error| format!("the ticket makes no sense: {error}"))
 }
 

@@ -240,4 +240,3 @@ impl<'a> StageLoop<'a> {
         Ok(())
     }
 }
-

@@ -26,9 +26,9 @@ impl From<Failure> for Stop {
 /// An output that was not staged, as the stage sees it.
 pub(super) fn failure_of(error: &PutError, queue_name: &str) -> Failure {
     match error {
-        PutError::TooLong { len, max, .. } => {
-            Failure::new(format!("an output of {len} bytes is longer than `{queue_name}` takes (max_item: {max} bytes)"))
-        }
+        PutError::TooLong { len, max, .. } => Failure::new(format!(
+            "an output of {len} bytes is longer than `{queue_name}` takes (max_item: {max} bytes)"
+        )),
         PutError::Ordered => Failure::with_reach(error.to_string(), Reach::Ordered),
         PutError::Fault(fault) => Failure::fatal(fault.to_string()),
     }

@@ -21,7 +21,9 @@ impl TimeLimit {
         }
         self.limit = limit;
         let (arena, slot) = (self.arena.clone(), self.slot);
-        if let Err(error) = worker_timer::prepare(Box::new(move || arena.note_ending(slot, &Ending::TimedOut))) {
+        if let Err(error) =
+            worker_timer::prepare(Box::new(move || arena.note_ending(slot, &Ending::TimedOut)))
+        {
             log::error!("item_timeout can't be kept: {error}");
         }
     }

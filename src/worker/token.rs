@@ -93,7 +93,8 @@ impl Token {
 
     /// Stages the token as [`Token::differs`] has seen it. To be committed with the lease of the old one.
     pub fn put(&mut self, port: &mut Port) -> Result<(), Stop> {
-        port.put(&[self.queue], &self.scratch, Some(LEASE)).map_err(|error| failure_of(&error, "the stage's memory"))?;
+        port.put(&[self.queue], &self.scratch, Some(LEASE))
+            .map_err(|error| failure_of(&error, "the stage's memory"))?;
         Ok(())
     }
 

@@ -31,7 +31,12 @@ pub struct Selection<'a> {
 }
 
 /// Makes the pipeline. It is good only if the report has no fault.
-pub fn compile(keys: FileKeys, selection: Selection<'_>, registry: &Registry, report: &mut Report) -> Pipeline {
+pub fn compile(
+    keys: FileKeys,
+    selection: Selection<'_>,
+    registry: &Registry,
+    report: &mut Report,
+) -> Pipeline {
     warn_of_extras(&keys, report);
     let drafts = draft::all(&keys, &selection, report);
     let stages: Vec<Stage> = drafts.iter().map(|draft| stage(draft, registry, report)).collect();

@@ -50,7 +50,10 @@ fn wrapped(text: &str) -> String {
 }
 
 /// The lines from the first to the last place, those in between folded away.
-fn snippet<'a>(place: &'a Place, diagnostic: &'a Diagnostic) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+fn snippet<'a>(
+    place: &'a Place,
+    diagnostic: &'a Diagnostic,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
     let near: Vec<_> = diagnostic.also.iter().filter(|(also, _)| also.source() == place.source()).collect();
     let lines = near.iter().map(|(also, _)| also.lines().0).chain([place.lines().0]);
     let (first, last) = lines.fold((usize::MAX, 0), |(first, last), line| (first.min(line), last.max(line)));

@@ -24,7 +24,9 @@ impl Element for QueueNames {
         let nodes = match &node.content {
             Content::Text { .. } => std::slice::from_ref(node),
             Content::List(nodes) if nodes.is_empty() => {
-                report.push(reject::<Self>(node, "an empty list").help("leave the key out if there is no queue"));
+                report.push(
+                    reject::<Self>(node, "an empty list").help("leave the key out if there is no queue"),
+                );
                 return None;
             }
             Content::List(nodes) => nodes,

@@ -30,7 +30,8 @@ impl Port {
     /// Only when the memory is damaged.
     pub fn discard_staged_from(&mut self, i: usize) -> Result<(), Fault> {
         let groups = &self.staging.groups[self.staging.published..];
-        let Some(keep) = groups.iter().position(|group| group.lease != NO_LEASE && group.lease as usize >= i) else {
+        let Some(keep) = groups.iter().position(|group| group.lease != NO_LEASE && group.lease as usize >= i)
+        else {
             return Ok(());
         };
         let from = self.staging.published + keep;

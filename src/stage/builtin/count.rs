@@ -16,7 +16,8 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         && to != from
         && (to > from) != (step > 0)
     {
-        let help = format!("write `step = {}` to count {}", -i128::from(step), if step > 0 { "down" } else { "up" });
+        let help =
+            format!("write `step = {}` to count {}", -i128::from(step), if step > 0 { "down" } else { "up" });
         with.fault("to", format!("counting from {from} by {step} never comes to {to}"), Some(help));
     }
     with.remember(Memory::State);
@@ -57,7 +58,10 @@ impl Source for Count {
             None => out.emit(digits)?,
             Some(format) => {
                 self.text.clear();
-                format.render(&Values { item: digits, pid: 0, worker: 0, stage: "", attempt: 1 }, &mut self.text);
+                format.render(
+                    &Values { item: digits, pid: 0, worker: 0, stage: "", attempt: 1 },
+                    &mut self.text,
+                );
                 out.emit(&self.text)?;
             }
         }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Filter, Failure> + use<> {
     with.about("Lets items through that meet all of its conditions.");
     let keep: Option<Parity> = with.key("keep", "Only even, or only odd whole numbers.").optional();
-    let matches: Option<Regex> = with.key("matches", "Only items in which this regular expression is found.").optional();
+    let matches: Option<Regex> =
+        with.key("matches", "Only items in which this regular expression is found.").optional();
     let contains: Option<String> = with.key("contains", "Only items that contain this text.").optional();
     let invert = with.key("invert", "Lets through the others instead.").or(false);
     if with.is_good() && keep.is_none() && matches.is_none() && contains.is_none() {
@@ -82,7 +83,10 @@ fn parity(bytes: &[u8]) -> Result<Parity, Failure> {
         [.., last] if digits.iter().all(u8::is_ascii_digit) => {
             Ok(if last % 2 == 0 { Parity::Even } else { Parity::Odd })
         }
-        _ => Err(Failure::new(format!("`{}` is not a whole number, so it is neither even nor odd", Shown(bytes)))),
+        _ => Err(Failure::new(format!(
+            "`{}` is not a whole number, so it is neither even nor odd",
+            Shown(bytes)
+        ))),
     }
 }
 

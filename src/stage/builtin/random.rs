@@ -8,7 +8,8 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     with.about("Emits random whole numbers.");
     let min: i64 = with.key("min", "The smallest number.").or(0);
     let max: i64 = with.key("max", "The largest number.").required();
-    let seed = with.key("seed", "The same seed gives the same numbers. Without it they differ from run to run.");
+    let seed =
+        with.key("seed", "The same seed gives the same numbers. Without it they differ from run to run.");
     let seed: Option<u64> = seed.optional();
     let times: Option<u64> = with.key("times", "How many numbers; without it, endless.").optional();
     if with.is_good() && min > max {
@@ -73,7 +74,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_numbers() {
-        let numbers = |seed: u64| collect(&mut open_source("random", json!({"max": 1000, "seed": seed, "times": 50})));
+        let numbers =
+            |seed: u64| collect(&mut open_source("random", json!({"max": 1000, "seed": seed, "times": 50})));
         assert_eq!(numbers(7), numbers(7));
         assert_ne!(numbers(7), numbers(8));
         assert_eq!(numbers(7).len(), 50);

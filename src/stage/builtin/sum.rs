@@ -4,7 +4,9 @@ use crate::item::Shown;
 use crate::stage::{Context, Emitter, Failure, Item, Memory, Settings, Stage};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Sum, Failure> + use<> {
-    with.about("Adds whole numbers and emits the sum when the input has ended: exactly once, whatever was killed.");
+    with.about(
+        "Adds whole numbers and emits the sum when the input has ended: exactly once, whatever was killed.",
+    );
     with.remember(Memory::State);
     |_| Ok(Sum::default())
 }
@@ -47,7 +49,10 @@ mod tests {
 
     #[test]
     fn it_emits_the_sum_at_the_end() {
-        assert_eq!(through("sum", json!({}), &["1", " 2", "-10", "9223372036854775807"]), ["9223372036854775800"]);
+        assert_eq!(
+            through("sum", json!({}), &["1", " 2", "-10", "9223372036854775807"]),
+            ["9223372036854775800"]
+        );
         assert_eq!(through("sum", json!({}), &[]), ["0"]);
     }
 

@@ -6,7 +6,9 @@ use nix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant, SystemTime};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Tick, Failure> + use<> {
-    with.about("Emits the time at equal intervals, first at once; ticks that nobody was ready for are left out.");
+    with.about(
+        "Emits the time at equal intervals, first at once; ticks that nobody was ready for are left out.",
+    );
     let every = with.key("every", "From one tick to the next.");
     let is_positive = |every: &Duration| match every.is_zero() {
         true => Err("must be longer than nothing".to_owned()),

@@ -28,7 +28,11 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut spaces = bytes.utf8_chunks().flat_map(move |chunk| {
         let start = at;
         at += chunk.valid().len() + chunk.invalid().len();
-        chunk.valid().char_indices().filter(|(_, c)| c.is_whitespace()).map(move |(i, c)| (start + i, c.len_utf8()))
+        chunk
+            .valid()
+            .char_indices()
+            .filter(|(_, c)| c.is_whitespace())
+            .map(move |(i, c)| (start + i, c.len_utf8()))
     });
     let mut start = Some(0);
     std::iter::from_fn(move || {

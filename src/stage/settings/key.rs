@@ -20,7 +20,11 @@ enum Found<T> {
 }
 
 impl<'s, 'a, T: Setting> Key<'s, 'a, T> {
-    pub(super) fn read(settings: &'s mut Settings<'a>, name: &'static str, doc: &'static str) -> Key<'s, 'a, T> {
+    pub(super) fn read(
+        settings: &'s mut Settings<'a>,
+        name: &'static str,
+        doc: &'static str,
+    ) -> Key<'s, 'a, T> {
         let mut schema = T::schema();
         schema["description"] = json!(doc);
         let mut key = Key { settings, name, doc, schema, value: Found::Nothing };
@@ -92,6 +96,8 @@ impl Key<'_, '_, u64> {
     #[must_use]
     pub fn at_least(mut self, least: u64) -> Self {
         self.schema["minimum"] = json!(least);
-        self.check(|&value| if value >= least { Ok(()) } else { Err(format!("is at least {least}, not {value}")) })
+        self.check(
+            |&value| if value >= least { Ok(()) } else { Err(format!("is at least {least}, not {value}")) },
+        )
     }
 }

@@ -91,7 +91,8 @@ impl Setting for Duration {
     }
     fn parse(written: &Value) -> Result<Self, String> {
         let parsed = written.as_str().and_then(|text| humantime::parse_duration(text).ok());
-        parsed.map_or_else(|| mismatch("a duration with its unit (\"250ms\", \"10s\", \"1m30s\")", written), Ok)
+        parsed
+            .map_or_else(|| mismatch("a duration with its unit (\"250ms\", \"10s\", \"1m30s\")", written), Ok)
     }
     fn show(&self) -> Value {
         json!(humantime::format_duration(*self).to_string())
@@ -107,7 +108,8 @@ impl Setting for regex::bytes::Regex {
     }
     fn parse(written: &Value) -> Result<Self, String> {
         let text = String::parse(written)?;
-        regex::bytes::Regex::new(&text).map_err(|error| format!("is not a regular expression: {}", in_one_line(&error)))
+        regex::bytes::Regex::new(&text)
+            .map_err(|error| format!("is not a regular expression: {}", in_one_line(&error)))
     }
     fn show(&self) -> Value {
         json!(self.as_str())

@@ -124,7 +124,11 @@ impl<'a> Settings<'a> {
         for name in self.with.keys() {
             if !self.keys.iter().any(|key| key.name == name) {
                 let message = format!("`{}` has no parameter `{name}`", self.uses);
-                self.faults.push(WithFault { key: Some(name.clone()), message, help: Some(self.instead_of(name)) });
+                self.faults.push(WithFault {
+                    key: Some(name.clone()),
+                    message,
+                    help: Some(self.instead_of(name)),
+                });
             }
         }
     }

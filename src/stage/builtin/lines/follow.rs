@@ -65,7 +65,8 @@ impl Follow {
     fn note(&mut self, changes: &Changes) {
         self.must_scan |= changes.folders;
         for file in &mut self.files {
-            file.dirty |= changes.folders || file.watched.is_some_and(|watched| changes.files.contains(&watched));
+            file.dirty |=
+                changes.folders || file.watched.is_some_and(|watched| changes.files.contains(&watched));
         }
     }
 

@@ -25,7 +25,11 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     with.remember(Memory::State);
     move |context| {
         let pattern = context.path(path);
-        Ok(if follow { FileLines::Follow(Follow::open(pattern)?) } else { FileLines::Once(Once::open(pattern)) })
+        Ok(if follow {
+            FileLines::Follow(Follow::open(pattern)?)
+        } else {
+            FileLines::Once(Once::open(pattern))
+        })
     }
 }
 

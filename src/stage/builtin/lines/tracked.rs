@@ -112,11 +112,15 @@ impl Tracked {
         let offset = take_number(state)?;
         let path = PathBuf::from(OsStr::from_bytes(take_bytes(state)?));
         let Some((found, gone)) = find(&path, identity) else {
-            log::warn!("`{}` is gone: lines from its byte {offset} on were not read, if there were any", path.display());
+            log::warn!(
+                "`{}` is gone: lines from its byte {offset} on were not read, if there were any",
+                path.display()
+            );
             return Ok(None);
         };
         let file = File::open(&found).and_then(|file| Tracked::new(path, file, offset));
-        let file = file.map_err(|error| Failure::fatal(format!("can't read `{}`: {error}", found.display())))?;
+        let file =
+            file.map_err(|error| Failure::fatal(format!("can't read `{}`: {error}", found.display())))?;
         Ok(Some(Tracked { gone, ..file }))
     }
 }

@@ -44,7 +44,8 @@ fn folders() -> AddWatchFlags {
 impl Watch {
     pub fn new() -> Result<Watch, Failure> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC);
-        let why = |error| Failure::fatal(format!("can't watch files: {error} (see fs.inotify.max_user_instances)"));
+        let why =
+            |error| Failure::fatal(format!("can't watch files: {error} (see fs.inotify.max_user_instances)"));
         inotify.map(|inotify| Watch { inotify }).map_err(why)
     }
 

@@ -27,7 +27,8 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
 }
 
 fn kind() -> Result<SFlag, Failure> {
-    let about = fstat(std::io::stdin()).map_err(|error| Failure::fatal(format!("there is no standard input: {error}")))?;
+    let about = fstat(std::io::stdin())
+        .map_err(|error| Failure::fatal(format!("there is no standard input: {error}")))?;
     Ok(SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT)
 }
 

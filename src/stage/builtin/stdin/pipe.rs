@@ -60,7 +60,15 @@ impl FromPipe {
 
     fn new(input: OwnedFd, holding: Pipe) -> Result<FromPipe, Failure> {
         let (stage, carried) = (Stage::Lines { done: 0 }, Vec::new());
-        Ok(FromPipe { input, holding, glass: new_pipe()?, stage, carried, lines: Lines::default(), seen: None })
+        Ok(FromPipe {
+            input,
+            holding,
+            glass: new_pipe()?,
+            stage,
+            carried,
+            lines: Lines::default(),
+            seen: None,
+        })
     }
 
     pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
@@ -179,7 +187,8 @@ impl FromPipe {
 }
 
 fn new_pipe() -> Result<Pipe, Failure> {
-    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|error| Failure::fatal(format!("can't make a pipe: {error}")))?;
+    let (reader, writer) =
+        pipe2(OFlag::O_CLOEXEC).map_err(|error| Failure::fatal(format!("can't make a pipe: {error}")))?;
     Ok(Pipe { reader, writer })
 }
 

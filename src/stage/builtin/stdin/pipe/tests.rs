@@ -69,13 +69,17 @@ fn storm(text: &[u8], write_size: usize, steps: usize, commit_every: usize) -> V
 
 #[test]
 fn every_line_comes_once_whenever_the_worker_is_killed() {
-    let text: Vec<u8> = (0..40).flat_map(|i| format!("line {}\n", i % 3).into_bytes()).chain(*b"last").collect();
+    let text: Vec<u8> =
+        (0..40).flat_map(|i| format!("line {}\n", i % 3).into_bytes()).chain(*b"last").collect();
     let expected: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
     for write_size in [1, 7, 64, 4096] {
         for steps in [4, 5, 7, 11, 100] {
             for commit_every in [1, 2, 3] {
                 let published = storm(&text, write_size, steps, commit_every);
-                assert_eq!(published, expected, "writes of {write_size}, killed after {steps}, commit {commit_every}");
+                assert_eq!(
+                    published, expected,
+                    "writes of {write_size}, killed after {steps}, commit {commit_every}"
+                );
             }
         }
     }
