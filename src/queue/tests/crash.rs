@@ -373,7 +373,7 @@ const DEEDS: [Deed; 8] = [
     ("lowers a capacity", |steward| steward.set_queue(A, &limits(1)).unwrap()),
     ("ends a queue", |steward| steward.set_ended(A, true).unwrap()),
     ("closes a queue", |steward| steward.set_closed(A, true).unwrap()),
-    ("removes a queue", |steward| drop(steward.remove_queue(B).unwrap())),
+    ("removes a queue", |steward| _ = steward.remove_queue(B).unwrap()),
     ("creates it again", |steward| steward.set_queue(B, &limits(5)).unwrap()),
     ("gives an order", |steward| steward.order(VICTIM_SLOT, Order::Drain).unwrap()),
 ];

@@ -237,18 +237,17 @@ impl Model {
     /// Publishes the first `n` outputs; returns how many leases ended with them.
     fn publish(&mut self, who: usize, n: usize, upto: usize) -> usize {
         let out: Vec<Output> = self.workers[who].staged.drain(..n).collect();
-        let before: Vec<usize> = self.queues.iter().map(|q| q.waiting.len()).collect();
-        for q in 0..self.queues.len() {
+        for (q, queue) in self.queues.iter_mut().enumerate() {
             let puts: Vec<&Output> = out.iter().filter(|output| output.queues.contains(&q)).collect();
-            let queue = &mut self.queues[q];
+            let before = queue.waiting.len();
             if puts.is_empty() || queue.closed {
                 continue;
             }
             let fresh = match queue.policy {
-                WhenFull::DropNew => puts.len().min(queue.capacity.saturating_sub(before[q])),
+                WhenFull::DropNew => puts.len().min(queue.capacity.saturating_sub(before)),
                 WhenFull::DropOld => {
-                    let over = (before[q] + puts.len()).saturating_sub(queue.capacity);
-                    queue.dropped_old += queue.waiting.drain(..over.min(before[q])).count() as u64;
+                    let over = (before + puts.len()).saturating_sub(queue.capacity);
+                    queue.dropped_old += queue.waiting.drain(..over.min(before)).count() as u64;
                     puts.len()
                 }
                 WhenFull::Block => puts.len(),
