@@ -61,8 +61,14 @@ fn throughput() {
             items as f64 / busy.as_secs_f64()
         });
         let best = rates.fold(0.0, f64::max);
-        let beside = python.map_or("no python3".into(), |rate| format!("{:.0}x multiprocessing.Queue", best / rate));
-        row(&format!("count -> discard, {workers}x{workers}"), format!("{:.1} M items/s", best / 1e6), "5 M/s at 1x1", beside);
+        let beside =
+            python.map_or("no python3".into(), |rate| format!("{:.0}x multiprocessing.Queue", best / rate));
+        row(
+            &format!("count -> discard, {workers}x{workers}"),
+            format!("{:.1} M items/s", best / 1e6),
+            "5 M/s at 1x1",
+            beside,
+        );
     }
 }
 
@@ -80,7 +86,10 @@ fn piped(text: &str) -> (Run, BufReader<ChildStdout>) {
     let folder = Folder::new();
     folder.file("pipeline.toml", text);
     let mut command = command(&folder);
-    command.arg("pipeline.toml").stdout(Stdio::piped()).stderr(OpenOptions::new().write(true).open("/dev/null").unwrap());
+    command
+        .arg("pipeline.toml")
+        .stdout(Stdio::piped())
+        .stderr(OpenOptions::new().write(true).open("/dev/null").unwrap());
     let mut child: Child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap());
     (Run::adopt(folder, child), lines)
@@ -116,7 +125,12 @@ fn replacement() {
         start.elapsed()
     });
     let times = times.collect();
-    row("SIGKILL -> the replacement's first item", ms(median(times)), "10 ms", format!("fork + exec of the same program to its output: {}", ms(bare_spawn())));
+    row(
+        "SIGKILL -> the replacement's first item",
+        ms(median(times)),
+        "10 ms",
+        format!("fork + exec of the same program to its output: {}", ms(bare_spawn())),
+    );
 }
 
 /// What a bare loop around fork and exec pays for the same binary.
@@ -139,7 +153,12 @@ fn scaling() {
         next_other(&mut lines, &[first]);
         start.elapsed()
     });
-    row("file saved -> the added worker's first item", ms(median(times.collect())), "200 ms after the writes settle", "settling waits 50 ms of it".into());
+    row(
+        "file saved -> the added worker's first item",
+        ms(median(times.collect())),
+        "200 ms after the writes settle",
+        "settling waits 50 ms of it".into(),
+    );
 }
 
 const IDLE: &str = "[stages.in]\nuse = 'stdin'\noutput = 'a'\n[stages.out]\nuse = 'filter'\nwith = { contains = 'x' }\ninput = 'a'\nprocesses = 2\n";
@@ -177,5 +196,10 @@ fn idle() {
     let switches = || processes().into_iter().map(process::context_switches).sum::<u64>();
     let before = switches();
     std::thread::sleep(Duration::from_secs(5));
-    row("wake-ups of an idle pipeline in 5 s, all processes", format!("{}", switches() - before), "0", String::new());
+    row(
+        "wake-ups of an idle pipeline in 5 s, all processes",
+        format!("{}", switches() - before),
+        "0",
+        String::new(),
+    );
 }

@@ -97,7 +97,9 @@ fn a_poison_item_becomes_a_dead_letter_and_harms_no_other() {
     let letters = std::fs::read_to_string(run.folder.path().join("state/mprun/pipeline/dead.jsonl")).unwrap();
     let mut items: Vec<String> = letters
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["item"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["item"].as_str().unwrap().to_owned()
+        })
         .collect();
     items.sort();
     let mut expected: Vec<String> = (1..=100).map(|n| format!("n{n}")).collect();

@@ -59,7 +59,8 @@ fn items_of_every_length_arrive_whole() {
 #[test]
 fn binary_items_pass_unchanged() {
     let folder = Folder::new();
-    let bytes: Vec<u8> = (0..=255u8).filter(|&byte| byte != b'\n').cycle().take(5000).chain([b'\n']).collect();
+    let bytes: Vec<u8> =
+        (0..=255u8).filter(|&byte| byte != b'\n').cycle().take(5000).chain([b'\n']).collect();
     std::fs::write(folder.path().join("input"), &bytes).unwrap();
     folder.file(
         "pipeline.toml",

@@ -73,7 +73,8 @@ fn word_count_counts_as_wc_does() {
     let counted: u64 = run.finish()[0].parse().unwrap();
     let shell = "cat LICENSE-* README.md ARCHITECTURE.md CHANGELOG.md docs/*.md | wc -w";
     let root = env!("CARGO_MANIFEST_DIR");
-    let output = Command::new("sh").args(["-c", shell]).current_dir(root).env("LC_ALL", "C.UTF-8").output().unwrap();
+    let output =
+        Command::new("sh").args(["-c", shell]).current_dir(root).env("LC_ALL", "C.UTF-8").output().unwrap();
     let expected: u64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
     assert_eq!(counted, expected);
 }
@@ -95,7 +96,12 @@ fn follow_log_sees_what_is_appended_and_what_comes_after_a_rotation() {
     wait_until("the fourth line", || (run.lines().len() == 4).then_some(()));
     run.signal(libc::SIGTERM);
     let lines = run.finish();
-    let expected = ["an ERROR at the start", "another ERROR", "ERROR without an end of line", "ERROR after the rotation"];
+    let expected = [
+        "an ERROR at the start",
+        "another ERROR",
+        "ERROR without an end of line",
+        "ERROR after the rotation",
+    ];
     assert_eq!(lines, expected);
 }
 
@@ -113,9 +119,8 @@ fn an_idle_pipeline_does_not_wake_up() {
     idle.arg("pipeline.toml").stdin(std::process::Stdio::piped());
     let mut run = Run::of(folder, idle);
     wait_until("the workers", || (run.workers("out").len() == 3).then_some(()));
-    let switches = || -> u64 {
-        process::in_folder(run.folder.path()).into_iter().map(process::context_switches).sum()
-    };
+    let switches =
+        || -> u64 { process::in_folder(run.folder.path()).into_iter().map(process::context_switches).sum() };
     // Quiet is a condition that can only be seen over some time: two seconds without a single wake-up.
     wait_until("two quiet seconds", || {
         let before = switches();

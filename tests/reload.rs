@@ -24,11 +24,15 @@ fn ticking() -> Run {
 }
 
 fn wait_for_workers(run: &Run, stage: &str, n: usize) -> Vec<u32> {
-    wait_until(&format!("{n} workers of {stage}; log:\n{}", run.stderr()), || Some(run.workers(stage)).filter(|w| w.len() == n))
+    wait_until(&format!("{n} workers of {stage}; log:\n{}", run.stderr()), || {
+        Some(run.workers(stage)).filter(|w| w.len() == n)
+    })
 }
 
 fn wait_for_line(run: &Run, line: &str) {
-    wait_until(&format!("{line:?} in the output; log:\n{}", run.stderr()), || run.lines().iter().any(|l| l == line).then_some(()));
+    wait_until(&format!("{line:?} in the output; log:\n{}", run.stderr()), || {
+        run.lines().iter().any(|l| l == line).then_some(())
+    });
 }
 
 #[test]
@@ -104,7 +108,9 @@ fn a_change_that_can_not_be_started_is_rolled_back() {
     run.wait_for_log("no/such/folder/out");
     wait_for_workers(&run, "show", 1);
     let lines = run.lines().len();
-    wait_until(&format!("the old stage to run on; log:\n{}", run.stderr()), || (run.lines().len() > lines + 20).then_some(()));
+    wait_until(&format!("the old stage to run on; log:\n{}", run.stderr()), || {
+        (run.lines().len() > lines + 20).then_some(())
+    });
     run.edit(&TICKS.replace("'old'", "'new'"));
     wait_for_line(&run, "new");
 }
@@ -135,7 +141,8 @@ fn a_file_written_in_place_or_swapped_by_symlink_or_reread_on_sighup_counts_too(
     std::os::unix::fs::symlink("two", run.folder.path().join("..new")).unwrap();
     fs::rename(run.folder.path().join("..new"), run.folder.path().join("..data")).unwrap();
     wait_for_line(&run, "two");
-    fs::write(run.folder.path().join("two/pipeline.toml"), TICKS.replace("'old'", "'behind the link'")).unwrap();
+    fs::write(run.folder.path().join("two/pipeline.toml"), TICKS.replace("'old'", "'behind the link'"))
+        .unwrap();
     wait_for_line(&run, "behind the link");
 }
 
@@ -180,7 +187,9 @@ fn capacity_and_policy_change_live() {
     wait_until("one line", || (run.lines().len() == 1).then_some(()));
     // With room for all of them the source can finish; without pauses the rest follows.
     run.edit(&text.replace("capacity = 1", "capacity = 1000"));
-    wait_until(&format!("the source to end; log:\n{}", run.stderr()), || run.workers("number").is_empty().then_some(()));
+    wait_until(&format!("the source to end; log:\n{}", run.stderr()), || {
+        run.workers("number").is_empty().then_some(())
+    });
     run.edit(&text.replace("capacity = 1", "capacity = 1000").replace("'1h'", "'0s'"));
     assert_eq!(run.finish().len(), 100);
 }

@@ -2,8 +2,8 @@
 
 mod support;
 
-use support::{Folder, LIMIT, Run, process, wait_until};
 use std::time::Instant;
+use support::{Folder, LIMIT, Run, process, wait_until};
 
 const TICKS: &str = "[stages.tick]\nuse = 'tick'\nwith = { every = '10ms' }\noutput = 'a'\n\
                      [stages.show]\nuse = 'format'\nwith = { template = '{pid}' }\ninput = 'a'\n";

@@ -70,7 +70,8 @@ fn no_zombie_is_left_while_it_runs() {
         process::kill(pid, 9);
     }
     wait_until("new workers", || (run.workers("show").len() == 3).then_some(()));
-    let zombies = |pid| process::children(pid).into_iter().filter(|&child| process::state(child) == Some('Z')).count();
+    let zombies =
+        |pid| process::children(pid).into_iter().filter(|&child| process::state(child) == Some('Z')).count();
     wait_until("no zombies", || (zombies(run.pid()) == 0).then_some(()));
 }
 
@@ -91,13 +92,21 @@ fn what_a_stopped_run_leaves_in_a_queue_is_told() {
 
 #[test]
 fn as_pid_1_of_a_namespace_it_reaps_and_ends() {
-    let can_unshare = std::process::Command::new("unshare").args(["-Urpf", "true"]).output().is_ok_and(|o| o.status.success());
+    let can_unshare = std::process::Command::new("unshare")
+        .args(["-Urpf", "true"])
+        .output()
+        .is_ok_and(|o| o.status.success());
     assert!(can_unshare, "this machine has no user and PID namespaces for the test");
     let folder = Folder::new();
     folder.file("pipeline.toml", ENDLESS);
     let mut command = std::process::Command::new("unshare");
-    command.args(["-Urpf", "--kill-child", "--mount-proc", support::binary(), "pipeline.toml"]).current_dir(folder.path());
-    command.env("XDG_STATE_HOME", folder.path()).env("MPRUN_TEST", folder.path()).stdin(std::process::Stdio::null());
+    command
+        .args(["-Urpf", "--kill-child", "--mount-proc", support::binary(), "pipeline.toml"])
+        .current_dir(folder.path());
+    command
+        .env("XDG_STATE_HOME", folder.path())
+        .env("MPRUN_TEST", folder.path())
+        .stdin(std::process::Stdio::null());
     let mut run = Run::of(folder, command);
     wait_until("output", || (run.lines().len() > 3).then_some(()));
     let init = process::children(run.pid())[0];

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use crate::config::diagnostic::reason;
 use crate::exit;
 
 /// Why a verb could not do its work.
@@ -20,7 +21,7 @@ impl Failure {
 
     /// Something went wrong; `action` fits after "failed to".
     pub fn io(action: &str, cause: &io::Error) -> Failure {
-        Failure { message: format!("failed to {action}: {cause}"), code: exit::FAILED }
+        Failure { message: format!("failed to {action}: {}", reason(cause)), code: exit::FAILED }
     }
 
     /// The exit code for it.
@@ -60,7 +61,9 @@ pub fn say(text: &str) {
 /// Whether messages on standard error may have colours.
 pub fn is_colourful() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    io::stderr().is_terminal()
+        && !is_set("NO_COLOR")
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Shows what clap has to say: help and version on standard output, bad usage on standard error.

@@ -1,4 +1,4 @@
-//! Descriptors: sealed memory files, and copies out of the way of fixed numbers.
+//! Descriptors to pass on: sealed memory files, and copies out of the way of fixed numbers.
 
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -14,7 +14,8 @@ pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(fd);
     file.write_all(bytes)?;
     file.rewind()?;
-    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL;
+    let seals =
+        SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(OwnedFd::from(file))
 }
@@ -29,18 +30,6 @@ pub fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
 /// `/dev/null`, for reading and writing.
 pub fn null() -> io::Result<OwnedFd> {
     Ok(open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
-}
-
-/// Takes over a descriptor that this process was started with at a fixed number.
-///
-/// Fails when nothing is open there. Call it once per number: the descriptor is closed when the value is dropped.
-pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: only the number is looked at; a number that isn't open gives EBADF.
-    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: it is open (the call above said so), and by the contract of this function nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Whether this process still has a controlling terminal.

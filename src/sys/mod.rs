@@ -3,7 +3,10 @@
 
 pub mod fd;
 pub mod group;
+pub mod inherited;
+pub mod proc_table;
 pub mod process;
 pub mod program;
-pub mod proc_table;
+pub mod readiness;
 pub mod wait;
+pub mod worker_timer;

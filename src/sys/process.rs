@@ -11,7 +11,7 @@ use nix::unistd::{ForkResult, fork, pipe2};
 use std::ffi::{CStr, CString, c_char};
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -73,6 +73,15 @@ pub enum Step {
     Exec,
 }
 
+impl SpawnError {
+    /// Something that has to be there before the fork could not be made.
+    pub fn preparing(error: &std::io::Error) -> SpawnError {
+        // An error that didn't come from a system call has no number: EIO says "something went wrong" too.
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        SpawnError { step: Step::Prepare, errno }
+    }
+}
+
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = match self.step {
@@ -93,9 +102,10 @@ impl std::error::Error for SpawnError {}
 /// Call it from a thread that lives as long as the process: for the kernel that thread is the parent whose death
 /// [`Launch::dies_with_parent`] means.
 pub fn spawn(launch: &Launch<'_>) -> Result<u32, SpawnError> {
-    let prepared = Prepared::new(launch).map_err(|errno| SpawnError { step: Step::Prepare, errno })?;
-    let (reader, writer) = error_pipe().map_err(|errno| SpawnError { step: Step::Prepare, errno })?;
-    let pid = fork_with(&prepared, writer.as_raw_fd()).map_err(|errno| SpawnError { step: Step::Fork, errno })?;
+    let prepared = Prepared::new(launch).map_err(|error| SpawnError::preparing(&error))?;
+    let (reader, writer) = error_pipe().map_err(|error| SpawnError::preparing(&error))?;
+    let pid =
+        fork_with(&prepared, writer.as_raw_fd()).map_err(|errno| SpawnError { step: Step::Fork, errno })?;
     drop(writer);
     match read_failure(reader) {
         None => Ok(pid),
@@ -120,13 +130,9 @@ fn fork_with(prepared: &Prepared, failures: RawFd) -> Result<u32, Errno> {
     forked
 }
 
-fn error_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+fn error_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    Ok((reader, above(&writer)?))
-}
-
-fn above(fd: &OwnedFd) -> Result<OwnedFd, Errno> {
-    fd::copy_above(fd, FIRST_FREE).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    Ok((reader, fd::copy_above(&writer, FIRST_FREE)?))
 }
 
 /// The end of the pipe without a word is the success: exec closed it.
@@ -154,12 +160,10 @@ struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    fn new(launch: &Launch<'a>) -> Result<Prepared<'a>, Errno> {
+    fn new(launch: &Launch<'a>) -> io::Result<Prepared<'a>> {
         let mut descriptors = Vec::with_capacity(launch.descriptors.len());
         for (fd, number) in launch.descriptors {
-            let copy = fd::copy_above(fd, FIRST_FREE)
-                .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
-            descriptors.push((copy, *number));
+            descriptors.push((fd::copy_above(fd, FIRST_FREE)?, *number));
         }
         Ok(Prepared {
             program: launch.program,
@@ -310,7 +314,8 @@ mod tests {
         reap(pid).unwrap();
         let (groups, open) = said.split_once('\n').unwrap();
         assert_eq!(groups, format!("{pid} {pid}"));
-        let high: Vec<i32> = open.split_whitespace().map(|fd| fd.parse().unwrap()).filter(|fd| *fd > 5).collect();
+        let high: Vec<i32> =
+            open.split_whitespace().map(|fd| fd.parse().unwrap()).filter(|fd| *fd > 5).collect();
         // A shell may hold its script or a copy of a redirected descriptor above 9, but never the pipe's other end.
         assert!(!high.iter().any(|fd| (6..10).contains(fd) || *fd >= FIRST_FREE), "{open}");
     }

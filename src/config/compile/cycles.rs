@@ -65,7 +65,7 @@ fn diagnostic(ring: &[usize], drafts: &[Draft]) -> Diagnostic {
     let first = &drafts[ring[0]];
     let place = first.keys.input.value.0.first().map_or(&first.place, |queue| &queue.place);
     let names: Vec<&str> = ring.iter().chain([&ring[0]]).map(|stage| drafts[*stage].name.as_str()).collect();
-    Diagnostic::error(format!("these stages only wait for each other: {}", names.join(" → ")))
-        .at(place)
-        .help("no item can ever enter the ring: one of its stages must also read a queue that comes from a source")
+    Diagnostic::error(format!("these stages only wait for each other: {}", names.join(" → "))).at(place).help(
+        "no item can ever enter the ring: one of its stages must also read a queue that comes from a source",
+    )
 }

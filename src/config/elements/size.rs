@@ -31,7 +31,7 @@ impl<const MOST: u64> Element for Size<MOST> {
                 return u64::try_from(bytes).ok().map(Size);
             }
             Ok(0) => report.push(reject::<Self>(node, "a size of no bytes at all")),
-            Ok(_) => report.push(reject::<Self>(node, format!("{} is too much", quote(node.place.text())))),
+            Ok(bytes) => report.push(reject::<Self>(node, format!("{} is too much", given(node, bytes)))),
             Err(Fault::Kind) => report.push(wrong_kind::<Self>(node, "a size")),
             Err(Fault::Text(title, meant)) => report.push(reject::<Self>(node, title).did_you_mean(meant)),
         }
@@ -39,8 +39,7 @@ impl<const MOST: u64> Element for Size<MOST> {
     }
 
     fn accepted() -> String {
-        let most = show(MOST);
-        format!(r#"a size with its unit (B, KB, MB, GB, KiB, MiB, GiB), such as "64KiB" or "16MiB", up to {most}"#)
+        format!(r#"a size such as "64KiB" or "16MiB", up to {} (units: B KB MB GB KiB MiB GiB)"#, show(MOST))
     }
 
     fn schema() -> Value {
@@ -52,6 +51,11 @@ impl<const MOST: u64> Element for Size<MOST> {
     fn written(&self) -> Value {
         show(self.0).into()
     }
+}
+
+/// The size as the user gave it.
+fn given(node: &Node, bytes: u128) -> String {
+    node.text().map_or_else(|| format!("{bytes} bytes"), quote)
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -86,12 +86,13 @@ pub fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
 fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str> {
     if let Some(later) = T::LATER.iter().find(|later| **later == entry.key) {
         let title = format!("`{later}` is not available yet");
-        report.push(Diagnostic::error(title).at(&entry.key_place).help("this version has no such setting"));
+        report.push(Diagnostic::error(title).at(&entry.key_place));
         // It may well stand in for any other key.
         return None;
     }
     let keys = T::keys();
-    let words = keys.iter().flat_map(|key| key.also.iter().chain([&key.name]).map(move |word| (*word, key.name)));
+    let words =
+        keys.iter().flat_map(|key| key.also.iter().chain([&key.name]).map(move |word| (*word, key.name)));
     let near = nearest(&entry.key, words.clone().map(|(word, _)| word));
     let meant = near.and_then(|near| words.clone().find(|(word, _)| *word == near)).map(|(_, name)| name);
     let fault = Diagnostic::error(format!("{} has no key {}", T::CALLED, quote(&entry.key)))
@@ -104,7 +105,8 @@ fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str
 
 /// The JSON schema of a table.
 pub fn table_schema<T: Fields>() -> Value {
-    let properties: Map<String, Value> = T::keys().into_iter().map(|key| (key.name.into(), property(key))).collect();
+    let properties: Map<String, Value> =
+        T::keys().into_iter().map(|key| (key.name.into(), property(key))).collect();
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 

@@ -132,6 +132,12 @@ impl Staging {
         }
     }
 
+    pub fn truncate(&mut self, groups: usize, puts: usize, blocks: usize) {
+        self.groups.truncate(groups);
+        self.puts.truncate(puts);
+        self.blocks -= blocks;
+    }
+
     /// Forgets what was decided about these groups by a transaction that does not publish them after all.
     pub fn reconsider(&mut self, groups: std::ops::Range<usize>) {
         let puts = self.puts_of(groups);
