@@ -7,6 +7,7 @@ use crate::config;
 use crate::queue::{Blame, Order, QueueId, SlotId};
 use log::Level;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub enum Action {
     Seed(QueueId),
     /// Throw away a stage's token and put the first one again.
     Reseed(QueueId, config::Queue),
+    /// Create the hidden queue in which a stage's finished outputs wait for room.
+    SetOutbox(QueueId, config::Queue),
     /// Say that nobody will write a queue any more, or that somebody will.
     SetEnded(QueueId, bool),
     /// Say that nobody will read a queue any more, or that somebody will.
@@ -64,6 +67,8 @@ pub struct Spawn {
     pub tuning: config::Tuning,
     /// Its first standing order.
     pub order: Order,
+    /// How long its program may take to stop.
+    pub stop_timeout: Duration,
 }
 
 /// A dead worker to settle.

@@ -55,7 +55,7 @@ pub struct Performer<'a> {
     guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     names: BTreeMap<QueueId, String>,
-    /// Those that no file names: positions of stages.
+    /// Those that no file names: positions and outboxes of stages.
     hidden: Vec<QueueId>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
@@ -204,6 +204,13 @@ impl<'a> Performer<'a> {
                 self.drop_queue(queue);
                 self.set_queue(queue, &spec);
                 self.seed(queue);
+            }
+            Action::SetOutbox(queue, spec) => {
+                self.set_queue(queue, &spec);
+                self.hidden.push(queue);
+                // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
+                let ended = self.steward.set_ended(queue, true);
+                self.unless_damaged(ended);
             }
             Action::SetEnded(queue, ended) => {
                 let set = self.steward.set_ended(queue, ended);

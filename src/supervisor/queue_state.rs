@@ -96,6 +96,14 @@ impl Queues {
         Some(id)
     }
 
+    /// A hidden queue for outputs that wait for room.
+    pub fn add_outbox(&mut self, stage: &str, out: &mut Outbox) -> Option<QueueId> {
+        let id = QueueId(self.ids.take()?);
+        let spec = config::Queue { name: format!("outbox of {stage}"), capacity: 1 << 16, ..token_queue(stage) };
+        out.act(Action::SetOutbox(id, spec));
+        Some(id)
+    }
+
     /// Gives up a hidden queue, whatever it holds.
     pub fn drop_token(&mut self, id: QueueId, out: &mut Outbox) {
         out.act(Action::DropQueue(id));
