@@ -94,6 +94,20 @@ impl Children {
         }
     }
 
+    /// The slot of a worker's process.
+    pub fn slot(&self, pid: Pid) -> Option<SlotId> {
+        self.workers.get(&pid.0).map(|child| child.slot)
+    }
+
+    /// Children that are neither workers, nor were here before, nor `spared`.
+    pub fn strays(&self, spared: Option<u32>) -> Vec<u32> {
+        let mut children = proc_table::children_of(std::process::id());
+        children.retain(|pid| {
+            !self.strangers.contains(pid) && !self.workers.contains_key(pid) && Some(*pid) != spared
+        });
+        children
+    }
+
     /// To one worker's process only.
     pub fn nudge(&self, pid: Pid) -> io::Result<()> {
         if self.workers.contains_key(&pid.0) {

@@ -37,7 +37,7 @@ pub enum Committed {
 const MAX_MARKS: usize = 64;
 const SPINS: u32 = 100;
 
-enum Step {
+pub(super) enum Step {
     AllOut { before: u64, after: u64 },
     Progress,
     Full { queue: QueueId, size: u64, event: Event, sequence: u32 },
@@ -65,7 +65,7 @@ impl Port {
         let mut first_before = None;
         loop {
             let held = self.leases.len();
-            let step = self.try_publish(upto, slept.take())?;
+            let step = self.try_publish(upto, slept.take(), false)?;
             upto -= held - self.leases.len();
             match step {
                 Step::AllOut { before, after } => {
@@ -126,7 +126,8 @@ impl Port {
         }
     }
 
-    fn try_publish(&mut self, upto: usize, slept: Option<Event>) -> Result<Step, Fault> {
+    /// One transaction. `whole`: with everything, or nothing happens.
+    pub(super) fn try_publish(&mut self, upto: usize, slept: Option<Event>, whole: bool) -> Result<Step, Fault> {
         let Port { hand, slot, live, leases, staging, .. } = self;
         let mut tx = hand.begin()?;
         if let Some(event) = slept {
@@ -142,7 +143,7 @@ impl Port {
             targets = Targets::default();
             fits = targets.fit(&tx, staging, n)?;
         }
-        if fits.is_empty()
+        if (fits.is_empty() || whole)
             && let Some((target, size)) = targets.full
         {
             let event = Event::of(target.at, queue::NOT_FULL);

@@ -3,7 +3,9 @@
 mod commit;
 mod give;
 mod put;
+mod sleeper;
 mod take;
+mod whole;
 
 use super::descriptor::Meta;
 use super::event::Event;
@@ -15,11 +17,13 @@ use super::tuning::SlotTuning;
 use super::{Ending, Fault, Order, QueueId, SlotId, futex};
 use put::Staging;
 use std::cell::Cell;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Acquire;
 use std::time::Instant;
 
 pub use commit::Committed;
 pub use put::PutError;
+pub use sleeper::Sleeper;
 pub use take::Taken;
 
 /// How long a call may wait.
@@ -78,6 +82,8 @@ pub struct Port {
     staging: Staging,
     /// Which input is looked at first, for fairness.
     turn: usize,
+    /// What the last `take` that found nothing would have slept on.
+    unslept: Vec<(Event, u32)>,
     bell_seen: Cell<u64>,
 }
 
@@ -95,7 +101,7 @@ impl Port {
         }
         let bell_seen = Cell::new(u64::MAX);
         let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
-        Ok(Port { hand, slot, live, leases, finished, staging: Staging::default(), turn: 0, bell_seen })
+        Ok(Port { hand, slot, live, leases, finished, staging: Staging::default(), turn: 0, unslept: Vec::new(), bell_seen })
     }
 
     /// Says that the worker has built its stage.
@@ -186,6 +192,35 @@ impl Port {
     #[inline]
     pub fn rest(&self) {
         self.hand.memory().store(self.slot + slot::BEGUN, 0);
+    }
+
+    /// Where the worker notes the program that it has running (0: none), for whoever must kill it after the worker.
+    pub fn program(&self) -> &AtomicU64 {
+        self.hand.memory().word(self.slot + slot::PROGRAM)
+    }
+
+    /// Bytes of one item that every one of these queues takes.
+    ///
+    /// # Errors
+    /// Only when a queue's number makes no sense.
+    pub fn max_item(&self, outputs: &[QueueId]) -> Result<u64, Fault> {
+        let mut least = layout::MAX_ITEM;
+        for &q in outputs {
+            least = least.min(self.hand.memory().load(layout::queue_at(q)? + layout::queue::MAX_ITEM));
+        }
+        Ok(least)
+    }
+
+    /// Bytes that the items of the smallest of these queues may take together.
+    ///
+    /// # Errors
+    /// Only when a queue's number makes no sense.
+    pub fn max_bytes(&self, outputs: &[QueueId]) -> Result<u64, Fault> {
+        let mut least = layout::MAX_ITEM;
+        for &q in outputs {
+            least = least.min(self.hand.memory().load(layout::queue_at(q)? + layout::queue::MAX_BYTES));
+        }
+        Ok(least)
     }
 
     /// Items waiting in a queue, without the lock: for a line in the log.

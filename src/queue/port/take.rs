@@ -52,6 +52,8 @@ impl Port {
                 return Ok(Taken::Ordered);
             }
             if wait.is_over() {
+                self.unslept.clear();
+                self.unslept.extend_from_slice(&sleep.events[..inputs.len()]);
                 return Ok(Taken::Empty);
             }
             self.sleep_on(&sleep.events[..inputs.len()], wait)?;

@@ -129,6 +129,17 @@ impl Decoder {
         }
     }
 
+    /// All that is there, as it is.
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..self.filled]
+    }
+
+    /// Forgets so many bytes.
+    pub fn skip(&mut self, bytes: usize) {
+        self.start += bytes.min(self.pending());
+        self.scanned = 0;
+    }
+
     /// Bytes that are there and belong to no item handed out.
     pub fn pending(&self) -> usize {
         self.filled - self.start
