@@ -81,7 +81,7 @@ impl Port {
                     if wait.is_over() {
                         return Ok(Committed::Full { queue, size });
                     }
-                    if self.must_finish() {
+                    if self.must_finish() && wait != Wait::Regardless {
                         return Ok(Committed::Ordered);
                     }
                     // Once only: what looks like room from outside the lock may be none for us.

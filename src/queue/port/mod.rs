@@ -35,13 +35,15 @@ pub enum Wait {
     Until(Instant),
     /// As long as it takes.
     Forever,
+    /// As long as it takes, also when told to finish: what is at hand can't be made again.
+    Regardless,
 }
 
 impl Wait {
     fn deadline(self) -> Option<Instant> {
         match self {
             Wait::Until(deadline) => Some(deadline),
-            Wait::No | Wait::Forever => None,
+            Wait::No | Wait::Forever | Wait::Regardless => None,
         }
     }
 
@@ -49,7 +51,7 @@ impl Wait {
         match self {
             Wait::No => true,
             Wait::Until(deadline) => Instant::now() >= deadline,
-            Wait::Forever => false,
+            Wait::Forever | Wait::Regardless => false,
         }
     }
 }

@@ -17,21 +17,26 @@
 mod defeat;
 mod each;
 mod errors;
+mod feed;
 mod framing;
 mod outbox;
 mod outputs;
 mod recipe;
+mod reply;
 mod session;
+mod stream;
+mod waker;
 
 use super::desk::Desk;
 use super::setup;
 use super::stop::Stop;
 use crate::config::pipeline::{Command, Mode};
-use crate::queue::Ending;
 use crate::stage::{Context, Failure};
 use crate::sys::{program, readiness};
 use each::EachLoop;
 use recipe::Recipe;
+use reply::ReplyLoop;
+use stream::StreamLoop;
 
 /// The life of a worker with a program.
 pub(super) fn run(desk: &mut Desk, command: Command, context: &Context) -> Stop {
@@ -53,13 +58,24 @@ fn live(desk: &mut Desk, recipe: Recipe, command: Command) -> Stop {
     setup::say_ready(desk);
     match command.mode {
         Mode::Each { collect, batch } => EachLoop::new(desk, recipe, command, collect, batch).run(),
-        Mode::Stream | Mode::Reply(_) => Stop(Ending::Failed("not yet".into())),
+        Mode::Reply(reply) => match ReplyLoop::new(desk, recipe, command, reply) {
+            Ok(reply) => reply.run(),
+            Err(failure) => failure.into(),
+        },
+        Mode::Stream => match StreamLoop::new(desk, recipe, &command) {
+            Ok(stream) => stream.run(),
+            Err(failure) => failure.into(),
+        },
     }
 }
 
 /// `log_items`: what was taken.
 fn log_taken(desk: &Desk, before: u64, after: u64) -> Result<(), Stop> {
-    for i in (0..desk.port.len()).filter(|_| desk.item_log.is_on) {
+    log_taken_from(desk, 0, before, after)
+}
+
+fn log_taken_from(desk: &Desk, first: usize, before: u64, after: u64) -> Result<(), Stop> {
+    for i in (first..desk.port.len()).filter(|_| desk.item_log.is_on) {
         let lease = desk.port.item(i)?;
         desk.item_log.took(desk.name_of(lease.queue), lease.bytes, before, after);
     }
