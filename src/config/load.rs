@@ -44,10 +44,10 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<L
     let keys = FileKeys::read(&top, &mut report);
 
     let mut pipeline = None;
-    if let Some(keys) = keys.filter(|_| !is_partial) {
+    if let Some(keys) = keys.filter(|_| !is_partial && !report.is_full()) {
         let home = Home::of(path);
         let selection = Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
-        pipeline = Some(compile::compile(keys, selection, registry, &mut report));
+        pipeline = compile::compile(keys, selection, registry, &mut report);
     }
     report.sort(&source);
     match pipeline {

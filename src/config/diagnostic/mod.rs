@@ -1,5 +1,6 @@
 //! What is wrong, where, and what to write instead: values first, text only when shown.
 
+mod excerpt;
 mod place;
 mod render;
 mod report;

@@ -67,6 +67,9 @@ pub fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
     };
     let mut read = T::default();
     for entry in &table.entries {
+        if report.is_full() {
+            break;
+        }
         match read.read_entry(entry, report) {
             Some(true) => {}
             Some(false) => {
