@@ -21,7 +21,8 @@ pub struct Args {
 /// Writes the starter, but never over a file that is there.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let folder = &args.dir;
-    fs::create_dir_all(folder).map_err(|error| Failure::io(&format!("make the folder {}", folder.display()), &error))?;
+    fs::create_dir_all(folder)
+        .map_err(|error| Failure::io(&format!("make the folder {}", folder.display()), &error))?;
     let path = if folder == Path::new(".") { PathBuf::from(NAME) } else { folder.join(NAME) };
     write_new(&path)?;
     output::print(&format!("wrote {path}\nrun it: mprun {path}\n", path = path.display()))?;

@@ -61,7 +61,9 @@ pub fn say(text: &str) {
 /// Whether messages on standard error may have colours.
 pub fn is_colourful() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    io::stderr().is_terminal()
+        && !is_set("NO_COLOR")
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Shows what clap has to say: help and version on standard output, bad usage on standard error.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::elements::{Element, With};
 use super::keys::FileKeys;
-use crate::stage::{Registry, Kind};
+use crate::stage::{Kind, Registry};
 
 /// JSON Schema, draft 2020-12, of the files that this program takes.
 pub fn schema(registry: &Registry) -> Value {

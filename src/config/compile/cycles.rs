@@ -68,7 +68,7 @@ fn diagnostic(ring: &[usize], drafts: &[Draft]) -> Diagnostic {
     let mut names: Vec<&str> = ring.iter().take(SHOWN).map(|stage| drafts[*stage].name.as_str()).collect();
     names.extend((ring.len() > SHOWN).then_some("…"));
     names.push(&first.name);
-    Diagnostic::error(format!("these stages only wait for each other: {}", names.join(" → ")))
-        .at(place)
-        .help("no item can ever enter the ring: one of its stages must also read a queue that comes from a source")
+    Diagnostic::error(format!("these stages only wait for each other: {}", names.join(" → "))).at(place).help(
+        "no item can ever enter the ring: one of its stages must also read a queue that comes from a source",
+    )
 }

@@ -159,7 +159,9 @@ fn end(stage: usize, draft: &Draft, queue: &QueueName) -> End {
 
 fn remedy(side: Side) -> &'static str {
     match side {
-        Side::Readers => "some stage must have it as `input`; a stage without `output` prints to standard output",
+        Side::Readers => {
+            "some stage must have it as `input`; a stage without `output` prints to standard output"
+        }
         Side::Writers => "some stage must have it as `output`",
     }
 }

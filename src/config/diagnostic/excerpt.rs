@@ -49,7 +49,8 @@ impl Excerpt {
         let mut start = line_start(source, first);
         for number in first..=last {
             let text = source[start..].split('\n').next().unwrap_or("");
-            let on_line = also.iter().zip(&marked).filter(|(_, line)| **line == number).map(|(also, _)| *also);
+            let on_line =
+                also.iter().zip(&marked).filter(|(_, line)| **line == number).map(|(also, _)| *also);
             excerpt.add(Line { text, start, is_primary: number == line }, place, on_line);
             start = (start + text.len() + 1).min(source.len());
         }
@@ -109,7 +110,11 @@ impl Line<'_> {
         let end = start + fitting(self.text[start..].chars(), WIDTH);
         let head = if start > 0 { "… " } else { "" };
         let tail = if end < self.text.len() { " …" } else { "" };
-        Window { text: format!("{head}{}{tail}", &self.text[start..end]), range: start..end, mark: head.len() }
+        Window {
+            text: format!("{head}{}{tail}", &self.text[start..end]),
+            range: start..end,
+            mark: head.len(),
+        }
     }
 
     /// The bytes of a place that are on the line and in the window.

@@ -3,7 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
 use super::excerpt::Excerpt;
-use super::{Diagnostic, Severity};
+use super::{Diagnostic, Note, Severity};
 
 pub(super) fn diagnostic(diagnostic: &Diagnostic, color: bool) -> String {
     let level = match diagnostic.severity {
@@ -30,33 +30,38 @@ fn with_true_column(text: String, excerpt: &Excerpt) -> String {
     let Excerpt { name, line, column, shown_column, .. } = excerpt;
     match column == shown_column {
         true => text,
-        false => text.replacen(&format!("{name}:{line}:{shown_column}"), &format!("{name}:{line}:{column}"), 1),
+        false => {
+            text.replacen(&format!("{name}:{line}:{shown_column}"), &format!("{name}:{line}:{column}"), 1)
+        }
     }
 }
 
 /// Adds the place and its lines.
 fn lines<'a>(group: Group<'a>, excerpt: &'a Excerpt, diagnostic: &'a Diagnostic) -> Group<'a> {
     let primary = AnnotationKind::Primary.span(excerpt.primary.clone());
-    let primary = match diagnostic.label.as_str() {
+    let primary = match &*diagnostic.label {
         "" => primary,
         label => primary.label(label),
     };
     let others = excerpt.others.iter();
     let others = others.map(|(span, label)| AnnotationKind::Context.span(span.clone()).label(label.as_str()));
-    let snippet = Snippet::source(excerpt.text.as_str()).line_start(excerpt.first_line).path(excerpt.name.as_str());
+    let snippet =
+        Snippet::source(excerpt.text.as_str()).line_start(excerpt.first_line).path(excerpt.name.as_str());
     group.element(snippet.annotation(primary).annotations(others))
 }
 
-/// Adds what to do, and what is accepted.
-fn notes<'a>(mut group: Group<'a>, diagnostic: &'a Diagnostic) -> Group<'a> {
-    let message = |text: &str| wrapped(&normalize_untrusted_str(text));
-    for help in &diagnostic.helps {
-        group = group.element(Level::HELP.message(message(help)));
-    }
-    if let Some(accepted) = &diagnostic.accepted {
-        group = group.element(Level::NOTE.with_name("accepted").message(message(accepted)));
-    }
-    group
+/// Adds what to do, then what is accepted.
+fn notes<'a>(group: Group<'a>, diagnostic: &'a Diagnostic) -> Group<'a> {
+    let message = |level: Level<'a>, text: &str| level.message(wrapped(&normalize_untrusted_str(text)));
+    let helps = diagnostic.notes.iter().filter_map(|note| match note {
+        Note::Help(help) => Some(message(Level::HELP, help)),
+        Note::Accepted(_) => None,
+    });
+    let accepted = diagnostic.notes.iter().filter_map(|note| match note {
+        Note::Accepted(accepted) => Some(message(Level::NOTE.with_name("accepted"), accepted)),
+        Note::Help(_) => None,
+    });
+    group.elements(helps).elements(accepted)
 }
 
 /// Breaks a long text into lines between words.

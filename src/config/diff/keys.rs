@@ -27,7 +27,13 @@ pub struct Keys(pub Vec<KeyChange>);
 
 impl Keys {
     /// Notes a key if its value changed.
-    pub fn compare<T: PartialEq>(&mut self, key: &'static str, old: &T, new: &T, show: impl Fn(&T) -> String) {
+    pub fn compare<T: PartialEq>(
+        &mut self,
+        key: &'static str,
+        old: &T,
+        new: &T,
+        show: impl Fn(&T) -> String,
+    ) {
         if old != new {
             self.0.push(KeyChange { key, change: Change { old: show(old), new: show(new) } });
         }

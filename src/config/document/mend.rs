@@ -91,6 +91,7 @@ fn blank(text: &mut String, at: usize) {
         None if is_header => text.len(),
         _ => line_end,
     };
-    let blanks: String = text[start..end].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+    let blanks: String =
+        text[start..end].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
     text.replace_range(start..end, &blanks);
 }

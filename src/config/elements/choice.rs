@@ -19,7 +19,8 @@ impl Choice for Restart {
 }
 
 impl Choice for OnGiveUp {
-    const WORDS: &'static [(&'static str, Self)] = &[("stop", OnGiveUp::Stop), ("continue", OnGiveUp::Continue)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("stop", OnGiveUp::Stop), ("continue", OnGiveUp::Continue)];
 }
 
 impl Choice for WhenFull {

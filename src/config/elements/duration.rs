@@ -213,9 +213,14 @@ mod tests {
 
     #[test]
     fn durations_add_up() {
-        for (text, millis) in
-            [("250ms", 250), ("10s", 10_000), ("1m30s", 90_000), (" 1h 5 m ", 3_900_000), ("0s", 0), ("2d", 172_800_000)]
-        {
+        for (text, millis) in [
+            ("250ms", 250),
+            ("10s", 10_000),
+            ("1m30s", 90_000),
+            (" 1h 5 m ", 3_900_000),
+            ("0s", 0),
+            ("2d", 172_800_000),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         assert_eq!(parse("3µs"), Ok(Duration::from_micros(3)));
@@ -243,7 +248,9 @@ mod tests {
 
     #[test]
     fn the_suggestion_is_a_duration() {
-        for (text, meant) in [("10", "\"10s\""), ("10 seconds", "\"10s\""), ("1.5s", "\"1500ms\""), ("5 Min", "\"5m\"")] {
+        for (text, meant) in
+            [("10", "\"10s\""), ("10 seconds", "\"10s\""), ("1.5s", "\"1500ms\""), ("5 Min", "\"5m\"")]
+        {
             assert_eq!(parse(text).unwrap_err().meant(text).as_deref(), Some(meant));
         }
     }

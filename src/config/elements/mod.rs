@@ -28,8 +28,8 @@ pub use queue_names::{QueueName, QueueNames};
 pub use setting::{At, Setting};
 pub use size::{Size, show as show_size};
 pub use socket::SocketPath;
-pub use table::{Fields, Key, Strays, bare, read_table, table_schema, write_table};
 pub(in crate::config) use table::table;
+pub use table::{Fields, Key, Strays, bare, read_table, table_schema, write_table};
 pub use with::With;
 pub use word::Word;
 

@@ -62,7 +62,9 @@ impl Element for PipelineName {
     }
 
     fn accepted() -> String {
-        format!("a name of letters, digits, `_`, `-` and `.`, starting with a letter, a digit or `_`, up to {MOST} long")
+        format!(
+            "a name of letters, digits, `_`, `-` and `.`, starting with a letter, a digit or `_`, up to {MOST} long"
+        )
     }
 
     fn schema() -> Value {
@@ -122,9 +124,13 @@ mod tests {
 
     #[test]
     fn any_file_name_makes_a_pipeline_name() {
-        for (path, name) in
-            [("a/even.toml", "even"), ("b c.v2.toml", "b_c.v2"), (".toml", "toml"), ("/", "pipeline"), ("-é.x", "_")]
-        {
+        for (path, name) in [
+            ("a/even.toml", "even"),
+            ("b c.v2.toml", "b_c.v2"),
+            (".toml", "toml"),
+            ("/", "pipeline"),
+            ("-é.x", "_"),
+        ] {
             assert_eq!(PipelineName::of_file(Path::new(path)), name);
             assert_eq!(fault(name, "_-."), None);
         }

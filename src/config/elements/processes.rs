@@ -38,7 +38,8 @@ impl Element for Processes {
             (_, Some(number)) => match u32::try_from(number) {
                 Ok(count) if (1..=MOST).contains(&count) => return Some(Processes::Count(count)),
                 _ if number < 1 => {
-                    let fault = reject::<Self>(node, format!("a stage can't have {} processes", shown(number)));
+                    let fault =
+                        reject::<Self>(node, format!("a stage can't have {} processes", shown(number)));
                     report.push(fault.help("`enabled = false` turns a stage off"));
                 }
                 _ => report.push(reject::<Self>(node, format!("{} processes are too many", shown(number)))),
@@ -58,7 +59,9 @@ impl Element for Processes {
     }
 
     fn schema() -> Value {
-        or_variable(json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": MOST }, { "const": "cpus" }] }))
+        or_variable(
+            json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": MOST }, { "const": "cpus" }] }),
+        )
     }
 
     fn written(&self) -> Value {

@@ -26,7 +26,9 @@ impl Element for QueueNames {
         let nodes = match &node.content {
             Content::Text { .. } => std::slice::from_ref(node),
             Content::List(nodes) if nodes.is_empty() => {
-                report.push(reject::<Self>(node, "an empty list").help("leave the key out if there is no queue"));
+                report.push(
+                    reject::<Self>(node, "an empty list").help("leave the key out if there is no queue"),
+                );
                 return None;
             }
             Content::List(nodes) => nodes,
@@ -63,7 +65,11 @@ impl Element for QueueNames {
 }
 
 /// Reads one name; `None` after the report says why not.
-fn read_name<'n>(node: &'n Node, seen: &mut HashMap<String, &'n Place>, report: &mut Report) -> Option<QueueName> {
+fn read_name<'n>(
+    node: &'n Node,
+    seen: &mut HashMap<String, &'n Place>,
+    report: &mut Report,
+) -> Option<QueueName> {
     let Name(name) = if node.is_unknown() { None } else { Name::read(node, report) }?;
     if let Some(first) = seen.insert(name.clone(), &node.place) {
         let fault = Diagnostic::error(format!("the queue `{name}` is named twice"));

@@ -18,7 +18,9 @@ impl Element for SocketPath {
         match node.text() {
             None => report.push(wrong_kind::<Self>(node, "a path in quotes")),
             Some("") => report.push(reject::<Self>(node, "an empty path")),
-            Some(path) if path.contains('\0') => report.push(reject::<Self>(node, "a path can't hold a zero byte")),
+            Some(path) if path.contains('\0') => {
+                report.push(reject::<Self>(node, "a path can't hold a zero byte"))
+            }
             Some(path) if path.len() > MOST => report.push(reject::<Self>(node, "this path is too long")),
             Some(path) => return Some(SocketPath(path.to_owned())),
         }

@@ -94,7 +94,8 @@ fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str
         return None;
     }
     let keys = T::keys();
-    let words = keys.iter().flat_map(|key| key.also.iter().chain([&key.name]).map(move |word| (*word, key.name)));
+    let words =
+        keys.iter().flat_map(|key| key.also.iter().chain([&key.name]).map(move |word| (*word, key.name)));
     let near = nearest(&entry.key, words.clone().map(|(word, _)| word));
     let meant = near.and_then(|near| words.clone().find(|(word, _)| *word == near)).map(|(_, name)| name);
     let fault = Diagnostic::error(format!("{} has no key {}", T::CALLED, quote(&entry.key)))
@@ -107,7 +108,8 @@ fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str
 
 /// The JSON schema of a table.
 pub fn table_schema<T: Fields>() -> Value {
-    let properties: Map<String, Value> = T::keys().into_iter().map(|key| (key.name.into(), property(key))).collect();
+    let properties: Map<String, Value> =
+        T::keys().into_iter().map(|key| (key.name.into(), property(key))).collect();
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
