@@ -92,7 +92,8 @@ fn piece() -> impl Strategy<Value = String> {
 
 #[test]
 fn a_value_nested_a_hundred_thousand_deep_is_refused() {
-    for deep in ["{a.".to_owned() + &"a.".repeat(60_000) + "a=1}", "[".repeat(100_000), "{a=".repeat(40_000)] {
+    for deep in ["{a.".to_owned() + &"a.".repeat(60_000) + "a=1}", "[".repeat(100_000), "{a=".repeat(40_000)]
+    {
         assert_eq!(load("deep", format!("a = {deep}").as_bytes(), vec![]), Ok(()));
         assert_eq!(load("deep", b"[stages.a]", vec![format!("stages.a.with={deep}")]), Ok(()));
     }

@@ -15,7 +15,9 @@ pub struct Key {
     pub also: &'static [&'static str],
     /// What it means.
     pub doc: String,
-    /// What it accepts.
+    /// What it accepts, in words.
+    pub accepted: String,
+    /// What it accepts, for a validator.
     pub schema: Value,
     /// What holds without it; null: nothing.
     pub default: Value,
@@ -114,7 +116,7 @@ pub fn table_schema<T: Fields>() -> Value {
 }
 
 fn property(key: Key) -> Value {
-    let mut schema = json!({ "description": key.doc });
+    let mut schema = json!({ "description": key.doc, "$comment": format!("accepted: {}", key.accepted) });
     if !key.default.is_null() {
         schema["default"] = key.default;
     }
