@@ -3,15 +3,22 @@
 mod app;
 mod cli;
 pub mod config;
+mod dead_letter;
 mod exit;
+pub mod item;
 mod logging;
+pub mod queue;
 pub mod stage;
 mod supervisor;
+mod sys;
 mod worker;
 
 use std::process::ExitCode;
 
-pub use stage::Registry;
+pub use stage::{
+    Context, Emitter, Failure, Item, Key, Kind, Memory, Next, Outlet, Registry, Setting, Settings, Source,
+    Stage,
+};
 
 /// The whole program, with the stages of a registry: what a `main` returns.
 pub fn main(registry: Registry) -> ExitCode {

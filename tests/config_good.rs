@@ -10,7 +10,7 @@ use mprun::config::{self, LoadOptions, Loaded, OnGiveUp, Report, Restart, Stage,
 /// A source that writes the queue `q`, and a sink that reads it.
 const PAIR: &str = "\
 [stages.produce]
-use = \"random\"
+use = \"count\"
 output = \"q\"
 
 [stages.consume]
@@ -85,11 +85,11 @@ fn a_variable_may_stand_for_any_value() {
     let text =
         PAIR.replace("[stages.produce]", "[stages.produce]\nprocesses = \"${MPRUN_TEST_NONE:-4}\"").replace(
             "output",
-            "with = { max = \"${MPRUN_TEST_NONE:-7}\" }\nlog_items = \"${MPRUN_TEST_NONE:-true}\"\noutput",
+            "with = { to = \"${MPRUN_TEST_NONE:-7}\" }\nlog_items = \"${MPRUN_TEST_NONE:-true}\"\noutput",
         );
     let stage = load("variables", &text).pipeline.stages.remove(0);
     assert_eq!((stage.processes, stage.tuning.log_items), (4, true));
-    assert_eq!(stage.work.with["max"], 7);
+    assert_eq!(stage.work.with["to"], 7);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_set_goes_before_the_file() {
         "stages.produce.processes=5",
         "stages.produce.sleep=10s",
         "stages.produce.sleep_when_full=\"1s\"",
-        "stages.produce.with.max=3",
+        "stages.produce.with.to=3",
         "stages.\"consume\".enabled = true",
         "queues.q.capacity=2",
         "name=other",
@@ -109,7 +109,7 @@ fn a_set_goes_before_the_file() {
     let stage = &pipeline.stages[0];
     assert_eq!((stage.processes, stage.tuning.sleep), (5, Duration::from_secs(10)));
     assert_eq!(stage.tuning.sleep_when_full, Some(Duration::from_secs(1)));
-    assert_eq!(stage.work.with["max"], 3);
+    assert_eq!(stage.work.with["to"], 3);
     assert_eq!((pipeline.name.as_str(), pipeline.queues[0].capacity), ("other", 2));
     assert_eq!(pipeline.drain_timeout, Duration::from_secs(1));
 }
@@ -134,7 +134,7 @@ fn a_disabled_stage_is_as_if_it_were_not_there() {
 
 #[test]
 fn queues_come_in_the_order_of_first_mention() {
-    let text = "[queues.z]\n[queues.a]\n[stages.s]\nuse = \"random\"\noutput = [\"m\", \"z\"]\n\
+    let text = "[queues.z]\n[queues.a]\n[stages.s]\nuse = \"count\"\noutput = [\"m\", \"z\"]\n\
                 [stages.t]\nuse = \"discard\"\ninput = [\"a\", \"z\", \"m\"]\n[stages.u]\nuse = \"stdin\"\noutput = \"a\"\n";
     let names: Vec<String> =
         load("order", text).pipeline.queues.into_iter().map(|queue| queue.name).collect();
@@ -143,8 +143,8 @@ fn queues_come_in_the_order_of_first_mention() {
 
 #[test]
 fn a_ring_that_a_source_feeds_is_fine() {
-    let text = "[stages.s]\nuse = \"random\"\noutput = \"a\"\n[stages.t]\nuse = \"filter\"\ninput = \"a\"\noutput = \"b\"\n\
-                [stages.u]\nuse = \"filter\"\ninput = \"b\"\noutput = \"a\"\n";
+    let text = "[stages.s]\nuse = \"count\"\noutput = \"a\"\n[stages.t]\nuse = \"words\"\ninput = \"a\"\noutput = \"b\"\n\
+                [stages.u]\nuse = \"words\"\ninput = \"b\"\noutput = \"a\"\n";
     assert_eq!(load("fed", text).pipeline.stages.len(), 3);
 }
 

@@ -24,11 +24,12 @@ fn the_reference_is_true_to_the_code() {
     ] {
         let properties = &schema.pointer(&pointer).expect("a table")["properties"];
         let keys = properties.as_object().expect("keys");
-        fresh = replaced(&fresh, &format!("<!-- keys: {name} -->"), &table("key", keys));
+        fresh = replaced(&fresh, &format!("<!-- keys: {name} -->"), &table("key", keys, &Value::Null));
     }
     fresh = replaced(&fresh, "<!-- built-ins -->", &built_ins(schema.pointer(stage).expect("a stage")));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(PAGE, &fresh).expect("write the page");
+        return;
     }
     assert!(fresh == page, "{PAGE} is not true to the code: UPDATE_GOLDEN=1 writes it anew");
 }
@@ -46,10 +47,15 @@ fn replaced(page: &str, mark: &str, text: &str) -> String {
 }
 
 /// Keys with their defaults and meanings; what they accept stands below, unless it is a table of its own.
-fn table(head: &str, keys: &Map<String, Value>) -> String {
+fn table(head: &str, keys: &Map<String, Value>, required: &Value) -> String {
     let mut text = format!("| {head} | default | |\n|---|---|---|\n");
     for (key, schema) in keys {
-        let default = schema.get("default").map(|default| format!("`{}`", toml(default))).unwrap_or_default();
+        let is_required = required.as_array().is_some_and(|keys| keys.iter().any(|own| own == key));
+        let default = match schema.get("default") {
+            Some(default) => format!("`{}`", toml(default)),
+            None if is_required => "required".into(),
+            None => String::new(),
+        };
         let doc = schema["description"].as_str().expect("a description");
         let accepted = schema["$comment"].as_str().filter(|_| schema["type"] != "object").unwrap_or_default();
         let accepted =
@@ -74,18 +80,24 @@ fn toml(value: &Value) -> String {
 
 fn built_ins(stage: &Value) -> String {
     let mut text = String::new();
+    let choices = stage.pointer("/properties/use/anyOf").and_then(Value::as_array).expect("choices");
     for rule in stage["allOf"].as_array().expect("rules") {
         let name = rule.pointer("/if/properties/use/const").and_then(Value::as_str).expect("a name");
+        let about = choices.iter().find(|choice| choice["const"] == name).expect("a choice");
         let then = &rule["then"];
         let kind = match (then.pointer("/properties/input"), then.pointer("/properties/output")) {
             (Some(_), _) => "a source",
             (_, Some(_)) => "a sink",
-            _ => "reads and writes",
+            _ => "a transform",
         };
-        writeln!(text, "### `{name}` ({kind})\n").expect("write");
-        match then.pointer("/properties/with/properties").and_then(Value::as_object) {
-            Some(keys) if !keys.is_empty() => writeln!(text, "{}", table("parameter", keys)).expect("write"),
-            _ => text += "No parameters.\n\n",
+        let about = about["description"].as_str().expect("a description");
+        writeln!(text, "### `{name}`: {kind}\n\n{about}\n").expect("write");
+        let with = &then["properties"]["with"];
+        match with["properties"].as_object() {
+            Some(keys) if !keys.is_empty() => {
+                writeln!(text, "{}", table("parameter", keys, &with["required"])).expect("write");
+            }
+            _ => text += "It has no parameters.\n\n",
         }
     }
     text

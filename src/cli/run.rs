@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::LoadOptions;
-use crate::logging;
+use crate::logging::Logging;
 use crate::stage::Registry;
 use crate::supervisor::{self, RunOptions};
 
@@ -25,7 +25,8 @@ pub struct Args {
 
 /// Runs a pipeline to its end; the exit code says how that was.
 pub fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
-    logging::init(verbosity, None);
+    let logging = Logging::from_environment(verbosity);
+    logging.start(None);
     let load = LoadOptions { sets: args.sets, stages: args.stages };
-    supervisor::run(RunOptions { file: args.file, load, watch: !args.no_watch }, registry)
+    supervisor::run(RunOptions { file: args.file, load, watch: !args.no_watch, logging }, registry)
 }

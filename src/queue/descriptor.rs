@@ -1,0 +1,78 @@
+//! The two words that stand for an item (or a reserved block) wherever it is: data and meta.
+//!
+//! data: the payload itself if it has at most 8 bytes, else the offset of its block.
+//! meta: length (32 bits) | failed attempts (8) | queue (16) | … | BLOCK (1): a reserved block, not an item.
+
+use super::QueueId;
+use super::layout::INLINE;
+
+const BLOCK: u64 = 1 << 63;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Meta(pub u64);
+
+impl Meta {
+    #[inline]
+    pub fn item(len: usize, queue: QueueId) -> Meta {
+        Meta(len as u64 | u64::from(queue.0) << 40)
+    }
+
+    pub fn reserved(queue: QueueId) -> Meta {
+        Meta(BLOCK | u64::from(queue.0) << 40)
+    }
+
+    #[inline]
+    pub fn len(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+
+    #[inline]
+    pub fn queue(self) -> QueueId {
+        QueueId((self.0 >> 40) as u16)
+    }
+
+    /// Attempts that were begun and failed.
+    #[inline]
+    pub fn failures(self) -> u32 {
+        (self.0 >> 32 & 0xff) as u32
+    }
+
+    pub fn failed_once_more(self) -> Meta {
+        let failures = u64::from(self.failures() + 1).min(0xff);
+        Meta(self.0 & !(0xff << 32) | failures << 32)
+    }
+
+    /// A reserved block that is not published yet.
+    #[inline]
+    pub fn is_block(self) -> bool {
+        self.0 & BLOCK != 0
+    }
+
+    /// Whether `data` is the offset of a block.
+    #[inline]
+    pub fn has_block(self) -> bool {
+        self.is_block() || self.len() > INLINE
+    }
+}
+
+/// The data word of a short payload.
+#[inline]
+pub(super) fn inline_word(bytes: &[u8]) -> u64 {
+    let mut word = [0; INLINE];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_keeps_its_parts_apart() {
+        let meta = Meta::item(1 << 30, QueueId(255));
+        assert_eq!((meta.len(), meta.queue(), meta.failures()), (1 << 30, QueueId(255), 0));
+        let failed = (0..300).fold(meta, |meta, _| meta.failed_once_more());
+        assert_eq!((failed.len(), failed.queue(), failed.failures()), (1 << 30, QueueId(255), 255));
+        assert!(Meta::reserved(QueueId(7)).is_block() && !meta.is_block());
+    }
+}

@@ -1,0 +1,74 @@
+//! The kernel's wait and wake on words that several processes share.
+
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+/// Sleeps while the word is `value`, at most until `deadline`. Returns early for any reason: look again.
+pub(super) fn wait(word: &AtomicU32, value: u32, deadline: Option<Instant>) {
+    let Some(timeout) = left(deadline) else { return };
+    let at = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the word and the time-out outlive the call; FUTEX_WAIT reads them only.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, at) };
+}
+
+/// Sleeps while every word is its value, as [`wait`] does. At most 128 words.
+///
+/// Linux 5.16; on an older kernel it looks at the first word only, and for 50 ms at most.
+pub(super) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Instant>) {
+    if let [(word, value)] = words {
+        return wait(word, *value, deadline);
+    }
+    let mut waiters = [Waiter::default(); 128];
+    for (waiter, (word, value)) in waiters.iter_mut().zip(words) {
+        *waiter =
+            Waiter { value: u64::from(*value), address: word.as_ptr() as u64, flags: SIZE_U32, reserved: 0 };
+    }
+    let Some(timeout) = left(deadline) else { return };
+    let until = timeout.map(from_now);
+    let at = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let n = words.len().min(waiters.len());
+    // SAFETY: the array, the words in it and the time outlive the call.
+    let result =
+        unsafe { libc::syscall(libc::SYS_futex_waitv, waiters.as_ptr(), n, 0, at, libc::CLOCK_MONOTONIC) };
+    if result < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+        let soon = Instant::now() + Duration::from_millis(50);
+        wait(words[0].0, words[0].1, Some(deadline.map_or(soon, |d| d.min(soon))));
+    }
+}
+
+/// Wakes up to `n` sleepers.
+pub(super) fn wake(word: &AtomicU32, n: i32) {
+    // SAFETY: FUTEX_WAKE only uses the word's address.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, n) };
+}
+
+const SIZE_U32: u32 = 2; // FUTEX2_SIZE_U32, shared between processes
+
+/// `struct futex_waitv`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Waiter {
+    value: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// `None`: the deadline has passed. `Some(None)`: there is none.
+fn left(deadline: Option<Instant>) -> Option<Option<libc::timespec>> {
+    let Some(deadline) = deadline else { return Some(None) };
+    let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+    let secs = libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX);
+    Some(Some(libc::timespec { tv_sec: secs, tv_nsec: left.subsec_nanos().into() }))
+}
+
+fn from_now(left: libc::timespec) -> libc::timespec {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills the struct it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    let nanos = now.tv_nsec + left.tv_nsec;
+    libc::timespec {
+        tv_sec: now.tv_sec.saturating_add(left.tv_sec).saturating_add(nanos / 1_000_000_000),
+        tv_nsec: nanos % 1_000_000_000,
+    }
+}

@@ -1,0 +1,38 @@
+//! What every thread that works on an arena has: the mapping, its identity for the lock, and its buffers.
+
+use super::lock::Me;
+use super::memory::{Arena, Memory};
+use super::tx::{Scratch, Tx};
+use super::{Fault, layout};
+
+pub(super) struct Hand {
+    pub arena: Arena,
+    pub me: Me,
+    pub scratch: Scratch,
+}
+
+impl Hand {
+    pub fn open(arena: Arena) -> Result<Hand, Fault> {
+        Ok(Hand { arena, me: Me::new()?, scratch: Scratch::default() })
+    }
+
+    #[inline]
+    pub fn begin(&mut self) -> Result<Tx<'_>, Fault> {
+        Tx::begin(&self.arena.0, &self.me, &mut self.scratch)
+    }
+
+    #[inline]
+    pub fn memory(&self) -> &Memory {
+        &self.arena.0
+    }
+
+    /// What the kernel does when this thread dies, for a simulated death.
+    #[cfg(any(test, feature = "inject"))]
+    pub fn die(&self) {
+        super::lock::simulate_death(self.memory().word32(layout::LOCK), &self.me);
+    }
+
+    pub fn lock_owner(&self) -> Option<u32> {
+        super::lock::owner(self.memory().word32(layout::LOCK))
+    }
+}

@@ -1,0 +1,273 @@
+//! Where everything lies in the arena: pure arithmetic, fixed for a version of the format.
+//!
+//! Nothing here depends on the pipeline: a new queue, a new worker or another capacity is a change of words in a
+//! live arena. The file is sparse, so only what was touched costs memory.
+
+use super::{Fault, QueueId, SlotId};
+
+/// Queues of an arena.
+pub const MAX_QUEUES: usize = 256;
+/// Workers that can be attached at once.
+pub const MAX_SLOTS: usize = 4096;
+/// Leased items and reserved blocks that one worker may hold.
+pub const HOLDINGS: usize = 1024;
+/// Items taken, or published to one queue, in one transaction.
+pub const MAX_BATCH: usize = 512;
+/// Input or output queues of one worker: bounds the words of one transaction.
+pub const MAX_FAN: usize = 16;
+/// Items waiting in a queue, at most.
+pub const MAX_CAPACITY: u64 = 1 << 24;
+/// Bytes of one item, at most.
+pub const MAX_ITEM: u64 = 1 << 30;
+
+/// An item this short travels in its descriptor and needs no block.
+pub(super) const INLINE: usize = 8;
+
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0qa");
+pub(super) const VERSION: u64 = 1;
+
+pub(super) const HEADER: usize = 0;
+pub(super) const LOCK: usize = 64;
+pub(super) const TAKEOVERS: usize = 192; // locks inherited from the dead: for the curious
+pub(super) const REDONE: usize = 200; // transactions finished for the dead
+pub(super) const STOPPED: usize = 208; // workers that are stopped now: wake-ups must not rely on one sleeper
+pub(super) const OPENED: usize = 216; // slots 0 .. OPENED were ever used: the others' pages need not be looked at
+
+pub(super) const JOURNAL: usize = 4096; // count, then {offset, value} pairs
+pub(super) const JOURNAL_MAX: usize = 320;
+
+pub(super) const QUEUES: usize = 16384;
+const QUEUE_SIZE: usize = 512;
+
+/// Words of a queue. The first line changes with every transaction and is only touched under the lock.
+pub(super) mod queue {
+    /// Items ever put into the ring.
+    pub const TAIL: usize = 0;
+    /// Items ever taken out of the ring, to a worker or dropped.
+    pub const HEAD: usize = 8;
+    /// Items on the returned stack, served before the ring.
+    pub const RETURNED: usize = 16;
+    pub const DONE: usize = 24;
+    /// Bytes of blocks that belong to the queue: staged, waiting, leased.
+    pub const BYTES: usize = 32;
+    /// log2 of the ring's slots.
+    pub const RING: usize = 40;
+    pub const DEAD: usize = 48;
+    pub const DROPPED_OLD: usize = 56;
+    /// Events: {sequence u32, idle u32}, each in its own line.
+    pub const NOT_EMPTY: usize = 64;
+    pub const NOT_FULL: usize = 128;
+    pub const BYTES_FREE: usize = 192;
+    pub const EVENTS: [usize; 3] = [NOT_EMPTY, NOT_FULL, BYTES_FREE];
+    pub const CAPACITY: usize = 256;
+    pub const MAX_BYTES: usize = 264;
+    pub const MAX_ITEM: usize = 272;
+    pub const WHEN_FULL: usize = 280;
+    pub const FLAGS: usize = 288;
+    pub const DROPPED_NEW: usize = 296;
+    /// Every word that a removed queue must leave behind as zero.
+    pub const COUNTERS: [usize; 9] =
+        [TAIL, HEAD, RETURNED, DONE, BYTES, RING, DEAD, DROPPED_OLD, DROPPED_NEW];
+
+    /// FLAGS
+    pub const USED: u64 = 1;
+    pub const ENDED: u64 = 2;
+    pub const CLOSED: u64 = 4;
+}
+
+/// Size classes of blocks: 64 B, 128 B, … 1 GiB.
+pub(super) const CLASSES: usize = 25;
+const SMALLEST_SHIFT: u32 = 6;
+/// Each class has its own virtual region: a class can never run out before the sum of all `max_bytes` does.
+pub(super) const REGION_SHIFT: u32 = 34;
+const CLASS_TABLE: usize = QUEUES + MAX_QUEUES * QUEUE_SIZE;
+const CLASS_SIZE: usize = 64;
+
+/// Words of a size class.
+pub(super) mod class {
+    /// Free blocks whose pages are likely still there.
+    pub const HOT: usize = 0;
+    /// Free blocks whose pages were given back.
+    pub const COLD: usize = 8;
+    /// Blocks ever cut from the region.
+    pub const CARVED: usize = 16;
+}
+
+const SLOTS: usize = CLASS_TABLE + 4096;
+const SLOT_HEADER: usize = 4096;
+pub(super) const ENTRY: usize = 32; // data | meta | ticket | mark
+const SLOT_SIZE: usize = SLOT_HEADER + HOLDINGS * ENTRY;
+pub(super) const BITMAP_WORDS: usize = HOLDINGS / 64;
+
+/// Words of a worker's slot.
+pub(super) mod slot {
+    pub const PID: usize = 0;
+    pub const PHASE: usize = 8;
+    pub const ENDING: usize = 16;
+    pub const ENDING_LEN: usize = 24;
+    pub const ORDER: usize = 32;
+    /// u32 futex: counts orders and changes of tuning.
+    pub const BELL: usize = 40;
+    /// Which holdings are live.
+    pub const BITMAP: usize = 128;
+    /// Table index + 1 of the lease being worked on; 0: none.
+    pub const BEGUN: usize = 256;
+    pub const TAKEN: usize = 320;
+    pub const COMPLETED: usize = 328;
+    pub const EMITTED: usize = 336;
+    /// Eight words, see `tuning.rs`.
+    pub const TUNING: usize = 384;
+    pub const ENDING_TEXT: usize = 2048;
+    pub const ENDING_TEXT_MAX: usize = 2048;
+}
+
+const SLOT_BYTES: usize = 16;
+/// A ring of 2^k slots lies 2^k slots behind its queue's ring base, so all sizes of one ring are disjoint.
+pub(super) const RING_MIN: u64 = 6;
+pub(super) const RING_MAX: u64 = 25;
+/// A ring this large goes back to the smallest when it runs empty, and its pages go back to the system.
+pub(super) const RING_SHRINKS_FROM: u64 = if cfg!(test) { 8 } else { 14 };
+const RINGS: usize = SLOTS + MAX_SLOTS * SLOT_SIZE;
+const RING_SPAN: usize = SLOT_BYTES << (RING_MAX + 1);
+
+const RETURNED: usize = RINGS + MAX_QUEUES * RING_SPAN;
+/// Every lease of every worker fits: returning one needs no room and can't fail.
+pub(super) const RETURNED_MAX: u64 = (MAX_SLOTS * HOLDINGS) as u64;
+const RETURNED_SPAN: usize = RETURNED_MAX as usize * ENTRY;
+
+const STACKS: usize = RETURNED + MAX_QUEUES * RETURNED_SPAN;
+const STACK_SPAN: usize = 8 << (REGION_SHIFT - SMALLEST_SHIFT);
+const STACKS_END: usize = STACKS + 2 * CLASSES * STACK_SPAN;
+
+pub(super) const HEAP: usize = STACKS_END.next_multiple_of(1 << 30);
+/// Bytes of the whole arena, virtual.
+pub(super) const SIZE: usize = HEAP + (CLASSES << REGION_SHIFT);
+
+/// The words at the head of the file by which an arena is known: magic, version, and the geometry.
+pub(super) const fn header() -> [u64; 8] {
+    [
+        MAGIC,
+        VERSION,
+        SIZE as u64,
+        MAX_QUEUES as u64,
+        MAX_SLOTS as u64,
+        HOLDINGS as u64,
+        HEAP as u64,
+        (JOURNAL_MAX as u64) << 32 | REGION_SHIFT as u64,
+    ]
+}
+
+pub(super) fn queue_at(q: QueueId) -> Result<usize, Fault> {
+    if (q.0 as usize) < MAX_QUEUES {
+        Ok(QUEUES + q.0 as usize * QUEUE_SIZE)
+    } else {
+        Err(Fault::damaged("a queue's number", 0, q.0 as u64))
+    }
+}
+
+pub(super) fn slot_at(s: SlotId) -> Result<usize, Fault> {
+    if (s.0 as usize) < MAX_SLOTS {
+        Ok(SLOTS + s.0 as usize * SLOT_SIZE)
+    } else {
+        Err(Fault::damaged("a worker slot's number", 0, s.0 as u64))
+    }
+}
+
+/// The slots that were ever opened, if that many can be.
+pub(super) fn opened_slots(opened: u64) -> impl Iterator<Item = SlotId> {
+    (0..opened.min(MAX_SLOTS as u64) as u16).map(SlotId)
+}
+
+/// Entry `i` of the table of holdings of the slot at `slot`.
+pub(super) fn holding(slot: usize, i: usize) -> usize {
+    debug_assert!(i < HOLDINGS);
+    slot + SLOT_HEADER + i * ENTRY
+}
+
+pub(super) fn class_at(class: usize) -> usize {
+    CLASS_TABLE + class * CLASS_SIZE
+}
+
+/// Where the ring of queue `q` with 2^k slots starts, and its bytes.
+pub(super) fn ring_area(q: QueueId, k: u64) -> (usize, usize) {
+    let bytes = SLOT_BYTES << k;
+    (RINGS + q.0 as usize * RING_SPAN + bytes, bytes)
+}
+
+pub(super) fn ring_slot(q: QueueId, k: u64, position: u64) -> usize {
+    ring_area(q, k).0 + (position & ((1 << k) - 1)) as usize * SLOT_BYTES
+}
+
+pub(super) fn returned_entry(q: QueueId, i: u64) -> usize {
+    RETURNED + q.0 as usize * RETURNED_SPAN + i as usize * ENTRY
+}
+
+/// Cell `i` of the stack of hot (or cold) free blocks of a class.
+pub(super) fn stack_cell(class: usize, cold: bool, i: u64) -> usize {
+    STACKS + (2 * class + cold as usize) * STACK_SPAN + i as usize * 8
+}
+
+/// Blocks that a class can ever have.
+pub(super) fn class_blocks(class: usize) -> u64 {
+    1 << (REGION_SHIFT - SMALLEST_SHIFT - class as u32)
+}
+
+/// Bytes of a block of a class.
+pub(super) fn block_size(class: usize) -> u64 {
+    1 << (SMALLEST_SHIFT + class as u32)
+}
+
+/// The smallest class whose blocks hold `len` bytes.
+pub(super) fn class_for(len: usize) -> usize {
+    (len.max(1 << SMALLEST_SHIFT).next_power_of_two().trailing_zeros() - SMALLEST_SHIFT) as usize
+}
+
+/// Block number `n` of a class.
+pub(super) fn block_at(class: usize, n: u64) -> u64 {
+    (HEAP as u64) + ((class as u64) << REGION_SHIFT) + n * block_size(class)
+}
+
+/// The class of the block at `offset`, if a block can lie there.
+pub(super) fn class_of_block(offset: u64) -> Result<usize, Fault> {
+    let class = offset.wrapping_sub(HEAP as u64) >> REGION_SHIFT;
+    if offset < HEAP as u64 || class >= CLASSES as u64 || offset & (block_size(class as usize) - 1) != 0 {
+        return Err(Fault::damaged("a block's place", offset, class));
+    }
+    Ok(class as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_the_arena_follow_each_other() {
+        const { assert!(TAKEOVERS < REDONE && REDONE < STOPPED && OPENED + 8 <= JOURNAL) };
+        const { assert!(JOURNAL + 8 + JOURNAL_MAX * 16 <= QUEUES) };
+        assert!(slot_at(SlotId(MAX_SLOTS as u16 - 1)).unwrap() + SLOT_SIZE <= RINGS);
+        assert!(ring_slot(QueueId(255), RING_MAX, (1 << RING_MAX) - 1) + SLOT_BYTES <= RETURNED);
+        assert!(returned_entry(QueueId(255), RETURNED_MAX) <= STACKS);
+        assert!(stack_cell(CLASSES - 1, true, class_blocks(0)) <= HEAP);
+        assert!(block_at(CLASSES - 1, class_blocks(CLASSES - 1)) as usize <= SIZE);
+    }
+
+    #[test]
+    fn rings_of_one_queue_do_not_overlap() {
+        for k in RING_MIN..RING_MAX {
+            let (at, bytes) = ring_area(QueueId(3), k);
+            assert!(at + bytes <= ring_area(QueueId(3), k + 1).0);
+        }
+    }
+
+    #[test]
+    fn blocks_are_known_by_their_place() {
+        for class in 0..CLASSES {
+            let last = class_blocks(class) - 1;
+            assert_eq!(class_of_block(block_at(class, last)).unwrap(), class);
+            assert!(block_at(class, last) as usize + (block_size(class) as usize) <= SIZE);
+        }
+        assert!(class_of_block(0).is_err() && class_of_block(HEAP as u64 + 1).is_err());
+        assert!(class_of_block(SIZE as u64).is_err() && class_of_block(u64::MAX).is_err());
+        assert_eq!([class_for(0), class_for(64), class_for(65), class_for(1 << 30)], [0, 0, 1, 24]);
+    }
+}

@@ -1,0 +1,154 @@
+//! The arena's one lock: the kernel hands it on when its owner dies.
+//!
+//! It is a *robust futex* without the list: while an operation is under way the thread's `list_op_pending` points
+//! at the word, which is all that the kernel's `exit_robust_list` needs to mark the word OWNER_DIED and wake one
+//! waiter (see `man 2 set_robust_list` and Documentation/locking/robust-futexes.rst of the kernel). That takes some
+//! 50 µs after a SIGKILL, whatever the victim's size, and no help from the supervisor.
+//!
+//! Word: 0 free | tid of the owner | OWNER_DIED (free, the last owner died) | WAITERS (somebody may sleep).
+//!
+//! | killed … | left behind | repaired by |
+//! |---|---|---|
+//! | with `pending` set, not yet owner | nothing | at most one wake-up too many |
+//! | as the owner | word = tid | the kernel: OWNER_DIED, wakes one |
+//! | after the swap to 0, before the wake | a sleeper on a free word | the kernel, as `pending` is still set; or, if somebody barged in, [`wake_one`] from `release` |
+//! | before `pending` is cleared | nothing | at most one wake-up too many |
+
+use super::stall;
+use super::{Fault, futex};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicU32, compiler_fence};
+use std::time::{Duration, Instant};
+
+const TID: u32 = 0x3fff_ffff;
+const OWNER_DIED: u32 = 0x4000_0000;
+const WAITERS: u32 = 0x8000_0000;
+
+/// Some 2 µs: longer than nearly every transaction, shorter than a sleep.
+const SPINS: u32 = 60;
+/// A waiter that slept so long looks whether the owner was stopped (SIGSTOP).
+const STALL: Duration = Duration::from_millis(50);
+
+/// `struct robust_list_head`.
+#[repr(C)]
+struct RobustList {
+    list: *const RobustList,
+    futex_offset: isize,
+    pending: *mut u8,
+}
+
+/// The calling thread, as the kernel's robust futexes know it. Never kept across a fork; bound to its thread.
+pub(super) struct Me {
+    tid: u32,
+    list: *mut RobustList,
+}
+
+impl Me {
+    pub fn new() -> Result<Me, Fault> {
+        let (mut list, mut len) = (std::ptr::null_mut::<RobustList>(), 0usize);
+        // SAFETY: asks for the calling thread's own list head; both results are written by the kernel.
+        if unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &mut list, &mut len) } != 0 {
+            return Err(Fault::system("failed to look up the thread's robust futexes"));
+        }
+        if list.is_null() {
+            list = register()?;
+        }
+        // SAFETY: no arguments.
+        let tid = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
+        Ok(Me { tid, list })
+    }
+
+    #[inline]
+    fn pending(&self, word: Option<&AtomicU32>) {
+        // Not before the unlock: a Release store lets later stores move up past it, and a thread that died in
+        // between would keep the lock for ever.
+        compiler_fence(SeqCst);
+        // SAFETY: `list` is this thread's registered head, alive as long as the thread (libc's, or leaked by
+        // `register`). The kernel adds `futex_offset` back; nobody dereferences the pointer itself.
+        unsafe {
+            let at = word.map_or(std::ptr::null_mut(), |word| {
+                word.as_ptr().cast::<u8>().wrapping_offset(-(*self.list).futex_offset)
+            });
+            std::ptr::write_volatile(&raw mut (*self.list).pending, at);
+        }
+        compiler_fence(SeqCst);
+    }
+}
+
+/// Some libcs register a list only with their first robust mutex.
+fn register() -> Result<*mut RobustList, Fault> {
+    let empty = RobustList { list: std::ptr::null(), futex_offset: 0, pending: std::ptr::null_mut() };
+    let list = Box::into_raw(Box::new(empty)); // for the kernel, until the thread ends
+    // SAFETY: the head is alive for ever, and an empty list points to itself.
+    let result = unsafe {
+        (*list).list = list;
+        libc::syscall(libc::SYS_set_robust_list, list, size_of::<RobustList>())
+    };
+    if result == 0 { Ok(list) } else { Err(Fault::system("failed to register robust futexes")) }
+}
+
+/// Takes the lock; true if its last owner died with it.
+#[inline]
+pub(super) fn lock(word: &AtomicU32, me: &Me) -> bool {
+    me.pending(Some(word));
+    // Acquire pairs with the Release in `unlock`.
+    if word.compare_exchange(0, me.tid, Acquire, Relaxed).is_ok() {
+        return false;
+    }
+    lock_slowly(word, me)
+}
+
+#[cold]
+fn lock_slowly(word: &AtomicU32, me: &Me) -> bool {
+    let mut others = 0; // WAITERS once we slept: more may sleep still
+    let mut spins = 0;
+    loop {
+        let now = word.load(Relaxed);
+        if now & TID == 0 {
+            let mine = me.tid | now & WAITERS | others;
+            if word.compare_exchange(now, mine, Acquire, Relaxed).is_ok() {
+                return now & OWNER_DIED != 0;
+            }
+        } else if spins < SPINS {
+            spins += 1;
+            std::hint::spin_loop();
+        } else if now & WAITERS != 0 || word.compare_exchange(now, now | WAITERS, Relaxed, Relaxed).is_ok() {
+            let start = Instant::now();
+            futex::wait(word, now | WAITERS, Some(start + STALL));
+            if start.elapsed() >= STALL && word.load(Relaxed) & TID == now & TID {
+                stall::end_if_stopped(now & TID);
+            }
+            others = WAITERS;
+            spins = 0;
+        }
+    }
+}
+
+#[inline]
+pub(super) fn unlock(word: &AtomicU32, me: &Me) {
+    // Release pairs with the Acquire of the next owner.
+    if word.swap(0, Release) & WAITERS != 0 {
+        futex::wake(word, 1);
+    }
+    me.pending(None);
+}
+
+/// Makes good the wake-up that a dead unlocker may have owed.
+pub(super) fn wake_one(word: &AtomicU32) {
+    futex::wake(word, 1);
+}
+
+/// The thread that holds the lock now.
+pub(super) fn owner(word: &AtomicU32) -> Option<u32> {
+    Some(word.load(Relaxed) & TID).filter(|&tid| tid != 0)
+}
+
+/// What the kernel does at the death of a thread, for a simulated one.
+#[cfg(any(test, feature = "inject"))]
+pub(super) fn simulate_death(word: &AtomicU32, me: &Me) {
+    if word.load(Relaxed) & TID == me.tid {
+        word.store(OWNER_DIED | word.load(Relaxed) & WAITERS, Relaxed);
+        futex::wake(word, 1);
+    }
+    me.pending(None);
+}

@@ -1,0 +1,99 @@
+//! Queues in shared memory that survive a kill -9 of anybody, at any instruction.
+//!
+//! One *arena* (one memory file) holds all queues of a run: one robust lock, one small redo log, and everything
+//! that the queues and the workers need. A worker works on it through a [`Port`], the supervisor through a
+//! [`Steward`]. It knows bytes, not stages.
+//!
+//! # Layout
+//!
+//! ```text
+//! header | lock | journal | queue[256] | class[25] | slot[4096] | ring[256] | returned[256] | free stacks | heap
+//! ```
+//!
+//! All of it is virtual and sparse; only touched pages cost. Everything is either *array + count* (rings, returned
+//! stacks, free stacks) or *table + bitmap* (a worker's holdings). So a change is prepared in cells that the
+//! committed state calls free, and published by changing a few control words through the journal, see [`tx`](self).
+//!
+//! # Invariants
+//!
+//! * A block is in exactly one place: a free stack, a worker's holdings, a ring slot, a returned stack.
+//! * `put = done + waiting + leased + dropped + dead` for every queue, at every moment: these are differences of
+//!   words that change in one transaction.
+//! * What is leased is in the table of exactly one slot. Returned items are served before the ring, so returned and
+//!   leased together never exceed what the slots can hold, and giving back needs no room.
+//!
+//! # Crash table
+//!
+//! | killed … | left behind | repaired by |
+//! |---|---|---|
+//! | while staging short outputs | nothing: private memory | – |
+//! | with blocks reserved, while filling them | holdings marked as blocks, half-written | [`Steward::release`]: back to the free stack |
+//! | asking for the lock | nothing | – |
+//! | in a transaction, before the journal's count | scratch in free cells; the lock | the kernel passes the lock on; the next owner overwrites |
+//! | **after the journal's count** | decided: it happened | the next owner redoes all words (absolute values); it may die there too, and so on |
+//! | while applying, before count = 0 | old and new words mixed | the same redo |
+//! | a one-word transaction | done or not done | – |
+//! | after count = 0, before events are rung or sleepers woken | published, sleepers asleep | release: wakes everybody |
+//! | after the unlock, before the lock's wake | a waiter asleep on a free lock | the kernel, or release's first wake |
+//! | asleep anywhere | nothing: nobody counts sleepers | – |
+//! | woken, before passing the wake-up on | others asleep beside something to do | release: wakes everybody |
+//! | after outputs were printed or written outside, before the commit | the item is still leased | release: it goes back; outside effects are at least once |
+//! | between `begin` and `rest` | the begun mark | release: that item gets attempt + 1 |
+//! | after the dead letter was written, before `bury` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
+//! | growing a ring | a half-written copy in an unused area | nothing: the old one still counts |
+//! | shrinking a ring, before its pages are given back | pages that hold nothing | the next shrink |
+//! | the supervisor in `release` | some holdings given back, each in one transaction | whoever calls release again |
+//! | the supervisor in `set_queue`, `remove_queue`, `seed` | all or nothing of each transaction | – |
+//!
+//! A worker that is *stopped* inside the lock (SIGSTOP) holds up the others for 50 ms to 100 ms; then the first of them that waits
+//! kills it (see `stall`).
+//!
+//! The algorithm follows the robust-futex protocol of Linux and the usual redo logging; what is new is only that the
+//! log is as small as one transaction.
+
+mod audit;
+mod counts;
+mod descriptor;
+mod drop_old;
+mod event;
+mod fault;
+mod futex;
+mod hand;
+mod holdings;
+/// Places to die, for crash tests.
+#[cfg(any(test, feature = "inject"))]
+pub mod inject;
+#[cfg(not(any(test, feature = "inject")))]
+mod inject;
+mod layout;
+mod lock;
+mod memory;
+mod port;
+mod release;
+mod ring;
+mod stall;
+mod steward;
+mod tuning;
+mod tx;
+mod word;
+
+#[cfg(test)]
+mod tests;
+
+pub use counts::QueueCounts;
+pub use fault::Fault;
+pub use layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS};
+pub use memory::Arena;
+pub use port::{Committed, Lease, Port, PutError, Taken, Wait};
+pub use release::{Blame, Doomed, Released};
+pub use steward::{Limits, Phase, SlotReport, Steward};
+pub use tuning::SlotTuning;
+pub use word::{Ending, Order, WhenFull};
+
+/// A queue of an arena, `0 .. MAX_QUEUES`. The supervisor owns which is which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct QueueId(pub u16);
+
+/// A worker's place in an arena, `0 .. MAX_SLOTS`. The supervisor owns which is whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct SlotId(pub u16);

@@ -1,0 +1,371 @@
+//! Publishing: staged outputs become items, and the leases they came from end, in one transaction.
+
+use super::super::descriptor::Meta;
+use super::super::event::Event;
+use super::super::holdings::{self, Bitmap, End, Ended};
+use super::super::layout::{self, MAX_BATCH, MAX_FAN, queue, slot};
+use super::super::tx::Tx;
+use super::super::{Fault, QueueId, WhenFull, counts, drop_old, ring};
+use super::put::{Fate, Group, NO_LEASE, Put, PutError, Staging};
+use super::{Port, Wait};
+use std::ops::Range;
+
+/// What came of a [`Port::commit`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Committed {
+    /// All outputs are out and the leases have ended. So many waited in the first output queue, before and after.
+    Done {
+        /// Waiting before.
+        before: u64,
+        /// Waiting after.
+        after: u64,
+    },
+    /// No room in the time given; what is out is marked, the rest stays staged: call again.
+    Full {
+        /// Which queue is full.
+        queue: QueueId,
+        /// Items waiting there.
+        size: u64,
+    },
+    /// Nobody reads any of the outputs any more. The staged outputs are gone, the leases stay.
+    Closed,
+    /// Told to finish while there was no room; the rest stays staged.
+    Ordered,
+}
+
+/// Unfinished leases that one transaction may mark.
+const MAX_MARKS: usize = 64;
+const SPINS: u32 = 100;
+
+enum Step {
+    AllOut { before: u64, after: u64 },
+    Progress,
+    Full { queue: QueueId, size: u64, event: Event, sequence: u32 },
+    Closed,
+}
+
+impl Port {
+    /// Publishes all staged outputs and ends the leases `0 .. upto`, all in one transaction if there is room for it
+    /// all; else in parts, each lease ending together with the last of its outputs.
+    ///
+    /// When it returns early some leases may have ended already: they are gone from the front ([`Port::len`] tells
+    /// how many are left), so the next call's `upto` is less by as many.
+    ///
+    /// Without staged outputs the leases are only noted as finished: the next `take` (or `pause`) ends them.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn commit(&mut self, upto: usize, wait: Wait) -> Result<Committed, Fault> {
+        let mut upto = upto.min(self.leases.len());
+        if self.staging.is_empty() {
+            self.finished.extend(self.leases.drain(..upto));
+            return Ok(Committed::Done { before: 0, after: 0 });
+        }
+        let (mut slept, mut spun) = (None, false);
+        let mut first_before = None;
+        loop {
+            let held = self.leases.len();
+            let step = self.try_publish(upto, slept.take())?;
+            upto -= held - self.leases.len();
+            match step {
+                Step::AllOut { before, after } => {
+                    return Ok(Committed::Done { before: first_before.unwrap_or(before), after });
+                }
+                Step::Closed => {
+                    self.discard_staged()?;
+                    return Ok(Committed::Closed);
+                }
+                Step::Progress => {}
+                Step::Full { queue, size, event, sequence } => {
+                    first_before.get_or_insert(size);
+                    if wait.is_over() {
+                        return Ok(Committed::Full { queue, size });
+                    }
+                    if self.must_finish() {
+                        return Ok(Committed::Ordered);
+                    }
+                    // Once only: what looks like room from outside the lock may be none for us.
+                    spun = !spun && self.room_comes_soon(queue)?;
+                    if !spun {
+                        self.sleep_on(&[(event, sequence)], wait)?;
+                    }
+                    slept = Some(event);
+                }
+            }
+        }
+    }
+
+    fn room_comes_soon(&self, q: QueueId) -> Result<bool, Fault> {
+        let memory = self.hand.memory();
+        let capacity = memory.load(layout::queue_at(q)? + queue::CAPACITY);
+        for _ in 0..SPINS {
+            if counts::waiting_roughly(memory, q) < capacity {
+                return Ok(true);
+            }
+            std::hint::spin_loop();
+        }
+        Ok(false)
+    }
+
+    /// Publishes what is staged before its input is done: there is too much of it to keep back.
+    pub(super) fn publish_early(&mut self) -> Result<(), PutError> {
+        self.publish_early_keeping(self.staging.puts.len())
+    }
+
+    /// The same, in the middle of staging an output whose puts start at `keep`.
+    pub(super) fn publish_early_keeping(&mut self, keep: usize) -> Result<(), PutError> {
+        let unfinished = self.staging.puts.split_off(keep);
+        let result = self.commit(0, Wait::Forever);
+        if self.staging.is_empty() {
+            self.staging.blocks = unfinished.iter().filter(|put| put.hold().is_some()).count();
+        }
+        self.staging.puts.extend(unfinished);
+        match result? {
+            Committed::Ordered => Err(PutError::Ordered),
+            Committed::Done { .. } | Committed::Full { .. } | Committed::Closed => Ok(()),
+        }
+    }
+
+    fn try_publish(&mut self, upto: usize, slept: Option<Event>) -> Result<Step, Fault> {
+        let Port { hand, slot, live, leases, staging, .. } = self;
+        let mut tx = hand.begin()?;
+        if let Some(event) = slept {
+            tx.expect(event); // others may sleep on
+        }
+        let mut targets = Targets::default();
+        let mut fits = targets.fit(&tx, staging, MAX_BATCH)?;
+        // Fewer groups may leave more leases unfinished, hence the loop; one group can always be marked.
+        while let n = markable(staging, fits.clone(), upto)
+            && n < fits.len()
+        {
+            staging.reconsider(fits);
+            targets = Targets::default();
+            fits = targets.fit(&tx, staging, n)?;
+        }
+        if fits.is_empty()
+            && let Some((target, size)) = targets.full
+        {
+            let event = Event::of(target.at, queue::NOT_FULL);
+            if let Some(other) = slept
+                && other != event
+            {
+                // It was woken for room that it can't use now: somebody else may.
+                tx.notify(other);
+            }
+            return Ok(Step::Full { queue: target.queue, size, event, sequence: tx.expect(event) });
+        }
+        if targets.are_closed() {
+            return Ok(Step::Closed);
+        }
+        let puts = staging.puts_of(fits.clone());
+        targets.publish(&mut tx, &staging.puts[puts.clone()])?;
+        let mut after = *live;
+        release_blocks(&mut tx, &mut after, &staging.puts[puts])?;
+        let done = finished_by(staging, fits.end, upto);
+        let mut ended = Ended::default();
+        holdings::end(&mut tx, *slot, &leases[..done], End::Done, &mut ended)?;
+        leases[..done].iter().for_each(|&entry| holdings::clear(&mut after, entry));
+        mark(&mut tx, *slot, leases, done, &staging.groups[fits.clone()]);
+        holdings::save(&mut tx, *slot, live, &after);
+        tx.add(*slot + slot::EMITTED, fits.len() as u64);
+        tx.add(*slot + slot::COMPLETED, done as u64);
+        tx.commit()?;
+        *live = after;
+        leases.drain(..done);
+        staging.published = fits.end;
+        for group in &mut staging.groups[fits.end..] {
+            if group.lease != NO_LEASE {
+                group.lease -= done as u32;
+            }
+        }
+        targets.tell(&mut tx);
+        ended.tell(&mut tx);
+        let (before, size_after) = targets.first_sizes(&tx);
+        drop(tx);
+        if staging.published < staging.groups.len() {
+            return Ok(Step::Progress);
+        }
+        staging.clear();
+        Ok(Step::AllOut { before, after: size_after })
+    }
+}
+
+/// How many leases, from the oldest, have no output left once the groups before `end` are out.
+fn finished_by(staging: &Staging, end: usize, upto: usize) -> usize {
+    let rest = staging.groups[end..].iter().map(|group| group.lease as usize);
+    rest.min().unwrap_or(usize::MAX).min(upto)
+}
+
+/// How many of the groups can go out at once, so that the marks of unfinished leases fit into the journal.
+fn markable(staging: &Staging, fits: Range<usize>, upto: usize) -> usize {
+    let done = finished_by(staging, fits.end, upto);
+    let (mut marks, mut last) = (0, NO_LEASE);
+    for (n, group) in staging.groups[fits.clone()].iter().enumerate() {
+        if group.lease != NO_LEASE && group.lease as usize >= done && group.lease != last {
+            (marks, last) = (marks + 1, group.lease);
+            if marks > MAX_MARKS {
+                return n;
+            }
+        }
+    }
+    fits.len()
+}
+
+/// Published blocks leave the worker's holdings; those of dropped outputs become free.
+fn release_blocks(tx: &mut Tx<'_>, after: &mut Bitmap, puts: &[Put]) -> Result<(), Fault> {
+    for put in puts {
+        if let Some(hold) = put.hold() {
+            holdings::clear(after, hold);
+            if put.fate != Fate::Publish {
+                let size = tx.free(put.data)?;
+                tx.subtract(layout::queue_at(put.queue)? + queue::BYTES, size);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Leases that stay remember how many of their outputs are out: a later try skips as many.
+fn mark(tx: &mut Tx<'_>, slot: usize, leases: &[u16], done: usize, out: &[Group]) {
+    for group in out {
+        let lease = group.lease as usize;
+        if group.lease != NO_LEASE && lease >= done && lease < leases.len() {
+            tx.add(layout::holding(slot, leases[lease] as usize) + 24, 1);
+        }
+    }
+}
+
+/// One output queue in this transaction.
+#[derive(Clone, Copy)]
+struct Target {
+    queue: QueueId,
+    at: usize,
+    policy: WhenFull,
+    closed: bool,
+    capacity: u64,
+    before: u64,
+    /// Slots left, or, for drop-old, puts left in this transaction.
+    left: u64,
+    puts: usize,
+    dropped: u64,
+}
+
+/// The output queues of this transaction, and which of the staged groups fit.
+#[derive(Default)]
+struct Targets {
+    list: [Option<Target>; MAX_FAN + 1],
+    n: usize,
+    /// The queue that has no room for the first group that does not fit, and its size.
+    full: Option<(Target, u64)>,
+}
+
+impl Targets {
+    /// The groups to publish now, at most `limit`; sets the fate of their puts.
+    fn fit(&mut self, tx: &Tx<'_>, staging: &mut Staging, limit: usize) -> Result<Range<usize>, Fault> {
+        let start = staging.published;
+        let end = (start + limit).min(staging.groups.len());
+        for i in start..end {
+            let group = staging.groups[i];
+            let puts = &mut staging.puts[group.first as usize..(group.first + group.count) as usize];
+            if !self.admit(tx, puts)? {
+                return Ok(start..i);
+            }
+        }
+        Ok(start..end)
+    }
+
+    /// True if the group fits: then its slots are counted as used.
+    fn admit(&mut self, tx: &Tx<'_>, puts: &mut [Put]) -> Result<bool, Fault> {
+        for put in puts.iter() {
+            let i = self.index(tx, put.queue)?;
+            let Some(target) = &self.list[i] else { continue };
+            let waits = target.policy != WhenFull::DropNew && put.fate == Fate::Publish;
+            if waits && !target.closed && target.left == 0 {
+                self.full = Some((*target, target.before));
+                return Ok(false);
+            }
+        }
+        for put in puts.iter_mut() {
+            let i = self.index(tx, put.queue)?;
+            let Some(target) = &mut self.list[i] else { continue };
+            put.fate = match put.fate {
+                Fate::Publish if target.closed => Fate::Void,
+                Fate::Publish if target.left == 0 => Fate::Drop,
+                fate => fate,
+            };
+            match put.fate {
+                Fate::Publish => (target.left, target.puts) = (target.left - 1, target.puts + 1),
+                Fate::Drop => target.dropped += 1,
+                Fate::Void => {}
+            }
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn index(&mut self, tx: &Tx<'_>, q: QueueId) -> Result<usize, Fault> {
+        for i in 0..self.n {
+            if self.list[i].is_some_and(|target| target.queue == q) {
+                return Ok(i);
+            }
+        }
+        let at = layout::queue_at(q)?;
+        let capacity = tx.get(at + queue::CAPACITY);
+        let before = ring::waiting(tx, at);
+        let policy = WhenFull::from_word(tx.get(at + queue::WHEN_FULL));
+        let left = match policy {
+            WhenFull::DropOld => capacity,
+            WhenFull::Block | WhenFull::DropNew => capacity.saturating_sub(before),
+        };
+        let closed = tx.get(at + queue::FLAGS) & queue::CLOSED != 0;
+        let target = Target { queue: q, at, policy, closed, capacity, before, left, puts: 0, dropped: 0 };
+        if self.n == self.list.len() {
+            return Err(Fault::damaged("the number of output queues", at as u64, self.n as u64));
+        }
+        self.list[self.n] = Some(target);
+        self.n += 1;
+        Ok(self.n - 1)
+    }
+
+    fn known(&self) -> impl Iterator<Item = &Target> {
+        self.list[..self.n].iter().flatten()
+    }
+
+    fn are_closed(&self) -> bool {
+        self.n > 0 && self.known().all(|target| target.closed)
+    }
+
+    fn publish(&self, tx: &mut Tx<'_>, puts: &[Put]) -> Result<(), Fault> {
+        for target in self.known() {
+            let overflow = (target.before + target.puts as u64).saturating_sub(target.capacity);
+            if target.policy == WhenFull::DropOld && overflow > 0 {
+                drop_old::oldest(tx, target.queue, target.at, overflow)?;
+            }
+            if target.dropped > 0 {
+                tx.add(target.at + queue::DROPPED_NEW, target.dropped);
+            }
+            if target.puts > 0 {
+                let mine = puts.iter().filter(|put| put.queue == target.queue && put.fate == Fate::Publish);
+                let items: &mut dyn Iterator<Item = (u64, Meta)> = &mut mine.map(|put| (put.data, put.meta));
+                ring::push(tx, target.queue, target.at, target.puts, items)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After the commit: readers have something to read, and other writers perhaps still room.
+    fn tell(&self, tx: &mut Tx<'_>) {
+        for target in self.known() {
+            if target.puts > 0 {
+                tx.notify(Event::of(target.at, queue::NOT_EMPTY));
+            }
+            if ring::waiting(tx, target.at) < target.capacity {
+                tx.notify(Event::of(target.at, queue::NOT_FULL));
+            }
+        }
+    }
+
+    fn first_sizes(&self, tx: &Tx<'_>) -> (u64, u64) {
+        self.known().next().map_or((0, 0), |target| (target.before, ring::waiting(tx, target.at)))
+    }
+}

@@ -1,0 +1,219 @@
+//! A worker's hand on the arena: take items, stage outputs, commit both in one step.
+
+mod commit;
+mod give;
+mod put;
+mod take;
+
+use super::descriptor::Meta;
+use super::event::Event;
+use super::hand::Hand;
+use super::holdings::{self, Bitmap};
+use super::layout::{self, slot};
+use super::memory::Arena;
+use super::tuning::SlotTuning;
+use super::{Ending, Fault, Order, QueueId, SlotId, futex};
+use put::Staging;
+use std::cell::Cell;
+use std::sync::atomic::Ordering::Acquire;
+use std::time::Instant;
+
+pub use commit::Committed;
+pub use put::PutError;
+pub use take::Taken;
+
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wait {
+    /// Not at all.
+    No,
+    /// Until then.
+    Until(Instant),
+    /// As long as it takes.
+    Forever,
+}
+
+impl Wait {
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Wait::Until(deadline) => Some(deadline),
+            Wait::No | Wait::Forever => None,
+        }
+    }
+
+    fn is_over(self) -> bool {
+        match self {
+            Wait::No => true,
+            Wait::Until(deadline) => Instant::now() >= deadline,
+            Wait::Forever => false,
+        }
+    }
+}
+
+/// One leased item.
+pub struct Lease<'a> {
+    /// The payload, in place. Valid until the lease ends.
+    pub bytes: &'a [u8],
+    /// 1 for the first try of the item.
+    pub attempt: u32,
+    /// Where it came from.
+    pub queue: QueueId,
+    /// How many of its outputs are published already, by a try that did not end.
+    pub mark: u64,
+    /// Its number in its queue: 0 for the first item ever put there.
+    pub id: u64,
+}
+
+/// A worker's hand on the arena. One thread owns it; it must not be used after a fork.
+///
+/// What it holds when its process dies is given back by [`super::Steward::release`].
+pub struct Port {
+    hand: Hand,
+    slot: usize,
+    live: Bitmap,
+    /// Items held, oldest first: entries of the slot's table.
+    leases: Vec<u16>,
+    /// Done without outputs: ended by the next transaction.
+    finished: Vec<u16>,
+    staging: Staging,
+    /// Which input is looked at first, for fairness.
+    turn: usize,
+    bell_seen: Cell<u64>,
+}
+
+impl Port {
+    /// Binds the calling thread to a worker slot that the supervisor has opened.
+    ///
+    /// # Errors
+    /// When the slot's number or the memory makes no sense.
+    pub fn open(arena: Arena, id: SlotId) -> Result<Port, Fault> {
+        let slot = layout::slot_at(id)?;
+        let hand = Hand::open(arena)?;
+        let live = holdings::bitmap(hand.memory(), slot);
+        if live.iter().any(|&word| word != 0) {
+            return Err(Fault::damaged("the holdings of a fresh worker", slot as u64, live[0]));
+        }
+        let bell_seen = Cell::new(u64::MAX);
+        let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
+        Ok(Port { hand, slot, live, leases, finished, staging: Staging::default(), turn: 0, bell_seen })
+    }
+
+    /// Says that the worker has built its stage.
+    pub fn ready(&self) {
+        self.hand.memory().store(self.slot + slot::PHASE, 1);
+    }
+
+    /// Leaves word of how the worker ends.
+    pub fn ended(&self, ending: &Ending) {
+        ending.store(self.hand.memory(), self.slot);
+    }
+
+    /// The supervisor's standing order.
+    pub fn order(&self) -> Order {
+        self.bell_seen.set(self.bell());
+        Order::load(self.hand.memory(), self.slot)
+    }
+
+    /// The order for the loops in here: who asked for nothing must still be told of a change by `is_disturbed`.
+    fn must_finish(&self) -> bool {
+        Order::load(self.hand.memory(), self.slot) == Order::Finish
+    }
+
+    /// The settings as they are now.
+    pub fn tuning(&self) -> SlotTuning {
+        self.bell_seen.set(self.bell());
+        SlotTuning::load(self.hand.memory(), self.slot)
+    }
+
+    fn bell(&self) -> u64 {
+        u64::from(self.hand.memory().word32(self.slot + slot::BELL).load(Acquire))
+    }
+
+    /// True if the order or the tuning may have changed since they were last asked for.
+    #[inline]
+    pub fn is_disturbed(&self) -> bool {
+        self.bell() != self.bell_seen.get()
+    }
+
+    /// Sleeps until then; false if it was cut short because the order or the tuning changed.
+    pub fn pause(&mut self, until: Instant) -> Result<bool, Fault> {
+        self.settle()?;
+        let seen = self.bell_seen.get();
+        let word = self.hand.memory().word32(self.slot + slot::BELL);
+        while Instant::now() < until {
+            if self.bell() != seen {
+                return Ok(false);
+            }
+            futex::wait(word, seen as u32, Some(until));
+        }
+        Ok(true)
+    }
+
+    /// Leases held.
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// True if no lease is held.
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+
+    /// The lease `i` of `0 .. len()`, oldest first.
+    ///
+    /// # Errors
+    /// When its descriptor makes no sense: somebody wrote where they must not.
+    #[inline]
+    pub fn item(&self, i: usize) -> Result<Lease<'_>, Fault> {
+        let memory = self.hand.memory();
+        let at = layout::holding(self.slot, self.leases[i] as usize);
+        let meta = Meta(memory.load(at + 8));
+        let bytes = match meta.has_block() {
+            false => memory.inline(at, meta.len()),
+            true => memory.block(memory.load(at), meta.len())?,
+        };
+        let (id, mark) = (memory.load(at + 16), memory.load(at + 24));
+        Ok(Lease { bytes, attempt: meta.failures() + 1, queue: meta.queue(), mark, id })
+    }
+
+    /// From now on a crash is blamed on lease `i`.
+    #[inline]
+    pub fn begin(&self, i: usize) {
+        self.hand.memory().store(self.slot + slot::BEGUN, u64::from(self.leases[i]) + 1);
+    }
+
+    /// From now on a crash is nobody's fault.
+    #[inline]
+    pub fn rest(&self) {
+        self.hand.memory().store(self.slot + slot::BEGUN, 0);
+    }
+
+    /// Items waiting in a queue, without the lock: for a line in the log.
+    pub fn waiting(&self, q: QueueId) -> u64 {
+        super::counts::waiting_roughly(self.hand.memory(), q)
+    }
+
+    /// A wait that a crash meanwhile is not blamed on: the stage isn't at work.
+    fn sleep_on(&mut self, words: &[(Event, u32)], wait: Wait) -> Result<(), Fault> {
+        if !self.staging.spares.is_empty() {
+            self.free_spares()?;
+        }
+        let memory = self.hand.memory();
+        let begun = memory.load(self.slot + slot::BEGUN);
+        memory.store(self.slot + slot::BEGUN, 0);
+        if let [(event, sequence)] = words {
+            futex::wait(event.sequence(memory), *sequence, wait.deadline());
+        } else {
+            let words: Vec<_> = words.iter().map(|&(event, seen)| (event.sequence(memory), seen)).collect();
+            futex::wait_any(&words, wait.deadline());
+        }
+        memory.store(self.slot + slot::BEGUN, begun);
+        Ok(())
+    }
+
+    /// What the kernel does when this worker's process dies, for a simulated death.
+    #[cfg(any(test, feature = "inject"))]
+    pub fn die(&self) {
+        self.hand.die();
+    }
+}

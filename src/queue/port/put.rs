@@ -1,0 +1,331 @@
+//! Staging: outputs are copied into reserved blocks (or carried in their descriptors) before the commit shows them.
+
+use super::super::descriptor::{Meta, inline_word};
+use super::super::event::Event;
+use super::super::holdings::{self, Free};
+use super::super::layout::{self, INLINE, MAX_FAN, queue};
+use super::super::tx::Tx;
+use super::super::{Fault, QueueId, WhenFull, drop_old};
+use super::{Port, Wait};
+use std::fmt;
+
+/// Outputs staged at once, at most; more are published in parts.
+const MAX_STAGED: usize = 512;
+/// Blocks larger than this are reserved one by one.
+const MAX_SPARE_CLASS: usize = 6;
+const MAX_SPARES: usize = 32;
+pub(super) const NO_LEASE: u32 = u32::MAX;
+const NO_HOLD: u16 = u16::MAX;
+
+/// Why an output was not staged.
+#[derive(Debug)]
+pub enum PutError {
+    /// Longer than the queue's `max_item` (or `max_bytes`).
+    TooLong {
+        /// Bytes of the output.
+        len: u64,
+        /// The most that the queue takes.
+        max: u64,
+        /// Which queue.
+        queue: QueueId,
+    },
+    /// Told to finish while it waited for room.
+    Ordered,
+    /// The memory is damaged.
+    Fault(Fault),
+}
+
+impl fmt::Display for PutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PutError::TooLong { len, max, .. } => {
+                write!(f, "an output of {len} bytes is longer than max_item ({max} bytes)")
+            }
+            PutError::Ordered => f.write_str("told to finish while waiting for room"),
+            PutError::Fault(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PutError {}
+
+impl From<Fault> for PutError {
+    fn from(fault: Fault) -> PutError {
+        PutError::Fault(fault)
+    }
+}
+
+/// What becomes of one staged put.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Fate {
+    Publish,
+    /// Counted as dropped.
+    Drop,
+    /// Its queue has no reader any more.
+    Void,
+}
+
+/// One output for one queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Put {
+    pub queue: QueueId,
+    pub data: u64,
+    pub meta: Meta,
+    hold: u16,
+    pub fate: Fate,
+}
+
+impl Put {
+    /// The table entry of its block.
+    pub fn hold(&self) -> Option<u16> {
+        (self.hold != NO_HOLD).then_some(self.hold)
+    }
+}
+
+/// One output of a stage: a put for each of its queues.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group {
+    pub first: u32,
+    pub count: u32,
+    /// Index of the lease it is an output of, or NO_LEASE.
+    pub lease: u32,
+}
+
+/// A reserved block that is not used yet.
+#[derive(Clone, Copy)]
+pub(super) struct Spare {
+    queue: QueueId,
+    class: usize,
+    block: u64,
+    hold: u16,
+}
+
+impl Spare {
+    pub fn hold(&self) -> u16 {
+        self.hold
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Staging {
+    pub puts: Vec<Put>,
+    pub groups: Vec<Group>,
+    /// Groups that are out already.
+    pub published: usize,
+    pub spares: Vec<Spare>,
+    /// Table entries that the puts hold.
+    pub blocks: usize,
+}
+
+impl Staging {
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    pub fn puts_of(&self, groups: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let end = groups.end.checked_sub(1).map(|last| self.groups[last]);
+        match end {
+            Some(last) if !groups.is_empty() => {
+                self.groups[groups.start].first as usize..(last.first + last.count) as usize
+            }
+            _ => 0..0,
+        }
+    }
+
+    pub fn truncate(&mut self, groups: usize, puts: usize, blocks: usize) {
+        self.groups.truncate(groups);
+        self.puts.truncate(puts);
+        self.blocks -= blocks;
+    }
+
+    /// Forgets what was decided about these groups by a transaction that does not publish them after all.
+    pub fn reconsider(&mut self, groups: std::ops::Range<usize>) {
+        let puts = self.puts_of(groups);
+        for put in self.puts[puts].iter_mut().filter(|put| put.hold != NO_HOLD || !put.meta.has_block()) {
+            put.fate = Fate::Publish;
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.puts.clear();
+        self.groups.clear();
+        self.published = 0;
+        self.blocks = 0;
+    }
+}
+
+enum Reserved {
+    Block(u64, u16),
+    Fate(Fate),
+}
+
+impl Port {
+    /// Stages a copy of one output for each of the queues (at most 16, each once). It waits only for bytes, never for slots.
+    /// An input with very many outputs has the first of them published on the way, with its lease marked.
+    ///
+    /// `for_lease`: the lease that it is an output of.
+    ///
+    /// # Errors
+    /// [`PutError::TooLong`] leaves everything as it was; so does [`PutError::Ordered`].
+    pub fn put(
+        &mut self,
+        outputs: &[QueueId],
+        bytes: &[u8],
+        for_lease: Option<usize>,
+    ) -> Result<(), PutError> {
+        let outputs = &outputs[..outputs.len().min(MAX_FAN)];
+        for &q in outputs {
+            self.check_length(q, bytes.len())?;
+        }
+        if self.staging.groups.len() >= MAX_STAGED
+            || self.staging.blocks + outputs.len() > MAX_STAGED - MAX_SPARES
+        {
+            self.publish_early()?;
+        }
+        debug_assert!((1..outputs.len()).all(|i| !outputs[..i].contains(&outputs[i])), "an output twice");
+        let start = self.staging.puts.len();
+        for (n, &q) in outputs.iter().enumerate() {
+            match self.stage(q, bytes, start) {
+                Ok(put) => self.staging.puts.push(put),
+                Err(error) => {
+                    self.unstage(n)?;
+                    return Err(error);
+                }
+            }
+        }
+        let lease = for_lease.map_or(NO_LEASE, |i| i as u32);
+        let first = self.staging.puts.len() - outputs.len();
+        self.staging.groups.push(Group { first: first as u32, count: outputs.len() as u32, lease });
+        Ok(())
+    }
+
+    /// Takes back the last `n` puts, of an output that could not be staged for all its queues.
+    #[cold]
+    fn unstage(&mut self, n: usize) -> Result<(), Fault> {
+        let from = self.staging.puts.len() - n;
+        let holds: Vec<u16> = self.staging.puts.drain(from..).filter_map(|put| put.hold()).collect();
+        self.staging.blocks -= holds.len().min(self.staging.blocks);
+        self.free_blocks(&holds)
+    }
+
+    #[inline]
+    fn check_length(&self, q: QueueId, len: usize) -> Result<(), PutError> {
+        let at = layout::queue_at(q)?;
+        let max = self.hand.memory().load(at + queue::MAX_ITEM);
+        if len as u64 > max {
+            return Err(PutError::TooLong { len: len as u64, max, queue: q });
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn stage(&mut self, q: QueueId, bytes: &[u8], group_start: usize) -> Result<Put, PutError> {
+        let meta = Meta::item(bytes.len(), q);
+        if bytes.len() <= INLINE {
+            return Ok(Put { queue: q, data: inline_word(bytes), meta, hold: NO_HOLD, fate: Fate::Publish });
+        }
+        match self.reserve(q, layout::class_for(bytes.len()), group_start)? {
+            Reserved::Block(block, hold) => {
+                self.hand.memory().fill(block, bytes)?;
+                self.staging.blocks += 1;
+                Ok(Put { queue: q, data: block, meta, hold, fate: Fate::Publish })
+            }
+            Reserved::Fate(fate) => Ok(Put { queue: q, data: 0, meta, hold: NO_HOLD, fate }),
+        }
+    }
+
+    fn reserve(&mut self, q: QueueId, class: usize, group_start: usize) -> Result<Reserved, PutError> {
+        let spares = &mut self.staging.spares;
+        if let Some(i) = spares.iter().rposition(|spare| spare.class == class && spare.queue == q) {
+            let spare = spares.swap_remove(i);
+            return Ok(Reserved::Block(spare.block, spare.hold));
+        }
+        let mut slept = false;
+        loop {
+            let (event, sequence) = match self.try_reserve(q, class, slept)? {
+                Attempt::Reserved(reserved) => return Ok(reserved),
+                Attempt::Again => continue,
+                Attempt::Wait(event, sequence) => (event, sequence),
+            };
+            // Bytes that this worker itself has staged would never become free by waiting.
+            if group_start > 0 && self.staging.published < self.staging.groups.len() {
+                self.publish_early_keeping(group_start)?;
+            } else if self.must_finish() {
+                return Err(PutError::Ordered);
+            } else {
+                self.sleep_on(&[(event, sequence)], Wait::Forever)?;
+                slept = true;
+            }
+        }
+    }
+
+    fn try_reserve(&mut self, q: QueueId, class: usize, slept: bool) -> Result<Attempt, Fault> {
+        let spares_left = MAX_SPARES - self.staging.spares.len().min(MAX_SPARES);
+        let wanted = if class <= MAX_SPARE_CLASS { 1 + self.staging.blocks.min(spares_left) } else { 1 };
+        let Port { hand, slot, live, staging, .. } = self;
+        let at = layout::queue_at(q)?;
+        let event = Event::of(at, queue::BYTES_FREE);
+        let mut tx = hand.begin()?;
+        if slept {
+            tx.expect(event);
+        }
+        if tx.get(at + queue::FLAGS) & queue::CLOSED != 0 {
+            return Ok(Attempt::Reserved(Reserved::Fate(Fate::Void)));
+        }
+        let size = layout::block_size(class);
+        let (used, max) = (tx.get(at + queue::BYTES), tx.get(at + queue::MAX_BYTES));
+        if used > 0 && used.saturating_add(size) > max {
+            return make_room(&mut tx, q, at, size, event);
+        }
+        // Spares only while there is plenty: half of the bytes stay for those who need them now.
+        let spare_bytes = (max / 2).saturating_sub(used.saturating_add(size));
+        let n = 1 + (wanted - 1).min((spare_bytes / size) as usize);
+        let mut after = *live;
+        let (mut reserved, spares_before) = (None, staging.spares.len());
+        for entry in Free::neither(live, live).take(n) {
+            let block = match tx.allocate(class) {
+                Ok(block) => block,
+                Err(Fault::Exhausted(_)) if reserved.is_some() => break,
+                Err(fault) => {
+                    staging.spares.truncate(spares_before); // nothing of this transaction happened
+                    return Err(fault);
+                }
+            };
+            let to = layout::holding(*slot, entry as usize);
+            tx.memory.store(to, block);
+            tx.memory.store(to + 8, Meta::reserved(q).0);
+            holdings::mark(&mut after, entry);
+            tx.add(at + queue::BYTES, size);
+            match reserved {
+                None => reserved = Some(Reserved::Block(block, entry)),
+                Some(_) => staging.spares.push(Spare { queue: q, class, block, hold: entry }),
+            }
+        }
+        holdings::save(&mut tx, *slot, live, &after);
+        tx.commit()?;
+        *live = after;
+        reserved
+            .map(Attempt::Reserved)
+            .ok_or_else(|| Fault::damaged("a worker's free holdings", *slot as u64, 0))
+    }
+}
+
+enum Attempt {
+    Reserved(Reserved),
+    /// Something was dropped to make room.
+    Again,
+    Wait(Event, u32),
+}
+
+/// No bytes are left: by the queue's policy, wait for them, drop old items, or drop the new one.
+fn make_room(tx: &mut Tx<'_>, q: QueueId, at: usize, size: u64, event: Event) -> Result<Attempt, Fault> {
+    match WhenFull::from_word(tx.get(at + queue::WHEN_FULL)) {
+        WhenFull::Block => Ok(Attempt::Wait(event, tx.expect(event))),
+        WhenFull::DropNew => Ok(Attempt::Reserved(Reserved::Fate(Fate::Drop))),
+        WhenFull::DropOld => {
+            let freed = drop_old::until_freed(tx, q, at, size)?;
+            tx.commit()?;
+            Ok(if freed { Attempt::Again } else { Attempt::Reserved(Reserved::Fate(Fate::Drop)) })
+        }
+    }
+}

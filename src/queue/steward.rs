@@ -1,0 +1,283 @@
+//! The supervisor's hand on the arena: queues come and go, workers get orders, the dead are settled.
+
+use super::counts::{self, QueueCounts};
+use super::descriptor::{Meta, inline_word};
+use super::event::{self, Event};
+use super::hand::Hand;
+use super::layout::{self, INLINE, queue, slot};
+use super::memory::Arena;
+use super::tuning::SlotTuning;
+use super::{Ending, Fault, Order, QueueId, SlotId, WhenFull, futex, ring};
+use std::sync::atomic::Ordering::AcqRel;
+
+/// The bounds of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Items waiting, exactly.
+    pub capacity: u64,
+    /// Bytes of all items longer than 8 bytes (rounded up to powers of two): staged, waiting and leased.
+    pub max_bytes: u64,
+    /// Bytes of one item.
+    pub max_item: u64,
+    /// What a put on a full queue does.
+    pub when_full: WhenFull,
+}
+
+/// How far a worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not ready yet.
+    Starting,
+    /// It has built its stage.
+    Ready,
+}
+
+/// What a worker left in its slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotReport {
+    /// How far it came.
+    pub phase: Phase,
+    /// How it said that it ends; `None`: it did not say.
+    pub ending: Option<Ending>,
+    /// Items it leased.
+    pub taken: u64,
+    /// Leases it ended well.
+    pub done: u64,
+    /// Outputs it published.
+    pub emitted: u64,
+}
+
+/// The supervisor's hand on the arena. One thread owns it.
+pub struct Steward {
+    pub(super) hand: Hand,
+}
+
+impl Steward {
+    /// Binds the calling thread to the arena.
+    ///
+    /// # Errors
+    /// When the kernel has no robust futexes.
+    pub fn open(arena: Arena) -> Result<Steward, Fault> {
+        Ok(Steward { hand: Hand::open(arena)? })
+    }
+
+    /// Creates a queue, or changes its limits live; items stay, also above a lowered capacity.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged, as for all calls here.
+    pub fn set_queue(&mut self, q: QueueId, limits: &Limits) -> Result<(), Fault> {
+        let at = layout::queue_at(q)?;
+        let mut tx = self.hand.begin()?;
+        let flags = tx.get(at + queue::FLAGS);
+        if flags & queue::USED == 0 {
+            tx.set(at + queue::RING, layout::RING_MIN);
+        }
+        tx.set(at + queue::FLAGS, flags | queue::USED);
+        tx.set(at + queue::CAPACITY, limits.capacity.clamp(1, layout::MAX_CAPACITY));
+        tx.set(at + queue::MAX_BYTES, limits.max_bytes);
+        tx.set(at + queue::MAX_ITEM, limits.max_item.min(limits.max_bytes).clamp(8, layout::MAX_ITEM));
+        tx.set(at + queue::WHEN_FULL, limits.when_full as u64);
+        tx.commit()?;
+        tx.notify_all(Event::of(at, queue::NOT_FULL));
+        tx.notify_all(Event::of(at, queue::BYTES_FREE));
+        Ok(())
+    }
+
+    /// Ends the use of a queue that no worker is attached to; its number can be used anew. Returns how many items
+    /// were thrown away.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn remove_queue(&mut self, q: QueueId) -> Result<u64, Fault> {
+        let at = layout::queue_at(q)?;
+        let mut discarded = 0;
+        loop {
+            let mut tx = self.hand.begin()?;
+            let left = ring::waiting(&tx, at).min(64);
+            if tx.get(at + queue::FLAGS) & queue::USED == 0 {
+                return Ok(discarded);
+            }
+            if left > 0 {
+                super::drop_old::oldest(&mut tx, q, at, left)?;
+                discarded += left;
+            } else {
+                tx.set(at + queue::FLAGS, 0);
+                queue::COUNTERS.iter().for_each(|counter| tx.set(at + counter, 0));
+            }
+            tx.commit()?;
+        }
+    }
+
+    /// No writer will ever put again (or, undone by a reload, one will).
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn set_ended(&mut self, q: QueueId, ended: bool) -> Result<(), Fault> {
+        self.set_flag(q, queue::ENDED, ended)
+    }
+
+    /// No reader will ever take again (or, undone by a reload, one will).
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn set_closed(&mut self, q: QueueId, closed: bool) -> Result<(), Fault> {
+        self.set_flag(q, queue::CLOSED, closed)
+    }
+
+    fn set_flag(&mut self, q: QueueId, flag: u64, on: bool) -> Result<(), Fault> {
+        let at = layout::queue_at(q)?;
+        let mut tx = self.hand.begin()?;
+        let flags = tx.get(at + queue::FLAGS);
+        let new = if on { flags | flag } else { flags & !flag };
+        if new != flags {
+            tx.set(at + queue::FLAGS, new);
+            tx.commit()?;
+            queue::EVENTS.iter().for_each(|&which| tx.notify_all(Event::of(at, which)));
+        }
+        Ok(())
+    }
+
+    /// Puts one short item (8 bytes at most): a stage's first token.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn seed(&mut self, q: QueueId, bytes: &[u8]) -> Result<(), Fault> {
+        let short = &bytes[..bytes.len().min(INLINE)];
+        let at = layout::queue_at(q)?;
+        let mut tx = self.hand.begin()?;
+        ring::push(&mut tx, q, at, 1, std::iter::once((inline_word(short), Meta::item(short.len(), q))))?;
+        tx.commit()?;
+        tx.notify(Event::of(at, queue::NOT_EMPTY));
+        Ok(())
+    }
+
+    /// Makes a slot ready for a new worker, before its fork.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn open_slot(&mut self, id: SlotId, tuning: &SlotTuning) -> Result<(), Fault> {
+        let at = layout::slot_at(id)?;
+        let memory = self.hand.memory();
+        let cleared = [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN];
+        let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED];
+        cleared.iter().chain(&counters).for_each(|word| memory.store(at + word, 0));
+        tuning.store(memory, at);
+        memory.store(layout::OPENED, memory.load(layout::OPENED).max(u64::from(id.0) + 1));
+        Ok(())
+    }
+
+    /// Notes the worker's process, for whoever must clean up after the supervisor.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn set_pid(&mut self, id: SlotId, pid: u32) -> Result<(), Fault> {
+        let at = layout::slot_at(id)?;
+        self.hand.memory().store(at + slot::PID, u64::from(pid));
+        Ok(())
+    }
+
+    /// Gives a running worker other settings.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn tune(&mut self, id: SlotId, tuning: &SlotTuning) -> Result<(), Fault> {
+        tuning.store(self.hand.memory(), layout::slot_at(id)?);
+        self.ring_bells(&[id])
+    }
+
+    /// Gives a worker an order; it sees it wherever it sleeps in the queue.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn order(&mut self, id: SlotId, order: Order) -> Result<(), Fault> {
+        self.order_all(&[id], order)
+    }
+
+    /// The same order for many, who are woken at once.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn order_all(&mut self, ids: &[SlotId], order: Order) -> Result<(), Fault> {
+        for &id in ids {
+            self.hand.memory().store(layout::slot_at(id)? + slot::ORDER, order as u64);
+        }
+        self.ring_bells(ids)
+    }
+
+    fn ring_bells(&mut self, ids: &[SlotId]) -> Result<(), Fault> {
+        let memory = self.hand.memory();
+        for &id in ids {
+            let bell = memory.word32(layout::slot_at(id)? + slot::BELL);
+            bell.fetch_add(1, AcqRel); // pairs with the Acquire in `Port::bell`: then the order is seen too
+            futex::wake(bell, i32::MAX);
+        }
+        self.disturb_all()
+    }
+
+    /// How many workers are stopped (SIGSTOP, a debugger) now: call it whenever one stops, goes on, or dies.
+    ///
+    /// A stopped worker may owe a wake-up, have eaten one, or, asleep, be the one that the kernel picks for the next.
+    /// So everybody looks again now, and while any is stopped every change wakes all that wait for it.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn set_stopped(&mut self, workers: usize) -> Result<(), Fault> {
+        self.hand.memory().store(layout::STOPPED, workers as u64);
+        self.disturb_all()
+    }
+
+    /// Everybody asleep on a queue looks up.
+    pub(super) fn disturb_all(&mut self) -> Result<(), Fault> {
+        let memory = self.hand.memory();
+        for q in (0..layout::MAX_QUEUES as u16).map(QueueId) {
+            if memory.load(layout::queue_at(q)? + queue::FLAGS) & queue::USED != 0 {
+                event::disturb(memory, q)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a worker left in its slot so far.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn report(&self, id: SlotId) -> Result<SlotReport, Fault> {
+        let (memory, at) = (self.hand.memory(), layout::slot_at(id)?);
+        Ok(SlotReport {
+            phase: if memory.load(at + slot::PHASE) == 0 { Phase::Starting } else { Phase::Ready },
+            ending: Ending::load(memory, at),
+            taken: memory.load(at + slot::TAKEN),
+            done: memory.load(at + slot::COMPLETED),
+            emitted: memory.load(at + slot::EMITTED),
+        })
+    }
+
+    /// The queue's ledger now.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn counts(&mut self, q: QueueId) -> Result<QueueCounts, Fault> {
+        counts::counts(&self.hand.begin()?, q)
+    }
+
+    /// The thread that holds the arena's lock at this moment.
+    pub fn lock_owner(&self) -> Option<u32> {
+        self.hand.lock_owner()
+    }
+
+    /// What the kernel does when this process dies, for a simulated death.
+    #[cfg(any(test, feature = "inject"))]
+    pub fn die(&self) {
+        self.hand.die();
+    }
+}
+
+impl Arena {
+    /// The processes noted in the worker slots: for whoever cleans up after a dead supervisor. A process may have
+    /// ended long ago.
+    pub fn pids(&self) -> Vec<u32> {
+        let slots =
+            layout::opened_slots(self.0.load(layout::OPENED)).filter_map(|id| layout::slot_at(id).ok());
+        slots.map(|at| self.0.load(at + slot::PID) as u32).filter(|&pid| pid != 0).collect()
+    }
+}

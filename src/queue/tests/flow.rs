@@ -1,0 +1,183 @@
+use super::*;
+
+#[test]
+fn items_come_out_in_the_order_they_went_in() {
+    let (arena, mut steward) = arena(100);
+    let mut writer = port(&arena, &mut steward, 0);
+    let mut reader = port(&arena, &mut steward, 1);
+    let long = vec![7u8; 5000];
+    put(&mut writer, A, &[b"one", b"", &long, b"12345678", b"123456789"]);
+    assert_eq!(reader.take(&[A], 3, Wait::No).unwrap(), Taken::Items { before: 5, after: 2 });
+    assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Items { before: 2, after: 0 });
+    assert_eq!(held(&reader), [&b"one"[..], b"", &long, b"12345678", b"123456789"]);
+    reader.commit(5, Wait::No).unwrap();
+    assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Empty);
+    steward.audit().unwrap();
+    writer.settle().unwrap();
+    assert_eq!(steward.counts(A).unwrap(), QueueCounts { put: 5, done: 5, ..QueueCounts::default() });
+}
+
+#[test]
+fn a_full_queue_takes_no_more_and_says_how_full_it_is() {
+    let (arena, mut steward) = arena(2);
+    let mut writer = port(&arena, &mut steward, 0);
+    for item in [b"a", b"b", b"c"] {
+        writer.put(&[A], item, None).unwrap();
+    }
+    assert_eq!(writer.commit(0, Wait::No).unwrap(), Committed::Full { queue: A, size: 2 });
+    let mut reader = port(&arena, &mut steward, 1);
+    reader.take(&[A], 1, Wait::No).unwrap();
+    assert_eq!(writer.commit(0, Wait::No).unwrap(), Committed::Done { before: 1, after: 2 });
+}
+
+#[test]
+fn rings_grow_and_shrink_with_what_is_queued() {
+    let (arena, mut steward) = arena(100_000);
+    let mut writer = port(&arena, &mut steward, 0);
+    let mut reader = port(&arena, &mut steward, 1);
+    for round in 0..3u64 {
+        for start in (0..60_000u64).step_by(500) {
+            for i in start..start + 500 {
+                writer.put(&[A], &(round + i).to_le_bytes(), None).unwrap();
+            }
+            writer.commit(0, Wait::No).unwrap();
+        }
+        for i in 0..60_000u64 {
+            if reader.is_empty() {
+                reader.take(&[A], 512, Wait::No).unwrap();
+            }
+            assert_eq!(reader.item(0).unwrap().bytes, (round + i).to_le_bytes());
+            reader.commit(1, Wait::No).unwrap();
+        }
+        assert_eq!(steward.audit().unwrap()[0].1.waiting, 0);
+    }
+}
+
+#[test]
+fn the_end_comes_when_nothing_waits_and_nothing_is_leased() {
+    let (arena, mut steward) = arena(10);
+    let mut worker = port(&arena, &mut steward, 0);
+    let mut other = port(&arena, &mut steward, 1);
+    put(&mut worker, A, &[b"x"]);
+    worker.take(&[A], 1, Wait::No).unwrap();
+    steward.set_ended(A, true).unwrap();
+    assert_eq!(other.take(&[A], 1, Wait::No).unwrap(), Taken::Empty);
+    worker.commit(1, Wait::No).unwrap();
+    assert_eq!(worker.take(&[A], 1, Wait::No).unwrap(), Taken::Ended);
+    assert_eq!(other.take(&[A], 1, Wait::No).unwrap(), Taken::Ended);
+}
+
+#[test]
+fn a_dead_workers_items_return_to_the_front_and_only_the_begun_one_is_blamed() {
+    let (arena, mut steward) = arena(10);
+    let mut writer = port(&arena, &mut steward, 0);
+    put(&mut writer, A, &[b"1", b"2", b"3", b"4"]);
+    let mut victim = port(&arena, &mut steward, 1);
+    victim.take(&[A], 3, Wait::No).unwrap();
+    victim.begin(1);
+    drop(victim);
+    let released = steward.release(SlotId(1), Blame::Begun, 3, &mut |_| panic!("not yet")).unwrap();
+    assert_eq!(released, Released { returned: 3, dead: 0 });
+    let mut heir = port(&arena, &mut steward, 1);
+    heir.take(&[A], 10, Wait::No).unwrap();
+    assert_eq!(held(&heir), [b"1", b"2", b"3", b"4"]);
+    let attempts: Vec<u32> = (0..4).map(|i| heir.item(i).unwrap().attempt).collect();
+    assert_eq!(attempts, [1, 2, 1, 1]);
+}
+
+#[test]
+fn an_item_that_kills_every_time_is_buried_once() {
+    let (arena, mut steward) = arena(10);
+    let mut writer = port(&arena, &mut steward, 0);
+    put(&mut writer, A, &[b"poison", b"good"]);
+    let mut buried = Vec::new();
+    for _ in 0..3 {
+        let mut victim = port(&arena, &mut steward, 1);
+        victim.take(&[A], 2, Wait::No).unwrap();
+        victim.begin(0);
+        drop(victim);
+        let bury = &mut |doomed: Doomed<'_>| {
+            buried.push((doomed.item.to_vec(), doomed.attempts, doomed.id));
+            Ok(())
+        };
+        steward.release(SlotId(1), Blame::Begun, 3, bury).unwrap();
+    }
+    assert_eq!(buried, [(b"poison".to_vec(), 3, 0)]);
+    let counts = steward.audit().unwrap()[0].1;
+    assert_eq!((counts.dead, counts.waiting, counts.put), (1, 1, 2));
+}
+
+#[test]
+fn more_outputs_than_room_go_out_in_parts_and_are_not_repeated() {
+    let (arena, mut steward) = arena(2);
+    let mut writer = port(&arena, &mut steward, 0);
+    put(&mut writer, A, &[b"in"]);
+    let mut worker = port(&arena, &mut steward, 1);
+    worker.take(&[A], 1, Wait::No).unwrap();
+    for i in 0..5u8 {
+        worker.put(&[B], &[i], Some(0)).unwrap();
+    }
+    assert!(matches!(worker.commit(1, Wait::No).unwrap(), Committed::Full { .. }));
+    drop(worker);
+    steward.release(SlotId(1), Blame::Begun, 3, &mut |_| Ok(())).unwrap();
+    let mut heir = port(&arena, &mut steward, 2);
+    heir.take(&[A], 1, Wait::No).unwrap();
+    assert_eq!(heir.item(0).unwrap().mark, 2);
+}
+
+#[test]
+fn policies_drop_what_they_say_and_count_it() {
+    for (policy, left) in [(WhenFull::DropNew, [b"0", b"1"]), (WhenFull::DropOld, [b"3", b"4"])] {
+        let (arena, mut steward) = arena(2);
+        steward.set_queue(A, &Limits { when_full: policy, ..limits(2) }).unwrap();
+        let mut writer = port(&arena, &mut steward, 0);
+        put(&mut writer, A, &[b"0", b"1", b"2", b"3", b"4"]);
+        let mut reader = port(&arena, &mut steward, 1);
+        reader.take(&[A], 10, Wait::No).unwrap();
+        assert_eq!(held(&reader), left, "{policy:?}");
+        let counts = steward.audit().unwrap()[0].1;
+        assert_eq!((counts.put, counts.dropped, counts.leased), (5, 3, 2));
+    }
+}
+
+#[test]
+fn bytes_are_bounded_too() {
+    let (arena, mut steward) = arena(1000);
+    let mut writer = port(&arena, &mut steward, 0);
+    let big = vec![1u8; 300_000]; // a block of 512 KiB
+    writer.put(&[A], &big, None).unwrap();
+    writer.put(&[A], &big, None).unwrap();
+    writer.commit(0, Wait::No).unwrap();
+    steward.order(SlotId(0), Order::Finish).unwrap();
+    assert!(matches!(writer.put(&[A], &big, None), Err(PutError::Ordered)));
+    let mut reader = port(&arena, &mut steward, 1);
+    reader.take(&[A], 1, Wait::No).unwrap();
+    reader.commit(1, Wait::No).unwrap();
+    reader.settle().unwrap();
+    writer.put(&[A], &big, None).unwrap();
+}
+
+#[test]
+fn several_outputs_get_every_item() {
+    let (arena, mut steward) = arena(10);
+    let mut writer = port(&arena, &mut steward, 0);
+    writer.put(&[A, B], b"to both of them", None).unwrap();
+    writer.commit(0, Wait::No).unwrap();
+    let mut reader = port(&arena, &mut steward, 1);
+    reader.take(&[A, B], 10, Wait::No).unwrap();
+    assert_eq!(held(&reader), [b"to both of them", b"to both of them"]);
+    steward.audit().unwrap();
+}
+
+#[test]
+fn nobody_reads_any_more() {
+    let (arena, mut steward) = arena(10);
+    let mut writer = port(&arena, &mut steward, 0);
+    steward.set_closed(A, true).unwrap();
+    writer.put(&[A], b"a long enough item", None).unwrap();
+    assert_eq!(writer.commit(0, Wait::Forever).unwrap(), Committed::Closed);
+    writer.put(&[A, B], b"a long enough item", None).unwrap();
+    assert!(matches!(writer.commit(0, Wait::Forever).unwrap(), Committed::Done { .. }));
+    let counts = steward.audit().unwrap();
+    assert_eq!((counts[0].1.put, counts[1].1.put), (0, 1));
+}

@@ -1,0 +1,217 @@
+//! Bugs that were found, by review or by another test here, and must not come back. Each tells its story.
+
+use super::super::{event, futex, hand::Hand, layout};
+use super::*;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for a condition that other threads bring about.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "{what} never came true");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A thread with a port, which reports that its work is done.
+fn worker(arena: &Arena, slot: u16, work: impl FnOnce(&mut Port) + Send + 'static) -> mpsc::Receiver<()> {
+    let (arena, (done, report)) = (arena.clone(), mpsc::channel());
+    std::thread::spawn(move || {
+        let mut port = Port::open(arena, SlotId(slot)).unwrap();
+        work(&mut port);
+        port.settle().unwrap();
+        done.send(())
+    });
+    report
+}
+
+fn is_idle(arena: &Arena, q: QueueId, which: usize) -> bool {
+    event::is_idle(&arena.0, event::Event::of(layout::queue_at(q).unwrap(), which))
+}
+
+fn memory_used(arena: &Arena) -> u64 {
+    let file = std::fs::File::from(arena.fd().try_clone_to_owned().unwrap());
+    std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap()) * 512
+}
+
+/// Found by review: woken for room in A, it found B full, slept on B and kept A's wake-up. Another writer slept on
+/// beside an empty A.
+#[test]
+fn a_writer_that_moves_on_to_another_queue_passes_its_wake_up_on() {
+    let (arena, mut steward) = arena(1);
+    let mut filler = port(&arena, &mut steward, 0);
+    put(&mut filler, A, &[b"a"]);
+    put(&mut filler, B, &[b"b"]);
+    (1..3).for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    let both = worker(&arena, 1, |port| {
+        port.put(&[A, B], b"both", None).unwrap();
+        port.commit(0, Wait::Forever).unwrap();
+    });
+    eventually("the first writer sleeps", || is_idle(&arena, A, layout::queue::NOT_FULL));
+    std::thread::sleep(Duration::from_millis(20)); // it must be the first in the kernel's queue
+    let one = worker(&arena, 2, |port| {
+        port.put(&[A], b"one", None).unwrap();
+        port.commit(0, Wait::Forever).unwrap();
+    });
+    std::thread::sleep(Duration::from_millis(20));
+    let mut reader = port(&arena, &mut steward, 3);
+    reader.take(&[A], 1, Wait::No).unwrap();
+    one.recv_timeout(PATIENCE).expect("the second writer never got the room that the first could not use");
+    reader.take(&[A, B], 2, Wait::No).unwrap();
+    both.recv_timeout(PATIENCE).unwrap();
+}
+
+/// Found by review: the wait for room asked for the order the public way, which marks it as seen. A worker told to
+/// drain, or tuned, while its output was full never heard of it.
+#[test]
+fn a_change_during_a_wait_for_room_is_still_news_afterwards() {
+    let (arena, mut steward) = arena(1);
+    let mut writer = port(&arena, &mut steward, 0);
+    put(&mut writer, A, &[b"full"]);
+    writer.order();
+    steward.order(SlotId(0), Order::Drain).unwrap();
+    writer.put(&[A], b"more", None).unwrap();
+    let soon = Instant::now() + Duration::from_millis(5);
+    assert!(matches!(writer.commit(0, Wait::Until(soon)).unwrap(), Committed::Full { .. }));
+    assert!(writer.is_disturbed());
+}
+
+/// Found by review: an output for A and B that got its block for A but not for B left the first one staged, outside
+/// of any group. The next commit published it in the place of another item, which was lost.
+#[test]
+fn an_output_that_can_not_be_staged_for_all_its_queues_is_staged_for_none() {
+    let (arena, mut steward) = arena(1);
+    steward.set_queue(B, &Limits { max_bytes: 1024, ..limits(10) }).unwrap();
+    let mut writer = port(&arena, &mut steward, 0);
+    put(&mut writer, B, &[&[1; 1000]]);
+    put(&mut writer, A, &[b"full"]);
+    steward.order(SlotId(0), Order::Finish).unwrap();
+    writer.put(&[A], b"staged before", None).unwrap();
+    assert!(matches!(writer.put(&[A, B], &[2; 100], None), Err(PutError::Ordered)));
+    steward.set_queue(A, &limits(10)).unwrap();
+    put(&mut writer, A, &[b"staged after"]);
+    writer.settle().unwrap();
+    steward.audit().unwrap();
+    let mut reader = port(&arena, &mut steward, 2);
+    reader.take(&[A], 10, Wait::No).unwrap();
+    assert_eq!(held(&reader), [&b"full"[..], b"staged before", b"staged after"]);
+}
+
+/// Found by review: a spare block was noted before the transaction that reserved it was sure to succeed; when the
+/// size's last block was gone it would have been used without being owned.
+#[test]
+fn the_last_block_of_a_size_is_used_and_the_next_put_says_that_there_is_none() {
+    let (arena, mut steward) = arena(10);
+    let mut writer = port(&arena, &mut steward, 0);
+    writer.put(&[A], &[1; 60], None).unwrap();
+    writer.put(&[A], &[1; 100], None).unwrap(); // class 1, with a spare or two
+    writer.settle().unwrap();
+    let at = layout::class_at(1);
+    arena.0.store(at + layout::class::HOT, 0);
+    arena.0.store(at + layout::class::CARVED, layout::class_blocks(1) - 1);
+    writer.put(&[A], &[2; 100], None).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(writer.put(&[A], &[2; 100], None), Err(PutError::Fault(Fault::Exhausted(128)))));
+    }
+}
+
+/// Found by review: up to 31 spare blocks were kept for each queue and size, which could fill the worker's table:
+/// the next put then took its own holdings for damaged memory.
+#[test]
+fn spare_blocks_do_not_crowd_out_what_must_be_held() {
+    let (arena, mut steward) = arena(1000);
+    let outputs = [B, C, QueueId(3)];
+    for q in outputs {
+        steward.set_queue(q, &Limits { max_bytes: 1 << 26, ..limits(1000) }).unwrap();
+    }
+    let mut worker = port(&arena, &mut steward, 0);
+    for i in 0..600u64 {
+        put(&mut worker, A, &[&i.to_le_bytes()]);
+    }
+    worker.take(&[A], 512, Wait::No).unwrap();
+    worker.take(&[A], 512, Wait::No).unwrap();
+    assert_eq!(worker.len(), 512);
+    for i in 0..200usize {
+        worker.put(&outputs, &vec![0; 33 << (i % 7)], Some(i)).unwrap();
+    }
+    assert!(matches!(worker.commit(512, Wait::No).unwrap(), Committed::Done { .. }));
+    worker.settle().unwrap();
+    steward.audit().unwrap();
+}
+
+/// Found by review: which marks fit was judged once, but publishing fewer groups can leave more leases to be marked:
+/// a journal that was too small, and a dead worker.
+#[test]
+fn marks_of_leases_that_are_left_unfinished_by_the_cut_itself_fit_too() {
+    let (arena, mut steward) = arena(1000);
+    steward.set_queue(B, &limits(466)).unwrap();
+    let mut worker = port(&arena, &mut steward, 0);
+    for i in 0..512u64 {
+        put(&mut worker, A, &[&i.to_le_bytes()]);
+    }
+    worker.take(&[A], 512, Wait::No).unwrap();
+    let order = (0..399).chain((400..466).rev()).chain([0, 399]);
+    for lease in order {
+        worker.put(&[B], &[1], Some(lease)).unwrap();
+    }
+    assert!(matches!(worker.commit(512, Wait::No).unwrap(), Committed::Full { .. }));
+    let mut reader = port(&arena, &mut steward, 1);
+    reader.take(&[B], 512, Wait::No).unwrap();
+    let left = worker.len();
+    assert!(matches!(worker.commit(left, Wait::No).unwrap(), Committed::Done { .. }));
+    assert_eq!((worker.len(), steward.audit().unwrap()[0].1.done), (0, 512));
+}
+
+/// Found by review: only the last size of a ring that had grown and run empty gave its pages back.
+#[test]
+fn a_ring_that_ran_empty_gives_all_its_pages_back() {
+    let (arena, mut steward) = arena(1 << 20);
+    let (mut writer, mut reader) = (port(&arena, &mut steward, 0), port(&arena, &mut steward, 1));
+    let before = memory_used(&arena);
+    for i in 0..300_000u64 {
+        writer.put(&[A], &i.to_le_bytes(), None).unwrap();
+        if i % 500 == 499 {
+            writer.commit(0, Wait::No).unwrap();
+        }
+    }
+    assert!(memory_used(&arena) > before + (8 << 20));
+    while reader.take(&[A], 512, Wait::No).unwrap() != Taken::Empty {
+        reader.commit(512, Wait::No).unwrap();
+    }
+    assert!(memory_used(&arena) < before + (1 << 20), "{} bytes are left", memory_used(&arena) - before);
+}
+
+/// Found by review: a notifier wakes one sleeper. If that one was stopped (SIGSTOP) nobody else was woken, now or by
+/// any later put, as nobody announced himself again.
+#[test]
+fn a_stopped_sleeper_does_not_keep_a_wake_up_to_itself() {
+    let (arena, mut steward) = arena(10);
+    let stopped = arena.clone();
+    // What is left of a worker that was stopped asleep: its thread's place in the kernel's queue.
+    std::thread::spawn(move || {
+        let event = event::Event::of(layout::queue_at(A).unwrap(), layout::queue::NOT_EMPTY);
+        let mut hand = Hand::open(stopped).unwrap();
+        let seen = hand.begin().unwrap().expect(event);
+        loop {
+            futex::wait(event.sequence(hand.memory()), seen, None);
+        }
+    });
+    eventually("the stopped one sleeps", || is_idle(&arena, A, layout::queue::NOT_EMPTY));
+    std::thread::sleep(Duration::from_millis(20)); // it must be the first in the kernel's queue
+    steward.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
+    let healthy = worker(&arena, 1, |port| {
+        port.tuning();
+        while !matches!(port.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
+            port.tuning();
+        }
+    });
+    std::thread::sleep(Duration::from_millis(20));
+    steward.set_stopped(1).unwrap();
+    std::thread::sleep(Duration::from_millis(20)); // asleep again, behind the stopped one
+    let mut writer = port(&arena, &mut steward, 0);
+    put(&mut writer, A, &[b"item"]);
+    healthy.recv_timeout(PATIENCE).expect("the stopped worker ate the wake-up");
+}

@@ -1,0 +1,120 @@
+//! Enums that live in the arena as words.
+
+use super::SlotId;
+use super::layout::{self, slot};
+use super::memory::{Arena, Memory};
+
+/// What a put on a full queue does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum WhenFull {
+    /// Waits for room.
+    Block = 0,
+    /// Drops the new item.
+    DropNew = 1,
+    /// Drops the item that waits longest.
+    DropOld = 2,
+}
+
+impl WhenFull {
+    #[inline]
+    pub(super) fn from_word(word: u64) -> WhenFull {
+        match word {
+            1 => WhenFull::DropNew,
+            2 => WhenFull::DropOld,
+            _ => WhenFull::Block,
+        }
+    }
+}
+
+/// The supervisor's standing order to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Order {
+    /// Work.
+    Run = 0,
+    /// Work on until the input ends, without pauses.
+    Drain = 1,
+    /// End the item at hand, then end.
+    Finish = 2,
+}
+
+impl Order {
+    pub(super) fn load(memory: &Memory, at: usize) -> Order {
+        match memory.load(at + slot::ORDER) {
+            0 => Order::Run,
+            1 => Order::Drain,
+            _ => Order::Finish,
+        }
+    }
+}
+
+impl Arena {
+    /// Leaves word of how the worker of a slot ends, from a signal handler of its own: the same as [`super::Port::ended`],
+    /// and async-signal-safe for all endings without a text.
+    pub fn note_ending(&self, id: SlotId, ending: &Ending) {
+        if let Ok(at) = layout::slot_at(id) {
+            ending.store(&self.0, at);
+        }
+    }
+}
+
+/// How a worker says that it ends. A crash says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A source that has no more.
+    Finished,
+    /// All inputs have ended and were worked off.
+    InputEnded,
+    /// Nobody reads what it writes.
+    OutputClosed,
+    /// It was told to.
+    Ordered,
+    /// It has served long enough; a fresh one takes over.
+    Recycled,
+    /// An item took longer than `item_timeout`. Stored by a signal handler.
+    TimedOut,
+    /// What went wrong.
+    Failed(String),
+}
+
+impl Ending {
+    fn code(&self) -> u64 {
+        match self {
+            Ending::Finished => 1,
+            Ending::InputEnded => 2,
+            Ending::OutputClosed => 3,
+            Ending::Ordered => 4,
+            Ending::Recycled => 5,
+            Ending::TimedOut => 6,
+            Ending::Failed(_) => 7,
+        }
+    }
+
+    /// Async-signal-safe for all but `Failed`, whose text is formatted by the caller anyway.
+    pub(super) fn store(&self, memory: &Memory, at: usize) {
+        if let Ending::Failed(why) = self {
+            let text = &why.as_bytes()[..why.len().min(slot::ENDING_TEXT_MAX)];
+            memory.write_text(at + slot::ENDING_TEXT, text);
+            memory.store(at + slot::ENDING_LEN, text.len() as u64);
+        }
+        memory.store(at + slot::ENDING, self.code());
+    }
+
+    pub(super) fn load(memory: &Memory, at: usize) -> Option<Ending> {
+        Some(match memory.load(at + slot::ENDING) {
+            1 => Ending::Finished,
+            2 => Ending::InputEnded,
+            3 => Ending::OutputClosed,
+            4 => Ending::Ordered,
+            5 => Ending::Recycled,
+            6 => Ending::TimedOut,
+            7 => {
+                let len = memory.load(at + slot::ENDING_LEN).min(slot::ENDING_TEXT_MAX as u64);
+                let text = memory.read_text(at + slot::ENDING_TEXT, len as usize);
+                Ending::Failed(String::from_utf8_lossy(&text).into_owned())
+            }
+            _ => return None,
+        })
+    }
+}
