@@ -312,4 +312,5 @@ fn retire_given_up(stage: &mut Stage, out: &mut Outbox) {
     stage.retire(super::reason::StopReason::GaveUp, Over::GaveUp, Some(until), out);
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;
