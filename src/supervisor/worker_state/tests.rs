@@ -104,7 +104,7 @@ fn every_harder_way_to_go_is_pushed_once() {
         let Life::Alive(before) = life else { return true };
         let harder = next.process().is_some_and(|after| after.asked.rank() > before.asked.rank());
         let relented = step == Step::Relent && before.asked.rank() == 1;
-        harder || relented == push.is_some()
+        (harder || relented) == push.is_some()
     });
     let (life, push) = Life::Forking { slot: SlotId(1), asked: Asked::Kill(StopReason::Stopping) }.step(
         Step::Spawned(Pid(3)),
