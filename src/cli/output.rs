@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use crate::config::diagnostic::reason;
 use crate::exit;
 
 /// Why a verb could not do its work.
@@ -20,7 +21,7 @@ impl Failure {
 
     /// Something went wrong; `action` fits after "failed to".
     pub fn io(action: &str, cause: &io::Error) -> Failure {
-        Failure { message: format!("failed to {action}: {cause}"), code: exit::FAILED }
+        Failure { message: format!("failed to {action}: {}", reason(cause)), code: exit::FAILED }
     }
 
     /// The exit code for it.

@@ -39,16 +39,17 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<L
     let Parsed { mut table, is_partial } = document::parse(&source, &mut report);
     document::apply_sets(&mut table, &options.sets, &mut report);
     document::expand(&mut table, &ProcessEnvironment, &mut report);
-    let top = Node { place: Place::new(&source, 0..0), content: Content::Table(table) };
+    let start = Place::new(&source, 0..0);
+    let top = Node { place: start.clone(), content: Content::Table(table) };
     let keys = FileKeys::read(&top, &mut report);
 
     let mut pipeline = None;
     if let Some(keys) = keys.filter(|_| !is_partial) {
         let home = Home::of(path);
-        let selection = Selection { name: home.name, folder: home.folder, stages: options.stages.as_deref() };
+        let selection = Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
         pipeline = Some(compile::compile(keys, selection, registry, &mut report));
     }
-    report.sort();
+    report.sort(&source);
     match pipeline {
         Some(pipeline) if report.faults() == 0 => {
             Ok(Loaded { pipeline, warnings: report, text: source.text.clone() })

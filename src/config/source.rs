@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Place, Source, nearest};
+use super::diagnostic::{Diagnostic, Place, Source, list, nearest, reason};
 
 /// A pipeline file is a page or two: more is some other file, given by mistake.
 const LARGEST: usize = 1 << 20;
@@ -14,13 +14,14 @@ const LARGEST: usize = 1 << 20;
 pub fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let bytes = bytes(path)?;
     let name = shown(path);
-    // Some editors begin a file with a byte order mark. It stays, so that the offsets stay, but as a space.
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => return Err(not_utf8(name, error.as_bytes(), error.utf8_error().valid_up_to())),
     };
+    // What editors on Windows add would only be in the way of columns and carets.
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let source = Arc::new(Source { name, text });
-    if source.text.trim_start_matches('\u{feff}').trim().is_empty() {
+    if source.text.trim().is_empty() {
         return Err(Diagnostic::error(format!("{} is empty", source.name))
             .help("`mprun init` writes a pipeline to start from"));
     }
@@ -41,7 +42,6 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Diagnostic> {
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     let name = shown(path);
     match error.kind() {
-        ErrorKind::NotFound if path.as_os_str().is_empty() => Diagnostic::error("the file's name is empty"),
         ErrorKind::NotFound => {
             let near = neighbour(path).map(|near| format!("`{near}`"));
             Diagnostic::error(format!("there is no file {name}")).did_you_mean(near)
@@ -57,8 +57,7 @@ fn folder(path: &Path) -> Diagnostic {
     match inside.as_slice() {
         [] => fault,
         [only] => fault.did_you_mean(Some(format!("`{only}`"))),
-        many => fault
-            .help(format!("it holds {}", super::diagnostic::list(many.iter().map(String::as_str), "and"))),
+        many => fault.help(format!("it holds {}", list(many.iter().map(String::as_str), "and"))),
     }
 }
 
@@ -97,18 +96,5 @@ fn not_utf8(name: String, bytes: &[u8], at: usize) -> Diagnostic {
 
 /// The path as a person reads it, without anything that a terminal would obey.
 fn shown(path: &Path) -> String {
-    path.display()
-        .to_string()
-        .chars()
-        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
-        .collect()
-}
-
-/// The error without Rust's "(os error 13)".
-fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((reason, _)) => reason.to_lowercase(),
-        None => text,
-    }
+    path.display().to_string().chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

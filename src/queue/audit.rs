@@ -3,7 +3,7 @@
 use super::counts::{self, QueueCounts};
 use super::descriptor::Meta;
 use super::holdings;
-use super::layout::{self, CLASSES, MAX_QUEUES, MAX_SLOTS, class, queue};
+use super::layout::{self, CLASSES, MAX_QUEUES, class, queue};
 use super::tx::Tx;
 use super::{QueueId, SlotId};
 use std::collections::HashMap;
@@ -39,8 +39,8 @@ impl Tally {
 pub(super) fn check(tx: &Tx<'_>) -> Result<Vec<(QueueId, QueueCounts)>, String> {
     let mut tally = Tally::default();
     free_blocks(tx, &mut tally)?;
-    for id in 0..MAX_SLOTS as u16 {
-        held(tx, SlotId(id), &mut tally)?;
+    for id in layout::opened_slots(tx.get(layout::OPENED)) {
+        held(tx, id, &mut tally)?;
     }
     let mut all = Vec::new();
     for id in 0..MAX_QUEUES as u16 {

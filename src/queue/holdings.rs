@@ -49,6 +49,11 @@ impl Iterator for Free {
 }
 
 #[inline]
+pub(super) fn is_live(bitmap: &Bitmap, entry: u16) -> bool {
+    bitmap.get(entry as usize / 64).is_some_and(|word| word >> (entry % 64) & 1 == 1)
+}
+
+#[inline]
 pub(super) fn mark(bitmap: &mut Bitmap, entry: u16) {
     bitmap[entry as usize / 64] |= 1 << (entry % 64);
 }

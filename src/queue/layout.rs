@@ -31,6 +31,7 @@ pub(super) const LOCK: usize = 64;
 pub(super) const TAKEOVERS: usize = 192; // locks inherited from the dead: for the curious
 pub(super) const REDONE: usize = 200; // transactions finished for the dead
 pub(super) const STOPPED: usize = 208; // workers that are stopped now: wake-ups must not rely on one sleeper
+pub(super) const OPENED: usize = 216; // slots 0 .. OPENED were ever used: the others' pages need not be looked at
 
 pub(super) const JOURNAL: usize = 4096; // count, then {offset, value} pairs
 pub(super) const JOURNAL_MAX: usize = 320;
@@ -125,7 +126,7 @@ const SLOT_BYTES: usize = 16;
 pub(super) const RING_MIN: u64 = 6;
 pub(super) const RING_MAX: u64 = 25;
 /// A ring this large goes back to the smallest when it runs empty, and its pages go back to the system.
-pub(super) const RING_SHRINKS_FROM: u64 = 14;
+pub(super) const RING_SHRINKS_FROM: u64 = if cfg!(test) { 8 } else { 14 };
 const RINGS: usize = SLOTS + MAX_SLOTS * SLOT_SIZE;
 const RING_SPAN: usize = SLOT_BYTES << (RING_MAX + 1);
 
@@ -170,6 +171,11 @@ pub(super) fn slot_at(s: SlotId) -> Result<usize, Fault> {
     } else {
         Err(Fault::damaged("a worker slot's number", 0, s.0 as u64))
     }
+}
+
+/// The slots that were ever opened, if that many can be.
+pub(super) fn opened_slots(opened: u64) -> impl Iterator<Item = SlotId> {
+    (0..opened.min(MAX_SLOTS as u64) as u16).map(SlotId)
 }
 
 /// Entry `i` of the table of holdings of the slot at `slot`.
@@ -236,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_parts_of_the_arena_follow_each_other() {
-        const { assert!(TAKEOVERS < REDONE && REDONE < STOPPED && STOPPED + 8 <= JOURNAL) };
+        const { assert!(TAKEOVERS < REDONE && REDONE < STOPPED && OPENED + 8 <= JOURNAL) };
         const { assert!(JOURNAL + 8 + JOURNAL_MAX * 16 <= QUEUES) };
         assert!(slot_at(SlotId(MAX_SLOTS as u16 - 1)).unwrap() + SLOT_SIZE <= RINGS);
         assert!(ring_slot(QueueId(255), RING_MAX, (1 << RING_MAX) - 1) + SLOT_BYTES <= RETURNED);

@@ -4,7 +4,7 @@ use super::counts::{self, QueueCounts};
 use super::descriptor::{Meta, inline_word};
 use super::event::{self, Event};
 use super::hand::Hand;
-use super::layout::{self, INLINE, MAX_SLOTS, queue, slot};
+use super::layout::{self, INLINE, queue, slot};
 use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::{Ending, Fault, Order, QueueId, SlotId, WhenFull, futex, ring};
@@ -162,6 +162,7 @@ impl Steward {
         let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED];
         cleared.iter().chain(&counters).for_each(|word| memory.store(at + word, 0));
         tuning.store(memory, at);
+        memory.store(layout::OPENED, memory.load(layout::OPENED).max(u64::from(id.0) + 1));
         Ok(())
     }
 
@@ -272,10 +273,11 @@ impl Steward {
 }
 
 impl Arena {
-    /// The processes noted in the worker slots: for whoever cleans up after a dead supervisor. Only slots
-    /// `0 .. 4096` whose word is set; a process may have ended long ago.
+    /// The processes noted in the worker slots: for whoever cleans up after a dead supervisor. A process may have
+    /// ended long ago.
     pub fn pids(&self) -> Vec<u32> {
-        let slots = (0..MAX_SLOTS as u16).filter_map(|id| layout::slot_at(SlotId(id)).ok());
+        let slots =
+            layout::opened_slots(self.0.load(layout::OPENED)).filter_map(|id| layout::slot_at(id).ok());
         slots.map(|at| self.0.load(at + slot::PID) as u32).filter(|&pid| pid != 0).collect()
     }
 }

@@ -19,11 +19,31 @@ struct Branch {
     is_last: Option<bool>,
 }
 
+/// What is there already.
+struct Drawn {
+    stages: Vec<bool>,
+    queues: Vec<bool>,
+}
+
+impl Drawn {
+    /// Whether it is; from now on it is.
+    fn was(&mut self, knot: Knot) -> bool {
+        match knot {
+            Knot::Stage(at) => std::mem::replace(&mut self.stages[at], true),
+            Knot::Queue(at) => std::mem::replace(&mut self.queues[at], true),
+            Knot::StandardOutput => false,
+        }
+    }
+}
+
 pub fn draw(graph: &Graph) -> String {
     let mut text = format!("{}\n", graph.pipeline.name);
-    let mut drawn = vec![false; graph.pipeline.stages.len()];
-    let sources = |at: &usize| graph.pipeline.stages[*at].work.inputs.is_empty();
-    for root in (0..drawn.len()).filter(sources) {
+    let mut drawn = Drawn {
+        stages: vec![false; graph.pipeline.stages.len()],
+        queues: vec![false; graph.pipeline.queues.len()],
+    };
+    let sources = graph.pipeline.stages.iter().enumerate().filter(|(_, stage)| stage.work.inputs.is_empty());
+    for (root, _) in sources {
         text.push('\n');
         draw_tree(graph, root, &mut drawn, &mut text);
     }
@@ -31,7 +51,7 @@ pub fn draw(graph: &Graph) -> String {
 }
 
 /// A stack instead of recursion: a pipeline may be some thousand stages deep.
-fn draw_tree(graph: &Graph, root: usize, drawn: &mut [bool], text: &mut String) {
+fn draw_tree(graph: &Graph, root: usize, drawn: &mut Drawn, text: &mut String) {
     let mut stack = vec![Branch { knot: Knot::Stage(root), indent: String::new(), is_last: None }];
     while let Some(Branch { knot, indent, is_last }) = stack.pop() {
         let (joint, below) = match is_last {
@@ -41,12 +61,10 @@ fn draw_tree(graph: &Graph, root: usize, drawn: &mut [bool], text: &mut String) 
         };
         let mut label = label(graph, knot);
         let mut children = children(graph, knot);
-        if let Knot::Stage(at) = knot {
-            // Where streams meet again, or go in a ring, the rest is drawn already.
-            if std::mem::replace(&mut drawn[at], true) {
-                label = format!("{} (see above)", graph.pipeline.stages[at].name);
-                children.clear();
-            }
+        if drawn.was(knot) {
+            // Where streams meet again, or go in a ring, the rest is there already.
+            label += " (see above)";
+            children.clear();
         }
         text.push_str(&format!("{indent}{joint}{label}\n"));
         let last = children.len().saturating_sub(1);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Selection;
 use crate::config::diagnostic::{Diagnostic, Place, Report, Source, list, nearest, quote};
 use crate::config::keys::{FileKeys, StageKeys};
 
@@ -35,7 +36,8 @@ impl Off {
 }
 
 /// All stages of the file, disabled ones included.
-pub fn all(keys: &FileKeys, selected: Option<&[String]>, report: &mut Report) -> Vec<Draft> {
+pub fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Report) -> Vec<Draft> {
+    let selected = selection.stages;
     let drafts: Vec<Draft> = keys
         .stages
         .value
@@ -48,7 +50,7 @@ pub fn all(keys: &FileKeys, selected: Option<&[String]>, report: &mut Report) ->
         })
         .collect();
     check_selected(&drafts, selected.unwrap_or(&[]), report);
-    check_some(&drafts, keys, report);
+    check_some(&drafts, keys, &selection.start, report);
     drafts
 }
 
@@ -75,7 +77,7 @@ fn check_selected(drafts: &[Draft], selected: &[String], report: &mut Report) {
     }
 }
 
-fn check_some(drafts: &[Draft], keys: &FileKeys, report: &mut Report) {
+fn check_some(drafts: &[Draft], keys: &FileKeys, start: &Place, report: &mut Report) {
     if drafts.iter().any(|draft| draft.off.is_none()) || !keys.stages.value.lost.is_empty() {
         return;
     }
@@ -85,7 +87,7 @@ fn check_some(drafts: &[Draft], keys: &FileKeys, report: &mut Report) {
             report.push(Diagnostic::error("no stage is enabled").at(at));
         }
         None if drafts.is_empty() && !keys.strays.may_be("stages") => {
-            let fault = Diagnostic::error("the file has no stage");
+            let fault = Diagnostic::error("the file has no stage").at(start);
             report.push(fault.help("a stage begins with a line `[stages.NAME]`"));
         }
         None => {}

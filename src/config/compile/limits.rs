@@ -13,38 +13,42 @@ const MOST_QUEUES: usize = 200;
 /// is room for a reload.
 const MOST_QUEUES_IN_ALL: usize = 240;
 
-pub fn check(drafts: &[Draft], stages: &[Stage], queues: &[Queue], registry: &Registry, report: &mut Report) {
-    let on = || drafts.iter().zip(stages).filter(|(draft, _)| draft.off.is_none());
-    let processes: u64 = on().map(|(_, stage)| u64::from(stage.processes)).sum();
-    if processes > MOST_PROCESSES {
-        let greatest = on().max_by_key(|(_, stage)| stage.processes);
-        let fault = Diagnostic::error(format!("{processes} processes over all stages are too many"));
-        let fault = fault.accepted(format!("up to {MOST_PROCESSES} in one pipeline"));
-        report.push(match greatest {
-            Some((draft, _)) => fault.at(processes_of(draft)).label("the stage with the most"),
-            None => fault,
-        });
-    }
-    if queues.len() > MOST_QUEUES {
-        let fault = Diagnostic::error(format!("{} queues are too many", queues.len()));
-        report.push(fault.accepted(format!("up to {MOST_QUEUES} in one pipeline")));
-    }
-    let positions =
-        on().filter(|(_, stage)| registry.keeps_state(&stage.work.uses, &stage.work.with)).count();
-    if queues.len() <= MOST_QUEUES && queues.len() + positions > MOST_QUEUES_IN_ALL {
-        let title =
-            format!("{} queues and {positions} stages that keep a position are too many", queues.len());
-        report
-            .push(Diagnostic::error(title).accepted(format!("up to {MOST_QUEUES_IN_ALL} of both together")));
-    }
-    let bytes: u128 = queues.iter().map(|queue| u128::from(queue.max_bytes)).sum();
-    if bytes > u128::from(MOST_BYTES) {
-        let most = show_size(MOST_BYTES);
-        let fault = Diagnostic::error(format!("the queues' `max_bytes` add up to more than {most}"));
-        report.push(fault.help("give some of them a smaller `max_bytes`"));
-    }
+pub fn check(
+    drafts: &[Draft],
+    stages: &[Stage],
+    queues: &[Queue],
+    registry: &Registry,
+    start: &Place,
+    report: &mut Report,
+) {
+    let on: Vec<_> = drafts.iter().zip(stages).filter(|(draft, _)| draft.off.is_none()).collect();
+    let positions = on.iter().filter(|(_, stage)| registry.keeps_state(&stage.work.uses, &stage.work.with));
+    let faults = [processes(&on), number_of_queues(queues.len(), positions.count(), start), bytes(queues, start)];
+    faults.into_iter().flatten().for_each(|fault| report.push(fault));
 }
 
-fn processes_of(draft: &Draft) -> &Place {
-    draft.keys.processes.at.as_ref().map_or(&draft.place, |at| &at.value)
+fn processes(on: &[(&Draft, &Stage)]) -> Option<Diagnostic> {
+    let sum: u64 = on.iter().map(|(_, stage)| u64::from(stage.processes)).sum();
+    let (draft, _) = on.iter().max_by_key(|(_, stage)| stage.processes).filter(|_| sum > MOST_PROCESSES)?;
+    let place = draft.keys.processes.at.as_ref().map_or(&draft.place, |at| &at.value);
+    let fault = Diagnostic::error(format!("{sum} processes over all stages are too many")).at(place);
+    Some(fault.label("the stage with the most").accepted(format!("up to {MOST_PROCESSES} in one pipeline")))
+}
+
+fn number_of_queues(queues: usize, positions: usize, start: &Place) -> Option<Diagnostic> {
+    if queues > MOST_QUEUES {
+        let fault = Diagnostic::error(format!("{queues} queues are too many")).at(start);
+        return Some(fault.accepted(format!("up to {MOST_QUEUES} in one pipeline")));
+    }
+    let title = format!("{queues} queues and {positions} stages that keep a position are too many");
+    let accepted = format!("up to {MOST_QUEUES_IN_ALL} of both together");
+    let fault = Diagnostic::error(title).at(start).accepted(accepted);
+    (queues + positions > MOST_QUEUES_IN_ALL).then_some(fault)
+}
+
+fn bytes(queues: &[Queue], start: &Place) -> Option<Diagnostic> {
+    let sum: u128 = queues.iter().map(|queue| u128::from(queue.max_bytes)).sum();
+    let title = format!("the queues' `max_bytes` add up to more than {}", show_size(MOST_BYTES));
+    let fault = Diagnostic::error(title).at(start).help("give some of them a smaller `max_bytes`");
+    (sum > u128::from(MOST_BYTES)).then_some(fault)
 }

@@ -10,7 +10,7 @@ mod work;
 
 use std::path::PathBuf;
 
-use super::diagnostic::{Diagnostic, Report};
+use super::diagnostic::{Diagnostic, Place, Report};
 use super::elements::Setting;
 use super::keys::FileKeys;
 use super::pipeline::{Pipeline, Stage};
@@ -24,6 +24,8 @@ pub struct Selection<'a> {
     pub name: String,
     /// The file's folder.
     pub folder: PathBuf,
+    /// The file's first character: for faults of the whole.
+    pub start: Place,
     /// Only these stages; the others are as if disabled.
     pub stages: Option<&'a [String]>,
 }
@@ -36,7 +38,7 @@ pub fn compile(
     report: &mut Report,
 ) -> Pipeline {
     warn_of_extras(&keys, report);
-    let drafts = draft::all(&keys, selection.stages, report);
+    let drafts = draft::all(&keys, &selection, report);
     let stages: Vec<Stage> = drafts.iter().map(|draft| stage(draft, registry, report)).collect();
     // A fault in what a stage reads or writes makes it unknown which queues lack something.
     let is_whole = keys.stages.value.lost.is_empty();
@@ -44,7 +46,7 @@ pub fn compile(
     wiring.check(&keys.queues.value, report);
     cycles::check(&drafts, &wiring, report);
     let queues = queues::compile(&keys.queues.value, &wiring, report);
-    limits::check(&drafts, &stages, &queues, registry, report);
+    limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
     let on = drafts.iter().map(|draft| draft.off.is_none());
     Pipeline {

@@ -74,13 +74,13 @@ fn check_ends(draft: &Draft, uses: &str, kind: Kind, at: &At, report: &mut Repor
 
 /// The parameters as the stage gets them; what the registry finds wrong goes to the report.
 fn with(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &mut Report) -> Map<String, Value> {
-    let table = &draft.keys.with.value.0;
-    let Some(with) = object(table, uses, registry, report) else { return Map::new() };
-    if draft.keys.strays.may_be("with") && with.is_empty() {
-        // What is missing may be in what could not be read.
-        return with;
-    }
+    let (with, lost) = object(&draft.keys.with.value.0, uses, registry, report);
+    // What can't be read is reported; what it would have been is not to be reported as missing.
+    let is_whole = lost.is_empty() && !draft.keys.strays.may_be("with");
     for fault in registry.check(uses, &with) {
+        if !is_whole && fault.key.as_ref().is_none_or(|key| !with.contains_key(key)) {
+            continue;
+        }
         let place = place_of(&fault, draft, uses, at, registry);
         let diagnostic = Diagnostic::error(fault.message).at(&place);
         report.push(match fault.help {
@@ -104,19 +104,25 @@ fn place_of(fault: &WithFault, draft: &Draft, uses: &str, at: &At, registry: &Re
     }
 }
 
-fn object(table: &Table, uses: &str, registry: &Registry, report: &mut Report) -> Option<Map<String, Value>> {
+/// The parameters as JSON, and the keys of those that can't be.
+fn object<'t>(
+    table: &'t Table,
+    uses: &str,
+    registry: &Registry,
+    report: &mut Report,
+) -> (Map<String, Value>, Vec<&'t str>) {
     let mut object = Map::new();
-    let mut is_whole = true;
+    let mut lost = Vec::new();
     for entry in &table.entries {
         match to_json(&entry.value, report) {
             Some(value) => {
                 let value = typed(value, &entry.value, &entry.key, uses, registry);
                 object.insert(entry.key.clone(), value);
             }
-            None => is_whole = false,
+            None => lost.push(entry.key.as_str()),
         }
     }
-    is_whole.then_some(object)
+    (object, lost)
 }
 
 /// A variable's text as the number or flag that the key wants: the environment holds nothing but text.

@@ -7,7 +7,7 @@ mod words;
 
 pub use place::{Place, Source};
 pub use report::Report;
-pub use words::{list, nearest, quote};
+pub use words::{list, nearest, quote, reason};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

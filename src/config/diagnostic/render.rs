@@ -22,14 +22,31 @@ pub(super) fn diagnostic(diagnostic: &Diagnostic, color: bool) -> String {
 }
 
 fn notes<'a>(mut group: Group<'a>, diagnostic: &'a Diagnostic) -> Group<'a> {
-    if let Some(accepted) = &diagnostic.accepted {
-        let level = Level::NOTE.with_name("accepted");
-        group = group.element(level.message(normalize_untrusted_str(accepted)));
-    }
+    let message = |text: &str| wrapped(&normalize_untrusted_str(text));
     for help in &diagnostic.helps {
-        group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
+        group = group.element(Level::HELP.message(message(help)));
+    }
+    if let Some(accepted) = &diagnostic.accepted {
+        group = group.element(Level::NOTE.with_name("accepted").message(message(accepted)));
     }
     group
+}
+
+/// Breaks a long text into lines between words.
+fn wrapped(text: &str) -> String {
+    const MOST: usize = 90;
+    let mut wrapped = String::new();
+    let mut column = 0;
+    for word in text.split(' ') {
+        if column > 0 {
+            let fits = column + word.chars().count() < MOST;
+            wrapped.push(if fits { ' ' } else { '\n' });
+            column = if fits { column + 1 } else { 0 };
+        }
+        wrapped += word;
+        column += word.chars().count();
+    }
+    wrapped
 }
 
 /// The lines from the first to the last place, those in between folded away.

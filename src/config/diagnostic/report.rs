@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Diagnostic, render};
+use super::{Diagnostic, Source, render};
 
 /// Some diagnostics; `Display` shows them without colour.
 #[derive(Clone, Debug, Default)]
@@ -53,11 +53,11 @@ impl Report {
     }
 
     /// Puts them in the order in which a reader of the file meets them.
-    pub(in crate::config) fn sort(&mut self) {
-        // Stable: faults of one place stay in the order in which they were found.
+    pub(in crate::config) fn sort(&mut self, file: &Source) {
+        // Stable: what is not in the file, or at one place of it, stays in the order in which it was found.
         self.diagnostics.sort_by_key(|diagnostic| match &diagnostic.place {
-            None => (0, String::new(), 0),
-            Some(place) => (1, place.source().name.clone(), place.span().start),
+            Some(place) if **place.source() == *file => (1, place.span().start),
+            _ => (0, 0),
         });
     }
 }

@@ -55,6 +55,15 @@ pub fn quote(text: &str) -> String {
     format!("{shown:?}")
 }
 
+/// What the system says about a failed call, as it fits after a colon: without Rust's "(os error 13)".
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((reason, _)) => reason.to_lowercase(),
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@ pub fn to_json(node: &Node, report: &mut Report) -> Option<Value> {
             Value::Array(nodes.iter().map(|node| to_json(node, report)).collect::<Option<_>>()?)
         }
         Content::Table(table) => Value::Object(object(table, report)?),
+        Content::Unknown => return None,
     })
 }
 

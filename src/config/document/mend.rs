@@ -44,7 +44,26 @@ pub fn mend(source: &Arc<Source>, report: &mut Report) -> Mended {
             }
         }
     }
+    if sound_lines != usize::MAX {
+        shorten(&mut mended.text, sound_lines);
+    }
     mended
+}
+
+/// Takes away what was opened and never closed: from some line on the text makes no sense, and what makes it so stands
+/// some lines above.
+fn shorten(text: &mut String, lines: usize) {
+    let end = text.split_inclusive('\n').take(lines).map(str::len).sum();
+    text.truncate(end);
+    for _ in 0..ROUNDS {
+        let (_, errors) = DeTable::parse_recoverable(text);
+        if !errors.iter().any(|error| Fault::says_swallowed(error.message())) {
+            return;
+        }
+        let end = text.trim_end_matches('\n').rfind('\n').map_or(0, |end| end + 1);
+        text.truncate(end);
+    }
+    text.clear();
 }
 
 /// All faults that the parser finds now, in the order of their lines.

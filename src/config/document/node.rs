@@ -28,6 +28,8 @@ pub enum Content {
     List(Vec<Node>),
     /// `{…}`, or a `[table]`.
     Table(Table),
+    /// Text with a variable that is not set. It is reported already: nothing more is to be said about it.
+    Unknown,
 }
 
 /// Keys and their values, in the order of the file.
@@ -54,12 +56,18 @@ impl Node {
         match self.content {
             Content::Text { .. } => "a string",
             Content::Integer(_) => "a whole number",
-            Content::Float(_) => "a number with a fraction",
+            Content::Float(_) => "a decimal number",
             Content::Flag(_) => "true or false",
             Content::Moment(_) => "a date or time",
             Content::List(_) => "a list",
             Content::Table(_) => "a table",
+            Content::Unknown => "a variable that is not set",
         }
+    }
+
+    /// Whether there is no value, for a reason that is reported already.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.content, Content::Unknown)
     }
 
     /// The text, if it is one.

@@ -19,7 +19,7 @@ impl<const LEAST: u64, const MOST: u64> Element for Count<LEAST, MOST> {
         match u64::try_from(number) {
             Ok(number) if (LEAST..=MOST).contains(&number) => Some(Count(number)),
             _ => {
-                let much = if number < i128::from(LEAST) { "few" } else { "many" };
+                let much = if number < i128::from(LEAST) { "small" } else { "large" };
                 report.push(reject::<Self>(node, format!("{} is too {much}", shown(number))));
                 None
             }
@@ -29,7 +29,7 @@ impl<const LEAST: u64, const MOST: u64> Element for Count<LEAST, MOST> {
     fn accepted() -> String {
         match MOST {
             u64::MAX => format!("a whole number, {LEAST} or more"),
-            _ => format!("a whole number from {LEAST} to {MOST}"),
+            _ => format!("a whole number from {LEAST} to {}", grouped(MOST)),
         }
     }
 
@@ -44,6 +44,19 @@ impl<const LEAST: u64, const MOST: u64> Element for Count<LEAST, MOST> {
     fn written(&self) -> Value {
         self.0.into()
     }
+}
+
+/// With `_` between groups of three digits, as TOML takes it.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// The fault of a value that is no whole number, with the number that is probably meant.

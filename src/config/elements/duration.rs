@@ -38,7 +38,7 @@ impl Element for Pause {
     }
 
     fn accepted() -> String {
-        r#"a duration with its unit (ns, us, ms, s, m, h, d, w), such as "250ms", "10s" or "1m30s""#.into()
+        r#"a duration such as "250ms", "10s" or "1m30s" (units: ns us ms s m h d w)"#.into()
     }
 
     fn schema() -> Value {
@@ -62,7 +62,7 @@ impl Element for Period {
     }
 
     fn accepted() -> String {
-        r#"a duration longer than zero, with its unit (ns, us, ms, s, m, h, d, w), such as "250ms" or "1m30s""#.into()
+        r#"a duration longer than zero, such as "250ms" or "1m30s" (units: ns us ms s m h d w)"#.into()
     }
 
     fn schema() -> Value {

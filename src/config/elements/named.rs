@@ -41,8 +41,7 @@ impl<T> Default for Named<T> {
 impl<T: Tables> Element for Named<T> {
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         let Content::Table(table) = &node.content else {
-            let fault = wrong_kind::<Self>(node, &format!("tables with a name, `[{}.NAME]`", T::KEY));
-            report.push(fault);
+            report.push(wrong_kind::<Self>(node, "tables with names"));
             return None;
         };
         let mut named = Named::default();
@@ -56,7 +55,7 @@ impl<T: Tables> Element for Named<T> {
     }
 
     fn accepted() -> String {
-        format!("`[{}.NAME]`, followed by {}", T::KEY, T::accepted().replace("a table of", "its keys:"))
+        format!("`[{}.NAME]`, with a name of your own for each", T::KEY)
     }
 
     fn schema() -> Value {

@@ -61,7 +61,8 @@ impl Element for QueueNames {
 
 impl QueueNames {
     fn add(&mut self, node: &Node, report: &mut Report) -> bool {
-        let Some(Name(name)) = Name::read(node, report) else { return false };
+        let read = if node.is_unknown() { None } else { Name::read(node, report) };
+        let Some(Name(name)) = read else { return false };
         if let Some(first) = self.0.iter().find(|queue| queue.name == name) {
             let fault = Diagnostic::error(format!("the queue `{name}` is named twice"));
             report.push(fault.at(&node.place).label("the second time").also(&first.place, "the first time"));

@@ -30,7 +30,8 @@ impl<T: Element> Setting<T> {
 
     /// Reads an entry; `false` after the report says why not.
     pub fn read(&mut self, entry: &Entry, report: &mut Report) -> bool {
-        let Some(value) = T::read(&entry.value, report) else { return false };
+        let read = if entry.value.is_unknown() { None } else { T::read(&entry.value, report) };
+        let Some(value) = read else { return false };
         self.value = value;
         self.at = Some(At { key: entry.key_place.clone(), value: entry.value.place.clone() });
         true

@@ -86,7 +86,7 @@ pub fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
 fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str> {
     if let Some(later) = T::LATER.iter().find(|later| **later == entry.key) {
         let title = format!("`{later}` is not available yet");
-        report.push(Diagnostic::error(title).at(&entry.key_place).help("this version has no such setting"));
+        report.push(Diagnostic::error(title).at(&entry.key_place));
         // It may well stand in for any other key.
         return None;
     }

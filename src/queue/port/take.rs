@@ -81,6 +81,7 @@ impl Port {
         let mut tx = hand.begin()?;
         let (mut after, mut ended) = (*live, Ended::default());
         finished.iter().for_each(|&entry| holdings::clear(&mut after, entry));
+        forget_begun(&mut tx, *slot, &after);
         holdings::end(&mut tx, *slot, finished, End::Done, &mut ended)?;
         let mut round = Round { slot: *slot, max, free: Free::neither(live, &after), after, leases, got: 0 };
         let (mut size, mut idle_pages) = (None, None);
@@ -123,6 +124,15 @@ impl Port {
             None if all_ended => Taken::Ended,
             None => Taken::Empty,
         })
+    }
+}
+
+/// The begun mark names a table entry. If that lease has ended, what comes into the entry next is not to blame.
+#[inline]
+fn forget_begun(tx: &mut Tx<'_>, slot: usize, kept: &Bitmap) {
+    let begun = tx.get(slot + slot::BEGUN);
+    if begun != 0 && !holdings::is_live(kept, (begun - 1) as u16) {
+        tx.set(slot + slot::BEGUN, 0);
     }
 }
 

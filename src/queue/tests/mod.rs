@@ -1,6 +1,8 @@
 //! The queue in one process: what each call promises.
 
+mod crash;
 mod flow;
+mod model;
 mod regress;
 
 use super::*;

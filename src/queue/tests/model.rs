@@ -1,0 +1,371 @@
+//! What the queues must do, as plain lists: every operation is a sequence of atomic steps, and a death gives back
+//! what was held. The crash and the property tests hold the real thing against it.
+
+use super::super::{Blame, Port, QueueId, WhenFull};
+use super::*;
+use std::collections::VecDeque;
+
+pub(super) const ATTEMPTS: u32 = 3;
+const MAX_HELD: usize = 512;
+const MAX_PUBLISHED: usize = 512;
+
+#[derive(Clone, PartialEq)]
+pub(super) struct Item {
+    pub bytes: Vec<u8>,
+    pub id: u64,
+    pub failures: u32,
+    pub mark: u64,
+}
+
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Item { bytes, id, failures, mark } = self;
+        let start = &bytes[..bytes.len().min(2)];
+        write!(f, "[#{id} {} bytes {start:?} failures {failures} mark {mark}]", bytes.len())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    /// The next to be taken is in front.
+    pub waiting: VecDeque<Item>,
+    pub capacity: usize,
+    pub policy: WhenFull,
+    pub closed: bool,
+    pub pushed: u64,
+    pub done: u64,
+    pub dead: u64,
+    pub dropped_old: u64,
+    pub dropped_new: u64,
+}
+
+impl Queue {
+    pub fn new(capacity: usize, policy: WhenFull) -> Queue {
+        let (waiting, closed) = (VecDeque::new(), false);
+        let (pushed, done, dead, dropped_old, dropped_new) = (0, 0, 0, 0, 0);
+        Queue { waiting, capacity, policy, closed, pushed, done, dead, dropped_old, dropped_new }
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        self.waiting.push_back(Item { bytes, id: self.pushed, failures: 0, mark: 0 });
+        self.pushed += 1;
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Output {
+    queues: Vec<usize>,
+    bytes: Vec<u8>,
+    lease: Option<usize>,
+}
+
+/// One worker: what it holds, oldest first, by queue.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Worker {
+    pub leases: Vec<(usize, Item)>,
+    finished: Vec<(usize, Item)>,
+    staged: VecDeque<Output>,
+    begun: Option<(usize, u64)>,
+    turn: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    pub queues: Vec<Queue>,
+    pub workers: Vec<Worker>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    /// Stage an output of so many bytes for the queues, for a lease.
+    Put(Vec<usize>, usize, Option<usize>),
+    Commit(usize),
+    Take(Vec<usize>, usize),
+    Begin(usize),
+    Rest,
+    GiveBack(usize, bool),
+    GiveBackAll,
+    Bury(usize),
+    Settle,
+    Discard,
+}
+
+/// What an operation answered, as far as both sides can tell.
+#[derive(Debug, PartialEq)]
+pub(super) enum Answer {
+    Nothing,
+    Got(usize),
+    Done,
+    Full(usize),
+    Closed,
+}
+
+/// A payload that tells its bytes apart, so that a mix-up shows.
+pub(super) fn payload(seed: u64, len: usize) -> Vec<u8> {
+    (0..len).map(|i| (seed as u8).wrapping_mul(31).wrapping_add(i as u8) ^ (i >> 8) as u8).collect()
+}
+
+impl Model {
+    /// What the worker's operation does, step by step: `after` is called with the state after each atomic step.
+    pub fn apply(&mut self, who: usize, op: &Op, seed: u64, after: &mut dyn FnMut(&Model)) -> Answer {
+        let answer = match op {
+            Op::Put(queues, len, lease) => {
+                let output = Output { queues: queues.clone(), bytes: payload(seed, *len), lease: *lease };
+                self.workers[who].staged.push_back(output);
+                Answer::Nothing
+            }
+            Op::Commit(upto) => return self.commit(who, *upto, after),
+            Op::Take(inputs, max) => self.take(who, inputs, *max),
+            Op::Begin(i) => {
+                let worker = &mut self.workers[who];
+                worker.begun = worker.leases.get(*i).map(|(q, item)| (*q, item.id));
+                Answer::Nothing
+            }
+            Op::Rest => {
+                self.workers[who].begun = None;
+                Answer::Nothing
+            }
+            Op::GiveBack(i, blame) => {
+                let (q, mut item) = self.workers[who].leases.remove(*i);
+                item.failures += u32::from(*blame);
+                self.queues[q].waiting.push_front(item);
+                Answer::Nothing
+            }
+            Op::GiveBackAll => return self.give_back_all(who, after),
+            Op::Bury(i) => {
+                let (q, _) = self.workers[who].leases.remove(*i);
+                self.queues[q].dead += 1;
+                Answer::Nothing
+            }
+            Op::Settle => {
+                self.settle(who);
+                Answer::Nothing
+            }
+            Op::Discard => {
+                self.workers[who].staged.clear();
+                Answer::Nothing
+            }
+        };
+        after(self);
+        answer
+    }
+
+    fn settle(&mut self, who: usize) {
+        for (q, _) in self.workers[who].finished.drain(..) {
+            self.queues[q].done += 1;
+        }
+    }
+
+    fn take(&mut self, who: usize, inputs: &[usize], max: usize) -> Answer {
+        self.settle(who);
+        let worker = &mut self.workers[who];
+        worker.begun =
+            worker.begun.filter(|begun| worker.leases.iter().any(|(q, item)| *begun == (*q, item.id)));
+        let max = max.min(MAX_HELD.saturating_sub(worker.leases.len()));
+        let mut got = 0;
+        for i in 0..inputs.len() {
+            let q = inputs[(worker.turn + i) % inputs.len()];
+            while got < max
+                && let Some(item) = self.queues[q].waiting.pop_front()
+            {
+                worker.leases.push((q, item));
+                got += 1;
+            }
+        }
+        worker.turn = worker.turn.wrapping_add(1);
+        Answer::Got(got)
+    }
+
+    fn give_back_all(&mut self, who: usize, after: &mut dyn FnMut(&Model)) -> Answer {
+        self.workers[who].staged.clear();
+        self.settle(who);
+        after(self);
+        while let Some((q, item)) = self.workers[who].leases.pop() {
+            self.queues[q].waiting.push_front(item);
+            after(self);
+        }
+        Answer::Nothing
+    }
+
+    fn commit(&mut self, who: usize, upto: usize, after: &mut dyn FnMut(&Model)) -> Answer {
+        let worker = &mut self.workers[who];
+        let mut upto = upto.min(worker.leases.len());
+        if worker.staged.is_empty() {
+            worker.finished.extend(worker.leases.drain(..upto));
+            return Answer::Done;
+        }
+        while !self.workers[who].staged.is_empty() {
+            let n = match self.fitting(who) {
+                Ok(n) => n,
+                Err(full) => return Answer::Full(full),
+            };
+            let seen = self.workers[who].staged.iter().take(n + 1);
+            if seen.flat_map(|output| &output.queues).all(|&q| self.queues[q].closed) {
+                self.workers[who].staged.clear();
+                return Answer::Closed;
+            }
+            upto -= self.publish(who, n, upto);
+            after(self);
+        }
+        Answer::Done
+    }
+
+    /// How many staged outputs fit at once, or which queue is full.
+    fn fitting(&self, who: usize) -> Result<usize, usize> {
+        let mut room: Vec<usize> = self
+            .queues
+            .iter()
+            .map(|q| match q.policy {
+                WhenFull::DropOld => q.capacity,
+                _ => q.capacity.saturating_sub(q.waiting.len()),
+            })
+            .collect();
+        for (n, output) in self.workers[who].staged.iter().take(MAX_PUBLISHED).enumerate() {
+            let waits = |&&q: &&usize| {
+                !self.queues[q].closed && self.queues[q].policy != WhenFull::DropNew && room[q] == 0
+            };
+            if let Some(&full) = output.queues.iter().find(waits) {
+                return if n == 0 { Err(full) } else { Ok(n) };
+            }
+            for &q in output.queues.iter().filter(|&&q| !self.queues[q].closed) {
+                room[q] = room[q].saturating_sub(1);
+            }
+        }
+        Ok(self.workers[who].staged.len().min(MAX_PUBLISHED))
+    }
+
+    /// Publishes the first `n` outputs; returns how many leases ended with them.
+    fn publish(&mut self, who: usize, n: usize, upto: usize) -> usize {
+        let out: Vec<Output> = self.workers[who].staged.drain(..n).collect();
+        for (q, queue) in self.queues.iter_mut().enumerate() {
+            let puts: Vec<&Output> = out.iter().filter(|output| output.queues.contains(&q)).collect();
+            let before = queue.waiting.len();
+            if puts.is_empty() || queue.closed {
+                continue;
+            }
+            let fresh = match queue.policy {
+                WhenFull::DropNew => puts.len().min(queue.capacity.saturating_sub(before)),
+                WhenFull::DropOld => {
+                    let over = (before + puts.len()).saturating_sub(queue.capacity);
+                    queue.dropped_old += queue.waiting.drain(..over.min(before)).count() as u64;
+                    puts.len()
+                }
+                WhenFull::Block => puts.len(),
+            };
+            queue.dropped_new += (puts.len() - fresh) as u64;
+            puts[..fresh].iter().for_each(|output| queue.push(output.bytes.clone()));
+        }
+        let worker = &mut self.workers[who];
+        let left = worker.staged.iter().filter_map(|output| output.lease).min();
+        let done = left.unwrap_or(usize::MAX).min(upto);
+        for lease in out.iter().filter_map(|output| output.lease).filter(|&lease| lease >= done) {
+            if let Some((_, item)) = worker.leases.get_mut(lease) {
+                item.mark += 1;
+            }
+        }
+        for (q, _) in worker.leases.drain(..done) {
+            self.queues[q].done += 1;
+        }
+        for output in &mut worker.staged {
+            output.lease = output.lease.map(|lease| lease - done);
+        }
+        done
+    }
+
+    /// The worker has died and was settled; returns how many items ended as dead letters.
+    pub fn die(&mut self, who: usize, blame: Blame) -> u64 {
+        let worker = std::mem::take(&mut self.workers[who]);
+        let mut held: Vec<(usize, Item)> = worker.leases.into_iter().chain(worker.finished).collect();
+        held.sort_by_key(|(_, item)| std::cmp::Reverse(item.id));
+        let mut dead = 0;
+        for (q, mut item) in held {
+            if blame == Blame::Begun && worker.begun == Some((q, item.id)) {
+                item.failures += 1;
+                if item.failures >= ATTEMPTS {
+                    self.queues[q].dead += 1;
+                    dead += 1;
+                    continue;
+                }
+            }
+            self.queues[q].waiting.push_front(item);
+        }
+        dead
+    }
+
+    /// The ledger and the contents, as [`observe`] sees the real ones.
+    pub fn settled(&self) -> Vec<Observed> {
+        let observed = |q: &Queue| Observed {
+            items: q.waiting.iter().cloned().collect(),
+            put: q.pushed + q.dropped_new,
+            done: q.done,
+            dead: q.dead,
+            dropped: q.dropped_old + q.dropped_new,
+        };
+        self.queues.iter().map(observed).collect()
+    }
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Observed {
+    pub items: Vec<Item>,
+    put: u64,
+    done: u64,
+    dead: u64,
+    dropped: u64,
+}
+
+/// The same operation on the real thing.
+pub(super) fn run(port: &mut Port, op: &Op, seed: u64) -> Answer {
+    let ids = |queues: &[usize]| -> Vec<QueueId> { queues.iter().map(|&q| QueueId(q as u16)).collect() };
+    match op {
+        Op::Put(queues, len, lease) => port.put(&ids(queues), &payload(seed, *len), *lease).unwrap(),
+        Op::Commit(upto) => {
+            return match port.commit(*upto, Wait::No).unwrap() {
+                Committed::Done { .. } => Answer::Done,
+                Committed::Full { queue, .. } => Answer::Full(queue.0 as usize),
+                Committed::Closed => Answer::Closed,
+                Committed::Ordered => panic!("nobody gave an order"),
+            };
+        }
+        Op::Take(inputs, max) => {
+            let before = port.len();
+            port.take(&ids(inputs), *max, Wait::No).unwrap();
+            return Answer::Got(port.len() - before);
+        }
+        Op::Begin(i) => port.begin(*i),
+        Op::Rest => port.rest(),
+        Op::GiveBack(i, blame) => port.give_back(*i, *blame).unwrap(),
+        Op::GiveBackAll => port.give_back_all().unwrap(),
+        Op::Bury(i) => port.bury(*i).unwrap(),
+        Op::Settle => port.settle().unwrap(),
+        Op::Discard => port.discard_staged().unwrap(),
+    }
+    Answer::Nothing
+}
+
+pub(super) fn lease(port: &Port, i: usize) -> (usize, Item) {
+    let lease = port.item(i).unwrap();
+    let (bytes, failures) = (lease.bytes.to_vec(), lease.attempt - 1);
+    (lease.queue.0 as usize, Item { bytes, id: lease.id, failures, mark: lease.mark })
+}
+
+/// Ledger and contents of queues in which nothing is leased; takes everything out.
+pub(super) fn observe(steward: &mut Steward, port: &mut Port, queues: usize) -> Vec<Observed> {
+    let observed = |q: usize| {
+        let id = QueueId(q as u16);
+        let counts = steward.counts(id).unwrap();
+        assert_eq!(counts.leased, 0, "queue {q}");
+        let mut items = Vec::new();
+        while !matches!(
+            port.take(&[id], 100, Wait::No).unwrap(),
+            Taken::Empty | Taken::Ended | Taken::Ordered
+        ) {
+            items.extend((0..port.len()).map(|i| lease(port, i).1));
+            port.commit(100, Wait::No).unwrap();
+        }
+        assert_eq!(items.len() as u64, counts.waiting, "queue {q}");
+        let QueueCounts { put, done, dead, dropped, .. } = counts;
+        Observed { items, put, done, dead, dropped }
+    };
+    (0..queues).map(observed).collect()
+}
