@@ -46,8 +46,7 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<L
     let mut pipeline = None;
     if let Some(keys) = keys.filter(|_| !is_partial) {
         let home = Home::of(path);
-        let selection =
-            Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
+        let selection = Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
         pipeline = Some(compile::compile(keys, selection, registry, &mut report));
     }
     report.sort(&source);

@@ -23,8 +23,7 @@ pub fn check(
 ) {
     let on: Vec<_> = drafts.iter().zip(stages).filter(|(draft, _)| draft.off.is_none()).collect();
     let positions = on.iter().filter(|(_, stage)| registry.keeps_state(&stage.work.uses, &stage.work.with));
-    let faults =
-        [processes(&on), number_of_queues(queues.len(), positions.count(), start), bytes(queues, start)];
+    let faults = [processes(&on), number_of_queues(queues.len(), positions.count(), start), bytes(queues, start)];
     faults.into_iter().flatten().for_each(|fault| report.push(fault));
 }
 

@@ -24,8 +24,7 @@ fn expand_node(node: &mut Node, environment: &dyn Environment, report: &mut Repo
     match &mut node.content {
         Content::Text { text, from_variable } if text.contains('$') => {
             let before = report.faults();
-            let mut expansion =
-                Expansion { environment, report, place: &node.place, searched: 0, found: false };
+            let mut expansion = Expansion { environment, report, place: &node.place, searched: 0, found: false };
             *text = expansion.run(text);
             *from_variable = expansion.found;
             if report.faults() > before {
