@@ -18,7 +18,7 @@ _NETSTRING_HEAD = re.compile(rb"(0|[1-9][0-9]{0,9}):")
 _NETSTRING_HEAD_LEN = 11
 
 
-# In framing "mprun" an item's body begins with the number of its attempt.
+# In framing "mprun" the number of its attempt comes before each item, big-endian.
 ATTEMPT_BYTES = 4
 
 
@@ -83,22 +83,24 @@ class _CountedDecoder:
 
 
 class U32Decoder(_CountedDecoder):
-    """Items after their length in four bytes, big-endian; none may be shorter than `least`."""
+    """Items after their length in four bytes, big-endian, and a header, of which `skipped` bytes are left out."""
 
-    def __init__(self, least: int = 0) -> None:
+    def __init__(self, header: int = 0, skipped: int = 0) -> None:
         super().__init__()
-        self._least = least
+        self._header = header
+        self._start = 4 + skipped
 
     def _split(self, data: bytes, items: list[bytes]) -> tuple[int, int]:
-        at, size, least, unpack = 0, len(data), self._least, _LENGTH.unpack_from
+        at, size, unpack = 0, len(data), _LENGTH.unpack_from
+        header, start = self._header, self._start
         while size - at >= 4:
             length = unpack(data, at)[0]
-            if length < least:
+            if length < header:
                 raise ProtocolError(f"a frame of {length} bytes: too short for its header")
             end = at + 4 + length
             if end > size:
                 return at, end - at
-            items.append(data[at + 4 : end])
+            items.append(data[at + start : end])
             at = end
         return at, 4
 
@@ -131,15 +133,17 @@ def _check_head(start: bytes) -> None:
 Decoder = Union[SeparatedDecoder, U32Decoder, NetstringDecoder]
 
 
-def decoder(framing: Framing) -> Decoder:
-    """A fresh decoder. That of `mprun` yields whole bodies, header and all."""
+def decoder(framing: Framing, attempts: bool = False) -> Decoder:
+    """A fresh decoder. With `attempts`, that of framing "mprun" leaves the number of the attempt before each item."""
     if framing is Framing.LINES:
         return SeparatedDecoder(b"\n")
     if framing is Framing.NUL:
         return SeparatedDecoder(b"\0")
     if framing is Framing.NETSTRING:
         return NetstringDecoder()
-    return U32Decoder(ATTEMPT_BYTES if framing is Framing.MPRUN else 0)
+    if framing is Framing.MPRUN:
+        return U32Decoder(ATTEMPT_BYTES, 0 if attempts else ATTEMPT_BYTES)
+    return U32Decoder()
 
 
 def encoder(framing: Framing) -> Callable[[bytes], bytes]:

@@ -28,7 +28,7 @@ class _Session:
     def __init__(self) -> None:
         self._contract = Contract.read()
         self.supervised = self._contract.supervised
-        self.head = ATTEMPT_BYTES if self._contract.input is Framing.MPRUN else 0
+        self._tells_attempts = self._contract.input is Framing.MPRUN
         self.answers: Answers = answers(self._contract)
         self._input = _streams.Input(_streams.take_input())
         # If a library written in C crashes, its Python traceback belongs to the cause as well.
@@ -36,9 +36,9 @@ class _Session:
             faulthandler.enable()
         atexit.register(_flush_at_exit, self.answers, os.getpid())
 
-    def bodies(self) -> Iterator[list[bytes]]:
-        """Bodies of items, as many at once as have come."""
-        decode = decoder(self._contract.input)
+    def values(self, attempts: bool = False) -> Iterator[list[bytes]]:
+        """The items as they are, as many at once as have come. `attempts`: see `decoder`."""
+        decode = decoder(self._contract.input, attempts)
         while True:
             # Nobody may wait for an answer while this program waits for items.
             self.answers.flush()
@@ -49,10 +49,14 @@ class _Session:
         yield decode.end()
         self.answers.flush()
 
-    def item(self, body: bytes) -> Item:
-        """The item of a body."""
-        attempt = int.from_bytes(body[: self.head], "big") if self.head else int(os.environ.get("MPRUN_ATTEMPT", "1"))
-        return Item(body[self.head :], attempt, self.answers)
+    def items(self) -> Iterator[Item]:
+        """The same as items, each with its attempt."""
+        attempt = int(os.environ.get("MPRUN_ATTEMPT", "1"))
+        for bodies in self.values(attempts=True):
+            for data in bodies:
+                if self._tells_attempts:
+                    attempt, data = int.from_bytes(data[:ATTEMPT_BYTES], "big"), data[ATTEMPT_BYTES:]
+                yield Item(data, attempt, self.answers)
 
 
 def _flush_at_exit(held: Answers, pid: int) -> None:
@@ -81,12 +85,9 @@ def items() -> Iterator[Item]:
     An exception that leaves the loop ends the program; mprun takes it as a failed attempt of the item at hand and
     starts the program again. To live on, wrap the work in `with item:`.
     """
-    session = _open_session()
-    for bodies in session.bodies():
-        for body in bodies:
-            item = session.item(body)
-            yield item
-            item._end_if_open()
+    for item in _open_session().items():
+        yield item
+        item._end_if_open()
 
 
 @overload
@@ -115,21 +116,18 @@ def serve(function: Callable[[Any], Outputs], *, as_bytes: bool | None = None) -
 
 
 def _serve_items(session: _Session, function: Callable[[Any], Outputs]) -> None:
-    for bodies in session.bodies():
-        for body in bodies:
-            with session.item(body) as item:
-                item._add(function(item))
+    for item in session.items():
+        with item:
+            item._add(function(item))
 
 
 def _serve_values(session: _Session, function: Callable[[Any], Outputs], as_text: bool) -> None:
     """Without an `Item` for each: half of the time of a trivial function would go into it."""
-    head, replies = session.head, session.answers
-    for bodies in session.bodies():
-        for body in bodies:
+    replies = session.answers
+    for values in session.values():
+        for data in values:
             try:
-                data = body[head:]
-                replies.outputs(function(data.decode("utf-8", "surrogateescape") if as_text else data))
-                replies.end()
+                replies.answer(function(data.decode("utf-8", "surrogateescape") if as_text else data))
             except Exception as error:
                 replies.fail(describe(error))
 

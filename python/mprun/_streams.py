@@ -64,7 +64,7 @@ class Input:
         return data
 
 
-def write(descriptor: int, data: bytes) -> None:
+def write(descriptor: int, data: bytes | bytearray) -> None:
     """Writes all of it. A reader that has gone ends the program without a word, as SIGPIPE does elsewhere."""
     rest = memoryview(data)
     try:
