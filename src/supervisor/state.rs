@@ -17,7 +17,7 @@ use super::history::{History, Transition};
 use super::ids::{Pid, Pool, StageKey, WorkerId};
 use super::outbox::Outbox;
 use super::queue_state::{Queues, Reopened};
-use super::reason::StartReason;
+use super::reason::{StartReason, StopReason};
 use super::restart::Stopping;
 use super::stage_state::{Fate, Stage, Verdict};
 use super::wanted::Wanted;
@@ -245,6 +245,18 @@ impl State {
                 }
             }
         }
+        self.end_unheard(out);
+    }
+
+    /// A writer would hear from the queue that nobody reads it, but only when it puts again: one that waits for input
+    /// might never.
+    fn end_unheard(&mut self, out: &mut Outbox) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.fate == Fate::Wanted) {
+            let outputs = &stage.version.outputs;
+            if !outputs.is_empty() && outputs.iter().all(|&queue| self.queues.is_closed(queue)) {
+                stage.retire(StopReason::OutputClosed, Over::OutputClosed, None, out);
+            }
+        }
     }
 
     fn start_due(&mut self, mut budget: usize, out: &mut Outbox) {
@@ -318,7 +330,7 @@ impl State {
 
 fn retire_given_up(stage: &mut Stage, out: &mut Outbox) {
     let until = out.now + stage.spec.rules.stop_timeout;
-    stage.retire(super::reason::StopReason::GaveUp, Over::GaveUp, Some(until), out);
+    stage.retire(StopReason::GaveUp, Over::GaveUp, Some(until), out);
 }
 
 #[cfg(test)]
