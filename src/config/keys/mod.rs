@@ -9,7 +9,7 @@ mod stage;
 pub use extras::{ControlKeys, MetricsKeys};
 pub use file::FileKeys;
 pub use policies::{BackoffKeys, GiveUpKeys, RecycleKeys};
-pub use queue::{GREATEST_ITEM, MOST_BYTES, QueueKeys};
+pub use queue::{MOST_BYTES, QueueKeys};
 pub use stage::{Defaults, StageKeys};
 
 use std::time::Duration;
