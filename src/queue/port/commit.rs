@@ -127,7 +127,7 @@ impl Port {
     }
 
     fn try_publish(&mut self, upto: usize, slept: Option<Event>) -> Result<Step, Fault> {
-        let Port { hand, slot, live, leases, staging, .. } = self;
+        let Port { hand, slot, live, leases, staging, memory, .. } = self;
         let mut tx = hand.begin()?;
         if let Some(event) = slept {
             tx.expect(event); // others may sleep on
@@ -167,8 +167,10 @@ impl Port {
         leases[..done].iter().for_each(|&entry| holdings::clear(&mut after, entry));
         mark(&mut tx, *slot, leases, done, &staging.groups[fits.clone()]);
         holdings::save(&mut tx, *slot, live, &after);
-        tx.add(*slot + slot::EMITTED, fits.len() as u64);
-        tx.add(*slot + slot::COMPLETED, done as u64);
+        // A token ends its old lease and is an output, but neither is work done.
+        let tokens = u64::from(memory.is_some() && staging.last_queue(fits.clone()) == *memory);
+        tx.add(*slot + slot::EMITTED, fits.len() as u64 - tokens);
+        tx.add(*slot + slot::COMPLETED, done as u64 - tokens.min(done as u64));
         tx.commit()?;
         *live = after;
         leases.drain(..done);

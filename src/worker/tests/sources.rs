@@ -46,6 +46,8 @@ pub(super) fn numbers(to: u64) -> Vec<String> {
 fn a_source_runs_to_its_end_and_stays_there() {
     let mut bench = Bench::new();
     assert_eq!(bench.run_source(Count::new(1000, 1), Memory::State), Some(Ending::Finished));
+    let report = bench.steward.report(WORKER).unwrap();
+    assert_eq!((report.taken, report.done, report.emitted), (0, 0, 1000));
     // A fresh process of the same stage has nothing to add.
     assert_eq!(bench.run_source(Count::new(1000, 1), Memory::State), Some(Ending::Finished));
     assert_eq!(bench.output(), numbers(1000));

@@ -206,3 +206,12 @@ fn a_queue_that_is_looked_at_now_and_then_is_found_full_and_empty() {
     bench.steward.set_ended(OUT, true).unwrap();
     assert_eq!(reader.join().unwrap(), expanded(&["3", "1", "4"]));
 }
+
+#[test]
+fn the_counters_leave_out_the_stages_own_memory() {
+    let mut bench = Bench::new();
+    bench.input(&["1", "2", "3"]);
+    bench.run_stage(Total::default(), Memory::State);
+    let report = bench.steward.report(WORKER).unwrap();
+    assert_eq!((report.taken, report.done, report.emitted), (3, 3, 4));
+}
