@@ -42,11 +42,6 @@ impl Logging {
     }
 }
 
-/// Starts logging by the environment and the command line's `-v` and `-q`.
-pub fn init(verbosity: i8, who: Option<(&str, u32)>) {
-    Logging::from_environment(verbosity).start(who);
-}
-
 fn level(verbosity: i8) -> &'static str {
     match verbosity {
         ..=-2 => "off",

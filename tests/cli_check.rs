@@ -61,7 +61,11 @@ fn a_missing_file_names_its_neighbour() {
     ] {
         let output = mprun(&["check", given]);
         assert_eq!(output.status.code(), Some(2));
-        assert!(text(&output.stderr).contains(&format!("did you mean `{meant}`?")), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stderr).contains(&format!("did you mean `{meant}`?")),
+            "{}",
+            text(&output.stderr)
+        );
     }
 }
 
@@ -165,7 +169,9 @@ fn init_writes_a_good_file_and_never_over_another() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_fault() {
-    for args in [&["schema"][..], &["--help"], &["completions", "bash"], &["graph", "pipelines/even_consumer.toml"]] {
+    for args in
+        [&["schema"][..], &["--help"], &["completions", "bash"], &["graph", "pipelines/even_consumer.toml"]]
+    {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let output = command(args).stdout(writer).output().expect("run mprun");

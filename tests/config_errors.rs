@@ -47,7 +47,8 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn message(file: &Path) -> String {
-    let report = config::load(file, &options(file), &Registry::builtin()).expect_err("the file should be bad");
+    let report =
+        config::load(file, &options(file), &Registry::builtin()).expect_err("the file should be bad");
     assert!(!report.is_empty());
     report.render(false)
 }

@@ -145,3 +145,23 @@ fn a_full_disk_is_an_error_that_says_so() {
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("No space left on device"), "{log}");
 }
+
+#[test]
+fn a_source_that_waits_ends_too_when_nobody_reads_any_more() {
+    let folder = Folder::new();
+    folder.file("log", "one\ntwo\n");
+    folder.file("pipeline.toml", "[stages.read]\nuse = 'lines'\nwith = { path = 'log', follow = true }\noutput = 'a'\n[stages.show]\nuse = 'filter'\nwith = { contains = '' }\ninput = 'a'\nlog_items = true\n");
+    let mut follow = command(&folder);
+    let (reader, writer) = std::io::pipe().unwrap();
+    follow.arg("pipeline.toml").stdout(writer).stderr(std::fs::File::create(folder.path().join("stderr")).unwrap());
+    let child = follow.spawn().unwrap();
+    drop(follow);
+    let mut run = Run::adopt(folder, child);
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(reader), &mut first).unwrap();
+    assert_eq!(first, "one\n");
+    // The reader is gone: the next line finds it out, and then the source waits for a third.
+    let log = run.folder.path().join("log");
+    std::io::Write::write_all(&mut std::fs::OpenOptions::new().append(true).open(log).unwrap(), b"three\n").unwrap();
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+}

@@ -164,9 +164,8 @@ fn two_hundred_reloads_under_load_lose_and_double_nothing() {
         // Another template with the same outcome: the stage is rolled, worker by worker.
         let template = if round % 3 == 0 { "{item}" } else { "0{item}" };
         run.edit(&numbers(processes, template));
-        if round % 4 == 3 {
-            wait_for_workers(&run, "pass", processes as usize);
-        }
+        let reloads = || run.stderr().matches("reloaded after").count();
+        wait_until(&format!("reload {round}; log:\n{}", run.stderr()), || (reloads() > round as usize).then_some(()));
     }
     wait_for_workers(&run, "pass", 4);
     run.edit(&numbers(4, "{item}").replace("from = 1", "from = 1, to = 1"));

@@ -38,7 +38,8 @@ fn every_example_is_valid() {
     let validator = validator();
     let more = ["tests/graph.toml", "tests/every_key.toml", "src/cli/starter.toml"].map(PathBuf::from);
     for file in files("pipelines").into_iter().chain(more) {
-        let errors: Vec<String> = validator.iter_errors(&read(&file)).map(|error| error.to_string()).collect();
+        let errors: Vec<String> =
+            validator.iter_errors(&read(&file)).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{}: {errors:#?}", file.display());
     }
 }
@@ -48,9 +49,23 @@ fn what_is_wrong_in_itself_is_invalid() {
     let validator = validator();
     // What only the whole shows (a queue without reader, a ring) is beyond a schema.
     for name in [
-        "choices", "defaults", "durations", "extras", "no_stage", "not_available_yet", "queue_lists", "sizes",
-        "stage_without_a_name", "stages_in_a_list", "unknown_builtin", "unknown_keys", "without_use",
-        "wrong_ends", "wrong_types", "bad_names", "one_slip_is_one_fault",
+        "choices",
+        "defaults",
+        "durations",
+        "extras",
+        "no_stage",
+        "not_available_yet",
+        "queue_lists",
+        "sizes",
+        "stage_without_a_name",
+        "stages_in_a_list",
+        "unknown_builtin",
+        "unknown_keys",
+        "without_use",
+        "wrong_ends",
+        "wrong_types",
+        "bad_names",
+        "one_slip_is_one_fault",
     ] {
         let file = PathBuf::from(format!("tests/config_errors/{name}.toml"));
         assert!(!validator.is_valid(&read(&file)), "{name}");
@@ -95,8 +110,10 @@ fn every_key_has_its_description() {
     fn walk(value: &Value, path: &str) {
         if let Some(properties) = value.get("properties").and_then(Value::as_object) {
             for (key, property) in properties {
-                let is_rule = path.contains("allOf") && matches!(key.as_str(), "use" | "with" | "input" | "output");
-                let described = property.get("description").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+                let is_rule =
+                    path.contains("allOf") && matches!(key.as_str(), "use" | "with" | "input" | "output");
+                let described =
+                    property.get("description").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
                 assert!(described || is_rule, "{path}.{key}");
             }
         }

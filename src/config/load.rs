@@ -37,17 +37,20 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<L
     let source = source::read(path)?;
     let mut report = Report::new();
     let Parsed { mut table, is_partial } = document::parse(&source, &mut report);
-    document::apply_sets(&mut table, &options.sets, &mut report);
+    if !is_partial {
+        document::apply_sets(&mut table, &options.sets, &mut report);
+    }
     document::expand(&mut table, &ProcessEnvironment, &mut report);
     let start = Place::new(&source, 0..0);
     let top = Node { place: start.clone(), content: Content::Table(table) };
     let keys = FileKeys::read(&top, &mut report);
 
     let mut pipeline = None;
-    if let Some(keys) = keys.filter(|_| !is_partial) {
+    if let Some(keys) = keys.filter(|_| !is_partial && !report.is_full()) {
         let home = Home::of(path);
-        let selection = Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
-        pipeline = Some(compile::compile(keys, selection, registry, &mut report));
+        let selection =
+            Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
+        pipeline = compile::compile(keys, selection, registry, &mut report);
     }
     report.sort(&source);
     match pipeline {

@@ -26,15 +26,14 @@ pub fn schema(registry: &Registry) -> Value {
 
 /// What `use` may say, and what each choice means for the other keys.
 fn add_registry(stage: &mut Value, registry: &Registry) {
-    let names: Vec<String> = registry.names().into_iter().map(|name| name.to_string()).collect();
-    let rules: Vec<Value> = names.iter().map(|name| rule(name, registry)).collect();
+    let names = registry.names();
+    let choice = |name: &&str| json!({ "const": name, "description": registry.about(name) });
+    let mut choices: Vec<Value> = names.iter().map(choice).collect();
+    choices.push(json!({ "type": "string", "pattern": r"\$\{" }));
     let description = stage.pointer("/properties/use/description").cloned();
-    stage["properties"]["use"] = json!({
-        "description": description,
-        "anyOf": [{ "enum": names }, { "type": "string", "pattern": r"\$\{" }],
-    });
+    stage["properties"]["use"] = json!({ "description": description, "anyOf": choices });
     stage["required"] = json!(["use"]);
-    stage["allOf"] = Value::Array(rules);
+    stage["allOf"] = names.iter().map(|name| rule(name, registry)).collect();
 }
 
 /// The rule of one name: the keys of its `with`, and which ends it has.
@@ -64,8 +63,12 @@ fn rule(name: &str, registry: &Registry) -> Value {
 }
 
 /// A parameter's schema with its description; a variable may stand for it.
-fn parameter(schema: Value, doc: &str) -> Value {
+fn parameter(mut schema: Value, doc: &str) -> Value {
+    let default = schema.as_object_mut().and_then(|schema| schema.shift_remove("default"));
     let mut described = super::elements::or_variable(schema);
     described["description"] = doc.into();
+    if let Some(default) = default {
+        described["default"] = default;
+    }
     described
 }

@@ -96,5 +96,9 @@ fn not_utf8(name: String, bytes: &[u8], at: usize) -> Diagnostic {
 
 /// The path as a person reads it, without anything that a terminal would obey.
 fn shown(path: &Path) -> String {
-    path.display().to_string().chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    path.display()
+        .to_string()
+        .chars()
+        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
+        .collect()
 }

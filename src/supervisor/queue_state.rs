@@ -120,6 +120,11 @@ impl Queues {
         self.unwanted().any(|queue| queue.id == id)
     }
 
+    /// Whether nobody will ever read it.
+    pub fn is_closed(&self, id: QueueId) -> bool {
+        self.all.iter().any(|queue| queue.id == id && queue.closed)
+    }
+
     /// It has to go, but can't without losing items.
     pub fn strand(&mut self, id: QueueId) {
         self.all.iter_mut().filter(|queue| queue.id == id).for_each(|queue| queue.stranded = true);

@@ -37,6 +37,8 @@ pub struct Stage {
     pub totals: StageTotals,
     /// Pauses are off: everybody waits for it.
     hurried: bool,
+    /// One of its workers was started, at some time.
+    begun: bool,
     intensity: Intensity,
 }
 
@@ -95,6 +97,7 @@ impl Stage {
             outbox: None,
             totals,
             hurried: false,
+            begun: false,
             intensity: Intensity::default(),
         }
     }
@@ -172,10 +175,10 @@ impl Stage {
             return self.apply(i, Step::Relent, out);
         }
         let life = match self.workers.first() {
-            None => Life::Due(StartReason::New),
             // The stage is through: one worker more finds nothing to do, or would do it all again.
             Some(first) if self.is_over() => first.life,
-            Some(_) => Life::Due(StartReason::Scaled),
+            Some(_) | None if self.begun => Life::Due(StartReason::Scaled),
+            Some(_) | None => Life::Due(StartReason::New),
         };
         let index = (0..).find(|index| self.find(*index).is_none()).unwrap_or(u32::MAX);
         let at = self.workers.partition_point(|worker| worker.index < index);
@@ -375,6 +378,7 @@ impl Stage {
 
     /// Starts a worker that is due.
     pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Outbox) {
+        self.begun = true;
         if let Life::Due(why) = self.workers[i].life {
             let level = if why == StartReason::New { Level::Debug } else { Level::Info };
             out.note(level, self.name(i), Change::Started(why), format!("starts: {why}"));

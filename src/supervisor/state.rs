@@ -17,7 +17,7 @@ use super::history::{History, Transition};
 use super::ids::{Pid, Pool, StageKey, WorkerId};
 use super::outbox::Outbox;
 use super::queue_state::{Queues, Reopened};
-use super::reason::StartReason;
+use super::reason::{StartReason, StopReason};
 use super::restart::Stopping;
 use super::stage_state::{Fate, Stage, Verdict};
 use super::wanted::Wanted;
@@ -160,6 +160,18 @@ impl State {
             return;
         }
         self.pass_time(out);
+        // One step may be what another one waits for, which stands before it: a stage that is revived gives its readers
+        // work, one that gives up stops the others. So until a round has nothing to do.
+        let mut before = usize::MAX;
+        while out.actions.len() != before {
+            before = out.actions.len();
+            self.converge_once(out);
+        }
+        self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
+        self.end_if_over(out);
+    }
+
+    fn converge_once(&mut self, out: &mut Outbox) {
         match self.stopping() {
             Stopping::No => self.converge_stages(out),
             Stopping::Draining => self.drain(out),
@@ -167,10 +179,6 @@ impl State {
         }
         self.settle_queues(out);
         self.finish_reload(out);
-        if may_start {
-            self.start_due(out);
-        }
-        self.end_if_over(out);
     }
 
     fn pass_time(&mut self, out: &mut Outbox) {
@@ -237,21 +245,34 @@ impl State {
                 }
             }
         }
+        self.end_unheard(out);
     }
 
-    fn start_due(&mut self, out: &mut Outbox) {
+    /// A writer would hear from the queue that nobody reads it, but only when it puts again: one that waits for input
+    /// might never.
+    fn end_unheard(&mut self, out: &mut Outbox) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.fate == Fate::Wanted) {
+            let outputs = &stage.version.outputs;
+            if !outputs.is_empty() && outputs.iter().all(|&queue| self.queues.is_closed(queue)) {
+                stage.retire(StopReason::OutputClosed, Over::OutputClosed, None, out);
+            }
+        }
+    }
+
+    fn start_due(&mut self, mut budget: usize, out: &mut Outbox) {
         self.starts_left = false;
-        let mut budget = STARTS_AT_ONCE;
         for stage in &mut self.stages {
             for i in 0..stage.workers.len() {
                 if !matches!(stage.workers[i].life, Life::Due(_)) {
                     continue;
                 }
+                if self.slots.left() == 0 {
+                    return; // this is looked at again when a worker ends
+                }
                 if budget == 0 {
                     self.starts_left = true;
                     return;
                 }
-                // None is free: this is looked at again when a worker ends.
                 let Some(slot) = self.slots.take() else { return };
                 budget -= 1;
                 stage.start(i, SlotId(slot), out);
@@ -309,7 +330,8 @@ impl State {
 
 fn retire_given_up(stage: &mut Stage, out: &mut Outbox) {
     let until = out.now + stage.spec.rules.stop_timeout;
-    stage.retire(super::reason::StopReason::GaveUp, Over::GaveUp, Some(until), out);
+    stage.retire(StopReason::GaveUp, Over::GaveUp, Some(until), out);
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

@@ -21,8 +21,12 @@ const PIPE_BUF: usize = libc::PIPE_BUF;
 
 pub(super) struct Console {
     lines: Vec<u8>,
-    /// Where the lines of the item at hand start.
-    item_start: usize,
+    /// How many items they are.
+    count: u64,
+    /// Bytes and items before the item at hand.
+    before_item: (usize, u64),
+    /// Items written and not yet told.
+    written: u64,
     output: Stdout,
     kind: SFlag,
     lock: Arena,
@@ -33,24 +37,25 @@ impl Console {
         let output = io::stdout();
         let kind = fstat(&output)
             .map_or(SFlag::S_IFREG, |about| SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT);
-        Console { lines: Vec::new(), item_start: 0, output, kind, lock }
+        Console { lines: Vec::new(), count: 0, before_item: (0, 0), written: 0, output, kind, lock }
     }
 
     /// The lines that follow are those of another item.
     #[inline]
     pub fn begin_item(&mut self) {
-        self.item_start = self.lines.len();
+        self.before_item = (self.lines.len(), self.count);
     }
 
     /// The item failed: its lines, as far as they aren't out, don't count.
     pub fn discard_item(&mut self) {
-        self.lines.truncate(self.item_start);
+        self.lines.truncate(self.before_item.0);
+        self.count = self.before_item.1;
     }
 
     /// Nothing that isn't out counts.
     pub fn discard_all(&mut self) {
         self.lines.clear();
-        self.item_start = 0;
+        (self.count, self.before_item) = (0, (0, 0));
     }
 
     /// Writes the lines collected so far.
@@ -58,12 +63,17 @@ impl Console {
         if self.lines.is_empty() {
             return Ok(());
         }
-        let result = self.write_locked();
+        let (result, count) = (self.write_locked(), self.count);
         self.discard_all();
-        result.map_err(|error| match error {
+        result.map(|()| self.written += count).map_err(|error| match error {
             Errno::EPIPE => Failure::with_reach("nobody reads standard output any more", Reach::OutputClosed),
             error => Failure::fatal(format!("can't write to standard output: {}", io::Error::from(error))),
         })
+    }
+
+    /// Items written since the last call.
+    pub fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written)
     }
 
     fn write_locked(&self) -> nix::Result<()> {
@@ -93,6 +103,7 @@ impl Outlet for Console {
     fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
         self.lines.extend_from_slice(item);
         self.lines.push(b'\n');
+        self.count += 1;
         if self.lines.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 }

@@ -46,7 +46,10 @@ impl Pace {
 }
 
 impl Desk {
-    pub fn new(ticket: Ticket, arena: Arena, port: Port) -> Desk {
+    pub fn new(ticket: Ticket, arena: Arena, mut port: Port) -> Desk {
+        if let Some(token) = ticket.token {
+            port.set_memory(QueueId(token));
+        }
         let ids = |named: &[(u16, String)]| named.iter().map(|(id, _)| QueueId(*id)).collect();
         Desk {
             inputs: ids(&ticket.inputs),
@@ -90,6 +93,11 @@ impl Desk {
     /// Publishes what is staged and ends the leases `0 .. upto`; waits for room as the pipeline file says.
     pub fn commit(&mut self, upto: usize) -> Result<(), Stop> {
         self.console.flush()?;
+        self.port.count_emitted(self.console.take_written());
+        // The port can't tell: the stage's token, which is staged too, always has a reader.
+        if self.port.are_closed(&self.outputs)? {
+            return Err(Stop(Ending::OutputClosed));
+        }
         let held = self.port.len();
         let mut wait_silently = false;
         loop {

@@ -33,7 +33,7 @@ impl ItemLog {
             && !self.staged.is_empty()
         {
             log::info!(
-                "produced {}; before, {queue} held {before}; after, it holds {after}",
+                "produced {}: {queue} held {before} before, {after} after",
                 self.staged.join(", ")
             );
         }
@@ -43,7 +43,7 @@ impl ItemLog {
     /// An item was taken.
     pub fn took(&self, queue: &str, item: &[u8], before: u64, after: u64) {
         if self.is_on {
-            log::info!("took {}; before, {queue} held {before}; after, it holds {after}", Shown(item));
+            log::info!("took {}: {queue} held {before} before, {after} after", Shown(item));
         }
     }
 
@@ -51,7 +51,7 @@ impl ItemLog {
     pub fn full(&self, outputs: &Named, queue: QueueId, size: u64, pause: Option<Duration>) {
         if self.is_on {
             let name = outputs.iter().find(|(id, _)| *id == queue.0).map_or("?", |(_, name)| name);
-            log::info!("{name} is full, it holds {size}: {}", waiting(pause, "room"));
+            log::info!("{name} is full ({size}): {}", waiting(pause, "room"));
         }
     }
 
@@ -59,7 +59,7 @@ impl ItemLog {
     pub fn empty(&self, inputs: &Named, pause: Option<Duration>) {
         if self.is_on {
             let names: Vec<&str> = inputs.iter().map(|(_, name)| name.as_str()).collect();
-            log::info!("{} is empty, it holds 0: {}", names.join(" and "), waiting(pause, "an item"));
+            log::info!("{} is empty (0): {}", names.join(" and "), waiting(pause, "an item"));
         }
     }
 }

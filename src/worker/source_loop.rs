@@ -50,6 +50,10 @@ impl<'a> SourceLoop<'a> {
 
     fn round(&mut self) -> Result<(), Stop> {
         let pace = self.desk.heed()?;
+        if pace.hurry {
+            // A pipeline that drains wants nothing new.
+            return Err(Stop(Ending::Ordered));
+        }
         self.desk.recycling.check()?;
         self.take_token()?;
         let stretch = self.produce(&pace)?;

@@ -64,7 +64,10 @@ fn ring_behind(start: usize, drafts: &[Draft], wiring: &Wiring, seen: &mut [bool
 fn diagnostic(ring: &[usize], drafts: &[Draft]) -> Diagnostic {
     let first = &drafts[ring[0]];
     let place = first.keys.input.value.0.first().map_or(&first.place, |queue| &queue.place);
-    let names: Vec<&str> = ring.iter().chain([&ring[0]]).map(|stage| drafts[*stage].name.as_str()).collect();
+    const SHOWN: usize = 10;
+    let mut names: Vec<&str> = ring.iter().take(SHOWN).map(|stage| drafts[*stage].name.as_str()).collect();
+    names.extend((ring.len() > SHOWN).then_some("…"));
+    names.push(&first.name);
     Diagnostic::error(format!("these stages only wait for each other: {}", names.join(" → "))).at(place).help(
         "no item can ever enter the ring: one of its stages must also read a queue that comes from a source",
     )

@@ -13,6 +13,19 @@ const MOST_QUEUES: usize = 200;
 /// is room for a reload.
 const MOST_QUEUES_IN_ALL: usize = 240;
 
+/// The fault of a file with so many stages or queues that checking them one by one makes no sense.
+pub fn too_many([stages, queues]: [usize; 2], start: &Place) -> Option<Diagnostic> {
+    let fault = |number: usize, what: &str, most: &dyn std::fmt::Display| {
+        let fault = Diagnostic::error(format!("{number} {what} are too many")).at(start);
+        Some(fault.accepted(format!("up to {most} in one pipeline")))
+    };
+    if stages as u64 > MOST_PROCESSES {
+        return fault(stages, "stages", &MOST_PROCESSES);
+    }
+    if queues > MOST_QUEUES { fault(queues, "queues", &MOST_QUEUES) } else { None }
+}
+
+/// Checks the sums.
 pub fn check(
     drafts: &[Draft],
     stages: &[Stage],
@@ -24,7 +37,8 @@ pub fn check(
     let on: Vec<_> = drafts.iter().zip(stages).filter(|(draft, _)| draft.off.is_none()).collect();
     let hides = |stage: &Stage| stage.work.keeps_state(registry) || stage.work.needs_outbox();
     let positions = on.iter().filter(|(_, stage)| hides(stage));
-    let faults = [processes(&on), number_of_queues(queues.len(), positions.count(), start), bytes(queues, start)];
+    let faults =
+        [processes(&on), hidden_queues(queues.len(), positions.count(), start), bytes(queues, start)];
     faults.into_iter().flatten().for_each(|fault| report.push(fault));
 }
 
@@ -36,11 +50,7 @@ fn processes(on: &[(&Draft, &Stage)]) -> Option<Diagnostic> {
     Some(fault.label("the stage with the most").accepted(format!("up to {MOST_PROCESSES} in one pipeline")))
 }
 
-fn number_of_queues(queues: usize, positions: usize, start: &Place) -> Option<Diagnostic> {
-    if queues > MOST_QUEUES {
-        let fault = Diagnostic::error(format!("{queues} queues are too many")).at(start);
-        return Some(fault.accepted(format!("up to {MOST_QUEUES} in one pipeline")));
-    }
+fn hidden_queues(queues: usize, positions: usize, start: &Place) -> Option<Diagnostic> {
     let title = format!("{queues} queues and {positions} stages that keep a position or answers are too many");
     let accepted = format!("up to {MOST_QUEUES_IN_ALL} of both together");
     let fault = Diagnostic::error(title).at(start).accepted(accepted);

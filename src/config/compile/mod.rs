@@ -31,32 +31,37 @@ pub struct Selection<'a> {
     pub stages: Option<&'a [String]>,
 }
 
-/// Makes the pipeline. It is good only if the report has no fault.
+/// Makes the pipeline. It is good only if the report has no fault; without one there is too much of everything.
 pub fn compile(
     keys: FileKeys,
     selection: Selection<'_>,
     registry: &Registry,
     report: &mut Report,
-) -> Pipeline {
+) -> Option<Pipeline> {
     warn_of_extras(&keys, report);
     let drafts = draft::all(&keys, &selection, report);
+    let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
+    let queues = keys.queues.value;
+    let numbers = [drafts.len(), wiring.wires.len().max(queues.all.len())];
+    if let Some(fault) = limits::too_many(numbers, &selection.start) {
+        report.push(fault);
+        return None;
+    }
+
     let stages: Vec<Stage> = drafts.iter().map(|draft| stage(draft, registry, report)).collect();
-    // A fault in what a stage reads or writes makes it unknown which queues lack something.
-    let is_whole = keys.stages.value.lost.is_empty();
-    let wiring = Wiring::of(&drafts, is_whole);
-    wiring.check(&keys.queues.value, report);
+    wiring.check(&queues, report);
     cycles::check(&drafts, &wiring, report);
-    let queues = queues::compile(&keys.queues.value, &wiring, report);
+    let queues = queues::compile(&queues, &wiring, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
     let on = drafts.iter().map(|draft| draft.off.is_none());
-    Pipeline {
+    Some(Pipeline {
         name: keys.name.value.map_or(selection.name, |name| name.0),
         folder: selection.folder,
         stages: stages.into_iter().zip(on).filter(|(_, on)| *on).map(|(stage, _)| stage).collect(),
         queues,
         drain_timeout: keys.drain_timeout.value.0,
-    }
+    })
 }
 
 fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {

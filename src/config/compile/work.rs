@@ -97,6 +97,9 @@ fn with(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &mut Re
     // What can't be read is reported; what it would have been is not to be reported as missing.
     let is_whole = lost.is_empty() && !draft.keys.strays.may_be("with");
     for fault in registry.check(uses, &with) {
+        if report.is_full() {
+            break;
+        }
         if !is_whole && fault.key.as_ref().is_none_or(|key| !with.contains_key(key)) {
             continue;
         }

@@ -1,5 +1,6 @@
 //! What is wrong, where, and what to write instead: values first, text only when shown.
 
+mod excerpt;
 mod place;
 mod render;
 mod report;
@@ -24,10 +25,18 @@ pub struct Diagnostic {
     severity: Severity,
     title: String,
     place: Option<Place>,
-    label: String,
+    label: Box<str>,
     also: Vec<(Place, String)>,
-    accepted: Option<String>,
-    helps: Vec<String>,
+    notes: Vec<Note>,
+}
+
+/// What stands below the lines of the file.
+#[derive(Clone, Debug)]
+enum Note {
+    /// What to do about it.
+    Help(String),
+    /// What may stand there.
+    Accepted(String),
 }
 
 impl Diagnostic {
@@ -42,8 +51,8 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, title: String) -> Diagnostic {
-        let (place, label, also, accepted, helps) = Default::default();
-        Diagnostic { severity, title, place, label, also, accepted, helps }
+        let (place, label, also, notes) = Default::default();
+        Diagnostic { severity, title, place, label, also, notes }
     }
 
     /// Points at the culprit.
@@ -56,7 +65,7 @@ impl Diagnostic {
     /// A few words beside the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Diagnostic {
-        self.label = label.into();
+        self.label = label.into().into();
         self
     }
 
@@ -70,14 +79,14 @@ impl Diagnostic {
     /// What may stand there.
     #[must_use]
     pub fn accepted(mut self, accepted: impl Into<String>) -> Diagnostic {
-        self.accepted = Some(accepted.into());
+        self.notes.push(Note::Accepted(accepted.into()));
         self
     }
 
     /// What to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
-        self.helps.push(help.into());
+        self.notes.push(Note::Help(help.into()));
         self
     }
 

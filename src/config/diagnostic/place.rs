@@ -22,8 +22,8 @@ pub struct Place {
 impl Place {
     /// The bytes `span` of `source`; a span that reaches beyond it, or into a character, is cut back.
     pub fn new(source: &Arc<Source>, span: Range<usize>) -> Place {
-        let start = source.text.floor_char_boundary(span.start);
-        let end = source.text.floor_char_boundary(span.end).max(start);
+        let start = boundary(&source.text, span.start);
+        let end = boundary(&source.text, span.end).max(start);
         Place { source: Arc::clone(source), span: start..end }
     }
 
@@ -54,6 +54,12 @@ impl Place {
         let first = count(&self.source.text[..self.span.start]);
         (first, first + count(self.text()))
     }
+}
+
+/// The start of the character at a byte.
+fn boundary(text: &str, at: usize) -> usize {
+    let at = at.min(text.len());
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]

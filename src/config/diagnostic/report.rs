@@ -12,6 +12,8 @@ pub struct Report {
 
 /// More than this many help nobody.
 const SHOWN: usize = 50;
+/// With so many the search for more may end: a megabyte of junk is not to take minutes.
+const ENOUGH: usize = 200;
 
 impl Report {
     /// Nothing to say.
@@ -27,6 +29,11 @@ impl Report {
     /// Adds all of another's.
     pub fn append(&mut self, other: Report) {
         self.diagnostics.extend(other.diagnostics);
+    }
+
+    /// Whether it holds more than anybody will read.
+    pub fn is_full(&self) -> bool {
+        self.diagnostics.len() >= ENOUGH
     }
 
     /// Whether there is nothing to say.

@@ -70,3 +70,6 @@ impl<T: fmt::Display> fmt::Display for Change<T> {
         write!(f, "{} -> {}", self.old, self.new)
     }
 }
+
+#[cfg(test)]
+mod tests;

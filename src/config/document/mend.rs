@@ -17,6 +17,8 @@ pub struct Mended {
 
 /// More rounds would show nothing new to somebody who has so many to read.
 const ROUNDS: usize = 50;
+/// Nor would more errors of one round.
+const AT_ONCE: usize = 200;
 
 /// Reports what is wrong with the syntax, and blanks it.
 pub fn mend(source: &Arc<Source>, report: &mut Report) -> Mended {
@@ -24,6 +26,9 @@ pub fn mend(source: &Arc<Source>, report: &mut Report) -> Mended {
     let mut reported = Vec::new();
     let mut sound_lines = usize::MAX;
     for _ in 0..ROUNDS {
+        if report.is_full() {
+            return Mended { text: String::new(), is_partial: true };
+        }
         let mut faults = faults(source, &mended.text);
         // One slip often makes a run of errors: the first of a line tells best what it is.
         faults.dedup_by_key(|(line, _)| *line);
@@ -69,7 +74,7 @@ fn shorten(text: &mut String, lines: usize) {
 /// All faults that the parser finds now, in the order of their lines.
 fn faults(source: &Arc<Source>, text: &str) -> Vec<(usize, Fault)> {
     let (_, errors) = DeTable::parse_recoverable(text);
-    let faults = errors.iter().map(|error| Fault::new(source, error));
+    let faults = errors.iter().take(AT_ONCE).map(|error| Fault::new(source, error));
     let mut faults: Vec<_> = faults.map(|fault| (fault.place.lines().0, fault)).collect();
     // Stable: of one line, the parser's first stays first.
     faults.sort_by_key(|(line, _)| *line);

@@ -30,7 +30,9 @@ pub fn parse(source: &Arc<Source>, report: &mut Report) -> Parsed {
 
 /// Reads a value that stands alone, `offset` bytes into the source.
 pub fn parse_value(source: &Arc<Source>, offset: usize) -> Option<Node> {
-    let value = DeValue::parse(source.text.get(offset..)?).ok()?;
+    let text = source.text.get(offset..)?.trim_start();
+    let offset = source.text.len() - text.len();
+    let value = DeValue::parse(text.trim_end()).ok()?;
     Some(Tree { source, offset }.node(value))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Content, Entry, Node, Table, parse};
+use super::{Content, Entry, Node, Table, depth, parse};
 use crate::config::diagnostic::{Diagnostic, Place, Report, Source, nearest, quote};
 
 /// Puts every `--set` into the tree, in their order. Faults point at its text.
@@ -26,6 +26,7 @@ fn read(source: &Arc<Source>) -> Result<(Path, Node), Diagnostic> {
     let Some(path) = path(&source.text[..split], source) else {
         return Err(form("this is not the path of a setting".into(), &whole.part(0, split)));
     };
+    depth::check(source)?;
     let value = parse::parse_value(source, split + 1).unwrap_or_else(|| plain_text(source, split + 1));
     Ok((path, value))
 }

@@ -53,7 +53,9 @@ impl Fault {
         if line.contains(['“', '”', '„', '‘', '’']) {
             return ("typographic quotes".into(), Some("TOML takes the plain \" only".into()));
         }
-        if self.message.starts_with("invalid basic string, expected `\"`") || self.message.ends_with("expected `'`") {
+        if self.message.starts_with("invalid basic string, expected `\"`")
+            || self.message.ends_with("expected `'`")
+        {
             return ("the closing quote is missing".into(), None);
         }
         if self.message.starts_with("unclosed table") || self.message.starts_with("unclosed array table") {

@@ -22,9 +22,11 @@ pub fn expand(table: &mut Table, environment: &dyn Environment, report: &mut Rep
 
 fn expand_node(node: &mut Node, environment: &dyn Environment, report: &mut Report) {
     match &mut node.content {
+        _ if report.is_full() => {}
         Content::Text { text, from_variable } if text.contains('$') => {
             let before = report.faults();
-            let mut expansion = Expansion { environment, report, place: &node.place, searched: 0, found: false };
+            let mut expansion =
+                Expansion { environment, report, place: &node.place, searched: 0, found: false };
             *text = expansion.run(text);
             *from_variable = expansion.found;
             if report.faults() > before {
@@ -52,7 +54,7 @@ struct Expansion<'a> {
 impl Expansion<'_> {
     fn run(&mut self, mut text: &str) -> String {
         let mut expanded = String::new();
-        while let Some(at) = text.find('$') {
+        while let Some(at) = text.find('$').filter(|_| !self.report.is_full()) {
             expanded += &text[..at];
             let rest = &text[at + 1..];
             if let Some(after) = rest.strip_prefix('$') {

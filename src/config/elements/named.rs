@@ -46,6 +46,9 @@ impl<T: Tables> Element for Named<T> {
         };
         let mut named = Named::default();
         for entry in &table.entries {
+            if report.is_full() {
+                break;
+            }
             match read_item(entry, report) {
                 Some(item) => named.all.push(item),
                 None => named.lost.push(entry.key.clone()),

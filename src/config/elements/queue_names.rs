@@ -1,5 +1,7 @@
 //! `input` and `output`: one queue, or a list of queues.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::{Element, Name, reject, wrong_kind};
@@ -35,10 +37,13 @@ impl Element for QueueNames {
                 return None;
             }
         };
-        let mut names = QueueNames::default();
         // Every name is read, so that each bad one is reported.
-        let good: Vec<bool> = nodes.iter().map(|node| names.add(node, report)).collect();
-        good.iter().all(|good| *good).then_some(names)
+        let mut seen = HashMap::new();
+        let mut names = QueueNames::default();
+        for node in nodes {
+            names.0.extend(read_name(node, &mut seen, report));
+        }
+        (names.0.len() == nodes.len()).then_some(names)
     }
 
     fn accepted() -> String {
@@ -59,16 +64,17 @@ impl Element for QueueNames {
     }
 }
 
-impl QueueNames {
-    fn add(&mut self, node: &Node, report: &mut Report) -> bool {
-        let read = if node.is_unknown() { None } else { Name::read(node, report) };
-        let Some(Name(name)) = read else { return false };
-        if let Some(first) = self.0.iter().find(|queue| queue.name == name) {
-            let fault = Diagnostic::error(format!("the queue `{name}` is named twice"));
-            report.push(fault.at(&node.place).label("the second time").also(&first.place, "the first time"));
-            return false;
-        }
-        self.0.push(QueueName { name, place: node.place.clone() });
-        true
+/// Reads one name; `None` after the report says why not.
+fn read_name<'n>(
+    node: &'n Node,
+    seen: &mut HashMap<String, &'n Place>,
+    report: &mut Report,
+) -> Option<QueueName> {
+    let Name(name) = if node.is_unknown() { None } else { Name::read(node, report) }?;
+    if let Some(first) = seen.insert(name.clone(), &node.place) {
+        let fault = Diagnostic::error(format!("the queue `{name}` is named twice"));
+        report.push(fault.at(&node.place).label("the second time").also(first, "the first time"));
+        return None;
     }
+    Some(QueueName { name, place: node.place.clone() })
 }

@@ -54,6 +54,7 @@ impl<T: Element> Setting<T> {
 
     /// What there is to tell about the key.
     pub fn describe(&self, name: &'static str, also: &'static [&'static str], doc: &str) -> Key {
-        Key { name, also, doc: doc.trim().into(), schema: T::schema(), default: self.value.written() }
+        let doc = doc.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        Key { name, also, doc, accepted: T::accepted(), schema: T::schema(), default: self.value.written() }
     }
 }

@@ -67,8 +67,9 @@ enum Fault {
 
 fn bytes(node: &Node) -> Result<u128, Fault> {
     match (&node.content, node.integer()) {
-        (_, Some(number)) => u128::try_from(number)
-            .map_err(|_| Fault::Text("a size can't be negative".into(), None)),
+        (_, Some(number)) => {
+            u128::try_from(number).map_err(|_| Fault::Text("a size can't be negative".into(), None))
+        }
         (Content::Text { text, .. }, None) => parse(text),
         _ => Err(Fault::Kind),
     }
@@ -112,7 +113,8 @@ fn usual_unit(word: &str) -> Option<&'static str> {
 
 /// A size as it would be written in a file, exactly.
 pub fn show(bytes: u64) -> String {
-    let fitting = UNITS.iter().filter(|(_, size)| bytes >= *size).find(|(_, size)| bytes.is_multiple_of(*size));
+    let fitting =
+        UNITS.iter().filter(|(_, size)| bytes >= *size).find(|(_, size)| bytes.is_multiple_of(*size));
     let (unit, size) = fitting.unwrap_or(&("B", 1));
     format!("{}{unit}", bytes / size)
 }
@@ -123,14 +125,18 @@ mod tests {
 
     #[test]
     fn units_are_powers_of_ten_or_two() {
-        for (text, bytes) in [("64KiB", 65_536), ("16 MiB", 16 << 20), ("3KB", 3_000), ("3kB", 3_000), ("7B", 7)] {
+        for (text, bytes) in
+            [("64KiB", 65_536), ("16 MiB", 16 << 20), ("3KB", 3_000), ("3kB", 3_000), ("7B", 7)]
+        {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
     }
 
     #[test]
     fn a_bad_unit_suggests_a_good_one() {
-        for (text, wanted) in [("64", "\"64B\""), ("64k", "\"64KiB\""), ("1 gib", "\"1GiB\""), ("5 bytes", "\"5B\"")] {
+        for (text, wanted) in
+            [("64", "\"64B\""), ("64k", "\"64KiB\""), ("1 gib", "\"1GiB\""), ("5 bytes", "\"5B\"")]
+        {
             let Err(Fault::Text(_, meant)) = parse(text) else { panic!("{text} was accepted") };
             assert_eq!(meant.as_deref(), Some(wanted));
         }

@@ -15,7 +15,9 @@ pub struct Key {
     pub also: &'static [&'static str],
     /// What it means.
     pub doc: String,
-    /// What it accepts.
+    /// What it accepts, in words.
+    pub accepted: String,
+    /// What it accepts, for a validator.
     pub schema: Value,
     /// What holds without it; null: nothing.
     pub default: Value,
@@ -67,6 +69,9 @@ pub fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
     };
     let mut read = T::default();
     for entry in &table.entries {
+        if report.is_full() {
+            break;
+        }
         match read.read_entry(entry, report) {
             Some(true) => {}
             Some(false) => {
@@ -111,7 +116,7 @@ pub fn table_schema<T: Fields>() -> Value {
 }
 
 fn property(key: Key) -> Value {
-    let mut schema = json!({ "description": key.doc });
+    let mut schema = json!({ "description": key.doc, "$comment": format!("accepted: {}", key.accepted) });
     if !key.default.is_null() {
         schema["default"] = key.default;
     }

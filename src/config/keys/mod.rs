@@ -11,7 +11,7 @@ pub use extras::{ControlKeys, MetricsKeys};
 pub use file::FileKeys;
 pub use policies::{BackoffKeys, GiveUpKeys, RecycleKeys};
 pub use program::LimitKeys;
-pub use queue::{GREATEST_ITEM, MOST_BYTES, QueueKeys};
+pub use queue::{MOST_BYTES, QueueKeys};
 pub use stage::{Defaults, StageKeys};
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use crate::config::elements::{Count, Size, table};
 use crate::config::pipeline::WhenFull;
 
 /// The greatest item that any queue can hold.
-pub const GREATEST_ITEM: u64 = 1 << 30;
+const GREATEST_ITEM: u64 = 1 << 30;
 /// The most bytes that all queues together may hold.
 pub const MOST_BYTES: u64 = 16 << 30;
 

@@ -128,7 +128,7 @@ impl Port {
 
     /// One transaction. `whole`: with everything, or nothing happens.
     pub(super) fn try_publish(&mut self, upto: usize, slept: Option<Event>, whole: bool) -> Result<Step, Fault> {
-        let Port { hand, slot, live, leases, staging, .. } = self;
+        let Port { hand, slot, live, leases, staging, memory, .. } = self;
         let mut tx = hand.begin()?;
         if let Some(event) = slept {
             tx.expect(event); // others may sleep on
@@ -155,7 +155,7 @@ impl Port {
             }
             return Ok(Step::Full { queue: target.queue, size, event, sequence: tx.expect(event) });
         }
-        if targets.are_closed() {
+        if is_for_nobody(staging, &fits) {
             return Ok(Step::Closed);
         }
         let puts = staging.puts_of(fits.clone());
@@ -168,8 +168,10 @@ impl Port {
         leases[..done].iter().for_each(|&entry| holdings::clear(&mut after, entry));
         mark(&mut tx, *slot, leases, done, &staging.groups[fits.clone()]);
         holdings::save(&mut tx, *slot, live, &after);
-        tx.add(*slot + slot::EMITTED, fits.len() as u64);
-        tx.add(*slot + slot::COMPLETED, done as u64);
+        // A token ends its old lease and is an output, but neither is work done.
+        let tokens = u64::from(memory.is_some() && staging.last_queue(fits.clone()) == *memory);
+        tx.add(*slot + slot::EMITTED, fits.len() as u64 - tokens);
+        tx.add(*slot + slot::COMPLETED, done as u64 - tokens.min(done as u64));
         tx.commit()?;
         *live = after;
         leases.drain(..done);
@@ -210,6 +212,13 @@ fn markable(staging: &Staging, fits: Range<usize>, upto: usize) -> usize {
         }
     }
     fits.len()
+}
+
+/// True if all queues of an output are closed. The first one tells for all, as a stage's outputs go to the same
+/// queues; its token, which has a reader for ever, comes last.
+fn is_for_nobody(staging: &Staging, fits: &Range<usize>) -> bool {
+    let first = staging.puts_of(fits.start..(fits.start + 1).min(fits.end));
+    !first.is_empty() && staging.puts[first].iter().all(|put| put.fate == Fate::Void)
 }
 
 /// Published blocks leave the worker's holdings; those of dropped outputs become free.
@@ -330,10 +339,6 @@ impl Targets {
 
     fn known(&self) -> impl Iterator<Item = &Target> {
         self.list[..self.n].iter().flatten()
-    }
-
-    fn are_closed(&self) -> bool {
-        self.n > 0 && self.known().all(|target| target.closed)
     }
 
     fn publish(&self, tx: &mut Tx<'_>, puts: &[Put]) -> Result<(), Fault> {

@@ -137,6 +137,11 @@ impl Staging {
         }
     }
 
+    /// Where the last of these groups goes.
+    pub fn last_queue(&self, groups: std::ops::Range<usize>) -> Option<QueueId> {
+        self.groups[groups].last().map(|group| self.puts[group.first as usize].queue)
+    }
+
     pub fn truncate(&mut self, groups: usize, puts: usize, blocks: usize) {
         self.groups.truncate(groups);
         self.puts.truncate(puts);

@@ -51,6 +51,10 @@ fn prepare(desk: &mut Desk, command: &Command, context: &Context) -> Result<Reci
     program::adopt_orphans()?;
     // One of ours would end the worker, and take its word with it.
     desk.time_limit.leave_to_others();
+    if let Some(outbox) = outbox::of(desk) {
+        // What goes there is not out yet: it counts when it is.
+        desk.port.set_memory(outbox);
+    }
     Recipe::new(command, context, !desk.inputs.is_empty())
 }
 
