@@ -60,6 +60,14 @@ pub enum Task {
     Command(Box<Command>),
 }
 
+impl Task {
+    /// A stage of the registry, with no parameters.
+    #[cfg(test)]
+    pub fn of(name: impl Into<String>) -> Task {
+        Task::Use { name: name.into(), with: serde_json::Map::new() }
+    }
+}
+
 impl Work {
     /// What it is called: the name of a registered stage, or the program's.
     pub fn title(&self) -> &str {

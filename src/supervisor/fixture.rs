@@ -13,8 +13,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
     Stage {
         name: name.to_owned(),
         work: Work {
-            uses: "x".to_owned(),
-            with: Default::default(),
+            task: crate::config::Task::of("x"),
             inputs: owned(inputs),
             outputs: owned(outputs),
         },

@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(with_item("{{}} {}", b"i").unwrap(), "{} i");
         assert_eq!(with_item("plain", b"i").unwrap(), "plain");
         assert_eq!(with_item("{}", b"a\0b"), None);
-        assert_eq!(word("{} {worker}", 0, false).with(b"i").unwrap(), c"{} 0".into());
+        assert_eq!(word("{} {worker}", 0, false).with(b"i").unwrap(), CString::from(c"{} 0"));
     }
 
     #[test]

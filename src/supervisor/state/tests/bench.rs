@@ -102,7 +102,7 @@ impl Bench {
                 assert!(self.slots.remove(&release.slot), "released twice: {release:?}");
                 self.blames.push((format!("{}[{}]", release.stage, release.worker.index), release.blame));
             }
-            Action::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
+            Action::SetQueue(id, spec) | Action::SetOutbox(id, spec) => drop(self.queues.insert(id, spec.name)),
             Action::Seed(queue) | Action::Reseed(queue, _) => {
                 assert!(self.queues.contains_key(&queue));
                 self.seeds += 1;
