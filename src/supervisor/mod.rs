@@ -7,6 +7,8 @@
 
 pub mod action;
 pub mod event;
+#[cfg(test)]
+mod fixture;
 mod history;
 mod ids;
 mod outbox;

@@ -130,4 +130,5 @@ pub fn name(stage: &str, worker: WorkerId) -> String {
     format!("{stage}[{}]", worker.index)
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

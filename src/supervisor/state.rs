@@ -160,6 +160,18 @@ impl State {
             return;
         }
         self.pass_time(out);
+        // One step may be what another one waits for, which stands before it: a stage that is revived gives its readers
+        // work, one that gives up stops the others. So until a round has nothing to do.
+        let mut before = usize::MAX;
+        while out.actions.len() != before {
+            before = out.actions.len();
+            self.converge_once(out);
+        }
+        self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
+        self.end_if_over(out);
+    }
+
+    fn converge_once(&mut self, out: &mut Outbox) {
         match self.stopping() {
             Stopping::No => self.converge_stages(out),
             Stopping::Draining => self.drain(out),
@@ -167,10 +179,6 @@ impl State {
         }
         self.settle_queues(out);
         self.finish_reload(out);
-        if may_start {
-            self.start_due(out);
-        }
-        self.end_if_over(out);
     }
 
     fn pass_time(&mut self, out: &mut Outbox) {
@@ -239,19 +247,20 @@ impl State {
         }
     }
 
-    fn start_due(&mut self, out: &mut Outbox) {
+    fn start_due(&mut self, mut budget: usize, out: &mut Outbox) {
         self.starts_left = false;
-        let mut budget = STARTS_AT_ONCE;
         for stage in &mut self.stages {
             for i in 0..stage.workers.len() {
                 if !matches!(stage.workers[i].life, Life::Due(_)) {
                     continue;
                 }
+                if self.slots.left() == 0 {
+                    return; // this is looked at again when a worker ends
+                }
                 if budget == 0 {
                     self.starts_left = true;
                     return;
                 }
-                // None is free: this is looked at again when a worker ends.
                 let Some(slot) = self.slots.take() else { return };
                 budget -= 1;
                 stage.start(i, SlotId(slot), out);
@@ -312,4 +321,5 @@ fn retire_given_up(stage: &mut Stage, out: &mut Outbox) {
     stage.retire(super::reason::StopReason::GaveUp, Over::GaveUp, Some(until), out);
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

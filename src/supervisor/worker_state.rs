@@ -279,4 +279,5 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     }
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

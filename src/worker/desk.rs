@@ -89,6 +89,10 @@ impl Desk {
     /// Publishes what is staged and ends the leases `0 .. upto`; waits for room as the pipeline file says.
     pub fn commit(&mut self, upto: usize) -> Result<(), Stop> {
         self.console.flush()?;
+        // The port can't tell: the stage's token, which is staged too, always has a reader.
+        if self.port.are_closed(&self.outputs)? {
+            return Err(Stop(Ending::OutputClosed));
+        }
         let held = self.port.len();
         let mut wait_silently = false;
         loop {

@@ -27,6 +27,9 @@ mod ticket;
 mod time_limit;
 mod token;
 
+#[cfg(test)]
+mod tests;
+
 pub use ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket};
 
 use crate::exit;

@@ -193,6 +193,20 @@ impl Port {
         super::counts::waiting_roughly(self.hand.memory(), q)
     }
 
+    /// Whether nobody reads any of these queues any more, without the lock.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn are_closed(&self, outputs: &[QueueId]) -> Result<bool, Fault> {
+        for &q in outputs {
+            let flags = self.hand.memory().load(layout::queue_at(q)? + layout::queue::FLAGS);
+            if flags & layout::queue::CLOSED == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(!outputs.is_empty())
+    }
+
     /// A wait that a crash meanwhile is not blamed on: the stage isn't at work.
     fn sleep_on(&mut self, words: &[(Event, u32)], wait: Wait) -> Result<(), Fault> {
         if !self.staging.spares.is_empty() {
