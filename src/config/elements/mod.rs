@@ -15,6 +15,8 @@ mod setting;
 mod size;
 mod socket;
 mod table;
+#[cfg(test)]
+mod testing;
 mod with;
 mod word;
 
