@@ -29,6 +29,11 @@ _PENDING_SECONDS = 0.001
 _FAILURE_LENGTH = 32 * 1024
 
 
+def to_text(item: bytes) -> str:
+    """From UTF-8; what isn't is kept as lone surrogates."""
+    return item.decode("utf-8", "surrogateescape")
+
+
 def to_bytes(output: Output) -> bytes:
     """UTF-8; what was undecodable in an item goes out as it came in. Raises TypeError for neither text nor bytes."""
     if isinstance(output, str):
@@ -123,7 +128,10 @@ class HelperAnswers(Answers):
     def answer(self, outputs: Outputs) -> None:
         # One output is what most functions return: this way it takes half the time.
         if type(outputs) is str:
-            output = outputs.encode("utf-8", "surrogateescape")
+            try:
+                output = outputs.encode()
+            except UnicodeEncodeError:
+                output = to_bytes(outputs)
         elif type(outputs) is bytes:
             output = outputs
         else:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any, Callable, TypeVar, overload
 
 from . import _streams
-from ._answers import Answers, Outputs, answers
+from ._answers import Answers, Outputs, answers, to_text
 from ._contract import Contract, Framing
-from ._framing import ATTEMPT_BYTES, decoder
+from ._framing import ATTEMPT, decoder
 from ._item import Item, describe
 from ._signature import Takes, takes_of
 
@@ -51,11 +51,11 @@ class _Session:
 
     def items(self) -> Iterator[Item]:
         """The same as items, each with its attempt."""
-        attempt = int(os.environ.get("MPRUN_ATTEMPT", "1"))
+        attempt = int(os.environ.get("MPRUNATTEMPT", "1"))
         for bodies in self.values(attempts=True):
             for data in bodies:
                 if self._tells_attempts:
-                    attempt, data = int.from_bytes(data[:ATTEMPT_BYTES], "big"), data[ATTEMPT_BYTES:]
+                    attempt, data = ATTEMPT.unpack_from(data)[0], data[ATTEMPT.size :]
                 yield Item(data, attempt, self.answers)
 
 
@@ -125,11 +125,18 @@ def _serve_values(session: _Session, function: Callable[[Any], Outputs], as_text
     """Without an `Item` for each: half of the time of a trivial function would go into it."""
     replies = session.answers
     for values in session.values():
-        for data in values:
+        for value in _texts(values) if as_text else values:
             try:
-                replies.answer(function(data.decode("utf-8", "surrogateescape") if as_text else data))
+                replies.answer(function(value))
             except Exception as error:
                 replies.fail(describe(error))
+
+
+def _texts(values: list[bytes]) -> list[str]:
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError:
+        return list(map(to_text, values))
 
 
 def stage(function: _Function) -> _Function:
