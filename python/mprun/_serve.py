@@ -51,7 +51,7 @@ class _Session:
 
     def items(self) -> Iterator[Item]:
         """The same as items, each with its attempt."""
-        attempt = int(os.environ.get("MPRUNATTEMPT", "1"))
+        attempt = int(os.environ.get("MPRUN_ATTEMPT", "1"))
         for bodies in self.values(attempts=True):
             for data in bodies:
                 if self._tells_attempts:
@@ -85,9 +85,14 @@ def items() -> Iterator[Item]:
     An exception that leaves the loop ends the program; mprun takes it as a failed attempt of the item at hand and
     starts the program again. To live on, wrap the work in `with item:`.
     """
-    for item in _open_session().items():
-        yield item
-        item._end_if_open()
+    session = _open_session()
+    try:
+        for item in session.items():
+            yield item
+            item._end_if_open()
+    finally:
+        # Also after a `break`: the program may have other things to do before it ends.
+        session.answers.flush()
 
 
 @overload
