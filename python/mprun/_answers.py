@@ -1,8 +1,8 @@
 """Answers, from what a function returns to bytes on the pipe.
 
 Answers are held back to be written many at once: until the input has run dry (the reader asks for a flush before it
-waits), 64 KiB are pending, or the oldest has waited a millisecond. So fast items share a write, and a slow one doesn't
-keep the answer of the one before it.
+waits), 64 KiB are pending, or the last write is a millisecond ago. So fast items share a write, and a slow one keeps
+back only what was answered in the millisecond before it.
 """
 
 from __future__ import annotations
