@@ -167,7 +167,6 @@ fn two_hundred_reloads_under_load_lose_and_double_nothing() {
         let reloads = || run.stderr().matches("reloaded after").count();
         wait_until(&format!("reload {round}; log:\n{}", run.stderr()), || (reloads() > round as usize).then_some(()));
     }
-    wait_for_workers(&run, "pass", 4);
     run.edit(&numbers(4, "{item}").replace("from = 1", "from = 1, to = 1"));
     let lines = run.finish();
     let total: u128 = lines[0].parse().unwrap();
