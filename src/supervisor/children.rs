@@ -94,6 +94,13 @@ impl Children {
         }
     }
 
+    /// To all workers. One that can't be reached is told of by its end.
+    pub fn signal_all(&self, signal: Signal) {
+        for pid in self.workers.keys() {
+            let _ = self.signal(Pid(*pid), signal);
+        }
+    }
+
     /// To one worker's process only.
     pub fn nudge(&self, pid: Pid) -> io::Result<()> {
         if self.workers.contains_key(&pid.0) {

@@ -119,6 +119,7 @@ impl<'a> Performer<'a> {
 
     fn take_in(&mut self, notice: Notice, state: &State) {
         let event = match notice {
+            Notice::Suspend => return self.suspend(),
             Notice::Child => return self.look_at_children(),
             Notice::Doorbell => return self.look_at_starting(state),
             Notice::Terminate => Event::Terminate,
@@ -129,6 +130,13 @@ impl<'a> Performer<'a> {
             Notice::FileTouched => Event::FileTouched,
         };
         self.events.push_back(event);
+    }
+
+    /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
+    fn suspend(&mut self) {
+        self.children.signal_all(Signal::SIGSTOP);
+        let _ = nix::sys::signal::raise(Signal::SIGSTOP); // returns when this process goes on
+        self.children.signal_all(Signal::SIGCONT);
     }
 
     fn look_at_children(&mut self) {
