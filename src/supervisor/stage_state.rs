@@ -146,7 +146,8 @@ impl Stage {
         }
     }
 
-    fn staying(&self) -> impl Iterator<Item = &Worker> {
+    /// The workers that are to stay.
+    pub fn staying(&self) -> impl Iterator<Item = &Worker> {
         self.workers.iter().filter(|worker| !worker.leaving)
     }
 
@@ -382,8 +383,7 @@ impl Stage {
     pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Outbox) {
         self.begun = true;
         if let Life::Due(why) = self.workers[i].life {
-            let level = if why == StartReason::New { Level::Debug } else { Level::Info };
-            out.note(level, self.name(i), Change::Started(why), format!("starts: {why}"));
+            out.note(Level::Debug, self.name(i), Change::Started(why), format!("starts: {why}"));
         }
         self.apply(i, Step::Start(slot), out);
     }
