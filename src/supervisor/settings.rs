@@ -14,6 +14,10 @@ pub fn limits(spec: &config::Queue) -> Limits {
     Limits { capacity: *capacity, max_bytes: *max_bytes, max_item: *max_item, when_full }
 }
 
+/// A hidden queue for one token, of any size that a stage's state may have.
+pub const TOKEN: Limits =
+    Limits { capacity: 1, max_bytes: 1 << 32, max_item: 1 << 30, when_full: WhenFull::Block };
+
 /// What a worker takes over live.
 pub fn tuning(tuning: &config::Tuning) -> SlotTuning {
     let config::Tuning { sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout } =
