@@ -99,6 +99,14 @@ fn a_value_nested_a_hundred_thousand_deep_is_refused() {
     }
 }
 
+#[test]
+fn a_megabyte_of_junk_is_not_searched_to_its_end() {
+    let queues: String = (0..30_000).map(|at| format!("[queues.q{at}]\nsize = 1\n")).collect();
+    for junk in ["x\n".repeat(500_000), "a = 1\n".repeat(150_000), "[a\n".repeat(300_000), queues] {
+        assert_eq!(load("junk", junk.as_bytes(), vec![]), Ok(()));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -1,8 +1,8 @@
 """Answers, from what a function returns to bytes on the pipe.
 
 Answers are held back to be written many at once: until the input has run dry (the reader asks for a flush before it
-waits), 64 KiB are pending, or the oldest has waited a millisecond. So fast items share a write, and a slow one doesn't
-keep the answer of the one before it.
+waits), 64 KiB are pending, or the last write is a millisecond ago. So fast items share a write, and a slow one keeps
+back only what was answered in the millisecond before it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ _PENDING_BYTES = 64 * 1024
 _PENDING_SECONDS = 0.001
 # The end of a traceback is what tells; more than this isn't read by anybody.
 _FAILURE_LENGTH = 32 * 1024
+
+
+def to_text(item: bytes) -> str:
+    """From UTF-8; what isn't is kept as lone surrogates."""
+    return item.decode("utf-8", "surrogateescape")
 
 
 def to_bytes(output: Output) -> bytes:
@@ -123,7 +128,10 @@ class HelperAnswers(Answers):
     def answer(self, outputs: Outputs) -> None:
         # One output is what most functions return: this way it takes half the time.
         if type(outputs) is str:
-            output = outputs.encode("utf-8", "surrogateescape")
+            try:
+                output = outputs.encode()
+            except UnicodeEncodeError:
+                output = to_bytes(outputs)
         elif type(outputs) is bytes:
             output = outputs
         else:

@@ -19,7 +19,7 @@ _NETSTRING_HEAD_LEN = 11
 
 
 # In framing "mprun" the number of its attempt comes before each item, big-endian.
-ATTEMPT_BYTES = 4
+ATTEMPT = Struct(">I")
 
 
 class ProtocolError(Exception):
@@ -142,7 +142,7 @@ def decoder(framing: Framing, attempts: bool = False) -> Decoder:
     if framing is Framing.NETSTRING:
         return NetstringDecoder()
     if framing is Framing.MPRUN:
-        return U32Decoder(ATTEMPT_BYTES, 0 if attempts else ATTEMPT_BYTES)
+        return U32Decoder(ATTEMPT.size, 0 if attempts else ATTEMPT.size)
     return U32Decoder()
 
 

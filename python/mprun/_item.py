@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from types import TracebackType
 
-from ._answers import Answers, Output, Outputs, to_bytes
+from ._answers import Answers, Output, Outputs, to_bytes, to_text
 
 
 class Fail(Exception):
@@ -32,7 +32,7 @@ class Item:
     @property
     def text(self) -> str:
         """The item as UTF-8. What isn't is kept as lone surrogates, which are the same bytes again in an output."""
-        return self.bytes.decode("utf-8", "surrogateescape")
+        return to_text(self.bytes)
 
     def emit(self, *outputs: Output) -> None:
         """More outputs of this item. They count when the item ends well."""
@@ -42,8 +42,10 @@ class Item:
 
     def reply(self, *outputs: Output) -> None:
         """The last outputs, if any: the item is done."""
-        self.emit(*outputs)
-        self._end()
+        self._check_open()
+        single = len(outputs) == 1 and isinstance(outputs[0], (str, bytes))
+        self._answers.answer(outputs[0] if single else outputs)
+        self._over = True
 
     def fail(self, why: str) -> None:
         """The attempt has failed: what was emitted doesn't count, and mprun tries again or writes a dead letter."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any, Callable, TypeVar, overload
 
 from . import _streams
-from ._answers import Answers, Outputs, answers
+from ._answers import Answers, Outputs, answers, to_text
 from ._contract import Contract, Framing
-from ._framing import ATTEMPT_BYTES, decoder
+from ._framing import ATTEMPT, decoder
 from ._item import Item, describe
 from ._signature import Takes, takes_of
 
@@ -55,7 +55,7 @@ class _Session:
         for bodies in self.values(attempts=True):
             for data in bodies:
                 if self._tells_attempts:
-                    attempt, data = int.from_bytes(data[:ATTEMPT_BYTES], "big"), data[ATTEMPT_BYTES:]
+                    attempt, data = ATTEMPT.unpack_from(data)[0], data[ATTEMPT.size :]
                 yield Item(data, attempt, self.answers)
 
 
@@ -85,9 +85,14 @@ def items() -> Iterator[Item]:
     An exception that leaves the loop ends the program; mprun takes it as a failed attempt of the item at hand and
     starts the program again. To live on, wrap the work in `with item:`.
     """
-    for item in _open_session().items():
-        yield item
-        item._end_if_open()
+    session = _open_session()
+    try:
+        for item in session.items():
+            yield item
+            item._end_if_open()
+    finally:
+        # Also after a `break`: the program may have other things to do before it ends.
+        session.answers.flush()
 
 
 @overload
@@ -125,11 +130,18 @@ def _serve_values(session: _Session, function: Callable[[Any], Outputs], as_text
     """Without an `Item` for each: half of the time of a trivial function would go into it."""
     replies = session.answers
     for values in session.values():
-        for data in values:
+        for value in _texts(values) if as_text else values:
             try:
-                replies.answer(function(data.decode("utf-8", "surrogateescape") if as_text else data))
+                replies.answer(function(value))
             except Exception as error:
                 replies.fail(describe(error))
+
+
+def _texts(values: list[bytes]) -> list[str]:
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError:
+        return list(map(to_text, values))
 
 
 def stage(function: _Function) -> _Function:

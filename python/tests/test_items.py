@@ -54,6 +54,16 @@ class Loop(unittest.TestCase):
         ran = parent.run(script, parent.item(b"") + parent.item(b"", 2) + parent.item(b"", 2**32 - 1), parent.helper())
         self.assertEqual([answer.outputs for answer in parent.answers(ran.out)], [[b"1"], [b"2"], [b"4294967295"]])
 
+    def test_the_attempt_of_a_program_started_for_its_item_is_told(self) -> None:
+        script = "import mprun\nfor item in mprun.items(): item.reply(str(item.attempt))"
+        for contract, expected in (({"MPRUN_ATTEMPT": "4"}, b"4\n"), ({}, b"1\n")):
+            self.assertEqual(parent.run(script, b"x\n", parent.environment(**contract)).out, expected)
+
+    def test_a_break_keeps_no_answer_back(self) -> None:
+        script = "import mprun, os\nfor item in mprun.items():\n  item.reply('a')\n  break\nos._exit(0)"
+        ran = parent.run(script, parent.item(b"x") * 3, parent.helper())
+        self.assertEqual(parent.answers(ran.out), [Answer([b"a"])])
+
     def test_an_item_is_answered_once(self) -> None:
         got = parent.ask(
             """

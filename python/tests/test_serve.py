@@ -150,6 +150,18 @@ class Failures(unittest.TestCase):
         ran = parent.run(script, b"".join(map(parent.item, [b"a", b"b", b"c", b"d"])), parent.helper())
         self.assertEqual((ran.code, parent.answers(ran.out)), (7, [Answer([b"a"]), Answer([b"b"])]))
 
+    def test_an_interrupt_ends_the_program_after_the_answers_before_it(self) -> None:
+        script = """
+            import mprun, os, signal
+            def f(text):
+                if text == "b":
+                    os.kill(os.getpid(), signal.SIGINT)
+                return text
+            mprun.serve(f)
+        """
+        ran = parent.run(script, parent.item(b"a") + parent.item(b"b"), parent.helper())
+        self.assertEqual((ran.code, parent.answers(ran.out)), (-2, [Answer([b"a"])]))
+
     def test_a_truncated_input_is_told(self) -> None:
         ran = parent.run(ECHO, parent.item(b"a") + b"\0\0", parent.helper())
         self.assertEqual(ran.code, 1)

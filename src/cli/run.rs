@@ -27,6 +27,7 @@ pub struct Args {
 pub fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
     let logging = Logging::from_environment(verbosity);
     logging.start(None);
-    let load = LoadOptions { sets: args.sets, stages: args.stages };
+    let trimmed = |names: Vec<String>| names.iter().map(|name| name.trim().to_owned()).collect();
+    let load = LoadOptions { sets: args.sets, stages: args.stages.map(trimmed) };
     supervisor::run(RunOptions { file: args.file, load, watch: !args.no_watch, logging }, registry)
 }

@@ -5,13 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod compile;
-pub mod diagnostic;
+pub(crate) mod diagnostic;
 mod diff;
 mod document;
-pub mod elements;
+pub(crate) mod elements;
 mod keys;
 mod load;
-pub mod pipeline;
+pub(crate) mod pipeline;
 mod schema;
 mod source;
 

@@ -4,6 +4,11 @@
 //! [worker](crate::worker) does the rest.
 #![forbid(unsafe_code)]
 
+/// The examples of docs/stages.md compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/stages.md")]
+struct PageOnStages;
+
 mod context;
 mod contract;
 mod emitter;

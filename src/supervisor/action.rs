@@ -26,20 +26,20 @@ pub enum Action {
     Release(Release),
     /// Create a queue, or change its limits.
     SetQueue(QueueId, config::Queue),
-    /// Put a stage's first token.
-    Seed(QueueId),
+    /// Create a hidden queue with the first token of the stage of this name.
+    AddToken(QueueId, String),
     /// Throw away a stage's token and put the first one again.
-    Reseed(QueueId, config::Queue),
-    /// Create the hidden queue in which a stage's finished outputs wait for room.
-    SetOutbox(QueueId, config::Queue),
+    ResetToken(QueueId),
+    /// Create the hidden queue in which the finished outputs of the stage of this name wait for room.
+    AddOutbox(QueueId, String),
+    /// Remove a hidden queue, whatever it holds.
+    DropToken(QueueId),
     /// Say that nobody will write a queue any more, or that somebody will.
     SetEnded(QueueId, bool),
     /// Say that nobody will read a queue any more, or that somebody will.
     SetClosed(QueueId, bool),
     /// Remove queues, if all of them are empty; answered by `QueuesRemoved` or `QueueHolds`.
     RemoveQueues(Vec<QueueId>),
-    /// Remove a hidden queue, whatever it holds.
-    DropQueue(QueueId),
     /// Read the pipeline file; answered by `Loaded`.
     Load,
     /// Start the guardian process.
@@ -104,8 +104,12 @@ pub struct Outcome {
 pub struct StageTotals {
     /// Its name.
     pub name: String,
+    /// It has no input: what its workers lease is only its position.
+    pub is_source: bool,
     /// Items its workers leased.
     pub taken: u64,
+    /// Leases that they ended well.
+    pub done: u64,
     /// Items they published.
     pub emitted: u64,
     /// Restarts after a failure, or because of `restart = "always"`.

@@ -108,6 +108,13 @@ impl Children {
         children
     }
 
+    /// To all workers. One that can't be reached is told of by its end.
+    pub fn signal_all(&self, signal: Signal) {
+        for pid in self.workers.keys() {
+            let _ = self.signal(Pid(*pid), signal);
+        }
+    }
+
     /// To one worker's process only.
     pub fn nudge(&self, pid: Pid) -> io::Result<()> {
         if self.workers.contains_key(&pid.0) {
@@ -142,6 +149,7 @@ pub fn ended(pid: u32, child: Child, exit: Exit, report: Option<crate::queue::Sl
     let work = report.as_ref().map_or(Work::default(), |report| Work {
         ready: report.phase == crate::queue::Phase::Ready,
         taken: report.taken,
+        done: report.done,
         emitted: report.emitted,
     });
     let ending = report.and_then(|report| report.ending);

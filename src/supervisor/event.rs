@@ -61,6 +61,8 @@ pub struct Work {
     pub ready: bool,
     /// Items it leased.
     pub taken: u64,
+    /// Leases that it ended well.
+    pub done: u64,
     /// Items it published.
     pub emitted: u64,
 }

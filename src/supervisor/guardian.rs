@@ -76,6 +76,7 @@ pub fn run() -> ExitCode {
         eprintln!("mprun: __guardian is not for people: mprun starts it");
         return ExitCode::from(2);
     };
+    let _ = nix::sys::prctl::set_name(c"mprun:guardian"); // what `top` shows
     let arena = inherited::take(ARENA).ok().and_then(|fd| Arena::attach(fd).ok());
     wait_for_death(pipe);
     clean_up(arena.as_ref(), &run);

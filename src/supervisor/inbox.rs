@@ -1,7 +1,7 @@
 //! Where the supervisor waits: one channel, and the next deadline. Small threads put notices in; they decide nothing.
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::thread;
@@ -22,6 +22,8 @@ pub enum Notice {
     Quit,
     /// SIGHUP.
     Hangup,
+    /// SIGTSTP: Ctrl-Z.
+    Suspend,
     /// Something in the folders of the pipeline file changed its name or content.
     FileTouched,
 }
@@ -39,7 +41,7 @@ impl Inbox {
     /// From here on the signals of [`Notice`] are taken in, none is lost.
     pub fn open() -> io::Result<Inbox> {
         let (sender, receiver) = unbounded();
-        let signals = Signals::new([SIGCHLD, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, SIGHUP])?;
+        let signals = Signals::new([SIGCHLD, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP])?;
         let to = sender.clone();
         thread::Builder::new()
             .name("signals".to_owned())
@@ -72,6 +74,7 @@ fn pass_on(mut signals: Signals, to: &Sender<Notice>) {
             SIGTERM => Notice::Terminate,
             SIGINT => Notice::Interrupt,
             SIGQUIT => Notice::Quit,
+            SIGTSTP => Notice::Suspend,
             _ => Notice::Hangup,
         };
         if to.send(notice).is_err() {

@@ -27,7 +27,7 @@ use super::ids::Pid;
 use super::inbox::{Inbox, Notice};
 use super::launch::Launcher;
 use super::state::State;
-use super::summary::Closing;
+use super::summary::{Closing, TokenWork};
 use super::wanted::Wanted;
 use super::watch::Watch;
 use super::{RunOptions, settings};
@@ -55,8 +55,12 @@ pub struct Performer<'a> {
     guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     names: BTreeMap<QueueId, String>,
-    /// Those that no file names: positions and outboxes of stages.
-    hidden: Vec<QueueId>,
+    /// Hidden queues, with the stages whose tokens or outboxes they are.
+    tokens: BTreeMap<QueueId, String>,
+    /// Those of them that are outboxes.
+    outboxes: Vec<QueueId>,
+    /// What happened to tokens that are gone.
+    token_work: TokenWork,
     /// Dead letters of queues that are gone.
     dead_before: u64,
     had_terminal: bool,
@@ -95,7 +99,9 @@ impl<'a> Performer<'a> {
             watch,
             guardian: None,
             names: BTreeMap::new(),
-            hidden: Vec::new(),
+            tokens: BTreeMap::new(),
+            outboxes: Vec::new(),
+            token_work: TokenWork::default(),
             dead_before: 0,
             had_terminal: fd::has_terminal(),
             events: VecDeque::new(),
@@ -116,6 +122,7 @@ impl<'a> Performer<'a> {
 
     fn take_in(&mut self, notice: Notice, state: &State) {
         let event = match notice {
+            Notice::Suspend => return self.suspend(),
             Notice::Child => return self.look_at_children(),
             Notice::Doorbell => return self.look_at_starting(state),
             Notice::Terminate => Event::Terminate,
@@ -126,6 +133,13 @@ impl<'a> Performer<'a> {
             Notice::FileTouched => Event::FileTouched,
         };
         self.events.push_back(event);
+    }
+
+    /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
+    fn suspend(&mut self) {
+        self.children.signal_all(Signal::SIGSTOP);
+        let _ = nix::sys::signal::raise(Signal::SIGSTOP); // returns when this process goes on
+        self.children.signal_all(Signal::SIGCONT);
     }
 
     fn look_at_children(&mut self) {
@@ -219,19 +233,14 @@ impl<'a> Performer<'a> {
             }
             Action::Release(release) => self.release(&release),
             Action::SetQueue(queue, spec) => self.set_queue(queue, &spec),
-            Action::Seed(queue) => self.seed(queue),
-            Action::Reseed(queue, spec) => {
-                self.drop_queue(queue);
-                self.set_queue(queue, &spec);
-                self.seed(queue);
+            Action::AddToken(queue, stage) => self.add_token(queue, stage),
+            Action::ResetToken(queue) => {
+                if let Some(stage) = self.drop_token(queue) {
+                    self.add_token(queue, stage);
+                }
             }
-            Action::SetOutbox(queue, spec) => {
-                self.set_queue(queue, &spec);
-                self.hidden.push(queue);
-                // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
-                let ended = self.steward.set_ended(queue, true);
-                self.unless_damaged(ended);
-            }
+            Action::AddOutbox(queue, stage) => self.add_outbox(queue, stage),
+            Action::DropToken(queue) => drop(self.drop_token(queue)),
             Action::SetEnded(queue, ended) => {
                 let set = self.steward.set_ended(queue, ended);
                 self.unless_damaged(set);
@@ -241,7 +250,6 @@ impl<'a> Performer<'a> {
                 self.unless_damaged(set);
             }
             Action::RemoveQueues(queues) => self.remove_queues(queues),
-            Action::DropQueue(queue) => self.drop_queue(queue),
             Action::Load => self.load(),
             Action::StartGuardian => self.start_guardian(),
             Action::Log(level, text) => log!(target: "mprun", level, "{text}"),
@@ -324,10 +332,37 @@ impl<'a> Performer<'a> {
         self.unless_damaged(set);
     }
 
-    fn seed(&mut self, queue: QueueId) {
-        self.hidden.push(queue);
-        let seeded = self.steward.seed(queue, b"");
+    fn add_token(&mut self, queue: QueueId, stage: String) {
+        self.tokens.insert(queue, stage);
+        let seeded =
+            self.steward.set_queue(queue, &settings::TOKEN).and_then(|()| self.steward.seed(queue, b""));
         self.unless_damaged(seeded);
+    }
+
+    fn add_outbox(&mut self, queue: QueueId, stage: String) {
+        self.tokens.insert(queue, stage);
+        self.outboxes.push(queue);
+        // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
+        let set = self.steward.set_queue(queue, &settings::OUTBOX);
+        let ended = set.and_then(|()| self.steward.set_ended(queue, true));
+        self.unless_damaged(ended);
+    }
+
+    /// The stage whose token it was.
+    fn drop_token(&mut self, queue: QueueId) -> Option<String> {
+        let stage = self.tokens.remove(&queue)?;
+        let counts = self.steward.counts(queue);
+        if let Some(mut counts) = self.unless_damaged(counts) {
+            if let Some(i) = self.outboxes.iter().position(|outbox| *outbox == queue) {
+                self.outboxes.swap_remove(i);
+                // Workers don't count what they put there as emitted: it is on its way.
+                counts.put = 1;
+            }
+            self.token_work.add(&stage, &counts);
+        }
+        let removed = self.steward.remove_queue(queue);
+        self.unless_damaged(removed);
+        Some(stage)
     }
 
     /// All of them or none.
@@ -343,14 +378,11 @@ impl<'a> Performer<'a> {
     }
 
     fn drop_queue(&mut self, queue: QueueId) {
-        if !self.hidden.contains(&queue) {
-            let counts = self.steward.counts(queue);
-            self.dead_before += self.unless_damaged(counts).map_or(0, |counts| counts.dead);
-        }
+        let counts = self.steward.counts(queue);
+        self.dead_before += self.unless_damaged(counts).map_or(0, |counts| counts.dead);
         let removed = self.steward.remove_queue(queue);
         self.unless_damaged(removed);
         self.names.remove(&queue);
-        self.hidden.retain(|hidden| *hidden != queue);
     }
 
     fn held(&mut self, queue: QueueId) -> u64 {
@@ -384,14 +416,8 @@ impl<'a> Performer<'a> {
     }
 
     fn held_by_name(&mut self) -> Vec<(String, u64)> {
-        let shown: Vec<_> = self.named().collect();
-        shown.into_iter().map(|(queue, name)| (name, self.held(queue))).collect()
-    }
-
-    /// The queues that a file names, in the order of their making.
-    fn named(&self) -> impl Iterator<Item = (QueueId, String)> {
-        let shown = self.names.iter().filter(|(queue, _)| !self.hidden.contains(queue));
-        shown.map(|(queue, name)| (*queue, name.clone()))
+        let names = self.names.clone();
+        names.into_iter().map(|(queue, name)| (name, self.held(queue))).collect()
     }
 
     fn start_guardian(&mut self) {
@@ -420,13 +446,11 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let shown: Vec<_> = self.named().collect();
-        let queues =
-            shown.into_iter().filter_map(|(queue, name)| Some((name, self.steward.counts(queue).ok()?)));
-        Closing {
-            queues: queues.collect(),
-            dead_before: self.dead_before,
-            dead_letters: self.launcher.dead_letters,
+        for queue in self.tokens.clone().into_keys() {
+            self.drop_token(queue);
         }
+        let Performer { names, mut steward, dead_before, token_work, launcher, .. } = self;
+        let queues = names.into_iter().filter_map(|(queue, name)| Some((name, steward.counts(queue).ok()?)));
+        Closing { queues: queues.collect(), dead_before, token_work, dead_letters: launcher.dead_letters }
     }
 }

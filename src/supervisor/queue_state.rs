@@ -91,22 +91,20 @@ impl Queues {
     /// A hidden queue with one token in it.
     pub fn add_token(&mut self, stage: &str, out: &mut Outbox) -> Option<QueueId> {
         let id = QueueId(self.ids.take()?);
-        out.act(Action::SetQueue(id, token_queue(stage)));
-        out.act(Action::Seed(id));
+        out.act(Action::AddToken(id, stage.to_owned()));
         Some(id)
     }
 
     /// A hidden queue for outputs that wait for room.
     pub fn add_outbox(&mut self, stage: &str, out: &mut Outbox) -> Option<QueueId> {
         let id = QueueId(self.ids.take()?);
-        let spec = config::Queue { name: format!("outbox of {stage}"), capacity: 1 << 16, ..token_queue(stage) };
-        out.act(Action::SetOutbox(id, spec));
+        out.act(Action::AddOutbox(id, stage.to_owned()));
         Some(id)
     }
 
     /// Gives up a hidden queue, whatever it holds.
     pub fn drop_token(&mut self, id: QueueId, out: &mut Outbox) {
-        out.act(Action::DropQueue(id));
+        out.act(Action::DropToken(id));
         self.ids.give(id.0);
     }
 
@@ -158,16 +156,5 @@ impl Queues {
             (queue.ended, queue.closed) = (ended, closed);
         }
         reopened
-    }
-}
-
-/// One token, of any size that a stage's state may have.
-pub fn token_queue(stage: &str) -> config::Queue {
-    config::Queue {
-        name: format!("position of {stage}"),
-        capacity: 1,
-        max_bytes: 1 << 32,
-        max_item: 1 << 30,
-        when_full: config::WhenFull::Block,
     }
 }

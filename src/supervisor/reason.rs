@@ -95,7 +95,7 @@ impl fmt::Display for StopCause {
             StopCause::Signal(name) => f.write_str(name),
             StopCause::GaveUp(stage) => write!(f, "the stage {stage} gave up"),
             StopCause::TerminalGone => f.write_str("the terminal is gone"),
-            StopCause::Damaged(what) => write!(f, "the queues' memory is damaged: {what}"),
+            StopCause::Damaged(what) => f.write_str(what),
         }
     }
 }

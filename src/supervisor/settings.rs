@@ -14,6 +14,13 @@ pub fn limits(spec: &config::Queue) -> Limits {
     Limits { capacity: *capacity, max_bytes: *max_bytes, max_item: *max_item, when_full }
 }
 
+/// A hidden queue for one token, of any size that a stage's state may have.
+pub const TOKEN: Limits =
+    Limits { capacity: 1, max_bytes: 1 << 32, max_item: 1 << 30, when_full: WhenFull::Block };
+
+/// A hidden queue for outputs that wait for room: each item of it is all that came of an item, or of a batch.
+pub const OUTBOX: Limits = Limits { capacity: 1 << 16, ..TOKEN };
+
 /// What a worker takes over live.
 pub fn tuning(tuning: &config::Tuning) -> SlotTuning {
     let config::Tuning { sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout } =

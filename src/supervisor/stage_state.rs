@@ -86,7 +86,8 @@ pub enum Verdict {
 impl Stage {
     /// A stage without workers yet: they come with [`Stage::scale`].
     pub fn new(key: StageKey, spec: config::Stage, version: Rc<Version>) -> Stage {
-        let totals = StageTotals { name: spec.name.clone(), ..StageTotals::default() };
+        let is_source = version.is_source();
+        let totals = StageTotals { name: spec.name.clone(), is_source, ..StageTotals::default() };
         Stage {
             key,
             spec,
@@ -143,12 +144,13 @@ impl Stage {
             Fate::GaveUp => true,
             Fate::Removed { .. } => self.is_over(),
             Fate::Wanted => self.staying().all(|worker| {
-                !worker.trial && worker.version == self.version && !is_asked(worker, StopReason::Changed)
+                !worker.trial && self.is_current(worker) && !is_asked(worker, StopReason::Changed)
             }),
         }
     }
 
-    fn staying(&self) -> impl Iterator<Item = &Worker> {
+    /// The workers that are to stay.
+    pub fn staying(&self) -> impl Iterator<Item = &Worker> {
         self.workers.iter().filter(|worker| !worker.leaving)
     }
 
@@ -262,7 +264,7 @@ impl Stage {
             if self.workers[i].leaving {
                 continue;
             }
-            if self.workers[i].version == self.version {
+            if self.is_current(&self.workers[i]) {
                 // Asked to make room, but what it does is wanted again.
                 if is_asked(&self.workers[i], StopReason::Changed) {
                     self.apply(i, Step::Relent, out);
@@ -298,6 +300,10 @@ impl Stage {
             }
             Life::Alive(_) | Life::Forking { .. } => false,
         }
+    }
+
+    fn is_current(&self, worker: &Worker) -> bool {
+        Rc::ptr_eq(&worker.version, &self.version) || worker.version == self.version
     }
 
     fn adopt(&mut self, i: usize) {
@@ -380,8 +386,7 @@ impl Stage {
     pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Outbox) {
         self.begun = true;
         if let Life::Due(why) = self.workers[i].life {
-            let level = if why == StartReason::New { Level::Debug } else { Level::Info };
-            out.note(level, self.name(i), Change::Started(why), format!("starts: {why}"));
+            out.note(Level::Debug, self.name(i), Change::Started(why), format!("starts: {why}"));
         }
         self.apply(i, Step::Start(slot), out);
     }
@@ -472,6 +477,7 @@ impl Stage {
         out: &mut Outbox,
     ) -> Verdict {
         self.totals.taken += work.taken;
+        self.totals.done += work.done;
         self.totals.emitted += work.emitted;
         let worker = &self.workers[i];
         let asked = match worker.life {

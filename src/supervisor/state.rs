@@ -225,8 +225,7 @@ impl State {
         match stage.start_over(jitter, out) {
             Verdict::GaveUp => self.give_up(i, out),
             Verdict::Fine | Verdict::TrialFailed => {
-                let spec = super::queue_state::token_queue(&stage.spec.name);
-                out.actions.extend(stage.version.token.map(|token| Action::Reseed(token, spec)));
+                out.actions.extend(stage.version.token.map(Action::ResetToken));
             }
         }
     }

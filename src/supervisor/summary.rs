@@ -1,9 +1,10 @@
 //! The last words of a run: how it ended, what each stage did, where each item is.
 
-use super::action::Outcome;
+use super::action::{Outcome, StageTotals};
 use super::reason::spoken;
 use crate::exit;
 use crate::queue::QueueCounts;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,8 +15,32 @@ pub struct Closing {
     pub queues: Vec<(String, QueueCounts)>,
     /// Dead letters of queues that were removed during the run.
     pub dead_before: u64,
+    /// What stages did with their own tokens, which is nobody else's business.
+    pub token_work: TokenWork,
     /// Where they are.
     pub dead_letters: PathBuf,
+}
+
+/// What happened to tokens, by stage: their workers count them like items.
+#[derive(Debug, Default)]
+pub struct TokenWork(BTreeMap<String, (u64, u64)>);
+
+impl TokenWork {
+    /// The ledger of a stage's hidden queue. The first token came from the supervisor.
+    pub fn add(&mut self, stage: &str, counts: &QueueCounts) {
+        let (done, put) = self.0.entry(stage.to_owned()).or_default();
+        *done += counts.done;
+        *put += counts.put.saturating_sub(1);
+    }
+
+    /// Items that a stage took and emitted, tokens left out.
+    fn without(&self, stage: &StageTotals) -> (u64, u64) {
+        match self.0.get(&stage.name) {
+            None => (stage.taken, stage.emitted),
+            // How often a token was taken and given back isn't counted, so what was worked off must do.
+            Some((done, put)) => (stage.done.saturating_sub(*done), stage.emitted.saturating_sub(*put)),
+        }
+    }
 }
 
 impl Closing {
@@ -42,14 +67,16 @@ impl Closing {
         };
         let mut lines = vec![format!("{name}: {verdict} after {}", spoken(took))];
         for stage in &outcome.stages {
-            let restarts = count(stage.restarts, "restart");
-            lines.push(format!(
-                "  stage {}: {} taken, {} emitted, {restarts}",
-                stage.name, stage.taken, stage.emitted
-            ));
+            lines.push(self.stage_line(stage));
         }
         lines.extend(self.queues.iter().map(|(name, counts)| queue_line(name, counts)));
         lines
+    }
+
+    fn stage_line(&self, stage: &StageTotals) -> String {
+        let (taken, emitted) = self.token_work.without(stage);
+        let taken = if stage.is_source { String::new() } else { format!("{taken} taken, ") };
+        format!("  stage {}: {taken}{emitted} emitted, {}", stage.name, count(stage.restarts, "restart"))
     }
 
     /// The line about dead letters, if there are any.
@@ -76,4 +103,57 @@ fn queue_line(name: &str, counts: &QueueCounts) -> String {
 fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::reason::StopCause;
+
+    fn closing() -> Closing {
+        let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };
+        let mut token_work = TokenWork::default();
+        token_work.add("count", &QueueCounts { put: 4, done: 3, waiting: 1, ..Default::default() });
+        Closing {
+            queues: vec![("q".into(), counts)],
+            dead_before: 1,
+            token_work,
+            dead_letters: "/s/dead.jsonl".into(),
+        }
+    }
+
+    fn outcome(stopped: Option<StopCause>, failed: bool) -> Outcome {
+        let totals = |name: &str, is_source| StageTotals {
+            name: name.into(),
+            is_source,
+            taken: 14,
+            done: 12,
+            emitted: 15,
+            restarts: 1,
+        };
+        Outcome { stopped, failed, stages: vec![totals("count", true), totals("show", false)] }
+    }
+
+    #[test]
+    fn the_summary_tells_how_it_ended_and_where_every_item_is() {
+        let outcome = outcome(Some(StopCause::Signal("SIGTERM")), false);
+        assert_eq!(
+            closing().lines("name", &outcome, Duration::from_millis(1500)),
+            [
+                "name: stopped (SIGTERM) after 1s 500ms",
+                "  stage count: 12 emitted, 1 restart",
+                "  stage show: 14 taken, 15 emitted, 1 restart",
+                "  queue q: 12 put, 9 done, 1 dead, 2 left waiting",
+            ]
+        );
+        assert_eq!(closing().warning().as_deref(), Some("2 dead letters, in /s/dead.jsonl"));
+    }
+
+    #[test]
+    fn a_failure_outweighs_dead_letters_in_the_exit_code() {
+        assert_eq!(closing().exit_code(&outcome(None, true)), exit::FAILED);
+        assert_eq!(closing().exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
+        let clean = Closing { queues: Vec::new(), dead_before: 0, ..closing() };
+        assert_eq!((clean.exit_code(&outcome(None, false)), clean.warning()), (exit::DONE, None));
+    }
 }

@@ -124,3 +124,6 @@ fn parts(path: &Path) -> Vec<PathBuf> {
     let wanted = |component: &Component| *component != Component::CurDir;
     path.components().rev().filter(wanted).map(|component| PathBuf::from(component.as_os_str())).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,10 +32,7 @@ impl ItemLog {
         if let Some((_, queue)) = outputs.first()
             && !self.staged.is_empty()
         {
-            log::info!(
-                "produced {}: {queue} held {before} before, {after} after",
-                self.staged.join(", ")
-            );
+            log::info!("produced {}: {queue} held {before} before, {after} after", self.staged.join(", "));
         }
         self.staged.clear();
     }

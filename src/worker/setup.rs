@@ -8,12 +8,14 @@ use crate::sys::{inherited, readiness};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 use std::cell::RefCell;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Seek};
 
 /// Takes what the supervisor has passed, and finds its place. An error is a text for the log.
 pub(super) fn set_up() -> Result<(Desk, Context), String> {
     let ticket = read_ticket()?;
+    name_process(&ticket);
     ticket.log.start(Some((&ticket.stage, ticket.worker)));
     super::guard::install_panic_log();
     // Between the fork and the request to die with the parent (PDEATHSIG) the parent may have gone already.
@@ -32,6 +34,13 @@ pub(super) fn set_up() -> Result<(Desk, Context), String> {
         holding_pipe: RefCell::new(holding_pipe(&ticket)?),
     };
     Ok((Desk::new(ticket, arena, port), context))
+}
+
+/// What `top` shows; else it would be `exe`, the last part of the path that was executed.
+fn name_process(ticket: &Ticket) {
+    if let Ok(name) = CString::new(format!("mprun:{}", ticket.stage)) {
+        let _ = nix::sys::prctl::set_name(&name); // cut to 15 bytes; without it, it works as well
+    }
 }
 
 fn read_ticket() -> Result<Ticket, String> {

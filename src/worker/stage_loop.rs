@@ -120,7 +120,7 @@ impl<'a> StageLoop<'a> {
         let mut next = first;
         while next < self.desk.port.len() {
             if let Err(failure) = self.process(next)? {
-                self.desk.port.rest();
+                self.rest();
                 return self.fail(next, failure, pace);
             }
             next += 1;
@@ -128,7 +128,11 @@ impl<'a> StageLoop<'a> {
                 break;
             }
         }
-        self.desk.port.rest();
+        if next - first == 1 {
+            // An item that is alone is at hand until what it does outside is done.
+            self.flush()?;
+        }
+        self.rest();
         self.batch.learn(next - first, watch.elapsed());
         self.commit(next)?;
         self.desk.port.give_back_from(0)?;
@@ -157,13 +161,22 @@ impl<'a> StageLoop<'a> {
             copy.extend_from_slice(lease.bytes);
             process(copy, Emitter::skipping(&mut ToQueues::new(desk, Some(i)), mark))
         };
-        desk.time_limit.rest();
         Ok(result)
+    }
+
+    /// From now on a crash is no item's fault.
+    fn rest(&mut self) {
+        self.desk.port.rest();
+        self.desk.time_limit.rest();
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        guard::run_without_item(|| self.stage.flush())
     }
 
     /// Ends the leases `0 .. upto`: first what happens outside, then the step in the queues.
     fn commit(&mut self, upto: usize) -> Result<(), Stop> {
-        guard::run_without_item(|| self.stage.flush())?;
+        self.flush()?;
         let Some(token) = &mut self.token else { return self.desk.commit(upto) };
         let stage = &self.stage;
         token.differs(|state| stage.save(state), false);

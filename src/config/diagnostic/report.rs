@@ -26,11 +26,6 @@ impl Report {
         self.diagnostics.push(diagnostic);
     }
 
-    /// Adds all of another's.
-    pub fn append(&mut self, other: Report) {
-        self.diagnostics.extend(other.diagnostics);
-    }
-
     /// Whether it holds more than anybody will read.
     pub fn is_full(&self) -> bool {
         self.diagnostics.len() >= ENOUGH

@@ -37,3 +37,19 @@ impl Element for Address {
         self.0.to_string().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, refuses};
+
+    #[test]
+    fn an_address_has_a_port() {
+        accepts::<Address>(&["\"127.0.0.1:9464\"", "\"[::1]:1\""]);
+        refuses::<Address>(&[
+            ("\"127.0.0.1\"", "no address"),
+            ("9464", "in quotes"),
+            ("\"localhost:1\"", "no address"),
+        ]);
+    }
+}

@@ -97,6 +97,7 @@ impl<C: Choice> Element for C {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::elements::testing::{accepts, refuses};
 
     #[test]
     fn every_variant_has_its_word() {
@@ -109,6 +110,12 @@ mod tests {
             };
             assert_eq!(*word, own);
         }
+        accepts::<Restart>(&["\"always\"", "\"on-failure\"", "\"never\""]);
+        refuses::<WhenFull>(&[
+            ("\"drop_new\"", "did you mean \"drop-new\"?"),
+            ("\"x\"", "none of the choices"),
+            ("1", "a string"),
+        ]);
         assert_eq!((Restart::WORDS.len(), OnGiveUp::WORDS.len(), WhenFull::WORDS.len()), (3, 2, 3));
     }
 }

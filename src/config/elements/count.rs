@@ -81,3 +81,33 @@ pub fn shown(number: i128) -> String {
         number => number.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, refuses};
+
+    #[test]
+    fn bounds_are_part_of_what_is_accepted() {
+        accepts::<Count<1, 10>>(&["1", "10", "0x0a", "1_0"]);
+        accepts::<Count<0, { u64::MAX }>>(&["0", "9223372036854775807"]);
+        refuses::<Count<1, 10>>(&[("0", "0 is too small"), ("11", "11 is too large"), ("-1", "too small")]);
+    }
+
+    #[test]
+    fn a_number_in_another_form_is_recognized() {
+        refuses::<Count<1, 10>>(&[
+            ("\"3\"", "did you mean 3, without quotes?"),
+            ("3.0", "did you mean 3?"),
+            ("3.5", "found a decimal number"),
+            ("nan", "found a decimal number"),
+            ("true", "found true or false"),
+            ("[3]", "found a list"),
+        ]);
+    }
+
+    #[test]
+    fn great_numbers_are_grouped() {
+        assert_eq!([0, 999, 1_000, 16_777_216].map(grouped), ["0", "999", "1_000", "16_777_216"]);
+    }
+}

@@ -210,6 +210,7 @@ pub fn show(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::elements::testing::{accepts, refuses};
 
     #[test]
     fn durations_add_up() {
@@ -253,6 +254,17 @@ mod tests {
         {
             assert_eq!(parse(text).unwrap_err().meant(text).as_deref(), Some(meant));
         }
+    }
+
+    #[test]
+    fn zero_is_a_pause_but_no_period() {
+        accepts::<Pause>(&["\"0s\"", "\"1m 30s\""]);
+        accepts::<Period>(&["\"1ns\"", "\"10d\""]);
+        refuses::<Period>(&[
+            ("\"0ms\"", "can't be zero"),
+            ("5", "did you mean \"5s\"?"),
+            ("0.5", "did you mean \"500ms\"?"),
+        ]);
     }
 
     #[test]

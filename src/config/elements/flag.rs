@@ -40,3 +40,18 @@ fn meant(node: &Node) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::elements::testing::{accepts, refuses};
+
+    #[test]
+    fn only_true_and_false() {
+        accepts::<bool>(&["true", "false"]);
+        refuses::<bool>(&[
+            ("\"no\"", "did you mean false?"),
+            ("1", "did you mean true?"),
+            ("2", "found a whole number"),
+        ]);
+    }
+}

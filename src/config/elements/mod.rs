@@ -18,6 +18,8 @@ mod setting;
 mod size;
 mod socket;
 mod table;
+#[cfg(test)]
+mod testing;
 mod umask;
 mod variables;
 mod with;

@@ -71,3 +71,29 @@ impl Element for Processes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, read, refuses};
+
+    #[test]
+    fn a_number_or_the_cpus() {
+        accepts::<Processes>(&["1", "4000", "\"cpus\""]);
+        assert_eq!(read("3").map(Processes::number), Ok(3));
+        assert!(Processes::Cpus.number() >= 1);
+    }
+
+    #[test]
+    fn what_is_meant_is_told() {
+        refuses::<Processes>(&[
+            ("0", "`enabled = false` turns a stage off"),
+            ("-1", "can't have -1 processes"),
+            ("4001", "too many"),
+            ("\"4\"", "did you mean 4, without quotes?"),
+            ("\"CPUs\"", "did you mean \"cpus\"?"),
+            ("\"several\"", "is no number of processes"),
+            ("2.5", "expected a whole number"),
+        ]);
+    }
+}

@@ -78,3 +78,21 @@ fn read_name<'n>(
     }
     Some(QueueName { name, place: node.place.clone() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, read, refuses};
+
+    #[test]
+    fn one_queue_or_several() {
+        accepts::<QueueNames>(&["\"a\"", "[\"a\"]", "[\"a\", \"b\"]"]);
+        refuses::<QueueNames>(&[
+            ("[]", "leave the key out"),
+            ("3", "the name of a queue"),
+            ("[\"a b\"]", "can't hold ' '"),
+        ]);
+        let told = read::<QueueNames>("[\"a\", \"b\", \"a\"]").unwrap_err();
+        assert!(told.contains("the queue `a` is named twice"), "{told}");
+    }
+}

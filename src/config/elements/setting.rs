@@ -47,11 +47,6 @@ impl<T: Element> Setting<T> {
         }
     }
 
-    /// Whether the file sets it.
-    pub fn is_set(&self) -> bool {
-        self.at.is_some()
-    }
-
     /// What there is to tell about the key.
     pub fn describe(&self, name: &'static str, also: &'static [&'static str], doc: &str) -> Key {
         let doc = doc.lines().map(str::trim).collect::<Vec<_>>().join(" ");

@@ -122,6 +122,7 @@ pub fn show(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::elements::testing::{accepts, refuses};
 
     #[test]
     fn units_are_powers_of_ten_or_two() {
@@ -143,6 +144,19 @@ mod tests {
         for text in ["", "-5KiB", "1.5MiB", "much", "12 parsecs"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn bytes_need_no_unit_if_they_are_a_number() {
+        accepts::<Size<1024>>(&["1024", "\"1KiB\"", "\"1B\""]);
+        refuses::<Size<1024>>(&[
+            ("1025", "1025 bytes is too much"),
+            ("\"2KiB\"", "\"2KiB\" is too much"),
+            ("0", "no bytes at all"),
+            ("-1", "can't be negative"),
+            ("true", "expected a size"),
+            ("1.5", "expected a size"),
+        ]);
     }
 
     #[test]

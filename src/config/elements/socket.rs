@@ -39,3 +39,21 @@ impl Element for SocketPath {
         self.0.as_str().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, refuses};
+
+    #[test]
+    fn a_socket_path_has_its_bounds() {
+        accepts::<SocketPath>(&["\"run/x.sock\""]);
+        let long = format!("\"{}\"", "x".repeat(108));
+        refuses::<SocketPath>(&[
+            ("\"\"", "empty"),
+            (&long, "too long"),
+            ("3", "in quotes"),
+            (r#""a\u0000b""#, "zero byte"),
+        ]);
+    }
+}

@@ -35,11 +35,6 @@ impl Strays {
         self.meant.iter().any(|meant| meant.is_none_or(|meant| meant == key))
     }
 
-    /// Whether there are any.
-    pub fn is_empty(&self) -> bool {
-        self.meant.is_empty()
-    }
-
     /// Notes a key with a bad value, or what an unknown key probably means.
     pub fn push(&mut self, meant: Option<&'static str>) {
         self.meant.push(meant);

@@ -31,3 +31,15 @@ impl Element for With {
         Value::Null
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{read, refuses};
+
+    #[test]
+    fn any_table() {
+        assert_eq!(read::<With>("{ a = 1, b = [2] }").map(|with| with.0.entries.len()), Ok(2));
+        refuses::<With>(&[("\"a\"", "expected a table, found a string")]);
+    }
+}

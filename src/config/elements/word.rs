@@ -32,3 +32,15 @@ impl Element for Word {
         self.0.as_str().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, refuses};
+
+    #[test]
+    fn any_text_but_none() {
+        accepts::<Word>(&["\"a b\"", "'x'"]);
+        refuses::<Word>(&[("\"\"", "an empty string"), ("3", "expected a string")]);
+    }
+}

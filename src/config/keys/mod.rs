@@ -25,3 +25,42 @@ const fn pause(seconds: u64) -> Pause {
 const fn period(millis: u64) -> Period {
     Period(Duration::from_millis(millis))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::diagnostic::nearest;
+    use crate::config::elements::{Fields, Key};
+
+    fn tables() -> Vec<Vec<Key>> {
+        vec![
+            FileKeys::keys(),
+            StageKeys::keys(),
+            QueueKeys::keys(),
+            BackoffKeys::keys(),
+            GiveUpKeys::keys(),
+            RecycleKeys::keys(),
+            ControlKeys::keys(),
+            MetricsKeys::keys(),
+        ]
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        for key in tables().iter().flatten() {
+            assert!(key.doc.ends_with('.') && !key.accepted.is_empty(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn another_word_for_a_key_is_no_key_itself() {
+        for keys in tables() {
+            for key in &keys {
+                for word in key.also {
+                    assert!(keys.iter().all(|other| other.name != *word), "{word}");
+                    assert_eq!(nearest(word, [*word]), Some(*word));
+                }
+            }
+        }
+    }
+}

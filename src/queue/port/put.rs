@@ -282,9 +282,6 @@ impl Port {
         if slept {
             tx.expect(event);
         }
-        if tx.get(at + queue::FLAGS) & queue::CLOSED != 0 {
-            return Ok(Attempt::Reserved(Reserved::Fate(Fate::Void)));
-        }
         let size = layout::block_size(class);
         let (used, max) = (tx.get(at + queue::BYTES), tx.get(at + queue::MAX_BYTES));
         if used > 0 && used.saturating_add(size) > max {
@@ -330,8 +327,12 @@ enum Attempt {
     Wait(Event, u32),
 }
 
-/// No bytes are left: by the queue's policy, wait for them, drop old items, or drop the new one.
+/// No bytes are left: by the queue's policy, wait for them, drop old items, or drop the new one. Nobody need wait
+/// for the bytes of a queue that nobody reads; whether it is read is otherwise the commit's question.
 fn make_room(tx: &mut Tx<'_>, q: QueueId, at: usize, size: u64, event: Event) -> Result<Attempt, Fault> {
+    if tx.get(at + queue::FLAGS) & queue::CLOSED != 0 {
+        return Ok(Attempt::Reserved(Reserved::Fate(Fate::Void)));
+    }
     match WhenFull::from_word(tx.get(at + queue::WHEN_FULL)) {
         WhenFull::Block => Ok(Attempt::Wait(event, tx.expect(event))),
         WhenFull::DropNew => Ok(Attempt::Reserved(Reserved::Fate(Fate::Drop))),

@@ -3,6 +3,7 @@
 mod crash;
 mod flow;
 mod model;
+mod property;
 mod regress;
 
 use super::*;

@@ -1,6 +1,8 @@
 //! What the queues must do, as plain lists: every operation is a sequence of atomic steps, and a death gives back
 //! what was held. The crash and the property tests hold the real thing against it.
 
+use super::super::descriptor::Meta;
+use super::super::layout;
 use super::super::{Blame, Port, QueueId, WhenFull};
 use super::*;
 use std::collections::VecDeque;
@@ -67,6 +69,12 @@ pub(super) struct Worker {
     staged: VecDeque<Output>,
     begun: Option<(usize, u64)>,
     turn: usize,
+}
+
+impl Worker {
+    pub fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -366,6 +374,33 @@ pub(super) fn observe(steward: &mut Steward, port: &mut Port, queues: usize) -> 
         assert_eq!(items.len() as u64, counts.waiting, "queue {q}");
         let QueueCounts { put, done, dead, dropped, .. } = counts;
         Observed { items, put, done, dead, dropped }
+    };
+    (0..queues).map(observed).collect()
+}
+
+/// What waits, and the ledger, without touching either: the real words, read as the layout says.
+pub(super) fn peek(steward: &mut Steward, queues: usize) -> Vec<Observed> {
+    let observed = |q: usize| {
+        let id = QueueId(q as u16);
+        let QueueCounts { put, done, dead, dropped, .. } = steward.counts(id).unwrap();
+        let memory = steward.hand.memory();
+        let at = layout::queue_at(id).unwrap();
+        let word = |which: usize| memory.load(at + which);
+        let item = |words: usize, id: u64, mark: u64| {
+            let meta = Meta(memory.load(words + 8));
+            let bytes = match meta.has_block() {
+                true => memory.block(memory.load(words), meta.len()).unwrap(),
+                false => memory.inline(words, meta.len()),
+            };
+            Item { bytes: bytes.to_vec(), id, failures: meta.failures(), mark }
+        };
+        let returned = (0..word(layout::queue::RETURNED)).rev().map(|i| {
+            let words = layout::returned_entry(id, i);
+            item(words, memory.load(words + 16), memory.load(words + 24))
+        });
+        let ring = (word(layout::queue::HEAD)..word(layout::queue::TAIL))
+            .map(|position| item(layout::ring_slot(id, word(layout::queue::RING), position), position, 0));
+        Observed { items: returned.chain(ring).collect(), put, done, dead, dropped }
     };
     (0..queues).map(observed).collect()
 }

@@ -165,6 +165,33 @@ fn marks_of_leases_that_are_left_unfinished_by_the_cut_itself_fit_too() {
     assert_eq!((worker.len(), steward.audit().unwrap()[0].1.done), (0, 512));
 }
 
+/// Found by the property test: a long output (a short one not) put while its queue had no reader was thrown away
+/// although a reader had come by the time of the commit.
+#[test]
+fn whether_anybody_reads_is_asked_when_an_output_is_published() {
+    let (arena, mut steward) = arena(10);
+    let mut writer = port(&arena, &mut steward, 0);
+    steward.set_closed(A, true).unwrap();
+    writer.put(&[A], b"a long output", None).unwrap();
+    steward.set_closed(A, false).unwrap();
+    writer.commit(0, Wait::No).unwrap();
+    assert_eq!(steward.counts(A).unwrap().waiting, 1);
+}
+
+/// Found by the property test: a commit that put nothing into a drop-old queue (it was closed) dropped items from it
+/// nevertheless, when they were more than a lowered capacity.
+#[test]
+fn nothing_is_dropped_for_nothing() {
+    let (arena, mut steward) = arena(10);
+    let mut writer = port(&arena, &mut steward, 0);
+    put(&mut writer, A, &[b"1", b"2"]);
+    steward.set_queue(A, &Limits { when_full: WhenFull::DropOld, ..limits(1) }).unwrap();
+    steward.set_closed(A, true).unwrap();
+    writer.put(&[A, B], b"3", None).unwrap();
+    writer.commit(0, Wait::No).unwrap();
+    assert_eq!(steward.counts(A).unwrap().dropped, 0);
+}
+
 /// Found by review: only the last size of a ring that had grown and run empty gave its pages back.
 #[test]
 fn a_ring_that_ran_empty_gives_all_its_pages_back() {

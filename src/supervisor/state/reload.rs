@@ -333,7 +333,7 @@ impl State {
     }
 
     fn summary(&self, first: bool, back: bool, took: &str) -> String {
-        let workers: usize = self.stages.iter().map(|stage| stage.workers.len()).sum();
+        let workers: usize = self.stages.iter().map(|stage| stage.staying().count()).sum();
         let what = match (first, back) {
             (true, _) => "up",
             (false, false) => "reloaded",

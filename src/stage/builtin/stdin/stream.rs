@@ -1,13 +1,13 @@
 //! Standard input that can't be looked at before it is read: a terminal, a socket, a device.
+//!
+//! A terminal may be read only from its foreground process group. The supervisor sees to it that this worker is in it.
 
 use super::cannot_read;
 use crate::stage::lines::Lines;
 use crate::stage::{Emitter, Failure, Next};
 use crate::sys::readiness;
-use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{Pid, getpgid, getppid, setpgid};
 use std::fs::File;
-use std::io::{IsTerminal, Read, stdin};
+use std::io::{Read, stdin};
 use std::os::fd::{AsFd, BorrowedFd};
 
 pub(in crate::stage) struct Stream {
@@ -18,9 +18,6 @@ pub(in crate::stage) struct Stream {
 
 impl Stream {
     pub fn open() -> Result<Stream, Failure> {
-        if stdin().is_terminal() {
-            join_the_foreground()?;
-        }
         let input = File::from(stdin().as_fd().try_clone_to_owned().map_err(cannot_read)?);
         Ok(Stream { input, lines: Lines::default() })
     }
@@ -55,13 +52,4 @@ impl Stream {
         self.lines.clear();
         self.lines.push(state);
     }
-}
-
-/// Only the terminal's foreground process group may read it: a worker in a group of its own would be stopped. It moves
-/// to the supervisor's, and leaves Ctrl-C and Ctrl-\ to that one.
-fn join_the_foreground() -> Result<(), Failure> {
-    let keys: SigSet = [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect();
-    keys.thread_block()?;
-    setpgid(Pid::from_raw(0), getpgid(Some(getppid()))?)
-        .map_err(|error| Failure::fatal(format!("can't read the terminal: {error}")))
 }

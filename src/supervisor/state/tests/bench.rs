@@ -102,8 +102,13 @@ impl Bench {
                 assert!(self.slots.remove(&release.slot), "released twice: {release:?}");
                 self.blames.push((format!("{}[{}]", release.stage, release.worker.index), release.blame));
             }
-            Action::SetQueue(id, spec) | Action::SetOutbox(id, spec) => drop(self.queues.insert(id, spec.name)),
-            Action::Seed(queue) | Action::Reseed(queue, _) => {
+            Action::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
+            Action::AddToken(id, stage) => {
+                self.queues.insert(id, format!("position of {stage}"));
+                self.seeds += 1;
+            }
+            Action::AddOutbox(id, stage) => drop(self.queues.insert(id, format!("outbox of {stage}"))),
+            Action::ResetToken(queue) => {
                 assert!(self.queues.contains_key(&queue));
                 self.seeds += 1;
             }
@@ -124,7 +129,7 @@ impl Bench {
                 };
             }
             Action::RemoveQueues(queues) => return Some(self.remove(queues)),
-            Action::DropQueue(queue) => drop(self.queues.remove(&queue)),
+            Action::DropToken(queue) => drop(self.queues.remove(&queue)),
             Action::Load => self.loads += 1,
             Action::StartGuardian => self.guardians += 1,
             Action::Log(level, text) => self.said.push(format!("{level}: {text}")),
@@ -236,7 +241,7 @@ impl Bench {
 
     pub fn end(&mut self, pid: Pid, end: End) {
         let proc = self.procs.remove(&pid).expect("a process that isn't there");
-        let work = Work { ready: proc.ready, taken: 1, emitted: 1 };
+        let work = Work { ready: proc.ready, taken: 1, done: 1, emitted: 1 };
         self.send(Event::Ended(proc.spawn.worker, pid, end, work));
         self.run_starts();
     }
