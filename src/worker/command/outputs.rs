@@ -46,7 +46,9 @@ impl Outputs {
 
 /// The outputs in such bytes.
 pub(super) fn read(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Iter { bytes, left: usize::MAX }
+    let mut rest = Iter { bytes, left: usize::MAX };
+    // Without a size hint: how many there are stands nowhere.
+    std::iter::from_fn(move || rest.next())
 }
 
 /// See [`Outputs::iter`].

@@ -53,6 +53,8 @@ pub(super) struct ReplyLoop<'a> {
     since: Instant,
     ended: bool,
     rests_until: Option<Instant>,
+    /// There may be an item, though nothing will tell of it: no waiting.
+    looks_again: bool,
     /// When the program closed its output.
     closed: Option<Instant>,
 }
@@ -89,6 +91,7 @@ impl<'a> ReplyLoop<'a> {
             since: Instant::now(),
             ended: false,
             rests_until: None,
+            looks_again: false,
             closed: None,
         })
     }
@@ -188,6 +191,7 @@ impl<'a> ReplyLoop<'a> {
         match self.desk.port.take(&self.inputs, most, Wait::No)? {
             Taken::Items { before, after } => {
                 if self.set_bundle_apart(known)? {
+                    self.looks_again = known == 0;
                     return Ok(Flow::GoOn);
                 }
                 super::log_taken_from(self.desk, known, before, after)?;
@@ -195,7 +199,7 @@ impl<'a> ReplyLoop<'a> {
             }
             Taken::Ended if known == 0 => return Ok(Flow::Through),
             Taken::Ended => self.ended = true,
-            Taken::Ordered => {}
+            Taken::Ordered => self.looks_again = true,
             Taken::Empty => match pace.when_empty() {
                 Some(pause) if known == 0 => {
                     self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
@@ -235,6 +239,7 @@ impl<'a> ReplyLoop<'a> {
                     let trouble = Trouble::NotEncodable(why);
                     let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
                     failed::settle_for(self.desk, i, reason, pace)?;
+                    self.looks_again = true;
                 }
             }
         }
@@ -258,10 +263,11 @@ impl<'a> ReplyLoop<'a> {
         let limit = pace.tuning.item_timeout.filter(|_| self.in_flight() > 0);
         let deadline = limit.map(|limit| self.since + limit);
         let rest = self.rests_until.filter(|_| self.is_resting());
+        let now = std::mem::take(&mut self.looks_again).then(Instant::now);
         let wish = Wish {
             out: self.feed.rest(),
             into: Some(&mut self.decoder),
-            until: [deadline, rest, self.closed.map(|closed| closed + GRACE)].into_iter().flatten().min(),
+            until: [deadline, rest, now, self.closed.map(|closed| closed + GRACE)].into_iter().flatten().min(),
             bell: self.waker.bell(),
         };
         let turn = session.turn(wish, &mut self.errors, self.desk.port.program())?;

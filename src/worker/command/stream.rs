@@ -43,6 +43,8 @@ pub(super) struct StreamLoop<'a> {
     ends_by: Option<Instant>,
     /// No item before this: `sleep`, and `sleep_when_empty`.
     rests_until: Option<Instant>,
+    /// There may be an item, though nothing will tell of it: no waiting.
+    looks_again: bool,
     /// Items that the program may hold.
     inside: u64,
     moved: Instant,
@@ -62,6 +64,7 @@ impl<'a> StreamLoop<'a> {
             stopping: None,
             ends_by: None,
             rests_until: None,
+            looks_again: false,
             inside: 0,
             moved: Instant::now(),
         })
@@ -157,7 +160,10 @@ impl<'a> StreamLoop<'a> {
                 self.input_ended = true;
                 Ok(())
             }
-            Taken::Ordered => Ok(()),
+            Taken::Ordered => {
+                self.looks_again = true;
+                Ok(())
+            }
             Taken::Empty => {
                 match pace.when_empty() {
                     Some(pause) => {
@@ -181,6 +187,7 @@ impl<'a> StreamLoop<'a> {
                     let trouble = Trouble::NotEncodable(why);
                     let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
                     failed::settle_for(self.desk, i, reason, pace)?;
+                    self.looks_again = true;
                 }
             }
         }
@@ -206,10 +213,12 @@ impl<'a> StreamLoop<'a> {
             emitted = self.emit(1)?;
         }
         if emitted == 0 {
+            let rest = self.rests_until.filter(|_| resting);
+            let now = std::mem::take(&mut self.looks_again).then(Instant::now);
             let wish = Wish {
                 out: self.feed.rest(),
                 into: (!paced || !resting).then_some(&mut self.decoder),
-                until: [self.rests_until.filter(|_| resting), self.ends_by].into_iter().flatten().min(),
+                until: [rest, self.ends_by, now].into_iter().flatten().min(),
                 bell: self.waker.bell(),
             };
             let turn = session.turn(wish, &mut self.errors, self.desk.port.program())?;
