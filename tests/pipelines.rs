@@ -63,7 +63,7 @@ fn even_consumer_shows_even_numbers_only_and_stops_cleanly() {
     assert_eq!(run.wait(), 0, "{}", run.stderr());
     for line in run.lines() {
         let number: u64 = line.parse().unwrap();
-        assert!(number <= 10 && number % 2 == 0, "{number}");
+        assert!(number <= 10 && number.is_multiple_of(2), "{number}");
     }
 }
 
