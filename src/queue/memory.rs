@@ -61,6 +61,12 @@ impl Arena {
         if stat.st_size != SIZE as libc::off_t {
             return Err(Fault::Foreign(format!("{} bytes long, not {SIZE}", stat.st_size)));
         }
+        // A file that can still be cut short would be a SIGBUS for whoever looks behind its end.
+        // SAFETY: a plain system call on an own descriptor.
+        let seals = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) };
+        if seals < 0 || seals & libc::F_SEAL_SHRINK == 0 {
+            return Err(Fault::Foreign("its size is not sealed".into()));
+        }
         let memory = Memory::map(fd)?;
         for (i, want) in header().into_iter().enumerate() {
             let have = memory.load(HEADER + i * 8);
