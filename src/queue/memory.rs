@@ -168,13 +168,13 @@ impl Memory {
         Ok(unsafe { std::slice::from_raw_parts(at.as_ptr(), len) })
     }
 
-    /// Copies a payload into a block that the caller has reserved.
+    /// Lets `fill` write a payload into a block that the caller has reserved.
     #[inline]
-    pub fn fill(&self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let to = self.block_start(offset, bytes.len())?;
+    pub fn fill(&self, offset: u64, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), Fault> {
+        let to = self.block_start(offset, len)?;
         inject::step();
-        // SAFETY: as in `block`; the reserved block is the caller's alone and can't overlap private memory.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+        // SAFETY: as in `block`; the reserved block is the caller's alone, and the slice ends with this call.
+        fill(unsafe { std::slice::from_raw_parts_mut(to.as_ptr(), len) });
         Ok(())
     }
 
