@@ -214,7 +214,7 @@ fn the_number_of_processes_does_not_change_what_a_seeded_source_emits() {
 
 #[test]
 fn stages_of_ones_own_run_in_forked_workers_and_survive_their_death() {
-    let program = Path::new(support::binary()).parent().unwrap().join("examples/custom_stage");
+    let program = Path::new(&support::binary()).parent().unwrap().join("examples/custom_stage");
     assert!(program.exists(), "{} is not built: cargo build --examples", program.display());
     let folder = Folder::new();
     folder.file(
