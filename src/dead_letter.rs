@@ -145,10 +145,10 @@ pub fn path(name: &str, variable: impl Fn(&str) -> Option<String>) -> PathBuf {
 fn state_folder(variable: impl Fn(&str) -> Option<String>) -> PathBuf {
     let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     // systemd separates several with colons: the first is the unit's main one.
-    if let Some(first) = variable("STATE_DIRECTORY").as_deref().and_then(|all| all.split(':').next()) {
-        if Path::new(first).is_absolute() {
-            return PathBuf::from(first);
-        }
+    if let Some(first) = variable("STATE_DIRECTORY").as_deref().and_then(|all| all.split(':').next())
+        && Path::new(first).is_absolute()
+    {
+        return PathBuf::from(first);
     }
     if let Some(folder) = absolute("XDG_STATE_HOME") {
         return folder.join("mprun");

@@ -153,7 +153,10 @@ fn a_source_that_waits_ends_too_when_nobody_reads_any_more() {
     folder.file("pipeline.toml", "[stages.read]\nuse = 'lines'\nwith = { path = 'log', follow = true }\noutput = 'a'\n[stages.show]\nuse = 'filter'\nwith = { contains = '' }\ninput = 'a'\nlog_items = true\n");
     let mut follow = command(&folder);
     let (reader, writer) = std::io::pipe().unwrap();
-    follow.arg("pipeline.toml").stdout(writer).stderr(std::fs::File::create(folder.path().join("stderr")).unwrap());
+    follow
+        .arg("pipeline.toml")
+        .stdout(writer)
+        .stderr(std::fs::File::create(folder.path().join("stderr")).unwrap());
     let child = follow.spawn().unwrap();
     drop(follow);
     let mut run = Run::adopt(folder, child);
@@ -162,6 +165,7 @@ fn a_source_that_waits_ends_too_when_nobody_reads_any_more() {
     assert_eq!(first, "one\n");
     // The reader is gone: the next line finds it out, and then the source waits for a third.
     let log = run.folder.path().join("log");
-    std::io::Write::write_all(&mut std::fs::OpenOptions::new().append(true).open(log).unwrap(), b"three\n").unwrap();
+    std::io::Write::write_all(&mut std::fs::OpenOptions::new().append(true).open(log).unwrap(), b"three\n")
+        .unwrap();
     assert_eq!(run.wait(), 0, "{}", run.stderr());
 }

@@ -5,10 +5,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
-use support::{Folder, Run, command, process, wait_until};
+use support::{Folder, Run, command, process, project, wait_until};
 
 fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(name)
+    project().join("pipelines").join(name)
 }
 
 fn start(name: &str) -> Run {
@@ -63,7 +63,7 @@ fn even_consumer_shows_even_numbers_only_and_stops_cleanly() {
     assert_eq!(run.wait(), 0, "{}", run.stderr());
     for line in run.lines() {
         let number: u64 = line.parse().unwrap();
-        assert!(number <= 10 && number % 2 == 0, "{number}");
+        assert!(number <= 10 && number.is_multiple_of(2), "{number}");
     }
 }
 
@@ -72,7 +72,7 @@ fn word_count_counts_as_wc_does() {
     let mut run = start("word_count.toml");
     let counted: u64 = run.finish()[0].parse().unwrap();
     let shell = "cat LICENSE-* README.md ARCHITECTURE.md CHANGELOG.md docs/*.md | wc -w";
-    let root = env!("CARGO_MANIFEST_DIR");
+    let root = project();
     let output =
         Command::new("sh").args(["-c", shell]).current_dir(root).env("LC_ALL", "C.UTF-8").output().unwrap();
     let expected: u64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();

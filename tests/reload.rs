@@ -165,7 +165,9 @@ fn two_hundred_reloads_under_load_lose_and_double_nothing() {
         let template = if round % 3 == 0 { "{item}" } else { "0{item}" };
         run.edit(&numbers(processes, template));
         let reloads = || run.stderr().matches("reloaded after").count();
-        wait_until(&format!("reload {round}; log:\n{}", run.stderr()), || (reloads() > round as usize).then_some(()));
+        wait_until(&format!("reload {round}; log:\n{}", run.stderr()), || {
+            (reloads() > round as usize).then_some(())
+        });
     }
     run.edit(&numbers(4, "{item}").replace("from = 1", "from = 1, to = 1"));
     let lines = run.finish();

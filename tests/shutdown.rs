@@ -101,7 +101,7 @@ fn as_pid_1_of_a_namespace_it_reaps_and_ends() {
     folder.file("pipeline.toml", ENDLESS);
     let mut command = std::process::Command::new("unshare");
     command
-        .args(["-Urpf", "--kill-child", "--mount-proc", support::binary(), "pipeline.toml"])
+        .args(["-Urpf", "--kill-child", "--mount-proc", &support::binary(), "pipeline.toml"])
         .current_dir(folder.path());
     command
         .env("XDG_STATE_HOME", folder.path())

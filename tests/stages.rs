@@ -42,7 +42,7 @@ fn lines_of_a_pipe_come_exactly_once_though_the_reader_is_killed() {
          [stages.read]\nuse = 'stdin'\noutput = 'a'\nprocesses = 2\n[stages.total]\nuse = 'sum'\ninput = 'a'\n"
     );
     // The same few lines over and over: nothing can be told by looking at the content.
-    let n = 300_000;
+    let n = 100_000;
     let mut run = run_with_piped(&text, b"1\n1\n2\n".repeat(n));
     let kills = kill_until_the_end(&mut run, "read");
     assert_eq!(run.finish(), [(4 * n).to_string()], "after {kills} kills");
@@ -145,6 +145,21 @@ fn quick_items_never_meet_their_time_limit() {
 }
 
 #[test]
+fn waiting_for_room_is_not_an_items_own_time() {
+    let folder = Folder::new();
+    folder.file("input.txt", &"word ".repeat(2000));
+    folder.file(
+        "pipeline.toml",
+        "[queues.b]\ncapacity = 300\n\
+         [stages.read]\nuse = 'lines'\nwith = { path = 'input.txt' }\noutput = 'a'\n\
+         [stages.split]\nuse = 'words'\ninput = 'a'\noutput = 'b'\nitem_timeout = '150ms'\nattempts = 1\n\
+         [stages.show]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'b'\nsleep = '500us'\n",
+    );
+    let mut run = Run::in_folder(folder, &[]);
+    assert_eq!(run.finish().len(), 2000);
+}
+
+#[test]
 fn log_items_says_what_the_queue_held_before_and_after() {
     let mut run = Run::start(
         "[queues.numbers]\ncapacity = 1\n\
@@ -199,7 +214,7 @@ fn the_number_of_processes_does_not_change_what_a_seeded_source_emits() {
 
 #[test]
 fn stages_of_ones_own_run_in_forked_workers_and_survive_their_death() {
-    let program = Path::new(support::binary()).parent().unwrap().join("examples/custom_stage");
+    let program = Path::new(&support::binary()).parent().unwrap().join("examples/custom_stage");
     assert!(program.exists(), "{} is not built: cargo build --examples", program.display());
     let folder = Folder::new();
     folder.file(

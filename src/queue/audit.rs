@@ -52,7 +52,7 @@ pub(super) fn check(tx: &Tx<'_>) -> Result<Vec<(QueueId, QueueCounts)>, String> 
     for (q, counts) in &all {
         agree(*q, counts, &tally)?;
     }
-    let carved: u64 = (0..CLASSES).map(|c| tx.get(layout::class_at(c) + class::CARVED)).sum();
+    let carved = (0..CLASSES).map(|c| tx.get(layout::class_at(c) + class::CARVED)).fold(0, u64::wrapping_add);
     match tally.blocks.len() as u64 == carved {
         true => Ok(all),
         false => Err(format!("{carved} blocks were made, {} are somewhere", tally.blocks.len())),
@@ -107,7 +107,8 @@ fn agree(q: QueueId, counts: &QueueCounts, tally: &Tally) -> Result<(), String> 
     let at = layout::queue_at(q).map_err(|fault| fault.to_string())?;
     let leased = tally.leased.get(&at).copied().unwrap_or(0);
     let bytes = tally.bytes.get(&at).copied().unwrap_or(0);
-    let settled = counts.done + counts.waiting + counts.leased + counts.dropped + counts.dead;
+    let ends = [counts.done, counts.waiting, counts.leased, counts.dropped, counts.dead];
+    let settled = ends.into_iter().fold(0, u64::wrapping_add);
     if counts.leased != leased {
         return Err(format!("queue {}: {} items are leased, workers hold {leased}", q.0, counts.leased));
     }

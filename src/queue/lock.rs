@@ -14,6 +14,7 @@
 //! | after the swap to 0, before the wake | a sleeper on a free word | the kernel, as `pending` is still set; or, if somebody barged in, [`wake_one`] from `release` |
 //! | before `pending` is cleared | nothing | at most one wake-up too many |
 
+use super::layout::LOCK;
 use super::stall;
 use super::{Fault, futex};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -28,6 +29,8 @@ const WAITERS: u32 = 0x8000_0000;
 const SPINS: u32 = 60;
 /// A waiter that slept so long looks whether the owner was stopped (SIGSTOP).
 const STALL: Duration = Duration::from_millis(50);
+/// An owner that runs, or is held by a debugger, gets so long.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 
 /// `struct robust_list_head`.
 #[repr(C)]
@@ -88,35 +91,55 @@ fn register() -> Result<*mut RobustList, Fault> {
 }
 
 /// Takes the lock; true if its last owner died with it.
+///
+/// # Errors
+/// When one owner keeps it for many times longer than any transaction takes: the word was overwritten.
 #[inline]
-pub(super) fn lock(word: &AtomicU32, me: &Me) -> bool {
+pub(super) fn lock(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
     me.pending(Some(word));
     // Acquire pairs with the Release in `unlock`.
     if word.compare_exchange(0, me.tid, Acquire, Relaxed).is_ok() {
-        return false;
+        return Ok(false);
     }
-    lock_slowly(word, me)
+    let result = lock_slowly(word, me);
+    if result.is_err() {
+        me.pending(None);
+    }
+    result
 }
 
 #[cold]
-fn lock_slowly(word: &AtomicU32, me: &Me) -> bool {
+fn lock_slowly(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
     let mut others = 0; // WAITERS once we slept: more may sleep still
     let mut spins = 0;
+    let (mut owner, mut since) = (0, None);
     loop {
         let now = word.load(Relaxed);
         if now & TID == 0 {
             let mine = me.tid | now & WAITERS | others;
             if word.compare_exchange(now, mine, Acquire, Relaxed).is_ok() {
-                return now & OWNER_DIED != 0;
+                return Ok(now & OWNER_DIED != 0);
             }
         } else if spins < SPINS {
             spins += 1;
             std::hint::spin_loop();
         } else if now & WAITERS != 0 || word.compare_exchange(now, now | WAITERS, Relaxed, Relaxed).is_ok() {
             let start = Instant::now();
+            if owner != now & TID {
+                (owner, since) = (now & TID, Some(start));
+            }
             futex::wait(word, now | WAITERS, Some(start + STALL));
-            if start.elapsed() >= STALL && word.load(Relaxed) & TID == now & TID {
-                stall::end_if_stopped(now & TID);
+            if start.elapsed() >= STALL && word.load(Relaxed) & TID == owner {
+                match stall::look(owner) {
+                    // The kernel clears the word before it lets go of the number: this one never was an owner.
+                    stall::Owner::Gone => {
+                        _ = word.compare_exchange(now | WAITERS, OWNER_DIED | WAITERS, Relaxed, Relaxed)
+                    }
+                    stall::Owner::Ended | stall::Owner::Runs => {}
+                }
+                if since.is_some_and(|since| since.elapsed() > PATIENCE) {
+                    return Err(Fault::damaged("the owner of the lock", LOCK as u64, owner.into()));
+                }
             }
             others = WAITERS;
             spins = 0;

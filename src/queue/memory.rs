@@ -61,6 +61,12 @@ impl Arena {
         if stat.st_size != SIZE as libc::off_t {
             return Err(Fault::Foreign(format!("{} bytes long, not {SIZE}", stat.st_size)));
         }
+        // A file that can still be cut short would be a SIGBUS for whoever looks behind its end.
+        // SAFETY: a plain system call on an own descriptor.
+        let seals = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) };
+        if seals < 0 || seals & libc::F_SEAL_SHRINK == 0 {
+            return Err(Fault::Foreign("its size is not sealed".into()));
+        }
         let memory = Memory::map(fd)?;
         for (i, want) in header().into_iter().enumerate() {
             let have = memory.load(HEADER + i * 8);
@@ -162,13 +168,13 @@ impl Memory {
         Ok(unsafe { std::slice::from_raw_parts(at.as_ptr(), len) })
     }
 
-    /// Copies a payload into a block that the caller has reserved.
+    /// Lets `fill` write a payload into a block that the caller has reserved.
     #[inline]
-    pub fn fill(&self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let to = self.block_start(offset, bytes.len())?;
+    pub fn fill(&self, offset: u64, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), Fault> {
+        let to = self.block_start(offset, len)?;
         inject::step();
-        // SAFETY: as in `block`; the reserved block is the caller's alone and can't overlap private memory.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+        // SAFETY: as in `block`; the reserved block is the caller's alone, and the slice ends with this call.
+        fill(unsafe { std::slice::from_raw_parts_mut(to.as_ptr(), len) });
         Ok(())
     }
 

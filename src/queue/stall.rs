@@ -1,17 +1,32 @@
 //! A process that was stopped (SIGSTOP) inside the lock's ~100 ns section would hold up everybody: it is ended.
 
+/// What became of a thread that has kept the lock for long.
+pub(super) enum Owner {
+    /// There is no such thread.
+    Gone,
+    /// It was stopped, and is killed: the lock will pass on.
+    Ended,
+    /// It runs, or is none of ours.
+    Runs,
+}
+
 /// Kills the process of thread `tid` if it is stopped and belongs to this run: it is our parent, our child, or a
 /// child of our parent. Its lock then passes on as at any other death.
 #[cold]
-pub(super) fn end_if_stopped(tid: u32) {
-    let Some((state, parent)) = state_and_parent(tid) else { return };
+pub(super) fn look(tid: u32) -> Owner {
+    if !std::path::Path::new("/proc/self").exists() {
+        return Owner::Runs; // without /proc nothing can be told
+    }
+    let Some((state, parent)) = state_and_parent(tid) else { return Owner::Gone };
     // SAFETY: no arguments.
     let (me, mine) = unsafe { (libc::getpid(), libc::getppid()) };
     let relative = parent == mine || parent == me || tid as i32 == mine;
     if state == b'T' && relative {
         // SAFETY: a plain kill; at worst the thread has just ended.
         unsafe { libc::kill(tid as i32, libc::SIGKILL) };
+        return Owner::Ended;
     }
+    Owner::Runs
 }
 
 /// From /proc/TID/stat: the state follows the name in parentheses, which may itself hold anything.

@@ -37,7 +37,7 @@ pub(super) struct Tx<'a> {
 impl<'a> Tx<'a> {
     #[inline]
     pub fn begin(memory: &'a Memory, me: &'a Me, scratch: &'a mut Scratch) -> Result<Tx<'a>, Fault> {
-        let died = lock::lock(memory.word32(LOCK), me);
+        let died = lock::lock(memory.word32(LOCK), me)?;
         scratch.writes.clear();
         scratch.wakes.clear();
         let tx = Tx { memory, me, scratch };

@@ -27,7 +27,7 @@ use super::ids::Pid;
 use super::inbox::{Inbox, Notice};
 use super::launch::Launcher;
 use super::state::State;
-use super::summary::{Closing, TokenWork};
+use super::summary::Closing;
 use super::wanted::Wanted;
 use super::watch::Watch;
 use super::{RunOptions, settings};
@@ -57,10 +57,6 @@ pub struct Performer<'a> {
     names: BTreeMap<QueueId, String>,
     /// Hidden queues, with the stages whose tokens or outboxes they are.
     tokens: BTreeMap<QueueId, String>,
-    /// Those of them that are outboxes.
-    outboxes: Vec<QueueId>,
-    /// What happened to tokens that are gone.
-    token_work: TokenWork,
     /// Dead letters of queues that are gone.
     dead_before: u64,
     had_terminal: bool,
@@ -100,8 +96,6 @@ impl<'a> Performer<'a> {
             guardian: None,
             names: BTreeMap::new(),
             tokens: BTreeMap::new(),
-            outboxes: Vec::new(),
-            token_work: TokenWork::default(),
             dead_before: 0,
             had_terminal: fd::has_terminal(),
             events: VecDeque::new(),
@@ -341,7 +335,6 @@ impl<'a> Performer<'a> {
 
     fn add_outbox(&mut self, queue: QueueId, stage: String) {
         self.tokens.insert(queue, stage);
-        self.outboxes.push(queue);
         // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
         let set = self.steward.set_queue(queue, &settings::OUTBOX);
         let ended = set.and_then(|()| self.steward.set_ended(queue, true));
@@ -351,15 +344,6 @@ impl<'a> Performer<'a> {
     /// The stage whose token it was.
     fn drop_token(&mut self, queue: QueueId) -> Option<String> {
         let stage = self.tokens.remove(&queue)?;
-        let counts = self.steward.counts(queue);
-        if let Some(mut counts) = self.unless_damaged(counts) {
-            if let Some(i) = self.outboxes.iter().position(|outbox| *outbox == queue) {
-                self.outboxes.swap_remove(i);
-                // Workers don't count what they put there as emitted: it is on its way.
-                counts.put = 1;
-            }
-            self.token_work.add(&stage, &counts);
-        }
         let removed = self.steward.remove_queue(queue);
         self.unless_damaged(removed);
         Some(stage)
@@ -449,8 +433,8 @@ impl<'a> Performer<'a> {
         for queue in self.tokens.clone().into_keys() {
             self.drop_token(queue);
         }
-        let Performer { names, mut steward, dead_before, token_work, launcher, .. } = self;
+        let Performer { names, mut steward, dead_before, launcher, .. } = self;
         let queues = names.into_iter().filter_map(|(queue, name)| Some((name, steward.counts(queue).ok()?)));
-        Closing { queues: queues.collect(), dead_before, token_work, dead_letters: launcher.dead_letters }
+        Closing { queues: queues.collect(), dead_before, dead_letters: launcher.dead_letters }
     }
 }

@@ -231,7 +231,12 @@ impl State {
     }
 
     fn settle_queues(&mut self, out: &mut Outbox) {
-        for reopened in self.queues.settle(&self.stages, out) {
+        let reopened = self.queues.settle(&self.stages, out);
+        // What was reopened just now gets its readers or writers back first.
+        if reopened.is_empty() {
+            self.end_unheard(out);
+        }
+        for reopened in reopened {
             for stage in self.stages.iter_mut().filter(|stage| stage.fate == Fate::Wanted) {
                 match reopened {
                     Reopened::ForReaders(queue) if stage.version.inputs.contains(&queue) => {
@@ -244,7 +249,6 @@ impl State {
                 }
             }
         }
-        self.end_unheard(out);
     }
 
     /// A writer would hear from the queue that nobody reads it, but only when it puts again: one that waits for input

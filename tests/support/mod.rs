@@ -55,9 +55,15 @@ impl Drop for Folder {
     }
 }
 
-/// The binary under test.
-pub fn binary() -> &'static str {
-    env!("CARGO_BIN_EXE_mprun")
+/// The binary under test. `tests/run` names a copy when it runs the tests once more as an ordinary user, who may
+/// have no way into the build folder.
+pub fn binary() -> String {
+    std::env::var("MPRUN_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_mprun").to_owned())
+}
+
+/// The project's folder, or a copy of what tests read of it.
+pub fn project() -> PathBuf {
+    std::env::var_os("MPRUN_TEST_PROJECT").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
 /// A running mprun. Dropped, it is killed and everything that it started must be gone.

@@ -4,6 +4,7 @@ use super::super::descriptor::{Meta, inline_word};
 use super::super::event::Event;
 use super::super::holdings::{self, Free};
 use super::super::layout::{self, INLINE, MAX_FAN, queue};
+use super::super::memory::Memory;
 use super::super::tx::Tx;
 use super::super::{Fault, QueueId, WhenFull, drop_old};
 use super::{Port, Wait};
@@ -164,6 +165,40 @@ impl Staging {
     }
 }
 
+/// The bytes of an output: still to be written, or to be copied from where they were written first.
+enum Payload<F> {
+    Unwritten(F),
+    Word(u64),
+    Block(u64),
+}
+
+impl<F: FnOnce(&mut [u8])> Payload<F> {
+    #[inline]
+    fn word(&mut self, len: usize) -> u64 {
+        let mut bytes = [0; INLINE];
+        let word = match std::mem::replace(self, Payload::Word(0)) {
+            Payload::Unwritten(fill) => {
+                fill(&mut bytes[..len]);
+                inline_word(&bytes)
+            }
+            Payload::Word(word) | Payload::Block(word) => word,
+        };
+        *self = Payload::Word(word);
+        word
+    }
+
+    #[inline]
+    fn write(&mut self, memory: &Memory, block: u64, len: usize) -> Result<(), Fault> {
+        match std::mem::replace(self, Payload::Block(block)) {
+            Payload::Unwritten(fill) => memory.fill(block, len, fill),
+            Payload::Word(first) | Payload::Block(first) => {
+                let bytes = memory.block(first, len)?;
+                memory.fill(block, len, |to| to.copy_from_slice(bytes))
+            }
+        }
+    }
+}
+
 enum Reserved {
     Block(u64, u16),
     Fate(Fate),
@@ -183,9 +218,25 @@ impl Port {
         bytes: &[u8],
         for_lease: Option<usize>,
     ) -> Result<(), PutError> {
+        self.put_with(outputs, bytes.len(), for_lease, |to| to.copy_from_slice(bytes))
+    }
+
+    /// Stages one output of `len` bytes that `fill` writes in its place: no copy of it is made for the first queue.
+    /// What is there before is garbage. If the output is dropped anyway `fill` is not called.
+    ///
+    /// # Errors
+    /// As [`Port::put`].
+    #[inline]
+    pub fn put_with(
+        &mut self,
+        outputs: &[QueueId],
+        len: usize,
+        for_lease: Option<usize>,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError> {
         let outputs = &outputs[..outputs.len().min(MAX_FAN)];
         for &q in outputs {
-            self.check_length(q, bytes.len())?;
+            self.check_length(q, len)?;
         }
         if self.staging.groups.len() >= MAX_STAGED
             || self.staging.blocks + outputs.len() > MAX_STAGED - MAX_SPARES
@@ -194,8 +245,9 @@ impl Port {
         }
         debug_assert!((1..outputs.len()).all(|i| !outputs[..i].contains(&outputs[i])), "an output twice");
         let start = self.staging.puts.len();
+        let mut payload = Payload::Unwritten(fill);
         for (n, &q) in outputs.iter().enumerate() {
-            match self.stage(q, bytes, start) {
+            match self.stage(q, len, &mut payload, start) {
                 Ok(put) => self.staging.puts.push(put),
                 Err(error) => {
                     self.unstage(n)?;
@@ -229,14 +281,21 @@ impl Port {
     }
 
     #[inline]
-    fn stage(&mut self, q: QueueId, bytes: &[u8], group_start: usize) -> Result<Put, PutError> {
-        let meta = Meta::item(bytes.len(), q);
-        if bytes.len() <= INLINE {
-            return Ok(Put { queue: q, data: inline_word(bytes), meta, hold: NO_HOLD, fate: Fate::Publish });
+    fn stage<F: FnOnce(&mut [u8])>(
+        &mut self,
+        q: QueueId,
+        len: usize,
+        payload: &mut Payload<F>,
+        group_start: usize,
+    ) -> Result<Put, PutError> {
+        let meta = Meta::item(len, q);
+        if len <= INLINE {
+            let data = payload.word(len);
+            return Ok(Put { queue: q, data, meta, hold: NO_HOLD, fate: Fate::Publish });
         }
-        match self.reserve(q, layout::class_for(bytes.len()), group_start)? {
+        match self.reserve(q, layout::class_for(len), group_start)? {
             Reserved::Block(block, hold) => {
-                self.hand.memory().fill(block, bytes)?;
+                payload.write(self.hand.memory(), block, len)?;
                 self.staging.blocks += 1;
                 Ok(Put { queue: q, data: block, meta, hold, fate: Fate::Publish })
             }

@@ -2,6 +2,8 @@
 
 mod crash;
 mod flow;
+mod hostile;
+mod lock;
 mod model;
 mod property;
 mod regress;

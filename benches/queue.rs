@@ -1,0 +1,153 @@
+//! The queue beside what it is measured against, in one run: `cargo bench --bench queue`. Best of several short runs
+//! each, as other work on the machine only ever makes a run slower.
+
+#[path = "queue/ours.rs"]
+mod ours;
+#[path = "queue/peers.rs"]
+mod peers;
+#[path = "queue/process.rs"]
+mod process;
+
+use ours::Shape;
+use std::time::Duration;
+
+const RUNS: usize = 5;
+
+fn best(run: impl Fn() -> Duration) -> Duration {
+    (0..RUNS).map(|_| run()).min().unwrap_or_default()
+}
+
+/// Millions a second.
+fn rate(items: u64, time: Duration) -> f64 {
+    items as f64 / time.as_secs_f64() / 1e6
+}
+
+struct Table;
+
+impl Table {
+    fn head() -> Table {
+        println!("{:<44} {:>10} {:>28} {:>7} {:>7}", "", "ours", "peer", "ratio", "goal");
+        Table
+    }
+
+    fn row(&self, what: &str, unit: &str, ours: f64, peer: &str, theirs: f64, goal: f64) {
+        let ratio = ours / theirs;
+        let verdict = if ratio >= goal { "" } else { "  short" };
+        println!("{what:<44} {ours:>7.2} {unit} {peer:>20} {theirs:>7.2} {ratio:>7.2} {goal:>7.2}{verdict}");
+    }
+
+    fn at_most(&self, what: &str, unit: &str, ours: f64, goal: f64) {
+        let verdict = if ours <= goal { "" } else { "  short" };
+        println!("{what:<44} {ours:>7.2} {unit} {:>36} {goal:>7.2}{verdict}", "at most");
+    }
+}
+
+const BATCHED: Shape =
+    Shape { writers: 1, readers: 1, items: 2_000_000, size: 8, batch: 256, capacity: 1024, in_place: false };
+
+fn small_items(table: &Table) {
+    let channel = rate(BATCHED.items, best(|| peers::crossbeam(1024, BATCHED.items, 1)));
+    let ours = rate(BATCHED.items, best(|| ours::pass(BATCHED)));
+    table.row("8 B, 1x1, batches of 256", "M/s", ours, "crossbeam(1024)", channel, 1.0);
+    if let Some(python) = peers::python() {
+        table.row("the same", "M/s", ours, "multiprocessing", python / 1e6, 100.0);
+    }
+    for (n, goal) in [(2, 0.8), (4, 0.8)] {
+        let many = rate(BATCHED.items, best(|| ours::pass(Shape { writers: n, readers: n, ..BATCHED })));
+        table.row(&format!("8 B, {n}x{n}, batches of 256"), "M/s", many, "our 1x1", ours, goal);
+    }
+    let single = Shape { items: 400_000, batch: 1, ..BATCHED };
+    let pipe = rate(single.items, best(|| peers::pipe_items(single.items, 8)));
+    table.row(
+        "8 B, one item an operation",
+        "M/s",
+        rate(single.items, best(|| ours::pass(single))),
+        "pipe",
+        pipe,
+        1.2,
+    );
+    let two = Shape { items: 50_000, batch: 1, capacity: 2, ..BATCHED };
+    let channel = rate(two.items, best(|| peers::crossbeam(2, two.items, 1)));
+    table.row(
+        "8 B, capacity 2",
+        "M/s",
+        rate(two.items, best(|| ours::pass(two))),
+        "crossbeam(2)",
+        channel,
+        1.0,
+    );
+}
+
+fn large_items(table: &Table) {
+    for (size, items, batch, goal) in [(4096, 200_000, 16, 0.7), (65536, 20_000, 4, 0.5)] {
+        let gigabytes = |time| rate(items * size as u64, time) / 1e3;
+        let shape = Shape { items, size, batch, capacity: 64, ..BATCHED };
+        let two = gigabytes(best(|| peers::memcpys(items, size, 2)));
+        let ours = gigabytes(best(|| ours::pass(shape)));
+        table.row(&format!("{size} B, copied in and out"), "GB/s", ours, "two memcpys", two, goal);
+        let one = gigabytes(best(|| peers::memcpys(items, size, 1)));
+        let in_place = gigabytes(best(|| ours::pass(Shape { in_place: true, ..shape })));
+        table.row(&format!("{size} B, in place"), "GB/s", in_place, "one memcpy", one, 0.9);
+        let pipe = gigabytes(best(|| peers::pipe_items(items / 4, size))) / 4.0;
+        table.row(&format!("{size} B, copied"), "GB/s", ours, "pipe", pipe, 1.0);
+    }
+}
+
+fn latency(table: &Table) {
+    for (name, pause) in [("hot", Duration::ZERO), ("asleep", Duration::from_micros(300))] {
+        let at = |mut times: Vec<Duration>, part: f64| {
+            times.sort_unstable();
+            times[(times.len() as f64 * part) as usize].as_secs_f64() * 1e6
+        };
+        let (ours, pipe) = (ours::ping_pong(3000, pause), peers::pipe_ping_pong(3000, pause));
+        for (percent, part) in [("p50", 0.5), ("p99", 0.99)] {
+            let (us, them) = (at(ours.clone(), part), at(pipe.clone(), part));
+            table.at_most(
+                &format!("there and back, {name}, {percent} (pipe {them:.1} us)"),
+                "us ",
+                us,
+                them * 1.3,
+            );
+        }
+    }
+}
+
+fn processor(_: &Table) {
+    for (size, batch) in [(8, 256), (8, 16), (8, 1), (100, 64), (100, 1)] {
+        let time = best(|| ours::processor_time(200_000, size, batch));
+        println!(
+            "{:<44} {:>7} ns",
+            format!("processor time of {size} B in batches of {batch}"),
+            time.as_nanos()
+        );
+    }
+}
+
+fn memory(table: &Table) {
+    let [small, height, after] = ours::memory().map(|bytes| bytes as f64 / 1e6);
+    table.at_most("10 items, capacity 1,000,000", "MB ", small, 1.0);
+    table.at_most(&format!("after a burst (height {height:.0} MB)"), "MB ", after, height / 10.0);
+    table.at_most(
+        "release of 512 leases beside 1,000,000",
+        "ms ",
+        best(ours::recovery).as_secs_f64() * 1e3,
+        1.0,
+    );
+}
+
+fn main() {
+    let table = Table::head();
+    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let parts: [(&str, fn(&Table)); 5] = [
+        ("processor", processor),
+        ("small", small_items),
+        ("large", large_items),
+        ("latency", latency),
+        ("memory", memory),
+    ];
+    for (name, part) in parts {
+        if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
+            part(&table);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A worker gone mad: bytes that say which words of an arena to overwrite, and with what, while everybody works on.
+//! Whatever is written, each call must answer or return a fault: no panic, no endless loop, no access out of bounds.
+//! Shared by the test and the fuzz target.
+
+use mprun::queue::{Arena, Blame, Limits, Order, Port, QueueId, SlotId, SlotTuning, Steward, Wait, WhenFull};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+// The places of format version 1. If they move, this abuses less, so `writes_reach_the_queues` fails.
+const JOURNAL: u64 = 4096;
+const QUEUES: u64 = 16384;
+const CLASSES: u64 = QUEUES + 256 * 512;
+const SLOTS: u64 = CLASSES + 4096;
+const SLOT_SIZE: u64 = 4096 + 1024 * 32;
+const RINGS: u64 = SLOTS + 4096 * SLOT_SIZE;
+const RETURNED: u64 = RINGS + (256 << 30);
+const STACKS: u64 = RETURNED + (256 << 27);
+
+const INPUTS: [QueueId; 2] = [QueueId(0), QueueId(1)];
+
+/// Where word `n` of an area is.
+fn place(area: u8, n: u64) -> u64 {
+    match area % 8 {
+        0 => JOURNAL + n % 40 * 8,
+        1 | 2 => QUEUES + n % 3 * 512 + n / 3 % 38 * 8,
+        3 => CLASSES + n % 200 * 8,
+        4 => SLOTS + n % 3 * SLOT_SIZE + n / 3 % 60 * 8,
+        5 => SLOTS + n % 3 * SLOT_SIZE + 4096 + n / 3 % 32 * 8,
+        6 => RINGS + n % 2 * (1 << 30) + 1024 + n / 2 % 64 * 8,
+        _ if n.is_multiple_of(2) => RETURNED + n / 2 % 16 * 8,
+        _ => STACKS + n / 2 % 8 * 8,
+    }
+}
+
+/// A value that is wrong in a telling way.
+fn value(kind: u8, raw: u64) -> u64 {
+    match kind % 6 {
+        0 => raw,
+        1 => raw % 70,
+        2 => u64::MAX - raw % 70,
+        3 => 1 << (raw % 64),
+        4 => QUEUES + raw % 4096 * 8,
+        _ => (raw % 3) << 40 | raw >> 32 & 0x1ff | (raw & 1) << 63,
+    }
+}
+
+struct Scene {
+    file: File,
+    steward: Steward,
+    ports: Vec<Port>,
+}
+
+fn set_up() -> Scene {
+    let arena = Arena::create().unwrap();
+    let mut steward = Steward::open(arena.clone()).unwrap();
+    for (q, when_full) in [WhenFull::Block, WhenFull::DropOld, WhenFull::DropNew].into_iter().enumerate() {
+        let limits = Limits { capacity: 8, max_bytes: 1 << 16, max_item: 1 << 12, when_full };
+        steward.set_queue(QueueId(q as u16), &limits).unwrap();
+    }
+    let mut ports = Vec::new();
+    for slot in 0..2 {
+        steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+        // Who is told to finish never waits for room for ever.
+        steward.order(SlotId(slot), Order::Finish).unwrap();
+        ports.push(Port::open(arena.clone(), SlotId(slot)).unwrap());
+    }
+    let file = File::from(arena.fd().try_clone_to_owned().unwrap());
+    Scene { file, steward, ports }
+}
+
+impl Scene {
+    fn work(&mut self, what: u8) {
+        let port = &mut self.ports[usize::from(what & 1)];
+        let outputs = &INPUTS[..1 + usize::from(what >> 1 & 1)];
+        match what >> 2 & 7 {
+            0 => _ = port.put(outputs, &[7; 8], None),
+            1 => _ = port.put(outputs, &[7; 300], (!port.is_empty()).then_some(0)),
+            2 => _ = port.commit(1, Wait::No),
+            3 => _ = port.take(&INPUTS, 3, Wait::No),
+            4 if !port.is_empty() => _ = port.give_back(0, true),
+            5 if !port.is_empty() => _ = port.bury(0),
+            6 => _ = (port.settle(), port.tuning(), port.waiting(INPUTS[0])),
+            _ => _ = port.discard_staged(),
+        }
+        for i in 0..port.len() {
+            // Only read: the bytes themselves may be anything.
+            _ = port.item(i).map(|lease| lease.bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>());
+        }
+    }
+
+    fn govern(&mut self, what: u8) {
+        let (q, slot) = (QueueId(u16::from(what >> 4 & 3)), SlotId(u16::from(what & 1)));
+        let limits =
+            Limits { capacity: 5, max_bytes: 1 << 16, max_item: 1 << 12, when_full: WhenFull::Block };
+        match what & 15 {
+            0 => _ = self.steward.counts(q),
+            1 => _ = self.steward.set_queue(q, &limits),
+            2 => _ = self.steward.seed(q, b"token"),
+            3 => _ = self.steward.set_ended(q, true),
+            4 => _ = self.steward.remove_queue(q),
+            5 => _ = self.steward.audit(),
+            6 => _ = self.steward.set_stopped(usize::from(what >> 4 & 1)),
+            7 => _ = self.steward.report(slot),
+            _ => _ = self.steward.release(slot, Blame::Begun, 3, &mut |_| Ok(())),
+        }
+    }
+}
+
+/// Reads the bytes as a list of deeds, 11 bytes each.
+pub fn abuse(bytes: &[u8]) {
+    let mut scene = set_up();
+    for deed in bytes.chunks_exact(11).take(200) {
+        let number = u64::from(u16::from_le_bytes([deed[1], deed[2]]));
+        let raw =
+            u64::from_le_bytes([deed[3], deed[4], deed[5], deed[6], deed[7], deed[8], deed[9], deed[10]]);
+        match deed[0] >> 6 {
+            0 => {
+                let word = value(deed[0] >> 3, raw).to_le_bytes();
+                scene.file.write_all_at(&word, place(deed[0], number)).unwrap();
+            }
+            1 | 2 => scene.work(deed[1]),
+            _ => scene.govern(deed[1]),
+        }
+    }
+    // At last everybody does everything once.
+    (0..64).for_each(|what| scene.work(what));
+    (0..64).for_each(|what| scene.govern(what));
+}
+
+/// What a scribble does to the count of a queue: none if the places above are out of date.
+#[allow(dead_code)]
+pub fn scribble_on_tail() -> u64 {
+    let mut scene = set_up();
+    scene.file.write_all_at(&5u64.to_le_bytes(), place(1, 0)).unwrap();
+    scene.steward.counts(QueueId(0)).unwrap().put
+}
