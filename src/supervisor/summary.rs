@@ -50,7 +50,12 @@ impl Closing {
 
     fn stage_line(&self, stage: &StageTotals) -> String {
         let taken = if stage.is_source { String::new() } else { format!("{} taken, ", stage.taken) };
-        format!("  stage {}: {taken}{} emitted, {}", stage.name, stage.emitted, count(stage.restarts, "restart"))
+        format!(
+            "  stage {}: {taken}{} emitted, {}",
+            stage.name,
+            stage.emitted,
+            count(stage.restarts, "restart")
+        )
     }
 
     /// The line about dead letters, if there are any.
@@ -86,11 +91,7 @@ mod tests {
 
     fn closing() -> Closing {
         let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };
-        Closing {
-            queues: vec![("q".into(), counts)],
-            dead_before: 1,
-            dead_letters: "/s/dead.jsonl".into(),
-        }
+        Closing { queues: vec![("q".into(), counts)], dead_before: 1, dead_letters: "/s/dead.jsonl".into() }
     }
 
     fn outcome(stopped: Option<StopCause>, failed: bool) -> Outcome {
