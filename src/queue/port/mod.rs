@@ -13,6 +13,7 @@ use super::layout::{self, slot};
 use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::{Ending, Fault, Order, QueueId, SlotId, futex};
+use commit::Targets;
 use put::Staging;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Acquire;
@@ -76,6 +77,7 @@ pub struct Port {
     /// Done without outputs: ended by the next transaction.
     finished: Vec<u16>,
     staging: Staging,
+    targets: Targets,
     /// Which input is looked at first, for fairness.
     turn: usize,
     bell_seen: Cell<u64>,
@@ -95,7 +97,8 @@ impl Port {
         }
         let bell_seen = Cell::new(u64::MAX);
         let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
-        Ok(Port { hand, slot, live, leases, finished, staging: Staging::default(), turn: 0, bell_seen })
+        let (staging, targets) = (Staging::new(), Targets::new());
+        Ok(Port { hand, slot, live, leases, finished, staging, targets, turn: 0, bell_seen })
     }
 
     /// Says that the worker has built its stage.
