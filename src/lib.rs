@@ -1,2 +1,26 @@
-//! mprun
+//! mprun runs programs as one supervised pipeline of processes, from one TOML file.
+
+mod app;
+mod cli;
+pub mod config;
+mod dead_letter;
+mod exit;
+pub mod item;
+mod logging;
 pub mod queue;
+pub mod stage;
+mod supervisor;
+mod sys;
+mod worker;
+
+use std::process::ExitCode;
+
+pub use stage::{
+    Context, Emitter, Failure, Item, Key, Kind, Memory, Next, Outlet, Registry, Setting, Settings, Source,
+    Stage,
+};
+
+/// The whole program, with the stages of a registry: what a `main` returns.
+pub fn main(registry: Registry) -> ExitCode {
+    app::main(&registry)
+}

@@ -1,7 +1,8 @@
 //! Enums that live in the arena as words.
 
-use super::layout::slot;
-use super::memory::Memory;
+use super::SlotId;
+use super::layout::{self, slot};
+use super::memory::{Arena, Memory};
 
 /// What a put on a full queue does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,16 @@ impl Order {
             0 => Order::Run,
             1 => Order::Drain,
             _ => Order::Finish,
+        }
+    }
+}
+
+impl Arena {
+    /// Leaves word of how the worker of a slot ends, from a signal handler of its own: the same as [`super::Port::ended`],
+    /// and async-signal-safe for all endings without a text.
+    pub fn note_ending(&self, id: SlotId, ending: &Ending) {
+        if let Ok(at) = layout::slot_at(id) {
+            ending.store(&self.0, at);
         }
     }
 }

@@ -127,7 +127,7 @@ impl Port {
     }
 
     fn try_publish(&mut self, upto: usize, slept: Option<Event>) -> Result<Step, Fault> {
-        let Port { hand, slot, live, leases, staging, targets, .. } = self;
+        let Port { hand, slot, live, leases, staging, targets, memory, .. } = self;
         let mut tx = hand.begin()?;
         if let Some(event) = slept {
             tx.expect(event); // others may sleep on
@@ -154,7 +154,7 @@ impl Port {
             }
             return Ok(Step::Full { queue: target.queue, size, event, sequence: tx.expect(event) });
         }
-        if targets.are_closed() {
+        if targets.are_closed(*memory) {
             return Ok(Step::Closed);
         }
         let puts = staging.puts_of(fits.clone());
@@ -171,8 +171,10 @@ impl Port {
             mark(&mut tx, *slot, leases, done, &staging.groups[fits.clone()]);
         }
         holdings::save(&mut tx, *slot, live, &after);
-        tx.add(*slot + slot::EMITTED, fits.len() as u64);
-        tx.add(*slot + slot::COMPLETED, done as u64);
+        // A token ends its old lease and is an output, but neither is work done.
+        let tokens = u64::from(memory.is_some() && staging.last_queue(fits.clone()) == *memory);
+        tx.add(*slot + slot::EMITTED, fits.len() as u64 - tokens);
+        tx.add(*slot + slot::COMPLETED, done as u64 - tokens.min(done as u64));
         tx.commit()?;
         *live = after;
         leases.drain(..done);
@@ -362,8 +364,10 @@ impl Targets {
         Ok(self.list.len() - 1)
     }
 
-    fn are_closed(&self) -> bool {
-        !self.list.is_empty() && self.list.iter().all(|target| target.closed)
+    /// Nobody reads any of the stage's outputs. Its own token has a reader for ever.
+    fn are_closed(&self, token: Option<QueueId>) -> bool {
+        let mut outputs = self.list.iter().filter(|target| Some(target.queue) != token).peekable();
+        outputs.peek().is_some() && outputs.all(|target| target.closed)
     }
 
     fn publish(&self, tx: &mut Tx<'_>, puts: &[Put]) -> Result<(), Fault> {

@@ -6,6 +6,7 @@ use super::super::holdings::{self, End, Ended};
 use super::super::layout::{self, queue, slot};
 use super::super::{Fault, ring};
 use super::Port;
+use super::put::NO_LEASE;
 
 /// Entries changed in one transaction: bounds the time under the lock.
 const CHUNK: usize = 32;
@@ -19,6 +20,27 @@ impl Port {
         let unpublished = self.staging.puts_of(self.staging.published..self.staging.groups.len());
         let holds: Vec<u16> = self.staging.puts[unpublished].iter().filter_map(|put| put.hold()).collect();
         self.staging.clear();
+        self.free_blocks(&holds)
+    }
+
+    /// Throws away what is staged and not published for lease `i` and those after it; what the leases before it emitted
+    /// stays. For outputs that were staged in the order of their leases.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn discard_staged_from(&mut self, i: usize) -> Result<(), Fault> {
+        let groups = &self.staging.groups[self.staging.published..];
+        let Some(keep) = groups.iter().position(|group| group.lease != NO_LEASE && group.lease as usize >= i)
+        else {
+            return Ok(());
+        };
+        let from = self.staging.published + keep;
+        if from == 0 {
+            return self.discard_staged();
+        }
+        let puts = self.staging.puts_of(from..self.staging.groups.len());
+        let holds: Vec<u16> = self.staging.puts[puts.clone()].iter().filter_map(|put| put.hold()).collect();
+        self.staging.truncate(from, puts.start, holds.len());
         self.free_blocks(&holds)
     }
 

@@ -81,6 +81,8 @@ pub struct Port {
     /// Which input is looked at first, for fairness.
     turn: usize,
     bell_seen: Cell<u64>,
+    /// The queue of the stage's token.
+    memory: Option<QueueId>,
 }
 
 impl Port {
@@ -97,8 +99,8 @@ impl Port {
         }
         let bell_seen = Cell::new(u64::MAX);
         let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
-        let (staging, targets) = (Staging::new(), Targets::new());
-        Ok(Port { hand, slot, live, leases, finished, staging, targets, turn: 0, bell_seen })
+        let (staging, targets, memory) = (Staging::new(), Targets::new(), None);
+        Ok(Port { hand, slot, live, leases, finished, staging, targets, turn: 0, bell_seen, memory })
     }
 
     /// Says that the worker has built its stage.
@@ -194,6 +196,31 @@ impl Port {
     /// Items waiting in a queue, without the lock: for a line in the log.
     pub fn waiting(&self, q: QueueId) -> u64 {
         super::counts::waiting_roughly(self.hand.memory(), q)
+    }
+
+    /// Names the queue of the stage's token: an inner affair, which the worker's counters leave out.
+    pub fn set_memory(&mut self, token: QueueId) {
+        self.memory = Some(token);
+    }
+
+    /// Counts outputs that went elsewhere than to a queue.
+    pub fn count_emitted(&self, outputs: u64) {
+        let (memory, at) = (self.hand.memory(), self.slot + slot::EMITTED);
+        memory.store(at, memory.load(at).wrapping_add(outputs)); // nobody else writes it
+    }
+
+    /// Whether nobody reads any of these queues any more, without the lock.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn are_closed(&self, outputs: &[QueueId]) -> Result<bool, Fault> {
+        for &q in outputs {
+            let flags = self.hand.memory().load(layout::queue_at(q)? + layout::queue::FLAGS);
+            if flags & layout::queue::CLOSED == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(!outputs.is_empty())
     }
 
     /// A wait that a crash meanwhile is not blamed on: the stage isn't at work.

@@ -154,6 +154,17 @@ impl Staging {
         self.groups.push(Group { first: first as u32, count: outputs.len() as u32, lease });
     }
 
+    /// Where the last of these groups goes.
+    pub fn last_queue(&self, groups: std::ops::Range<usize>) -> Option<QueueId> {
+        self.groups[groups].last().map(|group| self.puts[group.first as usize].queue)
+    }
+
+    pub fn truncate(&mut self, groups: usize, puts: usize, blocks: usize) {
+        self.groups.truncate(groups);
+        self.puts.truncate(puts);
+        self.blocks -= blocks;
+    }
+
     /// Forgets what was decided about these groups by a transaction that does not publish them after all.
     pub fn reconsider(&mut self, groups: std::ops::Range<usize>) {
         let puts = self.puts_of(groups);

@@ -77,7 +77,7 @@ impl Port {
         slept: bool,
         sleep: &mut Sleep,
     ) -> Result<Taken, Fault> {
-        let Port { hand, slot, live, leases, finished, turn, .. } = self;
+        let Port { hand, slot, live, leases, finished, turn, memory, .. } = self;
         let mut tx = hand.begin()?;
         let (mut after, mut ended) = (*live, Ended::default());
         finished.iter().for_each(|&entry| holdings::clear(&mut after, entry));
@@ -99,7 +99,8 @@ impl Port {
         }
         let (got, after) = (round.got, round.after);
         holdings::save(&mut tx, *slot, live, &after);
-        count(&mut tx, *slot, finished.len(), got);
+        let is_token = memory.is_some_and(|memory| inputs == [memory]);
+        count(&mut tx, *slot, finished.len(), if is_token { 0 } else { got });
         tx.commit()?;
         *live = after;
         *turn = turn.wrapping_add(1);

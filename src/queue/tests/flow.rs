@@ -181,3 +181,16 @@ fn nobody_reads_any_more() {
     let counts = steward.audit().unwrap();
     assert_eq!((counts[0].1.put, counts[1].1.put), (0, 1));
 }
+
+#[test]
+fn a_source_whose_reader_has_gone_is_told_though_its_token_could_still_be_put() {
+    // A source went on for ever behind a `head -1`: its own token's queue was open.
+    let (arena, mut steward) = arena(10);
+    steward.seed(B, b"").unwrap();
+    steward.set_closed(A, true).unwrap();
+    let mut source = port(&arena, &mut steward, 0);
+    source.take(&[B], 1, Wait::No).unwrap();
+    source.put(&[A], b"an item for nobody", Some(0)).unwrap();
+    source.put(&[B], b"position", Some(0)).unwrap();
+    assert_eq!(source.commit(1, Wait::Forever).unwrap(), Committed::Closed);
+}

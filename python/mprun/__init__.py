@@ -1,0 +1,28 @@
+"""Turn a Python function into a stage of an mprun pipeline.
+
+    import mprun
+
+    @mprun.stage
+    def shout(line: str) -> str:
+        return line.upper()
+
+with `command = ["python3", "shout.py"]` and `framing = "mprun"` in the pipeline file. An exception is a failed
+attempt of that item, with the traceback as its cause; the process lives on. Tried by hand in a shell
+(`seq 3 | python3 shout.py`) the same script reads and writes plain lines.
+
+`items()` is the same as a loop, `emit()` is for sources. What goes over the pipes: docs/helper-protocol.md.
+"""
+
+from ._answers import Output, Outputs
+from ._contract import Contract, Framing
+from ._framing import ProtocolError
+from ._item import Fail, Item
+from ._serve import items, serve, stage
+from ._source import emit
+from ._streams import take_output
+
+__all__ = ["Fail", "Item", "Output", "Outputs", "ProtocolError", "emit", "items", "serve", "stage"]
+
+# In this framing standard output can be nobody else's, so it is taken before anything else gets to print.
+if Contract.read().output is Framing.MPRUN:
+    take_output()

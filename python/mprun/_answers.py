@@ -1,0 +1,188 @@
+"""Answers, from what a function returns to bytes on the pipe.
+
+Answers are held back to be written many at once: until the input has run dry (the reader asks for a flush before it
+waits), 64 KiB are pending, or the last write is a millisecond ago. So fast items share a write, and a slow one keeps
+back only what was answered in the millisecond before it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from struct import Struct
+from time import monotonic
+from typing import Callable, Union
+
+from . import _streams
+from ._contract import Contract, Framing, Reply
+from ._framing import encoder
+
+Output = Union[str, bytes]
+Outputs = Union[None, str, bytes, Iterable[Output]]
+
+_HEAD = Struct(">Ic")
+_END = _HEAD.pack(1, b"e")
+_PENDING_BYTES = 64 * 1024
+_PENDING_SECONDS = 0.001
+# The end of a traceback is what tells; more than this isn't read by anybody.
+_FAILURE_LENGTH = 32 * 1024
+
+
+def to_text(item: bytes) -> str:
+    """From UTF-8; what isn't is kept as lone surrogates."""
+    return item.decode("utf-8", "surrogateescape")
+
+
+def to_bytes(output: Output) -> bytes:
+    """UTF-8; what was undecodable in an item goes out as it came in. Raises TypeError for neither text nor bytes."""
+    if isinstance(output, str):
+        return output.encode("utf-8", "surrogateescape")
+    if isinstance(output, bytes):
+        return output
+    raise TypeError(f"an output must be str or bytes, not {type(output).__name__}")
+
+
+class Pending:
+    """Bytes held back, to be written at once."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._held = bytearray()
+        self._written = 0.0
+        # A forked child that exits runs the same exit handlers: it must not send the same answers again.
+        os.register_at_fork(after_in_child=self._forget)
+
+    def add(self, part: bytes) -> None:
+        """Holds `part`; writes all if it is much."""
+        self._held += part
+        if len(self._held) >= _PENDING_BYTES:
+            self.flush()
+
+    def add_last(self, part: bytes) -> None:
+        """Holds `part`, which ends an answer; writes all if it is much or old."""
+        self._held += part
+        if len(self._held) >= _PENDING_BYTES or monotonic() - self._written > _PENDING_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes all."""
+        if self._held:
+            # Forgotten first: if a signal handler raises in the middle, a second try would repeat the beginning.
+            data, self._held = self._held, bytearray()
+            _streams.write(self._descriptor, data)
+        self._written = monotonic()
+
+    def _forget(self) -> None:
+        self._held = bytearray()
+
+
+class Answers:
+    """One item's answer after the other: outputs, then its end or its failure."""
+
+    failures = 0
+
+    def __init__(self, descriptor: int) -> None:
+        self._pending = Pending(descriptor)
+
+    def output(self, output: bytes) -> None:
+        """One more output of the current item."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The current item has succeeded."""
+        raise NotImplementedError
+
+    def fail(self, cause: str) -> None:
+        """The current item has failed: its outputs don't count."""
+        raise NotImplementedError
+
+    def answer(self, outputs: Outputs) -> None:
+        """The whole answer: all that a function returned."""
+        self.outputs(outputs)
+        self.end()
+
+    def outputs(self, outputs: Outputs) -> None:
+        """All that a function returned, for an item that goes on."""
+        if outputs is None:
+            return
+        if isinstance(outputs, (str, bytes)):
+            self.output(to_bytes(outputs))
+        elif isinstance(outputs, Iterable) and not isinstance(outputs, Mapping):
+            for output in outputs:
+                self.output(to_bytes(output))
+        else:
+            raise TypeError(f"must return None, str, bytes or an iterable of them, not {type(outputs).__name__}")
+
+    def flush(self) -> None:
+        """Writes what is held back."""
+        self._pending.flush()
+
+
+class HelperAnswers(Answers):
+    """In framing "mprun", where a failure is an answer too."""
+
+    def output(self, output: bytes) -> None:
+        self._pending.add(_HEAD.pack(len(output) + 1, b"o") + output)
+
+    def answer(self, outputs: Outputs) -> None:
+        # One output is what most functions return: this way it takes half the time.
+        if type(outputs) is str:
+            try:
+                output = outputs.encode()
+            except UnicodeEncodeError:
+                output = to_bytes(outputs)
+        elif type(outputs) is bytes:
+            output = outputs
+        else:
+            super().answer(outputs)
+            return
+        self._pending.add_last(_HEAD.pack(len(output) + 1, b"o") + output + _END)
+
+    def end(self) -> None:
+        self._pending.add_last(_END)
+
+    def fail(self, cause: str) -> None:
+        text = cause[-_FAILURE_LENGTH:].encode("utf-8", "backslashreplace")
+        self._pending.add_last(_HEAD.pack(len(text) + 1, b"f") + text)
+        self.failures += 1
+
+
+class PlainAnswers(Answers):
+    """In any other framing: only success can be told, so outputs wait until the item has succeeded."""
+
+    def __init__(self, descriptor: int, contract: Contract) -> None:
+        super().__init__(descriptor)
+        self._encode: Callable[[bytes], bytes] = encoder(contract.output)
+        self._reply = contract.reply
+        self._supervised = contract.supervised
+        self._frames: list[bytes] = []
+
+    def output(self, output: bytes) -> None:
+        if self._reply is Reply.UNTIL_EMPTY and not output:
+            raise ValueError('an empty output means the end in reply = "until-empty" (use framing = "mprun")')
+        self._frames.append(self._encode(output))
+
+    def end(self) -> None:
+        if self._reply is Reply.ONE and len(self._frames) != 1:
+            count = len(self._frames)
+            raise ValueError(f'reply = "one" wants one output for each item, not {count} (use framing = "mprun")')
+        if self._reply is Reply.UNTIL_EMPTY:
+            self._frames.append(self._encode(b""))
+        self._pending.add_last(b"".join(self._frames))
+        self._frames.clear()
+
+    def fail(self, cause: str) -> None:
+        """Under mprun the program ends, which blames the item that has no answer; by hand it goes on, and exits 1."""
+        self._frames.clear()
+        self.failures += 1
+        self.flush()
+        sys.stderr.write(cause if cause.endswith("\n") else cause + "\n")
+        if self._supervised:
+            raise SystemExit(1)
+
+
+def answers(contract: Contract, descriptor: int | None = None) -> Answers:
+    """The answering side of the contract; takes standard output over."""
+    to = _streams.take_output() if descriptor is None else descriptor
+    return HelperAnswers(to) if contract.output is Framing.MPRUN else PlainAnswers(to, contract)

@@ -1,0 +1,163 @@
+"""Bytes to items and back, for each framing.
+
+A decoder is fed whatever a read returned. It never joins what it holds before an item is complete, so an item that
+comes in a thousand pieces costs its length once, not a thousand times.
+"""
+
+from __future__ import annotations
+
+import re
+from struct import Struct
+from typing import Callable, Union
+
+from ._contract import Framing
+
+_LENGTH = Struct(">I")
+# As many digits as a length of 32 bits can have; without a bound, garbage without a colon would be kept for ever.
+_NETSTRING_HEAD = re.compile(rb"(0|[1-9][0-9]{0,9}):")
+_NETSTRING_HEAD_LEN = 11
+
+
+# In framing "mprun" the number of its attempt comes before each item, big-endian.
+ATTEMPT = Struct(">I")
+
+
+class ProtocolError(Exception):
+    """What came in isn't what the framing says."""
+
+
+class SeparatedDecoder:
+    """Items that each end with one byte; the last may lack it, as in a file without a final newline."""
+
+    def __init__(self, separator: bytes) -> None:
+        self._separator = separator
+        self._held: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The items that are complete now."""
+        items = data.split(self._separator)
+        self._held.append(items[0])
+        if len(items) == 1:
+            return []
+        items[0] = b"".join(self._held)
+        self._held = [items.pop()]
+        return items
+
+    def end(self) -> list[bytes]:
+        """The items that the end of the input completes."""
+        last = b"".join(self._held)
+        self._held = []
+        return [last] if last else []
+
+
+class _CountedDecoder:
+    """Items that say their length first; `_split` knows how."""
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._missing = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The items that are complete now."""
+        if self._held:
+            self._held.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return []
+            data = b"".join(self._held)
+        items: list[bytes] = []
+        used, needed = self._split(data, items)
+        self._held = [data[used:]] if used < len(data) else []
+        self._missing = needed - (len(data) - used)
+        return items
+
+    def end(self) -> list[bytes]:
+        """Raises ProtocolError if the input ended inside an item."""
+        if self._held:
+            raise ProtocolError("the input ended in the middle of an item")
+        return []
+
+    def _split(self, data: bytes, items: list[bytes]) -> tuple[int, int]:
+        """Appends the whole items of `data`; returns how far they reach, and how many bytes the next one needs."""
+        raise NotImplementedError
+
+
+class U32Decoder(_CountedDecoder):
+    """Items after their length in four bytes, big-endian, and a header, of which `skipped` bytes are left out."""
+
+    def __init__(self, header: int = 0, skipped: int = 0) -> None:
+        super().__init__()
+        self._header = header
+        self._start = 4 + skipped
+
+    def _split(self, data: bytes, items: list[bytes]) -> tuple[int, int]:
+        at, size, unpack = 0, len(data), _LENGTH.unpack_from
+        header, start = self._header, self._start
+        while size - at >= 4:
+            length = unpack(data, at)[0]
+            if length < header:
+                raise ProtocolError(f"a frame of {length} bytes: too short for its header")
+            end = at + 4 + length
+            if end > size:
+                return at, end - at
+            items.append(data[at + start : end])
+            at = end
+        return at, 4
+
+
+class NetstringDecoder(_CountedDecoder):
+    """Items as `length:bytes,` with the length in decimal."""
+
+    def _split(self, data: bytes, items: list[bytes]) -> tuple[int, int]:
+        at = 0
+        while at < len(data):
+            head = _NETSTRING_HEAD.match(data, at)
+            if head is None:
+                _check_head(data[at : at + _NETSTRING_HEAD_LEN])
+                return at, len(data) - at + 1
+            end = head.end() + int(head.group(1))
+            if end >= len(data):
+                return at, end + 1 - at
+            if data[end] != ord(","):
+                raise ProtocolError("a netstring doesn't end with a comma")
+            items.append(data[head.end() : end])
+            at = end + 1
+        return at, 1
+
+
+def _check_head(start: bytes) -> None:
+    if len(start) == _NETSTRING_HEAD_LEN or not re.fullmatch(rb"0|[1-9][0-9]*", start):
+        raise ProtocolError(f"a netstring begins with its length and a colon, not with {start!r}")
+
+
+Decoder = Union[SeparatedDecoder, U32Decoder, NetstringDecoder]
+
+
+def decoder(framing: Framing, attempts: bool = False) -> Decoder:
+    """A fresh decoder. With `attempts`, that of framing "mprun" leaves the number of the attempt before each item."""
+    if framing is Framing.LINES:
+        return SeparatedDecoder(b"\n")
+    if framing is Framing.NUL:
+        return SeparatedDecoder(b"\0")
+    if framing is Framing.NETSTRING:
+        return NetstringDecoder()
+    if framing is Framing.MPRUN:
+        return U32Decoder(ATTEMPT.size, 0 if attempts else ATTEMPT.size)
+    return U32Decoder()
+
+
+def encoder(framing: Framing) -> Callable[[bytes], bytes]:
+    """A function from an output to its frame. It raises ValueError for what the framing can't carry."""
+    if framing is Framing.LINES:
+        return lambda output: _separated(output, b"\n", "a line break", framing)
+    if framing is Framing.NUL:
+        return lambda output: _separated(output, b"\0", "a NUL byte", framing)
+    if framing is Framing.NETSTRING:
+        return lambda output: b"%d:%b," % (len(output), output)
+    return lambda output: _LENGTH.pack(len(output)) + output
+
+
+def _separated(output: bytes, separator: bytes, name: str, framing: Framing) -> bytes:
+    if separator in output:
+        raise ValueError(f'an output has {name} inside, which framing "{framing.value}" can\'t carry (use "u32be")')
+    return output + separator

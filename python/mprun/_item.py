@@ -1,0 +1,102 @@
+"""One item, and what to do with it."""
+
+from __future__ import annotations
+
+import traceback
+from types import TracebackType
+
+from ._answers import Answers, Output, Outputs, to_bytes, to_text
+
+
+class Fail(Exception):
+    """Raise it to fail the current item with this text as the cause, without a traceback."""
+
+
+class Item:
+    """One item from the queue.
+
+    It ends with `reply` or `fail`, or, if you do neither, when the loop goes on to the next one. As a context manager
+    (`with item:`) it turns an exception into a failed attempt.
+    """
+
+    __slots__ = ("_answers", "_over", "attempt", "bytes")
+
+    def __init__(self, data: bytes, attempt: int, answers: Answers) -> None:
+        self.bytes = data
+        """The item as it is."""
+        self.attempt = attempt
+        """1 the first time, 2 after one failed attempt, ... (always 1 where mprun can't tell it)."""
+        self._answers = answers
+        self._over = False
+
+    @property
+    def text(self) -> str:
+        """The item as UTF-8. What isn't is kept as lone surrogates, which are the same bytes again in an output."""
+        return to_text(self.bytes)
+
+    def emit(self, *outputs: Output) -> None:
+        """More outputs of this item. They count when the item ends well."""
+        self._check_open()
+        for output in outputs:
+            self._answers.output(to_bytes(output))
+
+    def reply(self, *outputs: Output) -> None:
+        """The last outputs, if any: the item is done."""
+        self._check_open()
+        single = len(outputs) == 1 and isinstance(outputs[0], (str, bytes))
+        self._answers.answer(outputs[0] if single else outputs)
+        self._over = True
+
+    def fail(self, why: str) -> None:
+        """The attempt has failed: what was emitted doesn't count, and mprun tries again or writes a dead letter."""
+        self._check_open()
+        self._over = True
+        self._answers.fail(why)
+
+    def __enter__(self) -> Item:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            self._end_if_open()
+            return False
+        if not isinstance(error, Exception):
+            return False
+        if self._over:
+            # The answer is given and can't be taken back; hiding a bug that comes after it would be worse.
+            return False
+        self.fail(describe(error))
+        return True
+
+    def _add(self, outputs: Outputs) -> None:
+        if outputs is not None:
+            self._check_open()
+            self._answers.outputs(outputs)
+
+    def _end_if_open(self) -> None:
+        if not self._over:
+            self._end()
+
+    def _end(self) -> None:
+        self._answers.end()
+        self._over = True
+
+    def _check_open(self) -> None:
+        if self._over:
+            raise RuntimeError("this item is over: it has been answered already")
+
+
+def describe(error: Exception) -> str:
+    """The cause of a failed attempt: the traceback, without the frames of this package that led to the function."""
+    if isinstance(error, Fail):
+        return str(error)
+    trace = error.__traceback__
+    while trace is not None and _is_ours(trace):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
+
+
+def _is_ours(trace: TracebackType) -> bool:
+    return str(trace.tb_frame.f_globals.get("__name__", "")).startswith("mprun.")

@@ -1,0 +1,28 @@
+"""For a program without an input: what it emits are the items."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from . import _streams
+from ._answers import Output, to_bytes
+from ._contract import Contract, Framing
+from ._framing import encoder
+
+_channel: tuple[int, Callable[[bytes], bytes]] | None = None
+
+
+def emit(*outputs: Output) -> None:
+    """Writes outputs of a source at once. Many in one call cost one write."""
+    global _channel
+    if _channel is None:
+        _channel = _open()
+    descriptor, encode = _channel
+    _streams.write(descriptor, b"".join([encode(to_bytes(output)) for output in outputs]))
+
+
+def _open() -> tuple[int, Callable[[bytes], bytes]]:
+    contract = Contract.read()
+    if contract.output is Framing.MPRUN:
+        raise RuntimeError('in framing "mprun" every output belongs to an item: use item.emit, or return it')
+    return _streams.take_output(), encoder(contract.output)

@@ -1,0 +1,79 @@
+//! What the command line may say. `--help` is meant to be good enough to live by.
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::{check, completions, graph, init, run};
+
+const EXAMPLES: &str = "\
+Examples:
+  mprun init                                   write a pipeline to start from
+  mprun pipeline.toml                          run it; Ctrl-C lets its items finish, then stops
+  mprun run pipeline.toml --set stages.parse.processes=8
+  mprun check pipelines/*.toml                 say what is wrong with them, all at once
+  mprun graph pipeline.toml --format mermaid   draw it
+
+Exit codes:
+  0  done, or stopped on request
+  1  a stage gave up, or mprun itself failed
+  2  bad usage, or a bad pipeline file
+  3  done, but some items became dead letters
+
+Standard output is the pipeline's own. What mprun has to say goes to standard error:
+more with -v, less with -q, or as RUST_LOG says.";
+
+/// Runs programs as one supervised pipeline of processes, from one TOML file.
+///
+/// A stage is a built-in, run as any number of worker processes. Stages pass items through bounded queues in shared
+/// memory. A worker that dies is started again, and its item is not lost. An edited file is taken over while the
+/// pipeline runs.
+#[derive(Parser)]
+#[command(
+    name = "mprun",
+    version,
+    after_help = EXAMPLES,
+    override_usage = "mprun [OPTIONS] FILE\n       mprun [OPTIONS] COMMAND",
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+/// The verbs; without one, `run` is meant.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Run a pipeline in the foreground: the same as `mprun FILE`
+    Run(run::Args),
+    /// Say whether files are good: every fault at once, each with its line
+    Check(check::Args),
+    /// Draw a pipeline
+    Graph(graph::Args),
+    /// Print the JSON schema of pipeline files, for editors and validators
+    Schema,
+    /// Write a commented pipeline file to start from
+    Init(init::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
+}
+
+/// How much is said.
+#[derive(Args)]
+pub struct Talk {
+    /// Say more; twice: still more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Say less: warnings and errors only; twice: errors only
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    quiet: u8,
+}
+
+impl Talk {
+    /// Above zero: more than usual; below: less.
+    pub fn level(&self) -> i8 {
+        let count = |times: u8| i8::try_from(times).unwrap_or(i8::MAX);
+        count(self.verbose).saturating_sub(count(self.quiet))
+    }
+}

@@ -1,0 +1,58 @@
+//! `mprun check FILE…`: a line on standard output for each good file, faults on standard error.
+
+use std::path::{Path, PathBuf};
+
+use super::output::{self, Failure};
+use crate::config::{self, LoadOptions, Pipeline};
+use crate::exit;
+use crate::stage::Registry;
+
+/// What `check` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pipeline files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Checks all files, also after a bad one.
+pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+    let mut code = exit::DONE;
+    for file in &args.files {
+        match config::load(file, &LoadOptions::default(), registry) {
+            Ok(loaded) => {
+                output::say(&loaded.warnings.render(output::is_colourful()));
+                output::print(&format!("{}: ok: {}\n", file.display(), summary(&loaded.pipeline)))?;
+            }
+            Err(report) => {
+                code = exit::USAGE;
+                complain(file, &report);
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// Shows what is wrong with a file.
+pub fn complain(file: &Path, report: &config::Report) {
+    output::say(&report.render(output::is_colourful()));
+    output::say(&format!("{}: {}\n", file.display(), counted(report.faults(), "fault")));
+}
+
+fn summary(pipeline: &Pipeline) -> String {
+    let processes = pipeline.stages.iter().map(|stage| stage.processes as usize).sum();
+    [
+        counted(pipeline.stages.len(), "stage"),
+        counted(pipeline.queues.len(), "queue"),
+        match processes {
+            1 => "1 process".into(),
+            many => format!("{many} processes"),
+        },
+    ]
+    .join(", ")
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

@@ -1,0 +1,78 @@
+//! Standard output and error: a reader that goes away is no fault, a full disk is.
+
+use std::fmt;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use crate::config::diagnostic::reason;
+use crate::exit;
+
+/// Why a verb could not do its work.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// What the user asked for can't be.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), code: exit::USAGE }
+    }
+
+    /// Something went wrong; `action` fits after "failed to".
+    pub fn io(action: &str, cause: &io::Error) -> Failure {
+        Failure { message: format!("failed to {action}: {}", reason(cause)), code: exit::FAILED }
+    }
+
+    /// The exit code for it.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Writes to standard output, to the end.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `mprun schema | head -1`: whoever read has had enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::io("write to standard output", &error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes an error to standard error.
+pub fn complain(message: &str) {
+    say(&format!("mprun: {message}\n"));
+}
+
+/// Writes to standard error.
+pub fn say(text: &str) {
+    // If even this fails there is nobody left to tell.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Whether messages on standard error may have colours.
+pub fn is_colourful() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    io::stderr().is_terminal()
+        && !is_set("NO_COLOR")
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Shows what clap has to say: help and version on standard output, bad usage on standard error.
+pub fn clap(answer: &clap::Error) -> Result<u8, Failure> {
+    match answer.print() {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe && !answer.use_stderr() => {
+            Err(Failure::io("write to standard output", &error))
+        }
+        _ if answer.use_stderr() => Ok(exit::USAGE),
+        _ => Ok(exit::DONE),
+    }
+}

@@ -1,0 +1,33 @@
+//! `mprun run FILE`.
+
+use std::path::PathBuf;
+
+use crate::config::LoadOptions;
+use crate::logging::Logging;
+use crate::stage::Registry;
+use crate::supervisor::{self, RunOptions};
+
+/// What `run` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pipeline file
+    file: PathBuf,
+    /// Replace a value of the file: `stages.parse.processes=8`. Can be given more than once
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    sets: Vec<String>,
+    /// Run only these stages, as if the others were not in the file
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    stages: Option<Vec<String>>,
+    /// Do not watch the file for changes (SIGHUP still reloads it)
+    #[arg(long)]
+    no_watch: bool,
+}
+
+/// Runs a pipeline to its end; the exit code says how that was.
+pub fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
+    let logging = Logging::from_environment(verbosity);
+    logging.start(None);
+    let trimmed = |names: Vec<String>| names.iter().map(|name| name.trim().to_owned()).collect();
+    let load = LoadOptions { sets: args.sets, stages: args.stages.map(trimmed) };
+    supervisor::run(RunOptions { file: args.file, load, watch: !args.no_watch, logging }, registry)
+}

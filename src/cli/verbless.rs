@@ -1,0 +1,86 @@
+//! `mprun FILE` is `mprun run FILE`; a verb with a typo is no file.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use clap::CommandFactory;
+
+use super::args::Cli;
+use super::output::Failure;
+use crate::config::diagnostic::{nearest, quote};
+
+/// Options of `run` whose next word is their value.
+const WITH_VALUE: [&str; 2] = ["--set", "--stages"];
+
+/// Puts in the verb `run` where there is none.
+pub fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+    let command = Cli::command();
+    let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let Some((word, after_dashes)) = first_word(&args) else { return Ok(args) };
+    let text = word.to_string_lossy();
+    if verbs.contains(&text.as_ref()) && !after_dashes {
+        return Ok(args);
+    }
+    // Names of files have an ending or a folder, as a rule; verbs have not.
+    let is_like_a_verb = !after_dashes && text.chars().all(char::is_alphabetic) && !Path::new(word).exists();
+    if let Some(verb) = nearest(&text, verbs.iter().copied()).filter(|_| is_like_a_verb) {
+        let title = format!("there is no command and no file {}", quote(&text));
+        return Err(Failure::usage(format!("{title}: did you mean `mprun {verb}`?")));
+    }
+    args.insert(1, "run".into());
+    Ok(args)
+}
+
+/// The first word that is neither an option nor the value of one, and whether a `--` stands before it.
+fn first_word(args: &[OsString]) -> Option<(&OsStr, bool)> {
+    let mut words = args.iter().skip(1).map(OsString::as_os_str);
+    while let Some(word) = words.next() {
+        let text = word.to_str();
+        if text == Some("--") {
+            return words.next().map(|word| (word, true));
+        }
+        if WITH_VALUE.iter().any(|option| text == Some(option)) {
+            words.next();
+        } else if !text.is_some_and(|text| text.len() > 1 && text.starts_with('-')) {
+            return Some((word, false));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completed(line: &str) -> Option<String> {
+        let args = line.split_whitespace().map(OsString::from).collect();
+        let args = complete(args).ok()?;
+        Some(args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn a_file_is_run() {
+        for (line, full) in [
+            ("mprun x.toml", "mprun run x.toml"),
+            ("mprun -v x.toml --help", "mprun run -v x.toml --help"),
+            ("mprun --set a=b x.toml", "mprun run --set a=b x.toml"),
+            ("mprun --set=a=b ./check", "mprun run --set=a=b ./check"),
+            ("mprun -- check", "mprun run -- check"),
+            ("mprun -", "mprun run -"),
+        ] {
+            assert_eq!(completed(line).as_deref(), Some(full));
+        }
+    }
+
+    #[test]
+    fn a_verb_is_left_alone() {
+        for line in ["mprun", "mprun --help", "mprun -q check x.toml", "mprun schema"] {
+            assert_eq!(completed(line).as_deref(), Some(line));
+        }
+    }
+
+    #[test]
+    fn a_verb_with_a_typo_is_no_file() {
+        assert_eq!(completed("mprun chekc x.toml"), None);
+    }
+}

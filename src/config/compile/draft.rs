@@ -1,0 +1,95 @@
+//! The stages of a file with the defaults put in, and which of them are on.
+
+use std::sync::Arc;
+
+use super::Selection;
+use crate::config::diagnostic::{Diagnostic, Place, Report, Source, list, nearest, quote};
+use crate::config::keys::{FileKeys, StageKeys};
+
+/// A stage on its way from keys to pipeline.
+pub struct Draft {
+    pub name: String,
+    pub place: Place,
+    /// Its own keys over those of `[defaults]`.
+    pub keys: StageKeys,
+    /// Why it is not to run, if so.
+    pub off: Option<Off>,
+}
+
+/// Why a stage is not to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Off {
+    /// `enabled = false`.
+    Disabled,
+    /// `--stages` does not name it.
+    NotSelected,
+}
+
+impl Off {
+    /// As it fits after "the stage … is".
+    pub fn words(self) -> &'static str {
+        match self {
+            Off::Disabled => "disabled",
+            Off::NotSelected => "not among --stages",
+        }
+    }
+}
+
+/// All stages of the file, disabled ones included.
+pub fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Report) -> Vec<Draft> {
+    let selected = selection.stages;
+    let drafts: Vec<Draft> = keys
+        .stages
+        .value
+        .all
+        .iter()
+        .map(|item| {
+            let merged = item.keys.clone().merged(&keys.defaults.value);
+            let off = off(&item.name, merged.enabled.value, selected);
+            Draft { name: item.name.clone(), place: item.place.clone(), keys: merged, off }
+        })
+        .collect();
+    check_selected(&drafts, selected.unwrap_or(&[]), report);
+    check_some(&drafts, keys, &selection.start, report);
+    drafts
+}
+
+fn off(name: &str, enabled: bool, selected: Option<&[String]>) -> Option<Off> {
+    if !enabled {
+        return Some(Off::Disabled);
+    }
+    selected.is_some_and(|names| !names.iter().any(|own| own == name)).then_some(Off::NotSelected)
+}
+
+/// `--stages` names stages of the file only.
+fn check_selected(drafts: &[Draft], selected: &[String], report: &mut Report) {
+    let source = Arc::new(Source { name: "--stages".into(), text: selected.join(",") });
+    let mut start = 0;
+    for name in selected {
+        let place = Place::new(&source, start..start + name.len());
+        start += name.len() + 1;
+        if drafts.iter().all(|draft| draft.name != *name) {
+            let names = || drafts.iter().map(|draft| draft.name.as_str());
+            let near = nearest(name, names()).map(|near| format!("`{near}`"));
+            let fault = Diagnostic::error(format!("the file has no stage {}", quote(name))).at(&place);
+            report.push(fault.did_you_mean(near).accepted(list(names(), "and")));
+        }
+    }
+}
+
+fn check_some(drafts: &[Draft], keys: &FileKeys, start: &Place, report: &mut Report) {
+    if drafts.iter().any(|draft| draft.off.is_none()) || !keys.stages.value.lost.is_empty() {
+        return;
+    }
+    match drafts.iter().find(|draft| draft.off == Some(Off::Disabled)) {
+        Some(draft) => {
+            let at = draft.keys.enabled.at.as_ref().map_or(&draft.place, |at| &at.value);
+            report.push(Diagnostic::error("no stage is enabled").at(at));
+        }
+        None if drafts.is_empty() && !keys.strays.may_be("stages") => {
+            let fault = Diagnostic::error("the file has no stage").at(start);
+            report.push(fault.help("a stage begins with a line `[stages.NAME]`"));
+        }
+        None => {}
+    }
+}

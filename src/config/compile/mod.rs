@@ -1,0 +1,88 @@
+//! What the parts of a file mean to each other: the last step, from keys to a checked pipeline.
+
+mod cycles;
+mod draft;
+mod limits;
+mod queues;
+mod rules;
+mod wiring;
+mod work;
+
+use std::path::PathBuf;
+
+use super::diagnostic::{Diagnostic, Place, Report};
+use super::elements::Setting;
+use super::keys::FileKeys;
+use super::pipeline::{Pipeline, Stage};
+use crate::stage::Registry;
+use draft::Draft;
+use wiring::Wiring;
+
+/// What comes from outside the file.
+pub struct Selection<'a> {
+    /// The pipeline's name where the file gives none.
+    pub name: String,
+    /// The file's folder.
+    pub folder: PathBuf,
+    /// The file's first character: for faults of the whole.
+    pub start: Place,
+    /// Only these stages; the others are as if disabled.
+    pub stages: Option<&'a [String]>,
+}
+
+/// Makes the pipeline. It is good only if the report has no fault; without one there is too much of everything.
+pub fn compile(
+    keys: FileKeys,
+    selection: Selection<'_>,
+    registry: &Registry,
+    report: &mut Report,
+) -> Option<Pipeline> {
+    warn_of_extras(&keys, report);
+    let drafts = draft::all(&keys, &selection, report);
+    let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
+    let queues = keys.queues.value;
+    let numbers = [drafts.len(), wiring.wires.len().max(queues.all.len())];
+    if let Some(fault) = limits::too_many(numbers, &selection.start) {
+        report.push(fault);
+        return None;
+    }
+
+    let stages: Vec<Stage> = drafts.iter().map(|draft| stage(draft, registry, report)).collect();
+    wiring.check(&queues, report);
+    cycles::check(&drafts, &wiring, report);
+    let queues = queues::compile(&queues, &wiring, report);
+    limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
+
+    let on = drafts.iter().map(|draft| draft.off.is_none());
+    Some(Pipeline {
+        name: keys.name.value.map_or(selection.name, |name| name.0),
+        folder: selection.folder,
+        stages: stages.into_iter().zip(on).filter(|(_, on)| *on).map(|(stage, _)| stage).collect(),
+        queues,
+        drain_timeout: keys.drain_timeout.value.0,
+    })
+}
+
+fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {
+    let keys = &draft.keys;
+    Stage {
+        name: draft.name.clone(),
+        work: work::compile(draft, registry, report),
+        processes: keys.processes.value.number(),
+        rules: rules::rules(keys, report),
+        tuning: rules::tuning(keys),
+        recycle: rules::recycle(keys),
+    }
+}
+
+/// Keys of later versions that are checked already, but do nothing yet.
+fn warn_of_extras(keys: &FileKeys, report: &mut Report) {
+    warn(&keys.control, "control", report);
+    warn(&keys.metrics, "metrics", report);
+}
+
+fn warn<T>(setting: &Setting<T>, key: &str, report: &mut Report) {
+    if let Some(at) = &setting.at {
+        report.push(Diagnostic::warning(format!("`{key}` is not available yet: ignored")).at(&at.key));
+    }
+}

@@ -1,0 +1,139 @@
+//! What a stage does: `use` and `with`, checked against the registry.
+
+use serde_json::{Map, Value};
+
+use super::draft::Draft;
+use crate::config::diagnostic::{Diagnostic, Place, Report, list, nearest, quote};
+use crate::config::document::{Content, Node, Table, to_json};
+use crate::config::elements::{At, QueueNames};
+use crate::config::pipeline::Work;
+use crate::stage::{Kind, Registry, WithFault};
+
+pub fn compile(draft: &Draft, registry: &Registry, report: &mut Report) -> Work {
+    let keys = &draft.keys;
+    let names = |queues: &QueueNames| queues.0.iter().map(|queue| queue.name.clone()).collect();
+    let mut work = Work {
+        uses: String::new(),
+        with: Map::new(),
+        inputs: names(&keys.input.value),
+        outputs: names(&keys.output.value),
+    };
+    let (Some(uses), Some(at)) = (&keys.r#use.value, &keys.r#use.at) else {
+        if !keys.strays.may_be("use") {
+            report.push(without_use(draft, registry));
+        }
+        return work;
+    };
+    match registry.kind(&uses.0) {
+        None => report.push(unknown(&uses.0, &at.value, registry)),
+        Some(kind) => {
+            check_ends(draft, &uses.0, kind, at, report);
+            work.with = with(draft, &uses.0, at, registry, report);
+        }
+    }
+    work.uses = uses.0.clone();
+    work
+}
+
+fn without_use(draft: &Draft, registry: &Registry) -> Diagnostic {
+    Diagnostic::error(format!("the stage `{}` has no `use`", draft.name))
+        .at(&draft.place)
+        .label("what does it do?")
+        .accepted(list(registry.names(), "and"))
+}
+
+fn unknown(name: &str, place: &Place, registry: &Registry) -> Diagnostic {
+    let near = nearest(name, registry.names()).map(|near| format!("\"{near}\""));
+    Diagnostic::error(format!("there is no built-in {}", quote(name)))
+        .at(place)
+        .did_you_mean(near)
+        .accepted(list(registry.names(), "and"))
+}
+
+/// A source reads no queue, all else does; a sink writes none.
+fn check_ends(draft: &Draft, uses: &str, kind: Kind, at: &At, report: &mut Report) {
+    let keys = &draft.keys;
+    match (kind, &keys.input.at) {
+        (Kind::Source, Some(input)) => report.push(
+            Diagnostic::error(format!("`{uses}` is a source: it reads no queue"))
+                .at(&input.key)
+                .help("leave `input` out"),
+        ),
+        (Kind::Transform | Kind::Sink, None) if !keys.strays.may_be("input") => report.push(
+            Diagnostic::error(format!("the stage `{}` has no `input`", draft.name))
+                .at(&at.value)
+                .label(format!("`{uses}` is no source: it needs a queue to read")),
+        ),
+        _ => {}
+    }
+    if let (Kind::Sink, Some(output)) = (kind, &keys.output.at) {
+        let fault = Diagnostic::error(format!("`{uses}` is a sink: it writes no queue")).at(&output.key);
+        report.push(fault.help("leave `output` out"));
+    }
+}
+
+/// The parameters as the stage gets them; what the registry finds wrong goes to the report.
+fn with(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &mut Report) -> Map<String, Value> {
+    let (with, lost) = object(&draft.keys.with.value.0, uses, registry, report);
+    // What can't be read is reported; what it would have been is not to be reported as missing.
+    let is_whole = lost.is_empty() && !draft.keys.strays.may_be("with");
+    for fault in registry.check(uses, &with) {
+        if report.is_full() {
+            break;
+        }
+        if !is_whole && fault.key.as_ref().is_none_or(|key| !with.contains_key(key)) {
+            continue;
+        }
+        let place = place_of(&fault, draft, uses, at, registry);
+        let diagnostic = Diagnostic::error(fault.message).at(&place);
+        report.push(match fault.help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        });
+    }
+    with
+}
+
+/// The value of a known key, the name of an unknown one; without a key, the table, or what asks for it.
+fn place_of(fault: &WithFault, draft: &Draft, uses: &str, at: &At, registry: &Registry) -> Place {
+    let table = &draft.keys.with.value.0;
+    if let Some(entry) = fault.key.as_deref().and_then(|key| table.get(key)) {
+        let is_known = registry.keys(uses).iter().any(|key| key.name == entry.key);
+        return if is_known { entry.value.place.clone() } else { entry.key_place.clone() };
+    }
+    match &draft.keys.with.at {
+        Some(with) => with.key.clone(),
+        None => at.value.clone(),
+    }
+}
+
+/// The parameters as JSON, and the keys of those that can't be.
+fn object<'t>(
+    table: &'t Table,
+    uses: &str,
+    registry: &Registry,
+    report: &mut Report,
+) -> (Map<String, Value>, Vec<&'t str>) {
+    let mut object = Map::new();
+    let mut lost = Vec::new();
+    for entry in &table.entries {
+        match to_json(&entry.value, report) {
+            Some(value) => {
+                let value = typed(value, &entry.value, &entry.key, uses, registry);
+                object.insert(entry.key.clone(), value);
+            }
+            None => lost.push(entry.key.as_str()),
+        }
+    }
+    (object, lost)
+}
+
+/// A variable's text as the number or flag that the key wants: the environment holds nothing but text.
+fn typed(value: Value, node: &Node, key: &str, uses: &str, registry: &Registry) -> Value {
+    let Content::Text { text, from_variable: true } = &node.content else { return value };
+    let kind = registry.keys(uses).iter().find(|doc| doc.name == key).and_then(|doc| doc.schema.get("type"));
+    match kind.and_then(Value::as_str) {
+        Some("integer" | "number" | "boolean") => serde_json::from_str(text.trim()).unwrap_or(value),
+        _ => value,
+    }
+}

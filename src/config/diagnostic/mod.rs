@@ -1,0 +1,106 @@
+//! What is wrong, where, and what to write instead: values first, text only when shown.
+
+mod excerpt;
+mod place;
+mod render;
+mod report;
+mod words;
+
+pub use place::{Place, Source};
+pub use report::Report;
+pub use words::{list, nearest, quote, reason};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The file can't be used.
+    Error,
+    /// The file can be used, but something in it has no effect.
+    Warning,
+}
+
+/// One thing to say about a file.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    severity: Severity,
+    title: String,
+    place: Option<Place>,
+    label: Box<str>,
+    also: Vec<(Place, String)>,
+    notes: Vec<Note>,
+}
+
+/// What stands below the lines of the file.
+#[derive(Clone, Debug)]
+enum Note {
+    /// What to do about it.
+    Help(String),
+    /// What may stand there.
+    Accepted(String),
+}
+
+impl Diagnostic {
+    /// A fault: the file can't be used. The title is a lower-case fragment.
+    pub fn error(title: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(Severity::Error, title.into())
+    }
+
+    /// Something without effect.
+    pub fn warning(title: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(Severity::Warning, title.into())
+    }
+
+    fn new(severity: Severity, title: String) -> Diagnostic {
+        let (place, label, also, notes) = Default::default();
+        Diagnostic { severity, title, place, label, also, notes }
+    }
+
+    /// Points at the culprit.
+    #[must_use]
+    pub fn at(mut self, place: &Place) -> Diagnostic {
+        self.place = Some(place.clone());
+        self
+    }
+
+    /// A few words beside the caret.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Diagnostic {
+        self.label = label.into().into();
+        self
+    }
+
+    /// A second place that matters.
+    #[must_use]
+    pub fn also(mut self, place: &Place, label: impl Into<String>) -> Diagnostic {
+        self.also.push((place.clone(), label.into()));
+        self
+    }
+
+    /// What may stand there.
+    #[must_use]
+    pub fn accepted(mut self, accepted: impl Into<String>) -> Diagnostic {
+        self.notes.push(Note::Accepted(accepted.into()));
+        self
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.notes.push(Note::Help(help.into()));
+        self
+    }
+
+    /// What the user probably meant, if there is a guess.
+    #[must_use]
+    pub fn did_you_mean(self, guess: Option<impl std::fmt::Display>) -> Diagnostic {
+        match guess {
+            Some(guess) => self.help(format!("did you mean {guess}?")),
+            None => self,
+        }
+    }
+
+    /// Whether the file can't be used for it.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}

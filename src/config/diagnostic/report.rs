@@ -1,0 +1,77 @@
+//! All there is to say about a file, in the order of its lines.
+
+use std::fmt;
+
+use super::{Diagnostic, Source, render};
+
+/// Some diagnostics; `Display` shows them without colour.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// More than this many help nobody.
+const SHOWN: usize = 50;
+/// With so many the search for more may end: a megabyte of junk is not to take minutes.
+const ENOUGH: usize = 200;
+
+impl Report {
+    /// Nothing to say.
+    pub fn new() -> Report {
+        Report::default()
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Whether it holds more than anybody will read.
+    pub fn is_full(&self) -> bool {
+        self.diagnostics.len() >= ENOUGH
+    }
+
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// How many faults there are, warnings not counted.
+    pub fn faults(&self) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
+    }
+
+    /// As text for a person, each diagnostic followed by an empty line.
+    pub fn render(&self, color: bool) -> String {
+        let mut text = String::new();
+        for diagnostic in self.diagnostics.iter().take(SHOWN) {
+            text += &render::diagnostic(diagnostic, color);
+            text += "\n\n";
+        }
+        match self.diagnostics.len().saturating_sub(SHOWN) {
+            0 => text,
+            more => text + &format!("… and {more} more of the kind\n\n"),
+        }
+    }
+
+    /// Puts them in the order in which a reader of the file meets them.
+    pub(in crate::config) fn sort(&mut self, file: &Source) {
+        // Stable: what is not in the file, or at one place of it, stays in the order in which it was found.
+        self.diagnostics.sort_by_key(|diagnostic| match &diagnostic.place {
+            Some(place) if **place.source() == *file => (1, place.span().start),
+            _ => (0, 0),
+        });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl From<Diagnostic> for Report {
+    fn from(diagnostic: Diagnostic) -> Report {
+        Report { diagnostics: vec![diagnostic] }
+    }
+}

@@ -1,0 +1,96 @@
+//! Words in messages: the nearest of some names, lists, and text of unknown origin made fit to show.
+
+/// The candidate most like `word`, if one is near enough to be meant.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = plain(word);
+    // A long word is no typo of a short name, and comparing takes time.
+    if wanted.len() > 64 {
+        return None;
+    }
+    let near = |name: &&str| {
+        let distance = strsim::damerau_levenshtein(&wanted, &plain(name));
+        (distance, name.len().abs_diff(word.len()))
+    };
+    let best = candidates.into_iter().filter(|name| name.len() <= 64).min_by_key(|name| near(name))?;
+    (near(&best).0 <= allowed(wanted.len())).then_some(best)
+}
+
+/// Case and the choice of `-` or `_` are the most common slips of all: they cost nothing.
+fn plain(word: &str) -> String {
+    word.to_lowercase().replace('-', "_")
+}
+
+/// How many typos a word may hold and still be that word.
+fn allowed(len: usize) -> usize {
+    match len {
+        0..=1 => 0,
+        2..=4 => 1,
+        5..=7 => 2,
+        _ => len / 3,
+    }
+}
+
+/// ``"`a`, `b` or `c`"``; an ellipsis when there are very many.
+pub fn list<'a>(names: impl IntoIterator<Item = &'a str>, last: &str) -> String {
+    const MOST: usize = 40;
+    let mut names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.len() > MOST {
+        names.truncate(MOST);
+        return names.join(", ") + ", …";
+    }
+    match names.pop() {
+        None => "none".into(),
+        Some(only) if names.is_empty() => only,
+        Some(end) => format!("{} {last} {end}", names.join(", ")),
+    }
+}
+
+/// In double quotes, cut short, without anything that a terminal would obey.
+pub fn quote(text: &str) -> String {
+    const MOST: usize = 60;
+    let mut shown: String = text.chars().take(MOST).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// What the system says about a failed call, as it fits after a colon: without Rust's "(os error 13)".
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((reason, _)) => reason.to_lowercase(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_finds_its_word() {
+        let names = ["capacity", "max_bytes", "max_item", "when_full"];
+        assert_eq!(nearest("capcity", names), Some("capacity"));
+        assert_eq!(nearest("When-Full", names), Some("when_full"));
+        assert_eq!(nearest("colour", names), None);
+    }
+
+    #[test]
+    fn nothing_is_near_to_a_very_long_word() {
+        assert_eq!(nearest(&"a".repeat(1 << 20), ["a"]), None);
+    }
+
+    #[test]
+    fn lists_read_aloud() {
+        assert_eq!(list(["a"], "or"), "`a`");
+        assert_eq!(list(["a", "b", "c"], "and"), "`a`, `b` and `c`");
+        assert_eq!(list([], "or"), "none");
+    }
+
+    #[test]
+    fn quoted_text_is_short_and_harmless() {
+        assert_eq!(quote("a\u{1b}[2Jb"), r#""a\u{1b}[2Jb""#);
+        assert!(quote(&"x".repeat(1000)).chars().count() < 70);
+    }
+}

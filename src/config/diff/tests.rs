@@ -1,0 +1,140 @@
+use super::*;
+use crate::config::pipeline::{
+    Backoff, GiveUp, OnGiveUp, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
+};
+
+fn stage(name: &str) -> Stage {
+    let seconds = Duration::from_secs;
+    Stage {
+        name: name.into(),
+        work: Work {
+            uses: "filter".into(),
+            with: Default::default(),
+            inputs: vec!["q".into()],
+            outputs: vec![],
+        },
+        processes: 1,
+        rules: Rules {
+            restart: Restart::OnFailure,
+            backoff: Backoff { initial: seconds(1), max: seconds(30), reset_after: seconds(60) },
+            give_up: GiveUp { restarts: 10, within: seconds(60) },
+            on_give_up: OnGiveUp::Stop,
+            stop_timeout: seconds(10),
+        },
+        tuning: Tuning { attempts: 3, ..Tuning::default() },
+        recycle: Recycle::default(),
+    }
+}
+
+fn queue(name: &str) -> Queue {
+    Queue {
+        name: name.into(),
+        capacity: 1024,
+        max_bytes: 1 << 26,
+        max_item: 1 << 24,
+        when_full: WhenFull::Block,
+    }
+}
+
+fn pipeline() -> Pipeline {
+    Pipeline {
+        name: "p".into(),
+        folder: "/p".into(),
+        stages: vec![stage("a"), stage("b")],
+        queues: vec![queue("q"), queue("r")],
+        drain_timeout: Duration::from_secs(30),
+    }
+}
+
+/// The diff of a pipeline and one with a change.
+fn after(change: impl FnOnce(&mut Pipeline)) -> Diff {
+    let mut new = pipeline();
+    change(&mut new);
+    diff(&pipeline(), &new)
+}
+
+fn stage_change(change: impl FnOnce(&mut Stage)) -> StageChange {
+    match after(|new| change(&mut new.stages[0])).stages.remove(0) {
+        StageDiff::Changed(change) => change,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_changed_is_nothing_to_do() {
+    assert!(after(|_| {}).is_empty());
+    assert!(after(|new| new.stages.reverse()).is_empty());
+}
+
+#[test]
+fn what_belongs_to_the_whole_is_told() {
+    let diff = after(|new| {
+        new.name = "other".into();
+        new.folder = "/other".into();
+        new.drain_timeout = Duration::from_secs(1);
+    });
+    assert_eq!(diff.name.map(|change| change.to_string()).as_deref(), Some("p -> other"));
+    assert!(diff.folder.is_some() && diff.drain_timeout.is_some());
+}
+
+#[test]
+fn stages_and_queues_come_and_go() {
+    let diff = after(|new| {
+        new.stages[0] = stage("c");
+        new.queues[1] = queue("s");
+    });
+    assert_eq!(diff.stages, [StageDiff::Removed("a".into()), StageDiff::Added("c".into())]);
+    assert_eq!(diff.queues, [QueueDiff::Removed("r".into()), QueueDiff::Added("s".into())]);
+}
+
+#[test]
+fn a_count_alone_touches_no_worker() {
+    let change = stage_change(|stage| stage.processes = 4);
+    assert_eq!(change.processes.as_ref().map(Change::to_string).as_deref(), Some("1 -> 4"));
+    assert!(change.live.is_empty() && change.work.is_empty());
+}
+
+#[test]
+fn live_keys_are_told_as_a_file_writes_them() {
+    let change = stage_change(|stage| {
+        stage.tuning.sleep = Duration::from_millis(1500);
+        stage.tuning.item_timeout = Some(Duration::from_secs(90));
+        stage.rules.restart = Restart::Never;
+        stage.rules.give_up.restarts = 3;
+        stage.recycle.memory = Some(64 << 20);
+    });
+    let told: Vec<String> = change.live.iter().map(KeyChange::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "sleep: 0s -> 1s500ms",
+            "item_timeout: unset -> 1m30s",
+            "restart: on-failure -> never",
+            "give_up.restarts: 10 -> 3",
+            "recycle.memory: unset -> 64MiB",
+        ]
+    );
+    assert!(change.work.is_empty() && change.processes.is_none());
+}
+
+#[test]
+fn another_work_is_told_apart() {
+    let change = stage_change(|stage| {
+        stage.work.with.insert("keep".into(), "odd".into());
+        stage.work.outputs.push("r".into());
+    });
+    let told: Vec<String> = change.work.iter().map(KeyChange::to_string).collect();
+    assert_eq!(told, [r#"with: {} -> {"keep":"odd"}"#, "output: unset -> r"]);
+    assert!(change.live.is_empty());
+}
+
+#[test]
+fn the_bounds_of_a_queue_are_told() {
+    let diff = after(|new| {
+        new.queues[0].capacity = 2;
+        new.queues[0].when_full = WhenFull::DropOld;
+    });
+    let [QueueDiff::Changed { name, keys }] = diff.queues.as_slice() else { panic!("{diff:?}") };
+    assert_eq!((name.as_str(), keys.len()), ("q", 2));
+    assert_eq!(keys[1].to_string(), "when_full: block -> drop-old");
+}

@@ -1,0 +1,18 @@
+//! The file as a tree of values that know their place: TOML read, `--set` merged in, variables expanded.
+//! Nothing here knows what a pipeline is.
+
+mod depth;
+mod json;
+mod mend;
+mod node;
+mod parse;
+mod set;
+mod slips;
+mod twins;
+mod variables;
+
+pub use json::to_json;
+pub use node::{Content, Entry, Node, Table};
+pub use parse::{Parsed, parse};
+pub use set::apply as apply_sets;
+pub use variables::{Environment, expand};

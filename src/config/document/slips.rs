@@ -1,0 +1,126 @@
+//! The parser's errors in words that help: what people usually meant when they wrote such a line.
+
+use std::sync::Arc;
+
+use super::twins;
+use crate::config::diagnostic::{Diagnostic, Place, Source, quote};
+
+/// One syntax error and its place.
+pub struct Fault {
+    pub place: Place,
+    message: String,
+}
+
+impl Fault {
+    pub fn new(source: &Arc<Source>, error: &toml::de::Error) -> Fault {
+        let end = source.text.trim_end().len();
+        let span = error.span().unwrap_or(end..end);
+        // At the end of the file there is nothing to point at: the last character will do.
+        let span = if span.start >= source.text.len() { end..end } else { span };
+        Fault { place: Place::new(source, span), message: error.message().to_owned() }
+    }
+
+    /// Something is there twice: the syntax is right, only the second one is lost.
+    pub fn is_twin(&self) -> bool {
+        self.message.starts_with("duplicate key")
+    }
+
+    /// A bracket or a long string was opened and not closed, so that all that follows is read amiss.
+    pub fn swallows_the_rest(&self) -> bool {
+        Fault::says_swallowed(&self.message)
+    }
+
+    pub fn says_swallowed(message: &str) -> bool {
+        ["array", "inline table", "multi-line", "key-value pairs"].iter().any(|what| message.contains(what))
+            && !message.contains("array table")
+    }
+
+    pub fn diagnostic(&self) -> Diagnostic {
+        if self.is_twin() {
+            return twins::diagnostic(&self.place);
+        }
+        let (title, help) = self.words();
+        let fault = Diagnostic::error(title).at(&self.place);
+        match help {
+            Some(help) => fault.help(help),
+            None => fault,
+        }
+    }
+
+    /// What is wrong, and what to do about it.
+    fn words(&self) -> (String, Option<String>) {
+        let line = without_comment(self.line());
+        if line.contains(['“', '”', '„', '‘', '’']) {
+            return ("typographic quotes".into(), Some("TOML takes the plain \" only".into()));
+        }
+        if self.message.starts_with("invalid basic string, expected `\"`")
+            || self.message.ends_with("expected `'`")
+        {
+            return ("the closing quote is missing".into(), None);
+        }
+        if self.message.starts_with("unclosed table") || self.message.starts_with("unclosed array table") {
+            return ("the closing bracket of the header is missing".into(), None);
+        }
+        if let Some((key, value)) = line.split_once(':').filter(|(key, _)| is_bare(key.trim())) {
+            return (self.parsers(), Some(instead_of_colon(key.trim(), value.trim())));
+        }
+        if self.swallows_the_rest() {
+            return (self.parsers(), Some("maybe a bracket or a long string above is not closed".into()));
+        }
+        match line.split_once('=') {
+            Some((key, value)) => self.words_of(key.trim(), value.trim()),
+            None => (self.parsers(), None),
+        }
+    }
+
+    /// The words for a line with a key and a value.
+    fn words_of(&self, key: &str, value: &str) -> (String, Option<String>) {
+        let truth = match value.to_lowercase().as_str() {
+            "true" | "yes" | "on" => Some("did you mean true?"),
+            "false" | "no" | "off" => Some("did you mean false?"),
+            _ => None,
+        };
+        if key.is_empty() {
+            ("a key is missing before the `=`".into(), None)
+        } else if value.is_empty() {
+            (format!("{} has no value", quote(key)), None)
+        } else if truth.is_some() {
+            (self.parsers(), truth.map(str::to_owned))
+        } else if is_bare(key) && !value.contains(['"', '\'', '[', ']', '{', '}', '=']) {
+            ("text without quotes".into(), Some(format!("did you mean {key} = {}?", quote(value))))
+        } else {
+            (self.parsers(), None)
+        }
+    }
+
+    /// The parser's own words.
+    fn parsers(&self) -> String {
+        format!("not valid TOML: {}", self.message)
+    }
+
+    fn line(&self) -> &str {
+        let text = &self.place.source().text;
+        let at = self.place.span().start;
+        let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        text[start..].lines().next().unwrap_or("")
+    }
+}
+
+fn is_bare(key: &str) -> bool {
+    !key.is_empty() && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter))
+}
+
+fn without_comment(line: &str) -> &str {
+    line.split('#').next().unwrap_or("").trim()
+}
+
+/// For those who write YAML.
+fn instead_of_colon(key: &str, value: &str) -> String {
+    let is_plain = value.starts_with(['"', '\'', '[', '{']) || value.parse::<f64>().is_ok();
+    match value {
+        "" => format!("a key and its value are joined by `=`, and a table begins with a line `[{key}]`"),
+        "true" | "false" => format!("did you mean {key} = {value}?"),
+        _ if is_plain => format!("did you mean {key} = {value}?"),
+        _ => format!("did you mean {key} = {}?", quote(value)),
+    }
+}

@@ -1,0 +1,91 @@
+//! Settings with a few words to choose from.
+
+use serde_json::{Value, json};
+
+use super::{Element, or_variable, reject, wrong_kind};
+use crate::config::diagnostic::{Report, nearest, quote};
+use crate::config::document::Node;
+use crate::config::pipeline::{OnGiveUp, Restart, WhenFull};
+
+/// An enum whose variants have a word each.
+pub trait Choice: Copy + PartialEq + 'static {
+    /// The words, in the order in which they are shown.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Choice for Restart {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
+}
+
+impl Choice for OnGiveUp {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("stop", OnGiveUp::Stop), ("continue", OnGiveUp::Continue)];
+}
+
+impl Choice for WhenFull {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("block", WhenFull::Block), ("drop-new", WhenFull::DropNew), ("drop-old", WhenFull::DropOld)];
+}
+
+/// The word of a value.
+pub fn word<C: Choice>(value: C) -> &'static str {
+    // Every variant is in the list (a test holds that), so the empty word never shows.
+    C::WORDS.iter().find(|(_, own)| *own == value).map_or("", |(word, _)| word)
+}
+
+impl<C: Choice> Element for C {
+    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let Some(text) = node.text() else {
+            report.push(wrong_kind::<C>(node, "a string"));
+            return None;
+        };
+        let found = C::WORDS.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let near = nearest(text, C::WORDS.iter().map(|(word, _)| *word));
+            let fault = reject::<C>(node, format!("{} is none of the choices", quote(text)));
+            report.push(fault.did_you_mean(near.map(|near| format!("\"{near}\""))));
+        }
+        found
+    }
+
+    fn accepted() -> String {
+        let words: Vec<String> = C::WORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        words.join(" or ")
+    }
+
+    fn schema() -> Value {
+        let words: Vec<&str> = C::WORDS.iter().map(|(word, _)| *word).collect();
+        or_variable(json!({ "enum": words }))
+    }
+
+    fn written(&self) -> Value {
+        word(*self).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, refuses};
+
+    #[test]
+    fn every_variant_has_its_word() {
+        // A new variant breaks these matches, so that it can't be forgotten above.
+        for (word, value) in Restart::WORDS {
+            let own = match value {
+                Restart::Always => "always",
+                Restart::OnFailure => "on-failure",
+                Restart::Never => "never",
+            };
+            assert_eq!(*word, own);
+        }
+        accepts::<Restart>(&["\"always\"", "\"on-failure\"", "\"never\""]);
+        refuses::<WhenFull>(&[
+            ("\"drop_new\"", "did you mean \"drop-new\"?"),
+            ("\"x\"", "none of the choices"),
+            ("1", "a string"),
+        ]);
+        assert_eq!((Restart::WORDS.len(), OnGiveUp::WORDS.len(), WhenFull::WORDS.len()), (3, 2, 3));
+    }
+}

@@ -1,0 +1,99 @@
+//! `processes`: how many workers a stage has.
+
+use serde_json::{Value, json};
+
+use super::count::{not_a_number, shown};
+use super::{Element, or_variable, reject};
+use crate::config::diagnostic::{Report, nearest, quote};
+use crate::config::document::Node;
+
+/// The most that one pipeline may have, over all its stages.
+pub const MOST: u32 = 4000;
+
+/// A number of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processes {
+    /// So many.
+    Count(u32),
+    /// As many as there are CPUs for us to use.
+    Cpus,
+}
+
+impl Processes {
+    /// The number on this machine, now.
+    pub fn number(self) -> u32 {
+        match self {
+            Processes::Count(count) => count,
+            Processes::Cpus => std::thread::available_parallelism()
+                .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(MOST))
+                .min(MOST),
+        }
+    }
+}
+
+impl Element for Processes {
+    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        match (node.text(), node.integer()) {
+            (Some("cpus"), _) => return Some(Processes::Cpus),
+            (_, Some(number)) => match u32::try_from(number) {
+                Ok(count) if (1..=MOST).contains(&count) => return Some(Processes::Count(count)),
+                _ if number < 1 => {
+                    let fault =
+                        reject::<Self>(node, format!("a stage can't have {} processes", shown(number)));
+                    report.push(fault.help("`enabled = false` turns a stage off"));
+                }
+                _ => report.push(reject::<Self>(node, format!("{} processes are too many", shown(number)))),
+            },
+            (Some(text), None) if text.trim().parse::<i128>().is_err() => {
+                let near = nearest(text, ["cpus", "cpu", "cores", "auto", "max"]);
+                let fault = reject::<Self>(node, format!("{} is no number of processes", quote(text)));
+                report.push(fault.did_you_mean(near.map(|_| "\"cpus\"")));
+            }
+            _ => report.push(not_a_number::<Self>(node)),
+        }
+        None
+    }
+
+    fn accepted() -> String {
+        format!("a whole number from 1 to {MOST}, or \"cpus\" for as many as there are CPUs")
+    }
+
+    fn schema() -> Value {
+        or_variable(
+            json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": MOST }, { "const": "cpus" }] }),
+        )
+    }
+
+    fn written(&self) -> Value {
+        match self {
+            Processes::Count(count) => (*count).into(),
+            Processes::Cpus => "cpus".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, read, refuses};
+
+    #[test]
+    fn a_number_or_the_cpus() {
+        accepts::<Processes>(&["1", "4000", "\"cpus\""]);
+        assert_eq!(read("3").map(Processes::number), Ok(3));
+        assert!(Processes::Cpus.number() >= 1);
+    }
+
+    #[test]
+    fn what_is_meant_is_told() {
+        refuses::<Processes>(&[
+            ("0", "`enabled = false` turns a stage off"),
+            ("-1", "can't have -1 processes"),
+            ("4001", "too many"),
+            ("\"4\"", "did you mean 4, without quotes?"),
+            ("\"CPUs\"", "did you mean \"cpus\"?"),
+            ("\"several\"", "is no number of processes"),
+            ("2.5", "expected a whole number"),
+        ]);
+    }
+}

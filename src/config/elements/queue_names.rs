@@ -1,0 +1,98 @@
+//! `input` and `output`: one queue, or a list of queues.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::{Element, Name, reject, wrong_kind};
+use crate::config::diagnostic::{Diagnostic, Place, Report};
+use crate::config::document::{Content, Node};
+
+/// Queues in the order of the file, each once. The default is none; a list in the file is never empty.
+#[derive(Clone, Debug, Default)]
+pub struct QueueNames(pub Vec<QueueName>);
+
+/// A queue as one stage names it.
+#[derive(Clone, Debug)]
+pub struct QueueName {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Element for QueueNames {
+    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let nodes = match &node.content {
+            Content::Text { .. } => std::slice::from_ref(node),
+            Content::List(nodes) if nodes.is_empty() => {
+                report.push(
+                    reject::<Self>(node, "an empty list").help("leave the key out if there is no queue"),
+                );
+                return None;
+            }
+            Content::List(nodes) => nodes,
+            _ => {
+                report.push(wrong_kind::<Self>(node, "the name of a queue"));
+                return None;
+            }
+        };
+        // Every name is read, so that each bad one is reported.
+        let mut seen = HashMap::new();
+        let mut names = QueueNames::default();
+        for node in nodes {
+            names.0.extend(read_name(node, &mut seen, report));
+        }
+        (names.0.len() == nodes.len()).then_some(names)
+    }
+
+    fn accepted() -> String {
+        r#"the name of a queue, or a list of such names, such as "lines" or ["lines", "errors"]"#.into()
+    }
+
+    fn schema() -> Value {
+        let list = json!({ "type": "array", "items": Name::schema(), "minItems": 1, "uniqueItems": true });
+        json!({ "anyOf": [Name::schema(), list] })
+    }
+
+    fn written(&self) -> Value {
+        match self.0.as_slice() {
+            [] => Value::Null,
+            [only] => only.name.as_str().into(),
+            many => many.iter().map(|queue| queue.name.as_str()).collect(),
+        }
+    }
+}
+
+/// Reads one name; `None` after the report says why not.
+fn read_name<'n>(
+    node: &'n Node,
+    seen: &mut HashMap<String, &'n Place>,
+    report: &mut Report,
+) -> Option<QueueName> {
+    let Name(name) = if node.is_unknown() { None } else { Name::read(node, report) }?;
+    if let Some(first) = seen.insert(name.clone(), &node.place) {
+        let fault = Diagnostic::error(format!("the queue `{name}` is named twice"));
+        report.push(fault.at(&node.place).label("the second time").also(first, "the first time"));
+        return None;
+    }
+    Some(QueueName { name, place: node.place.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, read, refuses};
+
+    #[test]
+    fn one_queue_or_several() {
+        accepts::<QueueNames>(&["\"a\"", "[\"a\"]", "[\"a\", \"b\"]"]);
+        refuses::<QueueNames>(&[
+            ("[]", "leave the key out"),
+            ("3", "the name of a queue"),
+            ("[\"a b\"]", "can't hold ' '"),
+        ]);
+        let told = read::<QueueNames>("[\"a\", \"b\", \"a\"]").unwrap_err();
+        assert!(told.contains("the queue `a` is named twice"), "{told}");
+    }
+}

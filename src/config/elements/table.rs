@@ -1,0 +1,219 @@
+//! Tables of settings. `table!` states a table once: its keys with their types, defaults and descriptions; reader,
+//! unknown-key check and schema follow from that.
+
+use serde_json::{Map, Value, json};
+
+use super::Element;
+use crate::config::diagnostic::{Diagnostic, Report, list, nearest, quote};
+use crate::config::document::{Content, Entry, Node};
+
+/// What there is to tell about a key.
+pub struct Key {
+    /// As it is written.
+    pub name: &'static str,
+    /// Other words that people try for it.
+    pub also: &'static [&'static str],
+    /// What it means.
+    pub doc: String,
+    /// What it accepts, in words.
+    pub accepted: String,
+    /// What it accepts, for a validator.
+    pub schema: Value,
+    /// What holds without it; null: nothing.
+    pub default: Value,
+}
+
+/// The keys of a table that could not be read: a check for what is missing must keep quiet about them.
+#[derive(Clone, Debug, Default)]
+pub struct Strays {
+    meant: Vec<Option<&'static str>>,
+}
+
+impl Strays {
+    /// Whether one of them may be this key, misspelt or with a bad value.
+    pub fn may_be(&self, key: &str) -> bool {
+        self.meant.iter().any(|meant| meant.is_none_or(|meant| meant == key))
+    }
+
+    /// Notes a key with a bad value, or what an unknown key probably means.
+    pub fn push(&mut self, meant: Option<&'static str>) {
+        self.meant.push(meant);
+    }
+}
+
+/// What `table!` makes of a table, for the functions below.
+pub trait Fields: Element + Default {
+    /// The table's name, as it fits after "unknown key of ".
+    const CALLED: &'static str;
+    /// Keys of the design that this version does not have.
+    const LATER: &'static [&'static str];
+
+    /// All keys, in the order of their definition.
+    fn keys() -> Vec<Key>;
+    /// Reads the entry of a known key; `None`: not known; `Some(false)`: reported as bad.
+    fn read_entry(&mut self, entry: &Entry, report: &mut Report) -> Option<bool>;
+    /// What could not be read.
+    fn strays(&mut self) -> &mut Strays;
+}
+
+/// Reads a table: every entry, and a fault for each unknown one.
+pub fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
+    let Content::Table(table) = &node.content else {
+        report.push(super::wrong_kind::<T>(node, "a table"));
+        return None;
+    };
+    let mut read = T::default();
+    for entry in &table.entries {
+        if report.is_full() {
+            break;
+        }
+        match read.read_entry(entry, report) {
+            Some(true) => {}
+            Some(false) => {
+                let known = T::keys().into_iter().find(|key| key.name == entry.key).map(|key| key.name);
+                read.strays().push(known);
+            }
+            None => {
+                let meant = unknown::<T>(entry, report);
+                read.strays().push(meant);
+            }
+        }
+    }
+    Some(read)
+}
+
+/// Reports an unknown key; returns the key that is probably meant.
+fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str> {
+    if let Some(later) = T::LATER.iter().find(|later| **later == entry.key) {
+        let title = format!("`{later}` is not available yet");
+        report.push(Diagnostic::error(title).at(&entry.key_place));
+        // It may well stand in for any other key.
+        return None;
+    }
+    let keys = T::keys();
+    let words =
+        keys.iter().flat_map(|key| key.also.iter().chain([&key.name]).map(move |word| (*word, key.name)));
+    let near = nearest(&entry.key, words.clone().map(|(word, _)| word));
+    let meant = near.and_then(|near| words.clone().find(|(word, _)| *word == near)).map(|(_, name)| name);
+    let fault = Diagnostic::error(format!("{} has no key {}", T::CALLED, quote(&entry.key)))
+        .at(&entry.key_place)
+        .did_you_mean(meant.map(|name| format!("`{name}`")))
+        .accepted(list(keys.iter().map(|key| key.name), "and"));
+    report.push(fault);
+    meant
+}
+
+/// The JSON schema of a table.
+pub fn table_schema<T: Fields>() -> Value {
+    let properties: Map<String, Value> =
+        T::keys().into_iter().map(|key| (key.name.into(), property(key))).collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn property(key: Key) -> Value {
+    let mut schema = json!({ "description": key.doc, "$comment": format!("accepted: {}", key.accepted) });
+    if !key.default.is_null() {
+        schema["default"] = key.default;
+    }
+    if let (Value::Object(all), Value::Object(own)) = (&mut schema, key.schema) {
+        all.extend(own);
+    }
+    schema
+}
+
+/// A table as a user would write it; without anything set, nothing.
+pub fn write_table<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+    let set = fields.into_iter().filter(|(_, value)| !value.is_null());
+    let table: Map<String, Value> = set.map(|(key, value)| (key.to_owned(), value)).collect();
+    if table.is_empty() { Value::Null } else { Value::Object(table) }
+}
+
+/// A field's name as a key: `use` has to be `r#use` in Rust.
+pub fn bare(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
+
+/// States a table. See `config/keys/` for how it reads.
+macro_rules! table {
+    (
+        $(#[doc = $about:literal])*
+        $name:ident = $called:literal {
+            $( $(#[doc = $doc:literal])* $field:ident : $kind:ty = $default:expr $(, also $($also:literal)+)?; )*
+        }
+        $(later $($later:literal)+)?
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Debug)]
+        pub struct $name {
+            $( $(#[doc = $doc])* pub $field: $crate::config::elements::Setting<$kind>, )*
+            /// Entries that could not be read.
+            pub strays: $crate::config::elements::Strays,
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name {
+                    $( $field: $crate::config::elements::Setting::default_of($default), )*
+                    strays: Default::default(),
+                }
+            }
+        }
+
+        impl $crate::config::elements::Fields for $name {
+            const CALLED: &'static str = $called;
+            const LATER: &'static [&'static str] = &[$($($later),+)?];
+
+            fn keys() -> Vec<$crate::config::elements::Key> {
+                let defaults = $name::default();
+                vec![$( defaults.$field.describe(
+                    $crate::config::elements::bare(stringify!($field)),
+                    &[$($($also),+)?],
+                    concat!($($doc, "\n"),*),
+                ), )*]
+            }
+
+            fn read_entry(
+                &mut self,
+                entry: &$crate::config::document::Entry,
+                report: &mut $crate::config::diagnostic::Report,
+            ) -> Option<bool> {
+                $( if entry.key == $crate::config::elements::bare(stringify!($field)) {
+                    return Some(self.$field.read(entry, report));
+                } )*
+                None
+            }
+
+            fn strays(&mut self) -> &mut $crate::config::elements::Strays {
+                &mut self.strays
+            }
+        }
+
+        impl $crate::config::elements::Element for $name {
+            fn read(
+                node: &$crate::config::document::Node,
+                report: &mut $crate::config::diagnostic::Report,
+            ) -> Option<Self> {
+                $crate::config::elements::read_table(node, report)
+            }
+
+            fn accepted() -> String {
+                let names = <$name as $crate::config::elements::Fields>::keys().into_iter().map(|key| key.name);
+                format!("a table of {}", $crate::config::diagnostic::list(names, "and"))
+            }
+
+            fn schema() -> serde_json::Value {
+                $crate::config::elements::table_schema::<$name>()
+            }
+
+            fn written(&self) -> serde_json::Value {
+                let fields = [$( ($crate::config::elements::bare(stringify!($field)), self.$field.value.written()), )*];
+                $crate::config::elements::write_table(fields)
+            }
+
+            fn over(self, beneath: Self) -> Self {
+                $name { $( $field: self.$field.over(beneath.$field), )* strays: self.strays }
+            }
+        }
+    };
+}
+pub(in crate::config) use table;

@@ -1,0 +1,20 @@
+//! `[control]` and `[metrics]`: part of the file's format already, so that a file written for a later version is
+//! checked by this one.
+
+use crate::config::elements::{Address, SocketPath, table};
+
+table! {
+    /// `[control]`.
+    ControlKeys = "`control`" {
+        /// The path of the control socket.
+        socket: Option<SocketPath> = None, also "path";
+    }
+}
+
+table! {
+    /// `[metrics]`.
+    MetricsKeys = "`metrics`" {
+        /// The address on which metrics are served, such as `127.0.0.1:9464`.
+        listen: Option<Address> = None, also "address" "port";
+    }
+}

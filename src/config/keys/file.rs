@@ -1,0 +1,32 @@
+//! The top of the file.
+
+use super::{ControlKeys, Defaults, MetricsKeys, QueueKeys, StageKeys, pause};
+use crate::config::elements::{Named, Pause, PipelineName, Tables, table};
+
+table! {
+    /// A pipeline file.
+    FileKeys = "a pipeline file" {
+        /// The pipeline's name. Default: the file's name without `.toml`.
+        name: Option<PipelineName> = None;
+        /// How long a stop may take to let the items in the queues finish.
+        drain_timeout: Pause = pause(30), also "drain" "timeout" "shutdown_timeout";
+        /// Keys of a stage that hold for all stages, unless a stage says otherwise.
+        defaults: Defaults = Defaults::default(), also "default";
+        /// The stages, each under its name: `[stages.NAME]`.
+        stages: Named<StageKeys> = Named::default(), also "stage" "steps" "processes" "programs" "tasks";
+        /// The queues that need more than the defaults, each under its name: `[queues.NAME]`.
+        queues: Named<QueueKeys> = Named::default(), also "queue" "channels";
+        /// The socket on which the running pipeline is asked and told. Not available yet: checked, then ignored.
+        control: Option<ControlKeys> = None;
+        /// Where metrics are served. Not available yet: checked, then ignored.
+        metrics: Option<MetricsKeys> = None;
+    }
+}
+
+impl Tables for StageKeys {
+    const KEY: &'static str = "stages";
+}
+
+impl Tables for QueueKeys {
+    const KEY: &'static str = "queues";
+}

@@ -1,0 +1,64 @@
+//! The tables of a pipeline file: every key with its type, its default and its meaning, stated once.
+
+mod extras;
+mod file;
+mod policies;
+mod queue;
+mod stage;
+
+pub use extras::{ControlKeys, MetricsKeys};
+pub use file::FileKeys;
+pub use policies::{BackoffKeys, GiveUpKeys, RecycleKeys};
+pub use queue::{MOST_BYTES, QueueKeys};
+pub use stage::{Defaults, StageKeys};
+
+use std::time::Duration;
+
+use super::elements::{Pause, Period};
+
+const fn pause(seconds: u64) -> Pause {
+    Pause(Duration::from_secs(seconds))
+}
+
+const fn period(millis: u64) -> Period {
+    Period(Duration::from_millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::diagnostic::nearest;
+    use crate::config::elements::{Fields, Key};
+
+    fn tables() -> Vec<Vec<Key>> {
+        vec![
+            FileKeys::keys(),
+            StageKeys::keys(),
+            QueueKeys::keys(),
+            BackoffKeys::keys(),
+            GiveUpKeys::keys(),
+            RecycleKeys::keys(),
+            ControlKeys::keys(),
+            MetricsKeys::keys(),
+        ]
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        for key in tables().iter().flatten() {
+            assert!(key.doc.ends_with('.') && !key.accepted.is_empty(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn another_word_for_a_key_is_no_key_itself() {
+        for keys in tables() {
+            for key in &keys {
+                for word in key.also {
+                    assert!(keys.iter().all(|other| other.name != *word), "{word}");
+                    assert_eq!(nearest(word, [*word]), Some(*word));
+                }
+            }
+        }
+    }
+}

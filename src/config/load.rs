@@ -1,0 +1,90 @@
+//! From a path to a checked pipeline: the steps in their order.
+
+use std::env::VarError;
+use std::path::{Path, PathBuf};
+
+use super::compile::{self, Selection};
+use super::diagnostic::{Place, Report};
+use super::document::{self, Content, Environment, Node, Parsed};
+use super::elements::{Element, PipelineName};
+use super::keys::FileKeys;
+use super::pipeline::Pipeline;
+use super::source;
+use crate::stage::Registry;
+
+/// What the command line adds to the file.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// `--set PATH=VALUE`, in their order.
+    pub sets: Vec<String>,
+    /// `--stages`: only these; the others are as if disabled.
+    pub stages: Option<Vec<String>>,
+}
+
+/// A good file.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub pipeline: Pipeline,
+    /// What in it has no effect.
+    pub warnings: Report,
+    /// The file itself.
+    pub text: String,
+}
+
+/// Reads and checks a pipeline file. The error holds every fault that was found.
+pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<Loaded, Report> {
+    let source = source::read(path)?;
+    let mut report = Report::new();
+    let Parsed { mut table, is_partial } = document::parse(&source, &mut report);
+    if !is_partial {
+        document::apply_sets(&mut table, &options.sets, &mut report);
+    }
+    document::expand(&mut table, &ProcessEnvironment, &mut report);
+    let start = Place::new(&source, 0..0);
+    let top = Node { place: start.clone(), content: Content::Table(table) };
+    let keys = FileKeys::read(&top, &mut report);
+
+    let mut pipeline = None;
+    if let Some(keys) = keys.filter(|_| !is_partial && !report.is_full()) {
+        let home = Home::of(path);
+        let selection =
+            Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
+        pipeline = compile::compile(keys, selection, registry, &mut report);
+    }
+    report.sort(&source);
+    match pipeline {
+        Some(pipeline) if report.faults() == 0 => {
+            Ok(Loaded { pipeline, warnings: report, text: source.text.clone() })
+        }
+        _ => Err(report),
+    }
+}
+
+/// What a pipeline takes from the path of its file.
+struct Home {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Home {
+    fn of(path: &Path) -> Home {
+        // A link's own folder, not its target's: that is what the user sees, and what changes when the link does.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+        Home { name: PipelineName::of_file(path), folder }
+    }
+}
+
+/// The variables of this process.
+struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn get(&self, name: &str) -> Result<String, VarError> {
+        std::env::var(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
+    }
+}

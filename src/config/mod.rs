@@ -1,0 +1,24 @@
+//! Text to checked [`Pipeline`]: every fault of a file at once, each with its place and what to write instead.
+//!
+//! `source` reads bytes, `document` makes a tree of values that know their place, `keys` (made of `elements`) reads
+//! the tree, `compile` checks what the parts mean to each other. The JSON schema comes from `keys` too.
+#![forbid(unsafe_code)]
+
+mod compile;
+pub(crate) mod diagnostic;
+mod diff;
+mod document;
+pub(crate) mod elements;
+mod keys;
+mod load;
+pub(crate) mod pipeline;
+mod schema;
+mod source;
+
+pub use diagnostic::Report;
+pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff};
+pub use load::{LoadOptions, Loaded, load};
+pub use pipeline::{
+    Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
+};
+pub use schema::schema;

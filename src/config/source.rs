@@ -1,0 +1,104 @@
+//! The file's bytes as text, or why there is none.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::diagnostic::{Diagnostic, Place, Source, list, nearest, reason};
+
+/// A pipeline file is a page or two: more is some other file, given by mistake.
+const LARGEST: usize = 1 << 20;
+
+/// Reads a file as text.
+pub fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+    let bytes = bytes(path)?;
+    let name = shown(path);
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Err(not_utf8(name, error.as_bytes(), error.utf8_error().valid_up_to())),
+    };
+    // What editors on Windows add would only be in the way of columns and carets.
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+    let source = Arc::new(Source { name, text });
+    if source.text.trim().is_empty() {
+        return Err(Diagnostic::error(format!("{} is empty", source.name))
+            .help("`mprun init` writes a pipeline to start from"));
+    }
+    Ok(source)
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    let fail = |error: std::io::Error| unreadable(path, &error);
+    let file = File::open(path).map_err(fail)?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() > LARGEST {
+        return Err(Diagnostic::error(format!("{} is larger than 1 MiB: no pipeline file", shown(path))));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
+    let name = shown(path);
+    match error.kind() {
+        ErrorKind::NotFound => {
+            let near = neighbour(path).map(|near| format!("`{near}`"));
+            Diagnostic::error(format!("there is no file {name}")).did_you_mean(near)
+        }
+        ErrorKind::IsADirectory => folder(path),
+        _ => Diagnostic::error(format!("failed to read {name}: {}", reason(error))),
+    }
+}
+
+fn folder(path: &Path) -> Diagnostic {
+    let inside = toml_files(path).into_iter().map(|name| shown(&path.join(name))).collect::<Vec<_>>();
+    let fault = Diagnostic::error(format!("{} is a folder, not a file", shown(path)));
+    match inside.as_slice() {
+        [] => fault,
+        [only] => fault.did_you_mean(Some(format!("`{only}`"))),
+        many => fault.help(format!("it holds {}", list(many.iter().map(String::as_str), "and"))),
+    }
+}
+
+/// A file of the same folder with a name like it.
+fn neighbour(path: &Path) -> Option<String> {
+    let parent = path.parent()?;
+    let folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let wanted = path.file_name()?.to_string_lossy();
+    let names = toml_files(folder);
+    let with_ending = format!("{wanted}.toml");
+    let near = names.iter().find(|name| **name == with_ending).map(String::as_str);
+    let near = near.or_else(|| nearest(&wanted, names.iter().map(String::as_str)))?;
+    Some(shown(&parent.join(near)))
+}
+
+fn toml_files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    names.sort();
+    names
+}
+
+fn not_utf8(name: String, bytes: &[u8], at: usize) -> Diagnostic {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let line = memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1;
+    // What stands before `at` is valid, so the offset is the same in the text that is shown.
+    let source = Arc::new(Source { name, text });
+    let place = Place::new(&source, at..at + char::REPLACEMENT_CHARACTER.len_utf8());
+    Diagnostic::error(format!("not UTF-8: byte {at} (line {line}) is 0x{:02x}", bytes[at]))
+        .at(&place)
+        .help("a pipeline file is text in UTF-8")
+}
+
+/// The path as a person reads it, without anything that a terminal would obey.
+fn shown(path: &Path) -> String {
+    path.display()
+        .to_string()
+        .chars()
+        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
+        .collect()
+}

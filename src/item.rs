@@ -1,0 +1,76 @@
+//! How an item is shown to people: shortened, and with everything escaped that could disturb a terminal or a log.
+
+use std::fmt;
+
+/// Characters of an item that are shown before it is cut.
+const SHOWN: usize = 80;
+
+/// Shows the start of an item on one line: UTF-8 as it is, control characters and other bytes escaped.
+///
+/// ```
+/// use mprun::item::Shown;
+/// assert_eq!(Shown(b"caf\xc3\xa9\t\xff").to_string(), r"café\t\xff");
+/// ```
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = SHOWN;
+        // A character has at most 4 bytes: nothing after this can be shown.
+        for chunk in self.0[..self.0.len().min(SHOWN * 4)].utf8_chunks() {
+            for character in chunk.valid().chars() {
+                if left == 0 {
+                    return write!(f, "… ({} bytes)", self.0.len());
+                }
+                left -= 1;
+                match character {
+                    '\u{80}'.. if !character.is_control() && !is_format(character) => {
+                        write!(f, "{character}")?
+                    }
+                    ' '..='~' if character != '\\' => write!(f, "{character}")?,
+                    other => write!(f, "{}", other.escape_default())?,
+                }
+            }
+            for byte in chunk.invalid().iter().take(left) {
+                left -= 1;
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        if self.0.len() > SHOWN * 4 { write!(f, "… ({} bytes)", self.0.len()) } else { Ok(()) }
+    }
+}
+
+/// Characters that change how the text around them is shown: a log line must not be turned round by an item.
+fn is_format(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(bytes: &[u8]) -> String {
+        Shown(bytes).to_string()
+    }
+
+    #[test]
+    fn text_is_shown_as_it_is() {
+        assert_eq!(shown("hello wörld 木".as_bytes()), "hello wörld 木");
+        assert_eq!(shown(b""), "");
+    }
+
+    #[test]
+    fn what_could_disturb_a_terminal_is_escaped() {
+        assert_eq!(shown(b"\x1b[2J\n\\"), r"\u{1b}[2J\n\\");
+        assert_eq!(shown("\u{202e}abc\u{9b}".as_bytes()), r"\u{202e}abc\u{9b}");
+        assert_eq!(shown(&[0xff, 0, b'a']), r"\xff\u{0}a");
+    }
+
+    #[test]
+    fn a_long_item_is_cut_with_its_length() {
+        let text = "x".repeat(1000);
+        assert_eq!(shown(text.as_bytes()), format!("{}… (1000 bytes)", "x".repeat(80)));
+        assert_eq!(shown("x".repeat(80).as_bytes()), "x".repeat(80));
+        assert!(shown(&vec![0xff; 5000]).len() < 500);
+    }
+}

@@ -1,0 +1,91 @@
+//! What mprun says: one line each, whole also from many processes, on standard error.
+//!
+//! `2026-11-24T02:29:01.123Z INFO  produce[0] text`: time, level, who speaks, what. `RUST_LOG` decides what is said,
+//! else `-v` and `-q`; colour is for terminals.
+#![forbid(unsafe_code)]
+
+use env_logger::fmt::Formatter;
+use env_logger::{Builder, Target, WriteStyle};
+use log::{Level, Record};
+use serde::{Deserialize, Serialize};
+use std::io::{self, IsTerminal, Write};
+
+/// A pipe keeps one write of so many bytes together (PIPE_BUF); a longer line is cut.
+const LONGEST: usize = 4096;
+
+/// What is said, and how it looks: decided once, by the supervisor, for all its workers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// As in `RUST_LOG`.
+    pub filter: String,
+    /// Whether standard error is a terminal that wants colour.
+    pub colour: bool,
+}
+
+impl Logging {
+    /// By the environment; `verbosity` counts `-v` up and `-q` down.
+    pub fn from_environment(verbosity: i8) -> Logging {
+        let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colour = io::stderr().is_terminal() && !plain;
+        Logging { filter: filter.unwrap_or_else(|| level(verbosity).to_owned()), colour }
+    }
+
+    /// Starts logging for this process. `who`: stage and number of a worker. A second call does nothing.
+    pub fn start(&self, who: Option<(&str, u32)>) {
+        let who = who.map_or_else(|| "mprun".to_owned(), |(stage, worker)| format!("{stage}[{worker}]"));
+        let mut builder = Builder::new();
+        builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(io::stderr())));
+        builder.write_style(if self.colour { WriteStyle::Always } else { WriteStyle::Never });
+        builder.format(move |out, record| write_line(out, &who, record));
+        let _ = builder.try_init();
+    }
+}
+
+fn level(verbosity: i8) -> &'static str {
+    match verbosity {
+        ..=-2 => "off",
+        -1 => "error",
+        0 => "info",
+        1 => "debug",
+        2.. => "trace",
+    }
+}
+
+fn write_line(out: &mut Formatter, who: &str, record: &Record<'_>) -> io::Result<()> {
+    let time = out.timestamp_millis();
+    let level = record.level();
+    let style = out.default_level_style(level);
+    let dim = if level > Level::Warn { style.dimmed() } else { style };
+    let text = one_line(&record.args().to_string(), LONGEST - 128 - who.len().min(1024));
+    writeln!(out, "{time} {style}{level:<5}{style:#} {dim}{who}{dim:#} {text}")
+}
+
+/// The text on one line, cut if it is too long.
+fn one_line(text: &str, longest: usize) -> String {
+    let mut line = text.trim_end().replace('\n', "\\n").replace('\r', "\\r");
+    if line.len() > longest {
+        let end = (0..=longest).rev().find(|&end| line.is_char_boundary(end));
+        line.truncate(end.unwrap_or(0));
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_that_a_pipe_keeps_together() {
+        assert_eq!(one_line("a\nb\r\n", 100), "a\\nb");
+        let long = one_line(&"ä".repeat(5000), 1001);
+        assert_eq!(long.len(), 1000 + '…'.len_utf8());
+    }
+
+    #[test]
+    fn quiet_and_verbose_choose_the_level() {
+        let levels: Vec<_> = (-3..4).map(level).collect();
+        assert_eq!(levels, ["off", "off", "error", "info", "debug", "trace", "trace"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! `lines`: the lines of files, once or as they grow.
+
+mod follow;
+mod once;
+mod search;
+mod tracked;
+mod watch;
+
+use crate::stage::{Context, Emitter, Failure, Memory, Next, Settings, Source};
+use follow::Follow;
+use once::Once;
+use std::os::fd::BorrowedFd;
+
+pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<FileLines, Failure> + use<> {
+    with.about("Emits the lines of files, without their line ends.");
+    let doc = "The file, or a pattern for several (`logs/*.log`, `**/*.txt`): they are read in the order of their names.";
+    let is_pattern = |path: &String| match (path.is_empty(), glob::Pattern::new(path)) {
+        (true, _) => Err("can't be empty".to_owned()),
+        (_, Err(error)) => Err(format!("is not a pattern: {}", error.msg)),
+        (false, Ok(_)) => Ok(()),
+    };
+    let path: String = with.key("path", doc).check(is_pattern).required();
+    let doc = "Goes on at the end: waits for more lines, and for files that come later, as `tail -F` does.";
+    let follow = with.key("follow", doc).or(false);
+    with.remember(Memory::State);
+    move |context| {
+        let pattern = context.path(path);
+        Ok(if follow {
+            FileLines::Follow(Follow::open(pattern)?)
+        } else {
+            FileLines::Once(Once::open(pattern))
+        })
+    }
+}
+
+/// See [`build`].
+pub(super) enum FileLines {
+    Once(Once),
+    Follow(Follow),
+}
+
+impl Source for FileLines {
+    fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+        match self {
+            FileLines::Once(once) => once.next(out),
+            FileLines::Follow(follow) => follow.next(out),
+        }
+    }
+
+    fn readable(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            FileLines::Once(_) => None,
+            FileLines::Follow(follow) => Some(follow.readable()),
+        }
+    }
+
+    fn save(&self, state: &mut Vec<u8>) {
+        match self {
+            FileLines::Once(once) => once.save(state),
+            FileLines::Follow(follow) => follow.save(state),
+        }
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Failure> {
+        match self {
+            FileLines::Once(once) => once.restore(state),
+            FileLines::Follow(follow) => follow.restore(state),
+        }
+    }
+}

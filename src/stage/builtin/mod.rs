@@ -1,0 +1,40 @@
+//! The stages that come with mprun: few, and made to combine. Each has a file of its own.
+
+use super::Registry;
+
+// Sources
+mod count;
+mod lines;
+mod random;
+mod repeat;
+mod stdin;
+mod tick;
+// Transforms
+mod filter;
+mod format;
+mod sum;
+mod words;
+// Sinks
+mod discard;
+mod file;
+
+mod position;
+#[cfg(test)]
+mod testing;
+
+pub(super) fn register(registry: Registry) -> Registry {
+    let registry = registry
+        .source("random", random::build)
+        .source("count", count::build)
+        .source("repeat", repeat::build)
+        .source("lines", lines::build)
+        .source("stdin", stdin::build)
+        .source("tick", tick::build);
+    registry
+        .stage("filter", filter::build)
+        .stage("format", format::build)
+        .stage("words", words::build)
+        .stage("sum", sum::build)
+        .sink("file", file::build)
+        .sink("discard", discard::build)
+}

@@ -1,0 +1,81 @@
+//! `stdin`: the lines of mprun's standard input.
+//!
+//! What a killed worker has read but not published would be lost with it. So nothing is read for good before it is
+//! published; how depends on what standard input is:
+//! - a file ([`regular`]): read at the position that the stage remembers;
+//! - a pipe ([`pipe`]): parked in a second pipe that outlives the worker, looked at there, and taken out of it once
+//!   its lines are published;
+//! - a terminal or a socket ([`stream`]): simply read, since there is no such way. What a worker read in its last few
+//!   microseconds is lost when it is killed.
+
+mod pipe;
+mod regular;
+mod stream;
+
+use crate::stage::{Context, Emitter, Failure, Memory, Next, Settings, Source};
+use nix::sys::stat::{SFlag, fstat};
+use std::os::fd::BorrowedFd;
+
+pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Stdin, Failure> + use<> {
+    with.about("Emits the lines of mprun's standard input, without their line ends.");
+    with.remember(Memory::State);
+    |context| match kind()? {
+        SFlag::S_IFREG => Ok(Stdin::File(regular::RegularFile::open()?)),
+        SFlag::S_IFIFO => Ok(Stdin::Pipe(pipe::FromPipe::open(context)?)),
+        _ => Ok(Stdin::Stream(stream::Stream::open()?)),
+    }
+}
+
+fn kind() -> Result<SFlag, Failure> {
+    let about = fstat(std::io::stdin())
+        .map_err(|error| Failure::fatal(format!("there is no standard input: {error}")))?;
+    Ok(SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT)
+}
+
+fn cannot_read(error: impl std::fmt::Display) -> Failure {
+    Failure::fatal(format!("can't read standard input: {error}"))
+}
+
+/// See [`build`].
+pub(super) enum Stdin {
+    File(regular::RegularFile),
+    Pipe(pipe::FromPipe),
+    Stream(stream::Stream),
+}
+
+impl Source for Stdin {
+    fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+        match self {
+            Stdin::File(file) => file.next(out),
+            Stdin::Pipe(pipe) => pipe.next(out),
+            Stdin::Stream(stream) => stream.next(out),
+        }
+    }
+
+    fn readable(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Stdin::File(_) => None,
+            Stdin::Pipe(pipe) => Some(pipe.readable()),
+            Stdin::Stream(stream) => Some(stream.readable()),
+        }
+    }
+
+    fn save(&self, state: &mut Vec<u8>) {
+        match self {
+            Stdin::File(file) => file.save(state),
+            Stdin::Pipe(pipe) => pipe.save(state),
+            Stdin::Stream(stream) => stream.save(state),
+        }
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Failure> {
+        match self {
+            Stdin::File(file) => file.restore(state),
+            Stdin::Pipe(pipe) => pipe.restore(state),
+            Stdin::Stream(stream) => {
+                stream.restore(state);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Standard input that is a pipe: exactly once, although a pipe forgets what is read from it.
+//!
+//! Bytes are moved (`splice`, which a kill can't cut in two) from standard input to a *holding pipe*. The supervisor
+//! keeps that one open, so it outlives every worker. There they are looked at through a third pipe (`tee`), and taken
+//! out only after their lines are published. What the stage remembers tells at any moment what the bytes in the
+//! holding pipe are:
+//!
+//! | remembered | the holding pipe has | a successor |
+//! |---|---|---|
+//! | `Lines { done }` | `done` bytes whose lines are published, then others | looks at it again, skips `done` |
+//! | `Discard { keep }` | published bytes, or what is left of them, then `keep` others | takes out all but `keep` |
+//!
+//! In `Lines` nothing is taken out, in `Discard` nothing is put in, and each change from one to the other is
+//! committed before the next step ([`Next::Checkpoint`]). So both rows hold whenever the worker is killed: while it
+//! moves, looks, publishes or discards. A line that isn't complete at the end of a look is carried on in what is
+//! remembered.
+
+use super::super::position::{damaged, save_bytes, save_number, take_bytes, take_number};
+use super::cannot_read;
+use crate::stage::lines::Lines;
+use crate::stage::{Context, Emitter, Failure, Next, Pipe};
+use crate::sys::readiness;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, SpliceFFlags, splice, tee};
+use nix::unistd::{pipe2, read};
+use std::io::stdin;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Bytes moved at once; a pipe holds as many by default.
+const CHUNK: usize = 64 * 1024;
+
+pub(in crate::stage) struct FromPipe {
+    input: OwnedFd,
+    holding: Pipe,
+    /// Where the holding pipe's bytes are copied to, to be read.
+    glass: Pipe,
+    stage: Stage,
+    /// The start of a line whose end is not in sight.
+    carried: Vec<u8>,
+    lines: Lines,
+    /// Bytes of the holding pipe that were looked at.
+    seen: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    Lines { done: u64 },
+    Discard { keep: u64 },
+}
+
+impl FromPipe {
+    pub fn open(context: &Context) -> Result<FromPipe, Failure> {
+        let input = stdin().as_fd().try_clone_to_owned().map_err(cannot_read)?;
+        let kept = context.holding_pipe.borrow_mut().take();
+        if kept.is_none() {
+            log::debug!("there is no holding pipe: what a killed worker has read is lost");
+        }
+        FromPipe::new(input, kept.map_or_else(new_pipe, Ok)?)
+    }
+
+    fn new(input: OwnedFd, holding: Pipe) -> Result<FromPipe, Failure> {
+        let (stage, carried) = (Stage::Lines { done: 0 }, Vec::new());
+        Ok(FromPipe {
+            input,
+            holding,
+            glass: new_pipe()?,
+            stage,
+            carried,
+            lines: Lines::default(),
+            seen: None,
+        })
+    }
+
+    pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+        match self.stage {
+            Stage::Discard { keep } => {
+                self.discard(keep)?;
+                self.stage = Stage::Lines { done: 0 };
+                Ok(Next::Checkpoint)
+            }
+            Stage::Lines { done } => self.next_line(done, out),
+        }
+    }
+
+    fn next_line(&mut self, done: u64, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+        if let Some(line) = self.lines.next() {
+            if self.carried.is_empty() {
+                out.emit(line)?;
+            } else {
+                out.emit([&self.carried, line].concat())?;
+                self.carried.clear();
+            }
+            self.stage = Stage::Lines { done: done + line.len() as u64 + 1 };
+            return Ok(Next::More);
+        }
+        let Some(seen) = self.seen else { return self.look(done, out) };
+        self.carried.extend_from_slice(self.lines.partial());
+        self.lines.clear();
+        self.lines.check_length()?;
+        self.seen = None;
+        self.stage = Stage::Discard { keep: self.held()?.saturating_sub(seen) };
+        Ok(Next::Checkpoint)
+    }
+
+    /// Looks at what the holding pipe has; moves more into it if it has nothing.
+    fn look(&mut self, done: u64, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+        if self.held()? == 0 {
+            match self.move_in() {
+                Ok(0) => return self.end(out),
+                Ok(_) => {}
+                Err(Errno::EAGAIN) => return Ok(Next::Wait(None)),
+                Err(Errno::EINTR) => return Ok(Next::More),
+                Err(error) => return Err(cannot_read(error)),
+            }
+        }
+        let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
+        let seen = tee(&self.holding.reader, &self.glass.writer, CHUNK, flags).map_err(cannot_read)?;
+        let mut bytes = vec![0; seen];
+        self.read_glass(&mut bytes)?;
+        let fresh = usize::try_from(done).ok().and_then(|done| bytes.get(done..)).ok_or_else(damaged)?;
+        self.lines.push(fresh);
+        self.seen = Some(seen as u64);
+        Ok(Next::More)
+    }
+
+    fn move_in(&self) -> nix::Result<usize> {
+        splice(&self.input, None, &self.holding.writer, None, CHUNK, SpliceFFlags::SPLICE_F_NONBLOCK)
+    }
+
+    fn read_glass(&self, mut into: &mut [u8]) -> Result<(), Failure> {
+        while !into.is_empty() {
+            let n = read(&self.glass.reader, into).map_err(cannot_read)?;
+            into = &mut into[n..];
+        }
+        Ok(())
+    }
+
+    /// The last line may have no end.
+    fn end(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+        if !self.carried.is_empty() {
+            out.emit(&self.carried)?;
+            self.carried.clear();
+        }
+        Ok(Next::End)
+    }
+
+    fn discard(&mut self, keep: u64) -> Result<(), Failure> {
+        let mut left = self.held()?.saturating_sub(keep) as usize;
+        let mut bin = [0; 4096];
+        while left > 0 {
+            let size = left.min(bin.len());
+            left -= read(&self.holding.reader, &mut bin[..size]).map_err(cannot_read)?;
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> Result<u64, Failure> {
+        readiness::bytes_waiting(self.holding.reader.as_fd()).map_err(cannot_read)
+    }
+
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.input.as_fd()
+    }
+
+    pub fn save(&self, state: &mut Vec<u8>) {
+        let (tag, number) = match self.stage {
+            Stage::Lines { done } => (0, done),
+            Stage::Discard { keep } => (1, keep),
+        };
+        save_number(tag, state);
+        save_number(number, state);
+        save_bytes(&self.carried, state);
+    }
+
+    pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
+        let (tag, number) = (take_number(&mut state)?, take_number(&mut state)?);
+        self.stage = match tag {
+            0 => Stage::Lines { done: number },
+            1 => Stage::Discard { keep: number },
+            _ => return Err(damaged()),
+        };
+        self.carried = take_bytes(&mut state)?.to_vec();
+        self.lines.clear();
+        self.seen = None;
+        Ok(())
+    }
+}
+
+fn new_pipe() -> Result<Pipe, Failure> {
+    let (reader, writer) =
+        pipe2(OFlag::O_CLOEXEC).map_err(|error| Failure::fatal(format!("can't make a pipe: {error}")))?;
+    Ok(Pipe { reader, writer })
+}
+
+#[cfg(test)]
+mod tests;

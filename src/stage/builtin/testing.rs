@@ -1,0 +1,53 @@
+//! For the tests of the built-in stages: opens them as a worker does.
+
+use crate::stage::{Context, Emitter, Item, Next, Opened, Registry, Source, Stage, WithFault};
+use serde_json::Value;
+
+pub fn faults(name: &str, with: Value) -> Vec<WithFault> {
+    Registry::builtin().check(name, with.as_object().unwrap())
+}
+
+pub fn open(name: &str, with: Value, context: &Context) -> Opened {
+    let faults = faults(name, with.clone());
+    assert_eq!(faults, []);
+    Registry::builtin().open(name, with.as_object().unwrap(), context).unwrap()
+}
+
+pub fn open_source(name: &str, with: Value) -> Box<dyn Source> {
+    match open(name, with, &Context::default()) {
+        Opened::Source(source) => source,
+        Opened::Stage(_) => panic!("{name} is not a source"),
+    }
+}
+
+pub fn open_stage(name: &str, with: Value) -> Box<dyn Stage> {
+    match open(name, with, &Context::default()) {
+        Opened::Stage(stage) => stage,
+        Opened::Source(_) => panic!("{name} is a source"),
+    }
+}
+
+/// Everything that a source emits until its end, or until it has to wait.
+pub fn collect(source: &mut Box<dyn Source>) -> Vec<String> {
+    let mut seen = Vec::new();
+    let going_on = [Next::More, Next::Checkpoint];
+    while going_on.contains(&source.next(&mut Emitter::new(&mut seen)).unwrap()) {}
+    strings(seen)
+}
+
+/// Everything that a stage emits for these items and the end of the input.
+pub fn through(name: &str, with: Value, items: &[&str]) -> Vec<String> {
+    let mut stage = open_stage(name, with);
+    let mut seen = Vec::new();
+    let mut out = Emitter::new(&mut seen);
+    for item in items {
+        stage.process(&Item::new(item.as_bytes()), &mut out).unwrap();
+    }
+    stage.finish(&mut out).unwrap();
+    stage.flush().unwrap();
+    strings(seen)
+}
+
+fn strings(items: Vec<Vec<u8>>) -> Vec<String> {
+    items.into_iter().map(|item| String::from_utf8(item).unwrap()).collect()
+}

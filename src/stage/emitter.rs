@@ -1,0 +1,116 @@
+//! Where a stage's outputs go.
+
+use super::Failure;
+
+/// Takes outputs: a worker's queues or its standard output; in a test of your own stage, a `Vec`.
+pub trait Outlet {
+    /// Takes a copy of one item.
+    ///
+    /// # Errors
+    /// When the item is too long, or nobody wants it any more.
+    fn put(&mut self, item: &[u8]) -> Result<(), Failure>;
+}
+
+impl Outlet for Vec<Vec<u8>> {
+    fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
+        self.push(item.to_vec());
+        Ok(())
+    }
+}
+
+/// What a stage emits its outputs to, in order. They count only when the item (or the step of a source) succeeds.
+///
+/// ```
+/// use mprun::Emitter;
+///
+/// let mut seen: Vec<Vec<u8>> = Vec::new();
+/// let mut out = Emitter::new(&mut seen);
+/// out.emit("one").unwrap();
+/// out.emit(b"\xff\xfe").unwrap();
+/// assert_eq!(seen, [&b"one"[..], b"\xff\xfe"]);
+/// ```
+pub struct Emitter<'a> {
+    outlet: &'a mut dyn Outlet,
+    /// Outputs still to be swallowed: an earlier try of the same item has published them.
+    skip: u64,
+    emitted: u64,
+    failure: Option<Failure>,
+}
+
+impl<'a> Emitter<'a> {
+    /// An emitter to an outlet of your own.
+    pub fn new(outlet: &'a mut dyn Outlet) -> Emitter<'a> {
+        Emitter::skipping(outlet, 0)
+    }
+
+    pub(crate) fn skipping(outlet: &'a mut dyn Outlet, skip: u64) -> Emitter<'a> {
+        Emitter { outlet, skip, emitted: 0, failure: None }
+    }
+
+    /// Emits a copy of one item.
+    ///
+    /// # Errors
+    /// When the item is too long for its queue, or the worker has to end. Hand the failure on with `?`; the item does
+    /// not succeed without this output in any case.
+    pub fn emit(&mut self, item: impl AsRef<[u8]>) -> Result<(), Failure> {
+        self.emit_bytes(item.as_ref())
+    }
+
+    fn emit_bytes(&mut self, item: &[u8]) -> Result<(), Failure> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        self.emitted += 1;
+        if self.skip > 0 {
+            self.skip -= 1;
+            return Ok(());
+        }
+        self.outlet.put(item).inspect_err(|failure| self.failure = Some(failure.clone()))
+    }
+
+    /// Items emitted so far, by this item or step.
+    pub fn emitted(&self) -> u64 {
+        self.emitted
+    }
+
+    /// The verdict on the whole: a stage can't succeed by ignoring that an output failed.
+    pub(crate) fn conclude<T>(self, result: Result<T, Failure>) -> Result<T, Failure> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Narrow;
+
+    impl Outlet for Narrow {
+        fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
+            if item.len() > 3 { Err(Failure::new("too long")) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn outputs_that_are_out_already_are_skipped() {
+        let mut seen = Vec::new();
+        let mut out = Emitter::skipping(&mut seen, 2);
+        for item in ["a", "b", "c"] {
+            out.emit(item).unwrap();
+        }
+        assert_eq!(out.emitted(), 3);
+        assert_eq!(seen, [b"c"]);
+    }
+
+    #[test]
+    fn a_swallowed_failure_still_counts() {
+        let mut outlet = Narrow;
+        let mut out = Emitter::new(&mut outlet);
+        assert!(out.emit("much too long").is_err());
+        assert_eq!(out.emit("ok"), Err(Failure::new("too long")));
+        assert_eq!(out.conclude(Ok(())), Err(Failure::new("too long")));
+    }
+}

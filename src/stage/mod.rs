@@ -1,0 +1,33 @@
+//! What a stage is: the traits for your own, the registry that a pipeline file picks from, and the built-in ones.
+//!
+//! A stage knows nothing of processes and queues. It gets items, emits items, and says what it wants to be kept; the
+//! worker loop does the rest.
+#![forbid(unsafe_code)]
+
+/// The examples of docs/stages.md compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/stages.md")]
+struct PageOnStages;
+
+mod context;
+mod contract;
+mod emitter;
+mod failure;
+mod registry;
+mod settings;
+
+mod lines;
+mod template;
+
+mod builtin;
+
+pub use context::Context;
+pub use contract::{Item, Next, Source, Stage};
+pub use emitter::{Emitter, Outlet};
+pub use failure::Failure;
+pub use registry::{Kind, Registry};
+pub use settings::{Key, KeyDoc, Memory, Setting, Settings, WithFault};
+
+pub(crate) use context::Pipe;
+pub(crate) use failure::Reach;
+pub(crate) use registry::Opened;

@@ -1,0 +1,241 @@
+//! All stages that a pipeline file can name with `use`.
+
+use super::settings::{Findings, Settings};
+use super::{Context, Failure, KeyDoc, Memory, Source, Stage, WithFault};
+use serde_json::{Map, Value};
+
+/// What a stage is, by its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Has no input.
+    Source,
+    /// Has an input, and outputs.
+    Transform,
+    /// Has an input and emits nothing.
+    Sink,
+}
+
+/// An opened stage.
+pub(crate) enum Opened {
+    Source(Box<dyn Source>),
+    Stage(Box<dyn Stage>),
+}
+
+type Open = Box<dyn FnOnce(&Context) -> Result<Opened, Failure>>;
+type Build = Box<dyn Fn(&mut Settings<'_>) -> Open + Send + Sync>;
+
+struct Entry {
+    name: &'static str,
+    about: &'static str,
+    kind: Kind,
+    keys: Vec<KeyDoc>,
+    build: Build,
+}
+
+/// All stages that a pipeline file can name with `use`: the built-in ones and your own.
+///
+/// A builder is called to check a pipeline file and again in each worker. It only reads its [`Settings`]; what it
+/// returns opens the stage (files, connections), in the worker alone.
+///
+/// ```
+/// use mprun::{Emitter, Failure, Item, Kind, Registry, Stage};
+///
+/// struct Prefix(String);
+///
+/// impl Stage for Prefix {
+///     fn process(&mut self, item: &Item<'_>, out: &mut Emitter<'_>) -> Result<(), Failure> {
+///         out.emit([self.0.as_bytes(), item.bytes()].concat())
+///     }
+/// }
+///
+/// let registry = Registry::builtin().stage("prefix", |with| {
+///     with.about("Puts a text before each item.");
+///     let text = with.key("text", "What to put there.").required();
+///     move |_context| Ok(Prefix(text))
+/// });
+/// assert_eq!(registry.kind("prefix"), Some(Kind::Transform));
+/// ```
+///
+/// A program of your own then runs any pipeline file that names it:
+///
+/// ```no_run
+/// # let registry = mprun::Registry::builtin();
+/// mprun::main(registry);
+/// ```
+#[derive(Default)]
+pub struct Registry {
+    entries: Vec<Entry>,
+}
+
+impl Registry {
+    /// An empty one.
+    pub fn new() -> Registry {
+        Registry::default()
+    }
+
+    /// The stages that come with mprun.
+    pub fn builtin() -> Registry {
+        super::builtin::register(Registry::new())
+    }
+
+    /// Adds a source. A name that is there already gets the new meaning; so with the next two.
+    #[must_use]
+    pub fn source<B, O, S>(self, name: &'static str, build: B) -> Registry
+    where
+        B: Fn(&mut Settings<'_>) -> O + Send + Sync + 'static,
+        O: FnOnce(&Context) -> Result<S, Failure> + 'static,
+        S: Source + 'static,
+    {
+        self.add(name, Kind::Source, move |with| {
+            let open = build(with);
+            Box::new(move |context| Ok(Opened::Source(Box::new(open(context)?))))
+        })
+    }
+
+    /// Adds a transform: a stage with an input and outputs.
+    #[must_use]
+    pub fn stage<B, O, S>(self, name: &'static str, build: B) -> Registry
+    where
+        B: Fn(&mut Settings<'_>) -> O + Send + Sync + 'static,
+        O: FnOnce(&Context) -> Result<S, Failure> + 'static,
+        S: Stage + 'static,
+    {
+        self.add(name, Kind::Transform, boxed(build))
+    }
+
+    /// Adds a sink: a stage with an input that emits nothing.
+    #[must_use]
+    pub fn sink<B, O, S>(self, name: &'static str, build: B) -> Registry
+    where
+        B: Fn(&mut Settings<'_>) -> O + Send + Sync + 'static,
+        O: FnOnce(&Context) -> Result<S, Failure> + 'static,
+        S: Stage + 'static,
+    {
+        self.add(name, Kind::Sink, boxed(build))
+    }
+
+    fn add<F>(mut self, name: &'static str, kind: Kind, build: F) -> Registry
+    where
+        F: Fn(&mut Settings<'_>) -> Open + Send + Sync + 'static,
+    {
+        let (Findings { about, keys, .. }, _) = run(name, &build, &Map::new());
+        self.entries.retain(|entry| entry.name != name);
+        self.entries.push(Entry { name, about, kind, keys, build: Box::new(build) });
+        self
+    }
+
+    /// What the named stage is; `None`: there is none.
+    pub fn kind(&self, name: &str) -> Option<Kind> {
+        self.find(name).map(|entry| entry.kind)
+    }
+
+    /// All names, in the order of their registration.
+    pub fn names(&self) -> Vec<&str> {
+        self.entries.iter().map(|entry| entry.name).collect()
+    }
+
+    /// One sentence on what the named stage does.
+    pub fn about(&self, name: &str) -> &str {
+        self.find(name).map_or("", |entry| entry.about)
+    }
+
+    /// The parameters of the named stage.
+    pub fn keys(&self, name: &str) -> &[KeyDoc] {
+        self.find(name).map_or(&[], |entry| &entry.keys)
+    }
+
+    /// Everything that is wrong with these parameters. Has no effect outside.
+    pub fn check(&self, name: &str, with: &Map<String, Value>) -> Vec<WithFault> {
+        self.find(name)
+            .map_or_else(|| vec![unknown(name)], |entry| run(entry.name, &entry.build, with).0.faults)
+    }
+
+    /// What the named stage remembers with these parameters.
+    pub fn memory(&self, name: &str, with: &Map<String, Value>) -> Memory {
+        self.find(name).map_or(Memory::Nothing, |entry| run(entry.name, &entry.build, with).0.memory)
+    }
+
+    /// Whether the named stage needs a token: a piece of memory for all its workers.
+    pub fn keeps_state(&self, name: &str, with: &Map<String, Value>) -> bool {
+        self.memory(name, with) != Memory::Nothing
+    }
+
+    /// Opens the named stage, in its worker.
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        with: &Map<String, Value>,
+        context: &Context,
+    ) -> Result<Opened, Failure> {
+        let entry = self.find(name).ok_or_else(|| Failure::fatal(unknown(name).message))?;
+        let (findings, open) = run(entry.name, &entry.build, with);
+        match findings.faults.first() {
+            Some(fault) => Err(Failure::fatal(fault.message.clone())),
+            None => open(context),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
+    }
+}
+
+fn boxed<B, O, S>(build: B) -> impl Fn(&mut Settings<'_>) -> Open + Send + Sync
+where
+    B: Fn(&mut Settings<'_>) -> O + Send + Sync + 'static,
+    O: FnOnce(&Context) -> Result<S, Failure> + 'static,
+    S: Stage + 'static,
+{
+    move |with| {
+        let open = build(with);
+        Box::new(move |context| Ok(Opened::Stage(Box::new(open(context)?))))
+    }
+}
+
+fn run(name: &str, build: &dyn Fn(&mut Settings<'_>) -> Open, with: &Map<String, Value>) -> (Findings, Open) {
+    let mut settings = Settings::new(name, with);
+    let open = build(&mut settings);
+    (settings.findings(), open)
+}
+
+fn unknown(name: &str) -> WithFault {
+    WithFault { key: None, message: format!("there is no stage `{name}`"), help: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_built_in_documents_itself_and_its_keys() {
+        let registry = Registry::builtin();
+        for name in registry.names() {
+            assert!(registry.about(name).ends_with('.'), "{name} says nothing about itself");
+            for key in registry.keys(name) {
+                assert!(key.doc.ends_with('.') && key.schema.is_object(), "{name}.{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_position_is_kept_only_where_there_is_one() {
+        let registry = Registry::builtin();
+        let keeps = |name, with: Value| registry.keeps_state(name, with.as_object().unwrap());
+        assert!(!keeps("random", json!({"max": 9})));
+        assert!(keeps("random", json!({"max": 9, "seed": 1})));
+        assert!(keeps("random", json!({"max": 9, "times": 3})));
+        assert!(!keeps("repeat", json!({"text": "y"})));
+        assert!(keeps("repeat", json!({"text": "y", "times": 3})));
+        assert!(keeps("count", json!({})));
+        assert!(keeps("file", json!({"path": "out"})));
+        assert!(!keeps("file", json!({"path": "out", "append": true})));
+        assert!(!keeps("filter", json!({"keep": "even"})));
+    }
+
+    #[test]
+    fn an_unknown_stage_is_said_to_be_unknown() {
+        let faults = Registry::new().check("nope", &Map::new());
+        assert_eq!(faults[0].message, "there is no stage `nope`");
+    }
+}

@@ -1,0 +1,191 @@
+//! The parameters of a stage (`with = {…}`): each is declared once, where it is read, and that one line gives its
+//! parser, its messages, its documentation and its part of the JSON schema.
+
+mod key;
+mod kinds;
+
+pub use key::Key;
+pub use kinds::Setting;
+
+use serde_json::{Map, Value};
+
+/// One parameter, for messages, documentation and the JSON schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyDoc {
+    /// As it is written in `with`.
+    pub name: &'static str,
+    /// JSON schema of its value, default included.
+    pub schema: Value,
+    /// One sentence.
+    pub doc: &'static str,
+    /// Whether it must be given.
+    pub required: bool,
+}
+
+/// Something wrong in `with`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithFault {
+    /// The parameter it is about; none: the stage as a whole.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead, if that can be said.
+    pub help: Option<String>,
+}
+
+/// What a stage remembers beyond the life of one worker: one piece of memory for all workers of the stage, kept in a
+/// queue of its own, so that it changes in the same step as the queues do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Memory {
+    /// Nothing: all workers run side by side.
+    #[default]
+    Nothing,
+    /// That [`Stage::begin_run`](super::Stage::begin_run) was done, for the thing that `save` names. All workers run
+    /// side by side after it.
+    Once,
+    /// A state or position, saved with every step. The workers take turns, step by step.
+    State,
+}
+
+/// Reads the parameters of one stage.
+///
+/// Ask for every key, always, whatever the others say: asking is what declares it.
+///
+/// ```
+/// use mprun::{Registry, Stage, Emitter, Failure, Item};
+/// # use serde_json::json;
+/// struct Repeat { times: u64 }
+/// # impl Stage for Repeat {
+/// #     fn process(&mut self, _: &Item<'_>, _: &mut Emitter<'_>) -> Result<(), Failure> { Ok(()) }
+/// # }
+/// let registry = Registry::new().stage("echo", |with| {
+///     with.about("Emits each item several times.");
+///     let times = with.key("times", "How often.").at_least(1).or(2);
+///     move |_| Ok(Repeat { times })
+/// });
+/// let faults = registry.check("echo", json!({ "time": 3 }).as_object().unwrap());
+/// assert_eq!(faults[0].help.as_deref(), Some("did you mean `times`?"));
+/// ```
+pub struct Settings<'a> {
+    uses: &'a str,
+    with: &'a Map<String, Value>,
+    about: &'static str,
+    keys: Vec<KeyDoc>,
+    faults: Vec<WithFault>,
+    memory: Memory,
+}
+
+/// What a builder declared and found.
+pub(super) struct Findings {
+    pub about: &'static str,
+    pub keys: Vec<KeyDoc>,
+    pub faults: Vec<WithFault>,
+    pub memory: Memory,
+}
+
+impl<'a> Settings<'a> {
+    pub(super) fn new(uses: &'a str, with: &'a Map<String, Value>) -> Settings<'a> {
+        Settings { uses, with, about: "", keys: Vec::new(), faults: Vec::new(), memory: Memory::Nothing }
+    }
+
+    /// One sentence on what the stage does, for the schema and the documentation.
+    pub fn about(&mut self, sentence: &'static str) {
+        self.about = sentence;
+    }
+
+    /// Declares and reads one parameter; end it with [`Key::or`], [`Key::optional`] or [`Key::required`].
+    pub fn key<T: Setting>(&mut self, name: &'static str, doc: &'static str) -> Key<'_, 'a, T> {
+        Key::read(self, name, doc)
+    }
+
+    /// Says what the stage remembers with these parameters.
+    pub fn remember(&mut self, memory: Memory) {
+        self.memory = memory;
+    }
+
+    /// Reports something that is wrong with a parameter in the light of the others.
+    pub fn fault(&mut self, key: &'static str, message: impl Into<String>, help: Option<String>) {
+        let key = self.with.contains_key(key).then(|| key.to_owned());
+        self.faults.push(WithFault { key, message: message.into(), help });
+    }
+
+    /// True if what was read so far is good: else the values may be placeholders, and a check across several would
+    /// report a fault twice.
+    pub fn is_good(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    pub(super) fn findings(mut self) -> Findings {
+        self.report_unknown();
+        Findings { about: self.about, keys: self.keys, faults: self.faults, memory: self.memory }
+    }
+
+    fn report_unknown(&mut self) {
+        for name in self.with.keys() {
+            if !self.keys.iter().any(|key| key.name == name) {
+                let message = format!("`{}` has no parameter `{name}`", self.uses);
+                self.faults.push(WithFault {
+                    key: Some(name.clone()),
+                    message,
+                    help: Some(self.instead_of(name)),
+                });
+            }
+        }
+    }
+
+    fn instead_of(&self, unknown: &str) -> String {
+        let near = |key: &&KeyDoc| strsim::jaro_winkler(key.name, unknown);
+        let nearest = self.keys.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
+        match nearest {
+            Some(key) if near(&key) > 0.75 => format!("did you mean `{}`?", key.name),
+            Some(_) => {
+                let names: Vec<_> = self.keys.iter().map(|key| format!("`{}`", key.name)).collect();
+                format!("it takes {}", names.join(", "))
+            }
+            None => "it takes no parameters".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::time::Duration;
+
+    fn read(with: Value) -> (i64, Option<Duration>, Findings) {
+        let with = with.as_object().unwrap().clone();
+        let mut settings = Settings::new("demo", &with);
+        let size = settings.key("size", "How large.").required();
+        let every = settings.key("every", "How often.").optional();
+        (size, every, settings.findings())
+    }
+
+    #[test]
+    fn good_values_are_read() {
+        let (size, every, findings) = read(json!({"size": -3, "every": "1m30s"}));
+        assert_eq!((size, every), (-3, Some(Duration::from_secs(90))));
+        assert_eq!(findings.faults, []);
+    }
+
+    #[test]
+    fn every_fault_is_reported_in_one_go() {
+        let (_, _, findings) = read(json!({"sise": 1, "every": "10", "zzz": 1}));
+        let messages: Vec<_> = findings.faults.iter().map(|fault| fault.message.as_str()).collect();
+        assert_eq!(messages.len(), 4, "{messages:?}");
+        assert_eq!(messages[0], "`demo` needs the parameter `size`");
+        assert!(messages[1].starts_with("`every` takes a duration with its unit"), "{}", messages[1]);
+        assert_eq!(messages[2], "`demo` has no parameter `sise`");
+        assert_eq!(findings.faults[2].help.as_deref(), Some("did you mean `size`?"));
+        assert_eq!(findings.faults[3].help.as_deref(), Some("it takes `size`, `every`"));
+    }
+
+    #[test]
+    fn what_is_read_is_documented() {
+        let (_, _, findings) = read(json!({}));
+        assert_eq!(findings.keys[0].name, "size");
+        assert!(findings.keys[0].required && !findings.keys[1].required);
+        assert_eq!(findings.keys[0].schema["type"], "integer");
+        assert_eq!(findings.keys[0].schema["description"], "How large.");
+    }
+}

@@ -1,0 +1,112 @@
+//! All that the supervisor does. Decided by [`State`](super::state::State), done by [`perform`](super::perform).
+
+use super::ids::{Pid, WorkerId};
+use super::reason::End;
+use super::wanted::Version;
+use crate::config;
+use crate::queue::{Blame, Order, QueueId, SlotId};
+use log::Level;
+use std::rc::Rc;
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Fork and exec; answered by `Spawned` or `SpawnFailed`.
+    Spawn(Spawn),
+    /// Write an order into a slot, and nudge the process.
+    Order(SlotId, Pid, Order),
+    /// SIGTERM to a process group.
+    Term(Pid),
+    /// SIGKILL to a process group.
+    Kill(Pid),
+    /// Other settings for a running worker.
+    Tune(SlotId, Pid, config::Tuning),
+    /// Give back what a dead worker held.
+    Release(Release),
+    /// Create a queue, or change its limits.
+    SetQueue(QueueId, config::Queue),
+    /// Create a hidden queue with the first token of the stage of this name.
+    AddToken(QueueId, String),
+    /// Throw away a stage's token and put the first one again.
+    ResetToken(QueueId),
+    /// Remove a hidden queue, whatever it holds.
+    DropToken(QueueId),
+    /// Say that nobody will write a queue any more, or that somebody will.
+    SetEnded(QueueId, bool),
+    /// Say that nobody will read a queue any more, or that somebody will.
+    SetClosed(QueueId, bool),
+    /// Remove queues, if all of them are empty; answered by `QueuesRemoved` or `QueueHolds`.
+    RemoveQueues(Vec<QueueId>),
+    /// Read the pipeline file; answered by `Loaded`.
+    Load,
+    /// Start the guardian process.
+    StartGuardian,
+    /// Say something.
+    Log(Level, String),
+    /// Show a report of several lines, as it is.
+    Show(String),
+    /// All is over.
+    End(Outcome),
+}
+
+/// A worker to start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spawn {
+    /// Which.
+    pub worker: WorkerId,
+    /// Its stage's name.
+    pub stage: String,
+    /// Its slot.
+    pub slot: SlotId,
+    /// What it will do.
+    pub version: Rc<Version>,
+    /// Its settings.
+    pub tuning: config::Tuning,
+    /// Its first standing order.
+    pub order: Order,
+}
+
+/// A dead worker to settle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    /// Which.
+    pub worker: WorkerId,
+    /// Its stage's name.
+    pub stage: String,
+    /// Its slot.
+    pub slot: SlotId,
+    /// Whether the item that it had begun is to blame.
+    pub blame: Blame,
+    /// Tries that an item gets.
+    pub attempts: u32,
+    /// How it died, for a dead letter.
+    pub end: End,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// It was stopped before its work was through; why.
+    pub stopped: Option<super::reason::StopCause>,
+    /// A stage gave up, or something else went wrong.
+    pub failed: bool,
+    /// What the stages did, those that are gone included.
+    pub stages: Vec<StageTotals>,
+}
+
+/// What a stage did in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageTotals {
+    /// Its name.
+    pub name: String,
+    /// It has no input: what its workers lease is only its position.
+    pub is_source: bool,
+    /// Items its workers leased.
+    pub taken: u64,
+    /// Leases that they ended well.
+    pub done: u64,
+    /// Items they published.
+    pub emitted: u64,
+    /// Restarts after a failure, or because of `restart = "always"`.
+    pub restarts: u64,
+}

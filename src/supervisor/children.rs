@@ -1,0 +1,143 @@
+//! The supervisor's child processes: which is which worker, what became of them, and the end of all that are left.
+
+use super::event::{Event, Work};
+use super::ids::{Pid, WorkerId};
+use super::inbox::Inbox;
+use crate::queue::SlotId;
+use crate::sys::wait::{Change, Exit, Look, look, reap};
+use crate::sys::{group, proc_table};
+use nix::sys::signal::Signal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// How long the last sweep goes on against processes that don't die.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How often it looks for new ones, if none tells of its death.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// All worker processes, by pid.
+pub struct Children {
+    workers: BTreeMap<u32, Child>,
+    /// Children that this process had before it was the supervisor (a shell may `exec` us): none of our business.
+    strangers: BTreeSet<u32>,
+}
+
+/// One worker's process.
+#[derive(Clone, Copy, Debug)]
+pub struct Child {
+    /// Which worker.
+    pub worker: WorkerId,
+    /// Its slot.
+    pub slot: SlotId,
+    /// It leads a group of its own.
+    pub leads: bool,
+}
+
+/// News of a child that the supervisor started.
+pub enum News {
+    /// A worker's process ended; it is reaped, and its group is killed.
+    Ended(u32, Child, Exit),
+    /// A worker's process was stopped.
+    Stopped(u32, Child),
+    /// Some other child ended.
+    Other(u32),
+}
+
+impl Children {
+    /// Orphans of workers become children of this process from here on, so that none can get away.
+    pub fn adopt() -> io::Result<Children> {
+        nix::sys::prctl::set_child_subreaper(true)?;
+        let strangers = proc_table::children_of(std::process::id()).into_iter().collect();
+        Ok(Children { workers: BTreeMap::new(), strangers })
+    }
+
+    /// A worker was started.
+    pub fn add(&mut self, pid: u32, child: Child) {
+        self.workers.insert(pid, child);
+    }
+
+    /// The next piece of news, without waiting.
+    pub fn news(&mut self) -> io::Result<Option<News>> {
+        loop {
+            match look()? {
+                Look::Quiet | Look::Childless => return Ok(None),
+                Look::Changed(Change::Ended(pid, exit)) => return self.bury(pid, exit).map(Some),
+                Look::Changed(Change::Stopped(pid)) => {
+                    if let Some(child) = self.workers.get(&pid) {
+                        return Ok(Some(News::Stopped(pid, *child)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The group goes before its leader is reaped: until then its number can't belong to anybody else.
+    fn bury(&mut self, pid: u32, exit: Exit) -> io::Result<News> {
+        let Some(child) = self.workers.remove(&pid) else {
+            reap(pid)?;
+            return Ok(News::Other(pid));
+        };
+        if child.leads {
+            group::signal_group(pid, Signal::SIGKILL)?;
+        }
+        reap(pid)?;
+        Ok(News::Ended(pid, child, exit))
+    }
+
+    /// To a worker, and to its own children if it leads a group.
+    pub fn signal(&self, pid: Pid, signal: Signal) -> io::Result<()> {
+        match self.workers.get(&pid.0) {
+            Some(Child { leads: true, .. }) => group::signal_group(pid.0, signal),
+            Some(Child { leads: false, .. }) => group::signal_process(pid.0, signal),
+            None => Ok(()), // reaped already: the pid may be anybody's
+        }
+    }
+
+    /// To all workers. One that can't be reached is told of by its end.
+    pub fn signal_all(&self, signal: Signal) {
+        for pid in self.workers.keys() {
+            let _ = self.signal(Pid(*pid), signal);
+        }
+    }
+
+    /// To one worker's process only.
+    pub fn nudge(&self, pid: Pid) -> io::Result<()> {
+        if self.workers.contains_key(&pid.0) {
+            return group::signal_process(pid.0, Signal::SIGUSR1);
+        }
+        Ok(())
+    }
+
+    /// Kills and reaps every child that is left but `spared`: what workers started and left behind. Returns those
+    /// that would not die.
+    pub fn sweep(&mut self, spared: Option<u32>, inbox: &Inbox) -> io::Result<Vec<u32>> {
+        let limit = Instant::now() + SWEEP;
+        loop {
+            while self.news()?.is_some() {}
+            let left: Vec<u32> = proc_table::children_of(std::process::id())
+                .into_iter()
+                .filter(|pid| !self.strangers.contains(pid) && Some(*pid) != spared)
+                .collect();
+            if left.is_empty() || Instant::now() >= limit {
+                return Ok(left);
+            }
+            for &pid in &left {
+                group::signal_process(pid, Signal::SIGKILL)?;
+            }
+            inbox.wait(Some(Instant::now() + LOOK_AGAIN));
+        }
+    }
+}
+
+/// The event that a worker's end is.
+pub fn ended(pid: u32, child: Child, exit: Exit, report: Option<crate::queue::SlotReport>) -> Event {
+    let work = report.as_ref().map_or(Work::default(), |report| Work {
+        ready: report.phase == crate::queue::Phase::Ready,
+        taken: report.taken,
+        done: report.done,
+        emitted: report.emitted,
+    });
+    let ending = report.and_then(|report| report.ending);
+    Event::Ended(child.worker, Pid(pid), super::reason::End::new(ending, exit), work)
+}

@@ -1,0 +1,79 @@
+//! All that can happen to the supervisor.
+
+use super::ids::{Pid, WorkerId};
+use super::reason::End;
+use super::wanted::Wanted;
+use crate::queue::QueueId;
+use crate::sys::process::SpawnError;
+
+/// Something happened; [`State::handle`](super::state::State::handle) decides what to do about it.
+#[derive(Debug)]
+pub enum Event {
+    /// The pipeline to run: the first one.
+    Begin(Wanted),
+    /// SIGTERM.
+    Terminate,
+    /// SIGINT.
+    Interrupt,
+    /// SIGQUIT.
+    Quit,
+    /// SIGHUP, with a terminal still there, or without one from the start.
+    Hangup,
+    /// SIGHUP, because the terminal is gone.
+    TerminalGone,
+    /// The pipeline file may have changed.
+    FileTouched,
+    /// What became of an [`Action::Load`](super::action::Action::Load).
+    Loaded(Loading),
+    /// A worker has a process.
+    Spawned(WorkerId, Pid),
+    /// A worker could not be started.
+    SpawnFailed(WorkerId, SpawnError),
+    /// A worker has built its stage.
+    Ready(WorkerId, Pid),
+    /// A worker's process is gone, and reaped.
+    Ended(WorkerId, Pid, End, Work),
+    /// A signal stopped a worker's process.
+    Halted {
+        /// Which.
+        worker: WorkerId,
+        /// Its process.
+        pid: Pid,
+        /// It can't go on, and with it nobody who wants the queues' lock.
+        holds_lock: bool,
+    },
+    /// Queues are gone.
+    QueuesRemoved(Vec<QueueId>),
+    /// No queue was removed, since this one still holds so many items.
+    QueueHolds(QueueId, u64),
+    /// The guardian process is gone.
+    GuardianEnded,
+    /// The queues' memory is damaged.
+    Damaged(String),
+    /// The time of [`State::deadline`](super::state::State::deadline) has come.
+    Deadline,
+}
+
+/// What a process did in its life, from its slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// It got as far as building its stage.
+    pub ready: bool,
+    /// Items it leased.
+    pub taken: u64,
+    /// Leases that it ended well.
+    pub done: u64,
+    /// Items it published.
+    pub emitted: u64,
+}
+
+/// What became of an attempt to read the pipeline file.
+#[derive(Debug)]
+pub enum Loading {
+    /// It is good; with the items that the queues held at that moment, by name.
+    Good(Box<Wanted>, Vec<(String, u64)>),
+    /// It is not; the whole report.
+    Bad(String),
+    /// There is no file.
+    Gone(String),
+}

@@ -1,0 +1,72 @@
+//! Pipelines for tests.
+
+use super::wanted::Wanted;
+use crate::config::{
+    Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
+};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// With the defaults of the file format.
+pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
+    let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+    Stage {
+        name: name.to_owned(),
+        work: Work {
+            uses: "x".to_owned(),
+            with: Default::default(),
+            inputs: owned(inputs),
+            outputs: owned(outputs),
+        },
+        processes: 1,
+        rules: Rules {
+            restart: Restart::OnFailure,
+            backoff: Backoff {
+                initial: Duration::from_millis(100),
+                max: Duration::from_secs(30),
+                reset_after: Duration::from_secs(60),
+            },
+            give_up: GiveUp { restarts: 10, within: Duration::from_secs(60) },
+            on_give_up: OnGiveUp::Stop,
+            stop_timeout: Duration::from_secs(10),
+        },
+        tuning: Tuning { attempts: 3, ..Tuning::default() },
+        recycle: Recycle::default(),
+    }
+}
+
+/// With the defaults of the file format.
+pub fn queue(name: &str) -> Queue {
+    Queue {
+        name: name.to_owned(),
+        capacity: 1024,
+        max_bytes: 64 << 20,
+        max_item: 16 << 20,
+        when_full: WhenFull::Block,
+    }
+}
+
+/// With every queue that its stages name.
+pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
+    let mut names: Vec<&String> = Vec::new();
+    for name in stages.iter().flat_map(|stage| stage.work.inputs.iter().chain(&stage.work.outputs)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let queues = names.into_iter().map(|name| queue(name)).collect();
+    Pipeline {
+        name: "test".to_owned(),
+        folder: "/".into(),
+        stages,
+        queues,
+        drain_timeout: Duration::from_secs(30),
+    }
+}
+
+/// As if read from a file whose text shows every difference. `stateful`: the stages with a position.
+pub fn wanted(pipeline: Pipeline, stateful: &[&str]) -> Wanted {
+    let text = format!("{pipeline:?}");
+    let stateful: BTreeSet<String> = stateful.iter().map(|name| name.to_string()).collect();
+    Wanted { pipeline, text, stateful }
+}

@@ -1,0 +1,80 @@
+//! Names for the things that the supervisor keeps track of.
+
+use std::fmt;
+
+/// A stage of this run. Never used twice: a stage that is removed and added again gets a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StageKey(pub u32);
+
+/// One worker's place in a stage. Several processes may fill it, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId {
+    /// The stage.
+    pub stage: StageKey,
+    /// `MPRUN_WORKER`: 0, 1, …
+    pub index: u32,
+}
+
+/// A process, as the kernel numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pid(pub u32);
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Numbers `0 .. limit`, handed out lowest first so that only few pages of shared memory are touched.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    limit: u16,
+    fresh: u16,
+    free: std::collections::BTreeSet<u16>,
+}
+
+impl Pool {
+    /// All of `0 .. limit` are free.
+    pub fn new(limit: u16) -> Pool {
+        Pool { limit, fresh: 0, free: Default::default() }
+    }
+
+    /// A free number, if there is one.
+    pub fn take(&mut self) -> Option<u16> {
+        if let Some(number) = self.free.pop_first() {
+            return Some(number);
+        }
+        let number = self.fresh;
+        (number < self.limit).then(|| {
+            self.fresh += 1;
+            number
+        })
+    }
+
+    /// Takes a number back.
+    pub fn give(&mut self, number: u16) {
+        debug_assert!(number < self.fresh, "{number} was never handed out");
+        let new = self.free.insert(number);
+        debug_assert!(new, "{number} was given back twice");
+    }
+
+    /// How many can still be taken.
+    pub fn left(&self) -> usize {
+        usize::from(self.limit - self.fresh) + self.free.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_hands_out_each_number_once_and_the_lowest_first() {
+        let mut pool = Pool::new(3);
+        assert_eq!((pool.take(), pool.take(), pool.take(), pool.take()), (Some(0), Some(1), Some(2), None));
+        pool.give(2);
+        pool.give(0);
+        assert_eq!(pool.left(), 2);
+        assert_eq!((pool.take(), pool.take(), pool.take()), (Some(0), Some(2), None));
+    }
+}

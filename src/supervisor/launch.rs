@@ -1,0 +1,150 @@
+//! What a new worker is started with: its ticket, its descriptors, its environment.
+
+use super::action::Spawn;
+use super::ids::StageKey;
+use crate::logging::Logging;
+use crate::queue::{Arena, QueueId};
+use crate::sys::fd;
+use crate::sys::process::{self, Company, Launch, SpawnError};
+use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket};
+use nix::sys::signal::Signal;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::CString;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// The one built-in that reads this program's standard input.
+const STDIN: &str = "stdin";
+
+/// Starts workers of one run.
+pub struct Launcher {
+    /// This run's random id.
+    pub run: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Where dead letters go.
+    pub dead_letters: PathBuf,
+    /// The supervisor's own environment, without what it sets for workers.
+    environment: Vec<CString>,
+    null: OwnedFd,
+    /// Standard input is a terminal, which only its foreground group may read.
+    terminal: bool,
+    arena: Arena,
+    logging: Logging,
+    /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
+    holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
+}
+
+impl Launcher {
+    /// For the workers of one run of `pipeline`.
+    pub fn new(
+        pipeline: &str,
+        arena: Arena,
+        dead_letters: PathBuf,
+        logging: Logging,
+    ) -> io::Result<Launcher> {
+        Ok(Launcher {
+            run: format!("{:016x}", fastrand::u64(..)),
+            pipeline: pipeline.to_owned(),
+            dead_letters,
+            environment: inherited_environment(),
+            null: fd::null()?,
+            terminal: io::stdin().is_terminal(),
+            arena,
+            logging,
+            holding_pipes: BTreeMap::new(),
+        })
+    }
+
+    /// Starts a worker, and returns its pid. `names`: how the queues are called.
+    pub fn start(&mut self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> Result<u32, SpawnError> {
+        if spawn.version.work.uses == STDIN {
+            self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
+        }
+        let ticket = self.ticket(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
+        let mut descriptors = vec![(self.arena.fd(), ARENA_FD), (ticket.as_fd(), TICKET_FD)];
+        if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
+            descriptors.extend(pipe.iter().map(OwnedFd::as_fd).zip(HOLDING_PIPE_FDS));
+        }
+        if !spawn.version.is_source() {
+            // One reader of standard input is enough; a stage that doesn't expect it must not take it from another.
+            descriptors.push((self.null.as_fd(), 0));
+        }
+        let index = spawn.worker.index.to_string();
+        let mut environment = self.environment.clone();
+        environment.extend([
+            entry("MPRUN_STAGE", &spawn.stage),
+            entry("MPRUN_WORKER", &index),
+            entry("MPRUN_PIPELINE", &self.pipeline),
+            entry("MPRUN_RUN", &self.run),
+        ]);
+        process::spawn(&Launch {
+            program: c"/proc/self/exe",
+            arguments: &[title(&spawn.stage, &index), c"__worker".to_owned()],
+            environment: &environment,
+            descriptors: &descriptors,
+            company: self.company(spawn),
+            dies_with_parent: true,
+            blocked: &[Signal::SIGUSR1],
+        })
+    }
+
+    /// The kernel stops a process that reads a terminal from outside the foreground group.
+    pub fn company(&self, spawn: &Spawn) -> Company {
+        let types = self.terminal && spawn.version.work.uses == STDIN;
+        if types { Company::ParentsGroup } else { Company::OwnGroup }
+    }
+
+    fn make_holding_pipe(&mut self, stage: StageKey) -> io::Result<()> {
+        if let Entry::Vacant(none) = self.holding_pipes.entry(stage) {
+            let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+            none.insert([reader, writer]);
+        }
+        Ok(())
+    }
+
+    fn ticket(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> io::Result<OwnedFd> {
+        let named = |ids: &[QueueId]| {
+            ids.iter().map(|id| (id.0, names.get(id).cloned().unwrap_or_default())).collect()
+        };
+        let version = &spawn.version;
+        let ticket = Ticket {
+            pipeline: self.pipeline.clone(),
+            stage: spawn.stage.clone(),
+            worker: spawn.worker.index,
+            slot: spawn.slot.0,
+            run: self.run.clone(),
+            supervisor_pid: std::process::id(),
+            folder: version.folder.clone(),
+            work: version.work.clone(),
+            recycle: version.recycle,
+            inputs: named(&version.inputs),
+            outputs: named(&version.outputs),
+            token: version.token.map(|token| token.0),
+            dead_letters: self.dead_letters.clone(),
+            log: self.logging.clone(),
+            holding_pipe: version.work.uses == STDIN,
+        };
+        fd::sealed(c"mprun-ticket", &serde_json::to_vec(&ticket)?)
+    }
+}
+
+/// What `ps` shows instead of the program's name.
+fn title(stage: &str, index: &str) -> CString {
+    CString::new(format!("mprun:{stage}[{index}]")).unwrap_or_else(|_| c"mprun".to_owned())
+}
+
+fn inherited_environment() -> Vec<CString> {
+    let ours: [&[u8]; 4] = [b"MPRUN_STAGE", b"MPRUN_WORKER", b"MPRUN_PIPELINE", b"MPRUN_RUN"];
+    let kept = std::env::vars_os().filter(|(name, _)| !ours.contains(&name.as_bytes()));
+    let entries = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
+    entries.filter_map(|entry| CString::new(entry).ok()).collect()
+}
+
+fn entry(name: &str, value: &str) -> CString {
+    // A name in a pipeline file can't hold a zero byte: its characters are checked.
+    CString::new(format!("{name}={value}")).unwrap_or_default()
+}

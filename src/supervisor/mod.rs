@@ -1,0 +1,161 @@
+//! The supervisor: owns the processes, their deadlines and the queues' descriptors; never reads an item but to bury it.
+//!
+//! One thread owns all state. It waits for one channel and the next deadline; whatever happens becomes an
+//! [`event::Event`], [`state::State`] decides (pure), [`perform`] does. What is left when anybody is killed anywhere is
+//! told at the head of [`perform`].
+#![forbid(unsafe_code)]
+
+pub mod action;
+pub mod event;
+#[cfg(test)]
+mod fixture;
+mod history;
+mod ids;
+mod outbox;
+mod queue_state;
+mod reason;
+mod reload;
+mod restart;
+mod stage_state;
+pub mod state;
+mod wanted;
+mod worker_state;
+
+mod burial;
+mod children;
+pub mod guardian;
+mod inbox;
+mod launch;
+mod perform;
+mod settings;
+mod summary;
+mod watch;
+
+use crate::config::{self, LoadOptions, Loaded, Report};
+use crate::logging::Logging;
+use crate::queue::{Arena, Fault, Steward};
+use crate::stage::Registry;
+use crate::{dead_letter, exit};
+use children::Children;
+use event::Event;
+use inbox::Inbox;
+use launch::Launcher;
+use log::{Level, log};
+use perform::{Performer, Tools};
+use state::State;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::time::Instant;
+use wanted::Wanted;
+use watch::Watch;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The pipeline file.
+    pub file: PathBuf,
+    /// What the command line adds to it.
+    pub load: LoadOptions,
+    /// Reload it when it changes.
+    pub watch: bool,
+    /// What workers log, and how.
+    pub logging: Logging,
+}
+
+/// Runs a pipeline until it is done or stopped.
+///
+/// Call it from the main thread, and only once per process: workers die with the thread that started them, and
+/// signals and children belong to it from then on.
+pub fn run(options: RunOptions, registry: &Registry) -> u8 {
+    let loaded = match config::load(&options.file, &options.load, registry) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            eprint!("{}", shown(&report));
+            return exit::USAGE;
+        }
+    };
+    if !loaded.warnings.is_empty() {
+        eprint!("{}", shown(&loaded.warnings));
+    }
+    match supervise(&options, loaded, registry) {
+        Ok(code) => code,
+        Err(error) => {
+            log!(target: "mprun", Level::Error, "{error}");
+            exit::FAILED
+        }
+    }
+}
+
+/// The world could not be made ready for a run.
+#[derive(Debug)]
+enum SetUpError {
+    Queue(Fault),
+    System(&'static str, io::Error),
+}
+
+impl std::fmt::Display for SetUpError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SetUpError::Queue(fault) => fault.fmt(f),
+            SetUpError::System(what, error) => write!(f, "failed to {what}: {error}"),
+        }
+    }
+}
+
+impl From<Fault> for SetUpError {
+    fn from(fault: Fault) -> SetUpError {
+        SetUpError::Queue(fault)
+    }
+}
+
+fn supervise(options: &RunOptions, loaded: Loaded, registry: &Registry) -> Result<u8, SetUpError> {
+    let started = Instant::now();
+    let name = loaded.pipeline.name.clone();
+    let tools = tools(options, &name)?;
+    let mut performer = Performer::new(options, registry, tools);
+    let mut state = State::new(fastrand::u64(..));
+    let mut event = Event::Begin(Wanted::new(loaded, registry));
+    let outcome = loop {
+        let actions = state.handle(event, Instant::now());
+        if let Some(outcome) = performer.perform(actions) {
+            break outcome;
+        }
+        event = performer.next(&state);
+    };
+    let closing = performer.close();
+    for line in closing.lines(&name, &outcome, started.elapsed()) {
+        log!(target: "mprun", Level::Info, "{line}");
+    }
+    if let Some(warning) = closing.warning() {
+        log!(target: "mprun", Level::Warn, "{warning}");
+    }
+    Ok(closing.exit_code(&outcome))
+}
+
+fn tools(options: &RunOptions, name: &str) -> Result<Tools, SetUpError> {
+    let system = |what| move |error| SetUpError::System(what, error);
+    let inbox = Inbox::open().map_err(system("take in signals"))?;
+    let children = Children::adopt().map_err(system("become the parent of orphans"))?;
+    let arena = Arena::create()?;
+    let steward = Steward::open(arena.clone())?;
+    let dead_letters = dead_letter::path(name, |variable| std::env::var(variable).ok());
+    let launcher = Launcher::new(name, arena.clone(), dead_letters, options.logging.clone())
+        .map_err(system("prepare the start of workers"))?;
+    let watch = if options.watch { watch_file(options, &inbox) } else { None };
+    Ok(Tools { inbox, arena, steward, launcher, children, watch })
+}
+
+/// Not worth failing for: a signal reloads as well.
+fn watch_file(options: &RunOptions, inbox: &Inbox) -> Option<Watch> {
+    match Watch::new(&options.file, inbox.sender()) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            log!(target: "mprun", Level::Warn, "the file can't be watched ({error}); SIGHUP reloads it");
+            None
+        }
+    }
+}
+
+fn shown(report: &Report) -> String {
+    report.render(io::stderr().is_terminal())
+}

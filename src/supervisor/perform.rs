@@ -1,0 +1,407 @@
+//! Does what was decided. Every effect of the supervisor is here or in what this calls.
+//!
+//! # Crash table
+//!
+//! | killed … | left behind | why that's fine |
+//! |---|---|---|
+//! | the supervisor, anywhere | workers, their children, the guardian | workers die with it (`PR_SET_PDEATHSIG`); the guardian sees the end of its pipe and kills the rest |
+//! | the guardian | nothing | SIGCHLD: another one is started |
+//! | both at once | grandchildren that left their group | nobody is left to end them; workers are gone by PDEATHSIG |
+//! | between `open_slot` and the fork | a slot with settings | the next worker that gets it overwrites them |
+//! | the child, between fork and exec | nothing: it holds no lease | the error pipe ends without a word, and its death is seen as any worker's |
+//! | the supervisor, there | a child whose parent is gone | PDEATHSIG, or the check of `getppid` after it |
+//! | between exec and `set_pid` | a worker whose group the arena doesn't name | PDEATHSIG; its children carry the run's id in their environment |
+//! | the worker, before it is ready | nothing | a failed start: back-off, or the reload goes back |
+//! | the worker, anywhere later | leases, staged outputs | the release gives them back (crash table of the queue) |
+//! | between reap and release | leases of a dead worker | only the supervisor's own death does that, and with it the whole run |
+//! | in a release | some holdings given back | each in one transaction; see the queue |
+//! | after the dead letter, before the release ends the item | the letter, and the item | the run is over with the supervisor; a durable queue delivers it once more |
+//! | in a reload | some workers of the new version | nothing of it is kept anywhere but in memory |
+//! | between the last release and the summary | nothing | the work is done, only the exit code is not told |
+
+use super::action::{Action, Outcome, Release, Spawn};
+use super::children::{Child, Children, News, ended};
+use super::event::{Event, Loading};
+use super::guardian::Guardian;
+use super::ids::Pid;
+use super::inbox::{Inbox, Notice};
+use super::launch::Launcher;
+use super::state::State;
+use super::summary::Closing;
+use super::wanted::Wanted;
+use super::watch::Watch;
+use super::{RunOptions, settings};
+use crate::config;
+use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
+use crate::stage::Registry;
+use crate::sys::process::{Company, SpawnError};
+use crate::sys::{fd, proc_table};
+use log::{Level, log};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+
+/// The hands of the supervisor.
+pub struct Performer<'a> {
+    options: &'a RunOptions,
+    registry: &'a Registry,
+    inbox: Inbox,
+    steward: Steward,
+    arena: crate::queue::Arena,
+    launcher: Launcher,
+    children: Children,
+    watch: Option<Watch>,
+    guardian: Option<Guardian>,
+    /// The queues in use, and how they are called.
+    names: BTreeMap<QueueId, String>,
+    /// Hidden queues, with the stages whose tokens they hold.
+    tokens: BTreeMap<QueueId, String>,
+    /// Dead letters of queues that are gone.
+    dead_before: u64,
+    had_terminal: bool,
+    /// What happened while acting, in its order.
+    events: VecDeque<Event>,
+}
+
+/// What a performer is made of.
+pub struct Tools {
+    /// Where notices come in.
+    pub inbox: Inbox,
+    /// The queues.
+    pub arena: crate::queue::Arena,
+    /// The hand on them.
+    pub steward: Steward,
+    /// Starts workers.
+    pub launcher: Launcher,
+    /// Keeps track of them.
+    pub children: Children,
+    /// Watches the file, if that is wanted and possible.
+    pub watch: Option<Watch>,
+}
+
+impl<'a> Performer<'a> {
+    /// With nothing done yet.
+    pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools) -> Performer<'a> {
+        let Tools { inbox, arena, steward, launcher, children, watch } = tools;
+        Performer {
+            options,
+            registry,
+            inbox,
+            steward,
+            arena,
+            launcher,
+            children,
+            watch,
+            guardian: None,
+            names: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            dead_before: 0,
+            had_terminal: fd::has_terminal(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The next event; waits for it until the state's deadline.
+    pub fn next(&mut self, state: &State) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            let until = state.deadline(std::time::Instant::now());
+            let Some(notice) = self.inbox.wait(until) else { return Event::Deadline };
+            self.take_in(notice, state);
+        }
+    }
+
+    fn take_in(&mut self, notice: Notice, state: &State) {
+        let event = match notice {
+            Notice::Suspend => return self.suspend(),
+            Notice::Child => return self.look_at_children(),
+            Notice::Doorbell => return self.look_at_starting(state),
+            Notice::Terminate => Event::Terminate,
+            Notice::Interrupt => Event::Interrupt,
+            Notice::Quit => Event::Quit,
+            Notice::Hangup if self.had_terminal && !fd::has_terminal() => Event::TerminalGone,
+            Notice::Hangup => Event::Hangup,
+            Notice::FileTouched => Event::FileTouched,
+        };
+        self.events.push_back(event);
+    }
+
+    /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
+    fn suspend(&mut self) {
+        self.children.signal_all(Signal::SIGSTOP);
+        let _ = nix::sys::signal::raise(Signal::SIGSTOP); // returns when this process goes on
+        self.children.signal_all(Signal::SIGCONT);
+    }
+
+    fn look_at_children(&mut self) {
+        loop {
+            match self.children.news() {
+                Ok(None) => return,
+                Ok(Some(News::Ended(pid, child, exit))) => {
+                    let report = self.steward.report(child.slot);
+                    let report = self.unless_damaged(report);
+                    self.events.push_back(ended(pid, child, exit, report));
+                }
+                Ok(Some(News::Stopped(pid, child))) => {
+                    let owner = self.steward.lock_owner();
+                    let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
+                    self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
+                }
+                Ok(Some(News::Other(pid))) => {
+                    if self.guardian.as_ref().is_some_and(|guardian| guardian.pid == pid) {
+                        self.guardian = None;
+                        self.events.push_back(Event::GuardianEnded);
+                    }
+                }
+                Err(error) => {
+                    return log!(target: "mprun", Level::Error, "failed to wait for children: {error}");
+                }
+            }
+        }
+    }
+
+    fn look_at_starting(&mut self, state: &State) {
+        for (worker, pid, slot) in state.starting() {
+            let report = self.steward.report(slot);
+            if self.unless_damaged(report).is_some_and(|report| report.phase == Phase::Ready) {
+                self.events.push_back(Event::Ready(worker, pid));
+            }
+        }
+    }
+
+    /// Does all of it. Some: that was the end of the run.
+    pub fn perform(&mut self, actions: Vec<Action>) -> Option<Outcome> {
+        let mut actions = actions.into_iter().peekable();
+        while let Some(action) = actions.next() {
+            match action {
+                Action::Order(slot, pid, order) => {
+                    // One look-up for all who get the same order, not one each: every order wakes every sleeper.
+                    let mut same = vec![(slot, pid)];
+                    while let Some(Action::Order(slot, pid, next)) =
+                        actions.next_if(|next| matches!(next, Action::Order(_, _, next) if *next == order))
+                    {
+                        debug_assert_eq!(next, order);
+                        same.push((slot, pid));
+                    }
+                    self.order(&same, order);
+                }
+                Action::End(outcome) => return Some(outcome),
+                other => self.act(other),
+            }
+        }
+        None
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Spawn(spawn) => self.spawn(&spawn),
+            Action::Term(pid) => self.terminate(pid),
+            Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
+            Action::Tune(slot, pid, tuning) => {
+                let tuned = self.steward.tune(slot, &settings::tuning(&tuning));
+                self.unless_damaged(tuned);
+                self.nudge(pid);
+            }
+            Action::Release(release) => self.release(&release),
+            Action::SetQueue(queue, spec) => self.set_queue(queue, &spec),
+            Action::AddToken(queue, stage) => self.add_token(queue, stage),
+            Action::ResetToken(queue) => {
+                if let Some(stage) = self.drop_token(queue) {
+                    self.add_token(queue, stage);
+                }
+            }
+            Action::DropToken(queue) => drop(self.drop_token(queue)),
+            Action::SetEnded(queue, ended) => {
+                let set = self.steward.set_ended(queue, ended);
+                self.unless_damaged(set);
+            }
+            Action::SetClosed(queue, closed) => {
+                let set = self.steward.set_closed(queue, closed);
+                self.unless_damaged(set);
+            }
+            Action::RemoveQueues(queues) => self.remove_queues(queues),
+            Action::Load => self.load(),
+            Action::StartGuardian => self.start_guardian(),
+            Action::Log(level, text) => log!(target: "mprun", level, "{text}"),
+            Action::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => eprint!("{text}"),
+            Action::Show(_) => {}
+            Action::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
+            Action::End(_) => {} // `perform` returns it
+        }
+    }
+
+    fn spawn(&mut self, spawn: &Spawn) {
+        let event = match self.try_spawn(spawn) {
+            Ok(pid) => Event::Spawned(spawn.worker, Pid(pid)),
+            Err(error) => Event::SpawnFailed(spawn.worker, error),
+        };
+        self.events.push_back(event);
+    }
+
+    fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
+        let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
+        let opened = self.steward.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
+        self.unless_damaged(opened).ok_or(damaged)?;
+        if spawn.order != Order::Run {
+            let ordered = self.steward.order(spawn.slot, spawn.order);
+            self.unless_damaged(ordered).ok_or(damaged)?;
+        }
+        let pid = self.launcher.start(spawn, &self.names)?;
+        let leads = self.launcher.company(spawn) == Company::OwnGroup;
+        self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads });
+        let set = self.steward.set_pid(spawn.slot, pid);
+        self.unless_damaged(set);
+        Ok(pid)
+    }
+
+    fn order(&mut self, workers: &[(SlotId, Pid)], order: Order) {
+        let slots: Vec<SlotId> = workers.iter().map(|(slot, _)| *slot).collect();
+        let ordered = self.steward.order_all(&slots, order);
+        self.unless_damaged(ordered);
+        workers.iter().for_each(|(_, pid)| self.nudge(*pid));
+    }
+
+    fn nudge(&mut self, pid: Pid) {
+        if let Err(error) = self.children.nudge(pid) {
+            log!(target: "mprun", Level::Error, "failed to signal process {pid}: {error}");
+        }
+    }
+
+    /// A stopped process dies of SIGTERM only when it goes on.
+    fn terminate(&mut self, pid: Pid) {
+        self.signal(pid, Signal::SIGTERM);
+        self.signal(pid, Signal::SIGCONT);
+    }
+
+    fn signal(&mut self, pid: Pid, signal: Signal) {
+        if let Err(error) = self.children.signal(pid, signal) {
+            log!(target: "mprun", Level::Error, "failed to send {signal} to process {pid}: {error}");
+        }
+    }
+
+    fn release(&mut self, release: &Release) {
+        let (names, launcher) = (&self.names, &self.launcher);
+        let mut bury =
+            |doomed: crate::queue::Doomed<'_>| super::burial::bury(&doomed, release, names, launcher);
+        let released = self.steward.release(release.slot, release.blame, release.attempts, &mut bury);
+        if let Some(released) = self.unless_damaged(released)
+            && released.returned > 0
+        {
+            let (stage, index) = (&release.stage, release.worker.index);
+            log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {} items", released.returned);
+        }
+    }
+
+    fn set_queue(&mut self, queue: QueueId, spec: &config::Queue) {
+        self.names.insert(queue, spec.name.clone());
+        let set = self.steward.set_queue(queue, &settings::limits(spec));
+        self.unless_damaged(set);
+    }
+
+    fn add_token(&mut self, queue: QueueId, stage: String) {
+        self.tokens.insert(queue, stage);
+        let seeded =
+            self.steward.set_queue(queue, &settings::TOKEN).and_then(|()| self.steward.seed(queue, b""));
+        self.unless_damaged(seeded);
+    }
+
+    /// The stage whose token it was.
+    fn drop_token(&mut self, queue: QueueId) -> Option<String> {
+        let stage = self.tokens.remove(&queue)?;
+        let removed = self.steward.remove_queue(queue);
+        self.unless_damaged(removed);
+        Some(stage)
+    }
+
+    /// All of them or none.
+    fn remove_queues(&mut self, queues: Vec<QueueId>) {
+        for &queue in &queues {
+            let held = self.held(queue);
+            if held > 0 {
+                return self.events.push_back(Event::QueueHolds(queue, held));
+            }
+        }
+        queues.iter().for_each(|&queue| self.drop_queue(queue));
+        self.events.push_back(Event::QueuesRemoved(queues));
+    }
+
+    fn drop_queue(&mut self, queue: QueueId) {
+        let counts = self.steward.counts(queue);
+        self.dead_before += self.unless_damaged(counts).map_or(0, |counts| counts.dead);
+        let removed = self.steward.remove_queue(queue);
+        self.unless_damaged(removed);
+        self.names.remove(&queue);
+    }
+
+    fn held(&mut self, queue: QueueId) -> u64 {
+        let counts = self.steward.counts(queue);
+        self.unless_damaged(counts).map_or(0, |counts| counts.waiting + counts.leased)
+    }
+
+    fn load(&mut self) {
+        // First the watch, then the file: what is written after this look is seen by the next.
+        if let Some(watch) = &mut self.watch
+            && let Err(error) = watch.aim()
+        {
+            log!(target: "mprun", Level::Warn, "the file is not watched any more ({error}); SIGHUP reloads it");
+        }
+        let loading = self.read_file();
+        self.events.push_back(Event::Loaded(loading));
+    }
+
+    fn read_file(&mut self) -> Loading {
+        let file = &self.options.file;
+        if let Err(error) = std::fs::metadata(file) {
+            return Loading::Gone(format!("{}: {error}", file.display()));
+        }
+        match config::load(file, &self.options.load, self.registry) {
+            Err(report) => Loading::Bad(super::shown(&report)),
+            Ok(loaded) => {
+                let held = self.held_by_name();
+                Loading::Good(Box::new(Wanted::new(loaded, self.registry)), held)
+            }
+        }
+    }
+
+    fn held_by_name(&mut self) -> Vec<(String, u64)> {
+        let names = self.names.clone();
+        names.into_iter().map(|(queue, name)| (name, self.held(queue))).collect()
+    }
+
+    fn start_guardian(&mut self) {
+        match Guardian::start(&self.launcher.run, self.arena.fd()) {
+            Ok(guardian) => self.guardian = Some(guardian),
+            Err(error) => {
+                log!(target: "mprun", Level::Warn, "no guardian process: {error}");
+                self.events.push_back(Event::GuardianEnded);
+            }
+        }
+    }
+
+    /// The value; a fault becomes an event, for nothing here can mend it.
+    fn unless_damaged<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.events.push_back(Event::Damaged(fault.to_string()))).ok()
+    }
+
+    /// Leaves nothing behind, and says what the queues hold.
+    pub fn close(mut self) -> Closing {
+        let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
+        match self.children.sweep(spared, &self.inbox) {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
+            Err(error) => log!(target: "mprun", Level::Error, "failed to wait for children: {error}"),
+        }
+        if let Some(guardian) = self.guardian.take() {
+            guardian.dismiss();
+        }
+        for queue in self.tokens.clone().into_keys() {
+            self.drop_token(queue);
+        }
+        let Performer { names, mut steward, dead_before, launcher, .. } = self;
+        let queues = names.into_iter().filter_map(|(queue, name)| Some((name, steward.counts(queue).ok()?)));
+        Closing { queues: queues.collect(), dead_before, dead_letters: launcher.dead_letters }
+    }
+}

@@ -1,0 +1,340 @@
+//! The pure middle: all that the supervisor knows, and what it decides when something happens.
+//!
+//! [`State::handle`] takes an [`Event`] and the time, and returns [`Action`]s. It does nothing itself and looks at no
+//! clock, so every restart, reload and stop can be tested with plain values.
+//!
+//! What is *wanted* (the file, a stop) and what *is* (workers, queues) stand apart. An event changes one or the other;
+//! then [`State::converge`] takes every step that brings the second nearer to the first. So no order of events can
+//! get it stuck half-way: what was not done yet is seen again at the next event.
+
+mod exits;
+mod reload;
+mod stop;
+
+use super::action::{Action, Outcome, StageTotals};
+use super::event::Event;
+use super::history::{History, Transition};
+use super::ids::{Pid, Pool, StageKey, WorkerId};
+use super::outbox::Outbox;
+use super::queue_state::{Queues, Reopened};
+use super::reason::{StartReason, StopReason};
+use super::restart::Stopping;
+use super::stage_state::{Fate, Stage, Verdict};
+use super::wanted::Wanted;
+use super::worker_state::{Life, Over};
+use crate::queue::{MAX_SLOTS, SlotId};
+use reload::{Reload, Settling};
+use std::time::{Duration, Instant};
+use stop::Stop;
+
+/// Starts that are done before the next event is looked at: a thousand forks must not make a Ctrl-C wait.
+const STARTS_AT_ONCE: usize = 32;
+
+/// A guardian that ends this soon is not started again before this time is over.
+const GUARDIAN_REST: Duration = Duration::from_secs(1);
+
+/// All that the supervisor knows.
+#[derive(Debug)]
+pub struct State {
+    stages: Vec<Stage>,
+    queues: Queues,
+    slots: Pool,
+    next_stage: u32,
+    /// What should run now.
+    wanted: Option<Wanted>,
+    /// What has run as a whole, to go back to.
+    good: Option<Wanted>,
+    reload: Option<Reload>,
+    settling: Settling,
+    stop: Option<Stop>,
+    /// More workers could be started at once.
+    starts_left: bool,
+    guardian: Guardian,
+    /// What stages did that are gone.
+    departed: Vec<StageTotals>,
+    failed: bool,
+    ended: bool,
+    history: History,
+    random: fastrand::Rng,
+}
+
+#[derive(Debug, Default)]
+struct Guardian {
+    started: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl State {
+    /// Nothing runs yet. `seed` is for the jitter of restarts.
+    pub fn new(seed: u64) -> State {
+        State {
+            stages: Vec::new(),
+            queues: Queues::new(),
+            slots: Pool::new(u16::try_from(MAX_SLOTS).unwrap_or(u16::MAX)),
+            next_stage: 0,
+            wanted: None,
+            good: None,
+            reload: None,
+            settling: Settling::default(),
+            stop: None,
+            starts_left: false,
+            guardian: Guardian::default(),
+            departed: Vec::new(),
+            failed: false,
+            ended: false,
+            history: History::default(),
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// What to do about `event`, which happened at `now`.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        let mut out = Outbox { now, actions: Vec::new(), history: std::mem::take(&mut self.history) };
+        // The answers to starts come in between; they don't earn another batch of them.
+        let may_start = !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
+        self.take_in(event, &mut out);
+        self.converge(may_start, &mut out);
+        self.history = out.history;
+        out.actions
+    }
+
+    /// When [`Event::Deadline`] is due, unless something else happens first.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        if self.ended {
+            return None;
+        }
+        let stages = self.stages.iter().filter_map(Stage::deadline).min();
+        let others =
+            [self.settling.deadline(), self.guardian.due, self.reload_deadline(), self.stop_deadline()];
+        let starts = self.starts_left.then_some(now);
+        others.into_iter().chain([stages, starts]).flatten().min()
+    }
+
+    /// The workers whose stage isn't built yet.
+    pub fn starting(&self) -> Vec<(WorkerId, Pid, SlotId)> {
+        let mut starting = Vec::new();
+        for stage in &self.stages {
+            for worker in &stage.workers {
+                if let Life::Alive(process) = worker.life
+                    && !process.ready
+                {
+                    let id = WorkerId { stage: stage.key, index: worker.index };
+                    starting.push((id, process.pid, process.slot));
+                }
+            }
+        }
+        starting
+    }
+
+    /// The last transitions, oldest first.
+    pub fn transitions(&self) -> impl Iterator<Item = &Transition> {
+        self.history.transitions()
+    }
+
+    fn take_in(&mut self, event: Event, out: &mut Outbox) {
+        match event {
+            Event::Begin(wanted) => self.begin(wanted, out),
+            Event::Terminate => self.asked_to_stop("SIGTERM", false, out),
+            Event::Interrupt => self.asked_to_stop("SIGINT", true, out),
+            Event::Quit => self.told_to_quit(out),
+            Event::Hangup => self.hung_up(out),
+            Event::TerminalGone => self.terminal_gone(out),
+            Event::FileTouched => self.settling.touched(out.now),
+            Event::Loaded(loading) => self.loaded(loading, out),
+            Event::Spawned(worker, pid) => self.spawned(worker, pid, out),
+            Event::SpawnFailed(worker, error) => self.spawn_failed(worker, error, out),
+            Event::Ready(worker, pid) => self.ready(worker, pid, out),
+            Event::Ended(worker, pid, end, work) => self.worker_ended(worker, pid, end, work, out),
+            Event::Halted { worker, pid, holds_lock } => self.halted(worker, pid, holds_lock, out),
+            Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queues.removed(queue)),
+            Event::QueueHolds(queue, items) => self.queue_holds(queue, items, out),
+            Event::GuardianEnded => self.guardian_ended(out),
+            Event::Damaged(what) => self.damaged(&what, out),
+            Event::Deadline => {}
+        }
+    }
+
+    /// Brings what is nearer to what is wanted.
+    fn converge(&mut self, may_start: bool, out: &mut Outbox) {
+        if self.ended {
+            return;
+        }
+        self.pass_time(out);
+        // One step may be what another one waits for, which stands before it: a stage that is revived gives its readers
+        // work, one that gives up stops the others. So until a round has nothing to do.
+        let mut before = usize::MAX;
+        while out.actions.len() != before {
+            before = out.actions.len();
+            self.converge_once(out);
+        }
+        self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
+        self.end_if_over(out);
+    }
+
+    fn converge_once(&mut self, out: &mut Outbox) {
+        match self.stopping() {
+            Stopping::No => self.converge_stages(out),
+            Stopping::Draining => self.drain(out),
+            Stopping::Killing => self.clear(out),
+        }
+        self.settle_queues(out);
+        self.finish_reload(out);
+    }
+
+    fn pass_time(&mut self, out: &mut Outbox) {
+        self.stages.iter_mut().for_each(|stage| stage.tick(out));
+        if self.guardian.due.is_some_and(|due| due <= out.now) {
+            self.start_guardian(out);
+        }
+        if self.settling.is_due(out.now) {
+            self.settling.done();
+            if self.stop.is_none() {
+                out.act(Action::Load);
+            }
+        }
+        self.pass_reload_time(out);
+        self.pass_stop_time(out);
+    }
+
+    fn converge_stages(&mut self, out: &mut Outbox) {
+        let until = out.now + self.drain_timeout();
+        for i in 0..self.stages.len() {
+            self.start_over_if_through(i, out);
+            let stage = &mut self.stages[i];
+            match stage.fate {
+                Fate::Wanted => {
+                    stage.hurry(false, out);
+                    stage.scale(out);
+                    stage.roll(out);
+                    stage.end_if_unheard(out);
+                }
+                Fate::Removed { drains: true } => stage.hurry(true, out),
+                Fate::Removed { drains: false } => stage.dismiss_all(until, out),
+                Fate::GaveUp => retire_given_up(stage, out),
+            }
+        }
+        self.give_up_what_failed(out);
+    }
+
+    fn start_over_if_through(&mut self, i: usize, out: &mut Outbox) {
+        if !self.stages[i].starts_over() {
+            return;
+        }
+        let jitter = self.jitter();
+        let stage = &mut self.stages[i];
+        match stage.start_over(jitter, out) {
+            Verdict::GaveUp => self.give_up(i, out),
+            Verdict::Fine | Verdict::TrialFailed => {
+                out.actions.extend(stage.version.token.map(Action::ResetToken));
+            }
+        }
+    }
+
+    fn settle_queues(&mut self, out: &mut Outbox) {
+        let reopened = self.queues.settle(&self.stages, out);
+        // What was reopened just now gets its readers or writers back first.
+        if reopened.is_empty() {
+            self.end_unheard(out);
+        }
+        for reopened in reopened {
+            for stage in self.stages.iter_mut().filter(|stage| stage.fate == Fate::Wanted) {
+                match reopened {
+                    Reopened::ForReaders(queue) if stage.version.inputs.contains(&queue) => {
+                        stage.revive(Over::InputEnded, StartReason::WorkAgain);
+                    }
+                    Reopened::ForWriters(queue) if stage.version.outputs.contains(&queue) => {
+                        stage.revive(Over::OutputClosed, StartReason::WorkAgain);
+                    }
+                    Reopened::ForReaders(_) | Reopened::ForWriters(_) => {}
+                }
+            }
+        }
+    }
+
+    /// A writer would hear from the queue that nobody reads it, but only when it puts again: one that waits for input
+    /// might never.
+    fn end_unheard(&mut self, out: &mut Outbox) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.fate == Fate::Wanted) {
+            let outputs = &stage.version.outputs;
+            if !outputs.is_empty() && outputs.iter().all(|&queue| self.queues.is_closed(queue)) {
+                stage.retire(StopReason::OutputClosed, Over::OutputClosed, None, out);
+            }
+        }
+    }
+
+    fn start_due(&mut self, mut budget: usize, out: &mut Outbox) {
+        self.starts_left = false;
+        for stage in &mut self.stages {
+            for i in 0..stage.workers.len() {
+                if !matches!(stage.workers[i].life, Life::Due(_)) {
+                    continue;
+                }
+                if self.slots.left() == 0 {
+                    return; // this is looked at again when a worker ends
+                }
+                if budget == 0 {
+                    self.starts_left = true;
+                    return;
+                }
+                let Some(slot) = self.slots.take() else { return };
+                budget -= 1;
+                stage.start(i, SlotId(slot), out);
+            }
+        }
+    }
+
+    fn end_if_over(&mut self, out: &mut Outbox) {
+        let through = self.stages.iter().all(Stage::is_over);
+        let begun = self.wanted.is_some() || self.stop.is_some();
+        if !(through && begun && self.reload.is_none()) {
+            return;
+        }
+        self.ended = true;
+        let mut stages = std::mem::take(&mut self.departed);
+        stages.extend(self.stages.iter().map(|stage| stage.totals.clone()));
+        let stopped = self.stop.take().map(|stop| stop.cause);
+        out.act(Action::End(Outcome { stopped, failed: self.failed, stages }));
+    }
+
+    fn stopping(&self) -> Stopping {
+        self.stop.as_ref().map_or(Stopping::No, |stop| stop.phase)
+    }
+
+    /// 0.5 ..= 1.
+    fn jitter(&mut self) -> f64 {
+        0.5 + self.random.f64() / 2.0
+    }
+
+    fn drain_timeout(&self) -> Duration {
+        self.wanted.as_ref().map_or(Duration::ZERO, |wanted| wanted.pipeline.drain_timeout)
+    }
+
+    fn start_guardian(&mut self, out: &mut Outbox) {
+        self.guardian = Guardian { started: Some(out.now), due: None };
+        out.act(Action::StartGuardian);
+    }
+
+    fn guardian_ended(&mut self, out: &mut Outbox) {
+        let soonest = self.guardian.started.map_or(out.now, |started| started + GUARDIAN_REST);
+        self.guardian.due = Some(soonest.max(out.now));
+        out.say(log::Level::Debug, "the guardian process is gone: starting another one");
+    }
+
+    fn stage_at(&self, worker: WorkerId) -> Option<(usize, usize)> {
+        let s = self.stages.iter().position(|stage| stage.key == worker.stage)?;
+        Some((s, self.stages[s].find(worker.index)?))
+    }
+
+    fn new_key(&mut self) -> StageKey {
+        self.next_stage += 1;
+        StageKey(self.next_stage)
+    }
+}
+
+fn retire_given_up(stage: &mut Stage, out: &mut Outbox) {
+    let until = out.now + stage.spec.rules.stop_timeout;
+    stage.retire(StopReason::GaveUp, Over::GaveUp, Some(until), out);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! News of workers: they live, work, stop, end.
+
+use super::State;
+use crate::config::OnGiveUp;
+use crate::queue::SlotId;
+use crate::supervisor::event::Work;
+use crate::supervisor::ids::{Pid, WorkerId};
+use crate::supervisor::outbox::Outbox;
+use crate::supervisor::reason::{End, StopCause};
+use crate::supervisor::restart::{Stopping, name};
+use crate::supervisor::stage_state::{Fate, Verdict};
+use crate::supervisor::worker_state::Life;
+use crate::sys::process::SpawnError;
+use log::Level;
+
+impl State {
+    pub(super) fn spawned(&mut self, worker: WorkerId, pid: Pid, out: &mut Outbox) {
+        if let Some((s, i)) = self.stage_at(worker) {
+            self.stages[s].spawned(i, pid, out);
+        }
+    }
+
+    pub(super) fn spawn_failed(&mut self, worker: WorkerId, error: SpawnError, out: &mut Outbox) {
+        let Some((s, i)) = self.stage_at(worker) else { return };
+        let Life::Forking { slot, .. } = self.stages[s].workers[i].life else { return };
+        self.after(s, i, slot, End::NotStarted(error), Work::default(), out);
+    }
+
+    pub(super) fn ready(&mut self, worker: WorkerId, pid: Pid, out: &mut Outbox) {
+        if let Some((s, i)) = self.alive(worker, pid) {
+            self.stages[s].ready(i, out);
+        }
+    }
+
+    pub(super) fn worker_ended(
+        &mut self,
+        worker: WorkerId,
+        pid: Pid,
+        end: End,
+        work: Work,
+        out: &mut Outbox,
+    ) {
+        let Some((s, i)) = self.alive(worker, pid) else { return };
+        let Some(process) = self.stages[s].workers[i].life.process() else { return };
+        self.after(s, i, process.slot, end, work, out);
+    }
+
+    fn after(&mut self, s: usize, i: usize, slot: SlotId, end: End, work: Work, out: &mut Outbox) {
+        let (stop, jitter) = (self.stopping(), self.jitter());
+        let why = end.to_string();
+        let verdict = self.stages[s].ended(i, end, work, stop, jitter, out);
+        // Only now: a new worker gets the slot after the release of the old one, which is among the actions.
+        self.slots.give(slot.0);
+        match verdict {
+            Verdict::Fine => {}
+            Verdict::TrialFailed if self.can_go_back() => self.roll_back(s, &why, out),
+            Verdict::TrialFailed if self.stages[s].has_given_up_worker() => self.give_up(s, out),
+            Verdict::TrialFailed => {}
+            // Removed, but it can't work off its input: going back is all that loses nothing.
+            Verdict::GaveUp if self.is_removed(s) && self.can_go_back() => self.roll_back(s, &why, out),
+            Verdict::GaveUp => self.give_up(s, out),
+        }
+    }
+
+    fn is_removed(&self, s: usize) -> bool {
+        matches!(self.stages[s].fate, Fate::Removed { .. })
+    }
+
+    pub(super) fn halted(&mut self, worker: WorkerId, pid: Pid, holds_lock: bool, out: &mut Outbox) {
+        let Some((s, i)) = self.alive(worker, pid) else { return };
+        let stage = &mut self.stages[s];
+        if holds_lock {
+            return stage.kill_holder(i, out);
+        }
+        let name = name(&stage.spec.name, worker);
+        out.say(Level::Info, format!("{name} was stopped by a signal; it goes on at `kill -CONT {pid}`"));
+    }
+
+    pub(super) fn give_up(&mut self, s: usize, out: &mut Outbox) {
+        let stage = &mut self.stages[s];
+        if stage.fate == Fate::GaveUp {
+            return;
+        }
+        stage.fate = Fate::GaveUp;
+        self.failed = true;
+        let (name, limit) = (stage.spec.name.clone(), stage.spec.rules.give_up);
+        let window = crate::supervisor::reason::spoken(limit.within);
+        out.say(
+            Level::Error,
+            format!("the stage {name} gives up: more than {} restarts within {window}", limit.restarts),
+        );
+        self.follow_give_up(s, out);
+    }
+
+    /// Stages with `restart = "never"` whose workers all came to nothing.
+    pub(super) fn give_up_what_failed(&mut self, out: &mut Outbox) {
+        for s in 0..self.stages.len() {
+            let stage = &mut self.stages[s];
+            if stage.fate == Fate::Wanted && stage.has_failed() {
+                stage.fate = Fate::GaveUp;
+                self.failed = true;
+                let name = &stage.spec.name;
+                out.say(
+                    Level::Error,
+                    format!("the stage {name} gives up: it failed, and restart is \"never\""),
+                );
+                self.follow_give_up(s, out);
+            }
+        }
+    }
+
+    fn follow_give_up(&mut self, s: usize, out: &mut Outbox) {
+        let stage = &self.stages[s];
+        match stage.spec.rules.on_give_up {
+            OnGiveUp::Continue => {}
+            OnGiveUp::Stop if self.stopping() == Stopping::No => {
+                let cause = StopCause::GaveUp(stage.spec.name.clone());
+                self.begin_stop(cause, out);
+            }
+            OnGiveUp::Stop => {}
+        }
+    }
+
+    fn alive(&self, worker: WorkerId, pid: Pid) -> Option<(usize, usize)> {
+        let (s, i) = self.stage_at(worker)?;
+        let process = self.stages[s].workers[i].life.process()?;
+        (process.pid == pid).then_some((s, i))
+    }
+}

@@ -1,0 +1,333 @@
+//! From one pipeline file to the next, and back if that doesn't work.
+
+use super::State;
+use crate::config::{self, Pipeline};
+use crate::queue::QueueId;
+use crate::supervisor::action::Action;
+use crate::supervisor::event::Loading;
+use crate::supervisor::outbox::Outbox;
+use crate::supervisor::reason::StartReason;
+use crate::supervisor::reason::spoken;
+use crate::supervisor::reload::{Refusal, plan};
+use crate::supervisor::stage_state::{Fate, Stage};
+use crate::supervisor::summary::count;
+use crate::supervisor::wanted::{Version, Wanted};
+use crate::supervisor::worker_state::Over;
+use log::Level;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// So long nothing may happen to the file before it is read: an editor writes in several steps.
+const SETTLE: Duration = Duration::from_millis(50);
+/// But a file that is written all the time is read after so long.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(1);
+
+/// A way from one pipeline to another, not yet at its end.
+#[derive(Debug)]
+pub(super) struct Reload {
+    since: Instant,
+    /// Back to what ran before: there is nothing further to go back to.
+    back: bool,
+    /// When a removed stage must have worked off its input.
+    until: Option<Instant>,
+    /// The queues that go have been asked for.
+    removing: bool,
+}
+
+/// Waits until the file isn't written any more, and remembers what was said about it.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    touched: Option<(Instant, Instant)>,
+    /// Asked for by SIGHUP: answered even if there is nothing new to say.
+    forced: bool,
+    /// The last bad report or refused text; not said again for the same file.
+    said: Option<String>,
+}
+
+impl Settling {
+    pub(super) fn touched(&mut self, now: Instant) {
+        let first = self.touched.map_or(now, |(first, _)| first);
+        self.touched = Some((first, now));
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.touched.map(|(first, last)| (last + SETTLE).min(first + SETTLE_AT_MOST))
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|due| due <= now)
+    }
+
+    pub(super) fn done(&mut self) {
+        self.touched = None;
+    }
+
+    /// Whether this is news.
+    fn says(&mut self, what: &str) -> bool {
+        let news = self.forced || self.said.as_deref() != Some(what);
+        self.said = Some(what.to_owned());
+        self.forced = false;
+        news
+    }
+}
+
+impl State {
+    pub(super) fn begin(&mut self, wanted: Wanted, out: &mut Outbox) {
+        self.start_guardian(out);
+        self.want(wanted, false, out);
+    }
+
+    pub(super) fn hung_up(&mut self, out: &mut Outbox) {
+        if self.stop.is_some() {
+            return out.say(Level::Info, "SIGHUP: no reload while the pipeline stops");
+        }
+        self.settling.done();
+        self.settling.forced = true;
+        out.act(Action::Load);
+    }
+
+    pub(super) fn loaded(&mut self, loading: Loading, out: &mut Outbox) {
+        if self.stop.is_some() || self.ended {
+            return;
+        }
+        match loading {
+            Loading::Good(wanted, held) => self.loaded_good(*wanted, &held, out),
+            Loading::Bad(report) => {
+                if self.settling.says(&report) {
+                    out.say(Level::Error, "the changed file is not used, the pipeline runs on as it was:");
+                    out.act(Action::Show(report));
+                }
+            }
+            Loading::Gone(what) => {
+                if self.settling.says(&what) {
+                    out.say(Level::Warn, format!("{what}; the pipeline runs on as it was"));
+                }
+            }
+        }
+    }
+
+    fn loaded_good(&mut self, new: Wanted, held: &[(String, u64)], out: &mut Outbox) {
+        let Some(old) = &self.wanted else { return };
+        let forced = std::mem::take(&mut self.settling.forced);
+        if forced {
+            self.settling.said = None;
+            self.stages.iter_mut().filter(|stage| stage.fate == Fate::GaveUp).for_each(Stage::forgive);
+        }
+        if new.text == old.text && new.pipeline == old.pipeline {
+            let news = self.settling.said.take().is_some() || forced;
+            if news {
+                out.say(Level::Info, "the file says what runs already: nothing to do");
+            }
+            return;
+        }
+        if self.settling.said.as_deref() == Some(new.text.as_str()) {
+            return; // It was refused or rolled back, and that was said.
+        }
+        match plan(&old.pipeline, &new.pipeline, held) {
+            Err(refusal) => self.refuse(&new, &refusal, out),
+            Ok(_) if self.queues.left() < queues_needed(&new) => {
+                self.refuse(&new, &Refusal::TooManyQueues, out)
+            }
+            Ok(steps) => {
+                self.settling.said = None;
+                for step in &steps {
+                    out.say(Level::Info, format!("reload: {step}"));
+                }
+                self.want(new, false, out);
+            }
+        }
+    }
+
+    fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Outbox) {
+        self.settling.said = Some(new.text.clone());
+        out.say(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
+    }
+
+    /// Makes `wanted` what should run; [`State::converge`] does the rest.
+    fn want(&mut self, wanted: Wanted, back: bool, out: &mut Outbox) {
+        self.queues.want(&wanted.pipeline.queues, out);
+        for spec in &wanted.pipeline.stages {
+            self.want_stage(spec, &wanted, out);
+        }
+        self.part_with_stages(&wanted.pipeline);
+        let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
+        let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
+        self.wanted = Some(wanted);
+        self.reload = Some(Reload { since: out.now, back, until, removing: false });
+    }
+
+    fn want_stage(&mut self, spec: &config::Stage, wanted: &Wanted, out: &mut Outbox) {
+        let found = self.stages.iter().position(|stage| stage.spec.name == spec.name);
+        let s = found.unwrap_or_else(|| self.add_stage(spec, wanted));
+        let token = self.token(s, spec, wanted, out);
+        let version = self.version(spec, wanted, token);
+        let stage = &mut self.stages[s];
+        if stage.spec.tuning != spec.tuning {
+            stage.tune(spec.tuning, out);
+        }
+        let changed = stage.spec != *spec;
+        stage.spec = spec.clone();
+        if *stage.version != version {
+            stage.version = Rc::new(version);
+        }
+        match stage.fate {
+            Fate::Wanted => {}
+            Fate::Removed { .. } => stage.fate = Fate::Wanted,
+            Fate::GaveUp if changed => stage.forgive(),
+            Fate::GaveUp => {}
+        }
+    }
+
+    fn add_stage(&mut self, spec: &config::Stage, wanted: &Wanted) -> usize {
+        let version = Rc::new(self.version(spec, wanted, None));
+        let key = self.new_key();
+        self.stages.push(Stage::new(key, spec.clone(), version));
+        self.stages.len() - 1
+    }
+
+    fn version(&self, spec: &config::Stage, wanted: &Wanted, token: Option<QueueId>) -> Version {
+        let ids = |names: &[String]| names.iter().filter_map(|name| self.queues.id(name)).collect();
+        Version {
+            work: spec.work.clone(),
+            recycle: spec.recycle,
+            folder: wanted.pipeline.folder.clone(),
+            inputs: ids(&spec.work.inputs),
+            outputs: ids(&spec.work.outputs),
+            token,
+        }
+    }
+
+    /// The hidden queue with the stage's position: the same one as long as `use` is the same.
+    fn token(
+        &mut self,
+        s: usize,
+        spec: &config::Stage,
+        wanted: &Wanted,
+        out: &mut Outbox,
+    ) -> Option<QueueId> {
+        if !wanted.stateful.contains(&spec.name) {
+            return None;
+        }
+        let stage = &mut self.stages[s];
+        if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| *uses == spec.work.uses) {
+            return Some(*token);
+        }
+        let token = self.queues.add_token(&spec.name, out)?;
+        stage.tokens.push((spec.work.uses.clone(), token));
+        Some(token)
+    }
+
+    fn part_with_stages(&mut self, wanted: &Pipeline) {
+        let queues = &self.queues;
+        for stage in &mut self.stages {
+            if !wanted.stages.iter().any(|spec| spec.name == stage.spec.name) {
+                let inputs = &stage.version.inputs;
+                let drains = !inputs.is_empty() && inputs.iter().all(|&queue| queues.is_unwanted(queue));
+                stage.fate = Fate::Removed { drains };
+            }
+        }
+    }
+
+    pub(super) fn can_go_back(&self) -> bool {
+        self.good.is_some() && self.reload.as_ref().is_some_and(|reload| !reload.back)
+    }
+
+    /// The new pipeline doesn't work: back to the one before, by the same way.
+    pub(super) fn roll_back(&mut self, s: usize, why: &str, out: &mut Outbox) {
+        let stage = self.stages[s].spec.name.clone();
+        self.go_back(&format!("a worker of {stage} {why}"), out);
+    }
+
+    fn go_back(&mut self, why: &str, out: &mut Outbox) {
+        let (Some(good), Some(bad)) = (self.good.clone(), &self.wanted) else { return };
+        out.say(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));
+        self.settling.said = Some(bad.text.clone());
+        self.want(good, true, out);
+        for stage in &mut self.stages {
+            stage.revive(Over::GaveUp, StartReason::WantedAgain);
+            stage.workers.iter_mut().for_each(|worker| worker.trial = false);
+        }
+    }
+
+    pub(super) fn queue_holds(&mut self, queue: QueueId, items: u64, out: &mut Outbox) {
+        let Some(reload) = &mut self.reload else { return };
+        reload.removing = false;
+        let name = self.queues.unwanted().find(|unwanted| unwanted.id == queue);
+        let name = name.map_or(String::new(), |queue| queue.spec.name.clone());
+        if self.can_go_back() {
+            return self.go_back(&format!("the queue {name} still holds {items} items"), out);
+        }
+        let text = format!("the queue {name} holds {items} items: kept until the file names it again");
+        out.say(Level::Warn, text);
+        self.queues.strand(queue);
+    }
+
+    pub(super) fn reload_deadline(&self) -> Option<Instant> {
+        self.reload.as_ref().filter(|_| self.can_go_back())?.until
+    }
+
+    pub(super) fn pass_reload_time(&mut self, out: &mut Outbox) {
+        if self.reload_deadline().is_some_and(|until| until <= out.now) {
+            let limit = spoken(self.drain_timeout());
+            self.go_back(&format!("a removed stage did not work off its input within {limit}"), out);
+        }
+    }
+
+    /// Ends the reload once everything is as wanted. Only then is anything thrown away that going back would need.
+    pub(super) fn finish_reload(&mut self, out: &mut Outbox) {
+        let Some(reload) = &mut self.reload else { return };
+        if !self.stages.iter().all(Stage::is_settled) {
+            return;
+        }
+        let unwanted: Vec<QueueId> = self.queues.unwanted().map(|queue| queue.id).collect();
+        if unwanted.iter().any(|&queue| self.stages.iter().any(|stage| stage.holds_open(queue))) {
+            return;
+        }
+        if !unwanted.is_empty() {
+            if !reload.removing {
+                reload.removing = true;
+                out.act(Action::RemoveQueues(unwanted));
+            }
+            return;
+        }
+        let took = spoken(out.now.saturating_duration_since(reload.since));
+        let (first, back) = (self.good.is_none(), reload.back);
+        self.reload = None;
+        self.good = self.wanted.clone();
+        self.forget_the_old(out);
+        out.say(Level::Info, self.summary(first, back, &took));
+    }
+
+    fn forget_the_old(&mut self, out: &mut Outbox) {
+        for stage in &mut self.stages {
+            let removed = matches!(stage.fate, Fate::Removed { .. });
+            let (kept, gone): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut stage.tokens).into_iter().partition(|(_, token)| {
+                    !removed && stage.version.token == Some(*token) || stage.holds_open(*token)
+                });
+            stage.tokens = kept;
+            gone.into_iter().for_each(|(_, token)| self.queues.drop_token(token, out));
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.stages)
+            .into_iter()
+            .partition(|stage| matches!(stage.fate, Fate::Removed { .. }));
+        self.departed.extend(gone.into_iter().map(|stage| stage.totals));
+        self.stages = kept;
+    }
+
+    fn summary(&self, first: bool, back: bool, took: &str) -> String {
+        let workers: usize = self.stages.iter().map(|stage| stage.staying().count()).sum();
+        let what = match (first, back) {
+            (true, _) => "up",
+            (false, false) => "reloaded",
+            (false, true) => "back as it was",
+        };
+        let (stages, workers) = (count(self.stages.len() as u64, "stage"), count(workers as u64, "worker"));
+        format!("{what} after {took}: {stages}, {workers}")
+    }
+}
+
+/// At most: tokens and queues that stay are counted too.
+fn queues_needed(wanted: &Wanted) -> usize {
+    wanted.pipeline.queues.len() + wanted.stateful.len()
+}

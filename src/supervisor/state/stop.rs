@@ -1,0 +1,118 @@
+//! How a run ends before its work is through: sources finish, queues drain, then everything is terminated.
+
+use super::State;
+use crate::supervisor::outbox::Outbox;
+use crate::supervisor::reason::{StopCause, StopReason, spoken};
+use crate::supervisor::restart::Stopping;
+use crate::supervisor::stage_state::{Fate, Stage};
+use crate::supervisor::worker_state::Over;
+use log::Level;
+use std::time::Instant;
+
+/// A stop under way.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) cause: StopCause,
+    /// `Draining` or `Killing`.
+    pub(super) phase: Stopping,
+    /// When the draining has taken long enough.
+    until: Instant,
+}
+
+impl State {
+    /// The first request drains. `impatient`: a second one doesn't wait any more, a third one kills.
+    pub(super) fn asked_to_stop(&mut self, signal: &'static str, impatient: bool, out: &mut Outbox) {
+        match self.stopping() {
+            Stopping::No => {
+                self.begin_stop(StopCause::Signal(signal), out);
+                if self.stop.is_some() {
+                    let limit = spoken(self.drain_timeout());
+                    out.say(
+                        Level::Info,
+                        format!("{signal}: draining for at most {limit}; Ctrl-C skips that"),
+                    );
+                }
+            }
+            Stopping::Draining if impatient => self.stop_now(&format!("{signal} again"), out),
+            Stopping::Killing if impatient => self.kill_all(out),
+            Stopping::Draining | Stopping::Killing => {}
+        }
+    }
+
+    pub(super) fn told_to_quit(&mut self, out: &mut Outbox) {
+        if self.stopping() == Stopping::No {
+            self.begin_stop(StopCause::Signal("SIGQUIT"), out);
+        }
+        if self.stopping() == Stopping::Draining {
+            self.stop_now("SIGQUIT", out);
+        }
+    }
+
+    pub(super) fn terminal_gone(&mut self, out: &mut Outbox) {
+        if self.stopping() == Stopping::No {
+            self.begin_stop(StopCause::TerminalGone, out);
+        }
+    }
+
+    /// A reload under way is left as it is: what runs, drains.
+    pub(super) fn begin_stop(&mut self, cause: StopCause, out: &mut Outbox) {
+        let until = out.now + self.drain_timeout();
+        self.reload = None;
+        self.settling.done();
+        self.stop = Some(Stop { cause, phase: Stopping::Draining, until });
+    }
+
+    fn stop_now(&mut self, why: &str, out: &mut Outbox) {
+        if let Some(stop) = &mut self.stop {
+            stop.phase = Stopping::Killing;
+            out.say(Level::Info, format!("{why}: stopping all workers"));
+        }
+    }
+
+    fn kill_all(&mut self, out: &mut Outbox) {
+        self.stages.iter_mut().for_each(|stage| stage.kill(out));
+    }
+
+    /// The memory can't be trusted: nothing can be drained, and nobody must work on it any more.
+    pub(super) fn damaged(&mut self, what: &str, out: &mut Outbox) {
+        self.failed = true;
+        if matches!(&self.stop, Some(Stop { cause: StopCause::Damaged(_), .. })) {
+            return;
+        }
+        out.say(Level::Error, format!("{what}: stopping, items in the queues are lost"));
+        self.begin_stop(StopCause::Damaged(what.to_owned()), out);
+        if let Some(stop) = &mut self.stop {
+            stop.phase = Stopping::Killing;
+        }
+        self.kill_all(out);
+    }
+
+    pub(super) fn stop_deadline(&self) -> Option<Instant> {
+        self.stop.as_ref().filter(|stop| stop.phase == Stopping::Draining).map(|stop| stop.until)
+    }
+
+    pub(super) fn pass_stop_time(&mut self, out: &mut Outbox) {
+        if self.stop_deadline().is_some_and(|until| until <= out.now) {
+            let limit = spoken(self.drain_timeout());
+            self.stop_now(&format!("not drained within {limit}"), out);
+        }
+    }
+
+    pub(super) fn drain(&mut self, out: &mut Outbox) {
+        for stage in &mut self.stages {
+            stage.hurry(true, out);
+            match stage.fate {
+                Fate::GaveUp => super::retire_given_up(stage, out),
+                Fate::Wanted | Fate::Removed { .. } if stage.version.is_source() => {
+                    stage.retire(StopReason::Stopping, Over::Stopped, None, out);
+                }
+                Fate::Wanted | Fate::Removed { .. } => stage.end_if_unheard(out),
+            }
+        }
+        self.give_up_what_failed(out);
+    }
+
+    pub(super) fn clear(&mut self, out: &mut Outbox) {
+        self.stages.iter_mut().for_each(|stage: &mut Stage| stage.terminate(out));
+    }
+}

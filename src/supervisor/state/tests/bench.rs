@@ -1,0 +1,320 @@
+//! A world of plain values around a state: processes that do as they are told only when a test lets them.
+
+use super::super::State;
+use crate::config::Pipeline;
+use crate::queue::{Blame, Ending, Order, QueueId, SlotId};
+use crate::supervisor::action::{Action, Outcome, Spawn};
+use crate::supervisor::event::{Event, Loading, Work};
+use crate::supervisor::fixture::wanted;
+use crate::supervisor::ids::{Pid, WorkerId};
+use crate::supervisor::reason::End;
+use crate::supervisor::wanted::Wanted;
+use crate::sys::process::{SpawnError, Step};
+use crate::sys::wait::{Exit, SignalNumber};
+use nix::errno::Errno;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// A process that the state asked for.
+#[derive(Clone, Debug)]
+pub struct Proc {
+    pub spawn: Spawn,
+    pub order: Order,
+    pub ready: bool,
+    pub termed: bool,
+    pub killed: bool,
+}
+
+/// The state, and what it has done to the world.
+pub struct Bench {
+    pub state: State,
+    pub now: Instant,
+    pub procs: BTreeMap<Pid, Proc>,
+    /// Slots that were given back and not yet used again are free.
+    slots: BTreeSet<SlotId>,
+    pub queues: BTreeMap<QueueId, String>,
+    pub ended: BTreeSet<String>,
+    pub closed: BTreeSet<String>,
+    pub blames: Vec<(String, Blame)>,
+    pub said: Vec<String>,
+    pub loads: usize,
+    pub seeds: usize,
+    pub guardians: usize,
+    pub held: BTreeMap<String, u64>,
+    pub forks_fail: bool,
+    pub outcome: Option<Outcome>,
+    next_pid: u32,
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        Bench {
+            state: State::new(7),
+            now: Instant::now(),
+            procs: BTreeMap::new(),
+            slots: BTreeSet::new(),
+            queues: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            closed: BTreeSet::new(),
+            blames: Vec::new(),
+            said: Vec::new(),
+            loads: 0,
+            seeds: 0,
+            guardians: 0,
+            held: BTreeMap::new(),
+            forks_fail: false,
+            outcome: None,
+            next_pid: 100,
+        }
+    }
+
+    /// A pipeline that is up: every worker is ready.
+    pub fn up(pipeline: Pipeline) -> Bench {
+        let mut bench = Bench::new();
+        bench.send(Event::Begin(wanted(pipeline, &[])));
+        bench.run_starts();
+        bench.all_ready();
+        bench
+    }
+
+    /// Handles an event and all that follows from it at once.
+    pub fn send(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.state.handle(event, self.now) {
+                assert!(self.outcome.is_none(), "{action:?} after the end");
+                events.extend(self.act(action));
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Spawn(spawn) => return Some(self.spawn(spawn)),
+            Action::Order(_, pid, order) => self.proc(pid).order = order,
+            Action::Term(pid) => self.proc(pid).termed = true,
+            Action::Kill(pid) => self.proc(pid).killed = true,
+            Action::Tune(slot, pid, tuning) => {
+                assert_eq!(self.proc(pid).spawn.slot, slot);
+                self.proc(pid).spawn.tuning = tuning;
+            }
+            Action::Release(release) => {
+                assert!(self.slots.remove(&release.slot), "released twice: {release:?}");
+                self.blames.push((format!("{}[{}]", release.stage, release.worker.index), release.blame));
+            }
+            Action::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
+            Action::AddToken(id, stage) => {
+                self.queues.insert(id, format!("position of {stage}"));
+                self.seeds += 1;
+            }
+            Action::ResetToken(queue) => {
+                assert!(self.queues.contains_key(&queue));
+                self.seeds += 1;
+            }
+            Action::SetEnded(queue, on) => {
+                let name = self.queues[&queue].clone();
+                if on {
+                    self.ended.insert(name)
+                } else {
+                    self.ended.remove(&name)
+                };
+            }
+            Action::SetClosed(queue, on) => {
+                let name = self.queues[&queue].clone();
+                if on {
+                    self.closed.insert(name)
+                } else {
+                    self.closed.remove(&name)
+                };
+            }
+            Action::RemoveQueues(queues) => return Some(self.remove(queues)),
+            Action::DropToken(queue) => drop(self.queues.remove(&queue)),
+            Action::Load => self.loads += 1,
+            Action::StartGuardian => self.guardians += 1,
+            Action::Log(level, text) => self.said.push(format!("{level}: {text}")),
+            Action::Show(text) => self.said.push(text),
+            Action::End(outcome) => self.outcome = Some(outcome),
+        }
+        None
+    }
+
+    fn spawn(&mut self, spawn: Spawn) -> Event {
+        let worker = spawn.worker;
+        assert!(
+            !self.procs.values().any(|proc| proc.spawn.worker == worker),
+            "{worker:?} has a process already"
+        );
+        if self.forks_fail {
+            return Event::SpawnFailed(worker, SpawnError { step: Step::Fork, errno: Errno::EAGAIN });
+        }
+        assert!(self.slots.insert(spawn.slot), "{:?} is in use", spawn.slot);
+        for queue in spawn.version.inputs.iter().chain(&spawn.version.outputs).chain(&spawn.version.token) {
+            assert!(self.queues.contains_key(queue), "{queue:?} is not there");
+        }
+        self.next_pid += 1;
+        let pid = Pid(self.next_pid);
+        let order = spawn.order;
+        self.procs.insert(pid, Proc { spawn, order, ready: false, termed: false, killed: false });
+        Event::Spawned(worker, pid)
+    }
+
+    fn remove(&mut self, queues: Vec<QueueId>) -> Event {
+        for queue in &queues {
+            let users = self.procs.values().filter(|proc| proc.spawn.version.uses(*queue)).count();
+            assert_eq!(users, 0, "{} is in use", self.queues[queue]);
+            if let Some(&items) = self.held.get(&self.queues[queue])
+                && items > 0
+            {
+                return Event::QueueHolds(*queue, items);
+            }
+        }
+        for queue in &queues {
+            let name = self.queues.remove(queue).unwrap();
+            self.ended.remove(&name);
+            self.closed.remove(&name);
+        }
+        Event::QueuesRemoved(queues)
+    }
+
+    fn proc(&mut self, pid: Pid) -> &mut Proc {
+        self.procs.get_mut(&pid).expect("a process that isn't there")
+    }
+
+    /// Lets starts go on that were put off for the sake of other events.
+    pub fn run_starts(&mut self) {
+        while self.outcome.is_none() && self.state.deadline(self.now) == Some(self.now) {
+            self.send(Event::Deadline);
+        }
+    }
+
+    /// Lets time pass, deadline by deadline.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut turns = 0;
+        while let Some(due) = self.state.deadline(self.now).filter(|due| *due <= end) {
+            turns += 1;
+            assert!(turns < 100_000, "time stands still");
+            self.now = self.now.max(due);
+            self.send(Event::Deadline);
+        }
+        self.now = end;
+    }
+
+    pub fn pid(&self, stage: &str, index: u32) -> Pid {
+        let is_it = |proc: &Proc| proc.spawn.stage == stage && proc.spawn.worker.index == index;
+        let found = self.procs.iter().find(|(_, proc)| is_it(proc));
+        *found.unwrap_or_else(|| panic!("{stage}[{index}] has no process\n{}", self.said.join("\n"))).0
+    }
+
+    /// `stage[index]` of every process, with what it was told.
+    pub fn running(&self) -> Vec<String> {
+        let mut running: Vec<String> = self
+            .procs
+            .values()
+            .map(|proc| {
+                let told = match proc {
+                    Proc { killed: true, .. } => " killed",
+                    Proc { termed: true, .. } => " termed",
+                    Proc { order: Order::Finish, .. } => " finish",
+                    Proc { order: Order::Drain, .. } => " drain",
+                    Proc { .. } => "",
+                };
+                format!("{}[{}]{told}", proc.spawn.stage, proc.spawn.worker.index)
+            })
+            .collect();
+        running.sort();
+        running
+    }
+
+    pub fn ready(&mut self, pid: Pid) {
+        self.proc(pid).ready = true;
+        let worker = self.proc(pid).spawn.worker;
+        self.send(Event::Ready(worker, pid));
+    }
+
+    pub fn all_ready(&mut self) {
+        let unready: Vec<Pid> =
+            self.procs.iter().filter(|(_, proc)| !proc.ready).map(|(pid, _)| *pid).collect();
+        unready.into_iter().for_each(|pid| self.ready(pid));
+    }
+
+    pub fn end(&mut self, pid: Pid, end: End) {
+        let proc = self.procs.remove(&pid).expect("a process that isn't there");
+        let work = Work { ready: proc.ready, taken: 1, done: 1, emitted: 1 };
+        self.send(Event::Ended(proc.spawn.worker, pid, end, work));
+        self.run_starts();
+    }
+
+    pub fn say(&mut self, stage: &str, index: u32, ending: Ending) {
+        self.end(self.pid(stage, index), End::Said(ending));
+    }
+
+    pub fn crash(&mut self, stage: &str, index: u32) {
+        self.end(self.pid(stage, index), segv());
+    }
+
+    /// Every process that was told to go, goes; new ones become ready. Until nothing changes.
+    pub fn obey(&mut self) {
+        loop {
+            let told = self.procs.iter().find_map(|(pid, proc)| match proc {
+                Proc { killed: true, .. } => Some((*pid, signal(libc::SIGKILL))),
+                Proc { termed: true, .. } => Some((*pid, signal(libc::SIGTERM))),
+                Proc { order: Order::Finish, .. } => Some((*pid, End::Said(Ending::Ordered))),
+                Proc { .. } => None,
+            });
+            match told {
+                Some((pid, end)) => self.end(pid, end),
+                None if self.procs.values().any(|proc| !proc.ready) => self.all_ready(),
+                None => return,
+            }
+        }
+    }
+
+    /// The readers of ended queues find them empty, and end.
+    pub fn obey_and_drain(&mut self) {
+        loop {
+            self.obey();
+            let through = self.procs.iter().find(|(_, proc)| {
+                let inputs = &proc.spawn.version.inputs;
+                !inputs.is_empty() && inputs.iter().all(|queue| self.ended.contains(&self.queues[queue]))
+            });
+            match through.map(|(pid, _)| *pid) {
+                Some(pid) => self.end(pid, End::Said(Ending::InputEnded)),
+                None => return,
+            }
+        }
+    }
+
+    pub fn reload(&mut self, pipeline: Pipeline) {
+        self.reload_to(wanted(pipeline, &[]));
+    }
+
+    pub fn reload_to(&mut self, wanted: Wanted) {
+        let held = self.held.iter().map(|(name, items)| (name.clone(), *items)).collect();
+        self.send(Event::Loaded(Loading::Good(Box::new(wanted), held)));
+        self.run_starts();
+    }
+
+    pub fn has_said(&self, text: &str) -> bool {
+        self.said.iter().any(|line| line.contains(text))
+    }
+
+    /// The worker with this pid, by the state's own account.
+    pub fn knows(&self, pid: Pid) -> Option<WorkerId> {
+        self.state.stages.iter().find_map(|stage| {
+            let worker = stage
+                .workers
+                .iter()
+                .find(|worker| worker.life.process().is_some_and(|process| process.pid == pid))?;
+            Some(WorkerId { stage: stage.key, index: worker.index })
+        })
+    }
+}
+
+pub fn signal(number: i32) -> End {
+    End::Died(Exit::Signal(SignalNumber(number)))
+}
+
+pub fn segv() -> End {
+    signal(libc::SIGSEGV)
+}

@@ -1,0 +1,131 @@
+//! The last words of a run: how it ended, what each stage did, where each item is.
+
+use super::action::{Outcome, StageTotals};
+use super::reason::spoken;
+use crate::exit;
+use crate::queue::QueueCounts;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is known once everything has stopped.
+#[derive(Debug)]
+pub struct Closing {
+    /// The ledger of each queue.
+    pub queues: Vec<(String, QueueCounts)>,
+    /// Dead letters of queues that were removed during the run.
+    pub dead_before: u64,
+    /// Where they are.
+    pub dead_letters: PathBuf,
+}
+
+impl Closing {
+    /// Items that never went through.
+    pub fn dead(&self) -> u64 {
+        self.dead_before + self.queues.iter().map(|(_, counts)| counts.dead).sum::<u64>()
+    }
+
+    /// What the run ends with.
+    pub fn exit_code(&self, outcome: &Outcome) -> u8 {
+        match (outcome.failed, self.dead()) {
+            (true, _) => exit::FAILED,
+            (false, 0) => exit::DONE,
+            (false, _) => exit::DEAD_LETTERS,
+        }
+    }
+
+    /// The lines of the summary, the verdict first.
+    pub fn lines(&self, name: &str, outcome: &Outcome, took: Duration) -> Vec<String> {
+        let verdict = match &outcome.stopped {
+            None if outcome.failed => "ended, not all of it well,".to_owned(),
+            None => "done".to_owned(),
+            Some(cause) => format!("stopped ({cause})"),
+        };
+        let mut lines = vec![format!("{name}: {verdict} after {}", spoken(took))];
+        for stage in &outcome.stages {
+            lines.push(self.stage_line(stage));
+        }
+        lines.extend(self.queues.iter().map(|(name, counts)| queue_line(name, counts)));
+        lines
+    }
+
+    fn stage_line(&self, stage: &StageTotals) -> String {
+        let taken = if stage.is_source { String::new() } else { format!("{} taken, ", stage.taken) };
+        format!(
+            "  stage {}: {taken}{} emitted, {}",
+            stage.name,
+            stage.emitted,
+            count(stage.restarts, "restart")
+        )
+    }
+
+    /// The line about dead letters, if there are any.
+    pub fn warning(&self) -> Option<String> {
+        let dead = self.dead();
+        let path = self.dead_letters.display();
+        (dead > 0).then(|| format!("{}, in {path}", count(dead, "dead letter")))
+    }
+}
+
+fn queue_line(name: &str, counts: &QueueCounts) -> String {
+    let mut line = format!("  queue {name}: {} put, {} done", counts.put, counts.done);
+    let rest = [
+        (counts.dropped, "dropped"),
+        (counts.dead, "dead"),
+        (counts.waiting + counts.leased, "left waiting"),
+    ];
+    for (items, what) in rest.into_iter().filter(|(items, _)| *items > 0) {
+        line.push_str(&format!(", {items} {what}"));
+    }
+    line
+}
+
+pub fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::reason::StopCause;
+
+    fn closing() -> Closing {
+        let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };
+        Closing { queues: vec![("q".into(), counts)], dead_before: 1, dead_letters: "/s/dead.jsonl".into() }
+    }
+
+    fn outcome(stopped: Option<StopCause>, failed: bool) -> Outcome {
+        let totals = |name: &str, is_source| StageTotals {
+            name: name.into(),
+            is_source,
+            taken: 14,
+            done: 12,
+            emitted: 15,
+            restarts: 1,
+        };
+        Outcome { stopped, failed, stages: vec![totals("count", true), totals("show", false)] }
+    }
+
+    #[test]
+    fn the_summary_tells_how_it_ended_and_where_every_item_is() {
+        let outcome = outcome(Some(StopCause::Signal("SIGTERM")), false);
+        assert_eq!(
+            closing().lines("name", &outcome, Duration::from_millis(1500)),
+            [
+                "name: stopped (SIGTERM) after 1s 500ms",
+                "  stage count: 15 emitted, 1 restart",
+                "  stage show: 14 taken, 15 emitted, 1 restart",
+                "  queue q: 12 put, 9 done, 1 dead, 2 left waiting",
+            ]
+        );
+        assert_eq!(closing().warning().as_deref(), Some("2 dead letters, in /s/dead.jsonl"));
+    }
+
+    #[test]
+    fn a_failure_outweighs_dead_letters_in_the_exit_code() {
+        assert_eq!(closing().exit_code(&outcome(None, true)), exit::FAILED);
+        assert_eq!(closing().exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
+        let clean = Closing { queues: Vec::new(), dead_before: 0, ..closing() };
+        assert_eq!((clean.exit_code(&outcome(None, false)), clean.warning()), (exit::DONE, None));
+    }
+}

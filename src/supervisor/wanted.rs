@@ -1,0 +1,58 @@
+//! What the user wants to run, and what that means for one worker.
+
+use crate::config::{Loaded, Pipeline, Recycle, Work};
+use crate::queue::QueueId;
+use crate::stage::Registry;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// A good pipeline file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// What it says.
+    pub pipeline: Pipeline,
+    /// Its text: two files with the same text want the same.
+    pub text: String,
+    /// The stages that keep a position or a state: each has a hidden queue with one token.
+    pub stateful: BTreeSet<String>,
+}
+
+impl Wanted {
+    /// What a file says, with what the registry knows about its stages.
+    pub fn new(loaded: Loaded, registry: &Registry) -> Wanted {
+        let Loaded { pipeline, warnings: _, text } = loaded;
+        let keeps_state = |work: &Work| registry.keeps_state(&work.uses, &work.with);
+        let stateful = pipeline.stages.iter().filter(|stage| keeps_state(&stage.work));
+        let stateful = stateful.map(|stage| stage.name.clone()).collect();
+        Wanted { pipeline, text, stateful }
+    }
+}
+
+/// All that a running worker can't change: a worker of another version is replaced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version {
+    /// What it does.
+    pub work: Work,
+    /// When it makes room for a fresh one.
+    pub recycle: Recycle,
+    /// Where relative paths start.
+    pub folder: PathBuf,
+    /// The queues it reads.
+    pub inputs: Vec<QueueId>,
+    /// The queues it writes.
+    pub outputs: Vec<QueueId>,
+    /// The hidden queue with its stage's token.
+    pub token: Option<QueueId>,
+}
+
+impl Version {
+    /// Whether it has no input.
+    pub fn is_source(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    /// Whether a worker of this version is attached to `queue`.
+    pub fn uses(&self, queue: QueueId) -> bool {
+        self.inputs.contains(&queue) || self.outputs.contains(&queue) || self.token == Some(queue)
+    }
+}

@@ -1,0 +1,147 @@
+use super::*;
+use crossbeam_channel::{Receiver, unbounded};
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("mprun-watch-{}-{number}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Folder(path.canonicalize().unwrap())
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.at(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn link(&self, target: &str, name: &str) {
+        symlink(target, self.at(name)).unwrap();
+    }
+
+    fn names(&self, file: &str) -> Vec<String> {
+        let all = chain(&self.at(file));
+        all.iter().map(|path| path.strip_prefix(&self.0).unwrap().display().to_string()).collect()
+    }
+
+    fn watch(&self, file: &str) -> (Watch, Receiver<Notice>) {
+        let (sender, receiver) = unbounded();
+        (Watch::new(&self.at(file), sender).unwrap(), receiver)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn is_noticed(receiver: &Receiver<Notice>) -> bool {
+    let noticed = receiver.recv_timeout(Duration::from_secs(10)).is_ok();
+    while receiver.recv_timeout(Duration::from_millis(100)).is_ok() {}
+    noticed
+}
+
+fn is_quiet(receiver: &Receiver<Notice>) -> bool {
+    receiver.recv_timeout(Duration::from_millis(200)).is_err()
+}
+
+#[test]
+fn a_plain_file_is_its_own_chain() {
+    let folder = Folder::new();
+    folder.write("p.toml", "");
+    assert_eq!(folder.names("p.toml"), ["p.toml"]);
+}
+
+#[test]
+fn every_link_on_the_way_counts_links_of_folders_included() {
+    let folder = Folder::new();
+    folder.write("real/p.toml", "");
+    folder.link("real", "a");
+    folder.link("a/p.toml", "link.toml");
+    assert_eq!(folder.names("link.toml"), ["a", "link.toml", "real/p.toml"]);
+    folder.link("../link.toml", "real/up.toml");
+    assert_eq!(folder.names("a/up.toml"), ["a", "link.toml", "real/p.toml", "real/up.toml"]);
+}
+
+#[test]
+fn the_chain_of_a_missing_file_ends_where_it_would_appear() {
+    let folder = Folder::new();
+    folder.link("nowhere/p.toml", "link.toml");
+    assert_eq!(folder.names("link.toml"), ["link.toml", "nowhere"]);
+}
+
+#[test]
+fn a_circle_of_links_has_an_end() {
+    let folder = Folder::new();
+    folder.link("b", "a");
+    folder.link("a", "b");
+    assert_eq!(folder.names("a"), ["a", "b"]);
+}
+
+#[test]
+fn writing_renaming_and_removing_the_file_is_noticed_and_nothing_else() {
+    let folder = Folder::new();
+    let file = folder.write("p.toml", "1");
+    let (_watch, notices) = folder.watch("p.toml");
+    folder.write("other", "x");
+    fs::read(&file).unwrap();
+    assert!(is_quiet(&notices));
+    folder.write("p.toml", "2");
+    assert!(is_noticed(&notices));
+    fs::rename(folder.write("p.toml.new", "3"), &file).unwrap();
+    assert!(is_noticed(&notices));
+    fs::remove_file(&file).unwrap();
+    assert!(is_noticed(&notices));
+    folder.write("p.toml", "4");
+    assert!(is_noticed(&notices));
+}
+
+#[test]
+fn a_mounted_config_map_is_noticed_when_its_data_link_is_swapped_again_and_again() {
+    let folder = Folder::new();
+    folder.write("..1/p.toml", "1");
+    folder.link("..1", "..data");
+    folder.link("..data/p.toml", "p.toml");
+    let (mut watch, notices) = folder.watch("p.toml");
+    for version in 2..5 {
+        folder.write(&format!("..{version}/p.toml"), "next");
+        folder.link(&format!("..{version}"), "..data_tmp");
+        fs::rename(folder.at("..data_tmp"), folder.at("..data")).unwrap();
+        assert!(is_noticed(&notices), "version {version}");
+        watch.aim().unwrap();
+        assert!(is_quiet(&notices));
+    }
+    folder.write("..4/p.toml", "in place");
+    assert!(is_noticed(&notices), "the folder it points to now is watched");
+    folder.write("..1/p.toml", "old");
+    assert!(is_quiet(&notices), "and the old one isn't any more");
+}
+
+#[test]
+fn a_folder_that_is_replaced_by_another_is_watched_again() {
+    let folder = Folder::new();
+    folder.write("conf/p.toml", "1");
+    let (mut watch, notices) = folder.watch("conf/p.toml");
+    fs::rename(folder.at("conf"), folder.at("old")).unwrap();
+    assert!(is_noticed(&notices));
+    watch.aim().unwrap();
+    folder.write("conf/p.toml", "2");
+    assert!(is_noticed(&notices), "its name is watched while it is missing");
+    watch.aim().unwrap();
+    folder.write("conf/p.toml", "3");
+    assert!(is_noticed(&notices));
+}

@@ -1,0 +1,43 @@
+//! Descriptors to pass on: sealed memory files, and copies out of the way of fixed numbers.
+
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::Mode;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// A memory file that holds `bytes`, read from its start, and that nobody can change any more.
+pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    let mut file = File::from(fd);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    let seals =
+        SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(OwnedFd::from(file))
+}
+
+/// A copy of `fd` (closed on exec) whose number is at least `least`.
+pub fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
+    let raw = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    // SAFETY: the call above made this descriptor, and nothing else knows of it yet.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// `/dev/null`, for reading and writing.
+pub fn null() -> io::Result<OwnedFd> {
+    Ok(open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// Whether this process still has a controlling terminal.
+pub fn has_terminal() -> bool {
+    open("/dev/tty", OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty()).is_ok()
+}
+
+/// The raw number, for a table that a forked child walks.
+pub(super) fn number(fd: &OwnedFd) -> RawFd {
+    fd.as_raw_fd()
+}

@@ -1,0 +1,11 @@
+//! The operating system, in the words of this program: processes, what became of them, descriptors, the process table.
+//! Beside the queue this is the only home of `unsafe`.
+
+pub mod fd;
+pub mod group;
+pub mod inherited;
+pub mod proc_table;
+pub mod process;
+pub mod readiness;
+pub mod wait;
+pub mod worker_timer;

@@ -1,0 +1,91 @@
+//! Waiting for a descriptor so that an order still gets through.
+//!
+//! A worker keeps SIGUSR1 blocked; it is let in only while `ppoll` waits. One that comes a moment before the wait
+//! stays pending and ends it at once, so none is missed.
+
+use nix::poll::{PollFd, PollFlags, poll, ppoll};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::time::TimeSpec;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Instant;
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// There is something to read, or the end of it.
+    Readable,
+    /// The time is up.
+    TimeUp,
+    /// By a signal: an order may have come.
+    Signal,
+}
+
+extern "C" fn do_nothing(_signal: libc::c_int) {}
+
+/// Makes SIGUSR1 a mere wake-up for [`wait`], blocked otherwise. Called once, before the first wait.
+pub fn prepare() -> io::Result<()> {
+    SigSet::from(Signal::SIGUSR1).thread_block()?;
+    let action = SigAction::new(SigHandler::Handler(do_nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: a handler that does nothing is safe in every context.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }?;
+    Ok(())
+}
+
+/// Waits until there is something to read, until then, or until an order is given.
+pub fn wait(fd: BorrowedFd<'_>, until: Option<Instant>) -> io::Result<Woken> {
+    let mut mask = SigSet::thread_get_mask()?;
+    mask.remove(Signal::SIGUSR1);
+    let left = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
+    match ppoll(&mut [PollFd::new(fd, PollFlags::POLLIN)], left, Some(mask)) {
+        Ok(0) => Ok(Woken::TimeUp),
+        Ok(_) => Ok(Woken::Readable),
+        Err(nix::errno::Errno::EINTR) => Ok(Woken::Signal),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a read would not wait.
+pub fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], 0u8)? > 0)
+}
+
+/// Waits until a descriptor takes more: for one that somebody made non-blocking.
+pub fn wait_until_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
+    match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], nix::poll::PollTimeout::NONE) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Bytes that wait in a pipe.
+pub fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int to the address, which is that of a live one.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut bytes) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(bytes as u64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::unistd::{pipe, write};
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    #[test]
+    fn a_wait_ends_by_data_by_time_or_by_an_order() {
+        prepare().unwrap();
+        let (reader, writer) = pipe().unwrap();
+        let soon = Instant::now() + Duration::from_millis(5);
+        assert_eq!(wait(reader.as_fd(), Some(soon)).unwrap(), Woken::TimeUp);
+        nix::sys::signal::raise(Signal::SIGUSR1).unwrap(); // blocked, so it stays pending
+        assert_eq!(wait(reader.as_fd(), None).unwrap(), Woken::Signal);
+        write(&writer, b"abc").unwrap();
+        assert_eq!(wait(reader.as_fd(), None).unwrap(), Woken::Readable);
+        assert_eq!(bytes_waiting(reader.as_fd()).unwrap(), 3);
+        assert!(is_readable(reader.as_fd()).unwrap());
+    }
+}

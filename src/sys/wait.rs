@@ -1,0 +1,119 @@
+//! What became of child processes: ended, or stopped. Written on `waitid` itself, because a child that a real-time
+//! signal killed has no name in the usual wrappers, and a wait that fails on it would never get past it.
+
+use std::fmt;
+use std::io;
+
+/// A change in the life of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is dead, and waits to be reaped: until [`reap`] its pid and its group's number belong to it.
+    Ended(u32, Exit),
+    /// A signal stopped it; told once per stop.
+    Stopped(u32),
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It returned this code.
+    Code(i32),
+    /// This signal killed it.
+    Signal(SignalNumber),
+}
+
+/// The number of a signal, shown by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalNumber(pub i32);
+
+impl fmt::Display for SignalNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match nix::sys::signal::Signal::try_from(self.0) {
+            Ok(signal) => f.write_str(signal.as_str()),
+            Err(_) => write!(f, "signal {}", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Signal(signal) => signal.fmt(f),
+        }
+    }
+}
+
+/// What a look at the children found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// One of them changed.
+    Changed(Change),
+    /// There are children, and none has changed.
+    Quiet,
+    /// There are no children.
+    Childless,
+}
+
+/// The next change of any child, without waiting. A dead child is told again and again until [`reap`].
+pub fn look() -> io::Result<Look> {
+    any_child(libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT)
+}
+
+/// Ends a dead child for good: its pid may be used anew after this.
+pub fn reap(pid: u32) -> io::Result<()> {
+    waitid(libc::P_PID, pid, libc::WEXITED).map(drop)
+}
+
+fn any_child(options: i32) -> io::Result<Look> {
+    let info = match waitid(libc::P_ALL, 0, options) {
+        Ok(info) => info,
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(Look::Childless),
+        Err(error) => return Err(error),
+    };
+    // SAFETY: waitid fills these fields for every event it reports, and the zeroes put there before stand for none.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if pid == 0 {
+        return Ok(Look::Quiet);
+    }
+    let pid = pid.unsigned_abs();
+    let change = match info.si_code {
+        libc::CLD_EXITED => Change::Ended(pid, Exit::Code(status)),
+        libc::CLD_KILLED | libc::CLD_DUMPED => Change::Ended(pid, Exit::Signal(SignalNumber(status))),
+        _ => {
+            // Only a peek until now: take the report, or the next look finds it again.
+            waitid(libc::P_PID, pid, libc::WSTOPPED | libc::WNOHANG)?;
+            Change::Stopped(pid)
+        }
+    };
+    Ok(Look::Changed(change))
+}
+
+fn waitid(kind: libc::idtype_t, id: u32, options: i32) -> io::Result<libc::siginfo_t> {
+    loop {
+        // SAFETY: all zeroes is a valid siginfo_t, and the kernel writes nothing else than one.
+        let (result, info) = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            (libc::waitid(kind, id, &mut info, options), info)
+        };
+        if result == 0 {
+            return Ok(info);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_shown_by_name_and_unknown_ones_by_number() {
+        assert_eq!(SignalNumber(libc::SIGKILL).to_string(), "SIGKILL");
+        assert_eq!(SignalNumber(40).to_string(), "signal 40");
+        assert_eq!(Exit::Code(3).to_string(), "exit code 3");
+    }
+}

@@ -1,0 +1,130 @@
+//! What both loops have at hand: the queues, standard output, and the rules of the pipeline file.
+
+use super::console::Console;
+use super::item_log::ItemLog;
+use super::recycle::Recycling;
+use super::stop::Stop;
+use super::ticket::Ticket;
+use super::time_limit::TimeLimit;
+use crate::queue::{Arena, Committed, Ending, Order, Port, QueueId, SlotId, SlotTuning, Wait};
+use std::time::{Duration, Instant};
+
+pub(super) struct Desk {
+    pub ticket: Ticket,
+    pub port: Port,
+    pub inputs: Vec<QueueId>,
+    pub outputs: Vec<QueueId>,
+    pub console: Console,
+    pub item_log: ItemLog,
+    pub time_limit: TimeLimit,
+    pub recycling: Recycling,
+}
+
+/// The live settings and orders, as last heard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    pub tuning: SlotTuning,
+    /// The pipeline is draining: no pauses any more.
+    pub hurry: bool,
+    must_finish: bool,
+}
+
+impl Pace {
+    /// Whether items go one at a time, because each is followed by a pause or logged.
+    pub fn is_single(&self) -> bool {
+        !self.tuning.sleep.is_zero() && !self.hurry || self.tuning.log_items
+    }
+
+    fn when_full(&self) -> Option<Duration> {
+        self.tuning.sleep_when_full.filter(|_| !self.hurry)
+    }
+
+    pub fn when_empty(&self) -> Option<Duration> {
+        self.tuning.sleep_when_empty.filter(|_| !self.hurry)
+    }
+}
+
+impl Desk {
+    pub fn new(ticket: Ticket, arena: Arena, mut port: Port) -> Desk {
+        if let Some(token) = ticket.token {
+            port.set_memory(QueueId(token));
+        }
+        let ids = |named: &[(u16, String)]| named.iter().map(|(id, _)| QueueId(*id)).collect();
+        Desk {
+            inputs: ids(&ticket.inputs),
+            outputs: ids(&ticket.outputs),
+            console: Console::new(arena.clone()),
+            item_log: ItemLog::default(),
+            time_limit: TimeLimit::new(arena, SlotId(ticket.slot)),
+            recycling: Recycling::new(ticket.recycle),
+            ticket,
+            port,
+        }
+    }
+
+    /// The settings as they are now; an order to finish is the end.
+    pub fn heed(&mut self) -> Result<Pace, Stop> {
+        let pace = self.look();
+        if pace.must_finish { Err(Stop(Ending::Ordered)) } else { Ok(pace) }
+    }
+
+    /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the port does, in a wait) then
+    /// can't hide a change from us.
+    fn look(&mut self) -> Pace {
+        let (order, tuning) = (self.port.order(), self.port.tuning());
+        self.item_log.is_on = tuning.log_items;
+        self.time_limit.set(tuning.item_timeout);
+        Pace { tuning, hurry: order != Order::Run, must_finish: order == Order::Finish }
+    }
+
+    /// A pause of the pipeline file: ends early when the pipeline drains, and follows a change of its length.
+    pub fn pause(&mut self, length: impl Fn(&SlotTuning) -> Duration) -> Result<(), Stop> {
+        let start = Instant::now();
+        loop {
+            let pace = self.heed()?;
+            let length = length(&pace.tuning);
+            if pace.hurry || length.is_zero() || self.port.pause(start + length)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Publishes what is staged and ends the leases `0 .. upto`; waits for room as the pipeline file says.
+    pub fn commit(&mut self, upto: usize) -> Result<(), Stop> {
+        self.console.flush()?;
+        self.port.count_emitted(self.console.take_written());
+        // The port can't tell: the stage's token, which is staged too, always has a reader.
+        if self.port.are_closed(&self.outputs)? {
+            return Err(Stop(Ending::OutputClosed));
+        }
+        let held = self.port.len();
+        let mut wait_silently = false;
+        loop {
+            // An order to finish doesn't keep back what is done, if there is room for it.
+            let pace = self.look();
+            let look = pace.when_full().is_some() || self.item_log.is_on && !wait_silently;
+            let upto = upto.saturating_sub(held - self.port.len());
+            match self.port.commit(upto, if look { Wait::No } else { Wait::Forever })? {
+                Committed::Done { before, after } => {
+                    self.item_log.produced(&self.ticket.outputs, before, after);
+                    return Ok(());
+                }
+                Committed::Full { queue, size } => {
+                    self.item_log.full(&self.ticket.outputs, queue, size, pace.when_full());
+                    wait_silently = true;
+                    if let Some(length) = pace.when_full() {
+                        self.pause(|tuning| tuning.sleep_when_full.unwrap_or(length))?;
+                    }
+                }
+                Committed::Closed => return Err(Stop(Ending::OutputClosed)),
+                Committed::Ordered => return Err(Stop(Ending::Ordered)),
+            }
+        }
+    }
+
+    /// The name of a queue this worker reads or writes.
+    pub fn name_of(&self, queue: QueueId) -> &str {
+        let mut named = self.ticket.inputs.iter().chain(&self.ticket.outputs);
+        named.find(|(id, _)| *id == queue.0).map_or("?", |(_, name)| name)
+    }
+}

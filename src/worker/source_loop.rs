@@ -1,0 +1,150 @@
+//! The loop of a source: step, publish, wait.
+
+use super::batch::Batch;
+use super::desk::{Desk, Pace};
+use super::guard;
+use super::outlet::ToQueues;
+use super::stop::Stop;
+use super::token::{self, Recall, Token};
+use crate::queue::{Ending, QueueId};
+use crate::stage::{Emitter, Failure, Memory, Next, Source};
+use crate::sys::readiness;
+use std::time::{Duration, Instant};
+
+/// Items published at once, at most.
+const LARGEST: usize = 480;
+
+/// A wait without an end, in pieces: `Instant` has no end of time.
+const LONG: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) struct SourceLoop<'a> {
+    desk: &'a mut Desk,
+    source: Box<dyn Source>,
+    token: Option<Token>,
+    batch: Batch,
+}
+
+/// What the steps since the last publication came to.
+struct Stretch {
+    next: Next,
+    emitted: usize,
+}
+
+impl<'a> SourceLoop<'a> {
+    pub fn new(desk: &'a mut Desk, source: Box<dyn Source>, memory: Memory) -> SourceLoop<'a> {
+        let token = desk.ticket.token.filter(|_| memory != Memory::Nothing).map(|queue| {
+            let mut fresh = Vec::new();
+            source.save(&mut fresh);
+            Token::new(QueueId(queue), &fresh)
+        });
+        SourceLoop { desk, source, token, batch: Batch::new(LARGEST) }
+    }
+
+    pub fn run(mut self) -> Stop {
+        loop {
+            if let Err(stop) = self.round() {
+                return stop;
+            }
+        }
+    }
+
+    fn round(&mut self) -> Result<(), Stop> {
+        let pace = self.desk.heed()?;
+        if pace.hurry {
+            // A pipeline that drains wants nothing new.
+            return Err(Stop(Ending::Ordered));
+        }
+        self.desk.recycling.check()?;
+        self.take_token()?;
+        let stretch = self.produce(&pace)?;
+        let published = self.publish(&stretch)?;
+        self.desk.recycling.count(stretch.emitted);
+        match stretch.next {
+            Next::End => return Err(Stop(Ending::Finished)),
+            // After a publication the token may be another worker's: take it again first, and see.
+            Next::Wait(until) if !published => return self.wait(until),
+            Next::Wait(_) | Next::More | Next::Checkpoint => {}
+        }
+        if stretch.emitted > 0 { self.desk.pause(|tuning| tuning.sleep) } else { Ok(()) }
+    }
+
+    fn take_token(&mut self) -> Result<(), Stop> {
+        let Some(token) = &mut self.token else { return Ok(()) };
+        if let Recall::Restore(state) = token.take(self.desk)? {
+            self.source.restore(&state)?;
+        }
+        if token.has_ended() { Err(Stop(Ending::Finished)) } else { Ok(()) }
+    }
+
+    /// Steps until it is time to publish. What an earlier worker has published of these very steps is skipped.
+    fn produce(&mut self, pace: &Pace) -> Result<Stretch, Stop> {
+        let mut skip = match &self.token {
+            Some(token) => token.mark(&self.desk.port)?,
+            None => 0,
+        };
+        let most = if pace.is_single() { 1 } else { self.batch.size().min(self.desk.recycling.items_left()) };
+        let watch = self.batch.start();
+        let (mut emitted, mut steps) = (0, 0);
+        loop {
+            let (next, n) = self.step(skip)?;
+            skip = skip.saturating_sub(n);
+            emitted += usize::try_from(n).unwrap_or(usize::MAX);
+            steps += 1;
+            let is_time = skip == 0 && (emitted >= most || watch.is_over(steps));
+            if next != Next::More || is_time {
+                if emitted > 0 {
+                    self.batch.learn(emitted, watch.elapsed());
+                }
+                return Ok(Stretch { next, emitted });
+            }
+        }
+    }
+
+    fn step(&mut self, skip: u64) -> Result<(Next, u64), Failure> {
+        let lease = self.token.as_ref().map(|_| token::LEASE);
+        let source = &mut self.source;
+        let mut emitted = 0;
+        let mut step = |mut out: Emitter<'_>| {
+            let next = guard::run_without_item(|| source.next(&mut out));
+            emitted = out.emitted();
+            out.conclude(next)
+        };
+        let next = match self.desk.outputs.is_empty() {
+            true => step(Emitter::skipping(&mut self.desk.console, skip)),
+            false => step(Emitter::skipping(&mut ToQueues::new(self.desk, lease), skip)),
+        };
+        Ok((next?, emitted))
+    }
+
+    /// Publishes the outputs together with the position after them; false if there was nothing to publish.
+    fn publish(&mut self, stretch: &Stretch) -> Result<bool, Stop> {
+        let Some(token) = &mut self.token else {
+            if stretch.emitted > 0 {
+                self.desk.commit(0)?;
+            }
+            return Ok(stretch.emitted > 0);
+        };
+        let source = &self.source;
+        if !token.differs(|state| source.save(state), stretch.next == Next::End) && stretch.emitted == 0 {
+            return Ok(false);
+        }
+        token.put(&mut self.desk.port)?;
+        self.desk.commit(token::LEASE + 1)?;
+        token.committed();
+        Ok(true)
+    }
+
+    fn wait(&mut self, until: Option<Instant>) -> Result<(), Stop> {
+        self.desk.port.settle()?;
+        match self.source.readable() {
+            Some(fd) => {
+                let wait = readiness::wait(fd, until);
+                wait.map_err(|error| Failure::fatal(format!("can't wait for input: {error}")))?;
+            }
+            None => {
+                self.desk.port.pause(until.unwrap_or_else(|| Instant::now() + LONG))?;
+            }
+        }
+        Ok(())
+    }
+}

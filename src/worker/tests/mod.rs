@@ -1,0 +1,177 @@
+//! The loops on real queues, in one process: the thread is the worker, an unwinding its death.
+
+mod crash;
+mod sources;
+mod stages;
+
+use super::desk::Desk;
+use super::source_loop::SourceLoop;
+use super::stage_loop::StageLoop;
+use super::stop::Stop;
+use super::ticket::Ticket;
+use crate::config::pipeline::{Recycle, Work};
+use crate::logging::Logging;
+use crate::queue::inject;
+use crate::queue::{
+    Arena, Blame, Ending, Limits, Port, QueueId, SlotId, SlotTuning, Steward, Taken, Wait, WhenFull,
+};
+use crate::stage::{Memory, Source, Stage};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+const IN: QueueId = QueueId(0);
+const OUT: QueueId = QueueId(1);
+const TOKEN: QueueId = QueueId(2);
+
+/// The slot of the worker under test, and that of a reader of its outputs.
+const WORKER: SlotId = SlotId(0);
+const READER: SlotId = SlotId(1);
+
+struct Bench {
+    arena: Arena,
+    steward: Steward,
+    tuning: SlotTuning,
+    recycle: Recycle,
+    has_output: bool,
+    dead: Vec<(Vec<u8>, u32)>,
+    /// The next life ends at its store of this number.
+    dies_at: Option<u64>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let arena = Arena::create().unwrap();
+        let mut steward = Steward::open(arena.clone()).unwrap();
+        for (queue, capacity) in [(IN, 10_000), (OUT, 10_000), (TOKEN, 2)] {
+            steward.set_queue(queue, &limits(capacity)).unwrap();
+        }
+        steward.seed(TOKEN, b"").unwrap();
+        let tuning = SlotTuning { attempts: 100, ..SlotTuning::default() };
+        Bench {
+            arena,
+            steward,
+            tuning,
+            recycle: Recycle::default(),
+            has_output: true,
+            dead: Vec::new(),
+            dies_at: None,
+        }
+    }
+
+    /// Puts the input, and ends it.
+    fn input(&mut self, items: &[&str]) {
+        self.steward.open_slot(READER, &SlotTuning::default()).unwrap();
+        let mut port = Port::open(self.arena.clone(), READER).unwrap();
+        for item in items {
+            port.put(&[IN], item.as_bytes(), None).unwrap();
+            port.commit(0, Wait::No).unwrap();
+        }
+        port.give_back_all().unwrap();
+        self.steward.set_ended(IN, true).unwrap();
+    }
+
+    fn desk(&mut self) -> Desk {
+        self.steward.open_slot(WORKER, &self.tuning).unwrap();
+        let port = Port::open(self.arena.clone(), WORKER).unwrap();
+        Desk::new(self.ticket(), self.arena.clone(), port)
+    }
+
+    fn ticket(&self) -> Ticket {
+        let work = Work { uses: "demo".into(), with: Default::default(), inputs: vec![], outputs: vec![] };
+        Ticket {
+            pipeline: "test".into(),
+            stage: "demo".into(),
+            worker: 0,
+            slot: WORKER.0,
+            run: "run".into(),
+            supervisor_pid: 0,
+            folder: PathBuf::new(),
+            work,
+            recycle: self.recycle,
+            inputs: vec![(IN.0, "in".into())],
+            outputs: if self.has_output { vec![(OUT.0, "out".into())] } else { vec![] },
+            token: Some(TOKEN.0),
+            dead_letters: std::env::temp_dir()
+                .join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),
+            log: Logging { filter: "off".into(), colour: false },
+            holding_pipe: false,
+        }
+    }
+
+    /// One worker's life; `None`: it was killed, and what it held went back.
+    fn live(&mut self, life: impl FnOnce(&mut Desk) -> Stop) -> Option<Ending> {
+        let mut desk = self.desk();
+        inject::arm(self.dies_at.take().unwrap_or(u64::MAX));
+        let ended = catch_unwind(AssertUnwindSafe(|| life(&mut desk)));
+        inject::arm(u64::MAX);
+        match ended {
+            Ok(Stop(ending)) => {
+                desk.port.give_back_all().unwrap();
+                drop(desk);
+                self.release(Blame::Nobody);
+                Some(ending)
+            }
+            Err(_) => {
+                desk.port.die();
+                drop(desk);
+                self.release(Blame::Begun);
+                None
+            }
+        }
+    }
+
+    fn release(&mut self, blame: Blame) {
+        let dead = &mut self.dead;
+        let mut bury = |doomed: crate::queue::Doomed<'_>| {
+            dead.push((doomed.item.to_vec(), doomed.attempts));
+            Ok(())
+        };
+        self.steward.release(WORKER, blame, self.tuning.attempts, &mut bury).unwrap();
+    }
+
+    fn run_source(&mut self, source: impl Source + 'static, memory: Memory) -> Option<Ending> {
+        self.live(|desk| SourceLoop::new(desk, Box::new(source), memory).run())
+    }
+
+    fn run_stage(&mut self, stage: impl Stage + 'static, memory: Memory) -> Option<Ending> {
+        self.live(|desk| StageLoop::new(desk, Box::new(stage), memory).run())
+    }
+
+    /// Reads the output in a thread of its own, until it ends.
+    fn reader(&mut self) -> JoinHandle<Vec<String>> {
+        self.steward.open_slot(READER, &SlotTuning::default()).unwrap();
+        let arena = self.arena.clone();
+        std::thread::spawn(move || {
+            let mut port = Port::open(arena, READER).unwrap();
+            let mut seen = Vec::new();
+            loop {
+                port.order();
+                if port.take(&[OUT], 3, Wait::Forever).unwrap() == Taken::Ended {
+                    return seen;
+                }
+                for i in 0..port.len() {
+                    seen.push(String::from_utf8(port.item(i).unwrap().bytes.to_vec()).unwrap());
+                }
+                port.commit(port.len(), Wait::Forever).unwrap();
+            }
+        })
+    }
+
+    /// What is in the output, once nobody writes it any more.
+    fn output(&mut self) -> Vec<String> {
+        self.steward.set_ended(OUT, true).unwrap();
+        self.reader().join().unwrap()
+    }
+
+    /// The ledger adds up, and nothing is left or lost on the way.
+    fn check(&mut self) {
+        for (queue, counts) in self.steward.audit().unwrap() {
+            assert_eq!(counts.leased, 0, "{queue:?} {counts:?}");
+        }
+    }
+}
+
+fn limits(capacity: u64) -> Limits {
+    Limits { capacity, max_bytes: 1 << 20, max_item: 1 << 20, when_full: WhenFull::Block }
+}

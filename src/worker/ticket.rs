@@ -1,0 +1,51 @@
+//! What a worker is told at its start.
+
+use crate::config::pipeline::{Recycle, Work};
+use crate::logging::Logging;
+use serde::{Deserialize, Serialize};
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+/// Where a worker finds the queues' memory file.
+pub const ARENA_FD: RawFd = 3;
+/// Where it finds its ticket, as JSON in a memory file.
+pub const TICKET_FD: RawFd = 4;
+/// Where it finds its stage's holding pipe (reading end, writing end), if its ticket says that there is one.
+pub const HOLDING_PIPE_FDS: [RawFd; 2] = [5, 6];
+
+/// Who a worker is and what it has to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ticket {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The stage's name.
+    pub stage: String,
+    /// Which of its workers: 0, 1, …
+    pub worker: u32,
+    /// Its slot in the arena.
+    pub slot: u16,
+    /// A random id of the run.
+    pub run: String,
+    /// Whose child it must be; if it isn't any more, nobody needs it.
+    pub supervisor_pid: u32,
+    /// The pipeline file's folder, absolute.
+    pub folder: PathBuf,
+    /// What to run.
+    pub work: Work,
+    /// When to make room for a fresh process.
+    pub recycle: Recycle,
+    /// Queues to take from, with their names.
+    pub inputs: Vec<(u16, String)>,
+    /// Queues to put to, with their names.
+    pub outputs: Vec<(u16, String)>,
+    /// The queue of the stage's token, if it keeps a state.
+    pub token: Option<u16>,
+    /// The file for items that failed for good.
+    pub dead_letters: PathBuf,
+    /// What to log and how.
+    pub log: Logging,
+    /// Whether [`HOLDING_PIPE_FDS`] are there.
+    #[serde(default)]
+    pub holding_pipe: bool,
+}

@@ -1,0 +1,110 @@
+//! The token: a stage's memory, as the one item of a queue of its own.
+//!
+//! A worker leases it, goes on from what it says, and commits the new one together with what it did meanwhile. So
+//! position and outputs, or state and inputs, can't come apart, and whoever has the token is the one at work.
+//!
+//! Its bytes: nothing at all before the first save; then one byte that says whether the stage has come to its end, then
+//! what the stage saved.
+
+use super::desk::Desk;
+use super::stop::{Stop, failure_of};
+use crate::queue::{Ending, Fault, Port, QueueId, Taken, Wait};
+
+/// The lease of the token: it is always taken first.
+pub(super) const LEASE: usize = 0;
+
+const GOING: u8 = 0;
+const ENDED: u8 = 1;
+
+pub(super) struct Token {
+    queue: QueueId,
+    held: bool,
+    /// What the stage in this worker knows, as a token would say it.
+    known: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+/// What a taken token asks of the stage.
+#[derive(Debug, PartialEq)]
+pub(super) enum Recall {
+    /// Nothing: it has changed nothing since this worker had it last.
+    Nothing,
+    /// Go on from this state.
+    Restore(Vec<u8>),
+}
+
+impl Token {
+    /// `fresh`: what the stage saves before it has done anything.
+    pub fn new(queue: QueueId, fresh: &[u8]) -> Token {
+        Token { queue, held: false, known: encode(fresh, GOING), scratch: Vec::new() }
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Whether the stage has come to its end.
+    pub fn has_ended(&self) -> bool {
+        self.known[0] == ENDED
+    }
+
+    /// The state that the token says, without the changes since.
+    pub fn state(&self) -> &[u8] {
+        &self.known[1..]
+    }
+
+    /// Waits for the token, as long as another worker has it. No lease may be held before.
+    pub fn take(&mut self, desk: &mut Desk) -> Result<Recall, Stop> {
+        while !self.held {
+            desk.heed()?;
+            match desk.port.take(&[self.queue], 1, Wait::Forever)? {
+                Taken::Items { .. } => return Ok(self.recall(&desk.port)?),
+                Taken::Ordered | Taken::Empty => {}
+                // Only a supervisor that wants nothing more of this stage ends its token.
+                Taken::Ended => return Err(Stop(Ending::Ordered)),
+            }
+        }
+        Ok(Recall::Nothing)
+    }
+
+    fn recall(&mut self, port: &Port) -> Result<Recall, Fault> {
+        self.held = true;
+        let bytes = port.item(LEASE)?.bytes;
+        if bytes.is_empty() || bytes == self.known {
+            return Ok(Recall::Nothing);
+        }
+        self.known.clear();
+        self.known.extend_from_slice(bytes);
+        Ok(Recall::Restore(self.state().to_vec()))
+    }
+
+    /// Outputs of the next step that are out already.
+    pub fn mark(&self, port: &Port) -> Result<u64, Fault> {
+        if self.held { Ok(port.item(LEASE)?.mark) } else { Ok(0) }
+    }
+
+    /// Whether this state is another one than the token says.
+    pub fn differs(&mut self, save: impl FnOnce(&mut Vec<u8>), ended: bool) -> bool {
+        self.scratch.clear();
+        self.scratch.push(if ended { ENDED } else { GOING });
+        save(&mut self.scratch);
+        self.scratch != self.known
+    }
+
+    /// Stages the token as [`Token::differs`] has seen it. To be committed with the lease of the old one.
+    pub fn put(&mut self, port: &mut Port) -> Result<(), Stop> {
+        port.put(&[self.queue], &self.scratch, Some(LEASE))
+            .map_err(|error| failure_of(&error, "the stage's memory"))?;
+        Ok(())
+    }
+
+    /// The staged token is out.
+    pub fn committed(&mut self) {
+        std::mem::swap(&mut self.known, &mut self.scratch);
+        self.held = false;
+    }
+}
+
+fn encode(state: &[u8], flag: u8) -> Vec<u8> {
+    [&[flag], state].concat()
+}

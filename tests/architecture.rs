@@ -1,0 +1,101 @@
+//! The layers of the crate, held against its own source: each module uses only what stands below it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the bottom up; modules on one line know nothing of each other, or belong together.
+const LAYERS: [&[&str]; 8] = [
+    &["item", "dead_letter", "exit", "logging"],
+    &["sys"],
+    &["queue"],
+    &["stage"],
+    &["config"],
+    &["worker"],
+    &["supervisor"],
+    &["cli", "app", "lib", "main"],
+];
+
+fn layer(module: &str) -> usize {
+    let found = LAYERS.iter().position(|layer| layer.contains(&module));
+    found.unwrap_or_else(|| panic!("module {module} has no layer: add it to LAYERS"))
+}
+
+fn sources(folder: &Path, all: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, all),
+            false if path.extension().is_some_and(|end| end == "rs") => all.push(path),
+            false => {}
+        }
+    }
+}
+
+/// Each source file with the top module it belongs to and its text.
+fn files() -> Vec<(PathBuf, String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = Vec::new();
+    sources(&root, &mut all);
+    let module = |path: &PathBuf| {
+        let first = path.strip_prefix(&root).unwrap().components().next().unwrap();
+        first.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
+    };
+    all.into_iter().map(|path| (path.clone(), module(&path), fs::read_to_string(&path).unwrap())).collect()
+}
+
+/// The modules that `crate::…` paths of a text name.
+fn used(text: &str) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code: String = code.collect::<Vec<_>>().join("\n");
+    let after = code.split("crate::").skip(1).filter(|rest| !rest.starts_with('{'));
+    let grouped = code.split("crate::{").skip(1).flat_map(|rest| {
+        let inside = rest.split(';').next().unwrap_or("");
+        inside.split([',', '{']).map(str::trim).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let names = after.map(name).chain(grouped.map(|rest| name(&rest)));
+    names.filter(|name| LAYERS.iter().any(|layer| layer.contains(&name.as_str()))).collect()
+}
+
+#[test]
+fn no_module_uses_one_that_stands_above_it() {
+    let mut upward = Vec::new();
+    for (path, module, text) in files() {
+        let own = layer(&module);
+        for name in used(&text) {
+            if layer(&name) > own {
+                upward.push(format!("{}: {module} uses {name}", path.display()));
+            }
+        }
+    }
+    assert!(upward.is_empty(), "{}", upward.join("\n"));
+}
+
+#[test]
+fn unsafe_code_lives_in_queue_and_sys_only() {
+    let mut outside = Vec::new();
+    for (path, module, text) in files() {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let has = code.into_iter().any(|line| line.contains("unsafe ") || line.contains("unsafe{"));
+        if has && !["queue", "sys"].contains(&module.as_str()) {
+            outside.push(path.display().to_string());
+        }
+    }
+    assert!(outside.is_empty(), "unsafe code in {outside:?}");
+}
+
+#[test]
+fn every_unsafe_block_says_why_it_is_right() {
+    let mut silent = Vec::new();
+    for (path, _, text) in files() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (n, line) in lines.iter().enumerate() {
+            let block = line.contains("unsafe {") || line.trim_start().starts_with("unsafe impl");
+            let above = lines[n.saturating_sub(6)..=n].iter().any(|line| line.contains("SAFETY:"));
+            if block && !above {
+                silent.push(format!("{}:{}", path.display(), n + 1));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "no SAFETY comment at {silent:?}");
+}

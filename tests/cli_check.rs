@@ -1,0 +1,219 @@
+//! The command line, through the real program.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+fn mprun(args: &[&str]) -> Output {
+    command(args).output().expect("run mprun")
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mprun"));
+    command.args(args).stdin(Stdio::null()).env_remove("RUST_LOG");
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// A new, empty folder.
+fn folder(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}"));
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).expect("make a folder");
+    path
+}
+
+#[test]
+fn a_good_file_is_one_line() {
+    let output = mprun(&["check", "pipelines/even_consumer.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), "pipelines/even_consumer.toml: ok: 2 stages, 1 queue, 3 processes\n");
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn every_file_is_checked_also_after_a_bad_one() {
+    let output = mprun(&["check", "tests/config_errors/ring.toml", "pipelines/even_consumer.toml", "tests"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stdout).contains("even_consumer.toml: ok"));
+    let said = text(&output.stderr);
+    assert!(said.contains("wait for each other") && said.contains("tests is a folder"), "{said}");
+    assert!(said.contains("tests/config_errors/ring.toml: 1 fault\n"), "{said}");
+}
+
+#[test]
+fn a_run_of_a_bad_file_exits_2_and_says_why() {
+    let output = mprun(&["tests/config_errors/ring.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    assert!(text(&output.stderr).contains("ring.toml:3:9"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_missing_file_names_its_neighbour() {
+    for (given, meant) in [
+        ("pipelines/even_consumr.toml", "pipelines/even_consumer.toml"),
+        ("pipelines/even_consumer", "pipelines/even_consumer.toml"),
+    ] {
+        let output = mprun(&["check", given]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            text(&output.stderr).contains(&format!("did you mean `{meant}`?")),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn what_is_no_pipeline_file_is_refused_with_its_reason() {
+    let folder = folder("refused");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        fs::write(&path, bytes).expect("write a file");
+        path.to_str().expect("a path in UTF-8").to_owned()
+    };
+    let large = file("large.toml", &vec![b'#'; (1 << 20) + 1]);
+    let not_utf8 = file("latin1.toml", b"name = \"gr\xf6\xdfe\"\n");
+    let empty = file("empty.toml", b"");
+    let parent = folder.to_str().expect("a path in UTF-8");
+    let inside = format!("{empty}/x.toml");
+    for (path, reason) in [
+        (large.as_str(), "larger than 1 MiB"),
+        (&not_utf8, "not UTF-8: byte 10 (line 1) is 0xf6"),
+        (&empty, "is empty"),
+        (parent, "is a folder, not a file"),
+        (&inside, "not a directory"),
+        ("/dev/zero", "larger than 1 MiB"),
+        ("/dev/null", "is empty"),
+    ] {
+        let output = mprun(&["check", path]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{path}");
+        assert!(said.contains(reason), "{path}: {said}");
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_read_says_so() {
+    let path = folder("unreadable").join("x.toml");
+    fs::write(&path, "name = \"x\"").expect("write a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("set the mode");
+    if fs::read(&path).is_ok() {
+        // Root reads everything.
+        return;
+    }
+    let output = mprun(&["check", path.to_str().expect("a path in UTF-8")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("permission denied"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn bad_usage_exits_2_and_help_0() {
+    for (args, code) in [
+        (&["--help"][..], 0),
+        (&["check", "--help"], 0),
+        (&["--version"], 0),
+        (&[], 2),
+        (&["check"], 2),
+        (&["--no-such-option"], 2),
+        (&["graph", "x.toml", "--format", "ascii"], 2),
+        (&["chekc", "x.toml"], 2),
+        (&["run"], 2),
+        (&["no-such-file.toml"], 2),
+    ] {
+        let output = mprun(args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        let (said, silent) =
+            if code == 0 { (output.stdout, output.stderr) } else { (output.stderr, output.stdout) };
+        assert!(!said.is_empty() && silent.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_verb_with_a_typo_is_recognized() {
+    let output = mprun(&["chekc", "x.toml"]);
+    assert!(text(&output.stderr).contains("did you mean `mprun check`?"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_file_named_like_a_verb_can_be_run() {
+    let folder = folder("verb");
+    fs::write(folder.join("check"), "[stages.a]\nuse = \"radnom\"\n").expect("write a file");
+    for args in [&["./check"][..], &["run", "check"], &["--", "check"]] {
+        let output = command(args).current_dir(&folder).output().expect("run mprun");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("did you mean \"random\"?"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn init_writes_a_good_file_and_never_over_another() {
+    let folder = folder("init");
+    let run = |args: &[&str]| command(args).current_dir(&folder).output().expect("run mprun");
+    assert_eq!(run(&["init", "new/deep"]).status.code(), Some(0));
+    let check = run(&["check", "new/deep/pipeline.toml"]);
+    assert_eq!(text(&check.stderr), "");
+    assert_eq!(check.status.code(), Some(0));
+
+    fs::write(folder.join("pipeline.toml"), "mine").expect("write a file");
+    let again = run(&["init"]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("pipeline.toml is there already"), "{}", text(&again.stderr));
+    assert_eq!(fs::read_to_string(folder.join("pipeline.toml")).expect("read it"), "mine");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_fault() {
+    for args in
+        [&["schema"][..], &["--help"], &["completions", "bash"], &["graph", "pipelines/even_consumer.toml"]]
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command(args).stdout(writer).output().expect("run mprun");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{args:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    for args in [&["schema"][..], &["--help"], &["check", "pipelines/even_consumer.toml"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("open /dev/full");
+        let output = command(args).stdout(full).output().expect("run mprun");
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("failed to write to standard output: no space left"), "{said}");
+    }
+}
+
+#[test]
+fn a_pipeline_is_drawn() {
+    let drawing = |format: &str| {
+        let output = mprun(&["graph", "tests/graph.toml", "--format", format]);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        text(&output.stdout)
+    };
+    assert_eq!(drawing("text"), include_str!("graph.txt"));
+    assert_eq!(drawing("mermaid"), include_str!("graph.mmd"));
+    assert_eq!(drawing("dot"), include_str!("graph.dot"));
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = mprun(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        let script = text(&output.stdout);
+        assert!(script.contains("schema") && !script.contains("__worker"), "{shell}");
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_only() {
+    let output = mprun(&["check", "tests/config_errors/ring.toml"]);
+    assert!(!output.stderr.contains(&0x1b));
+}

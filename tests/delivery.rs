@@ -1,0 +1,125 @@
+//! Under a storm of kill -9 every item has its effect exactly once in the queues.
+
+mod support;
+
+use std::time::{Duration, Instant};
+use support::{Run, process, wait_until};
+
+const STORMY: &str = "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
+                      backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
+
+/// A cheap generator: no test needs good randomness.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % sides
+    }
+}
+
+/// Kills a random worker of the stages every few milliseconds until the run has ended; how many it killed.
+fn storm(run: &mut Run, stages: &[&str]) -> u32 {
+    let mut dice = Dice(u64::from(run.pid()));
+    let mut kills = 0;
+    let start = Instant::now();
+    while run.child.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(300), "the run hangs:\n{}", run.stderr());
+        let workers = run.workers(stages[dice.roll(stages.len())]);
+        if !workers.is_empty() {
+            kills += u32::from(process::kill(workers[dice.roll(workers.len())], libc::SIGKILL));
+        }
+        std::thread::sleep(Duration::from_millis(1 + dice.roll(5) as u64));
+    }
+    kills
+}
+
+#[test]
+fn two_hundred_thousand_items_survive_a_storm_of_kills_exactly_once() {
+    let n = 200_000u64;
+    let mut run = Run::start(&format!(
+        "{STORMY}[queues.a]\ncapacity = 64\n[queues.b]\ncapacity = 100\n\
+         [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {n} }}\noutput = 'a'\nprocesses = 2\n\
+         [stages.pass]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\noutput = 'b'\nprocesses = 3\n\
+         [stages.total]\nuse = 'sum'\ninput = 'b'\n"
+    ));
+    let kills = storm(&mut run, &["number", "pass", "total"]);
+    let lines = run.finish();
+    assert_eq!(lines, [(n * (n + 1) / 2).to_string()], "after {kills} kills");
+    assert!(kills > 20, "only {kills} kills");
+}
+
+#[test]
+fn long_items_survive_a_storm_too() {
+    let n = 20_000u64;
+    let filler = "-".repeat(3000);
+    let mut run = Run::start(&format!(
+        "{STORMY}[queues.a]\ncapacity = 64\n[queues.b]\ncapacity = 8\n[queues.c]\ncapacity = 1000\n\
+         [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {n}, format = '{{item}} {filler}' }}\noutput = 'a'\n\
+         [stages.split]\nuse = 'words'\ninput = 'a'\noutput = 'b'\nprocesses = 2\n\
+         [stages.numbers]\nuse = 'filter'\nwith = {{ matches = '^[0-9]+$' }}\ninput = 'b'\noutput = 'c'\nprocesses = 2\n\
+         [stages.total]\nuse = 'sum'\ninput = 'c'\n"
+    ));
+    let kills = storm(&mut run, &["number", "split", "numbers", "total"]);
+    let lines = run.finish();
+    assert_eq!(lines, [(n * (n + 1) / 2).to_string()], "after {kills} kills");
+}
+
+#[test]
+fn lines_of_a_file_are_read_exactly_once_though_the_reader_is_killed() {
+    let folder = support::Folder::new();
+    let text: String = (1..=100_000).map(|n| format!("{n}\n")).collect();
+    folder.file("numbers/1.txt", &text[..text.len() / 2]);
+    folder.file("numbers/2.txt", "");
+    folder.file(
+        "pipeline.toml",
+        &format!(
+            "{STORMY}[queues.a]\ncapacity = 300\n\
+             [stages.read]\nuse = 'lines'\nwith = {{ path = 'numbers/*.txt' }}\noutput = 'a'\nprocesses = 2\n\
+             [stages.total]\nuse = 'sum'\ninput = 'a'\nsleep = '0ms'\n"
+        ),
+    );
+    let half: u64 = text[..text.len() / 2].lines().map(|line| line.parse::<u64>().unwrap()).sum();
+    let mut run = Run::in_folder(folder, &[]);
+    storm(&mut run, &["read", "total"]);
+    assert_eq!(run.finish(), [half.to_string()]);
+}
+
+#[test]
+fn a_poison_item_becomes_a_dead_letter_and_harms_no_other() {
+    let mut run = Run::start(
+        "[defaults]\nattempts = 2\n\
+         [stages.number]\nuse = 'count'\nwith = { from = 1, to = 100 }\noutput = 'a'\n\
+         [stages.words]\nuse = 'format'\nwith = { template = 'n{item}' }\ninput = 'a'\noutput = 'b'\n\
+         [stages.even]\nuse = 'filter'\nwith = { keep = 'even' }\ninput = 'b'\n",
+    );
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    let letters = std::fs::read_to_string(run.folder.path().join("state/mprun/pipeline/dead.jsonl")).unwrap();
+    let mut items: Vec<String> = letters
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["item"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    items.sort();
+    let mut expected: Vec<String> = (1..=100).map(|n| format!("n{n}")).collect();
+    expected.sort();
+    assert_eq!(items, expected);
+}
+
+#[test]
+fn a_killed_worker_delays_nobody_for_long() {
+    let run = Run::start(&format!(
+        "{STORMY}[stages.tick]\nuse = 'tick'\nwith = {{ every = '1ms' }}\noutput = 'a'\n\
+         [stages.show]\nuse = 'format'\nwith = {{ template = '{{pid}}' }}\ninput = 'a'\nprocesses = 2\n"
+    ));
+    wait_until("output of both", || {
+        let mut seen = run.lines();
+        seen.sort();
+        seen.dedup();
+        (seen.len() >= 2).then_some(())
+    });
+    let before = run.lines().len();
+    run.workers("show").iter().for_each(|&pid| assert!(process::kill(pid, libc::SIGKILL)));
+    wait_until("more output", || (run.lines().len() > before + 50).then_some(()));
+}

@@ -1,0 +1,221 @@
+//! An edited file is applied without stopping: nothing is lost, nothing is doubled, a bad file changes nothing.
+
+mod support;
+
+use std::fs;
+use support::{Folder, Run, command, wait_until};
+
+fn numbers(processes: u32, template: &str) -> String {
+    format!(
+        "[queues.a]\ncapacity = 50\n[queues.b]\ncapacity = 20\n\
+         [stages.number]\nuse = 'count'\nwith = {{ from = 1 }}\noutput = 'a'\n\
+         [stages.pass]\nuse = 'format'\nwith = {{ template = '{template}' }}\ninput = 'a'\noutput = 'b'\nprocesses = {processes}\n\
+         [stages.total]\nuse = 'sum'\ninput = 'b'\n"
+    )
+}
+
+const TICKS: &str = "[stages.tick]\nuse = 'tick'\nwith = { every = '5ms' }\noutput = 'a'\n\
+                     [stages.show]\nuse = 'format'\nwith = { template = 'old' }\ninput = 'a'\n";
+
+fn ticking() -> Run {
+    let run = Run::start(TICKS);
+    wait_until("output", || (!run.stdout().is_empty()).then_some(()));
+    run
+}
+
+fn wait_for_workers(run: &Run, stage: &str, n: usize) -> Vec<u32> {
+    wait_until(&format!("{n} workers of {stage}; log:\n{}", run.stderr()), || {
+        Some(run.workers(stage)).filter(|w| w.len() == n)
+    })
+}
+
+fn wait_for_line(run: &Run, line: &str) {
+    wait_until(&format!("{line:?} in the output; log:\n{}", run.stderr()), || {
+        run.lines().iter().any(|l| l == line).then_some(())
+    });
+}
+
+#[test]
+fn more_processes_join_and_nobody_else_notices() {
+    let run = ticking();
+    let before = (run.workers("tick"), run.workers("show"));
+    run.edit(&format!("{TICKS}processes = 4\n"));
+    let after = wait_for_workers(&run, "show", 4);
+    assert!(after.contains(&before.1[0]), "the old worker is still there");
+    assert_eq!(run.workers("tick"), before.0);
+    run.edit(TICKS);
+    assert_eq!(wait_for_workers(&run, "show", 1), before.1, "the newest leave first");
+}
+
+#[test]
+fn a_changed_stage_is_replaced_and_the_others_run_on() {
+    let run = ticking();
+    let tick = run.workers("tick");
+    run.edit(&TICKS.replace("'old'", "'new'"));
+    wait_for_line(&run, "new");
+    assert_eq!(run.workers("tick"), tick);
+}
+
+#[test]
+fn pauses_are_taken_over_live() {
+    let mut text = format!("{TICKS}sleep = '1h'\n");
+    let run = Run::start(&text);
+    wait_until("one line", || (run.lines().len() == 1).then_some(()));
+    let worker = run.workers("show");
+    text = text.replace("'1h'", "'1ms'");
+    run.edit(&text);
+    wait_until("more lines", || (run.lines().len() > 10).then_some(()));
+    assert_eq!(run.workers("show"), worker, "no restart");
+}
+
+#[test]
+fn a_stage_and_its_queue_can_be_added_and_removed() {
+    let run = ticking();
+    run.edit(
+        "[stages.tick]\nuse = 'tick'\nwith = { every = '5ms' }\noutput = ['a', 'b']\n\
+         [stages.show]\nuse = 'format'\nwith = { template = 'old' }\ninput = 'a'\n\
+         [stages.more]\nuse = 'format'\nwith = { template = 'more' }\ninput = 'b'\n",
+    );
+    wait_for_line(&run, "more");
+    run.edit(TICKS);
+    wait_for_workers(&run, "more", 0);
+    let lines = run.lines().len();
+    wait_until("the rest to run on", || (run.lines().len() > lines + 20).then_some(()));
+}
+
+#[test]
+fn a_bad_file_is_refused_and_the_old_one_runs_on() {
+    let run = ticking();
+    let workers = run.workers("show");
+    run.edit(&TICKS.replace("template", "tempalte"));
+    run.wait_for_log("tempalte");
+    run.edit("this is not TOML");
+    run.wait_for_log("this is not TOML");
+    let lines = run.lines().len();
+    wait_until("more output", || (run.lines().len() > lines + 20).then_some(()));
+    assert_eq!(run.workers("show"), workers);
+    run.edit(&TICKS.replace("'old'", "'good again'"));
+    wait_for_line(&run, "good again");
+}
+
+#[test]
+fn a_change_that_can_not_be_started_is_rolled_back() {
+    let run = ticking();
+    run.edit(
+        "[stages.tick]\nuse = 'tick'\nwith = { every = '5ms' }\noutput = 'a'\n\
+         [stages.show]\nuse = 'file'\nwith = { path = 'no/such/folder/out' }\ninput = 'a'\n",
+    );
+    run.wait_for_log("no/such/folder/out");
+    wait_for_workers(&run, "show", 1);
+    let lines = run.lines().len();
+    wait_until(&format!("the old stage to run on; log:\n{}", run.stderr()), || {
+        (run.lines().len() > lines + 20).then_some(())
+    });
+    run.edit(&TICKS.replace("'old'", "'new'"));
+    wait_for_line(&run, "new");
+}
+
+#[test]
+fn a_new_name_needs_a_restart() {
+    let run = ticking();
+    run.edit(&format!("name = 'other'\n{TICKS}"));
+    run.wait_for_log("restart");
+    let lines = run.lines().len();
+    wait_until("more output", || (run.lines().len() > lines + 20).then_some(()));
+}
+
+#[test]
+fn a_file_written_in_place_or_swapped_by_symlink_or_reread_on_sighup_counts_too() {
+    let run = ticking();
+    fs::write(run.folder.path().join("pipeline.toml"), TICKS.replace("'old'", "'in place'")).unwrap();
+    wait_for_line(&run, "in place");
+
+    let folder = Folder::new();
+    folder.file("one/pipeline.toml", &TICKS.replace("'old'", "'one'"));
+    folder.file("two/pipeline.toml", &TICKS.replace("'old'", "'two'"));
+    // As Kubernetes does: the file is a link through a link to a folder, and that one is swapped.
+    std::os::unix::fs::symlink("one", folder.path().join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/pipeline.toml", folder.path().join("pipeline.toml")).unwrap();
+    let run = Run::in_folder(folder, &[]);
+    wait_for_line(&run, "one");
+    std::os::unix::fs::symlink("two", run.folder.path().join("..new")).unwrap();
+    fs::rename(run.folder.path().join("..new"), run.folder.path().join("..data")).unwrap();
+    wait_for_line(&run, "two");
+    fs::write(run.folder.path().join("two/pipeline.toml"), TICKS.replace("'old'", "'behind the link'"))
+        .unwrap();
+    wait_for_line(&run, "behind the link");
+}
+
+#[test]
+fn without_watching_sighup_still_reloads() {
+    let run = Run::start_with(TICKS, &["--no-watch"]);
+    wait_for_line(&run, "old");
+    run.edit(&TICKS.replace("'old'", "'new'"));
+    run.signal(libc::SIGHUP);
+    wait_for_line(&run, "new");
+}
+
+#[test]
+fn two_hundred_reloads_under_load_lose_and_double_nothing() {
+    let mut run = Run::start(&numbers(1, "{item}"));
+    wait_for_workers(&run, "pass", 1);
+    for round in 0..200u32 {
+        let processes = 1 + (round + 1) % 4; // always another one than before
+        // Another template with the same outcome: the stage is rolled, worker by worker.
+        let template = if round % 3 == 0 { "{item}" } else { "0{item}" };
+        run.edit(&numbers(processes, template));
+        let reloads = || run.stderr().matches("reloaded after").count();
+        wait_until(&format!("reload {round}; log:\n{}", run.stderr()), || {
+            (reloads() > round as usize).then_some(())
+        });
+    }
+    run.edit(&numbers(4, "{item}").replace("from = 1", "from = 1, to = 1"));
+    let lines = run.finish();
+    let total: u128 = lines[0].parse().unwrap();
+    let square = 8 * total + 1;
+    let root = square.isqrt();
+    assert_eq!(root * root, square, "{total} is no sum of 1..=n: something is lost or doubled");
+    assert!(total > 1000);
+}
+
+#[test]
+fn capacity_and_policy_change_live() {
+    let text = "[queues.a]\ncapacity = 1\n\
+                [stages.number]\nuse = 'count'\nwith = { from = 1, to = 100 }\noutput = 'a'\n\
+                [stages.show]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\nsleep = '1h'\n";
+    let mut run = Run::start(text);
+    wait_until("one line", || (run.lines().len() == 1).then_some(()));
+    // With room for all of them the source can finish; without pauses the rest follows.
+    run.edit(&text.replace("capacity = 1", "capacity = 1000"));
+    wait_until(&format!("the source to end; log:\n{}", run.stderr()), || {
+        run.workers("number").is_empty().then_some(())
+    });
+    run.edit(&text.replace("capacity = 1", "capacity = 1000").replace("'1h'", "'0s'"));
+    assert_eq!(run.finish().len(), 100);
+}
+
+#[test]
+fn watching_ends_with_the_folder_but_the_run_goes_on() {
+    let run = ticking();
+    fs::remove_file(run.folder.path().join("pipeline.toml")).unwrap();
+    let lines = run.lines().len();
+    wait_until("more output", || (run.lines().len() > lines + 50).then_some(()));
+    run.edit(&TICKS.replace("'old'", "'back again'"));
+    wait_for_line(&run, "back again");
+}
+
+#[test]
+fn an_unchanged_file_restarts_nobody() {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", TICKS);
+    let mut arguments = command(&folder);
+    arguments.args(["-v", "pipeline.toml"]);
+    let run = Run::of(folder, arguments);
+    wait_for_line(&run, "old");
+    let workers = (run.workers("tick"), run.workers("show"));
+    run.edit(TICKS);
+    run.signal(libc::SIGHUP);
+    let lines = run.lines().len();
+    wait_until("more output", || (run.lines().len() > lines + 50).then_some(()));
+    assert_eq!((run.workers("tick"), run.workers("show")), workers);
+}

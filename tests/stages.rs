@@ -1,0 +1,262 @@
+//! The stages keep their promises through the real binary, workers killed and all.
+
+mod support;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use support::{Folder, Run, command, process, wait_until};
+
+const STORMY: &str = "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
+                      backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
+
+/// Kills the workers of a stage again and again until the run has ended; returns how many it killed.
+fn kill_until_the_end(run: &mut Run, stage: &str) -> u32 {
+    let mut kills = 0;
+    wait_until("the end under a storm of kills", || {
+        for pid in run.workers(stage) {
+            kills += u32::from(process::kill(pid, libc::SIGKILL));
+        }
+        run.child.try_wait().unwrap()
+    });
+    kills
+}
+
+/// Runs a pipeline text with `input` on standard input, in pieces, so that the writer takes a while.
+fn run_with_piped(text: &str, input: Vec<u8>) -> Run {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", text);
+    let mut piped = command(&folder);
+    piped.arg("pipeline.toml").stdin(Stdio::piped());
+    let mut run = Run::of(folder, piped);
+    let mut pipe = run.child.stdin.take().unwrap();
+    std::thread::spawn(move || input.chunks(5000).try_for_each(|chunk| pipe.write_all(chunk)));
+    run
+}
+
+#[test]
+fn lines_of_a_pipe_come_exactly_once_though_the_reader_is_killed() {
+    let text = format!(
+        "{STORMY}[queues.a]\ncapacity = 50\n\
+         [stages.read]\nuse = 'stdin'\noutput = 'a'\nprocesses = 2\n[stages.total]\nuse = 'sum'\ninput = 'a'\n"
+    );
+    // The same few lines over and over: nothing can be told by looking at the content.
+    let n = 100_000;
+    let mut run = run_with_piped(&text, b"1\n1\n2\n".repeat(n));
+    let kills = kill_until_the_end(&mut run, "read");
+    assert_eq!(run.finish(), [(4 * n).to_string()], "after {kills} kills");
+    assert!(kills > 10, "only {kills} kills");
+}
+
+#[test]
+fn a_file_is_emptied_once_a_run_whoever_is_killed() {
+    let folder = Folder::new();
+    folder.file("out.txt", "from the run before\n");
+    folder.file(
+        "pipeline.toml",
+        &format!(
+            "{STORMY}[stages.count]\nuse = 'count'\nwith = {{ to = 100000 }}\noutput = 'a'\n\
+             [stages.write]\nuse = 'file'\nwith = {{ path = 'out.txt' }}\ninput = 'a'\nprocesses = 2\n"
+        ),
+    );
+    let mut run = Run::in_folder(folder, &[]);
+    let kills = kill_until_the_end(&mut run, "write");
+    run.finish();
+    let text = std::fs::read_to_string(run.folder.path().join("out.txt")).unwrap();
+    let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    // Outside of the queues: at least once.
+    numbers.dedup();
+    assert_eq!(numbers, (1..=100_000).collect::<Vec<u32>>(), "after {kills} kills");
+}
+
+#[test]
+fn append_keeps_what_is_in_the_file() {
+    let folder = Folder::new();
+    folder.file("out.txt", "old\n");
+    folder.file(
+        "pipeline.toml",
+        "[stages.say]\nuse = 'repeat'\nwith = { text = 'new', times = 2 }\noutput = 'a'\n\
+         [stages.write]\nuse = 'file'\nwith = { path = 'out.txt', append = true }\ninput = 'a'\n",
+    );
+    let mut run = Run::in_folder(folder, &[]);
+    run.finish();
+    assert_eq!(std::fs::read_to_string(run.folder.path().join("out.txt")).unwrap(), "old\nnew\nnew\n");
+}
+
+#[test]
+fn lines_of_several_workers_are_never_mixed_in_a_pipe() {
+    let folder = Folder::new();
+    let lengths = [1usize, 4000, 4095, 4096, 5000, 70_000];
+    let letters = "abcdefghijklmnopqrstuvwxyz";
+    let text: String =
+        (0..1500).map(|i| letters[i % 26..=i % 26].repeat(lengths[i % lengths.len()]) + "\n").collect();
+    folder.file("input.txt", &text);
+    folder.file(
+        "pipeline.toml",
+        "[stages.read]\nuse = 'lines'\nwith = { path = 'input.txt' }\noutput = 'a'\n\
+         [stages.show]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\nprocesses = 4\n",
+    );
+    let mut piped = command(&folder);
+    let output = piped.args(["-q", "pipeline.toml"]).stdin(Stdio::null()).output().unwrap();
+    let seen = String::from_utf8(output.stdout).unwrap();
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert!(sorted(&seen) == sorted(&text), "lines were mixed or lost");
+}
+
+#[test]
+fn an_item_that_takes_too_long_becomes_a_dead_letter() {
+    let folder = Folder::new();
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Open for reading, but never read: what doesn't fit into it waits for ever.
+    let reader = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    folder.file("input.txt", &format!("short\n{}\n", "x".repeat(200_000)));
+    folder.file(
+        "pipeline.toml",
+        "[stages.read]\nuse = 'lines'\nwith = { path = 'input.txt' }\noutput = 'a'\n\
+         [stages.write]\nuse = 'file'\nwith = { path = 'fifo', append = true }\ninput = 'a'\n\
+         attempts = 1\nitem_timeout = '300ms'\n",
+    );
+    let mut run = Run::in_folder(folder, &[]);
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    let letters = std::fs::read_to_string(run.folder.path().join("state/mprun/pipeline/dead.jsonl")).unwrap();
+    let letter: serde_json::Value = serde_json::from_str(letters.trim_end()).unwrap();
+    assert_eq!(letter["item"].as_str().map(str::len), Some(200_000));
+    assert_eq!(letter["cause"], "timed-out");
+    drop(reader);
+}
+
+#[test]
+fn quick_items_never_meet_their_time_limit() {
+    let mut run = Run::start(
+        "[stages.count]\nuse = 'count'\nwith = { to = 4 }\noutput = 'a'\nsleep = '120ms'\n\
+         [stages.show]\nuse = 'format'\nwith = { template = '{item} {pid}' }\ninput = 'a'\nitem_timeout = '100ms'\n",
+    );
+    let lines = run.finish();
+    let pids: std::collections::BTreeSet<&str> =
+        lines.iter().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!((lines.len(), pids.len()), (4, 1), "{lines:?}");
+}
+
+#[test]
+fn waiting_for_room_is_not_an_items_own_time() {
+    let folder = Folder::new();
+    folder.file("input.txt", &"word ".repeat(2000));
+    folder.file(
+        "pipeline.toml",
+        "[queues.b]\ncapacity = 300\n\
+         [stages.read]\nuse = 'lines'\nwith = { path = 'input.txt' }\noutput = 'a'\n\
+         [stages.split]\nuse = 'words'\ninput = 'a'\noutput = 'b'\nitem_timeout = '150ms'\nattempts = 1\n\
+         [stages.show]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'b'\nsleep = '500us'\n",
+    );
+    let mut run = Run::in_folder(folder, &[]);
+    assert_eq!(run.finish().len(), 2000);
+}
+
+#[test]
+fn log_items_says_what_the_queue_held_before_and_after() {
+    let mut run = Run::start(
+        "[queues.numbers]\ncapacity = 1\n\
+         [stages.produce]\nuse = 'count'\nwith = { to = 3 }\noutput = 'numbers'\nlog_items = true\n\
+         sleep_when_full = '20ms'\n\
+         [stages.consume]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'numbers'\nlog_items = true\n\
+         sleep = '100ms'\nsleep_when_empty = '20ms'\n",
+    );
+    assert_eq!(run.finish(), ["1", "2", "3"]);
+    let log = run.stderr();
+    for line in [
+        "INFO  produce[0] produced 1: numbers held 0 before, 1 after\n",
+        "INFO  produce[0] numbers is full (1): looking again in 20ms\n",
+        "INFO  consume[0] took 3: numbers held 1 before, 0 after\n",
+    ] {
+        assert!(log.contains(line), "{line}is not in:\n{log}");
+    }
+}
+
+#[test]
+fn a_recycled_worker_has_a_successor_and_nothing_is_lost() {
+    let mut run = Run::start(
+        "[stages.count]\nuse = 'count'\nwith = { to = 95 }\noutput = 'a'\n\
+         [stages.show]\nuse = 'format'\nwith = { template = '{item} {pid}' }\ninput = 'a'\nrecycle = { items = 10 }\n",
+    );
+    let lines = run.finish();
+    let (mut numbers, mut pids) = (Vec::new(), Vec::new());
+    for line in &lines {
+        let (number, pid) = line.split_once(' ').unwrap();
+        numbers.push(number.parse::<u32>().unwrap());
+        pids.push(pid);
+    }
+    assert_eq!(numbers, (1..=95).collect::<Vec<u32>>());
+    pids.dedup();
+    assert_eq!(pids.len(), 10);
+}
+
+#[test]
+fn the_number_of_processes_does_not_change_what_a_seeded_source_emits() {
+    let numbers = |processes: u32| {
+        let mut run = Run::start(&format!(
+            "[stages.roll]\nuse = 'random'\nwith = {{ max = 1000, seed = 5, times = 500 }}\noutput = 'a'\n\
+             processes = {processes}\n\
+             [stages.show]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\n"
+        ));
+        run.finish()
+    };
+    let alone = numbers(1);
+    assert_eq!(alone.len(), 500);
+    assert_eq!(numbers(3), alone);
+}
+
+#[test]
+fn stages_of_ones_own_run_in_forked_workers_and_survive_their_death() {
+    let program = Path::new(&support::binary()).parent().unwrap().join("examples/custom_stage");
+    assert!(program.exists(), "{} is not built: cargo build --examples", program.display());
+    let folder = Folder::new();
+    folder.file(
+        "pipeline.toml",
+        &format!(
+            "{STORMY}[stages.numbers]\nuse = 'collatz'\nwith = {{ start = 27 }}\noutput = 'a'\nsleep = '5ms'\n\
+             [stages.class]\nuse = 'classify'\nwith = {{ limit = 100 }}\ninput = 'a'\noutput = 'b'\nprocesses = 2\n\
+             [stages.write]\nuse = 'file'\nwith = {{ path = 'out.txt' }}\ninput = 'b'\n"
+        ),
+    );
+    let mut custom = command(&folder);
+    let home = std::mem::replace(&mut custom, Command::new(&program));
+    custom.arg("pipeline.toml").current_dir(folder.path()).stdin(Stdio::null());
+    custom.envs(home.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut run = Run::of(folder, custom);
+    kill_slowly(&mut run, "numbers");
+    run.finish();
+    let text = std::fs::read_to_string(run.folder.path().join("out.txt")).unwrap();
+    let mut numbers: Vec<u64> =
+        text.lines().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
+    let mut expected = vec![27u64];
+    while let Some(&last) = expected.last()
+        && last != 1
+    {
+        expected.push(if last % 2 == 0 { last / 2 } else { 3 * last + 1 });
+    }
+    numbers.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(numbers, expected);
+}
+
+/// Leaves the stage some time to live between two deaths.
+fn kill_slowly(run: &mut Run, stage: &str) {
+    wait_until("the end under some kills", || {
+        std::thread::sleep(Duration::from_millis(30));
+        for pid in run.workers(stage) {
+            process::kill(pid, libc::SIGKILL);
+        }
+        ended(&mut run.child)
+    });
+}
+
+fn ended(child: &mut Child) -> Option<()> {
+    child.try_wait().unwrap().map(drop)
+}
