@@ -15,6 +15,7 @@ use super::layout::{self, slot};
 use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::{Ending, Fault, Order, QueueId, SlotId, futex};
+use commit::Targets;
 use put::Staging;
 use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
@@ -82,6 +83,7 @@ pub struct Port {
     /// Done without outputs: ended by the next transaction.
     finished: Vec<u16>,
     staging: Staging,
+    targets: Targets,
     /// Which input is looked at first, for fairness.
     turn: usize,
     /// What the last `take` that found nothing would have slept on.
@@ -105,8 +107,9 @@ impl Port {
         }
         let bell_seen = Cell::new(u64::MAX);
         let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
-        let (staging, memory) = (Staging::default(), None);
-        Ok(Port { hand, slot, live, leases, finished, staging, turn: 0, unslept: Vec::new(), bell_seen, memory })
+        let (staging, targets, memory) = (Staging::new(), Targets::new(), None);
+        let (turn, unslept) = (0, Vec::new());
+        Ok(Port { hand, slot, live, leases, finished, staging, targets, turn, unslept, bell_seen, memory })
     }
 
     /// Says that the worker has built its stage.

@@ -117,6 +117,12 @@ pub(super) struct Staging {
     /// Groups that are out already.
     pub published: usize,
     pub spares: Vec<Spare>,
+    /// The one queue that every output so far goes to, and that alone.
+    pub only: Option<QueueId>,
+    /// Leases `0 .. named` are named by outputs.
+    pub named: usize,
+    /// Some output's fate was decided when it was put.
+    pub decided: bool,
     /// Table entries that the puts hold.
     pub blocks: usize,
     /// Nothing is to wait, and nothing to be published before its time.
@@ -124,6 +130,11 @@ pub(super) struct Staging {
 }
 
 impl Staging {
+    /// With room for what is pushed inside the lock.
+    pub fn new() -> Staging {
+        Staging { spares: Vec::with_capacity(MAX_SPARES + 1), ..Staging::default() }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
@@ -136,6 +147,16 @@ impl Staging {
             }
             _ => 0..0,
         }
+    }
+
+    #[inline]
+    fn add_group(&mut self, outputs: &[QueueId], for_lease: Option<usize>) {
+        let one = if let [q] = outputs { Some(*q) } else { None };
+        self.only = if self.groups.is_empty() { one } else { self.only.filter(|_| one == self.only) };
+        self.named = self.named.max(for_lease.map_or(0, |i| i + 1));
+        let lease = for_lease.map_or(NO_LEASE, |i| i as u32);
+        let first = self.puts.len() - outputs.len();
+        self.groups.push(Group { first: first as u32, count: outputs.len() as u32, lease });
     }
 
     /// Where the last of these groups goes.
@@ -162,6 +183,8 @@ impl Staging {
         self.groups.clear();
         self.published = 0;
         self.blocks = 0;
+        self.named = 0;
+        self.decided = false;
     }
 }
 
@@ -255,9 +278,7 @@ impl Port {
                 }
             }
         }
-        let lease = for_lease.map_or(NO_LEASE, |i| i as u32);
-        let first = self.staging.puts.len() - outputs.len();
-        self.staging.groups.push(Group { first: first as u32, count: outputs.len() as u32, lease });
+        self.staging.add_group(outputs, for_lease);
         Ok(())
     }
 
@@ -299,7 +320,10 @@ impl Port {
                 self.staging.blocks += 1;
                 Ok(Put { queue: q, data: block, meta, hold, fate: Fate::Publish })
             }
-            Reserved::Fate(fate) => Ok(Put { queue: q, data: 0, meta, hold: NO_HOLD, fate }),
+            Reserved::Fate(fate) => {
+                self.staging.decided = true;
+                Ok(Put { queue: q, data: 0, meta, hold: NO_HOLD, fate })
+            }
         }
     }
 
