@@ -60,12 +60,19 @@ fn each() {
     });
     let bare = best(|| bare_spawns(n));
     let rate = |seconds: f64| format!("{:.0}/s", f64::from(n) / seconds);
-    row("`each`, /bin/true, 2 workers", rate(ours), format!("bare spawn loop {}", rate(bare)), bare / ours, "0.8");
+    row(
+        "`each`, /bin/true, 2 workers",
+        rate(ours),
+        format!("bare spawn loop {}", rate(bare)),
+        bare / ours,
+        "0.8",
+    );
     let folder = Folder::new();
     let xargs = best(|| shell(&folder, &format!("seq {n} | xargs -n 1 -P 2 /bin/true")));
     row("the same", rate(ours), format!("xargs -P2 {}", rate(xargs)), xargs / ours, "1");
     if Command::new("parallel").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        let parallel = shell(&folder, "seq 1000 | parallel -j2 /bin/true").as_secs_f64() * f64::from(n) / 1000.0;
+        let parallel =
+            shell(&folder, "seq 1000 | parallel -j2 /bin/true").as_secs_f64() * f64::from(n) / 1000.0;
         row("the same", rate(ours), format!("parallel -j2 {}", rate(parallel)), parallel / ours, "1");
     }
 }
@@ -91,7 +98,8 @@ fn lines() {
     let mut folder = Folder::new();
     let mut text = String::new();
     for n in 0..400_000 {
-        writeln!(text, "{n} the quick brown fox jumps over the lazy dog and goes home to tell of it all day").unwrap();
+        writeln!(text, "{n} the quick brown fox jumps over the lazy dog and goes home to tell of it all day")
+            .unwrap();
     }
     folder.file("in", &text);
     let megabytes = text.len() as f64 / 1e6;
@@ -108,7 +116,13 @@ fn lines() {
             took
         });
         let rate = |seconds: f64| format!("{:.0} MB/s", megabytes / seconds);
-        row(&format!("lines through cat, `{name}`"), rate(ours), format!("shell pipe {}", rate(bare)), bare / ours, "0.7");
+        row(
+            &format!("lines through cat, `{name}`"),
+            rate(ours),
+            format!("shell pipe {}", rate(bare)),
+            bare / ours,
+            "0.7",
+        );
     }
 }
 
@@ -122,7 +136,13 @@ fn cpu_bound() {
     };
     let one = best(|| pipeline(Folder::new(), &text(1)).0);
     let two = best(|| pipeline(Folder::new(), &text(2)).0);
-    row("a CPU-bound filter, 2 workers", format!("{two:.2} s"), format!("1 worker {one:.2} s"), one / two, "1.8");
+    row(
+        "a CPU-bound filter, 2 workers",
+        format!("{two:.2} s"),
+        format!("1 worker {one:.2} s"),
+        one / two,
+        "1.8",
+    );
 }
 
 fn reply() {
@@ -172,7 +192,13 @@ fn hop() {
     let (ours, bare) = (ours[ours.len() / 2], bare[bare.len() / 2]);
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
     let shown = |time: Duration| format!("{:.1} us", time.as_secs_f64() * 1e6);
-    row("p50 round trip: stdin, a queue, `reply`, stdout", shown(ours), format!("one bare pipe pair {}", shown(bare)), ratio, "-");
+    row(
+        "p50 round trip: stdin, a queue, `reply`, stdout",
+        shown(ours),
+        format!("one bare pipe pair {}", shown(bare)),
+        ratio,
+        "-",
+    );
 }
 
 fn round_trip(to: &mut impl Write, from: &mut impl BufRead, line: &mut String) -> Duration {

@@ -3,8 +3,8 @@
 
 mod support;
 
-use support::{Run, process};
 use std::time::{Duration, Instant};
+use support::{Run, process};
 
 const STORMY: &str = "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
                       backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
@@ -64,8 +64,7 @@ fn numbers(from: u64, to: u64) -> Vec<String> {
 fn each_item_comes_out_once_though_workers_and_programs_are_killed() {
     let stage = "command = ['printf', '{}\\n1{}\\n']\nmode = 'each'";
     let lines = through_a_storm(700, "capacity = 16", stage);
-    let mut expected: Vec<String> =
-        (1..=700).flat_map(|n: u64| [n.to_string(), format!("1{n}")]).collect();
+    let mut expected: Vec<String> = (1..=700).flat_map(|n: u64| [n.to_string(), format!("1{n}")]).collect();
     expected.sort_by_key(|line| (line.len(), line.clone()));
     assert_eq!(lines, expected);
 }
@@ -73,7 +72,8 @@ fn each_item_comes_out_once_though_workers_and_programs_are_killed() {
 #[test]
 fn batches_come_out_once_though_their_outputs_never_fit_at_once() {
     // A program that answers otherwise every time: a second try must not be mixed with a first.
-    let stage = "command = \"while read n; do echo $n; echo $n-$$$$ >/dev/null; done\"\nmode = 'each'\nbatch = 100";
+    let stage =
+        "command = \"while read n; do echo $n; echo $n-$$$$ >/dev/null; done\"\nmode = 'each'\nbatch = 100";
     assert_eq!(through_a_storm(20_000, "capacity = 3", stage), numbers(1, 20_000));
 }
 

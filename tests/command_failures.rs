@@ -15,7 +15,8 @@ fn run(n: u64, stage: &str) -> (i32, Vec<String>, Vec<Value>, String) {
     ));
     let code = run.wait();
     let letters = std::fs::read_to_string(run.folder.path().join("state/mprun/pipeline/dead.jsonl"));
-    let letters = letters.unwrap_or_default().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let letters =
+        letters.unwrap_or_default().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     (code, run.lines(), letters, run.stderr())
 }
 
@@ -45,14 +46,16 @@ fn a_non_zero_exit_is_a_failed_attempt_with_its_last_words() {
 
 #[test]
 fn of_a_batch_only_the_guilty_item_is_blamed() {
-    let stage = "mode = 'each'\nbatch = 50\ncommand = \"while read n; do test $n != 7 || exit 9; echo $n; done\"";
+    let stage =
+        "mode = 'each'\nbatch = 50\ncommand = \"while read n; do test $n != 7 || exit 9; echo $n; done\"";
     let letter = only_seven(run(200, stage), 200);
     assert_eq!(letter["cause"], serde_json::json!({ "exit-code": 9 }));
 }
 
 #[test]
 fn a_signal_is_told_by_its_name() {
-    let stage = "mode = 'reply'\ncommand = \"while read n; do test $n != 7 || kill -SEGV $$$$; echo $n; done\"";
+    let stage =
+        "mode = 'reply'\ncommand = \"while read n; do test $n != 7 || kill -SEGV $$$$; echo $n; done\"";
     let letter = only_seven(run(100, stage), 100);
     assert_eq!(letter["cause"], serde_json::json!({ "signal": "SIGSEGV" }));
 }
@@ -60,7 +63,9 @@ fn a_signal_is_told_by_its_name() {
 #[test]
 fn an_item_that_takes_too_long_is_ended_though_its_program_ignores_term() {
     let script = "trap \"\" TERM; if [ $1 = 7 ]; then while :; do sleep 1; done; fi; echo $1";
-    let stage = format!("mode = 'each'\nitem_timeout = '300ms'\nstop_timeout = '100ms'\ncommand = ['sh', '-c', '{script}', 'sh', '{{}}']");
+    let stage = format!(
+        "mode = 'each'\nitem_timeout = '300ms'\nstop_timeout = '100ms'\ncommand = ['sh', '-c', '{script}', 'sh', '{{}}']"
+    );
     let letter = only_seven(run(10, &stage), 10);
     assert_eq!(letter["cause"], "timed-out");
     let stage = "mode = 'reply'\nitem_timeout = '300ms'\nstop_timeout = '100ms'\n\
@@ -74,7 +79,10 @@ fn an_answer_too_few_is_the_items_fault() {
     // It skips the answer to 7 and goes: an end-of-file in the middle.
     let stage = "mode = 'reply'\ncommand = \"while read n; do test $n != 7 || exit 0; echo $n; done\"";
     let letter = only_seven(run(30, stage), 30);
-    assert!(letter["cause"]["error"].as_str().unwrap().contains("exit code 0 before it had answered"), "{letter}");
+    assert!(
+        letter["cause"]["error"].as_str().unwrap().contains("exit code 0 before it had answered"),
+        "{letter}"
+    );
 }
 
 #[test]
@@ -135,17 +143,20 @@ fn success_codes_make_grep_a_filter() {
 
 #[test]
 fn a_program_that_cannot_start_stops_the_stage_and_blames_no_item() {
-    let (code, lines, letters, log) = run(10, "mode = 'each'\ncommand = ['no-such-program']\ngive_up = { restarts = 2, within = '1m' }");
+    let (code, lines, letters, log) =
+        run(10, "mode = 'each'\ncommand = ['no-such-program']\ngive_up = { restarts = 2, within = '1m' }");
     assert_eq!((code, lines.len(), letters.len()), (1, 0, 0), "{log}");
     assert!(log.contains("there is no program `no-such-program` in the PATH"), "{log}");
-    let (code, _, letters, log) = run(10, "command = ['/etc/passwd']\ngive_up = { restarts = 2, within = '1m' }");
+    let (code, _, letters, log) =
+        run(10, "command = ['/etc/passwd']\ngive_up = { restarts = 2, within = '1m' }");
     assert_eq!((code, letters.len()), (1, 0), "{log}");
     assert!(log.contains("can't start `/etc/passwd`: failed to execute it: Permission denied"), "{log}");
 }
 
 #[test]
 fn a_reply_program_that_never_answers_anything_stops_the_stage() {
-    let (code, lines, letters, log) = run(1000, "mode = 'reply'\ncommand = 'exit 3'\ngive_up = { restarts = 3, within = '1m' }");
+    let (code, lines, letters, log) =
+        run(1000, "mode = 'reply'\ncommand = 'exit 3'\ngive_up = { restarts = 3, within = '1m' }");
     assert_eq!((code, lines.len()), (1, 0), "{log}");
     assert!(letters.len() < 20, "{} dead letters", letters.len());
     assert!(log.contains("before they had answered anything"), "{log}");

@@ -33,7 +33,10 @@ fn each_and_reply_answer_every_item() {
     assert_eq!(through(50, "mode = 'each'\ncommand = ['echo', '{}']"), numbers(1, 50));
     assert_eq!(through(5000, "mode = 'each'\nbatch = 1000\ncommand = ['cat']"), numbers(1, 5000));
     assert_eq!(through(5000, "mode = 'reply'\ncommand = ['sed', '-u', 's/^//']"), numbers(1, 5000));
-    assert_eq!(through(30, "mode = 'each'\ncollect = 'whole'\ncommand = ['printf', '%s', '{}']"), numbers(1, 30));
+    assert_eq!(
+        through(30, "mode = 'each'\ncollect = 'whole'\ncommand = ['printf', '%s', '{}']"),
+        numbers(1, 30)
+    );
 }
 
 #[test]
@@ -91,7 +94,8 @@ fn several_inputs_and_outputs_are_wired_like_any_stages() {
 
 #[test]
 fn a_program_may_write_much_before_it_reads() {
-    let stage = "command = \"dd if=/dev/zero bs=1M count=3 status=none | tr '\\\\0' 'x' | fold -w 1000; cat\"";
+    let stage =
+        "command = \"dd if=/dev/zero bs=1M count=3 status=none | tr '\\\\0' 'x' | fold -w 1000; cat\"";
     let lines = through(100_000, stage);
     assert_eq!(lines.len(), 103_145); // the last line of the first part has no end
     let stage = format!("mode = 'each'\nbatch = 500\n{stage}");
@@ -205,7 +209,10 @@ fn items_follow_each_other_at_the_pace_of_the_file() {
 #[test]
 fn the_end_of_a_shell_pipe_is_the_end_of_the_run() {
     let folder = Folder::new();
-    folder.file("pipeline.toml", "[stages.y]\ncommand = ['yes']\noutput = 'a'\n[stages.c]\ncommand = ['cat']\ninput = 'a'\n");
+    folder.file(
+        "pipeline.toml",
+        "[stages.y]\ncommand = ['yes']\noutput = 'a'\n[stages.c]\ncommand = ['cat']\ninput = 'a'\n",
+    );
     let shell = format!("{} -q pipeline.toml | head -1; echo ${{PIPESTATUS[0]}}", support::binary());
     let mut bash = std::process::Command::new("bash");
     bash.args(["-c", &shell]).current_dir(folder.path()).env("XDG_STATE_HOME", folder.path());

@@ -83,7 +83,9 @@ fn an_unknown_user_is_told_of() {
 
 #[test]
 fn a_program_inherits_its_three_descriptors_and_no_other() {
-    let lines = says("command = ['python3', '-c', 'import os; print(*sorted(map(int, os.listdir(\"/proc/self/fd\"))))']");
+    let lines = says(
+        "command = ['python3', '-c', 'import os; print(*sorted(map(int, os.listdir(\"/proc/self/fd\"))))']",
+    );
     // The fourth is the listing itself.
     assert_eq!(lines, ["0 1 2 3"]);
 }
@@ -98,14 +100,17 @@ fn standard_error_is_logged_by_whole_lines_under_the_stages_name() {
     run.finish();
     let log = run.stderr();
     for worker in 0..2 {
-        let of = |text: &str| log.lines().filter(|line| line.ends_with(&format!("job[{worker}] {text}"))).count();
+        let of =
+            |text: &str| log.lines().filter(|line| line.ends_with(&format!("job[{worker}] {text}"))).count();
         assert_eq!((of("one line"), of("bad \\xff"), of("no end")), (200, 1, 1), "{log}");
     }
 }
 
 #[test]
 fn a_flood_of_standard_error_is_cut_short_and_counted() {
-    let mut run = Run::start("[stages.job]\ncommand = ['sh', '-c', 'seq 300000 >&2; echo end >&2; exit 4']\nrestart = 'never'\n");
+    let mut run = Run::start(
+        "[stages.job]\ncommand = ['sh', '-c', 'seq 300000 >&2; echo end >&2; exit 4']\nrestart = 'never'\n",
+    );
     assert_eq!(run.wait(), 1);
     let log = run.stderr();
     assert!(log.lines().count() < 20_000, "{} lines", log.lines().count());
@@ -126,7 +131,8 @@ fn nothing_is_left_of_a_tree_whoever_is_killed() {
     let old = wait_until("the whole tree", || Some(tree_of(&run)).filter(|tree| tree.len() == 5));
     let worker = run.workers("job")[0];
     process::kill(worker, libc::SIGKILL);
-    let other = wait_until("the lone program", || tree_of(&run).into_iter().find(|&pid| is_sleep(pid, b"1005")));
+    let other =
+        wait_until("the lone program", || tree_of(&run).into_iter().find(|&pid| is_sleep(pid, b"1005")));
     let gone = |pid: &u32| *pid == other || !process::is_alive(*pid);
     wait_until("the old tree to be gone", || old.iter().all(gone).then_some(()));
     wait_until("a new tree", || (tree_of(&run).len() == 5).then_some(()));

@@ -158,7 +158,8 @@ impl Steward {
     pub fn open_slot(&mut self, id: SlotId, tuning: &SlotTuning) -> Result<(), Fault> {
         let at = layout::slot_at(id)?;
         let memory = self.hand.memory();
-        let cleared = [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
+        let cleared =
+            [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
         let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED];
         cleared.iter().chain(&counters).for_each(|word| memory.store(at + word, 0));
         tuning.store(memory, at);

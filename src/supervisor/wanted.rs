@@ -54,6 +54,8 @@ impl Version {
 
     /// Whether a worker of this version is attached to `queue`.
     pub fn uses(&self, queue: QueueId) -> bool {
-        self.inputs.contains(&queue) || self.outputs.contains(&queue) || [self.token, self.outbox].contains(&Some(queue))
+        self.inputs.contains(&queue)
+            || self.outputs.contains(&queue)
+            || [self.token, self.outbox].contains(&Some(queue))
     }
 }

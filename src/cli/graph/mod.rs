@@ -69,7 +69,8 @@ impl Graph<'_> {
 
     /// Whether what the stage writes goes to standard output.
     fn prints(&self, stage: &Stage) -> bool {
-        stage.work.outputs.is_empty() && stage.work.uses().and_then(|name| self.registry.kind(name)) != Some(Kind::Sink)
+        stage.work.outputs.is_empty()
+            && stage.work.uses().and_then(|name| self.registry.kind(name)) != Some(Kind::Sink)
     }
 }
 

@@ -50,7 +50,13 @@ pub fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Report) -> V
             let merged = item.keys.clone().merged(&keys.defaults.value);
             let off = off(&item.name, merged.enabled.value, selected);
             let own = item.keys.of_program().into_iter().map(|(key, at)| (key, at.clone())).collect();
-            Draft { name: item.name.clone(), place: item.place.clone(), keys: merged, own_program_keys: own, off }
+            Draft {
+                name: item.name.clone(),
+                place: item.place.clone(),
+                keys: merged,
+                own_program_keys: own,
+                off,
+            }
         })
         .collect();
     check_selected(&drafts, selected.unwrap_or(&[]), report);

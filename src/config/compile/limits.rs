@@ -51,7 +51,8 @@ fn processes(on: &[(&Draft, &Stage)]) -> Option<Diagnostic> {
 }
 
 fn hidden_queues(queues: usize, positions: usize, start: &Place) -> Option<Diagnostic> {
-    let title = format!("{queues} queues and {positions} stages that keep a position or answers are too many");
+    let title =
+        format!("{queues} queues and {positions} stages that keep a position or answers are too many");
     let accepted = format!("up to {MOST_QUEUES_IN_ALL} of both together");
     let fault = Diagnostic::error(title).at(start).accepted(accepted);
     (queues + positions > MOST_QUEUES_IN_ALL).then_some(fault)

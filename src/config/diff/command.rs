@@ -1,9 +1,9 @@
 //! Changes of a command.
 
 use super::keys::{Keys, unset};
-use std::path::PathBuf;
 use crate::config::elements::{show_duration, show_size};
 use crate::config::pipeline::{Command, Invocation, ProgramLimits};
+use std::path::PathBuf;
 
 /// Notes every key of a command whose value changed.
 pub fn compare(keys: &mut Keys, old: &Command, new: &Command) {
@@ -38,7 +38,12 @@ pub fn compare(keys: &mut Keys, old: &Command, new: &Command) {
     let ProgramLimits { memory, open_files, cpu_time } = limits;
     keys.compare("limits.memory", memory, &new.limits.memory, optional(|bytes: &u64| show_size(*bytes)));
     keys.compare("limits.open_files", open_files, &new.limits.open_files, optional(u64::to_string));
-    keys.compare("limits.cpu_time", cpu_time, &new.limits.cpu_time, optional(|time: &std::time::Duration| show_duration(*time)));
+    keys.compare(
+        "limits.cpu_time",
+        cpu_time,
+        &new.limits.cpu_time,
+        optional(|time: &std::time::Duration| show_duration(*time)),
+    );
 }
 
 fn shown(invocation: &Invocation) -> String {

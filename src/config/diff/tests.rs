@@ -7,11 +7,7 @@ fn stage(name: &str) -> Stage {
     let seconds = Duration::from_secs;
     Stage {
         name: name.into(),
-        work: Work {
-            task: crate::config::Task::of("filter"),
-            inputs: vec!["q".into()],
-            outputs: vec![],
-        },
+        work: Work { task: crate::config::Task::of("filter"), inputs: vec!["q".into()], outputs: vec![] },
         processes: 1,
         rules: Rules {
             restart: Restart::OnFailure,

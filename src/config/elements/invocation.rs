@@ -38,7 +38,8 @@ impl Element for Invocation {
     }
 
     fn accepted() -> String {
-        r#"a list of words, such as ["grep", "-v", "x"], or a line for the shell, such as "sort | uniq -c""#.into()
+        r#"a list of words, such as ["grep", "-v", "x"], or a line for the shell, such as "sort | uniq -c""#
+            .into()
     }
 
     fn schema() -> Value {

@@ -21,7 +21,8 @@ impl Element for Umask {
             report.push(wrong_kind::<Self>(node, "a string").did_you_mean(guess));
             return None;
         };
-        let is_octal = (1..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+        let is_octal =
+            (1..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
         match u32::from_str_radix(text, 8) {
             Ok(mask) if is_octal && mask <= 0o777 => Some(Umask(mask)),
             _ => {

@@ -43,7 +43,10 @@ impl Element for Variables {
 fn pair(entry: &Entry, report: &mut Report) -> Option<(String, String)> {
     let name = &entry.key;
     let fault = if name.is_empty() || name.contains(['=', '\0']) {
-        Some(Diagnostic::error(format!("{} can't be the name of a variable", quote(name))).at(&entry.key_place))
+        Some(
+            Diagnostic::error(format!("{} can't be the name of a variable", quote(name)))
+                .at(&entry.key_place),
+        )
     } else if name.starts_with("MPRUN_") {
         Some(Diagnostic::error(format!("{} is set by mprun itself", quote(name))).at(&entry.key_place))
     } else {

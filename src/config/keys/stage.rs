@@ -6,8 +6,8 @@ use super::{BackoffKeys, GiveUpKeys, LimitKeys, RecycleKeys, pause};
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node};
 use crate::config::elements::{
-    At, Count, Element, ExitCodes, Invocation, ModeWord, Nice, Pause, Period, Processes, QueueNames, Umask, Variables, With,
-    Word, table,
+    At, Count, Element, ExitCodes, Invocation, ModeWord, Nice, Pause, Period, Processes, QueueNames, Umask,
+    Variables, With, Word, table,
 };
 use crate::config::pipeline::{Collect, Framing, OnGiveUp, Reply, Restart};
 

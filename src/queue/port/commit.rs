@@ -127,7 +127,12 @@ impl Port {
     }
 
     /// One transaction. `whole`: with everything, or nothing happens.
-    pub(super) fn try_publish(&mut self, upto: usize, slept: Option<Event>, whole: bool) -> Result<Step, Fault> {
+    pub(super) fn try_publish(
+        &mut self,
+        upto: usize,
+        slept: Option<Event>,
+        whole: bool,
+    ) -> Result<Step, Fault> {
         let Port { hand, slot, live, leases, staging, memory, .. } = self;
         let mut tx = hand.begin()?;
         if let Some(event) = slept {

@@ -106,7 +106,18 @@ impl Port {
         let bell_seen = Cell::new(u64::MAX);
         let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
         let (staging, memory) = (Staging::default(), None);
-        Ok(Port { hand, slot, live, leases, finished, staging, turn: 0, unslept: Vec::new(), bell_seen, memory })
+        Ok(Port {
+            hand,
+            slot,
+            live,
+            leases,
+            finished,
+            staging,
+            turn: 0,
+            unslept: Vec::new(),
+            bell_seen,
+            memory,
+        })
     }
 
     /// Says that the worker has built its stage.

@@ -26,7 +26,8 @@ impl Sleeper {
     pub fn sleep(&self) {
         let memory = &self.arena.0;
         let words: Vec<_> = self.events.iter().map(|&(event, seen)| (event.sequence(memory), seen)).collect();
-        let is_quiet = || words.iter().all(|(word, seen)| word.load(std::sync::atomic::Ordering::Acquire) == *seen);
+        let is_quiet =
+            || words.iter().all(|(word, seen)| word.load(std::sync::atomic::Ordering::Acquire) == *seen);
         while !words.is_empty() && is_quiet() {
             futex::wait_any(&words, None);
         }

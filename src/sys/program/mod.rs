@@ -225,7 +225,8 @@ fn ignored_signals() -> Vec<i32> {
         // SAFETY: all zeroes is a valid sigaction; the call only fills it in.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(*signal, ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+            libc::sigaction(*signal, ptr::null(), &raw mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
         }
     };
     (1..=64).filter(is_ignored).collect()

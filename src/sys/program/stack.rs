@@ -18,7 +18,8 @@ impl Stack {
     pub fn new() -> io::Result<Stack> {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK | MapFlags::MAP_NORESERVE;
         // SAFETY: a fresh mapping, at an address of the kernel's choice.
-        let base = unsafe { mmap_anonymous(None, SIZE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags) }?;
+        let base =
+            unsafe { mmap_anonymous(None, SIZE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags) }?;
         let stack = Stack(base);
         // SAFETY: the start of our own mapping, which nothing uses yet.
         unsafe { mprotect(base, GUARD, ProtFlags::PROT_NONE) }?;

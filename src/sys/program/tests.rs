@@ -1,7 +1,7 @@
 use super::*;
-use nix::sys::signal::Signal;
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use std::fs::File;
 use std::io::Read;
@@ -56,7 +56,8 @@ fn a_program_has_its_environment_its_session_and_three_descriptors() {
 
 #[test]
 fn no_signal_is_blocked_or_ignored() {
-    let (said, _) = run(blueprint(), "exec grep -E '^Sig(Blk|Ign)' /proc/self/status", &["PATH=/usr/bin:/bin"]);
+    let (said, _) =
+        run(blueprint(), "exec grep -E '^Sig(Blk|Ign)' /proc/self/status", &["PATH=/usr/bin:/bin"]);
     // Signals 32 and 33 are libc's own: whoever started this test may have left them ignored.
     let bits = |line: &str| u64::from_str_radix(line.split('\t').nth(1).unwrap(), 16).unwrap() & !(3 << 31);
     assert_eq!(said.lines().map(bits).collect::<Vec<_>>(), [0, 0]);
@@ -87,8 +88,10 @@ fn folder_umask_nice_and_limits_hold() {
         Limit { resource: Resource::CpuTime, most: 1234 },
         Limit { resource: Resource::Memory, most: 1 << 30 },
     ];
-    let blueprint = Blueprint { folder: c"/usr".into(), umask: Some(0o27), nice: Some(7), limits, ..blueprint() };
-    let (said, _) = run(blueprint, "pwd; umask; nice; ulimit -n; ulimit -t; ulimit -v", &["PATH=/usr/bin:/bin"]);
+    let blueprint =
+        Blueprint { folder: c"/usr".into(), umask: Some(0o27), nice: Some(7), limits, ..blueprint() };
+    let (said, _) =
+        run(blueprint, "pwd; umask; nice; ulimit -n; ulimit -t; ulimit -v", &["PATH=/usr/bin:/bin"]);
     assert_eq!(said, "/usr\n0027\n7\n77\n1234\n1048576\n");
 }
 
@@ -99,8 +102,10 @@ fn privileges_are_dropped_for_good() {
     }
     let identity = Identity { user: Some(65534), group: 65533, groups: vec![65533, 12] };
     let script = "id -u; id -g; id -G; grep -E '^(NoNewPrivs|CapEff|CapPrm)' /proc/self/status";
-    let (said, _) = run(Blueprint { identity: Some(identity), ..blueprint() }, script, &["PATH=/usr/bin:/bin"]);
-    let expected = "65534\n65533\n65533 12\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n";
+    let (said, _) =
+        run(Blueprint { identity: Some(identity), ..blueprint() }, script, &["PATH=/usr/bin:/bin"]);
+    let expected =
+        "65534\n65533\n65533 12\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n";
     assert_eq!(said, expected);
 }
 

@@ -59,8 +59,12 @@ impl fmt::Display for Trouble {
                 write!(f, "it took longer than item_timeout ({})", humantime::format_duration(*limit))
             }
             Trouble::BadFrame(bad) => bad.fmt(f),
-            Trouble::TooMuch(most) => write!(f, "it wrote more than {most} bytes, which no output queue holds"),
-            Trouble::AnsweredTwice => f.write_str("it answered with more than one item; `reply = \"until-empty\"` allows it"),
+            Trouble::TooMuch(most) => {
+                write!(f, "it wrote more than {most} bytes, which no output queue holds")
+            }
+            Trouble::AnsweredTwice => {
+                f.write_str("it answered with more than one item; `reply = \"until-empty\"` allows it")
+            }
             Trouble::ClosedOutput => f.write_str("it closed its standard output before it had answered"),
             Trouble::NotEncodable(why) => why.fmt(f),
             Trouble::NoArgument(why) => f.write_str(why),

@@ -32,7 +32,13 @@ pub(super) struct EachLoop<'a> {
 }
 
 impl<'a> EachLoop<'a> {
-    pub fn new(desk: &'a mut Desk, recipe: Recipe, command: Command, collect: Collect, batch: Option<u32>) -> EachLoop<'a> {
+    pub fn new(
+        desk: &'a mut Desk,
+        recipe: Recipe,
+        command: Command,
+        collect: Collect,
+        batch: Option<u32>,
+    ) -> EachLoop<'a> {
         let inputs = outbox::inputs(desk);
         let (errors, input, outputs) = (Errors::new(), Vec::new(), Outputs::default());
         EachLoop { desk, recipe, command, collect, batch, inputs, errors, input, outputs }
@@ -227,7 +233,13 @@ impl<'a> EachLoop<'a> {
     }
 
     /// Takes outputs out of what was read.
-    fn collect(&mut self, decoder: &mut Decoder, is_over: bool, most: u64, most_in_all: u64) -> Result<(), Trouble> {
+    fn collect(
+        &mut self,
+        decoder: &mut Decoder,
+        is_over: bool,
+        most: u64,
+        most_in_all: u64,
+    ) -> Result<(), Trouble> {
         match self.collect {
             Collect::Whole if decoder.pending() as u64 > most => {
                 let least = decoder.pending() as u64;

@@ -80,7 +80,9 @@ impl fmt::Display for BadFrame {
                 write!(f, "it wrote an item of {least} bytes or more; max_item is {most} bytes")
             }
             BadFrame::Malformed(framing) => write!(f, "what it wrote is no {}", name(framing)),
-            BadFrame::Truncated(framing) => write!(f, "its output ended in the middle of a {}", name(framing)),
+            BadFrame::Truncated(framing) => {
+                write!(f, "its output ended in the middle of a {}", name(framing))
+            }
         }
     }
 }
@@ -324,7 +326,10 @@ mod tests {
         let too_long = |framing, bytes: &[u8]| feed(&mut Decoder::new(framing, 10), bytes).unwrap_err();
         assert_eq!(too_long(Framing::Lines, &[b'x'; 11]), BadFrame::TooLong { least: 11, most: 10 });
         assert_eq!(too_long(Framing::Lines, b"xxxxxxxxxxx\n"), BadFrame::TooLong { least: 11, most: 10 });
-        assert_eq!(too_long(Framing::Netstring, b"4000000000:"), BadFrame::TooLong { least: 4_000_000_000, most: 10 });
+        assert_eq!(
+            too_long(Framing::Netstring, b"4000000000:"),
+            BadFrame::TooLong { least: 4_000_000_000, most: 10 }
+        );
         assert_eq!(too_long(Framing::U32be, &[0, 0, 0, 11]), BadFrame::TooLong { least: 11, most: 10 });
         assert_eq!(feed(&mut Decoder::new(Framing::Lines, 10), b"xxxxxxxxxx\n").unwrap(), [b"xxxxxxxxxx"]);
     }
@@ -349,7 +354,11 @@ mod tests {
             let seen: usize = bytes.chunks(512).map(|piece| feed(&mut decoder, piece).unwrap().len()).sum();
             assert_eq!(seen, 1);
             // Looking at each byte again with every piece would be 64 GiB of looking.
-            assert!(start.elapsed() < std::time::Duration::from_secs(10), "{framing:?}: {:?}", start.elapsed());
+            assert!(
+                start.elapsed() < std::time::Duration::from_secs(10),
+                "{framing:?}: {:?}",
+                start.elapsed()
+            );
             decoder.shrink(1 << 16);
             assert!(decoder.buffer.is_empty());
         }

@@ -87,9 +87,9 @@ impl Recipe {
     pub fn start(&self, item: Option<(&[u8], u32)>, note: &AtomicU64) -> Result<Session, NotStarted> {
         let bytes = item.map_or(&b""[..], |(bytes, _)| bytes);
         let arguments = self.words.iter().map(|word| word.with(bytes));
-        let arguments: Vec<CString> = arguments.collect::<Option<_>>().ok_or_else(|| {
-            NotStarted::Item(Trouble::NoArgument("the item holds a zero byte, which no argument can"))
-        })?;
+        let arguments: Vec<CString> = arguments.collect::<Option<_>>().ok_or(NotStarted::Item(
+            Trouble::NoArgument("the item holds a zero byte, which no argument can"),
+        ))?;
         let mut environment = self.environment.clone();
         if let Some((_, attempt)) = item {
             let entry = CString::new(format!("MPRUN_ATTEMPT={attempt}"));
@@ -122,9 +122,10 @@ impl Recipe {
             StartFailure::Start(error) => {
                 NotStarted::Failed(Failure::fatal(format!("can't start `{title}`: {error}")))
             }
-            StartFailure::Pipe(errno) => {
-                NotStarted::Failed(Failure::fatal(format!("can't make a pipe for `{title}`: {}", errno.desc())))
-            }
+            StartFailure::Pipe(errno) => NotStarted::Failed(Failure::fatal(format!(
+                "can't make a pipe for `{title}`: {}",
+                errno.desc()
+            ))),
         }
     }
 }
@@ -244,7 +245,11 @@ fn find_group(name: &str) -> Result<Gid, Failure> {
 type Environment = Vec<(OsString, OsString)>;
 
 /// Mprun's own environment, then that of another user, then the file's, then the stage's: the later hold.
-fn environment(command: &Command, context: &Context, person: Option<&Person>) -> Result<Environment, Failure> {
+fn environment(
+    command: &Command,
+    context: &Context,
+    person: Option<&Person>,
+) -> Result<Environment, Failure> {
     let mut all: Environment = std::env::vars_os().collect();
     if let Some(user) = person.and_then(|person| person.user.as_ref()) {
         set(&mut all, "HOME".into(), user.dir.clone().into());
@@ -305,9 +310,9 @@ fn find(name: &str, environment: &Environment, context: &Context) -> Result<Path
     let path = environment.iter().find(|(variable, _)| variable == "PATH");
     let path = path.map_or(OsStr::new(USUAL_PATH), |(_, path)| path.as_os_str());
     let mut found = std::env::split_paths(path).map(|folder| context.path(folder).join(&name));
-    found.find(|file| is_executable(file)).ok_or_else(|| {
-        Failure::fatal(format!("there is no program `{name}` in the PATH {}", path.display()))
-    })
+    found
+        .find(|file| is_executable(file))
+        .ok_or_else(|| Failure::fatal(format!("there is no program `{name}` in the PATH {}", path.display())))
 }
 
 fn is_executable(file: &Path) -> bool {
@@ -339,7 +344,9 @@ mod tests {
     #[test]
     fn a_line_of_an_environment_file_is_a_variable_or_nothing() {
         let read = |line: &str| {
-            variable(line.as_bytes()).map(|pair| pair.map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap())))
+            variable(line.as_bytes()).map(|pair| {
+                pair.map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
+            })
         };
         let pair = |name: &str, value: &str| Ok(Some((name.to_owned(), value.to_owned())));
         assert_eq!(read("A=1"), pair("A", "1"));
@@ -354,7 +361,10 @@ mod tests {
 
     #[test]
     fn cpu_time_is_rounded_up_to_whole_seconds() {
-        let given = ProgramLimits { cpu_time: Some(std::time::Duration::from_millis(1500)), ..ProgramLimits::default() };
+        let given = ProgramLimits {
+            cpu_time: Some(std::time::Duration::from_millis(1500)),
+            ..ProgramLimits::default()
+        };
         assert_eq!(limits(&given), [Limit { resource: Resource::CpuTime, most: 2 }]);
     }
 }

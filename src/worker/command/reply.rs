@@ -70,7 +70,12 @@ enum Flow {
 }
 
 impl<'a> ReplyLoop<'a> {
-    pub fn new(desk: &'a mut Desk, recipe: Recipe, command: Command, reply: Reply) -> Result<ReplyLoop<'a>, Failure> {
+    pub fn new(
+        desk: &'a mut Desk,
+        recipe: Recipe,
+        command: Command,
+        reply: Reply,
+    ) -> Result<ReplyLoop<'a>, Failure> {
         let most = desk.port.max_item(&desk.outputs)?;
         Ok(ReplyLoop {
             inputs: outbox::inputs(desk),
@@ -102,6 +107,7 @@ impl<'a> ReplyLoop<'a> {
                 Ok(session) => session,
                 Err(stop) => return stop,
             };
+            self.desk.recycling.watch(session.pid());
             match self.serve(&mut session) {
                 Ok(None) => {}
                 Ok(Some(ending)) => return self.part(&mut session, ending),
@@ -267,7 +273,10 @@ impl<'a> ReplyLoop<'a> {
         let wish = Wish {
             out: self.feed.rest(),
             into: Some(&mut self.decoder),
-            until: [deadline, rest, now, self.closed.map(|closed| closed + GRACE)].into_iter().flatten().min(),
+            until: [deadline, rest, now, self.closed.map(|closed| closed + GRACE)]
+                .into_iter()
+                .flatten()
+                .min(),
             bell: self.waker.bell(),
         };
         let turn = session.turn(wish, &mut self.errors, self.desk.port.program())?;
@@ -385,13 +394,17 @@ impl<'a> ReplyLoop<'a> {
         let defeat = Defeat { trouble, stderr: self.errors.take_kept() };
         // The others first: so the failed one is the first in its queue again.
         self.desk.port.give_back_from(1)?;
-        let reason = Reason { text: defeat.to_string(), cause: defeat.trouble.cause(), stderr: &defeat.stderr };
+        let reason =
+            Reason { text: defeat.to_string(), cause: defeat.trouble.cause(), stderr: &defeat.stderr };
         failed::settle_for(self.desk, 0, reason, pace)?;
         self.desk.recycling.count(1);
         self.ended = false;
         self.fruitless = if self.answered == 0 { self.fruitless + 1 } else { 1 };
         if self.fruitless > pace.tuning.attempts {
-            let text = format!("{} programs in a row failed before they had answered anything: {defeat}", self.fruitless);
+            let text = format!(
+                "{} programs in a row failed before they had answered anything: {defeat}",
+                self.fruitless
+            );
             return Err(Stop(Ending::Failed(text)));
         }
         Ok(())

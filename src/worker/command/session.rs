@@ -67,7 +67,8 @@ impl Session {
         let stdin = if reads { Some(pipe()?) } else { None };
         let (stdout, stderr) = (pipe()?, pipe()?);
         let theirs = stdin.as_ref().map_or(null, |(reader, _)| reader);
-        let running = start([theirs.as_fd(), stdout.1.as_fd(), stderr.1.as_fd()]).map_err(StartFailure::Start)?;
+        let running =
+            start([theirs.as_fd(), stdout.1.as_fd(), stderr.1.as_fd()]).map_err(StartFailure::Start)?;
         let session = Session {
             running,
             stdin: stdin.map(|(_, writer)| writer),
@@ -114,11 +115,6 @@ impl Session {
     /// Whether it may still write.
     pub fn gives_output(&self) -> bool {
         self.stdout.is_some()
-    }
-
-    /// Bytes in its standard input that it has not read.
-    pub fn unread(&self) -> u64 {
-        self.stdin.as_ref().map_or(0, |fd| readiness::bytes_waiting(fd.as_fd()).unwrap_or(0))
     }
 
     /// Nothing more will come.
@@ -181,11 +177,21 @@ impl Session {
         Ok(turn)
     }
 
-    fn wait(&self, writes: bool, reads: bool, until: Option<Instant>, bell: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    fn wait(
+        &self,
+        writes: bool,
+        reads: bool,
+        until: Option<Instant>,
+        bell: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
         let mut fds = Vec::with_capacity(5);
         fds.push(PollFd::new(self.running.as_fd(), PollFlags::POLLIN));
-        fds.extend(self.stdin.as_ref().filter(|_| writes).map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)));
-        fds.extend(self.stdout.as_ref().filter(|_| reads).map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        fds.extend(
+            self.stdin.as_ref().filter(|_| writes).map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)),
+        );
+        fds.extend(
+            self.stdout.as_ref().filter(|_| reads).map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
+        );
         fds.extend(self.stderr.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         fds.extend(bell.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let until = [until, self.killed_at.filter(|_| !self.was_killed)].into_iter().flatten().min();

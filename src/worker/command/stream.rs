@@ -4,7 +4,7 @@
 //! What the program has written is published as it comes. Without an input the program is a source, or, without an
 //! output too, simply a process under supervision.
 
-use super::defeat::{ended, Defeat, Trouble};
+use super::defeat::{Defeat, Trouble, ended};
 use super::errors::Errors;
 use super::feed::Feed;
 use super::framing::Decoder;
@@ -77,6 +77,7 @@ impl<'a> StreamLoop<'a> {
             Err(NotStarted::Item(trouble)) => return Stop(Ending::Failed(trouble.to_string())),
         };
         session.widen(PIPE);
+        self.desk.recycling.watch(session.pid());
         while !session.is_over() {
             if let Err(stop) = self.round(&mut session) {
                 self.dismiss(&mut session);
@@ -138,7 +139,8 @@ impl<'a> StreamLoop<'a> {
 
     /// Leases items, as many as the program may soon read.
     fn take(&mut self, pace: &Pace, session: &Session) -> Result<(), Stop> {
-        let wants = !self.is_source() && !self.input_ended && self.stopping.is_none() && session.takes_input();
+        let wants =
+            !self.is_source() && !self.input_ended && self.stopping.is_none() && session.takes_input();
         if !wants || self.feed.is_full() || self.is_resting() {
             return Ok(());
         }

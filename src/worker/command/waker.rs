@@ -22,7 +22,8 @@ pub(super) struct Waker {
 impl Waker {
     /// Call it with the worker's signals blocked: they are for its first thread.
     pub fn new() -> io::Result<Waker> {
-        let bell = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let bell =
+            Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let (sleepers, received) = channel();
         let theirs = Arc::clone(&bell);
         let thread = std::thread::Builder::new().name("waker".to_owned()).stack_size(STACK);
