@@ -71,7 +71,7 @@ pub fn ended(pidfd: RawFd) -> io::Result<Option<Exit>> {
     let info = waitid(libc::P_PIDFD, pidfd.unsigned_abs(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)?;
     // SAFETY: as in `any_child`.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    Ok((pid != 0).then(|| match info.si_code {
+    Ok((pid != 0).then_some(match info.si_code {
         libc::CLD_EXITED => Exit::Code(status),
         _ => Exit::Signal(SignalNumber(status)),
     }))

@@ -87,9 +87,9 @@ impl Recipe {
     pub fn start(&self, item: Option<(&[u8], u32)>, note: &AtomicU64) -> Result<Session, NotStarted> {
         let bytes = item.map_or(&b""[..], |(bytes, _)| bytes);
         let arguments = self.words.iter().map(|word| word.with(bytes));
-        let arguments: Vec<CString> = arguments.collect::<Option<_>>().ok_or_else(|| {
-            NotStarted::Item(Trouble::NoArgument("the item holds a zero byte, which no argument can"))
-        })?;
+        let arguments: Vec<CString> = arguments.collect::<Option<_>>().ok_or(NotStarted::Item(
+            Trouble::NoArgument("the item holds a zero byte, which no argument can"),
+        ))?;
         let mut environment = self.environment.clone();
         if let Some((_, attempt)) = item {
             let entry = CString::new(format!("MPRUN_ATTEMPT={attempt}"));

@@ -107,6 +107,7 @@ impl<'a> ReplyLoop<'a> {
                 Ok(session) => session,
                 Err(stop) => return stop,
             };
+            self.desk.recycling.watch(session.pid());
             match self.serve(&mut session) {
                 Ok(None) => {}
                 Ok(Some(ending)) => return self.part(&mut session, ending),

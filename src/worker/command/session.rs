@@ -117,11 +117,6 @@ impl Session {
         self.stdout.is_some()
     }
 
-    /// Bytes in its standard input that it has not read.
-    pub fn unread(&self) -> u64 {
-        self.stdin.as_ref().map_or(0, |fd| readiness::bytes_waiting(fd.as_fd()).unwrap_or(0))
-    }
-
     /// Nothing more will come.
     pub fn close_input(&mut self) {
         self.stdin = None;

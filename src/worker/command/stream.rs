@@ -77,6 +77,7 @@ impl<'a> StreamLoop<'a> {
             Err(NotStarted::Item(trouble)) => return Stop(Ending::Failed(trouble.to_string())),
         };
         session.widen(PIPE);
+        self.desk.recycling.watch(session.pid());
         while !session.is_over() {
             if let Err(stop) = self.round(&mut session) {
                 self.dismiss(&mut session);
