@@ -17,11 +17,6 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Nothing yet.
-    pub fn new(now: Instant) -> Outbox {
-        Outbox { now, actions: Vec::new(), history: History::default() }
-    }
-
     /// One more thing to do.
     pub fn act(&mut self, action: Action) {
         self.actions.push(action);

@@ -13,7 +13,7 @@ mod stop;
 
 use super::action::{Action, Outcome, StageTotals};
 use super::event::Event;
-use super::history::{History, Transition};
+use super::history::History;
 use super::ids::{Pid, Pool, StageKey, WorkerId};
 use super::outbox::Outbox;
 use super::queue_state::{Queues, Reopened};
@@ -124,11 +124,6 @@ impl State {
             }
         }
         starting
-    }
-
-    /// The last transitions, oldest first.
-    pub fn transitions(&self) -> impl Iterator<Item = &Transition> {
-        self.history.transitions()
     }
 
     fn take_in(&mut self, event: Event, out: &mut Outbox) {
