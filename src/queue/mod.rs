@@ -41,6 +41,7 @@
 //! | between `begin` and `rest` | the begun mark | release: that item gets attempt + 1 |
 //! | after the dead letter was written, before `bury` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
 //! | growing a ring | a half-written copy in an unused area | nothing: the old one still counts |
+//! | giving back a burst's memory | a free block without pages | nothing: the next user gets new ones |
 //! | shrinking a ring, before its pages are given back | pages that hold nothing | the next shrink |
 //! | the supervisor in `release` | some holdings given back, each in one transaction | whoever calls release again |
 //! | the supervisor in `set_queue`, `remove_queue`, `seed` | all or nothing of each transaction | – |
@@ -73,6 +74,7 @@ mod release;
 mod ring;
 mod stall;
 mod steward;
+mod trim;
 mod tuning;
 mod tx;
 mod word;

@@ -4,7 +4,7 @@ use super::super::event::Event;
 use super::super::holdings::{self, Bitmap, End, Ended, Free};
 use super::super::layout::{self, MAX_BATCH, MAX_FAN, queue, slot};
 use super::super::tx::Tx;
-use super::super::{Fault, QueueId, counts, ring};
+use super::super::{Fault, QueueId, counts, ring, trim};
 use super::{Port, Wait};
 
 /// What came of a [`Port::take`].
@@ -56,9 +56,22 @@ impl Port {
                 self.unslept.extend_from_slice(&sleep.events[..inputs.len()]);
                 return Ok(Taken::Empty);
             }
+            // If something came meanwhile the word to sleep on has changed.
+            self.trim_while_idle(inputs)?;
             self.sleep_on(&sleep.events[..inputs.len()], wait)?;
             slept = true;
         }
+    }
+
+    /// Gives surplus memory back until there is something to do.
+    fn trim_while_idle(&mut self, inputs: &[QueueId]) -> Result<(), Fault> {
+        let mut large = trim::Piecemeal::default();
+        while trim::is_due(self.hand.memory())
+            && !self.is_disturbed()
+            && inputs.iter().all(|&q| counts::waiting_roughly(self.hand.memory(), q) == 0)
+            && trim::some(&mut self.hand.begin()?, &mut large)?
+        {}
+        Ok(())
     }
 
     #[inline]

@@ -377,6 +377,41 @@ fn a_ring_killed_while_it_shrinks_takes_new_items_after_that() {
     exhaust(&script);
 }
 
+#[test]
+fn a_worker_killed_while_it_gives_memory_back_has_lost_no_block() {
+    for at in 0.. {
+        let (arena, mut steward) = arena(100);
+        steward.set_queue(A, &Limits { max_bytes: 1 << 24, max_item: 1 << 22, ..limits(100) }).unwrap();
+        let mut worker = port(&arena, &mut steward, VICTIM);
+        for len in [5000, 5000, 9000, 100_000, 1 << 22] {
+            put(&mut worker, len);
+        }
+        worker.take(&[A], 9, Wait::No).unwrap();
+        worker.commit(9, Wait::No).unwrap();
+        worker.settle().unwrap();
+        worker.order();
+        let soon = Wait::Until(std::time::Instant::now() + std::time::Duration::from_millis(2));
+        let died = killed(at, || _ = worker.take(&[A], 1, soon).unwrap());
+        worker.die();
+        steward.audit().unwrap_or_else(|wrong| panic!("store {at}: {wrong}"));
+        steward.release(VICTIM_SLOT, Blame::Nobody, ATTEMPTS, &mut |_| Ok(())).unwrap();
+        let mut heir = port(&arena, &mut steward, OTHER);
+        put(&mut heir, 5000);
+        heir.take(&[A], 1, Wait::No).unwrap();
+        assert_eq!(heir.item(0).unwrap().bytes, [7; 5000]);
+        steward.audit().unwrap_or_else(|wrong| panic!("store {at}: {wrong}"));
+        if !died {
+            break;
+        }
+    }
+
+    fn put(port: &mut Port, len: usize) {
+        port.put(&[A], &vec![7; len], None).unwrap();
+        port.commit(0, Wait::No).unwrap();
+        port.settle().unwrap();
+    }
+}
+
 type Deed = (&'static str, fn(&mut Steward));
 
 /// What a supervisor does to queues besides settling the dead. After its death the next one does it again.

@@ -192,6 +192,27 @@ fn nothing_is_dropped_for_nothing() {
     assert_eq!(steward.counts(A).unwrap().dropped, 0);
 }
 
+/// Found by the benchmark: what a burst had touched stayed for ever.
+#[test]
+fn a_burst_gives_its_memory_back_when_a_reader_has_nothing_to_do() {
+    let (arena, mut steward) = arena(1000);
+    steward.set_queue(A, &Limits { max_bytes: 1 << 28, ..limits(1000) }).unwrap();
+    let (mut writer, mut reader) = (port(&arena, &mut steward, 0), port(&arena, &mut steward, 1));
+    let before = memory_used(&arena);
+    for _ in 0..300 {
+        put(&mut writer, A, &[&[1; 100_000], &[2; 5000]]);
+    }
+    writer.settle().unwrap();
+    assert!(memory_used(&arena) > before + (30 << 20));
+    reader.order();
+    let soon = || Wait::Until(Instant::now() + Duration::from_millis(1));
+    while reader.take(&[A], 100, soon()).unwrap() != Taken::Empty {
+        reader.commit(100, Wait::No).unwrap();
+    }
+    assert!(memory_used(&arena) < before + (1 << 20), "{} bytes are left", memory_used(&arena) - before);
+    steward.audit().unwrap();
+}
+
 /// Found by review: only the last size of a ring that had grown and run empty gave its pages back.
 #[test]
 fn a_ring_that_ran_empty_gives_all_its_pages_back() {
