@@ -130,3 +130,23 @@ fn an_idle_pipeline_does_not_wake_up() {
     drop(run.child.stdin.take());
     assert_eq!(run.wait(), 0);
 }
+
+#[test]
+fn pool_python_does_ten_tasks_in_four_processes() {
+    let mut run = start("pool_python.toml");
+    let lines = run.finish();
+    let mut said: Vec<&str> = lines.iter().map(|line| line.split_once(" said ").unwrap().1).collect();
+    said.sort_unstable();
+    assert_eq!(said, (0..10).map(|n| format!("hello {n}.")).collect::<Vec<_>>());
+    let mut pids: Vec<&str> = lines.iter().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!(pids.len(), 4, "{lines:?}");
+}
+
+#[test]
+fn grep_log_counts_what_plain_filters_find() {
+    let mut run = start("grep_log.toml");
+    let lines: Vec<String> = run.finish().iter().map(|line| line.trim().to_owned()).collect();
+    assert_eq!(lines, ["2 10.0.0.2", "1 10.0.0.3"]);
+}

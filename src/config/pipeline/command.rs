@@ -101,6 +101,18 @@ pub enum Framing {
     U32be,
 }
 
+impl Framing {
+    /// As the pipeline file says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Framing::Lines => "lines",
+            Framing::Nul => "nul",
+            Framing::Netstring => "netstring",
+            Framing::U32be => "u32be",
+        }
+    }
+}
+
 /// `limits`: what a program may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramLimits {

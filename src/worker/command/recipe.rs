@@ -2,7 +2,7 @@
 
 use super::defeat::Trouble;
 use super::session::Session;
-use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits};
+use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply};
 use crate::stage::{Context, Failure};
 use crate::sys::program::{Blueprint, Identity, Limit, Resource, Start, StartError, Starter, Step};
 use nix::errno::Errno;
@@ -271,10 +271,27 @@ fn environment(
             }
         }
     }
+    for (name, value) in conversation(command) {
+        set(&mut all, name.into(), value.into());
+    }
     for (name, value) in &command.env {
         set(&mut all, name.into(), value.into());
     }
     Ok(all)
+}
+
+/// How items meet the program: a library in it can then do as the pipeline file says.
+fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
+    let mut all = vec![
+        ("MPRUN_IN_FRAMING", command.in_framing.word()),
+        ("MPRUN_OUT_FRAMING", command.out_framing.word()),
+    ];
+    match command.mode {
+        Mode::Reply(Reply::One) => all.push(("MPRUN_REPLY", "one")),
+        Mode::Reply(Reply::UntilEmpty) => all.push(("MPRUN_REPLY", "until-empty")),
+        Mode::Stream | Mode::Each { .. } => {}
+    }
+    all
 }
 
 fn set(all: &mut Environment, name: OsString, value: OsString) {
