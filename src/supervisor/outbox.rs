@@ -17,9 +17,9 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Nothing yet.
-    pub fn new(now: Instant) -> Outbox {
-        Outbox { now, actions: Vec::new(), history: History::default() }
+    /// Nothing to do yet; the history goes on.
+    pub fn new(now: Instant, history: History) -> Outbox {
+        Outbox { now, actions: Vec::new(), history }
     }
 
     /// One more thing to do.
