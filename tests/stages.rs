@@ -42,7 +42,7 @@ fn lines_of_a_pipe_come_exactly_once_though_the_reader_is_killed() {
          [stages.read]\nuse = 'stdin'\noutput = 'a'\nprocesses = 2\n[stages.total]\nuse = 'sum'\ninput = 'a'\n"
     );
     // The same few lines over and over: nothing can be told by looking at the content.
-    let n = 300_000;
+    let n = 100_000;
     let mut run = run_with_piped(&text, b"1\n1\n2\n".repeat(n));
     let kills = kill_until_the_end(&mut run, "read");
     assert_eq!(run.finish(), [(4 * n).to_string()], "after {kills} kills");
@@ -142,6 +142,21 @@ fn quick_items_never_meet_their_time_limit() {
     let pids: std::collections::BTreeSet<&str> =
         lines.iter().map(|line| line.split_once(' ').unwrap().1).collect();
     assert_eq!((lines.len(), pids.len()), (4, 1), "{lines:?}");
+}
+
+#[test]
+fn waiting_for_room_is_not_an_items_own_time() {
+    let folder = Folder::new();
+    folder.file("input.txt", &"word ".repeat(2000));
+    folder.file(
+        "pipeline.toml",
+        "[queues.b]\ncapacity = 300\n\
+         [stages.read]\nuse = 'lines'\nwith = { path = 'input.txt' }\noutput = 'a'\n\
+         [stages.split]\nuse = 'words'\ninput = 'a'\noutput = 'b'\nitem_timeout = '150ms'\nattempts = 1\n\
+         [stages.show]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'b'\nsleep = '500us'\n",
+    );
+    let mut run = Run::in_folder(folder, &[]);
+    assert_eq!(run.finish().len(), 2000);
 }
 
 #[test]

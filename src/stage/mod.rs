@@ -1,7 +1,7 @@
 //! What a stage is: the traits for your own, the registry that a pipeline file picks from, and the built-in ones.
 //!
 //! A stage knows nothing of processes and queues. It gets items, emits items, and says what it wants to be kept; the
-//! [worker](crate::worker) does the rest.
+//! worker loop does the rest.
 #![forbid(unsafe_code)]
 
 /// The examples of docs/stages.md compile.
@@ -19,7 +19,7 @@ mod settings;
 mod lines;
 mod template;
 
-pub mod builtin;
+mod builtin;
 
 pub use context::Context;
 pub use contract::{Item, Next, Source, Stage};

@@ -47,8 +47,21 @@ impl History {
     }
 
     /// All that are kept, oldest first.
+    #[cfg(test)]
     pub fn transitions(&self) -> impl Iterator<Item = &Transition> {
         self.0.iter()
+    }
+
+    /// How the workers of a stage ended of late, the newest `n` of them, oldest first.
+    pub fn last_ends(&self, stage: &str, n: usize) -> Vec<(&Transition, &End)> {
+        let of_stage = |worker: &str| worker.strip_prefix(stage).is_some_and(|rest| rest.starts_with('['));
+        let ends = self.0.iter().rev().filter_map(|transition| match &transition.change {
+            Change::Ended(end) if of_stage(&transition.worker) => Some((transition, end)),
+            _ => None,
+        });
+        let mut newest: Vec<_> = ends.take(n).collect();
+        newest.reverse();
+        newest
     }
 }
 
@@ -57,15 +70,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_history_is_bounded_and_keeps_the_newest() {
+    fn the_history_is_bounded_and_tells_the_newest_ends_of_a_stage() {
         let mut history = History::default();
         for i in 0..KEPT + 10 {
+            let end = End::Said(crate::queue::Ending::Failed(i.to_string()));
             history.note(Instant::now(), format!("a[{i}]"), Change::Started(StartReason::New));
+            history.note(Instant::now(), format!("a[{i}]"), Change::Ended(end));
         }
-        assert_eq!(history.transitions().count(), KEPT);
-        assert_eq!(
-            history.transitions().last().map(|last| last.worker.clone()),
-            Some(format!("a[{}]", KEPT + 9))
-        );
+        assert_eq!(history.0.len(), KEPT);
+        let workers: Vec<_> = history.last_ends("a", 2).into_iter().map(|(t, _)| t.worker.clone()).collect();
+        assert_eq!(workers, [format!("a[{}]", KEPT + 8), format!("a[{}]", KEPT + 9)]);
+        assert!(history.last_ends("b", 2).is_empty());
     }
 }

@@ -30,7 +30,7 @@ use super::ids::Pid;
 use super::inbox::{Inbox, Notice};
 use super::launch::Launcher;
 use super::state::State;
-use super::summary::{Closing, TokenWork};
+use super::summary::Closing;
 use super::watch::Watch;
 use super::{RunOptions, settings};
 use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
@@ -58,8 +58,6 @@ pub struct Performer<'a> {
     names: BTreeMap<QueueId, String>,
     /// Hidden queues, with the stages whose tokens they hold.
     tokens: BTreeMap<QueueId, String>,
-    /// What happened to tokens that are gone.
-    token_work: TokenWork,
     /// Dead letters of queues that are gone.
     dead_before: u64,
     had_terminal: bool,
@@ -99,7 +97,6 @@ impl<'a> Performer<'a> {
             guardian: None,
             names: BTreeMap::new(),
             tokens: BTreeMap::new(),
-            token_work: TokenWork::default(),
             dead_before: 0,
             had_terminal: fd::has_terminal(),
             events: VecDeque::new(),
@@ -315,8 +312,8 @@ impl<'a> Performer<'a> {
         for queue in self.tokens.clone().into_keys() {
             self.drop_token(queue);
         }
-        let Performer { names, mut steward, dead_before, token_work, launcher, .. } = self;
+        let Performer { names, mut steward, dead_before, launcher, .. } = self;
         let queues = names.into_iter().filter_map(|(queue, name)| Some((name, steward.counts(queue).ok()?)));
-        Closing { queues: queues.collect(), dead_before, token_work, dead_letters: launcher.dead_letters }
+        Closing { queues: queues.collect(), dead_before, dead_letters: launcher.dead_letters }
     }
 }

@@ -14,7 +14,7 @@ mod stop;
 
 use super::action::{Action, Outcome, StageTotals};
 use super::event::Event;
-use super::history::{History, Transition};
+use super::history::History;
 use super::ids::{Pid, Pool, StageKey, WorkerId};
 use super::outbox::Outbox;
 use super::queue_state::{Queues, Reopened};
@@ -128,12 +128,6 @@ impl State {
         starting
     }
 
-    /// The last transitions, oldest first.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for `mprun why`, once there is a control socket"))]
-    pub fn transitions(&self) -> impl Iterator<Item = &Transition> {
-        self.history.transitions()
-    }
-
     fn take_in(&mut self, event: Event, out: &mut Outbox) {
         match event {
             Event::Begin(wanted) => self.begin(wanted, out),
@@ -234,7 +228,12 @@ impl State {
     }
 
     fn settle_queues(&mut self, out: &mut Outbox) {
-        for reopened in self.queues.settle(&self.stages, out) {
+        let reopened = self.queues.settle(&self.stages, out);
+        // What was reopened just now gets its readers or writers back first.
+        if reopened.is_empty() {
+            self.end_unheard(out);
+        }
+        for reopened in reopened {
             for stage in self.stages.iter_mut().filter(|stage| stage.fate == Fate::Wanted) {
                 match reopened {
                     Reopened::ForReaders(queue) if stage.version.inputs.contains(&queue) => {
@@ -247,7 +246,6 @@ impl State {
                 }
             }
         }
-        self.end_unheard(out);
     }
 
     /// A writer would hear from the queue that nobody reads it, but only when it puts again: one that waits for input

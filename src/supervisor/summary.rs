@@ -4,7 +4,6 @@ use super::action::{Outcome, StageTotals};
 use super::reason::spoken;
 use crate::exit;
 use crate::queue::QueueCounts;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,32 +14,8 @@ pub struct Closing {
     pub queues: Vec<(String, QueueCounts)>,
     /// Dead letters of queues that were removed during the run.
     pub dead_before: u64,
-    /// What stages did with their own tokens, which is nobody else's business.
-    pub token_work: TokenWork,
     /// Where they are.
     pub dead_letters: PathBuf,
-}
-
-/// What happened to tokens, by stage: their workers count them like items.
-#[derive(Debug, Default)]
-pub struct TokenWork(BTreeMap<String, (u64, u64)>);
-
-impl TokenWork {
-    /// The ledger of a stage's hidden queue. The first token came from the supervisor.
-    pub fn add(&mut self, stage: &str, counts: &QueueCounts) {
-        let (done, put) = self.0.entry(stage.to_owned()).or_default();
-        *done += counts.done;
-        *put += counts.put.saturating_sub(1);
-    }
-
-    /// Items that a stage took and emitted, tokens left out.
-    fn without(&self, stage: &StageTotals) -> (u64, u64) {
-        match self.0.get(&stage.name) {
-            None => (stage.taken, stage.emitted),
-            // How often a token was taken and given back isn't counted, so what was worked off must do.
-            Some((done, put)) => (stage.done.saturating_sub(*done), stage.emitted.saturating_sub(*put)),
-        }
-    }
 }
 
 impl Closing {
@@ -74,9 +49,13 @@ impl Closing {
     }
 
     fn stage_line(&self, stage: &StageTotals) -> String {
-        let (taken, emitted) = self.token_work.without(stage);
-        let taken = if stage.is_source { String::new() } else { format!("{taken} taken, ") };
-        format!("  stage {}: {taken}{emitted} emitted, {}", stage.name, count(stage.restarts, "restart"))
+        let taken = if stage.is_source { String::new() } else { format!("{} taken, ", stage.taken) };
+        format!(
+            "  stage {}: {taken}{} emitted, {}",
+            stage.name,
+            stage.emitted,
+            count(stage.restarts, "restart")
+        )
     }
 
     /// The line about dead letters, if there are any.
@@ -100,7 +79,7 @@ fn queue_line(name: &str, counts: &QueueCounts) -> String {
     line
 }
 
-fn count(number: u64, what: &str) -> String {
+pub fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
@@ -112,14 +91,7 @@ mod tests {
 
     fn closing() -> Closing {
         let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };
-        let mut token_work = TokenWork::default();
-        token_work.add("count", &QueueCounts { put: 4, done: 3, waiting: 1, ..Default::default() });
-        Closing {
-            queues: vec![("q".into(), counts)],
-            dead_before: 1,
-            token_work,
-            dead_letters: "/s/dead.jsonl".into(),
-        }
+        Closing { queues: vec![("q".into(), counts)], dead_before: 1, dead_letters: "/s/dead.jsonl".into() }
     }
 
     fn outcome(stopped: Option<StopCause>, failed: bool) -> Outcome {
@@ -127,7 +99,6 @@ mod tests {
             name: name.into(),
             is_source,
             taken: 14,
-            done: 12,
             emitted: 15,
             restarts: 1,
         };
@@ -141,7 +112,7 @@ mod tests {
             closing().lines("name", &outcome, Duration::from_millis(1500)),
             [
                 "name: stopped (SIGTERM) after 1s 500ms",
-                "  stage count: 12 emitted, 1 restart",
+                "  stage count: 15 emitted, 1 restart",
                 "  stage show: 14 taken, 15 emitted, 1 restart",
                 "  queue q: 12 put, 9 done, 1 dead, 2 left waiting",
             ]

@@ -60,7 +60,11 @@ pub fn prepare(last_word: LastWord) -> io::Result<()> {
 /// An item begins, with this limit.
 pub fn begin(limit: Duration) {
     LIMIT.store(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1), SeqCst);
-    BEGUN.store(now(), SeqCst);
+    begin_at(now());
+}
+
+fn begin_at(time: u64) {
+    BEGUN.store(time, SeqCst);
     // Pairs with the handler: it disarms before it looks for an item, we note the item before we look whether it is
     // armed. So one of us sees the other.
     if !ARMED.swap(true, SeqCst) {
@@ -71,6 +75,20 @@ pub fn begin(limit: Duration) {
 /// No item is at hand.
 pub fn rest() {
     BEGUN.store(0, SeqCst);
+}
+
+/// Waits for others (a reader, room in a queue): that is not the item's time.
+#[inline]
+pub fn not_counting<T>(wait: impl FnOnce() -> T) -> T {
+    let begun = BEGUN.load(SeqCst);
+    if begun == 0 {
+        return wait();
+    }
+    let spent = now() - begun;
+    BEGUN.store(0, SeqCst);
+    let result = wait();
+    begin_at(now().saturating_sub(spent).max(1));
+    result
 }
 
 /// Only atomics, `clock_gettime`, `timer_settime` and `_exit`: all async-signal-safe.

@@ -7,7 +7,7 @@
 
 use crate::queue::Arena;
 use crate::stage::{Failure, Outlet, Reach};
-use crate::sys::readiness;
+use crate::sys::{readiness, worker_timer};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::stat::{SFlag, fstat};
@@ -63,7 +63,7 @@ impl Console {
         if self.lines.is_empty() {
             return Ok(());
         }
-        let (result, count) = (self.write_locked(), self.count);
+        let (result, count) = (worker_timer::not_counting(|| self.write_locked()), self.count);
         self.discard_all();
         result.map(|()| self.written += count).map_err(|error| match error {
             Errno::EPIPE => Failure::with_reach("nobody reads standard output any more", Reach::OutputClosed),

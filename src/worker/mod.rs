@@ -33,6 +33,7 @@ mod tests;
 pub use ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket};
 
 use crate::exit;
+use crate::logging::Logging;
 use crate::queue::Ending;
 use crate::stage::{Opened, Registry};
 use desk::Desk;
@@ -46,6 +47,7 @@ pub fn run(registry: &Registry) -> ExitCode {
     let (mut desk, context) = match setup::set_up() {
         Ok(ready) => ready,
         Err(why) => {
+            Logging::from_environment(0).start(None); // unless it was started already
             log::error!("can't start: {why}");
             return exit::code(exit::FAILED);
         }

@@ -5,6 +5,7 @@ use super::item_log::ItemLog;
 use super::stop::failure_of;
 use crate::queue::{Port, PutError, QueueId};
 use crate::stage::{Failure, Outlet};
+use crate::sys::worker_timer;
 
 /// Stages outputs for queues.
 pub(super) struct ToQueues<'a> {
@@ -26,7 +27,8 @@ impl<'a> ToQueues<'a> {
 impl Outlet for ToQueues<'_> {
     fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
         self.item_log.stage(item);
-        self.port.put(self.outputs, item, self.lease).map_err(|error| {
+        let put = worker_timer::not_counting(|| self.port.put(self.outputs, item, self.lease));
+        put.map_err(|error| {
             let long_for = |queue: QueueId| self.named.iter().find(|(id, _)| *id == queue.0);
             let name = match &error {
                 PutError::TooLong { queue, .. } => long_for(*queue).map_or("", |(_, name)| name),

@@ -63,7 +63,8 @@ pub fn binary() -> String {
 
 /// The project's folder, or a copy of what tests read of it.
 pub fn project() -> PathBuf {
-    std::env::var_os("MPRUN_TEST_PROJECT").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+    std::env::var_os("MPRUN_TEST_PROJECT")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
 /// A running mprun. Dropped, it is killed and everything that it started must be gone.

@@ -154,7 +154,7 @@ impl Port {
             }
             return Ok(Step::Full { queue: target.queue, size, event, sequence: tx.expect(event) });
         }
-        if is_for_nobody(staging, &fits) {
+        if targets.are_closed(*memory) {
             return Ok(Step::Closed);
         }
         let puts = staging.puts_of(fits.clone());
@@ -211,13 +211,6 @@ fn markable(staging: &Staging, fits: Range<usize>, upto: usize) -> usize {
         }
     }
     fits.len()
-}
-
-/// True if all queues of an output are closed. The first one tells for all, as a stage's outputs go to the same
-/// queues; its token, which has a reader for ever, comes last.
-fn is_for_nobody(staging: &Staging, fits: &Range<usize>) -> bool {
-    let first = staging.puts_of(fits.start..(fits.start + 1).min(fits.end));
-    !first.is_empty() && staging.puts[first].iter().all(|put| put.fate == Fate::Void)
 }
 
 /// Published blocks leave the worker's holdings; those of dropped outputs become free.
@@ -338,6 +331,12 @@ impl Targets {
 
     fn known(&self) -> impl Iterator<Item = &Target> {
         self.list[..self.n].iter().flatten()
+    }
+
+    /// Nobody reads any of the stage's outputs. Its own token has a reader for ever.
+    fn are_closed(&self, token: Option<QueueId>) -> bool {
+        let mut outputs = self.known().filter(|target| Some(target.queue) != token).peekable();
+        outputs.peek().is_some() && outputs.all(|target| target.closed)
     }
 
     fn publish(&self, tx: &mut Tx<'_>, puts: &[Put]) -> Result<(), Fault> {

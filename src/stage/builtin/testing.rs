@@ -30,12 +30,8 @@ pub fn open_stage(name: &str, with: Value) -> Box<dyn Stage> {
 /// Everything that a source emits until its end, or until it has to wait.
 pub fn collect(source: &mut Box<dyn Source>) -> Vec<String> {
     let mut seen = Vec::new();
-    loop {
-        match source.next(&mut Emitter::new(&mut seen)).unwrap() {
-            Next::More | Next::Checkpoint => {}
-            Next::Wait(_) | Next::End => break,
-        }
-    }
+    let going_on = [Next::More, Next::Checkpoint];
+    while going_on.contains(&source.next(&mut Emitter::new(&mut seen)).unwrap()) {}
     strings(seen)
 }
 

@@ -37,10 +37,6 @@ impl Performer<'_> {
     /// The stage whose token it was.
     pub(super) fn drop_token(&mut self, queue: QueueId) -> Option<String> {
         let stage = self.tokens.remove(&queue)?;
-        let counts = self.steward.counts(queue);
-        if let Some(counts) = self.unless_damaged(counts) {
-            self.token_work.add(&stage, &counts);
-        }
         let removed = self.steward.remove_queue(queue);
         self.unless_damaged(removed);
         Some(stage)

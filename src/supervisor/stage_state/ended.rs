@@ -66,7 +66,6 @@ impl Stage {
 
     fn count_work(&mut self, work: &Work) {
         self.totals.taken += work.taken;
-        self.totals.done += work.done;
         self.totals.emitted += work.emitted;
     }
 

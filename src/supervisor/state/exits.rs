@@ -4,6 +4,7 @@ use super::State;
 use crate::config::OnGiveUp;
 use crate::queue::SlotId;
 use crate::supervisor::event::Work;
+use crate::supervisor::history::Transition;
 use crate::supervisor::ids::{Pid, WorkerId};
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::reason::{End, StopCause};
@@ -12,6 +13,9 @@ use crate::supervisor::stage_state::{Death, Fate, Verdict};
 use crate::supervisor::worker_state::Life;
 use crate::sys::process::SpawnError;
 use log::Level;
+
+/// Ends told of a stage that gives up: enough to see whether they have one cause.
+const ENDS_SHOWN: usize = 5;
 
 impl State {
     pub(super) fn spawned(&mut self, worker: WorkerId, pid: Pid, out: &mut Outbox) {
@@ -111,6 +115,14 @@ impl State {
 
     fn follow_give_up(&mut self, s: usize, out: &mut Outbox) {
         let stage = &self.stages[s];
+        let ends = out.history.last_ends(&stage.spec.name, ENDS_SHOWN);
+        let tell = |(transition, end): &(&Transition, &End)| {
+            let ago = crate::supervisor::reason::spoken(out.now.saturating_duration_since(transition.at));
+            format!("  {ago} ago: {} {end}", transition.worker)
+        };
+        for line in ends.iter().map(tell).collect::<Vec<_>>() {
+            out.say(Level::Error, line);
+        }
         match stage.spec.rules.on_give_up {
             OnGiveUp::Continue => {}
             OnGiveUp::Stop if self.stopping() == Stopping::No => {

@@ -10,6 +10,7 @@ use crate::supervisor::reason::StartReason;
 use crate::supervisor::reason::spoken;
 use crate::supervisor::reload::{Refusal, plan};
 use crate::supervisor::stage_state::{Fate, Stage};
+use crate::supervisor::summary::count;
 use crate::supervisor::wanted::{Version, Wanted};
 use crate::supervisor::worker_state::Over;
 use log::Level;
@@ -279,7 +280,8 @@ impl State {
             (false, false) => "reloaded",
             (false, true) => "back as it was",
         };
-        format!("{what} after {took}: {} stages, {workers} workers", self.stages.len())
+        let (stages, workers) = (count(self.stages.len() as u64, "stage"), count(workers as u64, "worker"));
+        format!("{what} after {took}: {stages}, {workers}")
     }
 }
 

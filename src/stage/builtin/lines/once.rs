@@ -33,7 +33,7 @@ impl Once {
             return self.next_file();
         };
         if let Some(line) = lines.next() {
-            out.emit(line)?;
+            out.emit(line).map_err(|failure| at(&self.path, self.offset, failure))?;
             self.offset += line.len() as u64 + 1;
             return Ok(Next::More);
         }
@@ -43,7 +43,7 @@ impl Once {
             return Ok(Next::More);
         }
         if let Some(line) = lines.last() {
-            out.emit(line)?;
+            out.emit(line).map_err(|failure| at(&self.path, self.offset, failure))?;
             self.offset += line.len() as u64;
         }
         self.reading = None;
@@ -85,10 +85,81 @@ impl Once {
     }
 }
 
+/// Says which line it is that can't be emitted.
+pub(super) fn at(path: &Path, offset: u64, failure: Failure) -> Failure {
+    failure.context(format_args!("the line at byte {offset} of `{}`", path.display()))
+}
+
 fn open(path: &Path) -> Result<File, Failure> {
     File::open(path).map_err(|error| cannot_read(path, &error))
 }
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
     Failure::fatal(format!("can't read `{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("mprun-once-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn whoever_goes_on_after_any_step_emits_what_is_left() {
+        let folder = folder("restore");
+        for (name, text) in [("1", "a\nb\nno end"), ("2", ""), ("3", "c\n"), ("4", "\n\nd")] {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let expected = [&b"a"[..], b"b", b"no end", b"c", b"", b"", b"d"];
+        for steps in 4..12 {
+            let (mut seen, mut state, mut ended) = (Vec::new(), Vec::new(), false);
+            while !ended {
+                let mut worker = Once::open(folder.join("*"));
+                if !state.is_empty() {
+                    worker.restore(&state).unwrap();
+                }
+                let mut step = || worker.next(&mut Emitter::new(&mut seen)).unwrap();
+                ended = (0..steps).any(|_| step() == Next::End);
+                state.clear();
+                worker.save(&mut state);
+            }
+            assert_eq!(seen, expected, "killed after {steps} steps");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn no_match_is_an_error_that_names_the_pattern() {
+        let folder = folder("none");
+        let mut seen = Vec::new();
+        let error = Once::open(folder.join("*.txt")).next(&mut Emitter::new(&mut seen)).unwrap_err();
+        assert!(error.to_string().starts_with("no file matches `"), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_output_that_is_refused_is_told_with_its_place() {
+        struct Refuses;
+        impl crate::stage::Outlet for Refuses {
+            fn put(&mut self, _: &[u8]) -> Result<(), Failure> {
+                Err(Failure::new("too long"))
+            }
+        }
+        let folder = folder("refused");
+        fs::write(folder.join("a"), "line\n").unwrap();
+        let mut once = Once::open(folder.join("a"));
+        let mut outlet = Refuses;
+        let error =
+            std::iter::from_fn(|| Some(once.next(&mut Emitter::new(&mut outlet)))).find_map(Result::err);
+        let path = folder.join("a");
+        let expected = format!("the line at byte 0 of `{}`: too long", path.display());
+        assert_eq!(error.unwrap().to_string(), expected);
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! One file that is followed, whatever it is called by now.
 
 use super::super::position::{save_bytes, save_number, take_bytes, take_number};
+use super::once::at;
 use super::watch::Watched;
 use crate::stage::lines::Lines;
 use crate::stage::{Emitter, Failure};
@@ -54,7 +55,7 @@ impl Tracked {
     pub fn step(&mut self, out: &mut Emitter<'_>) -> Result<bool, Failure> {
         loop {
             if let Some(line) = self.lines.next() {
-                out.emit(line)?;
+                out.emit(line).map_err(|failure| at(&self.path, self.offset, failure))?;
                 self.offset += line.len() as u64 + 1;
                 return Ok(true);
             }
@@ -85,7 +86,7 @@ impl Tracked {
     fn emit_rest_of_gone(&mut self, out: &mut Emitter<'_>) -> Result<bool, Failure> {
         match self.lines.partial() {
             line if self.gone && !line.is_empty() => {
-                out.emit(line)?;
+                out.emit(line).map_err(|failure| at(&self.path, self.offset, failure))?;
                 self.offset += line.len() as u64;
                 self.lines.clear();
                 Ok(true)

@@ -40,7 +40,7 @@ fn every_transition_is_kept_with_its_reason() {
     smaller.stages[1].processes = 1;
     bench.reload(smaller);
     bench.obey();
-    let of_it = bench.state.transitions().filter(|transition| transition.worker == "read[1]");
+    let of_it = bench.state.history.transitions().filter(|transition| transition.worker == "read[1]");
     let changes: Vec<_> = of_it.map(|transition| transition.change.clone()).collect();
     assert_eq!(
         changes,
