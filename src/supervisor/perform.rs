@@ -60,7 +60,7 @@ pub struct Performer<'a> {
     tokens: BTreeMap<QueueId, String>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
-    had_terminal: bool,
+    ends_with_terminal: bool,
     /// What happened while acting, in its order.
     events: VecDeque<Event>,
 }
@@ -79,12 +79,14 @@ pub struct Tools {
     pub children: Children,
     /// Watches the file, if that is wanted and possible.
     pub watch: Option<Watch>,
+    /// It has a terminal, and is to stop when that is gone.
+    pub ends_with_terminal: bool,
 }
 
 impl<'a> Performer<'a> {
     /// With nothing done yet.
     pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools) -> Performer<'a> {
-        let Tools { inbox, arena, steward, launcher, children, watch } = tools;
+        let Tools { inbox, arena, steward, launcher, children, watch, ends_with_terminal } = tools;
         Performer {
             options,
             registry,
@@ -98,7 +100,7 @@ impl<'a> Performer<'a> {
             names: BTreeMap::new(),
             tokens: BTreeMap::new(),
             dead_before: 0,
-            had_terminal: fd::has_terminal(),
+            ends_with_terminal,
             events: VecDeque::new(),
         }
     }
@@ -123,7 +125,7 @@ impl<'a> Performer<'a> {
             Notice::Terminate => Event::Terminate,
             Notice::Interrupt => Event::Interrupt,
             Notice::Quit => Event::Quit,
-            Notice::Hangup if self.had_terminal && !fd::has_terminal() => Event::TerminalGone,
+            Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
         };

@@ -7,5 +7,6 @@ pub mod inherited;
 pub mod proc_table;
 pub mod process;
 pub mod readiness;
+pub mod start_signals;
 pub mod wait;
 pub mod worker_timer;
