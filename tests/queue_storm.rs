@@ -84,8 +84,11 @@ fn supervisors_die(seconds: f64) {
             std::thread::sleep(Duration::from_micros(dice.u64(500..20_000)));
             crew::kill(supervisor, libc::SIGKILL);
         }
-        while let Some((pid, status)) = crew::wait(-1, 0) {
-            if pid == supervisor {
+        while let Some((pid, status)) = crew::wait(-1, libc::WUNTRACED) {
+            if libc::WIFSTOPPED(status) {
+                // Its supervisor stopped it and died, before it could ask to die with it.
+                crew::kill(pid, libc::SIGKILL);
+            } else if pid == supervisor {
                 last_status = status;
             }
         }

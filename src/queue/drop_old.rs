@@ -22,7 +22,7 @@ pub(super) fn oldest(tx: &mut Tx<'_>, q: QueueId, at: usize, n: u64) -> Result<u
     }
     let popped = ring::pop(tx, q, at, n - from_returned, |tx, slot, _| {
         freed += free_block(tx, slot)?;
-        Ok(())
+        Ok(true)
     })?;
     tx.add(at + queue::DROPPED_OLD, from_returned + popped);
     if freed > 0 {

@@ -120,16 +120,18 @@ fn count(tx: &mut Tx<'_>, run: Option<(usize, u64, u64)>, how: End, ended: &mut 
 /// The queues whose leases a transaction ended, and whether bytes became free.
 #[derive(Default)]
 pub(super) struct Ended {
-    queues: [(usize, bool); layout::MAX_FAN + 1],
+    /// Offsets, which are even; odd: bytes became free.
+    queues: [u32; layout::MAX_FAN + 1],
     n: usize,
 }
 
 impl Ended {
     fn note(&mut self, at: usize, bytes: bool) {
-        if let Some(known) = self.queues[..self.n].iter_mut().find(|known| known.0 == at) {
-            known.1 |= bytes;
+        let (at, bytes) = (at as u32, u32::from(bytes)); // queues lie in the first megabyte
+        if let Some(known) = self.queues[..self.n].iter_mut().find(|known| **known & !1 == at) {
+            *known |= bytes;
         } else if self.n < self.queues.len() {
-            self.queues[self.n] = (at, bytes);
+            self.queues[self.n] = at | bytes;
             self.n += 1;
         }
     }
@@ -137,8 +139,9 @@ impl Ended {
     /// After the commit: who waits for bytes, or for the end, is told.
     #[inline]
     pub fn tell(&self, tx: &mut Tx<'_>) {
-        for &(at, bytes) in &self.queues[..self.n] {
-            if bytes {
+        for &word in &self.queues[..self.n] {
+            let at = (word & !1) as usize;
+            if word & 1 == 1 {
                 // All: who needs little may go where who needs much can't yet.
                 tx.notify_all_idle(Event::of(at, queue::BYTES_FREE));
             }

@@ -101,25 +101,29 @@ fn grow(
     Ok(larger)
 }
 
-/// Takes the oldest `n` out of the ring (as many as there are): calls `each` with slot and position.
+/// Takes the oldest `n` out of the ring (as many as there are): calls `each` with slot and position, until it says
+/// that it takes no more.
 #[inline]
 pub(super) fn pop(
     tx: &mut Tx<'_>,
     q: QueueId,
     at: usize,
     n: u64,
-    mut each: impl FnMut(&mut Tx<'_>, usize, u64) -> Result<(), Fault>,
+    mut each: impl FnMut(&mut Tx<'_>, usize, u64) -> Result<bool, Fault>,
 ) -> Result<u64, Fault> {
     let (k, head, used) = extent(tx, at)?;
-    let n = n.min(used);
-    for i in 0..n {
-        let position = head.wrapping_add(i);
-        each(tx, layout::ring_slot(q, k, position), position)?;
+    let mut popped = 0;
+    while popped < n.min(used) {
+        let position = head.wrapping_add(popped);
+        if !each(tx, layout::ring_slot(q, k, position), position)? {
+            break;
+        }
+        popped += 1;
     }
-    if n > 0 {
-        tx.set(at + queue::HEAD, head.wrapping_add(n));
+    if popped > 0 {
+        tx.set(at + queue::HEAD, head.wrapping_add(popped));
     }
-    Ok(n)
+    Ok(popped)
 }
 
 /// A large ring that ran empty goes back to the smallest size. Returns the bytes that lie idle after the commit.

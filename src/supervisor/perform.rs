@@ -36,7 +36,7 @@ use super::{RunOptions, settings};
 use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
 use crate::stage::Registry;
 use crate::sys::process::{Company, SpawnError};
-use crate::sys::{fd, proc_table};
+use crate::sys::{fd, group, proc_table};
 use log::{Level, log};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -56,7 +56,7 @@ pub struct Performer<'a> {
     guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     names: BTreeMap<QueueId, String>,
-    /// Hidden queues, with the stages whose tokens they hold.
+    /// Hidden queues, with the stages whose tokens or outboxes they are.
     tokens: BTreeMap<QueueId, String>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
@@ -144,6 +144,7 @@ impl<'a> Performer<'a> {
             match self.children.news() {
                 Ok(None) => return,
                 Ok(Some(News::Ended(pid, child, exit))) => {
+                    self.kill_program(child.slot);
                     let report = self.steward.report(child.slot);
                     let report = self.unless_damaged(report);
                     self.events.push_back(ended(pid, child, exit, report));
@@ -154,6 +155,7 @@ impl<'a> Performer<'a> {
                     self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
                 }
                 Ok(Some(News::Other(pid))) => {
+                    self.kill_strays();
                     if self.guardian.as_ref().is_some_and(|guardian| guardian.pid == pid) {
                         self.guardian = None;
                         self.events.push_back(Event::GuardianEnded);
@@ -163,6 +165,24 @@ impl<'a> Performer<'a> {
                     return log!(target: "mprun", Level::Error, "failed to wait for children: {error}");
                 }
             }
+        }
+    }
+
+    /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.
+    fn kill_program(&mut self, slot: SlotId) {
+        let program = self.steward.program(slot);
+        if let Some(Some(program)) = self.unless_damaged(program) {
+            // The worst that can be is that they are gone.
+            let _ = group::signal_group(program, Signal::SIGKILL);
+            self.kill_strays();
+        }
+    }
+
+    /// Children that nobody here has started: orphans of a dead worker's program, wherever they have moved.
+    fn kill_strays(&self) {
+        let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
+        for pid in self.children.strays(spared) {
+            let _ = group::signal_process(pid, Signal::SIGKILL);
         }
     }
 
@@ -216,6 +236,7 @@ impl<'a> Performer<'a> {
                     self.add_token(queue, stage);
                 }
             }
+            Action::AddOutbox(queue, stage) => self.add_outbox(queue, stage),
             Action::DropToken(queue) => drop(self.drop_token(queue)),
             Action::SetEnded(queue, ended) => {
                 let set = self.steward.set_ended(queue, ended);
@@ -273,8 +294,12 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// A stopped process dies of SIGTERM only when it goes on.
+    /// A stopped process dies of SIGTERM only when it goes on. A worker with a program passes the signal on to it, and
+    /// must not wait for anything else any more: hence the order.
     fn terminate(&mut self, pid: Pid) {
+        if let Some(slot) = self.children.slot(pid) {
+            self.order(&[(slot, pid)], Order::Finish);
+        }
         self.signal(pid, Signal::SIGTERM);
         self.signal(pid, Signal::SIGCONT);
     }

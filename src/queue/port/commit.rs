@@ -37,7 +37,7 @@ pub enum Committed {
 const MAX_MARKS: usize = 64;
 const SPINS: u32 = 100;
 
-enum Step {
+pub(super) enum Step {
     AllOut { before: u64, after: u64 },
     Progress,
     Full { queue: QueueId, size: u64, event: Event, sequence: u32 },
@@ -65,7 +65,7 @@ impl Port {
         let mut first_before = None;
         loop {
             let held = self.leases.len();
-            let step = self.try_publish(upto, slept.take())?;
+            let step = self.try_publish(upto, slept.take(), false)?;
             upto -= held - self.leases.len();
             match step {
                 Step::AllOut { before, after } => {
@@ -81,7 +81,7 @@ impl Port {
                     if wait.is_over() {
                         return Ok(Committed::Full { queue, size });
                     }
-                    if self.must_finish() {
+                    if self.must_finish() && wait != Wait::Regardless {
                         return Ok(Committed::Ordered);
                     }
                     // Once only: what looks like room from outside the lock may be none for us.
@@ -126,23 +126,29 @@ impl Port {
         }
     }
 
-    fn try_publish(&mut self, upto: usize, slept: Option<Event>) -> Result<Step, Fault> {
-        let Port { hand, slot, live, leases, staging, memory, .. } = self;
+    /// One transaction. `whole`: with everything, or nothing happens.
+    pub(super) fn try_publish(
+        &mut self,
+        upto: usize,
+        slept: Option<Event>,
+        whole: bool,
+    ) -> Result<Step, Fault> {
+        let Port { hand, slot, live, leases, staging, targets, memory, .. } = self;
         let mut tx = hand.begin()?;
         if let Some(event) = slept {
             tx.expect(event); // others may sleep on
         }
-        let mut targets = Targets::default();
+        targets.clear();
         let mut fits = targets.fit(&tx, staging, MAX_BATCH)?;
         // Fewer groups may leave more leases unfinished, hence the loop; one group can always be marked.
         while let n = markable(staging, fits.clone(), upto)
             && n < fits.len()
         {
             staging.reconsider(fits);
-            targets = Targets::default();
+            targets.clear();
             fits = targets.fit(&tx, staging, n)?;
         }
-        if fits.is_empty()
+        if (fits.is_empty() || whole)
             && let Some((target, size)) = targets.full
         {
             let event = Event::of(target.at, queue::NOT_FULL);
@@ -160,12 +166,16 @@ impl Port {
         let puts = staging.puts_of(fits.clone());
         targets.publish(&mut tx, &staging.puts[puts.clone()])?;
         let mut after = *live;
-        release_blocks(&mut tx, &mut after, &staging.puts[puts])?;
+        if staging.blocks > 0 {
+            release_blocks(&mut tx, &mut after, &staging.puts[puts])?;
+        }
         let done = finished_by(staging, fits.end, upto);
         let mut ended = Ended::default();
         holdings::end(&mut tx, *slot, &leases[..done], End::Done, &mut ended)?;
         leases[..done].iter().for_each(|&entry| holdings::clear(&mut after, entry));
-        mark(&mut tx, *slot, leases, done, &staging.groups[fits.clone()]);
+        if done < staging.named {
+            mark(&mut tx, *slot, leases, done, &staging.groups[fits.clone()]);
+        }
         holdings::save(&mut tx, *slot, live, &after);
         // A token ends its old lease and is an output, but neither is work done.
         let tokens = u64::from(memory.is_some() && staging.last_queue(fits.clone()) == *memory);
@@ -175,6 +185,7 @@ impl Port {
         *live = after;
         leases.drain(..done);
         staging.published = fits.end;
+        staging.named = staging.named.saturating_sub(done);
         for group in &mut staging.groups[fits.end..] {
             if group.lease != NO_LEASE {
                 group.lease -= done as u32;
@@ -201,6 +212,9 @@ fn finished_by(staging: &Staging, end: usize, upto: usize) -> usize {
 /// How many of the groups can go out at once, so that the marks of unfinished leases fit into the journal.
 fn markable(staging: &Staging, fits: Range<usize>, upto: usize) -> usize {
     let done = finished_by(staging, fits.end, upto);
+    if staging.named <= done {
+        return fits.len();
+    }
     let (mut marks, mut last) = (0, NO_LEASE);
     for (n, group) in staging.groups[fits.clone()].iter().enumerate() {
         if group.lease != NO_LEASE && group.lease as usize >= done && group.lease != last {
@@ -252,20 +266,29 @@ struct Target {
     dropped: u64,
 }
 
-/// The output queues of this transaction, and which of the staged groups fit.
-#[derive(Default)]
-struct Targets {
-    list: [Option<Target>; MAX_FAN + 1],
-    n: usize,
+/// The output queues of a transaction, and which of the staged groups fit. Kept between transactions, as a buffer.
+pub(super) struct Targets {
+    list: Vec<Target>,
     /// The queue that has no room for the first group that does not fit, and its size.
     full: Option<(Target, u64)>,
 }
 
 impl Targets {
+    /// With room for what is pushed inside the lock.
+    pub fn new() -> Targets {
+        Targets { list: Vec::with_capacity(MAX_FAN + 1), full: None }
+    }
+
     /// The groups to publish now, at most `limit`; sets the fate of their puts.
     fn fit(&mut self, tx: &Tx<'_>, staging: &mut Staging, limit: usize) -> Result<Range<usize>, Fault> {
         let start = staging.published;
         let end = (start + limit).min(staging.groups.len());
+        if let Some(q) = staging.only
+            && !staging.decided
+            && let Some(n) = self.admit_all(tx, q, end - start)?
+        {
+            return Ok(start..start + n);
+        }
         for i in start..end {
             let group = staging.groups[i];
             let puts = &mut staging.puts[group.first as usize..(group.first + group.count) as usize];
@@ -276,11 +299,32 @@ impl Targets {
         Ok(start..end)
     }
 
+    fn clear(&mut self) {
+        self.list.clear();
+        self.full = None;
+    }
+
+    /// How many of `n` outputs fit that all go to one queue, if no policy or end of it needs a look at each.
+    #[inline]
+    fn admit_all(&mut self, tx: &Tx<'_>, q: QueueId, n: usize) -> Result<Option<usize>, Fault> {
+        let i = self.index(tx, q)?;
+        let target = &mut self.list[i];
+        if target.closed || target.policy != WhenFull::Block {
+            return Ok(None);
+        }
+        let fits = target.left.min(n as u64);
+        (target.left, target.puts) = (target.left - fits, target.puts + fits as usize);
+        if fits < n as u64 {
+            self.full = Some((*target, target.before));
+        }
+        Ok(Some(fits as usize))
+    }
+
     /// True if the group fits: then its slots are counted as used.
     fn admit(&mut self, tx: &Tx<'_>, puts: &mut [Put]) -> Result<bool, Fault> {
         for put in puts.iter() {
             let i = self.index(tx, put.queue)?;
-            let Some(target) = &self.list[i] else { continue };
+            let target = &self.list[i];
             let waits = target.policy != WhenFull::DropNew && put.fate == Fate::Publish;
             if waits && !target.closed && target.left == 0 {
                 self.full = Some((*target, target.before));
@@ -289,7 +333,7 @@ impl Targets {
         }
         for put in puts.iter_mut() {
             let i = self.index(tx, put.queue)?;
-            let Some(target) = &mut self.list[i] else { continue };
+            let target = &mut self.list[i];
             put.fate = match put.fate {
                 Fate::Publish if target.closed => Fate::Void,
                 Fate::Publish if target.left == 0 => Fate::Drop,
@@ -306,10 +350,8 @@ impl Targets {
 
     #[inline]
     fn index(&mut self, tx: &Tx<'_>, q: QueueId) -> Result<usize, Fault> {
-        for i in 0..self.n {
-            if self.list[i].is_some_and(|target| target.queue == q) {
-                return Ok(i);
-            }
+        if let Some(i) = self.list.iter().position(|target| target.queue == q) {
+            return Ok(i);
         }
         let at = layout::queue_at(q)?;
         let capacity = tx.get(at + queue::CAPACITY);
@@ -321,26 +363,21 @@ impl Targets {
         };
         let closed = tx.get(at + queue::FLAGS) & queue::CLOSED != 0;
         let target = Target { queue: q, at, policy, closed, capacity, before, left, puts: 0, dropped: 0 };
-        if self.n == self.list.len() {
-            return Err(Fault::damaged("the number of output queues", at as u64, self.n as u64));
+        if self.list.len() > MAX_FAN {
+            return Err(Fault::damaged("the number of output queues", at as u64, self.list.len() as u64));
         }
-        self.list[self.n] = Some(target);
-        self.n += 1;
-        Ok(self.n - 1)
-    }
-
-    fn known(&self) -> impl Iterator<Item = &Target> {
-        self.list[..self.n].iter().flatten()
+        self.list.push(target);
+        Ok(self.list.len() - 1)
     }
 
     /// Nobody reads any of the stage's outputs. Its own token has a reader for ever.
     fn are_closed(&self, token: Option<QueueId>) -> bool {
-        let mut outputs = self.known().filter(|target| Some(target.queue) != token).peekable();
+        let mut outputs = self.list.iter().filter(|target| Some(target.queue) != token).peekable();
         outputs.peek().is_some() && outputs.all(|target| target.closed)
     }
 
     fn publish(&self, tx: &mut Tx<'_>, puts: &[Put]) -> Result<(), Fault> {
-        for target in self.known() {
+        for target in &self.list {
             let overflow = (target.before + target.puts as u64).saturating_sub(target.capacity);
             if target.policy == WhenFull::DropOld && target.puts > 0 && overflow > 0 {
                 drop_old::oldest(tx, target.queue, target.at, overflow)?;
@@ -348,7 +385,10 @@ impl Targets {
             if target.dropped > 0 {
                 tx.add(target.at + queue::DROPPED_NEW, target.dropped);
             }
-            if target.puts > 0 {
+            if target.puts == puts.len() {
+                let items = puts.iter().map(|put| (put.data, put.meta));
+                ring::push(tx, target.queue, target.at, target.puts, items)?;
+            } else if target.puts > 0 {
                 let mine = puts.iter().filter(|put| put.queue == target.queue && put.fate == Fate::Publish);
                 let items: &mut dyn Iterator<Item = (u64, Meta)> = &mut mine.map(|put| (put.data, put.meta));
                 ring::push(tx, target.queue, target.at, target.puts, items)?;
@@ -359,7 +399,7 @@ impl Targets {
 
     /// After the commit: readers have something to read, and other writers perhaps still room.
     fn tell(&self, tx: &mut Tx<'_>) {
-        for target in self.known() {
+        for target in &self.list {
             if target.puts > 0 {
                 tx.notify(Event::of(target.at, queue::NOT_EMPTY));
             }
@@ -370,6 +410,6 @@ impl Targets {
     }
 
     fn first_sizes(&self, tx: &Tx<'_>) -> (u64, u64) {
-        self.known().next().map_or((0, 0), |target| (target.before, ring::waiting(tx, target.at)))
+        self.list.first().map_or((0, 0), |target| (target.before, ring::waiting(tx, target.at)))
     }
 }

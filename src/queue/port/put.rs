@@ -32,6 +32,8 @@ pub enum PutError {
     },
     /// Told to finish while it waited for room.
     Ordered,
+    /// There is no room, and it was not to wait.
+    NoRoom,
     /// The memory is damaged.
     Fault(Fault),
 }
@@ -43,6 +45,7 @@ impl fmt::Display for PutError {
                 write!(f, "an output of {len} bytes is longer than max_item ({max} bytes)")
             }
             PutError::Ordered => f.write_str("told to finish while waiting for room"),
+            PutError::NoRoom => f.write_str("there is no room"),
             PutError::Fault(fault) => fault.fmt(f),
         }
     }
@@ -114,11 +117,24 @@ pub(super) struct Staging {
     /// Groups that are out already.
     pub published: usize,
     pub spares: Vec<Spare>,
+    /// The one queue that every output so far goes to, and that alone.
+    pub only: Option<QueueId>,
+    /// Leases `0 .. named` are named by outputs.
+    pub named: usize,
+    /// Some output's fate was decided when it was put.
+    pub decided: bool,
     /// Table entries that the puts hold.
     pub blocks: usize,
+    /// Nothing is to wait, and nothing to be published before its time.
+    pub impatient: bool,
 }
 
 impl Staging {
+    /// With room for what is pushed inside the lock.
+    pub fn new() -> Staging {
+        Staging { spares: Vec::with_capacity(MAX_SPARES + 1), ..Staging::default() }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
@@ -131,6 +147,16 @@ impl Staging {
             }
             _ => 0..0,
         }
+    }
+
+    #[inline]
+    fn add_group(&mut self, outputs: &[QueueId], for_lease: Option<usize>) {
+        let one = if let [q] = outputs { Some(*q) } else { None };
+        self.only = if self.groups.is_empty() { one } else { self.only.filter(|_| one == self.only) };
+        self.named = self.named.max(for_lease.map_or(0, |i| i + 1));
+        let lease = for_lease.map_or(NO_LEASE, |i| i as u32);
+        let first = self.puts.len() - outputs.len();
+        self.groups.push(Group { first: first as u32, count: outputs.len() as u32, lease });
     }
 
     /// Where the last of these groups goes.
@@ -157,6 +183,8 @@ impl Staging {
         self.groups.clear();
         self.published = 0;
         self.blocks = 0;
+        self.named = 0;
+        self.decided = false;
     }
 }
 
@@ -250,9 +278,7 @@ impl Port {
                 }
             }
         }
-        let lease = for_lease.map_or(NO_LEASE, |i| i as u32);
-        let first = self.staging.puts.len() - outputs.len();
-        self.staging.groups.push(Group { first: first as u32, count: outputs.len() as u32, lease });
+        self.staging.add_group(outputs, for_lease);
         Ok(())
     }
 
@@ -294,7 +320,10 @@ impl Port {
                 self.staging.blocks += 1;
                 Ok(Put { queue: q, data: block, meta, hold, fate: Fate::Publish })
             }
-            Reserved::Fate(fate) => Ok(Put { queue: q, data: 0, meta, hold: NO_HOLD, fate }),
+            Reserved::Fate(fate) => {
+                self.staging.decided = true;
+                Ok(Put { queue: q, data: 0, meta, hold: NO_HOLD, fate })
+            }
         }
     }
 
@@ -311,6 +340,9 @@ impl Port {
                 Attempt::Again => continue,
                 Attempt::Wait(event, sequence) => (event, sequence),
             };
+            if self.staging.impatient {
+                return Err(PutError::NoRoom);
+            }
             // Bytes that this worker itself has staged would never become free by waiting.
             if group_start > 0 && self.staging.published < self.staging.groups.len() {
                 self.publish_early_keeping(group_start)?;

@@ -40,8 +40,8 @@ impl Port {
             self.spin_for(inputs);
         }
         let mut slept = false;
+        let mut sleep = Sleep::default();
         loop {
-            let mut sleep = Sleep::default();
             // The other half of the table is for what the leases put.
             let room = MAX_BATCH.saturating_sub(self.leases.len());
             let taken = self.try_take(inputs, max.min(room), slept, &mut sleep)?;
@@ -52,6 +52,8 @@ impl Port {
                 return Ok(Taken::Ordered);
             }
             if wait.is_over() {
+                self.unslept.clear();
+                self.unslept.extend_from_slice(&sleep.events[..inputs.len()]);
                 return Ok(Taken::Empty);
             }
             self.sleep_on(&sleep.events[..inputs.len()], wait)?;
@@ -184,27 +186,16 @@ impl Round<'_> {
     fn take(&mut self, tx: &mut Tx<'_>, q: QueueId, at: usize) -> Result<usize, Fault> {
         let got_before = self.got;
         self.take_returned(tx, q, at)?;
-        let want = self.max - self.got;
-        let entries: usize = want.min(ring::waiting(tx, at) as usize);
-        let mut claimed = [0u16; MAX_BATCH];
-        let mut n = 0;
-        while n < entries {
-            let Some(entry) = self.free.next() else { break };
-            claimed[n] = entry;
-            n += 1;
-        }
-        let (slot, mut next) = (self.slot, claimed[..n].iter());
-        let popped = ring::pop(tx, q, at, n as u64, |tx, from, position| {
-            let Some(&entry) = next.next() else { return Ok(()) };
-            let to = layout::holding(slot, entry as usize);
+        let want = (self.max - self.got) as u64;
+        ring::pop(tx, q, at, want, |tx, from, position| {
+            let Some(entry) = self.free.next() else { return Ok(false) };
+            let to = layout::holding(self.slot, entry as usize);
             tx.memory.copy(from, to, 16);
             tx.memory.store(to + 16, position);
             tx.memory.store(to + 24, 0);
-            Ok(())
-        })?;
-        for &entry in &claimed[..popped as usize] {
             self.hold(entry);
-        }
+            Ok(true)
+        })?;
         Ok(self.got - got_before)
     }
 

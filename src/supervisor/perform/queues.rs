@@ -34,6 +34,14 @@ impl Performer<'_> {
         self.unless_damaged(seeded);
     }
 
+    pub(super) fn add_outbox(&mut self, queue: QueueId, stage: String) {
+        self.tokens.insert(queue, stage);
+        // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
+        let set = self.steward.set_queue(queue, &settings::OUTBOX);
+        let ended = set.and_then(|()| self.steward.set_ended(queue, true));
+        self.unless_damaged(ended);
+    }
+
     /// The stage whose token it was.
     pub(super) fn drop_token(&mut self, queue: QueueId) -> Option<String> {
         let stage = self.tokens.remove(&queue)?;
