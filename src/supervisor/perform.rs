@@ -298,7 +298,11 @@ impl<'a> Performer<'a> {
     /// must not wait for anything else any more: hence the order.
     fn terminate(&mut self, pid: Pid) {
         if let Some(slot) = self.children.slot(pid) {
-            self.order(&[(slot, pid)], Order::Finish);
+            let program = self.steward.program(slot);
+            // Every order wakes all who sleep on a queue: none that isn't needed.
+            if self.unless_damaged(program).flatten().is_some() {
+                self.order(&[(slot, pid)], Order::Finish);
+            }
         }
         self.signal(pid, Signal::SIGTERM);
         self.signal(pid, Signal::SIGCONT);
