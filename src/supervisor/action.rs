@@ -108,8 +108,6 @@ pub struct StageTotals {
     pub is_source: bool,
     /// Items its workers leased.
     pub taken: u64,
-    /// Leases that they ended well.
-    pub done: u64,
     /// Items they published.
     pub emitted: u64,
     /// Restarts after a failure, or because of `restart = "always"`.

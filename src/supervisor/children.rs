@@ -149,7 +149,6 @@ pub fn ended(pid: u32, child: Child, exit: Exit, report: Option<crate::queue::Sl
     let work = report.as_ref().map_or(Work::default(), |report| Work {
         ready: report.phase == crate::queue::Phase::Ready,
         taken: report.taken,
-        done: report.done,
         emitted: report.emitted,
     });
     let ending = report.and_then(|report| report.ending);

@@ -61,8 +61,6 @@ pub struct Work {
     pub ready: bool,
     /// Items it leased.
     pub taken: u64,
-    /// Leases that it ended well.
-    pub done: u64,
     /// Items it published.
     pub emitted: u64,
 }

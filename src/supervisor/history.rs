@@ -46,6 +46,12 @@ impl History {
         self.0.push_back(Transition { at, worker, change });
     }
 
+    /// All that are kept, oldest first.
+    #[cfg(test)]
+    pub fn transitions(&self) -> impl Iterator<Item = &Transition> {
+        self.0.iter()
+    }
+
     /// How the workers of a stage ended of late, the newest `n` of them, oldest first.
     pub fn last_ends(&self, stage: &str, n: usize) -> Vec<(&Transition, &End)> {
         let of_stage = |worker: &str| worker.strip_prefix(stage).is_some_and(|rest| rest.starts_with('['));

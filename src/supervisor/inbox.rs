@@ -1,5 +1,6 @@
 //! Where the supervisor waits: one channel, and the next deadline. Small threads put notices in; they decide nothing.
 
+use crate::sys::start_signals;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -40,6 +41,7 @@ pub struct Inbox {
 impl Inbox {
     /// From here on the signals of [`Notice`] are taken in, none is lost.
     pub fn open() -> io::Result<Inbox> {
+        start_signals::unblock_all()?;
         let (sender, receiver) = unbounded();
         let signals = Signals::new([SIGCHLD, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP])?;
         let to = sender.clone();

@@ -35,12 +35,14 @@ use crate::config::{self, LoadOptions, Loaded, Report};
 use crate::logging::Logging;
 use crate::queue::{Arena, Fault, Steward};
 use crate::stage::Registry;
+use crate::sys::{fd, start_signals};
 use crate::{dead_letter, exit};
 use children::Children;
 use event::Event;
 use inbox::Inbox;
 use launch::Launcher;
 use log::{Level, log};
+use nix::sys::signal::Signal;
 use perform::{Performer, Tools};
 use state::State;
 use std::io::{self, IsTerminal};
@@ -134,6 +136,8 @@ fn supervise(options: &RunOptions, loaded: Loaded, registry: &Registry) -> Resul
 
 fn tools(options: &RunOptions, name: &str) -> Result<Tools, SetUpError> {
     let system = |what| move |error| SetUpError::System(what, error);
+    // Asked before the handlers of the inbox are there.
+    let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
     let inbox = Inbox::open().map_err(system("take in signals"))?;
     let children = Children::adopt().map_err(system("become the parent of orphans"))?;
     let arena = Arena::create()?;
@@ -142,7 +146,7 @@ fn tools(options: &RunOptions, name: &str) -> Result<Tools, SetUpError> {
     let launcher = Launcher::new(name, arena.clone(), dead_letters, options.logging.clone())
         .map_err(system("prepare the start of workers"))?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
-    Ok(Tools { inbox, arena, steward, launcher, children, watch })
+    Ok(Tools { inbox, arena, steward, launcher, children, watch, ends_with_terminal })
 }
 
 /// Not worth failing for: a signal reloads as well.

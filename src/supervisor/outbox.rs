@@ -17,6 +17,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// Nothing to do yet; the history goes on.
+    pub fn new(now: Instant, history: History) -> Outbox {
+        Outbox { now, actions: Vec::new(), history }
+    }
+
     /// One more thing to do.
     pub fn act(&mut self, action: Action) {
         self.actions.push(action);

@@ -19,19 +19,20 @@
 //! | in a reload | some workers of the new version | nothing of it is kept anywhere but in memory |
 //! | between the last release and the summary | nothing | the work is done, only the exit code is not told |
 
-use super::action::{Action, Outcome, Release, Spawn};
+mod file;
+mod queues;
+
+use super::action::{Action, Outcome, Spawn};
 use super::children::{Child, Children, News, ended};
-use super::event::{Event, Loading};
+use super::event::Event;
 use super::guardian::Guardian;
 use super::ids::Pid;
 use super::inbox::{Inbox, Notice};
 use super::launch::Launcher;
 use super::state::State;
 use super::summary::Closing;
-use super::wanted::Wanted;
 use super::watch::Watch;
 use super::{RunOptions, settings};
-use crate::config;
 use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
 use crate::stage::Registry;
 use crate::sys::process::{Company, SpawnError};
@@ -59,7 +60,7 @@ pub struct Performer<'a> {
     tokens: BTreeMap<QueueId, String>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
-    had_terminal: bool,
+    ends_with_terminal: bool,
     /// What happened while acting, in its order.
     events: VecDeque<Event>,
 }
@@ -78,12 +79,14 @@ pub struct Tools {
     pub children: Children,
     /// Watches the file, if that is wanted and possible.
     pub watch: Option<Watch>,
+    /// It has a terminal, and is to stop when that is gone.
+    pub ends_with_terminal: bool,
 }
 
 impl<'a> Performer<'a> {
     /// With nothing done yet.
     pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools) -> Performer<'a> {
-        let Tools { inbox, arena, steward, launcher, children, watch } = tools;
+        let Tools { inbox, arena, steward, launcher, children, watch, ends_with_terminal } = tools;
         Performer {
             options,
             registry,
@@ -97,7 +100,7 @@ impl<'a> Performer<'a> {
             names: BTreeMap::new(),
             tokens: BTreeMap::new(),
             dead_before: 0,
-            had_terminal: fd::has_terminal(),
+            ends_with_terminal,
             events: VecDeque::new(),
         }
     }
@@ -122,7 +125,7 @@ impl<'a> Performer<'a> {
             Notice::Terminate => Event::Terminate,
             Notice::Interrupt => Event::Interrupt,
             Notice::Quit => Event::Quit,
-            Notice::Hangup if self.had_terminal && !fd::has_terminal() => Event::TerminalGone,
+            Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
         };
@@ -295,7 +298,11 @@ impl<'a> Performer<'a> {
     /// must not wait for anything else any more: hence the order.
     fn terminate(&mut self, pid: Pid) {
         if let Some(slot) = self.children.slot(pid) {
-            self.order(&[(slot, pid)], Order::Finish);
+            let program = self.steward.program(slot);
+            // Every order wakes all who sleep on a queue: none that isn't needed.
+            if self.unless_damaged(program).flatten().is_some() {
+                self.order(&[(slot, pid)], Order::Finish);
+            }
         }
         self.signal(pid, Signal::SIGTERM);
         self.signal(pid, Signal::SIGCONT);
@@ -305,103 +312,6 @@ impl<'a> Performer<'a> {
         if let Err(error) = self.children.signal(pid, signal) {
             log!(target: "mprun", Level::Error, "failed to send {signal} to process {pid}: {error}");
         }
-    }
-
-    fn release(&mut self, release: &Release) {
-        let (names, launcher) = (&self.names, &self.launcher);
-        let mut bury =
-            |doomed: crate::queue::Doomed<'_>| super::burial::bury(&doomed, release, names, launcher);
-        let released = self.steward.release(release.slot, release.blame, release.attempts, &mut bury);
-        if let Some(released) = self.unless_damaged(released)
-            && released.returned > 0
-        {
-            let (stage, index) = (&release.stage, release.worker.index);
-            log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {} items", released.returned);
-        }
-    }
-
-    fn set_queue(&mut self, queue: QueueId, spec: &config::Queue) {
-        self.names.insert(queue, spec.name.clone());
-        let set = self.steward.set_queue(queue, &settings::limits(spec));
-        self.unless_damaged(set);
-    }
-
-    fn add_token(&mut self, queue: QueueId, stage: String) {
-        self.tokens.insert(queue, stage);
-        let seeded =
-            self.steward.set_queue(queue, &settings::TOKEN).and_then(|()| self.steward.seed(queue, b""));
-        self.unless_damaged(seeded);
-    }
-
-    fn add_outbox(&mut self, queue: QueueId, stage: String) {
-        self.tokens.insert(queue, stage);
-        // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
-        let set = self.steward.set_queue(queue, &settings::OUTBOX);
-        let ended = set.and_then(|()| self.steward.set_ended(queue, true));
-        self.unless_damaged(ended);
-    }
-
-    /// The stage whose token it was.
-    fn drop_token(&mut self, queue: QueueId) -> Option<String> {
-        let stage = self.tokens.remove(&queue)?;
-        let removed = self.steward.remove_queue(queue);
-        self.unless_damaged(removed);
-        Some(stage)
-    }
-
-    /// All of them or none.
-    fn remove_queues(&mut self, queues: Vec<QueueId>) {
-        for &queue in &queues {
-            let held = self.held(queue);
-            if held > 0 {
-                return self.events.push_back(Event::QueueHolds(queue, held));
-            }
-        }
-        queues.iter().for_each(|&queue| self.drop_queue(queue));
-        self.events.push_back(Event::QueuesRemoved(queues));
-    }
-
-    fn drop_queue(&mut self, queue: QueueId) {
-        let counts = self.steward.counts(queue);
-        self.dead_before += self.unless_damaged(counts).map_or(0, |counts| counts.dead);
-        let removed = self.steward.remove_queue(queue);
-        self.unless_damaged(removed);
-        self.names.remove(&queue);
-    }
-
-    fn held(&mut self, queue: QueueId) -> u64 {
-        let counts = self.steward.counts(queue);
-        self.unless_damaged(counts).map_or(0, |counts| counts.waiting + counts.leased)
-    }
-
-    fn load(&mut self) {
-        // First the watch, then the file: what is written after this look is seen by the next.
-        if let Some(watch) = &mut self.watch
-            && let Err(error) = watch.aim()
-        {
-            log!(target: "mprun", Level::Warn, "the file is not watched any more ({error}); SIGHUP reloads it");
-        }
-        let loading = self.read_file();
-        self.events.push_back(Event::Loaded(loading));
-    }
-
-    fn read_file(&mut self) -> Loading {
-        let file = &self.options.file;
-        if let Err(error) = std::fs::metadata(file) {
-            return Loading::Gone(format!("{}: {error}", file.display()));
-        }
-        match config::load(file, &self.options.load, self.registry) {
-            Err(report) => Loading::Bad(super::shown(&report)),
-            Ok(loaded) => {
-                let held = self.held_by_name();
-                Loading::Good(Box::new(Wanted::new(loaded, self.registry)), held)
-            }
-        }
-    }
-
-    fn held_by_name(&mut self) -> Vec<(String, u64)> {
-        let names = self.names.clone();
-        names.into_iter().map(|(queue, name)| (name, self.held(queue))).collect()
     }
 
     fn start_guardian(&mut self) {

@@ -9,6 +9,7 @@
 
 mod exits;
 mod reload;
+mod settling;
 mod stop;
 
 use super::action::{Action, Outcome, StageTotals};
@@ -23,7 +24,8 @@ use super::stage_state::{Fate, Stage, Verdict};
 use super::wanted::Wanted;
 use super::worker_state::{Life, Over};
 use crate::queue::{MAX_SLOTS, SlotId};
-use reload::{Reload, Settling};
+use reload::Reload;
+use settling::Settling;
 use std::time::{Duration, Instant};
 use stop::Stop;
 
@@ -89,7 +91,7 @@ impl State {
 
     /// What to do about `event`, which happened at `now`.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
-        let mut out = Outbox { now, actions: Vec::new(), history: std::mem::take(&mut self.history) };
+        let mut out = Outbox::new(now, std::mem::take(&mut self.history));
         // The answers to starts come in between; they don't earn another batch of them.
         let may_start = !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
         self.take_in(event, &mut out);

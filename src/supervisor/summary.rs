@@ -99,7 +99,6 @@ mod tests {
             name: name.into(),
             is_source,
             taken: 14,
-            done: 12,
             emitted: 15,
             restarts: 1,
         };

@@ -9,7 +9,7 @@ use crate::supervisor::ids::{Pid, WorkerId};
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::reason::{End, StopCause};
 use crate::supervisor::restart::{Stopping, name};
-use crate::supervisor::stage_state::{Fate, Verdict};
+use crate::supervisor::stage_state::{Death, Fate, Verdict};
 use crate::supervisor::worker_state::Life;
 use crate::sys::process::SpawnError;
 use log::Level;
@@ -52,7 +52,7 @@ impl State {
     fn after(&mut self, s: usize, i: usize, slot: SlotId, end: End, work: Work, out: &mut Outbox) {
         let (stop, jitter) = (self.stopping(), self.jitter());
         let why = end.to_string();
-        let verdict = self.stages[s].ended(i, end, work, stop, jitter, out);
+        let verdict = self.stages[s].ended(i, &Death { end, work, stop, jitter }, out);
         // Only now: a new worker gets the slot after the release of the old one, which is among the actions.
         self.slots.give(slot.0);
         match verdict {

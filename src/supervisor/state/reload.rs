@@ -15,12 +15,7 @@ use crate::supervisor::wanted::{Version, Wanted};
 use crate::supervisor::worker_state::Over;
 use log::Level;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-
-/// So long nothing may happen to the file before it is read: an editor writes in several steps.
-const SETTLE: Duration = Duration::from_millis(50);
-/// But a file that is written all the time is read after so long.
-const SETTLE_AT_MOST: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// A way from one pipeline to another, not yet at its end.
 #[derive(Debug)]
@@ -32,43 +27,6 @@ pub(super) struct Reload {
     until: Option<Instant>,
     /// The queues that go have been asked for.
     removing: bool,
-}
-
-/// Waits until the file isn't written any more, and remembers what was said about it.
-#[derive(Debug, Default)]
-pub(super) struct Settling {
-    touched: Option<(Instant, Instant)>,
-    /// Asked for by SIGHUP: answered even if there is nothing new to say.
-    forced: bool,
-    /// The last bad report or refused text; not said again for the same file.
-    said: Option<String>,
-}
-
-impl Settling {
-    pub(super) fn touched(&mut self, now: Instant) {
-        let first = self.touched.map_or(now, |(first, _)| first);
-        self.touched = Some((first, now));
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.touched.map(|(first, last)| (last + SETTLE).min(first + SETTLE_AT_MOST))
-    }
-
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.deadline().is_some_and(|due| due <= now)
-    }
-
-    pub(super) fn done(&mut self) {
-        self.touched = None;
-    }
-
-    /// Whether this is news.
-    fn says(&mut self, what: &str) -> bool {
-        let news = self.forced || self.said.as_deref() != Some(what);
-        self.said = Some(what.to_owned());
-        self.forced = false;
-        news
-    }
 }
 
 impl State {

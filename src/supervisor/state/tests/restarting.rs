@@ -3,6 +3,8 @@ use crate::config::{OnGiveUp, Restart};
 use crate::queue::{Blame, Ending, Order};
 use crate::supervisor::event::Event;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
+use crate::supervisor::history::Change;
+use crate::supervisor::reason::{End, StartReason, StopReason};
 use std::time::Duration;
 
 fn two() -> crate::config::Pipeline {
@@ -28,6 +30,28 @@ fn the_first_crash_is_followed_by_a_new_process_at_once_and_the_second_after_a_w
     assert_eq!(bench.running(), ["read[0]", "write[0]"]);
     bench.pass(Duration::from_millis(100));
     assert_eq!(bench.running(), ["read[0]", "read[1]", "write[0]"]);
+}
+
+#[test]
+fn every_transition_is_kept_with_its_reason() {
+    let mut bench = Bench::up(two());
+    bench.crash("read", 1);
+    let mut smaller = two();
+    smaller.stages[1].processes = 1;
+    bench.reload(smaller);
+    bench.obey();
+    let of_it = bench.state.history.transitions().filter(|transition| transition.worker == "read[1]");
+    let changes: Vec<_> = of_it.map(|transition| transition.change.clone()).collect();
+    assert_eq!(
+        changes,
+        [
+            Change::Started(StartReason::New),
+            Change::Ended(segv()),
+            Change::Started(StartReason::Failed),
+            Change::Asked(StopReason::Scaled),
+            Change::Ended(End::Said(Ending::Ordered)),
+        ]
+    );
 }
 
 #[test]

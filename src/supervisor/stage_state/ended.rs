@@ -1,0 +1,193 @@
+//! What follows when a worker has ended.
+
+use super::Stage;
+use crate::queue::{Blame, Ending};
+use crate::supervisor::action::{Action, Release};
+use crate::supervisor::event::Work;
+use crate::supervisor::history::Change;
+use crate::supervisor::ids::WorkerId;
+use crate::supervisor::outbox::Outbox;
+use crate::supervisor::reason::{End, StartReason, spoken};
+use crate::supervisor::restart::{self, Circumstances, Next, Stopping};
+use crate::supervisor::worker_state::{Life, Over, Process, Step};
+use crate::sys::wait::Exit;
+use log::Level;
+use std::time::{Duration, Instant};
+
+/// The end of a worker, and what else decides about what follows.
+#[derive(Debug)]
+pub struct Death {
+    /// How it ended.
+    pub end: End,
+    /// What it did.
+    pub work: Work,
+    /// How far the stop of the pipeline is.
+    pub stop: Stopping,
+    /// 0.5 ..= 1, for the back-off.
+    pub jitter: f64,
+}
+
+/// What an ended worker means for its stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All in order.
+    Fine,
+    /// It never became ready in its new version.
+    TrialFailed,
+    /// Too many restarts.
+    GaveUp,
+}
+
+impl Stage {
+    /// A worker's process is gone, or never came to be: gives back what it held, and decides what follows.
+    pub fn ended(&mut self, i: usize, death: &Death, out: &mut Outbox) -> Verdict {
+        self.count_work(&death.work);
+        let worker = &self.workers[i];
+        let asked = match worker.life {
+            Life::Alive(process) => process.asked,
+            Life::Forking { asked, .. } => asked,
+            Life::Due(_) | Life::Resting { .. } | Life::Over(_) => return Verdict::Fine,
+        };
+        if let Life::Alive(process) = worker.life {
+            out.act(Action::Release(self.release(i, process, death.end.clone())));
+        }
+        let given = Circumstances {
+            asked: asked.reason(),
+            leaving: worker.leaving,
+            stop: death.stop,
+            restart: self.spec.rules.restart,
+            shares_position: self.version.token.is_some(),
+        };
+        let trial = worker.trial && !death.work.ready && !asked.is_deadly();
+        let verdict = self.follow(i, death, restart::after(&death.end, &given), out);
+        let failed = verdict == Verdict::GaveUp || (death.end.is_failure() && !is_murder(&death.end));
+        if trial && failed { Verdict::TrialFailed } else { verdict }
+    }
+
+    fn count_work(&mut self, work: &Work) {
+        self.totals.taken += work.taken;
+        self.totals.emitted += work.emitted;
+    }
+
+    fn release(&self, i: usize, process: Process, end: End) -> Release {
+        // Dead by the supervisor's own hand: no item did it. Any other signal came from the item's work.
+        let ours = matches!(
+            &end,
+            End::Died(Exit::Signal(signal)) if matches!(signal.0, libc::SIGTERM | libc::SIGKILL)
+        );
+        let blame = if ours && process.asked.is_deadly() { Blame::Nobody } else { Blame::Begun };
+        Release {
+            worker: WorkerId { stage: self.key, index: self.workers[i].index },
+            stage: self.spec.name.clone(),
+            slot: process.slot,
+            blame,
+            attempts: self.spec.tuning.attempts,
+            end,
+        }
+    }
+
+    fn follow(&mut self, i: usize, death: &Death, next: Next, out: &mut Outbox) -> Verdict {
+        let (name, end) = (self.name(i), &death.end);
+        let since = self.workers[i].life.process().map(|process| process.since);
+        let ran = since.map(|since| out.now.saturating_duration_since(since));
+        let (life, verdict) = self.next_life(i, next, death, ran, out.now);
+        self.count_run(i, end, ran);
+        let ran = ran.map_or(String::new(), |ran| format!(" after {}", spoken(ran)));
+        let then = restart_text(next, life, out.now);
+        out.note(level(end, next), name, Change::Ended(end.clone()), format!("{end}{ran}{then}"));
+        match life {
+            Some(life) => self.settle(i, life, out),
+            None => drop(self.workers.remove(i)),
+        }
+        verdict
+    }
+
+    /// `None`: its place goes too.
+    fn next_life(
+        &mut self,
+        i: usize,
+        next: Next,
+        death: &Death,
+        ran: Option<Duration>,
+        now: Instant,
+    ) -> (Option<Life>, Verdict) {
+        match next {
+            Next::Leave => (None, Verdict::Fine),
+            Next::Now(why) => (Some(Life::Due(why)), Verdict::Fine),
+            Next::Over(over) => (Some(Life::Over(over)), Verdict::Fine),
+            Next::Restart(why) => {
+                self.totals.restarts += 1;
+                if self.intensity.exceeded(&self.spec.rules.give_up, now) {
+                    return (Some(Life::Over(Over::GaveUp)), Verdict::GaveUp);
+                }
+                let delay = self.backoff(i, &death.end, ran, death.jitter);
+                (Some(rest(delay, why, now)), Verdict::Fine)
+            }
+        }
+    }
+
+    fn settle(&mut self, i: usize, life: Life, out: &mut Outbox) {
+        self.apply(i, Step::Ended(life), out);
+        if life.is_over() {
+            self.workers[i].trial = false;
+        }
+    }
+
+    /// A fork that fails would fail again at once: it waits even the first time.
+    fn backoff(&self, i: usize, end: &End, ran: Option<Duration>, jitter: f64) -> Duration {
+        let rules = &self.spec.rules;
+        let good = ran.is_some_and(|ran| ran >= rules.backoff.reset_after);
+        let before = if good { 0 } else { self.workers[i].bad_runs };
+        let before = if matches!(end, End::NotStarted(_)) { before.max(1) } else { before };
+        restart::delay(&rules.backoff, before, jitter)
+    }
+
+    fn count_run(&mut self, i: usize, end: &End, ran: Option<Duration>) {
+        let good = ran.is_some_and(|ran| ran >= self.spec.rules.backoff.reset_after);
+        let innocent = matches!(end, End::Said(Ending::Ordered | Ending::Recycled));
+        let worker = &mut self.workers[i];
+        worker.bad_runs = if good || innocent { 0 } else { worker.bad_runs.saturating_add(1) };
+    }
+
+    /// Starts all over. One restart, for the intensity.
+    pub fn start_over(&mut self, jitter: f64, out: &mut Outbox) -> Verdict {
+        self.totals.restarts += 1;
+        if self.intensity.exceeded(&self.spec.rules.give_up, out.now) {
+            return Verdict::GaveUp;
+        }
+        let bad_runs = self.workers.iter().map(|worker| worker.bad_runs).max().unwrap_or(0);
+        let delay = restart::delay(&self.spec.rules.backoff, bad_runs.saturating_sub(1), jitter);
+        for worker in &mut self.workers {
+            worker.life = rest(delay, StartReason::Always, out.now);
+        }
+        Verdict::Fine
+    }
+}
+
+fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {
+    if delay.is_zero() { Life::Due(why) } else { Life::Resting { until: now + delay, why } }
+}
+
+fn restart_text(next: Next, life: Option<Life>, now: Instant) -> String {
+    match (next, life) {
+        (Next::Restart(_), Some(Life::Due(_))) => "; it starts again at once".to_owned(),
+        (Next::Restart(_), Some(Life::Resting { until, .. })) => {
+            format!("; it starts again in {}", spoken(until - now))
+        }
+        (Next::Restart(_) | Next::Leave | Next::Now(_) | Next::Over(_), _) => String::new(),
+    }
+}
+
+/// Killed from outside, which says nothing about what it was about to do.
+fn is_murder(end: &End) -> bool {
+    matches!(end, End::Died(Exit::Signal(signal)) if signal.0 == libc::SIGKILL)
+}
+
+/// What the operator ordered is no news; what went wrong is.
+fn level(end: &End, next: Next) -> Level {
+    match next {
+        Next::Restart(_) | Next::Over(Over::Failed) => Level::Warn,
+        Next::Leave | Next::Now(_) | Next::Over(_) if end.is_failure() => Level::Info,
+        Next::Leave | Next::Now(_) | Next::Over(_) => Level::Debug,
+    }
+}
