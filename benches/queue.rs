@@ -135,10 +135,12 @@ fn memory(table: &Table) {
     );
 }
 
+type Part = fn(&Table);
+
 fn main() {
     let table = Table::head();
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let parts: [(&str, fn(&Table)); 5] = [
+    let parts: [(&str, Part); 5] = [
         ("processor", processor),
         ("small", small_items),
         ("large", large_items),

@@ -2,6 +2,7 @@
 
 mod commit;
 mod give;
+mod patience;
 mod put;
 mod take;
 
@@ -14,6 +15,7 @@ use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::{Ending, Fault, Order, QueueId, SlotId, futex};
 use commit::Targets;
+use patience::Patience;
 use put::Staging;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Acquire;
@@ -78,6 +80,7 @@ pub struct Port {
     finished: Vec<u16>,
     staging: Staging,
     targets: Targets,
+    patience: Patience,
     /// Which input is looked at first, for fairness.
     turn: usize,
     bell_seen: Cell<u64>,
@@ -100,7 +103,20 @@ impl Port {
         let bell_seen = Cell::new(u64::MAX);
         let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
         let (staging, targets, memory) = (Staging::new(), Targets::new(), None);
-        Ok(Port { hand, slot, live, leases, finished, staging, targets, turn: 0, bell_seen, memory })
+        let patience = Patience::new();
+        Ok(Port {
+            hand,
+            slot,
+            live,
+            leases,
+            finished,
+            staging,
+            targets,
+            patience,
+            turn: 0,
+            bell_seen,
+            memory,
+        })
     }
 
     /// Says that the worker has built its stage.
