@@ -28,6 +28,8 @@ pub struct DeadLetter<'a> {
     pub attempts: u32,
     /// What happened the last time.
     pub cause: Cause,
+    /// The last lines that its program wrote to standard error.
+    pub stderr: &'a [String],
     /// When it was given up.
     pub time: SystemTime,
     /// The run of the pipeline it happened in.
@@ -59,6 +61,8 @@ struct Line<'a> {
     id: u64,
     attempts: u32,
     cause: &'a Cause,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stderr: &'a [String],
     encoding: &'static str,
     item: std::borrow::Cow<'a, str>,
 }
@@ -79,6 +83,7 @@ impl DeadLetter<'_> {
             id: self.id,
             attempts: self.attempts,
             cause: &self.cause,
+            stderr: self.stderr,
             encoding,
             item,
         })?;
@@ -187,6 +192,7 @@ mod tests {
             id: 42,
             attempts: 3,
             cause: Cause::Signal("SIGSEGV".into()),
+            stderr: &[],
             time: SystemTime::UNIX_EPOCH,
             run: "abc",
         }

@@ -5,7 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mprun::Registry;
-use mprun::config::{self, LoadOptions, Loaded, OnGiveUp, Report, Restart, Stage, WhenFull};
+use mprun::config::{self, LoadOptions, Loaded, OnGiveUp, Report, Restart, Stage, Task, WhenFull};
+
+fn parameter(stage: &Stage, key: &str) -> serde_json::Value {
+    match &stage.work.task {
+        Task::Use { with, .. } => with[key].clone(),
+        Task::Command(_) => panic!("a command"),
+    }
+}
 
 /// A source that writes the queue `q`, and a sink that reads it.
 const PAIR: &str = "\
@@ -89,7 +96,7 @@ fn a_variable_may_stand_for_any_value() {
         );
     let stage = load("variables", &text).pipeline.stages.remove(0);
     assert_eq!((stage.processes, stage.tuning.log_items), (4, true));
-    assert_eq!(stage.work.with["to"], 7);
+    assert_eq!(parameter(&stage, "to"), 7);
 }
 
 #[test]
@@ -109,7 +116,7 @@ fn a_set_goes_before_the_file() {
     let stage = &pipeline.stages[0];
     assert_eq!((stage.processes, stage.tuning.sleep), (5, Duration::from_secs(10)));
     assert_eq!(stage.tuning.sleep_when_full, Some(Duration::from_secs(1)));
-    assert_eq!(stage.work.with["to"], 3);
+    assert_eq!(parameter(stage, "to"), 3);
     assert_eq!((pipeline.name.as_str(), pipeline.queues[0].capacity), ("other", 2));
     assert_eq!(pipeline.drain_timeout, Duration::from_secs(1));
 }

@@ -19,6 +19,6 @@ pub use diagnostic::Report;
 pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff};
 pub use load::{LoadOptions, Loaded, load};
 pub use pipeline::{
-    Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
+    Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Task, Tuning, WhenFull, Work,
 };
 pub use schema::schema;

@@ -38,15 +38,77 @@ pub struct Stage {
 /// The part of a stage that a running worker can't change: replaced worker by worker on reload.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Work {
-    /// The registered name of the stage (`use`).
-    pub uses: String,
-    /// Its parameters (`with`), with variables expanded. An object, maybe empty.
-    pub with: serde_json::Map<String, serde_json::Value>,
+    /// What is done with the items.
+    pub task: Task,
     /// Names of the queues it reads; none: a source.
     pub inputs: Vec<String>,
     /// Names of the queues it writes; none: lines on standard output.
     pub outputs: Vec<String>,
 }
+
+/// Who does the work of a stage.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub enum Task {
+    /// A stage of the registry.
+    Use {
+        /// The registered name of the stage (`use`).
+        name: String,
+        /// Its parameters (`with`), with variables expanded. An object, maybe empty.
+        with: serde_json::Map<String, serde_json::Value>,
+    },
+    /// A program of the user's.
+    Command(Box<Command>),
+}
+
+impl Task {
+    /// A stage of the registry, with no parameters.
+    #[cfg(test)]
+    pub fn of(name: impl Into<String>) -> Task {
+        Task::Use { name: name.into(), with: serde_json::Map::new() }
+    }
+}
+
+impl Work {
+    /// What it is called: the name of a registered stage, or the program's.
+    pub fn title(&self) -> &str {
+        match &self.task {
+            Task::Use { name, .. } => name,
+            Task::Command(command) => command.invocation.title(),
+        }
+    }
+
+    /// The registered name of the stage, if it is one.
+    pub fn uses(&self) -> Option<&str> {
+        match &self.task {
+            Task::Use { name, .. } => Some(name),
+            Task::Command(_) => None,
+        }
+    }
+
+    /// Its program, if it is one.
+    pub fn command(&self) -> Option<&Command> {
+        match &self.task {
+            Task::Use { .. } => None,
+            Task::Command(command) => Some(command),
+        }
+    }
+
+    /// Whether all its workers share a position or a state.
+    pub fn keeps_state(&self, registry: &crate::stage::Registry) -> bool {
+        match &self.task {
+            Task::Use { name, with } => registry.keeps_state(name, with),
+            Task::Command(_) => false,
+        }
+    }
+
+    /// Whether its outputs may have to wait in a hidden queue of the stage: they can't be made a second time.
+    pub fn needs_outbox(&self) -> bool {
+        self.command().is_some_and(|command| command.mode != Mode::Stream) && !self.outputs.is_empty()
+    }
+}
+
+mod command;
+pub use self::command::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
 
 /// Restart, give up, stop: rules that only the supervisor needs.
 #[derive(Clone, Debug, PartialEq)]

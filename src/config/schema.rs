@@ -32,7 +32,7 @@ fn add_registry(stage: &mut Value, registry: &Registry) {
     choices.push(json!({ "type": "string", "pattern": r"\$\{" }));
     let description = stage.pointer("/properties/use/description").cloned();
     stage["properties"]["use"] = json!({ "description": description, "anyOf": choices });
-    stage["required"] = json!(["use"]);
+    stage["oneOf"] = json!([{ "required": ["use"] }, { "required": ["command"] }]);
     stage["allOf"] = names.iter().map(|name| rule(name, registry)).collect();
 }
 

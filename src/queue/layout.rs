@@ -112,6 +112,8 @@ pub(super) mod slot {
     pub const BITMAP: usize = 128;
     /// Table index + 1 of the lease being worked on; 0: none.
     pub const BEGUN: usize = 256;
+    /// The program that the worker has started, if any: also the number of its group.
+    pub const PROGRAM: usize = 264;
     pub const TAKEN: usize = 320;
     pub const COMPLETED: usize = 328;
     pub const EMITTED: usize = 336;

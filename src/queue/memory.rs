@@ -118,7 +118,7 @@ impl Memory {
     }
 
     #[inline]
-    fn word(&self, at: usize) -> &AtomicU64 {
+    pub fn word(&self, at: usize) -> &AtomicU64 {
         assert!(at < HEAP && at.is_multiple_of(8), "offset {at:#x} is no control word");
         // SAFETY: inside the mapping (HEAP < SIZE), aligned, and only ever accessed as an atomic word.
         unsafe { self.base.add(at).cast::<AtomicU64>().as_ref() }

@@ -86,7 +86,7 @@ pub use counts::QueueCounts;
 pub use fault::Fault;
 pub use layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS};
 pub use memory::Arena;
-pub use port::{Committed, Lease, Port, PutError, Taken, Wait};
+pub use port::{Committed, Lease, Port, PutError, Sleeper, Taken, Wait};
 pub use release::{Blame, Doomed, Released};
 pub use steward::{Limits, Phase, SlotReport, Steward};
 pub use tuning::SlotTuning;

@@ -158,7 +158,8 @@ impl Steward {
     pub fn open_slot(&mut self, id: SlotId, tuning: &SlotTuning) -> Result<(), Fault> {
         let at = layout::slot_at(id)?;
         let memory = self.hand.memory();
-        let cleared = [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN];
+        let cleared =
+            [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
         let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED];
         cleared.iter().chain(&counters).for_each(|word| memory.store(at + word, 0));
         tuning.store(memory, at);
@@ -174,6 +175,15 @@ impl Steward {
         let at = layout::slot_at(id)?;
         self.hand.memory().store(at + slot::PID, u64::from(pid));
         Ok(())
+    }
+
+    /// The program that a worker had running when it was last seen: its group may need to be killed.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn program(&self, id: SlotId) -> Result<Option<u32>, Fault> {
+        let pid = self.hand.memory().load(layout::slot_at(id)? + slot::PROGRAM) as u32;
+        Ok((pid != 0).then_some(pid))
     }
 
     /// Gives a running worker other settings.
@@ -273,11 +283,12 @@ impl Steward {
 }
 
 impl Arena {
-    /// The processes noted in the worker slots: for whoever cleans up after a dead supervisor. A process may have
+    /// The processes noted in the worker slots, and their programs: for whoever cleans up after a dead supervisor. A process may have
     /// ended long ago.
     pub fn pids(&self) -> Vec<u32> {
         let slots =
             layout::opened_slots(self.0.load(layout::OPENED)).filter_map(|id| layout::slot_at(id).ok());
-        slots.map(|at| self.0.load(at + slot::PID) as u32).filter(|&pid| pid != 0).collect()
+        let noted = slots.flat_map(|at| [slot::PID, slot::PROGRAM].map(|word| self.0.load(at + word) as u32));
+        noted.filter(|&pid| pid != 0).collect()
     }
 }

@@ -7,6 +7,7 @@ use crate::config;
 use crate::queue::{Blame, Order, QueueId, SlotId};
 use log::Level;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub enum Action {
     AddToken(QueueId, String),
     /// Throw away a stage's token and put the first one again.
     ResetToken(QueueId),
+    /// Create the hidden queue in which the finished outputs of the stage of this name wait for room.
+    AddOutbox(QueueId, String),
     /// Remove a hidden queue, whatever it holds.
     DropToken(QueueId),
     /// Say that nobody will write a queue any more, or that somebody will.
@@ -64,6 +67,8 @@ pub struct Spawn {
     pub tuning: config::Tuning,
     /// Its first standing order.
     pub order: Order,
+    /// How long its program may take to stop.
+    pub stop_timeout: Duration,
 }
 
 /// A dead worker to settle.

@@ -26,6 +26,7 @@ pub fn bury(
         id: doomed.id,
         attempts: doomed.attempts,
         cause: cause(&release.end),
+        stderr: &[],
         time: SystemTime::now(),
         run: &launcher.run,
     };

@@ -94,6 +94,20 @@ impl Children {
         }
     }
 
+    /// The slot of a worker's process.
+    pub fn slot(&self, pid: Pid) -> Option<SlotId> {
+        self.workers.get(&pid.0).map(|child| child.slot)
+    }
+
+    /// Children that are neither workers, nor were here before, nor `spared`.
+    pub fn strays(&self, spared: Option<u32>) -> Vec<u32> {
+        let mut children = proc_table::children_of(std::process::id());
+        children.retain(|pid| {
+            !self.strangers.contains(pid) && !self.workers.contains_key(pid) && Some(*pid) != spared
+        });
+        children
+    }
+
     /// To all workers. One that can't be reached is told of by its end.
     pub fn signal_all(&self, signal: Signal) {
         for pid in self.workers.keys() {

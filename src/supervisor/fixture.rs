@@ -12,12 +12,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
     let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
     Stage {
         name: name.to_owned(),
-        work: Work {
-            uses: "x".to_owned(),
-            with: Default::default(),
-            inputs: owned(inputs),
-            outputs: owned(outputs),
-        },
+        work: Work { task: crate::config::Task::of("x"), inputs: owned(inputs), outputs: owned(outputs) },
         processes: 1,
         rules: Rules {
             restart: Restart::OnFailure,

@@ -61,7 +61,7 @@ impl Launcher {
 
     /// Starts a worker, and returns its pid. `names`: how the queues are called.
     pub fn start(&mut self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> Result<u32, SpawnError> {
-        if spawn.version.work.uses == STDIN {
+        if spawn.version.work.uses() == Some(STDIN) {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
         let ticket = self.ticket(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
@@ -94,7 +94,7 @@ impl Launcher {
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
     pub fn company(&self, spawn: &Spawn) -> Company {
-        let types = self.terminal && spawn.version.work.uses == STDIN;
+        let types = self.terminal && spawn.version.work.uses() == Some(STDIN);
         if types { Company::ParentsGroup } else { Company::OwnGroup }
     }
 
@@ -124,9 +124,11 @@ impl Launcher {
             inputs: named(&version.inputs),
             outputs: named(&version.outputs),
             token: version.token.map(|token| token.0),
+            outbox: version.outbox.map(|outbox| outbox.0),
+            stop_timeout: spawn.stop_timeout,
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
-            holding_pipe: version.work.uses == STDIN,
+            holding_pipe: version.work.uses() == Some(STDIN),
         };
         fd::sealed(c"mprun-ticket", &serde_json::to_vec(&ticket)?)
     }

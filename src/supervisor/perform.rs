@@ -35,7 +35,7 @@ use crate::config;
 use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
 use crate::stage::Registry;
 use crate::sys::process::{Company, SpawnError};
-use crate::sys::{fd, proc_table};
+use crate::sys::{fd, group, proc_table};
 use log::{Level, log};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -55,7 +55,7 @@ pub struct Performer<'a> {
     guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     names: BTreeMap<QueueId, String>,
-    /// Hidden queues, with the stages whose tokens they hold.
+    /// Hidden queues, with the stages whose tokens or outboxes they are.
     tokens: BTreeMap<QueueId, String>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
@@ -141,6 +141,7 @@ impl<'a> Performer<'a> {
             match self.children.news() {
                 Ok(None) => return,
                 Ok(Some(News::Ended(pid, child, exit))) => {
+                    self.kill_program(child.slot);
                     let report = self.steward.report(child.slot);
                     let report = self.unless_damaged(report);
                     self.events.push_back(ended(pid, child, exit, report));
@@ -151,6 +152,7 @@ impl<'a> Performer<'a> {
                     self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
                 }
                 Ok(Some(News::Other(pid))) => {
+                    self.kill_strays();
                     if self.guardian.as_ref().is_some_and(|guardian| guardian.pid == pid) {
                         self.guardian = None;
                         self.events.push_back(Event::GuardianEnded);
@@ -160,6 +162,24 @@ impl<'a> Performer<'a> {
                     return log!(target: "mprun", Level::Error, "failed to wait for children: {error}");
                 }
             }
+        }
+    }
+
+    /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.
+    fn kill_program(&mut self, slot: SlotId) {
+        let program = self.steward.program(slot);
+        if let Some(Some(program)) = self.unless_damaged(program) {
+            // The worst that can be is that they are gone.
+            let _ = group::signal_group(program, Signal::SIGKILL);
+            self.kill_strays();
+        }
+    }
+
+    /// Children that nobody here has started: orphans of a dead worker's program, wherever they have moved.
+    fn kill_strays(&self) {
+        let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
+        for pid in self.children.strays(spared) {
+            let _ = group::signal_process(pid, Signal::SIGKILL);
         }
     }
 
@@ -213,6 +233,7 @@ impl<'a> Performer<'a> {
                     self.add_token(queue, stage);
                 }
             }
+            Action::AddOutbox(queue, stage) => self.add_outbox(queue, stage),
             Action::DropToken(queue) => drop(self.drop_token(queue)),
             Action::SetEnded(queue, ended) => {
                 let set = self.steward.set_ended(queue, ended);
@@ -270,8 +291,12 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// A stopped process dies of SIGTERM only when it goes on.
+    /// A stopped process dies of SIGTERM only when it goes on. A worker with a program passes the signal on to it, and
+    /// must not wait for anything else any more: hence the order.
     fn terminate(&mut self, pid: Pid) {
+        if let Some(slot) = self.children.slot(pid) {
+            self.order(&[(slot, pid)], Order::Finish);
+        }
         self.signal(pid, Signal::SIGTERM);
         self.signal(pid, Signal::SIGCONT);
     }
@@ -306,6 +331,14 @@ impl<'a> Performer<'a> {
         let seeded =
             self.steward.set_queue(queue, &settings::TOKEN).and_then(|()| self.steward.seed(queue, b""));
         self.unless_damaged(seeded);
+    }
+
+    fn add_outbox(&mut self, queue: QueueId, stage: String) {
+        self.tokens.insert(queue, stage);
+        // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
+        let set = self.steward.set_queue(queue, &settings::OUTBOX);
+        let ended = set.and_then(|()| self.steward.set_ended(queue, true));
+        self.unless_damaged(ended);
     }
 
     /// The stage whose token it was.

@@ -95,6 +95,13 @@ impl Queues {
         Some(id)
     }
 
+    /// A hidden queue for outputs that wait for room.
+    pub fn add_outbox(&mut self, stage: &str, out: &mut Outbox) -> Option<QueueId> {
+        let id = QueueId(self.ids.take()?);
+        out.act(Action::AddOutbox(id, stage.to_owned()));
+        Some(id)
+    }
+
     /// Gives up a hidden queue, whatever it holds.
     pub fn drop_token(&mut self, id: QueueId, out: &mut Outbox) {
         out.act(Action::DropToken(id));

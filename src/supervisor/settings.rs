@@ -18,6 +18,9 @@ pub fn limits(spec: &config::Queue) -> Limits {
 pub const TOKEN: Limits =
     Limits { capacity: 1, max_bytes: 1 << 32, max_item: 1 << 30, when_full: WhenFull::Block };
 
+/// A hidden queue for outputs that wait for room: each item of it is all that came of an item, or of a batch.
+pub const OUTBOX: Limits = Limits { capacity: 1 << 16, ..TOKEN };
+
 /// What a worker takes over live.
 pub fn tuning(tuning: &config::Tuning) -> SlotTuning {
     let config::Tuning { sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout } =

@@ -31,6 +31,8 @@ pub struct Stage {
     pub workers: Vec<Worker>,
     /// Its token queues: the one in use, and during a reload the one to go back to. With the `use` that each is for.
     pub tokens: Vec<(String, QueueId)>,
+    /// Its hidden queue for outputs that wait for room, once it has needed one.
+    pub outbox: Option<QueueId>,
     /// What its workers did.
     pub totals: StageTotals,
     /// Pauses are off: everybody waits for it.
@@ -93,6 +95,7 @@ impl Stage {
             fate: Fate::Wanted,
             workers: Vec::new(),
             tokens: Vec::new(),
+            outbox: None,
             totals,
             hurried: false,
             begun: false,
@@ -454,6 +457,7 @@ impl Stage {
             version: Rc::clone(&worker.version),
             tuning: self.spec.tuning,
             order: self.standing_order(),
+            stop_timeout: self.spec.rules.stop_timeout,
         }
     }
 

@@ -21,8 +21,7 @@ impl Wanted {
     /// What a file says, with what the registry knows about its stages.
     pub fn new(loaded: Loaded, registry: &Registry) -> Wanted {
         let Loaded { pipeline, warnings: _, text } = loaded;
-        let keeps_state = |work: &Work| registry.keeps_state(&work.uses, &work.with);
-        let stateful = pipeline.stages.iter().filter(|stage| keeps_state(&stage.work));
+        let stateful = pipeline.stages.iter().filter(|stage| stage.work.keeps_state(registry));
         let stateful = stateful.map(|stage| stage.name.clone()).collect();
         Wanted { pipeline, text, stateful }
     }
@@ -43,6 +42,8 @@ pub struct Version {
     pub outputs: Vec<QueueId>,
     /// The hidden queue with its stage's token.
     pub token: Option<QueueId>,
+    /// The hidden queue in which its stage's finished outputs wait for room.
+    pub outbox: Option<QueueId>,
 }
 
 impl Version {
@@ -53,6 +54,8 @@ impl Version {
 
     /// Whether a worker of this version is attached to `queue`.
     pub fn uses(&self, queue: QueueId) -> bool {
-        self.inputs.contains(&queue) || self.outputs.contains(&queue) || self.token == Some(queue)
+        self.inputs.contains(&queue)
+            || self.outputs.contains(&queue)
+            || [self.token, self.outbox].contains(&Some(queue))
     }
 }

@@ -6,6 +6,7 @@ pub mod group;
 pub mod inherited;
 pub mod proc_table;
 pub mod process;
+pub mod program;
 pub mod readiness;
 pub mod wait;
 pub mod worker_timer;

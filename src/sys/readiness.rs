@@ -8,6 +8,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::time::TimeSpec;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// How a wait ended.
@@ -30,6 +31,40 @@ pub fn prepare() -> io::Result<()> {
     // SAFETY: a handler that does nothing is safe in every context.
     unsafe { sigaction(Signal::SIGUSR1, &action) }?;
     Ok(())
+}
+
+/// SIGTERM came.
+static TERMINATED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_termination(_signal: libc::c_int) {
+    TERMINATED.store(true, Ordering::SeqCst);
+}
+
+/// From now on SIGTERM doesn't end this process: it ends a wait of [`wait_any`], and [`is_terminated`] tells of it.
+pub fn hold_termination() -> io::Result<()> {
+    SigSet::from(Signal::SIGTERM).thread_block()?;
+    let action = SigAction::new(SigHandler::Handler(note_termination), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler only stores to an atomic.
+    unsafe { sigaction(Signal::SIGTERM, &action) }?;
+    Ok(())
+}
+
+/// Whether SIGTERM has come; seen by waiting.
+pub fn is_terminated() -> bool {
+    TERMINATED.load(Ordering::SeqCst)
+}
+
+/// Waits until one of the descriptors is ready, until then, or until an order or SIGTERM comes. The time up is no
+/// descriptor ready.
+pub fn wait_any(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()> {
+    let mut mask = SigSet::thread_get_mask()?;
+    mask.remove(Signal::SIGUSR1);
+    mask.remove(Signal::SIGTERM);
+    let left = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
+    match ppoll(fds, left, Some(mask)) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Waits until there is something to read, until then, or until an order is given.

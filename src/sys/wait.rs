@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::RawFd;
 
 /// A change in the life of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,27 @@ pub fn look() -> io::Result<Look> {
 /// Ends a dead child for good: its pid may be used anew after this.
 pub fn reap(pid: u32) -> io::Result<()> {
     waitid(libc::P_PID, pid, libc::WEXITED).map(drop)
+}
+
+/// How the child behind a pidfd ended, if it has; without waiting, and without reaping it.
+pub fn ended(pidfd: RawFd) -> io::Result<Option<Exit>> {
+    let info = waitid(libc::P_PIDFD, pidfd.unsigned_abs(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)?;
+    // SAFETY: as in `any_child`.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    Ok((pid != 0).then_some(match info.si_code {
+        libc::CLD_EXITED => Exit::Code(status),
+        _ => Exit::Signal(SignalNumber(status)),
+    }))
+}
+
+/// Whether this process has a child, be it a dead one.
+pub fn has_children() -> bool {
+    waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT).is_ok()
+}
+
+/// Waits for the end of any one child, and reaps it.
+pub fn reap_any() -> io::Result<()> {
+    waitid(libc::P_ALL, 0, libc::WEXITED).map(drop)
 }
 
 fn any_child(options: i32) -> io::Result<Look> {

@@ -26,7 +26,8 @@ pub(super) struct Pace {
     pub tuning: SlotTuning,
     /// The pipeline is draining: no pauses any more.
     pub hurry: bool,
-    must_finish: bool,
+    /// The order is to finish.
+    pub must_finish: bool,
 }
 
 impl Pace {
@@ -70,7 +71,7 @@ impl Desk {
 
     /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the port does, in a wait) then
     /// can't hide a change from us.
-    fn look(&mut self) -> Pace {
+    pub fn look(&mut self) -> Pace {
         let (order, tuning) = (self.port.order(), self.port.tuning());
         self.item_log.is_on = tuning.log_items;
         self.time_limit.set(tuning.item_timeout);
@@ -119,6 +120,20 @@ impl Desk {
                 Committed::Closed => return Err(Stop(Ending::OutputClosed)),
                 Committed::Ordered => return Err(Stop(Ending::Ordered)),
             }
+        }
+    }
+
+    /// The same for outputs that can't be made again: an order to finish doesn't end the wait for room.
+    pub fn commit_regardless(&mut self, upto: usize) -> Result<(), Stop> {
+        let held = self.port.len();
+        match self.commit(upto) {
+            Err(Stop(Ending::Ordered)) => {}
+            result => return result,
+        }
+        let upto = upto.saturating_sub(held - self.port.len());
+        match self.port.commit(upto, Wait::Regardless)? {
+            Committed::Done { .. } | Committed::Full { .. } | Committed::Ordered => Ok(()),
+            Committed::Closed => Err(Stop(Ending::OutputClosed)),
         }
     }
 

@@ -8,9 +8,23 @@ use crate::queue::Ending;
 use crate::stage::Failure;
 use std::time::SystemTime;
 
+/// Why an item failed, and what its program said last.
+pub(super) struct Reason<'a> {
+    pub text: String,
+    pub cause: Cause,
+    pub stderr: &'a [String],
+}
+
 /// Ends lease `i`, whose item failed: back to the front of its queue, blamed; or, after the last attempt, as a dead
 /// letter.
 pub(super) fn settle(desk: &mut Desk, i: usize, failure: &Failure, pace: &Pace) -> Result<(), Stop> {
+    let text = failure.to_string();
+    settle_for(desk, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] }, pace)
+}
+
+/// The same with all that is known.
+pub(super) fn settle_for(desk: &mut Desk, i: usize, reason: Reason<'_>, pace: &Pace) -> Result<(), Stop> {
+    let Reason { text: failure, cause, stderr } = reason;
     let lease = desk.port.item(i)?;
     let (item, attempt, attempts) = (Shown(lease.bytes), lease.attempt, pace.tuning.attempts);
     if attempt < attempts {
@@ -25,7 +39,8 @@ pub(super) fn settle(desk: &mut Desk, i: usize, failure: &Failure, pace: &Pace) 
         queue: desk.name_of(lease.queue),
         id: lease.id,
         attempts: attempt,
-        cause: Cause::Error(failure.to_string()),
+        cause,
+        stderr,
         time: SystemTime::now(),
         run: &desk.ticket.run,
     };

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod command;
 mod console;
 mod desk;
 mod failed;
@@ -32,10 +33,11 @@ mod tests;
 
 pub use ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket};
 
+use crate::config::Task;
 use crate::exit;
 use crate::logging::Logging;
 use crate::queue::Ending;
-use crate::stage::{Opened, Registry};
+use crate::stage::{Memory, Opened, Registry};
 use desk::Desk;
 use source_loop::SourceLoop;
 use stage_loop::StageLoop;
@@ -52,16 +54,17 @@ pub fn run(registry: &Registry) -> ExitCode {
             return exit::code(exit::FAILED);
         }
     };
-    let work = &desk.ticket.work;
-    let stop = match registry.open(&work.uses, &work.with, &context) {
-        Ok(opened) => live(&mut desk, opened, registry),
-        Err(failure) => Stop::from(failure),
+    let stop = match desk.ticket.work.task.clone() {
+        Task::Command(command) => command::run(&mut desk, *command, &context),
+        Task::Use { name, with } => match registry.open(&name, &with, &context) {
+            Ok(opened) => live(&mut desk, opened, registry.memory(&name, &with)),
+            Err(failure) => Stop::from(failure),
+        },
     };
     leave(&mut desk, stop)
 }
 
-fn live(desk: &mut Desk, opened: Opened, registry: &Registry) -> Stop {
-    let memory = registry.memory(&desk.ticket.work.uses, &desk.ticket.work.with);
+fn live(desk: &mut Desk, opened: Opened, memory: Memory) -> Stop {
     setup::say_ready(desk);
     match opened {
         Opened::Source(source) => SourceLoop::new(desk, source, memory).run(),

@@ -32,7 +32,7 @@ impl Outlet for ToQueues<'_> {
             let long_for = |queue: QueueId| self.named.iter().find(|(id, _)| *id == queue.0);
             let name = match &error {
                 PutError::TooLong { queue, .. } => long_for(*queue).map_or("", |(_, name)| name),
-                PutError::Ordered | PutError::Fault(_) => "",
+                PutError::Ordered | PutError::NoRoom | PutError::Fault(_) => "",
             };
             failure_of(&error, name)
         })

@@ -13,12 +13,19 @@ pub(super) struct Recycling {
     start: Instant,
     looked: Instant,
     items: u64,
+    /// Whose memory counts; `None`: this process's.
+    program: Option<u32>,
 }
 
 impl Recycling {
     pub fn new(limits: Recycle) -> Recycling {
         let start = Instant::now();
-        Recycling { limits, start, looked: start, items: 0 }
+        Recycling { limits, start, looked: start, items: 0, program: None }
+    }
+
+    /// The worker is only the shepherd of this process, whose memory counts.
+    pub fn watch(&mut self, program: u32) {
+        self.program = Some(program);
     }
 
     /// Items that may still be taken or emitted before it is time.
@@ -47,13 +54,20 @@ impl Recycling {
         }
         self.looked = now;
         self.limits.age.is_some_and(|limit| now.duration_since(self.start) >= limit)
-            || self.limits.memory.is_some_and(|limit| resident().is_some_and(|bytes| bytes > limit))
+            || self
+                .limits
+                .memory
+                .is_some_and(|limit| resident(self.program).is_some_and(|bytes| bytes > limit))
     }
 }
 
 /// The process's resident memory in bytes, without the queues' shared pages.
-fn resident() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+fn resident(pid: Option<u32>) -> Option<u64> {
+    let statm = match pid {
+        None => std::fs::read_to_string("/proc/self/statm"),
+        Some(pid) => std::fs::read_to_string(format!("/proc/{pid}/statm")),
+    }
+    .ok()?;
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
     private_pages(&statm).map(|pages| pages * page.cast_unsigned())
 }
@@ -89,6 +103,6 @@ mod tests {
     #[test]
     fn shared_pages_are_not_the_workers_own() {
         assert_eq!(private_pages("5000 1200 200 1 0 900 0\n"), Some(1000));
-        assert!(resident().is_some());
+        assert!(resident(None).is_some());
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn failure_of(error: &PutError, queue_name: &str) -> Failure {
             "an output of {len} bytes is longer than `{queue_name}` takes (max_item: {max} bytes)"
         )),
         PutError::Ordered => Failure::with_reach(error.to_string(), Reach::Ordered),
+        PutError::NoRoom => Failure::fatal(error.to_string()),
         PutError::Fault(fault) => Failure::fatal(fault.to_string()),
     }
 }

@@ -5,6 +5,7 @@ use crate::logging::Logging;
 use serde::{Deserialize, Serialize};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where a worker finds the queues' memory file.
 pub const ARENA_FD: RawFd = 3;
@@ -41,6 +42,10 @@ pub struct Ticket {
     pub outputs: Vec<(u16, String)>,
     /// The queue of the stage's token, if it keeps a state.
     pub token: Option<u16>,
+    /// The queue in which the stage's finished outputs wait for room, if it needs one.
+    pub outbox: Option<u16>,
+    /// How long the stage's program may take to stop before it is killed.
+    pub stop_timeout: Duration,
     /// The file for items that failed for good.
     pub dead_letters: PathBuf,
     /// What to log and how.

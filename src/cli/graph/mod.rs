@@ -69,11 +69,12 @@ impl Graph<'_> {
 
     /// Whether what the stage writes goes to standard output.
     fn prints(&self, stage: &Stage) -> bool {
-        stage.work.outputs.is_empty() && self.registry.kind(&stage.work.uses) != Some(Kind::Sink)
+        stage.work.outputs.is_empty()
+            && stage.work.uses().and_then(|name| self.registry.kind(name)) != Some(Kind::Sink)
     }
 }
 
 /// The second line of a stage: what it does, by how many.
 fn what(stage: &Stage) -> String {
-    format!("{} ×{}", stage.work.uses, stage.processes)
+    format!("{} ×{}", stage.work.title(), stage.processes)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Selection;
 use crate::config::diagnostic::{Diagnostic, Place, Report, Source, list, nearest, quote};
+use crate::config::elements::At;
 use crate::config::keys::{FileKeys, StageKeys};
 
 /// A stage on its way from keys to pipeline.
@@ -12,6 +13,8 @@ pub struct Draft {
     pub place: Place,
     /// Its own keys over those of `[defaults]`.
     pub keys: StageKeys,
+    /// Keys of a program that the stage itself sets, and where.
+    pub own_program_keys: Vec<(&'static str, At)>,
     /// Why it is not to run, if so.
     pub off: Option<Off>,
 }
@@ -46,7 +49,14 @@ pub fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Report) -> V
         .map(|item| {
             let merged = item.keys.clone().merged(&keys.defaults.value);
             let off = off(&item.name, merged.enabled.value, selected);
-            Draft { name: item.name.clone(), place: item.place.clone(), keys: merged, off }
+            let own = item.keys.of_program().into_iter().map(|(key, at)| (key, at.clone())).collect();
+            Draft {
+                name: item.name.clone(),
+                place: item.place.clone(),
+                keys: merged,
+                own_program_keys: own,
+                off,
+            }
         })
         .collect();
     check_selected(&drafts, selected.unwrap_or(&[]), report);

@@ -35,7 +35,8 @@ pub fn check(
     report: &mut Report,
 ) {
     let on: Vec<_> = drafts.iter().zip(stages).filter(|(draft, _)| draft.off.is_none()).collect();
-    let positions = on.iter().filter(|(_, stage)| registry.keeps_state(&stage.work.uses, &stage.work.with));
+    let hides = |stage: &Stage| stage.work.keeps_state(registry) || stage.work.needs_outbox();
+    let positions = on.iter().filter(|(_, stage)| hides(stage));
     let faults =
         [processes(&on), hidden_queues(queues.len(), positions.count(), start), bytes(queues, start)];
     faults.into_iter().flatten().for_each(|fault| report.push(fault));
@@ -50,7 +51,8 @@ fn processes(on: &[(&Draft, &Stage)]) -> Option<Diagnostic> {
 }
 
 fn hidden_queues(queues: usize, positions: usize, start: &Place) -> Option<Diagnostic> {
-    let title = format!("{queues} queues and {positions} stages that keep a position are too many");
+    let title =
+        format!("{queues} queues and {positions} stages that keep a position or answers are too many");
     let accepted = format!("up to {MOST_QUEUES_IN_ALL} of both together");
     let fault = Diagnostic::error(title).at(start).accepted(accepted);
     (queues + positions > MOST_QUEUES_IN_ALL).then_some(fault)

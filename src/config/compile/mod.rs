@@ -1,5 +1,6 @@
 //! What the parts of a file mean to each other: the last step, from keys to a checked pipeline.
 
+mod command;
 mod cycles;
 mod draft;
 mod limits;

@@ -1,45 +1,64 @@
-//! What a stage does: `use` and `with`, checked against the registry.
+//! What a stage does: a `command`, or `use` and `with`, checked against the registry.
 
 use serde_json::{Map, Value};
 
+use super::command;
 use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Place, Report, list, nearest, quote};
 use crate::config::document::{Content, Node, Table, to_json};
 use crate::config::elements::{At, QueueNames};
-use crate::config::pipeline::Work;
+use crate::config::pipeline::{Task, Work};
 use crate::stage::{Kind, Registry, WithFault};
 
 pub fn compile(draft: &Draft, registry: &Registry, report: &mut Report) -> Work {
     let keys = &draft.keys;
     let names = |queues: &QueueNames| queues.0.iter().map(|queue| queue.name.clone()).collect();
-    let mut work = Work {
-        uses: String::new(),
-        with: Map::new(),
-        inputs: names(&keys.input.value),
-        outputs: names(&keys.output.value),
-    };
-    let (Some(uses), Some(at)) = (&keys.r#use.value, &keys.r#use.at) else {
-        if !keys.strays.may_be("use") {
-            report.push(without_use(draft, registry));
-        }
-        return work;
-    };
-    match registry.kind(&uses.0) {
-        None => report.push(unknown(&uses.0, &at.value, registry)),
-        Some(kind) => {
-            check_ends(draft, &uses.0, kind, at, report);
-            work.with = with(draft, &uses.0, at, registry, report);
-        }
-    }
-    work.uses = uses.0.clone();
-    work
+    let (inputs, outputs) = (names(&keys.input.value), names(&keys.output.value));
+    Work { task: task(draft, registry, report), inputs, outputs }
 }
 
-fn without_use(draft: &Draft, registry: &Registry) -> Diagnostic {
-    Diagnostic::error(format!("the stage `{}` has no `use`", draft.name))
+fn task(draft: &Draft, registry: &Registry, report: &mut Report) -> Task {
+    let keys = &draft.keys;
+    if let (Some(uses), Some(command)) = (&keys.r#use.at, &keys.command.at) {
+        let fault = Diagnostic::error(format!("the stage `{}` has both a `use` and a `command`", draft.name));
+        report.push(fault.at(&command.key).also(&uses.key, "one of them is too much"));
+    }
+    if let Some(command) = command::compile(draft, report) {
+        if let Some(with) = &keys.with.at {
+            let fault = Diagnostic::error("`with` holds the parameters of a `use`").at(&with.key);
+            report.push(fault.help("a program takes its own in the words of its `command`, or in `env`"));
+        }
+        return Task::Command(Box::new(command));
+    }
+    match (&keys.r#use.value, &keys.r#use.at) {
+        (Some(uses), Some(at)) => registered(draft, &uses.0, at, registry, report),
+        _ => {
+            if !keys.strays.may_be("use") && !keys.strays.may_be("command") {
+                report.push(without_task(draft, registry));
+            }
+            Task::Use { name: String::new(), with: Map::new() }
+        }
+    }
+}
+
+fn registered(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &mut Report) -> Task {
+    command::check_absent(draft, report);
+    let mut parameters = Map::new();
+    match registry.kind(uses) {
+        None => report.push(unknown(uses, &at.value, registry)),
+        Some(kind) => {
+            check_ends(draft, uses, kind, at, report);
+            parameters = with(draft, uses, at, registry, report);
+        }
+    }
+    Task::Use { name: uses.to_owned(), with: parameters }
+}
+
+fn without_task(draft: &Draft, registry: &Registry) -> Diagnostic {
+    Diagnostic::error(format!("the stage `{}` has no `use` and no `command`", draft.name))
         .at(&draft.place)
         .label("what does it do?")
-        .accepted(list(registry.names(), "and"))
+        .accepted(format!("a `command` to run, or a `use`: {}", list(registry.names(), "and")))
 }
 
 fn unknown(name: &str, place: &Place, registry: &Registry) -> Diagnostic {

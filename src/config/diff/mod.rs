@@ -1,6 +1,7 @@
 //! What changed between two pipelines: every field of every type, or it does not compile (each is taken apart
 //! without `..`). What follows from a change is for the supervisor to say.
 
+mod command;
 mod keys;
 mod queue;
 mod stage;

@@ -1,9 +1,10 @@
 //! Changes of stages.
 
 use super::Change;
+use super::command;
 use super::keys::{KeyChange, Keys, unset};
 use crate::config::elements::show_size;
-use crate::config::pipeline::{Backoff, GiveUp, Recycle, Rules, Stage, Tuning, Work};
+use crate::config::pipeline::{Backoff, GiveUp, Recycle, Rules, Stage, Task, Tuning, Work};
 
 /// What is to happen to a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +58,19 @@ fn change(old: &Stage, new: &Stage) -> Option<StageChange> {
 }
 
 fn compare_work(old: &Work, new: &Work) -> Vec<KeyChange> {
-    let Work { uses, with, inputs, outputs } = old;
+    let Work { task, inputs, outputs } = old;
     let queues = |names: &Vec<String>| if names.is_empty() { unset() } else { names.join(", ") };
     let mut keys = Keys::default();
-    keys.number("use", uses, &new.uses);
-    keys.compare("with", with, &new.with, |with| serde_json::to_string(with).unwrap_or_default());
+    match (task, &new.task) {
+        (Task::Use { name, with }, Task::Use { name: new_name, with: new_with }) => {
+            keys.number("use", name, new_name);
+            keys.compare("with", with, new_with, |with| serde_json::to_string(with).unwrap_or_default());
+        }
+        (Task::Command(old), Task::Command(new)) => command::compare(&mut keys, old, new),
+        (Task::Use { .. }, Task::Command(_)) | (Task::Command(_), Task::Use { .. }) => {
+            keys.compare("use or command", old, new, |work| work.title().to_owned());
+        }
+    }
     keys.compare("input", inputs, &new.inputs, queues);
     keys.compare("output", outputs, &new.outputs, queues);
     keys.0

@@ -7,12 +7,7 @@ fn stage(name: &str) -> Stage {
     let seconds = Duration::from_secs;
     Stage {
         name: name.into(),
-        work: Work {
-            uses: "filter".into(),
-            with: Default::default(),
-            inputs: vec!["q".into()],
-            outputs: vec![],
-        },
+        work: Work { task: crate::config::Task::of("filter"), inputs: vec!["q".into()], outputs: vec![] },
         processes: 1,
         rules: Rules {
             restart: Restart::OnFailure,
@@ -120,7 +115,9 @@ fn live_keys_are_told_as_a_file_writes_them() {
 #[test]
 fn another_work_is_told_apart() {
     let change = stage_change(|stage| {
-        stage.work.with.insert("keep".into(), "odd".into());
+        if let crate::config::Task::Use { with, .. } = &mut stage.work.task {
+            with.insert("keep".into(), "odd".into());
+        }
         stage.work.outputs.push("r".into());
     });
     let told: Vec<String> = change.work.iter().map(KeyChange::to_string).collect();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
-use crate::config::pipeline::{OnGiveUp, Restart, WhenFull};
+use crate::config::pipeline::{Collect, Framing, OnGiveUp, Reply, Restart, WhenFull};
 
 /// An enum whose variants have a word each.
 pub trait Choice: Copy + PartialEq + 'static {
@@ -26,6 +26,36 @@ impl Choice for OnGiveUp {
 impl Choice for WhenFull {
     const WORDS: &'static [(&'static str, Self)] =
         &[("block", WhenFull::Block), ("drop-new", WhenFull::DropNew), ("drop-old", WhenFull::DropOld)];
+}
+
+/// `mode`, as a word: what belongs to it stands in keys of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModeWord {
+    Stream,
+    Reply,
+    Each,
+}
+
+impl Choice for ModeWord {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("stream", ModeWord::Stream), ("reply", ModeWord::Reply), ("each", ModeWord::Each)];
+}
+
+impl Choice for Reply {
+    const WORDS: &'static [(&'static str, Self)] = &[("one", Reply::One), ("until-empty", Reply::UntilEmpty)];
+}
+
+impl Choice for Collect {
+    const WORDS: &'static [(&'static str, Self)] = &[("lines", Collect::Lines), ("whole", Collect::Whole)];
+}
+
+impl Choice for Framing {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("lines", Framing::Lines),
+        ("nul", Framing::Nul),
+        ("netstring", Framing::Netstring),
+        ("u32be", Framing::U32be),
+    ];
 }
 
 /// The word of a value.

@@ -3,12 +3,14 @@
 mod extras;
 mod file;
 mod policies;
+mod program;
 mod queue;
 mod stage;
 
 pub use extras::{ControlKeys, MetricsKeys};
 pub use file::FileKeys;
 pub use policies::{BackoffKeys, GiveUpKeys, RecycleKeys};
+pub use program::LimitKeys;
 pub use queue::{MOST_BYTES, QueueKeys};
 pub use stage::{Defaults, StageKeys};
 

@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 
-use super::{BackoffKeys, GiveUpKeys, RecycleKeys, pause};
+use super::{BackoffKeys, GiveUpKeys, LimitKeys, RecycleKeys, pause};
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node};
-use crate::config::elements::{Count, Element, Pause, Period, Processes, QueueNames, With, Word, table};
-use crate::config::pipeline::{OnGiveUp, Restart};
+use crate::config::elements::{
+    At, Count, Element, ExitCodes, Invocation, ModeWord, Nice, Pause, Period, Processes, QueueNames, Umask,
+    Variables, With, Word, table,
+};
+use crate::config::pipeline::{Collect, Framing, OnGiveUp, Reply, Restart};
 
 table! {
     /// `[stages.NAME]`.
@@ -14,7 +17,45 @@ table! {
         /// What the stage does: a built-in, or a stage registered from Rust.
         r#use: Option<Word> = None, also "uses" "type" "kind" "builtin" "run" "exec";
         /// The parameters of `use`.
-        with: With = With::default(), also "params" "parameters" "args" "options" "config";
+        with: With = With::default(), also "params" "parameters" "options" "config";
+        /// The program that does the work: a list of words, run directly, or a line for `/bin/sh -c`. In a list, `{worker}`
+        /// is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` stands for `{}` itself.
+        command: Option<Invocation> = None, also "cmd" "program" "script" "args";
+        /// How items meet the program: "stream": it runs on, and what it reads and writes are unrelated. "reply": it runs
+        /// on, and answers each item. "each": it is started for each item, which is its argument (`{}`) or its standard
+        /// input, and its outputs count only if it ends well.
+        mode: ModeWord = ModeWord::Stream;
+        /// With `mode = "reply"`: what an answer is: one item, or any number of them and then an empty one.
+        reply: Reply = Reply::One, also "answer" "answers";
+        /// With `mode = "each"`: whether each line (or frame) is an output, or all that the program writes is one.
+        collect: Collect = Collect::Lines;
+        /// With `mode = "each"`: hand so many items at once, if they are there, to the program's standard input.
+        batch: Option<Count<1, 1000>> = None, also "batch_size" "chunk" "chunksize";
+        /// How items are told apart on the program's standard input and output: "lines", or for bytes of any kind
+        /// "nul" (a zero byte after each), "netstring" (`5:hello,`), "u32be" (four bytes of length before each).
+        framing: Option<Framing> = None, also "frame" "format" "delimiter" "separator";
+        /// The same for its standard input alone.
+        in_framing: Option<Framing> = None, also "input_framing" "input_format";
+        /// The same for its standard output alone.
+        out_framing: Option<Framing> = None, also "output_framing" "output_format";
+        /// The exit codes of the program that are a good end.
+        success_codes: ExitCodes = ExitCodes(vec![0]), also "exit_codes" "exitcodes" "success_code" "ok_codes";
+        /// Variables of the program's environment, over those that mprun itself was given.
+        env: Variables = Variables::default(), also "environment" "variables";
+        /// A file of such variables, one `NAME=value` a line; those in `env` hold before them.
+        env_file: Option<Word> = None, also "environment_file" "dotenv";
+        /// The folder that the program runs in. Default: the file's folder.
+        cwd: Option<Word> = None, also "dir" "directory" "working_directory" "chdir" "workdir";
+        /// The user that the program runs as, by name or number. It can't gain privileges again.
+        user: Option<Word> = None, also "uid" "as_user";
+        /// The group that it runs as, by name or number. Default: the user's own groups.
+        group: Option<Word> = None, also "gid";
+        /// The permissions that its new files don't get, in octal.
+        umask: Option<Umask> = None;
+        /// How far it steps back for others.
+        nice: Option<Nice> = None, also "niceness" "priority";
+        /// What it may use.
+        limits: LimitKeys = LimitKeys::default(), also "limit" "ulimit" "rlimits";
         /// The queue that the stage reads, or a list of them. Without it the stage is a source.
         input: QueueNames = QueueNames::default(), also "inputs" "from" "in" "reads" "source";
         /// The queue that the stage writes, or a list: each gets every item. Without it, lines on standard output.
@@ -48,13 +89,36 @@ table! {
         /// `false` takes the stage out, as if it were not in the file.
         enabled: bool = true, also "enable" "disabled" "active" "autostart";
     }
-    later "command" "mode" "framing" "in_framing" "out_framing" "reply" "collect" "batch" "success_codes" "env"
-        "env_file" "cwd" "user" "group" "umask" "nice" "limits"
 }
 
 /// `[defaults]`: the keys of a stage, but for those that make it this stage and no other.
 #[derive(Clone, Debug, Default)]
 pub struct Defaults(pub StageKeys);
+
+impl StageKeys {
+    /// The keys of a program that are set here, with their places.
+    pub fn of_program(&self) -> Vec<(&'static str, &At)> {
+        let all = [
+            ("mode", &self.mode.at),
+            ("reply", &self.reply.at),
+            ("collect", &self.collect.at),
+            ("batch", &self.batch.at),
+            ("framing", &self.framing.at),
+            ("in_framing", &self.in_framing.at),
+            ("out_framing", &self.out_framing.at),
+            ("success_codes", &self.success_codes.at),
+            ("env", &self.env.at),
+            ("env_file", &self.env_file.at),
+            ("cwd", &self.cwd.at),
+            ("user", &self.user.at),
+            ("group", &self.group.at),
+            ("umask", &self.umask.at),
+            ("nice", &self.nice.at),
+            ("limits", &self.limits.at),
+        ];
+        all.into_iter().filter_map(|(key, at)| Some((key, at.as_ref()?))).collect()
+    }
+}
 
 impl StageKeys {
     /// This stage's keys, over those that hold for all.
@@ -64,7 +128,7 @@ impl StageKeys {
     }
 }
 
-const OWN: [&str; 4] = ["use", "with", "input", "output"];
+const OWN: [&str; 9] = ["use", "with", "command", "mode", "reply", "collect", "batch", "input", "output"];
 
 impl Element for Defaults {
     fn read(node: &Node, report: &mut Report) -> Option<Self> {

@@ -36,7 +36,7 @@ pub enum Committed {
 /// Unfinished leases that one transaction may mark.
 const MAX_MARKS: usize = 64;
 
-enum Step {
+pub(super) enum Step {
     AllOut { before: u64, after: u64 },
     Progress,
     Full { queue: QueueId, size: u64, event: Event, sequence: u32 },
@@ -64,7 +64,7 @@ impl Port {
         let mut first_before = None;
         loop {
             let held = self.leases.len();
-            let step = self.try_publish(upto, slept.take())?;
+            let step = self.try_publish(upto, slept.take(), false)?;
             upto -= held - self.leases.len();
             match step {
                 Step::AllOut { before, after } => {
@@ -80,7 +80,7 @@ impl Port {
                     if wait.is_over() {
                         return Ok(Committed::Full { queue, size });
                     }
-                    if self.must_finish() {
+                    if self.must_finish() && wait != Wait::Regardless {
                         return Ok(Committed::Ordered);
                     }
                     // Once only: what looks like room from outside the lock may be none for us.
@@ -120,7 +120,13 @@ impl Port {
         }
     }
 
-    fn try_publish(&mut self, upto: usize, slept: Option<Event>) -> Result<Step, Fault> {
+    /// One transaction. `whole`: with everything, or nothing happens.
+    pub(super) fn try_publish(
+        &mut self,
+        upto: usize,
+        slept: Option<Event>,
+        whole: bool,
+    ) -> Result<Step, Fault> {
         let Port { hand, slot, live, leases, staging, targets, memory, .. } = self;
         let mut tx = hand.begin()?;
         if let Some(event) = slept {
@@ -136,7 +142,7 @@ impl Port {
             targets.clear();
             fits = targets.fit(&tx, staging, n)?;
         }
-        if fits.is_empty()
+        if (fits.is_empty() || whole)
             && let Some((target, size)) = targets.full
         {
             let event = Event::of(target.at, queue::NOT_FULL);

@@ -4,7 +4,9 @@ mod commit;
 mod give;
 mod patience;
 mod put;
+mod sleeper;
 mod take;
+mod whole;
 
 use super::descriptor::Meta;
 use super::event::Event;
@@ -18,11 +20,13 @@ use commit::Targets;
 use patience::Patience;
 use put::Staging;
 use std::cell::Cell;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Acquire;
 use std::time::Instant;
 
 pub use commit::Committed;
 pub use put::PutError;
+pub use sleeper::Sleeper;
 pub use take::Taken;
 
 /// How long a call may wait.
@@ -34,13 +38,15 @@ pub enum Wait {
     Until(Instant),
     /// As long as it takes.
     Forever,
+    /// As long as it takes, also when told to finish: what is at hand can't be made again.
+    Regardless,
 }
 
 impl Wait {
     fn deadline(self) -> Option<Instant> {
         match self {
             Wait::Until(deadline) => Some(deadline),
-            Wait::No | Wait::Forever => None,
+            Wait::No | Wait::Forever | Wait::Regardless => None,
         }
     }
 
@@ -48,7 +54,7 @@ impl Wait {
         match self {
             Wait::No => true,
             Wait::Until(deadline) => Instant::now() >= deadline,
-            Wait::Forever => false,
+            Wait::Forever | Wait::Regardless => false,
         }
     }
 }
@@ -83,6 +89,8 @@ pub struct Port {
     patience: Patience,
     /// Which input is looked at first, for fairness.
     turn: usize,
+    /// What the last `take` that found nothing would have slept on.
+    unslept: Vec<(Event, u32)>,
     bell_seen: Cell<u64>,
     /// The queue of the stage's token.
     memory: Option<QueueId>,
@@ -103,7 +111,7 @@ impl Port {
         let bell_seen = Cell::new(u64::MAX);
         let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
         let (staging, targets, memory) = (Staging::new(), Targets::new(), None);
-        let patience = Patience::new();
+        let (turn, unslept, patience) = (0, Vec::new(), Patience::new());
         Ok(Port {
             hand,
             slot,
@@ -113,7 +121,8 @@ impl Port {
             staging,
             targets,
             patience,
-            turn: 0,
+            turn,
+            unslept,
             bell_seen,
             memory,
         })
@@ -207,6 +216,35 @@ impl Port {
     #[inline]
     pub fn rest(&self) {
         self.hand.memory().store(self.slot + slot::BEGUN, 0);
+    }
+
+    /// Where the worker notes the program that it has running (0: none), for whoever must kill it after the worker.
+    pub fn program(&self) -> &AtomicU64 {
+        self.hand.memory().word(self.slot + slot::PROGRAM)
+    }
+
+    /// Bytes of one item that every one of these queues takes.
+    ///
+    /// # Errors
+    /// Only when a queue's number makes no sense.
+    pub fn max_item(&self, outputs: &[QueueId]) -> Result<u64, Fault> {
+        let mut least = layout::MAX_ITEM;
+        for &q in outputs {
+            least = least.min(self.hand.memory().load(layout::queue_at(q)? + layout::queue::MAX_ITEM));
+        }
+        Ok(least)
+    }
+
+    /// Bytes that the items of the smallest of these queues may take together.
+    ///
+    /// # Errors
+    /// Only when a queue's number makes no sense.
+    pub fn max_bytes(&self, outputs: &[QueueId]) -> Result<u64, Fault> {
+        let mut least = layout::MAX_ITEM;
+        for &q in outputs {
+            least = least.min(self.hand.memory().load(layout::queue_at(q)? + layout::queue::MAX_BYTES));
+        }
+        Ok(least)
     }
 
     /// Items waiting in a queue, without the lock: for a line in the log.

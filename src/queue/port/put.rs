@@ -32,6 +32,8 @@ pub enum PutError {
     },
     /// Told to finish while it waited for room.
     Ordered,
+    /// There is no room, and it was not to wait.
+    NoRoom,
     /// The memory is damaged.
     Fault(Fault),
 }
@@ -43,6 +45,7 @@ impl fmt::Display for PutError {
                 write!(f, "an output of {len} bytes is longer than max_item ({max} bytes)")
             }
             PutError::Ordered => f.write_str("told to finish while waiting for room"),
+            PutError::NoRoom => f.write_str("there is no room"),
             PutError::Fault(fault) => fault.fmt(f),
         }
     }
@@ -122,6 +125,8 @@ pub(super) struct Staging {
     pub decided: bool,
     /// Table entries that the puts hold.
     pub blocks: usize,
+    /// Nothing is to wait, and nothing to be published before its time.
+    pub impatient: bool,
 }
 
 impl Staging {
@@ -335,6 +340,9 @@ impl Port {
                 Attempt::Again => continue,
                 Attempt::Wait(event, sequence) => (event, sequence),
             };
+            if self.staging.impatient {
+                return Err(PutError::NoRoom);
+            }
             // Bytes that this worker itself has staged would never become free by waiting.
             if group_start > 0 && self.staging.published < self.staging.groups.len() {
                 self.publish_early_keeping(group_start)?;

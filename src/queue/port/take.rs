@@ -38,7 +38,8 @@ impl Port {
             let memory = hand.memory();
             patience.look(|| inputs.iter().any(|&q| counts::waiting_roughly(memory, q) > 0));
         }
-        let mut slept = false;
+        // Another thread may have slept in its place ([`Port::sleeper`]) and been woken.
+        let mut slept = !std::mem::take(&mut self.unslept).is_empty();
         let mut sleep = Sleep::default();
         loop {
             // The other half of the table is for what the leases put.
@@ -51,6 +52,8 @@ impl Port {
                 return Ok(Taken::Ordered);
             }
             if wait.is_over() {
+                self.unslept.clear();
+                self.unslept.extend_from_slice(&sleep.events[..inputs.len()]);
                 return Ok(Taken::Empty);
             }
             // If something came meanwhile the word to sleep on has changed.

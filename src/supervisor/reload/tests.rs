@@ -19,7 +19,7 @@ fn a_plan_says_what_will_happen_line_by_line() {
     let mut new = chain();
     new.stages[0].processes = 4;
     new.stages[0].tuning.sleep = std::time::Duration::from_secs(1);
-    new.stages[1].work.uses = "other".into();
+    new.stages[1].work.task = crate::config::Task::of("other");
     new.stages[1].recycle.items = Some(5);
     new.queues[0].capacity = 7;
     new.stages.push(stage("d", &["q"], &[]));

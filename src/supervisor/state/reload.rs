@@ -160,7 +160,8 @@ impl State {
         let found = self.stages.iter().position(|stage| stage.spec.name == spec.name);
         let s = found.unwrap_or_else(|| self.add_stage(spec, wanted));
         let token = self.token(s, spec, wanted, out);
-        let version = self.version(spec, wanted, token);
+        let outbox = self.outbox(s, spec, out);
+        let version = self.version(spec, wanted, token, outbox);
         let stage = &mut self.stages[s];
         if stage.spec.tuning != spec.tuning {
             stage.tune(spec.tuning, out);
@@ -179,13 +180,19 @@ impl State {
     }
 
     fn add_stage(&mut self, spec: &config::Stage, wanted: &Wanted) -> usize {
-        let version = Rc::new(self.version(spec, wanted, None));
+        let version = Rc::new(self.version(spec, wanted, None, None));
         let key = self.new_key();
         self.stages.push(Stage::new(key, spec.clone(), version));
         self.stages.len() - 1
     }
 
-    fn version(&self, spec: &config::Stage, wanted: &Wanted, token: Option<QueueId>) -> Version {
+    fn version(
+        &self,
+        spec: &config::Stage,
+        wanted: &Wanted,
+        token: Option<QueueId>,
+        outbox: Option<QueueId>,
+    ) -> Version {
         let ids = |names: &[String]| names.iter().filter_map(|name| self.queues.id(name)).collect();
         Version {
             work: spec.work.clone(),
@@ -194,7 +201,17 @@ impl State {
             inputs: ids(&spec.work.inputs),
             outputs: ids(&spec.work.outputs),
             token,
+            outbox,
         }
+    }
+
+    /// The hidden queue of a command stage. It may hold outputs, so it stays as long as the stage does.
+    fn outbox(&mut self, s: usize, spec: &config::Stage, out: &mut Outbox) -> Option<QueueId> {
+        let stage = &mut self.stages[s];
+        if stage.outbox.is_none() && spec.work.needs_outbox() {
+            stage.outbox = self.queues.add_outbox(&spec.name, out);
+        }
+        stage.outbox.filter(|_| spec.work.needs_outbox())
     }
 
     /// The hidden queue with the stage's position: the same one as long as `use` is the same.
@@ -209,11 +226,11 @@ impl State {
             return None;
         }
         let stage = &mut self.stages[s];
-        if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| *uses == spec.work.uses) {
+        if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| *uses == spec.work.title()) {
             return Some(*token);
         }
         let token = self.queues.add_token(&spec.name, out)?;
-        stage.tokens.push((spec.work.uses.clone(), token));
+        stage.tokens.push((spec.work.title().to_owned(), token));
         Some(token)
     }
 
@@ -311,6 +328,7 @@ impl State {
         let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.stages)
             .into_iter()
             .partition(|stage| matches!(stage.fate, Fate::Removed { .. }));
+        gone.iter().filter_map(|stage| stage.outbox).for_each(|outbox| self.queues.drop_token(outbox, out));
         self.departed.extend(gone.into_iter().map(|stage| stage.totals));
         self.stages = kept;
     }
@@ -329,5 +347,6 @@ impl State {
 
 /// At most: tokens and queues that stay are counted too.
 fn queues_needed(wanted: &Wanted) -> usize {
-    wanted.pipeline.queues.len() + wanted.stateful.len()
+    let outboxes = wanted.pipeline.stages.iter().filter(|stage| stage.work.needs_outbox());
+    wanted.pipeline.queues.len() + wanted.stateful.len() + outboxes.count()
 }

@@ -78,7 +78,7 @@ impl Bench {
     }
 
     fn ticket(&self) -> Ticket {
-        let work = Work { uses: "demo".into(), with: Default::default(), inputs: vec![], outputs: vec![] };
+        let work = Work { task: crate::config::Task::of("demo"), inputs: vec![], outputs: vec![] };
         Ticket {
             pipeline: "test".into(),
             stage: "demo".into(),
@@ -91,6 +91,8 @@ impl Bench {
             recycle: self.recycle,
             inputs: vec![(IN.0, "in".into())],
             outputs: if self.has_output { vec![(OUT.0, "out".into())] } else { vec![] },
+            outbox: None,
+            stop_timeout: std::time::Duration::ZERO,
             token: Some(TOKEN.0),
             dead_letters: std::env::temp_dir()
                 .join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),

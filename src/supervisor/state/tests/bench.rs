@@ -107,6 +107,7 @@ impl Bench {
                 self.queues.insert(id, format!("position of {stage}"));
                 self.seeds += 1;
             }
+            Action::AddOutbox(id, stage) => drop(self.queues.insert(id, format!("outbox of {stage}"))),
             Action::ResetToken(queue) => {
                 assert!(self.queues.contains_key(&queue));
                 self.seeds += 1;

@@ -61,7 +61,7 @@ impl Shape {
         }
         for (i, stage) in stages.iter_mut().enumerate() {
             stage.processes = self.processes[i];
-            stage.work.uses = format!("x{}", self.uses[i]);
+            stage.work.task = crate::config::Task::of(format!("x{}", self.uses[i]));
             stage.rules.give_up.restarts = 6;
             stage.rules.restart =
                 [Restart::OnFailure, Restart::Always, Restart::Never][usize::from(self.restart)];

@@ -19,13 +19,13 @@ fn with(change: impl FnOnce(&mut Pipeline)) -> Pipeline {
 fn b(processes: u32, uses: &str) -> Pipeline {
     with(|pipeline| {
         pipeline.stages[1].processes = processes;
-        pipeline.stages[1].work.uses = uses.into();
+        pipeline.stages[1].work.task = crate::config::Task::of(uses);
     })
 }
 
 fn uses(bench: &Bench, stage: &str) -> Vec<String> {
     let of_stage = bench.procs.values().filter(|proc| proc.spawn.stage == stage);
-    of_stage.map(|proc| proc.spawn.version.work.uses.clone()).collect()
+    of_stage.map(|proc| proc.spawn.version.work.title().to_owned()).collect()
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_finished_source_with_changed_work_runs_again() {
     let mut bench = Bench::up(with(|pipeline| pipeline.stages.push(stage("lives", &[], &[]))));
     bench.say("a", 0, Ending::Finished);
     bench.reload(with(|pipeline| {
-        pipeline.stages[0].work.uses = "y".into();
+        pipeline.stages[0].work.task = crate::config::Task::of("y");
         pipeline.stages.push(stage("lives", &[], &[]));
     }));
     assert_eq!(uses(&bench, "a"), ["y"]);
@@ -235,13 +235,17 @@ fn a_position_is_kept_as_long_as_the_stage_is_the_same_and_through_a_failed_relo
     let token = |bench: &Bench| bench.procs[&bench.pid("a", 0)].spawn.version.token;
     let first = token(&bench);
     bench.reload_to(wanted(
-        with(|pipeline| drop(pipeline.stages[0].work.with.insert("to".into(), 5.into()))),
+        with(|pipeline| {
+            if let crate::config::Task::Use { with, .. } = &mut pipeline.stages[0].work.task {
+                with.insert("to".into(), 5.into());
+            }
+        }),
         &["a"],
     ));
     bench.obey();
     assert_eq!((token(&bench), bench.seeds), (first, 1));
     let other = with(|pipeline| {
-        pipeline.stages[0].work.uses = "y".into();
+        pipeline.stages[0].work.task = crate::config::Task::of("y");
         pipeline.stages.push(stage("d", &["q"], &[]));
     });
     bench.reload_to(wanted(other, &["a"]));
@@ -347,7 +351,7 @@ fn a_stage_that_gave_up_gets_another_chance_when_it_is_changed_or_a_reload_is_as
         if asked {
             bench.send(Event::Hangup);
         } else {
-            given.stages[3].work.uses = "y".into();
+            given.stages[3].work.task = crate::config::Task::of("y");
         }
         bench.reload(given);
         assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]", "d[0]"]);

@@ -101,7 +101,7 @@ fn nothing_is_reloaded_any_more_once_it_stops() {
 fn a_stop_during_a_roll_still_drains() {
     let mut bench = Bench::up(chain());
     let mut new = chain();
-    new.stages[1].work.uses = "y".into();
+    new.stages[1].work.task = crate::config::Task::of("y");
     bench.reload(new);
     assert_eq!(bench.running(), ["a[0]", "b[0] finish", "c[0]"]);
     bench.send(Event::Terminate);

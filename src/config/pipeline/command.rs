@@ -1,0 +1,113 @@
+//! A command stage: a program of the user's, and how items meet it.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A program of the user's, and how items meet it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// What is run.
+    pub invocation: Invocation,
+    /// How items meet it.
+    pub mode: Mode,
+    /// How items are told apart on its standard input.
+    pub in_framing: Framing,
+    /// The same on its standard output.
+    pub out_framing: Framing,
+    /// The exit codes that are a good end.
+    pub success_codes: Vec<u8>,
+    /// Variables over those that mprun itself was given.
+    pub env: Vec<(String, String)>,
+    /// A file of further ones, beneath `env`.
+    pub env_file: Option<PathBuf>,
+    /// Where it runs; relative to the file's folder, which is the default.
+    pub cwd: Option<PathBuf>,
+    /// Whom it runs as: a name or a number.
+    pub user: Option<String>,
+    /// Its group, if not the user's own.
+    pub group: Option<String>,
+    /// The permissions that its new files don't get.
+    pub umask: Option<u32>,
+    /// How far it steps back for others.
+    pub nice: Option<i32>,
+    /// What it may use.
+    pub limits: ProgramLimits,
+}
+
+/// What is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Invocation {
+    /// A program and its arguments; at least one word.
+    Direct(Vec<String>),
+    /// A line for `/bin/sh -c`.
+    Shell(String),
+}
+
+impl Invocation {
+    /// The program's name, or the shell's line.
+    pub fn title(&self) -> &str {
+        match self {
+            Invocation::Direct(words) => words.first().map_or("", String::as_str),
+            Invocation::Shell(line) => line,
+        }
+    }
+}
+
+/// `mode`: how items meet the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// It runs on; what it reads and what it writes are unrelated.
+    Stream,
+    /// It runs on, and answers each item.
+    Reply(Reply),
+    /// It is started for each item, or for so many at once.
+    Each {
+        /// What counts as its outputs.
+        collect: Collect,
+        /// So many items at once, each framed; `None`: one, as its argument or its whole standard input.
+        batch: Option<u32>,
+    },
+}
+
+/// `reply`: what an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// One item.
+    One,
+    /// Any number of items, and then an empty one.
+    UntilEmpty,
+}
+
+/// `collect`: what counts as the outputs of a program that is started for an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Collect {
+    /// Each framed item.
+    Lines,
+    /// All that it writes, as one output.
+    Whole,
+}
+
+/// `framing`: how items are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Framing {
+    /// Each ends with a line end.
+    Lines,
+    /// Each ends with a zero byte.
+    Nul,
+    /// `5:hello,`
+    Netstring,
+    /// A length of four bytes, the highest first.
+    U32be,
+}
+
+/// `limits`: what a program may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramLimits {
+    /// Bytes of address space.
+    pub memory: Option<u64>,
+    /// Descriptors.
+    pub open_files: Option<u64>,
+    /// Time of computing, in whole seconds.
+    pub cpu_time: Option<Duration>,
+}

@@ -1,0 +1,69 @@
+//! Publishing all or nothing: for outputs that can't be made a second time.
+
+use super::super::layout::{self, queue};
+use super::super::{Fault, QueueId, WhenFull, counts};
+use super::commit::{Committed, Step};
+use super::put::PutError;
+use super::{Port, Wait};
+
+/// Outputs that one transaction surely takes.
+const MOST: usize = 256;
+
+impl Port {
+    /// Publishes all these outputs and ends the leases `0 .. upto`, in one transaction; `None`: there is no room for
+    /// all of them now, and nothing has happened. Nothing may be staged before.
+    ///
+    /// # Errors
+    /// [`PutError::TooLong`] leaves everything as it was.
+    pub fn commit_whole<'i>(
+        &mut self,
+        outputs: &[QueueId],
+        items: impl ExactSizeIterator<Item = &'i [u8]>,
+        upto: usize,
+    ) -> Result<Option<Committed>, PutError> {
+        debug_assert!(self.staging.is_empty(), "something is staged");
+        let n = items.len() * outputs.len();
+        if n == 0 {
+            return Ok(Some(self.commit(upto, Wait::No)?));
+        }
+        if n > MOST || !self.seems_to_fit(outputs, items.len() as u64)? {
+            return Ok(None);
+        }
+        self.staging.impatient = true;
+        let staged = items.into_iter().try_for_each(|item| self.put(outputs, item, upto.checked_sub(1)));
+        self.staging.impatient = false;
+        match staged {
+            Ok(()) => {}
+            Err(error) => {
+                self.discard_staged()?;
+                return if matches!(error, PutError::NoRoom) { Ok(None) } else { Err(error) };
+            }
+        }
+        match self.try_publish(upto, None, true)? {
+            Step::AllOut { before, after } => Ok(Some(Committed::Done { before, after })),
+            Step::Full { .. } | Step::Progress => {
+                self.discard_staged()?;
+                Ok(None)
+            }
+            Step::Closed => {
+                self.discard_staged()?;
+                Ok(Some(Committed::Closed))
+            }
+        }
+    }
+
+    /// A look without the lock, so that a full queue costs no staging.
+    fn seems_to_fit(&self, outputs: &[QueueId], n: u64) -> Result<bool, Fault> {
+        let memory = self.hand.memory();
+        for &q in outputs {
+            let at = layout::queue_at(q)?;
+            let waits = WhenFull::from_word(memory.load(at + queue::WHEN_FULL)) == WhenFull::Block;
+            let closed = memory.load(at + queue::FLAGS) & queue::CLOSED != 0;
+            let full = counts::waiting_roughly(memory, q) + n > memory.load(at + queue::CAPACITY);
+            if waits && !closed && full {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

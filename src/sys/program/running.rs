@@ -1,0 +1,70 @@
+//! A program that was started: its end, its group, and what it leaves behind.
+
+use crate::sys::wait::{self, Exit};
+use crate::sys::{group, proc_table};
+use nix::sys::signal::Signal;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// A child process, until it is reaped. Its group has its pid's number.
+#[derive(Debug)]
+pub struct Running {
+    pid: u32,
+    pidfd: OwnedFd,
+}
+
+impl Running {
+    pub(super) fn new(pid: u32, pidfd: OwnedFd) -> Running {
+        Running { pid, pidfd }
+    }
+
+    /// Its process, and the number of its group.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends a signal to the program and all that it started and that stayed in its group.
+    pub fn signal(&self, signal: Signal) {
+        // Its group can only be gone, which is what was wanted.
+        let _ = group::signal_group(self.pid, signal);
+    }
+
+    /// How it ended, if it has. Until [`Running::reap`] its number stays its own.
+    pub fn ended(&self) -> io::Result<Option<Exit>> {
+        wait::ended(self.pidfd.as_raw_fd())
+    }
+
+    /// Ends it for good, once it has ended.
+    pub fn reap(&self) -> io::Result<()> {
+        wait::reap(self.pid)
+    }
+}
+
+/// Readable once the program has ended.
+impl AsFd for Running {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// Makes this process the parent of all orphans among its descendants.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// Kills and reaps every child there is, and what those leave behind, down to the last. For a process that has adopted
+/// the orphans of a program that is over. Returns how many there were.
+pub fn sweep() -> usize {
+    let mut swept = 0;
+    // A look costs one system call; mostly there is nothing more to it.
+    while wait::has_children() {
+        for pid in proc_table::children_of(std::process::id()) {
+            let _ = group::signal_process(pid, Signal::SIGKILL);
+        }
+        if wait::reap_any().is_err() {
+            break;
+        }
+        swept += 1;
+    }
+    swept
+}

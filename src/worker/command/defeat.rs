@@ -1,0 +1,91 @@
+//! Why a program could not do what it should: in words, and as the cause in a dead letter.
+
+use super::framing::{BadFrame, NotEncodable};
+use crate::dead_letter::Cause;
+use crate::sys::wait::Exit;
+use std::fmt;
+use std::time::Duration;
+
+/// What went wrong with a program over an item.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Trouble {
+    /// It ended badly.
+    Ended(Exit),
+    /// It ended before it had answered.
+    LeftUnanswered(Exit),
+    /// It took too long.
+    TimedOut(Duration),
+    /// What it wrote makes no sense.
+    BadFrame(BadFrame),
+    /// It wrote more than its output queues hold.
+    TooMuch(u64),
+    /// It answered more than it was asked.
+    AnsweredTwice,
+    /// It closed its output.
+    ClosedOutput,
+    /// The item can't be handed over.
+    NotEncodable(NotEncodable),
+    /// The item can't be an argument.
+    NoArgument(&'static str),
+}
+
+/// A failed attempt, with the program's last words.
+#[derive(Clone, Debug)]
+pub(super) struct Defeat {
+    pub trouble: Trouble,
+    pub stderr: Vec<String>,
+}
+
+impl Trouble {
+    /// How a dead letter says it.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Trouble::Ended(Exit::Code(code)) => Cause::ExitCode(*code),
+            Trouble::Ended(Exit::Signal(signal)) | Trouble::LeftUnanswered(Exit::Signal(signal)) => {
+                Cause::Signal(signal.to_string())
+            }
+            Trouble::TimedOut(_) => Cause::TimedOut,
+            _ => Cause::Error(self.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Ended(exit) => ended(*exit).fmt(f),
+            Trouble::LeftUnanswered(exit) => write!(f, "{} before it had answered", ended(*exit)),
+            Trouble::TimedOut(limit) => {
+                write!(f, "it took longer than item_timeout ({})", humantime::format_duration(*limit))
+            }
+            Trouble::BadFrame(bad) => bad.fmt(f),
+            Trouble::TooMuch(most) => {
+                write!(f, "it wrote more than {most} bytes, which no output queue holds")
+            }
+            Trouble::AnsweredTwice => {
+                f.write_str("it answered with more than one item; `reply = \"until-empty\"` allows it")
+            }
+            Trouble::ClosedOutput => f.write_str("it closed its standard output before it had answered"),
+            Trouble::NotEncodable(why) => why.fmt(f),
+            Trouble::NoArgument(why) => f.write_str(why),
+        }
+    }
+}
+
+/// How a program ended, in words.
+pub(super) fn ended(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("it ended with exit code {code}"),
+        Exit::Signal(signal) => format!("it was killed by {signal}"),
+    }
+}
+
+impl fmt::Display for Defeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.trouble.fmt(f)?;
+        match self.stderr.iter().rev().find(|line| !line.trim().is_empty()) {
+            Some(line) => write!(f, "; its last words: {line}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! `mode = "each"`: a fresh program for every item, or for a batch of them. Its outputs count only if it ends well.
+
+use super::defeat::{Defeat, Trouble};
+use super::errors::Errors;
+use super::framing::{Decoder, encode};
+use super::outbox;
+use super::outputs::Outputs;
+use super::recipe::{NotStarted, Recipe};
+use super::session::{Session, Wish};
+use crate::config::pipeline::{Collect, Command};
+use crate::queue::{Ending, QueueId, Taken, Wait};
+use crate::stage::Failure;
+use crate::sys::readiness;
+use crate::sys::wait::Exit;
+use crate::worker::desk::{Desk, Pace};
+use crate::worker::failed::{self, Reason};
+use crate::worker::stop::Stop;
+use std::time::{Duration, Instant};
+
+pub(super) struct EachLoop<'a> {
+    desk: &'a mut Desk,
+    recipe: Recipe,
+    command: Command,
+    collect: Collect,
+    /// Items at once, each framed; `None`: one, as it is.
+    batch: Option<u32>,
+    inputs: Vec<QueueId>,
+    errors: Errors,
+    /// What the program gets on its standard input.
+    input: Vec<u8>,
+    outputs: Outputs,
+}
+
+impl<'a> EachLoop<'a> {
+    pub fn new(
+        desk: &'a mut Desk,
+        recipe: Recipe,
+        command: Command,
+        collect: Collect,
+        batch: Option<u32>,
+    ) -> EachLoop<'a> {
+        let inputs = outbox::inputs(desk);
+        let (errors, input, outputs) = (Errors::new(), Vec::new(), Outputs::default());
+        EachLoop { desk, recipe, command, collect, batch, inputs, errors, input, outputs }
+    }
+
+    pub fn run(mut self) -> Stop {
+        loop {
+            if let Err(stop) = self.round() {
+                return stop;
+            }
+        }
+    }
+
+    fn round(&mut self) -> Result<(), Stop> {
+        let pace = self.desk.heed()?;
+        if readiness::is_terminated() {
+            return Err(Stop(Ending::Ordered));
+        }
+        self.desk.recycling.check()?;
+        outbox::work_off(self.desk)?;
+        match self.take(&pace)? {
+            Taken::Items { before, after } => {
+                if self.set_bundle_apart()? {
+                    return outbox::publish_bundle(self.desk);
+                }
+                super::log_taken(self.desk, before, after)?;
+                self.work(&pace)
+            }
+            Taken::Empty | Taken::Ordered => Ok(()),
+            Taken::Ended => Err(Stop(Ending::InputEnded)),
+        }
+    }
+
+    fn take(&mut self, pace: &Pace) -> Result<Taken, Stop> {
+        let one = pace.is_single() || self.batch.is_none();
+        let most = if one { 1 } else { self.batch.map_or(1, |batch| batch as usize) };
+        let most = most.min(self.desk.recycling.items_left());
+        let looks = pace.when_empty().is_some() || self.desk.item_log.is_on;
+        if !looks {
+            return Ok(self.desk.port.take(&self.inputs, most, Wait::Forever)?);
+        }
+        let taken = self.desk.port.take(&self.inputs, most, Wait::No)?;
+        if taken != Taken::Empty {
+            return Ok(taken);
+        }
+        self.desk.item_log.empty(&self.desk.ticket.inputs, pace.when_empty());
+        match pace.when_empty() {
+            Some(length) => {
+                self.desk.pause(|tuning| tuning.sleep_when_empty.unwrap_or(length))?;
+                Ok(Taken::Empty)
+            }
+            None => Ok(self.desk.port.take(&self.inputs, most, Wait::Forever)?),
+        }
+    }
+
+    /// If outputs that wait for room are among the leases, all others go back for now.
+    fn set_bundle_apart(&mut self) -> Result<bool, Stop> {
+        for i in 0..self.desk.port.len() {
+            if outbox::is_bundle(self.desk, i)? {
+                self.desk.port.give_back_from(i + 1)?;
+                while self.desk.port.len() > 1 {
+                    self.desk.port.give_back(0, false)?;
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Works off all leases. A batch that fails is halved until the item is found that makes it fail.
+    fn work(&mut self, pace: &Pace) -> Result<(), Stop> {
+        let mut size = self.trusted()?;
+        while !self.desk.port.is_empty() {
+            size = size.clamp(1, self.desk.port.len());
+            let done = match self.attempt(size, pace)? {
+                Ok(()) => {
+                    outbox::publish(self.desk, &self.outputs, size)?;
+                    size
+                }
+                Err(defeat) if size > 1 => {
+                    log::debug!("a batch of {size} failed: {defeat}");
+                    size /= 2;
+                    0
+                }
+                Err(defeat) => {
+                    self.desk.item_log.forget();
+                    let (text, cause) = (defeat.to_string(), defeat.trouble.cause());
+                    let reason = Reason { text, cause, stderr: &defeat.stderr };
+                    // The others first: so the failed one is the first in its queue again.
+                    self.desk.port.give_back_from(1)?;
+                    failed::settle_for(self.desk, 0, reason, pace)?;
+                    1
+                }
+            };
+            self.desk.recycling.count(done);
+            self.desk.pause(|tuning| if done > 0 { tuning.sleep } else { Duration::ZERO })?;
+        }
+        Ok(())
+    }
+
+    /// How many of the leases may go together: one that has failed before goes alone.
+    fn trusted(&self) -> Result<usize, Stop> {
+        for i in 0..self.desk.port.len() {
+            if self.desk.port.item(i)?.attempt > 1 {
+                return Ok(i.max(1));
+            }
+        }
+        Ok(self.desk.port.len())
+    }
+
+    /// Runs the program on the first `size` leases. The inner result is theirs, the outer one the worker's.
+    fn attempt(&mut self, size: usize, pace: &Pace) -> Result<Result<(), Defeat>, Stop> {
+        // Who of several is to blame for the death of this worker, nobody could say.
+        if size == 1 {
+            self.desk.port.begin(0);
+        }
+        self.outputs.clear();
+        self.errors.forget();
+        let result = self.hand_over(size, pace);
+        self.desk.port.rest();
+        result.map(|result| result.map_err(|trouble| Defeat { trouble, stderr: self.errors.take_kept() }))
+    }
+
+    fn hand_over(&mut self, size: usize, pace: &Pace) -> Result<Result<(), Trouble>, Stop> {
+        self.input.clear();
+        if self.recipe.reads {
+            for i in 0..size {
+                let bytes = self.desk.port.item(i)?.bytes;
+                if self.batch.is_none() {
+                    self.input.extend_from_slice(bytes);
+                } else if let Err(why) = encode(self.command.in_framing, bytes, &mut self.input) {
+                    return Ok(Err(Trouble::NotEncodable(why)));
+                }
+            }
+        }
+        let first = self.desk.port.item(0)?;
+        match self.recipe.start(Some((first.bytes, first.attempt)), self.desk.port.program()) {
+            Ok(session) => self.attend(session, pace),
+            Err(NotStarted::Item(trouble)) => Ok(Err(trouble)),
+            Err(NotStarted::Failed(failure)) => Err(failure.into()),
+        }
+    }
+
+    /// Keeps the program company to its end.
+    fn attend(&mut self, mut session: Session, pace: &Pace) -> Result<Result<(), Trouble>, Stop> {
+        let limit = pace.tuning.item_timeout;
+        let until = limit.map(|limit| Instant::now() + limit);
+        let most = self.desk.port.max_item(&self.desk.outputs)?;
+        let most_in_all = self.desk.port.max_bytes(&self.desk.outputs)?;
+        let mut decoder = Decoder::new(self.command.out_framing, most);
+        let (mut written, mut trouble) = (0, None);
+        if self.input.is_empty() {
+            session.close_input();
+        }
+        while !session.is_over() {
+            let watched = until.filter(|_| !session.is_terminated());
+            let wish =
+                Wish { out: &self.input[written..], into: Some(&mut decoder), until: watched, bell: None };
+            written += session.turn(wish, &mut self.errors, self.desk.port.program())?.written;
+            if written == self.input.len() {
+                session.close_input();
+            }
+            if trouble.is_none()
+                && let Err(bad) = self.collect(&mut decoder, session.is_over(), most, most_in_all)
+            {
+                session.kill();
+                trouble = Some(bad);
+            }
+            if trouble.is_some() {
+                // What follows is of no use; but the pipe must not hold up the end.
+                let rest = decoder.pending();
+                decoder.skip(rest);
+            }
+            if readiness::is_terminated() && !session.is_terminated() {
+                session.terminate(self.desk.ticket.stop_timeout);
+            }
+            if watched.is_some_and(|until| until <= Instant::now()) && session.exit().is_none() {
+                session.terminate(self.desk.ticket.stop_timeout);
+                trouble = limit.map(Trouble::TimedOut);
+            }
+        }
+        if readiness::is_terminated() {
+            return Err(Stop(Ending::Ordered));
+        }
+        Ok(match (trouble, session.exit()) {
+            (Some(trouble), _) => Err(trouble),
+            (None, Some(Exit::Code(code))) if self.recipe.is_success(code) => Ok(()),
+            (None, Some(exit)) => Err(Trouble::Ended(exit)),
+            // A session is over only with an exit.
+            (None, None) => return Err(Failure::fatal("the program's end is unknown").into()),
+        })
+    }
+
+    /// Takes outputs out of what was read.
+    fn collect(
+        &mut self,
+        decoder: &mut Decoder,
+        is_over: bool,
+        most: u64,
+        most_in_all: u64,
+    ) -> Result<(), Trouble> {
+        match self.collect {
+            Collect::Whole if decoder.pending() as u64 > most => {
+                let least = decoder.pending() as u64;
+                return Err(Trouble::BadFrame(super::framing::BadFrame::TooLong { least, most }));
+            }
+            Collect::Whole if is_over => {
+                self.outputs.push(decoder.rest());
+                let rest = decoder.pending();
+                decoder.skip(rest);
+            }
+            Collect::Whole => {}
+            Collect::Lines => {
+                while let Some(item) = decoder.next().map_err(Trouble::BadFrame)? {
+                    self.outputs.push(item);
+                }
+                if is_over && let Some(item) = decoder.last().map_err(Trouble::BadFrame)? {
+                    self.outputs.push(item);
+                }
+            }
+        }
+        match self.outputs.size() as u64 > most_in_all {
+            true => Err(Trouble::TooMuch(most_in_all)),
+            false => Ok(()),
+        }
+    }
+}

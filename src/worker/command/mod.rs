@@ -1,0 +1,87 @@
+//! Command stages: the worker is the shepherd of a program, which it starts, feeds, listens to and outlives.
+//!
+//! ```text
+//! queues ─take─> worker ─stdin─> program ─stdout─> worker ─commit─> queues
+//!                                   └──stderr──> log, and the last lines to the cause of a failure
+//! ```
+//!
+//! - [`each`]: a program per item (or batch); its outputs count only if it ends well.
+//! - [`reply`]: one program that answers each item; the item it is at is known.
+//! - [`stream`]: one program; what it reads and what it writes are unrelated.
+//!
+//! One thread, and one wait for everything ([`session`]). Outputs are kept back until they count ([`outputs`]), and
+//! come out exactly once ([`outbox`]). The program leads a session of its own: it and all that it starts is ended with
+//! the worker, by the worker itself, by the kernel (`PR_SET_PDEATHSIG`), or by the supervisor, who finds the group's
+//! number in the worker's slot.
+
+mod defeat;
+mod each;
+mod errors;
+mod feed;
+mod framing;
+mod outbox;
+mod outputs;
+mod recipe;
+mod reply;
+mod session;
+mod stream;
+mod waker;
+
+use super::desk::Desk;
+use super::setup;
+use super::stop::Stop;
+use crate::config::pipeline::{Command, Mode};
+use crate::stage::{Context, Failure};
+use crate::sys::{program, readiness};
+use each::EachLoop;
+use recipe::Recipe;
+use reply::ReplyLoop;
+use stream::StreamLoop;
+
+/// The life of a worker with a program.
+pub(super) fn run(desk: &mut Desk, command: Command, context: &Context) -> Stop {
+    match prepare(desk, &command, context) {
+        Ok(recipe) => live(desk, recipe, command),
+        Err(failure) => Stop::from(failure),
+    }
+}
+
+fn prepare(desk: &mut Desk, command: &Command, context: &Context) -> Result<Recipe, Failure> {
+    readiness::hold_termination()?;
+    program::adopt_orphans()?;
+    // One of ours would end the worker, and take its word with it.
+    desk.time_limit.leave_to_others();
+    if let Some(outbox) = outbox::of(desk) {
+        // What goes there is not out yet: it counts when it is.
+        desk.port.set_memory(outbox);
+    }
+    Recipe::new(command, context, !desk.inputs.is_empty())
+}
+
+fn live(desk: &mut Desk, recipe: Recipe, command: Command) -> Stop {
+    setup::say_ready(desk);
+    match command.mode {
+        Mode::Each { collect, batch } => EachLoop::new(desk, recipe, command, collect, batch).run(),
+        Mode::Reply(reply) => match ReplyLoop::new(desk, recipe, command, reply) {
+            Ok(reply) => reply.run(),
+            Err(failure) => failure.into(),
+        },
+        Mode::Stream => match StreamLoop::new(desk, recipe, &command) {
+            Ok(stream) => stream.run(),
+            Err(failure) => failure.into(),
+        },
+    }
+}
+
+/// `log_items`: what was taken.
+fn log_taken(desk: &Desk, before: u64, after: u64) -> Result<(), Stop> {
+    log_taken_from(desk, 0, before, after)
+}
+
+fn log_taken_from(desk: &Desk, first: usize, before: u64, after: u64) -> Result<(), Stop> {
+    for i in (first..desk.port.len()).filter(|_| desk.item_log.is_on) {
+        let lease = desk.port.item(i)?;
+        desk.item_log.took(desk.name_of(lease.queue), lease.bytes, before, after);
+    }
+    Ok(())
+}

@@ -1,0 +1,370 @@
+//! How the stage's program is started: everything that can be found out before there is an item.
+
+use super::defeat::Trouble;
+use super::session::Session;
+use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits};
+use crate::stage::{Context, Failure};
+use crate::sys::program::{Blueprint, Identity, Limit, Resource, Start, StartError, Starter, Step};
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist};
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+/// Where a program is looked for when nothing says so.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// All that a start needs but the item.
+pub(super) struct Recipe {
+    starter: Starter,
+    words: Vec<Word>,
+    environment: Vec<CString>,
+    null: OwnedFd,
+    success: Vec<u8>,
+    /// Items come on standard input.
+    pub reads: bool,
+}
+
+/// An argument.
+enum Word {
+    /// As it is.
+    Plain(CString),
+    /// Pieces between which the item stands.
+    Around(Vec<Vec<u8>>),
+}
+
+/// Why a program was not started.
+pub(super) enum NotStarted {
+    /// This item can't be handed over; others may.
+    Item(Trouble),
+    /// Nothing can be done here.
+    Failed(Failure),
+}
+
+impl Recipe {
+    /// Looks everything up that the command names. An error is fatal.
+    pub fn new(command: &Command, context: &Context, has_input: bool) -> Result<Recipe, Failure> {
+        let substitutes = matches!(command.mode, Mode::Each { batch: None, .. });
+        let words = words(&command.invocation, context.worker, substitutes);
+        let folder = command.cwd.as_ref().map_or_else(|| context.folder.clone(), |cwd| context.path(cwd));
+        let person = Person::of(command)?;
+        let environment = environment(command, context, person.as_ref())?;
+        let file = match &command.invocation {
+            Invocation::Shell(_) => PathBuf::from("/bin/sh"),
+            Invocation::Direct(_) => find(command.invocation.title(), &environment, context)?,
+        };
+        let blueprint = Blueprint {
+            file: c_string(file.into_os_string())?,
+            folder: c_string(folder.into_os_string())?,
+            identity: person.map(|person| person.identity),
+            umask: command.umask,
+            nice: command.nice,
+            limits: limits(&command.limits),
+        };
+        let takes_item = words.iter().any(|word| matches!(word, Word::Around(_)));
+        let entries = environment.into_iter().map(|(name, value)| {
+            let entry = [name.as_bytes(), value.as_bytes()].join(&b'=');
+            CString::new(entry).map_err(Failure::from)
+        });
+        Ok(Recipe {
+            starter: Starter::new(blueprint)?,
+            words,
+            environment: entries.collect::<Result<_, _>>()?,
+            null: crate::sys::fd::null()?,
+            success: command.success_codes.clone(),
+            reads: has_input && !takes_item,
+        })
+    }
+
+    /// Whether a program that ended with this code ended well.
+    pub fn is_success(&self, code: i32) -> bool {
+        u8::try_from(code).is_ok_and(|code| self.success.contains(&code))
+    }
+
+    /// Starts the program, for an item or for all of them.
+    pub fn start(&self, item: Option<(&[u8], u32)>, note: &AtomicU64) -> Result<Session, NotStarted> {
+        let bytes = item.map_or(&b""[..], |(bytes, _)| bytes);
+        let arguments = self.words.iter().map(|word| word.with(bytes));
+        let arguments: Vec<CString> = arguments.collect::<Option<_>>().ok_or(NotStarted::Item(
+            Trouble::NoArgument("the item holds a zero byte, which no argument can"),
+        ))?;
+        let mut environment = self.environment.clone();
+        if let Some((_, attempt)) = item {
+            let entry = CString::new(format!("MPRUN_ATTEMPT={attempt}"));
+            environment.push(entry.map_err(|error| NotStarted::Failed(error.into()))?);
+        }
+        Session::start(self.reads, &self.null, |stdio| {
+            self.starter.start(&Start {
+                arguments: &arguments,
+                environment: &environment,
+                stdio,
+                note: Some(note),
+            })
+        })
+        .map_err(|error| self.not_started(error))
+    }
+
+    fn not_started(&self, error: StartFailure) -> NotStarted {
+        let title = self.words.first().map_or_else(String::new, |word| match word {
+            Word::Plain(word) => word.to_string_lossy().into_owned(),
+            Word::Around(_) => String::new(),
+        });
+        match error {
+            StartFailure::Start(StartError { step: Step::Exec, errno: Errno::E2BIG }) => {
+                NotStarted::Item(Trouble::NoArgument("the item is too long for an argument"))
+            }
+            StartFailure::Start(error @ StartError { step: Step::Exec, errno: Errno::ENOEXEC }) => {
+                let failure = Failure::fatal(format!("can't start `{title}`: {error}: has it a `#!` line?"));
+                NotStarted::Failed(failure)
+            }
+            StartFailure::Start(error) => {
+                NotStarted::Failed(Failure::fatal(format!("can't start `{title}`: {error}")))
+            }
+            StartFailure::Pipe(errno) => NotStarted::Failed(Failure::fatal(format!(
+                "can't make a pipe for `{title}`: {}",
+                errno.desc()
+            ))),
+        }
+    }
+}
+
+/// What can fail on the way to a session.
+pub(super) enum StartFailure {
+    Pipe(Errno),
+    Start(StartError),
+}
+
+impl Word {
+    fn with(&self, item: &[u8]) -> Option<CString> {
+        match self {
+            Word::Plain(word) => Some(word.clone()),
+            Word::Around(pieces) => CString::new(pieces.join(item)).ok(),
+        }
+    }
+}
+
+fn words(invocation: &Invocation, worker: u32, substitutes: bool) -> Vec<Word> {
+    match invocation {
+        Invocation::Shell(line) => {
+            let words = ["sh", "-c", line];
+            words.iter().map(|word| plain(word.as_bytes().to_vec())).collect()
+        }
+        Invocation::Direct(words) => words.iter().map(|text| word(text, worker, substitutes)).collect(),
+    }
+}
+
+/// `{worker}` is this worker's number, `{}` the item, `{{}}` stands for `{}`.
+fn word(text: &str, worker: u32, substitutes: bool) -> Word {
+    let text = text.replace("{worker}", &worker.to_string());
+    let mut pieces = vec![Vec::new()];
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("{}") {
+        let escaped = at > 0 && rest[at - 1..].starts_with("{{}}");
+        let last = pieces.len() - 1;
+        if escaped {
+            pieces[last].extend_from_slice(&rest.as_bytes()[..at - 1]);
+            pieces[last].extend_from_slice(b"{}");
+            rest = &rest[at + 3..];
+        } else {
+            pieces[last].extend_from_slice(&rest.as_bytes()[..at]);
+            if substitutes {
+                pieces.push(Vec::new());
+            } else {
+                pieces[last].extend_from_slice(b"{}");
+            }
+            rest = &rest[at + 2..];
+        }
+    }
+    let last = pieces.len() - 1;
+    pieces[last].extend_from_slice(rest.as_bytes());
+    match <[Vec<u8>; 1]>::try_from(pieces) {
+        Ok([only]) => plain(only),
+        Err(pieces) => Word::Around(pieces),
+    }
+}
+
+fn plain(bytes: Vec<u8>) -> Word {
+    // The pipeline file was checked for zero bytes; a cut word would run something else.
+    CString::new(bytes).map_or_else(|_| Word::Around(vec![b"\0".to_vec()]), Word::Plain)
+}
+
+fn limits(limits: &ProgramLimits) -> Vec<Limit> {
+    let ProgramLimits { memory, open_files, cpu_time } = limits;
+    // Whole seconds: a limit of 1.5 s must not become one of 1 s.
+    let seconds = cpu_time.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
+    let all = [(Resource::Memory, *memory), (Resource::OpenFiles, *open_files), (Resource::CpuTime, seconds)];
+    all.into_iter().filter_map(|(resource, most)| Some(Limit { resource, most: most? })).collect()
+}
+
+/// Whom a program runs as.
+struct Person {
+    identity: Identity,
+    user: Option<User>,
+}
+
+impl Person {
+    fn of(command: &Command) -> Result<Option<Person>, Failure> {
+        if command.user.is_none() && command.group.is_none() {
+            return Ok(None);
+        }
+        let user = command.user.as_deref().map(find_user).transpose()?;
+        let group = command.group.as_deref().map(find_group).transpose()?;
+        let number = user.as_ref().map(|(uid, _)| uid.as_raw());
+        let known = user.and_then(|(_, user)| user);
+        let own_group = known.as_ref().map(|user| user.gid);
+        let Some(group) = group.or(own_group) else {
+            return Err(Failure::fatal("a user by number that has no name needs a `group` too"));
+        };
+        let groups = match &known {
+            Some(user) => getgrouplist(&c_string(OsString::from(&user.name))?, group)?,
+            None => vec![group],
+        };
+        let groups = groups.into_iter().map(Gid::as_raw).collect();
+        Ok(Some(Person { identity: Identity { user: number, group: group.as_raw(), groups }, user: known }))
+    }
+}
+
+fn find_user(name: &str) -> Result<(Uid, Option<User>), Failure> {
+    if let Some(user) = User::from_name(name)? {
+        return Ok((user.uid, Some(user)));
+    }
+    let number = name.parse().map_err(|_| Failure::fatal(format!("there is no user `{name}`")))?;
+    let uid = Uid::from_raw(number);
+    Ok((uid, User::from_uid(uid)?))
+}
+
+fn find_group(name: &str) -> Result<Gid, Failure> {
+    if let Some(group) = Group::from_name(name)? {
+        return Ok(group.gid);
+    }
+    name.parse().map(Gid::from_raw).map_err(|_| Failure::fatal(format!("there is no group `{name}`")))
+}
+
+type Environment = Vec<(OsString, OsString)>;
+
+/// Mprun's own environment, then that of another user, then the file's, then the stage's: the later hold.
+fn environment(
+    command: &Command,
+    context: &Context,
+    person: Option<&Person>,
+) -> Result<Environment, Failure> {
+    let mut all: Environment = std::env::vars_os().collect();
+    if let Some(user) = person.and_then(|person| person.user.as_ref()) {
+        set(&mut all, "HOME".into(), user.dir.clone().into());
+        set(&mut all, "USER".into(), (&user.name).into());
+        set(&mut all, "LOGNAME".into(), (&user.name).into());
+    }
+    if let Some(path) = &command.env_file {
+        let path = context.path(path);
+        let text = std::fs::read(&path)
+            .map_err(|error| Failure::fatal(format!("can't read env_file {}: {error}", path.display())))?;
+        for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+            match variable(line) {
+                Ok(None) => {}
+                Ok(Some((name, value))) => set(&mut all, name, value),
+                Err(()) => {
+                    let place = format!("{}:{number}", path.display());
+                    return Err(Failure::fatal(format!("{place}: expected NAME=value")));
+                }
+            }
+        }
+    }
+    for (name, value) in &command.env {
+        set(&mut all, name.into(), value.into());
+    }
+    Ok(all)
+}
+
+fn set(all: &mut Environment, name: OsString, value: OsString) {
+    all.retain(|(known, _)| *known != name);
+    all.push((name, value));
+}
+
+/// A line of an environment file: `NAME=value`, perhaps after `export`, the value perhaps in quotes.
+fn variable(line: &[u8]) -> Result<Option<(OsString, OsString)>, ()> {
+    let line = line.trim_ascii();
+    if line.is_empty() || line.starts_with(b"#") {
+        return Ok(None);
+    }
+    let line = line.strip_prefix(b"export ").unwrap_or(line).trim_ascii_start();
+    let at = line.iter().position(|&byte| byte == b'=').filter(|&at| at > 0).ok_or(())?;
+    let (name, value) = (line[..at].trim_ascii_end(), line[at + 1..].trim_ascii());
+    let value = match value {
+        [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
+        bare => bare,
+    };
+    if name.contains(&0) || value.contains(&0) || name.contains(&b' ') {
+        return Err(());
+    }
+    Ok(Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec()))))
+}
+
+/// A name without a slash is looked for in the program's own PATH; others start at the pipeline file's folder.
+fn find(name: &str, environment: &Environment, context: &Context) -> Result<PathBuf, Failure> {
+    let name = name.replace("{worker}", &context.worker.to_string());
+    if name.contains('/') {
+        return Ok(context.path(name));
+    }
+    let path = environment.iter().find(|(variable, _)| variable == "PATH");
+    let path = path.map_or(OsStr::new(USUAL_PATH), |(_, path)| path.as_os_str());
+    let mut found = std::env::split_paths(path).map(|folder| context.path(folder).join(&name));
+    found
+        .find(|file| is_executable(file))
+        .ok_or_else(|| Failure::fatal(format!("there is no program `{name}` in the PATH {}", path.display())))
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.is_file() && access(file, AccessFlags::X_OK).is_ok()
+}
+
+fn c_string(text: OsString) -> Result<CString, Failure> {
+    CString::new(text.into_vec()).map_err(|_| Failure::fatal("a zero byte in a path"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_item(text: &str, item: &[u8]) -> Option<String> {
+        word(text, 3, true).with(item).map(|word| word.into_string().unwrap())
+    }
+
+    #[test]
+    fn the_item_and_the_workers_number_stand_where_they_are_asked_for() {
+        assert_eq!(with_item("{}", b"a b").unwrap(), "a b");
+        assert_eq!(with_item("x{}y{}-{worker}", b"1").unwrap(), "x1y1-3");
+        assert_eq!(with_item("{{}} {}", b"i").unwrap(), "{} i");
+        assert_eq!(with_item("plain", b"i").unwrap(), "plain");
+        assert_eq!(with_item("{}", b"a\0b"), None);
+        assert_eq!(word("{} {worker}", 0, false).with(b"i").unwrap(), CString::from(c"{} 0"));
+    }
+
+    #[test]
+    fn a_line_of_an_environment_file_is_a_variable_or_nothing() {
+        let read = |line: &str| {
+            variable(line.as_bytes()).map(|pair| {
+                pair.map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
+            })
+        };
+        let pair = |name: &str, value: &str| Ok(Some((name.to_owned(), value.to_owned())));
+        assert_eq!(read("A=1"), pair("A", "1"));
+        assert_eq!(read("  export B = 'x y' "), pair("B", "x y"));
+        assert_eq!(read("C=\"a=b\""), pair("C", "a=b"));
+        assert_eq!(read("D="), pair("D", ""));
+        assert_eq!(read("# note"), Ok(None));
+        assert_eq!(read(""), Ok(None));
+        assert_eq!(read("no variable"), Err(()));
+        assert_eq!(read("=x"), Err(()));
+    }
+
+    #[test]
+    fn cpu_time_is_rounded_up_to_whole_seconds() {
+        let given = ProgramLimits {
+            cpu_time: Some(std::time::Duration::from_millis(1500)),
+            ..ProgramLimits::default()
+        };
+        assert_eq!(limits(&given), [Limit { resource: Resource::CpuTime, most: 2 }]);
+    }
+}

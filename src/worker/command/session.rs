@@ -1,0 +1,270 @@
+//! One running program and its pipes: written, read and waited for without ever waiting for one of them alone.
+//!
+//! The worker's ends of the pipes don't block. So whatever the program does or leaves undone (reads nothing, writes
+//! before it reads, closes one side, hands its pipes to a daemon), the worker can go on, and nothing hangs.
+
+use super::errors::Errors;
+use super::framing::Decoder;
+use super::recipe::StartFailure;
+use crate::stage::Failure;
+use crate::sys::program::{Running, StartError, sweep};
+use crate::sys::readiness;
+use crate::sys::wait::Exit;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::Signal;
+use nix::unistd::{pipe2, read, write};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bytes asked for at once: what a pipe holds by default.
+const CHUNK: usize = 64 * 1024;
+
+/// A program at work.
+pub(super) struct Session {
+    running: Running,
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    exit: Option<Exit>,
+    /// When it is killed, after it was asked to end.
+    killed_at: Option<Instant>,
+    was_killed: bool,
+}
+
+/// What one turn did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turn {
+    /// Bytes that the program's standard input took.
+    pub written: usize,
+    /// Bytes of its standard output.
+    pub read: usize,
+}
+
+/// What the worker wants of a turn.
+pub(super) struct Wish<'a> {
+    /// To be written.
+    pub out: &'a [u8],
+    /// Where output goes; `None`: it is left where it is.
+    pub into: Option<&'a mut Decoder>,
+    /// The turn ends then at the latest.
+    pub until: Option<Instant>,
+    /// The turn ends when this is readable.
+    pub bell: Option<BorrowedFd<'a>>,
+}
+
+impl Session {
+    /// Makes the pipes, and lets `start` start the program with them.
+    pub fn start(
+        reads: bool,
+        null: &OwnedFd,
+        start: impl FnOnce([BorrowedFd<'_>; 3]) -> Result<Running, StartError>,
+    ) -> Result<Session, StartFailure> {
+        let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(StartFailure::Pipe);
+        let stdin = if reads { Some(pipe()?) } else { None };
+        let (stdout, stderr) = (pipe()?, pipe()?);
+        let theirs = stdin.as_ref().map_or(null, |(reader, _)| reader);
+        let running =
+            start([theirs.as_fd(), stdout.1.as_fd(), stderr.1.as_fd()]).map_err(StartFailure::Start)?;
+        let session = Session {
+            running,
+            stdin: stdin.map(|(_, writer)| writer),
+            stdout: Some(stdout.0),
+            stderr: Some(stderr.0),
+            exit: None,
+            killed_at: None,
+            was_killed: false,
+        };
+        let ours = [&session.stdin, &session.stdout, &session.stderr];
+        for fd in ours.into_iter().flatten() {
+            fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(StartFailure::Pipe)?;
+        }
+        Ok(session)
+    }
+
+    /// Larger pipes, as far as the system allows: fewer turns.
+    pub fn widen(&self, bytes: i32) {
+        for fd in [&self.stdin, &self.stdout].into_iter().flatten() {
+            let _ = fcntl(fd, FcntlArg::F_SETPIPE_SZ(bytes));
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// How it ended.
+    pub fn exit(&self) -> Option<Exit> {
+        self.exit
+    }
+
+    /// Whether it has ended, and all that it wrote is read.
+    pub fn is_over(&self) -> bool {
+        self.exit.is_some() && self.stdout.is_none() && self.stderr.is_none()
+    }
+
+    /// Whether it may still read.
+    pub fn takes_input(&self) -> bool {
+        self.stdin.is_some()
+    }
+
+    /// Whether it may still write.
+    pub fn gives_output(&self) -> bool {
+        self.stdout.is_some()
+    }
+
+    /// Nothing more will come.
+    pub fn close_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Nobody reads what it writes any more.
+    pub fn close_output(&mut self) {
+        self.stdout = None;
+    }
+
+    /// Asks the program and all it has started to end; they are killed after `patience`.
+    pub fn terminate(&mut self, patience: Duration) {
+        if self.exit.is_none() && self.killed_at.is_none() {
+            self.running.signal(Signal::SIGTERM);
+            self.running.signal(Signal::SIGCONT);
+            self.killed_at = Some(Instant::now() + patience);
+        }
+    }
+
+    /// Whether it was asked to end.
+    pub fn is_terminated(&self) -> bool {
+        self.killed_at.is_some()
+    }
+
+    /// Kills it and all it has started.
+    pub fn kill(&mut self) {
+        if self.exit.is_none() {
+            self.running.signal(Signal::SIGKILL);
+            (self.killed_at, self.was_killed) = (Some(Instant::now()), true);
+        }
+    }
+
+    /// One turn: waits until something can be done, and does it. Returns early for an order.
+    pub fn turn(&mut self, wish: Wish<'_>, errors: &mut Errors, note: &AtomicU64) -> Result<Turn, Failure> {
+        self.pass_deadline();
+        let is_ended = self.exit.is_some();
+        let Wish { out, mut into, until, bell } = wish;
+        if !is_ended {
+            self.wait(!out.is_empty(), into.is_some(), until, bell)?;
+            self.pass_deadline();
+        }
+        let mut turn = Turn::default();
+        if !out.is_empty() {
+            turn.written = self.write(out)?;
+        }
+        if let Some(decoder) = &mut into {
+            turn.read = self.read(decoder)?;
+        }
+        self.read_errors(errors)?;
+        if !is_ended {
+            self.look_for_end(note)?;
+        } else if into.is_none() {
+            self.stdout = None;
+        }
+        if self.is_over() {
+            errors.finish();
+        }
+        Ok(turn)
+    }
+
+    fn wait(
+        &self,
+        writes: bool,
+        reads: bool,
+        until: Option<Instant>,
+        bell: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
+        let mut fds = Vec::with_capacity(5);
+        fds.push(PollFd::new(self.running.as_fd(), PollFlags::POLLIN));
+        fds.extend(
+            self.stdin.as_ref().filter(|_| writes).map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)),
+        );
+        fds.extend(
+            self.stdout.as_ref().filter(|_| reads).map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
+        );
+        fds.extend(self.stderr.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        fds.extend(bell.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let until = [until, self.killed_at.filter(|_| !self.was_killed)].into_iter().flatten().min();
+        readiness::wait_any(&mut fds, until)
+    }
+
+    fn pass_deadline(&mut self) {
+        if !self.was_killed && self.killed_at.is_some_and(|at| at <= Instant::now()) {
+            self.kill();
+        }
+    }
+
+    fn write(&mut self, out: &[u8]) -> io::Result<usize> {
+        let Some(fd) = &self.stdin else { return Ok(0) };
+        match write(fd, out) {
+            Ok(written) => Ok(written),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
+            Err(Errno::EPIPE) => {
+                self.stdin = None;
+                Ok(0)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn read(&mut self, decoder: &mut Decoder) -> io::Result<usize> {
+        let Some(fd) = &self.stdout else { return Ok(0) };
+        match read(fd, decoder.room(CHUNK)) {
+            Ok(0) => self.stdout = None,
+            Ok(bytes) => {
+                decoder.filled(bytes);
+                return Ok(bytes);
+            }
+            // The program is over; whoever may still hold the pipe is none of our business.
+            Err(Errno::EAGAIN) if self.exit.is_some() => self.stdout = None,
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(0)
+    }
+
+    fn read_errors(&mut self, errors: &mut Errors) -> io::Result<()> {
+        let Some(fd) = &self.stderr else { return Ok(()) };
+        let mut buffer = [0; 16 * 1024];
+        match read(fd, &mut buffer) {
+            Ok(0) => self.stderr = None,
+            Ok(bytes) => errors.take(&buffer[..bytes]),
+            Err(Errno::EAGAIN) if self.exit.is_some() => self.stderr = None,
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// The group goes before its leader is reaped: until then its number can't belong to anybody else.
+    fn look_for_end(&mut self, note: &AtomicU64) -> io::Result<()> {
+        let Some(exit) = self.running.ended()? else { return Ok(()) };
+        self.running.signal(Signal::SIGKILL);
+        note.store(0, Ordering::Release);
+        self.running.reap()?;
+        // What it has started and sent away lives on as our child.
+        sweep();
+        (self.exit, self.stdin) = (Some(exit), None);
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.exit.is_none() {
+            self.running.signal(Signal::SIGKILL);
+            let _ = self.running.reap();
+            sweep();
+        }
+    }
+}

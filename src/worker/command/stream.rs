@@ -1,0 +1,327 @@
+//! `mode = "stream"`: one program that runs on; what it reads and what it writes are unrelated.
+//!
+//! An item's lease ends when the item is wholly written: from then on it is in the program's hands, as in a shell pipe.
+//! What the program has written is published as it comes. Without an input the program is a source, or, without an
+//! output too, simply a process under supervision.
+
+use super::defeat::{Defeat, Trouble, ended};
+use super::errors::Errors;
+use super::feed::Feed;
+use super::framing::Decoder;
+use super::recipe::{NotStarted, Recipe};
+use super::session::{Session, Wish};
+use super::waker::Waker;
+use crate::config::pipeline::Command;
+use crate::queue::{Ending, Taken, Wait};
+use crate::stage::{Failure, Outlet};
+use crate::sys::readiness;
+use crate::sys::wait::Exit;
+use crate::worker::desk::{Desk, Pace};
+use crate::worker::failed::{self, Reason};
+use crate::worker::outlet::ToQueues;
+use crate::worker::stop::Stop;
+use std::time::{Duration, Instant};
+
+/// Leases held at once, at most.
+const MOST_LEASES: usize = 256;
+/// Asked for as the size of the pipes.
+const PIPE: i32 = 256 * 1024;
+/// A program that has neither read nor written for so long has done what it had.
+const QUIET: Duration = Duration::from_secs(1);
+
+pub(super) struct StreamLoop<'a> {
+    desk: &'a mut Desk,
+    recipe: Recipe,
+    feed: Feed,
+    decoder: Decoder,
+    errors: Errors,
+    waker: Waker,
+    input_ended: bool,
+    /// How the worker is to end, once the program has.
+    stopping: Option<Ending>,
+    /// When a program that was given the end of its input is asked by a signal.
+    ends_by: Option<Instant>,
+    /// No item before this: `sleep`, and `sleep_when_empty`.
+    rests_until: Option<Instant>,
+    /// There may be an item, though nothing will tell of it: no waiting.
+    looks_again: bool,
+    /// Items that the program may hold.
+    inside: u64,
+    moved: Instant,
+}
+
+impl<'a> StreamLoop<'a> {
+    pub fn new(desk: &'a mut Desk, recipe: Recipe, command: &Command) -> Result<StreamLoop<'a>, Failure> {
+        let most = desk.port.max_item(&desk.outputs)?;
+        Ok(StreamLoop {
+            desk,
+            recipe,
+            feed: Feed::new(command.in_framing),
+            decoder: Decoder::new(command.out_framing, most),
+            errors: Errors::new(),
+            waker: Waker::new()?,
+            input_ended: false,
+            stopping: None,
+            ends_by: None,
+            rests_until: None,
+            looks_again: false,
+            inside: 0,
+            moved: Instant::now(),
+        })
+    }
+
+    pub fn run(mut self) -> Stop {
+        let mut session = match self.recipe.start(None, self.desk.port.program()) {
+            Ok(session) => session,
+            Err(NotStarted::Failed(failure)) => return failure.into(),
+            Err(NotStarted::Item(trouble)) => return Stop(Ending::Failed(trouble.to_string())),
+        };
+        session.widen(PIPE);
+        self.desk.recycling.watch(session.pid());
+        while !session.is_over() {
+            if let Err(stop) = self.round(&mut session) {
+                self.dismiss(&mut session);
+                return stop;
+            }
+        }
+        match self.conclude(session.exit()) {
+            Ok(stop) | Err(stop) => stop,
+        }
+    }
+
+    fn is_source(&self) -> bool {
+        self.desk.inputs.is_empty()
+    }
+
+    fn round(&mut self, session: &mut Session) -> Result<(), Stop> {
+        let pace = self.desk.look();
+        self.heed(&pace, session);
+        if self.waker.has_rung() {
+            // It was a wake-up for one worker: if this one can't use it, the look passes it on.
+            self.desk.port.take(&self.desk.inputs, 0, Wait::No)?;
+        }
+        self.take(&pace, session)?;
+        if (self.input_ended || self.stopping.is_some()) && self.feed.is_empty() {
+            session.close_input();
+        }
+        self.exchange(&pace, session)
+    }
+
+    /// Orders, and the end of this worker's time.
+    fn heed(&mut self, pace: &Pace, session: &mut Session) {
+        let patience = self.desk.ticket.stop_timeout;
+        if pace.hurry {
+            self.rests_until = None;
+        }
+        if readiness::is_terminated() {
+            self.stopping.get_or_insert(Ending::Ordered);
+            session.terminate(patience);
+        }
+        if self.stopping.is_some() {
+            return;
+        }
+        let recycled = self.desk.recycling.check().err().map(|stop| stop.0);
+        let ending = if pace.must_finish { Some(Ending::Ordered) } else { recycled };
+        let Some(ending) = ending else { return };
+        self.stopping = Some(ending);
+        let back = self.feed.take_back();
+        let keep = self.desk.port.len() - back;
+        if let Err(fault) = self.desk.port.give_back_from(keep) {
+            self.stopping = Some(Ending::Failed(fault.to_string()));
+        }
+        if self.is_source() {
+            session.terminate(patience);
+        } else {
+            // The end of its input should be enough; it gets as long for it as for a signal.
+            self.ends_by = Some(Instant::now() + patience);
+        }
+    }
+
+    /// Leases items, as many as the program may soon read.
+    fn take(&mut self, pace: &Pace, session: &Session) -> Result<(), Stop> {
+        let wants =
+            !self.is_source() && !self.input_ended && self.stopping.is_none() && session.takes_input();
+        if !wants || self.feed.is_full() || self.is_resting() {
+            return Ok(());
+        }
+        if pace.is_single() && !self.feed.is_empty() {
+            return Ok(());
+        }
+        let most = if pace.is_single() { 1 } else { MOST_LEASES.saturating_sub(self.desk.port.len()) };
+        let most = most.min(self.desk.recycling.items_left());
+        if most == 0 {
+            return Ok(());
+        }
+        let known = self.desk.port.len();
+        match self.desk.port.take(&self.desk.inputs, most, Wait::No)? {
+            Taken::Items { before, after } => {
+                super::log_taken_from(self.desk, known, before, after)?;
+                self.frame(known, pace)
+            }
+            Taken::Ended => {
+                self.input_ended = true;
+                Ok(())
+            }
+            Taken::Ordered => {
+                self.looks_again = true;
+                Ok(())
+            }
+            Taken::Empty => {
+                match pace.when_empty() {
+                    Some(pause) => {
+                        self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
+                        self.rests_until = Some(Instant::now() + pause);
+                    }
+                    None => self.waker.arm(&self.desk.port),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the new leases bytes for the program.
+    fn frame(&mut self, known: usize, pace: &Pace) -> Result<(), Stop> {
+        let mut i = known;
+        while i < self.desk.port.len() {
+            match self.feed.push(self.desk.port.item(i)?.bytes) {
+                Ok(()) => i += 1,
+                Err(why) => {
+                    let trouble = Trouble::NotEncodable(why);
+                    let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
+                    failed::settle_for(self.desk, i, reason, pace)?;
+                    self.looks_again = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_resting(&self) -> bool {
+        self.rests_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Writes, reads, publishes.
+    fn exchange(&mut self, pace: &Pace, session: &mut Session) -> Result<(), Stop> {
+        if self.ends_by.is_some_and(|by| by <= Instant::now()) {
+            session.terminate(self.desk.ticket.stop_timeout);
+            self.ends_by = None;
+        }
+        let resting = self.is_resting();
+        let single = pace.is_single() && self.stopping.is_none();
+        // A source with a pause after each item: what it has written already comes first.
+        let paced = single && self.is_source();
+        let (mut written, mut emitted) = (0, 0);
+        if paced && !resting {
+            emitted = self.emit(1)?;
+        }
+        if emitted == 0 {
+            let rest = self.rests_until.filter(|_| resting);
+            let now = std::mem::take(&mut self.looks_again).then(Instant::now);
+            let wish = Wish {
+                out: self.feed.rest(),
+                into: (!paced || !resting).then_some(&mut self.decoder),
+                until: [rest, self.ends_by, now].into_iter().flatten().min(),
+                bell: self.waker.bell(),
+            };
+            let turn = session.turn(wish, &mut self.errors, self.desk.port.program())?;
+            written = self.feed.note_written(turn.written);
+            self.note_moves(turn.written + turn.read, written);
+            emitted = match (paced, resting) {
+                (true, true) => 0,
+                (true, false) => self.emit(1)?,
+                (false, _) => self.emit(usize::MAX)?,
+            };
+        }
+        if written > 0 || emitted > 0 {
+            self.publish(written)?;
+            let items = if self.is_source() { emitted } else { written };
+            self.desk.recycling.count(items);
+            if items > 0 && single {
+                self.rests_until = Some(Instant::now() + pace.tuning.sleep);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_moves(&mut self, bytes: usize, items: usize) {
+        if bytes == 0 {
+            return;
+        }
+        let now = Instant::now();
+        if now.duration_since(self.moved) > QUIET {
+            self.inside = 0;
+        }
+        self.moved = now;
+        self.inside += items as u64;
+    }
+
+    /// Stages up to `most` of the items that are read. Returns how many there were.
+    fn emit(&mut self, most: usize) -> Result<usize, Stop> {
+        let mut emitted = 0;
+        while emitted < most {
+            let item = self.decoder.next().map_err(|bad| Failure::fatal(bad.to_string()))?;
+            let Some(item) = item else { break };
+            match self.desk.outputs.is_empty() {
+                true => self.desk.console.put(item)?,
+                false => ToQueues::new(self.desk, None).put(item)?,
+            }
+            emitted += 1;
+        }
+        if emitted > 0 {
+            self.decoder.shrink(1 << 20);
+        }
+        Ok(emitted)
+    }
+
+    /// Publishes what is staged, and ends the leases of so many items more.
+    fn publish(&mut self, written: usize) -> Result<(), Stop> {
+        self.desk.commit_regardless(written)
+    }
+
+    /// Nobody wants what it would still do.
+    fn dismiss(&mut self, session: &mut Session) {
+        session.close_input();
+        session.close_output();
+        session.terminate(self.desk.ticket.stop_timeout);
+        while !session.is_over() {
+            let wish = Wish { out: b"", into: None, until: None, bell: None };
+            if session.turn(wish, &mut self.errors, self.desk.port.program()).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The program is over, and all that it wrote is read.
+    fn conclude(&mut self, exit: Option<Exit>) -> Result<Stop, Stop> {
+        self.emit(usize::MAX)?;
+        let last = self.decoder.last().map(|item| item.map(<[u8]>::to_vec));
+        if let Ok(Some(item)) = &last {
+            match self.desk.outputs.is_empty() {
+                true => self.desk.console.put(item)?,
+                false => ToQueues::new(self.desk, None).put(item)?,
+            }
+        }
+        self.publish(0)?;
+        if let Some(ending) = self.stopping.take() {
+            return Ok(Stop(ending));
+        }
+        match (last, exit) {
+            (Err(bad), _) => Ok(self.failed(Trouble::BadFrame(bad))),
+            (Ok(_), Some(Exit::Code(code))) if self.recipe.is_success(code) => {
+                log::debug!("the program ended with exit code {code}");
+                Ok(Stop(if self.input_ended { Ending::InputEnded } else { Ending::Finished }))
+            }
+            (Ok(_), Some(exit)) => Ok(self.failed(Trouble::Ended(exit))),
+            // A session is over only with an exit.
+            (Ok(_), None) => Ok(Stop(Ending::Failed(ended(Exit::Code(0))))),
+        }
+    }
+
+    fn failed(&mut self, trouble: Trouble) -> Stop {
+        let defeat = Defeat { trouble, stderr: self.errors.take_kept() };
+        if self.inside > 0 {
+            log::warn!("up to {} items that its program had taken are unaccounted for", self.inside);
+        }
+        Stop(Ending::Failed(format!("the program failed: {defeat}")))
+    }
+}

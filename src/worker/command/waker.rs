@@ -1,0 +1,61 @@
+//! Items in a queue, told by a descriptor: so that one wait covers the queues and the program's pipes.
+//!
+//! Queues wake by futex, pipes by poll. A thread sleeps on the queues' words in the worker's place, when the worker has
+//! found them empty, and rings a descriptor. While items come faster than they are worked off it is never asked.
+
+use crate::queue::{Port, Sleeper};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// The thread sleeps and writes eight bytes.
+const STACK: usize = 64 * 1024;
+
+pub(super) struct Waker {
+    bell: Arc<EventFd>,
+    sleepers: Sender<Sleeper>,
+    is_armed: bool,
+}
+
+impl Waker {
+    /// Call it with the worker's signals blocked: they are for its first thread.
+    pub fn new() -> io::Result<Waker> {
+        let bell =
+            Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let (sleepers, received) = channel();
+        let theirs = Arc::clone(&bell);
+        let thread = std::thread::Builder::new().name("waker".to_owned()).stack_size(STACK);
+        thread.spawn(move || sleep(&received, &theirs))?;
+        Ok(Waker { bell, sleepers, is_armed: false })
+    }
+
+    /// After a `take` that came back empty: the descriptor tells when to try again.
+    pub fn arm(&mut self, port: &Port) {
+        if !self.is_armed {
+            // The thread ends with the process only.
+            self.is_armed = self.sleepers.send(port.sleeper()).is_ok();
+        }
+    }
+
+    /// Whether it has rung. If so, take, or pass it on: see [`Sleeper`].
+    pub fn has_rung(&mut self) -> bool {
+        let rung = self.is_armed && self.bell.read().is_ok();
+        self.is_armed &= !rung;
+        rung
+    }
+
+    /// To wait for, as long as it is armed.
+    pub fn bell(&self) -> Option<BorrowedFd<'_>> {
+        self.is_armed.then(|| self.bell.as_fd())
+    }
+}
+
+fn sleep(received: &Receiver<Sleeper>, bell: &EventFd) {
+    for sleeper in received {
+        sleeper.sleep();
+        // Its counter can't overflow: it is read before the next one is sent.
+        let _ = bell.write(1);
+    }
+}

@@ -1,0 +1,176 @@
+//! What becomes of items whose program fails: only the guilty one suffers, and the dead letter says why.
+
+mod support;
+
+use serde_json::Value;
+use support::Run;
+
+/// Runs `1` to `n` through the stage; the exit code, the lines, and the dead letters.
+fn run(n: u64, stage: &str) -> (i32, Vec<String>, Vec<Value>, String) {
+    let mut run = Run::start(&format!(
+        "[defaults]\nattempts = 2\nbackoff = {{ initial = '1ms', max = '5ms', reset_after = '1ms' }}\n\
+         [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {n} }}\noutput = 'a'\n\
+         [stages.work]\ninput = 'a'\noutput = 'b'\n{stage}\n\
+         [stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = 'b'\n"
+    ));
+    let code = run.wait();
+    let letters = std::fs::read_to_string(run.folder.path().join("state/mprun/pipeline/dead.jsonl"));
+    let letters =
+        letters.unwrap_or_default().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (code, run.lines(), letters, run.stderr())
+}
+
+fn without(n: u64, guilty: u64) -> Vec<String> {
+    (1..=n).filter(|&i| i != guilty).map(|i| i.to_string()).collect()
+}
+
+/// The one dead letter is item 7's; its cause.
+#[track_caller]
+fn only_seven(result: (i32, Vec<String>, Vec<Value>, String), n: u64) -> Value {
+    let (code, lines, letters, log) = result;
+    assert_eq!(lines, without(n, 7), "{log}");
+    assert_eq!((code, letters.len()), (3, 1), "{log}");
+    assert_eq!((&letters[0]["item"], &letters[0]["attempts"]), (&"7".into(), &2.into()));
+    letters[0].clone()
+}
+
+#[test]
+fn a_non_zero_exit_is_a_failed_attempt_with_its_last_words() {
+    let stage = "mode = 'each'\ncommand = ['sh', '-c', 'echo half; test $1 != 7 || { echo alas >&2; exit 5; }', 'sh', '{}']";
+    let (code, lines, letters, log) = run(20, stage);
+    assert_eq!((code, lines.len(), letters.len()), (3, 19, 1), "{log}");
+    assert_eq!(letters[0]["cause"], serde_json::json!({ "exit-code": 5 }));
+    assert_eq!(letters[0]["stderr"], serde_json::json!(["alas"]));
+    assert!(log.contains("its last words: alas"), "{log}");
+}
+
+#[test]
+fn of_a_batch_only_the_guilty_item_is_blamed() {
+    let stage =
+        "mode = 'each'\nbatch = 50\ncommand = \"while read n; do test $n != 7 || exit 9; echo $n; done\"";
+    let letter = only_seven(run(200, stage), 200);
+    assert_eq!(letter["cause"], serde_json::json!({ "exit-code": 9 }));
+}
+
+#[test]
+fn a_signal_is_told_by_its_name() {
+    let stage =
+        "mode = 'reply'\ncommand = \"while read n; do test $n != 7 || kill -SEGV $$$$; echo $n; done\"";
+    let letter = only_seven(run(100, stage), 100);
+    assert_eq!(letter["cause"], serde_json::json!({ "signal": "SIGSEGV" }));
+}
+
+#[test]
+fn an_item_that_takes_too_long_is_ended_though_its_program_ignores_term() {
+    let script = "trap \"\" TERM; if [ $1 = 7 ]; then while :; do sleep 1; done; fi; echo $1";
+    let stage = format!(
+        "mode = 'each'\nitem_timeout = '300ms'\nstop_timeout = '100ms'\ncommand = ['sh', '-c', '{script}', 'sh', '{{}}']"
+    );
+    let letter = only_seven(run(10, &stage), 10);
+    assert_eq!(letter["cause"], "timed-out");
+    let stage = "mode = 'reply'\nitem_timeout = '300ms'\nstop_timeout = '100ms'\n\
+                 command = \"while read n; do test $n != 7 || sleep 100; echo $n; done\"";
+    let letter = only_seven(run(50, stage), 50);
+    assert_eq!(letter["cause"], "timed-out");
+}
+
+#[test]
+fn an_answer_too_few_is_the_items_fault() {
+    // It skips the answer to 7 and goes: an end-of-file in the middle.
+    let stage = "mode = 'reply'\ncommand = \"while read n; do test $n != 7 || exit 0; echo $n; done\"";
+    let letter = only_seven(run(30, stage), 30);
+    assert!(
+        letter["cause"]["error"].as_str().unwrap().contains("exit code 0 before it had answered"),
+        "{letter}"
+    );
+}
+
+#[test]
+fn an_answer_too_many_is_never_taken_for_anothers() {
+    let stage = "mode = 'reply'\ncommand = \"while read n; do if [ $n = 7 ]; then printf '7\\\\n7\\\\n'; else echo $n; fi; done\"";
+    let letter = only_seven(run(12, stage), 12);
+    assert!(letter["cause"]["error"].as_str().unwrap().contains("more than one item"), "{letter}");
+}
+
+#[test]
+fn an_answer_without_end_is_bounded() {
+    let stage = "mode = 'reply'\ncommand = \"while read n; do test $n != 7 || cat /dev/zero; echo $n; done\"";
+    let letter = only_seven(run(10, stage), 10);
+    assert!(letter["cause"]["error"].as_str().unwrap().contains("max_item"), "{letter}");
+    let stage = "mode = 'reply'\nreply = 'until-empty'\n\
+                 command = \"while read n; do test $n != 7 || yes; echo $n; echo; done\"";
+    let letter = only_seven(run(10, stage), 10);
+    assert!(letter["cause"]["error"].as_str().unwrap().contains("no output queue holds"), "{letter}");
+    let stage = "mode = 'each'\ncommand = ['sh', '-c', 'test $1 != 7 || exec yes; echo $1', 'sh', '{}']";
+    let letter = only_seven(run(10, stage), 10);
+    assert!(letter["cause"]["error"].as_str().unwrap().contains("no output queue holds"), "{letter}");
+}
+
+#[test]
+fn a_frame_that_makes_no_sense_or_is_cut_off_fails_its_item() {
+    let stage = "mode = 'each'\nout_framing = 'netstring'\n\
+                 command = ['sh', '-c', 'test $1 != 7 && printf %d:%s, $${#1} $1 || printf rubbish', 'sh', '{}']";
+    let letter = only_seven(run(10, stage), 10);
+    assert!(letter["cause"]["error"].as_str().unwrap().contains("no netstring"), "{letter}");
+    let stage = "mode = 'each'\nout_framing = 'netstring'\n\
+                 command = ['sh', '-c', 'test $1 != 7 && printf %d:%s, $${#1} $1 || printf 100:cut', 'sh', '{}']";
+    let letter = only_seven(run(10, stage), 10);
+    assert!(letter["cause"]["error"].as_str().unwrap().contains("in the middle of a netstring"), "{letter}");
+}
+
+#[test]
+fn a_program_that_closes_its_output_early_fails_its_item() {
+    let stage = "mode = 'reply'\ncommand = \"while read n; do test $n != 7 || { exec >&-; sleep 100; }; echo $n; done\"";
+    let letter = only_seven(run(10, stage), 10);
+    assert!(letter["cause"]["error"].as_str().unwrap().contains("closed its standard output"), "{letter}");
+}
+
+#[test]
+fn a_program_that_does_not_read_its_input_is_judged_by_its_exit() {
+    let (code, lines, _, log) = run(20, "mode = 'each'\ncommand = 'echo x'");
+    assert_eq!((code, lines.len()), (0, 20), "{log}");
+    let (code, lines, _, log) = run(3000, "mode = 'each'\nbatch = 500\ncommand = 'head -n 1'");
+    assert_eq!(code, 0, "{log}");
+    assert!(!lines.is_empty() && lines.len() < 3000);
+}
+
+#[test]
+fn success_codes_make_grep_a_filter() {
+    let stage = "mode = 'each'\nsuccess_codes = [0, 1]\ncommand = ['grep', '7']";
+    let (code, lines, letters, log) = run(30, stage);
+    assert_eq!((code, lines, letters.len()), (0, ["7", "17", "27"].map(str::to_owned).to_vec(), 0), "{log}");
+}
+
+#[test]
+fn a_program_that_cannot_start_stops_the_stage_and_blames_no_item() {
+    let (code, lines, letters, log) =
+        run(10, "mode = 'each'\ncommand = ['no-such-program']\ngive_up = { restarts = 2, within = '1m' }");
+    assert_eq!((code, lines.len(), letters.len()), (1, 0, 0), "{log}");
+    assert!(log.contains("there is no program `no-such-program` in the PATH"), "{log}");
+    let (code, _, letters, log) =
+        run(10, "command = ['/etc/passwd']\ngive_up = { restarts = 2, within = '1m' }");
+    assert_eq!((code, letters.len()), (1, 0), "{log}");
+    assert!(log.contains("can't start `/etc/passwd`: failed to execute it: Permission denied"), "{log}");
+}
+
+#[test]
+fn a_reply_program_that_never_answers_anything_stops_the_stage() {
+    let (code, lines, letters, log) =
+        run(1000, "mode = 'reply'\ncommand = 'exit 3'\ngive_up = { restarts = 3, within = '1m' }");
+    assert_eq!((code, lines.len()), (1, 0), "{log}");
+    assert!(letters.len() < 20, "{} dead letters", letters.len());
+    assert!(log.contains("before they had answered anything"), "{log}");
+}
+
+#[test]
+fn an_item_that_cannot_be_handed_over_as_a_line_fails_alone() {
+    let mut run = Run::start(
+        "[defaults]\nattempts = 1\n\
+         [stages.read]\ncommand = ['printf', 'a\\0b\\nc\\0d\\0']\noutput = 'a'\nout_framing = 'nul'\n\
+         [stages.work]\ncommand = ['cat']\ninput = 'a'\noutput = 'b'\nmode = 'reply'\n\
+         [stages.show]\nuse = 'filter'\nwith = { contains = '' }\ninput = 'b'\n",
+    );
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    assert_eq!(run.lines(), ["a", "d"]);
+    assert!(run.stderr().contains("holds a line end"), "{}", run.stderr());
+}
