@@ -35,7 +35,6 @@ pub enum Committed {
 
 /// Unfinished leases that one transaction may mark.
 const MAX_MARKS: usize = 64;
-const SPINS: u32 = 100;
 
 pub(super) enum Step {
     AllOut { before: u64, after: u64 },
@@ -95,16 +94,11 @@ impl Port {
         }
     }
 
-    fn room_comes_soon(&self, q: QueueId) -> Result<bool, Fault> {
-        let memory = self.hand.memory();
+    fn room_comes_soon(&mut self, q: QueueId) -> Result<bool, Fault> {
+        let Port { hand, patience, .. } = self;
+        let memory = hand.memory();
         let capacity = memory.load(layout::queue_at(q)? + queue::CAPACITY);
-        for _ in 0..SPINS {
-            if counts::waiting_roughly(memory, q) < capacity {
-                return Ok(true);
-            }
-            std::hint::spin_loop();
-        }
-        Ok(false)
+        Ok(patience.look(|| counts::waiting_roughly(memory, q) < capacity))
     }
 
     /// Publishes what is staged before its input is done: there is too much of it to keep back.

@@ -2,6 +2,7 @@
 
 mod commit;
 mod give;
+mod patience;
 mod put;
 mod sleeper;
 mod take;
@@ -16,6 +17,7 @@ use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::{Ending, Fault, Order, QueueId, SlotId, futex};
 use commit::Targets;
+use patience::Patience;
 use put::Staging;
 use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
@@ -84,6 +86,7 @@ pub struct Port {
     finished: Vec<u16>,
     staging: Staging,
     targets: Targets,
+    patience: Patience,
     /// Which input is looked at first, for fairness.
     turn: usize,
     /// What the last `take` that found nothing would have slept on.
@@ -108,8 +111,21 @@ impl Port {
         let bell_seen = Cell::new(u64::MAX);
         let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
         let (staging, targets, memory) = (Staging::new(), Targets::new(), None);
-        let (turn, unslept) = (0, Vec::new());
-        Ok(Port { hand, slot, live, leases, finished, staging, targets, turn, unslept, bell_seen, memory })
+        let (turn, unslept, patience) = (0, Vec::new(), Patience::new());
+        Ok(Port {
+            hand,
+            slot,
+            live,
+            leases,
+            finished,
+            staging,
+            targets,
+            patience,
+            turn,
+            unslept,
+            bell_seen,
+            memory,
+        })
     }
 
     /// Says that the worker has built its stage.

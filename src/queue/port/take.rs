@@ -25,9 +25,6 @@ pub enum Taken {
     Ordered,
 }
 
-/// Looks at a queue's words so often before it sleeps: some 2 µs.
-const SPINS: u32 = 100;
-
 impl Port {
     /// Leases up to `max` items of the inputs (at most 16), fairly; they are appended to the leases held, of which
     /// there are never more than 512. Leases that `commit` finished without outputs end in the same step.
@@ -37,9 +34,12 @@ impl Port {
     pub fn take(&mut self, inputs: &[QueueId], max: usize, wait: Wait) -> Result<Taken, Fault> {
         let inputs = &inputs[..inputs.len().min(MAX_FAN)];
         if wait != Wait::No {
-            self.spin_for(inputs);
+            let Port { hand, patience, .. } = &mut *self;
+            let memory = hand.memory();
+            patience.look(|| inputs.iter().any(|&q| counts::waiting_roughly(memory, q) > 0));
         }
-        let mut slept = false;
+        // Another thread may have slept in its place ([`Port::sleeper`]) and been woken.
+        let mut slept = !std::mem::take(&mut self.unslept).is_empty();
         let mut sleep = Sleep::default();
         loop {
             // The other half of the table is for what the leases put.
@@ -72,17 +72,6 @@ impl Port {
             && trim::some(&mut self.hand.begin()?, &mut large)?
         {}
         Ok(())
-    }
-
-    #[inline]
-    fn spin_for(&self, inputs: &[QueueId]) {
-        let memory = self.hand.memory();
-        for _ in 0..SPINS {
-            if inputs.iter().any(|&q| counts::waiting_roughly(memory, q) > 0) {
-                return;
-            }
-            std::hint::spin_loop();
-        }
     }
 
     fn try_take(

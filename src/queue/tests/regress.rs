@@ -192,6 +192,31 @@ fn nothing_is_dropped_for_nothing() {
     assert_eq!(steward.counts(A).unwrap().dropped, 0);
 }
 
+/// Found by review: a worker whose sleep is another thread's took after it as if nobody had slept, so it announced
+/// nobody: of two items put in quick succession the second lay beside a sleeping reader.
+#[test]
+fn who_slept_in_another_thread_passes_the_wake_up_on_too() {
+    let (arena, mut steward) = arena(10);
+    let mut first = port(&arena, &mut steward, 0);
+    first.order();
+    assert_eq!(first.take(&[A], 1, Wait::No).unwrap(), Taken::Empty);
+    let sleeper = first.sleeper();
+    let woken = std::thread::spawn(move || sleeper.sleep());
+    std::thread::sleep(Duration::from_millis(30)); // it must be the first in the kernel's queue
+    steward.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
+    let second = worker(&arena, 1, |port| {
+        port.order();
+        assert!(matches!(port.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }));
+    });
+    std::thread::sleep(Duration::from_millis(30));
+    let mut writer = port(&arena, &mut steward, 2);
+    put(&mut writer, A, &[b"1"]);
+    put(&mut writer, A, &[b"2"]);
+    woken.join().unwrap();
+    assert!(matches!(first.take(&[A], 1, Wait::No).unwrap(), Taken::Items { .. }));
+    second.recv_timeout(PATIENCE).expect("the second reader slept beside the second item");
+}
+
 /// Found by the benchmark: what a burst had touched stayed for ever.
 #[test]
 fn a_burst_gives_its_memory_back_when_a_reader_has_nothing_to_do() {

@@ -1,0 +1,71 @@
+//! How long to look at a queue before going to sleep on it: longer while looking has helped lately.
+//!
+//! A partner that is at work on another core answers within a microsecond, where falling asleep and being woken takes
+//! ten times as long. A partner that sleeps, or waits for this very core, never answers while we look.
+
+/// Some 5 us.
+const LONG: u32 = 100;
+/// Less than 1 us.
+const SHORT: u32 = 10;
+/// So many looks in vain until it looks only shortly.
+const CREDIT: u8 = 8;
+/// One in so many looks is long even so: times change.
+const PROBE: u8 = 16;
+
+pub(super) struct Patience {
+    credit: u8,
+    looks: u8,
+}
+
+impl Patience {
+    pub fn new() -> Patience {
+        Patience { credit: CREDIT, looks: 0 }
+    }
+
+    /// Looks until `there` or until it is enough; true if it came to be.
+    #[inline]
+    pub fn look(&mut self, mut there: impl FnMut() -> bool) -> bool {
+        if there() {
+            return true; // nothing was learnt about waiting
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let long = self.credit > 0 || self.looks.is_multiple_of(PROBE);
+        for _ in 0..if long { LONG } else { SHORT } {
+            std::hint::spin_loop();
+            if there() {
+                self.credit = CREDIT;
+                return true;
+            }
+        }
+        self.credit = self.credit.saturating_sub(1);
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks_in_vain(patience: &mut Patience) -> u32 {
+        let mut n = 0;
+        patience.look(|| {
+            n += 1;
+            false
+        });
+        n
+    }
+
+    #[test]
+    fn looks_shortly_where_looking_never_helps_and_long_again_when_it_does() {
+        let mut patience = Patience::new();
+        let spent: u32 = (0..1000).map(|_| looks_in_vain(&mut patience)).sum();
+        assert!(spent < 20_000, "{spent}");
+        assert_eq!(looks_in_vain(&mut patience), SHORT + 1);
+        let mut n = 0;
+        patience.look(|| {
+            n += 1;
+            n > 5
+        });
+        assert_eq!(looks_in_vain(&mut patience), LONG + 1);
+    }
+}
