@@ -3,7 +3,7 @@
 mod support;
 
 use std::time::Instant;
-use support::{Folder, LIMIT, Run, process, wait_until};
+use support::{Folder, LIMIT, Run, command, process, wait_until};
 
 const TICKS: &str = "[stages.tick]\nuse = 'tick'\nwith = { every = '10ms' }\noutput = 'a'\n\
                      [stages.show]\nuse = 'format'\nwith = { template = '{pid}' }\ninput = 'a'\n";
@@ -89,4 +89,25 @@ fn what_is_dropped_is_counted() {
     assert!((2..1000).contains(&shown), "{shown}");
     let dropped = (1000 - shown).to_string();
     assert!(run.stderr().contains(&dropped), "{dropped} dropped is not in the summary:\n{}", run.stderr());
+}
+
+#[test]
+fn a_stopped_worker_keeps_no_wake_up_from_the_others() {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", "[stages.in]\nuse = 'stdin'\noutput = 'a'\n[stages.show]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\nprocesses = 2\n");
+    let mut piped = command(&folder);
+    piped.arg("pipeline.toml").stdin(std::process::Stdio::piped());
+    let mut run = Run::of(folder, piped);
+    run.wait_for_log("up after");
+    let stopped = run.workers("show")[0];
+    process::kill(stopped, libc::SIGSTOP);
+    run.wait_for_log("was stopped by a signal");
+    let mut pipe = run.child.stdin.take().unwrap();
+    for n in 1..=20 {
+        std::io::Write::write_all(&mut pipe, format!("{n}\n").as_bytes()).unwrap();
+        wait_until("the line, by the other worker", || (run.lines().len() == n).then_some(()));
+    }
+    process::kill(stopped, libc::SIGCONT);
+    drop(pipe);
+    assert_eq!(run.finish().len(), 20);
 }

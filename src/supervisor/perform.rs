@@ -150,6 +150,10 @@ impl<'a> Performer<'a> {
                     self.events.push_back(ended(pid, child, exit, report));
                 }
                 Ok(Some(News::Stopped(pid, child))) => {
+                    // It may keep a wake-up to itself for as long as it is stopped. That it goes on is not told, so
+                    // this stays for the run; it only costs wake-ups that were not needed.
+                    let told = self.steward.set_stopped(1);
+                    self.unless_damaged(told);
                     let owner = self.steward.lock_owner();
                     let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
                     self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
