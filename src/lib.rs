@@ -9,6 +9,7 @@ pub mod item;
 mod logging;
 pub mod queue;
 pub mod stage;
+pub mod status;
 mod supervisor;
 mod sys;
 mod worker;

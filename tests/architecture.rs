@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
 const LAYERS: [&[&str]; 8] = [
-    &["item", "dead_letter", "exit", "logging"],
+    &["item", "dead_letter", "exit", "logging", "status"],
     &["sys"],
     &["queue"],
     &["stage"],

@@ -1,0 +1,107 @@
+//! What a running pipeline looks like at one moment: the types that the supervisor fills in, that travel over the
+//! control socket as JSON, and that every view (`status`, `top`, metrics, the report) reads.
+//!
+//! Durations are in seconds, sizes in bytes, moments in RFC 3339. Counters only grow during a run. New fields may be
+//! added at any time: whoever reads must ignore those it does not know.
+#![forbid(unsafe_code)]
+
+mod queue;
+mod rates;
+mod stage;
+mod transition;
+mod worker;
+
+pub use queue::{Queue, WhenFull};
+pub use rates::{Rate, Samples};
+pub use stage::{Fate, Histogram, Stage, Times, Totals};
+pub use transition::{Change, Glimpse, Transition};
+pub use worker::{Worker, WorkerState};
+
+use serde::{Deserialize, Serialize};
+
+/// A running pipeline at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline file, absolute.
+    pub file: String,
+    /// The supervisor's process.
+    pub pid: u32,
+    /// This run's random id: `MPRUN_RUN` in the environment of its workers.
+    pub run: String,
+    /// The version of mprun that runs it.
+    pub version: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// All of it is paused: workers finish their item and wait.
+    pub paused: bool,
+    /// When this was seen.
+    pub time: String,
+    /// When the run was started.
+    pub started: String,
+    /// Seconds since then.
+    pub uptime: f64,
+    /// Which file runs.
+    pub config: Config,
+    /// In the order of the file, then those that are on their way out.
+    pub stages: Vec<Stage>,
+    /// In the order of the file.
+    pub queues: Vec<Queue>,
+    /// All stages, those that are gone included.
+    pub totals: Totals,
+    /// Items that never went through, in all queues, those that are gone included.
+    pub dead_letters: u64,
+    /// Where dead letters are kept.
+    pub dead_letter_file: String,
+}
+
+/// How far a pipeline is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Not every stage has come up yet.
+    Starting,
+    /// All is as wanted.
+    Running,
+    /// A changed file is being taken over.
+    Reloading,
+    /// Sources have ended, the queues are worked off.
+    Draining,
+    /// Workers are terminated.
+    Stopping,
+}
+
+/// Which file runs, and what became of the last attempt to change it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Grows by one with each file that was taken over as a whole; 1 once the first one is up.
+    pub generation: u64,
+    /// Whether the file is what runs.
+    pub state: ConfigState,
+    /// Why the last changed file was not taken over; none once a good one was.
+    pub refusal: Option<Refusal>,
+    /// What was changed by hand since the file was read, such as `scale parse=4`; the next reload ends it.
+    pub changed: Vec<String>,
+}
+
+/// Whether the file is what runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigState {
+    /// It is.
+    Current,
+    /// It is about to be.
+    Pending,
+    /// It was changed into something that can't be used: what ran before runs on.
+    Refused,
+}
+
+/// A changed file that was not taken over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// When.
+    pub time: String,
+    /// The whole message, maybe of several lines.
+    pub text: String,
+}

@@ -1,0 +1,100 @@
+//! One stage.
+
+use super::{Rate, Worker};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One stage and its workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// What it is: the registered name, or the program's.
+    pub kind: String,
+    /// The queues it reads; none: a source.
+    pub inputs: Vec<String>,
+    /// The queues it writes; none: it prints.
+    pub outputs: Vec<String>,
+    /// Workers that are wanted.
+    pub processes: u32,
+    /// Workers that have a process.
+    pub running: u32,
+    /// Its workers finish their item and wait.
+    pub paused: bool,
+    /// Whether it is wanted.
+    pub fate: Fate,
+    /// What its workers did, those that are gone included.
+    pub totals: Totals,
+    /// Items a second, lately.
+    pub rate: Rate,
+    /// How its workers spent their time, those that are gone included.
+    pub times: Times,
+    /// How long its workers had single items at hand.
+    pub item_seconds: Histogram,
+    /// New processes in place of old ones, by reason: `crashed`, `killed`, `failed`, `timed-out`, `not-started`,
+    /// `finished`, `recycled`, `changed`, `requested`.
+    pub restarts: BTreeMap<String, u64>,
+    /// By index.
+    pub workers: Vec<Worker>,
+}
+
+impl Stage {
+    /// Restarts for whatever reason.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.values().sum()
+    }
+
+    /// Whether it has no input.
+    pub fn is_source(&self) -> bool {
+        self.inputs.is_empty()
+    }
+}
+
+/// Whether a stage is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It is in the file, and there is work for it.
+    Wanted,
+    /// It has finished for good.
+    Finished,
+    /// It isn't in the file any more, and is on its way out.
+    Removed,
+    /// It failed too often.
+    GaveUp,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Items leased. A source's own are only its position.
+    pub taken: u64,
+    /// Leases that ended well.
+    pub done: u64,
+    /// Items published, or printed.
+    pub emitted: u64,
+    /// Items that became dead letters.
+    pub dead: u64,
+}
+
+/// How time was spent, in seconds summed over workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// With items.
+    pub working: f64,
+    /// Waiting for an item.
+    pub starved: f64,
+    /// Waiting for room in an output.
+    pub blocked: f64,
+}
+
+/// How often something took how long.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// The upper bounds in seconds, growing; one count more than bounds.
+    pub bounds: Vec<f64>,
+    /// How many fell up to each bound and above the one before; the last: above all bounds.
+    pub counts: Vec<u64>,
+    /// All of them together, in seconds.
+    pub sum: f64,
+}

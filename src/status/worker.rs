@@ -1,0 +1,60 @@
+//! One worker.
+
+use super::{Times, Transition};
+use serde::{Deserialize, Serialize};
+
+/// One worker: a place in a stage that several processes may fill, one after the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// `MPRUN_WORKER`: 0, 1, …
+    pub index: u32,
+    /// Its process, if it has one.
+    pub pid: Option<u32>,
+    /// The program that it runs, if it runs one now.
+    pub program: Option<u32>,
+    /// Where it is in its life.
+    pub state: WorkerState,
+    /// Seconds since its process was started; none without a process.
+    pub since: Option<f64>,
+    /// Seconds until it is started again, or until it is ended by force.
+    pub until: Option<f64>,
+    /// Why it is to start, to end, or is over.
+    pub reason: Option<String>,
+    /// Items that this process leased.
+    pub taken: u64,
+    /// Leases that it ended well.
+    pub done: u64,
+    /// Items that it published.
+    pub emitted: u64,
+    /// How this process spent its time.
+    pub times: Times,
+    /// What happened to it, oldest first; only where it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transitions: Vec<Transition>,
+}
+
+/// Where a worker is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkerState {
+    /// It is about to be started.
+    Due,
+    /// It waits for its back-off to pass.
+    Resting,
+    /// It has a process that builds its stage.
+    Starting,
+    /// It works, or waits for work.
+    Working,
+    /// It waits for `resume`, or finishes its item before that.
+    Paused,
+    /// It is to end after its item.
+    Finishing,
+    /// It was sent SIGTERM.
+    Terminating,
+    /// It was sent SIGKILL.
+    Killed,
+    /// It has done its work, and won't be started again.
+    Over,
+    /// It failed, and won't be started again.
+    Failed,
+}
