@@ -138,8 +138,6 @@ fn memory(table: &Table) {
     );
 }
 
-type Part = fn(&Table);
-
 fn main() {
     let table = Table::head();
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
