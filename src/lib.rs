@@ -8,6 +8,7 @@ mod exit;
 pub mod item;
 mod logging;
 pub mod queue;
+pub mod service;
 pub mod stage;
 pub mod status;
 mod supervisor;

@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 8] = [
     &["queue"],
     &["stage"],
     &["config"],
-    &["worker"],
+    &["worker", "service"],
     &["supervisor"],
     &["cli", "app", "lib", "main"],
 ];

@@ -4,6 +4,7 @@ use super::action::Spawn;
 use super::ids::StageKey;
 use crate::logging::Logging;
 use crate::queue::{Arena, QueueId};
+use crate::service;
 use crate::sys::fd;
 use crate::sys::process::{self, Company, Launch, SpawnError};
 use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket};
@@ -27,7 +28,7 @@ pub struct Launcher {
     pub pipeline: String,
     /// Where dead letters go.
     pub dead_letters: PathBuf,
-    /// The supervisor's own environment, without what it sets for workers.
+    /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
     environment: Vec<CString>,
     null: OwnedFd,
     /// Standard input is a terminal, which only its foreground group may read.
@@ -141,7 +142,9 @@ fn title(stage: &str, index: &str) -> CString {
 
 fn inherited_environment() -> Vec<CString> {
     let ours: [&[u8]; 4] = [b"MPRUN_STAGE", b"MPRUN_WORKER", b"MPRUN_PIPELINE", b"MPRUN_RUN"];
-    let kept = std::env::vars_os().filter(|(name, _)| !ours.contains(&name.as_bytes()));
+    let kept = std::env::vars_os().filter(|(name, _)| {
+        !ours.contains(&name.as_bytes()) && !service::is_for_this_process_only(name.as_bytes())
+    });
     let entries = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
     entries.filter_map(|entry| CString::new(entry).ok()).collect()
 }

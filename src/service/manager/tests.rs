@@ -1,0 +1,109 @@
+use super::*;
+use nix::sys::socket::{ControlMessageOwned, recvmsg};
+use std::io::IoSliceMut;
+use std::os::fd::OwnedFd;
+
+/// A listener in the abstract name space, where nothing has to be cleaned up, and a manager that speaks to it.
+fn pair(more: &[(&str, &str)]) -> (UnixDatagram, Manager) {
+    let name = format!("mprun-test-{}-{:x}", std::process::id(), fastrand::u64(..));
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let listener = UnixDatagram::bind_addr(&address).unwrap();
+    let socket = format!("@{name}");
+    let all = [&[("NOTIFY_SOCKET", socket.as_str())], more].concat();
+    let find = |name: &str| all.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into());
+    (listener, Manager::new(find, 7).unwrap())
+}
+
+fn heard(listener: &UnixDatagram) -> String {
+    let mut buffer = [0; 4096];
+    let length = listener.recv(&mut buffer).unwrap();
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+#[test]
+fn messages_of_one_call_come_as_one_datagram() {
+    let (listener, manager) = pair(&[]);
+    manager.tell(&[Message::Ready, Message::Status("up".into())]).unwrap();
+    assert_eq!(heard(&listener), "READY=1\nSTATUS=up");
+}
+
+#[test]
+fn without_a_socket_nothing_is_told_and_nothing_fails() {
+    let manager = Manager::new(|_| None, 7).unwrap();
+    assert!(!manager.listens());
+    manager.tell(&[Message::Ready]).unwrap();
+    manager.put("queues", std::io::stdin().as_fd()).unwrap();
+    assert!(manager.barrier(Duration::ZERO).unwrap());
+}
+
+#[test]
+fn a_socket_that_is_not_there_is_told_of() {
+    for address in ["/nonexistent/mprun", "vsock:2:1", "relative"] {
+        assert!(Manager::new(|name| (name == "NOTIFY_SOCKET").then(|| address.into()), 7).is_err());
+    }
+}
+
+#[test]
+fn the_watchdog_of_another_process_is_none_of_ours() {
+    let usec = ("WATCHDOG_USEC", "2000000");
+    let two = Some(Duration::from_secs(2));
+    assert_eq!(pair(&[usec]).1.watchdog(), two);
+    assert_eq!(pair(&[usec, ("WATCHDOG_PID", "7")]).1.watchdog(), two);
+    assert_eq!(pair(&[usec, ("WATCHDOG_PID", "8")]).1.watchdog(), None);
+    assert_eq!(pair(&[("WATCHDOG_USEC", "0")]).1.watchdog(), None);
+    assert_eq!(pair(&[("WATCHDOG_USEC", "soon")]).1.watchdog(), None);
+}
+
+#[test]
+fn behind_a_shell_it_says_who_the_main_process_is() {
+    assert_eq!(pair(&[]).1.main_pid(), None);
+    assert_eq!(pair(&[("SYSTEMD_EXEC_PID", "7")]).1.main_pid(), None);
+    assert_eq!(pair(&[("SYSTEMD_EXEC_PID", "6")]).1.main_pid(), Some(7));
+}
+
+#[test]
+fn a_descriptor_travels_with_its_name() {
+    let (listener, manager) = pair(&[]);
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    manager.put("queues", writer.as_fd()).unwrap();
+    drop(writer);
+    let (text, copy) = received(&listener);
+    assert_eq!(text, "FDSTORE=1\nFDNAME=queues\nFDPOLL=0");
+    nix::unistd::write(&copy, b"x").unwrap();
+    assert_eq!(nix::unistd::read(&reader, &mut [0; 2]).unwrap(), 1);
+    manager.remove("queues").unwrap();
+    assert_eq!(heard(&listener), "FDSTOREREMOVE=1\nFDNAME=queues");
+}
+
+#[test]
+fn a_name_that_would_break_the_protocol_is_refused() {
+    let (_listener, manager) = pair(&[]);
+    for name in ["", "a:b", "a\nb", "ä", &"x".repeat(256)] {
+        assert_eq!(manager.remove(name).unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
+    }
+}
+
+#[test]
+fn a_barrier_ends_when_the_manager_closes_its_end() {
+    let (listener, manager) = pair(&[]);
+    assert!(!manager.barrier(Duration::from_millis(1)).unwrap());
+    drop(received(&listener));
+    let closer = std::thread::spawn(move || drop(received(&listener)));
+    assert!(manager.barrier(Duration::from_secs(60)).unwrap());
+    closer.join().unwrap();
+}
+
+fn received(listener: &UnixDatagram) -> (String, OwnedFd) {
+    let mut buffer = [0; 4096];
+    let mut space = nix::cmsg_space!(i32);
+    let mut bytes = [IoSliceMut::new(&mut buffer)];
+    let message =
+        recvmsg::<UnixAddr>(listener.as_raw_fd(), &mut bytes, Some(&mut space), MsgFlags::empty()).unwrap();
+    let length = message.bytes;
+    let fd = message.cmsgs().unwrap().find_map(|control| match control {
+        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+        _ => None,
+    });
+    let fd = crate::sys::inherited::owned_for_tests(fd.unwrap());
+    (String::from_utf8_lossy(&buffer[..length]).into_owned(), fd)
+}

@@ -1,0 +1,88 @@
+//! Descriptors that the service manager kept from an earlier run, by name.
+
+use crate::sys::inherited;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+
+/// The number of the first one (`SD_LISTEN_FDS_START`).
+const FIRST: RawFd = 3;
+
+/// What came back from the store. What nobody takes is closed with it; in the store it stays until it is removed.
+#[derive(Debug, Default)]
+pub struct Received {
+    all: Vec<(String, OwnedFd)>,
+    /// Those that could not be taken.
+    faults: Vec<String>,
+}
+
+impl Received {
+    /// By `$LISTEN_FDS`, `$LISTEN_PID` and `$LISTEN_FDNAMES`. Call it once, before anything else opens a descriptor:
+    /// after that, a number may belong to somebody else.
+    pub fn from_environment() -> Received {
+        let names = names(|name| std::env::var(name).ok(), std::process::id());
+        let mut received = Received::default();
+        for (number, name) in (FIRST..).zip(names) {
+            match inherited::take(number) {
+                Ok(fd) => received.all.push((name, fd)),
+                Err(error) => received.faults.push(fault(number, &name, &error)),
+            }
+        }
+        received
+    }
+
+    /// Those of this name, in the order in which they were stored.
+    pub fn take(&mut self, name: &str) -> Vec<OwnedFd> {
+        self.all.extract_if(.., |(of, _)| of == name).map(|(_, fd)| fd).collect()
+    }
+
+    /// The names that are left: an older or newer version may have stored them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// What is wrong with those that could not be taken, for the log.
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+}
+
+fn fault(number: RawFd, name: &str, error: &io::Error) -> String {
+    format!("the descriptor {name:?} of the service manager (number {number}) can't be taken: {error}")
+}
+
+/// One name per descriptor that is for this process.
+fn names(variable: impl Fn(&str) -> Option<String>, pid: u32) -> Vec<String> {
+    let number = |name| variable(name)?.parse::<u32>().ok();
+    if number("LISTEN_PID") != Some(pid) {
+        return Vec::new();
+    }
+    let count = number("LISTEN_FDS").unwrap_or(0).min(inherited::MOST);
+    let names = variable("LISTEN_FDNAMES").unwrap_or_default();
+    let named = names.split(':').map(str::to_owned).chain(std::iter::repeat_with(String::new));
+    named.take(count as usize).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(fds: &str, pid: &str, names: &str) -> Vec<String> {
+        let find = |name: &str| match name {
+            "LISTEN_FDS" => Some(fds.to_owned()),
+            "LISTEN_PID" => Some(pid.to_owned()),
+            "LISTEN_FDNAMES" => Some(names.to_owned()),
+            _ => None,
+        };
+        super::names(find, 7)
+    }
+
+    #[test]
+    fn each_descriptor_has_its_name_and_only_this_process_takes_them() {
+        assert_eq!(of("2", "7", "queues:other"), ["queues", "other"]);
+        assert_eq!(of("2", "7", "queues"), ["queues", ""]);
+        assert_eq!(of("1", "7", "queues:other"), ["queues"]);
+        assert!(of("2", "8", "queues:other").is_empty());
+        assert!(of("many", "7", "queues").is_empty());
+        assert_eq!(of("4000000000", "7", "").len(), inherited::MOST as usize);
+    }
+}
