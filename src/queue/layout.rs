@@ -119,6 +119,13 @@ pub(super) mod slot {
     pub const EMITTED: usize = 336;
     /// Eight words, see `tuning.rs`.
     pub const TUNING: usize = 384;
+    /// When its stage was built; 0: not yet. This and what follows, see `worker_time.rs`.
+    pub const BORN: usize = 512;
+    pub const WAITED: usize = 520;
+    pub const WAITS: usize = 4;
+    pub const ITEM_TIME_SUM: usize = 552;
+    pub const ITEM_TIMES: usize = 560;
+    pub const ITEM_CLASSES: usize = 25;
     pub const ENDING_TEXT: usize = 2048;
     pub const ENDING_TEXT_MAX: usize = 2048;
 }

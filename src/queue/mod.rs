@@ -40,6 +40,7 @@
 //! | after outputs were printed or written outside, before the commit | the item is still leased | release: it goes back; outside effects are at least once |
 //! | between `begin` and `rest` | the begun mark | release: that item gets attempt + 1 |
 //! | after the dead letter was written, before `bury` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
+//! | beginning or ending a wait | one word, old or new | nothing: see `worker_time` |
 //! | growing a ring | a half-written copy in an unused area | nothing: the old one still counts |
 //! | giving back a burst's memory | a free block without pages | nothing: the next user gets new ones |
 //! | shrinking a ring, before its pages are given back | pages that hold nothing | the next shrink |
@@ -78,6 +79,7 @@ mod trim;
 mod tuning;
 mod tx;
 mod word;
+mod worker_time;
 
 #[cfg(test)]
 mod tests;
@@ -91,6 +93,7 @@ pub use release::{Blame, Doomed, Released};
 pub use steward::{Limits, Phase, SlotReport, Steward};
 pub use tuning::SlotTuning;
 pub use word::{Ending, Order, WhenFull};
+pub use worker_time::{ITEM_TIME_BOUNDS, ItemTimes, Waiting, WorkTimes};
 
 /// A queue of an arena, `0 .. MAX_QUEUES`. The supervisor owns which is which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

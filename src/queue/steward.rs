@@ -7,6 +7,7 @@ use super::hand::Hand;
 use super::layout::{self, INLINE, queue, slot};
 use super::memory::Arena;
 use super::tuning::SlotTuning;
+use super::worker_time::{self, ItemTimes, WorkTimes};
 use super::{Ending, Fault, Order, QueueId, SlotId, WhenFull, futex, ring};
 use std::sync::atomic::Ordering::AcqRel;
 
@@ -45,6 +46,10 @@ pub struct SlotReport {
     pub done: u64,
     /// Outputs it published.
     pub emitted: u64,
+    /// How it spent its time until now.
+    pub times: WorkTimes,
+    /// How long its items took.
+    pub item_times: ItemTimes,
 }
 
 /// The supervisor's hand on the arena. One thread owns it.
@@ -162,6 +167,7 @@ impl Steward {
             [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
         let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED];
         cleared.iter().chain(&counters).for_each(|word| memory.store(at + word, 0));
+        worker_time::clear(memory, at);
         tuning.store(memory, at);
         memory.store(layout::OPENED, memory.load(layout::OPENED).max(u64::from(id.0) + 1));
         Ok(())
@@ -259,6 +265,8 @@ impl Steward {
             taken: memory.load(at + slot::TAKEN),
             done: memory.load(at + slot::COMPLETED),
             emitted: memory.load(at + slot::EMITTED),
+            times: worker_time::load(memory, at),
+            item_times: worker_time::load_items(memory, at),
         })
     }
 

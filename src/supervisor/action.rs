@@ -4,7 +4,7 @@ use super::ids::{Pid, WorkerId};
 use super::reason::End;
 use super::wanted::Version;
 use crate::config;
-use crate::queue::{Blame, Order, QueueId, SlotId};
+use crate::queue::{Blame, ItemTimes, Order, QueueId, SlotId, WorkTimes};
 use log::Level;
 use std::rc::Rc;
 use std::time::Duration;
@@ -112,4 +112,8 @@ pub struct StageTotals {
     pub emitted: u64,
     /// Restarts after a failure, or because of `restart = "always"`.
     pub restarts: u64,
+    /// How its workers spent their time.
+    pub times: WorkTimes,
+    /// How long its items took.
+    pub item_times: ItemTimes,
 }

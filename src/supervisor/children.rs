@@ -150,6 +150,8 @@ pub fn ended(pid: u32, child: Child, exit: Exit, report: Option<crate::queue::Sl
         ready: report.phase == crate::queue::Phase::Ready,
         taken: report.taken,
         emitted: report.emitted,
+        times: report.times,
+        item_times: report.item_times,
     });
     let ending = report.and_then(|report| report.ending);
     Event::Ended(child.worker, Pid(pid), super::reason::End::new(ending, exit), work)

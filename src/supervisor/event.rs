@@ -3,7 +3,7 @@
 use super::ids::{Pid, WorkerId};
 use super::reason::End;
 use super::wanted::Wanted;
-use crate::queue::QueueId;
+use crate::queue::{ItemTimes, QueueId, WorkTimes};
 use crate::sys::process::SpawnError;
 
 /// Something happened; [`State::handle`](super::state::State::handle) decides what to do about it.
@@ -63,6 +63,10 @@ pub struct Work {
     pub taken: u64,
     /// Items it published.
     pub emitted: u64,
+    /// How it spent its time.
+    pub times: WorkTimes,
+    /// How long its items took.
+    pub item_times: ItemTimes,
 }
 
 /// What became of an attempt to read the pipeline file.

@@ -101,6 +101,7 @@ mod tests {
             taken: 14,
             emitted: 15,
             restarts: 1,
+            ..StageTotals::default()
         };
         Outcome { stopped, failed, stages: vec![totals("count", true), totals("show", false)] }
     }

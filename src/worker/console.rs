@@ -5,7 +5,7 @@
 //! line needs several writes: while a worker writes to a pipe or a socket it therefore holds a lock that all workers
 //! share, which the kernel takes back when it dies.
 
-use crate::queue::Arena;
+use crate::queue::{Arena, SlotId, Waiting};
 use crate::stage::{Failure, Outlet, Reach};
 use crate::sys::{readiness, worker_timer};
 use nix::errno::Errno;
@@ -29,15 +29,17 @@ pub(super) struct Console {
     written: u64,
     output: Stdout,
     kind: SFlag,
-    lock: Arena,
+    /// Holds the lock, and the time of waits.
+    arena: Arena,
+    slot: SlotId,
 }
 
 impl Console {
-    pub fn new(lock: Arena) -> Console {
+    pub fn new(arena: Arena, slot: SlotId) -> Console {
         let output = io::stdout();
         let kind = fstat(&output)
             .map_or(SFlag::S_IFREG, |about| SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT);
-        Console { lines: Vec::new(), count: 0, before_item: (0, 0), written: 0, output, kind, lock }
+        Console { lines: Vec::new(), count: 0, before_item: (0, 0), written: 0, output, kind, arena, slot }
     }
 
     /// The lines that follow are those of another item.
@@ -63,7 +65,11 @@ impl Console {
         if self.lines.is_empty() {
             return Ok(());
         }
-        let (result, count) = (worker_timer::not_counting(|| self.write_locked()), self.count);
+        // Whoever reads it may take its time.
+        self.arena.begin_wait(self.slot, Waiting::Blocked);
+        let result = worker_timer::not_counting(|| self.write_locked());
+        self.arena.end_wait(self.slot, Waiting::Blocked);
+        let count = self.count;
         self.discard_all();
         result.map(|()| self.written += count).map_err(|error| match error {
             Errno::EPIPE => Failure::with_reach("nobody reads standard output any more", Reach::OutputClosed),
@@ -91,7 +97,7 @@ impl Console {
         let (l_type, l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
         let lock = libc::flock { l_type, l_whence, l_start: 0, l_len: 1, l_pid: 0 };
         loop {
-            match fcntl(self.lock.fd(), FcntlArg::F_SETLKW(&lock)) {
+            match fcntl(self.arena.fd(), FcntlArg::F_SETLKW(&lock)) {
                 Err(Errno::EINTR) => {}
                 result => return result.map(drop),
             }

@@ -6,7 +6,7 @@ use super::recycle::Recycling;
 use super::stop::Stop;
 use super::ticket::Ticket;
 use super::time_limit::TimeLimit;
-use crate::queue::{Arena, Committed, Ending, Order, Port, QueueId, SlotId, SlotTuning, Wait};
+use crate::queue::{Arena, Committed, Ending, Order, Port, QueueId, SlotId, SlotTuning, Wait, Waiting};
 use std::time::{Duration, Instant};
 
 pub(super) struct Desk {
@@ -54,7 +54,7 @@ impl Desk {
         Desk {
             inputs: ids(&ticket.inputs),
             outputs: ids(&ticket.outputs),
-            console: Console::new(arena.clone()),
+            console: Console::new(arena.clone(), SlotId(ticket.slot)),
             item_log: ItemLog::default(),
             time_limit: TimeLimit::new(arena, SlotId(ticket.slot)),
             recycling: Recycling::new(ticket.recycle),
@@ -80,14 +80,25 @@ impl Desk {
 
     /// A pause of the pipeline file: ends early when the pipeline drains, and follows a change of its length.
     pub fn pause(&mut self, length: impl Fn(&SlotTuning) -> Duration) -> Result<(), Stop> {
+        self.pause_as(Waiting::Paused, length)
+    }
+
+    /// The same, counted as what it is for.
+    pub fn pause_as(&mut self, why: Waiting, length: impl Fn(&SlotTuning) -> Duration) -> Result<(), Stop> {
         let start = Instant::now();
         loop {
             let pace = self.heed()?;
             let length = length(&pace.tuning);
-            if pace.hurry || length.is_zero() || self.port.pause(start + length)? {
+            if pace.hurry || length.is_zero() || self.port.pause(start + length, why)? {
                 return Ok(());
             }
         }
+    }
+
+    /// Items took so long together, with what was waited since `waited` was all.
+    pub fn note_items(&self, items: usize, took: Duration, waited: Duration) {
+        let waits = self.port.waited().saturating_sub(waited);
+        self.port.note_items(items, took.saturating_sub(waits));
     }
 
     /// Publishes what is staged and ends the leases `0 .. upto`; waits for room as the pipeline file says.
@@ -114,7 +125,7 @@ impl Desk {
                     self.item_log.full(&self.ticket.outputs, queue, size, pace.when_full());
                     wait_silently = true;
                     if let Some(length) = pace.when_full() {
-                        self.pause(|tuning| tuning.sleep_when_full.unwrap_or(length))?;
+                        self.pause_as(Waiting::Blocked, |tuning| tuning.sleep_when_full.unwrap_or(length))?;
                     }
                 }
                 Committed::Closed => return Err(Stop(Ending::OutputClosed)),

@@ -6,7 +6,7 @@ use super::guard;
 use super::outlet::ToQueues;
 use super::stop::Stop;
 use super::token::{self, Recall, Token};
-use crate::queue::{Ending, QueueId};
+use crate::queue::{Ending, QueueId, Waiting};
 use crate::stage::{Emitter, Failure, Memory, Next, Source};
 use crate::sys::readiness;
 use std::time::{Duration, Instant};
@@ -84,6 +84,7 @@ impl<'a> SourceLoop<'a> {
         };
         let most = if pace.is_single() { 1 } else { self.batch.size().min(self.desk.recycling.items_left()) };
         let watch = self.batch.start();
+        let waited = self.desk.port.waited();
         let (mut emitted, mut steps) = (0, 0);
         loop {
             let (next, n) = self.step(skip)?;
@@ -93,7 +94,9 @@ impl<'a> SourceLoop<'a> {
             let is_time = skip == 0 && (emitted >= most || watch.is_over(steps));
             if next != Next::More || is_time {
                 if emitted > 0 {
-                    self.batch.learn(emitted, watch.elapsed());
+                    let took = watch.elapsed();
+                    self.batch.learn(emitted, took);
+                    self.desk.note_items(emitted, took, waited);
                 }
                 return Ok(Stretch { next, emitted });
             }
@@ -138,11 +141,14 @@ impl<'a> SourceLoop<'a> {
         self.desk.port.settle()?;
         match self.source.readable() {
             Some(fd) => {
+                self.desk.port.begin_wait(Waiting::Starved);
                 let wait = readiness::wait(fd, until);
+                self.desk.port.end_wait(Waiting::Starved);
                 wait.map_err(|error| Failure::fatal(format!("can't wait for input: {error}")))?;
             }
             None => {
-                self.desk.port.pause(until.unwrap_or_else(|| Instant::now() + LONG))?;
+                let until = until.unwrap_or_else(|| Instant::now() + LONG);
+                self.desk.port.pause(until, Waiting::Paused)?;
             }
         }
         Ok(())

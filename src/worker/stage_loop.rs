@@ -6,7 +6,7 @@ use super::outlet::ToQueues;
 use super::stop::Stop;
 use super::token::{self, Recall, Token};
 use super::{failed, guard};
-use crate::queue::{Ending, QueueId, Taken, Wait};
+use crate::queue::{Ending, QueueId, Taken, Wait, Waiting};
 use crate::stage::{Emitter, Failure, Item, Memory, Reach, Stage};
 
 /// Items in one transaction of a stage with a state: each of its leases may need a word in the journal.
@@ -93,7 +93,7 @@ impl<'a> StageLoop<'a> {
         desk.item_log.empty(&desk.ticket.inputs, pace.when_empty());
         match pace.when_empty() {
             Some(length) => {
-                desk.pause(|tuning| tuning.sleep_when_empty.unwrap_or(length))?;
+                desk.pause_as(Waiting::Starved, |tuning| tuning.sleep_when_empty.unwrap_or(length))?;
                 Ok(Taken::Empty)
             }
             None => Ok(desk.port.take(&desk.inputs, most, Wait::Forever)?),
@@ -117,6 +117,7 @@ impl<'a> StageLoop<'a> {
     fn work(&mut self, pace: &Pace) -> Result<(), Stop> {
         let first = self.first();
         let watch = self.batch.start();
+        let waited = self.desk.port.waited();
         let mut next = first;
         while next < self.desk.port.len() {
             if let Err(failure) = self.process(next)? {
@@ -133,7 +134,9 @@ impl<'a> StageLoop<'a> {
             self.flush()?;
         }
         self.rest();
-        self.batch.learn(next - first, watch.elapsed());
+        let took = watch.elapsed();
+        self.batch.learn(next - first, took);
+        self.desk.note_items(next - first, took, waited);
         self.commit(next)?;
         self.desk.port.give_back_from(0)?;
         self.desk.recycling.count(next - first);

@@ -5,7 +5,7 @@ use super::super::event::Event;
 use super::super::holdings::{self, Bitmap, End, Ended};
 use super::super::layout::{self, MAX_BATCH, MAX_FAN, queue, slot};
 use super::super::tx::Tx;
-use super::super::{Fault, QueueId, WhenFull, counts, drop_old, ring};
+use super::super::{Fault, QueueId, Waiting, WhenFull, counts, drop_old, ring};
 use super::put::{Fate, Group, NO_LEASE, Put, PutError, Staging};
 use super::{Port, Wait};
 use std::ops::Range;
@@ -86,7 +86,7 @@ impl Port {
                     // Once only: what looks like room from outside the lock may be none for us.
                     spun = !spun && self.room_comes_soon(queue)?;
                     if !spun {
-                        self.sleep_on(&[(event, sequence)], wait)?;
+                        self.sleep_on(&[(event, sequence)], wait, Waiting::Blocked)?;
                     }
                     slept = Some(event);
                 }
@@ -98,7 +98,9 @@ impl Port {
         let Port { hand, patience, .. } = self;
         let memory = hand.memory();
         let capacity = memory.load(layout::queue_at(q)? + queue::CAPACITY);
-        Ok(patience.look(|| counts::waiting_roughly(memory, q) < capacity))
+        let is_there = patience.look(|| counts::waiting_roughly(memory, q) < capacity);
+        self.count_looking(Waiting::Blocked);
+        Ok(is_there)
     }
 
     /// Publishes what is staged before its input is done: there is too much of it to keep back.

@@ -15,6 +15,7 @@ use super::holdings::{self, Bitmap};
 use super::layout::{self, slot};
 use super::memory::Arena;
 use super::tuning::SlotTuning;
+use super::worker_time::{self, Waiting};
 use super::{Ending, Fault, Order, QueueId, SlotId, futex};
 use commit::Targets;
 use patience::Patience;
@@ -22,7 +23,7 @@ use put::Staging;
 use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Acquire;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use commit::Committed;
 pub use put::PutError;
@@ -130,6 +131,7 @@ impl Port {
 
     /// Says that the worker has built its stage.
     pub fn ready(&self) {
+        worker_time::be_born(self.hand.memory(), self.slot);
         self.hand.memory().store(self.slot + slot::PHASE, 1);
     }
 
@@ -165,18 +167,40 @@ impl Port {
         self.bell() != self.bell_seen.get()
     }
 
-    /// Sleeps until then; false if it was cut short because the order or the tuning changed.
-    pub fn pause(&mut self, until: Instant) -> Result<bool, Fault> {
+    /// Sleeps until then; false if it was cut short because the order or the tuning changed. `why`: what the time is
+    /// counted as.
+    pub fn pause(&mut self, until: Instant, why: Waiting) -> Result<bool, Fault> {
         self.settle()?;
+        self.begin_wait(why);
         let seen = self.bell_seen.get();
         let word = self.hand.memory().word32(self.slot + slot::BELL);
-        while Instant::now() < until {
-            if self.bell() != seen {
-                return Ok(false);
-            }
+        while Instant::now() < until && self.bell() == seen {
             futex::wait(word, seen as u32, Some(until));
         }
-        Ok(true)
+        self.end_wait(why);
+        Ok(self.bell() == seen)
+    }
+
+    /// From now on the worker's time is counted as waited. Waits on queues and pauses count themselves.
+    #[inline]
+    pub fn begin_wait(&self, why: Waiting) {
+        worker_time::begin(self.hand.memory(), self.slot, why);
+    }
+
+    /// From now on it is counted as worked again.
+    #[inline]
+    pub fn end_wait(&self, why: Waiting) {
+        worker_time::end(self.hand.memory(), self.slot, why);
+    }
+
+    /// All its waits so far.
+    pub fn waited(&self) -> Duration {
+        worker_time::waited(self.hand.memory(), self.slot)
+    }
+
+    /// So many items took so long together, waits not counted.
+    pub fn note_items(&self, items: usize, took: Duration) {
+        worker_time::note_items(self.hand.memory(), self.slot, items, took);
     }
 
     /// Leases held.
@@ -277,20 +301,29 @@ impl Port {
         Ok(!outputs.is_empty())
     }
 
+    /// What looking for items or room has taken, as far as it was measured.
+    fn count_looking(&mut self, why: Waiting) {
+        if let Some(spent) = self.patience.take_spent() {
+            worker_time::add(self.hand.memory(), self.slot, why, spent);
+        }
+    }
+
     /// A wait that a crash meanwhile is not blamed on: the stage isn't at work.
-    fn sleep_on(&mut self, words: &[(Event, u32)], wait: Wait) -> Result<(), Fault> {
+    fn sleep_on(&mut self, words: &[(Event, u32)], wait: Wait, why: Waiting) -> Result<(), Fault> {
         if !self.staging.spares.is_empty() {
             self.free_spares()?;
         }
         let memory = self.hand.memory();
         let begun = memory.load(self.slot + slot::BEGUN);
         memory.store(self.slot + slot::BEGUN, 0);
+        self.begin_wait(why);
         if let [(event, sequence)] = words {
             futex::wait(event.sequence(memory), *sequence, wait.deadline());
         } else {
             let words: Vec<_> = words.iter().map(|&(event, seen)| (event.sequence(memory), seen)).collect();
             futex::wait_any(&words, wait.deadline());
         }
+        self.end_wait(why);
         memory.store(self.slot + slot::BEGUN, begun);
         Ok(())
     }

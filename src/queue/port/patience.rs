@@ -2,6 +2,10 @@
 //!
 //! A partner that is at work on another core answers within a microsecond, where falling asleep and being woken takes
 //! ten times as long. A partner that sleeps, or waits for this very core, never answers while we look.
+//!
+//! A look is a wait, too. The clock would cost as much as a short one: so one in a few is measured, and counts for all.
+
+use std::time::{Duration, Instant};
 
 /// Some 5 us.
 const LONG: u32 = 100;
@@ -12,14 +16,21 @@ const CREDIT: u8 = 8;
 /// One in so many looks is long even so: times change.
 const PROBE: u8 = 16;
 
+/// One in so many looks is measured. No divisor in common with `PROBE`, whose looks are the long ones.
+const MEASURED: u8 = 13;
+/// A look that seems to last longer was interrupted.
+const LONGEST: Duration = Duration::from_micros(20);
+
 pub(super) struct Patience {
     credit: u8,
     looks: u8,
+    unmeasured: u8,
+    spent: Duration,
 }
 
 impl Patience {
     pub fn new() -> Patience {
-        Patience { credit: CREDIT, looks: 0 }
+        Patience { credit: CREDIT, looks: 0, unmeasured: 0, spent: Duration::ZERO }
     }
 
     /// Looks until `there` or until it is enough; true if it came to be.
@@ -28,6 +39,24 @@ impl Patience {
         if there() {
             return true; // nothing was learnt about waiting
         }
+        self.unmeasured += 1;
+        if self.unmeasured < MEASURED {
+            return self.look_on(there);
+        }
+        self.unmeasured = 0;
+        let start = Instant::now();
+        let came = self.look_on(there);
+        self.spent += start.elapsed().min(LONGEST) * u32::from(MEASURED);
+        came
+    }
+
+    /// What looking has taken since the last call, as far as can be told from the looks that were measured.
+    #[inline]
+    pub fn take_spent(&mut self) -> Option<Duration> {
+        (!self.spent.is_zero()).then(|| std::mem::take(&mut self.spent))
+    }
+
+    fn look_on(&mut self, mut there: impl FnMut() -> bool) -> bool {
         self.looks = self.looks.wrapping_add(1);
         let long = self.credit > 0 || self.looks.is_multiple_of(PROBE);
         for _ in 0..if long { LONG } else { SHORT } {

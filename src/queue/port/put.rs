@@ -6,7 +6,7 @@ use super::super::holdings::{self, Free};
 use super::super::layout::{self, INLINE, MAX_FAN, queue};
 use super::super::memory::Memory;
 use super::super::tx::Tx;
-use super::super::{Fault, QueueId, WhenFull, drop_old};
+use super::super::{Fault, QueueId, Waiting, WhenFull, drop_old};
 use super::{Port, Wait};
 use std::fmt;
 
@@ -349,7 +349,7 @@ impl Port {
             } else if self.must_finish() {
                 return Err(PutError::Ordered);
             } else {
-                self.sleep_on(&[(event, sequence)], Wait::Forever)?;
+                self.sleep_on(&[(event, sequence)], Wait::Forever, Waiting::Blocked)?;
                 slept = true;
             }
         }

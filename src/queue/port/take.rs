@@ -4,7 +4,7 @@ use super::super::event::Event;
 use super::super::holdings::{self, Bitmap, End, Ended, Free};
 use super::super::layout::{self, MAX_BATCH, MAX_FAN, queue, slot};
 use super::super::tx::Tx;
-use super::super::{Fault, QueueId, counts, ring, trim};
+use super::super::{Fault, QueueId, Waiting, counts, ring, trim};
 use super::{Port, Wait};
 
 /// What came of a [`Port::take`].
@@ -33,10 +33,13 @@ impl Port {
     /// Only when the memory is damaged.
     pub fn take(&mut self, inputs: &[QueueId], max: usize, wait: Wait) -> Result<Taken, Fault> {
         let inputs = &inputs[..inputs.len().min(MAX_FAN)];
+        let is_token = self.memory.is_some_and(|memory| inputs == [memory]);
+        let why = if is_token { Waiting::ForTurn } else { Waiting::Starved };
         if wait != Wait::No {
             let Port { hand, patience, .. } = &mut *self;
             let memory = hand.memory();
             patience.look(|| inputs.iter().any(|&q| counts::waiting_roughly(memory, q) > 0));
+            self.count_looking(why);
         }
         // Another thread may have slept in its place ([`Port::sleeper`]) and been woken.
         let mut slept = !std::mem::take(&mut self.unslept).is_empty();
@@ -58,7 +61,7 @@ impl Port {
             }
             // If something came meanwhile the word to sleep on has changed.
             self.trim_while_idle(inputs)?;
-            self.sleep_on(&sleep.events[..inputs.len()], wait)?;
+            self.sleep_on(&sleep.events[..inputs.len()], wait, why)?;
             slept = true;
         }
     }

@@ -67,6 +67,8 @@ impl Stage {
     fn count_work(&mut self, work: &Work) {
         self.totals.taken += work.taken;
         self.totals.emitted += work.emitted;
+        self.totals.times += work.times;
+        self.totals.item_times += work.item_times;
     }
 
     fn release(&self, i: usize, process: Process, end: End) -> Release {

@@ -8,7 +8,7 @@ use super::outputs::Outputs;
 use super::recipe::{NotStarted, Recipe};
 use super::session::{Session, Wish};
 use crate::config::pipeline::{Collect, Command};
-use crate::queue::{Ending, QueueId, Taken, Wait};
+use crate::queue::{Ending, QueueId, Taken, Wait, Waiting};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
@@ -87,7 +87,7 @@ impl<'a> EachLoop<'a> {
         self.desk.item_log.empty(&self.desk.ticket.inputs, pace.when_empty());
         match pace.when_empty() {
             Some(length) => {
-                self.desk.pause(|tuning| tuning.sleep_when_empty.unwrap_or(length))?;
+                self.desk.pause_as(Waiting::Starved, |tuning| tuning.sleep_when_empty.unwrap_or(length))?;
                 Ok(Taken::Empty)
             }
             None => Ok(self.desk.port.take(&self.inputs, most, Wait::Forever)?),
@@ -157,7 +157,9 @@ impl<'a> EachLoop<'a> {
         }
         self.outputs.clear();
         self.errors.forget();
+        let start = Instant::now();
         let result = self.hand_over(size, pace);
+        self.desk.port.note_items(size, start.elapsed());
         self.desk.port.rest();
         result.map(|result| result.map_err(|trouble| Defeat { trouble, stderr: self.errors.take_kept() }))
     }

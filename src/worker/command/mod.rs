@@ -31,6 +31,7 @@ use super::desk::Desk;
 use super::setup;
 use super::stop::Stop;
 use crate::config::pipeline::{Command, Mode};
+use crate::queue::{Port, Waiting};
 use crate::stage::{Context, Failure};
 use crate::sys::{program, readiness};
 use each::EachLoop;
@@ -71,6 +72,15 @@ fn live(desk: &mut Desk, recipe: Recipe, command: Command) -> Stop {
             Err(failure) => failure.into(),
         },
     }
+}
+
+/// Does it, and counts the time as waited if it is.
+fn waiting<T>(port: &Port, why: Option<Waiting>, wait: impl FnOnce() -> T) -> T {
+    let Some(why) = why else { return wait() };
+    port.begin_wait(why);
+    let result = wait();
+    port.end_wait(why);
+    result
 }
 
 /// `log_items`: what was taken.

@@ -12,9 +12,10 @@ use super::outbox;
 use super::outputs::Outputs;
 use super::recipe::{NotStarted, Recipe};
 use super::session::{Session, Wish};
+use super::waiting;
 use super::waker::Waker;
 use crate::config::pipeline::{Command, Reply};
-use crate::queue::{Ending, QueueId, Taken, Wait};
+use crate::queue::{Ending, QueueId, Taken, Wait, Waiting};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
@@ -279,12 +280,21 @@ impl<'a> ReplyLoop<'a> {
                 .min(),
             bell: self.waker.bell(),
         };
-        let turn = session.turn(wish, &mut self.errors, self.desk.port.program())?;
+        // With an item on its way the program is at work.
+        let why = self.desk.port.is_empty().then_some(if rest.is_some() {
+            Waiting::Paused
+        } else {
+            Waiting::Starved
+        });
+        let turn =
+            waiting(&self.desk.port, why, || session.turn(wish, &mut self.errors, self.desk.port.program()))?;
         self.feed.note_written(turn.written);
         let read = self.read_answers(session);
         let done = self.answers.len();
         if done > 0 {
-            self.window.learn(done, self.since.elapsed());
+            let took = self.since.elapsed();
+            self.window.learn(done, took);
+            self.desk.port.note_items(done, took);
             self.publish(pace)?;
         }
         if let Err(trouble) = read {

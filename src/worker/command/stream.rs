@@ -10,9 +10,10 @@ use super::feed::Feed;
 use super::framing::Decoder;
 use super::recipe::{NotStarted, Recipe};
 use super::session::{Session, Wish};
+use super::waiting;
 use super::waker::Waker;
 use crate::config::pipeline::Command;
-use crate::queue::{Ending, Taken, Wait};
+use crate::queue::{Ending, Taken, Wait, Waiting};
 use crate::stage::{Failure, Outlet};
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
@@ -217,13 +218,16 @@ impl<'a> StreamLoop<'a> {
         if emitted == 0 {
             let rest = self.rests_until.filter(|_| resting);
             let now = std::mem::take(&mut self.looks_again).then(Instant::now);
+            let why = self.waits_for(rest.is_some());
             let wish = Wish {
                 out: self.feed.rest(),
                 into: (!paced || !resting).then_some(&mut self.decoder),
                 until: [rest, self.ends_by, now].into_iter().flatten().min(),
                 bell: self.waker.bell(),
             };
-            let turn = session.turn(wish, &mut self.errors, self.desk.port.program())?;
+            let turn = waiting(&self.desk.port, why, || {
+                session.turn(wish, &mut self.errors, self.desk.port.program())
+            })?;
             written = self.feed.note_written(turn.written);
             self.note_moves(turn.written + turn.read, written);
             emitted = match (paced, resting) {
@@ -241,6 +245,13 @@ impl<'a> StreamLoop<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What a turn waits for, if it isn't the program. What a program does with an item that it has read, nobody knows:
+    /// it is at work as long as it has not read all there is. A source's program is always.
+    fn waits_for(&self, rests: bool) -> Option<Waiting> {
+        let is_fed = self.is_source() || !self.feed.is_empty();
+        if rests { Some(Waiting::Paused) } else { (!is_fed).then_some(Waiting::Starved) }
     }
 
     fn note_moves(&mut self, bytes: usize, items: usize) {

@@ -241,7 +241,7 @@ impl Bench {
 
     pub fn end(&mut self, pid: Pid, end: End) {
         let proc = self.procs.remove(&pid).expect("a process that isn't there");
-        let work = Work { ready: proc.ready, taken: 1, emitted: 1 };
+        let work = Work { ready: proc.ready, taken: 1, emitted: 1, ..Work::default() };
         self.send(Event::Ended(proc.spawn.worker, pid, end, work));
         self.run_starts();
     }
