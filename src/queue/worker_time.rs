@@ -12,6 +12,8 @@
 //! | between the counts and the sum of [`ItemTimes`] | one batch counted whose time is not summed | that batch is missing in the sum |
 //! | before its stage was built | no birth | no time at all: a start is not work |
 
+mod shown;
+
 use super::SlotId;
 use super::layout::{self, slot};
 use super::memory::{Arena, Memory};

@@ -86,9 +86,22 @@ pub struct Times {
     pub starved: f64,
     /// Waiting for room in an output.
     pub blocked: f64,
+    /// Waiting because the file says so: `sleep`, or a source's own time.
+    #[serde(default)]
+    pub paused: f64,
+    /// Waiting for another worker of the stage, where only one at a time can go on.
+    #[serde(default)]
+    pub for_turn: f64,
 }
 
-/// How often something took how long.
+impl Times {
+    /// All of it.
+    pub fn all(&self) -> f64 {
+        self.working + self.starved + self.blocked + self.paused + self.for_turn
+    }
+}
+
+/// How often something took how long. Quick items are measured by the batch, and each counts as the batch's mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
     /// The upper bounds in seconds, growing; one count more than bounds.
