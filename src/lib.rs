@@ -1,6 +1,7 @@
 //! mprun runs programs as one supervised pipeline of processes, from one TOML file.
 
 mod app;
+mod append;
 mod cli;
 pub mod config;
 mod dead_letter;

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["item", "dead_letter", "exit", "logging", "status"],
     &["sys"],
+    &["append"],
     &["queue"],
     &["stage"],
     &["config"],

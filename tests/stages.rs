@@ -50,42 +50,6 @@ fn lines_of_a_pipe_come_exactly_once_though_the_reader_is_killed() {
 }
 
 #[test]
-fn a_file_is_emptied_once_a_run_whoever_is_killed() {
-    let folder = Folder::new();
-    folder.file("out.txt", "from the run before\n");
-    folder.file(
-        "pipeline.toml",
-        &format!(
-            "{STORMY}[stages.count]\nuse = 'count'\nwith = {{ to = 100000 }}\noutput = 'a'\n\
-             [stages.write]\nuse = 'file'\nwith = {{ path = 'out.txt' }}\ninput = 'a'\nprocesses = 2\n"
-        ),
-    );
-    let mut run = Run::in_folder(folder, &[]);
-    let kills = kill_until_the_end(&mut run, "write");
-    run.finish();
-    let text = std::fs::read_to_string(run.folder.path().join("out.txt")).unwrap();
-    let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
-    numbers.sort_unstable();
-    // Outside of the queues: at least once.
-    numbers.dedup();
-    assert_eq!(numbers, (1..=100_000).collect::<Vec<u32>>(), "after {kills} kills");
-}
-
-#[test]
-fn append_keeps_what_is_in_the_file() {
-    let folder = Folder::new();
-    folder.file("out.txt", "old\n");
-    folder.file(
-        "pipeline.toml",
-        "[stages.say]\nuse = 'repeat'\nwith = { text = 'new', times = 2 }\noutput = 'a'\n\
-         [stages.write]\nuse = 'file'\nwith = { path = 'out.txt', append = true }\ninput = 'a'\n",
-    );
-    let mut run = Run::in_folder(folder, &[]);
-    run.finish();
-    assert_eq!(std::fs::read_to_string(run.folder.path().join("out.txt")).unwrap(), "old\nnew\nnew\n");
-}
-
-#[test]
 fn lines_of_several_workers_are_never_mixed_in_a_pipe() {
     let folder = Folder::new();
     let lengths = [1usize, 4000, 4095, 4096, 5000, 70_000];

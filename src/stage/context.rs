@@ -1,6 +1,8 @@
 //! Where a stage finds itself when a worker opens it.
 
+use crate::append::UndoLog;
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,7 @@ pub struct Context {
     /// The pipeline file's folder.
     pub folder: PathBuf,
     pub(crate) holding_pipe: RefCell<Option<Pipe>>,
+    pub(crate) undo_log: Option<UndoLog>,
 }
 
 /// Both ends of a pipe.
@@ -29,5 +32,10 @@ impl Context {
     /// A path as the pipeline file means it: relative ones start at the file's folder.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.folder.join(path)
+    }
+
+    /// The run's; outside of a run, one of its own.
+    pub(crate) fn undo_log(&self) -> io::Result<UndoLog> {
+        self.undo_log.clone().map_or_else(UndoLog::create, Ok)
     }
 }

@@ -229,7 +229,7 @@ mod tests {
         assert!(keeps("repeat", json!({"text": "y", "times": 3})));
         assert!(keeps("count", json!({})));
         assert!(keeps("file", json!({"path": "out"})));
-        assert!(!keeps("file", json!({"path": "out", "append": true})));
+        assert!(keeps("file", json!({"path": "out", "append": true})));
         assert!(!keeps("filter", json!({"keep": "even"})));
     }
 

@@ -2,12 +2,13 @@
 
 use super::action::Spawn;
 use super::ids::StageKey;
+use crate::append::UndoLog;
 use crate::logging::Logging;
 use crate::queue::{Arena, QueueId};
 use crate::service;
 use crate::sys::fd;
 use crate::sys::process::{self, Company, Launch, SpawnError};
-use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket};
+use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -34,6 +35,7 @@ pub struct Launcher {
     /// Standard input is a terminal, which only its foreground group may read.
     terminal: bool,
     arena: Arena,
+    undo_log: UndoLog,
     logging: Logging,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
@@ -55,6 +57,7 @@ impl Launcher {
             null: fd::null()?,
             terminal: io::stdin().is_terminal(),
             arena,
+            undo_log: UndoLog::create()?,
             logging,
             holding_pipes: BTreeMap::new(),
         })
@@ -66,7 +69,8 @@ impl Launcher {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
         let ticket = self.ticket(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
-        let mut descriptors = vec![(self.arena.fd(), ARENA_FD), (ticket.as_fd(), TICKET_FD)];
+        let mut descriptors =
+            vec![(self.arena.fd(), ARENA_FD), (ticket.as_fd(), TICKET_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
         if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
             descriptors.extend(pipe.iter().map(OwnedFd::as_fd).zip(HOLDING_PIPE_FDS));
         }

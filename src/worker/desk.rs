@@ -6,6 +6,7 @@ use super::recycle::Recycling;
 use super::stop::Stop;
 use super::ticket::Ticket;
 use super::time_limit::TimeLimit;
+use crate::append::UndoLog;
 use crate::queue::{Arena, Committed, Ending, Order, Port, QueueId, SlotId, SlotTuning, Wait, Waiting};
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ impl Pace {
 }
 
 impl Desk {
-    pub fn new(ticket: Ticket, arena: Arena, mut port: Port) -> Desk {
+    pub fn new(ticket: Ticket, arena: Arena, log: UndoLog, mut port: Port) -> Desk {
         if let Some(token) = ticket.token {
             port.set_memory(QueueId(token));
         }
@@ -54,7 +55,7 @@ impl Desk {
         Desk {
             inputs: ids(&ticket.inputs),
             outputs: ids(&ticket.outputs),
-            console: Console::new(arena.clone(), SlotId(ticket.slot)),
+            console: Console::new(log, arena.clone(), SlotId(ticket.slot)),
             item_log: ItemLog::default(),
             time_limit: TimeLimit::new(arena, SlotId(ticket.slot)),
             recycling: Recycling::new(ticket.recycle),

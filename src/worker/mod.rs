@@ -31,7 +31,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket};
+pub use ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
 
 use crate::config::Task;
 use crate::exit;

@@ -1,7 +1,8 @@
 //! From a fresh process to one that can begin to work.
 
 use super::desk::Desk;
-use super::ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket};
+use super::ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
+use crate::append::UndoLog;
 use crate::queue::{Arena, Port, SlotId};
 use crate::stage::{Context, Pipe};
 use crate::sys::{inherited, readiness};
@@ -26,14 +27,17 @@ pub(super) fn set_up() -> Result<(Desk, Context), String> {
     let memory = inherited::take(ARENA_FD).map_err(|error| format!("no queue memory was passed: {error}"))?;
     let arena = Arena::attach(memory).map_err(|fault| fault.to_string())?;
     let port = Port::open(arena.clone(), SlotId(ticket.slot)).map_err(|fault| fault.to_string())?;
+    let log = inherited::take(UNDO_LOG_FD).map_err(|error| format!("no undo log was passed: {error}"))?;
+    let log = UndoLog::from(log);
     let context = Context {
         pipeline: ticket.pipeline.clone(),
         stage: ticket.stage.clone(),
         worker: ticket.worker,
         folder: ticket.folder.clone(),
         holding_pipe: RefCell::new(holding_pipe(&ticket)?),
+        undo_log: Some(log.clone()),
     };
-    Ok((Desk::new(ticket, arena, port), context))
+    Ok((Desk::new(ticket, arena, log, port), context))
 }
 
 /// What `top` shows; else it would be `exe`, the last part of the path that was executed.

@@ -13,6 +13,8 @@ pub const ARENA_FD: RawFd = 3;
 pub const TICKET_FD: RawFd = 4;
 /// Where it finds its stage's holding pipe (reading end, writing end), if its ticket says that there is one.
 pub const HOLDING_PIPE_FDS: [RawFd; 2] = [5, 6];
+/// Where it finds what the run's workers share so that a killed one leaves no half line.
+pub const UNDO_LOG_FD: RawFd = 7;
 
 /// Who a worker is and what it has to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

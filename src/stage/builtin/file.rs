@@ -1,8 +1,9 @@
 //! `file`: writes each item as a line to a file.
 
+use crate::append::{Appender, Beginning};
 use crate::stage::{Context, Emitter, Failure, Item, Memory, Settings, Stage};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -17,29 +18,32 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     if with.is_good() && path.is_empty() {
         with.fault("path", "`path` can't be empty", None);
     }
-    if !append {
-        with.remember(Memory::Once);
-    }
-    move |context| ToFile::open(context.path(path))
+    // Also if it isn't emptied: what was there before this run is told apart from it, once.
+    with.remember(Memory::Once);
+    let beginning = if append { Beginning::NewLine } else { Beginning::Empty };
+    move |context| ToFile::open(context, path, beginning)
 }
 
 /// See [`build`].
 pub(super) struct ToFile {
     path: PathBuf,
-    file: File,
+    file: Appender<File>,
+    beginning: Beginning,
     lines: Vec<u8>,
 }
 
 impl ToFile {
-    fn open(path: PathBuf) -> Result<ToFile, Failure> {
-        // O_APPEND: the kernel keeps the writes of several workers apart.
-        match OpenOptions::new().create(true).append(true).open(&path) {
-            Ok(file) => Ok(ToFile { path, file, lines: Vec::new() }),
+    fn open(context: &Context, path: String, beginning: Beginning) -> Result<ToFile, Failure> {
+        let path = context.path(path);
+        // O_APPEND: also another program that appends to the file keeps what it writes.
+        let opened = OpenOptions::new().create(true).append(true).open(&path);
+        match opened.and_then(|file| Appender::new(file, context.undo_log()?)) {
+            Ok(file) => Ok(ToFile { path, file, beginning, lines: Vec::new() }),
             Err(error) => Err(Failure::fatal(format!("can't open `{}`: {error}", path.display()))),
         }
     }
 
-    fn failure(&self, error: &std::io::Error) -> Failure {
+    fn failure(&self, error: &io::Error) -> Failure {
         Failure::fatal(format!("can't write `{}`: {error}", self.path.display()))
     }
 }
@@ -55,19 +59,13 @@ impl Stage for ToFile {
         if self.lines.is_empty() {
             return Ok(());
         }
-        // Whole lines in one write, so that they stay whole whoever else appends to the file.
-        let written = self.file.write_all(&self.lines);
+        let written = self.file.append(&self.lines);
         self.lines.clear();
         written.map_err(|error| self.failure(&error))
     }
 
     fn begin_run(&mut self) -> Result<(), Failure> {
-        // A pipe or a device has nothing to empty.
-        match self.file.metadata() {
-            Ok(about) if about.is_file() => self.file.set_len(0).map_err(|error| self.failure(&error)),
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.failure(&error)),
-        }
+        self.file.begin_run(self.beginning).map_err(|error| self.failure(&error))
     }
 
     fn save(&self, state: &mut Vec<u8>) {

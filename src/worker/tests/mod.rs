@@ -9,6 +9,7 @@ use super::source_loop::SourceLoop;
 use super::stage_loop::StageLoop;
 use super::stop::Stop;
 use super::ticket::Ticket;
+use crate::append::UndoLog;
 use crate::config::pipeline::{Recycle, Work};
 use crate::logging::Logging;
 use crate::queue::inject;
@@ -74,7 +75,7 @@ impl Bench {
     fn desk(&mut self) -> Desk {
         self.steward.open_slot(WORKER, &self.tuning).unwrap();
         let port = Port::open(self.arena.clone(), WORKER).unwrap();
-        Desk::new(self.ticket(), self.arena.clone(), port)
+        Desk::new(self.ticket(), self.arena.clone(), UndoLog::create().unwrap(), port)
     }
 
     fn ticket(&self) -> Ticket {
