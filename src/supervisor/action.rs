@@ -5,6 +5,7 @@ use super::reason::End;
 use super::wanted::Version;
 use crate::config;
 use crate::queue::{Blame, ItemTimes, Order, QueueId, SlotId, WorkTimes};
+use crate::service::Message;
 use log::Level;
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,6 +45,10 @@ pub enum Action {
     Load,
     /// Start the guardian process.
     StartGuardian,
+    /// Tell the service manager.
+    Notify(Vec<Message>),
+    /// Tell it how things are: this, and the rates.
+    Status(String),
     /// Say something.
     Log(Level, String),
     /// Show a report of several lines, as it is.

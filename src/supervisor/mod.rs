@@ -23,6 +23,7 @@ mod worker_state;
 
 mod burial;
 mod children;
+mod farewell;
 pub mod guardian;
 mod inbox;
 mod launch;
@@ -34,6 +35,7 @@ mod watch;
 use crate::config::{self, LoadOptions, Loaded, Report};
 use crate::logging::Logging;
 use crate::queue::{Arena, Fault, Steward};
+use crate::service::Manager;
 use crate::stage::Registry;
 use crate::sys::{fd, start_signals};
 use crate::{dead_letter, exit};
@@ -44,7 +46,7 @@ use launch::Launcher;
 use log::{Level, log};
 use nix::sys::signal::Signal;
 use perform::{Performer, Tools};
-use state::State;
+use state::{Audience, State};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -69,20 +71,24 @@ pub struct RunOptions {
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
+    let manager = farewell::manager();
     let loaded = match config::load(&options.file, &options.load, registry) {
         Ok(loaded) => loaded,
         Err(report) => {
-            eprint!("{}", shown(&report));
+            let report = shown(&report);
+            eprint!("{report}");
+            farewell::bid(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
             return exit::USAGE;
         }
     };
     if !loaded.warnings.is_empty() {
         eprint!("{}", shown(&loaded.warnings));
     }
-    match supervise(&options, loaded, registry) {
+    match supervise(&options, loaded, registry, &manager) {
         Ok(code) => code,
         Err(error) => {
             log!(target: "mprun", Level::Error, "{error}");
+            farewell::bid_after(&manager, &error);
             exit::FAILED
         }
     }
@@ -110,12 +116,17 @@ impl From<Fault> for SetUpError {
     }
 }
 
-fn supervise(options: &RunOptions, loaded: Loaded, registry: &Registry) -> Result<u8, SetUpError> {
+fn supervise(
+    options: &RunOptions,
+    loaded: Loaded,
+    registry: &Registry,
+    manager: &Manager,
+) -> Result<u8, SetUpError> {
     let started = Instant::now();
     let name = loaded.pipeline.name.clone();
-    let tools = tools(options, &name)?;
+    let tools = tools(options, &name, manager)?;
     let mut performer = Performer::new(options, registry, tools);
-    let mut state = State::new(fastrand::u64(..));
+    let mut state = State::new(fastrand::u64(..), audience(manager));
     let mut event = Event::Begin(Wanted::new(loaded, registry));
     let outcome = loop {
         let actions = state.handle(event, Instant::now());
@@ -125,16 +136,23 @@ fn supervise(options: &RunOptions, loaded: Loaded, registry: &Registry) -> Resul
         event = performer.next(&state);
     };
     let closing = performer.close();
-    for line in closing.lines(&name, &outcome, started.elapsed()) {
+    let lines = closing.lines(&name, &outcome, started.elapsed());
+    for line in &lines {
         log!(target: "mprun", Level::Info, "{line}");
     }
     if let Some(warning) = closing.warning() {
         log!(target: "mprun", Level::Warn, "{warning}");
     }
-    Ok(closing.exit_code(&outcome))
+    let code = closing.exit_code(&outcome);
+    farewell::bid(manager, &lines[0], code);
+    Ok(code)
 }
 
-fn tools(options: &RunOptions, name: &str) -> Result<Tools, SetUpError> {
+fn audience(manager: &Manager) -> Audience {
+    Audience { listens: manager.listens(), watchdog: manager.watchdog(), main_pid: manager.main_pid() }
+}
+
+fn tools<'a>(options: &RunOptions, name: &str, manager: &'a Manager) -> Result<Tools<'a>, SetUpError> {
     let system = |what| move |error| SetUpError::System(what, error);
     // Asked before the handlers of the inbox are there.
     let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
@@ -146,7 +164,7 @@ fn tools(options: &RunOptions, name: &str) -> Result<Tools, SetUpError> {
     let launcher = Launcher::new(name, arena.clone(), dead_letters, options.logging.clone())
         .map_err(system("prepare the start of workers"))?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
-    Ok(Tools { inbox, arena, steward, launcher, children, watch, ends_with_terminal })
+    Ok(Tools { inbox, arena, steward, launcher, children, watch, manager, ends_with_terminal })
 }
 
 /// Not worth failing for: a signal reloads as well.

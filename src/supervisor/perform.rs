@@ -21,6 +21,7 @@
 
 mod file;
 mod queues;
+mod service;
 
 use super::action::{Action, Outcome, Spawn};
 use super::children::{Child, Children, News, ended};
@@ -34,6 +35,7 @@ use super::summary::Closing;
 use super::watch::Watch;
 use super::{RunOptions, settings};
 use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
+use crate::service::Manager;
 use crate::stage::Registry;
 use crate::sys::process::{Company, SpawnError};
 use crate::sys::{fd, group, proc_table};
@@ -53,6 +55,8 @@ pub struct Performer<'a> {
     launcher: Launcher,
     children: Children,
     watch: Option<Watch>,
+    manager: &'a Manager,
+    told: service::Told,
     guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     names: BTreeMap<QueueId, String>,
@@ -66,7 +70,7 @@ pub struct Performer<'a> {
 }
 
 /// What a performer is made of.
-pub struct Tools {
+pub struct Tools<'a> {
     /// Where notices come in.
     pub inbox: Inbox,
     /// The queues.
@@ -79,14 +83,16 @@ pub struct Tools {
     pub children: Children,
     /// Watches the file, if that is wanted and possible.
     pub watch: Option<Watch>,
+    /// Told how it goes.
+    pub manager: &'a Manager,
     /// It has a terminal, and is to stop when that is gone.
     pub ends_with_terminal: bool,
 }
 
 impl<'a> Performer<'a> {
     /// With nothing done yet.
-    pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools) -> Performer<'a> {
-        let Tools { inbox, arena, steward, launcher, children, watch, ends_with_terminal } = tools;
+    pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools<'a>) -> Performer<'a> {
+        let Tools { inbox, arena, steward, launcher, children, watch, manager, ends_with_terminal } = tools;
         Performer {
             options,
             registry,
@@ -96,6 +102,8 @@ impl<'a> Performer<'a> {
             launcher,
             children,
             watch,
+            manager,
+            told: service::Told::default(),
             guardian: None,
             names: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -253,6 +261,8 @@ impl<'a> Performer<'a> {
             Action::RemoveQueues(queues) => self.remove_queues(queues),
             Action::Load => self.load(),
             Action::StartGuardian => self.start_guardian(),
+            Action::Notify(messages) => self.notify(&messages),
+            Action::Status(head) => self.status(&head),
             Action::Log(level, text) => log!(target: "mprun", level, "{text}"),
             Action::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => eprint!("{text}"),
             Action::Show(_) => {}

@@ -8,6 +8,7 @@
 //! get it stuck half-way: what was not done yet is seen again at the next event.
 
 mod exits;
+mod herald;
 mod reload;
 mod settling;
 mod stop;
@@ -24,6 +25,8 @@ use super::stage_state::{Fate, Stage, Verdict};
 use super::wanted::Wanted;
 use super::worker_state::{Life, Over};
 use crate::queue::{MAX_SLOTS, SlotId};
+pub use herald::Audience;
+use herald::Herald;
 use reload::Reload;
 use settling::Settling;
 use std::time::{Duration, Instant};
@@ -57,6 +60,7 @@ pub struct State {
     failed: bool,
     ended: bool,
     history: History,
+    herald: Herald,
     random: fastrand::Rng,
 }
 
@@ -68,7 +72,7 @@ struct Guardian {
 
 impl State {
     /// Nothing runs yet. `seed` is for the jitter of restarts.
-    pub fn new(seed: u64) -> State {
+    pub fn new(seed: u64, audience: Audience) -> State {
         State {
             stages: Vec::new(),
             queues: Queues::new(),
@@ -85,6 +89,7 @@ impl State {
             failed: false,
             ended: false,
             history: History::default(),
+            herald: Herald::for_audience(audience),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -106,8 +111,13 @@ impl State {
             return None;
         }
         let stages = self.stages.iter().filter_map(Stage::deadline).min();
-        let others =
-            [self.settling.deadline(), self.guardian.due, self.reload_deadline(), self.stop_deadline()];
+        let others = [
+            self.settling.deadline(),
+            self.guardian.due,
+            self.reload_deadline(),
+            self.stop_deadline(),
+            self.herald.deadline(),
+        ];
         let starts = self.starts_left.then_some(now);
         others.into_iter().chain([stages, starts]).flatten().min()
     }
@@ -165,6 +175,7 @@ impl State {
             self.converge_once(out);
         }
         self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
+        self.announce(out);
         self.end_if_over(out);
     }
 
@@ -186,11 +197,12 @@ impl State {
         if self.settling.is_due(out.now) {
             self.settling.done();
             if self.stop.is_none() {
-                out.act(Action::Load);
+                self.read_file(out);
             }
         }
         self.pass_reload_time(out);
         self.pass_stop_time(out);
+        self.pass_herald_time(out);
     }
 
     fn converge_stages(&mut self, out: &mut Outbox) {
@@ -286,6 +298,7 @@ impl State {
         if !(through && begun && self.reload.is_none()) {
             return;
         }
+        self.announce_stop(out);
         self.ended = true;
         let mut stages = std::mem::take(&mut self.departed);
         stages.extend(self.stages.iter().map(|stage| stage.totals.clone()));

@@ -41,22 +41,32 @@ impl State {
         }
         self.settling.done();
         self.settling.forced = true;
+        self.herald.begin_reload(out);
+        self.read_file(out);
+    }
+
+    pub(super) fn read_file(&mut self, out: &mut Outbox) {
+        self.herald.loading = true;
         out.act(Action::Load);
     }
 
     pub(super) fn loaded(&mut self, loading: Loading, out: &mut Outbox) {
+        self.herald.loading = false;
         if self.stop.is_some() || self.ended {
             return;
         }
         match loading {
             Loading::Good(wanted, held) => self.loaded_good(*wanted, &held, out),
             Loading::Bad(report) => {
+                let first = report.lines().next().unwrap_or_default();
+                self.note_trouble(Some(format!("reload refused, the file is bad: {first}")), out);
                 if self.settling.says(&report) {
                     out.say(Level::Error, "the changed file is not used, the pipeline runs on as it was:");
                     out.act(Action::Show(report));
                 }
             }
             Loading::Gone(what) => {
+                self.note_trouble(Some(format!("reload refused, no file: {what}")), out);
                 if self.settling.says(&what) {
                     out.say(Level::Warn, format!("{what}; the pipeline runs on as it was"));
                 }
@@ -73,6 +83,7 @@ impl State {
         }
         if new.text == old.text && new.pipeline == old.pipeline {
             let news = self.settling.said.take().is_some() || forced;
+            self.note_trouble(None, out);
             if news {
                 out.say(Level::Info, "the file says what runs already: nothing to do");
             }
@@ -91,6 +102,8 @@ impl State {
                 for step in &steps {
                     out.say(Level::Info, format!("reload: {step}"));
                 }
+                self.note_trouble(None, out);
+                self.herald.begin_reload(out);
                 self.want(new, false, out);
             }
         }
@@ -98,6 +111,7 @@ impl State {
 
     fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Outbox) {
         self.settling.said = Some(new.text.clone());
+        self.note_trouble(Some(format!("reload refused: {refusal}")), out);
         out.say(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
     }
 
@@ -215,8 +229,9 @@ impl State {
 
     fn go_back(&mut self, why: &str, out: &mut Outbox) {
         let (Some(good), Some(bad)) = (self.good.clone(), &self.wanted) else { return };
-        out.say(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));
         self.settling.said = Some(bad.text.clone());
+        self.note_trouble(Some(format!("reload failed: {why}")), out);
+        out.say(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));
         self.want(good, true, out);
         for stage in &mut self.stages {
             stage.revive(Over::GaveUp, StartReason::WantedAgain);

@@ -1,8 +1,9 @@
 //! A world of plain values around a state: processes that do as they are told only when a test lets them.
 
-use super::super::State;
+use super::super::{Audience, State};
 use crate::config::Pipeline;
 use crate::queue::{Blame, Ending, Order, QueueId, SlotId};
+use crate::service::Message;
 use crate::supervisor::action::{Action, Outcome, Spawn};
 use crate::supervisor::event::{Event, Loading, Work};
 use crate::supervisor::fixture::wanted;
@@ -37,6 +38,8 @@ pub struct Bench {
     pub closed: BTreeSet<String>,
     pub blames: Vec<(String, Blame)>,
     pub said: Vec<String>,
+    /// What the service manager was told.
+    pub told: Vec<Message>,
     pub loads: usize,
     pub seeds: usize,
     pub guardians: usize,
@@ -49,7 +52,7 @@ pub struct Bench {
 impl Bench {
     pub fn new() -> Bench {
         Bench {
-            state: State::new(7),
+            state: State::new(7, Audience::default()),
             now: Instant::now(),
             procs: BTreeMap::new(),
             slots: BTreeSet::new(),
@@ -58,6 +61,7 @@ impl Bench {
             closed: BTreeSet::new(),
             blames: Vec::new(),
             said: Vec::new(),
+            told: Vec::new(),
             loads: 0,
             seeds: 0,
             guardians: 0,
@@ -66,6 +70,11 @@ impl Bench {
             outcome: None,
             next_pid: 100,
         }
+    }
+
+    /// With a service manager.
+    pub fn for_audience(audience: Audience) -> Bench {
+        Bench { state: State::new(7, audience), ..Bench::new() }
     }
 
     /// A pipeline that is up: every worker is ready.
@@ -132,6 +141,8 @@ impl Bench {
             Action::DropToken(queue) => drop(self.queues.remove(&queue)),
             Action::Load => self.loads += 1,
             Action::StartGuardian => self.guardians += 1,
+            Action::Notify(messages) => self.told.extend(messages),
+            Action::Status(head) => self.told.push(Message::Status(head)),
             Action::Log(level, text) => self.said.push(format!("{level}: {text}")),
             Action::Show(text) => self.said.push(text),
             Action::End(outcome) => self.outcome = Some(outcome),

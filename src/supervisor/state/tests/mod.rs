@@ -1,5 +1,6 @@
 //! The state against a world of plain values.
 
+mod announcing;
 mod bench;
 mod random;
 mod reloading;
