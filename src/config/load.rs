@@ -32,6 +32,11 @@ pub struct Loaded {
     pub text: String,
 }
 
+/// The name of a pipeline whose file gives none.
+pub fn name_of_file(path: &Path) -> String {
+    PipelineName::of_file(path)
+}
+
 /// Reads and checks a pipeline file. The error holds every fault that was found.
 pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<Loaded, Report> {
     let source = source::read(path)?;

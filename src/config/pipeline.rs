@@ -18,6 +18,14 @@ pub struct Pipeline {
     pub drain_timeout: Duration,
 }
 
+impl Pipeline {
+    /// Whether its queues are kept in a file. All of them, if any is durable: what a worker takes from one queue and
+    /// puts into another is one step, and that takes one memory.
+    pub fn is_durable(&self) -> bool {
+        self.queues.iter().any(|queue| queue.durable)
+    }
+}
+
 /// One stage: what its workers do, and the rules they live by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
@@ -206,6 +214,34 @@ pub struct Queue {
     pub max_item: u64,
     /// What a put on a full queue does.
     pub when_full: WhenFull,
+    /// The queues of its pipeline are kept in a file.
+    pub durable: bool,
+}
+
+impl Queue {
+    /// One of no size yet, which no file can ask for.
+    pub fn unbounded(name: &str) -> Queue {
+        let (capacity, max_bytes, max_item) = (0, 0, 0);
+        Queue {
+            name: name.to_owned(),
+            capacity,
+            max_bytes,
+            max_item,
+            when_full: WhenFull::Block,
+            durable: false,
+        }
+    }
+}
+
+/// `sync`: when a durable queue is written to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// Before an item counts as put.
+    Always,
+    /// Again and again.
+    Interval,
+    /// When the system sees fit.
+    Never,
 }
 
 /// `when_full`: what a put on a full queue does.

@@ -1,5 +1,6 @@
 //! What can be wrong with an arena as a whole.
 
+use std::path::PathBuf;
 use std::{fmt, io};
 
 /// Why queue memory can't be used. Nothing that happens to an item or a worker is a fault.
@@ -7,8 +8,23 @@ use std::{fmt, io};
 pub enum Fault {
     /// The system refused: what was tried, and its answer.
     System(&'static str, io::Error),
-    /// Not an arena, or one of another version.
+    /// Not an arena.
     Foreign(String),
+    /// An arena of another version of the format.
+    Version {
+        /// Its own.
+        have: u64,
+        /// This program's.
+        want: u64,
+    },
+    /// It was in use when the machine went down.
+    Torn,
+    /// It is in use by others, who have it open.
+    InUse,
+    /// The system refused something about a file: what was tried, which, and its answer.
+    File(&'static str, PathBuf, io::Error),
+    /// The disk that holds it has no room for so many bytes more.
+    DiskFull(usize, io::Error),
     /// A word in the memory makes no sense: a worker wrote where it must not.
     Damaged {
         /// What the word should have been.
@@ -38,6 +54,17 @@ impl fmt::Display for Fault {
         match self {
             Fault::System(what, error) => write!(f, "{what}: {error}"),
             Fault::Foreign(why) => write!(f, "not queue memory of this version of mprun: {why}"),
+            Fault::Version { have, want } => {
+                write!(f, "queue memory of another version of mprun: its layout is {have}, not {want}")
+            }
+            Fault::Torn => f.write_str(
+                "the machine went down while it was in use, so nobody knows what of it reached the disk",
+            ),
+            Fault::File(what, path, error) => write!(f, "{what} {}: {error}", path.display()),
+            Fault::InUse => f.write_str("queue memory is in use by another process"),
+            Fault::DiskFull(bytes, error) => {
+                write!(f, "no room on the disk for {bytes} bytes more of queue memory: {error}")
+            }
             Fault::Damaged { what, at, value } => {
                 write!(f, "queue memory is damaged: {what} can't be {value:#x} (at offset {at:#x})")
             }

@@ -24,7 +24,8 @@ pub const MAX_ITEM: u64 = 1 << 30;
 pub(super) const INLINE: usize = 8;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0qa");
-pub(super) const VERSION: u64 = 1;
+/// Counts changes of anything in this file, and of what the words mean: another version's arena is never guessed at.
+pub(super) const VERSION: u64 = 2;
 
 pub(super) const HEADER: usize = 0;
 pub(super) const LOCK: usize = 64;
@@ -32,6 +33,32 @@ pub(super) const TAKEOVERS: usize = 192; // locks inherited from the dead: for t
 pub(super) const REDONE: usize = 200; // transactions finished for the dead
 pub(super) const STOPPED: usize = 208; // workers that are stopped now: wake-ups must not rely on one sleeper
 pub(super) const OPENED: usize = 216; // slots 0 .. OPENED were ever used: the others' pages need not be looked at
+
+/// Whose arena it is, and how it was left: see `identity.rs`.
+pub(super) const IDENTITY: usize = 256;
+
+/// Words of the identity, relative to [`IDENTITY`]. The upper half never changes, and the checksum covers it.
+pub(super) mod identity {
+    /// The boot in which it was used last: two words.
+    pub const BOOT: usize = 0;
+    /// 1: nobody uses it, and all of it is on the disk.
+    pub const CLEAN: usize = 16;
+    /// The supervisor that uses it: its pid, and when that began.
+    pub const SUPERVISOR: usize = 24;
+    pub const SINCE: usize = 32;
+    /// That supervisor's run.
+    pub const RUN: usize = 40;
+    pub const CHECK: usize = 64;
+    /// 1: a file on a disk, where every page must be reserved before it is written.
+    pub const IN_FILE: usize = 72;
+    pub const PIPELINE_LEN: usize = 80;
+    pub const PIPELINE: usize = 88;
+    pub const PIPELINE_MAX: usize = 256;
+    pub const FILE_LEN: usize = 344;
+    pub const FILE: usize = 352;
+    pub const FILE_MAX: usize = 2048;
+    pub const END: usize = FILE + FILE_MAX;
+}
 
 pub(super) const JOURNAL: usize = 4096; // count, then {offset, value} pairs
 pub(super) const JOURNAL_MAX: usize = 320;
@@ -65,9 +92,11 @@ pub(super) mod queue {
     pub const WHEN_FULL: usize = 280;
     pub const FLAGS: usize = 288;
     pub const DROPPED_NEW: usize = 296;
+    /// Entries of the returned stack whose pages are there for certain: no more items may be out of the ring.
+    pub const RETURN_ROOM: usize = 304;
     /// Every word that a removed queue must leave behind as zero.
-    pub const COUNTERS: [usize; 9] =
-        [TAIL, HEAD, RETURNED, DONE, BYTES, RING, DEAD, DROPPED_OLD, DROPPED_NEW];
+    pub const COUNTERS: [usize; 10] =
+        [TAIL, HEAD, RETURNED, DONE, BYTES, RING, DEAD, DROPPED_OLD, DROPPED_NEW, RETURN_ROOM];
 
     /// FLAGS
     pub const USED: u64 = 1;
@@ -91,9 +120,17 @@ pub(super) mod class {
     pub const COLD: usize = 8;
     /// Blocks ever cut from the region.
     pub const CARVED: usize = 16;
+    /// Blocks whose pages, and whose cells on the stacks, are there for certain; the next ones must be reserved first.
+    /// Only in a file.
+    pub const PREPARED: usize = 24;
 }
 
-const SLOTS: usize = CLASS_TABLE + 4096;
+/// What each queue is called, for whoever goes on with it: length, then text.
+const LABELS: usize = CLASS_TABLE + 4096;
+const LABEL_SIZE: usize = 512;
+pub(super) const LABEL_MAX: usize = LABEL_SIZE - 8;
+
+const SLOTS: usize = LABELS + MAX_QUEUES * LABEL_SIZE;
 const SLOT_HEADER: usize = 4096;
 pub(super) const ENTRY: usize = 32; // data | meta | ticket | mark
 const SLOT_SIZE: usize = SLOT_HEADER + HOLDINGS * ENTRY;
@@ -174,6 +211,11 @@ pub(super) fn queue_at(q: QueueId) -> Result<usize, Fault> {
     }
 }
 
+/// The label of the queue at `queue`.
+pub(super) fn label_of(queue: usize) -> usize {
+    LABELS + (queue - QUEUES) / QUEUE_SIZE * LABEL_SIZE
+}
+
 pub(super) fn slot_at(s: SlotId) -> Result<usize, Fault> {
     if (s.0 as usize) < MAX_SLOTS {
         Ok(SLOTS + s.0 as usize * SLOT_SIZE)
@@ -185,6 +227,16 @@ pub(super) fn slot_at(s: SlotId) -> Result<usize, Fault> {
 /// The slots that were ever opened, if that many can be.
 pub(super) fn opened_slots(opened: u64) -> impl Iterator<Item = SlotId> {
     (0..opened.min(MAX_SLOTS as u64) as u16).map(SlotId)
+}
+
+/// The pages that every arena uses from its start: head, journal, queues, classes, labels.
+pub(super) const fn head() -> (usize, usize) {
+    (0, SLOTS)
+}
+
+/// All pages of a slot.
+pub(super) fn slot_area(slot: usize) -> (usize, usize) {
+    (slot, SLOT_SIZE)
 }
 
 /// Entry `i` of the table of holdings of the slot at `slot`.
@@ -203,12 +255,22 @@ pub(super) fn ring_area(q: QueueId, k: u64) -> (usize, usize) {
     (RINGS + q.0 as usize * RING_SPAN + bytes, bytes)
 }
 
+/// All that the rings of queue `q` up to 2^k slots take, in whole pages.
+pub(super) fn rings_up_to(q: QueueId, k: u64) -> (usize, usize) {
+    (RINGS + q.0 as usize * RING_SPAN, (SLOT_BYTES << (k.min(RING_MAX) + 1)).next_multiple_of(4096))
+}
+
 pub(super) fn ring_slot(q: QueueId, k: u64, position: u64) -> usize {
     ring_area(q, k).0 + (position & ((1 << k) - 1)) as usize * SLOT_BYTES
 }
 
 pub(super) fn returned_entry(q: QueueId, i: u64) -> usize {
     RETURNED + q.0 as usize * RETURNED_SPAN + i as usize * ENTRY
+}
+
+/// Bytes of a whole returned stack.
+pub(super) fn returned_span() -> usize {
+    RETURNED_SPAN
 }
 
 /// Cell `i` of the stack of hot (or cold) free blocks of a class.
@@ -252,6 +314,7 @@ mod tests {
     #[test]
     fn the_parts_of_the_arena_follow_each_other() {
         const { assert!(TAKEOVERS < REDONE && REDONE < STOPPED && OPENED + 8 <= JOURNAL) };
+        const { assert!(OPENED + 8 <= IDENTITY && IDENTITY + identity::END <= JOURNAL) };
         const { assert!(JOURNAL + 8 + JOURNAL_MAX * 16 <= QUEUES) };
         assert!(slot_at(SlotId(MAX_SLOTS as u16 - 1)).unwrap() + SLOT_SIZE <= RINGS);
         assert!(ring_slot(QueueId(255), RING_MAX, (1 << RING_MAX) - 1) + SLOT_BYTES <= RETURNED);

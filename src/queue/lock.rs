@@ -161,6 +161,13 @@ pub(super) fn wake_one(word: &AtomicU32) {
     futex::wake(word, 1);
 }
 
+/// The owner is gone and the kernel has not said so (the machine went down with it): the next one finishes its work.
+pub(super) fn declare_dead(word: &AtomicU32) {
+    if word.load(Relaxed) & TID != 0 {
+        word.store(OWNER_DIED, Relaxed);
+    }
+}
+
 /// The thread that holds the lock now.
 pub(super) fn owner(word: &AtomicU32) -> Option<u32> {
     Some(word.load(Relaxed) & TID).filter(|&tid| tid != 0)

@@ -1,9 +1,10 @@
 //! The mapping: one memory file, seen as words and blocks.
 
-use super::layout::{HEADER, HEAP, SIZE, block_size, class_of_block, header};
+use super::identity::{self, Identity};
+use super::layout::{self, HEAP, SIZE, block_size, class_of_block};
 use super::{Fault, inject};
-use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,68 +14,65 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub struct Arena(pub(super) Arc<Memory>);
 
 impl Arena {
-    /// A fresh, empty arena.
+    /// A fresh, empty arena that is nobody's in particular.
     ///
     /// # Errors
     /// `Fault::System` when the memory can't be had, with what to look at.
     pub fn create() -> Result<Arena, Fault> {
-        let name = CString::default();
+        Arena::create_for(&Identity::default())
+    }
+
+    /// A fresh, empty arena, in memory.
+    ///
+    /// # Errors
+    /// As for [`Arena::create`].
+    pub fn create_for(whose: &Identity) -> Result<Arena, Fault> {
         let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-        // SAFETY: `name` is a C string; the result is checked.
-        let fd = unsafe { libc::memfd_create(name.as_ptr(), flags) };
+        // SAFETY: the name is a C string; the result is checked.
+        let fd = unsafe { libc::memfd_create(c"mprun-queues".as_ptr(), flags) };
         if fd < 0 {
             return Err(Fault::system("failed to create queue memory (memfd_create)"));
         }
         // SAFETY: memfd_create just made this descriptor, and nobody else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: plain system calls on an own descriptor.
-        let sized = unsafe { libc::ftruncate(fd.as_raw_fd(), SIZE as libc::off_t) == 0 };
-        if !sized {
-            return Err(Fault::system("failed to size queue memory (is `ulimit -f` set?)"));
-        }
+        set_size(&fd)?;
         // Nobody may shrink the file under a mapping: that would be SIGBUS for all.
         let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-        // SAFETY: as above.
+        // SAFETY: a plain system call on an own descriptor.
         if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
             return Err(Fault::system("failed to seal queue memory"));
         }
+        super::claim::lock(&fd)?;
         let memory = Memory::map(fd)?;
-        for (i, word) in header().into_iter().enumerate() {
-            memory.store(HEADER + i * 8, word);
-        }
+        identity::write(&memory, whose);
         Ok(Arena(Arc::new(memory)))
     }
 
     /// The arena behind a descriptor that another process made.
     ///
     /// # Errors
-    /// `Fault::Foreign` when it is something else, or of another version.
+    /// `Fault::Foreign` when it is something else, `Fault::Version` when it is of another version.
     pub fn attach(fd: OwnedFd) -> Result<Arena, Fault> {
-        // SAFETY: stat is plain data; fstat fills it, and its result is checked.
-        let (ok, stat) = unsafe {
-            let mut stat: libc::stat = std::mem::zeroed();
-            (libc::fstat(fd.as_raw_fd(), &mut stat) == 0, stat)
-        };
-        if !ok {
-            return Err(Fault::system("failed to look at queue memory"));
-        }
-        if stat.st_size != SIZE as libc::off_t {
-            return Err(Fault::Foreign(format!("{} bytes long, not {SIZE}", stat.st_size)));
-        }
-        // A file that can still be cut short would be a SIGBUS for whoever looks behind its end.
-        // SAFETY: a plain system call on an own descriptor.
-        let seals = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) };
-        if seals < 0 || seals & libc::F_SEAL_SHRINK == 0 {
-            return Err(Fault::Foreign("its size is not sealed".into()));
+        let size = size_of_file(&fd)?;
+        if size != SIZE as u64 {
+            return Err(of_another_version(&fd)
+                .unwrap_or_else(|| Fault::Foreign(format!("{size} bytes long, not {SIZE}"))));
         }
         let memory = Memory::map(fd)?;
-        for (i, want) in header().into_iter().enumerate() {
-            let have = memory.load(HEADER + i * 8);
-            if have != want {
-                return Err(Fault::Foreign(format!("header word {i} is {have:#x}, not {want:#x}")));
-            }
+        identity::read(&memory)?;
+        // A memory file that can still be cut short would be a SIGBUS for whoever looks behind its end.
+        if memory.is_file() != memory.says_file() {
+            return Err(Fault::Foreign("its size is not sealed".into()));
         }
         Ok(Arena(Arc::new(memory)))
+    }
+
+    /// Whose it is.
+    ///
+    /// # Errors
+    /// `Fault::Foreign` when its head was damaged since it was attached.
+    pub fn identity(&self) -> Result<Identity, Fault> {
+        identity::read(&self.0)
     }
 
     /// The memory file: pass it to a worker.
@@ -83,10 +81,41 @@ impl Arena {
     }
 }
 
+pub(super) fn set_size(fd: &OwnedFd) -> Result<(), Fault> {
+    // SAFETY: a plain system call on an own descriptor.
+    match unsafe { libc::ftruncate(fd.as_raw_fd(), SIZE as libc::off_t) } {
+        0 => Ok(()),
+        _ => Err(Fault::system("failed to size queue memory (is `ulimit -f` set?)")),
+    }
+}
+
+pub(super) fn size_of_file(fd: &OwnedFd) -> Result<u64, Fault> {
+    // SAFETY: stat is plain data; fstat fills it, and its result is checked.
+    let (ok, stat) = unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        (libc::fstat(fd.as_raw_fd(), &mut stat) == 0, stat)
+    };
+    if !ok {
+        return Err(Fault::system("failed to look at queue memory"));
+    }
+    Ok(stat.st_size.unsigned_abs())
+}
+
+/// The size is part of the layout, so another version's may differ: its first words tell.
+fn of_another_version(fd: &OwnedFd) -> Option<Fault> {
+    let file = std::fs::File::from(fd.try_clone().ok()?);
+    let mut words = [[0; 8]; 2];
+    file.read_exact_at(words.as_flattened_mut(), 0).ok()?;
+    let [magic, version] = words.map(u64::from_le_bytes);
+    let fault = identity::unknown(1, version);
+    (magic == layout::MAGIC && version != layout::VERSION).then_some(fault)
+}
+
 /// The mapped file.
 pub(super) struct Memory {
     base: NonNull<u8>,
-    fd: OwnedFd,
+    pub(super) fd: OwnedFd,
+    file: bool,
 }
 
 // SAFETY: the mapping lives as long as the value, is never moved, and is only touched through atomics and through
@@ -96,7 +125,7 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn map(fd: OwnedFd) -> Result<Memory, Fault> {
+    pub fn map(fd: OwnedFd) -> Result<Memory, Fault> {
         let (protect, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_NORESERVE);
         // SAFETY: a new mapping at an address of the kernel's choice; the result is checked.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, protect, flags, fd.as_raw_fd(), 0) };
@@ -114,7 +143,40 @@ impl Memory {
             libc::madvise(at, SIZE, libc::MADV_DONTFORK);
             libc::madvise(at, SIZE, libc::MADV_DONTDUMP);
         }
-        Ok(Memory { base, fd })
+        // SAFETY: a plain system call on an own descriptor.
+        let seals = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) };
+        let file = seals < 0 || seals & libc::F_SEAL_SHRINK == 0;
+        Ok(Memory { base, fd, file })
+    }
+
+    /// Whether its pages lie in a file system, and can run out there; else it is sealed memory.
+    #[inline]
+    pub fn is_file(&self) -> bool {
+        self.file
+    }
+
+    /// Whether it was made to be a file.
+    fn says_file(&self) -> bool {
+        self.load(layout::IDENTITY + layout::identity::IN_FILE) != 0
+    }
+
+    /// Writes the whole file to the disk.
+    pub fn sync_file(&self) -> Result<(), Fault> {
+        // SAFETY: a plain system call on an own descriptor.
+        match unsafe { libc::fsync(self.fd.as_raw_fd()) } {
+            0 => Ok(()),
+            _ => Err(Fault::system("failed to write queue memory to the disk")),
+        }
+    }
+
+    /// Writes a range of the mapping, from the start of a page on, to the disk.
+    pub fn sync(&self, at: usize, bytes: usize) -> Result<(), Fault> {
+        debug_assert!(at + bytes <= SIZE);
+        // SAFETY: inside the mapping; it changes nothing there.
+        match unsafe { libc::msync(self.base.as_ptr().add(at).cast(), bytes, libc::MS_SYNC) } {
+            0 => Ok(()),
+            _ => Err(Fault::system("failed to write queue memory to the disk")),
+        }
     }
 
     #[inline]

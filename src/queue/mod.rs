@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! ```text
-//! header | lock | journal | queue[256] | class[25] | slot[4096] | ring[256] | returned[256] | free stacks | heap
+//! header | lock | identity | journal | queue[256] | class[25] | label[256] | slot[4096] | ring[256] | returned[256] | free stacks | heap
 //! ```
 //!
 //! All of it is virtual and sparse; only touched pages cost. Everything is either *array + count* (rings, returned
@@ -46,6 +46,12 @@
 //! | shrinking a ring, before its pages are given back | pages that hold nothing | the next shrink |
 //! | the supervisor in `release` | some holdings given back, each in one transaction | whoever calls release again |
 //! | the supervisor in `set_queue`, `remove_queue`, `seed` | all or nothing of each transaction | – |
+//! | between `set_label` and `set_queue` | the label of a queue that is not in use | nothing: it is not looked at |
+//! | between `set_queue` and `seed` of a token | a token queue without a token | whoever inherits it: seeds it |
+//! | making room in a file, before the transaction that counts it | pages that nothing points to | nothing: made again |
+//! | cooling a block, before its pages are given back | a cold block with pages | its next user |
+//! | everybody at once | any of the above | [`Steward::inherit`]: the stale lock, the redo, a release of every slot, the audit; it may die too |
+//! | the machine, with a file in use | pages of any age | nobody: [`Arena::open_file`] sees another boot and no clean end, and sets it aside |
 //!
 //! A worker that is *stopped* inside the lock (SIGSTOP) holds up the others for 50 ms to 100 ms; then the first of them that waits
 //! kills it (see `stall`).
@@ -54,14 +60,18 @@
 //! log is as small as one transaction.
 
 mod audit;
+mod claim;
 mod counts;
 mod descriptor;
 mod drop_old;
 mod event;
 mod fault;
+mod file;
 mod futex;
 mod hand;
 mod holdings;
+mod identity;
+mod inherit;
 /// Places to die, for crash tests.
 #[cfg(any(test, feature = "inject"))]
 pub mod inject;
@@ -86,6 +96,9 @@ mod tests;
 
 pub use counts::QueueCounts;
 pub use fault::Fault;
+pub use file::Opened;
+pub use identity::{Identity, User};
+pub use inherit::Inherited;
 pub use layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS};
 pub use memory::Arena;
 pub use port::{Committed, Lease, Port, PutError, Sleeper, Taken, Wait};

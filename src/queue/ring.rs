@@ -10,6 +10,9 @@ use super::layout::{self, RING_MAX, RING_MIN, RING_SHRINKS_FROM, queue};
 use super::tx::Tx;
 use super::{Fault, QueueId};
 
+/// Entries of a returned stack that get their pages at once.
+const RETURN_STEP: u64 = 2048;
+
 /// Items waiting, as this transaction will leave them.
 #[inline]
 pub(super) fn waiting(tx: &Tx<'_>, at: usize) -> u64 {
@@ -93,6 +96,8 @@ fn grow(
         return Err(Fault::damaged("the extent of a ring", at as u64, span));
     }
     let larger = u64::from(span.next_power_of_two().trailing_zeros());
+    let (area, bytes) = layout::ring_area(q, larger);
+    tx.memory.reserve(area, bytes)?;
     for i in 0..tail.wrapping_sub(head) {
         let position = head.wrapping_add(i);
         tx.memory.copy(layout::ring_slot(q, k, position), layout::ring_slot(q, larger, position), 16);
@@ -130,7 +135,8 @@ pub(super) fn pop(
 #[inline]
 pub(super) fn shrink_if_empty(tx: &mut Tx<'_>, q: QueueId, at: usize) -> Option<(usize, usize)> {
     let k = tx.get(at + queue::RING);
-    if k < RING_SHRINKS_FROM || tx.get(at + queue::HEAD) != tx.get(at + queue::TAIL) {
+    // In a file the room for the whole capacity stays taken: else the disk might not have it when it is needed.
+    if tx.memory.is_file() || k < RING_SHRINKS_FROM || tx.get(at + queue::HEAD) != tx.get(at + queue::TAIL) {
         return None;
     }
     tx.set(at + queue::RING, RING_MIN);
@@ -138,6 +144,66 @@ pub(super) fn shrink_if_empty(tx: &mut Tx<'_>, q: QueueId, at: usize) -> Option<
     let (start, _) = layout::ring_area(q, RING_SHRINKS_FROM);
     let (last, bytes) = layout::ring_area(q, k.min(RING_MAX));
     Some((start, last + bytes - start))
+}
+
+/// In a file: a ring that never needs to grow under its workers, whatever they put.
+pub(super) fn make_room_for(tx: &mut Tx<'_>, q: QueueId, at: usize, capacity: u64) -> Result<(), Fault> {
+    if !tx.memory.is_file() {
+        return Ok(());
+    }
+    let most = capacity + layout::MAX_BATCH as u64; // a transaction puts before what it drops is gone
+    let (k, head, used) = extent(tx, at)?;
+    let (area, bytes) = layout::ring_area(q, k);
+    if tx.memory.load(at + queue::FLAGS) & queue::USED == 0 {
+        tx.memory.reserve(area, bytes)?;
+    }
+    if most > 1 << k {
+        grow(tx, q, at, k, head, head.wrapping_add(used), most.next_power_of_two().min(1 << RING_MAX))?;
+    }
+    Ok(())
+}
+
+/// In a file: room for the leases of more workers, in the returned stack. Returned and leased items together are
+/// never more than that, so giving back needs no room.
+pub(super) fn make_room_to_return(tx: &mut Tx<'_>, q: QueueId, at: usize) -> Result<u64, Fault> {
+    if !tx.memory.is_file() {
+        return Ok(layout::RETURNED_MAX);
+    }
+    let room = tx.get(at + queue::RETURN_ROOM);
+    let more = (layout::RETURNED_MAX.saturating_sub(room)).min(RETURN_STEP);
+    if more > 0 {
+        tx.memory.reserve(layout::returned_entry(q, room), more as usize * layout::ENTRY)?;
+        tx.set(at + queue::RETURN_ROOM, room + more);
+    }
+    Ok(room + more)
+}
+
+/// How many of `wanted` items may leave the ring, so that all that is out can be given back.
+#[inline]
+pub(super) fn returnable(tx: &mut Tx<'_>, q: QueueId, at: usize, wanted: u64) -> Result<u64, Fault> {
+    if !tx.memory.is_file() {
+        return Ok(wanted);
+    }
+    let out = leased(tx, at).wrapping_add(tx.get(at + queue::RETURNED));
+    let mut room = tx.get(at + queue::RETURN_ROOM);
+    if out.saturating_add(wanted) > room {
+        match make_room_to_return(tx, q, at) {
+            Ok(more) => room = more,
+            // Fewer at once will do.
+            Err(Fault::DiskFull(..)) if out < room => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(wanted.min(room.saturating_sub(out)))
+}
+
+/// The pages of a removed queue go back to the system.
+pub(super) fn discard(tx: &Tx<'_>, q: QueueId, k: u64) {
+    let (rings, bytes) = layout::rings_up_to(q, k);
+    tx.memory.discard(rings, bytes);
+    if tx.memory.is_file() {
+        tx.memory.discard(layout::returned_entry(q, 0), layout::returned_span());
+    }
 }
 
 /// Puts an item back to the front: the copy of a table entry on the returned stack.

@@ -69,14 +69,16 @@ impl Steward {
     /// Creates a queue, or changes its limits live; items stay, also above a lowered capacity.
     ///
     /// # Errors
-    /// Only when the memory is damaged, as for all calls here.
+    /// When the memory is damaged, as for all calls here; or [`Fault::DiskFull`], and nothing is changed.
     pub fn set_queue(&mut self, q: QueueId, limits: &Limits) -> Result<(), Fault> {
         let at = layout::queue_at(q)?;
         let mut tx = self.hand.begin()?;
         let flags = tx.get(at + queue::FLAGS);
         if flags & queue::USED == 0 {
             tx.set(at + queue::RING, layout::RING_MIN);
+            ring::make_room_to_return(&mut tx, q, at)?;
         }
+        ring::make_room_for(&mut tx, q, at, limits.capacity.clamp(1, layout::MAX_CAPACITY))?;
         tx.set(at + queue::FLAGS, flags | queue::USED);
         tx.set(at + queue::CAPACITY, limits.capacity.clamp(1, layout::MAX_CAPACITY));
         tx.set(at + queue::MAX_BYTES, limits.max_bytes);
@@ -102,6 +104,7 @@ impl Steward {
             if tx.get(at + queue::FLAGS) & queue::USED == 0 {
                 return Ok(discarded);
             }
+            let ring = tx.get(at + queue::RING);
             if left > 0 {
                 super::drop_old::oldest(&mut tx, q, at, left)?;
                 discarded += left;
@@ -110,6 +113,9 @@ impl Steward {
                 queue::COUNTERS.iter().for_each(|counter| tx.set(at + counter, 0));
             }
             tx.commit()?;
+            if left == 0 {
+                ring::discard(&tx, q, ring); // the lock is held still
+            }
         }
     }
 
@@ -159,10 +165,14 @@ impl Steward {
     /// Makes a slot ready for a new worker, before its fork.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`Steward::set_queue`]; also [`Fault::DiskFull`].
     pub fn open_slot(&mut self, id: SlotId, tuning: &SlotTuning) -> Result<(), Fault> {
         let at = layout::slot_at(id)?;
         let memory = self.hand.memory();
+        if u64::from(id.0) >= memory.load(layout::OPENED) {
+            let (area, bytes) = layout::slot_area(at);
+            memory.reserve(area, bytes)?;
+        }
         let cleared =
             [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
         let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED];

@@ -2,8 +2,9 @@
 //!
 //! A free block is *hot* while its pages are likely still there, *cold* once they were given back. Before a worker
 //! falls asleep on empty inputs it makes surplus hot blocks cold, a bounded number in each transaction, and stops as
-//! soon as an item comes. The pages go first, under the lock: whoever dies in between leaves a block on the hot stack
-//! that reads as zero, and nobody reads a free block. Blocks smaller than a page share theirs and stay.
+//! soon as an item comes. The block is cold first and its pages go then, still under the lock: whoever dies in between
+//! leaves a cold block with pages. The other way round it would leave a hot one without, which in a file nobody would
+//! make room for again. Blocks smaller than a page share theirs and stay.
 
 use super::Fault;
 use super::layout::{self, CLASSES, class};
@@ -32,7 +33,8 @@ pub(super) fn some(tx: &mut Tx<'_>, large: &mut Piecemeal) -> Result<bool, Fault
         if hot <= keep(class) {
             continue;
         }
-        if size <= CHUNK_BYTES || large.is_last(tx, class, hot)? {
+        // In a file a hot block has all its pages, so a large one goes at once.
+        if size <= CHUNK_BYTES || tx.memory.is_file() || large.is_last(tx, class, hot)? {
             cool(tx, class, (hot - keep(class)).min((CHUNK_BYTES / size).clamp(1, CHUNK_BLOCKS)))?;
         }
         return Ok(true);
@@ -83,14 +85,18 @@ fn cool(tx: &mut Tx<'_>, class: usize, n: u64) -> Result<(), Fault> {
     if cold.saturating_add(n) > layout::class_blocks(class) {
         return Err(Fault::damaged("the count of free blocks", (at + class::COLD) as u64, cold));
     }
-    let piece = layout::block_size(class).min(CHUNK_BYTES) as usize;
     for i in 0..n {
         let block = top_block(tx, class, hot, i)?;
-        let end = (block + layout::block_size(class)) as usize;
-        tx.memory.discard(end - piece, piece);
         tx.memory.store(layout::stack_cell(class, true, cold + i), block);
     }
     tx.set(at + class::HOT, hot - n);
     tx.set(at + class::COLD, cold + n);
-    tx.commit()
+    tx.commit()?;
+    let size = layout::block_size(class);
+    let left = if tx.memory.is_file() { size } else { size.min(CHUNK_BYTES) };
+    for i in 0..n {
+        let block = tx.memory.load(layout::stack_cell(class, true, cold + i));
+        tx.memory.discard((block + size - left) as usize, left as usize);
+    }
+    Ok(())
 }

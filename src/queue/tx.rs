@@ -15,6 +15,9 @@ use super::memory::Memory;
 use super::{Fault, inject};
 use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
+/// Bytes of blocks that a file makes room for at once.
+const PREPARED_AT_ONCE: u64 = 256 << 10;
+
 /// Buffers that outlive a transaction, so that none allocates inside the lock.
 pub(super) struct Scratch {
     writes: Vec<(usize, u64)>,
@@ -165,21 +168,47 @@ impl<'a> Tx<'a> {
                 return Err(Fault::damaged("the count of free blocks", count as u64, n));
             }
             if n > 0 {
-                self.set(count, n - 1);
                 let block = self.memory.load(layout::stack_cell(class, cold, n - 1));
-                return match layout::class_of_block(block)? {
-                    of if of == class => Ok(block),
-                    of => Err(Fault::damaged("the class of a free block", block, of as u64)),
-                };
+                match layout::class_of_block(block)? {
+                    of if of == class => {}
+                    of => return Err(Fault::damaged("the class of a free block", block, of as u64)),
+                }
+                if cold {
+                    self.memory.reserve(block as usize, layout::block_size(class) as usize)?;
+                }
+                self.set(count, n - 1);
+                return Ok(block);
             }
         }
+        self.carve(class)
+    }
+
+    /// A block that nobody has used yet.
+    fn carve(&mut self, class: usize) -> Result<u64, Fault> {
+        let at = layout::class_at(class);
         let carved = self.get(at + class::CARVED);
         if carved >= layout::class_blocks(class) {
             return Err(Fault::Exhausted(layout::block_size(class)));
         }
+        if self.memory.is_file() && carved >= self.get(at + class::PREPARED) {
+            let prepared = prepare(self.memory, class, carved)?;
+            self.set(at + class::PREPARED, prepared);
+        }
         self.set(at + class::CARVED, carved + 1);
         Ok(layout::block_at(class, carved))
     }
+}
+
+/// In a file: takes the room for the next blocks of a class, and for their cells on both stacks.
+#[cold]
+fn prepare(memory: &Memory, class: usize, carved: u64) -> Result<u64, Fault> {
+    let n = (PREPARED_AT_ONCE / layout::block_size(class)).clamp(1, layout::class_blocks(class) - carved);
+    let size = layout::block_size(class) * n;
+    memory.reserve(layout::block_at(class, carved) as usize, size as usize)?;
+    for cold in [false, true] {
+        memory.reserve(layout::stack_cell(class, cold, carved), n as usize * 8)?;
+    }
+    Ok(carved + n)
 }
 
 impl Drop for Tx<'_> {

@@ -1,6 +1,7 @@
 //! All that the supervisor does. Decided by [`State`](super::state::State), done by [`perform`](super::perform).
 
 use super::ids::{Pid, WorkerId};
+use super::inheritance::Label;
 use super::reason::End;
 use super::wanted::Version;
 use crate::config;
@@ -27,8 +28,8 @@ pub enum Action {
     Release(Release),
     /// Create a queue, or change its limits.
     SetQueue(QueueId, config::Queue),
-    /// Create a hidden queue with the first token of the stage of this name.
-    AddToken(QueueId, String),
+    /// Create a hidden queue with the first token of a stage.
+    AddToken(QueueId, Label),
     /// Throw away a stage's token and put the first one again.
     ResetToken(QueueId),
     /// Create the hidden queue in which the finished outputs of the stage of this name wait for room.
@@ -100,8 +101,17 @@ pub struct Outcome {
     pub stopped: Option<super::reason::StopCause>,
     /// A stage gave up, or something else went wrong.
     pub failed: bool,
+    /// Queues that are not in the file any more hold items.
+    pub strands: bool,
     /// What the stages did, those that are gone included.
     pub stages: Vec<StageTotals>,
+}
+
+impl Outcome {
+    /// Whether nothing is left for another run to go on with.
+    pub fn is_through(&self) -> bool {
+        self.stopped.is_none() && !self.failed && !self.strands
+    }
 }
 
 /// What a stage did in all.

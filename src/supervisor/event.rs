@@ -48,6 +48,8 @@ pub enum Event {
     QueueHolds(QueueId, u64),
     /// The guardian process is gone.
     GuardianEnded,
+    /// The disk has no room for what the queues need to go on.
+    NoRoom(String),
     /// The queues' memory is damaged.
     Damaged(String),
     /// The time of [`State::deadline`](super::state::State::deadline) has come.

@@ -38,6 +38,7 @@ pub fn queue(name: &str) -> Queue {
         max_bytes: 64 << 20,
         max_item: 16 << 20,
         when_full: WhenFull::Block,
+        durable: false,
     }
 }
 

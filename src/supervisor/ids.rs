@@ -51,6 +51,19 @@ impl Pool {
         })
     }
 
+    /// Takes this very number; false if somebody has it.
+    pub fn claim(&mut self, number: u16) -> bool {
+        if number >= self.limit {
+            return false;
+        }
+        if number >= self.fresh {
+            self.free.extend(self.fresh..number);
+            self.fresh = number + 1;
+            return true;
+        }
+        self.free.remove(&number)
+    }
+
     /// Takes a number back.
     pub fn give(&mut self, number: u16) {
         debug_assert!(number < self.fresh, "{number} was never handed out");
@@ -76,5 +89,13 @@ mod tests {
         pool.give(0);
         assert_eq!(pool.left(), 2);
         assert_eq!((pool.take(), pool.take(), pool.take()), (Some(0), Some(2), None));
+    }
+
+    #[test]
+    fn a_number_can_be_claimed_once() {
+        let mut pool = Pool::new(4);
+        assert!(pool.claim(2) && !pool.claim(2) && !pool.claim(4));
+        assert!(pool.claim(0) && pool.left() == 2);
+        assert_eq!((pool.take(), pool.take(), pool.take()), (Some(1), Some(3), None));
     }
 }

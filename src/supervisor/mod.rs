@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+mod estate;
 pub mod event;
 #[cfg(test)]
 mod fixture;
 mod history;
 mod ids;
+mod inheritance;
 mod outbox;
 mod queue_state;
 mod reason;
@@ -32,14 +34,15 @@ mod settings;
 mod summary;
 mod watch;
 
-use crate::config::{self, LoadOptions, Loaded, Report};
+use crate::config::{self, LoadOptions, Loaded, Pipeline, Report};
 use crate::logging::Logging;
-use crate::queue::{Arena, Fault, Steward};
-use crate::service::Manager;
+use crate::queue::Fault;
+use crate::service::{Manager, Received};
 use crate::stage::Registry;
 use crate::sys::{fd, start_signals};
 use crate::{dead_letter, exit};
 use children::Children;
+use estate::{Estate, Site};
 use event::Event;
 use inbox::Inbox;
 use launch::Launcher;
@@ -48,7 +51,7 @@ use nix::sys::signal::Signal;
 use perform::{Performer, Tools};
 use state::{Audience, State};
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use wanted::Wanted;
 use watch::Watch;
@@ -71,6 +74,7 @@ pub struct RunOptions {
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
+    let mut received = Received::from_environment();
     let manager = farewell::manager();
     let loaded = match config::load(&options.file, &options.load, registry) {
         Ok(loaded) => loaded,
@@ -84,7 +88,7 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if !loaded.warnings.is_empty() {
         eprint!("{}", shown(&loaded.warnings));
     }
-    match supervise(&options, loaded, registry, &manager) {
+    match supervise(&options, loaded, registry, &manager, &mut received) {
         Ok(code) => code,
         Err(error) => {
             log!(target: "mprun", Level::Error, "{error}");
@@ -98,6 +102,8 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
 #[derive(Debug)]
 enum SetUpError {
     Queue(Fault),
+    /// What is there of an earlier run must not be touched; why, and what to do.
+    Refused(String),
     System(&'static str, io::Error),
 }
 
@@ -105,6 +111,7 @@ impl std::fmt::Display for SetUpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             SetUpError::Queue(fault) => fault.fmt(f),
+            SetUpError::Refused(why) => f.write_str(why),
             SetUpError::System(what, error) => write!(f, "failed to {what}: {error}"),
         }
     }
@@ -121,12 +128,14 @@ fn supervise(
     loaded: Loaded,
     registry: &Registry,
     manager: &Manager,
+    received: &mut Received,
 ) -> Result<u8, SetUpError> {
     let started = Instant::now();
     let name = loaded.pipeline.name.clone();
-    let tools = tools(options, &name, manager)?;
-    let mut performer = Performer::new(options, registry, tools);
+    let tools = tools(options, &loaded.pipeline, manager, received)?;
     let mut state = State::new(fastrand::u64(..), audience(manager));
+    state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
+    let mut performer = Performer::new(options, registry, tools);
     let mut event = Event::Begin(Wanted::new(loaded, registry));
     let outcome = loop {
         let actions = state.handle(event, Instant::now());
@@ -135,7 +144,7 @@ fn supervise(
         }
         event = performer.next(&state);
     };
-    let closing = performer.close();
+    let (closing, deed) = performer.close();
     let lines = closing.lines(&name, &outcome, started.elapsed());
     for line in &lines {
         log!(target: "mprun", Level::Info, "{line}");
@@ -143,6 +152,7 @@ fn supervise(
     if let Some(warning) = closing.warning() {
         log!(target: "mprun", Level::Warn, "{warning}");
     }
+    deed.conclude(outcome.is_through(), manager);
     let code = closing.exit_code(&outcome);
     farewell::bid(manager, &lines[0], code);
     Ok(code)
@@ -152,19 +162,25 @@ fn audience(manager: &Manager) -> Audience {
     Audience { listens: manager.listens(), watchdog: manager.watchdog(), main_pid: manager.main_pid() }
 }
 
-fn tools<'a>(options: &RunOptions, name: &str, manager: &'a Manager) -> Result<Tools<'a>, SetUpError> {
+fn tools<'a>(
+    options: &RunOptions,
+    pipeline: &Pipeline,
+    manager: &'a Manager,
+    received: &mut Received,
+) -> Result<Tools<'a>, SetUpError> {
     let system = |what| move |error| SetUpError::System(what, error);
     // Asked before the handlers of the inbox are there.
     let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
     let inbox = Inbox::open().map_err(system("take in signals"))?;
     let children = Children::adopt().map_err(system("become the parent of orphans"))?;
-    let arena = Arena::create()?;
-    let steward = Steward::open(arena.clone())?;
-    let dead_letters = dead_letter::path(name, |variable| std::env::var(variable).ok());
-    let launcher = Launcher::new(name, arena.clone(), dead_letters, options.logging.clone())
+    let dead_letters = dead_letter::path(&pipeline.name, |variable| std::env::var(variable).ok());
+    let folder = dead_letters.parent().unwrap_or(Path::new("/"));
+    let estate = Estate::open(&Site { pipeline, file: &options.file, folder, manager }, received)?;
+    let launcher = Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
         .map_err(system("prepare the start of workers"))?;
+    estate.enter(&launcher.run)?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
-    Ok(Tools { inbox, arena, steward, launcher, children, watch, manager, ends_with_terminal })
+    Ok(Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal })
 }
 
 /// Not worth failing for: a signal reloads as well.

@@ -4,20 +4,23 @@
 //!
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
-//! | the supervisor, anywhere | workers, their children, the guardian | workers die with it (`PR_SET_PDEATHSIG`); the guardian sees the end of its pipe and kills the rest |
+//! | the supervisor, anywhere | workers, their children, the guardian | workers die with it (`PR_SET_PDEATHSIG`); the guardian sees the end of its pipe and kills the rest. Kept queues ([`estate`](super::estate)) go on at the next start, which waits until the last of them is gone |
 //! | the guardian | nothing | SIGCHLD: another one is started |
-//! | both at once | grandchildren that left their group | nobody is left to end them; workers are gone by PDEATHSIG |
+//! | both at once | grandchildren that left their group | workers are gone by PDEATHSIG; the rest is ended by the next start, by the run's id, if the queues are kept |
 //! | between `open_slot` and the fork | a slot with settings | the next worker that gets it overwrites them |
 //! | the child, between fork and exec | nothing: it holds no lease | the error pipe ends without a word, and its death is seen as any worker's |
 //! | the supervisor, there | a child whose parent is gone | PDEATHSIG, or the check of `getppid` after it |
 //! | between exec and `set_pid` | a worker whose group the arena doesn't name | PDEATHSIG; its children carry the run's id in their environment |
 //! | the worker, before it is ready | nothing | a failed start: back-off, or the reload goes back |
 //! | the worker, anywhere later | leases, staged outputs | the release gives them back (crash table of the queue) |
-//! | between reap and release | leases of a dead worker | only the supervisor's own death does that, and with it the whole run |
+//! | between reap and release | leases of a dead worker | only the supervisor's own death does that: the run is over, or whoever inherits its queues releases every slot |
 //! | in a release | some holdings given back | each in one transaction; see the queue |
-//! | after the dead letter, before the release ends the item | the letter, and the item | the run is over with the supervisor; a durable queue delivers it once more |
-//! | in a reload | some workers of the new version | nothing of it is kept anywhere but in memory |
-//! | between the last release and the summary | nothing | the work is done, only the exit code is not told |
+//! | after the dead letter, before the release ends the item | the letter, and the item | the run is over with the supervisor; a kept queue delivers it once more |
+//! | in a reload | some workers of the new version | nothing of it is kept anywhere but in memory; kept queues of either version are found by their labels, and those that the file does not name are kept while they hold items |
+//! | between the last release and the summary | kept queues in which all is through | the work is done, only the exit code is not told: the next start sees at once that it is through, and ends |
+//! | starting: before the arena is stored or has its magic | nothing that holds an item | made anew |
+//! | in taking over | some slots released, some tokens reopened | the next start does the rest: each step is the same the second time |
+//! | after the release of the last slot, before the new run is noted | the old run's id in the arena | nobody of either run lives |
 
 mod file;
 mod queues;
@@ -25,10 +28,12 @@ mod service;
 
 use super::action::{Action, Outcome, Spawn};
 use super::children::{Child, Children, News, ended};
+use super::estate::{Deed, Estate};
 use super::event::Event;
 use super::guardian::Guardian;
 use super::ids::Pid;
 use super::inbox::{Inbox, Notice};
+use super::inheritance::Label;
 use super::launch::Launcher;
 use super::state::State;
 use super::summary::Closing;
@@ -60,8 +65,10 @@ pub struct Performer<'a> {
     guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     names: BTreeMap<QueueId, String>,
-    /// Hidden queues, with the stages whose tokens or outboxes they are.
-    tokens: BTreeMap<QueueId, String>,
+    /// Hidden queues, and what they are for.
+    tokens: BTreeMap<QueueId, Label>,
+    /// What is to become of the queues at the end.
+    deed: Deed,
     /// Dead letters of queues that are gone.
     dead_before: u64,
     ends_with_terminal: bool,
@@ -74,9 +81,7 @@ pub struct Tools<'a> {
     /// Where notices come in.
     pub inbox: Inbox,
     /// The queues.
-    pub arena: crate::queue::Arena,
-    /// The hand on them.
-    pub steward: Steward,
+    pub estate: Estate,
     /// Starts workers.
     pub launcher: Launcher,
     /// Keeps track of them.
@@ -92,7 +97,10 @@ pub struct Tools<'a> {
 impl<'a> Performer<'a> {
     /// With nothing done yet.
     pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools<'a>) -> Performer<'a> {
-        let Tools { inbox, arena, steward, launcher, children, watch, manager, ends_with_terminal } = tools;
+        let Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal } = tools;
+        let deed = estate.deed();
+        let (names, tokens) = estate.names();
+        let Estate { arena, steward, .. } = estate;
         Performer {
             options,
             registry,
@@ -105,8 +113,9 @@ impl<'a> Performer<'a> {
             manager,
             told: service::Told::default(),
             guardian: None,
-            names: BTreeMap::new(),
-            tokens: BTreeMap::new(),
+            names,
+            tokens,
+            deed,
             dead_before: 0,
             ends_with_terminal,
             events: VecDeque::new(),
@@ -242,10 +251,10 @@ impl<'a> Performer<'a> {
             }
             Action::Release(release) => self.release(&release),
             Action::SetQueue(queue, spec) => self.set_queue(queue, &spec),
-            Action::AddToken(queue, stage) => self.add_token(queue, stage),
+            Action::AddToken(queue, label) => self.add_token(queue, label),
             Action::ResetToken(queue) => {
-                if let Some(stage) = self.drop_token(queue) {
-                    self.add_token(queue, stage);
+                if let Some(label) = self.drop_token(queue) {
+                    self.add_token(queue, label);
                 }
             }
             Action::AddOutbox(queue, stage) => self.add_outbox(queue, stage),
@@ -282,6 +291,9 @@ impl<'a> Performer<'a> {
     fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
         let opened = self.steward.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
+        if let Err(Fault::DiskFull(_, error)) = &opened {
+            return Err(SpawnError::preparing(error));
+        }
         self.unless_damaged(opened).ok_or(damaged)?;
         if spawn.order != Order::Run {
             let ordered = self.steward.order(spawn.slot, spawn.order);
@@ -340,11 +352,15 @@ impl<'a> Performer<'a> {
 
     /// The value; a fault becomes an event, for nothing here can mend it.
     fn unless_damaged<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
-        result.map_err(|fault| self.events.push_back(Event::Damaged(fault.to_string()))).ok()
+        let event = |fault: Fault| match &fault {
+            Fault::DiskFull(..) => Event::NoRoom(fault.to_string()),
+            _ => Event::Damaged(fault.to_string()),
+        };
+        result.map_err(|fault| self.events.push_back(event(fault))).ok()
     }
 
-    /// Leaves nothing behind, and says what the queues hold.
-    pub fn close(mut self) -> Closing {
+    /// Leaves no process behind, and says what the queues hold.
+    pub fn close(mut self) -> (Closing, Deed) {
         let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
         match self.children.sweep(spared, &self.inbox) {
             Ok(left) if left.is_empty() => {}
@@ -354,11 +370,9 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        for queue in self.tokens.clone().into_keys() {
-            self.drop_token(queue);
-        }
-        let Performer { names, mut steward, dead_before, launcher, .. } = self;
+        let Performer { names, mut steward, dead_before, launcher, deed, .. } = self;
         let queues = names.into_iter().filter_map(|(queue, name)| Some((name, steward.counts(queue).ok()?)));
-        Closing { queues: queues.collect(), dead_before, dead_letters: launcher.dead_letters }
+        let closing = Closing { queues: queues.collect(), dead_before, dead_letters: launcher.dead_letters };
+        (closing, deed)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::ids::Pool;
+use super::inheritance::{Kept, Label};
 use super::outbox::Outbox;
 use super::stage_state::Stage;
 use crate::config;
@@ -11,6 +12,8 @@ use crate::queue::{MAX_QUEUES, QueueId};
 #[derive(Debug)]
 pub struct Queues {
     all: Vec<Queue>,
+    /// Hidden queues of an earlier run whose stages are not in the file (yet).
+    dormant: Vec<Kept>,
     ids: Pool,
 }
 
@@ -43,7 +46,44 @@ pub enum Reopened {
 impl Queues {
     /// None.
     pub fn new() -> Queues {
-        Queues { all: Vec::new(), ids: Pool::new(u16::try_from(MAX_QUEUES).unwrap_or(u16::MAX)) }
+        Queues {
+            all: Vec::new(),
+            dormant: Vec::new(),
+            ids: Pool::new(u16::try_from(MAX_QUEUES).unwrap_or(u16::MAX)),
+        }
+    }
+
+    /// Goes on with what an earlier run has left.
+    pub fn inherit(&mut self, kept: Vec<Kept>) {
+        for kept in kept {
+            if !self.ids.claim(kept.queue.0) {
+                continue;
+            }
+            match &kept.label {
+                Label::Queue(name) => self.all.push(Queue {
+                    id: kept.queue,
+                    // Never as the file says it: so its bounds are set.
+                    spec: config::Queue::unbounded(name),
+                    wanted: false,
+                    stranded: false,
+                    ended: kept.ended,
+                    closed: kept.closed,
+                }),
+                Label::Token { .. } | Label::Outbox(_) => self.dormant.push(kept),
+            }
+        }
+    }
+
+    /// The hidden queue of this label that an earlier run has left.
+    fn wake(&mut self, label: &Label) -> Option<QueueId> {
+        let at = self.dormant.iter().position(|kept| kept.label == *label)?;
+        Some(self.dormant.swap_remove(at).queue)
+    }
+
+    /// Whether items are left that no stage of the file will ever see.
+    pub fn leave_items(&self) -> bool {
+        let hidden = |kept: &Kept| kept.items > 0 && matches!(kept.label, Label::Outbox(_));
+        self.all.iter().any(|queue| queue.stranded) || self.dormant.iter().any(hidden)
     }
 
     /// How many more there may be.
@@ -89,14 +129,21 @@ impl Queues {
     }
 
     /// A hidden queue with one token in it.
-    pub fn add_token(&mut self, stage: &str, out: &mut Outbox) -> Option<QueueId> {
+    pub fn add_token(&mut self, stage: &str, uses: &str, out: &mut Outbox) -> Option<QueueId> {
+        let label = Label::Token { stage: stage.to_owned(), uses: uses.to_owned() };
+        if let Some(kept) = self.wake(&label) {
+            return Some(kept);
+        }
         let id = QueueId(self.ids.take()?);
-        out.act(Action::AddToken(id, stage.to_owned()));
+        out.act(Action::AddToken(id, label));
         Some(id)
     }
 
     /// A hidden queue for outputs that wait for room.
     pub fn add_outbox(&mut self, stage: &str, out: &mut Outbox) -> Option<QueueId> {
+        if let Some(kept) = self.wake(&Label::Outbox(stage.to_owned())) {
+            return Some(kept);
+        }
         let id = QueueId(self.ids.take()?);
         out.act(Action::AddOutbox(id, stage.to_owned()));
         Some(id)

@@ -85,6 +85,8 @@ pub enum StopCause {
     GaveUp(String),
     /// The terminal it ran in is gone.
     TerminalGone,
+    /// The disk has no room for the queues.
+    NoRoom(String),
     /// The queues' memory is damaged.
     Damaged(String),
 }
@@ -95,7 +97,7 @@ impl fmt::Display for StopCause {
             StopCause::Signal(name) => f.write_str(name),
             StopCause::GaveUp(stage) => write!(f, "the stage {stage} gave up"),
             StopCause::TerminalGone => f.write_str("the terminal is gone"),
-            StopCause::Damaged(what) => f.write_str(what),
+            StopCause::NoRoom(what) | StopCause::Damaged(what) => f.write_str(what),
         }
     }
 }

@@ -70,6 +70,8 @@ pub enum Refusal {
     Renamed(Change<String>),
     /// Items would be lost.
     QueueHolds(String, u64),
+    /// The queues would have to move from memory into a file, or back.
+    Durable(bool),
     /// No room in shared memory.
     TooManyWorkers(u64),
     /// No room in shared memory.
@@ -82,6 +84,12 @@ impl fmt::Display for Refusal {
             Refusal::Renamed(change) => {
                 write!(f, "the pipeline's name changed ({change}), which needs a restart")
             }
+            Refusal::Durable(true) => {
+                f.write_str("it makes a queue durable, which needs a restart: the queues are in memory now")
+            }
+            Refusal::Durable(false) => f.write_str(
+                "no queue is durable any more, which needs a restart: the queues are in a file now",
+            ),
             Refusal::QueueHolds(queue, items) => {
                 write!(
                     f,
@@ -105,6 +113,9 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
     let workers = new.stages.iter().map(|stage| u64::from(stage.processes)).sum();
     if workers > MAX_SLOTS as u64 {
         return Err(Refusal::TooManyWorkers(workers));
+    }
+    if old.is_durable() != new.is_durable() {
+        return Err(Refusal::Durable(new.is_durable()));
     }
     refuse_to_lose_items(old, new, held)?;
     let drain_timeout = drain_timeout.map(|Change { old, new }| {

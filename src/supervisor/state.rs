@@ -17,6 +17,7 @@ use super::action::{Action, Outcome, StageTotals};
 use super::event::Event;
 use super::history::History;
 use super::ids::{Pid, Pool, StageKey, WorkerId};
+use super::inheritance::Kept;
 use super::outbox::Outbox;
 use super::queue_state::{Queues, Reopened};
 use super::reason::{StartReason, StopReason};
@@ -59,6 +60,8 @@ pub struct State {
     departed: Vec<StageTotals>,
     failed: bool,
     ended: bool,
+    /// What is left in the queues at a stop is there for the next run.
+    keeps: bool,
     history: History,
     herald: Herald,
     random: fastrand::Rng,
@@ -88,10 +91,17 @@ impl State {
             departed: Vec::new(),
             failed: false,
             ended: false,
+            keeps: false,
             history: History::default(),
             herald: Herald::for_audience(audience),
             random: fastrand::Rng::with_seed(seed),
         }
+    }
+
+    /// Goes on with what an earlier run has left. `keeps`: what is left at a stop is there for the next run.
+    pub fn inherit(&mut self, kept: Vec<Kept>, keeps: bool) {
+        self.queues.inherit(kept);
+        self.keeps = keeps;
     }
 
     /// What to do about `event`, which happened at `now`.
@@ -157,6 +167,7 @@ impl State {
             Event::QueueHolds(queue, items) => self.queue_holds(queue, items, out),
             Event::GuardianEnded => self.guardian_ended(out),
             Event::Damaged(what) => self.damaged(&what, out),
+            Event::NoRoom(what) => self.no_room(what, out),
             Event::Deadline => {}
         }
     }
@@ -185,7 +196,10 @@ impl State {
             Stopping::Draining => self.drain(out),
             Stopping::Killing => self.clear(out),
         }
-        self.settle_queues(out);
+        // A queue that the next run goes on with has not ended because this one stops.
+        if !(self.keeps && self.stop.is_some()) {
+            self.settle_queues(out);
+        }
         self.finish_reload(out);
     }
 
@@ -303,7 +317,8 @@ impl State {
         let mut stages = std::mem::take(&mut self.departed);
         stages.extend(self.stages.iter().map(|stage| stage.totals.clone()));
         let stopped = self.stop.take().map(|stop| stop.cause);
-        out.act(Action::End(Outcome { stopped, failed: self.failed, stages }));
+        let strands = self.queues.leave_items();
+        out.act(Action::End(Outcome { stopped, failed: self.failed, strands, stages }));
     }
 
     fn stopping(&self) -> Stopping {

@@ -103,7 +103,8 @@ mod tests {
             restarts: 1,
             ..StageTotals::default()
         };
-        Outcome { stopped, failed, stages: vec![totals("count", true), totals("show", false)] }
+        let strands = false;
+        Outcome { stopped, failed, strands, stages: vec![totals("count", true), totals("show", false)] }
     }
 
     #[test]

@@ -17,6 +17,13 @@ pub fn is_thread_of(thread: u32, pid: u32) -> bool {
     thread == pid || fs::exists(format!("/proc/{pid}/task/{thread}")).unwrap_or(false)
 }
 
+/// When a process began, in clock ticks since the machine did: with its pid that names it for good.
+pub fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(19)?.parse().ok()
+}
+
 fn all() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -41,6 +48,14 @@ mod tests {
     #[test]
     fn this_process_is_a_child_of_its_parent() {
         assert!(children_of(std::os::unix::process::parent_id()).contains(&std::process::id()));
+    }
+
+    #[test]
+    fn a_process_is_named_by_its_start_too() {
+        let own = started(std::process::id());
+        assert!(own.is_some() && own == started(std::process::id()));
+        assert!(started(1).unwrap() <= own.unwrap());
+        assert_eq!(started(u32::MAX), None);
     }
 
     #[test]

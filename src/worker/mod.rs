@@ -32,6 +32,7 @@ mod token;
 mod tests;
 
 pub use ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
+pub use token::{reopen as reopen_token, says_end};
 
 use crate::config::Task;
 use crate::exit;

@@ -105,6 +105,18 @@ impl Token {
     }
 }
 
+/// Whether a token says that its stage has come to its end.
+pub fn says_end(token: &[u8]) -> bool {
+    token.first() == Some(&ENDED)
+}
+
+/// The stage goes on from the state that the token says: it has not come to its end after all.
+pub fn reopen(token: &mut [u8]) {
+    if let Some(flag) = token.first_mut() {
+        *flag = GOING;
+    }
+}
+
 fn encode(state: &[u8], flag: u8) -> Vec<u8> {
     [&[flag], state].concat()
 }

@@ -2,12 +2,13 @@
 
 use super::wiring::Wiring;
 use crate::config::diagnostic::{Diagnostic, Report};
-use crate::config::elements::{Item, Named};
+use crate::config::elements::{Element, Item, Named};
 use crate::config::keys::QueueKeys;
-use crate::config::pipeline::Queue;
+use crate::config::pipeline::{Queue, Sync};
 
 /// Every queue that a stage which is on names, in the order of first mention.
 pub fn compile(declared: &Named<QueueKeys>, wiring: &Wiring, report: &mut Report) -> Vec<Queue> {
+    declared.all.iter().for_each(|item| check_sync(item, report));
     let sizes: Vec<(u64, u64)> = declared.all.iter().map(|item| sizes(item, report)).collect();
     let in_use = wiring.wires.iter().filter(|wire| wire.first_mention().is_some());
     in_use
@@ -23,7 +24,20 @@ pub fn compile(declared: &Named<QueueKeys>, wiring: &Wiring, report: &mut Report
 
 fn queue(name: &str, keys: &QueueKeys, (max_bytes, max_item): (u64, u64)) -> Queue {
     let capacity = keys.capacity.value.0;
-    Queue { name: name.to_owned(), capacity, max_bytes, max_item, when_full: keys.when_full.value }
+    let (when_full, durable) = (keys.when_full.value, keys.durable.value);
+    Queue { name: name.to_owned(), capacity, max_bytes, max_item, when_full, durable }
+}
+
+fn check_sync(item: &Item<QueueKeys>, report: &mut Report) {
+    let QueueKeys { sync, durable, .. } = &item.keys;
+    let Some(at) = &sync.at else { return };
+    if sync.value != Sync::Never {
+        let title = format!("`sync = {}` is not available yet", sync.value.written());
+        let help = "with \"never\" a durable queue survives every process, but not a power cut";
+        report.push(Diagnostic::error(title).at(&at.value).help(help));
+    } else if !durable.value {
+        report.push(Diagnostic::warning("`sync` has no effect without `durable = true`").at(&at.key));
+    }
 }
 
 /// `max_bytes` and `max_item`. An item longer than all the bytes of its queue could never be put: where only one of

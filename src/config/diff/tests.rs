@@ -28,6 +28,7 @@ fn queue(name: &str) -> Queue {
         max_bytes: 1 << 26,
         max_item: 1 << 24,
         when_full: WhenFull::Block,
+        durable: false,
     }
 }
 

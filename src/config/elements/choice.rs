@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
-use crate::config::pipeline::{Collect, Framing, OnGiveUp, Reply, Restart, WhenFull};
+use crate::config::pipeline::{Collect, Framing, OnGiveUp, Reply, Restart, Sync, WhenFull};
 
 /// An enum whose variants have a word each.
 pub trait Choice: Copy + PartialEq + 'static {
@@ -21,6 +21,11 @@ impl Choice for Restart {
 impl Choice for OnGiveUp {
     const WORDS: &'static [(&'static str, Self)] =
         &[("stop", OnGiveUp::Stop), ("continue", OnGiveUp::Continue)];
+}
+
+impl Choice for Sync {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("always", Sync::Always), ("interval", Sync::Interval), ("never", Sync::Never)];
 }
 
 impl Choice for WhenFull {
@@ -117,5 +122,6 @@ mod tests {
             ("1", "a string"),
         ]);
         assert_eq!((Restart::WORDS.len(), OnGiveUp::WORDS.len(), WhenFull::WORDS.len()), (3, 2, 3));
+        assert_eq!(Sync::WORDS.len(), 3);
     }
 }

@@ -1,7 +1,7 @@
 //! `[queues.NAME]`.
 
 use crate::config::elements::{Count, Size, table};
-use crate::config::pipeline::WhenFull;
+use crate::config::pipeline::{Sync, WhenFull};
 
 /// The greatest item that any queue can hold.
 const GREATEST_ITEM: u64 = 1 << 30;
@@ -20,6 +20,11 @@ table! {
         /// What happens to an item that finds the queue full: its stage waits ("block"), the new item is dropped, or
         /// the one that waits longest is.
         when_full: WhenFull = WhenFull::Block, also "on_full" "overflow" "policy";
+        /// Keeps all queues of the pipeline in a file in the state folder: whatever is killed, the next start goes on
+        /// where it was.
+        durable: bool = false, also "persistent" "persist";
+        /// What a power cut may cost a durable queue. Only "never" is available yet: what is in a durable queue
+        /// survives every process, but not the machine.
+        sync: Sync = Sync::Never, also "fsync";
     }
-    later "durable" "sync"
 }

@@ -9,12 +9,15 @@ use super::super::tx::Tx;
 use super::super::{Fault, QueueId, Waiting, WhenFull, drop_old};
 use super::{Port, Wait};
 use std::fmt;
+use std::time::{Duration, Instant};
 
 /// Outputs staged at once, at most; more are published in parts.
 const MAX_STAGED: usize = 512;
 /// Blocks larger than this are reserved one by one.
 const MAX_SPARE_CLASS: usize = 6;
 const MAX_SPARES: usize = 32;
+/// A full disk is looked at again after this long.
+const LOOK_AT_DISK_AGAIN: Duration = Duration::from_millis(250);
 pub(super) const NO_LEASE: u32 = u32::MAX;
 const NO_HOLD: u16 = u16::MAX;
 
@@ -127,6 +130,8 @@ pub(super) struct Staging {
     pub blocks: usize,
     /// Nothing is to wait, and nothing to be published before its time.
     pub impatient: bool,
+    /// That the disk is full was said.
+    disk_is_full: bool,
 }
 
 impl Staging {
@@ -335,10 +340,12 @@ impl Port {
         }
         let mut slept = false;
         loop {
-            let (event, sequence) = match self.try_reserve(q, class, slept)? {
-                Attempt::Reserved(reserved) => return Ok(reserved),
-                Attempt::Again => continue,
-                Attempt::Wait(event, sequence) => (event, sequence),
+            let (event, sequence, wait) = match self.try_reserve(q, class, slept) {
+                Ok(Attempt::Reserved(reserved)) => return Ok(reserved),
+                Ok(Attempt::Again) => continue,
+                Ok(Attempt::Wait(event, sequence)) => (event, sequence, Wait::Forever),
+                Err(full @ Fault::DiskFull(..)) => self.expect_disk(q, &full)?,
+                Err(fault) => return Err(fault.into()),
             };
             if self.staging.impatient {
                 return Err(PutError::NoRoom);
@@ -349,10 +356,22 @@ impl Port {
             } else if self.must_finish() {
                 return Err(PutError::Ordered);
             } else {
-                self.sleep_on(&[(event, sequence)], Wait::Forever, Waiting::Blocked)?;
+                self.sleep_on(&[(event, sequence)], wait, Waiting::Blocked)?;
                 slept = true;
             }
         }
+    }
+
+    /// The disk is full: for now that is as if the queue were. A block of it may become free, or room on the disk, of
+    /// which nobody tells.
+    #[cold]
+    fn expect_disk(&mut self, q: QueueId, full: &Fault) -> Result<(Event, u32, Wait), Fault> {
+        if !std::mem::replace(&mut self.staging.disk_is_full, true) {
+            log::warn!("{full}: waiting for room");
+        }
+        let event = Event::of(layout::queue_at(q)?, queue::BYTES_FREE);
+        let sequence = self.hand.begin()?.expect(event);
+        Ok((event, sequence, Wait::Until(Instant::now() + LOOK_AT_DISK_AGAIN)))
     }
 
     fn try_reserve(&mut self, q: QueueId, class: usize, slept: bool) -> Result<Attempt, Fault> {
@@ -378,7 +397,7 @@ impl Port {
         for entry in Free::neither(live, live).take(n) {
             let block = match tx.allocate(class) {
                 Ok(block) => block,
-                Err(Fault::Exhausted(_)) if reserved.is_some() => break,
+                Err(Fault::Exhausted(_) | Fault::DiskFull(..)) if reserved.is_some() => break,
                 Err(fault) => {
                     staging.spares.truncate(spares_before); // nothing of this transaction happened
                     return Err(fault);

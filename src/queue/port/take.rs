@@ -191,7 +191,7 @@ impl Round<'_> {
     fn take(&mut self, tx: &mut Tx<'_>, q: QueueId, at: usize) -> Result<usize, Fault> {
         let got_before = self.got;
         self.take_returned(tx, q, at)?;
-        let want = (self.max - self.got) as u64;
+        let want = ring::returnable(tx, q, at, (self.max - self.got) as u64)?;
         ring::pop(tx, q, at, want, |tx, from, position| {
             let Some(entry) = self.free.next() else { return Ok(false) };
             let to = layout::holding(self.slot, entry as usize);

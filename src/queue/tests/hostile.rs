@@ -21,7 +21,7 @@ fn memory_file(size: u64, seals: i32) -> File {
 
 fn refusal(file: File) -> String {
     match Arena::attach(file.into()) {
-        Err(fault @ Fault::Foreign(_)) => fault.to_string(),
+        Err(fault @ (Fault::Foreign(_) | Fault::Version { .. })) => fault.to_string(),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it was taken for an arena"),
     }
@@ -33,17 +33,41 @@ fn what_is_not_an_arena_is_refused_with_a_reason() {
     let size = layout::SIZE as u64;
     assert!(refusal(memory_file(0, sealed)).contains("0 bytes long"));
     assert!(refusal(memory_file(size - 4096, sealed)).contains("bytes long"));
-    assert!(refusal(memory_file(size, 0)).contains("not sealed"));
     assert!(refusal(memory_file(size, sealed)).contains("header word 0 is 0x0"));
     assert!(refusal(File::open("/dev/null").unwrap()).contains("0 bytes long"));
     assert!(refusal(File::open("/proc/self/exe").unwrap()).contains("bytes long"));
-    let newer = memory_file(size, sealed);
-    for (i, word) in layout::header().into_iter().enumerate() {
-        let word = if i == 1 { word + 1 } else { word };
-        newer.write_all_at(&word.to_le_bytes(), i as u64 * 8).unwrap();
+    for size in [size, size - 4096] {
+        let other = memory_file(size, sealed);
+        for (i, word) in layout::header().into_iter().enumerate() {
+            let word = if i == 1 { word + 1 } else { word };
+            other.write_all_at(&word.to_le_bytes(), i as u64 * 8).unwrap();
+        }
+        let (have, want) = (layout::VERSION + 1, layout::VERSION);
+        let reason = format!("queue memory of another version of mprun: its layout is {have}, not {want}");
+        assert_eq!(refusal(other), reason);
     }
-    let reason = refusal(newer);
-    assert_eq!(reason, "not queue memory of this version of mprun: header word 1 is 0x2, not 0x1");
+}
+
+#[test]
+fn a_head_that_was_changed_is_refused() {
+    let arena = Arena::create_for(&Identity { pipeline: "one".into(), file: "/a".into() }).unwrap();
+    let copy = |at: usize, bytes: &[u8]| {
+        let copy = memory_file(layout::SIZE as u64, libc::F_SEAL_SHRINK);
+        let mut head = arena.0.read_text(0, layout::JOURNAL);
+        head[at..at + bytes.len()].copy_from_slice(bytes);
+        copy.write_all_at(&head, 0).unwrap();
+        copy
+    };
+    assert!(Arena::attach(copy(0, b"mprun").into()).is_ok());
+    let name = layout::IDENTITY + layout::identity::PIPELINE;
+    assert!(refusal(copy(name, b"two")).contains("checksum"));
+    assert!(refusal(copy(layout::IDENTITY + layout::identity::FILE_LEN, &[1])).contains("checksum"));
+    let unsealed = copy(0, b"mprun");
+    let cuttable = memory_file(layout::SIZE as u64, 0);
+    let mut head = vec![0; layout::JOURNAL];
+    unsealed.read_exact_at(&mut head, 0).unwrap();
+    cuttable.write_all_at(&head, 0).unwrap();
+    assert!(refusal(cuttable).contains("not sealed"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod crash;
 mod flow;
 mod hostile;
+mod kept;
 mod lock;
 mod model;
 mod property;

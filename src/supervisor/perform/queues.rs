@@ -2,9 +2,10 @@
 
 use super::Performer;
 use crate::config;
-use crate::queue::{Doomed, QueueId};
+use crate::queue::{Doomed, Fault, QueueId};
 use crate::supervisor::action::Release;
 use crate::supervisor::event::Event;
+use crate::supervisor::inheritance::Label;
 use crate::supervisor::{burial, settings};
 use log::{Level, log};
 
@@ -22,32 +23,41 @@ impl Performer<'_> {
     }
 
     pub(super) fn set_queue(&mut self, queue: QueueId, spec: &config::Queue) {
-        self.names.insert(queue, spec.name.clone());
-        let set = self.steward.set_queue(queue, &settings::limits(spec));
-        self.unless_damaged(set);
+        let is_new = self.names.insert(queue, spec.name.clone()).is_none();
+        let labelled = self.steward.set_label(queue, &Label::Queue(spec.name.clone()).to_string());
+        match labelled.and_then(|()| self.steward.set_queue(queue, &settings::limits(spec))) {
+            // It has its old bounds, and whoever uses it goes on.
+            Err(full @ Fault::DiskFull(..)) if !is_new => {
+                log!(target: "mprun", Level::Error, "queue {} keeps its bounds: {full}", spec.name);
+            }
+            set => drop(self.unless_damaged(set)),
+        }
     }
 
-    pub(super) fn add_token(&mut self, queue: QueueId, stage: String) {
-        self.tokens.insert(queue, stage);
-        let seeded =
-            self.steward.set_queue(queue, &settings::TOKEN).and_then(|()| self.steward.seed(queue, b""));
+    pub(super) fn add_token(&mut self, queue: QueueId, label: Label) {
+        let labelled = self.steward.set_label(queue, &label.to_string());
+        let set = labelled.and_then(|()| self.steward.set_queue(queue, &settings::TOKEN));
+        let seeded = set.and_then(|()| self.steward.seed(queue, b""));
+        self.tokens.insert(queue, label);
         self.unless_damaged(seeded);
     }
 
     pub(super) fn add_outbox(&mut self, queue: QueueId, stage: String) {
-        self.tokens.insert(queue, stage);
+        let label = Label::Outbox(stage);
+        let labelled = self.steward.set_label(queue, &label.to_string());
+        self.tokens.insert(queue, label);
         // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
-        let set = self.steward.set_queue(queue, &settings::OUTBOX);
+        let set = labelled.and_then(|()| self.steward.set_queue(queue, &settings::OUTBOX));
         let ended = set.and_then(|()| self.steward.set_ended(queue, true));
         self.unless_damaged(ended);
     }
 
-    /// The stage whose token it was.
-    pub(super) fn drop_token(&mut self, queue: QueueId) -> Option<String> {
-        let stage = self.tokens.remove(&queue)?;
+    /// What it was for.
+    pub(super) fn drop_token(&mut self, queue: QueueId) -> Option<Label> {
+        let label = self.tokens.remove(&queue)?;
         let removed = self.steward.remove_queue(queue);
         self.unless_damaged(removed);
-        Some(stage)
+        Some(label)
     }
 
     /// All of them or none.

@@ -201,7 +201,7 @@ impl State {
         if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| *uses == spec.work.title()) {
             return Some(*token);
         }
-        let token = self.queues.add_token(&spec.name, out)?;
+        let token = self.queues.add_token(&spec.name, spec.work.title(), out)?;
         stage.tokens.push((spec.work.title().to_owned(), token));
         Some(token)
     }

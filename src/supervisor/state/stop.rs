@@ -27,10 +27,11 @@ impl State {
                 self.begin_stop(StopCause::Signal(signal), out);
                 if self.stop.is_some() {
                     let limit = spoken(self.drain_timeout());
-                    out.say(
-                        Level::Info,
-                        format!("{signal}: draining for at most {limit}; Ctrl-C skips that"),
-                    );
+                    let what = match self.keeps {
+                        true => "finishing the items at hand, keeping the rest, for at most",
+                        false => "draining for at most",
+                    };
+                    out.say(Level::Info, format!("{signal}: {what} {limit}; Ctrl-C skips that"));
                 }
             }
             Stopping::Draining if impatient => self.stop_now(&format!("{signal} again"), out),
@@ -87,6 +88,15 @@ impl State {
         self.kill_all(out);
     }
 
+    /// The disk has no room for what must be there: nothing is lost, but it can't go on.
+    pub(super) fn no_room(&mut self, what: String, out: &mut Outbox) {
+        self.failed = true;
+        if self.stop.is_none() {
+            out.say(Level::Error, format!("{what}: stopping"));
+            self.begin_stop(StopCause::NoRoom(what), out);
+        }
+    }
+
     pub(super) fn stop_deadline(&self) -> Option<Instant> {
         self.stop.as_ref().filter(|stop| stop.phase == Stopping::Draining).map(|stop| stop.until)
     }
@@ -103,7 +113,7 @@ impl State {
             stage.hurry(true, out);
             match stage.fate {
                 Fate::GaveUp => super::retire_given_up(stage, out),
-                Fate::Wanted | Fate::Removed { .. } if stage.version.is_source() => {
+                Fate::Wanted | Fate::Removed { .. } if stage.version.is_source() || self.keeps => {
                     stage.retire(StopReason::Stopping, Over::Stopped, None, out);
                 }
                 Fate::Wanted | Fate::Removed { .. } => stage.end_if_unheard(out),

@@ -1,0 +1,230 @@
+//! An arena in a file: it is there again after every process is gone.
+//!
+//! The file is sparse, and a store into a page that the disk has no room for would be a SIGBUS. So every page is
+//! reserved ([`Memory::reserve`]) before it is first written: the head with the file, a slot when it is opened, a
+//! ring and the first part of a returned stack with their queue, blocks and their cells a chunk at a time. What can't
+//! be reserved is `Fault::DiskFull`, in good order, with nothing changed.
+//!
+//! | killed … | left behind | what the next one does |
+//! |---|---|---|
+//! | before the magic | a file without one | makes it anew: nothing was ever in it |
+//! | after a reservation | pages that nothing points to | reserves them again, for nothing |
+//! | between `enter` and `leave` | a file in use | goes on from it, if the machine was up all the time; else it is torn |
+//! | in `leave` | the same | the same |
+//! | before the rename of a refused file | the refused file | refuses it again |
+
+use super::Fault;
+use super::claim;
+use super::identity::{self, Identity, User};
+use super::layout::{self, SIZE};
+use super::memory::{self, Arena, Memory};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What was found where an arena is kept.
+pub struct Opened {
+    /// For this run alone.
+    pub arena: Arena,
+    /// An earlier run has left it; else it is fresh.
+    pub kept: bool,
+    /// What was there instead: where it is now, and why it can't be used.
+    pub set_aside: Option<(PathBuf, Fault)>,
+}
+
+impl Arena {
+    /// The arena in the file `path`, made if it isn't there, for this run alone. What is there and can't be trusted is
+    /// renamed. Waits and asks as [`Arena::claim`] does.
+    ///
+    /// # Errors
+    /// `Fault::InUse`, `Fault::Version`, `Fault::DiskFull`, and what else the system refuses.
+    pub fn open_file(
+        path: &Path,
+        whose: &Identity,
+        patience: Duration,
+        lives: &mut dyn FnMut(User) -> bool,
+    ) -> Result<Opened, Fault> {
+        let mut set_aside = None;
+        loop {
+            let fd = open_locked(path, patience, lives)?;
+            if is_blank(&fd)? {
+                return Ok(Opened { arena: make(fd, path, whose)?, kept: false, set_aside });
+            }
+            match recognise(&fd) {
+                Ok(arena) => return Ok(Opened { arena, kept: true, set_aside }),
+                Err(fault @ (Fault::Foreign(_) | Fault::Torn)) => set_aside = Some((put_aside(path)?, fault)),
+                Err(other) => return Err(other),
+            }
+        }
+    }
+}
+
+impl Arena {
+    /// Renames the file that the arena is in: it turned out to be no good. It must be this run's alone.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn put_aside(&self, path: &Path) -> Result<PathBuf, Fault> {
+        put_aside(path)
+    }
+
+    /// Copies memory that can't be used into a file beside `path`: only what there is of it, not the holes.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn copy_aside(fd: &OwnedFd, path: &Path) -> Result<PathBuf, Fault> {
+        let aside = free_name(path);
+        match copy_sparsely(fd, &aside) {
+            Ok(()) => Ok(aside),
+            Err(error) => Err(Fault::File("failed to write", aside, error)),
+        }
+    }
+}
+
+/// The locked file that has the name: it may be removed or renamed while this waits for the lock.
+fn open_locked(
+    path: &Path,
+    patience: Duration,
+    lives: &mut dyn FnMut(User) -> bool,
+) -> Result<OwnedFd, Fault> {
+    let at = |what| move |error| Fault::File(what, path.to_owned(), error);
+    if let Some(folder) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(at("failed to make the folder of"))?;
+    }
+    loop {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let fd = OwnedFd::from(file.map_err(at("failed to open"))?);
+        claim::lock_after(&fd, patience, lives)?;
+        if is_named(&fd, path) {
+            return Ok(fd);
+        }
+    }
+}
+
+fn is_named(fd: &OwnedFd, path: &Path) -> bool {
+    let own = fd.try_clone().and_then(|fd| File::from(fd).metadata());
+    let named = fs::metadata(path);
+    matches!((own, named), (Ok(own), Ok(named)) if (own.dev(), own.ino()) == (named.dev(), named.ino()))
+}
+
+/// Nothing was ever in it: it is new, or whoever made it did not get as far as the magic.
+fn is_blank(fd: &OwnedFd) -> Result<bool, Fault> {
+    let file =
+        File::from(fd.try_clone().map_err(|error| Fault::System("failed to copy a descriptor", error))?);
+    let size = memory::size_of_file(fd)?;
+    let mut magic = [0; 8];
+    let read = file.read_exact_at(&mut magic, layout::HEADER as u64);
+    Ok(size == 0 || (size == SIZE as u64 && read.is_ok() && magic == [0; 8]))
+}
+
+/// From here on only what [`Memory::reserve`] has seen may be written.
+fn make(fd: OwnedFd, path: &Path, whose: &Identity) -> Result<Arena, Fault> {
+    memory::set_size(&fd)?;
+    let memory = Memory::map(fd)?;
+    let (at, bytes) = layout::head();
+    memory.reserve(at, bytes)?;
+    identity::write(&memory, whose);
+    memory.sync_file()?;
+    // The name too must be there after a power cut.
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced
+        .map_err(|error| Fault::File("failed to write to the disk the folder", folder.to_owned(), error))?;
+    Ok(Arena(Arc::new(memory)))
+}
+
+fn recognise(fd: &OwnedFd) -> Result<Arena, Fault> {
+    let fd = fd.try_clone().map_err(|error| Fault::System("failed to copy a descriptor", error))?;
+    let arena = Arena::attach(fd)?;
+    if identity::is_torn(&arena.0) { Err(Fault::Torn) } else { Ok(arena) }
+}
+
+/// Renames what can't be used, so that nothing is lost and nothing stands in the way.
+fn put_aside(path: &Path) -> Result<PathBuf, Fault> {
+    let aside = free_name(path);
+    match fs::rename(path, &aside) {
+        Ok(()) => Ok(aside),
+        Err(error) => Err(Fault::File("failed to set aside", path.to_owned(), error)),
+    }
+}
+
+fn free_name(path: &Path) -> PathBuf {
+    let free = (1..).map(|n| path.with_extension(format!("refused-{n}"))).find(|aside| !aside.exists());
+    free.unwrap_or_else(|| path.with_extension("refused"))
+}
+
+fn copy_sparsely(fd: &OwnedFd, to: &Path) -> io::Result<()> {
+    let from = File::from(fd.try_clone()?);
+    if let Some(folder) = to.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    to.set_len(from.metadata()?.len())?;
+    let seek = |from: i64, whence| {
+        // SAFETY: a plain system call on an own descriptor.
+        let at = unsafe { libc::lseek(fd.as_raw_fd(), from, whence) };
+        (at >= 0).then_some(at)
+    };
+    let mut at = 0;
+    let mut buffer = vec![0; 1 << 20];
+    while let Some(start) = seek(at, libc::SEEK_DATA) {
+        at = seek(start, libc::SEEK_HOLE).unwrap_or(start);
+        let mut done = start;
+        while done < at {
+            let piece = buffer.len().min((at - done) as usize);
+            from.read_exact_at(&mut buffer[..piece], done as u64)?;
+            to.write_all_at(&buffer[..piece], done as u64)?;
+            done += piece as i64;
+        }
+        if at == start {
+            break;
+        }
+    }
+    to.sync_all()
+}
+
+impl Memory {
+    /// Makes certain that the pages of a range can be written: nothing to do in memory, on a disk it takes the room
+    /// for them. The range must hold nothing yet.
+    pub fn reserve(&self, at: usize, bytes: usize) -> Result<(), Fault> {
+        if !self.is_file() {
+            return Ok(());
+        }
+        debug_assert!(at + bytes <= SIZE);
+        loop {
+            // SAFETY: a plain system call on an own descriptor.
+            let result =
+                unsafe { libc::fallocate(self.fd.as_raw_fd(), 0, at as libc::off_t, bytes as libc::off_t) };
+            if result == 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                Some(libc::EOPNOTSUPP | libc::ENOSYS) => return self.fill_with_zeros(at, bytes),
+                _ => return Err(Fault::DiskFull(bytes, error)),
+            }
+        }
+    }
+
+    /// For file systems that can't reserve.
+    fn fill_with_zeros(&self, at: usize, bytes: usize) -> Result<(), Fault> {
+        let full = |error| Fault::DiskFull(bytes, error);
+        let file = File::from(self.fd.try_clone().map_err(full)?);
+        let zeros = vec![0; bytes.min(1 << 20)];
+        for start in (at..at + bytes).step_by(zeros.len().max(1)) {
+            let piece = &zeros[..zeros.len().min(at + bytes - start)];
+            file.write_all_at(piece, start as u64).map_err(full)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,276 @@
+//! Where the queues of a run are kept, and how one run goes on from what another has left there.
+//!
+//! | place | survives | taken over by |
+//! |---|---|---|
+//! | memory | nothing | – |
+//! | memory, in the service manager's descriptor store | the supervisor, however it ends | the next start of the unit |
+//! | a file in the state folder (`durable`) | every process | the next start |
+//!
+//! An arena is one run's alone ([`Arena::claim`]). Before this run does anything in it, nobody of the last one is left;
+//! then what that one's workers held goes back. All of that may be killed anywhere and be done again.
+
+mod refused;
+
+use super::SetUpError;
+use super::inheritance::{self, Kept, Label};
+use crate::config::Pipeline;
+use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueId, Steward, User};
+use crate::service::{Manager, Received};
+use crate::sys::{group, proc_table};
+use crate::worker;
+use log::{Level, log};
+use nix::sys::signal::Signal;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the processes of an earlier run may take to be gone: they die with their supervisor.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The one built-in whose position means nothing to another process: it reads what only the first one had.
+const STDIN: &str = "stdin";
+
+/// The queues of a run, and what there is of an earlier one.
+pub struct Estate {
+    /// The queues' memory.
+    pub arena: Arena,
+    /// The hand on it.
+    pub steward: Steward,
+    /// What an earlier run has left.
+    pub kept: Vec<Kept>,
+    place: Place,
+}
+
+/// Where the queues of a run are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere: they go with the run.
+    Memory,
+    /// By the service manager, under this name.
+    Store(String),
+    /// In this file.
+    File(PathBuf),
+}
+
+/// What decides about the place.
+pub struct Site<'a> {
+    /// What is to run.
+    pub pipeline: &'a Pipeline,
+    /// Its file.
+    pub file: &'a Path,
+    /// The pipeline's state folder.
+    pub folder: &'a Path,
+    /// The service manager.
+    pub manager: &'a Manager,
+}
+
+impl Estate {
+    /// Finds or makes the queues' memory.
+    pub fn open(site: &Site<'_>, received: &mut Received) -> Result<Estate, SetUpError> {
+        let whose = site.identity();
+        if site.pipeline.is_durable() {
+            return site.open_file(&whose);
+        }
+        if !site.manager.listens() {
+            return Ok(Estate::fresh(Arena::create_for(&whose)?, Place::Memory)?);
+        }
+        site.open_store(&whose, received.take(&site.store_name()))
+    }
+
+    fn fresh(arena: Arena, place: Place) -> Result<Estate, Fault> {
+        Ok(Estate { steward: Steward::open(arena.clone())?, arena, kept: Vec::new(), place })
+    }
+
+    /// Takes over what is in an arena that is this run's alone.
+    fn inherit(site: &Site<'_>, arena: Arena, place: Place) -> Result<Estate, Fault> {
+        end_processes_of(arena.user());
+        let mut steward = Steward::open(arena.clone())?;
+        let mut kept = Vec::new();
+        for left in steward.inherit()? {
+            kept.extend(claim(&mut steward, left)?);
+        }
+        for token in inheritance::not_through(site.pipeline, &kept) {
+            steward.change_first(token, worker::reopen_token)?;
+        }
+        let items: u64 =
+            kept.iter().filter(|kept| matches!(kept.label, Label::Queue(_))).map(|kept| kept.items).sum();
+        let text = format!("goes on where an earlier run has stopped: {items} items in its queues");
+        log!(target: "mprun", Level::Info, "{text}");
+        Ok(Estate { arena, steward, kept, place })
+    }
+
+    /// Whether a stop may leave items where they are.
+    pub fn keeps_items(&self) -> bool {
+        matches!(self.place, Place::File(_))
+    }
+
+    /// How the queues that are there already are called, the file's and the hidden ones.
+    pub fn names(&self) -> (BTreeMap<QueueId, String>, BTreeMap<QueueId, Label>) {
+        let (mut names, mut hidden) = (BTreeMap::new(), BTreeMap::new());
+        for Kept { queue, label, .. } in &self.kept {
+            match label {
+                Label::Queue(name) => drop(names.insert(*queue, name.clone())),
+                label => drop(hidden.insert(*queue, label.clone())),
+            }
+        }
+        (names, hidden)
+    }
+
+    /// Notes whose the arena is from now on.
+    pub fn enter(&self, run: &str) -> Result<(), Fault> {
+        let pid = std::process::id();
+        let since = proc_table::started(pid).unwrap_or(0);
+        self.arena.enter(User { pid, since, run: u64::from_str_radix(run, 16).unwrap_or(0) })
+    }
+
+    /// What is needed to end it.
+    pub fn deed(&self) -> Deed {
+        Deed { arena: self.arena.clone(), place: self.place.clone() }
+    }
+}
+
+/// The end of a run's queues.
+pub struct Deed {
+    arena: Arena,
+    place: Place,
+}
+
+impl Deed {
+    /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew.
+    pub fn conclude(self, through: bool, manager: &Manager) {
+        let result = match (&self.place, through) {
+            (Place::Memory, _) | (Place::Store(_), false) => Ok(()),
+            (Place::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
+            (Place::File(path), true) => {
+                std::fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()))
+            }
+            (Place::File(_), false) => self.arena.leave().map_err(|fault| fault.to_string()),
+        };
+        match (result, &self.place) {
+            (Err(why), _) => log!(target: "mprun", Level::Error, "failed to put the queues away: {why}"),
+            (Ok(()), Place::File(path)) if !through => {
+                log!(target: "mprun", Level::Info, "the next start goes on from {}", path.display());
+            }
+            (Ok(()), _) => {}
+        }
+    }
+}
+
+impl Site<'_> {
+    /// Two pipelines may have the same name if that is only their files': then the file is part of it.
+    fn identity(&self) -> Identity {
+        let stem = crate::config::name_of_file(self.file);
+        let file = match self.pipeline.name == stem {
+            true => std::fs::canonicalize(self.file).unwrap_or_else(|_| self.file.to_owned()),
+            false => PathBuf::new(),
+        };
+        Identity { pipeline: self.pipeline.name.clone(), file: file.to_string_lossy().into_owned() }
+    }
+
+    fn store_name(&self) -> String {
+        format!("mprun-queues-{}", self.pipeline.name)
+    }
+
+    fn open_file(&self, whose: &Identity) -> Result<Estate, SetUpError> {
+        let path = self.folder.join("queues");
+        loop {
+            let place = Place::File(path.clone());
+            let Opened { arena, kept, set_aside } = Arena::open_file(&path, whose, PATIENCE, &mut lives)
+                .map_err(|fault| self.refusal(&path, fault))?;
+            if let Some((aside, fault)) = set_aside {
+                refused::tell(&path.display().to_string(), &aside, &fault);
+            }
+            if !kept {
+                return Ok(Estate::fresh(arena, place)?);
+            }
+            refused::unless_stranger(&arena, whose, &path)?;
+            match Estate::inherit(self, arena.clone(), place) {
+                Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) => {
+                    let aside = arena.put_aside(&path)?;
+                    refused::tell(&path.display().to_string(), &aside, &fault);
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn refusal(&self, path: &Path, fault: Fault) -> SetUpError {
+        match fault {
+            Fault::InUse => refused::in_use(path),
+            Fault::Version { .. } => refused::version(path, &fault),
+            other => other.into(),
+        }
+    }
+
+    fn open_store(&self, whose: &Identity, kept: Vec<OwnedFd>) -> Result<Estate, SetUpError> {
+        let place = Place::Store(self.store_name());
+        for fd in kept {
+            match self.inherit_stored(&fd, whose, place.clone()) {
+                Ok(estate) => return Ok(estate),
+                Err(fault) => refused::save(&fd, self.folder, &fault),
+            }
+        }
+        let arena = Arena::create_for(whose)?;
+        if let Err(why) = self.store(&arena) {
+            let text = format!("the service manager can't keep the queues, they go with this process: {why}");
+            log!(target: "mprun", Level::Warn, "{text}");
+        }
+        Ok(Estate::fresh(arena, place)?)
+    }
+
+    fn inherit_stored(&self, fd: &OwnedFd, whose: &Identity, place: Place) -> Result<Estate, Fault> {
+        let arena = Arena::claim(fd.as_fd(), PATIENCE, &mut lives)?;
+        if !arena.identity()?.is(whose) {
+            return Err(Fault::Foreign("it belongs to another pipeline".to_owned()));
+        }
+        Estate::inherit(self, arena, place)
+    }
+
+    /// The old one of the name, if there is any, is of no use any more.
+    fn store(&self, arena: &Arena) -> Result<(), String> {
+        let spare = arena.share().map_err(|fault| fault.to_string())?;
+        let name = self.store_name();
+        let stored = self.manager.remove(&name).and_then(|()| self.manager.put(&name, spare.as_fd()));
+        stored.map_err(|error| error.to_string())
+    }
+}
+
+/// What to make of one queue.
+fn claim(steward: &mut Steward, left: Inherited) -> Result<Option<Kept>, Fault> {
+    let Some(label) = Label::parse(&left.label) else {
+        return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
+    };
+    let queue = left.queue;
+    let mut through = false;
+    if let Label::Token { uses, .. } = &label {
+        if uses == STDIN {
+            steward.remove_queue(queue)?;
+            return Ok(None);
+        }
+        match steward.first(queue)? {
+            Some(token) => through = worker::says_end(&token),
+            // Killed between the queue and its first token, or in the middle of its removal.
+            None => steward.seed(queue, b"")?,
+        }
+    }
+    let (items, ended, closed) = (left.counts.waiting, left.ended, left.closed);
+    Ok(Some(Kept { queue, label, items, ended, closed, through }))
+}
+
+/// Whether a supervisor lives; if not, what is left of its run is ended: whoever holds the arena is about to go.
+fn lives(user: User) -> bool {
+    let lives = user.pid != std::process::id() && proc_table::started(user.pid) == Some(user.since);
+    if !lives {
+        end_processes_of(user);
+    }
+    lives
+}
+
+/// The guardian has done that, unless it was killed too.
+fn end_processes_of(user: User) {
+    let entry = format!("MPRUN_RUN={:016x}", user.run).into_bytes();
+    for pid in proc_table::with_environment(&entry) {
+        let _ = group::signal_process(pid, Signal::SIGKILL);
+    }
+}

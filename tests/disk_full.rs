@@ -1,0 +1,64 @@
+//! Durable queues on a disk that is full: no process dies of it, nothing is lost, and it is said.
+
+mod support;
+
+use std::process::Command;
+use support::{Folder, Run};
+
+/// The text as `pipeline.toml`, with its state on a disk of its own of so many KiB, which only the run sees. So much of
+/// it is taken by something else.
+fn on_small_disk(text: &str, kib: u32, ballast: u32) -> Run {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", text);
+    std::fs::create_dir(folder.path().join("state")).unwrap();
+    let plain = support::command(&folder);
+    // A mount name space of one's own needs no privilege inside a user name space of one's own.
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    let script = "mount -t tmpfs -o \"size=$1k\" none state && head -c \"$2k\" /dev/zero > state/ballast && \
+                  shift 2 && exec \"$@\"";
+    command.args([script, "sh", &kib.to_string(), &ballast.to_string()]);
+    command.arg(support::binary()).args(["run", "pipeline.toml"]);
+    command.current_dir(folder.path()).stdin(std::process::Stdio::null());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Run::of(folder, command)
+}
+
+fn pipeline(sleep: &str) -> String {
+    format!(
+        "[defaults]\ngive_up = {{ restarts = 0, within = '1m' }}\n[queues.a]\ncapacity = 8000\ndurable = true\nmax_bytes = '3MiB'\n[queues.b]\nmax_bytes = '1MiB'\n\
+         [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 6000, format = '{{item}} {}' }}\noutput = 'a'\n\
+         [stages.first]\nuse = 'words'\ninput = 'a'\noutput = 'b'\nsleep = '{sleep}'\n\
+         [stages.numbers]\nuse = 'filter'\nwith = {{ matches = '^[0-9]+$' }}\ninput = 'b'\noutput = 'c'\n\
+         [stages.total]\nuse = 'sum'\ninput = 'c'\n",
+        "x".repeat(900)
+    )
+}
+
+#[test]
+fn a_full_disk_is_a_full_queue() {
+    let mut run = on_small_disk(&pipeline("1h"), 8000, 6500);
+    run.wait_for_log("waiting for room");
+    let state = run.folder.path().join("state/ballast");
+    let seen_by_it = format!("/proc/{}/root{}", run.pid(), state.display());
+    std::fs::remove_file(seen_by_it).unwrap();
+    run.edit(&pipeline("0s"));
+    assert_eq!(run.finish(), ["18003000"]);
+    assert!(!run.stderr().contains("SIGBUS"), "{}", run.stderr());
+}
+
+#[test]
+fn a_disk_without_room_for_an_empty_queue_is_an_error_that_says_so() {
+    let mut run = on_small_disk(&pipeline("0s"), 100, 0);
+    assert_eq!(run.wait(), 1);
+    assert!(run.stderr().contains("no room on the disk for"), "{}", run.stderr());
+    let mut run = on_small_disk(&pipeline("0s"), 400, 0);
+    assert_eq!(run.wait(), 1);
+    assert!(run.stderr().contains("no room on the disk for"), "{}", run.stderr());
+    assert!(!run.stderr().contains("SIGBUS"), "{}", run.stderr());
+}

@@ -1,0 +1,304 @@
+//! A durable pipeline goes on where it was, whoever is killed: every item has its effect in the queues exactly once.
+//!
+//! `MPRUN_TEST_LIVES=300 cargo test --test durable storm` kills for longer than the few times that are enough for a
+//! change.
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+use support::{Folder, command, process, wait_until};
+
+/// One pipeline in a folder of its own, run again and again.
+struct Service {
+    folder: Folder,
+    lives: u32,
+}
+
+/// One run of it.
+struct Life {
+    child: Child,
+    number: u32,
+}
+
+impl Service {
+    fn new(text: &str) -> Service {
+        let folder = Folder::new();
+        folder.file("work.toml", text);
+        Service { folder, lives: 0 }
+    }
+
+    fn start(&mut self) -> Life {
+        self.start_with(&[])
+    }
+
+    fn start_with(&mut self, arguments: &[&str]) -> Life {
+        self.lives += 1;
+        let output = |name: &str| File::create(self.path(&format!("{name}-{}", self.lives))).unwrap();
+        let mut command = command(&self.folder);
+        command.args(["run", "work.toml", "--no-watch"]).args(arguments).stdin(Stdio::null());
+        let child = command.stdout(output("stdout")).stderr(output("stderr")).spawn().unwrap();
+        Life { child, number: self.lives }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn queues(&self) -> PathBuf {
+        self.path("state/mprun/work/queues")
+    }
+
+    fn stdout(&self, life: u32) -> String {
+        fs::read_to_string(self.path(&format!("stdout-{life}"))).unwrap()
+    }
+
+    fn stderr(&self, life: u32) -> String {
+        fs::read_to_string(self.path(&format!("stderr-{life}"))).unwrap()
+    }
+
+    /// Runs it to its end; the code, and what it printed.
+    #[track_caller]
+    fn finish(&mut self, mut life: Life) -> (Option<i32>, String) {
+        let status = wait_until("the end", || life.child.try_wait().unwrap());
+        (status.code(), self.stdout(life.number))
+    }
+
+    #[track_caller]
+    fn wait_for_log(&self, life: &Life, text: &str) {
+        let what = format!("{text:?} in the log: {}", self.stderr(life.number));
+        wait_until(&what, || self.stderr(life.number).contains(text).then_some(()));
+    }
+}
+
+impl Life {
+    /// SIGKILL to the supervisor, and, if `all`, at the same moment to its workers and the guardian.
+    fn kill(&mut self, all: bool) {
+        let pid = self.child.id();
+        let children = if all { process::children(pid) } else { Vec::new() };
+        // Half of them before, so that it can't even begin to react.
+        let (first, last) = children.split_at(children.len() / 2);
+        first.iter().for_each(|&child| _ = process::kill(child, libc::SIGKILL));
+        process::kill(pid, libc::SIGKILL);
+        last.iter().for_each(|&child| _ = process::kill(child, libc::SIGKILL));
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let folder = self.folder.path().to_owned();
+            wait_until("all processes to be gone", || process::in_folder(&folder).is_empty().then_some(()));
+        }
+    }
+}
+
+/// A cheap generator: no test needs good randomness.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// So many kills of everything are enough, unless somebody asks for more.
+fn lives() -> u64 {
+    std::env::var("MPRUN_TEST_LIVES").ok().and_then(|lives| lives.parse().ok()).unwrap_or(25)
+}
+
+const GOES_ON: &str = "goes on where an earlier run has stopped";
+
+fn counting(to: u64) -> String {
+    format!(
+        "[defaults]\nattempts = 200\n[queues.a]\ncapacity = 200\ndurable = true\n[queues.b]\ncapacity = 50\n\
+         [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {to}, format = '{{item}}' }}\noutput = 'a'\n\
+         [stages.pass]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\noutput = 'b'\n\
+         sleep = '1ms'\nprocesses = 2\n\
+         [stages.total]\nuse = 'sum'\ninput = 'b'\n"
+    )
+}
+
+/// What the closing summary says of a queue.
+fn ledger(log: &str, queue: &str) -> String {
+    let mark = format!("queue {queue}: ");
+    log.lines().find_map(|line| Some(line.split_once(&mark)?.1.to_owned())).unwrap_or_default()
+}
+
+#[test]
+fn a_storm_of_kills_of_everything_loses_nothing_and_doubles_nothing() {
+    let n = 400 * lives();
+    let mut service = Service::new(&counting(n));
+    let mut dice = Dice(u64::from(std::process::id()));
+    for round in 0..lives() {
+        let mut life = service.start();
+        // Some die before they have even begun, most in the middle of their work.
+        if dice.roll(4) > 0 {
+            service.wait_for_log(&life, "up after");
+        }
+        std::thread::sleep(Duration::from_millis(dice.roll(120)));
+        if let Some(status) = life.child.try_wait().unwrap() {
+            panic!("ended in round {round} with {status}: {}", service.stderr(life.number));
+        }
+        if dice.roll(3) == 0 {
+            let workers = process::children(life.child.id());
+            workers.iter().take(1).for_each(|&pid| _ = process::kill(pid, libc::SIGKILL));
+        }
+        life.kill(dice.roll(2) == 0);
+    }
+    let text = fs::read_to_string(service.path("work.toml")).unwrap().replace("sleep = '1ms'\n", "");
+    service.folder.file("work.toml", &text);
+    let life = service.start();
+    let number = life.number;
+    let (code, printed) = service.finish(life);
+    let log = service.stderr(number);
+    assert!(log.contains(GOES_ON), "{log}");
+    assert_eq!((code, printed), (Some(0), format!("{}\n", n * (n + 1) / 2)), "{log}");
+    for queue in ["a", "b"] {
+        assert_eq!(ledger(&log, queue), format!("{n} put, {n} done"));
+    }
+    assert!(!service.queues().exists(), "a run that is done leaves nothing");
+}
+
+#[test]
+fn a_stop_keeps_what_waits_and_the_next_start_goes_on() {
+    let mut service = Service::new(&counting(2000));
+    let mut life = service.start();
+    service.wait_for_log(&life, "up after");
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_millis(30));
+        process::kill(life.child.id(), libc::SIGTERM);
+        let number = life.number;
+        assert_eq!(service.finish(life), (Some(0), String::new()), "nothing has ended yet: no sum");
+        assert!(service.stderr(number).contains("the next start goes on from"), "{}", service.stderr(number));
+        life = service.start();
+        service.wait_for_log(&life, GOES_ON);
+    }
+    assert_eq!(service.finish(life), (Some(0), "2001000\n".to_owned()));
+    let again = service.start();
+    let number = again.number;
+    assert_eq!(service.finish(again), (Some(0), "2001000\n".to_owned()), "done: the next start is a new one");
+    assert!(!service.stderr(number).contains(GOES_ON));
+}
+
+#[test]
+fn only_one_run_has_the_queues() {
+    let mut service = Service::new(&counting(1_000_000));
+    let first = service.start();
+    service.wait_for_log(&first, "up after");
+    let second = service.start();
+    let number = second.number;
+    assert_eq!(service.finish(second), (Some(1), String::new()));
+    let queues = service.queues();
+    let said = service.stderr(number);
+    assert!(said.contains(&format!("{} are in use by another run", queues.display())), "{said}");
+}
+
+#[test]
+fn two_pipelines_of_one_name_do_not_take_each_others_items() {
+    let mut service = Service::new(&counting(1_000_000));
+    let mut first = service.start();
+    service.wait_for_log(&first, "up after");
+    first.kill(true);
+    let other = service.folder.file("elsewhere/work.toml", &counting(10));
+    let mut command = command(&service.folder);
+    let output = command.arg("run").arg(&other).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("work.toml: give one of the two pipelines another `name`"), "{said}");
+}
+
+#[test]
+fn what_can_not_be_trusted_is_set_aside_and_said() {
+    let mut service = Service::new(&counting(100));
+    let mut refused = 0;
+    let mut spoil = |service: &mut Service, why: &str, spoil: &dyn Fn(&File)| {
+        let mut life = service.start();
+        service.wait_for_log(&life, "up after");
+        life.kill(true);
+        wait_until("the lock", || process::in_folder(service.folder.path()).is_empty().then_some(()));
+        spoil(&File::options().write(true).open(service.queues()).unwrap());
+        refused += 1;
+        let life = service.start();
+        let number = life.number;
+        assert_eq!(service.finish(life), (Some(0), "5050\n".to_owned()));
+        let said = service.stderr(number);
+        assert!(said.contains(why) && said.contains("set aside as"), "{said}");
+        assert!(service.path(&format!("state/mprun/work/queues.refused-{refused}")).exists());
+    };
+    spoil(&mut service, "bytes long, not", &|file| file.set_len(100_000).unwrap());
+    spoil(&mut service, "header word 0", &|file| file.write_all_at(b"garbage", 0).unwrap());
+    spoil(&mut service, "the checksum of its head is wrong", &|file| file.write_all_at(b"?", 400).unwrap());
+    // Another boot of the machine (its id stands at 256), and nobody has closed it.
+    spoil(&mut service, "the machine went down while it was in use", &|file| {
+        file.write_all_at(&[7; 16], 256).unwrap();
+    });
+}
+
+#[test]
+fn another_versions_queues_are_neither_used_nor_touched() {
+    let mut service = Service::new(&counting(1_000_000));
+    let mut life = service.start();
+    service.wait_for_log(&life, "up after");
+    life.kill(true);
+    File::options().write(true).open(service.queues()).unwrap().write_all_at(&[99], 8).unwrap();
+    let life = service.start();
+    let number = life.number;
+    assert_eq!(service.finish(life), (Some(1), String::new()));
+    let said = service.stderr(number);
+    assert!(said.contains("its layout is 99") && said.contains("let the version of mprun"), "{said}");
+    assert!(service.queues().exists());
+}
+
+#[test]
+fn a_queue_that_the_file_does_not_name_any_more_keeps_its_items_until_it_does() {
+    let stage = |queue: &str| {
+        format!(
+            "[queues.{queue}]\ndurable = true\ncapacity = 100\n\
+             [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 40 }}\noutput = '{queue}'\n\
+             [stages.show]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = '{queue}'\n"
+        )
+    };
+    let slow = stage("old") + "sleep = '1h'\n";
+    let mut service = Service::new(&slow);
+    let mut life = service.start();
+    wait_until("the first line", || (service.stdout(life.number).lines().count() == 1).then_some(()));
+    life.kill(true);
+    service.folder.file("work.toml", &stage("new"));
+    let life = service.start();
+    let number = life.number;
+    assert_eq!(service.finish(life).0, Some(0));
+    let said = service.stderr(number);
+    assert!(
+        said.contains("the queue old holds") && said.contains("kept until the file names it again"),
+        "{said}"
+    );
+    assert!(service.queues().exists());
+    service.folder.file("work.toml", &stage("old"));
+    let life = service.start();
+    let number = life.number;
+    let (code, printed) = service.finish(life);
+    assert_eq!(code, Some(0), "{}", service.stderr(number));
+    let mut all: Vec<u32> = [1, 2, 3]
+        .iter()
+        .flat_map(|&life| service.stdout(life).lines().map(str::to_owned).collect::<Vec<_>>())
+        .map(|line| line.parse().unwrap())
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    assert!(!printed.is_empty());
+    assert_eq!(all, (1..=40).collect::<Vec<u32>>());
+    assert!(!service.queues().exists());
+}
