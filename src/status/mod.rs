@@ -5,12 +5,16 @@
 //! added at any time: whoever reads must ignore those it does not know.
 #![forbid(unsafe_code)]
 
+mod bottleneck;
+#[cfg(test)]
+mod fixture;
 mod queue;
 mod rates;
 mod stage;
 mod transition;
 mod worker;
 
+pub use bottleneck::{Bottleneck, Cpus, Limit, Next, NoMore, find as find_bottleneck};
 pub use queue::{Queue, WhenFull};
 pub use rates::{Rate, Samples};
 pub use stage::{Fate, Histogram, Stage, Times, Totals};

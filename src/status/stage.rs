@@ -11,6 +11,9 @@ pub struct Stage {
     pub name: String,
     /// What it is: the registered name, or the program's.
     pub kind: String,
+    /// It runs a program, rather than a stage that is built in or registered.
+    #[serde(default)]
+    pub is_command: bool,
     /// The queues it reads; none: a source.
     pub inputs: Vec<String>,
     /// The queues it writes; none: it prints.

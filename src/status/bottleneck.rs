@@ -1,0 +1,216 @@
+//! Which stage limits the pipeline, by how much, and what one process more would give: from how workers spent their
+//! time between two looks.
+//!
+//! A stage that does as much as the pipeline lets it waits for the rest of the time: starved behind the bottleneck,
+//! blocked before it. The bottleneck waits for neither. So the stage that is busy (at work, or paused as the file says)
+//! for the largest share of its time is the limit, and a stage busy half of the time could do twice as much. What lies
+//! outside counts as well: a source that is starved waits for what it reads, a last stage that is blocked for whoever
+//! reads standard output.
+//!
+//! It is an estimate: it takes the work to be even, and processes of a stage not to be in each other's way.
+
+mod sentence;
+
+use super::{Fate, Phase, Queue, Snapshot, Stage, Times};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Less of a stage's time than this, in seconds, says nothing.
+const ENOUGH: f64 = 0.05;
+/// Shares nearer to each other than this are told apart by the queues between the stages.
+const NEAR: f64 = 0.08;
+/// A pipeline in which nobody is busy for so much of the time has less to do than it could.
+const IDLE: f64 = 0.5;
+/// With so little of the machine's time left, another process has nothing to run on.
+const CPU_LEFT: f64 = 0.1;
+/// A gain below this is none.
+const WORTH: f64 = 0.02;
+
+/// What limits a pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bottleneck {
+    /// What kind of limit.
+    pub limit: Limit,
+    /// The stage that it is, or through which it is seen.
+    pub stage: Option<String>,
+    /// The share of its time, 0 ..= 1, for which the limit holds.
+    pub share: f64,
+    /// The stage that would be the limit next, and how many times as much as now it could do.
+    pub next: Option<Next>,
+    /// The share by which one process more in the stage would raise the throughput; 0: not at all.
+    pub one_more: f64,
+    /// Why one process more gives nothing.
+    pub no_more_because: Option<NoMore>,
+    /// All of it in words.
+    pub text: String,
+}
+
+/// What kind of limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// The work of a stage.
+    Work,
+    /// The pauses that the file asks of a stage.
+    Pauses,
+    /// What a source reads comes no faster.
+    Input,
+    /// Whoever reads standard output.
+    Output,
+    /// There is less to do than could be done.
+    Nothing,
+    /// The pipeline was told to pause, to drain, or has not worked yet.
+    Unknown,
+}
+
+/// The stage that would be the limit next.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Next {
+    /// Its name.
+    pub stage: String,
+    /// How many times as much as now it could do.
+    pub times_as_much: f64,
+}
+
+/// Why one process more gives nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoMore {
+    /// Only one process at a time can go on: the stage has one position.
+    OnePosition,
+    /// A program without an input would only run a second time.
+    OwnProgram,
+    /// All CPUs are busy.
+    CpusBusy,
+    /// Another stage is at its limit, too.
+    NextIsNear,
+}
+
+/// What the machine's CPUs did between the looks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cpus {
+    /// How many there are.
+    pub count: u32,
+    /// The share of their time, 0 ..= 1, that was left.
+    pub idle: f64,
+}
+
+/// One stage between the looks, in shares of its workers' time.
+#[derive(Clone, Copy, Debug)]
+struct Load<'a> {
+    stage: &'a Stage,
+    working: f64,
+    paused: f64,
+    starved: f64,
+    blocked: f64,
+}
+
+impl Load<'_> {
+    fn busy(&self) -> f64 {
+        self.working + self.paused
+    }
+}
+
+/// What limits the pipeline. `before`: the times of its stages at an earlier look; a stage that is not there counts
+/// from its start.
+pub fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Option<Cpus>) -> Bottleneck {
+    let running = !now.paused && matches!(now.phase, Phase::Running | Phase::Reloading | Phase::Starting);
+    let loads: Vec<Load<'_>> = now.stages.iter().filter_map(|stage| load(stage, before)).collect();
+    let found = if running { limit(&loads, &now.queues) } else { None };
+    let Some((load, limit, share)) = found else { return nobody(Limit::Unknown, now) };
+    if share < IDLE {
+        return nobody(Limit::Nothing, now);
+    }
+    let next = next(&loads, &load, limit);
+    let (one_more, no_more_because) = match limit {
+        Limit::Work | Limit::Pauses => gain(&load, limit, next.as_ref(), cpus),
+        Limit::Input | Limit::Output | Limit::Nothing | Limit::Unknown => (0.0, None),
+    };
+    let stage = Some(load.stage.name.clone());
+    let mut found = Bottleneck { limit, stage, share, next, one_more, no_more_because, text: String::new() };
+    found.text = sentence::of(&found, now, cpus);
+    found
+}
+
+fn nobody(limit: Limit, now: &Snapshot) -> Bottleneck {
+    let (stage, next, no_more_because) = (None, None, None);
+    let mut found =
+        Bottleneck { limit, stage, share: 0.0, next, one_more: 0.0, no_more_because, text: String::new() };
+    found.text = sentence::of(&found, now, None);
+    found
+}
+
+fn load<'a>(stage: &'a Stage, before: &BTreeMap<String, Times>) -> Option<Load<'a>> {
+    let (now, before) = (stage.times, before.get(&stage.name).copied().unwrap_or_default());
+    let spent = |now: f64, before: f64| (now - before).max(0.0);
+    // Who waits for another worker of the stage is no worker more: it is left out.
+    let [working, starved, blocked, paused] = [
+        spent(now.working, before.working),
+        spent(now.starved, before.starved),
+        spent(now.blocked, before.blocked),
+        spent(now.paused, before.paused),
+    ];
+    let all = working + starved + blocked + paused;
+    let is_there = matches!(stage.fate, Fate::Wanted | Fate::Removed) && !stage.paused;
+    (is_there && all >= ENOUGH).then(|| Load {
+        stage,
+        working: working / all,
+        paused: paused / all,
+        starved: starved / all,
+        blocked: blocked / all,
+    })
+}
+
+/// The largest of all shares for which something limits a stage.
+fn limit<'a>(loads: &[Load<'a>], queues: &[Queue]) -> Option<(Load<'a>, Limit, f64)> {
+    let mut best: Option<(Load<'a>, Limit, f64)> = None;
+    for load in loads {
+        let own = if load.paused > load.working { Limit::Pauses } else { Limit::Work };
+        let input = load.stage.is_source().then_some((Limit::Input, load.starved));
+        let output = load.stage.outputs.is_empty().then_some((Limit::Output, load.blocked));
+        for (limit, share) in [Some((own, load.busy())), input, output].into_iter().flatten() {
+            let wins = best.as_ref().is_none_or(|(before, _, most)| {
+                share > most + NEAR || share > most - NEAR && pressed(load, queues) > pressed(before, queues)
+            });
+            if wins {
+                best = Some((*load, limit, share));
+            }
+        }
+    }
+    best
+}
+
+/// How much waits before a stage: of two that are as busy as each other, the later one is the limit if the queue
+/// between them is full.
+fn pressed(load: &Load<'_>, queues: &[Queue]) -> f64 {
+    let inputs = queues.iter().filter(|queue| load.stage.inputs.contains(&queue.name));
+    inputs.map(Queue::fullness).fold(0.0, f64::max)
+}
+
+fn next(loads: &[Load<'_>], limit: &Load<'_>, kind: Limit) -> Option<Next> {
+    let own = matches!(kind, Limit::Work | Limit::Pauses);
+    let others = loads.iter().filter(|load| !own || load.stage.name != limit.stage.name);
+    let busiest = others.max_by(|a, b| a.busy().total_cmp(&b.busy()))?;
+    let times_as_much = 1.0 / busiest.busy().max(1e-3);
+    Some(Next { stage: busiest.stage.name.clone(), times_as_much })
+}
+
+/// What one process more would give, or why nothing.
+fn gain(load: &Load<'_>, kind: Limit, next: Option<&Next>, cpus: Option<Cpus>) -> (f64, Option<NoMore>) {
+    let is_source = load.stage.is_source();
+    // Pauses of one process are the turns of the others.
+    if is_source && kind == Limit::Work {
+        let why = if load.stage.is_command { NoMore::OwnProgram } else { NoMore::OnePosition };
+        return (0.0, Some(why));
+    }
+    if kind == Limit::Work && cpus.is_some_and(|cpus| cpus.idle < CPU_LEFT) {
+        return (0.0, Some(NoMore::CpusBusy));
+    }
+    let processes = f64::from(load.stage.running.max(1));
+    let alone = (processes + 1.0) / processes;
+    let gain = next.map_or(alone, |next| alone.min(next.times_as_much)) - 1.0;
+    if gain < WORTH { (0.0, Some(NoMore::NextIsNear)) } else { (gain, None) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! The bottleneck, said in words.
+
+use super::{Bottleneck, Cpus, Limit, Next, NoMore};
+use crate::status::Snapshot;
+
+/// One to three sentences.
+pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> String {
+    let stage = found.stage.as_deref().unwrap_or("?");
+    let share = percent(found.share);
+    let processes = now.stages.iter().find(|other| other.name == stage).map_or(1, |stage| stage.running);
+    let first = match found.limit {
+        Limit::Work if processes <= 1 => {
+            format!("{stage} is the bottleneck: it is at work {share} of the time.")
+        }
+        Limit::Work => {
+            format!("{stage} is the bottleneck: its {processes} processes are at work {share} of the time.")
+        }
+        Limit::Pauses => {
+            format!("{stage} is the bottleneck, by its own pauses: with them it is busy {share} of the time.")
+        }
+        Limit::Input => {
+            return format!(
+                "The pipeline waits for its input: {stage} has nothing to read {share} of the time.{}",
+                room(found.next.as_ref())
+            );
+        }
+        Limit::Output => {
+            return format!(
+                "Whoever reads standard output is the bottleneck: {stage} waits for it {share} of the time.{}",
+                room(found.next.as_ref())
+            );
+        }
+        Limit::Nothing => return "No stage is the bottleneck: each of them has time left.".to_owned(),
+        Limit::Unknown => return unknown(now),
+    };
+    format!("{first}{}{}", room(found.next.as_ref()), one_more(found, processes, cpus))
+}
+
+fn unknown(now: &Snapshot) -> String {
+    match (now.paused, now.phase) {
+        (true, _) => "The pipeline is paused.".to_owned(),
+        (false, crate::status::Phase::Draining | crate::status::Phase::Stopping) => {
+            "The pipeline is ending.".to_owned()
+        }
+        (false, _) => "No stage has worked long enough to tell.".to_owned(),
+    }
+}
+
+fn room(next: Option<&Next>) -> String {
+    match next {
+        Some(next) if next.times_as_much >= 1.05 => {
+            format!(" The next limit, {}, could do {} as much.", next.stage, times(next.times_as_much))
+        }
+        Some(next) => format!(" {} is at its limit, too.", next.stage),
+        None => String::new(),
+    }
+}
+
+fn one_more(found: &Bottleneck, processes: u32, cpus: Option<Cpus>) -> String {
+    match found.no_more_because {
+        None => format!(
+            " One process more ({}) would give about {} more.",
+            processes + 1,
+            percent(found.one_more)
+        ),
+        Some(NoMore::OnePosition) => {
+            " More processes would give nothing: only one of them at a time can go on.".to_owned()
+        }
+        Some(NoMore::OwnProgram) => " More processes would only run its program once more.".to_owned(),
+        Some(NoMore::CpusBusy) => format!(
+            " More processes would give next to nothing: {} busy.",
+            match cpus.map_or(1, |cpus| cpus.count) {
+                1 => "the CPU is".to_owned(),
+                2 => "both CPUs are".to_owned(),
+                many => format!("all {many} CPUs are"),
+            }
+        ),
+        Some(NoMore::NextIsNear) => " One process more in it alone would give next to nothing.".to_owned(),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+fn times(factor: f64) -> String {
+    if factor >= 10.0 { "over 10 times".to_owned() } else { format!("{factor:.1} times") }
+}

@@ -1,0 +1,134 @@
+use super::*;
+use crate::status::fixture::{queue, snapshot, stage};
+
+/// Shares of working, starved and blocked time of a source, a middle and a last stage.
+fn chain(source: [f64; 3], middle: [f64; 3], last: [f64; 3]) -> Snapshot {
+    let stages =
+        vec![stage("in", "", "a", source), stage("mid", "a", "b", middle), stage("out", "b", "c", last)];
+    Snapshot { stages, queues: vec![queue("a", 5), queue("b", 5), queue("c", 0)], ..snapshot() }
+}
+
+fn found(now: &Snapshot) -> Bottleneck {
+    find(now, &BTreeMap::new(), None)
+}
+
+#[test]
+fn a_slow_source_is_the_limit_and_more_of_its_processes_would_not_help() {
+    let mut now = chain([1.0, 0.0, 0.0], [0.25, 0.75, 0.0], [0.1, 0.9, 0.0]);
+    let bottleneck = found(&now);
+    assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Work, Some("in")));
+    assert_eq!((bottleneck.one_more, bottleneck.no_more_because), (0.0, Some(NoMore::OnePosition)));
+    assert_eq!(
+        bottleneck.text,
+        "in is the bottleneck: it is at work 100 % of the time. The next limit, mid, could do 4.0 times as much. \
+         More processes would give nothing: only one of them at a time can go on."
+    );
+    now.stages[0].is_command = true;
+    assert_eq!(found(&now).no_more_because, Some(NoMore::OwnProgram));
+}
+
+#[test]
+fn a_slow_middle_is_the_limit_as_far_as_the_next_one_lets_it_be() {
+    let mut now = chain([0.2, 0.0, 0.8], [0.98, 0.02, 0.0], [0.8, 0.2, 0.0]);
+    now.stages[1].running = 2;
+    let bottleneck = found(&now);
+    assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Work, Some("mid")));
+    assert_eq!(bottleneck.next, Some(Next { stage: "out".into(), times_as_much: 1.25 }));
+    // A third process would give 50 %, but `out` only lets 25 % through.
+    assert!((bottleneck.one_more - 0.25).abs() < 1e-9, "{bottleneck:?}");
+    assert_eq!(
+        bottleneck.text,
+        "mid is the bottleneck: its 2 processes are at work 98 % of the time. The next limit, out, could do 1.2 times \
+         as much. One process more (3) would give about 25 % more."
+    );
+}
+
+#[test]
+fn a_slow_last_stage_blocks_all_before_it() {
+    let bottleneck = found(&chain([0.1, 0.0, 0.9], [0.1, 0.0, 0.9], [1.0, 0.0, 0.0]));
+    assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Work, Some("out")));
+    assert!((bottleneck.one_more - 1.0).abs() < 1e-9, "twice as many do twice as much: {bottleneck:?}");
+}
+
+#[test]
+fn a_stage_that_is_paced_by_its_own_pauses_is_said_to_be() {
+    let mut now = chain([0.1, 0.0, 0.9], [0.1, 0.0, 0.0], [0.1, 0.9, 0.0]);
+    now.stages[1].times.paused = 9.0;
+    let bottleneck = found(&now);
+    assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Pauses, Some("mid")));
+    assert!(bottleneck.text.starts_with("mid is the bottleneck, by its own pauses"), "{}", bottleneck.text);
+    // Pauses overlap, also where the work itself can't, and on busy CPUs.
+    let source = chain([0.0, 0.0, 0.0], [0.1, 0.9, 0.0], [0.1, 0.9, 0.0]);
+    now.stages[0].times = Times { paused: 9.9, working: 0.1, ..source.stages[0].times };
+    now.stages[1].times = source.stages[1].times;
+    let bottleneck = find(&now, &BTreeMap::new(), Some(Cpus { count: 2, idle: 0.0 }));
+    assert_eq!((bottleneck.stage.as_deref(), bottleneck.one_more), (Some("in"), 1.0));
+}
+
+#[test]
+fn with_all_cpus_busy_more_processes_are_no_help() {
+    let now = chain([0.2, 0.0, 0.8], [1.0, 0.0, 0.0], [0.1, 0.9, 0.0]);
+    let bottleneck = find(&now, &BTreeMap::new(), Some(Cpus { count: 2, idle: 0.03 }));
+    assert_eq!((bottleneck.one_more, bottleneck.no_more_because), (0.0, Some(NoMore::CpusBusy)));
+    assert!(bottleneck.text.ends_with("next to nothing: both CPUs are busy."), "{}", bottleneck.text);
+    let idle = find(&now, &BTreeMap::new(), Some(Cpus { count: 2, idle: 0.5 }));
+    assert!(idle.one_more > 0.9 && idle.no_more_because.is_none(), "{idle:?}");
+}
+
+#[test]
+fn what_lies_outside_is_a_limit_too() {
+    let bottleneck = found(&chain([0.02, 0.98, 0.0], [0.1, 0.9, 0.0], [0.1, 0.9, 0.0]));
+    assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Input, Some("in")));
+    let mut now = chain([0.1, 0.0, 0.9], [0.1, 0.0, 0.9], [0.03, 0.0, 0.97]);
+    now.stages[2].outputs.clear();
+    let bottleneck = found(&now);
+    assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Output, Some("out")));
+    assert!(bottleneck.text.starts_with("Whoever reads standard output"), "{}", bottleneck.text);
+}
+
+#[test]
+fn of_two_that_are_as_busy_the_full_queue_between_them_tells() {
+    let mut now = chain([1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.1, 0.9, 0.0]);
+    now.queues[0] = queue("a", 10);
+    let bottleneck = found(&now);
+    assert_eq!((bottleneck.stage.as_deref(), bottleneck.one_more), (Some("mid"), 0.0));
+    assert_eq!(bottleneck.no_more_because, Some(NoMore::NextIsNear));
+    now.queues[0] = queue("a", 0);
+    assert_eq!(found(&now).stage.as_deref(), Some("in"));
+}
+
+#[test]
+fn who_waits_for_a_turn_is_no_worker_more() {
+    let mut now = chain([1.0, 0.0, 0.0], [0.3, 0.7, 0.0], [0.1, 0.9, 0.0]);
+    now.stages[0].times.for_turn = 30.0;
+    let bottleneck = found(&now);
+    assert_eq!((bottleneck.stage.as_deref(), bottleneck.share), (Some("in"), 1.0));
+}
+
+#[test]
+fn only_the_time_between_the_looks_counts() {
+    let now = chain([0.2, 0.0, 0.8], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]);
+    // Until then `out` was at work all the time; from then on `mid` is.
+    let before = BTreeMap::from([
+        ("in".to_owned(), Times { working: 1.0, ..Times::default() }),
+        ("mid".to_owned(), Times { working: 5.0, ..Times::default() }),
+        ("out".to_owned(), Times { working: 5.0, ..Times::default() }),
+    ]);
+    let bottleneck = find(&now, &before, None);
+    assert_eq!(bottleneck.stage.as_deref(), Some("mid"));
+    assert_eq!(bottleneck.next.map(|next| next.stage).as_deref(), Some("in"));
+}
+
+#[test]
+fn nothing_is_made_up_where_nothing_can_be_told() {
+    let idle = chain([0.3, 0.4, 0.3], [0.3, 0.7, 0.0], [0.1, 0.9, 0.0]);
+    assert_eq!(found(&idle).limit, Limit::Nothing);
+    assert_eq!(found(&snapshot()).limit, Limit::Unknown);
+    let paused = Snapshot { paused: true, ..chain([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]) };
+    assert_eq!(
+        (found(&paused).limit, found(&paused).text.as_str()),
+        (Limit::Unknown, "The pipeline is paused.")
+    );
+    let just_born = chain([1e-4, 0.0, 0.0], [0.0, 1e-4, 0.0], [0.0, 0.0, 0.0]);
+    assert_eq!(found(&just_born).text, "No stage has worked long enough to tell.");
+}

@@ -1,0 +1,71 @@
+//! Made-up snapshots, for tests.
+
+use super::*;
+use std::collections::BTreeMap;
+
+/// A pipeline with nothing in it.
+pub fn snapshot() -> Snapshot {
+    Snapshot {
+        pipeline: "test".into(),
+        file: "/p/test.toml".into(),
+        pid: 7,
+        run: "5a".into(),
+        version: "0.1.0".into(),
+        phase: Phase::Running,
+        paused: false,
+        time: "2026-11-24T02:29:11.000Z".into(),
+        started: "2026-11-24T02:29:01.000Z".into(),
+        uptime: 10.0,
+        config: Config { generation: 1, state: ConfigState::Current, refusal: None, changed: Vec::new() },
+        stages: Vec::new(),
+        queues: Vec::new(),
+        totals: Totals::default(),
+        dead_letters: 0,
+        dead_letter_file: "/s/dead.jsonl".into(),
+    }
+}
+
+/// A stage of one worker between these queues, that has spent ten seconds in these shares: working, starved, blocked.
+pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> Stage {
+    let queue = |name: &str| if name.is_empty() { Vec::new() } else { vec![name.to_owned()] };
+    let [working, starved, blocked] = times.map(|share| share * 10.0);
+    Stage {
+        name: name.into(),
+        kind: "filter".into(),
+        is_command: false,
+        inputs: queue(input),
+        outputs: queue(output),
+        processes: 1,
+        running: 1,
+        paused: false,
+        fate: Fate::Wanted,
+        totals: Totals { taken: 100, done: 99, emitted: 50, dead: 0 },
+        rate: Rate { taken: 10.0, emitted: 5.0, over: 10.0 },
+        times: Times { working, starved, blocked, ..Times::default() },
+        item_seconds: Histogram { bounds: vec![0.001, 0.01], counts: vec![90, 9, 1], sum: 0.5 },
+        restarts: BTreeMap::new(),
+        workers: Vec::new(),
+    }
+}
+
+/// A queue that holds `waiting` of ten items.
+pub fn queue(name: &str, waiting: u64) -> Queue {
+    Queue {
+        name: name.into(),
+        capacity: 10,
+        max_bytes: 1 << 20,
+        when_full: WhenFull::Block,
+        put: 100 + waiting,
+        waiting,
+        leased: 1,
+        done: 98,
+        dropped: 0,
+        dead: 1,
+        bytes: 0,
+        ended: false,
+        closed: false,
+        leaving: false,
+        readers: Vec::new(),
+        writers: Vec::new(),
+    }
+}
