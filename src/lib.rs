@@ -8,6 +8,7 @@ mod dead_letter;
 mod exit;
 pub mod item;
 mod logging;
+pub mod metrics;
 pub mod queue;
 pub mod service;
 pub mod stage;

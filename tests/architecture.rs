@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 9] = [
     &["queue"],
     &["stage"],
     &["config"],
-    &["worker", "service"],
+    &["worker", "service", "metrics"],
     &["supervisor"],
     &["cli", "app", "lib", "main"],
 ];

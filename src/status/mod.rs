@@ -7,7 +7,7 @@
 
 mod bottleneck;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod queue;
 mod rates;
 mod stage;

@@ -1,0 +1,45 @@
+//! What concerns the whole pipeline.
+
+use super::family::Families;
+use crate::status::{ConfigState, Phase, Snapshot};
+use std::fmt;
+
+pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
+    out.gauge(
+        "build_info",
+        "The version that runs the pipeline",
+        [([("version", seen.version.as_str())], 1_i64)],
+    )?;
+    out.gauge("uptime_seconds", "Since the run was started", [([], seen.uptime)])?;
+    let phases = [
+        ("starting", Phase::Starting),
+        ("running", Phase::Running),
+        ("reloading", Phase::Reloading),
+        ("draining", Phase::Draining),
+        ("stopping", Phase::Stopping),
+    ];
+    let phases = phases.map(|(name, phase)| (name, phase == seen.phase));
+    out.states("phase", "How far the pipeline is: 1 for the phase that it is in", "phase", &phases)?;
+    out.gauge("paused", "Whether all of the pipeline is paused", [([], i64::from(seen.paused))])?;
+    let states = [
+        ("current", ConfigState::Current),
+        ("pending", ConfigState::Pending),
+        ("refused", ConfigState::Refused),
+    ];
+    let states = states.map(|(name, state)| (name, state == seen.config.state));
+    out.states(
+        "config_state",
+        "Whether the pipeline file is what runs: 1 for the state that holds",
+        "state",
+        &states,
+    )?;
+    let generation = i64::try_from(seen.config.generation).unwrap_or(i64::MAX);
+    out.gauge(
+        "config_generation",
+        "Grows by one with each pipeline file that is taken over",
+        [([], generation)],
+    )?;
+    let by_hand = i64::try_from(seen.config.changed.len()).unwrap_or(i64::MAX);
+    out.gauge("config_changes_by_hand", "Changes by hand since the file was read", [([], by_hand)])?;
+    out.counter("dead_letters", "Items that never went through", [([], seen.dead_letters)])
+}

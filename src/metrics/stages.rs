@@ -1,0 +1,71 @@
+//! What concerns one stage each.
+
+use super::family::Families;
+use crate::status::{Fate, Snapshot, Stage, Times};
+use std::fmt;
+
+/// The ways to spend time, by label.
+const STATES: [(&str, fn(&Times) -> f64); 5] = [
+    ("working", |times| times.working),
+    ("starved", |times| times.starved),
+    ("blocked", |times| times.blocked),
+    ("paused", |times| times.paused),
+    ("for-turn", |times| times.for_turn),
+];
+
+pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
+    items(seen, out)?;
+    processes(seen, out)?;
+    times(seen, out)
+}
+
+fn each<'a, V>(
+    seen: &'a Snapshot,
+    value: impl Fn(&'a Stage) -> V,
+) -> impl Iterator<Item = ([(&'a str, &'a str); 1], V)> {
+    seen.stages.iter().map(move |stage| ([("stage", stage.name.as_str())], value(stage)))
+}
+
+fn items(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
+    out.counter("stage_items_taken", "Items that workers leased", each(seen, |stage| stage.totals.taken))?;
+    out.counter("stage_items_done", "Leases that ended well", each(seen, |stage| stage.totals.done))?;
+    out.counter(
+        "stage_items_emitted",
+        "Items published or printed",
+        each(seen, |stage| stage.totals.emitted),
+    )?;
+    out.counter("stage_items_dead", "Items that became dead letters", each(seen, |stage| stage.totals.dead))?;
+    let taken = "Items leased a second, lately, as `mprun status` shows it";
+    out.gauge("stage_taken_items_per_second", taken, each(seen, |stage| stage.rate.taken))?;
+    let emitted = "Items published a second, lately, as `mprun status` shows it";
+    out.gauge("stage_emitted_items_per_second", emitted, each(seen, |stage| stage.rate.emitted))
+}
+
+fn processes(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
+    let wanted = each(seen, |stage| i64::from(stage.processes));
+    out.gauge("stage_processes_wanted", "Worker processes that the stage should have", wanted)?;
+    let running = each(seen, |stage| i64::from(stage.running));
+    out.gauge("stage_processes_running", "Worker processes that the stage has", running)?;
+    out.gauge("stage_paused", "Whether the stage is paused", each(seen, |stage| i64::from(stage.paused)))?;
+    let gave_up = each(seen, |stage| i64::from(stage.fate == Fate::GaveUp));
+    out.gauge("stage_gave_up", "Whether the stage failed too often and is not started again", gave_up)?;
+    let restarts = seen.stages.iter().flat_map(|stage| {
+        let labels = |reason| [("stage", stage.name.as_str()), ("reason", reason)];
+        stage.restarts.iter().map(move |(reason, count)| (labels(reason.as_str()), *count))
+    });
+    out.counter("stage_restarts", "New processes in place of old ones", restarts)
+}
+
+fn times(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
+    let spent = seen.stages.iter().flat_map(|stage| {
+        STATES
+            .iter()
+            .map(|(state, of)| ([("stage", stage.name.as_str()), ("state", *state)], of(&stage.times)))
+    });
+    let help = "How workers spent their time: working, starved (waiting for an item), blocked (waiting for room), \
+                paused, for-turn (waiting for another worker of the stage)";
+    out.counter("stage_worker_seconds", help, spent)?;
+    let durations = seen.stages.iter().filter(|stage| !stage.item_seconds.counts.is_empty());
+    let durations = durations.map(|stage| ([("stage", stage.name.as_str())], &stage.item_seconds));
+    out.histogram("stage_item_duration_seconds", "How long items were worked on", durations)
+}
