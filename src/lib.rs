@@ -7,6 +7,7 @@ pub mod config;
 mod dead_letter;
 mod exit;
 pub mod item;
+mod log_file;
 mod logging;
 pub mod metrics;
 pub mod queue;

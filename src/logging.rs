@@ -4,11 +4,14 @@
 //! else `-v` and `-q`; colour is for terminals.
 #![forbid(unsafe_code)]
 
+use crate::log_file::{Appender, LogFile};
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target, WriteStyle};
 use log::{Level, Record};
 use serde::{Deserialize, Serialize};
 use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::SystemTime;
 
 /// A pipe keeps one write of so many bytes together (PIPE_BUF); a longer line is cut.
 const LONGEST: usize = 4096;
@@ -33,11 +36,20 @@ impl Logging {
 
     /// Starts logging for this process. `who`: stage and number of a worker. A second call does nothing.
     pub fn start(&self, who: Option<(&str, u32)>) {
+        self.start_with(who, Vec::new());
+    }
+
+    /// The same, with files that get every line as well.
+    pub fn start_with(&self, who: Option<(&str, u32)>, files: Vec<LogFile>) {
         let who = who.map_or_else(|| "mprun".to_owned(), |(stage, worker)| format!("{stage}[{worker}]"));
         let mut builder = Builder::new();
         builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(io::stderr())));
         builder.write_style(if self.colour { WriteStyle::Always } else { WriteStyle::Never });
-        builder.format(move |out, record| write_line(out, &who, record));
+        let files = Mutex::new(files.into_iter().map(Copy::new).collect::<Vec<_>>());
+        builder.format(move |out, record| {
+            copy_line(&files, &who, record);
+            write_line(out, &who, record)
+        });
         let _ = builder.try_init();
     }
 }
@@ -59,6 +71,42 @@ fn write_line(out: &mut Formatter, who: &str, record: &Record<'_>) -> io::Result
     let dim = if level > Level::Warn { style.dimmed() } else { style };
     let text = one_line(&record.args().to_string(), LONGEST - 128 - who.len().min(1024));
     writeln!(out, "{time} {style}{level:<5}{style:#} {dim}{who}{dim:#} {text}")
+}
+
+/// A file that gets every line, until it fails: that is said once, and again when it has gone well in between.
+struct Copy {
+    appender: Appender,
+    failed: bool,
+}
+
+impl Copy {
+    fn new(file: LogFile) -> Copy {
+        Copy { appender: Appender::new(file), failed: false }
+    }
+
+    fn write(&mut self, line: &str) {
+        let result = self.appender.append(line.as_bytes());
+        if let Err(error) = &result
+            && !self.failed
+        {
+            // Not through the log: that is where we are. If even this fails there is nobody left to tell.
+            let path = self.appender.path().display();
+            let _ = writeln!(io::stderr(), "mprun: failed to write the log file {path}: {error}");
+        }
+        self.failed = result.is_err();
+    }
+}
+
+/// The same line without colours.
+fn copy_line(files: &Mutex<Vec<Copy>>, who: &str, record: &Record<'_>) {
+    let Ok(mut files) = files.lock() else { return };
+    if files.is_empty() {
+        return;
+    }
+    let time = humantime::format_rfc3339_millis(SystemTime::now());
+    let text = one_line(&record.args().to_string(), LONGEST - 128 - who.len().min(1024));
+    let line = format!("{time} {:<5} {who} {text}\n", record.level());
+    files.iter_mut().for_each(|file| file.write(&line));
 }
 
 /// The text on one line, cut if it is too long.

@@ -20,6 +20,7 @@ fn the_reference_is_true_to_the_code() {
         ("backoff", format!("{stage}/properties/backoff")),
         ("give_up", format!("{stage}/properties/give_up")),
         ("recycle", format!("{stage}/properties/recycle")),
+        ("log_file", format!("{stage}/properties/log_file")),
         ("limits", format!("{stage}/properties/limits")),
         ("queue", "/properties/queues/additionalProperties".into()),
     ] {

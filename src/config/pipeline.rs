@@ -1,5 +1,6 @@
 //! The checked pipeline: what the rest of the program runs on. Only [`super::compile`] makes one.
 
+use crate::log_file::LogFile;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Stage {
     pub tuning: Tuning,
     /// A fresh process after so much.
     pub recycle: Recycle,
+    /// Where what its workers say goes, beside standard error. The path starts at the pipeline's folder.
+    pub log_file: Option<LogFile>,
 }
 
 /// The part of a stage that a running worker can't change: replaced worker by worker on reload.

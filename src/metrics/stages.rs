@@ -4,14 +4,16 @@ use super::family::Families;
 use crate::status::{Fate, Snapshot, Stage, Times};
 use std::fmt;
 
-/// The ways to spend time, by label.
-const STATES: [(&str, fn(&Times) -> f64); 5] = [
-    ("working", |times| times.working),
-    ("starved", |times| times.starved),
-    ("blocked", |times| times.blocked),
-    ("paused", |times| times.paused),
-    ("for-turn", |times| times.for_turn),
-];
+/// The ways to spend time, by label, and the seconds.
+fn states(times: &Times) -> [(&'static str, f64); 5] {
+    [
+        ("working", times.working),
+        ("starved", times.starved),
+        ("blocked", times.blocked),
+        ("paused", times.paused),
+        ("for-turn", times.for_turn),
+    ]
+}
 
 pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
     items(seen, out)?;
@@ -58,9 +60,8 @@ fn processes(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
 
 fn times(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
     let spent = seen.stages.iter().flat_map(|stage| {
-        STATES
-            .iter()
-            .map(|(state, of)| ([("stage", stage.name.as_str()), ("state", *state)], of(&stage.times)))
+        states(&stage.times)
+            .map(|(state, seconds)| ([("stage", stage.name.as_str()), ("state", state)], seconds))
     });
     let help = "How workers spent their time: working, starved (waiting for an item), blocked (waiting for room), \
                 paused, for-turn (waiting for another worker of the stage)";

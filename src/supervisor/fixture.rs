@@ -27,6 +27,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         recycle: Recycle::default(),
+        log_file: None,
     }
 }
 

@@ -133,6 +133,7 @@ impl Launcher {
             stop_timeout: spawn.stop_timeout,
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
+            log_file: version.log_file.clone(),
             holding_pipe: version.work.uses() == Some(STDIN),
         };
         fd::sealed(c"mprun-ticket", &serde_json::to_vec(&ticket)?)

@@ -1,6 +1,7 @@
 //! What the user wants to run, and what that means for one worker.
 
 use crate::config::{Loaded, Pipeline, Recycle, Work};
+use crate::log_file::LogFile;
 use crate::queue::QueueId;
 use crate::stage::Registry;
 use std::collections::BTreeSet;
@@ -34,6 +35,8 @@ pub struct Version {
     pub work: Work,
     /// When it makes room for a fresh one.
     pub recycle: Recycle,
+    /// Where what it says goes, beside standard error.
+    pub log_file: Option<LogFile>,
     /// Where relative paths start.
     pub folder: PathBuf,
     /// The queues it reads.

@@ -3,6 +3,7 @@
 use super::desk::Desk;
 use super::ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
 use crate::append::UndoLog;
+use crate::log_file::LogFile;
 use crate::queue::{Arena, Port, SlotId};
 use crate::stage::{Context, Pipe};
 use crate::sys::{inherited, readiness};
@@ -17,7 +18,7 @@ use std::io::{Read, Seek};
 pub(super) fn set_up() -> Result<(Desk, Context), String> {
     let ticket = read_ticket()?;
     name_process(&ticket);
-    ticket.log.start(Some((&ticket.stage, ticket.worker)));
+    ticket.log.start_with(Some((&ticket.stage, ticket.worker)), log_files(&ticket));
     super::guard::install_panic_log();
     // Between the fork and the request to die with the parent (PDEATHSIG) the parent may have gone already.
     if getppid() != supervisor(&ticket) {
@@ -45,6 +46,13 @@ fn name_process(ticket: &Ticket) {
     if let Ok(name) = CString::new(format!("mprun:{}", ticket.stage)) {
         let _ = nix::sys::prctl::set_name(&name); // cut to 15 bytes; without it, it works as well
     }
+}
+
+/// Relative paths start at the pipeline's folder.
+fn log_files(ticket: &Ticket) -> Vec<LogFile> {
+    let own =
+        ticket.log_file.iter().map(|file| LogFile { path: ticket.folder.join(&file.path), ..file.clone() });
+    own.collect()
 }
 
 fn read_ticket() -> Result<Ticket, String> {

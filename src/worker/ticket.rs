@@ -1,6 +1,7 @@
 //! What a worker is told at its start.
 
 use crate::config::pipeline::{Recycle, Work};
+use crate::log_file::LogFile;
 use crate::logging::Logging;
 use serde::{Deserialize, Serialize};
 use std::os::fd::RawFd;
@@ -52,6 +53,8 @@ pub struct Ticket {
     pub dead_letters: PathBuf,
     /// What to log and how.
     pub log: Logging,
+    /// Where to log as well; a relative path starts at `folder`.
+    pub log_file: Option<LogFile>,
     /// Whether [`HOLDING_PIPE_FDS`] are there.
     #[serde(default)]
     pub holding_pipe: bool,

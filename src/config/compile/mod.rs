@@ -73,6 +73,7 @@ fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {
         rules: rules::rules(keys, report),
         tuning: rules::tuning(keys),
         recycle: rules::recycle(keys),
+        log_file: rules::log_file(&draft.name, keys, report),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::keys::{BackoffKeys, StageKeys};
 use crate::config::pipeline::{Backoff, GiveUp, Recycle, Rules, Tuning};
+use crate::log_file::LogFile;
 
 pub fn rules(keys: &StageKeys, report: &mut Report) -> Rules {
     let give_up = &keys.give_up.value;
@@ -55,4 +56,23 @@ pub fn recycle(keys: &StageKeys) -> Recycle {
         memory: keys.memory.value.map(|size| size.0),
         age: keys.age.value.map(|period| period.0),
     }
+}
+
+/// `log_file`: a file needs a name, or nothing else about it makes sense.
+pub fn log_file(stage: &str, keys: &StageKeys, report: &mut Report) -> Option<LogFile> {
+    let (at, keys) = (&keys.log_file.at, &keys.log_file.value);
+    let Some(path) = &keys.path.value else {
+        if let Some(at) = at.as_ref().filter(|_| !keys.strays.may_be("path")) {
+            let fault = Diagnostic::error("`log_file` has no `path`").at(&at.value);
+            report.push(fault.help("such as `log_file = { path = \"logs/{stage}.log\" }`"));
+        }
+        return None;
+    };
+    Some(LogFile {
+        path: path.0.replace("{stage}", stage).into(),
+        max_size: keys.max_size.value.0,
+        max_age: keys.max_age.value.map(|period| period.0),
+        // It fits: the element allows no more than a thousand.
+        keep: u32::try_from(keys.keep.value.0).unwrap_or(u32::MAX),
+    })
 }

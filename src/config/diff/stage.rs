@@ -3,8 +3,9 @@
 use super::Change;
 use super::command;
 use super::keys::{KeyChange, Keys, unset};
-use crate::config::elements::show_size;
+use crate::config::elements::{show_duration, show_size};
 use crate::config::pipeline::{Backoff, GiveUp, Recycle, Rules, Stage, Task, Tuning, Work};
+use crate::log_file::LogFile;
 
 /// What is to happen to a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +43,18 @@ pub fn diff(old: &[Stage], new: &[Stage]) -> Vec<StageDiff> {
 }
 
 fn change(old: &Stage, new: &Stage) -> Option<StageChange> {
-    let Stage { name, work, processes, rules, tuning, recycle } = old;
+    let Stage { name, work, processes, rules, tuning, recycle, log_file } = old;
     let mut live = Keys::default();
     compare_tuning(&mut live, tuning, &new.tuning);
     compare_rules(&mut live, rules, &new.rules);
     compare_recycle(&mut live, recycle, &new.recycle);
+    let mut work = Keys(compare_work(work, &new.work));
+    work.compare("log_file", log_file, &new.log_file, shown_log_file);
     let change = StageChange {
         name: name.clone(),
         processes: Change::of(processes, &new.processes),
         live: live.0,
-        work: compare_work(work, &new.work),
+        work: work.0,
     };
     let is_same = change.processes.is_none() && change.live.is_empty() && change.work.is_empty();
     (!is_same).then_some(change)
@@ -107,4 +110,10 @@ fn compare_recycle(keys: &mut Keys, old: &Recycle, new: &Recycle) {
     keys.compare("recycle.items", items, &new.items, number);
     keys.compare("recycle.memory", memory, &new.memory, size);
     keys.optional("recycle.age", age, &new.age);
+}
+
+fn shown_log_file(file: &Option<LogFile>) -> String {
+    let Some(LogFile { path, max_size, max_age, keep }) = file else { return unset() };
+    let age = max_age.map_or(String::new(), |age| format!(", max_age = {}", show_duration(age)));
+    format!("{{ path = {}, max_size = {}{age}, keep = {keep} }}", path.display(), show_size(*max_size))
 }

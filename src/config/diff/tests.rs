@@ -18,6 +18,7 @@ fn stage(name: &str) -> Stage {
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         recycle: Recycle::default(),
+        log_file: None,
     }
 }
 

@@ -9,7 +9,7 @@ mod stage;
 
 pub use extras::{ControlKeys, MetricsKeys};
 pub use file::FileKeys;
-pub use policies::{BackoffKeys, GiveUpKeys, RecycleKeys};
+pub use policies::{BackoffKeys, GiveUpKeys, LogFileKeys, RecycleKeys};
 pub use program::LimitKeys;
 pub use queue::{MOST_BYTES, QueueKeys};
 pub use stage::{Defaults, StageKeys};
@@ -17,6 +17,9 @@ pub use stage::{Defaults, StageKeys};
 use std::time::Duration;
 
 use super::elements::{Pause, Period};
+
+/// Bytes of a log file, unless the file says otherwise.
+const LOG_SIZE: u64 = 10 << 20;
 
 const fn pause(seconds: u64) -> Pause {
     Pause(Duration::from_secs(seconds))
@@ -40,6 +43,7 @@ mod tests {
             BackoffKeys::keys(),
             GiveUpKeys::keys(),
             RecycleKeys::keys(),
+            LogFileKeys::keys(),
             ControlKeys::keys(),
             MetricsKeys::keys(),
         ]

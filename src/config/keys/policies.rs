@@ -1,7 +1,8 @@
 //! The small tables within a stage.
 
+use super::LOG_SIZE;
 use super::period;
-use crate::config::elements::{Count, Period, Size, table};
+use crate::config::elements::{Count, Period, Size, Word, table};
 
 table! {
     /// `backoff`.
@@ -34,5 +35,19 @@ table! {
         memory: Option<Size<{ 1 << 50 }>> = None, also "rss" "ram";
         /// A fresh process after so long.
         age: Option<Period> = None, also "time" "after";
+    }
+}
+
+table! {
+    /// `log_file`.
+    LogFileKeys = "`log_file`" {
+        /// The file, from the pipeline file's folder on. `{stage}` in it is the stage's name.
+        path: Option<Word> = None, also "file" "name" "filename";
+        /// A new file is begun before this one would be longer.
+        max_size: Size<{ 1 << 40 }> = Size(LOG_SIZE), also "size" "maxbytes" "max_bytes";
+        /// A new file is begun once the first line of this one is older.
+        max_age: Option<Period> = None, also "age" "rotate" "every";
+        /// So many old files are kept: `path.1` is the newest of them.
+        keep: Count<0, 1000> = Count(5), also "backups" "count" "files" "max_files";
     }
 }

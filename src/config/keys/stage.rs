@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{BackoffKeys, GiveUpKeys, LimitKeys, RecycleKeys, pause};
+use super::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, pause};
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node};
 use crate::config::elements::{
@@ -86,6 +86,8 @@ table! {
         stop_timeout: Pause = pause(10), also "stopwaitsecs" "kill_timeout" "grace";
         /// When a worker is replaced by a fresh one.
         recycle: RecycleKeys = RecycleKeys::default(), also "max_requests";
+        /// A file for what its workers and their programs say, beside standard error.
+        log_file: LogFileKeys = LogFileKeys::default(), also "logfile" "log" "stderr_logfile" "stdout_logfile";
         /// `false` takes the stage out, as if it were not in the file.
         enabled: bool = true, also "enable" "disabled" "active" "autostart";
     }

@@ -169,6 +169,7 @@ impl State {
         Version {
             work: spec.work.clone(),
             recycle: spec.recycle,
+            log_file: spec.log_file.clone(),
             folder: wanted.pipeline.folder.clone(),
             inputs: ids(&spec.work.inputs),
             outputs: ids(&spec.work.outputs),

@@ -98,6 +98,7 @@ impl Bench {
             dead_letters: std::env::temp_dir()
                 .join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),
             log: Logging { filter: "off".into(), colour: false },
+            log_file: None,
             holding_pipe: false,
         }
     }

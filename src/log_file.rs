@@ -1,0 +1,184 @@
+//! Log files that many processes append to, and that are rotated by size and age.
+//!
+//! Each line is one write to a file that is open for appending, so lines never mix, and what is written is in the
+//! kernel's hands: a worker that is killed the moment after has said its last word. Whoever finds the file too large or
+//! too old renames it and begins a new one; a lock on the file (the kernel takes it back from the dead) sees to it that
+//! only one does. The others notice at their next look: after a second, or after [`STRIDE`] bytes. So a fast writer
+//! pays one system call a line, and nobody else is woken for it.
+//!
+//! # Crash table
+//!
+//! | killed … | left behind | why that's fine |
+//! |---|---|---|
+//! | in a write | the line, or, across two pages of the file, its beginning | the next line follows it |
+//! | holding the lock | nothing | the kernel gives it to the next |
+//! | between two renames | a gap in the numbers, nothing lost | the next rotation fills it |
+//! | after the last rename | no file | whoever writes next makes it |
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+/// After so many bytes a writer looks whether the file is still the one.
+const STRIDE: u64 = 4096;
+/// And after so long.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Others may rotate faster than we can open.
+const TRIES: u32 = 16;
+/// Bytes of the time at the start of each line: `2026-11-24T02:29:01.123Z`.
+const TIME: usize = 24;
+
+/// Where lines go, and when a new file is begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFile {
+    /// The file.
+    pub path: PathBuf,
+    /// A new one before it would be longer, in bytes.
+    pub max_size: u64,
+    /// A new one once its first line is older.
+    pub max_age: Option<Duration>,
+    /// So many old ones are kept, as `path.1` (the newest), `path.2`, …
+    pub keep: u32,
+}
+
+impl LogFile {
+    /// An old file; 0 is the one in use.
+    pub fn generation(&self, n: u32) -> PathBuf {
+        generation(&self.path, n)
+    }
+}
+
+/// The file `path.n`, or `path` itself for 0.
+fn generation(path: &Path, n: u32) -> PathBuf {
+    match n {
+        0 => path.to_owned(),
+        n => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".{n}"));
+            PathBuf::from(name)
+        }
+    }
+}
+
+/// One process's end of a log file.
+#[derive(Debug)]
+pub struct Appender {
+    spec: LogFile,
+    file: Option<File>,
+    /// When the file's first line was written.
+    begun: Option<SystemTime>,
+    unlooked: u64,
+    looked: Instant,
+}
+
+impl Appender {
+    /// Opens nothing yet.
+    pub fn new(spec: LogFile) -> Appender {
+        Appender { spec, file: None, begun: None, unlooked: 0, looked: Instant::now() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.spec.path
+    }
+
+    /// Adds a line, which ends with a line end and starts with its time.
+    ///
+    /// # Errors
+    /// When the file can't be opened or written: the next line tries again.
+    pub fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        self.unlooked += line.len() as u64;
+        if self.file.is_none() || self.unlooked > STRIDE || self.looked.elapsed() > LOOK_AGAIN {
+            self.look(line.len() as u64)?;
+        }
+        match &self.file {
+            Some(file) => (&*file).write_all(line),
+            None => Err(io::Error::other("other processes rotate it all the time")),
+        }
+    }
+
+    /// Sees to it that the file is the one in use, and has room.
+    fn look(&mut self, more: u64) -> io::Result<()> {
+        for _ in 0..TRIES {
+            let file = match self.file.take() {
+                Some(file) => file,
+                None => open(&self.spec.path)?,
+            };
+            let lock = Flock::lock(file.try_clone()?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+            if !is_in_use(&lock, &self.spec.path)? {
+                self.begun = None;
+            } else if self.is_over(&lock, more)? {
+                self.rotate()?;
+                self.begun = None;
+            } else {
+                (self.unlooked, self.looked, self.file) = (0, Instant::now(), Some(file));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn is_over(&mut self, file: &File, more: u64) -> io::Result<bool> {
+        let size = file.metadata()?.len();
+        if size == 0 {
+            return Ok(false);
+        }
+        if size.saturating_add(more) > self.spec.max_size {
+            return Ok(true);
+        }
+        let Some(max_age) = self.spec.max_age else { return Ok(false) };
+        if self.begun.is_none() {
+            self.begun = first_time(file);
+        }
+        Ok(self.begun.and_then(|begun| begun.elapsed().ok()).is_some_and(|age| age >= max_age))
+    }
+
+    fn rotate(&self) -> io::Result<()> {
+        if self.spec.keep == 0 {
+            return unless_missing(fs::remove_file(&self.spec.path));
+        }
+        for n in (0..self.spec.keep).rev() {
+            unless_missing(fs::rename(self.spec.generation(n), self.spec.generation(n + 1)))?;
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
+    }
+    OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)
+}
+
+/// Whether the open file is still the one of that name.
+fn is_in_use(file: &File, path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(named) => {
+            let ours = file.metadata()?;
+            Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn first_time(file: &File) -> Option<SystemTime> {
+    let mut time = [0; TIME];
+    file.read_exact_at(&mut time, 0).ok()?;
+    humantime::parse_rfc3339(std::str::from_utf8(&time).ok()?).ok()
+}
+
+fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests;
