@@ -11,7 +11,7 @@ const TALKERS: &str = "\
 log_file = { path = 'logs/{stage}.log', max_size = '4KiB', keep = 1000 }
 [stages.number]
 use = 'count'
-with = { from = 1, to = 300 }
+with = { from = 1, to = 1500 }
 output = 'a'
 [stages.talk]
 command = ['sh', '-c', 'while read n; do echo \"saw $n\" >&2; echo $n; done']
@@ -40,10 +40,10 @@ fn every_line_of_three_programs_is_once_in_the_stages_file_through_its_rotations
     let mut said: Vec<u32> =
         text.lines().filter_map(|line| line.split_once("] saw ")?.1.parse().ok()).collect();
     said.sort_unstable();
-    assert_eq!(said, (1..=300).collect::<Vec<_>>(), "{text}");
+    assert_eq!(said, (1..=1500).collect::<Vec<_>>(), "{text}");
     assert!(!text.contains('\u{1b}'), "no colours in a file");
     // Standard error has them, too.
-    assert_eq!(run.stderr().matches("] saw ").count(), 300);
+    assert_eq!(run.stderr().matches("] saw ").count(), 1500);
 }
 
 #[test]
