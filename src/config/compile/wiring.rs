@@ -106,7 +106,8 @@ impl Wiring {
                 let names = self.wires.iter().map(|wire| wire.name.as_str());
                 let near = nearest(&item.name, names).map(|near| format!("`{near}`"));
                 let fault = Diagnostic::error(format!("no stage uses the queue `{}`", item.name));
-                report.push(fault.at(&item.place).did_you_mean(near));
+                let remedy = "name it as `input` or `output` of stages, or leave it out";
+                report.push(fault.at(&item.place).did_you_mean(near).help(remedy));
             }
         }
     }

@@ -55,6 +55,11 @@ impl Diagnostic {
         Diagnostic { severity, title, place, label, also, notes }
     }
 
+    /// Whether it is about the same thing at the same place.
+    fn says_the_same(&self, other: &Diagnostic) -> bool {
+        self.place.is_some() && self.place == other.place && self.title == other.title
+    }
+
     /// Points at the culprit.
     #[must_use]
     pub fn at(mut self, place: &Place) -> Diagnostic {

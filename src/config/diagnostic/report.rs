@@ -54,13 +54,15 @@ impl Report {
         }
     }
 
-    /// Puts them in the order in which a reader of the file meets them.
+    /// Puts them in the order in which a reader of the file meets them, each once: a fault of `[defaults]` is found
+    /// anew in every stage.
     pub(in crate::config) fn sort(&mut self, file: &Source) {
         // Stable: what is not in the file, or at one place of it, stays in the order in which it was found.
         self.diagnostics.sort_by_key(|diagnostic| match &diagnostic.place {
             Some(place) if **place.source() == *file => (1, place.span().start),
             _ => (0, 0),
         });
+        self.diagnostics.dedup_by(|next, one| next.says_the_same(one));
     }
 }
 

@@ -49,6 +49,11 @@ impl Fault {
 
     /// What is wrong, and what to do about it.
     fn words(&self) -> (String, Option<String>) {
+        if let Some(control) = self.place.text().chars().next().filter(|letter| is_control(*letter)) {
+            let code = u32::from(control);
+            let help = format!("in \"text\" write \\u{code:04x}");
+            return (format!("a control character (U+{code:04X})"), Some(help));
+        }
         let line = without_comment(self.line());
         if line.contains(['“', '”', '„', '‘', '’']) {
             return ("typographic quotes".into(), Some("TOML takes the plain \" only".into()));
@@ -104,6 +109,11 @@ impl Fault {
         let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
         text[start..].lines().next().unwrap_or("")
     }
+}
+
+/// TOML takes none of them but the tab and the ends of lines.
+fn is_control(letter: char) -> bool {
+    letter.is_control() && !matches!(letter, '\t' | '\n' | '\r')
 }
 
 fn is_bare(key: &str) -> bool {
