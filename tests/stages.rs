@@ -2,51 +2,31 @@
 
 mod support;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use support::storm::storm;
 use support::{Folder, Run, command, process, wait_until};
 
 const STORMY: &str = "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
                       backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
 
-/// Kills the workers of a stage again and again until the run has ended; returns how many it killed.
-fn kill_until_the_end(run: &mut Run, stage: &str) -> u32 {
-    let mut kills = 0;
-    wait_until("the end under a storm of kills", || {
-        for pid in run.workers(stage) {
-            kills += u32::from(process::kill(pid, libc::SIGKILL));
-        }
-        run.child.try_wait().unwrap()
-    });
-    kills
-}
-
-/// Runs a pipeline text with `input` on standard input, in pieces, so that the writer takes a while.
-fn run_with_piped(text: &str, input: Vec<u8>) -> Run {
+#[test]
+fn lines_of_a_pipe_come_exactly_once_though_the_reader_is_killed() {
     let folder = Folder::new();
-    folder.file("pipeline.toml", text);
+    folder.file(
+        "pipeline.toml",
+        &format!(
+            "{STORMY}[queues.a]\ncapacity = 50\n\
+             [stages.read]\nuse = 'stdin'\noutput = 'a'\nprocesses = 2\n[stages.total]\nuse = 'sum'\ninput = 'a'\n"
+        ),
+    );
     let mut piped = command(&folder);
     piped.arg("pipeline.toml").stdin(Stdio::piped());
     let mut run = Run::of(folder, piped);
-    let mut pipe = run.child.stdin.take().unwrap();
-    std::thread::spawn(move || input.chunks(5000).try_for_each(|chunk| pipe.write_all(chunk)));
-    run
-}
-
-#[test]
-fn lines_of_a_pipe_come_exactly_once_though_the_reader_is_killed() {
-    let text = format!(
-        "{STORMY}[queues.a]\ncapacity = 50\n\
-         [stages.read]\nuse = 'stdin'\noutput = 'a'\nprocesses = 2\n[stages.total]\nuse = 'sum'\ninput = 'a'\n"
-    );
     // The same few lines over and over: nothing can be told by looking at the content.
-    let n = 100_000;
-    let mut run = run_with_piped(&text, b"1\n1\n2\n".repeat(n));
-    let kills = kill_until_the_end(&mut run, "read");
-    assert_eq!(run.finish(), [(4 * n).to_string()], "after {kills} kills");
-    assert!(kills > 10, "only {kills} kills");
+    let kills = storm(&mut run, "read", 20, |_| b"1\n1\n2\n".repeat(5000));
+    assert_eq!(run.finish(), ["400000"], "after {kills} kills");
 }
 
 #[test]

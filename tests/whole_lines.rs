@@ -5,13 +5,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::thread;
-use support::{Folder, Run, command, process, wait_until};
+use support::{Folder, Run, command};
 
 const STORMY: &str = "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
                       backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
@@ -46,23 +42,10 @@ const TYPED: &str = "[stages.read]\nuse = 'stdin'\noutput = 'a'\n";
 
 /// Feeds the run, and kills the workers of a stage again and again until the run has ended.
 fn storm(mut run: Run, stage: &str) -> Run {
-    let kills = Arc::new(AtomicU32::new(0));
-    let (mut pipe, seen) = (run.child.stdin.take().unwrap(), kills.clone());
-    let feeder = thread::spawn(move || {
-        for part in 0..PARTS {
-            wait_until("some kills", || (seen.load(Relaxed) >= part * 2).then_some(()));
-            let items = part * PART + 1..=(part + 1) * PART;
-            let lines: String = items.map(|n| item(n) + "\n").collect();
-            pipe.write_all(lines.as_bytes()).unwrap();
-        }
+    support::storm::storm(&mut run, stage, PARTS, |part| {
+        let items = part * PART + 1..=(part + 1) * PART;
+        items.flat_map(|n| (item(n) + "\n").into_bytes()).collect()
     });
-    wait_until("the end under a storm of kills", || {
-        for pid in run.workers(stage) {
-            kills.fetch_add(u32::from(process::kill(pid, libc::SIGKILL)), Relaxed);
-        }
-        run.child.try_wait().unwrap()
-    });
-    feeder.join().unwrap();
     assert_eq!(run.wait(), 0);
     run
 }

@@ -1,0 +1,31 @@
+//! A storm of kills over a run that is fed as long as the storm has not raged enough: how fast the machine is and how
+//! busy decides how long it takes, not how much it shows.
+
+use super::{Run, process, wait_until};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+/// Kills the workers of a stage again and again until the run has ended. Part `i` of what is typed to the run's
+/// standard input (`part(i)`) comes only after `2 * i` kills. Returns the number of kills.
+pub fn storm(run: &mut Run, stage: &str, parts: u32, part: impl Fn(u32) -> Vec<u8> + Send + 'static) -> u32 {
+    let kills = Arc::new(AtomicU32::new(0));
+    let (mut pipe, seen) = (run.child.stdin.take().unwrap(), kills.clone());
+    let feeder = thread::spawn(move || {
+        for i in 0..parts {
+            wait_until("some kills", || (seen.load(Relaxed) >= 2 * i).then_some(()));
+            pipe.write_all(&part(i)).unwrap();
+        }
+    });
+    wait_until("the end under a storm of kills", || {
+        for pid in run.workers(stage) {
+            kills.fetch_add(u32::from(process::kill(pid, libc::SIGKILL)), Relaxed);
+        }
+        thread::sleep(Duration::from_millis(1));
+        run.child.try_wait().unwrap()
+    });
+    feeder.join().unwrap();
+    kills.load(Relaxed)
+}
