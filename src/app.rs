@@ -4,11 +4,16 @@
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+use nix::sys::signal::Signal;
+
 use crate::stage::Registry;
+use crate::sys::start_signals;
 use crate::{cli, supervisor, worker};
 
 /// A worker and the guardian are this same program, started by the supervisor; else a person speaks.
 pub fn main(registry: &Registry) -> ExitCode {
+    // A write beyond `ulimit -f` is then an error that can be told, not the end without a word.
+    start_signals::ignore(Signal::SIGXFSZ);
     match std::env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
         Some("__worker") => worker::run(registry),
         Some("__guardian") => supervisor::guardian::run(),

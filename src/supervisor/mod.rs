@@ -171,7 +171,7 @@ fn tools<'a>(
     let system = |what| move |error| SetUpError::System(what, error);
     // Asked before the handlers of the inbox are there.
     let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
-    let inbox = Inbox::open().map_err(system("take in signals"))?;
+    let inbox = Inbox::open().map_err(system("take in signals (is `ulimit -u` or `ulimit -n` too low?)"))?;
     let children = Children::adopt().map_err(system("become the parent of orphans"))?;
     let dead_letters = dead_letter::path(&pipeline.name, |variable| std::env::var(variable).ok());
     let folder = dead_letters.parent().unwrap_or(Path::new("/"));

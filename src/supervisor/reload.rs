@@ -1,5 +1,6 @@
 //! What a changed file means for a running pipeline: a plan to show before it is done, or a refusal. Pure.
 
+use super::summary::count;
 use crate::config::{
     Change, Diff, KeyChange, Pipeline, QueueDiff, Stage, StageChange, StageDiff, diff,
     elements::show_duration,
@@ -43,11 +44,15 @@ impl fmt::Display for PlannedStep {
             PlannedStep::ChangeQueue(queue, keys) => write!(f, "queue {queue}: change {}", listed(keys)),
             PlannedStep::AddStage(stage) => write!(f, "stage {stage}: start"),
             PlannedStep::Scale(stage, change) if change.new > change.old => {
-                write!(f, "stage {stage}: add {} workers (processes: {change})", change.new - change.old)
+                let more = count((change.new - change.old).into(), "worker");
+                write!(f, "stage {stage}: add {more} (processes: {change})")
             }
             PlannedStep::Scale(stage, change) => {
-                let fewer = change.old - change.new;
-                write!(f, "stage {stage}: the newest {fewer} workers leave (processes: {change})")
+                let leaving = match change.old - change.new {
+                    1 => "the newest worker leaves".to_owned(),
+                    fewer => format!("the newest {fewer} workers leave"),
+                };
+                write!(f, "stage {stage}: {leaving} (processes: {change})")
             }
             PlannedStep::Tune(stage, keys) => write!(f, "stage {stage}: take over {}", listed(keys)),
             PlannedStep::Roll(stage, keys) => {

@@ -1,5 +1,6 @@
 //! Descriptors to pass on: sealed memory files, and copies out of the way of fixed numbers.
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
@@ -22,7 +23,11 @@ pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
 
 /// A copy of `fd` (closed on exec) whose number is at least `least`.
 pub fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
-    let raw = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    let raw = match fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least)) {
+        // The kernel's word for a number that `ulimit -n` doesn't allow.
+        Err(Errno::EINVAL) => Err(Errno::EMFILE),
+        copied => copied,
+    }?;
     // SAFETY: the call above made this descriptor, and nothing else knows of it yet.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }

@@ -91,7 +91,14 @@ impl fmt::Display for SpawnError {
             Step::Orphaned => "start a process for a dead parent",
             Step::Exec => "execute the program",
         };
-        write!(f, "failed to {step}: {} ({:?})", self.errno.desc(), self.errno)
+        let hint = match (self.step, self.errno) {
+            (_, Errno::EMFILE) => "; is `ulimit -n` less than 100?",
+            (Step::Fork, Errno::EAGAIN) => {
+                "; does `ulimit -u` or the cgroup's pids.max allow no more processes?"
+            }
+            _ => "",
+        };
+        write!(f, "failed to {step}: {} ({:?}){hint}", self.errno.desc(), self.errno)
     }
 }
 

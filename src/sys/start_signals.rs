@@ -14,6 +14,13 @@ pub fn is_ignored(signal: Signal) -> bool {
     result == 0 && old.sa_sigaction == libc::SIG_IGN
 }
 
+/// Ignores `signal` from here on. What the process executes doesn't inherit that: [`spawn`](super::process::spawn)
+/// resets it.
+pub fn ignore(signal: Signal) {
+    // SAFETY: ignoring installs no handler, so no code of ours runs at odd moments. It fails only for KILL and STOP.
+    unsafe { libc::signal(signal as i32, libc::SIG_IGN) };
+}
+
 /// No signal is blocked in this thread, nor in those that it starts from here on.
 pub fn unblock_all() -> io::Result<()> {
     Ok(SigSet::empty().thread_set_mask()?)

@@ -54,7 +54,7 @@ impl Once {
     fn start(&mut self) -> Result<(), Failure> {
         let mut files = search::matching(&self.pattern)?;
         if files.is_empty() {
-            return Err(Failure::fatal(format!("no file matches `{}`", self.pattern.display())));
+            return Err(Failure::fatal(search::nothing(&self.pattern)));
         }
         files.retain(|path| *path > self.path);
         files.reverse();
@@ -140,6 +140,8 @@ mod tests {
         let mut seen = Vec::new();
         let error = Once::open(folder.join("*.txt")).next(&mut Emitter::new(&mut seen)).unwrap_err();
         assert!(error.to_string().starts_with("no file matches `"), "{error}");
+        let error = Once::open(folder.clone()).next(&mut Emitter::new(&mut seen)).unwrap_err();
+        assert!(error.to_string().contains("` is a folder, not a file: `"), "{error}");
         fs::remove_dir_all(folder).unwrap();
     }
 

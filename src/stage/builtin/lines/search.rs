@@ -13,6 +13,15 @@ pub(super) fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths.collect())
 }
 
+/// What to say when no file matches.
+pub(super) fn nothing(pattern: &Path) -> String {
+    let shown = pattern.display();
+    match pattern.is_dir() {
+        true => format!("`{shown}` is a folder, not a file: `{shown}/*` means all files in it"),
+        false => format!("no file matches `{shown}`"),
+    }
+}
+
 /// The folders in which a file that matches may appear. Where there is no such folder yet, the nearest one above it,
 /// in which it would appear itself.
 pub(super) fn folders(pattern: &Path) -> Result<BTreeSet<PathBuf>, Failure> {
