@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::config::LoadOptions;
 use crate::logging::Logging;
 use crate::stage::Registry;
+use crate::supervisor::report::ReportFile;
 use crate::supervisor::{self, RunOptions};
 
 /// What `run` takes.
@@ -21,6 +22,9 @@ pub struct Args {
     /// Do not watch the file for changes (SIGHUP still reloads it)
     #[arg(long)]
     no_watch: bool,
+    /// Write how the run went to this file, when it is over: as JSON (.json) or Markdown (.md)
+    #[arg(long, value_name = "FILE")]
+    report: Option<ReportFile>,
 }
 
 /// Runs a pipeline to its end; the exit code says how that was.
@@ -29,5 +33,7 @@ pub fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
     logging.start(None);
     let trimmed = |names: Vec<String>| names.iter().map(|name| name.trim().to_owned()).collect();
     let load = LoadOptions { sets: args.sets, stages: args.stages.map(trimmed) };
-    supervisor::run(RunOptions { file: args.file, load, watch: !args.no_watch, logging }, registry)
+    let watch = !args.no_watch;
+    let options = RunOptions { file: args.file, load, watch, logging, report: args.report };
+    supervisor::run(options, registry)
 }

@@ -10,7 +10,7 @@ use super::output::Failure;
 use crate::config::diagnostic::{nearest, quote};
 
 /// Options of `run` whose next word is their value.
-const WITH_VALUE: [&str; 2] = ["--set", "--stages"];
+const WITH_VALUE: [&str; 3] = ["--set", "--stages", "--report"];
 
 /// Puts in the verb `run` where there is none.
 pub fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {

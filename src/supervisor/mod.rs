@@ -30,6 +30,7 @@ pub mod guardian;
 mod inbox;
 mod launch;
 mod perform;
+pub mod report;
 mod settings;
 mod summary;
 mod watch;
@@ -41,6 +42,7 @@ use crate::service::{Manager, Received};
 use crate::stage::Registry;
 use crate::sys::{fd, start_signals};
 use crate::{dead_letter, exit};
+use action::Outcome;
 use children::Children;
 use estate::{Estate, Site};
 use event::Event;
@@ -49,10 +51,12 @@ use launch::Launcher;
 use log::{Level, log};
 use nix::sys::signal::Signal;
 use perform::{Performer, Tools};
+use report::ReportFile;
 use state::{Audience, State};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+use summary::Closing;
 use wanted::Wanted;
 use watch::Watch;
 
@@ -67,6 +71,8 @@ pub struct RunOptions {
     pub watch: bool,
     /// What workers log, and how.
     pub logging: Logging,
+    /// Where the closing summary goes, beside the log.
+    pub report: Option<ReportFile>,
 }
 
 /// Runs a pipeline until it is done or stopped.
@@ -153,9 +159,31 @@ fn supervise(
         log!(target: "mprun", Level::Warn, "{warning}");
     }
     deed.conclude(outcome.is_through(), manager);
-    let code = closing.exit_code(&outcome);
+    let code = match write_report(options, &name, started, &outcome, &closing) {
+        true => closing.exit_code(&outcome),
+        false => exit::FAILED,
+    };
     farewell::bid(manager, &lines[0], code);
     Ok(code)
+}
+
+/// Whether the report is written, if one is wanted.
+fn write_report(
+    options: &RunOptions,
+    pipeline: &str,
+    started: Instant,
+    outcome: &Outcome,
+    closing: &Closing,
+) -> bool {
+    let Some(to) = &options.report else { return true };
+    let took = started.elapsed();
+    let began = SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH);
+    let frame = report::Frame { pipeline, file: &options.file, started: began, took };
+    let written = report::write(to, &frame, outcome, closing);
+    if let Err(error) = &written {
+        log!(target: "mprun", Level::Error, "failed to write the report {to}: {error}");
+    }
+    written.is_ok()
 }
 
 fn audience(manager: &Manager) -> Audience {

@@ -1,0 +1,187 @@
+//! `--report FILE`: the closing summary for programs (JSON) and for people (Markdown), with the ledger.
+
+mod markdown;
+
+use super::action::{Outcome, StageTotals};
+use super::summary::Closing;
+use crate::queue::QueueCounts;
+use crate::status::{Histogram, Times};
+use serde::Serialize;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+/// Where a report goes; the file's ending says how it looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportFile {
+    path: PathBuf,
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Markdown,
+}
+
+impl std::fmt::Display for ReportFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.path.display().fmt(f)
+    }
+}
+
+impl FromStr for ReportFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ReportFile, String> {
+        let path = PathBuf::from(text);
+        let format = match path.extension().and_then(|end| end.to_str()) {
+            Some("json") => Format::Json,
+            Some("md") => Format::Markdown,
+            _ => return Err("a report is JSON or Markdown: its name ends in .json or .md".to_owned()),
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        match folder.is_none_or(Path::is_dir) {
+            true => Ok(ReportFile { path, format }),
+            // Better now than after a long run.
+            false => Err("its folder is not there".to_owned()),
+        }
+    }
+}
+
+/// When a run was, and what it was of.
+pub struct Frame<'a> {
+    pub pipeline: &'a str,
+    pub file: &'a Path,
+    pub started: SystemTime,
+    pub took: Duration,
+}
+
+/// The whole run.
+#[derive(Debug, Serialize)]
+struct Report {
+    pipeline: String,
+    file: String,
+    version: &'static str,
+    /// `done`, `stopped` or `failed`.
+    outcome: &'static str,
+    /// Why it was stopped.
+    cause: Option<String>,
+    exit_code: u8,
+    started: String,
+    ended: String,
+    seconds: f64,
+    stages: Vec<Stage>,
+    queues: Vec<Queue>,
+    /// Whether every item of every queue is accounted for.
+    adds_up: bool,
+    dead_letters: u64,
+    dead_letter_file: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Stage {
+    name: String,
+    /// Null for a source, which takes none.
+    taken: Option<u64>,
+    emitted: u64,
+    restarts: u64,
+    /// How its workers spent their time, in seconds.
+    seconds: Times,
+    item_seconds: Histogram,
+    mean_item_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Queue {
+    name: String,
+    put: u64,
+    done: u64,
+    waiting: u64,
+    leased: u64,
+    dropped: u64,
+    dead: u64,
+    adds_up: bool,
+}
+
+impl Report {
+    fn new(frame: &Frame<'_>, outcome: &Outcome, closing: &Closing) -> Report {
+        let time = |time| humantime::format_rfc3339_millis(time).to_string();
+        let queues: Vec<Queue> = closing.queues.iter().map(|(name, counts)| queue(name, counts)).collect();
+        Report {
+            pipeline: frame.pipeline.to_owned(),
+            file: frame.file.display().to_string(),
+            version: env!("CARGO_PKG_VERSION"),
+            outcome: match (outcome.failed, &outcome.stopped) {
+                (true, _) => "failed",
+                (false, Some(_)) => "stopped",
+                (false, None) => "done",
+            },
+            cause: outcome.stopped.as_ref().map(ToString::to_string),
+            exit_code: closing.exit_code(outcome),
+            started: time(frame.started),
+            ended: time(frame.started + frame.took),
+            seconds: frame.took.as_secs_f64(),
+            stages: outcome.stages.iter().map(stage).collect(),
+            adds_up: queues.iter().all(|queue| queue.adds_up),
+            queues,
+            dead_letters: closing.dead(),
+            dead_letter_file: closing.dead_letters.display().to_string(),
+        }
+    }
+}
+
+fn stage(totals: &StageTotals) -> Stage {
+    Stage {
+        name: totals.name.clone(),
+        taken: (!totals.is_source).then_some(totals.taken),
+        emitted: totals.emitted,
+        restarts: totals.restarts,
+        seconds: totals.times.into(),
+        item_seconds: totals.item_times.into(),
+        mean_item_seconds: totals.item_times.mean().map(|mean| mean.as_secs_f64()),
+    }
+}
+
+fn queue(name: &str, counts: &QueueCounts) -> Queue {
+    let QueueCounts { put, waiting, leased, done, dropped, dead, .. } = *counts;
+    let adds_up = [done, waiting, leased, dropped, dead].iter().map(|&n| u128::from(n)).sum::<u128>();
+    Queue { name: name.to_owned(), put, done, waiting, leased, dropped, dead, adds_up: adds_up == put.into() }
+}
+
+/// Writes the report: whole, or not at all.
+///
+/// # Errors
+/// When the file can't be written; what was there before is still there then.
+pub fn write(to: &ReportFile, frame: &Frame<'_>, outcome: &Outcome, closing: &Closing) -> io::Result<()> {
+    let report = Report::new(frame, outcome, closing);
+    let text = match to.format {
+        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Format::Markdown => markdown::render(&report),
+    };
+    if !is_replaceable(&to.path) {
+        // `/dev/stderr`, a named pipe.
+        return fs::write(&to.path, text);
+    }
+    let mut name = to.path.clone().into_os_string();
+    name.push(format!(".{}.new", std::process::id()));
+    let fresh = PathBuf::from(name);
+    let written = File::create(&fresh).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    let written = written.and_then(|()| fs::rename(&fresh, &to.path));
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh); // the first error says more
+    }
+    written
+}
+
+fn is_replaceable(path: &Path) -> bool {
+    fs::symlink_metadata(path).map_or(true, |about| about.is_file())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! `--report FILE`: how a run went, for programs and for people.
+
+mod support;
+
+use std::fs;
+use support::Run;
+
+const SUM: &str = "\
+[stages.number]
+use = 'count'
+with = { from = 1, to = 1000 }
+output = 'a'
+[stages.fussy]
+command = ['sh', '-c', 'read n; if [ $n = 7 ]; then exit 1; fi; echo $n']
+mode = 'each'
+attempts = 1
+input = 'a'
+output = 'b'
+processes = 2
+[stages.gone]
+use = 'discard'
+input = 'b'
+";
+
+#[test]
+fn the_report_says_where_every_item_is_and_the_exit_code_agrees() {
+    let text = SUM.replace("1000", "20");
+    let mut run = Run::start_with(&text, &["--report", "report.json"]);
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    let report = fs::read_to_string(run.folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["outcome"], &report["exit_code"]), (&"done".into(), &3.into()), "{report:#}");
+    assert_eq!((&report["dead_letters"], &report["adds_up"]), (&1.into(), &true.into()));
+    let queue = &report["queues"][0];
+    assert_eq!((&queue["put"], &queue["done"], &queue["dead"]), (&20.into(), &19.into(), &1.into()));
+    let fussy = &report["stages"][1];
+    assert_eq!((&fussy["name"], &fussy["emitted"]), (&"fussy".into(), &19.into()));
+    let measured: u64 =
+        fussy["item_seconds"]["counts"].as_array().unwrap().iter().filter_map(|n| n.as_u64()).sum();
+    assert_eq!(measured, 20);
+    assert!(fussy["seconds"]["working"].as_f64().unwrap() > 0.0, "{report:#}");
+    assert!(run.stdout().is_empty());
+}
+
+#[test]
+fn a_report_in_markdown_is_for_people() {
+    let mut run = Run::start_with(&SUM.replace("1000", "3"), &["--report", "report.md"]);
+    run.finish();
+    let report = fs::read_to_string(run.folder.path().join("report.md")).unwrap();
+    assert!(report.contains("| a | 3 | 3 | 0 | 0 | 0 | 0 | yes |"), "{report}");
+}
+
+#[test]
+fn a_report_that_can_not_be_written_is_bad_usage_before_and_a_failure_after_the_run() {
+    let mut run = Run::start_with(SUM, &["--report", "report.txt"]);
+    assert_eq!(run.wait(), 2);
+    assert!(run.stderr().contains(".json or .md"), "{}", run.stderr());
+    let folder = support::Folder::new();
+    folder.file("pipeline.toml", &SUM.replace("1000", "3"));
+    fs::create_dir(folder.path().join("taken.json")).unwrap();
+    let mut run = Run::in_folder(folder, &["--report", "taken.json"]);
+    assert_eq!(run.wait(), 1);
+    assert!(run.stderr().contains("failed to write the report taken.json"), "{}", run.stderr());
+}
