@@ -156,6 +156,9 @@ impl fmt::Display for End {
 
 /// A duration as people say it, at most to the millisecond.
 pub fn spoken(duration: Duration) -> String {
+    if (Duration::from_nanos(1)..Duration::from_millis(1)).contains(&duration) {
+        return "less than 1ms".to_owned();
+    }
     let rounded = if duration < Duration::from_secs(60) {
         Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     } else {

@@ -31,7 +31,6 @@ pub(super) fn settle_for(desk: &mut Desk, i: usize, reason: Reason<'_>, pace: &P
         log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {failure}");
         return Ok(desk.port.give_back(i, true)?);
     }
-    log::error!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {failure}");
     let letter = DeadLetter {
         item: lease.bytes,
         stage: &desk.ticket.stage,
@@ -46,7 +45,13 @@ pub(super) fn settle_for(desk: &mut Desk, i: usize, reason: Reason<'_>, pace: &P
     };
     // Written before the lease ends: a worker killed in between writes it twice, but never loses it.
     match dead_letter::append(&desk.ticket.dead_letters, &letter) {
-        Ok(()) => Ok(desk.port.bury(i)?),
-        Err(error) => Err(Stop(Ending::Failed(format!("a dead letter can't be written: {error}")))),
+        Ok(()) => {
+            log::error!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {failure}");
+            Ok(desk.port.bury(i)?)
+        }
+        Err(error) => {
+            log::error!("`{item}` failed (attempt {attempt} of {attempts}): {failure}");
+            Err(Stop(Ending::Failed(format!("a dead letter can't be written: {error}"))))
+        }
     }
 }

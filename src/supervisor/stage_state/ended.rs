@@ -118,10 +118,10 @@ impl Stage {
             Next::Now(why) => (Some(Life::Due(why)), Verdict::Fine),
             Next::Over(over) => (Some(Life::Over(over)), Verdict::Fine),
             Next::Restart(why) => {
-                self.totals.restarts += 1;
                 if self.intensity.exceeded(&self.spec.rules.give_up, now) {
                     return (Some(Life::Over(Over::GaveUp)), Verdict::GaveUp);
                 }
+                self.totals.restarts += 1;
                 let delay = self.backoff(i, &death.end, ran, death.jitter);
                 (Some(rest(delay, why, now)), Verdict::Fine)
             }
@@ -153,10 +153,10 @@ impl Stage {
 
     /// Starts all over. One restart, for the intensity.
     pub fn start_over(&mut self, jitter: f64, out: &mut Outbox) -> Verdict {
-        self.totals.restarts += 1;
         if self.intensity.exceeded(&self.spec.rules.give_up, out.now) {
             return Verdict::GaveUp;
         }
+        self.totals.restarts += 1;
         let bad_runs = self.workers.iter().map(|worker| worker.bad_runs).max().unwrap_or(0);
         let delay = restart::delay(&self.spec.rules.backoff, bad_runs.saturating_sub(1), jitter);
         for worker in &mut self.workers {

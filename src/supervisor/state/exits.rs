@@ -89,10 +89,8 @@ impl State {
         self.failed = true;
         let (name, limit) = (stage.spec.name.clone(), stage.spec.rules.give_up);
         let window = crate::supervisor::reason::spoken(limit.within);
-        out.say(
-            Level::Error,
-            format!("the stage {name} gives up: more than {} restarts within {window}", limit.restarts),
-        );
+        let restarts = crate::supervisor::summary::count(limit.restarts.into(), "restart");
+        out.say(Level::Error, format!("the stage {name} gives up: more than {restarts} within {window}"));
         self.follow_give_up(s, out);
     }
 

@@ -91,7 +91,11 @@ fn too_many_restarts_stop_the_pipeline_and_make_it_fail() {
     assert!(bench.has_said("gives up: more than 10 restarts within 1m"), "{:?}", bench.said);
     assert_eq!(bench.running(), ["read[1] finish", "write[0] finish"]);
     bench.obey_and_drain();
-    assert!(bench.outcome.unwrap().failed);
+    let outcome = bench.outcome.unwrap();
+    assert!(outcome.failed);
+    // The last death was followed by none.
+    let restarts: Vec<u64> = outcome.stages.iter().map(|stage| stage.restarts).collect();
+    assert_eq!(restarts, [0, 10]);
 }
 
 #[test]
