@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::config::diagnostic::reason;
-use crate::exit;
+use crate::{exit, logging};
 
 /// Why a verb could not do its work.
 #[derive(Debug)]
@@ -54,8 +54,7 @@ pub fn complain(message: &str) {
 
 /// Writes to standard error.
 pub fn say(text: &str) {
-    // If even this fails there is nobody left to tell.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    logging::show(log::Level::Error, text);
 }
 
 /// Whether messages on standard error may have colours.

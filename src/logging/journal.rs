@@ -3,6 +3,7 @@
 //! Written here rather than with a crate for it: the one that is kept well files an info as a notice and a debug as an
 //! info, and adds the source's line numbers; the protocol is the few lines below.
 
+use super::Copies;
 use env_logger::Logger;
 use log::{Level, Log, Metadata, Record};
 use nix::sys::stat::fstat;
@@ -36,17 +37,18 @@ pub fn priority(level: Level) -> u8 {
 pub struct Journal {
     filter: Logger,
     socket: Option<UnixDatagram>,
+    copies: Copies,
     stage: Option<(String, u32)>,
 }
 
 impl Journal {
-    pub fn new(filter: Logger, stage: Option<(&str, u32)>) -> Journal {
+    pub fn new(filter: Logger, stage: Option<(&str, u32)>, copies: Copies) -> Journal {
         let socket = UnixDatagram::unbound().and_then(|socket| {
             socket.set_write_timeout(Some(PATIENCE))?;
             Ok(socket)
         });
         let stage = stage.map(|(name, worker)| (name.to_owned(), worker));
-        Journal { filter, socket: socket.ok(), stage }
+        Journal { filter, socket: socket.ok(), copies, stage }
     }
 
     /// Who speaks stands in the text, too: `journalctl` shows nothing else of it by itself.
@@ -86,6 +88,7 @@ impl Log for Journal {
         if !self.filter.matches(record) {
             return;
         }
+        self.copies.write(record);
         let message = self.message(&super::one_line(&record.args().to_string(), super::LONGEST));
         let pipeline = super::PIPELINE.get().map(String::as_str);
         if !self.send(&self.entry(record.level(), &message, pipeline)) {
@@ -113,10 +116,12 @@ fn put(entry: &mut Vec<u8>, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
 
     #[test]
     fn an_entry_has_fields_that_a_query_can_use() {
-        let journal = Journal::new(env_logger::Builder::new().build(), Some(("show", 3)));
+        let copies = Copies { who: String::new(), files: Mutex::default() };
+        let journal = Journal::new(env_logger::Builder::new().build(), Some(("show", 3)), copies);
         let entry = journal.entry(Level::Warn, &journal.message("slow"), Some("demo"));
         let lines = "MESSAGE=show[3] slow\nPRIORITY=4\nSYSLOG_IDENTIFIER=mprun\nMPRUN_PIPELINE=demo\n\
                      MPRUN_STAGE=show\nMPRUN_WORKER=3\n";

@@ -36,7 +36,7 @@ mod summary;
 mod watch;
 
 use crate::config::{self, LoadOptions, Loaded, Pipeline, Report};
-use crate::logging::Logging;
+use crate::logging::{self, Logging};
 use crate::queue::Fault;
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
@@ -86,13 +86,13 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
         Ok(loaded) => loaded,
         Err(report) => {
             let report = shown(&report);
-            eprint!("{report}");
+            logging::show(Level::Error, &report);
             farewell::bid(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
             return exit::USAGE;
         }
     };
     if !loaded.warnings.is_empty() {
-        eprint!("{}", shown(&loaded.warnings));
+        logging::show(Level::Warn, &shown(&loaded.warnings));
     }
     match supervise(&options, loaded, registry, &manager, &mut received) {
         Ok(code) => code,
@@ -138,6 +138,7 @@ fn supervise(
 ) -> Result<u8, SetUpError> {
     let started = Instant::now();
     let name = loaded.pipeline.name.clone();
+    logging::set_pipeline(&name);
     let tools = tools(options, &loaded.pipeline, manager, received)?;
     let mut state = State::new(fastrand::u64(..), audience(manager));
     state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());

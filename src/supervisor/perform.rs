@@ -39,6 +39,7 @@ use super::state::State;
 use super::summary::Closing;
 use super::watch::Watch;
 use super::{RunOptions, settings};
+use crate::logging;
 use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
@@ -273,7 +274,9 @@ impl<'a> Performer<'a> {
             Action::Notify(messages) => self.notify(&messages),
             Action::Status(head) => self.status(&head),
             Action::Log(level, text) => log!(target: "mprun", level, "{text}"),
-            Action::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => eprint!("{text}"),
+            Action::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
+                logging::show(Level::Error, &text);
+            }
             Action::Show(_) => {}
             Action::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
             Action::End(_) => {} // `perform` returns it

@@ -18,6 +18,7 @@ use std::io::{Read, Seek};
 pub(super) fn set_up() -> Result<(Desk, Context), String> {
     let ticket = read_ticket()?;
     name_process(&ticket);
+    crate::logging::set_pipeline(&ticket.pipeline);
     ticket.log.start_with(Some((&ticket.stage, ticket.worker)), log_files(&ticket));
     super::guard::install_panic_log();
     // Between the fork and the request to die with the parent (PDEATHSIG) the parent may have gone already.

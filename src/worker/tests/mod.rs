@@ -11,7 +11,7 @@ use super::stop::Stop;
 use super::ticket::Ticket;
 use crate::append::UndoLog;
 use crate::config::pipeline::{Recycle, Work};
-use crate::logging::Logging;
+use crate::logging::{Logging, Look};
 use crate::queue::inject;
 use crate::queue::{
     Arena, Blame, Ending, Limits, Port, QueueId, SlotId, SlotTuning, Steward, Taken, Wait, WhenFull,
@@ -97,7 +97,7 @@ impl Bench {
             token: Some(TOKEN.0),
             dead_letters: std::env::temp_dir()
                 .join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),
-            log: Logging { filter: "off".into(), colour: false },
+            log: Logging { filter: "off".into(), look: Look::Plain },
             log_file: None,
             holding_pipe: false,
         }

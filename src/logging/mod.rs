@@ -1,8 +1,11 @@
 //! What mprun says: one line each, whole also from many processes, on standard error.
 //!
 //! `2026-11-24T02:29:01.123Z INFO  produce[0] text`: time, level, who speaks, what. `RUST_LOG` decides what is said,
-//! else `-v` and `-q`; colour is for terminals.
+//! else `-v` and `-q`; colour is for terminals. The systemd journal keeps time, level and speaker by itself and gets
+//! them as fields ([`journal`]).
 #![forbid(unsafe_code)]
+
+mod journal;
 
 use crate::log_file::{Appender, LogFile};
 use env_logger::fmt::Formatter;
@@ -10,19 +13,33 @@ use env_logger::{Builder, Target, WriteStyle};
 use log::{Level, Record};
 use serde::{Deserialize, Serialize};
 use std::io::{self, IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
 
 /// A pipe keeps one write of so many bytes together (PIPE_BUF); a longer line is cut.
 const LONGEST: usize = 4096;
+
+/// Whose log it is, once that is known.
+static PIPELINE: OnceLock<String> = OnceLock::new();
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Look {
+    /// As it is.
+    Plain,
+    /// Standard error is a terminal that wants colour.
+    Colour,
+    /// Standard error is the systemd journal.
+    Journal,
+}
 
 /// What is said, and how it looks: decided once, by the supervisor, for all its workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logging {
     /// As in `RUST_LOG`.
     pub filter: String,
-    /// Whether standard error is a terminal that wants colour.
-    pub colour: bool,
+    /// How it looks.
+    pub look: Look,
 }
 
 impl Logging {
@@ -30,8 +47,13 @@ impl Logging {
     pub fn from_environment(verbosity: i8) -> Logging {
         let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = io::stderr().is_terminal() && !plain;
-        Logging { filter: filter.unwrap_or_else(|| level(verbosity).to_owned()), colour }
+        let look = match io::stderr().is_terminal() {
+            true if plain => Look::Plain,
+            true => Look::Colour,
+            false if journal::is_stderr() => Look::Journal,
+            false => Look::Plain,
+        };
+        Logging { filter: filter.unwrap_or_else(|| level(verbosity).to_owned()), look }
     }
 
     /// Starts logging for this process. `who`: stage and number of a worker. A second call does nothing.
@@ -41,17 +63,42 @@ impl Logging {
 
     /// The same, with files that get every line as well.
     pub fn start_with(&self, who: Option<(&str, u32)>, files: Vec<LogFile>) {
-        let who = who.map_or_else(|| "mprun".to_owned(), |(stage, worker)| format!("{stage}[{worker}]"));
+        let name = who.map_or_else(|| "mprun".to_owned(), |(stage, worker)| format!("{stage}[{worker}]"));
+        let copies =
+            Copies { who: name.clone(), files: Mutex::new(files.into_iter().map(Copy::new).collect()) };
         let mut builder = Builder::new();
         builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(io::stderr())));
-        builder.write_style(if self.colour { WriteStyle::Always } else { WriteStyle::Never });
-        let files = Mutex::new(files.into_iter().map(Copy::new).collect::<Vec<_>>());
-        builder.format(move |out, record| {
-            copy_line(&files, &who, record);
-            write_line(out, &who, record)
+        let style = match self.look {
+            Look::Colour => WriteStyle::Always,
+            Look::Plain => WriteStyle::Never,
+            Look::Journal => {
+                let filter = builder.build();
+                log::set_max_level(filter.filter());
+                let _ = log::set_boxed_logger(Box::new(journal::Journal::new(filter, who, copies)));
+                return;
+            }
+        };
+        builder.write_style(style).format(move |out, record| {
+            copies.write(record);
+            write_line(out, &name, record)
         });
         let _ = builder.try_init();
     }
+}
+
+/// Names the pipeline that all further lines are about; once.
+pub fn set_pipeline(name: &str) {
+    let _ = PIPELINE.set(name.to_owned());
+}
+
+/// Shows a text of several lines as it is on standard error. In the journal each line of it has a level, too.
+pub fn show(level: Level, text: &str) {
+    let text = match journal::is_stderr() {
+        true => text.lines().map(|line| format!("<{}>{line}\n", journal::priority(level))).collect(),
+        false => text.to_owned(),
+    };
+    // If even this fails there is nobody left to tell.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 fn level(verbosity: i8) -> &'static str {
@@ -97,16 +144,23 @@ impl Copy {
     }
 }
 
-/// The same line without colours.
-fn copy_line(files: &Mutex<Vec<Copy>>, who: &str, record: &Record<'_>) {
-    let Ok(mut files) = files.lock() else { return };
-    if files.is_empty() {
-        return;
+/// The files that get the same lines, without colours.
+struct Copies {
+    who: String,
+    files: Mutex<Vec<Copy>>,
+}
+
+impl Copies {
+    fn write(&self, record: &Record<'_>) {
+        let Ok(mut files) = self.files.lock() else { return };
+        if files.is_empty() {
+            return;
+        }
+        let (time, who) = (humantime::format_rfc3339_millis(SystemTime::now()), &self.who);
+        let text = one_line(&record.args().to_string(), LONGEST - 128 - who.len().min(1024));
+        let line = format!("{time} {:<5} {who} {text}\n", record.level());
+        files.iter_mut().for_each(|file| file.write(&line));
     }
-    let time = humantime::format_rfc3339_millis(SystemTime::now());
-    let text = one_line(&record.args().to_string(), LONGEST - 128 - who.len().min(1024));
-    let line = format!("{time} {:<5} {who} {text}\n", record.level());
-    files.iter_mut().for_each(|file| file.write(&line));
 }
 
 /// The text on one line, cut if it is too long.
