@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{check, completions, graph, init, run};
+use super::{check, completions, graph, init, run, service};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,6 +55,8 @@ pub enum Verb {
     Schema,
     /// Write a commented pipeline file to start from
     Init(init::Args),
+    /// Make a pipeline a service of systemd
+    Service(service::Args),
     /// Print completions for a shell
     Completions(completions::Args),
 }

@@ -9,6 +9,7 @@ mod init;
 mod output;
 mod run;
 mod schema;
+mod service;
 mod verbless;
 
 use std::ffi::OsString;
@@ -43,6 +44,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Graph(args) => graph::run(&args, registry),
         Verb::Schema => schema::run(registry),
         Verb::Init(args) => init::run(&args),
+        Verb::Service(args) => service::run(args, registry),
         Verb::Completions(args) => completions::run(&args),
     }
 }

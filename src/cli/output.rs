@@ -19,6 +19,11 @@ impl Failure {
         Failure { message: message.into(), code: exit::USAGE }
     }
 
+    /// What the user asked for can't be done here.
+    pub fn failed(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), code: exit::FAILED }
+    }
+
     /// Something went wrong; `action` fits after "failed to".
     pub fn io(action: &str, cause: &io::Error) -> Failure {
         Failure { message: format!("failed to {action}: {}", reason(cause)), code: exit::FAILED }

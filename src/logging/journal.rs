@@ -38,8 +38,11 @@ pub struct Journal {
     filter: Logger,
     socket: Option<UnixDatagram>,
     copies: Copies,
-    stage: Option<(String, u32)>,
+    stage: Option<Worker>,
 }
+
+/// A stage, and which of its workers.
+type Worker = (String, u32);
 
 impl Journal {
     pub fn new(filter: Logger, stage: Option<(&str, u32)>, copies: Copies) -> Journal {
@@ -59,14 +62,15 @@ impl Journal {
         }
     }
 
-    fn entry(&self, level: Level, message: &str, pipeline: Option<&str>) -> Vec<u8> {
+    /// `about`: the worker that is spoken about, if it isn't the one that speaks.
+    fn entry(&self, level: Level, message: &str, pipeline: Option<&str>, about: Option<&Worker>) -> Vec<u8> {
         let mut fields = vec![
             ("MESSAGE", message.to_owned()),
             ("PRIORITY", priority(level).to_string()),
             ("SYSLOG_IDENTIFIER", IDENTIFIER.to_owned()),
         ];
         fields.extend(pipeline.map(|name| ("MPRUN_PIPELINE", name.to_owned())));
-        if let Some((stage, worker)) = &self.stage {
+        if let Some((stage, worker)) = about.or(self.stage.as_ref()) {
             fields.extend([("MPRUN_STAGE", stage.clone()), ("MPRUN_WORKER", worker.to_string())]);
         }
         let mut entry = Vec::new();
@@ -91,13 +95,20 @@ impl Log for Journal {
         self.copies.write(record);
         let message = self.message(&super::one_line(&record.args().to_string(), super::LONGEST));
         let pipeline = super::PIPELINE.get().map(String::as_str);
-        if !self.send(&self.entry(record.level(), &message, pipeline)) {
+        if !self.send(&self.entry(record.level(), &message, pipeline, about(record).as_ref())) {
             // If even this fails there is nobody left to tell.
             let _ = writeln!(io::stderr(), "<{}>{message}", priority(record.level()));
         }
     }
 
     fn flush(&self) {}
+}
+
+/// The worker that a record names (`stage[index]`).
+fn about(record: &Record<'_>) -> Option<Worker> {
+    let worker = record.key_values().get("worker".into())?.to_string();
+    let (stage, index) = worker.strip_suffix(']')?.rsplit_once('[')?;
+    Some((stage.to_owned(), index.parse().ok()?))
 }
 
 /// `NAME=value`; a value with a line end needs its length (64 bits, little end first) instead.
@@ -122,10 +133,21 @@ mod tests {
     fn an_entry_has_fields_that_a_query_can_use() {
         let copies = Copies { who: String::new(), files: Mutex::default() };
         let journal = Journal::new(env_logger::Builder::new().build(), Some(("show", 3)), copies);
-        let entry = journal.entry(Level::Warn, &journal.message("slow"), Some("demo"));
+        let entry = journal.entry(Level::Warn, &journal.message("slow"), Some("demo"), None);
         let lines = "MESSAGE=show[3] slow\nPRIORITY=4\nSYSLOG_IDENTIFIER=mprun\nMPRUN_PIPELINE=demo\n\
                      MPRUN_STAGE=show\nMPRUN_WORKER=3\n";
         assert_eq!(String::from_utf8_lossy(&entry), lines);
+    }
+
+    #[test]
+    fn what_is_said_about_a_worker_is_found_by_its_stage() {
+        let record = |worker: &str| {
+            let about_it = [("worker", worker)];
+            about(&Record::builder().key_values(&about_it).build())
+        };
+        assert_eq!(record("show[3]"), Some(("show".to_owned(), 3)));
+        assert_eq!(record("show"), None);
+        assert_eq!(about(&Record::builder().build()), None);
     }
 
     #[test]

@@ -91,6 +91,11 @@ pub fn set_pipeline(name: &str) {
     let _ = PIPELINE.set(name.to_owned());
 }
 
+/// Says something about another process: a worker, called `stage[index]`.
+pub fn say_about(level: Level, worker: &str, text: &str) {
+    log::log!(target: "mprun", level, worker; "{worker} {text}");
+}
+
 /// Shows a text of several lines as it is on standard error. In the journal each line of it has a level, too.
 pub fn show(level: Level, text: &str) {
     let text = match journal::is_stderr() {

@@ -14,6 +14,8 @@ mod environment;
 mod manager;
 mod message;
 mod received;
+pub mod systemd;
+pub mod unit;
 
 pub use environment::is_for_this_process_only;
 pub use manager::Manager;

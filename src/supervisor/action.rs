@@ -52,6 +52,8 @@ pub enum Action {
     Status(String),
     /// Say something.
     Log(Level, String),
+    /// Say something about a worker (`stage[index]`).
+    LogAbout(Level, String, String),
     /// Show a report of several lines, as it is.
     Show(String),
     /// All is over.

@@ -34,7 +34,7 @@ impl Outbox {
 
     /// Remembers a transition, and says it at `level`.
     pub fn note(&mut self, level: Level, worker: String, change: Change, text: String) {
-        self.say(level, format!("{worker} {text}"));
+        self.actions.push(Action::LogAbout(level, worker.clone(), text));
         self.history.note(self.now, worker, change);
     }
 }

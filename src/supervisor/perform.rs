@@ -274,6 +274,7 @@ impl<'a> Performer<'a> {
             Action::Notify(messages) => self.notify(&messages),
             Action::Status(head) => self.status(&head),
             Action::Log(level, text) => log!(target: "mprun", level, "{text}"),
+            Action::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
             Action::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
                 logging::show(Level::Error, &text);
             }

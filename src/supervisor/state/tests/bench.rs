@@ -144,6 +144,7 @@ impl Bench {
             Action::Notify(messages) => self.told.extend(messages),
             Action::Status(head) => self.told.push(Message::Status(head)),
             Action::Log(level, text) => self.said.push(format!("{level}: {text}")),
+            Action::LogAbout(level, worker, text) => self.said.push(format!("{level}: {worker} {text}")),
             Action::Show(text) => self.said.push(text),
             Action::End(outcome) => self.outcome = Some(outcome),
         }

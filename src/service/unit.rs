@@ -1,0 +1,166 @@
+//! The systemd unit of a pipeline, as text. The template that ships with the project comes from here, too.
+
+mod escape;
+mod sandbox;
+
+use crate::config::Pipeline;
+use escape::word;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use escape::Unspeakable;
+pub use sandbox::Homes;
+
+/// The first line of every unit that is written here; one without it is somebody else's.
+pub const MARK: &str = "# Written by mprun. Changes belong into a drop-in (systemctl edit), or are lost.";
+
+/// Between the moment when everything should have ended and the one when systemd kills.
+const MARGIN: Duration = Duration::from_secs(10);
+/// A supervisor whose loop doesn't turn for so long is killed.
+const WATCHDOG: Duration = Duration::from_secs(30);
+/// Descriptors that the store may hold: the queues' memory, and room for a version that splits it.
+const STORED: u32 = 16;
+/// The exit codes of a bad file and of a run that is done, with dead letters: another start changes neither.
+const BAD_FILE: u8 = crate::exit::USAGE;
+const WITH_DEAD_LETTERS: u8 = crate::exit::DEAD_LETTERS;
+
+/// Whose processes the service's are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// A user that exists only while the service runs.
+    Own,
+    /// This one.
+    Named(String),
+    /// Whoever's service manager it is (`systemctl --user`).
+    Managers,
+}
+
+/// All that a unit depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// What it is called: the pipeline's name.
+    pub name: String,
+    /// The mprun to run, absolute.
+    pub program: PathBuf,
+    /// The pipeline file, absolute.
+    pub file: PathBuf,
+    /// Whose it is.
+    pub account: Account,
+    /// Stages change to users of their own: that takes root, and some of its rights.
+    pub changes_users: bool,
+    /// What stages see of the homes of users.
+    pub homes: Homes,
+    /// Files and folders that stages may write to, besides the service's own.
+    pub writable: Vec<PathBuf>,
+    /// How long a stop may take: draining, and the end of the slowest stage.
+    pub stop: Duration,
+    /// The systemd that will read it: 252 and before know less.
+    pub systemd: u32,
+}
+
+impl Unit {
+    /// For a pipeline that is good.
+    pub fn of(pipeline: &Pipeline, program: PathBuf, file: PathBuf, account: Account, systemd: u32) -> Unit {
+        let slowest = pipeline.stages.iter().map(|stage| stage.rules.stop_timeout).max();
+        let mut programs = pipeline.stages.iter().filter_map(|stage| stage.work.command());
+        let homes = [&program, &file].map(|path| Homes::for_path(path)).into_iter().max();
+        Unit {
+            name: pipeline.name.clone(),
+            account,
+            changes_users: programs.any(|command| command.user.is_some() || command.group.is_some()),
+            homes: homes.unwrap_or_default(),
+            program,
+            file,
+            writable: Vec::new(),
+            stop: pipeline.drain_timeout + slowest.unwrap_or_default(),
+            systemd,
+        }
+    }
+
+    /// `mprun@NAME.service` runs `/etc/mprun/NAME.toml`. Every systemd from 252 on reads it without a word.
+    pub fn template() -> Unit {
+        Unit {
+            name: "%i".to_owned(),
+            program: "/usr/bin/mprun".into(),
+            file: "/etc/mprun/%i.toml".into(),
+            account: Account::Own,
+            changes_users: false,
+            homes: Homes::Hidden,
+            writable: Vec::new(),
+            stop: Duration::from_secs(40),
+            systemd: 252,
+        }
+    }
+
+    /// What systemd calls it.
+    pub fn file_name(name: &str) -> String {
+        format!("mprun-{name}.service")
+    }
+
+    /// The whole text.
+    ///
+    /// # Errors
+    /// When a path or name can't be written into a unit.
+    pub fn text(&self) -> Result<String, Unspeakable> {
+        let mut text = format!("{MARK}\n\n");
+        self.write(&mut text)?;
+        Ok(text)
+    }
+
+    fn write(&self, out: &mut String) -> Result<(), Unspeakable> {
+        let is_template = *self == Unit::template();
+        let spell = |path: &Path| if is_template { Ok(path.display().to_string()) } else { word(path) };
+        let name = &self.name; // fit for a unit as it is: letters, digits and a few marks
+        let (program, file) = (spell(&self.program)?, spell(&self.file)?);
+        let mut line = |text: &str| writeln!(out, "{text}").unwrap_or_default();
+        line("[Unit]");
+        line(&format!("Description=mprun pipeline {name}"));
+        line("After=network.target\n");
+        line("[Service]");
+        self.protocol(&program, &file, &mut line);
+        self.endings(&mut line);
+        line(&format!("StateDirectory=mprun/{name}"));
+        line(&format!("RuntimeDirectory=mprun/{name}\n"));
+        sandbox::write(self, &mut line)?;
+        line("\n[Install]");
+        line(match self.account {
+            Account::Managers => "WantedBy=default.target",
+            Account::Own | Account::Named(_) => "WantedBy=multi-user.target",
+        });
+        Ok(())
+    }
+
+    fn protocol(&self, program: &str, file: &str, line: &mut impl FnMut(&str)) {
+        let sends_signal = self.systemd >= 253; // and waits for the answer
+        line(if sends_signal { "Type=notify-reload" } else { "Type=notify" });
+        line("NotifyAccess=main");
+        line(&format!("ExecStart={program} run {file}"));
+        line("# A bad file changes nothing; the check makes `systemctl reload` say so.");
+        line(&format!("ExecReload={program} check {file}"));
+        if !sends_signal {
+            line("ExecReload=/bin/kill -HUP $MAINPID");
+        }
+        line(&format!("WatchdogSec={}", WATCHDOG.as_secs()));
+        line(&format!("FileDescriptorStoreMax={STORED}"));
+        if self.systemd >= 254 {
+            line("FileDescriptorStorePreserve=yes");
+        }
+    }
+
+    fn endings(&self, line: &mut impl FnMut(&str)) {
+        line("# The supervisor gets the signal, and lets its workers finish; what is left then, is killed.");
+        line("KillMode=mixed");
+        line(&format!("TimeoutStopSec={}", (self.stop + MARGIN).as_secs()));
+        line("Restart=on-failure");
+        line("RestartSec=1");
+        line(&format!("RestartPreventExitStatus={BAD_FILE}"));
+        line("# Done, with dead letters.");
+        line(&format!("SuccessExitStatus={WITH_DEAD_LETTERS}"));
+        line("# A worker that is out of memory is started again; that is no reason to stop the others.");
+        line("OOMPolicy=continue");
+    }
+}
+
+#[cfg(test)]
+mod tests;
