@@ -4,6 +4,7 @@ mod app;
 mod append;
 mod cli;
 pub mod config;
+mod control;
 mod dead_letter;
 mod exit;
 pub mod item;

@@ -4,14 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 11] = [
     &["item", "dead_letter", "exit", "log_file", "logging", "status"],
     &["sys"],
     &["append"],
     &["queue"],
     &["stage"],
     &["config"],
-    &["worker", "service", "metrics"],
+    &["metrics"],
+    &["control"],
+    &["worker", "service"],
     &["supervisor"],
     &["cli", "app", "lib", "main"],
 ];

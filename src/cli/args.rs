@@ -2,7 +2,10 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{check, completions, graph, init, run, service};
+use super::{
+    audit, check, completions, drain, graph, init, pause, plan, ps, reload, restart, resume, run, scale,
+    service, status, stop,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -11,6 +14,8 @@ Examples:
   mprun run pipeline.toml --set stages.parse.processes=8
   mprun check pipelines/*.toml                 say what is wrong with them, all at once
   mprun graph pipeline.toml --format mermaid   draw it
+  mprun status                                 what the running pipeline does
+  mprun scale parse=8                          more processes for a stage, while it runs
 
 Exit codes:
   0  done, or stopped on request
@@ -51,6 +56,28 @@ pub enum Verb {
     Check(check::Args),
     /// Draw a pipeline
     Graph(graph::Args),
+    /// Show what a running pipeline does: stages, queues, rates, restarts
+    Status(status::Args),
+    /// Show what became of every item, and whether that adds up
+    Audit(audit::Args),
+    /// List the pipelines that run
+    Ps(ps::Args),
+    /// Give a stage of a running pipeline more or fewer processes
+    Scale(scale::Args),
+    /// Replace the workers of a stage by fresh ones, one by one
+    Restart(restart::Args),
+    /// Let workers finish their item and wait
+    Pause(pause::Args),
+    /// Let paused workers go on
+    Resume(resume::Args),
+    /// Show what a reload would change in the running pipeline
+    Plan(plan::Args),
+    /// Take the changed file over now
+    Reload(reload::Args),
+    /// Let a pipeline work off all its items, then end
+    Drain(drain::Args),
+    /// Stop a running pipeline
+    Stop(stop::Args),
     /// Print the JSON schema of pipeline files, for editors and validators
     Schema,
     /// Write a commented pipeline file to start from

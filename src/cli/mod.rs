@@ -2,14 +2,29 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod audit;
 mod check;
 mod completions;
+mod drain;
 mod graph;
 mod init;
+mod numbers;
 mod output;
+mod pause;
+mod plan;
+mod ps;
+mod reload;
+mod restart;
+mod resume;
 mod run;
+mod scale;
 mod schema;
 mod service;
+mod status;
+mod stop;
+mod table;
+mod target;
+mod tell;
 mod verbless;
 
 use std::ffi::OsString;
@@ -42,6 +57,17 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Run(args) => Ok(run::run(args, cli.talk.level(), registry)),
         Verb::Check(args) => check::run(&args, registry),
         Verb::Graph(args) => graph::run(&args, registry),
+        Verb::Status(args) => status::run(&args),
+        Verb::Audit(args) => audit::run(&args),
+        Verb::Ps(args) => ps::run(&args),
+        Verb::Scale(args) => scale::run(&args),
+        Verb::Restart(args) => restart::run(&args),
+        Verb::Pause(args) => pause::run(&args),
+        Verb::Resume(args) => resume::run(&args),
+        Verb::Plan(args) => plan::run(&args, registry),
+        Verb::Reload(args) => reload::run(&args),
+        Verb::Drain(args) => drain::run(&args),
+        Verb::Stop(args) => stop::run(&args),
         Verb::Schema => schema::run(registry),
         Verb::Init(args) => init::run(&args),
         Verb::Service(args) => service::run(args, registry),

@@ -29,6 +29,16 @@ impl Failure {
         Failure { message: format!("failed to {action}: {}", reason(cause)), code: exit::FAILED }
     }
 
+    /// There is nobody to speak to, or it can't be done.
+    pub fn running(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), code: exit::FAILED }
+    }
+
+    /// With an exit code of its own.
+    pub fn with_code(message: impl Into<String>, code: u8) -> Failure {
+        Failure { message: message.into(), code }
+    }
+
     /// The exit code for it.
     pub fn code(&self) -> u8 {
         self.code
@@ -50,6 +60,13 @@ pub fn print(text: &str) -> Result<(), Failure> {
         Err(error) => Err(Failure::io("write to standard output", &error)),
         Ok(()) => Ok(()),
     }
+}
+
+/// Writes a value as JSON to standard output.
+pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|error| Failure::io("write JSON", &error.into()))?;
+    print(&(text + "\n"))
 }
 
 /// Writes an error to standard error.

@@ -39,6 +39,16 @@ pub fn name_of_file(path: &Path) -> String {
 
 /// Reads and checks a pipeline file. The error holds every fault that was found.
 pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<Loaded, Report> {
+    load_for(path, path, options, registry)
+}
+
+/// The same for a file that is to take the place of another, from which it gets its folder and, without `name`, its name.
+pub fn load_for(
+    path: &Path,
+    place: &Path,
+    options: &LoadOptions,
+    registry: &Registry,
+) -> Result<Loaded, Report> {
     let source = source::read(path)?;
     let mut report = Report::new();
     let Parsed { mut table, is_partial } = document::parse(&source, &mut report);
@@ -52,7 +62,7 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<L
 
     let mut pipeline = None;
     if let Some(keys) = keys.filter(|_| !is_partial && !report.is_full()) {
-        let home = Home::of(path);
+        let home = Home::of(place);
         let selection =
             Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
         pipeline = compile::compile(keys, selection, registry, &mut report);

@@ -17,8 +17,9 @@ mod source;
 
 pub use diagnostic::Report;
 pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff};
-pub use load::{LoadOptions, Loaded, load, name_of_file};
+pub use load::{LoadOptions, Loaded, load, load_for, name_of_file};
 pub use pipeline::{
-    Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Task, Tuning, WhenFull, Work,
+    Backoff, Control, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Task, Tuning,
+    WhenFull, Work,
 };
 pub use schema::schema;

@@ -17,6 +17,23 @@ pub struct Pipeline {
     pub queues: Vec<Queue>,
     /// How long a stop may take to let items finish.
     pub drain_timeout: Duration,
+    /// How it is asked and told.
+    pub control: Control,
+}
+
+/// `[control]`: the socket on which a running pipeline is asked and told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Its path, absolute; `None`: in the runtime folder.
+    pub socket: Option<PathBuf>,
+}
+
+impl Default for Control {
+    fn default() -> Control {
+        Control { enabled: true, socket: None }
+    }
 }
 
 impl Pipeline {

@@ -59,6 +59,29 @@ pub(super) fn check(tx: &Tx<'_>) -> Result<Vec<(QueueId, QueueCounts)>, String> 
     }
 }
 
+/// The ledgers against what workers really hold: the part of the check that takes no longer the more is waiting.
+pub(super) fn leases(tx: &Tx<'_>) -> Result<(), String> {
+    let say = |fault: super::Fault| fault.to_string();
+    let mut held = [0_u64; MAX_QUEUES];
+    for id in layout::opened_slots(tx.get(layout::OPENED)) {
+        let slot = layout::slot_at(id).map_err(say)?;
+        for entry in holdings::entries(&holdings::bitmap(tx.memory, slot)) {
+            let meta = Meta(tx.memory.load(layout::holding(slot, entry as usize) + 8));
+            let queue = held.get_mut(meta.queue().0 as usize);
+            let queue = queue.ok_or_else(|| format!("slot {} holds an item of no queue", id.0))?;
+            *queue += u64::from(!meta.is_block());
+        }
+    }
+    for (id, held) in (0..).zip(held) {
+        let at = layout::queue_at(QueueId(id)).map_err(say)?;
+        let counts = counts::counts(tx, QueueId(id)).map_err(say)?;
+        if tx.get(at + queue::FLAGS) & queue::USED != 0 && counts.leased != held {
+            return Err(format!("queue {id}: {} items are leased, workers hold {held}", counts.leased));
+        }
+    }
+    Ok(())
+}
+
 fn free_blocks(tx: &Tx<'_>, tally: &mut Tally) -> Result<(), String> {
     for c in 0..CLASSES {
         for (count, cold) in [(class::HOT, false), (class::COLD, true)] {

@@ -37,6 +37,8 @@ pub enum Order {
     Drain = 1,
     /// End the item at hand, then end.
     Finish = 2,
+    /// End the item at hand, then wait for another order.
+    Pause = 3,
 }
 
 impl Order {
@@ -44,6 +46,7 @@ impl Order {
         match memory.load(at + slot::ORDER) {
             0 => Order::Run,
             1 => Order::Drain,
+            3 => Order::Pause,
             _ => Order::Finish,
         }
     }

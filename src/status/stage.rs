@@ -35,7 +35,7 @@ pub struct Stage {
     /// How long its workers had single items at hand.
     pub item_seconds: Histogram,
     /// New processes in place of old ones, by reason: `crashed`, `killed`, `failed`, `timed-out`, `not-started`,
-    /// `finished`, `recycled`, `changed`, `requested`.
+    /// `finished`, `recycled`, `changed`, `requested`, `wanted-again`.
     pub restarts: BTreeMap<String, u64>,
     /// By index.
     pub workers: Vec<Worker>,

@@ -1,10 +1,11 @@
 //! All that the supervisor does. Decided by [`State`](super::state::State), done by [`perform`](super::perform).
 
-use super::ids::{Pid, WorkerId};
+use super::ids::{AskId, Pid, WorkerId};
 use super::inheritance::Label;
 use super::reason::End;
 use super::wanted::Version;
 use crate::config;
+use crate::control::protocol::{Done, Refused};
 use crate::queue::{Blame, ItemTimes, Order, QueueId, SlotId, WorkTimes};
 use crate::service::Message;
 use log::Level;
@@ -50,6 +51,8 @@ pub enum Action {
     Notify(Vec<Message>),
     /// Tell it how things are: this, and the rates.
     Status(String),
+    /// Answer a request.
+    Answer(AskId, Result<Done, Refused>),
     /// Say something.
     Log(Level, String),
     /// Say something about a worker (`stage[index]`).
@@ -125,8 +128,12 @@ pub struct StageTotals {
     pub is_source: bool,
     /// Items its workers leased.
     pub taken: u64,
+    /// Leases they ended well.
+    pub done: u64,
     /// Items they published.
     pub emitted: u64,
+    /// Items that became dead letters in their hands.
+    pub dead: u64,
     /// Restarts after a failure, or because of `restart = "always"`.
     pub restarts: u64,
     /// How its workers spent their time.

@@ -149,6 +149,7 @@ pub fn ended(pid: u32, child: Child, exit: Exit, report: Option<crate::queue::Sl
     let work = report.as_ref().map_or(Work::default(), |report| Work {
         ready: report.phase == crate::queue::Phase::Ready,
         taken: report.taken,
+        done: report.done,
         emitted: report.emitted,
         times: report.times,
         item_times: report.item_times,

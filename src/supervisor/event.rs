@@ -1,8 +1,9 @@
 //! All that can happen to the supervisor.
 
-use super::ids::{Pid, WorkerId};
+use super::ids::{AskId, Pid, WorkerId};
 use super::reason::End;
 use super::wanted::Wanted;
+use crate::control::protocol::Command;
 use crate::queue::{ItemTimes, QueueId, WorkTimes};
 use crate::sys::process::SpawnError;
 
@@ -25,6 +26,9 @@ pub enum Event {
     FileTouched,
     /// What became of an [`Action::Load`](super::action::Action::Load).
     Loaded(Loading),
+    /// Somebody asked for something to be done; answered by an [`Action::Answer`](super::action::Action::Answer), maybe
+    /// later.
+    Asked(AskId, Command),
     /// A worker has a process.
     Spawned(WorkerId, Pid),
     /// A worker could not be started.
@@ -63,6 +67,8 @@ pub struct Work {
     pub ready: bool,
     /// Items it leased.
     pub taken: u64,
+    /// Leases it ended well.
+    pub done: u64,
     /// Items it published.
     pub emitted: u64,
     /// How it spent its time.

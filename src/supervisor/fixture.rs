@@ -58,6 +58,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
         stages,
         queues,
         drain_timeout: Duration::from_secs(30),
+        control: crate::config::Control::default(),
     }
 }
 
@@ -65,5 +66,5 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
 pub fn wanted(pipeline: Pipeline, stateful: &[&str]) -> Wanted {
     let text = format!("{pipeline:?}");
     let stateful: BTreeSet<String> = stateful.iter().map(|name| name.to_string()).collect();
-    Wanted { pipeline, text, stateful }
+    Wanted { pipeline, text, stateful, by_hand: Default::default() }
 }

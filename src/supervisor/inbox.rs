@@ -1,5 +1,6 @@
 //! Where the supervisor waits: one channel, and the next deadline. Small threads put notices in; they decide nothing.
 
+use crate::control::protocol::{Reply, Request};
 use crate::sys::start_signals;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1};
@@ -7,9 +8,9 @@ use signal_hook::iterator::Signals;
 use std::io;
 use std::thread;
 use std::time::Instant;
+use tokio::sync::oneshot;
 
 /// Something outside wants attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// SIGCHLD: a child ended or was stopped.
     Child,
@@ -25,6 +26,8 @@ pub enum Notice {
     Hangup,
     /// SIGTSTP: Ctrl-Z.
     Suspend,
+    /// Somebody asks over the control socket.
+    Asked(Box<Request>, oneshot::Sender<Reply>),
     /// Something in the folders of the pipeline file changed its name or content.
     FileTouched,
 }

@@ -25,6 +25,7 @@ mod worker_state;
 
 mod burial;
 mod children;
+mod control;
 mod farewell;
 pub mod guardian;
 mod inbox;
@@ -36,6 +37,7 @@ mod summary;
 mod watch;
 
 use crate::config::{self, LoadOptions, Loaded, Pipeline, Report};
+use crate::control::claim::ClaimError;
 use crate::logging::{self, Logging};
 use crate::queue::Fault;
 use crate::service::{Manager, Received};
@@ -52,6 +54,7 @@ use log::{Level, log};
 use nix::sys::signal::Signal;
 use perform::{Performer, Tools};
 use report::ReportFile;
+use state::view::Identity;
 use state::{Audience, State};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -110,6 +113,7 @@ enum SetUpError {
     Queue(Fault),
     /// What is there of an earlier run must not be touched; why, and what to do.
     Refused(String),
+    Control(ClaimError),
     System(&'static str, io::Error),
 }
 
@@ -118,6 +122,7 @@ impl std::fmt::Display for SetUpError {
         match self {
             SetUpError::Queue(fault) => fault.fmt(f),
             SetUpError::Refused(why) => f.write_str(why),
+            SetUpError::Control(error) => error.fmt(f),
             SetUpError::System(what, error) => write!(f, "failed to {what}: {error}"),
         }
     }
@@ -139,7 +144,12 @@ fn supervise(
     let started = Instant::now();
     let name = loaded.pipeline.name.clone();
     logging::set_pipeline(&name);
-    let tools = tools(options, &loaded.pipeline, manager, received)?;
+    // First of all: a second run of the same pipeline must leave the first one alone.
+    let mut claim = control::claim(options, &loaded.pipeline)?;
+    let tools = tools(options, &loaded.pipeline, started, manager, received)?;
+    if let Some(claim) = &mut claim {
+        control::serve(claim, &tools.inbox);
+    }
     let mut state = State::new(fastrand::u64(..), audience(manager));
     state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
     let mut performer = Performer::new(options, registry, tools);
@@ -194,6 +204,7 @@ fn audience(manager: &Manager) -> Audience {
 fn tools<'a>(
     options: &RunOptions,
     pipeline: &Pipeline,
+    started: Instant,
     manager: &'a Manager,
     received: &mut Received,
 ) -> Result<Tools<'a>, SetUpError> {
@@ -209,7 +220,13 @@ fn tools<'a>(
         .map_err(system("prepare the start of workers"))?;
     estate.enter(&launcher.run)?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
-    Ok(Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal })
+    let identity = Identity {
+        file: control::file(options).display().to_string(),
+        run: launcher.run.clone(),
+        started,
+        dead_letter_file: launcher.dead_letters.display().to_string(),
+    };
+    Ok(Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal, identity })
 }
 
 /// Not worth failing for: a signal reloads as well.

@@ -22,6 +22,7 @@
 //! | in taking over | some slots released, some tokens reopened | the next start does the rest: each step is the same the second time |
 //! | after the release of the last slot, before the new run is noted | the old run's id in the arena | nobody of either run lives |
 
+mod ask;
 mod file;
 mod queues;
 mod service;
@@ -31,14 +32,16 @@ use super::children::{Child, Children, News, ended};
 use super::estate::{Deed, Estate};
 use super::event::Event;
 use super::guardian::Guardian;
-use super::ids::Pid;
+use super::ids::{AskId, Pid};
 use super::inbox::{Inbox, Notice};
 use super::inheritance::Label;
 use super::launch::Launcher;
 use super::state::State;
+use super::state::view::Identity;
 use super::summary::Closing;
 use super::watch::Watch;
 use super::{RunOptions, settings};
+use crate::control::protocol::Reply;
 use crate::logging;
 use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
 use crate::service::Manager;
@@ -50,6 +53,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use tokio::sync::oneshot;
 
 /// The hands of the supervisor.
 pub struct Performer<'a> {
@@ -73,6 +77,10 @@ pub struct Performer<'a> {
     /// Dead letters of queues that are gone.
     dead_before: u64,
     ends_with_terminal: bool,
+    identity: Identity,
+    /// Requests that wait for their answers.
+    asks: BTreeMap<AskId, oneshot::Sender<Reply>>,
+    next_ask: u64,
     /// What happened while acting, in its order.
     events: VecDeque<Event>,
 }
@@ -93,12 +101,14 @@ pub struct Tools<'a> {
     pub manager: &'a Manager,
     /// It has a terminal, and is to stop when that is gone.
     pub ends_with_terminal: bool,
+    /// What is the same for the whole run.
+    pub identity: Identity,
 }
 
 impl<'a> Performer<'a> {
     /// With nothing done yet.
     pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools<'a>) -> Performer<'a> {
-        let Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal } = tools;
+        let Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal, identity } = tools;
         let deed = estate.deed();
         let (names, tokens) = estate.names();
         let Estate { arena, steward, .. } = estate;
@@ -119,6 +129,9 @@ impl<'a> Performer<'a> {
             deed,
             dead_before: 0,
             ends_with_terminal,
+            identity,
+            asks: BTreeMap::new(),
+            next_ask: 0,
             events: VecDeque::new(),
         }
     }
@@ -146,6 +159,7 @@ impl<'a> Performer<'a> {
             Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
+            Notice::Asked(request, sender) => return self.asked(*request, sender, state),
         };
         self.events.push_back(event);
     }
@@ -273,6 +287,7 @@ impl<'a> Performer<'a> {
             Action::StartGuardian => self.start_guardian(),
             Action::Notify(messages) => self.notify(&messages),
             Action::Status(head) => self.status(&head),
+            Action::Answer(id, outcome) => self.answer(id, outcome),
             Action::Log(level, text) => log!(target: "mprun", level, "{text}"),
             Action::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
             Action::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {

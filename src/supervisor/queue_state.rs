@@ -86,6 +86,11 @@ impl Queues {
         self.all.iter().any(|queue| queue.stranded) || self.dormant.iter().any(hidden)
     }
 
+    /// All there are.
+    pub fn all(&self) -> impl Iterator<Item = &Queue> {
+        self.all.iter()
+    }
+
     /// How many more there may be.
     pub fn left(&self) -> usize {
         self.ids.left()
@@ -168,6 +173,11 @@ impl Queues {
     /// Whether nobody will ever read it.
     pub fn is_closed(&self, id: QueueId) -> bool {
         self.all.iter().any(|queue| queue.id == id && queue.closed)
+    }
+
+    /// Whether somebody reads it.
+    pub fn is_open(&self, id: QueueId) -> bool {
+        self.all.iter().any(|queue| queue.id == id && !queue.closed)
     }
 
     /// It has to go, but can't without losing items.

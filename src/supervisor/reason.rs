@@ -22,6 +22,8 @@ pub enum StartReason {
     Recycled,
     /// The stage's work changed.
     Changed,
+    /// A fresh one was asked for.
+    Requested,
     /// It was on its way out, but is wanted after all.
     WantedAgain,
     /// It had finished, but there is work again.
@@ -37,6 +39,7 @@ impl fmt::Display for StartReason {
             StartReason::Always => "the one before it finished, and restart is \"always\"",
             StartReason::Recycled => "the one before it had done its share",
             StartReason::Changed => "the stage's work changed",
+            StartReason::Requested => "a restart was asked for",
             StartReason::WantedAgain => "it is wanted after all",
             StartReason::WorkAgain => "there is work for it again",
         })
@@ -52,6 +55,8 @@ pub enum StopReason {
     Removed,
     /// The stage's work changed: a worker with the new work takes its place.
     Changed,
+    /// A fresh one is to take its place.
+    Requested,
     /// Nobody reads what the stage writes.
     OutputClosed,
     /// The stage gave up.
@@ -68,6 +73,7 @@ impl fmt::Display for StopReason {
             StopReason::Scaled => "fewer processes are wanted",
             StopReason::Removed => "the stage was removed",
             StopReason::Changed => "the stage's work changed",
+            StopReason::Requested => "a restart was asked for",
             StopReason::OutputClosed => "nobody reads its output any more",
             StopReason::GaveUp => "the stage gave up",
             StopReason::Stopping => "the pipeline stops",
@@ -81,6 +87,8 @@ impl fmt::Display for StopReason {
 pub enum StopCause {
     /// A signal asked for it.
     Signal(&'static str),
+    /// Somebody asked for it.
+    Asked(&'static str),
     /// This stage gave up, with `on_give_up = "stop"`.
     GaveUp(String),
     /// The terminal it ran in is gone.
@@ -95,6 +103,7 @@ impl fmt::Display for StopCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StopCause::Signal(name) => f.write_str(name),
+            StopCause::Asked(verb) => write!(f, "mprun {verb}"),
             StopCause::GaveUp(stage) => write!(f, "the stage {stage} gave up"),
             StopCause::TerminalGone => f.write_str("the terminal is gone"),
             StopCause::NoRoom(what) | StopCause::Damaged(what) => f.write_str(what),

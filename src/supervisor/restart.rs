@@ -90,6 +90,7 @@ fn told(why: StopReason) -> Next {
     match why {
         StopReason::Scaled | StopReason::Removed => Next::Leave,
         StopReason::Changed => Next::Now(StartReason::Changed),
+        StopReason::Requested => Next::Now(StartReason::Requested),
         StopReason::OutputClosed => Next::Over(Over::OutputClosed),
         StopReason::GaveUp => Next::Over(Over::GaveUp),
         StopReason::Stopping => Next::Over(Over::Stopped),

@@ -39,6 +39,12 @@ pub struct Stage {
     pub outbox: Option<QueueId>,
     /// What its workers did.
     pub totals: StageTotals,
+    /// New processes in place of old ones, by reason.
+    pub restarts: std::collections::BTreeMap<&'static str, u64>,
+    /// Its workers finish their item and wait.
+    pub paused: bool,
+    /// Counts the restarts that were asked for: workers of an earlier one make room.
+    epoch: u32,
     /// Pauses are off: everybody waits for it.
     hurried: bool,
     /// One of its workers was started, at some time.
@@ -73,6 +79,7 @@ pub struct Worker {
     pub leaving: bool,
     /// It shows whether its version works: it hasn't become ready in it yet.
     pub trial: bool,
+    epoch: u32,
     bad_runs: u32,
 }
 
@@ -90,6 +97,9 @@ impl Stage {
             tokens: Vec::new(),
             outbox: None,
             totals,
+            restarts: Default::default(),
+            paused: false,
+            epoch: 0,
             hurried: false,
             begun: false,
             intensity: Intensity::default(),
@@ -136,13 +146,17 @@ impl Stage {
         match self.fate {
             Fate::GaveUp => true,
             Fate::Removed { .. } => self.is_over(),
-            Fate::Wanted => self.staying().all(|worker| {
-                !worker.trial && self.is_current(worker) && !is_asked(worker, StopReason::Changed)
-            }),
+            Fate::Wanted => {
+                self.staying().all(|worker| !worker.trial && self.is_current(worker) && !makes_room(worker))
+            }
         }
     }
 
     fn is_current(&self, worker: &Worker) -> bool {
+        worker.epoch == self.epoch && self.is_of_version(worker)
+    }
+
+    fn is_of_version(&self, worker: &Worker) -> bool {
         Rc::ptr_eq(&worker.version, &self.version) || worker.version == self.version
     }
 
@@ -225,7 +239,7 @@ impl Stage {
                 out.act(Action::Order(process.slot, process.pid, Order::Finish));
             }
             // A standing order, whichever it is now.
-            Push::Order(process, Order::Run | Order::Drain) => {
+            Push::Order(process, Order::Run | Order::Drain | Order::Pause) => {
                 out.act(Action::Order(process.slot, process.pid, self.standing_order()));
             }
             Push::Term(process, why) => {
@@ -266,6 +280,8 @@ impl Stage {
     }
 }
 
-fn is_asked(worker: &Worker, why: StopReason) -> bool {
-    worker.life.process().is_some_and(|process| process.asked.reason() == Some(why))
+/// Whether it was told to end for another one to take its place.
+fn makes_room(worker: &Worker) -> bool {
+    let why = worker.life.process().and_then(|process| process.asked.reason());
+    matches!(why, Some(StopReason::Changed | StopReason::Requested))
 }

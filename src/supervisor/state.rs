@@ -7,11 +7,13 @@
 //! then [`State::converge`] takes every step that brings the second nearer to the first. So no order of events can
 //! get it stuck half-way: what was not done yet is seen again at the next event.
 
+mod command;
 mod exits;
 mod herald;
 mod reload;
 mod settling;
 mod stop;
+pub mod view;
 
 use super::action::{Action, Outcome, StageTotals};
 use super::event::Event;
@@ -53,9 +55,16 @@ pub struct State {
     reload: Option<Reload>,
     settling: Settling,
     stop: Option<Stop>,
+    /// All of it is paused, also what comes yet.
+    paused: bool,
+    waiting: command::Waiting,
     /// More workers could be started at once.
     starts_left: bool,
     guardian: Guardian,
+    /// Files that were taken over as a whole.
+    generation: u64,
+    /// Why the last changed file was not taken over, and when.
+    refusal: Option<(Instant, String)>,
     /// What stages did that are gone.
     departed: Vec<StageTotals>,
     failed: bool,
@@ -86,8 +95,12 @@ impl State {
             reload: None,
             settling: Settling::default(),
             stop: None,
+            paused: false,
+            waiting: command::Waiting::default(),
             starts_left: false,
             guardian: Guardian::default(),
+            generation: 0,
+            refusal: None,
             departed: Vec::new(),
             failed: false,
             ended: false,
@@ -158,6 +171,7 @@ impl State {
             Event::TerminalGone => self.terminal_gone(out),
             Event::FileTouched => self.settling.touched(out.now),
             Event::Loaded(loading) => self.loaded(loading, out),
+            Event::Asked(id, command) => self.asked(id, command, out),
             Event::Spawned(worker, pid) => self.spawned(worker, pid, out),
             Event::SpawnFailed(worker, error) => self.spawn_failed(worker, error, out),
             Event::Ready(worker, pid) => self.ready(worker, pid, out),
@@ -185,6 +199,7 @@ impl State {
             before = out.actions.len();
             self.converge_once(out);
         }
+        self.answer_waiting(out);
         self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
         self.announce(out);
         self.end_if_over(out);
@@ -266,7 +281,7 @@ impl State {
                         stage.revive(Over::InputEnded, StartReason::WorkAgain);
                     }
                     Reopened::ForWriters(queue) if stage.version.outputs.contains(&queue) => {
-                        stage.revive(Over::OutputClosed, StartReason::WorkAgain);
+                        stage.heard_again(out);
                     }
                     Reopened::ForReaders(_) | Reopened::ForWriters(_) => {}
                 }
@@ -314,6 +329,7 @@ impl State {
         }
         self.announce_stop(out);
         self.ended = true;
+        self.answer_waiting(out);
         let mut stages = std::mem::take(&mut self.departed);
         stages.extend(self.stages.iter().map(|stage| stage.totals.clone()));
         let stopped = self.stop.take().map(|stop| stop.cause);

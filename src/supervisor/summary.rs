@@ -99,7 +99,9 @@ mod tests {
             name: name.into(),
             is_source,
             taken: 14,
+            done: 14,
             emitted: 15,
+            dead: 0,
             restarts: 1,
             ..StageTotals::default()
         };

@@ -4,7 +4,7 @@ use crate::config::{Loaded, Pipeline, Recycle, Work};
 use crate::log_file::LogFile;
 use crate::queue::QueueId;
 use crate::stage::Registry;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// A good pipeline file.
@@ -16,6 +16,8 @@ pub struct Wanted {
     pub text: String,
     /// The stages that keep a position or a state: each has a hidden queue with one token.
     pub stateful: BTreeSet<String>,
+    /// Stages that were given another number of processes by hand, with the file's number.
+    pub by_hand: BTreeMap<String, u32>,
 }
 
 impl Wanted {
@@ -24,7 +26,26 @@ impl Wanted {
         let Loaded { pipeline, warnings: _, text } = loaded;
         let stateful = pipeline.stages.iter().filter(|stage| stage.work.keeps_state(registry));
         let stateful = stateful.map(|stage| stage.name.clone()).collect();
-        Wanted { pipeline, text, stateful }
+        Wanted { pipeline, text, stateful, by_hand: BTreeMap::new() }
+    }
+
+    /// Gives a stage another number of processes than the file says.
+    pub fn scale(&mut self, stage: &str, processes: u32) {
+        let Some(spec) = self.pipeline.stages.iter_mut().find(|spec| spec.name == stage) else { return };
+        let filed = *self.by_hand.entry(stage.to_owned()).or_insert(spec.processes);
+        spec.processes = processes;
+        if filed == processes {
+            self.by_hand.remove(stage);
+        }
+    }
+
+    /// What the file says, without what was changed by hand.
+    pub fn as_filed(&self) -> Pipeline {
+        let mut pipeline = self.pipeline.clone();
+        for spec in &mut pipeline.stages {
+            spec.processes = self.by_hand.get(&spec.name).copied().unwrap_or(spec.processes);
+        }
+        pipeline
     }
 }
 

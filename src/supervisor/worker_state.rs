@@ -117,6 +117,19 @@ pub enum Over {
     GaveUp,
 }
 
+impl std::fmt::Display for Over {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Over::Finished => "it has finished",
+            Over::InputEnded => "its input has ended",
+            Over::OutputClosed => "nobody reads its output any more",
+            Over::Stopped => "the pipeline stops",
+            Over::Failed => "it failed, and restart is \"never\"",
+            Over::GaveUp => "the stage gave up",
+        })
+    }
+}
+
 /// What happens to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -29,6 +29,8 @@ pub(super) struct Pace {
     pub hurry: bool,
     /// The order is to finish.
     pub must_finish: bool,
+    /// The order is to wait for another one.
+    pub must_pause: bool,
 }
 
 impl Pace {
@@ -64,9 +66,13 @@ impl Desk {
         }
     }
 
-    /// The settings as they are now; an order to finish is the end.
+    /// The settings as they are now; an order to finish is the end, one to pause holds here until another comes.
     pub fn heed(&mut self) -> Result<Pace, Stop> {
-        let pace = self.look();
+        let mut pace = self.look();
+        while pace.must_pause {
+            self.port.park()?;
+            pace = self.look();
+        }
         if pace.must_finish { Err(Stop(Ending::Ordered)) } else { Ok(pace) }
     }
 
@@ -76,7 +82,12 @@ impl Desk {
         let (order, tuning) = (self.port.order(), self.port.tuning());
         self.item_log.is_on = tuning.log_items;
         self.time_limit.set(tuning.item_timeout);
-        Pace { tuning, hurry: order != Order::Run, must_finish: order == Order::Finish }
+        Pace {
+            tuning,
+            hurry: matches!(order, Order::Drain | Order::Finish),
+            must_finish: order == Order::Finish,
+            must_pause: order == Order::Pause,
+        }
     }
 
     /// A pause of the pipeline file: ends early when the pipeline drains, and follows a change of its length.

@@ -68,6 +68,14 @@ pub fn project() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
 /// A running mprun. Dropped, it is killed and everything that it started must be gone.
 pub struct Run {
     pub folder: Folder,
@@ -118,6 +126,26 @@ impl Run {
 
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.path().join("stderr")).unwrap()).into_owned()
+    }
+
+    /// The path of the control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("run/mprun/pipeline.sock")
+    }
+
+    /// Another mprun, at home in the same folder: what it said, and its exit code.
+    pub fn ask(&self, arguments: &[&str]) -> Said {
+        let output = command(&self.folder).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// The same, which must go well; what it printed.
+    #[track_caller]
+    pub fn tell(&self, arguments: &[&str]) -> String {
+        let said = self.ask(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}\nlog:\n{}", said.stderr, self.stderr());
+        said.stdout
     }
 
     pub fn lines(&self) -> Vec<String> {
@@ -188,7 +216,8 @@ pub fn command(folder: &Folder) -> Command {
     let mut command = Command::new(binary());
     command.current_dir(folder.path()).stdin(Stdio::null());
     command.env("XDG_STATE_HOME", folder.path().join("state")).env("MPRUN_TEST", folder.path());
-    for variable in ["RUST_LOG", "STATE_DIRECTORY", "JOURNAL_STREAM", "RUST_BACKTRACE"] {
+    command.env("XDG_RUNTIME_DIR", folder.path().join("run"));
+    for variable in ["RUNTIME_DIRECTORY", "RUST_LOG", "STATE_DIRECTORY", "JOURNAL_STREAM", "RUST_BACKTRACE"] {
         command.env_remove(variable);
     }
     command

@@ -9,12 +9,13 @@ mod rules;
 mod wiring;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostic, Place, Report};
 use super::elements::Setting;
+use super::keys::ControlKeys;
 use super::keys::FileKeys;
-use super::pipeline::{Pipeline, Stage};
+use super::pipeline::{Control, Pipeline, Stage};
 use crate::stage::Registry;
 use draft::Draft;
 use wiring::Wiring;
@@ -54,6 +55,7 @@ pub fn compile(
     let queues = queues::compile(&queues, &wiring, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
+    let control = control(&keys.control.value, &selection.folder);
     let on = drafts.iter().map(|draft| draft.off.is_none());
     Some(Pipeline {
         name: keys.name.value.map_or(selection.name, |name| name.0),
@@ -61,7 +63,13 @@ pub fn compile(
         stages: stages.into_iter().zip(on).filter(|(_, on)| *on).map(|(stage, _)| stage).collect(),
         queues,
         drain_timeout: keys.drain_timeout.value.0,
+        control,
     })
+}
+
+fn control(keys: &ControlKeys, folder: &Path) -> Control {
+    let socket = keys.socket.value.as_ref().map(|path| folder.join(&path.0));
+    Control { enabled: keys.enabled.value, socket }
 }
 
 fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {
@@ -79,7 +87,6 @@ fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {
 
 /// Keys of later versions that are checked already, but do nothing yet.
 fn warn_of_extras(keys: &FileKeys, report: &mut Report) {
-    warn(&keys.control, "control", report);
     warn(&keys.metrics, "metrics", report);
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::pipeline::Pipeline;
+use super::pipeline::{Control, Pipeline};
 pub use keys::KeyChange;
 pub use queue::QueueDiff;
 pub use stage::{StageChange, StageDiff};
@@ -33,6 +33,8 @@ pub struct Diff {
     pub folder: Option<Change<PathBuf>>,
     /// `drain_timeout`.
     pub drain_timeout: Option<Change<Duration>>,
+    /// `[control]`.
+    pub control: Option<Change<Control>>,
     /// Stages that differ: removed ones first, then the new file's in their order.
     pub stages: Vec<StageDiff>,
     /// Queues that differ: removed ones first, then the new file's in their order.
@@ -48,11 +50,12 @@ impl Diff {
 
 /// What it takes to come from `old` to `new`. Stages and queues are told by their names; their order is no change.
 pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
-    let Pipeline { name, folder, stages, queues, drain_timeout } = old;
+    let Pipeline { name, folder, stages, queues, drain_timeout, control } = old;
     Diff {
         name: Change::of(name, &new.name),
         folder: Change::of(folder, &new.folder),
         drain_timeout: Change::of(drain_timeout, &new.drain_timeout),
+        control: Change::of(control, &new.control),
         stages: stage::diff(stages, &new.stages),
         queues: queue::diff(queues, &new.queues),
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::pipeline::{
-    Backoff, GiveUp, OnGiveUp, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
+    Backoff, Control, GiveUp, OnGiveUp, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
 };
 
 fn stage(name: &str) -> Stage {
@@ -40,6 +40,7 @@ fn pipeline() -> Pipeline {
         stages: vec![stage("a"), stage("b")],
         queues: vec![queue("q"), queue("r")],
         drain_timeout: Duration::from_secs(30),
+        control: Control::default(),
     }
 }
 

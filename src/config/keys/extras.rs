@@ -1,12 +1,14 @@
-//! `[control]` and `[metrics]`: part of the file's format already, so that a file written for a later version is
-//! checked by this one.
+//! `[control]` and `[metrics]`. The second is part of the format already, so that a file written for a later version
+//! is checked by this one.
 
 use crate::config::elements::{Address, SocketPath, table};
 
 table! {
     /// `[control]`.
     ControlKeys = "`control`" {
-        /// The path of the control socket.
+        /// Whether there is a control socket at all.
+        enabled: bool = true, also "enable";
+        /// The path of the control socket. Default: `NAME.sock` in the folder `mprun` of the runtime folder.
         socket: Option<SocketPath> = None, also "path";
     }
 }

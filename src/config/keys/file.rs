@@ -16,8 +16,8 @@ table! {
         stages: Named<StageKeys> = Named::default(), also "stage" "steps" "processes" "programs" "tasks";
         /// The queues that need more than the defaults, each under its name: `[queues.NAME]`.
         queues: Named<QueueKeys> = Named::default(), also "queue" "channels";
-        /// The socket on which the running pipeline is asked and told. Not available yet: checked, then ignored.
-        control: Option<ControlKeys> = None;
+        /// The socket on which the running pipeline is asked and told.
+        control: ControlKeys = ControlKeys::default();
         /// Where metrics are served. Not available yet: checked, then ignored.
         metrics: Option<MetricsKeys> = None;
     }

@@ -203,6 +203,19 @@ impl Port {
         worker_time::note_items(self.hand.memory(), self.slot, items, took);
     }
 
+    /// Sleeps until the order or the tuning changes.
+    pub fn park(&mut self) -> Result<(), Fault> {
+        self.settle()?;
+        self.begin_wait(Waiting::Paused);
+        let seen = self.bell_seen.get();
+        let word = self.hand.memory().word32(self.slot + slot::BELL);
+        while self.bell() == seen {
+            futex::wait(word, seen as u32, None);
+        }
+        self.end_wait(Waiting::Paused);
+        Ok(())
+    }
+
     /// Leases held.
     pub fn len(&self) -> usize {
         self.leases.len()

@@ -66,6 +66,7 @@ impl Stage {
 
     fn count_work(&mut self, work: &Work) {
         self.totals.taken += work.taken;
+        self.totals.done += work.done;
         self.totals.emitted += work.emitted;
         self.totals.times += work.times;
         self.totals.item_times += work.item_times;
@@ -93,6 +94,9 @@ impl Stage {
         let since = self.workers[i].life.process().map(|process| process.since);
         let ran = since.map(|since| out.now.saturating_duration_since(since));
         let (life, verdict) = self.next_life(i, next, death, ran, out.now);
+        if let (Next::Now(why) | Next::Restart(why), Verdict::Fine) = (next, verdict) {
+            self.count_restart(restart_word(why, end));
+        }
         self.count_run(i, end, ran);
         let ran = ran.map_or(String::new(), |ran| format!(" after {}", spoken(ran)));
         let then = restart_text(next, life, out.now);
@@ -102,6 +106,10 @@ impl Stage {
             None => drop(self.workers.remove(i)),
         }
         verdict
+    }
+
+    fn count_restart(&mut self, word: &'static str) {
+        *self.restarts.entry(word).or_default() += 1;
     }
 
     /// `None`: its place goes too.
@@ -157,6 +165,7 @@ impl Stage {
             return Verdict::GaveUp;
         }
         self.totals.restarts += 1;
+        self.count_restart(restart_word(StartReason::Always, &End::Said(Ending::Finished)));
         let bad_runs = self.workers.iter().map(|worker| worker.bad_runs).max().unwrap_or(0);
         let delay = restart::delay(&self.spec.rules.backoff, bad_runs.saturating_sub(1), jitter);
         for worker in &mut self.workers {
@@ -177,6 +186,25 @@ fn restart_text(next: Next, life: Option<Life>, now: Instant) -> String {
             format!("; it starts again in {}", spoken(until - now))
         }
         (Next::Restart(_) | Next::Leave | Next::Now(_) | Next::Over(_), _) => String::new(),
+    }
+}
+
+/// What a new process in place of an old one is counted as.
+fn restart_word(why: StartReason, end: &End) -> &'static str {
+    match (why, end) {
+        (StartReason::Recycled, _) => "recycled",
+        (StartReason::Changed, _) => "changed",
+        (StartReason::Requested, _) => "requested",
+        (StartReason::WantedAgain | StartReason::WorkAgain, _) => "wanted-again",
+        (_, End::Died(Exit::Signal(_))) => "killed",
+        (_, End::Died(Exit::Code(_))) => "crashed",
+        (_, End::NotStarted(_)) => "not-started",
+        (_, End::Said(Ending::TimedOut)) => "timed-out",
+        (_, End::Said(Ending::Failed(_))) => "failed",
+        (
+            StartReason::New | StartReason::Scaled | StartReason::Failed | StartReason::Always,
+            End::Said(_),
+        ) => "finished",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Workers of another version are replaced, one by one.
 
-use super::{Stage, is_asked};
+use super::{Stage, makes_room};
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::reason::{StartReason, StopReason};
 use crate::supervisor::worker_state::{Asked, Life, Step};
@@ -9,14 +9,14 @@ use std::rc::Rc;
 impl Stage {
     /// Replaces workers of another version, one by one: the next one ends only when the one before is ready.
     pub fn roll(&mut self, out: &mut Outbox) {
-        let mut busy = self.staying().any(|worker| worker.trial || is_asked(worker, StopReason::Changed));
+        let mut busy = self.staying().any(|worker| worker.trial || makes_room(worker));
         for i in 0..self.workers.len() {
             if self.workers[i].leaving {
                 continue;
             }
             if self.is_current(&self.workers[i]) {
                 // Asked to make room, but what it does is wanted again.
-                if is_asked(&self.workers[i], StopReason::Changed) {
+                if makes_room(&self.workers[i]) {
                     self.apply(i, Step::Relent, out);
                 }
             } else {
@@ -27,10 +27,12 @@ impl Stage {
 
     /// A step towards the wanted version for one worker. True: the others have to wait for it.
     fn renew(&mut self, i: usize, busy: bool, out: &mut Outbox) -> bool {
+        let is_other = !self.is_of_version(&self.workers[i]);
+        let why = if is_other { StopReason::Changed } else { StopReason::Requested };
         let worker = &mut self.workers[i];
         match worker.life {
             Life::Due(_) | Life::Resting { .. } => {
-                worker.life = Life::Due(StartReason::Changed);
+                worker.life = Life::Due(if is_other { StartReason::Changed } else { StartReason::Requested });
                 self.adopt(i);
                 true
             }
@@ -45,7 +47,7 @@ impl Stage {
             Life::Alive(process) if process.asked == Asked::Nothing && !busy => {
                 // One that isn't ready yet may be stuck where it can't see an order.
                 let patience = (!process.ready).then(|| out.now + self.spec.rules.stop_timeout);
-                self.apply(i, Step::Ask(Asked::Finish(StopReason::Changed, patience)), out);
+                self.apply(i, Step::Ask(Asked::Finish(why, patience)), out);
                 true
             }
             Life::Alive(_) | Life::Forking { .. } => false,
@@ -55,6 +57,7 @@ impl Stage {
     fn adopt(&mut self, i: usize) {
         let worker = &mut self.workers[i];
         worker.version = Rc::clone(&self.version);
+        worker.epoch = self.epoch;
         worker.trial = !worker.life.is_over();
         worker.bad_runs = 0;
     }

@@ -42,7 +42,10 @@ impl Stage {
         let at = self.workers.partition_point(|worker| worker.index < index);
         let version = Rc::clone(&self.version);
         let trial = !life.is_over();
-        self.workers.insert(at, Worker { index, version, life, leaving: false, trial, bad_runs: 0 });
+        self.workers.insert(
+            at,
+            Worker { index, version, life, leaving: false, trial, epoch: self.epoch, bad_runs: 0 },
+        );
     }
 
     /// A worker ends after its item (or by `until`), and its place goes.
@@ -107,6 +110,23 @@ impl Stage {
             return;
         }
         self.hurried = on;
+        self.tell_standing_order(out);
+    }
+
+    /// Workers finish their item and wait (or go on).
+    pub fn pause(&mut self, on: bool, out: &mut Outbox) {
+        if self.paused != on {
+            self.paused = on;
+            self.tell_standing_order(out);
+        }
+    }
+
+    /// Fresh workers take the places of all that are there, one by one.
+    pub fn restart(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    fn tell_standing_order(&self, out: &mut Outbox) {
         for worker in &self.workers {
             if let Some(process) = worker.life.process()
                 && process.asked == Asked::Nothing
@@ -117,7 +137,22 @@ impl Stage {
     }
 
     pub(super) fn standing_order(&self) -> Order {
-        if self.hurried { Order::Drain } else { Order::Run }
+        match (self.hurried, self.paused) {
+            (true, _) => Order::Drain,
+            (false, true) => Order::Pause,
+            (false, false) => Order::Run,
+        }
+    }
+
+    /// There is somebody again who reads what it writes.
+    pub fn heard_again(&mut self, out: &mut Outbox) {
+        self.revive(Over::OutputClosed, StartReason::WorkAgain);
+        for i in 0..self.workers.len() {
+            let asked = self.workers[i].life.process().and_then(|process| process.asked.reason());
+            if asked == Some(StopReason::OutputClosed) {
+                self.apply(i, Step::Relent, out);
+            }
+        }
     }
 
     /// Starts workers again that were over for this reason.

@@ -53,6 +53,7 @@ impl State {
         let (stop, jitter) = (self.stopping(), self.jitter());
         let why = end.to_string();
         let verdict = self.stages[s].ended(i, &Death { end, work, stop, jitter }, out);
+        self.revive_if_heard(s, out);
         // Only now: a new worker gets the slot after the release of the old one, which is among the actions.
         self.slots.give(slot.0);
         match verdict {
@@ -63,6 +64,15 @@ impl State {
             // Removed, but it can't work off its input: going back is all that loses nothing.
             Verdict::GaveUp if self.is_removed(s) && self.can_go_back() => self.roll_back(s, &why, out),
             Verdict::GaveUp => self.give_up(s, out),
+        }
+    }
+
+    /// What it says was true when it said it: meanwhile somebody may read its output again.
+    fn revive_if_heard(&mut self, s: usize, out: &mut Outbox) {
+        let outputs = &self.stages[s].version.outputs;
+        let heard = outputs.iter().any(|&queue| self.queues.is_open(queue));
+        if heard && self.stages[s].fate == Fate::Wanted && self.stopping() == Stopping::No {
+            self.stages[s].heard_again(out);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::State;
 use crate::config::{self, Pipeline};
+use crate::control::protocol::{Reason, Refused};
 use crate::queue::QueueId;
 use crate::supervisor::action::Action;
 use crate::supervisor::event::Loading;
@@ -55,42 +56,62 @@ impl State {
         if self.stop.is_some() || self.ended {
             return;
         }
-        match loading {
+        let outcome = match loading {
             Loading::Good(wanted, held) => self.loaded_good(*wanted, &held, out),
             Loading::Bad(report) => {
                 let first = report.lines().next().unwrap_or_default();
                 self.note_trouble(Some(format!("reload refused, the file is bad: {first}")), out);
                 if self.settling.says(&report) {
                     out.say(Level::Error, "the changed file is not used, the pipeline runs on as it was:");
-                    out.act(Action::Show(report));
+                    out.act(Action::Show(report.clone()));
                 }
+                Err(self.not_taken_over(Reason::BadFile, report, out))
             }
             Loading::Gone(what) => {
                 self.note_trouble(Some(format!("reload refused, no file: {what}")), out);
                 if self.settling.says(&what) {
                     out.say(Level::Warn, format!("{what}; the pipeline runs on as it was"));
                 }
+                Err(self.not_taken_over(Reason::BadFile, what, out))
             }
-        }
+        };
+        self.answer_loads(&outcome, out);
     }
 
-    fn loaded_good(&mut self, new: Wanted, held: &[(String, u64)], out: &mut Outbox) {
-        let Some(old) = &self.wanted else { return };
+    fn not_taken_over(&mut self, reason: Reason, why: String, out: &Outbox) -> Refused {
+        self.refusal = Some((out.now, why.clone()));
+        Refused { reason, error: why }
+    }
+
+    /// The steps that are taken.
+    fn loaded_good(
+        &mut self,
+        new: Wanted,
+        held: &[(String, u64)],
+        out: &mut Outbox,
+    ) -> Result<Vec<String>, Refused> {
+        let Some(old) = &self.wanted else { return Ok(Vec::new()) };
         let forced = std::mem::take(&mut self.settling.forced);
         if forced {
             self.settling.said = None;
             self.stages.iter_mut().filter(|stage| stage.fate == Fate::GaveUp).for_each(Stage::forgive);
         }
-        if new.text == old.text && new.pipeline == old.pipeline {
+        // What was changed by hand stays until the file is another one, or is asked for.
+        let is_same = match forced {
+            true => new.pipeline == old.pipeline,
+            false => new.pipeline == old.as_filed(),
+        };
+        if new.text == old.text && is_same {
+            self.refusal = None;
             let news = self.settling.said.take().is_some() || forced;
             self.note_trouble(None, out);
             if news {
                 out.say(Level::Info, "the file says what runs already: nothing to do");
             }
-            return;
+            return Ok(Vec::new());
         }
         if self.settling.said.as_deref() == Some(new.text.as_str()) {
-            return; // It was refused or rolled back, and that was said.
+            return Ok(Vec::new()); // It was refused or rolled back, and that was said.
         }
         match plan(&old.pipeline, &new.pipeline, held) {
             Err(refusal) => self.refuse(&new, &refusal, out),
@@ -104,15 +125,18 @@ impl State {
                 }
                 self.note_trouble(None, out);
                 self.herald.begin_reload(out);
+                self.refusal = None;
                 self.want(new, false, out);
+                Ok(steps.iter().map(ToString::to_string).collect())
             }
         }
     }
 
-    fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Outbox) {
+    fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Outbox) -> Result<Vec<String>, Refused> {
         self.settling.said = Some(new.text.clone());
         self.note_trouble(Some(format!("reload refused: {refusal}")), out);
         out.say(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
+        Err(self.not_taken_over(Reason::FileRefused, refusal.to_string(), out))
     }
 
     /// Makes `wanted` what should run; [`State::converge`] does the rest.
@@ -154,7 +178,9 @@ impl State {
     fn add_stage(&mut self, spec: &config::Stage, wanted: &Wanted) -> usize {
         let version = Rc::new(self.version(spec, wanted, None, None));
         let key = self.new_key();
-        self.stages.push(Stage::new(key, spec.clone(), version));
+        let mut stage = Stage::new(key, spec.clone(), version);
+        stage.paused = self.paused;
+        self.stages.push(stage);
         self.stages.len() - 1
     }
 
@@ -231,8 +257,10 @@ impl State {
     fn go_back(&mut self, why: &str, out: &mut Outbox) {
         let (Some(good), Some(bad)) = (self.good.clone(), &self.wanted) else { return };
         self.settling.said = Some(bad.text.clone());
+        self.refusal = Some((out.now, why.to_owned()));
         self.note_trouble(Some(format!("reload failed: {why}")), out);
         out.say(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));
+        self.answer_reloads(Some(why), out);
         self.want(good, true, out);
         for stage in &mut self.stages {
             stage.revive(Over::GaveUp, StartReason::WantedAgain);
@@ -285,6 +313,8 @@ impl State {
         let (first, back) = (self.good.is_none(), reload.back);
         self.reload = None;
         self.good = self.wanted.clone();
+        self.generation += u64::from(!back);
+        self.answer_reloads(None, out);
         self.forget_the_old(out);
         out.say(Level::Info, self.summary(first, back, &took));
     }

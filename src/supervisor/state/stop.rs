@@ -15,8 +15,8 @@ pub(super) struct Stop {
     pub(super) cause: StopCause,
     /// `Draining` or `Killing`.
     pub(super) phase: Stopping,
-    /// When the draining has taken long enough.
-    until: Instant,
+    /// When the draining has taken long enough; `None`: it may take any time.
+    pub(super) until: Option<Instant>,
 }
 
 impl State {
@@ -57,13 +57,13 @@ impl State {
 
     /// A reload under way is left as it is: what runs, drains.
     pub(super) fn begin_stop(&mut self, cause: StopCause, out: &mut Outbox) {
-        let until = out.now + self.drain_timeout();
+        let until = Some(out.now + self.drain_timeout());
         self.reload = None;
         self.settling.done();
         self.stop = Some(Stop { cause, phase: Stopping::Draining, until });
     }
 
-    fn stop_now(&mut self, why: &str, out: &mut Outbox) {
+    pub(super) fn stop_now(&mut self, why: &str, out: &mut Outbox) {
         if let Some(stop) = &mut self.stop {
             stop.phase = Stopping::Killing;
             out.say(Level::Info, format!("{why}: stopping all workers"));
@@ -98,7 +98,7 @@ impl State {
     }
 
     pub(super) fn stop_deadline(&self) -> Option<Instant> {
-        self.stop.as_ref().filter(|stop| stop.phase == Stopping::Draining).map(|stop| stop.until)
+        self.stop.as_ref().filter(|stop| stop.phase == Stopping::Draining)?.until
     }
 
     pub(super) fn pass_stop_time(&mut self, out: &mut Outbox) {

@@ -188,7 +188,8 @@ impl<'a> ReplyLoop<'a> {
         }
         let window = if pace.is_single() || self.answered < TRIAL { 1 } else { self.window.size() };
         let known = self.in_flight();
-        if known >= window || self.ended || self.is_resting() || pace.must_finish || !session.takes_input() {
+        let rests = self.is_resting() || pace.must_finish || pace.must_pause;
+        if known >= window || self.ended || rests || !session.takes_input() {
             return Ok(if self.ended && known == 0 { Flow::Through } else { Flow::GoOn });
         }
         if known == 0 {

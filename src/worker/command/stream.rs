@@ -142,7 +142,7 @@ impl<'a> StreamLoop<'a> {
     fn take(&mut self, pace: &Pace, session: &Session) -> Result<(), Stop> {
         let wants =
             !self.is_source() && !self.input_ended && self.stopping.is_none() && session.takes_input();
-        if !wants || self.feed.is_full() || self.is_resting() {
+        if !wants || self.feed.is_full() || self.is_resting() || pace.must_pause {
             return Ok(());
         }
         if pace.is_single() && !self.feed.is_empty() {
@@ -207,10 +207,11 @@ impl<'a> StreamLoop<'a> {
             session.terminate(self.desk.ticket.stop_timeout);
             self.ends_by = None;
         }
-        let resting = self.is_resting();
+        // A source that pauses is not read any more: then its program waits, too.
+        let resting = self.is_resting() || pace.must_pause;
         let single = pace.is_single() && self.stopping.is_none();
         // A source with a pause after each item: what it has written already comes first.
-        let paced = single && self.is_source();
+        let paced = (single || pace.must_pause) && self.is_source();
         let (mut written, mut emitted) = (0, 0);
         if paced && !resting {
             emitted = self.emit(1)?;

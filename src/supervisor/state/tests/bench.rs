@@ -2,12 +2,13 @@
 
 use super::super::{Audience, State};
 use crate::config::Pipeline;
+use crate::control::protocol::{Command, Done, Reason, Refused};
 use crate::queue::{Blame, Ending, Order, QueueId, SlotId};
 use crate::service::Message;
 use crate::supervisor::action::{Action, Outcome, Spawn};
 use crate::supervisor::event::{Event, Loading, Work};
 use crate::supervisor::fixture::wanted;
-use crate::supervisor::ids::{Pid, WorkerId};
+use crate::supervisor::ids::{AskId, Pid, WorkerId};
 use crate::supervisor::reason::End;
 use crate::supervisor::wanted::Wanted;
 use crate::sys::process::{SpawnError, Step};
@@ -46,6 +47,8 @@ pub struct Bench {
     pub held: BTreeMap<String, u64>,
     pub forks_fail: bool,
     pub outcome: Option<Outcome>,
+    pub asked: u64,
+    pub answers: BTreeMap<AskId, Result<Done, Refused>>,
     next_pid: u32,
 }
 
@@ -68,6 +71,8 @@ impl Bench {
             held: BTreeMap::new(),
             forks_fail: false,
             outcome: None,
+            asked: 0,
+            answers: BTreeMap::new(),
             next_pid: 100,
         }
     }
@@ -143,6 +148,10 @@ impl Bench {
             Action::StartGuardian => self.guardians += 1,
             Action::Notify(messages) => self.told.extend(messages),
             Action::Status(head) => self.told.push(Message::Status(head)),
+            Action::Answer(id, outcome) => {
+                let first = self.answers.insert(id, outcome).is_none();
+                assert!(first && id.0 < self.asked, "{id:?} is answered twice");
+            }
             Action::Log(level, text) => self.said.push(format!("{level}: {text}")),
             Action::LogAbout(level, worker, text) => self.said.push(format!("{level}: {worker} {text}")),
             Action::Show(text) => self.said.push(text),
@@ -193,6 +202,20 @@ impl Bench {
         self.procs.get_mut(&pid).expect("a process that isn't there")
     }
 
+    /// Somebody asks for something.
+    pub fn ask(&mut self, command: Command) -> AskId {
+        let id = AskId(self.asked);
+        self.asked += 1;
+        self.send(Event::Asked(id, command));
+        self.run_starts();
+        id
+    }
+
+    /// Why it was refused, or `None`.
+    pub fn refusal(&self, id: AskId) -> Option<Reason> {
+        self.answers.get(&id).and_then(|answer| answer.as_ref().err()).map(|refused| refused.reason)
+    }
+
     /// Lets starts go on that were put off for the sake of other events.
     pub fn run_starts(&mut self) {
         while self.outcome.is_none() && self.state.deadline(self.now) == Some(self.now) {
@@ -230,6 +253,7 @@ impl Bench {
                     Proc { termed: true, .. } => " termed",
                     Proc { order: Order::Finish, .. } => " finish",
                     Proc { order: Order::Drain, .. } => " drain",
+                    Proc { order: Order::Pause, .. } => " pause",
                     Proc { .. } => "",
                 };
                 format!("{}[{}]{told}", proc.spawn.stage, proc.spawn.worker.index)
@@ -253,7 +277,7 @@ impl Bench {
 
     pub fn end(&mut self, pid: Pid, end: End) {
         let proc = self.procs.remove(&pid).expect("a process that isn't there");
-        let work = Work { ready: proc.ready, taken: 1, emitted: 1, ..Work::default() };
+        let work = Work { ready: proc.ready, taken: 1, done: 1, emitted: 1, ..Work::default() };
         self.send(Event::Ended(proc.spawn.worker, pid, end, work));
         self.run_starts();
     }

@@ -2,6 +2,7 @@
 
 mod announcing;
 mod bench;
+mod commands;
 mod random;
 mod reloading;
 mod restarting;

@@ -1,11 +1,13 @@
 //! Random lives: whatever happens in whatever order, no worker is lost, none is too many, and a stop always ends.
 
 use super::bench::{Bench, segv, signal};
-use crate::config::{OnGiveUp, Pipeline, Restart};
+use crate::config;
+use crate::config::{OnGiveUp, Pipeline};
+use crate::control::protocol::{Command, Restart, Scale, Stop, Wait, Whom};
 use crate::queue::Ending;
 use crate::supervisor::event::{Event, Loading};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
-use crate::supervisor::ids::Pid;
+use crate::supervisor::ids::{AskId, Pid};
 use crate::supervisor::reason::End;
 use crate::supervisor::stage_state::Fate;
 use crate::supervisor::wanted::Wanted;
@@ -29,6 +31,7 @@ enum Move {
     Hold(u64),
     GuardianEnds,
     Stop(u8),
+    Ask(Command),
     Damage,
 }
 
@@ -64,7 +67,8 @@ impl Shape {
             stage.work.task = crate::config::Task::of(format!("x{}", self.uses[i]));
             stage.rules.give_up.restarts = 6;
             stage.rules.restart =
-                [Restart::OnFailure, Restart::Always, Restart::Never][usize::from(self.restart)];
+                [config::Restart::OnFailure, config::Restart::Always, config::Restart::Never]
+                    [usize::from(self.restart)];
             stage.rules.on_give_up = if self.go_on { OnGiveUp::Continue } else { OnGiveUp::Stop };
         }
         pipeline(stages)
@@ -118,7 +122,30 @@ fn moves() -> impl Strategy<Value = Move> {
         2 => (0_u64..3).prop_map(Move::Hold),
         1 => Just(Move::GuardianEnds),
         1 => (0_u8..4).prop_map(Move::Stop),
+        8 => commands().prop_map(Move::Ask),
         1 => prop::bool::weighted(0.1).prop_map(|really| if really { Move::Damage } else { Move::Obey }),
+    ]
+}
+
+fn commands() -> impl Strategy<Value = Command> {
+    let stage = || prop::sample::select(vec!["a", "b", "c", "d", "e"]).prop_map(str::to_owned);
+    let whom = || prop::option::of(stage()).prop_map(|stage| Whom { stage });
+    prop_oneof![
+        4 => (stage(), 0_u32..6, any::<bool>()).prop_map(|(stage, processes, wait)| {
+            Command::Scale(Scale { stage, processes, wait })
+        }),
+        4 => (stage(), any::<bool>()).prop_map(|(stage, wait)| Command::Restart(Restart { stage, wait })),
+        3 => whom().prop_map(Command::Pause),
+        3 => whom().prop_map(Command::Resume),
+        2 => any::<bool>().prop_map(|wait| Command::Reload(Wait { wait })),
+        1 => prop::bool::weighted(0.1).prop_map(|really| match really {
+            true => Command::Drain,
+            false => Command::Resume(Whom::default()),
+        }),
+        1 => prop::bool::weighted(0.1).prop_map(|really| match really {
+            true => Command::Stop(Stop { now: false }),
+            false => Command::Resume(Whom::default()),
+        }),
     ]
 }
 
@@ -150,6 +177,7 @@ fn play(bench: &mut Bench, step: Move) {
         Move::Stop(0) => bench.send(Event::Terminate),
         Move::Stop(1) => bench.send(Event::Quit),
         Move::Stop(_) => bench.send(Event::Interrupt),
+        Move::Ask(command) => drop(bench.ask(command)),
         Move::Damage => bench.send(Event::Damaged("broken".into())),
     }
 }
@@ -183,6 +211,9 @@ fn calm_down(bench: &mut Bench) {
         bench.pass(Duration::from_secs(40));
     }
     bench.obey_and_drain();
+    bench.send(Event::Loaded(Loading::Gone("no file".into())));
+    let unanswered = (0..bench.asked).map(AskId).find(|id| !bench.answers.contains_key(id));
+    assert!(unanswered.is_none(), "{unanswered:?} {:#?}", bench.state);
     if bench.outcome.is_some() || bench.state.stop.is_some() {
         return; // all was through already, or too much had failed
     }

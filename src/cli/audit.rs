@@ -1,0 +1,50 @@
+//! `mprun audit`: does the ledger add up?
+
+use super::output::{self, Failure};
+use super::table::{Table, terminal_width};
+use super::target::{self, Where};
+use crate::control::protocol::Audit;
+use crate::exit;
+
+/// What `audit` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pipeline: its name or its file. Can be left out when only one runs
+    name: Option<String>,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Shows what became of every item; exit 1 if one is not accounted for.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let mut client = target::find(args.name.as_deref(), &args.place)?;
+    let audit: Audit = client.get("/v1/audit").map_err(|error| target::failure(&error))?;
+    if args.json {
+        output::json(&audit)?;
+    } else {
+        output::print(&text(&audit, terminal_width()))?;
+    }
+    Ok(if audit.ok { exit::DONE } else { exit::FAILED })
+}
+
+fn text(audit: &Audit, width: Option<usize>) -> String {
+    let mut table =
+        Table::new(&["<QUEUE", "PUT", "=", "DONE", "WAITING", "LEASED", "DROPPED", "DEAD", "<RESULT"]);
+    for queue in &audit.queues {
+        let result = match queue.unaccounted() {
+            0 => "adds up".to_owned(),
+            missing => format!("{missing} not accounted for"),
+        };
+        let numbers = [queue.put, queue.done, queue.waiting, queue.leased, queue.dropped, queue.dead];
+        let [put, done, waiting, leased, dropped, dead] = numbers.map(|number| number.to_string());
+        table.push([queue.name.clone(), put, "=".into(), done, waiting, leased, dropped, dead, result]);
+    }
+    let verdict = match &audit.fault {
+        None => "every item is accounted for".to_owned(),
+        Some(fault) => format!("the ledger does not add up: {fault}"),
+    };
+    format!("{}\n{verdict}\n", table.render(width))
+}

@@ -1,0 +1,64 @@
+//! `mprun plan [FILE]`: what a reload would change in the running pipeline.
+
+use std::path::{Path, PathBuf};
+
+use super::output::{self, Failure};
+use super::target::{self, Where};
+use crate::config::{self, LoadOptions};
+use crate::control::client::{Client, Patience};
+use crate::control::protocol::{Plan, Steps};
+use crate::exit;
+use crate::stage::Registry;
+
+/// What `plan` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The file to take over: the running pipeline's own if it is left out, or another that would replace it
+    file: Option<PathBuf>,
+    /// The running pipeline, if that is not clear from the file
+    #[arg(long, short = 'p', value_name = "NAME")]
+    pipeline: Option<String>,
+    /// Print the steps as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Shows the steps of a reload, without taking any.
+pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+    let mut client = find(args, registry)?;
+    let file = match &args.file {
+        None => None,
+        Some(file) => Some(absolute(file)?),
+    };
+    let steps: Steps =
+        client.post("/v1/plan", &Plan { file }, Patience::Short).map_err(|error| target::failure(&error))?;
+    if args.json {
+        output::json(&steps)?;
+    } else if steps.steps.is_empty() {
+        output::print("nothing to do: the pipeline runs as the file says\n")?;
+    } else {
+        output::print(&(steps.steps.join("\n") + "\n"))?;
+    }
+    Ok(exit::DONE)
+}
+
+/// By its name, as the only one, by the file, or by the name that the file says.
+fn find(args: &Args, registry: &Registry) -> Result<Client, Failure> {
+    let Some(file) = &args.file else { return target::find(args.pipeline.as_deref(), &args.place) };
+    if args.pipeline.is_some() || args.place.socket.is_some() || target::running(|_| true).len() == 1 {
+        return target::find(args.pipeline.as_deref(), &args.place);
+    }
+    let by_file = target::find(file.to_str(), &args.place);
+    match config::load(file, &LoadOptions::default(), registry) {
+        Ok(loaded) if by_file.is_err() => target::find(Some(&loaded.pipeline.name), &args.place),
+        Ok(_) | Err(_) => by_file,
+    }
+}
+
+fn absolute(file: &Path) -> Result<String, Failure> {
+    let path = std::path::absolute(file).map_err(|error| Failure::io("find the file", &error))?;
+    let text = path.to_str().ok_or_else(|| Failure::usage(format!("{} is no UTF-8", file.display())))?;
+    Ok(text.to_owned())
+}

@@ -1,0 +1,74 @@
+//! `mprun ps`: the pipelines that run.
+
+use serde::Serialize;
+
+use super::numbers::time;
+use super::output::{self, Failure};
+use super::table::{Table, terminal_width};
+use super::target;
+use crate::exit;
+use crate::status::{Phase, Snapshot};
+
+/// What `ps` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One running pipeline.
+#[derive(Serialize)]
+struct Running {
+    name: String,
+    pid: u32,
+    /// `None`: it does not answer.
+    phase: Option<Phase>,
+    uptime: Option<f64>,
+    workers: Option<u32>,
+    file: String,
+    socket: String,
+}
+
+/// Lists all that run for this user, as far as the runtime folder knows.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let found = target::running(|_| true).into_iter().map(|(holder, mut client)| {
+        let snapshot: Option<Snapshot> = client.get("/v1/status").ok();
+        let workers = |snapshot: &Snapshot| snapshot.stages.iter().map(|stage| stage.running).sum();
+        Running {
+            name: target::label(&holder),
+            pid: holder.pid,
+            phase: snapshot.as_ref().map(|snapshot| snapshot.phase),
+            uptime: snapshot.as_ref().map(|snapshot| snapshot.uptime),
+            workers: snapshot.as_ref().map(workers),
+            file: holder.file.display().to_string(),
+            socket: holder.socket.display().to_string(),
+        }
+    });
+    let found: Vec<Running> = found.collect();
+    if args.json {
+        output::json(&found)?;
+    } else {
+        output::print(&text(&found))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn text(found: &[Running]) -> String {
+    if found.is_empty() {
+        return "no pipeline runs here\n".to_owned();
+    }
+    let mut table = Table::new(&["<PIPELINE", "PROCESS", "<STATE", "UP", "WORKERS", "<FILE"]);
+    for running in found {
+        let phase = running.phase.map_or("no answer".to_owned(), |phase| format!("{phase:?}").to_lowercase());
+        table.push([
+            running.name.clone(),
+            running.pid.to_string(),
+            phase,
+            running.uptime.map_or("-".to_owned(), time),
+            running.workers.map_or("-".to_owned(), |workers| workers.to_string()),
+            running.file.clone(),
+        ]);
+    }
+    table.render(terminal_width())
+}

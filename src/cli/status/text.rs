@@ -1,0 +1,113 @@
+//! A snapshot as tables.
+
+use super::health;
+use crate::cli::numbers::{rate, time};
+use crate::cli::table::Table;
+use crate::status::{Fate, Phase, Queue, Snapshot, Stage, WorkerState};
+
+/// All of it, for a terminal of this width.
+pub fn render(snapshot: &Snapshot, width: Option<usize>) -> String {
+    let mut text = head(snapshot);
+    text.push('\n');
+    text.push_str(&stages(snapshot).render(width));
+    if !snapshot.queues.is_empty() {
+        text.push('\n');
+        text.push_str(&queues(snapshot).render(width));
+    }
+    let notes = notes(snapshot);
+    if !notes.is_empty() {
+        text.push('\n');
+        text.push_str(&notes.join("\n"));
+        text.push('\n');
+    }
+    text
+}
+
+fn head(snapshot: &Snapshot) -> String {
+    let Snapshot { pipeline, file, pid, uptime, .. } = snapshot;
+    let phase = if snapshot.paused { "paused" } else { phase(snapshot.phase) };
+    format!("{pipeline}: {phase}, up {} (process {pid}, {file})\n", time(*uptime))
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Running => "running",
+        Phase::Reloading => "reloading",
+        Phase::Draining => "draining",
+        Phase::Stopping => "stopping",
+    }
+}
+
+fn stages(snapshot: &Snapshot) -> Table {
+    let heads = ["<STAGE", "<STATE", "PROCESSES", "TAKEN", "EMITTED", "TAKEN/S", "EMITTED/S", "RESTARTS"];
+    let mut table = Table::new(&heads);
+    for stage in &snapshot.stages {
+        let of_items = |text: String| if stage.is_source() { "-".to_owned() } else { text };
+        table.push([
+            stage.name.clone(),
+            state(stage).to_owned(),
+            format!("{}/{}", stage.running, stage.processes),
+            of_items(stage.totals.taken.to_string()),
+            stage.totals.emitted.to_string(),
+            of_items(rate(stage.rate.taken)),
+            rate(stage.rate.emitted),
+            stage.restarts().to_string(),
+        ]);
+    }
+    table
+}
+
+fn state(stage: &Stage) -> &'static str {
+    let any = |state| stage.workers.iter().any(|worker| worker.state == state);
+    match stage.fate {
+        Fate::GaveUp => "gave up",
+        Fate::Finished => "finished",
+        Fate::Removed => "leaving",
+        Fate::Wanted if any(WorkerState::Resting) => "failing",
+        Fate::Wanted if stage.paused => "paused",
+        Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
+        Fate::Wanted => "running",
+    }
+}
+
+fn queues(snapshot: &Snapshot) -> Table {
+    let heads = ["<QUEUE", "WAITING", "OF", "LEASED", "PUT", "DONE", "DROPPED", "DEAD", "<STATE"];
+    let mut table = Table::new(&heads);
+    for queue in &snapshot.queues {
+        table.push([
+            queue.name.clone(),
+            queue.waiting.to_string(),
+            queue.capacity.to_string(),
+            queue.leased.to_string(),
+            queue.put.to_string(),
+            queue.done.to_string(),
+            queue.dropped.to_string(),
+            queue.dead.to_string(),
+            queue_state(queue).to_owned(),
+        ]);
+    }
+    table
+}
+
+fn queue_state(queue: &Queue) -> &'static str {
+    match queue {
+        Queue { leaving: true, .. } => "leaving",
+        Queue { closed: true, .. } => "closed",
+        Queue { ended: true, .. } => "ended",
+        queue if queue.fullness() >= 1.0 => "full",
+        _ => "",
+    }
+}
+
+/// What is not as the file says, or not as it should be.
+fn notes(snapshot: &Snapshot) -> Vec<String> {
+    let mut notes = health::of(snapshot).faults;
+    if !snapshot.config.changed.is_empty() {
+        notes.push(format!("changed by hand, until the next reload: {}", snapshot.config.changed.join(", ")));
+    }
+    if snapshot.dead_letters > 0 {
+        notes.push(format!("{} dead letters: `mprun dead list` shows them", snapshot.dead_letters));
+    }
+    notes
+}

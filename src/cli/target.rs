@@ -1,0 +1,119 @@
+//! Which running pipeline a verb speaks to.
+
+use std::path::{Path, PathBuf};
+
+use super::output::Failure;
+use crate::config::diagnostic::{nearest, quote};
+use crate::control::claim::{self, Holder};
+use crate::control::client::{Client, ClientError};
+use crate::control::place;
+use crate::control::protocol::Reason;
+use crate::exit;
+use crate::status::Snapshot;
+
+/// How a pipeline is named on the command line.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Where {
+    /// The control socket, if it can't be found by the pipeline's name
+    #[arg(long, value_name = "PATH", global = true)]
+    pub socket: Option<PathBuf>,
+}
+
+/// The one pipeline that is meant: by its name, by its file, or because no other runs.
+pub fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure> {
+    if let Some(socket) = &place.socket {
+        return Client::connect(socket).map_err(|error| failure(&error));
+    }
+    let mut alive = running(|holder| name.is_none_or(|name| is_called(holder, name)));
+    match (alive.len(), name) {
+        (1, _) => Ok(alive.remove(0).1),
+        (0, Some(name)) => Err(nobody_called(name)),
+        (0, None) => Err(Failure::running(format!("no pipeline runs here (looked in {})", folders()))),
+        (_, _) => {
+            let each = alive.iter().map(|(holder, _)| {
+                format!("\n  {} (process {}, {})", label(holder), holder.pid, holder.file.display())
+            });
+            let all: String = each.collect();
+            Err(Failure::usage(format!("several pipelines run: say which{all}")))
+        }
+    }
+}
+
+/// All that run and answer, with connections to them.
+pub fn running(wanted: impl Fn(&Holder) -> bool) -> Vec<(Holder, Client)> {
+    let holders = claim::known(&place::folders_here()).into_iter().filter(wanted);
+    // One that was killed is known still, but doesn't answer.
+    let alive =
+        holders.filter_map(|holder| Client::connect(&holder.socket).ok().map(|client| (holder, client)));
+    alive.collect()
+}
+
+/// What a pipeline is called by: its socket's name, which tells two of the same name apart.
+pub fn label(holder: &Holder) -> String {
+    let stem = holder.socket.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let is_namesake = stem.as_deref() == Some(&format!("{}-{}", holder.name, holder.pid));
+    if is_namesake { format!("{}-{}", holder.name, holder.pid) } else { holder.name.clone() }
+}
+
+fn is_called(holder: &Holder, name: &str) -> bool {
+    let is_file = || Path::new(name).canonicalize().is_ok_and(|file| is_same(&file, &holder.file));
+    holder.name == name || label(holder) == name || is_file()
+}
+
+fn is_same(file: &Path, other: &Path) -> bool {
+    other == file || other.canonicalize().is_ok_and(|other| other == file)
+}
+
+fn nobody_called(name: &str) -> Failure {
+    let others = running(|_| true);
+    let names: Vec<String> = others.iter().map(|(holder, _)| label(holder)).collect();
+    let hint = match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!(": did you mean {near}?"),
+        None if names.is_empty() => ", and no other either".to_owned(),
+        None => format!("; these do: {}", names.join(", ")),
+    };
+    Failure::running(format!("no pipeline {} runs here{hint}", quote(name)))
+}
+
+fn folders() -> String {
+    place::folders_here().iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// A pipeline and a stage, from up to two words: a single one is the stage of the only pipeline, or a pipeline.
+pub fn find_with_stage(words: &[String], place: &Where) -> Result<(Client, Option<String>), Failure> {
+    match words {
+        [] => Ok((find(None, place)?, None)),
+        [name, stage, ..] => Ok((find(Some(name), place)?, Some(stage.clone()))),
+        [word] => {
+            let mut alive = running(|_| true);
+            if place.socket.is_some() || alive.len() == 1 {
+                let is_name =
+                    place.socket.is_none() && alive.iter().any(|(holder, _)| is_called(holder, word));
+                let mut client = match place.socket {
+                    Some(_) => find(None, place)?,
+                    None => alive.remove(0).1,
+                };
+                let snapshot: Snapshot = client.get("/v1/status").map_err(|error| failure(&error))?;
+                let is_stage = snapshot.stages.iter().any(|stage| stage.name == *word);
+                return Ok((client, (is_stage || !is_name).then(|| word.clone())));
+            }
+            Ok((find(Some(word), place)?, None))
+        }
+    }
+}
+
+/// The exit code for it: what the user said wrong is bad usage, the rest is a failure.
+pub fn failure(error: &ClientError) -> Failure {
+    let code = match error.reason() {
+        Some(
+            Reason::NoSuchStage
+            | Reason::TooFew
+            | Reason::TooMany
+            | Reason::Malformed
+            | Reason::BadFile
+            | Reason::FileRefused,
+        ) => exit::USAGE,
+        Some(_) | None => exit::FAILED,
+    };
+    Failure::with_code(error.to_string().trim_end(), code)
+}

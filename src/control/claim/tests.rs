@@ -1,0 +1,88 @@
+use super::*;
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("mprun-claim-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Folder(path)
+    }
+
+    fn take(&self, name: &str, pid: u32, file: &str) -> Result<Claim, ClaimError> {
+        Claim::take(&Wish { name, pid, file: file.as_ref(), socket: None }, std::slice::from_ref(&self.0))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_second_run_of_a_file_is_refused_with_the_pid_of_the_first() {
+    let folder = Folder::new("twice");
+    let first = folder.take("p", 1, "/a/p.toml").unwrap();
+    match folder.take("p", 2, "/a/p.toml") {
+        Err(ClaimError::Running(holder)) => assert_eq!(holder.pid, 1),
+        other => panic!("{other:?}"),
+    }
+    drop(first);
+    assert!(folder.take("p", 2, "/a/p.toml").is_ok());
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "nothing stays behind");
+}
+
+#[test]
+fn another_pipeline_of_the_same_name_gets_a_name_with_its_pid_and_runs_once_too() {
+    let folder = Folder::new("namesake");
+    let first = folder.take("p", 1, "/a/p.toml").unwrap();
+    let second = folder.take("p", 2, "/b/p.toml").unwrap();
+    assert_eq!((&first.path, &second.path), (&folder.0.join("p.sock"), &folder.0.join("p-2.sock")));
+    assert!(matches!(folder.take("p", 3, "/b/p.toml"), Err(ClaimError::Running(Holder { pid: 2, .. }))));
+    assert_eq!(known(std::slice::from_ref(&folder.0)).len(), 2);
+}
+
+#[test]
+fn two_pipelines_can_not_share_a_socket_of_their_own_choice() {
+    let folder = Folder::new("shared");
+    place::prepare(&folder.0).unwrap();
+    let path = folder.0.join("mine.sock");
+    let take = |pid, file: &str| {
+        let wish = Wish { name: "p", pid, file: file.as_ref(), socket: Some(&path) };
+        Claim::take(&wish, &[folder.0.join("run")])
+    };
+    let first = take(1, "/a/p.toml").unwrap();
+    assert_eq!(known(&[folder.0.join("run")])[0].socket, path, "it is found by its name all the same");
+    assert!(matches!(take(2, "/b/p.toml"), Err(ClaimError::Taken(Holder { pid: 1, .. }))));
+    assert!(matches!(take(2, "/a/p.toml"), Err(ClaimError::Running(Holder { pid: 1, .. }))));
+    drop(first);
+    assert!(take(2, "/b/p.toml").is_ok());
+}
+
+#[test]
+fn what_a_dead_run_left_is_taken_over() {
+    let folder = Folder::new("stale");
+    place::prepare(&folder.0).unwrap();
+    drop(UnixListener::bind(folder.0.join("p.sock")).unwrap());
+    let old = r#"{"name":"p","pid":1,"file":"/a/p.toml","socket":"/x"}"#;
+    fs::write(folder.0.join("p.lock"), old).unwrap();
+    fs::write(folder.0.join("q-7.lock"), old).unwrap();
+    drop(UnixListener::bind(folder.0.join("q-7.sock")).unwrap());
+    let claim = folder.take("p", 2, "/a/p.toml").unwrap();
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 2, "what another one left is swept away");
+    assert_eq!(fs::metadata(&claim.path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(std::os::unix::net::UnixStream::connect(&claim.path).is_ok());
+}
+
+#[test]
+fn a_file_in_the_way_is_no_socket_to_replace() {
+    let folder = Folder::new("file");
+    place::prepare(&folder.0).unwrap();
+    let path = folder.0.join("mine.sock");
+    fs::write(&path, "precious").unwrap();
+    let wish = Wish { name: "p", pid: 1, file: "/a".as_ref(), socket: Some(&path) };
+    let taken = Claim::take(&wish, &[]);
+    assert!(matches!(taken, Err(ClaimError::Failed(..))), "{taken:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}

@@ -1,0 +1,27 @@
+//! The control socket of a running pipeline: HTTP/1.1 with JSON over a Unix socket, so that `curl` is client enough.
+//!
+//! ```text
+//!  mprun status ─┐                         one thread                      the supervisor's thread
+//!  curl ─────────┼─ Unix socket ─> server (hyper) ─ Request ─> ask ─> one channel ─> State decides
+//!  top ──────────┘                        ^────────── Reply, through a oneshot ─────────┘
+//! ```
+//!
+//! [`place`] says where sockets are, [`claim`] takes one for a run, [`protocol`] holds what travels, [`server`] and
+//! [`client`] are its two ends. Nothing here knows how a pipeline works: the supervisor answers, the server only reads
+//! and writes, with bounds on everything that a client decides (sizes, times, connections).
+//!
+//! # Crash table
+//!
+//! | killed … | left behind | why that's fine |
+//! |---|---|---|
+//! | the supervisor | a socket that nobody answers, a lock file that nobody holds | the kernel ends the lock with its holder: the next run takes both over |
+//! | between the lock and the bind | a lock file that nobody holds | the same |
+//! | a client, in the middle of a request | half a request | dropped with the connection; nothing was asked |
+//! | a client, before it has read the reply | what it asked for is done | every verb can be repeated; `retry` of a dead letter knows what it has put already |
+#![forbid(unsafe_code)]
+
+pub mod claim;
+pub mod client;
+pub mod place;
+pub mod protocol;
+pub mod server;

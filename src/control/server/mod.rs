@@ -1,0 +1,77 @@
+//! The serving end: one thread that reads requests, asks the supervisor, and writes what it says.
+//!
+//! Whatever a client does costs only this thread: it bounds headers and bodies, how long a client may take to send
+//! them and to read the reply, and how many are connected. With nobody connected it sleeps in the kernel.
+
+mod connection;
+mod patience;
+mod reply;
+mod route;
+mod stream;
+
+use super::protocol::{Reply, Request};
+use crate::status::Samples;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+use tokio::net;
+use tokio::sync::{Semaphore, oneshot};
+
+/// Clients at once. More are told so, and sent away.
+const CONNECTIONS: usize = 128;
+/// After an error of the system, such as too many open files, the next try waits this long.
+const REST: Duration = Duration::from_millis(100);
+/// Enough for a request and its reply.
+const STACK: usize = 512 * 1024;
+
+/// Asks the supervisor, who replies when it has decided. Dropped without a reply: the run is over.
+pub type Ask = Arc<dyn Fn(Request, oneshot::Sender<Reply>) + Send + Sync>;
+
+/// What all connections share.
+#[derive(Clone)]
+struct Desk {
+    ask: Ask,
+    samples: Arc<Mutex<Samples>>,
+}
+
+/// Serves from now on, until this process ends.
+///
+/// # Errors
+/// When the thread or what it needs can't be made.
+pub fn start(listener: UnixListener, ask: Ask) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _context = runtime.enter();
+        net::UnixListener::from_std(listener)?
+    };
+    let desk = Desk { ask, samples: Arc::default() };
+    let serve = move || runtime.block_on(accept(listener, desk));
+    thread::Builder::new().name("control".to_owned()).stack_size(STACK).spawn(serve)?;
+    Ok(())
+}
+
+async fn accept(listener: net::UnixListener, desk: Desk) {
+    let seats = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                log::debug!(target: "mprun", "failed to accept a control connection: {error}");
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        };
+        match Arc::clone(&seats).try_acquire_owned() {
+            Ok(seat) => {
+                let desk = desk.clone();
+                tokio::spawn(async move {
+                    connection::serve(stream, desk).await;
+                    drop(seat);
+                });
+            }
+            Err(_) => reply::turn_away(&stream),
+        }
+    }
+}

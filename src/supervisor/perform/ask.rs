@@ -1,0 +1,115 @@
+//! Requests from the control socket: what only looks is answered here, what changes anything goes to the state.
+
+use super::Performer;
+use crate::config;
+use crate::control::protocol::{self, Answer, Audit, Done, Reason, Refused, Reply, Request, Steps};
+use crate::queue::{ItemTimes, Phase, QueueCounts, QueueId, SlotId, SlotReport, Steward, WorkTimes};
+use crate::status::Snapshot;
+use crate::supervisor::event::Event;
+use crate::supervisor::ids::AskId;
+use crate::supervisor::state::State;
+use crate::supervisor::state::view::{Counters, Moment};
+use crate::supervisor::wanted::Wanted;
+use std::path::Path;
+use tokio::sync::oneshot;
+
+impl Performer<'_> {
+    pub(super) fn asked(&mut self, request: Request, sender: oneshot::Sender<Reply>, state: &State) {
+        let reply = match request {
+            Request::Status(protocol::Status { history: _ }) => {
+                Ok(Answer::Status(Box::new(self.snapshot(state))))
+            }
+            Request::Audit => Ok(Answer::Audit(self.audit(state))),
+            Request::Plan(plan) => self.plan(&plan, state).map(Answer::Plan),
+            Request::Tell(command) => {
+                // Whoever is gone needs no answer.
+                self.asks.retain(|_, sender| !sender.is_closed());
+                let id = AskId(self.next_ask);
+                self.next_ask += 1;
+                self.asks.insert(id, sender);
+                return self.events.push_back(Event::Asked(id, command));
+            }
+        };
+        // A client that is gone meanwhile needs no answer.
+        let _ = sender.send(reply);
+    }
+
+    pub(super) fn answer(&mut self, id: AskId, outcome: Result<Done, Refused>) {
+        if let Some(sender) = self.asks.remove(&id) {
+            let _ = sender.send(outcome.map(Answer::Done));
+        }
+    }
+
+    /// What there is to see now.
+    pub(super) fn snapshot(&mut self, state: &State) -> Snapshot {
+        let mut counters = Arena { steward: &mut self.steward, fault: None };
+        let snapshot = state.snapshot(&self.identity, Moment::now(), self.dead_before, &mut counters);
+        if let Some(fault) = counters.fault {
+            self.events.push_back(Event::Damaged(fault));
+        }
+        snapshot
+    }
+
+    fn audit(&mut self, state: &State) -> Audit {
+        let fault = self.steward.audit_leases().err();
+        let queues = self.snapshot(state).queues;
+        let unsound = queues.iter().find(|queue| queue.unaccounted() != 0);
+        let fault = fault.or_else(|| {
+            let queue = unsound?;
+            Some(format!("queue {}: {} items are not accounted for", queue.name, queue.unaccounted()))
+        });
+        Audit { ok: fault.is_none(), fault, queues }
+    }
+
+    /// What the file would change, if it were taken over now.
+    fn plan(&mut self, plan: &protocol::Plan, state: &State) -> Result<Steps, Refused> {
+        let own = self.options.file.as_path();
+        let file = plan.file.as_deref().map_or(own, Path::new);
+        match config::load_for(file, own, &self.options.load, self.registry) {
+            Err(report) => Err(Refused { reason: Reason::BadFile, error: report.render(false) }),
+            Ok(loaded) => {
+                let held = self.held_by_name();
+                let steps = state.plan(&Wanted::new(loaded, self.registry), &held)?;
+                Ok(Steps { steps })
+            }
+        }
+    }
+}
+
+/// Counters, read from the arena. What can't be read counts as nothing; the fault is kept.
+struct Arena<'a> {
+    steward: &'a mut Steward,
+    fault: Option<String>,
+}
+
+impl Arena<'_> {
+    fn keep<T>(&mut self, read: Result<T, crate::queue::Fault>) -> Option<T> {
+        read.map_err(|fault| self.fault = Some(fault.to_string())).ok()
+    }
+}
+
+impl Counters for Arena<'_> {
+    fn slot(&mut self, slot: SlotId) -> SlotReport {
+        let read = self.steward.report(slot);
+        let nothing = SlotReport {
+            phase: Phase::Starting,
+            ending: None,
+            taken: 0,
+            done: 0,
+            emitted: 0,
+            times: WorkTimes::default(),
+            item_times: ItemTimes::default(),
+        };
+        self.keep(read).unwrap_or(nothing)
+    }
+
+    fn program(&mut self, slot: SlotId) -> Option<u32> {
+        let read = self.steward.program(slot);
+        self.keep(read).flatten()
+    }
+
+    fn queue(&mut self, queue: QueueId) -> QueueCounts {
+        let read = self.steward.counts(queue);
+        self.keep(read).unwrap_or_default()
+    }
+}

@@ -1,0 +1,274 @@
+//! What there is to see: the state as a snapshot, with what the arena counts.
+
+use super::State;
+use crate::queue::{QueueCounts, QueueId, SlotId, SlotReport};
+use crate::status::{self, Config, ConfigState, Phase, Snapshot};
+use crate::supervisor::restart::Stopping;
+use crate::supervisor::stage_state::{Fate, Stage, Worker};
+use crate::supervisor::worker_state::{Asked, Life, Over, Process};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What is counted outside of the state: by workers and queues, in the arena.
+pub trait Counters {
+    /// What the process in a slot did so far.
+    fn slot(&mut self, slot: SlotId) -> SlotReport;
+    /// The program that it runs.
+    fn program(&mut self, slot: SlotId) -> Option<u32>;
+    /// The ledger of a queue.
+    fn queue(&mut self, queue: QueueId) -> QueueCounts;
+}
+
+/// A moment on both clocks: the state knows only the one that never jumps.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The steady clock.
+    pub now: Instant,
+    /// The clock on the wall.
+    pub wall: SystemTime,
+}
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Moment {
+        Moment { now: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// An earlier (or later) moment in RFC 3339.
+    pub fn at(&self, then: Instant) -> String {
+        let ago = self.now.saturating_duration_since(then);
+        let ahead = then.saturating_duration_since(self.now);
+        let wall = self.wall.checked_sub(ago).unwrap_or(self.wall) + ahead;
+        humantime::format_rfc3339_millis(wall).to_string()
+    }
+}
+
+/// What is the same for the whole run.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The pipeline file, absolute.
+    pub file: String,
+    /// This run's random id.
+    pub run: String,
+    /// When it was started.
+    pub started: Instant,
+    /// Where dead letters are kept.
+    pub dead_letter_file: String,
+}
+
+impl State {
+    /// The pipeline as it is. `dead_before`: dead letters of queues that are gone.
+    pub fn snapshot(
+        &self,
+        identity: &Identity,
+        moment: Moment,
+        dead_before: u64,
+        counters: &mut dyn Counters,
+    ) -> Snapshot {
+        let stages: Vec<_> = self.stages.iter().map(|stage| describe(stage, moment, counters)).collect();
+        let queues = self.describe_queues(counters);
+        let mut totals = status::Totals::default();
+        let departed = self.departed.iter().map(|totals| status::Totals {
+            taken: totals.taken,
+            done: totals.done,
+            emitted: totals.emitted,
+            dead: totals.dead,
+        });
+        for stage in stages.iter().map(|stage| stage.totals).chain(departed) {
+            totals.taken += stage.taken;
+            totals.done += stage.done;
+            totals.emitted += stage.emitted;
+            totals.dead += stage.dead;
+        }
+        Snapshot {
+            pipeline: self.wanted.as_ref().map_or(String::new(), |wanted| wanted.pipeline.name.clone()),
+            file: identity.file.clone(),
+            pid: std::process::id(),
+            run: identity.run.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            phase: self.how_far(),
+            paused: self.paused,
+            time: moment.at(moment.now),
+            started: moment.at(identity.started),
+            uptime: moment.now.saturating_duration_since(identity.started).as_secs_f64(),
+            config: self.config(moment),
+            dead_letters: dead_before + queues.iter().map(|queue| queue.dead).sum::<u64>(),
+            dead_letter_file: identity.dead_letter_file.clone(),
+            stages,
+            queues,
+            totals,
+        }
+    }
+
+    fn how_far(&self) -> Phase {
+        match (self.stopping(), &self.reload, &self.good) {
+            (Stopping::Killing, ..) => Phase::Stopping,
+            (Stopping::Draining, ..) => Phase::Draining,
+            (Stopping::No, _, None) => Phase::Starting,
+            (Stopping::No, Some(_), Some(_)) => Phase::Reloading,
+            (Stopping::No, None, Some(_)) => Phase::Running,
+        }
+    }
+
+    fn config(&self, moment: Moment) -> Config {
+        let refusal = self.refusal.as_ref();
+        let state = match (&self.reload, refusal) {
+            (_, Some(_)) => ConfigState::Refused,
+            (Some(_), None) => ConfigState::Pending,
+            (None, None) => ConfigState::Current,
+        };
+        let refusal = refusal.map(|(at, text)| status::Refusal { time: moment.at(*at), text: text.clone() });
+        Config { generation: self.generation, state, refusal, changed: self.changed_by_hand() }
+    }
+
+    fn changed_by_hand(&self) -> Vec<String> {
+        let Some(wanted) = &self.wanted else { return Vec::new() };
+        let scaled = wanted.pipeline.stages.iter().filter(|spec| wanted.by_hand.contains_key(&spec.name));
+        scaled.map(|spec| format!("scale {}={}", spec.name, spec.processes)).collect()
+    }
+
+    fn describe_queues(&self, counters: &mut dyn Counters) -> Vec<status::Queue> {
+        let named = |uses: &dyn Fn(&Stage) -> bool| {
+            let stages = self.stages.iter().filter(|stage| uses(stage));
+            stages.map(|stage| stage.spec.name.clone()).collect()
+        };
+        let describe = |queue: &super::super::queue_state::Queue| {
+            let QueueCounts { put, waiting, leased, done, dropped, dead, bytes } = counters.queue(queue.id);
+            status::Queue {
+                name: queue.spec.name.clone(),
+                capacity: queue.spec.capacity,
+                max_bytes: queue.spec.max_bytes,
+                when_full: when_full(queue.spec.when_full),
+                put,
+                waiting,
+                leased,
+                done,
+                dropped,
+                dead,
+                bytes,
+                ended: queue.ended,
+                closed: queue.closed,
+                leaving: !queue.wanted,
+                readers: named(&|stage| stage.version.inputs.contains(&queue.id)),
+                writers: named(&|stage| stage.version.outputs.contains(&queue.id)),
+            }
+        };
+        self.queues.all().map(describe).collect()
+    }
+}
+
+fn when_full(when_full: crate::config::WhenFull) -> status::WhenFull {
+    match when_full {
+        crate::config::WhenFull::Block => status::WhenFull::Block,
+        crate::config::WhenFull::DropNew => status::WhenFull::DropNew,
+        crate::config::WhenFull::DropOld => status::WhenFull::DropOld,
+    }
+}
+
+fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
+    let (mut times, mut item_times) = (stage.totals.times, stage.totals.item_times);
+    let mut workers = Vec::with_capacity(stage.workers.len());
+    for worker in &stage.workers {
+        let report = worker.life.process().map(|process| counters.slot(process.slot));
+        workers.push(describe_worker(worker, report.as_ref(), moment, counters));
+        if let Some(report) = report {
+            times += report.times;
+            item_times += report.item_times;
+        }
+    }
+    let mut totals = status::Totals {
+        taken: stage.totals.taken,
+        done: stage.totals.done,
+        emitted: stage.totals.emitted,
+        dead: stage.totals.dead,
+    };
+    for worker in &workers {
+        totals.taken += worker.taken;
+        totals.done += worker.done;
+        totals.emitted += worker.emitted;
+    }
+    status::Stage {
+        name: stage.spec.name.clone(),
+        kind: stage.spec.work.title().to_owned(),
+        is_command: stage.spec.work.command().is_some(),
+        inputs: stage.spec.work.inputs.clone(),
+        outputs: stage.spec.work.outputs.clone(),
+        processes: stage.spec.processes,
+        running: u32::try_from(workers.iter().filter(|worker| worker.pid.is_some()).count())
+            .unwrap_or(u32::MAX),
+        paused: stage.paused,
+        fate: match stage.fate {
+            Fate::Wanted if stage.is_over() && !stage.workers.is_empty() => status::Fate::Finished,
+            Fate::Wanted => status::Fate::Wanted,
+            Fate::Removed { .. } => status::Fate::Removed,
+            Fate::GaveUp => status::Fate::GaveUp,
+        },
+        totals,
+        rate: status::Rate::default(),
+        times: times.into(),
+        item_seconds: item_times.into(),
+        restarts: stage.restarts.iter().map(|(why, n)| ((*why).to_owned(), *n)).collect(),
+        workers,
+    }
+}
+
+fn describe_worker(
+    worker: &Worker,
+    report: Option<&SlotReport>,
+    moment: Moment,
+    counters: &mut dyn Counters,
+) -> status::Worker {
+    let mut seen = status::Worker {
+        index: worker.index,
+        pid: None,
+        program: None,
+        state: state_of(worker.life),
+        since: None,
+        until: None,
+        reason: reason(worker.life),
+        taken: 0,
+        done: 0,
+        emitted: 0,
+        times: status::Times::default(),
+        transitions: Vec::new(),
+    };
+    let ahead = |until: Instant| until.saturating_duration_since(moment.now).as_secs_f64();
+    seen.until = worker.life.deadline().map(ahead);
+    if let Life::Alive(process) = worker.life {
+        let age: Duration = moment.now.saturating_duration_since(process.since);
+        seen.pid = Some(process.pid.0);
+        seen.program = counters.program(process.slot);
+        seen.since = Some(age.as_secs_f64());
+    }
+    if let Some(report) = report {
+        (seen.taken, seen.done, seen.emitted) = (report.taken, report.done, report.emitted);
+        seen.times = report.times.into();
+    }
+    seen
+}
+
+fn state_of(life: Life) -> status::WorkerState {
+    match life {
+        Life::Due(_) => status::WorkerState::Due,
+        Life::Resting { .. } => status::WorkerState::Resting,
+        Life::Forking { .. } | Life::Alive(Process { ready: false, asked: Asked::Nothing, .. }) => {
+            status::WorkerState::Starting
+        }
+        Life::Alive(Process { asked: Asked::Nothing, .. }) => status::WorkerState::Working,
+        Life::Alive(Process { asked: Asked::Finish(..), .. }) => status::WorkerState::Finishing,
+        Life::Alive(Process { asked: Asked::Term(..), .. }) => status::WorkerState::Terminating,
+        Life::Alive(Process { asked: Asked::Kill(_), .. }) => status::WorkerState::Killed,
+        Life::Over(Over::Failed | Over::GaveUp) => status::WorkerState::Failed,
+        Life::Over(Over::Finished | Over::InputEnded | Over::OutputClosed | Over::Stopped) => {
+            status::WorkerState::Over
+        }
+    }
+}
+
+fn reason(life: Life) -> Option<String> {
+    match life {
+        Life::Due(why) | Life::Resting { why, .. } => Some(why.to_string()),
+        Life::Forking { asked, .. } => asked.reason().map(|why| why.to_string()),
+        Life::Alive(process) => process.asked.reason().map(|why| why.to_string()),
+        Life::Over(over) => Some(over.to_string()),
+    }
+}

@@ -1,0 +1,334 @@
+//! A running pipeline is asked and told, by every verb and by plain HTTP.
+
+mod support;
+
+use serde_json::Value;
+use support::{Folder, Run, command, process, wait_until};
+
+const TICKS: &str = "[stages.tick]\nuse = 'tick'\nwith = { every = '5ms' }\noutput = 'a'\n\
+                     [stages.show]\nuse = 'format'\nwith = { template = 'old' }\ninput = 'a'\n";
+
+/// Up: every worker has shown that it works.
+fn up(text: &str) -> Run {
+    let run = Run::start(text);
+    run.wait_for_log("up after");
+    run
+}
+
+fn json(run: &Run, arguments: &[&str]) -> Value {
+    serde_json::from_str(&run.tell(arguments)).unwrap()
+}
+
+fn status(run: &Run) -> Value {
+    json(run, &["status", "--json"])
+}
+
+/// Finds a stage, or a queue, by its name.
+fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
+    list.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap()
+}
+
+#[track_caller]
+fn refused(run: &Run, arguments: &[&str], code: i32, text: &str) {
+    let said = run.ask(arguments);
+    assert_eq!(said.code, Some(code), "{said:?}");
+    assert!(said.stderr.contains(text), "{said:?}");
+    assert_eq!(said.stdout, "");
+}
+
+#[test]
+fn status_tells_stages_workers_queues_and_that_all_is_well() {
+    let run = up(TICKS);
+    wait_until("items", || (run.lines().len() > 5).then_some(()));
+    let seen = status(&run);
+    assert_eq!((&seen["pipeline"], &seen["phase"]), (&"pipeline".into(), &"running".into()));
+    assert_eq!(seen["pid"], run.pid());
+    assert_eq!(seen["config"]["generation"], 1);
+    let show = named(&seen["stages"], "show");
+    assert_eq!((&show["processes"], &show["running"]), (&1.into(), &1.into()));
+    assert_eq!(show["workers"][0]["pid"], run.workers("show")[0]);
+    assert!(show["totals"]["taken"].as_u64().unwrap() > 5);
+    assert!(show["rate"]["taken"].as_f64().unwrap() > 1.0);
+    let queue = named(&seen["queues"], "a");
+    assert_eq!((&queue["readers"][0], &queue["writers"][0]), (&"show".into(), &"tick".into()));
+    let text = run.tell(&["status"]);
+    assert!(text.starts_with("pipeline: running, up ") && text.contains("\nshow "), "{text}");
+    assert_eq!(run.tell(&["status", "--check"]), "pipeline: ok\n");
+    assert_eq!(json(&run, &["ps", "--json"])[0]["pid"], run.pid());
+}
+
+#[test]
+fn scale_changes_the_number_of_processes_until_the_file_is_reloaded() {
+    let run = up(TICKS);
+    run.tell(&["scale", "show=4", "--wait"]);
+    assert_eq!(run.workers("show").len(), 4);
+    assert_eq!(status(&run)["config"]["changed"][0], "scale show=4");
+    assert!(run.tell(&["plan"]).contains("processes: 4 -> 1"));
+    run.tell(&["scale", "pipeline", "show=2", "--wait"]);
+    assert_eq!(run.workers("show").len(), 2);
+    run.tell(&["reload", "--wait"]);
+    assert_eq!(run.workers("show").len(), 1);
+    refused(&run, &["scale", "shwo=2"], 2, "did you mean show?");
+    refused(&run, &["scale", "show=0"], 2, "one process at least");
+    refused(&run, &["scale", "show=9999"], 2, "more than");
+    refused(&run, &["scale", "show"], 2, "STAGE=N");
+}
+
+#[test]
+fn restart_replaces_every_worker_of_a_stage_and_loses_nothing() {
+    let mut run = up("[stages.number]\nuse = 'count'\nwith = { from = 1, to = 1000000 }\noutput = 'a'\n\
+                      [stages.pass]\nuse = 'filter'\nwith = { matches = '.' }\ninput = 'a'\noutput = 'b'\nprocesses = 3\n\
+                      [stages.total]\nuse = 'sum'\ninput = 'b'\n");
+    let before = run.workers("pass");
+    let said = run.ask(&["restart", "pass", "--wait"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(run.workers("pass").iter().all(|pid| !before.contains(pid)));
+    let sum: u64 = (1..=1_000_000).sum();
+    assert_eq!(run.finish().last().unwrap(), &sum.to_string());
+}
+
+#[test]
+fn a_restarted_stage_has_other_processes() {
+    let run = up(TICKS);
+    let before = run.workers("show");
+    let said = json(&run, &["restart", "show", "--wait", "--json"]);
+    assert_eq!(said["done"], "show: fresh workers take over, one by one");
+    let after = run.workers("show");
+    assert!(after.len() == 1 && after != before);
+    assert_eq!(named(&status(&run)["stages"], "show")["restarts"]["requested"], 1);
+    refused(&run, &["restart", "sow"], 2, "no stage sow");
+}
+
+#[test]
+fn paused_workers_do_nothing_until_resume() {
+    let run = up(TICKS);
+    run.tell(&["pause", "show"]);
+    let put = || named(&status(&run)["queues"], "a")["waiting"].as_u64().unwrap();
+    wait_until("items that wait", || (put() > 10).then_some(()));
+    let lines = run.lines().len();
+    let waiting = put();
+    wait_until("more that wait", || (put() > waiting + 10).then_some(()));
+    assert_eq!(run.lines().len(), lines, "nothing is taken");
+    assert!(run.tell(&["status"]).contains("paused"));
+    run.tell(&["pause"]);
+    wait_until("the source to wait, too", || {
+        let before = put();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        (put() == before).then_some(())
+    });
+    run.tell(&["resume"]);
+    wait_until("all to be worked off", || (run.lines().len() > lines + 50).then_some(()));
+}
+
+#[test]
+fn a_paused_pipeline_still_stops_and_works_off_its_items() {
+    let mut run = up("[queues.a]\ncapacity = 1000\n\
+                      [stages.number]\nuse = 'count'\nwith = { from = 1, to = 500 }\noutput = 'a'\n\
+                      [stages.show]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\nsleep = '1ms'\n");
+    run.tell(&["pause", "show"]);
+    wait_until("the source to finish", || {
+        (named(&status(&run)["stages"], "number")["fate"] == "finished").then_some(())
+    });
+    run.tell(&["stop", "--wait"]);
+    assert_eq!(run.finish().len(), 500);
+}
+
+#[test]
+fn every_kind_of_program_can_be_paused() {
+    let run = up(
+        "[stages.number]\ncommand = \"i=0; while :; do i=$((i+1)); echo $i; sleep 0.005; done\"\noutput = ['a', 'b', 'c']\n\
+                  [stages.stream]\ncommand = ['sed', '-u', 's/^/stream /']\ninput = 'a'\n\
+                  [stages.reply]\ncommand = ['sed', '-u', 's/^/reply /']\nmode = 'reply'\ninput = 'b'\n\
+                  [stages.each]\ncommand = ['echo', 'each', '{}']\nmode = 'each'\ninput = 'c'\n",
+    );
+    let count = |stage: &str| run.lines().iter().filter(|line| line.starts_with(stage)).count();
+    for stage in ["stream", "reply", "each"] {
+        wait_until(stage, || (count(stage) > 3).then_some(()));
+        run.tell(&["pause", stage]);
+        let quiet = wait_until("quiet", || {
+            let before = count(stage);
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            (count(stage) == before).then_some(before)
+        });
+        run.tell(&["resume", stage]);
+        wait_until(stage, || (count(stage) > quiet + 3).then_some(()));
+    }
+    run.tell(&["pause", "number"]);
+    let put = || named(&status(&run)["queues"], "a")["put"].as_u64().unwrap();
+    let quiet = wait_until("the source to be quiet", || {
+        let before = put();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        (put() == before).then_some(before)
+    });
+    run.tell(&["resume", "number"]);
+    wait_until("more", || (put() > quiet + 3).then_some(()));
+}
+
+#[test]
+fn plan_and_reload_say_what_changes_and_what_is_wrong() {
+    let run = Run::start_with(TICKS, &["--no-watch"]);
+    run.wait_for_log("up after");
+    assert_eq!(run.tell(&["plan"]), "nothing to do: the pipeline runs as the file says\n");
+    run.edit(&TICKS.replace("'old'", "'new'"));
+    assert!(run.tell(&["plan"]).contains("stage show: replace workers one by one"));
+    run.folder.file("other.toml", &format!("{TICKS}processes = 3\n"));
+    assert_eq!(
+        json(&run, &["plan", "other.toml", "--json"])["steps"][0],
+        "stage show: add 2 workers (processes: 1 -> 3)"
+    );
+    let said = run.tell(&["reload", "--wait"]);
+    assert!(said.starts_with("reloaded\n  stage show: replace"), "{said}");
+    assert_eq!(status(&run)["config"]["generation"], 2);
+    assert!(run.tell(&["reload"]).contains("nothing to do"));
+    run.edit(&TICKS.replace("template", "tempalte"));
+    refused(&run, &["reload"], 2, "tempalte");
+    refused(&run, &["plan"], 2, "tempalte");
+    assert_eq!(status(&run)["config"]["state"], "refused");
+    assert_eq!(run.ask(&["status", "--check"]).code, Some(1));
+    run.edit(&format!("name = 'other'\n{TICKS}"));
+    refused(&run, &["reload", "--wait"], 2, "needs a restart");
+    run.edit(TICKS);
+    run.tell(&["reload", "--wait"]);
+    assert_eq!(status(&run)["config"]["state"], "current");
+}
+
+#[test]
+fn a_reload_that_does_not_work_is_answered_with_the_cause() {
+    let run = Run::start_with(TICKS, &["--no-watch"]);
+    run.wait_for_log("up after");
+    run.edit(&TICKS.replace(
+        "use = 'format'\nwith = { template = 'old' }",
+        "use = 'file'\nwith = { path = 'no/such/folder' }",
+    ));
+    refused(&run, &["reload", "--wait"], 1, "no/such/folder");
+}
+
+#[test]
+fn drain_works_everything_off_however_long_it_takes() {
+    let mut run = up("drain_timeout = '1ms'\n[queues.a]\ncapacity = 1000\n\
+                      [stages.number]\nuse = 'count'\nwith = { from = 1, to = 300 }\noutput = 'a'\n\
+                      [stages.slow]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\nsleep = '2ms'\n");
+    run.tell(&["drain", "--wait"]);
+    assert_ne!(process::state(run.pid()), Some('S'), "it is over when the verb is");
+    let lines = run.finish();
+    let numbers: Vec<u32> = lines.iter().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u32).collect::<Vec<_>>());
+    assert!(!run.stderr().contains("left waiting"), "{}", run.stderr());
+}
+
+#[test]
+fn stop_now_does_not_wait_for_anything() {
+    let mut run = up(
+        "[queues.a]\ncapacity = 10\n[stages.number]\nuse = 'count'\nwith = { from = 1 }\noutput = 'a'\n\
+                      [stages.slow]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\nsleep = '1h'\n",
+    );
+    run.tell(&["stop", "--now", "--wait"]);
+    assert_eq!(run.wait(), 0);
+    assert!(!run.socket().exists(), "nothing stays behind");
+}
+
+#[test]
+fn audit_says_that_every_item_is_accounted_for() {
+    let run = up(TICKS);
+    let audit = json(&run, &["audit", "--json"]);
+    assert_eq!(audit["ok"], true);
+    let queue = named(&audit["queues"], "a");
+    let sum: u64 =
+        ["done", "waiting", "leased", "dropped", "dead"].iter().map(|key| queue[key].as_u64().unwrap()).sum();
+    assert_eq!(queue["put"].as_u64().unwrap(), sum);
+    assert!(run.tell(&["audit"]).ends_with("every item is accounted for\n"));
+}
+
+#[test]
+fn a_second_run_of_the_same_pipeline_is_refused_with_the_pid_of_the_first() {
+    let run = up(TICKS);
+    let said = run.ask(&["run", "pipeline.toml"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.stderr.contains(&format!("process {}", run.pid())), "{said:?}");
+    assert!(said.stderr.contains("runs already"), "{said:?}");
+    run.tell(&["status"]);
+}
+
+#[test]
+fn of_many_that_start_together_one_runs() {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", TICKS);
+    let start = || {
+        let mut command = command(&folder);
+        command.args(["run", "pipeline.toml"]).stdout(std::process::Stdio::null());
+        command.stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let mut all: Vec<_> = (0..8).map(|_| start()).collect();
+    wait_until("all but one to be refused", || {
+        let refused = all.iter_mut().map(|run| run.try_wait().unwrap().is_some_and(|s| s.code() == Some(1)));
+        (refused.filter(|is| *is).count() == 7).then_some(())
+    });
+    let last = all.into_iter().find_map(|mut run| run.try_wait().unwrap().is_none().then_some(run)).unwrap();
+    drop(Run::adopt(folder, last));
+}
+
+#[test]
+fn what_a_killed_run_left_is_taken_over() {
+    let mut run = up(TICKS);
+    run.signal(libc::SIGKILL);
+    run.wait();
+    assert!(run.socket().exists());
+    assert_eq!(run.ask(&["status"]).code, Some(1));
+    let mut command = command(&run.folder);
+    command.args(["run", "pipeline.toml"]).stdout(std::process::Stdio::null());
+    let mut second = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    wait_until("the second run to answer", || {
+        let said = run.ask(&["status", "--json"]);
+        let seen: Option<Value> = serde_json::from_str(&said.stdout).ok();
+        seen.filter(|seen| seen["pid"] == second.id() && seen["phase"] == "running")
+    });
+    run.tell(&["stop", "--now", "--wait"]);
+    assert_eq!(second.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn two_pipelines_of_one_name_are_told_apart() {
+    let run = up(TICKS);
+    run.folder.file("other/pipeline.toml", TICKS);
+    let mut command = command(&run.folder);
+    command.args(["run", "other/pipeline.toml"]).stdout(std::process::Stdio::null());
+    let mut second = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    wait_until("both to answer", || {
+        (json(&run, &["ps", "--json"]).as_array().unwrap().len() == 2).then_some(())
+    });
+    refused(&run, &["status"], 2, "several pipelines run");
+    refused(&run, &["status", "pipeline"], 2, "several pipelines run");
+    let name = format!("pipeline-{}", second.id());
+    assert_eq!(json(&run, &["status", &name, "--json"])["pid"], second.id());
+    assert_eq!(json(&run, &["status", "pipeline.toml", "--json"])["pid"], run.pid());
+    run.tell(&["stop", "other/pipeline.toml", "--now", "--wait"]);
+    assert_eq!(second.wait().unwrap().code(), Some(0));
+    run.tell(&["status"]);
+}
+
+#[test]
+fn the_file_decides_where_the_socket_is_and_whether_there_is_one() {
+    let run = up(&format!("{TICKS}[control]\nsocket = 'mine.sock'\n"));
+    assert!(run.folder.path().join("mine.sock").exists());
+    run.tell(&["status"]);
+    run.tell(&["status", "--socket", "mine.sock"]);
+    run.edit(&format!("{TICKS}[control]\nsocket = 'yours.sock'\n"));
+    run.wait_for_log("`[control]` changed, which needs a restart");
+    drop(run);
+    let run = up(&format!("{TICKS}[control]\nenabled = false\n"));
+    assert!(!run.folder.path().join("run").exists());
+    refused(&run, &["status"], 1, "no pipeline runs here");
+}
+
+#[test]
+fn without_a_runtime_folder_it_runs_all_the_same() {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", TICKS);
+    folder.file("run", "a file in the way");
+    let mut command = command(&folder);
+    command.args(["run", "pipeline.toml"]).env("XDG_RUNTIME_DIR", folder.path().join("run"));
+    let mut run = Run::of(folder, command);
+    run.wait_for_log("up after");
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0);
+}
