@@ -1,0 +1,69 @@
+//! mprun under a real systemd, in a throw-away box (`tests/systemd/box`), one script per promise.
+//!
+//! Where a box can't be had (no root, no namespaces, no systemd) these tests say so and pass; where `CI` is `true`
+//! they fail. `MPRUN_SYSTEMD_BOX` names another way into one: a command that gets the script's as its arguments.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The exit code of a box that can't be had.
+const NO_BOX: i32 = 77;
+/// A script is over long before; one that hangs must not hang the tests.
+const SECONDS: &str = "180";
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn run(script: &str, files: &[PathBuf]) {
+    let mut all = vec![project(&format!("tests/systemd/{script}")), project("tests/systemd/prelude.sh")];
+    all.extend_from_slice(files);
+    let output = enter(&all);
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let code = output.status.code();
+    if code == Some(NO_BOX) && std::env::var("CI").as_deref() != Ok("true") {
+        eprintln!("SKIPPED: {said}");
+        return;
+    }
+    assert_eq!(code, Some(0), "{said}");
+}
+
+fn enter(files: &[PathBuf]) -> Output {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", SECONDS]).stdin(Stdio::null());
+    match std::env::var("MPRUN_SYSTEMD_BOX") {
+        Err(_) => command.arg(project("tests/systemd/box")),
+        Ok(other) => {
+            let copy = "mkdir -p /box && cp -- \"$@\" /box && cd /box && exec bash \"${1##*/}\"";
+            command.args(other.split_whitespace()).args(["bash", "-c", copy, "box"])
+        }
+    };
+    command.args(files).output().unwrap()
+}
+
+fn program_and_template() -> Vec<PathBuf> {
+    vec![support::binary().into(), project("dist/mprun@.service")]
+}
+
+#[test]
+fn systemd_is_told_from_the_start_to_the_end() {
+    run("notify.sh", &program_and_template());
+}
+
+#[test]
+fn a_hung_supervisor_is_killed_and_a_slow_stop_is_not() {
+    run("time.sh", &program_and_template());
+}
+
+#[test]
+fn the_journal_knows_level_stage_worker_and_pipeline() {
+    run("journal.sh", &program_and_template());
+}
+
+#[test]
+fn units_are_silent_hardened_and_come_and_go() {
+    run("unit.sh", &program_and_template());
+}
