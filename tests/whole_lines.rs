@@ -141,10 +141,13 @@ fn a_full_disk_leaves_whole_lines_and_what_did_not_fit_comes_later() {
         ),
     );
     fs::create_dir(folder.path().join("disk")).unwrap();
-    // A disk of its own in a mount namespace; what is on it is copied out when it is full, then it grows.
-    let script = "mount -t tmpfs -o size=256k tmpfs disk && \"$1\" run pipeline.toml 2>log & \
-                  until grep -q 'No space left' log; do sleep 0.02; done; \
-                  cat disk/out.txt >full.txt; mount -o remount,size=64m disk; \
+    // A disk of its own in a mount namespace. The first run gives up when it is full; the second one goes on when the
+    // disk has grown.
+    let script = "mount -t tmpfs -o size=256k tmpfs disk; \
+                  \"$1\" run pipeline.toml --set stages.write.processes=1 --set stages.write.give_up.restarts=2 2>log; \
+                  test $? = 1 && grep -q 'No space left' log && cp disk/out.txt full.txt || exit 9; \
+                  \"$1\" run pipeline.toml 2>log & until grep -q 'No space left' log; do sleep 0.02; done; \
+                  mount -o remount,size=64m disk; \
                   wait $!; code=$?; cp disk/out.txt out.txt; exit $code";
     let mut namespace = Command::new("unshare");
     namespace.args(["-Urm", "sh", "-c", script, "sh", &support::binary()]);

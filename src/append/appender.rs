@@ -68,7 +68,13 @@ impl<F: AsFd> Appender<F> {
         }
         match how {
             Beginning::Empty => ftruncate(&self.target, 0)?,
-            Beginning::NewLine => self.end_last_line()?,
+            Beginning::NewLine => match self.ends_a_line() {
+                Ok(true) => {}
+                Ok(false) => write::all(&self.target, b"\n")?,
+                // A file that is for writing only doesn't tell.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) => return Err(error),
+            },
         }
         place.set_owner(Owner { file: self.id, has_begun: true })
     }
@@ -105,9 +111,10 @@ impl<F: AsFd> Appender<F> {
         let end = if note.at_end { self.length()? } else { self.position()? };
         if note.start < end && end < note.start.saturating_add(note.length) {
             let is_part = self.reader().and_then(|file| place.is_part(&note, &file, end));
-            if !is_part.unwrap_or(false) || self.cut(&note).is_err() {
-                // Somebody else has written there meanwhile, or it can't be read or cut.
-                self.end_last_line()?;
+            let is_cut = is_part.unwrap_or(false) && self.cut(&note).is_ok();
+            if !is_cut && !self.ends_a_line().unwrap_or(false) {
+                // Somebody else has written there meanwhile, or it can't be read or cut: no other line is spoilt.
+                write::all(&self.target, b"\n")?;
             }
         }
         place.end(&note)
@@ -121,13 +128,14 @@ impl<F: AsFd> Appender<F> {
         if note.at_end { ftruncate(&self.target, offset(note.start)) } else { Ok(()) }
     }
 
-    fn end_last_line(&self) -> io::Result<()> {
+    /// So does an empty file.
+    fn ends_a_line(&self) -> io::Result<bool> {
         let end = self.length()?;
         let mut last = [b'\n'];
         if end > 0 {
             self.reader()?.read_exact_at(&mut last, end - 1)?;
         }
-        if last == *b"\n" { Ok(()) } else { Ok(write::all(&self.target, b"\n")?) }
+        Ok(last == *b"\n")
     }
 
     /// The descriptor itself is mostly for writing only.
@@ -147,8 +155,9 @@ impl<F: AsFd> Appender<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::OpenOptions;
+    use std::fs::{OpenOptions, Permissions};
     use std::io::{Seek, Write};
+    use std::os::unix::fs::PermissionsExt;
 
     /// An unnamed file, opened to append or to write at the position, as two workers of one run have it.
     fn two(is_append: bool, before: &[u8]) -> (Appender<File>, Appender<File>) {
@@ -228,6 +237,20 @@ mod tests {
         let (ended, _) = two(true, b"old\n");
         ended.begin_run(Beginning::NewLine).unwrap();
         assert_eq!(content(&ended), "old\n");
+    }
+
+    #[test]
+    fn a_file_for_writing_only_is_no_hindrance() {
+        let (dead, alive) = two(true, b"old\n");
+        let allow = |mode| alive.target.set_permissions(Permissions::from_mode(mode)).unwrap();
+        allow(0o200);
+        alive.begin_run(Beginning::NewLine).unwrap();
+        die_appending(&dead, b"ab\ncd\n", 4);
+        alive.append(b"ef\n").unwrap();
+        allow(0o600);
+        // Who may read everything (root) can take it back; for others a half line stays, but spoils no other.
+        let seen = content(&alive);
+        assert!(["old\nef\n", "old\nab\nc\nef\n"].contains(&seen.as_str()), "{seen:?}");
     }
 
     #[test]
