@@ -94,6 +94,39 @@ fn answers_of_many_items_come_out_whole_and_once() {
     assert_eq!(lines, expected);
 }
 
+/// Speaks `framing = "mprun"`, in a language that starts fast enough to get anything done between two kills: answers
+/// several items at once, each with two outputs, and fails every tenth item at its first attempt.
+const PERL: &str = r"
+my ($in, $out) = ('', '');
+while (sysread(STDIN, $in, 65536, length $in)) {
+    while (length $in >= 8 and length $in >= 4 + unpack('N', $in)) {
+        my ($length, $attempt) = unpack('NN', $in);
+        my $item = substr($in, 8, $length - 4);
+        substr($in, 0, 4 + $length) = '';
+        $out .= pack('N/a*', 'o' . $item);
+        $out .= $attempt == 1 && $item % 10 == 3 ? pack('N/a*', 'fnot yet') : pack('N/a*', 'o1' . $item) . pack('N/a*', 'e');
+    }
+    syswrite(STDOUT, $out);
+    $out = '';
+}
+";
+
+#[test]
+fn a_program_that_says_how_it_went_has_its_effect_once() {
+    let script = PERL.replace('$', "$$");
+    let stage = format!("command = ['perl', '-e', \"\"\"{script}\"\"\"]\nframing = 'mprun'");
+    let lines = through_a_storm(20_000, "capacity = 30", &stage);
+    let mut expected: Vec<String> = (1..=20_000u64).flat_map(|n| [n.to_string(), format!("1{n}")]).collect();
+    expected.sort_by_key(|line| (line.len(), line.clone()));
+    let differs = (0..expected.len().max(lines.len())).find(|&i| lines.get(i) != expected.get(i));
+    assert!(
+        differs.is_none(),
+        "{} lines; {:?}",
+        lines.len(),
+        differs.map(|i| (lines.get(i), expected.get(i)))
+    );
+}
+
 #[test]
 fn a_program_that_answers_otherwise_each_time_still_answers_once() {
     // Each try says its attempt. Of every item all outputs must be of one and the same try.

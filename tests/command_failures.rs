@@ -9,6 +9,7 @@ use support::Run;
 fn run(n: u64, stage: &str) -> (i32, Vec<String>, Vec<Value>, String) {
     let mut run = Run::start(&format!(
         "[defaults]\nattempts = 2\nbackoff = {{ initial = '1ms', max = '5ms', reset_after = '1ms' }}\n\
+         [queues.b]\nmax_bytes = '2MiB'\nmax_item = '1MiB'\n\
          [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {n} }}\noutput = 'a'\n\
          [stages.work]\ninput = 'a'\noutput = 'b'\n{stage}\n\
          [stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = 'b'\n"

@@ -389,9 +389,16 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, mut steward, dead_before, launcher, deed, .. } = self;
-        let queues = names.into_iter().filter_map(|(queue, name)| Some((name, steward.counts(queue).ok()?)));
-        let closing = Closing { queues: queues.collect(), dead_before, dead_letters: launcher.dead_letters };
+        let Performer { names, tokens, mut steward, dead_before, launcher, deed, .. } = self;
+        let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
+        let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
+        // Nobody asked for these: they are told of only if something is left in them.
+        let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
+            Label::Outbox(stage) => counted(queue, format!("(finished outputs of {stage})")),
+            Label::Queue(_) | Label::Token { .. } => None,
+        });
+        queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
+        let closing = Closing { queues, dead_before, dead_letters: launcher.dead_letters };
         (closing, deed)
     }
 }

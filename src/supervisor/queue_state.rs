@@ -154,6 +154,11 @@ impl Queues {
         Some(id)
     }
 
+    /// A hidden queue is gone.
+    pub fn removed_outbox(&mut self, id: QueueId) {
+        self.ids.give(id.0);
+    }
+
     /// Gives up a hidden queue, whatever it holds.
     pub fn drop_token(&mut self, id: QueueId, out: &mut Outbox) {
         out.act(Action::DropToken(id));

@@ -37,6 +37,8 @@ pub struct Stage {
     pub tokens: Vec<(String, QueueId)>,
     /// Its hidden queue for outputs that wait for room, once it has needed one.
     pub outbox: Option<QueueId>,
+    /// It isn't used any more, but holds outputs: kept until the file names the stage again.
+    pub outbox_stranded: bool,
     /// What its workers did.
     pub totals: StageTotals,
     /// New processes in place of old ones, by reason.
@@ -96,6 +98,7 @@ impl Stage {
             workers: Vec::new(),
             tokens: Vec::new(),
             outbox: None,
+            outbox_stranded: false,
             totals,
             restarts: Default::default(),
             paused: false,
@@ -134,6 +137,12 @@ impl Stage {
     /// Whether a process is there that is attached to `queue`.
     pub fn holds_open(&self, queue: QueueId) -> bool {
         self.workers.iter().any(|worker| worker.life.has_process() && worker.version.uses(queue))
+    }
+
+    /// Its hidden queue for outputs, if that has to go.
+    pub fn unwanted_outbox(&self) -> Option<QueueId> {
+        let used = !matches!(self.fate, Fate::Removed { .. }) && self.version.outbox.is_some();
+        self.outbox.filter(|_| !used && !self.outbox_stranded)
     }
 
     /// The earliest moment at which time alone changes something.

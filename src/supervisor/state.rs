@@ -177,7 +177,7 @@ impl State {
             Event::Ready(worker, pid) => self.ready(worker, pid, out),
             Event::Ended(worker, pid, end, work) => self.worker_ended(worker, pid, end, work, out),
             Event::Halted { worker, pid, holds_lock } => self.halted(worker, pid, holds_lock, out),
-            Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queues.removed(queue)),
+            Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queue_removed(queue)),
             Event::QueueHolds(queue, items) => self.queue_holds(queue, items, out),
             Event::GuardianEnded => self.guardian_ended(out),
             Event::Damaged(what) => self.damaged(&what, out),

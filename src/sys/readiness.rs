@@ -49,6 +49,15 @@ pub fn hold_termination() -> io::Result<()> {
     Ok(())
 }
 
+/// From now on SIGTERM ends this process at once, as it does by default; so does one that came meanwhile.
+pub fn release_termination() -> io::Result<()> {
+    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler runs.
+    unsafe { sigaction(Signal::SIGTERM, &action) }?;
+    SigSet::from(Signal::SIGTERM).thread_unblock()?;
+    Ok(())
+}
+
 /// Whether SIGTERM has come; seen by waiting.
 pub fn is_terminated() -> bool {
     TERMINATED.load(Ordering::SeqCst)

@@ -4,6 +4,7 @@ mod command;
 mod cycles;
 mod draft;
 mod limits;
+mod mode;
 mod queues;
 mod rules;
 mod wiring;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
-use crate::config::pipeline::{Collect, Framing, OnGiveUp, Reply, Restart, Sync, WhenFull};
+use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart, Sync, WhenFull};
 
 /// An enum whose variants have a word each.
 pub trait Choice: Copy + PartialEq + 'static {
@@ -46,8 +46,16 @@ impl Choice for ModeWord {
         &[("stream", ModeWord::Stream), ("reply", ModeWord::Reply), ("each", ModeWord::Each)];
 }
 
-impl Choice for Reply {
-    const WORDS: &'static [(&'static str, Self)] = &[("one", Reply::One), ("until-empty", Reply::UntilEmpty)];
+/// `reply`, as a word: the third kind of answer goes with a framing of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyWord {
+    One,
+    UntilEmpty,
+}
+
+impl Choice for ReplyWord {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("one", ReplyWord::One), ("until-empty", ReplyWord::UntilEmpty)];
 }
 
 impl Choice for Collect {
@@ -60,6 +68,23 @@ impl Choice for Framing {
         ("nul", Framing::Nul),
         ("netstring", Framing::Netstring),
         ("u32be", Framing::U32be),
+    ];
+}
+
+/// `framing`, as a word: how items are told apart, or how they are talked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FramingWord {
+    Plain(Framing),
+    Mprun,
+}
+
+impl Choice for FramingWord {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("lines", FramingWord::Plain(Framing::Lines)),
+        ("nul", FramingWord::Plain(Framing::Nul)),
+        ("netstring", FramingWord::Plain(Framing::Netstring)),
+        ("u32be", FramingWord::Plain(Framing::U32be)),
+        ("mprun", FramingWord::Mprun),
     ];
 }
 

@@ -26,7 +26,7 @@ mod with;
 mod word;
 
 pub use address::Address;
-pub use choice::ModeWord;
+pub use choice::{FramingWord, ModeWord, ReplyWord};
 pub use count::Count;
 pub use duration::{Pause, Period, show as show_duration};
 pub use exit_codes::ExitCodes;

@@ -6,10 +6,10 @@ use super::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, pause}
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node};
 use crate::config::elements::{
-    At, Count, Element, ExitCodes, Invocation, ModeWord, Nice, Pause, Period, Processes, QueueNames, Umask,
-    Variables, With, Word, table,
+    At, Count, Element, ExitCodes, FramingWord, Invocation, ModeWord, Nice, Pause, Period, Processes,
+    QueueNames, ReplyWord, Umask, Variables, With, Word, table,
 };
-use crate::config::pipeline::{Collect, Framing, OnGiveUp, Reply, Restart};
+use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart};
 
 table! {
     /// `[stages.NAME]`.
@@ -26,14 +26,16 @@ table! {
         /// input, and its outputs count only if it ends well.
         mode: ModeWord = ModeWord::Stream;
         /// With `mode = "reply"`: what an answer is: one item, or any number of them and then an empty one.
-        reply: Reply = Reply::One, also "answer" "answers";
+        reply: ReplyWord = ReplyWord::One, also "answer" "answers";
         /// With `mode = "each"`: whether each line (or frame) is an output, or all that the program writes is one.
         collect: Collect = Collect::Lines;
         /// With `mode = "each"`: hand so many items at once, if they are there, to the program's standard input.
         batch: Option<Count<1, 1000>> = None, also "batch_size" "chunk" "chunksize";
         /// How items are told apart on the program's standard input and output: "lines", or for bytes of any kind
         /// "nul" (a zero byte after each), "netstring" (`5:hello,`), "u32be" (four bytes of length before each).
-        framing: Option<Framing> = None, also "frame" "format" "delimiter" "separator";
+        /// "mprun" is for programs that use mprun's Python module or speak its protocol (docs/helper-protocol.md): it
+        /// implies `mode = "reply"`, with any number of outputs for each item, and lets the program fail an item and live on.
+        framing: Option<FramingWord> = None, also "frame" "format" "delimiter" "separator";
         /// The same for its standard input alone.
         in_framing: Option<Framing> = None, also "input_framing" "input_format";
         /// The same for its standard output alone.

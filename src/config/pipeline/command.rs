@@ -77,6 +77,9 @@ pub enum Reply {
     One,
     /// Any number of items, and then an empty one.
     UntilEmpty,
+    /// Any number of items, and then word of whether it went well (`framing = "mprun"`, docs/helper-protocol.md). The
+    /// frames are those of [`Framing::U32be`], both ways.
+    Told,
 }
 
 /// `collect`: what counts as the outputs of a program that is started for an item.

@@ -95,6 +95,8 @@ pub struct Port {
     bell_seen: Cell<u64>,
     /// The queue of the stage's token.
     memory: Option<QueueId>,
+    /// What is at hand goes out first, whatever the order.
+    insists: bool,
 }
 
 impl Port {
@@ -126,6 +128,7 @@ impl Port {
             unslept,
             bell_seen,
             memory,
+            insists: false,
         })
     }
 
@@ -148,13 +151,18 @@ impl Port {
 
     /// The order for the loops in here: who asked for nothing must still be told of a change by `is_disturbed`.
     fn must_finish(&self) -> bool {
-        Order::load(self.hand.memory(), self.slot) == Order::Finish
+        !self.insists && Order::load(self.hand.memory(), self.slot) == Order::Finish
     }
 
     /// The settings as they are now.
     pub fn tuning(&self) -> SlotTuning {
         self.bell_seen.set(self.bell());
         SlotTuning::load(self.hand.memory(), self.slot)
+    }
+
+    /// From now on an order to finish doesn't end a wait for room: what is at hand goes out first.
+    pub fn insist(&mut self) {
+        self.insists = true;
     }
 
     fn bell(&self) -> u64 {

@@ -78,6 +78,7 @@ impl Performer<'_> {
         let removed = self.steward.remove_queue(queue);
         self.unless_damaged(removed);
         self.names.remove(&queue);
+        self.tokens.remove(&queue);
     }
 
     fn held(&mut self, queue: QueueId) -> u64 {

@@ -210,6 +210,7 @@ impl State {
         if stage.outbox.is_none() && spec.work.needs_outbox() {
             stage.outbox = self.queues.add_outbox(&spec.name, out);
         }
+        stage.outbox_stranded &= !spec.work.needs_outbox();
         stage.outbox.filter(|_| spec.work.needs_outbox())
     }
 
@@ -271,6 +272,9 @@ impl State {
     pub(super) fn queue_holds(&mut self, queue: QueueId, items: u64, out: &mut Outbox) {
         let Some(reload) = &mut self.reload else { return };
         reload.removing = false;
+        if let Some(s) = self.stages.iter().position(|stage| stage.outbox == Some(queue)) {
+            return self.outbox_holds(s, items, out);
+        }
         let name = self.queues.unwanted().find(|unwanted| unwanted.id == queue);
         let name = name.map_or(String::new(), |queue| queue.spec.name.clone());
         if self.can_go_back() {
@@ -279,6 +283,31 @@ impl State {
         let text = format!("the queue {name} holds {items} items: kept until the file names it again");
         out.say(Level::Warn, text);
         self.queues.strand(queue);
+    }
+
+    /// Outputs that can't be made again wait for room, and nobody is left to publish them.
+    fn outbox_holds(&mut self, s: usize, items: u64, out: &mut Outbox) {
+        let text = format!(
+            "the outputs of {} of the stage {} have no room yet",
+            count(items, "item"),
+            self.stages[s].spec.name
+        );
+        if self.can_go_back() {
+            return self.go_back(&text, out);
+        }
+        out.say(Level::Warn, format!("{text}: kept until the file names it again"));
+        self.stages[s].outbox_stranded = true;
+    }
+
+    /// A queue that had to go is gone.
+    pub(super) fn queue_removed(&mut self, queue: QueueId) {
+        match self.stages.iter_mut().find(|stage| stage.outbox == Some(queue)) {
+            Some(stage) => {
+                stage.outbox = None;
+                self.queues.removed_outbox(queue);
+            }
+            None => self.queues.removed(queue),
+        }
     }
 
     pub(super) fn reload_deadline(&self) -> Option<Instant> {
@@ -298,7 +327,8 @@ impl State {
         if !self.stages.iter().all(Stage::is_settled) {
             return;
         }
-        let unwanted: Vec<QueueId> = self.queues.unwanted().map(|queue| queue.id).collect();
+        let outboxes = self.stages.iter().filter_map(Stage::unwanted_outbox);
+        let unwanted: Vec<QueueId> = self.queues.unwanted().map(|queue| queue.id).chain(outboxes).collect();
         if unwanted.iter().any(|&queue| self.stages.iter().any(|stage| stage.holds_open(queue))) {
             return;
         }
@@ -331,8 +361,7 @@ impl State {
         }
         let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.stages)
             .into_iter()
-            .partition(|stage| matches!(stage.fate, Fate::Removed { .. }));
-        gone.iter().filter_map(|stage| stage.outbox).for_each(|outbox| self.queues.drop_token(outbox, out));
+            .partition(|stage| matches!(stage.fate, Fate::Removed { .. }) && stage.outbox.is_none());
         self.departed.extend(gone.into_iter().map(|stage| stage.totals));
         self.stages = kept;
     }

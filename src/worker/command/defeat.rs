@@ -2,6 +2,7 @@
 
 use super::framing::{BadFrame, NotEncodable};
 use crate::dead_letter::Cause;
+use crate::item::Shown;
 use crate::sys::wait::Exit;
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +22,12 @@ pub(super) enum Trouble {
     TooMuch(u64),
     /// It answered more than it was asked.
     AnsweredTwice,
+    /// It went on after the end of its answer.
+    WentOn,
+    /// It said itself that it failed, and why.
+    Told(String),
+    /// What it wrote, which begins like this, is no word of framing "mprun".
+    NoWord(Vec<u8>),
     /// It closed its output.
     ClosedOutput,
     /// The item can't be handed over.
@@ -45,6 +52,7 @@ impl Trouble {
                 Cause::Signal(signal.to_string())
             }
             Trouble::TimedOut(_) => Cause::TimedOut,
+            Trouble::Told(why) => Cause::Error(why.clone()),
             _ => Cause::Error(self.to_string()),
         }
     }
@@ -65,11 +73,25 @@ impl fmt::Display for Trouble {
             Trouble::AnsweredTwice => {
                 f.write_str("it answered with more than one item; `reply = \"until-empty\"` allows it")
             }
+            Trouble::WentOn => f.write_str("it wrote on after the end of its answer"),
+            Trouble::Told(why) => f.write_str(last_line(why)),
+            Trouble::NoWord(bytes) => {
+                write!(
+                    f,
+                    "what it wrote is no answer in framing \"mprun\": it begins with `{}`",
+                    Shown(bytes)
+                )
+            }
             Trouble::ClosedOutput => f.write_str("it closed its standard output before it had answered"),
             Trouble::NotEncodable(why) => why.fmt(f),
             Trouble::NoArgument(why) => f.write_str(why),
         }
     }
+}
+
+/// Of a traceback, what happened.
+fn last_line(text: &str) -> &str {
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason")
 }
 
 /// How a program ended, in words.
@@ -83,6 +105,9 @@ pub(super) fn ended(exit: Exit) -> String {
 impl fmt::Display for Defeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.trouble.fmt(f)?;
+        if let Trouble::Told(_) = self.trouble {
+            return Ok(()); // these are its last words
+        }
         match self.stderr.iter().rev().find(|line| !line.trim().is_empty()) {
             Some(line) => write!(f, "; its last words: {line}"),
             None => Ok(()),

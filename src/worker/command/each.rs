@@ -115,7 +115,7 @@ impl<'a> EachLoop<'a> {
             size = size.clamp(1, self.desk.port.len());
             let done = match self.attempt(size, pace)? {
                 Ok(()) => {
-                    outbox::publish(self.desk, &self.outputs, size)?;
+                    outbox::publish(self.desk, self.outputs.all(), size)?;
                     size
                 }
                 Err(defeat) if size > 1 => {
@@ -157,10 +157,14 @@ impl<'a> EachLoop<'a> {
         }
         self.outputs.clear();
         self.errors.forget();
+        readiness::hold_termination().map_err(Failure::from)?;
         let start = Instant::now();
         let result = self.hand_over(size, pace);
         self.desk.port.note_items(size, start.elapsed());
         self.desk.port.rest();
+        if !readiness::is_terminated() {
+            readiness::release_termination().map_err(Failure::from)?;
+        }
         result.map(|result| result.map_err(|trouble| Defeat { trouble, stderr: self.errors.take_kept() }))
     }
 

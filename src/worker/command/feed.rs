@@ -1,6 +1,7 @@
 //! Items on their way into a program: framed, one after the other, and which of them are wholly written.
 
 use super::framing::{NotEncodable, encode};
+use super::told;
 use crate::config::pipeline::Framing;
 use std::collections::VecDeque;
 
@@ -27,6 +28,13 @@ impl Feed {
     /// The next item. After an error nothing of it is there.
     pub fn push(&mut self, item: &[u8]) -> Result<(), NotEncodable> {
         encode(self.framing, item, &mut self.bytes)?;
+        self.ends.push_back(self.bytes.len());
+        Ok(())
+    }
+
+    /// The next item for a program that says how it went.
+    pub fn push_told(&mut self, item: &[u8], attempt: u32) -> Result<(), NotEncodable> {
+        told::encode(item, attempt, &mut self.bytes)?;
         self.ends.push_back(self.bytes.len());
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - [`each`]: a program per item (or batch); its outputs count only if it ends well.
-//! - [`reply`]: one program that answers each item; the item it is at is known.
+//! - [`reply`]: one program that answers each item; with framing "mprun" ([`told`]) it says how it went.
 //! - [`stream`]: one program; what it reads and what it writes are unrelated.
 //!
 //! One thread, and one wait for everything ([`session`]). Outputs are kept back until they count ([`outputs`]), and
@@ -25,13 +25,14 @@ mod recipe;
 mod reply;
 mod session;
 mod stream;
+mod told;
 mod waker;
 
 use super::desk::Desk;
 use super::setup;
 use super::stop::Stop;
 use crate::config::pipeline::{Command, Mode};
-use crate::queue::{Port, Waiting};
+use crate::queue::{Ending, Port, Waiting};
 use crate::stage::{Context, Failure};
 use crate::sys::{program, readiness};
 use each::EachLoop;
@@ -41,14 +42,25 @@ use stream::StreamLoop;
 
 /// The life of a worker with a program.
 pub(super) fn run(desk: &mut Desk, command: Command, context: &Context) -> Stop {
-    match prepare(desk, &command, context) {
-        Ok(recipe) => live(desk, recipe, command),
-        Err(failure) => Stop::from(failure),
+    let recipe = match prepare(desk, &command, context) {
+        Ok(recipe) => recipe,
+        Err(failure) => return Stop::from(failure),
+    };
+    let stop = live(desk, recipe, command);
+    if stop.0 == Ending::Ordered
+        && !readiness::is_terminated()
+        && let Err(stop) = outbox::leave_empty(desk)
+    {
+        return stop;
     }
+    stop
 }
 
 fn prepare(desk: &mut Desk, command: &Command, context: &Context) -> Result<Recipe, Failure> {
-    readiness::hold_termination()?;
+    if !matches!(command.mode, Mode::Each { .. }) {
+        // Else only while there is a program to pass it on to.
+        readiness::hold_termination()?;
+    }
     program::adopt_orphans()?;
     // One of ours would end the worker, and take its word with it.
     desk.time_limit.leave_to_others();

@@ -3,11 +3,20 @@
 //! As bytes: each output's length (four bytes, the lowest first), then the output. In this form they also wait in the
 //! stage's outbox when the output queues have no room for all of them at once.
 
+use std::ops::Range;
+
 /// Outputs in their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outputs {
     bytes: Vec<u8>,
     count: usize,
+}
+
+/// Some outputs that follow each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub bytes: &'a [u8],
+    pub count: usize,
 }
 
 impl Outputs {
@@ -26,21 +35,40 @@ impl Outputs {
         self.bytes.shrink_to(1 << 20);
     }
 
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
     /// Bytes that they take.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Forgets all but the first ones, which take so many bytes.
+    pub fn truncate(&mut self, size: usize, count: usize) {
+        self.bytes.truncate(size);
+        self.count = count;
     }
 
-    pub fn iter(&self) -> Iter<'_> {
-        Iter { bytes: &self.bytes, left: self.count }
+    /// Forgets the first ones, which take so many bytes.
+    pub fn drop_front(&mut self, size: usize, count: usize) {
+        if size == self.bytes.len() {
+            return self.clear();
+        }
+        self.bytes.drain(..size);
+        self.count -= count;
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Part<'_> {
+        Part { bytes: &self.bytes, count: self.count }
+    }
+
+    /// Those in this range of bytes, of which there are `count`.
+    pub fn part(&self, bytes: Range<usize>, count: usize) -> Part<'_> {
+        Part { bytes: &self.bytes[bytes], count }
+    }
+}
+
+impl<'a> Part<'a> {
+    pub fn iter(&self) -> Iter<'a> {
+        Iter { bytes: self.bytes, left: self.count }
     }
 }
 
@@ -51,7 +79,7 @@ pub(super) fn read(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || rest.next())
 }
 
-/// See [`Outputs::iter`].
+/// See [`Part::iter`].
 pub(super) struct Iter<'a> {
     bytes: &'a [u8],
     left: usize,
@@ -84,10 +112,26 @@ mod tests {
         let mut outputs = Outputs::default();
         let items: [&[u8]; 4] = [b"", b"one", &[0; 1000], b"\n"];
         items.iter().for_each(|item| outputs.push(item));
-        assert_eq!(outputs.iter().collect::<Vec<_>>(), items);
-        assert_eq!(outputs.iter().len(), 4);
-        assert_eq!(read(outputs.bytes()).collect::<Vec<_>>(), items);
+        assert_eq!(outputs.all().iter().collect::<Vec<_>>(), items);
+        assert_eq!(outputs.all().iter().len(), 4);
+        assert_eq!(read(outputs.all().bytes).collect::<Vec<_>>(), items);
         outputs.clear();
-        assert_eq!((outputs.len(), outputs.iter().next()), (0, None));
+        assert_eq!((outputs.all().count, outputs.all().iter().next()), (0, None));
+    }
+
+    #[test]
+    fn some_of_them_can_be_taken_from_either_end() {
+        let mut outputs = Outputs::default();
+        outputs.push(b"one");
+        let first = outputs.size();
+        outputs.push(b"two");
+        let second = outputs.size();
+        outputs.push(b"three");
+        assert_eq!(outputs.part(first..second, 1).iter().collect::<Vec<_>>(), [b"two"]);
+        outputs.truncate(second, 2);
+        outputs.drop_front(first, 1);
+        assert_eq!(outputs.all().iter().collect::<Vec<_>>(), [b"two"]);
+        outputs.drop_front(second - first, 1);
+        assert_eq!((outputs.size(), outputs.all().count), (0, 0));
     }
 }

@@ -282,16 +282,20 @@ fn environment(
 
 /// How items meet the program: a library in it can then do as the pipeline file says.
 fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
-    let mut all = vec![
+    let framings = vec![
         ("MPRUN_IN_FRAMING", command.in_framing.word()),
         ("MPRUN_OUT_FRAMING", command.out_framing.word()),
     ];
+    let answers = |word| {
+        // Python keeps lines back when nobody looks: then its first answer would never come.
+        [framings.clone(), vec![("MPRUN_REPLY", word), ("PYTHONUNBUFFERED", "1")]].concat()
+    };
     match command.mode {
-        Mode::Reply(Reply::One) => all.push(("MPRUN_REPLY", "one")),
-        Mode::Reply(Reply::UntilEmpty) => all.push(("MPRUN_REPLY", "until-empty")),
-        Mode::Stream | Mode::Each { .. } => {}
+        Mode::Reply(Reply::One) => answers("one"),
+        Mode::Reply(Reply::UntilEmpty) => answers("until-empty"),
+        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun")],
+        Mode::Stream | Mode::Each { .. } => framings,
     }
-    all
 }
 
 fn set(all: &mut Environment, name: OsString, value: OsString) {

@@ -46,6 +46,11 @@ impl Waker {
         rung
     }
 
+    /// Whether it sleeps in the worker's place: then there is nothing to take until it has rung.
+    pub fn is_armed(&self) -> bool {
+        self.is_armed
+    }
+
     /// To wait for, as long as it is armed.
     pub fn bell(&self) -> Option<BorrowedFd<'_>> {
         self.is_armed.then(|| self.bell.as_fd())

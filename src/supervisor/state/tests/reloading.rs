@@ -1,5 +1,6 @@
 use super::bench::{Bench, segv};
 use crate::config::Pipeline;
+use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Task};
 use crate::queue::Ending;
 use crate::supervisor::event::{Event, Loading};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
@@ -19,13 +20,54 @@ fn with(change: impl FnOnce(&mut Pipeline)) -> Pipeline {
 fn b(processes: u32, uses: &str) -> Pipeline {
     with(|pipeline| {
         pipeline.stages[1].processes = processes;
-        pipeline.stages[1].work.task = crate::config::Task::of(uses);
+        pipeline.stages[1].work.task = Task::of(uses);
     })
 }
 
 fn uses(bench: &Bench, stage: &str) -> Vec<String> {
     let of_stage = bench.procs.values().filter(|proc| proc.spawn.stage == stage);
     of_stage.map(|proc| proc.spawn.version.work.title().to_owned()).collect()
+}
+
+/// `b` as a program whose outputs may have to wait for room.
+fn b_as_program() -> Pipeline {
+    with(|pipeline| {
+        pipeline.stages[1].work.task = Task::Command(Box::new(Command {
+            invocation: Invocation::Shell("true".into()),
+            mode: Mode::Each { collect: Collect::Lines, batch: None },
+            in_framing: Framing::Lines,
+            out_framing: Framing::Lines,
+            success_codes: vec![0],
+            env: Vec::new(),
+            env_file: None,
+            cwd: None,
+            user: None,
+            group: None,
+            umask: None,
+            nice: None,
+            limits: ProgramLimits::default(),
+        }));
+    })
+}
+
+#[test]
+fn a_stage_whose_finished_outputs_have_no_room_yet_is_not_given_up() {
+    let mut bench = Bench::up(b_as_program());
+    bench.held.insert("outbox of b".into(), 2);
+    bench.reload(with(|pipeline| drop(pipeline.stages.remove(1))));
+    bench.obey();
+    assert!(bench.has_said("the outputs of 2 items of the stage b have no room yet; going back"));
+    assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]"]);
+    bench.all_ready();
+    assert!(bench.queues.values().any(|name| name == "outbox of b"));
+    // Once they are out it can go.
+    bench.held.clear();
+    bench.reload(with(|pipeline| {
+        pipeline.stages.remove(1);
+        pipeline.stages[1].tuning.attempts = 9;
+    }));
+    bench.obey();
+    assert!(!bench.queues.values().any(|name| name == "outbox of b"), "{:?}", bench.said);
 }
 
 #[test]
@@ -213,7 +255,7 @@ fn a_finished_source_with_changed_work_runs_again() {
     let mut bench = Bench::up(with(|pipeline| pipeline.stages.push(stage("lives", &[], &[]))));
     bench.say("a", 0, Ending::Finished);
     bench.reload(with(|pipeline| {
-        pipeline.stages[0].work.task = crate::config::Task::of("y");
+        pipeline.stages[0].work.task = Task::of("y");
         pipeline.stages.push(stage("lives", &[], &[]));
     }));
     assert_eq!(uses(&bench, "a"), ["y"]);
@@ -245,7 +287,7 @@ fn a_position_is_kept_as_long_as_the_stage_is_the_same_and_through_a_failed_relo
     bench.obey();
     assert_eq!((token(&bench), bench.seeds), (first, 1));
     let other = with(|pipeline| {
-        pipeline.stages[0].work.task = crate::config::Task::of("y");
+        pipeline.stages[0].work.task = Task::of("y");
         pipeline.stages.push(stage("d", &["q"], &[]));
     });
     bench.reload_to(wanted(other, &["a"]));
@@ -351,7 +393,7 @@ fn a_stage_that_gave_up_gets_another_chance_when_it_is_changed_or_a_reload_is_as
         if asked {
             bench.send(Event::Hangup);
         } else {
-            given.stages[3].work.task = crate::config::Task::of("y");
+            given.stages[3].work.task = Task::of("y");
         }
         bench.reload(given);
         assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]", "d[0]"]);

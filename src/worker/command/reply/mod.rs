@@ -1,0 +1,263 @@
+//! `mode = "reply"`: one program that runs on and answers every item, in order.
+//!
+//! Several items may be on their way at once, as many as the program answers in a moment ([`window`]), and each answer
+//! is that of the oldest that has none. A program that speaks `framing = "mprun"` can say that an item failed; any
+//! other tells a failure only by its death, and then whose it was ([`blame`]).
+//!
+//! | what dies | while | what follows |
+//! |---|---|---|
+//! | the program | one item is unanswered | this one is blamed; a fresh program goes on |
+//! | | several are | they go back as they were; the fresh program gets them one by one |
+//! | the worker | one item is unanswered | the supervisor blames it, and gives it back |
+//! | | several are | they go back as they were; a fresh worker begins one by one anyway |
+//! | the worker | answers are read, not published | the items go back, and are answered anew |
+//! | the worker | after the commit | the items are done |
+
+mod answers;
+mod blame;
+mod ending;
+mod publish;
+mod silence;
+mod take;
+mod window;
+
+use super::defeat::Trouble;
+use super::errors::Errors;
+use super::feed::Feed;
+use super::outbox;
+use super::recipe::{NotStarted, Recipe};
+use super::session::{Session, Wish};
+use super::waiting;
+use super::waker::Waker;
+use crate::config::pipeline::{Command, Reply};
+use crate::queue::{Ending, QueueId, Wait, Waiting};
+use crate::stage::Failure;
+use crate::sys::readiness;
+use crate::worker::desk::{Desk, Pace};
+use crate::worker::stop::Stop;
+use answers::Answers;
+use silence::Silence;
+use std::time::{Duration, Instant};
+use take::Flow;
+use window::Window;
+
+/// From the end of a program's output to its own.
+const GRACE: Duration = Duration::from_secs(1);
+
+pub(super) struct ReplyLoop<'a> {
+    desk: &'a mut Desk,
+    recipe: Recipe,
+    command: Command,
+    reply: Reply,
+    inputs: Vec<QueueId>,
+    feed: Feed,
+    answers: Answers,
+    errors: Errors,
+    waker: Waker,
+    window: Window,
+    silence: Silence,
+    /// Programs that died in a row without any answer; `None`: one has answered, so they can.
+    fruitless: Option<u32>,
+    /// When the oldest item became the oldest.
+    since: Instant,
+    /// Nothing will come any more.
+    ended: bool,
+    /// The next item has failed before: it waits until it can be alone.
+    suspect_waits: bool,
+    rests_until: Option<Instant>,
+    /// There may be an item, though nothing will tell of it: no waiting.
+    looks_again: bool,
+    /// When the program closed its output.
+    closed: Option<Instant>,
+}
+
+impl<'a> ReplyLoop<'a> {
+    pub fn new(
+        desk: &'a mut Desk,
+        recipe: Recipe,
+        command: Command,
+        reply: Reply,
+    ) -> Result<ReplyLoop<'a>, Failure> {
+        let most = desk.port.max_item(&desk.outputs)?;
+        Ok(ReplyLoop {
+            inputs: outbox::inputs(desk),
+            desk,
+            recipe,
+            feed: Feed::new(command.in_framing),
+            answers: Answers::new(reply, command.out_framing, most),
+            command,
+            reply,
+            errors: Errors::new(),
+            waker: Waker::new()?,
+            window: Window::new(),
+            silence: Silence::default(),
+            fruitless: Some(0),
+            since: Instant::now(),
+            ended: false,
+            suspect_waits: false,
+            rests_until: None,
+            looks_again: false,
+            closed: None,
+        })
+    }
+
+    pub fn run(mut self) -> Stop {
+        loop {
+            let mut session = match self.start() {
+                Ok(session) => session,
+                Err(stop) => return stop,
+            };
+            self.desk.recycling.watch(session.pid());
+            match self.serve(&mut session) {
+                Ok(None) => {}
+                Ok(Some(ending)) => return self.part(&mut session, ending),
+                Err(stop) => {
+                    self.dismiss(&mut session);
+                    return stop;
+                }
+            }
+        }
+    }
+
+    fn start(&mut self) -> Result<Session, Stop> {
+        self.feed.clear();
+        self.closed = None;
+        self.window.restart();
+        let most = self.desk.port.max_item(&self.desk.outputs)?;
+        self.answers = Answers::new(self.reply, self.command.out_framing, most);
+        match self.recipe.start(None, self.desk.port.program()) {
+            Ok(session) => Ok(session),
+            Err(NotStarted::Failed(failure)) => Err(failure.into()),
+            Err(NotStarted::Item(trouble)) => Err(Stop(Ending::Failed(trouble.to_string()))),
+        }
+    }
+
+    /// Works with one program as long as it goes. None: a fresh one is needed.
+    fn serve(&mut self, session: &mut Session) -> Result<Option<Ending>, Stop> {
+        loop {
+            let pace = self.desk.look();
+            if readiness::is_terminated() {
+                return Ok(Some(Ending::Ordered));
+            }
+            if let Some(ending) = self.time_to_go(&pace) {
+                return Ok(Some(ending));
+            }
+            if self.waker.has_rung() {
+                // It was a wake-up for one worker: if this one can't use it, the look passes it on.
+                self.desk.port.take(&self.inputs, 0, Wait::No)?;
+            }
+            if let Flow::Through = self.take(&pace, session)? {
+                return Ok(Some(Ending::InputEnded));
+            }
+            if let Err(trouble) = self.exchange(&pace, session)? {
+                return self.lose(trouble, &pace, session).map(|()| None);
+            }
+            if session.is_over() || session.exit().is_some() && !session.gives_output() {
+                return self.bereaved(&pace, session).map(|()| None);
+            }
+        }
+    }
+
+    /// Between two items: whether this worker is to end.
+    fn time_to_go(&mut self, pace: &Pace) -> Option<Ending> {
+        if !self.desk.port.is_empty() {
+            return None;
+        }
+        if pace.must_finish {
+            return Some(Ending::Ordered);
+        }
+        self.desk.recycling.check().err().map(|stop| stop.0)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.desk.port.len()
+    }
+
+    /// The oldest lease is the one whose answer comes next. Only alone it is to blame for what happens meanwhile.
+    fn begin(&mut self) {
+        self.since = Instant::now();
+        match self.in_flight() {
+            1 => self.desk.port.begin(0),
+            _ => self.desk.port.rest(),
+        }
+    }
+
+    /// Writes, reads, publishes what is answered. The inner result is that of the items without an answer.
+    fn exchange(&mut self, pace: &Pace, session: &mut Session) -> Result<Result<(), Trouble>, Stop> {
+        let limit = pace.tuning.item_timeout.filter(|_| self.in_flight() > 0);
+        let deadline = limit.map(|limit| self.since + limit);
+        let until = self.wakes_at(deadline);
+        // With an item on its way the program is at work.
+        let why = if self.is_resting() { Waiting::Paused } else { Waiting::Starved };
+        let why = self.desk.port.is_empty().then_some(why);
+        let wish = Wish {
+            out: self.feed.rest(),
+            until,
+            into: Some(&mut self.answers.decoder),
+            bell: self.waker.bell(),
+        };
+        let turn =
+            waiting(&self.desk.port, why, || session.turn(wish, &mut self.errors, self.desk.port.program()))?;
+        self.feed.note_written(turn.written);
+        let most_in_all = self.desk.port.max_bytes(&self.desk.outputs)?;
+        let read = self.answers.read(self.in_flight(), session.gives_output(), most_in_all);
+        let done = self.answers.len();
+        if done > 0 {
+            let took = self.since.elapsed();
+            self.window.learn(done, took);
+            self.desk.port.note_items(done, took);
+            self.publish(pace)?;
+        }
+        if let Err(trouble) = read {
+            return Ok(Err(trouble));
+        }
+        if self.in_flight() == 0 && self.answers.decoder.pending() > 0 {
+            return Err(self.spoke_unasked());
+        }
+        if let Some(trouble) = self.has_closed(session) {
+            return Ok(Err(trouble));
+        }
+        self.look_for_silence();
+        match (limit, deadline) {
+            (Some(limit), Some(deadline)) if done == 0 && deadline <= Instant::now() => {
+                Ok(Err(Trouble::TimedOut(limit)))
+            }
+            _ => Ok(Ok(())),
+        }
+    }
+
+    /// When a turn ends though nothing has happened.
+    fn wakes_at(&mut self, deadline: Option<Instant>) -> Option<Instant> {
+        let rest = self.rests_until.filter(|_| self.is_resting());
+        let now = std::mem::take(&mut self.looks_again).then(Instant::now);
+        let silent = self.silence.deadline(self.since).filter(|_| self.is_silent());
+        let closed = self.closed.map(|closed| closed + GRACE);
+        [deadline, rest, now, silent, closed].into_iter().flatten().min()
+    }
+
+    /// Whether the program closed its output and stays: mostly it is about to end, and then its exit tells more.
+    fn has_closed(&mut self, session: &Session) -> Option<Trouble> {
+        if session.gives_output() || session.exit().is_some() {
+            return None;
+        }
+        let closed = *self.closed.get_or_insert_with(Instant::now);
+        (self.in_flight() > 0 && closed.elapsed() >= GRACE).then_some(Trouble::ClosedOutput)
+    }
+
+    /// No program of this worker has answered anything, and this one has something to answer.
+    fn is_silent(&self) -> bool {
+        self.fruitless.is_some() && self.in_flight() > 0
+    }
+
+    fn look_for_silence(&mut self) {
+        if self.is_silent() {
+            self.silence.look(self.in_flight(), self.since);
+        }
+    }
+
+    fn spoke_unasked(&self) -> Stop {
+        let text = "the program wrote an item that it was not asked for: with mode = \"reply\" each item gets one \
+                    answer, in order, and all else belongs to standard error";
+        Stop(Ending::Failed(text.to_owned()))
+    }
+}

@@ -1,0 +1,71 @@
+//! Whole answers become outputs, and their items end.
+
+use super::ReplyLoop;
+use super::answers::Run;
+use crate::stage::Outlet;
+use crate::worker::command::defeat::{Defeat, Trouble};
+use crate::worker::command::outbox;
+use crate::worker::command::outputs::Part;
+use crate::worker::desk::{Desk, Pace};
+use crate::worker::failed::{self, Reason};
+use crate::worker::outlet::ToQueues;
+use crate::worker::stop::Stop;
+use std::time::Instant;
+
+impl ReplyLoop<'_> {
+    /// Publishes what is answered and ends the leases.
+    pub(super) fn publish(&mut self, pace: &Pace) -> Result<(), Stop> {
+        // Nothing that waits for room is an item's fault.
+        self.desk.port.rest();
+        let done = self.answers.len();
+        while let Some(run) = self.answers.first() {
+            let answers = match run {
+                Run::Failure(trouble) => {
+                    fail(self.desk, trouble, self.errors.take_kept(), pace)?;
+                    1
+                }
+                Run::Good { answers, outputs } => {
+                    match self.answers.single(answers) {
+                        Some(counts) if !self.desk.outputs.is_empty() => {
+                            publish_singles(self.desk, counts, outputs)?;
+                        }
+                        _ => outbox::publish(self.desk, outputs, answers)?,
+                    }
+                    answers
+                }
+            };
+            self.answers.drop_first(answers);
+        }
+        self.fruitless = None;
+        self.errors.forget();
+        self.desk.recycling.count(done);
+        if pace.is_single() {
+            self.rests_until = Some(Instant::now() + pace.tuning.sleep);
+        }
+        self.begin();
+        Ok(())
+    }
+}
+
+/// The program says that the oldest item has failed.
+fn fail(desk: &mut Desk, trouble: Trouble, stderr: Vec<String>, pace: &Pace) -> Result<(), Stop> {
+    desk.item_log.forget();
+    let defeat = Defeat { trouble, stderr };
+    let reason = Reason { text: defeat.to_string(), cause: defeat.trouble.cause(), stderr: &defeat.stderr };
+    failed::settle_for(desk, 0, reason, pace)
+}
+
+/// One output each, or none: every lease ends with its own, so they may go out in parts.
+fn publish_singles(
+    desk: &mut Desk,
+    counts: impl Iterator<Item = usize>,
+    outputs: Part<'_>,
+) -> Result<(), Stop> {
+    let (mut outputs, mut answers) = (outputs.iter(), 0);
+    for (i, count) in counts.enumerate() {
+        let mut outlet = ToQueues::new(desk, Some(i));
+        outputs.by_ref().take(count).try_for_each(|output| outlet.put(output))?;
+        answers = i + 1;
+    }
+    desk.commit(answers)
+}

@@ -1,0 +1,131 @@
+//! Items for the program: as many as it will soon answer.
+
+use super::ReplyLoop;
+use crate::config::pipeline::Reply;
+use crate::queue::{Taken, Wait};
+use crate::worker::command::defeat::Trouble;
+use crate::worker::command::outbox;
+use crate::worker::command::session::Session;
+use crate::worker::desk::Pace;
+use crate::worker::failed::{self, Reason};
+use crate::worker::stop::Stop;
+use std::time::Instant;
+
+/// What follows a look at the input.
+pub(super) enum Flow {
+    GoOn,
+    /// The input has ended and everything is answered.
+    Through,
+}
+
+impl ReplyLoop<'_> {
+    pub(super) fn is_resting(&self) -> bool {
+        self.rests_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Leases items, as many as the program will soon answer.
+    pub(super) fn take(&mut self, pace: &Pace, session: &mut Session) -> Result<Flow, Stop> {
+        if pace.hurry {
+            self.rests_until = None;
+        }
+        let window = if pace.is_single() { 1 } else { self.window.size() };
+        let known = self.in_flight();
+        self.suspect_waits &= known > 0;
+        let can_take = known < window && !self.ended && !self.suspect_waits && !self.waker.is_armed();
+        let rests = self.is_resting() || pace.must_finish || pace.must_pause;
+        if !can_take || rests || !session.takes_input() {
+            return Ok(if self.ended && known == 0 { Flow::Through } else { Flow::GoOn });
+        }
+        if known == 0 {
+            outbox::work_off(self.desk)?;
+        }
+        let most = (window - known).min(self.desk.recycling.items_left()).max(1);
+        match self.desk.port.take(&self.inputs, most, Wait::No)? {
+            Taken::Items { before, after } => {
+                if self.set_bundle_apart(known)? {
+                    self.looks_again = known == 0;
+                    return Ok(Flow::GoOn);
+                }
+                self.set_suspect_apart(known)?;
+                super::super::log_taken_from(self.desk, known, before, after)?;
+                self.frame(known, pace)?;
+            }
+            Taken::Ended if known == 0 => return Ok(Flow::Through),
+            Taken::Ended => self.ended = true,
+            Taken::Ordered => self.looks_again = true,
+            Taken::Empty => match pace.when_empty() {
+                Some(pause) if known == 0 => {
+                    self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
+                    self.rests_until = Some(Instant::now() + pause);
+                }
+                _ => self.waker.arm(&self.desk.port),
+            },
+        }
+        Ok(Flow::GoOn)
+    }
+
+    /// If outputs that wait for room are among the new leases, those go back for now; with nothing else on its way
+    /// they are published.
+    fn set_bundle_apart(&mut self, known: usize) -> Result<bool, Stop> {
+        for i in known..self.in_flight() {
+            if !outbox::is_bundle(self.desk, i)? {
+                continue;
+            }
+            self.desk.port.give_back_from(known)?;
+            if known == 0 {
+                outbox::work_off(self.desk)?;
+            } else {
+                // When all is answered there is time for it.
+                self.suspect_waits = true;
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// An item that has failed before goes alone, so that its death is nobody else's. A program that tells of failures
+    /// needs no such care.
+    fn set_suspect_apart(&mut self, known: usize) -> Result<(), Stop> {
+        if self.reply == Reply::Told {
+            return Ok(());
+        }
+        for i in known..self.in_flight() {
+            if self.desk.port.item(i)?.attempt > 1 {
+                // Alone, or behind those that were before it.
+                self.desk.port.give_back_from(i.max(1))?;
+                self.suspect_waits = true;
+                self.looks_again |= self.in_flight() == known;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the new leases bytes for the program.
+    fn frame(&mut self, known: usize, pace: &Pace) -> Result<(), Stop> {
+        let mut i = known;
+        while i < self.in_flight() {
+            let lease = self.desk.port.item(i)?;
+            let framed = match self.reply {
+                Reply::Told => self.feed.push_told(lease.bytes, lease.attempt),
+                Reply::One | Reply::UntilEmpty => self.feed.push(lease.bytes),
+            };
+            match framed {
+                Ok(()) => i += 1,
+                Err(why) => {
+                    let trouble = Trouble::NotEncodable(why);
+                    let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
+                    failed::settle_for(self.desk, i, reason, pace)?;
+                    self.looks_again = true;
+                }
+            }
+        }
+        match known {
+            0 if i > 0 => self.begin(),
+            // No longer alone.
+            1 if i > 1 => self.desk.port.rest(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
