@@ -24,11 +24,15 @@ fn run(script: &str, files: &[PathBuf]) {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let code = output.status.code();
-    if code == Some(NO_BOX) && std::env::var("CI").as_deref() != Ok("true") {
+    if code == Some(NO_BOX) && !is_ci() {
         eprintln!("SKIPPED: {said}");
         return;
     }
     assert_eq!(code, Some(0), "{said}");
+}
+
+fn is_ci() -> bool {
+    std::env::var("CI").as_deref() == Ok("true")
 }
 
 fn enter(files: &[PathBuf]) -> Output {
@@ -66,4 +70,21 @@ fn the_journal_knows_level_stage_worker_and_pipeline() {
 #[test]
 fn units_are_silent_hardened_and_come_and_go() {
     run("unit.sh", &program_and_template());
+}
+
+#[test]
+fn process_1_of_a_container_reaps_and_drains() {
+    run("container.sh", &program_and_template());
+}
+
+#[test]
+fn the_debian_package_installs_and_its_service_starts() {
+    let built = Command::new(project("dist/package")).arg("dev").output().unwrap();
+    if !built.status.success() {
+        let said = String::from_utf8_lossy(&built.stderr);
+        assert!(said.contains("there is no cargo-deb") && !is_ci(), "{said}");
+        return eprintln!("SKIPPED: {said}");
+    }
+    let package = String::from_utf8_lossy(&built.stdout);
+    run("deb.sh", &[package.trim().into()]);
 }

@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    audit, check, completions, drain, graph, init, pause, plan, ps, reload, restart, resume, run, scale,
+    audit, check, completions, drain, graph, init, man, pause, plan, ps, reload, restart, resume, run, scale,
     service, status, stop,
 };
 
@@ -86,6 +86,9 @@ pub enum Verb {
     Service(service::Args),
     /// Print completions for a shell
     Completions(completions::Args),
+    /// Write manual pages
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// How much is said.

@@ -8,6 +8,7 @@ mod completions;
 mod drain;
 mod graph;
 mod init;
+mod man;
 mod numbers;
 mod output;
 mod pause;
@@ -72,5 +73,6 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Init(args) => init::run(&args),
         Verb::Service(args) => service::run(args, registry),
         Verb::Completions(args) => completions::run(&args),
+        Verb::Man(args) => man::run(&args),
     }
 }
