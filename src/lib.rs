@@ -12,7 +12,7 @@ mod log_file;
 mod logging;
 pub mod metrics;
 pub mod queue;
-pub mod service;
+mod service;
 pub mod stage;
 pub mod status;
 mod supervisor;

@@ -5,7 +5,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use nix::time::{ClockId, clock_gettime};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -92,20 +92,6 @@ impl Manager {
     /// See [`Manager::tell`].
     pub fn remove(&self, name: &str) -> io::Result<()> {
         self.send(&format!("FDSTOREREMOVE=1\nFDNAME={}", checked(name)?), &[])
-    }
-
-    /// Waits until the manager has handled all that was told before. False: not within `patience`.
-    ///
-    /// # Errors
-    /// See [`Manager::tell`].
-    pub fn barrier(&self, patience: Duration) -> io::Result<bool> {
-        if !self.listens() {
-            return Ok(true);
-        }
-        let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-        self.send("BARRIER=1", &[writer.as_fd()])?;
-        drop(writer); // now the manager's copy is the only one: it closes that when it gets there
-        crate::sys::readiness::is_readable_within(reader.as_fd(), patience)
     }
 
     fn send(&self, text: &str, fds: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -26,11 +26,11 @@ mod worker_state;
 mod burial;
 mod children;
 mod control;
-mod farewell;
 pub mod guardian;
 mod inbox;
 mod launch;
 mod perform;
+mod reception;
 pub mod report;
 mod settings;
 mod summary;
@@ -84,13 +84,13 @@ pub struct RunOptions {
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     let mut received = Received::from_environment();
-    let manager = farewell::manager();
+    let manager = reception::manager();
     let loaded = match config::load(&options.file, &options.load, registry) {
         Ok(loaded) => loaded,
         Err(report) => {
             let report = shown(&report);
             logging::show(Level::Error, &report);
-            farewell::bid(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
+            reception::bid(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
             return exit::USAGE;
         }
     };
@@ -101,7 +101,7 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
         Ok(code) => code,
         Err(error) => {
             log!(target: "mprun", Level::Error, "{error}");
-            farewell::bid_after(&manager, &error);
+            reception::bid_after(&manager, &error);
             exit::FAILED
         }
     }
@@ -174,7 +174,7 @@ fn supervise(
         true => closing.exit_code(&outcome),
         false => exit::FAILED,
     };
-    farewell::bid(manager, &lines[0], code);
+    reception::bid(manager, &lines[0], code);
     Ok(code)
 }
 
@@ -216,6 +216,7 @@ fn tools<'a>(
     let dead_letters = dead_letter::path(&pipeline.name, |variable| std::env::var(variable).ok());
     let folder = dead_letters.parent().unwrap_or(Path::new("/"));
     let estate = Estate::open(&Site { pipeline, file: &options.file, folder, manager }, received)?;
+    reception::tell_of_strangers(received);
     let launcher = Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
         .map_err(system("prepare the start of workers"))?;
     estate.enter(&launcher.run)?;

@@ -3,13 +3,13 @@
 //! A worker keeps SIGUSR1 blocked; it is let in only while `ppoll` waits. One that comes a moment before the wait
 //! stays pending and ends it at once, so none is missed.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::poll::{PollFd, PollFlags, poll, ppoll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::time::TimeSpec;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,23 +94,9 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], 0u8)? > 0)
 }
 
-/// Whether there is something to read, or the end of it, within `patience`.
-pub fn is_readable_within(fd: BorrowedFd<'_>, patience: Duration) -> io::Result<bool> {
-    let until = Instant::now() + patience;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-            Ok(0) if !left.is_zero() => {} // a poll counts whole milliseconds
-            Err(nix::errno::Errno::EINTR) => {}
-            result => return Ok(result? > 0),
-        }
-    }
-}
-
 /// Waits until a descriptor takes more: for one that somebody made non-blocking.
 pub fn wait_until_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
-    match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::NONE) {
+    match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], nix::poll::PollTimeout::NONE) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -131,6 +117,7 @@ mod tests {
     use super::*;
     use nix::unistd::{pipe, write};
     use std::os::fd::AsFd;
+    use std::time::Duration;
 
     #[test]
     fn a_wait_ends_by_data_by_time_or_by_an_order() {

@@ -1,7 +1,7 @@
 use super::*;
 use nix::sys::socket::{ControlMessageOwned, recvmsg};
 use std::io::IoSliceMut;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// A listener in the abstract name space, where nothing has to be cleaned up, and a manager that speaks to it.
 fn pair(more: &[(&str, &str)]) -> (UnixDatagram, Manager) {
@@ -33,7 +33,6 @@ fn without_a_socket_nothing_is_told_and_nothing_fails() {
     assert!(!manager.listens());
     manager.tell(&[Message::Ready]).unwrap();
     manager.put("queues", std::io::stdin().as_fd()).unwrap();
-    assert!(manager.barrier(Duration::ZERO).unwrap());
 }
 
 #[test]
@@ -81,16 +80,6 @@ fn a_name_that_would_break_the_protocol_is_refused() {
     for name in ["", "a:b", "a\nb", "ä", &"x".repeat(256)] {
         assert_eq!(manager.remove(name).unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
     }
-}
-
-#[test]
-fn a_barrier_ends_when_the_manager_closes_its_end() {
-    let (listener, manager) = pair(&[]);
-    assert!(!manager.barrier(Duration::from_millis(1)).unwrap());
-    drop(received(&listener));
-    let closer = std::thread::spawn(move || drop(received(&listener)));
-    assert!(manager.barrier(Duration::from_secs(60)).unwrap());
-    closer.join().unwrap();
 }
 
 fn received(listener: &UnixDatagram) -> (String, OwnedFd) {

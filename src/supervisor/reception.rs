@@ -1,8 +1,8 @@
-//! The last words to the service manager: how it ended, in its own terms.
+//! The first and the last words with the service manager.
 
 use super::SetUpError;
 use crate::exit;
-use crate::service::{Manager, Message};
+use crate::service::{Manager, Message, Received};
 use log::{Level, log};
 
 /// The manager that started this process. One that can't be reached is told of, and done without.
@@ -11,6 +11,16 @@ pub fn manager() -> Manager {
         log!(target: "mprun", Level::Warn, "the service manager at $NOTIFY_SOCKET can't be reached: {error}");
         Manager::default()
     })
+}
+
+/// Says what the manager has kept that nobody here knows: another version's, or another pipeline's of the same unit.
+pub fn tell_of_strangers(received: &Received) {
+    for fault in received.faults() {
+        log!(target: "mprun", Level::Warn, "{fault}");
+    }
+    for name in received.names() {
+        log!(target: "mprun", Level::Warn, "the service manager keeps {name:?}, which is not used here: it stays there");
+    }
 }
 
 /// Tells a line for people and, if it is not a good end, the code.
