@@ -88,7 +88,7 @@ fn lines_of_a_file_are_read_exactly_once_though_the_reader_is_killed() {
     let half: u64 = text[..text.len() / 2].lines().map(|line| line.parse::<u64>().unwrap()).sum();
     let mut run = Run::in_folder(folder, &[]);
     storm(&mut run, &["read", "total"]);
-    assert_eq!(run.finish(), [half.to_string()]);
+    assert_eq!(printed(&mut run), [half.to_string()]);
 }
 
 #[test]
