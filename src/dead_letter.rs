@@ -2,6 +2,8 @@
 //! `dead.jsonl` in the pipeline's state folder. Workers write them, and the supervisor on behalf of a killed worker.
 #![forbid(unsafe_code)]
 
+mod letters;
+
 use data_encoding::BASE64;
 use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
@@ -10,6 +12,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+pub use letters::{Letter, cross_out, read};
 
 /// One item that never went through, and what is known of it.
 #[derive(Clone, Debug)]
@@ -140,6 +144,15 @@ fn torn(file: &mut File, length: u64) -> io::Result<bool> {
 /// else `~/.local/state/mprun`; then `name/dead.jsonl`. `variable` looks up the environment.
 pub fn path(name: &str, variable: impl Fn(&str) -> Option<String>) -> PathBuf {
     state_folder(variable).join(name).join("dead.jsonl")
+}
+
+/// The pipelines that have dead letters, by the folders of their files.
+pub fn pipelines(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let entries = std::fs::read_dir(state_folder(variable)).into_iter().flatten().filter_map(Result::ok);
+    let with_file = entries.filter(|entry| entry.path().join("dead.jsonl").exists());
+    let mut names: Vec<String> = with_file.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 fn state_folder(variable: impl Fn(&str) -> Option<String>) -> PathBuf {

@@ -3,8 +3,8 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    audit, check, completions, drain, graph, init, man, pause, plan, ps, reload, restart, resume, run, scale,
-    service, status, stop,
+    audit, check, completions, dead, drain, graph, init, man, pause, plan, ps, reload, restart, resume, run,
+    scale, service, status, stop, why,
 };
 
 const EXAMPLES: &str = "\
@@ -58,6 +58,10 @@ pub enum Verb {
     Graph(graph::Args),
     /// Show what a running pipeline does: stages, queues, rates, restarts
     Status(status::Args),
+    /// Show what happened to workers lately, and why
+    Why(why::Args),
+    /// Look at items that never went through, and try them again
+    Dead(dead::Args),
     /// Show what became of every item, and whether that adds up
     Audit(audit::Args),
     /// List the pipelines that run

@@ -5,6 +5,7 @@ mod args;
 mod audit;
 mod check;
 mod completions;
+mod dead;
 mod drain;
 mod graph;
 mod init;
@@ -27,6 +28,7 @@ mod table;
 mod target;
 mod tell;
 mod verbless;
+mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -59,6 +61,8 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Check(args) => check::run(&args, registry),
         Verb::Graph(args) => graph::run(&args, registry),
         Verb::Status(args) => status::run(&args),
+        Verb::Why(args) => why::run(&args),
+        Verb::Dead(args) => dead::run(&args),
         Verb::Audit(args) => audit::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::Scale(args) => scale::run(&args),

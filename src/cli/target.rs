@@ -107,6 +107,7 @@ pub fn failure(error: &ClientError) -> Failure {
     let code = match error.reason() {
         Some(
             Reason::NoSuchStage
+            | Reason::NoSuchQueue
             | Reason::TooFew
             | Reason::TooMany
             | Reason::Malformed

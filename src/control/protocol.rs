@@ -17,6 +17,8 @@ pub enum Request {
     Plan(Plan),
     /// To do something.
     Tell(Command),
+    /// To put an item back that became a dead letter.
+    Put(Put),
 }
 
 /// `GET /v1/status`.
@@ -33,6 +35,36 @@ pub struct Status {
 pub struct Plan {
     /// Another file in place of the pipeline's own, absolute.
     pub file: Option<String>,
+}
+
+/// One item to put into a queue once more: never twice, whoever is killed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Put {
+    /// The queue that it was taken from.
+    pub queue: String,
+    /// Its bytes.
+    pub item: Vec<u8>,
+    /// Which letter it was: the queue remembers the last one that it got.
+    pub key: u64,
+}
+
+/// `POST /v1/dead/retry`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// The dead letters, by their keys.
+    pub keys: Vec<String>,
+}
+
+/// What became of a [`Retry`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    /// Items that wait in their queues again.
+    pub put: u64,
+    /// Keys of which there is no letter any more.
+    pub missing: u64,
+    /// Why others were left where they are.
+    pub refused: Vec<String>,
 }
 
 /// Something to do.
@@ -111,7 +143,7 @@ pub enum Answer {
     Audit(Audit),
     /// To [`Request::Plan`].
     Plan(Steps),
-    /// To [`Request::Tell`].
+    /// To [`Request::Tell`] and [`Request::Put`].
     Done(Done),
 }
 
@@ -173,6 +205,8 @@ pub enum Reason {
     Busy,
     /// The pipeline has no stage of this name.
     NoSuchStage,
+    /// The pipeline has no queue of this name.
+    NoSuchQueue,
     /// A stage needs one process at least.
     TooFew,
     /// There is no room for so many.
@@ -191,4 +225,10 @@ pub enum Reason {
     FileRefused,
     /// The new pipeline did not work: the old one runs on.
     RolledBack,
+    /// The queue has no room.
+    Full,
+    /// Nobody will take from the queue any more.
+    Ended,
+    /// What was to be read or written could not be.
+    Failed,
 }

@@ -25,7 +25,7 @@ pub(super) const INLINE: usize = 8;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0qa");
 /// Counts changes of anything in this file, and of what the words mean: another version's arena is never guessed at.
-pub(super) const VERSION: u64 = 2;
+pub(super) const VERSION: u64 = 3;
 
 pub(super) const HEADER: usize = 0;
 pub(super) const LOCK: usize = 64;
@@ -94,9 +94,11 @@ pub(super) mod queue {
     pub const DROPPED_NEW: usize = 296;
     /// Entries of the returned stack whose pages are there for certain: no more items may be out of the ring.
     pub const RETURN_ROOM: usize = 304;
+    /// Which item the supervisor has put back last.
+    pub const PUT_BACK: usize = 312;
     /// Every word that a removed queue must leave behind as zero.
-    pub const COUNTERS: [usize; 10] =
-        [TAIL, HEAD, RETURNED, DONE, BYTES, RING, DEAD, DROPPED_OLD, DROPPED_NEW, RETURN_ROOM];
+    pub const COUNTERS: [usize; 11] =
+        [TAIL, HEAD, RETURNED, DONE, BYTES, RING, DEAD, DROPPED_OLD, DROPPED_NEW, RETURN_ROOM, PUT_BACK];
 
     /// FLAGS
     pub const USED: u64 = 1;

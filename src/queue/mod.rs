@@ -45,7 +45,7 @@
 //! | giving back a burst's memory | a free block without pages | nothing: the next user gets new ones |
 //! | shrinking a ring, before its pages are given back | pages that hold nothing | the next shrink |
 //! | the supervisor in `release` | some holdings given back, each in one transaction | whoever calls release again |
-//! | the supervisor in `set_queue`, `remove_queue`, `seed` | all or nothing of each transaction | – |
+//! | the supervisor in `set_queue`, `remove_queue`, `seed`, `put_back` | all or nothing of each transaction | – |
 //! | between `set_label` and `set_queue` | the label of a queue that is not in use | nothing: it is not looked at |
 //! | between `set_queue` and `seed` of a token | a token queue without a token | whoever inherits it: seeds it |
 //! | making room in a file, before the transaction that counts it | pages that nothing points to | nothing: made again |
@@ -81,6 +81,7 @@ mod layout;
 mod lock;
 mod memory;
 mod port;
+mod put_back;
 mod release;
 mod ring;
 mod stall;
@@ -102,7 +103,8 @@ pub use inherit::Inherited;
 pub use layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS};
 pub use memory::Arena;
 pub use port::{Committed, Lease, Port, PutError, Sleeper, Taken, Wait};
-pub use release::{Blame, Doomed, Released};
+pub use put_back::PutBack;
+pub use release::{Begun, Blame, Doomed, Released};
 pub use steward::{Limits, Phase, SlotReport, Steward};
 pub use tuning::SlotTuning;
 pub use word::{Ending, Order, WhenFull};

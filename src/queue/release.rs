@@ -31,6 +31,20 @@ pub struct Doomed<'a> {
     pub id: u64,
 }
 
+/// The item that a worker had begun.
+pub struct Begun {
+    /// The beginning of its payload.
+    pub start: Vec<u8>,
+    /// All its bytes.
+    pub len: usize,
+    /// Which try of it this was, 1 for the first.
+    pub attempt: u32,
+    /// The queue it was leased from.
+    pub queue: QueueId,
+    /// Its number in that queue.
+    pub id: u64,
+}
+
 /// What became of a dead worker's holdings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Released {
@@ -87,6 +101,29 @@ impl Steward {
         // The dead one may have owed wake-ups, or eaten one: everybody looks again.
         self.disturb_all()?;
         Ok(released)
+    }
+
+    /// What a dead worker was at, with at most `most` bytes of it. Call it before [`Steward::release`].
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn begun_item(&mut self, id: SlotId, most: usize) -> Result<Option<Begun>, Fault> {
+        let at = layout::slot_at(id)?;
+        self.finish_its_transaction()?;
+        let Some(entry) = self.begun(at) else { return Ok(None) };
+        let memory = self.hand.memory();
+        let words = layout::holding(at, entry as usize);
+        let meta = Meta(memory.load(words + 8));
+        if meta.is_block() {
+            return Ok(None);
+        }
+        let item = match meta.has_block() {
+            false => memory.inline(words, meta.len()),
+            true => memory.block(memory.load(words), meta.len())?,
+        };
+        let start = item[..item.len().min(most)].to_vec();
+        let (attempt, id) = (meta.failures() + 1, memory.load(words + 16));
+        Ok(Some(Begun { start, len: meta.len(), attempt, queue: meta.queue(), id }))
     }
 
     fn finish_its_transaction(&mut self) -> Result<(), Fault> {

@@ -62,3 +62,17 @@ pub struct Glimpse {
     /// The first of them; what is no text is shown as U+FFFD, control characters escaped.
     pub text: String,
 }
+
+impl Glimpse {
+    /// So many bytes of an item are shown.
+    pub const MOST: usize = 160;
+
+    /// Bytes as people can read them on one line.
+    pub fn text_of(bytes: &[u8]) -> String {
+        let escape = |letter: char| match letter.is_control() {
+            true => letter.escape_default().to_string(),
+            false => letter.to_string(),
+        };
+        String::from_utf8_lossy(bytes).chars().map(escape).collect()
+    }
+}

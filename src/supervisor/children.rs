@@ -3,7 +3,8 @@
 use super::event::{Event, Work};
 use super::ids::{Pid, WorkerId};
 use super::inbox::Inbox;
-use crate::queue::SlotId;
+use crate::queue::{Phase, SlotId, SlotReport};
+use crate::status::Glimpse;
 use crate::sys::wait::{Change, Exit, Look, look, reap};
 use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;
@@ -145,14 +146,21 @@ impl Children {
 }
 
 /// The event that a worker's end is.
-pub fn ended(pid: u32, child: Child, exit: Exit, report: Option<crate::queue::SlotReport>) -> Event {
+pub fn ended(
+    pid: u32,
+    child: Child,
+    exit: Exit,
+    report: Option<SlotReport>,
+    item: Option<Box<Glimpse>>,
+) -> Event {
     let work = report.as_ref().map_or(Work::default(), |report| Work {
-        ready: report.phase == crate::queue::Phase::Ready,
+        ready: report.phase == Phase::Ready,
         taken: report.taken,
         done: report.done,
         emitted: report.emitted,
         times: report.times,
         item_times: report.item_times,
+        item,
     });
     let ending = report.and_then(|report| report.ending);
     Event::Ended(child.worker, Pid(pid), super::reason::End::new(ending, exit), work)

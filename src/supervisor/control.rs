@@ -6,7 +6,7 @@ use crate::config::Pipeline;
 use crate::control::claim::{Claim, ClaimError, Wish};
 use crate::control::{place, server};
 use log::{Level, log};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The pipeline file by which a run is known: absolute, its folder without links. The last link stays: what it points
@@ -42,14 +42,14 @@ pub fn claim(options: &RunOptions, pipeline: &Pipeline) -> Result<Option<Claim>,
 }
 
 /// Answers on the socket from now on.
-pub fn serve(claim: &mut Claim, inbox: &Inbox) {
+pub fn serve(claim: &mut Claim, inbox: &Inbox, dead_letters: &Path) {
     let Some(listener) = claim.listener() else { return };
     let sender = inbox.sender();
     let ask: server::Ask = Arc::new(move |request, reply| {
         // If nobody waits for notices any more, the reply is dropped, and that is the answer.
         let _ = sender.send(Notice::Asked(Box::new(request), reply));
     });
-    if let Err(error) = server::start(listener, ask) {
+    if let Err(error) = server::start(listener, ask, dead_letters) {
         log!(target: "mprun", Level::Warn, "the control socket is not served: {error}");
     }
 }

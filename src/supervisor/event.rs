@@ -5,6 +5,7 @@ use super::reason::End;
 use super::wanted::Wanted;
 use crate::control::protocol::Command;
 use crate::queue::{ItemTimes, QueueId, WorkTimes};
+use crate::status::Glimpse;
 use crate::sys::process::SpawnError;
 
 /// Something happened; [`State::handle`](super::state::State::handle) decides what to do about it.
@@ -61,7 +62,7 @@ pub enum Event {
 }
 
 /// What a process did in its life, from its slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// It got as far as building its stage.
     pub ready: bool,
@@ -75,6 +76,8 @@ pub struct Work {
     pub times: WorkTimes,
     /// How long its items took.
     pub item_times: ItemTimes,
+    /// The item that it had begun, and not ended.
+    pub item: Option<Box<Glimpse>>,
 }
 
 /// What became of an attempt to read the pipeline file.

@@ -1,11 +1,15 @@
-//! The last transitions of all workers, each with its reason.
+//! The last transitions of every worker, each with its reason.
 
 use super::reason::{End, StartReason, StopReason};
-use std::collections::VecDeque;
-use std::time::Instant;
+use crate::status::Glimpse;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
-/// So many are kept: enough to see what led to a failure, small enough to forget about.
-const KEPT: usize = 512;
+/// So many are kept of one worker: enough to see what led to a failure, small enough to forget about. Each has its own:
+/// one that crashes all the time must not push out what happened to the others.
+const KEPT: usize = 10;
+/// Workers with a history; those that are gone longest are forgotten first.
+const WORKERS: usize = 8192;
 
 /// One thing that happened to one worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +20,10 @@ pub struct Transition {
     pub worker: String,
     /// What.
     pub change: Change,
+    /// How long its process had lived.
+    pub lived: Option<Duration>,
+    /// The item that it had begun.
+    pub item: Option<Box<Glimpse>>,
 }
 
 /// What can happen to a worker.
@@ -33,35 +41,63 @@ pub enum Change {
     Ended(End),
 }
 
-/// The last transitions, oldest first.
+/// The last transitions of each worker, oldest first.
 #[derive(Clone, Debug, Default)]
-pub struct History(VecDeque<Transition>);
+pub struct History(BTreeMap<String, VecDeque<Transition>>);
 
 impl History {
     /// Adds one, and forgets the oldest.
     pub fn note(&mut self, at: Instant, worker: String, change: Change) {
-        if self.0.len() == KEPT {
-            self.0.pop_front();
+        if self.0.len() >= WORKERS && !self.0.contains_key(&worker) {
+            self.forget_one();
         }
-        self.0.push_back(Transition { at, worker, change });
+        let of_worker = self.0.entry(worker.clone()).or_default();
+        if of_worker.len() == KEPT {
+            of_worker.pop_front();
+        }
+        of_worker.push_back(Transition { at, worker, change, lived: None, item: None });
     }
 
-    /// All that are kept, oldest first.
+    /// Says more about the last one of a worker.
+    pub fn explain(&mut self, worker: &str, lived: Option<Duration>, item: Option<Box<Glimpse>>) {
+        if let Some(last) = self.0.get_mut(worker).and_then(VecDeque::back_mut) {
+            (last.lived, last.item) = (lived, item);
+        }
+    }
+
+    /// What happened to a worker, oldest first.
+    pub fn of(&self, worker: &str) -> impl Iterator<Item = &Transition> {
+        self.0.get(worker).into_iter().flatten()
+    }
+
+    /// All that are kept.
     #[cfg(test)]
     pub fn transitions(&self) -> impl Iterator<Item = &Transition> {
-        self.0.iter()
+        self.0.values().flatten()
     }
 
     /// How the workers of a stage ended of late, the newest `n` of them, oldest first.
     pub fn last_ends(&self, stage: &str, n: usize) -> Vec<(&Transition, &End)> {
-        let of_stage = |worker: &str| worker.strip_prefix(stage).is_some_and(|rest| rest.starts_with('['));
-        let ends = self.0.iter().rev().filter_map(|transition| match &transition.change {
-            Change::Ended(end) if of_stage(&transition.worker) => Some((transition, end)),
-            _ => None,
-        });
-        let mut newest: Vec<_> = ends.take(n).collect();
-        newest.reverse();
-        newest
+        let first = format!("{stage}[");
+        let of_stage = self.0.range(first.clone()..).take_while(|(name, _)| name.starts_with(&first));
+        let ends =
+            of_stage.flat_map(|(_, transitions)| transitions).filter_map(|transition| {
+                match &transition.change {
+                    Change::Ended(end) => Some((transition, end)),
+                    Change::Started(_) | Change::Asked(_) | Change::Terminated(_) | Change::Killed(_) => None,
+                }
+            });
+        let mut ends: Vec<_> = ends.collect();
+        ends.sort_by_key(|(transition, _)| transition.at);
+        ends.split_off(ends.len().saturating_sub(n))
+    }
+
+    fn forget_one(&mut self) {
+        let newest = |transitions: &VecDeque<Transition>| transitions.back().map(|last| last.at);
+        let longest = self.0.iter().min_by_key(|(_, transitions)| newest(transitions));
+        if let Some(name) = longest.map(|(name, _)| name.clone()) {
+            self.0.remove(&name);
+        }
     }
 }
 
@@ -70,16 +106,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_history_is_bounded_and_tells_the_newest_ends_of_a_stage() {
+    fn each_worker_has_its_own_history_and_it_is_bounded() {
         let mut history = History::default();
-        for i in 0..KEPT + 10 {
+        let start = Instant::now();
+        history.note(start, "a[1]".into(), Change::Started(StartReason::New));
+        for i in 0..100 {
             let end = End::Said(crate::queue::Ending::Failed(i.to_string()));
-            history.note(Instant::now(), format!("a[{i}]"), Change::Started(StartReason::New));
-            history.note(Instant::now(), format!("a[{i}]"), Change::Ended(end));
+            history.note(start, "a[0]".into(), Change::Started(StartReason::Failed));
+            history.note(start + Duration::from_secs(i), "a[0]".into(), Change::Ended(end));
         }
-        assert_eq!(history.0.len(), KEPT);
-        let workers: Vec<_> = history.last_ends("a", 2).into_iter().map(|(t, _)| t.worker.clone()).collect();
-        assert_eq!(workers, [format!("a[{}]", KEPT + 8), format!("a[{}]", KEPT + 9)]);
+        assert_eq!((history.of("a[0]").count(), history.of("a[1]").count()), (KEPT, 1));
+        let ends: Vec<_> = history.last_ends("a", 2).into_iter().map(|(_, end)| end.to_string()).collect();
+        assert_eq!(ends, ["failed: 98", "failed: 99"]);
         assert!(history.last_ends("b", 2).is_empty());
     }
 }

@@ -148,7 +148,7 @@ fn supervise(
     let mut claim = control::claim(options, &loaded.pipeline)?;
     let tools = tools(options, &loaded.pipeline, started, manager, received)?;
     if let Some(claim) = &mut claim {
-        control::serve(claim, &tools.inbox);
+        control::serve(claim, &tools.inbox, &tools.launcher.dead_letters);
     }
     let mut state = State::new(fastrand::u64(..), audience(manager));
     state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());

@@ -179,7 +179,8 @@ impl<'a> Performer<'a> {
                     self.kill_program(child.slot);
                     let report = self.steward.report(child.slot);
                     let report = self.unless_damaged(report);
-                    self.events.push_back(ended(pid, child, exit, report));
+                    let item = self.item_of(child.slot).map(Box::new);
+                    self.events.push_back(ended(pid, child, exit, report, item));
                 }
                 Ok(Some(News::Stopped(pid, child))) => {
                     // It may keep a wake-up to itself for as long as it is stopped. That it goes on is not told, so

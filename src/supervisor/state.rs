@@ -10,6 +10,7 @@
 mod command;
 mod exits;
 mod herald;
+mod past;
 mod reload;
 mod settling;
 mod stop;

@@ -3,7 +3,7 @@
 use super::patience::Patient;
 use super::reply::{self, Response};
 use super::route::{Route, route};
-use super::{Desk, stream};
+use super::{Desk, retry, stream};
 use crate::control::protocol::{Answer, Reason, Refused, Reply, Request};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -47,6 +47,7 @@ async fn respond(desk: &Desk, request: hyper::Request<Incoming>) -> Result<Respo
             let answer = ask(desk, request, waits).await?;
             Ok(reply::answer(rated(desk, answer)))
         }
+        Route::Retry(keys) => Ok(reply::value(&retry::retry(desk, keys).await?)),
         Route::End => Ok(stream::until_the_end()),
     }
 }

@@ -6,6 +6,7 @@
 mod connection;
 mod patience;
 mod reply;
+mod retry;
 mod route;
 mod stream;
 
@@ -13,6 +14,7 @@ use super::protocol::{Reply, Request};
 use crate::status::Samples;
 use std::io;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -34,19 +36,23 @@ pub type Ask = Arc<dyn Fn(Request, oneshot::Sender<Reply>) + Send + Sync>;
 struct Desk {
     ask: Ask,
     samples: Arc<Mutex<Samples>>,
+    /// Whoever has it may retry dead letters: a queue remembers only the last one.
+    retries: Arc<tokio::sync::Mutex<()>>,
+    dead_letters: Arc<Path>,
 }
 
-/// Serves from now on, until this process ends.
+/// Serves from now on, until this process ends. `dead_letters`: their file.
 ///
 /// # Errors
 /// When the thread or what it needs can't be made.
-pub fn start(listener: UnixListener, ask: Ask) -> io::Result<()> {
+pub fn start(listener: UnixListener, ask: Ask, dead_letters: &Path) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
         let _context = runtime.enter();
         net::UnixListener::from_std(listener)?
     };
-    let desk = Desk { ask, samples: Arc::default() };
+    let desk =
+        Desk { ask, samples: Arc::default(), retries: Arc::default(), dead_letters: dead_letters.into() };
     let serve = move || runtime.block_on(accept(listener, desk));
     thread::Builder::new().name("control".to_owned()).stack_size(STACK).spawn(serve)?;
     Ok(())

@@ -42,6 +42,11 @@ pub fn lines(body: Lines) -> Response {
     with_type(StatusCode::OK, "application/x-ndjson", Either::Right(body))
 }
 
+/// A value of its own.
+pub fn value(value: &impl Serialize) -> Response {
+    whole(StatusCode::OK, value)
+}
+
 fn whole(code: StatusCode, value: &impl Serialize) -> Response {
     // All of these types are plain: only a map without text keys could fail.
     let mut text = serde_json::to_vec(value).unwrap_or_default();
@@ -59,10 +64,11 @@ fn with_type(code: StatusCode, kind: &'static str, body: Body) -> Response {
 fn code(reason: Reason) -> StatusCode {
     match reason {
         Reason::Malformed => StatusCode::BAD_REQUEST,
-        Reason::NoSuchPath | Reason::NoSuchStage => StatusCode::NOT_FOUND,
+        Reason::NoSuchPath | Reason::NoSuchStage | Reason::NoSuchQueue => StatusCode::NOT_FOUND,
         Reason::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Reason::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        Reason::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         Reason::Busy => StatusCode::SERVICE_UNAVAILABLE,
         Reason::TooFew
         | Reason::TooMany
@@ -72,7 +78,9 @@ fn code(reason: Reason) -> StatusCode {
         | Reason::Stopping
         | Reason::BadFile
         | Reason::FileRefused
-        | Reason::RolledBack => StatusCode::CONFLICT,
+        | Reason::RolledBack
+        | Reason::Full
+        | Reason::Ended => StatusCode::CONFLICT,
     }
 }
 

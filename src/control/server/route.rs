@@ -1,6 +1,6 @@
 //! From a method, a path and a body to what is asked. Pure.
 
-use crate::control::protocol::{Command, Plan, Reason, Refused, Request, Status};
+use crate::control::protocol::{Command, Plan, Reason, Refused, Request, Retry, Status};
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -16,12 +16,14 @@ pub enum Route {
         /// The answer may take any time.
         waits: bool,
     },
+    /// Dead letters get another chance.
+    Retry(Retry),
     /// The end of the run.
     End,
 }
 
 /// What there is, and how it is asked.
-const PATHS: [(&str, Method); 12] = [
+const PATHS: [(&str, Method); 13] = [
     ("/v1", Method::GET),
     ("/v1/status", Method::GET),
     ("/v1/audit", Method::GET),
@@ -34,6 +36,7 @@ const PATHS: [(&str, Method); 12] = [
     ("/v1/reload", Method::POST),
     ("/v1/drain", Method::POST),
     ("/v1/stop", Method::POST),
+    ("/v1/dead/retry", Method::POST),
 ];
 
 /// All paths, for whoever looks around.
@@ -57,6 +60,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> R
     match path {
         "/v1" => Ok(Route::Hello),
         "/v1/end" => Ok(Route::End),
+        "/v1/dead/retry" => Ok(Route::Retry(from_body(body)?)),
         "/v1/status" => just(Request::Status(from_query::<Status>(query)?)),
         "/v1/audit" => just(Request::Audit),
         "/v1/plan" => just(Request::Plan(from_body::<Plan>(body)?)),
@@ -84,7 +88,9 @@ fn malformed(error: &serde_json::Error) -> Refused {
 /// An empty body is an empty object.
 fn from_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| malformed(&error))
+    // A list would do for serde, too: its fields by their order.
+    let object: Map<String, Value> = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    serde_json::from_value(Value::Object(object)).map_err(|error| malformed(&error))
 }
 
 /// `a=true&b=text`. Names of stages and queues need no escapes.

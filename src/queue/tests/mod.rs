@@ -7,6 +7,7 @@ mod kept;
 mod lock;
 mod model;
 mod property;
+mod put_back;
 mod regress;
 
 use super::*;

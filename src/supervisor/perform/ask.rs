@@ -3,8 +3,8 @@
 use super::Performer;
 use crate::config;
 use crate::control::protocol::{self, Answer, Audit, Done, Reason, Refused, Reply, Request, Steps};
-use crate::queue::{ItemTimes, Phase, QueueCounts, QueueId, SlotId, SlotReport, Steward, WorkTimes};
-use crate::status::Snapshot;
+use crate::queue::{ItemTimes, Phase, PutBack, QueueCounts, QueueId, SlotId, SlotReport, Steward, WorkTimes};
+use crate::status::{Glimpse, Snapshot};
 use crate::supervisor::event::Event;
 use crate::supervisor::ids::AskId;
 use crate::supervisor::state::State;
@@ -16,9 +16,14 @@ use tokio::sync::oneshot;
 impl Performer<'_> {
     pub(super) fn asked(&mut self, request: Request, sender: oneshot::Sender<Reply>, state: &State) {
         let reply = match request {
-            Request::Status(protocol::Status { history: _ }) => {
-                Ok(Answer::Status(Box::new(self.snapshot(state))))
+            Request::Status(protocol::Status { history }) => {
+                let mut snapshot = self.snapshot(state);
+                if history {
+                    state.tell_history(&mut snapshot, Moment::now());
+                }
+                Ok(Answer::Status(Box::new(snapshot)))
             }
+            Request::Put(put) => self.put_back(&put).map(Answer::Done),
             Request::Audit => Ok(Answer::Audit(self.audit(state))),
             Request::Plan(plan) => self.plan(&plan, state).map(Answer::Plan),
             Request::Tell(command) => {
@@ -38,6 +43,38 @@ impl Performer<'_> {
         if let Some(sender) = self.asks.remove(&id) {
             let _ = sender.send(outcome.map(Answer::Done));
         }
+    }
+
+    /// Puts an item back into its queue; a second time for the same letter it only says so.
+    fn put_back(&mut self, put: &protocol::Put) -> Result<Done, Refused> {
+        let refuse = |reason, error| Err(Refused { reason, error });
+        let name = &put.queue;
+        let Some(queue) = self.names.iter().find(|(_, known)| *known == name).map(|(queue, _)| *queue) else {
+            return refuse(Reason::NoSuchQueue, format!("the pipeline has no queue {name}"));
+        };
+        let put = self.steward.put_back(queue, &put.item, put.key);
+        match self.unless_damaged(put) {
+            Some(PutBack::Done | PutBack::Already) => {
+                Ok(Done { done: format!("back in {name}"), steps: Vec::new() })
+            }
+            Some(PutBack::Full) => refuse(Reason::Full, format!("the queue {name} is full")),
+            Some(PutBack::Ended) => {
+                refuse(Reason::Ended, format!("nobody takes from the queue {name} any more"))
+            }
+            Some(PutBack::TooLong) => {
+                refuse(Reason::TooMany, format!("it is longer than max_item of the queue {name}"))
+            }
+            None => refuse(Reason::Stopping, "the queues' memory is damaged".to_owned()),
+        }
+    }
+
+    /// What a dead worker was at.
+    pub(super) fn item_of(&mut self, slot: SlotId) -> Option<Glimpse> {
+        let begun = self.steward.begun_item(slot, Glimpse::MOST);
+        let begun = self.unless_damaged(begun).flatten()?;
+        let queue = self.names.get(&begun.queue)?.clone();
+        let (id, attempt) = (begun.id, begun.attempt);
+        Some(Glimpse { queue, id, attempt, bytes: begun.len as u64, text: Glimpse::text_of(&begun.start) })
     }
 
     /// What there is to see now.

@@ -98,9 +98,11 @@ impl Stage {
             self.count_restart(restart_word(why, end));
         }
         self.count_run(i, end, ran);
+        let lived = ran;
         let ran = ran.map_or(String::new(), |ran| format!(" after {}", spoken(ran)));
         let then = restart_text(next, life, out.now);
-        out.note(level(end, next), name, Change::Ended(end.clone()), format!("{end}{ran}{then}"));
+        out.note(level(end, next), name.clone(), Change::Ended(end.clone()), format!("{end}{ran}{then}"));
+        out.history.explain(&name, lived, death.work.item.clone());
         match life {
             Some(life) => self.settle(i, life, out),
             None => drop(self.workers.remove(i)),

@@ -1,0 +1,85 @@
+//! `mprun why [STAGE]`: what happened to its workers lately, and why.
+
+use super::numbers::time;
+use super::output::{self, Failure};
+use super::target::{self, Where};
+use crate::config::diagnostic::nearest;
+use crate::exit;
+use crate::status::{Change, Snapshot, Stage, Transition, Worker};
+
+/// What `why` takes.
+#[derive(clap::Args)]
+#[command(override_usage = "mprun why [OPTIONS] [NAME] [STAGE]")]
+pub struct Args {
+    /// The pipeline (can be left out when only one runs), and a stage, if not all are meant
+    #[arg(num_args = 0..=2, value_names = ["NAME", "STAGE"])]
+    words: Vec<String>,
+    /// Print the snapshot of the stages as JSON, with what happened to each worker
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Tells the last transitions of every worker, each with its reason.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let (mut client, wanted) = target::find_with_stage(&args.words, &args.place)?;
+    let snapshot: Snapshot =
+        client.get("/v1/status?history=true").map_err(|error| target::failure(&error))?;
+    let stages = choose(snapshot, wanted.as_deref())?;
+    if args.json {
+        output::json(&stages)?;
+    } else {
+        output::print(&stages.iter().map(text).collect::<Vec<_>>().join("\n"))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn choose(snapshot: Snapshot, wanted: Option<&str>) -> Result<Vec<Stage>, Failure> {
+    let Some(wanted) = wanted else { return Ok(snapshot.stages) };
+    let names: Vec<String> = snapshot.stages.iter().map(|stage| stage.name.clone()).collect();
+    let chosen: Vec<Stage> = snapshot.stages.into_iter().filter(|stage| stage.name == wanted).collect();
+    if chosen.is_empty() {
+        let near = nearest(wanted, names.iter().map(String::as_str));
+        let hint = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
+        return Err(Failure::usage(format!("there is no stage {wanted}{hint}")));
+    }
+    Ok(chosen)
+}
+
+fn text(stage: &Stage) -> String {
+    let by_reason: Vec<String> = stage.restarts.iter().map(|(why, n)| format!("{n} {why}")).collect();
+    let restarts = match by_reason.is_empty() {
+        true => "no restarts".to_owned(),
+        false => format!("restarts: {}", by_reason.join(", ")),
+    };
+    let mut lines = vec![format!("{}: {restarts}", stage.name)];
+    stage.workers.iter().for_each(|worker| lines.extend(of_worker(&stage.name, worker)));
+    lines.join("\n") + "\n"
+}
+
+fn of_worker(stage: &str, worker: &Worker) -> Vec<String> {
+    let now = worker.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let pid = worker.pid.map_or(String::new(), |pid| format!(", process {pid}"));
+    let mut lines = vec![format!("  {stage}[{}] {:?}{pid}{now}", worker.index, worker.state).to_lowercase()];
+    lines.extend(worker.transitions.iter().flat_map(of_transition));
+    lines
+}
+
+fn of_transition(transition: &Transition) -> Vec<String> {
+    let what = match transition.change {
+        Change::Started => "started: ",
+        Change::Asked => "told to end after its item: ",
+        Change::Terminated => "terminated: ",
+        Change::Killed => "killed: ",
+        Change::Ended | Change::Failed => "",
+    };
+    let lived = transition.lived.map_or(String::new(), |lived| format!(" after {}", time(lived)));
+    let mut lines = vec![format!("    {:>8} ago  {what}{}{lived}", time(transition.ago), transition.reason)];
+    if let Some(item) = &transition.item {
+        let (queue, id, attempt) = (&item.queue, item.id, item.attempt);
+        lines.push(format!("                  at item {id} of {queue}, try {attempt}: {}", item.text));
+    }
+    lines.extend(transition.stderr.iter().map(|line| format!("                  | {line}")));
+    lines
+}

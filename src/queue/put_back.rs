@@ -1,0 +1,65 @@
+//! An item put into a queue by the supervisor, once: a dead letter that gets another chance.
+//!
+//! The queue remembers, in the step that publishes the item, which letter that was. Whoever was killed after that and
+//! before the letter was crossed out asks again, and hears that it is done.
+
+use super::descriptor::{Meta, inline_word};
+use super::event::Event;
+use super::layout::{self, INLINE, queue};
+use super::steward::Steward;
+use super::{Fault, QueueId, ring};
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutBack {
+    /// It waits in the queue.
+    Done,
+    /// It was put before.
+    Already,
+    /// There is no room.
+    Full,
+    /// Nobody will take it: the queue has ended, or nobody reads it.
+    Ended,
+    /// The queue takes no item as long as this.
+    TooLong,
+}
+
+impl Steward {
+    /// Puts an item, unless the last one that came this way had the same `key` (not 0). All of it or nothing.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn put_back(&mut self, q: QueueId, bytes: &[u8], key: u64) -> Result<PutBack, Fault> {
+        let at = layout::queue_at(q)?;
+        let mut tx = self.hand.begin()?;
+        let flags = tx.get(at + queue::FLAGS);
+        let size = if bytes.len() > INLINE { layout::block_size(layout::class_for(bytes.len())) } else { 0 };
+        if tx.get(at + queue::PUT_BACK) == key {
+            return Ok(PutBack::Already);
+        }
+        if flags & queue::USED == 0 || flags & (queue::ENDED | queue::CLOSED) != 0 {
+            return Ok(PutBack::Ended);
+        }
+        if bytes.len() as u64 > tx.get(at + queue::MAX_ITEM).min(layout::MAX_ITEM) {
+            return Ok(PutBack::TooLong);
+        }
+        let is_full = ring::waiting(&tx, at) >= tx.get(at + queue::CAPACITY);
+        if is_full || size > 0 && tx.get(at + queue::BYTES) + size > tx.get(at + queue::MAX_BYTES) {
+            return Ok(PutBack::Full);
+        }
+        let data = if size == 0 {
+            inline_word(bytes)
+        } else {
+            // Until the commit the block counts as free: what is written there is nobody's.
+            let block = tx.allocate(layout::class_for(bytes.len()))?;
+            tx.memory.fill(block, bytes.len(), |to| to.copy_from_slice(bytes))?;
+            tx.add(at + queue::BYTES, size);
+            block
+        };
+        ring::push(&mut tx, q, at, 1, std::iter::once((data, Meta::item(bytes.len(), q))))?;
+        tx.set(at + queue::PUT_BACK, key);
+        tx.commit()?;
+        tx.notify(Event::of(at, queue::NOT_EMPTY));
+        Ok(PutBack::Done)
+    }
+}

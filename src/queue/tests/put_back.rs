@@ -1,0 +1,47 @@
+//! An item that the supervisor puts back is put once, and adds up.
+
+use crate::queue::{
+    Arena, Limits, Port, PutBack, QueueId, SlotId, SlotTuning, Steward, Taken, Wait, WhenFull,
+};
+
+const Q: QueueId = QueueId(0);
+
+fn steward() -> (Arena, Steward) {
+    let arena = Arena::create().unwrap();
+    let mut steward = Steward::open(arena.clone()).unwrap();
+    let limits = Limits { capacity: 2, max_bytes: 4096, max_item: 1024, when_full: WhenFull::Block };
+    steward.set_queue(Q, &limits).unwrap();
+    (arena, steward)
+}
+
+#[test]
+fn it_is_put_once_however_often_it_is_asked_for() {
+    let (arena, mut steward) = steward();
+    let long = vec![7; 100];
+    assert_eq!(steward.put_back(Q, b"short", 1).unwrap(), PutBack::Done);
+    assert_eq!(steward.put_back(Q, b"short", 1).unwrap(), PutBack::Already);
+    assert_eq!(steward.put_back(Q, &long, 2).unwrap(), PutBack::Done);
+    assert_eq!(steward.put_back(Q, b"x", 3).unwrap(), PutBack::Full);
+    assert_eq!(steward.put_back(Q, &[0; 1025], 3).unwrap(), PutBack::TooLong);
+    steward.audit().unwrap();
+    steward.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
+    let mut port = Port::open(arena, SlotId(0)).unwrap();
+    assert!(matches!(port.take(&[Q], 9, Wait::No).unwrap(), Taken::Items { .. }));
+    assert_eq!((port.item(0).unwrap().bytes, port.item(1).unwrap().bytes), (&b"short"[..], long.as_slice()));
+    port.commit(2, Wait::No).unwrap();
+    port.settle().unwrap();
+    let counts = steward.counts(Q).unwrap();
+    assert_eq!((counts.put, counts.done, counts.bytes), (2, 2, 0));
+    steward.audit().unwrap();
+}
+
+#[test]
+fn a_queue_that_nobody_reads_or_that_has_ended_takes_nothing() {
+    let (_arena, mut steward) = steward();
+    steward.set_closed(Q, true).unwrap();
+    assert_eq!(steward.put_back(Q, b"x", 1).unwrap(), PutBack::Ended);
+    steward.set_closed(Q, false).unwrap();
+    steward.set_ended(Q, true).unwrap();
+    assert_eq!(steward.put_back(Q, b"x", 1).unwrap(), PutBack::Ended);
+    assert_eq!(steward.counts(Q).unwrap().put, 0);
+}

@@ -1,0 +1,175 @@
+//! No request, however malformed, slow or large, disturbs the supervisor.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+use support::{Run, process, wait_until};
+
+const TICKS: &str = "[stages.tick]\nuse = 'tick'\nwith = { every = '5ms' }\noutput = 'a'\n\
+                     [stages.show]\nuse = 'discard'\ninput = 'a'\n";
+
+fn up() -> Run {
+    let run = Run::start(TICKS);
+    run.wait_for_log("up after");
+    run
+}
+
+fn connect(run: &Run) -> UnixStream {
+    let stream = UnixStream::connect(run.socket()).unwrap();
+    stream.set_read_timeout(Some(support::LIMIT)).unwrap();
+    stream
+}
+
+/// Sends bytes, and reads the answer to its end.
+fn exchange(run: &Run, request: &[u8]) -> String {
+    let mut stream = connect(run);
+    // The server may have had enough before all is sent.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+    format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+#[track_caller]
+fn is_well(run: &Run) {
+    assert_eq!(run.tell(&["status", "--check"]), "pipeline: ok\n");
+}
+
+#[test]
+fn only_its_user_may_connect() {
+    let run = up();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&run.socket()), 0o600);
+    assert_eq!(mode(run.socket().parent().unwrap()), 0o700);
+}
+
+#[test]
+fn what_makes_no_sense_is_answered_with_a_reason() {
+    let run = up();
+    for (method, path, body, code, reason) in [
+        ("GET", "/v1/nothing", "", 404, "no-such-path"),
+        ("GET", "/v9/status", "", 404, "no-such-path"),
+        ("DELETE", "/v1/status", "", 405, "wrong-method"),
+        ("POST", "/v1/scale", "{", 400, "malformed"),
+        ("POST", "/v1/scale", "{\"stage\":\"show\",\"processes\":-1}", 400, "malformed"),
+        ("POST", "/v1/scale", "{\"stage\":\"show\",\"processes\":1e99}", 400, "malformed"),
+        ("POST", "/v1/scale", "{\"stage\":\"show\",\"processes\":2,\"x\":1}", 400, "malformed"),
+        ("POST", "/v1/scale", "{\"stage\":\"nope\",\"processes\":2}", 404, "no-such-stage"),
+        ("POST", "/v1/scale", "{\"stage\":\"show\",\"processes\":4294967295}", 409, "too-many"),
+        ("POST", "/v1/stop", "[]", 400, "malformed"),
+        ("GET", "/v1/status?history=maybe", "", 400, "malformed"),
+        ("POST", "/v1/plan", "{\"file\":\"/no/such/file\"}", 409, "bad-file"),
+        ("POST", "/v1/dead/retry", "{\"keys\":[\"x\"]}", 200, "\"missing\":1"),
+    ] {
+        let answer = exchange(&run, &request(method, path, body));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{method} {path} {body}: {answer}");
+        assert!(answer.contains(reason), "{method} {path} {body}: {answer}");
+    }
+    is_well(&run);
+}
+
+#[test]
+fn garbage_and_giants_are_turned_away() {
+    let run = up();
+    let long = "x".repeat(1 << 20);
+    let deep = "[".repeat(100_000);
+    let headers: String = (0..1000).map(|n| format!("h{n}: v\r\n")).collect();
+    for bytes in [
+        b"\0\0\0\0\r\n\r\n".to_vec(),
+        b"hello there\r\n\r\n".to_vec(),
+        vec![0xff; 100_000],
+        format!("GET /{long} HTTP/1.1\r\n\r\n").into_bytes(),
+        format!("GET /v1 HTTP/1.1\r\n{headers}\r\n").into_bytes(),
+        format!("GET /v1 HTTP/1.1\r\nhost: {long}\r\n\r\n").into_bytes(),
+        request("POST", "/v1/stop", &long),
+        request("POST", "/v1/stop", &deep),
+        b"POST /v1/stop HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n".to_vec(),
+        b"POST /v1/stop HTTP/1.1\r\ncontent-length: -1\r\n\r\n".to_vec(),
+        b"POST /v1/stop HTTP/1.1\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec(),
+    ] {
+        let answer = exchange(&run, &bytes);
+        assert!(!answer.contains(" 200 "), "{answer}");
+    }
+    is_well(&run);
+}
+
+#[test]
+fn whoever_sends_slowly_or_never_reads_is_let_go_and_holds_up_nobody() {
+    let run = up();
+    let mut silent: Vec<UnixStream> = (0..20).map(|_| connect(&run)).collect();
+    let mut halves: Vec<UnixStream> = (0..20).map(|_| connect(&run)).collect();
+    for half in &mut halves {
+        half.write_all(b"POST /v1/scale HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{\"stage\"")
+            .unwrap();
+    }
+    let mut deaf = connect(&run);
+    // Asks on and on, and never reads.
+    deaf.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    while deaf.write_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n").is_ok() {}
+    is_well(&run);
+    for half in halves.iter_mut().chain(&mut silent) {
+        let mut answer = Vec::new();
+        half.read_to_end(&mut answer).unwrap();
+        assert!(!String::from_utf8_lossy(&answer).contains(" 200 "));
+    }
+    is_well(&run);
+}
+
+#[test]
+fn too_many_who_connect_are_told_so() {
+    let run = up();
+    let many: Vec<UnixStream> = (0..300).map(|_| connect(&run)).collect();
+    let answer = exchange(&run, &request("GET", "/v1", ""));
+    assert!(answer.is_empty() || answer.contains("503"), "{answer}");
+    drop(many);
+    wait_until("a free seat", || (run.ask(&["status", "--check"]).code == Some(0)).then_some(()));
+}
+
+#[test]
+fn a_client_that_goes_in_the_middle_leaves_nothing_behind() {
+    let run = up();
+    let fds = || std::fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap().count();
+    let before = fds();
+    for _ in 0..50 {
+        let mut stream = connect(&run);
+        stream.write_all(&request("POST", "/v1/restart", "{\"stage\":\"show\",\"wait\":true}")).unwrap();
+        let mut waits = connect(&run);
+        waits.write_all(&request("GET", "/v1/end", "")).unwrap();
+    }
+    wait_until("all connections to be gone", || (fds() <= before + 1).then_some(()));
+    is_well(&run);
+}
+
+#[test]
+fn the_supervisor_stays_small_and_sleeps_while_nobody_asks() {
+    let folder = support::Folder::new();
+    folder.file(
+        "pipeline.toml",
+        "[stages.in]\nuse = 'stdin'\noutput = 'a'\n[stages.out]\nuse = 'discard'\ninput = 'a'\n",
+    );
+    let mut command = support::command(&folder);
+    command.arg("pipeline.toml").stdin(std::process::Stdio::piped());
+    let mut run = Run::of(folder, command);
+    run.wait_for_log("up after");
+    for _ in 0..200 {
+        exchange(&run, &request("GET", "/v1/status?history=true", ""));
+    }
+    let resident = process::resident_kib(run.pid()).unwrap();
+    assert!(resident < 24 << 10, "{resident} KiB, half of which is a program without optimization");
+    wait_until("two quiet seconds", || {
+        let before = process::context_switches(run.pid());
+        std::thread::sleep(Duration::from_secs(2));
+        (process::context_switches(run.pid()) == before).then_some(())
+    });
+    drop(run.child.stdin.take());
+    assert_eq!(run.wait(), 0);
+}

@@ -1,0 +1,117 @@
+//! Dead letters are listed, shown, tried again and dropped; why a worker died is told with the item it had.
+
+mod support;
+
+use serde_json::Value;
+use support::{Run, wait_until};
+
+/// `work` fails on every item as long as there is a file `broken`, else it passes them on.
+const FRAGILE: &str = "[stages.number]\ncommand = 'seq 1 6; sleep 1000'\noutput = 'a'\n\
+                       [stages.work]\ncommand = 'read x; test ! -e broken && echo \"done $x\"'\nmode = 'each'\n\
+                       input = 'a'\nattempts = 2\nbackoff = { initial = '1ms' }\n";
+
+fn broken() -> Run {
+    let folder = support::Folder::new();
+    folder.file("broken", "");
+    folder.file("pipeline.toml", FRAGILE);
+    let run = Run::in_folder(folder, &[]);
+    wait_until(&format!("six dead letters; log:\n{}", run.stderr()), || {
+        let said = run.ask(&["dead", "list", "--json"]);
+        let letters: Option<Value> = serde_json::from_str(&said.stdout).ok();
+        letters.filter(|letters| letters.as_array().is_some_and(|all| all.len() == 6))
+    });
+    run
+}
+
+fn lines(run: &Run) -> Vec<u64> {
+    let letters: Value = serde_json::from_str(&run.tell(&["dead", "list", "--json"])).unwrap();
+    letters.as_array().unwrap().iter().map(|letter| letter["line"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
+    let run = broken();
+    assert_eq!(lines(&run), [1, 2, 3, 4, 5, 6]);
+    let text = run.tell(&["dead", "list"]);
+    assert!(text.starts_with("LINE") && text.contains("work") && text.contains("exit-code: 1"), "{text}");
+    let shown = run.tell(&["dead", "show", "3"]);
+    assert!(shown.contains("dead letter 3 of work") && shown.contains("after 2 tries"), "{shown}");
+    assert_eq!(run.tell(&["dead", "drop", "2"]), "1 dropped\n");
+    assert_eq!(lines(&run), [1, 3, 4, 5, 6]);
+
+    std::fs::remove_file(run.folder.path().join("broken")).unwrap();
+    assert_eq!(run.tell(&["dead", "retry", "pipeline", "1", "3"]), "2 back in their queues\n");
+    wait_until("two items", || (run.lines().len() == 2).then_some(()));
+    assert_eq!(run.tell(&["dead", "retry", "--all"]), "3 back in their queues\n");
+    wait_until("all items", || (run.lines().len() == 5).then_some(()));
+    let mut done = run.lines();
+    done.sort();
+    done.dedup();
+    assert_eq!(done.len(), 5, "each of them once");
+    assert_eq!(run.tell(&["dead", "list"]), "no dead letters\n");
+    assert_eq!(run.tell(&["audit"]).lines().last(), Some("every item is accounted for"));
+}
+
+#[test]
+fn what_is_not_there_is_no_mistake_made_and_without_a_pipeline_only_looking_works() {
+    let mut run = broken();
+    for wrong in [&["dead", "drop", "9"][..], &["dead", "retry"], &["dead", "drop", "pipeline", "x"]] {
+        assert_eq!(run.ask(wrong).code, Some(2), "{wrong:?}");
+    }
+    assert_eq!(lines(&run).len(), 6);
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 3);
+    assert_eq!(lines(&run).len(), 6);
+    let said = run.ask(&["dead", "retry", "--all"]);
+    assert!(said.code == Some(1) && said.stderr.contains("only while its pipeline runs"), "{said:?}");
+    assert_eq!(run.tell(&["dead", "drop", "--stage", "work"]), "6 dropped\n");
+}
+
+#[test]
+fn why_tells_how_a_worker_died_and_the_item_it_had() {
+    let run = Run::start(
+        "[stages.number]\ncommand = 'seq 1 3; sleep 1000'\noutput = 'a'\n\
+         [stages.work]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\nsleep = '1h'\n",
+    );
+    run.wait_for_log("up after");
+    wait_until("an item", || (run.lines().len() == 1).then_some(()));
+    let first = run.workers("work")[0];
+    support::process::kill(first, libc::SIGABRT);
+    run.wait_for_log("SIGABRT");
+    let seen: Value = wait_until("the death in the history", || {
+        let seen: Value = serde_json::from_str(&run.tell(&["why", "work", "--json"])).unwrap();
+        let transitions = seen[0]["workers"][0]["transitions"].as_array().unwrap().clone();
+        transitions.iter().any(|transition| transition["signal"] == "SIGABRT").then_some(seen)
+    });
+    let transitions = seen[0]["workers"][0]["transitions"].as_array().unwrap();
+    assert_eq!(transitions[0]["change"], "started");
+    assert_eq!((&transitions[1]["change"], &transitions[1]["signal"]), (&"failed".into(), &"SIGABRT".into()));
+    assert!(transitions[1]["lived"].as_f64().unwrap() > 0.0);
+    let text = run.tell(&["why", "work"]);
+    assert!(text.contains("work: restarts: 1 killed") && text.contains("was killed by SIGABRT"), "{text}");
+    assert!(run.tell(&["why"]).contains("number: no restarts"));
+    assert_eq!(run.ask(&["why", "wrok"]).code, Some(2));
+}
+
+#[test]
+fn the_item_that_a_worker_died_of_is_shown() {
+    let run = Run::start(
+        "[stages.number]\ncommand = \"printf 'poison pill\\\\n'; sleep 1000\"\noutput = 'a'\n\
+         [stages.work]\ncommand = 'sleep 1000'\nmode = 'each'\ninput = 'a'\n",
+    );
+    run.wait_for_log("up after");
+    wait_until("the program to run", || {
+        let seen: Value = serde_json::from_str(&run.tell(&["status", "--json"])).unwrap();
+        seen["stages"][1]["workers"][0]["program"].is_u64().then_some(())
+    });
+    support::process::kill(run.workers("work")[0], libc::SIGKILL);
+    let item = wait_until("the item in the history", || {
+        let seen: Value = serde_json::from_str(&run.tell(&["why", "work", "--json"])).unwrap();
+        let transitions = seen[0]["workers"][0]["transitions"].as_array().unwrap().clone();
+        transitions.into_iter().map(|transition| transition["item"].clone()).find(|item| !item.is_null())
+    });
+    assert_eq!(
+        (&item["text"], &item["queue"], &item["attempt"]),
+        (&"poison pill".into(), &"a".into(), &1.into())
+    );
+}
