@@ -53,6 +53,29 @@ fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
 }
 
 #[test]
+fn tap_shows_items_as_they_pass_and_takes_none() {
+    let run = Run::start(
+        "[stages.tick]\nuse = 'count'\nwith = { from = 1 }\nsleep = '2ms'\noutput = 'a'\n\
+         [stages.show]\nuse = 'format'\nwith = { template = 'item {item}' }\ninput = 'a'\n",
+    );
+    run.wait_for_log("up after");
+    let seen = run.tell(&["tap", "a", "-n", "3", "--json"]);
+    let seen: Vec<Value> = seen.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(seen.len(), 3);
+    for item in &seen {
+        // Numbers start at 1, ids at 0.
+        assert_eq!(item["text"], (item["id"].as_u64().unwrap() + 1).to_string());
+    }
+    assert!(run.tell(&["tap", "pipeline", "a", "-n", "1"]).contains(" bytes): "));
+    let said = run.ask(&["tap", "b"]);
+    assert!(said.code == Some(2) && said.stderr.contains("no queue b"), "{said:?}");
+    let last = seen[2]["id"].as_u64().unwrap();
+    wait_until("all items to come out", || (run.lines().len() as u64 > last + 1).then_some(()));
+    let lines = run.lines();
+    assert!(lines.iter().enumerate().all(|(i, line)| *line == format!("item {}", i + 1)), "none is missing");
+}
+
+#[test]
 fn what_is_not_there_is_no_mistake_made_and_without_a_pipeline_only_looking_works() {
     let mut run = broken();
     for wrong in [&["dead", "drop", "9"][..], &["dead", "retry"], &["dead", "drop", "pipeline", "x"]] {

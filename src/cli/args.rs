@@ -4,7 +4,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
     audit, check, completions, dead, drain, graph, init, man, pause, plan, ps, reload, restart, resume, run,
-    scale, service, status, stop, why,
+    scale, service, status, stop, tap, why,
 };
 
 const EXAMPLES: &str = "\
@@ -62,6 +62,8 @@ pub enum Verb {
     Why(why::Args),
     /// Look at items that never went through, and try them again
     Dead(dead::Args),
+    /// Show items as they pass through a queue, without taking them
+    Tap(tap::Args),
     /// Show what became of every item, and whether that adds up
     Audit(audit::Args),
     /// List the pipelines that run

@@ -25,6 +25,7 @@ mod service;
 mod status;
 mod stop;
 mod table;
+mod tap;
 mod target;
 mod tell;
 mod verbless;
@@ -63,6 +64,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Status(args) => status::run(&args),
         Verb::Why(args) => why::run(&args),
         Verb::Dead(args) => dead::run(&args),
+        Verb::Tap(args) => tap::run(&args),
         Verb::Audit(args) => audit::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::Scale(args) => scale::run(&args),

@@ -32,7 +32,7 @@ struct Running {
 
 /// Lists all that run for this user, as far as the runtime folder knows.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let found = target::running(|_| true).into_iter().map(|(holder, mut client)| {
+    let found = target::running_anywhere().into_iter().map(|(holder, mut client)| {
         let snapshot: Option<Snapshot> = client.get("/v1/status").ok();
         let workers = |snapshot: &Snapshot| snapshot.stages.iter().map(|stage| stage.running).sum();
         Running {

@@ -91,7 +91,7 @@ mod tests {
         let mut table = Table::new(&["<STAGE", "TAKEN", "<WHY"]);
         table.push(["parse".into(), "12".into(), "a long story".into()]);
         assert_eq!(table.render(None), "STAGE  TAKEN  WHY\nparse     12  a long story\n");
-        assert_eq!(table.render(Some(22)), "STAGE  TAKEN  WHY\nparse     12  a long…\n");
+        assert_eq!(table.render(Some(22)), "STAGE  TAKEN  WHY\nparse     12  a long …\n");
         assert_eq!(table.render(Some(3)).lines().count(), 2);
     }
 }

@@ -39,13 +39,23 @@ pub fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure> {
     }
 }
 
-/// All that run and answer, with connections to them.
+/// All that run and answer, with connections to them: those of the nearest folder where there are any. What root runs is
+/// not in the way of what a user runs, nor the other way round.
 pub fn running(wanted: impl Fn(&Holder) -> bool) -> Vec<(Holder, Client)> {
-    let holders = claim::known(&place::folders_here()).into_iter().filter(wanted);
-    // One that was killed is known still, but doesn't answer.
-    let alive =
-        holders.filter_map(|holder| Client::connect(&holder.socket).ok().map(|client| (holder, client)));
-    alive.collect()
+    let folders = place::folders_here();
+    let of_each = folders.iter().map(|folder| alive(std::slice::from_ref(folder), &wanted));
+    of_each.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+/// All of them, wherever they are.
+pub fn running_anywhere() -> Vec<(Holder, Client)> {
+    alive(&place::folders_here(), &|_| true)
+}
+
+/// One that was killed is known still, but doesn't answer.
+fn alive(folders: &[PathBuf], wanted: &dyn Fn(&Holder) -> bool) -> Vec<(Holder, Client)> {
+    let holders = claim::known(folders).into_iter().filter(|holder| wanted(holder));
+    holders.filter_map(|holder| Client::connect(&holder.socket).ok().map(|client| (holder, client))).collect()
 }
 
 /// What a pipeline is called by: its socket's name, which tells two of the same name apart.

@@ -1,6 +1,6 @@
 //! What travels: requests to a running pipeline, and its replies. Both ends use these types.
 
-use crate::status::{Queue, Snapshot};
+use crate::status::{Glimpse, Queue, Snapshot};
 use serde::{Deserialize, Serialize};
 
 /// The version of the protocol, the first part of every path. It grows when something that was there changes or goes.
@@ -15,6 +15,8 @@ pub enum Request {
     Audit,
     /// What a reload would change.
     Plan(Plan),
+    /// What passes through a queue.
+    Tap(Tap),
     /// To do something.
     Tell(Command),
     /// To put an item back that became a dead letter.
@@ -35,6 +37,14 @@ pub struct Status {
 pub struct Plan {
     /// Another file in place of the pipeline's own, absolute.
     pub file: Option<String>,
+}
+
+/// `GET /v1/tap`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tap {
+    /// The queue.
+    pub queue: String,
 }
 
 /// One item to put into a queue once more: never twice, whoever is killed.
@@ -143,6 +153,8 @@ pub enum Answer {
     Audit(Audit),
     /// To [`Request::Plan`].
     Plan(Steps),
+    /// To [`Request::Tap`]: what was seen since the last time.
+    Tap(Option<Glimpse>),
     /// To [`Request::Tell`] and [`Request::Put`].
     Done(Done),
 }

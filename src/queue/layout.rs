@@ -60,6 +60,21 @@ pub(super) mod identity {
     pub const END: usize = FILE + FILE_MAX;
 }
 
+/// The place of the queue whose next item somebody wants to see; 0: nobody. Every put reads it: a line that hardly changes.
+pub(super) const TAP: usize = 3072;
+/// The item that was seen: see `tap.rs`.
+pub(super) const SAMPLE: usize = 3136;
+
+/// Words of the sample, relative to [`SAMPLE`].
+pub(super) mod sample {
+    /// The place of its queue; 0: there is none.
+    pub const QUEUE: usize = 0;
+    pub const ID: usize = 8;
+    pub const LEN: usize = 16;
+    pub const TEXT: usize = 24;
+    pub const TEXT_MAX: usize = 160;
+}
+
 pub(super) const JOURNAL: usize = 4096; // count, then {offset, value} pairs
 pub(super) const JOURNAL_MAX: usize = 320;
 
@@ -317,6 +332,7 @@ mod tests {
     fn the_parts_of_the_arena_follow_each_other() {
         const { assert!(TAKEOVERS < REDONE && REDONE < STOPPED && OPENED + 8 <= JOURNAL) };
         const { assert!(OPENED + 8 <= IDENTITY && IDENTITY + identity::END <= JOURNAL) };
+        const { assert!(IDENTITY + identity::END <= TAP && SAMPLE + sample::TEXT + sample::TEXT_MAX <= JOURNAL) };
         const { assert!(JOURNAL + 8 + JOURNAL_MAX * 16 <= QUEUES) };
         assert!(slot_at(SlotId(MAX_SLOTS as u16 - 1)).unwrap() + SLOT_SIZE <= RINGS);
         assert!(ring_slot(QueueId(255), RING_MAX, (1 << RING_MAX) - 1) + SLOT_BYTES <= RETURNED);

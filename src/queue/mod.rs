@@ -39,6 +39,7 @@
 //! | woken, before passing the wake-up on | others asleep beside something to do | release: wakes everybody |
 //! | after outputs were printed or written outside, before the commit | the item is still leased | release: it goes back; outside effects are at least once |
 //! | between `begin` and `rest` | the begun mark | release: that item gets attempt + 1 |
+//! | showing an item to whoever taps its queue | a sample half written, the wish still there | the next put |
 //! | after the dead letter was written, before `bury` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
 //! | beginning or ending a wait | one word, old or new | nothing: see `worker_time` |
 //! | growing a ring | a half-written copy in an unused area | nothing: the old one still counts |
@@ -86,6 +87,7 @@ mod release;
 mod ring;
 mod stall;
 mod steward;
+mod tap;
 mod trim;
 mod tuning;
 mod tx;
@@ -104,7 +106,7 @@ pub use layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUE
 pub use memory::Arena;
 pub use port::{Committed, Lease, Port, PutError, Sleeper, Taken, Wait};
 pub use put_back::PutBack;
-pub use release::{Begun, Blame, Doomed, Released};
+pub use release::{Blame, Doomed, Look, Released};
 pub use steward::{Limits, Phase, SlotReport, Steward};
 pub use tuning::SlotTuning;
 pub use word::{Ending, Order, WhenFull};

@@ -31,8 +31,8 @@ pub struct Doomed<'a> {
     pub id: u64,
 }
 
-/// The item that a worker had begun.
-pub struct Begun {
+/// The beginning of an item, for whoever only looks.
+pub struct Look {
     /// The beginning of its payload.
     pub start: Vec<u8>,
     /// All its bytes.
@@ -107,7 +107,7 @@ impl Steward {
     ///
     /// # Errors
     /// Only when the memory is damaged.
-    pub fn begun_item(&mut self, id: SlotId, most: usize) -> Result<Option<Begun>, Fault> {
+    pub fn begun_item(&mut self, id: SlotId, most: usize) -> Result<Option<Look>, Fault> {
         let at = layout::slot_at(id)?;
         self.finish_its_transaction()?;
         let Some(entry) = self.begun(at) else { return Ok(None) };
@@ -123,7 +123,7 @@ impl Steward {
         };
         let start = item[..item.len().min(most)].to_vec();
         let (attempt, id) = (meta.failures() + 1, memory.load(words + 16));
-        Ok(Some(Begun { start, len: meta.len(), attempt, queue: meta.queue(), id }))
+        Ok(Some(Look { start, len: meta.len(), attempt, queue: meta.queue(), id }))
     }
 
     fn finish_its_transaction(&mut self) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ use super::descriptor::Meta;
 use super::event::Event;
 use super::layout::{self, RING_MAX, RING_MIN, RING_SHRINKS_FROM, queue};
 use super::tx::Tx;
-use super::{Fault, QueueId};
+use super::{Fault, QueueId, tap};
 
 /// Entries of a returned stack that get their pages at once.
 const RETURN_STEP: u64 = 2048;
@@ -77,6 +77,9 @@ pub(super) fn push(
         let slot = layout::ring_slot(q, k, tail.wrapping_add(i));
         tx.memory.store(slot, data);
         tx.memory.store(slot + 8, meta.0);
+    }
+    if n > 0 {
+        tap::pass(tx.memory, at, layout::ring_slot(q, k, tail), tail);
     }
     tx.set(at + queue::TAIL, tail.wrapping_add(n as u64));
     Ok(())

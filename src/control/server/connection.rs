@@ -47,6 +47,7 @@ async fn respond(desk: &Desk, request: hyper::Request<Incoming>) -> Result<Respo
             let answer = ask(desk, request, waits).await?;
             Ok(reply::answer(rated(desk, answer)))
         }
+        Route::Tap(tap) => stream::tap(desk, tap).await,
         Route::Retry(keys) => Ok(reply::value(&retry::retry(desk, keys).await?)),
         Route::End => Ok(stream::until_the_end()),
     }

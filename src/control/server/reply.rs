@@ -28,6 +28,7 @@ pub fn answer(answer: Answer) -> Response {
         Answer::Status(snapshot) => whole(StatusCode::OK, &snapshot),
         Answer::Audit(audit) => whole(StatusCode::OK, &audit),
         Answer::Plan(steps) => whole(StatusCode::OK, &steps),
+        Answer::Tap(seen) => whole(StatusCode::OK, &seen),
         Answer::Done(done) => whole(StatusCode::OK, &done),
     }
 }

@@ -1,6 +1,6 @@
 //! From a method, a path and a body to what is asked. Pure.
 
-use crate::control::protocol::{Command, Plan, Reason, Refused, Request, Retry, Status};
+use crate::control::protocol::{Command, Plan, Reason, Refused, Request, Retry, Status, Tap};
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -16,6 +16,8 @@ pub enum Route {
         /// The answer may take any time.
         waits: bool,
     },
+    /// The items that pass through a queue, as a stream.
+    Tap(Tap),
     /// Dead letters get another chance.
     Retry(Retry),
     /// The end of the run.
@@ -23,11 +25,12 @@ pub enum Route {
 }
 
 /// What there is, and how it is asked.
-const PATHS: [(&str, Method); 13] = [
+const PATHS: [(&str, Method); 14] = [
     ("/v1", Method::GET),
     ("/v1/status", Method::GET),
     ("/v1/audit", Method::GET),
     ("/v1/plan", Method::POST),
+    ("/v1/tap", Method::GET),
     ("/v1/end", Method::GET),
     ("/v1/scale", Method::POST),
     ("/v1/restart", Method::POST),
@@ -60,6 +63,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> R
     match path {
         "/v1" => Ok(Route::Hello),
         "/v1/end" => Ok(Route::End),
+        "/v1/tap" => Ok(Route::Tap(from_query(query)?)),
         "/v1/dead/retry" => Ok(Route::Retry(from_body(body)?)),
         "/v1/status" => just(Request::Status(from_query::<Status>(query)?)),
         "/v1/audit" => just(Request::Audit),

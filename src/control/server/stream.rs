@@ -1,11 +1,20 @@
 //! Replies that take their time.
 
+use super::Desk;
+use super::connection::ask;
 use super::reply::{self, Response};
+use crate::control::protocol::{Answer, Refused, Request, Tap};
+use crate::status::Glimpse;
 use hyper::body::{Body, Bytes, Frame};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// How often a queue is looked at while somebody looks on: quick for the eye, nothing for the queue.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A body whose lines come from elsewhere.
 pub struct Lines(mpsc::Receiver<Bytes>);
@@ -19,6 +28,42 @@ impl Body for Lines {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}
+
+/// What passes through a queue, a line for each item that is seen, until the client goes or the run ends.
+pub async fn tap(desk: &Desk, tap: Tap) -> Result<Response, Refused> {
+    // The first look: whether there is such a queue.
+    let first = look(desk, &tap).await?;
+    let (sender, receiver) = mpsc::channel(4);
+    let desk = desk.clone();
+    tokio::spawn(async move { watch(&desk, &tap, first, sender).await });
+    Ok(reply::lines(Lines(receiver)))
+}
+
+async fn watch(desk: &Desk, tap: &Tap, mut seen: Option<Glimpse>, lines: mpsc::Sender<Bytes>) {
+    loop {
+        if let Some(glimpse) = &seen {
+            let mut line = serde_json::to_vec(glimpse).unwrap_or_default();
+            line.push(b'\n');
+            if lines.send(line.into()).await.is_err() {
+                return;
+            }
+        }
+        if timeout(LOOK_EVERY, lines.closed()).await.is_ok() {
+            return;
+        }
+        match look(desk, tap).await {
+            Ok(more) => seen = more,
+            Err(_) => return,
+        }
+    }
+}
+
+async fn look(desk: &Desk, tap: &Tap) -> Result<Option<Glimpse>, Refused> {
+    match ask(desk, Request::Tap(tap.clone()), false).await? {
+        Answer::Tap(seen) => Ok(seen),
+        Answer::Status(_) | Answer::Audit(_) | Answer::Plan(_) | Answer::Done(_) => Ok(None),
     }
 }
 

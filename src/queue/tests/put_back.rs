@@ -45,3 +45,15 @@ fn a_queue_that_nobody_reads_or_that_has_ended_takes_nothing() {
     assert_eq!(steward.put_back(Q, b"x", 1).unwrap(), PutBack::Ended);
     assert_eq!(steward.counts(Q).unwrap().put, 0);
 }
+
+#[test]
+fn a_tap_sees_the_next_item_that_is_put_and_takes_nothing() {
+    let (_arena, mut steward) = steward();
+    assert!(steward.tap(Q).unwrap().is_none(), "nothing was looked for yet");
+    steward.put_back(Q, &[b'x'; 300], 1).unwrap();
+    steward.put_back(Q, b"next", 2).unwrap();
+    let seen = steward.tap(Q).unwrap().unwrap();
+    assert_eq!((seen.id, seen.len, seen.start), (0, 300, vec![b'x'; 160]));
+    assert!(steward.tap(Q).unwrap().is_none(), "nothing was put since");
+    assert_eq!(steward.counts(Q).unwrap().waiting, 2);
+}

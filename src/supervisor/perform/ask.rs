@@ -2,6 +2,7 @@
 
 use super::Performer;
 use crate::config;
+use crate::config::diagnostic::nearest;
 use crate::control::protocol::{self, Answer, Audit, Done, Reason, Refused, Reply, Request, Steps};
 use crate::queue::{ItemTimes, Phase, PutBack, QueueCounts, QueueId, SlotId, SlotReport, Steward, WorkTimes};
 use crate::status::{Glimpse, Snapshot};
@@ -23,6 +24,7 @@ impl Performer<'_> {
                 }
                 Ok(Answer::Status(Box::new(snapshot)))
             }
+            Request::Tap(tap) => self.tap(&tap).map(Answer::Tap),
             Request::Put(put) => self.put_back(&put).map(Answer::Done),
             Request::Audit => Ok(Answer::Audit(self.audit(state))),
             Request::Plan(plan) => self.plan(&plan, state).map(Answer::Plan),
@@ -49,9 +51,7 @@ impl Performer<'_> {
     fn put_back(&mut self, put: &protocol::Put) -> Result<Done, Refused> {
         let refuse = |reason, error| Err(Refused { reason, error });
         let name = &put.queue;
-        let Some(queue) = self.names.iter().find(|(_, known)| *known == name).map(|(queue, _)| *queue) else {
-            return refuse(Reason::NoSuchQueue, format!("the pipeline has no queue {name}"));
-        };
+        let queue = self.queue_called(name)?;
         let put = self.steward.put_back(queue, &put.item, put.key);
         match self.unless_damaged(put) {
             Some(PutBack::Done | PutBack::Already) => {
@@ -66,6 +66,28 @@ impl Performer<'_> {
             }
             None => refuse(Reason::Stopping, "the queues' memory is damaged".to_owned()),
         }
+    }
+
+    fn queue_called(&self, name: &str) -> Result<QueueId, Refused> {
+        if let Some((queue, _)) = self.names.iter().find(|(_, known)| *known == name) {
+            return Ok(*queue);
+        }
+        let near = nearest(name, self.names.values().map(String::as_str));
+        let hint = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
+        let error = format!("the pipeline has no queue {name}{hint}");
+        Err(Refused { reason: Reason::NoSuchQueue, error })
+    }
+
+    fn tap(&mut self, tap: &protocol::Tap) -> Result<Option<Glimpse>, Refused> {
+        let queue = self.queue_called(&tap.queue)?;
+        let seen = self.steward.tap(queue);
+        Ok(self.unless_damaged(seen).flatten().map(|look| Glimpse {
+            queue: tap.queue.clone(),
+            id: look.id,
+            attempt: look.attempt,
+            bytes: look.len as u64,
+            text: Glimpse::text_of(&look.start),
+        }))
     }
 
     /// What a dead worker was at.

@@ -225,7 +225,7 @@ fn a_reload_is_answered_with_its_steps_its_end_or_its_fault() {
     assert_eq!(bench.answers[&id].as_ref().unwrap_err().error, "a fault");
     let id = bench.ask(Command::Reload(Wait { wait: false }));
     bench.reload(two(2));
-    assert_eq!(bench.answers[&id].as_ref().unwrap().steps, ["stage c: add 1 workers (processes: 1 -> 2)"]);
+    assert_eq!(bench.answers[&id].as_ref().unwrap().steps, ["stage c: add 1 worker (processes: 1 -> 2)"]);
     bench.obey();
     let id = bench.ask(Command::Reload(Wait { wait: true }));
     bench.reload(two(3));

@@ -1,0 +1,60 @@
+//! `mprun tap QUEUE`: items as they pass.
+
+use super::output::{self, Failure};
+use super::target::{self, Where};
+use crate::exit;
+use crate::status::Glimpse;
+
+/// What `tap` takes.
+#[derive(clap::Args)]
+#[command(override_usage = "mprun tap [OPTIONS] [NAME] QUEUE")]
+pub struct Args {
+    /// The pipeline (can be left out when only one runs), and the queue
+    #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "QUEUE"])]
+    words: Vec<String>,
+    /// End after so many items
+    #[arg(long, short = 'n', value_name = "ITEMS")]
+    count: Option<u64>,
+    /// Print each item as a line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Shows some of the items that pass, without taking them: up to ten a second, each shortened.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let (name, queue) = match args.words.as_slice() {
+        [name, queue] => (Some(name.as_str()), queue),
+        [queue, ..] => (None, queue),
+        [] => return Err(Failure::usage("say which queue")),
+    };
+    let mut client = target::find(name, &args.place)?;
+    let (mut pending, mut left, mut failure) = (Vec::new(), args.count.unwrap_or(u64::MAX), None);
+    let streamed = client.stream(&format!("/v1/tap?queue={queue}"), |bytes| {
+        pending.extend_from_slice(bytes);
+        while left > 0
+            && let Some(end) = pending.iter().position(|byte| *byte == b'\n')
+        {
+            let line: Vec<u8> = pending.drain(..=end).collect();
+            left -= 1;
+            if let Err(cause) = show(&line, args.json) {
+                failure = Some(cause);
+            }
+        }
+        left > 0 && failure.is_none()
+    });
+    streamed.map_err(|error| target::failure(&error))?;
+    failure.map_or(Ok(exit::DONE), Err)
+}
+
+fn show(line: &[u8], json: bool) -> Result<(), Failure> {
+    let text = String::from_utf8_lossy(line);
+    match serde_json::from_slice::<Glimpse>(line) {
+        Ok(seen) if !json => {
+            let more = if seen.bytes > Glimpse::MOST as u64 { " …" } else { "" };
+            output::print(&format!("{} ({} bytes): {}{more}\n", seen.id, seen.bytes, seen.text))
+        }
+        Ok(_) | Err(_) => output::print(&text),
+    }
+}
