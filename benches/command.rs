@@ -9,13 +9,14 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Folder, Run};
+use support::{Folder, Run, process};
 
 fn main() {
     println!("| what | mprun | beside it | ratio | goal |\n|---|---|---|---|---|");
     each();
     lines();
     cpu_bound();
+    python();
     reply();
     hop();
 }
@@ -143,6 +144,63 @@ fn cpu_bound() {
         one / two,
         "1.8",
     );
+}
+
+const POOL: &str = "
+import multiprocessing, sys
+def upper(text): return text.upper()
+if __name__ == '__main__':
+    items = [f'hello {i}' for i in range(int(sys.argv[1]))]
+    with multiprocessing.Pool(2) as pool:
+        for _ in pool.imap_unordered(upper, items, chunksize=int(sys.argv[2])): pass
+";
+
+/// A trivial Python function, two processes: by the helper module, and by what Python itself offers.
+fn python() {
+    let n = 400_000;
+    let folder = Folder::new();
+    folder.file("pool.py", POOL);
+    let pool = |n: u32, chunk: u32| used(|| shell(&folder, &format!("python3 pool.py {n} {chunk}")));
+    let (single, _) = pool(n / 10, 1);
+    let (_, chunked) = pool(n, 64);
+    let path = support::project().join("python");
+    let text = format!(
+        "[stages.n]\nuse = 'count'\nwith = {{ to = {n}, format = 'hello {{item}}' }}\noutput = 'a'\n\
+         [stages.f]\ncommand = ['python3', '-c', 'import mprun; mprun.serve(lambda text: text.upper())']\n\
+         framing = 'mprun'\nenv = {{ PYTHONPATH = '{}' }}\nprocesses = 2\ninput = 'a'\noutput = 'b'\n\
+         [stages.d]\nuse = 'discard'\ninput = 'b'\n",
+        path.display()
+    );
+    let (took, cpu) = used(|| pipeline(Folder::new(), &text).0);
+    let n = f64::from(n);
+    let rate = |n: f64, seconds: f64| format!("{:.0}/s", n / seconds);
+    row(
+        "a Python function, 2 workers",
+        rate(n, took),
+        format!("Pool, chunk 1: {}", rate(n / 10.0, single)),
+        single * 10.0 / took,
+        "10",
+    );
+    row(
+        "the same, per CPU second of all processes",
+        rate(n, cpu),
+        format!("Pool, chunk 64: {}", rate(n, chunked)),
+        chunked / cpu,
+        "1",
+    );
+}
+
+/// The seconds of one run, and the CPU seconds of all its processes.
+fn used(run: impl FnOnce() -> Duration) -> (f64, f64) {
+    let before = children_ticks();
+    let took = run();
+    (took.as_secs_f64(), (children_ticks() - before) as f64 / 100.0)
+}
+
+/// CPU time of all children so far, and theirs, in hundredths of a second.
+fn children_ticks() -> u64 {
+    let field = |n| process::field(std::process::id(), n).and_then(|text| text.parse::<u64>().ok()).unwrap();
+    field(13) + field(14)
 }
 
 fn reply() {

@@ -150,3 +150,42 @@ fn grep_log_counts_what_plain_filters_find() {
     let lines: Vec<String> = run.finish().iter().map(|line| line.trim().to_owned()).collect();
     assert_eq!(lines, ["2 10.0.0.2", "1 10.0.0.3"]);
 }
+
+#[test]
+fn factors_are_found_by_all_cores_and_what_is_no_number_is_a_dead_letter() {
+    let mut run = start("factors.toml");
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    let mut lines = run.lines();
+    lines.sort();
+    let expected = [
+        "1000036000099 = 1000003 * 1000033",
+        "12 = 2 * 2 * 3",
+        "600851475143 = 71 * 839 * 1471 * 6857",
+        "97 = 97",
+        "9973 = 9973",
+    ];
+    assert_eq!(lines, expected, "{}", run.stderr());
+    let letters = std::fs::read_to_string(run.folder.path().join("state/mprun/factors/dead.jsonl")).unwrap();
+    assert_eq!(letters.lines().count(), 1, "{letters}");
+    assert!(letters.contains("not a number") && letters.contains("ValueError"), "{letters}");
+}
+
+#[test]
+fn compress_makes_a_whole_copy_of_each_file_whatever_its_name() {
+    let folder = Folder::new();
+    let names = ["plain.log", "with space.log", "-rf.log", "two\nlines.log"];
+    for (i, name) in names.iter().enumerate() {
+        folder.file(&format!("logs/{name}"), &format!("line {i}\n").repeat(1000));
+    }
+    folder.file("logs/other.txt", "not this one");
+    let mut command = command(&folder);
+    command.arg(shipped("compress.toml")).env("DIR", folder.path().join("logs"));
+    let mut run = Run::of(folder, command);
+    run.finish();
+    let logs = run.folder.path().join("logs");
+    for (i, name) in names.iter().enumerate() {
+        let output = Command::new("gzip").args(["-dc", "--"]).arg(logs.join(format!("{name}.gz"))).output();
+        assert_eq!(output.unwrap().stdout, format!("line {i}\n").repeat(1000).into_bytes(), "{name}");
+    }
+    assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 9);
+}

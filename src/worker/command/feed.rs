@@ -6,7 +6,7 @@ use crate::config::pipeline::Framing;
 use std::collections::VecDeque;
 
 /// More than this is not kept ready.
-const ENOUGH: usize = 64 * 1024;
+const ENOUGH: usize = 128 * 1024;
 
 /// Framed items, in the order of their leases.
 pub(super) struct Feed {

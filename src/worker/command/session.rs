@@ -20,8 +20,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bytes asked for at once: what a pipe holds by default.
-const CHUNK: usize = 64 * 1024;
+/// Bytes asked for at once: what a pipe holds, or half of a widened one.
+const CHUNK: usize = 128 * 1024;
 
 /// A program at work.
 pub(super) struct Session {
@@ -42,6 +42,15 @@ pub(super) struct Turn {
     pub written: usize,
     /// Bytes of its standard output.
     pub read: usize,
+}
+
+/// What a wait has shown to be ready: nothing else is touched, for each touch is a system call.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    ended: bool,
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
 }
 
 /// What the worker wants of a turn.
@@ -154,21 +163,26 @@ impl Session {
         self.pass_deadline();
         let is_ended = self.exit.is_some();
         let Wish { out, mut into, until, bell } = wish;
+        let mut ready = Ready { ended: false, stdin: true, stdout: true, stderr: true };
         if !is_ended {
-            self.wait(!out.is_empty(), into.is_some(), until, bell)?;
+            ready = self.wait(!out.is_empty(), into.is_some(), until, bell)?;
             self.pass_deadline();
         }
         let mut turn = Turn::default();
-        if !out.is_empty() {
+        if !out.is_empty() && ready.stdin {
             turn.written = self.write(out)?;
         }
-        if let Some(decoder) = &mut into {
+        if ready.stdout
+            && let Some(decoder) = &mut into
+        {
             turn.read = self.read(decoder)?;
         }
-        self.read_errors(errors)?;
-        if !is_ended {
+        if ready.stderr {
+            self.read_errors(errors)?;
+        }
+        if ready.ended {
             self.look_for_end(note)?;
-        } else if into.is_none() {
+        } else if is_ended && into.is_none() {
             self.stdout = None;
         }
         if self.is_over() {
@@ -183,19 +197,22 @@ impl Session {
         reads: bool,
         until: Option<Instant>,
         bell: Option<BorrowedFd<'_>>,
-    ) -> io::Result<()> {
-        let mut fds = Vec::with_capacity(5);
-        fds.push(PollFd::new(self.running.as_fd(), PollFlags::POLLIN));
-        fds.extend(
-            self.stdin.as_ref().filter(|_| writes).map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)),
-        );
-        fds.extend(
-            self.stdout.as_ref().filter(|_| reads).map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
-        );
-        fds.extend(self.stderr.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
-        fds.extend(bell.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    ) -> io::Result<Ready> {
+        let watched = [
+            Some((self.running.as_fd(), PollFlags::POLLIN)),
+            self.stdin.as_ref().filter(|_| writes).map(|fd| (fd.as_fd(), PollFlags::POLLOUT)),
+            self.stdout.as_ref().filter(|_| reads).map(|fd| (fd.as_fd(), PollFlags::POLLIN)),
+            self.stderr.as_ref().map(|fd| (fd.as_fd(), PollFlags::POLLIN)),
+            bell.map(|fd| (fd, PollFlags::POLLIN)),
+        ];
+        let mut fds: Vec<PollFd<'_>> =
+            watched.iter().flatten().map(|&(fd, events)| PollFd::new(fd, events)).collect();
         let until = [until, self.killed_at.filter(|_| !self.was_killed)].into_iter().flatten().min();
-        readiness::wait_any(&mut fds, until)
+        readiness::wait_any(&mut fds, until)?;
+        let mut seen = fds.iter().map(|fd| fd.any().unwrap_or(true));
+        let [ended, stdin, stdout, stderr, _] =
+            watched.map(|watched| watched.is_some() && seen.next().unwrap_or(false));
+        Ok(Ready { ended, stdin, stdout, stderr })
     }
 
     fn pass_deadline(&mut self) {

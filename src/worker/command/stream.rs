@@ -24,7 +24,7 @@ use crate::worker::stop::Stop;
 use std::time::{Duration, Instant};
 
 /// Leases held at once, at most.
-const MOST_LEASES: usize = 256;
+const MOST_LEASES: usize = 512;
 /// Asked for as the size of the pipes.
 const PIPE: i32 = 256 * 1024;
 /// A program that has neither read nor written for so long has done what it had.
@@ -142,7 +142,7 @@ impl<'a> StreamLoop<'a> {
     fn take(&mut self, pace: &Pace, session: &Session) -> Result<(), Stop> {
         let wants =
             !self.is_source() && !self.input_ended && self.stopping.is_none() && session.takes_input();
-        if !wants || self.feed.is_full() || self.is_resting() || pace.must_pause {
+        if !wants || self.feed.is_full() || self.waker.is_armed() || self.is_resting() || pace.must_pause {
             return Ok(());
         }
         if pace.is_single() && !self.feed.is_empty() {
