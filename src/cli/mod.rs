@@ -51,6 +51,22 @@ pub fn main(registry: &Registry) -> ExitCode {
     exit::code(code)
 }
 
+/// Whether this program could go on from a run that was started with these arguments (but the first word).
+pub fn rehearse(registry: &Registry) -> ExitCode {
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    args.remove(1);
+    let cli = verbless::complete(args).ok().and_then(|args| Cli::try_parse_from(args).ok());
+    match cli.map(|cli| (cli.verb, cli.talk.level())) {
+        Some((Verb::Run(args), level)) => exit::code(run::rehearse(args, level, registry)),
+        Some(_) | None => {
+            output::complain(
+                "this version does not take the arguments that the running one was started with",
+            );
+            exit::code(exit::USAGE)
+        }
+    }
+}
+
 fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
     let args = verbless::complete(args)?;
     let cli = match Cli::try_parse_from(args) {

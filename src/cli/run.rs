@@ -29,11 +29,20 @@ pub struct Args {
 
 /// Runs a pipeline to its end; the exit code says how that was.
 pub fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
+    let options = options(args, verbosity);
+    options.logging.start(None);
+    supervisor::run(options, registry)
+}
+
+/// Whether this program could go on with such a run; see [`supervisor::rehearse`].
+pub fn rehearse(args: Args, verbosity: i8, registry: &Registry) -> u8 {
+    supervisor::rehearse(&options(args, verbosity), registry)
+}
+
+fn options(args: Args, verbosity: i8) -> RunOptions {
     let logging = Logging::from_environment(verbosity);
-    logging.start(None);
     let trimmed = |names: Vec<String>| names.iter().map(|name| name.trim().to_owned()).collect();
     let load = LoadOptions { sets: args.sets, stages: args.stages.map(trimmed) };
     let watch = !args.no_watch;
-    let options = RunOptions { file: args.file, load, watch, logging, report: args.report };
-    supervisor::run(options, registry)
+    RunOptions { file: args.file, load, watch, logging, report: args.report }
 }

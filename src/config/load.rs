@@ -2,9 +2,10 @@
 
 use std::env::VarError;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::compile::{self, Selection};
-use super::diagnostic::{Place, Report};
+use super::diagnostic::{Place, Report, Source};
 use super::document::{self, Content, Environment, Node, Parsed};
 use super::elements::{Element, PipelineName};
 use super::keys::FileKeys;
@@ -49,7 +50,26 @@ pub fn load_for(
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
-    let source = source::read(path)?;
+    load_source(source::read(path)?, place, options, registry)
+}
+
+/// Checks a text that was read from a pipeline file earlier.
+pub fn load_text(
+    place: &Path,
+    text: String,
+    options: &LoadOptions,
+    registry: &Registry,
+) -> Result<Loaded, Report> {
+    let source = Source { name: place.display().to_string(), text };
+    load_source(Arc::new(source), place, options, registry)
+}
+
+fn load_source(
+    source: Arc<Source>,
+    place: &Path,
+    options: &LoadOptions,
+    registry: &Registry,
+) -> Result<Loaded, Report> {
     let mut report = Report::new();
     let Parsed { mut table, is_partial } = document::parse(&source, &mut report);
     if !is_partial {

@@ -17,7 +17,7 @@ mod source;
 
 pub use diagnostic::Report;
 pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff};
-pub use load::{LoadOptions, Loaded, load, load_for, name_of_file};
+pub use load::{LoadOptions, Loaded, load, load_for, load_text, name_of_file};
 pub use pipeline::{
     Backoff, Control, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Task, Tuning,
     WhenFull, Work,

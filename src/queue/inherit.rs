@@ -54,6 +54,22 @@ impl Steward {
         all.into_iter().map(|(queue, counts)| self.inherited(queue, counts)).collect()
     }
 
+    /// The queues that are in use, with workers at work or not.
+    ///
+    /// # Errors
+    /// See [`Steward::set_queue`].
+    pub fn queues(&mut self) -> Result<Vec<Inherited>, Fault> {
+        let mut all = Vec::new();
+        for q in (0..layout::MAX_QUEUES as u16).map(QueueId) {
+            let flags = self.hand.memory().load(layout::queue_at(q)? + queue::FLAGS);
+            if flags & queue::USED != 0 {
+                let counts = self.counts(q)?;
+                all.push(self.inherited(q, counts)?);
+            }
+        }
+        Ok(all)
+    }
+
     fn inherited(&self, q: QueueId, counts: QueueCounts) -> Result<Inherited, Fault> {
         let at = layout::queue_at(q)?;
         let (memory, label) = (self.hand.memory(), layout::label_of(at));

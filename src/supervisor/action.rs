@@ -3,6 +3,7 @@
 use super::ids::{AskId, Pid, WorkerId};
 use super::inheritance::Label;
 use super::reason::End;
+use super::state::Left;
 use super::wanted::Version;
 use crate::config;
 use crate::control::protocol::{Done, Refused};
@@ -17,6 +18,19 @@ use std::time::Duration;
 pub enum Action {
     /// Fork and exec; answered by `Spawned` or `SpawnFailed`.
     Spawn(Spawn),
+    /// A worker is there already: a program before this one has started it.
+    Adopt {
+        /// Which.
+        worker: WorkerId,
+        /// Its stage's name.
+        stage: String,
+        /// Its slot.
+        slot: SlotId,
+        /// Its process.
+        pid: Pid,
+    },
+    /// Let the program that is on the disk go on from here. If it can't, this one does.
+    HandOver(Box<Left>),
     /// Write an order into a slot, and nudge the process.
     Order(SlotId, Pid, Order),
     /// SIGTERM to a process group.
@@ -120,7 +134,7 @@ impl Outcome {
 }
 
 /// What a stage did in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StageTotals {
     /// Its name.
     pub name: String,

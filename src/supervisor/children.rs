@@ -53,6 +53,22 @@ impl Children {
         Ok(Children { workers: BTreeMap::new(), strangers })
     }
 
+    /// The same, with what a program before this one knew of this process's children.
+    pub fn resume(strangers: &[u32]) -> io::Result<Children> {
+        let strangers = strangers.iter().copied().collect();
+        Ok(Children { strangers, ..Children::adopt()? })
+    }
+
+    /// Children that are none of ours.
+    pub fn strangers(&self) -> Vec<u32> {
+        self.strangers.iter().copied().collect()
+    }
+
+    /// Workers that do not lead a group of their own.
+    pub fn followers(&self) -> Vec<u32> {
+        self.workers.iter().filter(|(_, child)| !child.leads).map(|(pid, _)| *pid).collect()
+    }
+
     /// A worker was started.
     pub fn add(&mut self, pid: u32, child: Child) {
         self.workers.insert(pid, child);

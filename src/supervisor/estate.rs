@@ -78,6 +78,23 @@ impl Estate {
         site.open_store(&whose, received.take(&site.store_name()))
     }
 
+    /// Goes on with the queues that a program before this one has had in this process: workers are at work in them.
+    pub fn take_over(site: &Site<'_>, fd: OwnedFd) -> Result<Estate, SetUpError> {
+        let place = match (site.pipeline.is_durable(), site.manager.listens()) {
+            (true, _) => Place::File(site.path()),
+            (false, true) => Place::Store(site.store_name()),
+            (false, false) => Place::Memory,
+        };
+        let mut estate = Estate::fresh(Arena::attach(fd)?, place)?;
+        for left in estate.steward.queues()? {
+            let Some(label) = Label::parse(&left.label) else { continue };
+            let items = left.counts.waiting + left.counts.leased;
+            let Inherited { queue, ended, closed, .. } = left;
+            estate.kept.push(Kept { queue, label, items, ended, closed, through: false });
+        }
+        Ok(estate)
+    }
+
     fn fresh(arena: Arena, place: Place) -> Result<Estate, Fault> {
         Ok(Estate { steward: Steward::open(arena.clone())?, arena, kept: Vec::new(), place })
     }
@@ -172,8 +189,12 @@ impl Site<'_> {
         format!("mprun-queues-{}", self.pipeline.name)
     }
 
+    fn path(&self) -> PathBuf {
+        self.folder.join("queues")
+    }
+
     fn open_file(&self, whose: &Identity) -> Result<Estate, SetUpError> {
-        let path = self.folder.join("queues");
+        let path = self.path();
         loop {
             let place = Place::File(path.clone());
             let Opened { arena, kept, set_aside } = Arena::open_file(&path, whose, PATIENCE, &mut lives)

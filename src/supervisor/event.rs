@@ -2,6 +2,7 @@
 
 use super::ids::{AskId, Pid, WorkerId};
 use super::reason::End;
+use super::state::Left;
 use super::wanted::Wanted;
 use crate::control::protocol::Command;
 use crate::queue::{ItemTimes, QueueId, WorkTimes};
@@ -13,6 +14,10 @@ use crate::sys::process::SpawnError;
 pub enum Event {
     /// The pipeline to run: the first one.
     Begin(Wanted),
+    /// The pipeline that a program before this one has run up to now, in this process: the first one.
+    TakeOver(Wanted, Box<Left>),
+    /// SIGUSR2.
+    Upgrade,
     /// SIGTERM.
     Terminate,
     /// SIGINT.

@@ -31,7 +31,7 @@ pub struct Guardian {
     /// Its process.
     pub pid: u32,
     /// Its end of this pipe tells it that the supervisor lives.
-    _alive: OwnedFd,
+    pub alive: OwnedFd,
 }
 
 impl Guardian {
@@ -51,7 +51,7 @@ impl Guardian {
             dies_with_parent: false,
             blocked: &[],
         })?;
-        Ok(Guardian { pid, _alive: alive })
+        Ok(Guardian { pid, alive })
     }
 
     /// Nothing is left to guard.

@@ -1,13 +1,13 @@
 //! Where the supervisor waits: one channel, and the next deadline. Small threads put notices in; they decide nothing.
 
 use crate::control::protocol::{Reply, Request};
-use crate::sys::start_signals;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1};
+use nix::sys::signal::{Signal, raise};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Something outside wants attention.
@@ -16,6 +16,8 @@ pub enum Notice {
     Child,
     /// SIGUSR1: a worker is ready.
     Doorbell,
+    /// SIGUSR2.
+    Upgrade,
     /// SIGTERM.
     Terminate,
     /// SIGINT.
@@ -35,6 +37,9 @@ pub enum Notice {
 /// The stack of a thread that only passes notices on.
 pub const SMALL_STACK: usize = 128 * 1024;
 
+/// A signal that this process sends to itself has come through after this, if ever.
+const MARK: Duration = Duration::from_secs(2);
+
 /// The receiving end.
 pub struct Inbox {
     sender: Sender<Notice>,
@@ -42,11 +47,11 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// From here on the signals of [`Notice`] are taken in, none is lost.
+    /// From here on the signals of [`Notice`] are taken in, none is lost. They must be blocked in this thread until all
+    /// threads are started: then it is the only one that they reach, and can hold them back once more.
     pub fn open() -> io::Result<Inbox> {
-        start_signals::unblock_all()?;
         let (sender, receiver) = unbounded();
-        let signals = Signals::new([SIGCHLD, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP])?;
+        let signals = Signals::new([SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP])?;
         let to = sender.clone();
         thread::Builder::new()
             .name("signals".to_owned())
@@ -58,6 +63,29 @@ impl Inbox {
     /// For one more thread that has notices.
     pub fn sender(&self) -> Sender<Notice> {
         self.sender.clone()
+    }
+
+    /// All that came in until now, also what is still on its way through the thread of the signals. No signal but
+    /// SIGUSR2 may be let in meanwhile.
+    pub fn drain(&self) -> io::Result<Vec<Notice>> {
+        let mut all = Vec::new();
+        // What was there before the first mark may be told after it; but not after the second.
+        for _ in 0..2 {
+            raise(Signal::SIGUSR2)?;
+            loop {
+                match self.receiver.recv_timeout(MARK).map_err(|_| io::ErrorKind::TimedOut)? {
+                    Notice::Upgrade => break,
+                    other => all.push(other),
+                }
+            }
+        }
+        all.extend(self.receiver.try_iter().filter(|notice| !matches!(notice, Notice::Upgrade)));
+        Ok(all)
+    }
+
+    /// Puts a notice back.
+    pub fn put_back(&self, notice: Notice) {
+        let _ = self.sender.send(notice); // the receiver is here
     }
 
     /// The next notice; `None` when `until` comes first. Without `until` it waits as long as it takes.
@@ -76,6 +104,7 @@ fn pass_on(mut signals: Signals, to: &Sender<Notice>) {
         let notice = match signal {
             SIGCHLD => Notice::Child,
             SIGUSR1 => Notice::Doorbell,
+            SIGUSR2 => Notice::Upgrade,
             SIGTERM => Notice::Terminate,
             SIGINT => Notice::Interrupt,
             SIGQUIT => Notice::Quit,

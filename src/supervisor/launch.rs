@@ -1,6 +1,7 @@
 //! What a new worker is started with: its ticket, its descriptors, its environment.
 
 use super::action::Spawn;
+use super::handover;
 use super::ids::StageKey;
 use crate::append::UndoLog;
 use crate::logging::Logging;
@@ -35,10 +36,13 @@ pub struct Launcher {
     /// Standard input is a terminal, which only its foreground group may read.
     terminal: bool,
     arena: Arena,
-    undo_log: UndoLog,
+    /// What the workers of a run share about files that they append to.
+    pub undo_log: UndoLog,
     logging: Logging,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
-    holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
+    pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
+    /// Those that a program before this one has made, by the names of their stages.
+    pub kept_pipes: BTreeMap<String, [OwnedFd; 2]>,
 }
 
 impl Launcher {
@@ -60,6 +64,7 @@ impl Launcher {
             undo_log: UndoLog::create()?,
             logging,
             holding_pipes: BTreeMap::new(),
+            kept_pipes: BTreeMap::new(),
         })
     }
 
@@ -101,6 +106,13 @@ impl Launcher {
     pub fn company(&self, spawn: &Spawn) -> Company {
         let types = self.terminal && spawn.version.work.uses() == Some(STDIN);
         if types { Company::ParentsGroup } else { Company::OwnGroup }
+    }
+
+    /// What a worker of this stage has read for it under the program before this one is not lost.
+    pub fn reuse_pipes(&mut self, stage: StageKey, name: &str) {
+        if let Some(pipes) = self.kept_pipes.remove(name) {
+            self.holding_pipes.insert(stage, pipes);
+        }
     }
 
     fn make_holding_pipe(&mut self, stage: StageKey) -> io::Result<()> {
@@ -146,7 +158,8 @@ fn title(stage: &str, index: &str) -> CString {
 }
 
 fn inherited_environment() -> Vec<CString> {
-    let ours: [&[u8]; 4] = [b"MPRUN_STAGE", b"MPRUN_WORKER", b"MPRUN_PIPELINE", b"MPRUN_RUN"];
+    let ours: [&[u8]; 5] =
+        [b"MPRUN_STAGE", b"MPRUN_WORKER", b"MPRUN_PIPELINE", b"MPRUN_RUN", handover::VARIABLE.as_bytes()];
     let kept = std::env::vars_os().filter(|(name, _)| {
         !ours.contains(&name.as_bytes()) && !service::is_for_this_process_only(name.as_bytes())
     });

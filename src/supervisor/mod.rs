@@ -27,6 +27,7 @@ mod burial;
 mod children;
 mod control;
 pub mod guardian;
+mod handover;
 mod inbox;
 mod launch;
 mod perform;
@@ -48,6 +49,7 @@ use action::Outcome;
 use children::Children;
 use estate::{Estate, Site};
 use event::Event;
+use handover::Handover;
 use inbox::Inbox;
 use launch::Launcher;
 use log::{Level, log};
@@ -58,7 +60,7 @@ use state::view::Identity;
 use state::{Audience, State};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use summary::Closing;
 use wanted::Wanted;
 use watch::Watch;
@@ -83,9 +85,13 @@ pub struct RunOptions {
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
-    let mut received = Received::from_environment();
+    let received = Received::from_environment();
     let manager = reception::manager();
-    let loaded = match config::load(&options.file, &options.load, registry) {
+    let handover = match Handover::take() {
+        Ok(handover) => handover,
+        Err(error) => return failed(&error, &manager),
+    };
+    let loaded = match load(&options, handover.as_ref(), registry) {
         Ok(loaded) => loaded,
         Err(report) => {
             let report = shown(&report);
@@ -94,16 +100,51 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
             return exit::USAGE;
         }
     };
-    if !loaded.warnings.is_empty() {
+    if !loaded.warnings.is_empty() && handover.is_none() {
         logging::show(Level::Warn, &shown(&loaded.warnings));
     }
-    match supervise(&options, loaded, registry, &manager, &mut received) {
+    match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
         Ok(code) => code,
-        Err(error) => {
-            log!(target: "mprun", Level::Error, "{error}");
-            reception::bid_after(&manager, &error);
+        Err(error) => failed(&error, &manager),
+    }
+}
+
+fn failed(error: &SetUpError, manager: &Manager) -> u8 {
+    log!(target: "mprun", Level::Error, "{error}");
+    reception::bid_after(manager, error);
+    exit::FAILED
+}
+
+/// Whether this program could go on from where another one is, that has started this process to find out.
+pub fn rehearse(options: &RunOptions, registry: &Registry) -> u8 {
+    let read = Handover::rehearse();
+    let good = read.and_then(|handover| {
+        load(options, Some(&handover), registry).map(drop).map_err(|report| shown(&report))
+    });
+    match good {
+        Ok(()) => exit::DONE,
+        Err(why) => {
+            eprintln!("mprun {}: {why}", env!("CARGO_PKG_VERSION"));
             exit::FAILED
         }
+    }
+}
+
+/// What was there before this program.
+struct Before {
+    /// Descriptors that the service manager has kept.
+    received: Received,
+    /// What another program leaves to this one in this process.
+    handover: Option<Handover>,
+}
+
+/// The file on the disk, or what another program has made of it earlier.
+fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) -> Result<Loaded, Report> {
+    match before {
+        Some(handover) => {
+            config::load_text(&options.file, handover.left.text.clone(), &options.load, registry)
+        }
+        None => config::load(&options.file, &options.load, registry),
     }
 }
 
@@ -139,21 +180,33 @@ fn supervise(
     loaded: Loaded,
     registry: &Registry,
     manager: &Manager,
-    received: &mut Received,
+    mut before: Before,
 ) -> Result<u8, SetUpError> {
-    let started = Instant::now();
     let name = loaded.pipeline.name.clone();
     logging::set_pipeline(&name);
+    // Before there is any thread: signals reach this one only, which can hold them back once more.
+    start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
+    let now = Instant::now();
+    let age = before.handover.as_ref().map_or(Duration::ZERO, |handover| handover.age);
+    let started = now.checked_sub(age).unwrap_or(now);
     // First of all: a second run of the same pipeline must leave the first one alone.
     let mut claim = control::claim(options, &loaded.pipeline)?;
-    let tools = tools(options, &loaded.pipeline, started, manager, received)?;
+    let tools = tools(options, &loaded.pipeline, started, manager, &mut before)?;
     if let Some(claim) = &mut claim {
         control::serve(claim, &tools.inbox, &tools.launcher.dead_letters);
     }
     let mut state = State::new(fastrand::u64(..), audience(manager));
     state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
     let mut performer = Performer::new(options, registry, tools);
-    let mut event = Event::Begin(Wanted::new(loaded, registry));
+    let wanted = Wanted::new(loaded, registry);
+    let mut event = match before.handover {
+        None => Event::Begin(wanted),
+        Some(handover) => {
+            performer.resume(&handover)?;
+            Event::TakeOver(wanted, Box::new(handover.left))
+        }
+    };
+    start_signals::unblock_all().map_err(|error| SetUpError::System("let signals in", error))?;
     let outcome = loop {
         let actions = state.handle(event, Instant::now());
         if let Some(outcome) = performer.perform(actions) {
@@ -206,20 +259,28 @@ fn tools<'a>(
     pipeline: &Pipeline,
     started: Instant,
     manager: &'a Manager,
-    received: &mut Received,
+    before: &mut Before,
 ) -> Result<Tools<'a>, SetUpError> {
     let system = |what| move |error| SetUpError::System(what, error);
     // Asked before the handlers of the inbox are there.
     let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
     let inbox = Inbox::open().map_err(system("take in signals (is `ulimit -u` or `ulimit -n` too low?)"))?;
-    let children = Children::adopt().map_err(system("become the parent of orphans"))?;
+    let children = match &before.handover {
+        None => Children::adopt(),
+        Some(handover) => Children::resume(&handover.strangers),
+    };
+    let children = children.map_err(system("become the parent of orphans"))?;
     let dead_letters = dead_letter::path(&pipeline.name, |variable| std::env::var(variable).ok());
     let folder = dead_letters.parent().unwrap_or(Path::new("/"));
-    let estate = Estate::open(&Site { pipeline, file: &options.file, folder, manager }, received)?;
-    reception::tell_of_strangers(received);
+    let site = Site { pipeline, file: &options.file, folder, manager };
+    let estate = match &before.handover {
+        None => Estate::open(&site, &mut before.received)?,
+        Some(handover) => Estate::take_over(&site, handover.arena()?)?,
+    };
+    reception::tell_of_strangers(&before.received);
     let launcher = Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
         .map_err(system("prepare the start of workers"))?;
-    estate.enter(&launcher.run)?;
+    estate.enter(before.handover.as_ref().map_or(&launcher.run, |handover| &handover.run))?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
     let identity = Identity {
         file: control::file(options).display().to_string(),

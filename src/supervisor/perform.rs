@@ -26,13 +26,15 @@ mod ask;
 mod file;
 mod queues;
 mod service;
+mod upgrade;
 
 use super::action::{Action, Outcome, Spawn};
 use super::children::{Child, Children, News, ended};
 use super::estate::{Deed, Estate};
 use super::event::Event;
 use super::guardian::Guardian;
-use super::ids::{AskId, Pid};
+use super::handover::{self, Handover};
+use super::ids::{AskId, Pid, StageKey, WorkerId};
 use super::inbox::{Inbox, Notice};
 use super::inheritance::Label;
 use super::launch::Launcher;
@@ -40,7 +42,7 @@ use super::state::State;
 use super::state::view::Identity;
 use super::summary::Closing;
 use super::watch::Watch;
-use super::{RunOptions, settings};
+use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
 use crate::logging;
 use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
@@ -74,6 +76,10 @@ pub struct Performer<'a> {
     tokens: BTreeMap<QueueId, Label>,
     /// What is to become of the queues at the end.
     deed: Deed,
+    /// How the stages are called that have had a worker.
+    stages: BTreeMap<StageKey, String>,
+    /// Workers of a program before this one that do not lead a group.
+    followers: Vec<u32>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
     ends_with_terminal: bool,
@@ -127,6 +133,8 @@ impl<'a> Performer<'a> {
             names,
             tokens,
             deed,
+            stages: BTreeMap::new(),
+            followers: Vec::new(),
             dead_before: 0,
             ends_with_terminal,
             identity,
@@ -134,6 +142,23 @@ impl<'a> Performer<'a> {
             next_ask: 0,
             events: VecDeque::new(),
         }
+    }
+
+    /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
+    pub fn resume(&mut self, handover: &Handover) -> Result<(), SetUpError> {
+        handover.outfit(&mut self.launcher)?;
+        self.followers.clone_from(&handover.followers);
+        self.dead_before = handover.dead_before;
+        self.ends_with_terminal = handover.ends_with_terminal;
+        if let Some((pid, alive)) = handover.guardian {
+            self.guardian = Some(Guardian { pid, alive: handover::taken(alive)? });
+        }
+        let watched = self.watch.is_some().then_some(Notice::FileTouched);
+        [Notice::Child, Notice::Doorbell]
+            .into_iter()
+            .chain(watched)
+            .for_each(|notice| self.inbox.put_back(notice));
+        Ok(())
     }
 
     /// The next event; waits for it until the state's deadline.
@@ -153,6 +178,7 @@ impl<'a> Performer<'a> {
             Notice::Suspend => return self.suspend(),
             Notice::Child => return self.look_at_children(),
             Notice::Doorbell => return self.look_at_starting(state),
+            Notice::Upgrade => Event::Upgrade,
             Notice::Terminate => Event::Terminate,
             Notice::Interrupt => Event::Interrupt,
             Notice::Quit => Event::Quit,
@@ -258,6 +284,8 @@ impl<'a> Performer<'a> {
     fn act(&mut self, action: Action) {
         match action {
             Action::Spawn(spawn) => self.spawn(&spawn),
+            Action::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
+            Action::HandOver(left) => self.hand_over(*left),
             Action::Term(pid) => self.terminate(pid),
             Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Action::Tune(slot, pid, tuning) => {
@@ -300,7 +328,16 @@ impl<'a> Performer<'a> {
         }
     }
 
+    fn adopt(&mut self, worker: WorkerId, stage: String, slot: SlotId, pid: Pid) {
+        let leads = !self.followers.contains(&pid.0);
+        self.children.add(pid.0, Child { worker, slot, leads });
+        self.launcher.reuse_pipes(worker.stage, &stage);
+        self.stages.insert(worker.stage, stage);
+    }
+
     fn spawn(&mut self, spawn: &Spawn) {
+        self.stages.insert(spawn.worker.stage, spawn.stage.clone());
+        self.launcher.reuse_pipes(spawn.worker.stage, &spawn.stage);
         let event = match self.try_spawn(spawn) {
             Ok(pid) => Event::Spawned(spawn.worker, Pid(pid)),
             Err(error) => Event::SpawnFailed(spawn.worker, error),

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Why a worker is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum StartReason {
     /// The stage is new in the pipeline.
     New,

@@ -85,7 +85,25 @@ pub struct Worker {
     bad_runs: u32,
 }
 
+impl Worker {
+    /// One that an earlier program has started, or has seen the end of.
+    pub fn taken_over(index: u32, version: Rc<Version>, life: Life, trial: bool, bad_runs: u32) -> Worker {
+        Worker { index, version, life, leaving: false, trial, epoch: 0, bad_runs }
+    }
+
+    /// How often it failed since it last ran well.
+    pub fn bad_runs(&self) -> u32 {
+        self.bad_runs
+    }
+}
+
 impl Stage {
+    /// A worker that is there already.
+    pub fn take_over(&mut self, worker: Worker) {
+        self.begun = true;
+        self.workers.push(worker);
+    }
+
     /// A stage without workers yet: they come with [`Stage::scale`].
     pub fn new(key: StageKey, spec: config::Stage, version: Rc<Version>) -> Stage {
         let is_source = version.is_source();

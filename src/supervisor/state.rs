@@ -9,6 +9,7 @@
 
 mod command;
 mod exits;
+mod handover;
 mod herald;
 mod past;
 mod reload;
@@ -29,6 +30,7 @@ use super::stage_state::{Fate, Stage, Verdict};
 use super::wanted::Wanted;
 use super::worker_state::{Life, Over};
 use crate::queue::{MAX_SLOTS, SlotId};
+pub use handover::Left;
 pub use herald::Audience;
 use herald::Herald;
 use reload::Reload;
@@ -165,6 +167,8 @@ impl State {
     fn take_in(&mut self, event: Event, out: &mut Outbox) {
         match event {
             Event::Begin(wanted) => self.begin(wanted, out),
+            Event::TakeOver(wanted, left) => self.take_over(wanted, *left, out),
+            Event::Upgrade => self.asked_to_upgrade(out),
             Event::Terminate => self.asked_to_stop("SIGTERM", false, out),
             Event::Interrupt => self.asked_to_stop("SIGINT", true, out),
             Event::Quit => self.told_to_quit(out),

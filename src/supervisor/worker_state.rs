@@ -101,7 +101,7 @@ impl Asked {
 }
 
 /// Why a worker is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Over {
     /// Its source is through.
     Finished,

@@ -8,6 +8,7 @@ pub mod proc_table;
 pub mod process;
 pub mod program;
 pub mod readiness;
+pub mod reexec;
 pub mod start_signals;
 pub mod wait;
 pub mod worker_timer;

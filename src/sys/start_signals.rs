@@ -21,6 +21,11 @@ pub fn ignore(signal: Signal) {
     unsafe { libc::signal(signal as i32, libc::SIG_IGN) };
 }
 
+/// Every signal waits, for this thread and those that it starts from here on; none is lost.
+pub fn block_all() -> io::Result<()> {
+    Ok(SigSet::all().thread_set_mask()?)
+}
+
 /// No signal is blocked in this thread, nor in those that it starts from here on.
 pub fn unblock_all() -> io::Result<()> {
     Ok(SigSet::empty().thread_set_mask()?)

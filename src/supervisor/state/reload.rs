@@ -140,7 +140,7 @@ impl State {
     }
 
     /// Makes `wanted` what should run; [`State::converge`] does the rest.
-    fn want(&mut self, wanted: Wanted, back: bool, out: &mut Outbox) {
+    pub(super) fn want(&mut self, wanted: Wanted, back: bool, out: &mut Outbox) {
         self.queues.want(&wanted.pipeline.queues, out);
         for spec in &wanted.pipeline.stages {
             self.want_stage(spec, &wanted, out);

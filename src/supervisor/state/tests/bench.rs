@@ -1,6 +1,6 @@
 //! A world of plain values around a state: processes that do as they are told only when a test lets them.
 
-use super::super::{Audience, State};
+use super::super::{Audience, Left, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
 use crate::queue::{Blame, Ending, Order, QueueId, SlotId};
@@ -44,6 +44,8 @@ pub struct Bench {
     pub loads: usize,
     pub seeds: usize,
     pub guardians: usize,
+    /// What another program is to go on with.
+    pub handed_over: Option<Left>,
     pub held: BTreeMap<String, u64>,
     pub forks_fail: bool,
     pub outcome: Option<Outcome>,
@@ -68,6 +70,7 @@ impl Bench {
             loads: 0,
             seeds: 0,
             guardians: 0,
+            handed_over: None,
             held: BTreeMap::new(),
             forks_fail: false,
             outcome: None,
@@ -105,6 +108,12 @@ impl Bench {
     fn act(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Spawn(spawn) => return Some(self.spawn(spawn)),
+            Action::Adopt { worker, slot, pid, .. } => {
+                let spawn = &self.proc(pid).spawn;
+                assert_eq!((spawn.worker.index, spawn.slot), (worker.index, slot));
+                self.proc(pid).spawn.worker = worker;
+            }
+            Action::HandOver(left) => self.handed_over = Some(*left),
             Action::Order(_, pid, order) => self.proc(pid).order = order,
             Action::Term(pid) => self.proc(pid).termed = true,
             Action::Kill(pid) => self.proc(pid).killed = true,

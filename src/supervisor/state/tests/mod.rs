@@ -3,6 +3,7 @@
 mod announcing;
 mod bench;
 mod commands;
+mod keeping;
 mod random;
 mod reloading;
 mod restarting;

@@ -1,0 +1,174 @@
+//! The program on the disk goes on in this very process: same pid, same workers, same queues.
+//!
+//! | killed, or it fails … | left behind | why that's fine |
+//! |---|---|---|
+//! | in the rehearsal | this program, at work | it is a process of its own, and only reads |
+//! | with signals held back, before the exec | this program | they are let in again; what came in meanwhile is put back |
+//! | a SIGTERM between the last look and the exec | pending | the next program gets it as soon as it listens |
+//! | the next program, before it has read what is left | workers | as when a supervisor is killed: they die, the guardian cleans up, kept queues go on |
+
+use super::Performer;
+use crate::service;
+use crate::supervisor::handover::{Handover, REHEARSAL_FDS, VARIABLE};
+use crate::supervisor::inbox::Notice;
+use crate::supervisor::state::Left;
+use crate::sys::process::{Company, Launch, spawn};
+use crate::sys::wait::{Exit, reap};
+use crate::sys::{fd, group, reexec, start_signals};
+use log::{Level, log};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A rehearsal only reads what is there.
+const REHEARSAL: Duration = Duration::from_secs(10);
+
+impl Performer<'_> {
+    /// Returns only if the other program can't go on from here.
+    pub(in crate::supervisor) fn hand_over(&mut self, left: Left) {
+        if let Err(why) = self.try_to_hand_over(left) {
+            log!(target: "mprun", Level::Error, "upgrade failed: {why}; this program goes on");
+        }
+    }
+
+    fn try_to_hand_over(&mut self, left: Left) -> Result<(), String> {
+        let program = program_on_disk().map_err(|error| format!("no program to execute: {error}"))?;
+        let handover = self.handover(left);
+        let memory = serde_json::to_vec(&handover).map_err(io::Error::from);
+        let memory = memory.and_then(|text| fd::sealed(c"mprun-handover", &text));
+        let memory = memory.map_err(|error| format!("nothing can be handed over: {error}"))?;
+        self.rehearse(&program, &memory)?;
+        let before = hold_signals().map_err(|error| format!("signals can't be held back: {error}"))?;
+        let failed = self.replace(&program, &memory);
+        let _ = before.thread_set_mask();
+        failed
+    }
+
+    fn handover(&self, left: Left) -> Handover {
+        let launcher = &self.launcher;
+        let numbers = |pipes: &[OwnedFd; 2]| [pipes[0].as_raw_fd(), pipes[1].as_raw_fd()];
+        let named = self
+            .stages
+            .iter()
+            .filter_map(|(key, name)| Some((name.clone(), numbers(launcher.holding_pipes.get(key)?))));
+        Handover {
+            run: launcher.run.clone(),
+            age: self.identity.started.elapsed(),
+            left,
+            guardian: self.guardian.as_ref().map(|guardian| (guardian.pid, guardian.alive.as_raw_fd())),
+            strangers: self.children.strangers(),
+            followers: self.children.followers(),
+            dead_before: self.dead_before,
+            ends_with_terminal: self.ends_with_terminal,
+            arena: self.arena.fd().as_raw_fd(),
+            undo_log: launcher.undo_log.fd().as_raw_fd(),
+            holding_pipes: named.collect(),
+        }
+    }
+
+    /// Whether the program understands the command line, what it would get, the file and the queues.
+    fn rehearse(&self, program: &CString, memory: &OwnedFd) -> Result<(), String> {
+        let [handover, arena] = REHEARSAL_FDS;
+        let environment = environment(None);
+        let pid = spawn(&Launch {
+            program,
+            arguments: &arguments(Some("__rehearse")),
+            environment: &environment,
+            descriptors: &[(memory.as_fd(), handover), (self.arena.fd(), arena)],
+            company: Company::OwnGroup,
+            dies_with_parent: true,
+            blocked: &[],
+        })
+        .map_err(|error| error.to_string())?;
+        let ended = reexec::wait_within(pid, REHEARSAL);
+        let _ = group::signal_group(pid, Signal::SIGKILL);
+        let _ = reap(pid);
+        match ended.map_err(|error| format!("the rehearsal can't be waited for: {error}"))? {
+            Some(Exit::Code(0)) => Ok(()),
+            Some(exit) => Err(format!("{} can't go on from here ({exit})", program.to_string_lossy())),
+            None => Err(format!("{} has not said whether it can go on from here", program.to_string_lossy())),
+        }
+    }
+
+    fn replace(&mut self, program: &CString, memory: &OwnedFd) -> Result<(), String> {
+        let came = self.inbox.drain().map_err(|error| format!("signals don't come through: {error}"))?;
+        let is_looked_up =
+            |notice: &Notice| matches!(notice, Notice::Child | Notice::Doorbell | Notice::FileTouched);
+        let is_free = came.iter().all(is_looked_up);
+        came.into_iter().for_each(|notice| self.inbox.put_back(notice));
+        if !is_free {
+            return Err("a signal or a request came first; ask again".to_owned());
+        }
+        start_signals::block_all().map_err(|error| format!("signals can't be held back: {error}"))?;
+        let failed = self
+            .pass_on(memory)
+            .and_then(|number| reexec::replace(program, &arguments(None), &environment(Some(number))));
+        self.keep_back();
+        match failed {
+            Ok(never) => match never {},
+            Err(error) => Err(format!("failed to execute {}: {error}", program.to_string_lossy())),
+        }
+    }
+
+    fn pass_on(&self, memory: &OwnedFd) -> io::Result<i32> {
+        for fd in self.to_pass_on() {
+            reexec::pass_on(fd)?;
+        }
+        reexec::pass_on(memory)
+    }
+
+    fn keep_back(&self) {
+        for fd in self.to_pass_on() {
+            let _ = reexec::keep_back(fd);
+        }
+    }
+
+    fn to_pass_on(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
+        let launcher = &self.launcher;
+        let pipes = launcher.holding_pipes.values().flatten().map(AsFd::as_fd);
+        let alive = self.guardian.iter().map(|guardian| guardian.alive.as_fd());
+        pipes.chain(alive).chain([self.arena.fd(), launcher.undo_log.fd()]).collect()
+    }
+}
+
+/// The file that this program was started from, or what has taken its place.
+fn program_on_disk() -> io::Result<CString> {
+    let link = std::fs::read_link("/proc/self/exe")?;
+    let path = match link.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(path) if !link.exists() => PathBuf::from(std::ffi::OsStr::from_bytes(path)),
+        _ => link,
+    };
+    Ok(CString::new(path.into_os_string().into_vec())?)
+}
+
+/// Those of this program, with one word more in the second place.
+fn arguments(word: Option<&str>) -> Vec<CString> {
+    let mut all: Vec<Vec<u8>> = std::env::args_os().map(OsStringExt::into_vec).collect();
+    if let Some(word) = word {
+        all.insert(1.min(all.len()), word.as_bytes().to_vec());
+    }
+    all.into_iter().filter_map(|argument| CString::new(argument).ok()).collect()
+}
+
+/// This program's; the descriptors of the service manager were taken, and their numbers are others' now.
+fn environment(handover: Option<i32>) -> Vec<CString> {
+    let is_stale = |name: &[u8]| name.starts_with(b"LISTEN_") || name == VARIABLE.as_bytes();
+    let kept = std::env::vars_os().filter(|(name, _)| !is_stale(name.as_bytes()));
+    // In a rehearsal nobody is to be told anything.
+    let kept =
+        kept.filter(|(name, _)| handover.is_some() || !service::is_for_this_process_only(name.as_bytes()));
+    let entries = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
+    let handover = handover.map(|number| format!("{VARIABLE}={number}").into_bytes());
+    entries.chain(handover).filter_map(|entry| CString::new(entry).ok()).collect()
+}
+
+/// All but the mark by which [`Inbox::drain`](crate::supervisor::inbox::Inbox::drain) sees that all have come through.
+fn hold_signals() -> io::Result<SigSet> {
+    let mut held = SigSet::all();
+    held.remove(Signal::SIGUSR2);
+    Ok(held.thread_swap_mask(SigmaskHow::SIG_SETMASK)?)
+}

@@ -1,0 +1,82 @@
+//! One program replaced by another in the same process: its children, its pid and what is passed on stay.
+
+use super::wait::{self, Exit};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::execve;
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// A poll counts whole ones.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// The next program gets this descriptor, under this number.
+pub fn pass_on(fd: impl AsFd) -> io::Result<RawFd> {
+    fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(fd.as_fd().as_raw_fd())
+}
+
+/// After all it doesn't.
+pub fn keep_back(fd: impl AsFd) -> io::Result<()> {
+    Ok(fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map(drop)?)
+}
+
+/// Takes a descriptor that the program before this one has passed on. Once per number.
+pub fn take(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD reads a flag of the descriptor, if there is one.
+    match unsafe { libc::fcntl(number, libc::F_GETFD) } {
+        -1 => return Err(io::Error::last_os_error()),
+        // What this program opens is closed on exec; what came through an exec can't be.
+        flags if flags & libc::FD_CLOEXEC != 0 => {
+            return Err(io::Error::other(format!("descriptor {number} was not passed on")));
+        }
+        _ => {}
+    }
+    // SAFETY: it is open, and was before this program began; who takes it is told its number by the program that
+    // passed it on, and takes it once: from here on it is closed on exec, which the check above would see.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    keep_back(&fd)?;
+    Ok(fd)
+}
+
+/// Replaces this program. It only returns if that failed: then all is as before.
+///
+/// Call it from the main thread: its children stay its children, and none of them is told of a death.
+pub fn replace(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Result<Infallible> {
+    Ok(execve(program, arguments, environment)?)
+}
+
+/// How a child has ended; `None`: not within `patience`. It is still to be reaped.
+pub fn wait_within(pid: u32, patience: Duration) -> io::Result<Option<Exit>> {
+    let watch = watch(pid)?;
+    let until = Instant::now() + patience;
+    loop {
+        if let Some(exit) = wait::ended(watch.as_raw_fd())? {
+            return Ok(Some(exit));
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        let timeout = PollTimeout::try_from(left + MILLISECOND).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(watch.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// A descriptor of a child that becomes readable when it has ended.
+fn watch(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: a plain system call.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above made this descriptor (closed on exec), and nothing else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}

@@ -1,0 +1,148 @@
+//! SIGUSR2 puts the program that is on the disk in the place of the one that runs: same pid, same workers, same
+//! queues, no item lost or doubled.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use support::{Folder, Run, process, wait_until};
+
+/// A run by a copy of the program that the test may replace.
+fn run_by_copy(text: &str) -> (Run, PathBuf) {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", text);
+    let copy = folder.path().join("mprun");
+    fs::copy(support::binary(), &copy).unwrap();
+    let plain = support::command(&folder);
+    let mut command = Command::new(&copy);
+    command.current_dir(folder.path()).stdin(std::process::Stdio::null());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.args(["run", "pipeline.toml"]);
+    (Run::of(folder, command), copy)
+}
+
+/// Another file in its place, as a package manager does it.
+fn replace(program: &Path, with: &Path) {
+    let new = program.with_extension("new");
+    fs::copy(with, &new).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(new, program).unwrap();
+}
+
+fn counting(to: u64, sleep: &str) -> String {
+    format!(
+        "[queues.a]\ncapacity = 100\n\
+         [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {to} }}\noutput = 'a'\n\
+         [stages.pass]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\noutput = 'b'\n\
+         sleep = '{sleep}'\nprocesses = 2\n\
+         [stages.total]\nuse = 'sum'\ninput = 'b'\n"
+    )
+}
+
+fn all_workers(run: &Run) -> Vec<u32> {
+    ["number", "pass", "total"].iter().flat_map(|stage| run.workers(stage)).collect()
+}
+
+fn takeovers(run: &Run) -> usize {
+    run.stderr().matches("took over: 4 workers go on").count()
+}
+
+#[test]
+fn workers_and_items_go_on_under_the_next_program() {
+    let n = 4000;
+    let (mut run, program) = run_by_copy(&counting(n, "2ms"));
+    run.wait_for_log("up after");
+    let (pid, workers) = (run.pid(), all_workers(&run));
+    assert_eq!(workers.len(), 4);
+    for round in 1..=5 {
+        replace(&program, Path::new(&support::binary()));
+        run.signal(libc::SIGUSR2);
+        wait_until(&format!("upgrade {round}: {}", run.stderr()), || {
+            (takeovers(&run) == round).then_some(())
+        });
+        assert_eq!(all_workers(&run), workers, "nobody was restarted");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(run.pid(), pid);
+    // A worker that dies under the new program is seen and replaced, and a change of the file is taken over.
+    process::kill(run.workers("pass")[0], libc::SIGKILL);
+    run.wait_for_log("it starts again");
+    run.edit(&counting(n, "0s"));
+    assert_eq!(run.finish(), [(n * (n + 1) / 2).to_string()]);
+    assert!(run.stderr().contains(&format!("queue a: {n} put, {n} done")), "{}", run.stderr());
+}
+
+#[test]
+fn a_program_that_can_not_go_on_is_not_executed() {
+    let (mut run, program) = run_by_copy(&counting(1000, "1ms"));
+    run.wait_for_log("up after");
+    let workers = all_workers(&run);
+    replace(&program, Path::new("/bin/false"));
+    run.signal(libc::SIGUSR2);
+    run.wait_for_log("can't go on from here (exit code 1); this program goes on");
+    let text = run.folder.file("text", "this is no program");
+    replace(&program, &text);
+    run.signal(libc::SIGUSR2);
+    run.wait_for_log("upgrade failed: failed to execute the program: Exec format error");
+    fs::remove_file(&program).unwrap();
+    run.signal(libc::SIGUSR2);
+    run.wait_for_log("upgrade failed: failed to execute the program: No such file");
+    assert_eq!(all_workers(&run), workers);
+    assert_eq!(run.finish(), ["500500"]);
+}
+
+#[test]
+fn a_stop_that_comes_with_an_upgrade_is_not_lost() {
+    for pause in [0, 5, 20, 40, 60, 80] {
+        let (mut run, _) = run_by_copy(&counting(1_000_000, "1ms"));
+        run.wait_for_log("up after");
+        run.signal(libc::SIGUSR2);
+        std::thread::sleep(Duration::from_millis(pause));
+        run.signal(libc::SIGTERM);
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+        assert!(run.stderr().contains("stopped (SIGTERM)"), "{}", run.stderr());
+    }
+}
+
+#[test]
+fn what_a_source_has_read_of_standard_input_is_not_lost() {
+    let (mut run, _) = {
+        let folder = Folder::new();
+        folder.file(
+            "pipeline.toml",
+            "[queues.a]\ncapacity = 5\n[stages.read]\nuse = 'stdin'\noutput = 'a'\n\
+             [stages.slow]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\noutput = 'b'\nsleep = '1ms'\n\
+             [stages.total]\nuse = 'sum'\ninput = 'b'\n",
+        );
+        let mut command = support::command(&folder);
+        command.args(["run", "pipeline.toml"]).stdin(std::process::Stdio::piped());
+        command.stdout(fs::File::create(folder.path().join("stdout")).unwrap());
+        command.stderr(fs::File::create(folder.path().join("stderr")).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || {
+            use std::io::Write;
+            (1..=1000).try_for_each(|n| writeln!(input, "{n}")).unwrap();
+        });
+        (Run::adopt(folder, child), writer)
+    };
+    run.wait_for_log("up after");
+    for round in 1..=3 {
+        run.signal(libc::SIGUSR2);
+        wait_until("the upgrade", || {
+            (run.stderr().matches("took over: 3 workers").count() == round).then_some(())
+        });
+        process::kill(run.workers("read")[0], libc::SIGKILL);
+        run.wait_for_log("read[0] was killed");
+        wait_until("another reader", || (run.workers("read").len() == 1).then_some(()));
+    }
+    assert_eq!(run.finish(), ["500500"]);
+}
