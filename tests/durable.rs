@@ -52,6 +52,13 @@ impl Service {
         self.path("state/mprun/work/queues")
     }
 
+    /// The first word of the first queue in the file counts what was put into it.
+    fn put_into_first_queue(&self) -> u64 {
+        let mut word = [0; 8];
+        File::open(self.queues()).unwrap().read_exact_at(&mut word, 16384).unwrap();
+        u64::from_le_bytes(word)
+    }
+
     fn stdout(&self, life: u32) -> String {
         fs::read_to_string(self.path(&format!("stdout-{life}"))).unwrap()
     }
@@ -276,6 +283,7 @@ fn a_queue_that_the_file_does_not_name_any_more_keeps_its_items_until_it_does() 
     let mut service = Service::new(&slow);
     let mut life = service.start();
     wait_until("the first line", || (service.stdout(life.number).lines().count() == 1).then_some(()));
+    wait_until("all of them to be put", || (service.put_into_first_queue() == 40).then_some(()));
     life.kill(true);
     service.folder.file("work.toml", &stage("new"));
     let life = service.start();
