@@ -32,6 +32,8 @@ fn lines(run: &Run) -> Vec<u64> {
 fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
     let run = broken();
     assert_eq!(lines(&run), [1, 2, 3, 4, 5, 6]);
+    let seen: Value = serde_json::from_str(&run.tell(&["status", "--json"])).unwrap();
+    assert_eq!((&seen["stages"][1]["totals"]["dead"], &seen["dead_letters"]), (&6.into(), &6.into()));
     let text = run.tell(&["dead", "list"]);
     assert!(text.starts_with("LINE") && text.contains("work") && text.contains("exit-code: 1"), "{text}");
     let shown = run.tell(&["dead", "show", "3"]);

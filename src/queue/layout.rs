@@ -25,7 +25,7 @@ pub(super) const INLINE: usize = 8;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0qa");
 /// Counts changes of anything in this file, and of what the words mean: another version's arena is never guessed at.
-pub(super) const VERSION: u64 = 3;
+pub(super) const VERSION: u64 = 4;
 
 pub(super) const HEADER: usize = 0;
 pub(super) const LOCK: usize = 64;
@@ -171,6 +171,7 @@ pub(super) mod slot {
     pub const TAKEN: usize = 320;
     pub const COMPLETED: usize = 328;
     pub const EMITTED: usize = 336;
+    pub const BURIED: usize = 344;
     /// Eight words, see `tuning.rs`.
     pub const TUNING: usize = 384;
     /// When its stage was built; 0: not yet. This and what follows, see `worker_time.rs`.

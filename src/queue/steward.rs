@@ -46,6 +46,8 @@ pub struct SlotReport {
     pub done: u64,
     /// Outputs it published.
     pub emitted: u64,
+    /// Items it gave up as dead letters.
+    pub dead: u64,
     /// How it spent its time until now.
     pub times: WorkTimes,
     /// How long its items took.
@@ -175,7 +177,7 @@ impl Steward {
         }
         let cleared =
             [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
-        let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED];
+        let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED, slot::BURIED];
         cleared.iter().chain(&counters).for_each(|word| memory.store(at + word, 0));
         worker_time::clear(memory, at);
         tuning.store(memory, at);
@@ -275,6 +277,7 @@ impl Steward {
             taken: memory.load(at + slot::TAKEN),
             done: memory.load(at + slot::COMPLETED),
             emitted: memory.load(at + slot::EMITTED),
+            dead: memory.load(at + slot::BURIED),
             times: worker_time::load(memory, at),
             item_times: worker_time::load_items(memory, at),
         })

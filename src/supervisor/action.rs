@@ -146,7 +146,7 @@ pub struct StageTotals {
     pub done: u64,
     /// Items they published.
     pub emitted: u64,
-    /// Items that became dead letters in their hands.
+    /// Items that they gave up as dead letters.
     pub dead: u64,
     /// Restarts after a failure, or because of `restart = "always"`.
     pub restarts: u64,

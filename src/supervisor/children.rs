@@ -174,6 +174,7 @@ pub fn ended(
         taken: report.taken,
         done: report.done,
         emitted: report.emitted,
+        dead: report.dead,
         times: report.times,
         item_times: report.item_times,
         item,

@@ -77,6 +77,8 @@ pub struct Work {
     pub done: u64,
     /// Items it published.
     pub emitted: u64,
+    /// Items it gave up as dead letters.
+    pub dead: u64,
     /// How it spent its time.
     pub times: WorkTimes,
     /// How long its items took.

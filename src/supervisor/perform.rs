@@ -82,6 +82,8 @@ pub struct Performer<'a> {
     followers: Vec<u32>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
+    /// Items that were given up on behalf of dead workers, by stage.
+    buried: BTreeMap<String, u64>,
     ends_with_terminal: bool,
     identity: Identity,
     /// Requests that wait for their answers.
@@ -136,6 +138,7 @@ impl<'a> Performer<'a> {
             stages: BTreeMap::new(),
             followers: Vec::new(),
             dead_before: 0,
+            buried: BTreeMap::new(),
             ends_with_terminal,
             identity,
             asks: BTreeMap::new(),

@@ -157,9 +157,8 @@ impl Port {
         holdings::end(&mut tx, *slot, entries, how, &mut ended)?;
         entries.iter().for_each(|&entry| holdings::clear(&mut after, entry));
         holdings::save(&mut tx, *slot, live, &after);
-        if how == End::Done {
-            tx.add(*slot + slot::COMPLETED, entries.len() as u64);
-        }
+        let counter = if how == End::Done { slot::COMPLETED } else { slot::BURIED };
+        tx.add(*slot + counter, entries.len() as u64);
         tx.commit()?;
         *live = after;
         ended.tell(&mut tx);

@@ -102,10 +102,14 @@ impl Performer<'_> {
     /// What there is to see now.
     pub(super) fn snapshot(&mut self, state: &State) -> Snapshot {
         let mut counters = Arena { steward: &mut self.steward, fault: None };
-        let snapshot = state.snapshot(&self.identity, Moment::now(), self.dead_before, &mut counters);
+        let mut snapshot = state.snapshot(&self.identity, Moment::now(), self.dead_before, &mut counters);
         if let Some(fault) = counters.fault {
             self.events.push_back(Event::Damaged(fault));
         }
+        for stage in &mut snapshot.stages {
+            stage.totals.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+        }
+        snapshot.totals.dead += self.buried.values().sum::<u64>();
         snapshot
     }
 
@@ -156,6 +160,7 @@ impl Counters for Arena<'_> {
             taken: 0,
             done: 0,
             emitted: 0,
+            dead: 0,
             times: WorkTimes::default(),
             item_times: ItemTimes::default(),
         };

@@ -14,9 +14,11 @@ impl Performer<'_> {
         let (names, launcher) = (&self.names, &self.launcher);
         let mut bury = |doomed: Doomed<'_>| burial::bury(&doomed, release, names, launcher);
         let released = self.steward.release(release.slot, release.blame, release.attempts, &mut bury);
-        if let Some(released) = self.unless_damaged(released)
-            && released.returned > 0
-        {
+        let Some(released) = self.unless_damaged(released) else { return };
+        if released.dead > 0 {
+            *self.buried.entry(release.stage.clone()).or_default() += released.dead;
+        }
+        if released.returned > 0 {
             let (stage, index) = (&release.stage, release.worker.index);
             log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {} items", released.returned);
         }

@@ -68,6 +68,7 @@ impl Stage {
         self.totals.taken += work.taken;
         self.totals.done += work.done;
         self.totals.emitted += work.emitted;
+        self.totals.dead += work.dead;
         self.totals.times += work.times;
         self.totals.item_times += work.item_times;
     }

@@ -166,11 +166,13 @@ fn when_full(when_full: crate::config::WhenFull) -> status::WhenFull {
 
 fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
     let (mut times, mut item_times) = (stage.totals.times, stage.totals.item_times);
+    let mut dead = stage.totals.dead;
     let mut workers = Vec::with_capacity(stage.workers.len());
     for worker in &stage.workers {
         let report = worker.life.process().map(|process| counters.slot(process.slot));
         workers.push(describe_worker(worker, report.as_ref(), moment, counters));
         if let Some(report) = report {
+            dead += report.dead;
             times += report.times;
             item_times += report.item_times;
         }
@@ -179,7 +181,7 @@ fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counters) -> statu
         taken: stage.totals.taken,
         done: stage.totals.done,
         emitted: stage.totals.emitted,
-        dead: stage.totals.dead,
+        dead,
     };
     for worker in &workers {
         totals.taken += worker.taken;
