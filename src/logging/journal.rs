@@ -9,13 +9,22 @@ use log::{Level, Log, Metadata, Record};
 use nix::sys::stat::fstat;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-const SOCKET: &str = "/run/systemd/journal/socket";
+const ADDRESS: &str = "/run/systemd/journal/socket";
 /// A journal that takes nothing for so long gets the line by standard error, where it can wait without us.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What `journalctl -t` finds.
 const IDENTIFIER: &str = "mprun";
+
+/// One for the process. None: it could not be made.
+static SOCKET: OnceLock<Option<UnixDatagram>> = OnceLock::new();
+
+/// Entries wait in this socket until the journal reads them. None: nothing goes to the journal.
+pub fn socket() -> Option<&'static UnixDatagram> {
+    SOCKET.get()?.as_ref()
+}
 
 /// Whether standard error is the journal: `$JOURNAL_STREAM` names the very file (a redirection keeps the variable).
 pub fn is_stderr() -> bool {
@@ -36,7 +45,6 @@ pub fn priority(level: Level) -> u8 {
 /// Sends what its filter lets through.
 pub struct Journal {
     filter: Logger,
-    socket: Option<UnixDatagram>,
     copies: Copies,
     stage: Option<Worker>,
 }
@@ -46,12 +54,13 @@ type Worker = (String, u32);
 
 impl Journal {
     pub fn new(filter: Logger, stage: Option<(&str, u32)>, copies: Copies) -> Journal {
-        let socket = UnixDatagram::unbound().and_then(|socket| {
-            socket.set_write_timeout(Some(PATIENCE))?;
-            Ok(socket)
+        SOCKET.get_or_init(|| {
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.set_write_timeout(Some(PATIENCE)).ok()?;
+            Some(socket)
         });
         let stage = stage.map(|(name, worker)| (name.to_owned(), worker));
-        Journal { filter, socket: socket.ok(), copies, stage }
+        Journal { filter, copies, stage }
     }
 
     /// Who speaks stands in the text, too: `journalctl` shows nothing else of it by itself.
@@ -77,10 +86,6 @@ impl Journal {
         fields.iter().for_each(|(name, value)| put(&mut entry, name, value));
         entry
     }
-
-    fn send(&self, entry: &[u8]) -> bool {
-        self.socket.as_ref().is_some_and(|socket| socket.send_to(entry, SOCKET).is_ok())
-    }
 }
 
 impl Log for Journal {
@@ -95,13 +100,17 @@ impl Log for Journal {
         self.copies.write(record);
         let message = self.message(&super::one_line(&record.args().to_string(), super::LONGEST));
         let pipeline = super::PIPELINE.get().map(String::as_str);
-        if !self.send(&self.entry(record.level(), &message, pipeline, about(record).as_ref())) {
+        if !send(&self.entry(record.level(), &message, pipeline, about(record).as_ref())) {
             // If even this fails there is nobody left to tell.
             let _ = writeln!(io::stderr(), "<{}>{message}", priority(record.level()));
         }
     }
 
     fn flush(&self) {}
+}
+
+fn send(entry: &[u8]) -> bool {
+    socket().is_some_and(|socket| socket.send_to(entry, ADDRESS).is_ok())
 }
 
 /// The worker that a record names (`stage[index]`).

@@ -7,6 +7,8 @@
 
 mod journal;
 
+pub use journal::socket as journal_socket;
+
 use crate::log_file::{Appender, LogFile};
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target, WriteStyle};

@@ -102,6 +102,16 @@ pub fn wait_until_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// Bytes (and the kernel's own around them) that were sent and that nobody has read yet.
+pub fn bytes_unread(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ, which is TIOCOUTQ, writes one int to the address, which is that of a live one.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(bytes as u64),
+    }
+}
+
 /// Bytes that wait in a pipe.
 pub fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut bytes: libc::c_int = 0;
@@ -118,6 +128,16 @@ mod tests {
     use nix::unistd::{pipe, write};
     use std::os::fd::AsFd;
     use std::time::Duration;
+
+    #[test]
+    fn what_was_sent_is_unread_until_it_is_read() {
+        let (a, b) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        assert_eq!(bytes_unread(a.as_fd()).unwrap(), 0);
+        a.send(b"abc").unwrap();
+        assert!(bytes_unread(a.as_fd()).unwrap() >= 3);
+        b.recv(&mut [0; 8]).unwrap();
+        assert_eq!(bytes_unread(a.as_fd()).unwrap(), 0);
+    }
 
     #[test]
     fn a_wait_ends_by_data_by_time_or_by_an_order() {

@@ -18,6 +18,7 @@ mod desk;
 mod failed;
 mod guard;
 mod item_log;
+mod last_words;
 mod outlet;
 mod recycle;
 mod setup;
@@ -52,6 +53,7 @@ pub fn run(registry: &Registry) -> ExitCode {
         Err(why) => {
             Logging::from_environment(0).start(None); // unless it was started already
             log::error!("can't start: {why}");
+            last_words::wait_until_read();
             return exit::code(exit::FAILED);
         }
     };
@@ -62,7 +64,9 @@ pub fn run(registry: &Registry) -> ExitCode {
             Err(failure) => Stop::from(failure),
         },
     };
-    leave(&mut desk, stop)
+    let code = leave(&mut desk, stop);
+    last_words::wait_until_read();
+    code
 }
 
 fn live(desk: &mut Desk, opened: Opened, memory: Memory) -> Stop {

@@ -55,3 +55,25 @@ systemd-run --quiet --wait --collect --property=Type=oneshot sh -c \
   'mprun check /etc/mprun/bad.toml 2>/box/said || true; mprun run /etc/mprun/bad.toml 2>>/box/said || true'
 if grep -q '^<' said; then fail 'levels in a file'; fi
 grep -q '^error: ' said || fail 'nothing was said'
+
+# What a worker says last has a unit too, though the worker is gone a moment later.
+cat >/etc/mprun/dying.toml <<'END'
+[stages.tick]
+use = "tick"
+with = { every = "10ms" }
+output = "q"
+[stages.dying]
+use = "file"
+with = { path = "/proc/none/file" }
+input = "q"
+processes = 4
+backoff = { initial = "10ms", max = "20ms" }
+give_up = { restarts = 1000, within = "1s" }
+END
+systemctl start --no-block mprun@dying
+last_words() { entries MPRUN_STAGE=dying -o cat "$@" | grep -c "^dying.[0-3]. can't open" || true; }
+many() { [ "$(last_words)" -ge 200 ]; }
+until_true many
+systemctl stop mprun@dying
+[ "$(last_words)" = "$(last_words -u mprun@dying)" ] ||
+  fail "$(last_words) last words, and $(last_words -u mprun@dying) of them with a unit"
