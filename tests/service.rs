@@ -11,7 +11,9 @@ use std::process::{Command, Output, Stdio};
 /// The exit code of a box that can't be had.
 const NO_BOX: i32 = 77;
 /// A script is over long before; one that hangs must not hang the tests.
-const SECONDS: &str = "180";
+fn seconds() -> String {
+    std::env::var("MPRUN_TEST_SECONDS").unwrap_or_else(|_| "180".to_owned())
+}
 
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -37,7 +39,7 @@ fn is_ci() -> bool {
 
 fn enter(files: &[PathBuf]) -> Output {
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", SECONDS]).stdin(Stdio::null());
+    command.args(["--kill-after=5", &seconds()]).stdin(Stdio::null());
     match std::env::var("MPRUN_SYSTEMD_BOX") {
         Err(_) => command.arg(project("tests/systemd/box")),
         Ok(other) => {
@@ -60,6 +62,17 @@ fn systemd_is_told_from_the_start_to_the_end() {
 #[test]
 fn a_hung_supervisor_is_killed_and_a_slow_stop_is_not() {
     run("time.sh", &program_and_template());
+}
+
+/// `MPRUN_TEST_ROUNDS=250` for 50 of each kind of death (and more of `MPRUN_TEST_SECONDS`).
+#[test]
+fn queues_in_the_store_lose_and_double_nothing_whatever_ends_the_supervisor() {
+    let mut files = program_and_template();
+    let folder = support::Folder::new();
+    if let Ok(rounds) = std::env::var("MPRUN_TEST_ROUNDS") {
+        files.push(folder.file("rounds", &rounds));
+    }
+    run("store.sh", &files);
 }
 
 #[test]
