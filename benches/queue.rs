@@ -1,6 +1,10 @@
 //! The queue beside what it is measured against, in one run: `cargo bench --bench queue`. Best of several short runs
 //! each, as other work on the machine only ever makes a run slower.
 
+#[path = "queue/bare.rs"]
+mod bare;
+#[path = "queue/binary.rs"]
+mod binary;
 #[path = "queue/ours.rs"]
 mod ours;
 #[path = "queue/peers.rs"]
@@ -39,6 +43,12 @@ impl Table {
         println!("{what:<44} {ours:>7.2} {unit} {peer:>20} {theirs:>7.2} {ratio:>7.2} {goal:>7.2}{verdict}");
     }
 
+    /// For comparison, without a goal.
+    fn beside(&self, what: &str, unit: &str, ours: f64, peer: &str, theirs: f64) {
+        let ratio = ours / theirs;
+        println!("{what:<44} {ours:>7.2} {unit} {peer:>20} {theirs:>7.2} {ratio:>7.2}");
+    }
+
     fn at_most(&self, what: &str, unit: &str, ours: f64, goal: f64) {
         let verdict = if ours <= goal { "" } else { "  short" };
         println!("{what:<44} {ours:>7.2} {unit} {:>36} {goal:>7.2}{verdict}", "at most");
@@ -52,8 +62,13 @@ fn small_items(table: &Table) {
     let channel = rate(BATCHED.items, best(|| peers::crossbeam(1024, BATCHED.items, 1)));
     let ours = rate(BATCHED.items, best(|| ours::pass(BATCHED)));
     table.row("8 B, 1x1, batches of 256", "M/s", ours, "crossbeam(1024)", channel, 1.0);
-    if let Some(python) = peers::python() {
-        table.row("the same", "M/s", ours, "multiprocessing", python / 1e6, 100.0);
+    let python =
+        [("faster-fifo", peers::FASTER_FIFO, 10.0), ("multiprocessing", peers::MULTIPROCESSING, 100.0)];
+    for (name, script, goal) in python {
+        match peers::python(script) {
+            Some(rate) => table.row("the same", "M/s", ours, name, rate / 1e6, goal),
+            None => println!("the same: no {name} here to measure beside"),
+        }
     }
     for (n, goal) in [(2, 0.8), (4, 0.8)] {
         let many = rate(BATCHED.items, best(|| ours::pass(Shape { writers: n, readers: n, ..BATCHED })));
@@ -91,9 +106,20 @@ fn large_items(table: &Table) {
         let one = gigabytes(best(|| peers::memcpys(items, size, 1)));
         let in_place = gigabytes(best(|| ours::pass(Shape { in_place: true, ..shape })));
         table.row(&format!("{size} B, in place"), "GB/s", in_place, "one memcpy", one, 0.9);
+        for (what, in_place, ours) in [("copied in and out", false, ours), ("in place", true, in_place)] {
+            let bare = gigabytes(best(|| bare::pass(items, size, in_place)));
+            table.beside(&format!("{size} B, {what}"), "GB/s", ours, "bare shared memory", bare);
+        }
         let pipe = gigabytes(best(|| peers::pipe_items(items / 4, size))) / 4.0;
         table.row(&format!("{size} B, copied"), "GB/s", ours, "pipe", pipe, 1.0);
     }
+}
+
+fn program(table: &Table) {
+    let bare = rate(BATCHED.items, best(|| ours::pass(BATCHED)));
+    let items = 20_000_000;
+    let through = rate(items, best(|| binary::count_to_discard(items)));
+    table.row("count -> discard, the real program", "M/s", through, "our 1x1", bare, 0.7);
 }
 
 fn latency(table: &Table) {
@@ -141,12 +167,13 @@ fn memory(table: &Table) {
 fn main() {
     let table = Table::head();
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let parts: [(&str, Part); 5] = [
+    let parts: [(&str, Part); 6] = [
         ("processor", processor),
         ("small", small_items),
         ("large", large_items),
         ("latency", latency),
         ("memory", memory),
+        ("program", program),
     ];
     for (name, part) in parts {
         if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {

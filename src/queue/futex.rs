@@ -1,14 +1,22 @@
 //! The kernel's wait and wake on words that several processes share.
 
+#[cfg(test)]
+use super::explored;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-/// Sleeps while the word is `value`, at most until `deadline`. Returns early for any reason: look again.
-pub(super) fn wait(word: &AtomicU32, value: u32, deadline: Option<Instant>) {
-    let Some(timeout) = left(deadline) else { return };
+/// Sleeps while the word is `value`, at most until `deadline`: then it is true. Returns early for any reason: look again.
+pub(super) fn wait(word: &AtomicU32, value: u32, deadline: Option<Instant>) -> bool {
+    #[cfg(test)]
+    if explored::is_on() {
+        explored::wait(&[(word, value)]);
+        return false;
+    }
+    let Some(timeout) = left(deadline) else { return true };
     let at = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the word and the time-out outlive the call; FUTEX_WAIT reads them only.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, at) };
+    let result = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, at) };
+    result < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ETIMEDOUT)
 }
 
 /// Sleeps while every word is its value, as [`wait`] does. At most 128 words.
@@ -16,7 +24,12 @@ pub(super) fn wait(word: &AtomicU32, value: u32, deadline: Option<Instant>) {
 /// Linux 5.16; on an older kernel it looks at the first word only, and for 50 ms at most.
 pub(super) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Instant>) {
     if let [(word, value)] = words {
-        return wait(word, *value, deadline);
+        wait(word, *value, deadline);
+        return;
+    }
+    #[cfg(test)]
+    if explored::is_on() {
+        return explored::wait(words);
     }
     let mut waiters = [Waiter::default(); 128];
     for (waiter, (word, value)) in waiters.iter_mut().zip(words) {
@@ -38,6 +51,10 @@ pub(super) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Instant>) {
 
 /// Wakes up to `n` sleepers.
 pub(super) fn wake(word: &AtomicU32, n: i32) {
+    #[cfg(test)]
+    if explored::is_on() {
+        return explored::wake(word, n);
+    }
     // SAFETY: FUTEX_WAKE only uses the word's address.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, n) };
 }

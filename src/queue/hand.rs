@@ -12,8 +12,9 @@ pub(super) struct Hand {
 }
 
 impl Hand {
-    pub fn open(arena: Arena) -> Result<Hand, Fault> {
-        Ok(Hand { arena, me: Me::new()?, scratch: Scratch::default() })
+    /// `journal`: a place in the layout that is this thread's alone.
+    pub fn open(arena: Arena, journal: usize) -> Result<Hand, Fault> {
+        Ok(Hand { arena, me: Me::new()?, scratch: Scratch::new(journal) })
     }
 
     #[inline]

@@ -23,6 +23,8 @@ mod armed {
     }
 
     pub(in crate::queue) fn step() {
+        #[cfg(test)]
+        super::super::explored::step();
         let left = STEPS_LEFT.get();
         if left == u64::MAX {
             return;
@@ -36,6 +38,21 @@ mod armed {
         }
         STEPS_LEFT.set(left - 1);
     }
+}
+
+/// Before a look at a word that is used without the lock.
+#[inline(always)]
+pub(super) fn look() {
+    #[cfg(test)]
+    super::explored::look();
+}
+
+/// While waiting for another to let go of the processor's line.
+#[inline(always)]
+pub(super) fn spin() {
+    #[cfg(test)]
+    super::explored::spin();
+    std::hint::spin_loop();
 }
 
 #[cfg(any(test, feature = "inject"))]

@@ -29,6 +29,9 @@ pub(super) const VERSION: u64 = 4;
 
 pub(super) const HEADER: usize = 0;
 pub(super) const LOCK: usize = 64;
+/// The commit word: which journal holds a decided transaction, and of how many words; 0: none. In a line of its own, as who
+/// waits for the lock keeps looking at that one.
+pub(super) const DECIDED: usize = 128;
 pub(super) const TAKEOVERS: usize = 192; // locks inherited from the dead: for the curious
 pub(super) const REDONE: usize = 200; // transactions finished for the dead
 pub(super) const STOPPED: usize = 208; // workers that are stopped now: wake-ups must not rely on one sleeper
@@ -75,8 +78,11 @@ pub(super) mod sample {
     pub const TEXT_MAX: usize = 160;
 }
 
-pub(super) const JOURNAL: usize = 4096; // count, then {offset, value} pairs
+/// The supervisor's journal: {offset, value} pairs. Each worker has its own, so that its lines stay in its processor's
+/// cache.
+pub(super) const JOURNAL: usize = 4096;
 pub(super) const JOURNAL_MAX: usize = 320;
+const JOURNAL_SIZE: usize = 8192;
 
 pub(super) const QUEUES: usize = 16384;
 const QUEUE_SIZE: usize = 512;
@@ -150,7 +156,8 @@ pub(super) const LABEL_MAX: usize = LABEL_SIZE - 8;
 const SLOTS: usize = LABELS + MAX_QUEUES * LABEL_SIZE;
 const SLOT_HEADER: usize = 4096;
 pub(super) const ENTRY: usize = 32; // data | meta | ticket | mark
-const SLOT_SIZE: usize = SLOT_HEADER + HOLDINGS * ENTRY;
+const SLOT_JOURNAL: usize = SLOT_HEADER + HOLDINGS * ENTRY;
+const SLOT_SIZE: usize = SLOT_JOURNAL + JOURNAL_SIZE;
 pub(super) const BITMAP_WORDS: usize = HOLDINGS / 64;
 
 /// Words of a worker's slot.
@@ -263,6 +270,27 @@ pub(super) fn holding(slot: usize, i: usize) -> usize {
     slot + SLOT_HEADER + i * ENTRY
 }
 
+/// The journal of the worker in the slot at `slot`.
+pub(super) fn journal_of(slot: usize) -> usize {
+    slot + SLOT_JOURNAL
+}
+
+/// The commit word of a transaction of `n` words in a journal. Journals lie on page boundaries.
+pub(super) fn decided(journal: usize, n: usize) -> u64 {
+    (journal | n) as u64
+}
+
+/// The journal that a commit word names, and how many words are in it.
+pub(super) fn decided_where(word: u64) -> Result<(usize, usize), Fault> {
+    let (journal, n) = (word as usize & !4095, word as usize & 4095);
+    let in_slots = journal.wrapping_sub(SLOTS + SLOT_JOURNAL);
+    let is_workers = in_slots.is_multiple_of(SLOT_SIZE) && in_slots / SLOT_SIZE < MAX_SLOTS;
+    if n > JOURNAL_MAX || journal != JOURNAL && !is_workers {
+        return Err(Fault::damaged("the commit word", DECIDED as u64, word));
+    }
+    Ok((journal, n))
+}
+
 pub(super) fn class_at(class: usize) -> usize {
     CLASS_TABLE + class * CLASS_SIZE
 }
@@ -331,15 +359,28 @@ mod tests {
 
     #[test]
     fn the_parts_of_the_arena_follow_each_other() {
-        const { assert!(TAKEOVERS < REDONE && REDONE < STOPPED && OPENED + 8 <= JOURNAL) };
-        const { assert!(OPENED + 8 <= IDENTITY && IDENTITY + identity::END <= JOURNAL) };
+        const { assert!(DECIDED + 64 <= TAKEOVERS && TAKEOVERS < REDONE && REDONE < STOPPED) };
+        const { assert!(OPENED + 8 <= IDENTITY) };
         const { assert!(IDENTITY + identity::END <= TAP && SAMPLE + sample::TEXT + sample::TEXT_MAX <= JOURNAL) };
-        const { assert!(JOURNAL + 8 + JOURNAL_MAX * 16 <= QUEUES) };
+        const { assert!(JOURNAL + JOURNAL_SIZE <= QUEUES) };
+        const { assert!(JOURNAL_MAX * 16 <= JOURNAL_SIZE && JOURNAL_MAX < 4096) };
         assert!(slot_at(SlotId(MAX_SLOTS as u16 - 1)).unwrap() + SLOT_SIZE <= RINGS);
         assert!(ring_slot(QueueId(255), RING_MAX, (1 << RING_MAX) - 1) + SLOT_BYTES <= RETURNED);
         assert!(returned_entry(QueueId(255), RETURNED_MAX) <= STACKS);
         assert!(stack_cell(CLASSES - 1, true, class_blocks(0)) <= HEAP);
         assert!(block_at(CLASSES - 1, class_blocks(CLASSES - 1)) as usize <= SIZE);
+    }
+
+    #[test]
+    fn a_commit_word_names_a_journal_or_is_refused() {
+        let last = journal_of(slot_at(SlotId(MAX_SLOTS as u16 - 1)).unwrap());
+        for journal in [JOURNAL, journal_of(slot_at(SlotId(0)).unwrap()), last] {
+            assert_eq!(decided_where(decided(journal, JOURNAL_MAX)).unwrap(), (journal, JOURNAL_MAX));
+            assert!(decided_where(decided(journal, JOURNAL_MAX) + 1).is_err());
+            assert!(decided_where(decided(journal + 4096, 2)).is_err());
+        }
+        assert!(decided_where(2).is_err() && decided_where(decided(last + SLOT_SIZE, 2)).is_err());
+        assert!(decided_where(u64::MAX).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@
 
 use super::layout::LOCK;
 use super::stall;
-use super::{Fault, futex};
+use super::{Fault, futex, inject};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, compiler_fence};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ const OWNER_DIED: u32 = 0x4000_0000;
 const WAITERS: u32 = 0x8000_0000;
 
 /// Some 2 µs: longer than nearly every transaction, shorter than a sleep.
-const SPINS: u32 = 60;
+const SPINS: u32 = if cfg!(test) { 3 } else { 60 };
 /// A waiter that slept so long looks whether the owner was stopped (SIGSTOP).
 const STALL: Duration = Duration::from_millis(50);
 /// An owner that runs, or is held by a debugger, gets so long.
@@ -58,6 +58,8 @@ impl Me {
         }
         // SAFETY: no arguments.
         let tid = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
+        #[cfg(test)]
+        let tid = super::explored::number().unwrap_or(tid);
         Ok(Me { tid, list })
     }
 
@@ -97,6 +99,7 @@ fn register() -> Result<*mut RobustList, Fault> {
 #[inline]
 pub(super) fn lock(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
     me.pending(Some(word));
+    inject::look();
     // Acquire pairs with the Release in `unlock`.
     if word.compare_exchange(0, me.tid, Acquire, Relaxed).is_ok() {
         return Ok(false);
@@ -114,6 +117,7 @@ fn lock_slowly(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
     let mut spins = 0;
     let (mut owner, mut since) = (0, None);
     loop {
+        inject::look();
         let now = word.load(Relaxed);
         if now & TID == 0 {
             let mine = me.tid | now & WAITERS | others;
@@ -122,14 +126,14 @@ fn lock_slowly(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
             }
         } else if spins < SPINS {
             spins += 1;
-            std::hint::spin_loop();
+            inject::spin();
         } else if now & WAITERS != 0 || word.compare_exchange(now, now | WAITERS, Relaxed, Relaxed).is_ok() {
             let start = Instant::now();
             if owner != now & TID {
                 (owner, since) = (now & TID, Some(start));
             }
-            futex::wait(word, now | WAITERS, Some(start + STALL));
-            if start.elapsed() >= STALL && word.load(Relaxed) & TID == owner {
+            let is_long = futex::wait(word, now | WAITERS, Some(start + STALL));
+            if is_long && word.load(Relaxed) & TID == owner {
                 match stall::look(owner) {
                     // The kernel clears the word before it lets go of the number: this one never was an owner.
                     stall::Owner::Gone => {

@@ -188,6 +188,7 @@ impl Memory {
 
     #[inline]
     pub fn word32(&self, at: usize) -> &AtomicU32 {
+        inject::look();
         assert!(at < HEAP && at.is_multiple_of(4), "offset {at:#x} is no control word");
         // SAFETY: as in `word`.
         unsafe { self.base.add(at).cast::<AtomicU32>().as_ref() }

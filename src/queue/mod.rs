@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! ```text
-//! header | lock | identity | journal | queue[256] | class[25] | label[256] | slot[4096] | ring[256] | returned[256] | free stacks | heap
+//! header | lock | commit word | identity | journal | queue[256] | class[25] | label[256] | slot[4096] | ring[256] | returned[256] | free stacks | heap
 //! ```
 //!
 //! All of it is virtual and sparse; only touched pages cost. Everything is either *array + count* (rings, returned
@@ -29,11 +29,11 @@
 //! | while staging short outputs | nothing: private memory | – |
 //! | with blocks reserved, while filling them | holdings marked as blocks, half-written | [`Steward::release`]: back to the free stack |
 //! | asking for the lock | nothing | – |
-//! | in a transaction, before the journal's count | scratch in free cells; the lock | the kernel passes the lock on; the next owner overwrites |
-//! | **after the journal's count** | decided: it happened | the next owner redoes all words (absolute values); it may die there too, and so on |
-//! | while applying, before count = 0 | old and new words mixed | the same redo |
+//! | in a transaction, before the commit word | scratch in free cells; the lock | the kernel passes the lock on; the next owner overwrites |
+//! | **after the commit word** | decided: it happened | the next owner redoes all words of the victim's journal (absolute values); it may die there too, and so on |
+//! | while applying, before commit word = 0 | old and new words mixed | the same redo |
 //! | a one-word transaction | done or not done | – |
-//! | after count = 0, before events are rung or sleepers woken | published, sleepers asleep | release: wakes everybody |
+//! | after commit word = 0, before events are rung or sleepers woken | published, sleepers asleep | release: wakes everybody |
 //! | after the unlock, before the lock's wake | a waiter asleep on a free lock | the kernel, or release's first wake |
 //! | asleep anywhere | nothing: nobody counts sleepers | – |
 //! | woken, before passing the wake-up on | others asleep beside something to do | release: wakes everybody |
@@ -66,6 +66,8 @@ mod counts;
 mod descriptor;
 mod drop_old;
 mod event;
+#[cfg(test)]
+mod explored;
 mod fault;
 mod file;
 mod futex;

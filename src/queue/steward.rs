@@ -65,7 +65,7 @@ impl Steward {
     /// # Errors
     /// When the kernel has no robust futexes.
     pub fn open(arena: Arena) -> Result<Steward, Fault> {
-        Ok(Steward { hand: Hand::open(arena)? })
+        Ok(Steward { hand: Hand::open(arena, layout::JOURNAL)? })
     }
 
     /// Creates a queue, or changes its limits live; items stay, also above a lowered capacity.

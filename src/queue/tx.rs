@@ -4,12 +4,12 @@
 //! ring slots at or after TAIL, stack cells at or above the count, table entries whose bit is clear. So it never
 //! pops and pushes the same stack, and never reuses a table entry that it ends itself.
 //!
-//! The order of the stores is what a SIGKILL must find: slots and journal entries, then the journal's count (the
-//! commit point), then the words, then count 0. A kill stops this thread's stores in program order, so compiler
+//! The order of the stores is what a SIGKILL must find: slots and journal entries, then the commit word (the commit
+//! point), then the words, then commit word 0. A kill stops this thread's stores in program order, so compiler
 //! fences are enough; other processes see them through the lock's Release and Acquire.
 
 use super::event::{self, Event};
-use super::layout::{self, JOURNAL, JOURNAL_MAX, LOCK, REDONE, STOPPED, TAKEOVERS, class};
+use super::layout::{self, DECIDED, JOURNAL_MAX, LOCK, REDONE, STOPPED, TAKEOVERS, class};
 use super::lock::{self, Me};
 use super::memory::Memory;
 use super::{Fault, inject};
@@ -20,13 +20,15 @@ const PREPARED_AT_ONCE: u64 = 256 << 10;
 
 /// Buffers that outlive a transaction, so that none allocates inside the lock.
 pub(super) struct Scratch {
+    /// Where the thread's journal lies.
+    journal: usize,
     writes: Vec<(usize, u64)>,
     wakes: Vec<(Event, i32)>,
 }
 
-impl Default for Scratch {
-    fn default() -> Scratch {
-        Scratch { writes: Vec::with_capacity(JOURNAL_MAX), wakes: Vec::with_capacity(128) }
+impl Scratch {
+    pub fn new(journal: usize) -> Scratch {
+        Scratch { journal, writes: Vec::with_capacity(JOURNAL_MAX), wakes: Vec::with_capacity(128) }
     }
 }
 
@@ -47,7 +49,7 @@ impl<'a> Tx<'a> {
         if died {
             memory.store(TAKEOVERS, memory.load(TAKEOVERS).wrapping_add(1));
         }
-        if memory.load(JOURNAL) != 0 {
+        if memory.load(DECIDED) != 0 {
             redo(memory)?;
         }
         Ok(tx)
@@ -84,7 +86,7 @@ impl<'a> Tx<'a> {
     /// this module is below that, so a worker's own table must have been overwritten.
     #[inline]
     pub fn commit(&mut self) -> Result<(), Fault> {
-        let memory = self.memory;
+        let (memory, journal) = (self.memory, self.scratch.journal);
         let writes = &mut self.scratch.writes;
         compiler_fence(SeqCst);
         if let [(at, value)] = writes[..] {
@@ -93,22 +95,22 @@ impl<'a> Tx<'a> {
             if writes.len() > JOURNAL_MAX {
                 return Err(Fault::damaged(
                     "the words of a transaction",
-                    JOURNAL as u64,
+                    journal as u64,
                     writes.len() as u64,
                 ));
             }
             for (i, (at, value)) in writes.iter().enumerate() {
-                memory.store(JOURNAL + 8 + i * 16, *at as u64);
-                memory.store(JOURNAL + 16 + i * 16, *value);
+                memory.store(journal + i * 16, *at as u64);
+                memory.store(journal + i * 16 + 8, *value);
             }
             compiler_fence(SeqCst);
-            memory.store(JOURNAL, writes.len() as u64); // the commit point
+            memory.store(DECIDED, layout::decided(journal, writes.len())); // the commit point
             compiler_fence(SeqCst);
             for (at, value) in writes.iter() {
                 memory.store(*at, *value);
             }
             compiler_fence(SeqCst);
-            memory.store(JOURNAL, 0);
+            memory.store(DECIDED, 0);
         }
         compiler_fence(SeqCst);
         writes.clear();
@@ -237,12 +239,9 @@ fn die_with_lock() {
 /// The last owner died after its commit point: what it decided is done now. Absolute values, so again is no harm.
 #[cold]
 fn redo(memory: &Memory) -> Result<(), Fault> {
-    let n = memory.load(JOURNAL);
-    if n > JOURNAL_MAX as u64 {
-        return Err(Fault::damaged("the journal's length", JOURNAL as u64, n));
-    }
-    for i in 0..n as usize {
-        let entry = JOURNAL + 8 + i * 16;
+    let (journal, n) = layout::decided_where(memory.load(DECIDED))?;
+    for i in 0..n {
+        let entry = journal + i * 16;
         let at = memory.load(entry);
         if !(layout::QUEUES as u64..layout::HEAP as u64).contains(&at) || !at.is_multiple_of(8) {
             return Err(Fault::damaged("an offset in the journal", entry as u64, at));
@@ -250,7 +249,7 @@ fn redo(memory: &Memory) -> Result<(), Fault> {
         memory.store(at as usize, memory.load(entry + 8));
     }
     compiler_fence(SeqCst);
-    memory.store(JOURNAL, 0);
+    memory.store(DECIDED, 0);
     memory.store(REDONE, memory.load(REDONE).wrapping_add(1));
     Ok(())
 }

@@ -6,12 +6,13 @@ use mprun::queue::{Arena, Blame, Limits, Order, Port, QueueId, SlotId, SlotTunin
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-// The places of format version 1. If they move, this abuses less, so `writes_reach_the_queues` fails.
+// The places of format version 4. If they move, this abuses less, so `writes_reach_the_queues` fails.
+const DECIDED: u64 = 128;
 const JOURNAL: u64 = 4096;
 const QUEUES: u64 = 16384;
 const CLASSES: u64 = QUEUES + 256 * 512;
-const SLOTS: u64 = CLASSES + 4096;
-const SLOT_SIZE: u64 = 4096 + 1024 * 32;
+const SLOTS: u64 = CLASSES + 4096 + 256 * 512;
+const SLOT_SIZE: u64 = 4096 + 1024 * 32 + 8192;
 const RINGS: u64 = SLOTS + 4096 * SLOT_SIZE;
 const RETURNED: u64 = RINGS + (256 << 30);
 const STACKS: u64 = RETURNED + (256 << 27);
@@ -21,7 +22,9 @@ const INPUTS: [QueueId; 2] = [QueueId(0), QueueId(1)];
 /// Where word `n` of an area is.
 fn place(area: u8, n: u64) -> u64 {
     match area % 8 {
-        0 => JOURNAL + n % 40 * 8,
+        0 if n.is_multiple_of(3) => DECIDED,
+        0 if n.is_multiple_of(2) => JOURNAL + n / 6 % 40 * 8,
+        0 => SLOTS + n % 2 * SLOT_SIZE + 4096 + 1024 * 32 + n / 6 % 40 * 8,
         1 | 2 => QUEUES + n % 3 * 512 + n / 3 % 38 * 8,
         3 => CLASSES + n % 200 * 8,
         4 => SLOTS + n % 3 * SLOT_SIZE + n / 3 % 60 * 8,
@@ -34,12 +37,13 @@ fn place(area: u8, n: u64) -> u64 {
 
 /// A value that is wrong in a telling way.
 fn value(kind: u8, raw: u64) -> u64 {
-    match kind % 6 {
+    match kind % 7 {
         0 => raw,
         1 => raw % 70,
         2 => u64::MAX - raw % 70,
         3 => 1 << (raw % 64),
         4 => QUEUES + raw % 4096 * 8,
+        5 => [JOURNAL, SLOTS + 4096 + 1024 * 32][raw as usize % 2] + raw % 400,
         _ => (raw % 3) << 40 | raw >> 32 & 0x1ff | (raw & 1) << 63,
     }
 }

@@ -60,9 +60,13 @@ impl Port {
             self.finished.extend(self.leases.drain(..upto));
             return Ok(Committed::Done { before: 0, after: 0 });
         }
-        let (mut slept, mut spun) = (None, false);
+        let mut slept = None;
         let mut first_before = None;
         loop {
+            if wait != Wait::No {
+                // Before the transaction: in it a sleeper announces itself, and costs its waker a system call.
+                self.look_for_room()?;
+            }
             let held = self.leases.len();
             let step = self.try_publish(upto, slept.take(), false)?;
             upto -= held - self.leases.len();
@@ -83,24 +87,31 @@ impl Port {
                     if self.must_finish() && wait != Wait::Regardless {
                         return Ok(Committed::Ordered);
                     }
-                    // Once only: what looks like room from outside the lock may be none for us.
-                    spun = !spun && self.room_comes_soon(queue)?;
-                    if !spun {
-                        self.sleep_on(&[(event, sequence)], wait, Waiting::Blocked)?;
-                    }
+                    self.sleep_on(&[(event, sequence)], wait, Waiting::Blocked)?;
                     slept = Some(event);
                 }
             }
         }
     }
 
-    fn room_comes_soon(&mut self, q: QueueId) -> Result<bool, Fault> {
-        let Port { hand, patience, .. } = self;
-        let memory = hand.memory();
-        let capacity = memory.load(layout::queue_at(q)? + queue::CAPACITY);
-        let is_there = patience.look(|| counts::waiting_roughly(memory, q) < capacity);
-        self.count_looking(Waiting::Blocked);
-        Ok(is_there)
+    /// Where all goes to one queue that must be waited for: looks shortly whether there will be room for a good part.
+    fn look_for_room(&mut self) -> Result<(), Fault> {
+        let Port { hand, patience, staging, .. } = self;
+        let Some(q) = staging.only else { return Ok(()) };
+        let (memory, at) = (hand.memory(), layout::queue_at(q)?);
+        let flags = memory.load(at + queue::FLAGS);
+        if flags & queue::CLOSED == 0
+            && WhenFull::from_word(memory.load(at + queue::WHEN_FULL)) == WhenFull::Block
+        {
+            let capacity = memory.load(at + queue::CAPACITY);
+            let wanted = (staging.unpublished() as u64).min(capacity.div_ceil(2));
+            let has_room = || counts::waiting_roughly(memory, q).saturating_add(wanted) <= capacity;
+            if !has_room() {
+                patience.look(has_room);
+                self.count_looking(Waiting::Blocked);
+            }
+        }
+        Ok(())
     }
 
     /// Publishes what is staged before its input is done: there is too much of it to keep back.

@@ -106,7 +106,7 @@ impl Port {
     /// When the slot's number or the memory makes no sense.
     pub fn open(arena: Arena, id: SlotId) -> Result<Port, Fault> {
         let slot = layout::slot_at(id)?;
-        let hand = Hand::open(arena)?;
+        let hand = Hand::open(arena, layout::journal_of(slot))?;
         let live = holdings::bitmap(hand.memory(), slot);
         if live.iter().any(|&word| word != 0) {
             return Err(Fault::damaged("the holdings of a fresh worker", slot as u64, live[0]));

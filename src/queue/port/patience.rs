@@ -5,21 +5,26 @@
 //!
 //! A look is a wait, too. The clock would cost as much as a short one: so one in a few is measured, and counts for all.
 
+use super::super::inject;
 use std::time::{Duration, Instant};
 
 /// Some 5 us.
-const LONG: u32 = 100;
+const LONG: u32 = if cfg!(test) { 20 } else { 100 };
 /// Less than 1 us.
 const SHORT: u32 = 10;
 /// So many looks in vain until it looks only shortly.
 const CREDIT: u8 = 8;
 /// One in so many looks is long even so: times change.
 const PROBE: u8 = 16;
+/// One in so many of two who keep waking each other is as long as a wake-up takes, some 30 us: if the other is back by
+/// then, both are awake together and stay so.
+const REACH: u8 = 64;
+const REACHING: u32 = if cfg!(test) { 40 } else { 800 };
 
 /// One in so many looks is measured. No divisor in common with `PROBE`, whose looks are the long ones.
 const MEASURED: u8 = 13;
 /// A look that seems to last longer was interrupted.
-const LONGEST: Duration = Duration::from_micros(20);
+const LONGEST: Duration = Duration::from_micros(40);
 
 pub(super) struct Patience {
     credit: u8,
@@ -59,8 +64,13 @@ impl Patience {
     fn look_on(&mut self, mut there: impl FnMut() -> bool) -> bool {
         self.looks = self.looks.wrapping_add(1);
         let long = self.credit > 0 || self.looks.is_multiple_of(PROBE);
-        for _ in 0..if long { LONG } else { SHORT } {
-            std::hint::spin_loop();
+        let spins = match self.looks.is_multiple_of(REACH) {
+            true if self.credit == 0 => REACHING,
+            _ if long => LONG,
+            _ => SHORT,
+        };
+        for _ in 0..spins {
+            inject::spin();
             if there() {
                 self.credit = CREDIT;
                 return true;
@@ -88,7 +98,7 @@ mod tests {
     fn looks_shortly_where_looking_never_helps_and_long_again_when_it_does() {
         let mut patience = Patience::new();
         let spent: u32 = (0..1000).map(|_| looks_in_vain(&mut patience)).sum();
-        assert!(spent < 20_000, "{spent}");
+        assert!(spent < 15_000, "{spent}");
         assert_eq!(looks_in_vain(&mut patience), SHORT + 1);
         let mut n = 0;
         patience.look(|| {

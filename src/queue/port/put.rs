@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Outputs staged at once, at most; more are published in parts.
 const MAX_STAGED: usize = 512;
-/// Blocks larger than this are reserved one by one.
-const MAX_SPARE_CLASS: usize = 6;
+/// Blocks larger than this (64 KiB) are reserved one by one.
+const MAX_SPARE_CLASS: usize = 10;
 const MAX_SPARES: usize = 32;
 /// A full disk is looked at again after this long.
 const LOOK_AT_DISK_AGAIN: Duration = Duration::from_millis(250);
@@ -128,6 +128,8 @@ pub(super) struct Staging {
     pub decided: bool,
     /// Table entries that the puts hold.
     pub blocks: usize,
+    /// So many they held before: as many will be needed again.
+    lately: usize,
     /// Nothing is to wait, and nothing to be published before its time.
     pub impatient: bool,
     /// That the disk is full was said.
@@ -142,6 +144,11 @@ impl Staging {
 
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// Groups that are not out yet.
+    pub fn unpublished(&self) -> usize {
+        self.groups.len() - self.published
     }
 
     pub fn puts_of(&self, groups: std::ops::Range<usize>) -> std::ops::Range<usize> {
@@ -184,6 +191,7 @@ impl Staging {
     }
 
     pub fn clear(&mut self) {
+        self.lately = self.blocks;
         self.puts.clear();
         self.groups.clear();
         self.published = 0;
@@ -376,7 +384,8 @@ impl Port {
 
     fn try_reserve(&mut self, q: QueueId, class: usize, slept: bool) -> Result<Attempt, Fault> {
         let spares_left = MAX_SPARES - self.staging.spares.len().min(MAX_SPARES);
-        let wanted = if class <= MAX_SPARE_CLASS { 1 + self.staging.blocks.min(spares_left) } else { 1 };
+        let more = self.staging.blocks.max(self.staging.lately.saturating_sub(self.staging.blocks + 1));
+        let wanted = if class <= MAX_SPARE_CLASS { 1 + more.min(spares_left) } else { 1 };
         let Port { hand, slot, live, staging, .. } = self;
         let at = layout::queue_at(q)?;
         let event = Event::of(at, queue::BYTES_FREE);
@@ -393,7 +402,7 @@ impl Port {
         let spare_bytes = (max / 2).saturating_sub(used.saturating_add(size));
         let n = 1 + (wanted - 1).min((spare_bytes / size) as usize);
         let mut after = *live;
-        let (mut reserved, spares_before) = (None, staging.spares.len());
+        let (mut reserved, mut bytes, spares_before) = (None, 0, staging.spares.len());
         for entry in Free::neither(live, live).take(n) {
             let block = match tx.allocate(class) {
                 Ok(block) => block,
@@ -407,12 +416,13 @@ impl Port {
             tx.memory.store(to, block);
             tx.memory.store(to + 8, Meta::reserved(q).0);
             holdings::mark(&mut after, entry);
-            tx.add(at + queue::BYTES, size);
+            bytes += size;
             match reserved {
                 None => reserved = Some(Reserved::Block(block, entry)),
                 Some(_) => staging.spares.push(Spare { queue: q, class, block, hold: entry }),
             }
         }
+        tx.add(at + queue::BYTES, bytes);
         holdings::save(&mut tx, *slot, live, &after);
         tx.commit()?;
         *live = after;

@@ -1,6 +1,6 @@
 //! The lock's owner killed or stopped, in real processes.
 
-use super::super::hand::Hand;
+use super::super::{hand::Hand, layout};
 use super::*;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ fn child_inside_the_lock(arena: &Arena, next: fn()) -> i32 {
     // SAFETY: the child only maps the memory and takes the lock; it never returns into the harness.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let mut hand = Hand::open(Arena::attach(fd).unwrap()).unwrap();
+        let mut hand = Hand::open(Arena::attach(fd).unwrap(), layout::JOURNAL).unwrap();
         let _inside = hand.begin().unwrap();
         next();
         loop {
@@ -44,7 +44,7 @@ fn the_lock_of_a_killed_process_passes_on_without_help_however_large_it_was() {
     std::thread::sleep(Duration::from_millis(200)); // until it has touched all of it
     let other = arena.clone();
     let waiter = std::thread::spawn(move || {
-        let mut hand = Hand::open(other).unwrap();
+        let mut hand = Hand::open(other, layout::JOURNAL).unwrap();
         let _inside = hand.begin().unwrap();
         Instant::now()
     });

@@ -5,10 +5,12 @@ mod flow;
 mod hostile;
 mod kept;
 mod lock;
+mod many;
 mod model;
 mod property;
 mod put_back;
 mod regress;
+mod schedules;
 
 use super::*;
 

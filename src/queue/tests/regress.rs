@@ -266,7 +266,7 @@ fn a_stopped_sleeper_does_not_keep_a_wake_up_to_itself() {
     // What is left of a worker that was stopped asleep: its thread's place in the kernel's queue.
     std::thread::spawn(move || {
         let event = event::Event::of(layout::queue_at(A).unwrap(), layout::queue::NOT_EMPTY);
-        let mut hand = Hand::open(stopped).unwrap();
+        let mut hand = Hand::open(stopped, layout::JOURNAL).unwrap();
         let seen = hand.begin().unwrap().expect(event);
         loop {
             futex::wait(event.sequence(hand.memory()), seen, None);
