@@ -152,6 +152,13 @@ fn a_program_that_cannot_start_stops_the_stage_and_blames_no_item() {
         run(10, "command = ['/etc/passwd']\ngive_up = { restarts = 2, within = '1m' }");
     assert_eq!((code, letters.len()), (1, 0), "{log}");
     assert!(log.contains("can't start `/etc/passwd`: failed to execute it: Permission denied"), "{log}");
+    let folder = support::Folder::new();
+    let script = folder.file("script", "#!/no/such/interpreter\n");
+    std::process::Command::new("chmod").arg("+x").arg(&script).status().unwrap();
+    let stage = format!("command = ['{}']\ngive_up = {{ restarts = 0, within = '1m' }}", script.display());
+    let (code, _, _, log) = run(10, &stage);
+    assert_eq!(code, 1, "{log}");
+    assert!(log.contains("what its `#!` line names must be missing"), "{log}");
 }
 
 #[test]

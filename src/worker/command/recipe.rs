@@ -22,6 +22,7 @@ pub(super) struct Recipe {
     words: Vec<Word>,
     environment: Vec<CString>,
     null: OwnedFd,
+    file: PathBuf,
     success: Vec<u8>,
     /// Items come on standard input.
     pub reads: bool,
@@ -56,7 +57,7 @@ impl Recipe {
             Invocation::Direct(_) => find(command.invocation.title(), &environment, context)?,
         };
         let blueprint = Blueprint {
-            file: c_string(file.into_os_string())?,
+            file: c_string(file.clone().into_os_string())?,
             folder: c_string(folder.into_os_string())?,
             identity: person.map(|person| person.identity),
             umask: command.umask,
@@ -73,6 +74,7 @@ impl Recipe {
             words,
             environment: entries.collect::<Result<_, _>>()?,
             null: crate::sys::fd::null()?,
+            file,
             success: command.success_codes.clone(),
             reads: has_input && !takes_item,
         })
@@ -118,6 +120,12 @@ impl Recipe {
             StartFailure::Start(error @ StartError { step: Step::Exec, errno: Errno::ENOEXEC }) => {
                 let failure = Failure::fatal(format!("can't start `{title}`: {error}: has it a `#!` line?"));
                 NotStarted::Failed(failure)
+            }
+            StartFailure::Start(error @ StartError { step: Step::Exec, errno: Errno::ENOENT })
+                if self.file.exists() =>
+            {
+                let why = "it is there, so what its `#!` line names must be missing";
+                NotStarted::Failed(Failure::fatal(format!("can't start `{title}`: {error}: {why}")))
             }
             StartFailure::Start(error) => {
                 NotStarted::Failed(Failure::fatal(format!("can't start `{title}`: {error}")))
