@@ -15,6 +15,14 @@
 //! | between two renames | a gap in the numbers, nothing lost | the next rotation fills it |
 //! | after the last rename | no file | whoever writes next makes it |
 
+mod follow;
+mod tail;
+mod tails;
+
+pub use follow::Follower;
+pub use tail::last_lines;
+pub use tails::Tails;
+
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -169,11 +169,9 @@ fn what_windows_editors_add_does_no_harm() {
 }
 
 #[test]
-fn what_is_not_available_yet_is_a_warning() {
-    let loaded = load(
-        "extras",
-        &format!("{PAIR}[control]\nsocket = \"x.sock\"\n[metrics]\nlisten = \"[::1]:9464\"\n"),
-    );
-    let said = loaded.warnings.to_string();
-    assert!(said.contains("warning: `metrics` is not available yet: ignored"), "{said}");
+fn metrics_are_served_where_the_file_says() {
+    let loaded = load("metrics", &format!("{PAIR}[metrics]\nlisten = \"[::1]:9464\"\n"));
+    assert!(loaded.warnings.is_empty());
+    assert_eq!(loaded.pipeline.metrics, Some("[::1]:9464".parse().expect("an address")));
+    assert_eq!(load("no metrics", PAIR).pipeline.metrics, None);
 }

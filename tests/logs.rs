@@ -11,7 +11,7 @@ const TALKERS: &str = "\
 log_file = { path = 'logs/{stage}.log', max_size = '4KiB', keep = 1000 }
 [stages.number]
 use = 'count'
-with = { from = 1, to = 1500 }
+with = { from = 1, to = 900 }
 output = 'a'
 [stages.talk]
 command = ['sh', '-c', 'while read n; do echo \"saw $n\" >&2; echo $n; done']
@@ -40,10 +40,10 @@ fn every_line_of_three_programs_is_once_in_the_stages_file_through_its_rotations
     let mut said: Vec<u32> =
         text.lines().filter_map(|line| line.split_once("] saw ")?.1.parse().ok()).collect();
     said.sort_unstable();
-    assert_eq!(said, (1..=1500).collect::<Vec<_>>(), "{text}");
+    assert_eq!(said, (1..=900).collect::<Vec<_>>(), "{text}");
     assert!(!text.contains('\u{1b}'), "no colours in a file");
     // Standard error has them, too.
-    assert_eq!(run.stderr().matches("] saw ").count(), 1500);
+    assert_eq!(run.stderr().matches("] saw ").count(), 900);
 }
 
 #[test]
@@ -86,4 +86,60 @@ log_file = { path = 'one.log' }
     run.edit(&text.replace("one.log", "two.log"));
     wait_until("lines in the second file", || has("two.log").then_some(()));
     run.signal(libc::SIGTERM);
+}
+
+/// What `mprun logs` prints: nothing before the run is up.
+fn logs(run: &Run, arguments: &[&str]) -> String {
+    let output = support::command(&run.folder).arg("logs").args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const BEATS: &str = "\
+[stages.one]
+command = ['sh', '-c', 'n=0; while :; do n=$((n+1)); echo \"one $n\" >&2; sleep 0.02; done']
+[stages.two]
+command = ['sh', '-c', 'n=0; while :; do n=$((n+1)); echo \"two $n\" >&2; sleep 0.02; done']
+";
+
+#[test]
+fn the_last_lines_of_all_or_of_one_stage_are_shown_without_any_log_file() {
+    let run = Run::start(BEATS);
+    wait_until("lines of both", || {
+        let all = logs(&run, &["-n", "1000"]);
+        (all.contains("one[0] one 5") && all.contains("two[0] two 5")).then_some(())
+    });
+    let only = logs(&run, &["two", "-n", "3"]);
+    assert!(only.lines().count() == 3 && only.lines().all(|line| line.contains(" two[0] ")), "{only}");
+    let all = logs(&run, &["-n", "1000"]);
+    let times: Vec<&str> = all.lines().map(|line| &line[..24]).collect();
+    assert!(times.is_sorted(), "{all}");
+    run.signal(libc::SIGINT);
+}
+
+#[test]
+fn lines_are_followed_as_they_come_until_the_run_is_over() {
+    let run = Run::start(BEATS);
+    wait_until("lines", || logs(&run, &[]).contains("one 1").then_some(()));
+    let path = run.folder.path().join("followed");
+    let mut follow = support::command(&run.folder);
+    follow.args(["logs", "-f", "one"]).stdout(fs::File::create(&path).unwrap());
+    let mut follow = follow.spawn().unwrap();
+    let followed = || fs::read_to_string(&path).unwrap();
+    wait_until("more lines", || (followed().lines().count() > 60).then_some(()));
+    run.signal(libc::SIGINT);
+    let status = wait_until("the end of it", || follow.try_wait().unwrap());
+    assert!(status.success());
+    let numbers: Vec<u32> =
+        followed().lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "every line once: {numbers:?}");
+}
+
+#[test]
+fn what_a_killed_run_said_last_is_still_there() {
+    let run = Run::start(BEATS);
+    wait_until("lines", || logs(&run, &[]).contains("one 5").then_some(()));
+    run.signal(libc::SIGKILL);
+    wait_until("the end of its workers", || run.workers("one").is_empty().then_some(()));
+    let left = logs(&run, &["pipeline", "one"]);
+    assert!(left.contains("one[0] one 5"), "{left}");
 }

@@ -3,8 +3,8 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    audit, check, completions, dead, drain, graph, init, man, pause, plan, ps, reload, restart, resume, run,
-    scale, service, status, stop, tap, why,
+    audit, check, completions, dead, drain, graph, init, logs, man, pause, plan, ps, reload, restart, resume,
+    run, scale, service, status, stop, tap, why,
 };
 
 const EXAMPLES: &str = "\
@@ -66,6 +66,8 @@ pub enum Verb {
     Tap(tap::Args),
     /// Show what became of every item, and whether that adds up
     Audit(audit::Args),
+    /// Show the last lines that workers and their programs said
+    Logs(logs::Args),
     /// List the pipelines that run
     Ps(ps::Args),
     /// Give a stage of a running pipeline more or fewer processes

@@ -9,6 +9,7 @@ mod dead;
 mod drain;
 mod graph;
 mod init;
+mod logs;
 mod man;
 mod numbers;
 mod output;
@@ -82,6 +83,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Dead(args) => dead::run(&args),
         Verb::Tap(args) => tap::run(&args),
         Verb::Audit(args) => audit::run(&args),
+        Verb::Logs(args) => logs::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::Scale(args) => scale::run(&args),
         Verb::Restart(args) => restart::run(&args),

@@ -62,6 +62,16 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// The same; false: whoever read has had enough.
+pub fn print_on(text: &str) -> Result<bool, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::io("write to standard output", &error)),
+        Ok(()) => Ok(true),
+    }
+}
+
 /// Writes a value as JSON to standard output.
 pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);

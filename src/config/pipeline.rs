@@ -1,6 +1,7 @@
 //! The checked pipeline: what the rest of the program runs on. Only [`super::compile`] makes one.
 
 use crate::log_file::LogFile;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct Pipeline {
     pub drain_timeout: Duration,
     /// How it is asked and told.
     pub control: Control,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// `[control]`: the socket on which a running pipeline is asked and told.

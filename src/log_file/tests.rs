@@ -64,6 +64,9 @@ fn only_so_many_old_files_are_kept() {
     (0..2000).for_each(|n| appender.append(line(0, n).as_bytes()).unwrap());
     let exist: Vec<bool> = (0..4).map(|n| spec.generation(n).exists()).collect();
     assert_eq!(exist, [true, true, true, false]);
+    let last = last_lines(&spec.path, 3).unwrap();
+    let numbers: Vec<&str> = last.iter().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(numbers, ["1997", "1998", "1999"]);
     let none = folder.log(5000, None, 0);
     let mut appender = Appender::new(none.clone());
     (0..2000).for_each(|n| appender.append(line(0, n).as_bytes()).unwrap());
@@ -97,4 +100,65 @@ fn a_file_that_somebody_else_has_moved_away_is_made_anew() {
     fs::rename(&spec.path, spec.path.with_extension("away")).unwrap();
     (1..200).for_each(|n| appender.append(line(0, n).as_bytes()).unwrap());
     assert!(fs::read_to_string(&spec.path).unwrap().ends_with("w[0] 199\n"));
+}
+
+#[test]
+fn a_follower_sees_lines_in_order_while_files_are_rotated_and_then_the_end() {
+    let folder = Folder::new("follow");
+    let spec = LogFile { max_size: 4000, keep: 1000, ..Tails::new(&folder.0).of_stage("a") };
+    let mut appender = Appender::new(spec.clone());
+    appender.append(line(0, 0).as_bytes()).unwrap();
+    let mut follower = Follower::new(&folder.0, Some("a")).unwrap();
+    let following = std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        while let Some(lines) = follower.next_lines().unwrap() {
+            seen.extend(lines.iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()));
+        }
+        seen
+    });
+    (1..=300).for_each(|n| appender.append(line(0, n).as_bytes()).unwrap());
+    fs::remove_dir_all(&folder.0).unwrap();
+    // What is gone before the follower has looked is gone; what it has seen is whole and in order.
+    let numbers: Vec<u32> = following.join().unwrap().iter().map(|n| n.parse().unwrap()).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+}
+
+#[test]
+fn a_slow_writer_is_followed_line_by_line_also_when_its_file_is_rotated() {
+    let folder = Folder::new("slow");
+    let spec = LogFile { max_size: 500, keep: 1, ..Tails::new(&folder.0).of_stage("a") };
+    let mut appender = Appender::new(spec.clone());
+    appender.append(line(0, 0).as_bytes()).unwrap();
+    let mut follower = Follower::new(&folder.0, None).unwrap();
+    for n in 1..=100 {
+        // As after a second without a line: the writer looks at the file before each.
+        appender.unlooked = STRIDE;
+        appender.append(line(0, n).as_bytes()).unwrap();
+        let lines = follower.next_lines().unwrap().unwrap();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].ends_with(&format!("] {n}")));
+    }
+}
+
+#[test]
+fn the_tails_of_a_run_are_told_in_the_order_of_time_and_go_with_it() {
+    let folder = Folder::new("tails");
+    fs::create_dir_all(&folder.0).unwrap();
+    let tails = Tails::beside(&folder.0.join("p.sock"));
+    tails.begin().unwrap();
+    for n in 0..10 {
+        let stage = if n % 2 == 0 { "even" } else { "odd" };
+        let text = format!("2026-01-01T00:00:00.00{n}Z INFO  {stage}[0] {n}\n");
+        Appender::new(tails.of_stage(stage)).append(text.as_bytes()).unwrap();
+    }
+    let numbers = |stage, most| {
+        let lines = tails.last(stage, most).unwrap();
+        lines.iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(None, 4), ["6", "7", "8", "9"]);
+    assert_eq!(numbers(Some("odd"), 100), ["1", "3", "5", "7", "9"]);
+    tails.begin().unwrap();
+    assert!(numbers(None, 4).is_empty());
+    tails.end();
+    assert!(!tails.folder().exists());
 }

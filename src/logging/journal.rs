@@ -136,11 +136,10 @@ fn put(entry: &mut Vec<u8>, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
 
     #[test]
     fn an_entry_has_fields_that_a_query_can_use() {
-        let copies = Copies { who: String::new(), files: Mutex::default() };
+        let copies = Copies { who: String::new() };
         let journal = Journal::new(env_logger::Builder::new().build(), Some(("show", 3)), copies);
         let entry = journal.entry(Level::Warn, &journal.message("slow"), Some("demo"), None);
         let lines = "MESSAGE=show[3] slow\nPRIORITY=4\nSYSLOG_IDENTIFIER=mprun\nMPRUN_PIPELINE=demo\n\

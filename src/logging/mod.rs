@@ -60,14 +60,8 @@ impl Logging {
 
     /// Starts logging for this process. `who`: stage and number of a worker. A second call does nothing.
     pub fn start(&self, who: Option<(&str, u32)>) {
-        self.start_with(who, Vec::new());
-    }
-
-    /// The same, with files that get every line as well.
-    pub fn start_with(&self, who: Option<(&str, u32)>, files: Vec<LogFile>) {
         let name = who.map_or_else(|| "mprun".to_owned(), |(stage, worker)| format!("{stage}[{worker}]"));
-        let copies =
-            Copies { who: name.clone(), files: Mutex::new(files.into_iter().map(Copy::new).collect()) };
+        let copies = Copies { who: name.clone() };
         let mut builder = Builder::new();
         builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(io::stderr())));
         let style = match self.look {
@@ -151,15 +145,24 @@ impl Copy {
     }
 }
 
-/// The files that get the same lines, without colours.
+/// The files that get every line of this process as well.
+static FILES: Mutex<Vec<Copy>> = Mutex::new(Vec::new());
+
+/// From now on this file gets every line of this process as well.
+pub fn copy_to(file: LogFile) {
+    if let Ok(mut files) = FILES.lock() {
+        files.push(Copy::new(file));
+    }
+}
+
+/// Writes the same lines, without colours, to the files that want them.
 struct Copies {
     who: String,
-    files: Mutex<Vec<Copy>>,
 }
 
 impl Copies {
     fn write(&self, record: &Record<'_>) {
-        let Ok(mut files) = self.files.lock() else { return };
+        let Ok(mut files) = FILES.lock() else { return };
         if files.is_empty() {
             return;
         }

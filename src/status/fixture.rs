@@ -22,6 +22,7 @@ pub fn snapshot() -> Snapshot {
         totals: Totals::default(),
         dead_letters: 0,
         dead_letter_file: "/s/dead.jsonl".into(),
+        bottleneck: None,
     }
 }
 

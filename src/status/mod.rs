@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bottleneck;
+mod cpus;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod queue;
@@ -15,6 +16,7 @@ mod transition;
 mod worker;
 
 pub use bottleneck::{Bottleneck, Cpus, Limit, Next, NoMore, find as find_bottleneck};
+pub use cpus::CpuTicks;
 pub use queue::{Queue, WhenFull};
 pub use rates::{Rate, Samples};
 pub use stage::{Fate, Histogram, Stage, Times, Totals};
@@ -58,6 +60,9 @@ pub struct Snapshot {
     pub dead_letters: u64,
     /// Where dead letters are kept.
     pub dead_letter_file: String,
+    /// What limits it, lately.
+    #[serde(default)]
+    pub bottleneck: Option<Bottleneck>,
 }
 
 /// How far a pipeline is.

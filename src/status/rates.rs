@@ -1,6 +1,6 @@
 //! Items a second: nobody measures while nobody looks, so a rate is the difference between two looks.
 
-use super::{Snapshot, Totals};
+use super::{CpuTicks, Snapshot, Times, Totals};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -34,33 +34,61 @@ impl Rate {
 
 /// Earlier looks, as few as are needed.
 #[derive(Clone, Debug, Default)]
-pub struct Samples(VecDeque<Sample>);
+pub struct Samples {
+    looks: VecDeque<Sample>,
+    /// The CPUs at the start of the run.
+    start: Option<CpuTicks>,
+}
 
 #[derive(Clone, Debug)]
 struct Sample {
     /// Seconds since the start of the run.
     at: f64,
-    stages: BTreeMap<String, Totals>,
+    totals: BTreeMap<String, Totals>,
+    times: BTreeMap<String, Times>,
+    cpus: Option<CpuTicks>,
 }
 
 impl Samples {
-    /// Fills in the rates of `snapshot`, and remembers it for the next one.
-    pub fn rate(&mut self, snapshot: &mut Snapshot) {
+    /// No look yet. `cpus`: at the start of the run.
+    pub fn new(cpus: Option<CpuTicks>) -> Samples {
+        Samples { looks: VecDeque::new(), start: cpus }
+    }
+
+    /// Fills in the rates and the bottleneck of `snapshot`, and remembers it for the next one.
+    pub fn rate(&mut self, snapshot: &mut Snapshot, cpus: Option<CpuTicks>) {
         let now = snapshot.uptime;
         // The newest of those that are old enough stays: so there always is one about a window ago.
-        while self.0.get(1).is_some_and(|next| now - next.at >= WINDOW) {
-            self.0.pop_front();
+        while self.looks.get(1).is_some_and(|next| now - next.at >= WINDOW) {
+            self.looks.pop_front();
         }
-        let before =
-            self.0.front().filter(|sample| now - sample.at >= APART && now - sample.at <= 6.0 * WINDOW);
+        let start = Sample { at: 0.0, totals: BTreeMap::new(), times: BTreeMap::new(), cpus: self.start };
+        let known = self.looks.front();
+        let known = known.filter(|sample| now - sample.at >= APART && now - sample.at <= 6.0 * WINDOW);
+        let before = known.unwrap_or(&start);
         for stage in &mut snapshot.stages {
-            let sample = before.and_then(|sample| Some((sample.at, sample.stages.get(&stage.name)?)));
-            let (at, totals) = sample.unwrap_or((0.0, &Totals { taken: 0, done: 0, emitted: 0, dead: 0 }));
-            stage.rate = Rate::between(totals, &stage.totals, now - at);
+            let (at, totals) = before
+                .totals
+                .get(&stage.name)
+                .map_or((0.0, Totals::default()), |totals| (before.at, *totals));
+            stage.rate = Rate::between(&totals, &stage.totals, now - at);
         }
-        if self.0.back().is_none_or(|last| now - last.at >= APART) {
-            let stages = snapshot.stages.iter().map(|stage| (stage.name.clone(), stage.totals));
-            self.0.push_back(Sample { at: now, stages: stages.collect() });
+        let spent = cpus.zip(before.cpus).and_then(|(now, before)| now.since(&before));
+        snapshot.bottleneck = Some(super::find_bottleneck(snapshot, &before.times, spent));
+        if self.looks.back().is_none_or(|last| now - last.at >= APART) {
+            self.looks.push_back(Sample::of(snapshot, cpus));
+        }
+    }
+}
+
+impl Sample {
+    fn of(snapshot: &Snapshot, cpus: Option<CpuTicks>) -> Sample {
+        let stages = || snapshot.stages.iter();
+        Sample {
+            at: snapshot.uptime,
+            totals: stages().map(|stage| (stage.name.clone(), stage.totals)).collect(),
+            times: stages().map(|stage| (stage.name.clone(), stage.times)).collect(),
+            cpus,
         }
     }
 }
@@ -74,5 +102,21 @@ mod tests {
         let totals = |taken, emitted| Totals { taken, emitted, ..Totals::default() };
         let rate = Rate::between(&totals(10, 100), &totals(30, 50), 4.0);
         assert_eq!(rate, Rate { taken: 5.0, emitted: 0.0, over: 4.0 });
+    }
+
+    #[test]
+    fn the_bottleneck_is_that_of_the_time_since_an_earlier_look() {
+        use crate::status::fixture::{snapshot, stage};
+        let mut samples = Samples::new(None);
+        let look = |uptime, first, second| {
+            let stages = vec![stage("a", "", "q", first), stage("b", "q", "r", second)];
+            Snapshot { uptime, stages, ..snapshot() }
+        };
+        let mut first = look(10.0, [1.0, 0.0, 0.0], [0.2, 0.8, 0.0]);
+        samples.rate(&mut first, None);
+        assert_eq!(first.bottleneck.unwrap().stage.as_deref(), Some("a"));
+        let mut later = look(20.0, [1.1, 0.0, 0.9], [1.2, 0.8, 0.0]);
+        samples.rate(&mut later, None);
+        assert_eq!(later.bottleneck.unwrap().stage.as_deref(), Some("b"));
     }
 }

@@ -4,8 +4,12 @@ use super::inbox::{Inbox, Notice};
 use super::{RunOptions, SetUpError};
 use crate::config::Pipeline;
 use crate::control::claim::{Claim, ClaimError, Wish};
-use crate::control::{place, server};
+use crate::control::place;
+use crate::control::server::{self, Listeners};
+use crate::log_file::Tails;
+use crate::logging;
 use log::{Level, log};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,15 +45,53 @@ pub fn claim(options: &RunOptions, pipeline: &Pipeline) -> Result<Option<Claim>,
     }
 }
 
-/// Answers on the socket from now on.
-pub fn serve(claim: &mut Claim, inbox: &Inbox, dead_letters: &Path) {
-    let Some(listener) = claim.listener() else { return };
+/// The listener for Prometheus, if the file wants one. That it can't be had is no reason not to run.
+pub fn metrics(pipeline: &Pipeline) -> Option<TcpListener> {
+    let address = pipeline.metrics?;
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    match bound {
+        Ok(listener) => {
+            let address = listener.local_addr().unwrap_or(address);
+            log!(target: "mprun", Level::Info, "metrics on http://{address}/metrics");
+            Some(listener)
+        }
+        Err(error) => {
+            log!(target: "mprun", Level::Warn, "no metrics: failed to listen on {address}: {error}");
+            None
+        }
+    }
+}
+
+/// Answers from now on.
+pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Path) {
+    if listeners.control.is_none() && listeners.metrics.is_none() {
+        return;
+    }
     let sender = inbox.sender();
     let ask: server::Ask = Arc::new(move |request, reply| {
         // If nobody waits for notices any more, the reply is dropped, and that is the answer.
         let _ = sender.send(Notice::Asked(Box::new(request), reply));
     });
-    if let Err(error) = server::start(listener, ask, dead_letters) {
-        log!(target: "mprun", Level::Warn, "the control socket is not served: {error}");
+    if let Err(error) = server::start(listeners, ask, dead_letters) {
+        log!(target: "mprun", Level::Warn, "nothing is served: {error}");
+    }
+}
+
+/// The last lines of the run, beside its socket. Without them the run goes on.
+pub fn keep_tails(claim: &Claim) -> Option<Tails> {
+    let tails = Tails::beside(&claim.path);
+    match tails.begin() {
+        Ok(()) => {
+            logging::copy_to(tails.own());
+            Some(tails)
+        }
+        Err(error) => {
+            let folder = tails.folder().display();
+            log!(target: "mprun", Level::Warn, "no lines are kept for `mprun logs`: {folder}: {error}");
+            None
+        }
     }
 }

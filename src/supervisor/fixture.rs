@@ -59,6 +59,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
         queues,
         drain_timeout: Duration::from_secs(30),
         control: crate::config::Control::default(),
+        metrics: None,
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Launcher {
     /// What the workers of a run share about files that they append to.
     pub undo_log: UndoLog,
     logging: Logging,
+    /// Where the last lines of each stage are kept.
+    pub tails: Option<PathBuf>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -63,6 +65,7 @@ impl Launcher {
             arena,
             undo_log: UndoLog::create()?,
             logging,
+            tails: None,
             holding_pipes: BTreeMap::new(),
             kept_pipes: BTreeMap::new(),
         })
@@ -146,6 +149,7 @@ impl Launcher {
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
+            tails: self.tails.clone(),
             holding_pipe: version.work.uses() == Some(STDIN),
         };
         fd::sealed(c"mprun-ticket", &serde_json::to_vec(&ticket)?)

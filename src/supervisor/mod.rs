@@ -38,7 +38,8 @@ mod summary;
 mod watch;
 
 use crate::config::{self, LoadOptions, Loaded, Pipeline, Report};
-use crate::control::claim::ClaimError;
+use crate::control::claim::{Claim, ClaimError};
+use crate::control::server::Listeners;
 use crate::logging::{self, Logging};
 use crate::queue::Fault;
 use crate::service::{Manager, Received};
@@ -191,10 +192,12 @@ fn supervise(
     let started = now.checked_sub(age).unwrap_or(now);
     // First of all: a second run of the same pipeline must leave the first one alone.
     let mut claim = control::claim(options, &loaded.pipeline)?;
-    let tools = tools(options, &loaded.pipeline, started, manager, &mut before)?;
-    if let Some(claim) = &mut claim {
-        control::serve(claim, &tools.inbox, &tools.launcher.dead_letters);
-    }
+    let mut tools = tools(options, &loaded.pipeline, started, manager, &mut before)?;
+    let tails = claim.as_ref().and_then(control::keep_tails);
+    tools.launcher.tails = tails.as_ref().map(|tails| tails.folder().to_owned());
+    let metrics = control::metrics(&loaded.pipeline);
+    let listener = claim.as_mut().and_then(Claim::listener);
+    control::serve(Listeners { control: listener, metrics }, &tools.inbox, &tools.launcher.dead_letters);
     let mut state = State::new(fastrand::u64(..), audience(manager));
     state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
     let mut performer = Performer::new(options, registry, tools);
@@ -228,6 +231,9 @@ fn supervise(
         false => exit::FAILED,
     };
     reception::bid(manager, &lines[0], code);
+    if let Some(tails) = tails {
+        tails.end();
+    }
     Ok(code)
 }
 

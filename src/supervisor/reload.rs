@@ -75,6 +75,8 @@ pub enum Refusal {
     Renamed(Change<String>),
     /// Whoever talks to it knows it by its socket.
     OtherControl,
+    /// Another address for metrics.
+    OtherMetrics,
     /// Items would be lost.
     QueueHolds(String, u64),
     /// The queues would have to move from memory into a file, or back.
@@ -98,6 +100,7 @@ impl fmt::Display for Refusal {
                 "no queue is durable any more, which needs a restart: the queues are in a file now",
             ),
             Refusal::OtherControl => f.write_str("`[control]` changed, which needs a restart"),
+            Refusal::OtherMetrics => f.write_str("`[metrics]` changed, which needs a restart"),
             Refusal::QueueHolds(queue, items) => {
                 write!(
                     f,
@@ -114,12 +117,15 @@ impl fmt::Display for Refusal {
 
 /// The way from `old` to `new`. `held`: how many items each queue holds now.
 pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Vec<PlannedStep>, Refusal> {
-    let Diff { name, folder, drain_timeout, control, stages, queues } = diff(old, new);
+    let Diff { name, folder, drain_timeout, control, metrics, stages, queues } = diff(old, new);
     if let Some(change) = name {
         return Err(Refusal::Renamed(change));
     }
     if control.is_some() {
         return Err(Refusal::OtherControl);
+    }
+    if metrics.is_some() {
+        return Err(Refusal::OtherMetrics);
     }
     let workers = new.stages.iter().map(|stage| u64::from(stage.processes)).sum();
     if workers > MAX_SLOTS as u64 {

@@ -1,6 +1,7 @@
 //! The operating system, in the words of this program: processes, what became of them, descriptors, the process table.
 //! Beside the queue this is the only home of `unsafe`.
 
+pub mod cpus;
 pub mod fd;
 pub mod group;
 pub mod inherited;

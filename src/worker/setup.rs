@@ -3,7 +3,8 @@
 use super::desk::Desk;
 use super::ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
 use crate::append::UndoLog;
-use crate::log_file::LogFile;
+use crate::log_file::{LogFile, Tails};
+use crate::logging;
 use crate::queue::{Arena, Port, SlotId};
 use crate::stage::{Context, Pipe};
 use crate::sys::{inherited, readiness};
@@ -18,8 +19,9 @@ use std::io::{Read, Seek};
 pub(super) fn set_up() -> Result<(Desk, Context), String> {
     let ticket = read_ticket()?;
     name_process(&ticket);
-    crate::logging::set_pipeline(&ticket.pipeline);
-    ticket.log.start_with(Some((&ticket.stage, ticket.worker)), log_files(&ticket));
+    logging::set_pipeline(&ticket.pipeline);
+    ticket.log.start(Some((&ticket.stage, ticket.worker)));
+    log_files(&ticket).into_iter().for_each(logging::copy_to);
     super::guard::install_panic_log();
     // Between the fork and the request to die with the parent (PDEATHSIG) the parent may have gone already.
     if getppid() != supervisor(&ticket) {
@@ -51,9 +53,10 @@ fn name_process(ticket: &Ticket) {
 
 /// Relative paths start at the pipeline's folder.
 fn log_files(ticket: &Ticket) -> Vec<LogFile> {
-    let own =
-        ticket.log_file.iter().map(|file| LogFile { path: ticket.folder.join(&file.path), ..file.clone() });
-    own.collect()
+    let own = ticket.log_file.iter();
+    let own = own.map(|file| LogFile { path: ticket.folder.join(&file.path), ..file.clone() });
+    let tail = ticket.tails.as_ref().map(|folder| Tails::new(folder).of_stage(&ticket.stage));
+    own.chain(tail).collect()
 }
 
 fn read_ticket() -> Result<Ticket, String> {

@@ -55,6 +55,8 @@ pub struct Ticket {
     pub log: Logging,
     /// Where to log as well; a relative path starts at `folder`.
     pub log_file: Option<LogFile>,
+    /// The folder of the run's tails, for `mprun logs`.
+    pub tails: Option<PathBuf>,
     /// Whether [`HOLDING_PIPE_FDS`] are there.
     #[serde(default)]
     pub holding_pipe: bool,

@@ -12,8 +12,7 @@ mod work;
 
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Diagnostic, Place, Report};
-use super::elements::Setting;
+use super::diagnostic::{Place, Report};
 use super::keys::ControlKeys;
 use super::keys::FileKeys;
 use super::pipeline::{Control, Pipeline, Stage};
@@ -40,7 +39,6 @@ pub fn compile(
     registry: &Registry,
     report: &mut Report,
 ) -> Option<Pipeline> {
-    warn_of_extras(&keys, report);
     let drafts = draft::all(&keys, &selection, report);
     let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
     let queues = keys.queues.value;
@@ -65,6 +63,7 @@ pub fn compile(
         queues,
         drain_timeout: keys.drain_timeout.value.0,
         control,
+        metrics: keys.metrics.value.listen.value.map(|address| address.0),
     })
 }
 
@@ -83,16 +82,5 @@ fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {
         tuning: rules::tuning(keys),
         recycle: rules::recycle(keys),
         log_file: rules::log_file(&draft.name, keys, report),
-    }
-}
-
-/// Keys of later versions that are checked already, but do nothing yet.
-fn warn_of_extras(keys: &FileKeys, report: &mut Report) {
-    warn(&keys.metrics, "metrics", report);
-}
-
-fn warn<T>(setting: &Setting<T>, key: &str, report: &mut Report) {
-    if let Some(at) = &setting.at {
-        report.push(Diagnostic::warning(format!("`{key}` is not available yet: ignored")).at(&at.key));
     }
 }

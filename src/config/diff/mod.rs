@@ -7,6 +7,7 @@ mod queue;
 mod stage;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Diff {
     pub drain_timeout: Option<Change<Duration>>,
     /// `[control]`.
     pub control: Option<Change<Control>>,
+    /// `[metrics]`.
+    pub metrics: Option<Change<Option<SocketAddr>>>,
     /// Stages that differ: removed ones first, then the new file's in their order.
     pub stages: Vec<StageDiff>,
     /// Queues that differ: removed ones first, then the new file's in their order.
@@ -50,12 +53,13 @@ impl Diff {
 
 /// What it takes to come from `old` to `new`. Stages and queues are told by their names; their order is no change.
 pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
-    let Pipeline { name, folder, stages, queues, drain_timeout, control } = old;
+    let Pipeline { name, folder, stages, queues, drain_timeout, control, metrics } = old;
     Diff {
         name: Change::of(name, &new.name),
         folder: Change::of(folder, &new.folder),
         drain_timeout: Change::of(drain_timeout, &new.drain_timeout),
         control: Change::of(control, &new.control),
+        metrics: Change::of(metrics, &new.metrics),
         stages: stage::diff(stages, &new.stages),
         queues: queue::diff(queues, &new.queues),
     }

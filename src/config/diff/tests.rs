@@ -41,6 +41,7 @@ fn pipeline() -> Pipeline {
         queues: vec![queue("q"), queue("r")],
         drain_timeout: Duration::from_secs(30),
         control: Control::default(),
+        metrics: None,
     }
 }
 

@@ -1,5 +1,4 @@
-//! `[control]` and `[metrics]`. The second is part of the format already, so that a file written for a later version
-//! is checked by this one.
+//! `[control]` and `[metrics]`: how the running pipeline is asked, and by whom.
 
 use crate::config::elements::{Address, SocketPath, table};
 
@@ -16,7 +15,7 @@ table! {
 table! {
     /// `[metrics]`.
     MetricsKeys = "`metrics`" {
-        /// The address on which metrics are served, such as `127.0.0.1:9464`.
+        /// The address on which metrics are served, such as `127.0.0.1:9464`. Whoever can reach it may read them.
         listen: Option<Address> = None, also "address" "port";
     }
 }

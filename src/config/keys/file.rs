@@ -18,8 +18,8 @@ table! {
         queues: Named<QueueKeys> = Named::default(), also "queue" "channels";
         /// The socket on which the running pipeline is asked and told.
         control: ControlKeys = ControlKeys::default();
-        /// Where metrics are served. Not available yet: checked, then ignored.
-        metrics: Option<MetricsKeys> = None;
+        /// Where metrics are served, for Prometheus.
+        metrics: MetricsKeys = MetricsKeys::default();
     }
 }
 

@@ -5,6 +5,7 @@ use super::reply::{self, Response};
 use super::route::{Route, route};
 use super::{Desk, retry, stream};
 use crate::control::protocol::{Answer, Reason, Refused, Reply, Request};
+use crate::sys::cpus;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -82,11 +83,12 @@ pub async fn ask(desk: &Desk, request: Request, waits: bool) -> Reply {
     }
 }
 
-fn rated(desk: &Desk, mut answer: Answer) -> Answer {
+/// With what takes more than one look.
+pub fn rated(desk: &Desk, mut answer: Answer) -> Answer {
     if let Answer::Status(snapshot) = &mut answer
         && let Ok(mut samples) = desk.samples.lock()
     {
-        samples.rate(snapshot);
+        samples.rate(snapshot, cpus::ticks());
     }
     answer
 }

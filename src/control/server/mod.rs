@@ -4,6 +4,7 @@
 //! them and to read the reply, and how many are connected. With nobody connected it sleeps in the kernel.
 
 mod connection;
+mod metrics;
 mod patience;
 mod reply;
 mod retry;
@@ -12,7 +13,9 @@ mod stream;
 
 use super::protocol::{Reply, Request};
 use crate::status::Samples;
+use crate::sys::cpus;
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -41,19 +44,40 @@ struct Desk {
     dead_letters: Arc<Path>,
 }
 
+/// Where to serve.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// The control socket.
+    pub control: Option<UnixListener>,
+    /// Metrics, for Prometheus.
+    pub metrics: Option<TcpListener>,
+}
+
 /// Serves from now on, until this process ends. `dead_letters`: their file.
 ///
 /// # Errors
 /// When the thread or what it needs can't be made.
-pub fn start(listener: UnixListener, ask: Ask, dead_letters: &Path) -> io::Result<()> {
+pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Path) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = {
+    let samples = Arc::new(Mutex::new(Samples::new(cpus::ticks())));
+    let desk = Desk { ask, samples, retries: Arc::default(), dead_letters: dead_letters.into() };
+    let Listeners { control, metrics } = listeners;
+    let (control, metrics) = {
         let _context = runtime.enter();
-        net::UnixListener::from_std(listener)?
+        let control = control.map(net::UnixListener::from_std).transpose()?;
+        (control, metrics.map(net::TcpListener::from_std).transpose()?)
     };
-    let desk =
-        Desk { ask, samples: Arc::default(), retries: Arc::default(), dead_letters: dead_letters.into() };
-    let serve = move || runtime.block_on(accept(listener, desk));
+    let serve = move || {
+        runtime.block_on(async {
+            if let Some(metrics) = metrics {
+                tokio::spawn(metrics::serve(metrics, desk.clone()));
+            }
+            match control {
+                Some(control) => accept(control, desk).await,
+                None => std::future::pending().await,
+            }
+        });
+    };
     thread::Builder::new().name("control".to_owned()).stack_size(STACK).spawn(serve)?;
     Ok(())
 }

@@ -99,6 +99,7 @@ impl Bench {
                 .join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),
             log: Logging { filter: "off".into(), look: Look::Plain },
             log_file: None,
+            tails: None,
             holding_pipe: false,
         }
     }

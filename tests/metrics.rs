@@ -1,0 +1,170 @@
+//! `[metrics]`: read by hand, checked by promtool, and scraped by a real Prometheus.
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use support::{Folder, Run, wait_until};
+
+const PIPELINE: &str = "\
+name = 'measured'
+[metrics]
+listen = '127.0.0.1:0'
+[stages.beat]
+use = 'count'
+sleep = '5ms'
+output = 'a'
+[stages.fussy]
+command = ['sh', '-c', 'read n; case $n in *7) exit 1;; esac; echo $n']
+mode = 'each'
+attempts = 1
+input = 'a'
+output = 'b'
+[stages.gone]
+use = 'discard'
+input = 'b'
+";
+
+/// Where it says that it serves.
+fn address(run: &Run) -> String {
+    wait_until("the address of the metrics", || {
+        let log = run.stderr();
+        let rest = log.split_once("metrics on http://")?.1;
+        Some(rest.split_once('/')?.0.to_owned())
+    })
+}
+
+fn get(address: &str, path: &str, accept: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\naccept: {accept}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.to_ascii_lowercase(), body.to_owned())
+}
+
+/// The sum of all samples of a metric that have this label.
+fn value(text: &str, name: &str, label: &str) -> f64 {
+    let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+#[test]
+fn a_running_pipeline_is_measured_and_its_ledger_adds_up() {
+    let run = Run::start(PIPELINE);
+    let address = address(&run);
+    let text = wait_until("a dead letter in the metrics", || {
+        let (head, text) = get(&address, "/metrics", "*/*");
+        assert!(head.contains("200 ok") && head.contains("text/plain; version=0.0.4"), "{head}");
+        (value(&text, "mprun_dead_letters_total", "measured") > 0.0).then_some(text)
+    });
+    let queue = |name: &str| value(&text, &format!("mprun_queue_{name}"), "queue=\"a\"");
+    let ends = queue("items_done_total") + queue("items_dead_total") + queue("items_dropped_total");
+    assert_eq!(queue("items_put_total"), ends + queue("waiting_items") + queue("leased_items"), "{text}");
+    let seconds = |state: &str| {
+        let lines = text.lines().filter(|line| line.contains("stage=\"beat\"") && line.contains(state));
+        lines.filter(|line| line.starts_with("mprun_stage_worker_seconds_total")).count()
+    };
+    assert_eq!(seconds("state=\"paused\""), 1);
+    assert!(value(&text, "mprun_stage_item_duration_seconds_count", "fussy") > 0.0, "{text}");
+    assert_eq!(value(&text, "mprun_phase", "phase=\"running\""), 1.0);
+    let (head, text) = get(&address, "/metrics", "application/openmetrics-text;version=1.0.0");
+    assert!(
+        head.contains("application/openmetrics-text; version=1.0.0") && text.ends_with("# EOF\n"),
+        "{head}"
+    );
+    assert!(get(&address, "/nothing", "*/*").0.contains("404"));
+    run.signal(libc::SIGINT);
+}
+
+#[test]
+fn an_address_that_is_taken_is_a_warning_and_no_reason_not_to_run() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = Run::start(&PIPELINE.replace("127.0.0.1:0", &address));
+    run.wait_for_log("no metrics: failed to listen on");
+    run.signal(libc::SIGINT);
+}
+
+/// A program of Debian's package `prometheus`, or none: then the test says so and checks nothing.
+fn program(name: &str) -> Option<Command> {
+    let is_there =
+        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !is_there {
+        println!("not checked: {name} is not installed");
+    }
+    is_there.then(|| Command::new(name))
+}
+
+#[test]
+fn promtool_finds_nothing_to_complain_about() {
+    let Some(mut promtool) = program("promtool") else { return };
+    let run = Run::start(PIPELINE);
+    let (_, text) = get(&address(&run), "/metrics", "*/*");
+    let mut check = promtool
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    check.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+    run.signal(libc::SIGINT);
+}
+
+/// Ended with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_real_prometheus_scrapes_it() {
+    let Some(mut prometheus) = program("prometheus") else { return };
+    let run = Run::start(PIPELINE);
+    let target = address(&run);
+    let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = Folder::new();
+    let config = format!(
+        "global:\n  scrape_interval: 250ms\nscrape_configs:\n  - job_name: mprun\n    static_configs:\n      - targets: ['{target}']\n"
+    );
+    let file = folder.file("prometheus.yml", &config);
+    let log = fs::File::create(folder.path().join("log")).unwrap();
+    let _server = Server(
+        prometheus
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={own}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap(),
+    );
+    let ask = |query: &str| {
+        let mut stream = TcpStream::connect(own).ok()?;
+        let head =
+            format!("GET /api/v1/query?query={query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let body = text.split_once("\r\n\r\n")?.1;
+        let json = &body[body.find('{')?..=body.rfind('}')?];
+        let answer: serde_json::Value = serde_json::from_str(json).ok()?;
+        answer["data"]["result"][0]["value"][1].as_str()?.parse::<f64>().ok()
+    };
+    wait_until("Prometheus to know what was done", || {
+        ask("mprun_stage_items_done_total%7Bstage=%22fussy%22%7D").filter(|done| *done > 0.0)
+    });
+    assert_eq!(ask("up%7Bjob=%22mprun%22%7D"), Some(1.0));
+    run.signal(libc::SIGINT);
+}
