@@ -47,6 +47,11 @@ fn a_slow_middle() {
     wait_until("it to be at work nearly all the time", || {
         bottleneck(&run).filter(|found| found["share"].as_f64().is_some_and(|share| share > 0.8))
     });
+    for verb in ["why", "status"] {
+        let said = command(&run.folder).arg(verb).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert!(said.contains("mid is the bottleneck: it is at work "), "{verb}: {said}");
+    }
     run.signal(libc::SIGINT);
     run.signal(libc::SIGINT);
 }

@@ -89,19 +89,16 @@ fn an_address_that_is_taken_is_a_warning_and_no_reason_not_to_run() {
     run.signal(libc::SIGINT);
 }
 
-/// A program of Debian's package `prometheus`, or none: then the test says so and checks nothing.
-fn program(name: &str) -> Option<Command> {
-    let is_there =
-        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !is_there {
-        println!("not checked: {name} is not installed");
-    }
-    is_there.then(|| Command::new(name))
+/// A program of Debian's package `prometheus`, which `tests/run` installs.
+fn program(name: &str) -> Command {
+    let version = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert!(version.is_ok(), "{name} is not there: install Debian's package `prometheus`");
+    Command::new(name)
 }
 
 #[test]
 fn promtool_finds_nothing_to_complain_about() {
-    let Some(mut promtool) = program("promtool") else { return };
+    let mut promtool = program("promtool");
     let run = Run::start(PIPELINE);
     let (_, text) = get(&address(&run), "/metrics", "*/*");
     let mut check = promtool
@@ -130,7 +127,7 @@ impl Drop for Server {
 
 #[test]
 fn a_real_prometheus_scrapes_it() {
-    let Some(mut prometheus) = program("prometheus") else { return };
+    let mut prometheus = program("prometheus");
     let run = Run::start(PIPELINE);
     let target = address(&run);
     let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -58,7 +58,7 @@ pub enum Verb {
     Graph(graph::Args),
     /// Show what a running pipeline does: stages, queues, rates, restarts
     Status(status::Args),
-    /// Show what happened to workers lately, and why
+    /// Say which stage limits the pipeline, and what happened to its workers lately, and why
     Why(why::Args),
     /// Look at items that never went through, and try them again
     Dead(dead::Args),

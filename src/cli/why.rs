@@ -1,4 +1,4 @@
-//! `mprun why [STAGE]`: what happened to its workers lately, and why.
+//! `mprun why [STAGE]`: which stage limits the pipeline; what happened to its workers lately, and why.
 
 use super::numbers::time;
 use super::output::{self, Failure};
@@ -21,16 +21,18 @@ pub struct Args {
     place: Where,
 }
 
-/// Tells the last transitions of every worker, each with its reason.
+/// Tells what limits the pipeline, then the last transitions of every worker, each with its reason.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let (mut client, wanted) = target::find_with_stage(&args.words, &args.place)?;
     let snapshot: Snapshot =
         client.get("/v1/status?history=true").map_err(|error| target::failure(&error))?;
+    let limit = snapshot.bottleneck.as_ref().map(|found| found.text.clone() + "\n");
     let stages = choose(snapshot, wanted.as_deref())?;
     if args.json {
         output::json(&stages)?;
     } else {
-        output::print(&stages.iter().map(text).collect::<Vec<_>>().join("\n"))?;
+        let parts: Vec<String> = limit.into_iter().chain(stages.iter().map(text)).collect();
+        output::print(&parts.join("\n"))?;
     }
     Ok(exit::DONE)
 }

@@ -100,9 +100,10 @@ fn queue_state(queue: &Queue) -> &'static str {
     }
 }
 
-/// What is not as the file says, or not as it should be.
+/// What limits the pipeline, and what is not as the file says, or not as it should be.
 fn notes(snapshot: &Snapshot) -> Vec<String> {
-    let mut notes = health::of(snapshot).faults;
+    let mut notes: Vec<String> = snapshot.bottleneck.iter().map(|found| found.text.clone()).collect();
+    notes.extend(health::of(snapshot).faults);
     if !snapshot.config.changed.is_empty() {
         notes.push(format!("changed by hand, until the next reload: {}", snapshot.config.changed.join(", ")));
     }
