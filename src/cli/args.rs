@@ -28,9 +28,9 @@ more with -v, less with -q, or as RUST_LOG says.";
 
 /// Runs programs as one supervised pipeline of processes, from one TOML file.
 ///
-/// A stage is a built-in, run as any number of worker processes. Stages pass items through bounded queues in shared
-/// memory. A worker that dies is started again, and its item is not lost. An edited file is taken over while the
-/// pipeline runs.
+/// A stage is a built-in or any program, run as any number of worker processes. Stages pass items through bounded queues
+/// in shared memory. A worker that dies is started again, and its item is not lost. An edited file is taken over while
+/// the pipeline runs.
 #[derive(Parser)]
 #[command(
     name = "mprun",
