@@ -4,7 +4,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
     audit, check, completions, dead, drain, graph, init, logs, man, pause, plan, ps, reload, restart, resume,
-    run, scale, service, status, stop, tap, why,
+    run, scale, service, status, stop, tap, top, why,
 };
 
 const EXAMPLES: &str = "\
@@ -15,6 +15,7 @@ Examples:
   mprun check pipelines/*.toml                 say what is wrong with them, all at once
   mprun graph pipeline.toml --format mermaid   draw it
   mprun status                                 what the running pipeline does
+  mprun top                                    the same, live, on the whole screen
   mprun scale parse=8                          more processes for a stage, while it runs
 
 Exit codes:
@@ -58,6 +59,8 @@ pub enum Verb {
     Graph(graph::Args),
     /// Show what a running pipeline does: stages, queues, rates, restarts
     Status(status::Args),
+    /// Watch a running pipeline on the whole screen, and steer it by keys
+    Top(top::Args),
     /// Say which stage limits the pipeline, and what happened to its workers lately, and why
     Why(why::Args),
     /// Look at items that never went through, and try them again

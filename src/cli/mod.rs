@@ -29,6 +29,7 @@ mod table;
 mod tap;
 mod target;
 mod tell;
+mod top;
 mod verbless;
 mod why;
 
@@ -79,6 +80,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Check(args) => check::run(&args, registry),
         Verb::Graph(args) => graph::run(&args, registry),
         Verb::Status(args) => status::run(&args),
+        Verb::Top(args) => top::run(&args),
         Verb::Why(args) => why::run(&args),
         Verb::Dead(args) => dead::run(&args),
         Verb::Tap(args) => tap::run(&args),

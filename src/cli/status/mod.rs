@@ -3,6 +3,8 @@
 mod health;
 mod text;
 
+pub(super) use text::{phase, state};
+
 use super::output::{self, Failure};
 use super::table::terminal_width;
 use super::target::{self, Where};

@@ -29,7 +29,8 @@ fn head(snapshot: &Snapshot) -> String {
     format!("{pipeline}: {phase}, up {} (process {pid}, {file})\n", time(*uptime))
 }
 
-fn phase(phase: Phase) -> &'static str {
+/// How far a pipeline is, in a word.
+pub fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Starting => "starting",
         Phase::Running => "running",
@@ -58,7 +59,8 @@ fn stages(snapshot: &Snapshot) -> Table {
     table
 }
 
-fn state(stage: &Stage) -> &'static str {
+/// How a stage is, in a word or two.
+pub fn state(stage: &Stage) -> &'static str {
     let any = |state| stage.workers.iter().any(|worker| worker.state == state);
     match stage.fate {
         Fate::GaveUp => "gave up",

@@ -1,0 +1,111 @@
+//! `mprun top`: a running pipeline, live, full screen. A client of its control socket like any other.
+
+mod draw;
+mod feed;
+mod keys;
+mod screen;
+mod spark;
+mod terminal;
+
+use super::output::{self, Failure};
+use super::target::{self, Where};
+use crate::exit;
+use crate::status::Snapshot;
+use crossbeam_channel::TryRecvError;
+use feed::{Feed, News};
+use screen::{Asked, Screen};
+use std::io::{self, IsTerminal};
+use terminal::{Input, Session};
+
+/// What `top` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pipeline: its name or its file. Can be left out when only one runs
+    name: Option<String>,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// How it ended.
+enum End {
+    Quit,
+    Over,
+    Signal(u8),
+}
+
+/// Shows a running pipeline until `q`, or until its end.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return Err(Failure::usage("top needs a terminal: `mprun status` shows the same once"));
+    }
+    let mut client = target::find(args.name.as_deref(), &args.place)?;
+    let first: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
+    let end = Session::enter().and_then(|mut session| {
+        let feed = Feed::start(client, &first, session.waker()?);
+        watch(&mut session, &feed, Screen::new(first))
+        // The session ends here: the terminal is as it was before anything is said.
+    });
+    match end.map_err(|error| Failure::io("use the terminal", &error))? {
+        End::Quit => Ok(exit::DONE),
+        End::Signal(number) => Ok(128_u8.saturating_add(number)),
+        End::Over => {
+            output::say("mprun: the pipeline has ended\n");
+            Ok(exit::DONE)
+        }
+    }
+}
+
+fn watch(session: &mut Session, feed: &Feed, mut screen: Screen) -> io::Result<End> {
+    loop {
+        session.draw(|frame| draw::draw(frame, &screen))?;
+        match session.next()? {
+            Input::Signal(number) => return Ok(End::Signal(number)),
+            Input::Typed(bytes) => {
+                if !typed(&bytes, feed, &mut screen) {
+                    return Ok(End::Quit);
+                }
+            }
+            Input::Woken => {
+                if !heard(feed, &mut screen)? {
+                    return Ok(End::Over);
+                }
+            }
+        }
+    }
+}
+
+/// Takes in what is new; false: the pipeline has ended.
+fn heard(feed: &Feed, screen: &mut Screen) -> io::Result<bool> {
+    loop {
+        match feed.news.try_recv() {
+            // A look from before the last key would take back on the screen what was just asked for.
+            Ok(News::Seen(snapshot, lines, wishes)) if wishes >= screen.wishes => {
+                screen.seen(*snapshot, lines);
+            }
+            Ok(News::Seen(..)) => {}
+            Ok(News::Said(said)) => screen.say(said),
+            Ok(News::Missed(why)) => screen.missed = Some(why),
+            Ok(News::Over) => return Ok(false),
+            Err(TryRecvError::Empty) => return Ok(true),
+            Err(TryRecvError::Disconnected) => {
+                return Err(io::Error::other("nobody asks the pipeline any more"));
+            }
+        }
+    }
+}
+
+/// Does what keys mean; false: that was enough.
+fn typed(bytes: &[u8], feed: &Feed, screen: &mut Screen) -> bool {
+    for key in keys::keys(bytes) {
+        match screen.key(key) {
+            Asked::Nothing => {}
+            Asked::Quit => return false,
+            Asked::For(wish) => {
+                screen.wishes += 1;
+                // Its thread is gone only when the pipeline is: that is told there.
+                let _ = feed.wishes.send(wish);
+            }
+        }
+    }
+    true
+}
