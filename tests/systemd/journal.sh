@@ -56,7 +56,8 @@ systemd-run --quiet --wait --collect --property=Type=oneshot sh -c \
 if grep -q '^<' said; then fail 'levels in a file'; fi
 grep -q '^error: ' said || fail 'nothing was said'
 
-# What a worker says last has a unit too, though the worker is gone a moment later.
+# What a worker says last has a unit too, though the worker is gone a moment later. It waits for the journal 100 ms at
+# most, and a signal ends it at once, so one in 400 may miss it; of workers that don't wait at all, one in 70 does.
 cat >/etc/mprun/dying.toml <<'END'
 [stages.tick]
 use = "tick"
@@ -72,8 +73,8 @@ give_up = { restarts = 1000, within = "1s" }
 END
 systemctl start --no-block mprun@dying
 last_words() { entries MPRUN_STAGE=dying -o cat "$@" | grep -c "^dying.[0-3]. can't open" || true; }
-many() { [ "$(last_words)" -ge 200 ]; }
+many() { [ "$(last_words)" -ge 1000 ]; }
 until_true many
 systemctl stop mprun@dying
-[ "$(last_words)" = "$(last_words -u mprun@dying)" ] ||
-  fail "$(last_words) last words, and $(last_words -u mprun@dying) of them with a unit"
+said=$(last_words) known=$(last_words -u mprun@dying)
+[ $(((said - known) * 400)) -le "$said" ] || fail "$said last words, and $known of them with a unit"
