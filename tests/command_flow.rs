@@ -82,6 +82,24 @@ fn a_line_of_four_mebibytes_passes() {
     assert_eq!((lines.len(), lines[0].len(), lines[1].as_str()), (2, 4 << 20, "short"));
 }
 
+/// The queue has ended before the program reads its last item, and the worker waits for both.
+#[test]
+fn a_sink_that_reads_its_last_item_late_ends_like_any_other() {
+    let mut run = Run::start(
+        "[stages.read]\ncommand = \"head -c 3000000 /dev/zero | tr '\\\\0' x; echo\"\noutput = 'a'\n\
+         [stages.sink]\ncommand = \"until [ -e go ]; do sleep 0.02; done; wc -c\"\ninput = 'a'\n",
+    );
+    wait_until("the source to be over", || {
+        run.ask(&["status"])
+            .stdout
+            .lines()
+            .any(|l| l.starts_with("read ") && l.contains("finished"))
+            .then_some(())
+    });
+    run.folder.file("go", "");
+    assert_eq!(run.finish(), ["3000001"]);
+}
+
 #[test]
 fn several_inputs_and_outputs_are_wired_like_any_stages() {
     let mut run = Run::start(

@@ -50,7 +50,8 @@ impl Port {
     /// When it returns early some leases may have ended already: they are gone from the front ([`Port::len`] tells
     /// how many are left), so the next call's `upto` is less by as many.
     ///
-    /// Without staged outputs the leases are only noted as finished: the next `take` (or `pause`) ends them.
+    /// Without staged outputs the leases are only noted as finished: the next `take` (or `pause`) ends them. If the last
+    /// `take` came back empty they end at once: a [`Sleeper`](super::Sleeper) may wait for just that.
     ///
     /// # Errors
     /// Only when the memory is damaged.
@@ -58,6 +59,9 @@ impl Port {
         let mut upto = upto.min(self.leases.len());
         if self.staging.is_empty() {
             self.finished.extend(self.leases.drain(..upto));
+            if !self.unslept.is_empty() {
+                self.settle()?;
+            }
             return Ok(Committed::Done { before: 0, after: 0 });
         }
         let mut slept = None;

@@ -8,7 +8,7 @@ use super::Port;
 /// What a `take` without waiting would have slept on.
 ///
 /// Whoever is woken by it must take, or at least look (`take` of no items): the wake-up is one worker's, and is passed
-/// on by the look.
+/// on by the look. Until then the worker may go on with the leases it holds: their end may be what ends its queues.
 pub struct Sleeper {
     arena: Arena,
     events: Vec<(Event, u32)>,

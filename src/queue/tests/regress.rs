@@ -217,6 +217,25 @@ fn who_slept_in_another_thread_passes_the_wake_up_on_too() {
     second.recv_timeout(PATIENCE).expect("the second reader slept beside the second item");
 }
 
+/// Found by a test that hung: the last lease of an ended queue was only noted as finished, by a worker that slept in
+/// another thread for the end that its own note held up.
+#[test]
+fn the_end_of_the_last_lease_wakes_who_sleeps_for_it_in_another_thread() {
+    let (arena, mut steward) = arena(10);
+    let (mut writer, mut reader) = (port(&arena, &mut steward, 0), port(&arena, &mut steward, 1));
+    reader.order();
+    put(&mut writer, A, &[b"last"]);
+    assert!(matches!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Items { .. }));
+    steward.set_ended(A, true).unwrap();
+    assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Empty);
+    let sleeper = reader.sleeper();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(sleeper.sleep()));
+    reader.commit(1, Wait::No).unwrap();
+    told.recv_timeout(PATIENCE).expect("it slept for an end that it held up itself");
+    assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Ended);
+}
+
 /// Found by the benchmark: what a burst had touched stayed for ever.
 #[test]
 fn a_burst_gives_its_memory_back_when_a_reader_has_nothing_to_do() {

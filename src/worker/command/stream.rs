@@ -242,6 +242,7 @@ impl<'a> StreamLoop<'a> {
             let items = if self.is_source() { emitted } else { written };
             self.desk.recycling.count(items);
             if items > 0 && single {
+                self.desk.port.settle()?; // there is no other `take` for so long
                 self.rests_until = Some(Instant::now() + pace.tuning.sleep);
             }
         }
