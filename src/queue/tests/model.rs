@@ -69,6 +69,8 @@ pub(super) struct Worker {
     staged: VecDeque<Output>,
     begun: Option<(usize, u64)>,
     turn: usize,
+    /// The last take came back empty: what is finished ends at once.
+    hungry: bool,
 }
 
 impl Worker {
@@ -181,6 +183,8 @@ impl Model {
             }
         }
         worker.turn = worker.turn.wrapping_add(1);
+        // A take of no queues finds all of them ended.
+        worker.hungry = got == 0 && !inputs.is_empty();
         Answer::Got(got)
     }
 
@@ -200,6 +204,10 @@ impl Model {
         let mut upto = upto.min(worker.leases.len());
         if worker.staged.is_empty() {
             worker.finished.extend(worker.leases.drain(..upto));
+            if worker.hungry {
+                self.settle(who);
+                after(self);
+            }
             return Answer::Done;
         }
         while !self.workers[who].staged.is_empty() {

@@ -230,7 +230,10 @@ fn the_end_of_the_last_lease_wakes_who_sleeps_for_it_in_another_thread() {
     assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Empty);
     let sleeper = reader.sleeper();
     let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || tell.send(sleeper.sleep()));
+    std::thread::spawn(move || {
+        sleeper.sleep();
+        tell.send(())
+    });
     reader.commit(1, Wait::No).unwrap();
     told.recv_timeout(PATIENCE).expect("it slept for an end that it held up itself");
     assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Ended);
