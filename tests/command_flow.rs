@@ -100,6 +100,34 @@ fn a_sink_that_reads_its_last_item_late_ends_like_any_other() {
     assert_eq!(run.finish(), ["3000001"]);
 }
 
+/// A look that comes due while the worker still looks at everything else is as good as one that is waited for.
+#[test]
+fn a_look_again_that_is_due_at_once_is_no_wait_for_ever() {
+    for mode in ["stream", "reply"] {
+        let mut run = Run::start(&format!(
+            "[stages.a]\ncommand = \"echo 1; until [ -e go ]; do sleep 0.02; done; echo 2\"\noutput = 'a'\n\
+             [stages.b]\ncommand = ['cat']\nmode = '{mode}'\ninput = 'a'\nsleep_when_empty = '1ns'\n"
+        ));
+        wait_until("the first item", || (run.lines() == ["1"]).then_some(()));
+        run.folder.file("go", "");
+        assert_eq!(run.finish(), ["1", "2"], "{mode}");
+    }
+}
+
+/// More than its worker reads at once, and no more than a pipe holds: the program is over long before its last item.
+#[test]
+fn all_that_a_source_with_a_pause_has_written_comes_after_its_end_too() {
+    let lines = Run::start("[stages.a]\ncommand = \"seq -f %09999.0f 30\"\nsleep = '1ms'\n").finish();
+    assert_eq!(lines.len(), 30);
+}
+
+#[test]
+fn the_end_of_a_program_is_no_end_of_the_pauses_between_its_items() {
+    let start = Instant::now();
+    assert_eq!(Run::start("[stages.a]\ncommand = ['seq', '4']\nsleep = '100ms'\n").finish(), numbers(1, 4));
+    assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+}
+
 #[test]
 fn several_inputs_and_outputs_are_wired_like_any_stages() {
     let mut run = Run::start(

@@ -182,13 +182,17 @@ impl Session {
         }
         if ready.ended {
             self.look_for_end(note)?;
-        } else if is_ended && into.is_none() {
-            self.stdout = None;
         }
         if self.is_over() {
             errors.finish();
         }
         Ok(turn)
+    }
+
+    /// Waits until then, or for an order: for a program that has ended, and whose output is left where it is.
+    pub fn rest(&self, until: Option<Instant>) -> io::Result<Turn> {
+        readiness::wait_any(&mut [], until)?;
+        Ok(Turn::default())
     }
 
     fn wait(

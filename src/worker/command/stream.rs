@@ -42,7 +42,9 @@ pub(super) struct StreamLoop<'a> {
     stopping: Option<Ending>,
     /// When a program that was given the end of its input is asked by a signal.
     ends_by: Option<Instant>,
-    /// No item before this: `sleep`, and `sleep_when_empty`.
+    /// A source's program may be over, but what it has written comes no faster for that.
+    owes: bool,
+    /// No item before this, until a round finds it past: `sleep`, and `sleep_when_empty`.
     rests_until: Option<Instant>,
     /// There may be an item, though nothing will tell of it: no waiting.
     looks_again: bool,
@@ -64,6 +66,7 @@ impl<'a> StreamLoop<'a> {
             input_ended: false,
             stopping: None,
             ends_by: None,
+            owes: false,
             rests_until: None,
             looks_again: false,
             inside: 0,
@@ -79,7 +82,7 @@ impl<'a> StreamLoop<'a> {
         };
         session.widen(PIPE);
         self.desk.recycling.watch(session.pid());
-        while !session.is_over() {
+        while !session.is_over() || self.owes {
             if let Err(stop) = self.round(&mut session) {
                 self.dismiss(&mut session);
                 return stop;
@@ -111,9 +114,7 @@ impl<'a> StreamLoop<'a> {
     /// Orders, and the end of this worker's time.
     fn heed(&mut self, pace: &Pace, session: &mut Session) {
         let patience = self.desk.ticket.stop_timeout;
-        if pace.hurry {
-            self.rests_until = None;
-        }
+        self.rests_until = self.rests_until.filter(|&until| !pace.hurry && until > Instant::now());
         if readiness::is_terminated() {
             self.stopping.get_or_insert(Ending::Ordered);
             session.terminate(patience);
@@ -121,8 +122,12 @@ impl<'a> StreamLoop<'a> {
         if self.stopping.is_some() {
             return;
         }
-        let recycled = self.desk.recycling.check().err().map(|stop| stop.0);
-        let ending = if pace.must_finish { Some(Ending::Ordered) } else { recycled };
+        let ending = match pace.must_finish {
+            true => Some(Ending::Ordered),
+            // Of a program that is over there is nothing to replace.
+            false if session.exit().is_some() => None,
+            false => self.desk.recycling.check().err().map(|stop| stop.0),
+        };
         let Some(ending) = ending else { return };
         self.stopping = Some(ending);
         let back = self.feed.take_back();
@@ -198,7 +203,7 @@ impl<'a> StreamLoop<'a> {
     }
 
     fn is_resting(&self) -> bool {
-        self.rests_until.is_some_and(|until| until > Instant::now())
+        self.rests_until.is_some()
     }
 
     /// Writes, reads, publishes.
@@ -211,7 +216,7 @@ impl<'a> StreamLoop<'a> {
         let resting = self.is_resting() || pace.must_pause;
         let single = pace.is_single() && self.stopping.is_none();
         // A source with a pause after each item: what it has written already comes first.
-        let paced = (single || pace.must_pause) && self.is_source();
+        let paced = (single || pace.must_pause) && self.is_source() && self.stopping.is_none();
         let (mut written, mut emitted) = (0, 0);
         if paced && !resting {
             emitted = self.emit(1)?;
@@ -226,9 +231,11 @@ impl<'a> StreamLoop<'a> {
                 until: [rest, self.ends_by, now].into_iter().flatten().min(),
                 bell: self.waker.bell(),
             };
-            let turn = waiting(&self.desk.port, why, || {
-                session.turn(wish, &mut self.errors, self.desk.port.program())
-            })?;
+            let turn =
+                waiting(&self.desk.port, why, || match paced && resting && session.exit().is_some() {
+                    true => Ok(session.rest(wish.until)?),
+                    false => session.turn(wish, &mut self.errors, self.desk.port.program()),
+                })?;
             written = self.feed.note_written(turn.written);
             self.note_moves(turn.written + turn.read, written);
             emitted = match (paced, resting) {
@@ -237,6 +244,7 @@ impl<'a> StreamLoop<'a> {
                 (false, _) => self.emit(usize::MAX)?,
             };
         }
+        self.owes = paced && (resting || emitted > 0);
         if written > 0 || emitted > 0 {
             self.publish(written)?;
             let items = if self.is_source() { emitted } else { written };

@@ -64,6 +64,7 @@ pub(super) struct ReplyLoop<'a> {
     ended: bool,
     /// The next item has failed before: it waits until it can be alone.
     suspect_waits: bool,
+    /// No item before this, until a round finds it past: `sleep`, and `sleep_when_empty`.
     rests_until: Option<Instant>,
     /// There may be an item, though nothing will tell of it: no waiting.
     looks_again: bool,
@@ -228,7 +229,7 @@ impl<'a> ReplyLoop<'a> {
 
     /// When a turn ends though nothing has happened.
     fn wakes_at(&mut self, deadline: Option<Instant>) -> Option<Instant> {
-        let rest = self.rests_until.filter(|_| self.is_resting());
+        let rest = self.rests_until;
         let now = std::mem::take(&mut self.looks_again).then(Instant::now);
         let silent = self.silence.deadline(self.since).filter(|_| self.is_silent());
         let closed = self.closed.map(|closed| closed + GRACE);

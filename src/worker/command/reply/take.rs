@@ -20,14 +20,12 @@ pub(super) enum Flow {
 
 impl ReplyLoop<'_> {
     pub(super) fn is_resting(&self) -> bool {
-        self.rests_until.is_some_and(|until| until > Instant::now())
+        self.rests_until.is_some()
     }
 
     /// Leases items, as many as the program will soon answer.
     pub(super) fn take(&mut self, pace: &Pace, session: &mut Session) -> Result<Flow, Stop> {
-        if pace.hurry {
-            self.rests_until = None;
-        }
+        self.rests_until = self.rests_until.filter(|&until| !pace.hurry && until > Instant::now());
         let window = if pace.is_single() { 1 } else { self.window.size() };
         let known = self.in_flight();
         self.suspect_waits &= known > 0;
