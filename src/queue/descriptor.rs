@@ -1,12 +1,16 @@
 //! The two words that stand for an item (or a reserved block) wherever it is: data and meta.
 //!
 //! data: the payload itself if it has at most 8 bytes, else the offset of its block.
-//! meta: length (32 bits) | failed attempts (8) | queue (16) | … | BLOCK (1): a reserved block, not an item.
+//! meta: length (32 bits) | failed attempts (20) | queue (11) | BLOCK (1): a reserved block, not an item.
 
 use super::QueueId;
 use super::layout::INLINE;
 
 const BLOCK: u64 = 1 << 63;
+const FAILURES: u32 = 32;
+/// As many failed attempts as are told apart: enough for every `attempts` of a pipeline file.
+const MOST_FAILURES: u64 = (1 << 20) - 1;
+const QUEUE: u32 = 52;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Meta(pub u64);
@@ -14,11 +18,11 @@ pub(super) struct Meta(pub u64);
 impl Meta {
     #[inline]
     pub fn item(len: usize, queue: QueueId) -> Meta {
-        Meta(len as u64 | u64::from(queue.0) << 40)
+        Meta(len as u64 | u64::from(queue.0) << QUEUE)
     }
 
     pub fn reserved(queue: QueueId) -> Meta {
-        Meta(BLOCK | u64::from(queue.0) << 40)
+        Meta(BLOCK | u64::from(queue.0) << QUEUE)
     }
 
     #[inline]
@@ -28,18 +32,18 @@ impl Meta {
 
     #[inline]
     pub fn queue(self) -> QueueId {
-        QueueId((self.0 >> 40) as u16)
+        QueueId((self.0 >> QUEUE) as u16 & 0x7ff)
     }
 
     /// Attempts that were begun and failed.
     #[inline]
     pub fn failures(self) -> u32 {
-        (self.0 >> 32 & 0xff) as u32
+        (self.0 >> FAILURES & MOST_FAILURES) as u32
     }
 
     pub fn failed_once_more(self) -> Meta {
-        let failures = u64::from(self.failures() + 1).min(0xff);
-        Meta(self.0 & !(0xff << 32) | failures << 32)
+        let failures = u64::from(self.failures() + 1).min(MOST_FAILURES);
+        Meta(self.0 & !(MOST_FAILURES << FAILURES) | failures << FAILURES)
     }
 
     /// A reserved block that is not published yet.
@@ -71,8 +75,10 @@ mod tests {
     fn a_descriptor_keeps_its_parts_apart() {
         let meta = Meta::item(1 << 30, QueueId(255));
         assert_eq!((meta.len(), meta.queue(), meta.failures()), (1 << 30, QueueId(255), 0));
-        let failed = (0..300).fold(meta, |meta, _| meta.failed_once_more());
-        assert_eq!((failed.len(), failed.queue(), failed.failures()), (1 << 30, QueueId(255), 255));
+        let failed = (0..1_000_000).fold(meta, |meta, _| meta.failed_once_more());
+        assert_eq!((failed.len(), failed.queue(), failed.failures()), (1 << 30, QueueId(255), 1_000_000));
+        let failed = (0..100_000).fold(failed, |meta, _| meta.failed_once_more());
+        assert_eq!((failed.len(), failed.queue(), failed.failures()), (1 << 30, QueueId(255), (1 << 20) - 1));
         assert!(Meta::reserved(QueueId(7)).is_block() && !meta.is_block());
     }
 }

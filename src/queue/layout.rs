@@ -25,7 +25,7 @@ pub(super) const INLINE: usize = 8;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0qa");
 /// Counts changes of anything in this file, and of what the words mean: another version's arena is never guessed at.
-pub(super) const VERSION: u64 = 4;
+pub(super) const VERSION: u64 = 5;
 
 pub(super) const HEADER: usize = 0;
 pub(super) const LOCK: usize = 64;

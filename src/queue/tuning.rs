@@ -53,7 +53,7 @@ impl SlotTuning {
             sleep_when_full: optional(word(1)),
             sleep_when_empty: optional(word(2)),
             log_items: word(3) != 0,
-            attempts: (word(4).min(255) as u32).max(1),
+            attempts: u32::try_from(word(4)).unwrap_or(u32::MAX).max(1),
             item_timeout: optional(word(5)),
         }
     }

@@ -6,7 +6,7 @@ use mprun::queue::{Arena, Blame, Limits, Order, Port, QueueId, SlotId, SlotTunin
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-// The places of format version 4. If they move, this abuses less, so `writes_reach_the_queues` fails.
+// The places of format version 5. If they move, this abuses less, so `writes_reach_the_queues` fails.
 const DECIDED: u64 = 128;
 const JOURNAL: u64 = 4096;
 const QUEUES: u64 = 16384;
