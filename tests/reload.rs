@@ -219,3 +219,20 @@ fn an_unchanged_file_restarts_nobody() {
     wait_until("more output", || (run.lines().len() > lines + 50).then_some(()));
     assert_eq!((run.workers("tick"), run.workers("show")), workers);
 }
+
+/// The file is a FIFO, so that the run is not up before it is read.
+#[test]
+fn a_hangup_before_the_run_is_up_is_a_reload_and_not_the_end() {
+    let folder = Folder::new();
+    let path = folder.path().join("pipeline.toml");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut run = Run::in_folder(folder, &["--no-watch"]);
+    // Opens as soon as it is opened to be read.
+    let mut writer = std::fs::File::options().write(true).open(&path).unwrap();
+    run.signal(libc::SIGHUP);
+    std::fs::remove_file(&path).unwrap();
+    run.folder.file("pipeline.toml", "[stages.a]\nuse = 'count'\nwith = { to = 2 }\n");
+    std::io::Write::write_all(&mut writer, b"[stages.a]\ncommand = ['sleep', '1000']\n").unwrap();
+    drop(writer);
+    assert_eq!(run.finish(), ["1", "2"]);
+}

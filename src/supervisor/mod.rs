@@ -86,6 +86,8 @@ pub struct RunOptions {
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
+    // Who is asked to reload or to upgrade before it is up does so once it is up.
+    start_signals::block(&[Signal::SIGHUP, Signal::SIGUSR2]);
     let received = Received::from_environment();
     let manager = reception::manager();
     let handover = match Handover::take() {

@@ -21,6 +21,13 @@ pub fn ignore(signal: Signal) {
     unsafe { libc::signal(signal as i32, libc::SIG_IGN) };
 }
 
+/// These signals wait, for this thread and those that it starts from here on; none is lost.
+pub fn block(signals: &[Signal]) {
+    let set: SigSet = signals.iter().copied().collect();
+    // It fails only for an operation that there is not.
+    let _ = set.thread_block();
+}
+
 /// Every signal waits, for this thread and those that it starts from here on; none is lost.
 pub fn block_all() -> io::Result<()> {
     Ok(SigSet::all().thread_set_mask()?)
