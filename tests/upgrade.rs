@@ -10,6 +10,9 @@ use std::process::Command;
 use std::time::Duration;
 use support::{Folder, Run, process, wait_until};
 
+/// By its file it is this pipeline and no other that runs here.
+const FILE: &str = "pipeline.toml";
+
 /// A run by a copy of the program that the test may replace.
 fn run_by_copy(text: &str) -> (Run, PathBuf) {
     let folder = Folder::new();
@@ -92,7 +95,16 @@ fn a_program_that_can_not_go_on_is_not_executed() {
     let workers = all_workers(&run);
     replace(&program, Path::new("/bin/false"));
     run.signal(libc::SIGUSR2);
-    run.wait_for_log("can't go on from here (exit code 1); this program goes on");
+    run.wait_for_log("can't go on from here (exit code 1): nothing said; this program goes on");
+    // A program that only ends well has not understood anything.
+    replace(&program, Path::new("/bin/true"));
+    run.signal(libc::SIGUSR2);
+    run.wait_for_log("can't go on from here (exit code 0): nothing said; this program goes on");
+    let broken = run.folder.file("broken", "#!/bin/sh\necho 'libfoo.so.1: not found' >&2\nexit 127\n");
+    replace(&program, &broken);
+    let (code, said) = verb(&run, &["upgrade", FILE]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("can't go on from here (exit code 127): libfoo.so.1: not found;"), "{said}");
     let text = run.folder.file("text", "this is no program");
     replace(&program, &text);
     run.signal(libc::SIGUSR2);
@@ -102,6 +114,42 @@ fn a_program_that_can_not_go_on_is_not_executed() {
     run.wait_for_log("upgrade failed: failed to execute the program: No such file");
     assert_eq!(all_workers(&run), workers);
     assert_eq!(run.finish(), ["500500"]);
+}
+
+fn verb(run: &Run, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = support::command(&run.folder).args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn the_verb_says_that_the_next_program_took_over_and_nothing_is_forgotten() {
+    let (mut run, program) = run_by_copy(&counting(1_000_000, "2ms"));
+    run.wait_for_log("up after");
+    process::kill(run.workers("pass")[0], libc::SIGKILL);
+    run.wait_for_log("it starts again");
+    wait_until("all to be up", || verb(&run, &["status", FILE, "--check"]).0.filter(|&code| code == 0));
+    let workers = all_workers(&run);
+    for (round, word) in ["", "--wait", "--json"].into_iter().enumerate() {
+        replace(&program, Path::new(&support::binary()));
+        let arguments: Vec<&str> =
+            ["upgrade", FILE, word].into_iter().filter(|word| !word.is_empty()).collect();
+        let (code, said) = verb(&run, &arguments);
+        assert_eq!(code, Some(0), "{said}{}", run.stderr());
+        let told = format!(
+            "took over from mprun {} in process {}; 4 workers went on",
+            env!("CARGO_PKG_VERSION"),
+            run.pid()
+        );
+        assert!(said.contains(&told), "{said}");
+        assert_eq!((takeovers(&run), all_workers(&run)), (round + 1, workers.clone()));
+    }
+    let (_, why) = verb(&run, &["why", FILE, "pass"]);
+    assert!(why.contains("restarts: 1 killed") && why.contains("was killed by SIGKILL"), "{why}");
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    let (code, said) = verb(&run, &["upgrade", FILE]);
+    assert!(code == Some(1) && said.contains("runs here"), "{said}");
 }
 
 #[test]

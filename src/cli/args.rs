@@ -4,7 +4,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
     audit, check, completions, dead, drain, graph, init, logs, man, pause, plan, ps, reload, restart, resume,
-    run, scale, service, status, stop, tap, top, why,
+    run, scale, service, status, stop, tap, top, upgrade, why,
 };
 
 const EXAMPLES: &str = "\
@@ -85,6 +85,8 @@ pub enum Verb {
     Plan(plan::Args),
     /// Take the changed file over now
     Reload(reload::Args),
+    /// Let the mprun on the disk go on in the place of the running one
+    Upgrade(upgrade::Args),
     /// Let a pipeline work off all its items, then end
     Drain(drain::Args),
     /// Stop a running pipeline

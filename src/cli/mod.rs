@@ -30,6 +30,7 @@ mod tap;
 mod target;
 mod tell;
 mod top;
+mod upgrade;
 mod verbless;
 mod why;
 
@@ -93,6 +94,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Resume(args) => resume::run(&args),
         Verb::Plan(args) => plan::run(&args, registry),
         Verb::Reload(args) => reload::run(&args),
+        Verb::Upgrade(args) => upgrade::run(&args),
         Verb::Drain(args) => drain::run(&args),
         Verb::Stop(args) => stop::run(&args),
         Verb::Schema => schema::run(registry),

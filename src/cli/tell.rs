@@ -41,7 +41,8 @@ pub fn tell_to(
     Ok(exit::DONE)
 }
 
-fn show(done: &Done, form: Form) -> Result<(), Failure> {
+/// The answer, in that form.
+pub fn show(done: &Done, form: Form) -> Result<(), Failure> {
     if form.json {
         return output::json(done);
     }

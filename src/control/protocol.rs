@@ -90,6 +90,8 @@ pub enum Command {
     Resume(Whom),
     /// Take the file over, as SIGHUP does.
     Reload(Wait),
+    /// The program on the disk takes over, as after SIGUSR2. Answered only if it doesn't: else the connection ends.
+    Upgrade,
     /// Sources end, all items are worked off, however long that takes.
     Drain,
     /// The same for at most `drain_timeout`.
@@ -237,6 +239,8 @@ pub enum Reason {
     FileRefused,
     /// The new pipeline did not work: the old one runs on.
     RolledBack,
+    /// The program on the disk can't take over: this one goes on.
+    NotUpgraded,
     /// The queue has no room.
     Full,
     /// Nobody will take from the queue any more.

@@ -63,7 +63,7 @@ impl Arena {
 }
 
 /// How a worker says that it ends. A crash says nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Ending {
     /// A source that has no more.
     Finished,

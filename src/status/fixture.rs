@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 /// A pipeline with nothing in it.
 pub fn snapshot() -> Snapshot {
     Snapshot {
+        upgrades: 0,
         pipeline: "test".into(),
         file: "/p/test.toml".into(),
         pid: 7,

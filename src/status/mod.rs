@@ -38,6 +38,9 @@ pub struct Snapshot {
     pub run: String,
     /// The version of mprun that runs it.
     pub version: String,
+    /// How often another program has taken over in this run (`mprun upgrade`).
+    #[serde(default)]
+    pub upgrades: u64,
     /// How far it is.
     pub phase: Phase,
     /// All of it is paused: workers finish their item and wait.

@@ -29,8 +29,8 @@ pub enum Action {
         /// Its process.
         pid: Pid,
     },
-    /// Let the program that is on the disk go on from here. If it can't, this one does.
-    HandOver(Box<Left>),
+    /// Let the program that is on the disk go on from here. If it can't, this one does, and answers.
+    HandOver(Box<Left>, Option<AskId>),
     /// Write an order into a slot, and nudge the process.
     Order(SlotId, Pid, Order),
     /// SIGTERM to a process group.

@@ -22,6 +22,9 @@ pub const VARIABLE: &str = "MPRUN_HANDOVER";
 /// Where a rehearsal finds the memory file and the arena.
 pub const REHEARSAL_FDS: [RawFd; 2] = [3, 4];
 
+/// What a program says at the end of a good rehearsal. Its exit code alone says nothing: any program may end with 0.
+pub const WORD: &str = "can go on from here";
+
 /// All that the next program needs.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

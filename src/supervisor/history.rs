@@ -2,6 +2,7 @@
 
 use super::reason::{End, StartReason, StopReason};
 use crate::status::Glimpse;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,19 @@ pub struct Transition {
     pub item: Option<Box<Glimpse>>,
 }
 
+/// The same, as it is told from one program to the next: a moment of this process means nothing there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remembered {
+    age: Duration,
+    worker: String,
+    change: Change,
+    lived: Option<Duration>,
+    item: Option<Box<Glimpse>>,
+}
+
 /// What can happen to a worker.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Change {
     /// It was started.
     Started(StartReason),
@@ -90,6 +102,27 @@ impl History {
         let mut ends: Vec<_> = ends.collect();
         ends.sort_by_key(|(transition, _)| transition.at);
         ends.split_off(ends.len().saturating_sub(n))
+    }
+
+    /// All of it, for another program that goes on in this process.
+    pub fn left(&self, now: Instant) -> Vec<Remembered> {
+        let all = self.0.values().flatten().cloned();
+        let remembered = |past: Transition| Remembered {
+            age: now.saturating_duration_since(past.at),
+            worker: past.worker,
+            change: past.change,
+            lived: past.lived,
+            item: past.item,
+        };
+        all.map(remembered).collect()
+    }
+
+    /// Goes on from what another program has left.
+    pub fn take_over(&mut self, left: Vec<Remembered>, now: Instant) {
+        for Remembered { age, worker, change, lived, item } in left {
+            self.note(now.checked_sub(age).unwrap_or(now), worker.clone(), change);
+            self.explain(&worker, lived, item);
+        }
     }
 
     fn forget_one(&mut self) {

@@ -125,8 +125,12 @@ pub fn rehearse(options: &RunOptions, registry: &Registry) -> u8 {
         load(options, Some(&handover), registry).map(drop).map_err(|report| shown(&report))
     });
     match good {
-        Ok(()) => exit::DONE,
+        Ok(()) => {
+            println!("mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
+            exit::DONE
+        }
         Err(why) => {
+            let why = why.lines().next().unwrap_or_default();
             eprintln!("mprun {}: {why}", env!("CARGO_PKG_VERSION"));
             exit::FAILED
         }

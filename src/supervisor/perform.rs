@@ -150,6 +150,7 @@ impl<'a> Performer<'a> {
     /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
     pub fn resume(&mut self, handover: &Handover) -> Result<(), SetUpError> {
         handover.outfit(&mut self.launcher)?;
+        self.identity.run.clone_from(&handover.run);
         self.followers.clone_from(&handover.followers);
         self.dead_before = handover.dead_before;
         self.ends_with_terminal = handover.ends_with_terminal;
@@ -288,7 +289,7 @@ impl<'a> Performer<'a> {
         match action {
             Action::Spawn(spawn) => self.spawn(&spawn),
             Action::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
-            Action::HandOver(left) => self.hand_over(*left),
+            Action::HandOver(left, ask) => self.hand_over(*left, ask),
             Action::Term(pid) => self.terminate(pid),
             Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Action::Tune(slot, pid, tuning) => {

@@ -47,7 +47,7 @@ impl fmt::Display for StartReason {
 }
 
 /// Why a worker is told to end, or is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum StopReason {
     /// `processes` shrank.
     Scaled,
@@ -112,7 +112,7 @@ impl fmt::Display for StopCause {
 }
 
 /// How a worker's process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum End {
     /// It said how before it went.
     Said(Ending),

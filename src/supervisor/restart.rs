@@ -120,6 +120,16 @@ impl Intensity {
         self.0.len() > usize::try_from(limit.restarts).unwrap_or(usize::MAX)
     }
 
+    /// How long ago each of them was.
+    pub fn ages(&self, now: Instant) -> Vec<Duration> {
+        self.0.iter().map(|&at| now.saturating_duration_since(at)).collect()
+    }
+
+    /// Restarts that another program has counted.
+    pub fn of_ages(ages: &[Duration], now: Instant) -> Intensity {
+        Intensity(ages.iter().filter_map(|&age| now.checked_sub(age)).collect())
+    }
+
     /// Starts over.
     pub fn forget(&mut self) {
         self.0.clear();

@@ -42,7 +42,7 @@ pub struct Stage {
     /// What its workers did.
     pub totals: StageTotals,
     /// New processes in place of old ones, by reason.
-    pub restarts: std::collections::BTreeMap<&'static str, u64>,
+    pub restarts: std::collections::BTreeMap<String, u64>,
     /// Its workers finish their item and wait.
     pub paused: bool,
     /// Counts the restarts that were asked for: workers of an earlier one make room.
@@ -51,7 +51,8 @@ pub struct Stage {
     hurried: bool,
     /// One of its workers was started, at some time.
     begun: bool,
-    intensity: Intensity,
+    /// Its restarts of late.
+    pub intensity: Intensity,
 }
 
 /// Whether a stage is wanted.

@@ -66,6 +66,8 @@ pub struct State {
     guardian: Guardian,
     /// Files that were taken over as a whole.
     generation: u64,
+    /// Programs that took over from one another in this run.
+    upgrades: u64,
     /// Why the last changed file was not taken over, and when.
     refusal: Option<(Instant, String)>,
     /// What stages did that are gone.
@@ -103,6 +105,7 @@ impl State {
             starts_left: false,
             guardian: Guardian::default(),
             generation: 0,
+            upgrades: 0,
             refusal: None,
             departed: Vec::new(),
             failed: false,
@@ -168,7 +171,7 @@ impl State {
         match event {
             Event::Begin(wanted) => self.begin(wanted, out),
             Event::TakeOver(wanted, left) => self.take_over(wanted, *left, out),
-            Event::Upgrade => self.asked_to_upgrade(out),
+            Event::Upgrade => self.asked_to_upgrade(None, out),
             Event::Terminate => self.asked_to_stop("SIGTERM", false, out),
             Event::Interrupt => self.asked_to_stop("SIGINT", true, out),
             Event::Quit => self.told_to_quit(out),

@@ -21,6 +21,11 @@ pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(OwnedFd::from(file))
 }
 
+/// An empty memory file, for somebody else to write into.
+pub fn memory_file(name: &CStr) -> io::Result<OwnedFd> {
+    Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC)?)
+}
+
 /// A copy of `fd` (closed on exec) whose number is at least `least`.
 pub fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
     let raw = match fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least)) {

@@ -17,10 +17,14 @@ pub fn is_thread_of(thread: u32, pid: u32) -> bool {
     thread == pid || fs::exists(format!("/proc/{pid}/task/{thread}")).unwrap_or(false)
 }
 
-/// When a process began, in clock ticks since the machine did: with its pid that names it for good.
+/// When a process began, in clock ticks since the machine did: with its pid that names it for good. `None`: it is gone,
+/// or all that is left of it is what its parent has not asked for yet.
 pub fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;
+    if rest.starts_with(['Z', 'X']) {
+        return None;
+    }
     rest.split(' ').nth(19)?.parse().ok()
 }
 

@@ -49,16 +49,31 @@ pub enum Company {
 pub const FIRST_FREE: RawFd = 64;
 
 /// Why a process could not be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SpawnError {
     /// What failed.
     pub step: Step,
     /// Why.
+    #[serde(with = "by_number")]
     pub errno: Errno,
 }
 
+/// An error's number is all that there is to it.
+mod by_number {
+    use nix::errno::Errno;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(errno: &Errno, serializer: S) -> Result<S::Ok, S::Error> {
+        (*errno as i32).serialize(serializer)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Errno, D::Error> {
+        i32::deserialize(deserializer).map(Errno::from_raw)
+    }
+}
+
 /// What a start is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Step {
     /// Before the fork: descriptors.

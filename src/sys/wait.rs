@@ -15,7 +15,7 @@ pub enum Change {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Exit {
     /// It returned this code.
     Code(i32),
@@ -24,7 +24,7 @@ pub enum Exit {
 }
 
 /// The number of a signal, shown by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SignalNumber(pub i32);
 
 impl fmt::Display for SignalNumber {

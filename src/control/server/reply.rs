@@ -80,6 +80,7 @@ fn code(reason: Reason) -> StatusCode {
         | Reason::BadFile
         | Reason::FileRefused
         | Reason::RolledBack
+        | Reason::NotUpgraded
         | Reason::Full
         | Reason::Ended => StatusCode::CONFLICT,
     }

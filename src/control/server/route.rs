@@ -25,7 +25,7 @@ pub enum Route {
 }
 
 /// What there is, and how it is asked.
-const PATHS: [(&str, Method); 14] = [
+const PATHS: [(&str, Method); 15] = [
     ("/v1", Method::GET),
     ("/v1/status", Method::GET),
     ("/v1/audit", Method::GET),
@@ -37,6 +37,7 @@ const PATHS: [(&str, Method); 14] = [
     ("/v1/pause", Method::POST),
     ("/v1/resume", Method::POST),
     ("/v1/reload", Method::POST),
+    ("/v1/upgrade", Method::POST),
     ("/v1/drain", Method::POST),
     ("/v1/stop", Method::POST),
     ("/v1/dead/retry", Method::POST),
@@ -79,6 +80,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> R
         "/v1/pause" => tell(Command::Pause(from_body(body)?), false),
         "/v1/resume" => tell(Command::Resume(from_body(body)?), false),
         "/v1/reload" => tell(Command::Reload(from_body(body)?), true),
+        "/v1/upgrade" => tell(Command::Upgrade, true),
         "/v1/drain" => tell(Command::Drain, false),
         "/v1/stop" => tell(Command::Stop(from_body(body)?), false),
         _ => Err(Refused { reason: Reason::NoSuchPath, error: format!("there is no path {path}") }),

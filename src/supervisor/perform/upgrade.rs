@@ -8,8 +8,10 @@
 //! | the next program, before it has read what is left | workers | as when a supervisor is killed: they die, the guardian cleans up, kept queues go on |
 
 use super::Performer;
+use crate::control::protocol::{Reason, Refused};
 use crate::service;
-use crate::supervisor::handover::{Handover, REHEARSAL_FDS, VARIABLE};
+use crate::supervisor::handover::{Handover, REHEARSAL_FDS, VARIABLE, WORD};
+use crate::supervisor::ids::AskId;
 use crate::supervisor::inbox::Notice;
 use crate::supervisor::state::Left;
 use crate::sys::process::{Company, Launch, spawn};
@@ -17,8 +19,9 @@ use crate::sys::wait::{Exit, reap};
 use crate::sys::{fd, group, reexec, start_signals};
 use log::{Level, log};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use std::ffi::CString;
-use std::io;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -26,12 +29,20 @@ use std::time::Duration;
 
 /// A rehearsal only reads what is there.
 const REHEARSAL: Duration = Duration::from_secs(10);
+/// So much of what it says is looked at.
+const MOST_SAID: u64 = 64 << 10;
+const STDOUT: i32 = 1;
+const STDERR: i32 = 2;
 
 impl Performer<'_> {
     /// Returns only if the other program can't go on from here.
-    pub(in crate::supervisor) fn hand_over(&mut self, left: Left) {
+    pub(in crate::supervisor) fn hand_over(&mut self, left: Left, ask: Option<AskId>) {
         if let Err(why) = self.try_to_hand_over(left) {
-            log!(target: "mprun", Level::Error, "upgrade failed: {why}; this program goes on");
+            let error = format!("upgrade failed: {why}; this program goes on");
+            log!(target: "mprun", Level::Error, "{error}");
+            if let Some(id) = ask {
+                self.answer(id, Err(Refused { reason: Reason::NotUpgraded, error }));
+            }
         }
     }
 
@@ -74,11 +85,18 @@ impl Performer<'_> {
     fn rehearse(&self, program: &CString, memory: &OwnedFd) -> Result<(), String> {
         let [handover, arena] = REHEARSAL_FDS;
         let environment = environment(None);
+        let said = fd::memory_file(c"mprun-rehearsal")
+            .map_err(|error| format!("no file to answer into: {error}"))?;
         let pid = spawn(&Launch {
             program,
             arguments: &arguments(Some("__rehearse")),
             environment: &environment,
-            descriptors: &[(memory.as_fd(), handover), (self.arena.fd(), arena)],
+            descriptors: &[
+                (memory.as_fd(), handover),
+                (self.arena.fd(), arena),
+                (said.as_fd(), STDOUT),
+                (said.as_fd(), STDERR),
+            ],
             company: Company::OwnGroup,
             dies_with_parent: true,
             blocked: &[],
@@ -88,9 +106,9 @@ impl Performer<'_> {
         let _ = group::signal_group(pid, Signal::SIGKILL);
         let _ = reap(pid);
         match ended.map_err(|error| format!("the rehearsal can't be waited for: {error}"))? {
-            Some(Exit::Code(0)) => Ok(()),
-            Some(exit) => Err(format!("{} can't go on from here ({exit})", program.to_string_lossy())),
-            None => Err(format!("{} has not said whether it can go on from here", program.to_string_lossy())),
+            Some(Exit::Code(0)) if last_line(&said).ends_with(WORD) => Ok(()),
+            Some(exit) => Err(refusal(program, &exit.to_string(), &last_line(&said))),
+            None => Err(refusal(program, "it has not ended", &last_line(&said))),
         }
     }
 
@@ -132,6 +150,28 @@ impl Performer<'_> {
         let pipes = launcher.holding_pipes.values().flatten().map(AsFd::as_fd);
         let alive = self.guardian.iter().map(|guardian| guardian.alive.as_fd());
         pipes.chain(alive).chain([self.arena.fd(), launcher.undo_log.fd()]).collect()
+    }
+}
+
+/// Why not: what it said last tells more than how it ended.
+fn refusal(program: &CStr, ended: &str, said: &str) -> String {
+    let said = if said.is_empty() { "nothing said" } else { said };
+    format!("{} can't go on from here ({ended}): {said}", program.to_string_lossy())
+}
+
+fn last_line(said: &OwnedFd) -> String {
+    let mut text = Vec::new();
+    let mut file = match said.try_clone() {
+        Ok(copy) => File::from(copy),
+        Err(error) => return error.to_string(),
+    };
+    // Who wrote it left the offset, which is shared, at its end.
+    let read = file.rewind().and_then(|()| file.take(MOST_SAID).read_to_end(&mut text));
+    match read {
+        Ok(_) => {
+            String::from_utf8_lossy(&text).trim_end().lines().last().unwrap_or_default().trim().to_owned()
+        }
+        Err(error) => error.to_string(),
     }
 }
 

@@ -112,7 +112,7 @@ impl Stage {
     }
 
     fn count_restart(&mut self, word: &'static str) {
-        *self.restarts.entry(word).or_default() += 1;
+        *self.restarts.entry(word.to_owned()).or_default() += 1;
     }
 
     /// `None`: its place goes too.

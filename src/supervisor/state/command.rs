@@ -54,6 +54,10 @@ impl State {
             Command::Restart(restart) => self.asked_to_restart(id, &restart, out),
             Command::Pause(whom) => self.asked_to_pause(&whom, true, out).map(Some),
             Command::Resume(whom) => self.asked_to_pause(&whom, false, out).map(Some),
+            Command::Upgrade => {
+                self.asked_to_upgrade(Some(id), out);
+                Ok(None)
+            }
             Command::Reload(wait) => self.asked_to_reload(id, wait.wait, out),
             Command::Drain => self.asked_to_drain(out).map(Some),
             Command::Stop(stop) => self.asked_for_the_end(&stop, out).map(Some),

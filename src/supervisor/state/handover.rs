@@ -5,16 +5,20 @@
 
 use super::State;
 use crate::config::{Recycle, Work};
+use crate::control::protocol::{Reason, Refused};
 use crate::queue::SlotId;
 use crate::supervisor::action::{Action, StageTotals};
-use crate::supervisor::ids::{Pid, WorkerId};
+use crate::supervisor::history::Remembered;
+use crate::supervisor::ids::{AskId, Pid, WorkerId};
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::reason::StartReason;
+use crate::supervisor::restart::Intensity;
 use crate::supervisor::stage_state::{Fate, Stage, Worker};
 use crate::supervisor::wanted::{Version, Wanted};
 use crate::supervisor::worker_state::{Asked, Life, Over, Process};
 use log::Level;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +32,12 @@ pub struct Left {
     stages: Vec<StageLeft>,
     departed: Vec<StageTotals>,
     failed: bool,
+    generation: u64,
+    /// Why the last changed file was not taken over, and how long ago that was.
+    refusal: Option<(Duration, String)>,
+    history: Vec<Remembered>,
+    /// Programs that have taken over in this run, the next one included.
+    upgrades: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +49,9 @@ struct StageLeft {
     /// As it is now: the file may say another number.
     processes: u32,
     totals: StageTotals,
+    restarts: BTreeMap<String, u64>,
+    /// How long ago the restarts were that `give_up` counts.
+    restarted: Vec<Duration>,
     workers: Vec<WorkerLeft>,
 }
 
@@ -63,15 +76,24 @@ enum LifeLeft {
 }
 
 impl State {
-    /// SIGUSR2: the program on the disk is to go on from here.
-    pub(super) fn asked_to_upgrade(&mut self, out: &mut Outbox) {
-        match self.left(out.now) {
-            Ok(left) => out.act(Action::HandOver(Box::new(left))),
-            Err(why) => out.say(Level::Error, format!("upgrade refused: {why}; ask again when that is over")),
+    /// The program on the disk is to go on from here: SIGUSR2, or somebody who waits for an answer. If it does, none
+    /// comes: the connection ends with this program.
+    pub(super) fn asked_to_upgrade(&mut self, ask: Option<AskId>, out: &mut Outbox) {
+        match self.left(out) {
+            Ok(left) => out.act(Action::HandOver(Box::new(left), ask)),
+            Err(why) => {
+                let why = format!("{why}; ask again when that is over");
+                out.say(Level::Error, format!("upgrade refused: {why}"));
+                if let Some(id) = ask {
+                    let refused = Refused { reason: Reason::NotUpgraded, error: why };
+                    out.act(Action::Answer(id, Err(refused)));
+                }
+            }
         }
     }
 
-    fn left(&self, now: Instant) -> Result<Left, &'static str> {
+    fn left(&self, out: &Outbox) -> Result<Left, &'static str> {
+        let now = out.now;
         let Some(wanted) = &self.wanted else { return Err("it has not begun") };
         if self.stop.is_some() {
             return Err("the pipeline stops");
@@ -86,6 +108,10 @@ impl State {
             stages: stages.ok_or("workers are on their way out")?,
             departed: self.departed.clone(),
             failed: self.failed,
+            generation: self.generation,
+            refusal: self.refusal.as_ref().map(|(at, why)| (now.saturating_duration_since(*at), why.clone())),
+            history: out.history.left(now),
+            upgrades: self.upgrades + 1,
         })
     }
 
@@ -101,6 +127,8 @@ impl State {
                 continue;
             };
             stage.totals = stage_left.totals;
+            stage.restarts = stage_left.restarts;
+            stage.intensity = Intensity::of_ages(&stage_left.restarted, out.now);
             stage.paused = stage_left.paused;
             if stage_left.gave_up {
                 stage.fate = Fate::GaveUp;
@@ -123,6 +151,11 @@ impl State {
         self.paused = left.paused;
         self.departed = left.departed;
         self.failed = left.failed;
+        // What it takes over counts as a file that it takes over.
+        self.generation = left.generation.saturating_sub(1);
+        self.refusal = left.refusal.map(|(age, why)| (out.now.checked_sub(age).unwrap_or(out.now), why));
+        self.upgrades = left.upgrades;
+        out.history.take_over(left.history, out.now);
         out.say(Level::Info, format!("{} took over: {alive} workers go on", env!("CARGO_PKG_VERSION")));
     }
 }
@@ -140,6 +173,8 @@ fn stage_left(stage: &Stage, now: Instant) -> Option<StageLeft> {
         paused: stage.paused,
         processes: stage.spec.processes,
         totals: stage.totals.clone(),
+        restarts: stage.restarts.clone(),
+        restarted: stage.intensity.ages(now),
         workers: workers?,
     })
 }

@@ -85,6 +85,7 @@ impl State {
             pid: std::process::id(),
             run: identity.run.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            upgrades: self.upgrades,
             phase: self.how_far(),
             paused: self.paused,
             time: moment.at(moment.now),
@@ -209,7 +210,7 @@ fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counters) -> statu
         rate: status::Rate::default(),
         times: times.into(),
         item_seconds: item_times.into(),
-        restarts: stage.restarts.iter().map(|(why, n)| ((*why).to_owned(), *n)).collect(),
+        restarts: stage.restarts.clone(),
         workers,
     }
 }

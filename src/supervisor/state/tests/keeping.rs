@@ -5,6 +5,7 @@ use crate::queue::{Ending, QueueId};
 use crate::supervisor::event::Event;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::inheritance::{Kept, Label};
+use crate::supervisor::stage_state::Fate;
 use crate::supervisor::state::{Audience, Left, State};
 
 fn chain() -> crate::config::Pipeline {
@@ -105,6 +106,30 @@ fn workers_go_on_under_another_program() {
     bench.send(Event::Terminate);
     bench.obey_and_drain();
     assert!(!bench.outcome.unwrap().failed);
+}
+
+#[test]
+fn restarts_and_what_happened_are_remembered_by_the_next_program() {
+    let mut pipeline = chain();
+    let limit = pipeline.stages[1].rules.give_up.restarts;
+    pipeline.stages[1].rules.backoff.initial = std::time::Duration::ZERO;
+    let mut bench = Bench::up(pipeline);
+    for _ in 0..limit {
+        bench.crash("b", 0);
+        bench.run_starts();
+        bench.all_ready();
+    }
+    let before = bench.state.history.of("b[0]").count();
+    let mut bench = upgraded(bench);
+    bench.run_starts();
+    assert_eq!(bench.state.history.of("b[0]").count(), before);
+    assert_eq!((bench.state.upgrades, bench.state.generation), (1, 1));
+    let again = bench.state.history.of("b[0]").filter(|past| past.lived.is_some()).count();
+    assert!(again > 0, "how long each process had lived is known, too");
+    bench.crash("b", 0);
+    let words = bench.state.stages[1].restarts.clone();
+    assert_eq!(words.values().sum::<u64>(), u64::from(limit));
+    assert_eq!(bench.state.stages[1].fate, Fate::GaveUp, "one restart too many, over both programs");
 }
 
 #[test]
