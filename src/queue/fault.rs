@@ -44,6 +44,21 @@ impl Fault {
         Fault::Damaged { what, at, value }
     }
 
+    /// The system's number for it, where it comes from there.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Fault::System(_, error) | Fault::File(_, _, error) | Fault::DiskFull(_, error) => {
+                error.raw_os_error()
+            }
+            Fault::Foreign(_)
+            | Fault::Version { .. }
+            | Fault::Torn
+            | Fault::InUse
+            | Fault::Damaged { .. }
+            | Fault::Exhausted(_) => None,
+        }
+    }
+
     pub(super) fn system(what: &'static str) -> Fault {
         Fault::System(what, io::Error::last_os_error())
     }

@@ -32,7 +32,8 @@ pub fn bid(manager: &Manager, line: &str, code: u8) {
 /// Tells why there was no run at all.
 pub fn bid_after(manager: &Manager, error: &SetUpError) {
     let number = match error {
-        SetUpError::Queue(_) | SetUpError::Control(_) | SetUpError::Refused(_) => None,
+        SetUpError::Queue(fault) => fault.errno(),
+        SetUpError::Control(_) | SetUpError::Refused(_) => None,
         SetUpError::System(_, error) => error.raw_os_error(),
     };
     tell(manager, number.map(Message::Errno));

@@ -10,7 +10,7 @@ use crate::supervisor::stage_state::{Fate, Stage};
 use crate::supervisor::summary::count;
 use std::time::{Duration, Instant};
 
-/// How often the line with the rates is renewed, and while it stops, more time is asked for.
+/// How often the line with the rates is renewed, and while it starts or stops, more time is asked for.
 const BEAT: Duration = Duration::from_secs(5);
 /// So much time is asked for, counted from each beat. A loop that hangs is killed when it is over.
 const GRANT: Duration = Duration::from_secs(20);
@@ -79,7 +79,8 @@ impl State {
             out.act(Action::Notify(vec![Message::Watchdog]));
         }
         if herald.beat.is_some_and(|due| due <= out.now) {
-            let more = (herald.told == Told::Stopping).then_some(Message::ExtendTimeout(GRANT));
+            let busy = matches!(herald.told, Told::Starting | Told::Stopping);
+            let more = busy.then_some(Message::ExtendTimeout(GRANT));
             more.into_iter().for_each(|more| out.act(Action::Notify(vec![more])));
             self.tell_status(out);
         }
