@@ -98,13 +98,22 @@ impl DeadLetter<'_> {
 
 /// Appends one dead letter; the file and its folders (mode 0700) are made when they are not there yet.
 ///
-/// Once this returns, the whole line is in the file. After an error nothing of it is, so the item can go back.
-pub fn append(path: &Path, letter: &DeadLetter<'_>) -> io::Result<()> {
+/// Once this returns, the whole line is in the file, and if `safe`, on the disk. After an error nothing of it is, so the
+/// item can go back.
+pub fn append(path: &Path, letter: &DeadLetter<'_>, safe: bool) -> io::Result<()> {
     let line = letter.line()?;
     let describe = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let mut file = locked(path).map_err(describe)?;
     let before = file.seek(SeekFrom::End(0)).map_err(describe)?;
-    write_line(&mut file, before, line).map_err(describe)
+    write_line(&mut file, before, line)
+        .and_then(|()| if safe { sync(&file, path) } else { Ok(()) })
+        .map_err(describe)
+}
+
+/// The file, and its name: whoever ends the item after this must not have lost it in a power cut.
+fn sync(file: &File, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 fn locked(path: &Path) -> io::Result<Flock<File>> {
@@ -215,8 +224,8 @@ mod tests {
     fn text_is_kept_as_text_and_bytes_as_base64() {
         let folder = Folder::new("kinds");
         let path = folder.0.join("deep/dead.jsonl");
-        append(&path, &letter(b"a \"b\"\n")).unwrap();
-        append(&path, &letter(b"\xff\x00")).unwrap();
+        append(&path, &letter(b"a \"b\"\n"), false).unwrap();
+        append(&path, &letter(b"\xff\x00"), false).unwrap();
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
             concat!(
@@ -238,13 +247,13 @@ mod tests {
         fs::create_dir_all(&folder.0).unwrap();
         let path = folder.0.join("dead.jsonl");
         fs::write(&path, "{\"torn").unwrap();
-        append(&path, &letter(b"x")).unwrap();
+        append(&path, &letter(b"x"), false).unwrap();
         assert!(fs::read_to_string(&path).unwrap().starts_with("{\"torn\n{\"time\""));
     }
 
     #[test]
     fn a_folder_that_cannot_be_made_is_an_error_with_its_path() {
-        let error = append(Path::new("/proc/nothing/here/dead.jsonl"), &letter(b"x")).unwrap_err();
+        let error = append(Path::new("/proc/nothing/here/dead.jsonl"), &letter(b"x"), false).unwrap_err();
         assert!(error.to_string().contains("/proc/nothing/here/dead.jsonl"), "{error}");
     }
 

@@ -179,6 +179,84 @@ fn a_storm_of_kills_of_everything_loses_nothing_and_doubles_nothing() {
     assert!(!service.queues().exists(), "a run that is done leaves nothing");
 }
 
+/// What a power cut leaves: another boot of the machine, and pages of any age.
+fn cut_the_power(service: &Service, dice: &mut Dice) {
+    wait_until("all processes to be gone", || {
+        process::in_folder(service.folder.path()).is_empty().then_some(())
+    });
+    let file = File::options().write(true).open(service.queues()).unwrap();
+    file.write_all_at(&[7; 16], 256).unwrap();
+    for _ in 0..dice.roll(20) {
+        // In the counters of the queues, the slots of workers, their journals.
+        let at = 4096 + dice.roll(400) * 4096;
+        file.write_all_at(&[dice.roll(256) as u8; 512], at).unwrap();
+    }
+}
+
+fn saved_and_cut_again_and_again(sync: &str) {
+    let n = 400 * lives() / 3;
+    let text = counting(n).replacen("durable = true", &format!("durable = true\nsync = '{sync}'"), 1);
+    let mut service = Service::new(&text);
+    let mut dice = Dice(u64::from(std::process::id()));
+    let saved = service.queues().with_extension("saved");
+    for _ in 0..lives() / 3 {
+        let mut life = service.start();
+        service.wait_for_log(&life, "up after");
+        assert!(saved.exists(), "saved before anybody works");
+        std::thread::sleep(Duration::from_millis(dice.roll(200)));
+        life.kill(dice.roll(2) == 0);
+        cut_the_power(&service, &mut dice);
+    }
+    let text = text.replace("sleep = '1ms'\n", "");
+    service.folder.file("work.toml", &text);
+    let life = service.start();
+    let number = life.number;
+    let (code, printed) = service.finish(life);
+    let log = service.stderr(number);
+    assert!(
+        log.contains("the machine went down while it was in use")
+            && log.contains("goes on from what was saved at"),
+        "{log}"
+    );
+    assert_eq!((code, printed), (Some(0), format!("{}\n", n * (n + 1) / 2)), "{log}");
+    for queue in ["a", "b"] {
+        assert_eq!(ledger(&log, queue), format!("{n} put, {n} done"));
+    }
+    assert!(!service.queues().exists() && !saved.exists(), "a run that is done leaves nothing");
+}
+
+#[test]
+fn power_cuts_take_saved_queues_back_to_one_moment_and_the_sum_is_right() {
+    saved_and_cut_again_and_again("interval");
+}
+
+#[test]
+fn power_cuts_cost_nothing_that_was_put_where_every_put_is_safe() {
+    saved_and_cut_again_and_again("always");
+}
+
+#[test]
+fn an_idle_pipeline_is_saved_once_and_not_again() {
+    let text = "[queues.a]\ndurable = true\nsync = 'interval'\n\
+                [stages.number]\nuse = 'count'\nwith = { from = 1, to = 3 }\noutput = 'a'\n\
+                [stages.slow]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\nsleep = '1h'\n";
+    let mut service = Service::new(text);
+    let mut life = service.start();
+    service.wait_for_log(&life, "up after");
+    let saved = service.queues().with_extension("saved");
+    let holds_all = || fs::read(&saved).is_ok_and(|bytes| bytes.len() > 300);
+    wait_until("the items to be saved", || {
+        (service.put_into_first_queue() == 3 && holds_all()).then_some(())
+    });
+    let stamp = || fs::metadata(&saved).unwrap().modified().unwrap();
+    // Once more at most: for what came while it was saved.
+    std::thread::sleep(Duration::from_millis(2500));
+    let before = stamp();
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(stamp(), before, "nothing has changed");
+    life.kill(true);
+}
+
 #[test]
 fn a_stop_keeps_what_waits_and_the_next_start_goes_on() {
     let mut service = Service::new(&counting(2000));

@@ -54,7 +54,7 @@ fn what_is_wrong_in_itself_is_invalid() {
         "durations",
         "extras",
         "no_stage",
-        "not_available_yet",
+        "durable",
         "queue_lists",
         "sizes",
         "stage_without_a_name",

@@ -19,7 +19,7 @@ pub use diagnostic::Report;
 pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff};
 pub use load::{LoadOptions, Loaded, load, load_for, load_text, name_of_file};
 pub use pipeline::{
-    Backoff, Control, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Task, Tuning,
+    Backoff, Control, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Sync, Task, Tuning,
     WhenFull, Work,
 };
 pub use schema::schema;

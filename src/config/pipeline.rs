@@ -45,6 +45,11 @@ impl Pipeline {
     pub fn is_durable(&self) -> bool {
         self.queues.iter().any(|queue| queue.durable)
     }
+
+    /// What a power cut may cost: what is asked for one queue holds for all, for the same reason.
+    pub fn sync(&self) -> Sync {
+        self.queues.iter().map(|queue| queue.sync).max().unwrap_or(Sync::Never)
+    }
 }
 
 /// One stage: what its workers do, and the rules they live by.
@@ -239,6 +244,8 @@ pub struct Queue {
     pub when_full: WhenFull,
     /// The queues of its pipeline are kept in a file.
     pub durable: bool,
+    /// What a power cut may cost.
+    pub sync: Sync,
 }
 
 impl Queue {
@@ -252,19 +259,20 @@ impl Queue {
             max_item,
             when_full: WhenFull::Block,
             durable: false,
+            sync: Sync::Never,
         }
     }
 }
 
-/// `sync`: when a durable queue is written to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `sync`: when durable queues are saved, for a power cut; from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sync {
-    /// Before an item counts as put.
-    Always,
-    /// Again and again.
-    Interval,
     /// When the system sees fit.
     Never,
+    /// A second after something has changed.
+    Interval,
+    /// Before a stage goes on that has put something.
+    Always,
 }
 
 /// `when_full`: what a put on a full queue does.

@@ -176,14 +176,14 @@ mod tests {
         let _ = std::fs::remove_file(&path);
         assert!(read(&path).unwrap().is_empty());
         for (id, item) in [b"one".as_slice(), b"\xff\0", b"three"].into_iter().enumerate() {
-            append(&path, &letter(item, id as u64)).unwrap();
+            append(&path, &letter(item, id as u64), false).unwrap();
         }
         let letters = read(&path).unwrap();
         assert_eq!(letters.iter().map(Letter::bytes).collect::<Vec<_>>(), [&b"one"[..], b"\xff\0", b"three"]);
         assert_eq!(letters[0].cause(), "exit-code: 7");
         assert!(cross_out(&path, &letters[1]).unwrap());
         assert!(!cross_out(&path, &letters[1]).unwrap(), "it is gone");
-        append(&path, &letter(b"four", 4)).unwrap();
+        append(&path, &letter(b"four", 4), false).unwrap();
         let lines: Vec<u64> = read(&path).unwrap().iter().map(|letter| letter.line).collect();
         assert_eq!(lines, [1, 3, 4]);
         for letter in read(&path).unwrap() {
@@ -197,7 +197,7 @@ mod tests {
     fn a_torn_line_is_no_letter() {
         let path = std::env::temp_dir().join(format!("mprun-torn-letters-{}.jsonl", std::process::id()));
         std::fs::write(&path, "{\"torn\":\n#  crossed out\n").unwrap();
-        append(&path, &letter(b"x", 0)).unwrap();
+        append(&path, &letter(b"x", 0), false).unwrap();
         assert_eq!(read(&path).unwrap()[0].line, 3);
         std::fs::remove_file(&path).unwrap();
     }

@@ -42,8 +42,12 @@ impl Meta {
     }
 
     pub fn failed_once_more(self) -> Meta {
-        let failures = u64::from(self.failures() + 1).min(MOST_FAILURES);
-        Meta(self.0 & !(MOST_FAILURES << FAILURES) | failures << FAILURES)
+        self.failed(u64::from(self.failures()) + 1)
+    }
+
+    /// The same item after so many failed attempts.
+    pub fn failed(self, times: u64) -> Meta {
+        Meta(self.0 & !(MOST_FAILURES << FAILURES) | times.min(MOST_FAILURES) << FAILURES)
     }
 
     /// A reserved block that is not published yet.

@@ -12,19 +12,26 @@
 //! | between `enter` and `leave` | a file in use | goes on from it, if the machine was up all the time; else it is torn |
 //! | in `leave` | the same | the same |
 //! | before the rename of a refused file | the refused file | refuses it again |
+//! | while what was saved is made into a file | `queues.new`, of no use | makes it anew |
 
 use super::Fault;
 use super::claim;
 use super::identity::{self, Identity, User};
 use super::layout::{self, SIZE};
 use super::memory::{self, Arena, Memory};
+use super::saving::SAVED;
+use super::steward::Steward;
+use super::{disk, image};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+/// `queues.new` for `queues`.
+const NEW: &str = "new";
 
 /// What was found where an arena is kept.
 pub struct Opened {
@@ -34,6 +41,19 @@ pub struct Opened {
     pub kept: bool,
     /// What was there instead: where it is now, and why it can't be used.
     pub set_aside: Option<(PathBuf, Fault)>,
+    /// What took its place.
+    pub saved: Saved,
+}
+
+/// What was saved of queues whose file can't be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// Nothing.
+    Nothing,
+    /// All of them, as they were at this moment.
+    At(SystemTime),
+    /// Something that can't be used either, and why; it is set aside, too.
+    Refused(String),
 }
 
 impl Arena {
@@ -48,15 +68,19 @@ impl Arena {
         patience: Duration,
         lives: &mut dyn FnMut(User) -> bool,
     ) -> Result<Opened, Fault> {
-        let mut set_aside = None;
+        let (mut set_aside, mut saved) = (None, Saved::Nothing);
         loop {
             let fd = open_locked(path, patience, lives)?;
             if is_blank(&fd)? {
-                return Ok(Opened { arena: make(fd, path, whose)?, kept: false, set_aside });
+                return Ok(Opened { arena: make(fd, path, whose)?, kept: false, set_aside, saved });
             }
             match recognise(&fd) {
-                Ok(arena) => return Ok(Opened { arena, kept: true, set_aside }),
-                Err(fault @ (Fault::Foreign(_) | Fault::Torn)) => set_aside = Some((put_aside(path)?, fault)),
+                Ok(arena) => return Ok(Opened { arena, kept: true, set_aside, saved }),
+                Err(fault @ (Fault::Foreign(_) | Fault::Torn)) => {
+                    let aside;
+                    (aside, saved) = replace(path, whose)?;
+                    set_aside = Some((aside, fault));
+                }
                 Err(other) => return Err(other),
             }
         }
@@ -64,12 +88,20 @@ impl Arena {
 }
 
 impl Arena {
-    /// Renames the file that the arena is in: it turned out to be no good. It must be this run's alone.
+    /// Renames the file that the arena is in: it turned out to be no good. It must be this run's alone. What was saved of it
+    /// takes its place, unless that has led here.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn put_aside(&self, path: &Path) -> Result<PathBuf, Fault> {
-        put_aside(path)
+    pub fn put_aside(&self, path: &Path, whose: &Identity, saved: &Saved) -> Result<(PathBuf, Saved), Fault> {
+        match saved {
+            Saved::At(_) => {
+                put_aside(&disk::beside(path, SAVED))?;
+                let why = "it leads to this again".to_owned();
+                Ok((put_aside(path)?, Saved::Refused(why)))
+            }
+            Saved::Nothing | Saved::Refused(_) => replace(path, whose),
+        }
     }
 
     /// Copies memory that can't be used into a file beside `path`: only what there is of it, not the holes.
@@ -128,24 +160,78 @@ fn is_blank(fd: &OwnedFd) -> Result<bool, Fault> {
 
 /// From here on only what [`Memory::reserve`] has seen may be written.
 fn make(fd: OwnedFd, path: &Path, whose: &Identity) -> Result<Arena, Fault> {
+    let at = |what| move |error| Fault::File(what, path.to_owned(), error);
+    // What was saved of others, before, would come back after a power cut.
+    Arena::forget_saved(path).map_err(at("failed to remove what was saved beside"))?;
+    let memory = prepare(fd, whose)?;
+    // The name too must be there after a power cut.
+    disk::sync_folder(path).map_err(at("failed to write to the disk the folder of"))?;
+    Ok(Arena(Arc::new(memory)))
+}
+
+fn prepare(fd: OwnedFd, whose: &Identity) -> Result<Memory, Fault> {
     memory::set_size(&fd)?;
     let memory = Memory::map(fd)?;
     let (at, bytes) = layout::head();
     memory.reserve(at, bytes)?;
     identity::write(&memory, whose);
     memory.sync_file()?;
-    // The name too must be there after a power cut.
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced
-        .map_err(|error| Fault::File("failed to write to the disk the folder", folder.to_owned(), error))?;
-    Ok(Arena(Arc::new(memory)))
+    Ok(memory)
 }
 
 fn recognise(fd: &OwnedFd) -> Result<Arena, Fault> {
     let fd = fd.try_clone().map_err(|error| Fault::System("failed to copy a descriptor", error))?;
     let arena = Arena::attach(fd)?;
     if identity::is_torn(&arena.0) { Err(Fault::Torn) } else { Ok(arena) }
+}
+
+/// What was saved takes the place of what can't be used, or nothing does. The latter stays under another name.
+fn replace(path: &Path, whose: &Identity) -> Result<(PathBuf, Saved), Fault> {
+    let saved = disk::beside(path, SAVED);
+    let taken = match fs::read(&saved) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+        Ok(bytes) => restore(path, whose, &bytes)?.map(Some),
+    };
+    match taken {
+        Ok(None) => Ok((put_aside(path)?, Saved::Nothing)),
+        Ok(Some(taken)) => {
+            // By a link: whoever is killed here leaves either the one or the other under the name.
+            let aside = free_name(path);
+            let set_aside = |error| Fault::File("failed to set aside", path.to_owned(), error);
+            fs::hard_link(path, &aside)
+                .and_then(|()| disk::rename(&disk::beside(path, NEW), path))
+                .map_err(set_aside)?;
+            Ok((aside, Saved::At(taken)))
+        }
+        Err(why) => {
+            let aside = put_aside(path)?;
+            put_aside(&saved)?;
+            Ok((aside, Saved::Refused(why)))
+        }
+    }
+}
+
+/// Makes another file with what was saved, whole and on the disk; or why it can't be used.
+fn restore(path: &Path, whose: &Identity, bytes: &[u8]) -> Result<Result<SystemTime, String>, Fault> {
+    let image = match image::read(bytes) {
+        Ok(image) if image.whose.is(whose) => image,
+        Ok(_) => return Ok(Err("it belongs to another pipeline".to_owned())),
+        Err(why) => return Ok(Err(why)),
+    };
+    let new = disk::beside(path, NEW);
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&new);
+    let fd = OwnedFd::from(file.map_err(|error| Fault::File("failed to open", new, error))?);
+    let arena = Arena(Arc::new(prepare(fd, whose)?));
+    match Steward::open(arena.clone())?.restore(&image) {
+        Ok(()) => {}
+        Err(Fault::Foreign(why)) => return Ok(Err(why)),
+        Err(fault @ Fault::Damaged { .. }) => return Ok(Err(fault.to_string())),
+        Err(other) => return Err(other),
+    }
+    arena.leave()?;
+    Ok(Ok(image.taken))
 }
 
 /// Renames what can't be used, so that nothing is lost and nothing stands in the way.

@@ -123,20 +123,29 @@ impl Arena {
         User { pid: pid as u32, since, run }
     }
 
+    /// Notes that it is in use, before anything changes in it: cut off from now on it is torn.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn begin_use(&self) -> Result<(), Fault> {
+        let store = |word: usize, value: u64| self.0.store(IDENTITY + word, value);
+        let [first, second] = boot();
+        store(identity::BOOT, first);
+        store(identity::BOOT + 8, second);
+        store(identity::CLEAN, 0);
+        self.0.sync(layout::HEADER, identity_end())
+    }
+
     /// Notes who uses it from now on. On a disk that is there before anything else changes.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn enter(&self, user: User) -> Result<(), Fault> {
         let store = |word: usize, value: u64| self.0.store(IDENTITY + word, value);
-        let [first, second] = boot();
-        store(identity::BOOT, first);
-        store(identity::BOOT + 8, second);
         store(identity::SUPERVISOR, u64::from(user.pid));
         store(identity::SINCE, user.since);
         store(identity::RUN, user.run);
-        store(identity::CLEAN, 0);
-        self.0.sync(layout::HEADER, identity_end())
+        self.begin_use()
     }
 
     /// Writes everything to the disk, and says so in the file. Nobody may be at work any more.

@@ -25,7 +25,7 @@ pub(super) const INLINE: usize = 8;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0qa");
 /// Counts changes of anything in this file, and of what the words mean: another version's arena is never guessed at.
-pub(super) const VERSION: u64 = 5;
+pub(super) const VERSION: u64 = 6;
 
 pub(super) const HEADER: usize = 0;
 pub(super) const LOCK: usize = 64;
@@ -36,6 +36,8 @@ pub(super) const TAKEOVERS: usize = 192; // locks inherited from the dead: for t
 pub(super) const REDONE: usize = 200; // transactions finished for the dead
 pub(super) const STOPPED: usize = 208; // workers that are stopped now: wake-ups must not rely on one sleeper
 pub(super) const OPENED: usize = 216; // slots 0 .. OPENED were ever used: the others' pages need not be looked at
+
+pub(super) const SAFETY: usize = 224; // what has to survive a power cut: see `saving.rs`
 
 /// Whose arena it is, and how it was left: see `identity.rs`.
 pub(super) const IDENTITY: usize = 256;
@@ -61,6 +63,21 @@ pub(super) mod identity {
     pub const FILE: usize = 352;
     pub const FILE_MAX: usize = 2048;
     pub const END: usize = FILE + FILE_MAX;
+}
+
+/// Words of the handshake with whoever saves the queues: see `saving.rs`. One line, which changes with every transaction,
+/// but only where they are saved.
+pub(super) mod sync {
+    /// Changes so far.
+    pub const CHANGES: usize = 2688;
+    /// The last of them that is safe.
+    pub const SAFE: usize = 2696;
+    /// u32 futex: the saver sleeps until something changes.
+    pub const ASLEEP: usize = 2704;
+    /// u32 futex: somebody waits to be safe.
+    pub const URGENT: usize = 2708;
+    /// u32 futex: counts what was said to be safe.
+    pub const BELL: usize = 2712;
 }
 
 /// The place of the queue whose next item somebody wants to see; 0: nobody. Every put reads it: a line that hardly changes.
@@ -360,7 +377,8 @@ mod tests {
     #[test]
     fn the_parts_of_the_arena_follow_each_other() {
         const { assert!(DECIDED + 64 <= TAKEOVERS && TAKEOVERS < REDONE && REDONE < STOPPED) };
-        const { assert!(OPENED + 8 <= IDENTITY) };
+        const { assert!(OPENED + 8 <= SAFETY && SAFETY + 8 <= IDENTITY) };
+        const { assert!(IDENTITY + identity::END <= sync::CHANGES && sync::BELL + 4 <= TAP) };
         const { assert!(IDENTITY + identity::END <= TAP && SAMPLE + sample::TEXT + sample::TEXT_MAX <= JOURNAL) };
         const { assert!(JOURNAL + JOURNAL_SIZE <= QUEUES) };
         const { assert!(JOURNAL_MAX * 16 <= JOURNAL_SIZE && JOURNAL_MAX < 4096) };

@@ -52,7 +52,7 @@
 //! | making room in a file, before the transaction that counts it | pages that nothing points to | nothing: made again |
 //! | cooling a block, before its pages are given back | a cold block with pages | its next user |
 //! | everybody at once | any of the above | [`Steward::inherit`]: the stale lock, the redo, a release of every slot, the audit; it may die too |
-//! | the machine, with a file in use | pages of any age | nobody: [`Arena::open_file`] sees another boot and no clean end, and sets it aside |
+//! | the machine, with a file in use | pages of any age | [`Arena::open_file`] sees another boot and no clean end, and sets it aside; what was saved of it last (see `saving`) takes its place |
 //!
 //! A worker that is *stopped* inside the lock (SIGSTOP) holds up the others for 50 ms to 100 ms; then the first of them that waits
 //! kills it (see `stall`).
@@ -64,6 +64,7 @@ mod audit;
 mod claim;
 mod counts;
 mod descriptor;
+mod disk;
 mod drop_old;
 mod event;
 #[cfg(test)]
@@ -74,6 +75,7 @@ mod futex;
 mod hand;
 mod holdings;
 mod identity;
+mod image;
 mod inherit;
 /// Places to die, for crash tests.
 #[cfg(any(test, feature = "inject"))]
@@ -86,7 +88,9 @@ mod memory;
 mod port;
 mod put_back;
 mod release;
+mod restore;
 mod ring;
+mod saving;
 mod stall;
 mod steward;
 mod tap;
@@ -101,7 +105,7 @@ mod tests;
 
 pub use counts::QueueCounts;
 pub use fault::Fault;
-pub use file::Opened;
+pub use file::{Opened, Saved};
 pub use identity::{Identity, User};
 pub use inherit::Inherited;
 pub use layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS};
@@ -109,6 +113,7 @@ pub use memory::Arena;
 pub use port::{Committed, Lease, Port, PutError, Sleeper, Taken, Wait};
 pub use put_back::PutBack;
 pub use release::{Blame, Doomed, Look, Released};
+pub use saving::Safety;
 pub use steward::{Limits, Phase, SlotReport, Steward};
 pub use tuning::SlotTuning;
 pub use word::{Ending, Order, WhenFull};

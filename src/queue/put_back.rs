@@ -7,7 +7,11 @@ use super::descriptor::{Meta, inline_word};
 use super::event::Event;
 use super::layout::{self, INLINE, queue};
 use super::steward::Steward;
-use super::{Fault, QueueId, ring};
+use super::{Fault, QueueId, ring, saving};
+use std::time::Duration;
+
+/// The supervisor has other things to do than to wait for a disk that is slow or full.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub enum PutBack {
     Ended,
     /// The queue takes no item as long as this.
     TooLong,
+    /// It is in the queue, but the disk has not taken it in time: asked again, it says how that went.
+    NotSafe,
 }
 
 impl Steward {
@@ -35,7 +41,9 @@ impl Steward {
         let flags = tx.get(at + queue::FLAGS);
         let size = if bytes.len() > INLINE { layout::block_size(layout::class_for(bytes.len())) } else { 0 };
         if tx.get(at + queue::PUT_BACK) == key {
-            return Ok(PutBack::Already);
+            let change = tx.memory.load(layout::sync::CHANGES);
+            drop(tx);
+            return Ok(self.once_safe(Some(change), PutBack::Already));
         }
         if flags & queue::USED == 0 || flags & (queue::ENDED | queue::CLOSED) != 0 {
             return Ok(PutBack::Ended);
@@ -60,6 +68,16 @@ impl Steward {
         tx.set(at + queue::PUT_BACK, key);
         tx.commit()?;
         tx.notify(Event::of(at, queue::NOT_EMPTY));
-        Ok(PutBack::Done)
+        let change = tx.change();
+        drop(tx);
+        Ok(self.once_safe(change, PutBack::Done))
+    }
+
+    fn once_safe(&self, change: Option<u64>, outcome: PutBack) -> PutBack {
+        let memory = self.hand.memory();
+        match change {
+            Some(change) if !saving::is_safe_within(memory, change, PATIENCE) => PutBack::NotSafe,
+            _ => outcome,
+        }
     }
 }

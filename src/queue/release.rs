@@ -99,6 +99,7 @@ impl Steward {
         memory.store(at + slot::BEGUN, 0);
         memory.store(at + slot::PID, 0);
         // The dead one may have owed wake-ups, or eaten one: everybody looks again.
+        super::saving::make_good(self.hand.memory());
         self.disturb_all()?;
         Ok(released)
     }

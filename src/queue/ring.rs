@@ -43,7 +43,7 @@ pub(super) fn tell_if_drained(tx: &mut Tx<'_>, at: usize) {
 }
 
 /// The ring's size and how much of it is in use, checked.
-fn extent(tx: &Tx<'_>, at: usize) -> Result<(u64, u64, u64), Fault> {
+pub(super) fn extent(tx: &Tx<'_>, at: usize) -> Result<(u64, u64, u64), Fault> {
     let k = tx.get(at + queue::RING);
     let (tail, head) = (tx.get(at + queue::TAIL), tx.get(at + queue::HEAD));
     if !(RING_MIN..=RING_MAX).contains(&k) {

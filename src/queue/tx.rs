@@ -12,7 +12,7 @@ use super::event::{self, Event};
 use super::layout::{self, DECIDED, JOURNAL_MAX, LOCK, REDONE, STOPPED, TAKEOVERS, class};
 use super::lock::{self, Me};
 use super::memory::Memory;
-use super::{Fault, inject};
+use super::{Fault, inject, saving};
 use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 /// Bytes of blocks that a file makes room for at once.
@@ -24,11 +24,18 @@ pub(super) struct Scratch {
     journal: usize,
     writes: Vec<(usize, u64)>,
     wakes: Vec<(Event, i32)>,
+    /// The number of the last change, where they are counted.
+    change: Option<u64>,
 }
 
 impl Scratch {
     pub fn new(journal: usize) -> Scratch {
-        Scratch { journal, writes: Vec::with_capacity(JOURNAL_MAX), wakes: Vec::with_capacity(128) }
+        Scratch {
+            journal,
+            writes: Vec::with_capacity(JOURNAL_MAX),
+            wakes: Vec::with_capacity(128),
+            change: None,
+        }
     }
 }
 
@@ -45,12 +52,16 @@ impl<'a> Tx<'a> {
         let died = lock::lock(memory.word32(LOCK), me)?;
         scratch.writes.clear();
         scratch.wakes.clear();
+        scratch.change = None;
         let tx = Tx { memory, me, scratch };
         if died {
             memory.store(TAKEOVERS, memory.load(TAKEOVERS).wrapping_add(1));
         }
         if memory.load(DECIDED) != 0 {
             redo(memory)?;
+        }
+        if died {
+            tx.scratch.change = saving::count_change(memory); // it may have died before that
         }
         Ok(tx)
     }
@@ -88,6 +99,7 @@ impl<'a> Tx<'a> {
     pub fn commit(&mut self) -> Result<(), Fault> {
         let (memory, journal) = (self.memory, self.scratch.journal);
         let writes = &mut self.scratch.writes;
+        let changes = !writes.is_empty();
         compiler_fence(SeqCst);
         if let [(at, value)] = writes[..] {
             memory.store(at, value);
@@ -114,7 +126,16 @@ impl<'a> Tx<'a> {
         }
         compiler_fence(SeqCst);
         writes.clear();
+        if changes {
+            self.scratch.change = saving::count_change(memory).or(self.scratch.change);
+        }
         Ok(())
+    }
+
+    /// The number of the change that was committed, where changes are counted.
+    #[inline]
+    pub fn change(&self) -> Option<u64> {
+        self.scratch.change
     }
 
     /// After the commit: one sleeper on the event, if any, is woken when the lock is free. All, while a worker is
@@ -225,6 +246,9 @@ impl Drop for Tx<'_> {
         inject::step();
         for (event, n) in &self.scratch.wakes {
             event::wake(self.memory, *event, *n);
+        }
+        if self.scratch.change.is_some() {
+            saving::tell_saver(self.memory);
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn bury(
         time: SystemTime::now(),
         run: &launcher.run,
     };
-    let written = dead_letter::append(&launcher.dead_letters, &letter);
+    let written = dead_letter::append(&launcher.dead_letters, &letter, launcher.arena.is_saved());
     let (stage, index) = (&release.stage, release.worker.index);
     match &written {
         Ok(()) => log!(

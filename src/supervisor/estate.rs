@@ -13,7 +13,8 @@ mod refused;
 
 use super::SetUpError;
 use super::inheritance::{self, Kept, Label};
-use crate::config::Pipeline;
+use super::saver::Saver;
+use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueId, Steward, User};
 use crate::service::{Manager, Received};
 use crate::sys::{group, proc_table};
@@ -40,6 +41,7 @@ pub struct Estate {
     /// What an earlier run has left.
     pub kept: Vec<Kept>,
     place: Place,
+    saver: Option<Saver>,
 }
 
 /// Where the queues of a run are kept.
@@ -96,12 +98,13 @@ impl Estate {
     }
 
     fn fresh(arena: Arena, place: Place) -> Result<Estate, Fault> {
-        Ok(Estate { steward: Steward::open(arena.clone())?, arena, kept: Vec::new(), place })
+        Ok(Estate { steward: Steward::open(arena.clone())?, arena, kept: Vec::new(), place, saver: None })
     }
 
     /// Takes over what is in an arena that is this run's alone.
     fn inherit(site: &Site<'_>, arena: Arena, place: Place) -> Result<Estate, Fault> {
         end_processes_of(arena.user());
+        arena.begin_use()?;
         let mut steward = Steward::open(arena.clone())?;
         let mut kept = Vec::new();
         for left in steward.inherit()? {
@@ -114,7 +117,7 @@ impl Estate {
             kept.iter().filter(|kept| matches!(kept.label, Label::Queue(_))).map(|kept| kept.items).sum();
         let text = format!("goes on where an earlier run has stopped: {items} items in its queues");
         log!(target: "mprun", Level::Info, "{text}");
-        Ok(Estate { arena, steward, kept, place })
+        Ok(Estate { arena, steward, kept, place, saver: None })
     }
 
     /// Whether a stop may leave items where they are.
@@ -141,9 +144,17 @@ impl Estate {
         self.arena.enter(User { pid, since, run: u64::from_str_radix(run, 16).unwrap_or(0) })
     }
 
+    /// From now on the queues are saved, if they are to be.
+    pub fn begin_saving(&mut self, sync: Sync) -> Result<(), SetUpError> {
+        if let Place::File(path) = &self.place {
+            self.saver = Saver::start(&self.arena, path, sync)?;
+        }
+        Ok(())
+    }
+
     /// What is needed to end it.
-    pub fn deed(&self) -> Deed {
-        Deed { arena: self.arena.clone(), place: self.place.clone() }
+    pub fn deed(&mut self) -> Deed {
+        Deed { arena: self.arena.clone(), place: self.place.clone(), saver: self.saver.take() }
     }
 }
 
@@ -151,20 +162,25 @@ impl Estate {
 pub struct Deed {
     arena: Arena,
     place: Place,
+    saver: Option<Saver>,
 }
 
 impl Deed {
     /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew.
     pub fn conclude(self, through: bool, manager: &Manager) {
+        let saved = self.saver.map_or(Ok(()), |saver| saver.end(!through));
         let result = match (&self.place, through) {
             (Place::Memory, _) | (Place::Store(_), false) => Ok(()),
             (Place::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
             (Place::File(path), true) => {
-                std::fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()))
+                // What was saved goes first: alone it would be of no use.
+                Arena::forget_saved(path)
+                    .and_then(|()| std::fs::remove_file(path))
+                    .map_err(|error| format!("{}: {error}", path.display()))
             }
             (Place::File(_), false) => self.arena.leave().map_err(|fault| fault.to_string()),
         };
-        match (result, &self.place) {
+        match (saved.and(result), &self.place) {
             (Err(why), _) => log!(target: "mprun", Level::Error, "failed to put the queues away: {why}"),
             (Ok(()), Place::File(path)) if !through => {
                 log!(target: "mprun", Level::Info, "the next start goes on from {}", path.display());
@@ -197,10 +213,11 @@ impl Site<'_> {
         let path = self.path();
         loop {
             let place = Place::File(path.clone());
-            let Opened { arena, kept, set_aside } = Arena::open_file(&path, whose, PATIENCE, &mut lives)
-                .map_err(|fault| self.refusal(&path, fault))?;
+            let Opened { arena, kept, set_aside, saved } =
+                Arena::open_file(&path, whose, PATIENCE, &mut lives)
+                    .map_err(|fault| self.refusal(&path, fault))?;
             if let Some((aside, fault)) = set_aside {
-                refused::tell(&path.display().to_string(), &aside, &fault);
+                refused::tell(&path.display().to_string(), &aside, &fault, &saved);
             }
             if !kept {
                 return Ok(Estate::fresh(arena, place)?);
@@ -208,8 +225,8 @@ impl Site<'_> {
             refused::unless_stranger(&arena, whose, &path)?;
             match Estate::inherit(self, arena.clone(), place) {
                 Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) => {
-                    let aside = arena.put_aside(&path)?;
-                    refused::tell(&path.display().to_string(), &aside, &fault);
+                    let (aside, saved) = arena.put_aside(&path, whose, &saved)?;
+                    refused::tell(&path.display().to_string(), &aside, &fault, &saved);
                 }
                 other => return Ok(other?),
             }
@@ -220,6 +237,9 @@ impl Site<'_> {
         match fault {
             Fault::InUse => refused::in_use(path),
             Fault::Version { .. } => refused::version(path, &fault),
+            Fault::DiskFull(_, error) => {
+                Fault::File("no room on the disk for", path.to_owned(), error).into()
+            }
             other => other.into(),
         }
     }

@@ -40,6 +40,7 @@ pub fn queue(name: &str) -> Queue {
         max_item: 16 << 20,
         when_full: WhenFull::Block,
         durable: false,
+        sync: crate::config::Sync::Never,
     }
 }
 

@@ -35,7 +35,8 @@ pub struct Launcher {
     null: OwnedFd,
     /// Standard input is a terminal, which only its foreground group may read.
     terminal: bool,
-    arena: Arena,
+    /// The queues' memory.
+    pub arena: Arena,
     /// What the workers of a run share about files that they append to.
     pub undo_log: UndoLog,
     logging: Logging,

@@ -33,6 +33,7 @@ mod launch;
 mod perform;
 mod reception;
 pub mod report;
+mod saver;
 mod settings;
 mod summary;
 mod watch;
@@ -285,7 +286,7 @@ fn tools<'a>(
     let dead_letters = dead_letter::path(&pipeline.name, |variable| std::env::var(variable).ok());
     let folder = dead_letters.parent().unwrap_or(Path::new("/"));
     let site = Site { pipeline, file: &options.file, folder, manager };
-    let estate = match &before.handover {
+    let mut estate = match &before.handover {
         None => Estate::open(&site, &mut before.received)?,
         Some(handover) => Estate::take_over(&site, handover.arena()?)?,
     };
@@ -293,6 +294,7 @@ fn tools<'a>(
     let launcher = Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
         .map_err(system("prepare the start of workers"))?;
     estate.enter(before.handover.as_ref().map_or(&launcher.run, |handover| &handover.run))?;
+    estate.begin_saving(pipeline.sync())?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
     let identity = Identity {
         file: control::file(options).display().to_string(),

@@ -117,6 +117,7 @@ impl<'a> Performer<'a> {
     /// With nothing done yet.
     pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools<'a>) -> Performer<'a> {
         let Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal, identity } = tools;
+        let mut estate = estate;
         let deed = estate.deed();
         let (names, tokens) = estate.names();
         let Estate { arena, steward, .. } = estate;

@@ -81,6 +81,8 @@ pub enum Refusal {
     QueueHolds(String, u64),
     /// The queues would have to move from memory into a file, or back.
     Durable(bool),
+    /// Whether, and how, the queues are saved.
+    Sync,
     /// No room in shared memory.
     TooManyWorkers(u64),
     /// No room in shared memory.
@@ -99,6 +101,7 @@ impl fmt::Display for Refusal {
             Refusal::Durable(false) => f.write_str(
                 "no queue is durable any more, which needs a restart: the queues are in a file now",
             ),
+            Refusal::Sync => f.write_str("`sync` changed, which needs a restart"),
             Refusal::OtherControl => f.write_str("`[control]` changed, which needs a restart"),
             Refusal::OtherMetrics => f.write_str("`[metrics]` changed, which needs a restart"),
             Refusal::QueueHolds(queue, items) => {
@@ -133,6 +136,9 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
     }
     if old.is_durable() != new.is_durable() {
         return Err(Refusal::Durable(new.is_durable()));
+    }
+    if old.sync() != new.sync() {
+        return Err(Refusal::Sync);
     }
     refuse_to_lose_items(old, new, held)?;
     let drain_timeout = drain_timeout.map(|Change { old, new }| {

@@ -5,7 +5,7 @@ use crate::queue::{Limits, SlotTuning, WhenFull};
 
 /// A queue's bounds.
 pub fn limits(spec: &config::Queue) -> Limits {
-    let config::Queue { name: _, capacity, max_bytes, max_item, when_full, durable: _ } = spec;
+    let config::Queue { name: _, capacity, max_bytes, max_item, when_full, durable: _, sync: _ } = spec;
     let when_full = match when_full {
         config::WhenFull::Block => WhenFull::Block,
         config::WhenFull::DropNew => WhenFull::DropNew,

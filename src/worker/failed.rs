@@ -44,7 +44,7 @@ pub(super) fn settle_for(desk: &mut Desk, i: usize, reason: Reason<'_>, pace: &P
         run: &desk.ticket.run,
     };
     // Written before the lease ends: a worker killed in between writes it twice, but never loses it.
-    match dead_letter::append(&desk.ticket.dead_letters, &letter) {
+    match dead_letter::append(&desk.ticket.dead_letters, &letter, desk.port.is_saved()) {
         Ok(()) => {
             log::error!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {failure}");
             Ok(desk.port.bury(i)?)

@@ -2,7 +2,7 @@
 
 use super::wiring::Wiring;
 use crate::config::diagnostic::{Diagnostic, Report};
-use crate::config::elements::{Element, Item, Named};
+use crate::config::elements::{Item, Named};
 use crate::config::keys::QueueKeys;
 use crate::config::pipeline::{Queue, Sync};
 
@@ -25,17 +25,14 @@ pub fn compile(declared: &Named<QueueKeys>, wiring: &Wiring, report: &mut Report
 fn queue(name: &str, keys: &QueueKeys, (max_bytes, max_item): (u64, u64)) -> Queue {
     let capacity = keys.capacity.value.0;
     let (when_full, durable) = (keys.when_full.value, keys.durable.value);
-    Queue { name: name.to_owned(), capacity, max_bytes, max_item, when_full, durable }
+    let sync = if durable { keys.sync.value } else { Sync::Never };
+    Queue { name: name.to_owned(), capacity, max_bytes, max_item, when_full, durable, sync }
 }
 
 fn check_sync(item: &Item<QueueKeys>, report: &mut Report) {
     let QueueKeys { sync, durable, .. } = &item.keys;
     let Some(at) = &sync.at else { return };
-    if sync.value != Sync::Never {
-        let title = format!("`sync = {}` is not available yet", sync.value.written());
-        let help = "with \"never\" a durable queue survives every process, but not a power cut";
-        report.push(Diagnostic::error(title).at(&at.value).help(help));
-    } else if !durable.value {
+    if !durable.value {
         report.push(Diagnostic::warning("`sync` has no effect without `durable = true`").at(&at.key));
     }
 }

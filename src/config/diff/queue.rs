@@ -31,12 +31,13 @@ pub fn diff(old: &[Queue], new: &[Queue]) -> Vec<QueueDiff> {
 }
 
 fn change(old: &Queue, new: &Queue) -> Option<QueueDiff> {
-    let Queue { name, capacity, max_bytes, max_item, when_full, durable } = old;
+    let Queue { name, capacity, max_bytes, max_item, when_full, durable, sync } = old;
     let mut keys = Keys::default();
     keys.number("capacity", capacity, &new.capacity);
     keys.size("max_bytes", max_bytes, &new.max_bytes);
     keys.size("max_item", max_item, &new.max_item);
     keys.choice("when_full", when_full, &new.when_full);
     keys.number("durable", durable, &new.durable);
+    keys.choice("sync", sync, &new.sync);
     (!keys.0.is_empty()).then(|| QueueDiff::Changed { name: name.clone(), keys: keys.0 })
 }

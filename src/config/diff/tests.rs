@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::pipeline::{
-    Backoff, Control, GiveUp, OnGiveUp, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
+    Backoff, Control, GiveUp, OnGiveUp, Queue, Recycle, Restart, Rules, Stage, Sync, Tuning, WhenFull, Work,
 };
 
 fn stage(name: &str) -> Stage {
@@ -30,6 +30,7 @@ fn queue(name: &str) -> Queue {
         max_item: 1 << 24,
         when_full: WhenFull::Block,
         durable: false,
+        sync: Sync::Never,
     }
 }
 

@@ -23,8 +23,8 @@ table! {
         /// Keeps all queues of the pipeline in a file in the state folder: whatever is killed, the next start goes on
         /// where it was.
         durable: bool = false, also "persistent" "persist";
-        /// What a power cut may cost a durable queue. Only "never" is available yet: what is in a durable queue
-        /// survives every process, but not the machine.
+        /// What a power cut may cost durable queues: all that is in them ("never"), what happened in the last second or two
+        /// ("interval"), or nothing that was put ("always", which makes every step wait for the disk).
         sync: Sync = Sync::Never, also "fsync";
     }
 }

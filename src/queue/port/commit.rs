@@ -205,7 +205,12 @@ impl Port {
         targets.tell(&mut tx);
         ended.tell(&mut tx);
         let (before, size_after) = targets.first_sizes(&tx);
+        let change = tx.change();
         drop(tx);
+        if let Some(change) = change {
+            self.wait_until_safe(change);
+        }
+        let staging = &mut self.staging;
         if staging.published < staging.groups.len() {
             return Ok(Step::Progress);
         }

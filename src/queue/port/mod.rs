@@ -16,7 +16,7 @@ use super::layout::{self, slot};
 use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::worker_time::{self, Waiting};
-use super::{Ending, Fault, Order, QueueId, SlotId, futex};
+use super::{Ending, Fault, Order, QueueId, SlotId, futex, saving};
 use commit::Targets;
 use patience::Patience;
 use put::Staging;
@@ -347,6 +347,24 @@ impl Port {
         self.end_wait(why);
         memory.store(self.slot + slot::BEGUN, begun);
         Ok(())
+    }
+
+    /// See [`Arena::is_saved`](super::Arena::is_saved).
+    pub fn is_saved(&self) -> bool {
+        self.hand.arena.is_saved()
+    }
+
+    /// What was put goes on to exist after a power cut, if that is asked for.
+    fn wait_until_safe(&mut self, change: u64) {
+        let memory = self.hand.memory();
+        if !saving::must_wait(memory, change) {
+            return;
+        }
+        let begun = memory.load(self.slot + slot::BEGUN);
+        memory.store(self.slot + slot::BEGUN, 0);
+        // It counts as work, as any other writing to a disk: no other stage could make it shorter.
+        saving::wait_until_safe(memory, change);
+        memory.store(self.slot + slot::BEGUN, begun);
     }
 
     /// What the kernel does when this worker's process dies, for a simulated death.

@@ -23,6 +23,7 @@
 //! makes the compiler move those stores today; only reading and the language's rules tell that it may.
 
 use super::super::inject::{self, Killed};
+use super::kept::{self, Folder};
 use super::model::{self, ATTEMPTS, Model, Observed, Op, Queue, Worker};
 use super::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,7 +43,7 @@ struct Script {
 }
 
 /// True if it was killed before it ended.
-fn killed(at: u64, work: impl FnOnce()) -> bool {
+pub(super) fn killed(at: u64, work: impl FnOnce()) -> bool {
     inject::arm(at);
     let result = catch_unwind(AssertUnwindSafe(work));
     inject::arm(u64::MAX);
@@ -60,7 +61,10 @@ struct Stage {
 }
 
 fn set_up(script: &Script) -> Stage {
-    let arena = Arena::create().unwrap();
+    set_up_in(script, Arena::create().unwrap())
+}
+
+fn set_up_in(script: &Script, arena: Arena) -> Stage {
     let mut steward = Steward::open(arena.clone()).unwrap();
     let mut model = Model { queues: Vec::new(), workers: vec![Worker::default(); 3] };
     for (q, &(capacity, when_full)) in script.queues.iter().enumerate() {
@@ -146,6 +150,66 @@ fn case(script: &Script, at: u64, in_release: Option<u64>, other_first: bool) ->
     (died, release_died)
 }
 
+/// The victim is killed, and with it everybody; the next start finds the file, is killed while it takes it over, and
+/// another one does. Returns whether the first of them was killed.
+fn reopened(script: &Script, folder: &Folder, at: u64, in_takeover: u64) -> (bool, bool) {
+    let story = || format!("{}, killed at store {at}, takeover at {in_takeover}", script.name);
+    let _ = std::fs::remove_file(folder.arena());
+    let arena = kept::open(&folder.arena()).arena;
+    arena.enter(kept::me()).unwrap();
+    let mut stage = set_up_in(script, arena);
+    let (died, possible) = kill_at(script, &mut stage, at);
+    let Stage { arena, steward, .. } = stage;
+    drop((arena, steward));
+    let open = || {
+        let opened = kept::open(&folder.arena());
+        assert!(opened.kept && opened.set_aside.is_none(), "{}", story());
+        opened.arena
+    };
+    let takeover_died = killed(in_takeover, || {
+        let arena = open();
+        arena.begin_use().unwrap();
+        Steward::open(arena).unwrap().inherit().unwrap();
+    });
+    let arena = open();
+    let mut steward = Steward::open(arena.clone()).unwrap();
+    steward.inherit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
+    let possible: Vec<Vec<Observed>> = possible
+        .into_iter()
+        .map(|mut state| {
+            state.die(VICTIM as usize, Blame::Begun);
+            state.settled()
+        })
+        .collect();
+    let mut heir = port(&arena, &mut steward, OTHER);
+    let found = model::observe(&mut steward, &mut heir, script.queues.len());
+    assert!(possible.contains(&found), "{}\nfound {found:#?}\npossible {possible:#?}", story());
+    heir.settle().unwrap();
+    steward.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
+    (died, takeover_died)
+}
+
+/// Every place to die of the victim; of the takeover each time others, so that every one comes up.
+fn exhaust_in_file(script: &Script) {
+    const STEP: u64 = 11;
+    let folder = Folder::new(script.name);
+    let (mut at, mut deaths) = (0, 0);
+    loop {
+        let mut in_takeover = at % STEP;
+        let (died, mut takeover_died) = reopened(script, &folder, at, in_takeover);
+        while takeover_died {
+            deaths += 1;
+            in_takeover += STEP;
+            takeover_died = reopened(script, &folder, at, in_takeover).1;
+        }
+        if !died {
+            break;
+        }
+        at += 1;
+    }
+    assert!(at > 20 && deaths > at, "{}: {at} places to die, {deaths} deaths in a takeover", script.name);
+}
+
 fn exhaust(script: &Script) {
     let (mut points, mut cases) = (0, 0);
     while case(script, points, None, false).0 {
@@ -179,6 +243,15 @@ fn script(name: &'static str, before: Vec<Op>, ops: Vec<Op>) -> Script {
 
 #[test]
 fn a_source_killed_anywhere_has_put_all_or_nothing() {
+    exhaust(&source());
+}
+
+#[test]
+fn a_file_that_a_source_and_everybody_died_over_has_all_or_nothing() {
+    exhaust_in_file(&source());
+}
+
+fn source() -> Script {
     let ops = vec![
         put(0, 8),
         put(0, 0),
@@ -195,11 +268,20 @@ fn a_source_killed_anywhere_has_put_all_or_nothing() {
         Op::Commit(0),
         Op::Settle,
     ];
-    exhaust(&script("source", vec![], ops));
+    script("source", vec![], ops)
 }
 
 #[test]
 fn a_transform_killed_anywhere_has_done_each_item_once() {
+    exhaust(&transform());
+}
+
+#[test]
+fn a_file_that_a_transform_and_everybody_died_over_has_each_item_once() {
+    exhaust_in_file(&transform());
+}
+
+fn transform() -> Script {
     let before = vec![put(0, 8), put(0, 100), put(0, 0), put(0, 3000), put(0, 5), Op::Commit(0)];
     let ops = vec![
         Op::Take(vec![0], 2),
@@ -221,7 +303,7 @@ fn a_transform_killed_anywhere_has_done_each_item_once() {
         Op::Commit(2),
         Op::Settle,
     ];
-    exhaust(&script("transform", before, ops));
+    script("transform", before, ops)
 }
 
 #[test]
@@ -306,6 +388,15 @@ fn outputs_that_go_out_in_parts_are_marked_in_the_same_step() {
 
 #[test]
 fn a_token_and_what_was_made_from_it_change_together() {
+    exhaust(&token());
+}
+
+#[test]
+fn a_file_that_everybody_died_over_has_a_token_and_what_was_made_from_it() {
+    exhaust_in_file(&token());
+}
+
+fn token() -> Script {
     // Queue 1 holds the token, its lease is the first, its new value the last output.
     let before = vec![put(1, 0), put(0, 8), put(0, 9), Op::Commit(0)];
     let ops = vec![
@@ -328,7 +419,7 @@ fn a_token_and_what_was_made_from_it_change_together() {
     ];
     let mut script = script("token", before, ops);
     script.queues.push((2, BLOCK));
-    exhaust(&script);
+    script
 }
 
 #[test]

@@ -7,16 +7,19 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-struct Folder(PathBuf);
+pub(super) struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("mprun-kept-{name}-{}", std::process::id()));
+    /// In memory where there is such a place: nothing here depends on a disk, and some cases come by the thousand.
+    pub fn new(name: &str) -> Folder {
+        let shm = Path::new("/dev/shm");
+        let base = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
+        let path = base.join(format!("mprun-kept-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         Folder(path)
     }
 
-    fn arena(&self) -> PathBuf {
+    pub fn arena(&self) -> PathBuf {
         self.0.join("queues")
     }
 }
@@ -27,15 +30,15 @@ impl Drop for Folder {
     }
 }
 
-fn whose() -> Identity {
+pub(super) fn whose() -> Identity {
     Identity { pipeline: "p".into(), file: String::new() }
 }
 
-fn open(path: &Path) -> Opened {
+pub(super) fn open(path: &Path) -> Opened {
     Arena::open_file(path, &whose(), Duration::ZERO, &mut |_| true).unwrap()
 }
 
-fn me() -> User {
+pub(super) fn me() -> User {
     User { pid: std::process::id(), since: 1, run: 2 }
 }
 
@@ -44,7 +47,7 @@ fn items_are_there_again_after_everybody_is_gone() {
     let folder = Folder::new("again");
     let long = vec![b'x'; 5000];
     {
-        let Opened { arena, kept, set_aside } = open(&folder.arena());
+        let Opened { arena, kept, set_aside, .. } = open(&folder.arena());
         assert!(!kept && set_aside.is_none());
         arena.enter(me()).unwrap();
         let mut steward = Steward::open(arena.clone()).unwrap();
@@ -115,7 +118,7 @@ fn a_descriptor_kept_elsewhere_is_no_use_of_it() {
 }
 
 fn refused(folder: &Folder) -> String {
-    let Opened { kept, set_aside, arena } = open(&folder.arena());
+    let Opened { kept, set_aside, arena, .. } = open(&folder.arena());
     let (aside, fault) = set_aside.expect("set aside");
     assert!(!kept && aside.exists() && folder.arena().exists());
     assert!(Steward::open(arena).unwrap().inherit().unwrap().is_empty());

@@ -7,6 +7,7 @@ mod kept;
 mod lock;
 mod many;
 mod model;
+mod power;
 mod property;
 mod put_back;
 mod regress;

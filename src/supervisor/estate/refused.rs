@@ -1,25 +1,34 @@
 //! Queues of an earlier run that this one can't use: said, and put where they are in nobody's way and not lost.
 
-use crate::queue::{Arena, Fault, Identity};
+use crate::queue::{Arena, Fault, Identity, Saved};
 use crate::supervisor::SetUpError;
 use log::{Level, log};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Says what became of them.
-pub fn tell(what: &str, aside: &Path, fault: &Fault) {
-    log!(
-        target: "mprun",
-        Level::Error,
-        "the queues in {what} can't be used: {fault}; they are set aside as {}, this run starts with empty ones",
-        aside.display()
-    );
+pub fn tell(what: &str, aside: &Path, fault: &Fault, saved: &Saved) {
+    let aside = aside.display();
+    let (level, then) = match saved {
+        Saved::Nothing => (Level::Error, "this run starts with empty ones".to_owned()),
+        Saved::At(time) => {
+            let time = humantime::format_rfc3339_millis(*time);
+            (Level::Warn, format!("this run goes on from what was saved at {time}"))
+        }
+        Saved::Refused(why) => (
+            Level::Error,
+            format!(
+                "so is what was saved of them, which can't be used either: {why}; this run starts with empty ones"
+            ),
+        ),
+    };
+    log!(target: "mprun", level, "the queues in {what} can't be used: {fault}; they are set aside as {aside}, {then}");
 }
 
 /// Copies memory that the service manager kept into the state folder.
 pub fn save(fd: &OwnedFd, folder: &Path, fault: &Fault) {
     match Arena::copy_aside(fd, &folder.join("queues")) {
-        Ok(aside) => tell("the service manager's store", &aside, fault),
+        Ok(aside) => tell("the service manager's store", &aside, fault, &Saved::Nothing),
         Err(failed) => log!(
             target: "mprun",
             Level::Error,

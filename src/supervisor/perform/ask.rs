@@ -58,6 +58,10 @@ impl Performer<'_> {
                 Ok(Done { done: format!("back in {name}"), steps: Vec::new() })
             }
             Some(PutBack::Full) => refuse(Reason::Full, format!("the queue {name} is full")),
+            Some(PutBack::NotSafe) => refuse(
+                Reason::Failed,
+                format!("{name} can't be saved: the disk has not taken it in time; ask again"),
+            ),
             Some(PutBack::Ended) => {
                 refuse(Reason::Ended, format!("nobody takes from the queue {name} any more"))
             }
