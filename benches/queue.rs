@@ -84,16 +84,17 @@ fn small_items(table: &Table) {
         pipe,
         1.2,
     );
-    let two = Shape { items: 50_000, batch: 1, capacity: 2, ..BATCHED };
-    let channel = rate(two.items, best(|| peers::crossbeam(2, two.items, 1)));
-    table.row(
-        "8 B, capacity 2",
-        "M/s",
-        rate(two.items, best(|| ours::pass(two))),
-        "crossbeam(2)",
-        channel,
-        1.0,
-    );
+}
+
+/// Capacity 2: each item is handed over by itself. On one processor nobody can look while the other works: all sleep.
+fn tight(table: &Table) {
+    let two = Shape { items: 100_000, batch: 1, capacity: 2, ..BATCHED };
+    let row = |what| {
+        let channel = rate(two.items, best(|| peers::crossbeam(2, two.items, 1)));
+        table.row(what, "M/s", rate(two.items, best(|| ours::pass(two))), "crossbeam(2)", channel, 1.0);
+    };
+    row("8 B, capacity 2");
+    process::on_one_processor(|| row("8 B, capacity 2, on one processor"));
 }
 
 fn large_items(table: &Table) {
@@ -167,9 +168,10 @@ fn memory(table: &Table) {
 fn main() {
     let table = Table::head();
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let parts: [(&str, Part); 6] = [
+    let parts: [(&str, Part); 7] = [
         ("processor", processor),
         ("small", small_items),
+        ("tight", tight),
         ("large", large_items),
         ("latency", latency),
         ("memory", memory),

@@ -32,6 +32,20 @@ pub fn race(jobs: Vec<Box<dyn FnOnce(Start)>>, counted: usize, then: impl FnOnce
     begin.elapsed()
 }
 
+/// Keeps this process, and all it starts, on the processor it is on.
+pub fn on_one_processor(work: impl FnOnce()) {
+    // SAFETY: plain calls; the sets are ours, and as long as they say.
+    unsafe {
+        let mut all: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of_val(&all), &mut all), 0);
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&one), &one), 0);
+        work();
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&all), &all), 0);
+    }
+}
+
 pub fn wait(child: i32) {
     let mut status = 0;
     // SAFETY: waits for a child of ours.

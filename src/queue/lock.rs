@@ -14,6 +14,7 @@
 //! | after the swap to 0, before the wake | a sleeper on a free word | the kernel, as `pending` is still set; or, if somebody barged in, [`wake_one`] from `release` |
 //! | before `pending` is cleared | nothing | at most one wake-up too many |
 
+use super::backoff::Backoff;
 use super::layout::LOCK;
 use super::stall;
 use super::{Fault, futex, inject};
@@ -25,8 +26,8 @@ const TID: u32 = 0x3fff_ffff;
 const OWNER_DIED: u32 = 0x4000_0000;
 const WAITERS: u32 = 0x8000_0000;
 
-/// Some 2 µs: longer than nearly every transaction, shorter than a sleep.
-const SPINS: u32 = if cfg!(test) { 3 } else { 60 };
+/// Pauses, some 5 µs in all: longer than several transactions of somebody who takes the lock again and again, shorter than a sleep.
+const SPINS: u32 = if cfg!(test) { 3 } else { 200 };
 /// A waiter that slept so long looks whether the owner was stopped (SIGSTOP).
 const STALL: Duration = Duration::from_millis(50);
 /// An owner that runs, or is held by a debugger, gets so long.
@@ -114,7 +115,7 @@ pub(super) fn lock(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
 #[cold]
 fn lock_slowly(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
     let mut others = 0; // WAITERS once we slept: more may sleep still
-    let mut spins = 0;
+    let mut backoff = Backoff::new(SPINS);
     let (mut owner, mut since) = (0, None);
     loop {
         inject::look();
@@ -124,9 +125,8 @@ fn lock_slowly(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
             if word.compare_exchange(now, mine, Acquire, Relaxed).is_ok() {
                 return Ok(now & OWNER_DIED != 0);
             }
-        } else if spins < SPINS {
-            spins += 1;
-            inject::spin();
+        } else if backoff.pause() {
+            // looks again
         } else if now & WAITERS != 0 || word.compare_exchange(now, now | WAITERS, Relaxed, Relaxed).is_ok() {
             let start = Instant::now();
             if owner != now & TID {
@@ -146,7 +146,7 @@ fn lock_slowly(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
                 }
             }
             others = WAITERS;
-            spins = 0;
+            backoff = Backoff::new(SPINS);
         }
     }
 }

@@ -61,6 +61,7 @@
 //! log is as small as one transaction.
 
 mod audit;
+mod backoff;
 mod claim;
 mod counts;
 mod descriptor;
