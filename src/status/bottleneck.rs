@@ -115,7 +115,11 @@ impl Load<'_> {
 /// from its start.
 pub fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Option<Cpus>) -> Bottleneck {
     let running = !now.paused && matches!(now.phase, Phase::Running | Phase::Reloading | Phase::Starting);
-    let loads: Vec<Load<'_>> = now.stages.iter().filter_map(|stage| load(stage, before)).collect();
+    // Beside a flow of items, what only runs under supervision limits nobody.
+    let flows =
+        |stage: &&Stage| now.queues.is_empty() || !(stage.inputs.is_empty() && stage.outputs.is_empty());
+    let loads: Vec<Load<'_>> =
+        now.stages.iter().filter(flows).filter_map(|stage| load(stage, before)).collect();
     let found = if running { limit(&loads, &now.queues) } else { None };
     let Some((load, limit, share)) = found else { return nobody(Limit::Unknown, now) };
     if share < IDLE {

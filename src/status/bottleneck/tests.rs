@@ -28,6 +28,15 @@ fn a_slow_source_is_the_limit_and_more_of_its_processes_would_not_help() {
 }
 
 #[test]
+fn a_program_beside_the_flow_of_items_is_not_its_limit() {
+    let mut now = chain([0.2, 0.0, 0.8], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0]);
+    now.stages.push(stage("beside", "", "", [1.0, 0.0, 0.0]));
+    assert_eq!(found(&now).stage.as_deref(), Some("mid"));
+    (now.queues, now.stages) = (Vec::new(), now.stages.split_off(3));
+    assert_eq!(found(&now).stage.as_deref(), Some("beside"));
+}
+
+#[test]
 fn a_slow_middle_is_the_limit_as_far_as_the_next_one_lets_it_be() {
     let mut now = chain([0.2, 0.0, 0.8], [0.98, 0.02, 0.0], [0.8, 0.2, 0.0]);
     now.stages[1].running = 2;
