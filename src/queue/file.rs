@@ -8,6 +8,7 @@
 //! | killed … | left behind | what the next one does |
 //! |---|---|---|
 //! | before the magic | a file without one | makes it anew: nothing was ever in it |
+//! | after the magic, before `enter` | a file that is clean and empty | goes on from it |
 //! | after a reservation | pages that nothing points to | reserves them again, for nothing |
 //! | between `enter` and `leave` | a file in use | goes on from it, if the machine was up all the time; else it is torn |
 //! | in `leave` | the same | the same |

@@ -54,6 +54,8 @@ pub(super) fn write(memory: &Memory, whose: &Identity) {
         memory.store(HEADER + i * 8, word);
     }
     store(identity::CHECK, check(memory));
+    // Nobody has entered it: whoever dies before that leaves nothing to mistrust.
+    store(identity::CLEAN, 1);
     memory.store(HEADER, MAGIC);
 }
 

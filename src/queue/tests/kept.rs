@@ -42,6 +42,15 @@ pub(super) fn me() -> User {
     User { pid: std::process::id(), since: 1, run: 2 }
 }
 
+/// Found by kill -9 in the first moments of a run: its empty queues were said to be torn by a power cut.
+#[test]
+fn who_dies_before_the_first_entry_leaves_nothing_to_mistrust() {
+    let folder = Folder::new("unentered");
+    drop(open(&folder.arena()));
+    let Opened { set_aside, .. } = open(&folder.arena());
+    assert!(set_aside.is_none(), "{:?}", set_aside.map(|(_, why)| why));
+}
+
 #[test]
 fn items_are_there_again_after_everybody_is_gone() {
     let folder = Folder::new("again");
