@@ -1,10 +1,13 @@
 //! Where control sockets are: `NAME.sock` in a folder that belongs to one user alone.
 
 use nix::unistd::Uid;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Where root's sockets are, and the folders of the system's services.
+const ROOTS: &str = "/run/mprun";
 
 /// A variable of the environment.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -17,7 +20,7 @@ pub fn folders(uid: Uid, variable: Variable<'_>) -> Vec<PathBuf> {
     let services = variable("RUNTIME_DIRECTORY").and_then(|all| absolute(all.split(':').next()?));
     let users = variable("XDG_RUNTIME_DIR").and_then(|path| Some(absolute(&path)?.join("mprun")));
     let last = match uid.is_root() {
-        true => PathBuf::from("/run/mprun"),
+        true => PathBuf::from(ROOTS),
         false => PathBuf::from(format!("/tmp/mprun-{uid}")),
     };
     services.into_iter().chain(users).chain([last]).collect()
@@ -46,7 +49,17 @@ pub fn prepare(folder: &Path) -> io::Result<()> {
     if found.mode() & 0o022 != 0 {
         return refuse("others may write there");
     }
-    Ok(())
+    if folder == Path::new(ROOTS) { let_through(folder, &found) } else { Ok(()) }
+}
+
+/// The folders of services lie in root's: their users must get through it, whoever made it first. They see nothing of
+/// what is in it, and each file there is for its owner alone.
+fn let_through(folder: &Path, found: &Metadata) -> io::Result<()> {
+    let mode = found.mode() & 0o7777;
+    match mode & 0o011 {
+        0o011 => Ok(()),
+        _ => fs::set_permissions(folder, Permissions::from_mode(mode | 0o011)),
+    }
 }
 
 /// All lock files in these folders, and one level below: a service's folder may have a folder for each instance.
@@ -83,7 +96,7 @@ fn is_lock(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     fn of(uid: u32, pairs: &[(&str, &str)]) -> Vec<PathBuf> {
         let find =
@@ -109,7 +122,9 @@ mod tests {
         assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
         symlink(&made, base.join("link")).unwrap();
         assert!(prepare(&base.join("link")).is_err());
-        fs::set_permissions(&made, fs::Permissions::from_mode(0o777)).unwrap();
+        let_through(&made, &fs::symlink_metadata(&made).unwrap()).unwrap();
+        assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o711);
+        fs::set_permissions(&made, Permissions::from_mode(0o777)).unwrap();
         assert!(prepare(&made).unwrap_err().to_string().contains("others may write"));
         fs::remove_dir_all(base).unwrap();
     }

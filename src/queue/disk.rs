@@ -44,13 +44,21 @@ macro_rules! note {
 /// | after the rename, before the folder is synced | the one or the other |
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = beside(path, "new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    note!(Deed::Create(new.clone()));
-    file.write_all(bytes)?;
-    note!(Deed::Write(new.clone(), bytes.to_vec()));
-    file.sync_all()?;
-    note!(Deed::Sync(new.clone()));
+    if let Err(error) = write(&new, bytes) {
+        let _ = fs::remove_file(&new); // on a full disk the half of it would keep others from going on
+        return Err(error);
+    }
     rename(&new, path)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    note!(Deed::Create(path.to_owned()));
+    file.write_all(bytes)?;
+    note!(Deed::Write(path.to_owned(), bytes.to_vec()));
+    file.sync_all()?;
+    note!(Deed::Sync(path.to_owned()));
+    Ok(())
 }
 
 /// Gives a file that is on the disk another's name.

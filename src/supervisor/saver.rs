@@ -79,7 +79,10 @@ fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
             break;
         }
         let begun = Instant::now();
-        match steward.save(path) {
+        let done = steward.save(path);
+        pause = EVERY.max(begun.elapsed() * SHARE);
+        last = Instant::now();
+        match done {
             Ok(change) => {
                 saved = change;
                 if trouble.take().is_some() {
@@ -96,10 +99,7 @@ fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
                     );
                     trouble = Some(why);
                 }
-                thread::park_timeout(EVERY);
             }
         }
-        last = Instant::now();
-        pause = EVERY.max(begun.elapsed() * SHARE);
     }
 }

@@ -2,6 +2,12 @@
 . ./prelude.sh
 unit=mprun@demo
 
+# Root has run a pipeline by hand before any service came: /run/mprun is there, and services still find room in it.
+[ ! -e /run/mprun ] || fail '/run/mprun is there already'
+printf '[stages.once]\nuse = "count"\nwith = { from = 1, to = 3 }\n' >/etc/mprun/first.toml
+env -u XDG_RUNTIME_DIR -u RUNTIME_DIRECTORY mprun run /etc/mprun/first.toml >/dev/null 2>&1
+[ -d /run/mprun ] || fail 'root has no folder for sockets'
+
 pipeline demo
 systemctl start "$unit"
 expect "$unit" ActiveState active
@@ -9,6 +15,9 @@ expect "$unit" StatusText '3 stages, 4 workers*'
 workers=$(grep -c __worker < <(systemctl status --no-pager "$unit"))
 [ "$workers" = 4 ] || fail "ready with $workers of 4 workers"
 until_true is "$unit" StatusText '3 stages, 4 workers; ticks *[0-9]/s (*'
+mprun status demo >/dev/null || fail 'its socket is not to be found'
+mprun upgrade demo | grep -q 'took over from .*; 4 workers went on$' || fail 'no upgrade in place'
+expect "$unit" ActiveState active
 
 # A reload that was asked for; the second one is new.
 systemctl reload "$unit"
