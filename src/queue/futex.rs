@@ -71,12 +71,15 @@ struct Waiter {
     reserved: u32,
 }
 
+/// Seconds that every libc and kernel can count.
+const FOR_EVER: u64 = 1 << 32;
+
 /// `None`: the deadline has passed. `Some(None)`: there is none.
 fn left(deadline: Option<Instant>) -> Option<Option<libc::timespec>> {
     let Some(deadline) = deadline else { return Some(None) };
     let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-    let secs = libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX);
-    Some(Some(libc::timespec { tv_sec: secs, tv_nsec: left.subsec_nanos().into() }))
+    let (tv_sec, tv_nsec) = (left.as_secs().min(FOR_EVER).cast_signed(), left.subsec_nanos().into());
+    Some(Some(libc::timespec { tv_sec, tv_nsec }))
 }
 
 fn from_now(left: libc::timespec) -> libc::timespec {

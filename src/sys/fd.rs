@@ -39,7 +39,8 @@ pub fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
 
 /// `/dev/null`, for reading and writing.
 pub fn null() -> io::Result<OwnedFd> {
-    Ok(open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
+    let opened = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
+    opened.map_err(|errno| io::Error::new(io::Error::from(errno).kind(), format!("/dev/null: {errno}")))
 }
 
 /// Whether this process still has a controlling terminal.

@@ -120,7 +120,7 @@ fn arm(nanos: u64) {
         it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
         it_value: libc::timespec { tv_sec: 0, tv_nsec: 0 },
     };
-    setting.it_value.tv_sec = (nanos / 1_000_000_000).min(1 << 32) as libc::time_t;
+    setting.it_value.tv_sec = (nanos / 1_000_000_000).min(1 << 32).cast_signed();
     setting.it_value.tv_nsec = (nanos % 1_000_000_000) as libc::c_long;
     // SAFETY: the timer was made and is never deleted; the setting is live. It can't fail with valid times, and
     // nothing could be done about it here.
