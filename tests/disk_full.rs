@@ -67,14 +67,14 @@ fn a_disk_without_room_for_an_empty_queue_is_an_error_that_says_so() {
 fn a_copy_that_finds_no_room_is_said_and_made_good_and_nobody_goes_on_before() {
     let saved = |sleep: &str| {
         let safe = pipeline(sleep).replacen("durable = true", "durable = true\nsync = 'always'", 1);
-        safe.replacen("to = 6000", "to = 1200", 1)
+        safe.replacen("to = 6000", "to = 500", 1)
     };
-    let mut run = on_small_disk(&saved("1h"), 8000, 5000);
+    let mut run = on_small_disk(&saved("1h"), 5000, 3000);
     run.wait_for_log("the queues can't be saved: failed to write");
     let state = run.folder.path().join("state/ballast");
     let seen_by_it = format!("/proc/{}/root{}", run.pid(), state.display());
     std::fs::remove_file(seen_by_it).unwrap();
     run.wait_for_log("the queues are saved again");
     run.edit(&saved("0s"));
-    assert_eq!(run.finish(), ["720600"]);
+    assert_eq!(run.finish(), ["125250"]);
 }

@@ -236,6 +236,33 @@ fn power_cuts_cost_nothing_that_was_put_where_every_put_is_safe() {
 }
 
 #[test]
+fn kills_in_the_middle_of_upgrades_lose_nothing_and_double_nothing() {
+    let n = 200 * lives();
+    let mut service = Service::new(&counting(n));
+    let mut dice = Dice(u64::from(std::process::id()));
+    let mut upgrades = 0;
+    for _ in 0..lives() / 2 {
+        let mut life = service.start();
+        service.wait_for_log(&life, "up after");
+        // The same program takes over from itself; it is killed before, while, or just after it does.
+        process::kill(life.child.id(), libc::SIGUSR2);
+        std::thread::sleep(Duration::from_millis(dice.roll(90)));
+        life.kill(dice.roll(2) == 0);
+        upgrades += u64::from(service.stderr(life.number).contains("took over"));
+    }
+    let text = fs::read_to_string(service.path("work.toml")).unwrap().replace("sleep = '1ms'\n", "");
+    service.folder.file("work.toml", &text);
+    let life = service.start();
+    let number = life.number;
+    let (code, printed) = service.finish(life);
+    let log = service.stderr(number);
+    assert_eq!((code, printed), (Some(0), format!("{}\n", n * (n + 1) / 2)), "{upgrades} upgrades: {log}");
+    for queue in ["a", "b"] {
+        assert_eq!(ledger(&log, queue), format!("{n} put, {n} done"));
+    }
+}
+
+#[test]
 fn an_idle_pipeline_is_saved_once_and_not_again() {
     let text = "[queues.a]\ndurable = true\nsync = 'interval'\n\
                 [stages.number]\nuse = 'count'\nwith = { from = 1, to = 3 }\noutput = 'a'\n\
