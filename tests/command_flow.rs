@@ -129,6 +129,20 @@ fn the_end_of_a_program_is_no_end_of_the_pauses_between_its_items() {
 }
 
 #[test]
+fn a_pause_follows_a_change_of_the_file_beside_a_program_too() {
+    let seq = "[stages.a]\ncommand = ['seq', '3']\n";
+    let cat = |mode: &str| {
+        format!("{seq}output = 'a'\n[stages.b]\ncommand = ['cat']\nmode = '{mode}'\ninput = 'a'\n")
+    };
+    for text in [seq.to_owned(), cat("stream"), cat("reply")] {
+        let mut run = Run::start(&format!("{text}sleep = '1h'\n"));
+        wait_until("the first item", || (run.lines() == ["1"]).then_some(()));
+        run.edit(&format!("{text}sleep = '1ms'\n"));
+        assert_eq!(run.finish(), numbers(1, 3), "{text}");
+    }
+}
+
+#[test]
 fn several_inputs_and_outputs_are_wired_like_any_stages() {
     let mut run = Run::start(
         "[stages.a]\ncommand = ['seq', '100']\noutput = ['x', 'y']\n\

@@ -23,6 +23,7 @@ mod outbox;
 mod outputs;
 mod recipe;
 mod reply;
+mod rest;
 mod session;
 mod stream;
 mod told;

@@ -9,6 +9,7 @@ use super::errors::Errors;
 use super::feed::Feed;
 use super::framing::Decoder;
 use super::recipe::{NotStarted, Recipe};
+use super::rest::Rest;
 use super::session::{Session, Wish};
 use super::waiting;
 use super::waker::Waker;
@@ -44,8 +45,7 @@ pub(super) struct StreamLoop<'a> {
     ends_by: Option<Instant>,
     /// A source's program may be over, but what it has written comes no faster for that.
     owes: bool,
-    /// No item before this, until a round finds it past: `sleep`, and `sleep_when_empty`.
-    rests_until: Option<Instant>,
+    rest: Rest,
     /// There may be an item, though nothing will tell of it: no waiting.
     looks_again: bool,
     /// Items that the program may hold.
@@ -67,7 +67,7 @@ impl<'a> StreamLoop<'a> {
             stopping: None,
             ends_by: None,
             owes: false,
-            rests_until: None,
+            rest: Rest::default(),
             looks_again: false,
             inside: 0,
             moved: Instant::now(),
@@ -114,7 +114,7 @@ impl<'a> StreamLoop<'a> {
     /// Orders, and the end of this worker's time.
     fn heed(&mut self, pace: &Pace, session: &mut Session) {
         let patience = self.desk.ticket.stop_timeout;
-        self.rests_until = self.rests_until.filter(|&until| !pace.hurry && until > Instant::now());
+        self.rest.look(pace);
         if readiness::is_terminated() {
             self.stopping.get_or_insert(Ending::Ordered);
             session.terminate(patience);
@@ -176,7 +176,7 @@ impl<'a> StreamLoop<'a> {
                 match pace.when_empty() {
                     Some(pause) => {
                         self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
-                        self.rests_until = Some(Instant::now() + pause);
+                        self.rest.while_empty(pace);
                     }
                     None => self.waker.arm(&self.desk.port),
                 }
@@ -203,7 +203,7 @@ impl<'a> StreamLoop<'a> {
     }
 
     fn is_resting(&self) -> bool {
-        self.rests_until.is_some()
+        self.rest.until().is_some()
     }
 
     /// Writes, reads, publishes.
@@ -222,7 +222,7 @@ impl<'a> StreamLoop<'a> {
             emitted = self.emit(1)?;
         }
         if emitted == 0 {
-            let rest = self.rests_until.filter(|_| resting);
+            let rest = self.rest.until();
             let now = std::mem::take(&mut self.looks_again).then(Instant::now);
             let why = self.waits_for(rest.is_some());
             let wish = Wish {
@@ -251,7 +251,7 @@ impl<'a> StreamLoop<'a> {
             self.desk.recycling.count(items);
             if items > 0 && single {
                 self.desk.port.settle()?; // there is no other `take` for so long
-                self.rests_until = Some(Instant::now() + pace.tuning.sleep);
+                self.rest.after_item(pace);
             }
         }
         Ok(())

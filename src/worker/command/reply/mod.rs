@@ -26,6 +26,7 @@ use super::errors::Errors;
 use super::feed::Feed;
 use super::outbox;
 use super::recipe::{NotStarted, Recipe};
+use super::rest::Rest;
 use super::session::{Session, Wish};
 use super::waiting;
 use super::waker::Waker;
@@ -64,8 +65,7 @@ pub(super) struct ReplyLoop<'a> {
     ended: bool,
     /// The next item has failed before: it waits until it can be alone.
     suspect_waits: bool,
-    /// No item before this, until a round finds it past: `sleep`, and `sleep_when_empty`.
-    rests_until: Option<Instant>,
+    rest: Rest,
     /// There may be an item, though nothing will tell of it: no waiting.
     looks_again: bool,
     /// When the program closed its output.
@@ -96,7 +96,7 @@ impl<'a> ReplyLoop<'a> {
             since: Instant::now(),
             ended: false,
             suspect_waits: false,
-            rests_until: None,
+            rest: Rest::default(),
             looks_again: false,
             closed: None,
         })
@@ -229,7 +229,7 @@ impl<'a> ReplyLoop<'a> {
 
     /// When a turn ends though nothing has happened.
     fn wakes_at(&mut self, deadline: Option<Instant>) -> Option<Instant> {
-        let rest = self.rests_until;
+        let rest = self.rest.until();
         let now = std::mem::take(&mut self.looks_again).then(Instant::now);
         let silent = self.silence.deadline(self.since).filter(|_| self.is_silent());
         let closed = self.closed.map(|closed| closed + GRACE);

@@ -10,7 +10,6 @@ use crate::worker::desk::{Desk, Pace};
 use crate::worker::failed::{self, Reason};
 use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
-use std::time::Instant;
 
 impl ReplyLoop<'_> {
     /// Publishes what is answered and ends the leases.
@@ -40,7 +39,7 @@ impl ReplyLoop<'_> {
         self.errors.forget();
         self.desk.recycling.count(done);
         if pace.is_single() {
-            self.rests_until = Some(Instant::now() + pace.tuning.sleep);
+            self.rest.after_item(pace);
         }
         self.begin();
         Ok(())

@@ -9,7 +9,6 @@ use crate::worker::command::session::Session;
 use crate::worker::desk::Pace;
 use crate::worker::failed::{self, Reason};
 use crate::worker::stop::Stop;
-use std::time::Instant;
 
 /// What follows a look at the input.
 pub(super) enum Flow {
@@ -20,12 +19,12 @@ pub(super) enum Flow {
 
 impl ReplyLoop<'_> {
     pub(super) fn is_resting(&self) -> bool {
-        self.rests_until.is_some()
+        self.rest.until().is_some()
     }
 
     /// Leases items, as many as the program will soon answer.
     pub(super) fn take(&mut self, pace: &Pace, session: &mut Session) -> Result<Flow, Stop> {
-        self.rests_until = self.rests_until.filter(|&until| !pace.hurry && until > Instant::now());
+        self.rest.look(pace);
         let window = if pace.is_single() { 1 } else { self.window.size() };
         let known = self.in_flight();
         self.suspect_waits &= known > 0;
@@ -54,7 +53,7 @@ impl ReplyLoop<'_> {
             Taken::Empty => match pace.when_empty() {
                 Some(pause) if known == 0 => {
                     self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
-                    self.rests_until = Some(Instant::now() + pause);
+                    self.rest.while_empty(pace);
                 }
                 _ => self.waker.arm(&self.desk.port),
             },
