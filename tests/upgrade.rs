@@ -112,7 +112,9 @@ fn a_program_that_can_not_go_on_is_not_executed() {
     fs::remove_file(&program).unwrap();
     run.signal(libc::SIGUSR2);
     run.wait_for_log("upgrade failed: failed to execute the program: No such file");
-    assert_eq!(all_workers(&run), workers);
+    // The source may be done by now.
+    let left = all_workers(&run);
+    assert!(left.iter().all(|pid| workers.contains(pid)), "{left:?} are not all of {workers:?}");
     assert_eq!(run.finish(), ["500500"]);
 }
 
