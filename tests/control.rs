@@ -53,8 +53,8 @@ fn status_tells_stages_workers_queues_and_that_all_is_well() {
     let show = named(&seen["stages"], "show");
     assert_eq!((&show["processes"], &show["running"]), (&1.into(), &1.into()));
     assert_eq!(show["workers"][0]["pid"], run.workers("show")[0]);
-    assert!(show["totals"]["taken"].as_u64().unwrap() > 5);
-    assert!(show["rate"]["taken"].as_f64().unwrap() > 1.0);
+    assert!(show["totals"]["done"].as_u64().unwrap() > 5);
+    assert!(show["rate"]["done"].as_f64().unwrap() > 1.0);
     let queue = named(&seen["queues"], "a");
     assert_eq!((&queue["readers"][0], &queue["writers"][0]), (&"show".into(), &"tick".into()));
     let text = run.tell(&["status"]);
@@ -124,6 +124,32 @@ fn paused_workers_do_nothing_until_resume() {
     });
     run.tell(&["resume"]);
     wait_until("all to be worked off", || (run.lines().len() > lines + 50).then_some(()));
+}
+
+#[test]
+fn a_pause_that_is_waited_for_is_over_only_with_the_last_item() {
+    let run = up("[stages.number]\nuse = 'count'\noutput = ['a', 'b', 'c', 'd']\n\
+                  [stages.own]\nuse = 'format'\nwith = { template = 'own' }\nprocesses = 3\ninput = 'a'\n\
+                  [stages.stream]\ncommand = ['sed', '-u', 's/.*/stream/']\ninput = 'b'\n\
+                  [stages.reply]\ncommand = ['sed', '-u', 's/.*/reply/']\nmode = 'reply'\ninput = 'c'\n\
+                  [stages.each]\ncommand = ['sh', '-c', 'sleep 0.2; echo each']\nmode = 'each'\ninput = 'd'\n");
+    wait_until("an item", || run.lines().contains(&"each".to_owned()).then_some(()));
+    let ledgers = || status(&run)["queues"].clone();
+    for verb in ["pause", "resume", "pause"] {
+        assert!(run.tell(&[verb, "--wait"]).contains("all stages"));
+        if verb == "resume" {
+            continue;
+        }
+        let seen = status(&run);
+        for stage in seen["stages"].as_array().unwrap() {
+            let states = stage["workers"].as_array().unwrap().iter().map(|worker| &worker["state"]);
+            assert!(states.clone().all(|state| state == "paused"), "{stage}");
+        }
+        // The source is at rest with its last items done, though there is no room for them.
+        let before = ledgers();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert_eq!(ledgers(), before, "nobody is at an item");
+    }
 }
 
 #[test]

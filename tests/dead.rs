@@ -105,17 +105,66 @@ fn why_tells_how_a_worker_died_and_the_item_it_had() {
     run.wait_for_log("SIGABRT");
     let seen: Value = wait_until("the death in the history", || {
         let seen: Value = serde_json::from_str(&run.tell(&["why", "work", "--json"])).unwrap();
-        let transitions = seen[0]["workers"][0]["transitions"].as_array().unwrap().clone();
+        let transitions = seen["stages"][0]["workers"][0]["transitions"].as_array().unwrap().clone();
         transitions.iter().any(|transition| transition["signal"] == "SIGABRT").then_some(seen)
     });
-    let transitions = seen[0]["workers"][0]["transitions"].as_array().unwrap();
+    let transitions = seen["stages"][0]["workers"][0]["transitions"].as_array().unwrap();
     assert_eq!(transitions[0]["change"], "started");
+    assert!(seen["bottleneck"]["text"].is_string(), "{seen:#}");
     assert_eq!((&transitions[1]["change"], &transitions[1]["signal"]), (&"failed".into(), &"SIGABRT".into()));
     assert!(transitions[1]["lived"].as_f64().unwrap() > 0.0);
     let text = run.tell(&["why", "work"]);
     assert!(text.contains("work: restarts: 1 killed") && text.contains("was killed by SIGABRT"), "{text}");
     assert!(run.tell(&["why"]).contains("number: no restarts"));
     assert_eq!(run.ask(&["why", "wrok"]).code, Some(2));
+}
+
+/// A program that says what it is about to do, and then its worker dies of the item.
+const DOOMED: &str = "\
+[stages.number]
+use = 'count'
+with = { from = 1, to = 20 }
+output = 'a'
+[stages.work]
+command = ['sh', '-c', 'read n; echo \"at   $n\" >&2; echo of it >&2; sleep 0.1; \
+  [ $n = 7 ] && { kill -9 $PPID; sleep 1000; }; echo $n']
+mode = 'each'
+attempts = 2
+input = 'a'
+output = 'b'
+[stages.gone]
+use = 'discard'
+input = 'b'
+[stages.stay]
+command = 'sleep 1000'
+output = 'b'
+";
+
+#[test]
+fn the_last_words_of_a_killed_worker_are_told_however_quiet_the_run_is() {
+    let run = Run::start_with(DOOMED, &["-qq"]);
+    let dead = wait_until("two deaths", || {
+        let said = run.ask(&["why", "work", "--json"]);
+        let seen: Value = serde_json::from_str(&said.stdout).ok()?;
+        let transitions = seen["stages"][0]["workers"][0]["transitions"].as_array()?.clone();
+        let dead: Vec<Value> = transitions.into_iter().filter(|past| past["signal"] == "SIGKILL").collect();
+        (dead.len() == 2).then_some(dead)
+    });
+    for death in dead {
+        let words = death["stderr"].as_array().unwrap();
+        assert!(words.ends_with(&["at   7".into(), "of it".into()]), "{words:?}");
+    }
+    let text = run.tell(&["why", "work"]);
+    assert!(text.contains("| at   7\n") && text.contains("| of it\n"), "{text}");
+    let letters: Value = serde_json::from_str(&run.tell(&["dead", "list", "--json"])).unwrap();
+    assert!(letters[0]["stderr"].as_array().unwrap().contains(&"of it".into()), "{letters:#}");
+    // A letter that the supervisor has written is its stage's, too, and what was done adds up with the ledger.
+    wait_until("the others", || {
+        let seen: Value = serde_json::from_str(&run.tell(&["status", "--json"])).unwrap();
+        let (stage, queue) = (&seen["stages"][1]["totals"], &seen["queues"][0]);
+        assert_eq!((&stage["dead"], &queue["dead"]), (&1.into(), &1.into()));
+        (stage["done"] == 19 && queue["done"] == 19).then_some(())
+    });
 }
 
 #[test]
@@ -132,7 +181,7 @@ fn the_item_that_a_worker_died_of_is_shown() {
     support::process::kill(run.workers("work")[0], libc::SIGKILL);
     let item = wait_until("the item in the history", || {
         let seen: Value = serde_json::from_str(&run.tell(&["why", "work", "--json"])).unwrap();
-        let transitions = seen[0]["workers"][0]["transitions"].as_array().unwrap().clone();
+        let transitions = seen["stages"][0]["workers"][0]["transitions"].as_array().unwrap().clone();
         transitions.into_iter().map(|transition| transition["item"].clone()).find(|item| !item.is_null())
     });
     assert_eq!(

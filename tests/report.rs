@@ -43,6 +43,39 @@ fn the_report_says_where_every_item_is_and_the_exit_code_agrees() {
 }
 
 #[test]
+fn what_stages_did_adds_up_with_the_ledgers_also_after_deaths() {
+    let text = "\
+[stages.number]
+use = 'count'
+with = { from = 1, to = 1800 }
+output = 'a'
+[stages.deadly]
+command = ['sh', '-c', 'while read n; do case $n in *777) kill -9 $PPID; sleep 1000;; esac; echo $n; done']
+mode = 'reply'
+processes = 2
+attempts = 2
+input = 'a'
+output = 'b'
+give_up = { restarts = 1000, within = '1s' }
+backoff = { initial = '1ms' }
+[stages.gone]
+use = 'discard'
+input = 'b'
+";
+    let mut run = Run::start_with(text, &["--report", "report.json"]);
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    let report = fs::read_to_string(run.folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    for (stage, queue) in [(1, 0), (2, 1)] {
+        let (stage, queue) = (&report["stages"][stage], &report["queues"][queue]);
+        assert_eq!((&stage["done"], &stage["dead"]), (&queue["done"], &queue["dead"]), "{report:#}");
+    }
+    assert_eq!(report["stages"][1]["dead"], 2);
+    assert!(report["stages"][1]["taken"].as_u64() > Some(1800), "some were taken twice");
+    assert!(run.stderr().contains("stage deadly: 1798 done, 2 dead, 1798 emitted"), "{}", run.stderr());
+}
+
+#[test]
 fn a_report_in_markdown_is_for_people() {
     let mut run = Run::start_with(&SUM.replace("1000", "3"), &["--report", "report.md"]);
     run.finish();

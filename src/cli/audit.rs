@@ -2,25 +2,23 @@
 
 use super::output::{self, Failure};
 use super::table::{Table, terminal_width};
-use super::target::{self, Where};
+use super::target::{self, OnePipeline};
 use crate::control::protocol::Audit;
 use crate::exit;
 
 /// What `audit` takes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pipeline: its name or its file. Can be left out when only one runs
-    name: Option<String>,
+    #[command(flatten)]
+    pipeline: OnePipeline,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    place: Where,
 }
 
 /// Shows what became of every item; exit 1 if one is not accounted for.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let mut client = target::find(args.name.as_deref(), &args.place)?;
+    let mut client = args.pipeline.find()?;
     let audit: Audit = client.get("/v1/audit").map_err(|error| target::failure(&error))?;
     if args.json {
         output::json(&audit)?;

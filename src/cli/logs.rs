@@ -1,7 +1,7 @@
 //! `mprun logs [STAGE]`: the last lines of a running pipeline, or of one that was killed.
 
 use super::output::{self, Failure};
-use super::target::{self, Where};
+use super::target::{self, OneOrAllStages};
 use crate::exit;
 use crate::log_file::{Follower, Tails};
 use std::io::{self, ErrorKind};
@@ -10,17 +10,14 @@ use std::io::{self, ErrorKind};
 #[derive(clap::Args)]
 #[command(override_usage = "mprun logs [OPTIONS] [NAME] [STAGE]")]
 pub struct Args {
-    /// The pipeline (can be left out when only one runs), and a stage, if not all are meant
-    #[arg(num_args = 0..=2, value_names = ["NAME", "STAGE"])]
-    words: Vec<String>,
+    #[command(flatten)]
+    whom: OneOrAllStages,
     /// Show new lines as they come, until the run is over
     #[arg(short, long)]
     follow: bool,
     /// How many lines, at most
     #[arg(short = 'n', long, value_name = "LINES", default_value_t = 50)]
     lines: usize,
-    #[command(flatten)]
-    place: Where,
 }
 
 /// Shows what workers, their programs and the supervisor have said.
@@ -46,8 +43,8 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 }
 
 fn tails(args: &Args) -> Result<(Tails, Option<String>), Failure> {
-    let alive = target::find_with_stage(&args.words, &args.place);
-    match (alive, args.words.as_slice()) {
+    let alive = args.whom.find();
+    match (alive, args.whom.words()) {
         (Ok((client, stage)), _) => Ok((Tails::beside(&client.socket), stage)),
         // One that was killed can't answer, but its last lines are there.
         (Err(nobody), [name, rest @ ..]) => match target::left_behind(name) {

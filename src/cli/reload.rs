@@ -1,27 +1,20 @@
 //! `mprun reload`.
 
 use super::output::Failure;
-use super::target::Where;
-use super::tell;
-use crate::control::client::Patience;
+use super::target::OnePipeline;
+use super::tell::{self, Form};
 use crate::control::protocol::Wait;
 
 /// What `reload` takes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pipeline: its name or its file. Can be left out when only one runs
-    name: Option<String>,
-    /// Wait until all is as the file says; exit 1 if the pipeline had to go back
-    #[arg(long)]
-    wait: bool,
     #[command(flatten)]
-    answer: tell::Form,
+    pipeline: OnePipeline,
     #[command(flatten)]
-    place: Where,
+    form: Form,
 }
 
-/// Takes the file over, as it is now.
+/// Takes the file over, as it is now; after a wait, exit 1 if the pipeline had to go back.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let body = Wait { wait: args.wait };
-    tell::tell(args.name.as_deref(), &args.place, "/v1/reload", &body, Patience::Endless, args.answer)
+    tell::tell(&mut args.pipeline.find()?, "/v1/reload", &Wait { wait: args.form.wait }, args.form)
 }

@@ -1,32 +1,26 @@
 //! `mprun restart STAGE`.
 
 use super::output::Failure;
-use super::target::{self, Where};
-use super::tell;
-use crate::control::client::Patience;
+use super::target::OneOrAllStages;
+use super::tell::{self, Form};
 use crate::control::protocol::Restart;
 
 /// What `restart` takes.
 #[derive(clap::Args)]
-#[command(override_usage = "mprun restart [OPTIONS] [NAME] STAGE")]
+#[command(override_usage = "mprun restart [OPTIONS] [NAME] STAGE", mut_arg("words", |words| words
+    .required(true)
+    .num_args(1..=2)
+    .help("The pipeline (can be left out when only one runs), and the stage")))]
 pub struct Args {
-    /// The pipeline (can be left out when only one runs), and the stage
-    #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "STAGE"])]
-    words: Vec<String>,
-    /// Wait until all of its workers are fresh ones
-    #[arg(long)]
-    wait: bool,
     #[command(flatten)]
-    answer: tell::Form,
+    whom: OneOrAllStages,
     #[command(flatten)]
-    place: Where,
+    form: Form,
 }
 
 /// Replaces the workers of a stage one by one, each after its item.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let (mut client, stage) = target::find_with_stage(&args.words, &args.place)?;
+    let (mut client, stage) = args.whom.find()?;
     let Some(stage) = stage else { return Err(Failure::usage("say which stage to restart")) };
-    let patience = if args.wait { Patience::Endless } else { Patience::Short };
-    let restart = Restart { stage, wait: args.wait };
-    tell::tell_to(&mut client, "/v1/restart", &restart, patience, args.answer)
+    tell::tell(&mut client, "/v1/restart", &Restart { stage, wait: args.form.wait }, args.form)
 }

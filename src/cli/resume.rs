@@ -1,26 +1,22 @@
 //! `mprun resume [STAGE]`.
 
 use super::output::Failure;
-use super::target::{self, Where};
-use super::tell;
-use crate::control::client::Patience;
+use super::target::OneOrAllStages;
+use super::tell::{self, Form};
 use crate::control::protocol::Whom;
 
 /// What `resume` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "mprun resume [OPTIONS] [NAME] [STAGE]")]
 pub struct Args {
-    /// The pipeline (can be left out when only one runs), and a stage, if not all are meant
-    #[arg(num_args = 0..=2, value_names = ["NAME", "STAGE"])]
-    words: Vec<String>,
     #[command(flatten)]
-    answer: tell::Form,
+    whom: OneOrAllStages,
     #[command(flatten)]
-    place: Where,
+    form: Form,
 }
 
 /// Workers go on.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let (mut client, stage) = target::find_with_stage(&args.words, &args.place)?;
-    tell::tell_to(&mut client, "/v1/resume", &Whom { stage }, Patience::Short, args.answer)
+    let (mut client, stage) = args.whom.find()?;
+    tell::tell(&mut client, "/v1/resume", &Whom { stage, wait: args.form.wait }, args.form)
 }

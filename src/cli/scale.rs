@@ -1,10 +1,9 @@
 //! `mprun scale STAGE=N`.
 
 use super::output::Failure;
-use super::target::Where;
-use super::tell;
+use super::target::{self, Where};
+use super::tell::{self, Form};
 use crate::config::diagnostic::quote;
-use crate::control::client::Patience;
 use crate::control::protocol::Scale;
 
 /// What `scale` takes.
@@ -14,11 +13,8 @@ pub struct Args {
     /// The pipeline (can be left out when only one runs), and the stage with its number of processes
     #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "STAGE=N"])]
     words: Vec<String>,
-    /// Wait until it is done
-    #[arg(long)]
-    wait: bool,
     #[command(flatten)]
-    answer: tell::Form,
+    form: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -30,9 +26,8 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         [wish, ..] => (None, wish),
         [] => return Err(Failure::usage("say STAGE=N")),
     };
-    let scale = parse(wish, args.wait)?;
-    let patience = if args.wait { Patience::Endless } else { Patience::Short };
-    tell::tell(name, &args.place, "/v1/scale", &scale, patience, args.answer)
+    let scale = parse(wish, args.form.wait)?;
+    tell::tell(&mut target::find(name, &args.place)?, "/v1/scale", &scale, args.form)
 }
 
 fn parse(wish: &str, wait: bool) -> Result<Scale, Failure> {

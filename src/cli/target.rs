@@ -11,7 +11,45 @@ use crate::control::protocol::Reason;
 use crate::exit;
 use crate::status::Snapshot;
 
-/// How a pipeline is named on the command line.
+/// One running pipeline, as it is named on the command line.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct OnePipeline {
+    /// The pipeline: its name or its file. Can be left out when only one runs
+    name: Option<String>,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl OnePipeline {
+    /// A connection to it.
+    pub fn find(&self) -> Result<Client, Failure> {
+        find(self.name.as_deref(), &self.place)
+    }
+}
+
+/// One running pipeline, and maybe a stage of it.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct OneOrAllStages {
+    /// The pipeline (can be left out when only one runs), and a stage, if not all are meant
+    #[arg(num_args = 0..=2, value_names = ["NAME", "STAGE"])]
+    words: Vec<String>,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl OneOrAllStages {
+    /// A connection to the pipeline, and the stage that is meant.
+    pub fn find(&self) -> Result<(Client, Option<String>), Failure> {
+        find_with_stage(&self.words, &self.place)
+    }
+
+    /// The words as they are.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+}
+
+/// Where to look for it.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Where {
     /// The control socket, if it can't be found by the pipeline's name
@@ -90,7 +128,7 @@ fn folders() -> String {
 }
 
 /// A pipeline and a stage, from up to two words: a single one is the stage of the only pipeline, or a pipeline.
-pub fn find_with_stage(words: &[String], place: &Where) -> Result<(Client, Option<String>), Failure> {
+fn find_with_stage(words: &[String], place: &Where) -> Result<(Client, Option<String>), Failure> {
     match words {
         [] => Ok((find(None, place)?, None)),
         [name, stage, ..] => Ok((find(Some(name), place)?, Some(stage.clone()))),

@@ -1,36 +1,43 @@
 //! `mprun why [STAGE]`: which stage limits the pipeline; what happened to its workers lately, and why.
 
+use serde::Serialize;
+
 use super::numbers::time;
 use super::output::{self, Failure};
-use super::target::{self, Where};
+use super::target::{self, OneOrAllStages};
 use crate::config::diagnostic::nearest;
 use crate::exit;
-use crate::status::{Change, Snapshot, Stage, Transition, Worker};
+use crate::status::{Bottleneck, Change, Snapshot, Stage, Transition, Worker};
 
 /// What `why` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "mprun why [OPTIONS] [NAME] [STAGE]")]
 pub struct Args {
-    /// The pipeline (can be left out when only one runs), and a stage, if not all are meant
-    #[arg(num_args = 0..=2, value_names = ["NAME", "STAGE"])]
-    words: Vec<String>,
-    /// Print the snapshot of the stages as JSON, with what happened to each worker
+    #[command(flatten)]
+    whom: OneOrAllStages,
+    /// Print it as JSON: `bottleneck`, and `stages` with the `transitions` of each worker
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    place: Where,
+}
+
+/// What a script gets.
+#[derive(Serialize)]
+struct Why {
+    bottleneck: Option<Bottleneck>,
+    stages: Vec<Stage>,
 }
 
 /// Tells what limits the pipeline, then the last transitions of every worker, each with its reason.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let (mut client, wanted) = target::find_with_stage(&args.words, &args.place)?;
+    let (mut client, wanted) = args.whom.find()?;
     let snapshot: Snapshot =
         client.get("/v1/status?history=true").map_err(|error| target::failure(&error))?;
-    let limit = snapshot.bottleneck.as_ref().map(|found| found.text.clone() + "\n");
+    let bottleneck = snapshot.bottleneck.clone();
     let stages = choose(snapshot, wanted.as_deref())?;
     if args.json {
-        output::json(&stages)?;
+        output::json(&Why { bottleneck, stages })?;
     } else {
+        let limit = bottleneck.map(|found| found.text + "\n");
         let parts: Vec<String> = limit.into_iter().chain(stages.iter().map(text)).collect();
         output::print(&parts.join("\n"))?;
     }

@@ -128,6 +128,8 @@ pub struct Restart {
 pub struct Whom {
     /// The stage; none: all of them.
     pub stage: Option<String>,
+    /// Reply to a pause only when no worker is at an item any more. To go on takes no time.
+    pub wait: bool,
 }
 
 /// `POST /v1/reload`.
@@ -231,6 +233,8 @@ pub enum Reason {
     GaveUp,
     /// The stage is on its way out.
     Removed,
+    /// The pause that was waited for ended before all workers had come to rest.
+    Resumed,
     /// The pipeline is on its way out.
     Stopping,
     /// The file can't be used.

@@ -3,7 +3,7 @@
 use super::generation;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Up to `most` last lines, oldest first, without their ends. None at all if there is no such file.
@@ -20,6 +20,30 @@ pub fn last_lines(path: &Path, most: usize) -> io::Result<Vec<String>> {
         }
     }
     Ok(lines.into())
+}
+
+/// The lines that end in the last `bytes` bytes, old generations included; oldest first.
+///
+/// # Errors
+/// When a file is there and can't be read.
+pub fn end_lines(path: &Path, bytes: u64) -> io::Result<Vec<String>> {
+    let (mut text, mut left) = (Vec::new(), bytes);
+    for n in [0, 1] {
+        let mut file = match File::open(generation(path, n)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(left)))?;
+        let mut part = Vec::new();
+        file.take(left).read_to_end(&mut part)?;
+        left -= part.len() as u64;
+        part.append(&mut text);
+        text = part;
+    }
+    // The first one may have lost its beginning; whoever looks for the time in front finds none.
+    Ok(text.split(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect())
 }
 
 fn collect(file: File, most: usize, lines: &mut VecDeque<String>) -> io::Result<()> {

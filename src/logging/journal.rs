@@ -94,10 +94,11 @@ impl Log for Journal {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.filter.matches(record) {
+        let said = self.filter.matches(record);
+        self.copies.write(record, said);
+        if !said {
             return;
         }
-        self.copies.write(record);
         let message = self.message(&super::one_line(&record.args().to_string(), super::LONGEST));
         let pipeline = super::PIPELINE.get().map(String::as_str);
         if !send(&self.entry(record.level(), &message, pipeline, about(record).as_ref())) {

@@ -11,8 +11,8 @@ pub use journal::socket as journal_socket;
 
 use crate::log_file::{Appender, LogFile};
 use env_logger::fmt::Formatter;
-use env_logger::{Builder, Target, WriteStyle};
-use log::{Level, Record};
+use env_logger::{Builder, Logger, Target, WriteStyle};
+use log::{Level, Log, Metadata, Record};
 use serde::{Deserialize, Serialize};
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, OnceLock};
@@ -20,6 +20,9 @@ use std::time::SystemTime;
 
 /// A pipe keeps one write of so many bytes together (PIPE_BUF); a longer line is cut.
 const LONGEST: usize = 4096;
+
+/// What is worth keeping for `mprun logs` and `why`, however little is to be said on standard error.
+const KEPT: Level = Level::Info;
 
 /// Whose log it is, once that is known.
 static PIPELINE: OnceLock<String> = OnceLock::new();
@@ -64,21 +67,39 @@ impl Logging {
         let copies = Copies { who: name.clone() };
         let mut builder = Builder::new();
         builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(io::stderr())));
-        let style = match self.look {
-            Look::Colour => WriteStyle::Always,
-            Look::Plain => WriteStyle::Never,
-            Look::Journal => {
-                let filter = builder.build();
-                log::set_max_level(filter.filter());
-                let _ = log::set_boxed_logger(Box::new(journal::Journal::new(filter, who, copies)));
-                return;
-            }
+        let style = if self.look == Look::Colour { WriteStyle::Always } else { WriteStyle::Never };
+        builder.write_style(style).format(move |out, record| write_line(out, &name, record));
+        let logger = builder.build();
+        log::set_max_level(logger.filter().max(KEPT.to_level_filter()));
+        let voice: Box<dyn Log> = match self.look {
+            Look::Journal => Box::new(journal::Journal::new(logger, who, copies)),
+            Look::Colour | Look::Plain => Box::new(Voice { logger, copies }),
         };
-        builder.write_style(style).format(move |out, record| {
-            copies.write(record);
-            write_line(out, &name, record)
-        });
-        let _ = builder.try_init();
+        let _ = log::set_boxed_logger(voice);
+    }
+}
+
+/// Says what its filter lets through, on standard error.
+struct Voice {
+    logger: Logger,
+    copies: Copies,
+}
+
+impl Log for Voice {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.logger.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let said = self.logger.matches(record);
+        self.copies.write(record, said);
+        if said {
+            self.logger.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.logger.flush();
     }
 }
 
@@ -121,15 +142,25 @@ fn write_line(out: &mut Formatter, who: &str, record: &Record<'_>) -> io::Result
     writeln!(out, "{time} {style}{level:<5}{style:#} {dim}{who}{dim:#} {text}")
 }
 
-/// A file that gets every line, until it fails: that is said once, and again when it has gone well in between.
+/// A file that gets lines, until it fails: that is said once, and again when it has gone well in between.
 struct Copy {
     appender: Appender,
+    what: Copied,
     failed: bool,
 }
 
+/// Which lines a file gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// Those on standard error.
+    Said,
+    /// Also those that `-q` keeps from standard error.
+    All,
+}
+
 impl Copy {
-    fn new(file: LogFile) -> Copy {
-        Copy { appender: Appender::new(file), failed: false }
+    fn new(file: LogFile, what: Copied) -> Copy {
+        Copy { appender: Appender::new(file), what, failed: false }
     }
 
     fn write(&mut self, line: &str) {
@@ -148,10 +179,10 @@ impl Copy {
 /// The files that get every line of this process as well.
 static FILES: Mutex<Vec<Copy>> = Mutex::new(Vec::new());
 
-/// From now on this file gets every line of this process as well.
-pub fn copy_to(file: LogFile) {
+/// From now on this file gets lines of this process as well.
+pub fn copy_to(file: LogFile, what: Copied) {
     if let Ok(mut files) = FILES.lock() {
-        files.push(Copy::new(file));
+        files.push(Copy::new(file, what));
     }
 }
 
@@ -161,15 +192,18 @@ struct Copies {
 }
 
 impl Copies {
-    fn write(&self, record: &Record<'_>) {
+    /// `said`: it is on standard error, too.
+    fn write(&self, record: &Record<'_>, said: bool) {
         let Ok(mut files) = FILES.lock() else { return };
-        if files.is_empty() {
+        let kept = record.level() <= KEPT;
+        let wants = |file: &Copy| said || kept && file.what == Copied::All;
+        if !files.iter().any(wants) {
             return;
         }
         let (time, who) = (humantime::format_rfc3339_millis(SystemTime::now()), &self.who);
         let text = one_line(&record.args().to_string(), LONGEST - 128 - who.len().min(1024));
         let line = format!("{time} {:<5} {who} {text}\n", record.level());
-        files.iter_mut().for_each(|file| file.write(&line));
+        files.iter_mut().filter(|file| wants(file)).for_each(|file| file.write(&line));
     }
 }
 

@@ -29,7 +29,8 @@ fn each<'a, V>(
 }
 
 fn items(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
-    out.counter("stage_items_taken", "Items that workers leased", each(seen, |stage| stage.totals.taken))?;
+    let taken = "Items that workers leased; one that went back and was leased again counts twice";
+    out.counter("stage_items_taken", taken, each(seen, |stage| stage.totals.taken))?;
     out.counter("stage_items_done", "Leases that ended well", each(seen, |stage| stage.totals.done))?;
     out.counter(
         "stage_items_emitted",
@@ -37,8 +38,10 @@ fn items(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
         each(seen, |stage| stage.totals.emitted),
     )?;
     out.counter("stage_items_dead", "Items that became dead letters", each(seen, |stage| stage.totals.dead))?;
-    let taken = "Items leased a second, lately, as `mprun status` shows it";
+    let taken = "Items leased a second, lately";
     out.gauge("stage_taken_items_per_second", taken, each(seen, |stage| stage.rate.taken))?;
+    let done = "Leases that ended well a second, lately, as `mprun status` shows it";
+    out.gauge("stage_done_items_per_second", done, each(seen, |stage| stage.rate.done))?;
     let emitted = "Items published a second, lately, as `mprun status` shows it";
     out.gauge("stage_emitted_items_per_second", emitted, each(seen, |stage| stage.rate.emitted))
 }

@@ -5,11 +5,12 @@ use super::descriptor::{Meta, inline_word};
 use super::event::{self, Event};
 use super::hand::Hand;
 use super::layout::{self, INLINE, queue, slot};
-use super::memory::Arena;
+use super::memory::{Arena, Memory};
 use super::tuning::SlotTuning;
 use super::worker_time::{self, ItemTimes, WorkTimes};
 use super::{Ending, Fault, Order, QueueId, SlotId, WhenFull, futex, ring};
-use std::sync::atomic::Ordering::AcqRel;
+use std::sync::atomic::Ordering::{AcqRel, SeqCst};
+use std::sync::atomic::fence;
 
 /// The bounds of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,22 @@ pub enum Phase {
     Starting,
     /// It has built its stage.
     Ready,
+    /// It has, was told to pause, and is at no item any more.
+    AtRest,
+}
+
+impl Phase {
+    pub(super) fn load(memory: &Memory, slot: usize) -> Phase {
+        match memory.load(slot + slot::PHASE) {
+            0 => Phase::Starting,
+            2 => Phase::AtRest,
+            _ => Phase::Ready,
+        }
+    }
+
+    pub(super) fn store(self, memory: &Memory, slot: usize) {
+        memory.store(slot + slot::PHASE, self as u64);
+    }
 }
 
 /// What a worker left in its slot.
@@ -229,6 +246,7 @@ impl Steward {
         for &id in ids {
             self.hand.memory().store(layout::slot_at(id)? + slot::ORDER, order as u64);
         }
+        fence(SeqCst); // pairs with the one in `Port::set_at_rest`: it sees the order, or its phase is seen to change
         self.ring_bells(ids)
     }
 
@@ -272,7 +290,7 @@ impl Steward {
     pub fn report(&self, id: SlotId) -> Result<SlotReport, Fault> {
         let (memory, at) = (self.hand.memory(), layout::slot_at(id)?);
         Ok(SlotReport {
-            phase: if memory.load(at + slot::PHASE) == 0 { Phase::Starting } else { Phase::Ready },
+            phase: Phase::load(memory, at),
             ending: Ending::load(memory, at),
             taken: memory.load(at + slot::TAKEN),
             done: memory.load(at + slot::COMPLETED),

@@ -14,6 +14,9 @@ const APART: f64 = 0.5;
 pub struct Rate {
     /// Items leased a second.
     pub taken: f64,
+    /// Leases that ended well, a second.
+    #[serde(default)]
+    pub done: f64,
     /// Items published a second.
     pub emitted: f64,
     /// The seconds over which this was measured: since an earlier look, else since the start of the run.
@@ -26,6 +29,7 @@ impl Rate {
         let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds.max(1e-3);
         Rate {
             taken: each(before.taken, after.taken),
+            done: each(before.done, after.done),
             emitted: each(before.emitted, after.emitted),
             over: seconds,
         }
@@ -99,9 +103,9 @@ mod tests {
 
     #[test]
     fn a_rate_is_the_difference_of_two_looks_and_never_negative() {
-        let totals = |taken, emitted| Totals { taken, emitted, ..Totals::default() };
-        let rate = Rate::between(&totals(10, 100), &totals(30, 50), 4.0);
-        assert_eq!(rate, Rate { taken: 5.0, emitted: 0.0, over: 4.0 });
+        let totals = |taken, done, emitted| Totals { taken, done, emitted, dead: 0 };
+        let rate = Rate::between(&totals(10, 10, 100), &totals(30, 18, 50), 4.0);
+        assert_eq!(rate, Rate { taken: 5.0, done: 2.0, emitted: 0.0, over: 4.0 });
     }
 
     #[test]

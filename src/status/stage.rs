@@ -67,16 +67,18 @@ pub enum Fate {
     GaveUp,
 }
 
-/// What was done.
+/// What was done. An item that was leased is done, is dead, or went back into its queue; some are at hand still. So over
+/// all stages that read a queue, `done` and `dead` add up to what the queue's own ledger says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Items leased. A source's own are only its position.
+    /// Items leased. One that went back and was leased again counts twice: workers take more than they may come to do,
+    /// and a failed item is tried again. A source's own are only its position.
     pub taken: u64,
     /// Leases that ended well.
     pub done: u64,
     /// Items published, or printed.
     pub emitted: u64,
-    /// Items that became dead letters.
+    /// Items that became dead letters, also by the supervisor, for a worker that died of them.
     pub dead: u64,
 }
 

@@ -45,7 +45,7 @@ pub enum WorkerState {
     Starting,
     /// It works, or waits for work.
     Working,
-    /// It waits for `resume`, or finishes its item before that.
+    /// Its stage is paused: it is at no item any more, and waits for `resume`.
     Paused,
     /// It is to end after its item.
     Finishing,

@@ -111,6 +111,8 @@ pub struct Release {
     pub attempts: u32,
     /// How it died, for a dead letter.
     pub end: End,
+    /// What it has said at last, for the same.
+    pub words: Vec<String>,
 }
 
 /// How a run ended.

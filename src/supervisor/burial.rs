@@ -26,7 +26,7 @@ pub fn bury(
         id: doomed.id,
         attempts: doomed.attempts,
         cause: cause(&release.end),
-        stderr: &[],
+        stderr: &release.words,
         time: SystemTime::now(),
         run: &launcher.run,
     };

@@ -3,6 +3,7 @@
 use super::event::{Event, Work};
 use super::ids::{Pid, WorkerId};
 use super::inbox::Inbox;
+use super::reason::End;
 use crate::queue::{Phase, SlotId, SlotReport};
 use crate::status::Glimpse;
 use crate::sys::wait::{Change, Exit, Look, look, reap};
@@ -10,7 +11,7 @@ use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the last sweep goes on against processes that don't die.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -33,6 +34,8 @@ pub struct Child {
     pub slot: SlotId,
     /// It leads a group of its own.
     pub leads: bool,
+    /// When it was started, or before.
+    pub since: SystemTime,
 }
 
 /// News of a child that the supervisor started.
@@ -161,16 +164,19 @@ impl Children {
     }
 }
 
+/// What is found of a worker that has ended, beside what is in its slot.
+pub struct Remains {
+    /// The item that it had begun.
+    pub item: Option<Box<Glimpse>>,
+    /// What it or its program has said at last.
+    pub words: Vec<String>,
+}
+
 /// The event that a worker's end is.
-pub fn ended(
-    pid: u32,
-    child: Child,
-    exit: Exit,
-    report: Option<SlotReport>,
-    item: Option<Box<Glimpse>>,
-) -> Event {
+pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: Remains) -> Event {
+    let Remains { item, words } = remains;
     let work = report.as_ref().map_or(Work::default(), |report| Work {
-        ready: report.phase == Phase::Ready,
+        ready: report.phase != Phase::Starting,
         taken: report.taken,
         done: report.done,
         emitted: report.emitted,
@@ -178,7 +184,7 @@ pub fn ended(
         times: report.times,
         item_times: report.item_times,
         item,
+        words,
     });
-    let ending = report.and_then(|report| report.ending);
-    Event::Ended(child.worker, Pid(pid), super::reason::End::new(ending, exit), work)
+    Event::Ended(child.worker, Pid(pid), end, work)
 }

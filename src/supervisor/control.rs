@@ -7,7 +7,7 @@ use crate::control::claim::{Claim, ClaimError, Wish};
 use crate::control::place;
 use crate::control::server::{self, Listeners};
 use crate::log_file::Tails;
-use crate::logging;
+use crate::logging::{self, Copied};
 use log::{Level, log};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -80,12 +80,13 @@ pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Path) {
     }
 }
 
-/// The last lines of the run, beside its socket. Without them the run goes on.
-pub fn keep_tails(claim: &Claim) -> Option<Tails> {
+/// The last lines of the run, beside its socket. Without them the run goes on. `goes_on`: those of a program before
+/// this one stay.
+pub fn keep_tails(claim: &Claim, goes_on: bool) -> Option<Tails> {
     let tails = Tails::beside(&claim.path);
-    match tails.begin() {
+    match if goes_on && tails.folder().is_dir() { Ok(()) } else { tails.begin() } {
         Ok(()) => {
-            logging::copy_to(tails.own());
+            logging::copy_to(tails.own(), Copied::All);
             Some(tails)
         }
         Err(error) => {

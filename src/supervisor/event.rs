@@ -41,6 +41,8 @@ pub enum Event {
     SpawnFailed(WorkerId, SpawnError),
     /// A worker has built its stage.
     Ready(WorkerId, Pid),
+    /// A worker that is to pause has come to rest.
+    AtRest(WorkerId, Pid),
     /// A worker's process is gone, and reaped.
     Ended(WorkerId, Pid, End, Work),
     /// A signal stopped a worker's process.
@@ -85,6 +87,8 @@ pub struct Work {
     pub item_times: ItemTimes,
     /// The item that it had begun, and not ended.
     pub item: Option<Box<Glimpse>>,
+    /// What it or its program has said at last, if it failed; oldest first.
+    pub words: Vec<String>,
 }
 
 /// What became of an attempt to read the pipeline file.

@@ -43,6 +43,8 @@ pub struct Handover {
     pub followers: Vec<u32>,
     /// Dead letters of queues that are gone.
     pub dead_before: u64,
+    /// Items that were given up on behalf of dead workers, by stage.
+    pub buried: BTreeMap<String, u64>,
     /// It is to stop when its terminal is gone.
     pub ends_with_terminal: bool,
     /// The arena.

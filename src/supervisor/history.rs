@@ -1,5 +1,6 @@
 //! The last transitions of every worker, each with its reason.
 
+use super::event::Work;
 use super::reason::{End, StartReason, StopReason};
 use crate::status::Glimpse;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,11 @@ use std::time::{Duration, Instant};
 const KEPT: usize = 10;
 /// Workers with a history; those that are gone longest are forgotten first.
 const WORKERS: usize = 8192;
+
+/// Transitions of one worker whose last words are kept.
+const WITH_WORDS: usize = 3;
+/// Characters of a line of last words.
+const LONGEST: usize = 400;
 
 /// One thing that happened to one worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +31,8 @@ pub struct Transition {
     pub lived: Option<Duration>,
     /// The item that it had begun.
     pub item: Option<Box<Glimpse>>,
+    /// What it or its program has said at last.
+    pub words: Vec<String>,
 }
 
 /// The same, as it is told from one program to the next: a moment of this process means nothing there.
@@ -36,6 +44,9 @@ pub struct Remembered {
     change: Change,
     lived: Option<Duration>,
     item: Option<Box<Glimpse>>,
+    /// What it or its program has said at last.
+    #[serde(default)]
+    pub words: Vec<String>,
 }
 
 /// What can happen to a worker.
@@ -67,14 +78,18 @@ impl History {
         if of_worker.len() == KEPT {
             of_worker.pop_front();
         }
-        of_worker.push_back(Transition { at, worker, change, lived: None, item: None });
+        of_worker.push_back(Transition { at, worker, change, lived: None, item: None, words: Vec::new() });
     }
 
     /// Says more about the last one of a worker.
-    pub fn explain(&mut self, worker: &str, lived: Option<Duration>, item: Option<Box<Glimpse>>) {
-        if let Some(last) = self.0.get_mut(worker).and_then(VecDeque::back_mut) {
-            (last.lived, last.item) = (lived, item);
+    pub fn explain(&mut self, worker: &str, lived: Option<Duration>, work: &Work) {
+        let Some(of_worker) = self.0.get_mut(worker) else { return };
+        if let Some(last) = of_worker.back_mut() {
+            (last.lived, last.item) = (lived, work.item.clone());
+            last.words = work.words.iter().map(|line| shortened(line)).collect();
         }
+        let with_words = of_worker.iter_mut().rev().filter(|transition| !transition.words.is_empty());
+        with_words.skip(WITH_WORDS).for_each(|transition| transition.words.clear());
     }
 
     /// What happened to a worker, oldest first.
@@ -113,15 +128,16 @@ impl History {
             change: past.change,
             lived: past.lived,
             item: past.item,
+            words: past.words,
         };
         all.map(remembered).collect()
     }
 
     /// Goes on from what another program has left.
     pub fn take_over(&mut self, left: Vec<Remembered>, now: Instant) {
-        for Remembered { age, worker, change, lived, item } in left {
+        for Remembered { age, worker, change, lived, item, words } in left {
             self.note(now.checked_sub(age).unwrap_or(now), worker.clone(), change);
-            self.explain(&worker, lived, item);
+            self.explain(&worker, lived, &Work { item, words, ..Work::default() });
         }
     }
 
@@ -131,6 +147,13 @@ impl History {
         if let Some(name) = longest.map(|(name, _)| name.clone()) {
             self.0.remove(&name);
         }
+    }
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
     }
 }
 
@@ -152,5 +175,21 @@ mod tests {
         let ends: Vec<_> = history.last_ends("a", 2).into_iter().map(|(_, end)| end.to_string()).collect();
         assert_eq!(ends, ["failed: 98", "failed: 99"]);
         assert!(history.last_ends("b", 2).is_empty());
+    }
+
+    #[test]
+    fn the_newest_last_words_are_kept_and_none_of_them_is_long() {
+        let mut history = History::default();
+        for i in 0..5 {
+            let end = End::Said(crate::queue::Ending::Failed(i.to_string()));
+            history.note(Instant::now(), "a[0]".into(), Change::Ended(end));
+            let words = vec!["ä".repeat(1000), i.to_string()];
+            history.explain("a[0]", None, &Work { words, ..Work::default() });
+        }
+        let kept: Vec<&str> =
+            history.of("a[0]").filter_map(|transition| transition.words.get(1)).map(String::as_str).collect();
+        assert_eq!(kept, ["2", "3", "4"]);
+        let last = history.of("a[0]").last().unwrap();
+        assert_eq!(last.words[0], "ä".repeat(LONGEST) + "…");
     }
 }

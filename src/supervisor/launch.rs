@@ -4,6 +4,7 @@ use super::action::Spawn;
 use super::handover;
 use super::ids::StageKey;
 use crate::append::UndoLog;
+use crate::log_file::Tails;
 use crate::logging::Logging;
 use crate::queue::{Arena, QueueId};
 use crate::service;
@@ -41,7 +42,7 @@ pub struct Launcher {
     pub undo_log: UndoLog,
     logging: Logging,
     /// Where the last lines of each stage are kept.
-    pub tails: Option<PathBuf>,
+    pub tails: Option<Tails>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -150,7 +151,7 @@ impl Launcher {
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
-            tails: self.tails.clone(),
+            tails: self.tails.as_ref().map(|tails| tails.folder().to_owned()),
             holding_pipe: version.work.uses() == Some(STDIN),
         };
         fd::sealed(c"mprun-ticket", &serde_json::to_vec(&ticket)?)

@@ -200,8 +200,8 @@ fn supervise(
     // First of all: a second run of the same pipeline must leave the first one alone.
     let mut claim = control::claim(options, &loaded.pipeline)?;
     let mut tools = tools(options, &loaded.pipeline, started, manager, &mut before)?;
-    let tails = claim.as_ref().and_then(control::keep_tails);
-    tools.launcher.tails = tails.as_ref().map(|tails| tails.folder().to_owned());
+    let tails = claim.as_ref().and_then(|claim| control::keep_tails(claim, before.handover.is_some()));
+    tools.launcher.tails.clone_from(&tails);
     let metrics = control::metrics(&loaded.pipeline);
     let listener = claim.as_mut().and_then(Claim::listener);
     control::serve(Listeners { control: listener, metrics }, &tools.inbox, &tools.launcher.dead_letters);

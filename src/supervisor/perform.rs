@@ -22,19 +22,22 @@
 //! | in taking over | some slots released, some tokens reopened | the next start does the rest: each step is the same the second time |
 //! | after the release of the last slot, before the new run is noted | the old run's id in the arena | nobody of either run lives |
 
+mod answers;
 mod ask;
+mod deaths;
 mod file;
 mod queues;
 mod service;
 mod upgrade;
+mod workers;
 
-use super::action::{Action, Outcome, Spawn};
-use super::children::{Child, Children, News, ended};
+use super::action::{Action, Outcome};
+use super::children::Children;
 use super::estate::{Deed, Estate};
 use super::event::Event;
 use super::guardian::Guardian;
 use super::handover::{self, Handover};
-use super::ids::{AskId, Pid, StageKey, WorkerId};
+use super::ids::{AskId, StageKey};
 use super::inbox::{Inbox, Notice};
 use super::inheritance::Label;
 use super::launch::Launcher;
@@ -45,16 +48,13 @@ use super::watch::Watch;
 use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
 use crate::logging;
-use crate::queue::{Fault, Order, Phase, QueueId, SlotId, Steward};
+use crate::queue::{Fault, Phase, QueueId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
-use crate::sys::process::{Company, SpawnError};
-use crate::sys::{fd, group, proc_table};
+use crate::sys::fd;
 use log::{Level, log};
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use tokio::sync::oneshot;
 
 /// The hands of the supervisor.
@@ -154,6 +154,7 @@ impl<'a> Performer<'a> {
         self.identity.run.clone_from(&handover.run);
         self.followers.clone_from(&handover.followers);
         self.dead_before = handover.dead_before;
+        self.buried.clone_from(&handover.buried);
         self.ends_with_terminal = handover.ends_with_terminal;
         if let Some((pid, alive)) = handover.guardian {
             self.guardian = Some(Guardian { pid, alive: handover::taken(alive)? });
@@ -182,7 +183,7 @@ impl<'a> Performer<'a> {
         let event = match notice {
             Notice::Suspend => return self.suspend(),
             Notice::Child => return self.look_at_children(),
-            Notice::Doorbell => return self.look_at_starting(state),
+            Notice::Doorbell => return self.answer_the_door(state),
             Notice::Upgrade => Event::Upgrade,
             Notice::Terminate => Event::Terminate,
             Notice::Interrupt => Event::Interrupt,
@@ -195,70 +196,17 @@ impl<'a> Performer<'a> {
         self.events.push_back(event);
     }
 
-    /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
-    fn suspend(&mut self) {
-        self.children.signal_all(Signal::SIGSTOP);
-        let _ = nix::sys::signal::raise(Signal::SIGSTOP); // returns when this process goes on
-        self.children.signal_all(Signal::SIGCONT);
-    }
-
-    fn look_at_children(&mut self) {
-        loop {
-            match self.children.news() {
-                Ok(None) => return,
-                Ok(Some(News::Ended(pid, child, exit))) => {
-                    self.kill_program(child.slot);
-                    let report = self.steward.report(child.slot);
-                    let report = self.unless_damaged(report);
-                    let item = self.item_of(child.slot).map(Box::new);
-                    self.events.push_back(ended(pid, child, exit, report, item));
-                }
-                Ok(Some(News::Stopped(pid, child))) => {
-                    // It may keep a wake-up to itself for as long as it is stopped. That it goes on is not told, so
-                    // this stays for the run; it only costs wake-ups that were not needed.
-                    let told = self.steward.set_stopped(1);
-                    self.unless_damaged(told);
-                    let owner = self.steward.lock_owner();
-                    let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
-                    self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
-                }
-                Ok(Some(News::Other(pid))) => {
-                    self.kill_strays();
-                    if self.guardian.as_ref().is_some_and(|guardian| guardian.pid == pid) {
-                        self.guardian = None;
-                        self.events.push_back(Event::GuardianEnded);
-                    }
-                }
-                Err(error) => {
-                    return log!(target: "mprun", Level::Error, "failed to wait for children: {error}");
-                }
-            }
-        }
-    }
-
-    /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.
-    fn kill_program(&mut self, slot: SlotId) {
-        let program = self.steward.program(slot);
-        if let Some(Some(program)) = self.unless_damaged(program) {
-            // The worst that can be is that they are gone.
-            let _ = group::signal_group(program, Signal::SIGKILL);
-            self.kill_strays();
-        }
-    }
-
-    /// Children that nobody here has started: orphans of a dead worker's program, wherever they have moved.
-    fn kill_strays(&self) {
-        let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
-        for pid in self.children.strays(spared) {
-            let _ = group::signal_process(pid, Signal::SIGKILL);
-        }
-    }
-
-    fn look_at_starting(&mut self, state: &State) {
-        for (worker, pid, slot) in state.starting() {
+    /// A worker has something to say: all who may have are looked at.
+    fn answer_the_door(&mut self, state: &State) {
+        for (worker, pid, slot) in state.awaited() {
             let report = self.steward.report(slot);
-            if self.unless_damaged(report).is_some_and(|report| report.phase == Phase::Ready) {
-                self.events.push_back(Event::Ready(worker, pid));
+            match self.unless_damaged(report).map(|report| report.phase) {
+                Some(Phase::Ready) => self.events.push_back(Event::Ready(worker, pid)),
+                Some(Phase::AtRest) => {
+                    self.events.push_back(Event::Ready(worker, pid));
+                    self.events.push_back(Event::AtRest(worker, pid));
+                }
+                Some(Phase::Starting) | None => {}
             }
         }
     }
@@ -279,11 +227,19 @@ impl<'a> Performer<'a> {
                     }
                     self.order(&same, order);
                 }
-                Action::End(outcome) => return Some(outcome),
+                Action::End(outcome) => return Some(self.with_buried(outcome)),
                 other => self.act(other),
             }
         }
         None
+    }
+
+    /// The letters that were written for dead workers are their stages', too.
+    fn with_buried(&self, mut outcome: Outcome) -> Outcome {
+        for stage in &mut outcome.stages {
+            stage.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+        }
+        outcome
     }
 
     fn act(&mut self, action: Action) {
@@ -330,85 +286,6 @@ impl<'a> Performer<'a> {
             Action::Show(_) => {}
             Action::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
             Action::End(_) => {} // `perform` returns it
-        }
-    }
-
-    fn adopt(&mut self, worker: WorkerId, stage: String, slot: SlotId, pid: Pid) {
-        let leads = !self.followers.contains(&pid.0);
-        self.children.add(pid.0, Child { worker, slot, leads });
-        self.launcher.reuse_pipes(worker.stage, &stage);
-        self.stages.insert(worker.stage, stage);
-    }
-
-    fn spawn(&mut self, spawn: &Spawn) {
-        self.stages.insert(spawn.worker.stage, spawn.stage.clone());
-        self.launcher.reuse_pipes(spawn.worker.stage, &spawn.stage);
-        let event = match self.try_spawn(spawn) {
-            Ok(pid) => Event::Spawned(spawn.worker, Pid(pid)),
-            Err(error) => Event::SpawnFailed(spawn.worker, error),
-        };
-        self.events.push_back(event);
-    }
-
-    fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
-        let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
-        let opened = self.steward.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
-        if let Err(Fault::DiskFull(_, error)) = &opened {
-            return Err(SpawnError::preparing(error));
-        }
-        self.unless_damaged(opened).ok_or(damaged)?;
-        if spawn.order != Order::Run {
-            let ordered = self.steward.order(spawn.slot, spawn.order);
-            self.unless_damaged(ordered).ok_or(damaged)?;
-        }
-        let pid = self.launcher.start(spawn, &self.names)?;
-        let leads = self.launcher.company(spawn) == Company::OwnGroup;
-        self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads });
-        let set = self.steward.set_pid(spawn.slot, pid);
-        self.unless_damaged(set);
-        Ok(pid)
-    }
-
-    fn order(&mut self, workers: &[(SlotId, Pid)], order: Order) {
-        let slots: Vec<SlotId> = workers.iter().map(|(slot, _)| *slot).collect();
-        let ordered = self.steward.order_all(&slots, order);
-        self.unless_damaged(ordered);
-        workers.iter().for_each(|(_, pid)| self.nudge(*pid));
-    }
-
-    fn nudge(&mut self, pid: Pid) {
-        if let Err(error) = self.children.nudge(pid) {
-            log!(target: "mprun", Level::Error, "failed to signal process {pid}: {error}");
-        }
-    }
-
-    /// A stopped process dies of SIGTERM only when it goes on. A worker with a program passes the signal on to it, and
-    /// must not wait for anything else any more: hence the order.
-    fn terminate(&mut self, pid: Pid) {
-        if let Some(slot) = self.children.slot(pid) {
-            let program = self.steward.program(slot);
-            // Every order wakes all who sleep on a queue: none that isn't needed.
-            if self.unless_damaged(program).flatten().is_some() {
-                self.order(&[(slot, pid)], Order::Finish);
-            }
-        }
-        self.signal(pid, Signal::SIGTERM);
-        self.signal(pid, Signal::SIGCONT);
-    }
-
-    fn signal(&mut self, pid: Pid, signal: Signal) {
-        if let Err(error) = self.children.signal(pid, signal) {
-            log!(target: "mprun", Level::Error, "failed to send {signal} to process {pid}: {error}");
-        }
-    }
-
-    fn start_guardian(&mut self) {
-        match Guardian::start(&self.launcher.run, self.arena.fd()) {
-            Ok(guardian) => self.guardian = Some(guardian),
-            Err(error) => {
-                log!(target: "mprun", Level::Warn, "no guardian process: {error}");
-                self.events.push_back(Event::GuardianEnded);
-            }
         }
     }
 

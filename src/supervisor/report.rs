@@ -84,8 +84,12 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Stage {
     name: String,
-    /// Null for a source, which takes none.
+    /// Items leased; one that went back and was leased again counts twice. Null for a source, which takes none.
     taken: Option<u64>,
+    /// Leases that ended well: over all readers of a queue as many as the queue's ledger says. Null for a source.
+    done: Option<u64>,
+    /// Items that became dead letters.
+    dead: u64,
     emitted: u64,
     restarts: u64,
     /// How its workers spent their time, in seconds.
@@ -137,6 +141,8 @@ fn stage(totals: &StageTotals) -> Stage {
     Stage {
         name: totals.name.clone(),
         taken: (!totals.is_source).then_some(totals.taken),
+        done: (!totals.is_source).then_some(totals.done),
+        dead: totals.dead,
         emitted: totals.emitted,
         restarts: totals.restarts,
         seconds: totals.times.into(),

@@ -82,6 +82,8 @@ pub struct Worker {
     pub leaving: bool,
     /// It shows whether its version works: it hasn't become ready in it yet.
     pub trial: bool,
+    /// Its stage is paused, and its process is at no item any more.
+    pub at_rest: bool,
     epoch: u32,
     bad_runs: u32,
 }
@@ -89,7 +91,7 @@ pub struct Worker {
 impl Worker {
     /// One that an earlier program has started, or has seen the end of.
     pub fn taken_over(index: u32, version: Rc<Version>, life: Life, trial: bool, bad_runs: u32) -> Worker {
-        Worker { index, version, life, leaving: false, trial, epoch: 0, bad_runs }
+        Worker { index, version, life, leaving: false, trial, at_rest: false, epoch: 0, bad_runs }
     }
 
     /// How often it failed since it last ran well.
@@ -188,6 +190,11 @@ impl Stage {
         Rc::ptr_eq(&worker.version, &self.version) || worker.version == self.version
     }
 
+    /// Whether it is paused, and none of its workers is at an item any more.
+    pub fn is_at_rest(&self) -> bool {
+        self.paused && self.workers.iter().all(|worker| worker.at_rest || !worker.life.has_process())
+    }
+
     /// The workers that are to stay.
     pub fn staying(&self) -> impl Iterator<Item = &Worker> {
         self.workers.iter().filter(|worker| !worker.leaving)
@@ -234,6 +241,7 @@ impl Stage {
 
     /// A worker has a process.
     pub fn spawned(&mut self, i: usize, pid: Pid, out: &mut Outbox) {
+        self.workers[i].at_rest = false;
         self.apply(i, Step::Spawned(pid), out);
     }
 

@@ -151,20 +151,20 @@ impl State {
         others.into_iter().chain([stages, starts]).flatten().min()
     }
 
-    /// The workers whose stage isn't built yet.
-    pub fn starting(&self) -> Vec<(WorkerId, Pid, SlotId)> {
-        let mut starting = Vec::new();
+    /// The workers from which something is expected: that their stage is built, or that they have come to rest.
+    pub fn awaited(&self) -> Vec<(WorkerId, Pid, SlotId)> {
+        let mut awaited = Vec::new();
         for stage in &self.stages {
             for worker in &stage.workers {
                 if let Life::Alive(process) = worker.life
-                    && !process.ready
+                    && (!process.ready || stage.paused && !worker.at_rest)
                 {
                     let id = WorkerId { stage: stage.key, index: worker.index };
-                    starting.push((id, process.pid, process.slot));
+                    awaited.push((id, process.pid, process.slot));
                 }
             }
         }
-        starting
+        awaited
     }
 
     fn take_in(&mut self, event: Event, out: &mut Outbox) {
@@ -183,6 +183,7 @@ impl State {
             Event::Spawned(worker, pid) => self.spawned(worker, pid, out),
             Event::SpawnFailed(worker, error) => self.spawn_failed(worker, error, out),
             Event::Ready(worker, pid) => self.ready(worker, pid, out),
+            Event::AtRest(worker, pid) => self.at_rest(worker, pid),
             Event::Ended(worker, pid, end, work) => self.worker_ended(worker, pid, end, work, out),
             Event::Halted { worker, pid, holds_lock } => self.halted(worker, pid, holds_lock, out),
             Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queue_removed(queue)),

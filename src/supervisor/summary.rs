@@ -49,13 +49,10 @@ impl Closing {
     }
 
     fn stage_line(&self, stage: &StageTotals) -> String {
-        let taken = if stage.is_source { String::new() } else { format!("{} taken, ", stage.taken) };
-        format!(
-            "  stage {}: {taken}{} emitted, {}",
-            stage.name,
-            stage.emitted,
-            count(stage.restarts, "restart")
-        )
+        let done = if stage.is_source { String::new() } else { format!("{} done, ", stage.done) };
+        let dead = if stage.dead == 0 { String::new() } else { format!("{} dead, ", stage.dead) };
+        let restarts = count(stage.restarts, "restart");
+        format!("  stage {}: {done}{dead}{} emitted, {restarts}", stage.name, stage.emitted)
     }
 
     /// The line about dead letters, if there are any.
@@ -98,10 +95,10 @@ mod tests {
         let totals = |name: &str, is_source| StageTotals {
             name: name.into(),
             is_source,
-            taken: 14,
+            taken: 16,
             done: 14,
             emitted: 15,
-            dead: 0,
+            dead: u64::from(!is_source),
             restarts: 1,
             ..StageTotals::default()
         };
@@ -117,7 +114,7 @@ mod tests {
             [
                 "name: stopped (SIGTERM) after 1s 500ms",
                 "  stage count: 15 emitted, 1 restart",
-                "  stage show: 14 taken, 15 emitted, 1 restart",
+                "  stage show: 14 done, 1 dead, 15 emitted, 1 restart",
                 "  queue q: 12 put, 9 done, 1 dead, 2 left waiting",
             ]
         );

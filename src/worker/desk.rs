@@ -3,6 +3,7 @@
 use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
+use super::setup;
 use super::stop::Stop;
 use super::ticket::Ticket;
 use super::time_limit::TimeLimit;
@@ -70,15 +71,26 @@ impl Desk {
     pub fn heed(&mut self) -> Result<Pace, Stop> {
         let mut pace = self.look();
         while pace.must_pause {
+            self.come_to_rest();
             self.port.park()?;
             pace = self.look();
         }
         if pace.must_finish { Err(Stop(Ending::Ordered)) } else { Ok(pace) }
     }
 
+    /// No item is at work here any more, as the order to pause wants it: the supervisor may look.
+    pub fn come_to_rest(&self) {
+        if self.port.set_at_rest(true) {
+            setup::ring(&self.ticket);
+        }
+    }
+
     /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the port does, in a wait) then
     /// can't hide a change from us.
     pub fn look(&mut self) -> Pace {
+        if self.port.is_disturbed() {
+            self.port.set_at_rest(false); // if it is to pause still, or again, it says so again
+        }
         let (order, tuning) = (self.port.order(), self.port.tuning());
         self.item_log.is_on = tuning.log_items;
         self.time_limit.set(tuning.item_timeout);
@@ -126,16 +138,22 @@ impl Desk {
         loop {
             // An order to finish doesn't keep back what is done, if there is room for it.
             let pace = self.look();
-            let look = pace.when_full().is_some() || self.item_log.is_on && !wait_silently;
+            let tells = self.item_log.is_on && !wait_silently;
+            let look = pace.when_full().is_some() || tells || pace.must_pause && !self.port.is_at_rest();
             let upto = upto.saturating_sub(held - self.port.len());
-            match self.port.commit(upto, if look { Wait::No } else { Wait::Forever })? {
+            match self.port.commit(upto, if look { Wait::No } else { Wait::Undisturbed })? {
                 Committed::Done { before, after } => {
                     self.item_log.produced(&self.ticket.outputs, before, after);
                     return Ok(());
                 }
                 Committed::Full { queue, size } => {
-                    self.item_log.full(&self.ticket.outputs, queue, size, pace.when_full());
-                    wait_silently = true;
+                    if tells || pace.when_full().is_some() {
+                        self.item_log.full(&self.ticket.outputs, queue, size, pace.when_full());
+                        wait_silently = true;
+                    }
+                    if pace.must_pause {
+                        self.come_to_rest(); // the work on it is done, and there may be no room before `resume`
+                    }
                     if let Some(length) = pace.when_full() {
                         self.pause_as(Waiting::Blocked, |tuning| tuning.sleep_when_full.unwrap_or(length))?;
                     }

@@ -4,7 +4,7 @@ use super::desk::Desk;
 use super::ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
 use crate::append::UndoLog;
 use crate::log_file::{LogFile, Tails};
-use crate::logging;
+use crate::logging::{self, Copied};
 use crate::queue::{Arena, Port, SlotId};
 use crate::stage::{Context, Pipe};
 use crate::sys::{inherited, readiness};
@@ -21,7 +21,7 @@ pub(super) fn set_up() -> Result<(Desk, Context), String> {
     name_process(&ticket);
     logging::set_pipeline(&ticket.pipeline);
     ticket.log.start(Some((&ticket.stage, ticket.worker)));
-    log_files(&ticket).into_iter().for_each(logging::copy_to);
+    copy_log(&ticket);
     super::guard::install_panic_log();
     // Between the fork and the request to die with the parent (PDEATHSIG) the parent may have gone already.
     if getppid() != supervisor(&ticket) {
@@ -51,12 +51,15 @@ fn name_process(ticket: &Ticket) {
     }
 }
 
-/// Relative paths start at the pipeline's folder.
-fn log_files(ticket: &Ticket) -> Vec<LogFile> {
-    let own = ticket.log_file.iter();
-    let own = own.map(|file| LogFile { path: ticket.folder.join(&file.path), ..file.clone() });
-    let tail = ticket.tails.as_ref().map(|folder| Tails::new(folder).of_stage(&ticket.stage));
-    own.chain(tail).collect()
+/// To the file that the pipeline's asks for (a relative path starts at its folder), and to the stage's tail.
+fn copy_log(ticket: &Ticket) {
+    if let Some(file) = &ticket.log_file {
+        let path = ticket.folder.join(&file.path);
+        logging::copy_to(LogFile { path, ..file.clone() }, Copied::Said);
+    }
+    if let Some(folder) = &ticket.tails {
+        logging::copy_to(Tails::new(folder).of_stage(&ticket.stage), Copied::All);
+    }
 }
 
 fn read_ticket() -> Result<Ticket, String> {
@@ -86,6 +89,11 @@ fn supervisor(ticket: &Ticket) -> Pid {
 /// Leaves word that the stage is built, and rings for the supervisor to see it.
 pub(super) fn say_ready(desk: &Desk) {
     desk.port.ready();
+    ring(&desk.ticket);
+}
+
+/// There is something in the slot for the supervisor to see.
+pub(super) fn ring(ticket: &Ticket) {
     // If it is gone this worker dies with it anyway.
-    let _ = kill(supervisor(&desk.ticket), Signal::SIGUSR1);
+    let _ = kill(supervisor(ticket), Signal::SIGUSR1);
 }

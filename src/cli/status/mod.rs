@@ -7,27 +7,25 @@ pub(super) use text::{phase, state};
 
 use super::output::{self, Failure};
 use super::table::terminal_width;
-use super::target::{self, Where};
+use super::target::{self, OnePipeline};
 use crate::status::Snapshot;
 
 /// What `status` takes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pipeline: its name or its file. Can be left out when only one runs
-    name: Option<String>,
+    #[command(flatten)]
+    pipeline: OnePipeline,
     /// Print the whole snapshot as JSON
     #[arg(long)]
     json: bool,
     /// Say only what is wrong: exit 1 if anything is, 3 if items became dead letters
     #[arg(long, conflicts_with = "json")]
     check: bool,
-    #[command(flatten)]
-    place: Where,
 }
 
 /// Shows a running pipeline.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let mut client = target::find(args.name.as_deref(), &args.place)?;
+    let mut client = args.pipeline.find()?;
     let snapshot: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
     if args.json {
         output::json(&snapshot)?;

@@ -41,7 +41,7 @@ pub fn phase(phase: Phase) -> &'static str {
 }
 
 fn stages(snapshot: &Snapshot) -> Table {
-    let heads = ["<STAGE", "<STATE", "PROCESSES", "TAKEN", "EMITTED", "TAKEN/S", "EMITTED/S", "RESTARTS"];
+    let heads = ["<STAGE", "<STATE", "PROCESSES", "DONE", "EMITTED", "DONE/S", "EMITTED/S", "RESTARTS"];
     let mut table = Table::new(&heads);
     for stage in &snapshot.stages {
         let of_items = |text: String| if stage.is_source() { "-".to_owned() } else { text };
@@ -49,9 +49,9 @@ fn stages(snapshot: &Snapshot) -> Table {
             stage.name.clone(),
             state(stage).to_owned(),
             format!("{}/{}", stage.running, stage.processes),
-            of_items(stage.totals.taken.to_string()),
+            of_items(stage.totals.done.to_string()),
             stage.totals.emitted.to_string(),
-            of_items(rate(stage.rate.taken)),
+            of_items(rate(stage.rate.done)),
             rate(stage.rate.emitted),
             stage.restarts().to_string(),
         ]);

@@ -12,7 +12,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row, Table, TableState, Wrap};
 
 const KEYS: &str = " q quit  up/down stage  +/- processes  p pause/resume  P all  r restart";
-const HEAD: [&str; 8] = ["STAGE", "STATE", "PROCS", "TAKEN/S", "OUT/S", "", "RESTARTS", "DEAD"];
+const HEAD: [&str; 8] = ["STAGE", "STATE", "PROCS", "DONE/S", "OUT/S", "", "RESTARTS", "DEAD"];
 /// The widths of all columns but the name and the sparkline, and the gaps between.
 const FIXED: u16 = 8 + 7 + 7 + 7 + 8 + 6 + 7;
 const BAR: usize = 20;
@@ -93,7 +93,7 @@ fn stage_cells(stage: &Stage, screen: &Screen, width: usize) -> [String; 8] {
         stage.name.clone(),
         state(stage).to_owned(),
         format!("{}/{}", stage.running, stage.processes),
-        if stage.is_source() { "-".to_owned() } else { rate(stage.rate.taken) },
+        if stage.is_source() { "-".to_owned() } else { rate(stage.rate.done) },
         rate(stage.rate.emitted),
         spark,
         stage.restarts().to_string(),

@@ -152,8 +152,8 @@ impl Asker {
                 client.post("/v1/scale", &Scale { stage, processes, wait: false }, short)
             }
             Wish::Restart(stage) => client.post("/v1/restart", &Restart { stage, wait: false }, short),
-            Wish::Pause(stage) => client.post("/v1/pause", &Whom { stage }, short),
-            Wish::Resume(stage) => client.post("/v1/resume", &Whom { stage }, short),
+            Wish::Pause(stage) => client.post("/v1/pause", &Whom { stage, wait: false }, short),
+            Wish::Resume(stage) => client.post("/v1/resume", &Whom { stage, wait: false }, short),
         }?;
         Ok(done.done)
     }

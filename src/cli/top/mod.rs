@@ -8,7 +8,7 @@ mod spark;
 mod terminal;
 
 use super::output::{self, Failure};
-use super::target::{self, Where};
+use super::target::{self, OnePipeline};
 use crate::exit;
 use crate::status::Snapshot;
 use crossbeam_channel::TryRecvError;
@@ -20,10 +20,8 @@ use terminal::{Input, Session};
 /// What `top` takes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pipeline: its name or its file. Can be left out when only one runs
-    name: Option<String>,
     #[command(flatten)]
-    place: Where,
+    pipeline: OnePipeline,
 }
 
 /// How it ended.
@@ -38,7 +36,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Failure::usage("top needs a terminal: `mprun status` shows the same once"));
     }
-    let mut client = target::find(args.name.as_deref(), &args.place)?;
+    let mut client = args.pipeline.find()?;
     let first: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
     let end = Session::enter().and_then(|mut session| {
         let feed = Feed::start(client, &first, session.waker()?);

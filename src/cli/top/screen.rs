@@ -125,7 +125,7 @@ fn pause(is_wanted: bool, stage: Option<String>) -> Asked {
 fn rate(before: &Snapshot, now: &Snapshot, stage: &Stage) -> Option<f64> {
     let seconds = now.uptime - before.uptime;
     let earlier = before.stages.iter().find(|other| other.name == stage.name)?;
-    let count = |stage: &Stage| if stage.is_source() { stage.totals.emitted } else { stage.totals.taken };
+    let count = |stage: &Stage| if stage.is_source() { stage.totals.emitted } else { stage.totals.done };
     (seconds > 0.0).then(|| count(stage).saturating_sub(count(earlier)) as f64 / seconds)
 }
 
@@ -170,7 +170,7 @@ mod tests {
         let mut screen = screen();
         let mut later = screen.snapshot.clone();
         later.uptime += 2.0;
-        later.stages[1].totals.taken += 30;
+        later.stages[1].totals.done += 30;
         later.stages.remove(0);
         screen.selected = 1;
         screen.seen(later, vec!["a line".into()]);

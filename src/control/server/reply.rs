@@ -76,6 +76,7 @@ fn code(reason: Reason) -> StatusCode {
         | Reason::Finished
         | Reason::GaveUp
         | Reason::Removed
+        | Reason::Resumed
         | Reason::Stopping
         | Reason::BadFile
         | Reason::FileRefused

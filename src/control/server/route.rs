@@ -1,6 +1,8 @@
 //! From a method, a path and a body to what is asked. Pure.
 
-use crate::control::protocol::{Command, Plan, Reason, Refused, Request, Retry, Status, Tap};
+use crate::control::protocol::{
+    Command, Plan, Reason, Refused, Request, Restart, Retry, Scale, Status, Tap, Whom,
+};
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -69,15 +71,21 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> R
         "/v1/status" => just(Request::Status(from_query::<Status>(query)?)),
         "/v1/audit" => just(Request::Audit),
         "/v1/plan" => just(Request::Plan(from_body::<Plan>(body)?)),
-        "/v1/scale" => from_body(body).and_then(|scale: crate::control::protocol::Scale| {
+        "/v1/scale" => {
+            let scale: Scale = from_body(body)?;
             let waits = scale.wait;
             tell(Command::Scale(scale), waits)
-        }),
-        "/v1/restart" => from_body(body).and_then(|restart: crate::control::protocol::Restart| {
+        }
+        "/v1/restart" => {
+            let restart: Restart = from_body(body)?;
             let waits = restart.wait;
             tell(Command::Restart(restart), waits)
-        }),
-        "/v1/pause" => tell(Command::Pause(from_body(body)?), false),
+        }
+        "/v1/pause" => {
+            let whom: Whom = from_body(body)?;
+            let waits = whom.wait;
+            tell(Command::Pause(whom), waits)
+        }
         "/v1/resume" => tell(Command::Resume(from_body(body)?), false),
         "/v1/reload" => tell(Command::Reload(from_body(body)?), true),
         "/v1/upgrade" => tell(Command::Upgrade, true),
@@ -117,7 +125,6 @@ fn from_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::Scale;
 
     fn reason(method: Method, path: &str, query: Option<&str>, body: &str) -> Reason {
         route(&method, path, query, body.as_bytes()).unwrap_err().reason

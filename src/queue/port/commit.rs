@@ -88,6 +88,9 @@ impl Port {
                     if wait.is_over() {
                         return Ok(Committed::Full { queue, size });
                     }
+                    if wait == Wait::Undisturbed && self.is_disturbed() && !self.must_finish() {
+                        return Ok(Committed::Full { queue, size });
+                    }
                     if self.must_finish() && wait != Wait::Regardless {
                         return Ok(Committed::Ordered);
                     }

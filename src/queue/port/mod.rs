@@ -16,13 +16,13 @@ use super::layout::{self, slot};
 use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::worker_time::{self, Waiting};
-use super::{Ending, Fault, Order, QueueId, SlotId, futex, saving};
+use super::{Ending, Fault, Order, Phase, QueueId, SlotId, futex, saving};
 use commit::Targets;
 use patience::Patience;
 use put::Staging;
 use std::cell::Cell;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, SeqCst};
+use std::sync::atomic::{AtomicU64, fence};
 use std::time::{Duration, Instant};
 
 pub use commit::Committed;
@@ -41,13 +41,15 @@ pub enum Wait {
     Forever,
     /// As long as it takes, also when told to finish: what is at hand can't be made again.
     Regardless,
+    /// Until the order or the tuning changes.
+    Undisturbed,
 }
 
 impl Wait {
     fn deadline(self) -> Option<Instant> {
         match self {
             Wait::Until(deadline) => Some(deadline),
-            Wait::No | Wait::Forever | Wait::Regardless => None,
+            Wait::No | Wait::Forever | Wait::Regardless | Wait::Undisturbed => None,
         }
     }
 
@@ -55,7 +57,7 @@ impl Wait {
         match self {
             Wait::No => true,
             Wait::Until(deadline) => Instant::now() >= deadline,
-            Wait::Forever | Wait::Regardless => false,
+            Wait::Forever | Wait::Regardless | Wait::Undisturbed => false,
         }
     }
 }
@@ -135,7 +137,24 @@ impl Port {
     /// Says that the worker has built its stage.
     pub fn ready(&self) {
         worker_time::be_born(self.hand.memory(), self.slot);
-        self.hand.memory().store(self.slot + slot::PHASE, 1);
+        Phase::Ready.store(self.hand.memory(), self.slot);
+    }
+
+    /// Says whether the worker has come to rest, as an order to pause wants it. True if that is news.
+    pub fn set_at_rest(&self, at_rest: bool) -> bool {
+        let (from, to) = if at_rest { (Phase::Ready, Phase::AtRest) } else { (Phase::AtRest, Phase::Ready) };
+        if Phase::load(self.hand.memory(), self.slot) != from {
+            return false;
+        }
+        to.store(self.hand.memory(), self.slot);
+        // Pairs with the one in `Steward::order_all`. Whoever goes on says so before it looks at the next order.
+        fence(SeqCst);
+        true
+    }
+
+    /// What it said last.
+    pub fn is_at_rest(&self) -> bool {
+        Phase::load(self.hand.memory(), self.slot) == Phase::AtRest
     }
 
     /// Leaves word of how the worker ends.

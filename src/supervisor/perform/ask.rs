@@ -3,13 +3,12 @@
 use super::Performer;
 use crate::config;
 use crate::config::diagnostic::nearest;
-use crate::control::protocol::{self, Answer, Audit, Done, Reason, Refused, Reply, Request, Steps};
-use crate::queue::{ItemTimes, Phase, PutBack, QueueCounts, QueueId, SlotId, SlotReport, Steward, WorkTimes};
-use crate::status::{Glimpse, Snapshot};
+use crate::control::protocol::{self, Answer, Done, Reason, Refused, Reply, Request, Steps};
+use crate::queue::{PutBack, QueueId};
 use crate::supervisor::event::Event;
 use crate::supervisor::ids::AskId;
 use crate::supervisor::state::State;
-use crate::supervisor::state::view::{Counters, Moment};
+use crate::supervisor::state::view::Moment;
 use crate::supervisor::wanted::Wanted;
 use std::path::Path;
 use tokio::sync::oneshot;
@@ -72,7 +71,7 @@ impl Performer<'_> {
         }
     }
 
-    fn queue_called(&self, name: &str) -> Result<QueueId, Refused> {
+    pub(super) fn queue_called(&self, name: &str) -> Result<QueueId, Refused> {
         if let Some((queue, _)) = self.names.iter().find(|(_, known)| *known == name) {
             return Ok(*queue);
         }
@@ -80,52 +79,6 @@ impl Performer<'_> {
         let hint = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
         let error = format!("the pipeline has no queue {name}{hint}");
         Err(Refused { reason: Reason::NoSuchQueue, error })
-    }
-
-    fn tap(&mut self, tap: &protocol::Tap) -> Result<Option<Glimpse>, Refused> {
-        let queue = self.queue_called(&tap.queue)?;
-        let seen = self.steward.tap(queue);
-        Ok(self.unless_damaged(seen).flatten().map(|look| Glimpse {
-            queue: tap.queue.clone(),
-            id: look.id,
-            attempt: look.attempt,
-            bytes: look.len as u64,
-            text: Glimpse::text_of(&look.start),
-        }))
-    }
-
-    /// What a dead worker was at.
-    pub(super) fn item_of(&mut self, slot: SlotId) -> Option<Glimpse> {
-        let begun = self.steward.begun_item(slot, Glimpse::MOST);
-        let begun = self.unless_damaged(begun).flatten()?;
-        let queue = self.names.get(&begun.queue)?.clone();
-        let (id, attempt) = (begun.id, begun.attempt);
-        Some(Glimpse { queue, id, attempt, bytes: begun.len as u64, text: Glimpse::text_of(&begun.start) })
-    }
-
-    /// What there is to see now.
-    pub(super) fn snapshot(&mut self, state: &State) -> Snapshot {
-        let mut counters = Arena { steward: &mut self.steward, fault: None };
-        let mut snapshot = state.snapshot(&self.identity, Moment::now(), self.dead_before, &mut counters);
-        if let Some(fault) = counters.fault {
-            self.events.push_back(Event::Damaged(fault));
-        }
-        for stage in &mut snapshot.stages {
-            stage.totals.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
-        }
-        snapshot.totals.dead += self.buried.values().sum::<u64>();
-        snapshot
-    }
-
-    fn audit(&mut self, state: &State) -> Audit {
-        let fault = self.steward.audit_leases().err();
-        let queues = self.snapshot(state).queues;
-        let unsound = queues.iter().find(|queue| queue.unaccounted() != 0);
-        let fault = fault.or_else(|| {
-            let queue = unsound?;
-            Some(format!("queue {}: {} items are not accounted for", queue.name, queue.unaccounted()))
-        });
-        Audit { ok: fault.is_none(), fault, queues }
     }
 
     /// What the file would change, if it were taken over now.
@@ -140,44 +93,5 @@ impl Performer<'_> {
                 Ok(Steps { steps })
             }
         }
-    }
-}
-
-/// Counters, read from the arena. What can't be read counts as nothing; the fault is kept.
-struct Arena<'a> {
-    steward: &'a mut Steward,
-    fault: Option<String>,
-}
-
-impl Arena<'_> {
-    fn keep<T>(&mut self, read: Result<T, crate::queue::Fault>) -> Option<T> {
-        read.map_err(|fault| self.fault = Some(fault.to_string())).ok()
-    }
-}
-
-impl Counters for Arena<'_> {
-    fn slot(&mut self, slot: SlotId) -> SlotReport {
-        let read = self.steward.report(slot);
-        let nothing = SlotReport {
-            phase: Phase::Starting,
-            ending: None,
-            taken: 0,
-            done: 0,
-            emitted: 0,
-            dead: 0,
-            times: WorkTimes::default(),
-            item_times: ItemTimes::default(),
-        };
-        self.keep(read).unwrap_or(nothing)
-    }
-
-    fn program(&mut self, slot: SlotId) -> Option<u32> {
-        let read = self.steward.program(slot);
-        self.keep(read).flatten()
-    }
-
-    fn queue(&mut self, queue: QueueId) -> QueueCounts {
-        let read = self.steward.counts(queue);
-        self.keep(read).unwrap_or_default()
     }
 }

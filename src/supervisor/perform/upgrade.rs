@@ -74,6 +74,7 @@ impl Performer<'_> {
             strangers: self.children.strangers(),
             followers: self.children.followers(),
             dead_before: self.dead_before,
+            buried: self.buried.clone(),
             ends_with_terminal: self.ends_with_terminal,
             arena: self.arena.fd().as_raw_fd(),
             undo_log: launcher.undo_log.fd().as_raw_fd(),

@@ -9,8 +9,9 @@ use std::time::Duration;
 pub(super) fn render(report: &Report) -> String {
     let mut text = format!("# {}\n\n{}\n", report.pipeline, verdict(report));
     text += "\n## Stages\n\n";
-    text += "| stage | taken | emitted | restarts | working | starved | blocked | paused | mean item |\n";
-    text += "|---|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+    text +=
+        "| stage | done | dead | emitted | restarts | working | starved | blocked | paused | mean item |\n";
+    text += "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
     report.stages.iter().for_each(|stage| add_stage(&mut text, stage));
     if !report.queues.is_empty() {
         text += "\n## Queues\n\n| queue | put | done | waiting | leased | dropped | dead | adds up |\n";
@@ -43,12 +44,12 @@ fn verdict(report: &Report) -> String {
 fn add_stage(text: &mut String, stage: &Stage) {
     let all = stage.seconds.all();
     let share = |part: f64| if all > 0.0 { format!("{:.0} %", part / all * 100.0) } else { "–".to_owned() };
-    let taken = stage.taken.map_or("–".to_owned(), |taken| taken.to_string());
+    let done = stage.done.map_or("–".to_owned(), |done| done.to_string());
     let mean = stage.mean_item_seconds.map_or("–".to_owned(), |mean| spoken(Duration::from_secs_f64(mean)));
     let times = &stage.seconds;
     let shares = [times.working, times.starved, times.blocked, times.paused].map(share).join(" | ");
-    let Stage { name, emitted, restarts, .. } = stage;
-    let _ = writeln!(text, "| {name} | {taken} | {emitted} | {restarts} | {shares} | {mean} |");
+    let Stage { name, dead, emitted, restarts, .. } = stage;
+    let _ = writeln!(text, "| {name} | {done} | {dead} | {emitted} | {restarts} | {shares} | {mean} |");
 }
 
 fn add_queue(text: &mut String, queue: &Queue) {

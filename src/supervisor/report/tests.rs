@@ -12,7 +12,9 @@ fn run() -> (Outcome, Closing) {
     item_times.counts[10] = 12;
     let stages = vec![StageTotals {
         name: "parse".into(),
-        taken: 14,
+        taken: 16,
+        done: 14,
+        dead: 1,
         emitted: 15,
         restarts: 1,
         times,
@@ -50,10 +52,8 @@ fn a_program_reads_the_outcome_and_the_ledger() {
     );
     assert_eq!(report["ended"], "2023-11-14T22:13:24.000Z");
     assert_eq!((&report["queues"][0]["put"], &report["adds_up"]), (&12.into(), &true.into()));
-    assert_eq!(
-        (&report["stages"][0]["taken"], &report["stages"][0]["seconds"]["working"]),
-        (&14.into(), &3.0.into())
-    );
+    assert_eq!((&report["stages"][0]["done"], &report["stages"][0]["dead"]), (&14.into(), &1.into()));
+    assert_eq!(report["stages"][0]["seconds"]["working"], 3.0);
     assert_eq!(report["stages"][0]["mean_item_seconds"], 0.25);
 }
 
@@ -62,7 +62,7 @@ fn people_read_the_same() {
     let text = written("report.md");
     for line in [
         "Stopped (SIGTERM) after 4s, exit code 3. Started 2023-11-14T22:13:20.000Z, from `p.toml`, by mprun 0.1.0.",
-        "| parse | 14 | 15 | 1 | 75 % | 25 % | 0 % | 0 % | 250ms |",
+        "| parse | 14 | 1 | 15 | 1 | 75 % | 25 % | 0 % | 0 % | 250ms |",
         "| q | 12 | 9 | 1 | 1 | 0 | 1 | yes |",
         "put = done + waiting + leased + dropped + dead: every item is accounted for.",
         "1 dead letter, in `/s/dead.jsonl`.",

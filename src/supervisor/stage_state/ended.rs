@@ -49,7 +49,7 @@ impl Stage {
             Life::Due(_) | Life::Resting { .. } | Life::Over(_) => return Verdict::Fine,
         };
         if let Life::Alive(process) = worker.life {
-            out.act(Action::Release(self.release(i, process, death.end.clone())));
+            out.act(Action::Release(self.release(i, process, death)));
         }
         let given = Circumstances {
             asked: asked.reason(),
@@ -73,10 +73,10 @@ impl Stage {
         self.totals.item_times += work.item_times;
     }
 
-    fn release(&self, i: usize, process: Process, end: End) -> Release {
+    fn release(&self, i: usize, process: Process, death: &Death) -> Release {
         // Dead by the supervisor's own hand: no item did it. Any other signal came from the item's work.
         let ours = matches!(
-            &end,
+            &death.end,
             End::Died(Exit::Signal(signal)) if matches!(signal.0, libc::SIGTERM | libc::SIGKILL)
         );
         let blame = if ours && process.asked.is_deadly() { Blame::Nobody } else { Blame::Begun };
@@ -86,7 +86,8 @@ impl Stage {
             slot: process.slot,
             blame,
             attempts: self.spec.tuning.attempts,
-            end,
+            end: death.end.clone(),
+            words: death.work.words.clone(),
         }
     }
 
@@ -103,7 +104,7 @@ impl Stage {
         let ran = ran.map_or(String::new(), |ran| format!(" after {}", spoken(ran)));
         let then = restart_text(next, life, out.now);
         out.note(level(end, next), name.clone(), Change::Ended(end.clone()), format!("{end}{ran}{then}"));
-        out.history.explain(&name, lived, death.work.item.clone());
+        out.history.explain(&name, lived, &death.work);
         match life {
             Some(life) => self.settle(i, life, out),
             None => drop(self.workers.remove(i)),

@@ -44,7 +44,16 @@ impl Stage {
         let trial = !life.is_over();
         self.workers.insert(
             at,
-            Worker { index, version, life, leaving: false, trial, epoch: self.epoch, bad_runs: 0 },
+            Worker {
+                index,
+                version,
+                life,
+                leaving: false,
+                trial,
+                at_rest: false,
+                epoch: self.epoch,
+                bad_runs: 0,
+            },
         );
     }
 
@@ -117,6 +126,7 @@ impl Stage {
     pub fn pause(&mut self, on: bool, out: &mut Outbox) {
         if self.paused != on {
             self.paused = on;
+            self.workers.iter_mut().for_each(|worker| worker.at_rest = false);
             self.tell_standing_order(out);
         }
     }

@@ -25,11 +25,13 @@ pub(super) struct Waiting {
     reloads: Vec<(AskId, Vec<String>)>,
     /// For a stage to be as wanted; with what was done.
     stages: Vec<(AskId, StageKey, Done)>,
+    /// For a stage, or all, to have come to rest; with what was done.
+    pauses: Vec<(AskId, Option<StageKey>, Done)>,
 }
 
 impl Waiting {
     fn count(&self) -> usize {
-        self.loads.len() + self.reloads.len() + self.stages.len()
+        self.loads.len() + self.reloads.len() + self.stages.len() + self.pauses.len()
     }
 }
 
@@ -52,8 +54,8 @@ impl State {
         let outcome = match command {
             Command::Scale(scale) => self.asked_to_scale(id, &scale, out),
             Command::Restart(restart) => self.asked_to_restart(id, &restart, out),
-            Command::Pause(whom) => self.asked_to_pause(&whom, true, out).map(Some),
-            Command::Resume(whom) => self.asked_to_pause(&whom, false, out).map(Some),
+            Command::Pause(whom) => self.asked_to_pause(id, &whom, out),
+            Command::Resume(whom) => self.asked_to_resume(&whom, out).map(Some),
             Command::Upgrade => {
                 self.asked_to_upgrade(Some(id), out);
                 Ok(None)
@@ -162,23 +164,40 @@ impl State {
         None
     }
 
-    fn asked_to_pause(&mut self, whom: &Whom, on: bool, out: &mut Outbox) -> Outcome {
-        let verb = if on { "pause" } else { "resume" };
-        let text = if let Some(name) = &whom.stage {
-            self.stage_to_change(name)?.pause(on, out);
-            name.clone()
-        } else {
-            self.refuse_if_stopping()?;
-            self.paused = on;
-            self.stages.iter_mut().for_each(|stage| stage.pause(on, out));
-            "all stages".to_owned()
-        };
-        out.say(Level::Info, format!("{verb}: {text}"));
-        Ok(done(if on {
-            format!("{text}: workers finish their item, then wait for `mprun resume`")
-        } else {
-            format!("{text}: workers go on")
-        }))
+    fn asked_to_pause(&mut self, id: AskId, whom: &Whom, out: &mut Outbox) -> Result<Option<Done>, Refused> {
+        let (key, text) = self.set_paused(whom, true, out)?;
+        out.say(Level::Info, format!("pause: {text}"));
+        if !whom.wait {
+            let under_way = format!("{text}: workers finish their item, then wait for `mprun resume`");
+            return Ok(Some(done(under_way)));
+        }
+        let at_rest = done(format!("{text}: no worker is at an item, all wait for `mprun resume`"));
+        self.waiting.pauses.push((id, key, at_rest));
+        Ok(None)
+    }
+
+    fn asked_to_resume(&mut self, whom: &Whom, out: &mut Outbox) -> Outcome {
+        let (_, text) = self.set_paused(whom, false, out)?;
+        out.say(Level::Info, format!("resume: {text}"));
+        Ok(done(format!("{text}: workers go on")))
+    }
+
+    /// Which stage it is, if not all, and how they are called.
+    fn set_paused(
+        &mut self,
+        whom: &Whom,
+        on: bool,
+        out: &mut Outbox,
+    ) -> Result<(Option<StageKey>, String), Refused> {
+        if let Some(name) = &whom.stage {
+            let stage = self.stage_to_change(name)?;
+            stage.pause(on, out);
+            return Ok((Some(stage.key), name.clone()));
+        }
+        self.refuse_if_stopping()?;
+        self.paused = on;
+        self.stages.iter_mut().for_each(|stage| stage.pause(on, out));
+        Ok((None, "all stages".to_owned()))
     }
 
     fn asked_to_reload(&mut self, id: AskId, waits: bool, out: &mut Outbox) -> Result<Option<Done>, Refused> {
@@ -262,10 +281,13 @@ impl State {
         if let Err(refusal) = self.refuse_if_stopping() {
             self.answer_loads(&Err(refusal.clone()), out);
             self.answer_reloads(Some(&refusal.error), out);
-            for (id, ..) in std::mem::take(&mut self.waiting.stages) {
+            let stages = std::mem::take(&mut self.waiting.stages).into_iter().map(|(id, ..)| id);
+            let pauses = std::mem::take(&mut self.waiting.pauses).into_iter().map(|(id, ..)| id);
+            for id in stages.chain(pauses) {
                 out.act(Action::Answer(id, Err(refusal.clone())));
             }
         }
+        self.answer_pauses(out);
         let Waiting { stages: waiting, .. } = &mut self.waiting;
         for (id, key, done) in std::mem::take(waiting) {
             match self.stages.iter().find(|stage| stage.key == key) {
@@ -276,6 +298,21 @@ impl State {
                 }
                 Some(_) | None => out.act(Action::Answer(id, Ok(done))),
             }
+        }
+    }
+
+    fn answer_pauses(&mut self, out: &mut Outbox) {
+        for (id, key, done) in std::mem::take(&mut self.waiting.pauses) {
+            let mut whom = self.stages.iter().filter(|stage| key.is_none_or(|key| stage.key == key));
+            let outcome = if whom.clone().any(|stage| !stage.paused) {
+                Err(refused(Reason::Resumed, "workers go on: the pause has ended"))
+            } else if whom.all(Stage::is_at_rest) {
+                Ok(done)
+            } else {
+                self.waiting.pauses.push((id, key, done));
+                continue;
+            };
+            out.act(Action::Answer(id, outcome));
         }
     }
 

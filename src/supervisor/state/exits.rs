@@ -36,6 +36,13 @@ impl State {
         }
     }
 
+    pub(super) fn at_rest(&mut self, worker: WorkerId, pid: Pid) {
+        if let Some((s, i)) = self.alive(worker, pid) {
+            let stage = &mut self.stages[s];
+            stage.workers[i].at_rest = stage.paused;
+        }
+    }
+
     pub(super) fn worker_ended(
         &mut self,
         worker: WorkerId,

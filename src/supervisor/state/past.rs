@@ -46,6 +46,6 @@ fn shown(past: &Transition, moment: Moment) -> status::Transition {
         signal,
         lived: past.lived.map(|lived| lived.as_secs_f64()),
         item: past.item.as_deref().cloned(),
-        stderr: Vec::new(),
+        stderr: past.words.clone(),
     }
 }

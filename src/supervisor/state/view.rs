@@ -1,12 +1,14 @@
 //! What there is to see: the state as a snapshot, with what the arena counts.
 
+mod stage;
+mod worker;
+
 use super::State;
 use crate::queue::{QueueCounts, QueueId, SlotId, SlotReport};
 use crate::status::{self, Config, ConfigState, Phase, Snapshot};
 use crate::supervisor::restart::Stopping;
-use crate::supervisor::stage_state::{Fate, Stage, Worker};
-use crate::supervisor::worker_state::{Asked, Life, Over, Process};
-use std::time::{Duration, Instant, SystemTime};
+use crate::supervisor::stage_state::Stage;
+use std::time::{Instant, SystemTime};
 
 /// What is counted outside of the state: by workers and queues, in the arena.
 pub trait Counters {
@@ -64,7 +66,8 @@ impl State {
         dead_before: u64,
         counters: &mut dyn Counters,
     ) -> Snapshot {
-        let stages: Vec<_> = self.stages.iter().map(|stage| describe(stage, moment, counters)).collect();
+        let stages: Vec<_> =
+            self.stages.iter().map(|stage| stage::describe(stage, moment, counters)).collect();
         let queues = self.describe_queues(counters);
         let mut totals = status::Totals::default();
         let departed = self.departed.iter().map(|totals| status::Totals {
@@ -163,116 +166,5 @@ fn when_full(when_full: crate::config::WhenFull) -> status::WhenFull {
         crate::config::WhenFull::Block => status::WhenFull::Block,
         crate::config::WhenFull::DropNew => status::WhenFull::DropNew,
         crate::config::WhenFull::DropOld => status::WhenFull::DropOld,
-    }
-}
-
-fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
-    let (mut times, mut item_times) = (stage.totals.times, stage.totals.item_times);
-    let mut dead = stage.totals.dead;
-    let mut workers = Vec::with_capacity(stage.workers.len());
-    for worker in &stage.workers {
-        let report = worker.life.process().map(|process| counters.slot(process.slot));
-        workers.push(describe_worker(worker, report.as_ref(), moment, counters));
-        if let Some(report) = report {
-            dead += report.dead;
-            times += report.times;
-            item_times += report.item_times;
-        }
-    }
-    let mut totals = status::Totals {
-        taken: stage.totals.taken,
-        done: stage.totals.done,
-        emitted: stage.totals.emitted,
-        dead,
-    };
-    for worker in &workers {
-        totals.taken += worker.taken;
-        totals.done += worker.done;
-        totals.emitted += worker.emitted;
-    }
-    status::Stage {
-        name: stage.spec.name.clone(),
-        kind: stage.spec.work.title().to_owned(),
-        is_command: stage.spec.work.command().is_some(),
-        inputs: stage.spec.work.inputs.clone(),
-        outputs: stage.spec.work.outputs.clone(),
-        processes: stage.spec.processes,
-        running: u32::try_from(workers.iter().filter(|worker| worker.pid.is_some()).count())
-            .unwrap_or(u32::MAX),
-        paused: stage.paused,
-        fate: match stage.fate {
-            Fate::Wanted if stage.is_over() && !stage.workers.is_empty() => status::Fate::Finished,
-            Fate::Wanted => status::Fate::Wanted,
-            Fate::Removed { .. } => status::Fate::Removed,
-            Fate::GaveUp => status::Fate::GaveUp,
-        },
-        totals,
-        rate: status::Rate::default(),
-        times: times.into(),
-        item_seconds: item_times.into(),
-        restarts: stage.restarts.clone(),
-        workers,
-    }
-}
-
-fn describe_worker(
-    worker: &Worker,
-    report: Option<&SlotReport>,
-    moment: Moment,
-    counters: &mut dyn Counters,
-) -> status::Worker {
-    let mut seen = status::Worker {
-        index: worker.index,
-        pid: None,
-        program: None,
-        state: state_of(worker.life),
-        since: None,
-        until: None,
-        reason: reason(worker.life),
-        taken: 0,
-        done: 0,
-        emitted: 0,
-        times: status::Times::default(),
-        transitions: Vec::new(),
-    };
-    let ahead = |until: Instant| until.saturating_duration_since(moment.now).as_secs_f64();
-    seen.until = worker.life.deadline().map(ahead);
-    if let Life::Alive(process) = worker.life {
-        let age: Duration = moment.now.saturating_duration_since(process.since);
-        seen.pid = Some(process.pid.0);
-        seen.program = counters.program(process.slot);
-        seen.since = Some(age.as_secs_f64());
-    }
-    if let Some(report) = report {
-        (seen.taken, seen.done, seen.emitted) = (report.taken, report.done, report.emitted);
-        seen.times = report.times.into();
-    }
-    seen
-}
-
-fn state_of(life: Life) -> status::WorkerState {
-    match life {
-        Life::Due(_) => status::WorkerState::Due,
-        Life::Resting { .. } => status::WorkerState::Resting,
-        Life::Forking { .. } | Life::Alive(Process { ready: false, asked: Asked::Nothing, .. }) => {
-            status::WorkerState::Starting
-        }
-        Life::Alive(Process { asked: Asked::Nothing, .. }) => status::WorkerState::Working,
-        Life::Alive(Process { asked: Asked::Finish(..), .. }) => status::WorkerState::Finishing,
-        Life::Alive(Process { asked: Asked::Term(..), .. }) => status::WorkerState::Terminating,
-        Life::Alive(Process { asked: Asked::Kill(_), .. }) => status::WorkerState::Killed,
-        Life::Over(Over::Failed | Over::GaveUp) => status::WorkerState::Failed,
-        Life::Over(Over::Finished | Over::InputEnded | Over::OutputClosed | Over::Stopped) => {
-            status::WorkerState::Over
-        }
-    }
-}
-
-fn reason(life: Life) -> Option<String> {
-    match life {
-        Life::Due(why) | Life::Resting { why, .. } => Some(why.to_string()),
-        Life::Forking { asked, .. } => asked.reason().map(|why| why.to_string()),
-        Life::Alive(process) => process.asked.reason().map(|why| why.to_string()),
-        Life::Over(over) => Some(over.to_string()),
     }
 }

@@ -108,6 +108,9 @@ impl<'a> StreamLoop<'a> {
         if (self.input_ended || self.stopping.is_some()) && self.feed.is_empty() {
             session.close_input();
         }
+        if pace.must_pause && self.feed.is_empty() {
+            self.desk.come_to_rest();
+        }
         self.exchange(&pace, session)
     }
 
@@ -224,7 +227,7 @@ impl<'a> StreamLoop<'a> {
         if emitted == 0 {
             let rest = self.rest.until();
             let now = std::mem::take(&mut self.looks_again).then(Instant::now);
-            let why = self.waits_for(rest.is_some());
+            let why = self.waits_for(rest.is_some() || pace.must_pause);
             let wish = Wish {
                 out: self.feed.rest(),
                 into: (!paced || !resting).then_some(&mut self.decoder),
@@ -260,8 +263,11 @@ impl<'a> StreamLoop<'a> {
     /// What a turn waits for, if it isn't the program. What a program does with an item that it has read, nobody knows:
     /// it is at work as long as it has not read all there is. A source's program is always.
     fn waits_for(&self, rests: bool) -> Option<Waiting> {
-        let is_fed = self.is_source() || !self.feed.is_empty();
-        if rests { Some(Waiting::Paused) } else { (!is_fed).then_some(Waiting::Starved) }
+        let is_fed = !self.feed.is_empty();
+        match rests {
+            true => (!is_fed).then_some(Waiting::Paused),
+            false => (!is_fed && !self.is_source()).then_some(Waiting::Starved),
+        }
     }
 
     fn note_moves(&mut self, bytes: usize, items: usize) {

@@ -299,7 +299,7 @@ impl Bench {
         self.end(self.pid(stage, index), segv());
     }
 
-    /// Every process that was told to go, goes; new ones become ready. Until nothing changes.
+    /// Every process that was told to go, goes; new ones become ready, paused ones come to rest. Until nothing changes.
     pub fn obey(&mut self) {
         loop {
             let told = self.procs.iter().find_map(|(pid, proc)| match proc {
@@ -311,9 +311,15 @@ impl Bench {
             match told {
                 Some((pid, end)) => self.end(pid, end),
                 None if self.procs.values().any(|proc| !proc.ready) => self.all_ready(),
-                None => return,
+                None => return self.all_at_rest(),
             }
         }
+    }
+
+    fn all_at_rest(&mut self) {
+        let paused = self.procs.iter().filter(|(_, proc)| proc.order == Order::Pause);
+        let paused: Vec<_> = paused.map(|(pid, proc)| (proc.spawn.worker, *pid)).collect();
+        paused.into_iter().for_each(|(worker, pid)| self.send(Event::AtRest(worker, pid)));
     }
 
     /// The readers of ended queues find them empty, and end.

@@ -22,7 +22,7 @@ fn restart(stage: &str, wait: bool) -> Command {
 }
 
 fn pause(stage: Option<&str>) -> Command {
-    Command::Pause(Whom { stage: stage.map(str::to_owned) })
+    Command::Pause(Whom { stage: stage.map(str::to_owned), wait: false })
 }
 
 fn resume() -> Command {
@@ -110,6 +110,35 @@ fn what_can_not_be_scaled_is_refused_with_the_reason() {
     assert_eq!(bench.refusal(id), Some(Reason::Finished));
     let id = bench.ask(restart("a", true));
     assert_eq!(bench.refusal(id), Some(Reason::Finished));
+}
+
+#[test]
+fn a_pause_that_is_waited_for_is_answered_when_nobody_is_at_an_item() {
+    let mut bench = Bench::up(two(2));
+    let wait = |stage: Option<&str>| Command::Pause(Whom { stage: stage.map(str::to_owned), wait: true });
+    let one = bench.ask(wait(Some("c")));
+    let rest = |bench: &mut Bench, index| {
+        let pid = bench.pid("c", index);
+        let worker = bench.knows(pid).unwrap();
+        bench.send(Event::AtRest(worker, pid));
+    };
+    rest(&mut bench, 0);
+    assert!(!bench.answers.contains_key(&one), "the other one is at its item");
+    bench.crash("c", 1);
+    assert!(bench.answers[&one].is_ok(), "who is dead is at no item, and who takes its place is told first");
+
+    let all = bench.ask(wait(None));
+    assert!(!bench.answers.contains_key(&all), "the source is at work");
+    bench.ask(resume());
+    assert_eq!(bench.refusal(all), Some(Reason::Resumed));
+    let again = bench.ask(wait(None));
+    assert!(!bench.answers.contains_key(&again), "a rest before the resume does not count");
+    bench.obey();
+    assert!(bench.answers[&again].is_ok());
+    bench.ask(resume());
+    let stopped = bench.ask(wait(None));
+    bench.send(Event::Terminate);
+    assert_eq!(bench.refusal(stopped), Some(Reason::Stopping));
 }
 
 #[test]

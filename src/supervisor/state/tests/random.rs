@@ -129,7 +129,7 @@ fn moves() -> impl Strategy<Value = Move> {
 
 fn commands() -> impl Strategy<Value = Command> {
     let stage = || prop::sample::select(vec!["a", "b", "c", "d", "e"]).prop_map(str::to_owned);
-    let whom = || prop::option::of(stage()).prop_map(|stage| Whom { stage });
+    let whom = || (prop::option::of(stage()), any::<bool>()).prop_map(|(stage, wait)| Whom { stage, wait });
     prop_oneof![
         4 => (stage(), 0_u32..6, any::<bool>()).prop_map(|(stage, processes, wait)| {
             Command::Scale(Scale { stage, processes, wait })

@@ -150,6 +150,9 @@ impl<'a> ReplyLoop<'a> {
             if let Flow::Through = self.take(&pace, session)? {
                 return Ok(Some(Ending::InputEnded));
             }
+            if pace.must_pause && self.in_flight() == 0 {
+                self.desk.come_to_rest();
+            }
             if let Err(trouble) = self.exchange(&pace, session)? {
                 return self.lose(trouble, &pace, session).map(|()| None);
             }
@@ -189,7 +192,7 @@ impl<'a> ReplyLoop<'a> {
         let deadline = limit.map(|limit| self.since + limit);
         let until = self.wakes_at(deadline);
         // With an item on its way the program is at work.
-        let why = if self.is_resting() { Waiting::Paused } else { Waiting::Starved };
+        let why = if self.is_resting() || pace.must_pause { Waiting::Paused } else { Waiting::Starved };
         let why = self.desk.port.is_empty().then_some(why);
         let wish = Wish {
             out: self.feed.rest(),

@@ -1,0 +1,98 @@
+//! Starts workers, gives them orders, and ends them.
+
+use super::Performer;
+use crate::queue::{Fault, Order, SlotId};
+use crate::supervisor::action::Spawn;
+use crate::supervisor::children::Child;
+use crate::supervisor::event::Event;
+use crate::supervisor::guardian::Guardian;
+use crate::supervisor::ids::{Pid, WorkerId};
+use crate::supervisor::settings;
+use crate::sys::process::{Company, SpawnError};
+use log::{Level, log};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use std::io;
+use std::time::SystemTime;
+
+impl Performer<'_> {
+    pub(super) fn adopt(&mut self, worker: WorkerId, stage: String, slot: SlotId, pid: Pid) {
+        let leads = !self.followers.contains(&pid.0);
+        self.children.add(pid.0, Child { worker, slot, leads, since: SystemTime::UNIX_EPOCH });
+        self.launcher.reuse_pipes(worker.stage, &stage);
+        self.stages.insert(worker.stage, stage);
+    }
+
+    pub(super) fn spawn(&mut self, spawn: &Spawn) {
+        self.stages.insert(spawn.worker.stage, spawn.stage.clone());
+        self.launcher.reuse_pipes(spawn.worker.stage, &spawn.stage);
+        let event = match self.try_spawn(spawn) {
+            Ok(pid) => Event::Spawned(spawn.worker, Pid(pid)),
+            Err(error) => Event::SpawnFailed(spawn.worker, error),
+        };
+        self.events.push_back(event);
+    }
+
+    fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
+        let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
+        let opened = self.steward.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
+        if let Err(Fault::DiskFull(_, error)) = &opened {
+            return Err(SpawnError::preparing(error));
+        }
+        self.unless_damaged(opened).ok_or(damaged)?;
+        if spawn.order != Order::Run {
+            let ordered = self.steward.order(spawn.slot, spawn.order);
+            self.unless_damaged(ordered).ok_or(damaged)?;
+        }
+        let since = SystemTime::now();
+        let pid = self.launcher.start(spawn, &self.names)?;
+        let leads = self.launcher.company(spawn) == Company::OwnGroup;
+        self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
+        let set = self.steward.set_pid(spawn.slot, pid);
+        self.unless_damaged(set);
+        Ok(pid)
+    }
+
+    pub(super) fn order(&mut self, workers: &[(SlotId, Pid)], order: Order) {
+        let slots: Vec<SlotId> = workers.iter().map(|(slot, _)| *slot).collect();
+        let ordered = self.steward.order_all(&slots, order);
+        self.unless_damaged(ordered);
+        workers.iter().for_each(|(_, pid)| self.nudge(*pid));
+    }
+
+    pub(super) fn nudge(&mut self, pid: Pid) {
+        if let Err(error) = self.children.nudge(pid) {
+            log!(target: "mprun", Level::Error, "failed to signal process {pid}: {error}");
+        }
+    }
+
+    /// A stopped process dies of SIGTERM only when it goes on. A worker with a program passes the signal on to it, and
+    /// must not wait for anything else any more: hence the order.
+    pub(super) fn terminate(&mut self, pid: Pid) {
+        if let Some(slot) = self.children.slot(pid) {
+            let program = self.steward.program(slot);
+            // Every order wakes all who sleep on a queue: none that isn't needed.
+            if self.unless_damaged(program).flatten().is_some() {
+                self.order(&[(slot, pid)], Order::Finish);
+            }
+        }
+        self.signal(pid, Signal::SIGTERM);
+        self.signal(pid, Signal::SIGCONT);
+    }
+
+    pub(super) fn signal(&mut self, pid: Pid, signal: Signal) {
+        if let Err(error) = self.children.signal(pid, signal) {
+            log!(target: "mprun", Level::Error, "failed to send {signal} to process {pid}: {error}");
+        }
+    }
+
+    pub(super) fn start_guardian(&mut self) {
+        match Guardian::start(&self.launcher.run, self.arena.fd()) {
+            Ok(guardian) => self.guardian = Some(guardian),
+            Err(error) => {
+                log!(target: "mprun", Level::Warn, "no guardian process: {error}");
+                self.events.push_back(Event::GuardianEnded);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! One stage as it is.
+
+use super::worker::describe as describe_worker;
+use super::{Counters, Moment};
+use crate::status;
+use crate::supervisor::stage_state::{Fate, Stage};
+
+pub(super) fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
+    let (mut times, mut item_times) = (stage.totals.times, stage.totals.item_times);
+    let mut dead = stage.totals.dead;
+    let mut workers = Vec::with_capacity(stage.workers.len());
+    for worker in &stage.workers {
+        let report = worker.life.process().map(|process| counters.slot(process.slot));
+        workers.push(describe_worker(worker, report.as_ref(), moment, counters));
+        if let Some(report) = report {
+            dead += report.dead;
+            times += report.times;
+            item_times += report.item_times;
+        }
+    }
+    let mut totals = status::Totals {
+        taken: stage.totals.taken,
+        done: stage.totals.done,
+        emitted: stage.totals.emitted,
+        dead,
+    };
+    for worker in &workers {
+        totals.taken += worker.taken;
+        totals.done += worker.done;
+        totals.emitted += worker.emitted;
+    }
+    status::Stage {
+        name: stage.spec.name.clone(),
+        kind: stage.spec.work.title().to_owned(),
+        is_command: stage.spec.work.command().is_some(),
+        inputs: stage.spec.work.inputs.clone(),
+        outputs: stage.spec.work.outputs.clone(),
+        processes: stage.spec.processes,
+        running: u32::try_from(workers.iter().filter(|worker| worker.pid.is_some()).count())
+            .unwrap_or(u32::MAX),
+        paused: stage.paused,
+        fate: match stage.fate {
+            Fate::Wanted if stage.is_over() && !stage.workers.is_empty() => status::Fate::Finished,
+            Fate::Wanted => status::Fate::Wanted,
+            Fate::Removed { .. } => status::Fate::Removed,
+            Fate::GaveUp => status::Fate::GaveUp,
+        },
+        totals,
+        rate: status::Rate::default(),
+        times: times.into(),
+        item_seconds: item_times.into(),
+        restarts: stage.restarts.clone(),
+        workers,
+    }
+}
