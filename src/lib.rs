@@ -11,6 +11,8 @@ pub mod item;
 mod log_file;
 mod logging;
 pub mod metrics;
+mod numbers;
+mod progress;
 pub mod queue;
 mod service;
 pub mod stage;
@@ -22,8 +24,8 @@ mod worker;
 use std::process::ExitCode;
 
 pub use stage::{
-    Context, Emitter, Failure, Item, Key, Kind, Memory, Next, Outlet, Registry, Setting, Settings, Source,
-    Stage,
+    Context, Emitter, Failure, Item, Key, Kind, Memory, Next, Outlet, Progress, Registry, Setting, Settings,
+    Source, Stage,
 };
 
 /// The whole program, with the stages of a registry: what a `main` returns.

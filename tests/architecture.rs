@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
 const LAYERS: [&[&str]; 11] = [
-    &["item", "dead_letter", "exit", "log_file", "logging", "status"],
+    &["item", "dead_letter", "exit", "log_file", "logging", "numbers", "status"],
     &["sys"],
     &["append"],
     &["queue"],
@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 11] = [
     &["config"],
     &["metrics"],
     &["control"],
-    &["worker", "service"],
+    &["worker", "service", "progress"],
     &["supervisor"],
     &["cli", "app", "lib", "main"],
 ];

@@ -2,15 +2,9 @@
 
 mod support;
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::mem::MaybeUninit;
-use std::num::NonZero;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
+use support::pty::{Pty, fresh_modes};
 use support::{Run, command, wait_until};
 
 const PIPELINE: &str = "\
@@ -29,63 +23,22 @@ input = 'numbers'
 /// A `top` with a terminal of its own.
 struct Top {
     child: Child,
-    keyboard: File,
-    screen: Arc<Mutex<vt100::Parser>>,
-    reader: Option<JoinHandle<()>>,
-}
-
-fn pty(rows: u16, columns: u16) -> (OwnedFd, OwnedFd) {
-    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    let (mut ours, mut theirs) = (-1, -1);
-    let (none, no_modes) = (std::ptr::null_mut(), std::ptr::null_mut());
-    // SAFETY: the pointers are to live variables, or null where that is allowed; both descriptors are ours from here.
-    unsafe {
-        assert_eq!(libc::openpty(&mut ours, &mut theirs, none, no_modes, &raw const size as *mut _), 0);
-        for fd in [ours, theirs] {
-            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-        }
-        (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs))
-    }
-}
-
-fn count(cells: u16) -> NonZero<u16> {
-    NonZero::new(cells).unwrap()
+    pty: Pty,
 }
 
 impl Top {
     fn start(run: &Run) -> Top {
-        let (ours, theirs) = pty(24, 100);
+        let mut pty = Pty::open();
         let mut command = command(&run.folder);
         command.args(["top", "pipeline"]).env("TERM", "xterm-256color");
-        let end = || Stdio::from(theirs.try_clone().unwrap());
-        command.stdin(end()).stdout(end()).stderr(end());
-        // SAFETY: two plain system calls; standard input is the terminal by then.
-        unsafe {
-            command.pre_exec(|| {
-                (libc::setsid() != -1 && libc::ioctl(0, libc::TIOCSCTTY, 0) != -1)
-                    .then_some(())
-                    .ok_or_else(std::io::Error::last_os_error)
-            });
-        }
+        pty.take(&mut command);
         let child = command.spawn().unwrap();
-        drop(command); // it has the other end, too
-        let keyboard = File::from(ours);
-        let mut output = keyboard.try_clone().unwrap();
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(count(24), count(100), 0)));
-        let shown = Arc::clone(&screen);
-        // Ends when nobody has the other end any more.
-        let reader = std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(length @ 1..) = output.read(&mut bytes) {
-                shown.lock().unwrap().process(&bytes[..length]);
-            }
-        });
-        Top { child, keyboard, screen, reader: Some(reader) }
+        Top { child, pty }
     }
 
     /// What can be read on the screen now.
     fn text(&self) -> String {
-        self.screen.lock().unwrap().screen().contents()
+        self.pty.text()
     }
 
     #[track_caller]
@@ -94,32 +47,12 @@ impl Top {
         wait_until(&what, || self.text().contains(part).then_some(()));
     }
 
-    fn press(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    fn press(&self, keys: &str) {
+        self.pty.press(keys);
     }
 
     fn signal(&self, signal: i32) {
         support::process::kill(self.child.id(), signal);
-    }
-
-    /// The terminal's own switches: lines, echo, signals.
-    fn modes(&self) -> [u32; 3] {
-        let mut modes = MaybeUninit::<libc::termios>::uninit();
-        let fd = self.keyboard.as_raw_fd();
-        // SAFETY: the descriptor is open, and the kernel fills the structure in if it says 0.
-        let modes = unsafe {
-            assert_eq!(libc::tcgetattr(fd, modes.as_mut_ptr()), 0);
-            modes.assume_init()
-        };
-        [modes.c_lflag, modes.c_iflag, modes.c_oflag]
-    }
-
-    fn resize(&self, rows: u16, columns: u16) {
-        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let fd = self.keyboard.as_raw_fd();
-        self.screen.lock().unwrap().screen_mut().set_size(count(rows), count(columns));
-        // SAFETY: the descriptor is open, and the structure lives as long as the call.
-        unsafe { assert_eq!(libc::ioctl(fd, libc::TIOCSWINSZ, &raw const size), 0) };
     }
 
     /// How it ended: the exit code, 128 + n for a signal.
@@ -132,12 +65,10 @@ impl Top {
     /// After its end: everything is as it was.
     #[track_caller]
     fn assert_restored(&mut self, modes: [u32; 3]) {
-        assert_eq!(self.modes(), modes);
-        self.reader.take().unwrap().join().unwrap();
-        let parser = self.screen.lock().unwrap();
-        let screen = parser.screen();
-        assert!(!screen.alternate_screen() && !screen.hide_cursor());
-        assert!(!screen.contents().contains("produce"), "{}", screen.contents());
+        assert_eq!(self.pty.modes(), modes);
+        let text = self.pty.end();
+        assert!(self.pty.look(|screen| !screen.alternate_screen() && !screen.hide_cursor()));
+        assert!(!text.contains("produce"), "{text}");
     }
 }
 
@@ -173,17 +104,6 @@ fn shown(run: &Run) -> (Top, [u32; 3]) {
     (top, modes)
 }
 
-fn fresh_modes() -> [u32; 3] {
-    let (ours, _theirs) = pty(24, 100);
-    let mut modes = MaybeUninit::<libc::termios>::uninit();
-    // SAFETY: as in `modes`.
-    let modes = unsafe {
-        assert_eq!(libc::tcgetattr(ours.as_raw_fd(), modes.as_mut_ptr()), 0);
-        modes.assume_init()
-    };
-    [modes.c_lflag, modes.c_iflag, modes.c_oflag]
-}
-
 #[test]
 fn stages_queues_and_the_log_are_on_the_screen_and_q_gives_it_back() {
     let run = running();
@@ -191,8 +111,8 @@ fn stages_queues_and_the_log_are_on_the_screen_and_q_gives_it_back() {
     for part in ["produce", "numbers", "of 7 waiting", "RESTARTS", "saw x", "q quit"] {
         top.wait_for(part);
     }
-    assert_ne!(top.modes(), modes, "keys come one by one");
-    assert!(top.screen.lock().unwrap().screen().alternate_screen());
+    assert_ne!(top.pty.modes(), modes, "keys come one by one");
+    assert!(top.pty.look(|screen| screen.alternate_screen()));
     top.press("q");
     assert_eq!(top.wait(), 0);
     top.assert_restored(modes);
@@ -246,11 +166,11 @@ fn signals_give_the_terminal_back_also_while_the_pipeline_does_not_answer() {
 fn another_size_is_drawn_anew() {
     let run = running();
     let (mut top, modes) = shown(&run);
-    top.resize(30, 140);
+    top.pty.resize(30, 140);
     let foot = || top.text().lines().nth(29).is_some_and(|line| line.contains("q quit"));
     wait_until("the foot in the last line", || foot().then_some(()));
-    top.resize(2, 3);
-    top.resize(24, 80);
+    top.pty.resize(2, 3);
+    top.pty.resize(24, 80);
     top.press("q");
     assert_eq!(top.wait(), 0);
     top.assert_restored(modes);

@@ -11,7 +11,6 @@ mod graph;
 mod init;
 mod logs;
 mod man;
-mod numbers;
 mod output;
 mod pause;
 mod plan;

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::numbers::time;
 use super::output::{self, Failure};
 use super::table::{Table, terminal_width};
 use super::target;
 use crate::exit;
+use crate::numbers::time;
 use crate::status::{Phase, Snapshot};
 
 /// What `ps` takes.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::LoadOptions;
 use crate::logging::Logging;
+use crate::progress::When;
 use crate::stage::Registry;
 use crate::supervisor::report::ReportFile;
 use crate::supervisor::{self, RunOptions};
@@ -22,6 +23,9 @@ pub struct Args {
     /// Do not watch the file for changes (SIGHUP still reloads it)
     #[arg(long)]
     no_watch: bool,
+    /// Show how far the run is: a bar for each stage on a terminal, else a line now and then; `auto`: if it will end
+    #[arg(long, value_name = "auto|always|never", default_value = "auto", hide_default_value = true)]
+    progress: When,
     /// Write how the run went to this file, when it is over: as JSON (.json) or Markdown (.md)
     #[arg(long, value_name = "FILE")]
     report: Option<ReportFile>,
@@ -43,6 +47,6 @@ fn options(args: Args, verbosity: i8) -> RunOptions {
     let logging = Logging::from_environment(verbosity);
     let trimmed = |names: Vec<String>| names.iter().map(|name| name.trim().to_owned()).collect();
     let load = LoadOptions { sets: args.sets, stages: args.stages.map(trimmed) };
-    let watch = !args.no_watch;
-    RunOptions { file: args.file, load, watch, logging, report: args.report }
+    let (watch, progress) = (!args.no_watch, args.progress);
+    RunOptions { file: args.file, load, watch, logging, progress, report: args.report }
 }

@@ -10,7 +10,7 @@ use super::output::Failure;
 use crate::config::diagnostic::{nearest, quote};
 
 /// Options of `run` whose next word is their value.
-const WITH_VALUE: [&str; 3] = ["--set", "--stages", "--report"];
+const WITH_VALUE: [&str; 4] = ["--set", "--stages", "--report", "--progress"];
 
 /// Puts in the verb `run` where there is none.
 pub fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::numbers::time;
 use super::output::{self, Failure};
 use super::target::{self, OneOrAllStages};
 use crate::config::diagnostic::nearest;
 use crate::exit;
+use crate::numbers::time;
 use crate::status::{Bottleneck, Change, Snapshot, Stage, Transition, Worker};
 
 /// What `why` takes.

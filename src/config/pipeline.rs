@@ -137,6 +137,14 @@ impl Work {
         }
     }
 
+    /// Whether it is a source that is known to come to an end.
+    pub fn ends(&self, registry: &crate::stage::Registry) -> bool {
+        match &self.task {
+            Task::Use { name, with } => registry.ends(name, with),
+            Task::Command(_) => false,
+        }
+    }
+
     /// Whether its outputs may have to wait in a hidden queue of the stage: they can't be made a second time.
     pub fn needs_outbox(&self) -> bool {
         self.command().is_some_and(|command| command.mode != Mode::Stream) && !self.outputs.is_empty()

@@ -66,7 +66,7 @@ impl Logging {
         let name = who.map_or_else(|| "mprun".to_owned(), |(stage, worker)| format!("{stage}[{worker}]"));
         let copies = Copies { who: name.clone() };
         let mut builder = Builder::new();
-        builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(io::stderr())));
+        builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(Stderr)));
         let style = if self.look == Look::Colour { WriteStyle::Always } else { WriteStyle::Never };
         builder.write_style(style).format(move |out, record| write_line(out, &name, record));
         let logger = builder.build();
@@ -119,8 +119,51 @@ pub fn show(level: Level, text: &str) {
         true => text.lines().map(|line| format!("<{}>{line}\n", journal::priority(level))).collect(),
         false => text.to_owned(),
     };
+    write(text.as_bytes());
+}
+
+/// Writes to standard error, in front of what the curtain hides.
+pub fn write(text: &[u8]) {
     // If even this fails there is nobody left to tell.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    behind_curtain(|| drop(io::stderr().lock().write_all(text)));
+}
+
+/// Does something while nothing but log lines is on the terminal.
+pub fn behind_curtain(mut act: impl FnMut()) {
+    match CURTAIN.lock() {
+        Ok(curtain) => match curtain.as_ref() {
+            Some(curtain) => curtain(&mut act),
+            None => act(),
+        },
+        Err(_) => act(),
+    }
+}
+
+/// Puts something in the way of all that is written to standard error: it is called to do the writing.
+pub fn draw_curtain(curtain: Option<Curtain>) {
+    if let Ok(mut drawn) = CURTAIN.lock() {
+        *drawn = curtain;
+    }
+}
+
+/// What stands on the terminal and has to go for the moment of a write.
+pub type Curtain = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+
+static CURTAIN: Mutex<Option<Curtain>> = Mutex::new(None);
+
+/// Standard error, behind the curtain.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut written = Ok(0);
+        behind_curtain(|| written = io::stderr().lock().write(text));
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn level(verbosity: i8) -> &'static str {

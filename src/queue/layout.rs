@@ -196,6 +196,8 @@ pub(super) mod slot {
     pub const COMPLETED: usize = 328;
     pub const EMITTED: usize = 336;
     pub const BURIED: usize = 344;
+    /// How far a source is, and of how much; the second is 0 if it doesn't know.
+    pub const PROGRESS: [usize; 2] = [352, 360];
     /// Eight words, see `tuning.rs`.
     pub const TUNING: usize = 384;
     /// When its stage was built; 0: not yet. This and what follows, see `worker_time.rs`.

@@ -65,6 +65,8 @@ pub struct SlotReport {
     pub emitted: u64,
     /// Items it gave up as dead letters.
     pub dead: u64,
+    /// How far the source is that it runs, and of how much.
+    pub progress: Option<(u64, u64)>,
     /// How it spent its time until now.
     pub times: WorkTimes,
     /// How long its items took.
@@ -195,7 +197,7 @@ impl Steward {
         let cleared =
             [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
         let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED, slot::BURIED];
-        cleared.iter().chain(&counters).for_each(|word| memory.store(at + word, 0));
+        cleared.iter().chain(&counters).chain(&slot::PROGRESS).for_each(|word| memory.store(at + word, 0));
         worker_time::clear(memory, at);
         tuning.store(memory, at);
         memory.store(layout::OPENED, memory.load(layout::OPENED).max(u64::from(id.0) + 1));
@@ -296,6 +298,10 @@ impl Steward {
             done: memory.load(at + slot::COMPLETED),
             emitted: memory.load(at + slot::EMITTED),
             dead: memory.load(at + slot::BURIED),
+            progress: {
+                let [done, total] = slot::PROGRESS.map(|word| memory.load(at + word));
+                (total > 0).then_some((done, total))
+            },
             times: worker_time::load(memory, at),
             item_times: worker_time::load_items(memory, at),
         })

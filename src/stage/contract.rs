@@ -1,6 +1,7 @@
 //! What a stage is: the two traits, and the item.
 
 use super::{Emitter, Failure};
+pub use crate::status::Progress;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
@@ -165,6 +166,12 @@ pub trait Source {
 
     /// What to wait for after [`Next::Wait`].
     fn readable(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// How far it is, for whoever watches (`mprun run --progress`); `None` if it can't know how much is still to come.
+    /// Asked often: it must be quick.
+    fn progress(&self) -> Option<Progress> {
         None
     }
 

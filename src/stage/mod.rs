@@ -22,7 +22,7 @@ mod template;
 mod builtin;
 
 pub use context::Context;
-pub use contract::{Item, Next, Source, Stage};
+pub use contract::{Item, Next, Progress, Source, Stage};
 pub use emitter::{Emitter, Outlet};
 pub use failure::Failure;
 pub use registry::{Kind, Registry};

@@ -155,6 +155,11 @@ impl Registry {
         self.find(name).map_or(Memory::Nothing, |entry| run(entry.name, &entry.build, with).0.memory)
     }
 
+    /// Whether the named source comes to an end with these parameters.
+    pub fn ends(&self, name: &str, with: &Map<String, Value>) -> bool {
+        self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.ends)
+    }
+
     /// Whether the named stage needs a token: a piece of memory for all its workers.
     pub fn keeps_state(&self, name: &str, with: &Map<String, Value>) -> bool {
         self.memory(name, with) != Memory::Nothing

@@ -19,7 +19,7 @@ pub use bottleneck::{Bottleneck, Cpus, Limit, Next, NoMore, find as find_bottlen
 pub use cpus::CpuTicks;
 pub use queue::{Queue, WhenFull};
 pub use rates::{Rate, Samples};
-pub use stage::{Fate, Histogram, Stage, Times, Totals};
+pub use stage::{Fate, Histogram, Progress, Stage, Times, Totals};
 pub use transition::{Change, Glimpse, Transition};
 pub use worker::{Worker, WorkerState};
 

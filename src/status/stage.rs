@@ -30,6 +30,9 @@ pub struct Stage {
     pub totals: Totals,
     /// Items a second, lately.
     pub rate: Rate,
+    /// How far it is, if it is a source that knows its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// How its workers spent their time, those that are gone included.
     pub times: Times,
     /// How long its workers had single items at hand.
@@ -50,6 +53,22 @@ impl Stage {
     /// Whether it has no input.
     pub fn is_source(&self) -> bool {
         self.inputs.is_empty()
+    }
+}
+
+/// How far a source is, in its own measure: items, or bytes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What it is through with.
+    pub done: u64,
+    /// All there is. It may grow, as a file does that is written still.
+    pub total: u64,
+}
+
+impl Progress {
+    /// The one that is further on.
+    pub fn further(one: Option<Progress>, other: Option<Progress>) -> Option<Progress> {
+        one.into_iter().chain(other).max_by_key(|progress| progress.done)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::config;
 use crate::control::protocol::{Done, Refused};
 use crate::queue::{Blame, ItemTimes, Order, QueueId, SlotId, WorkTimes};
 use crate::service::Message;
+use crate::status::Progress;
 use log::Level;
 use std::rc::Rc;
 use std::time::Duration;
@@ -152,6 +153,9 @@ pub struct StageTotals {
     pub dead: u64,
     /// Restarts after a failure, or because of `restart = "always"`.
     pub restarts: u64,
+    /// How far it came, if it is a source that knows.
+    #[serde(default)]
+    pub progress: Option<Progress>,
     /// How its workers spent their time.
     pub times: WorkTimes,
     /// How long its items took.

@@ -5,7 +5,7 @@ use super::ids::{Pid, WorkerId};
 use super::inbox::Inbox;
 use super::reason::End;
 use crate::queue::{Phase, SlotId, SlotReport};
-use crate::status::Glimpse;
+use crate::status::{Glimpse, Progress};
 use crate::sys::wait::{Change, Exit, Look, look, reap};
 use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;
@@ -181,6 +181,7 @@ pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remai
         done: report.done,
         emitted: report.emitted,
         dead: report.dead,
+        progress: report.progress.map(|(done, total)| Progress { done, total }),
         times: report.times,
         item_times: report.item_times,
         item,

@@ -1,17 +1,22 @@
 //! The supervisor's side of the control socket: taken before anything else, served until the end.
 
 use super::inbox::{Inbox, Notice};
+use super::perform::Tools;
 use super::{RunOptions, SetUpError};
 use crate::config::Pipeline;
 use crate::control::claim::{Claim, ClaimError, Wish};
 use crate::control::place;
+use crate::control::protocol::{Answer, Request, Status};
 use crate::control::server::{self, Listeners};
 use crate::log_file::Tails;
 use crate::logging::{self, Copied};
+use crate::progress::{self, Form, Show, Terminals, Voices};
+use crate::stage::Registry;
 use log::{Level, log};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// The pipeline file by which a run is known: absolute, its folder without links. The last link stays: what it points
 /// to may change.
@@ -78,6 +83,31 @@ pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Path) {
     if let Err(error) = server::start(listeners, ask, dead_letters) {
         log!(target: "mprun", Level::Warn, "nothing is served: {error}");
     }
+}
+
+/// Shows how far the run is, until that is dropped. Without it the run goes on.
+pub fn show_progress(
+    options: &RunOptions,
+    pipeline: &Pipeline,
+    registry: &Registry,
+    tools: &mut Tools<'_>,
+) -> Option<Show> {
+    let form = progress::form(options.progress, pipeline, registry, Terminals::here())?;
+    let sender = tools.inbox.sender();
+    let ask = move || {
+        let (reply, answer) = oneshot::channel();
+        sender.send(Notice::Asked(Box::new(Request::Status(Status::default())), reply)).ok()?;
+        match answer.blocking_recv() {
+            Ok(Ok(Answer::Status(snapshot))) => Some(*snapshot),
+            Ok(_) | Err(_) => None,
+        }
+    };
+    let begun = match form {
+        Form::Bars => Voices::open().map(|voices| tools.launcher.voices = Some(voices)),
+        Form::Lines(_) => Ok(()),
+    };
+    let shown = begun.and_then(|()| Show::start(form, Box::new(ask)));
+    shown.map_err(|error| log!(target: "mprun", Level::Warn, "no progress is shown: {error}")).ok()
 }
 
 /// The last lines of the run, beside its socket. Without them the run goes on. `goes_on`: those of a program before

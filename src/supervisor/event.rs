@@ -6,7 +6,7 @@ use super::state::Left;
 use super::wanted::Wanted;
 use crate::control::protocol::Command;
 use crate::queue::{ItemTimes, QueueId, WorkTimes};
-use crate::status::Glimpse;
+use crate::status::{Glimpse, Progress};
 use crate::sys::process::SpawnError;
 
 /// Something happened; [`State::handle`](super::state::State::handle) decides what to do about it.
@@ -81,6 +81,8 @@ pub struct Work {
     pub emitted: u64,
     /// Items it gave up as dead letters.
     pub dead: u64,
+    /// How far the source was that it ran.
+    pub progress: Option<Progress>,
     /// How it spent its time.
     pub times: WorkTimes,
     /// How long its items took.

@@ -6,6 +6,7 @@ use super::ids::StageKey;
 use crate::append::UndoLog;
 use crate::log_file::Tails;
 use crate::logging::Logging;
+use crate::progress::Voices;
 use crate::queue::{Arena, QueueId};
 use crate::service;
 use crate::sys::fd;
@@ -43,6 +44,8 @@ pub struct Launcher {
     logging: Logging,
     /// Where the last lines of each stage are kept.
     pub tails: Option<Tails>,
+    /// Where workers' standard error goes, if not to this one's.
+    pub voices: Option<Voices>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -68,6 +71,7 @@ impl Launcher {
             undo_log: UndoLog::create()?,
             logging,
             tails: None,
+            voices: None,
             holding_pipes: BTreeMap::new(),
             kept_pipes: BTreeMap::new(),
         })
@@ -88,6 +92,7 @@ impl Launcher {
             // One reader of standard input is enough; a stage that doesn't expect it must not take it from another.
             descriptors.push((self.null.as_fd(), 0));
         }
+        descriptors.extend(self.voices.as_ref().map(|voices| (voices.stderr(), 2)));
         let index = spawn.worker.index.to_string();
         let mut environment = self.environment.clone();
         environment.extend([

@@ -46,7 +46,7 @@ use crate::queue::Fault;
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
 use crate::sys::{fd, start_signals};
-use crate::{dead_letter, exit};
+use crate::{dead_letter, exit, progress};
 use action::Outcome;
 use children::Children;
 use estate::{Estate, Site};
@@ -78,6 +78,8 @@ pub struct RunOptions {
     pub watch: bool,
     /// What workers log, and how.
     pub logging: Logging,
+    /// When progress is shown.
+    pub progress: progress::When,
     /// Where the closing summary goes, beside the log.
     pub report: Option<ReportFile>,
 }
@@ -205,6 +207,7 @@ fn supervise(
     let metrics = control::metrics(&loaded.pipeline);
     let listener = claim.as_mut().and_then(Claim::listener);
     control::serve(Listeners { control: listener, metrics }, &tools.inbox, &tools.launcher.dead_letters);
+    let shown = control::show_progress(options, &loaded.pipeline, registry, &mut tools);
     let mut state = State::new(fastrand::u64(..), audience(manager));
     state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
     let mut performer = Performer::new(options, registry, tools);
@@ -225,6 +228,7 @@ fn supervise(
         event = performer.next(&state);
     };
     let (closing, deed) = performer.close();
+    drop(shown);
     let lines = closing.lines(&name, &outcome, started.elapsed());
     for line in &lines {
         log!(target: "mprun", Level::Info, "{line}");

@@ -58,6 +58,9 @@ impl<'a> SourceLoop<'a> {
         self.take_token()?;
         let stretch = self.produce(&pace)?;
         let published = self.publish(&stretch)?;
+        if let Some(progress) = self.source.progress() {
+            self.desk.port.note_progress(progress.done, progress.total);
+        }
         self.desk.recycling.count(stretch.emitted);
         match stretch.next {
             Next::End => return Err(Stop(Ending::Finished)),

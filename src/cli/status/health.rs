@@ -1,7 +1,7 @@
 //! Is it well? Pure.
 
-use crate::cli::numbers::time;
 use crate::exit;
+use crate::numbers::time;
 use crate::status::{ConfigState, Fate, Snapshot, WorkerState};
 
 /// What is wrong with a pipeline.

@@ -1,8 +1,8 @@
 //! A snapshot as tables.
 
 use super::health;
-use crate::cli::numbers::{rate, time};
 use crate::cli::table::Table;
+use crate::numbers::{rate, time};
 use crate::status::{Fate, Phase, Queue, Snapshot, Stage, WorkerState};
 
 /// All of it, for a terminal of this width.

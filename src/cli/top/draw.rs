@@ -2,8 +2,8 @@
 
 use super::screen::Screen;
 use super::spark;
-use crate::cli::numbers::{rate, time};
 use crate::cli::status::{phase, state};
+use crate::numbers::{rate, time};
 use crate::status::{ConfigState, Queue, Snapshot, Stage};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};

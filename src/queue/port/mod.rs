@@ -225,6 +225,12 @@ impl Port {
         worker_time::waited(self.hand.memory(), self.slot)
     }
 
+    /// How far the source is that the worker runs, for whoever looks: the two words may be of two moments.
+    pub fn note_progress(&self, done: u64, total: u64) {
+        let words = slot::PROGRESS.into_iter().zip([done, total]);
+        words.for_each(|(word, value)| self.hand.memory().store(self.slot + word, value));
+    }
+
     /// So many items took so long together, waits not counted.
     pub fn note_items(&self, items: usize, took: Duration) {
         worker_time::note_items(self.hand.memory(), self.slot, items, took);

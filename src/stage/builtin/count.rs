@@ -2,7 +2,7 @@
 
 use super::position::{restore_number, save_number};
 use crate::stage::template::{ItemTemplate, Template, Values};
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Count, Failure> + use<> {
     with.about("Counts: emits whole numbers at equal steps.");
@@ -21,6 +21,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         with.fault("to", format!("counting from {from} by {step} never comes to {to}"), Some(help));
     }
     with.remember(Memory::State);
+    with.ends(to.is_some());
     let format = format.map(|ItemTemplate(template)| template);
     move |_| Ok(Count { from, to, step, format, position: 0, text: Vec::new() })
 }
@@ -67,6 +68,11 @@ impl Source for Count {
         }
         self.position += 1;
         Ok(Next::More)
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        let numbers = (i128::from(self.to?) - i128::from(self.from)) / i128::from(self.step) + 1;
+        Some(Progress { done: self.position, total: u64::try_from(numbers).unwrap_or(u64::MAX) })
     }
 
     fn save(&self, state: &mut Vec<u8>) {

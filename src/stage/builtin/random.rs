@@ -1,7 +1,7 @@
 //! `random`: random whole numbers.
 
 use super::position::{restore_number, save_number};
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
 use std::io::Write;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Random, Failure> + use<> {
@@ -18,6 +18,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     if seed.is_some() || times.is_some() {
         with.remember(Memory::State);
     }
+    with.ends(times.is_some());
     move |_| Ok(Random { min, max, seed, times, rng: fastrand::Rng::new(), position: 0, text: Vec::new() })
 }
 
@@ -47,6 +48,10 @@ impl Source for Random {
         out.emit(&self.text)?;
         self.position += 1;
         Ok(Next::More)
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(Progress { done: self.position, total: self.times? })
     }
 
     fn save(&self, state: &mut Vec<u8>) {

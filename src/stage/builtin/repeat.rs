@@ -1,7 +1,7 @@
 //! `repeat`: one text, again and again.
 
 use super::position::{restore_number, save_number};
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Repeat, Failure> + use<> {
     with.about("Emits the same text again and again.");
@@ -10,6 +10,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     if times.is_some() {
         with.remember(Memory::State);
     }
+    with.ends(times.is_some());
     move |_| Ok(Repeat { text, times, position: 0 })
 }
 
@@ -28,6 +29,10 @@ impl Source for Repeat {
         out.emit(&self.text)?;
         self.position += 1;
         Ok(Next::More)
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(Progress { done: self.position, total: self.times? })
     }
 
     fn save(&self, state: &mut Vec<u8>) {

@@ -73,6 +73,7 @@ pub struct Settings<'a> {
     keys: Vec<KeyDoc>,
     faults: Vec<WithFault>,
     memory: Memory,
+    ends: bool,
 }
 
 /// What a builder declared and found.
@@ -81,11 +82,13 @@ pub(super) struct Findings {
     pub keys: Vec<KeyDoc>,
     pub faults: Vec<WithFault>,
     pub memory: Memory,
+    pub ends: bool,
 }
 
 impl<'a> Settings<'a> {
     pub(super) fn new(uses: &'a str, with: &'a Map<String, Value>) -> Settings<'a> {
-        Settings { uses, with, about: "", keys: Vec::new(), faults: Vec::new(), memory: Memory::Nothing }
+        let memory = Memory::Nothing;
+        Settings { uses, with, about: "", keys: Vec::new(), faults: Vec::new(), memory, ends: false }
     }
 
     /// One sentence on what the stage does, for the schema and the documentation.
@@ -103,6 +106,11 @@ impl<'a> Settings<'a> {
         self.memory = memory;
     }
 
+    /// Says whether a source comes to an end with these parameters: then `mprun run` shows its progress.
+    pub fn ends(&mut self, ends: bool) {
+        self.ends = ends;
+    }
+
     /// Reports something that is wrong with a parameter in the light of the others.
     pub fn fault(&mut self, key: &'static str, message: impl Into<String>, help: Option<String>) {
         let key = self.with.contains_key(key).then(|| key.to_owned());
@@ -117,7 +125,8 @@ impl<'a> Settings<'a> {
 
     pub(super) fn findings(mut self) -> Findings {
         self.report_unknown();
-        Findings { about: self.about, keys: self.keys, faults: self.faults, memory: self.memory }
+        let Settings { about, keys, faults, memory, ends, .. } = self;
+        Findings { about, keys, faults, memory, ends }
     }
 
     fn report_unknown(&mut self) {

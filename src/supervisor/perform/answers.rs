@@ -78,6 +78,7 @@ impl Counters for Arena<'_> {
             done: 0,
             emitted: 0,
             dead: 0,
+            progress: None,
             times: WorkTimes::default(),
             item_times: ItemTimes::default(),
         };

@@ -1,6 +1,7 @@
 //! Children that have ended or were stopped: what became of them, and of what they had started.
 
 use super::Performer;
+use crate::logging;
 use crate::queue::SlotId;
 use crate::supervisor::children::{Child, News, Remains, ended};
 use crate::supervisor::event::Event;
@@ -15,7 +16,10 @@ impl Performer<'_> {
     /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
     pub(super) fn suspend(&mut self) {
         self.children.signal_all(Signal::SIGSTOP);
-        let _ = nix::sys::signal::raise(Signal::SIGSTOP); // returns when this process goes on
+        // Returns when this process goes on.
+        logging::behind_curtain(|| {
+            let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+        });
         self.children.signal_all(Signal::SIGCONT);
     }
 

@@ -2,6 +2,7 @@
 
 use super::Stage;
 use crate::queue::{Blame, Ending};
+use crate::status::Progress;
 use crate::supervisor::action::{Action, Release};
 use crate::supervisor::event::Work;
 use crate::supervisor::history::Change;
@@ -69,6 +70,7 @@ impl Stage {
         self.totals.done += work.done;
         self.totals.emitted += work.emitted;
         self.totals.dead += work.dead;
+        self.totals.progress = Progress::further(self.totals.progress, work.progress);
         self.totals.times += work.times;
         self.totals.item_times += work.item_times;
     }
@@ -169,6 +171,7 @@ impl Stage {
             return Verdict::GaveUp;
         }
         self.totals.restarts += 1;
+        self.totals.progress = None;
         self.count_restart(restart_word(StartReason::Always, &End::Said(Ending::Finished)));
         let bad_runs = self.workers.iter().map(|worker| worker.bad_runs).max().unwrap_or(0);
         let delay = restart::delay(&self.spec.rules.backoff, bad_runs.saturating_sub(1), jitter);

@@ -6,7 +6,7 @@ mod search;
 mod tracked;
 mod watch;
 
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
 use follow::Follow;
 use once::Once;
 use std::os::fd::BorrowedFd;
@@ -23,6 +23,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let doc = "Goes on at the end: waits for more lines, and for files that come later, as `tail -F` does.";
     let follow = with.key("follow", doc).or(false);
     with.remember(Memory::State);
+    with.ends(!follow);
     move |context| {
         let pattern = context.path(path);
         Ok(if follow {
@@ -51,6 +52,13 @@ impl Source for FileLines {
         match self {
             FileLines::Once(_) => None,
             FileLines::Follow(follow) => Some(follow.readable()),
+        }
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        match self {
+            FileLines::Once(once) => once.progress(),
+            FileLines::Follow(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::super::position::{save_bytes, save_number, take_bytes, take_number};
 use super::search;
 use crate::stage::lines::Lines;
-use crate::stage::{Emitter, Failure, Next};
+use crate::stage::{Emitter, Failure, Next, Progress};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -18,11 +18,13 @@ pub(in crate::stage) struct Once {
     path: PathBuf,
     offset: u64,
     reading: Option<(File, Lines)>,
+    /// Bytes of the files before this one, and of all.
+    sizes: (u64, u64),
 }
 
 impl Once {
     pub fn open(pattern: PathBuf) -> Once {
-        Once { pattern, coming: None, path: PathBuf::new(), offset: 0, reading: None }
+        Once { pattern, coming: None, path: PathBuf::new(), offset: 0, reading: None, sizes: (0, 0) }
     }
 
     pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
@@ -56,6 +58,9 @@ impl Once {
         if files.is_empty() {
             return Err(Failure::fatal(search::nothing(&self.pattern)));
         }
+        let size = |path: &PathBuf| path.metadata().map_or(0, |about| about.len());
+        let before = files.iter().filter(|path| **path < self.path).map(size).sum();
+        self.sizes = (before, files.iter().map(size).sum());
         files.retain(|path| *path > self.path);
         files.reverse();
         self.coming = Some(files);
@@ -68,8 +73,16 @@ impl Once {
     fn next_file(&mut self) -> Result<Next, Failure> {
         let Some(path) = self.coming.as_mut().and_then(Vec::pop) else { return Ok(Next::End) };
         self.reading = Some((open(&path)?, Lines::default()));
+        self.sizes.0 += self.offset;
         (self.path, self.offset) = (path, 0);
         Ok(Next::More)
+    }
+
+    /// In bytes, as large as the files were at the start.
+    pub fn progress(&self) -> Option<Progress> {
+        let (before, all) = self.sizes;
+        let done = before + self.offset;
+        self.coming.is_some().then_some(Progress { done, total: all.max(done) })
     }
 
     pub fn save(&self, state: &mut Vec<u8>) {

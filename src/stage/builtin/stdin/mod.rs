@@ -12,13 +12,14 @@ mod pipe;
 mod regular;
 mod stream;
 
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
 use nix::sys::stat::{SFlag, fstat};
 use std::os::fd::BorrowedFd;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Stdin, Failure> + use<> {
     with.about("Emits the lines of mprun's standard input, without their line ends.");
     with.remember(Memory::State);
+    with.ends(true);
     |context| match kind()? {
         SFlag::S_IFREG => Ok(Stdin::File(regular::RegularFile::open()?)),
         SFlag::S_IFIFO => Ok(Stdin::Pipe(pipe::FromPipe::open(context)?)),
@@ -57,6 +58,13 @@ impl Source for Stdin {
             Stdin::File(_) => None,
             Stdin::Pipe(pipe) => Some(pipe.readable()),
             Stdin::Stream(stream) => Some(stream.readable()),
+        }
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        match self {
+            Stdin::File(file) => file.progress(),
+            Stdin::Pipe(_) | Stdin::Stream(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::super::position::{restore_number, save_number};
 use super::cannot_read;
 use crate::stage::lines::Lines;
-use crate::stage::{Emitter, Failure, Next};
+use crate::stage::{Emitter, Failure, Next, Progress};
 use std::fs::File;
 use std::io::{Seek, stdin};
 use std::os::fd::AsFd;
@@ -40,6 +40,11 @@ impl RegularFile {
             self.offset += line.len() as u64;
         }
         Ok(Next::End)
+    }
+
+    pub fn progress(&self) -> Option<Progress> {
+        let size = self.file.metadata().ok()?.len();
+        Some(Progress { done: self.offset, total: size.max(self.offset) })
     }
 
     pub fn save(&self, state: &mut Vec<u8>) {

@@ -7,13 +7,15 @@ use crate::supervisor::stage_state::{Fate, Stage};
 
 pub(super) fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
     let (mut times, mut item_times) = (stage.totals.times, stage.totals.item_times);
-    let mut dead = stage.totals.dead;
+    let (mut dead, mut progress) = (stage.totals.dead, stage.totals.progress);
     let mut workers = Vec::with_capacity(stage.workers.len());
     for worker in &stage.workers {
         let report = worker.life.process().map(|process| counters.slot(process.slot));
         workers.push(describe_worker(worker, report.as_ref(), moment, counters));
         if let Some(report) = report {
             dead += report.dead;
+            let own = report.progress.map(|(done, total)| status::Progress { done, total });
+            progress = status::Progress::further(progress, own);
             times += report.times;
             item_times += report.item_times;
         }
@@ -47,6 +49,7 @@ pub(super) fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counter
         },
         totals,
         rate: status::Rate::default(),
+        progress,
         times: times.into(),
         item_seconds: item_times.into(),
         restarts: stage.restarts.clone(),

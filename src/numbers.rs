@@ -1,4 +1,5 @@
 //! Numbers as people read them.
+#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

@@ -1,0 +1,96 @@
+//! The bars on the terminal.
+
+use super::estimate::Reading;
+use super::lines::figures;
+use super::screen::Screen;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::Duration;
+
+/// A full bar.
+const FULL: u64 = 1000;
+/// More stages than this are not drawn.
+const MOST: usize = 40;
+/// How often a bar without an end moves.
+const TURN: Duration = Duration::from_millis(250);
+
+/// One bar for each stage, below all that is said.
+#[derive(Debug)]
+pub struct Bars {
+    all: MultiProgress,
+    stages: Vec<(String, ProgressBar)>,
+}
+
+impl Bars {
+    pub fn new() -> Bars {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(
+            Box::new(Screen::default()),
+            10,
+        ));
+        Bars { all, stages: Vec::new() }
+    }
+
+    /// Takes the bars away while something else is written.
+    pub fn curtain(&self) -> impl Fn(&mut dyn FnMut()) + Send + Sync + use<> {
+        let all = self.all.clone();
+        move |write| all.suspend(write)
+    }
+
+    /// Draws what was seen.
+    pub fn draw(&mut self, readings: &[Reading]) {
+        let is_there = |name: &str| readings.iter().any(|reading| reading.name == name);
+        self.stages.retain(|(name, bar)| {
+            if !is_there(name) {
+                self.all.remove(bar);
+            }
+            is_there(name)
+        });
+        let widest = readings.iter().map(|reading| reading.name.chars().count()).max().unwrap_or(0).min(24);
+        for reading in readings.iter().take(MOST) {
+            let bar = match self.stages.iter().position(|(name, _)| *name == reading.name) {
+                Some(known) => &self.stages[known].1,
+                None => {
+                    let bar = self.all.add(ProgressBar::new(FULL));
+                    self.stages.push((reading.name.clone(), bar));
+                    &self.stages[self.stages.len() - 1].1
+                }
+            };
+            bar.set_style(style(reading.share.is_some()));
+            bar.set_prefix(format!("{:<widest$.widest$}", reading.name));
+            bar.set_message(figures(reading));
+            match reading.share {
+                Some(share) => bar.set_position((share * FULL as f64) as u64),
+                None => bar.tick(),
+            }
+        }
+    }
+
+    /// Leaves the terminal as if there had been none.
+    pub fn clear(&self) {
+        let _ = self.all.clear(); // the terminal may be gone
+    }
+}
+
+fn style(has_end: bool) -> ProgressStyle {
+    let text = match has_end {
+        true => "{prefix} {bar:24} {percent:>3} % {msg}",
+        false => "{prefix} {spinner:>24}       {msg}",
+    };
+    // Both are good: a test draws them.
+    let style = ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("█▉▊▋▌▍▎▏░").tick_strings(&["·   ", " ·  ", "  · ", "   ·", "  · ", " ·  "])
+}
+
+/// How often bars are drawn.
+pub const EVERY: Duration = TURN;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_of_bars_have_a_good_template() {
+        for text in ["{prefix} {bar:24} {percent:>3} % {msg}", "{prefix} {spinner:>24}       {msg}"] {
+            assert!(ProgressStyle::with_template(text).is_ok());
+        }
+    }
+}

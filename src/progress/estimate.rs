@@ -1,0 +1,177 @@
+//! How far each stage is, and how long it will take. Pure.
+//!
+//! A source may know its end. Behind it, what a queue has got so far stands for as much of all that it will get as its
+//! writers have done of theirs: exact once they are through, or where each item makes as many as any other.
+
+use crate::status::{Fate, Phase, Queue, Samples, Snapshot, Stage};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Time left is told from the last so many seconds.
+const WINDOW: f64 = 15.0;
+/// Less than so many seconds tell nothing.
+const ENOUGH: f64 = 0.5;
+
+/// One stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Its name.
+    pub name: String,
+    /// Items it is through with; of a source, items it has emitted.
+    pub items: u64,
+    /// Items a second, lately.
+    pub rate: f64,
+    /// The part of its work that is done, 0 ..= 1; none: nobody knows how much there is.
+    pub share: Option<f64>,
+    /// Seconds until it is through, if it goes on as it did lately.
+    pub left: Option<f64>,
+}
+
+/// Remembers earlier looks.
+#[derive(Debug)]
+pub struct Estimate {
+    samples: Samples,
+    looks: VecDeque<(f64, BTreeMap<String, f64>)>,
+}
+
+impl Estimate {
+    pub fn new() -> Estimate {
+        Estimate { samples: Samples::new(None), looks: VecDeque::new() }
+    }
+
+    /// What a look at the pipeline tells.
+    pub fn look(&mut self, mut snapshot: Snapshot) -> Vec<Reading> {
+        self.samples.rate(&mut snapshot, None);
+        let now = snapshot.uptime;
+        let shares = shares(&snapshot);
+        while self.looks.get(1).is_some_and(|(at, _)| now - at >= WINDOW) {
+            self.looks.pop_front();
+        }
+        // A drain ends before all is read that there is.
+        let goes_on = !matches!(snapshot.phase, Phase::Draining | Phase::Stopping);
+        let readings = snapshot.stages.iter().map(|stage| {
+            let share = shares.get(&stage.name).copied();
+            let (items, rate) = match stage.is_source() {
+                true => (stage.totals.emitted, stage.rate.emitted),
+                false => (stage.totals.done + stage.totals.dead, stage.rate.done),
+            };
+            let left = share.filter(|_| goes_on).and_then(|share| self.left(&stage.name, share, now));
+            Reading { name: stage.name.clone(), items, rate, share, left }
+        });
+        let readings = readings.collect();
+        self.looks.push_back((now, shares));
+        readings
+    }
+
+    fn left(&self, stage: &str, share: f64, now: f64) -> Option<f64> {
+        let mut known = self.looks.iter().filter_map(|(at, shares)| Some((at, shares.get(stage)?)));
+        let (at, before) = known.next()?;
+        let gained = share - before;
+        (now - at >= ENOUGH && gained > 0.0).then(|| (1.0 - share) / gained * (now - at))
+    }
+}
+
+/// The part of each stage's work that is done, where that is known.
+fn shares(snapshot: &Snapshot) -> BTreeMap<String, f64> {
+    let mut known = BTreeMap::new();
+    // Each round knows the stages one queue further on; in a ring of stages nobody ever knows.
+    for _ in 0..snapshot.stages.len() {
+        let before = known.len();
+        for stage in &snapshot.stages {
+            if !known.contains_key(&stage.name)
+                && let Some(share) = share(stage, snapshot, &known)
+            {
+                known.insert(stage.name.clone(), share.clamp(0.0, 1.0));
+            }
+        }
+        if known.len() == before {
+            break;
+        }
+    }
+    known
+}
+
+fn share(stage: &Stage, snapshot: &Snapshot, known: &BTreeMap<String, f64>) -> Option<f64> {
+    if stage.fate == Fate::Finished {
+        return Some(1.0);
+    }
+    if stage.is_source() {
+        let progress = stage.progress?;
+        return Some(progress.done as f64 / progress.total.max(1) as f64);
+    }
+    let (mut through, mut expected) = (0.0, 0.0);
+    for queue in snapshot.queues.iter().filter(|queue| stage.inputs.contains(&queue.name)) {
+        through += (queue.done + queue.dead + queue.dropped) as f64;
+        expected += queue.put as f64 / written(queue, known)?.max(f64::MIN_POSITIVE);
+    }
+    if expected > 0.0 { Some(through / expected) } else { Some(0.0) }
+}
+
+/// The part of all its items that a queue has got.
+fn written(queue: &Queue, known: &BTreeMap<String, f64>) -> Option<f64> {
+    if queue.ended {
+        return Some(1.0);
+    }
+    let shares: Option<Vec<f64>> = queue.writers.iter().map(|writer| known.get(writer).copied()).collect();
+    shares.map(|shares| shares.into_iter().fold(1.0, f64::min))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::fixture::{queue, snapshot, stage};
+    use crate::status::{Progress, Totals};
+
+    /// A source that is at `done` of 100, a stage that is through with half of what it got, and one behind it.
+    fn look(uptime: f64, done: u64) -> Snapshot {
+        let mut source = stage("a", "", "p", [1.0, 0.0, 0.0]);
+        source.progress = Some(Progress { done, total: 100 });
+        source.totals = Totals { emitted: done, ..Totals::default() };
+        let mut first = queue("p", 0);
+        (first.put, first.done, first.dead) = (done, done / 2, 0);
+        first.writers = vec!["a".into()];
+        let mut second = queue("q", 0);
+        (second.put, second.done, second.dead) = (done / 2, done / 4, 0);
+        second.writers = vec!["b".into()];
+        let stages =
+            vec![stage("c", "q", "", [1.0, 0.0, 0.0]), source, stage("b", "p", "q", [1.0, 0.0, 0.0])];
+        Snapshot { uptime, stages, queues: vec![first, second], ..snapshot() }
+    }
+
+    fn shares_of(readings: &[Reading]) -> Vec<Option<f64>> {
+        readings.iter().map(|reading| reading.share).collect()
+    }
+
+    #[test]
+    fn what_lies_behind_a_source_with_an_end_is_known_in_parts_of_it() {
+        let mut estimate = Estimate::new();
+        let first = estimate.look(look(1.0, 20));
+        assert_eq!(shares_of(&first), [Some(0.05), Some(0.2), Some(0.1)]);
+        assert_eq!(first[1].left, None, "one look tells no speed");
+        let second = estimate.look(look(3.0, 40));
+        assert_eq!(shares_of(&second), [Some(0.1), Some(0.4), Some(0.2)]);
+        assert!(
+            (second[1].left.unwrap() - 6.0).abs() < 1e-9 && (second[0].left.unwrap() - 36.0).abs() < 1e-9
+        );
+        assert_eq!(second[1].items, 40);
+        let stuck = estimate.look(look(40.0, 40));
+        let stuck = [stuck, estimate.look(look(60.0, 40))];
+        assert_eq!(stuck[1][1].left, None, "at a stand nobody knows");
+    }
+
+    #[test]
+    fn without_an_end_nothing_is_claimed_and_a_stage_that_is_through_is() {
+        let mut seen = look(1.0, 40);
+        seen.stages[1].progress = None;
+        assert_eq!(shares_of(&Estimate::new().look(seen.clone())), [None, None, None]);
+        seen.stages[1].fate = Fate::Finished;
+        seen.queues[0].ended = true;
+        assert_eq!(shares_of(&Estimate::new().look(seen)), [Some(0.25), Some(1.0), Some(0.5)]);
+    }
+
+    #[test]
+    fn a_ring_of_stages_is_no_trap() {
+        let mut seen = look(1.0, 40);
+        seen.queues[0].writers.push("c".into());
+        assert_eq!(shares_of(&Estimate::new().look(seen)), [None, Some(0.4), None]);
+    }
+}

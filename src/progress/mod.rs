@@ -1,0 +1,149 @@
+//! `mprun run --progress`: a bar for each stage while a run goes on that will end, or lines now and then.
+//!
+//! A thread asks the supervisor how things are, as any client of the control socket does, and draws on standard error.
+//! Whatever else is said there goes through [`logging`]'s curtain: the bars are taken away, the lines written, and the
+//! bars drawn again below them. Workers write to standard error, too; so where there are bars, theirs is a pipe that
+//! [`voices`] reads. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
+//! itself: then there are no bars.
+//!
+//! | killed … | left behind | why that's fine |
+//! |---|---|---|
+//! | the supervisor | the bars as they were last | the cursor is in the line below them, no mode of the terminal was changed |
+//! | a worker, in the middle of a line | the beginning of it in the pipe | it is shown, the next line follows it |
+
+mod bars;
+mod estimate;
+mod lines;
+mod screen;
+mod show;
+mod voices;
+
+pub use show::Show;
+pub use voices::Voices;
+
+use crate::config::Pipeline;
+use crate::stage::{Kind, Registry};
+use std::io::{self, IsTerminal};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// When progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// Of runs that will end.
+    #[default]
+    Auto,
+    /// Of all runs.
+    Always,
+    /// Of none.
+    Never,
+}
+
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<When, String> {
+        match text {
+            "auto" => Ok(When::Auto),
+            "always" => Ok(When::Always),
+            "never" => Ok(When::Never),
+            _ => Err("it is auto, always or never".to_owned()),
+        }
+    }
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A bar for each stage.
+    Bars,
+    /// A line now and then, the first one after so long.
+    Lines(Duration),
+}
+
+/// Lines of a run that nobody said anything about: short ones go without.
+const AFTER_A_WHILE: Duration = Duration::from_secs(10);
+/// Lines that were asked for.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What is on a terminal.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminals {
+    stdin: bool,
+    stdout: bool,
+    /// And can move the cursor.
+    stderr: bool,
+}
+
+impl Terminals {
+    /// Those of this process.
+    pub fn here() -> Terminals {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        Terminals {
+            stdin: io::stdin().is_terminal(),
+            stdout: io::stdout().is_terminal(),
+            stderr: io::stderr().is_terminal() && !is_dumb,
+        }
+    }
+}
+
+/// How the progress of a run is shown, if at all.
+pub fn form(wanted: When, pipeline: &Pipeline, registry: &Registry, on: Terminals) -> Option<Form> {
+    let sources = || pipeline.stages.iter().filter(|stage| stage.work.inputs.is_empty());
+    let ends = sources().all(|stage| stage.work.ends(registry));
+    let prints = pipeline.stages.iter().any(|stage| {
+        let kind = stage.work.uses().and_then(|uses| registry.kind(uses));
+        stage.work.outputs.is_empty() && kind != Some(Kind::Sink)
+    });
+    let types = sources().any(|stage| stage.work.uses() == Some("stdin"));
+    let is_free = on.stderr && !(on.stdout && prints) && !(on.stdin && types);
+    match wanted {
+        When::Never => None,
+        When::Auto if !ends => None,
+        When::Auto | When::Always if is_free => Some(Form::Bars),
+        When::Auto => Some(Form::Lines(AFTER_A_WHILE)),
+        When::Always => Some(Form::Lines(SOON)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LoadOptions, load_text};
+
+    fn of(wanted: When, text: &str, on: [bool; 3]) -> Option<Form> {
+        let registry = Registry::builtin();
+        let loaded =
+            load_text("p.toml".as_ref(), text.to_owned(), &LoadOptions::default(), &registry).unwrap();
+        let [stdin, stdout, stderr] = on;
+        form(wanted, &loaded.pipeline, &registry, Terminals { stdin, stdout, stderr })
+    }
+
+    const FINITE: &str = "[stages.a]\nuse = 'count'\nwith = { to = 9 }\noutput = 'q'\n\
+                          [stages.b]\nuse = 'discard'\ninput = 'q'\n";
+
+    #[test]
+    fn a_run_that_will_end_has_bars_where_the_terminal_is_free() {
+        let endless = FINITE.replace("with = { to = 9 }", "");
+        let program = FINITE.replace("use = 'count'\nwith = { to = 9 }", "command = 'seq 9'");
+        let prints = FINITE.replace("use = 'discard'", "use = 'words'");
+        let types = FINITE.replace("use = 'count'\nwith = { to = 9 }", "use = 'stdin'");
+        let (all, log) = ([true; 3], [false; 3]);
+        let (soon, later) = (Some(Form::Lines(SOON)), Some(Form::Lines(AFTER_A_WHILE)));
+        for (text, on, auto, always) in [
+            (FINITE, all, Some(Form::Bars), Some(Form::Bars)),
+            (FINITE, log, later, soon),
+            (&endless, all, None, Some(Form::Bars)),
+            (&endless, log, None, soon),
+            (&program, all, None, Some(Form::Bars)),
+            (&prints, all, later, soon),
+            (&prints, [true, false, true], Some(Form::Bars), Some(Form::Bars)),
+            (&types, all, later, soon),
+            (&types, [false, true, true], Some(Form::Bars), Some(Form::Bars)),
+        ] {
+            assert_eq!(of(When::Auto, text, on), auto, "{text}");
+            assert_eq!(of(When::Always, text, on), always, "{text}");
+            assert_eq!(of(When::Never, text, on), None);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `mprun run --progress`: bars on a real terminal, lines elsewhere, and never a word on standard output.
+
+mod support;
+
+use std::fs::File;
+use support::pty::Pty;
+use support::{Folder, Run, command, wait_until};
+
+/// Two sources with an end; programs and mprun itself talk while there are bars.
+const FINITE: &str = "\
+[stages.number]
+use = 'count'
+with = { to = 400 }
+output = 'numbers'
+sleep = '10ms'
+[stages.talk]
+command = ['sh', '-c', 'while read n; do echo \"saw $n\" >&2; echo \"$n\"; done']
+mode = 'reply'
+input = 'numbers'
+output = 'said'
+[stages.print]
+use = 'format'
+with = { template = 'item {item}' }
+input = 'said'
+";
+
+/// The mprun of `text` with standard error on a terminal and standard output in a file.
+fn on_terminal(text: &str, arguments: &[&str]) -> (Run, Pty) {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", text);
+    let mut command = command(&folder);
+    command.args(["run", "pipeline.toml"]).args(arguments).env("TERM", "xterm").env_remove("NO_COLOR");
+    let mut pty = Pty::open();
+    pty.take(&mut command);
+    command.stdout(File::create(folder.path().join("stdout")).unwrap());
+    let child = command.spawn().unwrap();
+    drop(command); // it has the other end, too
+    (Run::adopt(folder, child), pty)
+}
+
+#[test]
+fn a_bar_for_each_stage_is_on_the_terminal_and_gone_at_the_end() {
+    let (mut run, mut pty) = on_terminal(FINITE, &[]);
+    // With the time that is left once there is a speed; below it the lines that programs say, whole.
+    wait_until("bars", || {
+        let text = pty.text();
+        let bar = |stage: &str| {
+            let line = text.lines().find(|line| line.starts_with(stage) && line.contains(" % "))?;
+            (line.contains("█") && line.contains("left")).then_some(())
+        };
+        bar("number ").and(bar("talk ")).and(bar("print "))
+    });
+    assert_eq!(run.wait(), 0);
+    let text = pty.end();
+    let all = pty.all();
+    let said: Vec<u32> = all
+        .lines()
+        .filter_map(|line| line.rsplit_once("talk[0]")?.1.rsplit_once("saw ")?.1.trim().parse().ok())
+        .collect();
+    assert_eq!(said, (1..=400).collect::<Vec<_>>(), "{text}");
+    assert!(!text.contains('█') && !text.contains('░'), "{text}");
+    let lines = run.lines();
+    let expected: Vec<String> = (1..=400).map(|n| format!("item {n}")).collect();
+    assert_eq!(lines, expected, "standard output is the pipeline's own");
+}
+
+#[test]
+fn an_interrupt_and_a_kill_leave_the_terminal_as_it_was() {
+    let endless = FINITE.replace("with = { to = 400 }", "with = { to = 1000000 }");
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
+        let (mut run, mut pty) = on_terminal(&endless, &[]);
+        let modes = pty.modes();
+        wait_until("bars", || pty.text().contains('░').then_some(()));
+        assert_eq!(pty.modes(), modes, "no mode of the terminal is changed");
+        match signal {
+            libc::SIGINT => pty.press("\x03"),
+            _ => run.signal(signal),
+        }
+        run.wait();
+        let text = pty.end();
+        assert!(pty.look(|screen| !screen.hide_cursor() && !screen.alternate_screen()), "{text}");
+        if signal == libc::SIGKILL {
+            // What is written next does not begin in the middle of a bar.
+            pty.show("PROMPT");
+            let text = pty.text();
+            assert!(text.lines().any(|line| line.starts_with("PROMPT")), "{text}");
+        } else {
+            assert!(!text.contains('░') && text.contains("stopped ("), "{text}");
+        }
+    }
+}
+
+#[test]
+fn without_a_terminal_lines_tell_the_same_and_only_where_it_is_wanted() {
+    let mut run = Run::start_with(FINITE, &["--progress", "always"]);
+    run.wait_for_log("progress: number ");
+    run.wait_for_log("left");
+    run.signal(libc::SIGTERM);
+    run.wait();
+    let stderr = run.stderr();
+    let line = stderr.lines().find(|line| line.contains("progress: ")).unwrap();
+    assert!(line.contains(" INFO  mprun progress: number ") && line.contains(" % ("), "{line}");
+    assert!(!stderr.contains('\x1b') && !stderr.contains('█'), "{stderr}");
+    assert!(run.lines().iter().all(|line| line.starts_with("item ")));
+
+    let mut quick = Run::start_with(&FINITE.replace("400", "4"), &[]);
+    quick.finish();
+    assert!(!quick.stderr().contains("progress"), "a short run goes without");
+    let said = quick.ask(&["run", "--progress", "sometimes", "p.toml"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("it is auto, always or never"), "{said:?}");
+}
+
+#[test]
+fn never_is_never_and_endless_runs_have_no_bars_by_themselves() {
+    for (text, arguments) in [
+        (FINITE.to_owned(), &["--progress", "never"][..]),
+        (FINITE.replace("with = { to = 400 }\n", ""), &[][..]),
+    ] {
+        let (mut run, mut pty) = on_terminal(&text, arguments);
+        wait_until("items", || (run.lines().len() > 100).then_some(()));
+        run.signal(libc::SIGTERM);
+        run.wait();
+        pty.end();
+        assert!(!pty.all().contains('█') && !pty.all().contains('░'), "{}", pty.all());
+    }
+}
+
+#[test]
+fn a_run_without_an_end_has_bars_where_they_are_asked_for() {
+    let (mut run, pty) = on_terminal(&FINITE.replace("with = { to = 400 }\n", ""), &["--progress", "always"]);
+    wait_until("rates", || {
+        let text = pty.text();
+        let line = text.lines().find(|line| line.starts_with("number "))?.to_owned();
+        (line.contains("items") && !line.contains('%')).then_some(())
+    });
+    run.signal(libc::SIGTERM);
+    run.wait();
+}
