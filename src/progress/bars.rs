@@ -2,7 +2,7 @@
 
 use super::estimate::Reading;
 use super::lines::figures;
-use super::screen::Screen;
+use super::screen::{Screen, is_narrow};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
@@ -12,6 +12,12 @@ const FULL: u64 = 1000;
 const MOST: usize = 40;
 /// How often a bar without an end moves.
 const TURN: Duration = Duration::from_millis(250);
+
+/// Wide and narrow; without an end and with one.
+const TEMPLATES: [[&str; 2]; 2] = [
+    ["{prefix} {spinner:>24}       {wide_msg}", "{prefix} {bar:24} {percent:>3} % {wide_msg}"],
+    ["{prefix} {spinner:>8}       {wide_msg}", "{prefix} {bar:8} {percent:>3} % {wide_msg}"],
+];
 
 /// One bar for each stage, below all that is said.
 #[derive(Debug)]
@@ -71,11 +77,8 @@ impl Bars {
 }
 
 fn style(has_end: bool) -> ProgressStyle {
-    let text = match has_end {
-        true => "{prefix} {bar:24} {percent:>3} % {msg}",
-        false => "{prefix} {spinner:>24}       {msg}",
-    };
-    // Both are good: a test draws them.
+    let text = TEMPLATES[usize::from(is_narrow())][usize::from(has_end)];
+    // All are good: there is a test.
     let style = ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("█▉▊▋▌▍▎▏░").tick_strings(&["·   ", " ·  ", "  · ", "   ·", "  · ", " ·  "])
 }
@@ -88,8 +91,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_of_bars_have_a_good_template() {
-        for text in ["{prefix} {bar:24} {percent:>3} % {msg}", "{prefix} {spinner:>24}       {msg}"] {
+    fn every_kind_of_bar_has_a_good_template() {
+        for text in TEMPLATES.into_iter().flatten() {
             assert!(ProgressStyle::with_template(text).is_ok());
         }
     }

@@ -41,6 +41,11 @@ fn size() -> (u16, u16) {
     size.map_or((80, 24), |(Width(width), Height(height))| (width, height))
 }
 
+/// Whether there is no room for long bars.
+pub fn is_narrow() -> bool {
+    size().0 < 80
+}
+
 impl TermLike for Screen {
     fn width(&self) -> u16 {
         size().0.max(1)
@@ -73,7 +78,7 @@ impl TermLike for Screen {
     fn write_str(&self, text: &str) -> io::Result<()> {
         // Nothing but spaces is what a line is filled up with.
         if !text.trim_matches(' ').is_empty() {
-            return self.add(text);
+            return self.add(text.trim_end_matches(' '));
         }
         self.drawing().has_lines = true;
         self.add("\x1b[K\r\n")
