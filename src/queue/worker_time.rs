@@ -75,6 +75,9 @@ impl AddAssign for WorkTimes {
     }
 }
 
+/// Off only for the benchmark of what all this costs.
+pub(super) const COUNTED: bool = !cfg!(feature = "uncounted");
+
 /// Nanoseconds of the system's clock, the same in every process.
 fn now() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
@@ -83,7 +86,9 @@ fn now() -> u64 {
 
 /// The worker's stage is built: its time begins.
 pub(super) fn be_born(memory: &Memory, slot: usize) {
-    memory.store(slot + slot::BORN, now().max(1));
+    if COUNTED {
+        memory.store(slot + slot::BORN, now().max(1));
+    }
 }
 
 /// From now on it waits.
@@ -91,7 +96,7 @@ pub(super) fn be_born(memory: &Memory, slot: usize) {
 pub(super) fn begin(memory: &Memory, slot: usize, why: Waiting) {
     let word = why.word(slot);
     let waited = memory.load(word);
-    if waited & UNDER_WAY == 0 {
+    if COUNTED && waited & UNDER_WAY == 0 {
         memory.store(word, waited.wrapping_sub(now()) | UNDER_WAY);
     }
 }
@@ -101,7 +106,7 @@ pub(super) fn begin(memory: &Memory, slot: usize, why: Waiting) {
 pub(super) fn end(memory: &Memory, slot: usize, why: Waiting) {
     let word = why.word(slot);
     let waited = memory.load(word);
-    if waited & UNDER_WAY != 0 {
+    if COUNTED && waited & UNDER_WAY != 0 {
         memory.store(word, waited.wrapping_add(now()) & !UNDER_WAY);
     }
 }
@@ -110,7 +115,9 @@ pub(super) fn end(memory: &Memory, slot: usize, why: Waiting) {
 pub(super) fn add(memory: &Memory, slot: usize, why: Waiting, spent: Duration) {
     let word = why.word(slot);
     let nanos = u64::try_from(spent.as_nanos()).unwrap_or(0);
-    memory.store(word, memory.load(word).wrapping_add(nanos));
+    if COUNTED {
+        memory.store(word, memory.load(word).wrapping_add(nanos));
+    }
 }
 
 /// All waits of the worker so far, as it sees them itself: none is under way.
@@ -225,6 +232,9 @@ fn class_of(nanos: u64) -> usize {
 
 /// So many items took so long together.
 pub(super) fn note_items(memory: &Memory, slot: usize, items: usize, took: Duration) {
+    if !COUNTED {
+        return;
+    }
     let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
     let Some(each) = nanos.checked_div(items as u64) else { return };
     let word = slot + slot::ITEM_TIMES + class_of(each) * 8;

@@ -4,6 +4,7 @@ use super::super::event::Event;
 use super::super::holdings::{self, Bitmap, End, Ended, Free};
 use super::super::layout::{self, MAX_BATCH, MAX_FAN, queue, slot};
 use super::super::tx::Tx;
+use super::super::worker_time::COUNTED;
 use super::super::{Fault, QueueId, Waiting, counts, ring, trim};
 use super::{Port, Wait};
 
@@ -146,10 +147,10 @@ fn forget_begun(tx: &mut Tx<'_>, slot: usize, kept: &Bitmap) {
 
 /// Counters of the worker, in the same step.
 fn count(tx: &mut Tx<'_>, slot: usize, finished: usize, got: usize) {
-    if finished > 0 {
+    if finished > 0 && COUNTED {
         tx.add(slot + slot::COMPLETED, finished as u64);
     }
-    if got > 0 {
+    if got > 0 && COUNTED {
         tx.add(slot + slot::TAKEN, got as u64);
     }
 }
