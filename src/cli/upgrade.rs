@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::output::Failure;
-use super::target::{self, Where};
-use super::tell;
+use super::target::{self, OnePipeline};
+use super::tell::{self, Form};
 use crate::control::client::{Client, ClientError, Patience};
 use crate::control::protocol::Done;
 use crate::exit;
@@ -17,27 +17,22 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// What `upgrade` takes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pipeline: its name or its file. Can be left out when only one runs
-    name: Option<String>,
-    /// It always waits until the new program has taken over, or can't
-    #[arg(long, hide = true)]
-    wait: bool,
     #[command(flatten)]
-    answer: tell::Form,
+    pipeline: OnePipeline,
     #[command(flatten)]
-    place: Where,
+    form: Form,
 }
 
-/// Lets the program on the disk take over, and says whether it did.
+/// Lets the program on the disk take over, and says whether it did: with or without `--wait` that is waited for.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let mut client = target::find(args.name.as_deref(), &args.place)?;
+    let mut client = args.pipeline.find()?;
     let before = look(&mut client).map_err(|error| target::failure(&error))?;
     let since = proc_table::started(before.pid);
     let empty = serde_json::Map::new();
     // There is no answer but a refusal: the connection ends with the program that held it.
     match client.post::<Done>("/v1/upgrade", &empty, Patience::Endless) {
         Err(ClientError::Gone(_)) => {}
-        Ok(done) => return tell::show(&done, args.answer).map(|()| exit::DONE),
+        Ok(done) => return tell::show(&done, args.form).map(|()| exit::DONE),
         Err(error) => return Err(target::failure(&error)),
     }
     loop {
@@ -46,7 +41,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             && after.upgrades > before.upgrades
             && after.run == before.run
         {
-            tell::show(&told(&before, &after), args.answer)?;
+            tell::show(&told(&before, &after), args.form)?;
             return Ok(exit::DONE);
         }
         if proc_table::started(before.pid) != since {
