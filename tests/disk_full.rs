@@ -67,7 +67,9 @@ fn a_disk_without_room_for_an_empty_queue_is_an_error_that_says_so() {
 fn a_copy_that_finds_no_room_is_said_and_made_good_and_nobody_goes_on_before() {
     let saved = |sleep: &str| {
         let safe = pipeline(sleep).replacen("durable = true", "durable = true\nsync = 'always'", 1);
-        safe.replacen("to = 6000", "to = 500", 1)
+        // A worker that finds no room for its own place at the start may try again.
+        let lenient = safe.replacen("give_up = { restarts = 0, within = '1m' }\n", "", 1);
+        lenient.replacen("to = 6000", "to = 500", 1)
     };
     let mut run = on_small_disk(&saved("1h"), 5000, 3000);
     run.wait_for_log("the queues can't be saved: failed to write");
