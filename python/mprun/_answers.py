@@ -23,6 +23,8 @@ Outputs = Union[None, str, bytes, Iterable[Output]]
 
 _HEAD = Struct(">Ic")
 _END = _HEAD.pack(1, b"e")
+# The heads of short outputs, by length: to pack one takes longer than to hold the output.
+_OUTPUT_HEADS = [_HEAD.pack(length + 1, b"o") for length in range(256)]
 _PENDING_BYTES = 64 * 1024
 _PENDING_SECONDS = 0.001
 # The end of a traceback is what tells; more than this isn't read by anybody.
@@ -137,7 +139,9 @@ class HelperAnswers(Answers):
         else:
             super().answer(outputs)
             return
-        self._pending.add_last(_HEAD.pack(len(output) + 1, b"o") + output + _END)
+        length = len(output)
+        head = _OUTPUT_HEADS[length] if length < 256 else _HEAD.pack(length + 1, b"o")
+        self._pending.add_last(head + output + _END)
 
     def end(self) -> None:
         self._pending.add_last(_END)

@@ -41,6 +41,10 @@ class Values(unittest.TestCase):
         expected = [[], ["ä".encode()], [b"\0\n"], [b"a", b"b"], [], [b"generator", b"\xff", b""]]
         self.assertEqual(got, [Answer(outputs) for outputs in expected])
 
+    def test_an_output_may_have_any_length(self) -> None:
+        items = [b"x" * length for length in (0, 1, 254, 255, 256, 257, 70_000)]
+        self.assertEqual(parent.ask(ECHO, *items), [Answer([item]) for item in items])
+
     def test_bytes_by_annotation_or_flag(self) -> None:
         for script in (
             "import mprun\ndef f(data: bytes): return data[::-1]\nmprun.serve(f)",
