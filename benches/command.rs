@@ -19,6 +19,13 @@ fn main() {
     python();
     reply();
     hop();
+    memory();
+}
+
+const GNU_PARALLEL: &str = "parallel --will-cite";
+
+fn has_gnu_parallel() -> bool {
+    Command::new("parallel").arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 fn row(what: &str, ours: String, theirs: String, ratio: f64, goal: &str) {
@@ -71,9 +78,9 @@ fn each() {
     let folder = Folder::new();
     let xargs = best(|| shell(&folder, &format!("seq {n} | xargs -n 1 -P 2 /bin/true")));
     row("the same", rate(ours), format!("xargs -P2 {}", rate(xargs)), xargs / ours, "1");
-    if Command::new("parallel").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        let parallel =
-            shell(&folder, "seq 1000 | parallel -j2 /bin/true").as_secs_f64() * f64::from(n) / 1000.0;
+    if has_gnu_parallel() {
+        let line = format!("seq 1000 | {GNU_PARALLEL} -j2 /bin/true");
+        let parallel = shell(&folder, &line).as_secs_f64() * f64::from(n) / 1000.0;
         row("the same", rate(ours), format!("parallel -j2 {}", rate(parallel)), parallel / ours, "1");
     }
 }
@@ -98,7 +105,7 @@ fn bare_spawns(n: u32) -> Duration {
 fn lines() {
     let mut folder = Folder::new();
     let mut text = String::new();
-    for n in 0..400_000 {
+    for n in 0..1_200_000 {
         writeln!(text, "{n} the quick brown fox jumps over the lazy dog and goes home to tell of it all day")
             .unwrap();
     }
@@ -124,26 +131,39 @@ fn lines() {
             bare / ours,
             "0.7",
         );
+        if name != "stream" {
+            // What a shell has for it: a program for every thousand lines.
+            let split = best(|| shell(&folder, "cat in | split -l 1000 --filter=cat - | cat > out"));
+            row("the same", rate(ours), format!("split --filter=cat {}", rate(split)), split / ours, "1");
+        }
     }
 }
 
+const SQUARES: &str = "import sys
+for line in sys.stdin:
+    print(sum(i * i for i in range(300000)), flush=True)
+";
+
 fn cpu_bound() {
-    let text = |processes: u32| {
-        format!(
-            "[stages.n]\nuse = 'count'\nwith = {{ to = 60 }}\noutput = 'a'\n\
-             [stages.f]\ncommand = ['python3', '-c', 'import sys\nfor l in sys.stdin:\n  print(sum(i*i for i in range(300000)), flush=True)']\n\
-             mode = 'reply'\nprocesses = {processes}\ninput = 'a'\n"
-        )
+    let ours = |processes: u32| {
+        let folder = Folder::new();
+        folder.file("squares.py", SQUARES);
+        let text = format!(
+            "[stages.n]\nuse = 'count'\nwith = {{ to = 120 }}\noutput = 'a'\n\
+             [stages.f]\ncommand = ['python3', 'squares.py']\nmode = 'reply'\nprocesses = {processes}\ninput = 'a'\n"
+        );
+        pipeline(folder, &text).0
     };
-    let one = best(|| pipeline(Folder::new(), &text(1)).0);
-    let two = best(|| pipeline(Folder::new(), &text(2)).0);
-    row(
-        "a CPU-bound filter, 2 workers",
-        format!("{two:.2} s"),
-        format!("1 worker {one:.2} s"),
-        one / two,
-        "1.8",
-    );
+    let (one, two) = (best(|| ours(1)), best(|| ours(2)));
+    let shown = |seconds: f64| format!("{seconds:.2} s");
+    row("a CPU-bound filter, 2 workers", shown(two), format!("1 worker {}", shown(one)), one / two, "1.8");
+    if has_gnu_parallel() {
+        let folder = Folder::new();
+        folder.file("squares.py", SQUARES);
+        let line = format!("seq 120 | {GNU_PARALLEL} -j2 --pipe -N 60 python3 squares.py");
+        let parallel = best(|| shell(&folder, &line));
+        row("the same", shown(two), format!("parallel --pipe -j2 {}", shown(parallel)), parallel / two, "1");
+    }
 }
 
 const POOL: &str = "
@@ -223,16 +243,9 @@ fn reply() {
     row("`reply` to a Python loop", rate(ours), format!("shell pipe {}", rate(bare)), bare / ours, "0.7");
 }
 
-/// One item at a time through a program that echoes, beside the same over bare pipes.
+/// One item at a time through a program that echoes, beside the same over bare pipes. As many processes are woken as in
+/// a row of four programs: the source, the worker, its program, the worker again.
 fn hop() {
-    let n = 20_000;
-    let mut echo = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let (mut to, mut from) = (echo.stdin.take().unwrap(), BufReader::new(echo.stdout.take().unwrap()));
-    let mut line = String::new();
-    let mut bare: Vec<Duration> = (0..n).map(|_| round_trip(&mut to, &mut from, &mut line)).collect();
-    drop(to);
-    echo.wait().unwrap();
-    bare.sort();
     let folder = Folder::new();
     folder.file(
         "pipeline.toml",
@@ -240,23 +253,81 @@ fn hop() {
          [stages.r]\ncommand = ['cat']\nmode = 'reply'\ninput = 'a'\n",
     );
     let mut command = support::command(&folder);
-    command.args(["-q", "pipeline.toml"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    command.args(["-q", "pipeline.toml"]);
+    let ours = p50(command);
+    let shown = |time: Duration| format!("{:.1} us", time.as_secs_f64() * 1e6);
+    for (name, line, goal) in
+        [("one cat", "exec cat", "0.5"), ("four cats in a row", "cat | cat | cat | cat", "-")]
+    {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]);
+        let bare = p50(command);
+        row(
+            "p50 round trip: stdin, a queue, `reply`, stdout",
+            shown(ours),
+            format!("{name} {}", shown(bare)),
+            bare.as_secs_f64() / ours.as_secs_f64(),
+            goal,
+        );
+    }
+}
+
+/// The usual time from an item's going in to its coming out.
+fn p50(mut command: Command) -> Duration {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut to, mut from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-    let mut ours: Vec<Duration> = (0..n).map(|_| round_trip(&mut to, &mut from, &mut line)).collect();
+    let mut line = String::new();
+    let mut times: Vec<Duration> = (0..20_000).map(|_| round_trip(&mut to, &mut from, &mut line)).collect();
     drop(to);
     child.wait().unwrap();
-    ours.sort();
-    let (ours, bare) = (ours[ours.len() / 2], bare[bare.len() / 2]);
-    let ratio = ours.as_secs_f64() / bare.as_secs_f64();
-    let shown = |time: Duration| format!("{:.1} us", time.as_secs_f64() * 1e6);
-    row(
-        "p50 round trip: stdin, a queue, `reply`, stdout",
-        shown(ours),
-        format!("one bare pipe pair {}", shown(bare)),
-        ratio,
-        "-",
-    );
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// An endless input and a slow consumer: what all processes have in memory, early and late. And lines of 4 MiB.
+fn memory() {
+    let folder = Folder::new();
+    let text = "[stages.y]\ncommand = ['yes', 'a line of some length that goes on and on']\noutput = 'a'\n\
+                [stages.c]\ncommand = ['cat']\nmode = 'stream'\ninput = 'a'\noutput = 'b'\n\
+                [stages.slow]\ncommand = ['cat']\nmode = 'reply'\ninput = 'b'\n";
+    folder.file("pipeline.toml", text);
+    let mut command = support::command(&folder);
+    command.args(["-q", "pipeline.toml"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut after = |lines: u32| {
+        let mut line = String::new();
+        for _ in 0..lines {
+            line.clear();
+            output.read_line(&mut line).unwrap();
+        }
+        let all = process::in_folder(folder.path());
+        all.into_iter().filter_map(process::proportional_kib).sum::<u64>()
+    };
+    let (early, late) = (after(20_000), after(400_000));
+    process::kill(child.id(), 15);
+    child.wait().unwrap();
+    let shown = |kib: u64| format!("{:.1} MiB", kib as f64 / 1024.0);
+    let ratio = late as f64 / early as f64;
+    row("memory, after 420,000 lines", shown(late), format!("after 20,000 {}", shown(early)), ratio, "1");
+    long_lines();
+}
+
+fn long_lines() {
+    let mut folder = Folder::new();
+    folder.file("in", &format!("{}\n", "x".repeat(4 << 20)).repeat(50));
+    let megabytes = 50.0 * 4.194;
+    let bare = best(|| shell(&folder, "cat in | cat | cat > out"));
+    let text = "[stages.r]\ncommand = ['cat', 'in']\noutput = 'a'\n\
+                [stages.c]\ncommand = ['cat']\nmode = 'stream'\ninput = 'a'\noutput = 'b'\n\
+                [stages.w]\ncommand = 'cat > out'\ninput = 'b'\n";
+    let ours = best(|| {
+        let (took, back) = pipeline(std::mem::replace(&mut folder, Folder::new()), text);
+        folder = back;
+        took
+    });
+    let rate = |seconds: f64| format!("{:.0} MB/s", megabytes / seconds);
+    row("lines of 4 MiB, `stream`", rate(ours), format!("shell pipe {}", rate(bare)), bare / ours, "-");
 }
 
 fn round_trip(to: &mut impl Write, from: &mut impl BufRead, line: &mut String) -> Duration {

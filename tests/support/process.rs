@@ -60,6 +60,13 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// Its share of the memory that is there, in KiB: what several processes have in common counts once.
+pub fn proportional_kib(pid: u32) -> Option<u64> {
+    let map = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = map.lines().find(|line| line.starts_with("Pss:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Times the process was given the CPU so far, over all its threads: an idle one must not wake.
 pub fn context_switches(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
