@@ -6,6 +6,7 @@
 use nix::poll::{PollFd, PollFlags, poll, ppoll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::time::TimeSpec;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,12 +64,27 @@ pub fn is_terminated() -> bool {
     TERMINATED.load(Ordering::SeqCst)
 }
 
-/// Waits until one of the descriptors is ready, until then, or until an order or SIGTERM comes. The time up is no
-/// descriptor ready.
-pub fn wait_any(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()> {
+thread_local! {
+    /// See [`mask_of_waits`].
+    static MASK: Cell<Option<SigSet>> = const { Cell::new(None) };
+}
+
+/// The thread's signals but for SIGUSR1 and SIGTERM, which are let in. Asked for once: nothing else of it ever changes.
+fn mask_of_waits() -> io::Result<SigSet> {
+    if let Some(mask) = MASK.get() {
+        return Ok(mask);
+    }
     let mut mask = SigSet::thread_get_mask()?;
     mask.remove(Signal::SIGUSR1);
     mask.remove(Signal::SIGTERM);
+    MASK.set(Some(mask));
+    Ok(mask)
+}
+
+/// Waits until one of the descriptors is ready, until then, or until an order or SIGTERM comes. The time up is no
+/// descriptor ready.
+pub fn wait_any(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()> {
+    let mask = mask_of_waits()?;
     let left = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
     match ppoll(fds, left, Some(mask)) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),

@@ -3,12 +3,22 @@
 //! Queues wake by futex, pipes by poll. A thread sleeps on the queues' words in the worker's place, when the worker has
 //! found them empty, and rings a descriptor. While items come faster than they are worked off it is never asked.
 
-use crate::queue::{Port, Sleeper};
+use crate::queue::{Port, Sleeper, Wait};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// So long a worker whose program has nothing to say waits for the queues alone, before it asks the thread to: the way
+/// through it takes as long again as all else, and where items come one by one the next one is mostly there by then.
+const NAP: Duration = Duration::from_millis(1);
+
+/// See [`NAP`].
+pub(super) fn nap() -> Wait {
+    Wait::Until(Instant::now() + NAP)
+}
 
 /// The thread sleeps and writes eight bytes.
 const STACK: usize = 64 * 1024;

@@ -6,6 +6,7 @@ use crate::queue::{Taken, Wait};
 use crate::worker::command::defeat::Trouble;
 use crate::worker::command::outbox;
 use crate::worker::command::session::Session;
+use crate::worker::command::waker;
 use crate::worker::desk::Pace;
 use crate::worker::failed::{self, Reason};
 use crate::worker::stop::Stop;
@@ -37,7 +38,8 @@ impl ReplyLoop<'_> {
             outbox::work_off(self.desk)?;
         }
         let most = (window - known).min(self.desk.recycling.items_left()).max(1);
-        match self.desk.port.take(&self.inputs, most, Wait::No)? {
+        let naps = known == 0 && pace.when_empty().is_none();
+        match self.desk.port.take(&self.inputs, most, if naps { waker::nap() } else { Wait::No })? {
             Taken::Items { before, after } => {
                 if self.set_bundle_apart(known)? {
                     self.looks_again = known == 0;
