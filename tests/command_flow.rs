@@ -40,6 +40,23 @@ fn each_and_reply_answer_every_item() {
 }
 
 #[test]
+fn a_batch_is_as_large_as_it_may_be_if_so_many_items_are_there() {
+    let mut run = Run::start(
+        "[stages.n]\nuse = 'count'\nwith = { to = 3000 }\noutput = 'a'\n\
+         [queues.a]\ncapacity = 3000\n\
+         [stages.c]\ncommand = 'until test -e go; do sleep 0.01; done; wc -l'\nmode = 'each'\nbatch = 1000\ninput = 'a'\n",
+    );
+    let all_are_out = |status: &str| {
+        let status: serde_json::Value = serde_json::from_str(status).ok()?;
+        (status["queues"][0]["put"] == 3000).then_some(())
+    };
+    wait_until("all items are put", || all_are_out(&run.ask(&["status", "--json"]).stdout));
+    run.folder.file("go", "");
+    let sizes: Vec<u32> = run.finish().iter().map(|line| line.trim().parse().unwrap()).collect();
+    assert_eq!((sizes.iter().sum::<u32>(), sizes.iter().max()), (3000, Some(&1000)), "{sizes:?}");
+}
+
+#[test]
 fn every_framing_carries_bytes_of_any_kind() {
     let folder = Folder::new();
     let script = "import sys,struct\n\

@@ -251,6 +251,12 @@ impl Memory {
         Ok(unsafe { self.base.add(offset as usize) })
     }
 
+    /// Where an offset is: not to be followed unless it was checked.
+    #[inline]
+    pub fn address(&self, at: usize) -> *const u8 {
+        self.base.as_ptr().cast_const().wrapping_add(at)
+    }
+
     /// Writes text into control memory, byte by byte.
     pub fn write_text(&self, at: usize, text: &[u8]) {
         for (i, chunk) in text.chunks(8).enumerate() {

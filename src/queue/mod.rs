@@ -60,6 +60,7 @@
 //! The algorithm follows the robust-futex protocol of Linux and the usual redo logging; what is new is only that the
 //! log is as small as one transaction.
 
+mod ahead;
 mod audit;
 mod backoff;
 mod claim;

@@ -12,11 +12,11 @@ use super::descriptor::Meta;
 use super::event::Event;
 use super::hand::Hand;
 use super::holdings::{self, Bitmap};
-use super::layout::{self, slot};
+use super::layout::{self, HOLDINGS, MAX_BATCH, slot};
 use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::worker_time::{self, Waiting};
-use super::{Ending, Fault, Order, Phase, QueueId, SlotId, futex, saving};
+use super::{Ending, Fault, Order, Phase, QueueId, SlotId, ahead, futex, saving};
 use commit::Targets;
 use patience::Patience;
 use put::Staging;
@@ -99,7 +99,12 @@ pub struct Port {
     memory: Option<QueueId>,
     /// What is at hand goes out first, whatever the order.
     insists: bool,
+    /// Leases that may be held at once.
+    most_leases: usize,
 }
+
+/// Entries of the table that leases never take.
+const RESERVED: usize = 16;
 
 impl Port {
     /// Binds the calling thread to a worker slot that the supervisor has opened.
@@ -131,6 +136,7 @@ impl Port {
             bell_seen,
             memory,
             insists: false,
+            most_leases: MAX_BATCH, // the other half of the table is for what the leases put
         })
     }
 
@@ -249,6 +255,17 @@ impl Port {
         Ok(())
     }
 
+    /// So many leases may be held at once, as far as the table goes. Beyond the usual 512 there may be as little room
+    /// left as for one output: for a worker that puts all outputs of its leases together as one item.
+    pub fn hold_up_to(&mut self, leases: usize) {
+        self.most_leases = leases.clamp(MAX_BATCH, HOLDINGS - RESERVED);
+    }
+
+    /// How many leases more may be held.
+    pub fn leases_left(&self) -> usize {
+        self.most_leases.saturating_sub(self.leases.len())
+    }
+
     /// Leases held.
     pub fn len(&self) -> usize {
         self.leases.len()
@@ -265,6 +282,7 @@ impl Port {
     /// When its descriptor makes no sense: somebody wrote where they must not.
     #[inline]
     pub fn item(&self, i: usize) -> Result<Lease<'_>, Fault> {
+        self.look_ahead(i + ahead::ITEMS);
         let memory = self.hand.memory();
         let at = layout::holding(self.slot, self.leases[i] as usize);
         let meta = Meta(memory.load(at + 8));
@@ -274,6 +292,17 @@ impl Port {
         };
         let (id, mark) = (memory.load(at + 16), memory.load(at + 24));
         Ok(Lease { bytes, attempt: meta.failures() + 1, queue: meta.queue(), mark, id })
+    }
+
+    /// Leases are looked at one after the other: this one soon.
+    #[inline]
+    fn look_ahead(&self, i: usize) {
+        let Some(&entry) = self.leases.get(i) else { return };
+        let (memory, at) = (self.hand.memory(), layout::holding(self.slot, entry as usize));
+        let meta = Meta(memory.load(at + 8));
+        if meta.has_block() {
+            memory.will_read(memory.load(at), meta.len());
+        }
     }
 
     /// From now on a crash is blamed on lease `i`.

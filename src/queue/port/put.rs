@@ -3,10 +3,10 @@
 use super::super::descriptor::{Meta, inline_word};
 use super::super::event::Event;
 use super::super::holdings::{self, Free};
-use super::super::layout::{self, INLINE, MAX_FAN, queue};
+use super::super::layout::{self, HOLDINGS, INLINE, MAX_FAN, queue};
 use super::super::memory::Memory;
 use super::super::tx::Tx;
-use super::super::{Fault, QueueId, Waiting, WhenFull, drop_old};
+use super::super::{Fault, QueueId, Waiting, WhenFull, ahead, drop_old};
 use super::{Port, Wait};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const MAX_STAGED: usize = 512;
 /// Blocks larger than this (64 KiB) are reserved one by one.
 const MAX_SPARE_CLASS: usize = 10;
-const MAX_SPARES: usize = 32;
+const MAX_SPARES: usize = 64;
 /// A full disk is looked at again after this long.
 const LOOK_AT_DISK_AGAIN: Duration = Duration::from_millis(250);
 pub(super) const NO_LEASE: u32 = u32::MAX;
@@ -146,6 +146,11 @@ impl Staging {
         self.groups.is_empty()
     }
 
+    /// So many outputs are about to come.
+    pub fn expect(&mut self, outputs: usize) {
+        self.lately = outputs;
+    }
+
     /// Groups that are not out yet.
     pub fn unpublished(&self) -> usize {
         self.groups.len() - self.published
@@ -274,8 +279,9 @@ impl Port {
         for &q in outputs {
             self.check_length(q, len)?;
         }
-        if self.staging.groups.len() >= MAX_STAGED
-            || self.staging.blocks + outputs.len() > MAX_STAGED - MAX_SPARES
+        if !self.staging.impatient
+            && (self.staging.groups.len() >= MAX_STAGED
+                || self.staging.blocks + outputs.len() > MAX_STAGED - MAX_SPARES)
         {
             self.publish_early()?;
         }
@@ -344,7 +350,13 @@ impl Port {
         let spares = &mut self.staging.spares;
         if let Some(i) = spares.iter().rposition(|spare| spare.class == class && spare.queue == q) {
             let spare = spares.swap_remove(i);
+            if let Some(soon) = spares.len().checked_sub(ahead::ITEMS).and_then(|soon| spares.get(soon)) {
+                self.hand.memory().will_write(soon.block, layout::block_size(soon.class) as usize);
+            }
             return Ok(Reserved::Block(spare.block, spare.hold));
+        }
+        if self.free_entries() == 0 {
+            self.free_spares()?; // of no use here, and in the way
         }
         let mut slept = false;
         loop {
@@ -382,8 +394,14 @@ impl Port {
         Ok((event, sequence, Wait::Until(Instant::now() + LOOK_AT_DISK_AGAIN)))
     }
 
+    /// Entries of the table that hold nothing.
+    pub(super) fn free_entries(&self) -> usize {
+        let held = self.leases.len() + self.finished.len() + self.staging.blocks + self.staging.spares.len();
+        HOLDINGS.saturating_sub(held)
+    }
+
     fn try_reserve(&mut self, q: QueueId, class: usize, slept: bool) -> Result<Attempt, Fault> {
-        let spares_left = MAX_SPARES - self.staging.spares.len().min(MAX_SPARES);
+        let spares_left = MAX_SPARES.saturating_sub(self.staging.spares.len()).min(self.free_entries());
         let more = self.staging.blocks.max(self.staging.lately.saturating_sub(self.staging.blocks + 1));
         let wanted = if class <= MAX_SPARE_CLASS { 1 + more.min(spares_left) } else { 1 };
         let Port { hand, slot, live, staging, .. } = self;

@@ -28,7 +28,7 @@ pub enum Taken {
 
 impl Port {
     /// Leases up to `max` items of the inputs (at most 16), fairly; they are appended to the leases held, of which
-    /// there are never more than 512. Leases that `commit` finished without outputs end in the same step.
+    /// there are never more than 512 (or see [`Port::hold_up_to`]). Leases that `commit` finished without outputs end in the same step.
     ///
     /// # Errors
     /// Only when the memory is damaged.
@@ -42,12 +42,14 @@ impl Port {
             patience.look(|| inputs.iter().any(|&q| counts::waiting_roughly(memory, q) > 0));
             self.count_looking(why);
         }
+        if self.most_leases > MAX_BATCH && self.free_entries() < max.min(self.leases_left()).min(MAX_BATCH) {
+            self.settle()?; // what is finished or in reserve is in the way, until a transaction of its own
+        }
         // Another thread may have slept in its place ([`Port::sleeper`]) and been woken.
         let mut slept = !std::mem::take(&mut self.unslept).is_empty();
         let mut sleep = Sleep::default();
         loop {
-            // The other half of the table is for what the leases put.
-            let room = MAX_BATCH.saturating_sub(self.leases.len());
+            let room = self.leases_left().min(MAX_BATCH);
             let taken = self.try_take(inputs, max.min(room), slept, &mut sleep)?;
             if taken != Taken::Empty {
                 return Ok(taken);

@@ -1,13 +1,10 @@
 //! Publishing all or nothing: for outputs that can't be made a second time.
 
-use super::super::layout::{self, queue};
+use super::super::layout::{self, MAX_BATCH, queue};
 use super::super::{Fault, QueueId, WhenFull, counts};
 use super::commit::{Committed, Step};
 use super::put::PutError;
 use super::{Port, Wait};
-
-/// Outputs that one transaction surely takes.
-const MOST: usize = 256;
 
 impl Port {
     /// Publishes all these outputs and ends the leases `0 .. upto`, in one transaction; `None`: there is no room for
@@ -26,9 +23,10 @@ impl Port {
         if n == 0 {
             return Ok(Some(self.commit(upto, Wait::No)?));
         }
-        if n > MOST || !self.seems_to_fit(outputs, items.len() as u64)? {
+        if n > self.most_at_once() || !self.seems_to_fit(outputs, items.len() as u64)? {
             return Ok(None);
         }
+        self.staging.expect(n);
         self.staging.impatient = true;
         let staged = items.into_iter().try_for_each(|item| self.put(outputs, item, upto.checked_sub(1)));
         self.staging.impatient = false;
@@ -50,6 +48,11 @@ impl Port {
                 Ok(Some(Committed::Closed))
             }
         }
+    }
+
+    /// Outputs that one transaction surely takes: beside the leases there is an entry for each.
+    fn most_at_once(&self) -> usize {
+        MAX_BATCH.min(self.free_entries() + self.staging.spares.len())
     }
 
     /// A look without the lock, so that a full queue costs no staging.

@@ -12,6 +12,7 @@ mod property;
 mod put_back;
 mod regress;
 mod schedules;
+mod whole;
 
 use super::*;
 

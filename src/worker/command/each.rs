@@ -40,6 +40,7 @@ impl<'a> EachLoop<'a> {
         batch: Option<u32>,
     ) -> EachLoop<'a> {
         let inputs = outbox::inputs(desk);
+        desk.port.hold_up_to(batch.map_or(1, |batch| batch as usize));
         let (errors, input, outputs) = (Errors::new(), Vec::new(), Outputs::default());
         EachLoop { desk, recipe, command, collect, batch, inputs, errors, input, outputs }
     }
@@ -72,10 +73,25 @@ impl<'a> EachLoop<'a> {
         }
     }
 
+    /// Leases a batch, or as much of one as is there.
     fn take(&mut self, pace: &Pace) -> Result<Taken, Stop> {
         let one = pace.is_single() || self.batch.is_none();
         let most = if one { 1 } else { self.batch.map_or(1, |batch| batch as usize) };
         let most = most.min(self.desk.recycling.items_left());
+        let mut taken = self.take_first(pace, most)?;
+        // A transaction takes only so many.
+        while let Taken::Items { after, .. } = &mut taken
+            && *after > 0
+            && self.desk.port.len() < most
+            && let Taken::Items { after: left, .. } =
+                self.desk.port.take(&self.inputs, most - self.desk.port.len(), Wait::No)?
+        {
+            *after = left;
+        }
+        Ok(taken)
+    }
+
+    fn take_first(&mut self, pace: &Pace, most: usize) -> Result<Taken, Stop> {
         let looks = pace.when_empty().is_some() || self.desk.item_log.is_on;
         if !looks {
             return Ok(self.desk.port.take(&self.inputs, most, Wait::Forever)?);

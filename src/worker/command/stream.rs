@@ -12,7 +12,7 @@ use super::recipe::{NotStarted, Recipe};
 use super::rest::Rest;
 use super::session::{Session, Wish};
 use super::waiting;
-use super::waker::Waker;
+use super::waker::{self, Waker};
 use crate::config::pipeline::Command;
 use crate::queue::{Ending, Taken, Wait, Waiting};
 use crate::stage::{Failure, Outlet};
@@ -24,8 +24,6 @@ use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
 use std::time::{Duration, Instant};
 
-/// Leases held at once, at most.
-const MOST_LEASES: usize = 512;
 /// Asked for as the size of the pipes.
 const PIPE: i32 = 256 * 1024;
 /// A program that has neither read nor written for so long has done what it had.
@@ -56,6 +54,9 @@ pub(super) struct StreamLoop<'a> {
 impl<'a> StreamLoop<'a> {
     pub fn new(desk: &'a mut Desk, recipe: Recipe, command: &Command) -> Result<StreamLoop<'a>, Failure> {
         let most = desk.port.max_item(&desk.outputs)?;
+        if desk.outputs.is_empty() {
+            desk.port.hold_up_to(usize::MAX);
+        }
         Ok(StreamLoop {
             desk,
             recipe,
@@ -150,42 +151,44 @@ impl<'a> StreamLoop<'a> {
     fn take(&mut self, pace: &Pace, session: &Session) -> Result<(), Stop> {
         let wants =
             !self.is_source() && !self.input_ended && self.stopping.is_none() && session.takes_input();
-        if !wants || self.feed.is_full() || self.waker.is_armed() || self.is_resting() || pace.must_pause {
+        if !wants || self.waker.is_armed() || self.is_resting() || pace.must_pause {
             return Ok(());
         }
-        if pace.is_single() && !self.feed.is_empty() {
-            return Ok(());
+        let mut more = true;
+        while more && !self.feed.is_full() {
+            let most = match pace.is_single() {
+                true => usize::from(self.feed.is_empty()),
+                false => self.desk.port.leases_left(),
+            };
+            let most = most.min(self.desk.recycling.items_left().saturating_sub(self.desk.port.len()));
+            more = most > 0 && self.take_some(most, pace)?;
         }
-        let most = if pace.is_single() { 1 } else { MOST_LEASES.saturating_sub(self.desk.port.len()) };
-        let most = most.min(self.desk.recycling.items_left());
-        if most == 0 {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// One transaction's part of it. Returns whether more waits.
+    fn take_some(&mut self, most: usize, pace: &Pace) -> Result<bool, Stop> {
         let known = self.desk.port.len();
-        match self.desk.port.take(&self.desk.inputs, most, Wait::No)? {
+        // A program that only reads has nothing to say.
+        let naps = known == 0 && self.desk.outputs.is_empty() && pace.when_empty().is_none();
+        let wait = if naps { waker::nap() } else { Wait::No };
+        match self.desk.port.take(&self.desk.inputs, most, wait)? {
             Taken::Items { before, after } => {
                 super::log_taken_from(self.desk, known, before, after)?;
-                self.frame(known, pace)
+                self.frame(known, pace)?;
+                return Ok(after > 0);
             }
-            Taken::Ended => {
-                self.input_ended = true;
-                Ok(())
-            }
-            Taken::Ordered => {
-                self.looks_again = true;
-                Ok(())
-            }
-            Taken::Empty => {
-                match pace.when_empty() {
-                    Some(pause) => {
-                        self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
-                        self.rest.while_empty(pace);
-                    }
-                    None => self.waker.arm(&self.desk.port),
+            Taken::Ended => self.input_ended = true,
+            Taken::Ordered => self.looks_again = true,
+            Taken::Empty => match pace.when_empty() {
+                Some(pause) => {
+                    self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
+                    self.rest.while_empty(pace);
                 }
-                Ok(())
-            }
+                None => self.waker.arm(&self.desk.port),
+            },
         }
+        Ok(false)
     }
 
     /// Makes the new leases bytes for the program.
