@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// So long a worker whose program has nothing to say waits for the queues alone, before it asks the thread to: the way
 /// through it takes as long again as all else, and where items come one by one the next one is mostly there by then.
-const NAP: Duration = Duration::from_millis(1);
+pub(super) const NAP: Duration = Duration::from_millis(1);
 
 /// See [`NAP`].
 pub(super) fn nap() -> Wait {

@@ -68,6 +68,10 @@ pub(super) struct ReplyLoop<'a> {
     rest: Rest,
     /// There may be an item, though nothing will tell of it: no waiting.
     looks_again: bool,
+    /// With items on their way: not before this is the waker asked to wait for more. Mostly an answer comes first.
+    arms_at: Option<Instant>,
+    /// That moment is waited for now.
+    holds_off: bool,
     /// When the program closed its output.
     closed: Option<Instant>,
 }
@@ -98,6 +102,8 @@ impl<'a> ReplyLoop<'a> {
             suspect_waits: false,
             rest: Rest::default(),
             looks_again: false,
+            arms_at: None,
+            holds_off: false,
             closed: None,
         })
     }
@@ -236,7 +242,8 @@ impl<'a> ReplyLoop<'a> {
         let now = std::mem::take(&mut self.looks_again).then(Instant::now);
         let silent = self.silence.deadline(self.since).filter(|_| self.is_silent());
         let closed = self.closed.map(|closed| closed + GRACE);
-        [deadline, rest, now, silent, closed].into_iter().flatten().min()
+        let arms = self.arms_at.filter(|_| self.holds_off);
+        [deadline, rest, now, silent, closed, arms].into_iter().flatten().min()
     }
 
     /// Whether the program closed its output and stays: mostly it is about to end, and then its exit tells more.

@@ -35,7 +35,7 @@ impl ReplyLoop<'_> {
             };
             self.answers.drop_first(answers);
         }
-        self.fruitless = None;
+        (self.fruitless, self.arms_at) = (None, None);
         self.errors.forget();
         self.desk.recycling.count(done);
         if pace.is_single() {

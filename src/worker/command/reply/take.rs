@@ -10,6 +10,7 @@ use crate::worker::command::waker;
 use crate::worker::desk::Pace;
 use crate::worker::failed::{self, Reason};
 use crate::worker::stop::Stop;
+use std::time::Instant;
 
 /// What follows a look at the input.
 pub(super) enum Flow {
@@ -31,16 +32,21 @@ impl ReplyLoop<'_> {
         self.suspect_waits &= known > 0;
         let can_take = known < window && !self.ended && !self.suspect_waits && !self.waker.is_armed();
         let rests = self.is_resting() || pace.must_finish || pace.must_pause;
+        self.holds_off = false;
         if !can_take || rests || !session.takes_input() {
             return Ok(if self.ended && known == 0 { Flow::Through } else { Flow::GoOn });
         }
         if known == 0 {
             outbox::work_off(self.desk)?;
+        } else if self.arms_at.is_some_and(|at| at > Instant::now()) {
+            self.holds_off = true;
+            return Ok(Flow::GoOn);
         }
         let most = (window - known).min(self.desk.recycling.items_left()).max(1);
         let naps = known == 0 && pace.when_empty().is_none();
         match self.desk.port.take(&self.inputs, most, if naps { waker::nap() } else { Wait::No })? {
             Taken::Items { before, after } => {
+                self.arms_at = None;
                 if self.set_bundle_apart(known)? {
                     self.looks_again = known == 0;
                     return Ok(Flow::GoOn);
@@ -57,7 +63,13 @@ impl ReplyLoop<'_> {
                     self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
                     self.rest.while_empty(pace);
                 }
-                _ => self.waker.arm(&self.desk.port),
+                _ if known > 0 && self.arms_at.is_none() => {
+                    (self.arms_at, self.holds_off) = (Some(Instant::now() + waker::NAP), true);
+                }
+                _ => {
+                    self.arms_at = None;
+                    self.waker.arm(&self.desk.port);
+                }
             },
         }
         Ok(Flow::GoOn)
