@@ -6,9 +6,9 @@
 use super::{Fault, QueueId, SlotId};
 
 /// Queues of an arena.
-pub const MAX_QUEUES: usize = 256;
+pub const MAX_QUEUES: usize = if cfg!(miri) { 8 } else { 256 };
 /// Workers that can be attached at once.
-pub const MAX_SLOTS: usize = 4096;
+pub const MAX_SLOTS: usize = if cfg!(miri) { 8 } else { 4096 };
 /// Leased items and reserved blocks that one worker may hold.
 pub const HOLDINGS: usize = 1024;
 /// Items taken, or published to one queue, in one transaction.
@@ -18,7 +18,7 @@ pub const MAX_FAN: usize = 16;
 /// Items waiting in a queue, at most.
 pub const MAX_CAPACITY: u64 = 1 << 24;
 /// Bytes of one item, at most.
-pub const MAX_ITEM: u64 = 1 << 30;
+pub const MAX_ITEM: u64 = 1 << (SMALLEST_SHIFT as usize + CLASSES - 1);
 
 /// An item this short travels in its descriptor and needs no block.
 pub(super) const INLINE: usize = 8;
@@ -144,11 +144,11 @@ pub(super) mod queue {
     pub const CLOSED: u64 = 4;
 }
 
-/// Size classes of blocks: 64 B, 128 B, … 1 GiB.
-pub(super) const CLASSES: usize = 25;
+/// Size classes of blocks: 64 B, 128 B, … 1 GiB. (An interpreter has no sparse memory: there all is small.)
+pub(super) const CLASSES: usize = if cfg!(miri) { 16 } else { 25 };
 const SMALLEST_SHIFT: u32 = 6;
 /// Each class has its own virtual region: a class can never run out before the sum of all `max_bytes` does.
-pub(super) const REGION_SHIFT: u32 = 34;
+pub(super) const REGION_SHIFT: u32 = if cfg!(miri) { 22 } else { 34 };
 const CLASS_TABLE: usize = QUEUES + MAX_QUEUES * QUEUE_SIZE;
 const CLASS_SIZE: usize = 64;
 
@@ -214,7 +214,7 @@ pub(super) mod slot {
 const SLOT_BYTES: usize = 16;
 /// A ring of 2^k slots lies 2^k slots behind its queue's ring base, so all sizes of one ring are disjoint.
 pub(super) const RING_MIN: u64 = 6;
-pub(super) const RING_MAX: u64 = 25;
+pub(super) const RING_MAX: u64 = if cfg!(miri) { 13 } else { 25 };
 /// A ring this large goes back to the smallest when it runs empty, and its pages go back to the system.
 pub(super) const RING_SHRINKS_FROM: u64 = if cfg!(test) { 8 } else { 14 };
 const RINGS: usize = SLOTS + MAX_SLOTS * SLOT_SIZE;
@@ -229,7 +229,7 @@ const STACKS: usize = RETURNED + MAX_QUEUES * RETURNED_SPAN;
 const STACK_SPAN: usize = 8 << (REGION_SHIFT - SMALLEST_SHIFT);
 const STACKS_END: usize = STACKS + 2 * CLASSES * STACK_SPAN;
 
-pub(super) const HEAP: usize = STACKS_END.next_multiple_of(1 << 30);
+pub(super) const HEAP: usize = STACKS_END.next_multiple_of(if cfg!(miri) { 1 << 20 } else { 1 << 30 });
 /// Bytes of the whole arena, virtual.
 pub(super) const SIZE: usize = HEAP + (CLASSES << REGION_SHIFT);
 

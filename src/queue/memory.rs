@@ -1,6 +1,8 @@
 //! The mapping: one memory file, seen as words and blocks.
 
 use super::identity::{self, Identity};
+#[cfg(miri)]
+use super::interpreted::sealed;
 use super::layout::{self, HEAP, SIZE, block_size, class_of_block};
 use super::{Fault, inject};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -27,23 +29,7 @@ impl Arena {
     /// # Errors
     /// As for [`Arena::create`].
     pub fn create_for(whose: &Identity) -> Result<Arena, Fault> {
-        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-        // SAFETY: the name is a C string; the result is checked.
-        let fd = unsafe { libc::memfd_create(c"mprun-queues".as_ptr(), flags) };
-        if fd < 0 {
-            return Err(Fault::system("failed to create queue memory (memfd_create)"));
-        }
-        // SAFETY: memfd_create just made this descriptor, and nobody else has it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        set_size(&fd)?;
-        // Nobody may shrink the file under a mapping: that would be SIGBUS for all.
-        let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-        // SAFETY: a plain system call on an own descriptor.
-        if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
-            return Err(Fault::system("failed to seal queue memory"));
-        }
-        super::claim::lock(&fd)?;
-        let memory = Memory::map(fd)?;
+        let memory = Memory::map(sealed()?)?;
         identity::write(&memory, whose);
         Ok(Arena(Arc::new(memory)))
     }
@@ -79,6 +65,28 @@ impl Arena {
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.fd.as_fd()
     }
+}
+
+/// A memory file of the arena's size, locked, that nobody can cut short.
+#[cfg(not(miri))]
+fn sealed() -> Result<OwnedFd, Fault> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: the name is a C string; the result is checked.
+    let fd = unsafe { libc::memfd_create(c"mprun-queues".as_ptr(), flags) };
+    if fd < 0 {
+        return Err(Fault::system("failed to create queue memory (memfd_create)"));
+    }
+    // SAFETY: memfd_create just made this descriptor, and nobody else has it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    set_size(&fd)?;
+    // Nobody may shrink the file under a mapping: that would be SIGBUS for all.
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: a plain system call on an own descriptor.
+    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
+        return Err(Fault::system("failed to seal queue memory"));
+    }
+    super::claim::lock(&fd)?;
+    Ok(fd)
 }
 
 pub(super) fn set_size(fd: &OwnedFd) -> Result<(), Fault> {
@@ -125,6 +133,7 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
+    #[cfg(not(miri))]
     pub fn map(fd: OwnedFd) -> Result<Memory, Fault> {
         let (protect, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_NORESERVE);
         // SAFETY: a new mapping at an address of the kernel's choice; the result is checked.
@@ -147,6 +156,16 @@ impl Memory {
         let seals = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) };
         let file = seals < 0 || seals & libc::F_SEAL_SHRINK == 0;
         Ok(Memory { base, fd, file })
+    }
+
+    #[cfg(miri)]
+    pub(super) fn at(base: NonNull<u8>, fd: OwnedFd) -> Memory {
+        Memory { base, fd, file: false }
+    }
+
+    #[cfg(miri)]
+    pub(super) fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
     }
 
     /// Whether its pages lie in a file system, and can run out there; else it is sealed memory.
@@ -274,8 +293,13 @@ impl Memory {
     /// Gives the pages of a range back to the system; they read as zero afterwards.
     pub fn discard(&self, at: usize, bytes: usize) {
         debug_assert!(at + bytes <= SIZE);
+        #[cfg(miri)]
+        return self.zero(at, bytes);
         // SAFETY: inside the mapping; the caller owns the range, whose content nobody needs any more.
-        unsafe { libc::madvise(self.base.as_ptr().add(at).cast(), bytes, libc::MADV_REMOVE) };
+        #[cfg(not(miri))]
+        unsafe {
+            libc::madvise(self.base.as_ptr().add(at).cast(), bytes, libc::MADV_REMOVE)
+        };
     }
 }
 

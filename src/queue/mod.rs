@@ -84,6 +84,8 @@ mod inherit;
 pub mod inject;
 #[cfg(not(any(test, feature = "inject")))]
 mod inject;
+#[cfg(miri)]
+mod interpreted;
 mod layout;
 mod lock;
 mod memory;

@@ -241,6 +241,7 @@ fn the_end_of_the_last_lease_wakes_who_sleeps_for_it_in_another_thread() {
 
 /// Found by the benchmark: what a burst had touched stayed for ever.
 #[test]
+#[cfg_attr(miri, ignore = "needs a memory file of its own")]
 fn a_burst_gives_its_memory_back_when_a_reader_has_nothing_to_do() {
     let (arena, mut steward) = arena(1000);
     steward.set_queue(A, &Limits { max_bytes: 1 << 28, ..limits(1000) }).unwrap();
@@ -262,6 +263,7 @@ fn a_burst_gives_its_memory_back_when_a_reader_has_nothing_to_do() {
 
 /// Found by review: only the last size of a ring that had grown and run empty gave its pages back.
 #[test]
+#[cfg_attr(miri, ignore = "needs a memory file of its own")]
 fn a_ring_that_ran_empty_gives_all_its_pages_back() {
     let (arena, mut steward) = arena(1 << 20);
     let (mut writer, mut reader) = (port(&arena, &mut steward, 0), port(&arena, &mut steward, 1));
@@ -282,6 +284,7 @@ fn a_ring_that_ran_empty_gives_all_its_pages_back() {
 /// Found by review: a notifier wakes one sleeper. If that one was stopped (SIGSTOP) nobody else was woken, now or by
 /// any later put, as nobody announced himself again.
 #[test]
+#[cfg_attr(miri, ignore = "needs a process of its own")]
 fn a_stopped_sleeper_does_not_keep_a_wake_up_to_itself() {
     let (arena, mut steward) = arena(10);
     let stopped = arena.clone();
