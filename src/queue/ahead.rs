@@ -30,7 +30,7 @@ fn lines(offset: u64, len: usize) -> impl Iterator<Item = usize> {
     (0..len.min(MOST)).step_by(LINE).map(move |i| (offset as usize).wrapping_add(i))
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 mod hint {
     use std::arch::asm;
 
@@ -47,7 +47,7 @@ mod hint {
     }
 }
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", not(miri)))]
 mod hint {
     use std::arch::asm;
 
@@ -64,7 +64,8 @@ mod hint {
     }
 }
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+// Miri knows no machine code.
+#[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 mod hint {
     pub fn read(_at: *const u8) {}
     pub fn write(_at: *const u8) {}
