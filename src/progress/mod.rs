@@ -1,7 +1,7 @@
 //! `mprun run --progress`: a bar for each stage while a run goes on that will end, or lines now and then.
 //!
 //! A thread asks the supervisor how things are, as any client of the control socket does, and draws on standard error.
-//! Whatever else is said there goes through [`logging`]'s curtain: the bars are taken away, the lines written, and the
+//! Whatever else is said there goes through [`logging`](crate::logging)'s curtain: the bars are taken away, the lines written, and the
 //! bars drawn again below them. Workers write to standard error, too; so where there are bars, theirs is a pipe that
 //! [`voices`] reads. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
 //! itself: then there are no bars.

@@ -1,5 +1,5 @@
 //! When the queues are saved, for what a power cut may cost (`sync`): workers say that something changed, one thread of
-//! the supervisor (the *saver*) saves ([`image`](super::image), [`disk`](super::disk)) and says what is safe.
+//! the supervisor (the *saver*) saves ([`image`], [`disk`]) and says what is safe.
 //!
 //! A live arena can't be made safe itself: the system writes its pages when and in which order it likes. So what is in
 //! it is copied under the lock, which makes it one moment of all queues, positions and states, and that copy replaces
