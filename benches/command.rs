@@ -160,7 +160,7 @@ fn cpu_bound() {
     if has_gnu_parallel() {
         let folder = Folder::new();
         folder.file("squares.py", SQUARES);
-        let line = format!("seq 120 | {GNU_PARALLEL} -j2 --pipe -N 60 python3 squares.py");
+        let line = format!("seq 120 | {GNU_PARALLEL} -j2 --pipe -N 60 python3 squares.py > out");
         let parallel = best(|| shell(&folder, &line));
         row("the same", shown(two), format!("parallel --pipe -j2 {}", shown(parallel)), parallel / two, "1");
     }

@@ -10,6 +10,12 @@ fn writes_reach_the_queues() {
     assert_eq!(abuse::scribble_on_tail(), 5);
 }
 
+/// Found by the fuzzer: a writer's sum of what waits and what it puts overflowed, under the lock.
+#[test]
+fn a_count_near_the_largest_number_is_no_overflow() {
+    abuse::abuse(&[0x0a, 0x00, 0xdc, 0xf5, 0xff, 0x09, 0x20, 0xda, 0x00, 0x04, 0x80]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -400,7 +400,7 @@ impl Targets {
 
     fn publish(&self, tx: &mut Tx<'_>, puts: &[Put]) -> Result<(), Fault> {
         for target in &self.list {
-            let overflow = (target.before + target.puts as u64).saturating_sub(target.capacity);
+            let overflow = target.before.saturating_add(target.puts as u64).saturating_sub(target.capacity);
             if target.policy == WhenFull::DropOld && target.puts > 0 && overflow > 0 {
                 drop_old::oldest(tx, target.queue, target.at, overflow)?;
             }
