@@ -66,7 +66,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
 
 /// As if read from a file whose text shows every difference. `stateful`: the stages with a position.
 pub fn wanted(pipeline: Pipeline, stateful: &[&str]) -> Wanted {
-    let text = format!("{pipeline:?}");
     let stateful: BTreeSet<String> = stateful.iter().map(|name| name.to_string()).collect();
+    let text = format!("{pipeline:?} {stateful:?}");
     Wanted { pipeline, text, stateful, by_hand: Default::default() }
 }

@@ -158,8 +158,10 @@ impl Stage {
     pub fn heard_again(&mut self, out: &mut Outbox) {
         self.revive(Over::OutputClosed, StartReason::WorkAgain);
         for i in 0..self.workers.len() {
-            let asked = self.workers[i].life.process().and_then(|process| process.asked.reason());
-            if asked == Some(StopReason::OutputClosed) {
+            let worker = &self.workers[i];
+            let asked = worker.life.process().and_then(|process| process.asked.reason());
+            // One whose place goes was asked for another reason as well.
+            if asked == Some(StopReason::OutputClosed) && !worker.leaving {
                 self.apply(i, Step::Relent, out);
             }
         }

@@ -99,10 +99,12 @@ impl State {
 
     pub(super) fn give_up(&mut self, s: usize, out: &mut Outbox) {
         let stage = &mut self.stages[s];
-        if stage.fate == Fate::GaveUp {
-            return;
-        }
-        stage.fate = Fate::GaveUp;
+        stage.fate = match stage.fate {
+            Fate::GaveUp | Fate::Removed { drains: false } => return,
+            // The file doesn't name it any more, and its queues may go: for no other chance than the file's.
+            Fate::Removed { drains: true } => Fate::Removed { drains: false },
+            Fate::Wanted => Fate::GaveUp,
+        };
         self.failed = true;
         let (name, limit) = (stage.spec.name.clone(), stage.spec.rules.give_up);
         let window = crate::supervisor::reason::spoken(limit.within);

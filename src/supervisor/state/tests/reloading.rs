@@ -1,6 +1,7 @@
 use super::bench::{Bench, segv};
-use crate::config::Pipeline;
 use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Task};
+use crate::config::{OnGiveUp, Pipeline};
+use crate::control::protocol::{Command as Verb, Restart};
 use crate::queue::Ending;
 use crate::supervisor::event::{Event, Loading};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
@@ -409,4 +410,46 @@ fn a_worker_killed_from_outside_before_it_is_ready_says_nothing_about_the_file()
     bench.obey();
     assert_eq!(uses(&bench, "b"), ["y"]);
     bench.end(bench.pid("b", 0), segv());
+}
+
+#[test]
+fn workers_that_leave_go_even_if_they_were_to_end_for_want_of_readers_and_there_is_one_again() {
+    let writers = |processes, readers: &[&str]| {
+        let mut stages = vec![stage("a", &[], &["q"])];
+        stages[0].processes = processes;
+        stages.extend(readers.iter().map(|reader| stage(reader, &["q"], &[])));
+        pipeline(stages)
+    };
+    let mut bench = Bench::up(writers(3, &["c"]));
+    bench.reload(writers(1, &["c"]));
+    assert_eq!(bench.running(), ["a[0]", "a[1] finish", "a[2] finish", "c[0]"]);
+    bench.say("c", 0, Ending::Finished);
+    assert_eq!(bench.running(), ["a[0] finish", "a[1] finish", "a[2] finish"]);
+    bench.reload(writers(1, &["c", "d"]));
+    assert_eq!(bench.running(), ["a[0]", "a[1] finish", "a[2] finish", "d[0]"]);
+    bench.obey();
+    bench.all_ready();
+    assert_eq!(bench.running(), ["a[0]", "d[0]"]);
+}
+
+#[test]
+fn a_removed_stage_that_gives_up_over_its_last_items_is_gone_and_gets_no_other_chance() {
+    let mut bench = Bench::new();
+    let goes_on = with(|pipeline| pipeline.stages[1].rules.on_give_up = OnGiveUp::Continue);
+    bench.send(Event::Begin(wanted(goes_on, &[])));
+    bench.run_starts();
+    // Nothing was up before: there is no way back.
+    bench.reload(pipeline(vec![stage("a", &[], &["q"]), stage("c", &["q"], &[])]));
+    bench.obey();
+    assert_eq!(bench.running(), ["a[0]", "b[0] drain", "c[0]"]);
+    bench.forks_fail = true;
+    bench.crash("b", 0);
+    bench.pass(Duration::from_secs(50));
+    assert!(bench.has_said("the stage b gives up"), "{:#?}", bench.said);
+    bench.forks_fail = false;
+    let asked = bench.ask(Verb::Restart(Restart { stage: "b".into(), wait: false }));
+    assert!(bench.refusal(asked).is_some());
+    bench.pass(Duration::from_secs(50));
+    assert!(bench.procs.values().all(|proc| proc.spawn.stage != "b"));
+    assert!(!bench.queues.values().any(|name| name == "p"), "{:?}", bench.queues);
 }
