@@ -78,7 +78,7 @@ pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Path) {
     let sender = inbox.sender();
     let ask: server::Ask = Arc::new(move |request, reply| {
         // If nobody waits for notices any more, the reply is dropped, and that is the answer.
-        let _ = sender.send(Notice::Asked(Box::new(request), reply));
+        sender.send(Notice::Asked(Box::new(request), reply));
     });
     if let Err(error) = server::start(listeners, ask, dead_letters) {
         log!(target: "mprun", Level::Warn, "nothing is served: {error}");
@@ -96,7 +96,9 @@ pub fn show_progress(
     let sender = tools.inbox.sender();
     let ask = move || {
         let (reply, answer) = oneshot::channel();
-        sender.send(Notice::Asked(Box::new(Request::Status(Status::default())), reply)).ok()?;
+        if !sender.send(Notice::Asked(Box::new(Request::Status(Status::default())), reply)) {
+            return None;
+        }
         match answer.blocking_recv() {
             Ok(Ok(Answer::Status(snapshot))) => Some(*snapshot),
             Ok(_) | Err(_) => None,

@@ -1,7 +1,7 @@
 //! Where the supervisor waits: one channel, and the next deadline. Small threads put notices in; they decide nothing.
 
+use super::mailbox::{self, Receiver};
 use crate::control::protocol::{Reply, Request};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use nix::sys::signal::{Signal, raise};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -34,6 +34,9 @@ pub enum Notice {
     FileTouched,
 }
 
+/// For a thread that has notices. What it sends is false once nobody waits for them: the run is over.
+pub type Sender = mailbox::Sender<Notice>;
+
 /// The stack of a thread that only passes notices on.
 pub const SMALL_STACK: usize = 128 * 1024;
 
@@ -42,7 +45,7 @@ const MARK: Duration = Duration::from_secs(2);
 
 /// The receiving end.
 pub struct Inbox {
-    sender: Sender<Notice>,
+    sender: Sender,
     receiver: Receiver<Notice>,
 }
 
@@ -50,7 +53,7 @@ impl Inbox {
     /// From here on the signals of [`Notice`] are taken in, none is lost. They must be blocked in this thread until all
     /// threads are started: then it is the only one that they reach, and can hold them back once more.
     pub fn open() -> io::Result<Inbox> {
-        let (sender, receiver) = unbounded();
+        let (sender, receiver) = Receiver::open();
         let signals = Signals::new([SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP])?;
         let to = sender.clone();
         thread::Builder::new()
@@ -61,7 +64,7 @@ impl Inbox {
     }
 
     /// For one more thread that has notices.
-    pub fn sender(&self) -> Sender<Notice> {
+    pub fn sender(&self) -> Sender {
         self.sender.clone()
     }
 
@@ -73,33 +76,29 @@ impl Inbox {
         for _ in 0..2 {
             raise(Signal::SIGUSR2)?;
             loop {
-                match self.receiver.recv_timeout(MARK).map_err(|_| io::ErrorKind::TimedOut)? {
+                match self.receiver.wait(Some(Instant::now() + MARK)).ok_or(io::ErrorKind::TimedOut)? {
                     Notice::Upgrade => break,
                     other => all.push(other),
                 }
             }
         }
-        all.extend(self.receiver.try_iter().filter(|notice| !matches!(notice, Notice::Upgrade)));
+        let rest = std::iter::from_fn(|| self.receiver.take());
+        all.extend(rest.filter(|notice| !matches!(notice, Notice::Upgrade)));
         Ok(all)
     }
 
     /// Puts a notice back.
     pub fn put_back(&self, notice: Notice) {
-        let _ = self.sender.send(notice); // the receiver is here
+        self.sender.send(notice);
     }
 
     /// The next notice; `None` when `until` comes first. Without `until` it waits as long as it takes.
     pub fn wait(&self, until: Option<Instant>) -> Option<Notice> {
-        let received = match until {
-            Some(until) => self.receiver.recv_deadline(until),
-            None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        // It can't be disconnected: a sender is kept here.
-        received.ok()
+        self.receiver.wait(until)
     }
 }
 
-fn pass_on(mut signals: Signals, to: &Sender<Notice>) {
+fn pass_on(mut signals: Signals, to: &Sender) {
     for signal in signals.forever() {
         let notice = match signal {
             SIGCHLD => Notice::Child,
@@ -111,8 +110,8 @@ fn pass_on(mut signals: Signals, to: &Sender<Notice>) {
             SIGTSTP => Notice::Suspend,
             _ => Notice::Hangup,
         };
-        if to.send(notice).is_err() {
-            return; // nobody waits any more: the run is over
+        if !to.send(notice) {
+            return;
         }
     }
 }

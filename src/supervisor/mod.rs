@@ -30,6 +30,7 @@ pub mod guardian;
 mod handover;
 mod inbox;
 mod launch;
+mod mailbox;
 mod perform;
 mod reception;
 pub mod report;

@@ -5,12 +5,12 @@ use crate::control::client::{Client, ClientError, Patience};
 use crate::control::protocol::{Done, Restart, Scale, Whom};
 use crate::log_file::Tails;
 use crate::status::Snapshot;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// From look to look.
@@ -44,8 +44,8 @@ pub struct Feed {
 impl Feed {
     /// Looks once a second from now on, and writes a byte to `wake` for all that is new.
     pub fn start(client: Client, first: &Snapshot, wake: UnixStream) -> Feed {
-        let (wishes, todo) = unbounded();
-        let (told, news) = unbounded();
+        let (wishes, todo) = channel();
+        let (told, news) = channel();
         let tails = Tails::beside(&client.socket);
         let pid = i32::try_from(first.pid).unwrap_or(i32::MAX);
         let mut asker = Asker { client, tails, pid: Pid::from_raw(pid), missed: 0, wishes: 0 };
@@ -97,7 +97,7 @@ impl Asker {
     fn work(&mut self, todo: &Receiver<Wish>, teller: &Teller) {
         let mut due = Instant::now();
         loop {
-            let news = match todo.recv_deadline(due) {
+            let news = match todo.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(wish) => News::Said(self.fulfil(wish).unwrap_or_else(|error| error.to_string())),
                 Err(RecvTimeoutError::Timeout) => {
                     let news = self.look();

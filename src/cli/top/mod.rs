@@ -11,10 +11,10 @@ use super::output::{self, Failure};
 use super::target::{self, OnePipeline};
 use crate::exit;
 use crate::status::Snapshot;
-use crossbeam_channel::TryRecvError;
 use feed::{Feed, News};
 use screen::{Asked, Screen};
 use std::io::{self, IsTerminal};
+use std::sync::mpsc::TryRecvError;
 use terminal::{Input, Session};
 
 /// What `top` takes.

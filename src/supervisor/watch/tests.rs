@@ -1,8 +1,10 @@
 use super::*;
-use crossbeam_channel::{Receiver, unbounded};
+use crate::supervisor::mailbox::Receiver;
+use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -38,7 +40,7 @@ impl Folder {
     }
 
     fn watch(&self, file: &str) -> (Watch, Receiver<Notice>) {
-        let (sender, receiver) = unbounded();
+        let (sender, receiver) = Receiver::open();
         (Watch::new(&self.at(file), sender).unwrap(), receiver)
     }
 }
@@ -49,14 +51,18 @@ impl Drop for Folder {
     }
 }
 
-fn is_noticed(receiver: &Receiver<Notice>) -> bool {
-    let noticed = receiver.recv_timeout(Duration::from_secs(10)).is_ok();
-    while receiver.recv_timeout(Duration::from_millis(100)).is_ok() {}
+fn comes_within(notices: &Receiver<Notice>, millis: u64) -> bool {
+    notices.wait(Some(Instant::now() + Duration::from_millis(millis))).is_some()
+}
+
+fn is_noticed(notices: &Receiver<Notice>) -> bool {
+    let noticed = comes_within(notices, 10_000);
+    while comes_within(notices, 100) {}
     noticed
 }
 
-fn is_quiet(receiver: &Receiver<Notice>) -> bool {
-    receiver.recv_timeout(Duration::from_millis(200)).is_err()
+fn is_quiet(notices: &Receiver<Notice>) -> bool {
+    !comes_within(notices, 200)
 }
 
 #[test]
@@ -144,4 +150,51 @@ fn a_folder_that_is_replaced_by_another_is_watched_again() {
     watch.aim().unwrap();
     folder.write("conf/p.toml", "3");
     assert!(is_noticed(&notices));
+}
+
+#[test]
+fn what_is_written_and_never_closed_is_noticed() {
+    let folder = Folder::new();
+    let file = folder.write("p.toml", "1");
+    let (mut watch, notices) = folder.watch("p.toml");
+    let mut open = fs::File::options().append(true).open(&file).unwrap();
+    open.write_all(b"2").unwrap();
+    assert!(is_noticed(&notices));
+    drop(open);
+    assert!(is_noticed(&notices), "its end, too");
+    fs::rename(folder.write("p.toml.new", "3"), &file).unwrap();
+    assert!(is_noticed(&notices));
+    watch.aim().unwrap();
+    let mut open = fs::File::options().append(true).open(&file).unwrap();
+    open.write_all(b"4").unwrap();
+    assert!(is_noticed(&notices), "in the file that has taken its place");
+}
+
+#[test]
+fn a_file_beside_it_wakes_nobody_while_it_is_written() {
+    let folder = Folder::new();
+    folder.write("p.toml", "1");
+    let (watch, _notices) = folder.watch("p.toml");
+    let mut output = fs::File::create(folder.at("output")).unwrap();
+    let events = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
+    let folders: Vec<PathBuf> = watch.shared.aim().folders.values().cloned().collect();
+    for folder in &folders {
+        events.add_watch(folder, COMES_AND_GOES).unwrap();
+    }
+    (0..100).for_each(|_| output.write_all(b"line\n").unwrap());
+    assert_eq!(events.read_events().unwrap_err(), Errno::EAGAIN);
+}
+
+#[test]
+fn the_thread_ends_with_the_watch() {
+    let folder = Folder::new();
+    folder.write("p.toml", "1");
+    let (watch, _notices) = folder.watch("p.toml");
+    let shared = Arc::downgrade(&watch.shared);
+    drop(watch);
+    let limit = Instant::now() + Duration::from_secs(60);
+    while shared.strong_count() > 0 {
+        assert!(Instant::now() < limit);
+        thread::yield_now();
+    }
 }

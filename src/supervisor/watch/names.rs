@@ -1,0 +1,49 @@
+//! Which names decide what a file holds: it may be reached through symbolic links.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// The kernel's own limit.
+const LINKS_AT_MOST: usize = 40;
+
+/// The names that lead to `file`: the file's own, in its real folder, and that of every symbolic link on the way. Where
+/// something is missing, its name is the last one.
+pub(super) fn chain(file: &Path) -> BTreeSet<PathBuf> {
+    let mut names = BTreeSet::new();
+    let mut real = PathBuf::new();
+    let mut left: Vec<PathBuf> = parts(file);
+    let mut links = 0;
+    while let Some(part) = left.pop() {
+        if part == Path::new("..") {
+            real.pop();
+            continue;
+        }
+        let path = real.join(&part);
+        match fs::read_link(&path) {
+            Ok(target) if links < LINKS_AT_MOST => {
+                links += 1;
+                names.insert(path);
+                left.extend(parts(&target));
+                if target.is_absolute() {
+                    real = PathBuf::new();
+                }
+            }
+            Ok(_) | Err(_) => {
+                let last = left.is_empty();
+                if last || !path.exists() {
+                    names.insert(path);
+                    break;
+                }
+                real = path;
+            }
+        }
+    }
+    names
+}
+
+/// The components of a path, the first one last.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let wanted = |component: &Component| *component != Component::CurDir;
+    path.components().rev().filter(wanted).map(|component| PathBuf::from(component.as_os_str())).collect()
+}
