@@ -40,7 +40,7 @@ impl Estimate {
 
     /// What a look at the pipeline tells.
     pub fn look(&mut self, mut snapshot: Snapshot) -> Vec<Reading> {
-        self.samples.rate(&mut snapshot, None);
+        self.samples.rate(&mut snapshot, || None);
         let now = snapshot.uptime;
         let shares = shares(&snapshot);
         while self.looks.get(1).is_some_and(|(at, _)| now - at >= WINDOW) {

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 const WINDOW: f64 = 10.0;
 /// Looks nearer to each other than this many seconds say nothing.
 const APART: f64 = 0.5;
+/// The CPUs are looked at anew after so many seconds: that costs more than all else of an answer, and their clock beats
+/// a hundred times a second.
+const CPUS_APART: f64 = 0.1;
 
 /// Items a second, over a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +45,8 @@ pub struct Samples {
     looks: VecDeque<Sample>,
     /// The CPUs at the start of the run.
     start: Option<CpuTicks>,
+    /// The CPUs at the last look at them, and when that was.
+    cpus: Option<(f64, Option<CpuTicks>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,12 +61,17 @@ struct Sample {
 impl Samples {
     /// No look yet. `cpus`: at the start of the run.
     pub fn new(cpus: Option<CpuTicks>) -> Samples {
-        Samples { looks: VecDeque::new(), start: cpus }
+        Samples { looks: VecDeque::new(), start: cpus, cpus: None }
     }
 
-    /// Fills in the rates and the bottleneck of `snapshot`, and remembers it for the next one.
-    pub fn rate(&mut self, snapshot: &mut Snapshot, cpus: Option<CpuTicks>) {
+    /// Fills in the rates and the bottleneck of `snapshot`, and remembers it for the next one. `look_at_cpus`: what they
+    /// did so far; not asked for each time.
+    pub fn rate(&mut self, snapshot: &mut Snapshot, look_at_cpus: impl FnOnce() -> Option<CpuTicks>) {
         let now = snapshot.uptime;
+        let cpus = match self.cpus.filter(|(at, _)| now - at < CPUS_APART) {
+            Some((_, cpus)) => cpus,
+            None => self.cpus.insert((now, look_at_cpus())).1,
+        };
         // The newest of those that are old enough stays: so there always is one about a window ago.
         while self.looks.get(1).is_some_and(|next| now - next.at >= WINDOW) {
             self.looks.pop_front();
@@ -117,10 +127,25 @@ mod tests {
             Snapshot { uptime, stages, ..snapshot() }
         };
         let mut first = look(10.0, [1.0, 0.0, 0.0], [0.2, 0.8, 0.0]);
-        samples.rate(&mut first, None);
+        samples.rate(&mut first, || None);
         assert_eq!(first.bottleneck.unwrap().stage.as_deref(), Some("a"));
         let mut later = look(20.0, [1.1, 0.0, 0.9], [1.2, 0.8, 0.0]);
-        samples.rate(&mut later, None);
+        samples.rate(&mut later, || None);
         assert_eq!(later.bottleneck.unwrap().stage.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn looks_in_quick_succession_share_one_look_at_the_cpus() {
+        use crate::status::fixture::snapshot;
+        let mut samples = Samples::new(None);
+        let mut asked = Vec::new();
+        for uptime in [1.0, 1.05, 1.09, 1.11, 1.12, 3.0] {
+            let mut look = Snapshot { uptime, ..snapshot() };
+            samples.rate(&mut look, || {
+                asked.push(uptime);
+                None
+            });
+        }
+        assert_eq!(asked, [1.0, 1.11, 3.0]);
     }
 }

@@ -88,7 +88,7 @@ pub fn rated(desk: &Desk, mut answer: Answer) -> Answer {
     if let Answer::Status(snapshot) = &mut answer
         && let Ok(mut samples) = desk.samples.lock()
     {
-        samples.rate(snapshot, cpus::ticks());
+        samples.rate(snapshot, cpus::ticks);
     }
     answer
 }
