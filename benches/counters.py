@@ -9,7 +9,7 @@ import time
 
 COUNT = "[stages.number]\nuse = 'count'\nwith = {{ to = {items} }}\noutput = 'a'\n"
 PIPELINES = {
-    "count -> discard": (COUNT + "[stages.gone]\nuse = 'discard'\ninput = 'a'\n", 12_000_000),
+    "count -> discard": (COUNT + "[stages.gone]\nuse = 'discard'\ninput = 'a'\n", 5_000_000),
     "count -> filter -> discard": (
         COUNT
         + "[stages.pass]\nuse = 'filter'\nwith = {{ matches = '.' }}\ninput = 'a'\noutput = 'b'\n"
@@ -20,10 +20,10 @@ PIPELINES = {
         COUNT
         + "[stages.cat]\ncommand = ['cat']\nmode = 'reply'\ninput = 'a'\noutput = 'b'\n"
         "[stages.gone]\nuse = 'discard'\ninput = 'b'\n",
-        600_000,
+        2_000_000,
     ),
 }
-ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 11
+ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 41
 
 
 def seconds(program, text, items):
@@ -37,15 +37,31 @@ def seconds(program, text, items):
         return time.monotonic() - start
 
 
-print(f"{'pipeline':<34} {'with':>12} {'without':>12} {'cost':>7}   (goal: at most 2 %; median of {ROUNDS} pairs)")
-for name, (text, items) in PIPELINES.items():
-    pairs = []
+def ratios(first, second, text, items):
+    """How much longer the first takes than the second, of each pair of runs."""
+    found = []
     for round in range(ROUNDS + 1):
         # Whoever runs first has it neither better nor worse: they take turns. The first round warms up.
-        order = sys.argv[1:3] if round % 2 else sys.argv[2:0:-1]
-        took = {program: seconds(program, text, items) for program in order}
-        pairs.append((took[sys.argv[1]], took[sys.argv[2]]))
-    pairs = pairs[1:]
-    cost = statistics.median(with_ / without - 1 for with_, without in pairs)
-    rates = [items / statistics.median(side) / 1e6 for side in zip(*pairs)]
-    print(f"{name:<34} {rates[0]:>8.2f} M/s {rates[1]:>8.2f} M/s {cost * 100:>6.1f} %", flush=True)
+        took = {}
+        for side in (0, 1) if round % 2 else (1, 0):
+            took[side] = seconds((first, second)[side], text, items)
+        found.append(took[0] / took[1])
+    return found[1:]
+
+
+def shown(found):
+    """The median, and the range that holds the true one with 95 % probability (by ranks: no shape is assumed)."""
+    found, reach = sorted(found), int(0.98 * len(found) ** 0.5) + 1
+    middle = len(found) // 2
+    least, most = found[max(middle - reach, 0)], found[min(middle + reach, len(found) - 1)]
+    cost = [f"{(value - 1) * 100:.1f}" for value in (statistics.median(found), least, most)]
+    return f"{cost[0]} % ({cost[1]} to {cost[2]})"
+
+
+counted, uncounted = sys.argv[1:3]
+print(f"median of {ROUNDS} pairs; goal: at most 2 %")
+print(f"{'pipeline':<34} {'the counters cost':>24} {'nothing costs':>24}", flush=True)
+for name, (text, items) in PIPELINES.items():
+    cost = ratios(counted, uncounted, text, items)
+    nothing = ratios(uncounted, uncounted, text, items)
+    print(f"{name:<34} {shown(cost):>24} {shown(nothing):>24}", flush=True)

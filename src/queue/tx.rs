@@ -83,12 +83,15 @@ impl<'a> Tx<'a> {
 
     #[inline]
     pub fn add(&mut self, at: usize, more: u64) {
-        self.set(at, self.get(at).wrapping_add(more));
+        match self.scratch.writes.iter_mut().rev().find(|write| write.0 == at) {
+            Some(write) => write.1 = write.1.wrapping_add(more),
+            None => self.scratch.writes.push((at, self.memory.load(at).wrapping_add(more))),
+        }
     }
 
     #[inline]
     pub fn subtract(&mut self, at: usize, less: u64) {
-        self.set(at, self.get(at).wrapping_sub(less));
+        self.add(at, less.wrapping_neg());
     }
 
     /// Makes all collected words true in one step. The transaction may go on with notifications.
