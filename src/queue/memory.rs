@@ -260,6 +260,16 @@ impl Memory {
         Ok(())
     }
 
+    /// Copies a payload from one block into another that the caller has reserved.
+    pub fn duplicate(&self, from: u64, to: u64, len: usize) -> Result<(), Fault> {
+        let (from, to) = (self.block_start(from, len)?, self.block_start(to, len)?);
+        inject::step();
+        // SAFETY: as in `block` and `fill`. Should both be the same block, which only damage could bring about, the copy
+        // allows for it.
+        unsafe { from.copy_to(to, len) };
+        Ok(())
+    }
+
     #[inline]
     fn block_start(&self, offset: u64, len: usize) -> Result<NonNull<u8>, Fault> {
         let class = class_of_block(offset)?;

@@ -1,12 +1,11 @@
 //! Publishing: staged outputs become items, and the leases they came from end, in one transaction.
 
-use super::super::descriptor::Meta;
 use super::super::event::Event;
 use super::super::holdings::{self, Bitmap, End, Ended};
-use super::super::layout::{self, MAX_BATCH, MAX_FAN, queue, slot};
+use super::super::layout::{self, MAX_BATCH, queue, slot};
 use super::super::tx::Tx;
 use super::super::worker_time::COUNTED;
-use super::super::{Fault, QueueId, Waiting, WhenFull, counts, drop_old, ring};
+use super::super::{Fault, QueueId, Waiting, WhenFull, counts};
 use super::put::{Fate, Group, NO_LEASE, Put, PutError, Staging};
 use super::{Port, Wait};
 use std::ops::Range;
@@ -102,17 +101,19 @@ impl Port {
         }
     }
 
-    /// Where all goes to one queue that must be waited for: looks shortly whether there will be room for a good part.
+    /// Where what comes first goes to one queue that must be waited for: looks shortly whether there will be room for a
+    /// good part of it.
     fn look_for_room(&mut self) -> Result<(), Fault> {
         let Port { hand, patience, staging, .. } = self;
-        let Some(q) = staging.only else { return Ok(()) };
+        let unpublished = staging.published..staging.groups.len();
+        let Some((Some(q), groups)) = staging.runs.of(unpublished).next() else { return Ok(()) };
         let (memory, at) = (hand.memory(), layout::queue_at(q)?);
         let flags = memory.load(at + queue::FLAGS);
         if flags & queue::CLOSED == 0
             && WhenFull::from_word(memory.load(at + queue::WHEN_FULL)) == WhenFull::Block
         {
             let capacity = memory.load(at + queue::CAPACITY);
-            let wanted = (staging.unpublished() as u64).min(capacity.div_ceil(2));
+            let wanted = (groups.len() as u64).min(capacity.div_ceil(2));
             let has_room = || counts::waiting_roughly(memory, q).saturating_add(wanted) <= capacity;
             if !has_room() {
                 patience.look(has_room);
@@ -178,8 +179,8 @@ impl Port {
         if targets.are_closed(*memory) {
             return Ok(Step::Closed);
         }
+        targets.publish(&mut tx, staging, fits.clone())?;
         let puts = staging.puts_of(fits.clone());
-        targets.publish(&mut tx, &staging.puts[puts.clone()])?;
         let mut after = *live;
         if staging.blocks > 0 {
             release_blocks(&mut tx, &mut after, &staging.puts[puts])?;
@@ -270,168 +271,5 @@ fn mark(tx: &mut Tx<'_>, slot: usize, leases: &[u16], done: usize, out: &[Group]
         if group.lease != NO_LEASE && lease >= done && lease < leases.len() {
             tx.add(layout::holding(slot, leases[lease] as usize) + 24, 1);
         }
-    }
-}
-
-/// One output queue in this transaction.
-#[derive(Clone, Copy)]
-struct Target {
-    queue: QueueId,
-    at: usize,
-    policy: WhenFull,
-    closed: bool,
-    capacity: u64,
-    before: u64,
-    /// Slots left, or, for drop-old, puts left in this transaction.
-    left: u64,
-    puts: usize,
-    dropped: u64,
-}
-
-/// The output queues of a transaction, and which of the staged groups fit. Kept between transactions, as a buffer.
-pub(super) struct Targets {
-    list: Vec<Target>,
-    /// The queue that has no room for the first group that does not fit, and its size.
-    full: Option<(Target, u64)>,
-}
-
-impl Targets {
-    /// With room for what is pushed inside the lock.
-    pub fn new() -> Targets {
-        Targets { list: Vec::with_capacity(MAX_FAN + 1), full: None }
-    }
-
-    /// The groups to publish now, at most `limit`; sets the fate of their puts.
-    fn fit(&mut self, tx: &Tx<'_>, staging: &mut Staging, limit: usize) -> Result<Range<usize>, Fault> {
-        let start = staging.published;
-        let end = (start + limit).min(staging.groups.len());
-        if let Some(q) = staging.only
-            && !staging.decided
-            && let Some(n) = self.admit_all(tx, q, end - start)?
-        {
-            return Ok(start..start + n);
-        }
-        for i in start..end {
-            let group = staging.groups[i];
-            let puts = &mut staging.puts[group.first as usize..(group.first + group.count) as usize];
-            if !self.admit(tx, puts)? {
-                return Ok(start..i);
-            }
-        }
-        Ok(start..end)
-    }
-
-    fn clear(&mut self) {
-        self.list.clear();
-        self.full = None;
-    }
-
-    /// How many of `n` outputs fit that all go to one queue, if no policy or end of it needs a look at each.
-    #[inline]
-    fn admit_all(&mut self, tx: &Tx<'_>, q: QueueId, n: usize) -> Result<Option<usize>, Fault> {
-        let i = self.index(tx, q)?;
-        let target = &mut self.list[i];
-        if target.closed || target.policy != WhenFull::Block {
-            return Ok(None);
-        }
-        let fits = target.left.min(n as u64);
-        (target.left, target.puts) = (target.left - fits, target.puts + fits as usize);
-        if fits < n as u64 {
-            self.full = Some((*target, target.before));
-        }
-        Ok(Some(fits as usize))
-    }
-
-    /// True if the group fits: then its slots are counted as used.
-    fn admit(&mut self, tx: &Tx<'_>, puts: &mut [Put]) -> Result<bool, Fault> {
-        for put in puts.iter() {
-            let i = self.index(tx, put.queue)?;
-            let target = &self.list[i];
-            let waits = target.policy != WhenFull::DropNew && put.fate == Fate::Publish;
-            if waits && !target.closed && target.left == 0 {
-                self.full = Some((*target, target.before));
-                return Ok(false);
-            }
-        }
-        for put in puts.iter_mut() {
-            let i = self.index(tx, put.queue)?;
-            let target = &mut self.list[i];
-            put.fate = match put.fate {
-                Fate::Publish if target.closed => Fate::Void,
-                Fate::Publish if target.left == 0 => Fate::Drop,
-                fate => fate,
-            };
-            match put.fate {
-                Fate::Publish => (target.left, target.puts) = (target.left - 1, target.puts + 1),
-                Fate::Drop => target.dropped += 1,
-                Fate::Void => {}
-            }
-        }
-        Ok(true)
-    }
-
-    #[inline]
-    fn index(&mut self, tx: &Tx<'_>, q: QueueId) -> Result<usize, Fault> {
-        if let Some(i) = self.list.iter().position(|target| target.queue == q) {
-            return Ok(i);
-        }
-        let at = layout::queue_at(q)?;
-        let capacity = tx.get(at + queue::CAPACITY);
-        let before = ring::waiting(tx, at);
-        let policy = WhenFull::from_word(tx.get(at + queue::WHEN_FULL));
-        let left = match policy {
-            WhenFull::DropOld => capacity,
-            WhenFull::Block | WhenFull::DropNew => capacity.saturating_sub(before),
-        };
-        let closed = tx.get(at + queue::FLAGS) & queue::CLOSED != 0;
-        let target = Target { queue: q, at, policy, closed, capacity, before, left, puts: 0, dropped: 0 };
-        if self.list.len() > MAX_FAN {
-            return Err(Fault::damaged("the number of output queues", at as u64, self.list.len() as u64));
-        }
-        self.list.push(target);
-        Ok(self.list.len() - 1)
-    }
-
-    /// Nobody reads any of the stage's outputs. Its own token has a reader for ever.
-    fn are_closed(&self, token: Option<QueueId>) -> bool {
-        let mut outputs = self.list.iter().filter(|target| Some(target.queue) != token).peekable();
-        outputs.peek().is_some() && outputs.all(|target| target.closed)
-    }
-
-    fn publish(&self, tx: &mut Tx<'_>, puts: &[Put]) -> Result<(), Fault> {
-        for target in &self.list {
-            let overflow = target.before.saturating_add(target.puts as u64).saturating_sub(target.capacity);
-            if target.policy == WhenFull::DropOld && target.puts > 0 && overflow > 0 {
-                drop_old::oldest(tx, target.queue, target.at, overflow)?;
-            }
-            if target.dropped > 0 {
-                tx.add(target.at + queue::DROPPED_NEW, target.dropped);
-            }
-            if target.puts == puts.len() {
-                let items = puts.iter().map(|put| (put.data, put.meta));
-                ring::push(tx, target.queue, target.at, target.puts, items)?;
-            } else if target.puts > 0 {
-                let mine = puts.iter().filter(|put| put.queue == target.queue && put.fate == Fate::Publish);
-                let items: &mut dyn Iterator<Item = (u64, Meta)> = &mut mine.map(|put| (put.data, put.meta));
-                ring::push(tx, target.queue, target.at, target.puts, items)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// After the commit: readers have something to read, and other writers perhaps still room.
-    fn tell(&self, tx: &mut Tx<'_>) {
-        for target in &self.list {
-            if target.puts > 0 {
-                tx.notify(Event::of(target.at, queue::NOT_EMPTY));
-            }
-            if ring::waiting(tx, target.at) < target.capacity {
-                tx.notify(Event::of(target.at, queue::NOT_FULL));
-            }
-        }
-    }
-
-    fn first_sizes(&self, tx: &Tx<'_>) -> (u64, u64) {
-        self.list.first().map_or((0, 0), |target| (target.before, ring::waiting(tx, target.at)))
     }
 }

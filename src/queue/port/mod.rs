@@ -4,8 +4,10 @@ mod commit;
 mod give;
 mod patience;
 mod put;
+mod runs;
 mod sleeper;
 mod take;
+mod targets;
 mod whole;
 
 use super::descriptor::Meta;
@@ -17,13 +19,13 @@ use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::worker_time::{self, Waiting};
 use super::{Ending, Fault, Order, Phase, QueueId, SlotId, ahead, futex, saving};
-use commit::Targets;
 use patience::Patience;
 use put::Staging;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
 use std::sync::atomic::{AtomicU64, fence};
 use std::time::{Duration, Instant};
+use targets::Targets;
 
 pub use commit::Committed;
 pub use put::PutError;

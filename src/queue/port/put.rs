@@ -7,8 +7,10 @@ use super::super::layout::{self, HOLDINGS, INLINE, MAX_FAN, queue};
 use super::super::memory::Memory;
 use super::super::tx::Tx;
 use super::super::{Fault, QueueId, Waiting, WhenFull, ahead, drop_old};
+use super::runs::Runs;
 use super::{Port, Wait};
 use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Outputs staged at once, at most; more are published in parts.
@@ -120,8 +122,8 @@ pub(super) struct Staging {
     /// Groups that are out already.
     pub published: usize,
     pub spares: Vec<Spare>,
-    /// The one queue that every output so far goes to, and that alone.
-    pub only: Option<QueueId>,
+    /// Where the groups go.
+    pub runs: Runs,
     /// Leases `0 .. named` are named by outputs.
     pub named: usize,
     /// Some output's fate was decided when it was put.
@@ -151,12 +153,7 @@ impl Staging {
         self.lately = outputs;
     }
 
-    /// Groups that are not out yet.
-    pub fn unpublished(&self) -> usize {
-        self.groups.len() - self.published
-    }
-
-    pub fn puts_of(&self, groups: std::ops::Range<usize>) -> std::ops::Range<usize> {
+    pub fn puts_of(&self, groups: Range<usize>) -> Range<usize> {
         let end = groups.end.checked_sub(1).map(|last| self.groups[last]);
         match end {
             Some(last) if !groups.is_empty() => {
@@ -168,8 +165,7 @@ impl Staging {
 
     #[inline]
     fn add_group(&mut self, outputs: &[QueueId], for_lease: Option<usize>) {
-        let one = if let [q] = outputs { Some(*q) } else { None };
-        self.only = if self.groups.is_empty() { one } else { self.only.filter(|_| one == self.only) };
+        self.runs.push(if let [q] = outputs { Some(*q) } else { None });
         self.named = self.named.max(for_lease.map_or(0, |i| i + 1));
         let lease = for_lease.map_or(NO_LEASE, |i| i as u32);
         let first = self.puts.len() - outputs.len();
@@ -177,18 +173,19 @@ impl Staging {
     }
 
     /// Where the last of these groups goes.
-    pub fn last_queue(&self, groups: std::ops::Range<usize>) -> Option<QueueId> {
+    pub fn last_queue(&self, groups: Range<usize>) -> Option<QueueId> {
         self.groups[groups].last().map(|group| self.puts[group.first as usize].queue)
     }
 
     pub fn truncate(&mut self, groups: usize, puts: usize, blocks: usize) {
+        self.runs.truncate(groups);
         self.groups.truncate(groups);
         self.puts.truncate(puts);
         self.blocks -= blocks;
     }
 
     /// Forgets what was decided about these groups by a transaction that does not publish them after all.
-    pub fn reconsider(&mut self, groups: std::ops::Range<usize>) {
+    pub fn reconsider(&mut self, groups: Range<usize>) {
         let puts = self.puts_of(groups);
         for put in self.puts[puts].iter_mut().filter(|put| put.hold != NO_HOLD || !put.meta.has_block()) {
             put.fate = Fate::Publish;
@@ -199,6 +196,7 @@ impl Staging {
         self.lately = self.blocks;
         self.puts.clear();
         self.groups.clear();
+        self.runs.clear();
         self.published = 0;
         self.blocks = 0;
         self.named = 0;
@@ -232,10 +230,7 @@ impl<F: FnOnce(&mut [u8])> Payload<F> {
     fn write(&mut self, memory: &Memory, block: u64, len: usize) -> Result<(), Fault> {
         match std::mem::replace(self, Payload::Block(block)) {
             Payload::Unwritten(fill) => memory.fill(block, len, fill),
-            Payload::Word(first) | Payload::Block(first) => {
-                let bytes = memory.block(first, len)?;
-                memory.fill(block, len, |to| to.copy_from_slice(bytes))
-            }
+            Payload::Word(first) | Payload::Block(first) => memory.duplicate(first, block, len),
         }
     }
 }

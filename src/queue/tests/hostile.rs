@@ -82,3 +82,23 @@ fn a_lock_that_names_nobody_is_taken_and_one_that_names_a_stranger_is_a_fault() 
     let fault = steward.counts(A).unwrap_err().to_string();
     assert!(fault.contains("the owner of the lock can't be 0x1"), "{fault}");
 }
+
+/// Found by the fuzzer: two of one output's copies got the same block, which then was copied onto itself.
+#[test]
+fn a_free_block_that_is_there_twice_harms_nobody_but_its_items() {
+    let (arena, mut steward) = arena(10);
+    let mut port = port(&arena, &mut steward, 0);
+    put(&mut port, A, &[&[7; 100], &[8; 100]]);
+    port.take(&[A], 2, Wait::No).unwrap();
+    port.commit(2, Wait::No).unwrap();
+    port.settle().unwrap();
+    let class = layout::class_for(100);
+    let free = arena.0.load(layout::class_at(class) + layout::class::HOT);
+    let block = arena.0.load(layout::stack_cell(class, false, 0));
+    assert!(free > 1);
+    (1..free).for_each(|i| arena.0.store(layout::stack_cell(class, false, i), block));
+    port.put(&[A, B], &[9; 100], None).unwrap();
+    port.commit(0, Wait::No).unwrap();
+    assert_eq!(port.take(&[A, B], 2, Wait::No).unwrap(), Taken::Items { before: 1, after: 0 });
+    assert_eq!(held(&port), [[9; 100]; 2]);
+}

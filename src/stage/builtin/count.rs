@@ -53,8 +53,8 @@ impl Count {
 impl Source for Count {
     fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
         let Some(number) = self.number() else { return Ok(Next::End) };
-        let mut digits = [0; 20];
-        let digits = decimal(number, &mut digits);
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number).as_bytes();
         match &self.format {
             None => out.emit(digits)?,
             Some(format) => {
@@ -85,29 +85,9 @@ impl Source for Count {
     }
 }
 
-/// Writes a number at the end of the buffer: a third of the time of `write!`, which counts at millions per second.
-fn decimal(number: i64, buffer: &mut [u8; 20]) -> &[u8] {
-    let mut left = number.unsigned_abs();
-    let mut start = buffer.len();
-    loop {
-        start -= 1;
-        buffer[start] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        start -= 1;
-        buffer[start] = b'-';
-    }
-    &buffer[start..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{collect, faults, open_source};
-    use super::*;
     use serde_json::{Value, json};
 
     fn counted(with: Value) -> Vec<String> {
@@ -127,13 +107,6 @@ mod tests {
     fn it_ends_where_the_numbers_end() {
         assert_eq!(counted(json!({"from": i64::MAX - 1})).len(), 2);
         assert_eq!(counted(json!({"from": i64::MIN, "step": -1})), [i64::MIN.to_string()]);
-    }
-
-    #[test]
-    fn every_number_is_written_as_display_writes_it() {
-        for number in [0, 1, -1, 9, 10, 1_000_000, i64::MAX, i64::MIN] {
-            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
-        }
     }
 
     #[test]
