@@ -11,6 +11,8 @@ mod ours;
 mod peers;
 #[path = "queue/process.rs"]
 mod process;
+#[path = "queue/takeover.rs"]
+mod takeover;
 
 use ours::Shape;
 use std::time::Duration;
@@ -165,16 +167,28 @@ fn memory(table: &Table) {
     );
 }
 
+/// "At once" is as soon as the kernel has heard of the death: the victim's size must not matter.
+fn takeovers(table: &Table) {
+    for (what, bytes) in [("small", 1 << 20), ("of 512 MiB", 512 << 20)] {
+        let times = takeover::times(41, bytes);
+        let micros = |i: usize| times[i].as_secs_f64() * 1e6;
+        let (median, worst) = (micros(times.len() / 2), micros(times.len() - 1));
+        let what = format!("owner of the lock killed, {what} (worst {worst:.0})");
+        table.at_most(&what, "us ", median, 200.0);
+    }
+}
+
 fn main() {
     let table = Table::head();
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let parts: [(&str, Part); 7] = [
+    let parts: [(&str, Part); 8] = [
         ("processor", processor),
         ("small", small_items),
         ("tight", tight),
         ("large", large_items),
         ("latency", latency),
         ("memory", memory),
+        ("takeover", takeovers),
         ("program", program),
     ];
     for (name, part) in parts {

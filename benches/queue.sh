@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The queue beside its peers, in one table with the goals; faster-fifo comes from PyPI into a folder of the cache.
-# Arguments name parts of the table (small, tight, large, latency, memory, program, processor).
+# Arguments name parts of the table (small, tight, large, latency, memory, takeover, program, processor).
 #
 # As root it runs before all other work on the machine (SCHED_FIFO), so that a busy machine spoils nothing; `MPRUN_BENCH_POLITE=1`
 # leaves that out.

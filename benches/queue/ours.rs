@@ -6,8 +6,8 @@ use mprun::queue::{
 };
 use std::time::Duration;
 
-const Q: QueueId = QueueId(0);
-const BACK: QueueId = QueueId(1);
+pub const Q: QueueId = QueueId(0);
+pub const BACK: QueueId = QueueId(1);
 
 /// A queue between processes.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ pub struct Shape {
     pub in_place: bool,
 }
 
-fn arena(capacity: u64) -> (Arena, Steward) {
+pub fn arena(capacity: u64) -> (Arena, Steward) {
     let arena = Arena::create().unwrap();
     let mut steward = Steward::open(arena.clone()).unwrap();
     let limits = Limits { capacity, max_bytes: 1 << 28, max_item: 1 << 24, when_full: WhenFull::Block };
@@ -30,7 +30,7 @@ fn arena(capacity: u64) -> (Arena, Steward) {
     (arena, steward)
 }
 
-fn port(arena: &Arena, slot: u16) -> Port {
+pub fn port(arena: &Arena, slot: u16) -> Port {
     let port =
         Port::open(Arena::attach(arena.fd().try_clone_to_owned().unwrap()).unwrap(), SlotId(slot)).unwrap();
     port.order();

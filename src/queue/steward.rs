@@ -87,6 +87,11 @@ impl Steward {
         Ok(Steward { hand: Hand::open(arena, layout::JOURNAL)? })
     }
 
+    /// How often so far the lock was inherited from somebody who died with it.
+    pub fn takeovers(&self) -> u64 {
+        self.hand.memory().load(layout::TAKEOVERS)
+    }
+
     /// Creates a queue, or changes its limits live; items stay, also above a lowered capacity.
     ///
     /// # Errors
