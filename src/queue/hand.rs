@@ -1,6 +1,6 @@
 //! What every thread that works on an arena has: the mapping, its identity for the lock, and its buffers.
 
-use super::lock::Me;
+use super::lock::{Haste, Me};
 use super::memory::{Arena, Memory};
 use super::tx::{Scratch, Tx};
 use super::{Fault, layout};
@@ -19,7 +19,12 @@ impl Hand {
 
     #[inline]
     pub fn begin(&mut self) -> Result<Tx<'_>, Fault> {
-        Tx::begin(&self.arena.0, &self.me, &mut self.scratch)
+        self.begin_with(Haste::Eager)
+    }
+
+    #[inline]
+    pub fn begin_with(&mut self, haste: Haste) -> Result<Tx<'_>, Fault> {
+        Tx::begin(&self.arena.0, &self.me, &mut self.scratch, haste)
     }
 
     #[inline]

@@ -14,7 +14,7 @@
 //! | after the swap to 0, before the wake | a sleeper on a free word | the kernel, as `pending` is still set; or, if somebody barged in, [`wake_one`] from `release` |
 //! | before `pending` is cleared | nothing | at most one wake-up too many |
 
-use super::backoff::Backoff;
+use super::backoff::{self, Backoff};
 use super::layout::LOCK;
 use super::stall;
 use super::{Fault, futex, inject};
@@ -26,8 +26,9 @@ const TID: u32 = 0x3fff_ffff;
 const OWNER_DIED: u32 = 0x4000_0000;
 const WAITERS: u32 = 0x8000_0000;
 
-/// Pauses, some 5 µs in all: longer than several transactions of somebody who takes the lock again and again, shorter than a sleep.
-const SPINS: u32 = if cfg!(test) { 3 } else { 200 };
+/// Pauses, some 8 µs in all: longer than many transactions of somebody who takes the lock again and again, shorter than a
+/// sleep.
+const SPINS: u32 = if cfg!(test) { 3 } else { 320 };
 /// A waiter that slept so long looks whether the owner was stopped (SIGSTOP).
 const STALL: Duration = Duration::from_millis(50);
 /// An owner that runs, or is held by a debugger, gets so long.
@@ -101,19 +102,41 @@ fn register() -> Result<*mut RobustList, Fault> {
     if result == 0 { Ok(list) } else { Err(Fault::system("failed to register robust futexes")) }
 }
 
+/// How soon somebody who finds the lock taken looks again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Haste {
+    /// At once: each transaction of the owner's may have to wait for what this one does.
+    Eager,
+    /// After as long as the end of one transaction takes: it has just seen what the owner did.
+    Soon,
+    /// After as long as some ten transactions take. With the lock go the lines of all that it guards, which costs more than
+    /// a transaction. So those who take it again and again had better each do several in a row, where they can.
+    Patient,
+}
+
+impl Haste {
+    fn backoff(self) -> Backoff {
+        match self {
+            Haste::Eager => Backoff::new(SPINS),
+            Haste::Soon => Backoff::from(8.min(SPINS), SPINS),
+            Haste::Patient => Backoff::from(backoff::LONGEST.min(SPINS), SPINS),
+        }
+    }
+}
+
 /// Takes the lock; true if its last owner died with it.
 ///
 /// # Errors
 /// When one owner keeps it for many times longer than any transaction takes: the word was overwritten.
 #[inline]
-pub(super) fn lock(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
+pub(super) fn lock(word: &AtomicU32, me: &Me, haste: Haste) -> Result<bool, Fault> {
     me.pending(Some(word));
     inject::look();
     // Acquire pairs with the Release in `unlock`.
     if word.compare_exchange(0, me.tid, Acquire, Relaxed).is_ok() {
         return Ok(false);
     }
-    let result = lock_slowly(word, me);
+    let result = lock_slowly(word, me, haste);
     if result.is_err() {
         me.pending(None);
     }
@@ -121,9 +144,9 @@ pub(super) fn lock(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
 }
 
 #[cold]
-fn lock_slowly(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
+fn lock_slowly(word: &AtomicU32, me: &Me, haste: Haste) -> Result<bool, Fault> {
     let mut others = 0; // WAITERS once we slept: more may sleep still
-    let mut backoff = Backoff::new(SPINS);
+    let mut backoff = haste.backoff();
     let (mut owner, mut since) = (0, None);
     loop {
         inject::look();
@@ -154,7 +177,7 @@ fn lock_slowly(word: &AtomicU32, me: &Me) -> Result<bool, Fault> {
                 }
             }
             others = WAITERS;
-            backoff = Backoff::new(SPINS);
+            backoff = haste.backoff();
         }
     }
 }

@@ -10,7 +10,7 @@
 
 use super::event::{self, Event};
 use super::layout::{self, DECIDED, JOURNAL_MAX, LOCK, REDONE, STOPPED, TAKEOVERS, class};
-use super::lock::{self, Me};
+use super::lock::{self, Haste, Me};
 use super::memory::Memory;
 use super::{Fault, inject, saving};
 use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
@@ -48,8 +48,13 @@ pub(super) struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     #[inline]
-    pub fn begin(memory: &'a Memory, me: &'a Me, scratch: &'a mut Scratch) -> Result<Tx<'a>, Fault> {
-        let died = lock::lock(memory.word32(LOCK), me)?;
+    pub fn begin(
+        memory: &'a Memory,
+        me: &'a Me,
+        scratch: &'a mut Scratch,
+        haste: Haste,
+    ) -> Result<Tx<'a>, Fault> {
+        let died = lock::lock(memory.word32(LOCK), me, haste)?;
         scratch.writes.clear();
         scratch.wakes.clear();
         scratch.change = None;

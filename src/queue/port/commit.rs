@@ -3,6 +3,7 @@
 use super::super::event::Event;
 use super::super::holdings::{self, Bitmap, End, Ended};
 use super::super::layout::{self, MAX_BATCH, queue, slot};
+use super::super::lock::Haste;
 use super::super::tx::Tx;
 use super::super::worker_time::COUNTED;
 use super::super::{Fault, QueueId, Waiting, WhenFull, counts};
@@ -67,12 +68,10 @@ impl Port {
         let mut slept = None;
         let mut first_before = None;
         loop {
-            if wait != Wait::No {
-                // Before the transaction: in it a sleeper announces itself, and costs its waker a system call.
-                self.look_for_room()?;
-            }
+            // Before the transaction: in it a sleeper announces itself, and costs its waker a system call.
+            let haste = self.look_for_room(wait)?;
             let held = self.leases.len();
-            let step = self.try_publish(upto, slept.take(), false)?;
+            let step = self.try_publish(upto, slept.take(), false, haste)?;
             upto -= held - self.leases.len();
             match step {
                 Step::AllOut { before, after } => {
@@ -103,24 +102,26 @@ impl Port {
 
     /// Where what comes first goes to one queue that must be waited for: looks shortly whether there will be room for a
     /// good part of it.
-    fn look_for_room(&mut self) -> Result<(), Fault> {
-        let Port { hand, patience, staging, .. } = self;
+    fn look_for_room(&mut self, wait: Wait) -> Result<Haste, Fault> {
+        let Port { hand, patience, staging, .. } = &mut *self;
         let unpublished = staging.published..staging.groups.len();
-        let Some((Some(q), groups)) = staging.runs.of(unpublished).next() else { return Ok(()) };
+        let Some((Some(q), groups)) = staging.runs.of(unpublished).next() else { return Ok(Haste::Eager) };
         let (memory, at) = (hand.memory(), layout::queue_at(q)?);
         let flags = memory.load(at + queue::FLAGS);
-        if flags & queue::CLOSED == 0
+        let mut came = false;
+        if wait != Wait::No
+            && flags & queue::CLOSED == 0
             && WhenFull::from_word(memory.load(at + queue::WHEN_FULL)) == WhenFull::Block
         {
             let capacity = memory.load(at + queue::CAPACITY);
             let wanted = (groups.len() as u64).min(capacity.div_ceil(2));
             let has_room = || counts::waiting_roughly(memory, q).saturating_add(wanted) <= capacity;
             if !has_room() {
-                patience.look(has_room);
+                came = patience.look(has_room);
                 self.count_looking(Waiting::Blocked);
             }
         }
-        Ok(())
+        self.haste(q, came)
     }
 
     /// Publishes what is staged before its input is done: there is too much of it to keep back.
@@ -148,9 +149,10 @@ impl Port {
         upto: usize,
         slept: Option<Event>,
         whole: bool,
+        haste: Haste,
     ) -> Result<Step, Fault> {
         let Port { hand, slot, live, leases, staging, targets, memory, .. } = self;
-        let mut tx = hand.begin()?;
+        let mut tx = hand.begin_with(haste)?;
         if let Some(event) = slept {
             tx.expect(event); // others may sleep on
         }

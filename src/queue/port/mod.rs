@@ -15,6 +15,7 @@ use super::event::Event;
 use super::hand::Hand;
 use super::holdings::{self, Bitmap};
 use super::layout::{self, HOLDINGS, MAX_BATCH, slot};
+use super::lock::Haste;
 use super::memory::Arena;
 use super::tuning::SlotTuning;
 use super::worker_time::{self, Waiting};
@@ -105,6 +106,8 @@ pub struct Port {
     most_leases: usize,
 }
 
+/// Around a queue with fewer places than this each transaction soon has to wait for the other side.
+const FEW: u64 = 64;
 /// Entries of the table that leases never take.
 const RESERVED: usize = 16;
 
@@ -376,6 +379,17 @@ impl Port {
             }
         }
         Ok(!outputs.is_empty())
+    }
+
+    /// For a transaction on this queue; `came`: what it needs has come while it looked.
+    #[inline]
+    fn haste(&self, q: QueueId, came: bool) -> Result<Haste, Fault> {
+        let capacity = self.hand.memory().load(layout::queue_at(q)? + layout::queue::CAPACITY);
+        Ok(match came {
+            _ if capacity < FEW => Haste::Eager,
+            true => Haste::Soon,
+            false => Haste::Patient,
+        })
     }
 
     /// What looking for items or room has taken, as far as it was measured.

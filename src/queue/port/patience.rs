@@ -39,11 +39,11 @@ impl Patience {
         Patience { credit: CREDIT, until: SOON, interval: SOON, unmeasured: 0, spent: Duration::ZERO }
     }
 
-    /// Looks until `there` or until it is enough; true if it came to be.
+    /// Looks until `there` or until it is enough; true if it came to be meanwhile.
     #[inline]
     pub fn look(&mut self, mut there: impl FnMut() -> bool) -> bool {
         if there() {
-            return true; // nothing was learnt about waiting
+            return false; // nothing was learnt about waiting
         }
         self.unmeasured += 1;
         if self.unmeasured < MEASURED {

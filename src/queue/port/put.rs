@@ -399,10 +399,11 @@ impl Port {
         let spares_left = MAX_SPARES.saturating_sub(self.staging.spares.len()).min(self.free_entries());
         let more = self.staging.blocks.max(self.staging.lately.saturating_sub(self.staging.blocks + 1));
         let wanted = if class <= MAX_SPARE_CLASS { 1 + more.min(spares_left) } else { 1 };
+        let haste = self.haste(q, false)?;
         let Port { hand, slot, live, staging, .. } = self;
         let at = layout::queue_at(q)?;
         let event = Event::of(at, queue::BYTES_FREE);
-        let mut tx = hand.begin()?;
+        let mut tx = hand.begin_with(haste)?;
         if slept {
             tx.expect(event);
         }

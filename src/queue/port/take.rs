@@ -3,6 +3,7 @@
 use super::super::event::Event;
 use super::super::holdings::{self, Bitmap, End, Ended, Free};
 use super::super::layout::{self, MAX_BATCH, MAX_FAN, queue, slot};
+use super::super::lock::Haste;
 use super::super::tx::Tx;
 use super::super::worker_time::COUNTED;
 use super::super::{Fault, QueueId, Waiting, counts, ring, trim};
@@ -36,12 +37,14 @@ impl Port {
         let inputs = &inputs[..inputs.len().min(MAX_FAN)];
         let is_token = self.memory.is_some_and(|memory| inputs == [memory]);
         let why = if is_token { Waiting::ForTurn } else { Waiting::Starved };
+        let mut came = false;
         if wait != Wait::No {
             let Port { hand, patience, .. } = &mut *self;
             let memory = hand.memory();
-            patience.look(|| inputs.iter().any(|&q| counts::waiting_roughly(memory, q) > 0));
+            came = patience.look(|| inputs.iter().any(|&q| counts::waiting_roughly(memory, q) > 0));
             self.count_looking(why);
         }
+        let haste = inputs.first().map_or(Ok(Haste::Eager), |&q| self.haste(q, came))?;
         if self.most_leases > MAX_BATCH && self.free_entries() < max.min(self.leases_left()).min(MAX_BATCH) {
             self.settle()?; // what is finished or in reserve is in the way, until a transaction of its own
         }
@@ -50,7 +53,7 @@ impl Port {
         let mut sleep = Sleep::default();
         loop {
             let room = self.leases_left().min(MAX_BATCH);
-            let taken = self.try_take(inputs, max.min(room), slept, &mut sleep)?;
+            let taken = self.try_take(inputs, max.min(room), slept, haste, &mut sleep)?;
             if taken != Taken::Empty {
                 return Ok(taken);
             }
@@ -85,10 +88,11 @@ impl Port {
         inputs: &[QueueId],
         max: usize,
         slept: bool,
+        haste: Haste,
         sleep: &mut Sleep,
     ) -> Result<Taken, Fault> {
         let Port { hand, slot, live, leases, finished, turn, memory, .. } = self;
-        let mut tx = hand.begin()?;
+        let mut tx = hand.begin_with(haste)?;
         let (mut after, mut ended) = (*live, Ended::default());
         finished.iter().for_each(|&entry| holdings::clear(&mut after, entry));
         forget_begun(&mut tx, *slot, &after);

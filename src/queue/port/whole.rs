@@ -1,6 +1,7 @@
 //! Publishing all or nothing: for outputs that can't be made a second time.
 
 use super::super::layout::{self, MAX_BATCH, queue};
+use super::super::lock::Haste;
 use super::super::{Fault, QueueId, WhenFull, counts};
 use super::commit::{Committed, Step};
 use super::put::PutError;
@@ -37,7 +38,7 @@ impl Port {
                 return if matches!(error, PutError::NoRoom) { Ok(None) } else { Err(error) };
             }
         }
-        match self.try_publish(upto, None, true)? {
+        match self.try_publish(upto, None, true, Haste::Eager)? {
             Step::AllOut { before, after } => Ok(Some(Committed::Done { before, after })),
             Step::Full { .. } | Step::Progress => {
                 self.discard_staged()?;
