@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 /// More than this is not kept ready.
 const ENOUGH: usize = 128 * 1024;
+/// Memory that is not given back.
+const KEPT: usize = 4 * ENOUGH;
 
 /// Framed items, in the order of their leases.
 pub(super) struct Feed {
@@ -59,7 +61,7 @@ impl Feed {
         let whole = self.ends.iter().take_while(|&&end| end <= self.written).count();
         self.boundary = self.ends.drain(..whole).next_back().unwrap_or(self.boundary);
         if self.ends.is_empty() {
-            self.clear();
+            self.forget();
         } else if self.boundary > ENOUGH && self.boundary > self.bytes.len() / 2 {
             self.bytes.drain(..self.boundary);
             self.ends.iter_mut().for_each(|end| *end -= self.boundary);
@@ -78,13 +80,26 @@ impl Feed {
         taken
     }
 
-    /// Forgets everything: the program is gone, or has it all.
+    /// Forgets everything: the program is gone.
     pub fn clear(&mut self) {
+        self.forget();
+        self.shrink();
+    }
+
+    fn forget(&mut self) {
         self.bytes.clear();
-        // One large item must not cost memory for ever.
-        self.bytes.shrink_to(4 * ENOUGH);
         self.ends.clear();
         (self.written, self.boundary) = (0, 0);
+    }
+
+    /// Whether it has much more memory than it needs now: one large item must not cost it for ever.
+    pub fn has_slack(&self) -> bool {
+        self.bytes.capacity() > KEPT && self.bytes.len() <= KEPT
+    }
+
+    /// Gives that back.
+    pub fn shrink(&mut self) {
+        self.bytes.shrink_to(KEPT);
     }
 }
 

@@ -169,6 +169,11 @@ impl Decoder {
         debug_assert!(self.filled <= self.buffer.len());
     }
 
+    /// Whether it has much more memory than it needs now.
+    pub fn has_slack(&self, keep: usize) -> bool {
+        self.buffer.len() > keep && self.pending() <= keep
+    }
+
     /// Gives back the memory that a long item needed.
     pub fn shrink(&mut self, keep: usize) {
         if self.pending() == 0 && self.buffer.len() > keep {

@@ -209,6 +209,9 @@ impl<'a> ReplyLoop<'a> {
         let turn =
             waiting(&self.desk.port, why, || session.turn(wish, &mut self.errors, self.desk.port.program()))?;
         self.feed.note_written(turn.written);
+        if self.feed.has_slack() {
+            self.feed.shrink();
+        }
         let most_in_all = self.desk.port.max_bytes(&self.desk.outputs)?;
         let read = self.answers.read(self.in_flight(), session.gives_output(), most_in_all);
         let done = self.answers.len();

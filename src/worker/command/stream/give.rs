@@ -82,7 +82,7 @@ impl StreamLoop<'_> {
             false => hand_over(decoder, &mut ToQueues::new(desk, None), most)?,
         };
         if emitted > 0 {
-            self.decoder.shrink(1 << 20);
+            self.tidy();
         }
         if self.is_source() {
             self.desk.recycling.count(emitted);

@@ -6,6 +6,7 @@
 
 mod ending;
 mod give;
+mod slack;
 
 use super::defeat::Trouble;
 use super::errors::Errors;
@@ -55,6 +56,8 @@ pub(super) struct StreamLoop<'a> {
     /// Items come in plenty.
     plenty: bool,
     pieces: Pieces,
+    /// When memory that long items needed is given back.
+    slack_ends: Option<Instant>,
     /// Items that the program may hold.
     inside: u64,
     moved: Instant,
@@ -82,6 +85,7 @@ impl<'a> StreamLoop<'a> {
             found_none: false,
             plenty: false,
             pieces: Pieces::default(),
+            slack_ends: None,
             inside: 0,
             moved: Instant::now(),
         })
@@ -287,13 +291,13 @@ impl<'a> StreamLoop<'a> {
         if std::mem::take(&mut self.found_none) {
             self.waker.arm(&self.desk.port);
         }
-        let rest = self.rest.until();
+        let (rest, tidy) = (self.rest.until(), self.tidy());
         let now = std::mem::take(&mut self.looks_again).then(Instant::now);
         let why = self.waits_for(rest.is_some() || pace.must_pause);
         let wish = Wish {
             out: self.feed.rest(),
             into: (!holds_back).then_some(&mut self.decoder),
-            until: [rest, self.ends_by, now].into_iter().flatten().min(),
+            until: [rest, tidy, self.ends_by, now].into_iter().flatten().min(),
             bell: self.waker.bell(),
         };
         let turn = waiting(&self.desk.port, why, || match holds_back && session.exit().is_some() {
