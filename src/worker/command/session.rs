@@ -14,8 +14,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
+use nix::sys::uio::writev;
 use nix::unistd::{pipe2, read, write};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -70,10 +71,30 @@ struct Ready {
     stderr: bool,
 }
 
+/// Pieces to be written, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Out<'a>(pub [&'a [u8]; 3]);
+
+impl<'a> From<&'a [u8]> for Out<'a> {
+    fn from(bytes: &'a [u8]) -> Out<'a> {
+        Out([bytes, b"", b""])
+    }
+}
+
+impl Out<'_> {
+    fn len(&self) -> usize {
+        self.0.iter().map(|piece| piece.len()).sum()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What the worker wants of a turn.
 pub(super) struct Wish<'a> {
     /// To be written.
-    pub out: &'a [u8],
+    pub out: Out<'a>,
     /// Where output goes; `None`: it is left where it is.
     pub into: Option<&'a mut Decoder>,
     /// The turn ends then at the latest.
@@ -208,23 +229,23 @@ impl Session {
         Ok(turn)
     }
 
-    /// Whether an exchange without a wait is likely to move something, `out` being all that there is to write.
-    pub fn flows(&self, out: &[u8]) -> bool {
+    /// Whether an exchange without a wait is likely to move something; `writes`: there is something to write.
+    pub fn flows(&self, writes: bool) -> bool {
         let is_ending = self.exit.is_some() || self.killed_at.is_some();
-        !is_ending && (self.flow.out || self.flow.into && !out.is_empty())
+        !is_ending && (self.flow.out || self.flow.into && writes)
     }
 
     /// A turn without a wait, while much moves: to ask first whether it can would be one more system call each time.
     pub fn go_on(
         &mut self,
-        out: &[u8],
+        out: Out<'_>,
         into: &mut Decoder,
         errors: &mut Errors,
         note: &AtomicU64,
     ) -> Result<Turn, Failure> {
         self.flow.unseen += 1;
         if self.flow.unseen > UNSEEN {
-            let wish = Wish { out: b"", into: None, until: Some(Instant::now()), bell: None };
+            let wish = Wish { out: Out::default(), into: None, until: Some(Instant::now()), bell: None };
             self.turn(wish, errors, note)?;
         }
         let written = if out.is_empty() { 0 } else { self.write(out)? };
@@ -268,9 +289,12 @@ impl Session {
         }
     }
 
-    fn write(&mut self, out: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, out: Out<'_>) -> io::Result<usize> {
         let Some(fd) = &self.stdin else { return Ok(0) };
-        let written = write(fd, out);
+        let written = match out.0 {
+            [bytes, [], []] => write(fd, bytes),
+            pieces => writev(fd, &pieces.map(IoSlice::new)),
+        };
         self.flow.into = written == Ok(out.len());
         match written {
             Ok(written) => Ok(written),

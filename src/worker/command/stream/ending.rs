@@ -5,7 +5,7 @@ use crate::queue::Ending;
 use crate::stage::Outlet;
 use crate::sys::wait::Exit;
 use crate::worker::command::defeat::{Defeat, Trouble, ended};
-use crate::worker::command::session::{Session, Wish};
+use crate::worker::command::session::{Out, Session, Wish};
 use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
 
@@ -16,7 +16,7 @@ impl StreamLoop<'_> {
         session.close_output();
         session.terminate(self.desk.ticket.stop_timeout);
         while !session.is_over() {
-            let wish = Wish { out: b"", into: None, until: None, bell: None };
+            let wish = Wish { out: Out::default(), into: None, until: None, bell: None };
             if session.turn(wish, &mut self.errors, self.desk.port.program()).is_err() {
                 return;
             }

@@ -14,11 +14,11 @@ use super::feed::Feed;
 use super::framing::Decoder;
 use super::recipe::{NotStarted, Recipe};
 use super::rest::Rest;
-use super::session::{Session, Turn, Wish};
+use super::session::{Out, Session, Turn, Wish};
 use super::waiting;
 use super::waker::{self, Waker};
 use crate::config::pipeline::Command;
-use crate::queue::{Ending, Taken, Wait, Waiting};
+use crate::queue::{Ending, Fault, Port, Taken, Wait, Waiting};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::worker::desk::{Desk, Pace};
@@ -153,9 +153,8 @@ impl<'a> StreamLoop<'a> {
         };
         let Some(ending) = ending else { return };
         self.stopping = Some(ending);
-        let back = self.feed.take_back();
-        let keep = self.desk.port.len() - back;
-        if let Err(fault) = self.desk.port.give_back_from(keep) {
+        self.feed.take_back();
+        if let Err(fault) = self.desk.port.give_back_from(self.feed.len()) {
             self.stopping = Some(Ending::Failed(fault.to_string()));
         }
         if self.is_source() {
@@ -168,6 +167,9 @@ impl<'a> StreamLoop<'a> {
 
     /// Leases items, as many as the program may soon read.
     fn take(&mut self, pace: &Pace, session: &Session) -> Result<(), Stop> {
+        if self.stopping.is_none() && session.takes_input() {
+            self.frame(pace)?;
+        }
         let wants =
             !self.is_source() && !self.input_ended && self.stopping.is_none() && session.takes_input();
         if !wants || self.waker.is_armed() || self.is_resting() || pace.must_pause {
@@ -194,7 +196,7 @@ impl<'a> StreamLoop<'a> {
                 self.plenty = self.desk.port.len() - known >= PLENTY;
                 self.found_none = false;
                 super::log_taken_from(self.desk, known, before, after)?;
-                self.frame(known, pace)?;
+                self.frame(pace)?;
                 return Ok(after > 0);
             }
             Taken::Ended => self.input_ended = true,
@@ -220,23 +222,20 @@ impl<'a> StreamLoop<'a> {
             // A program that only reads has nothing to say.
             () if self.desk.outputs.is_empty() => waker::nap(),
             // Whoever gives so much is about to give more, and the program has said what it had just now.
-            () if self.plenty && !session.flows(&[]) => waker::short_nap(),
+            () if self.plenty && !session.flows(false) => waker::short_nap(),
             () => Wait::No,
         }
     }
 
-    /// Makes the new leases bytes for the program.
-    fn frame(&mut self, known: usize, pace: &Pace) -> Result<(), Stop> {
-        let mut i = known;
-        while i < self.desk.port.len() {
-            match self.feed.push(self.desk.port.item(i)?.bytes) {
-                Ok(()) => i += 1,
-                Err(why) => {
-                    let trouble = Trouble::NotEncodable(why);
-                    let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
-                    failed::settle_for(self.desk, i, reason, pace)?;
-                    self.looks_again = true;
-                }
+    /// Makes leases bytes for the program, as far as they will soon be written.
+    fn frame(&mut self, pace: &Pace) -> Result<(), Stop> {
+        while !self.feed.is_full() && self.feed.len() < self.desk.port.len() {
+            let next = self.feed.len();
+            if let Err(why) = self.feed.push_in_place(self.desk.port.item(next)?.bytes) {
+                let trouble = Trouble::NotEncodable(why);
+                let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
+                failed::settle_for(self.desk, next, reason, pace)?;
+                self.looks_again = true;
             }
         }
         Ok(())
@@ -295,7 +294,7 @@ impl<'a> StreamLoop<'a> {
         let now = std::mem::take(&mut self.looks_again).then(Instant::now);
         let why = self.waits_for(rest.is_some() || pace.must_pause);
         let wish = Wish {
-            out: self.feed.rest(),
+            out: to_write(&self.feed, &self.desk.port)?,
             into: (!holds_back).then_some(&mut self.decoder),
             until: [rest, tidy, self.ends_by, now].into_iter().flatten().min(),
             bell: self.waker.bell(),
@@ -310,14 +309,14 @@ impl<'a> StreamLoop<'a> {
     /// Whether more can be done at once, most likely: then a wait would only be a system call more.
     fn can_go_on(&self, pace: &Pace, session: &Session) -> bool {
         let waits = pace.is_single() || pace.must_pause || self.is_resting() || self.stopping.is_some();
-        !waits && session.flows(self.feed.rest())
+        !waits && session.flows(!self.feed.is_empty())
     }
 
     fn go_on(&mut self, session: &mut Session) -> Result<(), Stop> {
         let StreamLoop { desk, feed, decoder, errors, .. } = &mut *self;
-        let turn = session.go_on(feed.rest(), decoder, errors, desk.port.program())?;
+        let turn = session.go_on(to_write(feed, &desk.port)?, decoder, errors, desk.port.program())?;
         let mut left = self.note(turn);
-        let emitted = self.emit_pieces(&mut left, session.flows(self.feed.rest()))?;
+        let emitted = self.emit_pieces(&mut left, session.flows(!self.feed.is_empty()))?;
         self.owes = false;
         self.publish_rest(left, emitted)
     }
@@ -350,4 +349,13 @@ impl<'a> StreamLoop<'a> {
         self.moved = now;
         self.inside += items as u64;
     }
+}
+
+/// The feed's bytes; of a long item those in the queue itself.
+fn to_write<'a>(feed: &'a Feed, port: &'a Port) -> Result<Out<'a>, Fault> {
+    let last = match feed.len().checked_sub(1) {
+        Some(last) if feed.needs_last() => port.item(last)?.bytes,
+        Some(_) | None => b"",
+    };
+    Ok(feed.out(last))
 }
