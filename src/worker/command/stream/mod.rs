@@ -55,6 +55,8 @@ pub(super) struct StreamLoop<'a> {
     found_none: bool,
     /// Items come in plenty.
     plenty: bool,
+    /// The program has written something.
+    speaks: bool,
     pieces: Pieces,
     /// When memory that long items needed is given back.
     slack_ends: Option<Instant>,
@@ -84,6 +86,7 @@ impl<'a> StreamLoop<'a> {
             looks_again: false,
             found_none: false,
             plenty: false,
+            speaks: false,
             pieces: Pieces::default(),
             slack_ends: None,
             inside: 0,
@@ -220,7 +223,7 @@ impl<'a> StreamLoop<'a> {
         match () {
             () if !self.feed.is_empty() || pace.when_empty().is_some() => Wait::No,
             // A program that only reads has nothing to say.
-            () if self.desk.outputs.is_empty() => waker::nap(),
+            () if self.desk.outputs.is_empty() && !self.speaks => waker::nap(),
             // Whoever gives so much is about to give more, and the program has said what it had just now.
             () if self.plenty && !session.flows(false) => waker::short_nap(),
             () => Wait::No,
@@ -324,6 +327,7 @@ impl<'a> StreamLoop<'a> {
     /// Returns how many items were wholly written by it.
     fn note(&mut self, turn: Turn) -> usize {
         let written = self.feed.note_written(turn.written);
+        self.speaks |= turn.read > 0;
         self.note_moves(turn.written + turn.read, written);
         written
     }
