@@ -67,6 +67,14 @@ pub fn proportional_kib(pid: u32) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// Memory that is the process's alone, in KiB.
+pub fn private_kib(pid: u32) -> Option<u64> {
+    let map = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let lines =
+        map.lines().filter(|line| line.starts_with("Private_Dirty:") || line.starts_with("Anonymous:"));
+    lines.filter_map(|line| line.split_whitespace().nth(1)?.parse().ok()).min()
+}
+
 /// Times the process was given the CPU so far, over all its threads: an idle one must not wake.
 pub fn context_switches(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();

@@ -6,7 +6,7 @@ use super::framing::{Decoder, encode};
 use super::outbox;
 use super::outputs::Outputs;
 use super::recipe::{NotStarted, Recipe};
-use super::session::{Session, Wish};
+use super::session::{Out, Session, Wish};
 use crate::config::pipeline::{Collect, Command};
 use crate::queue::{Ending, QueueId, Taken, Wait, Waiting};
 use crate::stage::Failure;
@@ -217,8 +217,8 @@ impl<'a> EachLoop<'a> {
         }
         while !session.is_over() {
             let watched = until.filter(|_| !session.is_terminated());
-            let wish =
-                Wish { out: &self.input[written..], into: Some(&mut decoder), until: watched, bell: None };
+            let out = Out::from(&self.input[written..]);
+            let wish = Wish { out, into: Some(&mut decoder), until: watched, bell: None };
             written += session.turn(wish, &mut self.errors, self.desk.port.program())?.written;
             if written == self.input.len() {
                 session.close_input();

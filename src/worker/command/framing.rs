@@ -6,29 +6,34 @@ use std::ops::Range;
 
 /// Appends an item as a program reads it.
 pub(super) fn encode(framing: Framing, item: &[u8], into: &mut Vec<u8>) -> Result<(), NotEncodable> {
-    let ended = |by: u8, into: &mut Vec<u8>| match memchr::memchr(by, item) {
+    let tail = begin(framing, item, into)?;
+    into.extend_from_slice(item);
+    into.extend_from_slice(tail);
+    Ok(())
+}
+
+/// Appends what comes before an item; returns what comes after it.
+pub(super) fn begin(
+    framing: Framing,
+    item: &[u8],
+    into: &mut Vec<u8>,
+) -> Result<&'static [u8], NotEncodable> {
+    let ended = |by: &'static [u8; 1]| match memchr::memchr(by[0], item) {
         Some(_) => Err(NotEncodable::Holds(framing)),
-        None => {
-            into.extend_from_slice(item);
-            into.push(by);
-            Ok(())
-        }
+        None => Ok(&by[..]),
     };
     match framing {
-        Framing::Lines => ended(b'\n', into),
-        Framing::Nul => ended(0, into),
+        Framing::Lines => ended(b"\n"),
+        Framing::Nul => ended(b"\0"),
         Framing::Netstring => {
             into.extend_from_slice(item.len().to_string().as_bytes());
             into.push(b':');
-            into.extend_from_slice(item);
-            into.push(b',');
-            Ok(())
+            Ok(b",")
         }
         Framing::U32be => {
             let length = u32::try_from(item.len()).map_err(|_| NotEncodable::TooLong)?;
             into.extend_from_slice(&length.to_be_bytes());
-            into.extend_from_slice(item);
-            Ok(())
+            Ok(b"")
         }
     }
 }
@@ -167,6 +172,11 @@ impl Decoder {
     pub fn filled(&mut self, bytes: usize) {
         self.filled += bytes;
         debug_assert!(self.filled <= self.buffer.len());
+    }
+
+    /// Whether it has much more memory than it needs now.
+    pub fn has_slack(&self, keep: usize) -> bool {
+        self.buffer.len() > keep && self.pending() <= keep
     }
 
     /// Gives back the memory that a long item needed.

@@ -14,14 +14,20 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
+use nix::sys::uio::writev;
 use nix::unistd::{pipe2, read, write};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes asked for at once: what a pipe holds, or half of a widened one.
 const CHUNK: usize = 128 * 1024;
+
+/// A read of less is no sign that more is there already.
+const MUCH: usize = 16 * 1024;
+/// After so many exchanges without a wait: what else is there to see?
+const UNSEEN: u8 = 16;
 
 /// A program at work.
 pub(super) struct Session {
@@ -33,6 +39,18 @@ pub(super) struct Session {
     /// When it is killed, after it was asked to end.
     killed_at: Option<Instant>,
     was_killed: bool,
+    flow: Flow,
+}
+
+/// What the last exchanges were like.
+#[derive(Default)]
+struct Flow {
+    /// The program's input took all that there was.
+    into: bool,
+    /// Much of its output was there.
+    out: bool,
+    /// Exchanges since the last wait.
+    unseen: u8,
 }
 
 /// What one turn did.
@@ -53,10 +71,30 @@ struct Ready {
     stderr: bool,
 }
 
+/// Pieces to be written, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Out<'a>(pub [&'a [u8]; 3]);
+
+impl<'a> From<&'a [u8]> for Out<'a> {
+    fn from(bytes: &'a [u8]) -> Out<'a> {
+        Out([bytes, b"", b""])
+    }
+}
+
+impl Out<'_> {
+    fn len(&self) -> usize {
+        self.0.iter().map(|piece| piece.len()).sum()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What the worker wants of a turn.
 pub(super) struct Wish<'a> {
     /// To be written.
-    pub out: &'a [u8],
+    pub out: Out<'a>,
     /// Where output goes; `None`: it is left where it is.
     pub into: Option<&'a mut Decoder>,
     /// The turn ends then at the latest.
@@ -86,6 +124,7 @@ impl Session {
             exit: None,
             killed_at: None,
             was_killed: false,
+            flow: Flow::default(),
         };
         let ours = [&session.stdin, &session.stdout, &session.stderr];
         for fd in ours.into_iter().flatten() {
@@ -166,6 +205,7 @@ impl Session {
         let mut ready = Ready { ended: false, stdin: true, stdout: true, stderr: true };
         if !is_ended {
             ready = self.wait(!out.is_empty(), into.is_some(), until, bell)?;
+            self.flow.unseen = 0;
             self.pass_deadline();
         }
         let mut turn = Turn::default();
@@ -187,6 +227,30 @@ impl Session {
             errors.finish();
         }
         Ok(turn)
+    }
+
+    /// Whether an exchange without a wait is likely to move something; `writes`: there is something to write.
+    pub fn flows(&self, writes: bool) -> bool {
+        let is_ending = self.exit.is_some() || self.killed_at.is_some();
+        !is_ending && (self.flow.out || self.flow.into && writes)
+    }
+
+    /// A turn without a wait, while much moves: to ask first whether it can would be one more system call each time.
+    pub fn go_on(
+        &mut self,
+        out: Out<'_>,
+        into: &mut Decoder,
+        errors: &mut Errors,
+        note: &AtomicU64,
+    ) -> Result<Turn, Failure> {
+        self.flow.unseen += 1;
+        if self.flow.unseen > UNSEEN {
+            let wish = Wish { out: Out::default(), into: None, until: Some(Instant::now()), bell: None };
+            self.turn(wish, errors, note)?;
+        }
+        let written = if out.is_empty() { 0 } else { self.write(out)? };
+        let read = self.read(into)?;
+        Ok(Turn { written, read })
     }
 
     /// Waits until then, or for an order: for a program that has ended, and whose output is left where it is.
@@ -225,9 +289,14 @@ impl Session {
         }
     }
 
-    fn write(&mut self, out: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, out: Out<'_>) -> io::Result<usize> {
         let Some(fd) = &self.stdin else { return Ok(0) };
-        match write(fd, out) {
+        let written = match out.0 {
+            [bytes, [], []] => write(fd, bytes),
+            pieces => writev(fd, &pieces.map(IoSlice::new)),
+        };
+        self.flow.into = written == Ok(out.len());
+        match written {
             Ok(written) => Ok(written),
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
             Err(Errno::EPIPE) => {
@@ -239,11 +308,13 @@ impl Session {
     }
 
     fn read(&mut self, decoder: &mut Decoder) -> io::Result<usize> {
+        self.flow.out = false;
         let Some(fd) = &self.stdout else { return Ok(0) };
         match read(fd, decoder.room(CHUNK)) {
             Ok(0) => self.stdout = None,
             Ok(bytes) => {
                 decoder.filled(bytes);
+                self.flow.out = bytes >= MUCH;
                 return Ok(bytes);
             }
             // The program is over; whoever may still hold the pipe is none of our business.

@@ -20,6 +20,15 @@ pub(super) fn nap() -> Wait {
     Wait::Until(Instant::now() + NAP)
 }
 
+/// So long one waits whose program may have something to say any moment, where items come by the hundred: a few
+/// times as long as it takes to publish so many.
+const SHORT_NAP: Duration = Duration::from_micros(100);
+
+/// See [`SHORT_NAP`].
+pub(super) fn short_nap() -> Wait {
+    Wait::Until(Instant::now() + SHORT_NAP)
+}
+
 /// The thread sleeps and writes eight bytes.
 const STACK: usize = 64 * 1024;
 

@@ -5,7 +5,7 @@ use crate::queue::Ending;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
 use crate::worker::command::defeat::{Defeat, Trouble};
-use crate::worker::command::session::{Session, Wish};
+use crate::worker::command::session::{Out, Session, Wish};
 use crate::worker::stop::Stop;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ impl ReplyLoop<'_> {
         session.close_output();
         session.terminate(patience);
         while !session.is_over() {
-            let wish = Wish { out: b"", into: None, until: None, bell: None };
+            let wish = Wish { out: Out::default(), into: None, until: None, bell: None };
             if session.turn(wish, &mut self.errors, self.desk.port.program()).is_err() {
                 return;
             }
@@ -38,7 +38,7 @@ impl ReplyLoop<'_> {
             }
             let until = (ending != Ending::InputEnded && !session.is_terminated()).then_some(limit);
             let decoder = &mut self.answers.decoder;
-            let wish = Wish { out: b"", into: Some(decoder), until, bell: None };
+            let wish = Wish { out: Out::default(), into: Some(decoder), until, bell: None };
             if let Err(failure) = session.turn(wish, &mut self.errors, self.desk.port.program()) {
                 return failure.into();
             }

@@ -27,7 +27,7 @@ use super::feed::Feed;
 use super::outbox;
 use super::recipe::{NotStarted, Recipe};
 use super::rest::Rest;
-use super::session::{Session, Wish};
+use super::session::{Out, Session, Wish};
 use super::waiting;
 use super::waker::Waker;
 use crate::config::pipeline::{Command, Reply};
@@ -201,7 +201,7 @@ impl<'a> ReplyLoop<'a> {
         let why = if self.is_resting() || pace.must_pause { Waiting::Paused } else { Waiting::Starved };
         let why = self.desk.port.is_empty().then_some(why);
         let wish = Wish {
-            out: self.feed.rest(),
+            out: Out::from(self.feed.rest()),
             until,
             into: Some(&mut self.answers.decoder),
             bell: self.waker.bell(),
@@ -209,6 +209,9 @@ impl<'a> ReplyLoop<'a> {
         let turn =
             waiting(&self.desk.port, why, || session.turn(wish, &mut self.errors, self.desk.port.program()))?;
         self.feed.note_written(turn.written);
+        if self.feed.has_slack() {
+            self.feed.shrink();
+        }
         let most_in_all = self.desk.port.max_bytes(&self.desk.outputs)?;
         let read = self.answers.read(self.in_flight(), session.gives_output(), most_in_all);
         let done = self.answers.len();

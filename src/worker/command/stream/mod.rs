@@ -4,30 +4,35 @@
 //! What the program has written is published as it comes. Without an input the program is a source, or, without an
 //! output too, simply a process under supervision.
 
-use super::defeat::{Defeat, Trouble, ended};
+mod ending;
+mod give;
+mod slack;
+
+use super::defeat::Trouble;
 use super::errors::Errors;
 use super::feed::Feed;
 use super::framing::Decoder;
 use super::recipe::{NotStarted, Recipe};
 use super::rest::Rest;
-use super::session::{Session, Wish};
+use super::session::{Out, Session, Turn, Wish};
 use super::waiting;
 use super::waker::{self, Waker};
 use crate::config::pipeline::Command;
-use crate::queue::{Ending, Taken, Wait, Waiting};
-use crate::stage::{Failure, Outlet};
+use crate::queue::{Ending, Fault, Port, Taken, Wait, Waiting};
+use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::sys::wait::Exit;
 use crate::worker::desk::{Desk, Pace};
 use crate::worker::failed::{self, Reason};
-use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
+use give::Pieces;
 use std::time::{Duration, Instant};
 
 /// Asked for as the size of the pipes.
 const PIPE: i32 = 256 * 1024;
 /// A program that has neither read nor written for so long has done what it had.
 const QUIET: Duration = Duration::from_secs(1);
+/// Items in one look that make it likely that more are about to come.
+const PLENTY: usize = 64;
 
 pub(super) struct StreamLoop<'a> {
     desk: &'a mut Desk,
@@ -46,6 +51,15 @@ pub(super) struct StreamLoop<'a> {
     rest: Rest,
     /// There may be an item, though nothing will tell of it: no waiting.
     looks_again: bool,
+    /// The last look found no item: before a wait somebody must be asked to tell of one.
+    found_none: bool,
+    /// Items come in plenty.
+    plenty: bool,
+    /// The program has written something.
+    speaks: bool,
+    pieces: Pieces,
+    /// When memory that long items needed is given back.
+    slack_ends: Option<Instant>,
     /// Items that the program may hold.
     inside: u64,
     moved: Instant,
@@ -70,6 +84,11 @@ impl<'a> StreamLoop<'a> {
             owes: false,
             rest: Rest::default(),
             looks_again: false,
+            found_none: false,
+            plenty: false,
+            speaks: false,
+            pieces: Pieces::default(),
+            slack_ends: None,
             inside: 0,
             moved: Instant::now(),
         })
@@ -106,6 +125,9 @@ impl<'a> StreamLoop<'a> {
             self.desk.port.take(&self.desk.inputs, 0, Wait::No)?;
         }
         self.take(&pace, session)?;
+        if !self.can_go_on(&pace, session) {
+            self.let_go()?;
+        }
         if (self.input_ended || self.stopping.is_some()) && self.feed.is_empty() {
             session.close_input();
         }
@@ -134,9 +156,8 @@ impl<'a> StreamLoop<'a> {
         };
         let Some(ending) = ending else { return };
         self.stopping = Some(ending);
-        let back = self.feed.take_back();
-        let keep = self.desk.port.len() - back;
-        if let Err(fault) = self.desk.port.give_back_from(keep) {
+        self.feed.take_back();
+        if let Err(fault) = self.desk.port.give_back_from(self.feed.len()) {
             self.stopping = Some(Ending::Failed(fault.to_string()));
         }
         if self.is_source() {
@@ -149,6 +170,9 @@ impl<'a> StreamLoop<'a> {
 
     /// Leases items, as many as the program may soon read.
     fn take(&mut self, pace: &Pace, session: &Session) -> Result<(), Stop> {
+        if self.stopping.is_none() && session.takes_input() {
+            self.frame(pace)?;
+        }
         let wants =
             !self.is_source() && !self.input_ended && self.stopping.is_none() && session.takes_input();
         if !wants || self.waker.is_armed() || self.is_resting() || pace.must_pause {
@@ -161,21 +185,21 @@ impl<'a> StreamLoop<'a> {
                 false => self.desk.port.leases_left(),
             };
             let most = most.min(self.desk.recycling.items_left().saturating_sub(self.desk.port.len()));
-            more = most > 0 && self.take_some(most, pace)?;
+            more = most > 0 && self.take_some(most, pace, session)?;
         }
         Ok(())
     }
 
     /// One transaction's part of it. Returns whether more waits.
-    fn take_some(&mut self, most: usize, pace: &Pace) -> Result<bool, Stop> {
+    fn take_some(&mut self, most: usize, pace: &Pace, session: &Session) -> Result<bool, Stop> {
         let known = self.desk.port.len();
-        // A program that only reads has nothing to say.
-        let naps = known == 0 && self.desk.outputs.is_empty() && pace.when_empty().is_none();
-        let wait = if naps { waker::nap() } else { Wait::No };
+        let wait = self.nap(pace, session);
         match self.desk.port.take(&self.desk.inputs, most, wait)? {
             Taken::Items { before, after } => {
+                self.plenty = self.desk.port.len() - known >= PLENTY;
+                self.found_none = false;
                 super::log_taken_from(self.desk, known, before, after)?;
-                self.frame(known, pace)?;
+                self.frame(pace)?;
                 return Ok(after > 0);
             }
             Taken::Ended => self.input_ended = true,
@@ -185,24 +209,36 @@ impl<'a> StreamLoop<'a> {
                     self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
                     self.rest.while_empty(pace);
                 }
-                None => self.waker.arm(&self.desk.port),
+                None => {
+                    self.found_none = true;
+                    self.plenty &= wait == Wait::No;
+                }
             },
         }
         Ok(false)
     }
 
-    /// Makes the new leases bytes for the program.
-    fn frame(&mut self, known: usize, pace: &Pace) -> Result<(), Stop> {
-        let mut i = known;
-        while i < self.desk.port.len() {
-            match self.feed.push(self.desk.port.item(i)?.bytes) {
-                Ok(()) => i += 1,
-                Err(why) => {
-                    let trouble = Trouble::NotEncodable(why);
-                    let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
-                    failed::settle_for(self.desk, i, reason, pace)?;
-                    self.looks_again = true;
-                }
+    /// How long a look for items may wait for the queues alone.
+    fn nap(&self, pace: &Pace, session: &Session) -> Wait {
+        match () {
+            () if !self.feed.is_empty() || pace.when_empty().is_some() => Wait::No,
+            // A program that only reads has nothing to say.
+            () if self.desk.outputs.is_empty() && !self.speaks => waker::nap(),
+            // Whoever gives so much is about to give more, and the program has said what it had just now.
+            () if self.plenty && !session.flows(false) => waker::short_nap(),
+            () => Wait::No,
+        }
+    }
+
+    /// Makes leases bytes for the program, as far as they will soon be written.
+    fn frame(&mut self, pace: &Pace) -> Result<(), Stop> {
+        while !self.feed.is_full() && self.feed.len() < self.desk.port.len() {
+            let next = self.feed.len();
+            if let Err(why) = self.feed.push_in_place(self.desk.port.item(next)?.bytes) {
+                let trouble = Trouble::NotEncodable(why);
+                let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
+                failed::settle_for(self.desk, next, reason, pace)?;
+                self.looks_again = true;
             }
         }
         Ok(())
@@ -218,49 +254,82 @@ impl<'a> StreamLoop<'a> {
             session.terminate(self.desk.ticket.stop_timeout);
             self.ends_by = None;
         }
+        if self.can_go_on(pace, session) {
+            return self.go_on(session);
+        }
         // A source that pauses is not read any more: then its program waits, too.
         let resting = self.is_resting() || pace.must_pause;
         let single = pace.is_single() && self.stopping.is_none();
         // A source with a pause after each item: what it has written already comes first.
         let paced = (single || pace.must_pause) && self.is_source() && self.stopping.is_none();
-        let (mut written, mut emitted) = (0, 0);
+        let (mut written, mut left, mut emitted) = (0, 0, 0);
         if paced && !resting {
             emitted = self.emit(1)?;
         }
         if emitted == 0 {
-            let rest = self.rest.until();
-            let now = std::mem::take(&mut self.looks_again).then(Instant::now);
-            let why = self.waits_for(rest.is_some() || pace.must_pause);
-            let wish = Wish {
-                out: self.feed.rest(),
-                into: (!paced || !resting).then_some(&mut self.decoder),
-                until: [rest, self.ends_by, now].into_iter().flatten().min(),
-                bell: self.waker.bell(),
-            };
-            let turn =
-                waiting(&self.desk.port, why, || match paced && resting && session.exit().is_some() {
-                    true => Ok(session.rest(wish.until)?),
-                    false => session.turn(wish, &mut self.errors, self.desk.port.program()),
-                })?;
-            written = self.feed.note_written(turn.written);
-            self.note_moves(turn.written + turn.read, written);
+            written = self.wait(pace, session, paced && resting)?;
+            left = written;
             emitted = match (paced, resting) {
                 (true, true) => 0,
                 (true, false) => self.emit(1)?,
-                (false, _) => self.emit(usize::MAX)?,
+                (false, _) => {
+                    let more_comes = self.can_go_on(pace, session);
+                    self.emit_pieces(&mut left, more_comes)?
+                }
             };
         }
         self.owes = paced && (resting || emitted > 0);
-        if written > 0 || emitted > 0 {
-            self.publish(written)?;
-            let items = if self.is_source() { emitted } else { written };
-            self.desk.recycling.count(items);
-            if items > 0 && single {
-                self.desk.port.settle()?; // there is no other `take` for so long
-                self.rest.after_item(pace);
-            }
+        self.publish_rest(left, emitted)?;
+        if single && (if self.is_source() { emitted } else { written }) > 0 {
+            self.desk.port.settle()?; // there is no other `take` for so long
+            self.rest.after_item(pace);
         }
         Ok(())
+    }
+
+    /// A turn that waits. `holds_back`: what the program writes is left where it is. Returns how many items were wholly
+    /// written.
+    fn wait(&mut self, pace: &Pace, session: &mut Session, holds_back: bool) -> Result<usize, Stop> {
+        if std::mem::take(&mut self.found_none) {
+            self.waker.arm(&self.desk.port);
+        }
+        let (rest, tidy) = (self.rest.until(), self.tidy());
+        let now = std::mem::take(&mut self.looks_again).then(Instant::now);
+        let why = self.waits_for(rest.is_some() || pace.must_pause);
+        let wish = Wish {
+            out: to_write(&self.feed, &self.desk.port)?,
+            into: (!holds_back).then_some(&mut self.decoder),
+            until: [rest, tidy, self.ends_by, now].into_iter().flatten().min(),
+            bell: self.waker.bell(),
+        };
+        let turn = waiting(&self.desk.port, why, || match holds_back && session.exit().is_some() {
+            true => Ok(session.rest(wish.until)?),
+            false => session.turn(wish, &mut self.errors, self.desk.port.program()),
+        })?;
+        Ok(self.note(turn))
+    }
+
+    /// Whether more can be done at once, most likely: then a wait would only be a system call more.
+    fn can_go_on(&self, pace: &Pace, session: &Session) -> bool {
+        let waits = pace.is_single() || pace.must_pause || self.is_resting() || self.stopping.is_some();
+        !waits && session.flows(!self.feed.is_empty())
+    }
+
+    fn go_on(&mut self, session: &mut Session) -> Result<(), Stop> {
+        let StreamLoop { desk, feed, decoder, errors, .. } = &mut *self;
+        let turn = session.go_on(to_write(feed, &desk.port)?, decoder, errors, desk.port.program())?;
+        let mut left = self.note(turn);
+        let emitted = self.emit_pieces(&mut left, session.flows(!self.feed.is_empty()))?;
+        self.owes = false;
+        self.publish_rest(left, emitted)
+    }
+
+    /// Returns how many items were wholly written by it.
+    fn note(&mut self, turn: Turn) -> usize {
+        let written = self.feed.note_written(turn.written);
+        self.speaks |= turn.read > 0;
+        self.note_moves(turn.written + turn.read, written);
+        written
     }
 
     /// What a turn waits for, if it isn't the program. What a program does with an item that it has read, nobody knows:
@@ -284,74 +353,13 @@ impl<'a> StreamLoop<'a> {
         self.moved = now;
         self.inside += items as u64;
     }
+}
 
-    /// Stages up to `most` of the items that are read. Returns how many there were.
-    fn emit(&mut self, most: usize) -> Result<usize, Stop> {
-        let mut emitted = 0;
-        while emitted < most {
-            let item = self.decoder.next().map_err(|bad| Failure::fatal(bad.to_string()))?;
-            let Some(item) = item else { break };
-            match self.desk.outputs.is_empty() {
-                true => self.desk.console.put(item)?,
-                false => ToQueues::new(self.desk, None).put(item)?,
-            }
-            emitted += 1;
-        }
-        if emitted > 0 {
-            self.decoder.shrink(1 << 20);
-        }
-        Ok(emitted)
-    }
-
-    /// Publishes what is staged, and ends the leases of so many items more.
-    fn publish(&mut self, written: usize) -> Result<(), Stop> {
-        self.desk.commit_regardless(written)
-    }
-
-    /// Nobody wants what it would still do.
-    fn dismiss(&mut self, session: &mut Session) {
-        session.close_input();
-        session.close_output();
-        session.terminate(self.desk.ticket.stop_timeout);
-        while !session.is_over() {
-            let wish = Wish { out: b"", into: None, until: None, bell: None };
-            if session.turn(wish, &mut self.errors, self.desk.port.program()).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// The program is over, and all that it wrote is read.
-    fn conclude(&mut self, exit: Option<Exit>) -> Result<Stop, Stop> {
-        self.emit(usize::MAX)?;
-        let last = self.decoder.last().map(|item| item.map(<[u8]>::to_vec));
-        if let Ok(Some(item)) = &last {
-            match self.desk.outputs.is_empty() {
-                true => self.desk.console.put(item)?,
-                false => ToQueues::new(self.desk, None).put(item)?,
-            }
-        }
-        self.publish(0)?;
-        if let Some(ending) = self.stopping.take() {
-            return Ok(Stop(ending));
-        }
-        match (last, exit) {
-            (Err(bad), _) => Ok(self.failed(Trouble::BadFrame(bad))),
-            (Ok(_), Some(Exit::Code(code))) if self.recipe.is_success(code) => {
-                log::debug!("the program ended with exit code {code}");
-                Ok(Stop(if self.input_ended { Ending::InputEnded } else { Ending::Finished }))
-            }
-            (Ok(_), Some(exit)) => Ok(self.failed(Trouble::Ended(exit))),
-            // A session is over only with an exit.
-            (Ok(_), None) => Ok(Stop(Ending::Failed(ended(Exit::Code(0))))),
-        }
-    }
-
-    fn failed(&mut self, trouble: Trouble) -> Stop {
-        let defeat = Defeat { trouble, stderr: self.errors.take_kept() };
-        if self.inside > 0 {
-            log::warn!("up to {} items that its program had taken are unaccounted for", self.inside);
-        }
-        Stop(Ending::Failed(format!("the program failed: {defeat}")))
-    }
+/// The feed's bytes; of a long item those in the queue itself.
+fn to_write<'a>(feed: &'a Feed, port: &'a Port) -> Result<Out<'a>, Fault> {
+    let last = match feed.len().checked_sub(1) {
+        Some(last) if feed.needs_last() => port.item(last)?.bytes,
+        Some(_) | None => b"",
+    };
+    Ok(feed.out(last))
 }

@@ -1,0 +1,59 @@
+//! The last time with a program.
+
+use super::StreamLoop;
+use crate::queue::Ending;
+use crate::stage::Outlet;
+use crate::sys::wait::Exit;
+use crate::worker::command::defeat::{Defeat, Trouble, ended};
+use crate::worker::command::session::{Out, Session, Wish};
+use crate::worker::outlet::ToQueues;
+use crate::worker::stop::Stop;
+
+impl StreamLoop<'_> {
+    /// Nobody wants what it would still do.
+    pub(super) fn dismiss(&mut self, session: &mut Session) {
+        session.close_input();
+        session.close_output();
+        session.terminate(self.desk.ticket.stop_timeout);
+        while !session.is_over() {
+            let wish = Wish { out: Out::default(), into: None, until: None, bell: None };
+            if session.turn(wish, &mut self.errors, self.desk.port.program()).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The program is over, and all that it wrote is read.
+    pub(super) fn conclude(&mut self, exit: Option<Exit>) -> Result<Stop, Stop> {
+        self.emit(usize::MAX)?;
+        let last = self.decoder.last().map(|item| item.map(<[u8]>::to_vec));
+        if let Ok(Some(item)) = &last {
+            match self.desk.outputs.is_empty() {
+                true => self.desk.console.put(item)?,
+                false => ToQueues::new(self.desk, None).put(item)?,
+            }
+        }
+        self.publish(0)?;
+        if let Some(ending) = self.stopping.take() {
+            return Ok(Stop(ending));
+        }
+        match (last, exit) {
+            (Err(bad), _) => Ok(self.failed(Trouble::BadFrame(bad))),
+            (Ok(_), Some(Exit::Code(code))) if self.recipe.is_success(code) => {
+                log::debug!("the program ended with exit code {code}");
+                Ok(Stop(if self.input_ended { Ending::InputEnded } else { Ending::Finished }))
+            }
+            (Ok(_), Some(exit)) => Ok(self.failed(Trouble::Ended(exit))),
+            // A session is over only with an exit.
+            (Ok(_), None) => Ok(Stop(Ending::Failed(ended(Exit::Code(0))))),
+        }
+    }
+
+    fn failed(&mut self, trouble: Trouble) -> Stop {
+        let defeat = Defeat { trouble, stderr: self.errors.take_kept() };
+        if self.inside > 0 {
+            log::warn!("up to {} items that its program had taken are unaccounted for", self.inside);
+        }
+        Stop(Ending::Failed(format!("the program failed: {defeat}")))
+    }
+}
