@@ -7,7 +7,7 @@
 use super::defeat::{Defeat, Trouble, ended};
 use super::errors::Errors;
 use super::feed::Feed;
-use super::framing::Decoder;
+use super::framing::{BadFrame, Decoder};
 use super::recipe::{NotStarted, Recipe};
 use super::rest::Rest;
 use super::session::{Session, Wish};
@@ -324,13 +324,7 @@ impl<'a> StreamLoop<'a> {
     /// The program is over, and all that it wrote is read.
     fn conclude(&mut self, exit: Option<Exit>) -> Result<Stop, Stop> {
         self.emit(usize::MAX)?;
-        let last = self.decoder.last().map(|item| item.map(<[u8]>::to_vec));
-        if let Ok(Some(item)) = &last {
-            match self.desk.outputs.is_empty() {
-                true => self.desk.console.put(item)?,
-                false => ToQueues::new(self.desk, None).put(item)?,
-            }
-        }
+        let last = self.last(exit)?;
         self.publish(0)?;
         if let Some(ending) = self.stopping.take() {
             return Ok(Stop(ending));
@@ -345,6 +339,25 @@ impl<'a> StreamLoop<'a> {
             // A session is over only with an exit.
             (Ok(_), None) => Ok(Stop(Ending::Failed(ended(Exit::Code(0))))),
         }
+    }
+
+    /// Stages an item that has no end, if it is whole: who was killed may have been in the middle of it.
+    fn last(&mut self, exit: Option<Exit>) -> Result<Result<(), BadFrame>, Stop> {
+        let item = match self.decoder.last() {
+            Ok(None) => return Ok(Ok(())),
+            Ok(Some(item)) => item,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        if let Some(Exit::Signal(signal)) = exit {
+            let bytes = item.len();
+            log::warn!("{signal} ended its program in the middle of an item: {bytes} bytes are left out");
+            return Ok(Ok(()));
+        }
+        match self.desk.outputs.is_empty() {
+            true => self.desk.console.put(item)?,
+            false => ToQueues::new(self.desk, None).put(item)?,
+        }
+        Ok(Ok(()))
     }
 
     fn failed(&mut self, trouble: Trouble) -> Stop {
