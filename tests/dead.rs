@@ -3,6 +3,8 @@
 mod support;
 
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use support::{Run, wait_until};
 
 /// `work` fails on every item as long as there is a file `broken`, else it passes them on.
@@ -52,6 +54,22 @@ fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
     assert_eq!(done.len(), 5, "each of them once");
     assert_eq!(run.tell(&["dead", "list"]), "no dead letters\n");
     assert_eq!(run.tell(&["audit"]).lines().last(), Some("every item is accounted for"));
+}
+
+#[test]
+fn tap_ends_when_nobody_reads_what_it_shows() {
+    let run = Run::start(
+        "[stages.tick]\nuse = 'count'\nsleep = '2ms'\noutput = 'a'\n[stages.drop]\nuse = 'discard'\ninput = 'a'\n",
+    );
+    run.wait_for_log("up after");
+    let mut tap = support::command(&run.folder);
+    let mut tap = tap.args(["tap", "a"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut reader = BufReader::new(tap.stdout.take().unwrap());
+    reader.read_line(&mut String::new()).unwrap();
+    drop(reader);
+    let ended = wait_until("the end of tap", || tap.try_wait().unwrap());
+    assert!(ended.success(), "{ended}");
+    run.signal(libc::SIGINT);
 }
 
 #[test]
