@@ -57,6 +57,24 @@ fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
 }
 
 #[test]
+fn dead_letters_of_a_run_that_is_over_are_found_by_its_name_or_file() {
+    let fails = "[stages.a]\nuse = 'count'\nwith = { to = 2 }\noutput = 'q'\n\
+                 [stages.b]\nuse = 'filter'\nwith = { keep = 'even' }\nattempts = 1\ninput = 'q'\n";
+    let mut plain = Run::start(&fails.replace("to = 2 }", "to = 2, format = 'x{item}' }"));
+    assert_eq!(plain.wait(), 3, "{}", plain.stderr());
+    let mut named =
+        Run::start(&format!("name = 'shop'\n{}", fails.replace("to = 2 }", "to = 2, format = 'x' }")));
+    assert_eq!(named.wait(), 3, "{}", named.stderr());
+    for (run, name, item) in [(&plain, "pipeline", "x2"), (&named, "shop", "x")] {
+        for whom in [name, "pipeline.toml"] {
+            let text = run.tell(&["dead", "list", whom]);
+            assert!(text.lines().nth(2).is_some_and(|line| line.ends_with(item)), "{whom}: {text}");
+        }
+    }
+    assert_eq!(named.ask(&["dead", "list", "other"]).code, Some(1));
+}
+
+#[test]
 fn tap_ends_when_nobody_reads_what_it_shows() {
     let run = Run::start(
         "[stages.tick]\nuse = 'count'\nsleep = '2ms'\noutput = 'a'\n[stages.drop]\nuse = 'discard'\ninput = 'a'\n",
