@@ -76,6 +76,15 @@ fn a_slow_source() {
     run.signal(libc::SIGINT);
 }
 
+/// Its beat is no pause that the file asks of each process: two of them would tick no faster.
+#[test]
+fn a_clock() {
+    let run = Run::start(&chain("use = 'tick'\nwith = { every = '20ms' }\n", "", ""));
+    let found = wait_for(&run, "input", "in");
+    assert_eq!(found["one_more"], 0.0, "{found:#}");
+    run.signal(libc::SIGINT);
+}
+
 #[test]
 fn a_stage_that_sleeps_as_it_is_told() {
     let run = Run::start(&chain("", "use = 'format'\nwith = { template = '{item}' }\nsleep = '20ms'\n", ""));

@@ -253,6 +253,21 @@ fn a_source_that_is_stopped_loses_no_line_that_it_has_written() {
 }
 
 #[test]
+fn half_an_item_of_a_killed_program_is_none_but_a_last_one_needs_no_end() {
+    let source = |end: &str| {
+        Run::start(&format!(
+            "[stages.read]\ncommand = \"[ -e once ] && printf rest && exit; touch once; printf 'one\\nhal'; {end}\"\n\
+             output = 'a'\n[stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = 'a'\n"
+        ))
+    };
+    let mut torn = source("kill -9 $$$$");
+    assert_eq!(torn.finish(), ["one", "rest"]);
+    assert!(torn.stderr().contains("in the middle of an item: 3 bytes are left out"), "{}", torn.stderr());
+    assert_eq!(source("exit 1").finish(), ["one", "hal", "rest"]);
+    assert_eq!(source("exit 0").finish(), ["one", "hal"]);
+}
+
+#[test]
 fn memory_stays_the_same_under_an_endless_input_with_a_slow_consumer() {
     let run = Run::start(
         "[queues.b]\nmax_bytes = '1MiB'\nmax_item = '64KiB'\n\

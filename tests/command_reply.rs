@@ -231,6 +231,35 @@ fn a_program_that_answers_nothing_is_told_of() {
     assert_eq!(run.wait(), 0, "{}", run.stderr());
 }
 
+/// Is killed, the first time, with half of an answer written.
+const TORN: &str = "
+import os, sys
+for line in sys.stdin:
+    if line == '3\\n' and not os.path.exists('once'):
+        open('once', 'w').close()
+        os.write(1, b'ans')
+        os.kill(os.getpid(), 9)
+    print('answer', line, end='', flush=True)
+";
+
+#[test]
+fn half_an_answer_of_a_killed_program_is_none() {
+    let mut run = start(5, "mode = 'reply'", TORN);
+    let lines = run.finish();
+    let whole: Vec<String> = (1..=5).map(|i| format!("answer {i}")).collect();
+    same(&run, &lines, &whole);
+}
+
+#[test]
+fn the_last_answer_of_a_program_that_ends_well_needs_no_end() {
+    let mut run = start(
+        1,
+        "mode = 'reply'",
+        "import sys\nfor line in sys.stdin:\n    sys.stdout.write(line.strip() + '!')\n    break\n",
+    );
+    assert_eq!(run.finish(), ["1!"]);
+}
+
 #[test]
 fn a_program_that_ends_without_a_question_is_not_started_for_ever() {
     let mut run = Run::start(

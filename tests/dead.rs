@@ -3,6 +3,8 @@
 mod support;
 
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use support::{Run, wait_until};
 
 /// `work` fails on every item as long as there is a file `broken`, else it passes them on.
@@ -52,6 +54,40 @@ fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
     assert_eq!(done.len(), 5, "each of them once");
     assert_eq!(run.tell(&["dead", "list"]), "no dead letters\n");
     assert_eq!(run.tell(&["audit"]).lines().last(), Some("every item is accounted for"));
+}
+
+#[test]
+fn dead_letters_of_a_run_that_is_over_are_found_by_its_name_or_file() {
+    let fails = "[stages.a]\nuse = 'count'\nwith = { to = 2 }\noutput = 'q'\n\
+                 [stages.b]\nuse = 'filter'\nwith = { keep = 'even' }\nattempts = 1\ninput = 'q'\n";
+    let mut plain = Run::start(&fails.replace("to = 2 }", "to = 2, format = 'x{item}' }"));
+    assert_eq!(plain.wait(), 3, "{}", plain.stderr());
+    let mut named =
+        Run::start(&format!("name = 'shop'\n{}", fails.replace("to = 2 }", "to = 2, format = 'x' }")));
+    assert_eq!(named.wait(), 3, "{}", named.stderr());
+    for (run, name, item) in [(&plain, "pipeline", "x2"), (&named, "shop", "x")] {
+        for whom in [name, "pipeline.toml"] {
+            let text = run.tell(&["dead", "list", whom]);
+            assert!(text.lines().nth(2).is_some_and(|line| line.ends_with(item)), "{whom}: {text}");
+        }
+    }
+    assert_eq!(named.ask(&["dead", "list", "other"]).code, Some(1));
+}
+
+#[test]
+fn tap_ends_when_nobody_reads_what_it_shows() {
+    let run = Run::start(
+        "[stages.tick]\nuse = 'count'\nsleep = '2ms'\noutput = 'a'\n[stages.drop]\nuse = 'discard'\ninput = 'a'\n",
+    );
+    run.wait_for_log("up after");
+    let mut tap = support::command(&run.folder);
+    let mut tap = tap.args(["tap", "a"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut reader = BufReader::new(tap.stdout.take().unwrap());
+    reader.read_line(&mut String::new()).unwrap();
+    drop(reader);
+    let ended = wait_until("the end of tap", || tap.try_wait().unwrap());
+    assert!(ended.success(), "{ended}");
+    run.signal(libc::SIGINT);
 }
 
 #[test]

@@ -113,6 +113,9 @@ fn the_last_lines_of_all_or_of_one_stage_are_shown_without_any_log_file() {
     let all = logs(&run, &["-n", "1000"]);
     let times: Vec<&str> = all.lines().map(|line| &line[..24]).collect();
     assert!(times.is_sorted(), "{all}");
+    let said = run.ask(&["logs", "twp"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("there is no stage twp: did you mean two?"), "{said:?}");
     run.signal(libc::SIGINT);
 }
 

@@ -2,8 +2,10 @@
 
 use super::output::{self, Failure};
 use super::target::{self, OneOrAllStages};
+use crate::control::client::Client;
 use crate::exit;
 use crate::log_file::{Follower, Tails};
+use crate::status::Snapshot;
 use std::io::{self, ErrorKind};
 
 /// What `logs` takes.
@@ -45,13 +47,32 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 fn tails(args: &Args) -> Result<(Tails, Option<String>), Failure> {
     let alive = args.whom.find();
     match (alive, args.whom.words()) {
-        (Ok((client, stage)), _) => Ok((Tails::beside(&client.socket), stage)),
+        (Ok((mut client, stage)), _) => {
+            let tails = Tails::beside(&client.socket);
+            if let Some(stage) = &stage {
+                check(stage, &tails, &mut client)?;
+            }
+            Ok((tails, stage))
+        }
         // One that was killed can't answer, but its last lines are there.
         (Err(nobody), [name, rest @ ..]) => match target::left_behind(name) {
             Some(socket) => Ok((Tails::beside(&socket), rest.first().cloned())),
             None => Err(nobody),
         },
         (Err(nobody), []) => Err(nobody),
+    }
+}
+
+/// A stage that a reload has removed may have said something, too.
+fn check(stage: &str, tails: &Tails, client: &mut Client) -> Result<(), Failure> {
+    if tails.has_stage(stage) {
+        return Ok(());
+    }
+    let snapshot: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
+    let mut names = snapshot.stages.iter().map(|stage| stage.name.as_str());
+    match names.clone().any(|name| name == stage) {
+        true => Ok(()),
+        false => Err(target::no_such_stage(stage, &mut names)),
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::config::diagnostic::reason;
+use crate::sys::start_streams;
 use crate::{exit, logging};
+use nix::errno::Errno;
 
 /// Why a verb could not do its work.
 #[derive(Debug)]
@@ -53,23 +55,27 @@ impl fmt::Display for Failure {
 
 /// Writes to standard output, to the end.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // `mprun schema | head -1`: whoever read has had enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::io("write to standard output", &error)),
-        Ok(()) => Ok(()),
-    }
+    // `mprun schema | head -1`: whoever read has had enough.
+    print_on(text).map(drop)
 }
 
 /// The same; false: whoever read has had enough.
 pub fn print_on(text: &str) -> Result<bool, Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match write(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::io("write to standard output", &error)),
         Ok(()) => Ok(true),
     }
+}
+
+/// To Rust's own standard output a closed one is as good as any.
+fn write(text: &str) -> io::Result<()> {
+    if start_streams::is_output_closed() {
+        return Err(Errno::EBADF.into());
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Writes a value as JSON to standard output.
@@ -99,6 +105,9 @@ pub fn is_colourful() -> bool {
 
 /// Shows what clap has to say: help and version on standard output, bad usage on standard error.
 pub fn clap(answer: &clap::Error) -> Result<u8, Failure> {
+    if start_streams::is_output_closed() && !answer.use_stderr() {
+        return Err(Failure::io("write to standard output", &Errno::EBADF.into()));
+    }
     match answer.print() {
         Err(error) if error.kind() != ErrorKind::BrokenPipe && !answer.use_stderr() => {
             Err(Failure::io("write to standard output", &error))

@@ -30,31 +30,31 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         [] => return Err(Failure::usage("say which queue")),
     };
     let mut client = target::find(name, &args.place)?;
-    let (mut pending, mut left, mut failure) = (Vec::new(), args.count.unwrap_or(u64::MAX), None);
+    let (mut pending, mut left, mut outcome) = (Vec::new(), args.count.unwrap_or(u64::MAX), Ok(true));
     let streamed = client.stream(&format!("/v1/tap?queue={queue}"), |bytes| {
         pending.extend_from_slice(bytes);
         while left > 0
+            && matches!(outcome, Ok(true))
             && let Some(end) = pending.iter().position(|byte| *byte == b'\n')
         {
             let line: Vec<u8> = pending.drain(..=end).collect();
             left -= 1;
-            if let Err(cause) = show(&line, args.json) {
-                failure = Some(cause);
-            }
+            outcome = show(&line, args.json);
         }
-        left > 0 && failure.is_none()
+        left > 0 && matches!(outcome, Ok(true))
     });
     streamed.map_err(|error| target::failure(&error))?;
-    failure.map_or(Ok(exit::DONE), Err)
+    outcome.map(|_| exit::DONE)
 }
 
-fn show(line: &[u8], json: bool) -> Result<(), Failure> {
+/// False: whoever read has had enough.
+fn show(line: &[u8], json: bool) -> Result<bool, Failure> {
     let text = String::from_utf8_lossy(line);
     match serde_json::from_slice::<Glimpse>(line) {
         Ok(seen) if !json => {
             let more = if seen.bytes > Glimpse::MOST as u64 { " …" } else { "" };
-            output::print(&format!("{} ({} bytes): {}{more}\n", seen.id, seen.bytes, seen.text))
+            output::print_on(&format!("{} ({} bytes): {}{more}\n", seen.id, seen.bytes, seen.text))
         }
-        Ok(_) | Err(_) => output::print(&text),
+        Ok(_) | Err(_) => output::print_on(&text),
     }
 }

@@ -150,6 +150,12 @@ fn find_with_stage(words: &[String], place: &Where) -> Result<(Client, Option<St
     }
 }
 
+/// What to say of a stage that there is not, where these are.
+pub fn no_such_stage<'a>(wanted: &str, stages: impl Iterator<Item = &'a str>) -> Failure {
+    let hint = nearest(wanted, stages).map_or(String::new(), |near| format!(": did you mean {near}?"));
+    Failure::usage(format!("there is no stage {wanted}{hint}"))
+}
+
 /// The exit code for it: what the user said wrong is bad usage, the rest is a failure.
 pub fn failure(error: &ClientError) -> Failure {
     let code = match error.reason() {

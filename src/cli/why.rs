@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::output::{self, Failure};
 use super::target::{self, OneOrAllStages};
-use crate::config::diagnostic::nearest;
 use crate::exit;
 use crate::numbers::time;
 use crate::status::{Bottleneck, Change, Snapshot, Stage, Transition, Worker};
@@ -49,9 +48,7 @@ fn choose(snapshot: Snapshot, wanted: Option<&str>) -> Result<Vec<Stage>, Failur
     let names: Vec<String> = snapshot.stages.iter().map(|stage| stage.name.clone()).collect();
     let chosen: Vec<Stage> = snapshot.stages.into_iter().filter(|stage| stage.name == wanted).collect();
     if chosen.is_empty() {
-        let near = nearest(wanted, names.iter().map(String::as_str));
-        let hint = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
-        return Err(Failure::usage(format!("there is no stage {wanted}{hint}")));
+        return Err(target::no_such_stage(wanted, names.iter().map(String::as_str)));
     }
     Ok(chosen)
 }

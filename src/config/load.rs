@@ -38,6 +38,13 @@ pub fn name_of_file(path: &Path) -> String {
     PipelineName::of_file(path)
 }
 
+/// The name of the pipeline in a file that need not be a good one any more.
+pub fn name_in_file(path: &Path) -> String {
+    let table = std::fs::read_to_string(path).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    let named = table.and_then(|table| table.get("name")?.as_str().map(str::to_owned));
+    named.unwrap_or_else(|| name_of_file(path))
+}
+
 /// Reads and checks a pipeline file. The error holds every fault that was found.
 pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<Loaded, Report> {
     load_for(path, path, options, registry)

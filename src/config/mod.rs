@@ -15,9 +15,10 @@ pub(crate) mod pipeline;
 mod schema;
 mod source;
 
+pub(crate) use compile::MOST_PROCESSES;
 pub use diagnostic::Report;
 pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff};
-pub use load::{LoadOptions, Loaded, load, load_for, load_text, name_of_file};
+pub use load::{LoadOptions, Loaded, load, load_for, load_text, name_in_file, name_of_file};
 pub use pipeline::{
     Backoff, Control, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Sync, Task, Tuning,
     WhenFull, Work,

@@ -145,6 +145,12 @@ impl Work {
         }
     }
 
+    /// Whether what it writes goes to standard output.
+    pub fn prints(&self, registry: &crate::stage::Registry) -> bool {
+        self.outputs.is_empty()
+            && self.uses().and_then(|name| registry.kind(name)) != Some(crate::stage::Kind::Sink)
+    }
+
     /// Whether its outputs may have to wait in a hidden queue of the stage: they can't be made a second time.
     pub fn needs_outbox(&self) -> bool {
         self.command().is_some_and(|command| command.mode != Mode::Stream) && !self.outputs.is_empty()

@@ -61,6 +61,11 @@ impl Tails {
         LogFile { path: self.0.join(format!("{stage}{END}")), max_size: SIZE, max_age: None, keep: 1 }
     }
 
+    /// Whether a stage of this name has said anything.
+    pub fn has_stage(&self, stage: &str) -> bool {
+        self.of_stage(stage).path.exists()
+    }
+
     /// The supervisor's file.
     pub fn own(&self) -> LogFile {
         self.of_stage(OWN)

@@ -22,7 +22,7 @@ pub use show::Show;
 pub use voices::Voices;
 
 use crate::config::Pipeline;
-use crate::stage::{Kind, Registry};
+use crate::stage::Registry;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
 use std::time::Duration;
@@ -91,10 +91,7 @@ impl Terminals {
 pub fn form(wanted: When, pipeline: &Pipeline, registry: &Registry, on: Terminals) -> Option<Form> {
     let sources = || pipeline.stages.iter().filter(|stage| stage.work.inputs.is_empty());
     let ends = sources().all(|stage| stage.work.ends(registry));
-    let prints = pipeline.stages.iter().any(|stage| {
-        let kind = stage.work.uses().and_then(|uses| registry.kind(uses));
-        stage.work.outputs.is_empty() && kind != Some(Kind::Sink)
-    });
+    let prints = pipeline.stages.iter().any(|stage| stage.work.prints(registry));
     let types = sources().any(|stage| stage.work.uses() == Some("stdin"));
     let is_free = on.stderr && !(on.stdout && prints) && !(on.stdin && types);
     match wanted {

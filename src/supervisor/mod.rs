@@ -36,6 +36,7 @@ mod reception;
 pub mod report;
 mod saver;
 mod settings;
+mod streams;
 mod summary;
 mod watch;
 
@@ -109,6 +110,9 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     };
     if !loaded.warnings.is_empty() && handover.is_none() {
         logging::show(Level::Warn, &shown(&loaded.warnings));
+    }
+    if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
+        return failed(&SetUpError::Refused(missing), &manager);
     }
     match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
         Ok(code) => code,

@@ -2,10 +2,9 @@
 
 use super::summary::count;
 use crate::config::{
-    Change, Diff, KeyChange, Pipeline, QueueDiff, Stage, StageChange, StageDiff, diff,
+    Change, Diff, KeyChange, MOST_PROCESSES, Pipeline, QueueDiff, Stage, StageChange, StageDiff, diff,
     elements::show_duration,
 };
-use crate::queue::MAX_SLOTS;
 use std::fmt;
 
 /// One step of a plan, in the user's words.
@@ -111,7 +110,10 @@ impl fmt::Display for Refusal {
                 )
             }
             Refusal::TooManyWorkers(workers) => {
-                write!(f, "{workers} workers are more than the {MAX_SLOTS} that fit in one run")
+                write!(
+                    f,
+                    "{workers} processes over all stages are more than the {MOST_PROCESSES} of one pipeline"
+                )
             }
             Refusal::TooManyQueues => f.write_str("there are more queues than fit in one run"),
         }
@@ -131,7 +133,7 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
         return Err(Refusal::OtherMetrics);
     }
     let workers = new.stages.iter().map(|stage| u64::from(stage.processes)).sum();
-    if workers > MAX_SLOTS as u64 {
+    if workers > MOST_PROCESSES {
         return Err(Refusal::TooManyWorkers(workers));
     }
     if old.is_durable() != new.is_durable() {

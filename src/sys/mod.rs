@@ -11,5 +11,6 @@ pub mod program;
 pub mod readiness;
 pub mod reexec;
 pub mod start_signals;
+pub mod start_streams;
 pub mod wait;
 pub mod worker_timer;

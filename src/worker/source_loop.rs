@@ -151,7 +151,8 @@ impl<'a> SourceLoop<'a> {
             }
             None => {
                 let until = until.unwrap_or_else(|| Instant::now() + LONG);
-                self.desk.port.pause(until, Waiting::Paused)?;
+                // No pause of the file's: more processes would not make it come sooner.
+                self.desk.port.pause(until, Waiting::Starved)?;
             }
         }
         Ok(())

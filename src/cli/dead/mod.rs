@@ -3,13 +3,14 @@
 mod selection;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
 use super::output::{self, Failure};
 use super::table::terminal_width;
 use super::target::{self, Where};
+use crate::config;
 use crate::control::client::{Client, Patience};
 use crate::control::protocol::{Retried, Retry};
 use crate::dead_letter::{self, Letter};
@@ -113,7 +114,7 @@ fn retry(mut client: Client, letters: &[Letter]) -> Result<u8, Failure> {
     Ok(if all.refused.is_empty() { exit::DONE } else { exit::FAILED })
 }
 
-fn read(path: &std::path::Path) -> Result<Vec<Letter>, Failure> {
+fn read(path: &Path) -> Result<Vec<Letter>, Failure> {
     dead_letter::read(path).map_err(|error| Failure::io(&format!("read {}", path.display()), &error))
 }
 
@@ -129,17 +130,26 @@ fn find(args: &Args, name: Option<&str>) -> Result<(PathBuf, Option<Client>), Fa
                 return Ok((file.clone(), None));
             }
             let variable = |variable: &str| std::env::var(variable).ok();
-            match (name, dead_letter::pipelines(variable).as_slice()) {
-                (Some(name), known) if known.iter().any(|known| known == name) => {
-                    Ok((dead_letter::path(name, variable), None))
+            let known = dead_letter::pipelines(variable);
+            match (name, known.as_slice()) {
+                (Some(name), known) => {
+                    let over = called(name, known).ok_or(failure)?;
+                    Ok((dead_letter::path(&over, variable), None))
                 }
                 (None, [only]) => Ok((dead_letter::path(only, variable), None)),
                 (None, [_, _, ..]) => Err(Failure::usage(format!(
                     "several pipelines have dead letters: say which: {}",
-                    dead_letter::pipelines(variable).join(", ")
+                    known.join(", ")
                 ))),
-                _ => Err(failure),
+                (None, []) => Err(failure),
             }
         }
     }
+}
+
+/// Which of the pipelines is meant by a name, or by a file: its run is over.
+fn called(name: &str, known: &[String]) -> Option<String> {
+    let is_known = |name: &String| known.contains(name);
+    let of_file = || Some(Path::new(name)).filter(|path| path.is_file()).map(config::name_in_file);
+    Some(name.to_owned()).filter(is_known).or_else(|| of_file().filter(is_known))
 }

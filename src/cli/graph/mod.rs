@@ -10,7 +10,7 @@ use super::check;
 use super::output::{self, Failure};
 use crate::config::{self, LoadOptions, Pipeline, Queue, Stage};
 use crate::exit;
-use crate::stage::{Kind, Registry};
+use crate::stage::Registry;
 
 /// What `graph` takes.
 #[derive(clap::Args)]
@@ -69,8 +69,7 @@ impl Graph<'_> {
 
     /// Whether what the stage writes goes to standard output.
     fn prints(&self, stage: &Stage) -> bool {
-        stage.work.outputs.is_empty()
-            && stage.work.uses().and_then(|name| self.registry.kind(name)) != Some(Kind::Sink)
+        stage.work.prints(self.registry)
     }
 }
 

@@ -7,7 +7,8 @@ use crate::config::keys::MOST_BYTES;
 use crate::config::pipeline::{Queue, Stage};
 use crate::stage::Registry;
 
-const MOST_PROCESSES: u64 = 4000;
+/// Worker processes over all stages of a pipeline.
+pub const MOST_PROCESSES: u64 = 4000;
 const MOST_QUEUES: usize = 200;
 /// Named queues and the hidden ones in which stages keep their position, out of the 256 that there are: the rest
 /// is room for a reload.

@@ -18,6 +18,8 @@ use super::keys::FileKeys;
 use super::pipeline::{Control, Pipeline, Stage};
 use crate::stage::Registry;
 use draft::Draft;
+
+pub use limits::MOST_PROCESSES;
 use wiring::Wiring;
 
 /// What comes from outside the file.

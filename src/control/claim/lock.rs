@@ -13,6 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A look at a free lock file holds it for a moment: one that is held for longer is really held.
 const GLANCE: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_millis(5);
+/// A killed run holds its lock until the last process that it had begun to start is gone, too.
+const LAST_BREATH: Duration = Duration::from_secs(2);
 
 /// A lock file that was asked for.
 pub enum Locked {
@@ -47,27 +49,31 @@ fn exclusive(mut file: File, limit: Duration) -> io::Result<Result<Flock<File>, 
 pub fn lock(path: &Path, me: &Holder) -> io::Result<Locked> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    match exclusive(options.open(path)?, GLANCE)? {
-        Ok(mut lock) => {
-            lock.set_len(0)?;
-            lock.rewind()?;
-            lock.write_all(&serde_json::to_vec(me)?)?;
-            Ok(Locked::Mine(lock))
-        }
+    let mut lock = match exclusive(options.open(path)?, GLANCE)? {
+        Ok(lock) => lock,
         Err(file) => {
             let unknown = || io::Error::other(format!("{} is locked by a stranger", path.display()));
-            read(file).map(Locked::Held).ok_or_else(unknown)
+            let holder = read(&file).ok_or_else(unknown)?;
+            let limit = if holder.lives() { Duration::ZERO } else { LAST_BREATH };
+            match exclusive(file, limit)? {
+                Ok(lock) => lock,
+                Err(_) => return Ok(Locked::Held(holder)),
+            }
         }
-    }
+    };
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(&serde_json::to_vec(me)?)?;
+    Ok(Locked::Mine(lock))
 }
 
-/// Who holds a lock file; `None`: nobody.
-pub fn holder(path: &Path) -> Option<Holder> {
+/// The run of a pipeline file that holds a lock file; `None`: there is none. What is left of a killed one is waited for.
+pub fn holder(path: &Path, of: &Path) -> Option<Holder> {
     let file = OpenOptions::new().read(true).open(path).ok()?;
-    match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Ok(_free) => None,
-        Err((file, _)) => read(file),
-    }
+    let (file, _) = Flock::lock(file, FlockArg::LockSharedNonblock).err()?;
+    let holder = read(&file).filter(|holder| holder.file == of)?;
+    let is_free = !holder.lives() && matches!(exclusive(file, LAST_BREATH), Ok(Ok(_)));
+    (!is_free).then_some(holder)
 }
 
 /// Removes what runs have left in a folder that were killed. The turn must be the caller's.
@@ -84,7 +90,7 @@ pub fn sweep(folder: &Path) {
 }
 
 /// Who holds it, or held it last.
-pub fn read(file: File) -> Option<Holder> {
+pub fn read(file: &File) -> Option<Holder> {
     let mut text = String::new();
     file.take(64 * 1024).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()

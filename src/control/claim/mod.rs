@@ -7,6 +7,7 @@
 mod lock;
 
 use super::place;
+use crate::sys::proc_table;
 use lock::{Locked, lock, turn};
 use nix::fcntl::Flock;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,13 @@ pub struct Holder {
     pub file: PathBuf,
     /// Its control socket.
     pub socket: PathBuf,
+}
+
+impl Holder {
+    /// Whether its supervisor does: else the lock is about to be free.
+    fn lives(&self) -> bool {
+        proc_table::started(self.pid).is_some()
+    }
 }
 
 /// What a run asks for.
@@ -86,7 +94,7 @@ impl std::fmt::Display for ClaimError {
 
 /// What runs, as far as these folders know. One that was killed may be among it: nobody answers there.
 pub fn known(folders: &[PathBuf]) -> Vec<Holder> {
-    place::locks(folders).iter().filter_map(|path| lock::read(File::open(path).ok()?)).collect()
+    place::locks(folders).iter().filter_map(|path| lock::read(&File::open(path).ok()?)).collect()
 }
 
 impl Claim {
@@ -118,9 +126,7 @@ impl Claim {
         let failed = |error| ClaimError::Failed(folder.to_owned(), error);
         let turn = turn(folder).map_err(failed)?;
         let locks = place::locks(folders);
-        if let Some(holder) =
-            locks.iter().filter_map(|path| lock::holder(path)).find(|held| held.file == wish.file)
-        {
+        if let Some(holder) = locks.iter().find_map(|path| lock::holder(path, wish.file)) {
             return Err(ClaimError::Running(holder));
         }
         lock::sweep(folder);

@@ -36,10 +36,15 @@ fn a_second_run_of_a_file_is_refused_with_the_pid_of_the_first() {
 #[test]
 fn another_pipeline_of_the_same_name_gets_a_name_with_its_pid_and_runs_once_too() {
     let folder = Folder::new("namesake");
+    let own = std::process::id();
     let first = folder.take("p", 1, "/a/p.toml").unwrap();
-    let second = folder.take("p", 2, "/b/p.toml").unwrap();
-    assert_eq!((&first.path, &second.path), (&folder.0.join("p.sock"), &folder.0.join("p-2.sock")));
-    assert!(matches!(folder.take("p", 3, "/b/p.toml"), Err(ClaimError::Running(Holder { pid: 2, .. }))));
+    let second = folder.take("p", own, "/b/p.toml").unwrap();
+    let path = folder.0.join(format!("p-{own}.sock"));
+    assert_eq!((&first.path, &second.path), (&folder.0.join("p.sock"), &path));
+    match folder.take("p", 3, "/b/p.toml") {
+        Err(ClaimError::Running(holder)) => assert_eq!(holder.pid, own),
+        other => panic!("{other:?}"),
+    }
     assert_eq!(known(std::slice::from_ref(&folder.0)).len(), 2);
 }
 
@@ -85,4 +90,27 @@ fn a_file_in_the_way_is_no_socket_to_replace() {
     let taken = Claim::take(&wish, &[]);
     assert!(matches!(taken, Err(ClaimError::Failed(..))), "{taken:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
+
+/// Of a supervisor that was killed a child may be left for a moment that has not executed anything yet.
+#[test]
+fn what_is_left_of_a_killed_run_is_waited_for() {
+    let folder = Folder::new("breath");
+    let nobody = u32::MAX;
+    let mut killed = folder.take("p", nobody, "/a/p.toml").unwrap();
+    let lock = folder.0.join("p.lock");
+    let open = || {
+        let fds = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == lock)).count()
+    };
+    let next = std::thread::scope(|scope| {
+        let next = scope.spawn(|| folder.take("p", 1, "/a/p.toml"));
+        while open() < 2 && !next.is_finished() {
+            std::thread::yield_now();
+        }
+        killed.held.clear();
+        next.join().unwrap()
+    });
+    assert!(next.is_ok(), "{next:?}");
+    std::mem::forget(killed); // the files are the next one's by now
 }

@@ -79,8 +79,13 @@ fn a_queue_with_items_goes_only_if_a_removed_stage_works_it_off() {
 }
 
 #[test]
-fn more_workers_than_slots_are_refused() {
+fn more_processes_than_a_file_may_ask_for_are_refused() {
     let mut new = chain();
+    let others: u32 = new.stages[1..].iter().map(|stage| stage.processes).sum();
+    new.stages[0].processes = 4000 - others;
+    assert!(plan(&chain(), &new, &[]).is_ok());
+    new.stages[0].processes += 1;
+    assert_eq!(plan(&chain(), &new, &[]), Err(Refusal::TooManyWorkers(4001)));
     new.stages[0].processes = u32::MAX;
     assert!(matches!(plan(&chain(), &new, &[]), Err(Refusal::TooManyWorkers(_))));
     assert_eq!(queue("q").capacity, 1024);

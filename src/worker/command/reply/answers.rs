@@ -27,6 +27,17 @@ pub(super) struct Answers {
     left_out: u64,
 }
 
+/// How far the program is with its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// More may come, or nobody knows yet how the program ended.
+    Open,
+    /// It has ended, and the program well: what has no end is the last answer.
+    Whole,
+    /// It was cut off where the program died: what has no end is half an answer.
+    Torn,
+}
+
 /// A whole answer.
 struct Answer {
     outputs: usize,
@@ -69,9 +80,9 @@ impl Answers {
 
     /// Takes whole answers out of what was read, for `asked` items. `most_in_all`: bytes of one answer's outputs.
     /// An error is about the first item that has no answer then.
-    pub fn read(&mut self, asked: usize, is_open: bool, most_in_all: u64) -> Result<(), Trouble> {
+    pub fn read(&mut self, asked: usize, output: Output, most_in_all: u64) -> Result<(), Trouble> {
         while self.whole.len() < asked {
-            if !self.read_on(is_open)? {
+            if !self.read_on(output)? {
                 return Ok(());
             }
             if (self.outputs.size() - self.settled.1) as u64 + self.left_out > most_in_all {
@@ -90,14 +101,14 @@ impl Answers {
     }
 
     /// One step. False: more has to be read first.
-    fn read_on(&mut self, is_open: bool) -> Result<bool, Trouble> {
+    fn read_on(&mut self, output: Output) -> Result<bool, Trouble> {
         if self.reply == Reply::Told {
-            return self.listen(is_open);
+            return self.listen(output);
         }
         let next = match self.decoder.next().map_err(Trouble::BadFrame)? {
             Some(item) => Some(item),
-            None if is_open => return Ok(false),
-            None => self.decoder.last().map_err(Trouble::BadFrame)?,
+            None if output == Output::Whole => self.decoder.last().map_err(Trouble::BadFrame)?,
+            None => None,
         };
         let Some(item) = next else { return Ok(false) };
         let is_end = self.reply == Reply::UntilEmpty && item.is_empty();
@@ -110,7 +121,7 @@ impl Answers {
         Ok(true)
     }
 
-    fn listen(&mut self, is_open: bool) -> Result<bool, Trouble> {
+    fn listen(&mut self, output: Output) -> Result<bool, Trouble> {
         let is_between = self.decoder.pending() == 0;
         match self.ear.next(&mut self.decoder) {
             Ok(Word::Output(output)) if self.spoilt.is_none() => self.outputs.push(output),
@@ -125,7 +136,7 @@ impl Answers {
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.complete(Some(Trouble::Told(why)));
             }
-            Err(NoWord::NotYet) if is_open || is_between => return Ok(false),
+            Err(NoWord::NotYet) if output != Output::Whole || is_between => return Ok(false),
             Err(NoWord::NotYet) => return Err(Trouble::BadFrame(BadFrame::Truncated(Framing::U32be))),
             Err(NoWord::Nonsense(bytes)) => return Err(Trouble::NoWord(bytes)),
             Err(NoWord::Bad(bad)) => return Err(Trouble::BadFrame(bad)),
@@ -211,12 +222,14 @@ mod tests {
     #[test]
     fn each_line_is_an_answer_or_all_until_an_empty_one_are() {
         let mut one = fed(Reply::One, b"a\n\nb\nrest");
-        one.read(9, true, 1000).unwrap();
+        one.read(9, Output::Open, 1000).unwrap();
         assert_eq!((one.len(), told(&mut one)), (3, vec!["3: a,,b".to_owned()]));
-        one.read(9, false, 1000).unwrap();
+        one.read(9, Output::Torn, 1000).unwrap();
+        assert!(one.first().is_none(), "what a killed program had begun is no answer");
+        one.read(9, Output::Whole, 1000).unwrap();
         assert_eq!(told(&mut one), ["1: rest"]);
         let mut many = fed(Reply::UntilEmpty, b"a\nb\n\n\nc\n\nd\n");
-        many.read(9, true, 1000).unwrap();
+        many.read(9, Output::Open, 1000).unwrap();
         assert_eq!(told(&mut many), ["3: a,b,c"]);
         assert!(many.first().is_none());
     }
@@ -225,10 +238,10 @@ mod tests {
     fn a_failure_takes_its_outputs_with_it_and_no_others() {
         let bytes = b"\0\0\0\x02oA\0\0\0\x01e\0\0\0\x02oB\0\0\0\x04fwhy\0\0\0\x02oC\0\0\0\x02oD\0\0\0\x01e\0\0\0\x02oE";
         let mut answers = fed(Reply::Told, bytes);
-        answers.read(9, true, 1000).unwrap();
+        answers.read(9, Output::Open, 1000).unwrap();
         assert_eq!(told(&mut answers), ["1: A", "failed: why", "1: C,D"]);
         assert_eq!(answers.outputs.all().iter().collect::<Vec<_>>(), [b"E"]);
-        assert!(matches!(answers.read(9, false, 1000), Ok(())));
+        assert!(matches!(answers.read(9, Output::Whole, 1000), Ok(())));
     }
 
     #[test]
@@ -237,7 +250,7 @@ mod tests {
         bytes.extend([b'x'; 120]);
         bytes.extend(b"\0\0\0\x02oB\0\0\0\x01e\0\0\0\x02oC\0\0\0\x01e");
         let mut answers = fed(Reply::Told, &bytes);
-        answers.read(9, true, 1000).unwrap();
+        answers.read(9, Output::Open, 1000).unwrap();
         let told = told(&mut answers);
         assert!(told[0].contains("max_item is 100 bytes"), "{told:?}");
         assert_eq!(told[1], "1: C");
@@ -246,22 +259,22 @@ mod tests {
     #[test]
     fn an_answer_has_an_end_however_long_the_program_goes_on() {
         let mut answers = fed(Reply::UntilEmpty, &b"twelve bytes\n".repeat(90));
-        assert_eq!(answers.read(9, true, 1000), Err(Trouble::TooMuch(1000)));
+        assert_eq!(answers.read(9, Output::Open, 1000), Err(Trouble::TooMuch(1000)));
         let mut answers = fed(Reply::Told, &b"\0\0\0\x0dotwelve bytes".repeat(90));
-        assert_eq!(answers.read(9, true, 1000), Err(Trouble::TooMuch(1000)));
+        assert_eq!(answers.read(9, Output::Open, 1000), Err(Trouble::TooMuch(1000)));
     }
 
     #[test]
     fn what_comes_beyond_the_last_answer_spoils_it() {
         let mut answers = fed(Reply::One, b"a\nb\nc\n");
-        assert_eq!(answers.read(2, true, 1000), Err(Trouble::AnsweredTwice));
+        assert_eq!(answers.read(2, Output::Open, 1000), Err(Trouble::AnsweredTwice));
         assert_eq!(told(&mut answers), ["1: a"]);
     }
 
     #[test]
     fn answers_with_many_outputs_go_out_a_few_at_a_time() {
         let mut answers = fed(Reply::UntilEmpty, &b"a\nb\n\n".repeat(100));
-        answers.read(1000, true, 1000).unwrap();
+        answers.read(1000, Output::Open, 1000).unwrap();
         let runs: Vec<_> =
             told(&mut answers).iter().map(|run| run.split(':').next().unwrap().to_owned()).collect();
         assert_eq!(runs, ["64", "36"]);

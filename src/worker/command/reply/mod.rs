@@ -34,9 +34,10 @@ use crate::config::pipeline::{Command, Reply};
 use crate::queue::{Ending, QueueId, Wait, Waiting};
 use crate::stage::Failure;
 use crate::sys::readiness;
+use crate::sys::wait::Exit;
 use crate::worker::desk::{Desk, Pace};
 use crate::worker::stop::Stop;
-use answers::Answers;
+use answers::{Answers, Output};
 use silence::Silence;
 use std::time::{Duration, Instant};
 use take::Flow;
@@ -213,7 +214,7 @@ impl<'a> ReplyLoop<'a> {
             self.feed.shrink();
         }
         let most_in_all = self.desk.port.max_bytes(&self.desk.outputs)?;
-        let read = self.answers.read(self.in_flight(), session.gives_output(), most_in_all);
+        let read = self.answers.read(self.in_flight(), self.output_of(session), most_in_all);
         let done = self.answers.len();
         if done > 0 {
             let took = self.since.elapsed();
@@ -236,6 +237,15 @@ impl<'a> ReplyLoop<'a> {
                 Ok(Err(Trouble::TimedOut(limit)))
             }
             _ => Ok(Ok(())),
+        }
+    }
+
+    fn output_of(&self, session: &Session) -> Output {
+        match session.exit() {
+            _ if session.gives_output() => Output::Open,
+            None => Output::Open,
+            Some(Exit::Code(code)) if self.recipe.is_success(code) => Output::Whole,
+            Some(_) => Output::Torn,
         }
     }
 

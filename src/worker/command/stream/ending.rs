@@ -5,6 +5,7 @@ use crate::queue::Ending;
 use crate::stage::Outlet;
 use crate::sys::wait::Exit;
 use crate::worker::command::defeat::{Defeat, Trouble, ended};
+use crate::worker::command::framing::BadFrame;
 use crate::worker::command::session::{Out, Session, Wish};
 use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
@@ -26,13 +27,7 @@ impl StreamLoop<'_> {
     /// The program is over, and all that it wrote is read.
     pub(super) fn conclude(&mut self, exit: Option<Exit>) -> Result<Stop, Stop> {
         self.emit(usize::MAX)?;
-        let last = self.decoder.last().map(|item| item.map(<[u8]>::to_vec));
-        if let Ok(Some(item)) = &last {
-            match self.desk.outputs.is_empty() {
-                true => self.desk.console.put(item)?,
-                false => ToQueues::new(self.desk, None).put(item)?,
-            }
-        }
+        let last = self.last(exit)?;
         self.publish(0)?;
         if let Some(ending) = self.stopping.take() {
             return Ok(Stop(ending));
@@ -47,6 +42,25 @@ impl StreamLoop<'_> {
             // A session is over only with an exit.
             (Ok(_), None) => Ok(Stop(Ending::Failed(ended(Exit::Code(0))))),
         }
+    }
+
+    /// Stages an item that has no end, if it is whole: who was killed may have been in the middle of it.
+    fn last(&mut self, exit: Option<Exit>) -> Result<Result<(), BadFrame>, Stop> {
+        let item = match self.decoder.last() {
+            Ok(None) => return Ok(Ok(())),
+            Ok(Some(item)) => item,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        if let Some(Exit::Signal(signal)) = exit {
+            let bytes = item.len();
+            log::warn!("{signal} ended its program in the middle of an item: {bytes} bytes are left out");
+            return Ok(Ok(()));
+        }
+        match self.desk.outputs.is_empty() {
+            true => self.desk.console.put(item)?,
+            false => ToQueues::new(self.desk, None).put(item)?,
+        }
+        Ok(Ok(()))
     }
 
     fn failed(&mut self, trouble: Trouble) -> Stop {
