@@ -1,4 +1,4 @@
-//! Standard streams that are closed (`>&-`, `<&-`): what should go there is not gone without a word.
+//! Standard streams that are closed (`>&-`, `<&-`) or full: what should go there is not gone without a word.
 
 mod support;
 
@@ -61,4 +61,14 @@ fn a_verb_that_cannot_say_its_answer_fails() {
         assert_eq!(said.code, Some(1), "{verb}: {said:?}");
         assert!(said.stderr.contains("failed to write to standard output"), "{verb}: {said:?}");
     }
+}
+
+#[test]
+fn a_run_whose_programs_output_found_no_room_is_no_success() {
+    let pipeline = "[stages.count]\nuse = 'count'\nwith = { to = 3 }\noutput = 'a'\n\
+                    [stages.say]\ncommand = ['cat']\ninput = 'a'\n";
+    let (_folder, said) = run(pipeline, ">/dev/full");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("can't write to standard output: No space left on device"), "{said:?}");
+    assert!(said.stderr.contains("items that its program had taken are unaccounted for"), "{said:?}");
 }

@@ -79,6 +79,8 @@ pub enum Ending {
     TimedOut,
     /// What went wrong.
     Failed(String),
+    /// What went wrong, with outputs at hand that nobody can make again.
+    Lost(String),
 }
 
 impl Ending {
@@ -91,12 +93,13 @@ impl Ending {
             Ending::Recycled => 5,
             Ending::TimedOut => 6,
             Ending::Failed(_) => 7,
+            Ending::Lost(_) => 8,
         }
     }
 
-    /// Async-signal-safe for all but `Failed`, whose text is formatted by the caller anyway.
+    /// Async-signal-safe for all without a text, which is formatted by the caller anyway.
     pub(super) fn store(&self, memory: &Memory, at: usize) {
-        if let Ending::Failed(why) = self {
+        if let Ending::Failed(why) | Ending::Lost(why) = self {
             let text = &why.as_bytes()[..why.len().min(slot::ENDING_TEXT_MAX)];
             memory.write_text(at + slot::ENDING_TEXT, text);
             memory.store(at + slot::ENDING_LEN, text.len() as u64);
@@ -112,12 +115,15 @@ impl Ending {
             4 => Ending::Ordered,
             5 => Ending::Recycled,
             6 => Ending::TimedOut,
-            7 => {
-                let len = memory.load(at + slot::ENDING_LEN).min(slot::ENDING_TEXT_MAX as u64);
-                let text = memory.read_text(at + slot::ENDING_TEXT, len as usize);
-                Ending::Failed(String::from_utf8_lossy(&text).into_owned())
-            }
+            7 => Ending::Failed(load_text(memory, at)),
+            8 => Ending::Lost(load_text(memory, at)),
             _ => return None,
         })
     }
+}
+
+fn load_text(memory: &Memory, at: usize) -> String {
+    let len = memory.load(at + slot::ENDING_LEN).min(slot::ENDING_TEXT_MAX as u64);
+    let text = memory.read_text(at + slot::ENDING_TEXT, len as usize);
+    String::from_utf8_lossy(&text).into_owned()
 }

@@ -54,7 +54,7 @@ fn cause(end: &End) -> Cause {
         End::Died(Exit::Signal(signal)) => Cause::Signal(signal.to_string()),
         End::Died(Exit::Code(code)) => Cause::ExitCode(*code),
         End::Said(Ending::TimedOut) => Cause::TimedOut,
-        End::Said(Ending::Failed(why)) => Cause::Error(why.clone()),
+        End::Said(Ending::Failed(why) | Ending::Lost(why)) => Cause::Error(why.clone()),
         // None of these leaves a begun item behind; if one does, this is all there is to say.
         End::Said(
             Ending::Finished | Ending::InputEnded | Ending::OutputClosed | Ending::Ordered | Ending::Recycled,

@@ -134,7 +134,9 @@ impl End {
     /// Whether this is a failure: something to restart for, and to count.
     pub fn is_failure(&self) -> bool {
         match self {
-            End::Said(Ending::Failed(_) | Ending::TimedOut) | End::Died(_) | End::NotStarted(_) => true,
+            End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
+            | End::Died(_)
+            | End::NotStarted(_) => true,
             End::Said(
                 Ending::Finished
                 | Ending::InputEnded
@@ -154,7 +156,7 @@ impl fmt::Display for End {
             End::Said(Ending::OutputClosed) => f.write_str("finished: nobody reads its output any more"),
             End::Said(Ending::Ordered) => f.write_str("ended as told"),
             End::Said(Ending::Recycled) => f.write_str("ended after its share"),
-            End::Said(Ending::Failed(why)) => write!(f, "failed: {why}"),
+            End::Said(Ending::Failed(why) | Ending::Lost(why)) => write!(f, "failed: {why}"),
             End::Died(Exit::Signal(signal)) => write!(f, "was killed by {signal}"),
             End::Died(Exit::Code(code)) => write!(f, "ended with exit code {code}"),
             End::Said(Ending::TimedOut) => f.write_str("took longer than item_timeout over an item"),

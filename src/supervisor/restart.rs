@@ -57,7 +57,9 @@ pub fn after(end: &End, given: &Circumstances) -> Next {
         End::Said(Ending::Finished) => finished(given),
         End::Said(Ending::Ordered) => given.asked.map_or(Next::Now(StartReason::WantedAgain), told),
         End::Said(Ending::Recycled) => given.asked.map_or(Next::Now(StartReason::Recycled), told),
-        End::Said(Ending::Failed(_) | Ending::TimedOut) | End::Died(_) | End::NotStarted(_) => {
+        End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
+        | End::Died(_)
+        | End::NotStarted(_) => {
             match given.asked {
                 // It was killed for the others' sake: the stage still wants it.
                 None | Some(StopReason::HoldsLock) => failed(given),

@@ -15,6 +15,8 @@ pub(super) struct Console {
     count: u64,
     /// Bytes and items before the item at hand.
     before_item: (usize, u64),
+    /// Lines were lost: what writes them may be able to make them again.
+    has_failed: bool,
     /// Items written and not yet told.
     written: u64,
     /// Or why there is none.
@@ -27,7 +29,9 @@ pub(super) struct Console {
 impl Console {
     pub fn new(log: UndoLog, arena: Arena, slot: SlotId) -> Console {
         let output = Appender::new(io::stdout(), log);
-        Console { lines: Vec::new(), count: 0, before_item: (0, 0), written: 0, output, arena, slot }
+        let before_item = (0, 0);
+        let lines = Vec::new();
+        Console { lines, count: 0, before_item, has_failed: false, written: 0, output, arena, slot }
     }
 
     /// The lines that follow are those of another item.
@@ -59,7 +63,13 @@ impl Console {
         self.arena.end_wait(self.slot, Waiting::Blocked);
         let count = self.count;
         self.discard_all();
+        self.has_failed |= result.as_ref().is_err_and(|failure| failure.reach() != Reach::OutputClosed);
         result.map(|()| self.written += count)
+    }
+
+    /// Whether lines could not be written though somebody may want them.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// Items written since the last call.

@@ -85,7 +85,7 @@ fn leave(desk: &mut Desk, stop: Stop) -> ExitCode {
     };
     desk.port.ended(&ending);
     match ending {
-        Ending::Failed(why) => {
+        Ending::Failed(why) | Ending::Lost(why) => {
             log::error!("{why}");
             exit::code(exit::FAILED)
         }

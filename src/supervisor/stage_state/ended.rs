@@ -207,7 +207,7 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
         (_, End::Died(Exit::Code(_))) => "crashed",
         (_, End::NotStarted(_)) => "not-started",
         (_, End::Said(Ending::TimedOut)) => "timed-out",
-        (_, End::Said(Ending::Failed(_))) => "failed",
+        (_, End::Said(Ending::Failed(_) | Ending::Lost(_))) => "failed",
         (
             StartReason::New | StartReason::Scaled | StartReason::Failed | StartReason::Always,
             End::Said(_),

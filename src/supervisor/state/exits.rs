@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::config::OnGiveUp;
-use crate::queue::SlotId;
+use crate::queue::{Ending, SlotId};
 use crate::supervisor::event::Work;
 use crate::supervisor::history::Transition;
 use crate::supervisor::ids::{Pid, WorkerId};
@@ -59,6 +59,8 @@ impl State {
     fn after(&mut self, s: usize, i: usize, slot: SlotId, end: End, work: Work, out: &mut Outbox) {
         let (stop, jitter) = (self.stopping(), self.jitter());
         let why = end.to_string();
+        // A run that has lost something is no success, whatever comes after.
+        self.failed |= matches!(end, End::Said(Ending::Lost(_)));
         let verdict = self.stages[s].ended(i, &Death { end, work, stop, jitter }, out);
         self.revive_if_heard(s, out);
         // Only now: a new worker gets the slot after the release of the old one, which is among the actions.

@@ -63,11 +63,27 @@ impl StreamLoop<'_> {
         Ok(Ok(()))
     }
 
-    fn failed(&mut self, trouble: Trouble) -> Stop {
-        let defeat = Defeat { trouble, stderr: self.errors.take_kept() };
+    /// It is not the program that failed. What it had written is gone with what it had read, and no other try brings it
+    /// back.
+    pub(super) fn fail(&self, stop: Stop) -> Stop {
+        match stop.0 {
+            Ending::Failed(why) if self.desk.console.has_failed() => {
+                self.warn();
+                Stop(Ending::Lost(why))
+            }
+            other => Stop(other),
+        }
+    }
+
+    fn warn(&self) {
         if self.inside > 0 {
             log::warn!("up to {} items that its program had taken are unaccounted for", self.inside);
         }
+    }
+
+    fn failed(&mut self, trouble: Trouble) -> Stop {
+        let defeat = Defeat { trouble, stderr: self.errors.take_kept() };
+        self.warn();
         Stop(Ending::Failed(format!("the program failed: {defeat}")))
     }
 }

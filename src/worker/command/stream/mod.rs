@@ -105,12 +105,10 @@ impl<'a> StreamLoop<'a> {
         while !session.is_over() || self.owes {
             if let Err(stop) = self.round(&mut session) {
                 self.dismiss(&mut session);
-                return stop;
+                return self.fail(stop);
             }
         }
-        match self.conclude(session.exit()) {
-            Ok(stop) | Err(stop) => stop,
-        }
+        self.conclude(session.exit()).unwrap_or_else(|stop| self.fail(stop))
     }
 
     fn is_source(&self) -> bool {
