@@ -236,3 +236,15 @@ fn a_hangup_before_the_run_is_up_is_a_reload_and_not_the_end() {
     drop(writer);
     assert_eq!(run.finish(), ["1", "2"]);
 }
+
+#[test]
+fn a_named_pipe_in_the_files_place_is_refused_and_not_waited_for() {
+    let run = ticking();
+    let pipe = run.folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::rename(pipe, run.folder.path().join("pipeline.toml")).unwrap();
+    run.wait_for_log("no regular file");
+    fs::remove_file(run.folder.path().join("pipeline.toml")).unwrap();
+    run.edit(&TICKS.replace("'old'", "'new'"));
+    wait_for_line(&run, "new");
+}

@@ -21,8 +21,16 @@ impl Performer<'_> {
 
     fn read_file(&mut self) -> Loading {
         let file = &self.options.file;
-        if let Err(error) = std::fs::metadata(file) {
-            return Loading::Gone(format!("{}: {error}", file.display()));
+        match std::fs::metadata(file) {
+            Err(error) => return Loading::Gone(format!("{}: {error}", file.display())),
+            // A named pipe would be waited for, and everybody here with it.
+            Ok(about) if !about.is_file() => {
+                return Loading::Gone(format!(
+                    "{}: it is no regular file: it can't be read again",
+                    file.display()
+                ));
+            }
+            Ok(_) => {}
         }
         match config::load(file, &self.options.load, self.registry) {
             Err(report) => Loading::Bad(shown(&report)),
