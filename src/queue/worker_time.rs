@@ -75,8 +75,21 @@ impl AddAssign for WorkTimes {
     }
 }
 
-/// Off only for the benchmark of what all this costs.
-pub(super) const COUNTED: bool = !cfg!(feature = "uncounted");
+/// Whether anything is counted.
+#[cfg(not(feature = "uncounted"))]
+#[inline(always)]
+pub(super) const fn is_on() -> bool {
+    true
+}
+
+/// For the benchmark of what all this costs: the same machine code with it and without.
+#[cfg(feature = "uncounted")]
+#[inline]
+pub(super) fn is_on() -> bool {
+    static ON: std::sync::LazyLock<bool> =
+        std::sync::LazyLock::new(|| std::env::var_os("MPRUN_UNCOUNTED").is_none());
+    *ON
+}
 
 /// Nanoseconds of the system's clock, the same in every process.
 fn now() -> u64 {
@@ -86,7 +99,7 @@ fn now() -> u64 {
 
 /// The worker's stage is built: its time begins.
 pub(super) fn be_born(memory: &Memory, slot: usize) {
-    if COUNTED {
+    if is_on() {
         memory.store(slot + slot::BORN, now().max(1));
     }
 }
@@ -96,7 +109,7 @@ pub(super) fn be_born(memory: &Memory, slot: usize) {
 pub(super) fn begin(memory: &Memory, slot: usize, why: Waiting) {
     let word = why.word(slot);
     let waited = memory.load(word);
-    if COUNTED && waited & UNDER_WAY == 0 {
+    if is_on() && waited & UNDER_WAY == 0 {
         memory.store(word, waited.wrapping_sub(now()) | UNDER_WAY);
     }
 }
@@ -106,7 +119,7 @@ pub(super) fn begin(memory: &Memory, slot: usize, why: Waiting) {
 pub(super) fn end(memory: &Memory, slot: usize, why: Waiting) {
     let word = why.word(slot);
     let waited = memory.load(word);
-    if COUNTED && waited & UNDER_WAY != 0 {
+    if is_on() && waited & UNDER_WAY != 0 {
         memory.store(word, waited.wrapping_add(now()) & !UNDER_WAY);
     }
 }
@@ -115,7 +128,7 @@ pub(super) fn end(memory: &Memory, slot: usize, why: Waiting) {
 pub(super) fn add(memory: &Memory, slot: usize, why: Waiting, spent: Duration) {
     let word = why.word(slot);
     let nanos = u64::try_from(spent.as_nanos()).unwrap_or(0);
-    if COUNTED {
+    if is_on() {
         memory.store(word, memory.load(word).wrapping_add(nanos));
     }
 }
@@ -232,7 +245,7 @@ fn class_of(nanos: u64) -> usize {
 
 /// So many items took so long together.
 pub(super) fn note_items(memory: &Memory, slot: usize, items: usize, took: Duration) {
-    if !COUNTED {
+    if !is_on() {
         return;
     }
     let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);

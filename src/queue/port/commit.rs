@@ -5,7 +5,7 @@ use super::super::holdings::{self, Bitmap, End, Ended};
 use super::super::layout::{self, MAX_BATCH, queue, slot};
 use super::super::lock::Haste;
 use super::super::tx::Tx;
-use super::super::worker_time::COUNTED;
+use super::super::worker_time;
 use super::super::{Fault, QueueId, Waiting, WhenFull, counts};
 use super::put::{Fate, Group, NO_LEASE, Put, PutError, Staging};
 use super::{Port, Wait};
@@ -197,7 +197,7 @@ impl Port {
         holdings::save(&mut tx, *slot, live, &after);
         // A token ends its old lease and is an output, but neither is work done.
         let tokens = u64::from(memory.is_some() && staging.last_queue(fits.clone()) == *memory);
-        if COUNTED {
+        if worker_time::is_on() {
             tx.add(*slot + slot::EMITTED, fits.len() as u64 - tokens);
             tx.add(*slot + slot::COMPLETED, done as u64 - tokens.min(done as u64));
         }

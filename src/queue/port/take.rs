@@ -5,7 +5,7 @@ use super::super::holdings::{self, Bitmap, End, Ended, Free};
 use super::super::layout::{self, MAX_BATCH, MAX_FAN, queue, slot};
 use super::super::lock::Haste;
 use super::super::tx::Tx;
-use super::super::worker_time::COUNTED;
+use super::super::worker_time;
 use super::super::{Fault, QueueId, Waiting, counts, ring, trim};
 use super::{Port, Wait};
 
@@ -153,10 +153,10 @@ fn forget_begun(tx: &mut Tx<'_>, slot: usize, kept: &Bitmap) {
 
 /// Counters of the worker, in the same step.
 fn count(tx: &mut Tx<'_>, slot: usize, finished: usize, got: usize) {
-    if finished > 0 && COUNTED {
+    if finished > 0 && worker_time::is_on() {
         tx.add(slot + slot::COMPLETED, finished as u64);
     }
-    if got > 0 && COUNTED {
+    if got > 0 && worker_time::is_on() {
         tx.add(slot + slot::TAKEN, got as u64);
     }
 }
