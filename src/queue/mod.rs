@@ -114,7 +114,7 @@ pub use identity::{Identity, User};
 pub use inherit::Inherited;
 pub use layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS};
 pub use memory::Arena;
-pub use port::{Committed, Lease, Port, PutError, Sleeper, Taken, Wait};
+pub use port::{Committed, Lease, MAX_BLOCKS, Port, PutError, Sleeper, Taken, Wait};
 pub use put_back::PutBack;
 pub use release::{Blame, Doomed, Look, Released};
 pub use saving::Safety;

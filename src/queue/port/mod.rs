@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use targets::Targets;
 
 pub use commit::Committed;
-pub use put::PutError;
+pub use put::{MAX_BLOCKS, PutError};
 pub use sleeper::Sleeper;
 pub use take::Taken;
 

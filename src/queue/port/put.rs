@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Outputs staged at once, at most; more are published in parts.
 const MAX_STAGED: usize = 512;
+/// Outputs with a block each that one transaction publishes: of more the first are published early, in a part of their own.
+pub const MAX_BLOCKS: usize = MAX_STAGED - MAX_SPARES;
 /// Blocks larger than this (64 KiB) are reserved one by one.
 const MAX_SPARE_CLASS: usize = 10;
 const MAX_SPARES: usize = 64;
@@ -275,8 +277,7 @@ impl Port {
             self.check_length(q, len)?;
         }
         if !self.staging.impatient
-            && (self.staging.groups.len() >= MAX_STAGED
-                || self.staging.blocks + outputs.len() > MAX_STAGED - MAX_SPARES)
+            && (self.staging.groups.len() >= MAX_STAGED || self.staging.blocks + outputs.len() > MAX_BLOCKS)
         {
             self.publish_early()?;
         }

@@ -1,13 +1,12 @@
 //! What the program has written, on its way out.
 
 use super::StreamLoop;
+use crate::queue::MAX_BLOCKS;
 use crate::stage::{Failure, Outlet};
 use crate::worker::command::framing::Decoder;
 use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
 
-/// Outputs with a block each that one transaction publishes: whoever stages more has it publish them in two parts.
-const PIECE: usize = 448;
 /// A rest waits for so many turns.
 const TURNS: u8 = 8;
 
@@ -47,7 +46,7 @@ impl StreamLoop<'_> {
     pub(super) fn emit_pieces(&mut self, written: &mut usize, more_comes: bool) -> Result<usize, Stop> {
         let most = match self.desk.outputs.len() {
             0 => usize::MAX,
-            outputs => (PIECE / outputs).max(1),
+            outputs => (MAX_BLOCKS / outputs).max(1),
         };
         let mut emitted = 0;
         while self.pieces.are_due(self.decoder.pending(), more_comes) {
