@@ -7,7 +7,8 @@ use super::super::lock::Haste;
 use super::super::tx::Tx;
 use super::super::worker_time;
 use super::super::{Fault, QueueId, Waiting, WhenFull, counts};
-use super::put::{Fate, Group, NO_LEASE, Put, PutError, Staging};
+use super::put::PutError;
+use super::staging::{Fate, Group, NO_LEASE, Put, Staging};
 use super::{Port, Wait};
 use std::ops::Range;
 

@@ -6,7 +6,7 @@ use super::super::holdings::{self, End, Ended};
 use super::super::layout::{self, queue, slot};
 use super::super::{Fault, ring};
 use super::Port;
-use super::put::NO_LEASE;
+use super::staging::NO_LEASE;
 
 /// Entries changed in one transaction: bounds the time under the lock.
 const CHUNK: usize = 32;

@@ -6,6 +6,7 @@ mod patience;
 mod put;
 mod runs;
 mod sleeper;
+mod staging;
 mod take;
 mod targets;
 mod whole;
@@ -21,7 +22,7 @@ use super::tuning::SlotTuning;
 use super::worker_time::{self, Waiting};
 use super::{Ending, Fault, Order, Phase, QueueId, SlotId, ahead, futex, saving};
 use patience::Patience;
-use put::Staging;
+use staging::Staging;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
 use std::sync::atomic::{AtomicU64, fence};
@@ -29,8 +30,9 @@ use std::time::{Duration, Instant};
 use targets::Targets;
 
 pub use commit::Committed;
-pub use put::{MAX_BLOCKS, PutError};
+pub use put::PutError;
 pub use sleeper::Sleeper;
+pub use staging::MAX_BLOCKS;
 pub use take::Taken;
 
 /// How long a call may wait.

@@ -4,7 +4,7 @@ use super::super::event::Event;
 use super::super::layout::{self, MAX_FAN, queue};
 use super::super::tx::Tx;
 use super::super::{Fault, QueueId, WhenFull, drop_old, ring};
-use super::put::{Fate, Group, Put, Staging};
+use super::staging::{Fate, Group, Put, Staging};
 use std::ops::Range;
 
 /// One of them.
