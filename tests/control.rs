@@ -117,12 +117,8 @@ fn paused_workers_do_nothing_until_resume() {
     wait_until("more that wait", || (put() > waiting + 10).then_some(()));
     assert_eq!(run.lines().len(), lines, "nothing is taken");
     assert!(run.tell(&["status"]).contains("paused"));
-    run.tell(&["pause"]);
-    wait_until("the source to wait, too", || {
-        let before = put();
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        (put() == before).then_some(())
-    });
+    run.tell(&["pause", "--wait"]);
+    assert_eq!(named(&status(&run)["stages"], "tick")["workers"][0]["state"], "paused", "the source, too");
     run.tell(&["resume"]);
     wait_until("all to be worked off", || (run.lines().len() > lines + 50).then_some(()));
 }
@@ -175,26 +171,30 @@ fn every_kind_of_program_can_be_paused() {
                   [stages.each]\ncommand = ['echo', 'each', '{}']\nmode = 'each'\ninput = 'c'\n",
     );
     let count = |stage: &str| run.lines().iter().filter(|line| line.starts_with(stage)).count();
-    for stage in ["stream", "reply", "each"] {
+    let of_queue = |queue: &str, what: &str| named(&status(&run)["queues"], queue)[what].as_u64().unwrap();
+    for (stage, queue) in [("stream", "a"), ("reply", "b"), ("each", "c")] {
         wait_until(stage, || (count(stage) > 3).then_some(()));
-        run.tell(&["pause", stage]);
-        let quiet = wait_until("quiet", || {
-            let before = count(stage);
-            std::thread::sleep(std::time::Duration::from_millis(200));
-            (count(stage) == before).then_some(before)
-        });
+        run.tell(&["pause", stage, "--wait"]);
+        let more_wait = || {
+            let waiting = of_queue(queue, "waiting");
+            wait_until("items that wait", || (of_queue(queue, "waiting") > waiting + 20).then_some(()));
+        };
+        more_wait(); // a stream's program may be about to say something still
+        let quiet = count(stage);
+        more_wait();
+        assert_eq!(count(stage), quiet, "{stage}");
         run.tell(&["resume", stage]);
         wait_until(stage, || (count(stage) > quiet + 3).then_some(()));
     }
-    run.tell(&["pause", "number"]);
-    let put = || named(&status(&run)["queues"], "a")["put"].as_u64().unwrap();
-    let quiet = wait_until("the source to be quiet", || {
-        let before = put();
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        (put() == before).then_some(before)
+    run.tell(&["pause", "number", "--wait"]);
+    let put = of_queue("a", "put");
+    wait_until("all to be worked off", || {
+        let left = |queue| of_queue(queue, "waiting") + of_queue(queue, "leased");
+        ["a", "b", "c"].into_iter().all(|queue| left(queue) == 0).then_some(())
     });
+    assert_eq!(of_queue("a", "put"), put, "the source is quiet");
     run.tell(&["resume", "number"]);
-    wait_until("more", || (put() > quiet + 3).then_some(()));
+    wait_until("more", || (of_queue("a", "put") > put + 3).then_some(()));
 }
 
 #[test]

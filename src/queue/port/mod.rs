@@ -9,6 +9,7 @@ mod sleeper;
 mod staging;
 mod take;
 mod targets;
+mod waits;
 mod whole;
 
 use super::descriptor::Meta;
@@ -19,8 +20,8 @@ use super::layout::{self, HOLDINGS, MAX_BATCH, slot};
 use super::lock::Haste;
 use super::memory::Arena;
 use super::tuning::SlotTuning;
-use super::worker_time::{self, Waiting};
-use super::{Ending, Fault, Order, Phase, QueueId, SlotId, ahead, futex, saving};
+use super::worker_time;
+use super::{Ending, Fault, Order, Phase, QueueId, SlotId, ahead};
 use patience::Patience;
 use staging::Staging;
 use std::cell::Cell;
@@ -207,37 +208,6 @@ impl Port {
         self.bell() != self.bell_seen.get()
     }
 
-    /// Sleeps until then; false if it was cut short because the order or the tuning changed. `why`: what the time is
-    /// counted as.
-    pub fn pause(&mut self, until: Instant, why: Waiting) -> Result<bool, Fault> {
-        self.settle()?;
-        self.begin_wait(why);
-        let seen = self.bell_seen.get();
-        let word = self.hand.memory().word32(self.slot + slot::BELL);
-        while Instant::now() < until && self.bell() == seen {
-            futex::wait(word, seen as u32, Some(until));
-        }
-        self.end_wait(why);
-        Ok(self.bell() == seen)
-    }
-
-    /// From now on the worker's time is counted as waited. Waits on queues and pauses count themselves.
-    #[inline]
-    pub fn begin_wait(&self, why: Waiting) {
-        worker_time::begin(self.hand.memory(), self.slot, why);
-    }
-
-    /// From now on it is counted as worked again.
-    #[inline]
-    pub fn end_wait(&self, why: Waiting) {
-        worker_time::end(self.hand.memory(), self.slot, why);
-    }
-
-    /// All its waits so far.
-    pub fn waited(&self) -> Duration {
-        worker_time::waited(self.hand.memory(), self.slot)
-    }
-
     /// How far the source is that the worker runs, for whoever looks: the two words may be of two moments.
     pub fn note_progress(&self, done: u64, total: u64) {
         let words = slot::PROGRESS.into_iter().zip([done, total]);
@@ -247,19 +217,6 @@ impl Port {
     /// So many items took so long together, waits not counted.
     pub fn note_items(&self, items: usize, took: Duration) {
         worker_time::note_items(self.hand.memory(), self.slot, items, took);
-    }
-
-    /// Sleeps until the order or the tuning changes.
-    pub fn park(&mut self) -> Result<(), Fault> {
-        self.settle()?;
-        self.begin_wait(Waiting::Paused);
-        let seen = self.bell_seen.get();
-        let word = self.hand.memory().word32(self.slot + slot::BELL);
-        while self.bell() == seen {
-            futex::wait(word, seen as u32, None);
-        }
-        self.end_wait(Waiting::Paused);
-        Ok(())
     }
 
     /// So many leases may be held at once, as far as the table goes. Beyond the usual 512 there may be as little room
@@ -394,49 +351,9 @@ impl Port {
         })
     }
 
-    /// What looking for items or room has taken, as far as it was measured.
-    fn count_looking(&mut self, why: Waiting) {
-        if let Some(spent) = self.patience.take_spent() {
-            worker_time::add(self.hand.memory(), self.slot, why, spent);
-        }
-    }
-
-    /// A wait that a crash meanwhile is not blamed on: the stage isn't at work.
-    fn sleep_on(&mut self, words: &[(Event, u32)], wait: Wait, why: Waiting) -> Result<(), Fault> {
-        if !self.staging.spares.is_empty() {
-            self.free_spares()?;
-        }
-        let memory = self.hand.memory();
-        let begun = memory.load(self.slot + slot::BEGUN);
-        memory.store(self.slot + slot::BEGUN, 0);
-        self.begin_wait(why);
-        if let [(event, sequence)] = words {
-            futex::wait(event.sequence(memory), *sequence, wait.deadline());
-        } else {
-            let words: Vec<_> = words.iter().map(|&(event, seen)| (event.sequence(memory), seen)).collect();
-            futex::wait_any(&words, wait.deadline());
-        }
-        self.end_wait(why);
-        memory.store(self.slot + slot::BEGUN, begun);
-        Ok(())
-    }
-
     /// See [`Arena::is_saved`](super::Arena::is_saved).
     pub fn is_saved(&self) -> bool {
         self.hand.arena.is_saved()
-    }
-
-    /// What was put goes on to exist after a power cut, if that is asked for.
-    fn wait_until_safe(&mut self, change: u64) {
-        let memory = self.hand.memory();
-        if !saving::must_wait(memory, change) {
-            return;
-        }
-        let begun = memory.load(self.slot + slot::BEGUN);
-        memory.store(self.slot + slot::BEGUN, 0);
-        // It counts as work, as any other writing to a disk: no other stage could make it shorter.
-        saving::wait_until_safe(memory, change);
-        memory.store(self.slot + slot::BEGUN, begun);
     }
 
     /// What the kernel does when this worker's process dies, for a simulated death.
