@@ -62,6 +62,8 @@ pub enum Action {
     Load,
     /// Start the guardian process.
     StartGuardian,
+    /// Start the log writer's process once more.
+    StartLogWriter,
     /// Tell the service manager.
     Notify(Vec<Message>),
     /// Tell it how things are: this, and the rates.

@@ -32,13 +32,15 @@ pub struct Children {
 pub enum Auxiliary {
     /// Cleans up after a supervisor that was killed.
     Guardian,
+    /// Writes the log.
+    LogWriter,
 }
 
 impl Auxiliary {
     /// It has work to do until the last worker is gone: the last sweep leaves it alone.
     fn outlives_workers(self) -> bool {
         match self {
-            Auxiliary::Guardian => true,
+            Auxiliary::Guardian | Auxiliary::LogWriter => true,
         }
     }
 }
@@ -99,6 +101,7 @@ impl Children {
 
     /// A helper process was started, or taken over from the program before this one.
     pub fn add_auxiliary(&mut self, pid: u32, auxiliary: Auxiliary) {
+        self.strangers.remove(&pid); // it may have been started before this table
         self.auxiliaries.insert(pid, auxiliary);
     }
 

@@ -60,6 +60,8 @@ pub enum Event {
     QueueHolds(QueueId, u64),
     /// The guardian process is gone.
     GuardianEnded,
+    /// The log writer's process is gone.
+    LogWriterEnded,
     /// The disk has no room for what the queues need to go on.
     NoRoom(String),
     /// The queues' memory is damaged.

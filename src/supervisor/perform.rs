@@ -41,6 +41,7 @@ use super::ids::{AskId, StageKey};
 use super::inbox::{Inbox, Notice};
 use super::inheritance::Label;
 use super::launch::Launcher;
+use super::log_writer::LogWriter;
 use super::state::State;
 use super::state::view::Identity;
 use super::summary::Closing;
@@ -48,6 +49,7 @@ use super::watch::Watch;
 use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
 use crate::logging;
+use crate::progress::{Show, Terminal};
 use crate::queue::{Fault, Phase, QueueId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
@@ -65,6 +67,8 @@ pub struct Performer<'a> {
     steward: Steward,
     arena: crate::queue::Arena,
     launcher: Launcher,
+    log_writer: &'a mut LogWriter,
+    show: Option<&'a Show>,
     children: Children,
     watch: Option<Watch>,
     manager: &'a Manager,
@@ -101,6 +105,10 @@ pub struct Tools<'a> {
     pub estate: Estate,
     /// Starts workers.
     pub launcher: Launcher,
+    /// Writes what they and this process log.
+    pub log_writer: &'a mut LogWriter,
+    /// Shows how far the run is, if that is wanted.
+    pub show: Option<&'a Show>,
     /// Keeps track of them.
     pub children: Children,
     /// Watches the file, if that is wanted and possible.
@@ -116,7 +124,22 @@ pub struct Tools<'a> {
 impl<'a> Performer<'a> {
     /// With nothing done yet.
     pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools<'a>) -> Performer<'a> {
-        let Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal, identity } = tools;
+        let Tools {
+            inbox,
+            estate,
+            launcher,
+            log_writer,
+            show,
+            children,
+            watch,
+            manager,
+            ends_with_terminal,
+            identity,
+        } = tools;
+        let mut children = children;
+        if let Some(pid) = log_writer.process() {
+            children.add_auxiliary(pid, Auxiliary::LogWriter);
+        }
         let mut estate = estate;
         let deed = estate.deed();
         let (names, tokens) = estate.names();
@@ -128,6 +151,8 @@ impl<'a> Performer<'a> {
             steward,
             arena,
             launcher,
+            log_writer,
+            show,
             children,
             watch,
             manager,
@@ -178,6 +203,11 @@ impl<'a> Performer<'a> {
             let Some(notice) = self.inbox.wait(until) else { return Event::Deadline };
             self.take_in(notice, state);
         }
+    }
+
+    /// The thread that has the terminal, where there are progress bars.
+    fn terminal(&self) -> Option<&Terminal> {
+        self.show?.terminal()
     }
 
     fn take_in(&mut self, notice: Notice, state: &State) {
@@ -276,6 +306,7 @@ impl<'a> Performer<'a> {
             Action::RemoveQueues(queues) => self.remove_queues(queues),
             Action::Load => self.load(),
             Action::StartGuardian => self.start_guardian(),
+            Action::StartLogWriter => self.start_log_writer(),
             Action::Notify(messages) => self.notify(&messages),
             Action::Status(head) => self.status(&head),
             Action::Answer(id, outcome) => self.answer(id, outcome),
@@ -309,10 +340,7 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, mut launcher, deed, .. } = self;
-        if let Some(voices) = launcher.voices.take() {
-            voices.end();
-        }
+        let Performer { names, tokens, mut steward, dead_before, launcher, deed, .. } = self;
         let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.

@@ -1,7 +1,6 @@
 //! Children that have ended or were stopped: what became of them, and of what they had started.
 
 use super::Performer;
-use crate::logging;
 use crate::queue::SlotId;
 use crate::supervisor::children::{Auxiliary, Child, News, Remains, ended};
 use crate::supervisor::event::Event;
@@ -17,9 +16,13 @@ impl Performer<'_> {
     pub(super) fn suspend(&mut self) {
         self.children.signal_all(Signal::SIGSTOP);
         // Returns when this process goes on.
-        logging::behind_curtain(|| {
+        let stop = || {
             let _ = nix::sys::signal::raise(Signal::SIGSTOP);
-        });
+        };
+        match self.terminal() {
+            Some(terminal) => terminal.without_bars(stop),
+            None => stop(),
+        }
         self.children.signal_all(Signal::SIGCONT);
     }
 
@@ -59,6 +62,10 @@ impl Performer<'_> {
             Auxiliary::Guardian => {
                 self.guardian = None;
                 self.events.push_back(Event::GuardianEnded);
+            }
+            Auxiliary::LogWriter => {
+                self.log_writer.ended();
+                self.events.push_back(Event::LogWriterEnded);
             }
         }
     }

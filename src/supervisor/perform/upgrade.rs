@@ -9,7 +9,7 @@
 
 use super::Performer;
 use crate::control::protocol::{Reason, Refused};
-use crate::progress::Voices;
+use crate::logging::sink;
 use crate::service;
 use crate::supervisor::handover::{Handover, REHEARSAL_FDS, VARIABLE, WORD};
 use crate::supervisor::ids::AskId;
@@ -79,7 +79,9 @@ impl Performer<'_> {
             ends_with_terminal: self.ends_with_terminal,
             arena: self.arena.fd().as_raw_fd(),
             undo_log: launcher.undo_log.fd().as_raw_fd(),
-            voices: launcher.voices.as_ref().map(|voices| numbers(voices.ends())),
+            voices: Some(numbers(self.log_writer.ends())),
+            log_writer: self.log_writer.process(),
+            log_backlog: sink::backlog(),
             holding_pipes: named.collect(),
         }
     }
@@ -151,7 +153,7 @@ impl Performer<'_> {
     fn to_pass_on(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
         let launcher = &self.launcher;
         let pipes = launcher.holding_pipes.values().flatten().map(AsFd::as_fd);
-        let voices = launcher.voices.iter().flat_map(Voices::ends).map(AsFd::as_fd);
+        let voices = self.log_writer.ends().iter().map(AsFd::as_fd);
         let alive = self.guardian.iter().map(|guardian| guardian.alive.as_fd());
         pipes.chain(voices).chain(alive).chain([self.arena.fd(), launcher.undo_log.fd()]).collect()
     }

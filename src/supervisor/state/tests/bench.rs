@@ -44,6 +44,7 @@ pub struct Bench {
     pub loads: usize,
     pub seeds: usize,
     pub guardians: usize,
+    pub log_writers: usize,
     /// What another program is to go on with.
     pub handed_over: Option<Left>,
     pub held: BTreeMap<String, u64>,
@@ -70,6 +71,7 @@ impl Bench {
             loads: 0,
             seeds: 0,
             guardians: 0,
+            log_writers: 0,
             handed_over: None,
             held: BTreeMap::new(),
             forks_fail: false,
@@ -155,6 +157,7 @@ impl Bench {
             Action::DropToken(queue) => drop(self.queues.remove(&queue)),
             Action::Load => self.loads += 1,
             Action::StartGuardian => self.guardians += 1,
+            Action::StartLogWriter => self.log_writers += 1,
             Action::Notify(messages) => self.told.extend(messages),
             Action::Status(head) => self.told.push(Message::Status(head)),
             Action::Answer(id, outcome) => {
