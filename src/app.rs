@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use nix::sys::signal::Signal;
 
 use crate::stage::Registry;
-use crate::sys::{readiness, start_signals};
+use crate::sys::start_signals;
 use crate::{cli, logging, supervisor, worker};
 
 /// Workers and helpers are this same program, started by the supervisor; else a person speaks.
@@ -17,7 +17,7 @@ pub fn main(registry: &Registry) -> ExitCode {
     match std::env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
         Some("__worker") => worker::run(registry),
         Some("__guardian") => supervisor::guardian::run(),
-        Some("__log") => logging::writer::run(readiness::bytes_unread),
+        Some("__log") => logging::writer::run(),
         Some("__rehearse") => cli::rehearse(registry),
         _ => cli::main(registry),
     }

@@ -5,11 +5,12 @@
 
 use super::Copies;
 use super::sink::{self, Outgoing};
+use crate::sys::readiness::bytes_unread;
 use env_logger::Logger;
 use log::{Level, Log, Metadata, Record};
 use nix::sys::stat::fstat;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 use std::thread;
@@ -126,13 +127,11 @@ pub fn as_line(entry: &[u8]) -> Vec<u8> {
 /// it, and of a process that is gone it finds none. A busy journal is not waited for long.
 ///
 /// The kernel tells of room in a socket, not that it is empty: so this looks again and again, once in a process's life.
-///
-/// `unread`: how many bytes of a socket its reader has not read yet.
-pub fn wait_until_read(unread: impl Fn(BorrowedFd<'_>) -> io::Result<u64>) {
+pub fn wait_until_read() {
     const LOOKS: u32 = 50;
     const PAUSE: Duration = Duration::from_millis(2);
     for _ in 0..LOOKS {
-        match socket().map(|socket| unread(socket.as_fd())) {
+        match socket().map(|socket| bytes_unread(socket.as_fd())) {
             Some(Ok(1..)) => thread::sleep(PAUSE),
             Some(Ok(_) | Err(_)) | None => return,
         }

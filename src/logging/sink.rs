@@ -9,23 +9,20 @@
 
 use super::journal;
 use super::record::{self, PIPE_BUF};
+use crate::sys::threads::spawn_without_signals;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::write;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// A worker waits this long for a log that takes nothing, in milliseconds, before it begins to drop lines.
 const PATIENCE: u16 = 100;
 /// Bytes that wait in a supervisor's memory.
 const BACKLOG: usize = 1 << 20;
-/// The stack of the thread that waits for room.
-const STACK: usize = 128 * 1024;
 
 static SINK: Mutex<Sink> = Mutex::new(Sink::Straight);
 
@@ -237,14 +234,7 @@ impl Backlog {
     /// Whether there is a thread now that waits for room. Without one the next line tries again.
     fn watch(self: &Arc<Backlog>) -> bool {
         let backlog = Arc::clone(self);
-        // Signals are for the thread that can hold them back.
-        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
-        let thread = thread::Builder::new().name("log".to_owned()).stack_size(STACK);
-        let started = thread.spawn(move || backlog.drain_when_there_is_room()).is_ok();
-        if let Ok(before) = before {
-            let _ = before.thread_set_mask();
-        }
-        started
+        spawn_without_signals("log", move || backlog.drain_when_there_is_room()).is_ok()
     }
 
     fn drain_when_there_is_room(&self) {

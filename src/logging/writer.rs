@@ -36,9 +36,8 @@ const WAITING: usize = 64;
 /// A place that takes nothing is waited for once for this long; then what is for it is dropped until it takes again.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The life of the log writer's process; the pipe is its standard input. `unread`: how many bytes of a socket its reader
-/// has not read yet.
-pub fn run(unread: impl Fn(BorrowedFd<'_>) -> io::Result<u64>) -> ExitCode {
+/// The life of the log writer's process; the pipe is its standard input.
+pub fn run() -> ExitCode {
     let _ = nix::sys::prctl::set_name(c"mprun:log"); // what `top` shows
     let stdin = io::stdin();
     let Ok(pipe) = stdin.as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
@@ -52,7 +51,7 @@ pub fn run(unread: impl Fn(BorrowedFd<'_>) -> io::Result<u64>) -> ExitCode {
     }
     wait_for_end(stdin.as_fd());
     let _ = end.recv_timeout(AT_THE_END);
-    journal::wait_until_read(unread);
+    journal::wait_until_read();
     ExitCode::SUCCESS
 }
 

@@ -118,10 +118,12 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
     }
-    match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
+    let code = match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
         Ok(code) => code,
         Err(error) => failed(&error, &manager),
-    }
+    };
+    manager.finish();
+    code
 }
 
 fn failed(error: &SetUpError, manager: &Manager) -> u8 {
