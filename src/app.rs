@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::stage::Registry;
 use crate::sys::start_signals;
-use crate::{cli, logging, supervisor, worker};
+use crate::{cli, logging, supervisor, sys, worker};
 
 /// Workers and helpers are this same program, started by the supervisor; else a person speaks.
 pub fn main(registry: &Registry) -> ExitCode {
@@ -18,6 +18,8 @@ pub fn main(registry: &Registry) -> ExitCode {
         Some("__worker") => worker::run(registry),
         Some("__guardian") => supervisor::guardian::run(),
         Some("__log") => logging::writer::run(),
+        Some(supervisor::loader::VERB) => supervisor::loader::run(registry),
+        Some(sys::reexec::VERB) => sys::reexec::run(),
         Some("__rehearse") => cli::rehearse(registry),
         _ => cli::main(registry),
     }

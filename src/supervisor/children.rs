@@ -34,6 +34,8 @@ pub enum Auxiliary {
     Guardian,
     /// Writes the log.
     LogWriter,
+    /// Looks at something outside.
+    Errand,
 }
 
 impl Auxiliary {
@@ -41,6 +43,7 @@ impl Auxiliary {
     fn outlives_workers(self) -> bool {
         match self {
             Auxiliary::Guardian | Auxiliary::LogWriter => true,
+            Auxiliary::Errand => false,
         }
     }
 }
@@ -65,7 +68,7 @@ pub enum News {
     /// A worker's process was stopped.
     Stopped(u32, Child),
     /// A helper process ended.
-    Auxiliary(Auxiliary),
+    Auxiliary(u32, Auxiliary, Exit),
     /// Some other child ended.
     Other,
 }
@@ -125,7 +128,7 @@ impl Children {
         let Some(child) = self.workers.remove(&pid) else {
             reap(pid)?;
             return Ok(match self.auxiliaries.remove(&pid) {
-                Some(auxiliary) => News::Auxiliary(auxiliary),
+                Some(auxiliary) => News::Auxiliary(pid, auxiliary, exit),
                 None => News::Other,
             });
         };

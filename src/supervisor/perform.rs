@@ -33,6 +33,7 @@ mod workers;
 
 use super::action::{Action, Outcome};
 use super::children::{Auxiliary, Children};
+use super::errand::{Ended, Errand};
 use super::estate::{Deed, Estate};
 use super::event::Event;
 use super::guardian::Guardian;
@@ -57,7 +58,20 @@ use crate::sys::fd;
 use log::{Level, log};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::CString;
+use std::time::Instant;
 use tokio::sync::oneshot;
+
+/// What an errand is for.
+#[derive(Debug)]
+enum Purpose {
+    /// To take the file over.
+    Load,
+    /// To tell a client what that would change.
+    Plan(oneshot::Sender<Reply>),
+    /// To find out whether this program could go on from here.
+    Rehearse(CString),
+}
 
 /// The hands of the supervisor.
 pub struct Performer<'a> {
@@ -90,9 +104,15 @@ pub struct Performer<'a> {
     buried: BTreeMap<String, u64>,
     ends_with_terminal: bool,
     identity: Identity,
+    /// Processes that look at something outside.
+    errands: Vec<Errand<Purpose>>,
+    /// Those that are through, and not reported yet.
+    ended_errands: Vec<(Errand<Purpose>, Ended)>,
     /// Requests that wait for their answers.
     asks: BTreeMap<AskId, oneshot::Sender<Reply>>,
     next_ask: u64,
+    /// The program that is to take over, once it has been tried.
+    next_program: Option<CString>,
     /// What happened while acting, in its order.
     events: VecDeque<Event>,
 }
@@ -167,8 +187,11 @@ impl<'a> Performer<'a> {
             buried: BTreeMap::new(),
             ends_with_terminal,
             identity,
+            errands: Vec::new(),
+            ended_errands: Vec::new(),
             asks: BTreeMap::new(),
             next_ask: 0,
+            next_program: None,
             events: VecDeque::new(),
         }
     }
@@ -199,9 +222,15 @@ impl<'a> Performer<'a> {
             if let Some(event) = self.events.pop_front() {
                 return event;
             }
-            let until = state.deadline(std::time::Instant::now());
-            let Some(notice) = self.inbox.wait(until) else { return Event::Deadline };
+            let errands = self.errands.iter().map(Errand::until).min();
+            let until = state.deadline(Instant::now()).into_iter().chain(errands).min();
+            let Some(notice) = self.inbox.wait(until) else {
+                self.expire_errands();
+                self.report_errands(state);
+                return Event::Deadline;
+            };
             self.take_in(notice, state);
+            self.report_errands(state);
         }
     }
 
@@ -277,7 +306,8 @@ impl<'a> Performer<'a> {
         match action {
             Action::Spawn(spawn) => self.spawn(&spawn),
             Action::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
-            Action::HandOver(left, ask) => self.hand_over(*left, ask),
+            Action::Rehearse(left) => self.rehearse(*left),
+            Action::HandOver(left) => self.hand_over(*left),
             Action::Term(pid) => self.terminate(pid),
             Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Action::Tune(slot, pid, tuning) => {

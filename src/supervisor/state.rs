@@ -65,6 +65,7 @@ pub struct State {
     starts_left: bool,
     guardian: Helper,
     log_writer: Helper,
+    upgrade: Option<handover::Upgrade>,
     /// Files that were taken over as a whole.
     generation: u64,
     /// Programs that took over from one another in this run.
@@ -122,6 +123,7 @@ impl State {
             starts_left: false,
             guardian: Helper::default(),
             log_writer: Helper::default(),
+            upgrade: None,
             generation: 0,
             upgrades: 0,
             refusal: None,
@@ -146,8 +148,12 @@ impl State {
         let mut out = Outbox::new(now, std::mem::take(&mut self.history));
         // The answers to starts come in between; they don't earn another batch of them.
         let may_start = !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
+        self.try_upgrade_again();
         self.take_in(event, &mut out);
         self.converge(may_start, &mut out);
+        if !self.ended {
+            self.go_on_with_upgrade(&mut out);
+        }
         self.history = out.history;
         out.actions
     }
@@ -163,6 +169,7 @@ impl State {
             self.guardian.due,
             self.log_writer.due,
             self.reload_deadline(),
+            self.upgrade_deadline(),
             self.stop_deadline(),
             self.herald.deadline(),
         ];
@@ -197,6 +204,8 @@ impl State {
             Event::Hangup => self.hung_up(out),
             Event::TerminalGone => self.terminal_gone(out),
             Event::FileTouched => self.settling.touched(out.now),
+            Event::Rehearsed(outcome) => self.rehearsed(outcome, out),
+            Event::NotHandedOver(why) => self.not_handed_over(why, out),
             Event::Loaded(loading) => self.loaded(loading, out),
             Event::Asked(id, command) => self.asked(id, command, out),
             Event::Spawned(worker, pid) => self.spawned(worker, pid, out),

@@ -7,6 +7,7 @@ use crate::supervisor::event::Event;
 use crate::supervisor::ids::Pid;
 use crate::supervisor::reason::End;
 use crate::supervisor::restart;
+use crate::sys::wait::Exit;
 use crate::sys::{group, proc_table};
 use log::{Level, log};
 use nix::sys::signal::Signal;
@@ -48,7 +49,7 @@ impl Performer<'_> {
                     let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
                     self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
                 }
-                Ok(Some(News::Auxiliary(auxiliary))) => self.auxiliary_ended(auxiliary),
+                Ok(Some(News::Auxiliary(pid, auxiliary, exit))) => self.auxiliary_ended(pid, auxiliary, exit),
                 Ok(Some(News::Other)) => self.kill_strays(),
                 Err(error) => {
                     return log!(target: "mprun", Level::Error, "failed to wait for children: {error}");
@@ -57,7 +58,7 @@ impl Performer<'_> {
         }
     }
 
-    fn auxiliary_ended(&mut self, auxiliary: Auxiliary) {
+    fn auxiliary_ended(&mut self, pid: u32, auxiliary: Auxiliary, exit: Exit) {
         match auxiliary {
             Auxiliary::Guardian => {
                 self.guardian = None;
@@ -67,6 +68,7 @@ impl Performer<'_> {
                 self.log_writer.ended();
                 self.events.push_back(Event::LogWriterEnded);
             }
+            Auxiliary::Errand => self.errand_ended(pid, exit),
         }
     }
 

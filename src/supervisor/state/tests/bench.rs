@@ -115,7 +115,8 @@ impl Bench {
                 assert_eq!((spawn.worker.index, spawn.slot), (worker.index, slot));
                 self.proc(pid).spawn.worker = worker;
             }
-            Action::HandOver(left, _) => self.handed_over = Some(*left),
+            Action::Rehearse(_) => return Some(Event::Rehearsed(Ok(()))),
+            Action::HandOver(left) => self.handed_over = Some(*left),
             Action::Order(_, pid, order) => self.proc(pid).order = order,
             Action::Term(pid) => self.proc(pid).termed = true,
             Action::Kill(pid) => self.proc(pid).killed = true,
