@@ -35,12 +35,17 @@ pub fn file(options: &RunOptions) -> PathBuf {
 /// # Errors
 /// When the same pipeline runs already, or the socket that its file names can't be made. A missing runtime folder
 /// only takes the socket away.
-pub fn claim(options: &RunOptions, pipeline: &Pipeline) -> Result<Option<Claim>, SetUpError> {
+pub fn claim(
+    options: &RunOptions,
+    pipeline: &Pipeline,
+    inherited: &Listeners,
+) -> Result<Option<Claim>, SetUpError> {
     if !pipeline.control.enabled {
         return Ok(None);
     }
     let (file, socket) = (file(options), pipeline.control.socket.as_deref());
-    let wish = Wish { name: &pipeline.name, pid: std::process::id(), file: &file, socket };
+    let inherited = inherited.control.as_ref();
+    let wish = Wish { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
     match Claim::take(&wish, &place::folders_here()) {
         Ok(claim) => Ok(Some(claim)),
         Err(error @ ClaimError::Failed(..)) if socket.is_none() => {
@@ -52,9 +57,17 @@ pub fn claim(options: &RunOptions, pipeline: &Pipeline) -> Result<Option<Claim>,
 }
 
 /// The listener for Prometheus, if the file wants one. That it can't be had is no reason not to run.
-pub fn metrics(pipeline: &Pipeline) -> Option<TcpListener> {
+pub fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Option<TcpListener> {
     let address = pipeline.metrics?;
-    let bound = TcpListener::bind(address).and_then(|listener| {
+    let is_at = |listener: &TcpListener| {
+        let has = listener.local_addr().ok();
+        has.is_some_and(|has| has.ip() == address.ip() && [0, has.port()].contains(&address.port()))
+    };
+    let bound = match inherited.filter(is_at) {
+        Some(listener) => Ok(listener),
+        None => TcpListener::bind(address),
+    };
+    let bound = bound.and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
     });

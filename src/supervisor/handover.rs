@@ -8,6 +8,7 @@ use super::SetUpError;
 use super::launch::Launcher;
 use super::state::Left;
 use crate::append::UndoLog;
+use crate::control::server::Listeners;
 use crate::queue::Arena;
 use crate::sys::{inherited, reexec};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct Handover {
     /// What this program has not been able to write to it.
     #[serde(default)]
     pub log_backlog: Vec<String>,
+    /// Where clients of the control socket and of the metrics wait.
+    #[serde(default)]
+    pub listeners: [Option<RawFd>; 2],
     /// By the names of their stages.
     pub holding_pipes: BTreeMap<String, [RawFd; 2]>,
 }
@@ -92,6 +96,12 @@ impl Handover {
         let arena = arena.map_err(|error| format!("no queue memory was passed: {error}"))?;
         Arena::attach(arena).map_err(|fault| fault.to_string())?;
         Ok(handover)
+    }
+
+    /// Where clients wait.
+    pub fn listeners(&self) -> Result<Listeners, SetUpError> {
+        let [control, metrics] = self.listeners.map(|number| number.map(taken).transpose());
+        Ok(Listeners { control: control?.map(Into::into), metrics: metrics?.map(Into::into) })
     }
 
     /// The queues' memory.

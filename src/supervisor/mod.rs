@@ -69,6 +69,7 @@ use report::ReportFile;
 use state::view::Identity;
 use state::{Audience, State};
 use std::io::{self, IsTerminal};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 use summary::Closing;
@@ -216,11 +217,12 @@ fn supervise(
     let age = before.handover.as_ref().map_or(Duration::ZERO, |handover| handover.age);
     let started = now.checked_sub(age).unwrap_or(now);
     // First of all: a second run of the same pipeline must leave the first one alone.
-    let claim = control::claim(options, &loaded.pipeline)?;
+    let inherited = before.handover.as_ref().map(Handover::listeners).transpose()?.unwrap_or_default();
+    let claim = control::claim(options, &loaded.pipeline, &inherited)?;
     let begun = control::begin_log(options, &loaded.pipeline, registry, before.handover.as_ref());
     let (mut log_writer, progress) = begun?;
     let run = Run { options, registry, manager, started, progress };
-    let ended = run.live(loaded, before, claim, &mut log_writer);
+    let ended = run.live(loaded, before, (claim, inherited.metrics), &mut log_writer);
     log_writer.end();
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
     ended.map(|(code, tails)| {
@@ -246,7 +248,7 @@ impl Run<'_> {
         mut self,
         loaded: Loaded,
         mut before: Before,
-        mut claim: Option<Claim>,
+        (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
         log_writer: &mut LogWriter,
     ) -> Result<(u8, Option<Tails>), SetUpError> {
         let Run { options, registry, manager, started, .. } = self;
@@ -254,15 +256,19 @@ impl Run<'_> {
         let mut tools = tools(&self, &loaded.pipeline, &mut before, log_writer)?;
         let tails = claim.as_ref().and_then(|claim| control::keep_tails(claim, before.handover.is_some()));
         tools.launcher.tails.clone_from(&tails);
-        let metrics = control::metrics(&loaded.pipeline);
+        let metrics = control::metrics(&loaded.pipeline, metrics);
         let listener = claim.as_mut().and_then(Claim::listener);
-        control::serve(Listeners { control: listener, metrics }, &tools.inbox, &tools.launcher.dead_letters);
+        let listeners = Listeners { control: listener, metrics };
+        // Without copies, clients that come during an upgrade are refused.
+        let copies = listeners.try_clone().unwrap_or_default();
+        control::serve(listeners, &tools.inbox, &tools.launcher.dead_letters);
         if let Some(progress) = &self.progress {
             control::show_progress(progress, &tools.inbox);
         }
         let mut state = State::new(fastrand::u64(..), audience(manager));
         state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
         let mut performer = Performer::new(options, registry, tools);
+        performer.keep(copies);
         let wanted = Wanted::new(loaded, registry);
         let mut event = match before.handover {
             None => Event::Begin(wanted),

@@ -49,6 +49,7 @@ use super::summary::Closing;
 use super::watch::Watch;
 use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
+use crate::control::server::Listeners;
 use crate::logging;
 use crate::progress::{Show, Terminal};
 use crate::queue::{Fault, Phase, QueueId, Steward};
@@ -104,6 +105,8 @@ pub struct Performer<'a> {
     buried: BTreeMap<String, u64>,
     ends_with_terminal: bool,
     identity: Identity,
+    /// Kept for the program after this one.
+    listeners: Listeners,
     /// Processes that look at something outside.
     errands: Vec<Errand<Purpose>>,
     /// Those that are through, and not reported yet.
@@ -187,6 +190,7 @@ impl<'a> Performer<'a> {
             buried: BTreeMap::new(),
             ends_with_terminal,
             identity,
+            listeners: Listeners::default(),
             errands: Vec::new(),
             ended_errands: Vec::new(),
             asks: BTreeMap::new(),
@@ -194,6 +198,11 @@ impl<'a> Performer<'a> {
             next_program: None,
             events: VecDeque::new(),
         }
+    }
+
+    /// The sockets on which clients are served: the program after this one gets them, too.
+    pub fn keep(&mut self, listeners: Listeners) {
+        self.listeners = listeners;
     }
 
     /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.

@@ -109,6 +109,10 @@ impl Performer<'_> {
             voices: Some(numbers(self.log_writer.ends())),
             log_writer: self.log_writer.process(),
             log_backlog: sink::backlog(),
+            listeners: [
+                self.listeners.control.as_ref().map(AsRawFd::as_raw_fd),
+                self.listeners.metrics.as_ref().map(AsRawFd::as_raw_fd),
+            ],
             holding_pipes: named.collect(),
         }
     }
@@ -151,7 +155,15 @@ impl Performer<'_> {
         let pipes = launcher.holding_pipes.values().flatten().map(AsFd::as_fd);
         let voices = self.log_writer.ends().iter().map(AsFd::as_fd);
         let alive = self.guardian.iter().map(|guardian| guardian.alive.as_fd());
-        pipes.chain(voices).chain(alive).chain([self.arena.fd(), launcher.undo_log.fd()]).collect()
+        let control = self.listeners.control.iter().map(AsFd::as_fd);
+        let metrics = self.listeners.metrics.iter().map(AsFd::as_fd);
+        pipes
+            .chain(voices)
+            .chain(alive)
+            .chain(control)
+            .chain(metrics)
+            .chain([self.arena.fd(), launcher.undo_log.fd()])
+            .collect()
     }
 }
 
