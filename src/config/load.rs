@@ -47,17 +47,18 @@ pub fn name_in_file(path: &Path) -> String {
 
 /// Reads and checks a pipeline file. The error holds every fault that was found.
 pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<Loaded, Report> {
-    load_for(path, path, options, registry)
+    load_source(source::read(path)?, path, options, registry)
 }
 
-/// The same for a file that is to take the place of another, from which it gets its folder and, without `name`, its name.
+/// The same for a file that is to take the place of another, from which it gets its folder and, without `name`, its
+/// name. It must be a regular file, which is read without waiting.
 pub fn load_for(
     path: &Path,
     place: &Path,
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
-    load_source(source::read(path)?, place, options, registry)
+    load_source(source::read_again(path)?, place, options, registry)
 }
 
 /// Checks a text that was read from a pipeline file earlier.
