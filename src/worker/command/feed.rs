@@ -2,7 +2,7 @@
 
 use super::framing::{self, NotEncodable, encode};
 use super::session::Out;
-use super::told;
+use super::told::Mouth;
 use crate::config::pipeline::Framing;
 use std::collections::VecDeque;
 
@@ -26,6 +26,8 @@ pub(super) struct Feed {
     boundary: usize,
     /// Where each item that is not wholly written ends.
     ends: VecDeque<usize>,
+    /// For a program that says how each item went.
+    mouth: Mouth,
 }
 
 /// An item that is not copied.
@@ -37,7 +39,8 @@ struct Long {
 
 impl Feed {
     pub fn new(framing: Framing) -> Feed {
-        Feed { framing, bytes: Vec::new(), long: None, written: 0, boundary: 0, ends: VecDeque::new() }
+        let (bytes, ends, mouth) = (Vec::new(), VecDeque::new(), Mouth::default());
+        Feed { framing, bytes, long: None, written: 0, boundary: 0, ends, mouth }
     }
 
     /// The next item. After an error nothing of it is there.
@@ -60,9 +63,14 @@ impl Feed {
 
     /// The next item for a program that says how it went.
     pub fn push_told(&mut self, item: &[u8], attempt: u32) -> Result<(), NotEncodable> {
-        told::encode(item, attempt, &mut self.bytes)?;
+        self.mouth.encode(item, attempt, &mut self.bytes)?;
         self.ends.push_back(self.bytes.len());
         Ok(())
+    }
+
+    /// That program has asked for the items' numbers.
+    pub fn number_from_now_on(&mut self) {
+        self.mouth.number_from_now_on();
     }
 
     /// What is to be written, where nothing is long.
@@ -134,6 +142,7 @@ impl Feed {
     pub fn clear(&mut self) {
         self.forget();
         self.shrink();
+        self.mouth = Mouth::default();
     }
 
     fn forget(&mut self) {

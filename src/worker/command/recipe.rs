@@ -16,6 +16,9 @@ use std::sync::atomic::AtomicU64;
 /// Where a program is looked for when nothing says so.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// The newest version of framing "mprun" that this mprun speaks.
+const PROTOCOL: &str = "2";
+
 /// All that a start needs but the item.
 pub(super) struct Recipe {
     starter: Starter,
@@ -301,7 +304,7 @@ fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
     match command.mode {
         Mode::Reply(Reply::One) => answers("one"),
         Mode::Reply(Reply::UntilEmpty) => answers("until-empty"),
-        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun")],
+        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
         Mode::Stream | Mode::Each { .. } => framings,
     }
 }

@@ -42,11 +42,20 @@ impl ReplyLoop<'_> {
             if let Err(failure) = session.turn(wish, &mut self.errors, self.desk.port.program()) {
                 return failure.into();
             }
-            let rest = self.answers.decoder.pending();
-            if rest > 0 && self.in_flight() == 0 && ending == Ending::InputEnded {
-                self.end(session, patience);
-                return self.spoke_unasked();
+            if self.in_flight() == 0 && ending == Ending::InputEnded {
+                match self.says_more() {
+                    Ok(false) => continue,
+                    Ok(true) => {
+                        self.end(session, patience);
+                        return self.spoke_unasked();
+                    }
+                    Err(stop) => {
+                        self.end(session, patience);
+                        return stop;
+                    }
+                }
             }
+            let rest = self.answers.decoder.pending();
             self.answers.decoder.skip(rest);
         }
         match session.exit() {

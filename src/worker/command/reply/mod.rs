@@ -215,6 +215,9 @@ impl<'a> ReplyLoop<'a> {
         }
         let most_in_all = self.desk.port.max_bytes(&self.desk.outputs)?;
         let read = self.answers.read(self.in_flight(), self.output_of(session), most_in_all);
+        if self.answers.wants_numbers() {
+            self.feed.number_from_now_on();
+        }
         let done = self.answers.len();
         if done > 0 {
             let took = self.since.elapsed();
@@ -225,7 +228,7 @@ impl<'a> ReplyLoop<'a> {
         if let Err(trouble) = read {
             return Ok(Err(trouble));
         }
-        if self.in_flight() == 0 && self.answers.decoder.pending() > 0 {
+        if self.in_flight() == 0 && self.says_more()? {
             return Err(self.spoke_unasked());
         }
         if let Some(trouble) = self.has_closed(session) {
@@ -277,6 +280,15 @@ impl<'a> ReplyLoop<'a> {
         if self.is_silent() {
             self.silence.look(self.in_flight(), self.since);
         }
+    }
+
+    /// With nothing on its way: whether the program has said anything that is no greeting.
+    fn says_more(&mut self) -> Result<bool, Stop> {
+        let says = self.answers.is_unasked();
+        if self.answers.wants_numbers() {
+            self.feed.number_from_now_on();
+        }
+        says.map_err(|trouble| Stop(Ending::Failed(format!("the program failed: {trouble}"))))
     }
 
     fn spoke_unasked(&self) -> Stop {
