@@ -169,7 +169,7 @@ fn word(text: &str, worker: u32, substitutes: bool) -> Word {
     let mut pieces = vec![Vec::new()];
     let mut rest = text.as_str();
     while let Some(at) = rest.find("{}") {
-        let escaped = at > 0 && rest[at - 1..].starts_with("{{}}");
+        let escaped = rest[..at].ends_with('{') && rest[at + 2..].starts_with('}');
         let last = pieces.len() - 1;
         if escaped {
             pieces[last].extend_from_slice(&rest.as_bytes()[..at - 1]);
@@ -366,6 +366,7 @@ mod tests {
         assert_eq!(with_item("x{}y{}-{worker}", b"1").unwrap(), "x1y1-3");
         assert_eq!(with_item("{{}} {}", b"i").unwrap(), "{} i");
         assert_eq!(with_item("plain", b"i").unwrap(), "plain");
+        assert_eq!(with_item("é{}ü{{}}{}", b"i").unwrap(), "éiü{}i");
         assert_eq!(with_item("{}", b"a\0b"), None);
         assert_eq!(word("{} {worker}", 0, false).with(b"i").unwrap(), CString::from(c"{} 0"));
     }
