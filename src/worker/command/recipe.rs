@@ -3,8 +3,12 @@
 use super::defeat::Trouble;
 use super::session::Session;
 use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply};
+use crate::exit;
+use crate::queue::Ending;
 use crate::stage::{Context, Failure};
-use crate::sys::program::{Blueprint, Identity, Limit, Resource, Start, StartError, Starter, Step};
+use crate::sys::program::{self, Blueprint, Identity, Limit, Resource, Start, StartError, Starter, Step};
+use crate::worker::desk::Desk;
+use crate::worker::stop::Stop;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist};
 use std::ffi::{CString, OsStr, OsString};
@@ -40,8 +44,24 @@ enum Word {
 pub(super) enum NotStarted {
     /// This item can't be handed over; others may.
     Item(Trouble),
-    /// Nothing can be done here.
+    /// Not now; why, nobody can say.
     Failed(Failure),
+    /// However often it is tried: what must change is outside.
+    Never(Failure),
+}
+
+impl NotStarted {
+    /// What follows for the worker, where no item is at hand.
+    pub fn stop(self, desk: &mut Desk) -> Stop {
+        match self {
+            NotStarted::Item(trouble) => Stop(Ending::Failed(trouble.to_string())),
+            NotStarted::Failed(failure) => failure.into(),
+            NotStarted::Never(failure) => {
+                desk.exit_code = Some(exit::CANNOT_START);
+                failure.into()
+            }
+        }
+    }
 }
 
 impl Recipe {
@@ -105,35 +125,60 @@ impl Recipe {
                 note: Some(note),
             })
         })
-        .map_err(|error| self.not_started(error))
+        .map_err(|error| self.not_started(error, &arguments, &environment))
     }
 
-    fn not_started(&self, error: StartFailure) -> NotStarted {
+    fn not_started(&self, error: StartFailure, arguments: &[CString], environment: &[CString]) -> NotStarted {
         let title = self.words.first().map_or_else(String::new, |word| match word {
             Word::Plain(word) => word.to_string_lossy().into_owned(),
             Word::Around(_) => String::new(),
         });
-        match error {
-            StartFailure::Start(StartError { step: Step::Exec, errno: Errno::E2BIG }) => {
-                NotStarted::Item(Trouble::NoArgument("the item is too long for an argument"))
+        let error = match error {
+            StartFailure::Start(error) => error,
+            StartFailure::Pipe(errno) => {
+                let why = format!("can't make a pipe for `{title}`: {}", errno.desc());
+                return NotStarted::Failed(Failure::fatal(why));
             }
-            StartFailure::Start(error @ StartError { step: Step::Exec, errno: Errno::ENOEXEC }) => {
-                let failure = Failure::fatal(format!("can't start `{title}`: {error}: has it a `#!` line?"));
-                NotStarted::Failed(failure)
+        };
+        if error.errno == Errno::E2BIG && !program::is_too_much(&self.fixed_arguments(), environment) {
+            return NotStarted::Item(Trouble::NoArgument("the item is too long for an argument"));
+        }
+        let advice = self.advice(error, arguments, environment);
+        let failure = Failure::fatal(format!("can't start `{title}`: {error}{advice}"));
+        if error.passes() { NotStarted::Failed(failure) } else { NotStarted::Never(failure) }
+    }
+
+    /// The arguments with nothing in the place of the item.
+    fn fixed_arguments(&self) -> Vec<CString> {
+        self.words.iter().filter_map(|word| word.with(b"")).collect()
+    }
+
+    /// What to do about it, where that is known.
+    fn advice(&self, error: StartError, arguments: &[CString], environment: &[CString]) -> String {
+        if error.step != Step::Exec {
+            return String::new();
+        }
+        let file = self.file.display();
+        match error.errno {
+            Errno::ENOEXEC => ": has it a `#!` line?".to_owned(),
+            Errno::ENOENT if self.file.exists() => {
+                ": it is there, so what its `#!` line names must be missing".to_owned()
             }
-            StartFailure::Start(error @ StartError { step: Step::Exec, errno: Errno::ENOENT })
-                if self.file.exists() =>
-            {
-                let why = "it is there, so what its `#!` line names must be missing";
-                NotStarted::Failed(Failure::fatal(format!("can't start `{title}`: {error}: {why}")))
+            Errno::ENOENT => format!(": there is no file {file}"),
+            Errno::EACCES => {
+                format!(": `chmod +x {file}` makes a program of it, if its folders may be entered")
             }
-            StartFailure::Start(error) => {
-                NotStarted::Failed(Failure::fatal(format!("can't start `{title}`: {error}")))
+            Errno::E2BIG => {
+                let bytes =
+                    |strings: &[CString]| strings.iter().map(|each| each.count_bytes() + 1).sum::<usize>();
+                let (environment, arguments) = (bytes(environment), bytes(arguments));
+                let most = program::most_argument_bytes();
+                format!(
+                    ": {environment} bytes of environment and {arguments} of arguments, of {most} that both may have: \
+                     make `env_file`, `env` or mprun's own environment smaller"
+                )
             }
-            StartFailure::Pipe(errno) => NotStarted::Failed(Failure::fatal(format!(
-                "can't make a pipe for `{title}`: {}",
-                errno.desc()
-            ))),
+            _ => String::new(),
         }
     }
 }
