@@ -2,6 +2,7 @@
 
 use super::defeat::Trouble;
 use super::session::Session;
+use crate::config::env_file;
 use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply};
 use crate::exit;
 use crate::queue::Ending;
@@ -310,19 +311,9 @@ fn environment(
         set(&mut all, "LOGNAME".into(), (&user.name).into());
     }
     if let Some(path) = &command.env_file {
-        let path = context.path(path);
-        let text = std::fs::read(&path)
-            .map_err(|error| Failure::fatal(format!("can't read env_file {}: {error}", path.display())))?;
-        for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-            match variable(line) {
-                Ok(None) => {}
-                Ok(Some((name, value))) => set(&mut all, name, value),
-                Err(()) => {
-                    let place = format!("{}:{number}", path.display());
-                    return Err(Failure::fatal(format!("{place}: expected NAME=value")));
-                }
-            }
-        }
+        let variables = env_file::load(&context.path(path));
+        let variables = variables.map_err(|error| Failure::fatal(error.to_string()))?;
+        variables.into_iter().for_each(|(name, value)| set(&mut all, name, value));
     }
     for (name, value) in conversation(command) {
         set(&mut all, name.into(), value.into());
@@ -354,25 +345,6 @@ fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
 fn set(all: &mut Environment, name: OsString, value: OsString) {
     all.retain(|(known, _)| *known != name);
     all.push((name, value));
-}
-
-/// A line of an environment file: `NAME=value`, perhaps after `export`, the value perhaps in quotes.
-fn variable(line: &[u8]) -> Result<Option<(OsString, OsString)>, ()> {
-    let line = line.trim_ascii();
-    if line.is_empty() || line.starts_with(b"#") {
-        return Ok(None);
-    }
-    let line = line.strip_prefix(b"export ").unwrap_or(line).trim_ascii_start();
-    let at = line.iter().position(|&byte| byte == b'=').filter(|&at| at > 0).ok_or(())?;
-    let (name, value) = (line[..at].trim_ascii_end(), line[at + 1..].trim_ascii());
-    let value = match value {
-        [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
-        bare => bare,
-    };
-    if name.contains(&0) || value.contains(&0) || name.contains(&b' ') {
-        return Err(());
-    }
-    Ok(Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec()))))
 }
 
 /// A name without a slash is looked for in the program's own PATH; others start at the pipeline file's folder.
@@ -414,24 +386,6 @@ mod tests {
         assert_eq!(with_item("é{}ü{{}}{}", b"i").unwrap(), "éiü{}i");
         assert_eq!(with_item("{}", b"a\0b"), None);
         assert_eq!(word("{} {worker}", 0, false).with(b"i").unwrap(), CString::from(c"{} 0"));
-    }
-
-    #[test]
-    fn a_line_of_an_environment_file_is_a_variable_or_nothing() {
-        let read = |line: &str| {
-            variable(line.as_bytes()).map(|pair| {
-                pair.map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
-            })
-        };
-        let pair = |name: &str, value: &str| Ok(Some((name.to_owned(), value.to_owned())));
-        assert_eq!(read("A=1"), pair("A", "1"));
-        assert_eq!(read("  export B = 'x y' "), pair("B", "x y"));
-        assert_eq!(read("C=\"a=b\""), pair("C", "a=b"));
-        assert_eq!(read("D="), pair("D", ""));
-        assert_eq!(read("# note"), Ok(None));
-        assert_eq!(read(""), Ok(None));
-        assert_eq!(read("no variable"), Err(()));
-        assert_eq!(read("=x"), Err(()));
     }
 
     #[test]
