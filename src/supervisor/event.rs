@@ -91,6 +91,8 @@ pub struct Work {
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last, if it failed; oldest first.
     pub words: Vec<String>,
+    /// Another worker of its stage has done something.
+    pub stage_has_worked: bool,
 }
 
 /// What became of an attempt to read the pipeline file.

@@ -20,6 +20,8 @@ pub(super) struct Desk {
     pub item_log: ItemLog,
     pub time_limit: TimeLimit,
     pub recycling: Recycling,
+    /// What the exit code is to say beyond the ending: one of those that [`crate::exit`] names for workers.
+    pub exit_code: Option<u8>,
 }
 
 /// The live settings and orders, as last heard.
@@ -64,6 +66,7 @@ impl Desk {
             recycling: Recycling::new(ticket.recycle),
             ticket,
             port,
+            exit_code: None,
         }
     }
 

@@ -200,7 +200,7 @@ impl<'a> EachLoop<'a> {
         match self.recipe.start(Some((first.bytes, first.attempt)), self.desk.port.program()) {
             Ok(session) => self.attend(session, pace),
             Err(NotStarted::Item(trouble)) => Ok(Err(trouble)),
-            Err(NotStarted::Failed(failure)) => Err(failure.into()),
+            Err(never) => Err(never.stop(self.desk)),
         }
     }
 

@@ -9,7 +9,7 @@ use super::recipe::StartFailure;
 use crate::stage::Failure;
 use crate::sys::program::{Running, StartError, sweep};
 use crate::sys::readiness;
-use crate::sys::wait::Exit;
+use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -187,6 +187,15 @@ impl Session {
     /// Whether it was asked to end.
     pub fn is_terminated(&self) -> bool {
         self.killed_at.is_some()
+    }
+
+    /// Whether a signal has ended it that was not this worker's: by hand, or by the kernel for want of memory.
+    pub fn was_killed_from_outside(&self) -> bool {
+        let by_signal = matches!(
+            self.exit,
+            Some(Exit::Signal(SignalNumber(number))) if [Signal::SIGKILL as i32, Signal::SIGTERM as i32].contains(&number)
+        );
+        by_signal && !self.is_terminated()
     }
 
     /// Kills it and all it has started.

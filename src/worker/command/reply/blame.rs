@@ -5,6 +5,7 @@
 //! were, and are tried one by one until as many are answered. Whoever ends a program then was alone with it.
 
 use super::ReplyLoop;
+use crate::exit;
 use crate::queue::Ending;
 use crate::sys::wait::Exit;
 use crate::worker::command::defeat::{Defeat, Trouble};
@@ -28,6 +29,8 @@ impl ReplyLoop<'_> {
 
     /// The program has ended by itself.
     pub(super) fn bereaved(&mut self, pace: &Pace, session: &mut Session) -> Result<(), Stop> {
+        // What follows, if this worker ends for it, is no failure of the stage.
+        self.desk.exit_code = session.was_killed_from_outside().then_some(exit::PROGRAM_KILLED);
         self.end(session, Duration::ZERO);
         let exit = session.exit().unwrap_or(Exit::Code(0));
         if self.in_flight() > 0 {

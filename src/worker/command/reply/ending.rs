@@ -1,6 +1,7 @@
 //! The last time with a program.
 
 use super::ReplyLoop;
+use crate::exit;
 use crate::queue::Ending;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
@@ -58,6 +59,7 @@ impl ReplyLoop<'_> {
             let rest = self.answers.decoder.pending();
             self.answers.decoder.skip(rest);
         }
+        self.desk.exit_code = session.was_killed_from_outside().then_some(exit::PROGRAM_KILLED);
         match session.exit() {
             Some(Exit::Code(code)) if self.recipe.is_success(code) => Stop(ending),
             Some(exit) if ending == Ending::InputEnded => {

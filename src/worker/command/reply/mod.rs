@@ -25,7 +25,7 @@ use super::defeat::Trouble;
 use super::errors::Errors;
 use super::feed::Feed;
 use super::outbox;
-use super::recipe::{NotStarted, Recipe};
+use super::recipe::Recipe;
 use super::rest::Rest;
 use super::session::{Out, Session, Wish};
 use super::waiting;
@@ -129,15 +129,13 @@ impl<'a> ReplyLoop<'a> {
 
     fn start(&mut self) -> Result<Session, Stop> {
         self.feed.clear();
+        self.desk.exit_code = None;
         self.closed = None;
         self.window.restart();
         let most = self.desk.port.max_item(&self.desk.outputs)?;
         self.answers = Answers::new(self.reply, self.command.out_framing, most);
-        match self.recipe.start(None, self.desk.port.program()) {
-            Ok(session) => Ok(session),
-            Err(NotStarted::Failed(failure)) => Err(failure.into()),
-            Err(NotStarted::Item(trouble)) => Err(Stop(Ending::Failed(trouble.to_string()))),
-        }
+        let started = self.recipe.start(None, self.desk.port.program());
+        started.map_err(|not_started| not_started.stop(self.desk))
     }
 
     /// Works with one program as long as it goes. None: a fresh one is needed.

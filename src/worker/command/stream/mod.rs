@@ -12,12 +12,13 @@ use super::defeat::Trouble;
 use super::errors::Errors;
 use super::feed::Feed;
 use super::framing::Decoder;
-use super::recipe::{NotStarted, Recipe};
+use super::recipe::Recipe;
 use super::rest::Rest;
 use super::session::{Out, Session, Turn, Wish};
 use super::waiting;
 use super::waker::{self, Waker};
 use crate::config::pipeline::Command;
+use crate::exit;
 use crate::queue::{Ending, Fault, Port, Taken, Wait, Waiting};
 use crate::stage::Failure;
 use crate::sys::readiness;
@@ -97,8 +98,7 @@ impl<'a> StreamLoop<'a> {
     pub fn run(mut self) -> Stop {
         let mut session = match self.recipe.start(None, self.desk.port.program()) {
             Ok(session) => session,
-            Err(NotStarted::Failed(failure)) => return failure.into(),
-            Err(NotStarted::Item(trouble)) => return Stop(Ending::Failed(trouble.to_string())),
+            Err(not_started) => return not_started.stop(self.desk),
         };
         session.widen(PIPE);
         self.desk.recycling.watch(session.pid());
@@ -107,6 +107,9 @@ impl<'a> StreamLoop<'a> {
                 self.dismiss(&mut session);
                 return self.fail(stop);
             }
+        }
+        if session.was_killed_from_outside() {
+            self.desk.exit_code = Some(exit::PROGRAM_KILLED);
         }
         self.conclude(session.exit()).unwrap_or_else(|stop| self.fail(stop))
     }
