@@ -28,6 +28,8 @@ pub(super) struct Feed {
     ends: VecDeque<usize>,
     /// For a program that says how each item went.
     mouth: Mouth,
+    /// Bytes ever framed for this program, where nothing is long.
+    framed: u64,
 }
 
 /// An item that is not copied.
@@ -40,14 +42,25 @@ struct Long {
 impl Feed {
     pub fn new(framing: Framing) -> Feed {
         let (bytes, ends, mouth) = (Vec::new(), VecDeque::new(), Mouth::default());
-        Feed { framing, bytes, long: None, written: 0, boundary: 0, ends, mouth }
+        Feed { framing, bytes, long: None, written: 0, boundary: 0, ends, mouth, framed: 0 }
     }
 
     /// The next item. After an error nothing of it is there.
     pub fn push(&mut self, item: &[u8]) -> Result<(), NotEncodable> {
+        let before = self.bytes.len();
         encode(self.framing, item, &mut self.bytes)?;
-        self.ends.push_back(self.bytes.len());
+        self.pushed(before);
         Ok(())
+    }
+
+    fn pushed(&mut self, before: usize) {
+        self.framed += (self.bytes.len() - before) as u64;
+        self.ends.push_back(self.bytes.len());
+    }
+
+    /// Where the next item begins in the stream of bytes that the program gets; not where [`Feed::push_in_place`] is used.
+    pub fn framed(&self) -> u64 {
+        self.framed
     }
 
     /// The next item, of which [`Feed::out`] will be told where it is if it is long. Only while the feed isn't full.
@@ -63,8 +76,9 @@ impl Feed {
 
     /// The next item for a program that says how it went.
     pub fn push_told(&mut self, item: &[u8], attempt: u32) -> Result<(), NotEncodable> {
+        let before = self.bytes.len();
         self.mouth.encode(item, attempt, &mut self.bytes)?;
-        self.ends.push_back(self.bytes.len());
+        self.pushed(before);
         Ok(())
     }
 
@@ -142,7 +156,7 @@ impl Feed {
     pub fn clear(&mut self) {
         self.forget();
         self.shrink();
-        self.mouth = Mouth::default();
+        (self.mouth, self.framed) = (Mouth::default(), 0);
     }
 
     fn forget(&mut self) {

@@ -261,10 +261,7 @@ mod tests {
         mouth.encode(b"?", 2, &mut bytes).unwrap();
         mouth.number_from_now_on();
         mouth.encode(b"", 1, &mut bytes).unwrap();
-        assert_eq!(
-            bytes,
-            b"\0\0\0\x01\x02\0\0\0\x09\0\0\0\x02\0\0\0\x02?\0\0\0\x08\0\0\0\x03\0\0\0\x01"
-        );
+        assert_eq!(bytes, b"\0\0\0\x01\x02\0\0\0\x09\0\0\0\x02\0\0\0\x02?\0\0\0\x08\0\0\0\x03\0\0\0\x01");
     }
 
     #[test]
