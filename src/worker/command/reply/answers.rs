@@ -81,7 +81,11 @@ impl Answers {
     /// With nothing to answer: whether the program has said more than a greeting.
     pub fn is_unasked(&mut self) -> Result<bool, Trouble> {
         match self.reply {
-            Reply::Told => self.ear.greet(&mut self.decoder).map_err(trouble),
+            Reply::Told if !self.ear.greet(&mut self.decoder).map_err(trouble)? => Ok(false),
+            Reply::Told => match self.ear.next(&mut self.decoder) {
+                Ok(_) | Err(NoWord::NotYet) => Ok(true),
+                Err(bad) => Err(trouble(bad)),
+            },
             Reply::One | Reply::UntilEmpty => Ok(self.decoder.pending() > 0),
         }
     }
