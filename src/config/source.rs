@@ -1,5 +1,6 @@
 //! The file's bytes as text, or why there is none.
 
+use crate::text::is_risky;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -99,6 +100,6 @@ fn shown(path: &Path) -> String {
     path.display()
         .to_string()
         .chars()
-        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
+        .map(|letter| if is_risky(letter) { '\u{fffd}' } else { letter })
         .collect()
 }
