@@ -38,7 +38,7 @@ fn a_stage_that_crashes_too_often_is_given_up() {
     while killed.len() < 3 {
         assert!(start.elapsed() < LIMIT, "{}", run.stderr());
         if let Some(&pid) = run.workers("show").iter().find(|pid| !killed.contains(*pid)) {
-            process::kill(pid, 9);
+            process::kill(pid, libc::SIGSEGV);
             killed.push(pid);
         }
         std::thread::yield_now();

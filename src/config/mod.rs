@@ -9,6 +9,7 @@ pub(crate) mod diagnostic;
 mod diff;
 mod document;
 pub(crate) mod elements;
+pub(crate) mod env_file;
 mod keys;
 mod load;
 pub(crate) mod pipeline;

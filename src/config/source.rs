@@ -1,5 +1,6 @@
 //! The file's bytes as text, or why there is none.
 
+use crate::text::is_risky;
 use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -118,6 +119,6 @@ fn shown(path: &Path) -> String {
     path.display()
         .to_string()
         .chars()
-        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
+        .map(|letter| if is_risky(letter) { '\u{fffd}' } else { letter })
         .collect()
 }

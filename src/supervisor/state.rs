@@ -307,7 +307,7 @@ impl State {
         let stage = &mut self.stages[i];
         match stage.start_over(jitter, out) {
             Verdict::GaveUp => self.give_up(i, out),
-            Verdict::Fine | Verdict::TrialFailed => {
+            Verdict::Fine | Verdict::TrialFailed | Verdict::CannotStart => {
                 out.actions.extend(stage.version.token.map(Action::ResetToken));
             }
         }

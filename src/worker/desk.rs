@@ -20,6 +20,8 @@ pub(super) struct Desk {
     pub item_log: ItemLog,
     pub time_limit: TimeLimit,
     pub recycling: Recycling,
+    /// What the exit code is to say beyond the ending: one of those that [`crate::exit`] names for workers.
+    pub exit_code: Option<u8>,
 }
 
 /// The live settings and orders, as last heard.
@@ -38,6 +40,11 @@ impl Pace {
     /// Whether items go one at a time, because each is followed by a pause or logged.
     pub fn is_single(&self) -> bool {
         !self.tuning.sleep.is_zero() && !self.hurry || self.tuning.log_items
+    }
+
+    /// Whether the pipeline or this worker is to end.
+    pub fn is_stopping(&self) -> bool {
+        self.hurry || self.must_finish
     }
 
     fn when_full(&self) -> Option<Duration> {
@@ -64,6 +71,7 @@ impl Desk {
             recycling: Recycling::new(ticket.recycle),
             ticket,
             port,
+            exit_code: None,
         }
     }
 

@@ -49,6 +49,7 @@ pub fn of(snapshot: &Snapshot) -> Health {
         if stage.fate == Fate::GaveUp {
             faults.push(format!("the stage {} gave up", stage.name));
         }
+        faults.extend(stage.kills().map(|kills| format!("the stage {} was {kills}", stage.name)));
         for worker in &stage.workers {
             let name = format!("{}[{}]", stage.name, worker.index);
             match worker.state {
@@ -61,6 +62,7 @@ pub fn of(snapshot: &Snapshot) -> Health {
                 | WorkerState::Due
                 | WorkerState::Starting
                 | WorkerState::Working
+                | WorkerState::InputEnded
                 | WorkerState::Paused
                 | WorkerState::Finishing
                 | WorkerState::Terminating

@@ -84,6 +84,8 @@ struct StageLeft {
     restarts: BTreeMap<String, u64>,
     /// How long ago the restarts were that `give_up` counts.
     restarted: Vec<Duration>,
+    #[serde(default)]
+    killed_in_a_row: u32,
     workers: Vec<WorkerLeft>,
 }
 
@@ -217,6 +219,7 @@ impl State {
             stage.totals = stage_left.totals;
             stage.restarts = stage_left.restarts;
             stage.intensity = Intensity::of_ages(&stage_left.restarted, out.now);
+            stage.killed_in_a_row = stage_left.killed_in_a_row;
             stage.paused = stage_left.paused;
             if stage_left.gave_up {
                 stage.fate = Fate::GaveUp;
@@ -263,6 +266,7 @@ fn stage_left(stage: &Stage, now: Instant) -> Option<StageLeft> {
         totals: stage.totals.clone(),
         restarts: stage.restarts.clone(),
         restarted: stage.intensity.ages(now),
+        killed_in_a_row: stage.killed_in_a_row,
         workers: workers?,
     })
 }

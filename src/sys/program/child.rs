@@ -122,7 +122,10 @@ fn set_limit(limit: &Limit) -> Result<(), Step> {
         Resource::OpenFiles => libc::RLIMIT_NOFILE,
         Resource::CpuTime => libc::RLIMIT_CPU,
     };
-    let most = libc::rlimit { rlim_cur: limit.most, rlim_max: limit.most };
+    // At the soft limit of computing time the kernel sends SIGXCPU, at the hard one SIGKILL: that would look like a kill
+    // from outside.
+    let grace = u64::from(limit.resource == Resource::CpuTime);
+    let most = libc::rlimit { rlim_cur: limit.most, rlim_max: limit.most.saturating_add(grace) };
     // SAFETY: reads a live structure; limits belong to the process, which is the child.
     check(unsafe { libc::setrlimit(resource, &raw const most) }, Step::Limits)
 }

@@ -9,7 +9,7 @@ use super::recipe::StartFailure;
 use crate::stage::Failure;
 use crate::sys::program::{Running, StartError, sweep};
 use crate::sys::readiness;
-use crate::sys::wait::Exit;
+use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -35,6 +35,10 @@ pub(super) struct Session {
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
+    /// Bytes that its standard input took.
+    sent: u64,
+    /// Of these, bytes that it had not read when its standard input was closed.
+    unread: u64,
     exit: Option<Exit>,
     /// When it is killed, after it was asked to end.
     killed_at: Option<Instant>,
@@ -121,6 +125,8 @@ impl Session {
             stdin: stdin.map(|(_, writer)| writer),
             stdout: Some(stdout.0),
             stderr: Some(stderr.0),
+            sent: 0,
+            unread: 0,
             exit: None,
             killed_at: None,
             was_killed: false,
@@ -167,7 +173,16 @@ impl Session {
 
     /// Nothing more will come.
     pub fn close_input(&mut self) {
-        self.stdin = None;
+        if let Some(stdin) = self.stdin.take() {
+            // What waits in a pipe is there as long as one end is open, whoever holds the other.
+            self.unread = readiness::bytes_waiting(stdin.as_fd()).unwrap_or(0);
+        }
+    }
+
+    /// Bytes of its standard input that it has read, or had when that was closed.
+    pub fn consumed(&self) -> u64 {
+        let waiting = |fd: &OwnedFd| readiness::bytes_waiting(fd.as_fd()).unwrap_or(0);
+        self.sent.saturating_sub(self.stdin.as_ref().map_or(self.unread, waiting))
     }
 
     /// Nobody reads what it writes any more.
@@ -187,6 +202,15 @@ impl Session {
     /// Whether it was asked to end.
     pub fn is_terminated(&self) -> bool {
         self.killed_at.is_some()
+    }
+
+    /// Whether a signal has ended it that was not this worker's: by hand, or by the kernel for want of memory.
+    pub fn was_killed_from_outside(&self) -> bool {
+        let by_signal = matches!(
+            self.exit,
+            Some(Exit::Signal(SignalNumber(number))) if [Signal::SIGKILL as i32, Signal::SIGTERM as i32].contains(&number)
+        );
+        by_signal && !self.is_terminated()
     }
 
     /// Kills it and all it has started.
@@ -297,10 +321,13 @@ impl Session {
         };
         self.flow.into = written == Ok(out.len());
         match written {
-            Ok(written) => Ok(written),
+            Ok(written) => {
+                self.sent += written as u64;
+                Ok(written)
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
             Err(Errno::EPIPE) => {
-                self.stdin = None;
+                self.close_input();
                 Ok(0)
             }
             Err(error) => Err(error.into()),
@@ -346,7 +373,8 @@ impl Session {
         self.running.reap()?;
         // What it has started and sent away lives on as our child.
         sweep();
-        (self.exit, self.stdin) = (Some(exit), None);
+        self.exit = Some(exit);
+        self.close_input();
         Ok(())
     }
 }
