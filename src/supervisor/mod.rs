@@ -157,9 +157,13 @@ struct Before {
 fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) -> Result<Loaded, Report> {
     match before {
         Some(handover) => {
-            config::load_text(&options.file, handover.left.text.clone(), &options.load, registry)
+            let text = handover.left.text.clone();
+            let mut loaded = config::load_text(&options.file, text, &options.load, registry)?;
+            loaded.pipeline.set_file_variables(&handover.left.file_variables);
+            // A program before this one may not have known of them.
+            if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
-        None => config::load(&options.file, &options.load, registry),
+        None => config::load(&options.file, &options.load, registry).and_then(config::surveyed),
     }
 }
 

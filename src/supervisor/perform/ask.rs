@@ -85,7 +85,8 @@ impl Performer<'_> {
     fn plan(&mut self, plan: &protocol::Plan, state: &State) -> Result<Steps, Refused> {
         let own = self.options.file.as_path();
         let file = plan.file.as_deref().map_or(own, Path::new);
-        match config::load_for(file, own, &self.options.load, self.registry) {
+        let loaded = config::load_for(file, own, &self.options.load, self.registry);
+        match loaded.and_then(config::surveyed) {
             Err(report) => Err(Refused { reason: Reason::BadFile, error: report.render(false) }),
             Ok(loaded) => {
                 let held = self.held_by_name();

@@ -32,7 +32,8 @@ impl Performer<'_> {
             }
             Ok(_) => {}
         }
-        match config::load(file, &self.options.load, self.registry) {
+        let loaded = config::load(file, &self.options.load, self.registry);
+        match loaded.and_then(config::surveyed) {
             Err(report) => Loading::Bad(shown(&report)),
             Ok(loaded) => {
                 let held = self.held_by_name();

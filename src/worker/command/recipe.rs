@@ -2,7 +2,7 @@
 
 use super::defeat::Trouble;
 use super::session::Session;
-use crate::config::env_file;
+use crate::config::USUAL_PATH;
 use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply};
 use crate::exit;
 use crate::queue::Ending;
@@ -17,9 +17,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-
-/// Where a program is looked for when nothing says so.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// All that a start needs but the item.
 pub(super) struct Recipe {
@@ -72,7 +69,7 @@ impl Recipe {
         let words = words(&command.invocation, context.worker, substitutes);
         let folder = command.cwd.as_ref().map_or_else(|| context.folder.clone(), |cwd| context.path(cwd));
         let person = Person::of(command)?;
-        let environment = environment(command, context, person.as_ref())?;
+        let environment = environment(command, person.as_ref())?;
         let file = match &command.invocation {
             Invocation::Shell(_) => PathBuf::from("/bin/sh"),
             Invocation::Direct(_) => find(command.invocation.title(), &environment, context)?,
@@ -299,21 +296,20 @@ fn find_group(name: &str) -> Result<Gid, Failure> {
 type Environment = Vec<(OsString, OsString)>;
 
 /// Mprun's own environment, then that of another user, then the file's, then the stage's: the later hold.
-fn environment(
-    command: &Command,
-    context: &Context,
-    person: Option<&Person>,
-) -> Result<Environment, Failure> {
+fn environment(command: &Command, person: Option<&Person>) -> Result<Environment, Failure> {
     let mut all: Environment = std::env::vars_os().collect();
     if let Some(user) = person.and_then(|person| person.user.as_ref()) {
         set(&mut all, "HOME".into(), user.dir.clone().into());
         set(&mut all, "USER".into(), (&user.name).into());
         set(&mut all, "LOGNAME".into(), (&user.name).into());
     }
-    if let Some(path) = &command.env_file {
-        let variables = env_file::load(&context.path(path));
-        let variables = variables.map_err(|error| Failure::fatal(error.to_string()))?;
-        variables.into_iter().for_each(|(name, value)| set(&mut all, name, value));
+    match (&command.env_file, &command.file_variables) {
+        (Some(path), None) => {
+            return Err(Failure::fatal(format!("env_file {} was not read", path.display())));
+        }
+        (_, variables) => {
+            variables.iter().flatten().cloned().for_each(|(name, value)| set(&mut all, name, value));
+        }
     }
     for (name, value) in conversation(command) {
         set(&mut all, name.into(), value.into());
