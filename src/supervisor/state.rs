@@ -64,6 +64,8 @@ pub struct State {
     /// More workers could be started at once.
     starts_left: bool,
     guardian: Guardian,
+    /// When to go on with what had no end.
+    unsettled: Option<Instant>,
     /// Files that were taken over as a whole.
     generation: u64,
     /// Programs that took over from one another in this run.
@@ -80,6 +82,9 @@ pub struct State {
     herald: Herald,
     random: fastrand::Rng,
 }
+
+/// How long the supervisor leaves alone what does not settle.
+const UNSETTLED_REST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct Guardian {
@@ -104,6 +109,7 @@ impl State {
             waiting: command::Waiting::default(),
             starts_left: false,
             guardian: Guardian::default(),
+            unsettled: None,
             generation: 0,
             upgrades: 0,
             refusal: None,
@@ -146,6 +152,7 @@ impl State {
             self.reload_deadline(),
             self.stop_deadline(),
             self.herald.deadline(),
+            self.unsettled,
         ];
         let starts = self.starts_left.then_some(now);
         others.into_iter().chain([stages, starts]).flatten().min()
@@ -203,15 +210,26 @@ impl State {
         self.pass_time(out);
         // One step may be what another one waits for, which stands before it: a stage that is revived gives its readers
         // work, one that gives up stops the others. So until a round has nothing to do.
-        let mut before = usize::MAX;
-        while out.actions.len() != before {
-            before = out.actions.len();
-            self.converge_once(out);
+        self.unsettled = None;
+        let most = self.most_rounds();
+        if !settles_within(most, out, |out| self.converge_once(out)) {
+            debug_assert!(false, "{most} rounds, and still something to do: {:?}", out.actions);
+            // A fault of this program; but a supervisor that goes round for ever helps nobody.
+            let text =
+                format!("what follows from this has no end: going on in {UNSETTLED_REST:?} (a bug in mprun)");
+            out.say(log::Level::Error, text);
+            self.unsettled = Some(out.now + UNSETTLED_REST);
         }
         self.answer_waiting(out);
         self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
         self.announce(out);
         self.end_if_over(out);
+    }
+
+    /// A step of one stage or queue lets at most its neighbours take theirs, so it is as many rounds as there are links
+    /// in the longest way through the pipeline, there and back; and some for what a reload ends and begins.
+    fn most_rounds(&self) -> usize {
+        16 + 4 * (self.stages.len() + self.queues.len())
     }
 
     fn converge_once(&mut self, out: &mut Outbox) {
@@ -379,6 +397,15 @@ impl State {
         self.next_stage += 1;
         StageKey(self.next_stage)
     }
+}
+
+/// Takes rounds until one has nothing to do; false: that many were not enough.
+fn settles_within(most: usize, out: &mut Outbox, mut round: impl FnMut(&mut Outbox)) -> bool {
+    (0..most).any(|_| {
+        let before = out.actions.len();
+        round(out);
+        out.actions.len() == before
+    })
 }
 
 fn retire_given_up(stage: &mut Stage, out: &mut Outbox) {
