@@ -26,6 +26,7 @@ mod worker_state;
 mod burial;
 mod children;
 mod control;
+mod descriptors;
 pub mod guardian;
 mod handover;
 mod inbox;
@@ -113,6 +114,9 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     }
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
+    }
+    if let Err(why) = descriptors::make_room(&loaded.pipeline) {
+        return failed(&SetUpError::Refused(why), &manager);
     }
     match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
         Ok(code) => code,

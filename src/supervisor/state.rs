@@ -41,8 +41,10 @@ use stop::Stop;
 /// Starts that are done before the next event is looked at: a thousand forks must not make a Ctrl-C wait.
 const STARTS_AT_ONCE: usize = 32;
 
-/// A guardian that ends this soon is not started again before this time is over.
+/// A guardian that ends this soon is not started again before this time is over,
 const GUARDIAN_REST: Duration = Duration::from_secs(1);
+/// and before twice as long each time, up to this.
+const GUARDIAN_LONGEST: Duration = Duration::from_secs(60);
 
 /// All that the supervisor knows.
 #[derive(Debug)]
@@ -90,6 +92,8 @@ const UNSETTLED_REST: Duration = Duration::from_secs(1);
 struct Guardian {
     started: Option<Instant>,
     due: Option<Instant>,
+    /// From its start to the next one, if it does not live: longer each time.
+    rest: Duration,
 }
 
 impl State {
@@ -378,13 +382,21 @@ impl State {
     }
 
     fn start_guardian(&mut self, out: &mut Outbox) {
-        self.guardian = Guardian { started: Some(out.now), due: None };
+        self.guardian = Guardian { started: Some(out.now), due: None, rest: self.guardian.rest };
         out.act(Action::StartGuardian);
     }
 
     fn guardian_ended(&mut self, out: &mut Outbox) {
-        let soonest = self.guardian.started.map_or(out.now, |started| started + GUARDIAN_REST);
+        if self.guardian.due.is_some() {
+            return;
+        }
+        let Guardian { started, rest, .. } = self.guardian;
+        let lived =
+            started.is_some_and(|started| out.now.saturating_duration_since(started) >= GUARDIAN_LONGEST);
+        let rest = if lived { GUARDIAN_REST } else { rest.max(GUARDIAN_REST) };
+        let soonest = started.map_or(out.now, |started| started + rest);
         self.guardian.due = Some(soonest.max(out.now));
+        self.guardian.rest = (rest * 2).min(GUARDIAN_LONGEST);
         out.say(log::Level::Debug, "the guardian process is gone: starting another one");
     }
 

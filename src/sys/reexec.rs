@@ -1,5 +1,6 @@
 //! One program replaced by another in the same process: its children, its pid and what is passed on stay.
 
+use super::open_files;
 use super::wait::{self, Exit};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -47,7 +48,10 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
 ///
 /// Call it from the main thread: its children stay its children, and none of them is told of a death.
 pub fn replace(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Result<Infallible> {
-    Ok(execve(program, arguments, environment)?)
+    open_files::give_back();
+    let failed = execve(program, arguments, environment);
+    open_files::raise()?;
+    Ok(failed?)
 }
 
 /// How a child has ended; `None`: not within `patience`. It is still to be reaped.

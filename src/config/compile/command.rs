@@ -32,6 +32,7 @@ pub fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
         nice: keys.nice.value.map(|nice| nice.0),
         limits: ProgramLimits {
             memory: limits.memory.value.map(|size| size.0),
+            processes: limits.processes.value.map(|count| count.0),
             open_files: limits.open_files.value.map(|count| count.0),
             cpu_time: limits.cpu_time.value.map(|period| period.0),
         },

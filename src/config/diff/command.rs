@@ -40,8 +40,9 @@ pub fn compare(keys: &mut Keys, old: &Command, new: &Command) {
     keys.compare("group", group, &new.group, optional(String::clone));
     keys.compare("umask", umask, &new.umask, optional(|mask: &u32| format!("{mask:03o}")));
     keys.compare("nice", nice, &new.nice, optional(i32::to_string));
-    let ProgramLimits { memory, open_files, cpu_time } = limits;
+    let ProgramLimits { memory, processes, open_files, cpu_time } = limits;
     keys.compare("limits.memory", memory, &new.limits.memory, optional(|bytes: &u64| show_size(*bytes)));
+    keys.compare("limits.processes", processes, &new.limits.processes, optional(u64::to_string));
     keys.compare("limits.open_files", open_files, &new.limits.open_files, optional(u64::to_string));
     keys.compare(
         "limits.cpu_time",

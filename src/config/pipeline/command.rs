@@ -125,6 +125,9 @@ impl Framing {
 pub struct ProgramLimits {
     /// Bytes of address space.
     pub memory: Option<u64>,
+    /// Processes, with all that it has started.
+    #[serde(default)]
+    pub processes: Option<u64>,
     /// Descriptors.
     pub open_files: Option<u64>,
     /// Time of computing, in whole seconds.

@@ -26,6 +26,7 @@ pub(super) struct Recipe {
     null: OwnedFd,
     file: PathBuf,
     success: Vec<u8>,
+    most_processes: Option<u64>,
     /// Items come on standard input.
     pub reads: bool,
 }
@@ -81,6 +82,7 @@ impl Recipe {
             umask: command.umask,
             nice: command.nice,
             limits: limits(&command.limits),
+            soft_open_files: context.soft_open_files.filter(|_| command.limits.open_files.is_none()),
         };
         let takes_item = words.iter().any(|word| matches!(word, Word::Around(_)));
         let entries = environment.into_iter().map(|(name, value)| {
@@ -94,6 +96,7 @@ impl Recipe {
             null: crate::sys::fd::null()?,
             file,
             success: command.success_codes.clone(),
+            most_processes: command.limits.processes,
             reads: has_input && !takes_item,
         })
     }
@@ -115,7 +118,7 @@ impl Recipe {
             let entry = CString::new(format!("MPRUN_ATTEMPT={attempt}"));
             environment.push(entry.map_err(|error| NotStarted::Failed(error.into()))?);
         }
-        Session::start(self.reads, &self.null, |stdio| {
+        let mut session = Session::start(self.reads, &self.null, |stdio| {
             self.starter.start(&Start {
                 arguments: &arguments,
                 environment: &environment,
@@ -123,7 +126,11 @@ impl Recipe {
                 note: Some(note),
             })
         })
-        .map_err(|error| self.not_started(error, &arguments, &environment))
+        .map_err(|error| self.not_started(error, &arguments, &environment))?;
+        if let Some(most) = self.most_processes {
+            session.limit_processes(most);
+        }
+        Ok(session)
     }
 
     fn not_started(&self, error: StartFailure, arguments: &[CString], environment: &[CString]) -> NotStarted {
@@ -242,7 +249,8 @@ fn plain(bytes: Vec<u8>) -> Word {
 }
 
 fn limits(limits: &ProgramLimits) -> Vec<Limit> {
-    let ProgramLimits { memory, open_files, cpu_time } = limits;
+    // Processes are counted by the session.
+    let ProgramLimits { memory, processes: _, open_files, cpu_time } = limits;
     // Whole seconds: a limit of 1.5 s must not become one of 1 s.
     let seconds = cpu_time.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
     let all = [(Resource::Memory, *memory), (Resource::OpenFiles, *open_files), (Resource::CpuTime, seconds)];
