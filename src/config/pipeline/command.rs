@@ -1,5 +1,6 @@
 //! A command stage: a program of the user's, and how items meet it.
 
+use crate::config::env_file::Variables;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,9 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// A file of further ones, beneath `env`.
     pub env_file: Option<PathBuf>,
+    /// What that file says; `None`: it was not read yet.
+    #[serde(default)]
+    pub file_variables: Option<Variables>,
     /// Where it runs; relative to the file's folder, which is the default.
     pub cwd: Option<PathBuf>,
     /// Whom it runs as: a name or a number.
@@ -121,6 +125,9 @@ impl Framing {
 pub struct ProgramLimits {
     /// Bytes of address space.
     pub memory: Option<u64>,
+    /// Processes, with all that it has started.
+    #[serde(default)]
+    pub processes: Option<u64>,
     /// Descriptors.
     pub open_files: Option<u64>,
     /// Time of computing, in whole seconds.

@@ -4,7 +4,7 @@
 //! ([`inheritance`](crate::supervisor::inheritance)); but here the workers live on.
 
 use super::State;
-use crate::config::{Recycle, Work};
+use crate::config::{FileVariables, Recycle, Work};
 use crate::control::protocol::{Reason, Refused};
 use crate::queue::SlotId;
 use crate::supervisor::action::{Action, StageTotals};
@@ -60,6 +60,9 @@ fn refuse(ask: Option<AskId>, verb: &str, why: String, out: &mut Outbox) {
 pub struct Left {
     /// The text of the file that runs: the one on the disk may be another by now.
     pub text: String,
+    /// What the environment files said that it runs with, by stage.
+    #[serde(default)]
+    pub file_variables: FileVariables,
     paused: bool,
     stages: Vec<StageLeft>,
     departed: Vec<StageTotals>,
@@ -194,6 +197,7 @@ impl State {
         let stages: Option<Vec<StageLeft>> = self.stages.iter().map(|stage| stage_left(stage, now)).collect();
         Ok(Left {
             text: wanted.text.clone(),
+            file_variables: wanted.pipeline.file_variables(),
             paused: self.paused,
             stages: stages.ok_or("workers are on their way out")?,
             departed: self.departed.clone(),

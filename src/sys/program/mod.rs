@@ -36,6 +36,8 @@ pub struct Blueprint {
     pub nice: Option<i32>,
     /// What it may use.
     pub limits: Vec<Limit>,
+    /// Its soft limit of descriptors, if that is not this process's.
+    pub soft_open_files: Option<u64>,
 }
 
 /// A user, as the kernel knows one.

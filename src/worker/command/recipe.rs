@@ -2,7 +2,7 @@
 
 use super::defeat::Trouble;
 use super::session::Session;
-use crate::config::env_file;
+use crate::config::USUAL_PATH;
 use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply};
 use crate::exit;
 use crate::queue::Ending;
@@ -18,9 +18,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
-/// Where a program is looked for when nothing says so.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
 /// The newest version of framing "mprun" that this mprun speaks.
 const PROTOCOL: &str = "2";
 
@@ -32,6 +29,7 @@ pub(super) struct Recipe {
     null: OwnedFd,
     file: PathBuf,
     success: Vec<u8>,
+    most_processes: Option<u64>,
     /// Items come on standard input.
     pub reads: bool,
 }
@@ -75,7 +73,7 @@ impl Recipe {
         let words = words(&command.invocation, context.worker, substitutes);
         let folder = command.cwd.as_ref().map_or_else(|| context.folder.clone(), |cwd| context.path(cwd));
         let person = Person::of(command)?;
-        let environment = environment(command, context, person.as_ref())?;
+        let environment = environment(command, person.as_ref())?;
         let file = match &command.invocation {
             Invocation::Shell(_) => PathBuf::from("/bin/sh"),
             Invocation::Direct(_) => find(command.invocation.title(), &environment, context)?,
@@ -87,6 +85,7 @@ impl Recipe {
             umask: command.umask,
             nice: command.nice,
             limits: limits(&command.limits),
+            soft_open_files: context.soft_open_files.filter(|_| command.limits.open_files.is_none()),
         };
         let takes_item = words.iter().any(|word| matches!(word, Word::Around(_)));
         let entries = environment.into_iter().map(|(name, value)| {
@@ -100,6 +99,7 @@ impl Recipe {
             null: crate::sys::fd::null()?,
             file,
             success: command.success_codes.clone(),
+            most_processes: command.limits.processes,
             reads: has_input && !takes_item,
         })
     }
@@ -121,7 +121,7 @@ impl Recipe {
             let entry = CString::new(format!("MPRUN_ATTEMPT={attempt}"));
             environment.push(entry.map_err(|error| NotStarted::Failed(error.into()))?);
         }
-        Session::start(self.reads, &self.null, |stdio| {
+        let mut session = Session::start(self.reads, &self.null, |stdio| {
             self.starter.start(&Start {
                 arguments: &arguments,
                 environment: &environment,
@@ -129,7 +129,11 @@ impl Recipe {
                 note: Some(note),
             })
         })
-        .map_err(|error| self.not_started(error, &arguments, &environment))
+        .map_err(|error| self.not_started(error, &arguments, &environment))?;
+        if let Some(most) = self.most_processes {
+            session.limit_processes(most);
+        }
+        Ok(session)
     }
 
     fn not_started(&self, error: StartFailure, arguments: &[CString], environment: &[CString]) -> NotStarted {
@@ -248,7 +252,8 @@ fn plain(bytes: Vec<u8>) -> Word {
 }
 
 fn limits(limits: &ProgramLimits) -> Vec<Limit> {
-    let ProgramLimits { memory, open_files, cpu_time } = limits;
+    // Processes are counted by the session.
+    let ProgramLimits { memory, processes: _, open_files, cpu_time } = limits;
     // Whole seconds: a limit of 1.5 s must not become one of 1 s.
     let seconds = cpu_time.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
     let all = [(Resource::Memory, *memory), (Resource::OpenFiles, *open_files), (Resource::CpuTime, seconds)];
@@ -302,21 +307,20 @@ fn find_group(name: &str) -> Result<Gid, Failure> {
 type Environment = Vec<(OsString, OsString)>;
 
 /// Mprun's own environment, then that of another user, then the file's, then the stage's: the later hold.
-fn environment(
-    command: &Command,
-    context: &Context,
-    person: Option<&Person>,
-) -> Result<Environment, Failure> {
+fn environment(command: &Command, person: Option<&Person>) -> Result<Environment, Failure> {
     let mut all: Environment = std::env::vars_os().collect();
     if let Some(user) = person.and_then(|person| person.user.as_ref()) {
         set(&mut all, "HOME".into(), user.dir.clone().into());
         set(&mut all, "USER".into(), (&user.name).into());
         set(&mut all, "LOGNAME".into(), (&user.name).into());
     }
-    if let Some(path) = &command.env_file {
-        let variables = env_file::load(&context.path(path));
-        let variables = variables.map_err(|error| Failure::fatal(error.to_string()))?;
-        variables.into_iter().for_each(|(name, value)| set(&mut all, name, value));
+    match (&command.env_file, &command.file_variables) {
+        (Some(path), None) => {
+            return Err(Failure::fatal(format!("env_file {} was not read", path.display())));
+        }
+        (_, variables) => {
+            variables.iter().flatten().cloned().for_each(|(name, value)| set(&mut all, name, value));
+        }
     }
     for (name, value) in conversation(command) {
         set(&mut all, name.into(), value.into());

@@ -100,6 +100,7 @@ impl Bench {
             log: Logging { filter: "off".into(), look: Look::Plain },
             log_file: None,
             tails: None,
+            soft_open_files: None,
             holding_pipe: false,
         }
     }
