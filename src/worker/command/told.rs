@@ -91,7 +91,7 @@ impl Ear {
 
     fn skip(&mut self, decoder: &mut Decoder) -> Result<(), NoWord> {
         let here = decoder.pending().min(usize::try_from(self.skipping).unwrap_or(usize::MAX));
-        decoder.skip(here);
+        decoder.forget(here);
         self.skipping -= here as u64;
         if self.skipping > 0 { Err(NoWord::NotYet) } else { Ok(()) }
     }

@@ -47,7 +47,7 @@ impl ReplyLoop<'_> {
                 self.end(session, patience);
                 return self.spoke_unasked();
             }
-            self.answers.decoder.skip(rest);
+            self.answers.decoder.forget(rest);
         }
         match session.exit() {
             Some(Exit::Code(code)) if self.recipe.is_success(code) => Stop(ending),
