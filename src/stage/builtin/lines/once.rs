@@ -261,6 +261,105 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
+    /// All that is emitted from here on; `between` comes before each step, with its number.
+    fn rest(once: &mut Once, mut between: impl FnMut(usize)) -> Vec<Vec<u8>> {
+        let mut seen = Vec::new();
+        for step in 0.. {
+            between(step);
+            if once.next(&mut Emitter::new(&mut seen)).unwrap() == Next::End {
+                break;
+            }
+        }
+        seen
+    }
+
+    fn all(pattern: PathBuf) -> Vec<Vec<u8>> {
+        rest(&mut Once::open(pattern, Framing::Lines), |_| {})
+    }
+
+    #[test]
+    fn bytes_of_any_kind_come_as_they_are_and_folders_are_passed_over() {
+        let folder = folder("kinds");
+        fs::write(folder.join("1-empty"), "").unwrap();
+        fs::write(folder.join("2-binary"), b"\0\x01\xff\n\0").unwrap();
+        fs::write(folder.join("3-windows"), "\u{feff}a\r\nb\r\n").unwrap();
+        fs::write(folder.join("4-no-end"), "c\nd").unwrap();
+        fs::write(folder.join("5-empty-lines"), "\n\n").unwrap();
+        fs::create_dir(folder.join("6-folder")).unwrap();
+        std::os::unix::fs::symlink("6-folder", folder.join("7-link")).unwrap();
+        std::os::unix::fs::symlink("4-no-end", folder.join("8-link")).unwrap();
+        let expected: [&[u8]; 10] = [b"\0\x01\xff", b"\0", b"a\r", b"b\r", b"c", b"d", b"", b"", b"c", b"d"];
+        assert_eq!(all(folder.join("*")), expected);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_read_to_its_end() {
+        let folder = folder("grows");
+        let path = folder.join("a");
+        fs::write(&path, "1\n2").unwrap();
+        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let seen = rest(&mut Once::open(path, Framing::Lines), |step| {
+            if step == 3 {
+                std::io::Write::write_all(&mut file, b"2\n3\n").unwrap();
+            }
+        });
+        assert_eq!(seen, [&b"1"[..], b"22", b"3"]);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_gone_before_its_turn_is_left_out_and_the_others_are_read() {
+        let folder = folder("gone");
+        for name in ["1", "2", "3"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        let gone = |step| {
+            if step == 1 {
+                fs::remove_file(folder.join("2")).unwrap();
+            }
+        };
+        let mut once = Once::open(folder.join("?"), Framing::Lines);
+        assert_eq!(rest(&mut once, gone), [b"1", b"3"]);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_worker_that_finds_its_file_gone_goes_on_with_the_next() {
+        let folder = folder("gone-half-read");
+        fs::write(folder.join("1"), "a\nb\n").unwrap();
+        fs::write(folder.join("2"), "c\n").unwrap();
+        let (mut seen, mut state) = (Vec::new(), Vec::new());
+        let mut once = Once::open(folder.join("?"), Framing::Lines);
+        while seen.is_empty() {
+            once.next(&mut Emitter::new(&mut seen)).unwrap();
+        }
+        once.save(&mut state);
+        fs::remove_file(folder.join("1")).unwrap();
+        let mut next = Once::open(folder.join("?"), Framing::Lines);
+        next.restore(&state).unwrap();
+        assert_eq!(rest(&mut next, |_| {}), [b"c"]);
+        let mut last = Once::open(folder.join("?"), Framing::Lines);
+        fs::remove_file(folder.join("2")).unwrap();
+        last.restore(&state).unwrap();
+        assert!(rest(&mut last, |_| {}).is_empty(), "there is no other file: that is the end");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
+        let folder = folder("unreadable");
+        let socket = folder.join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let mut seen = Vec::new();
+        let mut once = Once::open(socket.clone(), Framing::Lines);
+        let error =
+            std::iter::from_fn(|| Some(once.next(&mut Emitter::new(&mut seen)))).find_map(Result::err);
+        let error = error.unwrap().to_string();
+        assert!(error.starts_with(&format!("can't read `{}`: ", socket.display())), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
     #[test]
     fn no_match_is_an_error_that_names_the_pattern() {
         let folder = folder("none");
