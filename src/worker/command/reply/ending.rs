@@ -55,7 +55,7 @@ impl ReplyLoop<'_> {
                 return spoke;
             }
             let rest = self.answers.decoder.pending();
-            self.answers.decoder.skip(rest);
+            self.answers.decoder.forget(rest);
         }
         self.desk.exit_code = session.was_killed_from_outside().then_some(exit::PROGRAM_KILLED);
         match session.exit() {
