@@ -1,7 +1,6 @@
 //! The last time with a program.
 
 use super::ReplyLoop;
-use crate::exit;
 use crate::queue::Ending;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
@@ -50,7 +49,6 @@ impl ReplyLoop<'_> {
             }
             self.answers.decoder.skip(rest);
         }
-        self.desk.exit_code = session.was_killed_from_outside().then_some(exit::PROGRAM_KILLED);
         match session.exit() {
             Some(Exit::Code(code)) if self.recipe.is_success(code) => Stop(ending),
             Some(exit) if ending == Ending::InputEnded => {
