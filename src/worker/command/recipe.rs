@@ -148,7 +148,11 @@ impl Recipe {
                 return NotStarted::Failed(Failure::fatal(why));
             }
         };
-        if error.errno == Errno::E2BIG && !program::is_too_much(&self.fixed_arguments(), environment) {
+        let has_item = self.words.iter().any(|word| matches!(word, Word::Around(_)));
+        if error.errno == Errno::E2BIG
+            && has_item
+            && !program::is_too_much(&self.fixed_arguments(), environment)
+        {
             return NotStarted::Item(Trouble::NoArgument("the item is too long for an argument"));
         }
         let advice = self.advice(error, arguments, environment);
@@ -164,7 +168,7 @@ impl Recipe {
     /// What to do about it, where that is known.
     fn advice(&self, error: StartError, arguments: &[CString], environment: &[CString]) -> String {
         if error.step != Step::Exec {
-            return String::new();
+            return only_root(error).map_or_else(String::new, |why| format!(": {why}"));
         }
         let file = self.file.display();
         match error.errno {
@@ -188,6 +192,17 @@ impl Recipe {
             }
             _ => String::new(),
         }
+    }
+}
+
+/// What only root may do, if that is what failed.
+fn only_root(error: StartError) -> Option<&'static str> {
+    match error.step {
+        _ if !matches!(error.errno, Errno::EPERM | Errno::EACCES) => None,
+        Step::Nice => Some("only root may put a program before others"),
+        Step::Limits => Some("only root may allow more than mprun itself has"),
+        Step::Group | Step::User => Some("only root may start programs as somebody else"),
+        Step::Clone | Step::Session | Step::Descriptors | Step::Folder | Step::Orphaned | Step::Exec => None,
     }
 }
 
