@@ -32,7 +32,7 @@ mod upgrade;
 mod workers;
 
 use super::action::{Action, Outcome};
-use super::children::Children;
+use super::children::{Auxiliary, Children};
 use super::estate::{Deed, Estate};
 use super::event::Event;
 use super::guardian::Guardian;
@@ -157,6 +157,7 @@ impl<'a> Performer<'a> {
         self.buried.clone_from(&handover.buried);
         self.ends_with_terminal = handover.ends_with_terminal;
         if let Some((pid, alive)) = handover.guardian {
+            self.children.add_auxiliary(pid, Auxiliary::Guardian);
             self.guardian = Some(Guardian { pid, alive: handover::taken(alive)? });
         }
         let watched = self.watch.is_some().then_some(Notice::FileTouched);
@@ -300,8 +301,7 @@ impl<'a> Performer<'a> {
 
     /// Leaves no process behind, and says what the queues hold.
     pub fn close(mut self) -> (Closing, Deed) {
-        let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
-        match self.children.sweep(spared, &self.inbox) {
+        match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
             Err(error) => log!(target: "mprun", Level::Error, "failed to wait for children: {error}"),

@@ -3,7 +3,7 @@
 use super::Performer;
 use crate::logging;
 use crate::queue::SlotId;
-use crate::supervisor::children::{Child, News, Remains, ended};
+use crate::supervisor::children::{Auxiliary, Child, News, Remains, ended};
 use crate::supervisor::event::Event;
 use crate::supervisor::ids::Pid;
 use crate::supervisor::reason::End;
@@ -45,16 +45,20 @@ impl Performer<'_> {
                     let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
                     self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
                 }
-                Ok(Some(News::Other(pid))) => {
-                    self.kill_strays();
-                    if self.guardian.as_ref().is_some_and(|guardian| guardian.pid == pid) {
-                        self.guardian = None;
-                        self.events.push_back(Event::GuardianEnded);
-                    }
-                }
+                Ok(Some(News::Auxiliary(auxiliary))) => self.auxiliary_ended(auxiliary),
+                Ok(Some(News::Other)) => self.kill_strays(),
                 Err(error) => {
                     return log!(target: "mprun", Level::Error, "failed to wait for children: {error}");
                 }
+            }
+        }
+    }
+
+    fn auxiliary_ended(&mut self, auxiliary: Auxiliary) {
+        match auxiliary {
+            Auxiliary::Guardian => {
+                self.guardian = None;
+                self.events.push_back(Event::GuardianEnded);
             }
         }
     }
@@ -79,8 +83,7 @@ impl Performer<'_> {
 
     /// Children that nobody here has started: orphans of a dead worker's program, wherever they have moved.
     fn kill_strays(&self) {
-        let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
-        for pid in self.children.strays(spared) {
+        for pid in self.children.strays() {
             let _ = group::signal_process(pid, Signal::SIGKILL);
         }
     }

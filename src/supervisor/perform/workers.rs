@@ -3,7 +3,7 @@
 use super::Performer;
 use crate::queue::{Fault, Order, SlotId};
 use crate::supervisor::action::Spawn;
-use crate::supervisor::children::Child;
+use crate::supervisor::children::{Auxiliary, Child};
 use crate::supervisor::event::Event;
 use crate::supervisor::guardian::Guardian;
 use crate::supervisor::ids::{Pid, WorkerId};
@@ -88,7 +88,10 @@ impl Performer<'_> {
 
     pub(super) fn start_guardian(&mut self) {
         match Guardian::start(&self.launcher.run, self.arena.fd()) {
-            Ok(guardian) => self.guardian = Some(guardian),
+            Ok(guardian) => {
+                self.children.add_auxiliary(guardian.pid, Auxiliary::Guardian);
+                self.guardian = Some(guardian);
+            }
             Err(error) => {
                 log!(target: "mprun", Level::Warn, "no guardian process: {error}");
                 self.events.push_back(Event::GuardianEnded);
