@@ -47,7 +47,7 @@ use crate::logging::{self, Logging};
 use crate::queue::Fault;
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
-use crate::sys::{fd, start_signals};
+use crate::sys::{fd, needs, start_signals};
 use crate::{dead_letter, exit, progress};
 use action::Outcome;
 use children::Children;
@@ -57,6 +57,7 @@ use handover::Handover;
 use inbox::Inbox;
 use launch::Launcher;
 use log::{Level, log};
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use perform::{Performer, Tools};
 use report::ReportFile;
@@ -91,8 +92,8 @@ pub struct RunOptions {
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
-    // Who is asked to reload or to upgrade before it is up does so once it is up.
-    start_signals::block(&[Signal::SIGHUP, Signal::SIGUSR2]);
+    // Who is asked to stop, to reload or to upgrade before it is up does so once it is up.
+    start_signals::hold();
     let received = Received::from_environment();
     let manager = reception::manager();
     let handover = match Handover::take() {
@@ -155,11 +156,14 @@ struct Before {
 
 /// The file on the disk, or what another program has made of it earlier.
 fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) -> Result<Loaded, Report> {
+    let from_disk = || config::load(&options.file, &options.load, registry);
     match before {
         Some(handover) => {
             config::load_text(&options.file, handover.left.text.clone(), &options.load, registry)
         }
-        None => config::load(&options.file, &options.load, registry),
+        // Its writer may take its time, or never come.
+        None if !options.file.is_file() => start_signals::interruptible(from_disk),
+        None => from_disk(),
     }
 }
 
@@ -170,17 +174,32 @@ enum SetUpError {
     /// What is there of an earlier run must not be touched; why, and what to do.
     Refused(String),
     Control(ClaimError),
+    Missing(needs::Missing),
     System(&'static str, io::Error),
 }
 
 impl std::fmt::Display for SetUpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            SetUpError::Queue(fault) => fault.fmt(f),
+            SetUpError::Queue(fault) => {
+                fault.fmt(f)?;
+                f.write_str(&hint(fault.errno()))
+            }
             SetUpError::Refused(why) => f.write_str(why),
             SetUpError::Control(error) => error.fmt(f),
-            SetUpError::System(what, error) => write!(f, "failed to {what}: {error}"),
+            SetUpError::Missing(missing) => missing.fmt(f),
+            SetUpError::System(what, error) => {
+                write!(f, "failed to {what}: {error}{}", hint(error.raw_os_error()))
+            }
         }
+    }
+}
+
+/// Of a system call that is not there, or not allowed.
+fn hint(errno: Option<i32>) -> String {
+    match errno.map(Errno::from_raw) {
+        Some(Errno::EPERM | Errno::ENOSYS) => format!("; {}", needs::DENIED),
+        _ => String::new(),
     }
 }
 
@@ -201,6 +220,7 @@ fn supervise(
     logging::set_pipeline(&name);
     // Before there is any thread: signals reach this one only, which can hold them back once more.
     start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
+    needs::look_up().map_err(SetUpError::Missing)?;
     let now = Instant::now();
     let age = before.handover.as_ref().map_or(Duration::ZERO, |handover| handover.age);
     let started = now.checked_sub(age).unwrap_or(now);

@@ -1,10 +1,12 @@
 //! The operating system, in the words of this program: processes, what became of them, descriptors, the process table.
 //! Beside the queue this is the only home of `unsafe`.
 
+mod close_on_exec;
 pub mod cpus;
 pub mod fd;
 pub mod group;
 pub mod inherited;
+pub mod needs;
 pub mod proc_table;
 pub mod process;
 pub mod program;

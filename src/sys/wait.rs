@@ -56,6 +56,15 @@ pub enum Look {
     Childless,
 }
 
+/// Whether the kernel, or a sandbox around this process, lets it wait for its children at all. Without that a run could
+/// neither restart nor stop anything.
+pub fn probe() -> io::Result<()> {
+    match waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
+        Err(error) if error.raw_os_error() != Some(libc::ECHILD) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// The next change of any child, without waiting. A dead child is told again and again until [`reap`].
 pub fn look() -> io::Result<Look> {
     any_child(libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT)
