@@ -14,11 +14,8 @@ use support::{Folder, Run, process, wait_until};
 const REFUSALS: [i32; 2] = [libc::ENOSYS, libc::EPERM];
 
 /// `close_range` of Linux 5.9 and 5.10 does not know the flag that marks descriptors.
-const OLD_CLOSE_RANGE: Denied = Denied {
-    call: libc::SYS_close_range,
-    only: Some((2, libc::CLOSE_RANGE_CLOEXEC)),
-    errno: libc::EINVAL,
-};
+const OLD_CLOSE_RANGE: Denied =
+    Denied { call: libc::SYS_close_range, only: Some((2, libc::CLOSE_RANGE_CLOEXEC)), errno: libc::EINVAL };
 
 /// Calls that a program of today may try and that Linux 5.10 lacks.
 const LATER_THAN_5_10: [libc::c_long; 7] = [
@@ -48,8 +45,7 @@ fn all(errno: i32, calls: &[libc::c_long]) -> Vec<Denied> {
 #[test]
 fn the_main_job_is_exact_without_what_5_10_lacks() {
     let old = [&all(libc::ENOSYS, &LATER_THAN_5_10)[..1], &[OLD_CLOSE_RANGE]].concat();
-    let denied =
-        [all(libc::ENOSYS, &LATER_THAN_5_10), all(libc::EPERM, &LATER_THAN_5_10), old];
+    let denied = [all(libc::ENOSYS, &LATER_THAN_5_10), all(libc::EPERM, &LATER_THAN_5_10), old];
     for denied in denied {
         let mut run = run(
             "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
@@ -130,7 +126,10 @@ fn what_is_needed_and_denied_ends_the_start_with_its_name() {
     for ((call, name), errno) in calls.iter().flat_map(|call| REFUSALS.map(|errno| (*call, errno))) {
         // Where libc has registered a robust list, nothing asks for another one.
         let both = [with(errno, call), with(errno, libc::SYS_get_robust_list)];
-        let mut run = run("[stages.number]\nuse = 'count'\nwith = { from = 1 }\noutput = 'a'\n[stages.end]\nuse = 'discard'\ninput = 'a'\n", &both);
+        let mut run = run(
+            "[stages.number]\nuse = 'count'\nwith = { from = 1 }\noutput = 'a'\n[stages.end]\nuse = 'discard'\ninput = 'a'\n",
+            &both,
+        );
         assert_eq!(run.wait(), 1, "{name}: {}", run.stderr());
         let said = run.stderr();
         let error = said.lines().find(|line| line.contains("ERROR")).unwrap_or_default();
@@ -146,7 +145,13 @@ fn without_proc_the_start_ends_and_says_what_to_mount() {
     let plain = support::command(&folder);
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
-    command.args(["mount -t tmpfs none /proc && exec \"$@\"", "sh", &support::binary(), "run", "pipeline.toml"]);
+    command.args([
+        "mount -t tmpfs none /proc && exec \"$@\"",
+        "sh",
+        &support::binary(),
+        "run",
+        "pipeline.toml",
+    ]);
     command.current_dir(folder.path()).stdin(std::process::Stdio::null());
     for (name, value) in plain.get_envs() {
         match value {
@@ -171,7 +176,9 @@ fn an_idle_worker_sleeps_though_its_wait_is_denied() {
             &[with(errno, libc::SYS_futex_waitv)],
         );
         let worker = wait_until("the idle worker", || run.workers("idle").first().copied());
-        let ticks = || -> u64 { [11, 12].iter().filter_map(|&n| process::field(worker, n)?.parse::<u64>().ok()).sum() };
+        let ticks = || -> u64 {
+            [11, 12].iter().filter_map(|&n| process::field(worker, n)?.parse::<u64>().ok()).sum()
+        };
         wait_until("it to have begun to wait", || (process::context_switches(worker) > 5).then_some(()));
         let (before, switches) = (ticks(), process::context_switches(worker));
         // One that never sleeps burns 50 ticks in half a second; one that sleeps switches ten times in it.

@@ -177,6 +177,10 @@ impl<'a> Performer<'a> {
             let until = state.deadline(std::time::Instant::now());
             let Some(notice) = self.inbox.wait(until) else { return Event::Deadline };
             self.take_in(notice, state);
+            // One notice after the other must not hold up what is due.
+            if self.events.is_empty() && until.is_some_and(|until| until <= std::time::Instant::now()) {
+                return Event::Deadline;
+            }
         }
     }
 

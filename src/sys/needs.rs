@@ -26,9 +26,7 @@ impl std::fmt::Display for Missing {
 /// Whether this machine, or the sandbox around this process, has it all.
 pub fn look_up() -> Result<(), Missing> {
     look_up_in(Path::new("/proc"))?;
-    let tried = |what, result: io::Result<()>| {
-        result.map_err(|error| Missing { what, hint: DENIED, error })
-    };
+    let tried = |what, result: io::Result<()>| result.map_err(|error| Missing { what, hint: DENIED, error });
     tried("wait for child processes (waitid)", wait::probe())?;
     tried("give workers process groups of their own (setpgid)", may_set_groups())?;
     tried("make pipes to new processes (pipe2)", pipe2(OFlag::O_CLOEXEC).map(drop).map_err(io::Error::from))
@@ -45,7 +43,8 @@ fn may_set_groups() -> io::Result<()> {
 /// Workers are this same program, executed by `/proc/self/exe`; who is whose child stands in `/proc`, too.
 fn look_up_in(proc: &Path) -> Result<(), Missing> {
     let readable = |name: &str, mode| access::<PathBuf>(&proc.join(name), mode);
-    let tried = readable("self/stat", AccessFlags::R_OK).and_then(|()| readable("self/exe", AccessFlags::X_OK));
+    let tried =
+        readable("self/stat", AccessFlags::R_OK).and_then(|()| readable("self/exe", AccessFlags::X_OK));
     tried.map_err(|errno| Missing {
         what: "start workers by /proc/self/exe",
         error: errno.into(),

@@ -37,7 +37,8 @@ pub fn release() {
 
 /// `read` may wait for another process (the file is a pipe): meanwhile the keyboard and SIGTERM end this one.
 pub fn interruptible<T>(read: impl FnOnce() -> T) -> T {
-    let ending: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP].into_iter().collect();
+    let ending: SigSet =
+        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP].into_iter().collect();
     let _ = ending.thread_unblock(); // as above
     let result = read();
     let _ = ending.thread_block(); // as above

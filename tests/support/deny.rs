@@ -35,12 +35,8 @@ pub fn deny(command: &mut Command, denied: &[Denied]) {
 fn filter(denied: &[Denied]) -> Vec<libc::sock_filter> {
     let load = |offset: usize| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset as u32);
     let answer = |value| statement(libc::BPF_RET | libc::BPF_K, value);
-    let jump = |code, k, jt, jf| libc::sock_filter {
-        code: (libc::BPF_JMP | code | libc::BPF_K) as u16,
-        jt,
-        jf,
-        k,
-    };
+    let jump =
+        |code, k, jt, jf| libc::sock_filter { code: (libc::BPF_JMP | code | libc::BPF_K) as u16, jt, jf, k };
     let mut filter = Vec::new();
     for Denied { call, only, errno } in denied {
         let refusal = answer(libc::SECCOMP_RET_ERRNO | *errno as u32);

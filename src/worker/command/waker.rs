@@ -41,8 +41,8 @@ pub(super) struct Waker {
 impl Waker {
     /// Call it with the worker's signals blocked: they are for its first thread.
     pub fn new() -> io::Result<Waker> {
-        let bell =
-            EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(named)?;
+        let bell = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(named)?;
         let bell = Arc::new(bell);
         let (sleepers, received) = channel();
         let theirs = Arc::clone(&bell);
@@ -78,7 +78,10 @@ impl Waker {
 }
 
 fn named(errno: nix::errno::Errno) -> io::Error {
-    io::Error::new(io::Error::from(errno).kind(), format!("failed to make an event descriptor (eventfd2): {errno}"))
+    io::Error::new(
+        io::Error::from(errno).kind(),
+        format!("failed to make an event descriptor (eventfd2): {errno}"),
+    )
 }
 
 fn sleep(received: &Receiver<Sleeper>, bell: &EventFd) {
