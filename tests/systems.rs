@@ -223,3 +223,44 @@ fn descriptors_of_strangers_stay_out_without_close_range() {
         assert!(!lines.iter().any(|line| line.ends_with("/strange")), "{denied:?}: {lines:?}");
     }
 }
+
+/// The supervisor can replace what is killed for lack of memory; nothing replaces the supervisor.
+#[test]
+fn workers_and_programs_are_killed_for_memory_before_the_supervisor() {
+    for (own, theirs) in [("0", "200"), ("900", "1000")] {
+        let folder = Folder::new();
+        folder.file(
+            "pipeline.toml",
+            "[stages.job]\ncommand = \"cat /proc/$PPID/oom_score_adj /proc/self/oom_score_adj\"\n",
+        );
+        // It can only be raised without privileges; the tests may have been started with a raised one.
+        let command = support::command(&folder);
+        let mut raised = Command::new("sh");
+        let script = "echo $1 > /proc/self/oom_score_adj || exit 9; shift; exec \"$@\"";
+        raised.args(["-c", script, "sh", own, &support::binary(), "run", "pipeline.toml"]);
+        raised.current_dir(folder.path()).stdin(std::process::Stdio::null());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => raised.env(name, value),
+                None => raised.env_remove(name),
+            };
+        }
+        let mut run = Run::of(folder, raised);
+        assert_eq!(run.finish(), [theirs, theirs], "{}", run.stderr());
+    }
+}
+
+#[test]
+fn a_state_folder_that_all_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    folder.file("pipeline.toml", "[stages.number]\nuse = 'count'\nwith = { from = 1 }\n");
+    let state = folder.path().join("state/mprun/pipeline");
+    fs::create_dir_all(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o1777)).unwrap();
+    let mut run = Run::in_folder(folder, &[]);
+    assert_eq!(run.wait(), 1);
+    let said = run.stderr();
+    assert!(said.contains("is not safe: others may write there (mode 1777)"), "{said}");
+    assert!(said.contains("chmod go-w"), "{said}");
+}

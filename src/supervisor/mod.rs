@@ -31,11 +31,13 @@ mod handover;
 mod inbox;
 mod launch;
 mod mailbox;
+mod memory_check;
 mod perform;
 mod reception;
 pub mod report;
 mod saver;
 mod settings;
+mod state_folder;
 mod streams;
 mod summary;
 mod watch;
@@ -47,7 +49,7 @@ use crate::logging::{self, Logging};
 use crate::queue::Fault;
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
-use crate::sys::{fd, needs, start_signals};
+use crate::sys::{fd, memory, needs, start_signals};
 use crate::{dead_letter, exit, progress};
 use action::Outcome;
 use children::Children;
@@ -112,12 +114,20 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if !loaded.warnings.is_empty() && handover.is_none() {
         logging::show(Level::Warn, &shown(&loaded.warnings));
     }
+    warn_of_memory(&loaded.pipeline, handover.is_none());
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
     }
     match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
         Ok(code) => code,
         Err(error) => failed(&error, &manager),
+    }
+}
+
+fn warn_of_memory(pipeline: &Pipeline, is_first: bool) {
+    let bound = memory::bound().filter(|_| is_first);
+    if let Some(warning) = bound.and_then(|bound| memory_check::warning(pipeline, &bound)) {
+        log!(target: "mprun", Level::Warn, "{warning}");
     }
 }
 
@@ -314,6 +324,7 @@ fn tools<'a>(
     let children = children.map_err(system("become the parent of orphans"))?;
     let dead_letters = dead_letter::path(&pipeline.name, |variable| std::env::var(variable).ok());
     let folder = dead_letters.parent().unwrap_or(Path::new("/"));
+    state_folder::check(folder)?;
     let site = Site { pipeline, file: &options.file, folder, manager };
     let mut estate = match &before.handover {
         None => Estate::open(&site, &mut before.received)?,
