@@ -30,7 +30,6 @@ pub mod guardian;
 mod handover;
 mod inbox;
 mod launch;
-mod mailbox;
 mod memory_check;
 mod perform;
 mod reception;
