@@ -8,9 +8,9 @@ use nix::sys::signal::Signal;
 
 use crate::stage::Registry;
 use crate::sys::start_signals;
-use crate::{cli, supervisor, worker};
+use crate::{cli, logging, supervisor, sys, worker};
 
-/// A worker and the guardian are this same program, started by the supervisor; else a person speaks.
+/// Workers and helpers are this same program, started by the supervisor; else a person speaks.
 pub fn main(registry: &Registry) -> ExitCode {
     start_signals::hold();
     // A write beyond `ulimit -f` is then an error that can be told, not the end without a word.
@@ -24,6 +24,9 @@ pub fn main(registry: &Registry) -> ExitCode {
     match life {
         "__worker" => worker::run(registry),
         "__guardian" => supervisor::guardian::run(),
+        "__log" => logging::writer::run(),
+        supervisor::loader::VERB => supervisor::loader::run(registry),
+        sys::reexec::VERB => sys::reexec::run(),
         "__rehearse" => cli::rehearse(registry),
         _ => cli::main(registry),
     }

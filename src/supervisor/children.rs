@@ -36,13 +36,18 @@ pub struct Children {
 pub enum Auxiliary {
     /// Cleans up after a supervisor that was killed.
     Guardian,
+    /// Writes the log.
+    LogWriter,
+    /// Looks at something outside.
+    Errand,
 }
 
 impl Auxiliary {
     /// It has work to do until the last worker is gone: the last sweep leaves it alone.
     fn outlives_workers(self) -> bool {
         match self {
-            Auxiliary::Guardian => true,
+            Auxiliary::Guardian | Auxiliary::LogWriter => true,
+            Auxiliary::Errand => false,
         }
     }
 }
@@ -67,7 +72,7 @@ pub enum News {
     /// A worker's process was stopped.
     Stopped(u32, Child),
     /// A helper process ended.
-    Auxiliary(Auxiliary),
+    Auxiliary(u32, Auxiliary, Exit),
     /// Some other child ended.
     Other,
 }
@@ -115,6 +120,7 @@ impl Children {
 
     /// A helper process was started, or taken over from the program before this one.
     pub fn add_auxiliary(&mut self, pid: u32, auxiliary: Auxiliary) {
+        self.strangers.remove(&pid); // it may have been started before this table
         self.auxiliaries.insert(pid, auxiliary);
     }
 
@@ -142,7 +148,7 @@ impl Children {
         let Some(child) = self.workers.remove(&pid) else {
             reap(pid)?;
             return Ok(match self.auxiliaries.remove(&pid) {
-                Some(auxiliary) => News::Auxiliary(auxiliary),
+                Some(auxiliary) => News::Auxiliary(pid, auxiliary, exit),
                 None => News::Other,
             });
         };

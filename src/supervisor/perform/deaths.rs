@@ -1,7 +1,6 @@
 //! Children that have ended or were stopped: what became of them, and of what they had started.
 
 use super::Performer;
-use crate::logging;
 use crate::queue::SlotId;
 use crate::supervisor::children::{Auxiliary, Child, News, Remains, ended};
 use crate::supervisor::event::Event;
@@ -9,6 +8,7 @@ use crate::supervisor::ids::Pid;
 use crate::supervisor::inbox::Notice;
 use crate::supervisor::reason::End;
 use crate::supervisor::restart;
+use crate::sys::wait::Exit;
 use crate::sys::{group, proc_table};
 use log::{Level, log};
 use nix::sys::signal::Signal;
@@ -21,9 +21,13 @@ impl Performer<'_> {
     pub(super) fn suspend(&mut self) {
         self.children.signal_all(Signal::SIGSTOP);
         // Returns when this process goes on.
-        logging::behind_curtain(|| {
+        let stop = || {
             let _ = nix::sys::signal::raise(Signal::SIGSTOP);
-        });
+        };
+        match self.terminal() {
+            Some(terminal) => terminal.without_bars(stop),
+            None => stop(),
+        }
         self.children.signal_all(Signal::SIGCONT);
     }
 
@@ -66,8 +70,8 @@ impl Performer<'_> {
                 self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
                 false
             }
-            News::Auxiliary(auxiliary) => {
-                self.auxiliary_ended(auxiliary);
+            News::Auxiliary(pid, auxiliary, exit) => {
+                self.auxiliary_ended(pid, auxiliary, exit);
                 false
             }
             News::Other => true,
@@ -84,12 +88,17 @@ impl Performer<'_> {
         }
     }
 
-    fn auxiliary_ended(&mut self, auxiliary: Auxiliary) {
+    fn auxiliary_ended(&mut self, pid: u32, auxiliary: Auxiliary, exit: Exit) {
         match auxiliary {
             Auxiliary::Guardian => {
                 self.guardian = None;
                 self.events.push_back(Event::GuardianEnded);
             }
+            Auxiliary::LogWriter => {
+                self.log_writer.ended();
+                self.events.push_back(Event::LogWriterEnded);
+            }
+            Auxiliary::Errand => self.errand_ended(pid, exit),
         }
     }
 
