@@ -79,7 +79,16 @@ pub fn reap(pid: u32) -> io::Result<()> {
 
 /// How the child behind a pidfd ended, if it has; without waiting, and without reaping it.
 pub fn ended(pidfd: RawFd) -> io::Result<Option<Exit>> {
-    let info = waitid(libc::P_PIDFD, pidfd.unsigned_abs(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)?;
+    peek(libc::P_PIDFD, pidfd.unsigned_abs())
+}
+
+/// The same of a child that is known by its number: until it is reaped nobody else has that.
+pub fn child_ended(pid: u32) -> io::Result<Option<Exit>> {
+    peek(libc::P_PID, pid)
+}
+
+fn peek(kind: libc::idtype_t, id: u32) -> io::Result<Option<Exit>> {
+    let info = waitid(kind, id, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)?;
     // SAFETY: as in `any_child`.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     Ok((pid != 0).then_some(match info.si_code {
