@@ -19,6 +19,7 @@ pub mod stage;
 pub mod status;
 mod supervisor;
 mod sys;
+mod terminal;
 mod worker;
 
 use std::process::ExitCode;

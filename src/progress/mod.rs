@@ -23,7 +23,7 @@ pub use voices::Voices;
 
 use crate::config::Pipeline;
 use crate::stage::Registry;
-use std::io::{self, IsTerminal};
+use crate::terminal;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -78,11 +78,10 @@ pub struct Terminals {
 impl Terminals {
     /// Those of this process.
     pub fn here() -> Terminals {
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         Terminals {
-            stdin: io::stdin().is_terminal(),
-            stdout: io::stdout().is_terminal(),
-            stderr: io::stderr().is_terminal() && !is_dumb,
+            stdin: terminal::stdin().is_terminal,
+            stdout: terminal::stdout().is_terminal,
+            stderr: terminal::stderr().moves_cursor,
         }
     }
 }

@@ -62,7 +62,7 @@ use perform::{Performer, Tools};
 use report::ReportFile;
 use state::view::Identity;
 use state::{Audience, State};
-use std::io::{self, IsTerminal};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 use summary::Closing;
@@ -134,12 +134,13 @@ pub fn rehearse(options: &RunOptions, registry: &Registry) -> u8 {
     });
     match good {
         Ok(()) => {
-            println!("mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
+            // Who does not read it, does not take this program for a good one.
+            let _ = writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
             exit::DONE
         }
         Err(why) => {
             let why = why.lines().next().unwrap_or_default();
-            eprintln!("mprun {}: {why}", env!("CARGO_PKG_VERSION"));
+            let _ = writeln!(io::stderr(), "mprun {}: {why}", env!("CARGO_PKG_VERSION"));
             exit::FAILED
         }
     }
@@ -326,5 +327,5 @@ fn watch_file(options: &RunOptions, inbox: &Inbox) -> Option<Watch> {
 }
 
 fn shown(report: &Report) -> String {
-    report.render(io::stderr().is_terminal())
+    report.render(crate::terminal::stderr().colour)
 }

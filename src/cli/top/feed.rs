@@ -5,6 +5,7 @@ use crate::control::client::{Client, ClientError, Patience};
 use crate::control::protocol::{Done, Restart, Scale, Whom};
 use crate::log_file::Tails;
 use crate::status::Snapshot;
+use crate::sys::start_signals;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -50,7 +51,11 @@ impl Feed {
         let pid = i32::try_from(first.pid).unwrap_or(i32::MAX);
         let mut asker = Asker { client, tails, pid: Pid::from_raw(pid), missed: 0, wishes: 0 };
         let teller = Teller { told, wake: Wake(wake) };
-        std::thread::spawn(move || asker.work(&todo, &teller));
+        std::thread::spawn(move || {
+            // Signals are for the thread that has the terminal. It fails only for an operation that there is not.
+            let _ = start_signals::block_all();
+            asker.work(&todo, &teller);
+        });
         Feed { wishes, news }
     }
 }
