@@ -4,6 +4,7 @@
 pub mod cpus;
 pub mod fd;
 pub mod group;
+pub mod hangup;
 pub mod inherited;
 pub mod proc_table;
 pub mod process;
