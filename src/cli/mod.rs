@@ -99,6 +99,9 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Schema => schema::run(registry),
         Verb::Init(args) => init::run(&args),
         Verb::Service(args) => service::run(args, registry),
+        Verb::Version => {
+            output::print(concat!("mprun ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| exit::DONE)
+        }
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),
     }

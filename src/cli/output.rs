@@ -85,9 +85,9 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&(text + "\n"))
 }
 
-/// Writes an error to standard error.
+/// Writes an error to standard error: with the one prefix that faults of a file and bad usage have, too.
 pub fn complain(message: &str) {
-    say(&format!("mprun: {message}\n"));
+    say(&format!("error: {message}\n"));
 }
 
 /// Writes to standard error.

@@ -67,7 +67,8 @@ fn text(stage: &Stage) -> String {
 fn of_worker(stage: &str, worker: &Worker) -> Vec<String> {
     let now = worker.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
     let pid = worker.pid.map_or(String::new(), |pid| format!(", process {pid}"));
-    let mut lines = vec![format!("  {stage}[{}] {:?}{pid}{now}", worker.index, worker.state).to_lowercase()];
+    let state = format!("{:?}", worker.state).to_lowercase();
+    let mut lines = vec![format!("  {stage}[{}] {state}{pid}{now}", worker.index)];
     lines.extend(worker.transitions.iter().flat_map(of_transition));
     lines
 }
@@ -88,4 +89,21 @@ fn of_transition(transition: &Transition) -> Vec<String> {
     }
     lines.extend(transition.stderr.iter().map(|line| format!("                  | {line}")));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::fixture;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_stage_is_called_by_its_own_name(name in "[A-Za-z][A-Za-z0-9_-]{0,20}") {
+            let stage = fixture::stage(&name, "", "", [1.0, 0.0, 0.0]);
+            let worker = of_worker(&stage.name, &fixture::worker("Let.it END"));
+            prop_assert!(worker[0].starts_with(&format!("  {name}[3] resting, process 77: Let.it END")), "{worker:?}");
+            prop_assert!(text(&stage).starts_with(&(name + ": no restarts")));
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::table::{Table, shortened};
 use crate::dead_letter::Letter;
+use crate::numbers::counted;
 use crate::status::Glimpse;
 
 /// A line for each.
@@ -40,12 +41,19 @@ fn show_one(letter: &Letter) -> String {
     let mut lines = vec![
         format!("dead letter {} of {}", letter.line, text.stage),
         format!(
-            "  given up   {} by {}[{}], after {} tries",
-            text.time, text.stage, text.worker, text.attempts
+            "  given up   {} by {}[{}], after {}",
+            text.time,
+            text.stage,
+            text.worker,
+            counted(text.attempts.into(), "try")
         ),
         format!("  cause      {}", letter.cause()),
         format!("  from       queue {}, item {}", text.queue, text.id),
-        format!("  item       {} bytes: {}", letter.bytes().len(), Glimpse::text_of(&letter.bytes())),
+        format!(
+            "  item       {}: {}",
+            counted(letter.bytes().len() as u64, "byte"),
+            Glimpse::text_of(&letter.bytes())
+        ),
     ];
     lines.extend(text.stderr.iter().map(|line| format!("  stderr     {line}")));
     lines.join("\n") + "\n"

@@ -153,9 +153,11 @@ impl Asker {
         self.wishes += 1;
         let (client, short) = (&mut self.client, Patience::Short);
         let done: Done = match wish {
-            Wish::Scale(stage, processes) => {
-                client.post("/v1/scale", &Scale { stage, processes, wait: false }, short)
-            }
+            Wish::Scale(stage, processes) => client.post(
+                "/v1/scale",
+                &Scale { stage, processes: Some(processes), by: None, wait: false },
+                short,
+            ),
             Wish::Restart(stage) => client.post("/v1/restart", &Restart { stage, wait: false }, short),
             Wish::Pause(stage) => client.post("/v1/pause", &Whom { stage, wait: false }, short),
             Wish::Resume(stage) => client.post("/v1/resume", &Whom { stage, wait: false }, short),
