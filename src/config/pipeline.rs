@@ -158,6 +158,7 @@ impl Work {
 }
 
 mod command;
+pub mod shell_line;
 pub use self::command::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
 
 /// Restart, give up, stop: rules that only the supervisor needs.
