@@ -101,8 +101,11 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Drain(args) => drain::run(&args),
         Verb::Stop(args) => stop::run(&args),
         Verb::Schema => schema::run(registry),
-        Verb::Init(args) => init::run(&args),
+        Verb::Init(args) => init::run(&args, registry),
         Verb::Service(args) => service::run(args, registry),
+        Verb::Version => {
+            output::print(concat!("mprun ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| exit::DONE)
+        }
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),
     }

@@ -71,7 +71,8 @@ use perform::{Performer, Tools};
 use report::ReportFile;
 use state::view::Identity;
 use state::{Audience, State};
-use std::io::{self, IsTerminal};
+use std::io;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -157,12 +158,13 @@ pub fn rehearse(options: &RunOptions, registry: &Registry) -> u8 {
     });
     match good {
         Ok(()) => {
-            println!("mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
+            // Who does not read it, does not take this program for a good one.
+            let _ = writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
             exit::DONE
         }
         Err(why) => {
             let why = why.lines().next().unwrap_or_default();
-            eprintln!("mprun {}: {why}", env!("CARGO_PKG_VERSION"));
+            let _ = writeln!(io::stderr(), "mprun {}: {why}", env!("CARGO_PKG_VERSION"));
             exit::FAILED
         }
     }
@@ -427,5 +429,5 @@ fn watch_file(options: &RunOptions, inbox: &Inbox) -> Option<Watch> {
 }
 
 fn shown(report: &Report) -> String {
-    report.render(io::stderr().is_terminal())
+    report.render(crate::terminal::stderr().colour)
 }

@@ -51,7 +51,7 @@ use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::logging;
-use crate::progress::{Show, Terminal};
+use crate::progress::{Show, TerminalThread};
 use crate::queue::{Fault, Phase, QueueId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
@@ -251,7 +251,7 @@ impl<'a> Performer<'a> {
     }
 
     /// The thread that has the terminal, where there are progress bars.
-    fn terminal(&self) -> Option<&Terminal> {
+    fn terminal(&self) -> Option<&TerminalThread> {
         self.show?.terminal()
     }
 

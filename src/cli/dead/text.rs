@@ -2,6 +2,7 @@
 
 use crate::cli::table::{Table, shortened};
 use crate::dead_letter::Letter;
+use crate::numbers::counted;
 use crate::status::Glimpse;
 
 /// A line for each.
@@ -40,8 +41,11 @@ fn show_one(letter: &Letter) -> String {
     let mut lines = vec![
         format!("dead letter {} of {}", letter.line, text.stage),
         format!(
-            "  given up   {} by {}[{}], after {} tries",
-            text.time, text.stage, text.worker, text.attempts
+            "  given up   {} by {}[{}], after {}",
+            text.time,
+            text.stage,
+            text.worker,
+            counted(text.attempts.into(), "try")
         ),
         format!("  cause      {}", letter.cause()),
         match text.queue.is_empty() {
@@ -50,9 +54,11 @@ fn show_one(letter: &Letter) -> String {
         },
         match text.queue.is_empty() {
             true => format!("  begins     {}", Glimpse::text_of(&letter.bytes())),
-            false => {
-                format!("  item       {} bytes: {}", letter.bytes().len(), Glimpse::text_of(&letter.bytes()))
-            }
+            false => format!(
+                "  item       {}: {}",
+                counted(letter.bytes().len() as u64, "byte"),
+                Glimpse::text_of(&letter.bytes())
+            ),
         },
     ];
     lines.extend(text.stderr.iter().map(|line| format!("  stderr     {line}")));

@@ -298,9 +298,10 @@ impl State {
         let name = self.queues.unwanted().find(|unwanted| unwanted.id == queue);
         let name = name.map_or(String::new(), |queue| queue.spec.name.clone());
         if self.can_go_back() {
-            return self.go_back(&format!("the queue {name} still holds {items} items"), out);
+            return self.go_back(&format!("the queue {name} still holds {}", count(items, "item")), out);
         }
-        let text = format!("the queue {name} holds {items} items: kept until the file names it again");
+        let text =
+            format!("the queue {name} holds {}: kept until the file names it again", count(items, "item"));
         out.say(Level::Warn, text);
         self.queues.strand(queue);
     }

@@ -194,7 +194,7 @@ fn a_queue_that_fills_up_before_it_could_go_takes_the_reload_back() {
     bench.reload(rewired);
     bench.held.insert("p".into(), 1);
     bench.obey();
-    assert!(bench.has_said("the queue p still holds 1 items"), "{:?}", bench.said);
+    assert!(bench.has_said("the queue p still holds 1 item"), "{:?}", bench.said);
     assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]"]);
     assert!(
         bench.procs.values().all(|proc| proc.spawn.version.inputs.iter().all(|q| bench.queues[q] != "n"))
