@@ -40,6 +40,8 @@ pub struct Estate {
     pub steward: Steward,
     /// What an earlier run has left.
     pub kept: Vec<Kept>,
+    /// An earlier run has left something, though perhaps nothing that can be used: this one does not begin from nothing.
+    pub continues: bool,
     place: Place,
     saver: Option<Saver>,
 }
@@ -98,7 +100,14 @@ impl Estate {
     }
 
     fn fresh(arena: Arena, place: Place) -> Result<Estate, Fault> {
-        Ok(Estate { steward: Steward::open(arena.clone())?, arena, kept: Vec::new(), place, saver: None })
+        Ok(Estate {
+            steward: Steward::open(arena.clone())?,
+            arena,
+            kept: Vec::new(),
+            continues: false,
+            place,
+            saver: None,
+        })
     }
 
     /// Takes over what is in an arena that is this run's alone.
@@ -117,7 +126,7 @@ impl Estate {
             kept.iter().filter(|kept| matches!(kept.label, Label::Queue(_))).map(|kept| kept.items).sum();
         let text = format!("goes on where an earlier run has stopped: {items} items in its queues");
         log!(target: "mprun", Level::Info, "{text}");
-        Ok(Estate { arena, steward, kept, place, saver: None })
+        Ok(Estate { arena, steward, kept, continues: true, place, saver: None })
     }
 
     /// Whether a stop may leave items where they are.
@@ -166,6 +175,11 @@ pub struct Deed {
 }
 
 impl Deed {
+    /// Whether another run can go on from what is left.
+    pub fn keeps_queues(&self) -> bool {
+        self.place != Place::Memory
+    }
+
     /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew.
     pub fn conclude(self, through: bool, manager: &Manager) {
         let saved = self.saver.map_or(Ok(()), |saver| saver.end(!through));
@@ -211,20 +225,23 @@ impl Site<'_> {
 
     fn open_file(&self, whose: &Identity) -> Result<Estate, SetUpError> {
         let path = self.path();
+        let mut refused = false;
         loop {
             let place = Place::File(path.clone());
             let Opened { arena, kept, set_aside, saved } =
                 Arena::open_file(&path, whose, PATIENCE, &mut lives)
                     .map_err(|fault| self.refusal(&path, fault))?;
+            refused |= set_aside.is_some();
             if let Some((aside, fault)) = set_aside {
                 refused::tell(&path.display().to_string(), &aside, &fault, &saved);
             }
             if !kept {
-                return Ok(Estate::fresh(arena, place)?);
+                return Ok(Estate { continues: refused, ..Estate::fresh(arena, place)? });
             }
             refused::unless_stranger(&arena, whose, &path)?;
             match Estate::inherit(self, arena.clone(), place) {
                 Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) => {
+                    refused = true;
                     let (aside, saved) = arena.put_aside(&path, whose, &saved)?;
                     refused::tell(&path.display().to_string(), &aside, &fault, &saved);
                 }
@@ -246,6 +263,7 @@ impl Site<'_> {
 
     fn open_store(&self, whose: &Identity, kept: Vec<OwnedFd>) -> Result<Estate, SetUpError> {
         let place = Place::Store(self.store_name());
+        let refused = !kept.is_empty();
         for fd in kept {
             match self.inherit_stored(&fd, whose, place.clone()) {
                 Ok(estate) => return Ok(estate),
@@ -257,7 +275,7 @@ impl Site<'_> {
             let text = format!("the service manager can't keep the queues, they go with this process: {why}");
             log!(target: "mprun", Level::Warn, "{text}");
         }
-        Ok(Estate::fresh(arena, place)?)
+        Ok(Estate { continues: refused, ..Estate::fresh(arena, place)? })
     }
 
     fn inherit_stored(&self, fd: &OwnedFd, whose: &Identity, place: Place) -> Result<Estate, Fault> {

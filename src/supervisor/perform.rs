@@ -41,6 +41,7 @@ use super::ids::{AskId, StageKey};
 use super::inbox::{Inbox, Notice};
 use super::inheritance::Label;
 use super::launch::Launcher;
+use super::replacing::Replacing;
 use super::state::State;
 use super::state::view::Identity;
 use super::summary::Closing;
@@ -85,6 +86,8 @@ pub struct Performer<'a> {
     /// Items that were given up on behalf of dead workers, by stage.
     buried: BTreeMap<String, u64>,
     ends_with_terminal: bool,
+    /// The files to replace at the end of a run that went well.
+    pub(super) replacing: Replacing,
     identity: Identity,
     /// Requests that wait for their answers.
     asks: BTreeMap<AskId, oneshot::Sender<Reply>>,
@@ -141,6 +144,7 @@ impl<'a> Performer<'a> {
             dead_before: 0,
             buried: BTreeMap::new(),
             ends_with_terminal,
+            replacing: Replacing::default(),
             identity,
             asks: BTreeMap::new(),
             next_ask: 0,
@@ -153,6 +157,7 @@ impl<'a> Performer<'a> {
         handover.outfit(&mut self.launcher)?;
         self.identity.run.clone_from(&handover.run);
         self.followers.clone_from(&handover.followers);
+        self.replacing = Replacing::of(&handover.replacing);
         self.dead_before = handover.dead_before;
         self.buried.clone_from(&handover.buried);
         self.ends_with_terminal = handover.ends_with_terminal;
@@ -299,7 +304,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Leaves no process behind, and says what the queues hold.
-    pub fn close(mut self) -> (Closing, Deed) {
+    pub fn close(mut self) -> (Closing, Deed, Replacing) {
         let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
         match self.children.sweep(spared, &self.inbox) {
             Ok(left) if left.is_empty() => {}
@@ -309,7 +314,7 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, mut launcher, deed, .. } = self;
+        let Performer { names, tokens, mut steward, dead_before, mut launcher, deed, replacing, .. } = self;
         if let Some(voices) = launcher.voices.take() {
             voices.end();
         }
@@ -322,6 +327,6 @@ impl<'a> Performer<'a> {
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
         let closing = Closing { queues, dead_before, dead_letters: launcher.dead_letters };
-        (closing, deed)
+        (closing, deed, replacing)
     }
 }

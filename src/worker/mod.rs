@@ -20,6 +20,7 @@ mod guard;
 mod item_log;
 mod last_words;
 mod outlet;
+mod patience;
 mod recycle;
 mod setup;
 mod source_loop;

@@ -26,6 +26,7 @@ impl Performer<'_> {
     pub(super) fn spawn(&mut self, spawn: &Spawn) {
         self.stages.insert(spawn.worker.stage, spawn.stage.clone());
         self.launcher.reuse_pipes(spawn.worker.stage, &spawn.stage);
+        self.replacing.add(self.registry, &spawn.stage, &spawn.version.work.task, &spawn.version.folder);
         let event = match self.try_spawn(spawn) {
             Ok(pid) => Event::Spawned(spawn.worker, Pid(pid)),
             Err(error) => Event::SpawnFailed(spawn.worker, error),
