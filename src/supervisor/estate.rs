@@ -13,7 +13,7 @@ mod refused;
 
 use super::SetUpError;
 use super::inheritance::{self, Kept, Label};
-use super::saver::Saver;
+use super::saver::{LastSaver, Saver};
 use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueId, Steward, User};
 use crate::service::{Manager, Received};
@@ -180,9 +180,10 @@ impl Deed {
         self.place != Place::Memory
     }
 
-    /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew.
-    pub fn conclude(self, through: bool, manager: &Manager) {
-        let saved = self.saver.map_or(Ok(()), |saver| saver.end(!through));
+    /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew. `waits`: the disk has
+    /// no room, for this reason; whether to try it again. Whether all could be put away.
+    pub fn conclude(self, through: bool, manager: &Manager, waits: &mut dyn FnMut(&str) -> bool) -> bool {
+        let saver = self.saver.map(Saver::end);
         let result = match (&self.place, through) {
             (Place::Memory, _) | (Place::Store(_), false) => Ok(()),
             (Place::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
@@ -192,14 +193,35 @@ impl Deed {
                     .and_then(|()| std::fs::remove_file(path))
                     .map_err(|error| format!("{}: {error}", path.display()))
             }
-            (Place::File(_), false) => self.arena.leave().map_err(|fault| fault.to_string()),
+            (Place::File(_), false) => put_away(&self.arena, saver.as_ref(), waits),
         };
-        match (saved.and(result), &self.place) {
+        match (&result, &self.place) {
             (Err(why), _) => log!(target: "mprun", Level::Error, "failed to put the queues away: {why}"),
             (Ok(()), Place::File(path)) if !through => {
                 log!(target: "mprun", Level::Info, "the next start goes on from {}", path.display());
             }
             (Ok(()), _) => {}
+        }
+        result.is_ok()
+    }
+}
+
+/// Writes what the queues hold to the disk, for the next run and for a power cut, and waits for room as long as `waits`
+/// says. What could not be written is in the file all the same, unless the power fails.
+fn put_away(
+    arena: &Arena,
+    saver: Option<&LastSaver>,
+    waits: &mut dyn FnMut(&str) -> bool,
+) -> Result<(), String> {
+    loop {
+        let saved = saver.map_or(Ok(()), LastSaver::save).and_then(|()| arena.leave());
+        let Err(fault) = saved else { return Ok(()) };
+        let why = fault.to_string();
+        if !fault.is_no_room() || !waits(&why) {
+            // It counts as left in good order, as far as that can be.
+            let left = arena.leave();
+            let cost = if left.is_ok() { "a power cut loses what came last" } else { "a power cut loses it" };
+            return Err(format!("{why}; the next start goes on from the file all the same, but {cost}"));
         }
     }
 }

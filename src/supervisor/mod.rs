@@ -29,6 +29,7 @@ mod control;
 pub mod guardian;
 mod handover;
 mod inbox;
+mod last_wait;
 mod launch;
 mod mailbox;
 mod perform;
@@ -237,7 +238,7 @@ fn supervise(
         }
         event = performer.next(&state);
     };
-    let (closing, deed, replacing) = performer.close();
+    let (closing, deed, replacing, inbox) = performer.close();
     drop(shown);
     let lines = closing.lines(&name, &outcome, started.elapsed());
     for line in &lines {
@@ -254,9 +255,9 @@ fn supervise(
     };
     // Before the queues are put away: who is killed between the two goes on from them.
     let replaced = replacing.conclude(end);
-    deed.conclude(outcome.is_through(), manager);
+    let put_away = deed.conclude(outcome.is_through(), manager, &mut last_wait::for_room(&inbox));
     let written = write_report(options, &name, started, &outcome, &closing);
-    let code = if replaced && written { closing.exit_code(&outcome) } else { exit::FAILED };
+    let code = if replaced && put_away && written { closing.exit_code(&outcome) } else { exit::FAILED };
     reception::bid(manager, &lines[0], code);
     if let Some(tails) = tails {
         tails.end();

@@ -304,7 +304,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Leaves no process behind, and says what the queues hold.
-    pub fn close(mut self) -> (Closing, Deed, Replacing) {
+    pub fn close(mut self) -> (Closing, Deed, Replacing, Inbox) {
         let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
         match self.children.sweep(spared, &self.inbox) {
             Ok(left) if left.is_empty() => {}
@@ -314,7 +314,7 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, mut launcher, deed, replacing, .. } = self;
+        let Performer { names, tokens, mut steward, dead_before, mut launcher, deed, replacing, inbox, .. } = self;
         if let Some(voices) = launcher.voices.take() {
             voices.end();
         }
@@ -327,6 +327,6 @@ impl<'a> Performer<'a> {
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
         let closing = Closing { queues, dead_before, dead_letters: launcher.dead_letters };
-        (closing, deed, replacing)
+        (closing, deed, replacing, inbox)
     }
 }
