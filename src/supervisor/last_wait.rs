@@ -13,17 +13,17 @@ pub fn for_room(inbox: &Inbox) -> impl FnMut(&str) -> bool {
     let mut said = String::new();
     move |why| {
         if said != why {
-            log!(
-                target: "mprun",
-                Level::Error,
-                "what the queues hold can't be written: {why}; waits for room (Ctrl-C or `mprun stop --now` gives up)"
-            );
-            // What came before this was said is not about it.
+            // What came before this is said is not about it.
             if said.is_empty() {
                 while let Some(notice) = inbox.wait(Some(Instant::now())) {
                     is_enough(notice);
                 }
             }
+            log!(
+                target: "mprun",
+                Level::Error,
+                "what the queues hold can't be written: {why}; waits for room (Ctrl-C or `mprun stop --now` gives up)"
+            );
             why.clone_into(&mut said);
         }
         let until = Instant::now() + TRY_AGAIN;
@@ -43,7 +43,9 @@ fn is_enough(notice: Notice) -> bool {
         Notice::Asked(request, sender) => {
             let ends = matches!(*request, Request::Tell(Command::Stop(Stop { now: true, .. })));
             let reply = match ends {
-                true => Ok(Answer::Done(Done { done: "gives up waiting for room".into(), steps: Vec::new() })),
+                true => {
+                    Ok(Answer::Done(Done { done: "gives up waiting for room".into(), steps: Vec::new() }))
+                }
                 false => Err(Refused {
                     reason: Reason::Stopping,
                     error: "the run is over and waits for room on the disk, to keep what its queues hold; \

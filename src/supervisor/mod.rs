@@ -312,8 +312,9 @@ fn tools<'a>(
         Some(handover) => Estate::take_over(&site, handover.arena()?)?,
     };
     reception::tell_of_strangers(&before.received);
-    let mut launcher = Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
-        .map_err(system("prepare the start of workers"))?;
+    let mut launcher =
+        Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
+            .map_err(system("prepare the start of workers"))?;
     launcher.continues = estate.continues;
     estate.enter(before.handover.as_ref().map_or(&launcher.run, |handover| &handover.run))?;
     estate.begin_saving(pipeline.sync())?;

@@ -314,7 +314,9 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, mut launcher, deed, replacing, inbox, .. } = self;
+        let Performer {
+            names, tokens, mut steward, dead_before, mut launcher, deed, replacing, inbox, ..
+        } = self;
         if let Some(voices) = launcher.voices.take() {
             voices.end();
         }

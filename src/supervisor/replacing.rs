@@ -71,7 +71,8 @@ fn conclude(replacement: &Replacement, end: End) -> bool {
         },
         End::ToGoOn if std::fs::symlink_metadata(&replacement.fresh).is_err() => Ok(None),
         End::ToGoOn => {
-            let text = format!("{file} is not replaced: not every item is through; what was written is in {fresh}");
+            let text =
+                format!("{file} is not replaced: not every item is through; what was written is in {fresh}");
             Ok(Some((Level::Warn, text)))
         }
         End::Failed => replacement.abandon().map(|part| {

@@ -3,9 +3,9 @@
 use super::batch::Batch;
 use super::desk::{Desk, Pace};
 use super::outlet::ToQueues;
+use super::patience::Patience;
 use super::stop::Stop;
 use super::token::{self, Recall, Token};
-use super::patience::Patience;
 use super::{failed, guard};
 use crate::queue::{Ending, QueueId, Taken, Wait, Waiting};
 use crate::stage::{Emitter, Failure, Item, Memory, Reach, Stage};

@@ -11,6 +11,7 @@ use crate::supervisor::restart;
 use crate::sys::{group, proc_table};
 use log::{Level, log};
 use nix::sys::signal::Signal;
+use std::time::{Instant, SystemTime};
 
 impl Performer<'_> {
     /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
@@ -64,7 +65,8 @@ impl Performer<'_> {
         let (Some(tails), Some(stage)) = (&self.launcher.tails, self.stages.get(&child.worker.stage)) else {
             return Vec::new();
         };
-        tails.last_words(stage, &restart::name(stage, child.worker), child.since).unwrap_or_default()
+        let since = child.since.at_least(SystemTime::now(), Instant::now());
+        tails.last_words(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
     }
 
     /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.

@@ -3,7 +3,7 @@
 use super::Performer;
 use crate::queue::{Fault, Order, SlotId};
 use crate::supervisor::action::Spawn;
-use crate::supervisor::children::Child;
+use crate::supervisor::children::{Child, Since};
 use crate::supervisor::event::Event;
 use crate::supervisor::guardian::Guardian;
 use crate::supervisor::ids::{Pid, WorkerId};
@@ -13,12 +13,11 @@ use log::{Level, log};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::io;
-use std::time::SystemTime;
 
 impl Performer<'_> {
     pub(super) fn adopt(&mut self, worker: WorkerId, stage: String, slot: SlotId, pid: Pid) {
         let leads = !self.followers.contains(&pid.0);
-        self.children.add(pid.0, Child { worker, slot, leads, since: SystemTime::UNIX_EPOCH });
+        self.children.add(pid.0, Child { worker, slot, leads, since: Since::before() });
         self.launcher.reuse_pipes(worker.stage, &stage);
         self.stages.insert(worker.stage, stage);
     }
@@ -45,7 +44,7 @@ impl Performer<'_> {
             let ordered = self.steward.order(spawn.slot, spawn.order);
             self.unless_damaged(ordered).ok_or(damaged)?;
         }
-        let since = SystemTime::now();
+        let since = Since::now();
         let pid = self.launcher.start(spawn, &self.names)?;
         let leads = self.launcher.company(spawn) == Company::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });

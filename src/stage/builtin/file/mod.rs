@@ -17,9 +17,7 @@ mod outlet;
 
 use crate::append::{Beginning, Begun, UndoLog};
 use crate::stage::path_template::PathTemplate;
-use crate::stage::{
-    Context, Emitter, Failure, Item, Memory, Orders, Reach, Replacement, Settings, Stage,
-};
+use crate::stage::{Context, Emitter, Failure, Item, Memory, Orders, Reach, Replacement, Settings, Stage};
 use outlet::{Outlet, explain, passes};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -177,9 +175,8 @@ impl ToFile {
             self.look(&path).map_err(|error| self.not_open(&path, &error))?;
             let Some(outlet) = &self.outlet else { break };
             let (out, result) = match &self.orders {
-                Some(orders) if !outlet.appender.is_file() => orders.while_blocked(|| {
-                    outlet.appender.append_unless(&self.lines, &|| orders.must_finish())
-                }),
+                Some(orders) if !outlet.appender.is_file() => orders
+                    .while_blocked(|| outlet.appender.append_unless(&self.lines, &|| orders.must_finish())),
                 _ => outlet.appender.append_unless(&self.lines, &|| false),
             };
             match result.and_then(|()| outlet.is_lost()) {
@@ -282,7 +279,8 @@ impl Stage for ToFile {
         let Some(outlet) = &self.outlet else { return Ok(()) };
         let is_added_to = self.continues || self.mode == Mode::Append;
         let how = if is_added_to { Beginning::NewLine } else { Beginning::Empty };
-        let not_yet = |error: io::Error| Failure::not_yet(format!("can't write `{}`: {error}", path.display()));
+        let not_yet =
+            |error: io::Error| Failure::not_yet(format!("can't write `{}`: {error}", path.display()));
         let found = outlet.appender.begin_run(how, name(&path)).map_err(not_yet)?;
         self.log.note_begun(&self.key()).map_err(not_yet)?;
         self.tell(&path, found);

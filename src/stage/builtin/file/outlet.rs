@@ -85,9 +85,8 @@ pub(super) fn passes(path: &Path, error: &io::Error) -> bool {
         // Nobody reads the pipe yet; of a socket nobody ever will.
         Some(libc::ENXIO) => fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo()),
         // A full disk, too many open files, a lease that another program is about to give up.
-        Some(number) => {
-            [libc::ENOSPC, libc::EDQUOT, libc::EMFILE, libc::ENFILE, libc::EAGAIN, libc::EINTR].contains(&number)
-        }
+        Some(number) => [libc::ENOSPC, libc::EDQUOT, libc::EMFILE, libc::ENFILE, libc::EAGAIN, libc::EINTR]
+            .contains(&number),
         None => false,
     }
 }
