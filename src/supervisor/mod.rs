@@ -217,7 +217,7 @@ fn supervise(
     let shown = control::show_progress(options, &loaded.pipeline, registry, &mut tools);
     let mut state = State::new(fastrand::u64(..), audience(manager));
     state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
-    let continued = tools.estate.continues.then(|| loaded.pipeline.clone());
+    let continued = tools.launcher.continues.then(|| loaded.pipeline.clone());
     let mut performer = Performer::new(options, registry, tools);
     if let Some(pipeline) = continued {
         performer.replacing.add_all(registry, &pipeline);
