@@ -55,7 +55,7 @@ use crate::stage::Registry;
 use crate::sys::fd;
 use log::{Level, log};
 use nix::sys::signal::Signal;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::sync::oneshot;
 
 /// The hands of the supervisor.
@@ -73,6 +73,8 @@ pub struct Performer<'a> {
     guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     names: BTreeMap<QueueId, String>,
+    /// Queues that there is no room for.
+    unmade: BTreeSet<QueueId>,
     /// Hidden queues, and what they are for.
     tokens: BTreeMap<QueueId, Label>,
     /// What is to become of the queues at the end.
@@ -137,6 +139,7 @@ impl<'a> Performer<'a> {
             told: service::Told::default(),
             guardian: None,
             names,
+            unmade: BTreeSet::new(),
             tokens,
             deed,
             stages: BTreeMap::new(),
