@@ -366,3 +366,61 @@ fn a_run_that_did_not_go_well_replaces_nothing() {
     assert_eq!(bench.read("out.txt"), "old\n");
     assert!(!bench.path(".out.txt.new").exists() && bench.path(".out.txt.incomplete").exists());
 }
+
+#[test]
+fn an_upgrade_goes_on_with_what_the_run_has_begun() {
+    let with = "path = 'out.txt', replace = true";
+    let bench = Bench::new(&numbers(300, with, "3ms", ""));
+    let mut life = bench.start();
+    bench.wait_for_lines(".out.txt.new", 10);
+    let said = command(&bench.folder).args(["upgrade", "work"]).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    // A worker of the new program empties nothing.
+    for worker in process::with_variable(life.child.id(), "MPRUN_STAGE", "write") {
+        process::kill(worker, libc::SIGKILL);
+    }
+    assert!(life.end(0).contains("is replaced by what this run has written"));
+    assert_all(&[bench.read("out.txt")], 300);
+}
+
+#[test]
+fn no_line_is_lost_whoever_is_killed_while_the_file_is_moved_and_removed() {
+    let bench = Bench::new(&numbers(
+        3000,
+        "path = 'out.txt'",
+        "1ms",
+        "processes = 3\nattempts = 1000\ngive_up.restarts = 1000000\nbackoff = { initial = '1ms', max = '2ms' }\n",
+    ));
+    let mut life = bench.start();
+    let (mut kept, mut deaths, mut open) = (Vec::new(), 0, Vec::new());
+    while life.child.try_wait().unwrap().is_none() {
+        for worker in process::with_variable(life.child.id(), "MPRUN_STAGE", "write") {
+            deaths += u32::from(process::kill(worker, libc::SIGKILL));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20)); // so that there is some progress
+        let path = bench.path("out.txt");
+        match deaths % 3 {
+            0 => {
+                let moved = bench.path(&format!("moved-{deaths}"));
+                if fs::rename(&path, &moved).is_ok() {
+                    kept.push(moved);
+                }
+            }
+            1 => {
+                let Ok(mut old) = File::open(&path) else { continue };
+                let _ = fs::remove_file(&path);
+                // As above: what stands there when it loses its name may stand there alone.
+                let mut text = String::new();
+                old.read_to_string(&mut text).unwrap();
+                open.push(text);
+            }
+            _ => {}
+        }
+    }
+    let log = life.end(0);
+    assert!(deaths > 20, "{deaths} deaths: {log}");
+    let mut texts: Vec<String> = kept.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    texts.extend(open);
+    texts.push(bench.read("out.txt"));
+    assert_all(&texts, 3000);
+}
