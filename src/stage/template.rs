@@ -25,16 +25,16 @@ const FIELDS: [(&str, Field); 6] = [
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part<F> {
     Text(String),
-    Field(Field),
+    Field(F),
 }
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
     written: String,
-    parts: Vec<Part>,
+    parts: Vec<Part<Field>>,
 }
 
 /// What the fields stand for.
@@ -51,30 +51,7 @@ pub(crate) struct Values<'a> {
 impl Template {
     /// Parses a text; `known` are the fields that may stand in it.
     pub fn parse_with(written: &str, known: &[Field]) -> Result<Template, String> {
-        let (mut parts, mut text) = (Vec::new(), String::new());
-        let mut rest = written;
-        while let Some(at) = rest.find(['{', '}']) {
-            text.push_str(&rest[..at]);
-            let brace = &rest[at..=at];
-            rest = &rest[at + 1..];
-            if let Some(after) = rest.strip_prefix(brace) {
-                text.push_str(brace);
-                rest = after;
-            } else if brace == "}" {
-                return Err("has a `}` without its `{` (write `}}` for the character itself)".to_owned());
-            } else {
-                let (name, after) = rest.split_once('}').ok_or_else(|| {
-                    "has a `{` without its `}` (write `{{` for the character itself)".to_owned()
-                })?;
-                parts.push(Part::Text(std::mem::take(&mut text)));
-                parts.push(Part::Field(field(name, known)?));
-                rest = after;
-            }
-        }
-        text.push_str(rest);
-        parts.push(Part::Text(text));
-        parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
-        Ok(Template { written: written.to_owned(), parts })
+        Ok(Template { written: written.to_owned(), parts: parse(written, |name| field(name, known))? })
     }
 
     /// Appends the text with its fields filled in.
@@ -91,6 +68,37 @@ impl Template {
             }
         }
     }
+}
+
+/// The parts of a text; `field` says what stands for the text between two braces.
+pub(super) fn parse<F>(
+    written: &str,
+    field: impl Fn(&str) -> Result<F, String>,
+) -> Result<Vec<Part<F>>, String> {
+    let (mut parts, mut text) = (Vec::new(), String::new());
+    let mut rest = written;
+    while let Some(at) = rest.find(['{', '}']) {
+        text.push_str(&rest[..at]);
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(brace) {
+            text.push_str(brace);
+            rest = after;
+        } else if brace == "}" {
+            return Err("has a `}` without its `{` (write `}}` for the character itself)".to_owned());
+        } else {
+            let (name, after) = rest.split_once('}').ok_or_else(|| {
+                "has a `{` without its `}` (write `{{` for the character itself)".to_owned()
+            })?;
+            parts.push(Part::Text(std::mem::take(&mut text)));
+            parts.push(Part::Field(field(name)?));
+            rest = after;
+        }
+    }
+    text.push_str(rest);
+    parts.push(Part::Text(text));
+    parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+    Ok(parts)
 }
 
 fn number(number: u32, into: &mut Vec<u8>) {

@@ -61,8 +61,33 @@ pub struct Child {
     pub slot: SlotId,
     /// It leads a group of its own.
     pub leads: bool,
-    /// When it was started, or before.
-    pub since: SystemTime,
+    /// When it was started.
+    pub since: Since,
+}
+
+/// When something began, on both clocks: that on the wall may be set meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    wall: SystemTime,
+    steady: Instant,
+}
+
+impl Since {
+    /// Now.
+    pub fn now() -> Since {
+        Since { wall: SystemTime::now(), steady: Instant::now() }
+    }
+
+    /// Before this program began to look.
+    pub fn before() -> Since {
+        Since { wall: SystemTime::UNIX_EPOCH, steady: Instant::now() }
+    }
+
+    /// A time on the wall that nothing which came later has below it, as the two clocks stand now.
+    pub fn at_least(&self, wall: SystemTime, steady: Instant) -> SystemTime {
+        let ago = steady.saturating_duration_since(self.steady);
+        self.wall.min(wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
 }
 
 /// News of a child that the supervisor started.
@@ -258,4 +283,20 @@ pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remai
         stage_has_worked,
     });
     Event::Ended(child.worker, Pid(pid), end, work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_nothing_that_came_later() {
+        let since = Since::now();
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+        let later = since.steady + minute;
+        assert_eq!(since.at_least(since.wall + minute, later), since.wall);
+        assert_eq!(since.at_least(since.wall - hour, later), since.wall - hour - minute);
+        assert_eq!(since.at_least(since.wall + hour, later), since.wall);
+        assert_eq!(Since::before().at_least(since.wall, later), SystemTime::UNIX_EPOCH);
+    }
 }

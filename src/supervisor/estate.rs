@@ -13,7 +13,7 @@ mod refused;
 
 use super::SetUpError;
 use super::inheritance::{self, Kept, Label};
-use super::saver::Saver;
+use super::saver::{LastSaver, Saver};
 use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueId, Steward, User};
 use crate::service::{Manager, Received};
@@ -40,6 +40,8 @@ pub struct Estate {
     pub steward: Steward,
     /// What an earlier run has left.
     pub kept: Vec<Kept>,
+    /// An earlier run has left something, though perhaps nothing that can be used: this one does not begin from nothing.
+    pub continues: bool,
     place: Place,
     saver: Option<Saver>,
 }
@@ -98,7 +100,14 @@ impl Estate {
     }
 
     fn fresh(arena: Arena, place: Place) -> Result<Estate, Fault> {
-        Ok(Estate { steward: Steward::open(arena.clone())?, arena, kept: Vec::new(), place, saver: None })
+        Ok(Estate {
+            steward: Steward::open(arena.clone())?,
+            arena,
+            kept: Vec::new(),
+            continues: false,
+            place,
+            saver: None,
+        })
     }
 
     /// Takes over what is in an arena that is this run's alone.
@@ -120,7 +129,7 @@ impl Estate {
             crate::numbers::counted(items, "item")
         );
         log!(target: "mprun", Level::Info, "{text}");
-        Ok(Estate { arena, steward, kept, place, saver: None })
+        Ok(Estate { arena, steward, kept, continues: true, place, saver: None })
     }
 
     /// Whether a stop may leave items where they are.
@@ -169,9 +178,15 @@ pub struct Deed {
 }
 
 impl Deed {
-    /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew.
-    pub fn conclude(self, through: bool, manager: &Manager) {
-        let saved = self.saver.map_or(Ok(()), |saver| saver.end(!through));
+    /// Whether another run can go on from what is left.
+    pub fn keeps_queues(&self) -> bool {
+        self.place != Place::Memory
+    }
+
+    /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew. `waits`: the disk has
+    /// no room, for this reason; whether to try it again. Whether all could be put away.
+    pub fn conclude(self, through: bool, manager: &Manager, waits: &mut dyn FnMut(&str) -> bool) -> bool {
+        let saver = self.saver.map(Saver::end);
         let result = match (&self.place, through) {
             (Place::Memory, _) | (Place::Store(_), false) => Ok(()),
             (Place::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
@@ -181,14 +196,35 @@ impl Deed {
                     .and_then(|()| std::fs::remove_file(path))
                     .map_err(|error| format!("{}: {error}", path.display()))
             }
-            (Place::File(_), false) => self.arena.leave().map_err(|fault| fault.to_string()),
+            (Place::File(_), false) => put_away(&self.arena, saver.as_ref(), waits),
         };
-        match (saved.and(result), &self.place) {
+        match (&result, &self.place) {
             (Err(why), _) => log!(target: "mprun", Level::Error, "failed to put the queues away: {why}"),
             (Ok(()), Place::File(path)) if !through => {
                 log!(target: "mprun", Level::Info, "the next start goes on from {}", path.display());
             }
             (Ok(()), _) => {}
+        }
+        result.is_ok()
+    }
+}
+
+/// Writes what the queues hold to the disk, for the next run and for a power cut, and waits for room as long as `waits`
+/// says. What could not be written is in the file all the same, unless the power fails.
+fn put_away(
+    arena: &Arena,
+    saver: Option<&LastSaver>,
+    waits: &mut dyn FnMut(&str) -> bool,
+) -> Result<(), String> {
+    loop {
+        let saved = saver.map_or(Ok(()), LastSaver::save).and_then(|()| arena.leave());
+        let Err(fault) = saved else { return Ok(()) };
+        let why = fault.to_string();
+        if !fault.is_no_room() || !waits(&why) {
+            // It counts as left in good order, as far as that can be.
+            let left = arena.leave();
+            let cost = if left.is_ok() { "a power cut loses what came last" } else { "a power cut loses it" };
+            return Err(format!("{why}; the next start goes on from the file all the same, but {cost}"));
         }
     }
 }
@@ -214,20 +250,23 @@ impl Site<'_> {
 
     fn open_file(&self, whose: &Identity) -> Result<Estate, SetUpError> {
         let path = self.path();
+        let mut refused = false;
         loop {
             let place = Place::File(path.clone());
             let Opened { arena, kept, set_aside, saved } =
                 Arena::open_file(&path, whose, PATIENCE, &mut lives)
                     .map_err(|fault| self.refusal(&path, fault))?;
+            refused |= set_aside.is_some();
             if let Some((aside, fault)) = set_aside {
                 refused::tell(&path.display().to_string(), &aside, &fault, &saved);
             }
             if !kept {
-                return Ok(Estate::fresh(arena, place)?);
+                return Ok(Estate { continues: refused, ..Estate::fresh(arena, place)? });
             }
             refused::unless_stranger(&arena, whose, &path)?;
             match Estate::inherit(self, arena.clone(), place) {
                 Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) => {
+                    refused = true;
                     let (aside, saved) = arena.put_aside(&path, whose, &saved)?;
                     refused::tell(&path.display().to_string(), &aside, &fault, &saved);
                 }
@@ -249,6 +288,7 @@ impl Site<'_> {
 
     fn open_store(&self, whose: &Identity, kept: Vec<OwnedFd>) -> Result<Estate, SetUpError> {
         let place = Place::Store(self.store_name());
+        let refused = !kept.is_empty();
         for fd in kept {
             match self.inherit_stored(&fd, whose, place.clone()) {
                 Ok(estate) => return Ok(estate),
@@ -260,7 +300,7 @@ impl Site<'_> {
             let text = format!("the service manager can't keep the queues, they go with this process: {why}");
             log!(target: "mprun", Level::Warn, "{text}");
         }
-        Ok(Estate::fresh(arena, place)?)
+        Ok(Estate { continues: refused, ..Estate::fresh(arena, place)? })
     }
 
     fn inherit_stored(&self, fd: &OwnedFd, whose: &Identity, place: Place) -> Result<Estate, Fault> {

@@ -31,6 +31,8 @@ pub struct Launcher {
     pub pipeline: String,
     /// Where dead letters go.
     pub dead_letters: PathBuf,
+    /// The run goes on where an earlier one has stopped.
+    pub continues: bool,
     /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
     environment: Vec<CString>,
     null: OwnedFd,
@@ -61,6 +63,7 @@ impl Launcher {
             run: format!("{:016x}", fastrand::u64(..)),
             pipeline: pipeline.to_owned(),
             dead_letters,
+            continues: false,
             environment: inherited_environment(),
             null: fd::null()?,
             terminal: io::stdin().is_terminal(),
@@ -145,6 +148,7 @@ impl Launcher {
             worker: spawn.worker.index,
             slot: spawn.slot.0,
             run: self.run.clone(),
+            continues: self.continues,
             supervisor_pid: std::process::id(),
             folder: version.folder.clone(),
             work: version.work.clone(),

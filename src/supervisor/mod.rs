@@ -31,12 +31,14 @@ mod errand;
 pub mod guardian;
 mod handover;
 mod inbox;
+mod last_wait;
 mod launch;
 pub mod loader;
 mod log_writer;
 mod memory_check;
 mod perform;
 mod reception;
+mod replacing;
 pub mod report;
 mod saver;
 mod settings;
@@ -306,8 +308,12 @@ impl Run<'_> {
         }
         let mut state = State::new(fastrand::u64(..), audience(manager));
         state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
+        let continued = tools.launcher.continues.then(|| loaded.pipeline.clone());
         let mut performer = Performer::new(options, registry, tools);
         performer.keep(copies);
+        if let Some(pipeline) = continued {
+            performer.replacing.add_all(registry, &pipeline);
+        }
         let wanted = Wanted::new(loaded, registry);
         let mut event = match before.handover {
             None => Event::Begin(wanted),
@@ -324,7 +330,7 @@ impl Run<'_> {
             }
             event = performer.next(&state);
         };
-        let (closing, deed) = performer.close();
+        let (closing, deed, replacing, inbox) = performer.close();
         drop(self.progress.take());
         let lines = closing.lines(&name, &outcome, started.elapsed());
         for line in &lines {
@@ -333,11 +339,17 @@ impl Run<'_> {
         if let Some(warning) = closing.warning() {
             log!(target: "mprun", Level::Warn, "{warning}");
         }
-        deed.conclude(outcome.is_through(), manager);
-        let code = match write_report(options, &name, started, &outcome, &closing) {
-            true => closing.exit_code(&outcome),
-            false => exit::FAILED,
+        let end = match (outcome.is_through(), closing.exit_code(&outcome)) {
+            (true, exit::DONE) => replacing::End::Well,
+            (true, _) => replacing::End::ToGoOn,
+            (false, _) if deed.keeps_queues() => replacing::End::ToGoOn,
+            (false, _) => replacing::End::Failed,
         };
+        // Before the queues are put away: who is killed between the two goes on from them.
+        let replaced = replacing.conclude(end);
+        let put_away = deed.conclude(outcome.is_through(), manager, &mut last_wait::for_room(&inbox));
+        let written = write_report(options, &name, started, &outcome, &closing);
+        let code = if replaced && put_away && written { closing.exit_code(&outcome) } else { exit::FAILED };
         reception::bid(manager, &lines[0], code);
         Ok((code, tails))
     }
@@ -391,8 +403,10 @@ fn tools<'a>(
         Some(handover) => Estate::take_over(&site, handover.arena()?)?,
     };
     reception::tell_of_strangers(&before.received);
-    let launcher = Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
-        .map_err(system("prepare the start of workers"))?;
+    let mut launcher =
+        Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
+            .map_err(system("prepare the start of workers"))?;
+    launcher.continues = estate.continues;
     estate.enter(before.handover.as_ref().map_or(&launcher.run, |handover| &handover.run))?;
     estate.begin_saving(pipeline.sync())?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };

@@ -43,6 +43,7 @@ use super::inbox::{Inbox, Notice};
 use super::inheritance::Label;
 use super::launch::Launcher;
 use super::log_writer::LogWriter;
+use super::replacing::Replacing;
 use super::state::State;
 use super::state::view::Identity;
 use super::summary::Closing;
@@ -58,7 +59,7 @@ use crate::stage::Registry;
 use crate::sys::fd;
 use log::{Level, log};
 use nix::sys::signal::Signal;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CString;
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -91,6 +92,8 @@ pub struct Performer<'a> {
     guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     names: BTreeMap<QueueId, String>,
+    /// Queues that there is no room for.
+    unmade: BTreeSet<QueueId>,
     /// Hidden queues, and what they are for.
     tokens: BTreeMap<QueueId, Label>,
     /// What is to become of the queues at the end.
@@ -104,6 +107,8 @@ pub struct Performer<'a> {
     /// Items that were given up on behalf of dead workers, by stage.
     buried: BTreeMap<String, u64>,
     ends_with_terminal: bool,
+    /// The files to replace at the end of a run that went well.
+    pub(super) replacing: Replacing,
     identity: Identity,
     /// Kept for the program after this one.
     listeners: Listeners,
@@ -184,6 +189,7 @@ impl<'a> Performer<'a> {
             told: service::Told::default(),
             guardian: None,
             names,
+            unmade: BTreeSet::new(),
             tokens,
             deed,
             stages: BTreeMap::new(),
@@ -191,6 +197,7 @@ impl<'a> Performer<'a> {
             dead_before: 0,
             buried: BTreeMap::new(),
             ends_with_terminal,
+            replacing: Replacing::default(),
             identity,
             listeners: Listeners::default(),
             errands: Vec::new(),
@@ -213,6 +220,7 @@ impl<'a> Performer<'a> {
         handover.outfit(&mut self.launcher)?;
         self.identity.run.clone_from(&handover.run);
         self.followers.clone_from(&handover.followers);
+        self.replacing = Replacing::of(&handover.replacing);
         self.dead_before = handover.dead_before;
         self.buried.clone_from(&handover.buried);
         self.ends_with_terminal = handover.ends_with_terminal;
@@ -378,7 +386,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Leaves no process behind, and says what the queues hold.
-    pub fn close(mut self) -> (Closing, Deed) {
+    pub fn close(mut self) -> (Closing, Deed, Replacing, Inbox) {
         match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
@@ -387,7 +395,8 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, launcher, deed, .. } = self;
+        let Performer { names, tokens, mut steward, dead_before, launcher, deed, replacing, inbox, .. } =
+            self;
         let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.
@@ -398,6 +407,6 @@ impl<'a> Performer<'a> {
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let closing = Closing { queues, dead_before, too_long, dead_letters: launcher.dead_letters };
-        (closing, deed)
+        (closing, deed, replacing, inbox)
     }
 }

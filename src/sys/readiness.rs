@@ -115,14 +115,6 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], 0u8)? > 0)
 }
 
-/// Waits until a descriptor takes more: for one that somebody made non-blocking.
-pub fn wait_until_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
-    match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], nix::poll::PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Bytes (and the kernel's own around them) that were sent and that nobody has read yet.
 pub fn bytes_unread(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut bytes: libc::c_int = 0;

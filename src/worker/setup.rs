@@ -6,7 +6,7 @@ use crate::append::UndoLog;
 use crate::log_file::{LogFile, Tails};
 use crate::logging;
 use crate::queue::{Arena, Port, SlotId};
-use crate::stage::{Context, Pipe};
+use crate::stage::{Context, Orders, Pipe};
 use crate::sys::{inherited, memory, readiness};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
@@ -43,6 +43,9 @@ pub(super) fn set_up() -> Result<(Desk, Context), String> {
         holding_pipe: RefCell::new(holding_pipe(&ticket)?),
         undo_log: Some(log.clone()),
         soft_open_files: ticket.soft_open_files,
+        run: ticket.run.clone(),
+        continues: ticket.continues,
+        orders: Some(Orders::new(arena.clone(), SlotId(ticket.slot))),
     };
     Ok((Desk::new(ticket, arena, log, port), context))
 }

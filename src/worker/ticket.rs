@@ -31,6 +31,8 @@ pub struct Ticket {
     pub slot: u16,
     /// A random id of the run.
     pub run: String,
+    /// The run goes on where an earlier one has stopped, so that what that one has written is part of its work.
+    pub continues: bool,
     /// Whose child it must be; if it isn't any more, nobody needs it.
     pub supervisor_pid: u32,
     /// The pipeline file's folder, absolute.

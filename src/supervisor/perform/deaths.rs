@@ -12,6 +12,7 @@ use crate::sys::wait::Exit;
 use crate::sys::{group, proc_table};
 use log::{Level, log};
 use nix::sys::signal::Signal;
+use std::time::{Instant, SystemTime};
 
 /// Children that are looked at in one go, before anything else has its turn: some 20 ms.
 const ROUND: u32 = 4096;
@@ -116,7 +117,8 @@ impl Performer<'_> {
         let (Some(tails), Some(stage)) = (&self.launcher.tails, self.stages.get(&child.worker.stage)) else {
             return Vec::new();
         };
-        tails.last_words(stage, &restart::name(stage, child.worker), child.since).unwrap_or_default()
+        let since = child.since.at_least(SystemTime::now(), Instant::now());
+        tails.last_words(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
     }
 
     /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.

@@ -32,7 +32,7 @@ impl Performer<'_> {
             Err(full @ Fault::DiskFull(..)) if !is_new => {
                 log!(target: "mprun", Level::Error, "queue {} keeps its bounds: {full}", spec.name);
             }
-            set => drop(self.unless_damaged(set)),
+            set => self.made(queue, set),
         }
     }
 
@@ -41,7 +41,7 @@ impl Performer<'_> {
         let set = labelled.and_then(|()| self.steward.set_queue(queue, &settings::TOKEN));
         let seeded = set.and_then(|()| self.steward.seed(queue, b""));
         self.tokens.insert(queue, label);
-        self.unless_damaged(seeded);
+        self.made(queue, seeded);
     }
 
     pub(super) fn add_outbox(&mut self, queue: QueueId, stage: String) {
@@ -51,7 +51,16 @@ impl Performer<'_> {
         // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
         let set = labelled.and_then(|()| self.steward.set_queue(queue, &settings::OUTBOX));
         let ended = set.and_then(|()| self.steward.set_ended(queue, true));
-        self.unless_damaged(ended);
+        self.made(queue, ended);
+    }
+
+    /// A queue is there, or not for want of room: then nobody may start to work on it, who would sleep where no order wakes.
+    fn made(&mut self, queue: QueueId, result: Result<(), Fault>) {
+        match &result {
+            Err(Fault::DiskFull(..)) => self.unmade.insert(queue),
+            _ => self.unmade.remove(&queue),
+        };
+        self.unless_damaged(result);
     }
 
     /// What it was for.

@@ -89,6 +89,7 @@ impl Bench {
             worker: 0,
             slot: WORKER.0,
             run: "run".into(),
+            continues: false,
             supervisor_pid: 0,
             folder: PathBuf::new(),
             work,
