@@ -19,6 +19,7 @@ pub mod stage;
 pub mod status;
 mod supervisor;
 mod sys;
+pub mod text;
 mod worker;
 
 use std::process::ExitCode;

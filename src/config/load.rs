@@ -15,7 +15,7 @@ use super::source;
 use crate::stage::Registry;
 
 /// What the command line adds to the file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct LoadOptions {
     /// `--set PATH=VALUE`, in their order.
     pub sets: Vec<String>,
@@ -50,17 +50,18 @@ pub fn name_in_file(path: &Path) -> String {
 
 /// Reads a pipeline file and checks it in itself; [`surveyed`](super::surveyed) holds it against the machine. The error holds every fault that was found.
 pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<Loaded, Report> {
-    load_for(path, path, options, registry)
+    load_source(source::read(path)?, path, options, registry)
 }
 
-/// The same for a file that is to take the place of another, from which it gets its folder and, without `name`, its name.
+/// The same for a file that is to take the place of another, from which it gets its folder and, without `name`, its
+/// name. It must be a regular file, which is read without waiting.
 pub fn load_for(
     path: &Path,
     place: &Path,
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
-    load_source(source::read(path)?, place, options, registry)
+    load_source(source::read_again(path)?, place, options, registry)
 }
 
 /// Checks a text that was read from a pipeline file earlier.

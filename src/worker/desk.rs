@@ -42,6 +42,11 @@ impl Pace {
         !self.tuning.sleep.is_zero() && !self.hurry || self.tuning.log_items
     }
 
+    /// Whether the pipeline or this worker is to end.
+    pub fn is_stopping(&self) -> bool {
+        self.hurry || self.must_finish
+    }
+
     fn when_full(&self) -> Option<Duration> {
         self.tuning.sleep_when_full.filter(|_| !self.hurry)
     }

@@ -62,6 +62,7 @@ pub fn of(snapshot: &Snapshot) -> Health {
                 | WorkerState::Due
                 | WorkerState::Starting
                 | WorkerState::Working
+                | WorkerState::InputEnded
                 | WorkerState::Paused
                 | WorkerState::Finishing
                 | WorkerState::Terminating

@@ -19,6 +19,7 @@ mod each;
 mod errors;
 mod feed;
 mod framing;
+mod lingering;
 mod outbox;
 mod outputs;
 mod recipe;

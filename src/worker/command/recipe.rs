@@ -18,6 +18,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+/// The newest version of framing "mprun" that this mprun speaks.
+const PROTOCOL: &str = "2";
+
 /// All that a start needs but the item.
 pub(super) struct Recipe {
     starter: Starter,
@@ -356,7 +359,7 @@ fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
     match command.mode {
         Mode::Reply(Reply::One) => answers("one"),
         Mode::Reply(Reply::UntilEmpty) => answers("until-empty"),
-        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun")],
+        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
         Mode::Stream | Mode::Each { .. } => framings,
     }
 }

@@ -35,6 +35,10 @@ pub(super) struct Session {
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
+    /// Bytes that its standard input took.
+    sent: u64,
+    /// Of these, bytes that it had not read when its standard input was closed.
+    unread: u64,
     exit: Option<Exit>,
     /// When it is killed, after it was asked to end.
     killed_at: Option<Instant>,
@@ -134,6 +138,8 @@ impl Session {
             stdin: stdin.map(|(_, writer)| writer),
             stdout: Some(stdout.0),
             stderr: Some(stderr.0),
+            sent: 0,
+            unread: 0,
             exit: None,
             killed_at: None,
             was_killed: false,
@@ -186,7 +192,16 @@ impl Session {
 
     /// Nothing more will come.
     pub fn close_input(&mut self) {
-        self.stdin = None;
+        if let Some(stdin) = self.stdin.take() {
+            // What waits in a pipe is there as long as one end is open, whoever holds the other.
+            self.unread = readiness::bytes_waiting(stdin.as_fd()).unwrap_or(0);
+        }
+    }
+
+    /// Bytes of its standard input that it has read, or had when that was closed.
+    pub fn consumed(&self) -> u64 {
+        let waiting = |fd: &OwnedFd| readiness::bytes_waiting(fd.as_fd()).unwrap_or(0);
+        self.sent.saturating_sub(self.stdin.as_ref().map_or(self.unread, waiting))
     }
 
     /// Nobody reads what it writes any more.
@@ -345,10 +360,13 @@ impl Session {
         };
         self.flow.into = written == Ok(out.len());
         match written {
-            Ok(written) => Ok(written),
+            Ok(written) => {
+                self.sent += written as u64;
+                Ok(written)
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
             Err(Errno::EPIPE) => {
-                self.stdin = None;
+                self.close_input();
                 Ok(0)
             }
             Err(error) => Err(error.into()),
@@ -394,7 +412,8 @@ impl Session {
         self.running.reap()?;
         // What it has started and sent away lives on as our child.
         sweep();
-        (self.exit, self.stdin) = (Some(exit), None);
+        self.exit = Some(exit);
+        self.close_input();
         Ok(())
     }
 }

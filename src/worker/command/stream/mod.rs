@@ -12,6 +12,7 @@ use super::defeat::Trouble;
 use super::errors::Errors;
 use super::feed::Feed;
 use super::framing::Decoder;
+use super::lingering::Lingering;
 use super::recipe::Recipe;
 use super::rest::Rest;
 use super::session::{Out, Session, Turn, Wish};
@@ -43,6 +44,9 @@ pub(super) struct StreamLoop<'a> {
     errors: Errors,
     waker: Waker,
     input_ended: bool,
+    /// The input ended before the pipeline was to end.
+    ended_first: bool,
+    lingering: Lingering,
     /// How the worker is to end, once the program has.
     stopping: Option<Ending>,
     /// When a program that was given the end of its input is asked by a signal.
@@ -80,6 +84,8 @@ impl<'a> StreamLoop<'a> {
             errors: Errors::new(),
             waker: Waker::new()?,
             input_ended: false,
+            ended_first: false,
+            lingering: Lingering::default(),
             stopping: None,
             ends_by: None,
             owes: false,
@@ -135,7 +141,24 @@ impl<'a> StreamLoop<'a> {
         if pace.must_pause && self.feed.is_empty() {
             self.desk.come_to_rest();
         }
+        self.look_for_lingering(&pace, session);
         self.exchange(&pace, session)
+    }
+
+    /// A program that does not end though its input has: what it still holds nobody knows, so only a stop ends it.
+    fn look_for_lingering(&mut self, pace: &Pace, session: &mut Session) {
+        if !self.input_ended || session.takes_input() || session.exit().is_some() || self.stopping.is_some() {
+            return;
+        }
+        if self.lingering.deadline(true).is_none() {
+            self.lingering.note(Instant::now());
+        }
+        self.lingering.note(self.moved);
+        self.lingering.look(session.pid(), "");
+        if pace.is_stopping() && self.ended_first && self.lingering.is_quiet() {
+            self.stopping = Some(Ending::InputEnded);
+            session.terminate(self.desk.ticket.stop_timeout);
+        }
     }
 
     /// Orders, and the end of this worker's time.
@@ -165,7 +188,8 @@ impl<'a> StreamLoop<'a> {
             session.terminate(patience);
         } else {
             // The end of its input should be enough; it gets as long for it as for a signal.
-            self.ends_by = Some(Instant::now() + patience);
+            let had_its_time = self.ended_first && self.lingering.is_quiet();
+            self.ends_by = Some(Instant::now() + if had_its_time { Duration::ZERO } else { patience });
         }
     }
 
@@ -203,7 +227,7 @@ impl<'a> StreamLoop<'a> {
                 self.frame(pace)?;
                 return Ok(after > 0);
             }
-            Taken::Ended => self.input_ended = true,
+            Taken::Ended => (self.input_ended, self.ended_first) = (true, !pace.is_stopping()),
             Taken::Ordered => self.looks_again = true,
             Taken::Empty => match pace.when_empty() {
                 Some(pause) => {
@@ -297,10 +321,11 @@ impl<'a> StreamLoop<'a> {
         let (rest, tidy) = (self.rest.until(), self.tidy());
         let now = std::mem::take(&mut self.looks_again).then(Instant::now);
         let why = self.waits_for(rest.is_some() || pace.must_pause);
+        let lingers = self.lingering.deadline(pace.is_stopping() && self.ended_first);
         let wish = Wish {
             out: to_write(&self.feed, &self.desk.port)?,
             into: (!holds_back).then_some(&mut self.decoder),
-            until: [rest, tidy, self.ends_by, now].into_iter().flatten().min(),
+            until: [rest, tidy, self.ends_by, now, lingers].into_iter().flatten().min(),
             bell: self.waker.bell(),
         };
         let turn = waiting(&self.desk.port, why, || match holds_back && session.exit().is_some() {
