@@ -184,7 +184,8 @@ impl Work {
 }
 
 mod command;
-pub use self::command::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
+pub use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply};
+pub use crate::framing::Framing;
 
 /// Restart, give up, stop: rules that only the supervisor needs.
 #[derive(Clone, Debug, PartialEq)]

@@ -118,6 +118,8 @@ pub struct Performer<'a> {
     next_program: Option<CString>,
     /// What happened while acting, in its order.
     events: VecDeque<Event>,
+    /// A notice was taken in since something was due.
+    was_notice: bool,
 }
 
 /// What a performer is made of.
@@ -197,6 +199,7 @@ impl<'a> Performer<'a> {
             next_ask: 0,
             next_program: None,
             events: VecDeque::new(),
+            was_notice: false,
         }
     }
 
@@ -233,7 +236,11 @@ impl<'a> Performer<'a> {
             }
             let errands = self.errands.iter().map(Errand::until).min();
             let until = state.deadline(Instant::now()).into_iter().chain(errands).min();
-            let Some(notice) = self.inbox.wait(until) else {
+            // By turns: notices that come without end must not hold up what is due, nor the other way round.
+            let is_due = until.is_some_and(|until| until <= Instant::now());
+            let notice = if is_due && self.was_notice { None } else { self.inbox.wait(until) };
+            self.was_notice = notice.is_some();
+            let Some(notice) = notice else {
                 self.expire_errands();
                 self.report_errands(state);
                 return Event::Deadline;
@@ -307,6 +314,7 @@ impl<'a> Performer<'a> {
     fn with_buried(&self, mut outcome: Outcome) -> Outcome {
         for stage in &mut outcome.stages {
             stage.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
         outcome
     }
@@ -388,7 +396,8 @@ impl<'a> Performer<'a> {
             Label::Queue(_) | Label::Token { .. } => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
-        let closing = Closing { queues, dead_before, dead_letters: launcher.dead_letters };
+        let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
+        let closing = Closing { queues, dead_before, too_long, dead_letters: launcher.dead_letters };
         (closing, deed)
     }
 }

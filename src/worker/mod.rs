@@ -27,6 +27,7 @@ mod stop;
 mod ticket;
 mod time_limit;
 mod token;
+mod too_long;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! A command stage: a program of the user's, and how items meet it.
 
 use crate::config::env_file::Variables;
+use crate::framing::Framing;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -93,31 +94,6 @@ pub enum Collect {
     Lines,
     /// All that it writes, as one output.
     Whole,
-}
-
-/// `framing`: how items are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Framing {
-    /// Each ends with a line end.
-    Lines,
-    /// Each ends with a zero byte.
-    Nul,
-    /// `5:hello,`
-    Netstring,
-    /// A length of four bytes, the highest first.
-    U32be,
-}
-
-impl Framing {
-    /// As the pipeline file says it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Framing::Lines => "lines",
-            Framing::Nul => "nul",
-            Framing::Netstring => "netstring",
-            Framing::U32be => "u32be",
-        }
-    }
 }
 
 /// `limits`: what a program may use.

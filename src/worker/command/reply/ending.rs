@@ -54,7 +54,7 @@ impl ReplyLoop<'_> {
                 return spoke;
             }
             let rest = self.answers.decoder.pending();
-            self.answers.decoder.skip(rest);
+            self.answers.decoder.forget(rest);
         }
         match session.exit() {
             Some(Exit::Code(code)) if self.recipe.is_success(code) => Stop(ending),
