@@ -87,6 +87,19 @@ fn a_pipeline_that_does_not_run_is_named() {
 }
 
 #[test]
+fn a_run_that_was_killed_is_said_to_be() {
+    let mut run = up();
+    run.signal(libc::SIGKILL);
+    run.wait();
+    for verb in ["status", "audit", "stop"] {
+        let said = run.ask(&[verb, "shop"]);
+        assert_eq!(said.code, Some(1), "{verb}: {said:?}");
+        assert!(said.stderr.contains("it was killed; `mprun logs shop`"), "{verb}: {said:?}");
+    }
+    assert!(run.tell(&["logs", "shop"]).contains("up after"));
+}
+
+#[test]
 fn help_and_version_are_verbs_too() {
     let (help, option) = (alone(&["help"]), alone(&["--help"]));
     assert_eq!((help.code, &help.stdout), (Some(0), &option.stdout));
