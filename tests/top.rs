@@ -243,12 +243,13 @@ fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_draws_it_anew() {
             false => assert!(support::process::kill(top, libc::SIGTSTP)),
         }
         wait_until("the stop", || (support::process::state(top) == Some('T')).then_some(()));
-        wait_until("the usual screen", || shell.pty.look(|screen| !screen.alternate_screen()).then_some(()));
-        assert!(shell.pty.look(|screen| !screen.hide_cursor()));
+        let usual = |screen: &vt100::Screen| !screen.alternate_screen() && !screen.hide_cursor();
+        wait_until("the usual screen", || shell.pty.look(usual).then_some(()));
         assert_eq!(shell.pty.modes(), modes);
         shell.press("fg\n");
         shell.wait_for("of 7 waiting");
-        assert!(shell.pty.look(|screen| screen.alternate_screen() && screen.hide_cursor()));
+        let own = |screen: &vt100::Screen| screen.alternate_screen() && screen.hide_cursor();
+        wait_until("its own screen", || shell.pty.look(own).then_some(()));
     }
     // Behind its back: the shell has set its own modes by then.
     assert!(support::process::kill(top, libc::SIGSTOP));

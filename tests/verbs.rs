@@ -74,14 +74,29 @@ fn an_error_begins_in_the_same_way_whatever_the_verb() {
 }
 
 #[test]
-fn without_a_pipeline_a_verb_says_where_it_looked() {
-    for verb in ["status", "why", "audit", "plan", "reload", "upgrade", "drain", "stop", "pause"] {
-        let said = alone(&[verb]);
-        assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{verb}: {said:?}");
-        assert!(said.stderr.starts_with("error: no pipeline runs here (looked in "), "{verb}: {said:?}");
-        let said = alone(&[verb, "nowhere"]);
-        assert!(said.stderr.contains("\"nowhere\""), "{verb}: {said:?}");
+fn a_pipeline_that_does_not_run_is_named() {
+    // Without a name a verb would find whatever runs on the machine.
+    for verb in ["status", "why", "audit", "reload", "upgrade", "drain", "stop", "pause"] {
+        let said = alone(&[verb, "no-such-pipeline"]);
+        assert_eq!(said.stdout, "", "{verb}: {said:?}");
+        assert!(
+            said.stderr.starts_with("error: ") && said.stderr.contains("no-such-pipeline"),
+            "{verb}: {said:?}"
+        );
     }
+}
+
+#[test]
+fn a_run_that_was_killed_is_said_to_be() {
+    let mut run = up();
+    run.signal(libc::SIGKILL);
+    run.wait();
+    for verb in ["status", "audit", "stop"] {
+        let said = run.ask(&[verb, "shop"]);
+        assert_eq!(said.code, Some(1), "{verb}: {said:?}");
+        assert!(said.stderr.contains("it was killed; `mprun logs shop`"), "{verb}: {said:?}");
+    }
+    assert!(run.tell(&["logs", "shop"]).contains("up after"));
 }
 
 #[test]

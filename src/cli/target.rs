@@ -122,7 +122,11 @@ pub fn nobody_called(name: &str, thing: &str) -> Failure {
     let others = running(|_| true);
     let names: Vec<String> = others.iter().map(|(holder, _)| label(holder)).collect();
     let hint = match nearest(name, names.iter().map(String::as_str)) {
+        _ if left_behind(name).is_some() => {
+            format!(": it was killed; `mprun logs {name}` shows its last lines")
+        }
         Some(near) => format!(": did you mean {near}?"),
+        None if names.is_empty() && thing != "pipeline" => String::new(),
         None if names.is_empty() => ", and no other either".to_owned(),
         None => format!("; these do: {}", names.join(", ")),
     };

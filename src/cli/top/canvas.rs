@@ -47,6 +47,7 @@ impl Canvas {
     pub fn forget(&mut self) -> io::Result<()> {
         self.area = area();
         self.terminal = blank(self.area, &self.is_gone)?;
+        self.terminal.hide_cursor()?; // the end of the one before has shown it
         self.terminal.backend_mut().clear_region(ClearType::All)
     }
 
