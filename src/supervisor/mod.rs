@@ -249,6 +249,7 @@ fn supervise(
     reception::bid(manager, &lines[0], code);
     if let Some(tails) = tails {
         tails.end();
+        crate::control::python::forget(tails.folder());
     }
     Ok(code)
 }
