@@ -109,6 +109,9 @@ pub struct Totals {
     pub emitted: u64,
     /// Items that became dead letters, also by the supervisor, for a worker that died of them.
     pub dead: u64,
+    /// What it read and was too long to become an item: dead letters of their own kind, which no queue has seen.
+    #[serde(default)]
+    pub too_long: u64,
 }
 
 /// How time was spent, in seconds summed over workers.

@@ -17,6 +17,8 @@ pub(super) struct Desk {
     pub inputs: Vec<QueueId>,
     pub outputs: Vec<QueueId>,
     pub console: Console,
+    /// What the workers of the run count together.
+    pub counts: UndoLog,
     pub item_log: ItemLog,
     pub time_limit: TimeLimit,
     pub recycling: Recycling,
@@ -65,6 +67,7 @@ impl Desk {
         Desk {
             inputs: ids(&ticket.inputs),
             outputs: ids(&ticket.outputs),
+            counts: log.clone(),
             console: Console::new(log, arena.clone(), SlotId(ticket.slot)),
             item_log: ItemLog::default(),
             time_limit: TimeLimit::new(arena, SlotId(ticket.slot)),

@@ -129,5 +129,11 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     if snapshot.dead_letters > 0 {
         notes.push(format!("{} dead letters: `mprun dead list` shows them", snapshot.dead_letters));
     }
+    if snapshot.totals.too_long > 0 {
+        let too_long = snapshot.totals.too_long;
+        notes.push(format!(
+            "{too_long} dead letters of what was too long for an item: `mprun dead list` shows them"
+        ));
+    }
     notes
 }

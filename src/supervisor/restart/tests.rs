@@ -137,7 +137,7 @@ fn what_ends_by_a_signal_from_outside_counts_for_no_intensity() {
     each(|end, given, next| {
         let unasked = given.from_outside && given.asked.is_none();
         let killed = end.is_failure() || *end == End::Terminated;
-        !(unasked && killed) || !matches!(next, Next::Restart(_))
+        !(unasked && killed && matches!(next, Next::Restart(_)))
     });
 }
 

@@ -76,6 +76,7 @@ impl State {
             done: totals.done,
             emitted: totals.emitted,
             dead: totals.dead,
+            too_long: totals.too_long,
         });
         for stage in stages.iter().map(|stage| stage.totals).chain(departed) {
             totals.taken += stage.taken;

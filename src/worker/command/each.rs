@@ -243,7 +243,7 @@ impl<'a> EachLoop<'a> {
             if trouble.is_some() {
                 // What follows is of no use; but the pipe must not hold up the end.
                 let rest = decoder.pending();
-                decoder.skip(rest);
+                decoder.forget(rest);
             }
             if readiness::is_terminated() && !session.is_terminated() {
                 session.terminate(self.desk.ticket.stop_timeout);
@@ -281,7 +281,7 @@ impl<'a> EachLoop<'a> {
             Collect::Whole if is_over => {
                 self.outputs.push(decoder.rest());
                 let rest = decoder.pending();
-                decoder.skip(rest);
+                decoder.forget(rest);
             }
             Collect::Whole => {}
             Collect::Lines => {

@@ -2,7 +2,7 @@
 
 use super::defeat::Trouble;
 use super::session::Session;
-use crate::config::env_file;
+use crate::config::USUAL_PATH;
 use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply};
 use crate::exit;
 use crate::queue::Ending;
@@ -18,9 +18,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
-/// Where a program is looked for when nothing says so.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
 /// The newest version of framing "mprun" that this mprun speaks.
 const PROTOCOL: &str = "2";
 
@@ -32,6 +29,7 @@ pub(super) struct Recipe {
     null: OwnedFd,
     file: PathBuf,
     success: Vec<u8>,
+    most_processes: Option<u64>,
     /// Items come on standard input.
     pub reads: bool,
 }
@@ -81,7 +79,7 @@ impl Recipe {
         let words = words(&command.invocation, context.worker, substitutes);
         let folder = command.cwd.as_ref().map_or_else(|| context.folder.clone(), |cwd| context.path(cwd));
         let person = Person::of(command)?;
-        let mut environment = environment(command, context, person.as_ref())?;
+        let mut environment = environment(command, person.as_ref())?;
         if let Some(module) = module {
             add_path(&mut environment, "PYTHONPATH", module);
         }
@@ -96,6 +94,7 @@ impl Recipe {
             umask: command.umask,
             nice: command.nice,
             limits: limits(&command.limits),
+            soft_open_files: context.soft_open_files.filter(|_| command.limits.open_files.is_none()),
         };
         let takes_item = words.iter().any(|word| matches!(word, Word::Around(_)));
         let entries = environment.into_iter().map(|(name, value)| {
@@ -109,6 +108,7 @@ impl Recipe {
             null: crate::sys::fd::null()?,
             file,
             success: command.success_codes.clone(),
+            most_processes: command.limits.processes,
             reads: has_input && !takes_item,
         })
     }
@@ -130,7 +130,7 @@ impl Recipe {
             let entry = CString::new(format!("MPRUN_ATTEMPT={attempt}"));
             environment.push(entry.map_err(|error| NotStarted::Failed(error.into()))?);
         }
-        Session::start(self.reads, &self.null, |stdio| {
+        let mut session = Session::start(self.reads, &self.null, |stdio| {
             self.starter.start(&Start {
                 arguments: &arguments,
                 environment: &environment,
@@ -138,7 +138,11 @@ impl Recipe {
                 note: Some(note),
             })
         })
-        .map_err(|error| self.not_started(error, &arguments, &environment))
+        .map_err(|error| self.not_started(error, &arguments, &environment))?;
+        if let Some(most) = self.most_processes {
+            session.limit_processes(most);
+        }
+        Ok(session)
     }
 
     fn not_started(&self, error: StartFailure, arguments: &[CString], environment: &[CString]) -> NotStarted {
@@ -153,7 +157,11 @@ impl Recipe {
                 return NotStarted::Failed(Failure::fatal(why));
             }
         };
-        if error.errno == Errno::E2BIG && !program::is_too_much(&self.fixed_arguments(), environment) {
+        let has_item = self.words.iter().any(|word| matches!(word, Word::Around(_)));
+        if error.errno == Errno::E2BIG
+            && has_item
+            && !program::is_too_much(&self.fixed_arguments(), environment)
+        {
             return NotStarted::Item(Trouble::NoArgument("the item is too long for an argument"));
         }
         let advice = self.advice(error, arguments, environment);
@@ -169,7 +177,7 @@ impl Recipe {
     /// What to do about it, where that is known.
     fn advice(&self, error: StartError, arguments: &[CString], environment: &[CString]) -> String {
         if error.step != Step::Exec {
-            return String::new();
+            return only_root(error).map_or_else(String::new, |why| format!(": {why}"));
         }
         let file = self.file.display();
         match error.errno {
@@ -193,6 +201,17 @@ impl Recipe {
             }
             _ => String::new(),
         }
+    }
+}
+
+/// What only root may do, if that is what failed.
+fn only_root(error: StartError) -> Option<&'static str> {
+    match error.step {
+        _ if !matches!(error.errno, Errno::EPERM | Errno::EACCES) => None,
+        Step::Nice => Some("only root may put a program before others"),
+        Step::Limits => Some("only root may allow more than mprun itself has"),
+        Step::Group | Step::User => Some("only root may start programs as somebody else"),
+        Step::Clone | Step::Session | Step::Descriptors | Step::Folder | Step::Orphaned | Step::Exec => None,
     }
 }
 
@@ -257,7 +276,8 @@ fn plain(bytes: Vec<u8>) -> Word {
 }
 
 fn limits(limits: &ProgramLimits) -> Vec<Limit> {
-    let ProgramLimits { memory, open_files, cpu_time } = limits;
+    // Processes are counted by the session.
+    let ProgramLimits { memory, processes: _, open_files, cpu_time } = limits;
     // Whole seconds: a limit of 1.5 s must not become one of 1 s.
     let seconds = cpu_time.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
     let all = [(Resource::Memory, *memory), (Resource::OpenFiles, *open_files), (Resource::CpuTime, seconds)];
@@ -311,21 +331,20 @@ fn find_group(name: &str) -> Result<Gid, Failure> {
 type Environment = Vec<(OsString, OsString)>;
 
 /// Mprun's own environment, then that of another user, then the file's, then the stage's: the later hold.
-fn environment(
-    command: &Command,
-    context: &Context,
-    person: Option<&Person>,
-) -> Result<Environment, Failure> {
+fn environment(command: &Command, person: Option<&Person>) -> Result<Environment, Failure> {
     let mut all: Environment = std::env::vars_os().collect();
     if let Some(user) = person.and_then(|person| person.user.as_ref()) {
         set(&mut all, "HOME".into(), user.dir.clone().into());
         set(&mut all, "USER".into(), (&user.name).into());
         set(&mut all, "LOGNAME".into(), (&user.name).into());
     }
-    if let Some(path) = &command.env_file {
-        let variables = env_file::load(&context.path(path));
-        let variables = variables.map_err(|error| Failure::fatal(error.to_string()))?;
-        variables.into_iter().for_each(|(name, value)| set(&mut all, name, value));
+    match (&command.env_file, &command.file_variables) {
+        (Some(path), None) => {
+            return Err(Failure::fatal(format!("env_file {} was not read", path.display())));
+        }
+        (_, variables) => {
+            variables.iter().flatten().cloned().for_each(|(name, value)| set(&mut all, name, value));
+        }
     }
     for (name, value) in conversation(command) {
         set(&mut all, name.into(), value.into());

@@ -8,8 +8,8 @@ use super::framing::Decoder;
 use super::recipe::StartFailure;
 use crate::stage::Failure;
 use crate::sys::program::{Running, StartError, sweep};
-use crate::sys::readiness;
 use crate::sys::wait::{Exit, SignalNumber};
+use crate::sys::{proc_table, readiness};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -44,7 +44,20 @@ pub(super) struct Session {
     killed_at: Option<Instant>,
     was_killed: bool,
     flow: Flow,
+    census: Option<Census>,
 }
+
+/// `limits.processes`. The kernel's own limit counts all processes of a user, those of other workers and of the user's
+/// shell, too, and none of root's; a cgroup is not everybody's to make. So this counts, now and then.
+struct Census {
+    most: u64,
+    next: Instant,
+}
+
+/// How often processes are counted, where they are limited,
+const COUNT_EVERY: Duration = Duration::from_millis(100);
+/// and on a machine where a look takes long.
+const COUNT_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// What the last exchanges were like.
 #[derive(Default)]
@@ -131,12 +144,18 @@ impl Session {
             killed_at: None,
             was_killed: false,
             flow: Flow::default(),
+            census: None,
         };
         let ours = [&session.stdin, &session.stdout, &session.stderr];
         for fd in ours.into_iter().flatten() {
             fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(StartFailure::Pipe)?;
         }
         Ok(session)
+    }
+
+    /// Ends it if it and what it has started are more processes than that.
+    pub fn limit_processes(&mut self, most: u64) {
+        self.census = Some(Census { most, next: Instant::now() + COUNT_EVERY });
     }
 
     /// Larger pipes, as far as the system allows: fewer turns.
@@ -224,6 +243,7 @@ impl Session {
     /// One turn: waits until something can be done, and does it. Returns early for an order.
     pub fn turn(&mut self, wish: Wish<'_>, errors: &mut Errors, note: &AtomicU64) -> Result<Turn, Failure> {
         self.pass_deadline();
+        self.count_processes()?;
         let is_ended = self.exit.is_some();
         let Wish { out, mut into, until, bell } = wish;
         let mut ready = Ready { ended: false, stdin: true, stdout: true, stderr: true };
@@ -299,12 +319,31 @@ impl Session {
         ];
         let mut fds: Vec<PollFd<'_>> =
             watched.iter().flatten().map(|&(fd, events)| PollFd::new(fd, events)).collect();
-        let until = [until, self.killed_at.filter(|_| !self.was_killed)].into_iter().flatten().min();
+        let count = self.census.as_ref().map(|census| census.next);
+        let until = [until, count, self.killed_at.filter(|_| !self.was_killed)].into_iter().flatten().min();
         readiness::wait_any(&mut fds, until)?;
         let mut seen = fds.iter().map(|fd| fd.any().unwrap_or(true));
         let [ended, stdin, stdout, stderr, _] =
             watched.map(|watched| watched.is_some() && seen.next().unwrap_or(false));
         Ok(Ready { ended, stdin, stdout, stderr })
+    }
+
+    fn count_processes(&mut self) -> Result<(), Failure> {
+        let Some(census) = self.census.as_mut().filter(|census| census.next <= Instant::now()) else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        let most = census.most;
+        let counted = proc_table::descendants_of(std::process::id()) as u64;
+        // Whatever a look costs, most of the time is the program's; but a fork bomb makes looks slow, too.
+        census.next = Instant::now() + (begun.elapsed() * 20).clamp(COUNT_EVERY, COUNT_AT_LEAST);
+        if counted <= most || self.exit.is_some() {
+            return Ok(());
+        }
+        self.kill();
+        Err(Failure::fatal(format!(
+            "its program and what that has started are {counted} processes, more than {most} (limits.processes)"
+        )))
     }
 
     fn pass_deadline(&mut self) {

@@ -137,7 +137,7 @@ impl Ear {
             Some(&other) => return Err(NoWord::Version(other)),
         }
         self.is_fresh = false;
-        decoder.skip(HEAD + 1);
+        decoder.forget(HEAD + 1);
         Ok(decoder.pending() > 0)
     }
 
@@ -186,7 +186,7 @@ impl Ear {
 
     fn skip(&mut self, decoder: &mut Decoder) -> Result<(), NoWord> {
         let here = decoder.pending().min(usize::try_from(self.skipping).unwrap_or(usize::MAX));
-        decoder.skip(here);
+        decoder.forget(here);
         self.skipping -= here as u64;
         if self.skipping > 0 { Err(NoWord::NotYet) } else { Ok(()) }
     }

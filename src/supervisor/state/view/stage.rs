@@ -25,6 +25,7 @@ pub(super) fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counter
         done: stage.totals.done,
         emitted: stage.totals.emitted,
         dead,
+        too_long: stage.totals.too_long,
     };
     for worker in &workers {
         totals.taken += worker.taken;

@@ -41,6 +41,8 @@ pub(super) struct StreamLoop<'a> {
     recipe: Recipe,
     feed: Feed,
     decoder: Decoder,
+    /// What the program's output is called in messages.
+    output: String,
     errors: Errors,
     waker: Waker,
     input_ended: bool,
@@ -81,6 +83,7 @@ impl<'a> StreamLoop<'a> {
             recipe,
             feed: Feed::new(command.in_framing),
             decoder: Decoder::new(command.out_framing, most),
+            output: format!("the output of `{}`", command.invocation.title()),
             errors: Errors::new(),
             waker: Waker::new()?,
             input_ended: false,
