@@ -24,4 +24,5 @@ pub mod claim;
 pub mod client;
 pub mod place;
 pub mod protocol;
+pub mod python;
 pub mod server;

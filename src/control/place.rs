@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where root's sockets are, and the folders of the system's services.
-const ROOTS: &str = "/run/mprun";
+pub(super) const ROOTS: &str = "/run/mprun";
 
 /// A variable of the environment.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -8,6 +8,7 @@ use crate::config::Pipeline;
 use crate::control::claim::{Claim, ClaimError, Wish};
 use crate::control::place;
 use crate::control::protocol::{Answer, Request, Status};
+use crate::control::python;
 use crate::control::server::{self, Listeners};
 use crate::log_file::Tails;
 use crate::logging;
@@ -159,6 +160,9 @@ pub fn show_progress(progress: &Progress, inbox: &Inbox) {
 /// this one stay.
 pub fn keep_tails(claim: &Claim, goes_on: bool) -> Option<Tails> {
     let tails = Tails::beside(&claim.path);
+    if !goes_on {
+        python::forget(tails.folder()); // what a killed run has left
+    }
     match if goes_on && tails.folder().is_dir() { Ok(()) } else { tails.begin() } {
         Ok(()) => {
             logging::keep_in_own_tail(&tails.own());

@@ -269,6 +269,7 @@ fn supervise(
     ended.map(|(code, tails)| {
         if let Some(tails) = tails {
             tails.end();
+            crate::control::python::forget(tails.folder());
         }
         code
     })

@@ -32,7 +32,8 @@ mod waker;
 use super::desk::Desk;
 use super::setup;
 use super::stop::Stop;
-use crate::config::pipeline::{Command, Mode};
+use crate::config::pipeline::{Command, Mode, Reply};
+use crate::control::python;
 use crate::framing;
 use crate::queue::{Ending, Port, Waiting};
 use crate::stage::{Context, Failure, Reach};
@@ -40,6 +41,8 @@ use crate::sys::{program, readiness};
 use each::EachLoop;
 use recipe::{NotStarted, Recipe};
 use reply::ReplyLoop;
+use std::io;
+use std::path::PathBuf;
 use stream::StreamLoop;
 
 /// The life of a worker with a program.
@@ -78,7 +81,21 @@ fn prepare(desk: &mut Desk, command: &Command, context: &Context) -> Result<Reci
         // What goes there is not out yet: it counts when it is.
         desk.port.set_memory(outbox);
     }
-    Recipe::new(command, context, !desk.inputs.is_empty())
+    let module = if command.mode == Mode::Reply(Reply::Told) { module(desk, command) } else { None };
+    Recipe::new(command, context, !desk.inputs.is_empty(), module.as_deref())
+}
+
+/// Where a program in Python finds the module that speaks framing "mprun", if it brings none of its own.
+fn module(desk: &Desk, command: &Command) -> Option<PathBuf> {
+    let for_another_user = command.user.is_some() || command.group.is_some();
+    let put = match &desk.ticket.tails {
+        Some(tails) => python::put(tails, for_another_user),
+        None => Err(io::Error::other("the run has no runtime folder")),
+    };
+    let failed = |error: &io::Error| {
+        log::warn!("mprun's own Python module is not at hand, an installed one may be: {error}");
+    };
+    put.inspect_err(failed).ok()
 }
 
 fn live(desk: &mut Desk, recipe: Recipe, command: Command) -> Stop {

@@ -69,12 +69,21 @@ impl NotStarted {
 
 impl Recipe {
     /// Looks everything up that the command names. An error is fatal.
-    pub fn new(command: &Command, context: &Context, has_input: bool) -> Result<Recipe, Failure> {
+    /// `module`: where a program in Python finds mprun's module, behind all that it is told itself.
+    pub fn new(
+        command: &Command,
+        context: &Context,
+        has_input: bool,
+        module: Option<&Path>,
+    ) -> Result<Recipe, Failure> {
         let substitutes = matches!(command.mode, Mode::Each { batch: None, .. });
         let words = words(&command.invocation, context.worker, substitutes);
         let folder = command.cwd.as_ref().map_or_else(|| context.folder.clone(), |cwd| context.path(cwd));
         let person = Person::of(command)?;
-        let environment = environment(command, person.as_ref())?;
+        let mut environment = environment(command, person.as_ref())?;
+        if let Some(module) = module {
+            add_path(&mut environment, "PYTHONPATH", module);
+        }
         let file = match &command.invocation {
             Invocation::Shell(_) => PathBuf::from("/bin/sh"),
             Invocation::Direct(_) => find(command.invocation.title(), &environment, context)?,
@@ -366,6 +375,17 @@ fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
         Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
         Mode::Stream | Mode::Each { .. } => framings,
     }
+}
+
+/// Behind the folders that such a variable names already. An empty entry would be the current folder.
+fn add_path(all: &mut Environment, name: &str, folder: &Path) {
+    let known = all.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let mut value = known.filter(|value| !value.is_empty()).unwrap_or_default();
+    if !value.is_empty() {
+        value.push(":");
+    }
+    value.push(folder);
+    set(all, name.into(), value);
 }
 
 fn set(all: &mut Environment, name: OsString, value: OsString) {

@@ -1,0 +1,156 @@
+//! The Python module that this mprun brings along, as files where a program finds it.
+//!
+//! It lies in a folder beside the run's socket (`NAME.python`), made at the first need by a worker, and goes with the run.
+//! A program of another user can't enter the folder of the sockets, but root's own (`/run/mprun`) it can: for it the
+//! module lies there. The files of each version lie in a folder of their own, so an upgrade takes nothing away from
+//! programs that run on.
+//!
+//! # Crash table
+//!
+//! | killed … | left behind | what follows |
+//! |---|---|---|
+//! | a worker, while it writes | a folder `.new-PID`, whole or not | nothing reads it; it goes with the run |
+//! | a worker, in the rename | the old state or the new one | the next worker writes, or finds, all of it |
+//! | two workers at once | one of them finds the folder in place | it takes that one: they are the same |
+//! | the supervisor | the folder | the next run of this name removes it |
+
+use super::place;
+use nix::unistd::Uid;
+use std::fs::{self, DirBuilder, Permissions};
+use std::hash::{DefaultHasher, Hasher};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The module's files.
+const FILES: [(&str, &str); 10] = [
+    ("__init__.py", include_str!("../../python/mprun/__init__.py")),
+    ("_answers.py", include_str!("../../python/mprun/_answers.py")),
+    ("_contract.py", include_str!("../../python/mprun/_contract.py")),
+    ("_framing.py", include_str!("../../python/mprun/_framing.py")),
+    ("_item.py", include_str!("../../python/mprun/_item.py")),
+    ("_serve.py", include_str!("../../python/mprun/_serve.py")),
+    ("_signature.py", include_str!("../../python/mprun/_signature.py")),
+    ("_source.py", include_str!("../../python/mprun/_source.py")),
+    ("_streams.py", include_str!("../../python/mprun/_streams.py")),
+    ("py.typed", include_str!("../../python/mprun/py.typed")),
+];
+
+/// The places of a run with these tails (`NAME.logs`, beside its socket): its own, and the one for other users.
+fn places(tails: &Path) -> (PathBuf, Option<PathBuf>) {
+    let own = tails.with_extension("python");
+    let others = own.file_name().filter(|_| Uid::effective().is_root());
+    let others = others.map(|name| Path::new(place::ROOTS).join(name));
+    (own, others)
+}
+
+/// Sees to it that the module is there. Returns what `PYTHONPATH` must name.
+///
+/// # Errors
+/// When it can't be written there.
+pub fn put(tails: &Path, for_another_user: bool) -> io::Result<PathBuf> {
+    let (own, others) = places(tails);
+    match others.filter(|_| for_another_user) {
+        Some(others) => {
+            place::prepare(Path::new(place::ROOTS))?;
+            put_into(&others)
+        }
+        None => put_into(&own),
+    }
+}
+
+/// The run is over, or another one begins.
+pub fn forget(tails: &Path) {
+    let (own, others) = places(tails);
+    for place in [Some(own), others].into_iter().flatten() {
+        let _ = fs::remove_dir_all(place); // mostly there is none
+    }
+}
+
+fn put_into(place: &Path) -> io::Result<PathBuf> {
+    let whole = place.join(version());
+    if whole.join("mprun").is_dir() {
+        return Ok(whole);
+    }
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let new = place.join(format!(".new-{}-{number}", std::process::id()));
+    make_folder(place)?;
+    make_folder(&new)?;
+    let written = write(&new.join("mprun")).and_then(|()| fs::rename(&new, &whole));
+    if written.is_err() {
+        let _ = fs::remove_dir_all(&new);
+    }
+    // Another worker may have been faster.
+    if whole.join("mprun").is_dir() { Ok(whole) } else { written.map(|()| whole) }
+}
+
+fn write(folder: &Path) -> io::Result<()> {
+    make_folder(folder)?;
+    for (name, text) in FILES {
+        let path = folder.join(name);
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+/// One that others may read, whatever the umask is.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o755).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        result => result?,
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
+}
+
+/// Names what the files hold.
+fn version() -> String {
+    let mut hasher = DefaultHasher::new();
+    for (name, text) in FILES {
+        hasher.write(name.as_bytes());
+        hasher.write(text.as_bytes());
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_files_of_the_module_are_brought_along() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/mprun");
+        let mut there: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "__pycache__")
+            .collect();
+        there.sort();
+        assert_eq!(there, FILES.map(|(name, _)| name));
+    }
+
+    #[test]
+    fn the_module_is_put_once_and_goes_with_the_run() {
+        let base = std::env::temp_dir().join(format!("mprun-python-test-{}", std::process::id()));
+        fs::create_dir_all(&base).unwrap();
+        let tails = base.join("name.logs");
+        let all: Vec<_> = (0..8)
+            .map(|_| {
+                std::thread::spawn({
+                    let tails = tails.clone();
+                    move || put(&tails, false).unwrap()
+                })
+            })
+            .collect();
+        let found: Vec<PathBuf> = all.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(found.iter().all(|path| *path == found[0]) && found[0].join("mprun/__init__.py").is_file());
+        let left: Vec<_> = fs::read_dir(base.join("name.python")).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(fs::metadata(found[0].join("mprun")).unwrap().permissions().mode() & 0o777, 0o755);
+        forget(&tails);
+        assert!(!base.join("name.python").exists());
+        fs::remove_dir_all(base).unwrap();
+    }
+}
