@@ -28,6 +28,7 @@
 mod appender;
 mod note;
 mod pieces;
+mod tally;
 mod undo_log;
 mod write;
 

@@ -19,6 +19,8 @@ pub(super) fn all_unless(
     let mut written = 0;
     while written < bytes.len() {
         match nix::unistd::write(&target, &bytes[written..]) {
+            // A device that takes nothing would be asked for ever.
+            Ok(0) => return (written, Err(Errno::EIO)),
             Ok(more) => written += more,
             Err(Errno::EINTR) => {}
             // It is non-blocking: opened so, or made so by somebody who shares it.

@@ -27,6 +27,8 @@ pub struct Context {
     pub(crate) continues: bool,
     /// What the supervisor wants, for waits outside of the queues. Outside of a run there is none.
     pub(crate) orders: Option<Orders>,
+    /// The limit of open files that mprun was started with, which programs get again.
+    pub(crate) soft_open_files: Option<u64>,
 }
 
 /// The orders of a worker, for a stage that waits for the world outside.

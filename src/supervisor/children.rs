@@ -1,7 +1,7 @@
 //! The supervisor's child processes: which is which worker, what became of them, and the end of all that are left.
 
 use super::event::{Event, Work};
-use super::ids::{Pid, WorkerId};
+use super::ids::{Pid, StageKey, WorkerId};
 use super::inbox::Inbox;
 use super::reason::End;
 use crate::queue::{Phase, SlotId, SlotReport};
@@ -23,6 +23,29 @@ pub struct Children {
     workers: BTreeMap<u32, Child>,
     /// Children that this process had before it was the supervisor (a shell may `exec` us): none of our business.
     strangers: BTreeSet<u32>,
+    /// This program's own helper processes, by pid.
+    auxiliaries: BTreeMap<u32, Auxiliary>,
+}
+
+/// A helper process: the same program under a hidden verb, which is neither a worker nor an orphan of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auxiliary {
+    /// Cleans up after a supervisor that was killed.
+    Guardian,
+    /// Writes the log.
+    LogWriter,
+    /// Looks at something outside.
+    Errand,
+}
+
+impl Auxiliary {
+    /// It has work to do until the last worker is gone: the last sweep leaves it alone.
+    fn outlives_workers(self) -> bool {
+        match self {
+            Auxiliary::Guardian | Auxiliary::LogWriter => true,
+            Auxiliary::Errand => false,
+        }
+    }
 }
 
 /// One worker's process.
@@ -69,8 +92,10 @@ pub enum News {
     Ended(u32, Child, Exit),
     /// A worker's process was stopped.
     Stopped(u32, Child),
+    /// A helper process ended.
+    Auxiliary(u32, Auxiliary, Exit),
     /// Some other child ended.
-    Other(u32),
+    Other,
 }
 
 impl Children {
@@ -78,7 +103,7 @@ impl Children {
     pub fn adopt() -> io::Result<Children> {
         nix::sys::prctl::set_child_subreaper(true)?;
         let strangers = proc_table::children_of(std::process::id()).into_iter().collect();
-        Ok(Children { workers: BTreeMap::new(), strangers })
+        Ok(Children { workers: BTreeMap::new(), strangers, auxiliaries: BTreeMap::new() })
     }
 
     /// The same, with what a program before this one knew of this process's children.
@@ -102,6 +127,12 @@ impl Children {
         self.workers.insert(pid, child);
     }
 
+    /// A helper process was started, or taken over from the program before this one.
+    pub fn add_auxiliary(&mut self, pid: u32, auxiliary: Auxiliary) {
+        self.strangers.remove(&pid); // it may have been started before this table
+        self.auxiliaries.insert(pid, auxiliary);
+    }
+
     /// The next piece of news, without waiting.
     pub fn news(&mut self) -> io::Result<Option<News>> {
         loop {
@@ -121,7 +152,10 @@ impl Children {
     fn bury(&mut self, pid: u32, exit: Exit) -> io::Result<News> {
         let Some(child) = self.workers.remove(&pid) else {
             reap(pid)?;
-            return Ok(News::Other(pid));
+            return Ok(match self.auxiliaries.remove(&pid) {
+                Some(auxiliary) => News::Auxiliary(pid, auxiliary, exit),
+                None => News::Other,
+            });
         };
         if child.leads {
             group::signal_group(pid, Signal::SIGKILL)?;
@@ -144,11 +178,19 @@ impl Children {
         self.workers.get(&pid.0).map(|child| child.slot)
     }
 
-    /// Children that are neither workers, nor were here before, nor `spared`.
-    pub fn strays(&self, spared: Option<u32>) -> Vec<u32> {
+    /// The slots of a stage's workers.
+    pub fn slots_of(&self, stage: StageKey) -> impl Iterator<Item = SlotId> {
+        let of_stage = self.workers.values().filter(move |child| child.worker.stage == stage);
+        of_stage.map(|child| child.slot)
+    }
+
+    /// Children that are neither workers, nor helpers, nor were here before.
+    pub fn strays(&self) -> Vec<u32> {
         let mut children = proc_table::children_of(std::process::id());
         children.retain(|pid| {
-            !self.strangers.contains(pid) && !self.workers.contains_key(pid) && Some(*pid) != spared
+            !self.strangers.contains(pid)
+                && !self.workers.contains_key(pid)
+                && !self.auxiliaries.contains_key(pid)
         });
         children
     }
@@ -168,15 +210,15 @@ impl Children {
         Ok(())
     }
 
-    /// Kills and reaps every child that is left but `spared`: what workers started and left behind. Returns those
-    /// that would not die.
-    pub fn sweep(&mut self, spared: Option<u32>, inbox: &Inbox) -> io::Result<Vec<u32>> {
+    /// Kills and reaps every child that is left, but helpers with work to do: what workers started and left behind.
+    /// Returns those that would not die.
+    pub fn sweep(&mut self, inbox: &Inbox) -> io::Result<Vec<u32>> {
         let limit = Instant::now() + SWEEP;
         loop {
             while self.news()?.is_some() {}
             let left: Vec<u32> = proc_table::children_of(std::process::id())
                 .into_iter()
-                .filter(|pid| !self.strangers.contains(pid) && Some(*pid) != spared)
+                .filter(|pid| !self.strangers.contains(pid) && !self.is_spared(*pid))
                 .collect();
             if left.is_empty() || Instant::now() >= limit {
                 return Ok(left);
@@ -187,6 +229,10 @@ impl Children {
             inbox.wait(Some(Instant::now() + LOOK_AGAIN));
         }
     }
+
+    fn is_spared(&self, pid: u32) -> bool {
+        self.auxiliaries.get(&pid).is_some_and(|auxiliary| auxiliary.outlives_workers())
+    }
 }
 
 /// What is found of a worker that has ended, beside what is in its slot.
@@ -195,11 +241,13 @@ pub struct Remains {
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
     pub words: Vec<String>,
+    /// Another worker of its stage has done something.
+    pub stage_has_worked: bool,
 }
 
 /// The event that a worker's end is.
 pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: Remains) -> Event {
-    let Remains { item, words } = remains;
+    let Remains { item, words, stage_has_worked } = remains;
     let work = report.as_ref().map_or(Work::default(), |report| Work {
         ready: report.phase != Phase::Starting,
         taken: report.taken,
@@ -211,6 +259,7 @@ pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remai
         item_times: report.item_times,
         item,
         words,
+        stage_has_worked,
     });
     Event::Ended(child.worker, Pid(pid), end, work)
 }

@@ -6,18 +6,17 @@ use super::ids::StageKey;
 use crate::append::UndoLog;
 use crate::log_file::Tails;
 use crate::logging::Logging;
-use crate::progress::Voices;
 use crate::queue::{Arena, QueueId};
 use crate::service;
-use crate::sys::fd;
 use crate::sys::process::{self, Company, Launch, SpawnError};
+use crate::sys::{fd, open_files};
 use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::CString;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -46,8 +45,6 @@ pub struct Launcher {
     logging: Logging,
     /// Where the last lines of each stage are kept.
     pub tails: Option<Tails>,
-    /// Where workers' standard error goes, if not to this one's.
-    pub voices: Option<Voices>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -74,14 +71,18 @@ impl Launcher {
             undo_log: UndoLog::create()?,
             logging,
             tails: None,
-            voices: None,
             holding_pipes: BTreeMap::new(),
             kept_pipes: BTreeMap::new(),
         })
     }
 
-    /// Starts a worker, and returns its pid. `names`: how the queues are called.
-    pub fn start(&mut self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> Result<u32, SpawnError> {
+    /// Starts a worker, and returns its pid. `names`: how the queues are called; `stderr`: the log pipe.
+    pub fn start(
+        &mut self,
+        spawn: &Spawn,
+        names: &BTreeMap<QueueId, String>,
+        stderr: BorrowedFd<'_>,
+    ) -> Result<u32, SpawnError> {
         if spawn.version.work.uses() == Some(STDIN) {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
@@ -95,7 +96,7 @@ impl Launcher {
             // One reader of standard input is enough; a stage that doesn't expect it must not take it from another.
             descriptors.push((self.null.as_fd(), 0));
         }
-        descriptors.extend(self.voices.as_ref().map(|voices| (voices.stderr(), 2)));
+        descriptors.push((stderr, 2));
         let index = spawn.worker.index.to_string();
         let mut environment = self.environment.clone();
         environment.extend([
@@ -161,6 +162,7 @@ impl Launcher {
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
             tails: self.tails.as_ref().map(|tails| tails.folder().to_owned()),
+            soft_open_files: open_files::original(),
             holding_pipe: version.work.uses() == Some(STDIN),
         };
         fd::sealed(c"mprun-ticket", &serde_json::to_vec(&ticket)?)

@@ -32,7 +32,8 @@ mod upgrade;
 mod workers;
 
 use super::action::{Action, Outcome};
-use super::children::Children;
+use super::children::{Auxiliary, Children};
+use super::errand::{Ended, Errand};
 use super::estate::{Deed, Estate};
 use super::event::Event;
 use super::guardian::Guardian;
@@ -41,6 +42,7 @@ use super::ids::{AskId, StageKey};
 use super::inbox::{Inbox, Notice};
 use super::inheritance::Label;
 use super::launch::Launcher;
+use super::log_writer::LogWriter;
 use super::replacing::Replacing;
 use super::state::State;
 use super::state::view::Identity;
@@ -48,7 +50,9 @@ use super::summary::Closing;
 use super::watch::Watch;
 use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
+use crate::control::server::Listeners;
 use crate::logging;
+use crate::progress::{Show, Terminal};
 use crate::queue::{Fault, Phase, QueueId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
@@ -56,7 +60,20 @@ use crate::sys::fd;
 use log::{Level, log};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::CString;
+use std::time::Instant;
 use tokio::sync::oneshot;
+
+/// What an errand is for.
+#[derive(Debug)]
+enum Purpose {
+    /// To take the file over.
+    Load,
+    /// To tell a client what that would change.
+    Plan(oneshot::Sender<Reply>),
+    /// To find out whether this program could go on from here.
+    Rehearse(CString),
+}
 
 /// The hands of the supervisor.
 pub struct Performer<'a> {
@@ -66,6 +83,8 @@ pub struct Performer<'a> {
     steward: Steward,
     arena: crate::queue::Arena,
     launcher: Launcher,
+    log_writer: &'a mut LogWriter,
+    show: Option<&'a Show>,
     children: Children,
     watch: Option<Watch>,
     manager: &'a Manager,
@@ -91,9 +110,17 @@ pub struct Performer<'a> {
     /// The files to replace at the end of a run that went well.
     pub(super) replacing: Replacing,
     identity: Identity,
+    /// Kept for the program after this one.
+    listeners: Listeners,
+    /// Processes that look at something outside.
+    errands: Vec<Errand<Purpose>>,
+    /// Those that are through, and not reported yet.
+    ended_errands: Vec<(Errand<Purpose>, Ended)>,
     /// Requests that wait for their answers.
     asks: BTreeMap<AskId, oneshot::Sender<Reply>>,
     next_ask: u64,
+    /// The program that is to take over, once it has been tried.
+    next_program: Option<CString>,
     /// What happened while acting, in its order.
     events: VecDeque<Event>,
 }
@@ -106,6 +133,10 @@ pub struct Tools<'a> {
     pub estate: Estate,
     /// Starts workers.
     pub launcher: Launcher,
+    /// Writes what they and this process log.
+    pub log_writer: &'a mut LogWriter,
+    /// Shows how far the run is, if that is wanted.
+    pub show: Option<&'a Show>,
     /// Keeps track of them.
     pub children: Children,
     /// Watches the file, if that is wanted and possible.
@@ -121,7 +152,22 @@ pub struct Tools<'a> {
 impl<'a> Performer<'a> {
     /// With nothing done yet.
     pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools<'a>) -> Performer<'a> {
-        let Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal, identity } = tools;
+        let Tools {
+            inbox,
+            estate,
+            launcher,
+            log_writer,
+            show,
+            children,
+            watch,
+            manager,
+            ends_with_terminal,
+            identity,
+        } = tools;
+        let mut children = children;
+        if let Some(pid) = log_writer.process() {
+            children.add_auxiliary(pid, Auxiliary::LogWriter);
+        }
         let mut estate = estate;
         let deed = estate.deed();
         let (names, tokens) = estate.names();
@@ -133,6 +179,8 @@ impl<'a> Performer<'a> {
             steward,
             arena,
             launcher,
+            log_writer,
+            show,
             children,
             watch,
             manager,
@@ -149,10 +197,19 @@ impl<'a> Performer<'a> {
             ends_with_terminal,
             replacing: Replacing::default(),
             identity,
+            listeners: Listeners::default(),
+            errands: Vec::new(),
+            ended_errands: Vec::new(),
             asks: BTreeMap::new(),
             next_ask: 0,
+            next_program: None,
             events: VecDeque::new(),
         }
+    }
+
+    /// The sockets on which clients are served: the program after this one gets them, too.
+    pub fn keep(&mut self, listeners: Listeners) {
+        self.listeners = listeners;
     }
 
     /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
@@ -165,6 +222,7 @@ impl<'a> Performer<'a> {
         self.buried.clone_from(&handover.buried);
         self.ends_with_terminal = handover.ends_with_terminal;
         if let Some((pid, alive)) = handover.guardian {
+            self.children.add_auxiliary(pid, Auxiliary::Guardian);
             self.guardian = Some(Guardian { pid, alive: handover::taken(alive)? });
         }
         let watched = self.watch.is_some().then_some(Notice::FileTouched);
@@ -181,10 +239,21 @@ impl<'a> Performer<'a> {
             if let Some(event) = self.events.pop_front() {
                 return event;
             }
-            let until = state.deadline(std::time::Instant::now());
-            let Some(notice) = self.inbox.wait(until) else { return Event::Deadline };
+            let errands = self.errands.iter().map(Errand::until).min();
+            let until = state.deadline(Instant::now()).into_iter().chain(errands).min();
+            let Some(notice) = self.inbox.wait(until) else {
+                self.expire_errands();
+                self.report_errands(state);
+                return Event::Deadline;
+            };
             self.take_in(notice, state);
+            self.report_errands(state);
         }
+    }
+
+    /// The thread that has the terminal, where there are progress bars.
+    fn terminal(&self) -> Option<&Terminal> {
+        self.show?.terminal()
     }
 
     fn take_in(&mut self, notice: Notice, state: &State) {
@@ -246,6 +315,7 @@ impl<'a> Performer<'a> {
     fn with_buried(&self, mut outcome: Outcome) -> Outcome {
         for stage in &mut outcome.stages {
             stage.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
         outcome
     }
@@ -254,7 +324,8 @@ impl<'a> Performer<'a> {
         match action {
             Action::Spawn(spawn) => self.spawn(&spawn),
             Action::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
-            Action::HandOver(left, ask) => self.hand_over(*left, ask),
+            Action::Rehearse(left) => self.rehearse(*left),
+            Action::HandOver(left) => self.hand_over(*left),
             Action::Term(pid) => self.terminate(pid),
             Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Action::Tune(slot, pid, tuning) => {
@@ -283,6 +354,7 @@ impl<'a> Performer<'a> {
             Action::RemoveQueues(queues) => self.remove_queues(queues),
             Action::Load => self.load(),
             Action::StartGuardian => self.start_guardian(),
+            Action::StartLogWriter => self.start_log_writer(),
             Action::Notify(messages) => self.notify(&messages),
             Action::Status(head) => self.status(&head),
             Action::Answer(id, outcome) => self.answer(id, outcome),
@@ -308,8 +380,7 @@ impl<'a> Performer<'a> {
 
     /// Leaves no process behind, and says what the queues hold.
     pub fn close(mut self) -> (Closing, Deed, Replacing, Inbox) {
-        let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
-        match self.children.sweep(spared, &self.inbox) {
+        match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
             Err(error) => log!(target: "mprun", Level::Error, "failed to wait for children: {error}"),
@@ -317,12 +388,7 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer {
-            names, tokens, mut steward, dead_before, mut launcher, deed, replacing, inbox, ..
-        } = self;
-        if let Some(voices) = launcher.voices.take() {
-            voices.end();
-        }
+        let Performer { names, tokens, mut steward, dead_before, launcher, deed, replacing, inbox, .. } = self;
         let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.
@@ -331,7 +397,8 @@ impl<'a> Performer<'a> {
             Label::Queue(_) | Label::Token { .. } => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
-        let closing = Closing { queues, dead_before, dead_letters: launcher.dead_letters };
+        let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
+        let closing = Closing { queues, dead_before, too_long, dead_letters: launcher.dead_letters };
         (closing, deed, replacing, inbox)
     }
 }

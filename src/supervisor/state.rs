@@ -41,8 +41,10 @@ use stop::Stop;
 /// Starts that are done before the next event is looked at: a thousand forks must not make a Ctrl-C wait.
 const STARTS_AT_ONCE: usize = 32;
 
-/// A guardian that ends this soon is not started again before this time is over.
-const GUARDIAN_REST: Duration = Duration::from_secs(1);
+/// A helper that ends this soon is not started again before this time is over,
+const HELPER_REST: Duration = Duration::from_secs(1);
+/// and before twice as long each time, up to this.
+const HELPER_LONGEST: Duration = Duration::from_secs(60);
 
 /// All that the supervisor knows.
 #[derive(Debug)]
@@ -63,7 +65,11 @@ pub struct State {
     waiting: command::Waiting,
     /// More workers could be started at once.
     starts_left: bool,
-    guardian: Guardian,
+    guardian: Helper,
+    log_writer: Helper,
+    upgrade: Option<handover::Upgrade>,
+    /// When to go on with what had no end.
+    unsettled: Option<Instant>,
     /// Files that were taken over as a whole.
     generation: u64,
     /// Programs that took over from one another in this run.
@@ -81,10 +87,38 @@ pub struct State {
     random: fastrand::Rng,
 }
 
+/// How long the supervisor leaves alone what does not settle.
+const UNSETTLED_REST: Duration = Duration::from_secs(1);
+
+/// A helper process that is replaced when it ends, but not in a circle.
 #[derive(Debug, Default)]
-struct Guardian {
+struct Helper {
     started: Option<Instant>,
     due: Option<Instant>,
+    /// From its start to the next one, if it does not live: longer each time.
+    rest: Duration,
+}
+
+impl Helper {
+    fn start(&mut self, now: Instant) {
+        *self = Helper { started: Some(now), due: None, rest: self.rest };
+    }
+
+    fn ended(&mut self, now: Instant) {
+        if self.due.is_some() {
+            return;
+        }
+        let lived =
+            self.started.is_none_or(|started| now.saturating_duration_since(started) >= HELPER_LONGEST);
+        let rest = if lived { HELPER_REST } else { self.rest.max(HELPER_REST) };
+        let soonest = self.started.map_or(now, |started| started + rest);
+        self.due = Some(soonest.max(now));
+        self.rest = (rest * 2).min(HELPER_LONGEST);
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
 }
 
 impl State {
@@ -103,7 +137,10 @@ impl State {
             paused: false,
             waiting: command::Waiting::default(),
             starts_left: false,
-            guardian: Guardian::default(),
+            guardian: Helper::default(),
+            log_writer: Helper::default(),
+            upgrade: None,
+            unsettled: None,
             generation: 0,
             upgrades: 0,
             refusal: None,
@@ -128,8 +165,12 @@ impl State {
         let mut out = Outbox::new(now, std::mem::take(&mut self.history));
         // The answers to starts come in between; they don't earn another batch of them.
         let may_start = !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
+        self.try_upgrade_again();
         self.take_in(event, &mut out);
         self.converge(may_start, &mut out);
+        if !self.ended {
+            self.go_on_with_upgrade(&mut out);
+        }
         self.history = out.history;
         out.actions
     }
@@ -143,9 +184,12 @@ impl State {
         let others = [
             self.settling.deadline(),
             self.guardian.due,
+            self.log_writer.due,
             self.reload_deadline(),
+            self.upgrade_deadline(),
             self.stop_deadline(),
             self.herald.deadline(),
+            self.unsettled,
         ];
         let starts = self.starts_left.then_some(now);
         others.into_iter().chain([stages, starts]).flatten().min()
@@ -178,6 +222,8 @@ impl State {
             Event::Hangup => self.hung_up(out),
             Event::TerminalGone => self.terminal_gone(out),
             Event::FileTouched => self.settling.touched(out.now),
+            Event::Rehearsed(outcome) => self.rehearsed(outcome, out),
+            Event::NotHandedOver(why) => self.not_handed_over(why, out),
             Event::Loaded(loading) => self.loaded(loading, out),
             Event::Asked(id, command) => self.asked(id, command, out),
             Event::Spawned(worker, pid) => self.spawned(worker, pid, out),
@@ -188,7 +234,11 @@ impl State {
             Event::Halted { worker, pid, holds_lock } => self.halted(worker, pid, holds_lock, out),
             Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queue_removed(queue)),
             Event::QueueHolds(queue, items) => self.queue_holds(queue, items, out),
-            Event::GuardianEnded => self.guardian_ended(out),
+            Event::GuardianEnded => {
+                self.guardian.ended(out.now);
+                out.say(log::Level::Debug, "the guardian process is gone: starting another one");
+            }
+            Event::LogWriterEnded => self.log_writer.ended(out.now),
             Event::Damaged(what) => self.damaged(&what, out),
             Event::NoRoom(what) => self.no_room(what, out),
             Event::Deadline => {}
@@ -203,15 +253,26 @@ impl State {
         self.pass_time(out);
         // One step may be what another one waits for, which stands before it: a stage that is revived gives its readers
         // work, one that gives up stops the others. So until a round has nothing to do.
-        let mut before = usize::MAX;
-        while out.actions.len() != before {
-            before = out.actions.len();
-            self.converge_once(out);
+        self.unsettled = None;
+        let most = self.most_rounds();
+        if !settles_within(most, out, |out| self.converge_once(out)) {
+            debug_assert!(false, "{most} rounds, and still something to do: {:?}", out.actions);
+            // A fault of this program; but a supervisor that goes round for ever helps nobody.
+            let text =
+                format!("what follows from this has no end: going on in {UNSETTLED_REST:?} (a bug in mprun)");
+            out.say(log::Level::Error, text);
+            self.unsettled = Some(out.now + UNSETTLED_REST);
         }
         self.answer_waiting(out);
         self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
         self.announce(out);
         self.end_if_over(out);
+    }
+
+    /// A step of one stage or queue lets at most its neighbours take theirs, so it is as many rounds as there are links
+    /// in the longest way through the pipeline, there and back; and some for what a reload ends and begins.
+    fn most_rounds(&self) -> usize {
+        16 + 4 * (self.stages.len() + self.queues.len())
     }
 
     fn converge_once(&mut self, out: &mut Outbox) {
@@ -229,8 +290,12 @@ impl State {
 
     fn pass_time(&mut self, out: &mut Outbox) {
         self.stages.iter_mut().for_each(|stage| stage.tick(out));
-        if self.guardian.due.is_some_and(|due| due <= out.now) {
+        if self.guardian.is_due(out.now) {
             self.start_guardian(out);
+        }
+        if self.log_writer.is_due(out.now) {
+            self.log_writer.start(out.now);
+            out.act(Action::StartLogWriter);
         }
         if self.settling.is_due(out.now) {
             self.settling.done();
@@ -271,7 +336,7 @@ impl State {
         let stage = &mut self.stages[i];
         match stage.start_over(jitter, out) {
             Verdict::GaveUp => self.give_up(i, out),
-            Verdict::Fine | Verdict::TrialFailed => {
+            Verdict::Fine | Verdict::TrialFailed | Verdict::CannotStart => {
                 out.actions.extend(stage.version.token.map(Action::ResetToken));
             }
         }
@@ -360,14 +425,8 @@ impl State {
     }
 
     fn start_guardian(&mut self, out: &mut Outbox) {
-        self.guardian = Guardian { started: Some(out.now), due: None };
+        self.guardian.start(out.now);
         out.act(Action::StartGuardian);
-    }
-
-    fn guardian_ended(&mut self, out: &mut Outbox) {
-        let soonest = self.guardian.started.map_or(out.now, |started| started + GUARDIAN_REST);
-        self.guardian.due = Some(soonest.max(out.now));
-        out.say(log::Level::Debug, "the guardian process is gone: starting another one");
     }
 
     fn stage_at(&self, worker: WorkerId) -> Option<(usize, usize)> {
@@ -379,6 +438,15 @@ impl State {
         self.next_stage += 1;
         StageKey(self.next_stage)
     }
+}
+
+/// Takes rounds until one has nothing to do; false: that many were not enough.
+fn settles_within(most: usize, out: &mut Outbox, mut round: impl FnMut(&mut Outbox)) -> bool {
+    (0..most).any(|_| {
+        let before = out.actions.len();
+        round(out);
+        out.actions.len() == before
+    })
 }
 
 fn retire_given_up(stage: &mut Stage, out: &mut Outbox) {

@@ -18,7 +18,6 @@ mod desk;
 mod failed;
 mod guard;
 mod item_log;
-mod last_words;
 mod outlet;
 mod patience;
 mod recycle;
@@ -29,6 +28,7 @@ mod stop;
 mod ticket;
 mod time_limit;
 mod token;
+mod too_long;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +41,7 @@ use crate::exit;
 use crate::logging::Logging;
 use crate::queue::Ending;
 use crate::stage::{Memory, Opened, Registry};
+use crate::sys::readiness;
 use desk::Desk;
 use source_loop::SourceLoop;
 use stage_loop::StageLoop;
@@ -54,7 +55,6 @@ pub fn run(registry: &Registry) -> ExitCode {
         Err(why) => {
             Logging::from_environment(0).start(None); // unless it was started already
             log::error!("can't start: {why}");
-            last_words::wait_until_read();
             return exit::code(exit::FAILED);
         }
     };
@@ -65,9 +65,7 @@ pub fn run(registry: &Registry) -> ExitCode {
             Err(failure) => Stop::from(failure),
         },
     };
-    let code = leave(&mut desk, stop);
-    last_words::wait_until_read();
-    code
+    leave(&mut desk, stop)
 }
 
 fn live(desk: &mut Desk, opened: Opened, memory: Memory) -> Stop {
@@ -86,10 +84,16 @@ fn leave(desk: &mut Desk, stop: Stop) -> ExitCode {
     };
     desk.port.ended(&ending);
     match ending {
+        // The supervisor tells of it, once for all workers of the stage.
+        Ending::Failed(why) if desk.exit_code == Some(exit::CANNOT_START) => {
+            log::debug!("{why}");
+            exit::code(exit::CANNOT_START)
+        }
         Ending::Failed(why) | Ending::Lost(why) => {
             log::error!("{why}");
-            exit::code(exit::FAILED)
+            exit::code(desk.exit_code.unwrap_or(exit::FAILED))
         }
+        Ending::Ordered if readiness::is_terminated() => exit::code(exit::TERMINATED),
         Ending::TimedOut => exit::code(exit::FAILED),
         Ending::Finished | Ending::InputEnded | Ending::OutputClosed | Ending::Ordered | Ending::Recycled => {
             log::debug!("ends: {ending:?}");

@@ -1,13 +1,13 @@
 //! Children that have ended or were stopped: what became of them, and of what they had started.
 
 use super::Performer;
-use crate::logging;
 use crate::queue::SlotId;
-use crate::supervisor::children::{Child, News, Remains, ended};
+use crate::supervisor::children::{Auxiliary, Child, News, Remains, ended};
 use crate::supervisor::event::Event;
 use crate::supervisor::ids::Pid;
 use crate::supervisor::reason::End;
 use crate::supervisor::restart;
+use crate::sys::wait::Exit;
 use crate::sys::{group, proc_table};
 use log::{Level, log};
 use nix::sys::signal::Signal;
@@ -18,9 +18,13 @@ impl Performer<'_> {
     pub(super) fn suspend(&mut self) {
         self.children.signal_all(Signal::SIGSTOP);
         // Returns when this process goes on.
-        logging::behind_curtain(|| {
+        let stop = || {
             let _ = nix::sys::signal::raise(Signal::SIGSTOP);
-        });
+        };
+        match self.terminal() {
+            Some(terminal) => terminal.without_bars(stop),
+            None => stop(),
+        }
         self.children.signal_all(Signal::SIGCONT);
     }
 
@@ -35,7 +39,9 @@ impl Performer<'_> {
                     let ending = report.as_ref().and_then(|report| report.ending.clone());
                     let (item, end) = (self.item_of(child.slot).map(Box::new), End::new(ending, exit));
                     let words = if end.is_failure() { self.last_words(&child) } else { Vec::new() };
-                    self.events.push_back(ended(pid, child, end, report, Remains { item, words }));
+                    let stage_has_worked = matches!(end, End::CannotStart(_)) && self.has_worked(&child);
+                    let remains = Remains { item, words, stage_has_worked };
+                    self.events.push_back(ended(pid, child, end, report, remains));
                 }
                 Ok(Some(News::Stopped(pid, child))) => {
                     // It may keep a wake-up to itself for as long as it is stopped. That it goes on is not told, so
@@ -46,18 +52,34 @@ impl Performer<'_> {
                     let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
                     self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
                 }
-                Ok(Some(News::Other(pid))) => {
-                    self.kill_strays();
-                    if self.guardian.as_ref().is_some_and(|guardian| guardian.pid == pid) {
-                        self.guardian = None;
-                        self.events.push_back(Event::GuardianEnded);
-                    }
-                }
+                Ok(Some(News::Auxiliary(pid, auxiliary, exit))) => self.auxiliary_ended(pid, auxiliary, exit),
+                Ok(Some(News::Other)) => self.kill_strays(),
                 Err(error) => {
                     return log!(target: "mprun", Level::Error, "failed to wait for children: {error}");
                 }
             }
         }
+    }
+
+    fn auxiliary_ended(&mut self, pid: u32, auxiliary: Auxiliary, exit: Exit) {
+        match auxiliary {
+            Auxiliary::Guardian => {
+                self.guardian = None;
+                self.events.push_back(Event::GuardianEnded);
+            }
+            Auxiliary::LogWriter => {
+                self.log_writer.ended();
+                self.events.push_back(Event::LogWriterEnded);
+            }
+            Auxiliary::Errand => self.errand_ended(pid, exit),
+        }
+    }
+
+    /// Whether a worker that is there has done something, of the same stage as this one.
+    fn has_worked(&self, child: &Child) -> bool {
+        let reports =
+            self.children.slots_of(child.worker.stage).filter_map(|slot| self.steward.report(slot).ok());
+        reports.into_iter().any(|report| report.done + report.emitted > 0)
     }
 
     /// What a dead worker or its program has said at last. If there is nothing to be found, the rest is told without it.
@@ -81,8 +103,7 @@ impl Performer<'_> {
 
     /// Children that nobody here has started: orphans of a dead worker's program, wherever they have moved.
     fn kill_strays(&self) {
-        let spared = self.guardian.as_ref().map(|guardian| guardian.pid);
-        for pid in self.children.strays(spared) {
+        for pid in self.children.strays() {
             let _ = group::signal_process(pid, Signal::SIGKILL);
         }
     }

@@ -3,7 +3,7 @@
 use super::Performer;
 use crate::queue::{Fault, Order, SlotId};
 use crate::supervisor::action::Spawn;
-use crate::supervisor::children::{Child, Since};
+use crate::supervisor::children::{Auxiliary, Child, Since};
 use crate::supervisor::event::Event;
 use crate::supervisor::guardian::Guardian;
 use crate::supervisor::ids::{Pid, WorkerId};
@@ -50,7 +50,7 @@ impl Performer<'_> {
             self.unless_damaged(ordered).ok_or(damaged)?;
         }
         let since = Since::now();
-        let pid = self.launcher.start(spawn, &self.names)?;
+        let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
         let leads = self.launcher.company(spawn) == Company::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
         let set = self.steward.set_pid(spawn.slot, pid);
@@ -91,9 +91,20 @@ impl Performer<'_> {
         }
     }
 
+    pub(super) fn start_log_writer(&mut self) {
+        match self.log_writer.start_process() {
+            Ok(pid) => self.children.add_auxiliary(pid, Auxiliary::LogWriter),
+            // What is logged waits in the pipe.
+            Err(_) => self.events.push_back(Event::LogWriterEnded),
+        }
+    }
+
     pub(super) fn start_guardian(&mut self) {
         match Guardian::start(&self.launcher.run, self.arena.fd()) {
-            Ok(guardian) => self.guardian = Some(guardian),
+            Ok(guardian) => {
+                self.children.add_auxiliary(guardian.pid, Auxiliary::Guardian);
+                self.guardian = Some(guardian);
+            }
             Err(error) => {
                 log!(target: "mprun", Level::Warn, "no guardian process: {error}");
                 self.events.push_back(Event::GuardianEnded);
