@@ -388,7 +388,8 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, launcher, deed, replacing, inbox, .. } = self;
+        let Performer { names, tokens, mut steward, dead_before, launcher, deed, replacing, inbox, .. } =
+            self;
         let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.

@@ -36,7 +36,13 @@ impl Performer<'_> {
     fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
         let version = &spawn.version;
         let hidden = version.token.iter().chain(&version.outbox);
-        if version.inputs.iter().chain(&version.outputs).chain(hidden).any(|queue| self.unmade.contains(queue)) {
+        if version
+            .inputs
+            .iter()
+            .chain(&version.outputs)
+            .chain(hidden)
+            .any(|queue| self.unmade.contains(queue))
+        {
             return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
         }
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
