@@ -370,17 +370,18 @@ fn a_run_that_did_not_go_well_replaces_nothing() {
 #[test]
 fn an_upgrade_goes_on_with_what_the_run_has_begun() {
     let with = "path = 'out.txt', replace = true";
-    let bench = Bench::new(&numbers(300, with, "3ms", ""));
+    let bench = Bench::new(&numbers(1000, with, "1h", ""));
     let mut life = bench.start();
-    bench.wait_for_lines(".out.txt.new", 10);
+    bench.wait_for_lines(".out.txt.new", 1);
     let said = command(&bench.folder).args(["upgrade", "work"]).output().unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    bench.edit(&numbers(1000, with, "1ms", ""));
     // A worker of the new program empties nothing.
     for worker in process::with_variable(life.child.id(), "MPRUN_STAGE", "write") {
         process::kill(worker, libc::SIGKILL);
     }
     assert!(life.end(0).contains("is replaced by what this run has written"));
-    assert_all(&[bench.read("out.txt")], 300);
+    assert_all(&[bench.read("out.txt")], 1000);
 }
 
 #[test]

@@ -21,14 +21,14 @@ pub struct Context {
     pub folder: PathBuf,
     pub(crate) holding_pipe: RefCell<Option<Pipe>>,
     pub(crate) undo_log: Option<UndoLog>,
-    /// The limit of open files that mprun was started with, which programs get again.
-    pub(crate) soft_open_files: Option<u64>,
     /// The run's id.
     pub(crate) run: String,
     /// The run goes on where an earlier one has stopped: what that one has written is part of its work.
     pub(crate) continues: bool,
     /// What the supervisor wants, for waits outside of the queues. Outside of a run there is none.
     pub(crate) orders: Option<Orders>,
+    /// The limit of open files that mprun was started with, which programs get again.
+    pub(crate) soft_open_files: Option<u64>,
 }
 
 /// The orders of a worker, for a stage that waits for the world outside.
