@@ -13,6 +13,9 @@ use std::time::{Duration, Instant, SystemTime};
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
+/// Bytes of the longest item that is printed: an item is wholly in memory.
+const LONGEST_PRINTED: u64 = 64 << 20;
+
 /// Writes the letter, and counts it. Where the disk is full it waits; an order to finish ends the wait.
 pub(super) fn bury(
     port: &mut Port,
@@ -79,9 +82,8 @@ impl Outlet for ToConsole<'_> {
         self.0.console.put(item)
     }
 
-    /// As long as an item of a queue may be.
     fn longest(&self) -> u64 {
-        self.0.port.max_item(&[]).unwrap_or(u64::MAX)
+        LONGEST_PRINTED
     }
 
     fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
