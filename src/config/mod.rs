@@ -9,8 +9,10 @@ pub(crate) mod diagnostic;
 mod diff;
 mod document;
 pub(crate) mod elements;
+pub(crate) mod env_file;
 mod keys;
 mod load;
+mod machine;
 pub(crate) mod pipeline;
 mod schema;
 mod source;
@@ -19,8 +21,10 @@ pub(crate) use compile::MOST_PROCESSES;
 pub use diagnostic::Report;
 pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff};
 pub use load::{LoadOptions, Loaded, load, load_for, load_text, name_in_file, name_of_file};
+pub(crate) use machine::USUAL_PATH;
+pub use machine::{Survey, settle, survey, surveyed};
 pub use pipeline::{
-    Backoff, Control, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Sync, Task, Tuning,
-    WhenFull, Work,
+    Backoff, Control, FileVariables, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Sync,
+    Task, Tuning, WhenFull, Work,
 };
 pub use schema::schema;

@@ -77,6 +77,12 @@ impl Letter {
             Value::Object(cause) => {
                 let words = cause.iter().map(|(kind, value)| match value {
                     Value::String(text) => format!("{kind}: {text}"),
+                    Value::Object(place) if kind == "too-long" => format!(
+                        "{kind}: {} bytes at byte {} of {}",
+                        place.get("length").unwrap_or(&Value::Null),
+                        place.get("offset").unwrap_or(&Value::Null),
+                        place.get("file").and_then(Value::as_str).unwrap_or_default()
+                    ),
                     other => format!("{kind}: {other}"),
                 });
                 words.collect::<Vec<_>>().join(", ")

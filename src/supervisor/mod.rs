@@ -26,6 +26,7 @@ mod worker_state;
 mod burial;
 mod children;
 mod control;
+mod descriptors;
 mod errand;
 pub mod guardian;
 mod handover;
@@ -124,6 +125,9 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
     }
+    if let Err(why) = descriptors::make_room(&loaded.pipeline) {
+        return failed(&SetUpError::Refused(why), &manager);
+    }
     let code = match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
         Ok(code) => code,
         Err(error) => failed(&error, &manager),
@@ -174,10 +178,14 @@ struct Before {
 
 /// The file on the disk, or what another program has made of it earlier.
 fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) -> Result<Loaded, Report> {
-    let from_disk = || config::load(&options.file, &options.load, registry);
+    let from_disk = || config::load(&options.file, &options.load, registry).and_then(config::surveyed);
     match before {
         Some(handover) => {
-            config::load_text(&options.file, handover.left.text.clone(), &options.load, registry)
+            let text = handover.left.text.clone();
+            let mut loaded = config::load_text(&options.file, text, &options.load, registry)?;
+            loaded.pipeline.set_file_variables(&handover.left.file_variables);
+            // A program before this one may not have known of them.
+            if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
         // Its writer may take its time, or never come.
         None if !options.file.is_file() => start_signals::interruptible(from_disk),

@@ -8,6 +8,7 @@ pub mod group;
 pub mod inherited;
 pub mod memory;
 pub mod needs;
+pub mod open_files;
 pub mod private_folder;
 pub mod proc_table;
 pub mod process;

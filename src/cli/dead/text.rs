@@ -44,8 +44,16 @@ fn show_one(letter: &Letter) -> String {
             text.time, text.stage, text.worker, text.attempts
         ),
         format!("  cause      {}", letter.cause()),
-        format!("  from       queue {}, item {}", text.queue, text.id),
-        format!("  item       {} bytes: {}", letter.bytes().len(), Glimpse::text_of(&letter.bytes())),
+        match text.queue.is_empty() {
+            true => "  from       no queue: it was too long to be an item".to_owned(),
+            false => format!("  from       queue {}, item {}", text.queue, text.id),
+        },
+        match text.queue.is_empty() {
+            true => format!("  begins     {}", Glimpse::text_of(&letter.bytes())),
+            false => {
+                format!("  item       {} bytes: {}", letter.bytes().len(), Glimpse::text_of(&letter.bytes()))
+            }
+        },
     ];
     lines.extend(text.stderr.iter().map(|line| format!("  stderr     {line}")));
     lines.join("\n") + "\n"

@@ -25,6 +25,11 @@ pub async fn retry(desk: &Desk, wanted: Retry) -> Result<Retried, Refused> {
     let mut found = 0;
     for letter in letters.into_iter().filter(|letter| keys.contains(&letter.key())) {
         found += 1;
+        if letter.text.queue.is_empty() {
+            let why = "it was too long to be an item, and only its beginning is here: raise `max_item`, and read it again";
+            retried.refused.push(format!("{}: {why}", letter.line));
+            continue;
+        }
         let put = Put { queue: letter.text.queue.clone(), item: letter.bytes(), key: letter.number };
         match ask(desk, Request::Put(put), false).await {
             Ok(_) => {

@@ -39,7 +39,9 @@ impl Performer<'_> {
         }
         for stage in &mut snapshot.stages {
             stage.totals.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+            stage.totals.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
+        snapshot.totals.too_long = self.launcher.undo_log.counted_in_all().unwrap_or(0);
         snapshot.totals.dead += self.buried.values().sum::<u64>();
         snapshot
     }

@@ -58,7 +58,9 @@ impl Performer<'_> {
                 let ending = report.as_ref().and_then(|report| report.ending.clone());
                 let (item, end) = (self.item_of(child.slot).map(Box::new), End::new(ending, exit));
                 let words = if end.is_failure() { self.last_words(&child) } else { Vec::new() };
-                self.events.push_back(ended(pid, child, end, report, Remains { item, words }));
+                let stage_has_worked = matches!(end, End::CannotStart(_)) && self.has_worked(&child);
+                let remains = Remains { item, words, stage_has_worked };
+                self.events.push_back(ended(pid, child, end, report, remains));
                 had_program
             }
             News::Stopped(pid, child) => {
@@ -100,6 +102,13 @@ impl Performer<'_> {
             }
             Auxiliary::Errand => self.errand_ended(pid, exit),
         }
+    }
+
+    /// Whether a worker that is there has done something, of the same stage as this one.
+    fn has_worked(&self, child: &Child) -> bool {
+        let reports =
+            self.children.slots_of(child.worker.stage).filter_map(|slot| self.steward.report(slot).ok());
+        reports.into_iter().any(|report| report.done + report.emitted > 0)
     }
 
     /// What a dead worker or its program has said at last. If there is nothing to be found, the rest is told without it.
