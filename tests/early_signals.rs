@@ -8,17 +8,18 @@ use support::{Folder, Run, process, wait_until};
 const ENDLESS: &str = "[stages.number]\nuse = 'count'\nwith = { from = 1 }\noutput = 'a'\n\
                        [stages.end]\nuse = 'discard'\ninput = 'a'\n";
 
-/// A run that is sent this signal as soon as it holds signals back.
+/// A run that is sent this signal as soon as it holds signals back; on a busy machine it may have let them in by then.
 fn struck(signal: i32) -> Run {
     let run = Run::start(ENDLESS);
-    wait_until("it to hold signals back", || holds(run.pid(), signal).then_some(()));
+    let is_safe = || has(run.pid(), "SigBlk:", signal) || has(run.pid(), "SigCgt:", signal);
+    wait_until("it to hold signals back", || is_safe().then_some(()));
     run.signal(signal);
     run
 }
 
-fn holds(pid: u32, signal: i32) -> bool {
+fn has(pid: u32, mask: &str, signal: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix(mask)).unwrap();
     u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
 }
 

@@ -6,9 +6,9 @@ mod support;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use support::deny::{Denied, deny, with};
-use support::{Folder, Run, process, wait_until};
+use support::{Folder, Run, process, storm, wait_until};
 
 /// An answer of a kernel that does not know a call, and those of sandboxes that deny it.
 const REFUSALS: [i32; 2] = [libc::ENOSYS, libc::EPERM];
@@ -44,32 +44,32 @@ fn all(errno: i32, calls: &[libc::c_long]) -> Vec<Denied> {
 /// Numbers through a program into a file; the workers of the program are killed meanwhile.
 #[test]
 fn the_main_job_is_exact_without_what_5_10_lacks() {
-    let old = [&all(libc::ENOSYS, &LATER_THAN_5_10)[..1], &[OLD_CLOSE_RANGE]].concat();
-    let denied = [all(libc::ENOSYS, &LATER_THAN_5_10), all(libc::EPERM, &LATER_THAN_5_10), old];
-    for denied in denied {
-        let mut run = run(
-            "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
+    const PARTS: u32 = 4;
+    const EACH: u32 = 500;
+    let numbers = |from: u32| (from..from + EACH).map(|n| format!("{n}\n")).collect::<String>().into_bytes();
+    let old = [with(libc::ENOSYS, libc::SYS_futex_waitv), OLD_CLOSE_RANGE].to_vec();
+    for denied in [all(libc::ENOSYS, &LATER_THAN_5_10), all(libc::EPERM, &LATER_THAN_5_10), old] {
+        let folder = Folder::new();
+        folder.file(
+            "pipeline.toml",
+            "[defaults]\nattempts = 1000\ngive_up = { restarts = 1000000, within = '1m' }\n\
              backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n\
              [queues.a]\ncapacity = 64\n\
-             [stages.number]\nuse = 'count'\nwith = { from = 1, to = 4000 }\noutput = 'a'\n\
+             [stages.number]\nuse = 'stdin'\noutput = 'a'\n\
              [stages.work]\nmode = 'reply'\ncommand = 'while read n; do echo $n; done'\ninput = 'a'\noutput = 'b'\nprocesses = 2\n\
              [stages.write]\nuse = 'file'\nwith = { path = 'out' }\ninput = 'b'\n",
-            &denied,
         );
-        let mut kills = 0;
-        wait_until("the end of the run", || {
-            for pid in run.workers("work").into_iter().take(usize::from(kills < 60)) {
-                kills += u32::from(process::kill(pid, libc::SIGKILL));
-            }
-            std::thread::sleep(std::time::Duration::from_millis(4));
-            run.child.try_wait().unwrap()
-        });
-        assert!(kills > 3, "only {kills} kills");
+        let mut command = support::command(&folder);
+        command.args(["run", "pipeline.toml"]).stdin(Stdio::piped());
+        deny(&mut command, &denied);
+        let mut run = Run::of(folder, command);
+        let kills = storm::storm(&mut run, "work", PARTS, move |part| numbers(1 + part * EACH));
+        assert!(kills >= 2 * (PARTS - 1), "only {kills} kills");
         run.finish();
         let out = fs::read_to_string(run.folder.path().join("out")).unwrap();
-        let mut numbers: Vec<u32> = out.lines().map(|line| line.parse().unwrap()).collect();
-        numbers.sort_unstable();
-        assert_eq!(numbers, (1..=4000).collect::<Vec<_>>(), "{denied:?}");
+        let mut written: Vec<u32> = out.lines().map(|line| line.parse().unwrap()).collect();
+        written.sort_unstable();
+        assert_eq!(written, (1..=PARTS * EACH).collect::<Vec<_>>(), "{denied:?}");
     }
 }
 
@@ -152,7 +152,7 @@ fn without_proc_the_start_ends_and_says_what_to_mount() {
         "run",
         "pipeline.toml",
     ]);
-    command.current_dir(folder.path()).stdin(std::process::Stdio::null());
+    command.current_dir(folder.path()).stdin(Stdio::null());
     for (name, value) in plain.get_envs() {
         match value {
             Some(value) => command.env(name, value),
@@ -238,7 +238,7 @@ fn workers_and_programs_are_killed_for_memory_before_the_supervisor() {
         let mut raised = Command::new("sh");
         let script = "echo $1 > /proc/self/oom_score_adj || exit 9; shift; exec \"$@\"";
         raised.args(["-c", script, "sh", own, &support::binary(), "run", "pipeline.toml"]);
-        raised.current_dir(folder.path()).stdin(std::process::Stdio::null());
+        raised.current_dir(folder.path()).stdin(Stdio::null());
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => raised.env(name, value),

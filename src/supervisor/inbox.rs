@@ -123,6 +123,24 @@ pub fn wait(receiver: &Receiver<Notice>, until: Option<Instant>) -> Option<Notic
     ready.recv(receiver).ok()
 }
 
+fn pass_on(mut signals: Signals, to: &Sender) {
+    for signal in signals.forever() {
+        let notice = match signal {
+            SIGCHLD => Notice::Child,
+            SIGUSR1 => Notice::Doorbell,
+            SIGUSR2 => Notice::Upgrade,
+            SIGTERM => Notice::Terminate,
+            SIGINT => Notice::Interrupt,
+            SIGQUIT => Notice::Quit,
+            SIGTSTP => Notice::Suspend,
+            _ => Notice::Hangup,
+        };
+        if !to.send(notice) {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,23 +165,5 @@ mod tests {
         thread.join().unwrap();
         drop(receiver);
         assert!(!sender.send(Notice::Child), "nobody reads it any more");
-    }
-}
-
-fn pass_on(mut signals: Signals, to: &Sender) {
-    for signal in signals.forever() {
-        let notice = match signal {
-            SIGCHLD => Notice::Child,
-            SIGUSR1 => Notice::Doorbell,
-            SIGUSR2 => Notice::Upgrade,
-            SIGTERM => Notice::Terminate,
-            SIGINT => Notice::Interrupt,
-            SIGQUIT => Notice::Quit,
-            SIGTSTP => Notice::Suspend,
-            _ => Notice::Hangup,
-        };
-        if !to.send(notice) {
-            return;
-        }
     }
 }
