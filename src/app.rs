@@ -17,6 +17,7 @@ pub fn main(registry: &Registry) -> ExitCode {
     match std::env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
         Some("__worker") => worker::run(registry),
         Some("__guardian") => supervisor::guardian::run(),
+        Some("__letters") => supervisor::burial::run(),
         Some("__rehearse") => cli::rehearse(registry),
         _ => cli::main(registry),
     }

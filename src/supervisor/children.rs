@@ -32,6 +32,8 @@ pub struct Children {
 pub enum Auxiliary {
     /// Cleans up after a supervisor that was killed.
     Guardian,
+    /// Writes the dead letter of the item that is left in this slot.
+    Undertaker(SlotId),
 }
 
 impl Auxiliary {
@@ -39,6 +41,7 @@ impl Auxiliary {
     fn outlives_workers(self) -> bool {
         match self {
             Auxiliary::Guardian => true,
+            Auxiliary::Undertaker(_) => false,
         }
     }
 }
@@ -200,6 +203,8 @@ impl Children {
 
 /// What is found of a worker that has ended, beside what is in its slot.
 pub struct Remains {
+    /// Which try it was of the item that it had begun; 0: it had begun none.
+    pub attempt: u32,
     /// The item that it had begun.
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
@@ -208,7 +213,7 @@ pub struct Remains {
 
 /// The event that a worker's end is.
 pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: Remains) -> Event {
-    let Remains { item, words } = remains;
+    let Remains { attempt, item, words } = remains;
     let work = report.as_ref().map_or(Work::default(), |report| Work {
         ready: report.phase != Phase::Starting,
         taken: report.taken,
@@ -218,6 +223,7 @@ pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remai
         progress: report.progress.map(|(done, total)| Progress { done, total }),
         times: report.times,
         item_times: report.item_times,
+        attempt,
         item,
         words,
     });

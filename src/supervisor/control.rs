@@ -8,13 +8,14 @@ use crate::control::claim::{Claim, ClaimError, Wish};
 use crate::control::place;
 use crate::control::protocol::{Answer, Request, Status};
 use crate::control::server::{self, Listeners};
+use crate::dead_letter::Store;
 use crate::log_file::Tails;
 use crate::logging::{self, Copied};
 use crate::progress::{self, Form, Show, Terminals, Voices};
 use crate::stage::Registry;
 use log::{Level, log};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -71,7 +72,7 @@ pub fn metrics(pipeline: &Pipeline) -> Option<TcpListener> {
 }
 
 /// Answers from now on.
-pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Path) {
+pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
     if listeners.control.is_none() && listeners.metrics.is_none() {
         return;
     }

@@ -23,13 +23,14 @@ pub mod state;
 mod wanted;
 mod worker_state;
 
-mod burial;
+pub mod burial;
 mod children;
 mod control;
 pub mod guardian;
 mod handover;
 mod inbox;
 mod launch;
+mod letters;
 mod mailbox;
 mod perform;
 mod reception;
@@ -43,6 +44,7 @@ mod watch;
 use crate::config::{self, LoadOptions, Loaded, Pipeline, Report};
 use crate::control::claim::{Claim, ClaimError};
 use crate::control::server::Listeners;
+use crate::dead_letter::Letter;
 use crate::logging::{self, Logging};
 use crate::queue::Fault;
 use crate::service::{Manager, Received};
@@ -63,7 +65,8 @@ use report::ReportFile;
 use state::view::Identity;
 use state::{Audience, State};
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use summary::Closing;
 use wanted::Wanted;
@@ -84,6 +87,21 @@ pub struct RunOptions {
     pub progress: progress::When,
     /// Where the closing summary goes, beside the log.
     pub report: Option<ReportFile>,
+    /// Dead letters to try again: then the run only works off these and what is left in the queues.
+    pub retries: Option<Retries>,
+}
+
+/// Which dead letters are tried again.
+#[derive(Clone)]
+pub struct Retries {
+    /// Whether this one is.
+    pub chosen: Arc<dyn Fn(&Letter) -> bool + Send + Sync>,
+}
+
+impl std::fmt::Debug for Retries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Retries")
+    }
 }
 
 /// Runs a pipeline until it is done or stopped.
@@ -215,6 +233,16 @@ fn supervise(
     let shown = control::show_progress(options, &loaded.pipeline, registry, &mut tools);
     let mut state = State::new(fastrand::u64(..), audience(manager));
     state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
+    if let Some(retries) = &options.retries {
+        log!(
+            target: "mprun",
+            Level::Info,
+            "no run was under way: this one only works off dead letters and what is left in the queues; its sources are off"
+        );
+        state.feed();
+        letters::feed(retries, &tools.inbox, &tools.launcher.dead_letters)
+            .map_err(|error| SetUpError::System("start a thread", error))?;
+    }
     let mut performer = Performer::new(options, registry, tools);
     let wanted = Wanted::new(loaded, registry);
     let mut event = match before.handover {
@@ -292,9 +320,10 @@ fn tools<'a>(
         Some(handover) => Children::resume(&handover.strangers),
     };
     let children = children.map_err(system("become the parent of orphans"))?;
-    let dead_letters = dead_letter::path(&pipeline.name, |variable| std::env::var(variable).ok());
-    let folder = dead_letters.parent().unwrap_or(Path::new("/"));
-    let site = Site { pipeline, file: &options.file, folder, manager };
+    let dead_letters = letters::store(options, pipeline);
+    let folder = dead_letter::place::folder(&pipeline.name, &letters::variable);
+    let works_off = options.retries.is_some();
+    let site = Site { pipeline, file: &options.file, folder: &folder, manager, works_off };
     let mut estate = match &before.handover {
         None => Estate::open(&site, &mut before.received)?,
         Some(handover) => Estate::take_over(&site, handover.arena()?)?,
@@ -309,7 +338,7 @@ fn tools<'a>(
         file: control::file(options).display().to_string(),
         run: launcher.run.clone(),
         started,
-        dead_letter_file: launcher.dead_letters.display().to_string(),
+        dead_letter_file: launcher.dead_letters.path.display().to_string(),
     };
     Ok(Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal, identity })
 }

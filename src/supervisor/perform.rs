@@ -15,7 +15,7 @@
 //! | the worker, anywhere later | leases, staged outputs | the release gives them back (crash table of the queue) |
 //! | between reap and release | leases of a dead worker | only the supervisor's own death does that: the run is over, or whoever inherits its queues releases every slot |
 //! | in a release | some holdings given back | each in one transaction; see the queue |
-//! | after the dead letter, before the release ends the item | the letter, and the item | the run is over with the supervisor; a kept queue delivers it once more |
+//! | while a dead letter is written for a dead worker | see [`burial`](super::burial) | |
 //! | in a reload | some workers of the new version | nothing of it is kept anywhere but in memory; kept queues of either version are found by their labels, and those that the file does not name are kept while they hold items |
 //! | between the last release and the summary | kept queues in which all is through | the work is done, only the exit code is not told: the next start sees at once that it is through, and ends |
 //! | starting: before the arena is stored or has its magic | nothing that holds an item | made anew |
@@ -24,6 +24,7 @@
 
 mod answers;
 mod ask;
+mod burials;
 mod deaths;
 mod file;
 mod queues;
@@ -32,6 +33,7 @@ mod upgrade;
 mod workers;
 
 use super::action::{Action, Outcome};
+use super::burial::Burial;
 use super::children::{Auxiliary, Children};
 use super::estate::{Deed, Estate};
 use super::event::Event;
@@ -48,7 +50,7 @@ use super::watch::Watch;
 use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
 use crate::logging;
-use crate::queue::{Fault, Phase, QueueId, Steward};
+use crate::queue::{Fault, Phase, QueueId, SlotId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
 use crate::sys::fd;
@@ -84,6 +86,8 @@ pub struct Performer<'a> {
     dead_before: u64,
     /// Items that were given up on behalf of dead workers, by stage.
     buried: BTreeMap<String, u64>,
+    /// Letters of dead workers that are being written, by the slot that holds the item.
+    burials: BTreeMap<SlotId, Burial>,
     ends_with_terminal: bool,
     identity: Identity,
     /// Requests that wait for their answers.
@@ -140,6 +144,7 @@ impl<'a> Performer<'a> {
             followers: Vec::new(),
             dead_before: 0,
             buried: BTreeMap::new(),
+            burials: BTreeMap::new(),
             ends_with_terminal,
             identity,
             asks: BTreeMap::new(),
@@ -192,6 +197,7 @@ impl<'a> Performer<'a> {
             Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
+            Notice::Fed(all) => Event::Fed(all),
             Notice::Asked(request, sender) => return self.asked(*request, sender, state),
         };
         self.events.push_back(event);
@@ -256,6 +262,8 @@ impl<'a> Performer<'a> {
                 self.nudge(pid);
             }
             Action::Release(release) => self.release(&release),
+            Action::Bury(release) => self.bury(&release),
+            Action::EndBurial(slot) => self.end_burial(slot),
             Action::SetQueue(queue, spec) => self.set_queue(queue, &spec),
             Action::AddToken(queue, label) => self.add_token(queue, label),
             Action::ResetToken(queue) => {
@@ -274,6 +282,10 @@ impl<'a> Performer<'a> {
                 self.unless_damaged(set);
             }
             Action::RemoveQueues(queues) => self.remove_queues(queues),
+            Action::BoundLetters(bounds) => {
+                self.launcher.dead_letters.max_size = bounds.max_size;
+                self.launcher.dead_letters.when_full = bounds.when_full;
+            }
             Action::Load => self.load(),
             Action::StartGuardian => self.start_guardian(),
             Action::Notify(messages) => self.notify(&messages),
@@ -321,7 +333,7 @@ impl<'a> Performer<'a> {
             Label::Queue(_) | Label::Token { .. } => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
-        let closing = Closing { queues, dead_before, dead_letters: launcher.dead_letters };
+        let closing = Closing { queues, dead_before, dead_letters: launcher.dead_letters.path };
         (closing, deed)
     }
 }

@@ -7,6 +7,7 @@
 //! then [`State::converge`] takes every step that brings the second nearer to the first. So no order of events can
 //! get it stuck half-way: what was not done yet is seen again at the next event.
 
+mod burials;
 mod command;
 mod exits;
 mod handover;
@@ -64,6 +65,8 @@ pub struct State {
     /// More workers could be started at once.
     starts_left: bool,
     guardian: Guardian,
+    /// Dead letters of dead workers that are not written yet.
+    burials: burials::Burials,
     /// Files that were taken over as a whole.
     generation: u64,
     /// Programs that took over from one another in this run.
@@ -76,9 +79,22 @@ pub struct State {
     ended: bool,
     /// What is left in the queues at a stop is there for the next run.
     keeps: bool,
+    /// Dead letters that are put back: sources are off.
+    feeding: Feeding,
     history: History,
     herald: Herald,
     random: fastrand::Rng,
+}
+
+/// Whether dead letters come in place of what sources emit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feeding {
+    /// No.
+    None,
+    /// More may come.
+    UnderWay,
+    /// All have come.
+    Over,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +120,7 @@ impl State {
             waiting: command::Waiting::default(),
             starts_left: false,
             guardian: Guardian::default(),
+            burials: burials::Burials::default(),
             generation: 0,
             upgrades: 0,
             refusal: None,
@@ -111,6 +128,7 @@ impl State {
             failed: false,
             ended: false,
             keeps: false,
+            feeding: Feeding::None,
             history: History::default(),
             herald: Herald::for_audience(audience),
             random: fastrand::Rng::with_seed(seed),
@@ -121,6 +139,11 @@ impl State {
     pub fn inherit(&mut self, kept: Vec<Kept>, keeps: bool) {
         self.queues.inherit(kept);
         self.keeps = keeps;
+    }
+
+    /// Dead letters are put back until `Event::Fed`: no queue has ended before.
+    pub fn feed(&mut self) {
+        self.feeding = Feeding::UnderWay;
     }
 
     /// What to do about `event`, which happened at `now`.
@@ -146,6 +169,7 @@ impl State {
             self.reload_deadline(),
             self.stop_deadline(),
             self.herald.deadline(),
+            self.burials.deadline(),
         ];
         let starts = self.starts_left.then_some(now);
         others.into_iter().chain([stages, starts]).flatten().min()
@@ -188,6 +212,12 @@ impl State {
             Event::Halted { worker, pid, holds_lock } => self.halted(worker, pid, holds_lock, out),
             Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queue_removed(queue)),
             Event::QueueHolds(queue, items) => self.queue_holds(queue, items, out),
+            Event::Buried(slot) => self.buried(slot),
+            Event::NotBuried(slot, why) => self.not_buried(slot, why, out),
+            Event::Fed(all) => {
+                self.feeding = Feeding::Over;
+                self.failed |= !all;
+            }
             Event::GuardianEnded => self.guardian_ended(out),
             Event::Damaged(what) => self.damaged(&what, out),
             Event::NoRoom(what) => self.no_room(what, out),
@@ -241,6 +271,7 @@ impl State {
         self.pass_reload_time(out);
         self.pass_stop_time(out);
         self.pass_herald_time(out);
+        self.pass_burial_time(out);
     }
 
     fn converge_stages(&mut self, out: &mut Outbox) {
@@ -278,7 +309,8 @@ impl State {
     }
 
     fn settle_queues(&mut self, out: &mut Outbox) {
-        let reopened = self.queues.settle(&self.stages, out);
+        let is_fed = self.feeding == Feeding::UnderWay;
+        let reopened = self.queues.settle(&self.stages, is_fed, out);
         // What was reopened just now gets its readers or writers back first.
         if reopened.is_empty() {
             self.end_unheard(out);
@@ -336,13 +368,20 @@ impl State {
         if !(through && begun && self.reload.is_none()) {
             return;
         }
+        // Their items are in no queue's count of what is done; only who is told to stop at once leaves them.
+        if !self.burials.is_empty() && self.stopping() != Stopping::Killing {
+            return;
+        }
+        self.leave_unburied(out);
         self.announce_stop(out);
         self.ended = true;
         self.answer_waiting(out);
         let mut stages = std::mem::take(&mut self.departed);
         stages.extend(self.stages.iter().map(|stage| stage.totals.clone()));
         let stopped = self.stop.take().map(|stop| stop.cause);
-        let strands = self.queues.leave_items();
+        // Where sources were off, their positions are what the next run goes on from.
+        let keeps_positions = self.feeding != Feeding::None && self.queues.keep_positions();
+        let strands = self.queues.leave_items() || keeps_positions;
         out.act(Action::End(Outcome { stopped, failed: self.failed, strands, stages }));
     }
 

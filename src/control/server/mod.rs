@@ -4,6 +4,7 @@
 //! them and to read the reply, and how many are connected. With nobody connected it sleeps in the kernel.
 
 mod connection;
+mod letters;
 mod metrics;
 mod patience;
 mod reply;
@@ -12,17 +13,19 @@ mod route;
 mod stream;
 
 use super::protocol::{Reply, Request};
+use crate::dead_letter::Store;
 use crate::status::Samples;
 use crate::sys::cpus;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tokio::net;
 use tokio::sync::{Semaphore, oneshot};
+
+pub use retry::Retrier;
 
 /// Clients at once. More are told so, and sent away.
 const CONNECTIONS: usize = 128;
@@ -40,8 +43,8 @@ struct Desk {
     ask: Ask,
     samples: Arc<Mutex<Samples>>,
     /// Whoever has it may retry dead letters: a queue remembers only the last one.
-    retries: Arc<tokio::sync::Mutex<()>>,
-    dead_letters: Arc<Path>,
+    retrier: Arc<tokio::sync::Mutex<Retrier>>,
+    letters: Arc<letters::Kept>,
 }
 
 /// Where to serve.
@@ -57,10 +60,11 @@ pub struct Listeners {
 ///
 /// # Errors
 /// When the thread or what it needs can't be made.
-pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Path) -> io::Result<()> {
+pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let samples = Arc::new(Mutex::new(Samples::new(cpus::ticks())));
-    let desk = Desk { ask, samples, retries: Arc::default(), dead_letters: dead_letters.into() };
+    let retrier = Arc::new(tokio::sync::Mutex::new(Retrier::new(Arc::clone(&ask), &dead_letters.path)));
+    let desk = Desk { ask, samples, retrier, letters: Arc::new(letters::Kept::of(dead_letters)) };
     let Listeners { control, metrics } = listeners;
     let (control, metrics) = {
         let _context = runtime.enter();

@@ -32,9 +32,10 @@ impl Performer<'_> {
                     let report = self.steward.report(child.slot);
                     let report = self.unless_damaged(report);
                     let ending = report.as_ref().and_then(|report| report.ending.clone());
-                    let (item, end) = (self.item_of(child.slot).map(Box::new), End::new(ending, exit));
+                    let (item, attempt) = self.item_of(child.slot);
+                    let (item, end) = (item.map(Box::new), End::new(ending, exit));
                     let words = if end.is_failure() { self.last_words(&child) } else { Vec::new() };
-                    self.events.push_back(ended(pid, child, end, report, Remains { item, words }));
+                    self.events.push_back(ended(pid, child, end, report, Remains { attempt, item, words }));
                 }
                 Ok(Some(News::Stopped(pid, child))) => {
                     // It may keep a wake-up to itself for as long as it is stopped. That it goes on is not told, so
@@ -60,6 +61,7 @@ impl Performer<'_> {
                 self.guardian = None;
                 self.events.push_back(Event::GuardianEnded);
             }
+            Auxiliary::Undertaker(slot) => self.undertaker_ended(slot),
         }
     }
 

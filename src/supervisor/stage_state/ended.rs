@@ -50,7 +50,9 @@ impl Stage {
             Life::Due(_) | Life::Resting { .. } | Life::Over(_) => return Verdict::Fine,
         };
         if let Life::Alive(process) = worker.life {
-            out.act(Action::Release(self.release(i, process, death)));
+            let release = self.release(i, process, death);
+            let is_last = is_last(&release, death);
+            out.act(if is_last { Action::Bury(release) } else { Action::Release(release) });
         }
         let given = Circumstances {
             asked: asked.reason(),
@@ -63,6 +65,12 @@ impl Stage {
         let verdict = self.follow(i, death, restart::after(&death.end, &given), out);
         let failed = verdict == Verdict::GaveUp || (death.end.is_failure() && !is_murder(&death.end));
         if trial && failed { Verdict::TrialFailed } else { verdict }
+    }
+
+    /// The worker's end, if its item becomes a dead letter by it.
+    pub fn burial(&self, i: usize, death: &Death) -> Option<Release> {
+        let Life::Alive(process) = self.workers[i].life else { return None };
+        Some(self.release(i, process, death)).filter(|release| is_last(release, death))
     }
 
     fn count_work(&mut self, work: &Work) {
@@ -180,6 +188,10 @@ impl Stage {
         }
         Verdict::Fine
     }
+}
+
+fn is_last(release: &Release, death: &Death) -> bool {
+    release.blame == Blame::Begun && death.work.attempt >= release.attempts.max(1)
 }
 
 fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {

@@ -101,6 +101,9 @@ impl State {
         if self.reload.is_some() {
             return Err("a file is being taken over");
         }
+        if !self.burials.is_empty() {
+            return Err("a dead letter is being written");
+        }
         let stages: Option<Vec<StageLeft>> = self.stages.iter().map(|stage| stage_left(stage, now)).collect();
         Ok(Left {
             text: wanted.text.clone(),

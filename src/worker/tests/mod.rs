@@ -95,8 +95,10 @@ impl Bench {
             outbox: None,
             stop_timeout: std::time::Duration::ZERO,
             token: Some(TOKEN.0),
-            dead_letters: std::env::temp_dir()
-                .join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),
+            dead_letters: crate::dead_letter::Store::at(
+                std::env::temp_dir().join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),
+                std::path::Path::new("/p/test.toml"),
+            ),
             log: Logging { filter: "off".into(), look: Look::Plain },
             log_file: None,
             tails: None,
