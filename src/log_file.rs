@@ -23,11 +23,12 @@ pub use follow::Follower;
 pub use tail::last_lines;
 pub use tails::Tails;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,6 +36,9 @@ use std::time::{Duration, Instant, SystemTime};
 const STRIDE: u64 = 4096;
 /// And after so long.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The lock is held for some system calls. There is no wait for it that has an end.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// Others may rotate faster than we can open.
 const TRIES: u32 = 16;
 /// Bytes of the time at the start of each line: `2026-11-24T02:29:01.123Z`.
@@ -116,7 +120,15 @@ impl Appender {
                 Some(file) => file,
                 None => open(&self.spec.path)?,
             };
-            let lock = Flock::lock(file.try_clone()?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+            if !file.metadata()?.is_file() {
+                // A pipe or a device is neither rotated nor replaced.
+                (self.unlooked, self.looked, self.file) = (0, Instant::now(), Some(file));
+                return Ok(());
+            }
+            let Some(lock) = lock(&file)? else {
+                self.file = Some(file);
+                return Ok(());
+            };
             if !is_in_use(&lock, &self.spec.path)? {
                 self.begun = None;
             } else if self.is_over(&lock, more)? {
@@ -160,7 +172,29 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
     }
-    OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)
+    let mut options = OpenOptions::new();
+    // A named pipe that has no reader is an error then, not a wait; and so is a reader that does not read.
+    options
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(OFlag::O_NONBLOCK.bits() | OFlag::O_NOCTTY.bits());
+    let is_pipe = fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
+    options.read(!is_pipe).open(path)
+}
+
+/// `None`: a process that was stopped while it had the lock keeps it. The line finds its place without it, too.
+fn lock(file: &File) -> io::Result<Option<Flock<File>>> {
+    let mut copy = file.try_clone()?;
+    for _ in 0..LOCK_TRIES {
+        match Flock::lock(copy, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((again, Errno::EWOULDBLOCK)) => copy = again,
+            Err((_, errno)) => return Err(errno.into()),
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Ok(None)
 }
 
 /// Whether the open file is still the one of that name.

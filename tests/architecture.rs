@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
-const LAYERS: [&[&str]; 11] = [
-    &["item", "dead_letter", "exit", "log_file", "logging", "numbers", "status"],
+const LAYERS: [&[&str]; 12] = [
+    &["item", "exit", "numbers", "status"],
     &["sys"],
+    &["dead_letter", "log_file", "logging"],
     &["append"],
     &["queue"],
     &["stage"],

@@ -14,7 +14,7 @@ use super::source;
 use crate::stage::Registry;
 
 /// What the command line adds to the file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct LoadOptions {
     /// `--set PATH=VALUE`, in their order.
     pub sets: Vec<String>,

@@ -4,27 +4,25 @@
 //! info, and adds the source's line numbers; the protocol is the few lines below.
 
 use super::Copies;
+use super::sink::{self, Outgoing};
+use crate::sys::readiness::bytes_unread;
 use env_logger::Logger;
 use log::{Level, Log, Metadata, Record};
 use nix::sys::stat::fstat;
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
 
 const ADDRESS: &str = "/run/systemd/journal/socket";
-/// A journal that takes nothing for so long gets the line by standard error, where it can wait without us.
+/// A journal that takes nothing for so long gets the line by standard error.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What `journalctl -t` finds.
 const IDENTIFIER: &str = "mprun";
-
-/// One for the process. None: it could not be made.
-static SOCKET: OnceLock<Option<UnixDatagram>> = OnceLock::new();
-
-/// Entries wait in this socket until the journal reads them. None: nothing goes to the journal.
-pub fn socket() -> Option<&'static UnixDatagram> {
-    SOCKET.get()?.as_ref()
-}
+/// Bytes that an entry's other fields take at most: names are short.
+const FIELDS: usize = 1024;
 
 /// Whether standard error is the journal: `$JOURNAL_STREAM` names the very file (a redirection keeps the variable).
 pub fn is_stderr() -> bool {
@@ -54,11 +52,6 @@ type Worker = (String, u32);
 
 impl Journal {
     pub fn new(filter: Logger, stage: Option<(&str, u32)>, copies: Copies) -> Journal {
-        SOCKET.get_or_init(|| {
-            let socket = UnixDatagram::unbound().ok()?;
-            socket.set_write_timeout(Some(PATIENCE)).ok()?;
-            Some(socket)
-        });
         let stage = stage.map(|(name, worker)| (name.to_owned(), worker));
         Journal { filter, copies, stage }
     }
@@ -72,19 +65,18 @@ impl Journal {
     }
 
     /// `about`: the worker that is spoken about, if it isn't the one that speaks.
-    fn entry(&self, level: Level, message: &str, pipeline: Option<&str>, about: Option<&Worker>) -> Vec<u8> {
+    fn entry(&self, level: Level, message: &str, pipeline: Option<&str>, about: Option<&Worker>) -> String {
         let mut fields = vec![
             ("MESSAGE", message.to_owned()),
             ("PRIORITY", priority(level).to_string()),
             ("SYSLOG_IDENTIFIER", IDENTIFIER.to_owned()),
+            ("SYSLOG_PID", std::process::id().to_string()),
         ];
         fields.extend(pipeline.map(|name| ("MPRUN_PIPELINE", name.to_owned())));
         if let Some((stage, worker)) = about.or(self.stage.as_ref()) {
             fields.extend([("MPRUN_STAGE", stage.clone()), ("MPRUN_WORKER", worker.to_string())]);
         }
-        let mut entry = Vec::new();
-        fields.iter().for_each(|(name, value)| put(&mut entry, name, value));
-        entry
+        fields.iter().map(|(name, value)| field(name, value)).collect()
     }
 }
 
@@ -99,19 +91,51 @@ impl Log for Journal {
         if !said {
             return;
         }
-        let message = self.message(&super::one_line(&record.args().to_string(), super::LONGEST));
+        let text = super::one_line(&record.args().to_string(), super::LONGEST - FIELDS);
+        let message = self.message(&text);
         let pipeline = super::PIPELINE.get().map(String::as_str);
-        if !send(&self.entry(record.level(), &message, pipeline, about(record).as_ref())) {
-            // If even this fails there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "<{}>{message}", priority(record.level()));
-        }
+        sink::send(Outgoing::Entry(self.entry(record.level(), &message, pipeline, about(record).as_ref())));
     }
 
     fn flush(&self) {}
 }
 
-fn send(entry: &[u8]) -> bool {
+/// One for the process. `None`: it could not be made.
+fn socket() -> Option<&'static UnixDatagram> {
+    static SOCKET: OnceLock<Option<UnixDatagram>> = OnceLock::new();
+    let open = || {
+        let socket = UnixDatagram::unbound().ok()?;
+        socket.set_write_timeout(Some(PATIENCE)).ok()?;
+        Some(socket)
+    };
+    SOCKET.get_or_init(open).as_ref()
+}
+
+/// Whether the journal has taken it.
+pub fn send(entry: &[u8]) -> bool {
     socket().is_some_and(|socket| socket.send_to(entry, ADDRESS).is_ok())
+}
+
+/// An entry as a line that the journal reads from standard error: its level and its message.
+pub fn as_line(entry: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(entry);
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    format!("<{}>{}\n", value("PRIORITY="), value("MESSAGE=")).into_bytes()
+}
+
+/// Waits until the journal has read what this process has sent: it looks up whose unit an entry is from when it reads
+/// it, and of a process that is gone it finds none. A busy journal is not waited for long.
+///
+/// The kernel tells of room in a socket, not that it is empty: so this looks again and again, once in a process's life.
+pub fn wait_until_read() {
+    const LOOKS: u32 = 50;
+    const PAUSE: Duration = Duration::from_millis(2);
+    for _ in 0..LOOKS {
+        match socket().map(|socket| bytes_unread(socket.as_fd())) {
+            Some(Ok(1..)) => thread::sleep(PAUSE),
+            Some(Ok(_) | Err(_)) | None => return,
+        }
+    }
 }
 
 /// The worker that a record names (`stage[index]`).
@@ -121,17 +145,9 @@ fn about(record: &Record<'_>) -> Option<Worker> {
     Some((stage.to_owned(), index.parse().ok()?))
 }
 
-/// `NAME=value`; a value with a line end needs its length (64 bits, little end first) instead.
-fn put(entry: &mut Vec<u8>, name: &str, value: &str) {
-    entry.extend_from_slice(name.as_bytes());
-    if value.contains('\n') {
-        entry.push(b'\n');
-        entry.extend_from_slice(&(value.len() as u64).to_le_bytes());
-    } else {
-        entry.push(b'=');
-    }
-    entry.extend_from_slice(value.as_bytes());
-    entry.push(b'\n');
+/// `NAME=value`: a line end in the value would begin a field of its own.
+fn field(name: &str, value: &str) -> String {
+    format!("{name}={}\n", value.replace('\n', " "))
 }
 
 #[cfg(test)]
@@ -143,9 +159,13 @@ mod tests {
         let copies = Copies { who: String::new() };
         let journal = Journal::new(env_logger::Builder::new().build(), Some(("show", 3)), copies);
         let entry = journal.entry(Level::Warn, &journal.message("slow"), Some("demo"), None);
-        let lines = "MESSAGE=show[3] slow\nPRIORITY=4\nSYSLOG_IDENTIFIER=mprun\nMPRUN_PIPELINE=demo\n\
-                     MPRUN_STAGE=show\nMPRUN_WORKER=3\n";
-        assert_eq!(String::from_utf8_lossy(&entry), lines);
+        let pid = std::process::id();
+        let lines = format!(
+            "MESSAGE=show[3] slow\nPRIORITY=4\nSYSLOG_IDENTIFIER=mprun\nSYSLOG_PID={pid}\n\
+             MPRUN_PIPELINE=demo\nMPRUN_STAGE=show\nMPRUN_WORKER=3\n"
+        );
+        assert_eq!(entry, lines);
+        assert_eq!(as_line(entry.as_bytes()), b"<4>show[3] slow\n");
     }
 
     #[test]
@@ -161,8 +181,6 @@ mod tests {
 
     #[test]
     fn a_line_end_in_a_value_makes_no_field_of_its_own() {
-        let mut entry = Vec::new();
-        put(&mut entry, "A", "b\nPRIORITY=0");
-        assert_eq!(entry, b"A\n\x0c\0\0\0\0\0\0\0b\nPRIORITY=0\n");
+        assert_eq!(field("A", "b\nPRIORITY=0"), "A=b PRIORITY=0\n");
     }
 }

@@ -6,14 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod journal;
-
-pub use journal::socket as journal_socket;
+mod record;
+pub mod sink;
+pub mod writer;
 
 use crate::log_file::{Appender, LogFile};
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Logger, Target, WriteStyle};
 use log::{Level, Log, Metadata, Record};
 use serde::{Deserialize, Serialize};
+use sink::Outgoing;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
@@ -66,7 +68,7 @@ impl Logging {
         let name = who.map_or_else(|| "mprun".to_owned(), |(stage, worker)| format!("{stage}[{worker}]"));
         let copies = Copies { who: name.clone() };
         let mut builder = Builder::new();
-        builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(Stderr)));
+        builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(Lines)));
         let style = if self.look == Look::Colour { WriteStyle::Always } else { WriteStyle::Never };
         builder.write_style(style).format(move |out, record| write_line(out, &name, record));
         let logger = builder.build();
@@ -119,46 +121,16 @@ pub fn show(level: Level, text: &str) {
         true => text.lines().map(|line| format!("<{}>{line}\n", journal::priority(level))).collect(),
         false => text.to_owned(),
     };
-    write(text.as_bytes());
+    sink::send(Outgoing::Text(text));
 }
 
-/// Writes to standard error, in front of what the curtain hides.
-pub fn write(text: &[u8]) {
-    // If even this fails there is nobody left to tell.
-    behind_curtain(|| drop(io::stderr().lock().write_all(text)));
-}
+/// Takes lines on their way to standard error.
+struct Lines;
 
-/// Does something while nothing but log lines is on the terminal.
-pub fn behind_curtain(mut act: impl FnMut()) {
-    match CURTAIN.lock() {
-        Ok(curtain) => match curtain.as_ref() {
-            Some(curtain) => curtain(&mut act),
-            None => act(),
-        },
-        Err(_) => act(),
-    }
-}
-
-/// Puts something in the way of all that is written to standard error: it is called to do the writing.
-pub fn draw_curtain(curtain: Option<Curtain>) {
-    if let Ok(mut drawn) = CURTAIN.lock() {
-        *drawn = curtain;
-    }
-}
-
-/// What stands on the terminal and has to go for the moment of a write.
-pub type Curtain = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
-
-static CURTAIN: Mutex<Option<Curtain>> = Mutex::new(None);
-
-/// Standard error, behind the curtain.
-struct Stderr;
-
-impl Write for Stderr {
+impl Write for Lines {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let mut written = Ok(0);
-        behind_curtain(|| written = io::stderr().lock().write(text));
-        written
+        sink::send(Outgoing::Text(String::from_utf8_lossy(text).into_owned()));
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -185,47 +157,46 @@ fn write_line(out: &mut Formatter, who: &str, record: &Record<'_>) -> io::Result
     writeln!(out, "{time} {style}{level:<5}{style:#} {dim}{who}{dim:#} {text}")
 }
 
-/// A file that gets lines, until it fails: that is said once, and again when it has gone well in between.
-struct Copy {
-    appender: Appender,
-    what: Copied,
-    failed: bool,
-}
-
-/// Which lines a file gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copied {
-    /// Those on standard error.
-    Said,
-    /// Also those that `-q` keeps from standard error.
-    All,
-}
-
-impl Copy {
-    fn new(file: LogFile, what: Copied) -> Copy {
-        Copy { appender: Appender::new(file), what, failed: false }
+/// A line about the log itself, without colours.
+fn own_line(level: Level, text: &str) -> String {
+    if journal::is_stderr() {
+        return format!("<{}>{text}\n", journal::priority(level));
     }
-
-    fn write(&mut self, line: &str) {
-        let result = self.appender.append(line.as_bytes());
-        if let Err(error) = &result
-            && !self.failed
-        {
-            // Not through the log: that is where we are. If even this fails there is nobody left to tell.
-            let path = self.appender.path().display();
-            let _ = writeln!(io::stderr(), "mprun: failed to write the log file {path}: {error}");
-        }
-        self.failed = result.is_err();
-    }
+    let time = humantime::format_rfc3339_millis(SystemTime::now());
+    format!("{time} {level:<5} mprun {text}\n")
 }
 
-/// The files that get every line of this process as well.
-static FILES: Mutex<Vec<Copy>> = Mutex::new(Vec::new());
+/// A file that gets every line of this process as well.
+enum Copy {
+    /// What is on standard error goes to this one, too, by the log writer.
+    LogFile(String),
+    /// The stage's tail: also what `-q` keeps from standard error. Written at once, so that a worker's last words are
+    /// there when it is dead.
+    Tail(Appender),
+    /// The supervisor's own tail, which nothing waits for: by the log writer.
+    OwnTail(String),
+}
 
-/// From now on this file gets lines of this process as well.
-pub fn copy_to(file: LogFile, what: Copied) {
-    if let Ok(mut files) = FILES.lock() {
-        files.push(Copy::new(file, what));
+static COPIES: Mutex<Vec<Copy>> = Mutex::new(Vec::new());
+
+/// From now on this log file gets lines of this process as well.
+pub fn copy_to_log_file(file: &LogFile) {
+    add_copy(Copy::LogFile(record::file_name(file)));
+}
+
+/// From now on this worker's lines are kept in its stage's tail.
+pub fn keep_in_tail(file: LogFile) {
+    add_copy(Copy::Tail(Appender::new(file)));
+}
+
+/// From now on the supervisor's lines are kept in its tail.
+pub fn keep_in_own_tail(file: &LogFile) {
+    add_copy(Copy::OwnTail(record::file_name(file)));
+}
+
+fn add_copy(copy: Copy) {
+    if let Ok(mut copies) = COPIES.lock() {
+        copies.push(copy);
     }
 }
 
@@ -237,16 +208,24 @@ struct Copies {
 impl Copies {
     /// `said`: it is on standard error, too.
     fn write(&self, record: &Record<'_>, said: bool) {
-        let Ok(mut files) = FILES.lock() else { return };
+        let Ok(mut copies) = COPIES.lock() else { return };
         let kept = record.level() <= KEPT;
-        let wants = |file: &Copy| said || kept && file.what == Copied::All;
-        if !files.iter().any(wants) {
+        let wants = |copy: &Copy| said || kept && !matches!(copy, Copy::LogFile(_));
+        if !copies.iter().any(wants) {
             return;
         }
         let (time, who) = (humantime::format_rfc3339_millis(SystemTime::now()), &self.who);
         let text = one_line(&record.args().to_string(), LONGEST - 128 - who.len().min(1024));
         let line = format!("{time} {:<5} {who} {text}\n", record.level());
-        files.iter_mut().filter(|file| wants(file)).for_each(|file| file.write(&line));
+        for copy in copies.iter_mut().filter(|copy| wants(copy)) {
+            match copy {
+                Copy::LogFile(file) | Copy::OwnTail(file) => {
+                    sink::send(Outgoing::Line(file.clone(), line.clone()));
+                }
+                // Without it `mprun logs` has less to show.
+                Copy::Tail(appender) => drop(appender.append(line.as_bytes())),
+            }
+        }
     }
 }
 

@@ -35,10 +35,9 @@ impl Bars {
         Bars { all, stages: Vec::new() }
     }
 
-    /// Takes the bars away while something else is written.
-    pub fn curtain(&self) -> impl Fn(&mut dyn FnMut()) + Send + Sync + use<> {
-        let all = self.all.clone();
-        move |write| all.suspend(write)
+    /// Takes the bars away while something else is on the terminal.
+    pub fn without(&self, act: impl FnOnce()) {
+        self.all.suspend(act);
     }
 
     /// Draws what was seen.

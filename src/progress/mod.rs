@@ -1,9 +1,8 @@
 //! `mprun run --progress`: a bar for each stage while a run goes on that will end, or lines now and then.
 //!
-//! A thread asks the supervisor how things are, as any client of the control socket does, and draws on standard error.
-//! Whatever else is said there goes through [`logging`](crate::logging)'s curtain: the bars are taken away, the lines written, and the
-//! bars drawn again below them. Workers write to standard error, too; so where there are bars, theirs is a pipe that
-//! [`voices`] reads. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
+//! A thread asks the supervisor how things are, as any client of the control socket does. Where there are bars, one more
+//! thread has the terminal for itself ([`terminal`]): it draws, and it writes the lines of the log, which come through
+//! the log pipe ([`logging`](crate::logging)), above the bars. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
 //! itself: then there are no bars.
 //!
 //! | killed … | left behind | why that's fine |
@@ -16,10 +15,10 @@ mod estimate;
 mod lines;
 mod screen;
 mod show;
-mod voices;
+mod terminal;
 
 pub use show::Show;
-pub use voices::Voices;
+pub use terminal::Terminal;
 
 use crate::config::Pipeline;
 use crate::stage::Registry;

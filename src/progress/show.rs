@@ -1,13 +1,12 @@
-//! The thread that looks and draws.
+//! The thread that looks.
 
-use super::bars::{self, Bars};
-use super::estimate::{Estimate, Reading};
+use super::bars;
+use super::estimate::Estimate;
+use super::terminal::Terminal;
 use super::{Form, lines};
-use crate::logging;
 use crate::status::Snapshot;
 use log::{Level, log};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,48 +16,53 @@ pub type Ask = Box<dyn Fn() -> Option<Snapshot> + Send>;
 /// Progress is shown until this is dropped.
 #[derive(Debug)]
 pub struct Show {
-    /// `None`: none are to be drawn any more.
-    bars: Arc<Mutex<Option<Bars>>>,
+    /// Only where there are bars.
+    terminal: Option<Terminal>,
 }
 
 impl Show {
+    /// Nothing is drawn yet; what is written to the [`terminal`](Show::terminal) is shown.
+    ///
+    /// # Errors
+    /// When there can't be another thread.
+    pub fn prepare(form: Form) -> io::Result<Show> {
+        let terminal = if form == Form::Bars { Some(Terminal::start()?) } else { None };
+        Ok(Show { terminal })
+    }
+
     /// Begins.
     ///
     /// # Errors
     /// When there can't be another thread.
-    pub fn start(form: Form, ask: Ask) -> io::Result<Show> {
-        let bars = (form == Form::Bars).then(Bars::new);
-        if let Some(bars) = &bars {
-            logging::draw_curtain(Some(Box::new(bars.curtain())));
-        }
-        let shared = Arc::new(Mutex::new(bars));
-        let show = Show { bars: Arc::clone(&shared) };
-        thread::Builder::new().name("progress".to_owned()).spawn(move || match form {
-            Form::Bars => draw(&shared, &ask),
-            Form::Lines(first) => tell(first, &ask),
+    pub fn begin(&self, form: Form, ask: Ask) -> io::Result<()> {
+        let terminal = self.terminal.clone();
+        thread::Builder::new().name("progress".to_owned()).spawn(move || match (form, terminal) {
+            (Form::Bars, Some(terminal)) => draw(&terminal, &ask),
+            (Form::Bars, None) => {}
+            (Form::Lines(first), _) => tell(first, &ask),
         })?;
-        Ok(show)
+        Ok(())
+    }
+
+    /// Where lines are written above the bars, if there are bars.
+    pub fn terminal(&self) -> Option<&Terminal> {
+        self.terminal.as_ref()
     }
 }
 
 impl Drop for Show {
     fn drop(&mut self) {
-        // The thread may wait for an answer that never comes: it is not waited for, but can't draw any more.
-        let bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(bars) = bars {
-            bars.clear();
-            logging::draw_curtain(None);
+        if let Some(terminal) = &self.terminal {
+            terminal.end();
         }
     }
 }
 
-fn draw(bars: &Mutex<Option<Bars>>, ask: &Ask) {
+fn draw(terminal: &Terminal, ask: &Ask) {
     let mut estimate = Estimate::new();
     while let Some(snapshot) = ask() {
-        let readings: Vec<Reading> = estimate.look(snapshot);
-        match bars.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some(bars) => bars.draw(&readings),
-            None => return,
+        if !terminal.draw(estimate.look(snapshot)) {
+            return;
         }
         thread::sleep(bars::EVERY);
     }

@@ -1,23 +1,33 @@
 //! The service manager that started this process, if one did.
+//!
+//! A manager that reads nothing must not hold up the supervisor: what its socket has no room for waits here, in its
+//! order, and a thread sends it on. (Not a process: the manager takes messages of the main process only.)
 
 use super::message::Message;
+use crate::sys::threads::spawn_without_signals;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use nix::time::{ClockId, clock_gettime};
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// A manager whose socket is full for so long has other worries; the loop must go on.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the last messages may take at the end.
+const AT_THE_END: Duration = Duration::from_millis(500);
+/// Messages that wait for room. Those of the moment replace one another, so there are never many.
+const WAITING: usize = 64;
 
 /// Speaks to the service manager. Without one, all of it does nothing.
 #[derive(Debug, Default)]
 pub struct Manager {
-    socket: Option<UnixDatagram>,
+    line: Option<Arc<Line>>,
     watchdog: Option<Duration>,
     main_pid: Option<u32>,
 }
@@ -38,12 +48,11 @@ impl Manager {
         };
         let socket = UnixDatagram::unbound()?;
         connect(&socket, address.as_bytes())?;
-        socket.set_write_timeout(Some(PATIENCE))?;
         let is_ours = number("WATCHDOG_PID").is_none_or(|of| of == u64::from(pid));
         let watchdog = number("WATCHDOG_USEC").filter(|&usec| usec > 0 && is_ours);
         let started = number("SYSTEMD_EXEC_PID").filter(|&of| of != u64::from(pid));
         Ok(Manager {
-            socket: Some(socket),
+            line: Some(Arc::new(Line { socket, waiting: Mutex::default(), changed: Condvar::new() })),
             watchdog: watchdog.map(Duration::from_micros),
             main_pid: started.map(|_| pid),
         })
@@ -51,7 +60,7 @@ impl Manager {
 
     /// Whether somebody listens.
     pub fn listens(&self) -> bool {
-        self.socket.is_some()
+        self.line.is_some()
     }
 
     /// It kills this process when it hasn't heard [`Message::Watchdog`] for so long.
@@ -72,7 +81,8 @@ impl Manager {
     pub fn tell(&self, messages: &[Message]) -> io::Result<()> {
         let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
         let lines: Vec<String> = messages.iter().map(|message| message.text(now)).collect();
-        self.send(&lines.join("\n"), &[])
+        let is_fleeting = messages.iter().all(Message::is_fleeting);
+        self.send(Letter { text: lines.join("\n"), fd: None, is_fleeting })
     }
 
     /// Gives the manager a copy of a descriptor to keep. [`Received`](super::Received) has it at the next start,
@@ -83,7 +93,8 @@ impl Manager {
     /// # Errors
     /// See [`Manager::tell`]. That the unit allows no store (`FileDescriptorStoreMax=0`) can't be seen.
     pub fn put(&self, name: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.send(&format!("FDSTORE=1\nFDNAME={}\nFDPOLL=0", checked(name)?), &[fd])
+        let text = format!("FDSTORE=1\nFDNAME={}\nFDPOLL=0", checked(name)?);
+        self.send(Letter { text, fd: Some(fd.try_clone_to_owned()?), is_fleeting: false })
     }
 
     /// All descriptors of this name go from the store.
@@ -91,17 +102,110 @@ impl Manager {
     /// # Errors
     /// See [`Manager::tell`].
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={}", checked(name)?), &[])
+        let text = format!("FDSTOREREMOVE=1\nFDNAME={}", checked(name)?);
+        self.send(Letter { text, fd: None, is_fleeting: false })
     }
 
-    fn send(&self, text: &str, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let Some(socket) = &self.socket else { return Ok(()) };
-        let raw: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    fn send(&self, letter: Letter) -> io::Result<()> {
+        self.line.as_ref().map_or(Ok(()), |line| line.send(letter))
+    }
+
+    /// This process is about to end: what waits may still go, within [`AT_THE_END`].
+    pub fn finish(&self) {
+        if let Some(line) = &self.line {
+            line.wait_until_sent(Instant::now() + AT_THE_END);
+        }
+    }
+}
+
+/// One message.
+#[derive(Debug)]
+struct Letter {
+    text: String,
+    fd: Option<OwnedFd>,
+    /// The next one of its kind makes it needless.
+    is_fleeting: bool,
+}
+
+/// The socket, and what it has no room for.
+#[derive(Debug)]
+struct Line {
+    socket: UnixDatagram,
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    letters: VecDeque<Letter>,
+    is_watched: bool,
+}
+
+impl Line {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(self: &Arc<Line>, letter: Letter) -> io::Result<()> {
+        let mut waiting = self.waiting();
+        if waiting.letters.is_empty() && self.try_send(&letter)? {
+            return Ok(());
+        }
+        if letter.is_fleeting {
+            waiting.letters.retain(|before| !before.is_fleeting);
+        }
+        if waiting.letters.len() >= WAITING {
+            return Err(io::Error::new(ErrorKind::WouldBlock, "it has read nothing for a long time"));
+        }
+        waiting.letters.push_back(letter);
+        if !waiting.is_watched {
+            waiting.is_watched = self.watch();
+        }
+        Ok(())
+    }
+
+    /// False: there is no room.
+    fn try_send(&self, letter: &Letter) -> io::Result<bool> {
+        let raw: Vec<i32> = letter.fd.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let control = if raw.is_empty() { &[][..] } else { &rights[..] };
-        let bytes = [IoSlice::new(text.as_bytes())];
-        sendmsg::<UnixAddr>(socket.as_raw_fd(), &bytes, control, MsgFlags::MSG_NOSIGNAL, None)?;
-        Ok(())
+        let bytes = [IoSlice::new(letter.text.as_bytes())];
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        match sendmsg::<UnixAddr>(self.socket.as_raw_fd(), &bytes, control, flags, None) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether there is a thread now that waits for room.
+    fn watch(self: &Arc<Line>) -> bool {
+        let line = Arc::clone(self);
+        spawn_without_signals("notify", move || line.send_when_there_is_room()).is_ok()
+    }
+
+    fn send_when_there_is_room(&self) {
+        loop {
+            let _ = poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
+            let mut waiting = self.waiting();
+            // A manager that is gone takes nothing: what it is not told, the next one asks for.
+            while waiting.letters.front().is_some_and(|letter| self.try_send(letter).unwrap_or(true)) {
+                waiting.letters.pop_front();
+            }
+            if waiting.letters.is_empty() {
+                waiting.is_watched = false;
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+
+    fn wait_until_sent(&self, until: Instant) {
+        let mut waiting = self.waiting();
+        while waiting.is_watched && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            waiting = self.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 

@@ -26,6 +26,20 @@ pub enum Message {
 }
 
 impl Message {
+    /// The next message of the kind says all that this one says.
+    pub(super) fn is_fleeting(&self) -> bool {
+        match self {
+            Message::Status(_) | Message::Watchdog => true,
+            Message::Ready
+            | Message::Reloading
+            | Message::Stopping
+            | Message::ExtendTimeout(_)
+            | Message::Errno(_)
+            | Message::ExitStatus(_)
+            | Message::MainPid(_) => false,
+        }
+    }
+
     /// The assignments, one per line, without a final line end. `now`: of the monotonic clock.
     pub(super) fn text(&self, now: Duration) -> String {
         match self {

@@ -30,8 +30,10 @@ pub enum Action {
         /// Its process.
         pid: Pid,
     },
-    /// Let the program that is on the disk go on from here. If it can't, this one does, and answers.
-    HandOver(Box<Left>, Option<AskId>),
+    /// Find out whether the program that is on the disk could go on from here; answered by `Rehearsed`.
+    Rehearse(Box<Left>),
+    /// Let it go on from here. If it can't, this one does; answered by `NotHandedOver`.
+    HandOver(Box<Left>),
     /// Write an order into a slot, and nudge the process.
     Order(SlotId, Pid, Order),
     /// SIGTERM to a process group.
@@ -69,6 +71,8 @@ pub enum Action {
     Load,
     /// Start the guardian process.
     StartGuardian,
+    /// Start the log writer's process once more.
+    StartLogWriter,
     /// Tell the service manager.
     Notify(Vec<Message>),
     /// Tell it how things are: this, and the rates.

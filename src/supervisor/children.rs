@@ -34,14 +34,18 @@ pub enum Auxiliary {
     Guardian,
     /// Writes the dead letter of the item that is left in this slot.
     Undertaker(SlotId),
+    /// Writes the log.
+    LogWriter,
+    /// Looks at something outside.
+    Errand,
 }
 
 impl Auxiliary {
     /// It has work to do until the last worker is gone: the last sweep leaves it alone.
     fn outlives_workers(self) -> bool {
         match self {
-            Auxiliary::Guardian => true,
-            Auxiliary::Undertaker(_) => false,
+            Auxiliary::Guardian | Auxiliary::LogWriter => true,
+            Auxiliary::Undertaker(_) | Auxiliary::Errand => false,
         }
     }
 }
@@ -66,7 +70,7 @@ pub enum News {
     /// A worker's process was stopped.
     Stopped(u32, Child),
     /// A helper process ended.
-    Auxiliary(Auxiliary),
+    Auxiliary(u32, Auxiliary, Exit),
     /// Some other child ended.
     Other,
 }
@@ -102,6 +106,7 @@ impl Children {
 
     /// A helper process was started, or taken over from the program before this one.
     pub fn add_auxiliary(&mut self, pid: u32, auxiliary: Auxiliary) {
+        self.strangers.remove(&pid); // it may have been started before this table
         self.auxiliaries.insert(pid, auxiliary);
     }
 
@@ -125,7 +130,7 @@ impl Children {
         let Some(child) = self.workers.remove(&pid) else {
             reap(pid)?;
             return Ok(match self.auxiliaries.remove(&pid) {
-                Some(auxiliary) => News::Auxiliary(auxiliary),
+                Some(auxiliary) => News::Auxiliary(pid, auxiliary, exit),
                 None => News::Other,
             });
         };

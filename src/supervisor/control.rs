@@ -1,7 +1,8 @@
 //! The supervisor's side of the control socket: taken before anything else, served until the end.
 
+use super::handover::{self, Handover};
 use super::inbox::{Inbox, Notice};
-use super::perform::Tools;
+use super::log_writer::LogWriter;
 use super::{RunOptions, SetUpError};
 use crate::config::Pipeline;
 use crate::control::claim::{Claim, ClaimError, Wish};
@@ -10,8 +11,8 @@ use crate::control::protocol::{Answer, Request, Status};
 use crate::control::server::{self, Listeners};
 use crate::dead_letter::Store;
 use crate::log_file::Tails;
-use crate::logging::{self, Copied};
-use crate::progress::{self, Form, Show, Terminals, Voices};
+use crate::logging;
+use crate::progress::{self, Form, Show, Terminals};
 use crate::stage::Registry;
 use log::{Level, log};
 use std::net::TcpListener;
@@ -35,12 +36,17 @@ pub fn file(options: &RunOptions) -> PathBuf {
 /// # Errors
 /// When the same pipeline runs already, or the socket that its file names can't be made. A missing runtime folder
 /// only takes the socket away.
-pub fn claim(options: &RunOptions, pipeline: &Pipeline) -> Result<Option<Claim>, SetUpError> {
+pub fn claim(
+    options: &RunOptions,
+    pipeline: &Pipeline,
+    inherited: &Listeners,
+) -> Result<Option<Claim>, SetUpError> {
     if !pipeline.control.enabled {
         return Ok(None);
     }
     let (file, socket) = (file(options), pipeline.control.socket.as_deref());
-    let wish = Wish { name: &pipeline.name, pid: std::process::id(), file: &file, socket };
+    let inherited = inherited.control.as_ref();
+    let wish = Wish { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
     match Claim::take(&wish, &place::folders_here()) {
         Ok(claim) => Ok(Some(claim)),
         Err(error @ ClaimError::Failed(..)) if socket.is_none() => {
@@ -52,9 +58,17 @@ pub fn claim(options: &RunOptions, pipeline: &Pipeline) -> Result<Option<Claim>,
 }
 
 /// The listener for Prometheus, if the file wants one. That it can't be had is no reason not to run.
-pub fn metrics(pipeline: &Pipeline) -> Option<TcpListener> {
+pub fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Option<TcpListener> {
     let address = pipeline.metrics?;
-    let bound = TcpListener::bind(address).and_then(|listener| {
+    let is_at = |listener: &TcpListener| {
+        let has = listener.local_addr().ok();
+        has.is_some_and(|has| has.ip() == address.ip() && [0, has.port()].contains(&address.port()))
+    };
+    let bound = match inherited.filter(is_at) {
+        Some(listener) => Ok(listener),
+        None => TcpListener::bind(address),
+    };
+    let bound = bound.and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
     });
@@ -86,15 +100,47 @@ pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
     }
 }
 
-/// Shows how far the run is, until that is dropped. Without it the run goes on.
-pub fn show_progress(
+/// Begins to log through the log pipe, and prepares to show progress: above bars it is another thread that writes.
+pub fn begin_log(
     options: &RunOptions,
     pipeline: &Pipeline,
     registry: &Registry,
-    tools: &mut Tools<'_>,
-) -> Option<Show> {
-    let form = progress::form(options.progress, pipeline, registry, Terminals::here())?;
-    let sender = tools.inbox.sender();
+    handover: Option<&Handover>,
+) -> Result<(LogWriter, Option<Progress>), SetUpError> {
+    let system = |error| SetUpError::System("start the log writer", error);
+    let form = progress::form(options.progress, pipeline, registry, Terminals::here());
+    let progress = match form {
+        None => None,
+        Some(form) => Some(Progress { form, show: Show::prepare(form).map_err(system)? }),
+    };
+    let mut log_writer = match handover.and_then(|handover| Some((handover.voices?, handover.log_writer))) {
+        None => LogWriter::open().map_err(system)?,
+        Some((ends, process)) => {
+            let [reader, end] = ends.map(handover::taken);
+            LogWriter::take_over([reader?, end?], process).map_err(system)?
+        }
+    };
+    log_writer
+        .use_it(handover.map_or_else(Vec::new, |handover| handover.log_backlog.clone()))
+        .map_err(system)?;
+    match progress.as_ref().and_then(|progress| progress.show.terminal()) {
+        Some(terminal) => log_writer.start_thread(terminal.clone()).map_err(system)?,
+        None if log_writer.process().is_some() => {}
+        None => drop(log_writer.start_process().map_err(SetUpError::Start)?),
+    }
+    Ok((log_writer, progress))
+}
+
+/// How far the run is, and how that is shown.
+pub struct Progress {
+    form: Form,
+    /// As long as it is there it may be shown.
+    pub show: Show,
+}
+
+/// Shows how far the run is, from here on. Without it the run goes on.
+pub fn show_progress(progress: &Progress, inbox: &Inbox) {
+    let sender = inbox.sender();
     let ask = move || {
         let (reply, answer) = oneshot::channel();
         if !sender.send(Notice::Asked(Box::new(Request::Status(Status::default())), reply)) {
@@ -105,12 +151,9 @@ pub fn show_progress(
             Ok(_) | Err(_) => None,
         }
     };
-    let begun = match form {
-        Form::Bars => Voices::open().map(|voices| tools.launcher.voices = Some(voices)),
-        Form::Lines(_) => Ok(()),
-    };
-    let shown = begun.and_then(|()| Show::start(form, Box::new(ask)));
-    shown.map_err(|error| log!(target: "mprun", Level::Warn, "no progress is shown: {error}")).ok()
+    if let Err(error) = progress.show.begin(progress.form, Box::new(ask)) {
+        log!(target: "mprun", Level::Warn, "no progress is shown: {error}");
+    }
 }
 
 /// The last lines of the run, beside its socket. Without them the run goes on. `goes_on`: those of a program before
@@ -119,7 +162,7 @@ pub fn keep_tails(claim: &Claim, goes_on: bool) -> Option<Tails> {
     let tails = Tails::beside(&claim.path);
     match if goes_on && tails.folder().is_dir() { Ok(()) } else { tails.begin() } {
         Ok(()) => {
-            logging::copy_to(tails.own(), Copied::All);
+            logging::keep_in_own_tail(&tails.own());
             Some(tails)
         }
         Err(error) => {

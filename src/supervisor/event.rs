@@ -32,6 +32,10 @@ pub enum Event {
     FileTouched,
     /// What became of an [`Action::Load`](super::action::Action::Load).
     Loaded(Loading),
+    /// What became of an [`Action::Rehearse`](super::action::Action::Rehearse): why the program on the disk can't take over.
+    Rehearsed(Result<(), String>),
+    /// The program on the disk has not taken over.
+    NotHandedOver(NotHandedOver),
     /// Somebody asked for something to be done; answered by an [`Action::Answer`](super::action::Action::Answer), maybe
     /// later.
     Asked(AskId, Command),
@@ -66,6 +70,8 @@ pub enum Event {
     Fed(bool),
     /// The guardian process is gone.
     GuardianEnded,
+    /// The log writer's process is gone.
+    LogWriterEnded,
     /// The disk has no room for what the queues need to go on.
     NoRoom(String),
     /// The queues' memory is damaged.
@@ -99,6 +105,15 @@ pub struct Work {
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last, if it failed; oldest first.
     pub words: Vec<String>,
+}
+
+/// Why the program on the disk has not taken over.
+#[derive(Debug)]
+pub enum NotHandedOver {
+    /// Something came in that this program has to see to first.
+    Interrupted,
+    /// It failed.
+    Failed(String),
 }
 
 /// What became of an attempt to read the pipeline file.

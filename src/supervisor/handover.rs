@@ -8,7 +8,7 @@ use super::SetUpError;
 use super::launch::Launcher;
 use super::state::Left;
 use crate::append::UndoLog;
-use crate::progress::Voices;
+use crate::control::server::Listeners;
 use crate::queue::Arena;
 use crate::sys::{inherited, reexec};
 use serde::{Deserialize, Serialize};
@@ -52,8 +52,17 @@ pub struct Handover {
     pub arena: RawFd,
     /// The notes about files that lines are appended to.
     pub undo_log: RawFd,
-    /// Through it workers' standard error comes, if not straight.
+    /// Through it workers' standard error comes: the log pipe.
     pub voices: Option<[RawFd; 2]>,
+    /// The process that reads it, if it is not a thread.
+    #[serde(default)]
+    pub log_writer: Option<u32>,
+    /// What this program has not been able to write to it.
+    #[serde(default)]
+    pub log_backlog: Vec<String>,
+    /// Where clients of the control socket and of the metrics wait.
+    #[serde(default)]
+    pub listeners: [Option<RawFd>; 2],
     /// By the names of their stages.
     pub holding_pipes: BTreeMap<String, [RawFd; 2]>,
 }
@@ -89,6 +98,12 @@ impl Handover {
         Ok(handover)
     }
 
+    /// Where clients wait.
+    pub fn listeners(&self) -> Result<Listeners, SetUpError> {
+        let [control, metrics] = self.listeners.map(|number| number.map(taken).transpose());
+        Ok(Listeners { control: control?.map(Into::into), metrics: metrics?.map(Into::into) })
+    }
+
     /// The queues' memory.
     pub fn arena(&self) -> Result<OwnedFd, SetUpError> {
         taken(self.arena)
@@ -98,11 +113,6 @@ impl Handover {
     pub fn outfit(&self, launcher: &mut Launcher) -> Result<(), SetUpError> {
         launcher.run.clone_from(&self.run);
         launcher.undo_log = UndoLog::from(taken(self.undo_log)?);
-        if let Some([reader, writer]) = self.voices {
-            let voices = Voices::of([taken(reader)?, taken(writer)?]);
-            let voices = voices.map_err(|error| SetUpError::System("listen to workers", error))?;
-            launcher.voices = Some(voices);
-        }
         for (stage, [reader, writer]) in &self.holding_pipes {
             launcher.kept_pipes.insert(stage.clone(), [taken(*reader)?, taken(*writer)?]);
         }

@@ -7,7 +7,6 @@ use crate::append::UndoLog;
 use crate::dead_letter::Store;
 use crate::log_file::Tails;
 use crate::logging::Logging;
-use crate::progress::Voices;
 use crate::queue::{Arena, QueueId};
 use crate::service;
 use crate::sys::fd;
@@ -18,7 +17,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::CString;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The one built-in that reads this program's standard input.
@@ -44,8 +43,6 @@ pub struct Launcher {
     logging: Logging,
     /// Where the last lines of each stage are kept.
     pub tails: Option<Tails>,
-    /// Where workers' standard error goes, if not to this one's.
-    pub voices: Option<Voices>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -66,14 +63,18 @@ impl Launcher {
             undo_log: UndoLog::create()?,
             logging,
             tails: None,
-            voices: None,
             holding_pipes: BTreeMap::new(),
             kept_pipes: BTreeMap::new(),
         })
     }
 
-    /// Starts a worker, and returns its pid. `names`: how the queues are called.
-    pub fn start(&mut self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> Result<u32, SpawnError> {
+    /// Starts a worker, and returns its pid. `names`: how the queues are called; `stderr`: the log pipe.
+    pub fn start(
+        &mut self,
+        spawn: &Spawn,
+        names: &BTreeMap<QueueId, String>,
+        stderr: BorrowedFd<'_>,
+    ) -> Result<u32, SpawnError> {
         if spawn.version.work.uses() == Some(STDIN) {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
@@ -87,7 +88,7 @@ impl Launcher {
             // One reader of standard input is enough; a stage that doesn't expect it must not take it from another.
             descriptors.push((self.null.as_fd(), 0));
         }
-        descriptors.extend(self.voices.as_ref().map(|voices| (voices.stderr(), 2)));
+        descriptors.push((stderr, 2));
         let index = spawn.worker.index.to_string();
         let mut environment = self.environment.clone();
         environment.extend([

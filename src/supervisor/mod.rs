@@ -26,11 +26,14 @@ mod worker_state;
 pub mod burial;
 mod children;
 mod control;
+mod errand;
 pub mod guardian;
 mod handover;
 mod inbox;
 mod launch;
 mod letters;
+pub mod loader;
+mod log_writer;
 mod mailbox;
 mod perform;
 mod reception;
@@ -45,10 +48,12 @@ use crate::config::{self, LoadOptions, Loaded, Pipeline, Report};
 use crate::control::claim::{Claim, ClaimError};
 use crate::control::server::Listeners;
 use crate::dead_letter::Letter;
+use crate::log_file::Tails;
 use crate::logging::{self, Logging};
 use crate::queue::Fault;
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
+use crate::sys::process::SpawnError;
 use crate::sys::{fd, start_signals};
 use crate::{dead_letter, exit, progress};
 use action::Outcome;
@@ -59,12 +64,14 @@ use handover::Handover;
 use inbox::Inbox;
 use launch::Launcher;
 use log::{Level, log};
+use log_writer::LogWriter;
 use nix::sys::signal::Signal;
 use perform::{Performer, Tools};
 use report::ReportFile;
 use state::view::Identity;
 use state::{Audience, State};
 use std::io::{self, IsTerminal};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -132,10 +139,12 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
     }
-    match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
+    let code = match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
         Ok(code) => code,
         Err(error) => failed(&error, &manager),
-    }
+    };
+    manager.finish();
+    code
 }
 
 fn failed(error: &SetUpError, manager: &Manager) -> u8 {
@@ -189,6 +198,8 @@ enum SetUpError {
     Refused(String),
     Control(ClaimError),
     System(&'static str, io::Error),
+    /// A helper process could not be started.
+    Start(SpawnError),
 }
 
 impl std::fmt::Display for SetUpError {
@@ -198,6 +209,7 @@ impl std::fmt::Display for SetUpError {
             SetUpError::Refused(why) => f.write_str(why),
             SetUpError::Control(error) => error.fmt(f),
             SetUpError::System(what, error) => write!(f, "failed to {what}: {error}"),
+            SetUpError::Start(error) => error.fmt(f),
         }
     }
 }
@@ -213,7 +225,7 @@ fn supervise(
     loaded: Loaded,
     registry: &Registry,
     manager: &Manager,
-    mut before: Before,
+    before: Before,
 ) -> Result<u8, SetUpError> {
     let name = loaded.pipeline.name.clone();
     logging::set_pipeline(&name);
@@ -223,62 +235,102 @@ fn supervise(
     let age = before.handover.as_ref().map_or(Duration::ZERO, |handover| handover.age);
     let started = now.checked_sub(age).unwrap_or(now);
     // First of all: a second run of the same pipeline must leave the first one alone.
-    let mut claim = control::claim(options, &loaded.pipeline)?;
-    let mut tools = tools(options, &loaded.pipeline, started, manager, &mut before)?;
-    let tails = claim.as_ref().and_then(|claim| control::keep_tails(claim, before.handover.is_some()));
-    tools.launcher.tails.clone_from(&tails);
-    let metrics = control::metrics(&loaded.pipeline);
-    let listener = claim.as_mut().and_then(Claim::listener);
-    control::serve(Listeners { control: listener, metrics }, &tools.inbox, &tools.launcher.dead_letters);
-    let shown = control::show_progress(options, &loaded.pipeline, registry, &mut tools);
-    let mut state = State::new(fastrand::u64(..), audience(manager));
-    state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
-    if let Some(retries) = &options.retries {
-        log!(
-            target: "mprun",
-            Level::Info,
-            "no run was under way: this one only works off dead letters and what is left in the queues; its sources are off"
-        );
-        state.feed();
-        letters::feed(retries, &tools.inbox, &tools.launcher.dead_letters)
-            .map_err(|error| SetUpError::System("start a thread", error))?;
-    }
-    let mut performer = Performer::new(options, registry, tools);
-    let wanted = Wanted::new(loaded, registry);
-    let mut event = match before.handover {
-        None => Event::Begin(wanted),
-        Some(handover) => {
-            performer.resume(&handover)?;
-            Event::TakeOver(wanted, Box::new(handover.left))
+    let inherited = before.handover.as_ref().map(Handover::listeners).transpose()?.unwrap_or_default();
+    let claim = control::claim(options, &loaded.pipeline, &inherited)?;
+    let begun = control::begin_log(options, &loaded.pipeline, registry, before.handover.as_ref());
+    let (mut log_writer, progress) = begun?;
+    let run = Run { options, registry, manager, started, progress };
+    let ended = run.live(loaded, before, (claim, inherited.metrics), &mut log_writer);
+    log_writer.end();
+    // Not before the log writer has ended: it keeps the supervisor's own lines there.
+    ended.map(|(code, tails)| {
+        if let Some(tails) = tails {
+            tails.end();
         }
-    };
-    start_signals::unblock_all().map_err(|error| SetUpError::System("let signals in", error))?;
-    let outcome = loop {
-        let actions = state.handle(event, Instant::now());
-        if let Some(outcome) = performer.perform(actions) {
-            break outcome;
+        code
+    })
+}
+
+/// What a run is made of before there is anything of the pipeline.
+struct Run<'a> {
+    options: &'a RunOptions,
+    registry: &'a Registry,
+    manager: &'a Manager,
+    started: Instant,
+    progress: Option<control::Progress>,
+}
+
+impl Run<'_> {
+    /// From here to the end: the exit code, and where its last lines were kept.
+    fn live(
+        mut self,
+        loaded: Loaded,
+        mut before: Before,
+        (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
+        log_writer: &mut LogWriter,
+    ) -> Result<(u8, Option<Tails>), SetUpError> {
+        let Run { options, registry, manager, started, .. } = self;
+        let name = loaded.pipeline.name.clone();
+        let mut tools = tools(&self, &loaded.pipeline, &mut before, log_writer)?;
+        let tails = claim.as_ref().and_then(|claim| control::keep_tails(claim, before.handover.is_some()));
+        tools.launcher.tails.clone_from(&tails);
+        let metrics = control::metrics(&loaded.pipeline, metrics);
+        let listener = claim.as_mut().and_then(Claim::listener);
+        let listeners = Listeners { control: listener, metrics };
+        // Without copies, clients that come during an upgrade are refused.
+        let copies = listeners.try_clone().unwrap_or_default();
+        control::serve(listeners, &tools.inbox, &tools.launcher.dead_letters);
+        if let Some(progress) = &self.progress {
+            control::show_progress(progress, &tools.inbox);
         }
-        event = performer.next(&state);
-    };
-    let (closing, deed) = performer.close();
-    drop(shown);
-    let lines = closing.lines(&name, &outcome, started.elapsed());
-    for line in &lines {
-        log!(target: "mprun", Level::Info, "{line}");
+        let mut state = State::new(fastrand::u64(..), audience(manager));
+        state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
+        if let Some(retries) = &options.retries {
+            log!(
+                target: "mprun",
+                Level::Info,
+                "no run was under way: this one only works off dead letters and what is left in the queues; its sources \
+                 are off"
+            );
+            state.feed();
+            letters::feed(retries, &tools.inbox, &tools.launcher.dead_letters)
+                .map_err(|error| SetUpError::System("start a thread", error))?;
+        }
+        let mut performer = Performer::new(options, registry, tools);
+        performer.keep(copies);
+        let wanted = Wanted::new(loaded, registry);
+        let mut event = match before.handover {
+            None => Event::Begin(wanted),
+            Some(handover) => {
+                performer.resume(&handover)?;
+                Event::TakeOver(wanted, Box::new(handover.left))
+            }
+        };
+        start_signals::unblock_all().map_err(|error| SetUpError::System("let signals in", error))?;
+        let outcome = loop {
+            let actions = state.handle(event, Instant::now());
+            if let Some(outcome) = performer.perform(actions) {
+                break outcome;
+            }
+            event = performer.next(&state);
+        };
+        let (closing, deed) = performer.close();
+        drop(self.progress.take());
+        let lines = closing.lines(&name, &outcome, started.elapsed());
+        for line in &lines {
+            log!(target: "mprun", Level::Info, "{line}");
+        }
+        if let Some(warning) = closing.warning() {
+            log!(target: "mprun", Level::Warn, "{warning}");
+        }
+        deed.conclude(outcome.is_through(), manager);
+        let code = match write_report(options, &name, started, &outcome, &closing) {
+            true => closing.exit_code(&outcome),
+            false => exit::FAILED,
+        };
+        reception::bid(manager, &lines[0], code);
+        Ok((code, tails))
     }
-    if let Some(warning) = closing.warning() {
-        log!(target: "mprun", Level::Warn, "{warning}");
-    }
-    deed.conclude(outcome.is_through(), manager);
-    let code = match write_report(options, &name, started, &outcome, &closing) {
-        true => closing.exit_code(&outcome),
-        false => exit::FAILED,
-    };
-    reception::bid(manager, &lines[0], code);
-    if let Some(tails) = tails {
-        tails.end();
-    }
-    Ok(code)
 }
 
 /// Whether the report is written, if one is wanted.
@@ -305,12 +357,12 @@ fn audience(manager: &Manager) -> Audience {
 }
 
 fn tools<'a>(
-    options: &RunOptions,
+    run: &'a Run<'_>,
     pipeline: &Pipeline,
-    started: Instant,
-    manager: &'a Manager,
     before: &mut Before,
+    log_writer: &'a mut LogWriter,
 ) -> Result<Tools<'a>, SetUpError> {
+    let Run { options, manager, started, .. } = *run;
     let system = |what| move |error| SetUpError::System(what, error);
     // Asked before the handlers of the inbox are there.
     let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
@@ -340,7 +392,19 @@ fn tools<'a>(
         started,
         dead_letter_file: launcher.dead_letters.path.display().to_string(),
     };
-    Ok(Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal, identity })
+    let show = run.progress.as_ref().map(|progress| &progress.show);
+    Ok(Tools {
+        inbox,
+        estate,
+        launcher,
+        log_writer,
+        show,
+        children,
+        watch,
+        manager,
+        ends_with_terminal,
+        identity,
+    })
 }
 
 /// Not worth failing for: a signal reloads as well.

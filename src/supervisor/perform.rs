@@ -35,6 +35,7 @@ mod workers;
 use super::action::{Action, Outcome};
 use super::burial::Burial;
 use super::children::{Auxiliary, Children};
+use super::errand::{Ended, Errand};
 use super::estate::{Deed, Estate};
 use super::event::Event;
 use super::guardian::Guardian;
@@ -43,13 +44,16 @@ use super::ids::{AskId, StageKey};
 use super::inbox::{Inbox, Notice};
 use super::inheritance::Label;
 use super::launch::Launcher;
+use super::log_writer::LogWriter;
 use super::state::State;
 use super::state::view::Identity;
 use super::summary::Closing;
 use super::watch::Watch;
 use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
+use crate::control::server::Listeners;
 use crate::logging;
+use crate::progress::{Show, Terminal};
 use crate::queue::{Fault, Phase, QueueId, SlotId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
@@ -57,7 +61,20 @@ use crate::sys::fd;
 use log::{Level, log};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::CString;
+use std::time::Instant;
 use tokio::sync::oneshot;
+
+/// What an errand is for.
+#[derive(Debug)]
+enum Purpose {
+    /// To take the file over.
+    Load,
+    /// To tell a client what that would change.
+    Plan(oneshot::Sender<Reply>),
+    /// To find out whether this program could go on from here.
+    Rehearse(CString),
+}
 
 /// The hands of the supervisor.
 pub struct Performer<'a> {
@@ -67,6 +84,8 @@ pub struct Performer<'a> {
     steward: Steward,
     arena: crate::queue::Arena,
     launcher: Launcher,
+    log_writer: &'a mut LogWriter,
+    show: Option<&'a Show>,
     children: Children,
     watch: Option<Watch>,
     manager: &'a Manager,
@@ -90,9 +109,17 @@ pub struct Performer<'a> {
     burials: BTreeMap<SlotId, Burial>,
     ends_with_terminal: bool,
     identity: Identity,
+    /// Kept for the program after this one.
+    listeners: Listeners,
+    /// Processes that look at something outside.
+    errands: Vec<Errand<Purpose>>,
+    /// Those that are through, and not reported yet.
+    ended_errands: Vec<(Errand<Purpose>, Ended)>,
     /// Requests that wait for their answers.
     asks: BTreeMap<AskId, oneshot::Sender<Reply>>,
     next_ask: u64,
+    /// The program that is to take over, once it has been tried.
+    next_program: Option<CString>,
     /// What happened while acting, in its order.
     events: VecDeque<Event>,
 }
@@ -105,6 +132,10 @@ pub struct Tools<'a> {
     pub estate: Estate,
     /// Starts workers.
     pub launcher: Launcher,
+    /// Writes what they and this process log.
+    pub log_writer: &'a mut LogWriter,
+    /// Shows how far the run is, if that is wanted.
+    pub show: Option<&'a Show>,
     /// Keeps track of them.
     pub children: Children,
     /// Watches the file, if that is wanted and possible.
@@ -120,7 +151,22 @@ pub struct Tools<'a> {
 impl<'a> Performer<'a> {
     /// With nothing done yet.
     pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools<'a>) -> Performer<'a> {
-        let Tools { inbox, estate, launcher, children, watch, manager, ends_with_terminal, identity } = tools;
+        let Tools {
+            inbox,
+            estate,
+            launcher,
+            log_writer,
+            show,
+            children,
+            watch,
+            manager,
+            ends_with_terminal,
+            identity,
+        } = tools;
+        let mut children = children;
+        if let Some(pid) = log_writer.process() {
+            children.add_auxiliary(pid, Auxiliary::LogWriter);
+        }
         let mut estate = estate;
         let deed = estate.deed();
         let (names, tokens) = estate.names();
@@ -132,6 +178,8 @@ impl<'a> Performer<'a> {
             steward,
             arena,
             launcher,
+            log_writer,
+            show,
             children,
             watch,
             manager,
@@ -147,10 +195,19 @@ impl<'a> Performer<'a> {
             burials: BTreeMap::new(),
             ends_with_terminal,
             identity,
+            listeners: Listeners::default(),
+            errands: Vec::new(),
+            ended_errands: Vec::new(),
             asks: BTreeMap::new(),
             next_ask: 0,
+            next_program: None,
             events: VecDeque::new(),
         }
+    }
+
+    /// The sockets on which clients are served: the program after this one gets them, too.
+    pub fn keep(&mut self, listeners: Listeners) {
+        self.listeners = listeners;
     }
 
     /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
@@ -179,10 +236,21 @@ impl<'a> Performer<'a> {
             if let Some(event) = self.events.pop_front() {
                 return event;
             }
-            let until = state.deadline(std::time::Instant::now());
-            let Some(notice) = self.inbox.wait(until) else { return Event::Deadline };
+            let errands = self.errands.iter().map(Errand::until).min();
+            let until = state.deadline(Instant::now()).into_iter().chain(errands).min();
+            let Some(notice) = self.inbox.wait(until) else {
+                self.expire_errands();
+                self.report_errands(state);
+                return Event::Deadline;
+            };
             self.take_in(notice, state);
+            self.report_errands(state);
         }
+    }
+
+    /// The thread that has the terminal, where there are progress bars.
+    fn terminal(&self) -> Option<&Terminal> {
+        self.show?.terminal()
     }
 
     fn take_in(&mut self, notice: Notice, state: &State) {
@@ -253,7 +321,8 @@ impl<'a> Performer<'a> {
         match action {
             Action::Spawn(spawn) => self.spawn(&spawn),
             Action::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
-            Action::HandOver(left, ask) => self.hand_over(*left, ask),
+            Action::Rehearse(left) => self.rehearse(*left),
+            Action::HandOver(left) => self.hand_over(*left),
             Action::Term(pid) => self.terminate(pid),
             Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Action::Tune(slot, pid, tuning) => {
@@ -288,6 +357,7 @@ impl<'a> Performer<'a> {
             }
             Action::Load => self.load(),
             Action::StartGuardian => self.start_guardian(),
+            Action::StartLogWriter => self.start_log_writer(),
             Action::Notify(messages) => self.notify(&messages),
             Action::Status(head) => self.status(&head),
             Action::Answer(id, outcome) => self.answer(id, outcome),
@@ -321,10 +391,7 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, mut launcher, deed, .. } = self;
-        if let Some(voices) = launcher.voices.take() {
-            voices.end();
-        }
+        let Performer { names, tokens, mut steward, dead_before, launcher, deed, .. } = self;
         let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.

@@ -35,6 +35,7 @@ pub fn bid_after(manager: &Manager, error: &SetUpError) {
         SetUpError::Queue(fault) => fault.errno(),
         SetUpError::Control(_) | SetUpError::Refused(_) => None,
         SetUpError::System(_, error) => error.raw_os_error(),
+        SetUpError::Start(error) => Some(error.errno as i32),
     };
     tell(manager, number.map(Message::Errno));
     bid(manager, &error.to_string(), exit::FAILED);

@@ -42,8 +42,8 @@ use stop::Stop;
 /// Starts that are done before the next event is looked at: a thousand forks must not make a Ctrl-C wait.
 const STARTS_AT_ONCE: usize = 32;
 
-/// A guardian that ends this soon is not started again before this time is over.
-const GUARDIAN_REST: Duration = Duration::from_secs(1);
+/// A helper that ends this soon is not started again before this time is over.
+const HELPER_REST: Duration = Duration::from_secs(1);
 
 /// All that the supervisor knows.
 #[derive(Debug)]
@@ -64,7 +64,9 @@ pub struct State {
     waiting: command::Waiting,
     /// More workers could be started at once.
     starts_left: bool,
-    guardian: Guardian,
+    guardian: Helper,
+    log_writer: Helper,
+    upgrade: Option<handover::Upgrade>,
     /// Dead letters of dead workers that are not written yet.
     burials: burials::Burials,
     /// Files that were taken over as a whole.
@@ -97,10 +99,26 @@ enum Feeding {
     Over,
 }
 
+/// A helper process that is replaced when it ends, but not in a circle.
 #[derive(Debug, Default)]
-struct Guardian {
+struct Helper {
     started: Option<Instant>,
     due: Option<Instant>,
+}
+
+impl Helper {
+    fn start(&mut self, now: Instant) {
+        *self = Helper { started: Some(now), due: None };
+    }
+
+    fn ended(&mut self, now: Instant) {
+        let soonest = self.started.map_or(now, |started| started + HELPER_REST);
+        self.due = Some(soonest.max(now));
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
 }
 
 impl State {
@@ -119,7 +137,9 @@ impl State {
             paused: false,
             waiting: command::Waiting::default(),
             starts_left: false,
-            guardian: Guardian::default(),
+            guardian: Helper::default(),
+            log_writer: Helper::default(),
+            upgrade: None,
             burials: burials::Burials::default(),
             generation: 0,
             upgrades: 0,
@@ -151,8 +171,12 @@ impl State {
         let mut out = Outbox::new(now, std::mem::take(&mut self.history));
         // The answers to starts come in between; they don't earn another batch of them.
         let may_start = !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
+        self.try_upgrade_again();
         self.take_in(event, &mut out);
         self.converge(may_start, &mut out);
+        if !self.ended {
+            self.go_on_with_upgrade(&mut out);
+        }
         self.history = out.history;
         out.actions
     }
@@ -166,7 +190,9 @@ impl State {
         let others = [
             self.settling.deadline(),
             self.guardian.due,
+            self.log_writer.due,
             self.reload_deadline(),
+            self.upgrade_deadline(),
             self.stop_deadline(),
             self.herald.deadline(),
             self.burials.deadline(),
@@ -202,6 +228,8 @@ impl State {
             Event::Hangup => self.hung_up(out),
             Event::TerminalGone => self.terminal_gone(out),
             Event::FileTouched => self.settling.touched(out.now),
+            Event::Rehearsed(outcome) => self.rehearsed(outcome, out),
+            Event::NotHandedOver(why) => self.not_handed_over(why, out),
             Event::Loaded(loading) => self.loaded(loading, out),
             Event::Asked(id, command) => self.asked(id, command, out),
             Event::Spawned(worker, pid) => self.spawned(worker, pid, out),
@@ -218,7 +246,11 @@ impl State {
                 self.feeding = Feeding::Over;
                 self.failed |= !all;
             }
-            Event::GuardianEnded => self.guardian_ended(out),
+            Event::GuardianEnded => {
+                self.guardian.ended(out.now);
+                out.say(log::Level::Debug, "the guardian process is gone: starting another one");
+            }
+            Event::LogWriterEnded => self.log_writer.ended(out.now),
             Event::Damaged(what) => self.damaged(&what, out),
             Event::NoRoom(what) => self.no_room(what, out),
             Event::Deadline => {}
@@ -259,8 +291,12 @@ impl State {
 
     fn pass_time(&mut self, out: &mut Outbox) {
         self.stages.iter_mut().for_each(|stage| stage.tick(out));
-        if self.guardian.due.is_some_and(|due| due <= out.now) {
+        if self.guardian.is_due(out.now) {
             self.start_guardian(out);
+        }
+        if self.log_writer.is_due(out.now) {
+            self.log_writer.start(out.now);
+            out.act(Action::StartLogWriter);
         }
         if self.settling.is_due(out.now) {
             self.settling.done();
@@ -399,14 +435,8 @@ impl State {
     }
 
     fn start_guardian(&mut self, out: &mut Outbox) {
-        self.guardian = Guardian { started: Some(out.now), due: None };
+        self.guardian.start(out.now);
         out.act(Action::StartGuardian);
-    }
-
-    fn guardian_ended(&mut self, out: &mut Outbox) {
-        let soonest = self.guardian.started.map_or(out.now, |started| started + GUARDIAN_REST);
-        self.guardian.due = Some(soonest.max(out.now));
-        out.say(log::Level::Debug, "the guardian process is gone: starting another one");
     }
 
     fn stage_at(&self, worker: WorkerId) -> Option<(usize, usize)> {

@@ -12,5 +12,6 @@ pub mod readiness;
 pub mod reexec;
 pub mod start_signals;
 pub mod start_streams;
+pub mod threads;
 pub mod wait;
 pub mod worker_timer;

@@ -7,8 +7,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::execve;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// A poll counts whole ones.
@@ -48,6 +50,27 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
 /// Call it from the main thread: its children stay its children, and none of them is told of a death.
 pub fn replace(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Result<Infallible> {
     Ok(execve(program, arguments, environment)?)
+}
+
+/// The hidden verb by which this program executes another one, in a process of its own: the other one may be on a disk
+/// that is gone, and the exec would hold up whoever waits for it.
+pub const VERB: &str = "__exec";
+
+/// What this program says before it ends when there is nothing to execute.
+pub const NOT_EXECUTED: &str = "failed to execute the program";
+
+/// Executes the program that the arguments behind the verb name, with them as its own arguments from number 0 on.
+pub fn run() -> ExitCode {
+    let words: Vec<CString> =
+        std::env::args_os().skip(2).filter_map(|word| CString::new(word.into_vec()).ok()).collect();
+    let environment: Vec<CString> = std::env::vars_os()
+        .filter_map(|(name, value)| CString::new([name.into_vec(), value.into_vec()].join(&b'=')).ok())
+        .collect();
+    let [program, arguments @ ..] = words.as_slice() else { return ExitCode::from(2) };
+    let Err(errno) = execve(program, arguments, &environment);
+    // Standard error is a memory file: if it takes nothing, the exit code has to do.
+    let _ = writeln!(io::stderr(), "{NOT_EXECUTED}: {} ({errno:?})", errno.desc());
+    ExitCode::from(127)
 }
 
 /// How a child has ended; `None`: not within `patience`. It is still to be reaped.

@@ -18,7 +18,6 @@ mod desk;
 mod failed;
 mod guard;
 mod item_log;
-mod last_words;
 mod outlet;
 mod recycle;
 mod setup;
@@ -53,7 +52,6 @@ pub fn run(registry: &Registry) -> ExitCode {
         Err(why) => {
             Logging::from_environment(0).start(None); // unless it was started already
             log::error!("can't start: {why}");
-            last_words::wait_until_read();
             return exit::code(exit::FAILED);
         }
     };
@@ -64,9 +62,7 @@ pub fn run(registry: &Registry) -> ExitCode {
             Err(failure) => Stop::from(failure),
         },
     };
-    let code = leave(&mut desk, stop);
-    last_words::wait_until_read();
-    code
+    leave(&mut desk, stop)
 }
 
 fn live(desk: &mut Desk, opened: Opened, memory: Memory) -> Stop {

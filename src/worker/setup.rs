@@ -4,7 +4,7 @@ use super::desk::Desk;
 use super::ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
 use crate::append::UndoLog;
 use crate::log_file::{LogFile, Tails};
-use crate::logging::{self, Copied};
+use crate::logging;
 use crate::queue::{Arena, Port, SlotId};
 use crate::stage::{Context, Pipe};
 use crate::sys::{inherited, readiness};
@@ -17,6 +17,7 @@ use std::io::{Read, Seek};
 
 /// Takes what the supervisor has passed, and finds its place. An error is a text for the log.
 pub(super) fn set_up() -> Result<(Desk, Context), String> {
+    logging::sink::use_stderr_as_pipe();
     let ticket = read_ticket()?;
     name_process(&ticket);
     logging::set_pipeline(&ticket.pipeline);
@@ -55,10 +56,10 @@ fn name_process(ticket: &Ticket) {
 fn copy_log(ticket: &Ticket) {
     if let Some(file) = &ticket.log_file {
         let path = ticket.folder.join(&file.path);
-        logging::copy_to(LogFile { path, ..file.clone() }, Copied::Said);
+        logging::copy_to_log_file(&LogFile { path, ..file.clone() });
     }
     if let Some(folder) = &ticket.tails {
-        logging::copy_to(Tails::new(folder).of_stage(&ticket.stage), Copied::All);
+        logging::keep_in_tail(Tails::new(folder).of_stage(&ticket.stage));
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Wish<'a> {
     pub file: &'a Path,
     /// The path that the pipeline file gives for the socket.
     pub socket: Option<&'a Path>,
+    /// What a program before this one has listened with: clients may wait there.
+    pub inherited: Option<&'a UnixListener>,
 }
 
 /// A socket of this run's own, and the right to run. Dropped, they are gone.
@@ -142,7 +144,8 @@ impl Claim {
                         drop(turn); // the socket's own folder may be the same
                         return Claim::bound(path, Some(held), wish);
                     }
-                    let listener = bind(path).map_err(|error| ClaimError::Failed(path.to_owned(), error))?;
+                    let listener =
+                        bind(path, wish).map_err(|error| ClaimError::Failed(path.to_owned(), error))?;
                     let held = vec![held];
                     return Ok(Claim { path: path.to_owned(), listener: Some(listener), held });
                 }
@@ -159,7 +162,7 @@ impl Claim {
         match lock(&file, &wish.holder(path)).map_err(failed)? {
             Locked::Held(holder) => Err(ClaimError::Taken(holder)),
             Locked::Mine(lock) => {
-                let listener = bind(path).map_err(failed)?;
+                let listener = bind(path, wish).map_err(failed)?;
                 let held = held.into_iter().chain([Held { path: file, _lock: lock }]).collect();
                 Ok(Claim { path: path.to_owned(), listener: Some(listener), held })
             }
@@ -193,8 +196,11 @@ fn remove(path: &Path) {
     }
 }
 
-/// What lies at the path belongs to a run that is over: its lock was free.
-fn bind(path: &Path) -> io::Result<UnixListener> {
+/// What lies at the path belongs to a run that is over: its lock was free. Or to the program before this one.
+fn bind(path: &Path, wish: &Wish<'_>) -> io::Result<UnixListener> {
+    if let Some(listener) = wish.inherited.filter(|listener| is_at(listener, path)) {
+        return listener.try_clone();
+    }
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(
@@ -209,6 +215,10 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+fn is_at(listener: &UnixListener, path: &Path) -> bool {
+    path.exists() && listener.local_addr().is_ok_and(|address| address.as_pathname() == Some(path))
 }
 
 #[cfg(test)]

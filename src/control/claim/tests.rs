@@ -10,7 +10,10 @@ impl Folder {
     }
 
     fn take(&self, name: &str, pid: u32, file: &str) -> Result<Claim, ClaimError> {
-        Claim::take(&Wish { name, pid, file: file.as_ref(), socket: None }, std::slice::from_ref(&self.0))
+        Claim::take(
+            &Wish { name, pid, file: file.as_ref(), socket: None, inherited: None },
+            std::slice::from_ref(&self.0),
+        )
     }
 }
 
@@ -54,7 +57,7 @@ fn two_pipelines_can_not_share_a_socket_of_their_own_choice() {
     place::prepare(&folder.0).unwrap();
     let path = folder.0.join("mine.sock");
     let take = |pid, file: &str| {
-        let wish = Wish { name: "p", pid, file: file.as_ref(), socket: Some(&path) };
+        let wish = Wish { name: "p", pid, file: file.as_ref(), socket: Some(&path), inherited: None };
         Claim::take(&wish, &[folder.0.join("run")])
     };
     let first = take(1, "/a/p.toml").unwrap();
@@ -86,7 +89,7 @@ fn a_file_in_the_way_is_no_socket_to_replace() {
     place::prepare(&folder.0).unwrap();
     let path = folder.0.join("mine.sock");
     fs::write(&path, "precious").unwrap();
-    let wish = Wish { name: "p", pid: 1, file: "/a".as_ref(), socket: Some(&path) };
+    let wish = Wish { name: "p", pid: 1, file: "/a".as_ref(), socket: Some(&path), inherited: None };
     let taken = Claim::take(&wish, &[]);
     assert!(matches!(taken, Err(ClaimError::Failed(..))), "{taken:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");

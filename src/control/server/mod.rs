@@ -56,6 +56,17 @@ pub struct Listeners {
     pub metrics: Option<TcpListener>,
 }
 
+impl Listeners {
+    /// The same sockets once more, so that they outlive this program: clients that come meanwhile wait there.
+    ///
+    /// # Errors
+    /// When there are too many descriptors.
+    pub fn try_clone(&self) -> io::Result<Listeners> {
+        let control = self.control.as_ref().map(UnixListener::try_clone).transpose()?;
+        Ok(Listeners { control, metrics: self.metrics.as_ref().map(TcpListener::try_clone).transpose()? })
+    }
+}
+
 /// Serves from now on, until this process ends. `dead_letters`: their file.
 ///
 /// # Errors

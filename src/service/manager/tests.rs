@@ -96,3 +96,19 @@ fn received(listener: &UnixDatagram) -> (String, OwnedFd) {
     let fd = crate::sys::inherited::owned_for_tests(fd.unwrap());
     (String::from_utf8_lossy(&buffer[..length]).into_owned(), fd)
 }
+
+#[test]
+fn a_manager_that_reads_nothing_is_not_waited_for_and_misses_nothing_but_what_is_old() {
+    let (listener, manager) = pair(&[]);
+    let busy = |n: u32| manager.tell(&[Message::Status(format!("busy {n}"))]).unwrap();
+    (0..5000).for_each(busy);
+    manager.tell(&[Message::Stopping]).unwrap();
+    manager.tell(&[Message::Status("last".into())]).unwrap();
+    let mut all = Vec::new();
+    while all.last().is_none_or(|last| last != "STATUS=last") {
+        all.push(heard(&listener));
+    }
+    assert!(all.contains(&"STOPPING=1".to_owned()), "{all:?}");
+    assert!(all.len() < 5000, "it had room for all, so this shows nothing");
+    manager.finish();
+}

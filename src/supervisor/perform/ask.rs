@@ -1,16 +1,13 @@
 //! Requests from the control socket: what only looks is answered here, what changes anything goes to the state.
 
 use super::Performer;
-use crate::config;
 use crate::config::diagnostic::nearest;
-use crate::control::protocol::{self, Answer, Done, Reason, Refused, Reply, Request, Steps};
+use crate::control::protocol::{self, Answer, Done, Reason, Refused, Reply, Request};
 use crate::queue::{PutBack, QueueId};
 use crate::supervisor::event::Event;
 use crate::supervisor::ids::AskId;
 use crate::supervisor::state::State;
 use crate::supervisor::state::view::Moment;
-use crate::supervisor::wanted::Wanted;
-use std::path::Path;
 use tokio::sync::oneshot;
 
 impl Performer<'_> {
@@ -26,7 +23,7 @@ impl Performer<'_> {
             Request::Tap(tap) => self.tap(&tap).map(Answer::Tap),
             Request::Put(put) => self.put_back(&put).map(Answer::Done),
             Request::Audit => Ok(Answer::Audit(self.audit(state))),
-            Request::Plan(plan) => self.plan(&plan, state).map(Answer::Plan),
+            Request::Plan(plan) => return self.plan(&plan, sender),
             Request::Tell(command) => {
                 // Whoever is gone needs no answer.
                 self.asks.retain(|_, sender| !sender.is_closed());
@@ -89,19 +86,5 @@ impl Performer<'_> {
         let hint = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
         let error = format!("the pipeline has no queue {name}{hint}");
         Err(Refused { reason: Reason::NoSuchQueue, error })
-    }
-
-    /// What the file would change, if it were taken over now.
-    fn plan(&mut self, plan: &protocol::Plan, state: &State) -> Result<Steps, Refused> {
-        let own = self.options.file.as_path();
-        let file = plan.file.as_deref().map_or(own, Path::new);
-        match config::load_for(file, own, &self.options.load, self.registry) {
-            Err(report) => Err(Refused { reason: Reason::BadFile, error: report.render(false) }),
-            Ok(loaded) => {
-                let held = self.held_by_name();
-                let steps = state.plan(&Wanted::new(loaded, self.registry), &held)?;
-                Ok(Steps { steps })
-            }
-        }
     }
 }

@@ -1,13 +1,13 @@
 //! Children that have ended or were stopped: what became of them, and of what they had started.
 
 use super::Performer;
-use crate::logging;
 use crate::queue::SlotId;
 use crate::supervisor::children::{Auxiliary, Child, News, Remains, ended};
 use crate::supervisor::event::Event;
 use crate::supervisor::ids::Pid;
 use crate::supervisor::reason::End;
 use crate::supervisor::restart;
+use crate::sys::wait::Exit;
 use crate::sys::{group, proc_table};
 use log::{Level, log};
 use nix::sys::signal::Signal;
@@ -17,9 +17,13 @@ impl Performer<'_> {
     pub(super) fn suspend(&mut self) {
         self.children.signal_all(Signal::SIGSTOP);
         // Returns when this process goes on.
-        logging::behind_curtain(|| {
+        let stop = || {
             let _ = nix::sys::signal::raise(Signal::SIGSTOP);
-        });
+        };
+        match self.terminal() {
+            Some(terminal) => terminal.without_bars(stop),
+            None => stop(),
+        }
         self.children.signal_all(Signal::SIGCONT);
     }
 
@@ -46,7 +50,7 @@ impl Performer<'_> {
                     let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
                     self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
                 }
-                Ok(Some(News::Auxiliary(auxiliary))) => self.auxiliary_ended(auxiliary),
+                Ok(Some(News::Auxiliary(pid, auxiliary, exit))) => self.auxiliary_ended(pid, auxiliary, exit),
                 Ok(Some(News::Other)) => self.kill_strays(),
                 Err(error) => {
                     return log!(target: "mprun", Level::Error, "failed to wait for children: {error}");
@@ -55,13 +59,18 @@ impl Performer<'_> {
         }
     }
 
-    fn auxiliary_ended(&mut self, auxiliary: Auxiliary) {
+    fn auxiliary_ended(&mut self, pid: u32, auxiliary: Auxiliary, exit: Exit) {
         match auxiliary {
             Auxiliary::Guardian => {
                 self.guardian = None;
                 self.events.push_back(Event::GuardianEnded);
             }
             Auxiliary::Undertaker(slot) => self.undertaker_ended(slot),
+            Auxiliary::LogWriter => {
+                self.log_writer.ended();
+                self.events.push_back(Event::LogWriterEnded);
+            }
+            Auxiliary::Errand => self.errand_ended(pid, exit),
         }
     }
 

@@ -1,13 +1,25 @@
-//! Reads the pipeline file again.
+//! Reads pipeline files again, by errands.
 
-use super::Performer;
+use super::{Performer, Purpose};
 use crate::config;
+use crate::control::protocol::{self, Answer, Reason, Refused, Reply};
+use crate::supervisor::children::Auxiliary;
+use crate::supervisor::errand::{self, Ended, Errand, Start};
 use crate::supervisor::event::{Event, Loading};
+use crate::supervisor::loader;
 use crate::supervisor::shown;
+use crate::supervisor::state::State;
 use crate::supervisor::wanted::Wanted;
+use crate::sys::process::SpawnError;
 use log::{Level, log};
+use std::ffi::CString;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use tokio::sync::oneshot;
 
 impl Performer<'_> {
+    /// A second request before the first one is through makes that needless: only the last look counts.
     pub(super) fn load(&mut self) {
         // First the watch, then the file: what is written after this look is seen by the next.
         if let Some(watch) = &mut self.watch
@@ -15,29 +27,118 @@ impl Performer<'_> {
         {
             log!(target: "mprun", Level::Warn, "the file is not watched any more ({error}); SIGHUP reloads it");
         }
-        let loading = self.read_file();
-        self.events.push_back(Event::Loaded(loading));
+        let is_load = |errand: &Errand<Purpose>| matches!(errand.purpose, Purpose::Load);
+        self.errands.extract_if(.., |errand| is_load(errand)).for_each(|errand| errand.kill());
+        let file = self.options.file.clone();
+        if let Err(error) = self.start_loader(file, Purpose::Load, io::stderr().is_terminal()) {
+            let why = format!("no process to read the file with: {error}");
+            self.events.push_back(Event::Loaded(Loading::Gone(why)));
+        }
     }
 
-    fn read_file(&mut self) -> Loading {
-        let file = &self.options.file;
-        match std::fs::metadata(file) {
-            Err(error) => return Loading::Gone(format!("{}: {error}", file.display())),
-            // A named pipe would be waited for, and everybody here with it.
-            Ok(about) if !about.is_file() => {
-                return Loading::Gone(format!(
-                    "{}: it is no regular file: it can't be read again",
-                    file.display()
-                ));
-            }
-            Ok(_) => {}
+    /// What a file would change, if it were taken over now.
+    pub(super) fn plan(&mut self, plan: &protocol::Plan, sender: oneshot::Sender<Reply>) {
+        let own = &self.options.file;
+        let file = plan.file.as_deref().map_or_else(|| own.clone(), PathBuf::from);
+        // On failure the sender is dropped with the purpose, which is an answer, too.
+        if let Err(error) = self.start_loader(file, Purpose::Plan(sender), false) {
+            log!(target: "mprun", Level::Warn, "no process to read a file with: {error}");
         }
-        match config::load(file, &self.options.load, self.registry) {
-            Err(report) => Loading::Bad(shown(&report)),
-            Ok(loaded) => {
-                let held = self.held_by_name();
-                Loading::Good(Box::new(Wanted::new(loaded, self.registry)), held)
+    }
+
+    fn start_loader(&mut self, file: PathBuf, purpose: Purpose, colour: bool) -> Result<(), SpawnError> {
+        let place = self.options.file.clone();
+        let request = loader::Request { file, place, options: self.options.load.clone(), colour };
+        let request = errand::request(&request).map_err(|error| SpawnError::preparing(&error))?;
+        let errand = Errand::start(
+            purpose,
+            Start {
+                arguments: vec![CString::new(loader::VERB).unwrap_or_default()],
+                descriptors: &[(request.as_fd(), loader::REQUEST_FD)],
+                environment: &errand::environment(),
+                stderr: Some(self.log_writer.stderr()),
+            },
+        )?;
+        self.add_errand(errand);
+        Ok(())
+    }
+
+    pub(super) fn add_errand(&mut self, errand: Errand<Purpose>) {
+        self.children.add_auxiliary(errand.pid, Auxiliary::Errand);
+        self.errands.push(errand);
+    }
+
+    /// An errand's process was reaped. One whose time was up is not known any more.
+    pub(super) fn errand_ended(&mut self, pid: u32, exit: crate::sys::wait::Exit) {
+        if let Some(at) = self.errands.iter().position(|errand| errand.pid == pid) {
+            let errand = self.errands.swap_remove(at);
+            self.ended_errands.push((errand, Ended::Exit(exit)));
+        }
+    }
+
+    /// Those whose time is up are over, whether their processes can be killed or not.
+    pub(super) fn expire_errands(&mut self) {
+        let now = std::time::Instant::now();
+        let late: Vec<_> = self.errands.extract_if(.., |errand| errand.until() <= now).collect();
+        for errand in late {
+            errand.kill();
+            self.ended_errands.push((errand, Ended::TimedOut));
+        }
+    }
+
+    /// What they have found out.
+    pub(super) fn report_errands(&mut self, state: &State) {
+        for (errand, ended) in std::mem::take(&mut self.ended_errands) {
+            let answer = errand.answer();
+            match errand.purpose {
+                Purpose::Load => {
+                    let loading = self.loading(read(&self.options.file, &ended, &answer));
+                    self.events.push_back(Event::Loaded(loading));
+                }
+                Purpose::Plan(sender) => {
+                    let reply = self.planned(read(&self.options.file, &ended, &answer), state);
+                    let _ = sender.send(reply); // the client may be gone
+                }
+                Purpose::Rehearse(program) => self.rehearsed(program, &ended, &answer),
             }
         }
+    }
+
+    fn loading(&mut self, answer: loader::Answer) -> Loading {
+        match answer {
+            loader::Answer::Gone(why) => Loading::Gone(why),
+            loader::Answer::Bad(report) => Loading::Bad(report),
+            loader::Answer::Good(text) => match self.understand(text) {
+                Ok(wanted) => Loading::Good(Box::new(wanted), self.held_by_name()),
+                Err(report) => Loading::Bad(shown(&report)),
+            },
+        }
+    }
+
+    fn planned(&mut self, answer: loader::Answer, state: &State) -> Reply {
+        let bad = |error| Err(Refused { reason: Reason::BadFile, error });
+        match answer {
+            loader::Answer::Gone(why) => bad(why),
+            loader::Answer::Bad(report) => bad(report),
+            loader::Answer::Good(text) => match self.understand(text) {
+                Ok(wanted) => {
+                    let steps = state.plan(&wanted, &self.held_by_name())?;
+                    Ok(Answer::Plan(protocol::Steps { steps }))
+                }
+                Err(report) => bad(report.render(false)),
+            },
+        }
+    }
+
+    fn understand(&self, text: String) -> Result<Wanted, config::Report> {
+        let loaded = config::load_text(&self.options.file, text, &self.options.load, self.registry)?;
+        Ok(Wanted::new(loaded, self.registry))
+    }
+}
+
+fn read(file: &Path, ended: &Ended, answer: &str) -> loader::Answer {
+    match serde_json::from_str(answer) {
+        Ok(answer) => answer,
+        Err(_) => loader::Answer::Gone(format!("failed to read {}: {ended}", file.display())),
     }
 }

@@ -2,62 +2,89 @@
 //!
 //! | killed, or it fails … | left behind | why that's fine |
 //! |---|---|---|
-//! | in the rehearsal | this program, at work | it is a process of its own, and only reads |
+//! | in the rehearsal, or it never ends | this program, at work | it is an errand, a process of its own with a time limit, and only reads |
 //! | with signals held back, before the exec | this program | they are let in again; what came in meanwhile is put back |
 //! | a SIGTERM between the last look and the exec | pending | the next program gets it as soon as it listens |
 //! | the next program, before it has read what is left | workers | as when a supervisor is killed: they die, the guardian cleans up, kept queues go on |
 
-use super::Performer;
-use crate::control::protocol::{Reason, Refused};
-use crate::progress::Voices;
+use super::{Performer, Purpose};
+use crate::logging::sink;
 use crate::service;
+use crate::supervisor::errand::{Ended, Errand, Start};
+use crate::supervisor::event::{Event, NotHandedOver};
 use crate::supervisor::handover::{Handover, REHEARSAL_FDS, VARIABLE, WORD};
-use crate::supervisor::ids::AskId;
 use crate::supervisor::inbox::Notice;
 use crate::supervisor::state::Left;
-use crate::sys::process::{Company, Launch, spawn};
-use crate::sys::wait::{Exit, reap};
-use crate::sys::{fd, group, reexec, start_signals};
-use log::{Level, log};
+use crate::sys::wait::Exit;
+use crate::sys::{fd, reexec, start_signals};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::ffi::{CStr, CString};
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::time::Duration;
-
-/// A rehearsal only reads what is there.
-const REHEARSAL: Duration = Duration::from_secs(10);
-/// So much of what it says is looked at.
-const MOST_SAID: u64 = 64 << 10;
-const STDOUT: i32 = 1;
-const STDERR: i32 = 2;
 
 impl Performer<'_> {
-    /// Returns only if the other program can't go on from here.
-    pub(in crate::supervisor) fn hand_over(&mut self, left: Left, ask: Option<AskId>) {
-        if let Err(why) = self.try_to_hand_over(left) {
-            let error = format!("upgrade failed: {why}; this program goes on");
-            log!(target: "mprun", Level::Error, "{error}");
-            if let Some(id) = ask {
-                self.answer(id, Err(Refused { reason: Reason::NotUpgraded, error }));
-            }
+    /// Asks the program on the disk, in a process of its own, whether it understands the command line, what it would
+    /// get, the file and the queues.
+    pub(in crate::supervisor) fn rehearse(&mut self, left: Left) {
+        if let Err(why) = self.try_to_rehearse(left) {
+            self.events.push_back(Event::Rehearsed(Err(why)));
         }
     }
 
-    fn try_to_hand_over(&mut self, left: Left) -> Result<(), String> {
+    fn try_to_rehearse(&mut self, left: Left) -> Result<(), String> {
         let program = program_on_disk().map_err(|error| format!("no program to execute: {error}"))?;
-        let handover = self.handover(left);
-        let memory = serde_json::to_vec(&handover).map_err(io::Error::from);
-        let memory = memory.and_then(|text| fd::sealed(c"mprun-handover", &text));
-        let memory = memory.map_err(|error| format!("nothing can be handed over: {error}"))?;
-        self.rehearse(&program, &memory)?;
+        let memory = self.memory(left)?;
+        let [handover, arena] = REHEARSAL_FDS;
+        let words = [CString::new(reexec::VERB).unwrap_or_default(), program.clone()];
+        let start = Start {
+            arguments: words.into_iter().chain(arguments(Some("__rehearse"))).collect(),
+            descriptors: &[(memory.as_fd(), handover), (self.arena.fd(), arena)],
+            environment: &environment(None),
+            stderr: None,
+        };
+        let errand = Errand::start(Purpose::Rehearse(program), start).map_err(|error| error.to_string())?;
+        self.add_errand(errand);
+        Ok(())
+    }
+
+    /// What the program has said to it.
+    pub(super) fn rehearsed(&mut self, program: CString, ended: &Ended, answer: &str) {
+        let last = answer.trim_end().lines().last().unwrap_or_default().trim();
+        let outcome = match ended {
+            Ended::Exit(Exit::Code(0)) if last.ends_with(WORD) => {
+                self.next_program = Some(program);
+                Ok(())
+            }
+            _ if last.starts_with(reexec::NOT_EXECUTED) => Err(last.to_owned()),
+            ended => Err(refusal(&program, &ended.to_string(), last)),
+        };
+        self.events.push_back(Event::Rehearsed(outcome));
+    }
+
+    /// Returns only if the other program has not taken over.
+    pub(in crate::supervisor) fn hand_over(&mut self, left: Left) {
+        let why = match self.try_to_hand_over(left) {
+            Ok(why) => why,
+            Err(why) => NotHandedOver::Failed(why),
+        };
+        self.events.push_back(Event::NotHandedOver(why));
+    }
+
+    fn try_to_hand_over(&mut self, left: Left) -> Result<NotHandedOver, String> {
+        let program = self.next_program.clone().ok_or("no program was tried")?;
+        let memory = self.memory(left)?;
         let before = hold_signals().map_err(|error| format!("signals can't be held back: {error}"))?;
         let failed = self.replace(&program, &memory);
         let _ = before.thread_set_mask();
         failed
+    }
+
+    fn memory(&self, left: Left) -> Result<OwnedFd, String> {
+        let memory = serde_json::to_vec(&self.handover(left)).map_err(io::Error::from);
+        let memory = memory.and_then(|text| fd::sealed(c"mprun-handover", &text));
+        memory.map_err(|error| format!("nothing can be handed over: {error}"))
     }
 
     fn handover(&self, left: Left) -> Handover {
@@ -79,50 +106,25 @@ impl Performer<'_> {
             ends_with_terminal: self.ends_with_terminal,
             arena: self.arena.fd().as_raw_fd(),
             undo_log: launcher.undo_log.fd().as_raw_fd(),
-            voices: launcher.voices.as_ref().map(|voices| numbers(voices.ends())),
+            voices: Some(numbers(self.log_writer.ends())),
+            log_writer: self.log_writer.process(),
+            log_backlog: sink::backlog(),
+            listeners: [
+                self.listeners.control.as_ref().map(AsRawFd::as_raw_fd),
+                self.listeners.metrics.as_ref().map(AsRawFd::as_raw_fd),
+            ],
             holding_pipes: named.collect(),
         }
     }
 
-    /// Whether the program understands the command line, what it would get, the file and the queues.
-    fn rehearse(&self, program: &CString, memory: &OwnedFd) -> Result<(), String> {
-        let [handover, arena] = REHEARSAL_FDS;
-        let environment = environment(None);
-        let said = fd::memory_file(c"mprun-rehearsal")
-            .map_err(|error| format!("no file to answer into: {error}"))?;
-        let pid = spawn(&Launch {
-            program,
-            arguments: &arguments(Some("__rehearse")),
-            environment: &environment,
-            descriptors: &[
-                (memory.as_fd(), handover),
-                (self.arena.fd(), arena),
-                (said.as_fd(), STDOUT),
-                (said.as_fd(), STDERR),
-            ],
-            company: Company::OwnGroup,
-            dies_with_parent: true,
-            blocked: &[],
-        })
-        .map_err(|error| error.to_string())?;
-        let ended = reexec::wait_within(pid, REHEARSAL);
-        let _ = group::signal_group(pid, Signal::SIGKILL);
-        let _ = reap(pid);
-        match ended.map_err(|error| format!("the rehearsal can't be waited for: {error}"))? {
-            Some(Exit::Code(0)) if last_line(&said).ends_with(WORD) => Ok(()),
-            Some(exit) => Err(refusal(program, &exit.to_string(), &last_line(&said))),
-            None => Err(refusal(program, "it has not ended", &last_line(&said))),
-        }
-    }
-
-    fn replace(&mut self, program: &CString, memory: &OwnedFd) -> Result<(), String> {
+    fn replace(&mut self, program: &CString, memory: &OwnedFd) -> Result<NotHandedOver, String> {
         let came = self.inbox.drain().map_err(|error| format!("signals don't come through: {error}"))?;
         let is_looked_up =
             |notice: &Notice| matches!(notice, Notice::Child | Notice::Doorbell | Notice::FileTouched);
         let is_free = came.iter().all(is_looked_up);
         came.into_iter().for_each(|notice| self.inbox.put_back(notice));
         if !is_free {
-            return Err("a signal or a request came first; ask again".to_owned());
+            return Ok(NotHandedOver::Interrupted);
         }
         start_signals::block_all().map_err(|error| format!("signals can't be held back: {error}"))?;
         let failed = self
@@ -151,9 +153,17 @@ impl Performer<'_> {
     fn to_pass_on(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
         let launcher = &self.launcher;
         let pipes = launcher.holding_pipes.values().flatten().map(AsFd::as_fd);
-        let voices = launcher.voices.iter().flat_map(Voices::ends).map(AsFd::as_fd);
+        let voices = self.log_writer.ends().iter().map(AsFd::as_fd);
         let alive = self.guardian.iter().map(|guardian| guardian.alive.as_fd());
-        pipes.chain(voices).chain(alive).chain([self.arena.fd(), launcher.undo_log.fd()]).collect()
+        let control = self.listeners.control.iter().map(AsFd::as_fd);
+        let metrics = self.listeners.metrics.iter().map(AsFd::as_fd);
+        pipes
+            .chain(voices)
+            .chain(alive)
+            .chain(control)
+            .chain(metrics)
+            .chain([self.arena.fd(), launcher.undo_log.fd()])
+            .collect()
     }
 }
 
@@ -161,22 +171,6 @@ impl Performer<'_> {
 fn refusal(program: &CStr, ended: &str, said: &str) -> String {
     let said = if said.is_empty() { "nothing said" } else { said };
     format!("{} can't go on from here ({ended}): {said}", program.to_string_lossy())
-}
-
-fn last_line(said: &OwnedFd) -> String {
-    let mut text = Vec::new();
-    let mut file = match said.try_clone() {
-        Ok(copy) => File::from(copy),
-        Err(error) => return error.to_string(),
-    };
-    // Who wrote it left the offset, which is shared, at its end.
-    let read = file.rewind().and_then(|()| file.take(MOST_SAID).read_to_end(&mut text));
-    match read {
-        Ok(_) => {
-            String::from_utf8_lossy(&text).trim_end().lines().last().unwrap_or_default().trim().to_owned()
-        }
-        Err(error) => error.to_string(),
-    }
 }
 
 /// The file that this program was started from, or what has taken its place.

@@ -45,7 +45,7 @@ impl Performer<'_> {
             self.unless_damaged(ordered).ok_or(damaged)?;
         }
         let since = SystemTime::now();
-        let pid = self.launcher.start(spawn, &self.names)?;
+        let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
         let leads = self.launcher.company(spawn) == Company::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
         let set = self.steward.set_pid(spawn.slot, pid);
@@ -83,6 +83,14 @@ impl Performer<'_> {
     pub(super) fn signal(&mut self, pid: Pid, signal: Signal) {
         if let Err(error) = self.children.signal(pid, signal) {
             log!(target: "mprun", Level::Error, "failed to send {signal} to process {pid}: {error}");
+        }
+    }
+
+    pub(super) fn start_log_writer(&mut self) {
+        match self.log_writer.start_process() {
+            Ok(pid) => self.children.add_auxiliary(pid, Auxiliary::LogWriter),
+            // What is logged waits in the pipe.
+            Err(_) => self.events.push_back(Event::LogWriterEnded),
         }
     }
 

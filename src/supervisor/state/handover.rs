@@ -8,6 +8,7 @@ use crate::config::{Recycle, Work};
 use crate::control::protocol::{Reason, Refused};
 use crate::queue::SlotId;
 use crate::supervisor::action::{Action, StageTotals};
+use crate::supervisor::event::NotHandedOver;
 use crate::supervisor::history::Remembered;
 use crate::supervisor::ids::{AskId, Pid, WorkerId};
 use crate::supervisor::outbox::Outbox;
@@ -21,6 +22,37 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+/// An upgrade that has found nothing in its way for so long is over; it holds nobody up meanwhile.
+const UPGRADE_LIMIT: Duration = Duration::from_secs(30);
+
+/// A change of programs under way.
+#[derive(Debug)]
+pub(super) struct Upgrade {
+    ask: Option<AskId>,
+    since: Instant,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Something else may have to end first: a reload, workers that leave.
+    Asked,
+    /// The program on the disk is tried.
+    Rehearsal,
+    /// It can go on from here.
+    Ready,
+    /// Something came in first.
+    Interrupted,
+}
+
+fn refuse(ask: Option<AskId>, verb: &str, why: String, out: &mut Outbox) {
+    let error = format!("upgrade {verb}: {why}");
+    out.say(Level::Error, error.clone());
+    if let Some(id) = ask {
+        out.act(Action::Answer(id, Err(Refused { reason: Reason::NotUpgraded, error })));
+    }
+}
 
 /// All that can't be found in the arena, nor in the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,20 +108,76 @@ enum LifeLeft {
 }
 
 impl State {
-    /// The program on the disk is to go on from here: SIGUSR2, or somebody who waits for an answer. If it does, none
+    /// The program on the disk is to go on from here: SIGUSR2, or a client that waits for an answer. If it does, none
     /// comes: the connection ends with this program.
     pub(super) fn asked_to_upgrade(&mut self, ask: Option<AskId>, out: &mut Outbox) {
-        match self.left(out) {
-            Ok(left) => out.act(Action::HandOver(Box::new(left), ask)),
-            Err(why) => {
-                let why = format!("{why}; ask again when that is over");
-                out.say(Level::Error, format!("upgrade refused: {why}"));
-                if let Some(id) = ask {
-                    let refused = Refused { reason: Reason::NotUpgraded, error: why };
-                    out.act(Action::Answer(id, Err(refused)));
+        let why = match (&self.upgrade, &self.stop, &self.wanted) {
+            (Some(_), ..) => "an upgrade is under way already",
+            (_, Some(_), _) => "the pipeline stops",
+            (.., None) => "it has not begun",
+            (None, None, Some(_)) => {
+                self.upgrade = Some(Upgrade { ask, since: out.now, step: Step::Asked });
+                return;
+            }
+        };
+        refuse(ask, "refused", why.to_owned(), out);
+    }
+
+    /// The program on the disk was asked whether it can go on from here.
+    pub(super) fn rehearsed(&mut self, outcome: Result<(), String>, out: &mut Outbox) {
+        match outcome {
+            Err(why) => self.end_upgrade(&why, out),
+            Ok(()) => {
+                if let Some(upgrade) = &mut self.upgrade {
+                    upgrade.step = Step::Ready;
                 }
             }
         }
+    }
+
+    /// This program is still there.
+    pub(super) fn not_handed_over(&mut self, why: NotHandedOver, out: &mut Outbox) {
+        match (why, &mut self.upgrade) {
+            (NotHandedOver::Failed(why), _) => self.end_upgrade(&why, out),
+            (NotHandedOver::Interrupted, Some(upgrade)) => upgrade.step = Step::Interrupted,
+            (NotHandedOver::Interrupted, None) => {}
+        }
+    }
+
+    /// What came first has been seen to.
+    pub(super) fn try_upgrade_again(&mut self) {
+        if let Some(upgrade) = &mut self.upgrade
+            && upgrade.step == Step::Interrupted
+        {
+            upgrade.step = Step::Ready;
+        }
+    }
+
+    /// Hands over as soon as there is nothing in the way; not for ever.
+    pub(super) fn go_on_with_upgrade(&mut self, out: &mut Outbox) {
+        let Some(Upgrade { since, step, .. }) = &self.upgrade else { return };
+        let is_late = out.now >= *since + UPGRADE_LIMIT;
+        match (self.left(out), *step) {
+            (Ok(left), Step::Asked) if !is_late => {
+                self.upgrade.iter_mut().for_each(|upgrade| upgrade.step = Step::Rehearsal);
+                out.act(Action::Rehearse(Box::new(left)));
+            }
+            (_, Step::Rehearsal | Step::Interrupted) if !is_late => {}
+            (Ok(left), Step::Ready) => out.act(Action::HandOver(Box::new(left))),
+            (Err(why), _) if is_late || self.stop.is_some() => self.end_upgrade(why, out),
+            (Err(_), _) => {}
+            (Ok(_), _) => self.end_upgrade("signals and requests came all the time", out),
+        }
+    }
+
+    fn end_upgrade(&mut self, why: &str, out: &mut Outbox) {
+        if let Some(upgrade) = self.upgrade.take() {
+            refuse(upgrade.ask, "failed", format!("{why}; this program goes on"), out);
+        }
+    }
+
+    pub(super) fn upgrade_deadline(&self) -> Option<Instant> {
+        self.upgrade.as_ref().map(|upgrade| upgrade.since + UPGRADE_LIMIT)
     }
 
     fn left(&self, out: &Outbox) -> Result<Left, &'static str> {
@@ -98,8 +186,11 @@ impl State {
         if self.stop.is_some() {
             return Err("the pipeline stops");
         }
-        if self.reload.is_some() {
+        if self.reload.is_some() || self.herald.loading {
             return Err("a file is being taken over");
+        }
+        if self.feeding != super::Feeding::None {
+            return Err("it only works off dead letters");
         }
         if !self.burials.is_empty() {
             return Err("a dead letter is being written");

@@ -47,6 +47,7 @@ pub struct Bench {
     pub loads: usize,
     pub seeds: usize,
     pub guardians: usize,
+    pub log_writers: usize,
     /// What another program is to go on with.
     pub handed_over: Option<Left>,
     pub held: BTreeMap<String, u64>,
@@ -75,6 +76,7 @@ impl Bench {
             loads: 0,
             seeds: 0,
             guardians: 0,
+            log_writers: 0,
             handed_over: None,
             held: BTreeMap::new(),
             forks_fail: false,
@@ -118,7 +120,8 @@ impl Bench {
                 assert_eq!((spawn.worker.index, spawn.slot), (worker.index, slot));
                 self.proc(pid).spawn.worker = worker;
             }
-            Action::HandOver(left, _) => self.handed_over = Some(*left),
+            Action::Rehearse(_) => return Some(Event::Rehearsed(Ok(()))),
+            Action::HandOver(left) => self.handed_over = Some(*left),
             Action::Order(_, pid, order) => self.proc(pid).order = order,
             Action::Term(pid) => self.proc(pid).termed = true,
             Action::Kill(pid) => self.proc(pid).killed = true,
@@ -166,6 +169,7 @@ impl Bench {
             Action::DropToken(queue) => drop(self.queues.remove(&queue)),
             Action::Load => self.loads += 1,
             Action::StartGuardian => self.guardians += 1,
+            Action::StartLogWriter => self.log_writers += 1,
             Action::Notify(messages) => self.told.extend(messages),
             Action::Status(head) => self.told.push(Message::Status(head)),
             Action::Answer(id, outcome) => {

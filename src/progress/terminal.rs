@@ -1,0 +1,119 @@
+//! The thread that has the terminal: it draws the bars and writes lines above them. A terminal may be stopped (Ctrl-S):
+//! then this thread waits, and nothing else.
+
+use super::bars::Bars;
+use super::estimate::Reading;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Drawings and pieces of text that wait for the terminal.
+const WAITING: usize = 64;
+/// How long a stopped terminal may hold up a suspension or the end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+enum Order {
+    Draw(Vec<Reading>),
+    Write(Vec<u8>),
+    /// Take the bars away, say so, and wait for the other end of the second channel to go.
+    Suspend(Sender<()>, Receiver<()>),
+    /// Take the bars away, say so, and draw no more.
+    End(Sender<()>),
+}
+
+/// A way to the thread.
+#[derive(Clone, Debug)]
+pub struct Terminal(Sender<Order>);
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Order::Draw(_) => "Draw",
+            Order::Write(_) => "Write",
+            Order::Suspend(..) => "Suspend",
+            Order::End(_) => "End",
+        })
+    }
+}
+
+impl Terminal {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there can't be another thread.
+    pub fn start() -> io::Result<Terminal> {
+        let (to, orders) = bounded(WAITING);
+        thread::Builder::new().name("terminal".to_owned()).spawn(move || obey(&orders))?;
+        Ok(Terminal(to))
+    }
+
+    /// Draws what was seen, unless the terminal is behind. False: there is no thread any more.
+    pub fn draw(&self, readings: Vec<Reading>) -> bool {
+        !matches!(
+            self.0.try_send(Order::Draw(readings)),
+            Err(crossbeam_channel::TrySendError::Disconnected(_))
+        )
+    }
+
+    /// Does something while there are no bars, if the terminal lets them be taken away in time.
+    pub fn without_bars(&self, act: impl FnOnce()) {
+        let ((ready, is_ready), (_over, until_over)) = (bounded(1), bounded(0));
+        self.ask(Order::Suspend(ready, until_over), &is_ready);
+        act();
+    }
+
+    /// Takes the bars away for the rest of the run.
+    pub fn end(&self) {
+        let (done, is_done) = bounded(1);
+        self.ask(Order::End(done), &is_done);
+    }
+
+    fn ask(&self, order: Order, answer: &Receiver<()>) {
+        let until = Instant::now() + PATIENCE;
+        if self.0.send_deadline(order, until).is_ok() {
+            let _ = answer.recv_deadline(until);
+        }
+    }
+}
+
+/// Lines above the bars.
+impl Write for Terminal {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.send(Order::Write(text.to_vec())).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn obey(orders: &Receiver<Order>) {
+    let mut bars = Some(Bars::new());
+    for order in orders {
+        match (order, bars.as_mut()) {
+            (Order::Draw(readings), Some(bars)) => bars.draw(&readings),
+            (Order::Draw(_), None) => {}
+            (Order::Write(text), Some(bars)) => bars.without(|| write(&text)),
+            (Order::Write(text), None) => write(&text),
+            (Order::Suspend(ready, over), Some(bars)) => bars.without(|| suspend(&ready, &over)),
+            (Order::Suspend(ready, over), None) => suspend(&ready, &over),
+            (Order::End(done), _) => {
+                if let Some(bars) = bars.take() {
+                    bars.clear();
+                }
+                let _ = done.send(()); // it may have stopped waiting
+            }
+        }
+    }
+}
+
+fn write(text: &[u8]) {
+    let _ = io::stderr().lock().write_all(text); // the terminal may be gone
+}
+
+fn suspend(ready: &Sender<()>, over: &Receiver<()>) {
+    let _ = ready.send(()); // it may have stopped waiting
+    let _ = over.recv();
+}
