@@ -103,6 +103,8 @@ pub struct Performer<'a> {
     followers: Vec<u32>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
+    /// Those that were counted before this run began to work off what is left.
+    dead_at_start: u64,
     /// Items that were given up on behalf of dead workers, by stage.
     buried: BTreeMap<String, u64>,
     /// Letters of dead workers that are being written, by the slot that holds the item.
@@ -170,7 +172,12 @@ impl<'a> Performer<'a> {
         let mut estate = estate;
         let deed = estate.deed();
         let (names, tokens) = estate.names();
-        let Estate { arena, steward, .. } = estate;
+        let Estate { arena, mut steward, .. } = estate;
+        let mut dead = |queue| steward.counts(queue).map_or(0, |counts| counts.dead);
+        let dead_at_start = match options.retries {
+            Some(_) => names.keys().map(|queue| dead(*queue)).sum(),
+            None => 0,
+        };
         Performer {
             options,
             registry,
@@ -191,6 +198,7 @@ impl<'a> Performer<'a> {
             stages: BTreeMap::new(),
             followers: Vec::new(),
             dead_before: 0,
+            dead_at_start,
             buried: BTreeMap::new(),
             burials: BTreeMap::new(),
             ends_with_terminal,
@@ -391,7 +399,7 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, launcher, deed, .. } = self;
+        let Performer { names, tokens, mut steward, dead_before, dead_at_start, launcher, deed, .. } = self;
         let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.
@@ -400,7 +408,8 @@ impl<'a> Performer<'a> {
             Label::Queue(_) | Label::Token { .. } => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
-        let closing = Closing { queues, dead_before, dead_letters: launcher.dead_letters.path };
+        let closing =
+            Closing { queues, dead_before, dead_at_start, dead_letters: launcher.dead_letters.path };
         (closing, deed)
     }
 }

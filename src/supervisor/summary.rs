@@ -14,6 +14,9 @@ pub struct Closing {
     pub queues: Vec<(String, QueueCounts)>,
     /// Dead letters of queues that were removed during the run.
     pub dead_before: u64,
+    /// Those that kept queues counted before this run began, where it only works off what is left: they are what it tries
+    /// again.
+    pub dead_at_start: u64,
     /// Where they are.
     pub dead_letters: PathBuf,
 }
@@ -21,7 +24,8 @@ pub struct Closing {
 impl Closing {
     /// Items that never went through.
     pub fn dead(&self) -> u64 {
-        self.dead_before + self.queues.iter().map(|(_, counts)| counts.dead).sum::<u64>()
+        let counted = self.dead_before + self.queues.iter().map(|(_, counts)| counts.dead).sum::<u64>();
+        counted.saturating_sub(self.dead_at_start)
     }
 
     /// What the run ends with.
@@ -88,7 +92,12 @@ mod tests {
 
     fn closing() -> Closing {
         let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };
-        Closing { queues: vec![("q".into(), counts)], dead_before: 1, dead_letters: "/s/dead.jsonl".into() }
+        Closing {
+            queues: vec![("q".into(), counts)],
+            dead_before: 1,
+            dead_at_start: 0,
+            dead_letters: "/s/dead.jsonl".into(),
+        }
     }
 
     fn outcome(stopped: Option<StopCause>, failed: bool) -> Outcome {

@@ -22,8 +22,12 @@ fn run() -> (Outcome, Closing) {
         ..StageTotals::default()
     }];
     let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };
-    let closing =
-        Closing { queues: vec![("q".into(), counts)], dead_before: 0, dead_letters: "/s/dead.jsonl".into() };
+    let closing = Closing {
+        queues: vec![("q".into(), counts)],
+        dead_before: 0,
+        dead_at_start: 0,
+        dead_letters: "/s/dead.jsonl".into(),
+    };
     (Outcome { stopped: Some(StopCause::Signal("SIGTERM")), failed: false, stages, strands: false }, closing)
 }
 
