@@ -239,7 +239,7 @@ fn a_storm_over_a_retry_without_a_run_puts_each_letter_exactly_once() {
 /// Some number that differs from try to try.
 fn fastrand(seed: u32) -> u64 {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-    u64::from(nanos / 1000 ^ seed.wrapping_mul(0x9e37_79b9))
+    u64::from((nanos / 1000) ^ seed.wrapping_mul(0x9e37_79b9))
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn open(path: &Path) -> Result<Letters, Failure> {
 fn each(path: &Path, mut act: impl FnMut(Letter) -> Result<bool, Failure>) -> Result<Letters, Failure> {
     let mut letters = open(path)?;
     let (mut torn, mut more) = (Vec::new(), 0_usize);
-    while let Some(entry) = letters.next() {
+    for entry in letters.by_ref() {
         match entry.map_err(|error| Failure::io(&format!("read {}", path.display()), &error))? {
             Entry::Letter(letter) => {
                 if !act(letter)? {
