@@ -87,13 +87,15 @@ def through_programs(script: str, contract: dict[str, str], streams: list[bytes]
 
 
 def helper(name: str, script: str, items: list[str]) -> None:
-    """Framing "mprun" through the module."""
+    """Framing "mprun" through the module: its second version, as mprun speaks it."""
     shares = [items[index::PROCESSES] for index in range(PROCESSES)]
-    streams = [b"".join([parent.item(text.encode()) for text in share]) for share in shares]
+    frames = [[parent.numbered_item(n, text.encode()) for n, text in enumerate(share, 1)] for share in shares]
+    streams = [parent.BEGINS + b"".join(share) for share in frames]
     with measured(name, len(items)):
-        got = through_programs(script, parent.helper(), streams)
+        got = through_programs(script, parent.numbered(), streams)
     for share, stream in zip(shares, got):
-        assert [answer.outputs for answer in parent.answers(stream)] == [[upper(text).encode()] for text in share]
+        answers = [(number, answer.outputs) for number, answer in parent.numbered_answers(stream)]
+        assert answers == [(number, [upper(text).encode()]) for number, text in enumerate(share, 1)]
 
 
 def plain(items: list[str]) -> None:

@@ -81,6 +81,17 @@ pub enum Cause {
     Error(String),
     /// It took longer than `item_timeout`.
     TimedOut,
+    /// It was too long to become an item: the letter holds its beginning, and no queue has seen it.
+    TooLong {
+        /// Where it was read.
+        file: String,
+        /// Bytes before it.
+        offset: u64,
+        /// Its bytes.
+        length: u64,
+        /// The most that it could have had.
+        max_item: u64,
+    },
 }
 
 /// What a line of the file holds, in this order.

@@ -11,6 +11,13 @@ pub const USAGE: u8 = 2;
 /// Done, but some items became dead letters.
 pub const DEAD_LETTERS: u8 = 3;
 
+/// A worker's word to its supervisor, as a shell has it: its program can't be executed, however often it is tried.
+pub const CANNOT_START: u8 = 126;
+/// The same: its program was killed, and not by the worker.
+pub const PROGRAM_KILLED: u8 = 137;
+/// The same: it obeyed a SIGTERM.
+pub const TERMINATED: u8 = 143;
+
 /// The code as `main` returns it.
 pub fn code(code: u8) -> ExitCode {
     ExitCode::from(code)

@@ -1,5 +1,6 @@
 //! How an item is shown to people: shortened, and with everything escaped that could disturb a terminal or a log.
 
+use crate::text;
 use std::fmt;
 
 /// Characters of an item that are shown before it is cut.
@@ -24,9 +25,7 @@ impl fmt::Display for Shown<'_> {
                 }
                 left -= 1;
                 match character {
-                    '\u{80}'.. if !character.is_control() && !is_format(character) => {
-                        write!(f, "{character}")?
-                    }
+                    '\u{80}'.. if !text::is_risky(character) => write!(f, "{character}")?,
                     ' '..='~' if character != '\\' => write!(f, "{character}")?,
                     other => write!(f, "{}", other.escape_default())?,
                 }
@@ -38,11 +37,6 @@ impl fmt::Display for Shown<'_> {
         }
         if self.0.len() > SHOWN * 4 { write!(f, "… ({} bytes)", self.0.len()) } else { Ok(()) }
     }
-}
-
-/// Characters that change how the text around them is shown: a log line must not be turned round by an item.
-fn is_format(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod config;
 mod control;
 mod dead_letter;
 mod exit;
+mod framing;
 pub mod item;
 mod log_file;
 mod logging;
@@ -19,6 +20,7 @@ pub mod stage;
 pub mod status;
 mod supervisor;
 mod sys;
+pub mod text;
 mod worker;
 
 use std::process::ExitCode;

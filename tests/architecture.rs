@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
 const LAYERS: [&[&str]; 12] = [
-    &["item", "exit", "numbers", "status"],
+    &["item", "exit", "framing", "numbers", "status", "text"],
     &["sys"],
     &["dead_letter", "log_file", "logging"],
     &["append"],

@@ -99,6 +99,26 @@ fn what_is_no_pipeline_file_is_refused_with_its_reason() {
 }
 
 #[test]
+fn a_file_is_held_against_the_machine_unless_only_its_syntax_is_wanted() {
+    let file = folder("machine").join("x.toml");
+    fs::write(
+        &file,
+        "[stages.a]\ncommand = ['grepp', 'x']\n[stages.b]\nuse = 'lines'\nwith = { path = 'no.txt' }\n",
+    )
+    .expect("write a file");
+    let path = file.to_str().expect("a path in UTF-8");
+    let output = mprun(&["check", path]);
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+    assert!(said.contains("x.toml:2:11") && said.contains("did you mean `grep`?"), "{said}");
+    assert!(said.contains("x.toml:5:17") && said.contains("warning: no file matches"), "{said}");
+    assert!(said.ends_with(": 1 fault\n"), "{said}");
+    let output = mprun(&["check", "--syntax", path]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    assert!(text(&output.stdout).contains("x.toml: ok: 2 stages"));
+}
+
+#[test]
 fn a_file_that_may_not_be_read_says_so() {
     let path = folder("unreadable").join("x.toml");
     fs::write(&path, "name = \"x\"").expect("write a file");

@@ -143,22 +143,90 @@ fn success_codes_make_grep_a_filter() {
 }
 
 #[test]
-fn a_program_that_cannot_start_stops_the_stage_and_blames_no_item() {
-    let (code, lines, letters, log) =
-        run(10, "mode = 'each'\ncommand = ['no-such-program']\ngive_up = { restarts = 2, within = '1m' }");
-    assert_eq!((code, lines.len(), letters.len()), (1, 0, 0), "{log}");
+fn a_program_that_is_not_there_is_a_fault_of_the_file() {
+    let (code, lines, letters, log) = run(10, "mode = 'each'\ncommand = ['no-such-program']");
+    assert_eq!((code, lines.len(), letters.len()), (2, 0, 0), "{log}");
     assert!(log.contains("there is no program `no-such-program` in the PATH"), "{log}");
-    let (code, _, letters, log) =
-        run(10, "command = ['/etc/passwd']\ngive_up = { restarts = 2, within = '1m' }");
-    assert_eq!((code, letters.len()), (1, 0), "{log}");
-    assert!(log.contains("can't start `/etc/passwd`: failed to execute it: Permission denied"), "{log}");
+    assert!(log.contains("pipeline.toml:15:11"), "{log}");
+}
+
+/// A program that is there, and can't be executed; why, as the log tells it.
+fn unfit_programs(folder: &support::Folder) -> Vec<(String, &'static str)> {
+    let program = |name: &str, text: &str| {
+        let path = folder.file(name, text);
+        std::process::Command::new("chmod").arg("+x").arg(&path).status().unwrap();
+        format!("command = ['{}']", path.display())
+    };
+    let large: String = (0..30).map(|n| format!("V{n}={}\n", "x".repeat(30_000))).collect();
+    let large = folder.file("large.env", &large);
+    vec![
+        (program("script", "#!/no/such/interpreter\n"), "what its `#!` line names must be missing"),
+        (program("text", "no program"), "has it a `#!` line?"),
+        // The last variable alone is larger than any may be.
+        (
+            format!(
+                "command = ['true']\nenv_file = '{}'\nenv = {{ W = '{}' }}",
+                large.display(),
+                "y".repeat(140_000)
+            ),
+            "make `env_file`, `env` or mprun's own environment smaller",
+        ),
+    ]
+}
+
+#[test]
+fn a_program_that_can_never_start_ends_the_run_with_one_line_and_blames_no_item() {
     let folder = support::Folder::new();
-    let script = folder.file("script", "#!/no/such/interpreter\n");
+    for (keys, why) in unfit_programs(&folder) {
+        for mode in ["stream", "reply", "each"] {
+            let (code, lines, letters, log) = run(10, &format!("mode = '{mode}'\nprocesses = 3\n{keys}"));
+            assert_eq!((code, lines.len(), letters.len()), (1, 0, 0), "{mode}: {log}");
+            let told: Vec<&str> = log.lines().filter(|line| line.contains("can't start")).collect();
+            assert!(told.len() == 1 && told[0].contains(why), "{mode}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_can_never_start_may_take_its_stage_alone() {
+    let folder = support::Folder::new();
+    let (keys, why) = unfit_programs(&folder).swap_remove(0);
+    let mut run = Run::start(&format!(
+        "[stages.number]\nuse = 'count'\nwith = {{ to = 100 }}\noutput = 'a'\n\
+         [stages.bad]\n{keys}\non_give_up = 'continue'\n\
+         [stages.show]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\n"
+    ));
+    assert_eq!((run.wait(), run.lines().len()), (1, 100), "{}", run.stderr());
+    assert!(run.stderr().contains(why), "{}", run.stderr());
+}
+
+#[test]
+fn a_program_that_goes_away_later_is_waited_for_and_blames_no_item() {
+    let folder = support::Folder::new();
+    let script = folder.file("once", "#!/bin/sh\nrm $0; echo $1\n");
     std::process::Command::new("chmod").arg("+x").arg(&script).status().unwrap();
-    let stage = format!("command = ['{}']\ngive_up = {{ restarts = 0, within = '1m' }}", script.display());
-    let (code, _, _, log) = run(10, &stage);
-    assert_eq!(code, 1, "{log}");
-    assert!(log.contains("what its `#!` line names must be missing"), "{log}");
+    let stage = format!(
+        "mode = 'each'\ncommand = ['{}', '{{}}']\ngive_up = {{ restarts = 2, within = '1m' }}",
+        script.display()
+    );
+    let (code, lines, letters, log) = run(10, &stage);
+    assert_eq!((code, lines, letters.len()), (1, vec!["1".to_owned()], 0), "{log}");
+    assert!(log.contains("it starts again") && log.contains("more than 2 restarts within"), "{log}");
+}
+
+#[test]
+fn an_item_that_is_too_long_for_an_argument_fails_alone_also_beside_a_large_environment() {
+    let stage = format!(
+        "mode = 'each'\ncommand = ['sh', '-c', 'echo $${{#1}}', 'sh', '{{}}']\nenv = {{ W = '{}' }}",
+        "y".repeat(100_000)
+    );
+    let mut run = Run::start(&format!(
+        "[defaults]\nattempts = 1\n\
+         [stages.number]\ncommand = \"echo a; head -c 200000 /dev/zero | tr '\\\\0' b; echo; echo c\"\noutput = 'a'\n\
+         [stages.work]\ninput = 'a'\n{stage}\n"
+    ));
+    assert_eq!((run.wait(), run.lines()), (3, vec!["1".to_owned(), "1".to_owned()]), "{}", run.stderr());
+    assert!(run.stderr().contains("the item is too long for an argument"), "{}", run.stderr());
 }
 
 #[test]
@@ -166,8 +234,8 @@ fn a_reply_program_that_never_answers_anything_stops_the_stage() {
     let (code, lines, letters, log) =
         run(1000, "mode = 'reply'\ncommand = 'exit 3'\ngive_up = { restarts = 3, within = '1m' }");
     assert_eq!((code, lines.len()), (1, 0), "{log}");
-    assert!(letters.len() < 20, "{} dead letters", letters.len());
-    assert!(log.contains("before they had answered anything"), "{log}");
+    assert!(letters.is_empty(), "{} dead letters", letters.len());
+    assert!(log.contains("3 programs in a row failed before they had read any item"), "{log}");
 }
 
 #[test]

@@ -312,3 +312,14 @@ fn the_end_of_a_shell_pipe_is_the_end_of_the_run() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "y\n0\n");
     let _ = command(&folder);
 }
+
+#[test]
+fn what_was_collected_as_a_whole_is_printed_as_it_is() {
+    let mut run = Run::start(
+        "[stages.number]\nuse = 'count'\nwith = { from = 1, to = 3 }\noutput = 'a'\n\
+         [stages.work]\nmode = 'each'\ncollect = 'whole'\ninput = 'a'\n\
+         command = ['sh', '-c', 'case $1 in 1) printf \"a\\nb\\n\";; 2) ;; 3) printf \"c\\n\\nd\";; esac', 'sh', '{}']\n",
+    );
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert_eq!(run.stdout(), "a\nb\nc\n\nd");
+}

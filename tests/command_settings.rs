@@ -12,13 +12,27 @@ fn says(keys: &str) -> Vec<String> {
 #[test]
 fn the_environment_is_mpruns_then_the_files_then_the_stages() {
     let folder = Folder::new();
-    folder.file("some.env", "# about\nA=file\nexport B='from file'\n");
+    folder.file("some.env", "\u{feff}; about\nA=file\nexport B='from '\"file\"\nD=two \\\nlines\n");
     folder.file(
         "pipeline.toml",
-        "name = 'pipe'\n[stages.job]\ncommand = \"echo $A; echo $B; echo $C; echo $MPRUN_STAGE $MPRUN_WORKER $MPRUN_PIPELINE\"\n\
+        "name = 'pipe'\n[stages.job]\ncommand = \"echo $A; echo $B; echo $C; echo $D; echo $MPRUN_STAGE $MPRUN_WORKER $MPRUN_PIPELINE\"\n\
          env_file = 'some.env'\nenv = { A = 'stage', C = '${MPRUN_TEST_NOTHING:-c}' }\n",
     );
-    assert_eq!(Run::in_folder(folder, &[]).finish(), ["stage", "from file", "c", "job 0 pipe"]);
+    assert_eq!(Run::in_folder(folder, &[]).finish(), ["stage", "from file", "c", "two lines", "job 0 pipe"]);
+}
+
+#[test]
+fn a_wrong_line_of_an_env_file_is_told_with_file_and_line() {
+    let folder = Folder::new();
+    folder.file("some.env", "A=1\n\nB 2\n");
+    folder.file(
+        "pipeline.toml",
+        "[stages.job]\ncommand = ['true']\nenv_file = 'some.env'\ngive_up = { restarts = 1, within = '1m' }\n\
+         backoff = { initial = '1ms', max = '2ms', reset_after = '1m' }\n",
+    );
+    let mut run = Run::in_folder(folder, &[]);
+    assert_ne!(run.wait(), 0);
+    assert!(run.stderr().contains("some.env:3: expected NAME=value, or a comment"), "{}", run.stderr());
 }
 
 #[test]
@@ -73,11 +87,8 @@ fn a_user_has_its_groups_its_home_and_no_way_back() {
 
 #[test]
 fn an_unknown_user_is_told_of() {
-    let mut run = Run::start(
-        "[stages.job]\ncommand = ['true']\nuser = 'no-such-user'\ngive_up = { restarts = 1, within = '1m' }\n\
-         backoff = { initial = '1ms', max = '2ms', reset_after = '1m' }\n",
-    );
-    assert_eq!(run.wait(), 1);
+    let mut run = Run::start("[stages.job]\ncommand = ['true']\nuser = 'no-such-user'\n");
+    assert_eq!(run.wait(), 2);
     assert!(run.stderr().contains("there is no user `no-such-user`"), "{}", run.stderr());
 }
 

@@ -146,3 +146,36 @@ fn what_a_killed_run_said_last_is_still_there() {
     let left = logs(&run, &["pipeline", "one"]);
     assert!(left.contains("one[0] one 5"), "{left}");
 }
+
+#[test]
+fn nothing_that_a_program_says_reaches_a_terminal_as_a_control_character() {
+    // A title, a screen that is cleared, text that is turned round, a progress bar, and an item like that.
+    let mut run = Run::start(
+        "[stages.say]\ncommand = \"printf 'a\\\\033]0;x\\\\007b\\\\342\\\\200\\\\256c\\\\n10%%\\\\r20%%\\\\r\\\\n' >&2; printf 'i\\\\033[2J\\\\342\\\\200\\\\256\\\\n'; sleep 1000\"\n\
+         output = 'a'\n[stages.fail]\nmode = 'each'\ncommand = ['sh', '-c', 'printf \"w\\\\033[1mx\\\\342\\\\200\\\\256\" >&2; exit 1']\n\
+         attempts = 1\ninput = 'a'\n",
+    );
+    run.wait_for_log("dead letter");
+    let log = run.stderr();
+    assert!(log.contains("say[0] a\\u{1b}]0;x\\u{7}b\\u{202e}c\n"), "{log}");
+    assert!(log.contains("say[0] 10%\n") && log.contains("say[0] 20%\n"), "{log}");
+    assert!(log.contains("its last words: w\\u{1b}[1mx\\u{202e}"), "{log}");
+    let mut shown = vec![log];
+    for verb in [
+        &["why"][..],
+        &["status"],
+        &["logs"],
+        &["dead", "list"],
+        &["dead", "show", "--all"],
+        &["status", "--json"],
+        &["dead", "list", "--json"],
+    ] {
+        shown.push(run.ask(verb).stdout);
+    }
+    for text in shown {
+        let risky = |c: char| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}');
+        assert!(!text.contains(risky), "{text:?}");
+    }
+    run.signal(libc::SIGQUIT);
+    run.wait();
+}

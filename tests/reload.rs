@@ -248,3 +248,43 @@ fn a_named_pipe_in_the_files_place_is_refused_and_not_waited_for() {
     run.edit(&TICKS.replace("'old'", "'new'"));
     wait_for_line(&run, "new");
 }
+
+#[test]
+fn an_edited_environment_file_is_a_change_of_its_stage() {
+    let folder = Folder::new();
+    folder.file("e.env", "V=one\n");
+    folder.file(
+        "pipeline.toml",
+        "[stages.s]\ncommand = 'echo $V; exec sleep 1000'\nenv_file = 'e.env'\n\
+         [stages.other]\ncommand = ['sleep', '1001']\n",
+    );
+    let run = Run::in_folder(folder, &[]);
+    wait_for_line(&run, "one");
+    let other = run.workers("other");
+    run.folder.file("e.env", "V=two\n");
+    let step = "stage s: replace workers one by one (env_file: e.env -> e.env, with V changed)";
+    assert_eq!(run.tell(&["plan"]), format!("{step}\n"));
+    assert!(run.tell(&["reload", "--wait"]).contains(step));
+    wait_for_line(&run, "two");
+    assert_eq!(run.workers("other"), other);
+    assert_eq!(run.tell(&["plan"]), "nothing to do: the pipeline runs as the file says\n");
+    // A broken one is refused with its place, and what it said before holds on.
+    run.folder.file("e.env", "V=three\nrubbish\n");
+    let refused = run.ask(&["reload"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("e.env:2: expected NAME=value"), "{}", refused.stderr);
+    let (worker, lines) = (run.workers("s"), run.lines());
+    support::process::kill(worker[0], libc::SIGKILL);
+    wait_until("the next worker's line", || (run.lines().len() > lines.len()).then_some(()));
+    assert_eq!(run.lines().last().map(String::as_str), Some("two"));
+}
+
+#[test]
+fn a_change_that_this_machine_has_no_program_for_is_refused() {
+    let run = ticking();
+    run.edit(&format!("{TICKS}[stages.new]\ncommand = ['no-such-program']\n"));
+    run.wait_for_log("there is no program `no-such-program`");
+    assert_eq!(run.workers("show").len(), 1);
+    run.edit(&TICKS.replace("'old'", "'new'"));
+    wait_for_line(&run, "new");
+}

@@ -19,6 +19,94 @@ fn a_killed_worker_is_replaced_and_the_run_goes_on() {
     assert!(run.stderr().contains("SIGKILL"), "the reason is told:\n{}", run.stderr());
 }
 
+/// 20 workers, killed all at once in the middle of their work.
+#[test]
+fn a_stage_whose_workers_are_all_killed_at_once_loses_nothing() {
+    let mut run = Run::start(
+        "[stages.src]\nuse = 'count'\nwith = { to = 1000 }\noutput = 'q'\n\
+         [stages.e]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'q'\nprocesses = 20\nsleep = '10ms'\n",
+    );
+    let workers = wait_until("all workers at work", || {
+        let workers = run.workers("e");
+        (workers.len() == 20 && run.lines().len() > 50).then_some(workers)
+    });
+    let killed = workers.into_iter().filter(|&pid| process::kill(pid, libc::SIGKILL)).count();
+    assert_eq!(killed, 20);
+    let mut lines: Vec<u32> = run.finish().iter().map(|line| line.parse().unwrap()).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), 1000, "{}", run.stderr());
+    assert!(run.stderr().contains("20 restarts"), "{}", run.stderr());
+}
+
+/// The number of a stage's program, by `mprun status`.
+fn program(run: &Run, stage: &str) -> Option<u32> {
+    let status: serde_json::Value = serde_json::from_str(&run.ask(&["status", "--json"]).stdout).ok()?;
+    let stages = status["stages"].as_array()?;
+    let stage = stages.iter().find(|each| each["name"] == stage)?;
+    u32::try_from(stage["workers"][0]["program"].as_u64()?).ok()
+}
+
+/// Kills what `look` finds again and again, each only once.
+fn kill_again_and_again(times: usize, signal: i32, look: impl Fn() -> Option<u32>) {
+    let mut last = None;
+    for _ in 0..times {
+        let next = wait_until("the next one", || look().filter(|pid| Some(*pid) != last));
+        assert!(process::kill(next, signal), "{next}");
+        last = Some(next);
+    }
+}
+
+const FOREVER: &str = "backoff = { initial = '1ms', max = '1ms', reset_after = '1m' }\n\
+                       give_up = { restarts = 2, within = '1m' }\n";
+
+#[test]
+fn a_program_that_is_killed_from_outside_is_shown_and_tried_again_without_end() {
+    for mode in ["", "mode = 'reply'\ninput = 'a'\n"] {
+        let run = Run::start(&format!(
+            "[stages.never]\ncommand = ['sleep', '1000']\noutput = 'a'\n\
+             [stages.use]\ncommand = ['sleep', '1001']\n{mode}{FOREVER}\
+             [stages.all]\nuse = 'discard'\ninput = 'a'\n"
+        ));
+        kill_again_and_again(6, libc::SIGKILL, || program(&run, "use"));
+        run.wait_for_log("the stage use was killed from outside 2 times in a row: it goes on trying");
+        wait_until("the next one", || program(&run, "use"));
+        let told = "killed from outside 6 times in a row, goes on trying";
+        let status = run.tell(&["status"]);
+        assert!(status.contains(told) && status.contains("killed "), "{status}");
+        assert!(run.tell(&["why"]).contains(told));
+        let check = run.ask(&["status", "--check"]);
+        assert!(check.code == Some(1) && check.stdout.contains(told), "{check:?}");
+        run.tell(&["stop", "--now", "--wait"]);
+    }
+}
+
+#[test]
+fn a_worker_that_is_terminated_from_outside_is_replaced_without_end() {
+    for stage in ["command = ['sleep', '1000']", "use = 'tick'\nwith = { every = '1h' }"] {
+        let mut run = Run::start(&format!("[stages.use]\n{stage}\n{FOREVER}"));
+        kill_again_and_again(6, libc::SIGTERM, || {
+            let worker = run.workers("use").first().copied();
+            // Before it has prepared for signals it would die of this one all the same, but without a word.
+            worker.filter(|_| stage.starts_with("use") || program(&run, "use").is_some())
+        });
+        wait_until("the next one", || run.workers("use").first().copied());
+        run.wait_for_log("killed from outside 2 times in a row");
+        run.signal(libc::SIGTERM);
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+}
+
+#[test]
+fn a_program_that_computes_too_long_fails_by_itself_and_was_not_killed() {
+    let mut run = Run::start(
+        "[stages.burn]\ncommand = 'while :; do :; done'\nlimits = { cpu_time = '1s' }\n\
+         give_up = { restarts = 0, within = '1m' }\n",
+    );
+    assert_eq!(run.wait(), 1, "{}", run.stderr());
+    assert!(run.stderr().contains("SIGXCPU") && !run.stderr().contains("SIGKILL"), "{}", run.stderr());
+}
+
 #[test]
 fn a_worker_that_is_not_to_be_restarted_ends_its_stage() {
     let mut run = Run::start(&format!("{TICKS}restart = 'never'\n"));
@@ -38,7 +126,7 @@ fn a_stage_that_crashes_too_often_is_given_up() {
     while killed.len() < 3 {
         assert!(start.elapsed() < LIMIT, "{}", run.stderr());
         if let Some(&pid) = run.workers("show").iter().find(|pid| !killed.contains(*pid)) {
-            process::kill(pid, 9);
+            process::kill(pid, libc::SIGABRT);
             killed.push(pid);
         }
         std::thread::yield_now();

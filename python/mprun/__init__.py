@@ -13,8 +13,17 @@ attempt of that item, with the traceback as its cause; the process lives on. Tri
 `items()` is the same as a loop, `emit()` is for sources. What goes over the pipes: docs/helper-protocol.md.
 """
 
+import sys
+
+# Before anything else, and in words that every Python reads: an old one would stop at a SyntaxError in the other files.
+if sys.version_info < (3, 8):  # noqa: UP036
+    raise ImportError(
+        "the mprun module needs Python 3.8 or later, and %s is Python %d.%d"
+        % ((sys.executable or "this",) + tuple(sys.version_info[:2]))
+    )
+
 from ._answers import Output, Outputs
-from ._contract import Contract, Framing
+from ._contract import Framing, agreed
 from ._framing import ProtocolError
 from ._item import Fail, Item
 from ._serve import items, serve, stage
@@ -24,5 +33,5 @@ from ._streams import take_output
 __all__ = ["Fail", "Item", "Output", "Outputs", "ProtocolError", "emit", "items", "serve", "stage"]
 
 # In this framing standard output can be nobody else's, so it is taken before anything else gets to print.
-if Contract.read().output is Framing.MPRUN:
+if agreed().output is Framing.MPRUN:
     take_output()

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Mapping
 from struct import Struct
+from threading import RLock
 from time import monotonic
-from typing import Callable, Union
+from typing import Any, Callable, Iterable, Union
 
 from . import _streams
-from ._contract import Contract, Framing, Reply
+from ._contract import NUMBERED, Contract, Framing, Reply
 from ._framing import encoder
 
-Output = Union[str, bytes]
-Outputs = Union[None, str, bytes, Iterable[Output]]
+Output = Union[str, bytes, bytearray, memoryview]
+Outputs = Union[None, str, bytes, bytearray, memoryview, Iterable[Output]]
 
 _HEAD = Struct(">Ic")
 _END = _HEAD.pack(1, b"e")
+# In version 2 the item's number stands in each answer; the program asks for it by its first frame.
+_NUMBERED_HEAD = Struct(">IcI")
+_ASK_FOR_NUMBERS = _HEAD.pack(2, b"v") + b"\2"
+_NUMBERS = 1 << 32
 # The heads of short outputs, by length: to pack one takes longer than to hold the output.
 _OUTPUT_HEADS = [_HEAD.pack(length + 1, b"o") for length in range(256)]
 _PENDING_BYTES = 64 * 1024
@@ -42,41 +48,72 @@ def to_bytes(output: Output) -> bytes:
         return output.encode("utf-8", "surrogateescape")
     if isinstance(output, bytes):
         return output
-    raise TypeError(f"an output must be str or bytes, not {type(output).__name__}")
+    if isinstance(output, (bytearray, memoryview)):
+        return bytes(output)
+    raise TypeError(f"an output must be str, bytes, bytearray or memoryview, not {type(output).__name__}")
+
+
+def is_single(outputs: Any) -> bool:
+    """Whether it is one output, not several: bytearray and memoryview are iterable, too."""
+    return isinstance(outputs, (str, bytes, bytearray, memoryview))
 
 
 class Pending:
-    """Bytes held back, to be written at once."""
+    """Bytes held back, to be written at once.
+
+    Threads of a function may add outputs at the same time: an append to a deque is one step, and only a write locks.
+    """
 
     def __init__(self, descriptor: int) -> None:
+        self.lock = RLock()
         self._descriptor = descriptor
-        self._held = bytearray()
+        self._held: deque[bytes] = deque()
+        self._size = 0
         self._written = 0.0
-        # A forked child that exits runs the same exit handlers: it must not send the same answers again.
-        os.register_at_fork(after_in_child=self._forget)
+        os.register_at_fork(after_in_child=self._close)
 
     def add(self, part: bytes) -> None:
         """Holds `part`; writes all if it is much."""
-        self._held += part
-        if len(self._held) >= _PENDING_BYTES:
+        self._held.append(part)
+        self._size += len(part)
+        if self._size >= _PENDING_BYTES:
             self.flush()
 
     def add_last(self, part: bytes) -> None:
         """Holds `part`, which ends an answer; writes all if it is much or old."""
-        self._held += part
-        if len(self._held) >= _PENDING_BYTES or monotonic() - self._written > _PENDING_SECONDS:
+        self._held.append(part)
+        self._size += len(part)
+        if self._size >= _PENDING_BYTES or monotonic() - self._written > _PENDING_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Writes all."""
-        if self._held:
-            # Forgotten first: if a signal handler raises in the middle, a second try would repeat the beginning.
-            data, self._held = self._held, bytearray()
-            _streams.write(self._descriptor, data)
-        self._written = monotonic()
+        with self.lock:
+            self._size = 0
+            if self._held:
+                # Taken out first: if a signal handler raises in the middle, a second try would repeat the beginning.
+                take = self._held.popleft
+                _streams.write(self._descriptor, b"".join([take() for _ in range(len(self._held))]))
+            self._written = monotonic()
 
-    def _forget(self) -> None:
-        self._held = bytearray()
+    def _close(self) -> None:
+        """In a forked child: the answers, those that are held included, are its parent's. The lock may have been
+        another thread's at the moment of the fork, and that thread is not here to release it."""
+        self.__class__ = _Closed
+        self._held.clear()
+        self.lock = RLock()
+
+
+class _Closed(Pending):
+    """What it is in a forked child."""
+
+    def add(self, part: bytes) -> None:
+        _streams.end_child()
+
+    add_last = add
+
+    def flush(self) -> None:
+        """Nothing: the child may be at its exit, which is its right."""
 
 
 class Answers:
@@ -86,6 +123,11 @@ class Answers:
 
     def __init__(self, descriptor: int) -> None:
         self._pending = Pending(descriptor)
+
+    @property
+    def lock(self) -> Any:
+        """Held by a thread that looks whether its item is open and then adds to the answer."""
+        return self._pending.lock
 
     def output(self, output: bytes) -> None:
         """One more output of the current item."""
@@ -108,13 +150,16 @@ class Answers:
         """All that a function returned, for an item that goes on."""
         if outputs is None:
             return
-        if isinstance(outputs, (str, bytes)):
-            self.output(to_bytes(outputs))
+        if is_single(outputs):
+            self.output(to_bytes(outputs))  # type: ignore[arg-type]
         elif isinstance(outputs, Iterable) and not isinstance(outputs, Mapping):
             for output in outputs:
                 self.output(to_bytes(output))
         else:
-            raise TypeError(f"must return None, str, bytes or an iterable of them, not {type(outputs).__name__}")
+            raise TypeError(
+                "must return None, str, bytes (bytearray, memoryview) or an iterable of them, "
+                f"not {type(outputs).__name__}"
+            )
 
     def flush(self) -> None:
         """Writes what is held back."""
@@ -147,9 +192,52 @@ class HelperAnswers(Answers):
         self._pending.add_last(_END)
 
     def fail(self, cause: str) -> None:
+        if _streams.is_forked():
+            _streams.end_child(cause)
         text = cause[-_FAILURE_LENGTH:].encode("utf-8", "backslashreplace")
-        self._pending.add_last(_HEAD.pack(len(text) + 1, b"f") + text)
+        self._fail(text)
         self.failures += 1
+
+    def _fail(self, text: bytes) -> None:
+        self._pending.add_last(_HEAD.pack(len(text) + 1, b"f") + text)
+
+
+class NumberedAnswers(HelperAnswers):
+    """The same in version 2: each frame says which item it is about, so that a stray one can't pass for another's."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._number = 1
+        _streams.write(descriptor, _ASK_FOR_NUMBERS)
+
+    def output(self, output: bytes) -> None:
+        self._pending.add(_NUMBERED_HEAD.pack(len(output) + 5, b"o", self._number) + output)
+
+    def answer(self, outputs: Outputs) -> None:
+        if type(outputs) is str:
+            try:
+                output = outputs.encode()
+            except UnicodeEncodeError:
+                output = to_bytes(outputs)
+        elif type(outputs) is bytes:
+            output = outputs
+        else:
+            Answers.answer(self, outputs)
+            return
+        pack, number = _NUMBERED_HEAD.pack, self._number
+        self._number = (number + 1) % _NUMBERS
+        self._pending.add_last(pack(len(output) + 5, b"o", number) + output + pack(5, b"e", number))
+
+    def end(self) -> None:
+        self._pending.add_last(_NUMBERED_HEAD.pack(5, b"e", self._take_number()))
+
+    def _fail(self, text: bytes) -> None:
+        self._pending.add_last(_NUMBERED_HEAD.pack(len(text) + 5, b"f", self._take_number()) + text)
+
+    def _take_number(self) -> int:
+        number = self._number
+        self._number = (number + 1) % _NUMBERS
+        return number
 
 
 class PlainAnswers(Answers):
@@ -178,6 +266,8 @@ class PlainAnswers(Answers):
 
     def fail(self, cause: str) -> None:
         """Under mprun the program ends, which blames the item that has no answer; by hand it goes on, and exits 1."""
+        if _streams.is_forked():
+            _streams.end_child(cause)
         self._frames.clear()
         self.failures += 1
         self.flush()
@@ -189,4 +279,6 @@ class PlainAnswers(Answers):
 def answers(contract: Contract, descriptor: int | None = None) -> Answers:
     """The answering side of the contract; takes standard output over."""
     to = _streams.take_output() if descriptor is None else descriptor
-    return HelperAnswers(to) if contract.output is Framing.MPRUN else PlainAnswers(to, contract)
+    if contract.output is not Framing.MPRUN:
+        return PlainAnswers(to, contract)
+    return NumberedAnswers(to) if contract.protocol >= NUMBERED else HelperAnswers(to)

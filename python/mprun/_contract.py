@@ -29,6 +29,12 @@ class Reply(Enum):
     ANY = "any"
 
 
+# The newest version of framing "mprun" that this module speaks: see docs/helper-protocol.md.
+NUMBERED = 2
+# What tells of the pipes, and so is no business of a child that doesn't have them.
+_OF_THE_PIPES = ("MPRUN_FRAMING", "MPRUN_IN_FRAMING", "MPRUN_OUT_FRAMING", "MPRUN_REPLY", "MPRUN_PROTOCOL")
+
+
 @dataclass(frozen=True)
 class Contract:
     """Both framings, the reply rule, and whether mprun is there at all (else: a try-out in a shell)."""
@@ -37,6 +43,7 @@ class Contract:
     output: Framing
     reply: Reply
     supervised: bool
+    protocol: int = 1
 
     @staticmethod
     def read(environment: Mapping[str, str] = os.environ) -> Contract:
@@ -47,7 +54,28 @@ class Contract:
         if (framing_in is Framing.MPRUN) != (framing_out is Framing.MPRUN):
             raise ValueError('framing "mprun" must be that of both input and output')
         reply = _known(Reply, environment.get("MPRUN_REPLY") or "any", "MPRUN_REPLY")
-        return Contract(framing_in, framing_out, reply, both is not None or "MPRUN_STAGE" in environment)
+        supervised = both is not None or "MPRUN_STAGE" in environment
+        return Contract(framing_in, framing_out, reply, supervised, _protocol(environment))
+
+
+def _protocol(environment: Mapping[str, str]) -> int:
+    """What both sides speak; an mprun that names no version speaks the first."""
+    newest = environment.get("MPRUN_PROTOCOL", "1")
+    return min(int(newest), NUMBERED) if newest.isdigit() else 1
+
+
+_agreed: Contract | None = None
+
+
+def agreed() -> Contract:
+    """This program's contract, read once. Its children by `subprocess` or `multiprocessing` have none: they don't have
+    the pipes, so they must not take their own standard input and output for them."""
+    global _agreed
+    if _agreed is None:
+        _agreed = Contract.read()
+        for name in _OF_THE_PIPES:
+            os.environ.pop(name, None)
+    return _agreed
 
 
 def _framing(name: str | None) -> Framing:

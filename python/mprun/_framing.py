@@ -20,6 +20,9 @@ _NETSTRING_HEAD_LEN = 11
 
 # In framing "mprun" the number of its attempt comes before each item, big-endian.
 ATTEMPT = Struct(">I")
+# In its second version the item's own number does, too: length, number, attempt.
+_NUMBERED_HEAD = Struct(">II")
+_NUMBERS = 1 << 32
 
 
 class ProtocolError(Exception):
@@ -83,26 +86,77 @@ class _CountedDecoder:
 
 
 class U32Decoder(_CountedDecoder):
-    """Items after their length in four bytes, big-endian, and a header, of which `skipped` bytes are left out."""
-
-    def __init__(self, header: int = 0, skipped: int = 0) -> None:
-        super().__init__()
-        self._header = header
-        self._start = 4 + skipped
+    """Items after their length in four bytes, big-endian."""
 
     def _split(self, data: bytes, items: list[bytes]) -> tuple[int, int]:
         at, size, unpack = 0, len(data), _LENGTH.unpack_from
-        header, start = self._header, self._start
         while size - at >= 4:
+            end = at + 4 + unpack(data, at)[0]
+            if end > size:
+                return at, end - at
+            items.append(data[at + 4 : end])
+            at = end
+        return at, 4
+
+
+class HelperDecoder(_CountedDecoder):
+    """Items of framing "mprun": first without numbers, and with them from the frame on in which mprun says so.
+
+    `attempts`: that of the attempt is left before each item.
+    """
+
+    def __init__(self, attempts: bool, offered: int | None) -> None:
+        super().__init__()
+        self._offered = offered
+        self._is_numbered = False
+        self._next = 1
+        self._plain_start = 4 if attempts else 8
+        self._numbered_start = 8 if attempts else 12
+
+    def _split(self, data: bytes, items: list[bytes]) -> tuple[int, int]:
+        at, size, unpack = 0, len(data), _LENGTH.unpack_from
+        while not self._is_numbered:
+            if size - at < 4:
+                return at, 4
             length = unpack(data, at)[0]
-            if length < header:
+            end = at + 4 + length
+            if length < 4 and not (length == 1 and self._offered):
+                raise ProtocolError(f"a frame of {length} bytes: too short for its header")
+            if end > size:
+                return at, end - at
+            if length == 1:
+                self._begin_numbers(data[at + 4])
+            else:
+                items.append(data[at + self._plain_start : end])
+                self._next += 1
+            at = end
+        return self._split_numbered(data, at, items)
+
+    def _begin_numbers(self, version: int) -> None:
+        if version != self._offered:
+            raise ProtocolError(f"mprun speaks version {version} of its protocol, not {self._offered}")
+        self._is_numbered = True
+
+    def _split_numbered(self, data: bytes, at: int, items: list[bytes]) -> tuple[int, int]:
+        size, unpack, start, expected = len(data), _NUMBERED_HEAD.unpack_from, self._numbered_start, self._next
+        needed = 12
+        while size - at >= 12:
+            length, number = unpack(data, at)
+            if length < 8:
                 raise ProtocolError(f"a frame of {length} bytes: too short for its header")
             end = at + 4 + length
             if end > size:
-                return at, end - at
+                needed = end - at
+                break
+            if number != expected:
+                raise ProtocolError(
+                    f"item {number} came where item {expected} should: does another process read this one's items?"
+                )
+            expected = (number + 1) % _NUMBERS
             items.append(data[at + start : end])
             at = end
-        return at, 4
+        self._next = expected
+        return at, needed
 
 
 class NetstringDecoder(_CountedDecoder):
@@ -130,10 +184,10 @@ def _check_head(start: bytes) -> None:
         raise ProtocolError(f"a netstring begins with its length and a colon, not with {start!r}")
 
 
-Decoder = Union[SeparatedDecoder, U32Decoder, NetstringDecoder]
+Decoder = Union[SeparatedDecoder, U32Decoder, HelperDecoder, NetstringDecoder]
 
 
-def decoder(framing: Framing, attempts: bool = False) -> Decoder:
+def decoder(framing: Framing, attempts: bool = False, protocol: int = 1) -> Decoder:
     """A fresh decoder. With `attempts`, that of framing "mprun" leaves the number of the attempt before each item."""
     if framing is Framing.LINES:
         return SeparatedDecoder(b"\n")
@@ -142,7 +196,7 @@ def decoder(framing: Framing, attempts: bool = False) -> Decoder:
     if framing is Framing.NETSTRING:
         return NetstringDecoder()
     if framing is Framing.MPRUN:
-        return U32Decoder(ATTEMPT.size, 0 if attempts else ATTEMPT.size)
+        return HelperDecoder(attempts, protocol if protocol > 1 else None)
     return U32Decoder()
 
 

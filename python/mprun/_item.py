@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from types import TracebackType
 
-from ._answers import Answers, Output, Outputs, to_bytes, to_text
+from ._answers import Answers, Output, Outputs, is_single, to_bytes, to_text
 
 
 class Fail(Exception):
@@ -36,22 +36,26 @@ class Item:
 
     def emit(self, *outputs: Output) -> None:
         """More outputs of this item. They count when the item ends well."""
-        self._check_open()
-        for output in outputs:
-            self._answers.output(to_bytes(output))
+        encoded = [to_bytes(output) for output in outputs]
+        with self._answers.lock:
+            self._check_open()
+            for output in encoded:
+                self._answers.output(output)
 
     def reply(self, *outputs: Output) -> None:
         """The last outputs, if any: the item is done."""
-        self._check_open()
-        single = len(outputs) == 1 and isinstance(outputs[0], (str, bytes))
-        self._answers.answer(outputs[0] if single else outputs)
-        self._over = True
+        single = len(outputs) == 1 and is_single(outputs[0])
+        with self._answers.lock:
+            self._check_open()
+            self._answers.answer(outputs[0] if single else outputs)
+            self._over = True
 
     def fail(self, why: str) -> None:
         """The attempt has failed: what was emitted doesn't count, and mprun tries again or writes a dead letter."""
-        self._check_open()
-        self._over = True
-        self._answers.fail(why)
+        with self._answers.lock:
+            self._check_open()
+            self._over = True
+            self._answers.fail(why)
 
     def __enter__(self) -> Item:
         return self
@@ -76,12 +80,11 @@ class Item:
             self._answers.outputs(outputs)
 
     def _end_if_open(self) -> None:
-        if not self._over:
-            self._end()
-
-    def _end(self) -> None:
-        self._answers.end()
-        self._over = True
+        if self._over:
+            return
+        with self._answers.lock:
+            self._answers.end()
+            self._over = True
 
     def _check_open(self) -> None:
         if self._over:

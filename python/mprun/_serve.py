@@ -11,7 +11,7 @@ from typing import Any, Callable, TypeVar, overload
 
 from . import _streams
 from ._answers import Answers, Outputs, answers, to_text
-from ._contract import Contract, Framing
+from ._contract import Framing, agreed
 from ._framing import ATTEMPT, decoder
 from ._item import Item, describe
 from ._signature import Takes, takes_of
@@ -26,11 +26,12 @@ class _Session:
     """This program's standard input and output as items; there is one of it."""
 
     def __init__(self) -> None:
-        self._contract = Contract.read()
+        self._contract = agreed()
         self.supervised = self._contract.supervised
         self._tells_attempts = self._contract.input is Framing.MPRUN
         self.answers: Answers = answers(self._contract)
         self._input = _streams.Input(_streams.take_input())
+        _streams.own()
         # If a library written in C crashes, its Python traceback belongs to the cause as well.
         if not faulthandler.is_enabled():
             faulthandler.enable()
@@ -38,7 +39,7 @@ class _Session:
 
     def values(self, attempts: bool = False) -> Iterator[list[bytes]]:
         """The items as they are, as many at once as have come. `attempts`: see `decoder`."""
-        decode = decoder(self._contract.input, attempts)
+        decode = decoder(self._contract.input, attempts, self._contract.protocol)
         while True:
             # Nobody may wait for an answer while this program waits for items.
             self.answers.flush()

@@ -6,7 +6,7 @@ from typing import Callable
 
 from . import _streams
 from ._answers import Output, to_bytes
-from ._contract import Contract, Framing
+from ._contract import Framing, agreed
 from ._framing import encoder
 
 _channel: tuple[int, Callable[[bytes], bytes]] | None = None
@@ -22,7 +22,9 @@ def emit(*outputs: Output) -> None:
 
 
 def _open() -> tuple[int, Callable[[bytes], bytes]]:
-    contract = Contract.read()
+    contract = agreed()
     if contract.output is Framing.MPRUN:
         raise RuntimeError('in framing "mprun" every output belongs to an item: use item.emit, or return it')
-    return _streams.take_output(), encoder(contract.output)
+    descriptor = _streams.take_output()
+    _streams.own()
+    return descriptor, encoder(contract.output)

@@ -3,6 +3,9 @@
 A stray print, a chatty library or a child of os.system would write between the answers; a child that reads its
 standard input (ffmpeg does) would eat items. So the pipes move to private descriptors, which no child inherits;
 descriptor 1 becomes a copy of 2, and 0 becomes empty.
+
+A child by `os.fork` has all descriptors of its parent, and its whole memory: if it went on with the loop, it would read
+items and answer them in its parent's place. So the descriptors are closed in it, and its way ends at the loop.
 """
 
 from __future__ import annotations
@@ -10,12 +13,52 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import NoReturn
 
 # A pipe holds 64 KiB unless somebody enlarged it; then a full read is the sign that larger ones pay.
 _READ_LEAST = 64 * 1024
 _READ_MOST = 1024 * 1024
 
 _taken: dict[int, int] = {}
+_is_own = False
+_forked = False
+
+
+def own() -> None:
+    """From now on the pipes are this process's alone: no child of it may read or write them."""
+    global _is_own
+    if not _is_own:
+        _is_own = True
+        os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def _leave_to_parent() -> None:
+    global _forked
+    _forked = True
+    for descriptor in _taken.values():
+        try:
+            os.close(descriptor)
+        except OSError:
+            pass  # whoever closed it before meant the same
+
+
+def is_forked() -> bool:
+    """Whether this process is a child of the one that has the items."""
+    return _forked
+
+
+def end_child(cause: str = "") -> NoReturn:
+    """The end of a forked child that came back to the loop over its parent's items."""
+    said = cause + "\n" if cause else ""
+    said += (
+        f"mprun: process {os.getpid()} is a fork of the program that has the items, and came back to the loop over "
+        "them: only that program may answer, so this one ends here; let such a child end by os._exit()\n"
+    )
+    try:
+        os.write(2, said.encode("utf-8", "backslashreplace"))
+    finally:
+        # Not `sys.exit`: the exit handlers, and what is held in buffers, are the parent's.
+        os._exit(1)
 
 
 def take_input() -> int:
@@ -58,6 +101,8 @@ class Input:
 
     def read(self) -> bytes:
         """What is there, or what comes next; empty at the end."""
+        if _forked:
+            end_child()
         data = os.read(self._descriptor, self._size)
         if len(data) == self._size:
             self._size = min(self._size * 2, _READ_MOST)
@@ -66,6 +111,8 @@ class Input:
 
 def write(descriptor: int, data: bytes | bytearray) -> None:
     """Writes all of it. A reader that has gone ends the program without a word, as SIGPIPE does elsewhere."""
+    if _forked:
+        raise RuntimeError("a fork of the program that has the pipes can't write to them: only that program may")
     rest = memoryview(data)
     try:
         while rest:

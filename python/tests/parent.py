@@ -30,6 +30,11 @@ def helper(**more: str) -> dict[str, str]:
     return environment(MPRUN_FRAMING="mprun", MPRUN_STAGE="test", **more)
 
 
+def numbered(**more: str) -> dict[str, str]:
+    """The same with an mprun that speaks version 2 of it."""
+    return helper(MPRUN_PROTOCOL="2", **more)
+
+
 @dataclass
 class Ran:
     """How a program ended, and what it wrote."""
@@ -52,8 +57,13 @@ def command(script: str) -> list[str]:
 
 def start(script: str, contract: dict[str, str]) -> subprocess.Popen[bytes]:
     """Starts `script` with pipes, unbuffered on this side."""
+    return start_command(command(script), contract)
+
+
+def start_command(words: list[str], contract: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a command with pipes, unbuffered on this side."""
     return subprocess.Popen(
-        command(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=contract, bufsize=0
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=contract, bufsize=0
     )
 
 
@@ -70,6 +80,32 @@ def finish(process: subprocess.Popen[bytes]) -> tuple[bytes, str]:
 def item(data: bytes, attempt: int = 1) -> bytes:
     """One item on its way to the program."""
     return (len(data) + 4).to_bytes(4, "big") + attempt.to_bytes(4, "big") + data
+
+
+# What a program asks for version 2 with, and what mprun tells it with that it begins.
+ASKS = b"\0\0\0\2v\2"
+BEGINS = b"\0\0\0\1\2"
+
+
+def numbered_item(number: int, data: bytes, attempt: int = 1) -> bytes:
+    """One item on its way to the program, in version 2."""
+    return (len(data) + 8).to_bytes(4, "big") + number.to_bytes(4, "big") + attempt.to_bytes(4, "big") + data
+
+
+def numbered_answers(stream: bytes) -> list[tuple[int, Answer]]:
+    """All answers of a whole output in version 2, each with its item's number, which all its frames must have."""
+    assert stream.startswith(ASKS), stream[:20]
+    at, plain, ends, open_since = len(ASKS), [], [], 0
+    while at < len(stream):
+        length = int.from_bytes(stream[at : at + 4], "big")
+        kind, number = stream[at + 4 : at + 5], int.from_bytes(stream[at + 5 : at + 9], "big")
+        plain.append((length - 4).to_bytes(4, "big") + kind + stream[at + 9 : at + 4 + length])
+        assert open_since in (0, number), f"an answer to item {number} inside that to item {open_since}"
+        open_since = number if kind == b"o" else 0
+        if kind != b"o":
+            ends.append(number)
+        at += 4 + length
+    return list(zip(ends, answers(b"".join(plain))))
 
 
 @dataclass

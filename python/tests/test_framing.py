@@ -6,7 +6,7 @@ import random
 import time
 import unittest
 
-import parent  # noqa: F401  (makes the module importable)
+import parent
 
 from mprun._contract import Framing
 from mprun._framing import ProtocolError, decoder, encoder
@@ -37,6 +37,36 @@ def random_pieces(dice: random.Random, data: bytes) -> list[bytes]:
         pieces.append(data[:size])
         data = data[size:]
     return pieces
+
+
+def numbered_stream(items: list[bytes], begins_after: int) -> bytes:
+    """Frames of which the first so many are without a number."""
+    before = b"".join(parent.item(item[4:]) for item in items[:begins_after])
+    after = [parent.numbered_item(number, item[4:]) for number, item in enumerate(items, 1)][begins_after:]
+    return before + parent.BEGINS + b"".join(after)
+
+
+class Numbers(unittest.TestCase):
+    def test_wherever_the_numbers_begin_the_items_are_the_same(self) -> None:
+        for seed in range(80):
+            dice = random.Random(seed)
+            items = random_items(dice, Framing.MPRUN)
+            stream = numbered_stream(items, dice.randint(0, len(items)))
+            for attempts in (True, False):
+                with self.subTest(seed=seed, attempts=attempts):
+                    decode = decoder(Framing.MPRUN, attempts, protocol=2)
+                    got = [item for piece in random_pieces(dice, stream) for item in decode.feed(piece)]
+                    self.assertEqual(got + decode.end(), items if attempts else [item[4:] for item in items])
+
+    def test_an_item_that_is_missing_or_comes_twice_is_told(self) -> None:
+        for numbers in ((1, 3), (1, 1), (2,), (1, 2, 4)):
+            decode = decoder(Framing.MPRUN, protocol=2)
+            stream = parent.BEGINS + b"".join(parent.numbered_item(number, b"x") for number in numbers)
+            self.assertRaisesRegex(ProtocolError, "another process", decode.feed, stream)
+
+    def test_numbers_that_were_not_asked_for_are_told(self) -> None:
+        self.assertRaises(ProtocolError, decoder(Framing.MPRUN).feed, parent.BEGINS)
+        self.assertRaises(ProtocolError, decoder(Framing.MPRUN, protocol=2).feed, b"\0\0\0\1\3")
 
 
 class Framings(unittest.TestCase):

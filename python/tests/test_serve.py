@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import tempfile
 import time
 import unittest
@@ -31,14 +32,16 @@ class Values(unittest.TestCase):
                 yield b"\\xff"
                 yield ""
             def f(text):
-                return {"none": None, "text": "ä", "bytes": b"\\0\\n", "list": ["a", b"b"], "empty": []}.get(
-                    text, several(text)
-                )
+                return {
+                    "none": None, "text": "ä", "bytes": b"\\0\\n", "list": ["a", b"b"], "empty": [],
+                    "array": bytearray(b"\\0\\xff"), "view": memoryview(b"abcd")[1:3], "views": [memoryview(b"x")],
+                }.get(text, several(text))
             mprun.serve(f)
             """,
-            b"none", b"text", b"bytes", b"list", b"empty", b"generator",
+            b"none", b"text", b"bytes", b"list", b"empty", b"array", b"view", b"views", b"generator",
         )  # fmt: skip
-        expected = [[], ["ä".encode()], [b"\0\n"], [b"a", b"b"], [], [b"generator", b"\xff", b""]]
+        expected = [[], ["ä".encode()], [b"\0\n"], [b"a", b"b"], [], [b"\0\xff"], [b"bc"], [b"x"]]
+        expected.append([b"generator", b"\xff", b""])
         self.assertEqual(got, [Answer(outputs) for outputs in expected])
 
     def test_an_output_may_have_any_length(self) -> None:
@@ -132,7 +135,7 @@ class Failures(unittest.TestCase):
         self.assertEqual(got, [Answer(failure="too dear")])
 
     def test_a_value_that_is_no_output_says_what_is_accepted(self) -> None:
-        for value in ("5", "{'a': 1}", "[1]", "object()"):
+        for value in ("5", "{'a': 1}", "[1]", "object()", "range(3)"):
             got = parent.ask(f"import mprun\nmprun.serve(lambda text: {value})", b"x")
             self.assertRegex(got[0].failure or "", "^TypeError: .*must .*str.*bytes", value)
 
@@ -232,6 +235,115 @@ class Streams(unittest.TestCase):
         )
         self.assertEqual([answer.outputs for answer in got], [[b"%d" % n] for n in range(20)])
 
+    def test_a_forked_child_that_comes_back_to_the_loop_ends_there_and_answers_nothing(self) -> None:
+        script = """
+            import mprun, os
+            def f(text):
+                child = os.fork()
+                if child == 0:
+                    # Left to go on, it would have two items more, and their effects twice.
+                    {child}
+                _, status = os.waitpid(child, 0)
+                return f"{text} {os.waitstatus_to_exitcode(status)}"
+            mprun.serve(f)
+        """
+        for child in ("return 'stray'", "return None", "return 5", "raise ValueError('own cause')"):
+            with self.subTest(child=child):
+                items = b"".join(parent.item(b"%d" % n) for n in range(3))
+                ran = parent.run(script.replace("{child}", child), items, parent.helper())
+                outputs = [answer.outputs for answer in parent.answers(ran.out)]
+                self.assertEqual(outputs, [[b"0 1"], [b"1 1"], [b"2 1"]], ran.err)
+                self.assertEqual(ran.err.count("only that program may answer"), 3, ran.err)
+                self.assertEqual("own cause" in ran.err, "raise" in child, ran.err)
+
+    def test_a_forked_child_has_none_of_the_items_descriptors(self) -> None:
+        script = """
+            import mprun, os
+            def pipes():
+                there = []
+                for name in os.listdir("/proc/self/fd"):
+                    try:
+                        there.append(os.readlink(f"/proc/self/fd/{name}"))
+                    except OSError:
+                        pass
+                return there
+            items = {os.readlink(f"/proc/self/fd/{n}") for n in (0, 1, *mprun._streams._taken.values())}
+            def f(text):
+                items.update(os.readlink(f"/proc/self/fd/{fd}") for fd in mprun._streams._taken.values())
+                items.discard("/dev/null")
+                items.discard(os.readlink("/proc/self/fd/2"))
+                before = len(items.intersection(pipes()))
+                child = os.fork()
+                if child == 0:
+                    os._exit(len(items.intersection(pipes())))
+                _, status = os.waitpid(child, 0)
+                return f"{before} {os.waitstatus_to_exitcode(status)}"
+            mprun.serve(f)
+        """
+        self.assertEqual(parent.ask(script, b"x"), [Answer([b"2 0"])])
+
+    def test_a_pool_of_processes_in_a_function_works_however_it_is_started(self) -> None:
+        for method in ("fork", "spawn", "forkserver"):
+            with self.subTest(method=method), tempfile.TemporaryDirectory() as folder:
+                program = Path(folder, "program.py")
+                program.write_text(
+                    "import multiprocessing, mprun\n"
+                    "def double(n):\n    print('working')\n    return 2 * n\n"
+                    "@mprun.stage\n"
+                    "def f(text):\n"
+                    f"    with multiprocessing.get_context('{method}').Pool(2) as pool:\n"
+                    "        return str(sum(pool.map(double, range(int(text)))))\n"
+                )
+                process = parent.start_command([sys.executable, str(program)], parent.numbered())
+                assert process.stdin
+                process.stdin.write(parent.item(b"3") + parent.item(b"4"))
+                out, err = parent.finish(process)
+                got = parent.numbered_answers(out)
+                self.assertEqual(got, [(1, Answer([b"6"])), (2, Answer([b"12"]))], err)
+                self.assertEqual(err.count("working"), 7, err)
+
+    def test_threads_of_a_function_may_add_outputs(self) -> None:
+        script = """
+            import mprun, threading
+            def f(item: mprun.Item):
+                def add(n):
+                    for i in range(200):
+                        item.emit(f"{n} {i} " + "x" * 500)
+                threads = [threading.Thread(target=add, args=(n,)) for n in range(4)]
+                for thread in threads: thread.start()
+                for thread in threads: thread.join()
+            mprun.serve(f)
+        """
+        (got,) = parent.ask(script, b"")
+        self.assertEqual(len(got.outputs), 800)
+        for n in range(4):
+            own = [output for output in got.outputs if output.startswith(b"%d " % n)]
+            self.assertEqual(own, [b"%d %d " % (n, i) + b"x" * 500 for i in range(200)])
+
+    def test_a_thread_that_is_late_cannot_add_to_another_item(self) -> None:
+        script = """
+            import mprun, threading
+            threads, gate = [], threading.Event()
+            def f(item: mprun.Item):
+                if item.text == "a":
+                    def late():
+                        gate.wait()
+                        try:
+                            item.emit("stray")
+                        except RuntimeError as error:
+                            print(error)
+                    threads.append(threading.Thread(target=late))
+                    threads[0].start()
+                else:
+                    gate.set()
+                    threads[0].join()
+                return item.text
+            mprun.serve(f)
+        """
+        ran = parent.run(script, parent.item(b"a") + parent.item(b"b"), parent.helper())
+        self.assertEqual(parent.answers(ran.out), [Answer([b"a"]), Answer([b"b"])])
+        self.assertIn("this item is over", ran.err)
+
     def test_a_reader_that_goes_away_ends_the_program_quietly(self) -> None:
         process = parent.start(ECHO, parent.helper())
         assert process.stdin and process.stdout and process.stderr
@@ -241,6 +353,48 @@ class Streams(unittest.TestCase):
         self.assertEqual(process.stderr.read(), b"")
         process.stdin.close()
         process.stderr.close()
+
+
+class Numbers(unittest.TestCase):
+    def test_each_answer_says_which_item_it_is_about(self) -> None:
+        script = """
+            import mprun
+            def f(text):
+                if text == "bad":
+                    raise mprun.Fail("no good")
+                if text == "many":
+                    return ["x", bytearray(b"y")]
+                return text if text else None
+            mprun.serve(f)
+        """
+        given = parent.item(b"a") + parent.BEGINS
+        texts = [b"", b"bad", b"many", b"b"]
+        given += b"".join(parent.numbered_item(number, text) for number, text in enumerate(texts, 2))
+        ran = parent.run(script, given, parent.numbered())
+        outcomes = [[b"a"], [], None, [b"x", b"y"], [b"b"]]
+        expected = [Answer(failure="no good") if each is None else Answer(each) for each in outcomes]
+        self.assertEqual(parent.numbered_answers(ran.out), list(enumerate(expected, 1)), ran.err)
+
+    def test_a_loop_over_items_has_attempts_and_numbers(self) -> None:
+        script = "import mprun\nfor item in mprun.items(): item.reply(f'{item.text} {item.attempt}')"
+        given = parent.BEGINS + parent.numbered_item(1, b"a") + parent.numbered_item(2, b"b", attempt=3)
+        ran = parent.run(script, given, parent.numbered())
+        self.assertEqual(parent.numbered_answers(ran.out), [(1, Answer([b"a 1"])), (2, Answer([b"b 3"]))])
+
+    def test_an_item_that_another_process_took_ends_the_program(self) -> None:
+        given = parent.BEGINS + parent.numbered_item(1, b"a") + parent.numbered_item(3, b"c")
+        ran = parent.run(ECHO, given, parent.numbered())
+        self.assertEqual(ran.code, 1)
+        self.assertIn("does another process read this one's items?", ran.err)
+
+    def test_numbers_are_not_asked_for_where_they_are_not_offered(self) -> None:
+        self.assertEqual(parent.ask(ECHO, b"a"), [Answer([b"a"])])
+        for script in ("import mprun", "import mprun\nmprun.emit"):
+            self.assertEqual(parent.run(script, b"", parent.numbered()).out, b"")
+
+    def test_a_program_without_an_item_asks_and_ends(self) -> None:
+        ran = parent.run(ECHO, b"", parent.numbered())
+        self.assertEqual((ran.code, ran.out), (0, parent.ASKS))
 
 
 class Promptness(unittest.TestCase):

@@ -26,6 +26,7 @@
 mod appender;
 mod note;
 mod pieces;
+mod tally;
 mod undo_log;
 mod write;
 

@@ -32,7 +32,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// Cheap to clone; every process that has the descriptor shares it.
 #[derive(Clone, Debug)]
-pub struct UndoLog(Arc<File>);
+pub struct UndoLog(pub(super) Arc<File>);
 
 impl UndoLog {
     /// A fresh one.
@@ -79,7 +79,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn lock(log: &UndoLog, start: u64) -> nix::Result<Place<'_>> {
+    pub fn lock(log: &UndoLog, start: u64) -> nix::Result<Place<'_>> {
         let place = Place { log: &log.0, start };
         worker_timer::not_counting(|| place.set_lock(libc::F_WRLCK))?;
         Ok(place)

@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 pub(super) fn all(target: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
     while !bytes.is_empty() {
         match nix::unistd::write(&target, bytes) {
+            // A device that takes nothing would be asked for ever.
+            Ok(0) => return Err(Errno::EIO),
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::EINTR) => {}
             // Somebody who shares it has made it non-blocking.

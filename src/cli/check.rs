@@ -13,13 +13,17 @@ pub struct Args {
     /// The pipeline files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Look at the files only, not for the programs, users, folders and files of this machine that they name
+    #[arg(long)]
+    syntax: bool,
 }
 
 /// Checks all files, also after a bad one.
 pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let mut code = exit::DONE;
     for file in &args.files {
-        match config::load(file, &LoadOptions::default(), registry) {
+        let loaded = config::load(file, &LoadOptions::default(), registry);
+        match if args.syntax { loaded } else { loaded.and_then(config::surveyed) } {
             Ok(loaded) => {
                 output::say(&loaded.warnings.render(output::is_colourful()));
                 output::print(&format!("{}: ok: {}\n", file.display(), summary(&loaded.pipeline)))?;

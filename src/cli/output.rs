@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::config::diagnostic::reason;
 use crate::sys::start_streams;
-use crate::{exit, logging};
+use crate::{exit, logging, text};
 use nix::errno::Errno;
 
 /// Why a verb could not do its work.
@@ -61,6 +61,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
 
 /// The same; false: whoever read has had enough.
 pub fn print_on(text: &str) -> Result<bool, Failure> {
+    print_as_it_is(&text::lines(text))
+}
+
+/// The same for text that may do what it likes with a terminal, or doesn't go to one.
+pub fn print_as_it_is(text: &str) -> Result<bool, Failure> {
     match write(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::io("write to standard output", &error)),
@@ -82,12 +87,12 @@ fn write(text: &str) -> io::Result<()> {
 pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);
     let text = text.map_err(|error| Failure::io("write JSON", &error.into()))?;
-    print(&(text + "\n"))
+    print_as_it_is(&(text::json(&text) + "\n")).map(drop)
 }
 
 /// Writes an error to standard error.
 pub fn complain(message: &str) {
-    say(&format!("mprun: {message}\n"));
+    say(&format!("mprun: {}\n", text::lines(message)));
 }
 
 /// Writes to standard error.

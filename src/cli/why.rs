@@ -6,7 +6,7 @@ use super::output::{self, Failure};
 use super::target::{self, OneOrAllStages};
 use crate::exit;
 use crate::numbers::time;
-use crate::status::{Bottleneck, Change, Snapshot, Stage, Transition, Worker};
+use crate::status::{Bottleneck, Change, Snapshot, Stage, Transition, Worker, WorkerState};
 
 /// What `why` takes.
 #[derive(clap::Args)]
@@ -62,6 +62,7 @@ fn text(stage: &Stage) -> String {
         false => format!("restarts: {}", by_reason.join(", ")),
     };
     let mut lines = vec![format!("{}: {restarts}", stage.name)];
+    lines.extend(stage.kills().map(|kills| format!("  {kills}")));
     stage.workers.iter().for_each(|worker| lines.extend(of_worker(&stage.name, worker)));
     lines.join("\n") + "\n"
 }
@@ -69,9 +70,16 @@ fn text(stage: &Stage) -> String {
 fn of_worker(stage: &str, worker: &Worker) -> Vec<String> {
     let now = worker.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
     let pid = worker.pid.map_or(String::new(), |pid| format!(", process {pid}"));
-    let mut lines = vec![format!("  {stage}[{}] {:?}{pid}{now}", worker.index, worker.state).to_lowercase()];
+    let mut lines = vec![format!("  {stage}[{}] {}{pid}{now}", worker.index, state(worker.state))];
     lines.extend(worker.transitions.iter().flat_map(of_transition));
     lines
+}
+
+fn state(state: WorkerState) -> String {
+    match state {
+        WorkerState::InputEnded => "has had all its input, waits for its program to end".to_owned(),
+        other => format!("{other:?}").to_lowercase(),
+    }
 }
 
 fn of_transition(transition: &Transition) -> Vec<String> {

@@ -9,6 +9,7 @@ use super::diagnostic::{Place, Report, Source};
 use super::document::{self, Content, Environment, Node, Parsed};
 use super::elements::{Element, PipelineName};
 use super::keys::FileKeys;
+use super::machine::Places;
 use super::pipeline::Pipeline;
 use super::source;
 use crate::stage::Registry;
@@ -33,6 +34,8 @@ pub struct Loaded {
     pub warnings: Report,
     /// The file itself.
     pub text: String,
+    /// Where it says what it needs of the machine.
+    pub(in crate::config) places: Places,
 }
 
 /// The name of a pipeline whose file gives none.
@@ -53,19 +56,20 @@ pub fn name_in_file(path: &Path) -> String {
     named.unwrap_or_else(|| name_of_file(path))
 }
 
-/// Reads and checks a pipeline file. The error holds every fault that was found.
+/// Reads a pipeline file and checks it in itself; [`surveyed`](super::surveyed) holds it against the machine. The error holds every fault that was found.
 pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<Loaded, Report> {
-    load_for(path, path, options, registry)
+    load_source(source::read(path)?, path, options, registry)
 }
 
-/// The same for a file that is to take the place of another, from which it gets its folder and, without `name`, its name.
+/// The same for a file that is to take the place of another, from which it gets its folder and, without `name`, its
+/// name. It must be a regular file, which is read without waiting.
 pub fn load_for(
     path: &Path,
     place: &Path,
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
-    load_source(source::read(path)?, place, options, registry)
+    load_source(source::read_again(path)?, place, options, registry)
 }
 
 /// Checks a text that was read from a pipeline file earlier.
@@ -103,14 +107,14 @@ fn load_source(
         pipeline = compile::compile(keys, selection, registry, &mut report);
     }
     if options.works_off
-        && let Some(pipeline) = &mut pipeline
+        && let Some((pipeline, _)) = &mut pipeline
     {
         pipeline.work_off();
     }
     report.sort(&source);
     match pipeline {
-        Some(pipeline) if report.faults() == 0 => {
-            Ok(Loaded { pipeline, warnings: report, text: source.text.clone() })
+        Some((pipeline, places)) if report.faults() == 0 => {
+            Ok(Loaded { pipeline, warnings: report, text: source.text.clone(), places })
         }
         _ => Err(report),
     }

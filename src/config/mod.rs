@@ -9,8 +9,10 @@ pub(crate) mod diagnostic;
 mod diff;
 mod document;
 pub(crate) mod elements;
+pub(crate) mod env_file;
 mod keys;
 mod load;
+mod machine;
 pub(crate) mod pipeline;
 mod schema;
 mod source;
@@ -21,8 +23,10 @@ pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff}
 pub use load::{
     LoadOptions, Loaded, file_without_name, load, load_for, load_text, name_in_file, name_of_file,
 };
+pub(crate) use machine::USUAL_PATH;
+pub use machine::{Survey, settle, survey, surveyed};
 pub use pipeline::{
-    Backoff, Control, DeadLetters, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Sync,
-    Task, Tuning, WhenFull, Work,
+    Backoff, Control, DeadLetters, FileVariables, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules,
+    Stage, Sync, Task, Tuning, WhenFull, Work,
 };
 pub use schema::schema;

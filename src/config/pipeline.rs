@@ -1,6 +1,8 @@
 //! The checked pipeline: what the rest of the program runs on. Only [`super::compile`] makes one.
 
+use super::env_file::Variables;
 use crate::log_file::LogFile;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +45,9 @@ impl Default for DeadLetters {
     }
 }
 
+/// What environment files say, by the name of the stage.
+pub type FileVariables = BTreeMap<String, Variables>;
+
 /// `[control]`: the socket on which a running pipeline is asked and told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
@@ -69,6 +74,27 @@ impl Pipeline {
     pub fn work_off(&mut self) {
         self.stages.retain(|stage| !stage.work.inputs.is_empty());
         self.queues.iter_mut().for_each(|queue| queue.durable = true);
+    }
+
+    /// What the environment files say, by stage.
+    pub fn file_variables(&self) -> FileVariables {
+        let read = |stage: &Stage| Some((stage.name.clone(), stage.work.command()?.file_variables.clone()?));
+        self.stages.iter().filter_map(read).collect()
+    }
+
+    /// Whether an environment file was not read yet.
+    pub fn lacks_file_variables(&self) -> bool {
+        let mut commands = self.stages.iter().filter_map(|stage| stage.work.command());
+        commands.any(|command| command.env_file.is_some() && command.file_variables.is_none())
+    }
+
+    /// The same as they were said before.
+    pub fn set_file_variables(&mut self, variables: &FileVariables) {
+        for stage in &mut self.stages {
+            if let Task::Command(command) = &mut stage.work.task {
+                command.file_variables = variables.get(&stage.name).cloned();
+            }
+        }
     }
 
     /// What a power cut may cost: what is asked for one queue holds for all, for the same reason.
@@ -183,7 +209,8 @@ impl Work {
 }
 
 mod command;
-pub use self::command::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
+pub use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply};
+pub use crate::framing::Framing;
 
 /// Restart, give up, stop: rules that only the supervisor needs.
 #[derive(Clone, Debug, PartialEq)]

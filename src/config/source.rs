@@ -1,7 +1,10 @@
 //! The file's bytes as text, or why there is none.
 
-use std::fs::File;
+use crate::text::is_risky;
+use nix::fcntl::OFlag;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +15,11 @@ const LARGEST: usize = 1 << 20;
 
 /// Reads a file as text.
 pub fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
-    let bytes = bytes(path)?;
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    text(path, bytes(path, file)?)
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
     let name = shown(path);
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
@@ -28,9 +35,22 @@ pub fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     Ok(source)
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+/// Reads a file that must be a regular one: nothing else can be read a second time. It waits for none.
+pub fn read_again(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let fail = |error: std::io::Error| unreadable(path, &error);
-    let file = File::open(path).map_err(fail)?;
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(fail)?;
+    let about = file.metadata().map_err(fail)?;
+    match about.is_file() || about.is_dir() {
+        true => text(path, bytes(path, file)?),
+        false => {
+            Err(Diagnostic::error(format!("{} is no regular file: it can't be read again", shown(path))))
+        }
+    }
+}
+
+fn bytes(path: &Path, file: File) -> Result<Vec<u8>, Diagnostic> {
+    let fail = |error: std::io::Error| unreadable(path, &error);
     let mut bytes = Vec::new();
     file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() > LARGEST {
@@ -99,6 +119,6 @@ fn shown(path: &Path) -> String {
     path.display()
         .to_string()
         .chars()
-        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
+        .map(|letter| if is_risky(letter) { '\u{fffd}' } else { letter })
         .collect()
 }

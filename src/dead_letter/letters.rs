@@ -96,7 +96,12 @@ impl Letter {
 
     /// The item itself; `None`: there is none, it can't be tried again.
     pub fn bytes(&self) -> Option<Vec<u8>> {
-        let item = self.text.item.as_ref().filter(|_| !self.text.queue.is_empty())?;
+        self.beginning().filter(|_| !self.text.queue.is_empty())
+    }
+
+    /// The item, or the beginning of what was too long to be one.
+    pub fn beginning(&self) -> Option<Vec<u8>> {
+        let item = self.text.item.as_ref()?;
         Some(match self.text.encoding.as_str() {
             "base64" => BASE64.decode(item.as_bytes()).unwrap_or_default(),
             _ => item.clone().into_bytes(),
@@ -122,6 +127,12 @@ impl Letter {
             Value::Object(cause) => {
                 let words = cause.iter().map(|(kind, value)| match value {
                     Value::String(text) => format!("{kind}: {text}"),
+                    Value::Object(place) if kind == "too-long" => format!(
+                        "{kind}: {} bytes at byte {} of {}",
+                        place.get("length").unwrap_or(&Value::Null),
+                        place.get("offset").unwrap_or(&Value::Null),
+                        place.get("file").and_then(Value::as_str).unwrap_or_default()
+                    ),
                     other => format!("{kind}: {other}"),
                 });
                 words.collect::<Vec<_>>().join(", ")

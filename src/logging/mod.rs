@@ -231,7 +231,7 @@ impl Copies {
 
 /// The text on one line, cut if it is too long.
 fn one_line(text: &str, longest: usize) -> String {
-    let mut line = text.trim_end().replace('\n', "\\n").replace('\r', "\\r");
+    let mut line = crate::text::one_line(text.trim_end()).into_owned();
     if line.len() > longest {
         let end = (0..=longest).rev().find(|&end| line.is_char_boundary(end));
         line.truncate(end.unwrap_or(0));

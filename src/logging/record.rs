@@ -48,6 +48,11 @@ pub fn line(file: &str, line: &str) -> Option<String> {
     Some(record('F', &format!("{file}\0{line}")))
 }
 
+/// That so many lines did not fit into the pipe.
+pub fn lost(lines: u64) -> String {
+    record('L', &lines.to_string())
+}
+
 /// How a log file is named in a record.
 pub fn file_name(file: &LogFile) -> String {
     // Only a path that is not UTF-8 has no JSON: such a file can't be in a pipeline file, which is UTF-8.
@@ -67,6 +72,8 @@ pub enum Received {
     Entry(Vec<u8>),
     /// For the file that the JSON names.
     Line { file: Vec<u8>, line: Vec<u8> },
+    /// So many lines did not fit into the pipe.
+    Lost(u64),
 }
 
 /// Takes what was read of the pipe apart, whole pieces only; the rest stays in `bytes`. At the end of the pipe nothing
@@ -120,6 +127,10 @@ fn parse(bytes: &[u8]) -> Parsed {
         (b'F', Some(end)) => {
             Received::Line { file: payload[..end].to_vec(), line: payload[end + 1..].to_vec() }
         }
+        (b'L', _) => match std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok()) {
+            Some(lines) => Received::Lost(lines),
+            None => return Parsed::Text,
+        },
         _ => return Parsed::Text,
     };
     Parsed::Record(received, HEADER + length)
@@ -159,8 +170,16 @@ mod tests {
     #[test]
     fn records_and_printed_text_are_told_apart_at_any_cut() {
         let file = r#"{"path":"/log"}"#;
-        let sent =
-            format!("one\n{}two\n{}half{}", entry("E=1\n"), line(file, "l\n").unwrap(), entry("E=2\n"));
+        let sent = [
+            "one\n",
+            &entry("E=1\n"),
+            "two\n",
+            &line(file, "l\n").unwrap(),
+            "half",
+            &entry("E=2\n"),
+            &lost(12),
+        ];
+        let sent = sent.concat();
         let expected = [
             text("one\n"),
             Received::Entry(b"E=1\n".to_vec()),
@@ -168,6 +187,7 @@ mod tests {
             Received::Line { file: file.into(), line: b"l\n".to_vec() },
             text("half\n"),
             Received::Entry(b"E=2\n".to_vec()),
+            Received::Lost(12),
         ];
         for cut in 0..=sent.len() {
             let mut bytes = sent.as_bytes()[..cut].to_vec();

@@ -139,12 +139,6 @@ fn has_room(pipe: BorrowedFd<'_>, timeout: impl Into<PollTimeout>) -> bool {
     matches!(poll(&mut [PollFd::new(pipe, PollFlags::POLLOUT)], timeout), Ok(1..))
 }
 
-/// What is said of lines that did not fit.
-pub fn lost_lines(count: u64) -> String {
-    let lines = if count == 1 { "line" } else { "lines" };
-    super::own_line(log::Level::Warn, &format!("{count} {lines} of the log did not fit and were dropped"))
-}
-
 /// A worker's patience with its log.
 #[derive(Default)]
 struct Waiting {
@@ -154,7 +148,7 @@ struct Waiting {
 
 impl Waiting {
     fn send(&mut self, pipe: BorrowedFd<'_>, record: &str) {
-        let lost = if self.lost > 0 { lost_lines(self.lost) } else { String::new() };
+        let lost = if self.lost > 0 { record::lost(self.lost) } else { String::new() };
         // The notice goes with the line that fits again, if both fit into one write: alone it might fit first.
         let is_written = match lost.len() + record.len() <= PIPE_BUF {
             true => self.write(pipe, &(lost + record)),
@@ -203,7 +197,7 @@ impl Queue {
             self.bytes -= record.len();
             self.records.pop_front();
         }
-        if self.lost > 0 && try_write(pipe, &lost_lines(self.lost)) {
+        if self.lost > 0 && try_write(pipe, &record::lost(self.lost)) {
             self.lost = 0;
         }
         self.lost == 0
@@ -290,10 +284,9 @@ mod tests {
         (0..50).for_each(|_| waiting.send(writer.as_fd(), &line));
         assert!(waiting.is_stalled);
         assert_eq!(waiting.lost, 50);
-        assert!(!empty(&reader).contains("dropped"));
+        assert!(!empty(&reader).contains('\u{1}'));
         waiting.send(writer.as_fd(), "after\n");
-        let said = empty(&reader);
-        assert!(said.contains("50 lines of the log did not fit") && said.ends_with("after\n"), "{said}");
+        assert_eq!(empty(&reader), record::lost(50) + "after\n");
         assert!(!waiting.is_stalled);
     }
 
@@ -322,9 +315,9 @@ mod tests {
         assert!(lost > 50, "{lost}");
         assert!(!backlog.wait_until_empty(Instant::now()));
         let (mut said, until) = (String::new(), Instant::now() + Duration::from_secs(60));
-        while !said.contains("dropped") && Instant::now() < until {
+        while !said.contains('\u{1}') && Instant::now() < until {
             said += &empty(&reader);
         }
-        assert!(said.contains(&format!("{lost} lines of the log did not fit")), "{lost}");
+        assert!(said.ends_with(&record::lost(lost)), "{lost}");
     }
 }

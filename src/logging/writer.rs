@@ -12,8 +12,8 @@
 //! | the supervisor | workers, which die with it | the pipe ends with the last of them: the log writer writes what is left for [`AT_THE_END`] at most, then ends |
 //! | both | what is in the pipe | lost |
 
+use super::journal;
 use super::record::{Received, take_apart};
-use super::{journal, sink};
 use crate::log_file::Appender;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use nix::errno::Errno;
@@ -126,28 +126,38 @@ impl Places {
         match &received {
             Received::Text(text) => {
                 let lines = memchr::memchr_iter(b'\n', text).count() as u64;
-                self.stderr.give(received, lines, |lost| Received::Text(sink::lost_lines(lost).into_bytes()));
+                self.stderr.give(received, lines, notice);
             }
-            Received::Entry(_) => {
-                self.stderr.give(received, 1, |lost| Received::Text(sink::lost_lines(lost).into_bytes()));
-            }
+            Received::Entry(_) => self.stderr.give(received, 1, notice),
+            Received::Lost(lines) => self.stderr.lost += lines,
             Received::Line { file, .. } => {
                 let file = file.clone();
-                self.files.give(received, 1, |lost| Received::Line {
-                    file,
-                    line: sink::lost_lines(lost).into_bytes(),
-                });
+                self.files
+                    .give(received, 1, |lost| Received::Line { file, line: lost_lines(lost).into_bytes() });
             }
         }
     }
 
     fn end(self) {
         let Places { stderr, files, threads } = self;
+        if stderr.lost > 0 {
+            let _ = stderr.to.send(notice(stderr.lost));
+        }
         drop((stderr, files));
         for thread in threads {
             let _ = thread.join(); // whoever waits for this process does not wait for ever
         }
     }
+}
+
+/// What is said of lines that did not fit.
+fn lost_lines(count: u64) -> String {
+    let lines = if count == 1 { "line" } else { "lines" };
+    super::own_line(log::Level::Warn, &format!("{count} {lines} of the log did not fit and were dropped"))
+}
+
+fn notice(lost: u64) -> Received {
+    Received::Text(lost_lines(lost).into_bytes())
 }
 
 /// One place, and what it could not take.
@@ -183,7 +193,7 @@ fn write_texts(texts: &Receiver<Received>, mut stderr: impl Write) {
         let _ = match received {
             Received::Text(text) => stderr.write_all(&text),
             Received::Entry(entry) if !journal::send(&entry) => stderr.write_all(&journal::as_line(&entry)),
-            Received::Entry(_) | Received::Line { .. } => Ok(()),
+            Received::Entry(_) | Received::Line { .. } | Received::Lost(_) => Ok(()),
         };
     }
 }

@@ -17,6 +17,7 @@ fn everything_that_can_be_counted_is_there() {
     for line in [
         r#"mprun_build_info{pipeline="test",version="0.1.0"} 1"#,
         r#"mprun_stage_items_taken_total{pipeline="test",stage="parse"} 100"#,
+        r#"mprun_stage_items_too_long_total{pipeline="test",stage="parse"} 0"#,
         r#"mprun_stage_restarts_total{pipeline="test",stage="parse",reason="crashed"} 3"#,
         r#"mprun_stage_worker_seconds_total{pipeline="test",stage="parse",state="blocked"} 2.5"#,
         r#"mprun_stage_item_duration_seconds_bucket{pipeline="test",stage="parse",le="0.01"} 99"#,

@@ -137,16 +137,20 @@ fn open_locked(
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let fd = OwnedFd::from(file.map_err(at("failed to open"))?);
         claim::lock_after(&fd, patience, lives)?;
-        if is_named(&fd, path) {
+        if is_named(&fd, path).map_err(at("failed to look at"))? {
             return Ok(fd);
         }
     }
 }
 
-fn is_named(fd: &OwnedFd, path: &Path) -> bool {
-    let own = fd.try_clone().and_then(|fd| File::from(fd).metadata());
-    let named = fs::metadata(path);
-    matches!((own, named), (Ok(own), Ok(named)) if (own.dev(), own.ino()) == (named.dev(), named.ino()))
+/// Only that another file has the name now, or none, is a reason to try again: any other error would come again, too.
+fn is_named(fd: &OwnedFd, path: &Path) -> io::Result<bool> {
+    let own = nix::sys::stat::fstat(fd)?;
+    match fs::metadata(path) {
+        Ok(named) => Ok((own.st_dev, own.st_ino) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Nothing was ever in it: it is new, or whoever made it did not get as far as the magic.

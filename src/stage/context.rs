@@ -19,6 +19,8 @@ pub struct Context {
     pub folder: PathBuf,
     pub(crate) holding_pipe: RefCell<Option<Pipe>>,
     pub(crate) undo_log: Option<UndoLog>,
+    /// The limit of open files that mprun was started with, which programs get again.
+    pub(crate) soft_open_files: Option<u64>,
 }
 
 /// Both ends of a pipe.

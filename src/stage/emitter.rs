@@ -1,6 +1,7 @@
 //! Where a stage's outputs go.
 
 use super::Failure;
+use std::fmt;
 
 /// Takes outputs: a worker's queues or its standard output; in a test of your own stage, a `Vec`.
 pub trait Outlet {
@@ -9,6 +10,39 @@ pub trait Outlet {
     /// # Errors
     /// When the item is too long, or nobody wants it any more.
     fn put(&mut self, item: &[u8]) -> Result<(), Failure>;
+
+    /// Bytes of the longest item that it takes.
+    fn longest(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Takes note of what was too long to be an item, and is left out.
+    ///
+    /// # Errors
+    /// When that can't be done: then it must not be left out.
+    fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
+        Err(Failure::fatal(what.to_string()))
+    }
+}
+
+/// What a source read, and what was too long to become an item.
+#[derive(Clone, Copy, Debug)]
+pub struct TooLong<'a> {
+    /// Where it was read.
+    pub file: &'a str,
+    /// Bytes before it.
+    pub offset: u64,
+    /// Its bytes.
+    pub length: u64,
+    /// The first of them: a KiB at most.
+    pub head: &'a [u8],
+}
+
+impl fmt::Display for TooLong<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooLong { file, offset, length, .. } = self;
+        write!(f, "{file}, byte {offset}: {length} bytes are too long for an item")
+    }
 }
 
 impl Outlet for Vec<Vec<u8>> {
@@ -68,6 +102,24 @@ impl<'a> Emitter<'a> {
         self.outlet.put(item).inspect_err(|failure| self.failure = Some(failure.clone()))
     }
 
+    /// Bytes of the longest item that can be emitted.
+    pub fn longest(&self) -> u64 {
+        self.outlet.longest()
+    }
+
+    /// Leaves out what was too long: it becomes a dead letter of its own kind, which is no item of any queue. Right
+    /// after a [`Next::Checkpoint`](super::Next) only, and before another: what a step has published already can't be
+    /// told from what it has not.
+    ///
+    /// # Errors
+    /// When the letter can't be written, or the worker has to end.
+    pub fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        self.outlet.too_long(what).inspect_err(|failure| self.failure = Some(failure.clone()))
+    }
+
     /// Items emitted so far, by this item or step.
     pub fn emitted(&self) -> u64 {
         self.emitted
@@ -83,16 +135,48 @@ impl<'a> Emitter<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use super::*;
 
-    struct Narrow;
+    /// Takes items of so many bytes, and notes what is longer.
+    pub struct Narrow {
+        most: u64,
+        pub items: Vec<Vec<u8>>,
+        pub too_long: Vec<String>,
+    }
+
+    impl Narrow {
+        pub fn new(most: u64) -> Narrow {
+            Narrow { most, items: Vec::new(), too_long: Vec::new() }
+        }
+    }
 
     impl Outlet for Narrow {
         fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
-            if item.len() > 3 { Err(Failure::new("too long")) } else { Ok(()) }
+            if item.len() as u64 > self.most {
+                return Err(Failure::new("too long"));
+            }
+            self.items.push(item.to_vec());
+            Ok(())
+        }
+
+        fn longest(&self) -> u64 {
+            self.most
+        }
+
+        fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
+            let TooLong { file, offset, length, head } = what;
+            let head = String::from_utf8_lossy(head);
+            self.too_long.push(format!("{file}, byte {offset}: {length} bytes: {head}"));
+            Ok(())
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Narrow;
+    use super::*;
 
     #[test]
     fn outputs_that_are_out_already_are_skipped() {
@@ -107,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_swallowed_failure_still_counts() {
-        let mut outlet = Narrow;
+        let mut outlet = Narrow::new(3);
         let mut out = Emitter::new(&mut outlet);
         assert!(out.emit("much too long").is_err());
         assert_eq!(out.emit("ok"), Err(Failure::new("too long")));

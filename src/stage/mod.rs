@@ -23,7 +23,7 @@ mod builtin;
 
 pub use context::Context;
 pub use contract::{Item, Next, Progress, Source, Stage};
-pub use emitter::{Emitter, Outlet};
+pub use emitter::{Emitter, Outlet, TooLong};
 pub use failure::Failure;
 pub use registry::{Kind, Registry};
 pub use settings::{Key, KeyDoc, Memory, Setting, Settings, WithFault};

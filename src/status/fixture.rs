@@ -42,12 +42,13 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> Stage {
         running: 1,
         paused: false,
         fate: Fate::Wanted,
-        totals: Totals { taken: 100, done: 99, emitted: 50, dead: 0 },
+        totals: Totals { taken: 100, done: 99, emitted: 50, dead: 0, too_long: 0 },
         rate: Rate { taken: 10.0, done: 9.9, emitted: 5.0, over: 10.0 },
         progress: None,
         times: Times { working, starved, blocked, ..Times::default() },
         item_seconds: Histogram { bounds: vec![0.001, 0.01], counts: vec![90, 9, 1], sum: 0.5 },
         restarts: BTreeMap::new(),
+        killed_in_a_row: None,
         workers: Vec::new(),
     }
 }

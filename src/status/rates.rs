@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_the_difference_of_two_looks_and_never_negative() {
-        let totals = |taken, done, emitted| Totals { taken, done, emitted, dead: 0 };
+        let totals = |taken, done, emitted| Totals { taken, done, emitted, ..Totals::default() };
         let rate = Rate::between(&totals(10, 10, 100), &totals(30, 18, 50), 4.0);
         assert_eq!(rate, Rate { taken: 5.0, done: 2.0, emitted: 0.0, over: 4.0 });
     }

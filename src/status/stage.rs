@@ -40,6 +40,10 @@ pub struct Stage {
     /// New processes in place of old ones, by reason: `crashed`, `killed`, `failed`, `timed-out`, `not-started`,
     /// `finished`, `recycled`, `changed`, `requested`, `wanted-again`.
     pub restarts: BTreeMap<String, u64>,
+    /// Workers that were killed from outside (by hand, or for want of memory) one after another without an item done,
+    /// once that is too many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed_in_a_row: Option<u32>,
     /// By index.
     pub workers: Vec<Worker>,
 }
@@ -48,6 +52,12 @@ impl Stage {
     /// Restarts for whatever reason.
     pub fn restarts(&self) -> u64 {
         self.restarts.values().sum()
+    }
+
+    /// What is to be said of a stage that is killed all the time.
+    pub fn kills(&self) -> Option<String> {
+        self.killed_in_a_row
+            .map(|times| format!("killed from outside {times} times in a row, goes on trying"))
     }
 
     /// Whether it has no input.
@@ -99,6 +109,9 @@ pub struct Totals {
     pub emitted: u64,
     /// Items that became dead letters, also by the supervisor, for a worker that died of them.
     pub dead: u64,
+    /// What it read and was too long to become an item: dead letters of their own kind, which no queue has seen.
+    #[serde(default)]
+    pub too_long: u64,
 }
 
 /// How time was spent, in seconds summed over workers.

@@ -1,5 +1,6 @@
 //! What happened to a worker, and why.
 
+use crate::text;
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened to one worker.
@@ -69,7 +70,7 @@ impl Glimpse {
 
     /// Bytes as people can read them on one line.
     pub fn text_of(bytes: &[u8]) -> String {
-        let escape = |letter: char| match letter.is_control() {
+        let escape = |letter: char| match text::is_risky(letter) {
             true => letter.escape_default().to_string(),
             false => letter.to_string(),
         };

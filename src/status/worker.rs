@@ -45,6 +45,8 @@ pub enum WorkerState {
     Starting,
     /// It works, or waits for work.
     Working,
+    /// It has had all its input, and waits for its program to end.
+    InputEnded,
     /// Its stage is paused: it is at no item any more, and waits for `resume`.
     Paused,
     /// It is to end after its item.

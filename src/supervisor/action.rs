@@ -162,6 +162,9 @@ pub struct StageTotals {
     pub emitted: u64,
     /// Items that they gave up as dead letters.
     pub dead: u64,
+    /// What was too long to become an item.
+    #[serde(default)]
+    pub too_long: u64,
     /// Restarts after a failure, or because of `restart = "always"`.
     pub restarts: u64,
     /// How far it came, if it is a source that knows.

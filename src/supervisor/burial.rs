@@ -144,12 +144,16 @@ fn cause(end: &End) -> Cause {
         End::Died(Exit::Signal(signal)) => Cause::Signal(signal.to_string()),
         End::Died(Exit::Code(code)) => Cause::ExitCode(*code),
         End::Said(Ending::TimedOut) => Cause::TimedOut,
-        End::Said(Ending::Failed(why) | Ending::Lost(why)) => Cause::Error(why.clone()),
+        End::Said(Ending::Failed(why) | Ending::Lost(why)) | End::ProgramKilled(why) => {
+            Cause::Error(why.clone())
+        }
         // None of these leaves a begun item behind; if one does, this is all there is to say.
         End::Said(
             Ending::Finished | Ending::InputEnded | Ending::OutputClosed | Ending::Ordered | Ending::Recycled,
         )
-        | End::NotStarted(_) => Cause::Error(end.to_string()),
+        | End::NotStarted(_)
+        | End::CannotStart(_)
+        | End::Terminated => Cause::Error(end.to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The supervisor's child processes: which is which worker, what became of them, and the end of all that are left.
 
 use super::event::{Event, Work};
-use super::ids::{Pid, WorkerId};
+use super::ids::{Pid, StageKey, WorkerId};
 use super::inbox::Inbox;
 use super::reason::End;
 use crate::queue::{Phase, SlotId, SlotReport};
@@ -155,6 +155,12 @@ impl Children {
         self.workers.get(&pid.0).map(|child| child.slot)
     }
 
+    /// The slots of a stage's workers.
+    pub fn slots_of(&self, stage: StageKey) -> impl Iterator<Item = SlotId> {
+        let of_stage = self.workers.values().filter(move |child| child.worker.stage == stage);
+        of_stage.map(|child| child.slot)
+    }
+
     /// Children that are neither workers, nor helpers, nor were here before.
     pub fn strays(&self) -> Vec<u32> {
         let mut children = proc_table::children_of(std::process::id());
@@ -214,11 +220,13 @@ pub struct Remains {
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
     pub words: Vec<String>,
+    /// Another worker of its stage has done something.
+    pub stage_has_worked: bool,
 }
 
 /// The event that a worker's end is.
 pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: Remains) -> Event {
-    let Remains { attempt, item, words } = remains;
+    let Remains { attempt, item, words, stage_has_worked } = remains;
     let work = report.as_ref().map_or(Work::default(), |report| Work {
         ready: report.phase != Phase::Starting,
         taken: report.taken,
@@ -231,6 +239,7 @@ pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remai
         attempt,
         item,
         words,
+        stage_has_worked,
     });
     Event::Ended(child.worker, Pid(pid), end, work)
 }

@@ -18,8 +18,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
-/// An errand only reads what is there.
-const LIMIT: Duration = Duration::from_secs(10);
+/// An errand only reads what is there; clients wait longer for an answer.
+const LIMIT: Duration = Duration::from_secs(8);
 /// Bytes of an answer that are looked at: more than a pipeline file and all that it names may have.
 const LARGEST_ANSWER: u64 = 16 << 20;
 const STDOUT: RawFd = 1;

@@ -105,6 +105,8 @@ pub struct Work {
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last, if it failed; oldest first.
     pub words: Vec<String>,
+    /// Another worker of its stage has done something.
+    pub stage_has_worked: bool,
 }
 
 /// Why the program on the disk has not taken over.

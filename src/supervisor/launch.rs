@@ -9,8 +9,8 @@ use crate::log_file::Tails;
 use crate::logging::Logging;
 use crate::queue::{Arena, QueueId};
 use crate::service;
-use crate::sys::fd;
 use crate::sys::process::{self, Company, Launch, SpawnError};
+use crate::sys::{fd, open_files};
 use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -153,6 +153,7 @@ impl Launcher {
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
             tails: self.tails.as_ref().map(|tails| tails.folder().to_owned()),
+            soft_open_files: open_files::original(),
             holding_pipe: version.work.uses() == Some(STDIN),
         };
         fd::sealed(c"mprun-ticket", &serde_json::to_vec(&ticket)?)

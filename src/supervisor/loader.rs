@@ -1,7 +1,7 @@
 //! Reads a pipeline file in a process of its own: the file may be on a disk that is gone, or be a pipe or a device that
 //! a client has named. The supervisor gets the text, and works out by itself what it means.
 
-use crate::config::{self, LoadOptions};
+use crate::config::{self, LoadOptions, Survey};
 use crate::stage::Registry;
 use crate::sys::inherited;
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,8 @@ pub struct Request {
 /// What was read.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
-    /// A good file: its text.
-    Good(String),
+    /// A good file: its text, and what was found on this machine of all that it names.
+    Good(String, Survey),
     /// The file is there, and this is wrong with it.
     Bad(String),
     /// There is none that can be read again.
@@ -71,7 +71,10 @@ fn read(request: &Request, registry: &Registry) -> Answer {
         return Answer::Gone(format!("{}: {why}", file.display()));
     }
     match config::load_for(file, place, options, registry) {
-        Ok(loaded) => Answer::Good(loaded.text),
+        Ok(loaded) => {
+            let survey = config::survey(&loaded.pipeline);
+            Answer::Good(loaded.text, survey)
+        }
         Err(report) => Answer::Bad(report.render(*colour)),
     }
 }

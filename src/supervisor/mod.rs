@@ -26,6 +26,7 @@ mod worker_state;
 pub mod burial;
 mod children;
 mod control;
+mod descriptors;
 mod errand;
 pub mod guardian;
 mod handover;
@@ -139,6 +140,9 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
     }
+    if let Err(why) = descriptors::make_room(&loaded.pipeline) {
+        return failed(&SetUpError::Refused(why), &manager);
+    }
     let code = match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
         Ok(code) => code,
         Err(error) => failed(&error, &manager),
@@ -184,9 +188,13 @@ struct Before {
 fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) -> Result<Loaded, Report> {
     match before {
         Some(handover) => {
-            config::load_text(&options.file, handover.left.text.clone(), &options.load, registry)
+            let text = handover.left.text.clone();
+            let mut loaded = config::load_text(&options.file, text, &options.load, registry)?;
+            loaded.pipeline.set_file_variables(&handover.left.file_variables);
+            // A program before this one may not have known of them.
+            if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
-        None => config::load(&options.file, &options.load, registry),
+        None => config::load(&options.file, &options.load, registry).and_then(config::surveyed),
     }
 }
 

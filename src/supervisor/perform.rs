@@ -321,6 +321,7 @@ impl<'a> Performer<'a> {
     fn with_buried(&self, mut outcome: Outcome) -> Outcome {
         for stage in &mut outcome.stages {
             stage.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
         outcome
     }
@@ -408,8 +409,9 @@ impl<'a> Performer<'a> {
             Label::Queue(_) | Label::Token { .. } => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
-        let closing =
-            Closing { queues, dead_before, dead_at_start, dead_letters: launcher.dead_letters.path };
+        let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
+        let dead_letters = launcher.dead_letters.path;
+        let closing = Closing { queues, dead_before, dead_at_start, too_long, dead_letters };
         (closing, deed)
     }
 }

@@ -102,6 +102,11 @@ impl Queues {
         self.ids.left()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The queue of this name.
     pub fn id(&self, name: &str) -> Option<QueueId> {
         self.all.iter().find(|queue| queue.spec.name == name).map(|queue| queue.id)

@@ -1,6 +1,8 @@
 //! Why something happens to a worker. Every start, stop, kill and restart carries one of these: it is logged, kept in
 //! the history, and shown to whoever asks.
 
+use super::worker_state::Asked;
+use crate::exit;
 use crate::queue::Ending;
 use crate::sys::process::SpawnError;
 use crate::sys::wait::Exit;
@@ -16,6 +18,8 @@ pub enum StartReason {
     Scaled,
     /// The one before it failed.
     Failed,
+    /// The one before it was killed from outside.
+    Killed,
     /// The one before it ended well, and `restart = "always"`.
     Always,
     /// The one before it had done its share (`recycle`).
@@ -36,6 +40,7 @@ impl fmt::Display for StartReason {
             StartReason::New => "the stage is new",
             StartReason::Scaled => "more processes are wanted",
             StartReason::Failed => "the one before it failed",
+            StartReason::Killed => "the one before it was killed from outside",
             StartReason::Always => "the one before it finished, and restart is \"always\"",
             StartReason::Recycled => "the one before it had done its share",
             StartReason::Changed => "the stage's work changed",
@@ -120,12 +125,25 @@ pub enum End {
     Died(Exit),
     /// There never was one.
     NotStarted(SpawnError),
+    /// It ended since its program can't be started, however often it is tried; why.
+    CannotStart(String),
+    /// It ended since its program was killed, and not by the worker; in words.
+    ProgramKilled(String),
+    /// It obeyed a SIGTERM.
+    Terminated,
 }
 
 impl End {
     /// What the process said counts more than how it went: at that moment all of its work was committed.
     pub fn new(ending: Option<Ending>, exit: Exit) -> End {
+        const CANNOT_START: i32 = exit::CANNOT_START as i32;
+        const PROGRAM_KILLED: i32 = exit::PROGRAM_KILLED as i32;
+        const TERMINATED: i32 = exit::TERMINATED as i32;
         match (ending, exit) {
+            // The exit code tells apart what is one word in the slot.
+            (Some(Ending::Failed(why)), Exit::Code(CANNOT_START)) => End::CannotStart(why),
+            (Some(Ending::Failed(why)), Exit::Code(PROGRAM_KILLED)) => End::ProgramKilled(why),
+            (Some(Ending::Ordered), Exit::Code(TERMINATED)) => End::Terminated,
             (Some(ending), _) => End::Said(ending),
             (None, exit) => End::Died(exit),
         }
@@ -136,14 +154,30 @@ impl End {
         match self {
             End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
             | End::Died(_)
-            | End::NotStarted(_) => true,
+            | End::NotStarted(_)
+            | End::CannotStart(_)
+            | End::ProgramKilled(_) => true,
             End::Said(
                 Ending::Finished
                 | Ending::InputEnded
                 | Ending::OutputClosed
                 | Ending::Ordered
                 | Ending::Recycled,
-            ) => false,
+            )
+            | End::Terminated => false,
+        }
+    }
+
+    /// Whether a signal ended it that came from outside: by hand, or by the kernel for want of memory. `asked`: what the
+    /// supervisor itself had told the process.
+    pub fn is_from_outside(&self, asked: Asked) -> bool {
+        match self {
+            End::Died(Exit::Signal(signal)) => {
+                matches!(signal.0, libc::SIGKILL | libc::SIGTERM) && !asked.is_deadly()
+            }
+            End::ProgramKilled(_) => !asked.is_deadly(),
+            End::Terminated => asked == Asked::Nothing,
+            End::Died(Exit::Code(_)) | End::Said(_) | End::NotStarted(_) | End::CannotStart(_) => false,
         }
     }
 }
@@ -161,6 +195,8 @@ impl fmt::Display for End {
             End::Died(Exit::Code(code)) => write!(f, "ended with exit code {code}"),
             End::Said(Ending::TimedOut) => f.write_str("took longer than item_timeout over an item"),
             End::NotStarted(error) => error.fmt(f),
+            End::CannotStart(why) | End::ProgramKilled(why) => write!(f, "failed: {why}"),
+            End::Terminated => f.write_str("ended by SIGTERM"),
         }
     }
 }

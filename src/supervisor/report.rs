@@ -78,6 +78,8 @@ struct Report {
     /// Whether every item of every queue is accounted for.
     adds_up: bool,
     dead_letters: u64,
+    /// What was too long to become an item: letters that no queue's ledger knows.
+    too_long: u64,
     dead_letter_file: String,
 }
 
@@ -90,6 +92,8 @@ struct Stage {
     done: Option<u64>,
     /// Items that became dead letters.
     dead: u64,
+    /// What was too long to become an item.
+    too_long: u64,
     emitted: u64,
     restarts: u64,
     /// How its workers spent their time, in seconds.
@@ -132,6 +136,7 @@ impl Report {
             adds_up: queues.iter().all(|queue| queue.adds_up),
             queues,
             dead_letters: closing.dead(),
+            too_long: closing.too_long,
             dead_letter_file: closing.dead_letters.display().to_string(),
         }
     }
@@ -143,6 +148,7 @@ fn stage(totals: &StageTotals) -> Stage {
         taken: (!totals.is_source).then_some(totals.taken),
         done: (!totals.is_source).then_some(totals.done),
         dead: totals.dead,
+        too_long: totals.too_long,
         emitted: totals.emitted,
         restarts: totals.restarts,
         seconds: totals.times.into(),

@@ -17,6 +17,8 @@ pub struct Circumstances {
     pub leaving: bool,
     /// How far the stop of the pipeline is.
     pub stop: Stopping,
+    /// A signal from outside ended it ([`End::is_from_outside`]).
+    pub from_outside: bool,
     /// The stage's `restart`.
     pub restart: Restart,
     /// All workers of the stage share one position, which has to start over with all of them.
@@ -43,6 +45,8 @@ pub enum Next {
     Now(StartReason),
     /// A new one as back-off and intensity allow.
     Restart(StartReason),
+    /// A new one as back-off allows: what others do to it counts for no intensity.
+    Uncounted(StartReason),
     /// No new one.
     Over(Over),
 }
@@ -57,9 +61,16 @@ pub fn after(end: &End, given: &Circumstances) -> Next {
         End::Said(Ending::Finished) => finished(given),
         End::Said(Ending::Ordered) => given.asked.map_or(Next::Now(StartReason::WantedAgain), told),
         End::Said(Ending::Recycled) => given.asked.map_or(Next::Now(StartReason::Recycled), told),
+        End::Terminated => match given.asked {
+            Some(why) => told(why),
+            None if given.from_outside => failed(given),
+            None => Next::Now(StartReason::WantedAgain),
+        },
         End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
         | End::Died(_)
-        | End::NotStarted(_) => {
+        | End::NotStarted(_)
+        | End::CannotStart(_)
+        | End::ProgramKilled(_) => {
             match given.asked {
                 // It was killed for the others' sake: the stage still wants it.
                 None | Some(StopReason::HoldsLock) => failed(given),
@@ -83,6 +94,7 @@ fn finished(given: &Circumstances) -> Next {
 fn failed(given: &Circumstances) -> Next {
     match given.restart {
         Restart::Never => Next::Over(Over::Failed),
+        Restart::Always | Restart::OnFailure if given.from_outside => Next::Uncounted(StartReason::Killed),
         Restart::Always | Restart::OnFailure => Next::Restart(StartReason::Failed),
     }
 }

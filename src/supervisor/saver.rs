@@ -99,6 +99,8 @@ fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
                     );
                     trouble = Some(why);
                 }
+                // Whoever waits for the disk hurries; but a disk that refuses does so the next moment, too.
+                std::thread::park_timeout(EVERY);
             }
         }
     }

@@ -51,6 +51,10 @@ pub struct Stage {
     hurried: bool,
     /// One of its workers was started, at some time.
     begun: bool,
+    /// It has done something, or had its program: it can be started.
+    pub has_run: bool,
+    /// Workers that were killed from outside one after another, none of which had done an item.
+    pub killed_in_a_row: u32,
     /// Its restarts of late.
     pub intensity: Intensity,
 }
@@ -86,12 +90,24 @@ pub struct Worker {
     pub at_rest: bool,
     epoch: u32,
     bad_runs: u32,
+    /// It was there when the stage was new.
+    is_first: bool,
 }
 
 impl Worker {
     /// One that an earlier program has started, or has seen the end of.
     pub fn taken_over(index: u32, version: Rc<Version>, life: Life, trial: bool, bad_runs: u32) -> Worker {
-        Worker { index, version, life, leaving: false, trial, at_rest: false, epoch: 0, bad_runs }
+        Worker {
+            index,
+            version,
+            life,
+            leaving: false,
+            trial,
+            at_rest: false,
+            epoch: 0,
+            bad_runs,
+            is_first: false,
+        }
     }
 
     /// How often it failed since it last ran well.
@@ -103,7 +119,7 @@ impl Worker {
 impl Stage {
     /// A worker that is there already.
     pub fn take_over(&mut self, worker: Worker) {
-        self.begun = true;
+        (self.begun, self.has_run) = (true, true);
         self.workers.push(worker);
     }
 
@@ -126,6 +142,8 @@ impl Stage {
             epoch: 0,
             hurried: false,
             begun: false,
+            has_run: false,
+            killed_in_a_row: 0,
             intensity: Intensity::default(),
         }
     }
@@ -203,6 +221,11 @@ impl Stage {
     /// Whether a worker of it ended with one restart too many.
     pub fn has_given_up_worker(&self) -> bool {
         self.workers.iter().any(|worker| worker.life == Life::Over(Over::GaveUp))
+    }
+
+    /// So many kills in a row are shown: as many as restarts are allowed.
+    pub fn many_kills(&self) -> u32 {
+        self.spec.rules.give_up.restarts.max(1)
     }
 
     /// Whether it has come to nothing: all its workers are over, and none of them saw the end of the work.

@@ -42,8 +42,10 @@ use stop::Stop;
 /// Starts that are done before the next event is looked at: a thousand forks must not make a Ctrl-C wait.
 const STARTS_AT_ONCE: usize = 32;
 
-/// A helper that ends this soon is not started again before this time is over.
+/// A helper that ends this soon is not started again before this time is over,
 const HELPER_REST: Duration = Duration::from_secs(1);
+/// and before twice as long each time, up to this.
+const HELPER_LONGEST: Duration = Duration::from_secs(60);
 
 /// All that the supervisor knows.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ pub struct State {
     upgrade: Option<handover::Upgrade>,
     /// Dead letters of dead workers that are not written yet.
     burials: burials::Burials,
+    /// When to go on with what had no end.
+    unsettled: Option<Instant>,
     /// Files that were taken over as a whole.
     generation: u64,
     /// Programs that took over from one another in this run.
@@ -98,22 +102,33 @@ enum Feeding {
     /// All have come.
     Over,
 }
+/// How long the supervisor leaves alone what does not settle.
+const UNSETTLED_REST: Duration = Duration::from_secs(1);
 
 /// A helper process that is replaced when it ends, but not in a circle.
 #[derive(Debug, Default)]
 struct Helper {
     started: Option<Instant>,
     due: Option<Instant>,
+    /// From its start to the next one, if it does not live: longer each time.
+    rest: Duration,
 }
 
 impl Helper {
     fn start(&mut self, now: Instant) {
-        *self = Helper { started: Some(now), due: None };
+        *self = Helper { started: Some(now), due: None, rest: self.rest };
     }
 
     fn ended(&mut self, now: Instant) {
-        let soonest = self.started.map_or(now, |started| started + HELPER_REST);
+        if self.due.is_some() {
+            return;
+        }
+        let lived =
+            self.started.is_none_or(|started| now.saturating_duration_since(started) >= HELPER_LONGEST);
+        let rest = if lived { HELPER_REST } else { self.rest.max(HELPER_REST) };
+        let soonest = self.started.map_or(now, |started| started + rest);
         self.due = Some(soonest.max(now));
+        self.rest = (rest * 2).min(HELPER_LONGEST);
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -141,6 +156,7 @@ impl State {
             log_writer: Helper::default(),
             upgrade: None,
             burials: burials::Burials::default(),
+            unsettled: None,
             generation: 0,
             upgrades: 0,
             refusal: None,
@@ -196,6 +212,7 @@ impl State {
             self.stop_deadline(),
             self.herald.deadline(),
             self.burials.deadline(),
+            self.unsettled,
         ];
         let starts = self.starts_left.then_some(now);
         others.into_iter().chain([stages, starts]).flatten().min()
@@ -265,15 +282,26 @@ impl State {
         self.pass_time(out);
         // One step may be what another one waits for, which stands before it: a stage that is revived gives its readers
         // work, one that gives up stops the others. So until a round has nothing to do.
-        let mut before = usize::MAX;
-        while out.actions.len() != before {
-            before = out.actions.len();
-            self.converge_once(out);
+        self.unsettled = None;
+        let most = self.most_rounds();
+        if !settles_within(most, out, |out| self.converge_once(out)) {
+            debug_assert!(false, "{most} rounds, and still something to do: {:?}", out.actions);
+            // A fault of this program; but a supervisor that goes round for ever helps nobody.
+            let text =
+                format!("what follows from this has no end: going on in {UNSETTLED_REST:?} (a bug in mprun)");
+            out.say(log::Level::Error, text);
+            self.unsettled = Some(out.now + UNSETTLED_REST);
         }
         self.answer_waiting(out);
         self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
         self.announce(out);
         self.end_if_over(out);
+    }
+
+    /// A step of one stage or queue lets at most its neighbours take theirs, so it is as many rounds as there are links
+    /// in the longest way through the pipeline, there and back; and some for what a reload ends and begins.
+    fn most_rounds(&self) -> usize {
+        16 + 4 * (self.stages.len() + self.queues.len())
     }
 
     fn converge_once(&mut self, out: &mut Outbox) {
@@ -338,7 +366,7 @@ impl State {
         let stage = &mut self.stages[i];
         match stage.start_over(jitter, out) {
             Verdict::GaveUp => self.give_up(i, out),
-            Verdict::Fine | Verdict::TrialFailed => {
+            Verdict::Fine | Verdict::TrialFailed | Verdict::CannotStart => {
                 out.actions.extend(stage.version.token.map(Action::ResetToken));
             }
         }
@@ -448,6 +476,15 @@ impl State {
         self.next_stage += 1;
         StageKey(self.next_stage)
     }
+}
+
+/// Takes rounds until one has nothing to do; false: that many were not enough.
+fn settles_within(most: usize, out: &mut Outbox, mut round: impl FnMut(&mut Outbox)) -> bool {
+    (0..most).any(|_| {
+        let before = out.actions.len();
+        round(out);
+        out.actions.len() == before
+    })
 }
 
 fn retire_given_up(stage: &mut Stage, out: &mut Outbox) {

@@ -17,6 +17,8 @@ pub struct Closing {
     /// Those that kept queues counted before this run began, where it only works off what is left: they are what it tries
     /// again.
     pub dead_at_start: u64,
+    /// What was too long to become an item.
+    pub too_long: u64,
     /// Where they are.
     pub dead_letters: PathBuf,
 }
@@ -30,7 +32,7 @@ impl Closing {
 
     /// What the run ends with.
     pub fn exit_code(&self, outcome: &Outcome) -> u8 {
-        match (outcome.failed, self.dead()) {
+        match (outcome.failed, self.dead() + self.too_long) {
             (true, _) => exit::FAILED,
             (false, 0) => exit::DONE,
             (false, _) => exit::DEAD_LETTERS,
@@ -55,15 +57,28 @@ impl Closing {
     fn stage_line(&self, stage: &StageTotals) -> String {
         let done = if stage.is_source { String::new() } else { format!("{} done, ", stage.done) };
         let dead = if stage.dead == 0 { String::new() } else { format!("{} dead, ", stage.dead) };
+        let too_long =
+            if stage.too_long == 0 { String::new() } else { format!("{} too long, ", stage.too_long) };
         let restarts = count(stage.restarts, "restart");
-        format!("  stage {}: {done}{dead}{} emitted, {restarts}", stage.name, stage.emitted)
+        format!("  stage {}: {done}{dead}{too_long}{} emitted, {restarts}", stage.name, stage.emitted)
     }
 
     /// The line about dead letters, if there are any.
     pub fn warning(&self) -> Option<String> {
-        let dead = self.dead();
-        let path = self.dead_letters.display();
-        (dead > 0).then(|| format!("{}, in {path}", count(dead, "dead letter")))
+        let dead = dead_letters(self.dead(), self.too_long)?;
+        Some(format!("{dead}, in {}", self.dead_letters.display()))
+    }
+}
+
+/// How many letters there are of each kind, if there are any.
+pub fn dead_letters(items: u64, too_long: u64) -> Option<String> {
+    match (items, too_long) {
+        (0, 0) => None,
+        (_, 0) => Some(count(items, "dead letter")),
+        (0, _) => Some(format!("{} of what was too long for an item", count(too_long, "dead letter"))),
+        (_, _) => {
+            Some(format!("{}, and {too_long} of what was too long for an item", count(items, "dead letter")))
+        }
     }
 }
 
@@ -96,6 +111,7 @@ mod tests {
             queues: vec![("q".into(), counts)],
             dead_before: 1,
             dead_at_start: 0,
+            too_long: 0,
             dead_letters: "/s/dead.jsonl".into(),
         }
     }
@@ -128,6 +144,15 @@ mod tests {
             ]
         );
         assert_eq!(closing().warning().as_deref(), Some("2 dead letters, in /s/dead.jsonl"));
+    }
+
+    #[test]
+    fn what_was_too_long_is_told_apart_and_counts_for_the_exit_code() {
+        let closing = Closing { queues: Vec::new(), dead_before: 0, too_long: 2, ..closing() };
+        let warning = "2 dead letters of what was too long for an item, in /s/dead.jsonl";
+        assert_eq!(closing.warning().unwrap(), warning);
+        assert_eq!(closing.exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
+        assert_eq!(dead_letters(1, 2).unwrap(), "1 dead letter, and 2 of what was too long for an item");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Wanted {
 impl Wanted {
     /// What a file says, with what the registry knows about its stages.
     pub fn new(loaded: Loaded, registry: &Registry) -> Wanted {
-        let Loaded { pipeline, warnings: _, text } = loaded;
+        let Loaded { pipeline, text, .. } = loaded;
         let stateful = pipeline.stages.iter().filter(|stage| stage.work.keeps_state(registry));
         let stateful = stateful.map(|stage| stage.name.clone()).collect();
         Wanted { pipeline, text, stateful, by_hand: BTreeMap::new() }

@@ -7,6 +7,16 @@ pub fn children_of(parent: u32) -> Vec<u32> {
     all().filter(|&pid| parent_of(pid) == Some(parent)).collect()
 }
 
+/// How many processes have `ancestor` above them; not counted beyond `enough`.
+pub fn descendants_of(ancestor: u32, enough: usize) -> usize {
+    let (mut known, mut looked_at) = (children_of(ancestor), 0);
+    while looked_at < known.len() && known.len() < enough {
+        known.extend(children_of(known[looked_at]));
+        looked_at += 1;
+    }
+    known.len()
+}
+
 /// Every process that was started with `entry` (`NAME=value`) in its environment and is not a zombie.
 pub fn with_environment(entry: &[u8]) -> Vec<u32> {
     all().filter(|&pid| has_entry(pid, entry)).collect()

@@ -1,5 +1,6 @@
 //! One program replaced by another in the same process: its children, its pid and what is passed on stay.
 
+use super::open_files;
 use super::wait::{self, Exit};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -49,7 +50,10 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
 ///
 /// Call it from the main thread: its children stay its children, and none of them is told of a death.
 pub fn replace(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Result<Infallible> {
-    Ok(execve(program, arguments, environment)?)
+    open_files::give_back();
+    let failed = execve(program, arguments, environment);
+    open_files::raise()?;
+    Ok(failed?)
 }
 
 /// The hidden verb by which this program executes another one, in a process of its own: the other one may be on a disk

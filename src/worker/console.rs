@@ -52,6 +52,13 @@ impl Console {
         (self.count, self.before_item) = (0, (0, 0));
     }
 
+    /// Takes an output that is more than a line: it goes out as it is, its last line perhaps without an end.
+    pub fn put_as_it_is(&mut self, output: &[u8]) -> Result<(), Failure> {
+        self.lines.extend_from_slice(output);
+        self.count += 1;
+        if self.lines.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
     /// Writes the lines collected so far.
     pub fn flush(&mut self) -> Result<(), Failure> {
         if self.lines.is_empty() {

@@ -17,9 +17,13 @@ pub(super) struct Desk {
     pub inputs: Vec<QueueId>,
     pub outputs: Vec<QueueId>,
     pub console: Console,
+    /// What the workers of the run count together.
+    pub counts: UndoLog,
     pub item_log: ItemLog,
     pub time_limit: TimeLimit,
     pub recycling: Recycling,
+    /// What the exit code is to say beyond the ending: one of those that [`crate::exit`] names for workers.
+    pub exit_code: Option<u8>,
 }
 
 /// The live settings and orders, as last heard.
@@ -40,6 +44,11 @@ impl Pace {
         !self.tuning.sleep.is_zero() && !self.hurry || self.tuning.log_items
     }
 
+    /// Whether the pipeline or this worker is to end.
+    pub fn is_stopping(&self) -> bool {
+        self.hurry || self.must_finish
+    }
+
     fn when_full(&self) -> Option<Duration> {
         self.tuning.sleep_when_full.filter(|_| !self.hurry)
     }
@@ -58,12 +67,14 @@ impl Desk {
         Desk {
             inputs: ids(&ticket.inputs),
             outputs: ids(&ticket.outputs),
+            counts: log.clone(),
             console: Console::new(log, arena.clone(), SlotId(ticket.slot)),
             item_log: ItemLog::default(),
             time_limit: TimeLimit::new(arena, SlotId(ticket.slot)),
             recycling: Recycling::new(ticket.recycle),
             ticket,
             port,
+            exit_code: None,
         }
     }
 

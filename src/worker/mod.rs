@@ -27,6 +27,7 @@ mod stop;
 mod ticket;
 mod time_limit;
 mod token;
+mod too_long;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use crate::exit;
 use crate::logging::Logging;
 use crate::queue::Ending;
 use crate::stage::{Memory, Opened, Registry};
+use crate::sys::readiness;
 use desk::Desk;
 use source_loop::SourceLoop;
 use stage_loop::StageLoop;
@@ -81,10 +83,16 @@ fn leave(desk: &mut Desk, stop: Stop) -> ExitCode {
     };
     desk.port.ended(&ending);
     match ending {
+        // The supervisor tells of it, once for all workers of the stage.
+        Ending::Failed(why) if desk.exit_code == Some(exit::CANNOT_START) => {
+            log::debug!("{why}");
+            exit::code(exit::CANNOT_START)
+        }
         Ending::Failed(why) | Ending::Lost(why) => {
             log::error!("{why}");
-            exit::code(exit::FAILED)
+            exit::code(desk.exit_code.unwrap_or(exit::FAILED))
         }
+        Ending::Ordered if readiness::is_terminated() => exit::code(exit::TERMINATED),
         Ending::TimedOut => exit::code(exit::FAILED),
         Ending::Finished | Ending::InputEnded | Ending::OutputClosed | Ending::Ordered | Ending::Recycled => {
             log::debug!("ends: {ending:?}");

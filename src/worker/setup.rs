@@ -41,6 +41,7 @@ pub(super) fn set_up() -> Result<(Desk, Context), String> {
         folder: ticket.folder.clone(),
         holding_pipe: RefCell::new(holding_pipe(&ticket)?),
         undo_log: Some(log.clone()),
+        soft_open_files: ticket.soft_open_files,
     };
     Ok((Desk::new(ticket, arena, log, port), context))
 }

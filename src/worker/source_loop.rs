@@ -6,6 +6,7 @@ use super::guard;
 use super::outlet::ToQueues;
 use super::stop::Stop;
 use super::token::{self, Recall, Token};
+use super::too_long::ToConsole;
 use crate::queue::{Ending, QueueId, Waiting};
 use crate::stage::{Emitter, Failure, Memory, Next, Source};
 use crate::sys::readiness;
@@ -116,7 +117,7 @@ impl<'a> SourceLoop<'a> {
             out.conclude(next)
         };
         let next = match self.desk.outputs.is_empty() {
-            true => step(Emitter::skipping(&mut self.desk.console, skip)),
+            true => step(Emitter::skipping(&mut ToConsole(self.desk), skip)),
             false => step(Emitter::skipping(&mut ToQueues::new(self.desk, lease), skip)),
         };
         Ok((next?, emitted))

@@ -58,6 +58,9 @@ pub struct Ticket {
     pub log_file: Option<LogFile>,
     /// The folder of the run's tails, for `mprun logs`.
     pub tails: Option<PathBuf>,
+    /// The limit of open files that programs get: this process may have a higher one.
+    #[serde(default)]
+    pub soft_open_files: Option<u64>,
     /// Whether [`HOLDING_PIPE_FDS`] are there.
     #[serde(default)]
     pub holding_pipe: bool,

@@ -85,3 +85,9 @@ pub fn context_switches(pid: u32) -> u64 {
     });
     counts.sum()
 }
+
+/// The arguments of a process, a space behind each; empty if it is gone.
+pub fn command_line(pid: u32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ")
+}

@@ -30,14 +30,16 @@ pub fn run(args: &Args, selection: &Selection, verbosity: i8, registry: &Registr
         chosen = chosen.leave_nameless(&found.path)?;
     }
     match found.client.take() {
-        Some(client) => in_run(client, &found, &chosen),
+        Some(client) => in_run(&client, &found, &chosen),
         None => in_own_run(found, chosen, verbosity, registry),
     }
 }
 
-fn in_run(mut client: Client, found: &Found, chosen: &Chosen) -> Result<u8, Failure> {
+fn in_run(client: &Client, found: &Found, chosen: &Chosen) -> Result<u8, Failure> {
     let (mut all, mut keys) = (Retried::default(), Vec::new());
     let mut send = |keys: Vec<String>| {
+        // Anew each time: while the file is read, the pipeline may have let an idle client go.
+        let mut client = Client::connect(&client.socket).map_err(|error| target::failure(&error))?;
         let retried: Retried = client
             .post("/v1/dead/retry", &Retry { keys }, Patience::Endless)
             .map_err(|error| target::failure(&error))?;

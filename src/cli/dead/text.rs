@@ -64,7 +64,10 @@ pub fn shown(text: &str) -> String {
 fn item(letter: &Letter) -> String {
     match letter.bytes() {
         Some(bytes) => Glimpse::text_of(&bytes[..bytes.len().min(Glimpse::MOST)]),
-        None => "(no item: it can't be tried again)".to_owned(),
+        None => letter.beginning().map_or_else(
+            || "(no item: it can't be tried again)".to_owned(),
+            |bytes| Glimpse::text_of(&bytes[..bytes.len().min(Glimpse::MOST)]),
+        ),
     }
 }
 
@@ -107,7 +110,11 @@ pub fn show(letter: &Letter) -> String {
             lines.push(format!("  from       queue {}, item {}", text.queue, text.id));
             lines.push(format!("  item       {} bytes: {}", bytes.len(), Glimpse::text_of(&bytes)));
         }
-        None => lines.push("  item       none that could be tried again".to_owned()),
+        None => {
+            lines.push("  from       no queue: it holds no whole item, and can't be tried again".to_owned());
+            lines
+                .extend(letter.beginning().map(|bytes| format!("  begins     {}", Glimpse::text_of(&bytes))));
+        }
     }
     lines.extend(text.stderr.iter().map(|line| format!("  stderr     {}", shown(line))));
     lines.join("\n") + "\n"

@@ -11,12 +11,14 @@ pub struct Health {
     pub faults: Vec<String>,
     /// Items that became dead letters.
     pub dead: u64,
+    /// What was too long to become an item.
+    pub too_long: u64,
 }
 
 impl Health {
     /// Well or not, for a script.
     pub fn code(&self) -> u8 {
-        match (self.faults.is_empty(), self.dead) {
+        match (self.faults.is_empty(), self.dead + self.too_long) {
             (false, _) => exit::FAILED,
             (true, 0) => exit::DONE,
             (true, _) => exit::DEAD_LETTERS,
@@ -30,6 +32,13 @@ impl Health {
         if self.dead > 0 {
             let file = &snapshot.dead_letter_file;
             lines.push(format!("{}: {} dead letters, in {file}", snapshot.pipeline, self.dead));
+        }
+        if self.too_long > 0 {
+            let file = &snapshot.dead_letter_file;
+            lines.push(format!(
+                "{}: {} dead letters of what was too long for an item, in {file}",
+                snapshot.pipeline, self.too_long
+            ));
         }
         if lines.is_empty() {
             lines.push(format!("{}: ok", snapshot.pipeline));
@@ -49,6 +58,7 @@ pub fn of(snapshot: &Snapshot) -> Health {
         if stage.fate == Fate::GaveUp {
             faults.push(format!("the stage {} gave up", stage.name));
         }
+        faults.extend(stage.kills().map(|kills| format!("the stage {} was {kills}", stage.name)));
         for worker in &stage.workers {
             let name = format!("{}[{}]", stage.name, worker.index);
             match worker.state {
@@ -61,6 +71,7 @@ pub fn of(snapshot: &Snapshot) -> Health {
                 | WorkerState::Due
                 | WorkerState::Starting
                 | WorkerState::Working
+                | WorkerState::InputEnded
                 | WorkerState::Paused
                 | WorkerState::Finishing
                 | WorkerState::Terminating
@@ -72,5 +83,5 @@ pub fn of(snapshot: &Snapshot) -> Health {
     faults.extend(snapshot.letters.faults());
     let unsound = snapshot.queues.iter().filter(|queue| queue.unaccounted() != 0);
     faults.extend(unsound.map(|queue| format!("the ledger of queue {} does not add up", queue.name)));
-    Health { faults, dead: snapshot.dead_letters }
+    Health { faults, dead: snapshot.dead_letters, too_long: snapshot.totals.too_long }
 }

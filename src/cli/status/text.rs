@@ -66,11 +66,27 @@ pub fn state(stage: &Stage) -> &'static str {
         Fate::GaveUp => "gave up",
         Fate::Finished => "finished",
         Fate::Removed => "leaving",
+        Fate::Wanted if stage.killed_in_a_row.is_some() => "killed",
         Fate::Wanted if any(WorkerState::Resting) => "failing",
         Fate::Wanted if stage.paused => "paused",
         Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
+        Fate::Wanted if any(WorkerState::InputEnded) => "input ended",
         Fate::Wanted => "running",
     }
+}
+
+/// What a stage waits for that has nothing more to do.
+fn lingering(stage: &Stage) -> Option<String> {
+    let programs = stage.workers.iter().filter(|worker| worker.state == WorkerState::InputEnded);
+    let programs: Vec<String> =
+        programs.filter_map(|worker| worker.program).map(|pid| pid.to_string()).collect();
+    let (name, process) = (&stage.name, if programs.len() == 1 { "process" } else { "processes" });
+    (!programs.is_empty()).then(|| {
+        format!(
+            "{name} has had all its input, waits for its program to end ({process} {})",
+            programs.join(", ")
+        )
+    })
 }
 
 fn queues(snapshot: &Snapshot) -> Table {
@@ -105,12 +121,19 @@ fn queue_state(queue: &Queue) -> &'static str {
 /// What limits the pipeline, and what is not as the file says, or not as it should be.
 fn notes(snapshot: &Snapshot) -> Vec<String> {
     let mut notes: Vec<String> = snapshot.bottleneck.iter().map(|found| found.text.clone()).collect();
+    notes.extend(snapshot.stages.iter().filter_map(lingering));
     notes.extend(health::of(snapshot).faults);
     if !snapshot.config.changed.is_empty() {
         notes.push(format!("changed by hand, until the next reload: {}", snapshot.config.changed.join(", ")));
     }
     if snapshot.dead_letters > 0 {
         notes.push(format!("{} dead letters: `mprun dead list` shows them", snapshot.dead_letters));
+    }
+    if snapshot.totals.too_long > 0 {
+        let too_long = snapshot.totals.too_long;
+        notes.push(format!(
+            "{too_long} dead letters of what was too long for an item: `mprun dead list` shows them"
+        ));
     }
     notes
 }

@@ -24,6 +24,7 @@ pub fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
         success_codes: keys.success_codes.value.0.clone(),
         env: keys.env.value.0.clone(),
         env_file: keys.env_file.value.as_ref().map(|path| PathBuf::from(&path.0)),
+        file_variables: None,
         cwd: keys.cwd.value.as_ref().map(|path| PathBuf::from(&path.0)),
         user: keys.user.value.as_ref().map(|name| name.0.clone()),
         group: keys.group.value.as_ref().map(|name| name.0.clone()),
@@ -31,6 +32,7 @@ pub fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
         nice: keys.nice.value.map(|nice| nice.0),
         limits: ProgramLimits {
             memory: limits.memory.value.map(|size| size.0),
+            processes: limits.processes.value.map(|count| count.0),
             open_files: limits.open_files.value.map(|count| count.0),
             cpu_time: limits.cpu_time.value.map(|period| period.0),
         },

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::{Place, Report};
 use super::keys::FileKeys;
 use super::keys::{ControlKeys, DeadLetterKeys};
+use super::machine::Places;
 use super::pipeline::{Control, DeadLetters, Pipeline, Stage};
 use crate::stage::Registry;
 use draft::Draft;
@@ -40,7 +41,7 @@ pub fn compile(
     selection: Selection<'_>,
     registry: &Registry,
     report: &mut Report,
-) -> Option<Pipeline> {
+) -> Option<(Pipeline, Places)> {
     let drafts = draft::all(&keys, &selection, report);
     let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
     let queues = keys.queues.value;
@@ -58,7 +59,8 @@ pub fn compile(
 
     let control = control(&keys.control.value, &selection.folder);
     let on = drafts.iter().map(|draft| draft.off.is_none());
-    Some(Pipeline {
+    let places = places(&drafts);
+    let pipeline = Pipeline {
         name: keys.name.value.map_or(selection.name, |name| name.0),
         folder: selection.folder,
         stages: stages.into_iter().zip(on).filter(|(_, on)| *on).map(|(stage, _)| stage).collect(),
@@ -67,7 +69,31 @@ pub fn compile(
         control,
         metrics: keys.metrics.value.listen.value.map(|address| address.0),
         dead_letters: dead_letters(&keys.dead_letters.value),
-    })
+    };
+    Some((pipeline, places))
+}
+
+/// Where the file says what it needs of the machine.
+fn places(drafts: &[Draft]) -> Places {
+    let mut places = Places::default();
+    for draft in drafts {
+        let keys = &draft.keys;
+        let all = [
+            ("command", &keys.command.at),
+            ("env_file", &keys.env_file.at),
+            ("cwd", &keys.cwd.at),
+            ("user", &keys.user.at),
+            ("group", &keys.group.at),
+            ("with", &keys.with.at),
+        ];
+        for (key, at) in all {
+            at.iter().for_each(|at| places.note(&draft.name, key, &at.value));
+        }
+        if let Some(path) = keys.with.value.0.get("path") {
+            places.note(&draft.name, "with", &path.value.place);
+        }
+    }
+    places
 }
 
 fn control(keys: &ControlKeys, folder: &Path) -> Control {

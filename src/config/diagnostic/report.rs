@@ -66,6 +66,19 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Adds all of another one.
+    pub(in crate::config) fn append(&mut self, other: Report) {
+        self.diagnostics.extend(other.diagnostics);
+    }
+
+    /// The same order for what is all of one file.
+    pub(in crate::config) fn sort_by_place(&mut self) {
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.span().start));
+        self.diagnostics.dedup_by(|next, one| next.says_the_same(one));
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))

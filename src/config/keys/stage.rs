@@ -44,7 +44,7 @@ table! {
         success_codes: ExitCodes = ExitCodes(vec![0]), also "exit_codes" "exitcodes" "success_code" "ok_codes";
         /// Variables of the program's environment, over those that mprun itself was given.
         env: Variables = Variables::default(), also "environment" "variables";
-        /// A file of such variables, one `NAME=value` a line; those in `env` hold before them.
+        /// A file of such variables, one `NAME=value` a line, in the grammar of systemd's `EnvironmentFile=`; those in `env` hold before them.
         env_file: Option<Word> = None, also "environment_file" "dotenv";
         /// The folder that the program runs in. Default: the file's folder.
         cwd: Option<Word> = None, also "dir" "directory" "working_directory" "chdir" "workdir";

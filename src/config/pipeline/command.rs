@@ -1,5 +1,7 @@
 //! A command stage: a program of the user's, and how items meet it.
 
+use crate::config::env_file::Variables;
+use crate::framing::Framing;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +23,9 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// A file of further ones, beneath `env`.
     pub env_file: Option<PathBuf>,
+    /// What that file says; `None`: it was not read yet.
+    #[serde(default)]
+    pub file_variables: Option<Variables>,
     /// Where it runs; relative to the file's folder, which is the default.
     pub cwd: Option<PathBuf>,
     /// Whom it runs as: a name or a number.
@@ -91,36 +96,14 @@ pub enum Collect {
     Whole,
 }
 
-/// `framing`: how items are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Framing {
-    /// Each ends with a line end.
-    Lines,
-    /// Each ends with a zero byte.
-    Nul,
-    /// `5:hello,`
-    Netstring,
-    /// A length of four bytes, the highest first.
-    U32be,
-}
-
-impl Framing {
-    /// As the pipeline file says it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Framing::Lines => "lines",
-            Framing::Nul => "nul",
-            Framing::Netstring => "netstring",
-            Framing::U32be => "u32be",
-        }
-    }
-}
-
 /// `limits`: what a program may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramLimits {
     /// Bytes of address space.
     pub memory: Option<u64>,
+    /// Processes, with all that it has started.
+    #[serde(default)]
+    pub processes: Option<u64>,
     /// Descriptors.
     pub open_files: Option<u64>,
     /// Time of computing, in whole seconds.

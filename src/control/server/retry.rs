@@ -149,7 +149,8 @@ impl Retrier {
 
     async fn one(&mut self, letter: Letter, patience: Option<Duration>) -> Result<Fate, Refused> {
         let Some(item) = letter.bytes() else {
-            let error = "it holds no whole item, so it can't be tried again".to_owned();
+            let error =
+                "it was too long to be an item, and only its beginning is here: raise `max_item`, and read it again".to_owned();
             return Ok(Fate::Refused(Refused { reason: Reason::Failed, error }));
         };
         self.unsettled = true;

@@ -19,6 +19,7 @@ mod discard;
 mod file;
 
 mod position;
+mod stream;
 #[cfg(test)]
 mod testing;
 

@@ -1,5 +1,6 @@
 //! Positions as bytes, for the memory of a stage.
 
+use crate::framing::{Overlong, Skip};
 use crate::stage::Failure;
 
 /// The position of a source that only counts its steps.
@@ -32,6 +33,27 @@ pub(super) fn take_bytes<'a>(state: &mut &'a [u8]) -> Result<&'a [u8], Failure> 
     Ok(bytes)
 }
 
+/// How far the skipping of an item is; nothing if none is skipped.
+pub(super) fn save_skip(skip: Option<&Skip>, state: &mut Vec<u8>) {
+    let Some(Skip { item: Overlong { start, length, head }, left }) = skip else {
+        return save_number(0, state);
+    };
+    save_number(1, state);
+    // The left bytes of a frame are never none: it would be over.
+    [*start, *length, left.unwrap_or(0)].into_iter().for_each(|number| save_number(number, state));
+    save_bytes(head, state);
+}
+
+/// A position that ends here has none: so it was before an item could be skipped.
+pub(super) fn take_skip(state: &mut &[u8]) -> Result<Option<Skip>, Failure> {
+    if state.is_empty() || take_number(state)? == 0 {
+        return Ok(None);
+    }
+    let (start, length) = (take_number(state)?, take_number(state)?);
+    let left = Some(take_number(state)?).filter(|left| *left > 0);
+    Ok(Some(Skip { item: Overlong { start, length, head: take_bytes(state)?.to_vec() }, left }))
+}
+
 pub(super) fn damaged() -> Failure {
     Failure::fatal("the saved position makes no sense")
 }
@@ -48,6 +70,15 @@ mod tests {
         let mut rest = &state[..];
         assert_eq!(take_number(&mut rest).unwrap(), u64::MAX);
         assert_eq!(take_bytes(&mut rest).unwrap(), b"some/path");
+        for left in [None, Some(3)] {
+            let skip = Skip { item: Overlong { start: 1, length: 2, head: b"xy".to_vec() }, left };
+            state.clear();
+            save_skip(Some(&skip), &mut state);
+            save_skip(None, &mut state);
+            rest = &state;
+            assert_eq!(take_skip(&mut rest).unwrap(), Some(skip));
+            assert_eq!(take_skip(&mut rest).unwrap(), None);
+        }
         assert!(rest.is_empty());
     }
 

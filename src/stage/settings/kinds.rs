@@ -1,5 +1,6 @@
 //! The kinds of values that a parameter can have.
 
+use crate::framing::Framing;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -85,6 +86,22 @@ impl Setting for String {
     }
 }
 
+impl Setting for Framing {
+    fn schema() -> Value {
+        json!({"type": "string", "enum": Framing::ALL.map(Framing::word)})
+    }
+    fn parse(written: &Value) -> Result<Self, String> {
+        let known = Framing::ALL.into_iter().find(|framing| written.as_str() == Some(framing.word()));
+        known.map_or_else(|| mismatch("\"lines\", \"nul\", \"netstring\" or \"u32be\"", written), Ok)
+    }
+    fn show(&self) -> Value {
+        json!(self.word())
+    }
+    fn placeholder() -> Self {
+        Framing::Lines
+    }
+}
+
 impl Setting for Duration {
     fn schema() -> Value {
         json!({"type": "string", "examples": ["250ms", "10s", "1m30s"]})
@@ -145,5 +162,8 @@ mod tests {
         let duration = Duration::from_millis(90_250);
         assert_eq!(Duration::parse(&duration.show()), Ok(duration));
         assert_eq!(i64::parse(&i64::MIN.show()), Ok(i64::MIN));
+        for framing in Framing::ALL {
+            assert_eq!(Framing::parse(&framing.show()), Ok(framing));
+        }
     }
 }

@@ -39,7 +39,9 @@ impl Performer<'_> {
                     let (item, attempt) = self.item_of(child.slot);
                     let (item, end) = (item.map(Box::new), End::new(ending, exit));
                     let words = if end.is_failure() { self.last_words(&child) } else { Vec::new() };
-                    self.events.push_back(ended(pid, child, end, report, Remains { attempt, item, words }));
+                    let stage_has_worked = matches!(end, End::CannotStart(_)) && self.has_worked(&child);
+                    let remains = Remains { attempt, item, words, stage_has_worked };
+                    self.events.push_back(ended(pid, child, end, report, remains));
                 }
                 Ok(Some(News::Stopped(pid, child))) => {
                     // It may keep a wake-up to itself for as long as it is stopped. That it goes on is not told, so
@@ -72,6 +74,13 @@ impl Performer<'_> {
             }
             Auxiliary::Errand => self.errand_ended(pid, exit),
         }
+    }
+
+    /// Whether a worker that is there has done something, of the same stage as this one.
+    fn has_worked(&self, child: &Child) -> bool {
+        let reports =
+            self.children.slots_of(child.worker.stage).filter_map(|slot| self.steward.report(slot).ok());
+        reports.into_iter().any(|report| report.done + report.emitted > 0)
     }
 
     /// What a dead worker or its program has said at last. If there is nothing to be found, the rest is told without it.

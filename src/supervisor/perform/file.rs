@@ -1,7 +1,7 @@
 //! Reads pipeline files again, by errands.
 
 use super::{Performer, Purpose};
-use crate::config;
+use crate::config::{self, Survey};
 use crate::control::protocol::{self, Answer, Reason, Refused, Reply};
 use crate::supervisor::children::Auxiliary;
 use crate::supervisor::errand::{self, Ended, Errand, Start};
@@ -108,7 +108,7 @@ impl Performer<'_> {
         match answer {
             loader::Answer::Gone(why) => Loading::Gone(why),
             loader::Answer::Bad(report) => Loading::Bad(report),
-            loader::Answer::Good(text) => match self.understand(text) {
+            loader::Answer::Good(text, survey) => match self.understand(text, &survey) {
                 Ok(wanted) => Loading::Good(Box::new(wanted), self.held_by_name()),
                 Err(report) => Loading::Bad(shown(&report)),
             },
@@ -120,7 +120,7 @@ impl Performer<'_> {
         match answer {
             loader::Answer::Gone(why) => bad(why),
             loader::Answer::Bad(report) => bad(report),
-            loader::Answer::Good(text) => match self.understand(text) {
+            loader::Answer::Good(text, survey) => match self.understand(text, &survey) {
                 Ok(wanted) => {
                     let steps = state.plan(&wanted, &self.held_by_name())?;
                     Ok(Answer::Plan(protocol::Steps { steps }))
@@ -130,8 +130,9 @@ impl Performer<'_> {
         }
     }
 
-    fn understand(&self, text: String) -> Result<Wanted, config::Report> {
+    fn understand(&self, text: String, survey: &Survey) -> Result<Wanted, config::Report> {
         let loaded = config::load_text(&self.options.file, text, &self.options.load, self.registry)?;
+        let loaded = config::settle(loaded, survey)?;
         Ok(Wanted::new(loaded, self.registry))
     }
 }

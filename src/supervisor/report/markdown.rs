@@ -2,7 +2,7 @@
 
 use super::{Queue, Report, Stage};
 use crate::supervisor::reason::spoken;
-use crate::supervisor::summary::count;
+use crate::supervisor::summary::dead_letters;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -20,8 +20,7 @@ pub(super) fn render(report: &Report) -> String {
         text += "\nput = done + waiting + leased + dropped + dead: ";
         text += if report.adds_up { "every item is accounted for.\n" } else { "**it does not add up.**\n" };
     }
-    if report.dead_letters > 0 {
-        let dead = count(report.dead_letters, "dead letter");
+    if let Some(dead) = dead_letters(report.dead_letters, report.too_long) {
         // Writing to a string can't fail.
         let _ = writeln!(text, "\n{dead}, in `{}`.", report.dead_letter_file);
     }

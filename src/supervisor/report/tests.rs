@@ -26,6 +26,7 @@ fn run() -> (Outcome, Closing) {
         queues: vec![("q".into(), counts)],
         dead_before: 0,
         dead_at_start: 0,
+        too_long: 0,
         dead_letters: "/s/dead.jsonl".into(),
     };
     (Outcome { stopped: Some(StopCause::Signal("SIGTERM")), failed: false, stages, strands: false }, closing)

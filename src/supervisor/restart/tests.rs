@@ -45,6 +45,7 @@ fn ends() -> Vec<End> {
     let died = [Exit::Code(0), Exit::Code(1), Exit::Signal(SignalNumber(libc::SIGKILL))];
     let mut ends: Vec<End> = said.into_iter().map(End::Said).collect();
     ends.extend(died.map(End::Died));
+    ends.extend([End::CannotStart("no".into()), End::ProgramKilled("no".into()), End::Terminated]);
     ends.push(End::NotStarted(SpawnError { step: Step::Fork, errno: Errno::EAGAIN }));
     ends
 }
@@ -69,8 +70,17 @@ fn all() -> Vec<(End, Circumstances)> {
                 for stop in [Stopping::No, Stopping::Draining, Stopping::Killing] {
                     for restart in [Restart::Always, Restart::OnFailure, Restart::Never] {
                         for shares_position in [false, true] {
-                            let given = Circumstances { asked, leaving, stop, restart, shares_position };
-                            all.push((end.clone(), given));
+                            for from_outside in [false, true] {
+                                let given = Circumstances {
+                                    asked,
+                                    leaving,
+                                    stop,
+                                    from_outside,
+                                    restart,
+                                    shares_position,
+                                };
+                                all.push((end.clone(), given));
+                            }
                         }
                     }
                 }
@@ -88,7 +98,7 @@ fn each(promise: impl Fn(&End, &Circumstances, Next) -> bool) {
 }
 
 fn starts(next: Next) -> bool {
-    matches!(next, Next::Now(_) | Next::Restart(_))
+    matches!(next, Next::Now(_) | Next::Restart(_) | Next::Uncounted(_))
 }
 
 #[test]
@@ -114,8 +124,49 @@ fn a_failure_that_nobody_asked_for_is_restarted_unless_the_file_says_never() {
     each(|end, given, next| {
         let wanted = !given.leaving && given.stop == Stopping::No && given.restart != Restart::Never;
         let failed = end.is_failure() && given.asked.is_none();
-        !(wanted && failed) || next == Next::Restart(StartReason::Failed)
+        let restart = match given.from_outside {
+            true => Next::Uncounted(StartReason::Killed),
+            false => Next::Restart(StartReason::Failed),
+        };
+        !(wanted && failed) || next == restart
     });
+}
+
+#[test]
+fn what_ends_by_a_signal_from_outside_counts_for_no_intensity() {
+    each(|end, given, next| {
+        let unasked = given.from_outside && given.asked.is_none();
+        let killed = end.is_failure() || *end == End::Terminated;
+        !(unasked && killed && matches!(next, Next::Restart(_)))
+    });
+}
+
+#[test]
+fn a_signal_is_from_outside_unless_the_supervisor_sent_it_itself() {
+    use super::super::worker_state::Asked;
+    let now = Instant::now();
+    let finish = Asked::Finish(StopReason::Scaled, None);
+    let ours = [Asked::Term(StopReason::Stopping, now), Asked::Kill(StopReason::HoldsLock)];
+    for signal in [libc::SIGKILL, libc::SIGTERM] {
+        let end = End::Died(Exit::Signal(SignalNumber(signal)));
+        assert!(end.is_from_outside(Asked::Nothing) && end.is_from_outside(finish));
+        assert!(!ours.iter().any(|asked| end.is_from_outside(*asked)));
+    }
+    assert!(End::Terminated.is_from_outside(Asked::Nothing) && !End::Terminated.is_from_outside(ours[0]));
+    for own in [libc::SIGSEGV, libc::SIGXCPU, libc::SIGABRT] {
+        assert!(!End::Died(Exit::Signal(SignalNumber(own))).is_from_outside(Asked::Nothing));
+    }
+}
+
+#[test]
+fn the_exit_code_tells_what_the_slot_has_no_word_for() {
+    let failed = || Some(Ending::Failed("why".into()));
+    assert_eq!(End::new(failed(), Exit::Code(1)), End::Said(Ending::Failed("why".into())));
+    assert_eq!(End::new(failed(), Exit::Code(126)), End::CannotStart("why".into()));
+    assert_eq!(End::new(failed(), Exit::Code(137)), End::ProgramKilled("why".into()));
+    assert_eq!(End::new(Some(Ending::Ordered), Exit::Code(143)), End::Terminated);
+    assert_eq!(End::new(Some(Ending::Ordered), Exit::Code(0)), End::Said(Ending::Ordered));
+    assert_eq!(End::new(None, Exit::Code(126)), End::Died(Exit::Code(126)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What follows when a worker has ended.
 
-use super::Stage;
+use super::{Fate, Stage};
 use crate::queue::{Blame, Ending};
 use crate::status::Progress;
 use crate::supervisor::action::{Action, Release};
@@ -14,6 +14,10 @@ use crate::supervisor::worker_state::{Life, Over, Process, Step};
 use crate::sys::wait::Exit;
 use log::Level;
 use std::time::{Duration, Instant};
+
+/// Where to look for what kills workers.
+const KILLERS: &str =
+    "SIGKILL comes from the kernel if memory runs out (`dmesg` tells), or from another program";
 
 /// The end of a worker, and what else decides about what follows.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub enum Verdict {
     TrialFailed,
     /// Too many restarts.
     GaveUp,
+    /// Its program can't be started, and never was.
+    CannotStart,
 }
 
 impl Stage {
@@ -49,6 +55,7 @@ impl Stage {
             Life::Forking { asked, .. } => asked,
             Life::Due(_) | Life::Resting { .. } | Life::Over(_) => return Verdict::Fine,
         };
+        let from_outside = death.end.is_from_outside(asked);
         if let Life::Alive(process) = worker.life {
             let release = self.release(i, process, death);
             let is_last = is_last(&release, death);
@@ -58,13 +65,47 @@ impl Stage {
             asked: asked.reason(),
             leaving: worker.leaving,
             stop: death.stop,
+            from_outside,
             restart: self.spec.rules.restart,
             shares_position: self.version.token.is_some(),
         };
         let trial = worker.trial && !death.work.ready && !asked.is_deadly();
-        let verdict = self.follow(i, death, restart::after(&death.end, &given), out);
-        let failed = verdict == Verdict::GaveUp || (death.end.is_failure() && !is_murder(&death.end));
-        if trial && failed { Verdict::TrialFailed } else { verdict }
+        self.count_kills(i, death, from_outside, out);
+        let verdict = self.follow(i, death, restart::after(&death.end, &given), from_outside, out);
+        self.has_run |= shows_a_start(death);
+        let failed = verdict == Verdict::GaveUp || (death.end.is_failure() && !from_outside);
+        if trial && failed && verdict != Verdict::CannotStart { Verdict::TrialFailed } else { verdict }
+    }
+
+    /// Says it once when it becomes too much; the status shows it as long as it lasts.
+    fn count_kills(&mut self, i: usize, death: &Death, from_outside: bool, out: &mut Outbox) {
+        let ran =
+            self.workers[i].life.process().map(|process| out.now.saturating_duration_since(process.since));
+        let lived = ran.is_some_and(|ran| ran >= self.spec.rules.backoff.reset_after);
+        if !from_outside || lived || death.work.done + death.work.emitted > 0 {
+            self.killed_in_a_row = 0;
+        }
+        if from_outside {
+            self.killed_in_a_row += 1;
+            if self.killed_in_a_row == self.many_kills() {
+                let (stage, times) = (&self.spec.name, self.killed_in_a_row);
+                out.say(
+                    Level::Error,
+                    format!(
+                        "the stage {stage} was killed from outside {times} times in a row: it goes on trying. {KILLERS}"
+                    ),
+                );
+            }
+        }
+    }
+
+    /// The program of a stage that has never done anything can't be started. Later it is a restart as any other: then it
+    /// is being replaced, perhaps.
+    fn cannot_start(&self, i: usize, death: &Death, next: Next) -> bool {
+        let tries_again = matches!(next, Next::Restart(_) | Next::Over(Over::Failed));
+        let is_first = self.workers[i].is_first && !self.has_run && self.restarts.is_empty();
+        let done = death.work.done + death.work.emitted > 0 || death.work.stage_has_worked;
+        matches!(death.end, End::CannotStart(_)) && tries_again && is_first && !done
     }
 
     /// The worker's end, if its item becomes a dead letter by it.
@@ -89,7 +130,8 @@ impl Stage {
             &death.end,
             End::Died(Exit::Signal(signal)) if matches!(signal.0, libc::SIGTERM | libc::SIGKILL)
         );
-        let blame = if ours && process.asked.is_deadly() { Blame::Nobody } else { Blame::Begun };
+        let innocent = ours && process.asked.is_deadly() || matches!(death.end, End::CannotStart(_));
+        let blame = if innocent { Blame::Nobody } else { Blame::Begun };
         Release {
             worker: WorkerId { stage: self.key, index: self.workers[i].index },
             stage: self.spec.name.clone(),
@@ -101,19 +143,30 @@ impl Stage {
         }
     }
 
-    fn follow(&mut self, i: usize, death: &Death, next: Next, out: &mut Outbox) -> Verdict {
+    fn follow(
+        &mut self,
+        i: usize,
+        death: &Death,
+        next: Next,
+        from_outside: bool,
+        out: &mut Outbox,
+    ) -> Verdict {
         let (name, end) = (self.name(i), &death.end);
         let since = self.workers[i].life.process().map(|process| process.since);
         let ran = since.map(|since| out.now.saturating_duration_since(since));
         let (life, verdict) = self.next_life(i, next, death, ran, out.now);
-        if let (Next::Now(why) | Next::Restart(why), Verdict::Fine) = (next, verdict) {
+        if let (Next::Now(why) | Next::Restart(why) | Next::Uncounted(why), Verdict::Fine) = (next, verdict) {
             self.count_restart(restart_word(why, end));
         }
-        self.count_run(i, end, ran);
+        self.count_run(i, end, ran, from_outside);
         let lived = ran;
         let ran = ran.map_or(String::new(), |ran| format!(" after {}", spoken(ran)));
         let then = restart_text(next, life, out.now);
-        out.note(level(end, next), name.clone(), Change::Ended(end.clone()), format!("{end}{ran}{then}"));
+        // Of a stage that can't start, the stage's own line tells all that there is.
+        let told = verdict == Verdict::CannotStart
+            || self.fate == Fate::GaveUp && matches!(end, End::CannotStart(_));
+        let level = if told { Level::Debug } else { level(end, next) };
+        out.note(level, name.clone(), Change::Ended(end.clone()), format!("{end}{ran}{then}"));
         out.history.explain(&name, lived, &death.work);
         match life {
             Some(life) => self.settle(i, life, out),
@@ -135,6 +188,9 @@ impl Stage {
         ran: Option<Duration>,
         now: Instant,
     ) -> (Option<Life>, Verdict) {
+        if self.cannot_start(i, death, next) {
+            return (Some(Life::Over(Over::GaveUp)), Verdict::CannotStart);
+        }
         match next {
             Next::Leave => (None, Verdict::Fine),
             Next::Now(why) => (Some(Life::Due(why)), Verdict::Fine),
@@ -143,11 +199,22 @@ impl Stage {
                 if self.intensity.exceeded(&self.spec.rules.give_up, now) {
                     return (Some(Life::Over(Over::GaveUp)), Verdict::GaveUp);
                 }
-                self.totals.restarts += 1;
-                let delay = self.backoff(i, &death.end, ran, death.jitter);
-                (Some(rest(delay, why, now)), Verdict::Fine)
+                (Some(self.restart_later(i, why, death, ran, now)), Verdict::Fine)
             }
+            Next::Uncounted(why) => (Some(self.restart_later(i, why, death, ran, now)), Verdict::Fine),
         }
+    }
+
+    fn restart_later(
+        &mut self,
+        i: usize,
+        why: StartReason,
+        death: &Death,
+        ran: Option<Duration>,
+        now: Instant,
+    ) -> Life {
+        self.totals.restarts += 1;
+        rest(self.backoff(i, &death.end, ran, death.jitter), why, now)
     }
 
     fn settle(&mut self, i: usize, life: Life, out: &mut Outbox) {
@@ -166,9 +233,10 @@ impl Stage {
         restart::delay(&rules.backoff, before, jitter)
     }
 
-    fn count_run(&mut self, i: usize, end: &End, ran: Option<Duration>) {
+    fn count_run(&mut self, i: usize, end: &End, ran: Option<Duration>, from_outside: bool) {
         let good = ran.is_some_and(|ran| ran >= self.spec.rules.backoff.reset_after);
-        let innocent = matches!(end, End::Said(Ending::Ordered | Ending::Recycled));
+        let obeyed = matches!(end, End::Said(Ending::Ordered | Ending::Recycled) | End::Terminated);
+        let innocent = obeyed && !from_outside;
         let worker = &mut self.workers[i];
         worker.bad_runs = if good || innocent { 0 } else { worker.bad_runs.saturating_add(1) };
     }
@@ -200,11 +268,13 @@ fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {
 
 fn restart_text(next: Next, life: Option<Life>, now: Instant) -> String {
     match (next, life) {
-        (Next::Restart(_), Some(Life::Due(_))) => "; it starts again at once".to_owned(),
-        (Next::Restart(_), Some(Life::Resting { until, .. })) => {
+        (Next::Restart(_) | Next::Uncounted(_), Some(Life::Due(_))) => "; it starts again at once".to_owned(),
+        (Next::Restart(_) | Next::Uncounted(_), Some(Life::Resting { until, .. })) => {
             format!("; it starts again in {}", spoken(until - now))
         }
-        (Next::Restart(_) | Next::Leave | Next::Now(_) | Next::Over(_), _) => String::new(),
+        (Next::Restart(_) | Next::Uncounted(_) | Next::Leave | Next::Now(_) | Next::Over(_), _) => {
+            String::new()
+        }
     }
 }
 
@@ -215,27 +285,33 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
         (StartReason::Changed, _) => "changed",
         (StartReason::Requested, _) => "requested",
         (StartReason::WantedAgain | StartReason::WorkAgain, _) => "wanted-again",
-        (_, End::Died(Exit::Signal(_))) => "killed",
+        (StartReason::Killed, _) | (_, End::Died(Exit::Signal(_)) | End::ProgramKilled(_)) => "killed",
         (_, End::Died(Exit::Code(_))) => "crashed",
-        (_, End::NotStarted(_)) => "not-started",
+        (_, End::NotStarted(_) | End::CannotStart(_)) => "not-started",
         (_, End::Said(Ending::TimedOut)) => "timed-out",
         (_, End::Said(Ending::Failed(_) | Ending::Lost(_))) => "failed",
         (
             StartReason::New | StartReason::Scaled | StartReason::Failed | StartReason::Always,
-            End::Said(_),
+            End::Said(_) | End::Terminated,
         ) => "finished",
     }
 }
 
-/// Killed from outside, which says nothing about what it was about to do.
-fn is_murder(end: &End) -> bool {
-    matches!(end, End::Died(Exit::Signal(signal)) if signal.0 == libc::SIGKILL)
+/// Whether a worker of it has had its program, at some time.
+fn shows_a_start(death: &Death) -> bool {
+    let worked = death.work.stage_has_worked || death.work.done + death.work.emitted > 0;
+    worked
+        || match &death.end {
+            End::Said(Ending::Ordered) | End::Died(_) | End::NotStarted(_) => false,
+            End::CannotStart(_) | End::Terminated => false,
+            End::Said(_) | End::ProgramKilled(_) => true,
+        }
 }
 
 /// What the operator ordered is no news; what went wrong is.
 fn level(end: &End, next: Next) -> Level {
     match next {
-        Next::Restart(_) | Next::Over(Over::Failed) => Level::Warn,
+        Next::Restart(_) | Next::Uncounted(_) | Next::Over(Over::Failed) => Level::Warn,
         Next::Leave | Next::Now(_) | Next::Over(_) if end.is_failure() => Level::Info,
         Next::Leave | Next::Now(_) | Next::Over(_) => Level::Debug,
     }

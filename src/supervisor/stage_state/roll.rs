@@ -60,5 +60,6 @@ impl Stage {
         worker.epoch = self.epoch;
         worker.trial = !worker.life.is_over();
         worker.bad_runs = 0;
+        worker.is_first = false;
     }
 }

@@ -53,6 +53,7 @@ impl Stage {
                 at_rest: false,
                 epoch: self.epoch,
                 bad_runs: 0,
+                is_first: life == Life::Due(StartReason::New),
             },
         );
     }

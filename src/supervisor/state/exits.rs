@@ -78,7 +78,21 @@ impl State {
             // Removed, but it can't work off its input: going back is all that loses nothing.
             Verdict::GaveUp if self.is_removed(s) && self.can_go_back() => self.roll_back(s, &why, out),
             Verdict::GaveUp => self.give_up(s, out),
+            Verdict::CannotStart if self.can_go_back() => self.roll_back(s, &why, out),
+            Verdict::CannotStart => self.cannot_start(s, &why, out),
         }
+    }
+
+    /// No restart would change it, and no item has to do with it: one line says it all.
+    fn cannot_start(&mut self, s: usize, why: &str, out: &mut Outbox) {
+        let stage = &mut self.stages[s];
+        if stage.fate != Fate::Wanted {
+            return;
+        }
+        stage.fate = Fate::GaveUp;
+        self.failed = true;
+        out.say(Level::Error, format!("the stage {} {why}", stage.spec.name));
+        self.stop_if_asked(s, out);
     }
 
     /// What it says was true when it said it: meanwhile somebody may read its output again.
@@ -147,6 +161,11 @@ impl State {
         for line in ends.iter().map(tell).collect::<Vec<_>>() {
             out.say(Level::Error, line);
         }
+        self.stop_if_asked(s, out);
+    }
+
+    fn stop_if_asked(&mut self, s: usize, out: &mut Outbox) {
+        let stage = &self.stages[s];
         match stage.spec.rules.on_give_up {
             OnGiveUp::Continue => {}
             OnGiveUp::Stop if self.stopping() == Stopping::No => {

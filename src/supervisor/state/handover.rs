@@ -4,7 +4,7 @@
 //! ([`inheritance`](crate::supervisor::inheritance)); but here the workers live on.
 
 use super::State;
-use crate::config::{Recycle, Work};
+use crate::config::{FileVariables, Recycle, Work};
 use crate::control::protocol::{Reason, Refused};
 use crate::queue::SlotId;
 use crate::supervisor::action::{Action, StageTotals};
@@ -60,6 +60,9 @@ fn refuse(ask: Option<AskId>, verb: &str, why: String, out: &mut Outbox) {
 pub struct Left {
     /// The text of the file that runs: the one on the disk may be another by now.
     pub text: String,
+    /// What the environment files said that it runs with, by stage.
+    #[serde(default)]
+    pub file_variables: FileVariables,
     paused: bool,
     stages: Vec<StageLeft>,
     departed: Vec<StageTotals>,
@@ -84,6 +87,8 @@ struct StageLeft {
     restarts: BTreeMap<String, u64>,
     /// How long ago the restarts were that `give_up` counts.
     restarted: Vec<Duration>,
+    #[serde(default)]
+    killed_in_a_row: u32,
     workers: Vec<WorkerLeft>,
 }
 
@@ -198,6 +203,7 @@ impl State {
         let stages: Option<Vec<StageLeft>> = self.stages.iter().map(|stage| stage_left(stage, now)).collect();
         Ok(Left {
             text: wanted.text.clone(),
+            file_variables: wanted.pipeline.file_variables(),
             paused: self.paused,
             stages: stages.ok_or("workers are on their way out")?,
             departed: self.departed.clone(),
@@ -223,6 +229,7 @@ impl State {
             stage.totals = stage_left.totals;
             stage.restarts = stage_left.restarts;
             stage.intensity = Intensity::of_ages(&stage_left.restarted, out.now);
+            stage.killed_in_a_row = stage_left.killed_in_a_row;
             stage.paused = stage_left.paused;
             if stage_left.gave_up {
                 stage.fate = Fate::GaveUp;
@@ -269,6 +276,7 @@ fn stage_left(stage: &Stage, now: Instant) -> Option<StageLeft> {
         totals: stage.totals.clone(),
         restarts: stage.restarts.clone(),
         restarted: stage.intensity.ages(now),
+        killed_in_a_row: stage.killed_in_a_row,
         workers: workers?,
     })
 }

@@ -66,15 +66,17 @@ impl State {
         dead_before: u64,
         counters: &mut dyn Counters,
     ) -> Snapshot {
-        let stages: Vec<_> =
+        let mut stages: Vec<_> =
             self.stages.iter().map(|stage| stage::describe(stage, moment, counters)).collect();
         let queues = self.describe_queues(counters);
+        stages.iter_mut().for_each(|stage| note_lingering(stage, &queues));
         let mut totals = status::Totals::default();
         let departed = self.departed.iter().map(|totals| status::Totals {
             taken: totals.taken,
             done: totals.done,
             emitted: totals.emitted,
             dead: totals.dead,
+            too_long: totals.too_long,
         });
         for stage in stages.iter().map(|stage| stage.totals).chain(departed) {
             totals.taken += stage.taken;
@@ -159,6 +161,20 @@ impl State {
             }
         };
         self.queues.all().map(describe).collect()
+    }
+}
+
+/// A program has had all its input when its stage's queues have ended, and nothing of them is anybody's.
+fn note_lingering(stage: &mut status::Stage, queues: &[status::Queue]) {
+    let is_through = |queue: &status::Queue| queue.ended && queue.waiting + queue.leased == 0;
+    let mut inputs = queues.iter().filter(|queue| stage.inputs.contains(&queue.name)).peekable();
+    if !stage.is_command || inputs.peek().is_none() || !inputs.all(is_through) {
+        return;
+    }
+    for worker in &mut stage.workers {
+        if worker.state == status::WorkerState::Working && worker.program.is_some() {
+            worker.state = status::WorkerState::InputEnded;
+        }
     }
 }
 

@@ -81,6 +81,7 @@ impl Orders<'_> {
                 check(libc::setpriority(libc::PRIO_PROCESS, 0, nice), Step::Nice)?;
             }
             blueprint.limits.iter().try_for_each(set_limit)?;
+            blueprint.soft_open_files.map_or(Ok(()), lower_open_files)?;
             if let Some(umask) = blueprint.umask {
                 libc::umask(umask);
             }
@@ -122,9 +123,22 @@ fn set_limit(limit: &Limit) -> Result<(), Step> {
         Resource::OpenFiles => libc::RLIMIT_NOFILE,
         Resource::CpuTime => libc::RLIMIT_CPU,
     };
-    let most = libc::rlimit { rlim_cur: limit.most, rlim_max: limit.most };
+    // At the soft limit of computing time the kernel sends SIGXCPU, at the hard one SIGKILL: that would look like a kill
+    // from outside.
+    let grace = u64::from(limit.resource == Resource::CpuTime);
+    let most = libc::rlimit { rlim_cur: limit.most, rlim_max: limit.most.saturating_add(grace) };
     // SAFETY: reads a live structure; limits belong to the process, which is the child.
     check(unsafe { libc::setrlimit(resource, &raw const most) }, Step::Limits)
+}
+
+fn lower_open_files(soft: u64) -> Result<(), Step> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both work on a live structure; limits belong to the process, which is the child.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), Step::Limits)?;
+        limit.rlim_cur = soft.min(limit.rlim_max);
+        check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), Step::Limits)
+    }
 }
 
 fn check(result: c_int, step: Step) -> Result<(), Step> {

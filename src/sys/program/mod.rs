@@ -36,6 +36,8 @@ pub struct Blueprint {
     pub nice: Option<i32>,
     /// What it may use.
     pub limits: Vec<Limit>,
+    /// Its soft limit of descriptors, if that is not this process's.
+    pub soft_open_files: Option<u64>,
 }
 
 /// A user, as the kernel knows one.
@@ -149,6 +151,46 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+impl StartError {
+    /// Whether another try may do better, though nothing is changed: for want of something that others give back.
+    pub fn passes(self) -> bool {
+        match self.step {
+            Step::Clone | Step::Session | Step::Descriptors | Step::Orphaned => true,
+            Step::Limits | Step::Nice | Step::Group | Step::User | Step::Folder | Step::Exec => matches!(
+                self.errno,
+                Errno::EAGAIN
+                    | Errno::EINTR
+                    | Errno::ENOMEM
+                    | Errno::EMFILE
+                    | Errno::ENFILE
+                    | Errno::ETXTBSY
+                    | Errno::EIO
+                    | Errno::ESTALE
+                    | Errno::ETIMEDOUT
+            ),
+        }
+    }
+}
+
+/// Bytes of one argument or variable, its end included: the kernel's MAX_ARG_STRLEN of 32 pages.
+const LONGEST_STRING: usize = 32 * 4096;
+
+/// Bytes that all arguments and variables of a program may have together, as far as this process knows.
+pub fn most_argument_bytes() -> usize {
+    let most = nix::unistd::sysconf(nix::unistd::SysconfVar::ARG_MAX).ok().flatten();
+    most.and_then(|most| usize::try_from(most).ok()).unwrap_or(LONGEST_STRING)
+}
+
+/// Whether an exec with these would fail for their size, at the least.
+pub fn is_too_much(arguments: &[CString], environment: &[CString]) -> bool {
+    // Each string costs its end and a pointer; the file's name and the kernel's own entries need some room, too.
+    const RESERVE: usize = 8192;
+    let size = |string: &CString| string.count_bytes() + 1;
+    let all = || arguments.iter().chain(environment);
+    let sum: usize = all().map(|string| size(string) + size_of::<*const c_char>()).sum();
+    all().any(|string| size(string) > LONGEST_STRING) || sum + RESERVE > most_argument_bytes()
+}
 
 /// Starts programs. It belongs to the thread that made it: for the kernel that thread is the parent with which a
 /// program dies.

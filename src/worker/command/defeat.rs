@@ -1,6 +1,7 @@
 //! Why a program could not do what it should: in words, and as the cause in a dead letter.
 
 use super::framing::{BadFrame, NotEncodable};
+use super::told::NEWEST;
 use crate::dead_letter::Cause;
 use crate::item::Shown;
 use crate::sys::wait::Exit;
@@ -28,6 +29,10 @@ pub(super) enum Trouble {
     Told(String),
     /// What it wrote, which begins like this, is no word of framing "mprun".
     NoWord(Vec<u8>),
+    /// What it wrote is about another item than the one whose answer is due.
+    Stray { about: u32, due: u32 },
+    /// It asked for this version of the protocol.
+    Version(u8),
     /// It closed its output.
     ClosedOutput,
     /// The item can't be handed over.
@@ -82,6 +87,15 @@ impl fmt::Display for Trouble {
                     Shown(bytes)
                 )
             }
+            Trouble::Stray { about, due } => write!(
+                f,
+                "it answered the item that it got as number {about} while the answer to number {due} was due: does \
+                 another process, a fork of it, read its items or answer in its place?"
+            ),
+            Trouble::Version(version) => write!(
+                f,
+                "it asks for version {version} of framing \"mprun\"; this mprun speaks 1 to {NEWEST}"
+            ),
             Trouble::ClosedOutput => f.write_str("it closed its standard output before it had answered"),
             Trouble::NotEncodable(why) => why.fmt(f),
             Trouble::NoArgument(why) => f.write_str(why),

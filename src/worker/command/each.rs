@@ -131,7 +131,7 @@ impl<'a> EachLoop<'a> {
             size = size.clamp(1, self.desk.port.len());
             let done = match self.attempt(size, pace)? {
                 Ok(()) => {
-                    outbox::publish(self.desk, self.outputs.all(), size)?;
+                    self.publish(size)?;
                     size
                 }
                 Err(defeat) if size > 1 => {
@@ -153,6 +153,17 @@ impl<'a> EachLoop<'a> {
             self.desk.pause(|tuning| if done > 0 { tuning.sleep } else { Duration::ZERO })?;
         }
         Ok(())
+    }
+
+    /// Publishes the outputs of the first `size` leases and ends them. What was collected as a whole is no line, so
+    /// standard output gets no line end that the program has not written.
+    fn publish(&mut self, size: usize) -> Result<(), Stop> {
+        if self.collect == Collect::Lines || !self.desk.outputs.is_empty() {
+            return outbox::publish(self.desk, self.outputs.all(), size);
+        }
+        self.desk.console.begin_item();
+        self.outputs.all().iter().try_for_each(|output| self.desk.console.put_as_it_is(output))?;
+        self.desk.commit(size)
     }
 
     /// How many of the leases may go together: one that has failed before goes alone.
@@ -200,7 +211,7 @@ impl<'a> EachLoop<'a> {
         match self.recipe.start(Some((first.bytes, first.attempt)), self.desk.port.program()) {
             Ok(session) => self.attend(session, pace),
             Err(NotStarted::Item(trouble)) => Ok(Err(trouble)),
-            Err(NotStarted::Failed(failure)) => Err(failure.into()),
+            Err(never) => Err(never.stop(self.desk)),
         }
     }
 
@@ -232,7 +243,7 @@ impl<'a> EachLoop<'a> {
             if trouble.is_some() {
                 // What follows is of no use; but the pipe must not hold up the end.
                 let rest = decoder.pending();
-                decoder.skip(rest);
+                decoder.forget(rest);
             }
             if readiness::is_terminated() && !session.is_terminated() {
                 session.terminate(self.desk.ticket.stop_timeout);
@@ -270,7 +281,7 @@ impl<'a> EachLoop<'a> {
             Collect::Whole if is_over => {
                 self.outputs.push(decoder.rest());
                 let rest = decoder.pending();
-                decoder.skip(rest);
+                decoder.forget(rest);
             }
             Collect::Whole => {}
             Collect::Lines => {

@@ -1,7 +1,7 @@
 //! A program's standard error: whole lines to the log, not too many of them, and the last ones kept.
 
+use crate::text;
 use std::collections::VecDeque;
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// A longer line is cut.
@@ -21,6 +21,8 @@ pub(super) struct Errors {
     partial: Vec<u8>,
     /// That line is too long already: the rest of it is skipped.
     skipping: bool,
+    /// The line before it ended with a carriage return.
+    has_returned: bool,
     kept: VecDeque<String>,
     /// Lines that may be logged now.
     credit: u32,
@@ -31,14 +33,22 @@ pub(super) struct Errors {
 impl Errors {
     pub fn new() -> Errors {
         let (partial, kept) = (Vec::new(), VecDeque::with_capacity(KEPT));
-        Errors { partial, skipping: false, kept, credit: BURST, since: Instant::now(), left_out: 0 }
+        Errors {
+            partial,
+            skipping: false,
+            has_returned: false,
+            kept,
+            credit: BURST,
+            since: Instant::now(),
+            left_out: 0,
+        }
     }
 
     /// More of it.
     pub fn take(&mut self, mut bytes: &[u8]) {
-        while let Some(end) = memchr::memchr(b'\n', bytes) {
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) {
             self.append(&bytes[..end]);
-            self.end_line();
+            self.end_at(bytes[end]);
             bytes = &bytes[end + 1..];
         }
         self.append(bytes);
@@ -62,7 +72,21 @@ impl Errors {
         self.kept.clear();
     }
 
+    /// A carriage return ends a line as well: a progress bar is many of them. Before a line feed it is part of one end,
+    /// and behind nothing it is none.
+    fn end_at(&mut self, end: u8) {
+        let is_second = end == b'\n' && self.has_returned;
+        let is_return = end == b'\r';
+        if !is_second && !(is_return && self.partial.is_empty()) {
+            self.has_returned = is_return;
+            self.end_line();
+        } else {
+            self.has_returned = false;
+        }
+    }
+
     fn append(&mut self, bytes: &[u8]) {
+        self.has_returned &= bytes.is_empty();
         if self.skipping {
             return;
         }
@@ -72,7 +96,10 @@ impl Errors {
     }
 
     fn end_line(&mut self) {
-        let line = shown(&self.partial, self.skipping);
+        let mut line = text::of_bytes(&self.partial);
+        if self.skipping {
+            line.push('…');
+        }
         self.partial.clear();
         self.skipping = false;
         if self.kept.len() == KEPT {
@@ -113,29 +140,6 @@ impl Errors {
     }
 }
 
-/// The line as a log can hold it.
-fn shown(line: &[u8], cut: bool) -> String {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let mut text = String::with_capacity(line.len());
-    for chunk in line.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '\t' => text.push('\t'),
-                control if control.is_control() => text.extend(control.escape_default()),
-                plain => text.push(plain),
-            }
-        }
-        for byte in chunk.invalid() {
-            // Writing to a string can't fail.
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    if cut {
-        text.push('…');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +153,21 @@ mod tests {
         errors.finish();
         assert_eq!(errors.take_kept(), ["one", "two", "", "last"]);
         assert!(errors.take_kept().is_empty());
+    }
+
+    #[test]
+    fn a_carriage_return_ends_a_line_and_before_a_line_feed_is_part_of_its_end() {
+        let told: &[u8] = b"10%\r20%\r\r30%\r\nnext\r\n\r\n\nend\r";
+        for piece in 1..told.len() {
+            let mut errors = Errors::new();
+            told.chunks(piece).for_each(|piece| errors.take(piece));
+            errors.finish();
+            assert_eq!(
+                errors.take_kept(),
+                ["10%", "20%", "30%", "next", "", "", "end"],
+                "in pieces of {piece}"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::framing::{self, NotEncodable, encode};
 use super::session::Out;
-use super::told;
+use super::told::Mouth;
 use crate::config::pipeline::Framing;
 use std::collections::VecDeque;
 
@@ -26,6 +26,10 @@ pub(super) struct Feed {
     boundary: usize,
     /// Where each item that is not wholly written ends.
     ends: VecDeque<usize>,
+    /// For a program that says how each item went.
+    mouth: Mouth,
+    /// Bytes ever framed for this program, where nothing is long.
+    framed: u64,
 }
 
 /// An item that is not copied.
@@ -37,14 +41,26 @@ struct Long {
 
 impl Feed {
     pub fn new(framing: Framing) -> Feed {
-        Feed { framing, bytes: Vec::new(), long: None, written: 0, boundary: 0, ends: VecDeque::new() }
+        let (bytes, ends, mouth) = (Vec::new(), VecDeque::new(), Mouth::default());
+        Feed { framing, bytes, long: None, written: 0, boundary: 0, ends, mouth, framed: 0 }
     }
 
     /// The next item. After an error nothing of it is there.
     pub fn push(&mut self, item: &[u8]) -> Result<(), NotEncodable> {
+        let before = self.bytes.len();
         encode(self.framing, item, &mut self.bytes)?;
-        self.ends.push_back(self.bytes.len());
+        self.pushed(before);
         Ok(())
+    }
+
+    fn pushed(&mut self, before: usize) {
+        self.framed += (self.bytes.len() - before) as u64;
+        self.ends.push_back(self.bytes.len());
+    }
+
+    /// Where the next item begins in the stream of bytes that the program gets; not where [`Feed::push_in_place`] is used.
+    pub fn framed(&self) -> u64 {
+        self.framed
     }
 
     /// The next item, of which [`Feed::out`] will be told where it is if it is long. Only while the feed isn't full.
@@ -60,9 +76,15 @@ impl Feed {
 
     /// The next item for a program that says how it went.
     pub fn push_told(&mut self, item: &[u8], attempt: u32) -> Result<(), NotEncodable> {
-        told::encode(item, attempt, &mut self.bytes)?;
-        self.ends.push_back(self.bytes.len());
+        let before = self.bytes.len();
+        self.mouth.encode(item, attempt, &mut self.bytes)?;
+        self.pushed(before);
         Ok(())
+    }
+
+    /// That program has asked for the items' numbers.
+    pub fn number_from_now_on(&mut self) {
+        self.mouth.number_from_now_on();
     }
 
     /// What is to be written, where nothing is long.
@@ -134,6 +156,7 @@ impl Feed {
     pub fn clear(&mut self) {
         self.forget();
         self.shrink();
+        (self.mouth, self.framed) = (Mouth::default(), 0);
     }
 
     fn forget(&mut self) {

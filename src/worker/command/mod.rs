@@ -18,7 +18,7 @@ mod defeat;
 mod each;
 mod errors;
 mod feed;
-mod framing;
+mod lingering;
 mod outbox;
 mod outputs;
 mod recipe;
@@ -33,11 +33,12 @@ use super::desk::Desk;
 use super::setup;
 use super::stop::Stop;
 use crate::config::pipeline::{Command, Mode};
+use crate::framing;
 use crate::queue::{Ending, Port, Waiting};
-use crate::stage::{Context, Failure};
+use crate::stage::{Context, Failure, Reach};
 use crate::sys::{program, readiness};
 use each::EachLoop;
-use recipe::Recipe;
+use recipe::{NotStarted, Recipe};
 use reply::ReplyLoop;
 use stream::StreamLoop;
 
@@ -45,7 +46,7 @@ use stream::StreamLoop;
 pub(super) fn run(desk: &mut Desk, command: Command, context: &Context) -> Stop {
     let recipe = match prepare(desk, &command, context) {
         Ok(recipe) => recipe,
-        Err(failure) => return Stop::from(failure),
+        Err(failure) => return no_recipe(desk, failure),
     };
     let stop = live(desk, recipe, command);
     if stop.0 == Ending::Ordered
@@ -55,6 +56,14 @@ pub(super) fn run(desk: &mut Desk, command: Command, context: &Context) -> Stop 
         return stop;
     }
     stop
+}
+
+/// What the command names is not there, and won't be at the next start.
+fn no_recipe(desk: &mut Desk, failure: Failure) -> Stop {
+    match failure.reach() {
+        Reach::Worker => NotStarted::Never(failure).stop(desk),
+        Reach::Item | Reach::OutputClosed | Reach::Ordered => failure.into(),
+    }
 }
 
 fn prepare(desk: &mut Desk, command: &Command, context: &Context) -> Result<Recipe, Failure> {

@@ -2,9 +2,14 @@
 
 use super::defeat::Trouble;
 use super::session::Session;
+use crate::config::USUAL_PATH;
 use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply};
+use crate::exit;
+use crate::queue::Ending;
 use crate::stage::{Context, Failure};
-use crate::sys::program::{Blueprint, Identity, Limit, Resource, Start, StartError, Starter, Step};
+use crate::sys::program::{self, Blueprint, Identity, Limit, Resource, Start, StartError, Starter, Step};
+use crate::worker::desk::Desk;
+use crate::worker::stop::Stop;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist};
 use std::ffi::{CString, OsStr, OsString};
@@ -13,8 +18,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
-/// Where a program is looked for when nothing says so.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// The newest version of framing "mprun" that this mprun speaks.
+const PROTOCOL: &str = "2";
 
 /// All that a start needs but the item.
 pub(super) struct Recipe {
@@ -24,6 +29,7 @@ pub(super) struct Recipe {
     null: OwnedFd,
     file: PathBuf,
     success: Vec<u8>,
+    most_processes: Option<u64>,
     /// Items come on standard input.
     pub reads: bool,
 }
@@ -40,8 +46,24 @@ enum Word {
 pub(super) enum NotStarted {
     /// This item can't be handed over; others may.
     Item(Trouble),
-    /// Nothing can be done here.
+    /// Not now; why, nobody can say.
     Failed(Failure),
+    /// However often it is tried: what must change is outside.
+    Never(Failure),
+}
+
+impl NotStarted {
+    /// What follows for the worker, where no item is at hand.
+    pub fn stop(self, desk: &mut Desk) -> Stop {
+        match self {
+            NotStarted::Item(trouble) => Stop(Ending::Failed(trouble.to_string())),
+            NotStarted::Failed(failure) => failure.into(),
+            NotStarted::Never(failure) => {
+                desk.exit_code = Some(exit::CANNOT_START);
+                failure.into()
+            }
+        }
+    }
 }
 
 impl Recipe {
@@ -51,7 +73,7 @@ impl Recipe {
         let words = words(&command.invocation, context.worker, substitutes);
         let folder = command.cwd.as_ref().map_or_else(|| context.folder.clone(), |cwd| context.path(cwd));
         let person = Person::of(command)?;
-        let environment = environment(command, context, person.as_ref())?;
+        let environment = environment(command, person.as_ref())?;
         let file = match &command.invocation {
             Invocation::Shell(_) => PathBuf::from("/bin/sh"),
             Invocation::Direct(_) => find(command.invocation.title(), &environment, context)?,
@@ -63,6 +85,7 @@ impl Recipe {
             umask: command.umask,
             nice: command.nice,
             limits: limits(&command.limits),
+            soft_open_files: context.soft_open_files.filter(|_| command.limits.open_files.is_none()),
         };
         let takes_item = words.iter().any(|word| matches!(word, Word::Around(_)));
         let entries = environment.into_iter().map(|(name, value)| {
@@ -76,6 +99,7 @@ impl Recipe {
             null: crate::sys::fd::null()?,
             file,
             success: command.success_codes.clone(),
+            most_processes: command.limits.processes,
             reads: has_input && !takes_item,
         })
     }
@@ -97,7 +121,7 @@ impl Recipe {
             let entry = CString::new(format!("MPRUN_ATTEMPT={attempt}"));
             environment.push(entry.map_err(|error| NotStarted::Failed(error.into()))?);
         }
-        Session::start(self.reads, &self.null, |stdio| {
+        let mut session = Session::start(self.reads, &self.null, |stdio| {
             self.starter.start(&Start {
                 arguments: &arguments,
                 environment: &environment,
@@ -105,35 +129,64 @@ impl Recipe {
                 note: Some(note),
             })
         })
-        .map_err(|error| self.not_started(error))
+        .map_err(|error| self.not_started(error, &arguments, &environment))?;
+        if let Some(most) = self.most_processes {
+            session.limit_processes(most);
+        }
+        Ok(session)
     }
 
-    fn not_started(&self, error: StartFailure) -> NotStarted {
+    fn not_started(&self, error: StartFailure, arguments: &[CString], environment: &[CString]) -> NotStarted {
         let title = self.words.first().map_or_else(String::new, |word| match word {
             Word::Plain(word) => word.to_string_lossy().into_owned(),
             Word::Around(_) => String::new(),
         });
-        match error {
-            StartFailure::Start(StartError { step: Step::Exec, errno: Errno::E2BIG }) => {
-                NotStarted::Item(Trouble::NoArgument("the item is too long for an argument"))
+        let error = match error {
+            StartFailure::Start(error) => error,
+            StartFailure::Pipe(errno) => {
+                let why = format!("can't make a pipe for `{title}`: {}", errno.desc());
+                return NotStarted::Failed(Failure::fatal(why));
             }
-            StartFailure::Start(error @ StartError { step: Step::Exec, errno: Errno::ENOEXEC }) => {
-                let failure = Failure::fatal(format!("can't start `{title}`: {error}: has it a `#!` line?"));
-                NotStarted::Failed(failure)
+        };
+        if error.errno == Errno::E2BIG && !program::is_too_much(&self.fixed_arguments(), environment) {
+            return NotStarted::Item(Trouble::NoArgument("the item is too long for an argument"));
+        }
+        let advice = self.advice(error, arguments, environment);
+        let failure = Failure::fatal(format!("can't start `{title}`: {error}{advice}"));
+        if error.passes() { NotStarted::Failed(failure) } else { NotStarted::Never(failure) }
+    }
+
+    /// The arguments with nothing in the place of the item.
+    fn fixed_arguments(&self) -> Vec<CString> {
+        self.words.iter().filter_map(|word| word.with(b"")).collect()
+    }
+
+    /// What to do about it, where that is known.
+    fn advice(&self, error: StartError, arguments: &[CString], environment: &[CString]) -> String {
+        if error.step != Step::Exec {
+            return String::new();
+        }
+        let file = self.file.display();
+        match error.errno {
+            Errno::ENOEXEC => ": has it a `#!` line?".to_owned(),
+            Errno::ENOENT if self.file.exists() => {
+                ": it is there, so what its `#!` line names must be missing".to_owned()
             }
-            StartFailure::Start(error @ StartError { step: Step::Exec, errno: Errno::ENOENT })
-                if self.file.exists() =>
-            {
-                let why = "it is there, so what its `#!` line names must be missing";
-                NotStarted::Failed(Failure::fatal(format!("can't start `{title}`: {error}: {why}")))
+            Errno::ENOENT => format!(": there is no file {file}"),
+            Errno::EACCES => {
+                format!(": `chmod +x {file}` makes a program of it, if its folders may be entered")
             }
-            StartFailure::Start(error) => {
-                NotStarted::Failed(Failure::fatal(format!("can't start `{title}`: {error}")))
+            Errno::E2BIG => {
+                let bytes =
+                    |strings: &[CString]| strings.iter().map(|each| each.count_bytes() + 1).sum::<usize>();
+                let (environment, arguments) = (bytes(environment), bytes(arguments));
+                let most = program::most_argument_bytes();
+                format!(
+                    ": {environment} bytes of environment and {arguments} of arguments, of {most} that both may have: \
+                     make `env_file`, `env` or mprun's own environment smaller"
+                )
             }
-            StartFailure::Pipe(errno) => NotStarted::Failed(Failure::fatal(format!(
-                "can't make a pipe for `{title}`: {}",
-                errno.desc()
-            ))),
+            _ => String::new(),
         }
     }
 }
@@ -169,7 +222,7 @@ fn word(text: &str, worker: u32, substitutes: bool) -> Word {
     let mut pieces = vec![Vec::new()];
     let mut rest = text.as_str();
     while let Some(at) = rest.find("{}") {
-        let escaped = at > 0 && rest[at - 1..].starts_with("{{}}");
+        let escaped = rest[..at].ends_with('{') && rest[at + 2..].starts_with('}');
         let last = pieces.len() - 1;
         if escaped {
             pieces[last].extend_from_slice(&rest.as_bytes()[..at - 1]);
@@ -199,7 +252,8 @@ fn plain(bytes: Vec<u8>) -> Word {
 }
 
 fn limits(limits: &ProgramLimits) -> Vec<Limit> {
-    let ProgramLimits { memory, open_files, cpu_time } = limits;
+    // Processes are counted by the session.
+    let ProgramLimits { memory, processes: _, open_files, cpu_time } = limits;
     // Whole seconds: a limit of 1.5 s must not become one of 1 s.
     let seconds = cpu_time.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
     let all = [(Resource::Memory, *memory), (Resource::OpenFiles, *open_files), (Resource::CpuTime, seconds)];
@@ -253,30 +307,19 @@ fn find_group(name: &str) -> Result<Gid, Failure> {
 type Environment = Vec<(OsString, OsString)>;
 
 /// Mprun's own environment, then that of another user, then the file's, then the stage's: the later hold.
-fn environment(
-    command: &Command,
-    context: &Context,
-    person: Option<&Person>,
-) -> Result<Environment, Failure> {
+fn environment(command: &Command, person: Option<&Person>) -> Result<Environment, Failure> {
     let mut all: Environment = std::env::vars_os().collect();
     if let Some(user) = person.and_then(|person| person.user.as_ref()) {
         set(&mut all, "HOME".into(), user.dir.clone().into());
         set(&mut all, "USER".into(), (&user.name).into());
         set(&mut all, "LOGNAME".into(), (&user.name).into());
     }
-    if let Some(path) = &command.env_file {
-        let path = context.path(path);
-        let text = std::fs::read(&path)
-            .map_err(|error| Failure::fatal(format!("can't read env_file {}: {error}", path.display())))?;
-        for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-            match variable(line) {
-                Ok(None) => {}
-                Ok(Some((name, value))) => set(&mut all, name, value),
-                Err(()) => {
-                    let place = format!("{}:{number}", path.display());
-                    return Err(Failure::fatal(format!("{place}: expected NAME=value")));
-                }
-            }
+    match (&command.env_file, &command.file_variables) {
+        (Some(path), None) => {
+            return Err(Failure::fatal(format!("env_file {} was not read", path.display())));
+        }
+        (_, variables) => {
+            variables.iter().flatten().cloned().for_each(|(name, value)| set(&mut all, name, value));
         }
     }
     for (name, value) in conversation(command) {
@@ -301,7 +344,7 @@ fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
     match command.mode {
         Mode::Reply(Reply::One) => answers("one"),
         Mode::Reply(Reply::UntilEmpty) => answers("until-empty"),
-        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun")],
+        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
         Mode::Stream | Mode::Each { .. } => framings,
     }
 }
@@ -309,25 +352,6 @@ fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
 fn set(all: &mut Environment, name: OsString, value: OsString) {
     all.retain(|(known, _)| *known != name);
     all.push((name, value));
-}
-
-/// A line of an environment file: `NAME=value`, perhaps after `export`, the value perhaps in quotes.
-fn variable(line: &[u8]) -> Result<Option<(OsString, OsString)>, ()> {
-    let line = line.trim_ascii();
-    if line.is_empty() || line.starts_with(b"#") {
-        return Ok(None);
-    }
-    let line = line.strip_prefix(b"export ").unwrap_or(line).trim_ascii_start();
-    let at = line.iter().position(|&byte| byte == b'=').filter(|&at| at > 0).ok_or(())?;
-    let (name, value) = (line[..at].trim_ascii_end(), line[at + 1..].trim_ascii());
-    let value = match value {
-        [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
-        bare => bare,
-    };
-    if name.contains(&0) || value.contains(&0) || name.contains(&b' ') {
-        return Err(());
-    }
-    Ok(Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec()))))
 }
 
 /// A name without a slash is looked for in the program's own PATH; others start at the pipeline file's folder.
@@ -366,26 +390,9 @@ mod tests {
         assert_eq!(with_item("x{}y{}-{worker}", b"1").unwrap(), "x1y1-3");
         assert_eq!(with_item("{{}} {}", b"i").unwrap(), "{} i");
         assert_eq!(with_item("plain", b"i").unwrap(), "plain");
+        assert_eq!(with_item("é{}ü{{}}{}", b"i").unwrap(), "éiü{}i");
         assert_eq!(with_item("{}", b"a\0b"), None);
         assert_eq!(word("{} {worker}", 0, false).with(b"i").unwrap(), CString::from(c"{} 0"));
-    }
-
-    #[test]
-    fn a_line_of_an_environment_file_is_a_variable_or_nothing() {
-        let read = |line: &str| {
-            variable(line.as_bytes()).map(|pair| {
-                pair.map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
-            })
-        };
-        let pair = |name: &str, value: &str| Ok(Some((name.to_owned(), value.to_owned())));
-        assert_eq!(read("A=1"), pair("A", "1"));
-        assert_eq!(read("  export B = 'x y' "), pair("B", "x y"));
-        assert_eq!(read("C=\"a=b\""), pair("C", "a=b"));
-        assert_eq!(read("D="), pair("D", ""));
-        assert_eq!(read("# note"), Ok(None));
-        assert_eq!(read(""), Ok(None));
-        assert_eq!(read("no variable"), Err(()));
-        assert_eq!(read("=x"), Err(()));
     }
 
     #[test]

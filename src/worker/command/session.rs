@@ -8,8 +8,8 @@ use super::framing::Decoder;
 use super::recipe::StartFailure;
 use crate::stage::Failure;
 use crate::sys::program::{Running, StartError, sweep};
-use crate::sys::readiness;
-use crate::sys::wait::Exit;
+use crate::sys::wait::{Exit, SignalNumber};
+use crate::sys::{proc_table, readiness};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -35,12 +35,27 @@ pub(super) struct Session {
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
+    /// Bytes that its standard input took.
+    sent: u64,
+    /// Of these, bytes that it had not read when its standard input was closed.
+    unread: u64,
     exit: Option<Exit>,
     /// When it is killed, after it was asked to end.
     killed_at: Option<Instant>,
     was_killed: bool,
     flow: Flow,
+    census: Option<Census>,
 }
+
+/// `limits.processes`. The kernel's own limit counts all processes of a user, those of other workers and of the user's
+/// shell, too, and none of root's; a cgroup is not everybody's to make. So this counts, now and then.
+struct Census {
+    most: u64,
+    next: Instant,
+}
+
+/// How often processes are counted, where they are limited.
+const COUNT_EVERY: Duration = Duration::from_millis(100);
 
 /// What the last exchanges were like.
 #[derive(Default)]
@@ -121,16 +136,24 @@ impl Session {
             stdin: stdin.map(|(_, writer)| writer),
             stdout: Some(stdout.0),
             stderr: Some(stderr.0),
+            sent: 0,
+            unread: 0,
             exit: None,
             killed_at: None,
             was_killed: false,
             flow: Flow::default(),
+            census: None,
         };
         let ours = [&session.stdin, &session.stdout, &session.stderr];
         for fd in ours.into_iter().flatten() {
             fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(StartFailure::Pipe)?;
         }
         Ok(session)
+    }
+
+    /// Ends it if it and what it has started are more processes than that.
+    pub fn limit_processes(&mut self, most: u64) {
+        self.census = Some(Census { most, next: Instant::now() + COUNT_EVERY });
     }
 
     /// Larger pipes, as far as the system allows: fewer turns.
@@ -167,7 +190,16 @@ impl Session {
 
     /// Nothing more will come.
     pub fn close_input(&mut self) {
-        self.stdin = None;
+        if let Some(stdin) = self.stdin.take() {
+            // What waits in a pipe is there as long as one end is open, whoever holds the other.
+            self.unread = readiness::bytes_waiting(stdin.as_fd()).unwrap_or(0);
+        }
+    }
+
+    /// Bytes of its standard input that it has read, or had when that was closed.
+    pub fn consumed(&self) -> u64 {
+        let waiting = |fd: &OwnedFd| readiness::bytes_waiting(fd.as_fd()).unwrap_or(0);
+        self.sent.saturating_sub(self.stdin.as_ref().map_or(self.unread, waiting))
     }
 
     /// Nobody reads what it writes any more.
@@ -189,6 +221,15 @@ impl Session {
         self.killed_at.is_some()
     }
 
+    /// Whether a signal has ended it that was not this worker's: by hand, or by the kernel for want of memory.
+    pub fn was_killed_from_outside(&self) -> bool {
+        let by_signal = matches!(
+            self.exit,
+            Some(Exit::Signal(SignalNumber(number))) if [Signal::SIGKILL as i32, Signal::SIGTERM as i32].contains(&number)
+        );
+        by_signal && !self.is_terminated()
+    }
+
     /// Kills it and all it has started.
     pub fn kill(&mut self) {
         if self.exit.is_none() {
@@ -200,6 +241,7 @@ impl Session {
     /// One turn: waits until something can be done, and does it. Returns early for an order.
     pub fn turn(&mut self, wish: Wish<'_>, errors: &mut Errors, note: &AtomicU64) -> Result<Turn, Failure> {
         self.pass_deadline();
+        self.count_processes()?;
         let is_ended = self.exit.is_some();
         let Wish { out, mut into, until, bell } = wish;
         let mut ready = Ready { ended: false, stdin: true, stdout: true, stderr: true };
@@ -275,12 +317,33 @@ impl Session {
         ];
         let mut fds: Vec<PollFd<'_>> =
             watched.iter().flatten().map(|&(fd, events)| PollFd::new(fd, events)).collect();
-        let until = [until, self.killed_at.filter(|_| !self.was_killed)].into_iter().flatten().min();
+        let count = self.census.as_ref().map(|census| census.next);
+        let until = [until, count, self.killed_at.filter(|_| !self.was_killed)].into_iter().flatten().min();
         readiness::wait_any(&mut fds, until)?;
         let mut seen = fds.iter().map(|fd| fd.any().unwrap_or(true));
         let [ended, stdin, stdout, stderr, _] =
             watched.map(|watched| watched.is_some() && seen.next().unwrap_or(false));
         Ok(Ready { ended, stdin, stdout, stderr })
+    }
+
+    fn count_processes(&mut self) -> Result<(), Failure> {
+        let Some(census) = self.census.as_mut().filter(|census| census.next <= Instant::now()) else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        let most = census.most;
+        let enough = usize::try_from(most).unwrap_or(usize::MAX).saturating_add(1);
+        let counted = proc_table::descendants_of(std::process::id(), enough) as u64;
+        // Whatever a look costs, most of the time is the program's.
+        census.next = Instant::now() + COUNT_EVERY.max(begun.elapsed() * 20);
+        if counted <= most || self.exit.is_some() {
+            return Ok(());
+        }
+        self.kill();
+        let text = format!(
+            "its program and what that has started are more than {most} processes (limits.processes)"
+        );
+        Err(Failure::fatal(text))
     }
 
     fn pass_deadline(&mut self) {
@@ -297,10 +360,13 @@ impl Session {
         };
         self.flow.into = written == Ok(out.len());
         match written {
-            Ok(written) => Ok(written),
+            Ok(written) => {
+                self.sent += written as u64;
+                Ok(written)
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
             Err(Errno::EPIPE) => {
-                self.stdin = None;
+                self.close_input();
                 Ok(0)
             }
             Err(error) => Err(error.into()),
@@ -346,7 +412,8 @@ impl Session {
         self.running.reap()?;
         // What it has started and sent away lives on as our child.
         sweep();
-        (self.exit, self.stdin) = (Some(exit), None);
+        self.exit = Some(exit);
+        self.close_input();
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::sources::{Count, numbers};
 use super::stages::{Expand, Total, expanded};
 use super::*;
+use crate::stage::{Context, Opened};
 
 /// Runs a life that dies at store `n`, then as many as it takes; false when `n` is past the end of the first life.
 fn dies_at(bench: &mut Bench, n: u64, mut life: impl FnMut(&mut Bench) -> Option<Ending>) -> bool {
@@ -50,4 +51,48 @@ fn a_state_killed_at_any_store_counts_every_item_once() {
     at_every_store(&expected, &["1", "2", "3", "4", "5"], |bench| {
         bench.run_stage(Total::default(), Memory::State)
     });
+}
+
+#[test]
+fn a_line_that_is_too_long_is_one_letter_and_no_item_wherever_its_reader_is_killed() {
+    let folder = std::env::temp_dir().join(format!("mprun-long-lines-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    // Longer than one read, so that a worker may be killed in the middle of it.
+    let text = ["before\n", &"z".repeat(200_000), "\nafter\n", &"y".repeat(99), "\nlast\n", &"x".repeat(50)];
+    std::fs::write(folder.join("text"), text.concat()).unwrap();
+    let mut again = 0;
+    for n in 0.. {
+        let mut bench = Bench::new();
+        bench.dead_letters = folder.join(format!("dead-{n}"));
+        bench.steward.set_queue(OUT, &Limits { max_item: 16, ..limits(3) }).unwrap();
+        let reader = bench.reader();
+        let died = dies_at(&mut bench, n, |bench| {
+            let with = serde_json::json!({ "path": folder.join("text") });
+            let opened =
+                crate::Registry::builtin().open("lines", with.as_object().unwrap(), &Context::default());
+            let Ok(Opened::Source(source)) = opened else { panic!("no source") };
+            bench.live(|desk| SourceLoop::new(desk, source, Memory::State).run())
+        });
+        bench.steward.set_ended(OUT, true).unwrap();
+        assert_eq!(reader.join().unwrap(), ["before", "after", "last"], "killed at store {n}");
+        let mut letters = offsets(&bench.dead_letters);
+        let all = letters.len();
+        letters.dedup();
+        assert_eq!(letters, [7, 200_014, 200_119], "killed at store {n}");
+        assert!(all <= 4, "killed at store {n}: {all} letters");
+        again += u64::from(all > 3);
+        if !died {
+            // Only between a letter and the end of its commit is it written twice.
+            assert!(n > 100 && again < n / 3, "{again} of {n}");
+            break;
+        }
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Where the letters of a file say that they begin.
+fn offsets(path: &std::path::Path) -> Vec<u64> {
+    let letters = std::fs::read_to_string(path).unwrap();
+    let cause = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["cause"].clone();
+    letters.lines().map(|line| cause(line)["too-long"]["offset"].as_u64().unwrap()).collect()
 }

@@ -36,6 +36,7 @@ struct Bench {
     recycle: Recycle,
     has_output: bool,
     dead: Vec<(Vec<u8>, u32)>,
+    dead_letters: PathBuf,
     /// The next life ends at its store of this number.
     dies_at: Option<u64>,
 }
@@ -56,6 +57,8 @@ impl Bench {
             recycle: Recycle::default(),
             has_output: true,
             dead: Vec::new(),
+            dead_letters: std::env::temp_dir()
+                .join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),
             dies_at: None,
         }
     }
@@ -96,12 +99,13 @@ impl Bench {
             stop_timeout: std::time::Duration::ZERO,
             token: Some(TOKEN.0),
             dead_letters: crate::dead_letter::Store::at(
-                std::env::temp_dir().join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),
+                self.dead_letters.clone(),
                 std::path::Path::new("/p/test.toml"),
             ),
             log: Logging { filter: "off".into(), look: Look::Plain },
             log_file: None,
             tails: None,
+            soft_open_files: None,
             holding_pipe: false,
         }
     }

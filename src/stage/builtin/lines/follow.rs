@@ -6,6 +6,7 @@
 use super::search;
 use super::tracked::{Identity, Tracked};
 use super::watch::{Changes, Watch};
+use crate::framing::Framing;
 use crate::stage::{Emitter, Failure, Next};
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub(in crate::stage) struct Follow {
     pattern: PathBuf,
+    framing: Framing,
     watch: Watch,
     files: Vec<Tracked>,
     /// Names may lead to other files than before.
@@ -22,16 +24,16 @@ pub(in crate::stage) struct Follow {
 }
 
 impl Follow {
-    pub fn open(pattern: PathBuf) -> Result<Follow, Failure> {
-        Ok(Follow { pattern, watch: Watch::new()?, files: Vec::new(), must_scan: true, turn: 0 })
+    pub fn open(pattern: PathBuf, framing: Framing) -> Result<Follow, Failure> {
+        Ok(Follow { pattern, framing, watch: Watch::new()?, files: Vec::new(), must_scan: true, turn: 0 })
     }
 
     pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
         if self.must_scan {
             self.scan()?;
         }
-        if self.step(out)? {
-            return Ok(Next::More);
+        if let Some(next) = self.step(out)? {
+            return Ok(next);
         }
         // Looked at after the files: what came in between is seen by the next pass.
         let changes = self.watch.changes()?;
@@ -44,12 +46,14 @@ impl Follow {
 
     /// One line of one file. It stays with a file while that has lines, so that the lines of several files come in
     /// blocks.
-    fn step(&mut self, out: &mut Emitter<'_>) -> Result<bool, Failure> {
+    fn step(&mut self, out: &mut Emitter<'_>) -> Result<Option<Next>, Failure> {
         for _ in 0..self.files.len() {
             self.turn %= self.files.len();
             let file = &mut self.files[self.turn];
-            if file.dirty && file.step(out)? {
-                return Ok(true);
+            if file.dirty
+                && let Some(next) = file.step(out)?
+            {
+                return Ok(Some(next));
             }
             match file.gone {
                 true => drop(self.files.remove(self.turn)),
@@ -59,7 +63,7 @@ impl Follow {
                 break;
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     fn note(&mut self, changes: &Changes) {
@@ -93,7 +97,9 @@ impl Follow {
     /// Begins to follow a file, unless it is followed already.
     fn track(&mut self, path: &Path) -> Result<(), Failure> {
         let watched = self.watch.file(path)?;
-        let mut file = match File::open(path).and_then(|file| Tracked::new(path.to_owned(), file, 0)) {
+        let mut file = match File::open(path)
+            .and_then(|file| Tracked::new(path.to_owned(), file, 0, self.framing))
+        {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Failure::fatal(format!("can't read `{}`: {error}", path.display()))),
@@ -119,7 +125,7 @@ impl Follow {
     pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
         self.files.clear();
         while !state.is_empty() {
-            self.files.extend(Tracked::restore(&mut state)?);
+            self.files.extend(Tracked::restore(&mut state, self.framing)?);
         }
         self.must_scan = true;
         Ok(())

@@ -6,6 +6,7 @@ mod search;
 mod tracked;
 mod watch;
 
+use crate::stage::lines;
 use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
 use follow::Follow;
 use once::Once;
@@ -17,21 +18,30 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let is_pattern = |path: &String| match (path.is_empty(), glob::Pattern::new(path)) {
         (true, _) => Err("can't be empty".to_owned()),
         (_, Err(error)) => Err(format!("is not a pattern: {}", error.msg)),
+        (false, Ok(_)) if is_descriptor(path) => {
+            Err(format!("can't be `{path}`: the stage `stdin` reads mprun's standard input"))
+        }
         (false, Ok(_)) => Ok(()),
     };
     let path: String = with.key("path", doc).check(is_pattern).required();
     let doc = "Goes on at the end: waits for more lines, and for files that come later, as `tail -F` does.";
     let follow = with.key("follow", doc).or(false);
+    let framing = lines::framing(with);
     with.remember(Memory::State);
     with.ends(!follow);
     move |context| {
         let pattern = context.path(path);
         Ok(if follow {
-            FileLines::Follow(Follow::open(pattern)?)
+            FileLines::Follow(Follow::open(pattern, framing)?)
         } else {
-            FileLines::Once(Once::open(pattern))
+            FileLines::Once(Once::open(pattern, framing))
         })
     }
+}
+
+/// A worker's own descriptors are none of the file's business.
+fn is_descriptor(path: &str) -> bool {
+    path == "/dev/stdin" || path.starts_with("/dev/fd/") || path.starts_with("/proc/self/fd/")
 }
 
 /// See [`build`].
@@ -50,7 +60,7 @@ impl Source for FileLines {
 
     fn readable(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            FileLines::Once(_) => None,
+            FileLines::Once(once) => once.readable(),
             FileLines::Follow(follow) => Some(follow.readable()),
         }
     }

@@ -1,114 +1,228 @@
 //! Reading files from their start to their end, one after the other.
+//!
+//! A file is read as long as there is something to read, also if it grows meanwhile. What is no file on a disk (a named
+//! pipe, a device) is a [`Stream`].
 
-use super::super::position::{save_bytes, save_number, take_bytes, take_number};
+use super::super::position::{save_bytes, save_number, save_skip, take_bytes, take_number, take_skip};
+use super::super::stream::Stream;
 use super::search;
+use crate::framing::Framing;
 use crate::stage::lines::Lines;
 use crate::stage::{Emitter, Failure, Next, Progress};
+use nix::fcntl::OFlag;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The lines of all files that match. Its position: the file it is in, and the bytes of it that are done.
+/// The items of all files that match. Its position: the file it is in, and the position in that.
 pub(in crate::stage) struct Once {
     pattern: PathBuf,
+    framing: Framing,
     /// Files still to be read after this one, last first.
     coming: Option<Vec<PathBuf>>,
     path: PathBuf,
-    offset: u64,
-    reading: Option<(File, Lines)>,
+    reading: Reading,
     /// Bytes of the files before this one, and of all.
     sizes: (u64, u64),
 }
 
+/// The file at hand.
+enum Reading {
+    /// There is none: the next one comes.
+    Nothing,
+    /// Still to be opened, at this saved position.
+    Saved(Vec<u8>),
+    /// One that can be read anywhere, and how large it was.
+    File(File, Lines, u64),
+    /// One that can't.
+    Stream(Box<Stream>),
+}
+
+/// What a saved position of a file begins with.
+const FILE: u64 = 0;
+const STREAM: u64 = 1;
+
 impl Once {
-    pub fn open(pattern: PathBuf) -> Once {
-        Once { pattern, coming: None, path: PathBuf::new(), offset: 0, reading: None, sizes: (0, 0) }
+    pub fn open(pattern: PathBuf, framing: Framing) -> Once {
+        let (path, reading) = (PathBuf::new(), Reading::Nothing);
+        Once { pattern, framing, coming: None, path, reading, sizes: (0, 0) }
     }
 
     pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
         if self.coming.is_none() {
             self.start()?;
         }
-        let Some((file, lines)) = &mut self.reading else {
-            return self.next_file();
+        let next = match &mut self.reading {
+            Reading::Nothing => return self.next_file(),
+            Reading::Saved(_) => return self.open_again(),
+            Reading::File(file, lines, size) => next_of(file, lines, *size, &self.path, out)?,
+            Reading::Stream(stream) => stream.next(out)?,
         };
-        if let Some(line) = lines.next() {
-            out.emit(line).map_err(|failure| at(&self.path, self.offset, failure))?;
-            self.offset += line.len() as u64 + 1;
-            return Ok(Next::More);
+        if next != Next::End {
+            return Ok(next);
         }
-        lines.check_length()?;
-        let read = lines.len() as u64 + self.offset;
-        if lines.fill(|into| file.read_at(into, read)).map_err(|error| cannot_read(&self.path, &error))? > 0 {
-            return Ok(Next::More);
+        if let Reading::File(_, lines, _) = &self.reading {
+            self.sizes.0 += lines.position();
         }
-        if let Some(line) = lines.last() {
-            out.emit(line).map_err(|failure| at(&self.path, self.offset, failure))?;
-            self.offset += line.len() as u64;
-        }
-        self.reading = None;
+        self.reading = Reading::Nothing;
         Ok(Next::More)
     }
 
     /// Finds the files. An earlier position says where among them to go on.
     fn start(&mut self) -> Result<(), Failure> {
         let mut files = search::matching(&self.pattern)?;
-        if files.is_empty() {
+        let is_fresh = self.path.as_os_str().is_empty();
+        if files.is_empty() && is_fresh {
             return Err(Failure::fatal(search::nothing(&self.pattern)));
         }
         let size = |path: &PathBuf| path.metadata().map_or(0, |about| about.len());
-        let before = files.iter().filter(|path| **path < self.path).map(size).sum();
+        let is_done = |path: &&PathBuf| match self.reading {
+            Reading::Nothing => **path <= self.path,
+            Reading::Saved(_) | Reading::File(..) | Reading::Stream(_) => **path < self.path,
+        };
+        let before = files.iter().filter(is_done).map(size).sum();
         self.sizes = (before, files.iter().map(size).sum());
         files.retain(|path| *path > self.path);
         files.reverse();
         self.coming = Some(files);
-        if !self.path.as_os_str().is_empty() {
-            self.reading = Some((open(&self.path)?, Lines::default()));
-        }
         Ok(())
     }
 
     fn next_file(&mut self) -> Result<Next, Failure> {
         let Some(path) = self.coming.as_mut().and_then(Vec::pop) else { return Ok(Next::End) };
-        self.reading = Some((open(&path)?, Lines::default()));
-        self.sizes.0 += self.offset;
-        (self.path, self.offset) = (path, 0);
+        match read(&path, self.framing) {
+            Ok(reading) => (self.path, self.reading) = (path, reading),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                log::warn!("{} is gone: it was not read", Shown(&path));
+            }
+            Err(error) => return Err(cannot_read(&path, &error)),
+        }
         Ok(Next::More)
+    }
+
+    fn open_again(&mut self) -> Result<Next, Failure> {
+        let Reading::Saved(state) = std::mem::replace(&mut self.reading, Reading::Nothing) else {
+            return Ok(Next::More);
+        };
+        let (mut rest, mut state) = (&state[..], &state[..]);
+        let (kind, position) = (take_number(&mut rest)?, take_number(&mut rest)?);
+        match read(&self.path, self.framing) {
+            Ok(Reading::Stream(mut stream)) if kind == STREAM => {
+                take_number(&mut state)?;
+                stream.restore(&mut state)?;
+                self.reading = Reading::Stream(stream);
+            }
+            Ok(Reading::File(file, _, size)) if kind == FILE => {
+                let lines = Lines::at(self.framing, position, take_skip(&mut rest)?);
+                self.reading = Reading::File(file, lines, size);
+            }
+            Ok(_) => log::warn!("{} is another file now: the rest of it was not read", Shown(&self.path)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                log::warn!(
+                    "{} is gone: what stood behind its byte {position} was not read",
+                    Shown(&self.path)
+                );
+            }
+            Err(error) => return Err(cannot_read(&self.path, &error)),
+        }
+        Ok(Next::More)
+    }
+
+    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+        match &self.reading {
+            Reading::Stream(stream) => Some(stream.readable()),
+            Reading::Nothing | Reading::Saved(_) | Reading::File(..) => None,
+        }
     }
 
     /// In bytes, as large as the files were at the start.
     pub fn progress(&self) -> Option<Progress> {
-        let (before, all) = self.sizes;
-        let done = before + self.offset;
-        self.coming.is_some().then_some(Progress { done, total: all.max(done) })
+        let done = match &self.reading {
+            Reading::Nothing => self.sizes.0,
+            Reading::File(_, lines, _) => self.sizes.0 + lines.position(),
+            Reading::Saved(_) | Reading::Stream(_) => return None,
+        };
+        self.coming.is_some().then_some(Progress { done, total: self.sizes.1.max(done) })
     }
 
     pub fn save(&self, state: &mut Vec<u8>) {
-        save_number(self.offset, state);
         save_bytes(self.path.as_os_str().as_bytes(), state);
+        match &self.reading {
+            Reading::Nothing => {}
+            Reading::Saved(saved) => state.extend_from_slice(saved),
+            Reading::File(_, lines, _) => {
+                save_number(FILE, state);
+                save_number(lines.position(), state);
+                save_skip(lines.skipping(), state);
+            }
+            Reading::Stream(stream) => {
+                save_number(STREAM, state);
+                stream.save(state);
+            }
+        }
     }
 
     pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
-        self.offset = take_number(&mut state)?;
         self.path = PathBuf::from(OsStr::from_bytes(take_bytes(&mut state)?));
-        (self.coming, self.reading) = (None, None);
+        self.coming = None;
+        self.reading = if state.is_empty() { Reading::Nothing } else { Reading::Saved(state.to_vec()) };
         Ok(())
     }
 }
 
-/// Says which line it is that can't be emitted.
-pub(super) fn at(path: &Path, offset: u64, failure: Failure) -> Failure {
-    failure.context(format_args!("the line at byte {offset} of `{}`", path.display()))
+fn next_of(
+    file: &File,
+    lines: &mut Lines,
+    size: u64,
+    path: &Path,
+    out: &mut Emitter<'_>,
+) -> Result<Next, Failure> {
+    if let Some(next) = lines.step(&Shown(path), false, out)? {
+        return Ok(next);
+    }
+    let end = lines.end();
+    if lines.fill(|into| file.read_at(into, end)).map_err(|error| cannot_read(path, &error))? > 0 {
+        return Ok(Next::More);
+    }
+    if let Some(next) = lines.step(&Shown(path), true, out)? {
+        return Ok(next);
+    }
+    // The size that /proc tells is none.
+    let now = file.metadata().map_or(end, |about| about.len());
+    if size > 0 && now < end {
+        log::warn!("{} was cut to {now} bytes while it was read up to byte {end}", Shown(path));
+    }
+    Ok(Next::End)
 }
 
-fn open(path: &Path) -> Result<File, Failure> {
-    File::open(path).map_err(|error| cannot_read(path, &error))
+/// Opens without a wait for whoever writes a named pipe, and gets no terminal by it.
+fn read(path: &Path, framing: Framing) -> std::io::Result<Reading> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let about = file.metadata()?;
+    Ok(if about.is_file() || about.file_type().is_block_device() {
+        Reading::File(file, Lines::new(framing), about.len())
+    } else {
+        Reading::Stream(Box::new(Stream::own(file, Shown(path).to_string(), framing)))
+    })
+}
+
+/// A path in messages.
+pub(super) struct Shown<'a>(pub &'a Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0.display())
+    }
 }
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::fatal(format!("can't read `{}`: {error}", path.display()))
+    Failure::fatal(format!("can't read {}: {error}", Shown(path)))
 }
 
 #[cfg(test)]
@@ -133,7 +247,7 @@ mod tests {
         for steps in 4..12 {
             let (mut seen, mut state, mut ended) = (Vec::new(), Vec::new(), false);
             while !ended {
-                let mut worker = Once::open(folder.join("*"));
+                let mut worker = Once::open(folder.join("*"), Framing::Lines);
                 if !state.is_empty() {
                     worker.restore(&state).unwrap();
                 }
@@ -147,13 +261,114 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
+    /// All that is emitted from here on; `between` comes before each step, with its number.
+    fn rest(once: &mut Once, mut between: impl FnMut(usize)) -> Vec<Vec<u8>> {
+        let mut seen = Vec::new();
+        for step in 0.. {
+            between(step);
+            if once.next(&mut Emitter::new(&mut seen)).unwrap() == Next::End {
+                break;
+            }
+        }
+        seen
+    }
+
+    fn all(pattern: PathBuf) -> Vec<Vec<u8>> {
+        rest(&mut Once::open(pattern, Framing::Lines), |_| {})
+    }
+
+    #[test]
+    fn bytes_of_any_kind_come_as_they_are_and_folders_are_passed_over() {
+        let folder = folder("kinds");
+        fs::write(folder.join("1-empty"), "").unwrap();
+        fs::write(folder.join("2-binary"), b"\0\x01\xff\n\0").unwrap();
+        fs::write(folder.join("3-windows"), "\u{feff}a\r\nb\r\n").unwrap();
+        fs::write(folder.join("4-no-end"), "c\nd").unwrap();
+        fs::write(folder.join("5-empty-lines"), "\n\n").unwrap();
+        fs::create_dir(folder.join("6-folder")).unwrap();
+        std::os::unix::fs::symlink("6-folder", folder.join("7-link")).unwrap();
+        std::os::unix::fs::symlink("4-no-end", folder.join("8-link")).unwrap();
+        let expected: [&[u8]; 10] = [b"\0\x01\xff", b"\0", b"a\r", b"b\r", b"c", b"d", b"", b"", b"c", b"d"];
+        assert_eq!(all(folder.join("*")), expected);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_read_to_its_end() {
+        let folder = folder("grows");
+        let path = folder.join("a");
+        fs::write(&path, "1\n2").unwrap();
+        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let seen = rest(&mut Once::open(path, Framing::Lines), |step| {
+            if step == 3 {
+                std::io::Write::write_all(&mut file, b"2\n3\n").unwrap();
+            }
+        });
+        assert_eq!(seen, [&b"1"[..], b"22", b"3"]);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_gone_before_its_turn_is_left_out_and_the_others_are_read() {
+        let folder = folder("gone");
+        for name in ["1", "2", "3"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        let gone = |step| {
+            if step == 1 {
+                fs::remove_file(folder.join("2")).unwrap();
+            }
+        };
+        let mut once = Once::open(folder.join("?"), Framing::Lines);
+        assert_eq!(rest(&mut once, gone), [b"1", b"3"]);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_worker_that_finds_its_file_gone_goes_on_with_the_next() {
+        let folder = folder("gone-half-read");
+        fs::write(folder.join("1"), "a\nb\n").unwrap();
+        fs::write(folder.join("2"), "c\n").unwrap();
+        let (mut seen, mut state) = (Vec::new(), Vec::new());
+        let mut once = Once::open(folder.join("?"), Framing::Lines);
+        while seen.is_empty() {
+            once.next(&mut Emitter::new(&mut seen)).unwrap();
+        }
+        once.save(&mut state);
+        fs::remove_file(folder.join("1")).unwrap();
+        let mut next = Once::open(folder.join("?"), Framing::Lines);
+        next.restore(&state).unwrap();
+        assert_eq!(rest(&mut next, |_| {}), [b"c"]);
+        let mut last = Once::open(folder.join("?"), Framing::Lines);
+        fs::remove_file(folder.join("2")).unwrap();
+        last.restore(&state).unwrap();
+        assert!(rest(&mut last, |_| {}).is_empty(), "there is no other file: that is the end");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
+        let folder = folder("unreadable");
+        let socket = folder.join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let mut seen = Vec::new();
+        let mut once = Once::open(socket.clone(), Framing::Lines);
+        let error =
+            std::iter::from_fn(|| Some(once.next(&mut Emitter::new(&mut seen)))).find_map(Result::err);
+        let error = error.unwrap().to_string();
+        assert!(error.starts_with(&format!("can't read `{}`: ", socket.display())), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
     #[test]
     fn no_match_is_an_error_that_names_the_pattern() {
         let folder = folder("none");
         let mut seen = Vec::new();
-        let error = Once::open(folder.join("*.txt")).next(&mut Emitter::new(&mut seen)).unwrap_err();
+        let error =
+            Once::open(folder.join("*.txt"), Framing::Lines).next(&mut Emitter::new(&mut seen)).unwrap_err();
         assert!(error.to_string().starts_with("no file matches `"), "{error}");
-        let error = Once::open(folder.clone()).next(&mut Emitter::new(&mut seen)).unwrap_err();
+        let error =
+            Once::open(folder.clone(), Framing::Lines).next(&mut Emitter::new(&mut seen)).unwrap_err();
         assert!(error.to_string().contains("` is a folder, not a file: `"), "{error}");
         fs::remove_dir_all(folder).unwrap();
     }
@@ -168,12 +383,12 @@ mod tests {
         }
         let folder = folder("refused");
         fs::write(folder.join("a"), "line\n").unwrap();
-        let mut once = Once::open(folder.join("a"));
+        let mut once = Once::open(folder.join("a"), Framing::Lines);
         let mut outlet = Refuses;
         let error =
             std::iter::from_fn(|| Some(once.next(&mut Emitter::new(&mut outlet)))).find_map(Result::err);
         let path = folder.join("a");
-        let expected = format!("the line at byte 0 of `{}`: too long", path.display());
+        let expected = format!("the item at byte 0 of `{}`: too long", path.display());
         assert_eq!(error.unwrap().to_string(), expected);
         fs::remove_dir_all(folder).unwrap();
     }

@@ -1,10 +1,11 @@
 //! One file that is followed, whatever it is called by now.
 
 use super::super::position::{save_bytes, save_number, take_bytes, take_number};
-use super::once::at;
+use super::once::Shown;
 use super::watch::Watched;
+use crate::framing::Framing;
 use crate::stage::lines::Lines;
-use crate::stage::{Emitter, Failure};
+use crate::stage::{Emitter, Failure, Next};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
@@ -41,26 +42,25 @@ pub(super) struct Tracked {
     pub dirty: bool,
     pub watched: Option<Watched>,
     file: File,
+    framing: Framing,
     lines: Lines,
 }
 
 impl Tracked {
-    pub fn new(path: PathBuf, file: File, offset: u64) -> io::Result<Tracked> {
+    pub fn new(path: PathBuf, file: File, offset: u64, framing: Framing) -> io::Result<Tracked> {
         let identity = Identity::of(&file.metadata()?);
         let (gone, dirty, watched) = (false, true, None);
-        Ok(Tracked { path, identity, offset, gone, dirty, watched, file, lines: Lines::default() })
+        let lines = Lines::at(framing, offset, None);
+        Ok(Tracked { path, identity, offset, gone, dirty, watched, file, framing, lines })
     }
 
     /// Emits the next line, if there is one. At the end nothing is emitted and it isn't dirty any more.
-    pub fn step(&mut self, out: &mut Emitter<'_>) -> Result<bool, Failure> {
+    pub fn step(&mut self, out: &mut Emitter<'_>) -> Result<Option<Next>, Failure> {
         loop {
-            if let Some(line) = self.lines.next() {
-                out.emit(line).map_err(|failure| at(&self.path, self.offset, failure))?;
-                self.offset += line.len() as u64 + 1;
-                return Ok(true);
+            if let Some(next) = self.lines.step(&Shown(&self.path), false, out)? {
+                return Ok(Some(self.note(next)));
             }
-            self.lines.check_length()?;
-            let at = self.offset + self.lines.len() as u64;
+            let at = self.lines.end();
             let (file, lines) = (&self.file, &mut self.lines);
             let read = lines.fill(|into| file.read_at(into, at)).map_err(|error| self.failure(&error))?;
             if read == 0 && !self.was_truncated()? {
@@ -70,29 +70,32 @@ impl Tracked {
         }
     }
 
+    /// Of a line that is skipped its start is the position: another worker skips it anew.
+    fn note(&mut self, next: Next) -> Next {
+        self.offset = self.lines.item_start();
+        next
+    }
+
     /// A file that got shorter was emptied and written anew: its lines count from the start.
     fn was_truncated(&mut self) -> Result<bool, Failure> {
         let length = self.file.metadata().map_err(|error| self.failure(&error))?.len();
-        let truncated = length < self.offset + self.lines.len() as u64;
+        let truncated = length < self.lines.end();
         if truncated {
             log::info!("`{}` was truncated: reading it from its start", self.path.display());
-            self.lines.clear();
+            self.lines = Lines::new(self.framing);
             self.offset = 0;
         }
         Ok(truncated)
     }
 
     /// A last line without its end waits for more, unless nothing more can come.
-    fn emit_rest_of_gone(&mut self, out: &mut Emitter<'_>) -> Result<bool, Failure> {
-        match self.lines.partial() {
-            line if self.gone && !line.is_empty() => {
-                out.emit(line).map_err(|failure| at(&self.path, self.offset, failure))?;
-                self.offset += line.len() as u64;
-                self.lines.clear();
-                Ok(true)
-            }
-            _ => Ok(false),
+    fn emit_rest_of_gone(&mut self, out: &mut Emitter<'_>) -> Result<Option<Next>, Failure> {
+        if !self.gone {
+            return Ok(None);
         }
+        let next = self.lines.step(&Shown(&self.path), true, out)?;
+        self.dirty |= next.is_some();
+        Ok(next.map(|next| self.note(next)))
     }
 
     fn failure(&self, error: &io::Error) -> Failure {
@@ -108,7 +111,7 @@ impl Tracked {
 
     /// Finds a saved file again: under its name, or under another one in the same folder, if it was renamed
     /// meanwhile. `None`: it is not there any more.
-    pub fn restore(state: &mut &[u8]) -> Result<Option<Tracked>, Failure> {
+    pub fn restore(state: &mut &[u8], framing: Framing) -> Result<Option<Tracked>, Failure> {
         let identity = Identity { device: take_number(state)?, inode: take_number(state)? };
         let offset = take_number(state)?;
         let path = PathBuf::from(OsStr::from_bytes(take_bytes(state)?));
@@ -119,7 +122,7 @@ impl Tracked {
             );
             return Ok(None);
         };
-        let file = File::open(&found).and_then(|file| Tracked::new(path, file, offset));
+        let file = File::open(&found).and_then(|file| Tracked::new(path, file, offset, framing));
         let file =
             file.map_err(|error| Failure::fatal(format!("can't read `{}`: {error}", found.display())))?;
         Ok(Some(Tracked { gone, ..file }))

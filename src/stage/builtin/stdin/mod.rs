@@ -5,31 +5,45 @@
 //! - a file ([`regular`]): read at the position that the stage remembers;
 //! - a pipe ([`pipe`]): parked in a second pipe that outlives the worker, looked at there, and taken out of it once
 //!   its lines are published;
-//! - a terminal or a socket ([`stream`]): simply read, since there is no such way. What a worker read in its last few
+//! - a terminal or a socket ([`Stream`]): simply read, since there is no such way. What a worker read in its last few
 //!   microseconds is lost when it is killed.
 
 mod pipe;
 mod regular;
-mod stream;
 
+use super::stream::Stream;
+use crate::framing::Framing;
+use crate::stage::lines;
 use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
 use nix::sys::stat::{SFlag, fstat};
-use std::os::fd::BorrowedFd;
+use std::fs::File;
+use std::io::stdin;
+use std::os::fd::{AsFd, BorrowedFd};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Stdin, Failure> + use<> {
     with.about("Emits the lines of mprun's standard input, without their line ends.");
+    let framing = lines::framing(with);
     with.remember(Memory::State);
     with.ends(true);
-    |context| match kind()? {
-        SFlag::S_IFREG => Ok(Stdin::File(regular::RegularFile::open()?)),
-        SFlag::S_IFIFO => Ok(Stdin::Pipe(pipe::FromPipe::open(context)?)),
-        _ => Ok(Stdin::Stream(stream::Stream::open()?)),
+    move |context| match kind()? {
+        SFlag::S_IFREG => Ok(Stdin::File(regular::RegularFile::open(framing)?)),
+        SFlag::S_IFIFO => Ok(Stdin::Pipe(Box::new(pipe::FromPipe::open(context, framing)?))),
+        _ => Ok(Stdin::Stream(open_stream(framing)?)),
     }
 }
 
+/// What it is called in messages.
+const NAME: &str = "standard input";
+
+/// A terminal may be read only from its foreground process group. The supervisor sees to it that this worker is in it.
+fn open_stream(framing: Framing) -> Result<Stream, Failure> {
+    let input = stdin().as_fd().try_clone_to_owned().map_err(cannot_read)?;
+    Ok(Stream::inherited(File::from(input), NAME.to_owned(), framing))
+}
+
 fn kind() -> Result<SFlag, Failure> {
-    let about = fstat(std::io::stdin())
-        .map_err(|error| Failure::fatal(format!("there is no standard input: {error}")))?;
+    let about =
+        fstat(stdin()).map_err(|error| Failure::fatal(format!("there is no standard input: {error}")))?;
     Ok(SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT)
 }
 
@@ -40,8 +54,8 @@ fn cannot_read(error: impl std::fmt::Display) -> Failure {
 /// See [`build`].
 pub(super) enum Stdin {
     File(regular::RegularFile),
-    Pipe(pipe::FromPipe),
-    Stream(stream::Stream),
+    Pipe(Box<pipe::FromPipe>),
+    Stream(Stream),
 }
 
 impl Source for Stdin {
@@ -80,10 +94,7 @@ impl Source for Stdin {
         match self {
             Stdin::File(file) => file.restore(state),
             Stdin::Pipe(pipe) => pipe.restore(state),
-            Stdin::Stream(stream) => {
-                stream.restore(state);
-                Ok(())
-            }
+            Stdin::Stream(stream) => stream.restore(&mut { state }),
         }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! | remembered | the holding pipe has | a successor |
 //! |---|---|---|
-//! | `Lines { done }` | `done` bytes whose lines are published, then others | looks at it again, skips `done` |
+//! | `Lines { done }` | `done` bytes whose lines are published or skipped, then others | looks at it again, leaves out `done` |
 //! | `Discard { keep }` | published bytes, or what is left of them, then `keep` others | takes out all but `keep` |
 //!
 //! In `Lines` nothing is taken out, in `Discard` nothing is put in, and each change from one to the other is
@@ -15,8 +15,11 @@
 //! moves, looks, publishes or discards. A line that isn't complete at the end of a look is carried on in what is
 //! remembered.
 
-use super::super::position::{damaged, save_bytes, save_number, take_bytes, take_number};
-use super::cannot_read;
+use super::super::position::{
+    damaged, save_bytes, save_number, save_skip, take_bytes, take_number, take_skip,
+};
+use super::{NAME, cannot_read};
+use crate::framing::Framing;
 use crate::stage::lines::Lines;
 use crate::stage::{Context, Emitter, Failure, Next, Pipe};
 use crate::sys::readiness;
@@ -34,10 +37,12 @@ pub(in crate::stage) struct FromPipe {
     holding: Pipe,
     /// Where the holding pipe's bytes are copied to, to be read.
     glass: Pipe,
+    framing: Framing,
     stage: Stage,
-    /// The start of a line whose end is not in sight.
-    carried: Vec<u8>,
+    /// What was looked at and is not done; counts the bytes of the whole input.
     lines: Lines,
+    /// Bytes of the input before those in the holding pipe.
+    front: u64,
     /// Bytes of the holding pipe that were looked at.
     seen: Option<u64>,
 }
@@ -49,24 +54,24 @@ enum Stage {
 }
 
 impl FromPipe {
-    pub fn open(context: &Context) -> Result<FromPipe, Failure> {
+    pub fn open(context: &Context, framing: Framing) -> Result<FromPipe, Failure> {
         let input = stdin().as_fd().try_clone_to_owned().map_err(cannot_read)?;
         let kept = context.holding_pipe.borrow_mut().take();
         if kept.is_none() {
             log::debug!("there is no holding pipe: what a killed worker has read is lost");
         }
-        FromPipe::new(input, kept.map_or_else(new_pipe, Ok)?)
+        FromPipe::new(input, kept.map_or_else(new_pipe, Ok)?, framing)
     }
 
-    fn new(input: OwnedFd, holding: Pipe) -> Result<FromPipe, Failure> {
-        let (stage, carried) = (Stage::Lines { done: 0 }, Vec::new());
+    fn new(input: OwnedFd, holding: Pipe, framing: Framing) -> Result<FromPipe, Failure> {
         Ok(FromPipe {
             input,
             holding,
             glass: new_pipe()?,
-            stage,
-            carried,
-            lines: Lines::default(),
+            framing,
+            stage: Stage::Lines { done: 0 },
+            lines: Lines::new(framing),
+            front: 0,
             seen: None,
         })
     }
@@ -83,21 +88,15 @@ impl FromPipe {
     }
 
     fn next_line(&mut self, done: u64, out: &mut Emitter<'_>) -> Result<Next, Failure> {
-        if let Some(line) = self.lines.next() {
-            if self.carried.is_empty() {
-                out.emit(line)?;
-            } else {
-                out.emit([&self.carried, line].concat())?;
-                self.carried.clear();
-            }
-            self.stage = Stage::Lines { done: done + line.len() as u64 + 1 };
-            return Ok(Next::More);
+        let next = self.lines.step(&NAME, false, out)?;
+        // An item that began before the holding pipe may still be at hand: then nothing of that is done.
+        let done = self.lines.position().checked_sub(self.front).unwrap_or(done);
+        self.stage = Stage::Lines { done };
+        if let Some(next) = next {
+            return Ok(next);
         }
-        let Some(seen) = self.seen else { return self.look(done, out) };
-        self.carried.extend_from_slice(self.lines.partial());
-        self.lines.clear();
-        self.lines.check_length()?;
-        self.seen = None;
+        let Some(seen) = self.seen.take() else { return self.look(done, out) };
+        self.front += seen;
         self.stage = Stage::Discard { keep: self.held()?.saturating_sub(seen) };
         Ok(Next::Checkpoint)
     }
@@ -137,11 +136,7 @@ impl FromPipe {
 
     /// The last line may have no end.
     fn end(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
-        if !self.carried.is_empty() {
-            out.emit(&self.carried)?;
-            self.carried.clear();
-        }
-        Ok(Next::End)
+        Ok(self.lines.step(&NAME, true, out)?.unwrap_or(Next::End))
     }
 
     fn discard(&mut self, keep: u64) -> Result<(), Failure> {
@@ -169,7 +164,11 @@ impl FromPipe {
         };
         save_number(tag, state);
         save_number(number, state);
-        save_bytes(&self.carried, state);
+        let begun = self.front.saturating_sub(self.lines.position());
+        let begun = usize::try_from(begun).unwrap_or(usize::MAX).min(self.lines.rest().len());
+        save_bytes(&self.lines.rest()[..begun], state);
+        save_number(self.front, state);
+        save_skip(self.lines.skipping(), state);
     }
 
     pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
@@ -179,8 +178,12 @@ impl FromPipe {
             1 => Stage::Discard { keep: number },
             _ => return Err(damaged()),
         };
-        self.carried = take_bytes(&mut state)?.to_vec();
-        self.lines.clear();
+        let begun = take_bytes(&mut state)?;
+        self.front = take_number(&mut state)?;
+        let done = if let Stage::Lines { done } = self.stage { done } else { 0 };
+        let position = (self.front + done).checked_sub(begun.len() as u64).ok_or_else(damaged)?;
+        self.lines = Lines::at(self.framing, position, take_skip(&mut state)?);
+        self.lines.push(begun);
         self.seen = None;
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Standard input that is a file. The descriptor's own offset is shared by all workers and is left alone.
 
-use super::super::position::{restore_number, save_number};
-use super::cannot_read;
+use super::super::position::{save_number, save_skip, take_number, take_skip};
+use super::{NAME, cannot_read};
+use crate::framing::Framing;
 use crate::stage::lines::Lines;
 use crate::stage::{Emitter, Failure, Next, Progress};
 use std::fs::File;
@@ -11,49 +12,43 @@ use std::os::unix::fs::FileExt;
 
 pub(in crate::stage) struct RegularFile {
     file: File,
+    framing: Framing,
+    /// Its position counts from the file's start.
     lines: Lines,
-    /// Bytes that are done, from the file's start.
-    offset: u64,
 }
 
 impl RegularFile {
-    pub fn open() -> Result<RegularFile, Failure> {
+    pub fn open(framing: Framing) -> Result<RegularFile, Failure> {
         let mut file = File::from(stdin().as_fd().try_clone_to_owned().map_err(cannot_read)?);
         // Who started mprun may have read a part already.
         let offset = file.stream_position().map_err(cannot_read)?;
-        Ok(RegularFile { file, lines: Lines::default(), offset })
+        Ok(RegularFile { file, framing, lines: Lines::at(framing, offset, None) })
     }
 
     pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
-        if let Some(line) = self.lines.next() {
-            out.emit(line)?;
-            self.offset += line.len() as u64 + 1;
+        if let Some(next) = self.lines.step(&NAME, false, out)? {
+            return Ok(next);
+        }
+        let end = self.lines.end();
+        if self.lines.fill(|into| self.file.read_at(into, end)).map_err(cannot_read)? > 0 {
             return Ok(Next::More);
         }
-        self.lines.check_length()?;
-        let at = self.offset + self.lines.len() as u64;
-        if self.lines.fill(|into| self.file.read_at(into, at)).map_err(cannot_read)? > 0 {
-            return Ok(Next::More);
-        }
-        if let Some(line) = self.lines.last() {
-            out.emit(line)?;
-            self.offset += line.len() as u64;
-        }
-        Ok(Next::End)
+        Ok(self.lines.step(&NAME, true, out)?.unwrap_or(Next::End))
     }
 
     pub fn progress(&self) -> Option<Progress> {
-        let size = self.file.metadata().ok()?.len();
-        Some(Progress { done: self.offset, total: size.max(self.offset) })
+        let (done, size) = (self.lines.position(), self.file.metadata().ok()?.len());
+        Some(Progress { done, total: size.max(done) })
     }
 
     pub fn save(&self, state: &mut Vec<u8>) {
-        save_number(self.offset, state);
+        save_number(self.lines.position(), state);
+        save_skip(self.lines.skipping(), state);
     }
 
-    pub fn restore(&mut self, state: &[u8]) -> Result<(), Failure> {
-        self.lines.clear();
-        self.offset = restore_number(state)?;
+    pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
+        let position = take_number(&mut state)?;
+        self.lines = Lines::at(self.framing, position, take_skip(&mut state)?);
         Ok(())
     }
 }

@@ -302,6 +302,16 @@ impl Bench {
     pub fn end(&mut self, pid: Pid, end: End) {
         let proc = self.procs.remove(&pid).expect("a process that isn't there");
         let work = Work { ready: proc.ready, taken: 1, done: 1, emitted: 1, ..Work::default() };
+        self.send_end(&proc, pid, end, work);
+    }
+
+    /// It ends before it has done anything.
+    pub fn end_idle(&mut self, pid: Pid, end: End) {
+        let proc = self.procs.remove(&pid).expect("a process that isn't there");
+        self.send_end(&proc, pid, end, Work { ready: proc.ready, ..Work::default() });
+    }
+
+    fn send_end(&mut self, proc: &Proc, pid: Pid, end: End, work: Work) {
         self.send(Event::Ended(proc.spawn.worker, pid, end, work));
         self.run_starts();
     }

@@ -8,4 +8,5 @@ mod keeping;
 mod random;
 mod reloading;
 mod restarting;
+mod rounds;
 mod stopping;

@@ -20,6 +20,7 @@ enum Move {
     Pass(u64),
     Ready(usize),
     End(usize, End),
+    EndIdle(usize, End),
     Obey,
     Drain,
     Halt(usize, bool),
@@ -95,6 +96,10 @@ fn ends() -> impl Strategy<Value = End> {
     prop_oneof![
         4 => Just(segv()),
         2 => Just(signal(libc::SIGKILL)),
+        2 => Just(signal(libc::SIGTERM)),
+        1 => Just(End::Terminated),
+        1 => Just(End::ProgramKilled("no".into())),
+        1 => Just(End::CannotStart("no".into())),
         2 => Just(End::Died(Exit::Code(1))),
         2 => Just(End::Said(Ending::Failed("no".into()))),
         1 => Just(End::Said(Ending::TimedOut)),
@@ -110,7 +115,8 @@ fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
         8 => (0_u64..40_000).prop_map(Move::Pass),
         8 => any::<usize>().prop_map(Move::Ready),
-        10 => (any::<usize>(), ends()).prop_map(|(i, end)| Move::End(i, end)),
+        6 => (any::<usize>(), ends()).prop_map(|(i, end)| Move::End(i, end)),
+        4 => (any::<usize>(), ends()).prop_map(|(i, end)| Move::EndIdle(i, end)),
         6 => Just(Move::Obey),
         2 => Just(Move::Drain),
         1 => (any::<usize>(), any::<bool>()).prop_map(|(i, lock)| Move::Halt(i, lock)),
@@ -159,6 +165,7 @@ fn play(bench: &mut Bench, step: Move) {
         Move::Pass(millis) => bench.pass(Duration::from_millis(millis)),
         Move::Ready(i) => pick(bench, i).into_iter().for_each(|pid| bench.ready(pid)),
         Move::End(i, end) => pick(bench, i).into_iter().for_each(|pid| bench.end(pid, end.clone())),
+        Move::EndIdle(i, end) => pick(bench, i).into_iter().for_each(|pid| bench.end_idle(pid, end.clone())),
         Move::Obey => bench.obey(),
         Move::Drain => bench.obey_and_drain(),
         Move::Halt(i, holds_lock) => {

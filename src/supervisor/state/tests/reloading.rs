@@ -41,6 +41,7 @@ fn b_as_program() -> Pipeline {
             success_codes: vec![0],
             env: Vec::new(),
             env_file: None,
+            file_variables: None,
             cwd: None,
             user: None,
             group: None,

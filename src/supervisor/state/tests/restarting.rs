@@ -114,6 +114,99 @@ fn a_pipeline_can_go_on_without_a_stage_that_gave_up() {
 }
 
 #[test]
+fn what_is_killed_from_outside_is_restarted_and_never_given_up() {
+    let mut bench = Bench::up(two());
+    let ends = [
+        signal(libc::SIGKILL),
+        signal(libc::SIGTERM),
+        End::Terminated,
+        End::ProgramKilled("the program failed: it was killed by SIGKILL".into()),
+    ];
+    for end in ends.iter().cycle().take(40) {
+        bench.end_idle(bench.pid("read", 0), end.clone());
+        let waits = bench.running().len();
+        bench.pass(Duration::from_secs(31));
+        assert_eq!(bench.running(), ["read[0]", "read[1]", "write[0]"], "{waits} {:?}", bench.said);
+        bench.all_ready();
+    }
+    assert!(bench.has_said("the stage read was killed from outside 10 times in a row: it goes on trying"));
+    assert_eq!(bench.said.iter().filter(|line| line.contains("times in a row")).count(), 1);
+    assert!(bench.state.stages[1].killed_in_a_row == 40 && !bench.state.failed);
+    // What does an item in between has come back.
+    bench.end(bench.pid("read", 0), signal(libc::SIGKILL));
+    assert_eq!(bench.state.stages[1].killed_in_a_row, 1);
+}
+
+#[test]
+fn a_kill_is_followed_at_once_and_the_next_one_after_a_pause() {
+    let mut bench = Bench::up(two());
+    bench.end_idle(bench.pid("read", 0), signal(libc::SIGKILL));
+    assert_eq!(bench.running().len(), 3);
+    bench.end_idle(bench.pid("read", 0), signal(libc::SIGKILL));
+    assert_eq!(bench.running(), ["read[1]", "write[0]"]);
+    assert!(bench.has_said("it starts again in"), "{:?}", bench.said);
+}
+
+#[test]
+fn all_workers_of_a_stage_may_be_killed_at_once() {
+    let mut given = two();
+    given.stages[1].processes = 20;
+    let mut bench = Bench::up(given);
+    for index in 0..20 {
+        bench.end(bench.pid("read", index), signal(libc::SIGKILL));
+    }
+    assert_eq!((bench.running().len(), bench.outcome.is_none()), (21, true));
+    assert!(bench.blames.iter().all(|(_, blame)| *blame == Blame::Begun), "{:?}", bench.blames);
+}
+
+#[test]
+fn a_program_that_can_not_be_started_at_first_ends_the_run_with_one_line() {
+    let never = || End::CannotStart("can't start `x`".into());
+    let mut bench = Bench::up(two());
+    bench.end_idle(bench.pid("read", 0), never());
+    bench.end_idle(bench.pid("read", 1), never());
+    bench.obey_and_drain();
+    assert!(bench.outcome.as_ref().unwrap().failed);
+    let told = bench.said.iter().filter(|line| line.contains("can't start") && !line.starts_with("DEBUG"));
+    assert_eq!(told.collect::<Vec<_>>(), ["ERROR: the stage read failed: can't start `x`"]);
+    assert!(bench.blames.iter().filter(|(who, _)| who.starts_with("read")).all(|(_, b)| *b == Blame::Nobody));
+}
+
+#[test]
+fn a_program_that_can_not_be_started_may_take_only_its_stage_along() {
+    let mut given = two();
+    given.stages[1].rules.on_give_up = OnGiveUp::Continue;
+    given.stages.push(stage("other", &["q"], &[]));
+    let mut bench = Bench::up(given);
+    bench.end_idle(bench.pid("read", 0), End::CannotStart("can't start `x`".into()));
+    bench.obey();
+    assert_eq!(bench.running(), ["other[0]", "write[0]"]);
+}
+
+#[test]
+fn a_program_that_could_be_started_once_is_tried_again() {
+    let never = || End::CannotStart("can't start `x`".into());
+    // It has done something.
+    let mut bench = Bench::up(two());
+    bench.end(bench.pid("read", 0), never());
+    assert_eq!(bench.running().len(), 3);
+    // Another worker of it has, or is a new one.
+    let mut more = two();
+    more.stages[1].processes = 3;
+    let mut bench = Bench::up(two());
+    bench.reload(more);
+    bench.all_ready();
+    bench.end_idle(bench.pid("read", 2), never());
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.running().len(), 4);
+    // It has failed in another way before.
+    let mut bench = Bench::up(two());
+    bench.end_idle(bench.pid("read", 0), End::Said(Ending::Failed("no".into())));
+    bench.end_idle(bench.pid("read", 1), never());
+    assert_eq!(bench.running().len(), 3);
+}
+
+#[test]
 fn a_failed_fork_is_tried_again_after_a_pause_and_never_in_a_circle() {
     let mut bench = Bench::new();
     bench.forks_fail = true;
@@ -251,6 +344,12 @@ fn a_guardian_that_ends_is_replaced_but_not_in_a_circle() {
     assert_eq!(bench.guardians, 1);
     bench.pass(Duration::from_secs(1));
     assert_eq!(bench.guardians, 2);
+    // One that never lives is started less and less often.
+    for _ in 0..600 {
+        bench.send(Event::GuardianEnded);
+        bench.pass(Duration::from_secs(1));
+    }
+    assert!((10..20).contains(&bench.guardians), "{}", bench.guardians);
 }
 
 #[test]

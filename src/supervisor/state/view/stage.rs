@@ -25,6 +25,7 @@ pub(super) fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counter
         done: stage.totals.done,
         emitted: stage.totals.emitted,
         dead,
+        too_long: stage.totals.too_long,
     };
     for worker in &workers {
         totals.taken += worker.taken;
@@ -53,6 +54,17 @@ pub(super) fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counter
         times: times.into(),
         item_seconds: item_times.into(),
         restarts: stage.restarts.clone(),
+        killed_in_a_row: killed_in_a_row(stage, &workers),
         workers,
     }
+}
+
+/// As long as none of its workers has done an item since, or has lived for long.
+fn killed_in_a_row(stage: &Stage, workers: &[status::Worker]) -> Option<u32> {
+    let long = stage.spec.rules.backoff.reset_after.as_secs_f64();
+    let is_well = |worker: &status::Worker| {
+        worker.done + worker.emitted > 0 || worker.since.is_some_and(|since| since >= long)
+    };
+    let times = stage.killed_in_a_row;
+    (times >= stage.many_kills() && !workers.iter().any(is_well)).then_some(times)
 }

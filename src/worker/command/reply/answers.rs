@@ -73,6 +73,23 @@ impl Answers {
         }
     }
 
+    /// Whether the program has asked for the items' numbers.
+    pub fn wants_numbers(&self) -> bool {
+        self.ear.wants_numbers()
+    }
+
+    /// With nothing to answer: whether the program has said more than a greeting.
+    pub fn is_unasked(&mut self) -> Result<bool, Trouble> {
+        match self.reply {
+            Reply::Told if !self.ear.greet(&mut self.decoder).map_err(trouble)? => Ok(false),
+            Reply::Told => match self.ear.next(&mut self.decoder) {
+                Ok(_) | Err(NoWord::NotYet) => Ok(true),
+                Err(bad) => Err(trouble(bad)),
+            },
+            Reply::One | Reply::UntilEmpty => Ok(self.decoder.pending() > 0),
+        }
+    }
+
     /// Whole answers.
     pub fn len(&self) -> usize {
         self.whole.len()
@@ -137,9 +154,7 @@ impl Answers {
                 self.complete(Some(Trouble::Told(why)));
             }
             Err(NoWord::NotYet) if output != Output::Whole || is_between => return Ok(false),
-            Err(NoWord::NotYet) => return Err(Trouble::BadFrame(BadFrame::Truncated(Framing::U32be))),
-            Err(NoWord::Nonsense(bytes)) => return Err(Trouble::NoWord(bytes)),
-            Err(NoWord::Bad(bad)) => return Err(Trouble::BadFrame(bad)),
+            Err(bad) => return Err(trouble(bad)),
         }
         Ok(true)
     }
@@ -188,6 +203,16 @@ impl Answers {
         self.outputs.drop_front(bytes, outputs);
         self.settled = (self.settled.0 - outputs, self.settled.1 - bytes);
         self.decoder.shrink(1 << 20);
+    }
+}
+
+fn trouble(bad: NoWord) -> Trouble {
+    match bad {
+        NoWord::NotYet => Trouble::BadFrame(BadFrame::Truncated(Framing::U32be)),
+        NoWord::Nonsense(bytes) => Trouble::NoWord(bytes),
+        NoWord::Stray { about, due } => Trouble::Stray { about, due },
+        NoWord::Version(version) => Trouble::Version(version),
+        NoWord::Bad(bad) => Trouble::BadFrame(bad),
     }
 }
 

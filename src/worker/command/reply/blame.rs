@@ -1,10 +1,12 @@
 //! A program that failed, and who is to blame for it.
 //!
-//! Only an item that was alone with the program is: the only one without an answer. If several were on their way the
-//! program may have read on, or held answers back, and nobody can say which one it was at. They all go back as they
-//! were, and are tried one by one until as many are answered. Whoever ends a program then was alone with it.
+//! What the program has not read is innocent: the pipe tells how much that is. Of what it has read only an item that was
+//! alone is to blame: if there were several the program may have held answers back, and nobody can say which one it was
+//! at. They all go back as they were, and are tried one by one until as many are answered. An item that then ends a
+//! program was alone with it.
 
 use super::ReplyLoop;
+use crate::exit;
 use crate::queue::Ending;
 use crate::sys::wait::Exit;
 use crate::worker::command::defeat::{Defeat, Trouble};
@@ -23,39 +25,72 @@ impl ReplyLoop<'_> {
             session.kill();
             self.end(session, Duration::ZERO);
         }
-        self.blame(trouble, pace)
+        self.blame(trouble, pace, session)
     }
 
     /// The program has ended by itself.
     pub(super) fn bereaved(&mut self, pace: &Pace, session: &mut Session) -> Result<(), Stop> {
+        // What follows, if this worker ends for it, is no failure of the stage.
+        self.desk.exit_code = session.was_killed_from_outside().then_some(exit::PROGRAM_KILLED);
         self.end(session, Duration::ZERO);
         let exit = session.exit().unwrap_or(Exit::Code(0));
-        if self.in_flight() > 0 {
-            return self.blame(Trouble::LeftUnanswered(exit), pace);
-        }
-        match exit {
-            // A program may make room for a fresh one; but one that does nothing else would be started without end.
-            Exit::Code(code) if self.recipe.is_success(code) && self.window.is_proven() => Ok(()),
-            Exit::Code(code) if self.recipe.is_success(code) => Err(Stop(Ending::Failed(format!(
-                "the program ended with exit code {code} before it was asked anything: with mode = \"reply\" it should go \
-                 on until its input ends"
-            )))),
-            exit => {
-                let defeat = Defeat { trouble: Trouble::Ended(exit), stderr: self.errors.take_kept() };
-                Err(Stop(Ending::Failed(format!("the program failed: {defeat}"))))
-            }
-        }
+        let trouble = match self.in_flight() {
+            0 => Trouble::Ended(exit),
+            _ => Trouble::LeftUnanswered(exit),
+        };
+        self.blame(trouble, pace, session)
     }
 
-    fn blame(&mut self, trouble: Trouble, pace: &Pace) -> Result<(), Stop> {
+    fn blame(&mut self, trouble: Trouble, pace: &Pace, session: &Session) -> Result<(), Stop> {
         self.desk.port.rest();
         self.desk.item_log.forget();
         self.ended = false;
+        let consumed = session.consumed();
+        let read = self.starts.iter().take_while(|&&start| start < consumed).count();
         let defeat = Defeat { trouble, stderr: self.errors.take_kept() };
-        match self.in_flight() {
-            1 => self.convict(&defeat, pace),
+        match read {
+            0 => {
+                self.desk.port.give_back_from(0)?;
+                self.failed_alone(&defeat)
+            }
+            1 => {
+                self.desk.port.give_back_from(1)?;
+                self.judge(defeat, pace)
+            }
             several => self.suspect(several, &defeat),
         }
+    }
+
+    /// The program has failed with no item in its hands.
+    fn failed_alone(&mut self, defeat: &Defeat) -> Result<(), Stop> {
+        let has_ended_well = match defeat.trouble {
+            Trouble::LeftUnanswered(Exit::Code(code)) | Trouble::Ended(Exit::Code(code)) => {
+                self.recipe.is_success(code)
+            }
+            _ => false,
+        };
+        match self.window.is_proven() {
+            // A program may make room for a fresh one; but one that does nothing else would be started without end.
+            true if has_ended_well => Ok(()),
+            true => Err(Stop(Ending::Failed(format!("the program failed: {defeat}")))),
+            false => self.failed_to_start(defeat, has_ended_well),
+        }
+    }
+
+    /// The program has failed with one item in its hands.
+    fn judge(&mut self, defeat: Defeat, pace: &Pace) -> Result<(), Stop> {
+        let in_time = !matches!(defeat.trouble, Trouble::TimedOut(_));
+        if self.fruitless.is_some() && in_time && !self.is_killed_from_outside() {
+            return self.doubt(defeat);
+        }
+        failed::settle_for(self.desk, 0, reason(&defeat), pace)?;
+        self.window.clear(1);
+        self.desk.recycling.count(1);
+        Ok(())
+    }
+
+    pub(super) fn is_killed_from_outside(&self) -> bool {
+        self.desk.exit_code == Some(exit::PROGRAM_KILLED)
     }
 
     fn suspect(&mut self, items: usize, defeat: &Defeat) -> Result<(), Stop> {
@@ -66,21 +101,9 @@ impl ReplyLoop<'_> {
         self.window.suspect(items);
         Ok(self.desk.port.give_back_from(0)?)
     }
+}
 
-    fn convict(&mut self, defeat: &Defeat, pace: &Pace) -> Result<(), Stop> {
-        let reason =
-            Reason { text: defeat.to_string(), cause: defeat.trouble.cause(), stderr: &defeat.stderr };
-        failed::settle_for(self.desk, 0, reason, pace)?;
-        self.window.clear(1);
-        self.desk.recycling.count(1);
-        // A program that could never do anything is no item's fault in the end.
-        let Some(fruitless) = &mut self.fruitless else { return Ok(()) };
-        *fruitless += 1;
-        if *fruitless > pace.tuning.attempts {
-            let text =
-                format!("{fruitless} programs in a row failed before they had answered anything: {defeat}");
-            return Err(Stop(Ending::Failed(text)));
-        }
-        Ok(())
-    }
+/// A defeat as the reason why an item's attempt failed.
+pub(super) fn reason(defeat: &Defeat) -> Reason<'_> {
+    Reason { text: defeat.to_string(), cause: defeat.trouble.cause(), stderr: &defeat.stderr }
 }

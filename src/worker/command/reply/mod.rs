@@ -6,8 +6,10 @@
 //!
 //! | what dies | while | what follows |
 //! |---|---|---|
-//! | the program | one item is unanswered | this one is blamed; a fresh program goes on |
-//! | | several are | they go back as they were; the fresh program gets them one by one |
+//! | the program | it has read nothing of the unanswered items | they go back as they were: it failed by itself |
+//! | | it has read one of them | this one is blamed; a fresh program goes on |
+//! | | it has read several | they go back as they were; the fresh program gets them one by one |
+//! | | no program of this worker has answered anything | see [`start`] |
 //! | the worker | one item is unanswered | the supervisor blames it, and gives it back |
 //! | | several are | they go back as they were; a fresh worker begins one by one anyway |
 //! | the worker | answers are read, not published | the items go back, and are answered anew |
@@ -18,6 +20,7 @@ mod blame;
 mod ending;
 mod publish;
 mod silence;
+mod start;
 mod take;
 mod window;
 
@@ -25,7 +28,7 @@ use super::defeat::Trouble;
 use super::errors::Errors;
 use super::feed::Feed;
 use super::outbox;
-use super::recipe::{NotStarted, Recipe};
+use super::recipe::Recipe;
 use super::rest::Rest;
 use super::session::{Out, Session, Wish};
 use super::waiting;
@@ -39,6 +42,8 @@ use crate::worker::desk::{Desk, Pace};
 use crate::worker::stop::Stop;
 use answers::{Answers, Output};
 use silence::Silence;
+use start::Doubt;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use take::Flow;
 use window::Window;
@@ -60,6 +65,12 @@ pub(super) struct ReplyLoop<'a> {
     silence: Silence,
     /// Programs that died in a row without any answer; `None`: one has answered, so they can.
     fruitless: Option<u32>,
+    /// The item that was with the last of these.
+    doubt: Option<Doubt>,
+    /// How often one was charged because it was the only one.
+    charged_alone: u32,
+    /// Where the items on their way begin in the bytes that the program gets.
+    starts: VecDeque<u64>,
     /// When the oldest item became the oldest.
     since: Instant,
     /// Nothing will come any more.
@@ -98,6 +109,9 @@ impl<'a> ReplyLoop<'a> {
             window: Window::new(),
             silence: Silence::default(),
             fruitless: Some(0),
+            doubt: None,
+            charged_alone: 0,
+            starts: VecDeque::new(),
             since: Instant::now(),
             ended: false,
             suspect_waits: false,
@@ -129,15 +143,14 @@ impl<'a> ReplyLoop<'a> {
 
     fn start(&mut self) -> Result<Session, Stop> {
         self.feed.clear();
+        self.starts.clear();
+        self.desk.exit_code = None;
         self.closed = None;
         self.window.restart();
         let most = self.desk.port.max_item(&self.desk.outputs)?;
         self.answers = Answers::new(self.reply, self.command.out_framing, most);
-        match self.recipe.start(None, self.desk.port.program()) {
-            Ok(session) => Ok(session),
-            Err(NotStarted::Failed(failure)) => Err(failure.into()),
-            Err(NotStarted::Item(trouble)) => Err(Stop(Ending::Failed(trouble.to_string()))),
-        }
+        let started = self.recipe.start(None, self.desk.port.program());
+        started.map_err(|not_started| not_started.stop(self.desk))
     }
 
     /// Works with one program as long as it goes. None: a fresh one is needed.
@@ -215,6 +228,9 @@ impl<'a> ReplyLoop<'a> {
         }
         let most_in_all = self.desk.port.max_bytes(&self.desk.outputs)?;
         let read = self.answers.read(self.in_flight(), self.output_of(session), most_in_all);
+        if self.answers.wants_numbers() {
+            self.feed.number_from_now_on();
+        }
         let done = self.answers.len();
         if done > 0 {
             let took = self.since.elapsed();
@@ -225,7 +241,7 @@ impl<'a> ReplyLoop<'a> {
         if let Err(trouble) = read {
             return Ok(Err(trouble));
         }
-        if self.in_flight() == 0 && self.answers.decoder.pending() > 0 {
+        if self.in_flight() == 0 && self.says_more()? {
             return Err(self.spoke_unasked());
         }
         if let Some(trouble) = self.has_closed(session) {
@@ -277,6 +293,15 @@ impl<'a> ReplyLoop<'a> {
         if self.is_silent() {
             self.silence.look(self.in_flight(), self.since);
         }
+    }
+
+    /// With nothing on its way: whether the program has said anything that is no greeting.
+    fn says_more(&mut self) -> Result<bool, Stop> {
+        let says = self.answers.is_unasked();
+        if self.answers.wants_numbers() {
+            self.feed.number_from_now_on();
+        }
+        says.map_err(|trouble| Stop(Ending::Failed(format!("the program failed: {trouble}"))))
     }
 
     fn spoke_unasked(&self) -> Stop {

@@ -34,6 +34,7 @@ impl ReplyLoop<'_> {
                 }
             };
             self.answers.drop_first(answers);
+            self.starts.drain(..answers.min(self.starts.len()));
         }
         (self.fruitless, self.arms_at) = (None, None);
         self.errors.forget();

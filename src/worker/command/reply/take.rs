@@ -42,7 +42,7 @@ impl ReplyLoop<'_> {
             self.holds_off = true;
             return Ok(Flow::GoOn);
         }
-        let most = (window - known).min(self.desk.recycling.items_left()).max(1);
+        let most = self.with_another((window - known).min(self.desk.recycling.items_left()).max(1));
         let naps = known == 0 && pace.when_empty().is_none();
         match self.desk.port.take(&self.inputs, most, if naps { waker::nap() } else { Wait::No })? {
             Taken::Items { before, after } => {
@@ -51,6 +51,7 @@ impl ReplyLoop<'_> {
                     self.looks_again = known == 0;
                     return Ok(Flow::GoOn);
                 }
+                self.set_doubted_apart(known, pace)?;
                 self.set_suspect_apart(known)?;
                 super::super::log_taken_from(self.desk, known, before, after)?;
                 self.frame(known, pace)?;
@@ -116,13 +117,17 @@ impl ReplyLoop<'_> {
     fn frame(&mut self, known: usize, pace: &Pace) -> Result<(), Stop> {
         let mut i = known;
         while i < self.in_flight() {
+            let start = self.feed.framed();
             let lease = self.desk.port.item(i)?;
             let framed = match self.reply {
                 Reply::Told => self.feed.push_told(lease.bytes, lease.attempt),
                 Reply::One | Reply::UntilEmpty => self.feed.push(lease.bytes),
             };
             match framed {
-                Ok(()) => i += 1,
+                Ok(()) => {
+                    self.starts.push_back(start);
+                    i += 1;
+                }
                 Err(why) => {
                     let trouble = Trouble::NotEncodable(why);
                     let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };

@@ -1,6 +1,7 @@
 //! The last time with a program.
 
 use super::StreamLoop;
+use super::give;
 use crate::queue::Ending;
 use crate::stage::Outlet;
 use crate::sys::wait::Exit;
@@ -9,6 +10,7 @@ use crate::worker::command::framing::BadFrame;
 use crate::worker::command::session::{Out, Session, Wish};
 use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
+use crate::worker::too_long::ToConsole;
 
 impl StreamLoop<'_> {
     /// Nobody wants what it would still do.
@@ -46,6 +48,19 @@ impl StreamLoop<'_> {
 
     /// Stages an item that has no end, if it is whole: who was killed may have been in the middle of it.
     fn last(&mut self, exit: Option<Exit>) -> Result<Result<(), BadFrame>, Stop> {
+        if let Some(skip) = self.decoder.skipping() {
+            if let Some(Exit::Signal(signal)) = exit {
+                let bytes = skip.item.length;
+                log::warn!("{signal} ended its program in the middle of an item: {bytes} bytes are left out");
+                return Ok(Ok(()));
+            }
+            let StreamLoop { desk, decoder, output, .. } = self;
+            match desk.outputs.is_empty() {
+                true => give::skip(decoder, &mut ToConsole(desk), output, true)?,
+                false => give::skip(decoder, &mut ToQueues::new(desk, None), output, true)?,
+            };
+            return Ok(Ok(()));
+        }
         let item = match self.decoder.last() {
             Ok(None) => return Ok(Ok(())),
             Ok(Some(item)) => item,

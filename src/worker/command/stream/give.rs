@@ -2,10 +2,11 @@
 
 use super::StreamLoop;
 use crate::queue::MAX_BLOCKS;
-use crate::stage::{Failure, Outlet};
-use crate::worker::command::framing::Decoder;
+use crate::stage::{Failure, Outlet, TooLong};
+use crate::worker::command::framing::{BadFrame, Decoder};
 use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
+use crate::worker::too_long::ToConsole;
 
 /// A rest waits for so many turns.
 const TURNS: u8 = 8;
@@ -75,10 +76,10 @@ impl StreamLoop<'_> {
 
     /// Stages up to `most` of the items that are read. Returns how many there were.
     pub(super) fn emit(&mut self, most: usize) -> Result<usize, Stop> {
-        let StreamLoop { desk, decoder, .. } = self;
+        let StreamLoop { desk, decoder, output, .. } = self;
         let emitted = match desk.outputs.is_empty() {
-            true => hand_over(decoder, &mut desk.console, most)?,
-            false => hand_over(decoder, &mut ToQueues::new(desk, None), most)?,
+            true => hand_over(decoder, &mut ToConsole(desk), output, most)?,
+            false => hand_over(decoder, &mut ToQueues::new(desk, None), output, most)?,
         };
         if emitted > 0 {
             self.tidy();
@@ -104,15 +105,39 @@ impl StreamLoop<'_> {
     }
 }
 
-fn hand_over(from: &mut Decoder, to: &mut impl Outlet, most: usize) -> Result<usize, Stop> {
+fn hand_over(from: &mut Decoder, to: &mut impl Outlet, name: &str, most: usize) -> Result<usize, Stop> {
+    from.set_most(to.longest());
     let mut n = 0;
     while n < most {
-        let item = from.next().map_err(|bad| Failure::fatal(bad.to_string()))?;
-        let Some(item) = item else { break };
-        to.put(item)?;
+        match from.next() {
+            Ok(Some(item)) => to.put(item)?,
+            Ok(None) => break,
+            Err(BadFrame::TooLong { .. }) => {
+                if !skip(from, to, name, false)? {
+                    break;
+                }
+                continue;
+            }
+            Err(bad) => return Err(Failure::fatal(bad.to_string()).into()),
+        }
         n += 1;
     }
     Ok(n)
+}
+
+/// Skips an item that is too long. False: its end is still to come.
+pub(super) fn skip(
+    from: &mut Decoder,
+    to: &mut impl Outlet,
+    name: &str,
+    is_over: bool,
+) -> Result<bool, Failure> {
+    let bad = |bad: BadFrame| Failure::fatal(bad.to_string());
+    from.begin_skip().map_err(bad)?;
+    let Some(item) = from.skip(is_over).map_err(bad)? else { return Ok(false) };
+    let (offset, length, head) = (item.start, item.length, &item.head[..]);
+    to.too_long(&TooLong { file: name, offset, length, head })?;
+    Ok(true)
 }
 
 #[cfg(test)]

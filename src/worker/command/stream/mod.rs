@@ -12,12 +12,14 @@ use super::defeat::Trouble;
 use super::errors::Errors;
 use super::feed::Feed;
 use super::framing::Decoder;
-use super::recipe::{NotStarted, Recipe};
+use super::lingering::Lingering;
+use super::recipe::Recipe;
 use super::rest::Rest;
 use super::session::{Out, Session, Turn, Wish};
 use super::waiting;
 use super::waker::{self, Waker};
 use crate::config::pipeline::Command;
+use crate::exit;
 use crate::queue::{Ending, Fault, Port, Taken, Wait, Waiting};
 use crate::stage::Failure;
 use crate::sys::readiness;
@@ -39,9 +41,14 @@ pub(super) struct StreamLoop<'a> {
     recipe: Recipe,
     feed: Feed,
     decoder: Decoder,
+    /// What the program's output is called in messages.
+    output: String,
     errors: Errors,
     waker: Waker,
     input_ended: bool,
+    /// The input ended before the pipeline was to end.
+    ended_first: bool,
+    lingering: Lingering,
     /// How the worker is to end, once the program has.
     stopping: Option<Ending>,
     /// When a program that was given the end of its input is asked by a signal.
@@ -76,9 +83,12 @@ impl<'a> StreamLoop<'a> {
             recipe,
             feed: Feed::new(command.in_framing),
             decoder: Decoder::new(command.out_framing, most),
+            output: format!("the output of `{}`", command.invocation.title()),
             errors: Errors::new(),
             waker: Waker::new()?,
             input_ended: false,
+            ended_first: false,
+            lingering: Lingering::default(),
             stopping: None,
             ends_by: None,
             owes: false,
@@ -97,8 +107,7 @@ impl<'a> StreamLoop<'a> {
     pub fn run(mut self) -> Stop {
         let mut session = match self.recipe.start(None, self.desk.port.program()) {
             Ok(session) => session,
-            Err(NotStarted::Failed(failure)) => return failure.into(),
-            Err(NotStarted::Item(trouble)) => return Stop(Ending::Failed(trouble.to_string())),
+            Err(not_started) => return not_started.stop(self.desk),
         };
         session.widen(PIPE);
         self.desk.recycling.watch(session.pid());
@@ -107,6 +116,9 @@ impl<'a> StreamLoop<'a> {
                 self.dismiss(&mut session);
                 return self.fail(stop);
             }
+        }
+        if session.was_killed_from_outside() {
+            self.desk.exit_code = Some(exit::PROGRAM_KILLED);
         }
         self.conclude(session.exit()).unwrap_or_else(|stop| self.fail(stop))
     }
@@ -132,7 +144,24 @@ impl<'a> StreamLoop<'a> {
         if pace.must_pause && self.feed.is_empty() {
             self.desk.come_to_rest();
         }
+        self.look_for_lingering(&pace, session);
         self.exchange(&pace, session)
+    }
+
+    /// A program that does not end though its input has: what it still holds nobody knows, so only a stop ends it.
+    fn look_for_lingering(&mut self, pace: &Pace, session: &mut Session) {
+        if !self.input_ended || session.takes_input() || session.exit().is_some() || self.stopping.is_some() {
+            return;
+        }
+        if self.lingering.deadline(true).is_none() {
+            self.lingering.note(Instant::now());
+        }
+        self.lingering.note(self.moved);
+        self.lingering.look(session.pid(), "");
+        if pace.is_stopping() && self.ended_first && self.lingering.is_quiet() {
+            self.stopping = Some(Ending::InputEnded);
+            session.terminate(self.desk.ticket.stop_timeout);
+        }
     }
 
     /// Orders, and the end of this worker's time.
@@ -162,7 +191,8 @@ impl<'a> StreamLoop<'a> {
             session.terminate(patience);
         } else {
             // The end of its input should be enough; it gets as long for it as for a signal.
-            self.ends_by = Some(Instant::now() + patience);
+            let had_its_time = self.ended_first && self.lingering.is_quiet();
+            self.ends_by = Some(Instant::now() + if had_its_time { Duration::ZERO } else { patience });
         }
     }
 
@@ -200,7 +230,7 @@ impl<'a> StreamLoop<'a> {
                 self.frame(pace)?;
                 return Ok(after > 0);
             }
-            Taken::Ended => self.input_ended = true,
+            Taken::Ended => (self.input_ended, self.ended_first) = (true, !pace.is_stopping()),
             Taken::Ordered => self.looks_again = true,
             Taken::Empty => match pace.when_empty() {
                 Some(pause) => {
@@ -294,10 +324,11 @@ impl<'a> StreamLoop<'a> {
         let (rest, tidy) = (self.rest.until(), self.tidy());
         let now = std::mem::take(&mut self.looks_again).then(Instant::now);
         let why = self.waits_for(rest.is_some() || pace.must_pause);
+        let lingers = self.lingering.deadline(pace.is_stopping() && self.ended_first);
         let wish = Wish {
             out: to_write(&self.feed, &self.desk.port)?,
             into: (!holds_back).then_some(&mut self.decoder),
-            until: [rest, tidy, self.ends_by, now].into_iter().flatten().min(),
+            until: [rest, tidy, self.ends_by, now, lingers].into_iter().flatten().min(),
             bell: self.waker.bell(),
         };
         let turn = waiting(&self.desk.port, why, || match holds_back && session.exit().is_some() {

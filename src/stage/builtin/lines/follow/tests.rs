@@ -14,7 +14,7 @@ impl Bench {
         let folder = std::env::temp_dir().join(format!("mprun-follow-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
-        let follow = Follow::open(folder.join(pattern)).unwrap();
+        let follow = Follow::open(folder.join(pattern), Framing::Lines).unwrap();
         Bench { folder, follow, seen: Vec::new() }
     }
 
@@ -39,7 +39,7 @@ impl Bench {
     fn restart(&mut self) {
         let mut state = Vec::new();
         self.follow.save(&mut state);
-        self.follow = Follow::open(self.follow.pattern.clone()).unwrap();
+        self.follow = Follow::open(self.follow.pattern.clone(), Framing::Lines).unwrap();
         self.follow.restore(&state).unwrap();
     }
 }

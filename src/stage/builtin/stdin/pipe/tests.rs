@@ -25,7 +25,7 @@ impl Bench {
             reader: self.holding.reader.try_clone().unwrap(),
             writer: self.holding.writer.try_clone().unwrap(),
         };
-        let mut worker = FromPipe::new(self.input.try_clone().unwrap(), holding).unwrap();
+        let mut worker = FromPipe::new(self.input.try_clone().unwrap(), holding, Framing::Lines).unwrap();
         if let Some(state) = state {
             worker.restore(state).unwrap();
         }

@@ -1,11 +1,50 @@
-//! How items are told apart in a stream of bytes: written to a program, and read from one piece by piece.
+//! How items are told apart in a stream of bytes: written to a program, and read from one, or from a file, piece by piece.
+#![forbid(unsafe_code)]
 
-use crate::config::pipeline::Framing;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 
+/// `framing`: how items are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Framing {
+    /// Each ends with a line end.
+    Lines,
+    /// Each ends with a zero byte.
+    Nul,
+    /// `5:hello,`
+    Netstring,
+    /// A length of four bytes, the highest first.
+    U32be,
+}
+
+impl Framing {
+    /// All there are.
+    pub(crate) const ALL: [Framing; 4] = [Framing::Lines, Framing::Nul, Framing::Netstring, Framing::U32be];
+
+    /// As the pipeline file says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Framing::Lines => "lines",
+            Framing::Nul => "nul",
+            Framing::Netstring => "netstring",
+            Framing::U32be => "u32be",
+        }
+    }
+
+    /// What one item is called.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Framing::Lines => "line",
+            Framing::Nul => "item",
+            Framing::Netstring => "netstring",
+            Framing::U32be => "u32be frame",
+        }
+    }
+}
+
 /// Appends an item as a program reads it.
-pub(super) fn encode(framing: Framing, item: &[u8], into: &mut Vec<u8>) -> Result<(), NotEncodable> {
+pub(crate) fn encode(framing: Framing, item: &[u8], into: &mut Vec<u8>) -> Result<(), NotEncodable> {
     let tail = begin(framing, item, into)?;
     into.extend_from_slice(item);
     into.extend_from_slice(tail);
@@ -13,7 +52,7 @@ pub(super) fn encode(framing: Framing, item: &[u8], into: &mut Vec<u8>) -> Resul
 }
 
 /// Appends what comes before an item; returns what comes after it.
-pub(super) fn begin(
+pub(crate) fn begin(
     framing: Framing,
     item: &[u8],
     into: &mut Vec<u8>,
@@ -40,7 +79,7 @@ pub(super) fn begin(
 
 /// Why an item can't be written to a program with this framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotEncodable {
+pub(crate) enum NotEncodable {
     /// It holds the byte that would end it.
     Holds(Framing),
     /// Its length doesn't fit.
@@ -61,9 +100,9 @@ impl fmt::Display for NotEncodable {
     }
 }
 
-/// What is wrong with a program's output.
+/// What is wrong with bytes that should be items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadFrame {
+pub(crate) enum BadFrame {
     /// An item of at least so many bytes.
     TooLong { least: u64, most: u64 },
     /// No frame begins like this.
@@ -74,19 +113,13 @@ pub(super) enum BadFrame {
 
 impl fmt::Display for BadFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |framing: &Framing| match framing {
-            Framing::Netstring => "netstring",
-            Framing::U32be => "u32be frame",
-            Framing::Lines => "line",
-            Framing::Nul => "item",
-        };
         match self {
             BadFrame::TooLong { least, most } => {
                 write!(f, "it wrote an item of {least} bytes or more; max_item is {most} bytes")
             }
-            BadFrame::Malformed(framing) => write!(f, "what it wrote is no {}", name(framing)),
+            BadFrame::Malformed(framing) => write!(f, "what it wrote is no {}", framing.noun()),
             BadFrame::Truncated(framing) => {
-                write!(f, "its output ended in the middle of a {}", name(framing))
+                write!(f, "its output ended in the middle of a {}", framing.noun())
             }
         }
     }
@@ -95,27 +128,80 @@ impl fmt::Display for BadFrame {
 /// Digits of a netstring's length: enough for every item that a queue takes.
 const MAX_DIGITS: usize = 10;
 
+/// Bytes kept of the beginning of an item that is skipped.
+pub(crate) const HEAD: usize = 1024;
+
+/// An item that was too long, and was skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Overlong {
+    /// Where its frame began: bytes before it.
+    pub start: u64,
+    /// Its bytes, without its frame.
+    pub length: u64,
+    /// The first of them.
+    pub head: Vec<u8>,
+}
+
+/// An item that is being skipped: a position within it, from which another process can go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Skip {
+    /// What is known of it: its length is what was skipped so far.
+    pub item: Overlong,
+    /// Bytes still to come of it and its frame; `None`: its end will show.
+    pub left: Option<u64>,
+}
+
 /// Bytes read and not yet handed out as items. Each byte is looked at once, and moved at most once on average.
-pub(super) struct Decoder {
+///
+/// An item longer than the limit is an error, again and again. Who can do without it says [`Decoder::begin_skip`], then
+/// [`Decoder::skip`] until that returns what was skipped. So a stream of any length is read in bounded memory.
+#[derive(Debug)]
+pub(crate) struct Decoder {
     framing: Framing,
     most: u64,
     buffer: Vec<u8>,
+    /// Bytes of the stream before the buffer.
+    base: u64,
     /// Where the next item's frame starts.
     start: usize,
     /// Bytes from `start` in which no end was found.
     scanned: usize,
     /// Where valid bytes end: what follows is room to read into.
     filled: usize,
+    skip: Option<Skip>,
 }
 
 impl Decoder {
     /// `most`: bytes of one item.
     pub fn new(framing: Framing, most: u64) -> Decoder {
-        Decoder { framing, most, buffer: Vec::new(), start: 0, scanned: 0, filled: 0 }
+        Decoder::resume(framing, most, 0, None)
+    }
+
+    /// Goes on at a position of the stream, perhaps in the middle of an item that is being skipped.
+    pub fn resume(framing: Framing, most: u64, position: u64, skip: Option<Skip>) -> Decoder {
+        Decoder { framing, most, buffer: Vec::new(), base: position, start: 0, scanned: 0, filled: 0, skip }
+    }
+
+    /// From now on an item may have so many bytes.
+    pub fn set_most(&mut self, most: u64) {
+        self.most = most;
+    }
+
+    /// Bytes of the stream that were handed out, or skipped.
+    pub fn position(&self) -> u64 {
+        self.base + self.start as u64
+    }
+
+    /// The item that is being skipped.
+    pub fn skipping(&self) -> Option<&Skip> {
+        self.skip.as_ref()
     }
 
     /// The next whole item.
     pub fn next(&mut self) -> Result<Option<&[u8]>, BadFrame> {
+        if let Some(skip) = &self.skip {
+            return Err(BadFrame::TooLong { least: skip.item.length, most: self.most });
+        }
         let found = match self.framing {
             Framing::Lines => self.ended_by(b'\n')?,
             Framing::Nul => self.ended_by(0)?,
@@ -136,13 +222,64 @@ impl Decoder {
         }
     }
 
+    /// The item that [`Decoder::next`] has refused as too long is to be skipped.
+    pub fn begin_skip(&mut self) -> Result<(), BadFrame> {
+        if self.skip.is_some() {
+            return Ok(());
+        }
+        let start = self.position();
+        let (head, left) = match self.framing {
+            Framing::Lines | Framing::Nul => (0, None),
+            Framing::Netstring => {
+                let (digits, length) = self.netstring_head()?.unwrap_or_default();
+                (digits + 1, Some(length + 1))
+            }
+            Framing::U32be => (4, self.u32be_head().map(u64::from)),
+        };
+        self.start += head.min(self.pending());
+        self.scanned = 0;
+        self.skip = Some(Skip { item: Overlong { start, length: 0, head: Vec::new() }, left });
+        Ok(())
+    }
+
+    /// Skips what is there of it. Returns it once its end was seen; `is_over`: nothing more will come.
+    pub fn skip(&mut self, is_over: bool) -> Result<Option<Overlong>, BadFrame> {
+        let Some(mut skip) = self.skip.take() else { return Ok(None) };
+        let here = &self.buffer[self.start..self.filled];
+        let (bytes, frame, ended) = match (self.framing, skip.left) {
+            (Framing::Lines, _) => until(b'\n', here, is_over),
+            (Framing::Nul, _) => until(0, here, is_over),
+            (Framing::Netstring, Some(left)) => {
+                let n = here.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let ended = n as u64 == left;
+                if ended && here[n - 1] != b',' {
+                    return Err(BadFrame::Malformed(self.framing));
+                }
+                (n - usize::from(ended), usize::from(ended), ended)
+            }
+            (Framing::U32be, Some(left)) => {
+                let n = here.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                (n, 0, n as u64 == left)
+            }
+            (Framing::Netstring | Framing::U32be, None) => return Err(BadFrame::Malformed(self.framing)),
+        };
+        skip.note(&here[..bytes], frame);
+        self.start += bytes + frame;
+        match ended {
+            true => return Ok(Some(skip.item)),
+            false if is_over => return Err(BadFrame::Truncated(self.framing)),
+            false => self.skip = Some(skip),
+        }
+        Ok(None)
+    }
+
     /// All that is there, as it is.
     pub fn rest(&self) -> &[u8] {
         &self.buffer[self.start..self.filled]
     }
 
     /// Forgets so many bytes.
-    pub fn skip(&mut self, bytes: usize) {
+    pub fn forget(&mut self, bytes: usize) {
         self.start += bytes.min(self.pending());
         self.scanned = 0;
     }
@@ -158,6 +295,7 @@ impl Decoder {
         // Moves no more bytes than were handed out since the last move.
         if self.start >= pending {
             self.buffer.copy_within(self.start..self.filled, 0);
+            self.base += self.start as u64;
             (self.start, self.filled) = (0, pending);
         }
         let wanted = self.filled + wanted.max(self.expected());
@@ -182,7 +320,7 @@ impl Decoder {
     /// Gives back the memory that a long item needed.
     pub fn shrink(&mut self, keep: usize) {
         if self.pending() == 0 && self.buffer.len() > keep {
-            *self = Decoder::new(self.framing, self.most);
+            *self = Decoder::resume(self.framing, self.most, self.position(), self.skip.take());
         }
     }
 
@@ -217,8 +355,14 @@ impl Decoder {
         Ok(Some(first..end))
     }
 
-    /// The digits of the length, and the length, once its colon is there.
+    /// The same, if it isn't too long.
     fn netstring_length(&self) -> Result<Option<(usize, u64)>, BadFrame> {
+        let head = self.netstring_head()?;
+        head.map_or(Ok(()), |(_, length)| self.check(length)).map(|()| head)
+    }
+
+    /// The digits of the length, and the length, once its colon is there.
+    fn netstring_head(&self) -> Result<Option<(usize, u64)>, BadFrame> {
         let malformed = BadFrame::Malformed(Framing::Netstring);
         let bytes = &self.buffer[self.start..self.filled];
         let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).take(MAX_DIGITS + 1).count();
@@ -228,7 +372,6 @@ impl Decoder {
             _ if digits > MAX_DIGITS || leads_with_zero => Err(malformed),
             Some(b':') if digits > 0 => {
                 let length = number.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-                self.check(length)?;
                 Ok(Some((digits, length)))
             }
             Some(_) => Err(malformed),
@@ -237,11 +380,9 @@ impl Decoder {
     }
 
     fn u32be(&mut self) -> Result<Option<Range<usize>>, BadFrame> {
-        let bytes = &self.buffer[self.start..self.filled];
-        let Some((head, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
-        let length = u32::from_be_bytes(*head);
+        let Some(length) = self.u32be_head() else { return Ok(None) };
         self.check(u64::from(length))?;
-        if rest.len() < length as usize {
+        if self.pending() - 4 < length as usize {
             return Ok(None);
         }
         let first = self.start + 4;
@@ -249,16 +390,21 @@ impl Decoder {
         Ok(Some(first..self.start))
     }
 
+    fn u32be_head(&self) -> Option<u32> {
+        self.buffer[self.start..self.filled].first_chunk::<4>().map(|head| u32::from_be_bytes(*head))
+    }
+
     /// Bytes still to come of an item whose length is known.
     fn expected(&self) -> usize {
         let whole = match self.framing {
+            _ if self.skip.is_some() => return 0,
             Framing::Lines | Framing::Nul => return 0,
             Framing::Netstring => match self.netstring_length() {
                 Ok(Some((digits, length))) => digits as u64 + 2 + length,
                 Ok(None) | Err(_) => return 0,
             },
-            Framing::U32be => match self.buffer[self.start..self.filled].first_chunk::<4>() {
-                Some(head) => 4 + u64::from(u32::from_be_bytes(*head)),
+            Framing::U32be => match self.u32be_head() {
+                Some(length) => 4 + u64::from(length),
                 None => return 0,
             },
         };
@@ -274,11 +420,29 @@ impl Decoder {
     }
 }
 
+impl Skip {
+    /// So many bytes of it were skipped, and so many of its frame.
+    fn note(&mut self, bytes: &[u8], frame: usize) {
+        let room = HEAD - self.item.head.len().min(HEAD);
+        self.item.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.item.length += bytes.len() as u64;
+        self.left = self.left.map(|left| left - (bytes.len() + frame) as u64);
+    }
+}
+
+/// The bytes before the end, those of the end, and whether it is there.
+fn until(end: u8, bytes: &[u8], is_over: bool) -> (usize, usize, bool) {
+    match memchr::memchr(end, bytes) {
+        Some(at) => (at, 1, true),
+        None => (bytes.len(), 0, is_over),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ALL: [Framing; 4] = [Framing::Lines, Framing::Nul, Framing::Netstring, Framing::U32be];
+    const ALL: [Framing; 4] = Framing::ALL;
 
     fn feed(decoder: &mut Decoder, bytes: &[u8]) -> Result<Vec<Vec<u8>>, BadFrame> {
         decoder.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
@@ -342,6 +506,94 @@ mod tests {
         );
         assert_eq!(too_long(Framing::U32be, &[0, 0, 0, 11]), BadFrame::TooLong { least: 11, most: 10 });
         assert_eq!(feed(&mut Decoder::new(Framing::Lines, 10), b"xxxxxxxxxx\n").unwrap(), [b"xxxxxxxxxx"]);
+    }
+
+    /// All items, and what was skipped between them, in their order.
+    fn skipping(decoder: &mut Decoder, bytes: &[u8], is_over: bool, seen: &mut Vec<String>) {
+        decoder.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        decoder.filled(bytes.len());
+        loop {
+            match decoder.next() {
+                Ok(Some(item)) => seen.push(String::from_utf8(item.to_vec()).unwrap()),
+                Ok(None) => return,
+                Err(BadFrame::TooLong { .. }) => {
+                    decoder.begin_skip().unwrap();
+                    let Some(long) = decoder.skip(is_over).unwrap() else { return };
+                    let head = String::from_utf8(long.head).unwrap();
+                    seen.push(format!("{} bytes at {}: {head}", long.length, long.start));
+                }
+                Err(bad) => panic!("{bad}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_item_that_is_too_long_is_skipped_wherever_its_pieces_end_and_whoever_goes_on() {
+        let long = "0123456789abc";
+        for framing in ALL {
+            let mut bytes = Vec::new();
+            for item in ["one", long, "", long, "two"] {
+                encode(framing, item.as_bytes(), &mut bytes).unwrap();
+            }
+            let mut whole = Vec::new();
+            skipping(&mut Decoder::new(framing, 10), &bytes, false, &mut whole);
+            assert_eq!((&*whole[0], &*whole[2], &*whole[4]), ("one", "", "two"), "{framing:?}");
+            let mut start = Vec::new();
+            encode(framing, b"one", &mut start).unwrap();
+            assert_eq!(whole[1], format!("13 bytes at {}: {long}", start.len()));
+            for size in 1..bytes.len() {
+                let (mut decoder, mut seen) = (Decoder::new(framing, 10), Vec::new());
+                for piece in bytes.chunks(size) {
+                    // Another process goes on from the position each time.
+                    let rest = decoder.rest().to_vec();
+                    let skip = decoder.skipping().cloned();
+                    decoder = Decoder::resume(framing, 10, decoder.position(), skip);
+                    skipping(&mut decoder, &[&rest, piece].concat(), false, &mut seen);
+                }
+                assert_eq!(seen, whole, "{framing:?} in pieces of {size}");
+                assert_eq!(decoder.position(), bytes.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn an_item_of_any_length_is_skipped_in_little_memory() {
+        for (framing, head) in [(Framing::Lines, &b""[..]), (Framing::Netstring, b"1000000000:")] {
+            let mut decoder = Decoder::new(framing, 1 << 20);
+            let mut seen = Vec::new();
+            skipping(&mut decoder, head, false, &mut seen);
+            for _ in 0..1000 {
+                skipping(&mut decoder, &[b'x'; 1_000_000], false, &mut seen);
+            }
+            skipping(&mut decoder, if framing == Framing::Lines { b"\n" } else { b"," }, false, &mut seen);
+            assert_eq!(seen, [format!("1000000000 bytes at 0: {}", "x".repeat(HEAD))]);
+            assert!(decoder.buffer.len() < 8 << 20, "{}", decoder.buffer.len());
+        }
+    }
+
+    #[test]
+    fn the_end_ends_a_line_that_is_skipped_but_cuts_a_frame() {
+        for (framing, bytes, ok) in [
+            (Framing::Lines, &b"0123456789abc"[..], true),
+            (Framing::Nul, b"0123456789abc", true),
+            (Framing::Netstring, b"13:0123456789abc", false),
+            (Framing::U32be, b"\0\0\0\x0d0123456789ab", false),
+        ] {
+            let (mut decoder, mut seen) = (Decoder::new(framing, 10), Vec::new());
+            skipping(&mut decoder, bytes, false, &mut seen);
+            assert!(seen.is_empty() && decoder.skipping().is_some());
+            match decoder.skip(true) {
+                Ok(Some(long)) => assert!(ok && long.length == 13, "{framing:?}"),
+                Err(bad) => assert!(!ok && bad == BadFrame::Truncated(framing)),
+                Ok(None) => panic!("{framing:?}"),
+            }
+        }
+        let mut decoder = Decoder::new(Framing::Netstring, 10);
+        let mut seen = Vec::new();
+        skipping(&mut decoder, b"13:0123456789abc", false, &mut seen);
+        decoder.room(1)[0] = b'x';
+        decoder.filled(1);
+        assert_eq!(decoder.skip(false), Err(BadFrame::Malformed(Framing::Netstring)));
     }
 
     #[test]

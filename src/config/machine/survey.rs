@@ -1,0 +1,276 @@
+//! Looks at the machine: every question that a pipeline asks of it, with the answer.
+
+use crate::config::diagnostic::nearest;
+use crate::config::env_file::{self, Variables};
+use crate::config::pipeline::{Command, Invocation, Pipeline, Stage, Task};
+use nix::unistd::{AccessFlags, Group, User, access};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Where a program is looked for when nothing says so.
+pub const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// What was found, by stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Survey {
+    pub(super) stages: BTreeMap<String, Found>,
+}
+
+/// What a stage asks for; `None`: it does not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    pub env_file: Option<EnvFile>,
+    pub folder: Option<Folder>,
+    pub program: Option<Program>,
+    pub user: Option<Name>,
+    pub group: Option<Name>,
+    /// The files that `lines` reads; there is none.
+    pub no_input: Option<PathBuf>,
+}
+
+/// An environment file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EnvFile {
+    /// What it says.
+    Good(Variables),
+    /// Why it says nothing; a name like it.
+    Bad { why: String, near: Option<String> },
+}
+
+/// `cwd`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Folder {
+    Good,
+    /// There is nothing of this name.
+    Missing {
+        path: PathBuf,
+        near: Option<String>,
+    },
+    /// It can't be entered.
+    Bad {
+        path: PathBuf,
+        why: String,
+    },
+}
+
+/// A program that is run directly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Program {
+    Good,
+    /// No file of this name in these folders.
+    NotInPath {
+        name: String,
+        path: String,
+        near: Option<String>,
+    },
+    /// No such file.
+    Missing {
+        path: PathBuf,
+        near: Option<String>,
+    },
+    /// It is there, but can't be executed.
+    Bad {
+        path: PathBuf,
+        is_folder: bool,
+    },
+}
+
+/// A user or a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Name {
+    /// It has a name, and so groups, a home and the like.
+    Known,
+    /// A number without a name.
+    Number,
+    /// No such name.
+    Unknown { near: Option<String> },
+    /// Nobody could be asked.
+    NotAnswered(String),
+}
+
+impl Survey {
+    /// What the environment file of a stage says.
+    pub fn variables(&self, stage: &str) -> Option<Variables> {
+        match &self.stages.get(stage)?.env_file {
+            Some(EnvFile::Good(variables)) => Some(variables.clone()),
+            Some(EnvFile::Bad { .. }) | None => None,
+        }
+    }
+}
+
+/// Looks for all that the stages name.
+pub fn survey(pipeline: &Pipeline) -> Survey {
+    let look = |stage: &Stage| (stage.name.clone(), look_for(stage, &pipeline.folder));
+    Survey { stages: pipeline.stages.iter().map(look).collect() }
+}
+
+fn look_for(stage: &Stage, folder: &Path) -> Found {
+    match &stage.work.task {
+        Task::Command(command) => of_command(command, stage.processes, folder),
+        Task::Use { name, with } if name == "lines" && with.get("follow") != Some(&true.into()) => {
+            let path = with.get("path").and_then(|path| path.as_str()).map(|path| folder.join(path));
+            Found { no_input: path.filter(|path| is_missing(path)), ..Found::default() }
+        }
+        Task::Use { .. } => Found::default(),
+    }
+}
+
+fn of_command(command: &Command, processes: u32, folder: &Path) -> Found {
+    let env_file = command.env_file.as_ref().map(|path| read_env_file(&folder.join(path)));
+    let program = match &command.invocation {
+        Invocation::Direct(_) => Some(find_program(command, env_file.as_ref(), processes, folder)),
+        Invocation::Shell(_) => None,
+    };
+    Found {
+        folder: command.cwd.as_ref().map(|cwd| look_at_folder(&folder.join(cwd), command.user.is_some())),
+        program,
+        user: command.user.as_deref().map(look_up_user),
+        group: command.group.as_deref().map(look_up_group),
+        env_file,
+        no_input: None,
+    }
+}
+
+fn read_env_file(path: &Path) -> EnvFile {
+    match env_file::load(path) {
+        Ok(variables) => EnvFile::Good(variables),
+        Err(error) => {
+            let near = if path.exists() { None } else { neighbour(path) };
+            EnvFile::Bad { why: error.to_string(), near }
+        }
+    }
+}
+
+/// `other`: another user will enter it, whose rights nobody can know here.
+fn look_at_folder(path: &Path, other: bool) -> Folder {
+    let bad = |why: &str| Folder::Bad { path: path.to_owned(), why: why.to_owned() };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Folder::Missing { path: path.to_owned(), near: neighbour(path) }
+        }
+        Err(_) if other => Folder::Good,
+        Err(error) => bad(&error.to_string()),
+        Ok(about) if !about.is_dir() => bad("it is not a folder"),
+        Ok(_) if other => Folder::Good,
+        Ok(_) => match access(path, AccessFlags::X_OK) {
+            Ok(()) => Folder::Good,
+            Err(errno) => bad(errno.desc()),
+        },
+    }
+}
+
+/// As the worker looks for it: a name with a slash is a path that starts at the pipeline file's folder, any other is
+/// looked for in the PATH that the program itself will have.
+fn find_program(command: &Command, env_file: Option<&EnvFile>, processes: u32, folder: &Path) -> Program {
+    let title = command.invocation.title();
+    let workers = if title.contains("{worker}") { processes } else { 1 };
+    let names = (0..workers).map(|worker| title.replace("{worker}", &worker.to_string()));
+    let path = path_of(command, env_file);
+    let mut found = names.map(|name| find_one(&name, &path, folder, command.user.is_some()));
+    found.find(|program| *program != Program::Good).unwrap_or(Program::Good)
+}
+
+fn find_one(name: &str, path: &OsStr, folder: &Path, other: bool) -> Program {
+    if name.contains('/') {
+        let file = folder.join(name);
+        return match (is_executable(&file, other), file.exists()) {
+            (true, _) => Program::Good,
+            (false, true) => Program::Bad { is_folder: file.is_dir(), path: file },
+            (false, false) => Program::Missing { near: neighbour(&file), path: file },
+        };
+    }
+    let folders: Vec<PathBuf> = std::env::split_paths(path).map(|each| folder.join(each)).collect();
+    let files = || folders.iter().map(|folder| folder.join(name));
+    if files().any(|file| is_executable(&file, other)) {
+        return Program::Good;
+    }
+    if let Some(path) = files().find(|file| file.is_file()) {
+        return Program::Bad { path, is_folder: false };
+    }
+    let names: Vec<String> = folders.iter().flat_map(|folder| names_in(folder)).collect();
+    let near = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+    Program::NotInPath { name: name.to_owned(), path: path.to_string_lossy().into_owned(), near }
+}
+
+/// The PATH that a program will have: the stage's, its environment file's, or this program's own.
+fn path_of(command: &Command, env_file: Option<&EnvFile>) -> OsString {
+    let of_stage = command.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| path.into());
+    let of_file = || match env_file {
+        Some(EnvFile::Good(variables)) => {
+            variables.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone())
+        }
+        Some(EnvFile::Bad { .. }) | None => None,
+    };
+    of_stage.or_else(of_file).or_else(|| std::env::var_os("PATH")).unwrap_or_else(|| USUAL_PATH.into())
+}
+
+fn is_executable(file: &Path, other: bool) -> bool {
+    let has_bit = || std::fs::metadata(file).is_ok_and(|about| about.permissions().mode() & 0o111 != 0);
+    file.is_file() && if other { has_bit() } else { access(file, AccessFlags::X_OK).is_ok() }
+}
+
+fn look_up_user(name: &str) -> Name {
+    let by_name = User::from_name(name).map(|found| found.is_some());
+    look_up(
+        name,
+        by_name,
+        |number| User::from_uid(number.into()).is_ok_and(|found| found.is_some()),
+        "/etc/passwd",
+    )
+}
+
+fn look_up_group(name: &str) -> Name {
+    let by_name = Group::from_name(name).map(|found| found.is_some());
+    look_up(
+        name,
+        by_name,
+        |number| Group::from_gid(number.into()).is_ok_and(|found| found.is_some()),
+        "/etc/group",
+    )
+}
+
+/// `list`: a file of lines that begin with a name and a colon.
+fn look_up(name: &str, by_name: nix::Result<bool>, has_name: impl FnOnce(u32) -> bool, list: &str) -> Name {
+    match by_name {
+        Ok(true) => return Name::Known,
+        Err(errno) => return Name::NotAnswered(errno.desc().to_owned()),
+        Ok(false) => {}
+    }
+    if let Ok(number) = name.parse() {
+        return if has_name(number) { Name::Known } else { Name::Number };
+    }
+    let text = std::fs::read(list).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let names = text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name);
+    Name::Unknown { near: nearest(name, names).map(str::to_owned) }
+}
+
+/// Whether there is no file of this name, or none that matches the pattern. A search through folders of any depth may
+/// take long: that is left to the stage.
+fn is_missing(pattern: &Path) -> bool {
+    let text = pattern.as_os_str().as_bytes();
+    if pattern.exists() || text.windows(2).any(|two| two == b"**") {
+        return false;
+    }
+    let matches = pattern.to_str().and_then(|pattern| glob::glob(pattern).ok());
+    matches.is_some_and(|mut matches| matches.next().is_none())
+}
+
+/// A name like it in the same folder.
+fn neighbour(path: &Path) -> Option<String> {
+    let (parent, name) = (path.parent()?, path.file_name()?.to_str()?);
+    let names = names_in(parent);
+    let near = nearest(name, names.iter().map(String::as_str))?;
+    Some(parent.join(near).display().to_string())
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,186 @@
+use super::survey::{EnvFile, Folder, Found, Name, Program};
+use super::*;
+use crate::config::{LoadOptions, load_text};
+use crate::stage::Registry;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// A folder that goes away with the test.
+struct Home(PathBuf);
+
+impl Home {
+    fn new(name: &str) -> Home {
+        let path = std::env::temp_dir().join(format!("mprun-machine-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Home(path)
+    }
+
+    fn file(&self, name: &str, text: &str, mode: u32) {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn load(&self, text: &str) -> Loaded {
+        let place = self.0.join("p.toml");
+        load_text(&place, text.to_owned(), &LoadOptions::default(), &Registry::builtin())
+            .unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    /// What is said about a stage with these keys on this machine.
+    fn said(&self, keys: &str) -> String {
+        match surveyed(self.load(&format!("[stages.s]\n{keys}\n"))) {
+            Ok(loaded) => loaded.warnings.to_string(),
+            Err(report) => report.to_string(),
+        }
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn what_is_there_is_not_talked_about() {
+    let home = Home::new("good");
+    home.file("bin/tool", "#!/bin/sh\n", 0o755);
+    home.file("e.env", "PATH=bin\nA=1\n", 0o644);
+    home.file("in.txt", "1\n", 0o644);
+    for keys in [
+        "command = ['sh', '-c', 'true']",
+        "command = ['bin/tool']\ncwd = 'bin'",
+        "command = ['tool']\nenv = { PATH = 'bin' }",
+        "command = ['tool']\nenv_file = 'e.env'",
+        "command = ['/bin/sh']\nuser = 'root'\ngroup = 'root'",
+        "command = ['/bin/sh']\nuser = '0'\ngroup = '12345'",
+        "command = 'no-such-program | or-other'",
+        "use = 'lines'\nwith = { path = 'in.txt' }",
+        "use = 'lines'\nwith = { path = 'i*.txt' }",
+        "use = 'lines'\nwith = { path = 'later.txt', follow = true }",
+    ] {
+        assert_eq!(home.said(keys), "", "{keys}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_place_and_what_may_be_meant() {
+    let home = Home::new("bad");
+    home.file("bin/tool", "#!/bin/sh\n", 0o755);
+    home.file("bin/text", "#!/bin/sh\n", 0o644);
+    home.file("e.env", "A=1\n", 0o644);
+    home.file("bad.env", "A=1\nno variable\n", 0o644);
+    let folder = home.0.display();
+    for (keys, title, help) in [
+        (
+            "command = ['grepp']",
+            "there is no program `grepp` in the PATH ".to_owned(),
+            "did you mean `grep`?",
+        ),
+        ("command = ['tool']\nenv = { PATH = 'nowhere' }", "`tool` in the PATH nowhere".to_owned(), ""),
+        ("command = ['bin/tol']", format!("there is no program {folder}/bin/tol"), "/bin/tool`?"),
+        ("command = ['bin/text']", format!("{folder}/bin/text is there, but"), "`chmod +x"),
+        (
+            "command = ['text']\nenv = { PATH = 'bin' }",
+            format!("{folder}/bin/text is there, but"),
+            "`chmod +x",
+        ),
+        ("command = ['./bin']", format!("{folder}/./bin is a folder"), ""),
+        ("command = ['bin/tool{worker}']\nprocesses = 2", format!("no program {folder}/bin/tool0"), ""),
+        ("command = 'x'\ncwd = 'bim'", format!("there is no folder {folder}/bim"), "/bin`?"),
+        ("command = 'x'\ncwd = 'e.env'", format!("no program can run in {folder}/e.env"), ""),
+        ("command = 'x'\nuser = 'rot'", "there is no user `rot`".to_owned(), "did you mean `root`?"),
+        ("command = 'x'\nuser = '4294967'", "this user has no name".to_owned(), "needs a `group`"),
+        ("command = 'x'\ngroup = 'rooot'", "there is no group `rooot`".to_owned(), "did you mean `root`?"),
+        ("command = 'x'\nenv_file = 'f.env'", format!("can't read env_file {folder}/f.env"), "/e.env`?"),
+        ("command = 'x'\nenv_file = 'bad.env'", format!("{folder}/bad.env:2: expected NAME=value"), ""),
+    ] {
+        let said = home.said(keys);
+        assert!(
+            said.starts_with("error: ") && said.contains(&title) && said.contains(help),
+            "{keys}:\n{said}"
+        );
+        assert!(said.contains("p.toml:") && said.contains('^'), "{keys}:\n{said}");
+    }
+}
+
+#[test]
+fn an_input_that_is_not_there_yet_is_only_a_warning() {
+    let home = Home::new("input");
+    for path in ["in.txt", "*.txt"] {
+        let said = home.said(&format!("use = 'lines'\nwith = {{ path = '{path}' }}"));
+        assert!(said.starts_with("warning: no file matches") && said.contains("p.toml:3:17"), "{said}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_defaults_is_told_once() {
+    let home = Home::new("defaults");
+    let text = "[defaults]\nenv_file = 'x.env'\n[stages.a]\ncommand = 'x'\n[stages.b]\ncommand = 'x'\n";
+    assert_eq!(surveyed(home.load(text)).unwrap_err().faults(), 1);
+}
+
+#[test]
+fn what_an_environment_file_says_is_part_of_the_pipeline() {
+    let home = Home::new("variables");
+    home.file("e.env", "A=1\n", 0o644);
+    let load = || surveyed(home.load("[stages.s]\ncommand = 'x'\nenv_file = 'e.env'\n")).unwrap().pipeline;
+    let before = load();
+    assert_eq!(before, load());
+    home.file("e.env", "A=2\nB=3\n", 0o644);
+    let diff = crate::config::diff(&before, &load());
+    let [crate::config::StageDiff::Changed(change)] = diff.stages.as_slice() else { panic!("{diff:?}") };
+    let told: Vec<String> = change.work.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["env_file: e.env -> e.env, with A, B changed"]);
+}
+
+/// Every answer that a machine may give.
+fn found() -> Vec<Found> {
+    let near = Some("other".to_owned());
+    let (path, why) = (PathBuf::from("/x"), "no".to_owned());
+    let variables = vec![(OsString::from("A"), OsString::from("1"))];
+    let with = |set: &dyn Fn(&mut Found)| {
+        let mut found = Found::default();
+        set(&mut found);
+        found
+    };
+    let name =
+        |name: Name| with(&|found| (found.user, found.group) = (Some(name.clone()), Some(name.clone())));
+    let program = |program: Program| with(&|found| found.program = Some(program.clone()));
+    vec![
+        Found::default(),
+        with(&|found| found.env_file = Some(EnvFile::Good(variables.clone()))),
+        with(&|found| found.env_file = Some(EnvFile::Bad { why: why.clone(), near: near.clone() })),
+        with(&|found| found.folder = Some(Folder::Good)),
+        with(&|found| found.folder = Some(Folder::Missing { path: path.clone(), near: None })),
+        with(&|found| found.folder = Some(Folder::Bad { path: path.clone(), why: why.clone() })),
+        program(Program::Good),
+        program(Program::NotInPath { name: "x".into(), path: "/bin".into(), near: near.clone() }),
+        program(Program::Missing { path: path.clone(), near: near.clone() }),
+        program(Program::Bad { path: path.clone(), is_folder: true }),
+        name(Name::Known),
+        name(Name::Unknown { near }),
+        name(Name::NotAnswered(why)),
+        with(&|found| found.no_input = Some(path.clone())),
+    ]
+}
+
+#[test]
+fn a_survey_may_come_from_another_process_as_text() {
+    let home = Home::new("text");
+    let text = "[stages.s]\ncommand = ['x']\nenv_file = 'e'\ncwd = 'c'\nuser = 'u'\ngroup = 'g'\n";
+    for found in found() {
+        let survey = Survey { stages: [("s".to_owned(), found)].into() };
+        let told: Survey = serde_json::from_str(&serde_json::to_string(&survey).unwrap()).unwrap();
+        assert_eq!(told, survey);
+        let verdict = |survey| match settle(home.load(text), survey) {
+            Ok(loaded) => format!("{:?} {}", loaded.pipeline, loaded.warnings),
+            Err(report) => report.to_string(),
+        };
+        assert_eq!(verdict(&told), verdict(&survey));
+    }
+}

@@ -1,0 +1,117 @@
+//! Text from outside, as a terminal or a log can hold it: what a program prints, an item holds or a file is called must
+//! not move the cursor, turn the text around it round, or pass for a line of mprun's own.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// On one line: control and invisible characters are escaped, a tab stays.
+///
+/// ```
+/// assert_eq!(mprun::text::one_line("a\x1b[2J\nb"), r"a\u{1b}[2J\nb");
+/// ```
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    escaped(
+        text,
+        |character| character != '\t' && is_risky(character),
+        |character, into| {
+            into.extend(character.escape_default());
+        },
+    )
+}
+
+/// The same for a text of several lines: their ends stay.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(
+        text,
+        |character| !matches!(character, '\t' | '\n') && is_risky(character),
+        |character, into| {
+            into.extend(character.escape_default());
+        },
+    )
+}
+
+/// The same for JSON, whose meaning stays: such a character can only be in a string.
+pub fn json(text: &str) -> Cow<'_, str> {
+    escaped(
+        text,
+        |character| !character.is_ascii_whitespace() && is_risky(character),
+        |character, into| {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                // Writing to a string can't fail.
+                let _ = write!(into, "\\u{unit:04x}");
+            }
+        },
+    )
+}
+
+/// Bytes on one line: what is no UTF-8 is escaped, too.
+pub fn of_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(&one_line(chunk.valid()));
+        for byte in chunk.invalid() {
+            // Writing to a string can't fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// Whether a character does more on a terminal than stand in its place.
+pub fn is_risky(character: char) -> bool {
+    character.is_control() || is_invisible(character)
+}
+
+/// Characters that change how the text around them is shown, or hide in it.
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+fn escaped(text: &str, is_bad: impl Fn(char) -> bool, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
+    let Some(first) = text.find(&is_bad) else { return Cow::Borrowed(text) };
+    let mut safe = String::with_capacity(text.len() + 16);
+    safe.push_str(&text[..first]);
+    for character in text[first..].chars() {
+        if is_bad(character) { escape(character, &mut safe) } else { safe.push(character) }
+    }
+    Cow::Owned(safe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_disturb_a_terminal_is_escaped_and_nothing_else() {
+        assert_eq!(one_line("plain wörld 木\tend"), "plain wörld 木\tend");
+        assert!(matches!(one_line("plain"), Cow::Borrowed(_)));
+        assert_eq!(
+            one_line("a\x1b]0;title\x07b\r\n\x7f\u{9b}31m"),
+            r"a\u{1b}]0;title\u{7}b\r\n\u{7f}\u{9b}31m"
+        );
+        assert_eq!(
+            one_line("admin\u{202e}nigol\u{2066}x\u{200b}\u{61c}"),
+            r"admin\u{202e}nigol\u{2066}x\u{200b}\u{61c}"
+        );
+        assert_eq!(lines("a\n\tb\r\x1bc\n"), "a\n\tb\\r\\u{1b}c\n");
+        assert_eq!(of_bytes(b"\xff\x1b\xc3\xa9\0"), "\\xff\\u{1b}\u{e9}\\u{0}");
+    }
+
+    #[test]
+    fn json_means_the_same_afterwards() {
+        let value = serde_json::json!({ "text": "a\u{202e}b\u{7f}\u{9b}\u{e0041}\n", "n": 1 });
+        let plain = serde_json::to_string_pretty(&value).unwrap();
+        let safe = json(&plain);
+        assert!(!safe.chars().any(|character| character != '\n' && is_risky(character)), "{safe}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
+    }
+}
