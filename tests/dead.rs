@@ -26,7 +26,7 @@ fn broken() -> Run {
 }
 
 fn lines(run: &Run) -> Vec<u64> {
-    let letters: Value = serde_json::from_str(&run.tell(&["dead", "list", "--json"])).unwrap();
+    let letters: Value = serde_json::from_str(&run.tell(&["dead", "list", "pipeline", "--json"])).unwrap();
     letters.as_array().unwrap().iter().map(|letter| letter["line"].as_u64().unwrap()).collect()
 }
 
@@ -123,7 +123,7 @@ fn what_is_not_there_is_no_mistake_made() {
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 3);
     assert_eq!(lines(&run).len(), 6);
-    assert_eq!(run.tell(&["dead", "drop", "--stage", "work"]), "6 dropped\n");
+    assert_eq!(run.tell(&["dead", "drop", "pipeline", "--stage", "work"]), "6 dropped\n");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn the_last_words_of_a_killed_worker_are_told_however_quiet_the_run_is() {
     }
     let text = run.tell(&["why", "work"]);
     assert!(text.contains("| at   7\n") && text.contains("| of it\n"), "{text}");
-    let letters: Value = serde_json::from_str(&run.tell(&["dead", "list", "--json"])).unwrap();
+    let letters: Value = serde_json::from_str(&run.tell(&["dead", "list", "pipeline", "--json"])).unwrap();
     assert!(letters[0]["stderr"].as_array().unwrap().contains(&"of it".into()), "{letters:#}");
     // A letter that the supervisor has written is its stage's, too, and what was done adds up with the ledger.
     wait_until("the others", || {

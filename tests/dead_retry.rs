@@ -66,10 +66,10 @@ fn without_a_run_one_is_started_that_only_works_them_off() {
     assert_eq!(left, [1, 3, 5]);
     // Those that fail once more are letters again, and the exit code says so.
     folder.file("broken", "");
-    assert_eq!(said(&folder, &["dead", "retry", "--all"]).code, Some(3));
+    assert_eq!(said(&folder, &["dead", "retry", "pipeline.toml", "--all"]).code, Some(3));
     assert_eq!(letters(&folder, "pipeline.toml").len(), 3);
     std::fs::remove_file(folder.path().join("broken")).unwrap();
-    let rest = said(&folder, &["dead", "retry", "--all"]);
+    let rest = said(&folder, &["dead", "retry", "pipeline.toml", "--all"]);
     assert_eq!((rest.code, rest.stdout.lines().count()), (Some(0), 3), "{rest:?}");
     assert!(letters(&folder, "pipeline.toml").is_empty());
     let none = said(&folder, &["dead", "retry", "pipeline.toml", "--all"]);
@@ -250,7 +250,7 @@ fn a_storm_over_workers_and_clients_of_a_running_pipeline_puts_each_letter_exact
     while !letters(&run.folder, "pipeline.toml").is_empty() {
         tries += 1;
         assert!(tries < 100, "{}", run.stderr());
-        let mut client = start(&run.folder, 1000 + tries, &["dead", "retry", "--all"]);
+        let mut client = start(&run.folder, 1000 + tries, &["dead", "retry", "pipeline.toml", "--all"]);
         thread::sleep(Duration::from_millis(fastrand(tries) % 60));
         deaths += u32::from(client.try_wait().unwrap().is_none());
         process::kill(client.id(), libc::SIGKILL);

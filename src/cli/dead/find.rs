@@ -6,7 +6,7 @@ use super::Args;
 use crate::cli::output::{self, Failure};
 use crate::cli::target;
 use crate::config;
-use crate::control::client::Client;
+use crate::control::client::{Client, ClientError};
 use crate::dead_letter::place::{self, Known, Owner};
 use crate::status::Snapshot;
 
@@ -24,15 +24,20 @@ pub struct Found {
 
 /// The letters of the pipeline of this name or file; without one, of the only one that runs, or that has some.
 pub fn find(args: &Args, name: Option<&str>) -> Result<Found, Failure> {
-    match target::find(name, &args.place) {
-        Ok(mut client) => {
-            let snapshot: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
-            let path = args.file.clone().unwrap_or_else(|| snapshot.dead_letter_file.into());
-            let by_path = has_owner(&path);
-            Ok(Found { path, client: Some(client), file: None, by_path })
-        }
-        Err(failure) => without_run(args, name, failure),
-    }
+    let failure = match target::find(name, &args.place) {
+        Err(failure) => failure,
+        Ok(mut client) => match client.get::<Snapshot>("/v1/status") {
+            Ok(snapshot) => {
+                let path = args.file.clone().unwrap_or_else(|| snapshot.dead_letter_file.into());
+                let by_path = has_owner(&path);
+                return Ok(Found { path, client: Some(client), file: None, by_path });
+            }
+            // Its end was under way when it was found.
+            Err(error @ (ClientError::Gone(..) | ClientError::NoAnswer(..))) => target::failure(&error),
+            Err(error) => return Err(target::failure(&error)),
+        },
+    };
+    without_run(args, name, failure)
 }
 
 /// Whether queues are kept for this pipeline file.
