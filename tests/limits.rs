@@ -64,7 +64,7 @@ fn a_program_of_too_many_processes_is_ended_and_the_supervisor_answers() {
     let mut run = Run::in_folder(folder, &[]);
     run.wait_for_log("the stage bomb gives up");
     let log = run.stderr();
-    assert!(log.contains("more than 20 processes (limits.processes)"), "{log}");
+    assert!(log.contains("processes, more than 20 (limits.processes)"), "{log}");
     assert!(run.tell(&["status"]).contains("gave up"));
     let left = || support::process::in_folder(run.folder.path()).len();
     support::wait_until("the end of all that it has started", || (left() <= 4).then_some(()));

@@ -260,7 +260,7 @@ fn an_edited_environment_file_is_a_change_of_its_stage() {
     );
     let run = Run::in_folder(folder, &[]);
     wait_for_line(&run, "one");
-    let other = run.workers("other");
+    let other = wait_for_workers(&run, "other", 1);
     run.folder.file("e.env", "V=two\n");
     let step = "stage s: replace workers one by one (env_file: e.env -> e.env, with V changed)";
     assert_eq!(run.tell(&["plan"]), format!("{step}\n"));

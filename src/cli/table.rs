@@ -1,6 +1,7 @@
 //! Tables for a terminal: columns as wide as what is in them, and all of it no wider than the terminal.
 
-use std::io::{self, IsTerminal};
+use crate::terminal;
+use std::io;
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -81,10 +82,8 @@ pub fn shortened(text: &str, width: usize) -> String {
 
 /// The width of the terminal on standard output; `None`: it is none, and lines may be of any length.
 pub fn terminal_width() -> Option<usize> {
-    if !io::stdout().is_terminal() {
-        return None;
-    }
-    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0).max(20))
+    let is_terminal = terminal::stdout().is_terminal;
+    is_terminal.then(|| usize::from(terminal::size(io::stdout()).columns).max(20))
 }
 
 #[cfg(test)]

@@ -99,3 +99,20 @@ fn of_transition(transition: &Transition) -> Vec<String> {
     lines.extend(transition.stderr.iter().map(|line| format!("                  | {line}")));
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::fixture;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_stage_is_called_by_its_own_name(name in "[A-Za-z][A-Za-z0-9_-]{0,20}") {
+            let stage = fixture::stage(&name, "", "", [1.0, 0.0, 0.0]);
+            let worker = of_worker(&stage.name, &fixture::worker("Let.it END"));
+            prop_assert!(worker[0].starts_with(&format!("  {name}[3] resting, process 77: Let.it END")), "{worker:?}");
+            prop_assert!(text(&stage).starts_with(&(name + ": no restarts")));
+        }
+    }
+}

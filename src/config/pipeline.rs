@@ -209,6 +209,7 @@ impl Work {
 }
 
 mod command;
+pub mod shell_line;
 pub use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply};
 pub use crate::framing::Framing;
 

@@ -107,7 +107,11 @@ pub struct Scale {
     /// The stage.
     pub stage: String,
     /// How many processes it is to have.
-    pub processes: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// Instead: how many more than now; below zero: fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<i32>,
     /// Reply only when it has them.
     #[serde(default)]
     pub wait: bool,

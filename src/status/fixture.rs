@@ -53,6 +53,24 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> Stage {
     }
 }
 
+/// Worker 3 of a stage, process 77, that rests for this reason.
+pub fn worker(reason: &str) -> Worker {
+    Worker {
+        index: 3,
+        pid: Some(77),
+        program: None,
+        state: WorkerState::Resting,
+        since: None,
+        until: Some(1.0),
+        reason: Some(reason.into()),
+        taken: 0,
+        done: 0,
+        emitted: 0,
+        times: Times::default(),
+        transitions: Vec::new(),
+    }
+}
+
 /// A queue that holds `waiting` of ten items.
 pub fn queue(name: &str, waiting: u64) -> Queue {
     Queue {

@@ -25,6 +25,10 @@ pub struct Children {
     strangers: BTreeSet<u32>,
     /// This program's own helper processes, by pid.
     auxiliaries: BTreeMap<u32, Auxiliary>,
+    /// Workers that a signal has stopped.
+    stopped: BTreeSet<u32>,
+    /// The queues may have been told that there are some.
+    told_of_stopped: bool,
 }
 
 /// A helper process: the same program under a hidden verb, which is neither a worker nor an orphan of one.
@@ -80,13 +84,14 @@ impl Children {
     pub fn adopt() -> io::Result<Children> {
         nix::sys::prctl::set_child_subreaper(true)?;
         let strangers = proc_table::children_of(std::process::id()).into_iter().collect();
-        Ok(Children { workers: BTreeMap::new(), strangers, auxiliaries: BTreeMap::new() })
+        let (workers, auxiliaries) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Children { workers, strangers, auxiliaries, stopped: BTreeSet::new(), told_of_stopped: false })
     }
 
     /// The same, with what a program before this one knew of this process's children.
     pub fn resume(strangers: &[u32]) -> io::Result<Children> {
         let strangers = strangers.iter().copied().collect();
-        Ok(Children { strangers, ..Children::adopt()? })
+        Ok(Children { strangers, told_of_stopped: true, ..Children::adopt()? })
     }
 
     /// Children that are none of ours.
@@ -104,6 +109,17 @@ impl Children {
         self.workers.insert(pid, child);
     }
 
+    /// A worker was started by the program before this one, which may have been told that it is stopped.
+    pub fn take_over(&mut self, pid: u32, child: Child) {
+        self.stopped.extend(proc_table::is_stopped(pid).then_some(pid));
+        self.add(pid, child);
+    }
+
+    /// No worker is stopped any more, and the queues do not know it yet. True once each time.
+    pub fn all_go_on(&mut self) -> bool {
+        self.stopped.is_empty() && std::mem::take(&mut self.told_of_stopped)
+    }
+
     /// A helper process was started, or taken over from the program before this one.
     pub fn add_auxiliary(&mut self, pid: u32, auxiliary: Auxiliary) {
         self.strangers.remove(&pid); // it may have been started before this table
@@ -118,15 +134,19 @@ impl Children {
                 Look::Changed(Change::Ended(pid, exit)) => return self.bury(pid, exit).map(Some),
                 Look::Changed(Change::Stopped(pid)) => {
                     if let Some(child) = self.workers.get(&pid) {
+                        self.stopped.insert(pid);
+                        self.told_of_stopped = true;
                         return Ok(Some(News::Stopped(pid, *child)));
                     }
                 }
+                Look::Changed(Change::Continued(pid)) => drop(self.stopped.remove(&pid)),
             }
         }
     }
 
     /// The group goes before its leader is reaped: until then its number can't belong to anybody else.
     fn bury(&mut self, pid: u32, exit: Exit) -> io::Result<News> {
+        self.stopped.remove(&pid);
         let Some(child) = self.workers.remove(&pid) else {
             reap(pid)?;
             return Ok(match self.auxiliaries.remove(&pid) {
@@ -192,7 +212,8 @@ impl Children {
     pub fn sweep(&mut self, inbox: &Inbox) -> io::Result<Vec<u32>> {
         let limit = Instant::now() + SWEEP;
         loop {
-            while self.news()?.is_some() {}
+            // Its time may be over before a program that forks without end lets it see the last of them.
+            while Instant::now() < limit && self.news()?.is_some() {}
             let left: Vec<u32> = proc_table::children_of(std::process::id())
                 .into_iter()
                 .filter(|pid| !self.strangers.contains(pid) && !self.is_spared(*pid))

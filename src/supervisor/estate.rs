@@ -122,7 +122,10 @@ impl Estate {
         }
         let items: u64 =
             kept.iter().filter(|kept| matches!(kept.label, Label::Queue(_))).map(|kept| kept.items).sum();
-        let text = format!("goes on where an earlier run has stopped: {items} items in its queues");
+        let text = format!(
+            "goes on where an earlier run has stopped: {} in its queues",
+            crate::numbers::counted(items, "item")
+        );
         log!(target: "mprun", Level::Info, "{text}");
         Ok(Estate { arena, steward, kept, place, saver: None })
     }

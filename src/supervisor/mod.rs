@@ -35,12 +35,13 @@ mod launch;
 mod letters;
 pub mod loader;
 mod log_writer;
-mod mailbox;
+mod memory_check;
 mod perform;
 mod reception;
 pub mod report;
 mod saver;
 mod settings;
+mod state_folder;
 mod streams;
 mod summary;
 mod watch;
@@ -55,7 +56,7 @@ use crate::queue::Fault;
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
 use crate::sys::process::SpawnError;
-use crate::sys::{fd, start_signals};
+use crate::sys::{fd, memory, needs, start_signals};
 use crate::{dead_letter, exit, progress};
 use action::Outcome;
 use children::Children;
@@ -66,12 +67,14 @@ use inbox::Inbox;
 use launch::Launcher;
 use log::{Level, log};
 use log_writer::LogWriter;
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use perform::{Performer, Tools};
 use report::ReportFile;
 use state::view::Identity;
 use state::{Audience, State};
-use std::io::{self, IsTerminal};
+use std::io;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,8 +120,8 @@ impl std::fmt::Debug for Retries {
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
-    // Who is asked to reload or to upgrade before it is up does so once it is up.
-    start_signals::block(&[Signal::SIGHUP, Signal::SIGUSR2]);
+    // Who is asked to stop, to reload or to upgrade before it is up does so once it is up.
+    start_signals::hold();
     let received = Received::from_environment();
     let manager = reception::manager();
     let handover = match Handover::take() {
@@ -137,6 +140,7 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if !loaded.warnings.is_empty() && handover.is_none() {
         logging::show(Level::Warn, &shown(&loaded.warnings));
     }
+    warn_of_memory(&loaded.pipeline, handover.is_none());
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
     }
@@ -149,6 +153,13 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     };
     manager.finish();
     code
+}
+
+fn warn_of_memory(pipeline: &Pipeline, is_first: bool) {
+    let bound = memory::bound().filter(|_| is_first);
+    if let Some(warning) = bound.and_then(|bound| memory_check::warning(pipeline, &bound)) {
+        log!(target: "mprun", Level::Warn, "{warning}");
+    }
 }
 
 fn failed(error: &SetUpError, manager: &Manager) -> u8 {
@@ -165,12 +176,13 @@ pub fn rehearse(options: &RunOptions, registry: &Registry) -> u8 {
     });
     match good {
         Ok(()) => {
-            println!("mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
+            // Who does not read it, does not take this program for a good one.
+            let _ = writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
             exit::DONE
         }
         Err(why) => {
             let why = why.lines().next().unwrap_or_default();
-            eprintln!("mprun {}: {why}", env!("CARGO_PKG_VERSION"));
+            let _ = writeln!(io::stderr(), "mprun {}: {why}", env!("CARGO_PKG_VERSION"));
             exit::FAILED
         }
     }
@@ -186,6 +198,7 @@ struct Before {
 
 /// The file on the disk, or what another program has made of it earlier.
 fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) -> Result<Loaded, Report> {
+    let from_disk = || config::load(&options.file, &options.load, registry).and_then(config::surveyed);
     match before {
         Some(handover) => {
             let text = handover.left.text.clone();
@@ -194,7 +207,9 @@ fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) ->
             // A program before this one may not have known of them.
             if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
-        None => config::load(&options.file, &options.load, registry).and_then(config::surveyed),
+        // Its writer may take its time, or never come.
+        None if !options.file.is_file() => start_signals::interruptible(from_disk),
+        None => from_disk(),
     }
 }
 
@@ -205,6 +220,7 @@ enum SetUpError {
     /// What is there of an earlier run must not be touched; why, and what to do.
     Refused(String),
     Control(ClaimError),
+    Missing(needs::Missing),
     System(&'static str, io::Error),
     /// A helper process could not be started.
     Start(SpawnError),
@@ -213,12 +229,26 @@ enum SetUpError {
 impl std::fmt::Display for SetUpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            SetUpError::Queue(fault) => fault.fmt(f),
+            SetUpError::Queue(fault) => {
+                fault.fmt(f)?;
+                f.write_str(&hint(fault.errno()))
+            }
             SetUpError::Refused(why) => f.write_str(why),
             SetUpError::Control(error) => error.fmt(f),
-            SetUpError::System(what, error) => write!(f, "failed to {what}: {error}"),
+            SetUpError::Missing(missing) => missing.fmt(f),
+            SetUpError::System(what, error) => {
+                write!(f, "failed to {what}: {error}{}", hint(error.raw_os_error()))
+            }
             SetUpError::Start(error) => error.fmt(f),
         }
+    }
+}
+
+/// Of a system call that is not there, or not allowed.
+fn hint(errno: Option<i32>) -> String {
+    match errno.map(Errno::from_raw) {
+        Some(Errno::EPERM | Errno::ENOSYS) => format!("; {}", needs::DENIED),
+        _ => String::new(),
     }
 }
 
@@ -239,6 +269,7 @@ fn supervise(
     logging::set_pipeline(&name);
     // Before there is any thread: signals reach this one only, which can hold them back once more.
     start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
+    needs::look_up().map_err(SetUpError::Missing)?;
     let now = Instant::now();
     let age = before.handover.as_ref().map_or(Duration::ZERO, |handover| handover.age);
     let started = now.checked_sub(age).unwrap_or(now);
@@ -380,8 +411,9 @@ fn tools<'a>(
         Some(handover) => Children::resume(&handover.strangers),
     };
     let children = children.map_err(system("become the parent of orphans"))?;
-    let dead_letters = letters::store(options, pipeline);
     let folder = dead_letter::place::folder(&pipeline.name, &letters::variable);
+    state_folder::check(&folder)?;
+    let dead_letters = letters::store(options, pipeline);
     let works_off = options.retries.is_some();
     let site = Site { pipeline, file: &options.file, folder: &folder, manager, works_off };
     let mut estate = match &before.handover {
@@ -427,5 +459,5 @@ fn watch_file(options: &RunOptions, inbox: &Inbox) -> Option<Watch> {
 }
 
 fn shown(report: &Report) -> String {
-    report.render(io::stderr().is_terminal())
+    report.render(crate::terminal::stderr().colour)
 }

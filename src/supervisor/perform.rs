@@ -53,7 +53,7 @@ use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::logging;
-use crate::progress::{Show, Terminal};
+use crate::progress::{Show, TerminalThread};
 use crate::queue::{Fault, Phase, QueueId, SlotId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
@@ -124,6 +124,8 @@ pub struct Performer<'a> {
     next_program: Option<CString>,
     /// What happened while acting, in its order.
     events: VecDeque<Event>,
+    /// A notice was taken in since something was due.
+    was_notice: bool,
 }
 
 /// What a performer is made of.
@@ -210,6 +212,7 @@ impl<'a> Performer<'a> {
             next_ask: 0,
             next_program: None,
             events: VecDeque::new(),
+            was_notice: false,
         }
     }
 
@@ -246,7 +249,11 @@ impl<'a> Performer<'a> {
             }
             let errands = self.errands.iter().map(Errand::until).min();
             let until = state.deadline(Instant::now()).into_iter().chain(errands).min();
-            let Some(notice) = self.inbox.wait(until) else {
+            // By turns: notices that come without end must not hold up what is due, nor the other way round.
+            let is_due = until.is_some_and(|until| until <= Instant::now());
+            let notice = if is_due && self.was_notice { None } else { self.inbox.wait(until) };
+            self.was_notice = notice.is_some();
+            let Some(notice) = notice else {
                 self.expire_errands();
                 self.report_errands(state);
                 return Event::Deadline;
@@ -257,7 +264,7 @@ impl<'a> Performer<'a> {
     }
 
     /// The thread that has the terminal, where there are progress bars.
-    fn terminal(&self) -> Option<&Terminal> {
+    fn terminal(&self) -> Option<&TerminalThread> {
         self.show?.terminal()
     }
 

@@ -80,6 +80,11 @@ impl Queues {
         Some(self.dormant.swap_remove(at).queue)
     }
 
+    /// Whether an earlier run has left the hidden queue of this label, to be woken.
+    pub fn is_dormant(&self, label: &Label) -> bool {
+        self.dormant.iter().any(|kept| kept.label == *label)
+    }
+
     /// Whether items are left that no stage of the file will ever see.
     pub fn leave_items(&self) -> bool {
         let hidden = |kept: &Kept| kept.items > 0 && matches!(kept.label, Label::Outbox(_));

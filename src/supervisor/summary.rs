@@ -3,6 +3,7 @@
 use super::action::{Outcome, StageTotals};
 use super::reason::spoken;
 use crate::exit;
+pub use crate::numbers::counted as count;
 use crate::queue::QueueCounts;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -93,11 +94,6 @@ fn queue_line(name: &str, counts: &QueueCounts) -> String {
         line.push_str(&format!(", {items} {what}"));
     }
     line
-}
-
-pub fn count(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }
 
 #[cfg(test)]

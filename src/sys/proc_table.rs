@@ -1,20 +1,48 @@
 //! The table of processes, as `/proc` shows it. A process that ends while it is read is left out.
 
+use std::collections::HashMap;
 use std::fs;
 
-/// Every process whose parent is `parent`.
+/// Every process whose parent is `parent`. One that appears or ends while this looks may be missed; the end of a child
+/// is told by SIGCHLD, and is a reason to look again.
 pub fn children_of(parent: u32) -> Vec<u32> {
-    all().filter(|&pid| parent_of(pid) == Some(parent)).collect()
+    listed_children(parent).unwrap_or_else(|| all().filter(|&pid| parent_of(pid) == Some(parent)).collect())
 }
 
-/// How many processes have `ancestor` above them; not counted beyond `enough`.
-pub fn descendants_of(ancestor: u32, enough: usize) -> usize {
-    let (mut known, mut looked_at) = (children_of(ancestor), 0);
-    while looked_at < known.len() && known.len() < enough {
-        known.extend(children_of(known[looked_at]));
-        looked_at += 1;
+/// The kernel's own lists, one for each thread: their cost is that of the children, not of all processes. `None`: there
+/// is none (the kernel was built without it), or a thread has ended meanwhile and left its children to another one.
+fn listed_children(parent: u32) -> Option<Vec<u32>> {
+    let mut children = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{parent}/task")).ok()? {
+        let list = fs::read_to_string(thread.ok()?.path().join("children")).ok()?;
+        children.extend(list.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
     }
-    known.len()
+    Some(children)
+}
+
+/// Whether a signal has stopped the process, and it does not go on yet.
+pub fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
+/// How many processes have `ancestor` above them. One look at the table, however many they are.
+pub fn descendants_of(ancestor: u32) -> usize {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for pid in all() {
+        if let Some(parent) = parent_of(pid) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut left = vec![ancestor];
+    let mut counted = 0;
+    while let Some(parent) = left.pop() {
+        // Taken out: what changes while it is read can't make a circle of it.
+        let own = children.remove(&parent).unwrap_or_default();
+        counted += own.len();
+        left.extend(own);
+    }
+    counted
 }
 
 /// Every process that was started with `entry` (`NAME=value`) in its environment and is not a zombie.
@@ -61,7 +89,23 @@ mod tests {
 
     #[test]
     fn this_process_is_a_child_of_its_parent() {
-        assert!(children_of(std::os::unix::process::parent_id()).contains(&std::process::id()));
+        let parent = std::os::unix::process::parent_id();
+        assert!(children_of(parent).contains(&std::process::id()));
+        let listed = listed_children(std::process::id());
+        assert!(listed.is_some(), "this kernel has no lists of children, and the others are tried in vain");
+    }
+
+    #[test]
+    fn descendants_are_counted_at_any_depth() {
+        let script = "sh -c 'sleep 60 & sleep 60 & echo up; wait' & wait";
+        let mut command = std::process::Command::new("setsid");
+        command.args(["sh", "-c", script]).stdout(std::process::Stdio::piped());
+        let mut top = command.spawn().unwrap();
+        let mut said = [0; 3];
+        std::io::Read::read_exact(top.stdout.as_mut().unwrap(), &mut said).unwrap();
+        assert_eq!(descendants_of(top.id()), 3);
+        super::super::group::signal_group(top.id(), nix::sys::signal::Signal::SIGKILL).unwrap();
+        top.wait().unwrap();
     }
 
     #[test]

@@ -49,15 +49,34 @@ impl<'a> StageLoop<'a> {
     /// What only one worker may do: the first who gets the token. The others wait for it, so nobody has taken an item
     /// before it is done.
     fn begin_run(&mut self) -> Result<(), Stop> {
-        let Some(mut token) = self.token.take() else { return Ok(self.stage.begin_run()?) };
+        let Some(mut token) = self.token.take() else {
+            self.stage.begin_run()?;
+            return self.preface(None, 0);
+        };
         token.take(self.desk)?;
         let is_fresh = self.desk.port.item(token::LEASE)?.bytes.is_empty();
         if !token.differs(|state| self.stage.save(state), false) && !is_fresh {
             return Ok(self.desk.port.give_back_all()?);
         }
         self.stage.begin_run()?;
+        let mark = token.mark(&self.desk.port)?;
+        self.preface(Some(token::LEASE), mark)?;
         token.put(&mut self.desk.port)?;
         self.desk.commit(token::LEASE + 1)
+    }
+
+    /// Lets the stage say what comes before all items; a lease that it is an output of makes it come once.
+    fn preface(&mut self, lease: Option<usize>, mark: u64) -> Result<(), Stop> {
+        let StageLoop { desk, stage, .. } = self;
+        let mut say = |mut out: Emitter<'_>| {
+            let result = guard::run_without_item(|| stage.preface(&mut out));
+            out.conclude(result)
+        };
+        match desk.outputs.is_empty() {
+            true => say(Emitter::new(&mut desk.console))?,
+            false => say(Emitter::skipping(&mut ToQueues::new(desk, lease), mark))?,
+        }
+        Ok(())
     }
 
     fn round(&mut self) -> Result<(), Stop> {

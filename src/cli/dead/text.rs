@@ -3,6 +3,7 @@
 use crate::cli::output::Failure;
 use crate::cli::table::{Table, shortened};
 use crate::dead_letter::Letter;
+use crate::numbers::counted;
 use crate::status::Glimpse;
 
 /// Without any.
@@ -88,7 +89,7 @@ pub fn show(letter: &Letter) -> String {
             text.time,
             text.stage,
             text.worker,
-            tries(text.attempts)
+            counted(text.attempts.into(), "try")
         ),
         format!("  run        {}", text.run),
     ];
@@ -108,7 +109,11 @@ pub fn show(letter: &Letter) -> String {
     match letter.bytes() {
         Some(bytes) => {
             lines.push(format!("  from       queue {}, item {}", text.queue, text.id));
-            lines.push(format!("  item       {} bytes: {}", bytes.len(), Glimpse::text_of(&bytes)));
+            lines.push(format!(
+                "  item       {}: {}",
+                counted(bytes.len() as u64, "byte"),
+                Glimpse::text_of(&bytes)
+            ));
         }
         None => {
             lines.push("  from       no queue: it holds no whole item, and can't be tried again".to_owned());
@@ -118,8 +123,4 @@ pub fn show(letter: &Letter) -> String {
     }
     lines.extend(text.stderr.iter().map(|line| format!("  stderr     {}", shown(line))));
     lines.join("\n") + "\n"
-}
-
-fn tries(attempts: u32) -> String {
-    if attempts == 1 { "1 try".to_owned() } else { format!("{attempts} tries") }
 }

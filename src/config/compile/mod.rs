@@ -1,5 +1,6 @@
 //! What the parts of a file mean to each other: the last step, from keys to a checked pipeline.
 
+mod cautions;
 mod command;
 mod cycles;
 mod draft;
@@ -55,6 +56,7 @@ pub fn compile(
     wiring.check(&queues, report);
     cycles::check(&drafts, &wiring, report);
     let queues = queues::compile(&queues, &wiring, report);
+    cautions::programs_before_kept_queues(&drafts, &queues, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
     let control = control(&keys.control.value, &selection.folder);

@@ -18,7 +18,7 @@ use std::time::SystemTime;
 impl Performer<'_> {
     pub(super) fn adopt(&mut self, worker: WorkerId, stage: String, slot: SlotId, pid: Pid) {
         let leads = !self.followers.contains(&pid.0);
-        self.children.add(pid.0, Child { worker, slot, leads, since: SystemTime::UNIX_EPOCH });
+        self.children.take_over(pid.0, Child { worker, slot, leads, since: SystemTime::UNIX_EPOCH });
         self.launcher.reuse_pipes(worker.stage, &stage);
         self.stages.insert(worker.stage, stage);
     }

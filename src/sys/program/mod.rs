@@ -176,10 +176,13 @@ impl StartError {
 /// Bytes of one argument or variable, its end included: the kernel's MAX_ARG_STRLEN of 32 pages.
 const LONGEST_STRING: usize = 32 * 4096;
 
+/// The kernel's bound on all of them, whatever the stack may be: three quarters of 8 MiB.
+const MOST_STRINGS: usize = 6 << 20;
+
 /// Bytes that all arguments and variables of a program may have together, as far as this process knows.
 pub fn most_argument_bytes() -> usize {
     let most = nix::unistd::sysconf(nix::unistd::SysconfVar::ARG_MAX).ok().flatten();
-    most.and_then(|most| usize::try_from(most).ok()).unwrap_or(LONGEST_STRING)
+    most.and_then(|most| usize::try_from(most).ok()).unwrap_or(LONGEST_STRING).min(MOST_STRINGS)
 }
 
 /// Whether an exec with these would fail for their size, at the least.

@@ -127,3 +127,30 @@ fn a_group_is_killed_as_a_whole() {
     // The end of the pipe comes when the last of them is gone.
     assert_eq!(File::from(reader).read(&mut [0]).unwrap(), 0);
 }
+
+/// Held against the kernel: what is said to be too much is, and what is not, is not.
+#[test]
+fn what_is_too_much_for_an_exec_is_known_before() {
+    let starter = Starter::new(Blueprint { file: c"/bin/true".into(), ..blueprint() }).unwrap();
+    let null = crate::sys::fd::null().unwrap();
+    let variable = |bytes: usize| CString::new(format!("A={}", "x".repeat(bytes))).unwrap();
+    let starts = |environment: &[CString]| {
+        let stdio = [null.as_fd(), null.as_fd(), null.as_fd()];
+        let start = Start { arguments: &[c"true".into()], environment, stdio, note: None };
+        match starter.start(&start) {
+            Ok(running) => finish(&running) == Exit::Code(0),
+            Err(error) => {
+                assert_eq!((error.step, error.errno, error.passes()), (Step::Exec, Errno::E2BIG, false));
+                false
+            }
+        }
+    };
+    let most = most_argument_bytes();
+    let many = |sum: usize| vec![variable(100_000); sum / 100_000];
+    for environment in [vec![], vec![variable(131_069)], many(most / 2), many(most - 300_000)] {
+        assert!(starts(&environment) && !is_too_much(&[c"true".into()], &environment));
+    }
+    for environment in [vec![variable(131_070)], many(most + 200_000)] {
+        assert!(!starts(&environment) && is_too_much(&[c"true".into()], &environment));
+    }
+}

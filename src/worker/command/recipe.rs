@@ -3,7 +3,7 @@
 use super::defeat::Trouble;
 use super::session::Session;
 use crate::config::USUAL_PATH;
-use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply};
+use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply, shell_line};
 use crate::exit;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure};
@@ -35,6 +35,7 @@ pub(super) struct Recipe {
 }
 
 /// An argument.
+#[derive(Clone)]
 enum Word {
     /// As it is.
     Plain(CString),
@@ -148,7 +149,11 @@ impl Recipe {
                 return NotStarted::Failed(Failure::fatal(why));
             }
         };
-        if error.errno == Errno::E2BIG && !program::is_too_much(&self.fixed_arguments(), environment) {
+        let has_item = self.words.iter().any(|word| matches!(word, Word::Around(_)));
+        if error.errno == Errno::E2BIG
+            && has_item
+            && !program::is_too_much(&self.fixed_arguments(), environment)
+        {
             return NotStarted::Item(Trouble::NoArgument("the item is too long for an argument"));
         }
         let advice = self.advice(error, arguments, environment);
@@ -164,7 +169,7 @@ impl Recipe {
     /// What to do about it, where that is known.
     fn advice(&self, error: StartError, arguments: &[CString], environment: &[CString]) -> String {
         if error.step != Step::Exec {
-            return String::new();
+            return only_root(error).map_or_else(String::new, |why| format!(": {why}"));
         }
         let file = self.file.display();
         match error.errno {
@@ -191,6 +196,17 @@ impl Recipe {
     }
 }
 
+/// What only root may do, if that is what failed.
+fn only_root(error: StartError) -> Option<&'static str> {
+    match error.step {
+        _ if !matches!(error.errno, Errno::EPERM | Errno::EACCES) => None,
+        Step::Nice => Some("only root may put a program before others"),
+        Step::Limits => Some("only root may allow more than mprun itself has"),
+        Step::Group | Step::User => Some("only root may start programs as somebody else"),
+        Step::Clone | Step::Session | Step::Descriptors | Step::Folder | Step::Orphaned | Step::Exec => None,
+    }
+}
+
 /// What can fail on the way to a session.
 pub(super) enum StartFailure {
     Pipe(Errno),
@@ -209,8 +225,11 @@ impl Word {
 fn words(invocation: &Invocation, worker: u32, substitutes: bool) -> Vec<Word> {
     match invocation {
         Invocation::Shell(line) => {
-            let words = ["sh", "-c", line];
-            words.iter().map(|word| plain(word.as_bytes().to_vec())).collect()
+            let mut words = ["sh", "-c", line].map(|word| plain(word.as_bytes().to_vec())).to_vec();
+            if substitutes && shell_line::names_item(line) {
+                words.extend([plain(b"sh".to_vec()), Word::Around(vec![Vec::new(); 2])]);
+            }
+            words
         }
         Invocation::Direct(words) => words.iter().map(|text| word(text, worker, substitutes)).collect(),
     }

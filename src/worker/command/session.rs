@@ -54,8 +54,10 @@ struct Census {
     next: Instant,
 }
 
-/// How often processes are counted, where they are limited.
+/// How often processes are counted, where they are limited,
 const COUNT_EVERY: Duration = Duration::from_millis(100);
+/// and on a machine where a look takes long.
+const COUNT_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// What the last exchanges were like.
 #[derive(Default)]
@@ -332,18 +334,16 @@ impl Session {
         };
         let begun = Instant::now();
         let most = census.most;
-        let enough = usize::try_from(most).unwrap_or(usize::MAX).saturating_add(1);
-        let counted = proc_table::descendants_of(std::process::id(), enough) as u64;
-        // Whatever a look costs, most of the time is the program's.
-        census.next = Instant::now() + COUNT_EVERY.max(begun.elapsed() * 20);
+        let counted = proc_table::descendants_of(std::process::id()) as u64;
+        // Whatever a look costs, most of the time is the program's; but a fork bomb makes looks slow, too.
+        census.next = Instant::now() + (begun.elapsed() * 20).clamp(COUNT_EVERY, COUNT_AT_LEAST);
         if counted <= most || self.exit.is_some() {
             return Ok(());
         }
         self.kill();
-        let text = format!(
-            "its program and what that has started are more than {most} processes (limits.processes)"
-        );
-        Err(Failure::fatal(text))
+        Err(Failure::fatal(format!(
+            "its program and what that has started are {counted} processes, more than {most} (limits.processes)"
+        )))
     }
 
     fn pass_deadline(&mut self) {

@@ -167,6 +167,25 @@ fn what_is_done_once_a_run_is_done_by_the_first_worker_only() {
 }
 
 #[test]
+fn what_comes_first_is_said_once_whoever_works() {
+    struct Headed;
+    impl Stage for Headed {
+        fn preface(&mut self, out: &mut Emitter<'_>) -> Result<(), Failure> {
+            out.emit("first")
+        }
+        fn process(&mut self, item: &Item<'_>, out: &mut Emitter<'_>) -> Result<(), Failure> {
+            out.emit(item.bytes())
+        }
+    }
+    let mut bench = Bench::new();
+    bench.input(&["1", "2"]);
+    for _ in 0..3 {
+        assert_eq!(bench.run_stage(Headed, Memory::Once), Some(Ending::InputEnded));
+    }
+    assert_eq!(bench.output(), ["first", "1", "2"]);
+}
+
+#[test]
 fn a_slow_stage_holds_one_item_at_a_time() {
     struct Slow(Arena, Arc<AtomicU32>);
     impl Stage for Slow {

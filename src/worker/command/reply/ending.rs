@@ -2,7 +2,6 @@
 
 use super::ReplyLoop;
 use crate::config::pipeline::Reply;
-use crate::exit;
 use crate::queue::{Ending, Waiting};
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
@@ -57,7 +56,6 @@ impl ReplyLoop<'_> {
             let rest = self.answers.decoder.pending();
             self.answers.decoder.forget(rest);
         }
-        self.desk.exit_code = session.was_killed_from_outside().then_some(exit::PROGRAM_KILLED);
         match session.exit() {
             Some(Exit::Code(code)) if self.recipe.is_success(code) => Stop(ending),
             // By this worker, when everything was answered: that says nothing about the program.
