@@ -160,7 +160,7 @@ fn cause(end: &End) -> Cause {
 /// The life of the helper process itself.
 pub fn run() -> ExitCode {
     let (Ok(errand), Ok(outcome)) = (inherited::take(ERRAND), inherited::take(OUTCOME)) else {
-        eprintln!("mprun: __letters is not for people: mprun starts it");
+        let _ = writeln!(io::stderr(), "mprun: __letters is not for people: mprun starts it");
         return ExitCode::from(crate::exit::USAGE);
     };
     let _ = nix::sys::prctl::set_name(c"mprun:letters"); // what `top` shows
