@@ -152,20 +152,24 @@ pub fn drop_some(path: &Path, chosen: &mut dyn FnMut(&Letter) -> bool) -> io::Re
     Ok(outcome)
 }
 
-/// Takes away what is gone, where that is worth it: nothing is left, or less than half.
+/// Takes away what is gone, where that is worth it: nothing is left, or less than half. `crossed`: bytes that were crossed
+/// out since the last time; where they are too few for that the file is not read. False: it was not worth it.
 ///
 /// # Errors
 /// When it can't be written.
-pub fn tidy(path: &Path) -> io::Result<()> {
+pub fn tidy(path: &Path, crossed: u64) -> io::Result<bool> {
     let file = match locked(path, false, PATIENCE) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         file => file.map_err(said)?,
     };
     let length = file.metadata()?.len();
+    if crossed < length / 2 {
+        return Ok(false);
+    }
     if length > 0 && living_bytes(&file)? <= length / 2 {
         rewrite(file, path, &mut |_| Verdict::Keep)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Bytes of what is not gone.

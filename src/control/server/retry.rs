@@ -45,6 +45,8 @@ pub struct Retrier {
     path: Arc<Path>,
     /// A letter may be marked of which it is not known whether it was put.
     unsettled: bool,
+    /// Bytes of letters that were crossed out and are in the file still.
+    crossed: u64,
 }
 
 /// What became of one letter.
@@ -65,7 +67,7 @@ pub async fn retry(desk: &Desk, wanted: Retry) -> Result<Retried, Refused> {
 impl Retrier {
     /// For the letters at `path`; `ask` asks the supervisor.
     pub fn new(ask: Ask, path: &Path) -> Retrier {
-        Retrier { ask, path: path.into(), unsettled: true }
+        Retrier { ask, path: path.into(), unsettled: true, crossed: 0 }
     }
 
     async fn named(&mut self, wanted: Retry) -> Result<Retried, Refused> {
@@ -92,7 +94,7 @@ impl Retrier {
                 }
             }
         }
-        self.aside(dead_letter::tidy).await?;
+        self.tidy().await?;
         Ok(retried)
     }
 
@@ -126,7 +128,7 @@ impl Retrier {
                 Fate::Refused(why) => refused(line, why.error),
             }
         }
-        self.aside(dead_letter::tidy).await?;
+        self.tidy().await?;
         Ok(put)
     }
 
@@ -200,7 +202,16 @@ impl Retrier {
         self.aside(move |path| dead_letter::mark(path, &letter, marked)).await
     }
 
-    async fn cross_out(&self, letter: Letter) -> Result<bool, Refused> {
+    async fn tidy(&mut self) -> Result<(), Refused> {
+        let crossed = self.crossed;
+        if self.aside(move |path| dead_letter::tidy(path, crossed)).await? {
+            self.crossed = 0;
+        }
+        Ok(())
+    }
+
+    async fn cross_out(&mut self, letter: Letter) -> Result<bool, Refused> {
+        self.crossed += letter.length as u64 + 1;
         self.aside(move |path| dead_letter::cross_out(path, &letter)).await
     }
 
