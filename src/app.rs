@@ -24,6 +24,7 @@ pub fn main(registry: &Registry) -> ExitCode {
     match life {
         "__worker" => worker::run(registry),
         "__guardian" => supervisor::guardian::run(),
+        "__letters" => supervisor::burial::run(),
         "__log" => logging::writer::run(),
         supervisor::loader::VERB => supervisor::loader::run(registry),
         sys::reexec::VERB => sys::reexec::run(),

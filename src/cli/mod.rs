@@ -86,7 +86,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Status(args) => status::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Why(args) => why::run(&args),
-        Verb::Dead(args) => dead::run(&args),
+        Verb::Dead(args) => dead::run(&args, cli.talk.level(), registry),
         Verb::Tap(args) => tap::run(&args),
         Verb::Audit(args) => audit::run(&args),
         Verb::Logs(args) => logs::run(&args),

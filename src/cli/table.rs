@@ -27,6 +27,11 @@ impl Table {
         self.rows.push(cells.into());
     }
 
+    /// How many lines it has, without the heads.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The whole table; `width`: of the terminal, in characters. `None`: as wide as it gets.
     pub fn render(&self, width: Option<usize>) -> String {
         let mut widths = self.widths();

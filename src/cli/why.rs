@@ -32,12 +32,14 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let snapshot: Snapshot =
         client.get("/v1/status?history=true").map_err(|error| target::failure(&error))?;
     let bottleneck = snapshot.bottleneck.clone();
+    let faults = snapshot.letters.faults();
     let stages = choose(snapshot, wanted.as_deref())?;
     if args.json {
         output::json(&Why { bottleneck, stages })?;
     } else {
-        let limit = bottleneck.map(|found| found.text + "\n");
-        let parts: Vec<String> = limit.into_iter().chain(stages.iter().map(text)).collect();
+        let limit = bottleneck.map(|found| found.text);
+        let first = limit.into_iter().chain(faults).map(|text| text + "\n");
+        let parts: Vec<String> = first.chain(stages.iter().map(text)).collect();
         output::print(&parts.join("\n"))?;
     }
     Ok(exit::DONE)

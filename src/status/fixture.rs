@@ -23,6 +23,7 @@ pub fn snapshot() -> Snapshot {
         totals: Totals::default(),
         dead_letters: 0,
         dead_letter_file: "/s/dead.jsonl".into(),
+        letters: Letters::default(),
         bottleneck: None,
     }
 }

@@ -36,6 +36,8 @@ pub struct Children {
 pub enum Auxiliary {
     /// Cleans up after a supervisor that was killed.
     Guardian,
+    /// Writes the dead letter of the item that is left in this slot.
+    Undertaker(SlotId),
     /// Writes the log.
     LogWriter,
     /// Looks at something outside.
@@ -47,7 +49,7 @@ impl Auxiliary {
     fn outlives_workers(self) -> bool {
         match self {
             Auxiliary::Guardian | Auxiliary::LogWriter => true,
-            Auxiliary::Errand => false,
+            Auxiliary::Undertaker(_) | Auxiliary::Errand => false,
         }
     }
 }
@@ -258,6 +260,8 @@ impl Children {
 
 /// What is found of a worker that has ended, beside what is in its slot.
 pub struct Remains {
+    /// Which try it was of the item that it had begun; 0: it had begun none.
+    pub attempt: u32,
     /// The item that it had begun.
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
@@ -268,7 +272,7 @@ pub struct Remains {
 
 /// The event that a worker's end is.
 pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: Remains) -> Event {
-    let Remains { item, words, stage_has_worked } = remains;
+    let Remains { attempt, item, words, stage_has_worked } = remains;
     let work = report.as_ref().map_or(Work::default(), |report| Work {
         ready: report.phase != Phase::Starting,
         taken: report.taken,
@@ -278,6 +282,7 @@ pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remai
         progress: report.progress.map(|(done, total)| Progress { done, total }),
         times: report.times,
         item_times: report.item_times,
+        attempt,
         item,
         words,
         stage_has_worked,

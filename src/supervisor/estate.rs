@@ -67,6 +67,8 @@ pub struct Site<'a> {
     pub folder: &'a Path,
     /// The service manager.
     pub manager: &'a Manager,
+    /// Sources are off, and stages get items that were put back.
+    pub works_off: bool,
 }
 
 impl Estate {
@@ -76,6 +78,7 @@ impl Estate {
         if site.pipeline.is_durable() {
             return site.open_file(&whose);
         }
+        site.tell_of_interrupted_retry();
         if !site.manager.listens() {
             return Ok(Estate::fresh(Arena::create_for(&whose)?, Place::Memory)?);
         }
@@ -119,7 +122,11 @@ impl Estate {
         for left in steward.inherit()? {
             kept.extend(claim(&mut steward, left)?);
         }
-        for token in inheritance::not_through(site.pipeline, &kept) {
+        let reopened = match site.works_off {
+            true => inheritance::tokens_of(site.pipeline, &kept),
+            false => inheritance::not_through(site.pipeline, &kept),
+        };
+        for token in reopened {
             steward.change_first(token, worker::reopen_token)?;
         }
         let items: u64 =
@@ -232,16 +239,26 @@ fn put_away(
 impl Site<'_> {
     /// Two pipelines may have the same name if that is only their files': then the file is part of it.
     fn identity(&self) -> Identity {
-        let stem = crate::config::name_of_file(self.file);
-        let file = match self.pipeline.name == stem {
-            true => std::fs::canonicalize(self.file).unwrap_or_else(|_| self.file.to_owned()),
-            false => PathBuf::new(),
-        };
+        let file = crate::config::file_without_name(&self.pipeline.name, self.file).unwrap_or_default();
         Identity { pipeline: self.pipeline.name.clone(), file: file.to_string_lossy().into_owned() }
     }
 
     fn store_name(&self) -> String {
         format!("mprun-queues-{}", self.pipeline.name)
+    }
+
+    /// Queues in memory know nothing of those that a run of `mprun dead retry` has kept.
+    fn tell_of_interrupted_retry(&self) {
+        let path = self.path();
+        if path.exists() {
+            log!(
+                target: "mprun",
+                Level::Warn,
+                "{} holds items of a run that was interrupted: this run leaves them there; `mprun dead retry {} --all` \
+                 works them off",
+                path.display(), self.file.display()
+            );
+        }
     }
 
     fn path(&self) -> PathBuf {

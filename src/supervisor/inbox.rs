@@ -30,6 +30,8 @@ pub enum Notice {
     Suspend,
     /// Somebody asks over the control socket.
     Asked(Box<Request>, oneshot::Sender<Reply>),
+    /// All dead letters that are to be tried again were; whether each of them could be.
+    Fed(bool),
     /// Something in the folders of the pipeline file changed its name or content.
     FileTouched,
 }

@@ -56,7 +56,8 @@ fn is_enough(notice: Notice) -> bool {
             let _ = sender.send(reply); // a client that is gone meanwhile needs no answer
             ends
         }
-        Notice::Child
+        Notice::Fed(_)
+        | Notice::Child
         | Notice::Doorbell
         | Notice::Terminate
         | Notice::Upgrade

@@ -23,7 +23,7 @@ pub mod state;
 mod wanted;
 mod worker_state;
 
-mod burial;
+pub mod burial;
 mod children;
 mod control;
 mod descriptors;
@@ -33,6 +33,7 @@ mod handover;
 mod inbox;
 mod last_wait;
 mod launch;
+mod letters;
 pub mod loader;
 mod log_writer;
 mod memory_check;
@@ -50,6 +51,7 @@ mod watch;
 use crate::config::{self, LoadOptions, Loaded, Pipeline, Report};
 use crate::control::claim::{Claim, ClaimError};
 use crate::control::server::Listeners;
+use crate::dead_letter::Letter;
 use crate::log_file::Tails;
 use crate::logging::{self, Logging};
 use crate::queue::Fault;
@@ -76,7 +78,8 @@ use state::{Audience, State};
 use std::io;
 use std::io::Write;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use summary::Closing;
 use wanted::Wanted;
@@ -97,6 +100,21 @@ pub struct RunOptions {
     pub progress: progress::When,
     /// Where the closing summary goes, beside the log.
     pub report: Option<ReportFile>,
+    /// Dead letters to try again: then the run only works off these and what is left in the queues.
+    pub retries: Option<Retries>,
+}
+
+/// Which dead letters are tried again.
+#[derive(Clone)]
+pub struct Retries {
+    /// Whether this one is.
+    pub chosen: Arc<dyn Fn(&Letter) -> bool + Send + Sync>,
+}
+
+impl std::fmt::Debug for Retries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Retries")
+    }
 }
 
 /// Runs a pipeline until it is done or stopped.
@@ -310,6 +328,17 @@ impl Run<'_> {
         let mut state = State::new(fastrand::u64(..), audience(manager));
         state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
         let continued = tools.launcher.continues.then(|| loaded.pipeline.clone());
+        if let Some(retries) = &options.retries {
+            log!(
+                target: "mprun",
+                Level::Info,
+                "no run was under way: this one only works off dead letters and what is left in the queues; its sources \
+                 are off"
+            );
+            state.feed();
+            letters::feed(retries, &tools.inbox, &tools.launcher.dead_letters)
+                .map_err(|error| SetUpError::System("start a thread", error))?;
+        }
         let mut performer = Performer::new(options, registry, tools);
         performer.keep(copies);
         if let Some(pipeline) = continued {
@@ -395,10 +424,11 @@ fn tools<'a>(
         Some(handover) => Children::resume(&handover.strangers),
     };
     let children = children.map_err(system("become the parent of orphans"))?;
-    let dead_letters = dead_letter::path(&pipeline.name, |variable| std::env::var(variable).ok());
-    let folder = dead_letters.parent().unwrap_or(Path::new("/"));
-    state_folder::check(folder)?;
-    let site = Site { pipeline, file: &options.file, folder, manager };
+    let folder = dead_letter::place::folder(&pipeline.name, &letters::variable);
+    state_folder::check(&folder)?;
+    let dead_letters = letters::store(options, pipeline);
+    let works_off = options.retries.is_some();
+    let site = Site { pipeline, file: &options.file, folder: &folder, manager, works_off };
     let mut estate = match &before.handover {
         None => Estate::open(&site, &mut before.received)?,
         Some(handover) => Estate::take_over(&site, handover.arena()?)?,
@@ -407,7 +437,8 @@ fn tools<'a>(
     let mut launcher =
         Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
             .map_err(system("prepare the start of workers"))?;
-    launcher.continues = estate.continues;
+    // What dead letters become is more of an earlier run's work.
+    launcher.continues = estate.continues || options.retries.is_some();
     estate.enter(before.handover.as_ref().map_or(&launcher.run, |handover| &handover.run))?;
     estate.begin_saving(pipeline.sync())?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
@@ -415,7 +446,7 @@ fn tools<'a>(
         file: control::file(options).display().to_string(),
         run: launcher.run.clone(),
         started,
-        dead_letter_file: launcher.dead_letters.display().to_string(),
+        dead_letter_file: launcher.dead_letters.path.display().to_string(),
     };
     let show = run.progress.as_ref().map(|progress| &progress.show);
     Ok(Tools {

@@ -15,7 +15,7 @@
 //! | the worker, anywhere later | leases, staged outputs | the release gives them back (crash table of the queue) |
 //! | between reap and release | leases of a dead worker | only the supervisor's own death does that: the run is over, or whoever inherits its queues releases every slot |
 //! | in a release | some holdings given back | each in one transaction; see the queue |
-//! | after the dead letter, before the release ends the item | the letter, and the item | the run is over with the supervisor; a kept queue delivers it once more |
+//! | while a dead letter is written for a dead worker | see [`burial`](super::burial) | |
 //! | in a reload | some workers of the new version | nothing of it is kept anywhere but in memory; kept queues of either version are found by their labels, and those that the file does not name are kept while they hold items |
 //! | between the last release and the summary | kept queues in which all is through | the work is done, only the exit code is not told: the next start sees at once that it is through, and ends |
 //! | starting: before the arena is stored or has its magic | nothing that holds an item | made anew |
@@ -24,6 +24,7 @@
 
 mod answers;
 mod ask;
+mod burials;
 mod deaths;
 mod file;
 mod queues;
@@ -32,6 +33,7 @@ mod upgrade;
 mod workers;
 
 use super::action::{Action, Outcome};
+use super::burial::Burial;
 use super::children::{Auxiliary, Children};
 use super::errand::{Ended, Errand};
 use super::estate::{Deed, Estate};
@@ -53,7 +55,7 @@ use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::logging;
 use crate::progress::{Show, TerminalThread};
-use crate::queue::{Fault, Phase, QueueId, Steward};
+use crate::queue::{Fault, Phase, QueueId, SlotId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
 use crate::sys::fd;
@@ -104,8 +106,12 @@ pub struct Performer<'a> {
     followers: Vec<u32>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
+    /// Those that were counted before this run began to work off what is left.
+    dead_at_start: u64,
     /// Items that were given up on behalf of dead workers, by stage.
     buried: BTreeMap<String, u64>,
+    /// Letters of dead workers that are being written, by the slot that holds the item.
+    burials: BTreeMap<SlotId, Burial>,
     ends_with_terminal: bool,
     /// The files to replace at the end of a run that went well.
     pub(super) replacing: Replacing,
@@ -173,7 +179,12 @@ impl<'a> Performer<'a> {
         let mut estate = estate;
         let deed = estate.deed();
         let (names, tokens) = estate.names();
-        let Estate { arena, steward, .. } = estate;
+        let Estate { arena, mut steward, .. } = estate;
+        let mut dead = |queue| steward.counts(queue).map_or(0, |counts| counts.dead);
+        let dead_at_start = match options.retries {
+            Some(_) => names.keys().map(|queue| dead(*queue)).sum(),
+            None => 0,
+        };
         Performer {
             options,
             registry,
@@ -195,7 +206,9 @@ impl<'a> Performer<'a> {
             stages: BTreeMap::new(),
             followers: Vec::new(),
             dead_before: 0,
+            dead_at_start,
             buried: BTreeMap::new(),
+            burials: BTreeMap::new(),
             ends_with_terminal,
             replacing: Replacing::default(),
             identity,
@@ -275,6 +288,7 @@ impl<'a> Performer<'a> {
             Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
+            Notice::Fed(all) => Event::Fed(all),
             Notice::Asked(request, sender) => return self.asked(*request, sender, state),
         };
         self.events.push_back(event);
@@ -341,6 +355,8 @@ impl<'a> Performer<'a> {
                 self.nudge(pid);
             }
             Action::Release(release) => self.release(&release),
+            Action::Bury(release) => self.bury(&release),
+            Action::EndBurial(slot) => self.end_burial(slot),
             Action::SetQueue(queue, spec) => self.set_queue(queue, &spec),
             Action::AddToken(queue, label) => self.add_token(queue, label),
             Action::ResetToken(queue) => {
@@ -359,6 +375,10 @@ impl<'a> Performer<'a> {
                 self.unless_damaged(set);
             }
             Action::RemoveQueues(queues) => self.remove_queues(queues),
+            Action::BoundLetters(bounds) => {
+                self.launcher.dead_letters.max_size = bounds.max_size;
+                self.launcher.dead_letters.when_full = bounds.when_full;
+            }
             Action::Load => self.load(),
             Action::StartGuardian => self.start_guardian(),
             Action::StartLogWriter => self.start_log_writer(),
@@ -395,8 +415,18 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, launcher, deed, replacing, inbox, .. } =
-            self;
+        let Performer {
+            names,
+            tokens,
+            mut steward,
+            dead_before,
+            dead_at_start,
+            launcher,
+            deed,
+            replacing,
+            inbox,
+            ..
+        } = self;
         let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.
@@ -406,7 +436,8 @@ impl<'a> Performer<'a> {
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
-        let closing = Closing { queues, dead_before, too_long, dead_letters: launcher.dead_letters };
+        let dead_letters = launcher.dead_letters.path;
+        let closing = Closing { queues, dead_before, dead_at_start, too_long, dead_letters };
         (closing, deed, replacing, inbox)
     }
 }

@@ -103,6 +103,7 @@ pub fn of(snapshot: &Snapshot) -> Health {
             }
         }
     }
+    faults.extend(snapshot.letters.faults());
     let unsound = snapshot.queues.iter().filter(|queue| queue.unaccounted() != 0);
     faults.extend(unsound.map(|queue| format!("the ledger of queue {} does not add up", queue.name)));
     Health { faults, dead: snapshot.dead_letters, too_long: snapshot.totals.too_long }

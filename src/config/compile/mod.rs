@@ -14,10 +14,10 @@ mod work;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Place, Report};
-use super::keys::ControlKeys;
 use super::keys::FileKeys;
+use super::keys::{ControlKeys, DeadLetterKeys};
 use super::machine::Places;
-use super::pipeline::{Control, Pipeline, Stage};
+use super::pipeline::{Control, DeadLetters, Pipeline, Stage};
 use crate::stage::Registry;
 use draft::Draft;
 
@@ -70,6 +70,7 @@ pub fn compile(
         drain_timeout: keys.drain_timeout.value.0,
         control,
         metrics: keys.metrics.value.listen.value.map(|address| address.0),
+        dead_letters: dead_letters(&keys.dead_letters.value),
     };
     Some((pipeline, places))
 }
@@ -100,6 +101,10 @@ fn places(drafts: &[Draft]) -> Places {
 fn control(keys: &ControlKeys, folder: &Path) -> Control {
     let socket = keys.socket.value.as_ref().map(|path| folder.join(&path.0));
     Control { enabled: keys.enabled.value, socket }
+}
+
+fn dead_letters(keys: &DeadLetterKeys) -> DeadLetters {
+    DeadLetters { max_size: keys.max_size.value.0, when_full: keys.when_full.value }
 }
 
 fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {

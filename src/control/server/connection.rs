@@ -5,7 +5,7 @@ use super::patience::Patient;
 use super::reply::{self, Body, Response};
 use super::route::{Route, route};
 use super::seats::{Held, Seat, either};
-use super::{Desk, retry, stream};
+use super::{Ask, Desk, retry, stream};
 use crate::control::protocol::{Answer, Reason, Refused, Reply, Request};
 use crate::sys::cpus;
 use crate::sys::hangup::Hangup;
@@ -67,8 +67,12 @@ async fn respond(desk: &Desk, head: &Parts, body: &[u8]) -> Result<Response, Ref
     match route(&head.method, head.uri.path(), head.uri.query(), body)? {
         Route::Hello => Ok(reply::hello()),
         Route::Ask { request, waits } => {
-            let answer = ask(desk, request, waits).await?;
-            Ok(reply::answer(rated(desk, answer)))
+            let answer = ask(&desk.ask, request, waits).await?;
+            let mut answer = rated(desk, answer);
+            if let Answer::Status(snapshot) = &mut answer {
+                desk.letters.tell(snapshot).await;
+            }
+            Ok(reply::answer(answer))
         }
         Route::Tap(tap) => stream::tap(desk, tap).await,
         Route::Retry(keys) => Ok(reply::value(&retry::retry(desk, keys).await?)),
@@ -89,9 +93,9 @@ async fn read(body: Incoming) -> Result<Bytes, Refused> {
 }
 
 /// Asks the supervisor.
-pub async fn ask(desk: &Desk, request: Request, waits: bool) -> Reply {
+pub async fn ask(supervisor: &Ask, request: Request, waits: bool) -> Reply {
     let (sender, receiver) = oneshot::channel();
-    (desk.ask)(request, sender);
+    supervisor(request, sender);
     let over = |_| Err(Refused { reason: Reason::Stopping, error: "the run is over".to_owned() });
     if waits {
         return receiver.await.unwrap_or_else(over);

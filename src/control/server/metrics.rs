@@ -70,12 +70,13 @@ async fn respond(
         "/" => return plain(StatusCode::OK, "mprun: see /metrics\n"),
         _ => return plain(StatusCode::NOT_FOUND, "there is only /metrics\n"),
     }
-    let Ok(Answer::Status(seen)) = ask(desk, Request::Status(Status::default()), false).await else {
+    let Ok(Answer::Status(seen)) = ask(&desk.ask, Request::Status(Status::default()), false).await else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer\n");
     };
     let Answer::Status(mut seen) = rated(desk, Answer::Status(seen)) else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer\n");
     };
+    desk.letters.tell(&mut seen).await;
     if let Ok(mut told) = told.lock() {
         told.raise(&mut seen);
     }

@@ -11,6 +11,7 @@
 //! | does not read its answer | it is let go after a while, and before others when a seat is wanted |
 
 mod connection;
+mod letters;
 mod linger;
 mod metrics;
 mod patience;
@@ -21,18 +22,20 @@ mod seats;
 mod stream;
 
 use super::protocol::{Reply, Request};
+use crate::dead_letter::Store;
 use crate::status::Samples;
 use crate::sys::cpus;
 use seats::Seats;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tokio::net;
 use tokio::sync::oneshot;
+
+pub use retry::Retrier;
 
 /// Clients at once.
 const CONNECTIONS: usize = 128;
@@ -50,8 +53,8 @@ struct Desk {
     ask: Ask,
     samples: Arc<Mutex<Samples>>,
     /// Whoever has it may retry dead letters: a queue remembers only the last one.
-    retries: Arc<tokio::sync::Mutex<()>>,
-    dead_letters: Arc<Path>,
+    retrier: Arc<tokio::sync::Mutex<Retrier>>,
+    letters: Arc<letters::Kept>,
 }
 
 /// Where to serve.
@@ -78,10 +81,11 @@ impl Listeners {
 ///
 /// # Errors
 /// When the thread or what it needs can't be made.
-pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Path) -> io::Result<()> {
+pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let samples = Arc::new(Mutex::new(Samples::new(cpus::ticks())));
-    let desk = Desk { ask, samples, retries: Arc::default(), dead_letters: dead_letters.into() };
+    let retrier = Arc::new(tokio::sync::Mutex::new(Retrier::new(Arc::clone(&ask), &dead_letters.path)));
+    let desk = Desk { ask, samples, retrier, letters: Arc::new(letters::Kept::of(dead_letters)) };
     let Listeners { control, metrics } = listeners;
     let (control, metrics) = {
         let _context = runtime.enter();

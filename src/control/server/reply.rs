@@ -78,6 +78,7 @@ fn code(reason: Reason) -> StatusCode {
         | Reason::Removed
         | Reason::Resumed
         | Reason::Stopping
+        | Reason::NotPut
         | Reason::BadFile
         | Reason::FileRefused
         | Reason::RolledBack

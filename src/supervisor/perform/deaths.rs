@@ -57,10 +57,11 @@ impl Performer<'_> {
                 let report = self.steward.report(child.slot);
                 let report = self.unless_damaged(report);
                 let ending = report.as_ref().and_then(|report| report.ending.clone());
-                let (item, end) = (self.item_of(child.slot).map(Box::new), End::new(ending, exit));
+                let (item, attempt) = self.item_of(child.slot);
+                let (item, end) = (item.map(Box::new), End::new(ending, exit));
                 let words = if end.is_failure() { self.last_words(&child) } else { Vec::new() };
                 let stage_has_worked = matches!(end, End::CannotStart(_)) && self.has_worked(&child);
-                let remains = Remains { item, words, stage_has_worked };
+                let remains = Remains { attempt, item, words, stage_has_worked };
                 self.events.push_back(ended(pid, child, end, report, remains));
                 had_program
             }
@@ -97,6 +98,7 @@ impl Performer<'_> {
                 self.guardian = None;
                 self.events.push_back(Event::GuardianEnded);
             }
+            Auxiliary::Undertaker(slot) => self.undertaker_ended(slot),
             Auxiliary::LogWriter => {
                 self.log_writer.ended();
                 self.events.push_back(Event::LogWriterEnded);

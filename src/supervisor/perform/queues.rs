@@ -6,18 +6,15 @@ use crate::queue::{Doomed, Fault, QueueId};
 use crate::supervisor::action::Release;
 use crate::supervisor::event::Event;
 use crate::supervisor::inheritance::Label;
-use crate::supervisor::{burial, settings};
+use crate::supervisor::settings;
 use log::{Level, log};
 
 impl Performer<'_> {
     pub(super) fn release(&mut self, release: &Release) {
-        let (names, launcher) = (&self.names, &self.launcher);
-        let mut bury = |doomed: Doomed<'_>| burial::bury(&doomed, release, names, launcher);
-        let released = self.steward.release(release.slot, release.blame, release.attempts, &mut bury);
+        // No item is at its last try here: that is what `bury` is for. If one were, it would go back.
+        let mut none = |_: Doomed<'_>| Err(std::io::ErrorKind::Other.into());
+        let released = self.steward.release(release.slot, release.blame, release.attempts, &mut none);
         let Some(released) = self.unless_damaged(released) else { return };
-        if released.dead > 0 {
-            *self.buried.entry(release.stage.clone()).or_default() += released.dead;
-        }
         if released.returned > 0 {
             let (stage, index) = (&release.stage, release.worker.index);
             log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {} items", released.returned);

@@ -25,6 +25,7 @@ fn run() -> (Outcome, Closing) {
     let closing = Closing {
         queues: vec![("q".into(), counts)],
         dead_before: 0,
+        dead_at_start: 0,
         too_long: 0,
         dead_letters: "/s/dead.jsonl".into(),
     };

@@ -168,6 +168,7 @@ impl State {
         self.part_with_stages(&wanted.pipeline);
         let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
         let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
+        out.act(Action::BoundLetters(wanted.pipeline.dead_letters));
         self.wanted = Some(wanted);
         self.reload = Some(Reload { since: out.now, back, until, removing: false });
     }

@@ -99,7 +99,10 @@ impl Bench {
             outbox: None,
             stop_timeout: std::time::Duration::ZERO,
             token: Some(TOKEN.0),
-            dead_letters: self.dead_letters.clone(),
+            dead_letters: crate::dead_letter::Store::at(
+                self.dead_letters.clone(),
+                std::path::Path::new("/p/test.toml"),
+            ),
             log: Logging { filter: "off".into(), look: Look::Plain },
             log_file: None,
             tails: None,

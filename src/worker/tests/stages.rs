@@ -85,7 +85,7 @@ fn a_failed_item_is_tried_again_and_harms_no_other() {
     assert_eq!(bench.output(), expanded(&["1", "2", "3", "2"]));
     let counts = bench.steward.counts(IN).unwrap();
     assert_eq!((counts.done, counts.dead), (4, 2));
-    let letters = std::fs::read_to_string(bench.ticket().dead_letters).unwrap();
+    let letters = std::fs::read_to_string(bench.ticket().dead_letters.path).unwrap();
     let letter = letters.lines().find(|line| line.contains("\"bad too\"")).unwrap();
     assert!(letter.contains("\"attempts\":3") && letter.contains("it is bad"), "{letter}");
 }
