@@ -304,7 +304,7 @@ mod tests {
             (b"1A=x", 1, "begins with a digit"),
             (b"A=1\nB=\"x\nC=2\n", 2, "has no end"),
             (b"A=1\nB='x\nC=2\n", 2, "has no end"),
-            (b"\xff\xfeA\0=\01\0", 1, "zero byte"),
+            (b"\xff\xfeA\0=\x001\0", 1, "zero byte"),
         ] {
             let fault = parse(text).unwrap_err();
             let shown = String::from_utf8_lossy(text);
