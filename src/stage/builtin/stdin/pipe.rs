@@ -112,17 +112,10 @@ impl FromPipe {
         if let Some(until) = self.gathering.wait(&self.lines) {
             return Ok(Next::Wait(Some(until)));
         }
-        let is_empty = self.held()? == 0;
-        while is_empty {
-            match self.move_in() {
-                Ok(0) if self.held()? == 0 => return self.end(out),
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(Errno::EAGAIN) if self.held()? == 0 => return Ok(Next::Wait(None)),
-                Err(Errno::EAGAIN) => break,
-                Err(Errno::EINTR) => return Ok(Next::More),
-                Err(error) => return Err(cannot_read(error)),
-            }
+        if self.held()? == 0
+            && let Some(next) = self.move_all_in(out)?
+        {
+            return Ok(next);
         }
         let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
         let seen = tee(&self.holding.reader, &self.glass.writer, CHUNK, flags).map_err(cannot_read)?;
@@ -132,6 +125,21 @@ impl FromPipe {
         self.lines.push(fresh);
         self.seen = Some(seen as u64);
         Ok(Next::More)
+    }
+
+    /// Moves what is there into the holding pipe, as far as it has room. Some: there is nothing to look at.
+    fn move_all_in(&mut self, out: &mut Emitter<'_>) -> Result<Option<Next>, Failure> {
+        loop {
+            match self.move_in() {
+                Ok(0) if self.held()? == 0 => return self.end(out).map(Some),
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(Errno::EAGAIN) if self.held()? == 0 => return Ok(Some(Next::Wait(None))),
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::EINTR) => return Ok(Some(Next::More)),
+                Err(error) => return Err(cannot_read(error)),
+            }
+        }
     }
 
     fn move_in(&self) -> nix::Result<usize> {
