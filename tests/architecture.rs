@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
 const LAYERS: [&[&str]; 11] = [
     &["item", "dead_letter", "exit", "log_file", "logging", "numbers", "status"],
-    &["sys"],
+    &["file_watch", "sys"],
     &["append"],
     &["queue"],
     &["stage"],
