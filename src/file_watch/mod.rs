@@ -15,7 +15,9 @@ mod file_system;
 pub use chain::chain;
 
 use nix::sys::signal::{SigSet, SigmaskHow};
-use notify::event::{AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind, RemoveKind, RenameMode};
+use notify::event::{
+    AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind, RemoveKind, RenameMode,
+};
 use notify::{Config, ErrorKind, INotifyWatcher, PollWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -138,11 +140,6 @@ impl FileWatch {
         });
     }
 
-    /// How a path is watched, if it is.
-    pub fn how(&self, path: &Path) -> Option<How> {
-        self.watched.get(path).copied()
-    }
-
     /// Whether anything must be looked at.
     pub fn is_polling(&self) -> bool {
         self.watched.values().any(|how| *how == How::Polled)
@@ -189,7 +186,9 @@ fn cause(error: &notify::Error) -> String {
         ErrorKind::Io(error) => match error.raw_os_error() {
             Some(libc::ENOSPC) => format!("this user's watches are used up (see the sysctl {watches})"),
             Some(libc::EMFILE) => {
-                format!("this user's inotify instances are used up (see the sysctl {instances}), or `ulimit -n` is")
+                format!(
+                    "this user's inotify instances are used up (see the sysctl {instances}), or `ulimit -n` is"
+                )
             }
             _ => error.to_string(),
         },

@@ -23,7 +23,11 @@ fn watch() -> (FileWatch, Seen) {
 fn wait_for(seen: &Seen, path: &Path, what: What) {
     let start = Instant::now();
     while !seen.lock().unwrap().contains(&(path.to_owned(), what)) {
-        assert!(start.elapsed() < Duration::from_secs(60), "{what:?} of {path:?} in {:?}", seen.lock().unwrap());
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "{what:?} of {path:?} in {:?}",
+            seen.lock().unwrap()
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
     seen.lock().unwrap().clear();

@@ -5,6 +5,7 @@ pub mod cpus;
 pub mod fd;
 pub mod group;
 pub mod inherited;
+pub mod lease;
 pub mod proc_table;
 pub mod process;
 pub mod program;

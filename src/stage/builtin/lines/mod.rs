@@ -1,7 +1,12 @@
 //! `lines`: the lines of files, once or as they grow.
 
+mod copies;
+mod fingerprint;
 mod follow;
 mod once;
+mod reader;
+mod saved;
+mod scan;
 mod search;
 mod tracked;
 mod watch;
@@ -10,6 +15,7 @@ use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, 
 use follow::Follow;
 use once::Once;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<FileLines, Failure> + use<> {
     with.about("Emits the lines of files, without their line ends.");
@@ -22,12 +28,14 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let path: String = with.key("path", doc).check(is_pattern).required();
     let doc = "Goes on at the end: waits for more lines, and for files that come later, as `tail -F` does.";
     let follow = with.key("follow", doc).or(false);
+    let doc = "With `follow`: a file that was renamed or removed is followed until it was quiet for so long and no program has it open for writing.";
+    let rotate_wait = with.key("rotate_wait", doc).or(Duration::from_secs(5));
     with.remember(Memory::State);
     with.ends(!follow);
     move |context| {
         let pattern = context.path(path);
         Ok(if follow {
-            FileLines::Follow(Follow::open(pattern)?)
+            FileLines::Follow(Follow::open(pattern, rotate_wait)?)
         } else {
             FileLines::Once(Once::open(pattern))
         })
@@ -51,7 +59,7 @@ impl Source for FileLines {
     fn readable(&self) -> Option<BorrowedFd<'_>> {
         match self {
             FileLines::Once(_) => None,
-            FileLines::Follow(follow) => Some(follow.readable()),
+            FileLines::Follow(follow) => follow.readable(),
         }
     }
 
