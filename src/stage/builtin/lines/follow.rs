@@ -15,6 +15,7 @@
 //! | after a file was cut or written anew, before that was saved | finds other bytes before its position: from the start |
 //! | after a rename, before the old file is read to its end | finds the old file by its inode in the folder, and by what was read of it that it is the one |
 //! | while a copy is made | compares the new file with what it knows of the old one, which is saved |
+//! | after a file ended, before its name comes back | knows it by its saved end |
 //! | after the last half line of a renamed file, before the file is forgotten | waits for its end once more; nothing is left to emit |
 
 use super::copies::Verdict;
@@ -31,6 +32,9 @@ use std::time::{Duration, Instant};
 /// Lines are gathered for so long: many files that grow now and then cost one step, not one each.
 const GATHER: Duration = Duration::from_millis(10);
 
+/// So many files that have ended are remembered, or as many as are followed.
+const ENDED: usize = 100;
+
 /// The number of a file in this worker.
 pub(super) type Id = u64;
 
@@ -44,6 +48,8 @@ pub(in crate::stage) struct Follow {
     pub(super) next_id: Id,
     /// Files of a saved position, still to be found.
     pub(super) saved: Vec<Saved>,
+    /// Files that were followed to their end, the latest last: their names may come back.
+    pub(super) ended: VecDeque<Saved>,
     /// Files that were open before a position was restored.
     pub(super) pool: Vec<Tracked>,
     /// Files that were cut or are gone since the last look at the names.
@@ -79,6 +85,7 @@ impl Follow {
             places: HashMap::new(),
             next_id: 0,
             saved: Vec::new(),
+            ended: VecDeque::new(),
             pool: Vec::new(),
             lost: Vec::new(),
             removed: HashSet::new(),
@@ -185,6 +192,11 @@ impl Follow {
     fn end(&mut self, id: Id) {
         self.rest(id);
         let Some(file) = self.files.remove(&id) else { return };
+        if !file.is_unlinked() && file.position() > 0 {
+            self.ended.push_back(Saved { has_ended: true, ..file.saved() });
+            let most = ENDED.max(self.files.len());
+            self.ended.drain(..self.ended.len().saturating_sub(most));
+        }
         let (path, place, end) = (file.path.display(), file.place.display(), file.position());
         match file.is_unlinked() {
             true => log::info!("`{path}` was removed, and is read to its end at byte {end}"),
@@ -273,14 +285,18 @@ impl Follow {
 
     pub fn save(&self, state: &mut Vec<u8>) {
         self.files.values().for_each(|file| file.save(state));
-        self.saved.iter().for_each(|saved| saved.save(state));
+        self.saved.iter().chain(&self.ended).for_each(|saved| saved.save(state));
     }
 
     pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
         self.pool.extend(std::mem::take(&mut self.files).into_values());
-        self.saved.clear();
+        (self.saved.clear(), self.ended.clear());
         while !state.is_empty() {
-            self.saved.push(Saved::take(&mut state)?);
+            let saved = Saved::take(&mut state)?;
+            match saved.has_ended {
+                true => self.ended.push_back(saved),
+                false => self.saved.push(saved),
+            }
         }
         (self.ready.clear(), self.is_ready.clear(), self.places.clear(), self.lost.clear());
         self.had_its_turn = false;

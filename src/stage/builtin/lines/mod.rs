@@ -63,6 +63,11 @@ impl Source for FileLines {
         }
     }
 
+    /// Files grow, go and come: which one is read first depends on when it is looked at.
+    fn repeats(&self) -> bool {
+        matches!(self, FileLines::Once(_))
+    }
+
     fn progress(&self) -> Option<Progress> {
         match self {
             FileLines::Once(once) => once.progress(),

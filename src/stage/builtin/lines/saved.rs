@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 /// What stands before each file of version 2. In version 1 a device stood there, which is never this.
 pub(super) const MARK: u64 = u64::MAX;
+/// The same for one that is followed no more.
+const ENDED: u64 = u64::MAX - 1;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Saved {
@@ -22,6 +24,8 @@ pub(super) struct Saved {
     pub born: u64,
     /// `None`: saved by 0.1.0, which knew device and inode only.
     pub print: Option<Fingerprint>,
+    /// It lost its name and was read to its end. It may get its name back.
+    pub has_ended: bool,
 }
 
 /// Whether a file is the one that was saved.
@@ -34,10 +38,19 @@ pub(super) enum Recognized {
 impl Saved {
     pub fn take(state: &mut &[u8]) -> Result<Saved, Failure> {
         let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
-        if take_number(state)? != MARK {
+        let mark = take_number(state)?;
+        if mark != MARK && mark != ENDED {
             let (inode, position) = (take_number(state)?, take_number(state)?);
             let path = path(take_bytes(state)?);
-            return Ok(Saved { place: path.clone(), path, position, inode, born: 0, print: None });
+            return Ok(Saved {
+                place: path.clone(),
+                path,
+                position,
+                inode,
+                born: 0,
+                print: None,
+                has_ended: false,
+            });
         }
         let position = take_number(state)?;
         let (head, tail) = (take_number(state)?, take_number(state)?);
@@ -51,14 +64,15 @@ impl Saved {
             return Err(damaged());
         }
         let print = Some(Fingerprint { position, head, tail });
-        Ok(Saved { path: shown, place, position, inode, born, print })
+        Ok(Saved { path: shown, place, position, inode, born, print, has_ended: mark == ENDED })
     }
 
     pub fn save(&self, state: &mut Vec<u8>) {
         match self.print {
             None => [0, self.inode, self.position].iter().for_each(|n| save_number(*n, state)),
             Some(Fingerprint { position, head, tail }) => {
-                let numbers = [MARK, position, head, tail, self.inode, self.born];
+                let mark = if self.has_ended { ENDED } else { MARK };
+                let numbers = [mark, position, head, tail, self.inode, self.born];
                 numbers.iter().for_each(|n| save_number(*n, state));
             }
         }
@@ -98,13 +112,22 @@ mod tests {
     fn a_saved_file_comes_back_and_so_does_one_of_the_first_version() {
         let path = PathBuf::from("/logs/app.log");
         let print = Some(Fingerprint { position: 7, head: 1, tail: 2 });
-        let saved = Saved { path: path.clone(), place: path.clone(), position: 7, inode: 3, born: 4, print };
+        let saved = Saved {
+            path: path.clone(),
+            place: path.clone(),
+            position: 7,
+            inode: 3,
+            born: 4,
+            print,
+            has_ended: false,
+        };
         let old = Saved { print: None, born: 0, ..saved.clone() };
         let linked = Saved { place: PathBuf::from("/pods/0.log"), ..saved.clone() };
+        let ended = Saved { has_ended: true, ..saved.clone() };
         let mut state = Vec::new();
-        [&saved, &old, &linked].iter().for_each(|saved| saved.save(&mut state));
+        [&saved, &old, &linked, &ended].iter().for_each(|saved| saved.save(&mut state));
         let mut rest = &state[..];
-        for expected in [saved, old, linked] {
+        for expected in [saved, old, linked, ended] {
             assert_eq!(Saved::take(&mut rest).unwrap(), expected);
         }
         assert!(rest.is_empty());

@@ -29,14 +29,18 @@ struct Here {
 struct Folders(HashMap<PathBuf, HashMap<u64, PathBuf>>);
 
 impl Folders {
-    fn find(&mut self, beside: &Path, inode: u64) -> Option<PathBuf> {
-        let folder = beside.parent()?;
-        let names = self.0.entry(folder.to_owned()).or_insert_with(|| {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.map(|entry| (entry.ino(), entry.path())).collect()
-        });
-        names.get(&inode).cloned()
+    fn find(&mut self, beside: &Path, inode: u64) -> io::Result<Option<PathBuf>> {
+        let Some(folder) = beside.parent() else { return Ok(None) };
+        if !self.0.contains_key(folder) {
+            let entries = fs::read_dir(folder)?.flatten();
+            self.0.insert(folder.to_owned(), entries.map(|entry| (entry.ino(), entry.path())).collect());
+        }
+        Ok(self.0.get(folder).and_then(|names| names.get(&inode)).cloned())
     }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 impl Follow {
@@ -48,7 +52,7 @@ impl Follow {
         let mut faults = std::mem::take(&mut look.faults);
         let here = here(look, &mut faults);
         let mut folders = Folders::default();
-        self.find_saved(&here, &mut folders)?;
+        self.find_saved(&here, &mut folders, &mut faults)?;
         let mut unseen: BTreeSet<Id> = self.files.keys().copied().collect();
         let new = self.recognize(here, &mut unseen);
         let new = self.take_leave(new, unseen, &mut folders)?;
@@ -118,9 +122,12 @@ impl Follow {
             let is_at = |place: &Path| {
                 place.symlink_metadata().is_ok_and(|about| Identity::of(&about) == file.identity)
             };
-            let place =
-                if is_at(&file.place) { None } else { folders.find(&file.place, file.identity.inode) };
-            let place = place.filter(|place| is_at(place));
+            let found = match is_at(&file.place) {
+                true => Ok(None),
+                false => folders.find(&file.place, file.identity.inode),
+            };
+            // A folder that can't be read hides where it is now, no more.
+            let place = found.unwrap_or(None).filter(|place| is_at(place));
             if file.leaving.is_some() {
                 if let Some(place) = place {
                     file.rename(file.path.clone(), place);
@@ -147,7 +154,7 @@ impl Follow {
 
     /// Begins to follow a file.
     fn begin(&mut self, here: Here, faults: &mut Vec<(PathBuf, io::Error)>) -> Result<(), Failure> {
-        let opened = open_again_with_room(&here.place);
+        let opened = open_with_room(&here.place);
         let mut file = match opened.and_then(|file| Tracked::new(here.path.clone(), here.place, file)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -157,7 +164,21 @@ impl Follow {
             }
         };
         file.look = self.looks;
+        self.remember(&mut file).map_err(|error| file.failure(&error))?;
         self.add(file);
+        Ok(())
+    }
+
+    /// One that had ended has a name again.
+    fn remember(&mut self, file: &mut Tracked) -> io::Result<()> {
+        let Some(i) = self.ended.iter().position(|ended| (ended.inode, ended.born) == file.inode()) else {
+            return Ok(());
+        };
+        let Some(ended) = self.ended.remove(i) else { return Ok(()) };
+        if let Recognized::Same(known) = ended.recognize(file.file())? {
+            log::info!("`{}` is back: reading it from byte {} on", file.path.display(), ended.position);
+            file.go_on_at(ended.position, known);
+        }
         Ok(())
     }
 
@@ -179,7 +200,12 @@ impl Follow {
     }
 
     /// Finds the files of a saved position: under their names, under others, or by what is in them.
-    fn find_saved(&mut self, here: &[Here], folders: &mut Folders) -> Result<(), Failure> {
+    fn find_saved(
+        &mut self,
+        here: &[Here],
+        folders: &mut Folders,
+        faults: &mut Vec<(PathBuf, io::Error)>,
+    ) -> Result<(), Failure> {
         let saved = std::mem::take(&mut self.saved);
         let claimed: BTreeSet<u64> = saved.iter().map(|saved| saved.inode).collect();
         let mut pool: HashMap<(u64, u64), Tracked> =
@@ -193,8 +219,24 @@ impl Follow {
             }
             let named = by_path.get(saved.path.as_path());
             let by_inode = by_inode.get(&saved.inode).map(|here| here.place.clone());
-            let place = by_inode.or_else(|| folders.find(&saved.place, saved.inode));
-            let found = place.and_then(|place| Some((open_again_with_room(&place).ok()?, place)));
+            let place = match by_inode {
+                Some(place) => Ok(Some(place)),
+                None => folders.find(&saved.place, saved.inode),
+            };
+            let found = place.and_then(|place| match place {
+                Some(place) => open_with_room(&place).map(|file| Some((file, place))),
+                None => Ok(None),
+            });
+            let found = match found {
+                Ok(found) => found,
+                Err(error) if is_missing(&error) => None,
+                Err(error) => {
+                    // It may be there: its position must not be forgotten.
+                    faults.push((saved.path.clone(), error));
+                    self.saved.push(saved);
+                    continue;
+                }
+            };
             let is_named =
                 found.as_ref().is_some_and(|(_, place)| named.is_some_and(|named| named.place == *place));
             let found = found.map(|(file, place)| Tracked::new(saved.path.clone(), place, file)).transpose();
@@ -238,7 +280,7 @@ impl Follow {
 
     /// Its name may lead to another file that holds what was read, and more.
     fn find_by_content(&mut self, saved: Saved, named: Option<&Here>) -> Result<(), Failure> {
-        let readable = named.and_then(|here| Some((here, open_again_with_room(&here.place).ok()?)));
+        let readable = named.and_then(|here| Some((here, open_with_room(&here.place).ok()?)));
         if let Some((here, file)) = readable
             && saved.position > 0
             && let Some(print) = saved.print
@@ -308,7 +350,7 @@ fn goes_on_in(file: &mut Tracked, here: &Here) -> io::Result<bool> {
 }
 
 /// Each file that is followed is kept open: a limit on open files is raised as far as it may be.
-fn open_again_with_room(place: &Path) -> io::Result<File> {
+fn open_with_room(place: &Path) -> io::Result<File> {
     match open(place) {
         Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
             let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;

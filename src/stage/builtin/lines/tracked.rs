@@ -7,7 +7,7 @@
 use super::super::position::{save_bytes, save_number};
 use super::fingerprint::{Fingerprint, Known, SPAN, bytes_at, hash};
 use super::reader::Reader;
-use super::saved::MARK;
+use super::saved::{MARK, Saved};
 use crate::stage::{Emitter, Failure, Next};
 use crate::sys::lease;
 use std::cell::{Cell, RefCell};
@@ -397,6 +397,12 @@ impl Tracked {
 
     pub fn failure(&self, error: &io::Error) -> Failure {
         Failure::fatal(format!("can't read `{}`: {error}", self.path.display()))
+    }
+
+    pub fn saved(&self) -> Saved {
+        let (inode, born) = self.inode();
+        let (path, place, print) = (self.path.clone(), self.place.clone(), Some(self.print()));
+        Saved { path, place, position: self.position(), inode, born, print, has_ended: false }
     }
 
     /// Only what has changed since is put together again.

@@ -371,6 +371,22 @@ fn a_switched_folder_and_a_link_that_hangs_are_followed() {
 }
 
 #[test]
+fn a_file_that_gets_its_name_back_repeats_nothing() {
+    let mut bench = Bench::new("back", "current/x.log");
+    bench.append("v1/x.log", "1\n");
+    bench.append("v2/x.log", "2\n");
+    bench.link("v1", "current");
+    bench.expect(&["1"]);
+    bench.link("v2", "current");
+    bench.expect(&["2"]);
+    bench.wait_for(|follow| follow.files.len() == 1);
+    bench.restart();
+    bench.append("v1/x.log", "3\n");
+    bench.link("v1", "current");
+    bench.expect(&["3"]);
+}
+
+#[test]
 fn a_file_whose_size_is_told_as_nothing_is_refused() {
     let (mut follow, mut seen) =
         (Follow::open(PathBuf::from("/proc/version"), ROTATE_WAIT).unwrap(), Vec::new());
