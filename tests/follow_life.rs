@@ -14,8 +14,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::rc::Rc;
-use std::time::Duration;
-use support::{Folder, command, process, wait_until};
+use std::time::{Duration, Instant};
+use support::{Folder, LIMIT, command, process, wait_until};
 
 fn steps(usual: u64) -> u64 {
     std::env::var("MPRUN_TEST_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(usual)
@@ -72,11 +72,13 @@ struct World {
     output_read: usize,
     seen: HashMap<String, u32>,
     kills: u32,
+    /// Cut files whose copies match.
+    copied: Vec<Shared>,
 }
 
 const TEXT: &str = "[queues.q]\ncapacity = 20\ndurable = true\n\
     [stages.read]\nuse = 'lines'\nwith = { path = 'logs/cur/*.log', follow = true, rotate_wait = '200ms' }\noutput = 'q'\n\
-    restart = { delay = '1ms', max_delay = '1ms' }\n\
+    backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\ngive_up = { restarts = 1000000, within = '1m' }\n\
     [stages.write]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'q'\n";
 
 impl World {
@@ -106,6 +108,7 @@ impl World {
             output_read: 0,
             seen: HashMap::new(),
             kills: 0,
+            copied: Vec::new(),
         }
     }
 
@@ -208,7 +211,8 @@ impl World {
             Some(unfinished) => unfinished,
             None => (line.clone(), line),
         };
-        let (now, later) = if half { rest.split_at(rest.len() / 2) } else { (&rest[..], "") };
+        // The number is in the first half: no two are the same.
+        let (now, later) = if half { rest.split_at(8 + (rest.len() - 8) / 2) } else { (&rest[..], "") };
         let bytes = if half { now.to_owned() } else { format!("{now}\n") };
         writer.file.write_all(bytes.as_bytes()).unwrap();
         story.length += bytes.len() as u64;
@@ -227,8 +231,21 @@ impl World {
         }
     }
 
+    #[track_caller]
+    fn must_run(&mut self) {
+        let ended = self.run.as_mut().and_then(|run| run.try_wait().unwrap());
+        assert!(ended.is_none(), "{ended:?}\n{}", self.log_text());
+    }
+
+    /// For a name that was never used.
+    fn unique(&mut self) -> u32 {
+        self.number += 1;
+        self.number
+    }
+
     /// A file that loses its name before anybody looked at it was never there.
     fn must_be_seen(&mut self, story: &Shared) {
+        self.must_run();
         let any_out = |world: &mut World| {
             world.look();
             story.borrow().lines.iter().any(|(line, _)| world.seen.contains_key(line))
@@ -307,7 +324,7 @@ impl World {
             }
             28 => {
                 // Beside it: what must never be read, in files that may get a freed inode.
-                let n = self.number;
+                let n = self.unique();
                 fs::write(
                     self.log(&format!("{real}.{n}.gz")),
                     [b"\x1f\x8b\0SECRET\n".as_slice(); 9].concat(),
@@ -332,6 +349,13 @@ impl World {
         std::thread::sleep(Duration::from_millis(self.dice.roll(8)));
     }
 
+    fn copies_are_out(&mut self) -> bool {
+        self.look();
+        let seen = &self.seen;
+        self.copied.retain(|story| !story.borrow().lines.iter().all(|(line, _)| seen.contains_key(line)));
+        self.copied.is_empty()
+    }
+
     fn set_mode(&self, real: &str, mode: u32) {
         if self.writers.contains_key(real) {
             fs::set_permissions(self.log(real), fs::Permissions::from_mode(mode)).unwrap();
@@ -342,7 +366,8 @@ impl World {
         self.set_mode(real, 0o644);
         let Some(writer) = self.writers.remove(real) else { return };
         self.must_be_seen(&writer.story);
-        fs::rename(self.log(real), self.log(&format!("{real}.{}", self.number))).unwrap();
+        let n = self.unique();
+        fs::rename(self.log(real), self.log(&format!("{real}.{n}"))).unwrap();
         if self.dice.roll(2) == 0 {
             self.open(name, real);
         }
@@ -357,14 +382,15 @@ impl World {
         }
         self.must_be_seen(&writer.story);
         let is_meant = real.ends_with(".log") && self.dice.roll(2) == 0;
-        let n = self.number;
+        let n = self.unique();
         let copy = if is_meant { format!("v{}/copy-{n}.log", self.current) } else { format!("{real}.{n}") };
         fs::copy(self.log(real), self.log(&copy)).unwrap();
         writer.file.set_len(0).unwrap();
         // Of a copy that matches nothing can be lost; but who looks only later, at the same time as something else was
         // written there, can't tell which is the copy of which.
-        if !is_meant {
-            self.risk(&writer.story);
+        match is_meant {
+            true => self.copied.push(Rc::clone(&writer.story)),
+            false => self.risk(&writer.story),
         }
         writer.story = self.story(name);
         self.writers.insert(real.to_owned(), writer);
@@ -418,13 +444,29 @@ impl World {
         let reals: Vec<String> = self.writers.keys().cloned().collect();
         reals.iter().for_each(|real| self.set_mode(real, 0o644));
         let expected = self.expected();
-        let what = format!("all lines, {} of them, in {}", expected.len(), self.folder.path().display());
         let mut missing: Vec<String> = expected;
-        wait_until(&what, || {
+        let start = Instant::now();
+        loop {
             self.look();
             missing.retain(|line| !self.seen.contains_key(line));
-            missing.is_empty().then_some(())
-        });
+            if missing.is_empty() {
+                return;
+            }
+            assert!(start.elapsed() < LIMIT, "{}", self.tell_missing(&missing));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn tell_missing(&self, missing: &[String]) -> String {
+        let mut text = format!("waited in vain for {} lines:\n", missing.len());
+        for story in &self.stories {
+            let story = story.borrow();
+            for (line, end) in story.lines.iter().filter(|(line, _)| missing.contains(line)) {
+                let (n, name) = (&line[..7], &story.name);
+                text += &format!("{n}, byte {end} of {name}, at risk from {:?}\n", story.at_risk_from);
+            }
+        }
+        text + &self.log_text()
     }
 
     /// The first word of the first queue counts what was put into it.
@@ -450,6 +492,14 @@ impl World {
         self.catch_up();
         let stories = self.stories.clone();
         stories.iter().for_each(|story| self.leave_half(story));
+        let up = self.path(&format!("stderr-{}", self.lives));
+        wait_until("the start", || fs::read_to_string(&up).unwrap().contains("up after").then_some(()));
+        // A durable pipeline stops without a drain.
+        let start = Instant::now();
+        while self.put() != self.seen.len() as u64 && start.elapsed() < LIMIT {
+            self.look();
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let run = self.run.take();
         process::kill(run.as_ref().unwrap().id(), libc::SIGTERM);
         let code = run.unwrap().wait().unwrap();
@@ -480,7 +530,14 @@ impl World {
             assert!(is_right, "{:?} was never written\n{log}", &line[..line.len().min(200)]);
         }
         let doubled = self.put() as i64 - self.seen.len() as i64;
-        assert_eq!(doubled, 0, "{} lines, {} put: some came twice\n{log}", self.seen.len(), self.put());
+        let mut twice = Vec::new();
+        for (n, story) in self.stories.iter().enumerate() {
+            let story = story.borrow();
+            let lines =
+                story.lines.iter().filter(|(line, _)| self.seen.get(line).is_some_and(|times| *times > 1));
+            twice.extend(lines.map(|(line, end)| (line[..7].to_owned(), n, story.name.clone(), *end)));
+        }
+        assert_eq!(doubled, 0, "{} lines, {} put: some of {twice:?}\n{log}", self.seen.len(), self.put());
         println!(
             "{} lines, {} lives, {} kills, {lost} lost and told",
             self.seen.len(),

@@ -98,6 +98,9 @@ fn likeness(new: &Tracked, first: &[u8], other: &Tracked) -> io::Result<Likeness
     if common == 0 || first[..common] != head[..common] {
         return Ok(Likeness::None);
     }
+    if !other.is_untouched()? {
+        return Ok(Likeness::Look);
+    }
     let length = new.file().metadata()?.len();
     let known = if length < position { None } else { other.print().known_in(new.file())? };
     if other.leaving.is_some() {
@@ -110,9 +113,6 @@ fn likeness(new: &Tracked, first: &[u8], other: &Tracked) -> io::Result<Likeness
             Some(_) => Likeness::Like(true),
             None => Likeness::None,
         });
-    }
-    if !other.is_untouched()? {
-        return Ok(Likeness::Look);
     }
     if length >= position {
         return Ok(known.map_or(Likeness::None, |_| Likeness::Like(true)));

@@ -117,6 +117,7 @@ impl Follow {
         unseen: BTreeSet<Id>,
         folders: &mut Folders,
     ) -> Result<Vec<Here>, Failure> {
+        let mut told: BTreeSet<PathBuf> = BTreeSet::new();
         for id in unseen {
             let Some(file) = self.files.get_mut(&id) else { continue };
             let is_at = |place: &Path| {
@@ -142,7 +143,9 @@ impl Follow {
                     self.wake(id);
                     continue;
                 }
-                log::info!("`{}` is another file now: reading that from its start", file.path.display());
+                if told.insert(file.path.clone()) {
+                    log::info!("`{}` is another file now: reading that from its start", file.path.display());
+                }
             }
             file.leave(Instant::now(), place);
             self.wake(id);
