@@ -72,8 +72,8 @@ struct World {
     output_read: usize,
     seen: HashMap<String, u32>,
     kills: u32,
-    /// Cut files whose copies match.
-    copied: Vec<Shared>,
+    /// Cut files, and their copies, which match.
+    copied: Vec<(Shared, String)>,
 }
 
 const TEXT: &str = "[queues.q]\ncapacity = 20\ndurable = true\n\
@@ -315,11 +315,16 @@ impl World {
             24 => self.remove(&real),
             25 => self.replace(&name, &real),
             26..=27 => {
+                // A copy that nobody has seen yet must not be hidden.
+                if !self.copies_are_out() {
+                    return;
+                }
+                let old = format!("v{}/", self.current);
+                let leaving = self.writers.iter().filter(|(real, _)| real.starts_with(&old));
+                let leaving: Vec<Shared> = leaving.map(|(_, writer)| Rc::clone(&writer.story)).collect();
+                leaving.iter().for_each(|story| self.must_be_seen(story));
                 self.current = 3 - self.current;
                 symlink(format!("v{}", self.current), self.log("new")).unwrap();
-                let hidden: Vec<Shared> =
-                    self.writers.values().map(|writer| Rc::clone(&writer.story)).collect();
-                hidden.iter().for_each(|story| self.must_be_seen(story));
                 fs::rename(self.log("new"), self.log("cur")).unwrap();
             }
             28 => {
@@ -350,9 +355,11 @@ impl World {
     }
 
     fn copies_are_out(&mut self) -> bool {
-        self.look();
-        let seen = &self.seen;
-        self.copied.retain(|story| !story.borrow().lines.iter().all(|(line, _)| seen.contains_key(line)));
+        let log = self.log_text();
+        self.copied.retain(|(story, copy)| {
+            let counts = !story.borrow().unseen && !story.borrow().lines.is_empty();
+            counts && !log.contains(&format!("{copy}` is a copy of"))
+        });
         self.copied.is_empty()
     }
 
@@ -389,7 +396,7 @@ impl World {
         // Of a copy that matches nothing can be lost; but who looks only later, at the same time as something else was
         // written there, can't tell which is the copy of which.
         match is_meant {
-            true => self.copied.push(Rc::clone(&writer.story)),
+            true => self.copied.push((Rc::clone(&writer.story), format!("copy-{n}.log"))),
             false => self.risk(&writer.story),
         }
         writer.story = self.story(name);
