@@ -9,7 +9,7 @@ use super::follow::{Follow, Id};
 use super::tracked::{HowLost, Lost, Standing, Tracked};
 use crate::stage::Failure;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
 /// What becomes of a file that is new.
@@ -142,7 +142,7 @@ fn copy_of(lost: &Lost, file: &Tracked) -> io::Result<Option<(u64, Known)>> {
     Ok(Some((length, Known { head: first, tail })))
 }
 
-fn tell_copy(of: &PathBuf, copy: &Tracked, position: u64) {
+fn tell_copy(of: &Path, copy: &Tracked, position: u64) {
     let (of, copy) = (of.display(), copy.path.display());
     log::info!("`{copy}` is a copy of `{of}`: reading it from byte {position} on");
 }

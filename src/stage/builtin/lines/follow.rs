@@ -290,7 +290,8 @@ impl Follow {
 
     pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
         self.pool.extend(std::mem::take(&mut self.files).into_values());
-        (self.saved.clear(), self.ended.clear());
+        self.saved.clear();
+        self.ended.clear();
         while !state.is_empty() {
             let saved = Saved::take(&mut state)?;
             match saved.has_ended {
@@ -298,7 +299,10 @@ impl Follow {
                 false => self.saved.push(saved),
             }
         }
-        (self.ready.clear(), self.is_ready.clear(), self.places.clear(), self.lost.clear());
+        self.ready.clear();
+        self.is_ready.clear();
+        self.places.clear();
+        self.lost.clear();
         self.had_its_turn = false;
         self.must_scan = true;
         Ok(())

@@ -35,7 +35,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     move |context| {
         let pattern = context.path(path);
         Ok(if follow {
-            FileLines::Follow(Follow::open(pattern, rotate_wait)?)
+            FileLines::Follow(Box::new(Follow::open(pattern, rotate_wait)?))
         } else {
             FileLines::Once(Once::open(pattern))
         })
@@ -45,7 +45,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
 /// See [`build`].
 pub(super) enum FileLines {
     Once(Once),
-    Follow(Follow),
+    Follow(Box<Follow>),
 }
 
 impl Source for FileLines {

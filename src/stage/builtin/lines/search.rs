@@ -254,7 +254,7 @@ impl Search {
             Ok(entries) => entries,
             Err(error) => {
                 let shown = if at.shown.as_os_str().is_empty() { Path::new(".") } else { &at.shown };
-                self.fault(&shown.to_owned(), error);
+                self.fault(shown, error);
                 return Vec::new();
             }
         };
@@ -354,7 +354,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = folder("denied");
         touch(&folder, &["open/a.log", "shut/b.log"]);
-        fs::set_permissions(folder.join("shut"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(folder.join("shut"), fs::Permissions::from_mode(0o000)).unwrap();
         let found = matching(&folder.join("*/*.log"));
         // To root nothing is shut.
         match fs::read_dir(folder.join("shut")).is_ok() {
