@@ -580,10 +580,10 @@ fn live(usual: u64, polls: bool) {
 
 #[test]
 fn no_life_of_a_log_folder_loses_doubles_or_tears_a_line() {
-    live(400, false);
+    live(150, false);
 }
 
 #[test]
 fn neither_does_one_that_is_only_looked_at() {
-    live(150, true);
+    live(60, true);
 }
