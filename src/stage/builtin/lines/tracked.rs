@@ -241,7 +241,16 @@ impl Tracked {
         match self.fill()? {
             Filled::Nothing => {
                 self.shrink();
-                Ok(if self.may_end(rotate_wait) { Filled::More } else { Filled::Nothing })
+                if !self.may_end(rotate_wait) {
+                    return Ok(Filled::Nothing);
+                }
+                // What its last writer wrote before it closed the file, and after the read before that look.
+                let filled = self.fill()?;
+                if let (Filled::Nothing, Some(leaving)) = (&filled, &mut self.leaving) {
+                    leaving.is_over = true;
+                    return Ok(Filled::More);
+                }
+                Ok(filled)
             }
             filled => Ok(filled),
         }
@@ -359,7 +368,6 @@ impl Tracked {
             Some(false) => true,
             None => now >= quiet_until || is_late,
         };
-        leaving.is_over = ends;
         leaving.due = if now < quiet_until { quiet_until } else { now + rotate_wait.max(SHORTEST) };
         ends
     }
