@@ -489,6 +489,19 @@ impl World {
         (1..=self.lives).map(text).collect()
     }
 
+    /// Lines that are missing although nothing says so.
+    fn untold(&self) -> usize {
+        let log = self.log_text();
+        let untold = |story: &Shared| {
+            let story = story.borrow();
+            let told = told_bytes(&log, &story.name);
+            let missing = story.lines.iter().filter(|(line, _)| !self.seen.contains_key(line));
+            let counts = !story.unseen && !self.is_hidden(&story);
+            missing.filter(|(_, end)| counts && !told.iter().any(|from| from < end)).count()
+        };
+        self.stories.iter().map(untold).sum()
+    }
+
     fn check(&mut self) {
         if self.run.is_none() {
             self.start();
@@ -501,6 +514,12 @@ impl World {
         stories.iter().for_each(|story| self.leave_half(story));
         let up = self.path(&format!("stderr-{}", self.lives));
         wait_until("the start", || fs::read_to_string(&up).unwrap().contains("up after").then_some(()));
+        // What stands in a removed file that is still open here would be gone with the reader.
+        let start = Instant::now();
+        while self.untold() > 0 && start.elapsed() < LIMIT {
+            self.look();
+            std::thread::sleep(Duration::from_millis(20));
+        }
         // A durable pipeline stops without a drain.
         let start = Instant::now();
         while self.put() != self.seen.len() as u64 && start.elapsed() < LIMIT {
@@ -574,6 +593,13 @@ fn live(usual: u64, polls: bool) {
     for _ in 0..steps(usual) {
         world.step();
     }
+    if world.run.is_none() {
+        world.start();
+    }
+    wait_until("a kill", || {
+        world.kill_reader();
+        (world.kills > 0).then_some(())
+    });
     world.check();
     assert!(world.kills > 0);
 }
