@@ -254,6 +254,11 @@ impl Follow {
         next
     }
 
+    /// The names were not as they seemed.
+    pub(super) fn look_again(&mut self) {
+        self.must_scan = true;
+    }
+
     pub(super) fn wake(&mut self, id: Id) {
         if self.is_ready.insert(id) {
             self.ready.push_back(id);

@@ -166,6 +166,11 @@ impl Follow {
                 return Ok(());
             }
         };
+        if self.files.values().any(|known| known.identity == file.identity) {
+            // The name leads to another file than a moment ago: the next look finds it there.
+            self.look_again();
+            return Ok(());
+        }
         file.look = self.looks;
         self.remember(&mut file).map_err(|error| file.failure(&error))?;
         self.add(file);
@@ -244,7 +249,12 @@ impl Follow {
                 found.as_ref().is_some_and(|(_, place)| named.is_some_and(|named| named.place == *place));
             let found = found.map(|(file, place)| Tracked::new(saved.path.clone(), place, file)).transpose();
             let found = found.map_err(|error| cannot_read(&saved.path, &error))?;
-            match found {
+            // The name may lead to another file than a moment ago.
+            let is_it = |file: &Tracked| {
+                let is_taken = self.files.values().any(|known| known.identity == file.identity);
+                file.identity.inode == saved.inode && !is_taken
+            };
+            match found.filter(is_it) {
                 Some(file) if is_named || recognized(&saved, file.file())?.is_some() => {
                     self.resume(file, &saved)?;
                 }
