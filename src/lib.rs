@@ -7,6 +7,7 @@ pub mod config;
 mod control;
 mod dead_letter;
 mod exit;
+mod file_watch;
 mod framing;
 pub mod item;
 mod log_file;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
 const LAYERS: [&[&str]; 12] = [
     &["item", "exit", "framing", "numbers", "status", "terminal", "text"],
-    &["sys"],
+    &["file_watch", "sys"],
     &["dead_letter", "log_file", "logging"],
     &["append"],
     &["queue"],

@@ -165,7 +165,7 @@ pub enum Next {
 ///
 /// With [`Memory::State`](super::Memory) the position belongs to the stage, not to the worker: saved in the same step
 /// that publishes the outputs, it lets several processes share the work, and a killed one lose and double nothing. Two
-/// such sources must emit the same items after the same `restore`.
+/// such sources must emit the same items after the same `restore`, or say that they don't ([`Source::repeats`]).
 pub trait Source {
     /// One short step: emits the items that are at hand, at best one. It must not wait: that is what [`Next::Wait`] is
     /// for, so that the worker can obey meanwhile. The stage's `sleep` follows each step that emits.
@@ -177,6 +177,13 @@ pub trait Source {
     /// What to wait for after [`Next::Wait`].
     fn readable(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    /// With [`Memory::State`](super::Memory): whether two of them emit the same items in the same order after the same
+    /// `restore`. One that reads what changes meanwhile can't: its outputs are published together with the position
+    /// after them or not at all, then it is asked again for fewer.
+    fn repeats(&self) -> bool {
+        true
     }
 
     /// How far it is, for whoever watches (`mprun run --progress`); `None` if it can't know how much is still to come.

@@ -7,6 +7,7 @@ pub mod fd;
 pub mod group;
 pub mod hangup;
 pub mod inherited;
+pub mod lease;
 pub mod local_time;
 pub mod memory;
 pub mod needs;

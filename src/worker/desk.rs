@@ -183,7 +183,24 @@ impl Desk {
         }
     }
 
-    /// The same for outputs that can't be made again: an order to finish doesn't end the wait for room.
+    /// Publishes what was staged since [`Port::begin_whole`] and ends the leases `0 .. upto`; false: there is no room for
+    /// all of it, and nothing is staged any more.
+    pub fn commit_whole(&mut self, upto: usize) -> Result<bool, Stop> {
+        if self.port.are_closed(&self.outputs)? {
+            self.port.give_up_whole()?;
+            return Err(Stop(Ending::OutputClosed));
+        }
+        match self.port.publish_whole(upto)? {
+            Some(Committed::Done { before, after }) => {
+                self.item_log.produced(&self.ticket.outputs, before, after);
+                Ok(true)
+            }
+            Some(Committed::Closed) => Err(Stop(Ending::OutputClosed)),
+            Some(Committed::Full { .. } | Committed::Ordered) | None => Ok(false),
+        }
+    }
+
+    /// [`Desk::commit`] for outputs that can't be made again: an order to finish doesn't end the wait for room.
     pub fn commit_regardless(&mut self, upto: usize) -> Result<(), Stop> {
         let held = self.port.len();
         match self.commit(upto) {

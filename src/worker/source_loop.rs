@@ -1,4 +1,9 @@
 //! The loop of a source: step, publish, wait.
+//!
+//! If there is no room for all outputs of a stretch, the first of them are published with a mark in the token's lease: the
+//! next worker makes the same outputs again and skips those. A source that can't make the same again (it follows files)
+//! must never be in between. Its stretches are published whole; one for which there is no room is thrown away, the
+//! source goes back to the token's state, and the next stretch is a single output, which waits for its room.
 
 use super::batch::Batch;
 use super::desk::{Desk, Pace};
@@ -23,6 +28,8 @@ pub(super) struct SourceLoop<'a> {
     source: Box<dyn Source>,
     token: Option<Token>,
     batch: Batch,
+    /// The last stretch found no room.
+    is_short: bool,
 }
 
 /// What the steps since the last publication came to.
@@ -38,7 +45,7 @@ impl<'a> SourceLoop<'a> {
             source.save(&mut fresh);
             Token::new(QueueId(queue), &fresh)
         });
-        SourceLoop { desk, source, token, batch: Batch::new(LARGEST) }
+        SourceLoop { desk, source, token, batch: Batch::new(LARGEST), is_short: false }
     }
 
     pub fn run(mut self) -> Stop {
@@ -57,8 +64,7 @@ impl<'a> SourceLoop<'a> {
         }
         self.desk.recycling.check()?;
         self.take_token()?;
-        let stretch = self.produce(&pace)?;
-        let published = self.publish(&stretch)?;
+        let Some((stretch, published)) = self.stretch(&pace)? else { return self.go_back() };
         if let Some(progress) = self.source.progress() {
             self.desk.port.note_progress(progress.done, progress.total);
         }
@@ -80,13 +86,73 @@ impl<'a> SourceLoop<'a> {
         if token.has_ended() { Err(Stop(Ending::Finished)) } else { Ok(()) }
     }
 
+    /// Steps and publishes. `None`: there is no room for all that came, and nothing is published.
+    fn stretch(&mut self, pace: &Pace) -> Result<Option<(Stretch, bool)>, Stop> {
+        let must_be_whole = self.token.is_some() && !self.desk.outputs.is_empty() && !self.source.repeats();
+        if !must_be_whole {
+            let stretch = self.produce(pace, LARGEST)?;
+            let published = self.publish(&stretch)?;
+            return Ok(Some((stretch, published)));
+        }
+        let room = self.desk.port.room(&self.desk.outputs)?;
+        if std::mem::take(&mut self.is_short) || room <= 1 {
+            let stretch = self.produce(pace, 1)?;
+            let published = self.publish(&stretch)?;
+            return Ok(Some((stretch, published)));
+        }
+        self.desk.port.begin_whole();
+        let most = usize::try_from(room).unwrap_or(LARGEST);
+        let result = self.produce(pace, most).and_then(|stretch| {
+            let published = self.publish_whole(&stretch)?;
+            Ok(published.map(|published| (stretch, published)))
+        });
+        match result {
+            Err(_) if self.desk.port.lacked_room() => {
+                self.desk.port.give_up_whole()?;
+                Ok(None)
+            }
+            Err(stop) => {
+                self.desk.port.give_up_whole()?;
+                Err(stop)
+            }
+            stretch => stretch,
+        }
+    }
+
+    /// To the state that the token says.
+    fn go_back(&mut self) -> Result<(), Stop> {
+        self.is_short = true;
+        if let Some(token) = &self.token {
+            self.source.restore(token.state())?;
+        }
+        Ok(())
+    }
+
+    /// As [`SourceLoop::publish`], all or nothing; `None`: there is no room.
+    fn publish_whole(&mut self, stretch: &Stretch) -> Result<Option<bool>, Stop> {
+        let Some(token) = &mut self.token else { return Ok(None) };
+        let source = &self.source;
+        if !token.differs(|state| source.save(state), stretch.next == Next::End) && stretch.emitted == 0 {
+            self.desk.port.give_up_whole()?;
+            return Ok(Some(false));
+        }
+        token.put(&mut self.desk.port)?;
+        if !self.desk.commit_whole(token::LEASE + 1)? {
+            return Ok(None);
+        }
+        token.committed();
+        Ok(Some(true))
+    }
+
     /// Steps until it is time to publish. What an earlier worker has published of these very steps is skipped.
-    fn produce(&mut self, pace: &Pace) -> Result<Stretch, Stop> {
+    fn produce(&mut self, pace: &Pace, most: usize) -> Result<Stretch, Stop> {
         let mut skip = match &self.token {
             Some(token) => token.mark(&self.desk.port)?,
             None => 0,
         };
-        let most = if pace.is_single() { 1 } else { self.batch.size().min(self.desk.recycling.items_left()) };
+        let usual =
+            if pace.is_single() { 1 } else { self.batch.size().min(self.desk.recycling.items_left()) };
+        let most = usual.min(most);
         let watch = self.batch.start();
         let waited = self.desk.port.waited();
         let (mut emitted, mut steps) = (0, 0);

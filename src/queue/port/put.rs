@@ -216,6 +216,7 @@ impl Port {
                 Err(fault) => return Err(fault.into()),
             };
             if self.staging.impatient {
+                self.staging.lacked_room = true;
                 return Err(PutError::NoRoom);
             }
             // Bytes that this worker itself has staged would never become free by waiting.

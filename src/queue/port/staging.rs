@@ -84,6 +84,8 @@ pub(super) struct Staging {
     pub lately: usize,
     /// Nothing is to wait, and nothing to be published before its time.
     pub impatient: bool,
+    /// Something found no room meanwhile.
+    pub lacked_room: bool,
     /// That the disk is full was said.
     pub disk_is_full: bool,
 }

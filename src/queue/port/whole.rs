@@ -1,4 +1,4 @@
-//! Publishing all or nothing: for outputs that can't be made a second time.
+//! Publishing all or nothing: for outputs that can't be made a second time, or not in the same order.
 
 use super::super::layout::{self, MAX_BATCH, queue};
 use super::super::lock::Haste;
@@ -49,6 +49,63 @@ impl Port {
                 Ok(Some(Committed::Closed))
             }
         }
+    }
+
+    /// How many outputs can be staged and published at once, by a look without the lock. Queues that drop have room.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn room(&self, outputs: &[QueueId]) -> Result<u64, Fault> {
+        let memory = self.hand.memory();
+        // One output beside them: a token.
+        let mut room = (self.most_at_once().saturating_sub(1) / outputs.len().max(1)) as u64;
+        for &q in outputs {
+            let at = layout::queue_at(q)?;
+            let waits = WhenFull::from_word(memory.load(at + queue::WHEN_FULL)) == WhenFull::Block;
+            if waits && memory.load(at + queue::FLAGS) & queue::CLOSED == 0 {
+                let capacity = memory.load(at + queue::CAPACITY);
+                room = room.min(capacity.saturating_sub(counts::waiting_roughly(memory, q)));
+            }
+        }
+        Ok(room)
+    }
+
+    /// From here to [`Port::publish_whole`] or [`Port::give_up_whole`] nothing is published early, and nothing waits: an
+    /// output that finds no room fails with [`PutError::NoRoom`].
+    pub fn begin_whole(&mut self) {
+        debug_assert!(self.staging.is_empty(), "something is staged");
+        self.staging.impatient = true;
+        self.staging.lacked_room = false;
+    }
+
+    /// Whether an output found no room since [`Port::begin_whole`].
+    pub fn lacked_room(&self) -> bool {
+        self.staging.lacked_room
+    }
+
+    /// Publishes all that is staged and ends the leases `0 .. upto`, in one transaction; `None`: there is no room for
+    /// all of it now, and nothing is staged any more.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn publish_whole(&mut self, upto: usize) -> Result<Option<Committed>, Fault> {
+        self.staging.impatient = false;
+        let committed = match self.try_publish(upto, None, true, Haste::Eager)? {
+            Step::AllOut { before, after } => return Ok(Some(Committed::Done { before, after })),
+            Step::Full { .. } | Step::Progress => None,
+            Step::Closed => Some(Committed::Closed),
+        };
+        self.discard_staged()?;
+        Ok(committed)
+    }
+
+    /// Throws away what was staged since [`Port::begin_whole`].
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn give_up_whole(&mut self) -> Result<(), Fault> {
+        self.staging.impatient = false;
+        self.discard_staged()
     }
 
     /// Outputs that one transaction surely takes: beside the leases there is an entry for each.

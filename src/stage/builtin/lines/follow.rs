@@ -1,132 +1,317 @@
-//! Following files as they grow, as `tail -F` does: rotation by rename, truncation, files that come later.
+//! Following files as they grow, as `tail -F` does: through renames, truncation, links that are switched, and files
+//! that come later.
 //!
-//! A file is known by device and inode, not by its name. When a name leads to another file than before, the old one
-//! is read to its end, then dropped; the new one is read from its start.
+//! A file is known by what was read of it, not by its name or inode: see [`Tracked`]. Which names lead to which files is
+//! looked at in [`scan`](Follow::scan) after an event that can have changed it; which new file is a copy of one that
+//! was read, in `copies.rs`.
+//!
+//! # What a kill leaves
+//!
+//! Positions are published in the same step as the lines before them, so only what is outside counts:
+//!
+//! | killed … | the next worker |
+//! |---|---|
+//! | after a read, before its lines are out | reads them again |
+//! | after a file was cut or written anew, before that was saved | finds other bytes before its position: from the start |
+//! | after a rename, before the old file is read to its end | finds the old file by its inode in the folder, and by what was read of it that it is the one |
+//! | while a copy is made | compares the new file with what it knows of the old one, which is saved |
+//! | after a file ended, before its name comes back | knows it by its saved end |
+//! | after the last half line of a renamed file, before the file is forgotten | waits for its end once more; nothing is left to emit |
 
-use super::search;
-use super::tracked::{Identity, Tracked};
+use super::copies::Verdict;
+use super::saved::Saved;
+use super::tracked::{Emitted, Filled, Identity, Lost, Standing, Tracked};
 use super::watch::{Changes, Watch};
+use crate::file_watch::LOOK_EVERY;
 use crate::framing::Framing;
 use crate::stage::{Emitter, Failure, Next};
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Lines are gathered for so long: many files that grow now and then cost one step, not one each.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// So many files that have ended are remembered, or as many as are followed.
+const ENDED: usize = 100;
+
+/// The number of a file in this worker.
+pub(super) type Id = u64;
 
 pub(in crate::stage) struct Follow {
-    pattern: PathBuf,
-    framing: Framing,
-    watch: Watch,
-    files: Vec<Tracked>,
+    pub(super) pattern: PathBuf,
+    pub(super) framing: Framing,
+    pub(super) rotate_wait: Duration,
+    pub(super) watch: Watch,
+    pub(super) files: BTreeMap<Id, Tracked>,
+    /// Where they are.
+    pub(super) places: HashMap<PathBuf, Id>,
+    pub(super) next_id: Id,
+    /// Files of a saved position, still to be found.
+    pub(super) saved: Vec<Saved>,
+    /// Files that were followed to their end, the latest last: their names may come back.
+    pub(super) ended: VecDeque<Saved>,
+    /// Files that were open before a position was restored.
+    pub(super) pool: Vec<Tracked>,
+    /// Files that were cut or are gone since the last look at the names.
+    pub(super) lost: Vec<Lost>,
+    /// Places where a file was removed since then.
+    pub(super) removed: HashSet<PathBuf>,
+    /// Faults that were said, and are still there.
+    pub(super) said: BTreeSet<(PathBuf, String)>,
+    /// Files that can't be followed.
+    pub(super) refused: HashSet<Identity>,
+    pub(super) looks: u64,
     /// Names may lead to other files than before.
     must_scan: bool,
-    /// Which file is looked at first, for fairness.
-    turn: usize,
+    /// Files that may have grown.
+    ready: VecDeque<Id>,
+    is_ready: HashSet<Id>,
+    /// The first of them was read from since its turn began.
+    had_its_turn: bool,
+    /// Not before then changes are looked at.
+    gather_until: Instant,
+    is_gathering: bool,
+    look_again: Instant,
 }
 
 impl Follow {
-    pub fn open(pattern: PathBuf, framing: Framing) -> Result<Follow, Failure> {
-        Ok(Follow { pattern, framing, watch: Watch::new()?, files: Vec::new(), must_scan: true, turn: 0 })
+    pub fn open(pattern: PathBuf, framing: Framing, rotate_wait: Duration) -> Result<Follow, Failure> {
+        let now = Instant::now();
+        Ok(Follow {
+            pattern,
+            framing,
+            rotate_wait,
+            watch: Watch::new()?,
+            files: BTreeMap::new(),
+            places: HashMap::new(),
+            next_id: 0,
+            saved: Vec::new(),
+            ended: VecDeque::new(),
+            pool: Vec::new(),
+            lost: Vec::new(),
+            removed: HashSet::new(),
+            said: BTreeSet::new(),
+            refused: HashSet::new(),
+            looks: 0,
+            must_scan: true,
+            ready: VecDeque::new(),
+            is_ready: HashSet::new(),
+            had_its_turn: false,
+            gather_until: now,
+            is_gathering: false,
+            look_again: now,
+        })
     }
 
     pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
-        if self.must_scan {
-            self.scan()?;
+        loop {
+            if self.must_scan {
+                self.must_scan = false;
+                self.scan()?;
+            }
+            if let Some(next) = self.step(out)? {
+                return Ok(next);
+            }
+            if self.must_scan {
+                continue;
+            }
+            // Looked at after the files: what came in between is seen by the next pass.
+            let now = Instant::now();
+            self.is_gathering = self.watch.has_changes() && now < self.gather_until;
+            if self.is_gathering {
+                return Ok(Next::Wait(Some(self.gather_until)));
+            }
+            if self.watch.has_changes() {
+                self.gather_until = now + GATHER;
+                let changes = self.watch.changes();
+                self.note(changes);
+                continue;
+            }
+            let due = self.wake_due(now);
+            if self.ready.is_empty() && !self.must_scan {
+                return Ok(Next::Wait(due));
+            }
         }
-        if let Some(next) = self.step(out)? {
-            return Ok(next);
-        }
-        // Looked at after the files: what came in between is seen by the next pass.
-        let changes = self.watch.changes()?;
-        if changes.is_empty() {
-            return Ok(Next::Wait(None));
-        }
-        self.note(&changes);
-        Ok(Next::More)
     }
 
     /// One line of one file. It stays with a file while that has lines, so that the lines of several files come in
-    /// blocks.
+    /// blocks, but reads no second piece of it while others wait.
     fn step(&mut self, out: &mut Emitter<'_>) -> Result<Option<Next>, Failure> {
-        for _ in 0..self.files.len() {
-            self.turn %= self.files.len();
-            let file = &mut self.files[self.turn];
-            if file.dirty
-                && let Some(next) = file.step(out)?
-            {
-                return Ok(Some(next));
+        while let Some(&id) = self.ready.front() {
+            if !self.is_judged(id)? {
+                continue;
             }
-            match file.gone {
-                true => drop(self.files.remove(self.turn)),
-                false => self.turn += 1,
+            let Some(file) = self.files.get_mut(&id) else { continue };
+            match file.emit(out)? {
+                Emitted::Item(next) => return Ok(Some(next)),
+                Emitted::Done => {
+                    self.end(id);
+                    continue;
+                }
+                Emitted::All => {}
             }
-            if self.files.is_empty() {
-                break;
+            if std::mem::take(&mut self.had_its_turn) && self.ready.len() > 1 {
+                self.ready.rotate_left(1);
+                continue;
+            }
+            match file.read(self.rotate_wait)? {
+                Filled::More => self.had_its_turn = true,
+                Filled::Nothing => self.rest(id),
+                Filled::NoSize => self.refuse(id)?,
+                Filled::Cut(lost) => {
+                    self.lost.push(lost);
+                    // A copy of what it was must be found before anything else of it is emitted.
+                    self.scan()?;
+                }
             }
         }
         Ok(None)
     }
 
-    fn note(&mut self, changes: &Changes) {
-        self.must_scan |= changes.folders;
-        for file in &mut self.files {
-            file.dirty |=
-                changes.folders || file.watched.is_some_and(|watched| changes.files.contains(&watched));
-        }
-    }
-
-    /// Takes the names as they are now. Watches first, then looks: what comes after the look is told by a watch.
-    fn scan(&mut self) -> Result<(), Failure> {
-        for folder in search::folders(&self.pattern)? {
-            self.watch.folder(&folder)?;
-        }
-        let paths = search::matching(&self.pattern)?;
-        for file in &mut self.files {
-            let is_there = |path: &PathBuf| Identity::at(path) == Some(file.identity);
-            match paths.iter().find(|path| is_there(path)) {
-                Some(path) => file.path = path.clone(),
-                None => (file.gone, file.dirty) = (true, true),
-            }
-        }
-        for path in paths {
-            self.track(&path)?;
-        }
-        self.must_scan = false;
-        Ok(())
-    }
-
-    /// Begins to follow a file, unless it is followed already.
-    fn track(&mut self, path: &Path) -> Result<(), Failure> {
-        let watched = self.watch.file(path)?;
-        let mut file = match File::open(path)
-            .and_then(|file| Tracked::new(path.to_owned(), file, 0, self.framing))
-        {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Failure::fatal(format!("can't read `{}`: {error}", path.display()))),
+    /// Whether the lines of this file may be emitted; if not, it is put aside.
+    fn is_judged(&mut self, id: Id) -> Result<bool, Failure> {
+        let Some(file) = self.files.get(&id) else {
+            self.rest(id);
+            return Ok(false);
         };
-        match self.files.iter_mut().find(|known| known.identity == file.identity) {
-            Some(known) => known.watched = watched,
-            None => {
-                file.watched = watched;
-                self.files.push(file);
+        if file.standing == Standing::Known {
+            return Ok(true);
+        }
+        match self.judge(id)? {
+            Verdict::Known => return Ok(true),
+            Verdict::Wait => self.rest(id),
+            Verdict::After(other) => {
+                self.rest(id);
+                self.wake(id);
+                self.wake_first(other);
             }
         }
+        Ok(false)
+    }
+
+    /// It is read to its end and has lost its name.
+    fn end(&mut self, id: Id) {
+        self.rest(id);
+        let Some(file) = self.files.remove(&id) else { return };
+        if !file.is_unlinked() && file.position() > 0 {
+            self.ended.push_back(Saved { has_ended: true, ..file.saved() });
+            let most = ENDED.max(self.files.len());
+            self.ended.drain(..self.ended.len().saturating_sub(most));
+        }
+        let (path, place, end) = (file.path.display(), file.place.display(), file.position());
+        match file.is_unlinked() {
+            true => log::info!("`{path}` was removed, and is read to its end at byte {end}"),
+            false if file.place != file.path => {
+                log::info!("`{path}` was renamed (`{place}`), and is read to its end at byte {end}");
+            }
+            false => log::info!("`{path}` was renamed, and is read to its end at byte {end}"),
+        }
+    }
+
+    fn refuse(&mut self, id: Id) -> Result<(), Failure> {
+        self.rest(id);
+        let Some(file) = self.files.remove(&id) else { return Ok(()) };
+        let why = "its size is told as 0 although there is something in it, as in /proc: how it grows can't be seen";
+        let text = format!("`{}` can't be followed: {why}", file.path.display());
+        if super::search::is_literal(&self.pattern) {
+            return Err(Failure::fatal(text));
+        }
+        log::error!("{text}");
+        self.refused.insert(file.identity);
         Ok(())
     }
 
-    pub fn readable(&self) -> BorrowedFd<'_> {
-        self.watch.readable()
+    fn note(&mut self, changes: Changes) {
+        self.must_scan |= changes.names || changes.anything;
+        self.removed.extend(changes.removed);
+        if changes.anything {
+            self.wake_all();
+        }
+        for id in changes.files.iter().filter_map(|place| self.places.get(place)).copied().collect::<Vec<_>>()
+        {
+            self.wake(id);
+        }
+    }
+
+    /// Wakes the files whose time has come; when the next one's will.
+    fn wake_due(&mut self, now: Instant) -> Option<Instant> {
+        let rotate_wait = self.rotate_wait;
+        let due = |file: &Tracked| match (file.standing, file.leaving) {
+            (Standing::Held { since, .. }, _) => Some(since + rotate_wait),
+            (_, leaving) => leaving.map(|leaving| leaving.due),
+        };
+        let dues: Vec<(Id, Instant)> =
+            self.files.iter().filter_map(|(&id, file)| due(file).map(|due| (id, due))).collect();
+        let mut next = dues.iter().map(|(_, due)| *due).min();
+        dues.iter().filter(|(_, due)| *due <= now).for_each(|(id, _)| self.wake(*id));
+        if self.watch.is_polling() {
+            if now >= self.look_again {
+                self.look_again = now + LOOK_EVERY;
+                self.must_scan = true;
+                self.wake_all();
+            }
+            next = Some(next.map_or(self.look_again, |next| next.min(self.look_again)));
+        }
+        next
+    }
+
+    /// The names were not as they seemed.
+    pub(super) fn look_again(&mut self) {
+        self.must_scan = true;
+    }
+
+    pub(super) fn wake(&mut self, id: Id) {
+        if self.is_ready.insert(id) {
+            self.ready.push_back(id);
+        }
+    }
+
+    fn wake_first(&mut self, id: Id) {
+        self.rest(id);
+        self.is_ready.insert(id);
+        self.ready.push_front(id);
+    }
+
+    fn wake_all(&mut self) {
+        self.files.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.wake(id));
+    }
+
+    fn rest(&mut self, id: Id) {
+        if self.is_ready.remove(&id) {
+            match self.ready.front() == Some(&id) {
+                true => drop(self.ready.pop_front()),
+                false => self.ready.retain(|other| *other != id),
+            }
+        }
+    }
+
+    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+        (!self.is_gathering).then(|| self.watch.readable())
     }
 
     pub fn save(&self, state: &mut Vec<u8>) {
-        self.files.iter().for_each(|file| file.save(state));
+        self.files.values().for_each(|file| file.save(state));
+        self.saved.iter().chain(&self.ended).for_each(|saved| saved.save(state));
     }
 
     pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
-        self.files.clear();
+        self.pool.extend(std::mem::take(&mut self.files).into_values());
+        self.saved.clear();
+        self.ended.clear();
         while !state.is_empty() {
-            self.files.extend(Tracked::restore(&mut state, self.framing)?);
+            let saved = Saved::take(&mut state)?;
+            match saved.has_ended {
+                true => self.ended.push_back(saved),
+                false => self.saved.push(saved),
+            }
         }
+        self.ready.clear();
+        self.is_ready.clear();
+        self.places.clear();
+        self.lost.clear();
+        self.had_its_turn = false;
         self.must_scan = true;
         Ok(())
     }

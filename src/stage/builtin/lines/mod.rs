@@ -1,7 +1,11 @@
 //! `lines`: the lines of files, once or as they grow.
 
+mod copies;
+mod fingerprint;
 mod follow;
 mod once;
+mod saved;
+mod scan;
 mod search;
 mod tracked;
 mod watch;
@@ -11,6 +15,7 @@ use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, 
 use follow::Follow;
 use once::Once;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<FileLines, Failure> + use<> {
     with.about("Emits the lines of files, without their line ends.");
@@ -27,12 +32,14 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let doc = "Goes on at the end: waits for more lines, and for files that come later, as `tail -F` does.";
     let follow = with.key("follow", doc).or(false);
     let framing = lines::framing(with);
+    let doc = "With `follow`: a file that was renamed or removed is followed until it was quiet for so long and no program has it open for writing.";
+    let rotate_wait = with.key("rotate_wait", doc).or(Duration::from_secs(5));
     with.remember(Memory::State);
     with.ends(!follow);
     move |context| {
         let pattern = context.path(path);
         Ok(if follow {
-            FileLines::Follow(Follow::open(pattern, framing)?)
+            FileLines::Follow(Box::new(Follow::open(pattern, framing, rotate_wait)?))
         } else {
             FileLines::Once(Once::open(pattern, framing))
         })
@@ -47,7 +54,7 @@ fn is_descriptor(path: &str) -> bool {
 /// See [`build`].
 pub(super) enum FileLines {
     Once(Once),
-    Follow(Follow),
+    Follow(Box<Follow>),
 }
 
 impl Source for FileLines {
@@ -61,8 +68,13 @@ impl Source for FileLines {
     fn readable(&self) -> Option<BorrowedFd<'_>> {
         match self {
             FileLines::Once(once) => once.readable(),
-            FileLines::Follow(follow) => Some(follow.readable()),
+            FileLines::Follow(follow) => follow.readable(),
         }
+    }
+
+    /// Files grow, go and come: which one is read first depends on when it is looked at.
+    fn repeats(&self) -> bool {
+        matches!(self, FileLines::Once(_))
     }
 
     fn progress(&self) -> Option<Progress> {

@@ -1,95 +1,165 @@
-//! Being told by the kernel that files or folders changed (inotify).
+//! What of the folders' events matters to the files that are followed, gathered for the worker.
 
+use super::search::Names;
+use crate::file_watch::{FileWatch, What};
 use crate::stage::Failure;
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
-
-/// Which watch something came from.
-pub(super) type Watched = WatchDescriptor;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) struct Watch {
-    inotify: Inotify,
+    files: FileWatch,
+    shared: Arc<Shared>,
+    /// The folders that are watched: device and inode tell one from another that took its name.
+    folders: BTreeMap<PathBuf, (u64, u64)>,
+}
+
+struct Shared {
+    /// Readable while there are changes.
+    bell: EventFd,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    names: BTreeMap<PathBuf, Names>,
+    files: HashSet<PathBuf>,
+    changes: Changes,
 }
 
 /// What happened since the last look.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// Files that changed.
-    pub files: Vec<Watched>,
-    /// A folder changed, or so much happened that the kernel stopped counting: look at everything.
-    pub folders: bool,
+    /// Files that changed, by where they are.
+    pub files: HashSet<PathBuf>,
+    /// Files that were removed.
+    pub removed: HashSet<PathBuf>,
+    /// Names may lead to other files than before.
+    pub names: bool,
+    /// Anything may have happened anywhere.
+    pub anything: bool,
+    /// Folders that are another one now, or none.
+    replaced: BTreeSet<PathBuf>,
 }
 
 impl Changes {
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && !self.folders
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && !self.names && !self.anything
     }
-}
-
-fn files() -> AddWatchFlags {
-    AddWatchFlags::IN_MODIFY
-}
-
-fn folders() -> AddWatchFlags {
-    AddWatchFlags::IN_CREATE
-        | AddWatchFlags::IN_MOVE
-        | AddWatchFlags::IN_DELETE
-        | AddWatchFlags::IN_DELETE_SELF
-        | AddWatchFlags::IN_MOVE_SELF
-        | AddWatchFlags::IN_ONLYDIR
 }
 
 impl Watch {
     pub fn new() -> Result<Watch, Failure> {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC);
-        let why =
-            |error| Failure::fatal(format!("can't watch files: {error} (see fs.inotify.max_user_instances)"));
-        inotify.map(|inotify| Watch { inotify }).map_err(why)
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let bell = EventFd::from_value_and_flags(0, flags);
+        let bell = bell.map_err(|error| Failure::fatal(format!("can't watch files: {error}")))?;
+        let shared = Arc::new(Shared { bell, inner: Mutex::default() });
+        let to = Arc::clone(&shared);
+        let files = FileWatch::new("files that are followed are", move |path, what| to.note(path, what));
+        Ok(Watch { files, shared, folders: BTreeMap::new() })
     }
 
-    /// Watches the content of a file. Watching it again is no second watch. None if it just vanished.
-    pub fn file(&self, path: &Path) -> Result<Option<Watched>, Failure> {
-        self.add(path, files())
-    }
-
-    /// Watches what comes into a folder and leaves it.
-    pub fn folder(&self, path: &Path) -> Result<(), Failure> {
-        self.add(path, folders()).map(|_| ())
-    }
-
-    fn add(&self, path: &Path, flags: AddWatchFlags) -> Result<Option<Watched>, Failure> {
-        match self.inotify.add_watch(path, flags) {
-            Ok(watched) => Ok(Some(watched)),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-            Err(error) => {
-                let hint = if error == Errno::ENOSPC { " (see fs.inotify.max_user_watches)" } else { "" };
-                Err(Failure::fatal(format!("can't watch `{}`: {error}{hint}", path.display())))
+    /// Watches these folders and no others. True if one was not watched before: then what happened in it a moment ago
+    /// may have gone by unseen.
+    pub fn aim(&mut self, names: BTreeMap<PathBuf, Names>, faults: &mut Vec<(PathBuf, io::Error)>) -> bool {
+        let replaced = std::mem::take(&mut self.shared.inner().changes.replaced);
+        self.folders.retain(|folder, _| names.contains_key(folder) && !replaced.contains(folder));
+        self.files.keep(|folder| names.contains_key(folder));
+        let folders: Vec<PathBuf> = names.keys().cloned().collect();
+        self.shared.inner().names = names;
+        let mut is_new = false;
+        for folder in folders {
+            match folder.metadata() {
+                Ok(about) if self.folders.get(&folder) == Some(&(about.dev(), about.ino())) => {}
+                Ok(about) => match self.files.watch(&folder) {
+                    Ok(_) => {
+                        is_new = true;
+                        self.folders.insert(folder, (about.dev(), about.ino()));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => is_new = true,
+                    Err(error) => faults.push((folder, error)),
+                },
+                Err(_) => drop(self.folders.remove(&folder)),
             }
         }
+        is_new
     }
 
-    /// What happened since the last call; nothing, if nothing did.
-    pub fn changes(&self) -> Result<Changes, Failure> {
-        let mut changes = Changes::default();
-        loop {
-            let events = match self.inotify.read_events() {
-                Ok(events) => events,
-                Err(Errno::EAGAIN) => return Ok(changes),
-                Err(Errno::EINTR) => continue,
-                Err(error) => return Err(Failure::fatal(format!("can't watch files: {error}"))),
-            };
-            for event in events {
-                match event.mask.contains(AddWatchFlags::IN_MODIFY) {
-                    true => changes.files.push(event.wd),
-                    false => changes.folders = true,
-                }
-            }
-        }
+    /// The files whose content matters, by where they are.
+    pub fn follow(&mut self, files: HashSet<PathBuf>) {
+        self.shared.inner().files = files;
+    }
+
+    /// Whether some folder tells nothing by itself.
+    pub fn is_polling(&self) -> bool {
+        self.files.is_polling()
+    }
+
+    pub fn has_changes(&self) -> bool {
+        !self.shared.inner().changes.is_empty()
+    }
+
+    /// What happened since the last call.
+    pub fn changes(&mut self) -> Changes {
+        let mut inner = self.shared.inner();
+        let _ = self.shared.bell.read(); // not rung: nothing to take back
+        let replaced = inner.changes.replaced.clone();
+        std::mem::replace(&mut inner.changes, Changes { replaced, ..Changes::default() })
     }
 
     pub fn readable(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+        self.shared.bell.as_fd()
+    }
+}
+
+impl Shared {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// On the thread of the events.
+    fn note(&self, path: &Path, what: What) {
+        let mut inner = self.inner();
+        let was_empty = inner.changes.is_empty();
+        inner.note(path, what);
+        if was_empty && !inner.changes.is_empty() {
+            // It can only be full, and is readable then.
+            let _: Result<usize, Errno> = self.bell.write(1);
+        }
+    }
+}
+
+impl Inner {
+    fn note(&mut self, path: &Path, what: What) {
+        let is_followed = self.files.contains(path);
+        match what {
+            What::Anything => {
+                self.changes.anything = true;
+                self.changes.replaced.extend(self.names.keys().cloned());
+                return;
+            }
+            What::Content if is_followed => {
+                self.changes.files.insert(path.to_owned());
+                return;
+            }
+            What::Content => return,
+            What::Removed if is_followed => drop(self.changes.removed.insert(path.to_owned())),
+            What::Attributes | What::Came | What::Left | What::Removed => {}
+        }
+        let is_folder = self.names.contains_key(path);
+        if is_folder && what != What::Attributes {
+            self.changes.replaced.insert(path.to_owned());
+        }
+        if is_followed {
+            self.changes.files.insert(path.to_owned());
+        }
+        let names = path.parent().and_then(|folder| self.names.get(folder));
+        let is_meant = path.file_name().is_some_and(|name| names.is_some_and(|names| names.contain(name)));
+        self.changes.names |= is_folder || is_followed || is_meant;
     }
 }

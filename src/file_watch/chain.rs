@@ -1,4 +1,4 @@
-//! Which names decide what a file holds: it may be reached through symbolic links.
+//! Which names decide what a path leads to: it may go through symbolic links.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ const LINKS_AT_MOST: usize = 40;
 
 /// The names that lead to `file`: the file's own, in its real folder, and that of every symbolic link on the way. Where
 /// something is missing, its name is the last one.
-pub(super) fn chain(file: &Path) -> BTreeSet<PathBuf> {
+pub fn chain(file: &Path) -> BTreeSet<PathBuf> {
     let mut names = BTreeSet::new();
     let mut real = PathBuf::new();
     let mut left: Vec<PathBuf> = parts(file);

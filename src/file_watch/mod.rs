@@ -1,0 +1,240 @@
+//! Being told that files and folders change: by the kernel (inotify) where that can be had, else by looking.
+//!
+//! The kernel is asked through `notify`, which has no event masks: it tells of everything in a watched folder. So what
+//! matters is sifted on its thread, by the handler that the owner of a [`FileWatch`] gives; what does not matter wakes
+//! no other thread.
+//!
+//! Where inotify is used up, is not there, or does not see what other machines write, [`FileWatch::watch`] says
+//! [`How::Polled`]: the owner looks by itself every [`LOOK_EVERY`], or lets [`FileWatch::poll`] do it.
+//!
+//! A crash leaves nothing behind here: watches belong to the process and end with it.
+
+mod chain;
+mod file_system;
+
+pub use chain::chain;
+
+use nix::sys::signal::{SigSet, SigmaskHow};
+use notify::event::{
+    AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind, RemoveKind, RenameMode,
+};
+use notify::{Config, ErrorKind, INotifyWatcher, PollWatcher, RecursiveMode, Watcher};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two looks where the kernel does not tell.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// `MPRUN_WATCH=poll` in the environment: the kernel is not asked at all, for file systems that hide what they are.
+const SWITCH: &str = "MPRUN_WATCH";
+
+/// What happened to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Its content changed, or a program that had it open for writing closed it.
+    Content,
+    /// Its permissions, owner, times or number of links changed.
+    Attributes,
+    /// It came, or another file took its name.
+    Came,
+    /// It was renamed away.
+    Left,
+    /// It was removed.
+    Removed,
+    /// Events were lost: anything may have happened anywhere. The path is empty.
+    Anything,
+}
+
+/// How changes of a path are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The kernel tells.
+    Told,
+    /// Only by looking.
+    Polled,
+}
+
+type Handler = Arc<dyn Fn(&Path, What) + Send + Sync>;
+
+/// Watches on folders, or on single files.
+pub struct FileWatch {
+    handler: Handler,
+    kernel: Option<INotifyWatcher>,
+    poller: Option<PollWatcher>,
+    watched: BTreeMap<PathBuf, How>,
+    /// For the log: what is watched here.
+    subject: &'static str,
+    /// That something must be polled was said.
+    said: bool,
+}
+
+impl FileWatch {
+    /// `handler` gets what happens, on a thread of its own: it must be quick. `subject`: what the log says is watched.
+    pub fn new(subject: &'static str, handler: impl Fn(&Path, What) + Send + Sync + 'static) -> FileWatch {
+        let handler: Handler = Arc::new(handler);
+        let (poller, watched, said) = (None, BTreeMap::new(), false);
+        let mut watch = FileWatch { handler, kernel: None, poller, watched, subject, said };
+        if std::env::var_os(SWITCH).as_deref() == Some(OsStr::new("poll")) {
+            watch.say(&format!("{SWITCH}=poll is in the environment"));
+            return watch;
+        }
+        let to = Arc::clone(&watch.handler);
+        match without_signals(|| INotifyWatcher::new(move |event| pass_on(event, &*to), Config::default())) {
+            Ok(kernel) => watch.kernel = Some(kernel),
+            Err(error) => watch.say(&cause(&error)),
+        }
+        watch
+    }
+
+    /// Watches what happens to a path, and in it if it is a folder. A path that is watched already is watched anew: the
+    /// folder of that name may be another one by now.
+    ///
+    /// # Errors
+    /// The path is not there, or may not be read.
+    pub fn watch(&mut self, path: &Path) -> io::Result<How> {
+        let how = self.begin(path)?;
+        self.watched.insert(path.to_owned(), how);
+        Ok(how)
+    }
+
+    fn begin(&mut self, path: &Path) -> io::Result<How> {
+        let Some(kernel) = &mut self.kernel else {
+            return path.metadata().map(|_| How::Polled);
+        };
+        if let Some(remote) = file_system::remote(path)? {
+            self.say(&format!("`{}` is on {remote}", path.display()));
+            return Ok(How::Polled);
+        }
+        if self.watched.get(path) == Some(&How::Told) {
+            let _ = kernel.unwatch(path); // the watch may have ended with its folder
+        }
+        match kernel.watch(path, RecursiveMode::NonRecursive) {
+            Ok(()) => Ok(How::Told),
+            Err(error) => match error.kind {
+                ErrorKind::PathNotFound => Err(io::ErrorKind::NotFound.into()),
+                ErrorKind::Io(error) if is_of_the_path(&error) => Err(error),
+                _ => {
+                    self.say(&cause(&error));
+                    Ok(How::Polled)
+                }
+            },
+        }
+    }
+
+    /// Ends the watches on all paths but these.
+    pub fn keep(&mut self, wanted: impl Fn(&Path) -> bool) {
+        let kernel = &mut self.kernel;
+        self.watched.retain(|path, how| {
+            let keep = wanted(path);
+            if let Some(kernel) = kernel
+                && !keep
+                && *how == How::Told
+            {
+                let _ = kernel.unwatch(path); // the watch may have ended with its folder
+            }
+            keep
+        });
+    }
+
+    /// Whether anything must be looked at.
+    pub fn is_polling(&self) -> bool {
+        self.watched.values().any(|how| *how == How::Polled)
+    }
+
+    /// Looks at one file every [`LOOK_EVERY`], its content included, on a thread of its own.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub fn poll(&mut self, file: &Path) -> io::Result<()> {
+        if self.poller.is_none() {
+            // Of the time of a change it compares the seconds only, hence the contents.
+            let config = Config::default().with_poll_interval(LOOK_EVERY).with_compare_contents(true);
+            let to = Arc::clone(&self.handler);
+            let poller = without_signals(|| PollWatcher::new(move |event| pass_on(event, &*to), config));
+            self.poller = Some(poller.map_err(io::Error::other)?);
+        }
+        match &mut self.poller {
+            Some(poller) => poller.watch(file, RecursiveMode::NonRecursive).map_err(io::Error::other),
+            None => Ok(()),
+        }
+    }
+
+    /// Once for all: what follows is as true for the other paths.
+    fn say(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.said, true) {
+            let seconds = LOOK_EVERY.as_secs();
+            log::warn!("{} not watched by inotify but looked at every {seconds} s: {why}", self.subject);
+        }
+    }
+}
+
+/// Errors that say something about the path, not about inotify.
+fn is_of_the_path(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+}
+
+/// What is in the way of inotify, with the setting that helps.
+fn cause(error: &notify::Error) -> String {
+    let (watches, instances) = ("fs.inotify.max_user_watches", "fs.inotify.max_user_instances");
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => format!("this user's watches are used up (see the sysctl {watches})"),
+        ErrorKind::Io(error) => match error.raw_os_error() {
+            Some(libc::ENOSPC) => format!("this user's watches are used up (see the sysctl {watches})"),
+            Some(libc::EMFILE) => {
+                format!(
+                    "this user's inotify instances are used up (see the sysctl {instances}), or `ulimit -n` is"
+                )
+            }
+            _ => error.to_string(),
+        },
+        _ => error.to_string(),
+    }
+}
+
+/// A new thread inherits the mask of signals: none that mprun waits for must reach it.
+fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let started = start();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask(); // it was valid a moment ago
+    }
+    started
+}
+
+fn pass_on(event: notify::Result<Event>, handler: &dyn Fn(&Path, What)) {
+    let Ok(event) = event else { return handler(Path::new(""), What::Anything) };
+    if event.need_rescan() {
+        return handler(Path::new(""), What::Anything);
+    }
+    if let Some(what) = meaning(event.kind) {
+        event.paths.iter().for_each(|path| handler(path, what));
+    }
+}
+
+/// `None`: nothing changed, or another event tells the same.
+fn meaning(kind: EventKind) -> Option<What> {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Data(_)) => {
+            Some(What::Content)
+        }
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None,
+        EventKind::Modify(ModifyKind::Metadata(_)) => Some(What::Attributes),
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(What::Left),
+        EventKind::Create(CreateKind::Any | CreateKind::File | CreateKind::Folder | CreateKind::Other)
+        | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Some(What::Came),
+        EventKind::Remove(RemoveKind::Any | RemoveKind::File | RemoveKind::Folder | RemoveKind::Other) => {
+            Some(What::Removed)
+        }
+        EventKind::Modify(ModifyKind::Any | ModifyKind::Other | ModifyKind::Name(_))
+        | EventKind::Any
+        | EventKind::Other => Some(What::Anything),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,384 @@
+//! Which names lead to which files by now.
+
+use super::fingerprint::{Known, SPAN, bytes_at};
+use super::follow::{Follow, Id};
+use super::saved::{Recognized, Saved};
+use super::search::{self, Look};
+use super::tracked::{HowLost, Identity, Lost, Standing, Tracked, open};
+use crate::stage::Failure;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirEntryExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Looks until no folder is new, so often at most: somebody may be making folders all the time.
+const LOOKS: u32 = 8;
+
+/// A name that matches, and the file that it leads to.
+struct Here {
+    path: PathBuf,
+    place: PathBuf,
+    identity: Identity,
+}
+
+/// The names of some folders by their inodes, each folder read once.
+#[derive(Default)]
+struct Folders(HashMap<PathBuf, HashMap<u64, PathBuf>>);
+
+impl Folders {
+    fn find(&mut self, beside: &Path, inode: u64) -> io::Result<Option<PathBuf>> {
+        let Some(folder) = beside.parent() else { return Ok(None) };
+        if !self.0.contains_key(folder) {
+            let entries = fs::read_dir(folder)?.flatten();
+            self.0.insert(folder.to_owned(), entries.map(|entry| (entry.ino(), entry.path())).collect());
+        }
+        Ok(self.0.get(folder).and_then(|names| names.get(&inode)).cloned())
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+impl Follow {
+    /// Takes the names as they are now. One pass, however many files there are. Watches first, then looks: what comes
+    /// after the look is told by a watch.
+    pub(super) fn scan(&mut self) -> Result<(), Failure> {
+        self.looks += 1;
+        let mut look = self.look()?;
+        let mut faults = std::mem::take(&mut look.faults);
+        let here = here(look, &mut faults);
+        let mut folders = Folders::default();
+        self.find_saved(&here, &mut folders, &mut faults)?;
+        let mut unseen: BTreeSet<Id> = self.files.keys().copied().collect();
+        let new = self.recognize(here, &mut unseen);
+        let new = self.take_leave(new, unseen, &mut folders)?;
+        for here in new {
+            self.begin(here, &mut faults)?;
+        }
+        self.places = self.files.iter().map(|(&id, file)| (file.place.clone(), id)).collect();
+        self.watch.follow(self.places.keys().cloned().collect());
+        self.removed.clear();
+        self.say(faults);
+        self.settle_lost()
+    }
+
+    fn look(&mut self) -> Result<Look, Failure> {
+        let mut looks = 0;
+        loop {
+            let mut look = search::look(&self.pattern)?;
+            let mut folders = look.folders.clone();
+            for file in self.files.values().filter(|file| file.leaving.is_some()) {
+                folders.extend(
+                    file.place
+                        .parent()
+                        .filter(|folder| !look.folders.contains_key(*folder))
+                        .map(|folder| (folder.to_owned(), search::Names::default())),
+                );
+            }
+            looks += 1;
+            if !self.watch.aim(folders, &mut look.faults) || looks == LOOKS {
+                return Ok(look);
+            }
+        }
+    }
+
+    /// Files that are followed already have a name again, or another one. What is left is new.
+    fn recognize(&mut self, here: Vec<Here>, unseen: &mut BTreeSet<Id>) -> HashMap<PathBuf, Here> {
+        let known: HashMap<Identity, Id> = self.files.iter().map(|(&id, file)| (file.identity, id)).collect();
+        let mut new = HashMap::new();
+        let mut taken: BTreeSet<(u64, u64)> = BTreeSet::new();
+        for here in here {
+            match known.get(&here.identity) {
+                Some(id) => {
+                    if unseen.remove(id)
+                        && let Some(file) = self.files.get_mut(id)
+                    {
+                        file.rename(here.path, here.place);
+                        file.leaving = None;
+                    }
+                }
+                None if self.refused.contains(&here.identity) => {}
+                // A second name of the same file brings nothing.
+                None if !taken.insert((here.identity.device, here.identity.inode)) => {}
+                None => drop(new.insert(here.path.clone(), here)),
+            }
+        }
+        new
+    }
+
+    /// No name that matches leads to these files any more.
+    fn take_leave(
+        &mut self,
+        mut new: HashMap<PathBuf, Here>,
+        unseen: BTreeSet<Id>,
+        folders: &mut Folders,
+    ) -> Result<Vec<Here>, Failure> {
+        let mut told: BTreeSet<PathBuf> = BTreeSet::new();
+        for id in unseen {
+            let Some(file) = self.files.get_mut(&id) else { continue };
+            let is_at = |place: &Path| {
+                place.symlink_metadata().is_ok_and(|about| Identity::of(&about) == file.identity)
+            };
+            let found = match is_at(&file.place) {
+                true => Ok(None),
+                false => folders.find(&file.place, file.identity.inode),
+            };
+            // A folder that can't be read hides where it is now, no more.
+            let place = found.unwrap_or(None).filter(|place| is_at(place));
+            if file.leaving.is_some() {
+                if let Some(place) = place {
+                    file.rename(file.path.clone(), place);
+                }
+                continue;
+            }
+            if let Some(here) = new.get(&file.path) {
+                let was_removed = self.removed.contains(&file.place);
+                let moved = !was_removed && goes_on_in(file, here).map_err(|error| file.failure(&error))?;
+                if moved {
+                    new.remove(&file.path);
+                    self.wake(id);
+                    continue;
+                }
+                if told.insert(file.path.clone()) {
+                    log::info!("`{}` is another file now: reading that from its start", file.path.display());
+                }
+            }
+            file.leave(Instant::now(), place);
+            self.wake(id);
+        }
+        let mut new: Vec<Here> = new.into_values().collect();
+        new.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(new)
+    }
+
+    /// Begins to follow a file.
+    fn begin(&mut self, here: Here, faults: &mut Vec<(PathBuf, io::Error)>) -> Result<(), Failure> {
+        let opened = open_with_room(&here.place);
+        let mut file =
+            match opened.and_then(|file| Tracked::new(here.path.clone(), here.place, file, self.framing)) {
+                Ok(file) => file,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => {
+                    faults.push((here.path, error));
+                    return Ok(());
+                }
+            };
+        if self.files.values().any(|known| known.identity == file.identity) {
+            // The name leads to another file than a moment ago: the next look finds it there.
+            self.look_again();
+            return Ok(());
+        }
+        file.look = self.looks;
+        self.remember(&mut file).map_err(|error| file.failure(&error))?;
+        self.add(file);
+        Ok(())
+    }
+
+    /// One that had ended has a name again.
+    fn remember(&mut self, file: &mut Tracked) -> io::Result<()> {
+        let Some(i) = self.ended.iter().position(|ended| (ended.inode, ended.born) == file.inode()) else {
+            return Ok(());
+        };
+        let Some(ended) = self.ended.remove(i) else { return Ok(()) };
+        if let Recognized::Same(known) = ended.recognize(file.file())? {
+            log::info!("`{}` is back: reading it from byte {} on", file.path.display(), ended.position);
+            file.go_on_at(ended.position, ended.skip.clone(), known);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, file: Tracked) {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.files.insert(id, file);
+        self.wake(id);
+    }
+
+    /// Each once, as long as it is there.
+    fn say(&mut self, faults: Vec<(PathBuf, io::Error)>) {
+        let faults: BTreeSet<(PathBuf, String)> =
+            faults.into_iter().map(|(path, error)| (path, error.to_string())).collect();
+        for (path, error) in faults.difference(&self.said) {
+            log::error!("can't read `{}`: {error}", path.display());
+        }
+        self.said = faults;
+    }
+
+    /// Finds the files of a saved position: under their names, under others, or by what is in them.
+    fn find_saved(
+        &mut self,
+        here: &[Here],
+        folders: &mut Folders,
+        faults: &mut Vec<(PathBuf, io::Error)>,
+    ) -> Result<(), Failure> {
+        let saved = std::mem::take(&mut self.saved);
+        let claimed: BTreeSet<u64> = saved.iter().map(|saved| saved.inode).collect();
+        let mut pool: HashMap<(u64, u64), Tracked> =
+            std::mem::take(&mut self.pool).into_iter().map(|file| (file.inode(), file)).collect();
+        let by_inode: HashMap<u64, &Here> = here.iter().map(|here| (here.identity.inode, here)).collect();
+        let by_path: HashMap<&Path, &Here> = here.iter().map(|here| (here.path.as_path(), here)).collect();
+        for saved in saved {
+            if let Some(open) = pool.remove(&(saved.inode, saved.born)) {
+                self.resume(open, &saved)?;
+                continue;
+            }
+            let named = by_path.get(saved.path.as_path());
+            let by_inode = by_inode.get(&saved.inode).map(|here| here.place.clone());
+            let place = match by_inode {
+                Some(place) => Ok(Some(place)),
+                None => folders.find(&saved.place, saved.inode),
+            };
+            let found = place.and_then(|place| match place {
+                Some(place) => open_with_room(&place).map(|file| Some((file, place))),
+                None => Ok(None),
+            });
+            let found = match found {
+                Ok(found) => found,
+                Err(error) if is_missing(&error) => None,
+                Err(error) => {
+                    // It may be there: its position must not be forgotten.
+                    faults.push((saved.path.clone(), error));
+                    self.saved.push(saved);
+                    continue;
+                }
+            };
+            let is_named =
+                found.as_ref().is_some_and(|(_, place)| named.is_some_and(|named| named.place == *place));
+            let found = found
+                .map(|(file, place)| Tracked::new(saved.path.clone(), place, file, self.framing))
+                .transpose();
+            let found = found.map_err(|error| cannot_read(&saved.path, &error))?;
+            // The name may lead to another file than a moment ago.
+            let is_it = |file: &Tracked| {
+                let is_taken = self.files.values().any(|known| known.identity == file.identity);
+                file.identity.inode == saved.inode && !is_taken
+            };
+            match found.filter(is_it) {
+                Some(file) if is_named || recognized(&saved, file.file())?.is_some() => {
+                    self.resume(file, &saved)?;
+                }
+                _ => {
+                    let free = named.copied().filter(|here| !claimed.contains(&here.identity.inode));
+                    self.find_by_content(saved, free)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on in an open file that has the saved one's inode, if it is the one.
+    fn resume(&mut self, mut file: Tracked, saved: &Saved) -> Result<(), Failure> {
+        file.leaving = None;
+        let is_where_it_was = file.position() == saved.position
+            && file.standing == Standing::Known
+            && saved.print.is_some_and(|print| print == file.print());
+        if is_where_it_was {
+            self.add(file);
+            return Ok(());
+        }
+        if saved.position == 0 {
+            file.start_anew().map_err(|error| cannot_read(&saved.path, &error))?;
+            (file.standing, file.look) = (Standing::New, self.looks);
+        } else if let Some(known) = recognized(saved, file.file())? {
+            file.go_on_at(saved.position, saved.skip.clone(), known);
+        } else {
+            file.start_anew().map_err(|error| cannot_read(&saved.path, &error))?;
+            (file.standing, file.look) = (Standing::Known, self.looks);
+            self.lost.push(lost(saved, HowLost::Cut));
+        }
+        self.add(file);
+        Ok(())
+    }
+
+    /// Its name may lead to another file that holds what was read, and more.
+    fn find_by_content(&mut self, saved: Saved, named: Option<&Here>) -> Result<(), Failure> {
+        let readable = named.and_then(|here| Some((here, open_with_room(&here.place).ok()?)));
+        if let Some((here, file)) = readable
+            && saved.position > 0
+            && let Some(print) = saved.print
+            && let Some(known) = print.known_in(&file).map_err(|error| cannot_read(&saved.path, &error))?
+        {
+            let file = Tracked::new(here.path.clone(), here.place.clone(), file, self.framing);
+            let mut file = file.map_err(|error| cannot_read(&saved.path, &error))?;
+            file.go_on_at(saved.position, saved.skip.clone(), known);
+            self.add(file);
+            return Ok(());
+        }
+        self.lost.push(lost(&saved, HowLost::Gone));
+        Ok(())
+    }
+}
+
+fn lost(saved: &Saved, how: HowLost) -> Lost {
+    let Saved { path, position, print, skip, .. } = saved.clone();
+    Lost { path, print, position, head: None, length: None, skip, how }
+}
+
+fn recognized(saved: &Saved, file: &File) -> Result<Option<Known>, Failure> {
+    match saved.recognize(file).map_err(|error| cannot_read(&saved.path, &error))? {
+        Recognized::Same(known) => Ok(Some(known)),
+        Recognized::Other => Ok(None),
+    }
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    Failure::fatal(format!("can't read `{}`: {error}", path.display()))
+}
+
+/// The files that match and are there. What is no file has no end at which to go on.
+fn here(look: Look, faults: &mut Vec<(PathBuf, io::Error)>) -> Vec<Here> {
+    let mut all = Vec::new();
+    for (path, found) in look.files {
+        match found.place.metadata() {
+            Ok(about) if about.is_file() => {
+                all.push(Here { path, place: found.place, identity: Identity::of(&about) });
+            }
+            Ok(_) => faults.push((path, io::Error::other("only a file can be followed"))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => faults.push((path, error)),
+        }
+    }
+    all
+}
+
+/// Whether the file that has the name now took the place of this one with all that was in it: a mirror that writes
+/// beside it and renames.
+fn goes_on_in(file: &mut Tracked, here: &Here) -> io::Result<bool> {
+    if file.position() == 0 || file.standing != Standing::Known || !file.is_unlinked() {
+        return Ok(false);
+    }
+    let Ok(next) = open(&here.place) else { return Ok(false) };
+    let (length, old) = (next.metadata()?.len(), file.file().metadata()?.len());
+    if length < old || file.print().known_in(&next)?.is_none() {
+        return Ok(false);
+    }
+    let at = old.saturating_sub(SPAN as u64);
+    let span = (old - at) as usize;
+    if bytes_at(&next, at, span)? != bytes_at(file.file(), at, span)? {
+        return Ok(false);
+    }
+    file.move_to(here.place.clone(), next)?;
+    Ok(true)
+}
+
+/// Each file that is followed is kept open: a limit on open files is raised as far as it may be.
+fn open_with_room(place: &Path) -> io::Result<File> {
+    match open(place) {
+        Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+            let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+            if soft >= hard {
+                let hint = format!(
+                    "{error} (see `ulimit -n`: it is {hard}, and each file that is followed takes one)"
+                );
+                return Err(io::Error::new(error.kind(), hint));
+            }
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+            open(place)
+        }
+        opened => opened,
+    }
+}
