@@ -12,15 +12,23 @@ use crate::{cli, logging, supervisor, sys, worker};
 
 /// Workers and helpers are this same program, started by the supervisor; else a person speaks.
 pub fn main(registry: &Registry) -> ExitCode {
+    start_signals::hold();
     // A write beyond `ulimit -f` is then an error that can be told, not the end without a word.
     start_signals::ignore(Signal::SIGXFSZ);
-    match std::env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
-        Some("__worker") => worker::run(registry),
-        Some("__guardian") => supervisor::guardian::run(),
-        Some("__log") => logging::writer::run(),
-        Some(supervisor::loader::VERB) => supervisor::loader::run(registry),
-        Some(sys::reexec::VERB) => sys::reexec::run(),
-        Some("__rehearse") => cli::rehearse(registry),
+    let first = std::env::args_os().nth(1);
+    let life = first.as_deref().and_then(OsStr::to_str).unwrap_or_default();
+    // These have the mask that their parent has chosen for them.
+    if life.starts_with("__") {
+        start_signals::release();
+    }
+    match life {
+        "__worker" => worker::run(registry),
+        "__guardian" => supervisor::guardian::run(),
+        "__letters" => supervisor::burial::run(),
+        "__log" => logging::writer::run(),
+        supervisor::loader::VERB => supervisor::loader::run(registry),
+        sys::reexec::VERB => sys::reexec::run(),
+        "__rehearse" => cli::rehearse(registry),
         _ => cli::main(registry),
     }
 }

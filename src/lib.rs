@@ -20,6 +20,7 @@ pub mod stage;
 pub mod status;
 mod supervisor;
 mod sys;
+mod terminal;
 pub mod text;
 mod worker;
 

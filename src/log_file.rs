@@ -81,8 +81,8 @@ fn generation(path: &Path, n: u32) -> PathBuf {
 pub struct Appender {
     spec: LogFile,
     file: Option<File>,
-    /// When the file's first line was written.
-    begun: Option<SystemTime>,
+    /// How old the file was at some moment.
+    begun: Option<(Duration, Instant)>,
     unlooked: u64,
     looked: Instant,
 }
@@ -151,10 +151,11 @@ impl Appender {
             return Ok(true);
         }
         let Some(max_age) = self.spec.max_age else { return Ok(false) };
-        if self.begun.is_none() {
-            self.begun = first_time(file);
-        }
-        Ok(self.begun.and_then(|begun| begun.elapsed().ok()).is_some_and(|age| age >= max_age))
+        let Some(first) = first_time(file) else { return Ok(false) };
+        let (wall, now) = (SystemTime::now(), Instant::now());
+        let Some(told) = age(first, wall) else { return Ok(true) };
+        let (then, at) = *self.begun.get_or_insert((told, now));
+        Ok(told.max(then + now.saturating_duration_since(at)) >= max_age)
     }
 
     fn rotate(&self) -> io::Result<()> {
@@ -206,6 +207,15 @@ fn is_in_use(file: &File, path: &Path) -> io::Result<bool> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// How old something is that began then. `None`: the clock on the wall has gone back since, so it tells nothing of it. (By
+/// less than a second it goes back all the time, where several processes write.)
+fn age(begun: SystemTime, wall: SystemTime) -> Option<Duration> {
+    match wall.duration_since(begun) {
+        Ok(age) => Some(age),
+        Err(ahead) => (ahead.duration() < LOOK_AGAIN).then_some(Duration::ZERO),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
 const LAYERS: [&[&str]; 12] = [
-    &["item", "exit", "framing", "numbers", "status", "text"],
+    &["item", "exit", "framing", "numbers", "status", "terminal", "text"],
     &["sys"],
     &["dead_letter", "log_file", "logging"],
     &["append"],
@@ -102,4 +102,19 @@ fn every_unsafe_block_says_why_it_is_right() {
         }
     }
     assert!(silent.is_empty(), "no SAFETY comment at {silent:?}");
+}
+
+#[test]
+fn nothing_is_printed_by_a_macro_that_panics_where_nobody_can_be_told() {
+    let mut printing = Vec::new();
+    for (path, _, text) in files() {
+        let is_test = path.components().any(|part| part.as_os_str() == "tests");
+        for (n, line) in text.lines().enumerate().filter(|_| !is_test) {
+            let code = line.split("//").next().unwrap_or_default();
+            if ["print!(", "println!("].iter().any(|name| code.contains(name)) {
+                printing.push(format!("{}:{}", path.display(), n + 1));
+            }
+        }
+    }
+    assert!(printing.is_empty(), "a closed stream makes these panic: {printing:?}");
 }

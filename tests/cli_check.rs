@@ -179,6 +179,12 @@ fn init_writes_a_good_file_and_never_over_another() {
     let check = run(&["check", "new/deep/pipeline.toml"]);
     assert_eq!(text(&check.stderr), "");
     assert_eq!(check.status.code(), Some(0));
+    // The schema that the file names is there, and is the one of this version.
+    let written = fs::read_to_string(folder.join("new/deep/pipeline.toml")).expect("read it");
+    let named = written.lines().next().and_then(|line| line.strip_prefix("#:schema ./")).expect("a schema");
+    let schema = fs::read_to_string(folder.join("new/deep").join(named)).expect("read the schema");
+    assert_eq!(schema, text(&run(&["schema"]).stdout));
+    assert!(schema.contains("\"$id\": \"urn:mprun:"), "{schema:.300}");
 
     fs::write(folder.join("pipeline.toml"), "mine").expect("write a file");
     let again = run(&["init"]);

@@ -323,3 +323,34 @@ fn what_was_collected_as_a_whole_is_printed_as_it_is() {
     assert_eq!(run.wait(), 0, "{}", run.stderr());
     assert_eq!(run.stdout(), "a\nb\nc\n\nd");
 }
+
+#[test]
+fn in_a_line_for_the_shell_the_item_is_a_word_and_never_code() {
+    let items = ["plain", "two  words", "$(echo no)", "'; echo no; '", "it's", "*", "-n"];
+    let text = "[stages.read]\nuse = 'lines'\nwith = { path = 'items' }\noutput = 'a'\n\
+                [stages.say]\ncommand = \"\"\"printf '[%s]\\\\n' \"$1\"; cat\"\"\"\nmode = 'each'\ninput = 'a'\n";
+    let folder = support::Folder::new();
+    folder.file("items", &(items.join("\n") + "\n"));
+    folder.file("pipeline.toml", text);
+    let mut run = Run::in_folder(folder, &[]);
+    assert_eq!(run.finish(), items.map(|item| format!("[{item}]")), "{}", run.stderr());
+    // `awk` has a `$1` of its own: there the item is on standard input, as it was.
+    let text = "[stages.in]\nuse = 'repeat'\nwith = { text = 'a b', times = 2 }\noutput = 'a'\n\
+                [stages.say]\ncommand = \"awk '{ print $1 }'\"\nmode = 'each'\ninput = 'a'\n";
+    assert_eq!(Run::start(text).finish(), ["a", "a"]);
+}
+
+#[test]
+fn a_program_before_kept_queues_is_warned_of_at_a_check_and_at_the_start() {
+    let text = "[queues.a]\ndurable = true\n[stages.in]\ncommand = ['seq', '3']\noutput = 'a'\n\
+                [stages.out]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\n";
+    let mut run = Run::start(text);
+    assert_eq!(run.finish(), ["1", "2", "3"]);
+    let warning = "warning: the queues are kept, but the program of `in` begins anew at each start";
+    assert!(run.stderr().contains(warning), "{}", run.stderr());
+    let said = run.ask(&["check", "pipeline.toml"]);
+    assert_eq!(said.code, Some(0));
+    assert!(said.stderr.contains(warning), "{said:?}");
+    run.edit(&text.replace("durable = true", "durable = false"));
+    assert_eq!(run.ask(&["check", "pipeline.toml"]).stderr, "");
+}

@@ -61,5 +61,5 @@ fn options(file: &Path) -> LoadOptions {
         text.lines().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect::<Vec<_>>()
     };
     let stages = all("stages").first().map(|names| names.split(',').map(str::to_owned).collect());
-    LoadOptions { sets: all("set"), stages }
+    LoadOptions { sets: all("set"), stages, ..LoadOptions::default() }
 }

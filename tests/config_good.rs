@@ -38,7 +38,11 @@ fn load(name: &str, text: &str) -> Loaded {
 }
 
 fn sets(sets: &[&str]) -> LoadOptions {
-    LoadOptions { sets: sets.iter().map(|set| (*set).to_owned()).collect(), stages: None }
+    LoadOptions {
+        sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+        stages: None,
+        ..LoadOptions::default()
+    }
 }
 
 #[test]
@@ -129,7 +133,7 @@ fn a_disabled_stage_is_as_if_it_were_not_there() {
     let pipeline = load("disabled", &text).pipeline;
     assert_eq!((pipeline.stages.len(), pipeline.queues.len()), (2, 1));
 
-    let options = LoadOptions { sets: vec![], stages: Some(vec!["say".into()]) };
+    let options = LoadOptions { sets: vec![], stages: Some(vec!["say".into()]), ..LoadOptions::default() };
     let text = format!("{PAIR}[stages.say]\nuse = \"stdin\"\n");
     let pipeline =
         load_with("selected", &text, &options).unwrap_or_else(|report| panic!("{report}")).pipeline;

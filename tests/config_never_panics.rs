@@ -11,7 +11,7 @@ use proptest::prelude::*;
 fn load(name: &str, bytes: &[u8], sets: Vec<String>) -> Result<(), String> {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.toml", std::process::id()));
     fs::write(&path, bytes).expect("write the file");
-    let options = LoadOptions { sets, stages: None };
+    let options = LoadOptions { sets, stages: None, ..LoadOptions::default() };
     let report = match config::load(&path, &options, &Registry::builtin()) {
         Ok(loaded) => loaded.warnings,
         Err(report) if report.faults() == 0 => return Err("refused without a fault".into()),

@@ -124,14 +124,104 @@ fn whoever_sends_slowly_or_never_reads_is_let_go_and_holds_up_nobody() {
     is_well(&run);
 }
 
+/// Reads up to the end of an answer's head.
+fn head(stream: &mut UnixStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&head));
+        head.extend(byte);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Clients that wait for the end of the run: no seat is taken from them.
+fn waiting(run: &Run, count: usize) -> Vec<UnixStream> {
+    let one = |_| {
+        let mut stream = connect(run);
+        stream.write_all(b"GET /v1/end HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        assert!(head(&mut stream).starts_with("HTTP/1.1 200 "));
+        stream
+    };
+    (0..count).map(one).collect()
+}
+
 #[test]
-fn too_many_who_connect_are_told_so() {
+fn too_many_who_wait_for_an_answer_are_told_when_to_come_again() {
     let run = up();
-    let many: Vec<UnixStream> = (0..300).map(|_| connect(&run)).collect();
-    let answer = exchange(&run, &request("GET", "/v1", ""));
-    assert!(answer.is_empty() || answer.contains("503"), "{answer}");
-    drop(many);
+    let mut all = waiting(&run, 128);
+    for body in ["", &"x".repeat(200_000)] {
+        let mut stream = connect(&run);
+        // All of the request is taken, though nothing is done about it: no broken pipe.
+        stream.write_all(&request("POST", "/v1/stop", body)).unwrap();
+        let refusal = head(&mut stream);
+        assert!(refusal.starts_with("HTTP/1.1 503 ") && refusal.contains("retry-after: "), "{refusal}");
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("\"reason\":\"busy\""), "{rest}");
+    }
+    let said = run.ask(&["status", "--check"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("too many clients"), "{said:?}");
+    all.pop();
     wait_until("a free seat", || (run.ask(&["status", "--check"]).code == Some(0)).then_some(()));
+}
+
+#[test]
+fn clients_that_send_a_byte_at_a_time_lock_nobody_out() {
+    let run = up();
+    let _busy = waiting(&run, 60);
+    let mut slow: Vec<UnixStream> = (0..200).map(|_| connect(&run)).collect();
+    for byte in b"POST /v1/stop HTTP/1.1\r\nx-x" {
+        for stream in &mut slow {
+            // Some are sent away, and come again at once.
+            if stream.write_all(&[*byte]).is_err() {
+                *stream = connect(&run);
+            }
+        }
+        is_well(&run);
+    }
+}
+
+#[test]
+fn who_asks_and_never_reads_locks_nobody_out() {
+    let run = up();
+    let deaf: Vec<UnixStream> = (0..128)
+        .map(|_| {
+            let mut stream = connect(&run);
+            stream.set_nonblocking(true).unwrap();
+            // Many answers that nobody reads, behind each other: the buffers are full soon.
+            while stream.write(b"GET /v1/status?history=true HTTP/1.1\r\nhost: x\r\n\r\n").is_ok() {}
+            stream
+        })
+        .collect();
+    wait_until("an answer", || (run.ask(&["status", "--check"]).code == Some(0)).then_some(()));
+    drop(deaf);
+    is_well(&run);
+}
+
+#[test]
+fn a_client_that_closes_its_writing_half_gets_its_answer() {
+    let run = up();
+    for (path, body) in [("pause", "{}"), ("resume", "{}"), ("restart", "{\"stage\":\"show\",\"wait\":true}")]
+    {
+        for _ in 0..5 {
+            let mut stream = connect(&run);
+            stream.write_all(&request("POST", &format!("/v1/{path}"), body)).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer:?}");
+        }
+    }
+    // Without `connection: close` the end of what it sends is the end of the connection, too.
+    let mut stream = connect(&run);
+    stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("}\n"), "{answer:?}");
+    is_well(&run);
 }
 
 #[test]

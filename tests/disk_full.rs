@@ -80,3 +80,38 @@ fn a_copy_that_finds_no_room_is_said_and_made_good_and_nobody_goes_on_before() {
     run.edit(&saved("0s"));
     assert_eq!(run.finish(), ["125250"]);
 }
+
+/// Waits at a full disk with all workers at work, and is told to stop there.
+fn stopped_on_a_full_disk(sync: &str) -> Run {
+    let text = pipeline("1h").replacen("durable = true", &format!("durable = true\nsync = '{sync}'"), 1);
+    let lenient =
+        text.replacen("[defaults]\ngive_up = { restarts = 0, within = '1m' }", "drain_timeout = '100ms'", 1);
+    let run = on_small_disk(&lenient.replacen("to = 6000", "to = 500", 1), 5000, 3000);
+    run.wait_for_log("the queues can't be saved: failed to write");
+    run.signal(libc::SIGTERM);
+    run.wait_for_log("what the queues hold can't be written");
+    run
+}
+
+#[test]
+fn a_stop_waits_until_there_is_room_for_what_the_queues_hold() {
+    let mut run = stopped_on_a_full_disk("interval");
+    let said = run.ask(&["status", "pipeline"]);
+    assert!(said.stderr.contains("waits for room on the disk"), "{}", said.stderr);
+    let state = run.folder.path().join("state/ballast");
+    std::fs::remove_file(format!("/proc/{}/root{}", run.pid(), state.display())).unwrap();
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert!(run.stderr().contains("the next start goes on from"), "{}", run.stderr());
+}
+
+#[test]
+fn a_stop_that_waits_for_room_can_be_told_to_give_up() {
+    let mut run = stopped_on_a_full_disk("interval");
+    run.signal(libc::SIGINT);
+    assert_eq!(run.wait(), 1);
+    assert!(run.stderr().contains("failed to put the queues away: failed to write"), "{}", run.stderr());
+    let mut run = stopped_on_a_full_disk("always");
+    // It may be gone before it has answered.
+    run.ask(&["stop", "--now", "pipeline"]);
+    assert_eq!(run.wait(), 1);
+}

@@ -22,6 +22,7 @@ fn the_reference_is_true_to_the_code() {
         ("recycle", format!("{stage}/properties/recycle")),
         ("log_file", format!("{stage}/properties/log_file")),
         ("limits", format!("{stage}/properties/limits")),
+        ("dead_letters", "/properties/dead_letters".into()),
         ("queue", "/properties/queues/additionalProperties".into()),
     ] {
         let properties = &schema.pointer(&pointer).expect("a table")["properties"];

@@ -174,7 +174,9 @@ fn an_endless_line_takes_little_memory_in_a_pipe_and_from_a_program() {
         peak = run.workers("r").into_iter().chain(run.workers("p")).map(peak_kib).fold(peak, u64::max);
         run.child.try_wait().unwrap()
     });
-    feeders.into_iter().for_each(|feeder| feeder.join().unwrap());
+    for feeder in feeders {
+        feeder.join().unwrap();
+    }
     assert_eq!(code.code(), Some(3), "{}", run.stderr());
     run.wait();
     let mut lines = run.lines();

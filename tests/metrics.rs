@@ -81,6 +81,24 @@ fn a_running_pipeline_is_measured_and_its_ledger_adds_up() {
 }
 
 #[test]
+fn scrapers_that_never_finish_a_request_lock_nobody_out_and_half_a_connection_is_enough() {
+    let run = Run::start(PIPELINE);
+    let address = address(&run);
+    let slow: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    for mut stream in &slow {
+        let _ = stream.write_all(b"GET /met"); // some are sent away
+    }
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("mprun_"), "{answer}");
+    }
+}
+
+#[test]
 fn an_address_that_is_taken_is_a_warning_and_no_reason_not_to_run() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

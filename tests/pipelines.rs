@@ -31,15 +31,17 @@ fn process_prints_hello_three_times_a_second_apart_and_says_that_it_is_done() {
 }
 
 #[test]
-fn pool_says_ten_hellos_four_at_a_time_by_four_processes() {
+fn pool_names_its_parent_then_says_ten_hellos_four_at_a_time_by_four_processes() {
     let began = Instant::now();
     let mut run = start("pool.toml");
+    let parent = run.pid();
     let lines = run.finish();
     let took = began.elapsed().as_secs_f64();
     assert!(took > 2.9, "{took}");
     let mut said = Vec::new();
     let mut pids = Vec::new();
-    for line in &lines {
+    assert_eq!(lines[0], format!("parent id is {parent}"));
+    for line in &lines[1..] {
         let rest = line.strip_prefix(" Sub-process(es) ").unwrap();
         let (pid, hello) = rest.split_once(" said ").unwrap();
         pids.push(pid.to_owned());
@@ -51,6 +53,34 @@ fn pool_says_ten_hellos_four_at_a_time_by_four_processes() {
     first_four.sort();
     first_four.dedup();
     assert_eq!(first_four.len(), 4, "{lines:?}");
+}
+
+#[test]
+fn a_header_comes_first_and_once_whoever_is_killed() {
+    let rules =
+        "give_up = { restarts = 100000 }\nattempts = 1000\nbackoff = { initial = '1ms', max = '1ms' }";
+    let text = format!(
+        "[stages.tasks]\nuse = 'count'\nwith = {{ to = 100 }}\noutput = 'a'\n\
+         [stages.say]\nuse = 'format'\nwith = {{ header = 'head of {{parent}}', template = '{{item}}' }}\n\
+         input = 'a'\noutput = 'b'\nprocesses = 4\nsleep = '20ms'\n{rules}\n\
+         [stages.show]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'b'\n"
+    );
+    let mut run = Run::start(&text);
+    let mut killed = std::collections::BTreeSet::new();
+    while run.child.try_wait().unwrap().is_none() && killed.len() < 40 {
+        for pid in run.workers("say") {
+            if process::kill(pid, 9) {
+                killed.insert(pid);
+            }
+        }
+    }
+    let parent = run.pid();
+    let mut lines = run.finish();
+    assert!(killed.len() >= 20, "only {} deaths", killed.len());
+    assert_eq!(lines.remove(0), format!("head of {parent}"));
+    let mut numbers: Vec<u32> = lines.iter().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=100).collect::<Vec<_>>());
 }
 
 #[test]

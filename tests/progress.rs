@@ -39,6 +39,24 @@ fn on_terminal(text: &str, arguments: &[&str]) -> (Run, Pty) {
 }
 
 #[test]
+fn a_terminal_that_can_do_nothing_gets_plain_lines() {
+    for (name, value) in [("TERM", "dumb"), ("TERM", ""), ("NO_COLOR", "1")] {
+        let folder = Folder::new();
+        folder.file("pipeline.toml", "[stages.a]\nuse = 'count'\nwith = { to = 3 }\n");
+        let mut command = command(&folder);
+        command.args(["run", "pipeline.toml"]).env("TERM", "xterm").env_remove("NO_COLOR").env(name, value);
+        let mut pty = Pty::open();
+        pty.take(&mut command);
+        let mut run = Run::adopt(folder, command.spawn().unwrap());
+        drop(command); // it has the other end, too
+        assert_eq!(run.wait(), 0);
+        pty.end();
+        let all = pty.all();
+        assert!(all.contains("done") && !all.contains('\x1b'), "{name}={value}: {all:?}");
+    }
+}
+
+#[test]
 fn a_bar_for_each_stage_is_on_the_terminal_and_gone_at_the_end() {
     let (mut run, mut pty) = on_terminal(FINITE, &[]);
     // With the time that is left once there is a speed; below it the lines that programs say, whole.

@@ -91,7 +91,16 @@ fn a_report_that_can_not_be_written_is_bad_usage_before_and_a_failure_after_the_
     let folder = support::Folder::new();
     folder.file("pipeline.toml", &SUM.replace("1000", "3"));
     fs::create_dir(folder.path().join("taken.json")).unwrap();
-    let mut run = Run::in_folder(folder, &["--report", "taken.json"]);
+    nix::unistd::mkfifo(&folder.path().join("pipe.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut command = support::command(&folder);
+    let taken = command.args(["run", "pipeline.toml", "--report", "taken.json"]).output().unwrap();
+    assert_eq!(taken.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("it is a directory"));
+    let mut run = Run::in_folder(folder, &["--report", "pipe.json"]);
     assert_eq!(run.wait(), 1);
-    assert!(run.stderr().contains("failed to write the report taken.json"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("failed to write the report pipe.json: nobody reads it"),
+        "{}",
+        run.stderr()
+    );
 }

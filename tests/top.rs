@@ -178,6 +178,109 @@ fn another_size_is_drawn_anew() {
 }
 
 #[test]
+fn a_size_that_no_terminal_has_is_not_believed() {
+    let run = running();
+    let (mut top, modes) = shown(&run);
+    for (rows, columns) in [(u16::MAX, u16::MAX), (0, 0), (u16::MAX, 1), (1, u16::MAX)] {
+        top.pty.show("\x1b[2J");
+        top.pty.claim(rows, columns);
+        wait_until("another drawing", || (!top.text().trim().is_empty()).then_some(()));
+    }
+    top.press("q");
+    assert_eq!(top.wait(), 0);
+    top.assert_restored(modes);
+    run.signal(libc::SIGKILL);
+}
+
+#[test]
+fn a_terminal_that_hangs_up_ends_it_without_a_crash() {
+    use std::os::unix::process::CommandExt;
+    let run = running();
+    // The signal of the hang-up may come at once, or not at all (`nohup`).
+    for deaf in [false, true] {
+        let mut pty = Pty::unread();
+        let mut command = command(&run.folder);
+        command.args(["top", "pipeline"]).env("TERM", "xterm-256color");
+        pty.take(&mut command);
+        if deaf {
+            // SAFETY: one plain system call.
+            unsafe {
+                command.pre_exec(|| {
+                    libc::signal(libc::SIGHUP, libc::SIG_IGN);
+                    Ok(())
+                });
+            }
+        }
+        let mut child = command.spawn().unwrap();
+        drop(command); // it has the other end, too
+        while !pty.text().contains("consume") {
+            pty.read();
+        }
+        drop(pty);
+        let status = wait_until("the end of top", || child.try_wait().unwrap());
+        assert_eq!((status.code(), status.signal()), (Some(128 + libc::SIGHUP), None));
+    }
+    run.signal(libc::SIGKILL);
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_draws_it_anew() {
+    let run = running();
+    let mut pty = Pty::open();
+    let mut shell = std::process::Command::new("sh");
+    let plain = command(&run.folder);
+    shell.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.arg("-i").current_dir(run.folder.path()).env("TERM", "xterm-256color").env_remove("ENV");
+    pty.take(&mut shell);
+    let mut shell = Top { child: shell.spawn().unwrap(), pty };
+    shell.press(&format!("{} top pipeline\n", support::binary()));
+    shell.wait_for("of 7 waiting");
+    let modes = fresh_modes();
+    let [top] = support::process::children(shell.child.id())[..] else { panic!("no top") };
+    for keys in [true, false] {
+        match keys {
+            true => shell.press("\x1a"),
+            false => assert!(support::process::kill(top, libc::SIGTSTP)),
+        }
+        wait_until("the stop", || (support::process::state(top) == Some('T')).then_some(()));
+        let usual = |screen: &vt100::Screen| !screen.alternate_screen() && !screen.hide_cursor();
+        wait_until("the usual screen", || shell.pty.look(usual).then_some(()));
+        assert_eq!(shell.pty.modes(), modes);
+        shell.press("fg\n");
+        shell.wait_for("of 7 waiting");
+        let own = |screen: &vt100::Screen| screen.alternate_screen() && screen.hide_cursor();
+        wait_until("its own screen", || shell.pty.look(own).then_some(()));
+    }
+    // Behind its back: the shell has set its own modes by then.
+    assert!(support::process::kill(top, libc::SIGSTOP));
+    wait_until("the stop", || (support::process::state(top) == Some('T')).then_some(()));
+    shell.pty.show("\x1b[2J");
+    shell.press("fg\n");
+    shell.wait_for("of 7 waiting");
+    shell.press("q");
+    wait_until("its end", || (!support::process::is_alive(top)).then_some(()));
+    shell.press("exit 7\n");
+    assert_eq!(shell.wait(), 7);
+    run.signal(libc::SIGKILL);
+}
+
+#[test]
+fn a_terminal_that_can_do_nothing_is_refused() {
+    let run = running();
+    let mut pty = Pty::open();
+    let mut command = command(&run.folder);
+    command.args(["top", "pipeline"]).env("TERM", "dumb");
+    pty.take(&mut command);
+    let mut top = Top { child: command.spawn().unwrap(), pty };
+    drop(command); // it has the other end, too
+    assert_eq!(top.wait(), 2);
+    let text = top.pty.end();
+    assert!(text.contains("TERM says") && text.contains("mprun status"), "{text}");
+    assert!(!top.pty.all().contains('\x1b'), "{:?}", top.pty.all());
+    run.signal(libc::SIGKILL);
+}
+
+#[test]
 fn the_end_of_the_pipeline_is_its_end() {
     let mut run = running();
     let (mut top, modes) = shown(&run);

@@ -10,7 +10,8 @@ use nix::unistd::{Whence, ftruncate, lseek};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 /// Where lines go.
 #[derive(Debug)]
@@ -41,6 +42,17 @@ pub enum Beginning {
     NewLine,
 }
 
+/// What a beginning has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// So many bytes.
+    Now(u64),
+    /// Somebody in the run has done it before.
+    Before,
+    /// A pipe or a device: it has no beginning.
+    Endless,
+}
+
 impl<F: AsFd> Appender<F> {
     /// `log` must be the one of everybody in the run who appends to the same file.
     pub fn new(target: F, log: UndoLog) -> io::Result<Appender<F>> {
@@ -56,16 +68,29 @@ impl<F: AsFd> Appender<F> {
         Ok(Appender { target, id, kind, log })
     }
 
-    /// Begins with a file, unless somebody in the run has done it: what is in it may be the run's own by now. A pipe or
-    /// a device has no beginning.
-    pub fn begin_run(&self, how: Beginning) -> io::Result<()> {
-        if matches!(self.kind, Kind::Pipe | Kind::Device) {
-            return Ok(());
+    /// Begins with the file that has this name, unless somebody in the run has done it, for this file or for this name: what
+    /// is in it may be the run's own by now. (A file that has a name of the run may be another one than at its start.)
+    pub fn begin_run(&self, how: Beginning, name: &[u8]) -> io::Result<Begun> {
+        if !self.is_file() {
+            return Ok(Begun::Endless);
         }
+        let name = FileId::of_name(name);
+        let named = self.log.lock(name)?;
+        let found = if named.owner()?.is_some_and(|owner| owner.has_begun) {
+            Begun::Before
+        } else {
+            self.begin(how)?
+        };
+        named.set_owner(Owner { file: name, has_begun: true })?;
+        Ok(found)
+    }
+
+    fn begin(&self, how: Beginning) -> io::Result<Begun> {
         let place = self.log.lock(self.id)?;
         if place.owner()?.is_some_and(|owner| owner.has_begun) {
-            return Ok(());
+            return Ok(Begun::Before);
         }
+        let found = self.length()?;
         match how {
             Beginning::Empty => ftruncate(&self.target, 0)?,
             Beginning::NewLine => match self.ends_a_line() {
@@ -76,19 +101,71 @@ impl<F: AsFd> Appender<F> {
                 Err(error) => return Err(error),
             },
         }
-        place.set_owner(Owner { file: self.id, has_begun: true })
+        place.set_owner(Owner { file: self.id, has_begun: true })?;
+        Ok(Begun::Now(found))
+    }
+
+    /// Whether it is a file: all of a write is in it, or nothing.
+    pub fn is_file(&self) -> bool {
+        matches!(self.kind, Kind::File | Kind::FileAtPosition)
+    }
+
+    /// Takes back what a killed worker has written in part: for who is about to leave the file.
+    pub fn settle(&self) -> io::Result<()> {
+        if !self.is_file() {
+            return Ok(());
+        }
+        let place = self.log.lock(self.id)?;
+        self.take_back(&place)
+    }
+
+    /// Whether it is what has this name now.
+    pub fn is_named(&self, path: &Path) -> io::Result<bool> {
+        match std::fs::metadata(path) {
+            Ok(named) => Ok(self.id == FileId { device: named.dev(), inode: named.ino() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether it is a file that no folder names any more: what is written there, nobody will read.
+    pub fn is_removed(&self) -> io::Result<bool> {
+        Ok(self.is_file() && fstat(&self.target)?.st_nlink == 0)
+    }
+
+    /// The file or pipe itself.
+    pub fn target(&self) -> &F {
+        &self.target
     }
 
     /// Appends `lines`, which end with a line end. After an error a file is as it was before.
     pub fn append(&self, lines: &[u8]) -> io::Result<()> {
-        match self.kind {
-            Kind::File | Kind::FileAtPosition => self.append_to_file(lines),
-            Kind::Pipe => {
-                let _place = self.log.lock(self.id)?;
-                Ok(pieces(lines, PIPE_BUF).try_for_each(|piece| write::all(&self.target, piece))?)
-            }
-            Kind::Device => Ok(write::all(&self.target, lines)?),
+        self.append_unless(lines, &|| false).1
+    }
+
+    /// The same. `is_over` is asked before each wait for a pipe or a device to take more, and ends it
+    /// (`ErrorKind::Interrupted`). First: how many bytes are out.
+    pub fn append_unless(&self, lines: &[u8], is_over: &dyn Fn() -> bool) -> (usize, io::Result<()>) {
+        if self.is_file() {
+            let result = self.append_to_file(lines);
+            return (if result.is_ok() { lines.len() } else { 0 }, result);
         }
+        let whole = if self.kind == Kind::Pipe { PIPE_BUF } else { usize::MAX };
+        // A device keeps one write together by itself.
+        let place = (self.kind == Kind::Pipe).then(|| self.log.lock(self.id)).transpose();
+        let _place = match place {
+            Ok(place) => place,
+            Err(error) => return (0, Err(error)),
+        };
+        let mut out = 0;
+        for piece in pieces(lines, whole) {
+            let (written, result) = write::all_unless(&self.target, piece, is_over);
+            out += written;
+            if let Err(error) = result {
+                return (out, Err(error.into()));
+            }
+        }
+        (out, Ok(()))
     }
 
     fn append_to_file(&self, lines: &[u8]) -> io::Result<()> {
@@ -229,14 +306,33 @@ mod tests {
     fn a_run_begins_with_a_file_once() {
         for (how, after) in [(Beginning::Empty, "new\n"), (Beginning::NewLine, "old\nnew\n")] {
             let (first, second) = two(true, b"old");
-            first.begin_run(how).unwrap();
+            first.begin_run(how, b"name").unwrap();
             first.append(b"new\n").unwrap();
-            second.begin_run(how).unwrap();
+            second.begin_run(how, b"other name").unwrap();
             assert_eq!(content(&first), after);
         }
         let (ended, _) = two(true, b"old\n");
-        ended.begin_run(Beginning::NewLine).unwrap();
+        ended.begin_run(Beginning::NewLine, b"name").unwrap();
         assert_eq!(content(&ended), "old\n");
+    }
+
+    #[test]
+    fn a_run_begins_once_with_a_name_also_if_another_file_has_it_then() {
+        let (first, _) = two(true, b"old\n");
+        let (other, _) = two(true, b"the run's own\n");
+        let other = Appender { log: first.log.clone(), ..other };
+        assert_eq!(first.begin_run(Beginning::Empty, b"name").unwrap(), Begun::Now(4));
+        assert_eq!(other.begin_run(Beginning::Empty, b"name").unwrap(), Begun::Before);
+        assert_eq!(content(&other), "the run's own\n");
+        assert!(first.log.has_begun(b"name").unwrap() && !first.log.has_begun(b"nome").unwrap());
+    }
+
+    #[test]
+    fn who_leaves_a_file_takes_back_what_a_killed_worker_has_left_in_it() {
+        let (dead, alive) = two(true, b"before\n");
+        die_appending(&dead, b"ab\ncd\n", 4);
+        alive.settle().unwrap();
+        assert_eq!(content(&alive), "before\n");
     }
 
     #[test]
@@ -244,7 +340,7 @@ mod tests {
         let (dead, alive) = two(true, b"old\n");
         let allow = |mode| alive.target.set_permissions(Permissions::from_mode(mode)).unwrap();
         allow(0o200);
-        alive.begin_run(Beginning::NewLine).unwrap();
+        alive.begin_run(Beginning::NewLine, b"name").unwrap();
         die_appending(&dead, b"ab\ncd\n", 4);
         alive.append(b"ef\n").unwrap();
         allow(0o600);

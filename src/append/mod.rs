@@ -20,6 +20,8 @@
 //! | after the write, before the note is cleared | a note, and all of its bytes | forgets the note: the items come twice |
 //! | taking back, between its two steps | the position moved back, the bytes still there | takes back once more |
 //! | in the write of a long line to a pipe | half a line in the pipe | nothing can: the reader may have it already |
+//! | in the write, and the file is moved away before another worker looks at it | half a line at its end | nothing, if no worker has it open; else who leaves the file cuts it off |
+//! | beginning with a file, before the note that the run has begun | an empty file, or one more line end | does it again |
 //! | the supervisor, and so all workers | at worst half a line at the end | the next run begins on a line of its own |
 #![forbid(unsafe_code)]
 
@@ -30,5 +32,5 @@ mod tally;
 mod undo_log;
 mod write;
 
-pub use appender::{Appender, Beginning};
+pub use appender::{Appender, Beginning, Begun};
 pub use undo_log::UndoLog;

@@ -7,6 +7,15 @@ pub(super) struct FileId {
     pub inode: u64,
 }
 
+impl FileId {
+    /// Stands for a name, not for the file that has it now: no device has this number. The hash (FNV-1a) is the same in
+    /// every version of this program, for an upgrade in place hands the notes over.
+    pub fn of_name(name: &[u8]) -> FileId {
+        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        FileId { device: u64::MAX, inode: name.iter().fold(0xcbf2_9ce4_8422_2325, step) }
+    }
+}
+
 /// Whose place it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {

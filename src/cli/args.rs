@@ -38,8 +38,7 @@ more with -v, less with -q, or as RUST_LOG says.";
     version,
     after_help = EXAMPLES,
     override_usage = "mprun [OPTIONS] FILE\n       mprun [OPTIONS] COMMAND",
-    arg_required_else_help = true,
-    disable_help_subcommand = true
+    arg_required_else_help = true
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -97,6 +96,8 @@ pub enum Verb {
     Init(init::Args),
     /// Make a pipeline a service of systemd
     Service(service::Args),
+    /// Print the version of mprun
+    Version,
     /// Print completions for a shell
     Completions(completions::Args),
     /// Write manual pages

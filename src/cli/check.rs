@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::output::{self, Failure};
 use crate::config::{self, LoadOptions, Pipeline};
 use crate::exit;
+use crate::numbers::counted;
 use crate::stage::Registry;
 
 /// What `check` takes.
@@ -40,23 +41,15 @@ pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
 /// Shows what is wrong with a file.
 pub fn complain(file: &Path, report: &config::Report) {
     output::say(&report.render(output::is_colourful()));
-    output::say(&format!("{}: {}\n", file.display(), counted(report.faults(), "fault")));
+    output::say(&format!("{}: {}\n", file.display(), counted(report.faults() as u64, "fault")));
 }
 
 fn summary(pipeline: &Pipeline) -> String {
-    let processes = pipeline.stages.iter().map(|stage| stage.processes as usize).sum();
+    let processes = pipeline.stages.iter().map(|stage| u64::from(stage.processes)).sum();
     [
-        counted(pipeline.stages.len(), "stage"),
-        counted(pipeline.queues.len(), "queue"),
-        match processes {
-            1 => "1 process".into(),
-            many => format!("{many} processes"),
-        },
+        counted(pipeline.stages.len() as u64, "stage"),
+        counted(pipeline.queues.len() as u64, "queue"),
+        counted(processes, "process"),
     ]
     .join(", ")
-}
-
-fn counted(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }

@@ -40,6 +40,7 @@ use clap::Parser;
 
 use crate::exit;
 use crate::stage::Registry;
+use crate::sys::start_signals;
 use args::{Cli, Verb};
 use output::Failure;
 
@@ -70,8 +71,11 @@ pub fn rehearse(registry: &Registry) -> ExitCode {
 }
 
 fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
-    let args = verbless::complete(args)?;
-    let cli = match Cli::try_parse_from(args) {
+    let parsed = verbless::complete(args).map(Cli::try_parse_from);
+    if !matches!(parsed, Ok(Ok(Cli { verb: Verb::Run(_), .. }))) {
+        start_signals::release();
+    }
+    let cli = match parsed? {
         Ok(cli) => cli,
         Err(answer) => return output::clap(&answer),
     };
@@ -82,7 +86,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Status(args) => status::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Why(args) => why::run(&args),
-        Verb::Dead(args) => dead::run(&args),
+        Verb::Dead(args) => dead::run(&args, cli.talk.level(), registry),
         Verb::Tap(args) => tap::run(&args),
         Verb::Audit(args) => audit::run(&args),
         Verb::Logs(args) => logs::run(&args),
@@ -97,8 +101,11 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Drain(args) => drain::run(&args),
         Verb::Stop(args) => stop::run(&args),
         Verb::Schema => schema::run(registry),
-        Verb::Init(args) => init::run(&args),
+        Verb::Init(args) => init::run(&args, registry),
         Verb::Service(args) => service::run(args, registry),
+        Verb::Version => {
+            output::print(concat!("mprun ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| exit::DONE)
+        }
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),
     }

@@ -1,11 +1,11 @@
 //! Standard output and error: a reader that goes away is no fault, a full disk is.
 
 use std::fmt;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 
 use crate::config::diagnostic::reason;
 use crate::sys::start_streams;
-use crate::{exit, logging, text};
+use crate::{exit, logging, terminal, text};
 use nix::errno::Errno;
 
 /// Why a verb could not do its work.
@@ -90,9 +90,9 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print_as_it_is(&(text::json(&text) + "\n")).map(drop)
 }
 
-/// Writes an error to standard error.
+/// Writes an error to standard error: with the one prefix that faults of a file and bad usage have, too.
 pub fn complain(message: &str) {
-    say(&format!("mprun: {}\n", text::lines(message)));
+    say(&format!("error: {}\n", text::lines(message)));
 }
 
 /// Writes to standard error.
@@ -102,10 +102,7 @@ pub fn say(text: &str) {
 
 /// Whether messages on standard error may have colours.
 pub fn is_colourful() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal()
-        && !is_set("NO_COLOR")
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    terminal::stderr().colour
 }
 
 /// Shows what clap has to say: help and version on standard output, bad usage on standard error.

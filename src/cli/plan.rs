@@ -1,4 +1,4 @@
-//! `mprun plan [FILE]`: what a reload would change in the running pipeline.
+//! `mprun plan [NAME|FILE]`: what a reload would change in the running pipeline.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,9 @@ use crate::stage::Registry;
 /// What `plan` takes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The file to take over: the running pipeline's own if it is left out, or another that would replace it
-    file: Option<PathBuf>,
+    /// The running pipeline by its name, or a file that would take the place of its own. Can be left out when only one runs
+    #[arg(value_name = "NAME|FILE")]
+    what: Option<PathBuf>,
     /// The running pipeline, if that is not clear from the file
     #[arg(long, short = 'p', value_name = "NAME")]
     pipeline: Option<String>,
@@ -27,11 +28,8 @@ pub struct Args {
 
 /// Shows the steps of a reload, without taking any.
 pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
-    let mut client = find(args, registry)?;
-    let file = match &args.file {
-        None => None,
-        Some(file) => Some(absolute(file)?),
-    };
+    let (mut client, file) = find(args, registry)?;
+    let file = file.map(absolute).transpose()?;
     let steps: Steps =
         client.post("/v1/plan", &Plan { file }, Patience::Short).map_err(|error| target::failure(&error))?;
     if args.json {
@@ -44,9 +42,26 @@ pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     Ok(exit::DONE)
 }
 
-/// By its name, as the only one, by the file, or by the name that the file says.
-fn find(args: &Args, registry: &Registry) -> Result<Client, Failure> {
-    let Some(file) = &args.file else { return target::find(args.pipeline.as_deref(), &args.place) };
+/// A pipeline by its name, as the only one, by the file, or by the name that the file says; and the file, if it is another
+/// than the pipeline's own. A name goes before a file or folder of that name: `./NAME` is the file.
+fn find<'a>(args: &'a Args, registry: &Registry) -> Result<(Client, Option<&'a Path>), Failure> {
+    let Some(what) = &args.what else {
+        return Ok((target::find(args.pipeline.as_deref(), &args.place)?, None));
+    };
+    if args.pipeline.is_none() && args.place.socket.is_none() {
+        let name = what.to_str().filter(|name| target::is_name(name));
+        if let Some(name) = name {
+            return Ok((target::find(Some(name), &args.place)?, None));
+        }
+        if !what.exists() {
+            let why = target::nobody_called(&what.to_string_lossy(), "pipeline and no file");
+            return Err(Failure::usage(why.to_string()));
+        }
+    }
+    Ok((find_by_file(args, what, registry)?, Some(what)))
+}
+
+fn find_by_file(args: &Args, file: &Path, registry: &Registry) -> Result<Client, Failure> {
     if args.pipeline.is_some() || args.place.socket.is_some() || target::running(|_| true).len() == 1 {
         return target::find(args.pipeline.as_deref(), &args.place);
     }

@@ -46,7 +46,7 @@ pub fn rehearse(args: Args, verbosity: i8, registry: &Registry) -> u8 {
 fn options(args: Args, verbosity: i8) -> RunOptions {
     let logging = Logging::from_environment(verbosity);
     let trimmed = |names: Vec<String>| names.iter().map(|name| name.trim().to_owned()).collect();
-    let load = LoadOptions { sets: args.sets, stages: args.stages.map(trimmed) };
+    let load = LoadOptions { sets: args.sets, stages: args.stages.map(trimmed), works_off: false };
     let (watch, progress) = (!args.no_watch, args.progress);
-    RunOptions { file: args.file, load, watch, logging, progress, report: args.report }
+    RunOptions { file: args.file, load, watch, logging, progress, report: args.report, retries: None }
 }

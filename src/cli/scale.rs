@@ -1,4 +1,4 @@
-//! `mprun scale STAGE=N`.
+//! `mprun scale STAGE=N`, or `STAGE=+1`, `STAGE=-1`: counted from what the stage has at that moment.
 
 use super::output::Failure;
 use super::target::{self, Where};
@@ -8,10 +8,11 @@ use crate::control::protocol::Scale;
 
 /// What `scale` takes.
 #[derive(clap::Args)]
-#[command(override_usage = "mprun scale [OPTIONS] [NAME] STAGE=N")]
+#[command(override_usage = "mprun scale [OPTIONS] [NAME] STAGE=N|+N|-N")]
 pub struct Args {
-    /// The pipeline (can be left out when only one runs), and the stage with its number of processes
-    #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "STAGE=N"])]
+    /// The pipeline (can be left out when only one runs), and the stage with its number of processes, or how many more
+    /// (+1) or fewer (-1)
+    #[arg(num_args = 1..=2, value_names = ["NAME", "STAGE=N"])]
     words: Vec<String>,
     #[command(flatten)]
     form: Form,
@@ -24,17 +25,24 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let (name, wish) = match args.words.as_slice() {
         [name, wish] => (Some(name.as_str()), wish),
         [wish, ..] => (None, wish),
-        [] => return Err(Failure::usage("say STAGE=N")),
+        [] => return Err(Failure::usage("say which stage and how many processes: `mprun scale STAGE=N`")),
     };
     let scale = parse(wish, args.form.wait)?;
     tell::tell(&mut target::find(name, &args.place)?, "/v1/scale", &scale, args.form)
 }
 
 fn parse(wish: &str, wait: bool) -> Result<Scale, Failure> {
-    let refuse = || Failure::usage(format!("{} is no STAGE=N, such as parse=4", quote(wish)));
-    let (stage, processes) = wish.split_once('=').ok_or_else(refuse)?;
-    let processes = processes.trim().parse().map_err(|_| refuse())?;
-    Ok(Scale { stage: stage.trim().to_owned(), processes, wait })
+    let refuse =
+        || Failure::usage(format!("{} is no STAGE=N, such as parse=4, parse=+1 or parse=-1", quote(wish)));
+    let (stage, processes) =
+        wish.split_once('=').filter(|(stage, _)| !stage.trim().is_empty()).ok_or_else(refuse)?;
+    let (stage, number) = (stage.trim().to_owned(), processes.trim());
+    if number.starts_with(['+', '-']) {
+        let by = number.parse().map_err(|_| refuse())?;
+        return Ok(Scale { stage, processes: None, by: Some(by), wait });
+    }
+    let processes = number.parse().map_err(|_| refuse())?;
+    Ok(Scale { stage, processes: Some(processes), by: None, wait })
 }
 
 #[cfg(test)]
@@ -44,8 +52,12 @@ mod tests {
     #[test]
     fn a_wish_has_a_stage_and_a_number() {
         let scale = parse("parse=4", true).unwrap();
-        assert_eq!(scale, Scale { stage: "parse".into(), processes: 4, wait: true });
-        for wrong in ["parse", "parse=", "parse=-1", "parse=four"] {
+        assert_eq!(scale, Scale { stage: "parse".into(), processes: Some(4), by: None, wait: true });
+        for (wish, by) in [("parse=+1", 1), ("parse = -20", -20)] {
+            let scale = parse(wish, false).unwrap();
+            assert_eq!(scale, Scale { stage: "parse".into(), processes: None, by: Some(by), wait: false });
+        }
+        for wrong in ["parse", "parse=", "parse=+", "parse=+-1", "parse=--1", "parse=four", "=1", " =+1"] {
             assert!(parse(wrong, false).is_err());
         }
     }

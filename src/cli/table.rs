@@ -1,6 +1,7 @@
 //! Tables for a terminal: columns as wide as what is in them, and all of it no wider than the terminal.
 
-use std::io::{self, IsTerminal};
+use crate::terminal;
+use std::io;
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -24,6 +25,11 @@ impl Table {
     pub fn push<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.heads.len());
         self.rows.push(cells.into());
+    }
+
+    /// How many lines it has, without the heads.
+    pub fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// The whole table; `width`: of the terminal, in characters. `None`: as wide as it gets.
@@ -76,10 +82,8 @@ pub fn shortened(text: &str, width: usize) -> String {
 
 /// The width of the terminal on standard output; `None`: it is none, and lines may be of any length.
 pub fn terminal_width() -> Option<usize> {
-    if !io::stdout().is_terminal() {
-        return None;
-    }
-    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0).max(20))
+    let is_terminal = terminal::stdout().is_terminal;
+    is_terminal.then(|| usize::from(terminal::size(io::stdout()).columns).max(20))
 }
 
 #[cfg(test)]

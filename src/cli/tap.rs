@@ -2,7 +2,9 @@
 
 use super::output::{self, Failure};
 use super::target::{self, Where};
+use crate::config::diagnostic::quote;
 use crate::exit;
+use crate::numbers::counted;
 use crate::status::Glimpse;
 
 /// What `tap` takes.
@@ -10,7 +12,7 @@ use crate::status::Glimpse;
 #[command(override_usage = "mprun tap [OPTIONS] [NAME] QUEUE")]
 pub struct Args {
     /// The pipeline (can be left out when only one runs), and the queue
-    #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "QUEUE"])]
+    #[arg(num_args = 1..=2, value_names = ["NAME", "QUEUE"])]
     words: Vec<String>,
     /// End after so many items
     #[arg(long, short = 'n', value_name = "ITEMS")]
@@ -27,9 +29,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let (name, queue) = match args.words.as_slice() {
         [name, queue] => (Some(name.as_str()), queue),
         [queue, ..] => (None, queue),
-        [] => return Err(Failure::usage("say which queue")),
+        [] => return Err(Failure::usage("say which queue: `mprun status` lists them")),
     };
     let mut client = target::find(name, &args.place)?;
+    // What has no place in an address is no queue's name.
+    if !queue.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        return Err(Failure::usage(format!("there is no queue {}", quote(queue))));
+    }
     let (mut pending, mut left, mut outcome) = (Vec::new(), args.count.unwrap_or(u64::MAX), Ok(true));
     let streamed = client.stream(&format!("/v1/tap?queue={queue}"), |bytes| {
         pending.extend_from_slice(bytes);
@@ -53,7 +59,7 @@ fn show(line: &[u8], json: bool) -> Result<bool, Failure> {
     match serde_json::from_slice::<Glimpse>(line) {
         Ok(seen) if !json => {
             let more = if seen.bytes > Glimpse::MOST as u64 { " …" } else { "" };
-            output::print_on(&format!("{} ({} bytes): {}{more}\n", seen.id, seen.bytes, seen.text))
+            output::print_on(&format!("{} ({}): {}{more}\n", seen.id, counted(seen.bytes, "byte"), seen.text))
         }
         Ok(_) | Err(_) => output::print_on(&text),
     }

@@ -65,7 +65,7 @@ pub fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure> {
     let mut alive = running(|holder| name.is_none_or(|name| is_called(holder, name)));
     match (alive.len(), name) {
         (1, _) => Ok(alive.remove(0).1),
-        (0, Some(name)) => Err(nobody_called(name)),
+        (0, Some(name)) => Err(nobody_called(name, "pipeline")),
         (0, None) => Err(Failure::running(format!("no pipeline runs here (looked in {})", folders()))),
         (_, _) => {
             let each = alive.iter().map(|(holder, _)| {
@@ -112,15 +112,26 @@ fn is_same(file: &Path, other: &Path) -> bool {
     other == file || other.canonicalize().is_ok_and(|other| other == file)
 }
 
-fn nobody_called(name: &str) -> Failure {
+/// Whether a pipeline runs that has this name.
+pub fn is_name(name: &str) -> bool {
+    !running(|holder| holder.name == name || label(holder) == name).is_empty()
+}
+
+/// What to say where there is no such `thing`; with the nearest name that there is.
+pub fn nobody_called(name: &str, thing: &str) -> Failure {
     let others = running(|_| true);
     let names: Vec<String> = others.iter().map(|(holder, _)| label(holder)).collect();
     let hint = match nearest(name, names.iter().map(String::as_str)) {
+        _ if left_behind(name).is_some() => {
+            format!(": it was killed; `mprun logs {name}` shows its last lines")
+        }
         Some(near) => format!(": did you mean {near}?"),
+        None if names.is_empty() && thing != "pipeline" => String::new(),
         None if names.is_empty() => ", and no other either".to_owned(),
         None => format!("; these do: {}", names.join(", ")),
     };
-    Failure::running(format!("no pipeline {} runs here{hint}", quote(name)))
+    let here = if thing == "pipeline" { "runs here" } else { "is here" };
+    Failure::running(format!("no {thing} {} {here}{hint}", quote(name)))
 }
 
 fn folders() -> String {

@@ -14,7 +14,8 @@ const WITH_VALUE: [&str; 4] = ["--set", "--stages", "--report", "--progress"];
 
 /// Puts in the verb `run` where there is none.
 pub fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
-    let command = Cli::command();
+    let mut command = Cli::command();
+    command.build(); // its own verb `help` is among them from here on
     let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     let Some((word, after_dashes)) = first_word(&args) else { return Ok(args) };
     let text = word.to_string_lossy();
@@ -23,9 +24,13 @@ pub fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     }
     // Names of files have an ending or a folder, as a rule; verbs have not.
     let is_like_a_verb = !after_dashes && text.chars().all(char::is_alphabetic) && !Path::new(word).exists();
-    if let Some(verb) = nearest(&text, verbs.iter().copied()).filter(|_| is_like_a_verb) {
+    if is_like_a_verb {
         let title = format!("there is no command and no file {}", quote(&text));
-        return Err(Failure::usage(format!("{title}: did you mean `mprun {verb}`?")));
+        let hint = match nearest(&text, verbs.iter().copied()) {
+            Some(verb) => format!("did you mean `mprun {verb}`?"),
+            None => "`mprun help` lists the commands".to_owned(),
+        };
+        return Err(Failure::usage(format!("{title}: {hint}")));
     }
     args.insert(1, "run".into());
     Ok(args)
@@ -74,7 +79,9 @@ mod tests {
 
     #[test]
     fn a_verb_is_left_alone() {
-        for line in ["mprun", "mprun --help", "mprun -q check x.toml", "mprun schema"] {
+        for line in
+            ["mprun", "mprun --help", "mprun -q check x.toml", "mprun schema", "mprun help", "mprun help run"]
+        {
             assert_eq!(completed(line).as_deref(), Some(line));
         }
     }
@@ -82,5 +89,6 @@ mod tests {
     #[test]
     fn a_verb_with_a_typo_is_no_file() {
         assert_eq!(completed("mprun chekc x.toml"), None);
+        assert_eq!(completed("mprun frobnicate x.toml"), None);
     }
 }

@@ -32,12 +32,14 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let snapshot: Snapshot =
         client.get("/v1/status?history=true").map_err(|error| target::failure(&error))?;
     let bottleneck = snapshot.bottleneck.clone();
+    let faults = snapshot.letters.faults();
     let stages = choose(snapshot, wanted.as_deref())?;
     if args.json {
         output::json(&Why { bottleneck, stages })?;
     } else {
-        let limit = bottleneck.map(|found| found.text + "\n");
-        let parts: Vec<String> = limit.into_iter().chain(stages.iter().map(text)).collect();
+        let limit = bottleneck.map(|found| found.text);
+        let first = limit.into_iter().chain(faults).map(|text| text + "\n");
+        let parts: Vec<String> = first.chain(stages.iter().map(text)).collect();
         output::print(&parts.join("\n"))?;
     }
     Ok(exit::DONE)
@@ -96,4 +98,21 @@ fn of_transition(transition: &Transition) -> Vec<String> {
     }
     lines.extend(transition.stderr.iter().map(|line| format!("                  | {line}")));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::fixture;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_stage_is_called_by_its_own_name(name in "[A-Za-z][A-Za-z0-9_-]{0,20}") {
+            let stage = fixture::stage(&name, "", "", [1.0, 0.0, 0.0]);
+            let worker = of_worker(&stage.name, &fixture::worker("Let.it END"));
+            prop_assert!(worker[0].starts_with(&format!("  {name}[3] resting, process 77: Let.it END")), "{worker:?}");
+            prop_assert!(text(&stage).starts_with(&(name + ": no restarts")));
+        }
+    }
 }

@@ -13,8 +13,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The largest file that is read: a program can't be given a larger environment anyway.
-const MOST_BYTES: u64 = 1 << 20;
+/// The largest file that is read: the kernel gives no program a larger environment.
+const MOST_BYTES: u64 = 6 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -66,7 +66,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut text)?;
     match text.len() as u64 > MOST_BYTES {
-        true => Err(io::Error::other("it is larger than 1 MiB, more than an environment holds")),
+        true => Err(io::Error::other("it is larger than 6 MiB, more than an environment holds")),
         false => Ok(text),
     }
 }
@@ -304,7 +304,7 @@ mod tests {
             (b"1A=x", 1, "begins with a digit"),
             (b"A=1\nB=\"x\nC=2\n", 2, "has no end"),
             (b"A=1\nB='x\nC=2\n", 2, "has no end"),
-            (b"\xff\xfeA\0=\01\0", 1, "zero byte"),
+            (b"\xff\xfeA\0=\x001\0", 1, "zero byte"),
         ] {
             let fault = parse(text).unwrap_err();
             let shown = String::from_utf8_lossy(text);
@@ -326,7 +326,7 @@ mod tests {
         }
         let large = folder.join("large");
         std::fs::File::create(&large).unwrap().set_len(10 << 30).unwrap();
-        assert!(error(&large).contains("larger than 1 MiB"));
+        assert!(error(&large).contains("larger than 6 MiB"));
         let wrong = folder.join("wrong");
         std::fs::write(&wrong, "A=1\nB\n").unwrap();
         assert!(error(&wrong).starts_with(&format!("{}:2: expected NAME=value", wrong.display())));

@@ -21,6 +21,8 @@ pub struct LoadOptions {
     pub sets: Vec<String>,
     /// `--stages`: only these; the others are as if disabled.
     pub stages: Option<Vec<String>>,
+    /// Only work off what is there: sources are off, and the queues are durable whatever the file says.
+    pub works_off: bool,
 }
 
 /// A good file.
@@ -39,6 +41,12 @@ pub struct Loaded {
 /// The name of a pipeline whose file gives none.
 pub fn name_of_file(path: &Path) -> String {
     PipelineName::of_file(path)
+}
+
+/// The file by which a pipeline is known, where it has no name of its own: two files of one name are two pipelines.
+pub fn file_without_name(name: &str, path: &Path) -> Option<PathBuf> {
+    let is_named = name != name_of_file(path);
+    (!is_named).then(|| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 /// The name of the pipeline in a file that need not be a good one any more.
@@ -97,6 +105,11 @@ fn load_source(
         let selection =
             Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
         pipeline = compile::compile(keys, selection, registry, &mut report);
+    }
+    if options.works_off
+        && let Some((pipeline, _)) = &mut pipeline
+    {
+        pipeline.work_off();
     }
     report.sort(&source);
     match pipeline {

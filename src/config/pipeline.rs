@@ -24,6 +24,25 @@ pub struct Pipeline {
     pub control: Control,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// How many dead letters are kept.
+    pub dead_letters: DeadLetters,
+}
+
+/// `[dead_letters]`: how many items that never went through are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Bytes of their file, at most.
+    pub max_size: u64,
+    /// What one more does then.
+    pub when_full: crate::dead_letter::WhenFull,
+}
+
+impl Default for DeadLetters {
+    fn default() -> DeadLetters {
+        let (max_size, when_full) =
+            (crate::dead_letter::Store::MAX_SIZE, crate::dead_letter::WhenFull::Block);
+        DeadLetters { max_size, when_full }
+    }
 }
 
 /// What environment files say, by the name of the stage.
@@ -49,6 +68,12 @@ impl Pipeline {
     /// puts into another is one step, and that takes one memory.
     pub fn is_durable(&self) -> bool {
         self.queues.iter().any(|queue| queue.durable)
+    }
+
+    /// Only works off what is there from now on.
+    pub fn work_off(&mut self) {
+        self.stages.retain(|stage| !stage.work.inputs.is_empty());
+        self.queues.iter_mut().for_each(|queue| queue.durable = true);
     }
 
     /// What the environment files say, by stage.
@@ -184,6 +209,7 @@ impl Work {
 }
 
 mod command;
+pub mod shell_line;
 pub use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply};
 pub use crate::framing::Framing;
 

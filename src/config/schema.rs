@@ -10,6 +10,7 @@ use crate::stage::{Kind, Registry};
 pub fn schema(registry: &Registry) -> Value {
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": concat!("urn:mprun:pipeline-file:", env!("CARGO_PKG_VERSION")),
         "title": "mprun pipeline file",
         "description": "Programs as one supervised pipeline of processes. Durations need a unit; `${VAR}` and `${VAR:-default}` are expanded in strings.",
     });

@@ -1,5 +1,6 @@
 //! Where control sockets are: `NAME.sock` in a folder that belongs to one user alone.
 
+use crate::sys::private_folder;
 use nix::unistd::Uid;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
@@ -39,15 +40,8 @@ pub fn prepare(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     // Not through a link: in /tmp anybody could have made it.
     let found = fs::symlink_metadata(folder)?;
-    let refuse = |what: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, what.to_owned()));
-    if !found.is_dir() {
-        return refuse("it is not a folder");
-    }
-    if found.uid() != Uid::effective().as_raw() {
-        return refuse("it belongs to another user");
-    }
-    if found.mode() & 0o022 != 0 {
-        return refuse("others may write there");
+    if let Some(why) = private_folder::refusal(&found) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     if folder == Path::new(ROOTS) { let_through(folder, &found) } else { Ok(()) }
 }

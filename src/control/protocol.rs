@@ -56,6 +56,8 @@ pub struct Put {
     pub item: Vec<u8>,
     /// Which letter it was: the queue remembers the last one that it got.
     pub key: u64,
+    /// Don't put it: only say whether it was put.
+    pub only_asks: bool,
 }
 
 /// `POST /v1/dead/retry`.
@@ -105,7 +107,11 @@ pub struct Scale {
     /// The stage.
     pub stage: String,
     /// How many processes it is to have.
-    pub processes: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// Instead: how many more than now; below zero: fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<i32>,
     /// Reply only when it has them.
     #[serde(default)]
     pub wait: bool,
@@ -249,6 +255,8 @@ pub enum Reason {
     Full,
     /// Nobody will take from the queue any more.
     Ended,
+    /// The queue has not got this item last.
+    NotPut,
     /// What was to be read or written could not be.
     Failed,
 }

@@ -1,39 +1,52 @@
-//! The file of dead letters, read and worked on: beside a running pipeline that appends to it.
-//!
-//! A letter keeps its place until the file is empty: one that is gone is crossed out where it stands, by one byte,
-//! then blanked. So numbers of lines stay what they are, and whoever appends meanwhile is in nobody's way.
+//! Dead letters, read one at a time, beside a running pipeline that appends more: in as much memory as the longest takes.
 
+use super::store::regular;
 use data_encoding::BASE64;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Take};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+/// First bytes of lines.
+pub const WAITS: u8 = b'{';
+pub const MARKED: u8 = b'~';
+pub const GONE: u8 = b'#';
+
+/// How long a line without its end may be one that is being written.
+const MOMENT: Duration = Duration::from_millis(20);
+const MOMENTS: u32 = 10;
 
 /// One dead letter, as it stands in the file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Letter {
     /// Its line, 1 for the first.
     pub line: u64,
     /// What the line says.
-    #[serde(flatten)]
     pub text: Text,
     /// Tells it from any other.
-    #[serde(skip)]
     pub number: u64,
-    #[serde(skip)]
-    offset: u64,
-    #[serde(skip)]
-    length: usize,
+    /// Its item is being put back, or that was begun and not ended.
+    pub marked: bool,
+    /// Where it stood when it was read.
+    pub offset: u64,
+    /// Its bytes, without the end of the line.
+    pub length: usize,
+    raw: Vec<u8>,
 }
 
-/// What a line of the file says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a line of the file says. What is no item (a line that was too long) has no `item`, nor what goes with it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Text {
     /// When it was given up.
     pub time: String,
+    /// The pipeline file; none: written by mprun 0.1.0.
+    pub pipeline: Option<String>,
     /// The run of the pipeline it happened in.
     pub run: String,
     /// The stage that it killed, or that failed on it.
@@ -49,26 +62,63 @@ pub struct Text {
     /// What happened the last time.
     pub cause: Value,
     /// The last lines of its program on standard error.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stderr: Vec<String>,
     /// How `item` is written: `utf-8` or `base64`.
     pub encoding: String,
     /// The item.
-    pub item: String,
+    pub item: Option<String>,
 }
 
 impl Letter {
-    /// A name for it that no other letter has.
-    pub fn key(&self) -> String {
-        format!("{:016x}", self.number)
+    /// From a line without its end; `None`: it is none.
+    fn parse(raw: Vec<u8>, line: u64, offset: u64) -> Option<Letter> {
+        let (raw, marked) = unmarked(raw)?;
+        let text: Text = serde_json::from_slice(&raw).ok()?;
+        // A line of some other JSON is no letter.
+        if text.time.is_empty() || text.stage.is_empty() {
+            return None;
+        }
+        Some(Letter { line, text, number: number(&raw), marked, offset, length: raw.len(), raw })
     }
 
-    /// The item itself.
-    pub fn bytes(&self) -> Vec<u8> {
-        match self.text.encoding.as_str() {
-            "base64" => BASE64.decode(self.text.item.as_bytes()).unwrap_or_default(),
-            _ => self.text.item.clone().into_bytes(),
+    /// A name for it that no other letter has, with where it was last seen.
+    pub fn key(&self) -> String {
+        format!("{:016x}@{:x}.{}", self.number, self.offset, self.line)
+    }
+
+    /// Itself, but for its item.
+    #[must_use]
+    pub fn without_item(mut self) -> Letter {
+        self.text.item = None;
+        self.raw = Vec::new();
+        self
+    }
+
+    /// The item itself; `None`: there is none, it can't be tried again.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        self.beginning().filter(|_| !self.text.queue.is_empty())
+    }
+
+    /// The item, or the beginning of what was too long to be one.
+    pub fn beginning(&self) -> Option<Vec<u8>> {
+        let item = self.text.item.as_ref()?;
+        Some(match self.text.encoding.as_str() {
+            "base64" => BASE64.decode(item.as_bytes()).unwrap_or_default(),
+            _ => item.clone().into_bytes(),
+        })
+    }
+
+    /// All that the line says, with its number.
+    pub fn value(&self) -> Value {
+        let mut all = serde_json::Map::new();
+        all.insert("line".to_owned(), self.line.into());
+        if self.marked {
+            all.insert("retrying".to_owned(), true.into());
         }
+        if let Ok(Value::Object(said)) = serde_json::from_slice(&self.raw) {
+            all.extend(said);
+        }
+        Value::Object(all)
     }
 
     /// The cause of its death in words.
@@ -91,120 +141,209 @@ impl Letter {
             other => other.to_string(),
         }
     }
+
+    /// The same in one line: of a traceback, what happened.
+    pub fn headline(&self) -> String {
+        let cause = self.cause();
+        let mut lines = cause.lines().map(str::trim).filter(|line| !line.is_empty());
+        let (Some(first), Some(last)) = (lines.next(), lines.next_back()) else {
+            return cause.trim().to_owned();
+        };
+        match first.contains("Traceback") {
+            true => format!("error: {last}"),
+            false => first.to_owned(),
+        }
+    }
 }
 
-/// All letters of a file; none if there is no file.
-///
-/// # Errors
-/// When it can't be read.
-pub fn read(path: &Path) -> io::Result<Vec<Letter>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        file => file?,
+fn unmarked(mut raw: Vec<u8>) -> Option<(Vec<u8>, bool)> {
+    let marked = match *raw.first()? {
+        WAITS => false,
+        MARKED => true,
+        _ => return None,
     };
-    let mut bytes = Vec::new();
-    lock(file, FlockArg::LockShared)?.read_to_end(&mut bytes)?;
-    let mut letters = Vec::new();
-    let mut offset = 0;
-    for (line, text) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        // What is crossed out, blank or torn is no letter.
-        if let Ok(parsed) = serde_json::from_slice(text) {
-            letters.push(Letter { line, text: parsed, number: number(text), offset, length: text.len() });
+    raw[0] = WAITS;
+    Some((raw, marked))
+}
+
+/// One line of the file.
+#[derive(Debug, PartialEq)]
+pub enum Entry<T> {
+    /// A letter.
+    Letter(T),
+    /// What is left of one whose writer was killed in the middle: which line, and how many bytes.
+    Torn {
+        /// Which line.
+        line: u64,
+        /// Its bytes.
+        bytes: usize,
+    },
+}
+
+/// The letters that were there when it was opened.
+pub struct Letters {
+    reader: Option<Take<BufReader<File>>>,
+    bytes: u64,
+    line: u64,
+    begin: u64,
+    offset: u64,
+    dropped: u64,
+}
+
+impl Letters {
+    /// None, if there is no file.
+    ///
+    /// # Errors
+    /// When it can't be read, or is no regular file.
+    pub fn open(path: &Path) -> io::Result<Letters> {
+        let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Letters { reader: None, bytes: 0, line: 0, begin: 0, offset: 0, dropped: 0 });
+            }
+            file => regular(file?)?,
+        };
+        let bytes = settled_length(&file)?;
+        Letters::of(file, bytes)
+    }
+
+    /// Those in the first `bytes` of a file.
+    pub fn of(mut file: File, bytes: u64) -> io::Result<Letters> {
+        file.seek(SeekFrom::Start(0))?;
+        let reader = BufReader::with_capacity(64 * 1024, file).take(bytes);
+        Ok(Letters { reader: Some(reader), bytes, line: 0, begin: 0, offset: 0, dropped: 0 })
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Letters that were dropped to make room: of what was read until now.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// They are counted somewhere else from now on.
+    pub fn forget_dropped(&mut self) {
+        self.dropped = 0;
+    }
+
+    /// Where the line begins that was read last.
+    pub fn begin(&self) -> u64 {
+        self.begin
+    }
+
+    /// Where the next line begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Lines read until now, those that are gone included.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The next line, without a look at what it says.
+    pub fn next_raw(&mut self) -> Option<io::Result<Entry<()>>> {
+        let next = self.next_line()?;
+        Some(next.map(|(line, _, raw)| match raw.first() {
+            Some(&(WAITS | MARKED)) if raw.last() == Some(&b'}') => Entry::Letter(()),
+            _ => Entry::Torn { line, bytes: raw.len() },
+        }))
+    }
+
+    /// The next line that is not gone: its number, where it begins, what it says.
+    fn next_line(&mut self) -> Option<io::Result<(u64, u64, Vec<u8>)>> {
+        let reader = self.reader.as_mut()?;
+        loop {
+            let mut raw = Vec::new();
+            match reader.read_until(b'\n', &mut raw) {
+                Err(error) => return Some(Err(error)),
+                Ok(0) => return None,
+                Ok(read) => {
+                    let offset = self.offset;
+                    self.offset += read as u64;
+                    if raw.last() == Some(&b'\n') {
+                        raw.pop();
+                    }
+                    match raw.first() {
+                        Some(&GONE) => {
+                            let (lines, dropped) = gone(&raw);
+                            self.line += lines;
+                            self.dropped += dropped;
+                        }
+                        _ if raw.iter().all(u8::is_ascii_whitespace) => self.line += 1,
+                        _ => {
+                            self.line += 1;
+                            self.begin = offset;
+                            return Some(Ok((self.line, offset, raw)));
+                        }
+                    }
+                }
+            }
         }
-        offset += text.len() as u64 + 1;
     }
-    Ok(letters)
 }
 
-/// Takes a letter out of the file; false if it isn't there any more. When none is left the file is emptied.
-///
-/// # Errors
-/// When it can't be written.
-pub fn cross_out(path: &Path, letter: &Letter) -> io::Result<bool> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    let file = lock(file, FlockArg::LockExclusive)?;
-    let mut found = vec![0; letter.length];
-    let is_there = file.read_exact_at(&mut found, letter.offset).is_ok() && number(&found) == letter.number;
-    if is_there {
-        file.write_all_at(b"#", letter.offset)?; // from here on it is no letter
-        file.write_all_at(&b" ".repeat(letter.length), letter.offset)?;
+impl Iterator for Letters {
+    type Item = io::Result<Entry<Letter>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.next_line()?;
+        Some(next.map(|(line, offset, raw)| {
+            let bytes = raw.len();
+            match Letter::parse(raw, line, offset) {
+                Some(letter) => Entry::Letter(letter),
+                None => Entry::Torn { line, bytes },
+            }
+        }))
     }
-    empty_if_blank(&file)?;
-    Ok(is_there)
 }
 
-fn empty_if_blank(file: &File) -> io::Result<()> {
-    let (mut offset, mut piece) = (0, vec![0; 64 * 1024]);
-    loop {
-        match file.read_at(&mut piece, offset)? {
-            0 => return file.set_len(0),
-            n if piece[..n].iter().all(u8::is_ascii_whitespace) => offset += n as u64,
-            _ => return Ok(()),
+/// Lines that a `#` stands for, and those of them that were dropped to make room.
+fn gone(raw: &[u8]) -> (u64, u64) {
+    let words = String::from_utf8_lossy(&raw[1..raw.len().min(64)]).into_owned();
+    let mut numbers = words.split_ascii_whitespace().map_while(|word| word.parse().ok());
+    (numbers.next().unwrap_or(1), numbers.next().unwrap_or(0))
+}
+
+/// The line for that.
+pub fn gone_line(lines: u64, dropped: u64) -> String {
+    format!("#{lines} {dropped}\n")
+}
+
+/// Without a lock a line may be seen while it is written: that is no torn one.
+fn settled_length(file: &File) -> io::Result<u64> {
+    let mut length = file.metadata()?.len();
+    for _ in 0..MOMENTS {
+        let mut last = [b'\n'];
+        if length > 0 {
+            file.read_at(&mut last, length - 1)?;
         }
+        if last == *b"\n" {
+            break;
+        }
+        thread::sleep(MOMENT);
+        length = file.metadata()?.len();
     }
+    Ok(length)
 }
 
-fn lock(file: File, how: FlockArg) -> io::Result<Flock<File>> {
-    Flock::lock(file, how).map_err(|(_, errno)| errno.into())
+/// The letter at a place, if it stands there.
+pub fn at(file: &File, number: u64, offset: u64) -> io::Result<Option<Letter>> {
+    let mut file = file.try_clone()?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut raw = Vec::new();
+    BufReader::new(file).read_until(b'\n', &mut raw)?;
+    if raw.last() == Some(&b'\n') {
+        raw.pop();
+    }
+    Ok(Letter::parse(raw, 0, offset).filter(|letter| letter.number == number))
 }
 
 /// FNV-1a, as its authors give it: the same in every process and version. Never 0.
-fn number(line: &[u8]) -> u64 {
+pub fn number(line: &[u8]) -> u64 {
     let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     line.iter().fold(0xcbf2_9ce4_8422_2325, mix).max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dead_letter::{Cause, DeadLetter, append};
-    use std::time::SystemTime;
-
-    fn letter(item: &[u8], id: u64) -> DeadLetter<'_> {
-        DeadLetter {
-            item,
-            stage: "s",
-            worker: 0,
-            queue: "q",
-            id,
-            attempts: 3,
-            cause: Cause::ExitCode(7),
-            stderr: &[],
-            time: SystemTime::UNIX_EPOCH,
-            run: "r",
-        }
-    }
-
-    #[test]
-    fn a_letter_is_read_crossed_out_once_and_the_others_keep_their_lines() {
-        let path = std::env::temp_dir().join(format!("mprun-letters-{}.jsonl", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        assert!(read(&path).unwrap().is_empty());
-        for (id, item) in [b"one".as_slice(), b"\xff\0", b"three"].into_iter().enumerate() {
-            append(&path, &letter(item, id as u64), false).unwrap();
-        }
-        let letters = read(&path).unwrap();
-        assert_eq!(letters.iter().map(Letter::bytes).collect::<Vec<_>>(), [&b"one"[..], b"\xff\0", b"three"]);
-        assert_eq!(letters[0].cause(), "exit-code: 7");
-        assert!(cross_out(&path, &letters[1]).unwrap());
-        assert!(!cross_out(&path, &letters[1]).unwrap(), "it is gone");
-        append(&path, &letter(b"four", 4), false).unwrap();
-        let lines: Vec<u64> = read(&path).unwrap().iter().map(|letter| letter.line).collect();
-        assert_eq!(lines, [1, 3, 4]);
-        for letter in read(&path).unwrap() {
-            assert!(cross_out(&path, &letter).unwrap());
-        }
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
-        std::fs::remove_file(&path).unwrap();
-    }
-
-    #[test]
-    fn a_torn_line_is_no_letter() {
-        let path = std::env::temp_dir().join(format!("mprun-torn-letters-{}.jsonl", std::process::id()));
-        std::fs::write(&path, "{\"torn\":\n#  crossed out\n").unwrap();
-        append(&path, &letter(b"x", 0), false).unwrap();
-        assert_eq!(read(&path).unwrap()[0].line, 3);
-        std::fs::remove_file(&path).unwrap();
-    }
 }

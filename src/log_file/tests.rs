@@ -92,6 +92,39 @@ fn a_file_whose_first_line_is_too_old_is_rotated_also_after_a_restart() {
 }
 
 #[test]
+fn an_age_is_never_less_than_nothing() {
+    let (then, hour) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30), Duration::from_secs(3600));
+    assert_eq!(age(then, then + hour), Some(hour));
+    assert_eq!(age(then, then - Duration::from_millis(20)), Some(Duration::ZERO));
+    assert_eq!(age(then, then - hour), None, "the clock has gone back an hour");
+}
+
+#[test]
+fn a_file_begun_before_the_clock_went_back_is_rotated() {
+    let folder = Folder::new("back");
+    let spec = folder.log(1 << 20, Some(Duration::from_secs(3600)), 3);
+    Appender::new(spec.clone()).append(b"2999-01-01T00:00:00.000Z INFO  a[0] ahead\n").unwrap();
+    let mut after = Appender::new(spec.clone());
+    after.append(line(0, 1).as_bytes()).unwrap();
+    assert!(fs::read_to_string(spec.generation(1)).unwrap().contains("ahead"));
+    (0..200).for_each(|n| after.append(line(0, n).as_bytes()).unwrap());
+    assert!(!spec.generation(2).exists(), "once is enough");
+}
+
+#[test]
+fn a_file_gets_older_also_while_the_clock_goes_back() {
+    let folder = Folder::new("steady");
+    let spec = folder.log(1 << 20, Some(Duration::from_secs(3600)), 3);
+    let mut appender = Appender::new(spec.clone());
+    appender.append(line(0, 0).as_bytes()).unwrap();
+    // As after an hour in which the clock on the wall was set back as far.
+    appender.begun = Some((Duration::from_secs(3600), Instant::now()));
+    appender.unlooked = STRIDE;
+    appender.append(line(0, 1).as_bytes()).unwrap();
+    assert!(fs::read_to_string(spec.generation(1)).unwrap().ends_with("] 0\n"));
+}
+
+#[test]
 fn a_file_that_somebody_else_has_moved_away_is_made_anew() {
     let folder = Folder::new("moved");
     let spec = folder.log(1 << 20, None, 1);

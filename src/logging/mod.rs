@@ -11,12 +11,13 @@ pub mod sink;
 pub mod writer;
 
 use crate::log_file::{Appender, LogFile};
+use crate::terminal;
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Logger, Target, WriteStyle};
 use log::{Level, Log, Metadata, Record};
 use serde::{Deserialize, Serialize};
 use sink::Outgoing;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
 
@@ -53,11 +54,9 @@ impl Logging {
     /// By the environment; `verbosity` counts `-v` up and `-q` down.
     pub fn from_environment(verbosity: i8) -> Logging {
         let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let look = match io::stderr().is_terminal() {
-            true if plain => Look::Plain,
+        let look = match terminal::stderr().colour {
+            _ if journal::is_stderr() => Look::Journal,
             true => Look::Colour,
-            false if journal::is_stderr() => Look::Journal,
             false => Look::Plain,
         };
         Logging { filter: filter.unwrap_or_else(|| level(verbosity).to_owned()), look }

@@ -41,5 +41,29 @@ pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result
     )?;
     let by_hand = i64::try_from(seen.config.changed.len()).unwrap_or(i64::MAX);
     out.gauge("config_changes_by_hand", "Changes by hand since the file was read", [([], by_hand)])?;
-    out.counter("dead_letters", "Items that never went through", [([], seen.dead_letters)])
+    out.counter("dead_letters", "Items that never went through", [([], seen.dead_letters)])?;
+    let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let kept = &seen.letters;
+    out.gauge(
+        "dead_letters_kept",
+        "Dead letters that are kept, those of earlier runs included",
+        [([], gauge(kept.letters))],
+    )?;
+    out.gauge("dead_letters_kept_bytes", "Bytes of their file", [([], gauge(kept.bytes))])?;
+    out.gauge(
+        "dead_letters_max_bytes",
+        "What `[dead_letters] max_size` allows",
+        [([], gauge(kept.max_size))],
+    )?;
+    out.gauge(
+        "dead_letters_dropped",
+        "Kept dead letters that were dropped to make room, since there were none",
+        [([], gauge(kept.dropped))],
+    )?;
+    let waiting = u64::try_from(kept.waiting.len()).unwrap_or(u64::MAX);
+    out.gauge(
+        "dead_letters_unwritten",
+        "Items of dead workers whose letters can't be written yet",
+        [([], gauge(waiting))],
+    )
 }

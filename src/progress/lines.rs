@@ -31,9 +31,10 @@ pub fn line(readings: &[Reading]) -> String {
 
 /// Items, their rate, and the time left.
 pub fn figures(reading: &Reading) -> String {
-    let mut text = format!("{} items, {}/s", reading.items, numbers::rate(reading.rate));
+    let items = numbers::counted(reading.items, "item");
+    let mut text = format!("{items}, {}/s", numbers::rate(reading.rate));
     match (reading.share, reading.left) {
-        (Some(share), _) if share >= 1.0 => text = format!("{} items, done", reading.items),
+        (Some(share), _) if share >= 1.0 => text = format!("{items}, done"),
         (_, Some(left)) if left.is_finite() && left < 1e7 => {
             text += &format!(", {} left", numbers::time(left.ceil()));
         }

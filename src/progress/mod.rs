@@ -1,7 +1,7 @@
 //! `mprun run --progress`: a bar for each stage while a run goes on that will end, or lines now and then.
 //!
 //! A thread asks the supervisor how things are, as any client of the control socket does. Where there are bars, one more
-//! thread has the terminal for itself ([`terminal`]): it draws, and it writes the lines of the log, which come through
+//! thread has the terminal for itself ([`terminal_thread`]): it draws, and it writes the lines of the log, which come through
 //! the log pipe ([`logging`](crate::logging)), above the bars. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
 //! itself: then there are no bars.
 //!
@@ -15,14 +15,14 @@ mod estimate;
 mod lines;
 mod screen;
 mod show;
-mod terminal;
+mod terminal_thread;
 
 pub use show::Show;
-pub use terminal::Terminal;
+pub use terminal_thread::TerminalThread;
 
 use crate::config::Pipeline;
 use crate::stage::Registry;
-use std::io::{self, IsTerminal};
+use crate::terminal;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -77,11 +77,10 @@ pub struct Terminals {
 impl Terminals {
     /// Those of this process.
     pub fn here() -> Terminals {
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         Terminals {
-            stdin: io::stdin().is_terminal(),
-            stdout: io::stdout().is_terminal(),
-            stderr: io::stderr().is_terminal() && !is_dumb,
+            stdin: terminal::stdin().is_terminal,
+            stdout: terminal::stdout().is_terminal,
+            stderr: terminal::stderr().moves_cursor,
         }
     }
 }

@@ -3,10 +3,10 @@
 //! By itself it fills each line up to the last column and stays there. Then the `^C` that a terminal shows for the key
 //! breaks into the next line, and the first bar is left behind; and whoever selects the bars copies one long line.
 
+use crate::terminal;
 use indicatif::TermLike;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use terminal_size::{Height, Width};
 
 /// Standard error.
 #[derive(Debug, Default)]
@@ -36,23 +36,22 @@ impl Screen {
     }
 }
 
-fn size() -> (u16, u16) {
-    let size = terminal_size::terminal_size_of(io::stderr());
-    size.map_or((80, 24), |(Width(width), Height(height))| (width, height))
+fn size() -> terminal::Size {
+    terminal::size(io::stderr())
 }
 
 /// Whether there is no room for long bars.
 pub fn is_narrow() -> bool {
-    size().0 < 80
+    size().columns < 80
 }
 
 impl TermLike for Screen {
     fn width(&self) -> u16 {
-        size().0.max(1)
+        size().columns
     }
 
     fn height(&self) -> u16 {
-        size().1.saturating_sub(1).max(1)
+        size().rows.saturating_sub(1).max(1)
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {

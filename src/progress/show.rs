@@ -2,7 +2,7 @@
 
 use super::bars;
 use super::estimate::Estimate;
-use super::terminal::Terminal;
+use super::terminal_thread::TerminalThread;
 use super::{Form, lines};
 use crate::status::Snapshot;
 use log::{Level, log};
@@ -17,7 +17,7 @@ pub type Ask = Box<dyn Fn() -> Option<Snapshot> + Send>;
 #[derive(Debug)]
 pub struct Show {
     /// Only where there are bars.
-    terminal: Option<Terminal>,
+    terminal: Option<TerminalThread>,
 }
 
 impl Show {
@@ -26,7 +26,7 @@ impl Show {
     /// # Errors
     /// When there can't be another thread.
     pub fn prepare(form: Form) -> io::Result<Show> {
-        let terminal = if form == Form::Bars { Some(Terminal::start()?) } else { None };
+        let terminal = if form == Form::Bars { Some(TerminalThread::start()?) } else { None };
         Ok(Show { terminal })
     }
 
@@ -45,7 +45,7 @@ impl Show {
     }
 
     /// Where lines are written above the bars, if there are bars.
-    pub fn terminal(&self) -> Option<&Terminal> {
+    pub fn terminal(&self) -> Option<&TerminalThread> {
         self.terminal.as_ref()
     }
 }
@@ -58,7 +58,7 @@ impl Drop for Show {
     }
 }
 
-fn draw(terminal: &Terminal, ask: &Ask) {
+fn draw(terminal: &TerminalThread, ask: &Ask) {
     let mut estimate = Estimate::new();
     while let Some(snapshot) = ask() {
         if !terminal.draw(estimate.look(snapshot)) {

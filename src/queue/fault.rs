@@ -44,6 +44,11 @@ impl Fault {
         Fault::Damaged { what, at, value }
     }
 
+    /// Whether it is for want of room on a disk: it may go well once there is some.
+    pub fn is_no_room(&self) -> bool {
+        matches!(self, Fault::DiskFull(..)) || matches!(self.errno(), Some(libc::ENOSPC | libc::EDQUOT))
+    }
+
     /// The system's number for it, where it comes from there.
     pub fn errno(&self) -> Option<i32> {
         match self {

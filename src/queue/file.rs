@@ -301,8 +301,11 @@ impl Memory {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
                 Some(libc::EINTR) => {}
-                Some(libc::EOPNOTSUPP | libc::ENOSYS) => return self.fill_with_zeros(at, bytes),
-                _ => return Err(Fault::DiskFull(bytes, error)),
+                Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG | libc::EIO) => {
+                    return Err(Fault::DiskFull(bytes, error));
+                }
+                // The file system, the kernel or a sandbox does not offer it: a write tells whether there is room.
+                _ => return self.fill_with_zeros(at, bytes),
             }
         }
     }

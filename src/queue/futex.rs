@@ -1,4 +1,7 @@
 //! The kernel's wait and wake on words that several processes share.
+//!
+//! A wait that the kernel or a sandbox refuses must not become a loop that never sleeps: the caller looks again as soon
+//! as it returns. Each error that is no answer to the wait itself is therefore slept off, shortly.
 
 #[cfg(test)]
 use super::explored;
@@ -16,12 +19,50 @@ pub(super) fn wait(word: &AtomicU32, value: u32, deadline: Option<Instant>) -> b
     let at = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the word and the time-out outlive the call; FUTEX_WAIT reads them only.
     let result = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, at) };
-    result < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ETIMEDOUT)
+    match Answer::of(result) {
+        Answer::LookAgain => false,
+        Answer::TimeUp => true,
+        Answer::Refused => {
+            std::thread::sleep(until_soon(deadline, WITHOUT_FUTEX));
+            false
+        }
+    }
+}
+
+/// A word is looked at this often where the kernel would not wait for it.
+const WITHOUT_FUTEX: Duration = Duration::from_millis(10);
+/// All words but the first are looked at this often where the kernel waits for one only.
+const WITHOUT_WAITV: Duration = Duration::from_millis(50);
+
+/// What came of a waiting call.
+enum Answer {
+    /// It was woken, interrupted, or the word was another one already.
+    LookAgain,
+    TimeUp,
+    /// It did not wait: `ENOSYS` of an old kernel, `EPERM` or any other error of a sandbox.
+    Refused,
+}
+
+impl Answer {
+    fn of(result: libc::c_long) -> Answer {
+        if result >= 0 {
+            return Answer::LookAgain;
+        }
+        match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::EAGAIN | libc::EINTR) => Answer::LookAgain,
+            Some(libc::ETIMEDOUT) => Answer::TimeUp,
+            _ => Answer::Refused,
+        }
+    }
+}
+
+fn until_soon(deadline: Option<Instant>, most: Duration) -> Duration {
+    deadline.map_or(most, |deadline| deadline.saturating_duration_since(Instant::now()).min(most))
 }
 
 /// Sleeps while every word is its value, as [`wait`] does. At most 128 words.
 ///
-/// Linux 5.16; on an older kernel it looks at the first word only, and for 50 ms at most.
+/// Linux 5.16; where the kernel or a sandbox refuses that, it waits for the first word only, and for 50 ms at most.
 pub(super) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Instant>) {
     if let [(word, value)] = words {
         wait(word, *value, deadline);
@@ -43,9 +84,9 @@ pub(super) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Instant>) {
     // SAFETY: the array, the words in it and the time outlive the call.
     let result =
         unsafe { libc::syscall(libc::SYS_futex_waitv, waiters.as_ptr(), n, 0, at, libc::CLOCK_MONOTONIC) };
-    if result < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
-        let soon = Instant::now() + Duration::from_millis(50);
-        wait(words[0].0, words[0].1, Some(deadline.map_or(soon, |d| d.min(soon))));
+    if let Answer::Refused = Answer::of(result) {
+        let soon = Instant::now() + until_soon(deadline, WITHOUT_WAITV);
+        wait(words[0].0, words[0].1, Some(soon));
     }
 }
 

@@ -73,6 +73,16 @@ impl Steward {
         Ok(self.once_safe(change, PutBack::Done))
     }
 
+    /// Whether the item of this `key` was the last one that was put back into the queue.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn was_put_back(&mut self, q: QueueId, key: u64) -> Result<bool, Fault> {
+        let at = layout::queue_at(q)?;
+        let tx = self.hand.begin()?;
+        Ok(tx.get(at + queue::PUT_BACK) == key)
+    }
+
     fn once_safe(&self, change: Option<u64>, outcome: PutBack) -> PutBack {
         let memory = self.hand.memory();
         match change {

@@ -85,23 +85,62 @@ impl Steward {
         {
             released.dead += 1;
         }
+        released.returned = self.return_held(at, begun, None)?;
+        self.hand.memory().store(at + slot::BEGUN, 0);
+        self.wake_all_after(at)?;
+        Ok(released)
+    }
+
+    /// Gives back what a worker held, but for the item that it had begun: that stays leased until its dead letter is
+    /// written, and then [`Steward::release`] ends it. Call it only when the whole process is gone.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn release_others(&mut self, id: SlotId) -> Result<Released, Fault> {
+        let at = layout::slot_at(id)?;
+        lock::wake_one(self.hand.memory().word32(LOCK)); // as in `release`
+        self.finish_its_transaction()?;
+        let begun = self.begun(at);
+        let returned = self.return_held(at, None, begun)?;
+        self.wake_all_after(at)?;
+        Ok(Released { returned, dead: 0 })
+    }
+
+    /// The item that a dead worker had begun, if that was the last of `attempts`.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn doomed(&mut self, id: SlotId, attempts: u32) -> Result<Option<Doomed<'_>>, Fault> {
+        let at = layout::slot_at(id)?;
+        self.finish_its_transaction()?;
+        match self.begun(at) {
+            Some(entry) => self.condemned(at, entry, attempts),
+            None => Ok(None),
+        }
+    }
+
+    /// All of it but `spared`; how many were items. `begun` is charged.
+    fn return_held(&mut self, at: usize, begun: Option<u16>, spared: Option<u16>) -> Result<u64, Fault> {
         let mut held: Vec<(u64, u16)> = {
             let memory = self.hand.memory();
             let live = holdings::bitmap(memory, at);
-            holdings::entries(&live).map(|i| (memory.load(layout::holding(at, i as usize) + 16), i)).collect()
+            let left = holdings::entries(&live).filter(|&i| spared != Some(i));
+            left.map(|i| (memory.load(layout::holding(at, i as usize) + 16), i)).collect()
         };
         // The youngest first: the oldest ends on top of the stack, to be served first.
         held.sort_unstable_by(|a, b| b.cmp(a));
+        let mut returned = 0;
         for chunk in held.chunks(CHUNK) {
-            released.returned += self.return_some(at, chunk, begun)?;
+            returned += self.return_some(at, chunk, begun)?;
         }
-        let memory = self.hand.memory();
-        memory.store(at + slot::BEGUN, 0);
-        memory.store(at + slot::PID, 0);
-        // The dead one may have owed wake-ups, or eaten one: everybody looks again.
+        Ok(returned)
+    }
+
+    /// The dead one may have owed wake-ups, or eaten one: everybody looks again.
+    fn wake_all_after(&mut self, at: usize) -> Result<(), Fault> {
+        self.hand.memory().store(at + slot::PID, 0);
         super::saving::make_good(self.hand.memory());
-        self.disturb_all()?;
-        Ok(released)
+        self.disturb_all()
     }
 
     /// What a dead worker was at, with at most `most` bytes of it. Call it before [`Steward::release`].
@@ -146,18 +185,7 @@ impl Steward {
         attempts: u32,
         bury: &mut dyn FnMut(Doomed<'_>) -> io::Result<()>,
     ) -> Result<bool, Fault> {
-        let memory = self.hand.memory();
-        let words = layout::holding(at, entry as usize);
-        let meta = Meta(memory.load(words + 8));
-        let failures = meta.failures() + 1;
-        if meta.is_block() || failures < attempts {
-            return Ok(false);
-        }
-        let item = match meta.has_block() {
-            false => memory.inline(words, meta.len()),
-            true => memory.block(memory.load(words), meta.len())?,
-        };
-        let doomed = Doomed { item, attempts: failures, queue: meta.queue(), id: memory.load(words + 16) };
+        let Some(doomed) = self.condemned(at, entry, attempts)? else { return Ok(false) };
         if bury(doomed).is_err() {
             return Ok(false);
         }
@@ -168,6 +196,22 @@ impl Steward {
         tx.commit()?;
         ended.tell(&mut tx);
         Ok(true)
+    }
+
+    /// The begun item, if it is at its last attempt.
+    fn condemned(&self, at: usize, entry: u16, attempts: u32) -> Result<Option<Doomed<'_>>, Fault> {
+        let memory = self.hand.memory();
+        let words = layout::holding(at, entry as usize);
+        let meta = Meta(memory.load(words + 8));
+        let failures = meta.failures() + 1;
+        if meta.is_block() || failures < attempts {
+            return Ok(None);
+        }
+        let item = match meta.has_block() {
+            false => memory.inline(words, meta.len()),
+            true => memory.block(memory.load(words), meta.len())?,
+        };
+        Ok(Some(Doomed { item, attempts: failures, queue: meta.queue(), id: memory.load(words + 16) }))
     }
 
     /// One transaction's worth; how many of the holdings were items.

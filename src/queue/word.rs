@@ -53,6 +53,11 @@ impl Order {
 }
 
 impl Arena {
+    /// The standing order of a slot, for what works beside the port.
+    pub fn order(&self, id: SlotId) -> Order {
+        layout::slot_at(id).map_or(Order::Finish, |at| Order::load(&self.0, at))
+    }
+
     /// Leaves word of how the worker of a slot ends, from a signal handler of its own: the same as [`super::Port::ended`],
     /// and async-signal-safe for all endings without a text.
     pub fn note_ending(&self, id: SlotId, ending: &Ending) {

@@ -1,6 +1,8 @@
 //! Where a stage finds itself when a worker opens it.
 
 use crate::append::UndoLog;
+use crate::queue::{Arena, Order, SlotId, Waiting};
+use crate::sys::worker_timer;
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,8 +21,51 @@ pub struct Context {
     pub folder: PathBuf,
     pub(crate) holding_pipe: RefCell<Option<Pipe>>,
     pub(crate) undo_log: Option<UndoLog>,
+    /// The run's id.
+    pub(crate) run: String,
+    /// The run goes on where an earlier one has stopped: what that one has written is part of its work.
+    pub(crate) continues: bool,
+    /// What the supervisor wants, for waits outside of the queues. Outside of a run there is none.
+    pub(crate) orders: Option<Orders>,
     /// The limit of open files that mprun was started with, which programs get again.
     pub(crate) soft_open_files: Option<u64>,
+}
+
+/// The orders of a worker, for a stage that waits for the world outside.
+#[derive(Clone)]
+pub(crate) struct Orders {
+    arena: Arena,
+    slot: SlotId,
+}
+
+impl std::fmt::Debug for Orders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Orders").field(&self.slot).finish()
+    }
+}
+
+impl Orders {
+    pub fn new(arena: Arena, slot: SlotId) -> Orders {
+        Orders { arena, slot }
+    }
+
+    /// Whether the worker must end now.
+    pub fn must_finish(&self) -> bool {
+        self.arena.order(self.slot) == Order::Finish
+    }
+
+    /// Whether the run is about to stop.
+    pub fn must_drain(&self) -> bool {
+        matches!(self.arena.order(self.slot), Order::Drain | Order::Finish)
+    }
+
+    /// Whoever reads what is written may take its time: that is neither the stage's nor the item's.
+    pub fn while_blocked<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.arena.begin_wait(self.slot, Waiting::Blocked);
+        let result = worker_timer::not_counting(wait);
+        self.arena.end_wait(self.slot, Waiting::Blocked);
+        result
+    }
 }
 
 /// Both ends of a pipe.

@@ -104,6 +104,16 @@ pub trait Stage {
         Ok(())
     }
 
+    /// With [`Memory::Once`](super::Memory): what the stage says before anything else, once per run: after
+    /// [`begin_run`](Stage::begin_run), in the step that notes that this was done.
+    ///
+    /// # Errors
+    /// The worker ends as failed; the next one tries it.
+    fn preface(&mut self, out: &mut Emitter<'_>) -> Result<(), Failure> {
+        let _ = out;
+        Ok(())
+    }
+
     /// With [`Memory`](super::Memory): appends the state as it is after the last item.
     fn save(&self, state: &mut Vec<u8>) {
         let _ = state;

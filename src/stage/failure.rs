@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Reach {
     /// This item; others may fare better.
     Item,
+    /// None yet: what is to be written can't be, for now. Whoever asked asks again later; nothing is lost.
+    NotYet,
     /// Every item: the worker can't go on.
     Worker,
     /// Nobody reads the output any more: the worker's good end.
@@ -49,6 +51,11 @@ impl Failure {
     /// and the stage's `restart` says what follows.
     pub fn fatal(text: impl Into<String>) -> Failure {
         Failure { text: text.into(), reach: Reach::Worker }
+    }
+
+    /// It can't be done yet (a full disk, a pipe that nobody reads): to be tried again, with what the stage has kept.
+    pub(crate) fn not_yet(text: impl Into<String>) -> Failure {
+        Failure::with_reach(text, Reach::NotYet)
     }
 
     pub(crate) fn with_reach(text: impl Into<String>, reach: Reach) -> Failure {

@@ -5,11 +5,17 @@ use super::{Emitter, Failure, Next, Settings};
 use crate::framing::{BadFrame, Decoder, Framing, Skip};
 use std::fmt::Display;
 use std::io;
+use std::time::{Duration, Instant};
 
 /// Bytes asked for at once.
 const CHUNK: usize = 64 * 1024;
 /// Memory that is kept although nothing is held.
 const KEPT: usize = 1 << 20;
+
+/// An item of which more is there already is long: what was read of it is saved again and again until its end comes.
+const LONG: usize = 1 << 20;
+/// So its bytes may gather for so long before they are read.
+const GATHERING: Duration = Duration::from_millis(10);
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -134,6 +140,32 @@ impl Lines {
         let n = read(self.decoder.room(CHUNK))?;
         self.decoder.filled(n);
         Ok(n)
+    }
+}
+
+/// Keeps small the number of times that the beginning of a long item is saved, where that is a part of the position.
+#[derive(Debug, Default)]
+pub(crate) struct Gathering {
+    until: Option<Instant>,
+}
+
+impl Gathering {
+    /// Until when more of the item at hand should come before what is there is read; `None`: now is the time.
+    pub fn wait(&mut self, lines: &Lines) -> Option<Instant> {
+        if lines.rest().len() < LONG {
+            self.until = None;
+            return None;
+        }
+        let until = *self.until.get_or_insert_with(|| Instant::now() + GATHERING);
+        if until <= Instant::now() {
+            self.until = None;
+        }
+        self.until
+    }
+
+    /// Whether there is no need to look before that time.
+    pub fn is_under_way(&self) -> bool {
+        self.until.is_some()
     }
 }
 

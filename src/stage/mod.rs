@@ -17,6 +17,8 @@ mod registry;
 mod settings;
 
 mod lines;
+mod path_template;
+mod replacement;
 mod template;
 
 mod builtin;
@@ -28,6 +30,7 @@ pub use failure::Failure;
 pub use registry::{Kind, Registry};
 pub use settings::{Key, KeyDoc, Memory, Setting, Settings, WithFault};
 
-pub(crate) use context::Pipe;
+pub(crate) use context::{Orders, Pipe};
 pub(crate) use failure::Reach;
 pub(crate) use registry::Opened;
+pub(crate) use replacement::Replacement;

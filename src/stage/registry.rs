@@ -3,6 +3,8 @@
 use super::settings::{Findings, Settings};
 use super::{Context, Failure, KeyDoc, Memory, Source, Stage, WithFault};
 use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 /// What a stage is, by its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +160,13 @@ impl Registry {
     /// Whether the named source comes to an end with these parameters.
     pub fn ends(&self, name: &str, with: &Map<String, Value>) -> bool {
         self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.ends)
+    }
+
+    /// The file that a stage of this name, with these parameters, wants to be replaced at the end of a good run.
+    pub(crate) fn replaced(&self, stage: &str, name: &str, with: &Map<String, Value>) -> Option<PathBuf> {
+        let entry = self.find(name)?;
+        let path = run(entry.name, &entry.build, with).0.replaces?;
+        Some(PathBuf::from(path.render(stage, 0, SystemTime::now())))
     }
 
     /// Whether the named stage needs a token: a piece of memory for all its workers.

@@ -192,9 +192,12 @@ fn pressed(load: &Load<'_>, queues: &[Queue]) -> f64 {
 }
 
 fn next(loads: &[Load<'_>], limit: &Load<'_>, kind: Limit) -> Option<Next> {
-    let own = matches!(kind, Limit::Work | Limit::Pauses);
-    let others = loads.iter().filter(|load| !own || load.stage.name != limit.stage.name);
+    let others = loads.iter().filter(|load| load.stage.name != limit.stage.name);
     let busiest = others.max_by(|a, b| a.busy().total_cmp(&b.busy()))?;
+    // Where the limit lies outside, the stage that it is seen through may be the next one itself: that is no news.
+    if matches!(kind, Limit::Input | Limit::Output) && limit.busy() > busiest.busy() {
+        return None;
+    }
     let times_as_much = 1.0 / busiest.busy().max(1e-3);
     Some(Next { stage: busiest.stage.name.clone(), times_as_much })
 }

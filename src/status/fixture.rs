@@ -23,6 +23,7 @@ pub fn snapshot() -> Snapshot {
         totals: Totals::default(),
         dead_letters: 0,
         dead_letter_file: "/s/dead.jsonl".into(),
+        letters: Letters::default(),
         bottleneck: None,
     }
 }
@@ -49,6 +50,24 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> Stage {
         restarts: BTreeMap::new(),
         killed_in_a_row: None,
         workers: Vec::new(),
+    }
+}
+
+/// Worker 3 of a stage, process 77, that rests for this reason.
+pub fn worker(reason: &str) -> Worker {
+    Worker {
+        index: 3,
+        pid: Some(77),
+        program: None,
+        state: WorkerState::Resting,
+        since: None,
+        until: Some(1.0),
+        reason: Some(reason.into()),
+        taken: 0,
+        done: 0,
+        emitted: 0,
+        times: Times::default(),
+        transitions: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@ mod bottleneck;
 mod cpus;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod letters;
 mod queue;
 mod rates;
 mod stage;
@@ -17,6 +18,7 @@ mod worker;
 
 pub use bottleneck::{Bottleneck, Cpus, Limit, Next, NoMore, find as find_bottleneck};
 pub use cpus::CpuTicks;
+pub use letters::Letters;
 pub use queue::{Queue, WhenFull};
 pub use rates::{Rate, Samples};
 pub use stage::{Fate, Histogram, Progress, Stage, Times, Totals};
@@ -63,6 +65,9 @@ pub struct Snapshot {
     pub dead_letters: u64,
     /// Where dead letters are kept.
     pub dead_letter_file: String,
+    /// The letters in that file, those of earlier runs included.
+    #[serde(default)]
+    pub letters: Letters,
     /// What limits it, lately.
     #[serde(default)]
     pub bottleneck: Option<Bottleneck>,

@@ -44,6 +44,11 @@ pub enum Action {
     Tune(SlotId, Pid, config::Tuning),
     /// Give back what a dead worker held.
     Release(Release),
+    /// Give back what a dead worker held but the item that was at its last try, and have that one's dead letter written;
+    /// answered by `Buried` or `NotBuried`.
+    Bury(Release),
+    /// Whoever writes the dead letter of what is left in this slot has not come back: it is ended.
+    EndBurial(SlotId),
     /// Create a queue, or change its limits.
     SetQueue(QueueId, config::Queue),
     /// Create a hidden queue with the first token of a stage.
@@ -60,6 +65,8 @@ pub enum Action {
     SetClosed(QueueId, bool),
     /// Remove queues, if all of them are empty; answered by `QueuesRemoved` or `QueueHolds`.
     RemoveQueues(Vec<QueueId>),
+    /// Dead letters have these bounds from now on.
+    BoundLetters(config::DeadLetters),
     /// Read the pipeline file; answered by `Loaded`.
     Load,
     /// Start the guardian process.

@@ -25,6 +25,10 @@ pub struct Children {
     strangers: BTreeSet<u32>,
     /// This program's own helper processes, by pid.
     auxiliaries: BTreeMap<u32, Auxiliary>,
+    /// Workers that a signal has stopped.
+    stopped: BTreeSet<u32>,
+    /// The queues may have been told that there are some.
+    told_of_stopped: bool,
 }
 
 /// A helper process: the same program under a hidden verb, which is neither a worker nor an orphan of one.
@@ -32,6 +36,8 @@ pub struct Children {
 pub enum Auxiliary {
     /// Cleans up after a supervisor that was killed.
     Guardian,
+    /// Writes the dead letter of the item that is left in this slot.
+    Undertaker(SlotId),
     /// Writes the log.
     LogWriter,
     /// Looks at something outside.
@@ -43,7 +49,7 @@ impl Auxiliary {
     fn outlives_workers(self) -> bool {
         match self {
             Auxiliary::Guardian | Auxiliary::LogWriter => true,
-            Auxiliary::Errand => false,
+            Auxiliary::Undertaker(_) | Auxiliary::Errand => false,
         }
     }
 }
@@ -57,8 +63,33 @@ pub struct Child {
     pub slot: SlotId,
     /// It leads a group of its own.
     pub leads: bool,
-    /// When it was started, or before.
-    pub since: SystemTime,
+    /// When it was started.
+    pub since: Since,
+}
+
+/// When something began, on both clocks: that on the wall may be set meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    wall: SystemTime,
+    steady: Instant,
+}
+
+impl Since {
+    /// Now.
+    pub fn now() -> Since {
+        Since { wall: SystemTime::now(), steady: Instant::now() }
+    }
+
+    /// Before this program began to look.
+    pub fn before() -> Since {
+        Since { wall: SystemTime::UNIX_EPOCH, steady: Instant::now() }
+    }
+
+    /// A time on the wall that nothing which came later has below it, as the two clocks stand now.
+    pub fn at_least(&self, wall: SystemTime, steady: Instant) -> SystemTime {
+        let ago = steady.saturating_duration_since(self.steady);
+        self.wall.min(wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
 }
 
 /// News of a child that the supervisor started.
@@ -78,13 +109,14 @@ impl Children {
     pub fn adopt() -> io::Result<Children> {
         nix::sys::prctl::set_child_subreaper(true)?;
         let strangers = proc_table::children_of(std::process::id()).into_iter().collect();
-        Ok(Children { workers: BTreeMap::new(), strangers, auxiliaries: BTreeMap::new() })
+        let (workers, auxiliaries) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Children { workers, strangers, auxiliaries, stopped: BTreeSet::new(), told_of_stopped: false })
     }
 
     /// The same, with what a program before this one knew of this process's children.
     pub fn resume(strangers: &[u32]) -> io::Result<Children> {
         let strangers = strangers.iter().copied().collect();
-        Ok(Children { strangers, ..Children::adopt()? })
+        Ok(Children { strangers, told_of_stopped: true, ..Children::adopt()? })
     }
 
     /// Children that are none of ours.
@@ -102,6 +134,17 @@ impl Children {
         self.workers.insert(pid, child);
     }
 
+    /// A worker was started by the program before this one, which may have been told that it is stopped.
+    pub fn take_over(&mut self, pid: u32, child: Child) {
+        self.stopped.extend(proc_table::is_stopped(pid).then_some(pid));
+        self.add(pid, child);
+    }
+
+    /// No worker is stopped any more, and the queues do not know it yet. True once each time.
+    pub fn all_go_on(&mut self) -> bool {
+        self.stopped.is_empty() && std::mem::take(&mut self.told_of_stopped)
+    }
+
     /// A helper process was started, or taken over from the program before this one.
     pub fn add_auxiliary(&mut self, pid: u32, auxiliary: Auxiliary) {
         self.strangers.remove(&pid); // it may have been started before this table
@@ -116,15 +159,19 @@ impl Children {
                 Look::Changed(Change::Ended(pid, exit)) => return self.bury(pid, exit).map(Some),
                 Look::Changed(Change::Stopped(pid)) => {
                     if let Some(child) = self.workers.get(&pid) {
+                        self.stopped.insert(pid);
+                        self.told_of_stopped = true;
                         return Ok(Some(News::Stopped(pid, *child)));
                     }
                 }
+                Look::Changed(Change::Continued(pid)) => drop(self.stopped.remove(&pid)),
             }
         }
     }
 
     /// The group goes before its leader is reaped: until then its number can't belong to anybody else.
     fn bury(&mut self, pid: u32, exit: Exit) -> io::Result<News> {
+        self.stopped.remove(&pid);
         let Some(child) = self.workers.remove(&pid) else {
             reap(pid)?;
             return Ok(match self.auxiliaries.remove(&pid) {
@@ -190,7 +237,8 @@ impl Children {
     pub fn sweep(&mut self, inbox: &Inbox) -> io::Result<Vec<u32>> {
         let limit = Instant::now() + SWEEP;
         loop {
-            while self.news()?.is_some() {}
+            // Its time may be over before a program that forks without end lets it see the last of them.
+            while Instant::now() < limit && self.news()?.is_some() {}
             let left: Vec<u32> = proc_table::children_of(std::process::id())
                 .into_iter()
                 .filter(|pid| !self.strangers.contains(pid) && !self.is_spared(*pid))
@@ -212,6 +260,8 @@ impl Children {
 
 /// What is found of a worker that has ended, beside what is in its slot.
 pub struct Remains {
+    /// Which try it was of the item that it had begun; 0: it had begun none.
+    pub attempt: u32,
     /// The item that it had begun.
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
@@ -222,7 +272,7 @@ pub struct Remains {
 
 /// The event that a worker's end is.
 pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: Remains) -> Event {
-    let Remains { item, words, stage_has_worked } = remains;
+    let Remains { attempt, item, words, stage_has_worked } = remains;
     let work = report.as_ref().map_or(Work::default(), |report| Work {
         ready: report.phase != Phase::Starting,
         taken: report.taken,
@@ -232,9 +282,26 @@ pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remai
         progress: report.progress.map(|(done, total)| Progress { done, total }),
         times: report.times,
         item_times: report.item_times,
+        attempt,
         item,
         words,
         stage_has_worked,
     });
     Event::Ended(child.worker, Pid(pid), end, work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_nothing_that_came_later() {
+        let since = Since::now();
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+        let later = since.steady + minute;
+        assert_eq!(since.at_least(since.wall + minute, later), since.wall);
+        assert_eq!(since.at_least(since.wall - hour, later), since.wall - hour - minute);
+        assert_eq!(since.at_least(since.wall + hour, later), since.wall);
+        assert_eq!(Since::before().at_least(since.wall, later), SystemTime::UNIX_EPOCH);
+    }
 }

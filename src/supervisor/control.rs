@@ -10,13 +10,14 @@ use crate::control::place;
 use crate::control::protocol::{Answer, Request, Status};
 use crate::control::python;
 use crate::control::server::{self, Listeners};
+use crate::dead_letter::Store;
 use crate::log_file::Tails;
 use crate::logging;
 use crate::progress::{self, Form, Show, Terminals};
 use crate::stage::Registry;
 use log::{Level, log};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -86,7 +87,7 @@ pub fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Option<Tc
 }
 
 /// Answers from now on.
-pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Path) {
+pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
     if listeners.control.is_none() && listeners.metrics.is_none() {
         return;
     }

@@ -13,7 +13,7 @@ mod refused;
 
 use super::SetUpError;
 use super::inheritance::{self, Kept, Label};
-use super::saver::Saver;
+use super::saver::{LastSaver, Saver};
 use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueId, Steward, User};
 use crate::service::{Manager, Received};
@@ -40,6 +40,8 @@ pub struct Estate {
     pub steward: Steward,
     /// What an earlier run has left.
     pub kept: Vec<Kept>,
+    /// An earlier run has left something, though perhaps nothing that can be used: this one does not begin from nothing.
+    pub continues: bool,
     place: Place,
     saver: Option<Saver>,
 }
@@ -65,6 +67,8 @@ pub struct Site<'a> {
     pub folder: &'a Path,
     /// The service manager.
     pub manager: &'a Manager,
+    /// Sources are off, and stages get items that were put back.
+    pub works_off: bool,
 }
 
 impl Estate {
@@ -74,6 +78,7 @@ impl Estate {
         if site.pipeline.is_durable() {
             return site.open_file(&whose);
         }
+        site.tell_of_interrupted_retry();
         if !site.manager.listens() {
             return Ok(Estate::fresh(Arena::create_for(&whose)?, Place::Memory)?);
         }
@@ -98,7 +103,14 @@ impl Estate {
     }
 
     fn fresh(arena: Arena, place: Place) -> Result<Estate, Fault> {
-        Ok(Estate { steward: Steward::open(arena.clone())?, arena, kept: Vec::new(), place, saver: None })
+        Ok(Estate {
+            steward: Steward::open(arena.clone())?,
+            arena,
+            kept: Vec::new(),
+            continues: false,
+            place,
+            saver: None,
+        })
     }
 
     /// Takes over what is in an arena that is this run's alone.
@@ -110,14 +122,21 @@ impl Estate {
         for left in steward.inherit()? {
             kept.extend(claim(&mut steward, left)?);
         }
-        for token in inheritance::not_through(site.pipeline, &kept) {
+        let reopened = match site.works_off {
+            true => inheritance::tokens_of(site.pipeline, &kept),
+            false => inheritance::not_through(site.pipeline, &kept),
+        };
+        for token in reopened {
             steward.change_first(token, worker::reopen_token)?;
         }
         let items: u64 =
             kept.iter().filter(|kept| matches!(kept.label, Label::Queue(_))).map(|kept| kept.items).sum();
-        let text = format!("goes on where an earlier run has stopped: {items} items in its queues");
+        let text = format!(
+            "goes on where an earlier run has stopped: {} in its queues",
+            crate::numbers::counted(items, "item")
+        );
         log!(target: "mprun", Level::Info, "{text}");
-        Ok(Estate { arena, steward, kept, place, saver: None })
+        Ok(Estate { arena, steward, kept, continues: true, place, saver: None })
     }
 
     /// Whether a stop may leave items where they are.
@@ -166,9 +185,15 @@ pub struct Deed {
 }
 
 impl Deed {
-    /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew.
-    pub fn conclude(self, through: bool, manager: &Manager) {
-        let saved = self.saver.map_or(Ok(()), |saver| saver.end(!through));
+    /// Whether another run can go on from what is left.
+    pub fn keeps_queues(&self) -> bool {
+        self.place != Place::Memory
+    }
+
+    /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew. `waits`: the disk has
+    /// no room, for this reason; whether to try it again. Whether all could be put away.
+    pub fn conclude(self, through: bool, manager: &Manager, waits: &mut dyn FnMut(&str) -> bool) -> bool {
+        let saver = self.saver.map(Saver::end);
         let result = match (&self.place, through) {
             (Place::Memory, _) | (Place::Store(_), false) => Ok(()),
             (Place::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
@@ -178,14 +203,35 @@ impl Deed {
                     .and_then(|()| std::fs::remove_file(path))
                     .map_err(|error| format!("{}: {error}", path.display()))
             }
-            (Place::File(_), false) => self.arena.leave().map_err(|fault| fault.to_string()),
+            (Place::File(_), false) => put_away(&self.arena, saver.as_ref(), waits),
         };
-        match (saved.and(result), &self.place) {
+        match (&result, &self.place) {
             (Err(why), _) => log!(target: "mprun", Level::Error, "failed to put the queues away: {why}"),
             (Ok(()), Place::File(path)) if !through => {
                 log!(target: "mprun", Level::Info, "the next start goes on from {}", path.display());
             }
             (Ok(()), _) => {}
+        }
+        result.is_ok()
+    }
+}
+
+/// Writes what the queues hold to the disk, for the next run and for a power cut, and waits for room as long as `waits`
+/// says. What could not be written is in the file all the same, unless the power fails.
+fn put_away(
+    arena: &Arena,
+    saver: Option<&LastSaver>,
+    waits: &mut dyn FnMut(&str) -> bool,
+) -> Result<(), String> {
+    loop {
+        let saved = saver.map_or(Ok(()), LastSaver::save).and_then(|()| arena.leave());
+        let Err(fault) = saved else { return Ok(()) };
+        let why = fault.to_string();
+        if !fault.is_no_room() || !waits(&why) {
+            // It counts as left in good order, as far as that can be.
+            let left = arena.leave();
+            let cost = if left.is_ok() { "a power cut loses what came last" } else { "a power cut loses it" };
+            return Err(format!("{why}; the next start goes on from the file all the same, but {cost}"));
         }
     }
 }
@@ -193,16 +239,26 @@ impl Deed {
 impl Site<'_> {
     /// Two pipelines may have the same name if that is only their files': then the file is part of it.
     fn identity(&self) -> Identity {
-        let stem = crate::config::name_of_file(self.file);
-        let file = match self.pipeline.name == stem {
-            true => std::fs::canonicalize(self.file).unwrap_or_else(|_| self.file.to_owned()),
-            false => PathBuf::new(),
-        };
+        let file = crate::config::file_without_name(&self.pipeline.name, self.file).unwrap_or_default();
         Identity { pipeline: self.pipeline.name.clone(), file: file.to_string_lossy().into_owned() }
     }
 
     fn store_name(&self) -> String {
         format!("mprun-queues-{}", self.pipeline.name)
+    }
+
+    /// Queues in memory know nothing of those that a run of `mprun dead retry` has kept.
+    fn tell_of_interrupted_retry(&self) {
+        let path = self.path();
+        if path.exists() {
+            log!(
+                target: "mprun",
+                Level::Warn,
+                "{} holds items of a run that was interrupted: this run leaves them there; `mprun dead retry {} --all` \
+                 works them off",
+                path.display(), self.file.display()
+            );
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -211,20 +267,23 @@ impl Site<'_> {
 
     fn open_file(&self, whose: &Identity) -> Result<Estate, SetUpError> {
         let path = self.path();
+        let mut refused = false;
         loop {
             let place = Place::File(path.clone());
             let Opened { arena, kept, set_aside, saved } =
                 Arena::open_file(&path, whose, PATIENCE, &mut lives)
                     .map_err(|fault| self.refusal(&path, fault))?;
+            refused |= set_aside.is_some();
             if let Some((aside, fault)) = set_aside {
                 refused::tell(&path.display().to_string(), &aside, &fault, &saved);
             }
             if !kept {
-                return Ok(Estate::fresh(arena, place)?);
+                return Ok(Estate { continues: refused, ..Estate::fresh(arena, place)? });
             }
             refused::unless_stranger(&arena, whose, &path)?;
             match Estate::inherit(self, arena.clone(), place) {
                 Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) => {
+                    refused = true;
                     let (aside, saved) = arena.put_aside(&path, whose, &saved)?;
                     refused::tell(&path.display().to_string(), &aside, &fault, &saved);
                 }
@@ -246,6 +305,7 @@ impl Site<'_> {
 
     fn open_store(&self, whose: &Identity, kept: Vec<OwnedFd>) -> Result<Estate, SetUpError> {
         let place = Place::Store(self.store_name());
+        let refused = !kept.is_empty();
         for fd in kept {
             match self.inherit_stored(&fd, whose, place.clone()) {
                 Ok(estate) => return Ok(estate),
@@ -257,7 +317,7 @@ impl Site<'_> {
             let text = format!("the service manager can't keep the queues, they go with this process: {why}");
             log!(target: "mprun", Level::Warn, "{text}");
         }
-        Ok(Estate::fresh(arena, place)?)
+        Ok(Estate { continues: refused, ..Estate::fresh(arena, place)? })
     }
 
     fn inherit_stored(&self, fd: &OwnedFd, whose: &Identity, place: Place) -> Result<Estate, Fault> {

@@ -5,7 +5,7 @@ use super::reason::End;
 use super::state::Left;
 use super::wanted::Wanted;
 use crate::control::protocol::Command;
-use crate::queue::{ItemTimes, QueueId, WorkTimes};
+use crate::queue::{ItemTimes, QueueId, SlotId, WorkTimes};
 use crate::status::{Glimpse, Progress};
 use crate::sys::process::SpawnError;
 
@@ -62,6 +62,12 @@ pub enum Event {
     QueuesRemoved(Vec<QueueId>),
     /// No queue was removed, since this one still holds so many items.
     QueueHolds(QueueId, u64),
+    /// The dead letter of the item that is left in this slot is written, and the item has ended.
+    Buried(SlotId),
+    /// It is not written; why.
+    NotBuried(SlotId, String),
+    /// All dead letters that are to be tried again were; whether each of them could be.
+    Fed(bool),
     /// The guardian process is gone.
     GuardianEnded,
     /// The log writer's process is gone.
@@ -93,6 +99,8 @@ pub struct Work {
     pub times: WorkTimes,
     /// How long its items took.
     pub item_times: ItemTimes,
+    /// Which try it was of the item that it had begun, and not ended; 0: it had begun none.
+    pub attempt: u32,
     /// The item that it had begun, and not ended.
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last, if it failed; oldest first.

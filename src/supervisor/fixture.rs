@@ -61,6 +61,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
         drain_timeout: Duration::from_secs(30),
         control: crate::config::Control::default(),
         metrics: None,
+        dead_letters: crate::config::DeadLetters::default(),
     }
 }
 

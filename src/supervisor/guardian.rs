@@ -10,7 +10,7 @@ use crate::sys::{fd, group, inherited, proc_table};
 use nix::sys::signal::Signal;
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::thread;
@@ -73,7 +73,7 @@ fn environment(run: &str) -> Vec<CString> {
 /// The life of the guardian process itself.
 pub fn run() -> ExitCode {
     let (Ok(pipe), Ok(run)) = (inherited::take(PIPE), std::env::var(RUN)) else {
-        eprintln!("mprun: __guardian is not for people: mprun starts it");
+        let _ = writeln!(io::stderr(), "mprun: __guardian is not for people: mprun starts it");
         return ExitCode::from(2);
     };
     let _ = nix::sys::prctl::set_name(c"mprun:guardian"); // what `top` shows

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The variable that names the descriptor of the memory file.
@@ -32,6 +33,12 @@ pub const WORD: &str = "can go on from here";
 pub struct Handover {
     /// The run's id.
     pub run: String,
+    /// It goes on where an earlier one has stopped.
+    #[serde(default)]
+    pub continues: bool,
+    /// The files that it is to replace at its end.
+    #[serde(default)]
+    pub replacing: Vec<PathBuf>,
     /// How long the run has lasted.
     pub age: Duration,
     /// What the state knew.
@@ -112,6 +119,7 @@ impl Handover {
     /// Gives a launcher what the one before it had.
     pub fn outfit(&self, launcher: &mut Launcher) -> Result<(), SetUpError> {
         launcher.run.clone_from(&self.run);
+        launcher.continues = self.continues;
         launcher.undo_log = UndoLog::from(taken(self.undo_log)?);
         for (stage, [reader, writer]) in &self.holding_pipes {
             launcher.kept_pipes.insert(stage.clone(), [taken(*reader)?, taken(*writer)?]);

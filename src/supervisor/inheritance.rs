@@ -78,6 +78,15 @@ pub fn not_through(pipeline: &Pipeline, kept: &[Kept]) -> Vec<QueueId> {
     tokens.filter(|(_, stage)| graph.may_get_more(stage, 0)).map(|(queue, _)| queue).collect()
 }
 
+/// The tokens of all stages of a pipeline that say that their stage has come to its end: it gets items all the same.
+pub fn tokens_of(pipeline: &Pipeline, kept: &[Kept]) -> Vec<QueueId> {
+    let of_stage = |kept: &&Kept| match &kept.label {
+        Label::Token { stage, .. } => pipeline.stages.iter().any(|known| known.name == *stage),
+        Label::Queue(_) | Label::Outbox(_) => false,
+    };
+    kept.iter().filter(|kept| kept.through).filter(of_stage).map(|kept| kept.queue).collect()
+}
+
 struct Graph<'a> {
     pipeline: &'a Pipeline,
     kept: &'a [Kept],

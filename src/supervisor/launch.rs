@@ -4,6 +4,7 @@ use super::action::Spawn;
 use super::handover;
 use super::ids::StageKey;
 use crate::append::UndoLog;
+use crate::dead_letter::Store;
 use crate::log_file::Tails;
 use crate::logging::Logging;
 use crate::queue::{Arena, QueueId};
@@ -18,7 +19,6 @@ use std::ffi::CString;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 
 /// The one built-in that reads this program's standard input.
 const STDIN: &str = "stdin";
@@ -30,7 +30,9 @@ pub struct Launcher {
     /// The pipeline's name.
     pub pipeline: String,
     /// Where dead letters go.
-    pub dead_letters: PathBuf,
+    pub dead_letters: Store,
+    /// The run goes on where an earlier one has stopped.
+    pub continues: bool,
     /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
     environment: Vec<CString>,
     null: OwnedFd,
@@ -51,16 +53,12 @@ pub struct Launcher {
 
 impl Launcher {
     /// For the workers of one run of `pipeline`.
-    pub fn new(
-        pipeline: &str,
-        arena: Arena,
-        dead_letters: PathBuf,
-        logging: Logging,
-    ) -> io::Result<Launcher> {
+    pub fn new(pipeline: &str, arena: Arena, dead_letters: Store, logging: Logging) -> io::Result<Launcher> {
         Ok(Launcher {
             run: format!("{:016x}", fastrand::u64(..)),
             pipeline: pipeline.to_owned(),
             dead_letters,
+            continues: false,
             environment: inherited_environment(),
             null: fd::null()?,
             terminal: io::stdin().is_terminal(),
@@ -145,6 +143,7 @@ impl Launcher {
             worker: spawn.worker.index,
             slot: spawn.slot.0,
             run: self.run.clone(),
+            continues: self.continues,
             supervisor_pid: std::process::id(),
             folder: version.folder.clone(),
             work: version.work.clone(),

@@ -2,7 +2,7 @@
 //! writer ([`logging::writer`](crate::logging::writer)), which can be replaced and, at the end, abandoned.
 
 use crate::logging::{sink, writer};
-use crate::progress::Terminal;
+use crate::progress::TerminalThread;
 use crate::sys::process::{Company, Launch, SpawnError, spawn};
 use crate::sys::{fd, group, reexec, wait};
 use crossbeam_channel::{Receiver, bounded};
@@ -89,7 +89,7 @@ impl LogWriter {
     }
 
     /// Reads the pipe in a thread of this process, and writes above progress bars.
-    pub fn start_thread(&mut self, terminal: Terminal) -> io::Result<()> {
+    pub fn start_thread(&mut self, terminal: TerminalThread) -> io::Result<()> {
         let pipe = File::from(self.ends[0].try_clone()?);
         let (done, end) = bounded(1);
         thread::Builder::new().name("log".to_owned()).spawn(move || {

@@ -23,7 +23,7 @@ pub mod state;
 mod wanted;
 mod worker_state;
 
-mod burial;
+pub mod burial;
 mod children;
 mod control;
 mod descriptors;
@@ -31,15 +31,19 @@ mod errand;
 pub mod guardian;
 mod handover;
 mod inbox;
+mod last_wait;
 mod launch;
+mod letters;
 pub mod loader;
 mod log_writer;
-mod mailbox;
+mod memory_check;
 mod perform;
 mod reception;
+mod replacing;
 pub mod report;
 mod saver;
 mod settings;
+mod state_folder;
 mod streams;
 mod summary;
 mod watch;
@@ -47,13 +51,14 @@ mod watch;
 use crate::config::{self, LoadOptions, Loaded, Pipeline, Report};
 use crate::control::claim::{Claim, ClaimError};
 use crate::control::server::Listeners;
+use crate::dead_letter::Letter;
 use crate::log_file::Tails;
 use crate::logging::{self, Logging};
 use crate::queue::Fault;
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
 use crate::sys::process::SpawnError;
-use crate::sys::{fd, start_signals};
+use crate::sys::{fd, memory, needs, start_signals};
 use crate::{dead_letter, exit, progress};
 use action::Outcome;
 use children::Children;
@@ -64,14 +69,17 @@ use inbox::Inbox;
 use launch::Launcher;
 use log::{Level, log};
 use log_writer::LogWriter;
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use perform::{Performer, Tools};
 use report::ReportFile;
 use state::view::Identity;
 use state::{Audience, State};
-use std::io::{self, IsTerminal};
+use std::io;
+use std::io::Write;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use summary::Closing;
 use wanted::Wanted;
@@ -92,6 +100,21 @@ pub struct RunOptions {
     pub progress: progress::When,
     /// Where the closing summary goes, beside the log.
     pub report: Option<ReportFile>,
+    /// Dead letters to try again: then the run only works off these and what is left in the queues.
+    pub retries: Option<Retries>,
+}
+
+/// Which dead letters are tried again.
+#[derive(Clone)]
+pub struct Retries {
+    /// Whether this one is.
+    pub chosen: Arc<dyn Fn(&Letter) -> bool + Send + Sync>,
+}
+
+impl std::fmt::Debug for Retries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Retries")
+    }
 }
 
 /// Runs a pipeline until it is done or stopped.
@@ -99,8 +122,8 @@ pub struct RunOptions {
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
-    // Who is asked to reload or to upgrade before it is up does so once it is up.
-    start_signals::block(&[Signal::SIGHUP, Signal::SIGUSR2]);
+    // Who is asked to stop, to reload or to upgrade before it is up does so once it is up.
+    start_signals::hold();
     let received = Received::from_environment();
     let manager = reception::manager();
     let handover = match Handover::take() {
@@ -119,6 +142,7 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if !loaded.warnings.is_empty() && handover.is_none() {
         logging::show(Level::Warn, &shown(&loaded.warnings));
     }
+    warn_of_memory(&loaded.pipeline, handover.is_none());
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
     }
@@ -131,6 +155,13 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     };
     manager.finish();
     code
+}
+
+fn warn_of_memory(pipeline: &Pipeline, is_first: bool) {
+    let bound = memory::bound().filter(|_| is_first);
+    if let Some(warning) = bound.and_then(|bound| memory_check::warning(pipeline, &bound)) {
+        log!(target: "mprun", Level::Warn, "{warning}");
+    }
 }
 
 fn failed(error: &SetUpError, manager: &Manager) -> u8 {
@@ -147,12 +178,13 @@ pub fn rehearse(options: &RunOptions, registry: &Registry) -> u8 {
     });
     match good {
         Ok(()) => {
-            println!("mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
+            // Who does not read it, does not take this program for a good one.
+            let _ = writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
             exit::DONE
         }
         Err(why) => {
             let why = why.lines().next().unwrap_or_default();
-            eprintln!("mprun {}: {why}", env!("CARGO_PKG_VERSION"));
+            let _ = writeln!(io::stderr(), "mprun {}: {why}", env!("CARGO_PKG_VERSION"));
             exit::FAILED
         }
     }
@@ -168,6 +200,7 @@ struct Before {
 
 /// The file on the disk, or what another program has made of it earlier.
 fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) -> Result<Loaded, Report> {
+    let from_disk = || config::load(&options.file, &options.load, registry).and_then(config::surveyed);
     match before {
         Some(handover) => {
             let text = handover.left.text.clone();
@@ -176,7 +209,9 @@ fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) ->
             // A program before this one may not have known of them.
             if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
-        None => config::load(&options.file, &options.load, registry).and_then(config::surveyed),
+        // Its writer may take its time, or never come.
+        None if !options.file.is_file() => start_signals::interruptible(from_disk),
+        None => from_disk(),
     }
 }
 
@@ -187,6 +222,7 @@ enum SetUpError {
     /// What is there of an earlier run must not be touched; why, and what to do.
     Refused(String),
     Control(ClaimError),
+    Missing(needs::Missing),
     System(&'static str, io::Error),
     /// A helper process could not be started.
     Start(SpawnError),
@@ -195,12 +231,26 @@ enum SetUpError {
 impl std::fmt::Display for SetUpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            SetUpError::Queue(fault) => fault.fmt(f),
+            SetUpError::Queue(fault) => {
+                fault.fmt(f)?;
+                f.write_str(&hint(fault.errno()))
+            }
             SetUpError::Refused(why) => f.write_str(why),
             SetUpError::Control(error) => error.fmt(f),
-            SetUpError::System(what, error) => write!(f, "failed to {what}: {error}"),
+            SetUpError::Missing(missing) => missing.fmt(f),
+            SetUpError::System(what, error) => {
+                write!(f, "failed to {what}: {error}{}", hint(error.raw_os_error()))
+            }
             SetUpError::Start(error) => error.fmt(f),
         }
+    }
+}
+
+/// Of a system call that is not there, or not allowed.
+fn hint(errno: Option<i32>) -> String {
+    match errno.map(Errno::from_raw) {
+        Some(Errno::EPERM | Errno::ENOSYS) => format!("; {}", needs::DENIED),
+        _ => String::new(),
     }
 }
 
@@ -221,6 +271,7 @@ fn supervise(
     logging::set_pipeline(&name);
     // Before there is any thread: signals reach this one only, which can hold them back once more.
     start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
+    needs::look_up().map_err(SetUpError::Missing)?;
     let now = Instant::now();
     let age = before.handover.as_ref().map_or(Duration::ZERO, |handover| handover.age);
     let started = now.checked_sub(age).unwrap_or(now);
@@ -276,8 +327,23 @@ impl Run<'_> {
         }
         let mut state = State::new(fastrand::u64(..), audience(manager));
         state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
+        let continued = tools.launcher.continues.then(|| loaded.pipeline.clone());
+        if let Some(retries) = &options.retries {
+            log!(
+                target: "mprun",
+                Level::Info,
+                "no run was under way: this one only works off dead letters and what is left in the queues; its sources \
+                 are off"
+            );
+            state.feed();
+            letters::feed(retries, &tools.inbox, &tools.launcher.dead_letters)
+                .map_err(|error| SetUpError::System("start a thread", error))?;
+        }
         let mut performer = Performer::new(options, registry, tools);
         performer.keep(copies);
+        if let Some(pipeline) = continued {
+            performer.replacing.add_all(registry, &pipeline);
+        }
         let wanted = Wanted::new(loaded, registry);
         let mut event = match before.handover {
             None => Event::Begin(wanted),
@@ -294,7 +360,7 @@ impl Run<'_> {
             }
             event = performer.next(&state);
         };
-        let (closing, deed) = performer.close();
+        let (closing, deed, replacing, inbox) = performer.close();
         drop(self.progress.take());
         let lines = closing.lines(&name, &outcome, started.elapsed());
         for line in &lines {
@@ -303,11 +369,17 @@ impl Run<'_> {
         if let Some(warning) = closing.warning() {
             log!(target: "mprun", Level::Warn, "{warning}");
         }
-        deed.conclude(outcome.is_through(), manager);
-        let code = match write_report(options, &name, started, &outcome, &closing) {
-            true => closing.exit_code(&outcome),
-            false => exit::FAILED,
+        let end = match (outcome.is_through(), closing.exit_code(&outcome)) {
+            (true, exit::DONE) => replacing::End::Well,
+            (true, _) => replacing::End::ToGoOn,
+            (false, _) if deed.keeps_queues() => replacing::End::ToGoOn,
+            (false, _) => replacing::End::Failed,
         };
+        // Before the queues are put away: who is killed between the two goes on from them.
+        let replaced = replacing.conclude(end);
+        let put_away = deed.conclude(outcome.is_through(), manager, &mut last_wait::for_room(&inbox));
+        let written = write_report(options, &name, started, &outcome, &closing);
+        let code = if replaced && put_away && written { closing.exit_code(&outcome) } else { exit::FAILED };
         reception::bid(manager, &lines[0], code);
         Ok((code, tails))
     }
@@ -352,16 +424,21 @@ fn tools<'a>(
         Some(handover) => Children::resume(&handover.strangers),
     };
     let children = children.map_err(system("become the parent of orphans"))?;
-    let dead_letters = dead_letter::path(&pipeline.name, |variable| std::env::var(variable).ok());
-    let folder = dead_letters.parent().unwrap_or(Path::new("/"));
-    let site = Site { pipeline, file: &options.file, folder, manager };
+    let folder = dead_letter::place::folder(&pipeline.name, &letters::variable);
+    state_folder::check(&folder)?;
+    let dead_letters = letters::store(options, pipeline);
+    let works_off = options.retries.is_some();
+    let site = Site { pipeline, file: &options.file, folder: &folder, manager, works_off };
     let mut estate = match &before.handover {
         None => Estate::open(&site, &mut before.received)?,
         Some(handover) => Estate::take_over(&site, handover.arena()?)?,
     };
     reception::tell_of_strangers(&before.received);
-    let launcher = Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
-        .map_err(system("prepare the start of workers"))?;
+    let mut launcher =
+        Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
+            .map_err(system("prepare the start of workers"))?;
+    // What dead letters become is more of an earlier run's work.
+    launcher.continues = estate.continues || options.retries.is_some();
     estate.enter(before.handover.as_ref().map_or(&launcher.run, |handover| &handover.run))?;
     estate.begin_saving(pipeline.sync())?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
@@ -369,7 +446,7 @@ fn tools<'a>(
         file: control::file(options).display().to_string(),
         run: launcher.run.clone(),
         started,
-        dead_letter_file: launcher.dead_letters.display().to_string(),
+        dead_letter_file: launcher.dead_letters.path.display().to_string(),
     };
     let show = run.progress.as_ref().map(|progress| &progress.show);
     Ok(Tools {
@@ -398,5 +475,5 @@ fn watch_file(options: &RunOptions, inbox: &Inbox) -> Option<Watch> {
 }
 
 fn shown(report: &Report) -> String {
-    report.render(io::stderr().is_terminal())
+    report.render(crate::terminal::stderr().colour)
 }

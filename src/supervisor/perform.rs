@@ -15,7 +15,7 @@
 //! | the worker, anywhere later | leases, staged outputs | the release gives them back (crash table of the queue) |
 //! | between reap and release | leases of a dead worker | only the supervisor's own death does that: the run is over, or whoever inherits its queues releases every slot |
 //! | in a release | some holdings given back | each in one transaction; see the queue |
-//! | after the dead letter, before the release ends the item | the letter, and the item | the run is over with the supervisor; a kept queue delivers it once more |
+//! | while a dead letter is written for a dead worker | see [`burial`](super::burial) | |
 //! | in a reload | some workers of the new version | nothing of it is kept anywhere but in memory; kept queues of either version are found by their labels, and those that the file does not name are kept while they hold items |
 //! | between the last release and the summary | kept queues in which all is through | the work is done, only the exit code is not told: the next start sees at once that it is through, and ends |
 //! | starting: before the arena is stored or has its magic | nothing that holds an item | made anew |
@@ -24,6 +24,7 @@
 
 mod answers;
 mod ask;
+mod burials;
 mod deaths;
 mod file;
 mod queues;
@@ -32,6 +33,7 @@ mod upgrade;
 mod workers;
 
 use super::action::{Action, Outcome};
+use super::burial::Burial;
 use super::children::{Auxiliary, Children};
 use super::errand::{Ended, Errand};
 use super::estate::{Deed, Estate};
@@ -43,6 +45,7 @@ use super::inbox::{Inbox, Notice};
 use super::inheritance::Label;
 use super::launch::Launcher;
 use super::log_writer::LogWriter;
+use super::replacing::Replacing;
 use super::state::State;
 use super::state::view::Identity;
 use super::summary::Closing;
@@ -51,14 +54,14 @@ use super::{RunOptions, SetUpError, settings};
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::logging;
-use crate::progress::{Show, Terminal};
-use crate::queue::{Fault, Phase, QueueId, Steward};
+use crate::progress::{Show, TerminalThread};
+use crate::queue::{Fault, Phase, QueueId, SlotId, Steward};
 use crate::service::Manager;
 use crate::stage::Registry;
 use crate::sys::fd;
 use log::{Level, log};
 use nix::sys::signal::Signal;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CString;
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -91,6 +94,8 @@ pub struct Performer<'a> {
     guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     names: BTreeMap<QueueId, String>,
+    /// Queues that there is no room for.
+    unmade: BTreeSet<QueueId>,
     /// Hidden queues, and what they are for.
     tokens: BTreeMap<QueueId, Label>,
     /// What is to become of the queues at the end.
@@ -101,9 +106,15 @@ pub struct Performer<'a> {
     followers: Vec<u32>,
     /// Dead letters of queues that are gone.
     dead_before: u64,
+    /// Those that were counted before this run began to work off what is left.
+    dead_at_start: u64,
     /// Items that were given up on behalf of dead workers, by stage.
     buried: BTreeMap<String, u64>,
+    /// Letters of dead workers that are being written, by the slot that holds the item.
+    burials: BTreeMap<SlotId, Burial>,
     ends_with_terminal: bool,
+    /// The files to replace at the end of a run that went well.
+    pub(super) replacing: Replacing,
     identity: Identity,
     /// Kept for the program after this one.
     listeners: Listeners,
@@ -118,6 +129,8 @@ pub struct Performer<'a> {
     next_program: Option<CString>,
     /// What happened while acting, in its order.
     events: VecDeque<Event>,
+    /// A notice was taken in since something was due.
+    was_notice: bool,
 }
 
 /// What a performer is made of.
@@ -166,7 +179,12 @@ impl<'a> Performer<'a> {
         let mut estate = estate;
         let deed = estate.deed();
         let (names, tokens) = estate.names();
-        let Estate { arena, steward, .. } = estate;
+        let Estate { arena, mut steward, .. } = estate;
+        let mut dead = |queue| steward.counts(queue).map_or(0, |counts| counts.dead);
+        let dead_at_start = match options.retries {
+            Some(_) => names.keys().map(|queue| dead(*queue)).sum(),
+            None => 0,
+        };
         Performer {
             options,
             registry,
@@ -182,13 +200,17 @@ impl<'a> Performer<'a> {
             told: service::Told::default(),
             guardian: None,
             names,
+            unmade: BTreeSet::new(),
             tokens,
             deed,
             stages: BTreeMap::new(),
             followers: Vec::new(),
             dead_before: 0,
+            dead_at_start,
             buried: BTreeMap::new(),
+            burials: BTreeMap::new(),
             ends_with_terminal,
+            replacing: Replacing::default(),
             identity,
             listeners: Listeners::default(),
             errands: Vec::new(),
@@ -197,6 +219,7 @@ impl<'a> Performer<'a> {
             next_ask: 0,
             next_program: None,
             events: VecDeque::new(),
+            was_notice: false,
         }
     }
 
@@ -210,6 +233,7 @@ impl<'a> Performer<'a> {
         handover.outfit(&mut self.launcher)?;
         self.identity.run.clone_from(&handover.run);
         self.followers.clone_from(&handover.followers);
+        self.replacing = Replacing::of(&handover.replacing);
         self.dead_before = handover.dead_before;
         self.buried.clone_from(&handover.buried);
         self.ends_with_terminal = handover.ends_with_terminal;
@@ -233,7 +257,11 @@ impl<'a> Performer<'a> {
             }
             let errands = self.errands.iter().map(Errand::until).min();
             let until = state.deadline(Instant::now()).into_iter().chain(errands).min();
-            let Some(notice) = self.inbox.wait(until) else {
+            // By turns: notices that come without end must not hold up what is due, nor the other way round.
+            let is_due = until.is_some_and(|until| until <= Instant::now());
+            let notice = if is_due && self.was_notice { None } else { self.inbox.wait(until) };
+            self.was_notice = notice.is_some();
+            let Some(notice) = notice else {
                 self.expire_errands();
                 self.report_errands(state);
                 return Event::Deadline;
@@ -244,7 +272,7 @@ impl<'a> Performer<'a> {
     }
 
     /// The thread that has the terminal, where there are progress bars.
-    fn terminal(&self) -> Option<&Terminal> {
+    fn terminal(&self) -> Option<&TerminalThread> {
         self.show?.terminal()
     }
 
@@ -260,6 +288,7 @@ impl<'a> Performer<'a> {
             Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
+            Notice::Fed(all) => Event::Fed(all),
             Notice::Asked(request, sender) => return self.asked(*request, sender, state),
         };
         self.events.push_back(event);
@@ -326,6 +355,8 @@ impl<'a> Performer<'a> {
                 self.nudge(pid);
             }
             Action::Release(release) => self.release(&release),
+            Action::Bury(release) => self.bury(&release),
+            Action::EndBurial(slot) => self.end_burial(slot),
             Action::SetQueue(queue, spec) => self.set_queue(queue, &spec),
             Action::AddToken(queue, label) => self.add_token(queue, label),
             Action::ResetToken(queue) => {
@@ -344,6 +375,10 @@ impl<'a> Performer<'a> {
                 self.unless_damaged(set);
             }
             Action::RemoveQueues(queues) => self.remove_queues(queues),
+            Action::BoundLetters(bounds) => {
+                self.launcher.dead_letters.max_size = bounds.max_size;
+                self.launcher.dead_letters.when_full = bounds.when_full;
+            }
             Action::Load => self.load(),
             Action::StartGuardian => self.start_guardian(),
             Action::StartLogWriter => self.start_log_writer(),
@@ -371,7 +406,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Leaves no process behind, and says what the queues hold.
-    pub fn close(mut self) -> (Closing, Deed) {
+    pub fn close(mut self) -> (Closing, Deed, Replacing, Inbox) {
         match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
@@ -380,7 +415,18 @@ impl<'a> Performer<'a> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut steward, dead_before, launcher, deed, .. } = self;
+        let Performer {
+            names,
+            tokens,
+            mut steward,
+            dead_before,
+            dead_at_start,
+            launcher,
+            deed,
+            replacing,
+            inbox,
+            ..
+        } = self;
         let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.
@@ -390,7 +436,8 @@ impl<'a> Performer<'a> {
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
-        let closing = Closing { queues, dead_before, too_long, dead_letters: launcher.dead_letters };
-        (closing, deed)
+        let dead_letters = launcher.dead_letters.path;
+        let closing = Closing { queues, dead_before, dead_at_start, too_long, dead_letters };
+        (closing, deed, replacing, inbox)
     }
 }

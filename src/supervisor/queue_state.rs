@@ -80,10 +80,21 @@ impl Queues {
         Some(self.dormant.swap_remove(at).queue)
     }
 
+    /// Whether an earlier run has left the hidden queue of this label, to be woken.
+    pub fn is_dormant(&self, label: &Label) -> bool {
+        self.dormant.iter().any(|kept| kept.label == *label)
+    }
+
     /// Whether items are left that no stage of the file will ever see.
     pub fn leave_items(&self) -> bool {
         let hidden = |kept: &Kept| kept.items > 0 && matches!(kept.label, Label::Outbox(_));
         self.all.iter().any(|queue| queue.stranded) || self.dormant.iter().any(hidden)
+    }
+
+    /// Whether there are positions of stages that are not in the file, and have not come to their end.
+    pub fn keep_positions(&self) -> bool {
+        let is_position = |kept: &Kept| matches!(kept.label, Label::Token { .. }) && !kept.through;
+        self.dormant.iter().any(is_position)
     }
 
     /// All there are.
@@ -205,12 +216,14 @@ impl Queues {
 
     /// Says which queues have ended and which are closed, as far as that has changed.
     ///
+    /// `is_fed`: items come from elsewhere than from its stages.
+    ///
     /// A queue that has to go is never closed: its writers are about to be told what else to write, and must not take
     /// that for the end of their work.
-    pub fn settle(&mut self, stages: &[Stage], out: &mut Outbox) -> Vec<Reopened> {
+    pub fn settle(&mut self, stages: &[Stage], is_fed: bool, out: &mut Outbox) -> Vec<Reopened> {
         let mut reopened = Vec::new();
         for queue in &mut self.all {
-            let ended = !stages.iter().any(|stage| stage.writes(queue.id));
+            let ended = !is_fed && !stages.iter().any(|stage| stage.writes(queue.id));
             let closed = queue.wanted && !stages.iter().any(|stage| stage.reads(queue.id));
             if queue.ended != ended {
                 out.act(Action::SetEnded(queue.id, ended));

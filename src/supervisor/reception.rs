@@ -33,7 +33,7 @@ pub fn bid(manager: &Manager, line: &str, code: u8) {
 pub fn bid_after(manager: &Manager, error: &SetUpError) {
     let number = match error {
         SetUpError::Queue(fault) => fault.errno(),
-        SetUpError::Control(_) | SetUpError::Refused(_) => None,
+        SetUpError::Control(_) | SetUpError::Refused(_) | SetUpError::Missing(_) => None,
         SetUpError::System(_, error) => error.raw_os_error(),
         SetUpError::Start(error) => Some(error.errno as i32),
     };

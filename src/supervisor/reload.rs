@@ -2,9 +2,10 @@
 
 use super::summary::count;
 use crate::config::{
-    Change, Diff, KeyChange, MOST_PROCESSES, Pipeline, QueueDiff, Stage, StageChange, StageDiff, diff,
-    elements::show_duration,
+    Change, DeadLetters, Diff, KeyChange, MOST_PROCESSES, Pipeline, QueueDiff, Stage, StageChange, StageDiff,
+    diff, elements::show_duration,
 };
+use crate::dead_letter::WhenFull;
 use std::fmt;
 
 /// One step of a plan, in the user's words.
@@ -12,6 +13,8 @@ use std::fmt;
 pub enum PlannedStep {
     /// A setting of the whole pipeline.
     DrainTimeout(String),
+    /// Other bounds for dead letters.
+    DeadLetters(DeadLetters),
     /// Relative paths start elsewhere: all workers are replaced.
     Folder(String),
     /// A queue is made.
@@ -36,6 +39,17 @@ impl fmt::Display for PlannedStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PlannedStep::DrainTimeout(change) => write!(f, "drain_timeout: {change}"),
+            PlannedStep::DeadLetters(new) => {
+                let when_full = match new.when_full {
+                    WhenFull::Block => "block",
+                    WhenFull::DropOld => "drop-old",
+                };
+                let max_size = new.max_size;
+                write!(
+                    f,
+                    "dead letters: at most {max_size} bytes, then {when_full}, for workers that start from now on"
+                )
+            }
             PlannedStep::Folder(change) => {
                 write!(f, "all stages: replace workers one by one (folder: {change})")
             }
@@ -122,7 +136,7 @@ impl fmt::Display for Refusal {
 
 /// The way from `old` to `new`. `held`: how many items each queue holds now.
 pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Vec<PlannedStep>, Refusal> {
-    let Diff { name, folder, drain_timeout, control, metrics, stages, queues } = diff(old, new);
+    let Diff { name, folder, drain_timeout, control, metrics, dead_letters, stages, queues } = diff(old, new);
     if let Some(change) = name {
         return Err(Refusal::Renamed(change));
     }
@@ -152,7 +166,8 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
         stages.into_iter().partition(|stage| matches!(stage, StageDiff::Removed(_)));
     let (gone_queues, queues): (Vec<_>, Vec<_>) =
         queues.into_iter().partition(|queue| matches!(queue, QueueDiff::Removed(_)));
-    let first = drain_timeout.into_iter().chain(folder);
+    let dead_letters = dead_letters.map(|change| PlannedStep::DeadLetters(change.new));
+    let first = drain_timeout.into_iter().chain(dead_letters).chain(folder);
     let queue_steps = |queues: Vec<QueueDiff>| queues.into_iter().map(queue_step);
     let stage_steps = |stages: Vec<StageDiff>| stages.into_iter().flat_map(stage_steps);
     Ok(first

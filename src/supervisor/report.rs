@@ -6,12 +6,20 @@ use super::action::{Outcome, StageTotals};
 use super::summary::Closing;
 use crate::queue::QueueCounts;
 use crate::status::{Histogram, Times};
+use crate::sys::readiness;
+use nix::poll::{PollFd, PollFlags};
+use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a reader of the report may take to make room.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a report goes; the file's ending says how it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +50,10 @@ impl FromStr for ReportFile {
             Some("md") => Format::Markdown,
             _ => return Err("a report is JSON or Markdown: its name ends in .json or .md".to_owned()),
         };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        match folder.is_none_or(Path::is_dir) {
-            true => Ok(ReportFile { path, format }),
-            // Better now than after a long run.
-            false => Err("its folder is not there".to_owned()),
+        // Better now than after a long run.
+        match trouble(&path) {
+            None => Ok(ReportFile { path, format }),
+            Some(what) => Err(what.to_owned()),
         }
     }
 }
@@ -173,26 +180,72 @@ pub fn write(to: &ReportFile, frame: &Frame<'_>, outcome: &Outcome, closing: &Cl
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
         Format::Markdown => markdown::render(&report),
     };
-    if !is_replaceable(&to.path) {
+    match fs::metadata(&to.path) {
         // `/dev/stderr`, a named pipe.
-        return fs::write(&to.path, text);
+        Ok(about) if !about.is_file() => write_into(&to.path, text.as_bytes()),
+        // Where a link leads: it stays one.
+        Ok(_) => replace(&fs::canonicalize(&to.path)?, text.as_bytes()),
+        Err(_) => replace(&to.path, text.as_bytes()),
     }
-    let mut name = to.path.clone().into_os_string();
+}
+
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut name = path.to_owned().into_os_string();
     name.push(format!(".{}.new", std::process::id()));
     let fresh = PathBuf::from(name);
     let written = File::create(&fresh).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
+        file.write_all(text)?;
         file.sync_all()
     });
-    let written = written.and_then(|()| fs::rename(&fresh, &to.path));
+    let written = written.and_then(|()| fs::rename(&fresh, path));
     if written.is_err() {
         let _ = fs::remove_file(&fresh); // the first error says more
     }
     written
 }
 
-fn is_replaceable(path: &Path) -> bool {
-    fs::symlink_metadata(path).map_or(true, |about| about.is_file())
+/// Into a pipe or a device, without waiting for somebody to open it; for a reader that is slow it waits a while.
+fn write_into(path: &Path, text: &[u8]) -> io::Result<()> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut file = match OpenOptions::new().write(true).custom_flags(flags).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+            return Err(io::Error::other("nobody reads it"));
+        }
+        opened => opened?,
+    };
+    let until = Instant::now() + PATIENCE;
+    let mut rest = text;
+    while !rest.is_empty() {
+        match file.write(rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if Instant::now() >= until {
+                    return Err(io::Error::other("its reader takes no more"));
+                }
+                readiness::wait_any(&mut [PollFd::new(file.as_fd(), PollFlags::POLLOUT)], Some(until))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Why a report can't be written there.
+fn trouble(path: &Path) -> Option<&'static str> {
+    if path.is_dir() {
+        return Some("it is a directory");
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Some("its folder is not there");
+    }
+    // Beside a pipe or a device nothing is made.
+    let replaces = fs::metadata(path).map_or(true, |about| about.is_file());
+    match access(folder, AccessFlags::W_OK) {
+        Err(_) if replaces => Some("its folder can't be written"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

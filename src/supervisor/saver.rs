@@ -5,7 +5,7 @@
 
 use super::SetUpError;
 use crate::config::Sync;
-use crate::queue::{Arena, Safety, Steward};
+use crate::queue::{Arena, Fault, Safety, Steward};
 use log::{Level, log};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,17 +51,28 @@ impl Saver {
         Ok(Some(Saver { arena: arena.clone(), path: path.to_owned(), ends, thread }))
     }
 
-    /// Nobody is at work any more. `saves`: once more, all that is left.
-    pub fn end(self, saves: bool) -> Result<(), String> {
+    /// Nobody is at work any more: from now on only what is asked for is saved.
+    pub fn end(self) -> LastSaver {
         self.ends.store(true, Relaxed);
         self.arena.nudge_saver();
         self.thread.thread().unpark();
-        self.thread.join().map_err(|_| "the thread that saves the queues has panicked".to_owned())?;
-        if !saves {
-            return Ok(());
+        if self.thread.join().is_err() {
+            log!(target: "mprun", Level::Error, "the thread that saves the queues has panicked");
         }
-        let last = Steward::open(self.arena).and_then(|mut steward| steward.save(&self.path));
-        last.map(drop).map_err(|fault| fault.to_string())
+        LastSaver { arena: self.arena, path: self.path }
+    }
+}
+
+/// Saves what is left at the end.
+pub struct LastSaver {
+    arena: Arena,
+    path: PathBuf,
+}
+
+impl LastSaver {
+    /// Saves it.
+    pub fn save(&self) -> Result<(), Fault> {
+        Steward::open(self.arena.clone())?.save(&self.path).map(drop)
     }
 }
 

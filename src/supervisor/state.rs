@@ -7,6 +7,7 @@
 //! then [`State::converge`] takes every step that brings the second nearer to the first. So no order of events can
 //! get it stuck half-way: what was not done yet is seen again at the next event.
 
+mod burials;
 mod command;
 mod exits;
 mod handover;
@@ -68,6 +69,8 @@ pub struct State {
     guardian: Helper,
     log_writer: Helper,
     upgrade: Option<handover::Upgrade>,
+    /// Dead letters of dead workers that are not written yet.
+    burials: burials::Burials,
     /// When to go on with what had no end.
     unsettled: Option<Instant>,
     /// Files that were taken over as a whole.
@@ -82,11 +85,23 @@ pub struct State {
     ended: bool,
     /// What is left in the queues at a stop is there for the next run.
     keeps: bool,
+    /// Dead letters that are put back: sources are off.
+    feeding: Feeding,
     history: History,
     herald: Herald,
     random: fastrand::Rng,
 }
 
+/// Whether dead letters come in place of what sources emit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feeding {
+    /// No.
+    None,
+    /// More may come.
+    UnderWay,
+    /// All have come.
+    Over,
+}
 /// How long the supervisor leaves alone what does not settle.
 const UNSETTLED_REST: Duration = Duration::from_secs(1);
 
@@ -140,6 +155,7 @@ impl State {
             guardian: Helper::default(),
             log_writer: Helper::default(),
             upgrade: None,
+            burials: burials::Burials::default(),
             unsettled: None,
             generation: 0,
             upgrades: 0,
@@ -148,6 +164,7 @@ impl State {
             failed: false,
             ended: false,
             keeps: false,
+            feeding: Feeding::None,
             history: History::default(),
             herald: Herald::for_audience(audience),
             random: fastrand::Rng::with_seed(seed),
@@ -158,6 +175,11 @@ impl State {
     pub fn inherit(&mut self, kept: Vec<Kept>, keeps: bool) {
         self.queues.inherit(kept);
         self.keeps = keeps;
+    }
+
+    /// Dead letters are put back until `Event::Fed`: no queue has ended before.
+    pub fn feed(&mut self) {
+        self.feeding = Feeding::UnderWay;
     }
 
     /// What to do about `event`, which happened at `now`.
@@ -189,6 +211,7 @@ impl State {
             self.upgrade_deadline(),
             self.stop_deadline(),
             self.herald.deadline(),
+            self.burials.deadline(),
             self.unsettled,
         ];
         let starts = self.starts_left.then_some(now);
@@ -234,6 +257,12 @@ impl State {
             Event::Halted { worker, pid, holds_lock } => self.halted(worker, pid, holds_lock, out),
             Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queue_removed(queue)),
             Event::QueueHolds(queue, items) => self.queue_holds(queue, items, out),
+            Event::Buried(slot) => self.buried(slot),
+            Event::NotBuried(slot, why) => self.not_buried(slot, why, out),
+            Event::Fed(all) => {
+                self.feeding = Feeding::Over;
+                self.failed |= !all;
+            }
             Event::GuardianEnded => {
                 self.guardian.ended(out.now);
                 out.say(log::Level::Debug, "the guardian process is gone: starting another one");
@@ -306,6 +335,7 @@ impl State {
         self.pass_reload_time(out);
         self.pass_stop_time(out);
         self.pass_herald_time(out);
+        self.pass_burial_time(out);
     }
 
     fn converge_stages(&mut self, out: &mut Outbox) {
@@ -343,7 +373,8 @@ impl State {
     }
 
     fn settle_queues(&mut self, out: &mut Outbox) {
-        let reopened = self.queues.settle(&self.stages, out);
+        let is_fed = self.feeding == Feeding::UnderWay;
+        let reopened = self.queues.settle(&self.stages, is_fed, out);
         // What was reopened just now gets its readers or writers back first.
         if reopened.is_empty() {
             self.end_unheard(out);
@@ -401,13 +432,20 @@ impl State {
         if !(through && begun && self.reload.is_none()) {
             return;
         }
+        // Their items are in no queue's count of what is done; only who is told to stop at once leaves them.
+        if !self.burials.is_empty() && self.stopping() != Stopping::Killing {
+            return;
+        }
+        self.leave_unburied(out);
         self.announce_stop(out);
         self.ended = true;
         self.answer_waiting(out);
         let mut stages = std::mem::take(&mut self.departed);
         stages.extend(self.stages.iter().map(|stage| stage.totals.clone()));
         let stopped = self.stop.take().map(|stop| stop.cause);
-        let strands = self.queues.leave_items();
+        // Where sources were off, their positions are what the next run goes on from.
+        let keeps_positions = self.feeding != Feeding::None && self.queues.keep_positions();
+        let strands = self.queues.leave_items() || keeps_positions;
         out.act(Action::End(Outcome { stopped, failed: self.failed, strands, stages }));
     }
 

@@ -3,6 +3,7 @@
 use super::action::{Outcome, StageTotals};
 use super::reason::spoken;
 use crate::exit;
+pub use crate::numbers::counted as count;
 use crate::queue::QueueCounts;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,9 @@ pub struct Closing {
     pub queues: Vec<(String, QueueCounts)>,
     /// Dead letters of queues that were removed during the run.
     pub dead_before: u64,
+    /// Those that kept queues counted before this run began, where it only works off what is left: they are what it tries
+    /// again.
+    pub dead_at_start: u64,
     /// What was too long to become an item.
     pub too_long: u64,
     /// Where they are.
@@ -23,7 +27,8 @@ pub struct Closing {
 impl Closing {
     /// Items that never went through.
     pub fn dead(&self) -> u64 {
-        self.dead_before + self.queues.iter().map(|(_, counts)| counts.dead).sum::<u64>()
+        let counted = self.dead_before + self.queues.iter().map(|(_, counts)| counts.dead).sum::<u64>();
+        counted.saturating_sub(self.dead_at_start)
     }
 
     /// What the run ends with.
@@ -91,11 +96,6 @@ fn queue_line(name: &str, counts: &QueueCounts) -> String {
     line
 }
 
-pub fn count(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +106,7 @@ mod tests {
         Closing {
             queues: vec![("q".into(), counts)],
             dead_before: 1,
+            dead_at_start: 0,
             too_long: 0,
             dead_letters: "/s/dead.jsonl".into(),
         }

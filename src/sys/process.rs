@@ -4,7 +4,8 @@
 //! ones): another thread may have held the allocator's lock, or any lock, at the moment of the fork. All that needs
 //! memory is therefore made before the fork, and the child walks prepared tables.
 
-use super::fd;
+use super::needs::DENIED;
+use super::{close_on_exec, fd};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{ForkResult, fork, pipe2};
@@ -111,9 +112,15 @@ impl fmt::Display for SpawnError {
             (Step::Fork, Errno::EAGAIN) => {
                 "; does `ulimit -u` or the cgroup's pids.max allow no more processes?"
             }
+            (Step::Exec, Errno::ENOENT | Errno::ENOTDIR) => "; is /proc mounted?",
+            (Step::Exec, Errno::EACCES | Errno::EPERM) => {
+                "; does a sandbox or a `noexec` mount keep it from being executed?"
+            }
             _ => "",
         };
-        write!(f, "failed to {step}: {} ({:?}){hint}", self.errno.desc(), self.errno)
+        write!(f, "failed to {step}: {} ({:?}){hint}", self.errno.desc(), self.errno)?;
+        let denied = hint.is_empty() && matches!(self.errno, Errno::ENOSYS | Errno::EPERM);
+        if denied { write!(f, "; {DENIED}") } else { Ok(()) }
     }
 }
 
@@ -235,7 +242,8 @@ impl<'a> Prepared<'a> {
                 }
             }
             self.default_signals();
-            hide_descriptors();
+            // What the child is to get is put in place after this.
+            close_on_exec::mark_from(3);
             for (copy, number) in &self.descriptors {
                 check(libc::dup2(fd::number(copy), *number))?;
             }
@@ -269,17 +277,6 @@ impl<'a> Prepared<'a> {
             unsafe { libc::signal(signal, if ignored { libc::SIG_IGN } else { libc::SIG_DFL }) };
         }
     }
-}
-
-/// All of this program's own descriptors are closed on exec anyway; whoever started it may have left others open. What
-/// the child is to get is put in place after this.
-///
-/// # Safety
-/// As for [`Prepared::enter`].
-unsafe fn hide_descriptors() {
-    // SAFETY: marks descriptors only. By number, since not every libc has the wrapper. A kernel before 5.11 doesn't know
-    // it: then those strangers stay open, which harms nothing here.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
 fn check(result: i32) -> Result<(), Step> {
@@ -316,7 +313,8 @@ mod tests {
     fn a_failed_exec_is_told_with_its_errno_and_leaves_no_child() {
         let error = spawn(&launch(c"/no/such/program", &words(&["x"]))).unwrap_err();
         assert_eq!(error, SpawnError { step: Step::Exec, errno: Errno::ENOENT });
-        assert_eq!(error.to_string(), "failed to execute the program: No such file or directory (ENOENT)");
+        let said = "failed to execute the program: No such file or directory (ENOENT); is /proc mounted?";
+        assert_eq!(error.to_string(), said);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A worker keeps SIGUSR1 blocked; it is let in only while `ppoll` waits. One that comes a moment before the wait
 //! stays pending and ends it at once, so none is missed.
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll, ppoll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::time::TimeSpec;
@@ -87,9 +88,13 @@ pub fn wait_any(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()
     let mask = mask_of_waits()?;
     let left = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
     match ppoll(fds, left, Some(mask)) {
-        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-        Err(error) => Err(error.into()),
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(named(errno)),
     }
+}
+
+fn named(errno: Errno) -> io::Error {
+    io::Error::new(io::Error::from(errno).kind(), format!("failed to wait for a descriptor (ppoll): {errno}"))
 }
 
 /// Waits until there is something to read, until then, or until an order is given.
@@ -100,22 +105,14 @@ pub fn wait(fd: BorrowedFd<'_>, until: Option<Instant>) -> io::Result<Woken> {
     match ppoll(&mut [PollFd::new(fd, PollFlags::POLLIN)], left, Some(mask)) {
         Ok(0) => Ok(Woken::TimeUp),
         Ok(_) => Ok(Woken::Readable),
-        Err(nix::errno::Errno::EINTR) => Ok(Woken::Signal),
-        Err(error) => Err(error.into()),
+        Err(Errno::EINTR) => Ok(Woken::Signal),
+        Err(errno) => Err(named(errno)),
     }
 }
 
 /// Whether a read would not wait.
 pub fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], 0u8)? > 0)
-}
-
-/// Waits until a descriptor takes more: for one that somebody made non-blocking.
-pub fn wait_until_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
-    match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], nix::poll::PollTimeout::NONE) {
-        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Bytes (and the kernel's own around them) that were sent and that nobody has read yet.

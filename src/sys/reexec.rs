@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// A poll counts whole ones.
 const MILLISECOND: Duration = Duration::from_millis(1);
 
+/// How often a child is looked at whose end nothing tells.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// The next program gets this descriptor, under this number.
 pub fn pass_on(fd: impl AsFd) -> io::Result<RawFd> {
     fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
@@ -79,21 +82,29 @@ pub fn run() -> ExitCode {
 
 /// How a child has ended; `None`: not within `patience`. It is still to be reaped.
 pub fn wait_within(pid: u32, patience: Duration) -> io::Result<Option<Exit>> {
-    let watch = watch(pid)?;
+    let watch = watch(pid);
     let until = Instant::now() + patience;
     loop {
-        if let Some(exit) = wait::ended(watch.as_raw_fd())? {
+        if let Some(exit) = wait::child_ended(pid)? {
             return Ok(Some(exit));
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(None);
         }
-        let timeout = PollTimeout::try_from(left + MILLISECOND).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(watch.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
+        match &watch {
+            Ok(watch) => sleep_on(watch, left)?,
+            // A sandbox denies it: the child is looked at again and again.
+            Err(_) => std::thread::sleep(left.min(LOOK_AGAIN)),
         }
+    }
+}
+
+fn sleep_on(watch: &OwnedFd, left: Duration) -> io::Result<()> {
+    let timeout = PollTimeout::try_from(left + MILLISECOND).unwrap_or(PollTimeout::MAX);
+    match poll(&mut [PollFd::new(watch.as_fd(), PollFlags::POLLIN)], timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -1,7 +1,49 @@
 //! What a process is started with in the way of signals: whoever executes it hands on what is ignored and blocked.
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::io;
+use std::sync::OnceLock;
+
+/// Signals that a run obeys; until it can, they wait.
+const OBEYED: [Signal; 7] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTSTP,
+];
+
+/// Which signals were blocked when this program began.
+static BEFORE: OnceLock<SigSet> = OnceLock::new();
+
+/// The signals that a run obeys wait from here on, for this thread and those that it starts. Called first of all things:
+/// each of them would end a process that is not ready for it, without a word.
+pub fn hold() {
+    let obeyed: SigSet = OBEYED.into_iter().collect();
+    // It fails only for an operation that there is not.
+    if let Ok(before) = obeyed.thread_swap_mask(SigmaskHow::SIG_BLOCK) {
+        BEFORE.get_or_init(|| before);
+    }
+}
+
+/// This is no run: the signals of [`hold`] do what they always do, those that came meanwhile at once.
+pub fn release() {
+    if let Some(before) = BEFORE.get() {
+        let _ = before.thread_set_mask(); // as above
+    }
+}
+
+/// `read` may wait for another process (the file is a pipe): meanwhile the keyboard and SIGTERM end this one.
+pub fn interruptible<T>(read: impl FnOnce() -> T) -> T {
+    let ending: SigSet =
+        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP].into_iter().collect();
+    let _ = ending.thread_unblock(); // as above
+    let result = read();
+    let _ = ending.thread_block(); // as above
+    result
+}
 
 /// Whether `signal` is ignored; asked before a handler is installed, this is the wish of whoever started the process
 /// (`nohup`).
@@ -19,13 +61,6 @@ pub fn is_ignored(signal: Signal) -> bool {
 pub fn ignore(signal: Signal) {
     // SAFETY: ignoring installs no handler, so no code of ours runs at odd moments. It fails only for KILL and STOP.
     unsafe { libc::signal(signal as i32, libc::SIG_IGN) };
-}
-
-/// These signals wait, for this thread and those that it starts from here on; none is lost.
-pub fn block(signals: &[Signal]) {
-    let set: SigSet = signals.iter().copied().collect();
-    // It fails only for an operation that there is not.
-    let _ = set.thread_block();
 }
 
 /// Every signal waits, for this thread and those that it starts from here on; none is lost.

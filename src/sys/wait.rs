@@ -12,6 +12,8 @@ pub enum Change {
     Ended(u32, Exit),
     /// A signal stopped it; told once per stop.
     Stopped(u32),
+    /// It goes on after a stop; told once.
+    Continued(u32),
 }
 
 /// How a process ended.
@@ -56,9 +58,18 @@ pub enum Look {
     Childless,
 }
 
+/// Whether the kernel, or a sandbox around this process, lets it wait for its children at all. Without that a run could
+/// neither restart nor stop anything.
+pub fn probe() -> io::Result<()> {
+    match waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
+        Err(error) if error.raw_os_error() != Some(libc::ECHILD) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// The next change of any child, without waiting. A dead child is told again and again until [`reap`].
 pub fn look() -> io::Result<Look> {
-    any_child(libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT)
+    any_child(libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT)
 }
 
 /// Ends a dead child for good: its pid may be used anew after this.
@@ -68,7 +79,16 @@ pub fn reap(pid: u32) -> io::Result<()> {
 
 /// How the child behind a pidfd ended, if it has; without waiting, and without reaping it.
 pub fn ended(pidfd: RawFd) -> io::Result<Option<Exit>> {
-    let info = waitid(libc::P_PIDFD, pidfd.unsigned_abs(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)?;
+    peek(libc::P_PIDFD, pidfd.unsigned_abs())
+}
+
+/// The same of a child that is known by its number: until it is reaped nobody else has that.
+pub fn child_ended(pid: u32) -> io::Result<Option<Exit>> {
+    peek(libc::P_PID, pid)
+}
+
+fn peek(kind: libc::idtype_t, id: u32) -> io::Result<Option<Exit>> {
+    let info = waitid(kind, id, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)?;
     // SAFETY: as in `any_child`.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     Ok((pid != 0).then_some(match info.si_code {
@@ -82,9 +102,19 @@ pub fn has_children() -> bool {
     waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT).is_ok()
 }
 
-/// Waits for the end of any one child, and reaps it.
-pub fn reap_any() -> io::Result<()> {
-    waitid(libc::P_ALL, 0, libc::WEXITED).map(drop)
+/// Waits for the end of any one child, reaps it and all others that have ended by then. Returns how many.
+pub fn reap_any() -> io::Result<usize> {
+    waitid(libc::P_ALL, 0, libc::WEXITED)?;
+    let mut reaped = 1;
+    loop {
+        match waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG) {
+            // SAFETY: as in `any_child`.
+            Ok(info) if unsafe { info.si_pid() } != 0 => reaped += 1,
+            Ok(_) => return Ok(reaped),
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(reaped),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn any_child(options: i32) -> io::Result<Look> {
@@ -102,8 +132,12 @@ fn any_child(options: i32) -> io::Result<Look> {
     let change = match info.si_code {
         libc::CLD_EXITED => Change::Ended(pid, Exit::Code(status)),
         libc::CLD_KILLED | libc::CLD_DUMPED => Change::Ended(pid, Exit::Signal(SignalNumber(status))),
+        // Only a peek until now: take the report, or the next look finds it again.
+        libc::CLD_CONTINUED => {
+            waitid(libc::P_PID, pid, libc::WCONTINUED | libc::WNOHANG)?;
+            Change::Continued(pid)
+        }
         _ => {
-            // Only a peek until now: take the report, or the next look finds it again.
             waitid(libc::P_PID, pid, libc::WSTOPPED | libc::WNOHANG)?;
             Change::Stopped(pid)
         }

@@ -130,6 +130,14 @@ impl Desk {
         }
     }
 
+    /// Waits so long for something outside, or until another order comes. Unlike a pause of the pipeline file, it is as long
+    /// when the pipeline drains.
+    pub fn wait_outside(&mut self, length: Duration) -> Result<(), Stop> {
+        self.heed()?;
+        self.port.pause(Instant::now() + length, Waiting::Blocked)?;
+        self.heed().map(drop)
+    }
+
     /// Items took so long together, with what was waited since `waited` was all.
     pub fn note_items(&self, items: usize, took: Duration, waited: Duration) {
         let waits = self.port.waited().saturating_sub(waited);

@@ -19,6 +19,7 @@ mod failed;
 mod guard;
 mod item_log;
 mod outlet;
+mod patience;
 mod recycle;
 mod setup;
 mod source_loop;

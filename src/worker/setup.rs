@@ -6,8 +6,8 @@ use crate::append::UndoLog;
 use crate::log_file::{LogFile, Tails};
 use crate::logging;
 use crate::queue::{Arena, Port, SlotId};
-use crate::stage::{Context, Pipe};
-use crate::sys::{inherited, readiness};
+use crate::stage::{Context, Orders, Pipe};
+use crate::sys::{inherited, memory, readiness};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 use std::cell::RefCell;
@@ -20,6 +20,7 @@ pub(super) fn set_up() -> Result<(Desk, Context), String> {
     logging::sink::use_stderr_as_pipe();
     let ticket = read_ticket()?;
     name_process(&ticket);
+    memory::go_before_parent();
     logging::set_pipeline(&ticket.pipeline);
     ticket.log.start(Some((&ticket.stage, ticket.worker)));
     copy_log(&ticket);
@@ -42,6 +43,9 @@ pub(super) fn set_up() -> Result<(Desk, Context), String> {
         holding_pipe: RefCell::new(holding_pipe(&ticket)?),
         undo_log: Some(log.clone()),
         soft_open_files: ticket.soft_open_files,
+        run: ticket.run.clone(),
+        continues: ticket.continues,
+        orders: Some(Orders::new(arena.clone(), SlotId(ticket.slot))),
     };
     Ok((Desk::new(ticket, arena, log, port), context))
 }

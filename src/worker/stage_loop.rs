@@ -3,6 +3,7 @@
 use super::batch::Batch;
 use super::desk::{Desk, Pace};
 use super::outlet::ToQueues;
+use super::patience::Patience;
 use super::stop::Stop;
 use super::token::{self, Recall, Token};
 use super::{failed, guard};
@@ -49,15 +50,34 @@ impl<'a> StageLoop<'a> {
     /// What only one worker may do: the first who gets the token. The others wait for it, so nobody has taken an item
     /// before it is done.
     fn begin_run(&mut self) -> Result<(), Stop> {
-        let Some(mut token) = self.token.take() else { return Ok(self.stage.begin_run()?) };
+        let Some(mut token) = self.token.take() else {
+            self.insist(|stage| stage.begin_run())?;
+            return self.preface(None, 0);
+        };
         token.take(self.desk)?;
         let is_fresh = self.desk.port.item(token::LEASE)?.bytes.is_empty();
         if !token.differs(|state| self.stage.save(state), false) && !is_fresh {
             return Ok(self.desk.port.give_back_all()?);
         }
-        self.stage.begin_run()?;
+        self.insist(|stage| stage.begin_run())?;
+        let mark = token.mark(&self.desk.port)?;
+        self.preface(Some(token::LEASE), mark)?;
         token.put(&mut self.desk.port)?;
         self.desk.commit(token::LEASE + 1)
+    }
+
+    /// Lets the stage say what comes before all items; a lease that it is an output of makes it come once.
+    fn preface(&mut self, lease: Option<usize>, mark: u64) -> Result<(), Stop> {
+        let StageLoop { desk, stage, .. } = self;
+        let mut say = |mut out: Emitter<'_>| {
+            let result = guard::run_without_item(|| stage.preface(&mut out));
+            out.conclude(result)
+        };
+        match desk.outputs.is_empty() {
+            true => say(Emitter::new(&mut desk.console))?,
+            false => say(Emitter::skipping(&mut ToQueues::new(desk, lease), mark))?,
+        }
+        Ok(())
     }
 
     fn round(&mut self) -> Result<(), Stop> {
@@ -173,8 +193,25 @@ impl<'a> StageLoop<'a> {
         self.desk.time_limit.rest();
     }
 
-    fn flush(&mut self) -> Result<(), Failure> {
-        guard::run_without_item(|| self.stage.flush())
+    fn flush(&mut self) -> Result<(), Stop> {
+        self.insist(|stage| guard::run_without_item(|| stage.flush()))
+    }
+
+    /// Lets the stage do it, again and again as long as it says that it can't be done yet. An order ends that.
+    fn insist(&mut self, act: impl Fn(&mut dyn Stage) -> Result<(), Failure>) -> Result<(), Stop> {
+        let mut patience = Patience::default();
+        loop {
+            match act(&mut *self.stage) {
+                Err(failure) if failure.reach() == Reach::NotYet => {
+                    self.rest(); // whoever dies in the wait has not died of an item
+                    patience.wait(self.desk, &failure)?;
+                }
+                result => {
+                    patience.end(result.is_ok());
+                    return Ok(result?);
+                }
+            }
+        }
     }
 
     /// Ends the leases `0 .. upto`: first what happens outside, then the step in the queues.
@@ -238,6 +275,7 @@ impl<'a> StageLoop<'a> {
 
     /// Lets the stage say what is left to say, together with the note that it was said.
     fn finish(&mut self, lease: Option<usize>) -> Result<(), Stop> {
+        self.flush()?;
         let StageLoop { desk, stage, token, .. } = self;
         let mark = token.as_ref().map_or(Ok(0), |token| token.mark(&desk.port))?;
         let mut finish = |mut out: Emitter<'_>| {

@@ -1,6 +1,7 @@
 //! What a worker is told at its start.
 
 use crate::config::pipeline::{Recycle, Work};
+use crate::dead_letter::Store;
 use crate::log_file::LogFile;
 use crate::logging::Logging;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub struct Ticket {
     pub slot: u16,
     /// A random id of the run.
     pub run: String,
+    /// The run goes on where an earlier one has stopped, so that what that one has written is part of its work.
+    pub continues: bool,
     /// Whose child it must be; if it isn't any more, nobody needs it.
     pub supervisor_pid: u32,
     /// The pipeline file's folder, absolute.
@@ -50,7 +53,7 @@ pub struct Ticket {
     /// How long the stage's program may take to stop before it is killed.
     pub stop_timeout: Duration,
     /// The file for items that failed for good.
-    pub dead_letters: PathBuf,
+    pub dead_letters: Store,
     /// What to log and how.
     pub log: Logging,
     /// Where to log as well; a relative path starts at `folder`.

@@ -6,12 +6,14 @@ use crate::append::UndoLog;
 use crate::dead_letter::{self, Cause, DeadLetter};
 use crate::queue::{Order, Port, Waiting};
 use crate::stage::{Failure, Outlet, Reach, TooLong};
-use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a letter waits for room on the disk before it is tried again: doubled from the one to the other.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(10);
+
+/// Bytes of the longest item that is printed: an item is wholly in memory.
+const LONGEST_PRINTED: u64 = 64 << 20;
 
 /// Writes the letter, and counts it. Where the disk is full it waits; an order to finish ends the wait.
 pub(super) fn bury(
@@ -34,10 +36,14 @@ pub(super) fn bury(
         time: SystemTime::now(),
         run: &ticket.run,
     };
+    let store = &ticket.dead_letters;
+    let unwritten =
+        |error: &dyn std::fmt::Display| Failure::fatal(format!("a dead letter can't be written: {error}"));
+    let line = letter.line(&store.pipeline).map_err(|error| unwritten(&error))?;
     let mut rest = SHORTEST_REST;
-    while let Err(error) = dead_letter::append(&ticket.dead_letters, &letter, port.is_saved()) {
-        if !passes(&error) {
-            return Err(Failure::fatal(format!("a dead letter can't be written: {error}")));
+    while let Err(error) = dead_letter::append_line(store, line.clone(), port.is_saved()) {
+        if !error.passes() {
+            return Err(unwritten(&error));
         }
         if rest == SHORTEST_REST {
             log::error!("a dead letter can't be written, reading waits for that: {error}");
@@ -51,11 +57,6 @@ pub(super) fn bury(
          left out, as a dead letter"
     );
     Ok(())
-}
-
-/// Whether that is over once somebody has made room.
-fn passes(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 fn wait(port: &mut Port, rest: Duration) -> Result<(), Failure> {
@@ -79,9 +80,8 @@ impl Outlet for ToConsole<'_> {
         self.0.console.put(item)
     }
 
-    /// As long as an item of a queue may be.
     fn longest(&self) -> u64 {
-        self.0.port.max_item(&[]).unwrap_or(u64::MAX)
+        LONGEST_PRINTED
     }
 
     fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! Runs the real binary on a pipeline text in a folder of its own, and looks at it from outside.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod deny;
 pub mod process;
 pub mod pty;
 pub mod storm;

@@ -62,6 +62,21 @@ impl Pty {
         Pty { keyboard, theirs: Some(theirs), shown, reader: Some(reader) }
     }
 
+    /// One that is only read by [`Pty::read`]: so it can be hung up at a moment of the test's own, by dropping it.
+    pub fn unread() -> Pty {
+        let (ours, theirs) = open(24, 100);
+        let screen = vt100::Parser::new(count(24), count(100), 0);
+        let shown = Arc::new(Mutex::new(Shown { screen, all: Vec::new() }));
+        Pty { keyboard: File::from(ours), theirs: Some(theirs), shown, reader: None }
+    }
+
+    /// Waits for something new on it, and takes it in.
+    pub fn read(&self) {
+        let mut bytes = [0; 4096];
+        let length = (&self.keyboard).read(&mut bytes).unwrap();
+        self.shown.lock().unwrap().screen.process(&bytes[..length]);
+    }
+
     /// Makes it the controlling terminal of a command, with all three descriptors on it.
     pub fn take(&mut self, command: &mut Command) {
         let theirs = self.theirs.take().unwrap();
@@ -115,9 +130,14 @@ impl Pty {
     }
 
     pub fn resize(&self, rows: u16, columns: u16) {
+        self.shown.lock().unwrap().screen.screen_mut().set_size(count(rows), count(columns));
+        self.claim(rows, columns);
+    }
+
+    /// Says that it has this size, which is not so.
+    pub fn claim(&self, rows: u16, columns: u16) {
         let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let fd = self.keyboard.as_raw_fd();
-        self.shown.lock().unwrap().screen.screen_mut().set_size(count(rows), count(columns));
         // SAFETY: the descriptor is open, and the structure lives as long as the call.
         unsafe { assert_eq!(libc::ioctl(fd, libc::TIOCSWINSZ, &raw const size), 0) };
     }

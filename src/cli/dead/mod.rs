@@ -1,6 +1,11 @@
 //! `mprun dead list|show|retry|drop`: items that never went through.
 
+mod drop;
+mod find;
+mod list;
+mod retry;
 mod selection;
+mod show;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -8,18 +13,13 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::output::{self, Failure};
-use super::table::terminal_width;
-use super::target::{self, Where};
-use crate::config;
-use crate::control::client::{Client, Patience};
-use crate::control::protocol::{Retried, Retry};
-use crate::dead_letter::{self, Letter};
-use crate::exit;
-use crate::status::Snapshot;
+use super::target::Where;
+use crate::dead_letter::{Entry, Letter, Letters};
+use crate::stage::Registry;
 use selection::Selection;
 
-/// Keys in one request: well below what a request may hold.
-const AT_ONCE: usize = 4000;
+/// Torn lines that are named one by one.
+const TORN_SHOWN: usize = 3;
 
 /// What `dead` takes.
 #[derive(clap::Args)]
@@ -37,119 +37,57 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Verb {
     /// List them, oldest first
-    List {
-        /// The pipeline. Can be left out when only one runs, or only one has dead letters
-        name: Option<String>,
-        /// Print them as JSON, whole
-        #[arg(long)]
-        json: bool,
-    },
+    List(list::Args),
     /// Show all that is known of some
     Show(Selection),
-    /// Put items back into their queues in the running pipeline, each once
+    /// Put items back into their queues, each once. Without a run under way: start one that works them off
+    ///
+    /// Such a run has its sources off and its queues in a file (as if `durable` was set). It goes on with what kept queues
+    /// hold, and ends when all is through. Interrupted, the same command goes on where it was.
     Retry(Selection),
     /// Forget items for good
     Drop(Selection),
 }
 
 /// Works on a pipeline's dead letters.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub fn run(args: &Args, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
     match &args.verb {
-        Verb::List { name, json } => {
-            let (path, _) = find(args, name.as_deref())?;
-            let letters = read(&path)?;
-            if *json {
-                output::json(&letters)?
-            } else {
-                output::print(&text::list(&letters, terminal_width()))?
-            }
-            Ok(exit::DONE)
-        }
-        Verb::Show(selection) => {
-            let (path, _) = find(args, selection.name())?;
-            let letters = selection.choose(read(&path)?)?;
-            if selection.json {
-                output::json(&letters)?
-            } else {
-                output::print(&text::show(&letters))?
-            }
-            Ok(exit::DONE)
-        }
-        Verb::Drop(selection) => {
-            let (path, _) = find(args, selection.name())?;
-            let letters = selection.choose(read(&path)?)?;
-            let mut dropped = 0;
-            for letter in &letters {
-                let gone = dead_letter::cross_out(&path, letter);
-                dropped += u64::from(
-                    gone.map_err(|error| Failure::io(&format!("write {}", path.display()), &error))?,
-                );
-            }
-            output::print(&format!("{dropped} dropped\n"))?;
-            Ok(exit::DONE)
-        }
-        Verb::Retry(selection) => {
-            let (path, client) = find(args, selection.name())?;
-            let Some(client) = client else {
-                return Err(Failure::running("an item can be put back only while its pipeline runs"));
-            };
-            retry(client, &selection.choose(read(&path)?)?)
-        }
+        Verb::List(list) => list::run(args, list),
+        Verb::Show(selection) => show::run(args, selection),
+        Verb::Drop(selection) => drop::run(args, selection),
+        Verb::Retry(selection) => retry::run(args, selection, verbosity, registry),
     }
 }
 
-fn retry(mut client: Client, letters: &[Letter]) -> Result<u8, Failure> {
-    let mut all = Retried::default();
-    for some in letters.chunks(AT_ONCE) {
-        let keys = some.iter().map(Letter::key).collect();
-        let retried: Retried = client
-            .post("/v1/dead/retry", &Retry { keys }, Patience::Endless)
-            .map_err(|error| target::failure(&error))?;
-        all.put += retried.put;
-        all.missing += retried.missing;
-        all.refused.extend(retried.refused);
-    }
-    output::print(&format!("{} back in their queues\n", all.put))?;
-    all.refused.iter().for_each(|why| output::complain(why));
-    Ok(if all.refused.is_empty() { exit::DONE } else { exit::FAILED })
+fn open(path: &Path) -> Result<Letters, Failure> {
+    Letters::open(path).map_err(|error| Failure::io(&format!("read {}", path.display()), &error))
 }
 
-fn read(path: &Path) -> Result<Vec<Letter>, Failure> {
-    dead_letter::read(path).map_err(|error| Failure::io(&format!("read {}", path.display()), &error))
-}
-
-/// The file, and the pipeline if it runs.
-fn find(args: &Args, name: Option<&str>) -> Result<(PathBuf, Option<Client>), Failure> {
-    match target::find(name, &args.place) {
-        Ok(mut client) => {
-            let snapshot: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
-            Ok((args.file.clone().unwrap_or_else(|| snapshot.dead_letter_file.into()), Some(client)))
-        }
-        Err(failure) => {
-            if let Some(file) = &args.file {
-                return Ok((file.clone(), None));
-            }
-            let variable = |variable: &str| std::env::var(variable).ok();
-            let known = dead_letter::pipelines(variable);
-            match (name, known.as_slice()) {
-                (Some(name), known) => {
-                    let over = called(name, known).ok_or(failure)?;
-                    Ok((dead_letter::path(&over, variable), None))
+/// Hands over one letter at a time, until `act` has had enough. Lines that are torn are told on standard error: they
+/// were letters once.
+fn each(path: &Path, mut act: impl FnMut(Letter) -> Result<bool, Failure>) -> Result<Letters, Failure> {
+    let mut letters = open(path)?;
+    let (mut torn, mut more) = (Vec::new(), 0_usize);
+    for entry in letters.by_ref() {
+        match entry.map_err(|error| Failure::io(&format!("read {}", path.display()), &error))? {
+            Entry::Letter(letter) => {
+                if !act(letter)? {
+                    break;
                 }
-                (None, [only]) => Ok((dead_letter::path(only, variable), None)),
-                (None, [_, _, ..]) => Err(Failure::usage(format!(
-                    "several pipelines have dead letters: say which: {}",
-                    known.join(", ")
-                ))),
-                (None, []) => Err(failure),
             }
+            Entry::Torn { line, bytes } if torn.len() < TORN_SHOWN => torn.push((line, bytes)),
+            Entry::Torn { .. } => more += 1,
         }
     }
-}
-
-/// Which of the pipelines is meant by a name, or by a file: its run is over.
-fn called(name: &str, known: &[String]) -> Option<String> {
-    let is_known = |name: &String| known.contains(name);
-    let of_file = || Some(Path::new(name)).filter(|path| path.is_file()).map(config::name_in_file);
-    Some(name.to_owned()).filter(is_known).or_else(|| of_file().filter(is_known))
+    for (line, bytes) in torn {
+        output::complain(&format!(
+            "line {line} of {} is torn ({bytes} bytes): its writer was killed in the middle, and its item was tried once \
+             more",
+            path.display()
+        ));
+    }
+    if more > 0 {
+        output::complain(&format!("{more} more lines of {} are torn", path.display()));
+    }
+    Ok(letters)
 }

@@ -1,6 +1,9 @@
 //! Which dead letters are meant.
 
-use crate::cli::output::Failure;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::cli::output::{self, Failure};
 use crate::config::diagnostic::quote;
 use crate::dead_letter::Letter;
 
@@ -22,6 +25,15 @@ pub struct Selection {
     pub json: bool,
 }
 
+/// What was said, checked.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    lines: BTreeSet<u64>,
+    stage: Option<String>,
+    /// Those that name no pipeline file are meant, too.
+    with_nameless: bool,
+}
+
 impl Selection {
     /// The pipeline's name, if it is said.
     pub fn name(&self) -> Option<&str> {
@@ -29,23 +41,54 @@ impl Selection {
     }
 
     /// Those that are meant. A line that isn't there is an error: nothing is done by mistake.
-    pub fn choose(&self, letters: Vec<Letter>) -> Result<Vec<Letter>, Failure> {
-        let lines = &self.words[usize::from(self.name().is_some())..];
-        if lines.is_empty() && !self.all && self.stage.is_none() {
+    pub fn choose(&self, path: &Path) -> Result<Chosen, Failure> {
+        let words = &self.words[usize::from(self.name().is_some())..];
+        if words.is_empty() && !self.all && self.stage.is_none() {
             return Err(Failure::usage("say which: their lines, --stage STAGE, or --all"));
         }
-        let mut numbers = Vec::new();
-        for word in lines {
-            let number: u64 =
-                word.parse().map_err(|_| Failure::usage(format!("{} is no line", quote(word))))?;
-            if !letters.iter().any(|letter| letter.line == number) {
-                return Err(Failure::usage(format!("there is no dead letter {number}")));
-            }
-            numbers.push(number);
+        let mut lines = BTreeSet::new();
+        for word in words {
+            lines.insert(word.parse().map_err(|_| Failure::usage(format!("{} is no line", quote(word))))?);
         }
-        let of_stage = |letter: &Letter| self.stage.as_ref().is_none_or(|stage| letter.text.stage == *stage);
-        let is_meant =
-            |letter: &Letter| of_stage(letter) && (lines.is_empty() || numbers.contains(&letter.line));
-        Ok(letters.into_iter().filter(is_meant).collect())
+        let chosen = Chosen { lines, stage: self.stage.clone(), with_nameless: true };
+        let mut missing = chosen.lines.clone();
+        if !missing.is_empty() {
+            super::each(path, |letter| {
+                missing.remove(&letter.line);
+                Ok(!missing.is_empty())
+            })?;
+        }
+        match missing.first() {
+            None => Ok(chosen),
+            Some(line) => Err(Failure::usage(format!("there is no dead letter {line}"))),
+        }
+    }
+}
+
+impl Chosen {
+    /// Whether this one is meant.
+    pub fn is_meant(&self, letter: &Letter) -> bool {
+        let of_stage = self.stage.as_ref().is_none_or(|stage| letter.text.stage == *stage);
+        let named = !self.lines.is_empty();
+        let is_ours = named || self.with_nameless || letter.text.pipeline.is_some();
+        of_stage && is_ours && (!named || self.lines.contains(&letter.line))
+    }
+
+    /// Where letters belong to a file by its path, those that name none (mprun 0.1.0 did not note it) may be another
+    /// file's: they are tried again only where they are named by their lines.
+    pub fn leave_nameless(mut self, path: &Path) -> Result<Chosen, Failure> {
+        let mut left = 0_u64;
+        super::each(path, |letter| {
+            left += u64::from(letter.text.pipeline.is_none() && self.is_meant(&letter));
+            Ok(true)
+        })?;
+        if self.lines.is_empty() && left > 0 {
+            self.with_nameless = false;
+            output::complain(&format!(
+                "{left} letters of mprun 0.1.0 don't say which file of this name they are of: they are tried again only \
+                 by their lines (`mprun dead list` shows them)"
+            ));
+        }
+        Ok(self)
     }
 }

@@ -1,60 +1,126 @@
 //! Dead letters for people.
 
+use crate::cli::output::Failure;
 use crate::cli::table::{Table, shortened};
 use crate::dead_letter::Letter;
+use crate::numbers::counted;
 use crate::status::Glimpse;
 
-/// A line for each.
-pub fn list(letters: &[Letter], width: Option<usize>) -> String {
-    if letters.is_empty() {
-        return "no dead letters\n".to_owned();
+/// Without any.
+pub fn none(dropped: u64) -> String {
+    match dropped {
+        0 => "no dead letters\n".to_owned(),
+        _ => format!("no dead letters ({dropped} were dropped to make room)\n"),
     }
-    let mut table = Table::new(&["LINE", "<TIME", "<STAGE", "<QUEUE", "TRIES", "<CAUSE", "<ITEM"]);
-    for letter in letters {
-        let text = &letter.text;
-        table.push([
-            letter.line.to_string(),
-            text.time.clone(),
-            text.stage.clone(),
-            text.queue.clone(),
-            text.attempts.to_string(),
-            shortened(&letter.cause(), 40),
-            shortened(&shown(letter), 60),
-        ]);
+}
+
+/// An empty list.
+pub fn table() -> Table {
+    Table::new(&["LINE", "<TIME", "<RUN", "<STAGE", "<QUEUE", "TRIES", "<CAUSE", "<ITEM"])
+}
+
+/// Its line in the list.
+pub fn row(table: &mut Table, letter: &Letter) {
+    let text = &letter.text;
+    let run = text.run.chars().take(8).collect();
+    table.push([
+        letter.line.to_string(),
+        text.time.clone(),
+        run,
+        text.stage.clone(),
+        text.queue.clone(),
+        text.attempts.to_string(),
+        shortened(&shown(&letter.headline()), 40),
+        shortened(&item(letter), 60),
+    ]);
+}
+
+/// Blocks of lines, of which only the first has a head.
+pub struct Rows {
+    width: Option<usize>,
+    first: bool,
+}
+
+impl Rows {
+    /// For a terminal of this width.
+    pub fn new(width: Option<usize>) -> Rows {
+        Rows { width, first: true }
     }
-    table.render(width)
+
+    /// The next block.
+    pub fn lay_out(&mut self, table: Table) -> String {
+        let text = table.render(self.width);
+        match std::mem::take(&mut self.first) {
+            true => text,
+            false => text.split_once('\n').map_or(String::new(), |(_, rest)| rest.to_owned()),
+        }
+    }
 }
 
-fn shown(letter: &Letter) -> String {
-    let bytes = letter.bytes();
-    Glimpse::text_of(&bytes[..bytes.len().min(Glimpse::MOST)])
+/// Without what a terminal would obey.
+pub fn shown(text: &str) -> String {
+    Glimpse::text_of(text.as_bytes())
 }
 
-/// All that is known.
-pub fn show(letters: &[Letter]) -> String {
-    letters.iter().map(show_one).collect::<Vec<_>>().join("\n")
+fn item(letter: &Letter) -> String {
+    match letter.bytes() {
+        Some(bytes) => Glimpse::text_of(&bytes[..bytes.len().min(Glimpse::MOST)]),
+        None => letter.beginning().map_or_else(
+            || "(no item: it can't be tried again)".to_owned(),
+            |bytes| Glimpse::text_of(&bytes[..bytes.len().min(Glimpse::MOST)]),
+        ),
+    }
 }
 
-fn show_one(letter: &Letter) -> String {
+/// All that the file says of it.
+pub fn json(letter: &Letter) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(&letter.value());
+    let text = text.map_err(|error| Failure::io("write JSON", &error.into()))?;
+    Ok(text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"))
+}
+
+/// All that is known, for people.
+pub fn show(letter: &Letter) -> String {
     let text = &letter.text;
     let mut lines = vec![
         format!("dead letter {} of {}", letter.line, text.stage),
         format!(
-            "  given up   {} by {}[{}], after {} tries",
-            text.time, text.stage, text.worker, text.attempts
+            "  given up   {} by {}[{}], after {}",
+            text.time,
+            text.stage,
+            text.worker,
+            counted(text.attempts.into(), "try")
         ),
-        format!("  cause      {}", letter.cause()),
-        match text.queue.is_empty() {
-            true => "  from       no queue: it was too long to be an item".to_owned(),
-            false => format!("  from       queue {}, item {}", text.queue, text.id),
-        },
-        match text.queue.is_empty() {
-            true => format!("  begins     {}", Glimpse::text_of(&letter.bytes())),
-            false => {
-                format!("  item       {} bytes: {}", letter.bytes().len(), Glimpse::text_of(&letter.bytes()))
-            }
-        },
+        format!("  run        {}", text.run),
     ];
-    lines.extend(text.stderr.iter().map(|line| format!("  stderr     {line}")));
+    let mut cause = letter.cause();
+    if cause.is_empty() {
+        cause = "unknown".to_owned();
+    }
+    let mut causes = cause.lines();
+    lines.extend(causes.next().map(|line| format!("  cause      {}", shown(line))));
+    lines.extend(causes.map(|line| format!("             {}", shown(line))));
+    if letter.marked {
+        lines.push(
+            "  retrying   its item is being put back, or that was interrupted: `mprun dead retry` goes on"
+                .to_owned(),
+        );
+    }
+    match letter.bytes() {
+        Some(bytes) => {
+            lines.push(format!("  from       queue {}, item {}", text.queue, text.id));
+            lines.push(format!(
+                "  item       {}: {}",
+                counted(bytes.len() as u64, "byte"),
+                Glimpse::text_of(&bytes)
+            ));
+        }
+        None => {
+            lines.push("  from       no queue: it holds no whole item, and can't be tried again".to_owned());
+            lines
+                .extend(letter.beginning().map(|bytes| format!("  begins     {}", Glimpse::text_of(&bytes))));
+        }
+    }
+    lines.extend(text.stderr.iter().map(|line| format!("  stderr     {}", shown(line))));
     lines.join("\n") + "\n"
 }

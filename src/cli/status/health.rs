@@ -1,8 +1,9 @@
 //! Is it well? Pure.
 
 use crate::exit;
-use crate::numbers::time;
+use crate::numbers::{counted, time};
 use crate::status::{ConfigState, Fate, Snapshot, WorkerState};
+use serde::Serialize;
 
 /// What is wrong with a pipeline.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +16,17 @@ pub struct Health {
     pub too_long: u64,
 }
 
+/// What `status --check --json` prints.
+#[derive(Debug, Serialize)]
+pub struct Told<'a> {
+    pipeline: &'a str,
+    /// Nothing is wrong, and nothing is dead: the exit code is 0.
+    ok: bool,
+    faults: &'a [String],
+    dead_letters: u64,
+    dead_letter_file: &'a str,
+}
+
 impl Health {
     /// Well or not, for a script.
     pub fn code(&self) -> u8 {
@@ -25,13 +37,24 @@ impl Health {
         }
     }
 
+    /// The same with words, for a script.
+    pub fn told<'a>(&'a self, snapshot: &'a Snapshot) -> Told<'a> {
+        Told {
+            pipeline: &snapshot.pipeline,
+            ok: self.code() == exit::DONE,
+            faults: &self.faults,
+            dead_letters: self.dead,
+            dead_letter_file: &snapshot.dead_letter_file,
+        }
+    }
+
     /// The same for people.
     pub fn text(&self, snapshot: &Snapshot) -> String {
         let mut lines: Vec<String> =
             self.faults.iter().map(|fault| format!("{}: {fault}", snapshot.pipeline)).collect();
         if self.dead > 0 {
             let file = &snapshot.dead_letter_file;
-            lines.push(format!("{}: {} dead letters, in {file}", snapshot.pipeline, self.dead));
+            lines.push(format!("{}: {}, in {file}", snapshot.pipeline, counted(self.dead, "dead letter")));
         }
         if self.too_long > 0 {
             let file = &snapshot.dead_letter_file;
@@ -80,6 +103,7 @@ pub fn of(snapshot: &Snapshot) -> Health {
             }
         }
     }
+    faults.extend(snapshot.letters.faults());
     let unsound = snapshot.queues.iter().filter(|queue| queue.unaccounted() != 0);
     faults.extend(unsound.map(|queue| format!("the ledger of queue {} does not add up", queue.name)));
     Health { faults, dead: snapshot.dead_letters, too_long: snapshot.totals.too_long }

@@ -15,11 +15,11 @@ use crate::status::Snapshot;
 pub struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,
-    /// Print the whole snapshot as JSON
+    /// Print the whole snapshot as JSON; with --check: `ok`, `faults`, `dead_letters` and their file
     #[arg(long)]
     json: bool,
     /// Say only what is wrong: exit 1 if anything is, 3 if items became dead letters
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     check: bool,
 }
 
@@ -27,12 +27,16 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let mut client = args.pipeline.find()?;
     let snapshot: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
+    if args.check {
+        let health = health::of(&snapshot);
+        match args.json {
+            true => output::json(&health.told(&snapshot))?,
+            false => output::print(&health.text(&snapshot))?,
+        }
+        return Ok(health.code());
+    }
     if args.json {
         output::json(&snapshot)?;
-    } else if args.check {
-        let health = health::of(&snapshot);
-        output::print(&health.text(&snapshot))?;
-        return Ok(health.code());
     } else {
         output::print(&text::render(&snapshot, terminal_width()))?;
     }

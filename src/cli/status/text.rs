@@ -2,7 +2,7 @@
 
 use super::health;
 use crate::cli::table::Table;
-use crate::numbers::{rate, time};
+use crate::numbers::{counted, rate, time};
 use crate::status::{Fate, Phase, Queue, Snapshot, Stage, WorkerState};
 
 /// All of it, for a terminal of this width.
@@ -127,7 +127,9 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
         notes.push(format!("changed by hand, until the next reload: {}", snapshot.config.changed.join(", ")));
     }
     if snapshot.dead_letters > 0 {
-        notes.push(format!("{} dead letters: `mprun dead list` shows them", snapshot.dead_letters));
+        let letters = counted(snapshot.dead_letters, "dead letter");
+        let it = if snapshot.dead_letters == 1 { "it" } else { "them" };
+        notes.push(format!("{letters}: `mprun dead list` shows {it}"));
     }
     if snapshot.totals.too_long > 0 {
         let too_long = snapshot.totals.too_long;

@@ -3,7 +3,7 @@
 use super::screen::Screen;
 use super::spark;
 use crate::cli::status::{phase, state};
-use crate::numbers::{rate, time};
+use crate::numbers::{counted, rate, time};
 use crate::status::{ConfigState, Queue, Snapshot, Stage};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
@@ -67,7 +67,7 @@ fn heading(snapshot: &Snapshot) -> Line<'_> {
         spans.push(Span::styled(", the changed file is refused", alarm));
     }
     if snapshot.dead_letters > 0 {
-        spans.push(Span::styled(format!(", {} dead letters", snapshot.dead_letters), alarm));
+        spans.push(Span::styled(format!(", {}", counted(snapshot.dead_letters, "dead letter")), alarm));
     }
     Line::from(spans)
 }
@@ -108,7 +108,7 @@ fn queue_lines(queues: &[Queue], area: Rect) -> Vec<Line<'_>> {
     let longest = queues.iter().map(|queue| queue.name.chars().count()).max().unwrap_or(0).min(24);
     let mut lines: Vec<Line<'_>> = queues.iter().take(fit).map(|queue| queue_line(queue, longest)).collect();
     if fit < queues.len() {
-        lines.push(Line::from(format!("and {} queues more", queues.len() - fit)));
+        lines.push(Line::from(format!("and {} more", counted((queues.len() - fit) as u64, "queue"))));
     }
     lines
 }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn of_many_stages_the_selected_one_is_shown_and_some_queues_are() {
         let text = drawn(80, 24, 60);
-        for part in ["out59", "q0 ", "queues more", "q quit"] {
+        for part in ["out59", "q0 ", " more", "q quit"] {
             assert!(text.contains(part), "no {part} in\n{text}");
         }
     }

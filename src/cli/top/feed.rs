@@ -5,6 +5,7 @@ use crate::control::client::{Client, ClientError, Patience};
 use crate::control::protocol::{Done, Restart, Scale, Whom};
 use crate::log_file::Tails;
 use crate::status::Snapshot;
+use crate::sys::start_signals;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -50,7 +51,11 @@ impl Feed {
         let pid = i32::try_from(first.pid).unwrap_or(i32::MAX);
         let mut asker = Asker { client, tails, pid: Pid::from_raw(pid), missed: 0, wishes: 0 };
         let teller = Teller { told, wake: Wake(wake) };
-        std::thread::spawn(move || asker.work(&todo, &teller));
+        std::thread::spawn(move || {
+            // Signals are for the thread that has the terminal. It fails only for an operation that there is not.
+            let _ = start_signals::block_all();
+            asker.work(&todo, &teller);
+        });
         Feed { wishes, news }
     }
 }
@@ -148,9 +153,11 @@ impl Asker {
         self.wishes += 1;
         let (client, short) = (&mut self.client, Patience::Short);
         let done: Done = match wish {
-            Wish::Scale(stage, processes) => {
-                client.post("/v1/scale", &Scale { stage, processes, wait: false }, short)
-            }
+            Wish::Scale(stage, processes) => client.post(
+                "/v1/scale",
+                &Scale { stage, processes: Some(processes), by: None, wait: false },
+                short,
+            ),
             Wish::Restart(stage) => client.post("/v1/restart", &Restart { stage, wait: false }, short),
             Wish::Pause(stage) => client.post("/v1/pause", &Whom { stage, wait: false }, short),
             Wish::Resume(stage) => client.post("/v1/resume", &Whom { stage, wait: false }, short),

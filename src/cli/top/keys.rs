@@ -19,10 +19,13 @@ pub enum Key {
     Restart,
     /// Enough.
     Quit,
+    /// Stop, and go on when the shell says so.
+    Suspend,
 }
 
 const ESCAPE: u8 = 0x1b;
 const CTRL_C: u8 = 3;
+const CTRL_Z: u8 = 26;
 
 /// All keys in these bytes. Escape alone means nothing: over a slow line it may be the first half of an arrow.
 pub fn keys(mut bytes: &[u8]) -> Vec<Key> {
@@ -59,6 +62,7 @@ fn plain(letter: u8) -> Option<Key> {
         b'P' => Some(Key::PauseAll),
         b'r' => Some(Key::Restart),
         b'q' | CTRL_C => Some(Key::Quit),
+        CTRL_Z => Some(Key::Suspend),
         _ => None,
     }
 }
@@ -73,6 +77,6 @@ mod tests {
         assert_eq!(keys(b"\x1b[1;5A\x1b[3~-\x1b"), [Key::Up, Key::Fewer]);
         assert_eq!(keys("\x1b[200~ü\x1b".as_bytes()), []);
         assert_eq!(keys(b"\x1b[12"), []);
-        assert_eq!(keys(&[CTRL_C]), [Key::Quit]);
+        assert_eq!(keys(&[CTRL_C, CTRL_Z]), [Key::Quit, Key::Suspend]);
     }
 }

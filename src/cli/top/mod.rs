@@ -1,5 +1,6 @@
 //! `mprun top`: a running pipeline, live, full screen. A client of its control socket like any other.
 
+mod canvas;
 mod draw;
 mod feed;
 mod keys;
@@ -11,9 +12,11 @@ use super::output::{self, Failure};
 use super::target::{self, OnePipeline};
 use crate::exit;
 use crate::status::Snapshot;
+use crate::sys::suspend::Whom;
+use crate::terminal as terminals;
 use feed::{Feed, News};
 use screen::{Asked, Screen};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::sync::mpsc::TryRecvError;
 use terminal::{Input, Session};
 
@@ -33,8 +36,12 @@ enum End {
 
 /// Shows a running pipeline until `q`, or until its end.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    if !terminals::stdout().is_terminal || !terminals::stdin().is_terminal {
         return Err(Failure::usage("top needs a terminal: `mprun status` shows the same once"));
+    }
+    if !terminals::stdout().moves_cursor {
+        let why = "top needs a terminal that can move its cursor, and TERM says that this one can't";
+        return Err(Failure::usage(format!("{why}: `mprun status` shows the same once")));
     }
     let mut client = args.pipeline.find()?;
     let first: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
@@ -59,8 +66,17 @@ fn watch(session: &mut Session, feed: &Feed, mut screen: Screen) -> io::Result<E
         match session.next()? {
             Input::Signal(number) => return Ok(End::Signal(number)),
             Input::Typed(bytes) => {
-                if !typed(&bytes, feed, &mut screen) {
-                    return Ok(End::Quit);
+                for key in keys::keys(&bytes) {
+                    match screen.key(key) {
+                        Asked::Nothing => {}
+                        Asked::Quit => return Ok(End::Quit),
+                        Asked::Suspend => session.suspend(Whom::Group)?,
+                        Asked::For(wish) => {
+                            screen.wishes += 1;
+                            // Its thread is gone only when the pipeline is: that is told there.
+                            let _ = feed.wishes.send(wish);
+                        }
+                    }
                 }
             }
             Input::Woken => {
@@ -90,20 +106,4 @@ fn heard(feed: &Feed, screen: &mut Screen) -> io::Result<bool> {
             }
         }
     }
-}
-
-/// Does what keys mean; false: that was enough.
-fn typed(bytes: &[u8], feed: &Feed, screen: &mut Screen) -> bool {
-    for key in keys::keys(bytes) {
-        match screen.key(key) {
-            Asked::Nothing => {}
-            Asked::Quit => return false,
-            Asked::For(wish) => {
-                screen.wishes += 1;
-                // Its thread is gone only when the pipeline is: that is told there.
-                let _ = feed.wishes.send(wish);
-            }
-        }
-    }
-    true
 }

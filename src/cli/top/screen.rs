@@ -29,6 +29,8 @@ pub struct Screen {
 pub enum Asked {
     Nothing,
     Quit,
+    /// To be out of the way for a while.
+    Suspend,
     /// Something that the pipeline has to do.
     For(Wish),
 }
@@ -84,6 +86,7 @@ impl Screen {
         self.said.clear();
         match key {
             Key::Quit => return Asked::Quit,
+            Key::Suspend => return Asked::Suspend,
             Key::Up => self.selected = self.selected.saturating_sub(1),
             Key::Down => {
                 self.selected = (self.selected + 1).min(self.snapshot.stages.len().saturating_sub(1));

@@ -1,28 +1,48 @@
-//! The terminal, taken and given back: at the end, by a panic (ratatui's hook), and by a signal that ends the program.
-//! After `kill -9` nobody can do it: `reset` does.
+//! The terminal, taken and given back: at the end, by a panic, while this process is stopped (Ctrl-Z), and by a signal
+//! that ends it. After `kill -9` nobody can do it: `reset` does.
+//!
+//! | it … | then |
+//! |---|---|
+//! | hangs up, its reader is gone | what is written to it goes nowhere, and the next look for input ends `top` |
+//! | stops us (Ctrl-Z, SIGTSTP) | it is given back first; SIGCONT takes it again, in the state that it has by then |
+//! | is stopped and continued behind our back (SIGSTOP) | SIGCONT takes it again: a shell has changed its modes meanwhile |
+//! | has another size, whatever it says | the size is bounded (see [`crate::terminal`]), the screen drawn anew |
 //!
 //! Keys are read by ourselves, in one `poll` with signals and news: crossterm's reader spins for ever once the terminal
-//! is gone.
+//! is gone. Modes are set by ourselves: crossterm remembers those of the first time only.
 
+use super::canvas::Canvas;
+use crate::sys::suspend::{Whom, suspend};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use ratatui::{DefaultTerminal, Frame};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use ratatui::Frame;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::{flag, low_level::pipe};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What ends a program.
 const ENDS: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
+/// The modes of the terminal before it was taken; none: it is not taken.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
 /// The terminal, as long as it is ours.
 pub struct Session {
-    terminal: DefaultTerminal,
-    /// The signal that came; 0: none.
+    canvas: Canvas,
+    /// The signal that came and ends us; 0: none.
     signal: Arc<AtomicUsize>,
+    /// Somebody wants us to stop for a while.
+    stop: Arc<AtomicBool>,
+    /// We were stopped, and go on.
+    continued: Arc<AtomicBool>,
     woken: UnixStream,
     wake: UnixStream,
 }
@@ -44,18 +64,23 @@ impl Session {
     /// # Errors
     /// When it can't do what is needed; then it is as it was.
     pub fn enter() -> io::Result<Session> {
-        let signal = Arc::new(AtomicUsize::new(0));
+        let (signal, stop, continued) = (Arc::default(), Arc::default(), Arc::default());
         let (woken, wake) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
         wake.set_nonblocking(true)?;
+        // First what came, then the waking: handlers run in this order.
         for number in ENDS {
-            // First what came, then the waking: handlers run in this order.
             flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or(0))?;
+        }
+        flag::register(SIGTSTP, Arc::clone(&stop))?;
+        flag::register(SIGCONT, Arc::clone(&continued))?;
+        for number in ENDS.into_iter().chain([SIGTSTP, SIGCONT, SIGWINCH]) {
             pipe::register(number, wake.try_clone()?)?;
         }
-        pipe::register(SIGWINCH, wake.try_clone()?)?;
-        let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore())?;
-        Ok(Session { terminal, signal, woken, wake })
+        give_back_at_a_panic();
+        let canvas = Canvas::new()?;
+        take()?;
+        Ok(Session { canvas, signal, stop, continued, woken, wake })
     }
 
     /// A byte written to it makes [`Session::next`] return.
@@ -65,7 +90,23 @@ impl Session {
 
     /// Draws it all, in the size that the terminal has now.
     pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.terminal.draw(draw).map(drop)
+        self.canvas.draw(draw)
+    }
+
+    /// Gives the terminal back, stops with all of its process group, and takes it again.
+    pub fn suspend(&mut self, whom: Whom) -> io::Result<()> {
+        give_back();
+        suspend(whom);
+        self.stop.store(false, Ordering::SeqCst);
+        self.take_again()
+    }
+
+    fn take_again(&mut self) -> io::Result<()> {
+        self.continued.store(false, Ordering::SeqCst);
+        give_back();
+        // A terminal that is gone meanwhile is found out by the next look for input.
+        let _ = take();
+        self.canvas.forget()
     }
 
     /// What comes next.
@@ -74,6 +115,17 @@ impl Session {
             let signal = self.signal.load(Ordering::SeqCst);
             if signal != 0 {
                 return Ok(Input::Signal(u8::try_from(signal).unwrap_or(0)));
+            }
+            if self.canvas.is_gone() {
+                return Ok(hung_up());
+            }
+            if self.stop.load(Ordering::SeqCst) {
+                self.suspend(Whom::Alone)?;
+                return Ok(Input::Woken);
+            }
+            if self.continued.load(Ordering::SeqCst) {
+                self.take_again()?;
+                return Ok(Input::Woken);
             }
             let stdin = io::stdin();
             let mut both =
@@ -85,35 +137,72 @@ impl Session {
             let [typed, woken] = both.map(|fd| fd.any().unwrap_or(true));
             if woken {
                 self.take_wakings();
-                if self.signal.load(Ordering::SeqCst) == 0 {
+                if !self.has_signal() {
                     return Ok(Input::Woken);
                 }
             } else if typed {
-                return self.typed();
+                return typed_bytes();
             }
         }
+    }
+
+    fn has_signal(&self) -> bool {
+        let came = |flag: &AtomicBool| flag.load(Ordering::SeqCst);
+        self.signal.load(Ordering::SeqCst) != 0 || came(&self.stop) || came(&self.continued)
     }
 
     fn take_wakings(&mut self) {
         let mut bytes = [0; 64];
         while matches!(self.woken.read(&mut bytes), Ok(1..)) {}
     }
-
-    /// A terminal that is gone ends us as its signal would, which may come later or not at all.
-    fn typed(&self) -> io::Result<Input> {
-        let mut bytes = [0; 256];
-        match nix::unistd::read(io::stdin().as_fd(), &mut bytes) {
-            Ok(0) | Err(Errno::EIO) => Ok(Input::Signal(u8::try_from(SIGHUP).unwrap_or(1))),
-            Ok(length) => Ok(Input::Typed(bytes[..length].to_vec())),
-            Err(Errno::EINTR | Errno::EAGAIN) => Ok(Input::Woken),
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let _ = self.terminal.show_cursor(); // a terminal that is gone needs none
-        let _ = ratatui::try_restore();
+        give_back();
     }
+}
+
+/// A terminal that is gone ends us as its signal would, which may come later or not at all.
+fn hung_up() -> Input {
+    Input::Signal(u8::try_from(SIGHUP).unwrap_or(1))
+}
+
+fn typed_bytes() -> io::Result<Input> {
+    let mut bytes = [0; 256];
+    match nix::unistd::read(io::stdin().as_fd(), &mut bytes) {
+        Ok(0) | Err(Errno::EIO) => Ok(hung_up()),
+        Ok(length) => Ok(Input::Typed(bytes[..length].to_vec())),
+        Err(Errno::EINTR | Errno::EAGAIN) => Ok(Input::Woken),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Keys come one by one and unseen, and there is a screen of our own. Of a shell in the background, this stops us until
+/// we are in the foreground.
+fn take() -> io::Result<()> {
+    let before = tcgetattr(io::stdin())?;
+    let mut raw = before.clone();
+    cfmakeraw(&mut raw);
+    tcsetattr(io::stdin(), SetArg::TCSANOW, &raw)?;
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    execute!(io::stdout(), EnterAlternateScreen, Hide).inspect_err(|_| give_back())
+}
+
+/// As it was. Nothing that fails here matters: then the terminal is gone.
+fn give_back() {
+    let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
+    let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &before);
+    let _ = io::stdout().flush();
+}
+
+/// Before the message, which is read on the usual screen. The message itself is written by the hook that was there: it
+/// takes a standard error that is gone, where `eprintln!` would be the panic inside the panic that aborts.
+fn give_back_at_a_panic() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        give_back();
+        told(panic);
+    }));
 }

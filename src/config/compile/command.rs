@@ -1,11 +1,12 @@
 //! A command stage: its keys, and what they mean to each other.
 
+use super::cautions;
 use super::draft::Draft;
 use super::mode;
-use crate::config::diagnostic::{Diagnostic, Report};
+use crate::config::diagnostic::{Diagnostic, Place, Report};
 use crate::config::elements::ModeWord;
 use crate::config::keys::StageKeys;
-use crate::config::pipeline::{self, Command, ProgramLimits};
+use crate::config::pipeline::{self, Command, ProgramLimits, shell_line};
 use std::path::PathBuf;
 
 /// The checked command of a stage that has one.
@@ -49,10 +50,15 @@ pub fn check_absent(draft: &Draft, report: &mut Report) {
 
 /// `{}` stands for an item: only where there is one.
 fn check_arguments(invocation: &pipeline::Invocation, keys: &StageKeys, report: &mut Report) {
-    let (pipeline::Invocation::Direct(words), Some(at)) = (invocation, &keys.command.at) else { return };
+    let Some(at) = &keys.command.at else { return };
+    let words = match invocation {
+        pipeline::Invocation::Direct(words) => words,
+        pipeline::Invocation::Shell(line) => return check_line(line, keys, &at.value, report),
+    };
     if !words.iter().any(|word| takes_item(word)) {
         return;
     }
+    cautions::item_as_code(words, &at.value, report);
     let escaped = "for `{}` as it is, write `{{}}`";
     if keys.mode.value != ModeWord::Each {
         let fault = Diagnostic::error("`{}` goes with mode = \"each\": here no one item is at hand");
@@ -63,7 +69,21 @@ fn check_arguments(invocation: &pipeline::Invocation, keys: &StageKeys, report: 
     }
 }
 
+/// In a line for the shell the item is no text to be put in, which would run it as code.
+fn check_line(line: &str, keys: &StageKeys, at: &Place, report: &mut Report) {
+    if !shell_line::has_braces(line) {
+        return;
+    }
+    let fault = Diagnostic::error("`{}` is not the item in a line for the shell").at(at);
+    let fault = match (keys.mode.value, &keys.batch.at) {
+        (ModeWord::Each, None) => fault.help("the item is `\"$1\"`, with these quotes"),
+        (ModeWord::Each, Some(batch)) => fault.also(&batch.key, "the items are on standard input"),
+        (_, _) => fault.help("with mode = \"each\" the item is `\"$1\"`; else items are on standard input"),
+    };
+    report.push(fault.help("for `{}` as it is, write `'{}'`"));
+}
+
 /// Whether a word has a place for the item.
-fn takes_item(word: &str) -> bool {
+pub fn takes_item(word: &str) -> bool {
     word.replace("{{}}", "").contains("{}")
 }

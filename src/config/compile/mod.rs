@@ -1,5 +1,6 @@
 //! What the parts of a file mean to each other: the last step, from keys to a checked pipeline.
 
+mod cautions;
 mod command;
 mod cycles;
 mod draft;
@@ -13,10 +14,10 @@ mod work;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Place, Report};
-use super::keys::ControlKeys;
 use super::keys::FileKeys;
+use super::keys::{ControlKeys, DeadLetterKeys};
 use super::machine::Places;
-use super::pipeline::{Control, Pipeline, Stage};
+use super::pipeline::{Control, DeadLetters, Pipeline, Stage};
 use crate::stage::Registry;
 use draft::Draft;
 
@@ -55,6 +56,7 @@ pub fn compile(
     wiring.check(&queues, report);
     cycles::check(&drafts, &wiring, report);
     let queues = queues::compile(&queues, &wiring, report);
+    cautions::programs_before_kept_queues(&drafts, &queues, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
     let control = control(&keys.control.value, &selection.folder);
@@ -68,6 +70,7 @@ pub fn compile(
         drain_timeout: keys.drain_timeout.value.0,
         control,
         metrics: keys.metrics.value.listen.value.map(|address| address.0),
+        dead_letters: dead_letters(&keys.dead_letters.value),
     };
     Some((pipeline, places))
 }
@@ -98,6 +101,10 @@ fn places(drafts: &[Draft]) -> Places {
 fn control(keys: &ControlKeys, folder: &Path) -> Control {
     let socket = keys.socket.value.as_ref().map(|path| folder.join(&path.0));
     Control { enabled: keys.enabled.value, socket }
+}
+
+fn dead_letters(keys: &DeadLetterKeys) -> DeadLetters {
+    DeadLetters { max_size: keys.max_size.value.0, when_full: keys.when_full.value }
 }
 
 fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::pipeline::{Control, Pipeline};
+use super::pipeline::{Control, DeadLetters, Pipeline};
 pub use keys::KeyChange;
 pub use queue::QueueDiff;
 pub use stage::{StageChange, StageDiff};
@@ -38,6 +38,8 @@ pub struct Diff {
     pub control: Option<Change<Control>>,
     /// `[metrics]`.
     pub metrics: Option<Change<Option<SocketAddr>>>,
+    /// `[dead_letters]`.
+    pub dead_letters: Option<Change<DeadLetters>>,
     /// Stages that differ: removed ones first, then the new file's in their order.
     pub stages: Vec<StageDiff>,
     /// Queues that differ: removed ones first, then the new file's in their order.
@@ -53,13 +55,14 @@ impl Diff {
 
 /// What it takes to come from `old` to `new`. Stages and queues are told by their names; their order is no change.
 pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
-    let Pipeline { name, folder, stages, queues, drain_timeout, control, metrics } = old;
+    let Pipeline { name, folder, stages, queues, drain_timeout, control, metrics, dead_letters } = old;
     Diff {
         name: Change::of(name, &new.name),
         folder: Change::of(folder, &new.folder),
         drain_timeout: Change::of(drain_timeout, &new.drain_timeout),
         control: Change::of(control, &new.control),
         metrics: Change::of(metrics, &new.metrics),
+        dead_letters: Change::of(dead_letters, &new.dead_letters),
         stages: stage::diff(stages, &new.stages),
         queues: queue::diff(queues, &new.queues),
     }

@@ -43,6 +43,7 @@ fn pipeline() -> Pipeline {
         drain_timeout: Duration::from_secs(30),
         control: Control::default(),
         metrics: None,
+        dead_letters: crate::config::DeadLetters::default(),
     }
 }
 

@@ -110,7 +110,9 @@ impl Expansion<'_> {
         Diagnostic::error(format!("the variable `{name}` is not set"))
             .at(place)
             .did_you_mean(near.map(|near| format!("`${{{near}}}`")))
-            .help(format!("`${{{name}:-…}}` gives it a default"))
+            .help(format!(
+                "`${{{name}:-…}}` gives it a default; `$${{{name}}}` leaves it to a shell, as `${{{name}}}`"
+            ))
     }
 
     /// Where `wanted` stands in the source; the whole string if escapes hide it.
@@ -136,7 +138,7 @@ fn malformed(place: &Place) -> Diagnostic {
     Diagnostic::error("not a variable")
         .at(place)
         .accepted("`${NAME}` or `${NAME:-default}`, where the default holds no variable")
-        .help("write `$$` for a plain `$`")
+        .help("write `$$` for a plain `$`: `$${…}` leaves it to a shell")
 }
 
 #[cfg(test)]

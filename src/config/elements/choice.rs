@@ -33,6 +33,13 @@ impl Choice for WhenFull {
         &[("block", WhenFull::Block), ("drop-new", WhenFull::DropNew), ("drop-old", WhenFull::DropOld)];
 }
 
+impl Choice for crate::dead_letter::WhenFull {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("block", crate::dead_letter::WhenFull::Block),
+        ("drop-old", crate::dead_letter::WhenFull::DropOld),
+    ];
+}
+
 /// `mode`, as a word: what belongs to it stands in keys of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModeWord {

@@ -1,6 +1,10 @@
-//! `[control]` and `[metrics]`: how the running pipeline is asked, and by whom.
+//! `[control]` and `[metrics]`: how the running pipeline is asked, and by whom. `[dead_letters]`: how many are kept.
 
-use crate::config::elements::{Address, SocketPath, table};
+use crate::config::elements::{Address, Size, SocketPath, table};
+use crate::dead_letter::{Store, WhenFull};
+
+/// More than any disk of these days.
+const MOST_LETTERS: u64 = 1 << 50;
 
 table! {
     /// `[control]`.
@@ -17,5 +21,15 @@ table! {
     MetricsKeys = "`metrics`" {
         /// The address on which metrics are served, such as `127.0.0.1:9464`. Whoever can reach it may read them.
         listen: Option<Address> = None, also "address" "port";
+    }
+}
+
+table! {
+    /// `[dead_letters]`.
+    DeadLetterKeys = "`dead_letters`" {
+        /// How many bytes of dead letters are kept.
+        max_size: Size<MOST_LETTERS> = Size(Store::MAX_SIZE), also "size" "max_bytes" "limit";
+        /// What happens to one more: its item stays where it is ("block"), or the oldest letters are dropped.
+        when_full: WhenFull = WhenFull::Block, also "on_full" "overflow" "policy";
     }
 }

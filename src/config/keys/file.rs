@@ -1,6 +1,6 @@
 //! The top of the file.
 
-use super::{ControlKeys, Defaults, MetricsKeys, QueueKeys, StageKeys, pause};
+use super::{ControlKeys, DeadLetterKeys, Defaults, MetricsKeys, QueueKeys, StageKeys, pause};
 use crate::config::elements::{Named, Pause, PipelineName, Tables, table};
 
 table! {
@@ -20,6 +20,8 @@ table! {
         control: ControlKeys = ControlKeys::default();
         /// Where metrics are served, for Prometheus.
         metrics: MetricsKeys = MetricsKeys::default();
+        /// How many items that never went through are kept.
+        dead_letters: DeadLetterKeys = DeadLetterKeys::default(), also "dead_letter" "dlq";
     }
 }
 

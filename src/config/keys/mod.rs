@@ -7,7 +7,7 @@ mod program;
 mod queue;
 mod stage;
 
-pub use extras::{ControlKeys, MetricsKeys};
+pub use extras::{ControlKeys, DeadLetterKeys, MetricsKeys};
 pub use file::FileKeys;
 pub use policies::{BackoffKeys, GiveUpKeys, LogFileKeys, RecycleKeys};
 pub use program::LimitKeys;
@@ -46,6 +46,7 @@ mod tests {
             LogFileKeys::keys(),
             ControlKeys::keys(),
             MetricsKeys::keys(),
+            DeadLetterKeys::keys(),
         ]
     }
 

@@ -19,7 +19,8 @@ table! {
         /// The parameters of `use`.
         with: With = With::default(), also "params" "parameters" "options" "config";
         /// The program that does the work: a list of words, run directly, or a line for `/bin/sh -c`. In a list, `{worker}`
-        /// is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` stands for `{}` itself.
+        /// is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` stands for `{}` itself. In a line for the
+        /// shell `"$1"` is the item then. A program that takes the item as an argument has an empty standard input.
         command: Option<Invocation> = None, also "cmd" "program" "script" "args";
         /// How items meet the program: "stream": it runs on, and what it reads and writes are unrelated. "reply": it runs
         /// on, and answers each item. "each": it is started for each item, which is its argument (`{}`) or its standard

@@ -1,17 +1,22 @@
 //! One client: its requests, one after the other.
 
+use super::linger;
 use super::patience::Patient;
-use super::reply::{self, Response};
+use super::reply::{self, Body, Response};
 use super::route::{Route, route};
-use super::{Desk, retry, stream};
+use super::seats::{Held, Seat, either};
+use super::{Ask, Desk, retry, stream};
 use crate::control::protocol::{Answer, Reason, Refused, Reply, Request};
 use crate::sys::cpus;
+use crate::sys::hangup::Hangup;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
@@ -27,26 +32,47 @@ const SEND_WITHIN: Duration = Duration::from_secs(10);
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Serves until the client goes, or asks too much.
-pub async fn serve(stream: UnixStream, desk: Desk) {
-    let service = service_fn(move |request| answer(desk.clone(), request));
+pub async fn serve(stream: UnixStream, desk: Desk, seat: Arc<Seat>) {
+    let hangup = Hangup::of(&stream);
+    let stream = Patient::new(stream, Arc::clone(&seat));
+    let service = service_fn(move |request| answer(desk.clone(), Arc::clone(&seat), request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(SEND_WITHIN).max_buf_size(LARGEST_HEAD).max_headers(64);
-    // What went wrong with a client is told to the client, as far as it listens.
-    let _ = http.serve_connection(TokioIo::new(Patient::new(stream)), service).await;
+    // A client that has said all may close its writing half, and read on.
+    http.half_close(true);
+    let served = async {
+        // What went wrong with a client is told to the client, as far as it listens.
+        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    };
+    either(served, linger::gone(hangup)).await;
 }
 
-async fn answer(desk: Desk, request: hyper::Request<Incoming>) -> Result<Response, Infallible> {
-    Ok(respond(&desk, request).await.unwrap_or_else(|refused| reply::refused(&refused)))
-}
-
-async fn respond(desk: &Desk, request: hyper::Request<Incoming>) -> Result<Response, Refused> {
+async fn answer(
+    desk: Desk,
+    seat: Arc<Seat>,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Held<Body>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = read(body).await?;
-    match route(&head.method, head.uri.path(), head.uri.query(), &body)? {
+    let body = read(body).await;
+    let busy = seat.busy();
+    let response = match body {
+        Ok(body) => respond(&desk, &head, &body).await,
+        Err(refused) => Err(refused),
+    };
+    let response = response.unwrap_or_else(|refused| reply::refused(&refused));
+    Ok(response.map(|body| Held::new(body, busy)))
+}
+
+async fn respond(desk: &Desk, head: &Parts, body: &[u8]) -> Result<Response, Refused> {
+    match route(&head.method, head.uri.path(), head.uri.query(), body)? {
         Route::Hello => Ok(reply::hello()),
         Route::Ask { request, waits } => {
-            let answer = ask(desk, request, waits).await?;
-            Ok(reply::answer(rated(desk, answer)))
+            let answer = ask(&desk.ask, request, waits).await?;
+            let mut answer = rated(desk, answer);
+            if let Answer::Status(snapshot) = &mut answer {
+                desk.letters.tell(snapshot).await;
+            }
+            Ok(reply::answer(answer))
         }
         Route::Tap(tap) => stream::tap(desk, tap).await,
         Route::Retry(keys) => Ok(reply::value(&retry::retry(desk, keys).await?)),
@@ -67,9 +93,9 @@ async fn read(body: Incoming) -> Result<Bytes, Refused> {
 }
 
 /// Asks the supervisor.
-pub async fn ask(desk: &Desk, request: Request, waits: bool) -> Reply {
+pub async fn ask(supervisor: &Ask, request: Request, waits: bool) -> Reply {
     let (sender, receiver) = oneshot::channel();
-    (desk.ask)(request, sender);
+    supervisor(request, sender);
     let over = |_| Err(Refused { reason: Reason::Stopping, error: "the run is over".to_owned() });
     if waits {
         return receiver.await.unwrap_or_else(over);

@@ -2,7 +2,7 @@
 //! can be told.
 
 use super::connection::{ask, rated};
-use super::{Desk, REST};
+use super::{Desk, REST, linger};
 use crate::control::protocol::{Answer, Request, Status};
 use crate::metrics::{self, Format, Monotone};
 use http_body_util::Full;
@@ -16,10 +16,11 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use super::patience::Patient;
+use super::seats::{Held, Seat, Seats};
 
+const PLAIN: &str = "text/plain; charset=utf-8";
 /// Scrapers at once.
 const CONNECTIONS: usize = 16;
 /// How long one may take over a request, or between two.
@@ -27,33 +28,33 @@ const SEND_WITHIN: Duration = Duration::from_secs(120);
 
 /// Serves for ever.
 pub async fn serve(listener: TcpListener, desk: Desk) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
+    let seats = Seats::new(CONNECTIONS);
     let told = Arc::new(Mutex::new(Monotone::default()));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(REST).await;
             continue;
         };
-        // Whoever is too many is sent away by the end of the connection.
-        if let Ok(seat) = Arc::clone(&seats).try_acquire_owned() {
-            let (desk, told) = (desk.clone(), Arc::clone(&told));
-            tokio::spawn(async move {
-                connection(stream, desk, told).await;
-                drop(seat);
-            });
-        }
+        let (desk, told) = (desk.clone(), Arc::clone(&told));
+        let refusal = || linger::too_many(PLAIN, "too many clients: come again soon\n");
+        seats.admit(stream, refusal, |stream, seat| connection(stream, desk, told, seat));
     }
 }
 
-async fn connection(stream: TcpStream, desk: Desk, told: Arc<Mutex<Monotone>>) {
+async fn connection(stream: TcpStream, desk: Desk, told: Arc<Mutex<Monotone>>, seat: Arc<Seat>) {
+    let stream = Patient::new(stream, Arc::clone(&seat));
     let service = service_fn(move |request| {
-        let (desk, told) = (desk.clone(), Arc::clone(&told));
-        async move { Ok::<_, Infallible>(respond(&desk, &told, &request).await) }
+        let (desk, told, busy) = (desk.clone(), Arc::clone(&told), seat.busy());
+        async move {
+            let response = respond(&desk, &told, &request).await;
+            Ok::<_, Infallible>(response.map(|body| Held::new(body, busy)))
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(SEND_WITHIN).max_buf_size(16 * 1024).max_headers(64);
+    http.half_close(true);
     // What went wrong with a scraper shows at the scraper.
-    let _ = http.serve_connection(TokioIo::new(Patient::new(stream)), service).await;
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn respond(
@@ -69,12 +70,13 @@ async fn respond(
         "/" => return plain(StatusCode::OK, "mprun: see /metrics\n"),
         _ => return plain(StatusCode::NOT_FOUND, "there is only /metrics\n"),
     }
-    let Ok(Answer::Status(seen)) = ask(desk, Request::Status(Status::default()), false).await else {
+    let Ok(Answer::Status(seen)) = ask(&desk.ask, Request::Status(Status::default()), false).await else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer\n");
     };
     let Answer::Status(mut seen) = rated(desk, Answer::Status(seen)) else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer\n");
     };
+    desk.letters.tell(&mut seen).await;
     if let Ok(mut told) = told.lock() {
         told.raise(&mut seen);
     }
@@ -85,7 +87,7 @@ async fn respond(
 }
 
 fn plain(code: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    with_type(code, "text/plain; charset=utf-8", text.to_owned())
+    with_type(code, PLAIN, text.to_owned())
 }
 
 fn with_type(code: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {

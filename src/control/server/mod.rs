@@ -1,30 +1,43 @@
 //! The serving end: one thread that reads requests, asks the supervisor, and writes what it says.
 //!
 //! Whatever a client does costs only this thread: it bounds headers and bodies, how long a client may take to send
-//! them and to read the reply, and how many are connected. With nobody connected it sleeps in the kernel.
+//! them and to read the reply, and how many are connected ([`seats`]). With nobody connected it sleeps in the kernel.
+//!
+//! | a client … | then |
+//! |---|---|
+//! | closes its writing half after the request | it gets its answer |
+//! | closes both while it waits | what it asked for is done, and its seat is free |
+//! | comes when all seats are taken | who keeps us waiting longest goes; if all wait for us, it is told to come again |
+//! | does not read its answer | it is let go after a while, and before others when a seat is wanted |
 
 mod connection;
+mod letters;
+mod linger;
 mod metrics;
 mod patience;
 mod reply;
 mod retry;
 mod route;
+mod seats;
 mod stream;
 
 use super::protocol::{Reply, Request};
+use crate::dead_letter::Store;
 use crate::status::Samples;
 use crate::sys::cpus;
+use seats::Seats;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tokio::net;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-/// Clients at once. More are told so, and sent away.
+pub use retry::Retrier;
+
+/// Clients at once.
 const CONNECTIONS: usize = 128;
 /// After an error of the system, such as too many open files, the next try waits this long.
 const REST: Duration = Duration::from_millis(100);
@@ -40,8 +53,8 @@ struct Desk {
     ask: Ask,
     samples: Arc<Mutex<Samples>>,
     /// Whoever has it may retry dead letters: a queue remembers only the last one.
-    retries: Arc<tokio::sync::Mutex<()>>,
-    dead_letters: Arc<Path>,
+    retrier: Arc<tokio::sync::Mutex<Retrier>>,
+    letters: Arc<letters::Kept>,
 }
 
 /// Where to serve.
@@ -68,10 +81,11 @@ impl Listeners {
 ///
 /// # Errors
 /// When the thread or what it needs can't be made.
-pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Path) -> io::Result<()> {
+pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let samples = Arc::new(Mutex::new(Samples::new(cpus::ticks())));
-    let desk = Desk { ask, samples, retries: Arc::default(), dead_letters: dead_letters.into() };
+    let retrier = Arc::new(tokio::sync::Mutex::new(Retrier::new(Arc::clone(&ask), &dead_letters.path)));
+    let desk = Desk { ask, samples, retrier, letters: Arc::new(letters::Kept::of(dead_letters)) };
     let Listeners { control, metrics } = listeners;
     let (control, metrics) = {
         let _context = runtime.enter();
@@ -94,7 +108,7 @@ pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Path) -> io::Result<
 }
 
 async fn accept(listener: net::UnixListener, desk: Desk) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
+    let seats = Seats::new(CONNECTIONS);
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -104,15 +118,7 @@ async fn accept(listener: net::UnixListener, desk: Desk) {
                 continue;
             }
         };
-        match Arc::clone(&seats).try_acquire_owned() {
-            Ok(seat) => {
-                let desk = desk.clone();
-                tokio::spawn(async move {
-                    connection::serve(stream, desk).await;
-                    drop(seat);
-                });
-            }
-            Err(_) => reply::turn_away(&stream),
-        }
+        let desk = desk.clone();
+        seats.admit(stream, reply::too_many, |stream, seat| connection::serve(stream, desk, seat));
     }
 }

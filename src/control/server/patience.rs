@@ -1,8 +1,10 @@
 //! A stream whose reader may take only so long: a client that asks and never reads would hold its seat for ever.
 
+use super::seats::Seat;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,21 +16,28 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Fails with `TimedOut` when nothing that is written is read for too long.
 pub struct Patient<S> {
     stream: S,
+    seat: Arc<Seat>,
     /// Running while a write waits.
     limit: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
-    pub fn new(stream: S) -> Patient<S> {
-        Patient { stream, limit: None }
+    pub fn new(stream: S, seat: Arc<Seat>) -> Patient<S> {
+        Patient { stream, seat, limit: None }
     }
 
     fn judge<T>(&mut self, poll: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
-            self.limit = None;
+            if self.limit.take().is_some() {
+                self.seat.stalled(false);
+            }
             return poll;
         }
-        let limit = self.limit.get_or_insert_with(|| Box::pin(sleep(READ_WITHIN)));
+        let seat = &self.seat;
+        let limit = self.limit.get_or_insert_with(|| {
+            seat.stalled(true);
+            Box::pin(sleep(READ_WITHIN))
+        });
         match limit.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,

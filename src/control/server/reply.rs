@@ -1,5 +1,6 @@
 //! Replies as HTTP.
 
+use super::linger;
 use super::route::paths;
 use super::stream::Lines;
 use crate::control::protocol::{Answer, Reason, Refused, VERSION};
@@ -9,7 +10,6 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
-use tokio::net::UnixStream;
 
 /// All at once, or line by line.
 pub type Body = Either<Full<Bytes>, Lines>;
@@ -78,6 +78,7 @@ fn code(reason: Reason) -> StatusCode {
         | Reason::Removed
         | Reason::Resumed
         | Reason::Stopping
+        | Reason::NotPut
         | Reason::BadFile
         | Reason::FileRefused
         | Reason::RolledBack
@@ -87,10 +88,9 @@ fn code(reason: Reason) -> StatusCode {
     }
 }
 
-/// One write without waiting: whoever is too many must cost nothing.
-pub fn turn_away(stream: &UnixStream) {
-    let body = "{\"reason\":\"busy\",\"error\":\"too many connections\"}\n";
-    let head = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: application/json";
-    let text = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    let _ = stream.try_write(text.as_bytes());
+/// For a client that has to be sent away, before its request is known.
+pub fn too_many() -> String {
+    let error = "too many clients wait for their answers: try again in a few seconds";
+    let refused = Refused { reason: Reason::Busy, error: error.to_owned() };
+    linger::too_many("application/json", &(json!(refused).to_string() + "\n"))
 }

@@ -1,64 +1,265 @@
-//! Dead letters that get another chance: each is put back into its queue, and only then crossed out.
+//! Dead letters that get another chance: each is marked, put back into its queue, and then crossed out.
+//!
+//! # What is promised
+//!
+//! Whoever is killed by `kill -9` at any moment (supervisor, workers, whoever asked): where the queues are kept, each letter
+//! that is tried again is put exactly once, whatever is asked for next and in whatever order. Where they are only in memory
+//! they go with the supervisor, and what was put goes with them.
+//!
+//! A power cut is another matter: the letters' file is not synchronized for each of them, so one that was put within the
+//! last seconds may be there again.
 //!
 //! # Crash table
 //!
-//! | killed … | left behind | why that's fine |
+//! The queue remembers the letter that was put last, in the step that publishes its item. Only one letter is under way at
+//! a time, and a letter that was found marked is settled before the next one is begun: so the queue still knows.
+//!
+//! | killed … | left behind | what follows |
 //! |---|---|---|
-//! | before the put | the letter | nothing happened |
-//! | between the put and the crossing out | the item in its queue, and the letter | a queue in memory is gone with the supervisor; one that is kept remembers the letter, and asked again it only says so |
+//! | before the mark | the letter | nothing happened |
+//! | between the mark and the put | the letter, marked | the queue remembers another one, or none: the mark is taken away |
+//! | between the put and the crossing out | the same, and its item in the queue | the queue remembers it: it is crossed out |
 //! | while crossing out | a letter whose first byte is gone | that byte is what counts |
+//! | the client, anywhere | a request whose reply goes nowhere | it is worked off all the same |
+//! | the supervisor, with queues in memory | the letter, marked or not | the next run's queues remember none: it waits as before |
 
-use super::Desk;
 use super::connection::ask;
-use crate::control::protocol::{Put, Reason, Refused, Request, Retried, Retry};
-use crate::dead_letter;
+use super::{Ask, Desk};
+use crate::control::protocol::{Answer, Put, Reason, Refused, Reply, Request, Retried, Retry};
+use crate::dead_letter::{self, Entry, Letter, Letters};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Puts back all that are named, in the order of the file.
-pub async fn retry(desk: &Desk, wanted: Retry) -> Result<Retried, Refused> {
-    let _turn = desk.retries.lock().await;
-    let keys: BTreeSet<String> = wanted.keys.into_iter().collect();
-    let mut retried = Retried::default();
-    let letters = aside(&desk.dead_letters, dead_letter::read).await?;
-    let mut found = 0;
-    for letter in letters.into_iter().filter(|letter| keys.contains(&letter.key())) {
-        found += 1;
-        if letter.text.queue.is_empty() {
-            let why = "it was too long to be an item, and only its beginning is here: raise `max_item`, and read it again";
-            retried.refused.push(format!("{}: {why}", letter.line));
-            continue;
-        }
-        let put = Put { queue: letter.text.queue.clone(), item: letter.bytes(), key: letter.number };
-        match ask(desk, Request::Put(put), false).await {
-            Ok(_) => {
-                aside(&desk.dead_letters, move |path| dead_letter::cross_out(path, &letter)).await?;
-                retried.put += 1;
-            }
-            Err(refused) => {
-                let line = letter.line;
-                retried.refused.push(format!("{line}: {}", refused.error));
-            }
-        }
-    }
-    retried.missing = (keys.len() - found.min(keys.len())) as u64;
-    Ok(retried)
+/// How long a letter waits for room in its queue before it is refused.
+const FOR_ROOM: Duration = Duration::from_secs(10);
+/// So often it looks, from the one to the other.
+const SHORTEST_LOOK: Duration = Duration::from_millis(5);
+const LONGEST_LOOK: Duration = Duration::from_millis(200);
+
+/// Puts letters back, one at a time. There is one of it in a run.
+pub struct Retrier {
+    ask: Ask,
+    path: Arc<Path>,
+    /// A letter may be marked of which it is not known whether it was put.
+    unsettled: bool,
+    /// Bytes of letters that were crossed out and are in the file still.
+    crossed: u64,
 }
 
-/// On a thread of its own: whoever holds the file's lock must not hold up the others who ask.
-async fn aside<T: Send + 'static>(
-    path: &Path,
-    act: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
-) -> Result<T, Refused> {
-    let path = path.to_owned();
-    let shown = path.display().to_string();
-    let failed = move |error: &dyn std::fmt::Display| Refused {
-        reason: Reason::Failed,
-        error: format!("{shown}: {error}"),
-    };
-    match tokio::task::spawn_blocking(move || act(&path)).await {
-        Ok(result) => result.map_err(|error| failed(&error)),
-        Err(error) => Err(failed(&error)),
+/// What became of one letter.
+enum Fate {
+    Put,
+    Missing,
+    Refused(Refused),
+}
+
+/// Puts back all that are named, in the order in which they are named.
+pub async fn retry(desk: &Desk, wanted: Retry) -> Result<Retried, Refused> {
+    let retrier = Arc::clone(&desk.retrier);
+    // On its own: a client that goes away must not leave a letter half-way.
+    let work = tokio::spawn(async move { retrier.lock().await.named(wanted).await });
+    work.await.unwrap_or_else(|error| Err(failed(&error)))
+}
+
+impl Retrier {
+    /// For the letters at `path`; `ask` asks the supervisor.
+    pub fn new(ask: Ask, path: &Path) -> Retrier {
+        Retrier { ask, path: path.into(), unsettled: true, crossed: 0 }
     }
+
+    async fn named(&mut self, wanted: Retry) -> Result<Retried, Refused> {
+        self.settle().await?;
+        let mut retried = Retried::default();
+        let mut full = BTreeSet::new();
+        let mut moved = 0;
+        for key in &wanted.keys {
+            let Some(letter) = self.find(key, &mut moved).await? else {
+                retried.missing += 1;
+                continue;
+            };
+            // Who has waited for room in vain once need not wait again for each letter.
+            let patience = if full.contains(&letter.text.queue) { Duration::ZERO } else { FOR_ROOM };
+            let (queue, line) = (letter.text.queue.clone(), letter.line);
+            match self.one(letter, Some(patience)).await? {
+                Fate::Put => retried.put += 1,
+                Fate::Missing => retried.missing += 1,
+                Fate::Refused(refused) => {
+                    if refused.reason == Reason::Full {
+                        full.insert(queue);
+                    }
+                    retried.refused.push(format!("{line}: {}", refused.error));
+                }
+            }
+        }
+        self.tidy().await?;
+        Ok(retried)
+    }
+
+    /// Puts back all that are chosen of those that are there now, and waits for room as long as it takes. `refused` hears
+    /// of each that can't be.
+    ///
+    /// # Errors
+    /// When the letters can't be read or written, or the run is over.
+    pub async fn all(
+        &mut self,
+        chosen: &(dyn Fn(&Letter) -> bool + Send + Sync),
+        refused: &mut (dyn FnMut(u64, String) + Send),
+    ) -> Result<u64, Refused> {
+        self.settle().await?;
+        let mut put = 0;
+        let mut letters = self.aside(Letters::open).await?;
+        loop {
+            let (entry, rest) = tokio::task::spawn_blocking(move || (letters.next(), letters))
+                .await
+                .map_err(|error| failed(&error))?;
+            letters = rest;
+            let Some(entry) = entry else { break };
+            let Entry::Letter(letter) = entry.map_err(|error| self.failed(&error))? else { continue };
+            if !chosen(&letter) {
+                continue;
+            }
+            let line = letter.line;
+            match self.one(letter, None).await? {
+                Fate::Put => put += 1,
+                Fate::Missing => {}
+                Fate::Refused(why) => refused(line, why.error),
+            }
+        }
+        self.tidy().await?;
+        Ok(put)
+    }
+
+    /// Decides about letters that were left marked: put or not.
+    async fn settle(&mut self) -> Result<(), Refused> {
+        if !self.unsettled {
+            return Ok(());
+        }
+        for letter in self.aside(marked).await? {
+            let (queue, key) = (letter.text.queue.clone(), letter.number);
+            match self.put(Put { queue, item: Vec::new(), key, only_asks: true }).await {
+                Ok(_) => self.cross_out(letter).await.map(drop)?,
+                Err(refused) if is_certain(refused.reason) => self.mark(letter, false).await.map(drop)?,
+                Err(refused) => return Err(refused),
+            };
+        }
+        self.unsettled = false;
+        Ok(())
+    }
+
+    async fn one(&mut self, letter: Letter, patience: Option<Duration>) -> Result<Fate, Refused> {
+        let Some(item) = letter.bytes() else {
+            let error =
+                "it was too long to be an item, and only its beginning is here: raise `max_item`, and read it again".to_owned();
+            return Ok(Fate::Refused(Refused { reason: Reason::Failed, error }));
+        };
+        self.unsettled = true;
+        if !self.mark(letter.clone(), true).await? {
+            self.unsettled = false;
+            return Ok(Fate::Missing);
+        }
+        let (queue, key) = (letter.text.queue.clone(), letter.number);
+        let put = Put { queue, item, key, only_asks: false };
+        let fate = match self.put_patiently(put, patience).await {
+            Ok(_) => {
+                self.cross_out(letter).await?;
+                Fate::Put
+            }
+            Err(refused) if is_certain(refused.reason) => {
+                self.mark(letter, false).await?;
+                Fate::Refused(refused)
+            }
+            // It may be put still, or is put and not safe: that is found out before the next one.
+            Err(refused) if refused.reason == Reason::Stopping => return Err(refused),
+            Err(refused) => return Ok(Fate::Refused(refused)),
+        };
+        self.unsettled = false;
+        Ok(fate)
+    }
+
+    /// `None`: as long as it takes.
+    async fn put_patiently(&self, put: Put, patience: Option<Duration>) -> Reply {
+        let (start, mut look) = (Instant::now(), SHORTEST_LOOK);
+        loop {
+            match self.put(put.clone()).await {
+                Err(refused)
+                    if refused.reason == Reason::Full
+                        && patience.is_none_or(|patience| start.elapsed() < patience) => {}
+                reply => return reply,
+            }
+            tokio::time::sleep(look).await;
+            look = (look * 2).min(LONGEST_LOOK);
+        }
+    }
+
+    async fn put(&self, put: Put) -> Result<Answer, Refused> {
+        ask(&self.ask, Request::Put(put), false).await
+    }
+
+    async fn mark(&self, letter: Letter, marked: bool) -> Result<bool, Refused> {
+        self.aside(move |path| dead_letter::mark(path, &letter, marked)).await
+    }
+
+    async fn tidy(&mut self) -> Result<(), Refused> {
+        let crossed = self.crossed;
+        if self.aside(move |path| dead_letter::tidy(path, crossed)).await? {
+            self.crossed = 0;
+        }
+        Ok(())
+    }
+
+    async fn cross_out(&mut self, letter: Letter) -> Result<bool, Refused> {
+        self.crossed += letter.length as u64 + 1;
+        self.aside(move |path| dead_letter::cross_out(path, &letter)).await
+    }
+
+    /// The letter of this key. `moved`: how far the last one was from where it had been seen.
+    async fn find(&self, key: &str, moved: &mut i64) -> Result<Option<Letter>, Refused> {
+        let (key, hint) = (key.to_owned(), *moved);
+        let found = self.aside(move |path| dead_letter::find(path, &key, hint)).await?;
+        Ok(found.map(|(letter, by)| {
+            *moved = by;
+            letter
+        }))
+    }
+
+    /// On a thread of its own: whoever holds the file's lock must not hold up the others who ask.
+    async fn aside<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let path = Arc::clone(&self.path);
+        match tokio::task::spawn_blocking(move || act(&path)).await {
+            Ok(result) => result.map_err(|error| self.failed(&error)),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    fn failed(&self, error: &io::Error) -> Refused {
+        failed(&format!("{}: {error}", self.path.display()))
+    }
+}
+
+/// Whether it is certain that the item is not, and will not be, in its queue.
+fn is_certain(reason: Reason) -> bool {
+    matches!(reason, Reason::Full | Reason::Ended | Reason::NoSuchQueue | Reason::TooMany | Reason::NotPut)
+}
+
+/// Mostly one at most; without their items, which nobody needs here.
+fn marked(path: &Path) -> io::Result<Vec<Letter>> {
+    let mut marked = Vec::new();
+    for entry in Letters::open(path)? {
+        if let Entry::Letter(letter) = entry?
+            && letter.marked
+        {
+            marked.push(letter.without_item());
+        }
+    }
+    Ok(marked)
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Refused {
+    Refused { reason: Reason::Failed, error: error.to_string() }
 }

@@ -73,6 +73,9 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> R
         "/v1/plan" => just(Request::Plan(from_body::<Plan>(body)?)),
         "/v1/scale" => {
             let scale: Scale = from_body(body)?;
+            if scale.processes.is_some() == scale.by.is_some() {
+                return Err(malformed(&"say one of `processes` and `by`"));
+            }
             let waits = scale.wait;
             tell(Command::Scale(scale), waits)
         }
@@ -95,7 +98,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> R
     }
 }
 
-fn malformed(error: &serde_json::Error) -> Refused {
+fn malformed(error: &impl std::fmt::Display) -> Refused {
     Refused { reason: Reason::Malformed, error: format!("the request makes no sense: {error}") }
 }
 
@@ -137,6 +140,8 @@ mod tests {
         assert_eq!(reason(Method::POST, "/v1/status", None, ""), Reason::WrongMethod);
         assert_eq!(reason(Method::GET, "/v1/stop", None, ""), Reason::WrongMethod);
         assert_eq!(reason(Method::POST, "/v1/scale", None, "{\"stage\":\"a\"}"), Reason::Malformed);
+        let both = "{\"stage\":\"a\",\"processes\":1,\"by\":1}";
+        assert_eq!(reason(Method::POST, "/v1/scale", None, both), Reason::Malformed);
         assert_eq!(reason(Method::POST, "/v1/stop", None, "{\"wow\":1}"), Reason::Malformed);
         assert_eq!(reason(Method::POST, "/v1/stop", None, "\u{0}"), Reason::Malformed);
         assert_eq!(reason(Method::GET, "/v1/status", Some("histroy"), ""), Reason::Malformed);
@@ -144,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_request_is_known_by_its_path() {
-        let scale = Scale { stage: "a".into(), processes: 3, wait: true };
+        let scale = Scale { stage: "a".into(), processes: Some(3), by: None, wait: true };
         assert_eq!(
             route(&Method::POST, "/v1/scale", None, br#"{"stage":"a","processes":3,"wait":true}"#).unwrap(),
             Route::Ask { request: Request::Tell(Command::Scale(scale)), waits: true }

@@ -61,7 +61,7 @@ async fn watch(desk: &Desk, tap: &Tap, mut seen: Option<Glimpse>, lines: mpsc::S
 }
 
 async fn look(desk: &Desk, tap: &Tap) -> Result<Option<Glimpse>, Refused> {
-    match ask(desk, Request::Tap(tap.clone()), false).await? {
+    match ask(&desk.ask, Request::Tap(tap.clone()), false).await? {
         Answer::Tap(seen) => Ok(seen),
         Answer::Status(_) | Answer::Audit(_) | Answer::Plan(_) | Answer::Done(_) => Ok(None),
     }

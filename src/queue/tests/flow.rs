@@ -108,6 +108,30 @@ fn an_item_that_kills_every_time_is_buried_once() {
 }
 
 #[test]
+fn an_item_that_waits_for_its_letter_stays_leased_and_the_others_go_back_at_once() {
+    let (arena, mut steward) = arena(10);
+    let mut writer = port(&arena, &mut steward, 0);
+    put(&mut writer, A, &[b"poison", b"good", b"better"]);
+    let mut victim = port(&arena, &mut steward, 1);
+    victim.take(&[A], 3, Wait::No).unwrap();
+    victim.begin(0);
+    drop(victim);
+    assert!(steward.doomed(SlotId(1), 2).unwrap().is_none(), "it has another try");
+    let doomed = steward.doomed(SlotId(1), 1).unwrap().unwrap();
+    assert_eq!((doomed.item, doomed.attempts, doomed.id), (b"poison".as_slice(), 1, 0));
+    // However often it is tried.
+    assert_eq!(steward.release_others(SlotId(1)).unwrap(), Released { returned: 2, dead: 0 });
+    assert_eq!(steward.release_others(SlotId(1)).unwrap(), Released::default());
+    let counts = steward.audit().unwrap()[0].1;
+    assert_eq!((counts.waiting, counts.leased, counts.dead), (2, 1, 0));
+    let released = steward.release(SlotId(1), Blame::Begun, 1, &mut |_| Ok(())).unwrap();
+    assert_eq!(released, Released { returned: 0, dead: 1 });
+    let mut heir = port(&arena, &mut steward, 1);
+    heir.take(&[A], 10, Wait::No).unwrap();
+    assert_eq!(held(&heir), [b"good".as_slice(), b"better"]);
+}
+
+#[test]
 fn more_outputs_than_room_go_out_in_parts_and_are_not_repeated() {
     let (arena, mut steward) = arena(2);
     let mut writer = port(&arena, &mut steward, 0);

@@ -7,14 +7,15 @@ use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Count, Failure> + use<> {
     with.about("Counts: emits whole numbers at equal steps.");
     let from: i64 = with.key("from", "The first number.").or(1);
-    let to: Option<i64> = with.key("to", "No number beyond this; without it, endless.").optional();
+    let to: Option<i64> = with
+        .key("to", "No number beyond this; without it, endless. One before the first: no number at all.")
+        .optional();
     let step = with.key("step", "From one number to the next; negative to count down.");
     let step = step.check(|&step| if step == 0 { Err("can't be 0".to_owned()) } else { Ok(()) }).or(1i64);
     let format = with.key("format", "The text to emit, with the number as {item}.").optional();
     if let Some(to) = to
         && with.is_good()
-        && to != from
-        && (to > from) != (step > 0)
+        && is_far_off(from, to, step)
     {
         let help =
             format!("write `step = {}` to count {}", -i128::from(step), if step > 0 { "down" } else { "up" });
@@ -24,6 +25,13 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     with.ends(to.is_some());
     let format = format.map(|ItemTemplate(template)| template);
     move |_| Ok(Count { from, to, step, format, position: 0, text: Vec::new() })
+}
+
+/// Whether the end lies behind the beginning. One step before it is no mistake but an empty range, as `seq 1 0` is: what
+/// is left of `to = ${N}` where there are no items.
+fn is_far_off(from: i64, to: i64, step: i64) -> bool {
+    let away = (i128::from(to) - i128::from(from)) * i128::from(step.signum());
+    away < 0 && away != -1
 }
 
 /// See [`build`].
@@ -60,7 +68,7 @@ impl Source for Count {
             Some(format) => {
                 self.text.clear();
                 format.render(
-                    &Values { item: digits, pid: 0, worker: 0, stage: "", attempt: 1 },
+                    &Values { item: digits, pid: 0, parent: 0, worker: 0, stage: "", attempt: 1 },
                     &mut self.text,
                 );
                 out.emit(&self.text)?;
@@ -71,8 +79,9 @@ impl Source for Count {
     }
 
     fn progress(&self) -> Option<Progress> {
-        let numbers = (i128::from(self.to?) - i128::from(self.from)) / i128::from(self.step) + 1;
-        Some(Progress { done: self.position, total: u64::try_from(numbers).unwrap_or(u64::MAX) })
+        let (from, to, step) = (i128::from(self.from), i128::from(self.to?), i128::from(self.step));
+        let numbers = ((to - from) * step.signum()).div_euclid(step.abs()) + 1;
+        Some(Progress { done: self.position, total: u64::try_from(numbers.max(0)).unwrap_or(u64::MAX) })
     }
 
     fn save(&self, state: &mut Vec<u8>) {
@@ -100,6 +109,15 @@ mod tests {
         assert_eq!(counted(json!({"from": 5, "to": 5})), ["5"]);
         assert_eq!(counted(json!({"from": 2, "to": -3, "step": -2})), ["2", "0", "-2"]);
         assert_eq!(counted(json!({"from": 0, "to": 10, "step": 4})), ["0", "4", "8"]);
+        for nothing in [
+            json!({"to": 0}),
+            json!({"from": 5, "to": 4, "step": 3}),
+            json!({"from": 5, "to": 6, "step": -2}),
+        ] {
+            let mut source = open_source("count", nothing.clone());
+            assert_eq!(source.progress().unwrap().total, 0, "{nothing}");
+            assert!(collect(&mut source).is_empty(), "{nothing}");
+        }
         assert_eq!(counted(json!({"from": 8, "to": 9, "format": "hello {item}"})), ["hello 8", "hello 9"]);
     }
 
@@ -114,6 +132,8 @@ mod tests {
         let faults = faults("count", json!({"from": 10, "to": 1}));
         assert_eq!(faults[0].message, "counting from 10 by 1 never comes to 1");
         assert_eq!(faults[0].help.as_deref(), Some("write `step = -1` to count down"));
+        assert_eq!(super::super::testing::faults("count", json!({"from": 2, "to": 0})).len(), 1);
+        assert_eq!(super::super::testing::faults("count", json!({"from": 2, "to": 4, "step": -1})).len(), 1);
         assert_eq!(super::super::testing::faults("count", json!({"step": 0})).len(), 1);
     }
 }

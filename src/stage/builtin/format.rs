@@ -1,36 +1,56 @@
 //! `format`: makes a text of each item.
 
-use crate::stage::template::{Template, Values};
-use crate::stage::{Context, Emitter, Failure, Item, Settings, Stage};
+use crate::stage::template::{StageTemplate, Template, Values};
+use crate::stage::{Context, Emitter, Failure, Item, Memory, Settings, Stage};
+use std::os::unix::process::parent_id;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Format, Failure> + use<> {
     with.about("Makes a text of each item.");
-    let doc = "The text; {item}, {pid}, {worker}, {stage} and {attempt} are filled in, {{ and }} are braces.";
+    let doc = "The text; {item}, {pid}, {parent} (the process id of mprun), {worker}, {stage} and {attempt} are filled \
+               in, {{ and }} are braces.";
     let template: Template = with.key("template", doc).required();
+    let doc = "What is emitted before all else, once for all workers of the stage; as `template`, but without an item.";
+    let header = with.key("header", doc).optional().map(|StageTemplate(header)| header);
+    if header.is_some() {
+        with.remember(Memory::Once);
+    }
     move |context| {
-        let (pid, worker, stage) = (std::process::id(), context.worker, context.stage.clone());
-        Ok(Format { template, pid, worker, stage, text: Vec::new() })
+        let (worker, stage) = (context.worker, context.stage.clone());
+        Ok(Format { header, template, worker, stage, text: Vec::new() })
     }
 }
 
 /// See [`build`].
 pub(super) struct Format {
+    header: Option<Template>,
     template: Template,
-    pid: u32,
     worker: u32,
     stage: String,
     text: Vec<u8>,
 }
 
+impl Format {
+    /// About an item, at its so-many-th attempt.
+    fn values<'a>(&'a self, item: &'a [u8], attempt: u32) -> Values<'a> {
+        let (pid, parent) = (std::process::id(), parent_id());
+        Values { item, pid, parent, worker: self.worker, stage: &self.stage, attempt }
+    }
+}
+
 impl Stage for Format {
     fn process(&mut self, item: &Item<'_>, out: &mut Emitter<'_>) -> Result<(), Failure> {
-        let (pid, worker, stage) = (self.pid, self.worker, self.stage.as_str());
-        self.text.clear();
-        self.template.render(
-            &Values { item: item.bytes(), pid, worker, stage, attempt: item.attempt() },
-            &mut self.text,
-        );
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        self.template.render(&self.values(item.bytes(), item.attempt()), &mut text);
+        self.text = text;
         out.emit(&self.text)
+    }
+
+    fn preface(&mut self, out: &mut Emitter<'_>) -> Result<(), Failure> {
+        let Some(header) = &self.header else { return Ok(()) };
+        let mut text = Vec::new();
+        header.render(&self.values(b"", 1), &mut text);
+        out.emit(&text)
     }
 }
 

@@ -2,16 +2,21 @@
 
 use super::position::{restore_number, save_number};
 use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
+use std::os::unix::process::parent_id;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Repeat, Failure> + use<> {
     with.about("Emits the same text again and again.");
-    let text: String = with.key("text", "The text.").required();
+    let text: String = with.key("text", "The text; {parent} in it is the process id of mprun.").required();
     let times: Option<u64> = with.key("times", "How often; without it, endless.").optional();
     if times.is_some() {
         with.remember(Memory::State);
     }
     with.ends(times.is_some());
-    move |_| Ok(Repeat { text, times, position: 0 })
+    move |_| {
+        // No template: braces of all other kinds (JSON) are meant as they are.
+        let text = text.replace("{parent}", &parent_id().to_string());
+        Ok(Repeat { text, times, position: 0 })
+    }
 }
 
 /// See [`build`].
@@ -54,5 +59,12 @@ mod tests {
     fn it_repeats_so_many_times() {
         assert_eq!(collect(&mut open_source("repeat", json!({"text": "hello", "times": 3}))), ["hello"; 3]);
         assert!(collect(&mut open_source("repeat", json!({"text": "hello", "times": 0}))).is_empty());
+    }
+
+    #[test]
+    fn the_supervisor_can_be_named_and_other_braces_stay() {
+        let with = json!({"text": "{\"id\": {parent}} {}", "times": 1});
+        let parent = std::os::unix::process::parent_id();
+        assert_eq!(collect(&mut open_source("repeat", with)), [format!("{{\"id\": {parent}}} {{}}")]);
     }
 }

@@ -9,12 +9,16 @@
 
 use super::position::{save_bytes, save_number, save_skip, take_bytes, take_number, take_skip};
 use crate::framing::Framing;
-use crate::stage::lines::Lines;
+use crate::stage::lines::{Gathering, Lines};
 use crate::stage::{Emitter, Failure, Next};
 use crate::sys::readiness;
+use nix::fcntl::{FcntlArg, fcntl};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+
+/// Asked for as the size of a pipe.
+const PIPE: i32 = 1 << 20;
 
 pub(super) struct Stream {
     input: File,
@@ -28,17 +32,21 @@ pub(super) struct Stream {
     has_begun: bool,
     /// There is nothing more to read.
     is_over: bool,
+    gathering: Gathering,
 }
 
 impl Stream {
     /// A descriptor that others share: how it is read must stay as it is.
     pub fn inherited(input: File, name: String, framing: Framing) -> Stream {
         let lines = Lines::new(framing);
-        Stream { input, name, framing, lines, is_own: false, has_begun: true, is_over: false }
+        let (is_own, has_begun, is_over, gathering) = (false, true, false, Gathering::default());
+        Stream { input, name, framing, lines, is_own, has_begun, is_over, gathering }
     }
 
     /// One of our own, whose reads do not wait.
     pub fn own(input: File, name: String, framing: Framing) -> Stream {
+        // More at once, if it is a pipe and the system allows it.
+        let _ = fcntl(&input, FcntlArg::F_SETPIPE_SZ(PIPE));
         Stream { is_own: true, has_begun: false, ..Stream::inherited(input, name, framing) }
     }
 
@@ -57,6 +65,9 @@ impl Stream {
             self.has_begun = true;
             return Ok(Next::Checkpoint);
         }
+        if let Some(until) = self.gathering.wait(&self.lines) {
+            return Ok(Next::Wait(Some(until)));
+        }
         match self.lines.fill(|into| self.input.read(into)) {
             Ok(n) => {
                 self.is_over = n == 0;
@@ -72,8 +83,9 @@ impl Stream {
         Failure::fatal(format!("can't read {}: {error}", self.name))
     }
 
-    pub fn readable(&self) -> BorrowedFd<'_> {
-        self.input.as_fd()
+    /// None while a long item gathers: what is there is known.
+    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+        (!self.gathering.is_under_way()).then(|| self.input.as_fd())
     }
 
     pub fn save(&self, state: &mut Vec<u8>) {

@@ -7,6 +7,7 @@ mod kinds;
 pub use key::Key;
 pub use kinds::Setting;
 
+use super::path_template::PathTemplate;
 use serde_json::{Map, Value};
 
 /// One parameter, for messages, documentation and the JSON schema.
@@ -74,6 +75,7 @@ pub struct Settings<'a> {
     faults: Vec<WithFault>,
     memory: Memory,
     ends: bool,
+    replaces: Option<PathTemplate>,
 }
 
 /// What a builder declared and found.
@@ -83,12 +85,14 @@ pub(super) struct Findings {
     pub faults: Vec<WithFault>,
     pub memory: Memory,
     pub ends: bool,
+    pub replaces: Option<PathTemplate>,
 }
 
 impl<'a> Settings<'a> {
     pub(super) fn new(uses: &'a str, with: &'a Map<String, Value>) -> Settings<'a> {
         let memory = Memory::Nothing;
-        Settings { uses, with, about: "", keys: Vec::new(), faults: Vec::new(), memory, ends: false }
+        let (about, keys, faults) = ("", Vec::new(), Vec::new());
+        Settings { uses, with, about, keys, faults, memory, ends: false, replaces: None }
     }
 
     /// One sentence on what the stage does, for the schema and the documentation.
@@ -111,6 +115,11 @@ impl<'a> Settings<'a> {
         self.ends = ends;
     }
 
+    /// Says which file the run is to put in the place of an older one once it has gone well.
+    pub(crate) fn replaces(&mut self, path: PathTemplate) {
+        self.replaces = Some(path);
+    }
+
     /// Reports something that is wrong with a parameter in the light of the others.
     pub fn fault(&mut self, key: &'static str, message: impl Into<String>, help: Option<String>) {
         let key = self.with.contains_key(key).then(|| key.to_owned());
@@ -125,8 +134,8 @@ impl<'a> Settings<'a> {
 
     pub(super) fn findings(mut self) -> Findings {
         self.report_unknown();
-        let Settings { about, keys, faults, memory, ends, .. } = self;
-        Findings { about, keys, faults, memory, ends }
+        let Settings { about, keys, faults, memory, ends, replaces, .. } = self;
+        Findings { about, keys, faults, memory, ends, replaces }
     }
 
     fn report_unknown(&mut self) {

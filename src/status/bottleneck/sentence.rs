@@ -26,7 +26,8 @@ pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> Stri
         }
         Limit::Output => {
             return format!(
-                "Whoever reads standard output is the bottleneck: {stage} waits for it {share} of the time.{}",
+                "Whoever reads standard output, or whatever {stage} writes to, is the bottleneck: {stage} waits for it {share} \
+                 of the time.{}",
                 room(found.next.as_ref())
             );
         }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::status::fixture::{queue, snapshot, stage};
+use proptest::prelude::*;
 
 /// Shares of working, starved and blocked time of a source, a middle and a last stage.
 fn chain(source: [f64; 3], middle: [f64; 3], last: [f64; 3]) -> Snapshot {
@@ -140,4 +141,44 @@ fn nothing_is_made_up_where_nothing_can_be_told() {
     );
     let just_born = chain([1e-4, 0.0, 0.0], [0.0, 1e-4, 0.0], [0.0, 0.0, 0.0]);
     assert_eq!(found(&just_born).text, "No stage has worked long enough to tell.");
+}
+
+#[test]
+fn what_lies_outside_is_not_named_once_more_as_the_next_limit() {
+    let bottleneck = found(&chain([0.4, 0.6, 0.0], [0.1, 0.9, 0.0], [0.1, 0.9, 0.0]));
+    assert_eq!((bottleneck.limit, bottleneck.next), (Limit::Input, None));
+    assert_eq!(bottleneck.text, "The pipeline waits for its input: in has nothing to read 60 % of the time.");
+}
+
+/// Stages of any names, one behind the other, each with three shares of its time.
+fn any_chain() -> impl Strategy<Value = Snapshot> {
+    let share = || 0.0..1.0_f64;
+    let one = ("[A-Za-z][A-Za-z0-9_-]{0,8}", [share(), share(), share()], 1..4_u32);
+    prop::collection::vec(one, 1..6).prop_map(|all| {
+        let last = all.len() - 1;
+        let chained = all.into_iter().enumerate().map(|(n, (name, times, running))| {
+            let input = if n == 0 { String::new() } else { format!("q{}", n - 1) };
+            let output = if n == last { String::new() } else { format!("q{n}") };
+            Stage { running, ..stage(&format!("{name}{n}"), &input, &output, times) }
+        });
+        let queues = (0..last).map(|n| queue(&format!("q{n}"), 5)).collect();
+        Snapshot { stages: chained.collect(), queues, ..snapshot() }
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_limit_is_a_stage_of_the_pipeline_and_the_next_one_is_another(now in any_chain()) {
+        let found = found(&now);
+        let is_there = |name: &str| now.stages.iter().any(|stage| stage.name == name);
+        if let Some(limit) = &found.stage {
+            prop_assert!(is_there(limit));
+            prop_assert!(found.text.contains(limit.as_str()), "{}", found.text);
+        }
+        if let Some(next) = &found.next {
+            prop_assert!(is_there(&next.stage));
+            prop_assert_ne!(Some(&next.stage), found.stage.as_ref());
+            prop_assert!(next.times_as_much >= 1.0 - 1e-9, "{found:?}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::Performer;
 use crate::control::protocol::{Audit, Refused, Tap};
+use crate::dead_letter::WhenFull;
 use crate::queue::{Fault, ItemTimes, Phase, QueueCounts, QueueId, SlotId, SlotReport, Steward, WorkTimes};
 use crate::status::{Glimpse, Snapshot};
 use crate::supervisor::event::Event;
@@ -21,13 +22,16 @@ impl Performer<'_> {
         }))
     }
 
-    /// What a dead worker was at.
-    pub(super) fn item_of(&mut self, slot: SlotId) -> Option<Glimpse> {
+    /// What a dead worker was at, and which try that was; 0: at nothing.
+    pub(super) fn item_of(&mut self, slot: SlotId) -> (Option<Glimpse>, u32) {
         let begun = self.steward.begun_item(slot, Glimpse::MOST);
-        let begun = self.unless_damaged(begun).flatten()?;
-        let queue = self.names.get(&begun.queue)?.clone();
+        let Some(begun) = self.unless_damaged(begun).flatten() else { return (None, 0) };
         let (id, attempt) = (begun.id, begun.attempt);
-        Some(Glimpse { queue, id, attempt, bytes: begun.len as u64, text: Glimpse::text_of(&begun.start) })
+        let glimpse = |queue: String| {
+            let text = Glimpse::text_of(&begun.start);
+            Glimpse { queue, id, attempt, bytes: begun.len as u64, text }
+        };
+        (self.names.get(&begun.queue).cloned().map(glimpse), attempt)
     }
 
     /// What there is to see now.
@@ -41,6 +45,9 @@ impl Performer<'_> {
             stage.totals.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
             stage.totals.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
+        let store = &self.launcher.dead_letters;
+        snapshot.letters.max_size = store.max_size;
+        snapshot.letters.drops_old = store.when_full == WhenFull::DropOld;
         snapshot.totals.too_long = self.launcher.undo_log.counted_in_all().unwrap_or(0);
         snapshot.totals.dead += self.buried.values().sum::<u64>();
         snapshot

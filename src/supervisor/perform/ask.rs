@@ -48,6 +48,16 @@ impl Performer<'_> {
         let refuse = |reason, error| Err(Refused { reason, error });
         let name = &put.queue;
         let queue = self.queue_called(name)?;
+        if put.only_asks {
+            let was_put = self.steward.was_put_back(queue, put.key);
+            return match self.unless_damaged(was_put) {
+                Some(true) => Ok(Done { done: format!("back in {name}"), steps: Vec::new() }),
+                Some(false) => {
+                    refuse(Reason::NotPut, format!("it is not the last one that was put into {name}"))
+                }
+                None => refuse(Reason::Stopping, "the queues' memory is damaged".to_owned()),
+            };
+        }
         let put = self.steward.put_back(queue, &put.item, put.key);
         match self.unless_damaged(put) {
             Some(PutBack::Done | PutBack::Already) => {

@@ -11,9 +11,9 @@ use crate::supervisor::shown;
 use crate::supervisor::state::State;
 use crate::supervisor::wanted::Wanted;
 use crate::sys::process::SpawnError;
+use crate::terminal;
 use log::{Level, log};
 use std::ffi::CString;
-use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use tokio::sync::oneshot;
@@ -30,7 +30,7 @@ impl Performer<'_> {
         let is_load = |errand: &Errand<Purpose>| matches!(errand.purpose, Purpose::Load);
         self.errands.extract_if(.., |errand| is_load(errand)).for_each(|errand| errand.kill());
         let file = self.options.file.clone();
-        if let Err(error) = self.start_loader(file, Purpose::Load, io::stderr().is_terminal()) {
+        if let Err(error) = self.start_loader(file, Purpose::Load, terminal::stderr().colour) {
             let why = format!("no process to read the file with: {error}");
             self.events.push_back(Event::Loaded(Loading::Gone(why)));
         }

@@ -6,18 +6,15 @@ use crate::queue::{Doomed, Fault, QueueId};
 use crate::supervisor::action::Release;
 use crate::supervisor::event::Event;
 use crate::supervisor::inheritance::Label;
-use crate::supervisor::{burial, settings};
+use crate::supervisor::settings;
 use log::{Level, log};
 
 impl Performer<'_> {
     pub(super) fn release(&mut self, release: &Release) {
-        let (names, launcher) = (&self.names, &self.launcher);
-        let mut bury = |doomed: Doomed<'_>| burial::bury(&doomed, release, names, launcher);
-        let released = self.steward.release(release.slot, release.blame, release.attempts, &mut bury);
+        // No item is at its last try here: that is what `bury` is for. If one were, it would go back.
+        let mut none = |_: Doomed<'_>| Err(std::io::ErrorKind::Other.into());
+        let released = self.steward.release(release.slot, release.blame, release.attempts, &mut none);
         let Some(released) = self.unless_damaged(released) else { return };
-        if released.dead > 0 {
-            *self.buried.entry(release.stage.clone()).or_default() += released.dead;
-        }
         if released.returned > 0 {
             let (stage, index) = (&release.stage, release.worker.index);
             log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {} items", released.returned);
@@ -32,7 +29,7 @@ impl Performer<'_> {
             Err(full @ Fault::DiskFull(..)) if !is_new => {
                 log!(target: "mprun", Level::Error, "queue {} keeps its bounds: {full}", spec.name);
             }
-            set => drop(self.unless_damaged(set)),
+            set => self.made(queue, set),
         }
     }
 
@@ -41,7 +38,7 @@ impl Performer<'_> {
         let set = labelled.and_then(|()| self.steward.set_queue(queue, &settings::TOKEN));
         let seeded = set.and_then(|()| self.steward.seed(queue, b""));
         self.tokens.insert(queue, label);
-        self.unless_damaged(seeded);
+        self.made(queue, seeded);
     }
 
     pub(super) fn add_outbox(&mut self, queue: QueueId, stage: String) {
@@ -51,7 +48,16 @@ impl Performer<'_> {
         // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
         let set = labelled.and_then(|()| self.steward.set_queue(queue, &settings::OUTBOX));
         let ended = set.and_then(|()| self.steward.set_ended(queue, true));
-        self.unless_damaged(ended);
+        self.made(queue, ended);
+    }
+
+    /// A queue is there, or not for want of room: then nobody may start to work on it, who would sleep where no order wakes.
+    fn made(&mut self, queue: QueueId, result: Result<(), Fault>) {
+        match &result {
+            Err(Fault::DiskFull(..)) => self.unmade.insert(queue),
+            _ => self.unmade.remove(&queue),
+        };
+        self.unless_damaged(result);
     }
 
     /// What it was for.

@@ -96,6 +96,8 @@ impl Performer<'_> {
             .filter_map(|(key, name)| Some((name.clone(), numbers(launcher.holding_pipes.get(key)?))));
         Handover {
             run: launcher.run.clone(),
+            continues: launcher.continues,
+            replacing: self.replacing.paths(),
             age: self.identity.started.elapsed(),
             left,
             guardian: self.guardian.as_ref().map(|guardian| (guardian.pid, guardian.alive.as_raw_fd())),

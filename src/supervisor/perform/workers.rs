@@ -3,7 +3,7 @@
 use super::Performer;
 use crate::queue::{Fault, Order, SlotId};
 use crate::supervisor::action::Spawn;
-use crate::supervisor::children::{Auxiliary, Child};
+use crate::supervisor::children::{Auxiliary, Child, Since};
 use crate::supervisor::event::Event;
 use crate::supervisor::guardian::Guardian;
 use crate::supervisor::ids::{Pid, WorkerId};
@@ -13,12 +13,11 @@ use log::{Level, log};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::io;
-use std::time::SystemTime;
 
 impl Performer<'_> {
     pub(super) fn adopt(&mut self, worker: WorkerId, stage: String, slot: SlotId, pid: Pid) {
         let leads = !self.followers.contains(&pid.0);
-        self.children.add(pid.0, Child { worker, slot, leads, since: SystemTime::UNIX_EPOCH });
+        self.children.take_over(pid.0, Child { worker, slot, leads, since: Since::before() });
         self.launcher.reuse_pipes(worker.stage, &stage);
         self.stages.insert(worker.stage, stage);
     }
@@ -26,6 +25,7 @@ impl Performer<'_> {
     pub(super) fn spawn(&mut self, spawn: &Spawn) {
         self.stages.insert(spawn.worker.stage, spawn.stage.clone());
         self.launcher.reuse_pipes(spawn.worker.stage, &spawn.stage);
+        self.replacing.add(self.registry, &spawn.stage, &spawn.version.work.task, &spawn.version.folder);
         let event = match self.try_spawn(spawn) {
             Ok(pid) => Event::Spawned(spawn.worker, Pid(pid)),
             Err(error) => Event::SpawnFailed(spawn.worker, error),
@@ -34,6 +34,17 @@ impl Performer<'_> {
     }
 
     fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
+        let version = &spawn.version;
+        let hidden = version.token.iter().chain(&version.outbox);
+        if version
+            .inputs
+            .iter()
+            .chain(&version.outputs)
+            .chain(hidden)
+            .any(|queue| self.unmade.contains(queue))
+        {
+            return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
+        }
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
         let opened = self.steward.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
         if let Err(Fault::DiskFull(_, error)) = &opened {
@@ -44,7 +55,7 @@ impl Performer<'_> {
             let ordered = self.steward.order(spawn.slot, spawn.order);
             self.unless_damaged(ordered).ok_or(damaged)?;
         }
-        let since = SystemTime::now();
+        let since = Since::now();
         let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
         let leads = self.launcher.company(spawn) == Company::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });

@@ -25,6 +25,7 @@ fn run() -> (Outcome, Closing) {
     let closing = Closing {
         queues: vec![("q".into(), counts)],
         dead_before: 0,
+        dead_at_start: 0,
         too_long: 0,
         dead_letters: "/s/dead.jsonl".into(),
     };
@@ -80,4 +81,33 @@ fn a_report_that_nobody_could_write_or_read_is_refused_at_once() {
     assert!("report.txt".parse::<ReportFile>().unwrap_err().contains(".json or .md"));
     assert!("/no/such/folder/report.md".parse::<ReportFile>().unwrap_err().contains("not there"));
     assert!("report.md".parse::<ReportFile>().is_ok());
+}
+
+#[test]
+fn a_report_waits_for_nobody_to_read_a_pipe_and_keeps_a_link() {
+    let folder = std::env::temp_dir().join(format!("mprun-report-{:x}", fastrand::u64(..)));
+    fs::create_dir_all(&folder).unwrap();
+    let (pipe, link) = (folder.join("pipe.md"), folder.join("link.md"));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::write(folder.join("real"), "before").unwrap();
+    std::os::unix::fs::symlink("real", &link).unwrap();
+    let (outcome, closing) = run();
+    let took = Duration::from_secs(4);
+    let frame = Frame { pipeline: "p", file: Path::new("p.toml"), started: SystemTime::UNIX_EPOCH, took };
+    let report = |path: &Path| write(&path.to_str().unwrap().parse().unwrap(), &frame, &outcome, &closing);
+    assert_eq!(report(&pipe).unwrap_err().to_string(), "nobody reads it");
+    report(&link).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(folder.join("real")).unwrap().contains("exit code"));
+    let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&pipe).unwrap();
+    report(&pipe).unwrap();
+    let mut text = vec![0; 1 << 16];
+    let length = std::io::Read::read(&mut &reader, &mut text).unwrap();
+    assert!(String::from_utf8_lossy(&text[..length]).contains("exit code"));
+    fs::create_dir(folder.join("dir.md")).unwrap();
+    assert_eq!(
+        folder.join("dir.md").to_str().unwrap().parse::<ReportFile>().unwrap_err(),
+        "it is a directory"
+    );
+    fs::remove_dir_all(folder).unwrap();
 }

@@ -57,7 +57,9 @@ impl Stage {
         };
         let from_outside = death.end.is_from_outside(asked);
         if let Life::Alive(process) = worker.life {
-            out.act(Action::Release(self.release(i, process, death)));
+            let release = self.release(i, process, death);
+            let is_last = is_last(&release, death);
+            out.act(if is_last { Action::Bury(release) } else { Action::Release(release) });
         }
         let given = Circumstances {
             asked: asked.reason(),
@@ -104,6 +106,12 @@ impl Stage {
         let is_first = self.workers[i].is_first && !self.has_run && self.restarts.is_empty();
         let done = death.work.done + death.work.emitted > 0 || death.work.stage_has_worked;
         matches!(death.end, End::CannotStart(_)) && tries_again && is_first && !done
+    }
+
+    /// The worker's end, if its item becomes a dead letter by it.
+    pub fn burial(&self, i: usize, death: &Death) -> Option<Release> {
+        let Life::Alive(process) = self.workers[i].life else { return None };
+        Some(self.release(i, process, death)).filter(|release| is_last(release, death))
     }
 
     fn count_work(&mut self, work: &Work) {
@@ -248,6 +256,10 @@ impl Stage {
         }
         Verdict::Fine
     }
+}
+
+fn is_last(release: &Release, death: &Death) -> bool {
+    release.blame == Blame::Begun && death.work.attempt >= release.attempts.max(1)
 }
 
 fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {

@@ -105,28 +105,30 @@ impl State {
         scale: &Scale,
         out: &mut Outbox,
     ) -> Result<Option<Done>, Refused> {
-        let Scale { stage: name, processes, wait } = scale;
+        let Scale { stage: name, processes, by, wait } = scale;
         let stage = self.stage_to_change(name)?;
         if stage.fate == Fate::GaveUp {
             let why = format!("the stage {name} gave up: `mprun restart {name}` gives it another chance");
             return Err(refused(Reason::GaveUp, why));
         }
-        if *processes == 0 {
+        let before = stage.spec.processes;
+        let processes = processes.unwrap_or_else(|| before.saturating_add_signed(by.unwrap_or(0)));
+        if processes == 0 {
             let why = format!("a stage needs one process at least; `mprun pause {name}` makes it wait");
             return Err(refused(Reason::TooFew, why));
         }
-        let (key, before) = (stage.key, stage.spec.processes);
+        let key = stage.key;
         if let Some(wanted) = &self.wanted {
             let mut new = wanted.clone();
-            new.scale(name, *processes);
+            new.scale(name, processes);
             plan(&wanted.pipeline, &new.pipeline, &[])
                 .map_err(|refusal| refused(Reason::TooMany, refusal.to_string()))?;
         }
         for wanted in self.wanted.iter_mut().chain(&mut self.good) {
-            wanted.scale(name, *processes);
+            wanted.scale(name, processes);
         }
         self.stages.iter_mut().filter(|stage| stage.key == key).for_each(|stage| {
-            stage.spec.processes = *processes;
+            stage.spec.processes = processes;
         });
         let text = format!("{name}: processes {before} -> {processes}");
         out.say(Level::Info, format!("scale: {text}"));

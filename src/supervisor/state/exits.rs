@@ -61,10 +61,15 @@ impl State {
         let why = end.to_string();
         // A run that has lost something is no success, whatever comes after.
         self.failed |= matches!(end, End::Said(Ending::Lost(_)));
-        let verdict = self.stages[s].ended(i, &Death { end, work, stop, jitter }, out);
+        let death = Death { end, work, stop, jitter };
+        let burial = self.stages[s].burial(i, &death);
+        let verdict = self.stages[s].ended(i, &death, out);
         self.revive_if_heard(s, out);
         // Only now: a new worker gets the slot after the release of the old one, which is among the actions.
-        self.slots.give(slot.0);
+        match burial {
+            Some(release) => self.burials.begin(release, out.now),
+            None => self.slots.give(slot.0),
+        }
         match verdict {
             Verdict::Fine => {}
             Verdict::TrialFailed if self.can_go_back() => self.roll_back(s, &why, out),

@@ -194,6 +194,12 @@ impl State {
         if self.reload.is_some() || self.herald.loading {
             return Err("a file is being taken over");
         }
+        if self.feeding != super::Feeding::None {
+            return Err("it only works off dead letters");
+        }
+        if !self.burials.is_empty() {
+            return Err("a dead letter is being written");
+        }
         let stages: Option<Vec<StageLeft>> = self.stages.iter().map(|stage| stage_left(stage, now)).collect();
         Ok(Left {
             text: wanted.text.clone(),

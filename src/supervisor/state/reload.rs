@@ -6,6 +6,7 @@ use crate::control::protocol::{Reason, Refused};
 use crate::queue::QueueId;
 use crate::supervisor::action::Action;
 use crate::supervisor::event::Loading;
+use crate::supervisor::inheritance::Label;
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::reason::StartReason;
 use crate::supervisor::reason::spoken;
@@ -115,7 +116,7 @@ impl State {
         }
         match plan(&old.pipeline, &new.pipeline, held) {
             Err(refusal) => self.refuse(&new, &refusal, out),
-            Ok(_) if self.queues.left() < queues_needed(&new) => {
+            Ok(_) if self.queues.left() < self.queues_to_make(&new) => {
                 self.refuse(&new, &Refusal::TooManyQueues, out)
             }
             Ok(steps) => {
@@ -130,6 +131,25 @@ impl State {
                 Ok(steps.iter().map(ToString::to_string).collect())
             }
         }
+    }
+
+    /// Those that are there already serve on; those that go are only gone once the reload is through.
+    fn queues_to_make(&self, new: &Wanted) -> usize {
+        let named = |name: &str| self.stages.iter().find(|stage| stage.spec.name == name);
+        let is_new = |label| !self.queues.is_dormant(&label);
+        let queues = new.pipeline.queues.iter().filter(|queue| self.queues.id(&queue.name).is_none());
+        let hidden = new.pipeline.stages.iter().map(|spec| {
+            let (name, uses) = (spec.name.clone(), spec.work.title().to_owned());
+            let stage = named(&name);
+            let has_token = stage.is_some_and(|stage| stage.tokens.iter().any(|(title, _)| *title == uses));
+            let has_outbox = stage.is_some_and(|stage| stage.outbox.is_some());
+            let token = new.stateful.contains(&name)
+                && !has_token
+                && is_new(Label::Token { stage: name.clone(), uses });
+            let outbox = spec.work.needs_outbox() && !has_outbox && is_new(Label::Outbox(name));
+            usize::from(token) + usize::from(outbox)
+        });
+        queues.count() + hidden.sum::<usize>()
     }
 
     fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Outbox) -> Result<Vec<String>, Refused> {
@@ -148,6 +168,7 @@ impl State {
         self.part_with_stages(&wanted.pipeline);
         let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
         let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
+        out.act(Action::BoundLetters(wanted.pipeline.dead_letters));
         self.wanted = Some(wanted);
         self.reload = Some(Reload { since: out.now, back, until, removing: false });
     }
@@ -278,9 +299,10 @@ impl State {
         let name = self.queues.unwanted().find(|unwanted| unwanted.id == queue);
         let name = name.map_or(String::new(), |queue| queue.spec.name.clone());
         if self.can_go_back() {
-            return self.go_back(&format!("the queue {name} still holds {items} items"), out);
+            return self.go_back(&format!("the queue {name} still holds {}", count(items, "item")), out);
         }
-        let text = format!("the queue {name} holds {items} items: kept until the file names it again");
+        let text =
+            format!("the queue {name} holds {}: kept until the file names it again", count(items, "item"));
         out.say(Level::Warn, text);
         self.queues.strand(queue);
     }
@@ -376,10 +398,4 @@ impl State {
         let (stages, workers) = (count(self.stages.len() as u64, "stage"), count(workers as u64, "worker"));
         format!("{what} after {took}: {stages}, {workers}")
     }
-}
-
-/// At most: tokens and queues that stay are counted too.
-fn queues_needed(wanted: &Wanted) -> usize {
-    let outboxes = wanted.pipeline.stages.iter().filter(|stage| stage.work.needs_outbox());
-    wanted.pipeline.queues.len() + wanted.stateful.len() + outboxes.count()
 }

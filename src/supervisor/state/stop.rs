@@ -7,7 +7,11 @@ use crate::supervisor::restart::Stopping;
 use crate::supervisor::stage_state::{Fate, Stage};
 use crate::supervisor::worker_state::Over;
 use log::Level;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Ctrl-C pressed twice is never as quick as this; one wish that comes by two ways is (`timeout -s INT` signals its child
+/// and then its whole group).
+const ONE_WISH: Duration = Duration::from_millis(200);
 
 /// A stop under way.
 #[derive(Debug)]
@@ -17,11 +21,17 @@ pub(super) struct Stop {
     pub(super) phase: Stopping,
     /// When the draining has taken long enough; `None`: it may take any time.
     pub(super) until: Option<Instant>,
+    /// The last SIGINT that counted.
+    interrupted: Option<Instant>,
 }
 
 impl State {
     /// The first request drains. `impatient`: a second one doesn't wait any more, a third one kills.
     pub(super) fn asked_to_stop(&mut self, signal: &'static str, impatient: bool, out: &mut Outbox) {
+        let last = self.stop.as_ref().and_then(|stop| stop.interrupted);
+        if impatient && last.is_some_and(|last| out.now < last + ONE_WISH) {
+            return;
+        }
         match self.stopping() {
             Stopping::No => {
                 self.begin_stop(StopCause::Signal(signal), out);
@@ -37,6 +47,9 @@ impl State {
             Stopping::Draining if impatient => self.stop_now(&format!("{signal} again"), out),
             Stopping::Killing if impatient => self.kill_all(out),
             Stopping::Draining | Stopping::Killing => {}
+        }
+        if let Some(stop) = self.stop.as_mut().filter(|_| impatient) {
+            stop.interrupted = Some(out.now);
         }
     }
 
@@ -60,7 +73,7 @@ impl State {
         let until = Some(out.now + self.drain_timeout());
         self.reload = None;
         self.settling.done();
-        self.stop = Some(Stop { cause, phase: Stopping::Draining, until });
+        self.stop = Some(Stop { cause, phase: Stopping::Draining, until, interrupted: None });
     }
 
     pub(super) fn stop_now(&mut self, why: &str, out: &mut Outbox) {

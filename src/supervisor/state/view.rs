@@ -99,6 +99,7 @@ impl State {
             config: self.config(moment),
             dead_letters: dead_before + queues.iter().map(|queue| queue.dead).sum::<u64>(),
             dead_letter_file: identity.dead_letter_file.clone(),
+            letters: status::Letters { waiting: self.burials.told(moment.now), ..Default::default() },
             bottleneck: None,
             stages,
             queues,

@@ -1,5 +1,6 @@
 use super::*;
-use crate::supervisor::mailbox::Receiver;
+use crate::supervisor::inbox::{channel, wait};
+use crossbeam_channel::Receiver;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -40,7 +41,7 @@ impl Folder {
     }
 
     fn watch(&self, file: &str) -> (Watch, Receiver<Notice>) {
-        let (sender, receiver) = Receiver::open();
+        let (sender, receiver) = channel();
         (Watch::new(&self.at(file), sender).unwrap(), receiver)
     }
 }
@@ -52,7 +53,7 @@ impl Drop for Folder {
 }
 
 fn comes_within(notices: &Receiver<Notice>, millis: u64) -> bool {
-    notices.wait(Some(Instant::now() + Duration::from_millis(millis))).is_some()
+    wait(notices, Some(Instant::now() + Duration::from_millis(millis))).is_some()
 }
 
 fn is_noticed(notices: &Receiver<Notice>) -> bool {

@@ -3,6 +3,7 @@
 //! system calls, since libc's own would tell the parent's other threads to follow.
 
 use super::{Blueprint, Limit, Resource, STEPS, StartError, Step};
+use crate::sys::close_on_exec;
 use nix::errno::Errno;
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
@@ -72,8 +73,7 @@ impl Orders<'_> {
             for (number, fd) in (0..).zip(self.stdio) {
                 check(libc::dup2(fd, number), Step::Descriptors)?;
             }
-            // Closed on exec anyway, but for those that a stranger has left open. A kernel before 5.9 doesn't know it.
-            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
+            close_on_exec::mark_from(3);
             for &signal in self.ignored {
                 libc::signal(signal, libc::SIG_DFL);
             }

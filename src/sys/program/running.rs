@@ -61,10 +61,8 @@ pub fn sweep() -> usize {
         for pid in proc_table::children_of(std::process::id()) {
             let _ = group::signal_process(pid, Signal::SIGKILL);
         }
-        if wait::reap_any().is_err() {
-            break;
-        }
-        swept += 1;
+        let Ok(reaped) = wait::reap_any() else { break };
+        swept += reaped;
     }
     swept
 }

@@ -65,7 +65,7 @@ pub(super) fn run(desk: &mut Desk, command: Command, context: &Context) -> Stop 
 fn no_recipe(desk: &mut Desk, failure: Failure) -> Stop {
     match failure.reach() {
         Reach::Worker => NotStarted::Never(failure).stop(desk),
-        Reach::Item | Reach::OutputClosed | Reach::Ordered => failure.into(),
+        Reach::Item | Reach::NotYet | Reach::OutputClosed | Reach::Ordered => failure.into(),
     }
 }
 

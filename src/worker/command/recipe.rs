@@ -3,7 +3,7 @@
 use super::defeat::Trouble;
 use super::session::Session;
 use crate::config::USUAL_PATH;
-use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply};
+use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply, shell_line};
 use crate::exit;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure};
@@ -35,6 +35,7 @@ pub(super) struct Recipe {
 }
 
 /// An argument.
+#[derive(Clone)]
 enum Word {
     /// As it is.
     Plain(CString),
@@ -233,8 +234,11 @@ impl Word {
 fn words(invocation: &Invocation, worker: u32, substitutes: bool) -> Vec<Word> {
     match invocation {
         Invocation::Shell(line) => {
-            let words = ["sh", "-c", line];
-            words.iter().map(|word| plain(word.as_bytes().to_vec())).collect()
+            let mut words = ["sh", "-c", line].map(|word| plain(word.as_bytes().to_vec())).to_vec();
+            if substitutes && shell_line::names_item(line) {
+                words.extend([plain(b"sh".to_vec()), Word::Around(vec![Vec::new(); 2])]);
+            }
+            words
         }
         Invocation::Direct(words) => words.iter().map(|text| word(text, worker, substitutes)).collect(),
     }

@@ -41,8 +41,9 @@ pub(super) struct Waker {
 impl Waker {
     /// Call it with the worker's signals blocked: they are for its first thread.
     pub fn new() -> io::Result<Waker> {
-        let bell =
-            Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let bell = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(named)?;
+        let bell = Arc::new(bell);
         let (sleepers, received) = channel();
         let theirs = Arc::clone(&bell);
         let thread = std::thread::Builder::new().name("waker".to_owned()).stack_size(STACK);
@@ -74,6 +75,13 @@ impl Waker {
     pub fn bell(&self) -> Option<BorrowedFd<'_>> {
         self.is_armed.then(|| self.bell.as_fd())
     }
+}
+
+fn named(errno: nix::errno::Errno) -> io::Error {
+    io::Error::new(
+        io::Error::from(errno).kind(),
+        format!("failed to make an event descriptor (eventfd2): {errno}"),
+    )
 }
 
 fn sleep(received: &Receiver<Sleeper>, bell: &EventFd) {

@@ -85,7 +85,7 @@ fn a_failed_item_is_tried_again_and_harms_no_other() {
     assert_eq!(bench.output(), expanded(&["1", "2", "3", "2"]));
     let counts = bench.steward.counts(IN).unwrap();
     assert_eq!((counts.done, counts.dead), (4, 2));
-    let letters = std::fs::read_to_string(bench.ticket().dead_letters).unwrap();
+    let letters = std::fs::read_to_string(bench.ticket().dead_letters.path).unwrap();
     let letter = letters.lines().find(|line| line.contains("\"bad too\"")).unwrap();
     assert!(letter.contains("\"attempts\":3") && letter.contains("it is bad"), "{letter}");
 }
@@ -164,6 +164,25 @@ fn what_is_done_once_a_run_is_done_by_the_first_worker_only() {
     // After a reload it is about another thing: for that one it is the first time.
     bench.run_stage(Begins(times.clone(), "b.txt"), Memory::Once);
     assert_eq!(times.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn what_comes_first_is_said_once_whoever_works() {
+    struct Headed;
+    impl Stage for Headed {
+        fn preface(&mut self, out: &mut Emitter<'_>) -> Result<(), Failure> {
+            out.emit("first")
+        }
+        fn process(&mut self, item: &Item<'_>, out: &mut Emitter<'_>) -> Result<(), Failure> {
+            out.emit(item.bytes())
+        }
+    }
+    let mut bench = Bench::new();
+    bench.input(&["1", "2"]);
+    for _ in 0..3 {
+        assert_eq!(bench.run_stage(Headed, Memory::Once), Some(Ending::InputEnded));
+    }
+    assert_eq!(bench.output(), ["first", "1", "2"]);
 }
 
 #[test]

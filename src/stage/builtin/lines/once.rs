@@ -135,7 +135,7 @@ impl Once {
 
     pub fn readable(&self) -> Option<BorrowedFd<'_>> {
         match &self.reading {
-            Reading::Stream(stream) => Some(stream.readable()),
+            Reading::Stream(stream) => stream.readable(),
             Reading::Nothing | Reading::Saved(_) | Reading::File(..) => None,
         }
     }

@@ -70,8 +70,8 @@ impl Source for Stdin {
     fn readable(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Stdin::File(_) => None,
-            Stdin::Pipe(pipe) => Some(pipe.readable()),
-            Stdin::Stream(stream) => Some(stream.readable()),
+            Stdin::Pipe(pipe) => pipe.readable(),
+            Stdin::Stream(stream) => stream.readable(),
         }
     }
 

@@ -20,17 +20,17 @@ use super::super::position::{
 };
 use super::{NAME, cannot_read};
 use crate::framing::Framing;
-use crate::stage::lines::Lines;
+use crate::stage::lines::{Gathering, Lines};
 use crate::stage::{Context, Emitter, Failure, Next, Pipe};
 use crate::sys::readiness;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, SpliceFFlags, splice, tee};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice, tee};
 use nix::unistd::{pipe2, read};
 use std::io::stdin;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Bytes moved at once; a pipe holds as many by default.
-const CHUNK: usize = 64 * 1024;
+/// Bytes moved at once, and asked for as the size of the pipes: they hold fewer where the system does not allow it.
+const CHUNK: usize = 1 << 20;
 
 pub(in crate::stage) struct FromPipe {
     input: OwnedFd,
@@ -45,6 +45,7 @@ pub(in crate::stage) struct FromPipe {
     front: u64,
     /// Bytes of the holding pipe that were looked at.
     seen: Option<u64>,
+    gathering: Gathering,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,15 +65,20 @@ impl FromPipe {
     }
 
     fn new(input: OwnedFd, holding: Pipe, framing: Framing) -> Result<FromPipe, Failure> {
+        let glass = new_pipe()?;
+        for pipe in [&input, &holding.writer, &glass.writer] {
+            let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(CHUNK as i32));
+        }
         Ok(FromPipe {
             input,
             holding,
-            glass: new_pipe()?,
+            glass,
             framing,
             stage: Stage::Lines { done: 0 },
             lines: Lines::new(framing),
             front: 0,
             seen: None,
+            gathering: Gathering::default(),
         })
     }
 
@@ -103,14 +109,13 @@ impl FromPipe {
 
     /// Looks at what the holding pipe has; moves more into it if it has nothing.
     fn look(&mut self, done: u64, out: &mut Emitter<'_>) -> Result<Next, Failure> {
-        if self.held()? == 0 {
-            match self.move_in() {
-                Ok(0) => return self.end(out),
-                Ok(_) => {}
-                Err(Errno::EAGAIN) => return Ok(Next::Wait(None)),
-                Err(Errno::EINTR) => return Ok(Next::More),
-                Err(error) => return Err(cannot_read(error)),
-            }
+        if let Some(until) = self.gathering.wait(&self.lines) {
+            return Ok(Next::Wait(Some(until)));
+        }
+        if self.held()? == 0
+            && let Some(next) = self.move_all_in(out)?
+        {
+            return Ok(next);
         }
         let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
         let seen = tee(&self.holding.reader, &self.glass.writer, CHUNK, flags).map_err(cannot_read)?;
@@ -120,6 +125,21 @@ impl FromPipe {
         self.lines.push(fresh);
         self.seen = Some(seen as u64);
         Ok(Next::More)
+    }
+
+    /// Moves what is there into the holding pipe, as far as it has room. Some: there is nothing to look at.
+    fn move_all_in(&mut self, out: &mut Emitter<'_>) -> Result<Option<Next>, Failure> {
+        loop {
+            match self.move_in() {
+                Ok(0) if self.held()? == 0 => return self.end(out).map(Some),
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(Errno::EAGAIN) if self.held()? == 0 => return Ok(Some(Next::Wait(None))),
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::EINTR) => return Ok(Some(Next::More)),
+                Err(error) => return Err(cannot_read(error)),
+            }
+        }
     }
 
     fn move_in(&self) -> nix::Result<usize> {
@@ -153,8 +173,9 @@ impl FromPipe {
         readiness::bytes_waiting(self.holding.reader.as_fd()).map_err(cannot_read)
     }
 
-    pub fn readable(&self) -> BorrowedFd<'_> {
-        self.input.as_fd()
+    /// None while a long item gathers: what is there is known.
+    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+        (!self.gathering.is_under_way()).then(|| self.input.as_fd())
     }
 
     pub fn save(&self, state: &mut Vec<u8>) {

@@ -38,6 +38,9 @@ pub struct Bench {
     pub ended: BTreeSet<String>,
     pub closed: BTreeSet<String>,
     pub blames: Vec<(String, Blame)>,
+    /// Slots whose dead letters are to be written, as often as it was tried.
+    pub buries: Vec<SlotId>,
+    pub ended_burials: Vec<SlotId>,
     pub said: Vec<String>,
     /// What the service manager was told.
     pub told: Vec<Message>,
@@ -66,6 +69,8 @@ impl Bench {
             ended: BTreeSet::new(),
             closed: BTreeSet::new(),
             blames: Vec::new(),
+            buries: Vec::new(),
+            ended_burials: Vec::new(),
             said: Vec::new(),
             told: Vec::new(),
             loads: 0,
@@ -128,6 +133,12 @@ impl Bench {
                 assert!(self.slots.remove(&release.slot), "released twice: {release:?}");
                 self.blames.push((format!("{}[{}]", release.stage, release.worker.index), release.blame));
             }
+            Action::Bury(release) => {
+                assert!(self.slots.contains(&release.slot), "its slot is in use: {release:?}");
+                self.buries.push(release.slot);
+            }
+            Action::EndBurial(slot) => self.ended_burials.push(slot),
+            Action::BoundLetters(_) => {}
             Action::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
             Action::AddToken(id, stage) => {
                 self.queues.insert(id, format!("position of {stage}"));
@@ -303,6 +314,23 @@ impl Bench {
     fn send_end(&mut self, proc: &Proc, pid: Pid, end: End, work: Work) {
         self.send(Event::Ended(proc.spawn.worker, pid, end, work));
         self.run_starts();
+    }
+
+    /// It died of its item, at the last try.
+    pub fn die_of_item(&mut self, stage: &str, index: u32) -> SlotId {
+        let pid = self.pid(stage, index);
+        let proc = self.procs.remove(&pid).expect("a process that isn't there");
+        let (worker, slot) = (proc.spawn.worker, proc.spawn.slot);
+        let attempt = proc.spawn.tuning.attempts.max(1);
+        self.send(Event::Ended(worker, pid, segv(), Work { ready: true, attempt, ..Work::default() }));
+        self.run_starts();
+        slot
+    }
+
+    /// The dead letter of what is left in this slot is written.
+    pub fn buried(&mut self, slot: SlotId) {
+        assert!(self.slots.remove(&slot));
+        self.send(Event::Buried(slot));
     }
 
     pub fn say(&mut self, stage: &str, index: u32, ending: Ending) {

@@ -14,7 +14,7 @@ fn two(processes: u32) -> crate::config::Pipeline {
 }
 
 fn scale(stage: &str, processes: u32, wait: bool) -> Command {
-    Command::Scale(Scale { stage: stage.into(), processes, wait })
+    Command::Scale(Scale { stage: stage.into(), processes: Some(processes), by: None, wait })
 }
 
 fn restart(stage: &str, wait: bool) -> Command {

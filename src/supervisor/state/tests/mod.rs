@@ -2,6 +2,7 @@
 
 mod announcing;
 mod bench;
+mod burials;
 mod commands;
 mod keeping;
 mod random;

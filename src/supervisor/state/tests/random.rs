@@ -138,7 +138,10 @@ fn commands() -> impl Strategy<Value = Command> {
     let whom = || (prop::option::of(stage()), any::<bool>()).prop_map(|(stage, wait)| Whom { stage, wait });
     prop_oneof![
         4 => (stage(), 0_u32..6, any::<bool>()).prop_map(|(stage, processes, wait)| {
-            Command::Scale(Scale { stage, processes, wait })
+            Command::Scale(Scale { stage, processes: Some(processes), by: None, wait })
+        }),
+        1 => (stage(), -3_i32..3, any::<bool>()).prop_map(|(stage, by, wait)| {
+            Command::Scale(Scale { stage, processes: None, by: Some(by), wait })
         }),
         4 => (stage(), any::<bool>()).prop_map(|(stage, wait)| Command::Restart(Restart { stage, wait })),
         3 => whom().prop_map(Command::Pause),

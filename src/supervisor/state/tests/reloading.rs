@@ -2,7 +2,7 @@ use super::bench::{Bench, segv};
 use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Task};
 use crate::config::{OnGiveUp, Pipeline};
 use crate::control::protocol::{Command as Verb, Restart};
-use crate::queue::Ending;
+use crate::queue::{Ending, MAX_QUEUES};
 use crate::supervisor::event::{Event, Loading};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use std::time::Duration;
@@ -194,7 +194,7 @@ fn a_queue_that_fills_up_before_it_could_go_takes_the_reload_back() {
     bench.reload(rewired);
     bench.held.insert("p".into(), 1);
     bench.obey();
-    assert!(bench.has_said("the queue p still holds 1 items"), "{:?}", bench.said);
+    assert!(bench.has_said("the queue p still holds 1 item"), "{:?}", bench.said);
     assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]"]);
     assert!(
         bench.procs.values().all(|proc| proc.spawn.version.inputs.iter().all(|q| bench.queues[q] != "n"))
@@ -453,4 +453,31 @@ fn a_removed_stage_that_gives_up_over_its_last_items_is_gone_and_gets_no_other_c
     bench.pass(Duration::from_secs(50));
     assert!(bench.procs.values().all(|proc| proc.spawn.stage != "b"));
     assert!(!bench.queues.values().any(|name| name == "p"), "{:?}", bench.queues);
+}
+
+/// A chain of so many command stages behind a source: one queue for each link, and hidden ones.
+fn long_chain(links: usize) -> Pipeline {
+    let program = b_as_program().stages[1].work.task.clone();
+    let name = |i: usize| format!("q{i}");
+    let mut stages = vec![stage("source", &[], &[&name(0)])];
+    for i in 0..links {
+        let mut link = stage(&format!("link{i}"), &[&name(i)], &[&name(i + 1)]);
+        link.work.task = program.clone();
+        stages.push(link);
+    }
+    stages.push(stage("sink", &[&name(links)], &[]));
+    pipeline(stages)
+}
+
+#[test]
+fn a_reload_needs_room_for_new_queues_only() {
+    let links = MAX_QUEUES / 2 - 2;
+    let mut bench = Bench::up(long_chain(links));
+    let mut changed = long_chain(links);
+    changed.stages[1].processes = 3;
+    bench.reload(changed.clone());
+    bench.all_ready();
+    assert!(bench.has_said("reloaded"));
+    bench.reload(long_chain(links + 3));
+    assert!(bench.has_said("there are more queues than fit in one run"));
 }

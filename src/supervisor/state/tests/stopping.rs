@@ -48,10 +48,26 @@ fn a_drain_that_takes_too_long_is_ended_by_term_and_then_by_kill() {
 fn a_second_interrupt_skips_the_drain_and_a_third_the_patience() {
     let mut bench = Bench::up(chain());
     bench.send(Event::Interrupt);
+    bench.pass(Duration::from_millis(200));
     bench.send(Event::Interrupt);
     assert_eq!(bench.running(), ["a[0] termed", "b[0] termed", "c[0] termed"]);
+    bench.pass(Duration::from_millis(200));
     bench.send(Event::Interrupt);
     assert_eq!(bench.running(), ["a[0] killed", "b[0] killed", "c[0] killed"]);
+}
+
+#[test]
+fn interrupts_that_come_at_once_are_one_wish() {
+    let mut bench = Bench::up(chain());
+    for _ in 0..3 {
+        bench.send(Event::Interrupt);
+        bench.pass(Duration::from_millis(60));
+    }
+    assert_eq!(bench.running(), ["a[0] finish", "b[0] drain", "c[0] drain"]);
+    // An echo does not make the next wish an echo as well.
+    bench.pass(Duration::from_millis(20));
+    bench.send(Event::Interrupt);
+    assert_eq!(bench.running(), ["a[0] termed", "b[0] termed", "c[0] termed"]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ enum Order {
 
 /// A way to the thread.
 #[derive(Clone, Debug)]
-pub struct Terminal(Sender<Order>);
+pub struct TerminalThread(Sender<Order>);
 
 impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,15 +37,15 @@ impl std::fmt::Debug for Order {
     }
 }
 
-impl Terminal {
+impl TerminalThread {
     /// Starts the thread.
     ///
     /// # Errors
     /// When there can't be another thread.
-    pub fn start() -> io::Result<Terminal> {
+    pub fn start() -> io::Result<TerminalThread> {
         let (to, orders) = bounded(WAITING);
         thread::Builder::new().name("terminal".to_owned()).spawn(move || obey(&orders))?;
-        Ok(Terminal(to))
+        Ok(TerminalThread(to))
     }
 
     /// Draws what was seen, unless the terminal is behind. False: there is no thread any more.
@@ -78,7 +78,7 @@ impl Terminal {
 }
 
 /// Lines above the bars.
-impl Write for Terminal {
+impl Write for TerminalThread {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.0.send(Order::Write(text.to_vec())).map_err(|_| io::ErrorKind::BrokenPipe)?;
         Ok(text.len())

@@ -1,0 +1,111 @@
+//! Whose dead letters are meant, where they are, and whether their pipeline runs.
+
+use std::path::{Path, PathBuf};
+
+use super::Args;
+use crate::cli::output::{self, Failure};
+use crate::cli::target;
+use crate::config;
+use crate::control::client::{Client, ClientError};
+use crate::dead_letter::place::{self, Known, Owner};
+use crate::status::Snapshot;
+
+/// What was found.
+pub struct Found {
+    /// Where the letters are.
+    pub path: PathBuf,
+    /// The running pipeline, if it runs.
+    pub client: Option<Client>,
+    /// The pipeline file, if it doesn't run and that is known.
+    pub file: Option<PathBuf>,
+    /// The letters belong to a file by its path: those that name none may be another's.
+    pub by_path: bool,
+}
+
+/// The letters of the pipeline of this name or file; without one, of the only one that runs, or that has some.
+pub fn find(args: &Args, name: Option<&str>) -> Result<Found, Failure> {
+    let failure = match target::find(name, &args.place) {
+        Err(failure) => failure,
+        Ok(mut client) => match client.get::<Snapshot>("/v1/status") {
+            Ok(snapshot) => {
+                let path = args.file.clone().unwrap_or_else(|| snapshot.dead_letter_file.into());
+                let by_path = has_owner(&path);
+                return Ok(Found { path, client: Some(client), file: None, by_path });
+            }
+            // Its end was under way when it was found.
+            Err(error @ (ClientError::Gone(..) | ClientError::NoAnswer(..))) => target::failure(&error),
+            Err(error) => return Err(target::failure(&error)),
+        },
+    };
+    without_run(args, name, failure)
+}
+
+/// Whether queues are kept for this pipeline file.
+pub fn has_kept_queues(file: &Path) -> bool {
+    place::folder(&config::name_in_file(file), &variable).join("queues").exists()
+}
+
+fn has_owner(path: &Path) -> bool {
+    std::fs::read_link(path.with_extension("of")).is_ok()
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn without_run(args: &Args, name: Option<&str>, failure: Failure) -> Result<Found, Failure> {
+    let pipeline = name.map(Path::new).filter(|path| path.is_file());
+    if let Some(path) = &args.file {
+        let file = pipeline.map(Path::to_owned);
+        return Ok(Found { path: path.clone(), client: None, file, by_path: false });
+    }
+    if let Some(file) = pipeline {
+        return Ok(of_file(file));
+    }
+    let known = match name {
+        Some(name) => place::called(name, &variable),
+        None => place::known(&variable),
+    };
+    let known: Vec<Known> = known.into_iter().filter(|known| known.path.exists()).collect();
+    match known.as_slice() {
+        [] => Err(failure),
+        [only] => Ok(of_known(only)),
+        several => Err(Failure::usage(format!(
+            "several pipelines have dead letters: say which{}",
+            several.iter().map(|known| format!("\n  {}", called(known))).collect::<String>()
+        ))),
+    }
+}
+
+fn of_file(file: &Path) -> Found {
+    let name = config::name_in_file(file);
+    let owner = Owner { file: config::file_without_name(&name, file), name };
+    let path = owner.path(&variable);
+    if !path.exists() {
+        tell_of_others(&owner);
+    }
+    Found { by_path: owner.file.is_some(), path, client: None, file: Some(file.to_owned()) }
+}
+
+/// A file that was moved has left its letters under its old path.
+fn tell_of_others(owner: &Owner) {
+    for other in place::called(&owner.name, &variable).into_iter().filter(|other| other.path.exists()) {
+        let of = other.of.map_or_else(|| "unknown".to_owned(), |of| of.display().to_string());
+        let path = other.path.display();
+        output::complain(&format!(
+            "there are dead letters of another file of this name, {of}: --file {path} shows them"
+        ));
+    }
+}
+
+fn of_known(known: &Known) -> Found {
+    let file = known.of.clone().filter(|file| file.is_file());
+    Found { by_path: known.of.is_some(), path: known.path.clone(), client: None, file }
+}
+
+fn called(known: &Known) -> String {
+    match &known.of {
+        Some(file) => file.display().to_string(),
+        None => known.name.clone(),
+    }
+}

@@ -1,0 +1,96 @@
+//! `mprun dead retry`: in the running pipeline, or in a run of its own.
+
+use std::sync::Arc;
+
+use super::find::{self, Found};
+use super::selection::{Chosen, Selection};
+use super::{Args, each};
+use crate::cli::output::{self, Failure};
+use crate::cli::target;
+use crate::config::LoadOptions;
+use crate::control::client::{Client, Patience};
+use crate::control::protocol::{Retried, Retry};
+use crate::exit;
+use crate::logging::Logging;
+use crate::progress::When;
+use crate::stage::Registry;
+use crate::supervisor::{self, Retries, RunOptions};
+
+/// Keys in one request: well below what a request may hold.
+const AT_ONCE: usize = 2000;
+
+/// Puts back those that are meant.
+pub fn run(args: &Args, selection: &Selection, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
+    if args.file.is_some() {
+        return Err(Failure::usage("a pipeline tries its own letters again: leave --file out"));
+    }
+    let mut found = find::find(args, selection.name())?;
+    let mut chosen = selection.choose(&found.path)?;
+    if found.by_path {
+        chosen = chosen.leave_nameless(&found.path)?;
+    }
+    match found.client.take() {
+        Some(client) => in_run(&client, &found, &chosen),
+        None => in_own_run(found, chosen, verbosity, registry),
+    }
+}
+
+fn in_run(client: &Client, found: &Found, chosen: &Chosen) -> Result<u8, Failure> {
+    let (mut all, mut keys) = (Retried::default(), Vec::new());
+    let mut send = |keys: Vec<String>| {
+        // Anew each time: while the file is read, the pipeline may have let an idle client go.
+        let mut client = Client::connect(&client.socket).map_err(|error| target::failure(&error))?;
+        let retried: Retried = client
+            .post("/v1/dead/retry", &Retry { keys }, Patience::Endless)
+            .map_err(|error| target::failure(&error))?;
+        all.put += retried.put;
+        all.missing += retried.missing;
+        all.refused.extend(retried.refused);
+        Ok::<(), Failure>(())
+    };
+    each(&found.path, |letter| {
+        if chosen.is_meant(&letter) {
+            keys.push(letter.key());
+        }
+        if keys.len() == AT_ONCE {
+            send(std::mem::take(&mut keys))?;
+        }
+        Ok(true)
+    })?;
+    if !keys.is_empty() {
+        send(keys)?;
+    }
+    output::print(&format!("{} back in their queues\n", all.put))?;
+    all.refused.iter().for_each(|why| output::complain(why));
+    Ok(if all.refused.is_empty() { exit::DONE } else { exit::FAILED })
+}
+
+/// No run is under way: one that only works off what is there.
+fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
+    let mut any = false;
+    let mut file = found.file;
+    each(&found.path, |letter| {
+        any |= chosen.is_meant(&letter);
+        // A pipeline with a name of its own is found by it; only its letters say which file that was.
+        if file.is_none() {
+            file = letter.text.pipeline.map(Into::into).filter(|file: &std::path::PathBuf| file.is_file());
+        }
+        Ok(!any || file.is_none())
+    })?;
+    // A run that was interrupted goes on, also when it has crossed out all letters.
+    let kept = file.as_deref().is_some_and(find::has_kept_queues);
+    if !any && !kept {
+        output::print("no dead letters to try again\n")?;
+        return Ok(exit::DONE);
+    }
+    let Some(file) = file else {
+        return Err(Failure::usage("no run is under way: say by its file which pipeline is meant"));
+    };
+    let load = LoadOptions { works_off: true, ..LoadOptions::default() };
+    let logging = Logging::from_environment(verbosity);
+    logging.start(None);
+    let retries = Some(Retries { chosen: Arc::new(move |letter| chosen.is_meant(letter)) });
+    let options =
+        RunOptions { file, load, watch: false, logging, progress: When::Never, report: None, retries };
+    Ok(supervisor::run(options, registry))
+}

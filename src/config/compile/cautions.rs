@@ -1,0 +1,68 @@
+//! What a file may say, and its writer may not have meant.
+
+use super::draft::Draft;
+use crate::config::diagnostic::{Diagnostic, Place, Report};
+use crate::config::pipeline::Queue;
+
+/// Programs that take a piece of their own language as an argument, and the letter of the option before it.
+const INTERPRETERS: [(&str, char); 13] = [
+    ("sh", 'c'),
+    ("bash", 'c'),
+    ("dash", 'c'),
+    ("ash", 'c'),
+    ("ksh", 'c'),
+    ("zsh", 'c'),
+    ("fish", 'c'),
+    ("python", 'c'),
+    ("perl", 'e'),
+    ("ruby", 'e'),
+    ("node", 'e'),
+    ("lua", 'e'),
+    ("php", 'r'),
+];
+
+/// A word of a command with the item inside of what an interpreter runs: the item can be any program.
+pub fn item_as_code(words: &[String], at: &Place, report: &mut Report) {
+    let Some(program) = words.iter().enumerate().find_map(|(n, word)| {
+        let (letter, rest) = (interpreter(word)?, &words[n + 1..]);
+        let code = rest.iter().position(|word| is_option(word, letter)).and_then(|at| rest.get(at + 1))?;
+        super::command::takes_item(code).then_some(word)
+    }) else {
+        return;
+    };
+    let caution =
+        Diagnostic::warning(format!("the item is a piece of the program that `{program}` runs")).at(at);
+    let caution = caution.label("an item such as `$(reboot)` or `\"; reboot` would be obeyed");
+    let help = "hand it over as a word of its own: [\"sh\", \"-c\", \"… \\\"$1\\\" …\", \"sh\", \"{}\"], or as one line \
+                for the shell, with `\"$1\"`";
+    report.push(caution.help(help));
+}
+
+/// The letter of the option behind which its program stands. `python3.12` is a `python`.
+fn interpreter(word: &str) -> Option<char> {
+    let name = word.rsplit('/').next().unwrap_or(word);
+    let name = name.trim_end_matches(|end: char| end.is_ascii_digit() || end == '.');
+    INTERPRETERS.iter().find(|(known, _)| *known == name).map(|(_, letter)| *letter)
+}
+
+/// `-c`, also behind others: `-ec`.
+fn is_option(word: &str, letter: char) -> bool {
+    word.len() > 1 && word.starts_with('-') && !word.starts_with("--") && word.ends_with(letter)
+}
+
+/// Kept queues make a promise that a program which is a source can't keep.
+pub fn programs_before_kept_queues(drafts: &[Draft], queues: &[Queue], report: &mut Report) {
+    if !queues.iter().any(|queue| queue.durable) {
+        return;
+    }
+    for draft in drafts.iter().filter(|draft| draft.off.is_none() && draft.keys.input.value.0.is_empty()) {
+        let (Some(at), false) = (&draft.keys.command.at, draft.keys.output.value.0.is_empty()) else {
+            continue;
+        };
+        let title =
+            format!("the queues are kept, but the program of `{}` begins anew at each start", draft.name);
+        let caution = Diagnostic::warning(title).at(&at.value);
+        let caution = caution.label("what it writes once more is in the queues twice");
+        report.push(caution.help("a built-in source, such as `lines`, goes on where it was"));
+    }
+}

@@ -1,0 +1,175 @@
+//! Which file holds the dead letters of which pipeline.
+//!
+//! As for `queues`, they belong to the pipeline file by its path, or, where it gives a `name` of its own, by that. The
+//! folder goes by the name: `NAME/dead.jsonl`. Where it goes by the path, a link beside it, `dead.of`, says whose letters
+//! they are: whoever comes first gets `dead.jsonl`, another file of the same name `dead-HASH.jsonl`. A link is made and read
+//! in one step each, so there is no half one.
+
+use std::fs::DirBuilder;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// A variable of the environment.
+pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Whose letters are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The pipeline's name.
+    pub name: String,
+    /// Its file, if that has no name of its own.
+    pub file: Option<PathBuf>,
+}
+
+/// Letters that there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The pipeline's name.
+    pub name: String,
+    /// Its file, where that is known.
+    pub of: Option<PathBuf>,
+    /// Where they are.
+    pub path: PathBuf,
+}
+
+impl Owner {
+    /// Where its letters are, or will be.
+    pub fn path(&self, variable: Variable<'_>) -> PathBuf {
+        self.path_in(&folder(&self.name, variable))
+    }
+
+    fn path_in(&self, folder: &Path) -> PathBuf {
+        let first = folder.join("dead.jsonl");
+        let Some(file) = &self.file else { return first };
+        match std::fs::read_link(link_of(&first)) {
+            Ok(of) if of != *file => folder.join(format!("dead-{:016x}.jsonl", number(file))),
+            _ => first,
+        }
+    }
+
+    /// Makes the folder and notes whose letters go where; returns where.
+    ///
+    /// # Errors
+    /// When the folder can't be made or written.
+    pub fn take(&self, variable: Variable<'_>) -> io::Result<PathBuf> {
+        let folder = folder(&self.name, variable);
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let Some(file) = &self.file else { return Ok(folder.join("dead.jsonl")) };
+        // The second round: another file was faster, and has the first place now.
+        for _ in 0..2 {
+            let path = self.path_in(&folder);
+            match symlink(file, link_of(&path)) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if std::fs::read_link(link_of(&path)).is_ok_and(|of| of == *file) {
+                        return Ok(path);
+                    }
+                }
+                made => return made.map(|()| path),
+            }
+        }
+        Err(io::Error::new(
+            ErrorKind::AlreadyExists,
+            format!("{}: no link", folder.join("dead.of").display()),
+        ))
+    }
+}
+
+/// The pipelines that have dead letters.
+pub fn known(variable: Variable<'_>) -> Vec<Known> {
+    let folders = std::fs::read_dir(state_folder(variable)).into_iter().flatten().filter_map(Result::ok);
+    let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut known: Vec<Known> = names.flat_map(|name| called(&name, variable)).collect();
+    known.sort_by(|a, b| a.path.cmp(&b.path));
+    known
+}
+
+/// Those of this name.
+pub fn called(name: &str, variable: Variable<'_>) -> Vec<Known> {
+    let files = std::fs::read_dir(folder(name, variable)).into_iter().flatten().filter_map(Result::ok);
+    let paths = files.map(|entry| entry.path()).filter(|path| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        file == "dead.jsonl" || file.starts_with("dead-") && file.ends_with(".jsonl")
+    });
+    let with_owner =
+        |path: PathBuf| Known { name: name.to_owned(), of: std::fs::read_link(link_of(&path)).ok(), path };
+    let mut known: Vec<Known> = paths.map(with_owner).collect();
+    known.sort_by(|a, b| a.path.cmp(&b.path));
+    known
+}
+
+/// The folder of a pipeline: `$STATE_DIRECTORY` (set by systemd), else `$XDG_STATE_HOME/mprun`, else
+/// `~/.local/state/mprun`; then its name.
+pub fn folder(name: &str, variable: Variable<'_>) -> PathBuf {
+    state_folder(variable).join(name)
+}
+
+fn link_of(path: &Path) -> PathBuf {
+    path.with_extension("of")
+}
+
+fn number(file: &Path) -> u64 {
+    super::letters::number(file.as_os_str().as_encoded_bytes())
+}
+
+fn state_folder(variable: Variable<'_>) -> PathBuf {
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    // systemd separates several with colons: the first is the unit's main one.
+    if let Some(first) = variable("STATE_DIRECTORY").as_deref().and_then(|all| all.split(':').next())
+        && Path::new(first).is_absolute()
+    {
+        return PathBuf::from(first);
+    }
+    if let Some(folder) = absolute("XDG_STATE_HOME") {
+        return folder.join("mprun");
+    }
+    absolute("HOME").or_else(home_of_user).unwrap_or_else(|| PathBuf::from("/")).join(".local/state/mprun")
+}
+
+/// A service without `HOME` still has a user.
+fn home_of_user() -> Option<PathBuf> {
+    nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|user| user.dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_folder_is_the_services_then_the_users() {
+        let with = |pairs: &'static [(&str, &str)]| {
+            folder("p", &|name| {
+                pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
+            })
+        };
+        assert_eq!(
+            with(&[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("HOME", "/h")]),
+            Path::new("/var/lib/a/p")
+        );
+        assert_eq!(with(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]), Path::new("/s/mprun/p"));
+        assert_eq!(
+            with(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]),
+            Path::new("/h/.local/state/mprun/p")
+        );
+    }
+
+    #[test]
+    fn two_files_of_one_name_have_letters_of_their_own_and_a_name_is_shared() {
+        let state = std::env::temp_dir().join(format!("mprun-place-{}", std::process::id()));
+        let variable = |name: &str| (name == "STATE_DIRECTORY").then(|| state.display().to_string());
+        let owner = |file: Option<&str>| Owner { name: "shop".into(), file: file.map(PathBuf::from) };
+        let one = owner(Some("/a/shop.toml")).take(&variable).unwrap();
+        let other = owner(Some("/b/shop.toml")).take(&variable).unwrap();
+        assert_eq!(one, state.join("shop/dead.jsonl"));
+        assert_ne!(one, other);
+        for (file, path) in [("/a/shop.toml", &one), ("/b/shop.toml", &other)] {
+            assert_eq!(owner(Some(file)).take(&variable).unwrap(), *path);
+            assert_eq!(owner(Some(file)).path(&variable), *path);
+            std::fs::write(path, "").unwrap();
+        }
+        let of: Vec<_> = called("shop", &variable).into_iter().filter_map(|known| known.of).collect();
+        assert_eq!(of, [Path::new("/b/shop.toml"), Path::new("/a/shop.toml")]);
+        assert_eq!(owner(None).take(&variable).unwrap(), one);
+        std::fs::remove_dir_all(&state).unwrap();
+    }
+}

@@ -1,0 +1,297 @@
+//! `file`: writes each item as a line to a file.
+//!
+//! What can't be written yet waits here, in the worker, while its items are still leased: whatever happens then, they
+//! are in a file or they come again.
+//!
+//! | what happens | what becomes of the lines |
+//! |---|---|
+//! | the disk is full, the folder is gone or can't be written | they wait; a part that was written is taken back |
+//! | the file is renamed | within a second a new one is made; what was written is in the old one |
+//! | the file is removed | what was written into it meanwhile is written again, into a new one |
+//! | a named pipe has no reader, or a slow one | they wait |
+//! | the run stops while nobody reads the pipe | the stage ends; what is left stays in the queue |
+//! | the worker is told to finish in such a wait, or is killed | their items go back |
+//! | the path changes with the time | lines go to the new file from the next write on |
+
+mod outlet;
+
+use crate::append::{Beginning, Begun, UndoLog};
+use crate::stage::path_template::PathTemplate;
+use crate::stage::{Context, Emitter, Failure, Item, Memory, Orders, Reach, Replacement, Settings, Stage};
+use outlet::{Outlet, explain, passes};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Lines are collected up to this size before they are written.
+const BUFFER: usize = 64 * 1024;
+
+/// What a run does with a file that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Empties it, if the run begins from nothing.
+    Empty,
+    /// Adds to it.
+    Append,
+    /// Writes another one beside it.
+    Replace,
+}
+
+pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<ToFile, Failure> + use<> {
+    with.about("Writes each item as a line to a file.");
+    let doc = "The file; it is created if it isn't there. {stage}, {worker}, {date} and {time:FORMAT} are filled in, \
+               {{ and }} are braces.";
+    let path: PathTemplate = with.key("path", doc).required();
+    let doc = "Adds to what is in the file; otherwise it is emptied, once, when a run begins from nothing (not when it \
+               goes on from kept queues).";
+    let append = with.key("append", doc).or(false);
+    let doc = "Writes beside the file and puts the new one in its place when a run has gone well; until then readers see \
+               the old one.";
+    let replace = with.key("replace", doc).or(false);
+    if with.is_good() {
+        check(with, &path, append, replace);
+    }
+    // Also if it isn't emptied: what was there before this run is told apart from it, once.
+    with.remember(Memory::Once);
+    let mode = match (append, replace) {
+        (_, true) => Mode::Replace,
+        (true, false) => Mode::Append,
+        (false, false) => Mode::Empty,
+    };
+    if replace {
+        with.replaces(path.clone());
+    }
+    move |context| ToFile::open(context, path, mode)
+}
+
+fn check(with: &mut Settings<'_>, path: &PathTemplate, append: bool, replace: bool) {
+    if path.written().is_empty() {
+        with.fault("path", "`path` can't be empty", None);
+    }
+    if append && replace {
+        let help = "leave one of them out: `replace` begins with an empty file, `append` with what is there";
+        with.fault("append", "`append` and `replace` can't go together", Some(help.to_owned()));
+    }
+    if replace && !path.is_constant() {
+        let help = "with `replace` the path may hold {stage}, and no {worker}, {date} or {time:FORMAT}";
+        with.fault("path", "`replace` is for one file of the whole run", Some(help.to_owned()));
+    }
+}
+
+/// See [`build`].
+pub(super) struct ToFile {
+    template: PathTemplate,
+    mode: Mode,
+    folder: PathBuf,
+    stage: String,
+    worker: u32,
+    run: String,
+    continues: bool,
+    orders: Option<Orders>,
+    log: UndoLog,
+    outlet: Option<Outlet>,
+    lines: Vec<u8>,
+    /// The last write did not succeed: the next one waits for [`Stage::flush`], which may be tried again.
+    waits: bool,
+}
+
+impl ToFile {
+    fn open(context: &Context, template: PathTemplate, mode: Mode) -> Result<ToFile, Failure> {
+        let log = context.undo_log().map_err(|error| Failure::fatal(format!("no undo log: {error}")))?;
+        let mut file = ToFile {
+            template,
+            mode,
+            folder: context.folder.clone(),
+            stage: context.stage.clone(),
+            worker: context.worker,
+            run: context.run.clone(),
+            continues: context.continues,
+            orders: context.orders.clone(),
+            log,
+            outlet: None,
+            lines: Vec::new(),
+            waits: false,
+        };
+        let path = file.path();
+        match file.look(&path) {
+            Ok(()) => Ok(file),
+            // It was good before in this run, or will be by itself: no reason to give up. The loop waits for it.
+            Err(error) if passes(&path, &error) || file.has_begun() => Ok(file),
+            Err(error) => Err(Failure::fatal(explain(&path, &error))),
+        }
+    }
+
+    /// Where lines belong now.
+    fn path(&self) -> PathBuf {
+        let path = self.folder.join(self.template.render(&self.stage, self.worker, SystemTime::now()));
+        if self.mode == Mode::Replace { Replacement::of(&path).fresh } else { path }
+    }
+
+    /// What the run remembers of the stage as a whole: its file may be another one each day.
+    fn key(&self) -> Vec<u8> {
+        [self.stage.as_bytes(), self.template.written().as_bytes()].join(&0)
+    }
+
+    fn has_begun(&self) -> bool {
+        self.log.has_begun(&self.key()).unwrap_or(false)
+    }
+
+    /// Sees to it that what is open is what has the name now.
+    fn look(&mut self, path: &Path) -> io::Result<()> {
+        if let Some(outlet) = &mut self.outlet {
+            if outlet.is_still(path)? {
+                return Ok(());
+            }
+            if outlet.path == path {
+                log::info!("`{}` was moved or removed: a new one is begun", path.display());
+            }
+            outlet.appender.settle()?;
+        }
+        self.outlet = None;
+        if self.mode == Mode::Replace {
+            self.prepare()?;
+        }
+        let outlet = Outlet::open(path, !self.template.is_constant(), &self.log)?;
+        if self.has_begun() {
+            // It is the run's own from now on: no worker that begins later may empty it.
+            outlet.appender.begin_run(Beginning::NewLine, name(path))?;
+        }
+        self.outlet = Some(outlet);
+        Ok(())
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        let path = self.folder.join(self.template.render(&self.stage, self.worker, SystemTime::now()));
+        let replacement = Replacement::of(&path);
+        let goes_on = self.continues && !self.has_begun();
+        let lock = [b"prepare\0", name(&replacement.fresh)].concat();
+        self.log.alone(&lock, || replacement.prepare(goes_on))?
+    }
+
+    /// Writes what is collected. What can't be written is still there afterwards.
+    fn write(&mut self) -> Result<(), Failure> {
+        while !self.lines.is_empty() {
+            let path = self.path();
+            self.look(&path).map_err(|error| self.not_open(&path, &error))?;
+            let Some(outlet) = &self.outlet else { break };
+            let (out, result) = match &self.orders {
+                Some(orders) if !outlet.appender.is_file() => orders
+                    .while_blocked(|| outlet.appender.append_unless(&self.lines, &|| orders.must_finish())),
+                _ => outlet.appender.append_unless(&self.lines, &|| false),
+            };
+            match result.and_then(|()| outlet.is_lost()) {
+                Ok(false) => drop(self.lines.drain(..out)),
+                // All of it once more, into another file.
+                Ok(true) => {
+                    log::info!("`{}` was removed: what it did not keep is written anew", path.display());
+                    self.outlet = None;
+                }
+                Err(error) => {
+                    self.lines.drain(..out);
+                    return Err(self.trouble(&path, &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn not_open(&self, path: &Path, error: &io::Error) -> Failure {
+        self.not_yet(explain(path, error), error.raw_os_error() == Some(libc::ENXIO))
+    }
+
+    /// It is to be tried again; but a stop doesn't wait for somebody to come and read.
+    fn not_yet(&self, why: String, is_unread: bool) -> Failure {
+        let is_stopping = self.orders.as_ref().is_some_and(Orders::must_drain);
+        if is_unread && is_stopping {
+            return Failure::with_reach(why, Reach::OutputClosed);
+        }
+        Failure::not_yet(why)
+    }
+
+    fn trouble(&mut self, path: &Path, error: &io::Error) -> Failure {
+        let shown = path.display();
+        match error.kind() {
+            io::ErrorKind::Interrupted => {
+                Failure::with_reach("told to finish while a pipe was full", Reach::Ordered)
+            }
+            io::ErrorKind::BrokenPipe => {
+                self.outlet = None; // opened again, it is one with another reader, or with none yet
+                self.not_yet(format!("can't write `{shown}`: nobody reads it any more"), true)
+            }
+            _ => Failure::not_yet(format!("can't write `{shown}`: {error}")),
+        }
+    }
+
+    fn tell(&self, path: &Path, found: Begun) {
+        let shown = path.display();
+        let Begun::Now(length) = found else { return };
+        match self.mode {
+            Mode::Replace => {
+                let begins = if self.continues { "goes on in" } else { "writes" };
+                log::info!("{begins} `{shown}`, which takes its place at the end of a run that went well");
+            }
+            Mode::Empty if self.continues && length > 0 => {
+                log::info!("adds to `{shown}`: the run goes on from an earlier one, so it is not emptied");
+            }
+            Mode::Empty if length > 0 => log::info!("`{shown}` was emptied: it held {length} bytes"),
+            Mode::Empty | Mode::Append => {}
+        }
+    }
+}
+
+fn name(path: &Path) -> &[u8] {
+    std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())
+}
+
+impl Stage for ToFile {
+    fn process(&mut self, item: &Item<'_>, _out: &mut Emitter<'_>) -> Result<(), Failure> {
+        self.lines.extend_from_slice(item.bytes());
+        self.lines.push(b'\n');
+        if self.lines.len() < BUFFER || self.waits {
+            return Ok(());
+        }
+        match self.write() {
+            Err(failure) if failure.reach() == Reach::NotYet => {
+                self.waits = true; // said by `flush`, which follows
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.write()?;
+        self.waits = false;
+        Ok(())
+    }
+
+    /// What readers are to see as a whole is on the disk before it gets its name.
+    fn finish(&mut self, _out: &mut Emitter<'_>) -> Result<(), Failure> {
+        match &self.outlet {
+            Some(outlet) if self.mode == Mode::Replace => Ok(outlet.appender.target().sync_data()?),
+            _ => Ok(()),
+        }
+    }
+
+    fn begin_run(&mut self) -> Result<(), Failure> {
+        let path = self.path();
+        self.look(&path).map_err(|error| self.not_open(&path, &error))?;
+        let Some(outlet) = &self.outlet else { return Ok(()) };
+        let is_added_to = self.continues || self.mode == Mode::Append;
+        let how = if is_added_to { Beginning::NewLine } else { Beginning::Empty };
+        let not_yet =
+            |error: io::Error| Failure::not_yet(format!("can't write `{}`: {error}", path.display()));
+        let found = outlet.appender.begin_run(how, name(&path)).map_err(not_yet)?;
+        self.log.note_begun(&self.key()).map_err(not_yet)?;
+        self.tell(&path, found);
+        Ok(())
+    }
+
+    /// A run begins once with what its stage names; with {worker} that is a file for each.
+    fn save(&self, state: &mut Vec<u8>) {
+        let named = self.template.render(&self.stage, self.worker, SystemTime::UNIX_EPOCH);
+        state.extend_from_slice(self.run.as_bytes());
+        state.push(0);
+        state.extend_from_slice(name(&self.folder.join(named)));
+    }
+}

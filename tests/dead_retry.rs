@@ -1,0 +1,267 @@
+//! Dead letters are tried again, in the running pipeline or in a run of their own: those of the right file, each exactly
+//! once in the queues, whoever is killed.
+//!
+//! `MPRUN_TEST_LIVES=300 cargo test --test dead_retry storm` kills for longer than the few times that are enough for a
+//! change.
+
+mod support;
+
+use serde_json::Value;
+use std::fs::File;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::Duration;
+use support::{Folder, Run, command, process, wait_until};
+
+/// `work` fails on every item as long as there is a file `broken`.
+fn fragile(items: u32, then: &str) -> String {
+    format!(
+        "[stages.number]\ncommand = 'seq 1 {items}{then}'\noutput = 'a'\n\
+         [stages.work]\ncommand = 'read x; test ! -e broken && echo \"done $x\"'\nmode = 'each'\n\
+         input = 'a'\nattempts = 1\n"
+    )
+}
+
+/// A folder in which a pipeline has left so many dead letters.
+fn left_behind(text: &str, file: &str) -> Folder {
+    let folder = Folder::new();
+    let place = folder.file(file, text);
+    std::fs::write(place.with_file_name("broken"), "").unwrap();
+    let said = said(&folder, &["-q", file]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    std::fs::remove_file(place.with_file_name("broken")).unwrap();
+    folder
+}
+
+fn said(folder: &Folder, arguments: &[&str]) -> support::Said {
+    let output = command(folder).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    support::Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn letters(folder: &Folder, file: &str) -> Vec<Value> {
+    let said = said(folder, &["dead", "list", file, "--json"]);
+    serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"))
+}
+
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn without_a_run_one_is_started_that_only_works_them_off() {
+    let folder = left_behind(&fragile(5, ""), "pipeline.toml");
+    let some = said(&folder, &["dead", "retry", "pipeline.toml", "2", "4"]);
+    assert_eq!(
+        (some.code, sorted(&some.stdout)),
+        (Some(0), vec!["done 2".into(), "done 4".into()]),
+        "{some:?}"
+    );
+    assert!(some.stderr.contains("its sources are off"), "{}", some.stderr);
+    assert!(some.stderr.contains("2 dead letters back in their queues"), "{}", some.stderr);
+    let left: Vec<u64> =
+        letters(&folder, "pipeline.toml").iter().map(|letter| letter["line"].as_u64().unwrap()).collect();
+    assert_eq!(left, [1, 3, 5]);
+    // Those that fail once more are letters again, and the exit code says so.
+    folder.file("broken", "");
+    assert_eq!(said(&folder, &["dead", "retry", "pipeline.toml", "--all"]).code, Some(3));
+    assert_eq!(letters(&folder, "pipeline.toml").len(), 3);
+    std::fs::remove_file(folder.path().join("broken")).unwrap();
+    let rest = said(&folder, &["dead", "retry", "pipeline.toml", "--all"]);
+    assert_eq!((rest.code, rest.stdout.lines().count()), (Some(0), 3), "{rest:?}");
+    assert!(letters(&folder, "pipeline.toml").is_empty());
+    let none = said(&folder, &["dead", "retry", "pipeline.toml", "--all"]);
+    assert_eq!((none.code, none.stdout.as_str()), (Some(0), "no dead letters to try again\n"));
+    assert!(!folder.path().join("state/mprun/pipeline/queues").exists(), "nothing is left to go on with");
+}
+
+#[test]
+fn two_files_of_one_name_do_not_share_their_letters() {
+    let folder = left_behind(&fragile(2, ""), "a/shop.toml");
+    folder.file("b/shop.toml", &fragile(3, ""));
+    folder.file("b/broken", "");
+    assert_eq!(said(&folder, &["-q", "b/shop.toml"]).code, Some(3));
+    std::fs::remove_file(folder.path().join("b/broken")).unwrap();
+    assert_eq!([letters(&folder, "a/shop.toml").len(), letters(&folder, "b/shop.toml").len()], [2, 3]);
+    let which = said(&folder, &["dead", "list", "shop"]);
+    assert!(which.code == Some(2) && which.stderr.contains("b/shop.toml"), "{which:?}");
+    let one = said(&folder, &["dead", "retry", "b/shop.toml", "--all"]);
+    assert_eq!(sorted(&one.stdout), ["done 1", "done 2", "done 3"], "{one:?}");
+    assert_eq!([letters(&folder, "a/shop.toml").len(), letters(&folder, "b/shop.toml").len()], [2, 0]);
+    assert_eq!(
+        said(&folder, &["dead", "drop", "shop.toml", "--all"]).code,
+        Some(1),
+        "there is no such file here"
+    );
+}
+
+#[test]
+fn letters_of_an_earlier_version_are_shown_and_not_taken_for_this_files() {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", &fragile(1, ""));
+    let old = r#"{"time":"2026-01-01T00:00:00.000Z","run":"abc","stage":"work","worker":0,"queue":"a","id":1,"attempts":1,"cause":{"exit-code":1},"encoding":"utf-8","item":"old"}"#;
+    let torn = r#"{"time":"2026-01-01T00:00:00.000Z","run":"ab"#;
+    let file = r#"{"time":"2026-01-01T00:00:00.000Z","pipeline":"x","run":"abc","stage":"work","cause":"too-long","file":"in.txt","offset":7}"#;
+    folder.file("state/mprun/pipeline/dead.jsonl", &format!("{old}\n{file}\n{torn}"));
+    let list = said(&folder, &["dead", "list", "pipeline.toml"]);
+    assert!(list.stdout.contains("old") && list.stdout.contains("can't be tried again"), "{list:?}");
+    assert!(list.stderr.contains("line 3 of") && list.stderr.contains("is torn"), "{list:?}");
+    assert_eq!(letters(&folder, "pipeline.toml")[1]["offset"], 7, "all that is known is shown");
+    let all = said(&folder, &["dead", "retry", "pipeline.toml", "--all"]);
+    assert!(
+        all.stderr.contains("don't say which file") && all.stderr.contains("dead letter 2 stays"),
+        "{all:?}"
+    );
+    assert_eq!((all.code, all.stdout.as_str()), (Some(1), ""));
+    let one = said(&folder, &["dead", "retry", "pipeline.toml", "1"]);
+    assert_eq!((one.code, one.stdout.as_str()), (Some(0), "done old\n"), "{one:?}");
+}
+
+#[test]
+fn letters_are_grouped_by_what_they_have_in_common_and_a_traceback_says_what_happened() {
+    let folder = Folder::new();
+    let letter = |stage: &str, cause: &str| {
+        format!(
+            r#"{{"time":"2026-01-01T00:00:00.000Z","pipeline":"p","run":"0123456789","stage":"{stage}","queue":"a","cause":{{"error":"{cause}"}},"encoding":"utf-8","item":"x"}}"#
+        )
+    };
+    let traceback =
+        r#"Traceback (most recent call last):\n  File \"a.py\", line 3\nValueError: \u001b[31mno number"#;
+    let text = [letter("one", traceback), letter("two", traceback), letter("two", "other")].join("\n");
+    folder.file("state/mprun/shop/dead.jsonl", &(text + "\n"));
+    let list = said(&folder, &["dead", "list", "shop", "--stage", "one"]);
+    assert!(list.stdout.contains("error: ValueError: ") && !list.stdout.contains("Traceback"), "{list:?}");
+    assert!(list.stdout.contains("RUN") && list.stdout.contains("01234567 "), "{list:?}");
+    assert!(list.stdout.lines().count() == 2 && !list.stdout.contains('\u{1b}'), "{list:?}");
+    let by = said(&folder, &["dead", "list", "shop", "--by", "cause"]);
+    let first = by.stdout.lines().nth(1).unwrap();
+    assert!(first.trim_start().starts_with('2') && first.contains("one, two"), "{by:?}");
+    let by = said(&folder, &["dead", "list", "shop", "--by", "stage", "--json"]);
+    let groups: Value = serde_json::from_str(&by.stdout).unwrap();
+    assert_eq!((&groups["one"]["letters"], &groups["two"]["letters"]), (&1.into(), &2.into()));
+}
+
+#[test]
+fn a_retry_goes_on_with_kept_queues_and_keeps_the_positions_of_sources() {
+    let text = "[queues.a]\ndurable = true\n[stages.number]\nuse = 'count'\nwith = { from = 1, to = 40 }\nsleep = '5ms'\noutput = 'a'\n\
+                [stages.work]\ncommand = 'read x; test ! -e broken$x && echo \"done $x\"'\nmode = 'each'\ninput = 'a'\nattempts = 1\n";
+    let folder = Folder::new();
+    for broken in 1..=5 {
+        folder.file(&format!("broken{broken}"), "");
+    }
+    folder.file("pipeline.toml", text);
+    let run = Run::in_folder(folder, &[]);
+    wait_until("some items", || (run.lines().len() > 2).then_some(()));
+    run.signal(libc::SIGKILL);
+    wait_until("its end", || {
+        (!process::is_alive(run.pid()) || process::state(run.pid()) == Some('Z')).then_some(())
+    });
+    let first = run.stdout();
+    for broken in 1..=5 {
+        std::fs::remove_file(run.folder.path().join(format!("broken{broken}"))).unwrap();
+    }
+    let retried = run.ask(&["dead", "retry", "pipeline.toml", "--all"]);
+    assert_eq!(retried.code, Some(0), "{retried:?}");
+    assert!(retried.stderr.contains("goes on where an earlier run has stopped"), "{retried:?}");
+    let rest = run.ask(&["pipeline.toml"]);
+    assert_eq!(rest.code, Some(3), "the ledger counts the letters of all its runs: {rest:?}");
+    let mut done = sorted(&(first + &retried.stdout + &rest.stdout));
+    done.dedup(); // what a killed run was at is done outside at least once
+    assert_eq!(done.len(), 40, "the source went on where it was: {retried:?} {rest:?}");
+    assert!(rest.stdout.lines().count() < 40, "{rest:?}");
+}
+
+/// Letters of 150 items, and a pipeline in which they take a while.
+fn many() -> Folder {
+    let folder = left_behind(&fragile(150, ""), "pipeline.toml");
+    folder.file(
+        "pipeline.toml",
+        "[queues.a]\ncapacity = 4\n[stages.number]\ncommand = 'sleep 1000'\noutput = 'a'\n\
+         [stages.work]\nuse = 'format'\nwith = { template = 'done {item}' }\nsleep = '2ms'\ninput = 'a'\noutput = 'b'\n\
+         backoff = { initial = '1ms', max = '10ms' }\ngive_up = { restarts = 100000, within = '1m' }\n\
+         [stages.gone]\nuse = 'discard'\ninput = 'b'\n",
+    );
+    folder
+}
+
+fn start(folder: &Folder, number: u32, arguments: &[&str]) -> Child {
+    let output = File::create(folder.path().join(format!("log-{number}"))).unwrap();
+    let mut command = command(folder);
+    command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    command.spawn().unwrap()
+}
+
+/// What the closing summary says was put into the queue `a`.
+fn put(log: &str) -> Option<u64> {
+    let line = log.lines().find(|line| line.contains("  queue a: "))?;
+    line.split("queue a: ").nth(1)?.split(' ').next()?.parse().ok()
+}
+
+#[test]
+fn a_storm_over_a_retry_without_a_run_puts_each_letter_exactly_once() {
+    let lives: u32 = std::env::var("MPRUN_TEST_LIVES").map_or(8, |lives| lives.parse().unwrap());
+    let (mut deaths, mut rounds) = (0, 0);
+    while deaths < lives {
+        let folder = many();
+        let mut log = String::new();
+        for life in 0.. {
+            rounds += 1;
+            let mut child = start(&folder, life, &["dead", "retry", "pipeline.toml", "--all"]);
+            let path = folder.path().join(format!("log-{life}"));
+            let read = || String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+            let mut is_over = || child.try_wait().unwrap().is_some();
+            // From its first step on, at any moment of what takes it some 300 ms.
+            let is_last = life >= 5;
+            wait_until("the run to be up", || {
+                (read().contains("sources are off") || is_over()).then_some(())
+            });
+            if !is_last {
+                thread::sleep(Duration::from_millis(fastrand(life + deaths) % 80));
+                deaths += u32::from(child.try_wait().unwrap().is_none());
+                process::kill(child.id(), libc::SIGKILL);
+            }
+            let status = child.wait().unwrap();
+            log = read();
+            if status.success() {
+                break;
+            }
+            assert!(!is_last, "{status:?}: {log}");
+        }
+        assert_eq!(put(&log), Some(150), "each letter once, over all lives: {log}");
+        assert!(letters(&folder, "pipeline.toml").is_empty());
+        wait_until("all processes to be gone", || process::in_folder(folder.path()).is_empty().then_some(()));
+    }
+    assert!(deaths >= lives && rounds > deaths, "{deaths} deaths in {rounds} rounds");
+}
+
+/// Some number that differs from try to try.
+fn fastrand(seed: u32) -> u64 {
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
+    u64::from((nanos / 1000) ^ seed.wrapping_mul(0x9e37_79b9))
+}
+
+#[test]
+fn a_storm_over_workers_and_clients_of_a_running_pipeline_puts_each_letter_exactly_once() {
+    let run = Run::in_folder(many(), &["--no-watch"]);
+    run.wait_for_log("up after");
+    let (mut deaths, mut tries) = (0, 0);
+    while !letters(&run.folder, "pipeline.toml").is_empty() {
+        tries += 1;
+        assert!(tries < 100, "{}", run.stderr());
+        let mut client = start(&run.folder, 1000 + tries, &["dead", "retry", "pipeline.toml", "--all"]);
+        thread::sleep(Duration::from_millis(fastrand(tries) % 60));
+        deaths += u32::from(client.try_wait().unwrap().is_none());
+        process::kill(client.id(), libc::SIGKILL);
+        client.wait().unwrap();
+        for worker in run.workers("work") {
+            deaths += u32::from(process::kill(worker, libc::SIGKILL));
+        }
+    }
+    assert!(deaths > 2, "{deaths}");
+    let audit: Value = serde_json::from_str(&run.tell(&["audit", "--json"])).unwrap();
+    let queue = audit["queues"].as_array().unwrap().iter().find(|queue| queue["name"] == "a").unwrap();
+    assert_eq!((&queue["put"], &audit["ok"]), (&150.into(), &true.into()), "{audit:#}");
+    run.signal(libc::SIGINT);
+}

@@ -1,0 +1,104 @@
+//! Processes that programs leave behind, and workers that are stopped: what it costs the supervisor to look after them.
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use support::{Run, process, wait_until};
+
+/// CPU time of a process, in ticks of 10 ms.
+fn ticks(pid: u32) -> u64 {
+    [11, 12].iter().map(|&n| process::field(pid, n).unwrap().parse::<u64>().unwrap()).sum()
+}
+
+const ORPHANS: usize = 400;
+
+/// A program that leaves so many processes in sessions of their own, then does `then`; after a restart it only sleeps.
+fn leaving_orphans(keys: &str, then: &str) -> Run {
+    let run = Run::start(&format!(
+        "[stages.job]\ncommand = '''\n\
+         test -e begun && exec sleep 1000\ntouch begun\nn=0\n\
+         while test $n -lt {ORPHANS}; do setsid sleep 1000 & echo $!; n=$((n+1)); done\necho up; {then}\n'''\n{keys}"
+    ));
+    wait_until("the orphans", || run.stdout().contains("up").then_some(()));
+    run
+}
+
+fn wait_for_end_of_orphans(run: &Run) {
+    let pids: Vec<u32> = run.lines().iter().filter_map(|line| line.parse().ok()).collect();
+    assert_eq!(pids.len(), ORPHANS);
+    wait_until("the end of all orphans", || (!pids.iter().any(|&pid| process::is_alive(pid))).then_some(()));
+}
+
+/// All of `/proc` for each of them would be hundreds of ticks, and no answer to anything meanwhile.
+#[test]
+fn many_orphans_of_a_killed_worker_cost_little() {
+    let mut run = leaving_orphans("", "exec sleep 1000");
+    let before = ticks(run.pid());
+    process::kill(run.workers("job")[0], libc::SIGKILL);
+    wait_for_end_of_orphans(&run);
+    run.tell(&["status"]);
+    let spent = ticks(run.pid()) - before;
+    assert!(spent < 60, "{spent} ticks of CPU time for {ORPHANS} orphans");
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+}
+
+#[test]
+fn many_orphans_of_a_program_cost_its_worker_little() {
+    // The next item is at a program that stays.
+    let items =
+        "input = 'a'\nmode = 'each'\n[stages.number]\nuse = 'count'\nwith = { from = 1 }\noutput = 'a'\n";
+    let run = leaving_orphans(items, "exit 0");
+    let worker = run.workers("job")[0];
+    wait_for_end_of_orphans(&run);
+    let spent = ticks(worker);
+    assert!(spent < 60, "{spent} ticks of CPU time for {ORPHANS} orphans");
+}
+
+#[test]
+fn a_stop_with_many_orphans_ends_them_all() {
+    let mut run = leaving_orphans("", "exec sleep 1000");
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert!(!run.stderr().contains("would not die"), "{}", run.stderr());
+    wait_for_end_of_orphans(&run);
+}
+
+/// The word of the queues that says "wake all, one sleeper may be stopped".
+fn says_that_some_are_stopped(run: &Run) -> bool {
+    const STOPPED: u64 = 208; // see `queue/layout.rs`
+    let fds = fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap().flatten();
+    let is_arena = |link: &fs::DirEntry| {
+        fs::read_link(link.path()).is_ok_and(|to| to.to_string_lossy().starts_with("/memfd:mprun-queues"))
+    };
+    let arena = File::open(fds.into_iter().find(is_arena).unwrap().path()).unwrap();
+    let mut word = [0; 8];
+    arena.read_exact_at(&mut word, STOPPED).unwrap();
+    u64::from_ne_bytes(word) != 0
+}
+
+#[test]
+fn a_stopped_worker_costs_wake_ups_only_until_it_goes_on_or_ends() {
+    let run = Run::start(
+        "[stages.number]\nuse = 'count'\nwith = { from = 1 }\noutput = 'a'\n\
+         [stages.end]\nuse = 'discard'\ninput = 'a'\nprocesses = 2\n",
+    );
+    let workers = wait_until("the workers", || Some(run.workers("end")).filter(|all| all.len() == 2));
+    let wait_for = |what, stopped| {
+        wait_until(what, || (says_that_some_are_stopped(&run) == stopped).then_some(()));
+    };
+    wait_for("nobody to be stopped", false);
+    process::kill(workers[0], libc::SIGSTOP);
+    wait_for("the stop to be told", true);
+    process::kill(workers[1], libc::SIGSTOP);
+    process::kill(workers[0], libc::SIGCONT);
+    wait_until("the second stop", || (process::state(workers[1]) == Some('T')).then_some(()));
+    assert!(says_that_some_are_stopped(&run));
+    process::kill(workers[1], libc::SIGKILL);
+    wait_for("nobody to be stopped any more", false);
+    process::kill(workers[0], libc::SIGSTOP);
+    wait_for("another stop to be told", true);
+    process::kill(workers[0], libc::SIGCONT);
+    wait_for("it to go on", false);
+}
