@@ -77,7 +77,7 @@ impl Errors {
     fn end_at(&mut self, end: u8) {
         let is_second = end == b'\n' && self.has_returned;
         let is_return = end == b'\r';
-        if !is_second && !(is_return && self.partial.is_empty()) {
+        if !(is_second || is_return && self.partial.is_empty()) {
             self.has_returned = is_return;
             self.end_line();
         } else {
