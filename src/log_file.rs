@@ -3,7 +3,8 @@
 //! Each line is one write to a file that is open for appending, so lines never mix, and what is written is in the
 //! kernel's hands: a worker that is killed the moment after has said its last word. Whoever finds the file too large or
 //! too old renames it and begins a new one; a lock on the file (the kernel takes it back from the dead) sees to it that
-//! only one does. The others notice at their next look: after a second, or after [`STRIDE`] bytes. So a fast writer
+//! only one does. A process that was stopped while it had the lock holds up no other: after some tries they go on without.
+//! The others notice at their next look: after a second, or after [`STRIDE`] bytes. So a fast writer
 //! pays one system call a line, and nobody else is woken for it.
 //!
 //! # Crash table

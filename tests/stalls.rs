@@ -136,7 +136,7 @@ impl Setting {
 fn pipeline(port: u16, log_file: &str) -> String {
     format!(
         "drain_timeout = '1s'\n[metrics]\nlisten = '127.0.0.1:{port}'\n\
-         [defaults]\nstop_timeout = '1s'\nbackoff = {{ initial = '1ms', max = '1ms' }}\n\
+         [defaults]\nattempts = 1000000\nstop_timeout = '1s'\nbackoff = {{ initial = '1ms', max = '1ms' }}\n\
          give_up = {{ restarts = 1000, within = '1s' }}\n\
          [stages.n]\nuse = 'count'\noutput = 'q'\nsleep = '1ms'\n\
          [stages.noisy]\ncommand = \"while read -r x; do echo $x {} >&2; echo $x; done\"\nmode = 'reply'\n\
