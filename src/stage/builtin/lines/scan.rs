@@ -79,6 +79,7 @@ impl Follow {
     /// after the look is told by a watch.
     pub(super) fn scan(&mut self) -> Result<(), Failure> {
         self.looks += 1;
+        let lost_before = self.lost.len();
         let mut look = self.look()?;
         let mut faults = std::mem::take(&mut look.faults);
         let here = here(look, &mut faults);
@@ -94,6 +95,11 @@ impl Follow {
         self.watch.follow(self.places.keys().cloned().collect());
         self.removed.clear();
         self.say(faults);
+        if self.lost.len() > lost_before {
+            // A copy may have been made since this look.
+            self.look_again();
+            return Ok(());
+        }
         self.settle_lost()
     }
 
