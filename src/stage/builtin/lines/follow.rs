@@ -162,8 +162,9 @@ impl Follow {
                 Filled::NoSize => self.refuse(id)?,
                 Filled::Cut(lost) => {
                     self.lost.push(lost);
-                    // A copy of what it was must be found before anything else of it is emitted.
-                    self.scan()?;
+                    // A copy of what it was must be found before anything else is emitted.
+                    self.must_scan = true;
+                    return Ok(None);
                 }
             }
         }

@@ -10,12 +10,15 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirEntryExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Looks until no folder is new, so often at most: somebody may be making folders all the time.
 const LOOKS: u32 = 8;
+
+/// A file that is renamed again and again is looked for so often.
+const OPENINGS: u32 = 5;
 
 /// A name that matches, and the file that it leads to.
 struct Here {
@@ -32,10 +35,38 @@ impl Folders {
     fn find(&mut self, beside: &Path, inode: u64) -> io::Result<Option<PathBuf>> {
         let Some(folder) = beside.parent() else { return Ok(None) };
         if !self.0.contains_key(folder) {
-            let entries = fs::read_dir(folder)?.flatten();
-            self.0.insert(folder.to_owned(), entries.map(|entry| (entry.ino(), entry.path())).collect());
+            let mut names = HashMap::new();
+            // A file that is renamed meanwhile may be left out of one reading.
+            for _ in 0..2 {
+                names.extend(fs::read_dir(folder)?.flatten().map(|entry| (entry.ino(), entry.path())));
+            }
+            self.0.insert(folder.to_owned(), names);
         }
         Ok(self.0.get(folder).and_then(|names| names.get(&inode)).cloned())
+    }
+
+    /// Opens the file with this inode, which was at that place a moment ago or is beside the other.
+    fn open(
+        &mut self,
+        place: Option<PathBuf>,
+        beside: &Path,
+        inode: u64,
+    ) -> io::Result<Option<(File, PathBuf)>> {
+        let mut place = place;
+        for _ in 0..OPENINGS {
+            let Some(there) =
+                place.take().map_or_else(|| self.find(beside, inode), |place| Ok(Some(place)))?
+            else {
+                return Ok(None);
+            };
+            match open_with_room(&there) {
+                Ok(file) if file.metadata()?.ino() == inode => return Ok(Some((file, there))),
+                Err(error) if !is_missing(&error) => return Err(error),
+                // It was renamed since.
+                Ok(_) | Err(_) => beside.parent().map_or((), |folder| drop(self.0.remove(folder))),
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -48,6 +79,7 @@ impl Follow {
     /// after the look is told by a watch.
     pub(super) fn scan(&mut self) -> Result<(), Failure> {
         self.looks += 1;
+        let lost_before = self.lost.len();
         let mut look = self.look()?;
         let mut faults = std::mem::take(&mut look.faults);
         let here = here(look, &mut faults);
@@ -63,6 +95,11 @@ impl Follow {
         self.watch.follow(self.places.keys().cloned().collect());
         self.removed.clear();
         self.say(faults);
+        if self.lost.len() > lost_before {
+            // A copy may have been made since this look.
+            self.look_again();
+            return Ok(());
+        }
         self.settle_lost()
     }
 
@@ -228,14 +265,7 @@ impl Follow {
             }
             let named = by_path.get(saved.path.as_path());
             let by_inode = by_inode.get(&saved.inode).map(|here| here.place.clone());
-            let place = match by_inode {
-                Some(place) => Ok(Some(place)),
-                None => folders.find(&saved.place, saved.inode),
-            };
-            let found = place.and_then(|place| match place {
-                Some(place) => open_with_room(&place).map(|file| Some((file, place))),
-                None => Ok(None),
-            });
+            let found = folders.open(by_inode, &saved.place, saved.inode);
             let found = match found {
                 Ok(found) => found,
                 Err(error) if is_missing(&error) => None,
@@ -252,11 +282,7 @@ impl Follow {
                 .map(|(file, place)| Tracked::new(saved.path.clone(), place, file, self.framing))
                 .transpose();
             let found = found.map_err(|error| cannot_read(&saved.path, &error))?;
-            // The name may lead to another file than a moment ago.
-            let is_it = |file: &Tracked| {
-                let is_taken = self.files.values().any(|known| known.identity == file.identity);
-                file.identity.inode == saved.inode && !is_taken
-            };
+            let is_it = |file: &Tracked| !self.files.values().any(|known| known.identity == file.identity);
             match found.filter(is_it) {
                 Some(file) if is_named || recognized(&saved, file.file())?.is_some() => {
                     self.resume(file, &saved)?;
