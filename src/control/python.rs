@@ -2,8 +2,8 @@
 //!
 //! It lies in a folder beside the run's socket (`NAME.python`), made at the first need by a worker, and goes with the run.
 //! A program of another user can't enter the folder of the sockets, but root's own (`/run/mprun`) it can: for it the
-//! module lies there. The files of each version lie in a folder of their own, so an upgrade takes nothing away from
-//! programs that run on.
+//! module lies there (`python-PID`). The files of each version lie in a folder of their own, so an upgrade takes nothing
+//! away from programs that run on.
 //!
 //! # Crash table
 //!
@@ -12,10 +12,12 @@
 //! | a worker, while it writes | a folder `.new-PID`, whole or not | nothing reads it; it goes with the run |
 //! | a worker, in the rename | the old state or the new one | the next worker writes, or finds, all of it |
 //! | two workers at once | one of them finds the folder in place | it takes that one: they are the same |
-//! | the supervisor | the folder | the next run of this name removes it |
+//! | the supervisor | the folder | the next run of this name, or for another user the next of root, removes it |
 
 use super::place;
-use nix::unistd::Uid;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, Uid};
 use std::fs::{self, DirBuilder, Permissions};
 use std::hash::{DefaultHasher, Hasher};
 use std::io;
@@ -37,34 +39,52 @@ const FILES: [(&str, &str); 10] = [
     ("py.typed", include_str!("../../python/mprun/py.typed")),
 ];
 
-/// The places of a run with these tails (`NAME.logs`, beside its socket): its own, and the one for other users.
-fn places(tails: &Path) -> (PathBuf, Option<PathBuf>) {
-    let own = tails.with_extension("python");
-    let others = own.file_name().filter(|_| Uid::effective().is_root());
-    let others = others.map(|name| Path::new(place::ROOTS).join(name));
-    (own, others)
+/// What the names of the folders for other users begin with; the number of the run's supervisor follows.
+const FOR_OTHERS: &str = "python-";
+
+/// The run's own place: `NAME.python`, beside its socket and its tails (`NAME.logs`).
+fn own(tails: &Path) -> PathBuf {
+    tails.with_extension("python")
+}
+
+/// The one for other users. Runs of one name may share root's folder, but no two have one supervisor.
+fn for_others(supervisor: u32) -> Option<PathBuf> {
+    Uid::effective().is_root().then(|| Path::new(place::ROOTS).join(format!("{FOR_OTHERS}{supervisor}")))
 }
 
 /// Sees to it that the module is there. Returns what `PYTHONPATH` must name.
 ///
 /// # Errors
 /// When it can't be written there.
-pub fn put(tails: &Path, for_another_user: bool) -> io::Result<PathBuf> {
-    let (own, others) = places(tails);
-    match others.filter(|_| for_another_user) {
+pub fn put(tails: &Path, supervisor: u32, for_another_user: bool) -> io::Result<PathBuf> {
+    match for_others(supervisor).filter(|_| for_another_user) {
         Some(others) => {
             place::prepare(Path::new(place::ROOTS))?;
             put_into(&others)
         }
-        None => put_into(&own),
+        None => put_into(&own(tails)),
     }
 }
 
-/// The run is over, or another one begins.
+/// This run is over.
 pub fn forget(tails: &Path) {
-    let (own, others) = places(tails);
-    for place in [Some(own), others].into_iter().flatten() {
+    for place in [Some(own(tails)), for_others(std::process::id())].into_iter().flatten() {
         let _ = fs::remove_dir_all(place); // mostly there is none
+    }
+}
+
+/// This run begins: what killed ones have left goes.
+pub fn forget_killed(tails: &Path) {
+    forget(tails);
+    if !Uid::effective().is_root() {
+        return;
+    }
+    for entry in fs::read_dir(place::ROOTS).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let supervisor = name.to_str().and_then(|name| name.strip_prefix(FOR_OTHERS)?.parse().ok());
+        if supervisor.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
+            let _ = fs::remove_dir_all(entry.path()); // at worst the next run does it
+        }
     }
 }
 
@@ -140,7 +160,7 @@ mod tests {
             .map(|_| {
                 std::thread::spawn({
                     let tails = tails.clone();
-                    move || put(&tails, false).unwrap()
+                    move || put(&tails, std::process::id(), false).unwrap()
                 })
             })
             .collect();

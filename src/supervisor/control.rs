@@ -162,7 +162,7 @@ pub fn show_progress(progress: &Progress, inbox: &Inbox) {
 pub fn keep_tails(claim: &Claim, goes_on: bool) -> Option<Tails> {
     let tails = Tails::beside(&claim.path);
     if !goes_on {
-        python::forget(tails.folder()); // what a killed run has left
+        python::forget_killed(tails.folder()); // what a killed run has left
     }
     match if goes_on && tails.folder().is_dir() { Ok(()) } else { tails.begin() } {
         Ok(()) => {

@@ -89,7 +89,7 @@ fn prepare(desk: &mut Desk, command: &Command, context: &Context) -> Result<Reci
 fn module(desk: &Desk, command: &Command) -> Option<PathBuf> {
     let for_another_user = command.user.is_some() || command.group.is_some();
     let put = match &desk.ticket.tails {
-        Some(tails) => python::put(tails, for_another_user),
+        Some(tails) => python::put(tails, desk.ticket.supervisor_pid, for_another_user),
         None => Err(io::Error::other("the run has no runtime folder")),
     };
     let failed = |error: &io::Error| {
