@@ -56,24 +56,25 @@ fn lines_of_several_workers_are_never_mixed_in_a_pipe() {
 #[test]
 fn an_item_that_takes_too_long_becomes_a_dead_letter() {
     let folder = Folder::new();
-    let fifo = folder.path().join("fifo");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    // Open for reading, but never read: what doesn't fit into it waits for ever.
-    let reader = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
     folder.file("input.txt", &format!("short\n{}\n", "x".repeat(200_000)));
     folder.file(
         "pipeline.toml",
         "[stages.read]\nuse = 'lines'\nwith = { path = 'input.txt' }\noutput = 'a'\n\
-         [stages.write]\nuse = 'file'\nwith = { path = 'fifo', append = true }\ninput = 'a'\n\
+         [stages.write]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\n\
          attempts = 1\nitem_timeout = '300ms'\n",
     );
-    let mut run = Run::in_folder(folder, &[]);
+    // Never read: what doesn't fit into it waits for ever.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = support::command(&folder);
+    let log = std::fs::File::create(folder.path().join("stderr")).unwrap();
+    let child = command.args(["run", "pipeline.toml"]).stdout(writer).stderr(log).spawn().unwrap();
+    let mut run = Run::adopt(folder, child);
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     let letters = std::fs::read_to_string(run.folder.path().join("state/mprun/pipeline/dead.jsonl")).unwrap();
     let letter: serde_json::Value = serde_json::from_str(letters.trim_end()).unwrap();
     assert_eq!(letter["item"].as_str().map(str::len), Some(200_000));
     assert_eq!(letter["cause"], "timed-out");
-    drop(reader);
+    drop((reader, command));
 }
 
 #[test]
