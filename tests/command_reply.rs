@@ -216,7 +216,7 @@ def work(line: str):
 fn a_program_that_does_not_know_the_protocol_is_told_so() {
     let mut run =
         start(20, "framing = 'mprun'", "print('hello, world', flush=True)\nimport time\ntime.sleep(1000)\n");
-    run.wait_for_log("is no answer in framing \"mprun\": it begins with `hello, world`");
+    run.wait_for_log("is no answer in framing \"mprun\": it begins with `hello, world");
     run.signal(libc::SIGTERM);
     run.wait();
 }
