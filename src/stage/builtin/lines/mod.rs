@@ -41,7 +41,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         Ok(if follow {
             FileLines::Follow(Box::new(Follow::open(pattern, framing, rotate_wait)?))
         } else {
-            FileLines::Once(Once::open(pattern, framing))
+            FileLines::Once(Box::new(Once::open(pattern, framing)))
         })
     }
 }
@@ -53,7 +53,7 @@ fn is_descriptor(path: &str) -> bool {
 
 /// See [`build`].
 pub(super) enum FileLines {
-    Once(Once),
+    Once(Box<Once>),
     Follow(Box<Follow>),
 }
 
