@@ -16,7 +16,9 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     }
     move |context| {
         let (worker, stage) = (context.worker, context.stage.clone());
-        Ok(Format { header, template, worker, stage, text: Vec::new() })
+        // Looked up once: a system call for each item costs more than the item.
+        let (pid, parent) = (std::process::id(), parent_id());
+        Ok(Format { header, template, pid, parent, worker, stage, text: Vec::new() })
     }
 }
 
@@ -24,6 +26,8 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
 pub(super) struct Format {
     header: Option<Template>,
     template: Template,
+    pid: u32,
+    parent: u32,
     worker: u32,
     stage: String,
     text: Vec<u8>,
@@ -32,8 +36,8 @@ pub(super) struct Format {
 impl Format {
     /// About an item, at its so-many-th attempt.
     fn values<'a>(&'a self, item: &'a [u8], attempt: u32) -> Values<'a> {
-        let (pid, parent) = (std::process::id(), parent_id());
-        Values { item, pid, parent, worker: self.worker, stage: &self.stage, attempt }
+        let Format { pid, parent, worker, .. } = *self;
+        Values { item, pid, parent, worker, stage: &self.stage, attempt }
     }
 }
 
