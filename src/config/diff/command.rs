@@ -69,13 +69,13 @@ fn compare_env_file(
     let mut names: Vec<String> =
         changed.by_ref().take(TOLD).map(|name| name.to_string_lossy().into_owned()).collect();
     names.extend(changed.next().map(|_| "…".to_owned()));
-    let what = |path: &Option<PathBuf>| match old.0 == new.0 {
-        true if names.is_empty() => format!("{}, changed", name(path)),
-        true => format!("{}, with {} changed", name(path), names.join(", ")),
-        false => name(path),
-    };
+    if names.is_empty() {
+        names.push("the order of its variables".to_owned());
+    }
     if old != new {
-        keys.0.push(KeyChange { key: "env_file", change: Change { old: name(old.0), new: what(new.0) } });
+        let change = Change { old: name(old.0), new: name(new.0) };
+        let within = (old.0 == new.0).then(|| names.join(", "));
+        keys.0.push(KeyChange { key: "env_file", change, within });
     }
 }
 

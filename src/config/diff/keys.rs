@@ -13,11 +13,16 @@ pub struct KeyChange {
     pub key: &'static str,
     /// Its values.
     pub change: Change<String>,
+    /// The value is the same, and what it names has changed: what of it.
+    pub within: Option<String>,
 }
 
 impl fmt::Display for KeyChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.change)
+        match &self.within {
+            Some(what) => write!(f, "{} changed: {what}", self.key),
+            None => write!(f, "{}: {}", self.key, self.change),
+        }
     }
 }
 
@@ -35,7 +40,7 @@ impl Keys {
         show: impl Fn(&T) -> String,
     ) {
         if old != new {
-            self.0.push(KeyChange { key, change: Change { old: show(old), new: show(new) } });
+            self.0.push(KeyChange { key, change: Change { old: show(old), new: show(new) }, within: None });
         }
     }
 
