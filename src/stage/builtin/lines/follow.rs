@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 const GATHER: Duration = Duration::from_millis(10);
 
 /// So many files that have ended are remembered, or as many as are followed.
-const ENDED: usize = 100;
+const ENDED: usize = 1000;
 
 /// The number of a file in this worker.
 pub(super) type Id = u64;
@@ -45,13 +45,15 @@ pub(in crate::stage) struct Follow {
     pub(super) rotate_wait: Duration,
     pub(super) watch: Watch,
     pub(super) files: BTreeMap<Id, Tracked>,
-    /// Where they are.
-    pub(super) places: HashMap<PathBuf, Id>,
+    /// Where they are. One that was removed was where another one is.
+    pub(super) places: HashMap<PathBuf, Vec<Id>>,
     pub(super) next_id: Id,
     /// Files of a saved position, still to be found.
     pub(super) saved: Vec<Saved>,
     /// Files that were followed to their end, the latest last: their names may come back.
     pub(super) ended: VecDeque<Saved>,
+    /// The same as they are saved.
+    ended_state: Vec<u8>,
     /// Files that were open before a position was restored.
     pub(super) pool: Vec<Tracked>,
     /// Files that were cut or are gone since the last look at the names.
@@ -89,6 +91,7 @@ impl Follow {
             next_id: 0,
             saved: Vec::new(),
             ended: VecDeque::new(),
+            ended_state: Vec::new(),
             pool: Vec::new(),
             lost: Vec::new(),
             removed: HashSet::new(),
@@ -200,6 +203,7 @@ impl Follow {
             self.ended.push_back(Saved { has_ended: true, ..file.saved() });
             let most = ENDED.max(self.files.len());
             self.ended.drain(..self.ended.len().saturating_sub(most));
+            self.note_ended();
         }
         let (path, place, end) = (file.path.display(), file.place.display(), file.position());
         match file.is_unlinked() {
@@ -209,6 +213,12 @@ impl Follow {
             }
             false => log::info!("`{path}` was renamed, and is read to its end at byte {end}"),
         }
+    }
+
+    /// They have changed.
+    pub(super) fn note_ended(&mut self) {
+        self.ended_state.clear();
+        self.ended.iter().for_each(|ended| ended.save(&mut self.ended_state));
     }
 
     fn refuse(&mut self, id: Id) -> Result<(), Failure> {
@@ -230,8 +240,8 @@ impl Follow {
         if changes.anything {
             self.wake_all();
         }
-        for id in changes.files.iter().filter_map(|place| self.places.get(place)).copied().collect::<Vec<_>>()
-        {
+        let changed = changes.files.iter().filter_map(|place| self.places.get(place)).flatten();
+        for id in changed.copied().collect::<Vec<_>>() {
             self.wake(id);
         }
     }
@@ -275,7 +285,7 @@ impl Follow {
         self.ready.push_front(id);
     }
 
-    fn wake_all(&mut self) {
+    pub(super) fn wake_all(&mut self) {
         self.files.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.wake(id));
     }
 
@@ -294,7 +304,8 @@ impl Follow {
 
     pub fn save(&self, state: &mut Vec<u8>) {
         self.files.values().for_each(|file| file.save(state));
-        self.saved.iter().chain(&self.ended).for_each(|saved| saved.save(state));
+        self.saved.iter().for_each(|saved| saved.save(state));
+        state.extend_from_slice(&self.ended_state);
     }
 
     pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
@@ -308,6 +319,7 @@ impl Follow {
                 false => self.saved.push(saved),
             }
         }
+        self.note_ended();
         self.ready.clear();
         self.is_ready.clear();
         self.places.clear();

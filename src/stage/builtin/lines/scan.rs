@@ -91,7 +91,10 @@ impl Follow {
         for here in new {
             self.begin(here, &mut faults)?;
         }
-        self.places = self.files.iter().map(|(&id, file)| (file.place.clone(), id)).collect();
+        self.places.clear();
+        for (&id, file) in &self.files {
+            self.places.entry(file.place.clone()).or_default().push(id);
+        }
         self.watch.follow(self.places.keys().cloned().collect());
         self.removed.clear();
         self.say(faults);
@@ -117,7 +120,12 @@ impl Follow {
                 );
             }
             looks += 1;
-            if !self.watch.aim(folders, &mut look.faults) || looks == LOOKS {
+            let is_new = self.watch.aim(folders, &mut look.faults);
+            if is_new {
+                // What was written before the watch began was not told.
+                self.wake_all();
+            }
+            if !is_new || looks == LOOKS {
                 return Ok(look);
             }
         }
@@ -221,6 +229,7 @@ impl Follow {
             return Ok(());
         };
         let Some(ended) = self.ended.remove(i) else { return Ok(()) };
+        self.note_ended();
         if let Recognized::Same(known) = ended.recognize(file.file())? {
             log::info!("`{}` is back: reading it from byte {} on", file.path.display(), ended.position);
             file.go_on_at(ended.position, ended.skip.clone(), known);
