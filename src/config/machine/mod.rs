@@ -1,7 +1,7 @@
 //! What a pipeline needs of this machine: its programs, users, folders and files.
 //!
-//! [`survey`] looks and judges nothing; [`judge`] judges and looks at nothing. So the looking, which may wait for a disk
-//! or a directory service, can be done by another process, and only its result, a plain value, is handed over.
+//! [`survey()`] looks and judges nothing; [`judge::judge`] judges and looks at nothing. So the looking, which may wait for
+//! a disk or a directory service, can be done by another process, and only its result, a plain value, is handed over.
 //!
 //! The environment files are read once, in the survey: what they say becomes part of the pipeline ([`settle`]), so an
 //! edited one is a change like any other, and all workers of a stage have the same.
