@@ -96,7 +96,8 @@ fn a_run_that_was_killed_is_said_to_be() {
         assert_eq!(said.code, Some(1), "{verb}: {said:?}");
         assert!(said.stderr.contains("it was killed; `mprun logs shop`"), "{verb}: {said:?}");
     }
-    assert!(run.tell(&["logs", "shop"]).contains("up after"));
+    // What it had said last is written by a process that outlives it for a moment.
+    wait_until("its last lines", || run.tell(&["logs", "shop"]).contains("up after").then_some(()));
 }
 
 #[test]
