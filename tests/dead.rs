@@ -223,3 +223,15 @@ fn the_item_that_a_worker_died_of_is_shown() {
         (&"poison pill".into(), &"a".into(), &1.into())
     );
 }
+
+#[test]
+fn the_list_shows_what_a_program_has_said_last() {
+    let script = "echo Traceback >&2; echo ValueError: 3 is no order >&2; exit 1";
+    let mut run = Run::start(&format!(
+        "[stages.n]\nuse = 'count'\nwith = {{ to = 1 }}\noutput = 'q'\n\
+         [stages.work]\ncommand = ['sh', '-c', '{script}']\nmode = 'each'\ninput = 'q'\nattempts = 1\n"
+    ));
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    let list = run.tell(&["dead", "list", "pipeline.toml"]);
+    assert!(list.contains("exit-code: 1: ValueError: 3 is no order"), "{list}");
+}

@@ -30,9 +30,18 @@ pub fn row(table: &mut Table, letter: &Letter) {
         text.stage.clone(),
         text.queue.clone(),
         text.attempts.to_string(),
-        shortened(&shown(&letter.headline()), 40),
+        shortened(&shown(&in_short(letter)), 40),
         shortened(&item(letter), 60),
     ]);
+}
+
+/// An exit code says little: the program's last word on standard error says why.
+fn in_short(letter: &Letter) -> String {
+    let headline = letter.headline();
+    match letter.text.stderr.last() {
+        Some(last) if headline.starts_with("exit-code") => format!("{headline}: {last}"),
+        _ => headline,
+    }
 }
 
 /// Blocks of lines, of which only the first has a head.
