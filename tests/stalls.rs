@@ -116,13 +116,6 @@ impl Setting {
         wait_until("many lines to be logged", || (self.done() > before + 1500).then_some(()));
     }
 
-    /// How long it takes until a killed worker has a successor, in the middle.
-    fn median_replacement(&self) -> Duration {
-        let mut times: Vec<Duration> = (0..KILLS).map(|_| self.replacement()).collect();
-        times.sort();
-        times[KILLS / 2]
-    }
-
     fn replacement(&self) -> Duration {
         let before = wait_until("a worker", || self.worker());
         let start = Instant::now();
@@ -184,18 +177,28 @@ fn stalled_control(socket: &Path) -> Vec<OwnedFd> {
         .into()
 }
 
+/// How long it takes until a killed worker has a successor, in the middle: with and without a stall, in turns.
+fn medians(with: &Setting, without: &Setting) -> (Duration, Duration) {
+    let (mut with, mut without): (Vec<_>, Vec<_>) =
+        (0..KILLS).map(|_| (with.replacement(), without.replacement())).unzip();
+    with.sort();
+    without.sort();
+    (with[KILLS / 2], without[KILLS / 2])
+}
+
 /// All that must go on.
 fn goes_on(stalled: Stalled) {
     let mut setting = Setting::start(stalled);
     setting.wait_until_stalled();
     let quiet = Setting::start(Stalled::default());
     quiet.wait_until_stalled();
-    // In turns: the machine has other work as well.
-    let (with, without) = (setting.median_replacement(), quiet.median_replacement());
-    assert!(
-        with <= without * 2,
-        "{stalled:?}: a worker is replaced in {with:?}, without the stall in {without:?}"
-    );
+    // The machine has other work as well, which may last for one measurement, but not for three.
+    let mut compared = Vec::new();
+    let is_as_fast = (0..3).any(|_| {
+        compared.push(medians(&setting, &quiet));
+        compared.last().is_some_and(|(with, without)| *with <= *without * 2)
+    });
+    assert!(is_as_fast, "{stalled:?}: workers are replaced in (with, without the stall) {compared:?}");
     let before = setting.done();
     wait_until("items to flow", || (setting.done() > before).then_some(()));
     let said = setting.run.ask(&["scale", "noisy=2", "--wait"]);
