@@ -43,7 +43,7 @@ enum Reading {
     /// Still to be opened, at this saved position.
     Saved(Vec<u8>),
     /// One that can be read anywhere.
-    File(OnDisk),
+    File(Box<OnDisk>),
     /// One that can't.
     Stream(Box<Stream>),
 }
@@ -250,7 +250,12 @@ fn read(path: &Path, framing: Framing) -> std::io::Result<Reading> {
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     let about = file.metadata()?;
     Ok(if about.is_file() || about.file_type().is_block_device() {
-        Reading::File(OnDisk { file, lines: Lines::new(framing), size: about.len(), head: Cell::new(None) })
+        Reading::File(Box::new(OnDisk {
+            file,
+            lines: Lines::new(framing),
+            size: about.len(),
+            head: Cell::new(None),
+        }))
     } else {
         Reading::Stream(Box::new(Stream::own(file, Shown(path).to_string(), framing)))
     })
