@@ -42,6 +42,20 @@ pub fn chain(file: &Path) -> BTreeSet<PathBuf> {
     names
 }
 
+/// The names of all folders above these, in the folders that they are in: any of them may be renamed, or another folder
+/// may take its place, and nothing below it is told.
+pub fn above<'a>(folders: impl IntoIterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
+    let mut names = BTreeSet::new();
+    for folder in folders {
+        for name in folder.ancestors().filter(|name| name.file_name().is_some()) {
+            if !names.insert(name.to_owned()) {
+                break;
+            }
+        }
+    }
+    names
+}
+
 /// The components of a path, the first one last.
 fn parts(path: &Path) -> Vec<PathBuf> {
     let wanted = |component: &Component| *component != Component::CurDir;

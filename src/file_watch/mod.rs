@@ -12,7 +12,7 @@
 mod chain;
 mod file_system;
 
-pub use chain::chain;
+pub use chain::{above, chain};
 
 use nix::sys::signal::{SigSet, SigmaskHow};
 use notify::event::{
@@ -101,6 +101,18 @@ impl FileWatch {
         Ok(how)
     }
 
+    /// Watches a folder if the kernel can tell of it: not worth looking at again and again.
+    pub fn watch_if_told(&mut self, folder: &Path) {
+        let Some(kernel) = &mut self.kernel else { return };
+        if self.watched.get(folder) == Some(&How::Told) {
+            let _ = kernel.unwatch(folder); // the watch may have ended with its folder
+        }
+        self.watched.remove(folder);
+        if kernel.watch(folder, RecursiveMode::NonRecursive).is_ok() {
+            self.watched.insert(folder.to_owned(), How::Told);
+        }
+    }
+
     fn begin(&mut self, path: &Path) -> io::Result<How> {
         let Some(kernel) = &mut self.kernel else {
             return path.metadata().map(|_| How::Polled);
@@ -116,6 +128,12 @@ impl FileWatch {
             Ok(()) => Ok(How::Told),
             Err(error) => match error.kind {
                 ErrorKind::PathNotFound => Err(io::ErrorKind::NotFound.into()),
+                // What is in it can be looked at by name all the same.
+                ErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    path.metadata()?;
+                    self.say(&format!("`{}` may not be read: {error}", path.display()));
+                    Ok(How::Polled)
+                }
                 ErrorKind::Io(error) if is_of_the_path(&error) => Err(error),
                 _ => {
                     self.say(&cause(&error));
@@ -174,8 +192,8 @@ impl FileWatch {
 
 /// Errors that say something about the path, not about inotify.
 fn is_of_the_path(error: &io::Error) -> bool {
-    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
-    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// What is in the way of inotify, with the setting that helps.

@@ -95,3 +95,38 @@ fn used_up_limits_are_told_with_the_name_of_their_setting() {
     assert!(limit(libc::ENOSPC).contains("fs.inotify.max_user_watches"));
     assert!(cause(&notify::Error::new(ErrorKind::MaxFilesWatch)).contains("fs.inotify.max_user_watches"));
 }
+
+/// Root may read everything: so as another user, which the thread of the kernel's events inherits.
+#[test]
+fn what_is_in_a_folder_that_may_not_be_listed_is_looked_at() {
+    use nix::unistd::{Uid, geteuid, setfsuid};
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder("unlisted");
+    let file = folder.join("a");
+    std::fs::write(&file, "x").unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o111)).unwrap();
+    let (folder_there, file_there) = (folder.clone(), file.clone());
+    let how = std::thread::spawn(move || {
+        if geteuid().is_root() {
+            setfsuid(Uid::from_raw(65534));
+        }
+        let (mut files, seen) = watch();
+        let how = files.watch(&folder_there).unwrap();
+        files.watch_if_told(&folder_there);
+        assert!(!files.is_polling(), "a folder that may be left out is left out");
+        files.watch(&folder_there).unwrap();
+        assert!(files.is_polling());
+        files.poll(&file_there).unwrap();
+        (how, files, seen)
+    });
+    let (how, _files, seen) = how.join().unwrap();
+    assert_eq!(how, How::Polled);
+    std::fs::write(&file, "y").unwrap();
+    let start = Instant::now();
+    while seen.lock().unwrap().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+}

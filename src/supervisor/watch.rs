@@ -6,7 +6,7 @@
 //! the thread that is told of it.
 
 use super::inbox::{Notice, Sender};
-use crate::file_watch::{FileWatch, How, What, chain};
+use crate::file_watch::{FileWatch, How, What, above, chain};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ struct Aim {
     /// The names that matter.
     names: BTreeSet<PathBuf>,
     folders: BTreeSet<PathBuf>,
+    /// Folders above these: whether they are there, or others of their name, is all that matters.
+    above: BTreeSet<PathBuf>,
 }
 
 impl Watch {
@@ -65,8 +67,12 @@ impl Watch {
     fn watch_folders_of(&mut self, names: &BTreeSet<PathBuf>) -> io::Result<()> {
         let folders: BTreeSet<PathBuf> =
             names.iter().filter_map(|name| name.parent()).map(Path::to_owned).collect();
-        *locked(&self.aim) = Aim { names: names.clone(), folders: folders.clone() };
-        self.files.keep(|path| folders.contains(path));
+        let above = above(folders.iter().map(PathBuf::as_path));
+        let around: BTreeSet<PathBuf> =
+            above.iter().filter_map(|name| name.parent()).map(Path::to_owned).collect();
+        *locked(&self.aim) = Aim { names: names.clone(), folders: folders.clone(), above };
+        self.files.keep(|path| folders.contains(path) || around.contains(path));
+        around.difference(&folders).for_each(|folder| self.files.watch_if_told(folder));
         // Even a folder that is watched already: one that was replaced by another of the same name has lost its watch.
         folders.iter().try_for_each(|folder| self.files.watch(folder).map(|_: How| ()))
     }
@@ -81,9 +87,10 @@ impl Aim {
         match what {
             What::Anything => true,
             What::Content => self.names.contains(path),
-            // A folder itself was moved or removed.
-            What::Attributes | What::Came | What::Left | What::Removed => {
-                self.names.contains(path) || self.folders.contains(path)
+            What::Attributes => self.names.contains(path) || self.folders.contains(path),
+            // A folder itself was moved or removed, or one above it.
+            What::Came | What::Left | What::Removed => {
+                self.names.contains(path) || self.folders.contains(path) || self.above.contains(path)
             }
         }
     }

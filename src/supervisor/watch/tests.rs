@@ -154,6 +154,23 @@ fn a_folder_that_is_replaced_by_another_is_watched_again() {
 }
 
 #[test]
+fn a_folder_above_that_is_replaced_by_another_is_noticed_each_time() {
+    let folder = Folder::new();
+    folder.write("app/conf/live/p.toml", "1");
+    let (mut watch, notices) = folder.watch("app/conf/live/p.toml");
+    for version in 2..5 {
+        folder.write("new/conf/live/p.toml", "next");
+        fs::rename(folder.at("app"), folder.at(&format!("old-{version}"))).unwrap();
+        fs::rename(folder.at("new"), folder.at("app")).unwrap();
+        assert!(is_noticed(&notices), "version {version}");
+        watch.aim().unwrap();
+        assert!(is_quiet(&notices));
+        folder.write("app/conf/live/p.toml", "in place");
+        assert!(is_noticed(&notices), "version {version} is watched");
+    }
+}
+
+#[test]
 fn what_is_written_and_never_closed_is_noticed() {
     let folder = Folder::new();
     let file = folder.write("p.toml", "1");

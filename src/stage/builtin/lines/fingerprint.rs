@@ -1,5 +1,6 @@
 //! What was read of a file, in a few bytes: by it the file is known again, whatever its name and inode are by then.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -23,6 +24,20 @@ pub(super) struct Known {
 }
 
 impl Fingerprint {
+    /// Of what was read up to `position`. `whole`: the hash of a head that is complete, which stays what it is.
+    pub fn of(file: &File, position: u64, whole: &Cell<Option<u64>>) -> io::Result<Fingerprint> {
+        let span = usize::try_from(position).unwrap_or(SPAN).min(SPAN);
+        let tail = hash(&bytes_at(file, position - span as u64, span)?);
+        let head = match whole.get() {
+            Some(head) if span == SPAN => head,
+            _ => hash(&bytes_at(file, 0, span)?),
+        };
+        if span == SPAN {
+            whole.set(Some(head));
+        }
+        Ok(Fingerprint { position, head, tail })
+    }
+
     /// What was read of this file, if it is as long and both hashes are right.
     pub fn known_in(&self, file: &File) -> io::Result<Option<Known>> {
         let span = usize::try_from(self.position).unwrap_or(SPAN).min(SPAN);

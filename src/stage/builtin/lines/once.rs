@@ -2,14 +2,19 @@
 //!
 //! A file is read as long as there is something to read, also if it grows meanwhile. What is no file on a disk (a named
 //! pipe, a device) is a [`Stream`].
+//!
+//! A saved position holds for the file that it was saved for, which is known by what was read of it
+//! ([`Fingerprint`]): a run that goes on later may find another file of that name, and reads that from its start.
 
 use super::super::position::{save_bytes, save_number, save_skip, take_bytes, take_number, take_skip};
 use super::super::stream::Stream;
+use super::fingerprint::Fingerprint;
 use super::search;
 use crate::framing::Framing;
 use crate::stage::lines::Lines;
 use crate::stage::{Emitter, Failure, Next, Progress};
 use nix::fcntl::OFlag;
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -37,10 +42,27 @@ enum Reading {
     Nothing,
     /// Still to be opened, at this saved position.
     Saved(Vec<u8>),
-    /// One that can be read anywhere, and how large it was.
-    File(File, Lines, u64),
+    /// One that can be read anywhere.
+    File(Box<OnDisk>),
     /// One that can't.
     Stream(Box<Stream>),
+}
+
+struct OnDisk {
+    file: File,
+    lines: Lines,
+    /// How large it was when it was opened.
+    size: u64,
+    /// The hash of its first bytes, once enough of them were read.
+    head: Cell<Option<u64>>,
+}
+
+impl OnDisk {
+    /// By what the file is known again. The content of a file of /proc, which tells no size, changes by itself.
+    fn print(&self) -> Option<Fingerprint> {
+        let print = || Fingerprint::of(&self.file, self.lines.position(), &self.head);
+        (self.size > 0).then(print).and_then(Result::ok)
+    }
 }
 
 /// What a saved position of a file begins with.
@@ -60,14 +82,14 @@ impl Once {
         let next = match &mut self.reading {
             Reading::Nothing => return self.next_file(),
             Reading::Saved(_) => return self.open_again(),
-            Reading::File(file, lines, size) => next_of(file, lines, *size, &self.path, out)?,
+            Reading::File(file) => next_of(file, &self.path, out)?,
             Reading::Stream(stream) => stream.next(out)?,
         };
         if next != Next::End {
             return Ok(next);
         }
-        if let Reading::File(_, lines, _) = &self.reading {
-            self.sizes.0 += lines.position();
+        if let Reading::File(file) = &self.reading {
+            self.sizes.0 += file.lines.position();
         }
         self.reading = Reading::Nothing;
         Ok(Next::More)
@@ -117,9 +139,21 @@ impl Once {
                 stream.restore(&mut state)?;
                 self.reading = Reading::Stream(stream);
             }
-            Ok(Reading::File(file, _, size)) if kind == FILE => {
-                let lines = Lines::at(self.framing, position, take_skip(&mut rest)?);
-                self.reading = Reading::File(file, lines, size);
+            Ok(Reading::File(mut found)) if kind == FILE => {
+                let skip = take_skip(&mut rest)?;
+                let is_same = is_same(&found.file, position, &mut rest);
+                if is_same.map_err(|failure| failure.context(Shown(&self.path)))? {
+                    found.lines = Lines::at(self.framing, position, skip);
+                    self.reading = Reading::File(found);
+                } else {
+                    log::warn!(
+                        "{} is another file now: reading it from its start; what stood behind byte {position} of the one before was not read",
+                        Shown(&self.path)
+                    );
+                    self.reading = Reading::File(found);
+                    // What was published behind the old position was of the other file.
+                    return Ok(Next::Checkpoint);
+                }
             }
             Ok(_) => log::warn!("{} is another file now: the rest of it was not read", Shown(&self.path)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -144,7 +178,7 @@ impl Once {
     pub fn progress(&self) -> Option<Progress> {
         let done = match &self.reading {
             Reading::Nothing => self.sizes.0,
-            Reading::File(_, lines, _) => self.sizes.0 + lines.position(),
+            Reading::File(file) => self.sizes.0 + file.lines.position(),
             Reading::Saved(_) | Reading::Stream(_) => return None,
         };
         self.coming.is_some().then_some(Progress { done, total: self.sizes.1.max(done) })
@@ -155,10 +189,14 @@ impl Once {
         match &self.reading {
             Reading::Nothing => {}
             Reading::Saved(saved) => state.extend_from_slice(saved),
-            Reading::File(_, lines, _) => {
+            Reading::File(file) => {
                 save_number(FILE, state);
-                save_number(lines.position(), state);
-                save_skip(lines.skipping(), state);
+                save_number(file.lines.position(), state);
+                save_skip(file.lines.skipping(), state);
+                if let Some(print) = file.print() {
+                    save_number(print.head, state);
+                    save_number(print.tail, state);
+                }
             }
             Reading::Stream(stream) => {
                 save_number(STREAM, state);
@@ -175,13 +213,19 @@ impl Once {
     }
 }
 
-fn next_of(
-    file: &File,
-    lines: &mut Lines,
-    size: u64,
-    path: &Path,
-    out: &mut Emitter<'_>,
-) -> Result<Next, Failure> {
+/// Whether the file is the one of the saved position, of which `print` is the rest. A position of 0.1.0 does not say.
+fn is_same(file: &File, position: u64, print: &mut &[u8]) -> Result<bool, Failure> {
+    if print.is_empty() {
+        return Ok(true);
+    }
+    let (head, tail) = (take_number(print)?, take_number(print)?);
+    let print = Fingerprint { position, head, tail };
+    let known = print.known_in(file);
+    Ok(known.map_err(|error| Failure::fatal(format!("can't compare files: {error}")))?.is_some())
+}
+
+fn next_of(on_disk: &mut OnDisk, path: &Path, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+    let OnDisk { file, lines, size, .. } = on_disk;
     if let Some(next) = lines.step(&Shown(path), false, out)? {
         return Ok(next);
     }
@@ -194,7 +238,7 @@ fn next_of(
     }
     // The size that /proc tells is none.
     let now = file.metadata().map_or(end, |about| about.len());
-    if size > 0 && now < end {
+    if *size > 0 && now < end {
         log::warn!("{} was cut to {now} bytes while it was read up to byte {end}", Shown(path));
     }
     Ok(Next::End)
@@ -206,7 +250,12 @@ fn read(path: &Path, framing: Framing) -> std::io::Result<Reading> {
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     let about = file.metadata()?;
     Ok(if about.is_file() || about.file_type().is_block_device() {
-        Reading::File(file, Lines::new(framing), about.len())
+        Reading::File(Box::new(OnDisk {
+            file,
+            lines: Lines::new(framing),
+            size: about.len(),
+            head: Cell::new(None),
+        }))
     } else {
         Reading::Stream(Box::new(Stream::own(file, Shown(path).to_string(), framing)))
     })
@@ -343,6 +392,33 @@ mod tests {
         fs::remove_file(folder.join("2")).unwrap();
         last.restore(&state).unwrap();
         assert!(rest(&mut last, |_| {}).is_empty(), "there is no other file: that is the end");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_took_the_name_of_one_half_read_is_read_from_its_start() {
+        let folder = folder("replaced-half-read");
+        let path = folder.join("a");
+        let lines = |word: &str| (0..500).map(|n| format!("{word}{n}\n")).collect::<String>();
+        for (read, others) in
+            [(1, "x\n".to_owned()), (3, lines("new")), (400, lines("new")), (400, lines("n"))]
+        {
+            fs::write(&path, lines("old")).unwrap();
+            let (mut seen, mut state) = (Vec::new(), Vec::new());
+            let mut once = Once::open(path.clone(), Framing::Lines);
+            while seen.len() < read {
+                once.next(&mut Emitter::new(&mut seen)).unwrap();
+            }
+            once.save(&mut state);
+            let mut same = Once::open(path.clone(), Framing::Lines);
+            same.restore(&state).unwrap();
+            assert_eq!(rest(&mut same, |_| {}).len(), 500 - read, "the same file is read on");
+            fs::write(folder.join("b"), &others).unwrap();
+            fs::rename(folder.join("b"), &path).unwrap();
+            let mut next = Once::open(path.clone(), Framing::Lines);
+            next.restore(&state).unwrap();
+            assert_eq!(rest(&mut next, |_| {}).len(), others.lines().count(), "{read} lines were read");
+        }
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -1,7 +1,7 @@
 //! What of the folders' events matters to the files that are followed, gathered for the worker.
 
 use super::search::Names;
-use crate::file_watch::{FileWatch, What};
+use crate::file_watch::{FileWatch, What, above};
 use crate::stage::Failure;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -28,6 +28,8 @@ struct Shared {
 #[derive(Default)]
 struct Inner {
     names: BTreeMap<PathBuf, Names>,
+    /// The folders that are watched, and those above them.
+    above: BTreeSet<PathBuf>,
     files: HashSet<PathBuf>,
     changes: Changes,
 }
@@ -68,11 +70,29 @@ impl Watch {
     /// may have gone by unseen.
     pub fn aim(&mut self, names: BTreeMap<PathBuf, Names>, faults: &mut Vec<(PathBuf, io::Error)>) -> bool {
         let replaced = std::mem::take(&mut self.shared.inner().changes.replaced);
-        self.folders.retain(|folder, _| names.contains_key(folder) && !replaced.contains(folder));
-        self.files.keep(|folder| names.contains_key(folder));
+        let above = above(names.keys().map(PathBuf::as_path));
+        let around: BTreeSet<PathBuf> =
+            above.iter().filter_map(|name| name.parent()).map(Path::to_owned).collect();
+        let is_wanted = |folder: &Path| names.contains_key(folder) || around.contains(folder);
+        self.folders.retain(|folder, _| is_wanted(folder) && !replaced.contains(folder));
+        self.files.keep(is_wanted);
         let folders: Vec<PathBuf> = names.keys().cloned().collect();
-        self.shared.inner().names = names;
+        let around: Vec<PathBuf> = around.into_iter().filter(|folder| !names.contains_key(folder)).collect();
+        {
+            let mut inner = self.shared.inner();
+            (inner.names, inner.above) = (names, above);
+        }
         let mut is_new = false;
+        for folder in around {
+            let about = folder.metadata().map(|about| (about.dev(), about.ino())).ok();
+            if let Some(about) = about
+                && self.folders.get(&folder) != Some(&about)
+            {
+                self.files.watch_if_told(&folder);
+                self.folders.insert(folder, about);
+                is_new = true;
+            }
+        }
         for folder in folders {
             match folder.metadata() {
                 Ok(about) if self.folders.get(&folder) == Some(&(about.dev(), about.ino())) => {}
@@ -151,7 +171,8 @@ impl Inner {
             What::Removed if is_followed => drop(self.changes.removed.insert(path.to_owned())),
             What::Attributes | What::Came | What::Left | What::Removed => {}
         }
-        let is_folder = self.names.contains_key(path);
+        let is_folder = self.names.contains_key(path) || self.above.contains(path);
+        let is_folder = is_folder && (what != What::Attributes || self.names.contains_key(path));
         if is_folder && what != What::Attributes {
             self.changes.replaced.insert(path.to_owned());
         }

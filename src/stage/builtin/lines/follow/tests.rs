@@ -419,3 +419,42 @@ fn a_hidden_file_is_not_followed_by_a_star() {
     bench.append("shown", "yes\n");
     bench.expect(&["yes"]);
 }
+
+#[test]
+fn a_folder_above_that_is_replaced_by_another_is_seen_each_time() {
+    let mut bench = Bench::new("above", "app/logs/live/x.log");
+    bench.append("app/logs/live/x.log", "1\n");
+    bench.expect(&["1"]);
+    for version in 2..5 {
+        let (old, late) = (format!("old-{version}"), format!("{version} late"));
+        bench.rename("app", &old);
+        bench.append("app/logs/live/x.log", &format!("{version}\n"));
+        bench.append(&format!("{old}/logs/live/x.log"), &format!("{late}\n"));
+        bench.expect(&[&version.to_string(), &late]);
+    }
+}
+
+#[test]
+fn a_file_in_a_folder_that_may_not_be_listed_is_followed() {
+    use nix::unistd::{Uid, geteuid, setfsuid};
+    use std::os::unix::fs::PermissionsExt;
+    let mut bench = Bench::new("unlisted", "shut/x.log");
+    bench.append("shut/x.log", "1\n");
+    let mut writer = bench.writer("shut/x.log");
+    let (shut, pattern) = (bench.folder.join("shut"), bench.follow.pattern.clone());
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o111)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Root may list everything: so as another user, which the thread of the kernel's events inherits.
+            if geteuid().is_root() {
+                setfsuid(Uid::from_raw(65534));
+            }
+            bench.follow = Follow::open(pattern, Framing::Lines, ROTATE_WAIT).unwrap();
+            bench.expect(&["1"]);
+            assert!(bench.follow.said.is_empty(), "{:?}", bench.follow.said);
+            writer.write_all(b"2\n").unwrap();
+            bench.expect(&["2"]);
+        });
+    });
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
+}
