@@ -26,7 +26,8 @@ fn broken() -> Run {
 }
 
 fn lines(run: &Run) -> Vec<u64> {
-    let letters: Value = serde_json::from_str(&run.tell(&["dead", "list", "pipeline", "--json"])).unwrap();
+    let letters: Value =
+        serde_json::from_str(&run.tell(&["dead", "list", "pipeline.toml", "--json"])).unwrap();
     letters.as_array().unwrap().iter().map(|letter| letter["line"].as_u64().unwrap()).collect()
 }
 
@@ -72,6 +73,38 @@ fn dead_letters_of_a_run_that_is_over_are_found_by_its_name_or_file() {
         }
     }
     assert_eq!(named.ask(&["dead", "list", "other"]).code, Some(1));
+}
+
+#[test]
+fn letters_are_not_taken_for_those_of_a_namesake_that_runs_elsewhere() {
+    let run = broken();
+    let line = r#"{"time":"2026-01-01T00:00:00.000Z","run":"abc","stage":"work","queue":"a","cause":"timed-out","encoding":"utf-8","item":"other"}"#;
+    let other = run.folder.file("other/mprun/pipeline/dead.jsonl", &format!("{line}\n"));
+    let ask = |arguments: &[&str]| {
+        let mut command = support::command(&run.folder);
+        let output = command.env("XDG_STATE_HOME", run.folder.path().join("other")).args(arguments).output();
+        let output = output.unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for verb in ["list", "drop"] {
+        let all: &[&str] = if verb == "drop" { &["--all"] } else { &[] };
+        let (code, stdout, stderr) = ask(&[&["dead", verb, "pipeline"], all].concat());
+        assert!(code == Some(2) && stdout.is_empty(), "{verb}: {stdout}{stderr}");
+        assert!(
+            stderr.contains("say which by its file") && stderr.contains("state/mprun/pipeline/dead.jsonl"),
+            "{stderr}"
+        );
+    }
+    assert_eq!(lines(&run).len(), 6);
+    assert_eq!(std::fs::read_to_string(&other).unwrap().lines().count(), 1);
+    let (code, stdout, stderr) = ask(&["dead", "list", "pipeline.toml", "--by", "stage"]);
+    assert!(code == Some(0) && stdout.contains("     6  "), "{stdout}{stderr}");
+    let (code, stdout, _) = ask(&["dead", "drop", "--all", "--file", other.to_str().unwrap()]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "1 dropped\n"));
 }
 
 #[test]
@@ -123,7 +156,7 @@ fn what_is_not_there_is_no_mistake_made() {
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 3);
     assert_eq!(lines(&run).len(), 6);
-    assert_eq!(run.tell(&["dead", "drop", "pipeline", "--stage", "work"]), "6 dropped\n");
+    assert_eq!(run.tell(&["dead", "drop", "pipeline.toml", "--stage", "work"]), "6 dropped\n");
 }
 
 #[test]
@@ -190,7 +223,8 @@ fn the_last_words_of_a_killed_worker_are_told_however_quiet_the_run_is() {
     }
     let text = run.tell(&["why", "work"]);
     assert!(text.contains("| at   7\n") && text.contains("| of it\n"), "{text}");
-    let letters: Value = serde_json::from_str(&run.tell(&["dead", "list", "pipeline", "--json"])).unwrap();
+    let letters: Value =
+        serde_json::from_str(&run.tell(&["dead", "list", "pipeline.toml", "--json"])).unwrap();
     assert!(letters[0]["stderr"].as_array().unwrap().contains(&"of it".into()), "{letters:#}");
     // A letter that the supervisor has written is its stage's, too, and what was done adds up with the ledger.
     wait_until("the others", || {

@@ -173,6 +173,27 @@ fn a_retry_goes_on_with_kept_queues_and_keeps_the_positions_of_sources() {
     assert!(rest.stdout.lines().count() < 40, "{rest:?}");
 }
 
+#[test]
+fn a_retry_without_a_run_adds_to_the_file_that_the_run_has_written() {
+    for (with, read) in [
+        ("path = 'out.txt'", ["out.txt", "out.txt"]),
+        ("path = 'out.txt', replace = true", [".out.txt.new", "out.txt"]),
+    ] {
+        let text = format!(
+            "[stages.number]\ncommand = 'seq 1 6'\noutput = 'a'\n\
+             [stages.work]\ncommand = 'read x; test ! -e broken -o $((x % 2)) = 1 && echo $x'\nmode = 'each'\n\
+             input = 'a'\noutput = 'b'\nattempts = 1\n\
+             [stages.write]\nuse = 'file'\nwith = {{ {with} }}\ninput = 'b'\n"
+        );
+        let folder = left_behind(&text, "pipeline.toml");
+        let rows = |name| sorted(&std::fs::read_to_string(folder.path().join(name)).unwrap());
+        assert_eq!(rows(read[0]), ["1", "3", "5"], "{with}");
+        let retried = said(&folder, &["dead", "retry", "pipeline.toml", "--all"]);
+        assert_eq!(retried.code, Some(0), "{retried:?}");
+        assert_eq!(rows(read[1]), ["1", "2", "3", "4", "5", "6"], "{with}: {retried:?}");
+    }
+}
+
 /// Letters of 150 items, and a pipeline in which they take a while.
 fn many() -> Folder {
     let folder = left_behind(&fragile(150, ""), "pipeline.toml");

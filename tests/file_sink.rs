@@ -368,6 +368,30 @@ fn a_run_that_did_not_go_well_replaces_nothing() {
 }
 
 #[test]
+fn a_replacement_that_was_removed_half_way_replaces_nothing() {
+    let rest = "give_up.restarts = 2\nbackoff = { initial = '1ms', max = '2ms' }\n";
+    let bench = Bench::new(&numbers(5000, "path = 'out.txt', replace = true", "1ms", rest));
+    fs::write(bench.path("out.txt"), "old\n").unwrap();
+    let mut life = bench.start();
+    bench.wait_for_lines(".out.txt.new", 20);
+    fs::remove_file(bench.path(".out.txt.new")).unwrap();
+    let log = life.end(1);
+    assert!(log.contains("moved or removed while it was written, so a part is missing"), "{log}");
+    assert_eq!(bench.read("out.txt"), "old\n", "{log}");
+    // Also when nothing is left to be written.
+    let text = "[stages.number]\ncommand = 'seq 1 5; until test -e go; do sleep 0.02; done'\noutput = 'a'\n\
+                [stages.write]\nuse = 'file'\nwith = { path = 'out.txt', replace = true }\ninput = 'a'\n";
+    let bench = Bench::new(&format!("{text}{rest}"));
+    fs::write(bench.path("out.txt"), "old\n").unwrap();
+    let mut life = bench.start();
+    bench.wait_for_lines(".out.txt.new", 5);
+    fs::remove_file(bench.path(".out.txt.new")).unwrap();
+    fs::write(bench.path("go"), "").unwrap();
+    let log = life.end(1);
+    assert_eq!(bench.read("out.txt"), "old\n", "{log}");
+}
+
+#[test]
 fn an_upgrade_goes_on_with_what_the_run_has_begun() {
     let with = "path = 'out.txt', replace = true";
     let bench = Bench::new(&numbers(1000, with, "1h", ""));

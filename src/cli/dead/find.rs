@@ -29,6 +29,9 @@ pub fn find(args: &Args, name: Option<&str>) -> Result<Found, Failure> {
         Ok(mut client) => match client.get::<Snapshot>("/v1/status") {
             Ok(snapshot) => {
                 let path = args.file.clone().unwrap_or_else(|| snapshot.dead_letter_file.into());
+                if let (Some(name), None, None) = (name, &args.file, &args.place.socket) {
+                    only_one(name, &path)?;
+                }
                 let by_path = has_owner(&path);
                 return Ok(Found { path, client: Some(client), file: None, by_path });
             }
@@ -38,6 +41,30 @@ pub fn find(args: &Args, name: Option<&str>) -> Result<Found, Failure> {
         },
     };
     without_run(args, name, failure)
+}
+
+/// A pipeline of this name that runs under another folder of sockets may keep its letters elsewhere: those that are here
+/// are not its own, and neither may be taken for the other.
+fn only_one(name: &str, of_run: &Path) -> Result<(), Failure> {
+    if Path::new(name).is_file() {
+        return Ok(());
+    }
+    let here = place::called(name, &variable);
+    let is_its_own = here.iter().any(|known| is_same(&known.path, of_run));
+    let others: Vec<Known> = here.into_iter().filter(|known| known.path.exists()).collect();
+    if is_its_own || others.is_empty() {
+        return Ok(());
+    }
+    let each: String = others.iter().map(|known| format!("\n  {}", called(known))).collect();
+    Err(Failure::usage(format!(
+        "a pipeline of this name runs whose dead letters are in {}, and here are others: say which by its file, or by \
+         --file{each}",
+        of_run.display()
+    )))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 /// Whether queues are kept for this pipeline file.

@@ -8,6 +8,7 @@
 //! | the disk is full, the folder is gone or can't be written | they wait; a part that was written is taken back |
 //! | the file is renamed | within a second a new one is made; what was written is in the old one |
 //! | the file is removed | what was written into it meanwhile is written again, into a new one |
+//! | with `replace`, the new file is renamed or removed | a part is missing, so nothing is replaced: the stage gives up |
 //! | a named pipe has no reader, or a slow one | they wait |
 //! | the run stops while nobody reads the pipe | the stage ends; what is left stays in the queue |
 //! | the worker is told to finish in such a wait, or is killed | their items go back |
@@ -19,9 +20,9 @@ use crate::append::{Beginning, Begun, UndoLog};
 use crate::stage::path_template::PathTemplate;
 use crate::stage::{Context, Emitter, Failure, Item, Memory, Orders, Reach, Replacement, Settings, Stage};
 use outlet::{Outlet, explain, passes};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use std::{fs, io};
 
 /// Lines are collected up to this size before they are written.
 const BUFFER: usize = 64 * 1024;
@@ -115,6 +116,7 @@ impl ToFile {
         let path = file.path();
         match file.look(&path) {
             Ok(()) => Ok(file),
+            Err(error) if file.has_lost_its_part() => Err(file.not_open(&path, &error)),
             // It was good before in this run, or will be by itself: no reason to give up. The loop waits for it.
             Err(error) if passes(&path, &error) || file.has_begun() => Ok(file),
             Err(error) => Err(Failure::fatal(explain(&path, &error))),
@@ -142,7 +144,7 @@ impl ToFile {
             if outlet.is_still(path)? {
                 return Ok(());
             }
-            if outlet.path == path {
+            if outlet.path == path && self.mode != Mode::Replace {
                 log::info!("`{}` was moved or removed: a new one is begun", path.display());
             }
             outlet.appender.settle()?;
@@ -164,8 +166,20 @@ impl ToFile {
         let path = self.folder.join(self.template.render(&self.stage, self.worker, SystemTime::now()));
         let replacement = Replacement::of(&path);
         let goes_on = self.continues && !self.has_begun();
+        if self.has_lost_its_part() {
+            return Err(io::Error::other(
+                "it was moved or removed while it was written, so a part is missing",
+            ));
+        }
         let lock = [b"prepare\0", name(&replacement.fresh)].concat();
         self.log.alone(&lock, || replacement.prepare(goes_on))?
+    }
+
+    /// A replacement is whole or it is none: what was written of it in this run is not there any more.
+    fn has_lost_its_part(&self) -> bool {
+        let is_gone =
+            |path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        self.mode == Mode::Replace && self.has_begun() && is_gone(self.path())
     }
 
     /// Writes what is collected. What can't be written is still there afterwards.
@@ -182,6 +196,7 @@ impl ToFile {
             match result.and_then(|()| outlet.is_lost()) {
                 Ok(false) => drop(self.lines.drain(..out)),
                 // All of it once more, into another file.
+                Ok(true) if self.mode == Mode::Replace => self.outlet = None,
                 Ok(true) => {
                     log::info!("`{}` was removed: what it did not keep is written anew", path.display());
                     self.outlet = None;
@@ -196,6 +211,9 @@ impl ToFile {
     }
 
     fn not_open(&self, path: &Path, error: &io::Error) -> Failure {
+        if self.has_lost_its_part() {
+            return Failure::fatal(explain(path, error));
+        }
         self.not_yet(explain(path, error), error.raw_os_error() == Some(libc::ENXIO))
     }
 
@@ -267,6 +285,11 @@ impl Stage for ToFile {
 
     /// What readers are to see as a whole is on the disk before it gets its name.
     fn finish(&mut self, _out: &mut Emitter<'_>) -> Result<(), Failure> {
+        if self.has_lost_its_part() {
+            let gone =
+                io::Error::other("it was moved or removed, so there is nothing to replace the old one with");
+            return Err(self.not_open(&self.path(), &gone));
+        }
         match &self.outlet {
             Some(outlet) if self.mode == Mode::Replace => Ok(outlet.appender.target().sync_data()?),
             _ => Ok(()),
