@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -119,6 +120,8 @@ fn what_is_needed_and_denied_ends_the_start_with_its_name() {
         (libc::SYS_memfd_create, "memfd_create"),
         (libc::SYS_setpgid, "setpgid"),
         (libc::SYS_pipe2, "pipe2"),
+        (libc::SYS_ppoll, "ppoll"),
+        (libc::SYS_clone, "fork"),
         (libc::SYS_flock, "lock queue memory"),
         (libc::SYS_prctl, "become the parent of orphans"),
         (libc::SYS_set_robust_list, "robust futexes"),
@@ -133,6 +136,35 @@ fn what_is_needed_and_denied_ends_the_start_with_its_name() {
         assert_eq!(run.wait(), 1, "{name}: {}", run.stderr());
         let said = run.stderr();
         let error = said.lines().find(|line| line.contains("ERROR")).unwrap_or_default();
+        assert!(error.contains(name) && error.contains("does a sandbox (seccomp) deny it?"), "{said}");
+        assert!(!said.contains("starts again"), "{said}");
+    }
+}
+
+/// What only some stages need ends those at once, by its name and with a hint; a program or a source that can never work
+/// is not started again and again.
+#[test]
+fn what_a_stage_needs_and_is_denied_ends_it_at_its_first_start() {
+    let program = "[stages.job]\ncommand = 'cat'\nmode = 'reply'\ninput = 'a'\n[stages.n]\nuse = 'stdin'\noutput = 'a'\n";
+    let source = "[stages.job]\nuse = 'stdin'\n";
+    let needs = [
+        (source, libc::SYS_splice, "splice"),
+        (source, libc::SYS_tee, "tee"),
+        (program, libc::SYS_eventfd2, "eventfd2"),
+        (program, libc::SYS_setsid, "begin a session"),
+    ];
+    for ((text, call, name), errno) in needs.iter().flat_map(|need| REFUSALS.map(|errno| (*need, errno))) {
+        let folder = Folder::new();
+        folder.file("pipeline.toml", text);
+        let mut command = support::command(&folder);
+        let (input, mut end) = std::io::pipe().unwrap();
+        end.write_all(b"1\n2\n").unwrap();
+        command.args(["run", "pipeline.toml"]).stdin(input);
+        deny(&mut command, &[with(errno, call)]);
+        let mut run = Run::of(folder, command);
+        assert_eq!(run.wait(), 1, "{name}: {}", run.stderr());
+        let said = run.stderr();
+        let error = said.lines().find(|line| line.contains("the stage job failed")).unwrap_or_default();
         assert!(error.contains(name) && error.contains("does a sandbox (seccomp) deny it?"), "{said}");
         assert!(!said.contains("starts again"), "{said}");
     }

@@ -92,7 +92,14 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 /// Writes an error to standard error: with the one prefix that faults of a file and bad usage have, too.
 pub fn complain(message: &str) {
-    say(&format!("error: {}\n", text::lines(message)));
+    say(&complaint(message));
+}
+
+/// The faults of a file that a supervisor has found have their prefix already.
+fn complaint(message: &str) -> String {
+    let lines = text::lines(message);
+    let prefix = if lines.starts_with("error: ") { "" } else { "error: " };
+    format!("{prefix}{lines}\n")
 }
 
 /// Writes to standard error.
@@ -116,5 +123,16 @@ pub fn clap(answer: &clap::Error) -> Result<u8, Failure> {
         }
         _ if answer.use_stderr() => Ok(exit::USAGE),
         _ => Ok(exit::DONE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_one_prefix_wherever_it_was_found() {
+        assert_eq!(complaint("no pipeline runs here"), "error: no pipeline runs here\n");
+        assert_eq!(complaint("error: no such key\n --> p.toml:1:1"), "error: no such key\n --> p.toml:1:1\n");
     }
 }

@@ -11,6 +11,8 @@ pub(crate) enum Reach {
     NotYet,
     /// Every item: the worker can't go on.
     Worker,
+    /// Every worker of the stage, however often it is started: what must change is outside (a denied system call).
+    Never,
     /// Nobody reads the output any more: the worker's good end.
     OutputClosed,
     /// The worker was told to finish while an output waited for room.

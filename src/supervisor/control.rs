@@ -121,14 +121,15 @@ pub fn begin_log(
             LogWriter::take_over([reader?, end?], process).map_err(system)?
         }
     };
-    log_writer
-        .use_it(handover.map_or_else(Vec::new, |handover| handover.log_backlog.clone()))
-        .map_err(system)?;
+    // Before this process's own lines go into the pipe: why nothing reads it could not be said there.
     match progress.as_ref().and_then(|progress| progress.show.terminal()) {
         Some(terminal) => log_writer.start_thread(terminal.clone()).map_err(system)?,
         None if log_writer.process().is_some() => {}
         None => drop(log_writer.start_process().map_err(SetUpError::Start)?),
     }
+    log_writer
+        .use_it(handover.map_or_else(Vec::new, |handover| handover.log_backlog.clone()))
+        .map_err(system)?;
     Ok((log_writer, progress))
 }
 

@@ -1,7 +1,7 @@
 //! What no run can do without, looked up once at the start: a worker that finds out by itself would only be started
 //! again and again.
 
-use super::wait;
+use super::{readiness, wait};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{AccessFlags, Pid, access, pipe2, setpgid};
@@ -29,6 +29,7 @@ pub fn look_up() -> Result<(), Missing> {
     let tried = |what, result: io::Result<()>| result.map_err(|error| Missing { what, hint: DENIED, error });
     tried("wait for child processes (waitid)", wait::probe())?;
     tried("give workers process groups of their own (setpgid)", may_set_groups())?;
+    tried("wait for descriptors (ppoll)", readiness::probe())?;
     tried("make pipes to new processes (pipe2)", pipe2(OFlag::O_CLOEXEC).map(drop).map_err(io::Error::from))
 }
 

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,14 @@ pub fn wait_any(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()
     match ppoll(fds, left, Some(mask)) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(named(errno)),
+    }
+}
+
+/// Whether [`wait_any`] and [`wait`] can wait at all.
+pub fn probe() -> io::Result<()> {
+    match ppoll(&mut [], Some(TimeSpec::from(Duration::ZERO)), None) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -40,7 +40,7 @@ use crate::config::Task;
 use crate::exit;
 use crate::logging::Logging;
 use crate::queue::Ending;
-use crate::stage::{Memory, Opened, Registry};
+use crate::stage::{Memory, Opened, Reach, Registry};
 use crate::sys::readiness;
 use desk::Desk;
 use source_loop::SourceLoop;
@@ -62,7 +62,12 @@ pub fn run(registry: &Registry) -> ExitCode {
         Task::Command(command) => command::run(&mut desk, *command, &context),
         Task::Use { name, with } => match registry.open(&name, &with, &context) {
             Ok(opened) => live(&mut desk, opened, registry.memory(&name, &with)),
-            Err(failure) => Stop::from(failure),
+            Err(failure) => {
+                if failure.reach() == Reach::Never {
+                    desk.exit_code = Some(exit::CANNOT_START);
+                }
+                Stop::from(failure)
+            }
         },
     };
     leave(&mut desk, stop)

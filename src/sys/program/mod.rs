@@ -156,7 +156,10 @@ impl StartError {
     /// Whether another try may do better, though nothing is changed: for want of something that others give back.
     pub fn passes(self) -> bool {
         match self.step {
-            Step::Clone | Step::Session | Step::Descriptors | Step::Orphaned => true,
+            Step::Orphaned => true,
+            Step::Clone | Step::Session | Step::Descriptors => {
+                !matches!(self.errno, Errno::ENOSYS | Errno::EPERM | Errno::EACCES)
+            }
             Step::Limits | Step::Nice | Step::Group | Step::User | Step::Folder | Step::Exec => matches!(
                 self.errno,
                 Errno::EAGAIN

@@ -64,7 +64,7 @@ pub(super) fn run(desk: &mut Desk, command: Command, context: &Context) -> Stop 
 /// What the command names is not there, and won't be at the next start.
 fn no_recipe(desk: &mut Desk, failure: Failure) -> Stop {
     match failure.reach() {
-        Reach::Worker => NotStarted::Never(failure).stop(desk),
+        Reach::Worker | Reach::Never => NotStarted::Never(failure).stop(desk),
         Reach::Item | Reach::NotYet | Reach::OutputClosed | Reach::Ordered => failure.into(),
     }
 }
@@ -73,6 +73,7 @@ fn prepare(desk: &mut Desk, command: &Command, context: &Context) -> Result<Reci
     if !matches!(command.mode, Mode::Each { .. }) {
         // Else only while there is a program to pass it on to.
         readiness::hold_termination()?;
+        waker::probe()?;
     }
     program::adopt_orphans()?;
     // One of ours would end the worker, and take its word with it.

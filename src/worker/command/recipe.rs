@@ -7,6 +7,7 @@ use crate::config::pipeline::{Command, Invocation, Mode, ProgramLimits, Reply, s
 use crate::exit;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure};
+use crate::sys::needs::DENIED;
 use crate::sys::program::{self, Blueprint, Identity, Limit, Resource, Start, StartError, Starter, Step};
 use crate::worker::desk::Desk;
 use crate::worker::stop::Stop;
@@ -178,7 +179,7 @@ impl Recipe {
     /// What to do about it, where that is known.
     fn advice(&self, error: StartError, arguments: &[CString], environment: &[CString]) -> String {
         if error.step != Step::Exec {
-            return only_root(error).map_or_else(String::new, |why| format!(": {why}"));
+            return advice_on(error).map_or_else(String::new, |why| format!(": {why}"));
         }
         let file = self.file.display();
         match error.errno {
@@ -205,9 +206,10 @@ impl Recipe {
     }
 }
 
-/// What only root may do, if that is what failed.
-fn only_root(error: StartError) -> Option<&'static str> {
+/// What only root may do, or what a sandbox denies, if that is what failed.
+fn advice_on(error: StartError) -> Option<&'static str> {
     match error.step {
+        Step::Clone | Step::Session | Step::Descriptors if !error.passes() => Some(DENIED),
         _ if !matches!(error.errno, Errno::EPERM | Errno::EACCES) => None,
         Step::Nice => Some("only root may put a program before others"),
         Step::Limits => Some("only root may allow more than mprun itself has"),

@@ -4,6 +4,9 @@
 //! found them empty, and rings a descriptor. While items come faster than they are worked off it is never asked.
 
 use crate::queue::{Port, Sleeper, Wait};
+use crate::stage::{Failure, Reach};
+use crate::sys::needs::DENIED;
+use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -82,6 +85,17 @@ fn named(errno: nix::errno::Errno) -> io::Error {
         io::Error::from(errno).kind(),
         format!("failed to make an event descriptor (eventfd2): {errno}"),
     )
+}
+
+/// Whether a waker can be had; an error that no later worker would be spared reaches all of them.
+pub(super) fn probe() -> Result<(), Failure> {
+    match EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC) {
+        Ok(_) => Ok(()),
+        Err(errno @ (Errno::ENOSYS | Errno::EPERM | Errno::EACCES)) => {
+            Err(Failure::with_reach(format!("{}; {DENIED}", named(errno)), Reach::Never))
+        }
+        Err(errno) => Err(named(errno).into()),
+    }
 }
 
 fn sleep(received: &Receiver<Sleeper>, bell: &EventFd) {

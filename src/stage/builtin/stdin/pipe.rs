@@ -21,8 +21,8 @@ use super::super::position::{
 use super::{NAME, cannot_read};
 use crate::framing::Framing;
 use crate::stage::lines::{Gathering, Lines};
-use crate::stage::{Context, Emitter, Failure, Next, Pipe};
-use crate::sys::readiness;
+use crate::stage::{Context, Emitter, Failure, Next, Pipe, Reach};
+use crate::sys::{needs, readiness};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice, tee};
 use nix::unistd::{pipe2, read};
@@ -54,6 +54,24 @@ enum Stage {
     Discard { keep: u64 },
 }
 
+/// Whether the system moves bytes at all: none are asked for. One that denies it now will deny it to every worker.
+fn probe(input: &OwnedFd, holding: &Pipe, glass: &Pipe) -> Result<(), (&'static str, Errno)> {
+    let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
+    splice(input, None, &holding.writer, None, 0, flags).map_err(|errno| ("splice", errno))?;
+    tee(&holding.reader, &glass.writer, 0, flags).map_err(|errno| ("tee", errno))?;
+    Ok(())
+}
+
+fn cannot_move((call, errno): (&str, Errno)) -> Failure {
+    let why = format!("can't read standard input ({call}): {errno}");
+    match errno {
+        Errno::ENOSYS | Errno::EPERM | Errno::EACCES => {
+            Failure::with_reach(format!("{why}; {}", needs::DENIED), Reach::Never)
+        }
+        _ => Failure::fatal(why),
+    }
+}
+
 impl FromPipe {
     pub fn open(context: &Context, framing: Framing) -> Result<FromPipe, Failure> {
         let input = stdin().as_fd().try_clone_to_owned().map_err(cannot_read)?;
@@ -66,6 +84,7 @@ impl FromPipe {
 
     fn new(input: OwnedFd, holding: Pipe, framing: Framing) -> Result<FromPipe, Failure> {
         let glass = new_pipe()?;
+        probe(&input, &holding, &glass).map_err(cannot_move)?;
         for pipe in [&input, &holding.writer, &glass.writer] {
             let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(CHUNK as i32));
         }
