@@ -278,6 +278,8 @@ fn supervise(
     // First of all: a second run of the same pipeline must leave the first one alone.
     let inherited = before.handover.as_ref().map(Handover::listeners).transpose()?.unwrap_or_default();
     let claim = control::claim(options, &loaded.pipeline, &inherited)?;
+    // The claim has a copy, or clients look elsewhere now: one that waits at the old socket must not wait for ever.
+    drop(inherited.control);
     let begun = control::begin_log(options, &loaded.pipeline, registry, before.handover.as_ref());
     let (mut log_writer, progress) = begun?;
     let run = Run { options, registry, manager, started, progress };

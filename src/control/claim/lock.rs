@@ -76,9 +76,13 @@ pub fn holder(path: &Path, of: &Path) -> Option<Holder> {
     (!is_free).then_some(holder)
 }
 
-/// Removes what runs have left in a folder that were killed. The turn must be the caller's.
-pub fn sweep(folder: &Path) {
+/// Removes what runs have left in a folder that were killed, except sockets that are still listened on: a program that
+/// takes over has the listener of the one before it, whose locks are free by then. The turn must be the caller's.
+pub fn sweep(folder: &Path, is_in_use: impl Fn(&Path) -> bool) {
     for path in super::place::locks_in(folder) {
+        if is_in_use(&path.with_extension("sock")) {
+            continue;
+        }
         let Ok(file) = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) else {
             continue;
         };

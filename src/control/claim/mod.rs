@@ -131,7 +131,7 @@ impl Claim {
         if let Some(holder) = locks.iter().find_map(|path| lock::holder(path, wish.file)) {
             return Err(ClaimError::Running(holder));
         }
-        lock::sweep(folder);
+        lock::sweep(folder, |socket| wish.inherited.is_some_and(|listener| is_at(listener, socket)));
         for name in [wish.name.to_owned(), format!("{}-{}", wish.name, wish.pid)] {
             let own = folder.join(format!("{name}.sock"));
             let path = wish.socket.unwrap_or(&own);

@@ -52,6 +52,25 @@ fn another_pipeline_of_the_same_name_gets_a_name_with_its_pid_and_runs_once_too(
 }
 
 #[test]
+fn a_client_that_came_before_the_next_program_is_served_by_it() {
+    let folder = Folder::new("inherited");
+    let own = std::process::id();
+    let mut before = folder.take("p", own, "/a/p.toml").unwrap();
+    let listener = before.listener().unwrap();
+    let client = std::os::unix::net::UnixStream::connect(&before.path).unwrap();
+    // An exec frees the locks and removes nothing.
+    before.held.clear();
+    let path = before.path.clone();
+    std::mem::forget(before);
+    let wish =
+        Wish { name: "p", pid: own, file: "/a/p.toml".as_ref(), socket: None, inherited: Some(&listener) };
+    let mut after = Claim::take(&wish, std::slice::from_ref(&folder.0)).unwrap();
+    assert_eq!(after.path, path);
+    after.listener().unwrap().accept().expect("the client waits in the listener that was passed on");
+    drop(client);
+}
+
+#[test]
 fn two_pipelines_can_not_share_a_socket_of_their_own_choice() {
     let folder = Folder::new("shared");
     place::prepare(&folder.0).unwrap();
