@@ -4,9 +4,14 @@
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use support::{Folder, Run, process, wait_until};
 
@@ -86,6 +91,47 @@ fn workers_and_items_go_on_under_the_next_program() {
     run.edit(&counting(n, "0s"));
     assert_eq!(run.finish(), [(n * (n + 1) / 2).to_string()]);
     assert!(run.stderr().contains(&format!("queue a: {n} put, {n} done")), "{}", run.stderr());
+}
+
+/// Asks for `path` again and again until it is told to end; how often nobody listened, and how many answers came.
+fn ask_all_the_time(socket: PathBuf, is_over: Arc<AtomicBool>) -> JoinHandle<(u32, u32)> {
+    std::thread::spawn(move || {
+        let (mut refused, mut answers) = (0, 0);
+        while !is_over.load(Ordering::Relaxed) {
+            let Ok(mut stream) = UnixStream::connect(&socket) else {
+                refused += 1;
+                continue;
+            };
+            let mut text = String::new();
+            let request = b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            let _ = stream.write_all(request).and_then(|()| stream.read_to_string(&mut text));
+            answers += u32::from(text.starts_with("HTTP/1.1 200"));
+        }
+        (refused, answers)
+    })
+}
+
+#[test]
+fn requests_all_the_time_neither_keep_a_program_from_taking_over_nor_are_refused() {
+    const UPGRADES: usize = 10;
+    let (mut run, program) = run_by_copy(&counting(1_000_000, "1ms"));
+    run.wait_for_log("up after");
+    let is_over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4).map(|_| ask_all_the_time(run.socket(), Arc::clone(&is_over))).collect();
+    replace(&program, Path::new(&support::binary()));
+    for round in 1..=UPGRADES {
+        let (code, said) = verb(&run, &["upgrade", FILE]);
+        assert_eq!((code, takeovers(&run)), (Some(0), round), "{said}\n{}", run.stderr());
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for client in clients {
+        let (refused, answers) = client.join().unwrap();
+        assert_eq!(refused, 0, "of {answers} and more");
+        assert!(answers > 20, "{answers}");
+    }
+    run.signal(libc::SIGINT);
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
 }
 
 #[test]

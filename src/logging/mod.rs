@@ -139,8 +139,9 @@ impl Write for Lines {
 
 fn level(verbosity: i8) -> &'static str {
     match verbosity {
-        ..=-2 => "off",
-        -1 => "error",
+        ..=-3 => "off",
+        -2 => "error",
+        -1 => "warn",
         0 => "info",
         1 => "debug",
         2.. => "trace",
@@ -253,6 +254,6 @@ mod tests {
     #[test]
     fn quiet_and_verbose_choose_the_level() {
         let levels: Vec<_> = (-3..4).map(level).collect();
-        assert_eq!(levels, ["off", "off", "error", "info", "debug", "trace", "trace"]);
+        assert_eq!(levels, ["off", "error", "warn", "info", "debug", "trace", "trace"]);
     }
 }

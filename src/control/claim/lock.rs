@@ -13,6 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A look at a free lock file holds it for a moment: one that is held for longer is really held.
 const GLANCE: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_millis(5);
+/// A killed run's supervisor seems to live for a moment longer.
+const DYING: Duration = Duration::from_millis(250);
 /// A killed run holds its lock until the last process that it had begun to start is gone, too.
 const LAST_BREATH: Duration = Duration::from_secs(2);
 
@@ -54,10 +56,9 @@ pub fn lock(path: &Path, me: &Holder) -> io::Result<Locked> {
         Err(file) => {
             let unknown = || io::Error::other(format!("{} is locked by a stranger", path.display()));
             let holder = read(&file).ok_or_else(unknown)?;
-            let limit = if holder.lives() { Duration::ZERO } else { LAST_BREATH };
-            match exclusive(file, limit)? {
-                Ok(lock) => lock,
-                Err(_) => return Ok(Locked::Held(holder)),
+            match once_dead(file, &holder)? {
+                Some(lock) => lock,
+                None => return Ok(Locked::Held(holder)),
             }
         }
     };
@@ -72,8 +73,17 @@ pub fn holder(path: &Path, of: &Path) -> Option<Holder> {
     let file = OpenOptions::new().read(true).open(path).ok()?;
     let (file, _) = Flock::lock(file, FlockArg::LockSharedNonblock).err()?;
     let holder = read(&file).filter(|holder| holder.file == of)?;
-    let is_free = !holder.lives() && matches!(exclusive(file, LAST_BREATH), Ok(Ok(_)));
+    let is_free = matches!(once_dead(file, &holder), Ok(Some(_)));
     (!is_free).then_some(holder)
+}
+
+/// The lock, if its holder is dead or dying; `None`: it lives.
+fn once_dead(file: File, holder: &Holder) -> io::Result<Option<Flock<File>>> {
+    match exclusive(file, DYING)? {
+        Ok(lock) => Ok(Some(lock)),
+        Err(_) if holder.lives() => Ok(None),
+        Err(file) => Ok(exclusive(file, LAST_BREATH)?.ok()),
+    }
 }
 
 /// Removes what runs have left in a folder that were killed, except sockets that are still listened on: a program that

@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 /// An upgrade that has found nothing in its way for so long is over; it holds nobody up meanwhile.
 const UPGRADE_LIMIT: Duration = Duration::from_secs(30);
 
+/// After a request that came in between.
+const TRY_AGAIN: Duration = Duration::from_millis(2);
+
 /// A change of programs under way.
 #[derive(Debug)]
 pub(super) struct Upgrade {
@@ -42,8 +45,9 @@ enum Step {
     Rehearsal,
     /// It can go on from here.
     Ready,
-    /// Something came in first.
-    Interrupted,
+    /// Something came in first. Much of what comes is answered without a word to the state, so there is a time to try
+    /// again.
+    Interrupted { again: Instant },
 }
 
 fn refuse(ask: Option<AskId>, verb: &str, why: String, out: &mut Outbox) {
@@ -144,7 +148,9 @@ impl State {
     pub(super) fn not_handed_over(&mut self, why: NotHandedOver, out: &mut Outbox) {
         match (why, &mut self.upgrade) {
             (NotHandedOver::Failed(why), _) => self.end_upgrade(&why, out),
-            (NotHandedOver::Interrupted, Some(upgrade)) => upgrade.step = Step::Interrupted,
+            (NotHandedOver::Interrupted, Some(upgrade)) => {
+                upgrade.step = Step::Interrupted { again: out.now + TRY_AGAIN };
+            }
             (NotHandedOver::Interrupted, None) => {}
         }
     }
@@ -152,7 +158,7 @@ impl State {
     /// What came first has been seen to.
     pub(super) fn try_upgrade_again(&mut self) {
         if let Some(upgrade) = &mut self.upgrade
-            && upgrade.step == Step::Interrupted
+            && matches!(upgrade.step, Step::Interrupted { .. })
         {
             upgrade.step = Step::Ready;
         }
@@ -167,7 +173,7 @@ impl State {
                 self.upgrade.iter_mut().for_each(|upgrade| upgrade.step = Step::Rehearsal);
                 out.act(Action::Rehearse(Box::new(left)));
             }
-            (_, Step::Rehearsal | Step::Interrupted) if !is_late => {}
+            (_, Step::Rehearsal | Step::Interrupted { .. }) if !is_late => {}
             (Ok(left), Step::Ready) => out.act(Action::HandOver(Box::new(left))),
             (Err(why), _) if is_late || self.stop.is_some() => self.end_upgrade(why, out),
             (Err(_), _) => {}
@@ -182,7 +188,9 @@ impl State {
     }
 
     pub(super) fn upgrade_deadline(&self) -> Option<Instant> {
-        self.upgrade.as_ref().map(|upgrade| upgrade.since + UPGRADE_LIMIT)
+        let Upgrade { since, step, .. } = self.upgrade.as_ref()?;
+        let late = *since + UPGRADE_LIMIT;
+        Some(if let Step::Interrupted { again } = step { late.min(*again) } else { late })
     }
 
     fn left(&self, out: &Outbox) -> Result<Left, &'static str> {
