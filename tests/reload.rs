@@ -288,3 +288,21 @@ fn a_change_that_this_machine_has_no_program_for_is_refused() {
     run.edit(&TICKS.replace("'old'", "'new'"));
     wait_for_line(&run, "new");
 }
+
+#[test]
+fn a_run_from_a_pipe_says_that_there_is_no_reload() {
+    let folder = Folder::new();
+    let text = "[stages.end]\nuse = 'count'\nwith = { to = 3 }\n";
+    folder.file("text", text);
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", "exec \"$MPRUN\" run <(cat text)"]).env("MPRUN", support::binary());
+    for (name, value) in support::command(&folder).get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    command.current_dir(folder.path()).stdin(std::process::Stdio::null());
+    let mut run = Run::of(folder, command);
+    assert_eq!(run.finish(), ["1", "2", "3"]);
+    assert!(run.stderr().contains("can't be read again: there is no reload"), "{}", run.stderr());
+}

@@ -200,3 +200,13 @@ fn a_stopped_worker_keeps_no_wake_up_from_the_others() {
     drop(pipe);
     assert_eq!(run.finish().len(), 20);
 }
+
+#[test]
+fn an_input_file_that_is_not_there_ends_the_run_at_once_and_is_said_once() {
+    let mut run = Run::start("[stages.read]\nuse = 'lines'\nwith = { path = 'missing.txt' }\n");
+    assert_eq!(run.wait(), 1);
+    let log = run.stderr();
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains(" ERROR ")).collect();
+    assert!(errors.len() == 1 && errors[0].contains("no file matches"), "{log}");
+    assert!(log.contains("stage read: 0 emitted, 0 restarts"), "{log}");
+}

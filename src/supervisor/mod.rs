@@ -465,8 +465,13 @@ fn tools<'a>(
     })
 }
 
-/// Not worth failing for: a signal reloads as well.
+/// Not worth failing for: a signal reloads as well. What is no regular file was read once, and that was all.
 fn watch_file(options: &RunOptions, inbox: &Inbox) -> Option<Watch> {
+    if std::fs::metadata(&options.file).is_ok_and(|about| !about.is_file()) {
+        let file = options.file.display();
+        log!(target: "mprun", Level::Warn, "{file} is no regular file and can't be read again: there is no reload");
+        return None;
+    }
     match Watch::new(&options.file, inbox.sender()) {
         Ok(watch) => Some(watch),
         Err(error) => {

@@ -12,8 +12,9 @@ use super::outlet::ToQueues;
 use super::stop::Stop;
 use super::token::{self, Recall, Token};
 use super::too_long::ToConsole;
+use crate::exit;
 use crate::queue::{Ending, QueueId, Waiting};
-use crate::stage::{Emitter, Failure, Memory, Next, Source};
+use crate::stage::{Emitter, Failure, Memory, Next, Reach, Source};
 use crate::sys::readiness;
 use std::time::{Duration, Instant};
 
@@ -186,6 +187,10 @@ impl<'a> SourceLoop<'a> {
             true => step(Emitter::skipping(&mut ToConsole(self.desk), skip)),
             false => step(Emitter::skipping(&mut ToQueues::new(self.desk, lease), skip)),
         };
+        let cannot_start = next.as_ref().is_err_and(|failure| failure.reach() == Reach::Never);
+        if cannot_start {
+            self.desk.exit_code = Some(exit::CANNOT_START);
+        }
         Ok((next?, emitted))
     }
 

@@ -12,7 +12,7 @@ use super::fingerprint::Fingerprint;
 use super::search;
 use crate::framing::Framing;
 use crate::stage::lines::Lines;
-use crate::stage::{Emitter, Failure, Next, Progress};
+use crate::stage::{Emitter, Failure, Next, Progress, Reach};
 use nix::fcntl::OFlag;
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -100,7 +100,7 @@ impl Once {
         let mut files = search::matching(&self.pattern)?;
         let is_fresh = self.path.as_os_str().is_empty();
         if files.is_empty() && is_fresh {
-            return Err(Failure::fatal(search::nothing(&self.pattern)));
+            return Err(Failure::with_reach(search::nothing(&self.pattern), Reach::Never));
         }
         let size = |path: &PathBuf| path.metadata().map_or(0, |about| about.len());
         let is_done = |path: &&PathBuf| match self.reading {
