@@ -55,13 +55,28 @@ struct OnDisk {
     size: u64,
     /// The hash of its first bytes, once enough of them were read.
     head: Cell<Option<u64>>,
+    /// By what it is known again: taken a little before the position at most.
+    print: Cell<Option<Fingerprint>>,
 }
+
+/// A fingerprint is good for so many bytes more, or for an eighth of the position: to take one for each of many small
+/// commits would cost as much as they do.
+const GOOD_FOR: u64 = 64 * 1024;
 
 impl OnDisk {
     /// By what the file is known again. The content of a file of /proc, which tells no size, changes by itself.
     fn print(&self) -> Option<Fingerprint> {
-        let print = || Fingerprint::of(&self.file, self.lines.position(), &self.head);
-        (self.size > 0).then(print).and_then(Result::ok)
+        if self.size == 0 {
+            return None;
+        }
+        let position = self.lines.position();
+        let is_good = |print: &Fingerprint| {
+            position.checked_sub(print.position).is_some_and(|more| more < GOOD_FOR.min(position / 8))
+        };
+        let print = self.print.get().filter(is_good);
+        let print = print.or_else(|| Fingerprint::of(&self.file, position, &self.head).ok());
+        self.print.set(print);
+        print
     }
 }
 
@@ -194,6 +209,7 @@ impl Once {
                 save_number(file.lines.position(), state);
                 save_skip(file.lines.skipping(), state);
                 if let Some(print) = file.print() {
+                    save_number(print.position, state);
                     save_number(print.head, state);
                     save_number(print.tail, state);
                 }
@@ -218,10 +234,11 @@ fn is_same(file: &File, position: u64, print: &mut &[u8]) -> Result<bool, Failur
     if print.is_empty() {
         return Ok(true);
     }
-    let (head, tail) = (take_number(print)?, take_number(print)?);
-    let print = Fingerprint { position, head, tail };
-    let known = print.known_in(file);
-    Ok(known.map_err(|error| Failure::fatal(format!("can't compare files: {error}")))?.is_some())
+    let (at, head, tail) = (take_number(print)?, take_number(print)?, take_number(print)?);
+    let print = Fingerprint { position: at, head, tail };
+    let failure = |error| Failure::fatal(format!("can't compare files: {error}"));
+    let is_long = file.metadata().map_err(failure)?.len() >= position;
+    Ok(is_long && print.known_in(file).map_err(failure)?.is_some())
 }
 
 fn next_of(on_disk: &mut OnDisk, path: &Path, out: &mut Emitter<'_>) -> Result<Next, Failure> {
@@ -255,6 +272,7 @@ fn read(path: &Path, framing: Framing) -> std::io::Result<Reading> {
             lines: Lines::new(framing),
             size: about.len(),
             head: Cell::new(None),
+            print: Cell::new(None),
         }))
     } else {
         Reading::Stream(Box::new(Stream::own(file, Shown(path).to_string(), framing)))
