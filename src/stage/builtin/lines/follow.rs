@@ -113,6 +113,10 @@ impl Follow {
             if self.must_scan {
                 self.must_scan = false;
                 self.scan()?;
+                if !self.lost.is_empty() {
+                    // The copies of these files are found by the next look: until then each new file may be one.
+                    continue;
+                }
             }
             if let Some(next) = self.step(out)? {
                 return Ok(next);

@@ -237,6 +237,20 @@ fn a_copy_is_known_also_by_a_worker_that_was_dead_while_it_was_made() {
 }
 
 #[test]
+fn a_copy_is_known_before_anything_of_it_is_emitted_also_if_the_original_is_empty_by_then() {
+    let mut bench = Bench::new("copytruncate-empty", "app.log*");
+    bench.append("app.log", "1\n2\n");
+    bench.expect(&["1", "2"]);
+    bench.append("app.log", "3\n");
+    fs::copy(bench.folder.join("app.log"), bench.folder.join("app.log.1")).unwrap();
+    bench.write("app.log", "");
+    bench.restart();
+    bench.expect(&["3"]);
+    bench.append("app.log", "4\n");
+    bench.expect(&["4"]);
+}
+
+#[test]
 fn two_files_with_the_same_lines_are_two_files() {
     let mut bench = Bench::new("twins", "*.log");
     bench.append("a.log", "same\n");
