@@ -72,7 +72,7 @@ struct World {
     output_read: usize,
     seen: HashMap<String, u32>,
     kills: u32,
-    /// Cut files, and their copies, which match.
+    /// Cut files, and where their copies are, which match.
     copied: Vec<(Shared, String)>,
 }
 
@@ -315,10 +315,8 @@ impl World {
             24 => self.remove(&real),
             25 => self.replace(&name, &real),
             26..=27 => {
-                // A copy that nobody has seen yet must not be hidden.
-                if !self.copies_are_out() {
-                    return;
-                }
+                // What a hidden copy alone holds comes only when it is to be seen again.
+                self.hide_copies();
                 let old = format!("v{}/", self.current);
                 let leaving = self.writers.iter().filter(|(real, _)| real.starts_with(&old));
                 let leaving: Vec<Shared> = leaving.map(|(_, writer)| Rc::clone(&writer.story)).collect();
@@ -354,13 +352,11 @@ impl World {
         std::thread::sleep(Duration::from_millis(self.dice.roll(8)));
     }
 
-    fn copies_are_out(&mut self) -> bool {
-        let log = self.log_text();
-        self.copied.retain(|(story, copy)| {
-            let counts = !story.borrow().unseen && !story.borrow().lines.is_empty();
-            counts && !log.contains(&format!("{copy}` is a copy of"))
-        });
-        self.copied.is_empty()
+    fn hide_copies(&mut self) {
+        let current = format!("v{}/", self.current);
+        let hidden = self.copied.iter().filter(|(_, real)| real.starts_with(&current));
+        let hidden: Vec<Shared> = hidden.map(|(story, _)| Rc::clone(story)).collect();
+        hidden.iter().for_each(|story| self.risk(story));
     }
 
     fn set_mode(&self, real: &str, mode: u32) {
@@ -396,7 +392,7 @@ impl World {
         // Of a copy that matches nothing can be lost; but who looks only later, at the same time as something else was
         // written there, can't tell which is the copy of which.
         match is_meant {
-            true => self.copied.push((Rc::clone(&writer.story), format!("copy-{n}.log"))),
+            true => self.copied.push((Rc::clone(&writer.story), copy)),
             false => self.risk(&writer.story),
         }
         writer.story = self.story(name);
@@ -441,9 +437,9 @@ impl World {
 
     fn is_hidden(&self, story: &Story) -> bool {
         let hidden = format!("v{}/", 3 - self.current);
-        self.writers.iter().any(|(real, writer)| {
-            real.starts_with(&hidden) && std::ptr::eq(writer.story.as_ptr().cast_const(), story)
-        })
+        let written = self.writers.iter().map(|(real, writer)| (&writer.story, real));
+        let mut all = written.chain(self.copied.iter().map(|(story, real)| (story, real)));
+        all.any(|(of, real)| real.starts_with(&hidden) && std::ptr::eq(of.as_ptr().cast_const(), story))
     }
 
     #[track_caller]

@@ -3,14 +3,18 @@
 //! Programs that rotate by `copytruncate` make a copy, then cut the original. So a file that reads like another one is
 //! kept waiting. If the other is cut or goes away, it was copied: its copy is read on from its position. If both are
 //! quiet for a while, they are two files that happen to hold the same.
+//!
+//! The copy may be out of sight when its original is found to be cut: in the old version of a folder that a link was
+//! switched away from, say. So what was read of a lost file is kept for a copy that turns up later, if it was made before.
 
 use super::fingerprint::{Known, SPAN, bytes_at};
-use super::follow::{Follow, Id};
-use super::tracked::{HowLost, Lost, Standing, Tracked};
+use super::follow::{Follow, Id, LOST};
+use super::saved::Saved;
+use super::tracked::{HowLost, Lost, Standing, Tracked, nanoseconds};
 use crate::stage::Failure;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// What becomes of a file that is new.
 pub(super) enum Verdict {
@@ -89,8 +93,30 @@ impl Follow {
                 }
             }
             tell_lost(&lost, has_copy);
+            if !has_copy {
+                self.keep_lost(lost);
+            }
         }
         Ok(())
+    }
+
+    /// A copy of it may stand where no name leads to now.
+    fn keep_lost(&mut self, lost: Lost) {
+        let Lost { path, print, position, skip, .. } = lost;
+        if position == 0 || print.is_none() {
+            return;
+        }
+        let born = nanoseconds(SystemTime::now());
+        let place = path.clone();
+        let (inode, has_ended, is_lost) = (0, false, true);
+        self.ended.push_back(Saved { path, place, position, inode, born, print, has_ended, is_lost, skip });
+        let lost = self.ended.iter().filter(|ended| ended.is_lost).count();
+        if lost > LOST
+            && let Some(oldest) = self.ended.iter().position(|ended| ended.is_lost)
+        {
+            self.ended.remove(oldest);
+        }
+        self.note_ended();
     }
 }
 
@@ -144,7 +170,7 @@ fn copy_of(lost: &Lost, file: &Tracked) -> io::Result<Option<(u64, Known)>> {
     Ok(Some((length, Known { head: first, tail })))
 }
 
-fn tell_copy(of: &Path, copy: &Tracked, position: u64) {
+pub(super) fn tell_copy(of: &Path, copy: &Tracked, position: u64) {
     let (of, copy) = (of.display(), copy.path.display());
     log::info!("`{copy}` is a copy of `{of}`: reading it from byte {position} on");
 }

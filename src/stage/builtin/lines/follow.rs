@@ -36,6 +36,10 @@ const GATHER: Duration = Duration::from_millis(10);
 /// So many files that have ended are remembered, or as many as are followed.
 const ENDED: usize = 1000;
 
+/// So many files that were cut or are gone are remembered: their copies may stand in a folder that a link leads to
+/// later.
+pub(super) const LOST: usize = 100;
+
 /// The number of a file in this worker.
 pub(super) type Id = u64;
 
@@ -50,7 +54,7 @@ pub(in crate::stage) struct Follow {
     pub(super) next_id: Id,
     /// Files of a saved position, still to be found.
     pub(super) saved: Vec<Saved>,
-    /// Files that were followed to their end, the latest last: their names may come back.
+    /// Files that were followed to their end, or lost, the latest last: their names or copies may come back.
     pub(super) ended: VecDeque<Saved>,
     /// The same as they are saved.
     ended_state: Vec<u8>,
@@ -113,6 +117,10 @@ impl Follow {
             if self.must_scan {
                 self.must_scan = false;
                 self.scan()?;
+                if !self.lost.is_empty() {
+                    // The copies of these files are found by the next look: until then each new file may be one.
+                    continue;
+                }
             }
             if let Some(next) = self.step(out)? {
                 return Ok(next);
@@ -314,7 +322,7 @@ impl Follow {
         self.ended.clear();
         while !state.is_empty() {
             let saved = Saved::take(&mut state)?;
-            match saved.has_ended {
+            match saved.has_ended || saved.is_lost {
                 true => self.ended.push_back(saved),
                 false => self.saved.push(saved),
             }

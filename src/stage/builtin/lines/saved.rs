@@ -17,6 +17,8 @@ use std::path::PathBuf;
 pub(super) const MARK: u64 = u64::MAX;
 /// The same for one that is followed no more.
 const ENDED: u64 = u64::MAX - 1;
+/// The same for one that was cut or is gone.
+const LOST: u64 = u64::MAX - 3;
 /// The same for one of which an item is skipped, being too long: how far that is stands behind the file.
 const SKIPPING: u64 = u64::MAX - 2;
 
@@ -31,6 +33,8 @@ pub(super) struct Saved {
     pub print: Option<Fingerprint>,
     /// It lost its name and was read to its end. It may get its name back.
     pub has_ended: bool,
+    /// It was cut or is gone, and no copy of it was there. `born` is when that was seen: a copy was made before.
+    pub is_lost: bool,
     /// What is skipped at the position.
     pub skip: Option<Skip>,
 }
@@ -46,7 +50,7 @@ impl Saved {
     pub fn take(state: &mut &[u8]) -> Result<Saved, Failure> {
         let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
         let mark = take_number(state)?;
-        if ![MARK, ENDED, SKIPPING].contains(&mark) {
+        if ![MARK, ENDED, LOST, SKIPPING].contains(&mark) {
             let (inode, position) = (take_number(state)?, take_number(state)?);
             let path = path(take_bytes(state)?);
             return Ok(Saved {
@@ -57,6 +61,7 @@ impl Saved {
                 born: 0,
                 print: None,
                 has_ended: false,
+                is_lost: false,
                 skip: None,
             });
         }
@@ -73,7 +78,8 @@ impl Saved {
         }
         let print = Some(Fingerprint { position, head, tail });
         let skip = if mark == SKIPPING { take_skip(state)? } else { None };
-        Ok(Saved { path: shown, place, position, inode, born, print, has_ended: mark == ENDED, skip })
+        let (has_ended, is_lost) = (mark == ENDED, mark == LOST);
+        Ok(Saved { path: shown, place, position, inode, born, print, has_ended, is_lost, skip })
     }
 
     pub fn save(&self, state: &mut Vec<u8>) {
@@ -81,6 +87,7 @@ impl Saved {
             None => [0, self.inode, self.position].iter().for_each(|n| save_number(*n, state)),
             Some(Fingerprint { position, head, tail }) => {
                 let mark = match &self.skip {
+                    _ if self.is_lost => LOST,
                     _ if self.has_ended => ENDED,
                     Some(_) => SKIPPING,
                     None => MARK,
@@ -93,9 +100,20 @@ impl Saved {
         if self.print.is_some() {
             let place = if self.place == self.path { &[] } else { self.place.as_os_str().as_bytes() };
             save_bytes(place, state);
-            if self.skip.is_some() && !self.has_ended {
+            if self.skip.is_some() && !self.has_ended && !self.is_lost {
                 save_skip(self.skip.as_ref(), state);
             }
+        }
+    }
+
+    /// What was read of it, if this other file is a copy of it that was made before it was lost. One that was made
+    /// later holds the same by chance, or because its program writes the same each time.
+    pub fn copied_in(&self, file: &File) -> io::Result<Option<Known>> {
+        let about = file.metadata()?;
+        let was_there = (1..self.born).contains(&born(&about)) && about.len() >= self.position;
+        match &self.print {
+            Some(print) if self.is_lost && was_there => print.known_in(file),
+            _ => Ok(None),
         }
     }
 
@@ -138,6 +156,7 @@ mod tests {
             born: 4,
             print,
             has_ended: false,
+            is_lost: false,
             skip: None,
         };
         let item = Overlong { start: 5, length: 2, head: b"xy".to_vec() };
@@ -145,10 +164,11 @@ mod tests {
         let old = Saved { print: None, born: 0, ..saved.clone() };
         let linked = Saved { place: PathBuf::from("/pods/0.log"), ..saved.clone() };
         let ended = Saved { has_ended: true, ..saved.clone() };
+        let lost = Saved { is_lost: true, inode: 0, ..saved.clone() };
         let mut state = Vec::new();
-        [&saved, &old, &linked, &ended, &skipping].iter().for_each(|saved| saved.save(&mut state));
+        [&saved, &old, &linked, &ended, &lost, &skipping].iter().for_each(|saved| saved.save(&mut state));
         let mut rest = &state[..];
-        for expected in [saved, old, linked, ended, skipping] {
+        for expected in [saved, old, linked, ended, lost, skipping] {
             assert_eq!(Saved::take(&mut rest).unwrap(), expected);
         }
         assert!(rest.is_empty());

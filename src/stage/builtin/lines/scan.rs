@@ -1,5 +1,6 @@
 //! Which names lead to which files by now.
 
+use super::copies::tell_copy;
 use super::fingerprint::{Known, SPAN, bytes_at};
 use super::follow::{Follow, Id};
 use super::saved::{Recognized, Saved};
@@ -223,16 +224,26 @@ impl Follow {
         Ok(())
     }
 
-    /// One that had ended has a name again.
+    /// One that had ended has a name again, or a copy of one that was lost turns up.
     fn remember(&mut self, file: &mut Tracked) -> io::Result<()> {
-        let Some(i) = self.ended.iter().position(|ended| (ended.inode, ended.born) == file.inode()) else {
-            return Ok(());
-        };
+        let is_it = |ended: &Saved| !ended.is_lost && (ended.inode, ended.born) == file.inode();
+        let Some(i) = self.ended.iter().position(is_it) else { return self.remember_lost(file) };
         let Some(ended) = self.ended.remove(i) else { return Ok(()) };
         self.note_ended();
         if let Recognized::Same(known) = ended.recognize(file.file())? {
             log::info!("`{}` is back: reading it from byte {} on", file.path.display(), ended.position);
             file.go_on_at(ended.position, ended.skip.clone(), known);
+        }
+        Ok(())
+    }
+
+    fn remember_lost(&mut self, file: &mut Tracked) -> io::Result<()> {
+        for lost in self.ended.iter().filter(|ended| ended.is_lost) {
+            if let Some(known) = lost.copied_in(file.file())? {
+                tell_copy(&lost.path, file, lost.position);
+                file.go_on_at(lost.position, lost.skip.clone(), known);
+                return Ok(());
+            }
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A file that has lost its name is not followed for longer, though a program has it open.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -39,7 +39,11 @@ impl Identity {
 
 /// When the file was made, in nanoseconds; 0 where the file system does not know.
 pub(super) fn born(about: &Metadata) -> u64 {
-    let since = about.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    about.created().map_or(0, nanoseconds)
+}
+
+pub(super) fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
 }
 
@@ -422,7 +426,8 @@ impl Tracked {
         let (inode, born) = self.inode();
         let (path, place, print) = (self.path.clone(), self.place.clone(), Some(self.print()));
         let skip = self.reader.skipping().cloned();
-        Saved { path, place, position: self.position(), inode, born, print, has_ended: false, skip }
+        let position = self.position();
+        Saved { path, place, position, inode, born, print, has_ended: false, is_lost: false, skip }
     }
 
     /// Only what has changed since is put together again.

@@ -237,6 +237,56 @@ fn a_copy_is_known_also_by_a_worker_that_was_dead_while_it_was_made() {
 }
 
 #[test]
+fn a_copy_is_known_before_anything_of_it_is_emitted_also_if_the_original_is_empty_by_then() {
+    let mut bench = Bench::new("copytruncate-empty", "app.log*");
+    bench.append("app.log", "1\n2\n");
+    bench.expect(&["1", "2"]);
+    bench.append("app.log", "3\n");
+    fs::copy(bench.folder.join("app.log"), bench.folder.join("app.log.1")).unwrap();
+    bench.write("app.log", "");
+    bench.restart();
+    bench.expect(&["3"]);
+    bench.append("app.log", "4\n");
+    bench.expect(&["4"]);
+}
+
+#[test]
+fn a_copy_that_was_out_of_sight_when_its_original_was_cut_repeats_nothing() {
+    for dead in [false, true] {
+        let mut bench = Bench::new(&format!("copy-hidden-{dead}"), "current/*.log");
+        bench.append("v1/app.log", "1\n2\n");
+        bench.append("v2/app.log", "other\n");
+        bench.link("v1", "current");
+        bench.expect(&["1", "2"]);
+        bench.append("v1/app.log", "3\n");
+        fs::copy(bench.folder.join("v1/app.log"), bench.folder.join("v1/app-1.log")).unwrap();
+        bench.write("v1/app.log", "");
+        bench.link("v2", "current");
+        if dead {
+            bench.restart();
+        }
+        bench.expect(&["other"]);
+        bench.link("v1", "current");
+        if dead {
+            bench.restart();
+        }
+        bench.expect(&["3"]);
+    }
+}
+
+#[test]
+fn what_a_program_writes_anew_each_time_is_no_copy_of_what_was_lost() {
+    let mut bench = Bench::new("each-time", "*.log");
+    for n in 0..3 {
+        bench.append(&format!("{n}.log"), "started\ndone\n");
+        bench.expect(&["started", "done"]);
+        fs::remove_file(bench.folder.join(format!("{n}.log"))).unwrap();
+        bench.restart();
+        bench.expect(&[]);
+    }
+}
+
+#[test]
 fn two_files_with_the_same_lines_are_two_files() {
     let mut bench = Bench::new("twins", "*.log");
     bench.append("a.log", "same\n");
