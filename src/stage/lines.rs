@@ -44,6 +44,8 @@ pub(crate) fn framing(with: &mut Settings<'_>) -> Framing {
 pub(crate) struct Lines {
     framing: Framing,
     decoder: Decoder,
+    /// The output was asked for its limit since bytes were added: once for all items in them.
+    knows_limit: bool,
 }
 
 impl Lines {
@@ -54,8 +56,8 @@ impl Lines {
 
     /// Goes on at what [`Lines::position`] and [`Lines::skipping`] said.
     pub fn at(framing: Framing, position: u64, skip: Option<Skip>) -> Lines {
-        // The limit is the output's, which is asked for at each step.
-        Lines { framing, decoder: Decoder::resume(framing, u64::MAX, position, skip) }
+        // The limit is the output's.
+        Lines { framing, decoder: Decoder::resume(framing, u64::MAX, position, skip), knows_limit: false }
     }
 
     /// Bytes that are done: emitted, or skipped.
@@ -91,8 +93,11 @@ impl Lines {
         is_over: bool,
         out: &mut Emitter<'_>,
     ) -> Result<Option<Next>, Failure> {
-        let (start, most) = (self.position(), out.longest());
-        self.decoder.set_most(most);
+        if !self.knows_limit {
+            self.decoder.set_most(out.longest());
+            self.knows_limit = true;
+        }
+        let start = self.position();
         let is_first = start == 0 && self.framing == Framing::Lines;
         let next = match self.decoder.next() {
             Err(BadFrame::TooLong { .. }) => return self.skip(file, is_over, out),
@@ -131,12 +136,14 @@ impl Lines {
 
     /// Adds bytes.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.knows_limit = false;
         self.decoder.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
         self.decoder.filled(bytes.len());
     }
 
     /// Adds what one call of `read` gives; returns how much that was (0: the end).
     pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        self.knows_limit = false;
         self.decoder.shrink(KEPT);
         let n = read(self.decoder.room(CHUNK))?;
         self.decoder.filled(n);
