@@ -320,7 +320,7 @@ impl World {
                     return;
                 }
                 let old = format!("v{}/", self.current);
-                // One that could never be read is lost with its name.
+                // One that may not be read for as long as it has its name is never seen.
                 let reals: Vec<String> =
                     self.writers.keys().filter(|real| real.starts_with(&old)).cloned().collect();
                 reals.iter().for_each(|real| self.set_mode(real, 0o644));
