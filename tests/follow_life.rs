@@ -318,6 +318,10 @@ impl World {
                 // What a hidden copy alone holds comes only when it is to be seen again.
                 self.hide_copies();
                 let old = format!("v{}/", self.current);
+                // One that may not be read for as long as it has its name is never seen.
+                let reals: Vec<String> =
+                    self.writers.keys().filter(|real| real.starts_with(&old)).cloned().collect();
+                reals.iter().for_each(|real| self.set_mode(real, 0o644));
                 let leaving = self.writers.iter().filter(|(real, _)| real.starts_with(&old));
                 let leaving: Vec<Shared> = leaving.map(|(_, writer)| Rc::clone(&writer.story)).collect();
                 leaving.iter().for_each(|story| self.must_be_seen(story));

@@ -8,7 +8,7 @@ use super::search::{self, Look};
 use super::tracked::{HowLost, Identity, Lost, Standing, Tracked, open};
 use crate::stage::Failure;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -83,12 +83,14 @@ impl Follow {
         let lost_before = self.lost.len();
         let mut look = self.look()?;
         let mut faults = std::mem::take(&mut look.faults);
-        let here = here(look, &mut faults);
+        let mut here = here(look, &mut faults);
         let mut folders = Folders::default();
-        self.find_saved(&here, &mut folders, &mut faults)?;
+        let shut = self.find_saved(&here, &mut folders, &mut faults)?;
+        // It may be readable by now, and its position is known: it is no new file.
+        here.retain(|here| !shut.contains(&here.identity));
         let mut unseen: BTreeSet<Id> = self.files.keys().copied().collect();
         let new = self.recognize(here, &mut unseen);
-        let new = self.take_leave(new, unseen, &mut folders)?;
+        let new = self.take_leave(new, unseen, &mut folders, &mut faults)?;
         for here in new {
             self.begin(here, &mut faults)?;
         }
@@ -96,7 +98,8 @@ impl Follow {
         for (&id, file) in &self.files {
             self.places.entry(file.place.clone()).or_default().push(id);
         }
-        self.watch.follow(self.places.keys().cloned().collect());
+        let shut = self.saved.iter().map(|saved| saved.place.clone());
+        self.watch.follow(self.places.keys().cloned().chain(shut).collect());
         self.removed.clear();
         self.say(faults);
         if self.lost.len() > lost_before {
@@ -112,9 +115,11 @@ impl Follow {
         loop {
             let mut look = search::look(&self.pattern)?;
             let mut folders = look.folders.clone();
-            for file in self.files.values().filter(|file| file.leaving.is_some()) {
+            // One that can't be opened may be shut where no name leads to it any more.
+            let leaving = self.files.values().filter(|file| file.leaving.is_some()).map(|file| &file.place);
+            for place in leaving.chain(self.saved.iter().map(|saved| &saved.place)) {
                 folders.extend(
-                    file.place
+                    place
                         .parent()
                         .filter(|folder| !look.folders.contains_key(*folder))
                         .map(|folder| (folder.to_owned(), search::Names::default())),
@@ -162,6 +167,7 @@ impl Follow {
         mut new: HashMap<PathBuf, Here>,
         unseen: BTreeSet<Id>,
         folders: &mut Folders,
+        faults: &mut Vec<(PathBuf, io::Error)>,
     ) -> Result<Vec<Here>, Failure> {
         let mut told: BTreeSet<PathBuf> = BTreeSet::new();
         for id in unseen {
@@ -182,9 +188,20 @@ impl Follow {
                 continue;
             }
             if let Some(here) = new.get(&file.path) {
-                let was_removed = self.removed.contains(&file.place);
-                let moved = !was_removed && goes_on_in(file, here).map_err(|error| file.failure(&error))?;
-                if moved {
+                let may_go_on = !self.removed.contains(&file.place) && may_go_on_elsewhere(file);
+                let next = if may_go_on { open_with_room(&here.place).map(Some) } else { Ok(None) };
+                let next = match next {
+                    Ok(next) => next,
+                    Err(error) if is_missing(&error) => None,
+                    Err(error) => {
+                        // Whether it goes on there can't be told yet.
+                        faults.extend(new.remove(&file.path).map(|here| (here.path, error)));
+                        continue;
+                    }
+                };
+                if let Some(next) = next
+                    && goes_on_in(file, here, next).map_err(|error| file.failure(&error))?
+                {
                     new.remove(&file.path);
                     self.wake(id);
                     continue;
@@ -265,33 +282,38 @@ impl Follow {
         self.said = faults;
     }
 
-    /// Finds the files of a saved position: under their names, under others, or by what is in them.
+    /// Finds the files of a saved position: under their names, under others, or by what is in them. Those that could not
+    /// be opened are given back: their positions are kept.
     fn find_saved(
         &mut self,
         here: &[Here],
         folders: &mut Folders,
         faults: &mut Vec<(PathBuf, io::Error)>,
-    ) -> Result<(), Failure> {
+    ) -> Result<HashSet<Identity>, Failure> {
         let saved = std::mem::take(&mut self.saved);
         let claimed: BTreeSet<u64> = saved.iter().map(|saved| saved.inode).collect();
         let mut pool: HashMap<(u64, u64), Tracked> =
             std::mem::take(&mut self.pool).into_iter().map(|file| (file.inode(), file)).collect();
         let by_inode: HashMap<u64, &Here> = here.iter().map(|here| (here.identity.inode, here)).collect();
         let by_path: HashMap<&Path, &Here> = here.iter().map(|here| (here.path.as_path(), here)).collect();
-        for saved in saved {
+        let mut shut = HashSet::new();
+        for mut saved in saved {
             if let Some(open) = pool.remove(&(saved.inode, saved.born)) {
                 self.resume(open, &saved)?;
                 continue;
             }
             let named = by_path.get(saved.path.as_path());
-            let by_inode = by_inode.get(&saved.inode).map(|here| here.place.clone());
-            let found = folders.open(by_inode, &saved.place, saved.inode);
+            let by_inode = by_inode.get(&saved.inode);
+            let found = folders.open(by_inode.map(|here| here.place.clone()), &saved.place, saved.inode);
             let found = match found {
                 Ok(found) => found,
                 Err(error) if is_missing(&error) => None,
                 Err(error) => {
                     // It may be there: its position must not be forgotten.
                     faults.push((saved.path.clone(), error));
+                    shut.extend(by_inode.map(|here| here.identity));
+                    let place = folders.find(&saved.place, saved.inode).unwrap_or(None);
+                    saved.place = place.unwrap_or(saved.place);
                     self.saved.push(saved);
                     continue;
                 }
@@ -309,11 +331,22 @@ impl Follow {
                 }
                 _ => {
                     let free = named.copied().filter(|here| !claimed.contains(&here.identity.inode));
-                    self.find_by_content(saved, free)?;
+                    match free.map(|here| (here, open_with_room(&here.place))) {
+                        Some((here, Err(error))) if !is_missing(&error) => {
+                            // It may hold what was read, and more.
+                            faults.push((here.path.clone(), error));
+                            shut.insert(here.identity);
+                            self.saved.push(saved);
+                        }
+                        opened => {
+                            let opened = opened.and_then(|(here, file)| Some((here, file.ok()?)));
+                            self.find_by_content(saved, opened)?;
+                        }
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(shut)
     }
 
     /// Goes on in an open file that has the saved one's inode, if it is the one.
@@ -341,9 +374,8 @@ impl Follow {
     }
 
     /// Its name may lead to another file that holds what was read, and more.
-    fn find_by_content(&mut self, saved: Saved, named: Option<&Here>) -> Result<(), Failure> {
-        let readable = named.and_then(|here| Some((here, open_with_room(&here.place).ok()?)));
-        if let Some((here, file)) = readable
+    fn find_by_content(&mut self, saved: Saved, named: Option<(&Here, File)>) -> Result<(), Failure> {
+        if let Some((here, file)) = named
             && saved.position > 0
             && let Some(print) = saved.print
             && let Some(known) = print.known_in(&file).map_err(|error| cannot_read(&saved.path, &error))?
@@ -391,13 +423,13 @@ fn here(look: Look, faults: &mut Vec<(PathBuf, io::Error)>) -> Vec<Here> {
     all
 }
 
+fn may_go_on_elsewhere(file: &Tracked) -> bool {
+    file.position() > 0 && file.standing == Standing::Known && file.is_unlinked()
+}
+
 /// Whether the file that has the name now took the place of this one with all that was in it: a mirror that writes
 /// beside it and renames.
-fn goes_on_in(file: &mut Tracked, here: &Here) -> io::Result<bool> {
-    if file.position() == 0 || file.standing != Standing::Known || !file.is_unlinked() {
-        return Ok(false);
-    }
-    let Ok(next) = open(&here.place) else { return Ok(false) };
+fn goes_on_in(file: &mut Tracked, here: &Here, next: File) -> io::Result<bool> {
     let (length, old) = (next.metadata()?.len(), file.file().metadata()?.len());
     if length < old || file.print().known_in(&next)?.is_none() {
         return Ok(false);

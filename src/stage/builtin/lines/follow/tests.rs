@@ -508,3 +508,103 @@ fn a_file_in_a_folder_that_may_not_be_listed_is_followed() {
     });
     fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
 }
+
+/// To root no file is shut: while this is there, this thread asks for files as an ordinary user does.
+struct Ordinary(Option<nix::unistd::Uid>);
+
+impl Ordinary {
+    fn user() -> Ordinary {
+        let is_root = nix::unistd::geteuid().is_root();
+        Ordinary(is_root.then(|| nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534))))
+    }
+}
+
+impl Drop for Ordinary {
+    fn drop(&mut self) {
+        if let Some(root) = self.0 {
+            nix::unistd::setfsuid(root);
+        }
+    }
+}
+
+fn set_mode(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn shut(path: &std::path::Path) {
+    set_mode(path, 0);
+    let denied = fs::File::open(path).map_err(|error| error.kind());
+    assert_eq!(denied.err(), Some(std::io::ErrorKind::PermissionDenied));
+}
+
+#[test]
+fn a_file_that_may_not_be_read_keeps_its_position_until_it_may_be() {
+    let _user = Ordinary::user();
+    let mut bench = Bench::new("shut", "app.log");
+    let mut writer = bench.writer("app.log");
+    writer.write_all(b"1\n2\n").unwrap();
+    bench.expect(&["1", "2"]);
+    writer.write_all(b"3\n").unwrap();
+    shut(&bench.folder.join("app.log"));
+    for _ in 0..2 {
+        bench.restart();
+        bench.expect(&[]);
+    }
+    set_mode(&bench.folder.join("app.log"), 0o644);
+    bench.expect(&["3"]);
+}
+
+#[test]
+fn a_file_that_was_renamed_while_it_might_not_be_read_is_read_once_it_may_be() {
+    let _user = Ordinary::user();
+    let mut bench = Bench::new("shut-renamed", "app.log");
+    let mut writer = bench.writer("app.log");
+    writer.write_all(b"1\n2\n").unwrap();
+    bench.expect(&["1", "2"]);
+    writer.write_all(b"3\n").unwrap();
+    shut(&bench.folder.join("app.log"));
+    bench.restart();
+    bench.expect(&[]);
+    bench.rename("app.log", "app.log.1");
+    bench.append("app.log", "new\n");
+    bench.expect(&["new"]);
+    set_mode(&bench.folder.join("app.log.1"), 0o644);
+    bench.expect(&["3"]);
+}
+
+#[test]
+fn a_file_that_was_hidden_while_it_might_not_be_read_is_read_once_it_may_be() {
+    let _user = Ordinary::user();
+    let mut bench = Bench::new("shut-hidden", "current/app.log");
+    bench.append("v1/app.log", "1\n2\n");
+    bench.append("v2/app.log", "other\n");
+    bench.link("v1", "current");
+    bench.expect(&["1", "2"]);
+    bench.append("v1/app.log", "3\n");
+    shut(&bench.folder.join("v1/app.log"));
+    bench.link("v2", "current");
+    bench.restart();
+    bench.expect(&["other"]);
+    set_mode(&bench.folder.join("v1/app.log"), 0o644);
+    bench.expect(&["3"]);
+}
+
+#[test]
+fn a_mirror_that_may_not_be_read_at_once_repeats_nothing() {
+    let _user = Ordinary::user();
+    for dies in [false, true] {
+        let mut bench = Bench::new(&format!("shut-mirror-{dies}"), "app.log");
+        bench.append("app.log", "1\n2\n");
+        bench.expect(&["1", "2"]);
+        bench.write("new", "1\n2\n3\n");
+        shut(&bench.folder.join("new"));
+        bench.rename("new", "app.log");
+        if dies {
+            bench.restart();
+        }
+        bench.expect(&[]);
+        set_mode(&bench.folder.join("app.log"), 0o644);
+        bench.expect(&["3"]);
+    }
+}
