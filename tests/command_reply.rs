@@ -337,3 +337,20 @@ fn outputs_that_wait_for_room_outlive_the_death_of_a_worker_that_was_to_go() {
     let lines = sorted(run.finish());
     same(&run, &lines, &all_of_forty());
 }
+
+/// One that has nothing to do reads the end of its input at once, and may fail for that: again at every restart.
+#[test]
+fn no_program_is_started_for_an_input_that_has_ended_after_the_death_of_the_last_one() {
+    for attempts in [1, 3] {
+        let mut run = Run::start(&format!(
+            "[stages.number]\nuse = 'count'\nwith = {{ to = 1 }}\noutput = 'a'\n\
+             [stages.work]\ncommand = 'echo x >> begun; read x; exit 1'\nmode = 'reply'\nattempts = {attempts}\n\
+             backoff = {{ initial = '1ms', max = '1ms' }}\ninput = 'a'\n"
+        ));
+        assert_eq!(run.wait(), 3, "{}", run.stderr());
+        let log = run.stderr();
+        assert!(!log.contains("after its last answer"), "{log}");
+        let begun = std::fs::read_to_string(run.folder.path().join("begun")).unwrap().lines().count();
+        assert!((1..=attempts).contains(&begun), "{begun} programs for {attempts} attempts: {log}");
+    }
+}

@@ -136,7 +136,14 @@ fn try_write(pipe: BorrowedFd<'_>, record: &str) -> bool {
 }
 
 fn has_room(pipe: BorrowedFd<'_>, timeout: impl Into<PollTimeout>) -> bool {
-    matches!(poll(&mut [PollFd::new(pipe, PollFlags::POLLOUT)], timeout), Ok(1..))
+    let timeout = timeout.into();
+    // The end of a child may come in between; a process that ends children faster than that waits a little longer.
+    loop {
+        match poll(&mut [PollFd::new(pipe, PollFlags::POLLOUT)], timeout) {
+            Err(Errno::EINTR) => {}
+            polled => return matches!(polled, Ok(1..)),
+        }
+    }
 }
 
 /// A worker's patience with its log.

@@ -107,7 +107,8 @@ impl Launcher {
             descriptors: &descriptors,
             company: self.company(spawn),
             dies_with_parent: true,
-            blocked: &[Signal::SIGUSR1],
+            // SIGCHLD: one thread of a worker with a program lets it in.
+            blocked: &[Signal::SIGUSR1, Signal::SIGCHLD],
         })
     }
 

@@ -26,11 +26,15 @@ pub fn is_stopped(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
 }
 
-/// How many processes have `ancestor` above them. One look at the table, however many they are.
+/// How many processes have `ancestor` above them, without the dead ones that are not reaped yet. One look at the table,
+/// however many they are.
 pub fn descendants_of(ancestor: u32) -> usize {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for pid in all() {
-        if let Some(parent) = parent_of(pid) {
+        if let Some(stat) = stat_of(pid)
+            && !is_dead(&stat)
+            && let Some(parent) = parent_in(&stat)
+        {
             children.entry(parent).or_default().push(pid);
         }
     }
@@ -72,10 +76,23 @@ fn all() -> impl Iterator<Item = u32> {
 }
 
 fn parent_of(pid: u32) -> Option<u32> {
+    parent_in(&stat_of(pid)?)
+}
+
+/// What `/proc` says of a process, from its state on.
+fn stat_of(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may itself hold spaces and parentheses: what counts stands after the last one.
-    let (_, rest) = stat.rsplit_once(") ")?;
-    rest.split(' ').nth(1)?.parse().ok()
+    Some(stat.rsplit_once(") ")?.1.to_owned())
+}
+
+fn parent_in(stat: &str) -> Option<u32> {
+    stat.split(' ').nth(1)?.parse().ok()
+}
+
+/// A zombie whose other threads run on is alive: only its first thread has ended.
+fn is_dead(stat: &str) -> bool {
+    stat.starts_with(['Z', 'X']) && stat.split(' ').nth(17).is_none_or(|threads| threads == "1" || threads == "0")
 }
 
 fn has_entry(pid: u32, entry: &[u8]) -> bool {
@@ -104,6 +121,26 @@ mod tests {
         let mut said = [0; 3];
         std::io::Read::read_exact(top.stdout.as_mut().unwrap(), &mut said).unwrap();
         assert_eq!(descendants_of(top.id()), 3);
+        super::super::group::signal_group(top.id(), nix::sys::signal::Signal::SIGKILL).unwrap();
+        top.wait().unwrap();
+    }
+
+    #[test]
+    fn a_dead_process_that_is_not_reaped_is_not_counted() {
+        let script = "sleep 0 & exec sh -c 'echo $1; exec sleep 60' sh $!";
+        let mut command = std::process::Command::new("setsid");
+        command.args(["sh", "-c", script]).stdout(std::process::Stdio::piped());
+        let mut top = command.spawn().unwrap();
+        let mut said = String::new();
+        let out = top.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said).unwrap();
+        let zombie: u32 = said.trim().parse().unwrap();
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !stat_of(zombie).unwrap().starts_with('Z') {
+            assert!(std::time::Instant::now() < limit);
+            std::thread::yield_now();
+        }
+        assert_eq!((children_of(top.id()), descendants_of(top.id())), (vec![zombie], 0));
         super::super::group::signal_group(top.id(), nix::sys::signal::Signal::SIGKILL).unwrap();
         top.wait().unwrap();
     }

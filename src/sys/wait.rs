@@ -102,6 +102,14 @@ pub fn has_children() -> bool {
     waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT).is_ok()
 }
 
+/// A child that has ended and is not reaped, if there is any. Safe in a signal handler.
+pub fn dead_child() -> Option<u32> {
+    let info = waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT).ok()?;
+    // SAFETY: as in `any_child`.
+    let pid = unsafe { info.si_pid() };
+    (pid != 0).then_some(pid.unsigned_abs())
+}
+
 /// Waits for the end of any one child, reaps it and all others that have ended by then. Returns how many.
 pub fn reap_any() -> io::Result<usize> {
     waitid(libc::P_ALL, 0, libc::WEXITED)?;

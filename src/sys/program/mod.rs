@@ -6,10 +6,12 @@
 //! which the child shares, so no error pipe is needed.
 
 mod child;
+mod orphans;
 mod running;
 mod stack;
 
-pub use running::{Running, adopt_orphans, sweep};
+pub use orphans::adopt_orphans;
+pub use running::{Running, sweep};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
@@ -253,6 +255,10 @@ impl Starter {
             libc::clone(child::enter, self.stack.top(), flags, orders.cast_mut().cast(), &raw mut pidfd)
         };
         let errno = Errno::last();
+        if pid > 0 {
+            // Before any signal gets through: the program may be dead already, and is nobody's orphan.
+            orphans::spare(pid.unsigned_abs());
+        }
         before.thread_set_mask().map_err(failed)?;
         if pid < 0 {
             return Err(failed(errno));

@@ -1,5 +1,6 @@
 //! A program that was started: its end, its group, and what it leaves behind.
 
+use super::orphans;
 use crate::sys::wait::{self, Exit};
 use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;
@@ -34,8 +35,9 @@ impl Running {
         wait::ended(self.pidfd.as_raw_fd())
     }
 
-    /// Ends it for good, once it has ended.
+    /// Ends it for good, once it has ended. From now on its orphans are left to [`sweep`].
     pub fn reap(&self) -> io::Result<()> {
+        orphans::leave();
         wait::reap(self.pid)
     }
 }
@@ -45,11 +47,6 @@ impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
-}
-
-/// Makes this process the parent of all orphans among its descendants.
-pub fn adopt_orphans() -> io::Result<()> {
-    Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
 /// Kills and reaps every child there is, and what those leave behind, down to the last. For a process that has adopted

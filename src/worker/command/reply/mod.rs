@@ -10,6 +10,7 @@
 //! | | it has read one of them | this one is blamed; a fresh program goes on |
 //! | | it has read several | they go back as they were; the fresh program gets them one by one |
 //! | | no program of this worker has answered anything | see [`start`] |
+//! | | there is no item, and none to come | no fresh one is started: this worker is done |
 //! | the worker | one item is unanswered | the supervisor blames it, and gives it back |
 //! | | several are | they go back as they were; a fresh worker begins one by one anyway |
 //! | the worker | answers are read, not published | the items go back, and are answered anew |
@@ -41,6 +42,7 @@ use crate::sys::wait::Exit;
 use crate::worker::desk::{Desk, Pace};
 use crate::worker::stop::Stop;
 use answers::{Answers, Output};
+use nix::poll::{PollFd, PollFlags};
 use silence::Silence;
 use start::Doubt;
 use std::collections::VecDeque;
@@ -67,6 +69,8 @@ pub(super) struct ReplyLoop<'a> {
     fruitless: Option<u32>,
     /// The item that was with the last of these.
     doubt: Option<Doubt>,
+    /// There was an item: what a program without one does wrong is no longer a fault of its start.
+    has_had_item: bool,
     /// How often one was charged because it was the only one.
     charged_alone: u32,
     /// Where the items on their way begin in the bytes that the program gets.
@@ -110,6 +114,7 @@ impl<'a> ReplyLoop<'a> {
             silence: Silence::default(),
             fruitless: Some(0),
             doubt: None,
+            has_had_item: false,
             charged_alone: 0,
             starts: VecDeque::new(),
             since: Instant::now(),
@@ -124,6 +129,7 @@ impl<'a> ReplyLoop<'a> {
     }
 
     pub fn run(mut self) -> Stop {
+        self.forget_program();
         loop {
             let mut session = match self.start() {
                 Ok(session) => session,
@@ -138,19 +144,80 @@ impl<'a> ReplyLoop<'a> {
                     return stop;
                 }
             }
+            drop(session);
+            self.forget_program();
+            match self.await_item() {
+                Ok(None) => {}
+                Ok(Some(ending)) => return Stop(ending),
+                Err(stop) => return stop,
+            }
         }
     }
 
-    fn start(&mut self) -> Result<Session, Stop> {
+    /// Nothing of what is known of the last program holds for the next one.
+    fn forget_program(&mut self) {
         self.feed.clear();
         self.starts.clear();
         self.desk.exit_code = None;
         self.closed = None;
         self.window.restart();
+    }
+
+    fn start(&mut self) -> Result<Session, Stop> {
         let most = self.desk.port.max_item(&self.desk.outputs)?;
         self.answers = Answers::new(self.reply, self.command.out_framing, most);
         let started = self.recipe.start(None, self.desk.port.program());
-        started.map_err(|not_started| not_started.stop(self.desk))
+        let session = started.map_err(|not_started| not_started.stop(self.desk))?;
+        if self.in_flight() > 0 {
+            self.begin();
+        }
+        Ok(session)
+    }
+
+    /// After the end of a program: the next one is started for an item only. One that has nothing to do may fail for
+    /// just that, again and again. A worker that has had no item yet starts it anyway: it may have to run for an empty
+    /// input, too. Returns how this worker ends if there is no item to come.
+    fn await_item(&mut self) -> Result<Option<Ending>, Stop> {
+        while self.has_had_item {
+            let pace = self.desk.look();
+            if readiness::is_terminated() {
+                return Ok(Some(Ending::Ordered));
+            }
+            if let Some(ending) = self.time_to_go(&pace) {
+                return Ok(Some(ending));
+            }
+            self.pass_on_wake_up()?;
+            if let Flow::Through = self.take(&pace, true)? {
+                return Ok(Some(Ending::InputEnded));
+            }
+            if self.in_flight() > 0 {
+                // Its time, and its fault, begin with the program.
+                self.desk.port.rest();
+                return Ok(None);
+            }
+            if pace.must_pause {
+                self.desk.come_to_rest();
+            }
+            let until = self.wakes_at(None);
+            let why = self.idles_for(&pace);
+            let bell = self.waker.bell().map(|bell| PollFd::new(bell, PollFlags::POLLIN));
+            waiting(&self.desk.port, Some(why), || readiness::wait_any(&mut Vec::from_iter(bell), until))
+                .map_err(Failure::from)?;
+        }
+        Ok(None)
+    }
+
+    fn pass_on_wake_up(&mut self) -> Result<(), Stop> {
+        if self.waker.has_rung() {
+            // It was a wake-up for one worker: if this one can't use it, the look passes it on.
+            self.desk.port.take(&self.inputs, 0, Wait::No)?;
+        }
+        Ok(())
+    }
+
+    /// Why there is no item at work.
+    fn idles_for(&self, pace: &Pace) -> Waiting {
+        if self.is_resting() || pace.must_pause { Waiting::Paused } else { Waiting::Starved }
     }
 
     /// Works with one program as long as it goes. None: a fresh one is needed.
@@ -163,11 +230,8 @@ impl<'a> ReplyLoop<'a> {
             if let Some(ending) = self.time_to_go(&pace) {
                 return Ok(Some(ending));
             }
-            if self.waker.has_rung() {
-                // It was a wake-up for one worker: if this one can't use it, the look passes it on.
-                self.desk.port.take(&self.inputs, 0, Wait::No)?;
-            }
-            if let Flow::Through = self.take(&pace, session)? {
+            self.pass_on_wake_up()?;
+            if let Flow::Through = self.take(&pace, session.takes_input())? {
                 return Ok(Some(Ending::InputEnded));
             }
             if pace.must_pause && self.in_flight() == 0 {
@@ -212,8 +276,7 @@ impl<'a> ReplyLoop<'a> {
         let deadline = limit.map(|limit| self.since + limit);
         let until = self.wakes_at(deadline);
         // With an item on its way the program is at work.
-        let why = if self.is_resting() || pace.must_pause { Waiting::Paused } else { Waiting::Starved };
-        let why = self.desk.port.is_empty().then_some(why);
+        let why = self.desk.port.is_empty().then_some(self.idles_for(pace));
         let wish = Wish {
             out: Out::from(self.feed.rest()),
             until,

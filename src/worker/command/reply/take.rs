@@ -5,7 +5,6 @@ use crate::config::pipeline::Reply;
 use crate::queue::{Taken, Wait};
 use crate::worker::command::defeat::Trouble;
 use crate::worker::command::outbox;
-use crate::worker::command::session::Session;
 use crate::worker::command::waker;
 use crate::worker::desk::Pace;
 use crate::worker::failed::{self, Reason};
@@ -24,8 +23,8 @@ impl ReplyLoop<'_> {
         self.rest.until().is_some()
     }
 
-    /// Leases items, as many as the program will soon answer.
-    pub(super) fn take(&mut self, pace: &Pace, session: &mut Session) -> Result<Flow, Stop> {
+    /// Leases items, as many as the program will soon answer. `may_take`: there is a program that reads, or will be.
+    pub(super) fn take(&mut self, pace: &Pace, may_take: bool) -> Result<Flow, Stop> {
         self.rest.look(pace);
         let window = if pace.is_single() { 1 } else { self.window.size() };
         let known = self.in_flight();
@@ -33,7 +32,7 @@ impl ReplyLoop<'_> {
         let can_take = known < window && !self.ended && !self.suspect_waits && !self.waker.is_armed();
         let rests = self.is_resting() || pace.must_finish || pace.must_pause;
         self.holds_off = false;
-        if !can_take || rests || !session.takes_input() {
+        if !can_take || rests || !may_take {
             return Ok(if self.ended && known == 0 { Flow::Through } else { Flow::GoOn });
         }
         if known == 0 {
@@ -125,6 +124,7 @@ impl ReplyLoop<'_> {
             };
             match framed {
                 Ok(()) => {
+                    self.has_had_item = true;
                     self.starts.push_back(start);
                     i += 1;
                 }
