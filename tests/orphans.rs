@@ -102,3 +102,50 @@ fn a_stopped_worker_costs_wake_ups_only_until_it_goes_on_or_ends() {
     process::kill(workers[0], libc::SIGCONT);
     wait_for("it to go on", false);
 }
+
+/// Dead children of a process that it has not reaped.
+fn zombies_of(pid: u32) -> usize {
+    process::children(pid).iter().filter(|&&child| process::state(child) == Some('Z')).count()
+}
+
+/// A program that leaves 200 orphans behind, which end at once, then says so and does `then`.
+fn shedding(then: &str) -> String {
+    format!("for i in $(seq 200); do (true & ); done; touch shed; {then}")
+}
+
+/// Each orphan of a program that runs on would else keep a pid until the program ends.
+#[test]
+fn a_program_that_runs_on_leaves_no_zombies_in_any_mode() {
+    let number = "[stages.number]\nuse = 'count'\nwith = { from = 1 }\noutput = 'a'\n";
+    let service = format!("command = '''\n{}\n'''\n", shedding("exec sleep 1000"));
+    let items = |mode| format!("mode = '{mode}'\ninput = 'a'\n{number}");
+    let cases = [
+        ("a service", service.clone()),
+        ("each", format!("{service}{}", items("each"))),
+        ("reply", format!("command = '''\nread x; {}\n'''\n{}", shedding("exec sleep 1000"), items("reply"))),
+        ("stream", format!("{service}{}", items("stream"))),
+        // Its worker is never without something to read.
+        (
+            "a source in full flow",
+            format!(
+                "command = '''\n{}\n'''\noutput = 'b'\n[stages.end]\nuse = 'discard'\ninput = 'b'\n",
+                shedding("exec yes")
+            ),
+        ),
+        // Its worker waits for room in a queue most of the time.
+        (
+            "a source whose queue is full",
+            format!(
+                "command = '''\n{}\n'''\noutput = 'b'\n[stages.end]\ncommand = 'sleep 1000'\nmode = 'stream'\ninput = 'b'\n",
+                shedding("yes & while :; do (sleep 0.01 & ); sleep 0.01; done")
+            ),
+        ),
+    ];
+    for (case, job) in cases {
+        let run = Run::start(&format!("[stages.job]\n{job}"));
+        let shed = run.folder.path().join("shed");
+        wait_until(&format!("200 orphans ({case})"), || shed.exists().then_some(()));
+        let worker = run.workers("job")[0];
+        wait_until(&format!("no zombie ({case})"), || (zombies_of(worker) < 5).then_some(()));
+    }
+}

@@ -92,7 +92,8 @@ fn parent_in(stat: &str) -> Option<u32> {
 
 /// A zombie whose other threads run on is alive: only its first thread has ended.
 fn is_dead(stat: &str) -> bool {
-    stat.starts_with(['Z', 'X']) && stat.split(' ').nth(17).is_none_or(|threads| threads == "1" || threads == "0")
+    stat.starts_with(['Z', 'X'])
+        && stat.split(' ').nth(17).is_none_or(|threads| threads == "1" || threads == "0")
 }
 
 fn has_entry(pid: u32, entry: &[u8]) -> bool {
