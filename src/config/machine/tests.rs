@@ -135,7 +135,7 @@ fn what_an_environment_file_says_is_part_of_the_pipeline() {
     let diff = crate::config::diff(&before, &load());
     let [crate::config::StageDiff::Changed(change)] = diff.stages.as_slice() else { panic!("{diff:?}") };
     let told: Vec<String> = change.work.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["env_file: e.env -> e.env, with A, B changed"]);
+    assert_eq!(told, ["env_file changed: A, B"]);
 }
 
 /// Every answer that a machine may give.
