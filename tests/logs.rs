@@ -60,7 +60,8 @@ log_file = { path = 'talk.log' }
     // The worker is killed by its own program, perhaps before it has read the words: then nobody has heard them.
     let heard = run.stderr().contains("talk[0] last words");
     let written = fs::read_to_string(run.folder.path().join("talk.log")).unwrap_or_default();
-    assert_eq!(written.contains("talk[0] last words"), heard, "{written}\n{}", run.stderr());
+    // The file gets them first: between the two it may be killed, too.
+    assert!(written.contains("talk[0] last words") || !heard, "{written}\n{}", run.stderr());
 }
 
 #[test]

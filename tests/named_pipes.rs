@@ -34,6 +34,13 @@ fn writer_once_read(fifo: &PathBuf) -> File {
     wait_until("a reader", || File::options().write(true).custom_flags(libc::O_NONBLOCK).open(fifo).ok())
 }
 
+/// What is printed before a kill may be printed once more after it.
+fn printed(run: &mut Run) -> Vec<String> {
+    let mut lines = run.finish();
+    lines.dedup();
+    lines
+}
+
 /// One that is read by a worker which was started after this one's death.
 fn kill_reader(run: &Run) {
     let old = wait_until("a worker", || run.workers("r").first().copied());
@@ -85,7 +92,7 @@ fn a_reader_killed_between_two_lines_is_followed_by_one_that_reads_the_second() 
     drop(writer_once_read(&fifo));
     writer.write_all(b"two\n").unwrap();
     drop(writer);
-    assert_eq!(run.finish(), ["one", "two"]);
+    assert_eq!(printed(&mut run), ["one", "two"]);
 }
 
 #[test]
@@ -98,7 +105,7 @@ fn a_reader_killed_after_the_writer_has_gone_is_followed_by_one_that_ends() {
     process::kill(reader, libc::SIGSTOP);
     drop(writer);
     process::kill(reader, libc::SIGKILL);
-    assert_eq!(run.finish(), ["one"]);
+    assert_eq!(printed(&mut run), ["one"]);
 }
 
 #[test]
