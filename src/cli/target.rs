@@ -184,10 +184,10 @@ pub fn failure(error: &ClientError) -> Failure {
     Failure::with_code(error.to_string().trim_end(), code)
 }
 
-/// The socket of a pipeline that was killed and not started again since: nobody answers there.
+/// The socket of a pipeline that was killed and not started again since: nobody answers there. The nearest folder's, as
+/// for those that run.
 pub fn left_behind(name: &str) -> Option<PathBuf> {
-    claim::known(&place::folders_here())
-        .into_iter()
-        .find(|holder| is_called(holder, name))
-        .map(|holder| holder.socket)
+    let folders = place::folders_here();
+    let of_each = folders.iter().flat_map(|folder| claim::known(std::slice::from_ref(folder)));
+    of_each.into_iter().find(|holder| is_called(holder, name)).map(|holder| holder.socket)
 }
