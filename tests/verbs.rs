@@ -89,6 +89,8 @@ fn a_pipeline_that_does_not_run_is_named() {
 #[test]
 fn a_run_that_was_killed_is_said_to_be() {
     let mut run = up();
+    // It answers before it says so.
+    run.wait_for_log("up after");
     run.signal(libc::SIGKILL);
     run.wait();
     for verb in ["status", "audit", "stop"] {
