@@ -6,7 +6,7 @@
 //!
 //! The program is a complete `mprun` (try `--help`) that knows two more stages.
 
-use mprun::{Context, Emitter, Failure, Item, Memory, Next, Registry, Settings, Source, Stage};
+use mprun::{Context, Emitter, Failure, Item, Next, Persistence, Registry, Settings, Source, Stage};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -18,7 +18,7 @@ fn collatz(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Collatz, 
     with.about("Emits the Collatz numbers from a start down to 1.");
     let start: u64 = with.key("start", "The first number.").at_least(1).required();
     // Where it is belongs to the stage, not to the worker: kill it at any moment, and no number is lost or repeated.
-    with.remember(Memory::State);
+    with.remember(Persistence::State);
     move |_context| Ok(Collatz { number: Some(start) })
 }
 

@@ -28,8 +28,8 @@ mod worker;
 use std::process::ExitCode;
 
 pub use stage::{
-    Context, Emitter, Failure, Item, Key, Kind, Memory, Next, Outlet, Progress, Registry, Setting, Settings,
-    Source, Stage,
+    Context, Emitter, Failure, Item, Key, Kind, Next, Outlet, Persistence, Progress, Registry, Setting,
+    Settings, Source, Stage,
 };
 
 /// The whole program, with the stages of a registry: what a `main` returns.

@@ -11,7 +11,7 @@ mod load;
 
 use crew::Crew;
 use load::{POSITION, SINKS, SUMS, Sum};
-use mprun::queue::{Arena, Port, QueueId, SlotId, SlotTuning, Steward, Taken, Wait};
+use mprun::queue::{Arena, QueueAdmin, QueueId, SlotId, SlotTuning, Taken, Wait, WorkerHandle};
 use std::time::{Duration, Instant};
 
 fn seconds() -> f64 {
@@ -20,14 +20,14 @@ fn seconds() -> f64 {
 
 /// How many items went in; panics unless exactly those came out, once each.
 fn settle_accounts(arena: &Arena) -> u64 {
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     for (q, counts) in steward.audit().unwrap() {
         let settled = counts.done + counts.waiting;
         assert_eq!((counts.put, counts.leased, counts.dead), (settled, 0, 0), "queue {}: {counts:?}", q.0);
     }
     let slot = SlotId(100);
     steward.open_slot(slot, &SlotTuning::default()).unwrap();
-    let mut port = Port::open(arena.clone(), slot).unwrap();
+    let mut port = WorkerHandle::open(arena.clone(), slot).unwrap();
     let mut token = |q: QueueId| {
         assert!(
             matches!(port.take(&[q], 1, Wait::No).unwrap(), Taken::Items { .. }),

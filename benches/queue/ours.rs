@@ -2,7 +2,7 @@
 
 use crate::process::{Start, race};
 use mprun::queue::{
-    Arena, Committed, Limits, Port, QueueId, SlotId, SlotTuning, Steward, Taken, Wait, WhenFull,
+    Arena, Committed, Limits, QueueAdmin, QueueId, SlotId, SlotTuning, Taken, Wait, WhenFull, WorkerHandle,
 };
 use std::time::Duration;
 
@@ -22,17 +22,18 @@ pub struct Shape {
     pub in_place: bool,
 }
 
-pub fn arena(capacity: u64) -> (Arena, Steward) {
+pub fn arena(capacity: u64) -> (Arena, QueueAdmin) {
     let arena = Arena::create().unwrap();
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     let limits = Limits { capacity, max_bytes: 1 << 28, max_item: 1 << 24, when_full: WhenFull::Block };
     [Q, BACK].iter().for_each(|&q| steward.set_queue(q, &limits).unwrap());
     (arena, steward)
 }
 
-pub fn port(arena: &Arena, slot: u16) -> Port {
+pub fn port(arena: &Arena, slot: u16) -> WorkerHandle {
     let port =
-        Port::open(Arena::attach(arena.fd().try_clone_to_owned().unwrap()).unwrap(), SlotId(slot)).unwrap();
+        WorkerHandle::open(Arena::attach(arena.fd().try_clone_to_owned().unwrap()).unwrap(), SlotId(slot))
+            .unwrap();
     port.order();
     port
 }
@@ -52,7 +53,7 @@ pub fn pass(shape: Shape) -> Duration {
     race(jobs, shape.writers as usize, || steward.set_ended(Q, true).unwrap())
 }
 
-fn write(port: &mut Port, shape: Shape, mut start: Start) {
+fn write(port: &mut WorkerHandle, shape: Shape, mut start: Start) {
     let mut source = vec![7u8; shape.size];
     start.wait();
     let mut left = shape.items / u64::from(shape.writers);
@@ -72,7 +73,7 @@ fn write(port: &mut Port, shape: Shape, mut start: Start) {
     port.settle().unwrap();
 }
 
-fn read(port: &mut Port, shape: Shape, mut start: Start) {
+fn read(port: &mut WorkerHandle, shape: Shape, mut start: Start) {
     let mut copy = vec![0u8; shape.size];
     let mut sum = 0u64;
     start.wait();
@@ -127,7 +128,7 @@ pub fn ping_pong(rounds: usize, pause: Duration) -> Vec<Duration> {
     times
 }
 
-fn echo(port: &mut Port, from: QueueId, to: QueueId) {
+fn echo(port: &mut WorkerHandle, from: QueueId, to: QueueId) {
     while !matches!(port.take(&[from], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
         port.order();
     }
@@ -145,7 +146,7 @@ pub fn memory() -> [u64; 3] {
     let (arena, mut steward) = arena(1_000_000);
     (0..2).for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
     let (mut writer, mut reader) = (port(&arena, 0), port(&arena, 1));
-    let put = |writer: &mut Port, n: usize, size: usize| {
+    let put = |writer: &mut WorkerHandle, n: usize, size: usize| {
         for _ in 0..n {
             writer.put(&[Q], &vec![1; size], None).unwrap();
             writer.commit(0, Wait::Forever).unwrap();
@@ -179,7 +180,7 @@ pub fn recovery() -> Duration {
     victim.take(&[Q], 512, Wait::No).unwrap();
     drop(victim);
     let begin = std::time::Instant::now();
-    steward.release(SlotId(1), mprun::queue::Blame::Begun, 3, &mut |_| Ok(())).unwrap();
+    steward.release(SlotId(1), mprun::queue::FailureAttribution::Begun, 3, &mut |_| Ok(())).unwrap();
     begin.elapsed()
 }
 

@@ -1,7 +1,7 @@
 //! How long the others are held up when the owner of the lock is killed in the middle of a transaction.
 
 use crate::ours::{BACK, Q, arena, port};
-use mprun::queue::{Port, QueueId, SlotId, SlotTuning, Steward, Wait};
+use mprun::queue::{QueueAdmin, QueueId, SlotId, SlotTuning, Wait, WorkerHandle};
 use std::io::{Read, Write, pipe};
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ fn one(bytes: usize) -> Option<Duration> {
     took
 }
 
-fn kill(port: &mut Port, victim: i32, steward: &Steward) -> Option<Duration> {
+fn kill(port: &mut WorkerHandle, victim: i32, steward: &QueueAdmin) -> Option<Duration> {
     let begin = Instant::now();
     // SAFETY: a plain call on a child of ours that nobody has waited for.
     unsafe { libc::kill(victim, libc::SIGKILL) };
@@ -62,7 +62,7 @@ fn kill(port: &mut Port, victim: i32, steward: &Steward) -> Option<Duration> {
     None
 }
 
-fn pass_one(port: &mut Port, q: QueueId) {
+fn pass_one(port: &mut WorkerHandle, q: QueueId) {
     port.put(&[q], b"item", None).unwrap();
     port.commit(0, Wait::Forever).unwrap();
     port.take(&[q], 1, Wait::No).unwrap();

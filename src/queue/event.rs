@@ -5,7 +5,7 @@
 //! Woken sleeper, back under the lock: idle = 1 first (more may sleep), takes its part, and if something is left
 //! passes the wake-up on; one that was woken for room in one queue and now needs it in another passes it on, too. So nobody counts sleepers (a kill would spoil the count), no system call is made when
 //! nobody sleeps, and there is no herd. The dead may have owed a wake-up or eaten one: `release` wakes everybody.
-//! A stopped sleeper would keep a wake-up to itself: while there is one, all are woken (`Steward::set_stopped`).
+//! A stopped sleeper would keep a wake-up to itself: while there is one, all are woken (`QueueAdmin::set_stopped`).
 
 use super::layout::{self, queue};
 use super::memory::Memory;

@@ -21,7 +21,7 @@ use super::identity::{self, Identity, User};
 use super::layout::{self, SIZE};
 use super::memory::{self, Arena, Memory};
 use super::saving::SAVED;
-use super::steward::Steward;
+use super::steward::QueueAdmin;
 use super::{disk, image};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -229,7 +229,7 @@ fn restore(path: &Path, whose: &Identity, bytes: &[u8]) -> Result<Result<SystemT
     let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&new);
     let fd = OwnedFd::from(file.map_err(|error| Fault::File("failed to open", new, error))?);
     let arena = Arena(Arc::new(prepare(fd, whose)?));
-    match Steward::open(arena.clone())?.restore(&image) {
+    match QueueAdmin::open(arena.clone())?.restore(&image) {
         Ok(()) => {}
         Err(Fault::Foreign(why)) => return Ok(Err(why)),
         Err(fault @ Fault::Damaged { .. }) => return Ok(Err(fault.to_string())),

@@ -103,7 +103,7 @@ pub(super) fn take(tx: &Tx<'_>, whose: &Identity) -> Result<Vec<u8>, Fault> {
     Ok(to.0)
 }
 
-/// Ticket, descriptor, mark.
+/// WorkerSpec, descriptor, mark.
 fn entry_at(tx: &Tx<'_>, words: usize) -> (u64, usize, u64) {
     (tx.memory.load(words + 16), words, tx.memory.load(words + 24))
 }

@@ -5,8 +5,8 @@
 use super::counts::QueueCounts;
 use super::descriptor::{Meta, inline_word};
 use super::layout::{self, queue};
-use super::release::Blame;
-use super::steward::Steward;
+use super::release::FailureAttribution;
+use super::steward::QueueAdmin;
 use super::tx::Tx;
 use super::{Fault, QueueId, ring};
 
@@ -15,7 +15,7 @@ use super::{Fault, QueueId, ring};
 pub struct Inherited {
     /// Its number.
     pub queue: QueueId,
-    /// What [`Steward::set_label`] called it.
+    /// What [`QueueAdmin::set_label`] called it.
     pub label: String,
     /// Its ledger; nothing is leased.
     pub counts: QueueCounts,
@@ -25,11 +25,11 @@ pub struct Inherited {
     pub closed: bool,
 }
 
-impl Steward {
+impl QueueAdmin {
     /// Calls a queue that is not in use yet by a name: for whoever inherits it. Cut to 504 bytes.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn set_label(&mut self, q: QueueId, label: &str) -> Result<(), Fault> {
         let at = layout::label_of(layout::queue_at(q)?);
         let text = &label.as_bytes()[..label.len().min(layout::LABEL_MAX)];
@@ -48,7 +48,7 @@ impl Steward {
         self.hand.arena.free_stale_lock();
         self.hand.memory().store(layout::STOPPED, 0);
         for id in layout::opened_slots(self.hand.memory().load(layout::OPENED)) {
-            self.release(id, Blame::Begun, u32::MAX, &mut |_| Ok(()))?;
+            self.release(id, FailureAttribution::Begun, u32::MAX, &mut |_| Ok(()))?;
         }
         let all = self.audit().map_err(Fault::Foreign)?;
         all.into_iter().map(|(queue, counts)| self.inherited(queue, counts)).collect()
@@ -57,7 +57,7 @@ impl Steward {
     /// The queues that are in use, with workers at work or not.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn queues(&mut self) -> Result<Vec<Inherited>, Fault> {
         let mut all = Vec::new();
         for q in (0..layout::MAX_QUEUES as u16).map(QueueId) {
@@ -87,7 +87,7 @@ impl Steward {
     /// The item that is served next, as long as no worker is attached.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn first(&mut self, q: QueueId) -> Result<Option<Vec<u8>>, Fault> {
         let tx = self.hand.begin()?;
         first(&tx, q)?.map(|words| bytes(&tx, words).map(<[u8]>::to_vec)).transpose()
@@ -97,7 +97,7 @@ impl Steward {
     /// leaves some bytes old and some new: so one byte at a time.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn change_first(&mut self, q: QueueId, change: impl FnOnce(&mut [u8])) -> Result<(), Fault> {
         let tx = self.hand.begin()?;
         let Some(words) = first(&tx, q)? else { return Ok(()) };

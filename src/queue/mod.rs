@@ -1,8 +1,8 @@
 //! Queues in shared memory that survive a kill -9 of anybody, at any instruction.
 //!
 //! One *arena* (one memory file) holds all queues of a run: one robust lock, one small redo log, and everything
-//! that the queues and the workers need. A worker works on it through a [`Port`], the supervisor through a
-//! [`Steward`]. It knows bytes, not stages.
+//! that the queues and the workers need. A worker works on it through a [`WorkerHandle`], the supervisor through a
+//! [`QueueAdmin`]. It knows bytes, not stages.
 //!
 //! # Layout
 //!
@@ -27,7 +27,7 @@
 //! | killed … | left behind | repaired by |
 //! |---|---|---|
 //! | while staging short outputs | nothing: private memory | – |
-//! | with blocks reserved, while filling them | holdings marked as blocks, half-written | [`Steward::release`]: back to the free stack |
+//! | with blocks reserved, while filling them | holdings marked as blocks, half-written | [`QueueAdmin::release`]: back to the free stack |
 //! | asking for the lock | nothing | – |
 //! | in a transaction, before the commit word | scratch in free cells; the lock | the kernel passes the lock on; the next owner overwrites |
 //! | **after the commit word** | decided: it happened | the next owner redoes all words of the victim's journal (absolute values); it may die there too, and so on |
@@ -51,7 +51,7 @@
 //! | between `set_queue` and `seed` of a token | a token queue without a token | whoever inherits it: seeds it |
 //! | making room in a file, before the transaction that counts it | pages that nothing points to | nothing: made again |
 //! | cooling a block, before its pages are given back | a cold block with pages | its next user |
-//! | everybody at once | any of the above | [`Steward::inherit`]: the stale lock, the redo, a release of every slot, the audit; it may die too |
+//! | everybody at once | any of the above | [`QueueAdmin::inherit`]: the stale lock, the redo, a release of every slot, the audit; it may die too |
 //! | the machine, with a file in use | pages of any age | [`Arena::open_file`] sees another boot and no clean end, and sets it aside; what was saved of it last (see `saving`) takes its place |
 //!
 //! A worker that is *stopped* inside the lock (SIGSTOP) holds up the others for 50 ms to 100 ms; then the first of them that waits
@@ -114,11 +114,11 @@ pub use identity::{Identity, User};
 pub use inherit::Inherited;
 pub use layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS};
 pub use memory::Arena;
-pub use port::{Committed, Lease, MAX_BLOCKS, Port, PutError, Sleeper, Taken, Wait};
+pub use port::{Committed, Lease, MAX_BLOCKS, PutError, Sleeper, Taken, Wait, WorkerHandle};
 pub use put_back::PutBack;
-pub use release::{Blame, Doomed, Look, Released};
+pub use release::{DeadLetterCandidate, FailureAttribution, Look, Released};
 pub use saving::Safety;
-pub use steward::{Limits, Phase, SlotReport, Steward};
+pub use steward::{Limits, Phase, QueueAdmin, SlotReport};
 pub use tuning::SlotTuning;
 pub use word::{Ending, Order, WhenFull};
 pub use worker_time::{ITEM_TIME_BOUNDS, ItemTimes, Waiting, WorkTimes};

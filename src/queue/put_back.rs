@@ -6,7 +6,7 @@
 use super::descriptor::{Meta, inline_word};
 use super::event::Event;
 use super::layout::{self, INLINE, queue};
-use super::steward::Steward;
+use super::steward::QueueAdmin;
 use super::{Fault, QueueId, ring, saving};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum PutBack {
     NotSafe,
 }
 
-impl Steward {
+impl QueueAdmin {
     /// Puts an item, unless the last one that came this way had the same `key` (not 0). All of it or nothing.
     ///
     /// # Errors

@@ -5,14 +5,14 @@ use super::counts::QueueCounts;
 use super::descriptor::Meta;
 use super::holdings::{self, End, Ended};
 use super::layout::{self, LOCK, queue, slot};
-use super::steward::Steward;
+use super::steward::QueueAdmin;
 use super::tx::Tx;
 use super::{Fault, QueueId, SlotId, lock, ring};
 use std::io;
 
 /// Whose fault a worker's death is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
+pub enum FailureAttribution {
     /// The item's that it had begun: one more failed attempt.
     Begun,
     /// Nobody's: the supervisor itself ended the worker.
@@ -20,7 +20,7 @@ pub enum Blame {
 }
 
 /// An item that has failed as often as it may.
-pub struct Doomed<'a> {
+pub struct DeadLetterCandidate<'a> {
     /// Its payload.
     pub item: &'a [u8],
     /// Failed attempts, this one included.
@@ -57,7 +57,7 @@ pub struct Released {
 /// Holdings settled in one transaction.
 const CHUNK: usize = 32;
 
-impl Steward {
+impl QueueAdmin {
     /// Gives back what a worker held. Call it only when the whole process is gone (waited for).
     ///
     /// The item it had begun gets one more failed attempt if `blame` says so; when that was the last of `attempts`
@@ -68,16 +68,16 @@ impl Steward {
     pub fn release(
         &mut self,
         id: SlotId,
-        blame: Blame,
+        blame: FailureAttribution,
         attempts: u32,
-        bury: &mut dyn FnMut(Doomed<'_>) -> io::Result<()>,
+        bury: &mut dyn FnMut(DeadLetterCandidate<'_>) -> io::Result<()>,
     ) -> Result<Released, Fault> {
         let at = layout::slot_at(id)?;
         lock::wake_one(self.hand.memory().word32(LOCK)); // it may have owed the lock's wake-up
         self.finish_its_transaction()?;
         let begun = match blame {
-            Blame::Begun => self.begun(at),
-            Blame::Nobody => None,
+            FailureAttribution::Begun => self.begun(at),
+            FailureAttribution::Nobody => None,
         };
         let mut released = Released::default();
         if let Some(entry) = begun
@@ -92,7 +92,7 @@ impl Steward {
     }
 
     /// Gives back what a worker held, but for the item that it had begun: that stays leased until its dead letter is
-    /// written, and then [`Steward::release`] ends it. Call it only when the whole process is gone.
+    /// written, and then [`QueueAdmin::release`] ends it. Call it only when the whole process is gone.
     ///
     /// # Errors
     /// Only when the memory is damaged.
@@ -110,7 +110,7 @@ impl Steward {
     ///
     /// # Errors
     /// Only when the memory is damaged.
-    pub fn doomed(&mut self, id: SlotId, attempts: u32) -> Result<Option<Doomed<'_>>, Fault> {
+    pub fn doomed(&mut self, id: SlotId, attempts: u32) -> Result<Option<DeadLetterCandidate<'_>>, Fault> {
         let at = layout::slot_at(id)?;
         self.finish_its_transaction()?;
         match self.begun(at) {
@@ -143,7 +143,7 @@ impl Steward {
         self.disturb_all()
     }
 
-    /// What a dead worker was at, with at most `most` bytes of it. Call it before [`Steward::release`].
+    /// What a dead worker was at, with at most `most` bytes of it. Call it before [`QueueAdmin::release`].
     ///
     /// # Errors
     /// Only when the memory is damaged.
@@ -183,7 +183,7 @@ impl Steward {
         at: usize,
         entry: u16,
         attempts: u32,
-        bury: &mut dyn FnMut(Doomed<'_>) -> io::Result<()>,
+        bury: &mut dyn FnMut(DeadLetterCandidate<'_>) -> io::Result<()>,
     ) -> Result<bool, Fault> {
         let Some(doomed) = self.condemned(at, entry, attempts)? else { return Ok(false) };
         if bury(doomed).is_err() {
@@ -199,7 +199,12 @@ impl Steward {
     }
 
     /// The begun item, if it is at its last attempt.
-    fn condemned(&self, at: usize, entry: u16, attempts: u32) -> Result<Option<Doomed<'_>>, Fault> {
+    fn condemned(
+        &self,
+        at: usize,
+        entry: u16,
+        attempts: u32,
+    ) -> Result<Option<DeadLetterCandidate<'_>>, Fault> {
         let memory = self.hand.memory();
         let words = layout::holding(at, entry as usize);
         let meta = Meta(memory.load(words + 8));
@@ -211,7 +216,12 @@ impl Steward {
             false => memory.inline(words, meta.len()),
             true => memory.block(memory.load(words), meta.len())?,
         };
-        Ok(Some(Doomed { item, attempts: failures, queue: meta.queue(), id: memory.load(words + 16) }))
+        Ok(Some(DeadLetterCandidate {
+            item,
+            attempts: failures,
+            queue: meta.queue(),
+            id: memory.load(words + 16),
+        }))
     }
 
     /// One transaction's worth; how many of the holdings were items.
@@ -245,7 +255,7 @@ impl Steward {
         super::audit::check(&tx)
     }
 
-    /// The part of [`Steward::audit`] that can be done beside a pipeline at work: do the ledgers say what workers hold?
+    /// The part of [`QueueAdmin::audit`] that can be done beside a pipeline at work: do the ledgers say what workers hold?
     ///
     /// # Errors
     /// The first queue that does not add up.

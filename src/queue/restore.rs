@@ -6,7 +6,7 @@
 use super::descriptor::{Meta, inline_word};
 use super::image::{Image, Item, Queue};
 use super::layout::{self, INLINE, MAX_ITEM, queue};
-use super::steward::{Limits, Steward};
+use super::steward::{Limits, QueueAdmin};
 use super::tx::Tx;
 use super::word::WhenFull;
 use super::{Fault, QueueId, ring};
@@ -14,7 +14,7 @@ use super::{Fault, QueueId, ring};
 /// Items put in one transaction.
 const CHUNK: usize = 32;
 
-impl Steward {
+impl QueueAdmin {
     /// Fills a fresh arena.
     pub(super) fn restore(&mut self, image: &Image<'_>) -> Result<(), Fault> {
         for queue in &image.queues {

@@ -8,14 +8,14 @@
 //!
 //! | killed … | left behind | repaired by |
 //! |---|---|---|
-//! | after a change, before it is counted | a change that no copy is taken for | [`Steward::release`](super::Steward::release) counts one more; so does whoever inherits the lock |
+//! | after a change, before it is counted | a change that no copy is taken for | [`QueueAdmin::release`](super::QueueAdmin::release) counts one more; so does whoever inherits the lock |
 //! | after it is counted, before the saver is woken | a saver asleep | release wakes it |
 //! | waiting for its change to be safe | nothing: it had happened | – |
 //! | the saver, with the supervisor | an older copy | all workers die, too; the next start saves before its workers begin |
 
 use super::layout::{self, sync};
 use super::memory::{Arena, Memory};
-use super::steward::Steward;
+use super::steward::QueueAdmin;
 use super::{Fault, disk, futex, image};
 use std::io;
 use std::path::Path;
@@ -98,7 +98,7 @@ impl Arena {
     }
 }
 
-impl Steward {
+impl QueueAdmin {
     /// Saves what is in all queues at one moment beside their file; returns the number of the last change in it, and all
     /// who wait for that one go on.
     ///

@@ -74,17 +74,17 @@ pub struct SlotReport {
 }
 
 /// The supervisor's hand on the arena. One thread owns it.
-pub struct Steward {
+pub struct QueueAdmin {
     pub(super) hand: Hand,
 }
 
-impl Steward {
+impl QueueAdmin {
     /// Binds the calling thread to the arena.
     ///
     /// # Errors
     /// When the kernel has no robust futexes.
-    pub fn open(arena: Arena) -> Result<Steward, Fault> {
-        Ok(Steward { hand: Hand::open(arena, layout::JOURNAL)? })
+    pub fn open(arena: Arena) -> Result<QueueAdmin, Fault> {
+        Ok(QueueAdmin { hand: Hand::open(arena, layout::JOURNAL)? })
     }
 
     /// How often so far the lock was inherited from somebody who died with it.
@@ -120,7 +120,7 @@ impl Steward {
     /// were thrown away.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn remove_queue(&mut self, q: QueueId) -> Result<u64, Fault> {
         let at = layout::queue_at(q)?;
         let mut discarded = 0;
@@ -148,7 +148,7 @@ impl Steward {
     /// No writer will ever put again (or, undone by a reload, one will).
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn set_ended(&mut self, q: QueueId, ended: bool) -> Result<(), Fault> {
         self.set_flag(q, queue::ENDED, ended)
     }
@@ -156,7 +156,7 @@ impl Steward {
     /// No reader will ever take again (or, undone by a reload, one will).
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn set_closed(&mut self, q: QueueId, closed: bool) -> Result<(), Fault> {
         self.set_flag(q, queue::CLOSED, closed)
     }
@@ -177,7 +177,7 @@ impl Steward {
     /// Puts one short item (8 bytes at most): a stage's first token.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn seed(&mut self, q: QueueId, bytes: &[u8]) -> Result<(), Fault> {
         let short = &bytes[..bytes.len().min(INLINE)];
         let at = layout::queue_at(q)?;
@@ -191,7 +191,7 @@ impl Steward {
     /// Makes a slot ready for a new worker, before its fork.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`]; also [`Fault::DiskFull`].
+    /// See [`QueueAdmin::set_queue`]; also [`Fault::DiskFull`].
     pub fn open_slot(&mut self, id: SlotId, tuning: &SlotTuning) -> Result<(), Fault> {
         let at = layout::slot_at(id)?;
         let memory = self.hand.memory();
@@ -212,7 +212,7 @@ impl Steward {
     /// Notes the worker's process, for whoever must clean up after the supervisor.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn set_pid(&mut self, id: SlotId, pid: u32) -> Result<(), Fault> {
         let at = layout::slot_at(id)?;
         self.hand.memory().store(at + slot::PID, u64::from(pid));
@@ -222,7 +222,7 @@ impl Steward {
     /// The program that a worker had running when it was last seen: its group may need to be killed.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn program(&self, id: SlotId) -> Result<Option<u32>, Fault> {
         let pid = self.hand.memory().load(layout::slot_at(id)? + slot::PROGRAM) as u32;
         Ok((pid != 0).then_some(pid))
@@ -231,7 +231,7 @@ impl Steward {
     /// Gives a running worker other settings.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn tune(&mut self, id: SlotId, tuning: &SlotTuning) -> Result<(), Fault> {
         tuning.store(self.hand.memory(), layout::slot_at(id)?);
         self.ring_bells(&[id])
@@ -240,7 +240,7 @@ impl Steward {
     /// Gives a worker an order; it sees it wherever it sleeps in the queue.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn order(&mut self, id: SlotId, order: Order) -> Result<(), Fault> {
         self.order_all(&[id], order)
     }
@@ -248,12 +248,12 @@ impl Steward {
     /// The same order for many, who are woken at once.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn order_all(&mut self, ids: &[SlotId], order: Order) -> Result<(), Fault> {
         for &id in ids {
             self.hand.memory().store(layout::slot_at(id)? + slot::ORDER, order as u64);
         }
-        fence(SeqCst); // pairs with the one in `Port::set_at_rest`: it sees the order, or its phase is seen to change
+        fence(SeqCst); // pairs with the one in `WorkerHandle::set_at_rest`: it sees the order, or its phase is seen to change
         self.ring_bells(ids)
     }
 
@@ -261,7 +261,7 @@ impl Steward {
         let memory = self.hand.memory();
         for &id in ids {
             let bell = memory.word32(layout::slot_at(id)? + slot::BELL);
-            bell.fetch_add(1, AcqRel); // pairs with the Acquire in `Port::bell`: then the order is seen too
+            bell.fetch_add(1, AcqRel); // pairs with the Acquire in `WorkerHandle::bell`: then the order is seen too
             futex::wake(bell, i32::MAX);
         }
         self.disturb_all()
@@ -273,7 +273,7 @@ impl Steward {
     /// So everybody looks again now, and while any is stopped every change wakes all that wait for it.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn set_stopped(&mut self, workers: usize) -> Result<(), Fault> {
         self.hand.memory().store(layout::STOPPED, workers as u64);
         self.disturb_all()
@@ -293,7 +293,7 @@ impl Steward {
     /// What a worker left in its slot so far.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn report(&self, id: SlotId) -> Result<SlotReport, Fault> {
         let (memory, at) = (self.hand.memory(), layout::slot_at(id)?);
         Ok(SlotReport {
@@ -315,7 +315,7 @@ impl Steward {
     /// The queue's ledger now.
     ///
     /// # Errors
-    /// See [`Steward::set_queue`].
+    /// See [`QueueAdmin::set_queue`].
     pub fn counts(&mut self, q: QueueId) -> Result<QueueCounts, Fault> {
         counts::counts(&self.hand.begin()?, q)
     }

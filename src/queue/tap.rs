@@ -7,7 +7,7 @@ use super::descriptor::Meta;
 use super::layout::{self, SAMPLE, TAP, sample};
 use super::memory::Memory;
 use super::release::Look;
-use super::steward::Steward;
+use super::steward::QueueAdmin;
 use super::{Fault, QueueId};
 
 /// Shows the item of the ring's slot at `slot` to whoever taps the queue at `at`.
@@ -34,7 +34,7 @@ fn show(memory: &Memory, at: usize, slot: usize, id: u64) {
     memory.store(TAP, 0);
 }
 
-impl Steward {
+impl QueueAdmin {
     /// The item of a queue that was seen since the last call, if there was one; from now on the next one is looked for.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ impl Arena {
         layout::slot_at(id).map_or(Order::Finish, |at| Order::load(&self.0, at))
     }
 
-    /// Leaves word of how the worker of a slot ends, from a signal handler of its own: the same as [`super::Port::ended`],
+    /// Leaves word of how the worker of a slot ends, from a signal handler of its own: the same as [`super::WorkerHandle::ended`],
     /// and async-signal-safe for all endings without a text.
     pub fn note_ending(&self, id: SlotId, ending: &Ending) {
         if let Ok(at) = layout::slot_at(id) {

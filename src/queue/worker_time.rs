@@ -140,14 +140,14 @@ pub(super) fn waited(memory: &Memory, slot: usize) -> Duration {
 }
 
 impl Arena {
-    /// As [`Port::begin_wait`](super::Port::begin_wait), for what works beside the port.
+    /// As [`WorkerHandle::begin_wait`](super::WorkerHandle::begin_wait), for what works beside the port.
     pub fn begin_wait(&self, id: SlotId, why: Waiting) {
         if let Ok(slot) = layout::slot_at(id) {
             begin(&self.0, slot, why);
         }
     }
 
-    /// As [`Port::end_wait`](super::Port::end_wait).
+    /// As [`WorkerHandle::end_wait`](super::WorkerHandle::end_wait).
     pub fn end_wait(&self, id: SlotId, why: Waiting) {
         if let Ok(slot) = layout::slot_at(id) {
             end(&self.0, slot, why);

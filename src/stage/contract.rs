@@ -77,7 +77,7 @@ pub trait Stage {
     /// Say why in the failure: it becomes the cause in the dead letter.
     fn process(&mut self, item: &Item<'_>, out: &mut Emitter<'_>) -> Result<(), Failure>;
 
-    /// The input has ended: emits what is left to say. Without [`Memory::State`](super::Memory) each worker of the
+    /// The input has ended: emits what is left to say. Without [`Persistence::State`](super::Persistence) each worker of the
     /// stage is asked; with it, one, once.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ pub trait Stage {
         Ok(())
     }
 
-    /// With [`Memory::Once`](super::Memory): what only one worker may do, once per run, before any item is taken.
+    /// With [`Persistence::Once`](super::Persistence): what only one worker may do, once per run, before any item is taken.
     ///
     /// # Errors
     /// The worker ends as failed; the next one tries it.
@@ -104,7 +104,7 @@ pub trait Stage {
         Ok(())
     }
 
-    /// With [`Memory::Once`](super::Memory): what the stage says before anything else, once per run: after
+    /// With [`Persistence::Once`](super::Persistence): what the stage says before anything else, once per run: after
     /// [`begin_run`](Stage::begin_run), in the step that notes that this was done.
     ///
     /// # Errors
@@ -114,12 +114,12 @@ pub trait Stage {
         Ok(())
     }
 
-    /// With [`Memory`](super::Memory): appends the state as it is after the last item.
+    /// With [`Persistence`](super::Persistence): appends the state as it is after the last item.
     fn save(&self, state: &mut Vec<u8>) {
         let _ = state;
     }
 
-    /// With [`Memory::State`](super::Memory): goes on from a saved state, perhaps another worker's. Whatever this
+    /// With [`Persistence::State`](super::Persistence): goes on from a saved state, perhaps another worker's. Whatever this
     /// worker knew before counts no more. A stage that was never saved is not restored.
     ///
     /// # Errors
@@ -163,7 +163,7 @@ pub enum Next {
 /// }
 /// ```
 ///
-/// With [`Memory::State`](super::Memory) the position belongs to the stage, not to the worker: saved in the same step
+/// With [`Persistence::State`](super::Persistence) the position belongs to the stage, not to the worker: saved in the same step
 /// that publishes the outputs, it lets several processes share the work, and a killed one lose and double nothing. Two
 /// such sources must emit the same items after the same `restore`, or say that they don't ([`Source::repeats`]).
 pub trait Source {
@@ -179,7 +179,7 @@ pub trait Source {
         None
     }
 
-    /// With [`Memory::State`](super::Memory): whether two of them emit the same items in the same order after the same
+    /// With [`Persistence::State`](super::Persistence): whether two of them emit the same items in the same order after the same
     /// `restore`. One that reads what changes meanwhile can't: its outputs are published together with the position
     /// after them or not at all, then it is asked again for fewer.
     fn repeats(&self) -> bool {
@@ -192,12 +192,12 @@ pub trait Source {
         None
     }
 
-    /// With [`Memory::State`](super::Memory): appends the position as it is after the last step.
+    /// With [`Persistence::State`](super::Persistence): appends the position as it is after the last step.
     fn save(&self, state: &mut Vec<u8>) {
         let _ = state;
     }
 
-    /// With [`Memory::State`](super::Memory): goes on from a saved position, perhaps another worker's. A source that
+    /// With [`Persistence::State`](super::Persistence): goes on from a saved position, perhaps another worker's. A source that
     /// was never saved is not restored.
     ///
     /// # Errors

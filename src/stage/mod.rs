@@ -28,7 +28,7 @@ pub use contract::{Item, Next, Progress, Source, Stage};
 pub use emitter::{Emitter, Outlet, TooLong};
 pub use failure::Failure;
 pub use registry::{Kind, Registry};
-pub use settings::{Key, KeyDoc, Memory, Setting, Settings, WithFault};
+pub use settings::{Key, KeyDoc, Persistence, Setting, Settings, WithFault};
 
 pub(crate) use context::{Orders, Pipe};
 pub(crate) use failure::Reach;

@@ -1,7 +1,7 @@
 //! All stages that a pipeline file can name with `use`.
 
 use super::settings::{Findings, Settings};
-use super::{Context, Failure, KeyDoc, Memory, Source, Stage, WithFault};
+use super::{Context, Failure, KeyDoc, Persistence, Source, Stage, WithFault};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -153,8 +153,8 @@ impl Registry {
     }
 
     /// What the named stage remembers with these parameters.
-    pub fn memory(&self, name: &str, with: &Map<String, Value>) -> Memory {
-        self.find(name).map_or(Memory::Nothing, |entry| run(entry.name, &entry.build, with).0.memory)
+    pub fn memory(&self, name: &str, with: &Map<String, Value>) -> Persistence {
+        self.find(name).map_or(Persistence::Nothing, |entry| run(entry.name, &entry.build, with).0.memory)
     }
 
     /// Whether the named source comes to an end with these parameters.
@@ -171,7 +171,7 @@ impl Registry {
 
     /// Whether the named stage needs a token: a piece of memory for all its workers.
     pub fn keeps_state(&self, name: &str, with: &Map<String, Value>) -> bool {
-        self.memory(name, with) != Memory::Nothing
+        self.memory(name, with) != Persistence::Nothing
     }
 
     /// Opens the named stage, in its worker.

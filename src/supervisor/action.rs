@@ -7,7 +7,7 @@ use super::state::Left;
 use super::wanted::Version;
 use crate::config;
 use crate::control::protocol::{Done, Refused};
-use crate::queue::{Blame, ItemTimes, Order, QueueId, SlotId, WorkTimes};
+use crate::queue::{FailureAttribution, ItemTimes, Order, QueueId, SlotId, WorkTimes};
 use crate::service::Message;
 use crate::status::Progress;
 use log::Level;
@@ -118,7 +118,7 @@ pub struct Release {
     /// Its slot.
     pub slot: SlotId,
     /// Whether the item that it had begun is to blame.
-    pub blame: Blame,
+    pub blame: FailureAttribution,
     /// Tries that an item gets.
     pub attempts: u32,
     /// How it died, for a dead letter.

@@ -15,8 +15,8 @@ use super::action::Release;
 use super::launch::Launcher;
 use super::reason::End;
 use crate::dead_letter::{self, Appended, Cause, DeadLetter, Store};
-use crate::queue::{Doomed, Ending, QueueId};
-use crate::sys::process::{Company, Launch, SpawnError, spawn};
+use crate::queue::{DeadLetterCandidate, Ending, QueueId};
+use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
 use crate::sys::wait::Exit;
 use crate::sys::{fd, inherited};
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ enum Said {
 
 /// Starts a helper that writes the letter of `doomed`.
 pub fn begin(
-    doomed: &Doomed<'_>,
+    doomed: &DeadLetterCandidate<'_>,
     release: &Release,
     names: &BTreeMap<QueueId, String>,
     launcher: &Launcher,
@@ -85,7 +85,7 @@ pub fn begin(
             (errand.as_fd(), ERRAND),
             (outcome.as_fd(), OUTCOME),
         ],
-        company: Company::OwnSession,
+        company: ProcessGroupMode::OwnSession,
         dies_with_parent: true,
         blocked: &[],
     })?;
@@ -111,7 +111,7 @@ impl Burial {
 }
 
 fn letter<'a>(
-    doomed: &Doomed<'a>,
+    doomed: &DeadLetterCandidate<'a>,
     release: &'a Release,
     names: &'a BTreeMap<QueueId, String>,
     launcher: &'a Launcher,

@@ -7,7 +7,7 @@
 //! | the supervisor | the errand's process | it dies with it (`PR_SET_PDEATHSIG`) |
 //! | nothing, but it can't be killed (uninterruptible sleep) | the process | its time is up all the same; it is reaped whenever it ends |
 
-use crate::sys::process::{Company, Launch, SpawnError, spawn};
+use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
 use crate::sys::wait::Exit;
 use crate::sys::{fd, group};
 use nix::sys::signal::Signal;
@@ -59,7 +59,7 @@ impl<P> Errand<P> {
             arguments: &[vec![c"mprun".to_owned()], start.arguments].concat(),
             environment: start.environment,
             descriptors: &[start.descriptors, &outputs].concat(),
-            company: Company::OwnGroup,
+            company: ProcessGroupMode::OwnGroup,
             dies_with_parent: true,
             blocked: &[],
         })?;

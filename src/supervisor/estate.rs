@@ -15,7 +15,7 @@ use super::SetUpError;
 use super::inheritance::{self, Kept, Label};
 use super::saver::{LastSaver, Saver};
 use crate::config::{Pipeline, Sync};
-use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueId, Steward, User};
+use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueAdmin, QueueId, User};
 use crate::service::{Manager, Received};
 use crate::sys::{group, proc_table};
 use crate::worker;
@@ -37,7 +37,7 @@ pub struct Estate {
     /// The queues' memory.
     pub arena: Arena,
     /// The hand on it.
-    pub steward: Steward,
+    pub steward: QueueAdmin,
     /// What an earlier run has left.
     pub kept: Vec<Kept>,
     /// An earlier run has left something, though perhaps nothing that can be used: this one does not begin from nothing.
@@ -104,7 +104,7 @@ impl Estate {
 
     fn fresh(arena: Arena, place: Place) -> Result<Estate, Fault> {
         Ok(Estate {
-            steward: Steward::open(arena.clone())?,
+            steward: QueueAdmin::open(arena.clone())?,
             arena,
             kept: Vec::new(),
             continues: false,
@@ -117,7 +117,7 @@ impl Estate {
     fn inherit(site: &Site<'_>, arena: Arena, place: Place) -> Result<Estate, Fault> {
         end_processes_of(arena.user());
         arena.begin_use()?;
-        let mut steward = Steward::open(arena.clone())?;
+        let mut steward = QueueAdmin::open(arena.clone())?;
         let mut kept = Vec::new();
         for left in steward.inherit()? {
             kept.extend(claim(&mut steward, left)?);
@@ -338,7 +338,7 @@ impl Site<'_> {
 }
 
 /// What to make of one queue.
-fn claim(steward: &mut Steward, left: Inherited) -> Result<Option<Kept>, Fault> {
+fn claim(steward: &mut QueueAdmin, left: Inherited) -> Result<Option<Kept>, Fault> {
     let Some(label) = Label::parse(&left.label) else {
         return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
     };

@@ -5,7 +5,7 @@
 //! supervisor's end of a pipe however it dies; that end is all the guardian looks at.
 
 use crate::queue::Arena;
-use crate::sys::process::{Company, Launch, SpawnError, spawn};
+use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
 use crate::sys::{fd, group, inherited, proc_table};
 use nix::sys::signal::Signal;
 use std::ffi::CString;
@@ -47,7 +47,7 @@ impl Guardian {
             arguments: &[c"mprun".to_owned(), c"__guardian".to_owned()],
             environment: &environment,
             descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (reader.as_fd(), PIPE), (arena, ARENA)],
-            company: Company::OwnSession,
+            company: ProcessGroupMode::OwnSession,
             dies_with_parent: false,
             blocked: &[],
         })?;

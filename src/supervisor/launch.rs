@@ -1,4 +1,4 @@
-//! What a new worker is started with: its ticket, its descriptors, its environment.
+//! What a new worker is started with: its spec, its descriptors, its environment.
 
 use super::action::Spawn;
 use super::handover;
@@ -9,9 +9,9 @@ use crate::log_file::Tails;
 use crate::logging::Logging;
 use crate::queue::{Arena, QueueId};
 use crate::service;
-use crate::sys::process::{self, Company, Launch, SpawnError};
+use crate::sys::process::{self, Launch, ProcessGroupMode, SpawnError};
 use crate::sys::{fd, open_files};
-use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
+use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -81,9 +81,9 @@ impl Launcher {
         if spawn.version.work.uses() == Some(STDIN) {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
-        let ticket = self.ticket(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
+        let spec = self.spec(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
         let mut descriptors =
-            vec![(self.arena.fd(), ARENA_FD), (ticket.as_fd(), TICKET_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
+            vec![(self.arena.fd(), ARENA_FD), (spec.as_fd(), TICKET_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
         if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
             descriptors.extend(pipe.iter().map(OwnedFd::as_fd).zip(HOLDING_PIPE_FDS));
         }
@@ -113,9 +113,9 @@ impl Launcher {
     }
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
-    pub fn company(&self, spawn: &Spawn) -> Company {
+    pub fn company(&self, spawn: &Spawn) -> ProcessGroupMode {
         let types = self.terminal && spawn.version.work.uses() == Some(STDIN);
-        if types { Company::ParentsGroup } else { Company::OwnGroup }
+        if types { ProcessGroupMode::ParentsGroup } else { ProcessGroupMode::OwnGroup }
     }
 
     /// What a worker of this stage has read for it under the program before this one is not lost.
@@ -133,12 +133,12 @@ impl Launcher {
         Ok(())
     }
 
-    fn ticket(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> io::Result<OwnedFd> {
+    fn spec(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> io::Result<OwnedFd> {
         let named = |ids: &[QueueId]| {
             ids.iter().map(|id| (id.0, names.get(id).cloned().unwrap_or_default())).collect()
         };
         let version = &spawn.version;
-        let ticket = Ticket {
+        let spec = WorkerSpec {
             pipeline: self.pipeline.clone(),
             stage: spawn.stage.clone(),
             worker: spawn.worker.index,
@@ -161,7 +161,7 @@ impl Launcher {
             soft_open_files: open_files::original(),
             holding_pipe: version.work.uses() == Some(STDIN),
         };
-        fd::sealed(c"mprun-ticket", &serde_json::to_vec(&ticket)?)
+        fd::sealed(c"mprun-spec", &serde_json::to_vec(&spec)?)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::logging::{sink, writer};
 use crate::progress::TerminalThread;
-use crate::sys::process::{Company, Launch, SpawnError, spawn};
+use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
 use crate::sys::{fd, group, reexec, wait};
 use crossbeam_channel::{Receiver, bounded};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -80,7 +80,7 @@ impl LogWriter {
             environment: &environment(),
             descriptors: &[(self.ends[0].as_fd(), 0), (null.as_fd(), 1)],
             // A terminal may stop processes of another group that write to it (`stty tostop`).
-            company: Company::ParentsGroup,
+            company: ProcessGroupMode::ParentsGroup,
             dies_with_parent: false,
             blocked: &BLOCKED,
         })?;

@@ -55,7 +55,7 @@ use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::logging;
 use crate::progress::{Show, TerminalThread};
-use crate::queue::{Fault, Phase, QueueId, SlotId, Steward};
+use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
 use crate::service::Manager;
 use crate::stage::Registry;
 use crate::sys::fd;
@@ -82,7 +82,7 @@ pub struct Performer<'a> {
     options: &'a RunOptions,
     registry: &'a Registry,
     inbox: Inbox,
-    steward: Steward,
+    steward: QueueAdmin,
     arena: crate::queue::Arena,
     launcher: Launcher,
     log_writer: &'a mut LogWriter,

@@ -5,7 +5,7 @@
 
 use super::SetUpError;
 use crate::config::Sync;
-use crate::queue::{Arena, Fault, Safety, Steward};
+use crate::queue::{Arena, Fault, QueueAdmin, Safety};
 use log::{Level, log};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Saver {
             Arena::forget_saved(path).map_err(|error| SetUpError::System("remove what was saved", error))?;
             return Ok(None);
         }
-        let mut steward = Steward::open(arena.clone())?;
+        let mut steward = QueueAdmin::open(arena.clone())?;
         let saved = steward.save(path)?;
         let ends = Arc::new(AtomicBool::new(false));
         let of_thread = (arena.clone(), path.to_owned(), Arc::clone(&ends));
@@ -72,12 +72,12 @@ pub struct LastSaver {
 impl LastSaver {
     /// Saves it.
     pub fn save(&self) -> Result<(), Fault> {
-        Steward::open(self.arena.clone())?.save(&self.path).map(drop)
+        QueueAdmin::open(self.arena.clone())?.save(&self.path).map(drop)
     }
 }
 
 fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
-    let mut steward = match Steward::open(arena.clone()) {
+    let mut steward = match QueueAdmin::open(arena.clone()) {
         Ok(steward) => steward,
         Err(fault) => return log!(target: "mprun", Level::Error, "the queues can't be saved: {fault}"),
     };

@@ -28,7 +28,7 @@ pub struct Launch<'a> {
     /// unless they are named here, and no other descriptor.
     pub descriptors: &'a [(BorrowedFd<'a>, RawFd)],
     /// Whom it lives with.
-    pub company: Company,
+    pub company: ProcessGroupMode,
     /// Killed when the thread that starts it dies.
     pub dies_with_parent: bool,
     /// Signals that it starts with blocked; no other one is.
@@ -37,7 +37,7 @@ pub struct Launch<'a> {
 
 /// Which processes a child shares its fate with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Company {
+pub enum ProcessGroupMode {
     /// A process group of its own: a signal to it reaches its children too, and a Ctrl-C doesn't reach it.
     OwnGroup,
     /// The parent's group, so that it may read the terminal; the signals of the keyboard are ignored.
@@ -182,7 +182,7 @@ struct Prepared<'a> {
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
     descriptors: Vec<(OwnedFd, RawFd)>,
-    company: Company,
+    company: ProcessGroupMode,
     dies_with_parent: bool,
     parent: i32,
     blocked: SigSet,
@@ -258,9 +258,9 @@ impl<'a> Prepared<'a> {
         // SAFETY: plain system calls.
         unsafe {
             match self.company {
-                Company::OwnGroup => check(libc::setpgid(0, 0)),
-                Company::ParentsGroup => Ok(()),
-                Company::OwnSession => check(libc::setsid()),
+                ProcessGroupMode::OwnGroup => check(libc::setpgid(0, 0)),
+                ProcessGroupMode::ParentsGroup => Ok(()),
+                ProcessGroupMode::OwnSession => check(libc::setsid()),
             }
         }
     }
@@ -272,7 +272,7 @@ impl<'a> Prepared<'a> {
     unsafe fn default_signals(&self) {
         for signal in 1..=64 {
             let keyboard = matches!(signal, libc::SIGINT | libc::SIGQUIT);
-            let ignored = keyboard && self.company == Company::ParentsGroup;
+            let ignored = keyboard && self.company == ProcessGroupMode::ParentsGroup;
             // SAFETY: a plain system call; for KILL, STOP and the numbers that libc keeps for itself it only fails.
             unsafe { libc::signal(signal, if ignored { libc::SIG_IGN } else { libc::SIG_DFL }) };
         }
@@ -299,7 +299,7 @@ mod tests {
             arguments,
             environment: &[],
             descriptors: &[],
-            company: Company::OwnGroup,
+            company: ProcessGroupMode::OwnGroup,
             dies_with_parent: true,
             blocked: &[],
         }

@@ -1,6 +1,6 @@
 //! An item that failed: tried again, or a dead letter.
 
-use super::desk::{Desk, Pace};
+use super::context::{Pace, WorkerContext};
 use super::stop::Stop;
 use crate::dead_letter::{self, Appended, Cause, DeadLetter};
 use crate::item::Shown;
@@ -23,49 +23,59 @@ pub(super) struct Reason<'a> {
 
 /// Ends lease `i`, whose item failed: back to the front of its queue, blamed; or, after the last attempt, as a dead
 /// letter.
-pub(super) fn settle(desk: &mut Desk, i: usize, failure: &Failure, pace: &Pace) -> Result<(), Stop> {
+pub(super) fn settle(
+    worker: &mut WorkerContext,
+    i: usize,
+    failure: &Failure,
+    pace: &Pace,
+) -> Result<(), Stop> {
     let text = failure.to_string();
-    settle_for(desk, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] }, pace)
+    settle_for(worker, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] }, pace)
 }
 
 /// The same with all that is known.
-pub(super) fn settle_for(desk: &mut Desk, i: usize, reason: Reason<'_>, pace: &Pace) -> Result<(), Stop> {
+pub(super) fn settle_for(
+    worker: &mut WorkerContext,
+    i: usize,
+    reason: Reason<'_>,
+    pace: &Pace,
+) -> Result<(), Stop> {
     let Reason { text: failure, cause, stderr } = reason;
-    let lease = desk.port.item(i)?;
+    let lease = worker.queues.item(i)?;
     let (item, attempt, attempts) = (Shown(lease.bytes), lease.attempt, pace.tuning.attempts);
     if attempt < attempts {
         log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {failure}");
-        return Ok(desk.port.give_back(i, true)?);
+        return Ok(worker.queues.give_back(i, true)?);
     }
     let letter = DeadLetter {
         item: lease.bytes,
-        stage: &desk.ticket.stage,
-        worker: desk.ticket.worker,
-        queue: desk.name_of(lease.queue),
+        stage: &worker.spec.stage,
+        worker: worker.spec.worker,
+        queue: worker.name_of(lease.queue),
         id: lease.id,
         attempts: attempt,
         cause,
         stderr,
         time: SystemTime::now(),
-        run: &desk.ticket.run,
+        run: &worker.spec.run,
     };
-    let line = letter.line(&desk.ticket.dead_letters.pipeline);
+    let line = letter.line(&worker.spec.dead_letters.pipeline);
     let line = line.map_err(|error| unwritten(&error))?;
     let said = format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {failure}");
     // Written before the lease ends: a worker killed in between writes it twice, but never loses it.
-    write(desk, i, &line)?;
+    write(worker, i, &line)?;
     log::error!("{said}");
-    Ok(desk.port.bury(i)?)
+    Ok(worker.queues.bury(i)?)
 }
 
 /// Writes the letter of lease `i`. Where that has to wait for people (a full disk, too many letters, a lock that is not
 /// let go), it waits, and the lease stays; an order to finish ends the wait, and the item goes back unblamed.
-fn write(desk: &mut Desk, i: usize, line: &[u8]) -> Result<(), Stop> {
+fn write(worker: &mut WorkerContext, i: usize, line: &[u8]) -> Result<(), Stop> {
     let mut rest = SHORTEST_REST;
     let mut said: Option<Instant> = None;
     loop {
-        let store = &desk.ticket.dead_letters;
-        match dead_letter::append_line(store, line.to_vec(), desk.port.is_saved()) {
+        let store = &worker.spec.dead_letters;
+        match dead_letter::append_line(store, line.to_vec(), worker.queues.is_saved()) {
             Ok(Appended { dropped: 0 }) => return Ok(()),
             Ok(Appended { dropped }) => {
                 let most = store.max_size;
@@ -80,25 +90,25 @@ fn write(desk: &mut Desk, i: usize, line: &[u8]) -> Result<(), Stop> {
                     log::error!("a dead letter can't be written, its item waits: {error}");
                     said = Some(Instant::now());
                 }
-                wait(desk, i, rest)?;
+                wait(worker, i, rest)?;
                 rest = (rest * 2).min(LONGEST_REST);
             }
         }
     }
 }
 
-fn wait(desk: &mut Desk, i: usize, rest: Duration) -> Result<(), Stop> {
+fn wait(worker: &mut WorkerContext, i: usize, rest: Duration) -> Result<(), Stop> {
     let until = Instant::now() + rest;
     loop {
-        let pace = desk.look();
+        let pace = worker.look();
         if pace.must_finish {
-            desk.port.give_back(i, false)?;
+            worker.queues.give_back(i, false)?;
             return Err(Stop(Ending::Ordered));
         }
         if pace.must_pause {
-            desk.come_to_rest();
+            worker.come_to_rest();
         }
-        if desk.port.pause(until, Waiting::Blocked)? {
+        if worker.queues.pause(until, Waiting::Blocked)? {
             return Ok(());
         }
     }

@@ -14,7 +14,7 @@
 mod batch;
 mod command;
 mod console;
-mod desk;
+mod context;
 mod failed;
 mod guard;
 mod item_log;
@@ -23,9 +23,9 @@ mod patience;
 mod recycle;
 mod setup;
 mod source_loop;
+mod spec;
 mod stage_loop;
 mod stop;
-mod ticket;
 mod time_limit;
 mod token;
 mod too_long;
@@ -33,24 +33,24 @@ mod too_long;
 #[cfg(test)]
 mod tests;
 
-pub use ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
+pub use spec::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
 pub use token::{reopen as reopen_token, says_end};
 
 use crate::config::Task;
 use crate::exit;
 use crate::logging::Logging;
 use crate::queue::Ending;
-use crate::stage::{Memory, Opened, Reach, Registry};
+use crate::stage::{Opened, Persistence, Reach, Registry};
 use crate::sys::readiness;
-use desk::Desk;
+use context::WorkerContext;
 use source_loop::SourceLoop;
 use stage_loop::StageLoop;
 use std::process::ExitCode;
 use stop::Stop;
 
-/// A worker's whole life, from its ticket to its exit code.
+/// A worker's whole life, from its spec to its exit code.
 pub fn run(registry: &Registry) -> ExitCode {
-    let (mut desk, context) = match setup::set_up() {
+    let (mut worker, context) = match setup::set_up() {
         Ok(ready) => ready,
         Err(why) => {
             Logging::from_environment(0).start(None); // unless it was started already
@@ -58,45 +58,45 @@ pub fn run(registry: &Registry) -> ExitCode {
             return exit::code(exit::FAILED);
         }
     };
-    let stop = match desk.ticket.work.task.clone() {
-        Task::Command(command) => command::run(&mut desk, *command, &context),
+    let stop = match worker.spec.work.task.clone() {
+        Task::Command(command) => command::run(&mut worker, *command, &context),
         Task::Use { name, with } => match registry.open(&name, &with, &context) {
-            Ok(opened) => live(&mut desk, opened, registry.memory(&name, &with)),
+            Ok(opened) => live(&mut worker, opened, registry.memory(&name, &with)),
             Err(failure) => {
                 if failure.reach() == Reach::Never {
-                    desk.exit_code = Some(exit::CANNOT_START);
+                    worker.exit_code = Some(exit::CANNOT_START);
                 }
                 Stop::from(failure)
             }
         },
     };
-    leave(&mut desk, stop)
+    leave(&mut worker, stop)
 }
 
-fn live(desk: &mut Desk, opened: Opened, memory: Memory) -> Stop {
-    setup::say_ready(desk);
+fn live(worker: &mut WorkerContext, opened: Opened, memory: Persistence) -> Stop {
+    setup::say_ready(worker);
     match opened {
-        Opened::Source(source) => SourceLoop::new(desk, source, memory).run(),
-        Opened::Stage(stage) => StageLoop::new(desk, stage, memory).run(),
+        Opened::Source(source) => SourceLoop::new(worker, source, memory).run(),
+        Opened::Stage(stage) => StageLoop::new(worker, stage, memory).run(),
     }
 }
 
 /// Everything goes back that is not done, and word is left of how it ended.
-fn leave(desk: &mut Desk, stop: Stop) -> ExitCode {
-    let ending = match desk.port.give_back_all() {
+fn leave(worker: &mut WorkerContext, stop: Stop) -> ExitCode {
+    let ending = match worker.queues.give_back_all() {
         Ok(()) => stop.0,
         Err(fault) => Ending::Failed(fault.to_string()),
     };
-    desk.port.ended(&ending);
+    worker.queues.ended(&ending);
     match ending {
         // The supervisor tells of it, once for all workers of the stage.
-        Ending::Failed(why) if desk.exit_code == Some(exit::CANNOT_START) => {
+        Ending::Failed(why) if worker.exit_code == Some(exit::CANNOT_START) => {
             log::debug!("{why}");
             exit::code(exit::CANNOT_START)
         }
         Ending::Failed(why) | Ending::Lost(why) => {
             log::error!("{why}");
-            exit::code(desk.exit_code.unwrap_or(exit::FAILED))
+            exit::code(worker.exit_code.unwrap_or(exit::FAILED))
         }
         Ending::Ordered if readiness::is_terminated() => exit::code(exit::TERMINATED),
         Ending::TimedOut => exit::code(exit::FAILED),

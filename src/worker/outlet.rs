@@ -1,20 +1,20 @@
 //! Where a stage's outputs go: to its queues, or, if it has none, as lines to standard output.
 
-use super::desk::Desk;
+use super::context::WorkerContext;
 use super::item_log::ItemLog;
+use super::spec::WorkerSpec;
 use super::stop::failure_of;
-use super::ticket::Ticket;
 use super::too_long::bury;
 use crate::append::UndoLog;
-use crate::queue::{Port, PutError, QueueId};
+use crate::queue::{PutError, QueueId, WorkerHandle};
 use crate::stage::{Failure, Outlet, TooLong};
 use crate::sys::worker_timer;
 
 /// Stages outputs for queues.
 pub(super) struct ToQueues<'a> {
-    port: &'a mut Port,
+    queues: &'a mut WorkerHandle,
     outputs: &'a [QueueId],
-    ticket: &'a Ticket,
+    spec: &'a WorkerSpec,
     counts: &'a UndoLog,
     item_log: &'a mut ItemLog,
     /// The lease that they are outputs of.
@@ -22,18 +22,18 @@ pub(super) struct ToQueues<'a> {
 }
 
 impl<'a> ToQueues<'a> {
-    pub fn new(desk: &'a mut Desk, lease: Option<usize>) -> ToQueues<'a> {
-        let Desk { port, outputs, item_log, ticket, counts, .. } = desk;
-        ToQueues { port, outputs, ticket, counts, item_log, lease }
+    pub fn new(worker: &'a mut WorkerContext, lease: Option<usize>) -> ToQueues<'a> {
+        let WorkerContext { queues, outputs, item_log, spec, counts, .. } = worker;
+        ToQueues { queues, outputs, spec, counts, item_log, lease }
     }
 }
 
 impl Outlet for ToQueues<'_> {
     fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
         self.item_log.stage(item);
-        let put = worker_timer::not_counting(|| self.port.put(self.outputs, item, self.lease));
+        let put = worker_timer::not_counting(|| self.queues.put(self.outputs, item, self.lease));
         put.map_err(|error| {
-            let long_for = |queue: QueueId| self.ticket.outputs.iter().find(|(id, _)| *id == queue.0);
+            let long_for = |queue: QueueId| self.spec.outputs.iter().find(|(id, _)| *id == queue.0);
             let name = match &error {
                 PutError::TooLong { queue, .. } => long_for(*queue).map_or("", |(_, name)| name),
                 PutError::Ordered | PutError::NoRoom | PutError::Fault(_) => "",
@@ -43,11 +43,11 @@ impl Outlet for ToQueues<'_> {
     }
 
     fn longest(&self) -> u64 {
-        self.port.max_item(self.outputs).unwrap_or(u64::MAX)
+        self.queues.max_item(self.outputs).unwrap_or(u64::MAX)
     }
 
     fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
         let most = self.longest();
-        bury(self.port, self.ticket, self.counts, most, what)
+        bury(self.queues, self.spec, self.counts, most, what)
     }
 }

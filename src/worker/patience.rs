@@ -1,7 +1,7 @@
 //! Waiting for the world outside to take what a stage writes: a disk with room, a pipe with a reader, a folder that is
 //! there again.
 
-use super::desk::Desk;
+use super::context::WorkerContext;
 use super::stop::Stop;
 use crate::stage::Failure;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct Patience {
 impl Patience {
     /// Says why, if that is news, and waits a while. An order to finish ends the wait; draining does not: what is written
     /// is worth the time that the drain has.
-    pub fn wait(&mut self, desk: &mut Desk, why: &Failure) -> Result<(), Stop> {
+    pub fn wait(&mut self, worker: &mut WorkerContext, why: &Failure) -> Result<(), Stop> {
         let why = why.to_string();
         if self.said != why {
             log::warn!("{why}; waits, and tries it again");
@@ -30,7 +30,7 @@ impl Patience {
         }
         let length = FIRST.saturating_mul(1 << self.tries.min(16)).min(LONGEST);
         self.tries += 1;
-        desk.wait_outside(length)
+        worker.wait_outside(length)
     }
 
     /// It was done, or will not be tried again.

@@ -1,11 +1,11 @@
 //! From a fresh process to one that can begin to work.
 
-use super::desk::Desk;
-use super::ticket::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, Ticket, UNDO_LOG_FD};
+use super::context::WorkerContext;
+use super::spec::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
 use crate::append::UndoLog;
 use crate::log_file::{LogFile, Tails};
 use crate::logging;
-use crate::queue::{Arena, Port, SlotId};
+use crate::queue::{Arena, SlotId, WorkerHandle};
 use crate::stage::{Context, Orders, Pipe};
 use crate::sys::{inherited, memory, readiness};
 use nix::sys::signal::{Signal, kill};
@@ -16,71 +16,71 @@ use std::fs::File;
 use std::io::{Read, Seek};
 
 /// Takes what the supervisor has passed, and finds its place. An error is a text for the log.
-pub(super) fn set_up() -> Result<(Desk, Context), String> {
+pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
     logging::sink::use_stderr_as_pipe();
-    let ticket = read_ticket()?;
-    name_process(&ticket);
+    let spec = read_ticket()?;
+    name_process(&spec);
     memory::go_before_parent();
-    logging::set_pipeline(&ticket.pipeline);
-    ticket.log.start(Some((&ticket.stage, ticket.worker)));
-    copy_log(&ticket);
+    logging::set_pipeline(&spec.pipeline);
+    spec.log.start(Some((&spec.stage, spec.worker)));
+    copy_log(&spec);
     super::guard::install_panic_log();
     // Between the fork and the request to die with the parent (PDEATHSIG) the parent may have gone already.
-    if getppid() != supervisor(&ticket) {
+    if getppid() != supervisor(&spec) {
         return Err("the supervisor is gone".to_owned());
     }
     readiness::prepare().map_err(|error| format!("signals can't be set up: {error}"))?;
     let memory = inherited::take(ARENA_FD).map_err(|error| format!("no queue memory was passed: {error}"))?;
     let arena = Arena::attach(memory).map_err(|fault| fault.to_string())?;
-    let port = Port::open(arena.clone(), SlotId(ticket.slot)).map_err(|fault| fault.to_string())?;
+    let queues = WorkerHandle::open(arena.clone(), SlotId(spec.slot)).map_err(|fault| fault.to_string())?;
     let log = inherited::take(UNDO_LOG_FD).map_err(|error| format!("no undo log was passed: {error}"))?;
     let log = UndoLog::from(log);
     let context = Context {
-        pipeline: ticket.pipeline.clone(),
-        stage: ticket.stage.clone(),
-        worker: ticket.worker,
-        folder: ticket.folder.clone(),
-        holding_pipe: RefCell::new(holding_pipe(&ticket)?),
+        pipeline: spec.pipeline.clone(),
+        stage: spec.stage.clone(),
+        worker: spec.worker,
+        folder: spec.folder.clone(),
+        holding_pipe: RefCell::new(holding_pipe(&spec)?),
         undo_log: Some(log.clone()),
-        soft_open_files: ticket.soft_open_files,
-        run: ticket.run.clone(),
-        continues: ticket.continues,
-        orders: Some(Orders::new(arena.clone(), SlotId(ticket.slot))),
+        soft_open_files: spec.soft_open_files,
+        run: spec.run.clone(),
+        continues: spec.continues,
+        orders: Some(Orders::new(arena.clone(), SlotId(spec.slot))),
     };
-    Ok((Desk::new(ticket, arena, log, port), context))
+    Ok((WorkerContext::new(spec, arena, log, queues), context))
 }
 
 /// What `top` shows; else it would be `exe`, the last part of the path that was executed.
-fn name_process(ticket: &Ticket) {
-    if let Ok(name) = CString::new(format!("mprun:{}", ticket.stage)) {
+fn name_process(spec: &WorkerSpec) {
+    if let Ok(name) = CString::new(format!("mprun:{}", spec.stage)) {
         let _ = nix::sys::prctl::set_name(&name); // cut to 15 bytes; without it, it works as well
     }
 }
 
 /// To the file that the pipeline's asks for (a relative path starts at its folder), and to the stage's tail.
-fn copy_log(ticket: &Ticket) {
-    if let Some(file) = &ticket.log_file {
-        let path = ticket.folder.join(&file.path);
+fn copy_log(spec: &WorkerSpec) {
+    if let Some(file) = &spec.log_file {
+        let path = spec.folder.join(&file.path);
         logging::copy_to_log_file(&LogFile { path, ..file.clone() });
     }
-    if let Some(folder) = &ticket.tails {
-        logging::keep_in_tail(Tails::new(folder).of_stage(&ticket.stage));
+    if let Some(folder) = &spec.tails {
+        logging::keep_in_tail(Tails::new(folder).of_stage(&spec.stage));
     }
 }
 
-fn read_ticket() -> Result<Ticket, String> {
+fn read_ticket() -> Result<WorkerSpec, String> {
     let fd = inherited::take(TICKET_FD).map_err(|_| "this command is for mprun's own use".to_owned())?;
     let mut text = String::new();
     let mut file = File::from(fd);
     // Who wrote it left the offset, which is shared, at its end.
     file.rewind()
         .and_then(|()| file.read_to_string(&mut text))
-        .map_err(|error| format!("no ticket: {error}"))?;
-    serde_json::from_str(&text).map_err(|error| format!("the ticket makes no sense: {error}"))
+        .map_err(|error| format!("no spec: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| format!("the spec makes no sense: {error}"))
 }
 
-fn holding_pipe(ticket: &Ticket) -> Result<Option<Pipe>, String> {
-    if !ticket.holding_pipe {
+fn holding_pipe(spec: &WorkerSpec) -> Result<Option<Pipe>, String> {
+    if !spec.holding_pipe {
         return Ok(None);
     }
     let take = |fd| inherited::take(fd).map_err(|error| format!("no holding pipe was passed: {error}"));
@@ -88,18 +88,18 @@ fn holding_pipe(ticket: &Ticket) -> Result<Option<Pipe>, String> {
     Ok(Some(Pipe { reader: take(reader)?, writer: take(writer)? }))
 }
 
-fn supervisor(ticket: &Ticket) -> Pid {
-    Pid::from_raw(ticket.supervisor_pid.cast_signed())
+fn supervisor(spec: &WorkerSpec) -> Pid {
+    Pid::from_raw(spec.supervisor_pid.cast_signed())
 }
 
 /// Leaves word that the stage is built, and rings for the supervisor to see it.
-pub(super) fn say_ready(desk: &Desk) {
-    desk.port.ready();
-    ring(&desk.ticket);
+pub(super) fn say_ready(worker: &WorkerContext) {
+    worker.queues.ready();
+    ring(&worker.spec);
 }
 
 /// There is something in the slot for the supervisor to see.
-pub(super) fn ring(ticket: &Ticket) {
+pub(super) fn ring(spec: &WorkerSpec) {
     // If it is gone this worker dies with it anyway.
-    let _ = kill(supervisor(ticket), Signal::SIGUSR1);
+    let _ = kill(supervisor(spec), Signal::SIGUSR1);
 }

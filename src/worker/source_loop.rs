@@ -6,7 +6,7 @@
 //! source goes back to the token's state, and the next stretch is a single output, which waits for its room.
 
 use super::batch::Batch;
-use super::desk::{Desk, Pace};
+use super::context::{Pace, WorkerContext};
 use super::guard;
 use super::outlet::ToQueues;
 use super::stop::Stop;
@@ -14,7 +14,7 @@ use super::token::{self, Recall, Token};
 use super::too_long::ToConsole;
 use crate::exit;
 use crate::queue::{Ending, QueueId, Waiting};
-use crate::stage::{Emitter, Failure, Memory, Next, Reach, Source};
+use crate::stage::{Emitter, Failure, Next, Persistence, Reach, Source};
 use crate::sys::readiness;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const LARGEST: usize = 480;
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) struct SourceLoop<'a> {
-    desk: &'a mut Desk,
+    worker: &'a mut WorkerContext,
     source: Box<dyn Source>,
     token: Option<Token>,
     batch: Batch,
@@ -40,13 +40,17 @@ struct Stretch {
 }
 
 impl<'a> SourceLoop<'a> {
-    pub fn new(desk: &'a mut Desk, source: Box<dyn Source>, memory: Memory) -> SourceLoop<'a> {
-        let token = desk.ticket.token.filter(|_| memory != Memory::Nothing).map(|queue| {
+    pub fn new(
+        worker: &'a mut WorkerContext,
+        source: Box<dyn Source>,
+        memory: Persistence,
+    ) -> SourceLoop<'a> {
+        let token = worker.spec.token.filter(|_| memory != Persistence::Nothing).map(|queue| {
             let mut fresh = Vec::new();
             source.save(&mut fresh);
             Token::new(QueueId(queue), &fresh)
         });
-        SourceLoop { desk, source, token, batch: Batch::new(LARGEST), is_short: false }
+        SourceLoop { worker, source, token, batch: Batch::new(LARGEST), is_short: false }
     }
 
     pub fn run(mut self) -> Stop {
@@ -58,30 +62,30 @@ impl<'a> SourceLoop<'a> {
     }
 
     fn round(&mut self) -> Result<(), Stop> {
-        let pace = self.desk.heed()?;
+        let pace = self.worker.heed()?;
         if pace.hurry {
             // A pipeline that drains wants nothing new.
             return Err(Stop(Ending::Ordered));
         }
-        self.desk.recycling.check()?;
+        self.worker.recycling.check()?;
         self.take_token()?;
         let Some((stretch, published)) = self.stretch(&pace)? else { return self.go_back() };
         if let Some(progress) = self.source.progress() {
-            self.desk.port.note_progress(progress.done, progress.total);
+            self.worker.queues.note_progress(progress.done, progress.total);
         }
-        self.desk.recycling.count(stretch.emitted);
+        self.worker.recycling.count(stretch.emitted);
         match stretch.next {
             Next::End => return Err(Stop(Ending::Finished)),
             // After a publication the token may be another worker's: take it again first, and see.
             Next::Wait(until) if !published => return self.wait(until),
             Next::Wait(_) | Next::More | Next::Checkpoint => {}
         }
-        if stretch.emitted > 0 { self.desk.pause(|tuning| tuning.sleep) } else { Ok(()) }
+        if stretch.emitted > 0 { self.worker.pause(|tuning| tuning.sleep) } else { Ok(()) }
     }
 
     fn take_token(&mut self) -> Result<(), Stop> {
         let Some(token) = &mut self.token else { return Ok(()) };
-        if let Recall::Restore(state) = token.take(self.desk)? {
+        if let Recall::Restore(state) = token.take(self.worker)? {
             self.source.restore(&state)?;
         }
         if token.has_ended() { Err(Stop(Ending::Finished)) } else { Ok(()) }
@@ -89,31 +93,31 @@ impl<'a> SourceLoop<'a> {
 
     /// Steps and publishes. `None`: there is no room for all that came, and nothing is published.
     fn stretch(&mut self, pace: &Pace) -> Result<Option<(Stretch, bool)>, Stop> {
-        let must_be_whole = self.token.is_some() && !self.desk.outputs.is_empty() && !self.source.repeats();
+        let must_be_whole = self.token.is_some() && !self.worker.outputs.is_empty() && !self.source.repeats();
         if !must_be_whole {
             let stretch = self.produce(pace, LARGEST)?;
             let published = self.publish(&stretch)?;
             return Ok(Some((stretch, published)));
         }
-        let room = self.desk.port.room(&self.desk.outputs)?;
+        let room = self.worker.queues.room(&self.worker.outputs)?;
         if std::mem::take(&mut self.is_short) || room <= 1 {
             let stretch = self.produce(pace, 1)?;
             let published = self.publish(&stretch)?;
             return Ok(Some((stretch, published)));
         }
-        self.desk.port.begin_whole();
+        self.worker.queues.begin_whole();
         let most = usize::try_from(room).unwrap_or(LARGEST);
         let result = self.produce(pace, most).and_then(|stretch| {
             let published = self.publish_whole(&stretch)?;
             Ok(published.map(|published| (stretch, published)))
         });
         match result {
-            Err(_) if self.desk.port.lacked_room() => {
-                self.desk.port.give_up_whole()?;
+            Err(_) if self.worker.queues.lacked_room() => {
+                self.worker.queues.give_up_whole()?;
                 Ok(None)
             }
             Err(stop) => {
-                self.desk.port.give_up_whole()?;
+                self.worker.queues.give_up_whole()?;
                 Err(stop)
             }
             stretch => stretch,
@@ -134,11 +138,11 @@ impl<'a> SourceLoop<'a> {
         let Some(token) = &mut self.token else { return Ok(None) };
         let source = &self.source;
         if !token.differs(|state| source.save(state), stretch.next == Next::End) && stretch.emitted == 0 {
-            self.desk.port.give_up_whole()?;
+            self.worker.queues.give_up_whole()?;
             return Ok(Some(false));
         }
-        token.put(&mut self.desk.port)?;
-        if !self.desk.commit_whole(token::LEASE + 1)? {
+        token.put(&mut self.worker.queues)?;
+        if !self.worker.commit_whole(token::LEASE + 1)? {
             return Ok(None);
         }
         token.committed();
@@ -148,14 +152,14 @@ impl<'a> SourceLoop<'a> {
     /// Steps until it is time to publish. What an earlier worker has published of these very steps is skipped.
     fn produce(&mut self, pace: &Pace, most: usize) -> Result<Stretch, Stop> {
         let mut skip = match &self.token {
-            Some(token) => token.mark(&self.desk.port)?,
+            Some(token) => token.mark(&self.worker.queues)?,
             None => 0,
         };
         let usual =
-            if pace.is_single() { 1 } else { self.batch.size().min(self.desk.recycling.items_left()) };
+            if pace.is_single() { 1 } else { self.batch.size().min(self.worker.recycling.items_left()) };
         let most = usual.min(most);
         let watch = self.batch.start();
-        let waited = self.desk.port.waited();
+        let waited = self.worker.queues.waited();
         let (mut emitted, mut steps) = (0, 0);
         loop {
             let (next, n) = self.step(skip)?;
@@ -167,7 +171,7 @@ impl<'a> SourceLoop<'a> {
                 if emitted > 0 {
                     let took = watch.elapsed();
                     self.batch.learn(emitted, took);
-                    self.desk.note_items(emitted, took, waited);
+                    self.worker.note_items(emitted, took, waited);
                 }
                 return Ok(Stretch { next, emitted });
             }
@@ -183,13 +187,13 @@ impl<'a> SourceLoop<'a> {
             emitted = out.emitted();
             out.conclude(next)
         };
-        let next = match self.desk.outputs.is_empty() {
-            true => step(Emitter::skipping(&mut ToConsole(self.desk), skip)),
-            false => step(Emitter::skipping(&mut ToQueues::new(self.desk, lease), skip)),
+        let next = match self.worker.outputs.is_empty() {
+            true => step(Emitter::skipping(&mut ToConsole(self.worker), skip)),
+            false => step(Emitter::skipping(&mut ToQueues::new(self.worker, lease), skip)),
         };
         let cannot_start = next.as_ref().is_err_and(|failure| failure.reach() == Reach::Never);
         if cannot_start {
-            self.desk.exit_code = Some(exit::CANNOT_START);
+            self.worker.exit_code = Some(exit::CANNOT_START);
         }
         Ok((next?, emitted))
     }
@@ -198,7 +202,7 @@ impl<'a> SourceLoop<'a> {
     fn publish(&mut self, stretch: &Stretch) -> Result<bool, Stop> {
         let Some(token) = &mut self.token else {
             if stretch.emitted > 0 {
-                self.desk.commit(0)?;
+                self.worker.commit(0)?;
             }
             return Ok(stretch.emitted > 0);
         };
@@ -206,25 +210,25 @@ impl<'a> SourceLoop<'a> {
         if !token.differs(|state| source.save(state), stretch.next == Next::End) && stretch.emitted == 0 {
             return Ok(false);
         }
-        token.put(&mut self.desk.port)?;
-        self.desk.commit(token::LEASE + 1)?;
+        token.put(&mut self.worker.queues)?;
+        self.worker.commit(token::LEASE + 1)?;
         token.committed();
         Ok(true)
     }
 
     fn wait(&mut self, until: Option<Instant>) -> Result<(), Stop> {
-        self.desk.port.settle()?;
+        self.worker.queues.settle()?;
         match self.source.readable() {
             Some(fd) => {
-                self.desk.port.begin_wait(Waiting::Starved);
+                self.worker.queues.begin_wait(Waiting::Starved);
                 let wait = readiness::wait(fd, until);
-                self.desk.port.end_wait(Waiting::Starved);
+                self.worker.queues.end_wait(Waiting::Starved);
                 wait.map_err(|error| Failure::fatal(format!("can't wait for input: {error}")))?;
             }
             None => {
                 let until = until.unwrap_or_else(|| Instant::now() + LONG);
                 // No pause of the file's: more processes would not make it come sooner.
-                self.desk.port.pause(until, Waiting::Starved)?;
+                self.worker.queues.pause(until, Waiting::Starved)?;
             }
         }
         Ok(())

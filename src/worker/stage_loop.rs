@@ -1,22 +1,22 @@
 //! The loop of a stage that takes items: take, process, commit.
 
 use super::batch::Batch;
-use super::desk::{Desk, Pace};
+use super::context::{Pace, WorkerContext};
 use super::outlet::ToQueues;
 use super::patience::Patience;
 use super::stop::Stop;
 use super::token::{self, Recall, Token};
 use super::{failed, guard};
 use crate::queue::{Ending, QueueId, Taken, Wait, Waiting};
-use crate::stage::{Emitter, Failure, Item, Memory, Reach, Stage};
+use crate::stage::{Emitter, Failure, Item, Persistence, Reach, Stage};
 
 /// Items in one transaction of a stage with a state: each of its leases may need a word in the journal.
 const LARGEST_WITH_STATE: usize = 32;
 
 pub(super) struct StageLoop<'a> {
-    desk: &'a mut Desk,
+    worker: &'a mut WorkerContext,
     stage: Box<dyn Stage>,
-    memory: Memory,
+    memory: Persistence,
     token: Option<Token>,
     batch: Batch,
     /// The item at hand, where its place in queue memory can't be borrowed.
@@ -24,18 +24,18 @@ pub(super) struct StageLoop<'a> {
 }
 
 impl<'a> StageLoop<'a> {
-    pub fn new(desk: &'a mut Desk, stage: Box<dyn Stage>, memory: Memory) -> StageLoop<'a> {
-        let token = desk.ticket.token.filter(|_| memory != Memory::Nothing).map(|queue| {
+    pub fn new(worker: &'a mut WorkerContext, stage: Box<dyn Stage>, memory: Persistence) -> StageLoop<'a> {
+        let token = worker.spec.token.filter(|_| memory != Persistence::Nothing).map(|queue| {
             let mut fresh = Vec::new();
             stage.save(&mut fresh);
             Token::new(QueueId(queue), &fresh)
         });
-        let largest = if memory == Memory::State { LARGEST_WITH_STATE } else { usize::MAX };
-        StageLoop { desk, stage, memory, token, batch: Batch::new(largest), item: Vec::new() }
+        let largest = if memory == Persistence::State { LARGEST_WITH_STATE } else { usize::MAX };
+        StageLoop { worker, stage, memory, token, batch: Batch::new(largest), item: Vec::new() }
     }
 
     pub fn run(mut self) -> Stop {
-        if self.memory == Memory::Once
+        if self.memory == Persistence::Once
             && let Err(stop) = self.begin_run()
         {
             return stop;
@@ -54,37 +54,37 @@ impl<'a> StageLoop<'a> {
             self.insist(|stage| stage.begin_run())?;
             return self.preface(None, 0);
         };
-        token.take(self.desk)?;
-        let is_fresh = self.desk.port.item(token::LEASE)?.bytes.is_empty();
+        token.take(self.worker)?;
+        let is_fresh = self.worker.queues.item(token::LEASE)?.bytes.is_empty();
         if !token.differs(|state| self.stage.save(state), false) && !is_fresh {
-            return Ok(self.desk.port.give_back_all()?);
+            return Ok(self.worker.queues.give_back_all()?);
         }
         self.insist(|stage| stage.begin_run())?;
-        let mark = token.mark(&self.desk.port)?;
+        let mark = token.mark(&self.worker.queues)?;
         self.preface(Some(token::LEASE), mark)?;
-        token.put(&mut self.desk.port)?;
-        self.desk.commit(token::LEASE + 1)
+        token.put(&mut self.worker.queues)?;
+        self.worker.commit(token::LEASE + 1)
     }
 
     /// Lets the stage say what comes before all items; a lease that it is an output of makes it come once.
     fn preface(&mut self, lease: Option<usize>, mark: u64) -> Result<(), Stop> {
-        let StageLoop { desk, stage, .. } = self;
+        let StageLoop { worker, stage, .. } = self;
         let mut say = |mut out: Emitter<'_>| {
             let result = guard::run_without_item(|| stage.preface(&mut out));
             out.conclude(result)
         };
-        match desk.outputs.is_empty() {
-            true => say(Emitter::new(&mut desk.console))?,
-            false => say(Emitter::skipping(&mut ToQueues::new(desk, lease), mark))?,
+        match worker.outputs.is_empty() {
+            true => say(Emitter::new(&mut worker.console))?,
+            false => say(Emitter::skipping(&mut ToQueues::new(worker, lease), mark))?,
         }
         Ok(())
     }
 
     fn round(&mut self) -> Result<(), Stop> {
-        let pace = self.desk.heed()?;
-        self.desk.recycling.check()?;
+        let pace = self.worker.heed()?;
+        self.worker.recycling.check()?;
         if let Some(token) = &mut self.token
-            && let Recall::Restore(state) = token.take(self.desk)?
+            && let Recall::Restore(state) = token.take(self.worker)?
         {
             self.stage.restore(&state)?;
         }
@@ -99,31 +99,31 @@ impl<'a> StageLoop<'a> {
     }
 
     fn take(&mut self, pace: &Pace) -> Result<Taken, Stop> {
-        let desk = &mut *self.desk;
+        let worker = &mut *self.worker;
         let one = pace.is_single() || pace.tuning.item_timeout.is_some();
-        let most = if one { 1 } else { self.batch.size().min(desk.recycling.items_left()) };
-        let looks = pace.when_empty().is_some() || desk.item_log.is_on;
+        let most = if one { 1 } else { self.batch.size().min(worker.recycling.items_left()) };
+        let looks = pace.when_empty().is_some() || worker.item_log.is_on;
         if !looks {
-            return Ok(desk.port.take(&desk.inputs, most, Wait::Forever)?);
+            return Ok(worker.queues.take(&worker.inputs, most, Wait::Forever)?);
         }
-        let taken = desk.port.take(&desk.inputs, most, Wait::No)?;
+        let taken = worker.queues.take(&worker.inputs, most, Wait::No)?;
         if taken != Taken::Empty {
             return Ok(taken);
         }
-        desk.item_log.empty(&desk.ticket.inputs, pace.when_empty());
+        worker.item_log.empty(&worker.spec.inputs, pace.when_empty());
         match pace.when_empty() {
             Some(length) => {
-                desk.pause_as(Waiting::Starved, |tuning| tuning.sleep_when_empty.unwrap_or(length))?;
+                worker.pause_as(Waiting::Starved, |tuning| tuning.sleep_when_empty.unwrap_or(length))?;
                 Ok(Taken::Empty)
             }
-            None => Ok(desk.port.take(&desk.inputs, most, Wait::Forever)?),
+            None => Ok(worker.queues.take(&worker.inputs, most, Wait::Forever)?),
         }
     }
 
     fn log_taken(&self, before: u64, after: u64) -> Result<(), Stop> {
-        for i in (self.first()..self.desk.port.len()).filter(|_| self.desk.item_log.is_on) {
-            let lease = self.desk.port.item(i)?;
-            self.desk.item_log.took(self.desk.name_of(lease.queue), lease.bytes, before, after);
+        for i in (self.first()..self.worker.queues.len()).filter(|_| self.worker.item_log.is_on) {
+            let lease = self.worker.queues.item(i)?;
+            self.worker.item_log.took(self.worker.name_of(lease.queue), lease.bytes, before, after);
         }
         Ok(())
     }
@@ -137,9 +137,9 @@ impl<'a> StageLoop<'a> {
     fn work(&mut self, pace: &Pace) -> Result<(), Stop> {
         let first = self.first();
         let watch = self.batch.start();
-        let waited = self.desk.port.waited();
+        let waited = self.worker.queues.waited();
         let mut next = first;
-        while next < self.desk.port.len() {
+        while next < self.worker.queues.len() {
             if let Err(failure) = self.process(next)? {
                 self.rest();
                 return self.fail(next, failure, pace);
@@ -156,41 +156,41 @@ impl<'a> StageLoop<'a> {
         self.rest();
         let took = watch.elapsed();
         self.batch.learn(next - first, took);
-        self.desk.note_items(next - first, took, waited);
+        self.worker.note_items(next - first, took, waited);
         self.commit(next)?;
-        self.desk.port.give_back_from(0)?;
-        self.desk.recycling.count(next - first);
-        self.desk.pause(|tuning| tuning.sleep)
+        self.worker.queues.give_back_from(0)?;
+        self.worker.recycling.count(next - first);
+        self.worker.pause(|tuning| tuning.sleep)
     }
 
     /// Processes lease `i`. The inner result is the item's, the outer one the worker's.
     fn process(&mut self, i: usize) -> Result<Result<(), Failure>, Stop> {
-        let StageLoop { desk, stage, item: copy, .. } = self;
-        desk.port.begin(i);
-        desk.time_limit.begin();
-        let lease = desk.port.item(i)?;
+        let StageLoop { worker, stage, item: copy, .. } = self;
+        worker.queues.begin(i);
+        worker.time_limit.begin();
+        let lease = worker.queues.item(i)?;
         let (attempt, id) = (lease.attempt, lease.id);
         let mut process = |bytes: &[u8], mut out: Emitter<'_>| {
             let item = Item::leased(bytes, attempt, id);
             let result = guard::run(bytes, || stage.process(&item, &mut out));
             out.conclude(result)
         };
-        let result = if desk.outputs.is_empty() {
-            desk.console.begin_item();
-            process(lease.bytes, Emitter::new(&mut desk.console))
+        let result = if worker.outputs.is_empty() {
+            worker.console.begin_item();
+            process(lease.bytes, Emitter::new(&mut worker.console))
         } else {
             let mark = lease.mark;
             copy.clear();
             copy.extend_from_slice(lease.bytes);
-            process(copy, Emitter::skipping(&mut ToQueues::new(desk, Some(i)), mark))
+            process(copy, Emitter::skipping(&mut ToQueues::new(worker, Some(i)), mark))
         };
         Ok(result)
     }
 
     /// From now on a crash is no item's fault.
     fn rest(&mut self) {
-        self.desk.port.rest();
-        self.desk.time_limit.rest();
+        self.worker.queues.rest();
+        self.worker.time_limit.rest();
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
@@ -204,7 +204,7 @@ impl<'a> StageLoop<'a> {
             match act(&mut *self.stage) {
                 Err(failure) if failure.reach() == Reach::NotYet => {
                     self.rest(); // whoever dies in the wait has not died of an item
-                    patience.wait(self.desk, &failure)?;
+                    patience.wait(self.worker, &failure)?;
                 }
                 result => {
                     patience.end(result.is_ok());
@@ -217,13 +217,13 @@ impl<'a> StageLoop<'a> {
     /// Ends the leases `0 .. upto`: first what happens outside, then the step in the queues.
     fn commit(&mut self, upto: usize) -> Result<(), Stop> {
         self.flush()?;
-        let Some(token) = &mut self.token else { return self.desk.commit(upto) };
+        let Some(token) = &mut self.token else { return self.worker.commit(upto) };
         let stage = &self.stage;
         token.differs(|state| stage.save(state), false);
         // Staged last and as an output of the token's own lease, which is the first: so no lease at all ends before
         // it is out, and a state never counts an item that comes back.
-        token.put(&mut self.desk.port)?;
-        self.desk.commit(upto)?;
+        token.put(&mut self.worker.queues)?;
+        self.worker.commit(upto)?;
         token.committed();
         Ok(())
     }
@@ -234,33 +234,33 @@ impl<'a> StageLoop<'a> {
             return Err(failure.into());
         }
         self.batch.restart();
-        self.desk.item_log.forget();
+        self.worker.item_log.forget();
         if self.token.is_some() {
             return self.take_back(i, &failure, pace);
         }
-        self.desk.port.discard_staged_from(i)?;
-        self.desk.console.discard_item();
+        self.worker.queues.discard_staged_from(i)?;
+        self.worker.console.discard_item();
         self.commit(i)?;
-        self.desk.recycling.count(i + 1);
+        self.worker.recycling.count(i + 1);
         // The failed item last: so it is the first in its queue again.
-        self.desk.port.give_back_from(1)?;
-        failed::settle(self.desk, 0, &failure, pace)?;
-        self.desk.pause(|tuning| tuning.sleep)
+        self.worker.queues.give_back_from(1)?;
+        failed::settle(self.worker, 0, &failure, pace)?;
+        self.worker.pause(|tuning| tuning.sleep)
     }
 
     /// The same for a stage with a state, which the failed item may have spoilt: the whole batch is taken back.
     fn take_back(&mut self, i: usize, failure: &Failure, pace: &Pace) -> Result<(), Stop> {
         let first = self.first();
-        self.desk.port.discard_staged()?;
-        self.desk.console.discard_all();
+        self.worker.queues.discard_staged()?;
+        self.worker.console.discard_all();
         if let Some(token) = &self.token {
             self.stage.restore(token.state())?;
         }
-        self.desk.port.give_back_from(i + 1)?;
-        failed::settle(self.desk, i, failure, pace)?;
-        self.desk.port.give_back_from(first)?;
-        self.desk.recycling.count(1);
-        self.desk.pause(|tuning| tuning.sleep)
+        self.worker.queues.give_back_from(i + 1)?;
+        failed::settle(self.worker, i, failure, pace)?;
+        self.worker.queues.give_back_from(first)?;
+        self.worker.recycling.count(1);
+        self.worker.pause(|tuning| tuning.sleep)
     }
 
     /// The input has ended.
@@ -276,20 +276,20 @@ impl<'a> StageLoop<'a> {
     /// Lets the stage say what is left to say, together with the note that it was said.
     fn finish(&mut self, lease: Option<usize>) -> Result<(), Stop> {
         self.flush()?;
-        let StageLoop { desk, stage, token, .. } = self;
-        let mark = token.as_ref().map_or(Ok(0), |token| token.mark(&desk.port))?;
+        let StageLoop { worker, stage, token, .. } = self;
+        let mark = token.as_ref().map_or(Ok(0), |token| token.mark(&worker.queues))?;
         let mut finish = |mut out: Emitter<'_>| {
             let result = guard::run_without_item(|| stage.finish(&mut out).and_then(|()| stage.flush()));
             out.conclude(result)
         };
-        match desk.outputs.is_empty() {
-            true => finish(Emitter::new(&mut desk.console))?,
-            false => finish(Emitter::skipping(&mut ToQueues::new(desk, lease), mark))?,
+        match worker.outputs.is_empty() {
+            true => finish(Emitter::new(&mut worker.console))?,
+            false => finish(Emitter::skipping(&mut ToQueues::new(worker, lease), mark))?,
         }
-        let Some(token) = token else { return desk.commit(0) };
+        let Some(token) = token else { return worker.commit(0) };
         token.differs(|state| stage.save(state), true);
-        token.put(&mut desk.port)?;
-        desk.commit(token::LEASE + 1)?;
+        token.put(&mut worker.queues)?;
+        worker.commit(token::LEASE + 1)?;
         token.committed();
         Ok(())
     }

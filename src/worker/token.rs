@@ -6,9 +6,9 @@
 //! Its bytes: nothing at all before the first save; then one byte that says whether the stage has come to its end, then
 //! what the stage saved.
 
-use super::desk::Desk;
+use super::context::WorkerContext;
 use super::stop::{Stop, failure_of};
-use crate::queue::{Ending, Fault, Port, QueueId, Taken, Wait};
+use crate::queue::{Ending, Fault, QueueId, Taken, Wait, WorkerHandle};
 
 /// The lease of the token: it is always taken first.
 pub(super) const LEASE: usize = 0;
@@ -54,11 +54,11 @@ impl Token {
     }
 
     /// Waits for the token, as long as another worker has it. No lease may be held before.
-    pub fn take(&mut self, desk: &mut Desk) -> Result<Recall, Stop> {
+    pub fn take(&mut self, worker: &mut WorkerContext) -> Result<Recall, Stop> {
         while !self.held {
-            desk.heed()?;
-            match desk.port.take(&[self.queue], 1, Wait::Forever)? {
-                Taken::Items { .. } => return Ok(self.recall(&desk.port)?),
+            worker.heed()?;
+            match worker.queues.take(&[self.queue], 1, Wait::Forever)? {
+                Taken::Items { .. } => return Ok(self.recall(&worker.queues)?),
                 Taken::Ordered | Taken::Empty => {}
                 // Only a supervisor that wants nothing more of this stage ends its token.
                 Taken::Ended => return Err(Stop(Ending::Ordered)),
@@ -67,9 +67,9 @@ impl Token {
         Ok(Recall::Nothing)
     }
 
-    fn recall(&mut self, port: &Port) -> Result<Recall, Fault> {
+    fn recall(&mut self, queues: &WorkerHandle) -> Result<Recall, Fault> {
         self.held = true;
-        let bytes = port.item(LEASE)?.bytes;
+        let bytes = queues.item(LEASE)?.bytes;
         if bytes.is_empty() || bytes == self.known {
             return Ok(Recall::Nothing);
         }
@@ -79,8 +79,8 @@ impl Token {
     }
 
     /// Outputs of the next step that are out already.
-    pub fn mark(&self, port: &Port) -> Result<u64, Fault> {
-        if self.held { Ok(port.item(LEASE)?.mark) } else { Ok(0) }
+    pub fn mark(&self, queues: &WorkerHandle) -> Result<u64, Fault> {
+        if self.held { Ok(queues.item(LEASE)?.mark) } else { Ok(0) }
     }
 
     /// Whether this state is another one than the token says.
@@ -92,8 +92,9 @@ impl Token {
     }
 
     /// Stages the token as [`Token::differs`] has seen it. To be committed with the lease of the old one.
-    pub fn put(&mut self, port: &mut Port) -> Result<(), Stop> {
-        port.put(&[self.queue], &self.scratch, Some(LEASE))
+    pub fn put(&mut self, queues: &mut WorkerHandle) -> Result<(), Stop> {
+        queues
+            .put(&[self.queue], &self.scratch, Some(LEASE))
             .map_err(|error| failure_of(&error, "the stage's memory"))?;
         Ok(())
     }

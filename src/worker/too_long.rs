@@ -1,10 +1,10 @@
 //! What was too long to become an item: a dead letter of its own kind, which is no item of any queue.
 
-use super::desk::Desk;
-use super::ticket::Ticket;
+use super::context::WorkerContext;
+use super::spec::WorkerSpec;
 use crate::append::UndoLog;
 use crate::dead_letter::{self, Cause, DeadLetter};
-use crate::queue::{Order, Port, Waiting};
+use crate::queue::{Order, Waiting, WorkerHandle};
 use crate::stage::{Failure, Outlet, Reach, TooLong};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,8 +17,8 @@ const LONGEST_PRINTED: u64 = 64 << 20;
 
 /// Writes the letter, and counts it. Where the disk is full it waits; an order to finish ends the wait.
 pub(super) fn bury(
-    port: &mut Port,
-    ticket: &Ticket,
+    queues: &mut WorkerHandle,
+    spec: &WorkerSpec,
     counts: &UndoLog,
     max_item: u64,
     what: &TooLong<'_>,
@@ -26,32 +26,32 @@ pub(super) fn bury(
     let TooLong { file, offset, length, head } = *what;
     let letter = DeadLetter {
         item: head,
-        stage: &ticket.stage,
-        worker: ticket.worker,
+        stage: &spec.stage,
+        worker: spec.worker,
         queue: "", // no queue has seen it
         id: 0,
         attempts: 1,
         cause: Cause::TooLong { file: file.to_owned(), offset, length, max_item },
         stderr: &[],
         time: SystemTime::now(),
-        run: &ticket.run,
+        run: &spec.run,
     };
-    let store = &ticket.dead_letters;
+    let store = &spec.dead_letters;
     let unwritten =
         |error: &dyn std::fmt::Display| Failure::fatal(format!("a dead letter can't be written: {error}"));
     let line = letter.line(&store.pipeline).map_err(|error| unwritten(&error))?;
     let mut rest = SHORTEST_REST;
-    while let Err(error) = dead_letter::append_line(store, line.clone(), port.is_saved()) {
+    while let Err(error) = dead_letter::append_line(store, line.clone(), queues.is_saved()) {
         if !error.passes() {
             return Err(unwritten(&error));
         }
         if rest == SHORTEST_REST {
             log::error!("a dead letter can't be written, reading waits for that: {error}");
         }
-        wait(port, rest)?;
+        wait(queues, rest)?;
         rest = (rest * 2).min(LONGEST_REST);
     }
-    counts.count(&ticket.stage)?;
+    counts.count(&spec.stage)?;
     log::error!(
         "{file}, byte {offset}: {length} bytes are too long for an item (max_item: {max_item} bytes): \
          left out, as a dead letter"
@@ -59,21 +59,21 @@ pub(super) fn bury(
     Ok(())
 }
 
-fn wait(port: &mut Port, rest: Duration) -> Result<(), Failure> {
+fn wait(queues: &mut WorkerHandle, rest: Duration) -> Result<(), Failure> {
     let until = Instant::now() + rest;
     loop {
-        if port.order() == Order::Finish {
+        if queues.order() == Order::Finish {
             let why = "told to finish while a dead letter waited for room";
             return Err(Failure::with_reach(why, Reach::Ordered));
         }
-        if port.pause(until, Waiting::Blocked).map_err(|fault| Failure::fatal(fault.to_string()))? {
+        if queues.pause(until, Waiting::Blocked).map_err(|fault| Failure::fatal(fault.to_string()))? {
             return Ok(());
         }
     }
 }
 
 /// Standard output, for a stage without outputs.
-pub(super) struct ToConsole<'a>(pub &'a mut Desk);
+pub(super) struct ToConsole<'a>(pub &'a mut WorkerContext);
 
 impl Outlet for ToConsole<'_> {
     fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
@@ -86,7 +86,7 @@ impl Outlet for ToConsole<'_> {
 
     fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
         let most = self.longest();
-        let Desk { port, ticket, counts, .. } = &mut *self.0;
-        bury(port, ticket, counts, most, what)
+        let WorkerContext { queues, spec, counts, .. } = &mut *self.0;
+        bury(queues, spec, counts, most, what)
     }
 }

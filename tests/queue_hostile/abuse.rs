@@ -2,7 +2,10 @@
 //! Whatever is written, each call must answer or return a fault: no panic, no endless loop, no access out of bounds.
 //! Shared by the test and the fuzz target.
 
-use mprun::queue::{Arena, Blame, Limits, Order, Port, QueueId, SlotId, SlotTuning, Steward, Wait, WhenFull};
+use mprun::queue::{
+    Arena, FailureAttribution, Limits, Order, QueueAdmin, QueueId, SlotId, SlotTuning, Wait, WhenFull,
+    WorkerHandle,
+};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -50,13 +53,13 @@ fn value(kind: u8, raw: u64) -> u64 {
 
 struct Scene {
     file: File,
-    steward: Steward,
-    ports: Vec<Port>,
+    steward: QueueAdmin,
+    ports: Vec<WorkerHandle>,
 }
 
 fn set_up() -> Scene {
     let arena = Arena::create().unwrap();
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     for (q, when_full) in [WhenFull::Block, WhenFull::DropOld, WhenFull::DropNew].into_iter().enumerate() {
         let limits = Limits { capacity: 8, max_bytes: 1 << 16, max_item: 1 << 12, when_full };
         steward.set_queue(QueueId(q as u16), &limits).unwrap();
@@ -66,7 +69,7 @@ fn set_up() -> Scene {
         steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
         // Who is told to finish never waits for room for ever.
         steward.order(SlotId(slot), Order::Finish).unwrap();
-        ports.push(Port::open(arena.clone(), SlotId(slot)).unwrap());
+        ports.push(WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap());
     }
     let file = File::from(arena.fd().try_clone_to_owned().unwrap());
     Scene { file, steward, ports }
@@ -105,7 +108,7 @@ impl Scene {
             5 => _ = self.steward.audit(),
             6 => _ = self.steward.set_stopped(usize::from(what >> 4 & 1)),
             7 => _ = self.steward.report(slot),
-            _ => _ = self.steward.release(slot, Blame::Begun, 3, &mut |_| Ok(())),
+            _ => _ = self.steward.release(slot, FailureAttribution::Begun, 3, &mut |_| Ok(())),
         }
     }
 }

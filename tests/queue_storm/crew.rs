@@ -1,7 +1,9 @@
 //! Forked workers, and a supervisor that kills, stops, settles and replaces them.
 
 use crate::load::{self, A, B, POSITION, Role, SINKS, SUMS};
-use mprun::queue::{Arena, Blame, Limits, Order, Port, QueueId, SlotId, SlotTuning, Steward, WhenFull};
+use mprun::queue::{
+    Arena, FailureAttribution, Limits, Order, QueueAdmin, QueueId, SlotId, SlotTuning, WhenFull, WorkerHandle,
+};
 use std::time::{Duration, Instant};
 
 const ROLES: [Role; 7] =
@@ -55,7 +57,7 @@ fn attach(arena: &Arena) -> Arena {
 
 /// Creates the queues and seeds the tokens.
 pub fn set_up(arena: &Arena, capacity: u64) {
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     let limits = Limits { capacity, max_bytes: 3 << 20, max_item: 1 << 18, when_full: WhenFull::Block };
     for q in
         [A, B].into_iter().chain((0..=SINKS).map(|n| if n == 0 { POSITION } else { QueueId(SUMS + n - 1) }))
@@ -68,7 +70,7 @@ pub fn set_up(arena: &Arena, capacity: u64) {
 
 pub struct Crew {
     arena: Arena,
-    steward: Steward,
+    steward: QueueAdmin,
     workers: Vec<Option<i32>>,
     dice: fastrand::Rng,
     pub deaths: u64,
@@ -78,7 +80,7 @@ impl Crew {
     /// Settles whatever an earlier supervisor left, and starts everybody.
     pub fn start(arena: &Arena, seed: u64) -> Crew {
         let arena = attach(arena);
-        let steward = Steward::open(arena.clone()).unwrap();
+        let steward = QueueAdmin::open(arena.clone()).unwrap();
         let (workers, dice) = (vec![None; ROLES.len()], fastrand::Rng::with_seed(seed));
         let mut crew = Crew { arena, steward, workers, dice, deaths: 0 };
         for slot in 0..ROLES.len() {
@@ -89,8 +91,10 @@ impl Crew {
     }
 
     fn release(&mut self, slot: usize) {
-        let released =
-            self.steward.release(SlotId(slot as u16), Blame::Begun, ATTEMPTS, &mut |_| Ok(())).unwrap();
+        let released = self
+            .steward
+            .release(SlotId(slot as u16), FailureAttribution::Begun, ATTEMPTS, &mut |_| Ok(()))
+            .unwrap();
         assert_eq!(released.dead, 0);
     }
 
@@ -100,7 +104,7 @@ impl Crew {
         let (arena, parent, fate) = (self.arena.clone(), std::process::id() as i32, self.dice.u64(50..4000));
         self.workers[slot] = Some(fork(move || {
             die_with(parent);
-            let mut port = Port::open(attach(&arena), id).unwrap();
+            let mut port = WorkerHandle::open(attach(&arena), id).unwrap();
             kill_self_at_store(fate);
             load::work(&mut port, ROLES[slot]);
         }));

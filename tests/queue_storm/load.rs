@@ -3,7 +3,7 @@
 //! `token -> producers -> A -> movers -> B -> sinks -> one token each`. The producers' position and the sinks' sums
 //! are items themselves, changed in the same commit as what they count: so they are exactly once, whoever dies.
 
-use mprun::queue::{Committed, Order, Port, QueueId, Taken, Wait};
+use mprun::queue::{Committed, Order, QueueId, Taken, Wait, WorkerHandle};
 use std::time::{Duration, Instant};
 
 pub const POSITION: QueueId = QueueId(0);
@@ -108,7 +108,7 @@ fn number(item: &[u8]) -> Option<u64> {
 }
 
 /// Works until the end; true if it is the end, false if it was ordered to stop.
-pub fn work(port: &mut Port, role: Role) {
+pub fn work(port: &mut WorkerHandle, role: Role) {
     port.order();
     while port.order() == Order::Run {
         let goes_on = match role {
@@ -123,7 +123,7 @@ pub fn work(port: &mut Port, role: Role) {
     port.give_back_all().unwrap();
 }
 
-fn commit(port: &mut Port, upto: usize) -> bool {
+fn commit(port: &mut WorkerHandle, upto: usize) -> bool {
     match port.commit(upto, Wait::Forever).unwrap() {
         Committed::Done { .. } => true,
         Committed::Ordered => false,
@@ -131,7 +131,7 @@ fn commit(port: &mut Port, upto: usize) -> bool {
     }
 }
 
-fn produce(port: &mut Port) -> bool {
+fn produce(port: &mut WorkerHandle) -> bool {
     if !matches!(port.take(&[POSITION], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
         return true;
     }
@@ -150,7 +150,7 @@ fn produce(port: &mut Port) -> bool {
     commit(port, 1)
 }
 
-fn carry(port: &mut Port) -> bool {
+fn carry(port: &mut WorkerHandle) -> bool {
     let max = 1 + std::process::id() as usize % 16;
     match port.take(&[A], max, Wait::Forever).unwrap() {
         Taken::Items { .. } => {}
@@ -171,7 +171,7 @@ fn carry(port: &mut Port) -> bool {
     commit(port, port.len())
 }
 
-fn sum_up(port: &mut Port, token: QueueId) -> bool {
+fn sum_up(port: &mut WorkerHandle, token: QueueId) -> bool {
     if port.is_empty() && !matches!(port.take(&[token], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
         return true;
     }

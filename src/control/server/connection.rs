@@ -5,7 +5,7 @@ use super::patience::Patient;
 use super::reply::{self, Body, Response};
 use super::route::{Route, route};
 use super::seats::{Held, Seat, either};
-use super::{Ask, Desk, retry, stream};
+use super::{Ask, ServerState, retry, stream};
 use crate::control::protocol::{Answer, Reason, Refused, Reply, Request};
 use crate::sys::cpus;
 use crate::sys::hangup::Hangup;
@@ -32,10 +32,10 @@ const SEND_WITHIN: Duration = Duration::from_secs(10);
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Serves until the client goes, or asks too much.
-pub async fn serve(stream: UnixStream, desk: Desk, seat: Arc<Seat>) {
+pub async fn serve(stream: UnixStream, state: ServerState, seat: Arc<Seat>) {
     let hangup = Hangup::of(&stream);
     let stream = Patient::new(stream, Arc::clone(&seat));
-    let service = service_fn(move |request| answer(desk.clone(), Arc::clone(&seat), request));
+    let service = service_fn(move |request| answer(state.clone(), Arc::clone(&seat), request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(SEND_WITHIN).max_buf_size(LARGEST_HEAD).max_headers(64);
     // A client that has said all may close its writing half, and read on.
@@ -48,7 +48,7 @@ pub async fn serve(stream: UnixStream, desk: Desk, seat: Arc<Seat>) {
 }
 
 async fn answer(
-    desk: Desk,
+    state: ServerState,
     seat: Arc<Seat>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Held<Body>>, Infallible> {
@@ -56,26 +56,26 @@ async fn answer(
     let body = read(body).await;
     let busy = seat.busy();
     let response = match body {
-        Ok(body) => respond(&desk, &head, &body).await,
+        Ok(body) => respond(&state, &head, &body).await,
         Err(refused) => Err(refused),
     };
     let response = response.unwrap_or_else(|refused| reply::refused(&refused));
     Ok(response.map(|body| Held::new(body, busy)))
 }
 
-async fn respond(desk: &Desk, head: &Parts, body: &[u8]) -> Result<Response, Refused> {
+async fn respond(state: &ServerState, head: &Parts, body: &[u8]) -> Result<Response, Refused> {
     match route(&head.method, head.uri.path(), head.uri.query(), body)? {
         Route::Hello => Ok(reply::hello()),
         Route::Ask { request, waits } => {
-            let answer = ask(&desk.ask, request, waits).await?;
-            let mut answer = rated(desk, answer);
+            let answer = ask(&state.ask, request, waits).await?;
+            let mut answer = rated(state, answer);
             if let Answer::Status(snapshot) = &mut answer {
-                desk.letters.tell(snapshot).await;
+                state.letters.tell(snapshot).await;
             }
             Ok(reply::answer(answer))
         }
-        Route::Tap(tap) => stream::tap(desk, tap).await,
-        Route::Retry(keys) => Ok(reply::value(&retry::retry(desk, keys).await?)),
+        Route::Tap(tap) => stream::tap(state, tap).await,
+        Route::Retry(keys) => Ok(reply::value(&retry::retry(state, keys).await?)),
         Route::End => Ok(stream::until_the_end()),
     }
 }
@@ -110,9 +110,9 @@ pub async fn ask(supervisor: &Ask, request: Request, waits: bool) -> Reply {
 }
 
 /// With what takes more than one look.
-pub fn rated(desk: &Desk, mut answer: Answer) -> Answer {
+pub fn rated(state: &ServerState, mut answer: Answer) -> Answer {
     if let Answer::Status(snapshot) = &mut answer
-        && let Ok(mut samples) = desk.samples.lock()
+        && let Ok(mut samples) = state.samples.lock()
     {
         samples.rate(snapshot, cpus::ticks);
     }

@@ -2,7 +2,7 @@
 //! can be told.
 
 use super::connection::{ask, rated};
-use super::{Desk, REST, linger};
+use super::{REST, ServerState, linger};
 use crate::control::protocol::{Answer, Request, Status};
 use crate::metrics::{self, Format, Monotone};
 use http_body_util::Full;
@@ -27,7 +27,7 @@ const CONNECTIONS: usize = 16;
 const SEND_WITHIN: Duration = Duration::from_secs(120);
 
 /// Serves for ever.
-pub async fn serve(listener: TcpListener, desk: Desk) {
+pub async fn serve(listener: TcpListener, state: ServerState) {
     let seats = Seats::new(CONNECTIONS);
     let told = Arc::new(Mutex::new(Monotone::default()));
     loop {
@@ -35,18 +35,18 @@ pub async fn serve(listener: TcpListener, desk: Desk) {
             tokio::time::sleep(REST).await;
             continue;
         };
-        let (desk, told) = (desk.clone(), Arc::clone(&told));
+        let (state, told) = (state.clone(), Arc::clone(&told));
         let refusal = || linger::too_many(PLAIN, "too many clients: come again soon\n");
-        seats.admit(stream, refusal, |stream, seat| connection(stream, desk, told, seat));
+        seats.admit(stream, refusal, |stream, seat| connection(stream, state, told, seat));
     }
 }
 
-async fn connection(stream: TcpStream, desk: Desk, told: Arc<Mutex<Monotone>>, seat: Arc<Seat>) {
+async fn connection(stream: TcpStream, state: ServerState, told: Arc<Mutex<Monotone>>, seat: Arc<Seat>) {
     let stream = Patient::new(stream, Arc::clone(&seat));
     let service = service_fn(move |request| {
-        let (desk, told, busy) = (desk.clone(), Arc::clone(&told), seat.busy());
+        let (state, told, busy) = (state.clone(), Arc::clone(&told), seat.busy());
         async move {
-            let response = respond(&desk, &told, &request).await;
+            let response = respond(&state, &told, &request).await;
             Ok::<_, Infallible>(response.map(|body| Held::new(body, busy)))
         }
     });
@@ -58,7 +58,7 @@ async fn connection(stream: TcpStream, desk: Desk, told: Arc<Mutex<Monotone>>, s
 }
 
 async fn respond(
-    desk: &Desk,
+    state: &ServerState,
     told: &Mutex<Monotone>,
     request: &hyper::Request<Incoming>,
 ) -> Response<Full<Bytes>> {
@@ -70,13 +70,13 @@ async fn respond(
         "/" => return plain(StatusCode::OK, "mprun: see /metrics\n"),
         _ => return plain(StatusCode::NOT_FOUND, "there is only /metrics\n"),
     }
-    let Ok(Answer::Status(seen)) = ask(&desk.ask, Request::Status(Status::default()), false).await else {
+    let Ok(Answer::Status(seen)) = ask(&state.ask, Request::Status(Status::default()), false).await else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer\n");
     };
-    let Answer::Status(mut seen) = rated(desk, Answer::Status(seen)) else {
+    let Answer::Status(mut seen) = rated(state, Answer::Status(seen)) else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer\n");
     };
-    desk.letters.tell(&mut seen).await;
+    state.letters.tell(&mut seen).await;
     if let Ok(mut told) = told.lock() {
         told.raise(&mut seen);
     }

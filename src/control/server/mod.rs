@@ -49,7 +49,7 @@ pub type Ask = Arc<dyn Fn(Request, oneshot::Sender<Reply>) + Send + Sync>;
 
 /// What all connections share.
 #[derive(Clone)]
-struct Desk {
+struct ServerState {
     ask: Ask,
     samples: Arc<Mutex<Samples>>,
     /// Whoever has it may retry dead letters: a queue remembers only the last one.
@@ -85,7 +85,7 @@ pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let samples = Arc::new(Mutex::new(Samples::new(cpus::ticks())));
     let retrier = Arc::new(tokio::sync::Mutex::new(Retrier::new(Arc::clone(&ask), &dead_letters.path)));
-    let desk = Desk { ask, samples, retrier, letters: Arc::new(letters::Kept::of(dead_letters)) };
+    let state = ServerState { ask, samples, retrier, letters: Arc::new(letters::Kept::of(dead_letters)) };
     let Listeners { control, metrics } = listeners;
     let (control, metrics) = {
         let _context = runtime.enter();
@@ -95,10 +95,10 @@ pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result
     let serve = move || {
         runtime.block_on(async {
             if let Some(metrics) = metrics {
-                tokio::spawn(metrics::serve(metrics, desk.clone()));
+                tokio::spawn(metrics::serve(metrics, state.clone()));
             }
             match control {
-                Some(control) => accept(control, desk).await,
+                Some(control) => accept(control, state).await,
                 None => std::future::pending().await,
             }
         });
@@ -107,7 +107,7 @@ pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result
     Ok(())
 }
 
-async fn accept(listener: net::UnixListener, desk: Desk) {
+async fn accept(listener: net::UnixListener, state: ServerState) {
     let seats = Seats::new(CONNECTIONS);
     loop {
         let stream = match listener.accept().await {
@@ -118,7 +118,7 @@ async fn accept(listener: net::UnixListener, desk: Desk) {
                 continue;
             }
         };
-        let desk = desk.clone();
-        seats.admit(stream, reply::too_many, |stream, seat| connection::serve(stream, desk, seat));
+        let state = state.clone();
+        seats.admit(stream, reply::too_many, |stream, seat| connection::serve(stream, state, seat));
     }
 }

@@ -24,7 +24,7 @@
 //! | the supervisor, with queues in memory | the letter, marked or not | the next run's queues remember none: it waits as before |
 
 use super::connection::ask;
-use super::{Ask, Desk};
+use super::{Ask, ServerState};
 use crate::control::protocol::{Answer, Put, Reason, Refused, Reply, Request, Retried, Retry};
 use crate::dead_letter::{self, Entry, Letter, Letters};
 use std::collections::BTreeSet;
@@ -57,8 +57,8 @@ enum Fate {
 }
 
 /// Puts back all that are named, in the order in which they are named.
-pub async fn retry(desk: &Desk, wanted: Retry) -> Result<Retried, Refused> {
-    let retrier = Arc::clone(&desk.retrier);
+pub async fn retry(state: &ServerState, wanted: Retry) -> Result<Retried, Refused> {
+    let retrier = Arc::clone(&state.retrier);
     // On its own: a client that goes away must not leave a letter half-way.
     let work = tokio::spawn(async move { retrier.lock().await.named(wanted).await });
     work.await.unwrap_or_else(|error| Err(failed(&error)))

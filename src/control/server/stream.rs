@@ -1,6 +1,6 @@
 //! Replies that take their time.
 
-use super::Desk;
+use super::ServerState;
 use super::connection::ask;
 use super::reply::{self, Response};
 use crate::control::protocol::{Answer, Refused, Request, Tap};
@@ -32,16 +32,16 @@ impl Body for Lines {
 }
 
 /// What passes through a queue, a line for each item that is seen, until the client goes or the run ends.
-pub async fn tap(desk: &Desk, tap: Tap) -> Result<Response, Refused> {
+pub async fn tap(state: &ServerState, tap: Tap) -> Result<Response, Refused> {
     // The first look: whether there is such a queue.
-    let first = look(desk, &tap).await?;
+    let first = look(state, &tap).await?;
     let (sender, receiver) = mpsc::channel(4);
-    let desk = desk.clone();
-    tokio::spawn(async move { watch(&desk, &tap, first, sender).await });
+    let state = state.clone();
+    tokio::spawn(async move { watch(&state, &tap, first, sender).await });
     Ok(reply::lines(Lines(receiver)))
 }
 
-async fn watch(desk: &Desk, tap: &Tap, mut seen: Option<Glimpse>, lines: mpsc::Sender<Bytes>) {
+async fn watch(state: &ServerState, tap: &Tap, mut seen: Option<Glimpse>, lines: mpsc::Sender<Bytes>) {
     loop {
         if let Some(glimpse) = &seen {
             let mut line = serde_json::to_vec(glimpse).unwrap_or_default();
@@ -53,15 +53,15 @@ async fn watch(desk: &Desk, tap: &Tap, mut seen: Option<Glimpse>, lines: mpsc::S
         if timeout(LOOK_EVERY, lines.closed()).await.is_ok() {
             return;
         }
-        match look(desk, tap).await {
+        match look(state, tap).await {
             Ok(more) => seen = more,
             Err(_) => return,
         }
     }
 }
 
-async fn look(desk: &Desk, tap: &Tap) -> Result<Option<Glimpse>, Refused> {
-    match ask(&desk.ask, Request::Tap(tap.clone()), false).await? {
+async fn look(state: &ServerState, tap: &Tap) -> Result<Option<Glimpse>, Refused> {
+    match ask(&state.ask, Request::Tap(tap.clone()), false).await? {
         Answer::Tap(seen) => Ok(seen),
         Answer::Status(_) | Answer::Audit(_) | Answer::Plan(_) | Answer::Done(_) => Ok(None),
     }

@@ -9,10 +9,10 @@ use super::super::worker_time;
 use super::super::{Fault, QueueId, Waiting, WhenFull, counts};
 use super::put::PutError;
 use super::staging::{Fate, Group, NO_LEASE, Put, Staging};
-use super::{Port, Wait};
+use super::{Wait, WorkerHandle};
 use std::ops::Range;
 
-/// What came of a [`Port::commit`].
+/// What came of a [`WorkerHandle::commit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Committed {
     /// All outputs are out and the leases have ended. So many waited in the first output queue, before and after.
@@ -45,11 +45,11 @@ pub(super) enum Step {
     Closed,
 }
 
-impl Port {
+impl WorkerHandle {
     /// Publishes all staged outputs and ends the leases `0 .. upto`, all in one transaction if there is room for it
     /// all; else in parts, each lease ending together with the last of its outputs.
     ///
-    /// When it returns early some leases may have ended already: they are gone from the front ([`Port::len`] tells
+    /// When it returns early some leases may have ended already: they are gone from the front ([`WorkerHandle::len`] tells
     /// how many are left), so the next call's `upto` is less by as many.
     ///
     /// Without staged outputs the leases are only noted as finished: the next `take` (or `pause`) ends them. If the last
@@ -104,7 +104,7 @@ impl Port {
     /// Where what comes first goes to one queue that must be waited for: looks shortly whether there will be room for a
     /// good part of it.
     fn look_for_room(&mut self, wait: Wait) -> Result<Haste, Fault> {
-        let Port { hand, patience, staging, .. } = &mut *self;
+        let WorkerHandle { hand, patience, staging, .. } = &mut *self;
         let unpublished = staging.published..staging.groups.len();
         let Some((Some(q), groups)) = staging.runs.of(unpublished).next() else { return Ok(Haste::Eager) };
         let (memory, at) = (hand.memory(), layout::queue_at(q)?);
@@ -152,7 +152,7 @@ impl Port {
         whole: bool,
         haste: Haste,
     ) -> Result<Step, Fault> {
-        let Port { hand, slot, live, leases, staging, targets, memory, .. } = self;
+        let WorkerHandle { hand, slot, live, leases, staging, targets, memory, .. } = self;
         let mut tx = hand.begin_with(haste)?;
         if let Some(event) = slept {
             tx.expect(event); // others may sleep on

@@ -5,13 +5,13 @@ use super::super::event::Event;
 use super::super::holdings::{self, End, Ended};
 use super::super::layout::{self, queue, slot};
 use super::super::{Fault, ring};
-use super::Port;
+use super::WorkerHandle;
 use super::staging::NO_LEASE;
 
 /// Entries changed in one transaction: bounds the time under the lock.
 const CHUNK: usize = 32;
 
-impl Port {
+impl WorkerHandle {
     /// Throws away what is staged and not published: the outputs of an item that failed.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Port {
 
     pub(super) fn free_blocks(&mut self, holds: &[u16]) -> Result<(), Fault> {
         for chunk in holds.chunks(CHUNK) {
-            let Port { hand, slot, live, .. } = self;
+            let WorkerHandle { hand, slot, live, .. } = self;
             let mut tx = hand.begin()?;
             let mut after = *live;
             let mut queues = [0; CHUNK];
@@ -106,7 +106,7 @@ impl Port {
     }
 
     fn return_entries(&mut self, oldest_first: &[u16], blame: bool) -> Result<(), Fault> {
-        let Port { hand, slot, live, .. } = self;
+        let WorkerHandle { hand, slot, live, .. } = self;
         let mut tx = hand.begin()?;
         let mut after = *live;
         let mut queues = [0; CHUNK];
@@ -151,7 +151,7 @@ impl Port {
     }
 
     fn end_leases(&mut self, entries: &[u16], how: End) -> Result<(), Fault> {
-        let Port { hand, slot, live, .. } = self;
+        let WorkerHandle { hand, slot, live, .. } = self;
         let mut tx = hand.begin()?;
         let (mut after, mut ended) = (*live, Ended::default());
         holdings::end(&mut tx, *slot, entries, how, &mut ended)?;

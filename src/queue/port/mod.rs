@@ -84,8 +84,8 @@ pub struct Lease<'a> {
 
 /// A worker's hand on the arena. One thread owns it; it must not be used after a fork.
 ///
-/// What it holds when its process dies is given back by [`super::Steward::release`].
-pub struct Port {
+/// What it holds when its process dies is given back by [`super::QueueAdmin::release`].
+pub struct WorkerHandle {
     hand: Hand,
     slot: usize,
     live: Bitmap,
@@ -114,12 +114,12 @@ const FEW: u64 = 64;
 /// Entries of the table that leases never take.
 const RESERVED: usize = 16;
 
-impl Port {
+impl WorkerHandle {
     /// Binds the calling thread to a worker slot that the supervisor has opened.
     ///
     /// # Errors
     /// When the slot's number or the memory makes no sense.
-    pub fn open(arena: Arena, id: SlotId) -> Result<Port, Fault> {
+    pub fn open(arena: Arena, id: SlotId) -> Result<WorkerHandle, Fault> {
         let slot = layout::slot_at(id)?;
         let hand = Hand::open(arena, layout::journal_of(slot))?;
         let live = holdings::bitmap(hand.memory(), slot);
@@ -130,7 +130,7 @@ impl Port {
         let (leases, finished) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
         let (staging, targets, memory) = (Staging::new(), Targets::new(), None);
         let (turn, unslept, patience) = (0, Vec::new(), Patience::new());
-        Ok(Port {
+        Ok(WorkerHandle {
             hand,
             slot,
             live,
@@ -161,7 +161,7 @@ impl Port {
             return false;
         }
         to.store(self.hand.memory(), self.slot);
-        // Pairs with the one in `Steward::order_all`. Whoever goes on says so before it looks at the next order.
+        // Pairs with the one in `QueueAdmin::order_all`. Whoever goes on says so before it looks at the next order.
         fence(SeqCst);
         true
     }

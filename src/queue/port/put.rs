@@ -8,7 +8,7 @@ use super::super::memory::Memory;
 use super::super::tx::Tx;
 use super::super::{Fault, QueueId, Waiting, WhenFull, ahead, drop_old};
 use super::staging::{Fate, MAX_BLOCKS, MAX_SPARES, MAX_STAGED, NO_HOLD, Put, Spare};
-use super::{Port, Wait};
+use super::{Wait, WorkerHandle};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ enum Reserved {
     Fate(Fate),
 }
 
-impl Port {
+impl WorkerHandle {
     /// Stages a copy of one output for each of the queues (at most 16, each once). It waits only for bytes, never for slots.
     /// An input with very many outputs has the first of them published on the way, with its lease marked.
     ///
@@ -115,7 +115,7 @@ impl Port {
     /// What is there before is garbage. If the output is dropped anyway `fill` is not called.
     ///
     /// # Errors
-    /// As [`Port::put`].
+    /// As [`WorkerHandle::put`].
     #[inline]
     pub fn put_with(
         &mut self,
@@ -254,7 +254,7 @@ impl Port {
         let more = self.staging.blocks.max(self.staging.lately.saturating_sub(self.staging.blocks + 1));
         let wanted = if class <= MAX_SPARE_CLASS { 1 + more.min(spares_left) } else { 1 };
         let haste = self.haste(q, false)?;
-        let Port { hand, slot, live, staging, .. } = self;
+        let WorkerHandle { hand, slot, live, staging, .. } = self;
         let at = layout::queue_at(q)?;
         let event = Event::of(at, queue::BYTES_FREE);
         let mut tx = hand.begin_with(haste)?;

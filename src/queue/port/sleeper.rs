@@ -3,7 +3,7 @@
 use super::super::event::Event;
 use super::super::futex;
 use super::super::memory::Arena;
-use super::Port;
+use super::WorkerHandle;
 
 /// What a `take` without waiting would have slept on.
 ///
@@ -14,7 +14,7 @@ pub struct Sleeper {
     events: Vec<(Event, u32)>,
 }
 
-impl Port {
+impl WorkerHandle {
     /// After a `take` that came back empty: sleeps in its place.
     pub fn sleeper(&self) -> Sleeper {
         Sleeper { arena: self.hand.arena.clone(), events: self.unslept.clone() }

@@ -7,9 +7,9 @@ use super::super::lock::Haste;
 use super::super::tx::Tx;
 use super::super::worker_time;
 use super::super::{Fault, QueueId, Waiting, counts, ring, trim};
-use super::{Port, Wait};
+use super::{Wait, WorkerHandle};
 
-/// What came of a [`Port::take`].
+/// What came of a [`WorkerHandle::take`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Taken {
     /// Items were leased; so many waited in the first queue that gave any, before and after.
@@ -27,9 +27,9 @@ pub enum Taken {
     Ordered,
 }
 
-impl Port {
+impl WorkerHandle {
     /// Leases up to `max` items of the inputs (at most 16), fairly; they are appended to the leases held, of which
-    /// there are never more than 512 (or see [`Port::hold_up_to`]). Leases that `commit` finished without outputs end in the same step.
+    /// there are never more than 512 (or see [`WorkerHandle::hold_up_to`]). Leases that `commit` finished without outputs end in the same step.
     ///
     /// # Errors
     /// Only when the memory is damaged.
@@ -39,7 +39,7 @@ impl Port {
         let why = if is_token { Waiting::ForTurn } else { Waiting::Starved };
         let mut came = false;
         if wait != Wait::No {
-            let Port { hand, patience, .. } = &mut *self;
+            let WorkerHandle { hand, patience, .. } = &mut *self;
             let memory = hand.memory();
             came = patience.look(|| inputs.iter().any(|&q| counts::waiting_roughly(memory, q) > 0));
             self.count_looking(why);
@@ -48,7 +48,7 @@ impl Port {
         if self.most_leases > MAX_BATCH && self.free_entries() < max.min(self.leases_left()).min(MAX_BATCH) {
             self.settle()?; // what is finished or in reserve is in the way, until a transaction of its own
         }
-        // Another thread may have slept in its place ([`Port::sleeper`]) and been woken.
+        // Another thread may have slept in its place ([`WorkerHandle::sleeper`]) and been woken.
         let mut slept = !std::mem::take(&mut self.unslept).is_empty();
         let mut sleep = Sleep::default();
         loop {
@@ -91,7 +91,7 @@ impl Port {
         haste: Haste,
         sleep: &mut Sleep,
     ) -> Result<Taken, Fault> {
-        let Port { hand, slot, live, leases, finished, turn, memory, .. } = self;
+        let WorkerHandle { hand, slot, live, leases, finished, turn, memory, .. } = self;
         let mut tx = hand.begin_with(haste)?;
         let (mut after, mut ended) = (*live, Ended::default());
         finished.iter().for_each(|&entry| holdings::clear(&mut after, entry));

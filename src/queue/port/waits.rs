@@ -4,10 +4,10 @@ use super::super::event::Event;
 use super::super::layout::slot;
 use super::super::worker_time::{self, Waiting};
 use super::super::{Fault, futex, saving};
-use super::{Port, Wait};
+use super::{Wait, WorkerHandle};
 use std::time::{Duration, Instant};
 
-impl Port {
+impl WorkerHandle {
     /// Sleeps until then; false if it was cut short because the order or the tuning changed. `why`: what the time is
     /// counted as.
     pub fn pause(&mut self, until: Instant, why: Waiting) -> Result<bool, Fault> {

@@ -5,9 +5,9 @@ use super::super::lock::Haste;
 use super::super::{Fault, QueueId, WhenFull, counts};
 use super::commit::{Committed, Step};
 use super::put::PutError;
-use super::{Port, Wait};
+use super::{Wait, WorkerHandle};
 
-impl Port {
+impl WorkerHandle {
     /// Publishes all these outputs and ends the leases `0 .. upto`, in one transaction; `None`: there is no room for
     /// all of them now, and nothing has happened. Nothing may be staged before.
     ///
@@ -70,7 +70,7 @@ impl Port {
         Ok(room)
     }
 
-    /// From here to [`Port::publish_whole`] or [`Port::give_up_whole`] nothing is published early, and nothing waits: an
+    /// From here to [`WorkerHandle::publish_whole`] or [`WorkerHandle::give_up_whole`] nothing is published early, and nothing waits: an
     /// output that finds no room fails with [`PutError::NoRoom`].
     pub fn begin_whole(&mut self) {
         debug_assert!(self.staging.is_empty(), "something is staged");
@@ -78,7 +78,7 @@ impl Port {
         self.staging.lacked_room = false;
     }
 
-    /// Whether an output found no room since [`Port::begin_whole`].
+    /// Whether an output found no room since [`WorkerHandle::begin_whole`].
     pub fn lacked_room(&self) -> bool {
         self.staging.lacked_room
     }
@@ -99,7 +99,7 @@ impl Port {
         Ok(committed)
     }
 
-    /// Throws away what was staged since [`Port::begin_whole`].
+    /// Throws away what was staged since [`WorkerHandle::begin_whole`].
     ///
     /// # Errors
     /// Only when the memory is damaged.

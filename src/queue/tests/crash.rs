@@ -39,7 +39,7 @@ struct Script {
     before: Vec<Op>,
     first_death: bool,
     ops: Vec<Op>,
-    blame: Blame,
+    blame: FailureAttribution,
 }
 
 /// True if it was killed before it ended.
@@ -56,7 +56,7 @@ pub(super) fn killed(at: u64, work: impl FnOnce()) -> bool {
 
 struct Stage {
     arena: Arena,
-    steward: Steward,
+    steward: QueueAdmin,
     model: Model,
 }
 
@@ -65,7 +65,7 @@ fn set_up(script: &Script) -> Stage {
 }
 
 fn set_up_in(script: &Script, arena: Arena) -> Stage {
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     let mut model = Model { queues: Vec::new(), workers: vec![Worker::default(); 3] };
     for (q, &(capacity, when_full)) in script.queues.iter().enumerate() {
         steward.set_queue(QueueId(q as u16), &Limits { when_full, ..limits(capacity as u64) }).unwrap();
@@ -78,8 +78,8 @@ fn set_up_in(script: &Script, arena: Arena) -> Stage {
     }
     if script.first_death {
         first.die();
-        steward.release(SlotId(0), Blame::Begun, ATTEMPTS, &mut |_| Ok(())).unwrap();
-        model.die(0, Blame::Begun);
+        steward.release(SlotId(0), FailureAttribution::Begun, ATTEMPTS, &mut |_| Ok(())).unwrap();
+        model.die(0, FailureAttribution::Begun);
     } else {
         first.settle().unwrap();
         model.apply(0, &Op::Settle, 0, &mut |_| {});
@@ -111,7 +111,7 @@ fn kill_at(script: &Script, stage: &mut Stage, at: u64) -> (bool, Vec<Model>) {
     (died, possible)
 }
 
-fn release(stage: &mut Stage, blame: Blame) {
+fn release(stage: &mut Stage, blame: FailureAttribution) {
     stage.steward.release(SlotId(VICTIM), blame, ATTEMPTS, &mut |_| Ok(())).unwrap();
 }
 
@@ -131,7 +131,7 @@ fn case(script: &Script, at: u64, in_release: Option<u64>, other_first: bool) ->
     if let Some(n) = in_release {
         release_died = killed(n, || release(&mut stage, script.blame));
         stage.steward.die();
-        stage.steward = Steward::open(stage.arena.clone()).unwrap();
+        stage.steward = QueueAdmin::open(stage.arena.clone()).unwrap();
     }
     release(&mut stage, script.blame);
     stage.steward.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
@@ -169,15 +169,15 @@ fn reopened(script: &Script, folder: &Folder, at: u64, in_takeover: u64) -> (boo
     let takeover_died = killed(in_takeover, || {
         let arena = open();
         arena.begin_use().unwrap();
-        Steward::open(arena).unwrap().inherit().unwrap();
+        QueueAdmin::open(arena).unwrap().inherit().unwrap();
     });
     let arena = open();
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     steward.inherit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
     let possible: Vec<Vec<Observed>> = possible
         .into_iter()
         .map(|mut state| {
-            state.die(VICTIM as usize, Blame::Begun);
+            state.die(VICTIM as usize, FailureAttribution::Begun);
             state.settled()
         })
         .collect();
@@ -238,7 +238,7 @@ fn for_lease(q: usize, len: usize, lease: usize) -> Op {
 
 fn script(name: &'static str, before: Vec<Op>, ops: Vec<Op>) -> Script {
     let queues = vec![(16, BLOCK), (16, BLOCK)];
-    Script { name, queues, before, first_death: false, ops, blame: Blame::Begun }
+    Script { name, queues, before, first_death: false, ops, blame: FailureAttribution::Begun }
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn what_was_returned_before_is_returned_in_order_again() {
     let mut script = script("returned", before, ops);
     script.first_death = true;
     exhaust(&script);
-    script.blame = Blame::Nobody;
+    script.blame = FailureAttribution::Nobody;
     exhaust(&script);
 }
 
@@ -485,7 +485,7 @@ fn a_worker_killed_while_it_gives_memory_back_has_lost_no_block() {
         let died = killed(at, || _ = worker.take(&[A], 1, soon).unwrap());
         worker.die();
         steward.audit().unwrap_or_else(|wrong| panic!("store {at}: {wrong}"));
-        steward.release(VICTIM_SLOT, Blame::Nobody, ATTEMPTS, &mut |_| Ok(())).unwrap();
+        steward.release(VICTIM_SLOT, FailureAttribution::Nobody, ATTEMPTS, &mut |_| Ok(())).unwrap();
         let mut heir = port(&arena, &mut steward, OTHER);
         put(&mut heir, 5000);
         heir.take(&[A], 1, Wait::No).unwrap();
@@ -496,14 +496,14 @@ fn a_worker_killed_while_it_gives_memory_back_has_lost_no_block() {
         }
     }
 
-    fn put(port: &mut Port, len: usize) {
+    fn put(port: &mut WorkerHandle, len: usize) {
         port.put(&[A], &vec![7; len], None).unwrap();
         port.commit(0, Wait::No).unwrap();
         port.settle().unwrap();
     }
 }
 
-type Deed = (&'static str, fn(&mut Steward));
+type Deed = (&'static str, fn(&mut QueueAdmin));
 
 /// What a supervisor does to queues besides settling the dead. After its death the next one does it again.
 const DEEDS: [Deed; 8] = [
@@ -533,7 +533,7 @@ fn a_supervisor_killed_anywhere_leaves_what_it_did_or_what_was_before() {
             let before = steward.audit().unwrap();
             let died = killed(at, || deed(&mut steward));
             steward.die();
-            let mut next = Steward::open(arena.clone()).unwrap();
+            let mut next = QueueAdmin::open(arena.clone()).unwrap();
             let found = next.audit().unwrap_or_else(|wrong| panic!("{name}, store {at}: {wrong}"));
             if *name != "seeds a token" || found == before {
                 deed(&mut next);
@@ -541,7 +541,7 @@ fn a_supervisor_killed_anywhere_leaves_what_it_did_or_what_was_before() {
             let after = next.audit().unwrap();
             assert!(found == before || found == after || *name == "removes a queue", "{name}, store {at}");
             port(&arena, &mut next, 2).take(&[A], 1, Wait::No).unwrap();
-            next.release(SlotId(2), Blame::Nobody, ATTEMPTS, &mut |_| Ok(())).unwrap();
+            next.release(SlotId(2), FailureAttribution::Nobody, ATTEMPTS, &mut |_| Ok(())).unwrap();
             assert_eq!(next.audit().unwrap(), after, "{name}, store {at}");
             if !died {
                 break;

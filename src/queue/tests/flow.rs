@@ -76,7 +76,8 @@ fn a_dead_workers_items_return_to_the_front_and_only_the_begun_one_is_blamed() {
     victim.take(&[A], 3, Wait::No).unwrap();
     victim.begin(1);
     drop(victim);
-    let released = steward.release(SlotId(1), Blame::Begun, 3, &mut |_| panic!("not yet")).unwrap();
+    let released =
+        steward.release(SlotId(1), FailureAttribution::Begun, 3, &mut |_| panic!("not yet")).unwrap();
     assert_eq!(released, Released { returned: 3, dead: 0 });
     let mut heir = port(&arena, &mut steward, 1);
     heir.take(&[A], 10, Wait::No).unwrap();
@@ -96,11 +97,11 @@ fn an_item_that_kills_every_time_is_buried_once() {
         victim.take(&[A], 2, Wait::No).unwrap();
         victim.begin(0);
         drop(victim);
-        let bury = &mut |doomed: Doomed<'_>| {
+        let bury = &mut |doomed: DeadLetterCandidate<'_>| {
             buried.push((doomed.item.to_vec(), doomed.attempts, doomed.id));
             Ok(())
         };
-        steward.release(SlotId(1), Blame::Begun, 3, bury).unwrap();
+        steward.release(SlotId(1), FailureAttribution::Begun, 3, bury).unwrap();
     }
     assert_eq!(buried, [(b"poison".to_vec(), 3, 0)]);
     let counts = steward.audit().unwrap()[0].1;
@@ -124,7 +125,7 @@ fn an_item_that_waits_for_its_letter_stays_leased_and_the_others_go_back_at_once
     assert_eq!(steward.release_others(SlotId(1)).unwrap(), Released::default());
     let counts = steward.audit().unwrap()[0].1;
     assert_eq!((counts.waiting, counts.leased, counts.dead), (2, 1, 0));
-    let released = steward.release(SlotId(1), Blame::Begun, 1, &mut |_| Ok(())).unwrap();
+    let released = steward.release(SlotId(1), FailureAttribution::Begun, 1, &mut |_| Ok(())).unwrap();
     assert_eq!(released, Released { returned: 0, dead: 1 });
     let mut heir = port(&arena, &mut steward, 1);
     heir.take(&[A], 10, Wait::No).unwrap();
@@ -143,7 +144,7 @@ fn more_outputs_than_room_go_out_in_parts_and_are_not_repeated() {
     }
     assert!(matches!(worker.commit(1, Wait::No).unwrap(), Committed::Full { .. }));
     drop(worker);
-    steward.release(SlotId(1), Blame::Begun, 3, &mut |_| Ok(())).unwrap();
+    steward.release(SlotId(1), FailureAttribution::Begun, 3, &mut |_| Ok(())).unwrap();
     let mut heir = port(&arena, &mut steward, 2);
     heir.take(&[A], 1, Wait::No).unwrap();
     assert_eq!(heir.item(0).unwrap().mark, 2);

@@ -59,7 +59,7 @@ fn items_are_there_again_after_everybody_is_gone() {
         let Opened { arena, kept, set_aside, .. } = open(&folder.arena());
         assert!(!kept && set_aside.is_none());
         arena.enter(me()).unwrap();
-        let mut steward = Steward::open(arena.clone()).unwrap();
+        let mut steward = QueueAdmin::open(arena.clone()).unwrap();
         for (q, name) in [(A, "queue a"), (B, "token s lines")] {
             steward.set_label(q, name).unwrap();
             steward.set_queue(q, &limits(100)).unwrap();
@@ -76,7 +76,7 @@ fn items_are_there_again_after_everybody_is_gone() {
     let Opened { arena, kept, .. } = open(&folder.arena());
     assert!(kept);
     assert_eq!((arena.identity().unwrap(), arena.user()), (whose(), me()));
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     let all = steward.inherit().unwrap();
     let labels: Vec<&str> = all.iter().map(|queue| queue.label.as_str()).collect();
     assert_eq!(labels, ["queue a", "token s lines"]);
@@ -130,7 +130,7 @@ fn refused(folder: &Folder) -> String {
     let Opened { kept, set_aside, arena, .. } = open(&folder.arena());
     let (aside, fault) = set_aside.expect("set aside");
     assert!(!kept && aside.exists() && folder.arena().exists());
-    assert!(Steward::open(arena).unwrap().inherit().unwrap().is_empty());
+    assert!(QueueAdmin::open(arena).unwrap().inherit().unwrap().is_empty());
     fault.to_string()
 }
 
@@ -195,7 +195,7 @@ fn a_lock_that_went_down_with_the_machine_is_free() {
     let folder = Folder::new("lock");
     let Opened { arena, .. } = open(&folder.arena());
     arena.0.word32(layout::LOCK).store(1, std::sync::atomic::Ordering::Relaxed); // a thread that lives, and not ours
-    let mut steward = Steward::open(arena).unwrap();
+    let mut steward = QueueAdmin::open(arena).unwrap();
     assert_eq!(steward.inherit().unwrap(), []);
 }
 
@@ -203,7 +203,7 @@ fn a_lock_that_went_down_with_the_machine_is_free() {
 fn damage_is_found_before_anybody_works_on_it() {
     let folder = Folder::new("damage");
     let arena = open(&folder.arena()).arena;
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     steward.set_queue(B, &limits(10)).unwrap();
     let mut worker = port(&arena, &mut steward, 0);
     put(&mut worker, B, &[&[7; 100]]);
@@ -221,7 +221,7 @@ fn on_disk(path: &Path) -> u64 {
 fn a_file_takes_room_for_what_was_in_it_and_gives_back_what_is_not_needed() {
     let folder = Folder::new("room");
     let arena = open(&folder.arena()).arena;
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     steward.set_queue(A, &Limits { max_bytes: 64 << 20, ..limits(100) }).unwrap();
     let mut worker = port(&arena, &mut steward, 0);
     let empty = on_disk(&folder.arena());

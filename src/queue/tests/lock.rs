@@ -20,7 +20,7 @@ fn child_inside_the_lock(arena: &Arena, next: fn()) -> i32 {
     pid
 }
 
-fn wait_for_owner(steward: &Steward, pid: i32) {
+fn wait_for_owner(steward: &QueueAdmin, pid: i32) {
     let start = Instant::now();
     while steward.lock_owner() != Some(pid as u32) {
         assert!(start.elapsed() < Duration::from_secs(10), "the child never took the lock");

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 const WORKERS: u16 = 3;
 const EACH: u64 = 2000;
 
-fn open_all(steward: &mut Steward, slots: std::ops::Range<u16>) {
+fn open_all(steward: &mut QueueAdmin, slots: std::ops::Range<u16>) {
     slots.for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
 }
 
 /// Takes until the end; each item as producer and number.
-fn read_all(port: &mut Port) -> Vec<(u64, u64)> {
+fn read_all(port: &mut WorkerHandle) -> Vec<(u64, u64)> {
     let mut seen = Vec::new();
     port.order();
     loop {
@@ -30,7 +30,7 @@ fn read_all(port: &mut Port) -> Vec<(u64, u64)> {
     }
 }
 
-fn write_all(port: &mut Port, producer: u64) {
+fn write_all(port: &mut WorkerHandle, producer: u64) {
     for i in 0..EACH {
         port.put(&[A], &(producer << 32 | i).to_le_bytes(), None).unwrap();
         if i % 5 == 4 {
@@ -44,7 +44,7 @@ fn every_consumer_sees_the_items_of_one_producer_in_order_and_all_see_each_once(
     let (arena, mut steward) = arena(20);
     open_all(&mut steward, 0..2 * WORKERS);
     let all = std::thread::scope(|scope| {
-        let port = |slot| Port::open(arena.clone(), SlotId(slot)).unwrap();
+        let port = |slot| WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
         let readers: Vec<_> =
             (0..WORKERS).map(|n| scope.spawn(move || read_all(&mut port(WORKERS + n)))).collect();
         let writers: Vec<_> =
@@ -74,7 +74,7 @@ fn what_one_of_several_held_when_it_died_is_served_before_what_still_waits() {
     victim.take(&[A], 2, Wait::No).unwrap();
     other.take(&[A], 1, Wait::No).unwrap();
     drop(victim);
-    steward.release(SlotId(1), Blame::Nobody, 3, &mut |_| Ok(())).unwrap();
+    steward.release(SlotId(1), FailureAttribution::Nobody, 3, &mut |_| Ok(())).unwrap();
     other.take(&[A], 9, Wait::No).unwrap();
     assert_eq!(held(&other), [b"3", b"1", b"2", b"4", b"5"]);
 }
@@ -120,7 +120,7 @@ fn a_put_wakes_one_sleeper_and_not_the_herd() {
     let (arena, mut steward) = arena(10);
     open_all(&mut steward, 0..SLEEPERS + 1);
     let woken: i64 = std::thread::scope(|scope| {
-        let port = |slot| Port::open(arena.clone(), SlotId(slot)).unwrap();
+        let port = |slot| WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
         let sleepers: Vec<_> = (0..SLEEPERS)
             .map(|slot| {
                 scope.spawn(move || {

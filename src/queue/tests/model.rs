@@ -3,7 +3,7 @@
 
 use super::super::descriptor::Meta;
 use super::super::layout;
-use super::super::{Blame, Port, QueueId, WhenFull};
+use super::super::{FailureAttribution, QueueId, WhenFull, WorkerHandle};
 use super::*;
 use std::collections::VecDeque;
 
@@ -289,13 +289,13 @@ impl Model {
     }
 
     /// The worker has died and was settled; returns how many items ended as dead letters.
-    pub fn die(&mut self, who: usize, blame: Blame) -> u64 {
+    pub fn die(&mut self, who: usize, blame: FailureAttribution) -> u64 {
         let worker = std::mem::take(&mut self.workers[who]);
         let mut held: Vec<(usize, Item)> = worker.leases.into_iter().chain(worker.finished).collect();
         held.sort_by_key(|(_, item)| std::cmp::Reverse(item.id));
         let mut dead = 0;
         for (q, mut item) in held {
-            if blame == Blame::Begun && worker.begun == Some((q, item.id)) {
+            if blame == FailureAttribution::Begun && worker.begun == Some((q, item.id)) {
                 item.failures += 1;
                 if item.failures >= ATTEMPTS {
                     self.queues[q].dead += 1;
@@ -331,7 +331,7 @@ pub(super) struct Observed {
 }
 
 /// The same operation on the real thing.
-pub(super) fn run(port: &mut Port, op: &Op, seed: u64) -> Answer {
+pub(super) fn run(port: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
     let ids = |queues: &[usize]| -> Vec<QueueId> { queues.iter().map(|&q| QueueId(q as u16)).collect() };
     match op {
         Op::Put(queues, len, lease) => port.put(&ids(queues), &payload(seed, *len), *lease).unwrap(),
@@ -359,14 +359,14 @@ pub(super) fn run(port: &mut Port, op: &Op, seed: u64) -> Answer {
     Answer::Nothing
 }
 
-pub(super) fn lease(port: &Port, i: usize) -> (usize, Item) {
+pub(super) fn lease(port: &WorkerHandle, i: usize) -> (usize, Item) {
     let lease = port.item(i).unwrap();
     let (bytes, failures) = (lease.bytes.to_vec(), lease.attempt - 1);
     (lease.queue.0 as usize, Item { bytes, id: lease.id, failures, mark: lease.mark })
 }
 
 /// Ledger and contents of queues in which nothing is leased; takes everything out.
-pub(super) fn observe(steward: &mut Steward, port: &mut Port, queues: usize) -> Vec<Observed> {
+pub(super) fn observe(steward: &mut QueueAdmin, port: &mut WorkerHandle, queues: usize) -> Vec<Observed> {
     let observed = |q: usize| {
         let id = QueueId(q as u16);
         let counts = steward.counts(id).unwrap();
@@ -387,7 +387,7 @@ pub(super) fn observe(steward: &mut Steward, port: &mut Port, queues: usize) -> 
 }
 
 /// What waits, and the ledger, without touching either: the real words, read as the layout says.
-pub(super) fn peek(steward: &mut Steward, queues: usize) -> Vec<Observed> {
+pub(super) fn peek(steward: &mut QueueAdmin, queues: usize) -> Vec<Observed> {
     let observed = |q: usize| {
         let id = QueueId(q as u16);
         let QueueCounts { put, done, dead, dropped, .. } = steward.counts(id).unwrap();

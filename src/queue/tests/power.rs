@@ -26,7 +26,7 @@ fn said(bytes: &[u8]) -> Vec<String> {
 
 /// The same in an arena that was made from it.
 fn restored(bytes: &[u8]) -> Vec<String> {
-    let mut steward = Steward::open(Arena::create().unwrap()).unwrap();
+    let mut steward = QueueAdmin::open(Arena::create().unwrap()).unwrap();
     steward.restore(&image::read(bytes).unwrap()).unwrap();
     let again = steward.image().unwrap().1;
     said(&again)
@@ -41,7 +41,7 @@ fn whatever_workers_hold_an_image_has_every_item_once_and_gives_it_back() {
     steward.set_queue(C, &Limits { when_full: WhenFull::DropOld, ..limits(2) }).unwrap();
     let mut worker = port(&arena, &mut steward, 0);
     let mut other = port(&arena, &mut steward, 1);
-    let check = |steward: &mut Steward| {
+    let check = |steward: &mut QueueAdmin| {
         let bytes = steward.image().unwrap().1;
         assert_eq!(restored(&bytes), said(&bytes));
         said(&bytes)
@@ -65,7 +65,7 @@ fn whatever_workers_hold_an_image_has_every_item_once_and_gives_it_back() {
     let all = check(&mut steward);
     assert!(all[0].contains("0 2 [49]"), "an item with two outputs out: {all:?}");
     other.die();
-    steward.release(SlotId(1), Blame::Nobody, 9, &mut |_| Ok(())).unwrap();
+    steward.release(SlotId(1), FailureAttribution::Nobody, 9, &mut |_| Ok(())).unwrap();
     assert_eq!(check(&mut steward), all, "given back it is the same");
     steward.set_ended(A, true).unwrap();
     steward.set_closed(C, true).unwrap();
@@ -98,7 +98,7 @@ fn an_image_is_read_as_a_whole_or_refused() {
             let check = u64::from(crc32fast::hash(&other));
             other.extend_from_slice(&check.to_le_bytes());
             if let Ok(image) = image::read(&other) {
-                let mut steward = Steward::open(Arena::create().unwrap()).unwrap();
+                let mut steward = QueueAdmin::open(Arena::create().unwrap()).unwrap();
                 let _ = steward.restore(&image); // no panic, no endless loop
             }
         }
@@ -249,7 +249,7 @@ fn a_power_cut_at_any_moment_leaves_the_last_state_that_was_safe_or_a_newer_one(
 fn cut_off(folder: &Folder) -> Vec<String> {
     let Opened { arena, .. } = open(folder);
     arena.enter(me()).unwrap();
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     steward.set_label(A, "queue a").unwrap();
     steward.set_queue(A, &limits(100)).unwrap();
     arena.demand(Safety::Later);
@@ -277,7 +277,7 @@ fn after_a_power_cut_the_queues_are_as_they_were_saved_wherever_the_next_start_i
         let died = killed(at, || drop(open(&folder)));
         let Opened { arena, kept: is_kept, .. } = open(&folder);
         assert!(is_kept, "store {at}");
-        let mut steward = Steward::open(arena).unwrap();
+        let mut steward = QueueAdmin::open(arena).unwrap();
         let all = steward.inherit().unwrap();
         assert_eq!(all[0].counts.waiting, 3);
         assert_eq!(said(&steward.image().unwrap().1), kept, "store {at}");
@@ -319,7 +319,7 @@ fn a_put_that_must_be_safe_returns_when_it_is() {
     steward.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
     let of_worker = arena.clone();
     let worker = std::thread::spawn(move || {
-        let mut worker = Port::open(of_worker, SlotId(0)).unwrap();
+        let mut worker = WorkerHandle::open(of_worker, SlotId(0)).unwrap();
         for n in 0..20_u8 {
             put(&mut worker, A, &[&[n]]);
             worker.take(&[A], 1, Wait::No).unwrap();

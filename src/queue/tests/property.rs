@@ -59,8 +59,8 @@ fn members(mask: u8) -> Vec<usize> {
 
 struct World {
     arena: Arena,
-    steward: Steward,
-    ports: Vec<Port>,
+    steward: QueueAdmin,
+    ports: Vec<WorkerHandle>,
     model: Model,
     clock: u64,
 }
@@ -68,7 +68,7 @@ struct World {
 impl World {
     fn new() -> World {
         let arena = Arena::create().unwrap();
-        let mut steward = Steward::open(arena.clone()).unwrap();
+        let mut steward = QueueAdmin::open(arena.clone()).unwrap();
         for q in 0..QUEUES as u16 {
             steward.set_queue(QueueId(q), &bounds(4, WhenFull::Block)).unwrap();
         }
@@ -137,11 +137,11 @@ impl World {
     fn bury_the_dead(&mut self, who: usize, op: &Op, seed: u64) {
         self.ports[who].die();
         let slot = SlotId(who as u16);
-        self.steward.release(slot, Blame::Begun, ATTEMPTS, &mut |_| Ok(())).unwrap();
+        self.steward.release(slot, FailureAttribution::Begun, ATTEMPTS, &mut |_| Ok(())).unwrap();
         self.ports[who] = port(&self.arena, &mut self.steward, slot.0);
         let mut possible = vec![self.model.clone()];
         self.model.apply(who, op, seed, &mut |state| possible.push(state.clone()));
-        possible.iter_mut().for_each(|state| _ = state.die(who, Blame::Begun));
+        possible.iter_mut().for_each(|state| _ = state.die(who, FailureAttribution::Begun));
         let found = model::peek(&mut self.steward, QUEUES);
         let state = possible.iter().find(|state| state.settled() == found);
         self.model = state.unwrap_or_else(|| panic!("{op:?}: found {found:#?} of {possible:#?}")).clone();
@@ -202,7 +202,7 @@ proptest! {
                 next_out += 1;
             }
             if dies {
-                steward.release(SlotId(1), Blame::Begun, 9, &mut |_| Ok(())).unwrap();
+                steward.release(SlotId(1), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
                 reader = port(&arena, &mut steward, 1);
             }
         }

@@ -1,14 +1,14 @@
 //! An item that the supervisor puts back is put once, and adds up.
 
 use crate::queue::{
-    Arena, Limits, Port, PutBack, QueueId, SlotId, SlotTuning, Steward, Taken, Wait, WhenFull,
+    Arena, Limits, PutBack, QueueAdmin, QueueId, SlotId, SlotTuning, Taken, Wait, WhenFull, WorkerHandle,
 };
 
 const Q: QueueId = QueueId(0);
 
-fn steward() -> (Arena, Steward) {
+fn steward() -> (Arena, QueueAdmin) {
     let arena = Arena::create().unwrap();
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     let limits = Limits { capacity: 2, max_bytes: 4096, max_item: 1024, when_full: WhenFull::Block };
     steward.set_queue(Q, &limits).unwrap();
     (arena, steward)
@@ -25,7 +25,7 @@ fn it_is_put_once_however_often_it_is_asked_for() {
     assert_eq!(steward.put_back(Q, &[0; 1025], 3).unwrap(), PutBack::TooLong);
     steward.audit().unwrap();
     steward.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
-    let mut port = Port::open(arena, SlotId(0)).unwrap();
+    let mut port = WorkerHandle::open(arena, SlotId(0)).unwrap();
     assert!(matches!(port.take(&[Q], 9, Wait::No).unwrap(), Taken::Items { .. }));
     assert_eq!((port.item(0).unwrap().bytes, port.item(1).unwrap().bytes), (&b"short"[..], long.as_slice()));
     port.commit(2, Wait::No).unwrap();

@@ -17,10 +17,14 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A thread with a port, which reports that its work is done.
-fn worker(arena: &Arena, slot: u16, work: impl FnOnce(&mut Port) + Send + 'static) -> mpsc::Receiver<()> {
+fn worker(
+    arena: &Arena,
+    slot: u16,
+    work: impl FnOnce(&mut WorkerHandle) + Send + 'static,
+) -> mpsc::Receiver<()> {
     let (arena, (done, report)) = (arena.clone(), mpsc::channel());
     std::thread::spawn(move || {
-        let mut port = Port::open(arena, SlotId(slot)).unwrap();
+        let mut port = WorkerHandle::open(arena, SlotId(slot)).unwrap();
         work(&mut port);
         port.settle().unwrap();
         done.send(())

@@ -30,7 +30,7 @@ fn way(slot: u16) -> (QueueId, QueueId) {
     if slot <= 2 { (A, B) } else { (B, C) }
 }
 
-fn carry(port: &mut Port, batch: usize, (from, to): (QueueId, QueueId)) {
+fn carry(port: &mut WorkerHandle, batch: usize, (from, to): (QueueId, QueueId)) {
     loop {
         match port.take(&[from], batch, Wait::Forever).unwrap() {
             Taken::Items { .. } => {}
@@ -64,7 +64,7 @@ fn dies(work: impl FnOnce()) -> bool {
 fn hire(arena: &Arena, slot: u16, batch: usize, doom: Option<u64>, report: &Sender<(u16, bool)>) {
     let (arena, report) = (arena.clone(), report.clone());
     shuttle::thread::spawn(move || {
-        let mut port = Port::open(arena, SlotId(slot)).unwrap();
+        let mut port = WorkerHandle::open(arena, SlotId(slot)).unwrap();
         port.order();
         doom.into_iter().for_each(explored::doom);
         let died = dies(|| carry(&mut port, batch, way(slot)));
@@ -75,7 +75,7 @@ fn hire(arena: &Arena, slot: u16, batch: usize, doom: Option<u64>, report: &Send
     });
 }
 
-fn set_up(scene: Scene) -> (Arena, Steward) {
+fn set_up(scene: Scene) -> (Arena, QueueAdmin) {
     let (arena, mut steward) = arena(scene.capacity);
     for q in [A, C] {
         steward.set_queue(q, &limits(ITEMS.len() as u64)).unwrap();
@@ -87,17 +87,19 @@ fn set_up(scene: Scene) -> (Arena, Steward) {
     (arena, steward)
 }
 
-fn release(arena: &Arena, steward: &mut Steward, slot: u16, dies_too: bool) {
+fn release(arena: &Arena, steward: &mut QueueAdmin, slot: u16, dies_too: bool) {
     if dies_too {
         explored::doom(shuttle::rand::thread_rng().gen_range(0..60));
-        let died = dies(|| _ = steward.release(SlotId(slot), Blame::Begun, 9, &mut |_| Ok(())).unwrap());
+        let died = dies(|| {
+            _ = steward.release(SlotId(slot), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap()
+        });
         explored::spare();
         if died {
             steward.die();
-            *steward = Steward::open(arena.clone()).unwrap();
+            *steward = QueueAdmin::open(arena.clone()).unwrap();
         }
     }
-    steward.release(SlotId(slot), Blame::Begun, 9, &mut |_| Ok(())).unwrap();
+    steward.release(SlotId(slot), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
     steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
 }
 
@@ -129,7 +131,7 @@ fn play(scene: Scene) {
     settle_accounts(&arena, &mut steward);
 }
 
-fn settle_accounts(arena: &Arena, steward: &mut Steward) {
+fn settle_accounts(arena: &Arena, steward: &mut QueueAdmin) {
     let counts = steward.audit().unwrap();
     for (q, counts) in &counts[..2] {
         assert_eq!((counts.put, counts.done), (4, 4), "queue {}: {counts:?}", q.0);

@@ -7,13 +7,13 @@ fn items(n: usize) -> Vec<Vec<u8>> {
     (0..n).map(|i| format!("a hundred bytes and more {i:75}").into_bytes()).collect()
 }
 
-fn fill(arena: &Arena, steward: &mut Steward, n: usize) {
+fn fill(arena: &Arena, steward: &mut QueueAdmin, n: usize) {
     let mut writer = port(arena, steward, 0);
     put(&mut writer, A, &items(n).iter().map(Vec::as_slice).collect::<Vec<_>>());
     writer.settle().unwrap();
 }
 
-fn whole(port: &mut Port, items: &[Vec<u8>], upto: usize) -> Option<Committed> {
+fn whole(port: &mut WorkerHandle, items: &[Vec<u8>], upto: usize) -> Option<Committed> {
     port.commit_whole(&[B], items.iter().map(Vec::as_slice), upto).unwrap()
 }
 

@@ -1,10 +1,10 @@
-use super::super::{SlotTuning, Steward};
+use super::super::{QueueAdmin, SlotTuning};
 use super::*;
 use std::thread::sleep;
 
-fn fresh() -> (Arena, Steward, usize) {
+fn fresh() -> (Arena, QueueAdmin, usize) {
     let arena = Arena::create().unwrap();
-    let mut steward = Steward::open(arena.clone()).unwrap();
+    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
     steward.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
     (arena, steward, layout::slot_at(SlotId(0)).unwrap())
 }

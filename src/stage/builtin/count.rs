@@ -2,7 +2,7 @@
 
 use super::position::{restore_number, save_number};
 use crate::stage::template::{ItemTemplate, Template, Values};
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Next, Persistence, Progress, Settings, Source};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Count, Failure> + use<> {
     with.about("Counts: emits whole numbers at equal steps.");
@@ -21,7 +21,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
             format!("write `step = {}` to count {}", -i128::from(step), if step > 0 { "down" } else { "up" });
         with.fault("to", format!("counting from {from} by {step} never comes to {to}"), Some(help));
     }
-    with.remember(Memory::State);
+    with.remember(Persistence::State);
     with.ends(to.is_some());
     let format = format.map(|ItemTemplate(template)| template);
     move |_| Ok(Count { from, to, step, format, position: 0, text: Vec::new() })

@@ -1,7 +1,7 @@
 //! `format`: makes a text of each item.
 
 use crate::stage::template::{StageTemplate, Template, Values};
-use crate::stage::{Context, Emitter, Failure, Item, Memory, Settings, Stage};
+use crate::stage::{Context, Emitter, Failure, Item, Persistence, Settings, Stage};
 use std::os::unix::process::parent_id;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Format, Failure> + use<> {
@@ -12,7 +12,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let doc = "What is emitted before all else, once for all workers of the stage; as `template`, but without an item.";
     let header = with.key("header", doc).optional().map(|StageTemplate(header)| header);
     if header.is_some() {
-        with.remember(Memory::Once);
+        with.remember(Persistence::Once);
     }
     move |context| {
         let (worker, stage) = (context.worker, context.stage.clone());

@@ -1,7 +1,7 @@
 //! `random`: random whole numbers.
 
 use super::position::{restore_number, save_number};
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Next, Persistence, Progress, Settings, Source};
 use std::io::Write;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Random, Failure> + use<> {
@@ -16,7 +16,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         with.fault("max", format!("`max` ({max}) is less than `min` ({min})"), None);
     }
     if seed.is_some() || times.is_some() {
-        with.remember(Memory::State);
+        with.remember(Persistence::State);
     }
     with.ends(times.is_some());
     move |_| Ok(Random { min, max, seed, times, rng: fastrand::Rng::new(), position: 0, text: Vec::new() })

@@ -1,7 +1,7 @@
 //! `repeat`: one text, again and again.
 
 use super::position::{restore_number, save_number};
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Next, Persistence, Progress, Settings, Source};
 use std::os::unix::process::parent_id;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Repeat, Failure> + use<> {
@@ -9,7 +9,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let text: String = with.key("text", "The text; {parent} in it is the process id of mprun.").required();
     let times: Option<u64> = with.key("times", "How often; without it, endless.").optional();
     if times.is_some() {
-        with.remember(Memory::State);
+        with.remember(Persistence::State);
     }
     with.ends(times.is_some());
     move |_| {

@@ -1,13 +1,13 @@
 //! `sum`: adds up.
 
 use crate::item::Shown;
-use crate::stage::{Context, Emitter, Failure, Item, Memory, Settings, Stage};
+use crate::stage::{Context, Emitter, Failure, Item, Persistence, Settings, Stage};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Sum, Failure> + use<> {
     with.about(
         "Adds whole numbers and emits the sum when the input has ended: exactly once, whatever was killed.",
     );
-    with.remember(Memory::State);
+    with.remember(Persistence::State);
     |_| Ok(Sum::default())
 }
 

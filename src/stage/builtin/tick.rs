@@ -1,7 +1,7 @@
 //! `tick`: the time, at equal intervals.
 
 use super::position::{restore_number, save_number};
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Next, Persistence, Settings, Source};
 use nix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +15,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         false => Ok(()),
     };
     let every: Duration = every.check(is_positive).required();
-    with.remember(Memory::State);
+    with.remember(Persistence::State);
     move |_| Ok(Tick { every, due: None })
 }
 

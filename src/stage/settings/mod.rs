@@ -37,7 +37,7 @@ pub struct WithFault {
 /// What a stage remembers beyond the life of one worker: one piece of memory for all workers of the stage, kept in a
 /// queue of its own, so that it changes in the same step as the queues do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Memory {
+pub enum Persistence {
     /// Nothing: all workers run side by side.
     #[default]
     Nothing,
@@ -73,7 +73,7 @@ pub struct Settings<'a> {
     about: &'static str,
     keys: Vec<KeyDoc>,
     faults: Vec<WithFault>,
-    memory: Memory,
+    memory: Persistence,
     ends: bool,
     replaces: Option<PathTemplate>,
 }
@@ -83,14 +83,14 @@ pub(super) struct Findings {
     pub about: &'static str,
     pub keys: Vec<KeyDoc>,
     pub faults: Vec<WithFault>,
-    pub memory: Memory,
+    pub memory: Persistence,
     pub ends: bool,
     pub replaces: Option<PathTemplate>,
 }
 
 impl<'a> Settings<'a> {
     pub(super) fn new(uses: &'a str, with: &'a Map<String, Value>) -> Settings<'a> {
-        let memory = Memory::Nothing;
+        let memory = Persistence::Nothing;
         let (about, keys, faults) = ("", Vec::new(), Vec::new());
         Settings { uses, with, about, keys, faults, memory, ends: false, replaces: None }
     }
@@ -106,7 +106,7 @@ impl<'a> Settings<'a> {
     }
 
     /// Says what the stage remembers with these parameters.
-    pub fn remember(&mut self, memory: Memory) {
+    pub fn remember(&mut self, memory: Persistence) {
         self.memory = memory;
     }
 

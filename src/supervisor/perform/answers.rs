@@ -3,7 +3,9 @@
 use super::Performer;
 use crate::control::protocol::{Audit, Refused, Tap};
 use crate::dead_letter::WhenFull;
-use crate::queue::{Fault, ItemTimes, Phase, QueueCounts, QueueId, SlotId, SlotReport, Steward, WorkTimes};
+use crate::queue::{
+    Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, WorkTimes,
+};
 use crate::status::{Glimpse, Snapshot};
 use crate::supervisor::event::Event;
 use crate::supervisor::state::State;
@@ -67,7 +69,7 @@ impl Performer<'_> {
 
 /// Counters, read from the arena. What can't be read counts as nothing; the fault is kept.
 struct Arena<'a> {
-    steward: &'a mut Steward,
+    steward: &'a mut QueueAdmin,
     fault: Option<String>,
 }
 

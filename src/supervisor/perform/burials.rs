@@ -1,7 +1,7 @@
 //! Dead letters on behalf of dead workers: begun here, and settled when their helper has ended.
 
 use super::Performer;
-use crate::queue::{Blame, SlotId};
+use crate::queue::{FailureAttribution, SlotId};
 use crate::supervisor::action::Release;
 use crate::supervisor::burial;
 use crate::supervisor::children::Auxiliary;
@@ -52,7 +52,8 @@ impl Performer<'_> {
             Err(why) => return self.events.push_back(Event::NotBuried(slot, why)),
         };
         let release = &burial.release;
-        let released = self.steward.release(slot, Blame::Begun, release.attempts, &mut |_| Ok(()));
+        let released =
+            self.steward.release(slot, FailureAttribution::Begun, release.attempts, &mut |_| Ok(()));
         let Some(released) = self.unless_damaged(released) else { return };
         *self.buried.entry(release.stage.clone()).or_default() += released.dead;
         let ((id, queue, attempts), stage, index) = (&burial.item, &release.stage, release.worker.index);

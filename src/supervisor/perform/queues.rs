@@ -2,7 +2,7 @@
 
 use super::Performer;
 use crate::config;
-use crate::queue::{Doomed, Fault, QueueId};
+use crate::queue::{DeadLetterCandidate, Fault, QueueId};
 use crate::supervisor::action::Release;
 use crate::supervisor::event::Event;
 use crate::supervisor::inheritance::Label;
@@ -12,7 +12,7 @@ use log::{Level, log};
 impl Performer<'_> {
     pub(super) fn release(&mut self, release: &Release) {
         // No item is at its last try here: that is what `bury` is for. If one were, it would go back.
-        let mut none = |_: Doomed<'_>| Err(std::io::ErrorKind::Other.into());
+        let mut none = |_: DeadLetterCandidate<'_>| Err(std::io::ErrorKind::Other.into());
         let released = self.steward.release(release.slot, release.blame, release.attempts, &mut none);
         let Some(released) = self.unless_damaged(released) else { return };
         if released.returned > 0 {

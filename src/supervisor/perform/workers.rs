@@ -8,7 +8,7 @@ use crate::supervisor::event::Event;
 use crate::supervisor::guardian::Guardian;
 use crate::supervisor::ids::{Pid, WorkerId};
 use crate::supervisor::settings;
-use crate::sys::process::{Company, SpawnError};
+use crate::sys::process::{ProcessGroupMode, SpawnError};
 use log::{Level, log};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -57,7 +57,7 @@ impl Performer<'_> {
         }
         let since = Since::now();
         let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
-        let leads = self.launcher.company(spawn) == Company::OwnGroup;
+        let leads = self.launcher.company(spawn) == ProcessGroupMode::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
         let set = self.steward.set_pid(spawn.slot, pid);
         self.unless_damaged(set);

@@ -1,7 +1,7 @@
 //! What follows when a worker has ended.
 
 use super::{Fate, Stage};
-use crate::queue::{Blame, Ending};
+use crate::queue::{Ending, FailureAttribution};
 use crate::status::Progress;
 use crate::supervisor::action::{Action, Release};
 use crate::supervisor::event::Work;
@@ -131,7 +131,7 @@ impl Stage {
             End::Died(Exit::Signal(signal)) if matches!(signal.0, libc::SIGTERM | libc::SIGKILL)
         );
         let innocent = ours && process.asked.is_deadly() || matches!(death.end, End::CannotStart(_));
-        let blame = if innocent { Blame::Nobody } else { Blame::Begun };
+        let blame = if innocent { FailureAttribution::Nobody } else { FailureAttribution::Begun };
         Release {
             worker: WorkerId { stage: self.key, index: self.workers[i].index },
             stage: self.spec.name.clone(),
@@ -259,7 +259,7 @@ impl Stage {
 }
 
 fn is_last(release: &Release, death: &Death) -> bool {
-    release.blame == Blame::Begun && death.work.attempt >= release.attempts.max(1)
+    release.blame == FailureAttribution::Begun && death.work.attempt >= release.attempts.max(1)
 }
 
 fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {

@@ -2,7 +2,7 @@
 //! the parent rests: no allocation, no lock, no library call that keeps state. Credentials are changed by the bare
 //! system calls, since libc's own would tell the parent's other threads to follow.
 
-use super::{Blueprint, Limit, Resource, STEPS, StartError, Step};
+use super::{Limit, ProcessSpec, Resource, STEPS, StartError, Step};
 use crate::sys::close_on_exec;
 use nix::errno::Errno;
 use std::cell::Cell;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// All that the child needs; made by the parent, which keeps it alive until the child is gone from it.
 pub(super) struct Orders<'a> {
-    pub blueprint: &'a Blueprint,
+    pub blueprint: &'a ProcessSpec,
     pub ignored: &'a [i32],
     pub arguments: &'a [*const c_char],
     pub environment: &'a [*const c_char],

@@ -25,7 +25,7 @@ use std::sync::atomic::AtomicU64;
 
 /// What to start, and as whom: the same for every start.
 #[derive(Clone, Debug, Default)]
-pub struct Blueprint {
+pub struct ProcessSpec {
     /// The file to execute.
     pub file: CString,
     /// Where it runs.
@@ -203,7 +203,7 @@ pub fn is_too_much(arguments: &[CString], environment: &[CString]) -> bool {
 /// Starts programs. It belongs to the thread that made it: for the kernel that thread is the parent with which a
 /// program dies.
 pub struct Starter {
-    blueprint: Blueprint,
+    blueprint: ProcessSpec,
     stack: Stack,
     /// Signals that this process ignores, and a program must not.
     ignored: Vec<i32>,
@@ -211,7 +211,7 @@ pub struct Starter {
 
 impl Starter {
     /// Prepares what all starts share.
-    pub fn new(blueprint: Blueprint) -> io::Result<Starter> {
+    pub fn new(blueprint: ProcessSpec) -> io::Result<Starter> {
         Ok(Starter { blueprint, stack: Stack::new()?, ignored: ignored_signals() })
     }
 

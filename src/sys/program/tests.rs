@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 
-fn blueprint() -> Blueprint {
-    Blueprint { file: c"/bin/sh".into(), folder: c"/".into(), ..Blueprint::default() }
+fn blueprint() -> ProcessSpec {
+    ProcessSpec { file: c"/bin/sh".into(), folder: c"/".into(), ..ProcessSpec::default() }
 }
 
 /// Runs a shell script to its end: what it said on standard output, and how it ended.
-fn run(blueprint: Blueprint, script: &str, environment: &[&str]) -> (String, Exit) {
+fn run(blueprint: ProcessSpec, script: &str, environment: &[&str]) -> (String, Exit) {
     let starter = Starter::new(blueprint).unwrap();
     let null = crate::sys::fd::null().unwrap();
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
@@ -65,7 +65,7 @@ fn no_signal_is_blocked_or_ignored() {
 
 #[test]
 fn a_failed_exec_is_told_with_its_errno_and_leaves_no_child() {
-    let starter = Starter::new(Blueprint { file: c"/no/such/program".into(), ..blueprint() }).unwrap();
+    let starter = Starter::new(ProcessSpec { file: c"/no/such/program".into(), ..blueprint() }).unwrap();
     let null = crate::sys::fd::null().unwrap();
     let note = AtomicU64::new(0);
     let start = Start {
@@ -89,7 +89,7 @@ fn folder_umask_nice_and_limits_hold() {
         Limit { resource: Resource::Memory, most: 1 << 30 },
     ];
     let blueprint =
-        Blueprint { folder: c"/usr".into(), umask: Some(0o27), nice: Some(7), limits, ..blueprint() };
+        ProcessSpec { folder: c"/usr".into(), umask: Some(0o27), nice: Some(7), limits, ..blueprint() };
     let (said, _) =
         run(blueprint, "pwd; umask; nice; ulimit -n; ulimit -t; ulimit -v", &["PATH=/usr/bin:/bin"]);
     assert_eq!(said, "/usr\n0027\n7\n77\n1234\n1048576\n");
@@ -103,7 +103,7 @@ fn privileges_are_dropped_for_good() {
     let identity = Identity { user: Some(65534), group: 65533, groups: vec![65533, 12] };
     let script = "id -u; id -g; id -G; grep -E '^(NoNewPrivs|CapEff|CapPrm)' /proc/self/status";
     let (said, _) =
-        run(Blueprint { identity: Some(identity), ..blueprint() }, script, &["PATH=/usr/bin:/bin"]);
+        run(ProcessSpec { identity: Some(identity), ..blueprint() }, script, &["PATH=/usr/bin:/bin"]);
     let expected =
         "65534\n65533\n65533 12\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n";
     assert_eq!(said, expected);
@@ -131,7 +131,7 @@ fn a_group_is_killed_as_a_whole() {
 /// Held against the kernel: what is said to be too much is, and what is not, is not.
 #[test]
 fn what_is_too_much_for_an_exec_is_known_before() {
-    let starter = Starter::new(Blueprint { file: c"/bin/true".into(), ..blueprint() }).unwrap();
+    let starter = Starter::new(ProcessSpec { file: c"/bin/true".into(), ..blueprint() }).unwrap();
     let null = crate::sys::fd::null().unwrap();
     let variable = |bytes: usize| CString::new(format!("A={}", "x".repeat(bytes))).unwrap();
     let starts = |environment: &[CString]| {

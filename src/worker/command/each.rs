@@ -12,13 +12,13 @@ use crate::queue::{Ending, QueueId, Taken, Wait, Waiting};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
-use crate::worker::desk::{Desk, Pace};
+use crate::worker::context::{Pace, WorkerContext};
 use crate::worker::failed::{self, Reason};
 use crate::worker::stop::Stop;
 use std::time::{Duration, Instant};
 
 pub(super) struct EachLoop<'a> {
-    desk: &'a mut Desk,
+    worker: &'a mut WorkerContext,
     recipe: Recipe,
     command: Command,
     collect: Collect,
@@ -33,16 +33,16 @@ pub(super) struct EachLoop<'a> {
 
 impl<'a> EachLoop<'a> {
     pub fn new(
-        desk: &'a mut Desk,
+        worker: &'a mut WorkerContext,
         recipe: Recipe,
         command: Command,
         collect: Collect,
         batch: Option<u32>,
     ) -> EachLoop<'a> {
-        let inputs = outbox::inputs(desk);
-        desk.port.hold_up_to(batch.map_or(1, |batch| batch as usize));
+        let inputs = outbox::inputs(worker);
+        worker.queues.hold_up_to(batch.map_or(1, |batch| batch as usize));
         let (errors, input, outputs) = (Errors::new(), Vec::new(), Outputs::default());
-        EachLoop { desk, recipe, command, collect, batch, inputs, errors, input, outputs }
+        EachLoop { worker, recipe, command, collect, batch, inputs, errors, input, outputs }
     }
 
     pub fn run(mut self) -> Stop {
@@ -54,18 +54,18 @@ impl<'a> EachLoop<'a> {
     }
 
     fn round(&mut self) -> Result<(), Stop> {
-        let pace = self.desk.heed()?;
+        let pace = self.worker.heed()?;
         if readiness::is_terminated() {
             return Err(Stop(Ending::Ordered));
         }
-        self.desk.recycling.check()?;
-        outbox::work_off(self.desk)?;
+        self.worker.recycling.check()?;
+        outbox::work_off(self.worker)?;
         match self.take(&pace)? {
             Taken::Items { before, after } => {
                 if self.set_bundle_apart()? {
-                    return outbox::publish_bundle(self.desk);
+                    return outbox::publish_bundle(self.worker);
                 }
-                super::log_taken(self.desk, before, after)?;
+                super::log_taken(self.worker, before, after)?;
                 self.work(&pace)
             }
             Taken::Empty | Taken::Ordered => Ok(()),
@@ -77,14 +77,14 @@ impl<'a> EachLoop<'a> {
     fn take(&mut self, pace: &Pace) -> Result<Taken, Stop> {
         let one = pace.is_single() || self.batch.is_none();
         let most = if one { 1 } else { self.batch.map_or(1, |batch| batch as usize) };
-        let most = most.min(self.desk.recycling.items_left());
+        let most = most.min(self.worker.recycling.items_left());
         let mut taken = self.take_first(pace, most)?;
         // A transaction takes only so many.
         while let Taken::Items { after, .. } = &mut taken
             && *after > 0
-            && self.desk.port.len() < most
+            && self.worker.queues.len() < most
             && let Taken::Items { after: left, .. } =
-                self.desk.port.take(&self.inputs, most - self.desk.port.len(), Wait::No)?
+                self.worker.queues.take(&self.inputs, most - self.worker.queues.len(), Wait::No)?
         {
             *after = left;
         }
@@ -92,31 +92,31 @@ impl<'a> EachLoop<'a> {
     }
 
     fn take_first(&mut self, pace: &Pace, most: usize) -> Result<Taken, Stop> {
-        let looks = pace.when_empty().is_some() || self.desk.item_log.is_on;
+        let looks = pace.when_empty().is_some() || self.worker.item_log.is_on;
         if !looks {
-            return Ok(self.desk.port.take(&self.inputs, most, Wait::Forever)?);
+            return Ok(self.worker.queues.take(&self.inputs, most, Wait::Forever)?);
         }
-        let taken = self.desk.port.take(&self.inputs, most, Wait::No)?;
+        let taken = self.worker.queues.take(&self.inputs, most, Wait::No)?;
         if taken != Taken::Empty {
             return Ok(taken);
         }
-        self.desk.item_log.empty(&self.desk.ticket.inputs, pace.when_empty());
+        self.worker.item_log.empty(&self.worker.spec.inputs, pace.when_empty());
         match pace.when_empty() {
             Some(length) => {
-                self.desk.pause_as(Waiting::Starved, |tuning| tuning.sleep_when_empty.unwrap_or(length))?;
+                self.worker.pause_as(Waiting::Starved, |tuning| tuning.sleep_when_empty.unwrap_or(length))?;
                 Ok(Taken::Empty)
             }
-            None => Ok(self.desk.port.take(&self.inputs, most, Wait::Forever)?),
+            None => Ok(self.worker.queues.take(&self.inputs, most, Wait::Forever)?),
         }
     }
 
     /// If outputs that wait for room are among the leases, all others go back for now.
     fn set_bundle_apart(&mut self) -> Result<bool, Stop> {
-        for i in 0..self.desk.port.len() {
-            if outbox::is_bundle(self.desk, i)? {
-                self.desk.port.give_back_from(i + 1)?;
-                while self.desk.port.len() > 1 {
-                    self.desk.port.give_back(0, false)?;
+        for i in 0..self.worker.queues.len() {
+            if outbox::is_bundle(self.worker, i)? {
+                self.worker.queues.give_back_from(i + 1)?;
+                while self.worker.queues.len() > 1 {
+                    self.worker.queues.give_back(0, false)?;
                 }
                 return Ok(true);
             }
@@ -127,8 +127,8 @@ impl<'a> EachLoop<'a> {
     /// Works off all leases. A batch that fails is halved until the item is found that makes it fail.
     fn work(&mut self, pace: &Pace) -> Result<(), Stop> {
         let mut size = self.trusted()?;
-        while !self.desk.port.is_empty() {
-            size = size.clamp(1, self.desk.port.len());
+        while !self.worker.queues.is_empty() {
+            size = size.clamp(1, self.worker.queues.len());
             let done = match self.attempt(size, pace)? {
                 Ok(()) => {
                     self.publish(size)?;
@@ -140,17 +140,17 @@ impl<'a> EachLoop<'a> {
                     0
                 }
                 Err(defeat) => {
-                    self.desk.item_log.forget();
+                    self.worker.item_log.forget();
                     let (text, cause) = (defeat.to_string(), defeat.trouble.cause());
                     let reason = Reason { text, cause, stderr: &defeat.stderr };
                     // The others first: so the failed one is the first in its queue again.
-                    self.desk.port.give_back_from(1)?;
-                    failed::settle_for(self.desk, 0, reason, pace)?;
+                    self.worker.queues.give_back_from(1)?;
+                    failed::settle_for(self.worker, 0, reason, pace)?;
                     1
                 }
             };
-            self.desk.recycling.count(done);
-            self.desk.pause(|tuning| if done > 0 { tuning.sleep } else { Duration::ZERO })?;
+            self.worker.recycling.count(done);
+            self.worker.pause(|tuning| if done > 0 { tuning.sleep } else { Duration::ZERO })?;
         }
         Ok(())
     }
@@ -158,37 +158,37 @@ impl<'a> EachLoop<'a> {
     /// Publishes the outputs of the first `size` leases and ends them. What was collected as a whole is no line, so
     /// standard output gets no line end that the program has not written.
     fn publish(&mut self, size: usize) -> Result<(), Stop> {
-        if self.collect == Collect::Lines || !self.desk.outputs.is_empty() {
-            return outbox::publish(self.desk, self.outputs.all(), size);
+        if self.collect == Collect::Lines || !self.worker.outputs.is_empty() {
+            return outbox::publish(self.worker, self.outputs.all(), size);
         }
-        self.desk.console.begin_item();
-        self.outputs.all().iter().try_for_each(|output| self.desk.console.put_as_it_is(output))?;
-        self.desk.commit(size)
+        self.worker.console.begin_item();
+        self.outputs.all().iter().try_for_each(|output| self.worker.console.put_as_it_is(output))?;
+        self.worker.commit(size)
     }
 
     /// How many of the leases may go together: one that has failed before goes alone.
     fn trusted(&self) -> Result<usize, Stop> {
-        for i in 0..self.desk.port.len() {
-            if self.desk.port.item(i)?.attempt > 1 {
+        for i in 0..self.worker.queues.len() {
+            if self.worker.queues.item(i)?.attempt > 1 {
                 return Ok(i.max(1));
             }
         }
-        Ok(self.desk.port.len())
+        Ok(self.worker.queues.len())
     }
 
     /// Runs the program on the first `size` leases. The inner result is theirs, the outer one the worker's.
     fn attempt(&mut self, size: usize, pace: &Pace) -> Result<Result<(), Defeat>, Stop> {
         // Who of several is to blame for the death of this worker, nobody could say.
         if size == 1 {
-            self.desk.port.begin(0);
+            self.worker.queues.begin(0);
         }
         self.outputs.clear();
         self.errors.forget();
         readiness::hold_termination().map_err(Failure::from)?;
         let start = Instant::now();
         let result = self.hand_over(size, pace);
-        self.desk.port.note_items(size, start.elapsed());
-        self.desk.port.rest();
+        self.worker.queues.note_items(size, start.elapsed());
+        self.worker.queues.rest();
         if !readiness::is_terminated() {
             readiness::release_termination().map_err(Failure::from)?;
         }
@@ -199,7 +199,7 @@ impl<'a> EachLoop<'a> {
         self.input.clear();
         if self.recipe.reads {
             for i in 0..size {
-                let bytes = self.desk.port.item(i)?.bytes;
+                let bytes = self.worker.queues.item(i)?.bytes;
                 if self.batch.is_none() {
                     self.input.extend_from_slice(bytes);
                 } else if let Err(why) = encode(self.command.in_framing, bytes, &mut self.input) {
@@ -207,11 +207,11 @@ impl<'a> EachLoop<'a> {
                 }
             }
         }
-        let first = self.desk.port.item(0)?;
-        match self.recipe.start(Some((first.bytes, first.attempt)), self.desk.port.program()) {
+        let first = self.worker.queues.item(0)?;
+        match self.recipe.start(Some((first.bytes, first.attempt)), self.worker.queues.program()) {
             Ok(session) => self.attend(session, pace),
             Err(NotStarted::Item(trouble)) => Ok(Err(trouble)),
-            Err(never) => Err(never.stop(self.desk)),
+            Err(never) => Err(never.stop(self.worker)),
         }
     }
 
@@ -219,8 +219,8 @@ impl<'a> EachLoop<'a> {
     fn attend(&mut self, mut session: Session, pace: &Pace) -> Result<Result<(), Trouble>, Stop> {
         let limit = pace.tuning.item_timeout;
         let until = limit.map(|limit| Instant::now() + limit);
-        let most = self.desk.port.max_item(&self.desk.outputs)?;
-        let most_in_all = self.desk.port.max_bytes(&self.desk.outputs)?;
+        let most = self.worker.queues.max_item(&self.worker.outputs)?;
+        let most_in_all = self.worker.queues.max_bytes(&self.worker.outputs)?;
         let mut decoder = Decoder::new(self.command.out_framing, most);
         let (mut written, mut trouble) = (0, None);
         if self.input.is_empty() {
@@ -230,7 +230,7 @@ impl<'a> EachLoop<'a> {
             let watched = until.filter(|_| !session.is_terminated());
             let out = Out::from(&self.input[written..]);
             let wish = Wish { out, into: Some(&mut decoder), until: watched, bell: None };
-            written += session.turn(wish, &mut self.errors, self.desk.port.program())?.written;
+            written += session.turn(wish, &mut self.errors, self.worker.queues.program())?.written;
             if written == self.input.len() {
                 session.close_input();
             }
@@ -246,10 +246,10 @@ impl<'a> EachLoop<'a> {
                 decoder.forget(rest);
             }
             if readiness::is_terminated() && !session.is_terminated() {
-                session.terminate(self.desk.ticket.stop_timeout);
+                session.terminate(self.worker.spec.stop_timeout);
             }
             if watched.is_some_and(|until| until <= Instant::now()) && session.exit().is_none() {
-                session.terminate(self.desk.ticket.stop_timeout);
+                session.terminate(self.worker.spec.stop_timeout);
                 trouble = limit.map(Trouble::TimedOut);
             }
         }

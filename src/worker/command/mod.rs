@@ -29,13 +29,13 @@ mod stream;
 mod told;
 mod waker;
 
-use super::desk::Desk;
+use super::context::WorkerContext;
 use super::setup;
 use super::stop::Stop;
 use crate::config::pipeline::{Command, Mode, Reply};
 use crate::control::python;
 use crate::framing;
-use crate::queue::{Ending, Port, Waiting};
+use crate::queue::{Ending, Waiting, WorkerHandle};
 use crate::stage::{Context, Failure, Reach};
 use crate::sys::{program, readiness};
 use each::EachLoop;
@@ -46,15 +46,15 @@ use std::path::PathBuf;
 use stream::StreamLoop;
 
 /// The life of a worker with a program.
-pub(super) fn run(desk: &mut Desk, command: Command, context: &Context) -> Stop {
-    let recipe = match prepare(desk, &command, context) {
+pub(super) fn run(worker: &mut WorkerContext, command: Command, context: &Context) -> Stop {
+    let recipe = match prepare(worker, &command, context) {
         Ok(recipe) => recipe,
-        Err(failure) => return no_recipe(desk, failure),
+        Err(failure) => return no_recipe(worker, failure),
     };
-    let stop = live(desk, recipe, command);
+    let stop = live(worker, recipe, command);
     if stop.0 == Ending::Ordered
         && !readiness::is_terminated()
-        && let Err(stop) = outbox::leave_empty(desk)
+        && let Err(stop) = outbox::leave_empty(worker)
     {
         return stop;
     }
@@ -62,14 +62,14 @@ pub(super) fn run(desk: &mut Desk, command: Command, context: &Context) -> Stop 
 }
 
 /// What the command names is not there, and won't be at the next start.
-fn no_recipe(desk: &mut Desk, failure: Failure) -> Stop {
+fn no_recipe(worker: &mut WorkerContext, failure: Failure) -> Stop {
     match failure.reach() {
-        Reach::Worker | Reach::Never => NotStarted::Never(failure).stop(desk),
+        Reach::Worker | Reach::Never => NotStarted::Never(failure).stop(worker),
         Reach::Item | Reach::NotYet | Reach::OutputClosed | Reach::Ordered => failure.into(),
     }
 }
 
-fn prepare(desk: &mut Desk, command: &Command, context: &Context) -> Result<Recipe, Failure> {
+fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> Result<Recipe, Failure> {
     if !matches!(command.mode, Mode::Each { .. }) {
         // Else only while there is a program to pass it on to.
         readiness::hold_termination()?;
@@ -77,20 +77,20 @@ fn prepare(desk: &mut Desk, command: &Command, context: &Context) -> Result<Reci
     }
     program::adopt_orphans()?;
     // One of ours would end the worker, and take its word with it.
-    desk.time_limit.leave_to_others();
-    if let Some(outbox) = outbox::of(desk) {
+    worker.time_limit.leave_to_others();
+    if let Some(outbox) = outbox::of(worker) {
         // What goes there is not out yet: it counts when it is.
-        desk.port.set_memory(outbox);
+        worker.queues.set_memory(outbox);
     }
-    let module = if command.mode == Mode::Reply(Reply::Told) { module(desk, command) } else { None };
-    Recipe::new(command, context, !desk.inputs.is_empty(), module.as_deref())
+    let module = if command.mode == Mode::Reply(Reply::Told) { module(worker, command) } else { None };
+    Recipe::new(command, context, !worker.inputs.is_empty(), module.as_deref())
 }
 
 /// Where a program in Python finds the module that speaks framing "mprun", if it brings none of its own.
-fn module(desk: &Desk, command: &Command) -> Option<PathBuf> {
+fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
     let for_another_user = command.user.is_some() || command.group.is_some();
-    let put = match &desk.ticket.tails {
-        Some(tails) => python::put(tails, desk.ticket.supervisor_pid, for_another_user),
+    let put = match &worker.spec.tails {
+        Some(tails) => python::put(tails, worker.spec.supervisor_pid, for_another_user),
         None => Err(io::Error::other("the run has no runtime folder")),
     };
     let failed = |error: &io::Error| {
@@ -99,15 +99,15 @@ fn module(desk: &Desk, command: &Command) -> Option<PathBuf> {
     put.inspect_err(failed).ok()
 }
 
-fn live(desk: &mut Desk, recipe: Recipe, command: Command) -> Stop {
-    setup::say_ready(desk);
+fn live(worker: &mut WorkerContext, recipe: Recipe, command: Command) -> Stop {
+    setup::say_ready(worker);
     match command.mode {
-        Mode::Each { collect, batch } => EachLoop::new(desk, recipe, command, collect, batch).run(),
-        Mode::Reply(reply) => match ReplyLoop::new(desk, recipe, command, reply) {
+        Mode::Each { collect, batch } => EachLoop::new(worker, recipe, command, collect, batch).run(),
+        Mode::Reply(reply) => match ReplyLoop::new(worker, recipe, command, reply) {
             Ok(reply) => reply.run(),
             Err(failure) => failure.into(),
         },
-        Mode::Stream => match StreamLoop::new(desk, recipe, &command) {
+        Mode::Stream => match StreamLoop::new(worker, recipe, &command) {
             Ok(stream) => stream.run(),
             Err(failure) => failure.into(),
         },
@@ -115,23 +115,23 @@ fn live(desk: &mut Desk, recipe: Recipe, command: Command) -> Stop {
 }
 
 /// Does it, and counts the time as waited if it is.
-fn waiting<T>(port: &Port, why: Option<Waiting>, wait: impl FnOnce() -> T) -> T {
+fn waiting<T>(queues: &WorkerHandle, why: Option<Waiting>, wait: impl FnOnce() -> T) -> T {
     let Some(why) = why else { return wait() };
-    port.begin_wait(why);
+    queues.begin_wait(why);
     let result = wait();
-    port.end_wait(why);
+    queues.end_wait(why);
     result
 }
 
 /// `log_items`: what was taken.
-fn log_taken(desk: &Desk, before: u64, after: u64) -> Result<(), Stop> {
-    log_taken_from(desk, 0, before, after)
+fn log_taken(worker: &WorkerContext, before: u64, after: u64) -> Result<(), Stop> {
+    log_taken_from(worker, 0, before, after)
 }
 
-fn log_taken_from(desk: &Desk, first: usize, before: u64, after: u64) -> Result<(), Stop> {
-    for i in (first..desk.port.len()).filter(|_| desk.item_log.is_on) {
-        let lease = desk.port.item(i)?;
-        desk.item_log.took(desk.name_of(lease.queue), lease.bytes, before, after);
+fn log_taken_from(worker: &WorkerContext, first: usize, before: u64, after: u64) -> Result<(), Stop> {
+    for i in (first..worker.queues.len()).filter(|_| worker.item_log.is_on) {
+        let lease = worker.queues.item(i)?;
+        worker.item_log.took(worker.name_of(lease.queue), lease.bytes, before, after);
     }
     Ok(())
 }

@@ -8,75 +8,75 @@ use super::outputs::{self, Part};
 use crate::queue::{Committed, Ending, QueueId, Taken, Wait};
 use crate::stage::{Failure, Outlet};
 use crate::sys::readiness;
-use crate::worker::desk::Desk;
+use crate::worker::context::WorkerContext;
 use crate::worker::outlet::ToQueues;
 use crate::worker::stop::{Stop, failure_of};
 
 /// The stage's outbox.
-pub(super) fn of(desk: &Desk) -> Option<QueueId> {
-    desk.ticket.outbox.map(QueueId)
+pub(super) fn of(worker: &WorkerContext) -> Option<QueueId> {
+    worker.spec.outbox.map(QueueId)
 }
 
 /// What the stage takes from: the outbox first, which ends with the inputs.
-pub(super) fn inputs(desk: &Desk) -> Vec<QueueId> {
-    of(desk).into_iter().chain(desk.inputs.iter().copied()).collect()
+pub(super) fn inputs(worker: &WorkerContext) -> Vec<QueueId> {
+    of(worker).into_iter().chain(worker.inputs.iter().copied()).collect()
 }
 
 /// Publishes the outputs of the leases `0 .. n` and ends them.
-pub(super) fn publish(desk: &mut Desk, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
-    if desk.outputs.is_empty() {
-        desk.console.begin_item();
-        outputs.iter().try_for_each(|item| desk.console.put(item))?;
-        return desk.commit(n);
+pub(super) fn publish(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
+    if worker.outputs.is_empty() {
+        worker.console.begin_item();
+        outputs.iter().try_for_each(|item| worker.console.put(item))?;
+        return worker.commit(n);
     }
     match outputs.count {
         // One alone can only be out or not, so it may wait as any other.
         0 | 1 => {
-            let mut outlet = ToQueues::new(desk, n.checked_sub(1));
+            let mut outlet = ToQueues::new(worker, n.checked_sub(1));
             outputs.iter().try_for_each(|item| outlet.put(item))?;
-            desk.commit(n)
+            worker.commit(n)
         }
-        _ => publish_whole(desk, outputs, n),
+        _ => publish_whole(worker, outputs, n),
     }
 }
 
-fn publish_whole(desk: &mut Desk, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
-    let named = |queue: QueueId| desk.name_of(queue).to_owned();
-    let name = desk.outputs.first().map_or(String::new(), |&queue| named(queue));
-    let committed = desk.port.commit_whole(&desk.outputs, outputs.iter(), n);
+fn publish_whole(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
+    let named = |queue: QueueId| worker.name_of(queue).to_owned();
+    let name = worker.outputs.first().map_or(String::new(), |&queue| named(queue));
+    let committed = worker.queues.commit_whole(&worker.outputs, outputs.iter(), n);
     match committed.map_err(|error| failure_of(&error, &name))? {
         Some(Committed::Done { before, after }) => {
-            if desk.item_log.is_on {
-                outputs.iter().for_each(|item| desk.item_log.stage(item));
-                desk.item_log.produced(&desk.ticket.outputs, before, after);
+            if worker.item_log.is_on {
+                outputs.iter().for_each(|item| worker.item_log.stage(item));
+                worker.item_log.produced(&worker.spec.outputs, before, after);
             }
             Ok(())
         }
         Some(Committed::Closed) => Err(Stop(Ending::OutputClosed)),
-        Some(Committed::Full { .. } | Committed::Ordered) | None => into_outbox(desk, outputs, n),
+        Some(Committed::Full { .. } | Committed::Ordered) | None => into_outbox(worker, outputs, n),
     }
 }
 
-fn into_outbox(desk: &mut Desk, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
-    let Some(outbox) = of(desk) else {
+fn into_outbox(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
+    let Some(outbox) = of(worker) else {
         return Err(Failure::fatal("the supervisor gave this worker no outbox").into());
     };
     let lease = n.checked_sub(1);
-    let put = desk.port.put(&[outbox], outputs.bytes, lease);
+    let put = worker.queues.put(&[outbox], outputs.bytes, lease);
     put.map_err(|error| failure_of(&error, "the stage's outbox"))?;
-    match desk.port.commit(n, Wait::Forever)? {
-        Committed::Done { .. } | Committed::Full { .. } => work_off(desk),
+    match worker.queues.commit(n, Wait::Forever)? {
+        Committed::Done { .. } | Committed::Full { .. } => work_off(worker),
         Committed::Ordered => Err(Stop(Ending::Ordered)),
         Committed::Closed => Err(Stop(Ending::OutputClosed)),
     }
 }
 
 /// Publishes what waits in the outbox. Leases that are held already stay where they are.
-pub(super) fn work_off(desk: &mut Desk) -> Result<(), Stop> {
-    let Some(outbox) = of(desk) else { return Ok(()) };
-    while desk.port.is_empty() && desk.port.waiting(outbox) > 0 {
-        match desk.port.take(&[outbox], 1, Wait::No)? {
-            Taken::Items { .. } => publish_bundle(desk)?,
+pub(super) fn work_off(worker: &mut WorkerContext) -> Result<(), Stop> {
+    let Some(outbox) = of(worker) else { return Ok(()) };
+    while worker.queues.is_empty() && worker.queues.waiting(outbox) > 0 {
+        match worker.queues.take(&[outbox], 1, Wait::No)? {
+            Taken::Items { .. } => publish_bundle(worker)?,
             Taken::Empty | Taken::Ended | Taken::Ordered => return Ok(()),
         }
     }
@@ -85,17 +85,17 @@ pub(super) fn work_off(desk: &mut Desk) -> Result<(), Stop> {
 
 /// Before a worker ends that was told to: nobody may come after it. It is in no hurry, only as patient as the
 /// supervisor; a SIGTERM ends it at once, and loses nothing.
-pub(super) fn leave_empty(desk: &mut Desk) -> Result<(), Stop> {
-    let Some(outbox) = of(desk) else { return Ok(()) };
-    desk.port.give_back_all()?;
-    if desk.port.waiting(outbox) == 0 {
+pub(super) fn leave_empty(worker: &mut WorkerContext) -> Result<(), Stop> {
+    let Some(outbox) = of(worker) else { return Ok(()) };
+    worker.queues.give_back_all()?;
+    if worker.queues.waiting(outbox) == 0 {
         return Ok(());
     }
     readiness::release_termination().map_err(Failure::from)?;
-    desk.port.insist();
-    while let Taken::Items { .. } = desk.port.take(&[outbox], 1, Wait::No)? {
-        stage_bundle(desk)?;
-        match desk.port.commit(1, Wait::Forever)? {
+    worker.queues.insist();
+    while let Taken::Items { .. } = worker.queues.take(&[outbox], 1, Wait::No)? {
+        stage_bundle(worker)?;
+        match worker.queues.commit(1, Wait::Forever)? {
             Committed::Done { .. } | Committed::Full { .. } => {}
             Committed::Ordered | Committed::Closed => break,
         }
@@ -104,20 +104,20 @@ pub(super) fn leave_empty(desk: &mut Desk) -> Result<(), Stop> {
 }
 
 /// Whether lease `i` is one from the outbox.
-pub(super) fn is_bundle(desk: &Desk, i: usize) -> Result<bool, Stop> {
-    Ok(Some(desk.port.item(i)?.queue) == of(desk))
+pub(super) fn is_bundle(worker: &WorkerContext, i: usize) -> Result<bool, Stop> {
+    Ok(Some(worker.queues.item(i)?.queue) == of(worker))
 }
 
 /// Publishes what the only lease, one from the outbox, holds.
-pub(super) fn publish_bundle(desk: &mut Desk) -> Result<(), Stop> {
-    stage_bundle(desk)?;
-    desk.commit(1)
+pub(super) fn publish_bundle(worker: &mut WorkerContext) -> Result<(), Stop> {
+    stage_bundle(worker)?;
+    worker.commit(1)
 }
 
-fn stage_bundle(desk: &mut Desk) -> Result<(), Stop> {
-    let lease = desk.port.item(0)?;
+fn stage_bundle(worker: &mut WorkerContext) -> Result<(), Stop> {
+    let lease = worker.queues.item(0)?;
     let (bytes, mark) = (lease.bytes.to_vec(), lease.mark);
     let skip = usize::try_from(mark).unwrap_or(usize::MAX);
-    let mut outlet = ToQueues::new(desk, Some(0));
+    let mut outlet = ToQueues::new(worker, Some(0));
     Ok(outputs::read(&bytes).skip(skip).try_for_each(|item| outlet.put(item))?)
 }

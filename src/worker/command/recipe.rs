@@ -8,8 +8,8 @@ use crate::exit;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure};
 use crate::sys::needs::DENIED;
-use crate::sys::program::{self, Blueprint, Identity, Limit, Resource, Start, StartError, Starter, Step};
-use crate::worker::desk::Desk;
+use crate::sys::program::{self, Identity, Limit, ProcessSpec, Resource, Start, StartError, Starter, Step};
+use crate::worker::context::WorkerContext;
 use crate::worker::stop::Stop;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist};
@@ -56,12 +56,12 @@ pub(super) enum NotStarted {
 
 impl NotStarted {
     /// What follows for the worker, where no item is at hand.
-    pub fn stop(self, desk: &mut Desk) -> Stop {
+    pub fn stop(self, worker: &mut WorkerContext) -> Stop {
         match self {
             NotStarted::Item(trouble) => Stop(Ending::Failed(trouble.to_string())),
             NotStarted::Failed(failure) => failure.into(),
             NotStarted::Never(failure) => {
-                desk.exit_code = Some(exit::CANNOT_START);
+                worker.exit_code = Some(exit::CANNOT_START);
                 failure.into()
             }
         }
@@ -89,7 +89,7 @@ impl Recipe {
             Invocation::Shell(_) => PathBuf::from("/bin/sh"),
             Invocation::Direct(_) => find(command.invocation.title(), &environment, context)?,
         };
-        let blueprint = Blueprint {
+        let blueprint = ProcessSpec {
             file: c_string(file.clone().into_os_string())?,
             folder: c_string(folder.into_os_string())?,
             identity: person.map(|person| person.identity),

@@ -1,7 +1,7 @@
 //! `sleep` and `sleep_when_empty` beside a program: no item before the rest is over. Its length is what the file says
 //! now, so a change of the file is followed in the middle of a rest.
 
-use crate::worker::desk::Pace;
+use crate::worker::context::Pace;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy)]

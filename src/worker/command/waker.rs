@@ -3,7 +3,7 @@
 //! Queues wake by futex, pipes by poll. A thread sleeps on the queues' words in the worker's place, when the worker has
 //! found them empty, and rings a descriptor. While items come faster than they are worked off it is never asked.
 
-use crate::queue::{Port, Sleeper, Wait};
+use crate::queue::{Sleeper, Wait, WorkerHandle};
 use crate::stage::{Failure, Reach};
 use crate::sys::needs::DENIED;
 use nix::errno::Errno;
@@ -55,10 +55,10 @@ impl Waker {
     }
 
     /// After a `take` that came back empty: the descriptor tells when to try again.
-    pub fn arm(&mut self, port: &Port) {
+    pub fn arm(&mut self, queues: &WorkerHandle) {
         if !self.is_armed {
             // The thread ends with the process only.
-            self.is_armed = self.sleepers.send(port.sleeper()).is_ok();
+            self.is_armed = self.sleepers.send(queues.sleeper()).is_ok();
         }
     }
 

@@ -35,13 +35,13 @@ fn at_every_store(expected: &[String], input: &[&str], life: impl Fn(&mut Bench)
 
 #[test]
 fn a_source_killed_at_any_store_loses_and_doubles_nothing() {
-    at_every_store(&numbers(20), &[], |bench| bench.run_source(Count::new(20, 3), Memory::State));
+    at_every_store(&numbers(20), &[], |bench| bench.run_source(Count::new(20, 3), Persistence::State));
 }
 
 #[test]
 fn a_stage_killed_at_any_store_loses_and_doubles_nothing() {
     let items = ["2", "0", "5", "1", "3", "1"];
-    at_every_store(&expanded(&items), &items, |bench| bench.run_stage(Expand, Memory::Nothing));
+    at_every_store(&expanded(&items), &items, |bench| bench.run_stage(Expand, Persistence::Nothing));
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_state_killed_at_any_store_counts_every_item_once() {
     let expected = ["so far 1", "so far 3", "so far 6", "so far 10", "so far 15", "in all 15"];
     let expected = expected.map(str::to_owned);
     at_every_store(&expected, &["1", "2", "3", "4", "5"], |bench| {
-        bench.run_stage(Total::default(), Memory::State)
+        bench.run_stage(Total::default(), Persistence::State)
     });
 }
 
@@ -71,7 +71,7 @@ fn a_line_that_is_too_long_is_one_letter_and_no_item_wherever_its_reader_is_kill
             let opened =
                 crate::Registry::builtin().open("lines", with.as_object().unwrap(), &Context::default());
             let Ok(Opened::Source(source)) = opened else { panic!("no source") };
-            bench.live(|desk| SourceLoop::new(desk, source, Memory::State).run())
+            bench.live(|worker| SourceLoop::new(worker, source, Persistence::State).run())
         });
         bench.steward.set_ended(OUT, true).unwrap();
         assert_eq!(reader.join().unwrap(), ["before", "after", "last"], "killed at store {n}");

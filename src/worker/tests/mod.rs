@@ -4,19 +4,20 @@ mod crash;
 mod sources;
 mod stages;
 
-use super::desk::Desk;
+use super::context::WorkerContext;
 use super::source_loop::SourceLoop;
+use super::spec::WorkerSpec;
 use super::stage_loop::StageLoop;
 use super::stop::Stop;
-use super::ticket::Ticket;
 use crate::append::UndoLog;
 use crate::config::pipeline::{Recycle, Work};
 use crate::logging::{Logging, Look};
 use crate::queue::inject;
 use crate::queue::{
-    Arena, Blame, Ending, Limits, Port, QueueId, SlotId, SlotTuning, Steward, Taken, Wait, WhenFull,
+    Arena, Ending, FailureAttribution, Limits, QueueAdmin, QueueId, SlotId, SlotTuning, Taken, Wait,
+    WhenFull, WorkerHandle,
 };
-use crate::stage::{Memory, Source, Stage};
+use crate::stage::{Persistence, Source, Stage};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -31,7 +32,7 @@ const READER: SlotId = SlotId(1);
 
 struct Bench {
     arena: Arena,
-    steward: Steward,
+    steward: QueueAdmin,
     tuning: SlotTuning,
     recycle: Recycle,
     has_output: bool,
@@ -44,7 +45,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let arena = Arena::create().unwrap();
-        let mut steward = Steward::open(arena.clone()).unwrap();
+        let mut steward = QueueAdmin::open(arena.clone()).unwrap();
         for (queue, capacity) in [(IN, 10_000), (OUT, 10_000), (TOKEN, 2)] {
             steward.set_queue(queue, &limits(capacity)).unwrap();
         }
@@ -66,24 +67,24 @@ impl Bench {
     /// Puts the input, and ends it.
     fn input(&mut self, items: &[&str]) {
         self.steward.open_slot(READER, &SlotTuning::default()).unwrap();
-        let mut port = Port::open(self.arena.clone(), READER).unwrap();
+        let mut queues = WorkerHandle::open(self.arena.clone(), READER).unwrap();
         for item in items {
-            port.put(&[IN], item.as_bytes(), None).unwrap();
-            port.commit(0, Wait::No).unwrap();
+            queues.put(&[IN], item.as_bytes(), None).unwrap();
+            queues.commit(0, Wait::No).unwrap();
         }
-        port.give_back_all().unwrap();
+        queues.give_back_all().unwrap();
         self.steward.set_ended(IN, true).unwrap();
     }
 
-    fn desk(&mut self) -> Desk {
+    fn worker(&mut self) -> WorkerContext {
         self.steward.open_slot(WORKER, &self.tuning).unwrap();
-        let port = Port::open(self.arena.clone(), WORKER).unwrap();
-        Desk::new(self.ticket(), self.arena.clone(), UndoLog::create().unwrap(), port)
+        let queues = WorkerHandle::open(self.arena.clone(), WORKER).unwrap();
+        WorkerContext::new(self.spec(), self.arena.clone(), UndoLog::create().unwrap(), queues)
     }
 
-    fn ticket(&self) -> Ticket {
+    fn spec(&self) -> WorkerSpec {
         let work = Work { task: crate::config::Task::of("demo"), inputs: vec![], outputs: vec![] };
-        Ticket {
+        WorkerSpec {
             pipeline: "test".into(),
             stage: "demo".into(),
             worker: 0,
@@ -112,42 +113,42 @@ impl Bench {
     }
 
     /// One worker's life; `None`: it was killed, and what it held went back.
-    fn live(&mut self, life: impl FnOnce(&mut Desk) -> Stop) -> Option<Ending> {
-        let mut desk = self.desk();
+    fn live(&mut self, life: impl FnOnce(&mut WorkerContext) -> Stop) -> Option<Ending> {
+        let mut worker = self.worker();
         inject::arm(self.dies_at.take().unwrap_or(u64::MAX));
-        let ended = catch_unwind(AssertUnwindSafe(|| life(&mut desk)));
+        let ended = catch_unwind(AssertUnwindSafe(|| life(&mut worker)));
         inject::arm(u64::MAX);
         match ended {
             Ok(Stop(ending)) => {
-                desk.port.give_back_all().unwrap();
-                drop(desk);
-                self.release(Blame::Nobody);
+                worker.queues.give_back_all().unwrap();
+                drop(worker);
+                self.release(FailureAttribution::Nobody);
                 Some(ending)
             }
             Err(_) => {
-                desk.port.die();
-                drop(desk);
-                self.release(Blame::Begun);
+                worker.queues.die();
+                drop(worker);
+                self.release(FailureAttribution::Begun);
                 None
             }
         }
     }
 
-    fn release(&mut self, blame: Blame) {
+    fn release(&mut self, blame: FailureAttribution) {
         let dead = &mut self.dead;
-        let mut bury = |doomed: crate::queue::Doomed<'_>| {
+        let mut bury = |doomed: crate::queue::DeadLetterCandidate<'_>| {
             dead.push((doomed.item.to_vec(), doomed.attempts));
             Ok(())
         };
         self.steward.release(WORKER, blame, self.tuning.attempts, &mut bury).unwrap();
     }
 
-    fn run_source(&mut self, source: impl Source + 'static, memory: Memory) -> Option<Ending> {
-        self.live(|desk| SourceLoop::new(desk, Box::new(source), memory).run())
+    fn run_source(&mut self, source: impl Source + 'static, memory: Persistence) -> Option<Ending> {
+        self.live(|worker| SourceLoop::new(worker, Box::new(source), memory).run())
     }
 
-    fn run_stage(&mut self, stage: impl Stage + 'static, memory: Memory) -> Option<Ending> {
-        self.live(|desk| StageLoop::new(desk, Box::new(stage), memory).run())
+    fn run_stage(&mut self, stage: impl Stage + 'static, memory: Persistence) -> Option<Ending> {
+        self.live(|worker| StageLoop::new(worker, Box::new(stage), memory).run())
     }
 
     /// Reads the output in a thread of its own, until it ends.
@@ -155,17 +156,17 @@ impl Bench {
         self.steward.open_slot(READER, &SlotTuning::default()).unwrap();
         let arena = self.arena.clone();
         std::thread::spawn(move || {
-            let mut port = Port::open(arena, READER).unwrap();
+            let mut queues = WorkerHandle::open(arena, READER).unwrap();
             let mut seen = Vec::new();
             loop {
-                port.order();
-                if port.take(&[OUT], 3, Wait::Forever).unwrap() == Taken::Ended {
+                queues.order();
+                if queues.take(&[OUT], 3, Wait::Forever).unwrap() == Taken::Ended {
                     return seen;
                 }
-                for i in 0..port.len() {
-                    seen.push(String::from_utf8(port.item(i).unwrap().bytes.to_vec()).unwrap());
+                for i in 0..queues.len() {
+                    seen.push(String::from_utf8(queues.item(i).unwrap().bytes.to_vec()).unwrap());
                 }
-                port.commit(port.len(), Wait::Forever).unwrap();
+                queues.commit(queues.len(), Wait::Forever).unwrap();
             }
         })
     }

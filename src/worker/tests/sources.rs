@@ -45,11 +45,11 @@ pub(super) fn numbers(to: u64) -> Vec<String> {
 #[test]
 fn a_source_runs_to_its_end_and_stays_there() {
     let mut bench = Bench::new();
-    assert_eq!(bench.run_source(Count::new(1000, 1), Memory::State), Some(Ending::Finished));
+    assert_eq!(bench.run_source(Count::new(1000, 1), Persistence::State), Some(Ending::Finished));
     let report = bench.steward.report(WORKER).unwrap();
     assert_eq!((report.taken, report.done, report.emitted), (0, 0, 1000));
     // A fresh process of the same stage has nothing to add.
-    assert_eq!(bench.run_source(Count::new(1000, 1), Memory::State), Some(Ending::Finished));
+    assert_eq!(bench.run_source(Count::new(1000, 1), Persistence::State), Some(Ending::Finished));
     assert_eq!(bench.output(), numbers(1000));
     bench.check();
 }
@@ -57,8 +57,8 @@ fn a_source_runs_to_its_end_and_stays_there() {
 #[test]
 fn a_source_without_memory_starts_anew() {
     let mut bench = Bench::new();
-    bench.run_source(Count::new(3, 1), Memory::Nothing);
-    bench.run_source(Count::new(3, 1), Memory::Nothing);
+    bench.run_source(Count::new(3, 1), Persistence::Nothing);
+    bench.run_source(Count::new(3, 1), Persistence::Nothing);
     assert_eq!(bench.output(), [numbers(3), numbers(3)].concat());
 }
 
@@ -66,7 +66,7 @@ fn a_source_without_memory_starts_anew() {
 fn a_source_whose_output_nobody_reads_ends() {
     let mut bench = Bench::new();
     bench.steward.set_closed(OUT, true).unwrap();
-    assert_eq!(bench.run_source(Count::new(u64::MAX, 1), Memory::State), Some(Ending::OutputClosed));
+    assert_eq!(bench.run_source(Count::new(u64::MAX, 1), Persistence::State), Some(Ending::OutputClosed));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_recycled_source_goes_on_where_it_was() {
     let mut bench = Bench::new();
     bench.recycle.items = Some(10);
     let mut lives = 1;
-    while bench.run_source(Count::new(95, 1), Memory::State) == Some(Ending::Recycled) {
+    while bench.run_source(Count::new(95, 1), Persistence::State) == Some(Ending::Recycled) {
         lives += 1;
     }
     assert_eq!(lives, 10);
@@ -87,16 +87,16 @@ fn an_order_to_finish_ends_a_source_that_waits_for_room_and_loses_nothing() {
     bench.steward.set_queue(OUT, &limits(2)).unwrap();
     let arena = bench.arena.clone();
     let orders = std::thread::spawn(move || {
-        let mut steward = Steward::open(arena).unwrap();
+        let mut steward = QueueAdmin::open(arena).unwrap();
         while steward.counts(OUT).unwrap().waiting < 2 {
             std::thread::yield_now();
         }
         steward.order(WORKER, crate::queue::Order::Finish).unwrap();
     });
-    assert_eq!(bench.run_source(Count::new(100, 5), Memory::State), Some(Ending::Ordered));
+    assert_eq!(bench.run_source(Count::new(100, 5), Persistence::State), Some(Ending::Ordered));
     orders.join().unwrap();
     let reader = bench.reader();
-    assert_eq!(bench.run_source(Count::new(100, 5), Memory::State), Some(Ending::Finished));
+    assert_eq!(bench.run_source(Count::new(100, 5), Persistence::State), Some(Ending::Finished));
     bench.steward.set_ended(OUT, true).unwrap();
     assert_eq!(reader.join().unwrap(), numbers(100));
 }
@@ -107,14 +107,14 @@ fn a_pause_follows_each_item_and_gets_shorter_while_it_lasts() {
     bench.tuning.sleep = Duration::from_secs(3600);
     let (arena, tuning) = (bench.arena.clone(), bench.tuning);
     let orders = std::thread::spawn(move || {
-        let mut steward = Steward::open(arena).unwrap();
+        let mut steward = QueueAdmin::open(arena).unwrap();
         while steward.counts(OUT).unwrap().waiting < 1 {
             std::thread::yield_now();
         }
         steward.tune(WORKER, &SlotTuning { sleep: Duration::from_millis(10), ..tuning }).unwrap();
     });
     let start = Instant::now();
-    assert_eq!(bench.run_source(Count::new(4, 1), Memory::State), Some(Ending::Finished));
+    assert_eq!(bench.run_source(Count::new(4, 1), Persistence::State), Some(Ending::Finished));
     orders.join().unwrap();
     assert!(start.elapsed() > Duration::from_millis(30));
     assert_eq!(bench.output(), numbers(4));
@@ -130,7 +130,7 @@ fn a_failing_source_publishes_nothing_of_its_last_step() {
         }
     }
     let mut bench = Bench::new();
-    let ending = bench.run_source(Fails, Memory::State);
+    let ending = bench.run_source(Fails, Persistence::State);
     assert_eq!(ending, Some(Ending::Failed("the other half is missing".into())));
     assert!(bench.output().is_empty());
 }

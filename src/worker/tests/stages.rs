@@ -60,7 +60,7 @@ fn outputs_come_in_the_order_of_the_items() {
     let items: Vec<String> = (0..400).map(|i| (i % 5).to_string()).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
     bench.input(&items);
-    assert_eq!(bench.run_stage(Expand, Memory::Nothing), Some(Ending::InputEnded));
+    assert_eq!(bench.run_stage(Expand, Persistence::Nothing), Some(Ending::InputEnded));
     assert_eq!(bench.output(), expanded(&items));
     bench.check();
 }
@@ -71,7 +71,7 @@ fn an_item_may_have_more_outputs_than_its_queue_has_room() {
     bench.steward.set_queue(OUT, &limits(2)).unwrap();
     bench.input(&["3", "2000", "1"]);
     let reader = bench.reader();
-    assert_eq!(bench.run_stage(Expand, Memory::Nothing), Some(Ending::InputEnded));
+    assert_eq!(bench.run_stage(Expand, Persistence::Nothing), Some(Ending::InputEnded));
     bench.steward.set_ended(OUT, true).unwrap();
     assert_eq!(reader.join().unwrap(), expanded(&["3", "2000", "1"]));
 }
@@ -81,11 +81,11 @@ fn a_failed_item_is_tried_again_and_harms_no_other() {
     let mut bench = Bench::new();
     bench.tuning.attempts = 3;
     bench.input(&["1", "2", "bad", "3", "bad too", "2"]);
-    assert_eq!(bench.run_stage(Expand, Memory::Nothing), Some(Ending::InputEnded));
+    assert_eq!(bench.run_stage(Expand, Persistence::Nothing), Some(Ending::InputEnded));
     assert_eq!(bench.output(), expanded(&["1", "2", "3", "2"]));
     let counts = bench.steward.counts(IN).unwrap();
     assert_eq!((counts.done, counts.dead), (4, 2));
-    let letters = std::fs::read_to_string(bench.ticket().dead_letters.path).unwrap();
+    let letters = std::fs::read_to_string(bench.spec().dead_letters.path).unwrap();
     let letter = letters.lines().find(|line| line.contains("\"bad too\"")).unwrap();
     assert!(letter.contains("\"attempts\":3") && letter.contains("it is bad"), "{letter}");
 }
@@ -95,7 +95,7 @@ fn a_failed_item_spoils_no_state() {
     let mut bench = Bench::new();
     bench.tuning.attempts = 2;
     bench.input(&["1", "2", "x", "3", "y", "4"]);
-    assert_eq!(bench.run_stage(Total::default(), Memory::State), Some(Ending::InputEnded));
+    assert_eq!(bench.run_stage(Total::default(), Persistence::State), Some(Ending::InputEnded));
     assert_eq!(bench.output(), ["so far 1", "so far 3", "so far 6", "so far 10", "in all 10"]);
 }
 
@@ -104,7 +104,7 @@ fn the_last_word_is_said_once() {
     let mut bench = Bench::new();
     bench.input(&["1", "2"]);
     for _ in 0..3 {
-        assert_eq!(bench.run_stage(Total::default(), Memory::State), Some(Ending::InputEnded));
+        assert_eq!(bench.run_stage(Total::default(), Persistence::State), Some(Ending::InputEnded));
     }
     assert_eq!(bench.output().last().unwrap(), "in all 3");
     assert_eq!(bench.steward.counts(OUT).unwrap().put, 3);
@@ -116,7 +116,7 @@ fn a_panic_is_a_crash_of_its_item_only() {
     bench.tuning.attempts = 2;
     bench.input(&["1", "panic", "2"]);
     let mut lives = 1;
-    while bench.run_stage(Expand, Memory::Nothing).is_none() {
+    while bench.run_stage(Expand, Persistence::Nothing).is_none() {
         lives += 1;
     }
     assert_eq!(lives, 3);
@@ -135,8 +135,11 @@ fn a_worker_that_cannot_go_on_blames_no_item() {
     let mut bench = Bench::new();
     bench.tuning.attempts = 1;
     bench.input(&["1"]);
-    assert_eq!(bench.run_stage(NoDisk, Memory::Nothing), Some(Ending::Failed("the disk is full".into())));
-    assert_eq!(bench.run_stage(Expand, Memory::Nothing), Some(Ending::InputEnded));
+    assert_eq!(
+        bench.run_stage(NoDisk, Persistence::Nothing),
+        Some(Ending::Failed("the disk is full".into()))
+    );
+    assert_eq!(bench.run_stage(Expand, Persistence::Nothing), Some(Ending::InputEnded));
     assert_eq!(bench.output(), expanded(&["1"]));
 }
 
@@ -158,11 +161,14 @@ fn what_is_done_once_a_run_is_done_by_the_first_worker_only() {
     let (mut bench, times) = (Bench::new(), Arc::new(AtomicU32::new(0)));
     bench.input(&["1", "2"]);
     for _ in 0..3 {
-        assert_eq!(bench.run_stage(Begins(times.clone(), "a.txt"), Memory::Once), Some(Ending::InputEnded));
+        assert_eq!(
+            bench.run_stage(Begins(times.clone(), "a.txt"), Persistence::Once),
+            Some(Ending::InputEnded)
+        );
     }
     assert_eq!(times.load(Ordering::Relaxed), 1);
     // After a reload it is about another thing: for that one it is the first time.
-    bench.run_stage(Begins(times.clone(), "b.txt"), Memory::Once);
+    bench.run_stage(Begins(times.clone(), "b.txt"), Persistence::Once);
     assert_eq!(times.load(Ordering::Relaxed), 2);
 }
 
@@ -180,7 +186,7 @@ fn what_comes_first_is_said_once_whoever_works() {
     let mut bench = Bench::new();
     bench.input(&["1", "2"]);
     for _ in 0..3 {
-        assert_eq!(bench.run_stage(Headed, Memory::Once), Some(Ending::InputEnded));
+        assert_eq!(bench.run_stage(Headed, Persistence::Once), Some(Ending::InputEnded));
     }
     assert_eq!(bench.output(), ["first", "1", "2"]);
 }
@@ -191,7 +197,7 @@ fn a_slow_stage_holds_one_item_at_a_time() {
     impl Stage for Slow {
         fn process(&mut self, _: &Item<'_>, _: &mut Emitter<'_>) -> Result<(), Failure> {
             std::thread::sleep(Duration::from_millis(1));
-            let leased = Steward::open(self.0.clone()).and_then(|mut steward| steward.counts(IN))?.leased;
+            let leased = QueueAdmin::open(self.0.clone()).and_then(|mut steward| steward.counts(IN))?.leased;
             self.1.fetch_max(leased as u32, Ordering::Relaxed);
             Ok(())
         }
@@ -199,7 +205,7 @@ fn a_slow_stage_holds_one_item_at_a_time() {
     let (mut bench, most) = (Bench::new(), Arc::new(AtomicU32::new(0)));
     bench.input(&["x"; 30]);
     let stage = Slow(bench.arena.clone(), most.clone());
-    assert_eq!(bench.run_stage(stage, Memory::Nothing), Some(Ending::InputEnded));
+    assert_eq!(bench.run_stage(stage, Persistence::Nothing), Some(Ending::InputEnded));
     assert_eq!(most.load(Ordering::Relaxed), 1);
 }
 
@@ -214,13 +220,13 @@ fn a_queue_that_is_looked_at_now_and_then_is_found_full_and_empty() {
     bench.steward.set_ended(IN, false).unwrap();
     let (arena, reader) = (bench.arena.clone(), bench.reader());
     let ending = std::thread::spawn(move || {
-        let mut steward = Steward::open(arena).unwrap();
+        let mut steward = QueueAdmin::open(arena).unwrap();
         while steward.counts(IN).unwrap().done < 3 {
             std::thread::yield_now();
         }
         steward.set_ended(IN, true).unwrap();
     });
-    assert_eq!(bench.run_stage(Expand, Memory::Nothing), Some(Ending::InputEnded));
+    assert_eq!(bench.run_stage(Expand, Persistence::Nothing), Some(Ending::InputEnded));
     ending.join().unwrap();
     bench.steward.set_ended(OUT, true).unwrap();
     assert_eq!(reader.join().unwrap(), expanded(&["3", "1", "4"]));
@@ -230,7 +236,7 @@ fn a_queue_that_is_looked_at_now_and_then_is_found_full_and_empty() {
 fn the_counters_leave_out_the_stages_own_memory() {
     let mut bench = Bench::new();
     bench.input(&["1", "2", "3"]);
-    bench.run_stage(Total::default(), Memory::State);
+    bench.run_stage(Total::default(), Persistence::State);
     let report = bench.steward.report(WORKER).unwrap();
     assert_eq!((report.taken, report.done, report.emitted), (3, 3, 4));
 }

@@ -18,7 +18,9 @@ mod outlet;
 
 use crate::append::{Beginning, Begun, UndoLog};
 use crate::stage::path_template::PathTemplate;
-use crate::stage::{Context, Emitter, Failure, Item, Memory, Orders, Reach, Replacement, Settings, Stage};
+use crate::stage::{
+    Context, Emitter, Failure, Item, Orders, Persistence, Reach, Replacement, Settings, Stage,
+};
 use outlet::{Outlet, explain, passes};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -53,7 +55,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         check(with, &path, append, replace);
     }
     // Also if it isn't emptied: what was there before this run is told apart from it, once.
-    with.remember(Memory::Once);
+    with.remember(Persistence::Once);
     let mode = match (append, replace) {
         (_, true) => Mode::Replace,
         (true, false) => Mode::Append,

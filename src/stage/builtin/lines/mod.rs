@@ -11,7 +11,7 @@ mod tracked;
 mod watch;
 
 use crate::stage::lines;
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Next, Persistence, Progress, Settings, Source};
 use follow::Follow;
 use once::Once;
 use std::os::fd::BorrowedFd;
@@ -34,7 +34,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let framing = lines::framing(with);
     let doc = "With `follow`: a file that was renamed or removed is followed until it was quiet for so long and no program has it open for writing.";
     let rotate_wait = with.key("rotate_wait", doc).or(Duration::from_secs(5));
-    with.remember(Memory::State);
+    with.remember(Persistence::State);
     with.ends(!follow);
     move |context| {
         let pattern = context.path(path);

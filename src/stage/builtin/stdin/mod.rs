@@ -14,7 +14,7 @@ mod regular;
 use super::stream::Stream;
 use crate::framing::Framing;
 use crate::stage::lines;
-use crate::stage::{Context, Emitter, Failure, Memory, Next, Progress, Settings, Source};
+use crate::stage::{Context, Emitter, Failure, Next, Persistence, Progress, Settings, Source};
 use nix::sys::stat::{SFlag, fstat};
 use std::fs::File;
 use std::io::stdin;
@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Stdin, Failure> + use<> {
     with.about("Emits the lines of mprun's standard input, without their line ends.");
     let framing = lines::framing(with);
-    with.remember(Memory::State);
+    with.remember(Persistence::State);
     with.ends(true);
     move |context| match kind()? {
         SFlag::S_IFREG => Ok(Stdin::File(regular::RegularFile::open(framing)?)),

@@ -3,7 +3,7 @@
 use super::super::{Audience, Left, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
-use crate::queue::{Blame, Ending, Order, QueueId, SlotId};
+use crate::queue::{Ending, FailureAttribution, Order, QueueId, SlotId};
 use crate::service::Message;
 use crate::supervisor::action::{Action, Outcome, Spawn};
 use crate::supervisor::event::{Event, Loading, Work};
@@ -37,7 +37,7 @@ pub struct Bench {
     pub queues: BTreeMap<QueueId, String>,
     pub ended: BTreeSet<String>,
     pub closed: BTreeSet<String>,
-    pub blames: Vec<(String, Blame)>,
+    pub blames: Vec<(String, FailureAttribution)>,
     /// Slots whose dead letters are to be written, as often as it was tried.
     pub buries: Vec<SlotId>,
     pub ended_burials: Vec<SlotId>,

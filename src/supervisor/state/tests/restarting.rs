@@ -1,6 +1,6 @@
 use super::bench::{Bench, segv, signal};
 use crate::config::{OnGiveUp, Restart};
-use crate::queue::{Blame, Ending, Order};
+use crate::queue::{Ending, FailureAttribution, Order};
 use crate::supervisor::event::Event;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::history::Change;
@@ -61,7 +61,11 @@ fn a_crash_blames_the_item_at_hand_and_a_kill_by_the_supervisor_nobody() {
     bench.send(Event::Quit);
     bench.end(bench.pid("read", 0), signal(libc::SIGTERM));
     bench.end(bench.pid("read", 1), segv());
-    let blames = [("read[1]", Blame::Begun), ("read[0]", Blame::Nobody), ("read[1]", Blame::Begun)];
+    let blames = [
+        ("read[1]", FailureAttribution::Begun),
+        ("read[0]", FailureAttribution::Nobody),
+        ("read[1]", FailureAttribution::Begun),
+    ];
     assert_eq!(bench.blames, blames.map(|(who, blame)| (who.to_owned(), blame)));
 }
 
@@ -156,7 +160,7 @@ fn all_workers_of_a_stage_may_be_killed_at_once() {
         bench.end(bench.pid("read", index), signal(libc::SIGKILL));
     }
     assert_eq!((bench.running().len(), bench.outcome.is_none()), (21, true));
-    assert!(bench.blames.iter().all(|(_, blame)| *blame == Blame::Begun), "{:?}", bench.blames);
+    assert!(bench.blames.iter().all(|(_, blame)| *blame == FailureAttribution::Begun), "{:?}", bench.blames);
 }
 
 #[test]
@@ -169,7 +173,13 @@ fn a_program_that_can_not_be_started_at_first_ends_the_run_with_one_line() {
     assert!(bench.outcome.as_ref().unwrap().failed);
     let told = bench.said.iter().filter(|line| line.contains("can't start") && !line.starts_with("DEBUG"));
     assert_eq!(told.collect::<Vec<_>>(), ["ERROR: the stage read failed: can't start `x`"]);
-    assert!(bench.blames.iter().filter(|(who, _)| who.starts_with("read")).all(|(_, b)| *b == Blame::Nobody));
+    assert!(
+        bench
+            .blames
+            .iter()
+            .filter(|(who, _)| who.starts_with("read"))
+            .all(|(_, b)| *b == FailureAttribution::Nobody)
+    );
 }
 
 #[test]
@@ -319,7 +329,7 @@ fn a_worker_stopped_inside_the_lock_is_killed_and_followed_by_another() {
     bench.send(Event::Halted { worker, pid, holds_lock: true });
     assert!(bench.procs[&pid].killed);
     bench.end(pid, signal(libc::SIGKILL));
-    assert_eq!(bench.blames, [("read[0]".to_owned(), Blame::Nobody)]);
+    assert_eq!(bench.blames, [("read[0]".to_owned(), FailureAttribution::Nobody)]);
     assert_eq!(bench.running().len(), 3);
 }
 

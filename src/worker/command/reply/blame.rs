@@ -11,7 +11,7 @@ use crate::queue::Ending;
 use crate::sys::wait::Exit;
 use crate::worker::command::defeat::{Defeat, Trouble};
 use crate::worker::command::session::Session;
-use crate::worker::desk::Pace;
+use crate::worker::context::Pace;
 use crate::worker::failed::{self, Reason};
 use crate::worker::stop::Stop;
 use std::time::Duration;
@@ -20,7 +20,7 @@ impl ReplyLoop<'_> {
     /// The program is of no use any more.
     pub(super) fn lose(&mut self, trouble: Trouble, pace: &Pace, session: &mut Session) -> Result<(), Stop> {
         if let Trouble::TimedOut(_) = trouble {
-            self.end(session, self.desk.ticket.stop_timeout);
+            self.end(session, self.worker.spec.stop_timeout);
         } else {
             session.kill();
             self.end(session, Duration::ZERO);
@@ -31,7 +31,7 @@ impl ReplyLoop<'_> {
     /// The program has ended by itself.
     pub(super) fn bereaved(&mut self, pace: &Pace, session: &mut Session) -> Result<(), Stop> {
         // What follows, if this worker ends for it, is no failure of the stage.
-        self.desk.exit_code = session.was_killed_from_outside().then_some(exit::PROGRAM_KILLED);
+        self.worker.exit_code = session.was_killed_from_outside().then_some(exit::PROGRAM_KILLED);
         self.end(session, Duration::ZERO);
         let exit = session.exit().unwrap_or(Exit::Code(0));
         let trouble = match self.in_flight() {
@@ -42,19 +42,19 @@ impl ReplyLoop<'_> {
     }
 
     fn blame(&mut self, trouble: Trouble, pace: &Pace, session: &Session) -> Result<(), Stop> {
-        self.desk.port.rest();
-        self.desk.item_log.forget();
+        self.worker.queues.rest();
+        self.worker.item_log.forget();
         self.ended = false;
         let consumed = session.consumed();
         let read = self.starts.iter().take_while(|&&start| start < consumed).count();
         let defeat = Defeat { trouble, stderr: self.errors.take_kept() };
         match read {
             0 => {
-                self.desk.port.give_back_from(0)?;
+                self.worker.queues.give_back_from(0)?;
                 self.failed_alone(&defeat)
             }
             1 => {
-                self.desk.port.give_back_from(1)?;
+                self.worker.queues.give_back_from(1)?;
                 self.judge(defeat, pace)
             }
             several => self.suspect(several, &defeat),
@@ -83,14 +83,14 @@ impl ReplyLoop<'_> {
         if self.fruitless.is_some() && in_time && !self.is_killed_from_outside() {
             return self.doubt(defeat);
         }
-        failed::settle_for(self.desk, 0, reason(&defeat), pace)?;
+        failed::settle_for(self.worker, 0, reason(&defeat), pace)?;
         self.window.clear(1);
-        self.desk.recycling.count(1);
+        self.worker.recycling.count(1);
         Ok(())
     }
 
     pub(super) fn is_killed_from_outside(&self) -> bool {
-        self.desk.exit_code == Some(exit::PROGRAM_KILLED)
+        self.worker.exit_code == Some(exit::PROGRAM_KILLED)
     }
 
     fn suspect(&mut self, items: usize, defeat: &Defeat) -> Result<(), Stop> {
@@ -99,7 +99,7 @@ impl ReplyLoop<'_> {
              blamed: they are tried again, one by one"
         );
         self.window.suspect(items);
-        Ok(self.desk.port.give_back_from(0)?)
+        Ok(self.worker.queues.give_back_from(0)?)
     }
 }
 

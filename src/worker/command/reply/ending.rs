@@ -20,26 +20,26 @@ impl ReplyLoop<'_> {
         session.terminate(patience);
         while !session.is_over() {
             let wish = Wish { out: Out::default(), into: None, until: None, bell: None };
-            if session.turn(wish, &mut self.errors, self.desk.port.program()).is_err() {
+            if session.turn(wish, &mut self.errors, self.worker.queues.program()).is_err() {
                 return;
             }
         }
     }
 
     pub(super) fn dismiss(&mut self, session: &mut Session) {
-        self.end(session, self.desk.ticket.stop_timeout);
+        self.end(session, self.worker.spec.stop_timeout);
     }
 
     /// Everything is answered, or this worker has to go: the program gets the end of its input, and time to end.
     pub(super) fn part(&mut self, session: &mut Session, ending: Ending) -> Stop {
         session.close_input();
-        let mut parting = Parting::new(&ending, self.desk.look().is_stopping());
+        let mut parting = Parting::new(&ending, self.worker.look().is_stopping());
         let why = (ending == Ending::InputEnded).then_some(Waiting::Starved);
         while !session.is_over() {
             let until = self.hasten(session, &mut parting);
             let wish = Wish { out: Out::default(), into: Some(&mut self.answers.decoder), until, bell: None };
-            let turn = waiting(&self.desk.port, why, || {
-                session.turn(wish, &mut self.errors, self.desk.port.program())
+            let turn = waiting(&self.worker.queues, why, || {
+                session.turn(wish, &mut self.errors, self.worker.queues.program())
             });
             if let Err(failure) = turn {
                 return failure.into();
@@ -70,8 +70,8 @@ impl ReplyLoop<'_> {
 
     /// Ends the program if it has had its time. Returns when to look again.
     fn hasten(&mut self, session: &mut Session, parting: &mut Parting) -> Option<Instant> {
-        let patience = self.desk.ticket.stop_timeout;
-        let is_stopping = self.desk.look().is_stopping();
+        let patience = self.worker.spec.stop_timeout;
+        let is_stopping = self.worker.look().is_stopping();
         let is_bounded = self.reply == Reply::Told || is_stopping || !parting.has_had_all;
         let limit = parting.start + patience;
         let is_stopped = is_stopping && parting.has_had_all && !parting.was_stopping;

@@ -39,7 +39,7 @@ use crate::queue::{Ending, QueueId, Wait, Waiting};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
-use crate::worker::desk::{Desk, Pace};
+use crate::worker::context::{Pace, WorkerContext};
 use crate::worker::stop::Stop;
 use answers::{Answers, Output};
 use nix::poll::{PollFd, PollFlags};
@@ -54,7 +54,7 @@ use window::Window;
 const GRACE: Duration = Duration::from_secs(1);
 
 pub(super) struct ReplyLoop<'a> {
-    desk: &'a mut Desk,
+    worker: &'a mut WorkerContext,
     recipe: Recipe,
     command: Command,
     reply: Reply,
@@ -94,15 +94,15 @@ pub(super) struct ReplyLoop<'a> {
 
 impl<'a> ReplyLoop<'a> {
     pub fn new(
-        desk: &'a mut Desk,
+        worker: &'a mut WorkerContext,
         recipe: Recipe,
         command: Command,
         reply: Reply,
     ) -> Result<ReplyLoop<'a>, Failure> {
-        let most = desk.port.max_item(&desk.outputs)?;
+        let most = worker.queues.max_item(&worker.outputs)?;
         Ok(ReplyLoop {
-            inputs: outbox::inputs(desk),
-            desk,
+            inputs: outbox::inputs(worker),
+            worker,
             recipe,
             feed: Feed::new(command.in_framing),
             answers: Answers::new(reply, command.out_framing, most),
@@ -135,7 +135,7 @@ impl<'a> ReplyLoop<'a> {
                 Ok(session) => session,
                 Err(stop) => return stop,
             };
-            self.desk.recycling.watch(session.pid());
+            self.worker.recycling.watch(session.pid());
             match self.serve(&mut session) {
                 Ok(None) => {}
                 Ok(Some(ending)) => return self.part(&mut session, ending),
@@ -158,16 +158,16 @@ impl<'a> ReplyLoop<'a> {
     fn forget_program(&mut self) {
         self.feed.clear();
         self.starts.clear();
-        self.desk.exit_code = None;
+        self.worker.exit_code = None;
         self.closed = None;
         self.window.restart();
     }
 
     fn start(&mut self) -> Result<Session, Stop> {
-        let most = self.desk.port.max_item(&self.desk.outputs)?;
+        let most = self.worker.queues.max_item(&self.worker.outputs)?;
         self.answers = Answers::new(self.reply, self.command.out_framing, most);
-        let started = self.recipe.start(None, self.desk.port.program());
-        let session = started.map_err(|not_started| not_started.stop(self.desk))?;
+        let started = self.recipe.start(None, self.worker.queues.program());
+        let session = started.map_err(|not_started| not_started.stop(self.worker))?;
         if self.in_flight() > 0 {
             self.begin();
         }
@@ -179,7 +179,7 @@ impl<'a> ReplyLoop<'a> {
     /// input, too. Returns how this worker ends if there is no item to come.
     fn await_item(&mut self) -> Result<Option<Ending>, Stop> {
         while self.has_had_item {
-            let pace = self.desk.look();
+            let pace = self.worker.look();
             if readiness::is_terminated() {
                 return Ok(Some(Ending::Ordered));
             }
@@ -192,16 +192,16 @@ impl<'a> ReplyLoop<'a> {
             }
             if self.in_flight() > 0 {
                 // Its time, and its fault, begin with the program.
-                self.desk.port.rest();
+                self.worker.queues.rest();
                 return Ok(None);
             }
             if pace.must_pause {
-                self.desk.come_to_rest();
+                self.worker.come_to_rest();
             }
             let until = self.wakes_at(None);
             let why = self.idles_for(&pace);
             let bell = self.waker.bell().map(|bell| PollFd::new(bell, PollFlags::POLLIN));
-            waiting(&self.desk.port, Some(why), || readiness::wait_any(&mut Vec::from_iter(bell), until))
+            waiting(&self.worker.queues, Some(why), || readiness::wait_any(&mut Vec::from_iter(bell), until))
                 .map_err(Failure::from)?;
         }
         Ok(None)
@@ -210,7 +210,7 @@ impl<'a> ReplyLoop<'a> {
     fn pass_on_wake_up(&mut self) -> Result<(), Stop> {
         if self.waker.has_rung() {
             // It was a wake-up for one worker: if this one can't use it, the look passes it on.
-            self.desk.port.take(&self.inputs, 0, Wait::No)?;
+            self.worker.queues.take(&self.inputs, 0, Wait::No)?;
         }
         Ok(())
     }
@@ -223,7 +223,7 @@ impl<'a> ReplyLoop<'a> {
     /// Works with one program as long as it goes. None: a fresh one is needed.
     fn serve(&mut self, session: &mut Session) -> Result<Option<Ending>, Stop> {
         loop {
-            let pace = self.desk.look();
+            let pace = self.worker.look();
             if readiness::is_terminated() {
                 return Ok(Some(Ending::Ordered));
             }
@@ -235,7 +235,7 @@ impl<'a> ReplyLoop<'a> {
                 return Ok(Some(Ending::InputEnded));
             }
             if pace.must_pause && self.in_flight() == 0 {
-                self.desk.come_to_rest();
+                self.worker.come_to_rest();
             }
             if let Err(trouble) = self.exchange(&pace, session)? {
                 return self.lose(trouble, &pace, session).map(|()| None);
@@ -248,25 +248,25 @@ impl<'a> ReplyLoop<'a> {
 
     /// Between two items: whether this worker is to end.
     fn time_to_go(&mut self, pace: &Pace) -> Option<Ending> {
-        if !self.desk.port.is_empty() {
+        if !self.worker.queues.is_empty() {
             return None;
         }
         if pace.must_finish {
             return Some(Ending::Ordered);
         }
-        self.desk.recycling.check().err().map(|stop| stop.0)
+        self.worker.recycling.check().err().map(|stop| stop.0)
     }
 
     fn in_flight(&self) -> usize {
-        self.desk.port.len()
+        self.worker.queues.len()
     }
 
     /// The oldest lease is the one whose answer comes next. Only alone it is to blame for what happens meanwhile.
     fn begin(&mut self) {
         self.since = Instant::now();
         match self.in_flight() {
-            1 => self.desk.port.begin(0),
-            _ => self.desk.port.rest(),
+            1 => self.worker.queues.begin(0),
+            _ => self.worker.queues.rest(),
         }
     }
 
@@ -276,20 +276,21 @@ impl<'a> ReplyLoop<'a> {
         let deadline = limit.map(|limit| self.since + limit);
         let until = self.wakes_at(deadline);
         // With an item on its way the program is at work.
-        let why = self.desk.port.is_empty().then_some(self.idles_for(pace));
+        let why = self.worker.queues.is_empty().then_some(self.idles_for(pace));
         let wish = Wish {
             out: Out::from(self.feed.rest()),
             until,
             into: Some(&mut self.answers.decoder),
             bell: self.waker.bell(),
         };
-        let turn =
-            waiting(&self.desk.port, why, || session.turn(wish, &mut self.errors, self.desk.port.program()))?;
+        let turn = waiting(&self.worker.queues, why, || {
+            session.turn(wish, &mut self.errors, self.worker.queues.program())
+        })?;
         self.feed.note_written(turn.written);
         if self.feed.has_slack() {
             self.feed.shrink();
         }
-        let most_in_all = self.desk.port.max_bytes(&self.desk.outputs)?;
+        let most_in_all = self.worker.queues.max_bytes(&self.worker.outputs)?;
         let read = self.answers.read(self.in_flight(), self.output_of(session), most_in_all);
         if self.answers.wants_numbers() {
             self.feed.number_from_now_on();
@@ -298,7 +299,7 @@ impl<'a> ReplyLoop<'a> {
         if done > 0 {
             let took = self.since.elapsed();
             self.window.learn(done, took);
-            self.desk.port.note_items(done, took);
+            self.worker.queues.note_items(done, took);
             self.publish(pace)?;
         }
         if let Err(trouble) = read {

@@ -6,7 +6,7 @@ use crate::stage::Outlet;
 use crate::worker::command::defeat::{Defeat, Trouble};
 use crate::worker::command::outbox;
 use crate::worker::command::outputs::Part;
-use crate::worker::desk::{Desk, Pace};
+use crate::worker::context::{Pace, WorkerContext};
 use crate::worker::failed::{self, Reason};
 use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
@@ -15,20 +15,20 @@ impl ReplyLoop<'_> {
     /// Publishes what is answered and ends the leases.
     pub(super) fn publish(&mut self, pace: &Pace) -> Result<(), Stop> {
         // Nothing that waits for room is an item's fault.
-        self.desk.port.rest();
+        self.worker.queues.rest();
         let done = self.answers.len();
         while let Some(run) = self.answers.first() {
             let answers = match run {
                 Run::Failure(trouble) => {
-                    fail(self.desk, trouble, self.errors.take_kept(), pace)?;
+                    fail(self.worker, trouble, self.errors.take_kept(), pace)?;
                     1
                 }
                 Run::Good { answers, outputs } => {
                     match self.answers.single(answers) {
-                        Some(counts) if !self.desk.outputs.is_empty() => {
-                            publish_singles(self.desk, counts, outputs)?;
+                        Some(counts) if !self.worker.outputs.is_empty() => {
+                            publish_singles(self.worker, counts, outputs)?;
                         }
-                        _ => outbox::publish(self.desk, outputs, answers)?,
+                        _ => outbox::publish(self.worker, outputs, answers)?,
                     }
                     answers
                 }
@@ -38,7 +38,7 @@ impl ReplyLoop<'_> {
         }
         (self.fruitless, self.arms_at) = (None, None);
         self.errors.forget();
-        self.desk.recycling.count(done);
+        self.worker.recycling.count(done);
         if pace.is_single() {
             self.rest.after_item(pace);
         }
@@ -48,24 +48,24 @@ impl ReplyLoop<'_> {
 }
 
 /// The program says that the oldest item has failed.
-fn fail(desk: &mut Desk, trouble: Trouble, stderr: Vec<String>, pace: &Pace) -> Result<(), Stop> {
-    desk.item_log.forget();
+fn fail(worker: &mut WorkerContext, trouble: Trouble, stderr: Vec<String>, pace: &Pace) -> Result<(), Stop> {
+    worker.item_log.forget();
     let defeat = Defeat { trouble, stderr };
     let reason = Reason { text: defeat.to_string(), cause: defeat.trouble.cause(), stderr: &defeat.stderr };
-    failed::settle_for(desk, 0, reason, pace)
+    failed::settle_for(worker, 0, reason, pace)
 }
 
 /// One output each, or none: every lease ends with its own, so they may go out in parts.
 fn publish_singles(
-    desk: &mut Desk,
+    worker: &mut WorkerContext,
     counts: impl Iterator<Item = usize>,
     outputs: Part<'_>,
 ) -> Result<(), Stop> {
     let (mut outputs, mut answers) = (outputs.iter(), 0);
     for (i, count) in counts.enumerate() {
-        let mut outlet = ToQueues::new(desk, Some(i));
+        let mut outlet = ToQueues::new(worker, Some(i));
         outputs.by_ref().take(count).try_for_each(|output| outlet.put(output))?;
         answers = i + 1;
     }
-    desk.commit(answers)
+    worker.commit(answers)
 }

@@ -15,7 +15,7 @@ use super::blame::reason;
 use crate::exit;
 use crate::queue::{Ending, QueueId};
 use crate::worker::command::defeat::Defeat;
-use crate::worker::desk::Pace;
+use crate::worker::context::Pace;
 use crate::worker::failed;
 use crate::worker::stop::Stop;
 
@@ -41,9 +41,9 @@ impl ReplyLoop<'_> {
 
     /// The program has failed before it had answered anything, with the only lease in its hands.
     pub(super) fn doubt(&mut self, defeat: Defeat) -> Result<(), Stop> {
-        let lease = self.desk.port.item(0)?;
+        let lease = self.worker.queues.item(0)?;
         let (queue, id) = (lease.queue, lease.id);
-        self.desk.port.give_back(0, false)?;
+        self.worker.queues.give_back(0, false)?;
         self.window.clear(1);
         let why = defeat.to_string();
         self.doubt = Some(Doubt { queue, id, defeat });
@@ -61,7 +61,7 @@ impl ReplyLoop<'_> {
             log::debug!("{text}");
             return Ok(());
         }
-        self.desk.exit_code = Some(exit::CANNOT_START);
+        self.worker.exit_code = Some(exit::CANNOT_START);
         let text = format!("{ENOUGH} programs in a row failed before they had {before}: {why}");
         Err(Stop(Ending::Failed(text)))
     }
@@ -78,25 +78,25 @@ impl ReplyLoop<'_> {
         let Some(Doubt { queue, id, .. }) = self.doubt else { return Ok(()) };
         let is_unproven = self.fruitless.is_some();
         for i in known..self.in_flight() {
-            let lease = self.desk.port.item(i)?;
+            let lease = self.worker.queues.item(i)?;
             if (lease.queue, lease.id) != (queue, id) {
                 continue;
             }
             match is_unproven && self.in_flight() > 1 {
-                true => self.desk.port.give_back(i, false)?,
+                true => self.worker.queues.give_back(i, false)?,
                 false => self.charge(i, pace)?,
             }
             break;
         }
         if is_unproven {
-            self.desk.port.give_back_from(known + 1)?;
+            self.worker.queues.give_back_from(known + 1)?;
         }
         Ok(())
     }
 
     fn charge(&mut self, i: usize, pace: &Pace) -> Result<(), Stop> {
         let Some(Doubt { defeat, .. }) = self.doubt.take() else { return Ok(()) };
-        failed::settle_for(self.desk, i, reason(&defeat), pace)?;
+        failed::settle_for(self.worker, i, reason(&defeat), pace)?;
         self.looks_again = true;
         let Some(fruitless) = &mut self.fruitless else { return Ok(()) };
         // An item that is the only one says nothing about the programs, unless it is one after the other.

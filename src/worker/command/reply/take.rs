@@ -6,7 +6,7 @@ use crate::queue::{Taken, Wait};
 use crate::worker::command::defeat::Trouble;
 use crate::worker::command::outbox;
 use crate::worker::command::waker;
-use crate::worker::desk::Pace;
+use crate::worker::context::Pace;
 use crate::worker::failed::{self, Reason};
 use crate::worker::stop::Stop;
 use std::time::Instant;
@@ -36,14 +36,14 @@ impl ReplyLoop<'_> {
             return Ok(if self.ended && known == 0 { Flow::Through } else { Flow::GoOn });
         }
         if known == 0 {
-            outbox::work_off(self.desk)?;
+            outbox::work_off(self.worker)?;
         } else if self.arms_at.is_some_and(|at| at > Instant::now()) {
             self.holds_off = true;
             return Ok(Flow::GoOn);
         }
-        let most = self.with_another((window - known).min(self.desk.recycling.items_left()).max(1));
+        let most = self.with_another((window - known).min(self.worker.recycling.items_left()).max(1));
         let naps = known == 0 && pace.when_empty().is_none();
-        match self.desk.port.take(&self.inputs, most, if naps { waker::nap() } else { Wait::No })? {
+        match self.worker.queues.take(&self.inputs, most, if naps { waker::nap() } else { Wait::No })? {
             Taken::Items { before, after } => {
                 self.arms_at = None;
                 if self.set_bundle_apart(known)? {
@@ -52,7 +52,7 @@ impl ReplyLoop<'_> {
                 }
                 self.set_doubted_apart(known, pace)?;
                 self.set_suspect_apart(known)?;
-                super::super::log_taken_from(self.desk, known, before, after)?;
+                super::super::log_taken_from(self.worker, known, before, after)?;
                 self.frame(known, pace)?;
             }
             Taken::Ended if known == 0 => return Ok(Flow::Through),
@@ -60,7 +60,7 @@ impl ReplyLoop<'_> {
             Taken::Ordered => self.looks_again = true,
             Taken::Empty => match pace.when_empty() {
                 Some(pause) if known == 0 => {
-                    self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
+                    self.worker.item_log.empty(&self.worker.spec.inputs, Some(pause));
                     self.rest.while_empty(pace);
                 }
                 _ if known > 0 && self.arms_at.is_none() => {
@@ -68,7 +68,7 @@ impl ReplyLoop<'_> {
                 }
                 _ => {
                     self.arms_at = None;
-                    self.waker.arm(&self.desk.port);
+                    self.waker.arm(&self.worker.queues);
                 }
             },
         }
@@ -79,12 +79,12 @@ impl ReplyLoop<'_> {
     /// they are published.
     fn set_bundle_apart(&mut self, known: usize) -> Result<bool, Stop> {
         for i in known..self.in_flight() {
-            if !outbox::is_bundle(self.desk, i)? {
+            if !outbox::is_bundle(self.worker, i)? {
                 continue;
             }
-            self.desk.port.give_back_from(known)?;
+            self.worker.queues.give_back_from(known)?;
             if known == 0 {
-                outbox::work_off(self.desk)?;
+                outbox::work_off(self.worker)?;
             } else {
                 // When all is answered there is time for it.
                 self.suspect_waits = true;
@@ -101,9 +101,9 @@ impl ReplyLoop<'_> {
             return Ok(());
         }
         for i in known..self.in_flight() {
-            if self.desk.port.item(i)?.attempt > 1 {
+            if self.worker.queues.item(i)?.attempt > 1 {
                 // Alone, or behind those that were before it.
-                self.desk.port.give_back_from(i.max(1))?;
+                self.worker.queues.give_back_from(i.max(1))?;
                 self.suspect_waits = true;
                 self.looks_again |= self.in_flight() == known;
                 break;
@@ -117,7 +117,7 @@ impl ReplyLoop<'_> {
         let mut i = known;
         while i < self.in_flight() {
             let start = self.feed.framed();
-            let lease = self.desk.port.item(i)?;
+            let lease = self.worker.queues.item(i)?;
             let framed = match self.reply {
                 Reply::Told => self.feed.push_told(lease.bytes, lease.attempt),
                 Reply::One | Reply::UntilEmpty => self.feed.push(lease.bytes),
@@ -131,7 +131,7 @@ impl ReplyLoop<'_> {
                 Err(why) => {
                     let trouble = Trouble::NotEncodable(why);
                     let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
-                    failed::settle_for(self.desk, i, reason, pace)?;
+                    failed::settle_for(self.worker, i, reason, pace)?;
                     self.looks_again = true;
                 }
             }
@@ -139,7 +139,7 @@ impl ReplyLoop<'_> {
         match known {
             0 if i > 0 => self.begin(),
             // No longer alone.
-            1 if i > 1 => self.desk.port.rest(),
+            1 if i > 1 => self.worker.queues.rest(),
             _ => {}
         }
         Ok(())

@@ -17,10 +17,10 @@ impl StreamLoop<'_> {
     pub(super) fn dismiss(&mut self, session: &mut Session) {
         session.close_input();
         session.close_output();
-        session.terminate(self.desk.ticket.stop_timeout);
+        session.terminate(self.worker.spec.stop_timeout);
         while !session.is_over() {
             let wish = Wish { out: Out::default(), into: None, until: None, bell: None };
-            if session.turn(wish, &mut self.errors, self.desk.port.program()).is_err() {
+            if session.turn(wish, &mut self.errors, self.worker.queues.program()).is_err() {
                 return;
             }
         }
@@ -54,10 +54,10 @@ impl StreamLoop<'_> {
                 log::warn!("{signal} ended its program in the middle of an item: {bytes} bytes are left out");
                 return Ok(Ok(()));
             }
-            let StreamLoop { desk, decoder, output, .. } = self;
-            match desk.outputs.is_empty() {
-                true => give::skip(decoder, &mut ToConsole(desk), output, true)?,
-                false => give::skip(decoder, &mut ToQueues::new(desk, None), output, true)?,
+            let StreamLoop { worker, decoder, output, .. } = self;
+            match worker.outputs.is_empty() {
+                true => give::skip(decoder, &mut ToConsole(worker), output, true)?,
+                false => give::skip(decoder, &mut ToQueues::new(worker, None), output, true)?,
             };
             return Ok(Ok(()));
         }
@@ -71,9 +71,9 @@ impl StreamLoop<'_> {
             log::warn!("{signal} ended its program in the middle of an item: {bytes} bytes are left out");
             return Ok(Ok(()));
         }
-        match self.desk.outputs.is_empty() {
-            true => self.desk.console.put(item)?,
-            false => ToQueues::new(self.desk, None).put(item)?,
+        match self.worker.outputs.is_empty() {
+            true => self.worker.console.put(item)?,
+            false => ToQueues::new(self.worker, None).put(item)?,
         }
         Ok(Ok(()))
     }
@@ -82,7 +82,7 @@ impl StreamLoop<'_> {
     /// back.
     pub(super) fn fail(&self, stop: Stop) -> Stop {
         match stop.0 {
-            Ending::Failed(why) if self.desk.console.has_failed() => {
+            Ending::Failed(why) if self.worker.console.has_failed() => {
                 self.warn();
                 Stop(Ending::Lost(why))
             }

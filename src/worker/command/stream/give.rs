@@ -45,7 +45,7 @@ impl StreamLoop<'_> {
     /// Stages what is read. Of several pieces all but the last are published, the first with the end of `written`
     /// leases. Returns how many items there were.
     pub(super) fn emit_pieces(&mut self, written: &mut usize, more_comes: bool) -> Result<usize, Stop> {
-        let most = match self.desk.outputs.len() {
+        let most = match self.worker.outputs.len() {
             0 => usize::MAX,
             outputs => (MAX_BLOCKS / outputs).max(1),
         };
@@ -76,25 +76,25 @@ impl StreamLoop<'_> {
 
     /// Stages up to `most` of the items that are read. Returns how many there were.
     pub(super) fn emit(&mut self, most: usize) -> Result<usize, Stop> {
-        let StreamLoop { desk, decoder, output, .. } = self;
-        let emitted = match desk.outputs.is_empty() {
-            true => hand_over(decoder, &mut ToConsole(desk), output, most)?,
-            false => hand_over(decoder, &mut ToQueues::new(desk, None), output, most)?,
+        let StreamLoop { worker, decoder, output, .. } = self;
+        let emitted = match worker.outputs.is_empty() {
+            true => hand_over(decoder, &mut ToConsole(worker), output, most)?,
+            false => hand_over(decoder, &mut ToQueues::new(worker, None), output, most)?,
         };
         if emitted > 0 {
             self.tidy();
         }
         if self.is_source() {
-            self.desk.recycling.count(emitted);
+            self.worker.recycling.count(emitted);
         }
         Ok(emitted)
     }
 
     /// Publishes what is staged, and ends the leases of so many items more.
     pub(super) fn publish(&mut self, written: usize) -> Result<(), Stop> {
-        self.desk.commit_regardless(written)?;
+        self.worker.commit_regardless(written)?;
         if !self.is_source() {
-            self.desk.recycling.count(written);
+            self.worker.recycling.count(written);
         }
         Ok(())
     }

@@ -20,10 +20,10 @@ use super::waiting;
 use super::waker::{self, Waker};
 use crate::config::pipeline::Command;
 use crate::exit;
-use crate::queue::{Ending, Fault, Port, Taken, Wait, Waiting};
+use crate::queue::{Ending, Fault, Taken, Wait, Waiting, WorkerHandle};
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::worker::desk::{Desk, Pace};
+use crate::worker::context::{Pace, WorkerContext};
 use crate::worker::failed::{self, Reason};
 use crate::worker::stop::Stop;
 use give::Pieces;
@@ -37,7 +37,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const PLENTY: usize = 64;
 
 pub(super) struct StreamLoop<'a> {
-    desk: &'a mut Desk,
+    worker: &'a mut WorkerContext,
     recipe: Recipe,
     feed: Feed,
     decoder: Decoder,
@@ -73,13 +73,17 @@ pub(super) struct StreamLoop<'a> {
 }
 
 impl<'a> StreamLoop<'a> {
-    pub fn new(desk: &'a mut Desk, recipe: Recipe, command: &Command) -> Result<StreamLoop<'a>, Failure> {
-        let most = desk.port.max_item(&desk.outputs)?;
-        if desk.outputs.is_empty() {
-            desk.port.hold_up_to(usize::MAX);
+    pub fn new(
+        worker: &'a mut WorkerContext,
+        recipe: Recipe,
+        command: &Command,
+    ) -> Result<StreamLoop<'a>, Failure> {
+        let most = worker.queues.max_item(&worker.outputs)?;
+        if worker.outputs.is_empty() {
+            worker.queues.hold_up_to(usize::MAX);
         }
         Ok(StreamLoop {
-            desk,
+            worker,
             recipe,
             feed: Feed::new(command.in_framing),
             decoder: Decoder::new(command.out_framing, most),
@@ -105,12 +109,12 @@ impl<'a> StreamLoop<'a> {
     }
 
     pub fn run(mut self) -> Stop {
-        let mut session = match self.recipe.start(None, self.desk.port.program()) {
+        let mut session = match self.recipe.start(None, self.worker.queues.program()) {
             Ok(session) => session,
-            Err(not_started) => return not_started.stop(self.desk),
+            Err(not_started) => return not_started.stop(self.worker),
         };
         session.widen(PIPE);
-        self.desk.recycling.watch(session.pid());
+        self.worker.recycling.watch(session.pid());
         while !session.is_over() || self.owes {
             if let Err(stop) = self.round(&mut session) {
                 self.dismiss(&mut session);
@@ -118,21 +122,21 @@ impl<'a> StreamLoop<'a> {
             }
         }
         if session.was_killed_from_outside() {
-            self.desk.exit_code = Some(exit::PROGRAM_KILLED);
+            self.worker.exit_code = Some(exit::PROGRAM_KILLED);
         }
         self.conclude(session.exit()).unwrap_or_else(|stop| self.fail(stop))
     }
 
     fn is_source(&self) -> bool {
-        self.desk.inputs.is_empty()
+        self.worker.inputs.is_empty()
     }
 
     fn round(&mut self, session: &mut Session) -> Result<(), Stop> {
-        let pace = self.desk.look();
+        let pace = self.worker.look();
         self.heed(&pace, session);
         if self.waker.has_rung() {
             // It was a wake-up for one worker: if this one can't use it, the look passes it on.
-            self.desk.port.take(&self.desk.inputs, 0, Wait::No)?;
+            self.worker.queues.take(&self.worker.inputs, 0, Wait::No)?;
         }
         self.take(&pace, session)?;
         if !self.can_go_on(&pace, session) {
@@ -142,7 +146,7 @@ impl<'a> StreamLoop<'a> {
             session.close_input();
         }
         if pace.must_pause && self.feed.is_empty() {
-            self.desk.come_to_rest();
+            self.worker.come_to_rest();
         }
         self.look_for_lingering(&pace, session);
         self.exchange(&pace, session)
@@ -160,13 +164,13 @@ impl<'a> StreamLoop<'a> {
         self.lingering.look(session.pid(), "");
         if pace.is_stopping() && self.ended_first && self.lingering.is_quiet() {
             self.stopping = Some(Ending::InputEnded);
-            session.terminate(self.desk.ticket.stop_timeout);
+            session.terminate(self.worker.spec.stop_timeout);
         }
     }
 
     /// Orders, and the end of this worker's time.
     fn heed(&mut self, pace: &Pace, session: &mut Session) {
-        let patience = self.desk.ticket.stop_timeout;
+        let patience = self.worker.spec.stop_timeout;
         self.rest.look(pace);
         if readiness::is_terminated() {
             self.stopping.get_or_insert(Ending::Ordered);
@@ -179,12 +183,12 @@ impl<'a> StreamLoop<'a> {
             true => Some(Ending::Ordered),
             // Of a program that is over there is nothing to replace.
             false if session.exit().is_some() => None,
-            false => self.desk.recycling.check().err().map(|stop| stop.0),
+            false => self.worker.recycling.check().err().map(|stop| stop.0),
         };
         let Some(ending) = ending else { return };
         self.stopping = Some(ending);
         self.feed.take_back();
-        if let Err(fault) = self.desk.port.give_back_from(self.feed.len()) {
+        if let Err(fault) = self.worker.queues.give_back_from(self.feed.len()) {
             self.stopping = Some(Ending::Failed(fault.to_string()));
         }
         if self.is_source() {
@@ -210,9 +214,9 @@ impl<'a> StreamLoop<'a> {
         while more && !self.feed.is_full() {
             let most = match pace.is_single() {
                 true => usize::from(self.feed.is_empty()),
-                false => self.desk.port.leases_left(),
+                false => self.worker.queues.leases_left(),
             };
-            let most = most.min(self.desk.recycling.items_left().saturating_sub(self.desk.port.len()));
+            let most = most.min(self.worker.recycling.items_left().saturating_sub(self.worker.queues.len()));
             more = most > 0 && self.take_some(most, pace, session)?;
         }
         Ok(())
@@ -220,13 +224,13 @@ impl<'a> StreamLoop<'a> {
 
     /// One transaction's part of it. Returns whether more waits.
     fn take_some(&mut self, most: usize, pace: &Pace, session: &Session) -> Result<bool, Stop> {
-        let known = self.desk.port.len();
+        let known = self.worker.queues.len();
         let wait = self.nap(pace, session);
-        match self.desk.port.take(&self.desk.inputs, most, wait)? {
+        match self.worker.queues.take(&self.worker.inputs, most, wait)? {
             Taken::Items { before, after } => {
-                self.plenty = self.desk.port.len() - known >= PLENTY;
+                self.plenty = self.worker.queues.len() - known >= PLENTY;
                 self.found_none = false;
-                super::log_taken_from(self.desk, known, before, after)?;
+                super::log_taken_from(self.worker, known, before, after)?;
                 self.frame(pace)?;
                 return Ok(after > 0);
             }
@@ -234,7 +238,7 @@ impl<'a> StreamLoop<'a> {
             Taken::Ordered => self.looks_again = true,
             Taken::Empty => match pace.when_empty() {
                 Some(pause) => {
-                    self.desk.item_log.empty(&self.desk.ticket.inputs, Some(pause));
+                    self.worker.item_log.empty(&self.worker.spec.inputs, Some(pause));
                     self.rest.while_empty(pace);
                 }
                 None => {
@@ -251,7 +255,7 @@ impl<'a> StreamLoop<'a> {
         match () {
             () if !self.feed.is_empty() || pace.when_empty().is_some() => Wait::No,
             // A program that only reads has nothing to say.
-            () if self.desk.outputs.is_empty() && !self.speaks => waker::nap(),
+            () if self.worker.outputs.is_empty() && !self.speaks => waker::nap(),
             // Whoever gives so much is about to give more, and the program has said what it had just now.
             () if self.plenty && !session.flows(false) => waker::short_nap(),
             () => Wait::No,
@@ -260,12 +264,12 @@ impl<'a> StreamLoop<'a> {
 
     /// Makes leases bytes for the program, as far as they will soon be written.
     fn frame(&mut self, pace: &Pace) -> Result<(), Stop> {
-        while !self.feed.is_full() && self.feed.len() < self.desk.port.len() {
+        while !self.feed.is_full() && self.feed.len() < self.worker.queues.len() {
             let next = self.feed.len();
-            if let Err(why) = self.feed.push_in_place(self.desk.port.item(next)?.bytes) {
+            if let Err(why) = self.feed.push_in_place(self.worker.queues.item(next)?.bytes) {
                 let trouble = Trouble::NotEncodable(why);
                 let reason = Reason { text: trouble.to_string(), cause: trouble.cause(), stderr: &[] };
-                failed::settle_for(self.desk, next, reason, pace)?;
+                failed::settle_for(self.worker, next, reason, pace)?;
                 self.looks_again = true;
             }
         }
@@ -279,7 +283,7 @@ impl<'a> StreamLoop<'a> {
     /// Writes, reads, publishes.
     fn exchange(&mut self, pace: &Pace, session: &mut Session) -> Result<(), Stop> {
         if self.ends_by.is_some_and(|by| by <= Instant::now()) {
-            session.terminate(self.desk.ticket.stop_timeout);
+            session.terminate(self.worker.spec.stop_timeout);
             self.ends_by = None;
         }
         if self.can_go_on(pace, session) {
@@ -309,7 +313,7 @@ impl<'a> StreamLoop<'a> {
         self.owes = paced && (resting || emitted > 0);
         self.publish_rest(left, emitted)?;
         if single && (if self.is_source() { emitted } else { written }) > 0 {
-            self.desk.port.settle()?; // there is no other `take` for so long
+            self.worker.queues.settle()?; // there is no other `take` for so long
             self.rest.after_item(pace);
         }
         Ok(())
@@ -319,21 +323,21 @@ impl<'a> StreamLoop<'a> {
     /// written.
     fn wait(&mut self, pace: &Pace, session: &mut Session, holds_back: bool) -> Result<usize, Stop> {
         if std::mem::take(&mut self.found_none) {
-            self.waker.arm(&self.desk.port);
+            self.waker.arm(&self.worker.queues);
         }
         let (rest, tidy) = (self.rest.until(), self.tidy());
         let now = std::mem::take(&mut self.looks_again).then(Instant::now);
         let why = self.waits_for(rest.is_some() || pace.must_pause);
         let lingers = self.lingering.deadline(pace.is_stopping() && self.ended_first);
         let wish = Wish {
-            out: to_write(&self.feed, &self.desk.port)?,
+            out: to_write(&self.feed, &self.worker.queues)?,
             into: (!holds_back).then_some(&mut self.decoder),
             until: [rest, tidy, self.ends_by, now, lingers].into_iter().flatten().min(),
             bell: self.waker.bell(),
         };
-        let turn = waiting(&self.desk.port, why, || match holds_back && session.exit().is_some() {
+        let turn = waiting(&self.worker.queues, why, || match holds_back && session.exit().is_some() {
             true => Ok(session.rest(wish.until)?),
-            false => session.turn(wish, &mut self.errors, self.desk.port.program()),
+            false => session.turn(wish, &mut self.errors, self.worker.queues.program()),
         })?;
         Ok(self.note(turn))
     }
@@ -345,8 +349,9 @@ impl<'a> StreamLoop<'a> {
     }
 
     fn go_on(&mut self, session: &mut Session) -> Result<(), Stop> {
-        let StreamLoop { desk, feed, decoder, errors, .. } = &mut *self;
-        let turn = session.go_on(to_write(feed, &desk.port)?, decoder, errors, desk.port.program())?;
+        let StreamLoop { worker, feed, decoder, errors, .. } = &mut *self;
+        let turn =
+            session.go_on(to_write(feed, &worker.queues)?, decoder, errors, worker.queues.program())?;
         let mut left = self.note(turn);
         let emitted = self.emit_pieces(&mut left, session.flows(!self.feed.is_empty()))?;
         self.owes = false;
@@ -385,9 +390,9 @@ impl<'a> StreamLoop<'a> {
 }
 
 /// The feed's bytes; of a long item those in the queue itself.
-fn to_write<'a>(feed: &'a Feed, port: &'a Port) -> Result<Out<'a>, Fault> {
+fn to_write<'a>(feed: &'a Feed, queues: &'a WorkerHandle) -> Result<Out<'a>, Fault> {
     let last = match feed.len().checked_sub(1) {
-        Some(last) if feed.needs_last() => port.item(last)?.bytes,
+        Some(last) if feed.needs_last() => queues.item(last)?.bytes,
         Some(_) | None => b"",
     };
     Ok(feed.out(last))

@@ -4,16 +4,18 @@ use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
 use super::setup;
+use super::spec::WorkerSpec;
 use super::stop::Stop;
-use super::ticket::Ticket;
 use super::time_limit::TimeLimit;
 use crate::append::UndoLog;
-use crate::queue::{Arena, Committed, Ending, Order, Port, QueueId, SlotId, SlotTuning, Wait, Waiting};
+use crate::queue::{
+    Arena, Committed, Ending, Order, QueueId, SlotId, SlotTuning, Wait, Waiting, WorkerHandle,
+};
 use std::time::{Duration, Instant};
 
-pub(super) struct Desk {
-    pub ticket: Ticket,
-    pub port: Port,
+pub(super) struct WorkerContext {
+    pub spec: WorkerSpec,
+    pub queues: WorkerHandle,
     pub inputs: Vec<QueueId>,
     pub outputs: Vec<QueueId>,
     pub console: Console,
@@ -58,22 +60,22 @@ impl Pace {
     }
 }
 
-impl Desk {
-    pub fn new(ticket: Ticket, arena: Arena, log: UndoLog, mut port: Port) -> Desk {
-        if let Some(token) = ticket.token {
-            port.set_memory(QueueId(token));
+impl WorkerContext {
+    pub fn new(spec: WorkerSpec, arena: Arena, log: UndoLog, mut queues: WorkerHandle) -> WorkerContext {
+        if let Some(token) = spec.token {
+            queues.set_memory(QueueId(token));
         }
         let ids = |named: &[(u16, String)]| named.iter().map(|(id, _)| QueueId(*id)).collect();
-        Desk {
-            inputs: ids(&ticket.inputs),
-            outputs: ids(&ticket.outputs),
+        WorkerContext {
+            inputs: ids(&spec.inputs),
+            outputs: ids(&spec.outputs),
             counts: log.clone(),
-            console: Console::new(log, arena.clone(), SlotId(ticket.slot)),
+            console: Console::new(log, arena.clone(), SlotId(spec.slot)),
             item_log: ItemLog::default(),
-            time_limit: TimeLimit::new(arena, SlotId(ticket.slot)),
-            recycling: Recycling::new(ticket.recycle),
-            ticket,
-            port,
+            time_limit: TimeLimit::new(arena, SlotId(spec.slot)),
+            recycling: Recycling::new(spec.recycle),
+            spec,
+            queues,
             exit_code: None,
         }
     }
@@ -83,7 +85,7 @@ impl Desk {
         let mut pace = self.look();
         while pace.must_pause {
             self.come_to_rest();
-            self.port.park()?;
+            self.queues.park()?;
             pace = self.look();
         }
         if pace.must_finish { Err(Stop(Ending::Ordered)) } else { Ok(pace) }
@@ -91,18 +93,18 @@ impl Desk {
 
     /// No item is at work here any more, as the order to pause wants it: the supervisor may look.
     pub fn come_to_rest(&self) {
-        if self.port.set_at_rest(true) {
-            setup::ring(&self.ticket);
+        if self.queues.set_at_rest(true) {
+            setup::ring(&self.spec);
         }
     }
 
-    /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the port does, in a wait) then
+    /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the queues does, in a wait) then
     /// can't hide a change from us.
     pub fn look(&mut self) -> Pace {
-        if self.port.is_disturbed() {
-            self.port.set_at_rest(false); // if it is to pause still, or again, it says so again
+        if self.queues.is_disturbed() {
+            self.queues.set_at_rest(false); // if it is to pause still, or again, it says so again
         }
-        let (order, tuning) = (self.port.order(), self.port.tuning());
+        let (order, tuning) = (self.queues.order(), self.queues.tuning());
         self.item_log.is_on = tuning.log_items;
         self.time_limit.set(tuning.item_timeout);
         Pace {
@@ -124,7 +126,7 @@ impl Desk {
         loop {
             let pace = self.heed()?;
             let length = length(&pace.tuning);
-            if pace.hurry || length.is_zero() || self.port.pause(start + length, why)? {
+            if pace.hurry || length.is_zero() || self.queues.pause(start + length, why)? {
                 return Ok(());
             }
         }
@@ -134,40 +136,40 @@ impl Desk {
     /// when the pipeline drains.
     pub fn wait_outside(&mut self, length: Duration) -> Result<(), Stop> {
         self.heed()?;
-        self.port.pause(Instant::now() + length, Waiting::Blocked)?;
+        self.queues.pause(Instant::now() + length, Waiting::Blocked)?;
         self.heed().map(drop)
     }
 
     /// Items took so long together, with what was waited since `waited` was all.
     pub fn note_items(&self, items: usize, took: Duration, waited: Duration) {
-        let waits = self.port.waited().saturating_sub(waited);
-        self.port.note_items(items, took.saturating_sub(waits));
+        let waits = self.queues.waited().saturating_sub(waited);
+        self.queues.note_items(items, took.saturating_sub(waits));
     }
 
     /// Publishes what is staged and ends the leases `0 .. upto`; waits for room as the pipeline file says.
     pub fn commit(&mut self, upto: usize) -> Result<(), Stop> {
         self.console.flush()?;
-        self.port.count_emitted(self.console.take_written());
-        // The port can't tell: the stage's token, which is staged too, always has a reader.
-        if self.port.are_closed(&self.outputs)? {
+        self.queues.count_emitted(self.console.take_written());
+        // The queues can't tell: the stage's token, which is staged too, always has a reader.
+        if self.queues.are_closed(&self.outputs)? {
             return Err(Stop(Ending::OutputClosed));
         }
-        let held = self.port.len();
+        let held = self.queues.len();
         let mut wait_silently = false;
         loop {
             // An order to finish doesn't keep back what is done, if there is room for it.
             let pace = self.look();
             let tells = self.item_log.is_on && !wait_silently;
-            let look = pace.when_full().is_some() || tells || pace.must_pause && !self.port.is_at_rest();
-            let upto = upto.saturating_sub(held - self.port.len());
-            match self.port.commit(upto, if look { Wait::No } else { Wait::Undisturbed })? {
+            let look = pace.when_full().is_some() || tells || pace.must_pause && !self.queues.is_at_rest();
+            let upto = upto.saturating_sub(held - self.queues.len());
+            match self.queues.commit(upto, if look { Wait::No } else { Wait::Undisturbed })? {
                 Committed::Done { before, after } => {
-                    self.item_log.produced(&self.ticket.outputs, before, after);
+                    self.item_log.produced(&self.spec.outputs, before, after);
                     return Ok(());
                 }
                 Committed::Full { queue, size } => {
                     if tells || pace.when_full().is_some() {
-                        self.item_log.full(&self.ticket.outputs, queue, size, pace.when_full());
+                        self.item_log.full(&self.spec.outputs, queue, size, pace.when_full());
                         wait_silently = true;
                     }
                     if pace.must_pause {
@@ -183,16 +185,16 @@ impl Desk {
         }
     }
 
-    /// Publishes what was staged since [`Port::begin_whole`] and ends the leases `0 .. upto`; false: there is no room for
+    /// Publishes what was staged since [`WorkerHandle::begin_whole`] and ends the leases `0 .. upto`; false: there is no room for
     /// all of it, and nothing is staged any more.
     pub fn commit_whole(&mut self, upto: usize) -> Result<bool, Stop> {
-        if self.port.are_closed(&self.outputs)? {
-            self.port.give_up_whole()?;
+        if self.queues.are_closed(&self.outputs)? {
+            self.queues.give_up_whole()?;
             return Err(Stop(Ending::OutputClosed));
         }
-        match self.port.publish_whole(upto)? {
+        match self.queues.publish_whole(upto)? {
             Some(Committed::Done { before, after }) => {
-                self.item_log.produced(&self.ticket.outputs, before, after);
+                self.item_log.produced(&self.spec.outputs, before, after);
                 Ok(true)
             }
             Some(Committed::Closed) => Err(Stop(Ending::OutputClosed)),
@@ -200,15 +202,15 @@ impl Desk {
         }
     }
 
-    /// [`Desk::commit`] for outputs that can't be made again: an order to finish doesn't end the wait for room.
+    /// [`WorkerContext::commit`] for outputs that can't be made again: an order to finish doesn't end the wait for room.
     pub fn commit_regardless(&mut self, upto: usize) -> Result<(), Stop> {
-        let held = self.port.len();
+        let held = self.queues.len();
         match self.commit(upto) {
             Err(Stop(Ending::Ordered)) => {}
             result => return result,
         }
-        let upto = upto.saturating_sub(held - self.port.len());
-        match self.port.commit(upto, Wait::Regardless)? {
+        let upto = upto.saturating_sub(held - self.queues.len());
+        match self.queues.commit(upto, Wait::Regardless)? {
             Committed::Done { .. } | Committed::Full { .. } | Committed::Ordered => Ok(()),
             Committed::Closed => Err(Stop(Ending::OutputClosed)),
         }
@@ -216,7 +218,7 @@ impl Desk {
 
     /// The name of a queue this worker reads or writes.
     pub fn name_of(&self, queue: QueueId) -> &str {
-        let mut named = self.ticket.inputs.iter().chain(&self.ticket.outputs);
+        let mut named = self.spec.inputs.iter().chain(&self.spec.outputs);
         named.find(|(id, _)| *id == queue.0).map_or("?", |(_, name)| name)
     }
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 /// Where a worker finds the queues' memory file.
 pub const ARENA_FD: RawFd = 3;
-/// Where it finds its ticket, as JSON in a memory file.
+/// Where it finds its spec, as JSON in a memory file.
 pub const TICKET_FD: RawFd = 4;
-/// Where it finds its stage's holding pipe (reading end, writing end), if its ticket says that there is one.
+/// Where it finds its stage's holding pipe (reading end, writing end), if its spec says that there is one.
 pub const HOLDING_PIPE_FDS: [RawFd; 2] = [5, 6];
 /// Where it finds what the run's workers share so that a killed one leaves no half line.
 pub const UNDO_LOG_FD: RawFd = 7;
@@ -21,7 +21,7 @@ pub const UNDO_LOG_FD: RawFd = 7;
 /// Who a worker is and what it has to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ticket {
+pub struct WorkerSpec {
     /// The pipeline's name.
     pub pipeline: String,
     /// The stage's name.
