@@ -136,3 +136,6 @@ pub fn taken(number: RawFd) -> Result<OwnedFd, SetUpError> {
 fn damaged(what: &str) -> SetUpError {
     SetUpError::Refused(format!("what an earlier program has left in {VARIABLE} can't be read: {what}"))
 }
+
+#[cfg(test)]
+mod tests;

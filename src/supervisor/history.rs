@@ -39,11 +39,11 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Remembered {
-    age: Duration,
-    worker: String,
-    change: Change,
-    lived: Option<Duration>,
-    item: Option<Box<Glimpse>>,
+    pub age: Duration,
+    pub worker: String,
+    pub change: Change,
+    pub lived: Option<Duration>,
+    pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
     #[serde(default)]
     pub words: Vec<String>,

@@ -10,7 +10,7 @@
 mod burials;
 mod command;
 mod exits;
-mod handover;
+pub(in crate::supervisor) mod handover;
 mod herald;
 mod past;
 mod reload;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::queue::{ItemTimes, WorkTimes};
+use crate::supervisor::fixture::assert_golden;
 use crate::supervisor::reason::StopCause;
 
 fn run() -> (Outcome, Closing) {
@@ -60,6 +61,14 @@ fn a_program_reads_the_outcome_and_the_ledger() {
     assert_eq!((&report["stages"][0]["done"], &report["stages"][0]["dead"]), (&14.into(), &1.into()));
     assert_eq!(report["stages"][0]["seconds"]["working"], 3.0);
     assert_eq!(report["stages"][0]["mean_item_seconds"], 0.25);
+}
+
+#[test]
+fn the_words_of_both_forms_stay() {
+    let version = env!("CARGO_PKG_VERSION");
+    for name in ["report.json", "report.md"] {
+        assert_golden(&written(&format!("golden-{name}")).replace(version, "VERSION"), name);
+    }
 }
 
 #[test]

@@ -333,3 +333,6 @@ fn worker_of(left: WorkerLeft, version: &Rc<Version>, now: Instant) -> Worker {
     };
     Worker::taken_over(left.index, version, life, left.trial, left.bad_runs)
 }
+
+#[cfg(test)]
+pub mod sample;
