@@ -6,7 +6,7 @@ use crate::config::LoadOptions;
 use crate::logging::Logging;
 use crate::progress::When;
 use crate::stage::Registry;
-use crate::supervisor::report::ReportFile;
+use crate::supervisor::closing::report::ReportFile;
 use crate::supervisor::{self, RunOptions};
 
 /// What `run` takes.

@@ -1,9 +1,9 @@
 //! Pipelines for tests.
 
-use super::wanted::Wanted;
 use crate::config::{
     Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
 };
+use crate::supervisor::machine::wanted::Wanted;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;

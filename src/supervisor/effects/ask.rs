@@ -1,0 +1,90 @@
+//! Requests from the control socket: what only looks is answered here, what changes anything goes to the state.
+
+use super::performer::Performer;
+use crate::config::diagnostic::nearest;
+use crate::control::protocol::{self, Answer, Done, Reason, Refused, Reply, Request};
+use crate::queue::{PutBack, QueueId};
+use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::ids::AskId;
+use crate::supervisor::machine::state::State;
+use crate::supervisor::machine::state::view::Moment;
+use tokio::sync::oneshot;
+
+impl Performer<'_> {
+    pub(super) fn asked(&mut self, request: Request, sender: oneshot::Sender<Reply>, state: &State) {
+        let reply = match request {
+            Request::Status(protocol::Status { history }) => {
+                let mut snapshot = self.snapshot(state);
+                if history {
+                    state.tell_history(&mut snapshot, Moment::now());
+                }
+                Ok(Answer::Status(Box::new(snapshot)))
+            }
+            Request::Tap(tap) => self.tap(&tap).map(Answer::Tap),
+            Request::Put(put) => self.put_back(&put).map(Answer::Done),
+            Request::Audit => Ok(Answer::Audit(self.audit(state))),
+            Request::Plan(plan) => return self.plan(&plan, sender),
+            Request::Tell(command) => {
+                // Whoever is gone needs no answer.
+                self.asks.retain(|_, sender| !sender.is_closed());
+                let id = AskId(self.next_ask);
+                self.next_ask += 1;
+                self.asks.insert(id, sender);
+                return self.events.push_back(Event::Asked(id, command));
+            }
+        };
+        // A client that is gone meanwhile needs no answer.
+        let _ = sender.send(reply);
+    }
+
+    pub(super) fn answer(&mut self, id: AskId, outcome: Result<Done, Refused>) {
+        if let Some(sender) = self.asks.remove(&id) {
+            let _ = sender.send(outcome.map(Answer::Done));
+        }
+    }
+
+    /// Puts an item back into its queue; a second time for the same letter it only says so.
+    fn put_back(&mut self, put: &protocol::Put) -> Result<Done, Refused> {
+        let refuse = |reason, error| Err(Refused { reason, error });
+        let name = &put.queue;
+        let queue = self.queue_called(name)?;
+        if put.only_asks {
+            let was_put = self.steward.was_put_back(queue, put.key);
+            return match self.unless_damaged(was_put) {
+                Some(true) => Ok(Done { done: format!("back in {name}"), steps: Vec::new() }),
+                Some(false) => {
+                    refuse(Reason::NotPut, format!("it is not the last one that was put into {name}"))
+                }
+                None => refuse(Reason::Stopping, "the queues' memory is damaged".to_owned()),
+            };
+        }
+        let put = self.steward.put_back(queue, &put.item, put.key);
+        match self.unless_damaged(put) {
+            Some(PutBack::Done | PutBack::Already) => {
+                Ok(Done { done: format!("back in {name}"), steps: Vec::new() })
+            }
+            Some(PutBack::Full) => refuse(Reason::Full, format!("the queue {name} is full")),
+            Some(PutBack::NotSafe) => refuse(
+                Reason::Failed,
+                format!("{name} can't be saved: the disk has not taken it in time; ask again"),
+            ),
+            Some(PutBack::Ended) => {
+                refuse(Reason::Ended, format!("nobody takes from the queue {name} any more"))
+            }
+            Some(PutBack::TooLong) => {
+                refuse(Reason::TooMany, format!("it is longer than max_item of the queue {name}"))
+            }
+            None => refuse(Reason::Stopping, "the queues' memory is damaged".to_owned()),
+        }
+    }
+
+    pub(super) fn queue_called(&self, name: &str) -> Result<QueueId, Refused> {
+        if let Some((queue, _)) = self.names.iter().find(|(_, known)| *known == name) {
+            return Ok(*queue);
+        }
+        let near = nearest(name, self.names.values().map(String::as_str));
+        let hint = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
+        let error = format!("the pipeline has no queue {name}{hint}");
+        Err(Refused { reason: Reason::NoSuchQueue, error })
+    }
+}

@@ -1,0 +1,413 @@
+//! The hands of the supervisor: what they hold, and which of them does what.
+
+use super::{settings, status_line};
+use crate::control::protocol::Reply;
+use crate::control::server::Listeners;
+use crate::logging;
+use crate::progress::{Show, TerminalThread};
+use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
+use crate::service::Manager;
+use crate::stage::Registry;
+use crate::supervisor::closing::summary::Closing;
+use crate::supervisor::error::SetUpError;
+use crate::supervisor::machine::effect::{Action, Outcome};
+use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::ids::{AskId, StageKey};
+use crate::supervisor::machine::recovered::Label;
+use crate::supervisor::machine::state::State;
+use crate::supervisor::machine::state::view::Identity;
+use crate::supervisor::options::RunOptions;
+use crate::supervisor::recovery::queue_store::{Deed, Estate};
+use crate::supervisor::recovery::replacing::Replacing;
+use crate::supervisor::recovery::upgrade_state::{self, Handover};
+use crate::supervisor::runtime::children::{Auxiliary, Children};
+use crate::supervisor::runtime::dead_letter_writer::Burial;
+use crate::supervisor::runtime::errand::{Ended, Errand};
+use crate::supervisor::runtime::guardian::Guardian;
+use crate::supervisor::runtime::inbox::{Inbox, Notice};
+use crate::supervisor::runtime::launch::Launcher;
+use crate::supervisor::runtime::log_writer::LogWriter;
+use crate::supervisor::runtime::watch::Watch;
+use crate::sys::fd;
+use log::{Level, log};
+use nix::sys::signal::Signal;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::CString;
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// What an errand is for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// To take the file over.
+    Load,
+    /// To tell a client what that would change.
+    Plan(oneshot::Sender<Reply>),
+    /// To find out whether this program could go on from here.
+    Rehearse(CString),
+}
+
+/// The hands of the supervisor.
+pub struct Performer<'a> {
+    pub(super) options: &'a RunOptions,
+    pub(super) registry: &'a Registry,
+    pub(super) inbox: Inbox,
+    pub(super) steward: QueueAdmin,
+    pub(super) arena: crate::queue::Arena,
+    pub(super) launcher: Launcher,
+    pub(super) log_writer: &'a mut LogWriter,
+    pub(super) show: Option<&'a Show>,
+    pub(super) children: Children,
+    pub(super) watch: Option<Watch>,
+    pub(super) manager: &'a Manager,
+    pub(super) told: status_line::Told,
+    pub(super) guardian: Option<Guardian>,
+    /// The queues in use, and how they are called.
+    pub(super) names: BTreeMap<QueueId, String>,
+    /// Queues that there is no room for.
+    pub(super) unmade: BTreeSet<QueueId>,
+    /// Hidden queues, and what they are for.
+    pub(super) tokens: BTreeMap<QueueId, Label>,
+    /// What is to become of the queues at the end.
+    pub(super) deed: Deed,
+    /// How the stages are called that have had a worker.
+    pub(super) stages: BTreeMap<StageKey, String>,
+    /// Workers of a program before this one that do not lead a group.
+    pub(super) followers: Vec<u32>,
+    /// Dead letters of queues that are gone.
+    pub(super) dead_before: u64,
+    /// Those that were counted before this run began to work off what is left.
+    pub(super) dead_at_start: u64,
+    /// Items that were given up on behalf of dead workers, by stage.
+    pub(super) buried: BTreeMap<String, u64>,
+    /// Letters of dead workers that are being written, by the slot that holds the item.
+    pub(super) burials: BTreeMap<SlotId, Burial>,
+    pub(super) ends_with_terminal: bool,
+    /// The files to replace at the end of a run that went well.
+    pub(in crate::supervisor) replacing: Replacing,
+    pub(super) identity: Identity,
+    /// Kept for the program after this one.
+    pub(super) listeners: Listeners,
+    /// Processes that look at something outside.
+    pub(super) errands: Vec<Errand<Purpose>>,
+    /// Those that are through, and not reported yet.
+    pub(super) ended_errands: Vec<(Errand<Purpose>, Ended)>,
+    /// Requests that wait for their answers.
+    pub(super) asks: BTreeMap<AskId, oneshot::Sender<Reply>>,
+    pub(super) next_ask: u64,
+    /// The program that is to take over, once it has been tried.
+    pub(super) next_program: Option<CString>,
+    /// What happened while acting, in its order.
+    pub(super) events: VecDeque<Event>,
+    /// A notice was taken in since something was due.
+    pub(super) was_notice: bool,
+}
+
+/// What a performer is made of.
+pub struct Tools<'a> {
+    /// Where notices come in.
+    pub inbox: Inbox,
+    /// The queues.
+    pub estate: Estate,
+    /// Starts workers.
+    pub launcher: Launcher,
+    /// Writes what they and this process log.
+    pub log_writer: &'a mut LogWriter,
+    /// Shows how far the run is, if that is wanted.
+    pub show: Option<&'a Show>,
+    /// Keeps track of them.
+    pub children: Children,
+    /// Watches the file, if that is wanted and possible.
+    pub watch: Option<Watch>,
+    /// Told how it goes.
+    pub manager: &'a Manager,
+    /// It has a terminal, and is to stop when that is gone.
+    pub ends_with_terminal: bool,
+    /// What is the same for the whole run.
+    pub identity: Identity,
+}
+
+impl<'a> Performer<'a> {
+    /// With nothing done yet.
+    pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools<'a>) -> Performer<'a> {
+        let Tools {
+            inbox,
+            estate,
+            launcher,
+            log_writer,
+            show,
+            children,
+            watch,
+            manager,
+            ends_with_terminal,
+            identity,
+        } = tools;
+        let mut children = children;
+        if let Some(pid) = log_writer.process() {
+            children.add_auxiliary(pid, Auxiliary::LogWriter);
+        }
+        let mut estate = estate;
+        let deed = estate.deed();
+        let (names, tokens) = estate.names();
+        let Estate { arena, mut steward, .. } = estate;
+        let mut dead = |queue| steward.counts(queue).map_or(0, |counts| counts.dead);
+        let dead_at_start = match options.retries {
+            Some(_) => names.keys().map(|queue| dead(*queue)).sum(),
+            None => 0,
+        };
+        Performer {
+            options,
+            registry,
+            inbox,
+            steward,
+            arena,
+            launcher,
+            log_writer,
+            show,
+            children,
+            watch,
+            manager,
+            told: status_line::Told::default(),
+            guardian: None,
+            names,
+            unmade: BTreeSet::new(),
+            tokens,
+            deed,
+            stages: BTreeMap::new(),
+            followers: Vec::new(),
+            dead_before: 0,
+            dead_at_start,
+            buried: BTreeMap::new(),
+            burials: BTreeMap::new(),
+            ends_with_terminal,
+            replacing: Replacing::default(),
+            identity,
+            listeners: Listeners::default(),
+            errands: Vec::new(),
+            ended_errands: Vec::new(),
+            asks: BTreeMap::new(),
+            next_ask: 0,
+            next_program: None,
+            events: VecDeque::new(),
+            was_notice: false,
+        }
+    }
+
+    /// The sockets on which clients are served: the program after this one gets them, too.
+    pub fn keep(&mut self, listeners: Listeners) {
+        self.listeners = listeners;
+    }
+
+    /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
+    pub fn resume(&mut self, handover: &Handover) -> Result<(), SetUpError> {
+        handover.outfit(&mut self.launcher)?;
+        self.identity.run.clone_from(&handover.run);
+        self.followers.clone_from(&handover.followers);
+        self.replacing = Replacing::of(&handover.replacing);
+        self.dead_before = handover.dead_before;
+        self.buried.clone_from(&handover.buried);
+        self.ends_with_terminal = handover.ends_with_terminal;
+        if let Some((pid, alive)) = handover.guardian {
+            self.children.add_auxiliary(pid, Auxiliary::Guardian);
+            self.guardian = Some(Guardian { pid, alive: upgrade_state::taken(alive)? });
+        }
+        let watched = self.watch.is_some().then_some(Notice::FileTouched);
+        [Notice::Child, Notice::Doorbell]
+            .into_iter()
+            .chain(watched)
+            .for_each(|notice| self.inbox.put_back(notice));
+        Ok(())
+    }
+
+    /// The next event; waits for it until the state's deadline.
+    pub fn next(&mut self, state: &State) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            let errands = self.errands.iter().map(Errand::until).min();
+            let until = state.deadline(Instant::now()).into_iter().chain(errands).min();
+            // By turns: notices that come without end must not hold up what is due, nor the other way round.
+            let is_due = until.is_some_and(|until| until <= Instant::now());
+            let notice = if is_due && self.was_notice { None } else { self.inbox.wait(until) };
+            self.was_notice = notice.is_some();
+            let Some(notice) = notice else {
+                self.expire_errands();
+                self.report_errands(state);
+                return Event::Deadline;
+            };
+            self.take_in(notice, state);
+            self.report_errands(state);
+        }
+    }
+
+    /// The thread that has the terminal, where there are progress bars.
+    pub(super) fn terminal(&self) -> Option<&TerminalThread> {
+        self.show?.terminal()
+    }
+
+    fn take_in(&mut self, notice: Notice, state: &State) {
+        let event = match notice {
+            Notice::Suspend => return self.suspend(),
+            Notice::Child => return self.look_at_children(),
+            Notice::Doorbell => return self.answer_the_door(state),
+            Notice::Upgrade => Event::Upgrade,
+            Notice::Terminate => Event::Terminate,
+            Notice::Interrupt => Event::Interrupt,
+            Notice::Quit => Event::Quit,
+            Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
+            Notice::Hangup => Event::Hangup,
+            Notice::FileTouched => Event::FileTouched,
+            Notice::Fed(all) => Event::Fed(all),
+            Notice::Asked(request, sender) => return self.asked(*request, sender, state),
+        };
+        self.events.push_back(event);
+    }
+
+    /// A worker has something to say: all who may have are looked at.
+    fn answer_the_door(&mut self, state: &State) {
+        for (worker, pid, slot) in state.awaited() {
+            let report = self.steward.report(slot);
+            match self.unless_damaged(report).map(|report| report.phase) {
+                Some(Phase::Ready) => self.events.push_back(Event::Ready(worker, pid)),
+                Some(Phase::AtRest) => {
+                    self.events.push_back(Event::Ready(worker, pid));
+                    self.events.push_back(Event::AtRest(worker, pid));
+                }
+                Some(Phase::Starting) | None => {}
+            }
+        }
+    }
+
+    /// Does all of it. Some: that was the end of the run.
+    pub fn perform(&mut self, actions: Vec<Action>) -> Option<Outcome> {
+        let mut actions = actions.into_iter().peekable();
+        while let Some(action) = actions.next() {
+            match action {
+                Action::Order(slot, pid, order) => {
+                    // One look-up for all who get the same order, not one each: every order wakes every sleeper.
+                    let mut same = vec![(slot, pid)];
+                    while let Some(Action::Order(slot, pid, next)) =
+                        actions.next_if(|next| matches!(next, Action::Order(_, _, next) if *next == order))
+                    {
+                        debug_assert_eq!(next, order);
+                        same.push((slot, pid));
+                    }
+                    self.order(&same, order);
+                }
+                Action::End(outcome) => return Some(self.with_buried(outcome)),
+                other => self.act(other),
+            }
+        }
+        None
+    }
+
+    /// The letters that were written for dead workers are their stages', too.
+    fn with_buried(&self, mut outcome: Outcome) -> Outcome {
+        for stage in &mut outcome.stages {
+            stage.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
+        }
+        outcome
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Spawn(spawn) => self.spawn(&spawn),
+            Action::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
+            Action::Rehearse(left) => self.rehearse(*left),
+            Action::HandOver(left) => self.hand_over(*left),
+            Action::Term(pid) => self.terminate(pid),
+            Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
+            Action::Tune(slot, pid, tuning) => {
+                let tuned = self.steward.tune(slot, &settings::tuning(&tuning));
+                self.unless_damaged(tuned);
+                self.nudge(pid);
+            }
+            Action::Release(release) => self.release(&release),
+            Action::Bury(release) => self.bury(&release),
+            Action::EndBurial(slot) => self.end_burial(slot),
+            Action::SetQueue(queue, spec) => self.set_queue(queue, &spec),
+            Action::AddToken(queue, label) => self.add_token(queue, label),
+            Action::ResetToken(queue) => {
+                if let Some(label) = self.drop_token(queue) {
+                    self.add_token(queue, label);
+                }
+            }
+            Action::AddOutbox(queue, stage) => self.add_outbox(queue, stage),
+            Action::DropToken(queue) => drop(self.drop_token(queue)),
+            Action::SetEnded(queue, ended) => {
+                let set = self.steward.set_ended(queue, ended);
+                self.unless_damaged(set);
+            }
+            Action::SetClosed(queue, closed) => {
+                let set = self.steward.set_closed(queue, closed);
+                self.unless_damaged(set);
+            }
+            Action::RemoveQueues(queues) => self.remove_queues(queues),
+            Action::BoundLetters(bounds) => {
+                self.launcher.dead_letters.max_size = bounds.max_size;
+                self.launcher.dead_letters.when_full = bounds.when_full;
+            }
+            Action::Load => self.load(),
+            Action::StartGuardian => self.start_guardian(),
+            Action::StartLogWriter => self.start_log_writer(),
+            Action::Notify(messages) => self.notify(&messages),
+            Action::Status(head) => self.status(&head),
+            Action::Answer(id, outcome) => self.answer(id, outcome),
+            Action::Log(level, text) => log!(target: "mprun", level, "{text}"),
+            Action::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
+            Action::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
+                logging::show(Level::Error, &text);
+            }
+            Action::Show(_) => {}
+            Action::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
+            Action::End(_) => {} // `perform` returns it
+        }
+    }
+
+    /// The value; a fault becomes an event, for nothing here can mend it.
+    pub(super) fn unless_damaged<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        let event = |fault: Fault| match &fault {
+            Fault::DiskFull(..) => Event::NoRoom(fault.to_string()),
+            _ => Event::Damaged(fault.to_string()),
+        };
+        result.map_err(|fault| self.events.push_back(event(fault))).ok()
+    }
+
+    /// Leaves no process behind, and says what the queues hold.
+    pub fn close(mut self) -> (Closing, Deed, Replacing, Inbox) {
+        match self.children.sweep(&self.inbox) {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
+            Err(error) => log!(target: "mprun", Level::Error, "failed to wait for children: {error}"),
+        }
+        if let Some(guardian) = self.guardian.take() {
+            guardian.dismiss();
+        }
+        let Performer {
+            names,
+            tokens,
+            mut steward,
+            dead_before,
+            dead_at_start,
+            launcher,
+            deed,
+            replacing,
+            inbox,
+            ..
+        } = self;
+        let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
+        let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
+        // Nobody asked for these: they are told of only if something is left in them.
+        let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
+            Label::Outbox(stage) => counted(queue, format!("(finished outputs of {stage})")),
+            Label::Queue(_) | Label::Token { .. } => None,
+        });
+        queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
+        let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
+        let dead_letters = launcher.dead_letters.path;
+        let closing = Closing { queues, dead_before, dead_at_start, too_long, dead_letters };
+        (closing, deed, replacing, inbox)
+    }
+}

@@ -1,0 +1,334 @@
+//! What somebody asks for over the control socket: done, under way, or refused with a reason. In every state.
+
+use super::State;
+use crate::config::diagnostic::nearest;
+use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, Stop, Whom};
+use crate::supervisor::machine::effect::Action;
+use crate::supervisor::machine::effects::Outbox;
+use crate::supervisor::machine::ids::{AskId, StageKey};
+use crate::supervisor::machine::reason::{StopCause, spoken};
+use crate::supervisor::machine::reload_plan::plan;
+use crate::supervisor::machine::restart::Stopping;
+use crate::supervisor::machine::stage_state::{Fate, Stage};
+use crate::supervisor::machine::wanted::Wanted;
+use log::Level;
+
+/// Requests that wait, at most: who asks and goes away must not cost more and more.
+const MOST_WAITING: usize = 256;
+
+/// Requests that are not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// For the file to be read; and whether they wait for all of the reload.
+    loads: Vec<(AskId, bool)>,
+    /// For a reload to end; with what it will do.
+    reloads: Vec<(AskId, Vec<String>)>,
+    /// For a stage to be as wanted; with what was done.
+    stages: Vec<(AskId, StageKey, Done)>,
+    /// For a stage, or all, to have come to rest; with what was done.
+    pauses: Vec<(AskId, Option<StageKey>, Done)>,
+}
+
+impl Waiting {
+    fn count(&self) -> usize {
+        self.loads.len() + self.reloads.len() + self.stages.len() + self.pauses.len()
+    }
+}
+
+type Outcome = Result<Done, Refused>;
+
+fn done(what: impl Into<String>) -> Done {
+    Done { done: what.into(), steps: Vec::new() }
+}
+
+fn refused(reason: Reason, why: impl Into<String>) -> Refused {
+    Refused { reason, error: why.into() }
+}
+
+impl State {
+    pub(super) fn asked(&mut self, id: AskId, command: Command, out: &mut Outbox) {
+        if self.waiting.count() >= MOST_WAITING {
+            let refusal = refused(Reason::Busy, format!("{MOST_WAITING} requests wait already"));
+            return out.act(Action::Answer(id, Err(refusal)));
+        }
+        let outcome = match command {
+            Command::Scale(scale) => self.asked_to_scale(id, &scale, out),
+            Command::Restart(restart) => self.asked_to_restart(id, &restart, out),
+            Command::Pause(whom) => self.asked_to_pause(id, &whom, out),
+            Command::Resume(whom) => self.asked_to_resume(&whom, out).map(Some),
+            Command::Upgrade => {
+                self.asked_to_upgrade(Some(id), out);
+                Ok(None)
+            }
+            Command::Reload(wait) => self.asked_to_reload(id, wait.wait, out),
+            Command::Drain => self.asked_to_drain(out).map(Some),
+            Command::Stop(stop) => self.asked_for_the_end(&stop, out).map(Some),
+        };
+        // `None`: it is answered later.
+        if let Some(outcome) = outcome.transpose() {
+            out.act(Action::Answer(id, outcome));
+        }
+    }
+
+    fn refuse_if_stopping(&self) -> Result<(), Refused> {
+        match self.stopping() {
+            _ if self.ended => Err(refused(Reason::Stopping, "the run is over")),
+            Stopping::No => Ok(()),
+            Stopping::Draining => Err(refused(Reason::Stopping, "the pipeline is draining")),
+            Stopping::Killing => Err(refused(Reason::Stopping, "the pipeline is stopping")),
+        }
+    }
+
+    /// The stage of this name, if it can still be told something.
+    fn stage_to_change(&mut self, name: &str) -> Result<&mut Stage, Refused> {
+        self.refuse_if_stopping()?;
+        let Some(s) = self.stages.iter().position(|stage| stage.spec.name == name) else {
+            let names = self.stages.iter().map(|stage| stage.spec.name.as_str());
+            let hint = nearest(name, names).map_or(String::new(), |near| format!(": did you mean {near}?"));
+            return Err(refused(Reason::NoSuchStage, format!("there is no stage {name}{hint}")));
+        };
+        let stage = &mut self.stages[s];
+        match stage.fate {
+            Fate::Removed { .. } => {
+                Err(refused(Reason::Removed, format!("the stage {name} is not in the file any more")))
+            }
+            Fate::Wanted if stage.is_over() && !stage.workers.is_empty() => {
+                Err(refused(Reason::Finished, format!("the stage {name} has finished")))
+            }
+            Fate::Wanted | Fate::GaveUp => Ok(stage),
+        }
+    }
+
+    fn asked_to_scale(
+        &mut self,
+        id: AskId,
+        scale: &Scale,
+        out: &mut Outbox,
+    ) -> Result<Option<Done>, Refused> {
+        let Scale { stage: name, processes, by, wait } = scale;
+        let stage = self.stage_to_change(name)?;
+        if stage.fate == Fate::GaveUp {
+            let why = format!("the stage {name} gave up: `mprun restart {name}` gives it another chance");
+            return Err(refused(Reason::GaveUp, why));
+        }
+        let before = stage.spec.processes;
+        let processes = processes.unwrap_or_else(|| before.saturating_add_signed(by.unwrap_or(0)));
+        if processes == 0 {
+            let why = format!("a stage needs one process at least; `mprun pause {name}` makes it wait");
+            return Err(refused(Reason::TooFew, why));
+        }
+        let key = stage.key;
+        if let Some(wanted) = &self.wanted {
+            let mut new = wanted.clone();
+            new.scale(name, processes);
+            plan(&wanted.pipeline, &new.pipeline, &[])
+                .map_err(|refusal| refused(Reason::TooMany, refusal.to_string()))?;
+        }
+        for wanted in self.wanted.iter_mut().chain(&mut self.good) {
+            wanted.scale(name, processes);
+        }
+        self.stages.iter_mut().filter(|stage| stage.key == key).for_each(|stage| {
+            stage.spec.processes = processes;
+        });
+        let text = format!("{name}: processes {before} -> {processes}");
+        out.say(Level::Info, format!("scale: {text}"));
+        Ok(self.now_or_settled(id, key, *wait, done(text)))
+    }
+
+    fn asked_to_restart(
+        &mut self,
+        id: AskId,
+        restart: &Restart,
+        out: &mut Outbox,
+    ) -> Result<Option<Done>, Refused> {
+        let Restart { stage: name, wait } = restart;
+        let stage = self.stage_to_change(name)?;
+        let text = match stage.fate {
+            Fate::GaveUp => {
+                stage.forgive();
+                format!("{name}: it gave up, and gets another chance")
+            }
+            Fate::Wanted | Fate::Removed { .. } => {
+                format!("{name}: fresh workers take over, one by one")
+            }
+        };
+        stage.restart();
+        let key = stage.key;
+        out.say(Level::Info, format!("restart: {text}"));
+        Ok(self.now_or_settled(id, key, *wait, done(text)))
+    }
+
+    fn now_or_settled(&mut self, id: AskId, key: StageKey, waits: bool, done: Done) -> Option<Done> {
+        if !waits {
+            return Some(done);
+        }
+        self.waiting.stages.push((id, key, done));
+        None
+    }
+
+    fn asked_to_pause(&mut self, id: AskId, whom: &Whom, out: &mut Outbox) -> Result<Option<Done>, Refused> {
+        let (key, text) = self.set_paused(whom, true, out)?;
+        out.say(Level::Info, format!("pause: {text}"));
+        if !whom.wait {
+            let under_way = format!("{text}: workers finish their item, then wait for `mprun resume`");
+            return Ok(Some(done(under_way)));
+        }
+        let at_rest = done(format!("{text}: no worker is at an item, all wait for `mprun resume`"));
+        self.waiting.pauses.push((id, key, at_rest));
+        Ok(None)
+    }
+
+    fn asked_to_resume(&mut self, whom: &Whom, out: &mut Outbox) -> Outcome {
+        let (_, text) = self.set_paused(whom, false, out)?;
+        out.say(Level::Info, format!("resume: {text}"));
+        Ok(done(format!("{text}: workers go on")))
+    }
+
+    /// Which stage it is, if not all, and how they are called.
+    fn set_paused(
+        &mut self,
+        whom: &Whom,
+        on: bool,
+        out: &mut Outbox,
+    ) -> Result<(Option<StageKey>, String), Refused> {
+        if let Some(name) = &whom.stage {
+            let stage = self.stage_to_change(name)?;
+            stage.pause(on, out);
+            return Ok((Some(stage.key), name.clone()));
+        }
+        self.refuse_if_stopping()?;
+        self.paused = on;
+        self.stages.iter_mut().for_each(|stage| stage.pause(on, out));
+        Ok((None, "all stages".to_owned()))
+    }
+
+    fn asked_to_reload(&mut self, id: AskId, waits: bool, out: &mut Outbox) -> Result<Option<Done>, Refused> {
+        self.refuse_if_stopping()?;
+        self.waiting.loads.push((id, waits));
+        self.hung_up(out);
+        Ok(None)
+    }
+
+    fn asked_to_drain(&mut self, out: &mut Outbox) -> Outcome {
+        match self.stopping() {
+            _ if self.ended => Ok(done("the run is over")),
+            Stopping::Killing => Err(refused(Reason::Stopping, "the pipeline is stopping")),
+            Stopping::Draining => Ok(done("the pipeline is draining already")),
+            Stopping::No => {
+                self.begin_stop(StopCause::Asked("drain"), out);
+                self.stop.iter_mut().for_each(|stop| stop.until = None);
+                out.say(Level::Info, "drain: sources end, all items are worked off, then it is over");
+                Ok(done("sources end, all items are worked off, then the pipeline ends"))
+            }
+        }
+    }
+
+    fn asked_for_the_end(&mut self, stop: &Stop, out: &mut Outbox) -> Outcome {
+        if self.ended {
+            return Ok(done("the run is over"));
+        }
+        if self.stopping() == Stopping::No {
+            self.begin_stop(StopCause::Asked("stop"), out);
+        }
+        if stop.now && self.stopping() == Stopping::Draining {
+            self.stop_now("stop", out);
+        }
+        let limit = self.drain_timeout();
+        match &mut self.stop {
+            Some(stop) if stop.phase == Stopping::Draining => {
+                let until = out.now + limit;
+                stop.until = Some(stop.until.map_or(until, |known| known.min(until)));
+                let limit = spoken(limit);
+                out.say(Level::Info, format!("stop: draining for at most {limit}"));
+                Ok(done(format!("draining for at most {limit}, then the pipeline ends")))
+            }
+            Some(_) | None => Ok(done("all workers are stopped, then the pipeline ends")),
+        }
+    }
+
+    /// What became of the file that was read: an answer to all who asked for that.
+    pub(super) fn answer_loads(&mut self, outcome: &Result<Vec<String>, Refused>, out: &mut Outbox) {
+        for (id, waits) in std::mem::take(&mut self.waiting.loads) {
+            match outcome {
+                Err(refused) => out.act(Action::Answer(id, Err(refused.clone()))),
+                Ok(steps) if steps.is_empty() => {
+                    let nothing = done("the file says what runs already: nothing to do");
+                    out.act(Action::Answer(id, Ok(nothing)));
+                }
+                Ok(steps) if waits => self.waiting.reloads.push((id, steps.clone())),
+                Ok(steps) => {
+                    let under_way = Done { done: "the reload is under way".to_owned(), steps: steps.clone() };
+                    out.act(Action::Answer(id, Ok(under_way)));
+                }
+            }
+        }
+    }
+
+    /// A reload has come to its end; why, if that is another one than it should.
+    pub(super) fn answer_reloads(&mut self, failure: Option<&str>, out: &mut Outbox) {
+        for (id, steps) in std::mem::take(&mut self.waiting.reloads) {
+            let outcome = match failure {
+                None => Ok(Done { done: "reloaded".to_owned(), steps }),
+                Some(why) => Err(refused(Reason::RolledBack, why)),
+            };
+            out.act(Action::Answer(id, outcome));
+        }
+    }
+
+    /// Answers those who waited for what has come now, and for what can't come any more.
+    pub(super) fn answer_waiting(&mut self, out: &mut Outbox) {
+        if self.waiting.count() == 0 {
+            return;
+        }
+        if let Err(refusal) = self.refuse_if_stopping() {
+            self.answer_loads(&Err(refusal.clone()), out);
+            self.answer_reloads(Some(&refusal.error), out);
+            let stages = std::mem::take(&mut self.waiting.stages).into_iter().map(|(id, ..)| id);
+            let pauses = std::mem::take(&mut self.waiting.pauses).into_iter().map(|(id, ..)| id);
+            for id in stages.chain(pauses) {
+                out.act(Action::Answer(id, Err(refusal.clone())));
+            }
+        }
+        self.answer_pauses(out);
+        let Waiting { stages: waiting, .. } = &mut self.waiting;
+        for (id, key, done) in std::mem::take(waiting) {
+            match self.stages.iter().find(|stage| stage.key == key) {
+                Some(stage) if !is_as_wanted(stage) => waiting.push((id, key, done)),
+                Some(stage) if stage.fate == Fate::GaveUp => {
+                    let why = format!("the stage {} gave up", stage.spec.name);
+                    out.act(Action::Answer(id, Err(refused(Reason::GaveUp, why))));
+                }
+                Some(_) | None => out.act(Action::Answer(id, Ok(done))),
+            }
+        }
+    }
+
+    fn answer_pauses(&mut self, out: &mut Outbox) {
+        for (id, key, done) in std::mem::take(&mut self.waiting.pauses) {
+            let mut whom = self.stages.iter().filter(|stage| key.is_none_or(|key| stage.key == key));
+            let outcome = if whom.clone().any(|stage| !stage.paused) {
+                Err(refused(Reason::Resumed, "workers go on: the pause has ended"))
+            } else if whom.all(Stage::is_at_rest) {
+                Ok(done)
+            } else {
+                self.waiting.pauses.push((id, key, done));
+                continue;
+            };
+            out.act(Action::Answer(id, outcome));
+        }
+    }
+
+    /// What a file would change, if it were taken over now.
+    pub fn plan(&self, new: &Wanted, held: &[(String, u64)]) -> Result<Vec<String>, Refused> {
+        let Some(old) = &self.wanted else { return Ok(Vec::new()) };
+        match plan(&old.pipeline, &new.pipeline, held) {
+            Ok(steps) => Ok(steps.iter().map(ToString::to_string).collect()),
+            Err(refusal) => Err(refused(Reason::FileRefused, refusal.to_string())),
+        }
+    }
+}
+
+fn is_as_wanted(stage: &Stage) -> bool {
+    let all_there = stage.workers.len() == usize::try_from(stage.spec.processes).unwrap_or(usize::MAX);
+    stage.fate == Fate::GaveUp || stage.is_over() || all_there && stage.is_settled()
+}

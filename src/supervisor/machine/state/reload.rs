@@ -1,0 +1,401 @@
+//! From one pipeline file to the next, and back if that doesn't work.
+
+use super::State;
+use crate::config::{self, Pipeline};
+use crate::control::protocol::{Reason, Refused};
+use crate::queue::QueueId;
+use crate::supervisor::closing::summary::count;
+use crate::supervisor::machine::effect::Action;
+use crate::supervisor::machine::effects::Outbox;
+use crate::supervisor::machine::event::Loading;
+use crate::supervisor::machine::reason::StartReason;
+use crate::supervisor::machine::reason::spoken;
+use crate::supervisor::machine::recovered::Label;
+use crate::supervisor::machine::reload_plan::{Refusal, plan};
+use crate::supervisor::machine::stage_state::{Fate, Stage};
+use crate::supervisor::machine::wanted::{Version, Wanted};
+use crate::supervisor::machine::worker_state::Over;
+use log::Level;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// A way from one pipeline to another, not yet at its end.
+#[derive(Debug)]
+pub(super) struct Reload {
+    since: Instant,
+    /// Back to what ran before: there is nothing further to go back to.
+    back: bool,
+    /// When a removed stage must have worked off its input.
+    until: Option<Instant>,
+    /// The queues that go have been asked for.
+    removing: bool,
+}
+
+impl State {
+    pub(super) fn begin(&mut self, wanted: Wanted, out: &mut Outbox) {
+        self.start_guardian(out);
+        self.want(wanted, false, out);
+    }
+
+    pub(super) fn hung_up(&mut self, out: &mut Outbox) {
+        if self.stop.is_some() {
+            return out.say(Level::Info, "SIGHUP: no reload while the pipeline stops");
+        }
+        self.settling.done();
+        self.settling.forced = true;
+        self.herald.begin_reload(out);
+        self.read_file(out);
+    }
+
+    pub(super) fn read_file(&mut self, out: &mut Outbox) {
+        self.herald.loading = true;
+        out.act(Action::Load);
+    }
+
+    pub(super) fn loaded(&mut self, loading: Loading, out: &mut Outbox) {
+        self.herald.loading = false;
+        if self.stop.is_some() || self.ended {
+            return;
+        }
+        let outcome = match loading {
+            Loading::Good(wanted, held) => self.loaded_good(*wanted, &held, out),
+            Loading::Bad(report) => {
+                let first = report.lines().next().unwrap_or_default();
+                self.note_trouble(Some(format!("reload refused, the file is bad: {first}")), out);
+                if self.settling.says(&report) {
+                    out.say(Level::Error, "the changed file is not used, the pipeline runs on as it was:");
+                    out.act(Action::Show(report.clone()));
+                }
+                Err(self.not_taken_over(Reason::BadFile, report, out))
+            }
+            Loading::Gone(what) => {
+                self.note_trouble(Some(format!("reload refused, no file: {what}")), out);
+                if self.settling.says(&what) {
+                    out.say(Level::Warn, format!("{what}; the pipeline runs on as it was"));
+                }
+                Err(self.not_taken_over(Reason::BadFile, what, out))
+            }
+        };
+        self.answer_loads(&outcome, out);
+    }
+
+    fn not_taken_over(&mut self, reason: Reason, why: String, out: &Outbox) -> Refused {
+        self.refusal = Some((out.now, why.clone()));
+        Refused { reason, error: why }
+    }
+
+    /// The steps that are taken.
+    fn loaded_good(
+        &mut self,
+        new: Wanted,
+        held: &[(String, u64)],
+        out: &mut Outbox,
+    ) -> Result<Vec<String>, Refused> {
+        let Some(old) = &self.wanted else { return Ok(Vec::new()) };
+        let forced = std::mem::take(&mut self.settling.forced);
+        if forced {
+            self.settling.said = None;
+            self.stages.iter_mut().filter(|stage| stage.fate == Fate::GaveUp).for_each(Stage::forgive);
+        }
+        // What was changed by hand stays until the file is another one, or is asked for.
+        let is_same = match forced {
+            true => new.pipeline == old.pipeline,
+            false => new.pipeline == old.as_filed(),
+        };
+        if new.text == old.text && is_same {
+            self.refusal = None;
+            let news = self.settling.said.take().is_some() || forced;
+            self.note_trouble(None, out);
+            if news {
+                out.say(Level::Info, "the file says what runs already: nothing to do");
+            }
+            return Ok(Vec::new());
+        }
+        if self.settling.said.as_deref() == Some(new.text.as_str()) {
+            return Ok(Vec::new()); // It was refused or rolled back, and that was said.
+        }
+        match plan(&old.pipeline, &new.pipeline, held) {
+            Err(refusal) => self.refuse(&new, &refusal, out),
+            Ok(_) if self.queues.left() < self.queues_to_make(&new) => {
+                self.refuse(&new, &Refusal::TooManyQueues, out)
+            }
+            Ok(steps) => {
+                self.settling.said = None;
+                for step in &steps {
+                    out.say(Level::Info, format!("reload: {step}"));
+                }
+                self.note_trouble(None, out);
+                self.herald.begin_reload(out);
+                self.refusal = None;
+                self.want(new, false, out);
+                Ok(steps.iter().map(ToString::to_string).collect())
+            }
+        }
+    }
+
+    /// Those that are there already serve on; those that go are only gone once the reload is through.
+    fn queues_to_make(&self, new: &Wanted) -> usize {
+        let named = |name: &str| self.stages.iter().find(|stage| stage.spec.name == name);
+        let is_new = |label| !self.queues.is_dormant(&label);
+        let queues = new.pipeline.queues.iter().filter(|queue| self.queues.id(&queue.name).is_none());
+        let hidden = new.pipeline.stages.iter().map(|spec| {
+            let (name, uses) = (spec.name.clone(), spec.work.title().to_owned());
+            let stage = named(&name);
+            let has_token = stage.is_some_and(|stage| stage.tokens.iter().any(|(title, _)| *title == uses));
+            let has_outbox = stage.is_some_and(|stage| stage.outbox.is_some());
+            let token = new.stateful.contains(&name)
+                && !has_token
+                && is_new(Label::Token { stage: name.clone(), uses });
+            let outbox = spec.work.needs_outbox() && !has_outbox && is_new(Label::Outbox(name));
+            usize::from(token) + usize::from(outbox)
+        });
+        queues.count() + hidden.sum::<usize>()
+    }
+
+    fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Outbox) -> Result<Vec<String>, Refused> {
+        self.settling.said = Some(new.text.clone());
+        self.note_trouble(Some(format!("reload refused: {refusal}")), out);
+        out.say(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
+        Err(self.not_taken_over(Reason::FileRefused, refusal.to_string(), out))
+    }
+
+    /// Makes `wanted` what should run; [`State::converge`] does the rest.
+    pub(super) fn want(&mut self, wanted: Wanted, back: bool, out: &mut Outbox) {
+        self.queues.want(&wanted.pipeline.queues, out);
+        for spec in &wanted.pipeline.stages {
+            self.want_stage(spec, &wanted, out);
+        }
+        self.part_with_stages(&wanted.pipeline);
+        let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
+        let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
+        out.act(Action::BoundLetters(wanted.pipeline.dead_letters));
+        self.wanted = Some(wanted);
+        self.reload = Some(Reload { since: out.now, back, until, removing: false });
+    }
+
+    fn want_stage(&mut self, spec: &config::Stage, wanted: &Wanted, out: &mut Outbox) {
+        let found = self.stages.iter().position(|stage| stage.spec.name == spec.name);
+        let s = found.unwrap_or_else(|| self.add_stage(spec, wanted));
+        let token = self.token(s, spec, wanted, out);
+        let outbox = self.outbox(s, spec, out);
+        let version = self.version(spec, wanted, token, outbox);
+        let stage = &mut self.stages[s];
+        if stage.spec.tuning != spec.tuning {
+            stage.tune(spec.tuning, out);
+        }
+        let changed = stage.spec != *spec;
+        stage.spec = spec.clone();
+        if *stage.version != version {
+            stage.version = Rc::new(version);
+        }
+        match stage.fate {
+            Fate::Wanted => {}
+            Fate::Removed { .. } => stage.fate = Fate::Wanted,
+            Fate::GaveUp if changed => stage.forgive(),
+            Fate::GaveUp => {}
+        }
+    }
+
+    fn add_stage(&mut self, spec: &config::Stage, wanted: &Wanted) -> usize {
+        let version = Rc::new(self.version(spec, wanted, None, None));
+        let key = self.new_key();
+        let mut stage = Stage::new(key, spec.clone(), version);
+        stage.paused = self.paused;
+        self.stages.push(stage);
+        self.stages.len() - 1
+    }
+
+    fn version(
+        &self,
+        spec: &config::Stage,
+        wanted: &Wanted,
+        token: Option<QueueId>,
+        outbox: Option<QueueId>,
+    ) -> Version {
+        let ids = |names: &[String]| names.iter().filter_map(|name| self.queues.id(name)).collect();
+        Version {
+            work: spec.work.clone(),
+            recycle: spec.recycle,
+            log_file: spec.log_file.clone(),
+            folder: wanted.pipeline.folder.clone(),
+            inputs: ids(&spec.work.inputs),
+            outputs: ids(&spec.work.outputs),
+            token,
+            outbox,
+        }
+    }
+
+    /// The hidden queue of a command stage. It may hold outputs, so it stays as long as the stage does.
+    fn outbox(&mut self, s: usize, spec: &config::Stage, out: &mut Outbox) -> Option<QueueId> {
+        let stage = &mut self.stages[s];
+        if stage.outbox.is_none() && spec.work.needs_outbox() {
+            stage.outbox = self.queues.add_outbox(&spec.name, out);
+        }
+        stage.outbox_stranded &= !spec.work.needs_outbox();
+        stage.outbox.filter(|_| spec.work.needs_outbox())
+    }
+
+    /// The hidden queue with the stage's position: the same one as long as `use` is the same.
+    fn token(
+        &mut self,
+        s: usize,
+        spec: &config::Stage,
+        wanted: &Wanted,
+        out: &mut Outbox,
+    ) -> Option<QueueId> {
+        if !wanted.stateful.contains(&spec.name) {
+            return None;
+        }
+        let stage = &mut self.stages[s];
+        if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| *uses == spec.work.title()) {
+            return Some(*token);
+        }
+        let token = self.queues.add_token(&spec.name, spec.work.title(), out)?;
+        stage.tokens.push((spec.work.title().to_owned(), token));
+        Some(token)
+    }
+
+    fn part_with_stages(&mut self, wanted: &Pipeline) {
+        let queues = &self.queues;
+        for stage in &mut self.stages {
+            if !wanted.stages.iter().any(|spec| spec.name == stage.spec.name) {
+                let inputs = &stage.version.inputs;
+                let drains = !inputs.is_empty() && inputs.iter().all(|&queue| queues.is_unwanted(queue));
+                stage.fate = Fate::Removed { drains };
+            }
+        }
+    }
+
+    pub(super) fn can_go_back(&self) -> bool {
+        self.good.is_some() && self.reload.as_ref().is_some_and(|reload| !reload.back)
+    }
+
+    /// The new pipeline doesn't work: back to the one before, by the same way.
+    pub(super) fn roll_back(&mut self, s: usize, why: &str, out: &mut Outbox) {
+        let stage = self.stages[s].spec.name.clone();
+        self.go_back(&format!("a worker of {stage} {why}"), out);
+    }
+
+    fn go_back(&mut self, why: &str, out: &mut Outbox) {
+        let (Some(good), Some(bad)) = (self.good.clone(), &self.wanted) else { return };
+        self.settling.said = Some(bad.text.clone());
+        self.refusal = Some((out.now, why.to_owned()));
+        self.note_trouble(Some(format!("reload failed: {why}")), out);
+        out.say(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));
+        self.answer_reloads(Some(why), out);
+        self.want(good, true, out);
+        for stage in &mut self.stages {
+            stage.revive(Over::GaveUp, StartReason::WantedAgain);
+            stage.workers.iter_mut().for_each(|worker| worker.trial = false);
+        }
+    }
+
+    pub(super) fn queue_holds(&mut self, queue: QueueId, items: u64, out: &mut Outbox) {
+        let Some(reload) = &mut self.reload else { return };
+        reload.removing = false;
+        if let Some(s) = self.stages.iter().position(|stage| stage.outbox == Some(queue)) {
+            return self.outbox_holds(s, items, out);
+        }
+        let name = self.queues.unwanted().find(|unwanted| unwanted.id == queue);
+        let name = name.map_or(String::new(), |queue| queue.spec.name.clone());
+        if self.can_go_back() {
+            return self.go_back(&format!("the queue {name} still holds {}", count(items, "item")), out);
+        }
+        let text =
+            format!("the queue {name} holds {}: kept until the file names it again", count(items, "item"));
+        out.say(Level::Warn, text);
+        self.queues.strand(queue);
+    }
+
+    /// Outputs that can't be made again wait for room, and nobody is left to publish them.
+    fn outbox_holds(&mut self, s: usize, items: u64, out: &mut Outbox) {
+        let text = format!(
+            "the outputs of {} of the stage {} have no room yet",
+            count(items, "item"),
+            self.stages[s].spec.name
+        );
+        if self.can_go_back() {
+            return self.go_back(&text, out);
+        }
+        out.say(Level::Warn, format!("{text}: kept until the file names it again"));
+        self.stages[s].outbox_stranded = true;
+    }
+
+    /// A queue that had to go is gone.
+    pub(super) fn queue_removed(&mut self, queue: QueueId) {
+        match self.stages.iter_mut().find(|stage| stage.outbox == Some(queue)) {
+            Some(stage) => {
+                stage.outbox = None;
+                self.queues.removed_outbox(queue);
+            }
+            None => self.queues.removed(queue),
+        }
+    }
+
+    pub(super) fn reload_deadline(&self) -> Option<Instant> {
+        self.reload.as_ref().filter(|_| self.can_go_back())?.until
+    }
+
+    pub(super) fn pass_reload_time(&mut self, out: &mut Outbox) {
+        if self.reload_deadline().is_some_and(|until| until <= out.now) {
+            let limit = spoken(self.drain_timeout());
+            self.go_back(&format!("a removed stage did not work off its input within {limit}"), out);
+        }
+    }
+
+    /// Ends the reload once everything is as wanted. Only then is anything thrown away that going back would need.
+    pub(super) fn finish_reload(&mut self, out: &mut Outbox) {
+        let Some(reload) = &mut self.reload else { return };
+        if !self.stages.iter().all(Stage::is_settled) {
+            return;
+        }
+        let outboxes = self.stages.iter().filter_map(Stage::unwanted_outbox);
+        let unwanted: Vec<QueueId> = self.queues.unwanted().map(|queue| queue.id).chain(outboxes).collect();
+        if unwanted.iter().any(|&queue| self.stages.iter().any(|stage| stage.holds_open(queue))) {
+            return;
+        }
+        if !unwanted.is_empty() {
+            if !reload.removing {
+                reload.removing = true;
+                out.act(Action::RemoveQueues(unwanted));
+            }
+            return;
+        }
+        let took = spoken(out.now.saturating_duration_since(reload.since));
+        let (first, back) = (self.good.is_none(), reload.back);
+        self.reload = None;
+        self.good = self.wanted.clone();
+        self.generation += u64::from(!back);
+        self.answer_reloads(None, out);
+        self.forget_the_old(out);
+        out.say(Level::Info, self.summary(first, back, &took));
+    }
+
+    fn forget_the_old(&mut self, out: &mut Outbox) {
+        for stage in &mut self.stages {
+            let removed = matches!(stage.fate, Fate::Removed { .. });
+            let (kept, gone): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut stage.tokens).into_iter().partition(|(_, token)| {
+                    !removed && stage.version.token == Some(*token) || stage.holds_open(*token)
+                });
+            stage.tokens = kept;
+            gone.into_iter().for_each(|(_, token)| self.queues.drop_token(token, out));
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.stages)
+            .into_iter()
+            .partition(|stage| matches!(stage.fate, Fate::Removed { .. }) && stage.outbox.is_none());
+        self.departed.extend(gone.into_iter().map(|stage| stage.totals));
+        self.stages = kept;
+    }
+
+    fn summary(&self, first: bool, back: bool, took: &str) -> String {
+        let workers: usize = self.stages.iter().map(|stage| stage.staying().count()).sum();
+        let what = match (first, back) {
+            (true, _) => "up",
+            (false, false) => "reloaded",
+            (false, true) => "back as it was",
+        };
+        let (stages, workers) = (count(self.stages.len() as u64, "stage"), count(workers as u64, "worker"));
+        format!("{what} after {took}: {stages}, {workers}")
+    }
+}

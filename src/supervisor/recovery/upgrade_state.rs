@@ -1,0 +1,141 @@
+//! What one supervisor program leaves to the next in the same process, as JSON in a sealed memory file, and the
+//! descriptors that it names.
+//!
+//! `MPRUN_HANDOVER` names the memory file's descriptor. A program that does not know it never gets it: it is asked first,
+//! by a rehearsal in a process of its own, whether it can read all this.
+
+use crate::append::UndoLog;
+use crate::control::server::Listeners;
+use crate::queue::Arena;
+use crate::supervisor::error::SetUpError;
+use crate::supervisor::machine::state::Left;
+use crate::supervisor::runtime::launch::Launcher;
+use crate::sys::{inherited, reexec};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The variable that names the descriptor of the memory file.
+pub const VARIABLE: &str = "MPRUN_HANDOVER";
+/// Where a rehearsal finds the memory file and the arena.
+pub const REHEARSAL_FDS: [RawFd; 2] = [3, 4];
+
+/// What a program says at the end of a good rehearsal. Its exit code alone says nothing: any program may end with 0.
+pub const WORD: &str = "can go on from here";
+
+/// All that the next program needs.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handover {
+    /// The run's id.
+    pub run: String,
+    /// It goes on where an earlier one has stopped.
+    #[serde(default)]
+    pub continues: bool,
+    /// The files that it is to replace at its end.
+    #[serde(default)]
+    pub replacing: Vec<PathBuf>,
+    /// How long the run has lasted.
+    pub age: Duration,
+    /// What the state knew.
+    pub left: Left,
+    /// The guardian's process, and the pipe that tells it that the supervisor lives.
+    pub guardian: Option<(u32, RawFd)>,
+    /// Children that are none of ours.
+    pub strangers: Vec<u32>,
+    /// Workers that do not lead a group of their own.
+    pub followers: Vec<u32>,
+    /// Dead letters of queues that are gone.
+    pub dead_before: u64,
+    /// Items that were given up on behalf of dead workers, by stage.
+    pub buried: BTreeMap<String, u64>,
+    /// It is to stop when its terminal is gone.
+    pub ends_with_terminal: bool,
+    /// The arena.
+    pub arena: RawFd,
+    /// The notes about files that lines are appended to.
+    pub undo_log: RawFd,
+    /// Through it workers' standard error comes: the log pipe.
+    pub voices: Option<[RawFd; 2]>,
+    /// The process that reads it, if it is not a thread.
+    #[serde(default)]
+    pub log_writer: Option<u32>,
+    /// What this program has not been able to write to it.
+    #[serde(default)]
+    pub log_backlog: Vec<String>,
+    /// Where clients of the control socket and of the metrics wait.
+    #[serde(default)]
+    pub listeners: [Option<RawFd>; 2],
+    /// By the names of their stages.
+    pub holding_pipes: BTreeMap<String, [RawFd; 2]>,
+}
+
+impl Handover {
+    /// What the program before this one has left, if there was one.
+    pub fn take() -> Result<Option<Handover>, SetUpError> {
+        let Ok(number) = std::env::var(VARIABLE) else { return Ok(None) };
+        let number: Option<RawFd> = number.parse().ok();
+        let number = number.ok_or_else(|| damaged("the descriptor's number"))?;
+        match reexec::take(number) {
+            Ok(fd) => Handover::read(fd).map(Some).map_err(|error| damaged(&error.to_string())),
+            Err(error) => Err(damaged(&error.to_string())),
+        }
+    }
+
+    fn read(fd: OwnedFd) -> io::Result<Handover> {
+        let mut file = File::from(fd);
+        let mut text = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// In a rehearsal: the same, and whether the arena can be read.
+    pub fn rehearse() -> Result<Handover, String> {
+        let [memory, arena] = REHEARSAL_FDS.map(inherited::take);
+        let memory = memory.map_err(|_| "this command is for mprun's own use".to_owned())?;
+        let handover =
+            Handover::read(memory).map_err(|error| format!("what is left can't be read: {error}"))?;
+        let arena = arena.map_err(|error| format!("no queue memory was passed: {error}"))?;
+        Arena::attach(arena).map_err(|fault| fault.to_string())?;
+        Ok(handover)
+    }
+
+    /// Where clients wait.
+    pub fn listeners(&self) -> Result<Listeners, SetUpError> {
+        let [control, metrics] = self.listeners.map(|number| number.map(taken).transpose());
+        Ok(Listeners { control: control?.map(Into::into), metrics: metrics?.map(Into::into) })
+    }
+
+    /// The queues' memory.
+    pub fn arena(&self) -> Result<OwnedFd, SetUpError> {
+        taken(self.arena)
+    }
+
+    /// Gives a launcher what the one before it had.
+    pub fn outfit(&self, launcher: &mut Launcher) -> Result<(), SetUpError> {
+        launcher.run.clone_from(&self.run);
+        launcher.continues = self.continues;
+        launcher.undo_log = UndoLog::from(taken(self.undo_log)?);
+        for (stage, [reader, writer]) in &self.holding_pipes {
+            launcher.kept_pipes.insert(stage.clone(), [taken(*reader)?, taken(*writer)?]);
+        }
+        Ok(())
+    }
+}
+
+/// A descriptor that was passed on.
+pub fn taken(number: RawFd) -> Result<OwnedFd, SetUpError> {
+    reexec::take(number).map_err(|error| SetUpError::System("take over a descriptor", error))
+}
+
+fn damaged(what: &str) -> SetUpError {
+    SetUpError::Refused(format!("what an earlier program has left in {VARIABLE} can't be read: {what}"))
+}
+
+#[cfg(test)]
+mod tests;
