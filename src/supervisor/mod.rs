@@ -28,4 +28,4 @@ pub mod runtime;
 mod fixture;
 
 pub use options::{Retries, RunOptions};
-pub use run::{rehearse, run};
+pub use run::{preflight, run};

@@ -14,7 +14,7 @@ pub fn manager() -> Manager {
 }
 
 /// Says what the manager has kept that nobody here knows: another version's, or another pipeline's of the same unit.
-pub fn tell_of_strangers(received: &Received) {
+pub fn warn_of_unknown(received: &Received) {
     for fault in received.faults() {
         log!(target: "mprun", Level::Warn, "{fault}");
     }
@@ -24,13 +24,13 @@ pub fn tell_of_strangers(received: &Received) {
 }
 
 /// Tells a line for people and, if it is not a good end, the code.
-pub fn bid(manager: &Manager, line: &str, code: u8) {
+pub fn send_exit(manager: &Manager, line: &str, code: u8) {
     let code = (code != exit::DONE).then_some(Message::ExitStatus(code));
     tell(manager, std::iter::once(Message::Status(line.to_owned())).chain(code));
 }
 
 /// Tells why there was no run at all.
-pub fn bid_after(manager: &Manager, error: &SetUpError) {
+pub fn send_failure(manager: &Manager, error: &SetUpError) {
     let number = match error {
         SetUpError::Queue(fault) => fault.errno(),
         SetUpError::Control(_) | SetUpError::Refused(_) | SetUpError::Missing(_) => None,
@@ -38,7 +38,7 @@ pub fn bid_after(manager: &Manager, error: &SetUpError) {
         SetUpError::Start(error) => Some(error.errno as i32),
     };
     tell(manager, number.map(Message::Errno));
-    bid(manager, &error.to_string(), exit::FAILED);
+    send_exit(manager, &error.to_string(), exit::FAILED);
 }
 
 fn tell(manager: &Manager, messages: impl IntoIterator<Item = Message>) {

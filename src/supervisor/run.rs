@@ -8,13 +8,13 @@ use super::error::SetUpError;
 use super::machine::effect::Outcome;
 use super::machine::event::Event;
 use super::machine::state::State;
-use super::machine::state::notify::Audience;
-use super::machine::state::view::Identity;
+use super::machine::state::notify::NotifyCapabilities;
+use super::machine::state::view::RunIdentity;
 use super::machine::wanted::Wanted;
-use super::notify as reception;
+use super::notify;
 use super::options::RunOptions;
-use super::recovery::queue_store::{Estate, Site};
-use super::recovery::upgrade_state::{self as handover, Handover};
+use super::recovery::queue_store::{QueueStore, StoreOptions};
+use super::recovery::upgrade_state::{self as upgrade_state, UpgradeState};
 use super::recovery::{replacing, state_folder};
 use super::runtime::children::Children;
 use super::runtime::inbox::Inbox;
@@ -46,31 +46,32 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     // Who is asked to stop, to reload or to upgrade before it is up does so once it is up.
     start_signals::hold();
     let received = Received::from_environment();
-    let manager = reception::manager();
-    let handover = match Handover::take() {
-        Ok(handover) => handover,
+    let manager = notify::manager();
+    let upgrade_state = match UpgradeState::take() {
+        Ok(upgrade_state) => upgrade_state,
         Err(error) => return failed(&error, &manager),
     };
-    let loaded = match load(&options, handover.as_ref(), registry) {
+    let loaded = match load(&options, upgrade_state.as_ref(), registry) {
         Ok(loaded) => loaded,
         Err(report) => {
             let report = shown(&report);
             logging::show(Level::Error, &report);
-            reception::bid(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
+            notify::send_exit(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
             return exit::USAGE;
         }
     };
-    if !loaded.warnings.is_empty() && handover.is_none() {
+    if !loaded.warnings.is_empty() && upgrade_state.is_none() {
         logging::show(Level::Warn, &shown(&loaded.warnings));
     }
-    warn_of_memory(&loaded.pipeline, handover.is_none());
+    warn_of_memory(&loaded.pipeline, upgrade_state.is_none());
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
     }
     if let Err(why) = descriptors::make_room(&loaded.pipeline) {
         return failed(&SetUpError::Refused(why), &manager);
     }
-    let code = match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
+    let code = match supervise(&options, loaded, registry, &manager, Predecessor { received, upgrade_state })
+    {
         Ok(code) => code,
         Err(error) => failed(&error, &manager),
     };
@@ -87,20 +88,21 @@ fn warn_of_memory(pipeline: &Pipeline, is_first: bool) {
 
 fn failed(error: &SetUpError, manager: &Manager) -> u8 {
     log!(target: "mprun", Level::Error, "{error}");
-    reception::bid_after(manager, error);
+    notify::send_failure(manager, error);
     exit::FAILED
 }
 
 /// Whether this program could go on from where another one is, that has started this process to find out.
-pub fn rehearse(options: &RunOptions, registry: &Registry) -> u8 {
-    let read = Handover::rehearse();
-    let good = read.and_then(|handover| {
-        load(options, Some(&handover), registry).map(drop).map_err(|report| shown(&report))
+pub fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
+    let read = UpgradeState::preflight();
+    let good = read.and_then(|upgrade_state| {
+        load(options, Some(&upgrade_state), registry).map(drop).map_err(|report| shown(&report))
     });
     match good {
         Ok(()) => {
             // Who does not read it, does not take this program for a good one.
-            let _ = writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), handover::WORD);
+            let _ =
+                writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), upgrade_state::PREFLIGHT_OK);
             exit::DONE
         }
         Err(why) => {
@@ -112,21 +114,21 @@ pub fn rehearse(options: &RunOptions, registry: &Registry) -> u8 {
 }
 
 /// What was there before this program.
-struct Before {
+struct Predecessor {
     /// Descriptors that the service manager has kept.
     received: Received,
     /// What another program leaves to this one in this process.
-    handover: Option<Handover>,
+    upgrade_state: Option<UpgradeState>,
 }
 
 /// The file on the disk, or what another program has made of it earlier.
-fn load(options: &RunOptions, before: Option<&Handover>, registry: &Registry) -> Result<Loaded, Report> {
+fn load(options: &RunOptions, before: Option<&UpgradeState>, registry: &Registry) -> Result<Loaded, Report> {
     let from_disk = || config::load(&options.file, &options.load, registry).and_then(config::surveyed);
     match before {
-        Some(handover) => {
-            let text = handover.left.text.clone();
+        Some(upgrade_state) => {
+            let text = upgrade_state.machine.text.clone();
             let mut loaded = config::load_text(&options.file, text, &options.load, registry)?;
-            loaded.pipeline.set_file_variables(&handover.left.file_variables);
+            loaded.pipeline.set_file_variables(&upgrade_state.machine.file_variables);
             // A program before this one may not have known of them.
             if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
@@ -141,22 +143,23 @@ fn supervise(
     loaded: Loaded,
     registry: &Registry,
     manager: &Manager,
-    before: Before,
+    before: Predecessor,
 ) -> Result<u8, SetUpError> {
     let name = loaded.pipeline.name.clone();
     logging::set_pipeline(&name);
-    // Before there is any thread: signals reach this one only, which can hold them back once more.
+    // Predecessor there is any thread: signals reach this one only, which can hold them back once more.
     start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
     needs::look_up().map_err(SetUpError::Missing)?;
     let now = Instant::now();
-    let age = before.handover.as_ref().map_or(Duration::ZERO, |handover| handover.age);
+    let age = before.upgrade_state.as_ref().map_or(Duration::ZERO, |upgrade_state| upgrade_state.age);
     let started = now.checked_sub(age).unwrap_or(now);
     // First of all: a second run of the same pipeline must leave the first one alone.
-    let inherited = before.handover.as_ref().map(Handover::listeners).transpose()?.unwrap_or_default();
+    let inherited =
+        before.upgrade_state.as_ref().map(UpgradeState::listeners).transpose()?.unwrap_or_default();
     let claim = control::claim(options, &loaded.pipeline, &inherited)?;
     // The claim has a copy, or clients look elsewhere now: one that waits at the old socket must not wait for ever.
     drop(inherited.control);
-    let begun = control::begin_log(options, &loaded.pipeline, registry, before.handover.as_ref());
+    let begun = control::begin_log(options, &loaded.pipeline, registry, before.upgrade_state.as_ref());
     let (mut log_writer, progress) = begun?;
     let run = Run { options, registry, manager, started, progress };
     let ended = run.live(loaded, before, (claim, inherited.metrics), &mut log_writer);
@@ -177,7 +180,7 @@ struct Run<'a> {
     registry: &'a Registry,
     manager: &'a Manager,
     started: Instant,
-    progress: Option<control::Progress>,
+    progress: Option<control::ProgressDisplay>,
 }
 
 impl Run<'_> {
@@ -185,14 +188,15 @@ impl Run<'_> {
     fn live(
         mut self,
         loaded: Loaded,
-        mut before: Before,
+        mut before: Predecessor,
         (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
         log_writer: &mut LogWriter,
     ) -> Result<(u8, Option<Tails>), SetUpError> {
         let Run { options, registry, manager, started, .. } = self;
         let name = loaded.pipeline.name.clone();
         let mut tools = tools(&self, &loaded.pipeline, &mut before, log_writer)?;
-        let tails = claim.as_ref().and_then(|claim| control::keep_tails(claim, before.handover.is_some()));
+        let tails =
+            claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, before.upgrade_state.is_some()));
         tools.launcher.tails.clone_from(&tails);
         let metrics = control::metrics(&loaded.pipeline, metrics);
         let listener = claim.as_mut().and_then(Claim::listener);
@@ -203,8 +207,8 @@ impl Run<'_> {
         if let Some(progress) = &self.progress {
             control::show_progress(progress, &tools.inbox);
         }
-        let mut state = State::new(fastrand::u64(..), audience(manager));
-        state.inherit(tools.estate.kept.clone(), tools.estate.keeps_items());
+        let mut state = State::new(fastrand::u64(..), capabilities(manager));
+        state.recover(tools.estate.recovered.clone(), tools.estate.keeps_items());
         let continued = tools.launcher.continues.then(|| loaded.pipeline.clone());
         if let Some(retries) = &options.retries {
             log!(
@@ -213,8 +217,8 @@ impl Run<'_> {
                 "no run was under way: this one only works off dead letters and what is left in the queues; its sources \
                  are off"
             );
-            state.feed();
-            letters::feed(retries, &tools.inbox, &tools.launcher.dead_letters)
+            state.begin_retries();
+            letters::begin_retries(retries, &tools.inbox, &tools.launcher.dead_letters)
                 .map_err(|error| SetUpError::System("start a thread", error))?;
         }
         let mut performer = Performer::new(options, registry, tools);
@@ -223,11 +227,11 @@ impl Run<'_> {
             performer.replacing.add_all(registry, &pipeline);
         }
         let wanted = Wanted::new(loaded, registry);
-        let mut event = match before.handover {
+        let mut event = match before.upgrade_state {
             None => Event::Begin(wanted),
-            Some(handover) => {
-                performer.resume(&handover)?;
-                Event::TakeOver(wanted, Box::new(handover.left))
+            Some(upgrade_state) => {
+                performer.resume(&upgrade_state)?;
+                Event::Resume(wanted, Box::new(upgrade_state.machine))
             }
         };
         start_signals::unblock_all().map_err(|error| SetUpError::System("let signals in", error))?;
@@ -238,7 +242,7 @@ impl Run<'_> {
             }
             event = performer.next(&state);
         };
-        let (closing, deed, replacing, inbox) = performer.close();
+        let (closing, disposition, replacing, inbox) = performer.close();
         drop(self.progress.take());
         let lines = closing.lines(&name, &outcome, started.elapsed());
         for line in &lines {
@@ -248,17 +252,17 @@ impl Run<'_> {
             log!(target: "mprun", Level::Warn, "{warning}");
         }
         let end = match (outcome.is_through(), closing.exit_code(&outcome)) {
-            (true, exit::DONE) => replacing::End::Well,
-            (true, _) => replacing::End::ToGoOn,
-            (false, _) if deed.keeps_queues() => replacing::End::ToGoOn,
-            (false, _) => replacing::End::Failed,
+            (true, exit::DONE) => replacing::RunEnd::Well,
+            (true, _) => replacing::RunEnd::ToGoOn,
+            (false, _) if disposition.keeps_queues() => replacing::RunEnd::ToGoOn,
+            (false, _) => replacing::RunEnd::Failed,
         };
-        // Before the queues are put away: who is killed between the two goes on from them.
+        // Predecessor the queues are put away: who is killed between the two goes on from them.
         let replaced = replacing.conclude(end);
-        let put_away = deed.conclude(outcome.is_through(), manager, &mut last_wait::for_room(&inbox));
+        let put_away = disposition.conclude(outcome.is_through(), manager, &mut last_wait::for_room(&inbox));
         let written = write_report(options, &name, started, &outcome, &closing);
         let code = if replaced && put_away && written { closing.exit_code(&outcome) } else { exit::FAILED };
-        reception::bid(manager, &lines[0], code);
+        notify::send_exit(manager, &lines[0], code);
         Ok((code, tails))
     }
 }
@@ -282,14 +286,18 @@ fn write_report(
     written.is_ok()
 }
 
-fn audience(manager: &Manager) -> Audience {
-    Audience { listens: manager.listens(), watchdog: manager.watchdog(), main_pid: manager.main_pid() }
+fn capabilities(manager: &Manager) -> NotifyCapabilities {
+    NotifyCapabilities {
+        listens: manager.listens(),
+        watchdog: manager.watchdog(),
+        main_pid: manager.main_pid(),
+    }
 }
 
 fn tools<'a>(
     run: &'a Run<'_>,
     pipeline: &Pipeline,
-    before: &mut Before,
+    before: &mut Predecessor,
     log_writer: &'a mut LogWriter,
 ) -> Result<Tools<'a>, SetUpError> {
     let Run { options, manager, started, .. } = *run;
@@ -297,30 +305,30 @@ fn tools<'a>(
     // Asked before the handlers of the inbox are there.
     let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
     let inbox = Inbox::open().map_err(system("take in signals (is `ulimit -u` or `ulimit -n` too low?)"))?;
-    let children = match &before.handover {
+    let children = match &before.upgrade_state {
         None => Children::adopt(),
-        Some(handover) => Children::resume(&handover.strangers),
+        Some(upgrade_state) => Children::resume(&upgrade_state.preexisting),
     };
     let children = children.map_err(system("become the parent of orphans"))?;
     let folder = dead_letter::place::folder(&pipeline.name, &letters::variable);
     state_folder::check(&folder)?;
     let dead_letters = letters::store(options, pipeline);
     let works_off = options.retries.is_some();
-    let site = Site { pipeline, file: &options.file, folder: &folder, manager, works_off };
-    let mut estate = match &before.handover {
-        None => Estate::open(&site, &mut before.received)?,
-        Some(handover) => Estate::take_over(&site, handover.arena()?)?,
+    let store_options = StoreOptions { pipeline, file: &options.file, folder: &folder, manager, works_off };
+    let mut estate = match &before.upgrade_state {
+        None => QueueStore::open(&store_options, &mut before.received)?,
+        Some(upgrade_state) => QueueStore::resume(&store_options, upgrade_state.arena()?)?,
     };
-    reception::tell_of_strangers(&before.received);
+    notify::warn_of_unknown(&before.received);
     let mut launcher =
         Launcher::new(&pipeline.name, estate.arena.clone(), dead_letters, options.logging.clone())
             .map_err(system("prepare the start of workers"))?;
     // What dead letters become is more of an earlier run's work.
     launcher.continues = estate.continues || options.retries.is_some();
-    estate.enter(before.handover.as_ref().map_or(&launcher.run, |handover| &handover.run))?;
+    estate.enter(before.upgrade_state.as_ref().map_or(&launcher.run, |upgrade_state| &upgrade_state.run))?;
     estate.begin_saving(pipeline.sync())?;
     let watch = if options.watch { watch_file(options, &inbox) } else { None };
-    let identity = Identity {
+    let identity = RunIdentity {
         file: control::file(options).display().to_string(),
         run: launcher.run.clone(),
         started,

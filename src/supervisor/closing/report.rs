@@ -16,7 +16,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 /// How long a reader of the report may take to make room.
-const PATIENCE: Duration = Duration::from_secs(5);
+const READER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where a report goes; the file's ending says how it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl FromStr for ReportFile {
             _ => return Err("a report is JSON or Markdown: its name ends in .json or .md".to_owned()),
         };
         // Better now than after a long run.
-        match trouble(&path) {
+        match obstacle(&path) {
             None => Ok(ReportFile { path, format }),
             Some(what) => Err(what.to_owned()),
         }
@@ -98,7 +98,7 @@ fn write_into(path: &Path, text: &[u8]) -> io::Result<()> {
         }
         opened => opened?,
     };
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + READER_LIMIT;
     let mut rest = text;
     while !rest.is_empty() {
         match file.write(rest) {
@@ -117,7 +117,7 @@ fn write_into(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 /// Why a report can't be written there.
-fn trouble(path: &Path) -> Option<&'static str> {
+fn obstacle(path: &Path) -> Option<&'static str> {
     if path.is_dir() {
         return Some("it is a directory");
     }

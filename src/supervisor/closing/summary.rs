@@ -123,8 +123,8 @@ mod tests {
             restarts: 1,
             ..StageTotals::default()
         };
-        let strands = false;
-        Outcome { stopped, failed, strands, stages: vec![totals("count", true), totals("show", false)] }
+        let retains_items = false;
+        Outcome { stopped, failed, retains_items, stages: vec![totals("count", true), totals("show", false)] }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::supervisor::machine::state::view::{Counters, Moment};
 impl Performer<'_> {
     pub(super) fn tap(&mut self, tap: &Tap) -> Result<Option<Glimpse>, Refused> {
         let queue = self.queue_called(&tap.queue)?;
-        let seen = self.steward.tap(queue);
+        let seen = self.admin.tap(queue);
         Ok(self.unless_damaged(seen).flatten().map(|look| Glimpse {
             queue: tap.queue.clone(),
             id: look.id,
@@ -26,7 +26,7 @@ impl Performer<'_> {
 
     /// What a dead worker was at, and which try that was; 0: at nothing.
     pub(super) fn item_of(&mut self, slot: SlotId) -> (Option<Glimpse>, u32) {
-        let begun = self.steward.begun_item(slot, Glimpse::MOST);
+        let begun = self.admin.begun_item(slot, Glimpse::MOST);
         let Some(begun) = self.unless_damaged(begun).flatten() else { return (None, 0) };
         let (id, attempt) = (begun.id, begun.attempt);
         let glimpse = |queue: String| {
@@ -38,25 +38,25 @@ impl Performer<'_> {
 
     /// What there is to see now.
     pub(super) fn snapshot(&mut self, state: &State) -> Snapshot {
-        let mut counters = Arena { steward: &mut self.steward, fault: None };
+        let mut counters = Arena { admin: &mut self.admin, fault: None };
         let mut snapshot = state.snapshot(&self.identity, Moment::now(), self.dead_before, &mut counters);
         if let Some(fault) = counters.fault {
             self.events.push_back(Event::Damaged(fault));
         }
         for stage in &mut snapshot.stages {
-            stage.totals.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+            stage.totals.dead += self.dead_by_stage.get(&stage.name).copied().unwrap_or(0);
             stage.totals.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
         let store = &self.launcher.dead_letters;
         snapshot.letters.max_size = store.max_size;
         snapshot.letters.drops_old = store.when_full == WhenFull::DropOld;
         snapshot.totals.too_long = self.launcher.undo_log.counted_in_all().unwrap_or(0);
-        snapshot.totals.dead += self.buried.values().sum::<u64>();
+        snapshot.totals.dead += self.dead_by_stage.values().sum::<u64>();
         snapshot
     }
 
     pub(super) fn audit(&mut self, state: &State) -> Audit {
-        let fault = self.steward.audit_leases().err();
+        let fault = self.admin.audit_leases().err();
         let queues = self.snapshot(state).queues;
         let unsound = queues.iter().find(|queue| queue.unaccounted() != 0);
         let fault = fault.or_else(|| {
@@ -69,7 +69,7 @@ impl Performer<'_> {
 
 /// Counters, read from the arena. What can't be read counts as nothing; the fault is kept.
 struct Arena<'a> {
-    steward: &'a mut QueueAdmin,
+    admin: &'a mut QueueAdmin,
     fault: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl Arena<'_> {
 
 impl Counters for Arena<'_> {
     fn slot(&mut self, slot: SlotId) -> SlotReport {
-        let read = self.steward.report(slot);
+        let read = self.admin.report(slot);
         let nothing = SlotReport {
             phase: Phase::Starting,
             ending: None,
@@ -97,12 +97,12 @@ impl Counters for Arena<'_> {
     }
 
     fn program(&mut self, slot: SlotId) -> Option<u32> {
-        let read = self.steward.program(slot);
+        let read = self.admin.program(slot);
         self.keep(read).flatten()
     }
 
     fn queue(&mut self, queue: QueueId) -> QueueCounts {
-        let read = self.steward.counts(queue);
+        let read = self.admin.counts(queue);
         self.keep(read).unwrap_or_default()
     }
 }

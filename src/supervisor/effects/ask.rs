@@ -5,18 +5,18 @@ use crate::config::diagnostic::nearest;
 use crate::control::protocol::{self, Answer, Done, Reason, Refused, Reply, Request};
 use crate::queue::{PutBack, QueueId};
 use crate::supervisor::machine::event::Event;
-use crate::supervisor::machine::ids::AskId;
+use crate::supervisor::machine::ids::RequestId;
 use crate::supervisor::machine::state::State;
 use crate::supervisor::machine::state::view::Moment;
 use tokio::sync::oneshot;
 
 impl Performer<'_> {
-    pub(super) fn asked(&mut self, request: Request, sender: oneshot::Sender<Reply>, state: &State) {
+    pub(super) fn handle_request(&mut self, request: Request, sender: oneshot::Sender<Reply>, state: &State) {
         let reply = match request {
             Request::Status(protocol::Status { history }) => {
                 let mut snapshot = self.snapshot(state);
                 if history {
-                    state.tell_history(&mut snapshot, Moment::now());
+                    state.fill_history(&mut snapshot, Moment::now());
                 }
                 Ok(Answer::Status(Box::new(snapshot)))
             }
@@ -26,10 +26,10 @@ impl Performer<'_> {
             Request::Plan(plan) => return self.plan(&plan, sender),
             Request::Tell(command) => {
                 // Whoever is gone needs no answer.
-                self.asks.retain(|_, sender| !sender.is_closed());
-                let id = AskId(self.next_ask);
-                self.next_ask += 1;
-                self.asks.insert(id, sender);
+                self.requests.retain(|_, sender| !sender.is_closed());
+                let id = RequestId(self.next_request);
+                self.next_request += 1;
+                self.requests.insert(id, sender);
                 return self.events.push_back(Event::Asked(id, command));
             }
         };
@@ -37,8 +37,8 @@ impl Performer<'_> {
         let _ = sender.send(reply);
     }
 
-    pub(super) fn answer(&mut self, id: AskId, outcome: Result<Done, Refused>) {
-        if let Some(sender) = self.asks.remove(&id) {
+    pub(super) fn answer(&mut self, id: RequestId, outcome: Result<Done, Refused>) {
+        if let Some(sender) = self.requests.remove(&id) {
             let _ = sender.send(outcome.map(Answer::Done));
         }
     }
@@ -49,7 +49,7 @@ impl Performer<'_> {
         let name = &put.queue;
         let queue = self.queue_called(name)?;
         if put.only_asks {
-            let was_put = self.steward.was_put_back(queue, put.key);
+            let was_put = self.admin.was_put_back(queue, put.key);
             return match self.unless_damaged(was_put) {
                 Some(true) => Ok(Done { done: format!("back in {name}"), steps: Vec::new() }),
                 Some(false) => {
@@ -58,7 +58,7 @@ impl Performer<'_> {
                 None => refuse(Reason::Stopping, "the queues' memory is damaged".to_owned()),
             };
         }
-        let put = self.steward.put_back(queue, &put.item, put.key);
+        let put = self.admin.put_back(queue, &put.item, put.key);
         match self.unless_damaged(put) {
             Some(PutBack::Done | PutBack::Already) => {
                 Ok(Done { done: format!("back in {name}"), steps: Vec::new() })

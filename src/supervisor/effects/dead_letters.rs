@@ -12,51 +12,50 @@ use nix::sys::signal::Signal;
 
 impl Performer<'_> {
     /// What the worker had only fetched goes back at once; the item that it died of stays leased until the letter is there.
-    pub(super) fn bury(&mut self, release: &Release) {
+    pub(super) fn write_dead_letter(&mut self, release: &Release) {
         let slot = release.slot;
-        let others = self.steward.release_others(slot);
+        let others = self.admin.release_others(slot);
         if self.unless_damaged(others).is_none() {
             return;
         }
-        let doomed = match self.steward.doomed(slot, release.attempts) {
-            Ok(Some(doomed)) => doomed,
+        let candidate = match self.admin.doomed(slot, release.attempts) {
+            Ok(Some(candidate)) => candidate,
             other => {
                 let none = other.map(|_| ());
                 if self.unless_damaged(none).is_some() {
                     self.release(release);
-                    self.events.push_back(Event::Buried(slot));
+                    self.events.push_back(Event::DeadLetterWritten(slot));
                 }
                 return;
             }
         };
-        match dead_letter_writer::begin(&doomed, release, &self.names, &self.launcher) {
-            Ok(burial) => {
-                self.children.add_auxiliary(burial.pid, Auxiliary::Undertaker(slot));
-                self.burials.insert(slot, burial);
+        match dead_letter_writer::begin(&candidate, release, &self.names, &self.launcher) {
+            Ok(writer) => {
+                self.children.add_auxiliary(writer.pid, Auxiliary::DeadLetterWriter(slot));
+                self.dead_letter_writers.insert(slot, writer);
             }
-            Err(error) => self.events.push_back(Event::NotBuried(slot, error.to_string())),
+            Err(error) => self.events.push_back(Event::DeadLetterFailed(slot, error.to_string())),
         }
     }
 
     /// Its end is told as any child's.
-    pub(super) fn end_burial(&mut self, slot: SlotId) {
-        if let Some(burial) = self.burials.get(&slot) {
-            let _ = group::signal_process(burial.pid, Signal::SIGKILL);
+    pub(super) fn kill_dead_letter_writer(&mut self, slot: SlotId) {
+        if let Some(writer) = self.dead_letter_writers.get(&slot) {
+            let _ = group::signal_process(writer.pid, Signal::SIGKILL);
         }
     }
 
-    pub(super) fn undertaker_ended(&mut self, slot: SlotId) {
-        let Some(burial) = self.burials.remove(&slot) else { return };
-        let dropped = match burial.outcome() {
+    pub(super) fn dead_letter_writer_ended(&mut self, slot: SlotId) {
+        let Some(writer) = self.dead_letter_writers.remove(&slot) else { return };
+        let dropped = match writer.outcome() {
             Ok(appended) => appended.dropped,
-            Err(why) => return self.events.push_back(Event::NotBuried(slot, why)),
+            Err(why) => return self.events.push_back(Event::DeadLetterFailed(slot, why)),
         };
-        let release = &burial.release;
-        let released =
-            self.steward.release(slot, FailureAttribution::Begun, release.attempts, &mut |_| Ok(()));
+        let release = &writer.release;
+        let released = self.admin.release(slot, FailureAttribution::Begun, release.attempts, &mut |_| Ok(()));
         let Some(released) = self.unless_damaged(released) else { return };
-        *self.buried.entry(release.stage.clone()).or_default() += released.dead;
-        let ((id, queue, attempts), stage, index) = (&burial.item, &release.stage, release.worker.index);
+        *self.dead_by_stage.entry(release.stage.clone()).or_default() += released.dead;
+        let ((id, queue, attempts), stage, index) = (&writer.item, &release.stage, release.worker.index);
         log!(
             target: "mprun",
             Level::Warn,
@@ -68,6 +67,6 @@ impl Performer<'_> {
                 format!("the {dropped} oldest dead letters are dropped: [dead_letters] max_size is {most}");
             log!(target: "mprun", Level::Warn, "{text}");
         }
-        self.events.push_back(Event::Buried(slot));
+        self.events.push_back(Event::DeadLetterWritten(slot));
     }
 }

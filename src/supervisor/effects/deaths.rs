@@ -6,7 +6,7 @@ use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::restart;
-use crate::supervisor::runtime::children::{Auxiliary, Child, News, Remains, ended};
+use crate::supervisor::runtime::children::{Auxiliary, Child, ChildEvent, ExitDetails, ended};
 use crate::supervisor::runtime::inbox::Notice;
 use crate::sys::wait::Exit;
 use crate::sys::{group, proc_table};
@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use std::time::{Instant, SystemTime};
 
 /// Children that are looked at in one go, before anything else has its turn: some 20 ms.
-const ROUND: u32 = 4096;
+const CHILDREN_PER_ROUND: u32 = 4096;
 
 impl Performer<'_> {
     /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
@@ -35,7 +35,7 @@ impl Performer<'_> {
     /// One round: all that has happened, up to a bound. `/proc` is looked at once in it, for what the dead have left.
     pub(super) fn look_at_children(&mut self) {
         let mut leave_orphans = false;
-        for _ in 0..ROUND {
+        for _ in 0..CHILDREN_PER_ROUND {
             match self.children.news() {
                 Ok(Some(news)) => leave_orphans |= self.take_news(news),
                 Ok(None) => return self.end_round(leave_orphans),
@@ -50,44 +50,44 @@ impl Performer<'_> {
     }
 
     /// Whether it may have left orphans.
-    fn take_news(&mut self, news: News) -> bool {
+    fn take_news(&mut self, news: ChildEvent) -> bool {
         match news {
-            News::Ended(pid, child, exit) => {
+            ChildEvent::Ended(pid, child, exit) => {
                 let had_program = self.kill_program(child.slot);
-                let report = self.steward.report(child.slot);
+                let report = self.admin.report(child.slot);
                 let report = self.unless_damaged(report);
                 let ending = report.as_ref().and_then(|report| report.ending.clone());
                 let (item, attempt) = self.item_of(child.slot);
                 let (item, end) = (item.map(Box::new), End::new(ending, exit));
-                let words = if end.is_failure() { self.last_words(&child) } else { Vec::new() };
+                let last_stderr = if end.is_failure() { self.last_stderr(&child) } else { Vec::new() };
                 let stage_has_worked = matches!(end, End::CannotStart(_)) && self.has_worked(&child);
-                let remains = Remains { attempt, item, words, stage_has_worked };
+                let remains = ExitDetails { attempt, item, last_stderr, stage_has_worked };
                 self.events.push_back(ended(pid, child, end, report, remains));
                 had_program
             }
-            News::Stopped(pid, child) => {
+            ChildEvent::Stopped(pid, child) => {
                 // It may keep a wake-up to itself for as long as it is stopped.
-                let told = self.steward.set_stopped(1);
+                let told = self.admin.set_stopped(1);
                 self.unless_damaged(told);
-                let owner = self.steward.lock_owner();
+                let owner = self.admin.lock_owner();
                 let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
                 self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
                 false
             }
-            News::Auxiliary(pid, auxiliary, exit) => {
+            ChildEvent::Auxiliary(pid, auxiliary, exit) => {
                 self.auxiliary_ended(pid, auxiliary, exit);
                 false
             }
-            News::Other => true,
+            ChildEvent::Other => true,
         }
     }
 
     fn end_round(&mut self, leave_orphans: bool) {
         if leave_orphans {
-            self.kill_strays();
+            self.kill_orphans();
         }
-        if self.children.all_go_on() {
-            let told = self.steward.set_stopped(0);
+        if self.children.all_continued() {
+            let told = self.admin.set_stopped(0);
             self.unless_damaged(told);
         }
     }
@@ -98,7 +98,7 @@ impl Performer<'_> {
                 self.guardian = None;
                 self.events.push_back(Event::GuardianEnded);
             }
-            Auxiliary::Undertaker(slot) => self.undertaker_ended(slot),
+            Auxiliary::DeadLetterWriter(slot) => self.dead_letter_writer_ended(slot),
             Auxiliary::LogWriter => {
                 self.log_writer.ended();
                 self.events.push_back(Event::LogWriterEnded);
@@ -110,12 +110,12 @@ impl Performer<'_> {
     /// Whether a worker that is there has done something, of the same stage as this one.
     fn has_worked(&self, child: &Child) -> bool {
         let reports =
-            self.children.slots_of(child.worker.stage).filter_map(|slot| self.steward.report(slot).ok());
+            self.children.slots_of(child.worker.stage).filter_map(|slot| self.admin.report(slot).ok());
         reports.into_iter().any(|report| report.done + report.emitted > 0)
     }
 
     /// What a dead worker or its program has said at last. If there is nothing to be found, the rest is told without it.
-    fn last_words(&self, child: &Child) -> Vec<String> {
+    fn last_stderr(&self, child: &Child) -> Vec<String> {
         let (Some(tails), Some(stage)) = (&self.launcher.tails, self.stages.get(&child.worker.stage)) else {
             return Vec::new();
         };
@@ -126,7 +126,7 @@ impl Performer<'_> {
     /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.
     /// Whether there was one.
     fn kill_program(&mut self, slot: SlotId) -> bool {
-        let program = self.steward.program(slot);
+        let program = self.admin.program(slot);
         let program = self.unless_damaged(program).flatten();
         if let Some(program) = program {
             // The worst that can be is that they are gone.
@@ -136,8 +136,8 @@ impl Performer<'_> {
     }
 
     /// Children that nobody here has started: orphans of a dead worker's program, wherever they have moved.
-    fn kill_strays(&self) {
-        for pid in self.children.strays() {
+    fn kill_orphans(&self) {
+        for pid in self.children.orphans() {
             let _ = group::signal_process(pid, Signal::SIGKILL);
         }
     }

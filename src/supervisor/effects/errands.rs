@@ -99,7 +99,7 @@ impl Performer<'_> {
                     let reply = self.planned(read(&self.options.file, &ended, &answer), state);
                     let _ = sender.send(reply); // the client may be gone
                 }
-                Purpose::Rehearse(program) => self.rehearsed(program, &ended, &answer),
+                Purpose::Preflight(program) => self.preflight_done(program, &ended, &answer),
             }
         }
     }

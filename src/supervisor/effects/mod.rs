@@ -4,7 +4,7 @@
 //!
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
-//! | the supervisor, anywhere | workers, their children, the guardian | workers die with it (`PR_SET_PDEATHSIG`); the guardian sees the end of its pipe and kills the rest. Kept queues ([`estate`](crate::supervisor::recovery::queue_store)) go on at the next start, which waits until the last of them is gone |
+//! | the supervisor, anywhere | workers, their children, the guardian | workers die with it (`PR_SET_PDEATHSIG`); the guardian sees the end of its pipe and kills the rest. RecoveredQueue queues ([`estate`](crate::supervisor::recovery::queue_store)) go on at the next start, which waits until the last of them is gone |
 //! | the guardian | nothing | SIGCHLD: another one is started |
 //! | both at once | grandchildren that left their group | workers are gone by PDEATHSIG; the rest is ended by the next start, by the run's id, if the queues are kept |
 //! | between `open_slot` and the fork | a slot with settings | the next worker that gets it overwrites them |
@@ -15,7 +15,7 @@
 //! | the worker, anywhere later | leases, staged outputs | the release gives them back (crash table of the queue) |
 //! | between reap and release | leases of a dead worker | only the supervisor's own death does that: the run is over, or whoever inherits its queues releases every slot |
 //! | in a release | some holdings given back | each in one transaction; see the queue |
-//! | while a dead letter is written for a dead worker | see [`burial`](crate::supervisor::runtime::dead_letter_writer) | |
+//! | while a dead letter is written for a dead worker | see [`dead_letter`](crate::supervisor::runtime::dead_letter_writer) | |
 //! | in a reload | some workers of the new version | nothing of it is kept anywhere but in memory; kept queues of either version are found by their labels, and those that the file does not name are kept while they hold items |
 //! | between the last release and the summary | kept queues in which all is through | the work is done, only the exit code is not told: the next start sees at once that it is through, and ends |
 //! | starting: before the arena is stored or has its magic | nothing that holds an item | made anew |

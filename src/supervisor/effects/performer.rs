@@ -10,18 +10,18 @@ use crate::service::Manager;
 use crate::stage::Registry;
 use crate::supervisor::closing::summary::Closing;
 use crate::supervisor::error::SetUpError;
-use crate::supervisor::machine::effect::{Action, Outcome};
+use crate::supervisor::machine::effect::{Effect, Outcome};
 use crate::supervisor::machine::event::Event;
-use crate::supervisor::machine::ids::{AskId, StageKey};
+use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::state::State;
-use crate::supervisor::machine::state::view::Identity;
+use crate::supervisor::machine::state::view::RunIdentity;
 use crate::supervisor::options::RunOptions;
-use crate::supervisor::recovery::queue_store::{Deed, Estate};
+use crate::supervisor::recovery::queue_store::{FinalDisposition, QueueStore};
 use crate::supervisor::recovery::replacing::Replacing;
-use crate::supervisor::recovery::upgrade_state::{self, Handover};
+use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use crate::supervisor::runtime::children::{Auxiliary, Children};
-use crate::supervisor::runtime::dead_letter_writer::Burial;
+use crate::supervisor::runtime::dead_letter_writer::DeadLetterWriter;
 use crate::supervisor::runtime::errand::{Ended, Errand};
 use crate::supervisor::runtime::guardian::Guardian;
 use crate::supervisor::runtime::inbox::{Inbox, Notice};
@@ -44,7 +44,7 @@ pub(super) enum Purpose {
     /// To tell a client what that would change.
     Plan(oneshot::Sender<Reply>),
     /// To find out whether this program could go on from here.
-    Rehearse(CString),
+    Preflight(CString),
 }
 
 /// The hands of the supervisor.
@@ -52,7 +52,7 @@ pub struct Performer<'a> {
     pub(super) options: &'a RunOptions,
     pub(super) registry: &'a Registry,
     pub(super) inbox: Inbox,
-    pub(super) steward: QueueAdmin,
+    pub(super) admin: QueueAdmin,
     pub(super) arena: crate::queue::Arena,
     pub(super) launcher: Launcher,
     pub(super) log_writer: &'a mut LogWriter,
@@ -60,7 +60,7 @@ pub struct Performer<'a> {
     pub(super) children: Children,
     pub(super) watch: Option<Watch>,
     pub(super) manager: &'a Manager,
-    pub(super) told: status_line::Told,
+    pub(super) rates: status_line::RateSample,
     pub(super) guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     pub(super) names: BTreeMap<QueueId, String>,
@@ -69,32 +69,32 @@ pub struct Performer<'a> {
     /// Hidden queues, and what they are for.
     pub(super) tokens: BTreeMap<QueueId, Label>,
     /// What is to become of the queues at the end.
-    pub(super) deed: Deed,
+    pub(super) disposition: FinalDisposition,
     /// How the stages are called that have had a worker.
     pub(super) stages: BTreeMap<StageKey, String>,
     /// Workers of a program before this one that do not lead a group.
-    pub(super) followers: Vec<u32>,
+    pub(super) non_leaders: Vec<u32>,
     /// Dead letters of queues that are gone.
     pub(super) dead_before: u64,
     /// Those that were counted before this run began to work off what is left.
     pub(super) dead_at_start: u64,
     /// Items that were given up on behalf of dead workers, by stage.
-    pub(super) buried: BTreeMap<String, u64>,
+    pub(super) dead_by_stage: BTreeMap<String, u64>,
     /// Letters of dead workers that are being written, by the slot that holds the item.
-    pub(super) burials: BTreeMap<SlotId, Burial>,
+    pub(super) dead_letter_writers: BTreeMap<SlotId, DeadLetterWriter>,
     pub(super) ends_with_terminal: bool,
     /// The files to replace at the end of a run that went well.
     pub(in crate::supervisor) replacing: Replacing,
-    pub(super) identity: Identity,
-    /// Kept for the program after this one.
+    pub(super) identity: RunIdentity,
+    /// RecoveredQueue for the program after this one.
     pub(super) listeners: Listeners,
     /// Processes that look at something outside.
     pub(super) errands: Vec<Errand<Purpose>>,
     /// Those that are through, and not reported yet.
     pub(super) ended_errands: Vec<(Errand<Purpose>, Ended)>,
     /// Requests that wait for their answers.
-    pub(super) asks: BTreeMap<AskId, oneshot::Sender<Reply>>,
-    pub(super) next_ask: u64,
+    pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    pub(super) next_request: u64,
     /// The program that is to take over, once it has been tried.
     pub(super) next_program: Option<CString>,
     /// What happened while acting, in its order.
@@ -108,7 +108,7 @@ pub struct Tools<'a> {
     /// Where notices come in.
     pub inbox: Inbox,
     /// The queues.
-    pub estate: Estate,
+    pub estate: QueueStore,
     /// Starts workers.
     pub launcher: Launcher,
     /// Writes what they and this process log.
@@ -119,12 +119,12 @@ pub struct Tools<'a> {
     pub children: Children,
     /// Watches the file, if that is wanted and possible.
     pub watch: Option<Watch>,
-    /// Told how it goes.
+    /// RateSample how it goes.
     pub manager: &'a Manager,
     /// It has a terminal, and is to stop when that is gone.
     pub ends_with_terminal: bool,
     /// What is the same for the whole run.
-    pub identity: Identity,
+    pub identity: RunIdentity,
 }
 
 impl<'a> Performer<'a> {
@@ -147,10 +147,10 @@ impl<'a> Performer<'a> {
             children.add_auxiliary(pid, Auxiliary::LogWriter);
         }
         let mut estate = estate;
-        let deed = estate.deed();
+        let disposition = estate.disposition();
         let (names, tokens) = estate.names();
-        let Estate { arena, mut steward, .. } = estate;
-        let mut dead = |queue| steward.counts(queue).map_or(0, |counts| counts.dead);
+        let QueueStore { arena, mut admin, .. } = estate;
+        let mut dead = |queue| admin.counts(queue).map_or(0, |counts| counts.dead);
         let dead_at_start = match options.retries {
             Some(_) => names.keys().map(|queue| dead(*queue)).sum(),
             None => 0,
@@ -159,7 +159,7 @@ impl<'a> Performer<'a> {
             options,
             registry,
             inbox,
-            steward,
+            admin,
             arena,
             launcher,
             log_writer,
@@ -167,26 +167,26 @@ impl<'a> Performer<'a> {
             children,
             watch,
             manager,
-            told: status_line::Told::default(),
+            rates: status_line::RateSample::default(),
             guardian: None,
             names,
             unmade: BTreeSet::new(),
             tokens,
-            deed,
+            disposition,
             stages: BTreeMap::new(),
-            followers: Vec::new(),
+            non_leaders: Vec::new(),
             dead_before: 0,
             dead_at_start,
-            buried: BTreeMap::new(),
-            burials: BTreeMap::new(),
+            dead_by_stage: BTreeMap::new(),
+            dead_letter_writers: BTreeMap::new(),
             ends_with_terminal,
             replacing: Replacing::default(),
             identity,
             listeners: Listeners::default(),
             errands: Vec::new(),
             ended_errands: Vec::new(),
-            asks: BTreeMap::new(),
-            next_ask: 0,
+            requests: BTreeMap::new(),
+            next_request: 0,
             next_program: None,
             events: VecDeque::new(),
             was_notice: false,
@@ -199,20 +199,20 @@ impl<'a> Performer<'a> {
     }
 
     /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
-    pub fn resume(&mut self, handover: &Handover) -> Result<(), SetUpError> {
-        handover.outfit(&mut self.launcher)?;
-        self.identity.run.clone_from(&handover.run);
-        self.followers.clone_from(&handover.followers);
-        self.replacing = Replacing::of(&handover.replacing);
-        self.dead_before = handover.dead_before;
-        self.buried.clone_from(&handover.buried);
-        self.ends_with_terminal = handover.ends_with_terminal;
-        if let Some((pid, alive)) = handover.guardian {
+    pub fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
+        upgrade_state.equip(&mut self.launcher)?;
+        self.identity.run.clone_from(&upgrade_state.run);
+        self.non_leaders.clone_from(&upgrade_state.non_leaders);
+        self.replacing = Replacing::of(&upgrade_state.replacing);
+        self.dead_before = upgrade_state.dead_before;
+        self.dead_by_stage.clone_from(&upgrade_state.dead_by_stage);
+        self.ends_with_terminal = upgrade_state.ends_with_terminal;
+        if let Some((pid, alive)) = upgrade_state.guardian {
             self.children.add_auxiliary(pid, Auxiliary::Guardian);
             self.guardian = Some(Guardian { pid, alive: upgrade_state::taken(alive)? });
         }
         let watched = self.watch.is_some().then_some(Notice::FileTouched);
-        [Notice::Child, Notice::Doorbell]
+        [Notice::Child, Notice::WorkerSignal]
             .into_iter()
             .chain(watched)
             .for_each(|notice| self.inbox.put_back(notice));
@@ -250,7 +250,7 @@ impl<'a> Performer<'a> {
         let event = match notice {
             Notice::Suspend => return self.suspend(),
             Notice::Child => return self.look_at_children(),
-            Notice::Doorbell => return self.answer_the_door(state),
+            Notice::WorkerSignal => return self.poll_ready_workers(state),
             Notice::Upgrade => Event::Upgrade,
             Notice::Terminate => Event::Terminate,
             Notice::Interrupt => Event::Interrupt,
@@ -258,16 +258,16 @@ impl<'a> Performer<'a> {
             Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
-            Notice::Fed(all) => Event::Fed(all),
-            Notice::Asked(request, sender) => return self.asked(*request, sender, state),
+            Notice::RetriesDone(all) => Event::RetriesDone(all),
+            Notice::Asked(request, sender) => return self.handle_request(*request, sender, state),
         };
         self.events.push_back(event);
     }
 
     /// A worker has something to say: all who may have are looked at.
-    fn answer_the_door(&mut self, state: &State) {
+    fn poll_ready_workers(&mut self, state: &State) {
         for (worker, pid, slot) in state.awaited() {
-            let report = self.steward.report(slot);
+            let report = self.admin.report(slot);
             match self.unless_damaged(report).map(|report| report.phase) {
                 Some(Phase::Ready) => self.events.push_back(Event::Ready(worker, pid)),
                 Some(Phase::AtRest) => {
@@ -280,22 +280,22 @@ impl<'a> Performer<'a> {
     }
 
     /// Does all of it. Some: that was the end of the run.
-    pub fn perform(&mut self, actions: Vec<Action>) -> Option<Outcome> {
+    pub fn perform(&mut self, actions: Vec<Effect>) -> Option<Outcome> {
         let mut actions = actions.into_iter().peekable();
         while let Some(action) = actions.next() {
             match action {
-                Action::Order(slot, pid, order) => {
+                Effect::Order(slot, pid, order) => {
                     // One look-up for all who get the same order, not one each: every order wakes every sleeper.
                     let mut same = vec![(slot, pid)];
-                    while let Some(Action::Order(slot, pid, next)) =
-                        actions.next_if(|next| matches!(next, Action::Order(_, _, next) if *next == order))
+                    while let Some(Effect::Order(slot, pid, next)) =
+                        actions.next_if(|next| matches!(next, Effect::Order(_, _, next) if *next == order))
                     {
                         debug_assert_eq!(next, order);
                         same.push((slot, pid));
                     }
                     self.order(&same, order);
                 }
-                Action::End(outcome) => return Some(self.with_buried(outcome)),
+                Effect::End(outcome) => return Some(self.with_worker_deaths(outcome)),
                 other => self.act(other),
             }
         }
@@ -303,66 +303,66 @@ impl<'a> Performer<'a> {
     }
 
     /// The letters that were written for dead workers are their stages', too.
-    fn with_buried(&self, mut outcome: Outcome) -> Outcome {
+    fn with_worker_deaths(&self, mut outcome: Outcome) -> Outcome {
         for stage in &mut outcome.stages {
-            stage.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+            stage.dead += self.dead_by_stage.get(&stage.name).copied().unwrap_or(0);
             stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
         outcome
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Effect) {
         match action {
-            Action::Spawn(spawn) => self.spawn(&spawn),
-            Action::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
-            Action::Rehearse(left) => self.rehearse(*left),
-            Action::HandOver(left) => self.hand_over(*left),
-            Action::Term(pid) => self.terminate(pid),
-            Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
-            Action::Tune(slot, pid, tuning) => {
-                let tuned = self.steward.tune(slot, &settings::tuning(&tuning));
+            Effect::Spawn(spawn) => self.spawn(&spawn),
+            Effect::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
+            Effect::Preflight(left) => self.preflight(*left),
+            Effect::ReplaceProgram(left) => self.replace_program(*left),
+            Effect::Term(pid) => self.terminate(pid),
+            Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
+            Effect::Tune(slot, pid, tuning) => {
+                let tuned = self.admin.tune(slot, &settings::tuning(&tuning));
                 self.unless_damaged(tuned);
-                self.nudge(pid);
+                self.wake_worker(pid);
             }
-            Action::Release(release) => self.release(&release),
-            Action::Bury(release) => self.bury(&release),
-            Action::EndBurial(slot) => self.end_burial(slot),
-            Action::SetQueue(queue, spec) => self.set_queue(queue, &spec),
-            Action::AddToken(queue, label) => self.add_token(queue, label),
-            Action::ResetToken(queue) => {
+            Effect::Release(release) => self.release(&release),
+            Effect::WriteDeadLetter(release) => self.write_dead_letter(&release),
+            Effect::KillDeadLetterWriter(slot) => self.kill_dead_letter_writer(slot),
+            Effect::SetQueue(queue, spec) => self.set_queue(queue, &spec),
+            Effect::AddToken(queue, label) => self.add_token(queue, label),
+            Effect::ResetToken(queue) => {
                 if let Some(label) = self.drop_token(queue) {
                     self.add_token(queue, label);
                 }
             }
-            Action::AddOutbox(queue, stage) => self.add_outbox(queue, stage),
-            Action::DropToken(queue) => drop(self.drop_token(queue)),
-            Action::SetEnded(queue, ended) => {
-                let set = self.steward.set_ended(queue, ended);
+            Effect::AddSpill(queue, stage) => self.add_spill(queue, stage),
+            Effect::DropToken(queue) => drop(self.drop_token(queue)),
+            Effect::SetEnded(queue, ended) => {
+                let set = self.admin.set_ended(queue, ended);
                 self.unless_damaged(set);
             }
-            Action::SetClosed(queue, closed) => {
-                let set = self.steward.set_closed(queue, closed);
+            Effect::SetClosed(queue, closed) => {
+                let set = self.admin.set_closed(queue, closed);
                 self.unless_damaged(set);
             }
-            Action::RemoveQueues(queues) => self.remove_queues(queues),
-            Action::BoundLetters(bounds) => {
+            Effect::RemoveQueues(queues) => self.remove_queues(queues),
+            Effect::LimitDeadLetters(bounds) => {
                 self.launcher.dead_letters.max_size = bounds.max_size;
                 self.launcher.dead_letters.when_full = bounds.when_full;
             }
-            Action::Load => self.load(),
-            Action::StartGuardian => self.start_guardian(),
-            Action::StartLogWriter => self.start_log_writer(),
-            Action::Notify(messages) => self.notify(&messages),
-            Action::Status(head) => self.status(&head),
-            Action::Answer(id, outcome) => self.answer(id, outcome),
-            Action::Log(level, text) => log!(target: "mprun", level, "{text}"),
-            Action::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
-            Action::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
+            Effect::Load => self.load(),
+            Effect::StartGuardian => self.start_guardian(),
+            Effect::StartLogWriter => self.start_log_writer(),
+            Effect::Notify(messages) => self.notify(&messages),
+            Effect::Status(head) => self.status(&head),
+            Effect::Answer(id, outcome) => self.answer(id, outcome),
+            Effect::Log(level, text) => log!(target: "mprun", level, "{text}"),
+            Effect::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
+            Effect::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
                 logging::show(Level::Error, &text);
             }
-            Action::Show(_) => {}
-            Action::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
-            Action::End(_) => {} // `perform` returns it
+            Effect::Show(_) => {}
+            Effect::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
+            Effect::End(_) => {} // `perform` returns it
         }
     }
 
@@ -376,7 +376,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Leaves no process behind, and says what the queues hold.
-    pub fn close(mut self) -> (Closing, Deed, Replacing, Inbox) {
+    pub fn close(mut self) -> (Closing, FinalDisposition, Replacing, Inbox) {
         match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
@@ -388,26 +388,26 @@ impl<'a> Performer<'a> {
         let Performer {
             names,
             tokens,
-            mut steward,
+            mut admin,
             dead_before,
             dead_at_start,
             launcher,
-            deed,
+            disposition,
             replacing,
             inbox,
             ..
         } = self;
-        let mut counted = |queue, name| Some((name, steward.counts(queue).ok()?));
+        let mut counted = |queue, name| Some((name, admin.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.
         let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
-            Label::Outbox(stage) => counted(queue, format!("(finished outputs of {stage})")),
+            Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
             Label::Queue(_) | Label::Token { .. } => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let dead_letters = launcher.dead_letters.path;
         let closing = Closing { queues, dead_before, dead_at_start, too_long, dead_letters };
-        (closing, deed, replacing, inbox)
+        (closing, disposition, replacing, inbox)
     }
 }

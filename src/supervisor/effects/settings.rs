@@ -19,7 +19,7 @@ pub const TOKEN: Limits =
     Limits { capacity: 1, max_bytes: 1 << 32, max_item: 1 << 30, when_full: WhenFull::Block };
 
 /// A hidden queue for outputs that wait for room: each item of it is all that came of an item, or of a batch.
-pub const OUTBOX: Limits = Limits { capacity: 1 << 16, ..TOKEN };
+pub const SPILL: Limits = Limits { capacity: 1 << 16, ..TOKEN };
 
 /// What a worker takes over live.
 pub fn tuning(tuning: &config::Tuning) -> SlotTuning {

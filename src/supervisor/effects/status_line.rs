@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// So many queues get a word in the line for the service manager; people see all of them elsewhere.
-const QUEUES_TOLD: usize = 6;
+const MAX_QUEUES_SHOWN: usize = 6;
 /// A rate over less says nothing.
-const APART: f64 = 0.5;
+const MIN_RATE_SECONDS: f64 = 0.5;
 
 /// What the queues had done when the last line was told.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct RateSample {
     at: Option<Instant>,
     done: BTreeMap<QueueId, u64>,
 }
@@ -32,19 +32,19 @@ impl Performer<'_> {
             self.names.iter().map(|(queue, name)| (*queue, name.clone())).collect();
         let mut done = BTreeMap::new();
         let mut words = Vec::new();
-        let seconds = self.told.at.map(|at| now.saturating_duration_since(at).as_secs_f64());
-        let is_soon = seconds.is_some_and(|seconds| seconds < APART);
+        let seconds = self.rates.at.map(|at| now.saturating_duration_since(at).as_secs_f64());
+        let is_soon = seconds.is_some_and(|seconds| seconds < MIN_RATE_SECONDS);
         let seconds = seconds.filter(|_| !is_soon);
         for (queue, name) in names {
-            let counts = self.steward.counts(queue);
+            let counts = self.admin.counts(queue);
             let Some(counts) = self.unless_damaged(counts) else { return };
             done.insert(queue, counts.done);
-            let before = self.told.done.get(&queue).copied().zip(seconds);
+            let before = self.rates.done.get(&queue).copied().zip(seconds);
             let rate = before.map(|(before, seconds)| counts.done.saturating_sub(before) as f64 / seconds);
             words.push(word(&name, rate, counts.waiting));
         }
         if !is_soon {
-            self.told = Told { at: Some(now), done };
+            self.rates = RateSample { at: Some(now), done };
         }
         self.notify(&[Message::Status(line(head, &words))]);
     }
@@ -59,11 +59,11 @@ fn word(name: &str, rate: Option<f64>, waiting: u64) -> String {
 }
 
 fn line(head: &str, words: &[String]) -> String {
-    let told = words.iter().take(QUEUES_TOLD).cloned().collect::<Vec<_>>().join(", ");
+    let rates = words.iter().take(MAX_QUEUES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match words.len() {
         0 => head.to_owned(),
-        some if some <= QUEUES_TOLD => format!("{head}; {told}"),
-        many => format!("{head}; {told}, and {} more queues", many - QUEUES_TOLD),
+        some if some <= MAX_QUEUES_SHOWN => format!("{head}; {rates}"),
+        many => format!("{head}; {rates}, and {} more queues", many - MAX_QUEUES_SHOWN),
     }
 }
 

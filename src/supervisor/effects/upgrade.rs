@@ -10,9 +10,9 @@
 use super::performer::{Performer, Purpose};
 use crate::logging::sink;
 use crate::service;
-use crate::supervisor::machine::event::{Event, NotHandedOver};
-use crate::supervisor::machine::state::Left;
-use crate::supervisor::recovery::upgrade_state::{Handover, REHEARSAL_FDS, VARIABLE, WORD};
+use crate::supervisor::machine::event::{Event, NotReplaced};
+use crate::supervisor::machine::state::SavedMachine;
+use crate::supervisor::recovery::upgrade_state::{PREFLIGHT_FDS, PREFLIGHT_OK, UpgradeState, VARIABLE};
 use crate::supervisor::runtime::errand::{Ended, Errand, Start};
 use crate::supervisor::runtime::inbox::Notice;
 use crate::sys::wait::Exit;
@@ -27,52 +27,52 @@ use std::path::PathBuf;
 impl Performer<'_> {
     /// Asks the program on the disk, in a process of its own, whether it understands the command line, what it would
     /// get, the file and the queues.
-    pub(in crate::supervisor) fn rehearse(&mut self, left: Left) {
-        if let Err(why) = self.try_to_rehearse(left) {
-            self.events.push_back(Event::Rehearsed(Err(why)));
+    pub(in crate::supervisor) fn preflight(&mut self, left: SavedMachine) {
+        if let Err(why) = self.try_preflight(left) {
+            self.events.push_back(Event::PreflightDone(Err(why)));
         }
     }
 
-    fn try_to_rehearse(&mut self, left: Left) -> Result<(), String> {
+    fn try_preflight(&mut self, left: SavedMachine) -> Result<(), String> {
         let program = program_on_disk().map_err(|error| format!("no program to execute: {error}"))?;
         let memory = self.memory(left)?;
-        let [handover, arena] = REHEARSAL_FDS;
+        let [upgrade_state, arena] = PREFLIGHT_FDS;
         let words = [CString::new(reexec::VERB).unwrap_or_default(), program.clone()];
         let start = Start {
             arguments: words.into_iter().chain(arguments(Some("__rehearse"))).collect(),
-            descriptors: &[(memory.as_fd(), handover), (self.arena.fd(), arena)],
+            descriptors: &[(memory.as_fd(), upgrade_state), (self.arena.fd(), arena)],
             environment: &environment(None),
             stderr: None,
         };
-        let errand = Errand::start(Purpose::Rehearse(program), start).map_err(|error| error.to_string())?;
+        let errand = Errand::start(Purpose::Preflight(program), start).map_err(|error| error.to_string())?;
         self.add_errand(errand);
         Ok(())
     }
 
     /// What the program has said to it.
-    pub(super) fn rehearsed(&mut self, program: CString, ended: &Ended, answer: &str) {
+    pub(super) fn preflight_done(&mut self, program: CString, ended: &Ended, answer: &str) {
         let last = answer.trim_end().lines().last().unwrap_or_default().trim();
         let outcome = match ended {
-            Ended::Exit(Exit::Code(0)) if last.ends_with(WORD) => {
+            Ended::Exit(Exit::Code(0)) if last.ends_with(PREFLIGHT_OK) => {
                 self.next_program = Some(program);
                 Ok(())
             }
             _ if last.starts_with(reexec::NOT_EXECUTED) => Err(last.to_owned()),
             ended => Err(refusal(&program, &ended.to_string(), last)),
         };
-        self.events.push_back(Event::Rehearsed(outcome));
+        self.events.push_back(Event::PreflightDone(outcome));
     }
 
     /// Returns only if the other program has not taken over.
-    pub(in crate::supervisor) fn hand_over(&mut self, left: Left) {
-        let why = match self.try_to_hand_over(left) {
+    pub(in crate::supervisor) fn replace_program(&mut self, left: SavedMachine) {
+        let why = match self.try_to_replace(left) {
             Ok(why) => why,
-            Err(why) => NotHandedOver::Failed(why),
+            Err(why) => NotReplaced::Failed(why),
         };
-        self.events.push_back(Event::NotHandedOver(why));
+        self.events.push_back(Event::NotReplaced(why));
     }
 
-    fn try_to_hand_over(&mut self, left: Left) -> Result<NotHandedOver, String> {
+    fn try_to_replace(&mut self, left: SavedMachine) -> Result<NotReplaced, String> {
         let program = self.next_program.clone().ok_or("no program was tried")?;
         let memory = self.memory(left)?;
         let before = hold_signals().map_err(|error| format!("signals can't be held back: {error}"))?;
@@ -81,34 +81,34 @@ impl Performer<'_> {
         failed
     }
 
-    fn memory(&self, left: Left) -> Result<OwnedFd, String> {
-        let memory = serde_json::to_vec(&self.handover(left)).map_err(io::Error::from);
+    fn memory(&self, left: SavedMachine) -> Result<OwnedFd, String> {
+        let memory = serde_json::to_vec(&self.upgrade_state(left)).map_err(io::Error::from);
         let memory = memory.and_then(|text| fd::sealed(c"mprun-handover", &text));
         memory.map_err(|error| format!("nothing can be handed over: {error}"))
     }
 
-    fn handover(&self, left: Left) -> Handover {
+    fn upgrade_state(&self, left: SavedMachine) -> UpgradeState {
         let launcher = &self.launcher;
         let numbers = |pipes: &[OwnedFd; 2]| [pipes[0].as_raw_fd(), pipes[1].as_raw_fd()];
         let named = self
             .stages
             .iter()
             .filter_map(|(key, name)| Some((name.clone(), numbers(launcher.holding_pipes.get(key)?))));
-        Handover {
+        UpgradeState {
             run: launcher.run.clone(),
             continues: launcher.continues,
             replacing: self.replacing.paths(),
             age: self.identity.started.elapsed(),
-            left,
+            machine: left,
             guardian: self.guardian.as_ref().map(|guardian| (guardian.pid, guardian.alive.as_raw_fd())),
-            strangers: self.children.strangers(),
-            followers: self.children.followers(),
+            preexisting: self.children.preexisting(),
+            non_leaders: self.children.non_leaders(),
             dead_before: self.dead_before,
-            buried: self.buried.clone(),
+            dead_by_stage: self.dead_by_stage.clone(),
             ends_with_terminal: self.ends_with_terminal,
             arena: self.arena.fd().as_raw_fd(),
             undo_log: launcher.undo_log.fd().as_raw_fd(),
-            voices: Some(numbers(self.log_writer.ends())),
+            log_pipe: Some(numbers(self.log_writer.ends())),
             log_writer: self.log_writer.process(),
             log_backlog: sink::backlog(),
             listeners: [
@@ -119,14 +119,14 @@ impl Performer<'_> {
         }
     }
 
-    fn replace(&mut self, program: &CString, memory: &OwnedFd) -> Result<NotHandedOver, String> {
+    fn replace(&mut self, program: &CString, memory: &OwnedFd) -> Result<NotReplaced, String> {
         let came = self.inbox.drain().map_err(|error| format!("signals don't come through: {error}"))?;
         let is_looked_up =
-            |notice: &Notice| matches!(notice, Notice::Child | Notice::Doorbell | Notice::FileTouched);
+            |notice: &Notice| matches!(notice, Notice::Child | Notice::WorkerSignal | Notice::FileTouched);
         let is_free = came.iter().all(is_looked_up);
         came.into_iter().for_each(|notice| self.inbox.put_back(notice));
         if !is_free {
-            return Ok(NotHandedOver::Interrupted);
+            return Ok(NotReplaced::Interrupted);
         }
         start_signals::block_all().map_err(|error| format!("signals can't be held back: {error}"))?;
         let failed = self
@@ -195,15 +195,15 @@ fn arguments(word: Option<&str>) -> Vec<CString> {
 }
 
 /// This program's; the descriptors of the service manager were taken, and their numbers are others' now.
-fn environment(handover: Option<i32>) -> Vec<CString> {
+fn environment(upgrade_state: Option<i32>) -> Vec<CString> {
     let is_stale = |name: &[u8]| name.starts_with(b"LISTEN_") || name == VARIABLE.as_bytes();
     let kept = std::env::vars_os().filter(|(name, _)| !is_stale(name.as_bytes()));
     // In a rehearsal nobody is to be told anything.
-    let kept =
-        kept.filter(|(name, _)| handover.is_some() || !service::is_for_this_process_only(name.as_bytes()));
+    let kept = kept
+        .filter(|(name, _)| upgrade_state.is_some() || !service::is_for_this_process_only(name.as_bytes()));
     let entries = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
-    let handover = handover.map(|number| format!("{VARIABLE}={number}").into_bytes());
-    entries.chain(handover).filter_map(|entry| CString::new(entry).ok()).collect()
+    let upgrade_state = upgrade_state.map(|number| format!("{VARIABLE}={number}").into_bytes());
+    entries.chain(upgrade_state).filter_map(|entry| CString::new(entry).ok()).collect()
 }
 
 /// All but the mark by which [`Inbox::drain`](crate::supervisor::runtime::inbox::Inbox::drain) sees that all have come through.

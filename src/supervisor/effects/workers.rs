@@ -16,8 +16,8 @@ use std::io;
 
 impl Performer<'_> {
     pub(super) fn adopt(&mut self, worker: WorkerId, stage: String, slot: SlotId, pid: Pid) {
-        let leads = !self.followers.contains(&pid.0);
-        self.children.take_over(pid.0, Child { worker, slot, leads, since: Since::before() });
+        let leads = !self.non_leaders.contains(&pid.0);
+        self.children.add_resumed(pid.0, Child { worker, slot, leads, since: Since::before() });
         self.launcher.reuse_pipes(worker.stage, &stage);
         self.stages.insert(worker.stage, stage);
     }
@@ -35,7 +35,7 @@ impl Performer<'_> {
 
     fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
         let version = &spawn.version;
-        let hidden = version.token.iter().chain(&version.outbox);
+        let hidden = version.token.iter().chain(&version.spill);
         if version
             .inputs
             .iter()
@@ -46,33 +46,33 @@ impl Performer<'_> {
             return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
         }
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
-        let opened = self.steward.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
+        let opened = self.admin.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
         if let Err(Fault::DiskFull(_, error)) = &opened {
             return Err(SpawnError::preparing(error));
         }
         self.unless_damaged(opened).ok_or(damaged)?;
         if spawn.order != Order::Run {
-            let ordered = self.steward.order(spawn.slot, spawn.order);
+            let ordered = self.admin.order(spawn.slot, spawn.order);
             self.unless_damaged(ordered).ok_or(damaged)?;
         }
         let since = Since::now();
         let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
         let leads = self.launcher.company(spawn) == ProcessGroupMode::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
-        let set = self.steward.set_pid(spawn.slot, pid);
+        let set = self.admin.set_pid(spawn.slot, pid);
         self.unless_damaged(set);
         Ok(pid)
     }
 
     pub(super) fn order(&mut self, workers: &[(SlotId, Pid)], order: Order) {
         let slots: Vec<SlotId> = workers.iter().map(|(slot, _)| *slot).collect();
-        let ordered = self.steward.order_all(&slots, order);
+        let ordered = self.admin.order_all(&slots, order);
         self.unless_damaged(ordered);
-        workers.iter().for_each(|(_, pid)| self.nudge(*pid));
+        workers.iter().for_each(|(_, pid)| self.wake_worker(*pid));
     }
 
-    pub(super) fn nudge(&mut self, pid: Pid) {
-        if let Err(error) = self.children.nudge(pid) {
+    pub(super) fn wake_worker(&mut self, pid: Pid) {
+        if let Err(error) = self.children.wake_worker(pid) {
             log!(target: "mprun", Level::Error, "failed to signal process {pid}: {error}");
         }
     }
@@ -81,7 +81,7 @@ impl Performer<'_> {
     /// must not wait for anything else any more: hence the order.
     pub(super) fn terminate(&mut self, pid: Pid) {
         if let Some(slot) = self.children.slot(pid) {
-            let program = self.steward.program(slot);
+            let program = self.admin.program(slot);
             // Every order wakes all who sleep on a queue: none that isn't needed.
             if self.unless_damaged(program).flatten().is_some() {
                 self.order(&[(slot, pid)], Order::Finish);

@@ -1,9 +1,9 @@
 //! All that the supervisor does. Decided by [`State`](super::state::State), done by [`perform`](crate::supervisor::effects::performer).
 
-use super::ids::{AskId, Pid, WorkerId};
+use super::ids::{Pid, RequestId, WorkerId};
 use super::reason::End;
 use super::recovered::Label;
-use super::state::Left;
+use super::state::SavedMachine;
 use super::wanted::Version;
 use crate::config;
 use crate::control::protocol::{Done, Refused};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum Effect {
     /// Fork and exec; answered by `Spawned` or `SpawnFailed`.
     Spawn(Spawn),
     /// A worker is there already: a program before this one has started it.
@@ -30,10 +30,10 @@ pub enum Action {
         /// Its process.
         pid: Pid,
     },
-    /// Find out whether the program that is on the disk could go on from here; answered by `Rehearsed`.
-    Rehearse(Box<Left>),
-    /// Let it go on from here. If it can't, this one does; answered by `NotHandedOver`.
-    HandOver(Box<Left>),
+    /// Find out whether the program that is on the disk could go on from here; answered by `PreflightDone`.
+    Preflight(Box<SavedMachine>),
+    /// Let it go on from here. If it can't, this one does; answered by `NotReplaced`.
+    ReplaceProgram(Box<SavedMachine>),
     /// Write an order into a slot, and nudge the process.
     Order(SlotId, Pid, Order),
     /// SIGTERM to a process group.
@@ -45,10 +45,10 @@ pub enum Action {
     /// Give back what a dead worker held.
     Release(Release),
     /// Give back what a dead worker held but the item that was at its last try, and have that one's dead letter written;
-    /// answered by `Buried` or `NotBuried`.
-    Bury(Release),
+    /// answered by `DeadLetterWritten` or `DeadLetterFailed`.
+    WriteDeadLetter(Release),
     /// Whoever writes the dead letter of what is left in this slot has not come back: it is ended.
-    EndBurial(SlotId),
+    KillDeadLetterWriter(SlotId),
     /// Create a queue, or change its limits.
     SetQueue(QueueId, config::Queue),
     /// Create a hidden queue with the first token of a stage.
@@ -56,7 +56,7 @@ pub enum Action {
     /// Throw away a stage's token and put the first one again.
     ResetToken(QueueId),
     /// Create the hidden queue in which the finished outputs of the stage of this name wait for room.
-    AddOutbox(QueueId, String),
+    AddSpill(QueueId, String),
     /// Remove a hidden queue, whatever it holds.
     DropToken(QueueId),
     /// Say that nobody will write a queue any more, or that somebody will.
@@ -66,7 +66,7 @@ pub enum Action {
     /// Remove queues, if all of them are empty; answered by `QueuesRemoved` or `QueueHolds`.
     RemoveQueues(Vec<QueueId>),
     /// Dead letters have these bounds from now on.
-    BoundLetters(config::DeadLetters),
+    LimitDeadLetters(config::DeadLetters),
     /// Read the pipeline file; answered by `Loaded`.
     Load,
     /// Start the guardian process.
@@ -78,7 +78,7 @@ pub enum Action {
     /// Tell it how things are: this, and the rates.
     Status(String),
     /// Answer a request.
-    Answer(AskId, Result<Done, Refused>),
+    Answer(RequestId, Result<Done, Refused>),
     /// Say something.
     Log(Level, String),
     /// Say something about a worker (`stage[index]`).
@@ -118,13 +118,13 @@ pub struct Release {
     /// Its slot.
     pub slot: SlotId,
     /// Whether the item that it had begun is to blame.
-    pub blame: FailureAttribution,
+    pub attribution: FailureAttribution,
     /// Tries that an item gets.
     pub attempts: u32,
     /// How it died, for a dead letter.
     pub end: End,
     /// What it has said at last, for the same.
-    pub words: Vec<String>,
+    pub last_stderr: Vec<String>,
 }
 
 /// How a run ended.
@@ -134,8 +134,8 @@ pub struct Outcome {
     pub stopped: Option<super::reason::StopCause>,
     /// A stage gave up, or something else went wrong.
     pub failed: bool,
-    /// Queues that are not in the file any more hold items.
-    pub strands: bool,
+    /// QueueTable that are not in the file any more hold items.
+    pub retains_items: bool,
     /// What the stages did, those that are gone included.
     pub stages: Vec<StageTotals>,
 }
@@ -143,7 +143,7 @@ pub struct Outcome {
 impl Outcome {
     /// Whether nothing is left for another run to go on with.
     pub fn is_through(&self) -> bool {
-        self.stopped.is_none() && !self.failed && !self.strands
+        self.stopped.is_none() && !self.failed && !self.retains_items
     }
 }
 

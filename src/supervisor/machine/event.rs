@@ -1,8 +1,8 @@
 //! All that can happen to the supervisor.
 
-use super::ids::{AskId, Pid, WorkerId};
+use super::ids::{Pid, RequestId, WorkerId};
 use super::reason::End;
-use super::state::Left;
+use super::state::SavedMachine;
 use super::wanted::Wanted;
 use crate::control::protocol::Command;
 use crate::queue::{ItemTimes, QueueId, SlotId, WorkTimes};
@@ -15,7 +15,7 @@ pub enum Event {
     /// The pipeline to run: the first one.
     Begin(Wanted),
     /// The pipeline that a program before this one has run up to now, in this process: the first one.
-    TakeOver(Wanted, Box<Left>),
+    Resume(Wanted, Box<SavedMachine>),
     /// SIGUSR2.
     Upgrade,
     /// SIGTERM.
@@ -30,15 +30,15 @@ pub enum Event {
     TerminalGone,
     /// The pipeline file may have changed.
     FileTouched,
-    /// What became of an [`Action::Load`](super::effect::Action::Load).
+    /// What became of an [`Effect::Load`](super::effect::Effect::Load).
     Loaded(Loading),
-    /// What became of an [`Action::Rehearse`](super::effect::Action::Rehearse): why the program on the disk can't take over.
-    Rehearsed(Result<(), String>),
+    /// What became of an [`Effect::Preflight`](super::effect::Effect::Preflight): why the program on the disk can't take over.
+    PreflightDone(Result<(), String>),
     /// The program on the disk has not taken over.
-    NotHandedOver(NotHandedOver),
-    /// Somebody asked for something to be done; answered by an [`Action::Answer`](super::effect::Action::Answer), maybe
+    NotReplaced(NotReplaced),
+    /// Somebody asked for something to be done; answered by an [`Effect::Answer`](super::effect::Effect::Answer), maybe
     /// later.
-    Asked(AskId, Command),
+    Asked(RequestId, Command),
     /// A worker has a process.
     Spawned(WorkerId, Pid),
     /// A worker could not be started.
@@ -48,7 +48,7 @@ pub enum Event {
     /// A worker that is to pause has come to rest.
     AtRest(WorkerId, Pid),
     /// A worker's process is gone, and reaped.
-    Ended(WorkerId, Pid, End, Work),
+    Ended(WorkerId, Pid, End, ProcessWork),
     /// A signal stopped a worker's process.
     Halted {
         /// Which.
@@ -58,16 +58,16 @@ pub enum Event {
         /// It can't go on, and with it nobody who wants the queues' lock.
         holds_lock: bool,
     },
-    /// Queues are gone.
+    /// QueueTable are gone.
     QueuesRemoved(Vec<QueueId>),
     /// No queue was removed, since this one still holds so many items.
     QueueHolds(QueueId, u64),
     /// The dead letter of the item that is left in this slot is written, and the item has ended.
-    Buried(SlotId),
+    DeadLetterWritten(SlotId),
     /// It is not written; why.
-    NotBuried(SlotId, String),
+    DeadLetterFailed(SlotId, String),
     /// All dead letters that are to be tried again were; whether each of them could be.
-    Fed(bool),
+    RetriesDone(bool),
     /// The guardian process is gone.
     GuardianEnded,
     /// The log writer's process is gone.
@@ -82,7 +82,7 @@ pub enum Event {
 
 /// What a process did in its life, from its slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Work {
+pub struct ProcessWork {
     /// It got as far as building its stage.
     pub ready: bool,
     /// Items it leased.
@@ -104,14 +104,14 @@ pub struct Work {
     /// The item that it had begun, and not ended.
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last, if it failed; oldest first.
-    pub words: Vec<String>,
+    pub last_stderr: Vec<String>,
     /// Another worker of its stage has done something.
     pub stage_has_worked: bool,
 }
 
 /// Why the program on the disk has not taken over.
 #[derive(Debug)]
-pub enum NotHandedOver {
+pub enum NotReplaced {
     /// Something came in that this program has to see to first.
     Interrupted,
     /// It failed.

@@ -1,6 +1,6 @@
 //! The last transitions of every worker, each with its reason.
 
-use super::event::Work;
+use super::event::ProcessWork;
 use super::reason::{End, StartReason, StopReason};
 use crate::status::Glimpse;
 use serde::{Deserialize, Serialize};
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 /// So many are kept of one worker: enough to see what led to a failure, small enough to forget about. Each has its own:
 /// one that crashes all the time must not push out what happened to the others.
-const KEPT: usize = 10;
+const TRANSITIONS_PER_WORKER: usize = 10;
 /// Workers with a history; those that are gone longest are forgotten first.
-const WORKERS: usize = 8192;
+const MAX_WORKERS: usize = 8192;
 
 /// Transitions of one worker whose last words are kept.
-const WITH_WORDS: usize = 3;
+const TRANSITIONS_WITH_STDERR: usize = 3;
 /// Characters of a line of last words.
-const LONGEST: usize = 400;
+const STDERR_LINE_CHARS: usize = 400;
 
 /// One thing that happened to one worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,32 +26,32 @@ pub struct Transition {
     /// To whom: `parse[2]`.
     pub worker: String,
     /// What.
-    pub change: Change,
+    pub change: TransitionKind,
     /// How long its process had lived.
     pub lived: Option<Duration>,
     /// The item that it had begun.
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
-    pub words: Vec<String>,
+    pub last_stderr: Vec<String>,
 }
 
 /// The same, as it is told from one program to the next: a moment of this process means nothing there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Remembered {
+pub struct SavedTransition {
     pub age: Duration,
     pub worker: String,
-    pub change: Change,
+    pub change: TransitionKind,
     pub lived: Option<Duration>,
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
-    #[serde(default)]
-    pub words: Vec<String>,
+    #[serde(rename = "words", default)]
+    pub last_stderr: Vec<String>,
 }
 
 /// What can happen to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Change {
+pub enum TransitionKind {
     /// It was started.
     Started(StartReason),
     /// It was told to end after its item.
@@ -70,26 +70,33 @@ pub struct History(BTreeMap<String, VecDeque<Transition>>);
 
 impl History {
     /// Adds one, and forgets the oldest.
-    pub fn note(&mut self, at: Instant, worker: String, change: Change) {
-        if self.0.len() >= WORKERS && !self.0.contains_key(&worker) {
+    pub fn note(&mut self, at: Instant, worker: String, change: TransitionKind) {
+        if self.0.len() >= MAX_WORKERS && !self.0.contains_key(&worker) {
             self.forget_one();
         }
         let of_worker = self.0.entry(worker.clone()).or_default();
-        if of_worker.len() == KEPT {
+        if of_worker.len() == TRANSITIONS_PER_WORKER {
             of_worker.pop_front();
         }
-        of_worker.push_back(Transition { at, worker, change, lived: None, item: None, words: Vec::new() });
+        of_worker.push_back(Transition {
+            at,
+            worker,
+            change,
+            lived: None,
+            item: None,
+            last_stderr: Vec::new(),
+        });
     }
 
     /// Says more about the last one of a worker.
-    pub fn explain(&mut self, worker: &str, lived: Option<Duration>, work: &Work) {
+    pub fn explain(&mut self, worker: &str, lived: Option<Duration>, work: &ProcessWork) {
         let Some(of_worker) = self.0.get_mut(worker) else { return };
         if let Some(last) = of_worker.back_mut() {
             (last.lived, last.item) = (lived, work.item.clone());
-            last.words = work.words.iter().map(|line| shortened(line)).collect();
+            last.last_stderr = work.last_stderr.iter().map(|line| shortened(line)).collect();
         }
-        let with_words = of_worker.iter_mut().rev().filter(|transition| !transition.words.is_empty());
-        with_words.skip(WITH_WORDS).for_each(|transition| transition.words.clear());
+        let with_words = of_worker.iter_mut().rev().filter(|transition| !transition.last_stderr.is_empty());
+        with_words.skip(TRANSITIONS_WITH_STDERR).for_each(|transition| transition.last_stderr.clear());
     }
 
     /// What happened to a worker, oldest first.
@@ -110,8 +117,11 @@ impl History {
         let ends =
             of_stage.flat_map(|(_, transitions)| transitions).filter_map(|transition| {
                 match &transition.change {
-                    Change::Ended(end) => Some((transition, end)),
-                    Change::Started(_) | Change::Asked(_) | Change::Terminated(_) | Change::Killed(_) => None,
+                    TransitionKind::Ended(end) => Some((transition, end)),
+                    TransitionKind::Started(_)
+                    | TransitionKind::Asked(_)
+                    | TransitionKind::Terminated(_)
+                    | TransitionKind::Killed(_) => None,
                 }
             });
         let mut ends: Vec<_> = ends.collect();
@@ -120,24 +130,24 @@ impl History {
     }
 
     /// All of it, for another program that goes on in this process.
-    pub fn left(&self, now: Instant) -> Vec<Remembered> {
+    pub fn left(&self, now: Instant) -> Vec<SavedTransition> {
         let all = self.0.values().flatten().cloned();
-        let remembered = |past: Transition| Remembered {
+        let remembered = |past: Transition| SavedTransition {
             age: now.saturating_duration_since(past.at),
             worker: past.worker,
             change: past.change,
             lived: past.lived,
             item: past.item,
-            words: past.words,
+            last_stderr: past.last_stderr,
         };
         all.map(remembered).collect()
     }
 
     /// Goes on from what another program has left.
-    pub fn take_over(&mut self, left: Vec<Remembered>, now: Instant) {
-        for Remembered { age, worker, change, lived, item, words } in left {
+    pub fn resume(&mut self, left: Vec<SavedTransition>, now: Instant) {
+        for SavedTransition { age, worker, change, lived, item, last_stderr } in left {
             self.note(now.checked_sub(age).unwrap_or(now), worker.clone(), change);
-            self.explain(&worker, lived, &Work { item, words, ..Work::default() });
+            self.explain(&worker, lived, &ProcessWork { item, last_stderr, ..ProcessWork::default() });
         }
     }
 
@@ -151,7 +161,7 @@ impl History {
 }
 
 fn shortened(line: &str) -> String {
-    match line.char_indices().nth(LONGEST) {
+    match line.char_indices().nth(STDERR_LINE_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
     }
@@ -165,13 +175,13 @@ mod tests {
     fn each_worker_has_its_own_history_and_it_is_bounded() {
         let mut history = History::default();
         let start = Instant::now();
-        history.note(start, "a[1]".into(), Change::Started(StartReason::New));
+        history.note(start, "a[1]".into(), TransitionKind::Started(StartReason::New));
         for i in 0..100 {
             let end = End::Said(crate::queue::Ending::Failed(i.to_string()));
-            history.note(start, "a[0]".into(), Change::Started(StartReason::Failed));
-            history.note(start + Duration::from_secs(i), "a[0]".into(), Change::Ended(end));
+            history.note(start, "a[0]".into(), TransitionKind::Started(StartReason::Failed));
+            history.note(start + Duration::from_secs(i), "a[0]".into(), TransitionKind::Ended(end));
         }
-        assert_eq!((history.of("a[0]").count(), history.of("a[1]").count()), (KEPT, 1));
+        assert_eq!((history.of("a[0]").count(), history.of("a[1]").count()), (TRANSITIONS_PER_WORKER, 1));
         let ends: Vec<_> = history.last_ends("a", 2).into_iter().map(|(_, end)| end.to_string()).collect();
         assert_eq!(ends, ["failed: 98", "failed: 99"]);
         assert!(history.last_ends("b", 2).is_empty());
@@ -182,14 +192,17 @@ mod tests {
         let mut history = History::default();
         for i in 0..5 {
             let end = End::Said(crate::queue::Ending::Failed(i.to_string()));
-            history.note(Instant::now(), "a[0]".into(), Change::Ended(end));
-            let words = vec!["ä".repeat(1000), i.to_string()];
-            history.explain("a[0]", None, &Work { words, ..Work::default() });
+            history.note(Instant::now(), "a[0]".into(), TransitionKind::Ended(end));
+            let last_stderr = vec!["ä".repeat(1000), i.to_string()];
+            history.explain("a[0]", None, &ProcessWork { last_stderr, ..ProcessWork::default() });
         }
-        let kept: Vec<&str> =
-            history.of("a[0]").filter_map(|transition| transition.words.get(1)).map(String::as_str).collect();
+        let kept: Vec<&str> = history
+            .of("a[0]")
+            .filter_map(|transition| transition.last_stderr.get(1))
+            .map(String::as_str)
+            .collect();
         assert_eq!(kept, ["2", "3", "4"]);
         let last = history.of("a[0]").last().unwrap();
-        assert_eq!(last.words[0], "ä".repeat(LONGEST) + "…");
+        assert_eq!(last.last_stderr[0], "ä".repeat(STDERR_LINE_CHARS) + "…");
     }
 }

@@ -1,25 +1,25 @@
 //! The queues of a run: which there are, which are wanted, and which have ended or are closed.
 
-use super::effect::Action;
-use super::effects::Outbox;
+use super::effect::Effect;
+use super::effects::Effects;
 use super::ids::Pool;
-use super::recovered::{Kept, Label};
-use super::stage_state::Stage;
+use super::recovered::{Label, RecoveredQueue};
+use super::stage_state::StageState;
 use crate::config;
 use crate::queue::{MAX_QUEUES, QueueId};
 
 /// All queues.
 #[derive(Debug)]
-pub struct Queues {
-    all: Vec<Queue>,
+pub struct QueueTable {
+    all: Vec<QueueState>,
     /// Hidden queues of an earlier run whose stages are not in the file (yet).
-    dormant: Vec<Kept>,
+    inactive: Vec<RecoveredQueue>,
     ids: Pool,
 }
 
 /// One queue.
 #[derive(Clone, Debug)]
-pub struct Queue {
+pub struct QueueState {
     /// Which.
     pub id: QueueId,
     /// What the file says about it.
@@ -27,7 +27,7 @@ pub struct Queue {
     /// It is in the file.
     pub wanted: bool,
     /// It isn't, but it holds items: kept until a file names it again.
-    pub stranded: bool,
+    pub retained: bool,
     /// No writer will ever put again.
     pub ended: bool,
     /// No reader will ever take again.
@@ -43,62 +43,64 @@ pub enum Reopened {
     ForWriters(QueueId),
 }
 
-impl Queues {
+impl QueueTable {
     /// None.
-    pub fn new() -> Queues {
-        Queues {
+    pub fn new() -> QueueTable {
+        QueueTable {
             all: Vec::new(),
-            dormant: Vec::new(),
+            inactive: Vec::new(),
             ids: Pool::new(u16::try_from(MAX_QUEUES).unwrap_or(u16::MAX)),
         }
     }
 
     /// Goes on with what an earlier run has left.
-    pub fn inherit(&mut self, kept: Vec<Kept>) {
-        for kept in kept {
-            if !self.ids.claim(kept.queue.0) {
+    pub fn recover(&mut self, recovered: Vec<RecoveredQueue>) {
+        for recovered in recovered {
+            if !self.ids.claim(recovered.queue.0) {
                 continue;
             }
-            match &kept.label {
-                Label::Queue(name) => self.all.push(Queue {
-                    id: kept.queue,
+            match &recovered.label {
+                Label::Queue(name) => self.all.push(QueueState {
+                    id: recovered.queue,
                     // Never as the file says it: so its bounds are set.
                     spec: config::Queue::unbounded(name),
                     wanted: false,
-                    stranded: false,
-                    ended: kept.ended,
-                    closed: kept.closed,
+                    retained: false,
+                    ended: recovered.ended,
+                    closed: recovered.closed,
                 }),
-                Label::Token { .. } | Label::Outbox(_) => self.dormant.push(kept),
+                Label::Token { .. } | Label::Spill(_) => self.inactive.push(recovered),
             }
         }
     }
 
     /// The hidden queue of this label that an earlier run has left.
-    fn wake(&mut self, label: &Label) -> Option<QueueId> {
-        let at = self.dormant.iter().position(|kept| kept.label == *label)?;
-        Some(self.dormant.swap_remove(at).queue)
+    fn activate(&mut self, label: &Label) -> Option<QueueId> {
+        let at = self.inactive.iter().position(|recovered| recovered.label == *label)?;
+        Some(self.inactive.swap_remove(at).queue)
     }
 
     /// Whether an earlier run has left the hidden queue of this label, to be woken.
-    pub fn is_dormant(&self, label: &Label) -> bool {
-        self.dormant.iter().any(|kept| kept.label == *label)
+    pub fn is_inactive(&self, label: &Label) -> bool {
+        self.inactive.iter().any(|recovered| recovered.label == *label)
     }
 
     /// Whether items are left that no stage of the file will ever see.
-    pub fn leave_items(&self) -> bool {
-        let hidden = |kept: &Kept| kept.items > 0 && matches!(kept.label, Label::Outbox(_));
-        self.all.iter().any(|queue| queue.stranded) || self.dormant.iter().any(hidden)
+    pub fn hold_items(&self) -> bool {
+        let hidden =
+            |recovered: &RecoveredQueue| recovered.items > 0 && matches!(recovered.label, Label::Spill(_));
+        self.all.iter().any(|queue| queue.retained) || self.inactive.iter().any(hidden)
     }
 
     /// Whether there are positions of stages that are not in the file, and have not come to their end.
-    pub fn keep_positions(&self) -> bool {
-        let is_position = |kept: &Kept| matches!(kept.label, Label::Token { .. }) && !kept.through;
-        self.dormant.iter().any(is_position)
+    pub fn hold_positions(&self) -> bool {
+        let is_position =
+            |recovered: &RecoveredQueue| matches!(recovered.label, Label::Token { .. }) && !recovered.through;
+        self.inactive.iter().any(is_position)
     }
 
     /// All there are.
-    pub fn all(&self) -> impl Iterator<Item = &Queue> {
+    pub fn all(&self) -> impl Iterator<Item = &QueueState> {
         self.all.iter()
     }
 
@@ -118,72 +120,72 @@ impl Queues {
     }
 
     /// Makes the queues of `wanted`, gives the others new limits, and marks those that have to go.
-    pub fn want(&mut self, wanted: &[config::Queue], out: &mut Outbox) {
+    pub fn want(&mut self, wanted: &[config::Queue], out: &mut Effects) {
         for queue in &mut self.all {
             queue.wanted = wanted.iter().any(|spec| spec.name == queue.spec.name);
-            queue.stranded &= !queue.wanted;
+            queue.retained &= !queue.wanted;
         }
         for spec in wanted {
             match self.all.iter_mut().find(|queue| queue.spec.name == spec.name) {
                 Some(queue) if queue.spec == *spec => {}
                 Some(queue) => {
                     queue.spec = spec.clone();
-                    out.act(Action::SetQueue(queue.id, spec.clone()));
+                    out.act(Effect::SetQueue(queue.id, spec.clone()));
                 }
                 None => self.add(spec, out),
             }
         }
     }
 
-    fn add(&mut self, spec: &config::Queue, out: &mut Outbox) {
+    fn add(&mut self, spec: &config::Queue, out: &mut Effects) {
         // The room was checked before anything was changed.
         let Some(id) = self.ids.take().map(QueueId) else { return };
-        self.all.push(Queue {
+        self.all.push(QueueState {
             id,
             spec: spec.clone(),
             wanted: true,
-            stranded: false,
+            retained: false,
             ended: false,
             closed: false,
         });
-        out.act(Action::SetQueue(id, spec.clone()));
+        out.act(Effect::SetQueue(id, spec.clone()));
     }
 
     /// A hidden queue with one token in it.
-    pub fn add_token(&mut self, stage: &str, uses: &str, out: &mut Outbox) -> Option<QueueId> {
+    pub fn add_token(&mut self, stage: &str, uses: &str, out: &mut Effects) -> Option<QueueId> {
         let label = Label::Token { stage: stage.to_owned(), uses: uses.to_owned() };
-        if let Some(kept) = self.wake(&label) {
-            return Some(kept);
+        if let Some(recovered) = self.activate(&label) {
+            return Some(recovered);
         }
         let id = QueueId(self.ids.take()?);
-        out.act(Action::AddToken(id, label));
+        out.act(Effect::AddToken(id, label));
         Some(id)
     }
 
     /// A hidden queue for outputs that wait for room.
-    pub fn add_outbox(&mut self, stage: &str, out: &mut Outbox) -> Option<QueueId> {
-        if let Some(kept) = self.wake(&Label::Outbox(stage.to_owned())) {
-            return Some(kept);
+    pub fn add_spill(&mut self, stage: &str, out: &mut Effects) -> Option<QueueId> {
+        if let Some(recovered) = self.activate(&Label::Spill(stage.to_owned())) {
+            return Some(recovered);
         }
         let id = QueueId(self.ids.take()?);
-        out.act(Action::AddOutbox(id, stage.to_owned()));
+        out.act(Effect::AddSpill(id, stage.to_owned()));
         Some(id)
     }
 
     /// A hidden queue is gone.
-    pub fn removed_outbox(&mut self, id: QueueId) {
+    pub fn removed_spill(&mut self, id: QueueId) {
         self.ids.give(id.0);
     }
 
     /// Gives up a hidden queue, whatever it holds.
-    pub fn drop_token(&mut self, id: QueueId, out: &mut Outbox) {
-        out.act(Action::DropToken(id));
+    pub fn drop_token(&mut self, id: QueueId, out: &mut Effects) {
+        out.act(Effect::DropToken(id));
         self.ids.give(id.0);
     }
 
     /// The queues that have to go.
-    pub fn unwanted(&self) -> impl Iterator<Item = &Queue> {
-        self.all.iter().filter(|queue| !queue.wanted && !queue.stranded)
+    pub fn unwanted(&self) -> impl Iterator<Item = &QueueState> {
+        self.all.iter().filter(|queue| !queue.wanted && !queue.retained)
     }
 
     /// Whether this queue has to go.
@@ -202,8 +204,8 @@ impl Queues {
     }
 
     /// It has to go, but can't without losing items.
-    pub fn strand(&mut self, id: QueueId) {
-        self.all.iter_mut().filter(|queue| queue.id == id).for_each(|queue| queue.stranded = true);
+    pub fn retain(&mut self, id: QueueId) {
+        self.all.iter_mut().filter(|queue| queue.id == id).for_each(|queue| queue.retained = true);
     }
 
     /// It is gone.
@@ -220,17 +222,17 @@ impl Queues {
     ///
     /// A queue that has to go is never closed: its writers are about to be told what else to write, and must not take
     /// that for the end of their work.
-    pub fn settle(&mut self, stages: &[Stage], is_fed: bool, out: &mut Outbox) -> Vec<Reopened> {
+    pub fn settle(&mut self, stages: &[StageState], is_fed: bool, out: &mut Effects) -> Vec<Reopened> {
         let mut reopened = Vec::new();
         for queue in &mut self.all {
             let ended = !is_fed && !stages.iter().any(|stage| stage.writes(queue.id));
             let closed = queue.wanted && !stages.iter().any(|stage| stage.reads(queue.id));
             if queue.ended != ended {
-                out.act(Action::SetEnded(queue.id, ended));
+                out.act(Effect::SetEnded(queue.id, ended));
                 reopened.extend((!ended).then_some(Reopened::ForReaders(queue.id)));
             }
             if queue.closed != closed {
-                out.act(Action::SetClosed(queue.id, closed));
+                out.act(Effect::SetClosed(queue.id, closed));
                 reopened.extend((!closed).then_some(Reopened::ForWriters(queue.id)));
             }
             (queue.ended, queue.closed) = (ended, closed);

@@ -1,7 +1,7 @@
 //! Why something happens to a worker. Every start, stop, kill and restart carries one of these: it is logged, kept in
 //! the history, and shown to whoever asks.
 
-use super::worker_state::Asked;
+use super::worker_state::StopRequest;
 use crate::exit;
 use crate::queue::Ending;
 use crate::sys::process::SpawnError;
@@ -93,7 +93,7 @@ pub enum StopCause {
     /// A signal asked for it.
     Signal(&'static str),
     /// Somebody asked for it.
-    Asked(&'static str),
+    Requested(&'static str),
     /// This stage gave up, with `on_give_up = "stop"`.
     GaveUp(String),
     /// The terminal it ran in is gone.
@@ -108,7 +108,7 @@ impl fmt::Display for StopCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StopCause::Signal(name) => f.write_str(name),
-            StopCause::Asked(verb) => write!(f, "mprun {verb}"),
+            StopCause::Requested(verb) => write!(f, "mprun {verb}"),
             StopCause::GaveUp(stage) => write!(f, "the stage {stage} gave up"),
             StopCause::TerminalGone => f.write_str("the terminal is gone"),
             StopCause::NoRoom(what) | StopCause::Damaged(what) => f.write_str(what),
@@ -168,15 +168,15 @@ impl End {
         }
     }
 
-    /// Whether a signal ended it that came from outside: by hand, or by the kernel for want of memory. `asked`: what the
+    /// Whether a signal ended it that came from outside: by hand, or by the kernel for want of memory. `requested`: what the
     /// supervisor itself had told the process.
-    pub fn is_from_outside(&self, asked: Asked) -> bool {
+    pub fn is_killed_externally(&self, requested: StopRequest) -> bool {
         match self {
             End::Died(Exit::Signal(signal)) => {
-                matches!(signal.0, libc::SIGKILL | libc::SIGTERM) && !asked.is_deadly()
+                matches!(signal.0, libc::SIGKILL | libc::SIGTERM) && !requested.is_deadly()
             }
-            End::ProgramKilled(_) => !asked.is_deadly(),
-            End::Terminated => asked == Asked::Nothing,
+            End::ProgramKilled(_) => !requested.is_deadly(),
+            End::Terminated => requested == StopRequest::Nothing,
             End::Died(Exit::Code(_)) | End::Said(_) | End::NotStarted(_) | End::CannotStart(_) => false,
         }
     }

@@ -22,7 +22,7 @@ pub enum Label {
         uses: String,
     },
     /// Finished outputs of a stage that wait for room.
-    Outbox(String),
+    Spill(String),
 }
 
 impl fmt::Display for Label {
@@ -30,7 +30,7 @@ impl fmt::Display for Label {
         match self {
             Label::Queue(name) => write!(f, "queue {name}"),
             Label::Token { stage, uses } => write!(f, "token {stage} {uses}"),
-            Label::Outbox(stage) => write!(f, "outbox {stage}"),
+            Label::Spill(stage) => write!(f, "outbox {stage}"),
         }
     }
 }
@@ -41,7 +41,7 @@ impl Label {
         let (kind, name) = text.split_once(' ')?;
         match (kind, name.split_once(' ')) {
             ("queue", None) => Some(Label::Queue(name.to_owned())),
-            ("outbox", None) => Some(Label::Outbox(name.to_owned())),
+            ("outbox", None) => Some(Label::Spill(name.to_owned())),
             ("token", Some((stage, uses))) => {
                 Some(Label::Token { stage: stage.to_owned(), uses: uses.to_owned() })
             }
@@ -52,7 +52,7 @@ impl Label {
 
 /// A queue that an earlier run has left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct RecoveredQueue {
     /// Which.
     pub queue: QueueId,
     /// What it is for.
@@ -69,27 +69,34 @@ pub struct Kept {
 
 /// The tokens of stages that came to their end only because the run was stopped: what they read is to go on, so they
 /// are not through after all.
-pub fn not_through(pipeline: &Pipeline, kept: &[Kept]) -> Vec<QueueId> {
-    let graph = Graph { pipeline, kept };
-    let tokens = kept.iter().filter(|kept| kept.through).filter_map(|kept| match &kept.label {
-        Label::Token { stage, .. } => Some((kept.queue, stage)),
-        Label::Queue(_) | Label::Outbox(_) => None,
+pub fn not_through(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
+    let graph = Graph { pipeline, recovered };
+    let tokens = recovered.iter().filter(|recovered| recovered.through).filter_map(|recovered| {
+        match &recovered.label {
+            Label::Token { stage, .. } => Some((recovered.queue, stage)),
+            Label::Queue(_) | Label::Spill(_) => None,
+        }
     });
     tokens.filter(|(_, stage)| graph.may_get_more(stage, 0)).map(|(queue, _)| queue).collect()
 }
 
 /// The tokens of all stages of a pipeline that say that their stage has come to its end: it gets items all the same.
-pub fn tokens_of(pipeline: &Pipeline, kept: &[Kept]) -> Vec<QueueId> {
-    let of_stage = |kept: &&Kept| match &kept.label {
+pub fn tokens_of(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
+    let of_stage = |recovered: &&RecoveredQueue| match &recovered.label {
         Label::Token { stage, .. } => pipeline.stages.iter().any(|known| known.name == *stage),
-        Label::Queue(_) | Label::Outbox(_) => false,
+        Label::Queue(_) | Label::Spill(_) => false,
     };
-    kept.iter().filter(|kept| kept.through).filter(of_stage).map(|kept| kept.queue).collect()
+    recovered
+        .iter()
+        .filter(|recovered| recovered.through)
+        .filter(of_stage)
+        .map(|recovered| recovered.queue)
+        .collect()
 }
 
 struct Graph<'a> {
     pipeline: &'a Pipeline,
-    kept: &'a [Kept],
+    recovered: &'a [RecoveredQueue],
 }
 
 impl Graph<'_> {
@@ -97,7 +104,9 @@ impl Graph<'_> {
     fn may_get_more(&self, stage: &str, depth: usize) -> bool {
         let Some(spec) = self.pipeline.stages.iter().find(|spec| spec.name == stage) else { return false };
         let holds = |name: &String| {
-            self.kept.iter().any(|kept| kept.items > 0 && kept.label == Label::Queue(name.clone()))
+            self.recovered
+                .iter()
+                .any(|recovered| recovered.items > 0 && recovered.label == Label::Queue(name.clone()))
         };
         spec.work.inputs.iter().any(|queue| holds(queue) || self.may_be_written(queue, depth))
     }
@@ -111,14 +120,20 @@ impl Graph<'_> {
     }
 
     fn may_write(&self, stage: &str, is_source: bool, depth: usize) -> bool {
-        let of_stage = |kept: &&Kept| match &kept.label {
-            Label::Token { stage: of, .. } | Label::Outbox(of) => of == stage,
+        let of_stage = |recovered: &&RecoveredQueue| match &recovered.label {
+            Label::Token { stage: of, .. } | Label::Spill(of) => of == stage,
             Label::Queue(_) => false,
         };
-        let mut own = self.kept.iter().filter(of_stage);
-        let waits = own.clone().any(|kept| kept.items > 0 && matches!(kept.label, Label::Outbox(_)));
+        let mut own = self.recovered.iter().filter(of_stage);
+        let waits =
+            own.clone().any(|recovered| recovered.items > 0 && matches!(recovered.label, Label::Spill(_)));
         // A source without a position starts anew.
-        waits || if is_source { !own.any(|kept| kept.through) } else { self.may_get_more(stage, depth + 1) }
+        waits
+            || if is_source {
+                !own.any(|recovered| recovered.through)
+            } else {
+                self.may_get_more(stage, depth + 1)
+            }
     }
 }
 
@@ -127,9 +142,9 @@ mod tests {
     use super::*;
     use crate::supervisor::fixture::{pipeline, stage};
 
-    fn kept(queue: u16, label: &str, items: u64, through: bool) -> Kept {
+    fn recovered(queue: u16, label: &str, items: u64, through: bool) -> RecoveredQueue {
         let label = Label::parse(label).unwrap();
-        Kept { queue: QueueId(queue), label, items, ended: false, closed: false, through }
+        RecoveredQueue { queue: QueueId(queue), label, items, ended: false, closed: false, through }
     }
 
     #[test]
@@ -151,10 +166,10 @@ mod tests {
         ]);
         let left = |count: bool, in_a: u64| {
             [
-                kept(0, "queue a", in_a, false),
-                kept(1, "queue b", 0, false),
-                kept(2, "token count count", 1, count),
-                kept(3, "token sum sum", 1, true),
+                recovered(0, "queue a", in_a, false),
+                recovered(1, "queue b", 0, false),
+                recovered(2, "token count count", 1, count),
+                recovered(3, "token sum sum", 1, true),
             ]
         };
         assert_eq!(not_through(&run, &left(false, 0)), [QueueId(3)]);
@@ -165,22 +180,22 @@ mod tests {
     #[test]
     fn a_source_without_a_position_starts_anew_and_a_waiting_output_is_work() {
         let run = pipeline(vec![stage("tick", &[], &["a"]), stage("sum", &["a"], &[])]);
-        let sum = kept(3, "token sum sum", 1, true);
-        assert_eq!(not_through(&run, &[kept(0, "queue a", 0, false), sum.clone()]), [QueueId(3)]);
+        let sum = recovered(3, "token sum sum", 1, true);
+        assert_eq!(not_through(&run, &[recovered(0, "queue a", 0, false), sum.clone()]), [QueueId(3)]);
         let run = pipeline(vec![
             stage("read", &[], &["a"]),
             stage("each", &["a"], &["b"]),
             stage("sum", &["b"], &[]),
         ]);
-        let through = kept(2, "token read lines", 1, true);
-        let outbox = |items| kept(4, "outbox each", items, false);
-        assert_eq!(not_through(&run, &[through.clone(), sum.clone(), outbox(1)]), [QueueId(3)]);
-        assert_eq!(not_through(&run, &[through, sum, outbox(0)]), []);
+        let through = recovered(2, "token read lines", 1, true);
+        let spill = |items| recovered(4, "outbox each", items, false);
+        assert_eq!(not_through(&run, &[through.clone(), sum.clone(), spill(1)]), [QueueId(3)]);
+        assert_eq!(not_through(&run, &[through, sum, spill(0)]), []);
     }
 
     #[test]
     fn stages_in_a_ring_may_always_get_more() {
         let run = pipeline(vec![stage("sum", &["b"], &["a"]), stage("back", &["a"], &["b"])]);
-        assert_eq!(not_through(&run, &[kept(3, "token sum sum", 1, true)]), [QueueId(3)]);
+        assert_eq!(not_through(&run, &[recovered(3, "token sum sum", 1, true)]), [QueueId(3)]);
     }
 }

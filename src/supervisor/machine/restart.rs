@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
     /// What it had been told or done to, if anything.
-    pub asked: Option<StopReason>,
+    pub requested: Option<StopReason>,
     /// Its place is to go when its process does.
     pub leaving: bool,
     /// How far the stop of the pipeline is.
     pub stop: Stopping,
-    /// A signal from outside ended it ([`End::is_from_outside`]).
-    pub from_outside: bool,
+    /// A signal from outside ended it ([`End::is_killed_externally`]).
+    pub killed_externally: bool,
     /// The stage's `restart`.
     pub restart: Restart,
     /// All workers of the stage share one position, which has to start over with all of them.
@@ -59,11 +59,11 @@ pub fn after(end: &End, given: &Circumstances) -> Next {
         _ if given.stop == Stopping::Killing => Next::Over(Over::Stopped),
         _ if given.leaving => Next::Leave,
         End::Said(Ending::Finished) => finished(given),
-        End::Said(Ending::Ordered) => given.asked.map_or(Next::Now(StartReason::WantedAgain), told),
-        End::Said(Ending::Recycled) => given.asked.map_or(Next::Now(StartReason::Recycled), told),
-        End::Terminated => match given.asked {
+        End::Said(Ending::Ordered) => given.requested.map_or(Next::Now(StartReason::WantedAgain), told),
+        End::Said(Ending::Recycled) => given.requested.map_or(Next::Now(StartReason::Recycled), told),
+        End::Terminated => match given.requested {
             Some(why) => told(why),
-            None if given.from_outside => failed(given),
+            None if given.killed_externally => failed(given),
             None => Next::Now(StartReason::WantedAgain),
         },
         End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
@@ -71,7 +71,7 @@ pub fn after(end: &End, given: &Circumstances) -> Next {
         | End::NotStarted(_)
         | End::CannotStart(_)
         | End::ProgramKilled(_) => {
-            match given.asked {
+            match given.requested {
                 // It was killed for the others' sake: the stage still wants it.
                 None | Some(StopReason::HoldsLock) => failed(given),
                 Some(why) => told(why),
@@ -83,7 +83,7 @@ pub fn after(end: &End, given: &Circumstances) -> Next {
 }
 
 fn finished(given: &Circumstances) -> Next {
-    let again = given.restart == Restart::Always && given.asked.is_none() && given.stop == Stopping::No;
+    let again = given.restart == Restart::Always && given.requested.is_none() && given.stop == Stopping::No;
     if again && !given.shares_position {
         Next::Restart(StartReason::Always)
     } else {
@@ -94,7 +94,9 @@ fn finished(given: &Circumstances) -> Next {
 fn failed(given: &Circumstances) -> Next {
     match given.restart {
         Restart::Never => Next::Over(Over::Failed),
-        Restart::Always | Restart::OnFailure if given.from_outside => Next::Uncounted(StartReason::Killed),
+        Restart::Always | Restart::OnFailure if given.killed_externally => {
+            Next::Uncounted(StartReason::Killed)
+        }
         Restart::Always | Restart::OnFailure => Next::Restart(StartReason::Failed),
     }
 }

@@ -4,16 +4,16 @@ mod desired;
 mod ended;
 mod roll;
 
-pub use ended::{Death, Verdict};
+pub use ended::{Verdict, WorkerExit};
 
-use super::effect::{Action, Spawn, StageTotals};
-use super::effects::Outbox;
-use super::history::Change;
+use super::effect::{Effect, Spawn, StageTotals};
+use super::effects::Effects;
+use super::history::TransitionKind;
 use super::ids::{Pid, StageKey, WorkerId};
 use super::reason::StopReason;
 use super::restart::{self, Intensity};
 use super::wanted::Version;
-use super::worker_state::{Asked, Life, Over, Process, Push, Step};
+use super::worker_state::{Life, Over, Process, StopRequest, WorkerEffect, WorkerEvent};
 use crate::config::{self, Restart};
 use crate::queue::{Order, QueueId, SlotId};
 use log::Level;
@@ -22,7 +22,7 @@ use std::time::Instant;
 
 /// A stage, as it is wanted, and its workers, as they are.
 #[derive(Debug)]
-pub struct Stage {
+pub struct StageState {
     /// Which.
     pub key: StageKey,
     /// What the file says about it.
@@ -36,9 +36,9 @@ pub struct Stage {
     /// Its token queues: the one in use, and during a reload the one to go back to. With the `use` that each is for.
     pub tokens: Vec<(String, QueueId)>,
     /// Its hidden queue for outputs that wait for room, once it has needed one.
-    pub outbox: Option<QueueId>,
+    pub spill: Option<QueueId>,
     /// It isn't used any more, but holds outputs: kept until the file names the stage again.
-    pub outbox_stranded: bool,
+    pub spill_retained: bool,
     /// What its workers did.
     pub totals: StageTotals,
     /// New processes in place of old ones, by reason.
@@ -48,7 +48,7 @@ pub struct Stage {
     /// Counts the restarts that were asked for: workers of an earlier one make room.
     epoch: u32,
     /// Pauses are off: everybody waits for it.
-    hurried: bool,
+    skips_pauses: bool,
     /// One of its workers was started, at some time.
     begun: bool,
     /// It has done something, or had its program: it can be started.
@@ -96,7 +96,7 @@ pub struct Worker {
 
 impl Worker {
     /// One that an earlier program has started, or has seen the end of.
-    pub fn taken_over(index: u32, version: Rc<Version>, life: Life, trial: bool, bad_runs: u32) -> Worker {
+    pub fn resumed(index: u32, version: Rc<Version>, life: Life, trial: bool, bad_runs: u32) -> Worker {
         Worker {
             index,
             version,
@@ -116,31 +116,31 @@ impl Worker {
     }
 }
 
-impl Stage {
+impl StageState {
     /// A worker that is there already.
-    pub fn take_over(&mut self, worker: Worker) {
+    pub fn resume(&mut self, worker: Worker) {
         (self.begun, self.has_run) = (true, true);
         self.workers.push(worker);
     }
 
-    /// A stage without workers yet: they come with [`Stage::scale`].
-    pub fn new(key: StageKey, spec: config::Stage, version: Rc<Version>) -> Stage {
+    /// A stage without workers yet: they come with [`StageState::scale`].
+    pub fn new(key: StageKey, spec: config::Stage, version: Rc<Version>) -> StageState {
         let is_source = version.is_source();
         let totals = StageTotals { name: spec.name.clone(), is_source, ..StageTotals::default() };
-        Stage {
+        StageState {
             key,
             spec,
             version,
             fate: Fate::Wanted,
             workers: Vec::new(),
             tokens: Vec::new(),
-            outbox: None,
-            outbox_stranded: false,
+            spill: None,
+            spill_retained: false,
             totals,
             restarts: Default::default(),
             paused: false,
             epoch: 0,
-            hurried: false,
+            skips_pauses: false,
             begun: false,
             has_run: false,
             killed_in_a_row: 0,
@@ -179,9 +179,9 @@ impl Stage {
     }
 
     /// Its hidden queue for outputs, if that has to go.
-    pub fn unwanted_outbox(&self) -> Option<QueueId> {
-        let used = !matches!(self.fate, Fate::Removed { .. }) && self.version.outbox.is_some();
-        self.outbox.filter(|_| !used && !self.outbox_stranded)
+    pub fn unwanted_spill(&self) -> Option<QueueId> {
+        let used = !matches!(self.fate, Fate::Removed { .. }) && self.version.spill.is_some();
+        self.spill.filter(|_| !used && !self.spill_retained)
     }
 
     /// The earliest moment at which time alone changes something.
@@ -194,9 +194,9 @@ impl Stage {
         match self.fate {
             Fate::GaveUp => true,
             Fate::Removed { .. } => self.is_over(),
-            Fate::Wanted => {
-                self.staying().all(|worker| !worker.trial && self.is_current(worker) && !makes_room(worker))
-            }
+            Fate::Wanted => self
+                .staying()
+                .all(|worker| !worker.trial && self.is_current(worker) && !is_being_replaced(worker)),
         }
     }
 
@@ -247,76 +247,76 @@ impl Stage {
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, out: &mut Outbox) {
+    pub fn tick(&mut self, out: &mut Effects) {
         for i in 0..self.workers.len() {
-            self.apply(i, Step::Tick, out);
+            self.apply(i, WorkerEvent::Tick, out);
         }
     }
 
     /// Starts a worker that is due.
-    pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Outbox) {
+    pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Effects) {
         self.begun = true;
         if let Life::Due(why) = self.workers[i].life {
-            out.note(Level::Debug, self.name(i), Change::Started(why), format!("starts: {why}"));
+            out.note(Level::Debug, self.name(i), TransitionKind::Started(why), format!("starts: {why}"));
         }
-        self.apply(i, Step::Start(slot), out);
+        self.apply(i, WorkerEvent::Start(slot), out);
     }
 
     /// A worker has a process.
-    pub fn spawned(&mut self, i: usize, pid: Pid, out: &mut Outbox) {
+    pub fn spawned(&mut self, i: usize, pid: Pid, out: &mut Effects) {
         self.workers[i].at_rest = false;
-        self.apply(i, Step::Spawned(pid), out);
+        self.apply(i, WorkerEvent::Spawned(pid), out);
     }
 
     /// A worker has built its stage.
-    pub fn ready(&mut self, i: usize, out: &mut Outbox) {
+    pub fn ready(&mut self, i: usize, out: &mut Effects) {
         self.workers[i].trial = false;
-        self.apply(i, Step::Ready, out);
+        self.apply(i, WorkerEvent::Ready, out);
     }
 
     /// A worker was stopped by a signal where it holds up all others.
-    pub fn kill_holder(&mut self, i: usize, out: &mut Outbox) {
-        self.apply(i, Step::Ask(Asked::Kill(StopReason::HoldsLock)), out);
+    pub fn kill_holder(&mut self, i: usize, out: &mut Effects) {
+        self.apply(i, WorkerEvent::Ask(StopRequest::Kill(StopReason::HoldsLock)), out);
     }
 
     /// Other settings for the workers that run.
-    pub fn tune(&mut self, tuning: config::Tuning, out: &mut Outbox) {
+    pub fn tune(&mut self, tuning: config::Tuning, out: &mut Effects) {
         for process in self.workers.iter().filter_map(|worker| worker.life.process()) {
-            out.act(Action::Tune(process.slot, process.pid, tuning));
+            out.act(Effect::Tune(process.slot, process.pid, tuning));
         }
     }
 
-    fn apply(&mut self, i: usize, step: Step, out: &mut Outbox) {
+    fn apply(&mut self, i: usize, event: WorkerEvent, out: &mut Effects) {
         let worker = &mut self.workers[i];
-        let (life, push) = worker.life.step(step, out.now, self.spec.rules.stop_timeout);
+        let (life, effect) = worker.life.on(event, out.now, self.spec.rules.stop_timeout);
         worker.life = life;
-        let Some(push) = push else { return };
-        match push {
-            Push::Spawn(slot) => out.act(Action::Spawn(self.spawn(i, slot))),
-            Push::Order(process, Order::Finish) => {
+        let Some(effect) = effect else { return };
+        match effect {
+            WorkerEffect::Spawn(slot) => out.act(Effect::Spawn(self.spawn(i, slot))),
+            WorkerEffect::Order(process, Order::Finish) => {
                 self.note_asked(i, process, out);
-                out.act(Action::Order(process.slot, process.pid, Order::Finish));
+                out.act(Effect::Order(process.slot, process.pid, Order::Finish));
             }
             // A standing order, whichever it is now.
-            Push::Order(process, Order::Run | Order::Drain | Order::Pause) => {
-                out.act(Action::Order(process.slot, process.pid, self.standing_order()));
+            WorkerEffect::Order(process, Order::Run | Order::Drain | Order::Pause) => {
+                out.act(Effect::Order(process.slot, process.pid, self.standing_order()));
             }
-            Push::Term(process, why) => {
+            WorkerEffect::Term(process, why) => {
                 let text = format!("is terminated: {why}");
-                out.note(Level::Info, self.name(i), Change::Terminated(why), text);
-                out.act(Action::Term(process.pid));
+                out.note(Level::Info, self.name(i), TransitionKind::Terminated(why), text);
+                out.act(Effect::Term(process.pid));
             }
-            Push::Kill(process, why) => {
-                out.note(Level::Warn, self.name(i), Change::Killed(why), format!("is killed: {why}"));
-                out.act(Action::Kill(process.pid));
+            WorkerEffect::Kill(process, why) => {
+                out.note(Level::Warn, self.name(i), TransitionKind::Killed(why), format!("is killed: {why}"));
+                out.act(Effect::Kill(process.pid));
             }
         }
     }
 
-    fn note_asked(&self, i: usize, process: Process, out: &mut Outbox) {
-        if let Some(why) = process.asked.reason() {
+    fn note_asked(&self, i: usize, process: Process, out: &mut Effects) {
+        if let Some(why) = process.requested.reason() {
             let text = format!("is to end after its item: {why}");
-            out.note(Level::Debug, self.name(i), Change::Asked(why), text);
+            out.note(Level::Debug, self.name(i), TransitionKind::Asked(why), text);
         }
     }
 
@@ -340,7 +340,7 @@ impl Stage {
 }
 
 /// Whether it was told to end for another one to take its place.
-fn makes_room(worker: &Worker) -> bool {
-    let why = worker.life.process().and_then(|process| process.asked.reason());
+fn is_being_replaced(worker: &Worker) -> bool {
+    let why = worker.life.process().and_then(|process| process.requested.reason());
     matches!(why, Some(StopReason::Changed | StopReason::Requested))
 }

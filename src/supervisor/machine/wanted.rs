@@ -67,7 +67,7 @@ pub struct Version {
     /// The hidden queue with its stage's token.
     pub token: Option<QueueId>,
     /// The hidden queue in which its stage's finished outputs wait for room.
-    pub outbox: Option<QueueId>,
+    pub spill: Option<QueueId>,
 }
 
 impl Version {
@@ -80,6 +80,6 @@ impl Version {
     pub fn uses(&self, queue: QueueId) -> bool {
         self.inputs.contains(&queue)
             || self.outputs.contains(&queue)
-            || [self.token, self.outbox].contains(&Some(queue))
+            || [self.token, self.spill].contains(&Some(queue))
     }
 }

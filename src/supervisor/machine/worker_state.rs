@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!            Start            Spawned             Ended
-//!   Due ───────────> Forking ─────────> Alive ─────────────> Due | Resting | Over | (its place goes)
+//!   Due ───────────> Forking ─────────> Alive ─────────────> Due | BackOff | Over | (its place goes)
 //!    ^                                    │ asked: Finish, then Term, then Kill; never back but from Finish
-//!    └── Resting (back-off is over) ──────┘
+//!    └── BackOff (back-off is over) ──────┘
 //! ```
 
 use super::ids::Pid;
@@ -18,7 +18,7 @@ pub enum Life {
     /// It has no process, and is to get one.
     Due(StartReason),
     /// It has no process until then: back-off.
-    Resting {
+    BackOff {
         /// When it is due.
         until: Instant,
         /// Why it will be started.
@@ -29,7 +29,7 @@ pub enum Life {
         /// The slot it will have.
         slot: SlotId,
         /// What it will be told as soon as it lives.
-        asked: Asked,
+        requested: StopRequest,
     },
     /// It has a process.
     Alive(Process),
@@ -49,12 +49,12 @@ pub struct Process {
     /// Its stage is built, and it works.
     pub ready: bool,
     /// What it was told.
-    pub asked: Asked,
+    pub requested: StopRequest,
 }
 
 /// What a process was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum StopRequest {
     /// To work.
     Nothing,
     /// To end after its item, and to be terminated if it hasn't by then (`None`: it may take any time).
@@ -65,37 +65,37 @@ pub enum Asked {
     Kill(StopReason),
 }
 
-impl Asked {
+impl StopRequest {
     /// Why.
     pub fn reason(self) -> Option<StopReason> {
         match self {
-            Asked::Nothing => None,
-            Asked::Finish(why, _) | Asked::Term(why, _) | Asked::Kill(why) => Some(why),
+            StopRequest::Nothing => None,
+            StopRequest::Finish(why, _) | StopRequest::Term(why, _) | StopRequest::Kill(why) => Some(why),
         }
     }
 
     /// Whether the supervisor itself is killing it, so that no item is to blame for its death.
     pub fn is_deadly(self) -> bool {
         match self {
-            Asked::Nothing | Asked::Finish(..) => false,
-            Asked::Term(..) | Asked::Kill(_) => true,
+            StopRequest::Nothing | StopRequest::Finish(..) => false,
+            StopRequest::Term(..) | StopRequest::Kill(_) => true,
         }
     }
 
     fn rank(self) -> u8 {
         match self {
-            Asked::Nothing => 0,
-            Asked::Finish(..) => 1,
-            Asked::Term(..) => 2,
-            Asked::Kill(_) => 3,
+            StopRequest::Nothing => 0,
+            StopRequest::Finish(..) => 1,
+            StopRequest::Term(..) => 2,
+            StopRequest::Kill(_) => 3,
         }
     }
 
     fn deadline(self) -> Option<Instant> {
         match self {
-            Asked::Finish(_, until) => until,
-            Asked::Term(_, until) => Some(until),
-            Asked::Nothing | Asked::Kill(_) => None,
+            StopRequest::Finish(_, until) => until,
+            StopRequest::Term(_, until) => Some(until),
+            StopRequest::Nothing | StopRequest::Kill(_) => None,
         }
     }
 }
@@ -132,7 +132,7 @@ impl std::fmt::Display for Over {
 
 /// What happens to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum WorkerEvent {
     /// It gets this slot, and is to be started.
     Start(SlotId),
     /// It has a process.
@@ -140,9 +140,9 @@ pub enum Step {
     /// Its stage is built.
     Ready,
     /// It is told to go, in this way. A gentler way than before changes nothing.
-    Ask(Asked),
+    Ask(StopRequest),
     /// It may stay after all, if it was only asked to finish.
-    Relent,
+    CancelStop,
     /// Time has passed.
     Tick,
     /// Its process is gone, or never came to be; this follows.
@@ -151,7 +151,7 @@ pub enum Step {
 
 /// What must be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Push {
+pub enum WorkerEffect {
     /// Fork and exec.
     Spawn(SlotId),
     /// Write this order into its slot, and nudge it.
@@ -163,58 +163,63 @@ pub enum Push {
 }
 
 impl Life {
-    /// What `step` makes of this, and what must be done about it. `patience` is the stage's `stop_timeout`.
-    pub fn step(self, step: Step, now: Instant, patience: Duration) -> (Life, Option<Push>) {
-        match (self, step) {
-            (Life::Due(_), Step::Start(slot)) => {
-                (Life::Forking { slot, asked: Asked::Nothing }, Some(Push::Spawn(slot)))
+    /// What `on` makes of this, and what must be done about it. `stop_timeout` is the stage's `stop_timeout`.
+    pub fn on(self, on: WorkerEvent, now: Instant, stop_timeout: Duration) -> (Life, Option<WorkerEffect>) {
+        match (self, on) {
+            (Life::Due(_), WorkerEvent::Start(slot)) => {
+                (Life::Forking { slot, requested: StopRequest::Nothing }, Some(WorkerEffect::Spawn(slot)))
             }
-            (Life::Resting { until, why }, Step::Tick) if until <= now => (Life::Due(why), None),
-            (Life::Forking { slot, asked }, Step::Spawned(pid)) => {
-                let process = Process { slot, pid, since: now, ready: false, asked: Asked::Nothing };
-                process.ask(asked)
+            (Life::BackOff { until, why }, WorkerEvent::Tick) if until <= now => (Life::Due(why), None),
+            (Life::Forking { slot, requested }, WorkerEvent::Spawned(pid)) => {
+                let process =
+                    Process { slot, pid, since: now, ready: false, requested: StopRequest::Nothing };
+                process.ask(requested)
             }
-            (Life::Forking { slot, asked }, Step::Ask(more)) => {
-                (Life::Forking { slot, asked: harder(asked, more) }, None)
+            (Life::Forking { slot, requested }, WorkerEvent::Ask(more)) => {
+                (Life::Forking { slot, requested: harder(requested, more) }, None)
             }
-            (Life::Forking { slot, asked: Asked::Finish(..) }, Step::Relent) => {
-                (Life::Forking { slot, asked: Asked::Nothing }, None)
+            (Life::Forking { slot, requested: StopRequest::Finish(..) }, WorkerEvent::CancelStop) => {
+                (Life::Forking { slot, requested: StopRequest::Nothing }, None)
             }
-            (Life::Alive(process), Step::Ready) => (Life::Alive(Process { ready: true, ..process }), None),
-            (Life::Alive(process), Step::Ask(asked)) => process.ask(asked),
-            (Life::Alive(process), Step::Relent) => process.relent(),
-            (Life::Alive(process), Step::Tick) => process.tick(now, patience),
-            (Life::Forking { .. } | Life::Alive(_), Step::Ended(next)) => (next, None),
+            (Life::Alive(process), WorkerEvent::Ready) => {
+                (Life::Alive(Process { ready: true, ..process }), None)
+            }
+            (Life::Alive(process), WorkerEvent::Ask(requested)) => process.ask(requested),
+            (Life::Alive(process), WorkerEvent::CancelStop) => process.relent(),
+            (Life::Alive(process), WorkerEvent::Tick) => process.tick(now, stop_timeout),
+            (Life::Forking { .. } | Life::Alive(_), WorkerEvent::Ended(next)) => (next, None),
 
             // Nothing to start: it is started, or not to be.
             (
-                Life::Resting { .. } | Life::Forking { .. } | Life::Alive(_) | Life::Over(_),
-                Step::Start(_),
+                Life::BackOff { .. } | Life::Forking { .. } | Life::Alive(_) | Life::Over(_),
+                WorkerEvent::Start(_),
             ) => (self, None),
             // Nobody to tell: the stage decides what becomes of a worker without a process.
-            (Life::Due(_) | Life::Resting { .. } | Life::Over(_), Step::Ask(_) | Step::Relent) => {
-                (self, None)
-            }
-            (Life::Forking { .. }, Step::Relent) => (self, None),
-            // News of a process that this isn't.
             (
-                Life::Due(_) | Life::Resting { .. } | Life::Over(_),
-                Step::Spawned(_) | Step::Ready | Step::Ended(_),
+                Life::Due(_) | Life::BackOff { .. } | Life::Over(_),
+                WorkerEvent::Ask(_) | WorkerEvent::CancelStop,
+            ) => (self, None),
+            (Life::Forking { .. }, WorkerEvent::CancelStop) => (self, None),
+            // ChildEvent of a process that this isn't.
+            (
+                Life::Due(_) | Life::BackOff { .. } | Life::Over(_),
+                WorkerEvent::Spawned(_) | WorkerEvent::Ready | WorkerEvent::Ended(_),
             )
-            | (Life::Forking { .. }, Step::Ready)
-            | (Life::Alive(_), Step::Spawned(_)) => (self, None),
+            | (Life::Forking { .. }, WorkerEvent::Ready)
+            | (Life::Alive(_), WorkerEvent::Spawned(_)) => (self, None),
             // No deadline, or not yet.
-            (Life::Due(_) | Life::Resting { .. } | Life::Forking { .. } | Life::Over(_), Step::Tick) => {
-                (self, None)
-            }
+            (
+                Life::Due(_) | Life::BackOff { .. } | Life::Forking { .. } | Life::Over(_),
+                WorkerEvent::Tick,
+            ) => (self, None),
         }
     }
 
     /// When time alone will change something.
     pub fn deadline(self) -> Option<Instant> {
         match self {
-            Life::Resting { until, .. } => Some(until),
-            Life::Alive(process) => process.asked.deadline(),
+            Life::BackOff { until, .. } => Some(until),
+            Life::Alive(process) => process.requested.deadline(),
             Life::Due(_) | Life::Forking { .. } | Life::Over(_) => None,
         }
     }
@@ -223,7 +228,7 @@ impl Life {
     pub fn process(self) -> Option<Process> {
         match self {
             Life::Alive(process) => Some(process),
-            Life::Due(_) | Life::Resting { .. } | Life::Forking { .. } | Life::Over(_) => None,
+            Life::Due(_) | Life::BackOff { .. } | Life::Forking { .. } | Life::Over(_) => None,
         }
     }
 
@@ -239,36 +244,38 @@ impl Life {
 }
 
 impl Process {
-    fn ask(self, more: Asked) -> (Life, Option<Push>) {
-        let asked = harder(self.asked, more);
-        let process = Process { asked, ..self };
-        if asked.rank() == self.asked.rank() {
+    fn ask(self, more: StopRequest) -> (Life, Option<WorkerEffect>) {
+        let requested = harder(self.requested, more);
+        let process = Process { requested, ..self };
+        if requested.rank() == self.requested.rank() {
             return (Life::Alive(process), None);
         }
-        let push = match asked {
-            Asked::Nothing => None,
-            Asked::Finish(..) => Some(Push::Order(process, Order::Finish)),
-            Asked::Term(why, _) => Some(Push::Term(process, why)),
-            Asked::Kill(why) => Some(Push::Kill(process, why)),
+        let effect = match requested {
+            StopRequest::Nothing => None,
+            StopRequest::Finish(..) => Some(WorkerEffect::Order(process, Order::Finish)),
+            StopRequest::Term(why, _) => Some(WorkerEffect::Term(process, why)),
+            StopRequest::Kill(why) => Some(WorkerEffect::Kill(process, why)),
         };
-        (Life::Alive(process), push)
+        (Life::Alive(process), effect)
     }
 
-    fn relent(self) -> (Life, Option<Push>) {
-        match self.asked {
-            Asked::Finish(..) => {
-                let process = Process { asked: Asked::Nothing, ..self };
-                (Life::Alive(process), Some(Push::Order(process, Order::Run)))
+    fn relent(self) -> (Life, Option<WorkerEffect>) {
+        match self.requested {
+            StopRequest::Finish(..) => {
+                let process = Process { requested: StopRequest::Nothing, ..self };
+                (Life::Alive(process), Some(WorkerEffect::Order(process, Order::Run)))
             }
-            Asked::Nothing | Asked::Term(..) | Asked::Kill(_) => (Life::Alive(self), None),
+            StopRequest::Nothing | StopRequest::Term(..) | StopRequest::Kill(_) => (Life::Alive(self), None),
         }
     }
 
-    fn tick(self, now: Instant, patience: Duration) -> (Life, Option<Push>) {
-        match self.asked {
-            Asked::Finish(why, Some(until)) if until <= now => self.ask(Asked::Term(why, now + patience)),
-            Asked::Term(why, until) if until <= now => self.ask(Asked::Kill(why)),
-            Asked::Nothing | Asked::Finish(..) | Asked::Term(..) | Asked::Kill(_) => {
+    fn tick(self, now: Instant, stop_timeout: Duration) -> (Life, Option<WorkerEffect>) {
+        match self.requested {
+            StopRequest::Finish(why, Some(until)) if until <= now => {
+                self.ask(StopRequest::Term(why, now + stop_timeout))
+            }
+            StopRequest::Term(why, until) if until <= now => self.ask(StopRequest::Kill(why)),
+            StopRequest::Nothing | StopRequest::Finish(..) | StopRequest::Term(..) | StopRequest::Kill(_) => {
                 (Life::Alive(self), None)
             }
         }
@@ -276,10 +283,12 @@ impl Process {
 }
 
 /// The harder of two ways to go; of two equally hard ones the newer reason and the earlier deadline.
-fn harder(before: Asked, more: Asked) -> Asked {
+fn harder(before: StopRequest, more: StopRequest) -> StopRequest {
     match (before, more) {
-        (Asked::Finish(_, old), Asked::Finish(why, new)) => Asked::Finish(why, earlier(old, new)),
-        (Asked::Term(_, old), Asked::Term(why, new)) => Asked::Term(why, old.min(new)),
+        (StopRequest::Finish(_, old), StopRequest::Finish(why, new)) => {
+            StopRequest::Finish(why, earlier(old, new))
+        }
+        (StopRequest::Term(_, old), StopRequest::Term(why, new)) => StopRequest::Term(why, old.min(new)),
         (before, more) if more.rank() > before.rank() => more,
         (before, _) => before,
     }

@@ -16,7 +16,7 @@ use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueAdmin, QueueId, User};
 use crate::service::{Manager, Received};
 use crate::supervisor::error::SetUpError;
-use crate::supervisor::machine::recovered::{self, Kept, Label};
+use crate::supervisor::machine::recovered::{self, Label, RecoveredQueue};
 use crate::sys::{group, proc_table};
 use crate::worker;
 use log::{Level, log};
@@ -27,28 +27,28 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long the processes of an earlier run may take to be gone: they die with their supervisor.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PREVIOUS_RUN_LIMIT: Duration = Duration::from_secs(10);
 
 /// The one built-in whose position means nothing to another process: it reads what only the first one had.
 const STDIN: &str = "stdin";
 
 /// The queues of a run, and what there is of an earlier one.
-pub struct Estate {
+pub struct QueueStore {
     /// The queues' memory.
     pub arena: Arena,
     /// The hand on it.
-    pub steward: QueueAdmin,
+    pub admin: QueueAdmin,
     /// What an earlier run has left.
-    pub kept: Vec<Kept>,
+    pub recovered: Vec<RecoveredQueue>,
     /// An earlier run has left something, though perhaps nothing that can be used: this one does not begin from nothing.
     pub continues: bool,
-    place: Place,
+    location: Location,
     saver: Option<Saver>,
 }
 
 /// Where the queues of a run are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// Nowhere: they go with the run.
     Memory,
     /// By the service manager, under this name.
@@ -58,7 +58,7 @@ pub enum Place {
 }
 
 /// What decides about the place.
-pub struct Site<'a> {
+pub struct StoreOptions<'a> {
     /// What is to run.
     pub pipeline: &'a Pipeline,
     /// Its file.
@@ -71,83 +71,86 @@ pub struct Site<'a> {
     pub works_off: bool,
 }
 
-impl Estate {
+impl QueueStore {
     /// Finds or makes the queues' memory.
-    pub fn open(site: &Site<'_>, received: &mut Received) -> Result<Estate, SetUpError> {
-        let whose = site.identity();
-        if site.pipeline.is_durable() {
-            return site.open_file(&whose);
+    pub fn open(options: &StoreOptions<'_>, received: &mut Received) -> Result<QueueStore, SetUpError> {
+        let whose = options.identity();
+        if options.pipeline.is_durable() {
+            return options.open_file(&whose);
         }
-        site.tell_of_interrupted_retry();
-        if !site.manager.listens() {
-            return Ok(Estate::fresh(Arena::create_for(&whose)?, Place::Memory)?);
+        options.warn_of_interrupted_retry();
+        if !options.manager.listens() {
+            return Ok(QueueStore::fresh(Arena::create_for(&whose)?, Location::Memory)?);
         }
-        site.open_store(&whose, received.take(&site.store_name()))
+        options.open_store(&whose, received.take(&options.store_name()))
     }
 
     /// Goes on with the queues that a program before this one has had in this process: workers are at work in them.
-    pub fn take_over(site: &Site<'_>, fd: OwnedFd) -> Result<Estate, SetUpError> {
-        let place = match (site.pipeline.is_durable(), site.manager.listens()) {
-            (true, _) => Place::File(site.path()),
-            (false, true) => Place::Store(site.store_name()),
-            (false, false) => Place::Memory,
+    pub fn resume(options: &StoreOptions<'_>, fd: OwnedFd) -> Result<QueueStore, SetUpError> {
+        let location = match (options.pipeline.is_durable(), options.manager.listens()) {
+            (true, _) => Location::File(options.path()),
+            (false, true) => Location::Store(options.store_name()),
+            (false, false) => Location::Memory,
         };
-        let mut estate = Estate::fresh(Arena::attach(fd)?, place)?;
-        for left in estate.steward.queues()? {
+        let mut estate = QueueStore::fresh(Arena::attach(fd)?, location)?;
+        for left in estate.admin.queues()? {
             let Some(label) = Label::parse(&left.label) else { continue };
             let items = left.counts.waiting + left.counts.leased;
             let Inherited { queue, ended, closed, .. } = left;
-            estate.kept.push(Kept { queue, label, items, ended, closed, through: false });
+            estate.recovered.push(RecoveredQueue { queue, label, items, ended, closed, through: false });
         }
         Ok(estate)
     }
 
-    fn fresh(arena: Arena, place: Place) -> Result<Estate, Fault> {
-        Ok(Estate {
-            steward: QueueAdmin::open(arena.clone())?,
+    fn fresh(arena: Arena, location: Location) -> Result<QueueStore, Fault> {
+        Ok(QueueStore {
+            admin: QueueAdmin::open(arena.clone())?,
             arena,
-            kept: Vec::new(),
+            recovered: Vec::new(),
             continues: false,
-            place,
+            location,
             saver: None,
         })
     }
 
     /// Takes over what is in an arena that is this run's alone.
-    fn inherit(site: &Site<'_>, arena: Arena, place: Place) -> Result<Estate, Fault> {
+    fn recover(options: &StoreOptions<'_>, arena: Arena, location: Location) -> Result<QueueStore, Fault> {
         end_processes_of(arena.user());
         arena.begin_use()?;
-        let mut steward = QueueAdmin::open(arena.clone())?;
-        let mut kept = Vec::new();
-        for left in steward.inherit()? {
-            kept.extend(claim(&mut steward, left)?);
+        let mut admin = QueueAdmin::open(arena.clone())?;
+        let mut recovered = Vec::new();
+        for left in admin.inherit()? {
+            recovered.extend(claim(&mut admin, left)?);
         }
-        let reopened = match site.works_off {
-            true => recovered::tokens_of(site.pipeline, &kept),
-            false => recovered::not_through(site.pipeline, &kept),
+        let reopened = match options.works_off {
+            true => recovered::tokens_of(options.pipeline, &recovered),
+            false => recovered::not_through(options.pipeline, &recovered),
         };
         for token in reopened {
-            steward.change_first(token, worker::reopen_token)?;
+            admin.change_first(token, worker::reopen_token)?;
         }
-        let items: u64 =
-            kept.iter().filter(|kept| matches!(kept.label, Label::Queue(_))).map(|kept| kept.items).sum();
+        let items: u64 = recovered
+            .iter()
+            .filter(|recovered| matches!(recovered.label, Label::Queue(_)))
+            .map(|recovered| recovered.items)
+            .sum();
         let text = format!(
             "goes on where an earlier run has stopped: {} in its queues",
             crate::numbers::counted(items, "item")
         );
         log!(target: "mprun", Level::Info, "{text}");
-        Ok(Estate { arena, steward, kept, continues: true, place, saver: None })
+        Ok(QueueStore { arena, admin, recovered, continues: true, location, saver: None })
     }
 
     /// Whether a stop may leave items where they are.
     pub fn keeps_items(&self) -> bool {
-        matches!(self.place, Place::File(_))
+        matches!(self.location, Location::File(_))
     }
 
     /// How the queues that are there already are called, the file's and the hidden ones.
     pub fn names(&self) -> (BTreeMap<QueueId, String>, BTreeMap<QueueId, Label>) {
         let (mut names, mut hidden) = (BTreeMap::new(), BTreeMap::new());
-        for Kept { queue, label, .. } in &self.kept {
+        for RecoveredQueue { queue, label, .. } in &self.recovered {
             match label {
                 Label::Queue(name) => drop(names.insert(*queue, name.clone())),
                 label => drop(hidden.insert(*queue, label.clone())),
@@ -165,49 +168,53 @@ impl Estate {
 
     /// From now on the queues are saved, if they are to be.
     pub fn begin_saving(&mut self, sync: Sync) -> Result<(), SetUpError> {
-        if let Place::File(path) = &self.place {
+        if let Location::File(path) = &self.location {
             self.saver = Saver::start(&self.arena, path, sync)?;
         }
         Ok(())
     }
 
     /// What is needed to end it.
-    pub fn deed(&mut self) -> Deed {
-        Deed { arena: self.arena.clone(), place: self.place.clone(), saver: self.saver.take() }
+    pub fn disposition(&mut self) -> FinalDisposition {
+        FinalDisposition {
+            arena: self.arena.clone(),
+            location: self.location.clone(),
+            saver: self.saver.take(),
+        }
     }
 }
 
 /// The end of a run's queues.
-pub struct Deed {
+pub struct FinalDisposition {
     arena: Arena,
-    place: Place,
+    location: Location,
     saver: Option<Saver>,
 }
 
-impl Deed {
+impl FinalDisposition {
     /// Whether another run can go on from what is left.
     pub fn keeps_queues(&self) -> bool {
-        self.place != Place::Memory
+        self.location != Location::Memory
     }
 
     /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew. `waits`: the disk has
     /// no room, for this reason; whether to try it again. Whether all could be put away.
     pub fn conclude(self, through: bool, manager: &Manager, waits: &mut dyn FnMut(&str) -> bool) -> bool {
         let saver = self.saver.map(Saver::end);
-        let result = match (&self.place, through) {
-            (Place::Memory, _) | (Place::Store(_), false) => Ok(()),
-            (Place::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
-            (Place::File(path), true) => {
+        let result = match (&self.location, through) {
+            (Location::Memory, _) | (Location::Store(_), false) => Ok(()),
+            (Location::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
+            (Location::File(path), true) => {
                 // What was saved goes first: alone it would be of no use.
                 Arena::forget_saved(path)
                     .and_then(|()| std::fs::remove_file(path))
                     .map_err(|error| format!("{}: {error}", path.display()))
             }
-            (Place::File(_), false) => put_away(&self.arena, saver.as_ref(), waits),
+            (Location::File(_), false) => put_away(&self.arena, saver.as_ref(), waits),
         };
-        match (&result, &self.place) {
+        match (&result, &self.location) {
             (Err(why), _) => log!(target: "mprun", Level::Error, "failed to put the queues away: {why}"),
-            (Ok(()), Place::File(path)) if !through => {
+            (Ok(()), Location::File(path)) if !through => {
                 log!(target: "mprun", Level::Info, "the next start goes on from {}", path.display());
             }
             (Ok(()), _) => {}
@@ -236,7 +243,7 @@ fn put_away(
     }
 }
 
-impl Site<'_> {
+impl StoreOptions<'_> {
     /// Two pipelines may have the same name if that is only their files': then the file is part of it.
     fn identity(&self) -> Identity {
         let file = crate::config::file_without_name(&self.pipeline.name, self.file).unwrap_or_default();
@@ -248,7 +255,7 @@ impl Site<'_> {
     }
 
     /// Queues in memory know nothing of those that a run of `mprun dead retry` has kept.
-    fn tell_of_interrupted_retry(&self) {
+    fn warn_of_interrupted_retry(&self) {
         let path = self.path();
         if path.exists() {
             log!(
@@ -265,23 +272,23 @@ impl Site<'_> {
         self.folder.join("queues")
     }
 
-    fn open_file(&self, whose: &Identity) -> Result<Estate, SetUpError> {
+    fn open_file(&self, whose: &Identity) -> Result<QueueStore, SetUpError> {
         let path = self.path();
         let mut refused = false;
         loop {
-            let place = Place::File(path.clone());
+            let location = Location::File(path.clone());
             let Opened { arena, kept, set_aside, saved } =
-                Arena::open_file(&path, whose, PATIENCE, &mut lives)
+                Arena::open_file(&path, whose, PREVIOUS_RUN_LIMIT, &mut lives)
                     .map_err(|fault| self.refusal(&path, fault))?;
             refused |= set_aside.is_some();
             if let Some((aside, fault)) = set_aside {
                 refused::tell(&path.display().to_string(), &aside, &fault, &saved);
             }
             if !kept {
-                return Ok(Estate { continues: refused, ..Estate::fresh(arena, place)? });
+                return Ok(QueueStore { continues: refused, ..QueueStore::fresh(arena, location)? });
             }
             refused::unless_stranger(&arena, whose, &path)?;
-            match Estate::inherit(self, arena.clone(), place) {
+            match QueueStore::recover(self, arena.clone(), location) {
                 Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) => {
                     refused = true;
                     let (aside, saved) = arena.put_aside(&path, whose, &saved)?;
@@ -303,11 +310,11 @@ impl Site<'_> {
         }
     }
 
-    fn open_store(&self, whose: &Identity, kept: Vec<OwnedFd>) -> Result<Estate, SetUpError> {
-        let place = Place::Store(self.store_name());
-        let refused = !kept.is_empty();
-        for fd in kept {
-            match self.inherit_stored(&fd, whose, place.clone()) {
+    fn open_store(&self, whose: &Identity, recovered: Vec<OwnedFd>) -> Result<QueueStore, SetUpError> {
+        let location = Location::Store(self.store_name());
+        let refused = !recovered.is_empty();
+        for fd in recovered {
+            match self.recover_stored(&fd, whose, location.clone()) {
                 Ok(estate) => return Ok(estate),
                 Err(fault) => refused::save(&fd, self.folder, &fault),
             }
@@ -317,15 +324,20 @@ impl Site<'_> {
             let text = format!("the service manager can't keep the queues, they go with this process: {why}");
             log!(target: "mprun", Level::Warn, "{text}");
         }
-        Ok(Estate { continues: refused, ..Estate::fresh(arena, place)? })
+        Ok(QueueStore { continues: refused, ..QueueStore::fresh(arena, location)? })
     }
 
-    fn inherit_stored(&self, fd: &OwnedFd, whose: &Identity, place: Place) -> Result<Estate, Fault> {
-        let arena = Arena::claim(fd.as_fd(), PATIENCE, &mut lives)?;
+    fn recover_stored(
+        &self,
+        fd: &OwnedFd,
+        whose: &Identity,
+        location: Location,
+    ) -> Result<QueueStore, Fault> {
+        let arena = Arena::claim(fd.as_fd(), PREVIOUS_RUN_LIMIT, &mut lives)?;
         if !arena.identity()?.is(whose) {
             return Err(Fault::Foreign("it belongs to another pipeline".to_owned()));
         }
-        Estate::inherit(self, arena, place)
+        QueueStore::recover(self, arena, location)
     }
 
     /// The old one of the name, if there is any, is of no use any more.
@@ -338,7 +350,7 @@ impl Site<'_> {
 }
 
 /// What to make of one queue.
-fn claim(steward: &mut QueueAdmin, left: Inherited) -> Result<Option<Kept>, Fault> {
+fn claim(admin: &mut QueueAdmin, left: Inherited) -> Result<Option<RecoveredQueue>, Fault> {
     let Some(label) = Label::parse(&left.label) else {
         return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
     };
@@ -346,17 +358,17 @@ fn claim(steward: &mut QueueAdmin, left: Inherited) -> Result<Option<Kept>, Faul
     let mut through = false;
     if let Label::Token { uses, .. } = &label {
         if uses == STDIN {
-            steward.remove_queue(queue)?;
+            admin.remove_queue(queue)?;
             return Ok(None);
         }
-        match steward.first(queue)? {
+        match admin.first(queue)? {
             Some(token) => through = worker::says_end(&token),
             // Killed between the queue and its first token, or in the middle of its removal.
-            None => steward.seed(queue, b"")?,
+            None => admin.seed(queue, b"")?,
         }
     }
     let (items, ended, closed) = (left.counts.waiting, left.ended, left.closed);
-    Ok(Some(Kept { queue, label, items, ended, closed, through }))
+    Ok(Some(RecoveredQueue { queue, label, items, ended, closed, through }))
 }
 
 /// Whether a supervisor lives; if not, what is left of its run is ended: whoever holds the arena is about to go.

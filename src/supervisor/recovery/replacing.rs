@@ -14,7 +14,7 @@ pub struct Replacing(BTreeSet<PathBuf>);
 
 /// How a run ended, for these files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum RunEnd {
     /// All is through, and every item.
     Well,
     /// Another run may go on from here: kept queues, or dead letters.
@@ -51,7 +51,7 @@ impl Replacing {
     }
 
     /// Nobody is at work any more. Whether all that had to be done was.
-    pub fn conclude(&self, end: End) -> bool {
+    pub fn conclude(&self, end: RunEnd) -> bool {
         // A loop, not `all`: one that fails keeps none of the others back.
         let mut good = true;
         for path in &self.0 {
@@ -61,21 +61,21 @@ impl Replacing {
     }
 }
 
-fn conclude(replacement: &Replacement, end: End) -> bool {
+fn conclude(replacement: &Replacement, end: RunEnd) -> bool {
     let (file, fresh) = (replacement.file.display(), replacement.fresh.display());
     let said = match end {
-        End::Well => match replacement.conclude() {
+        RunEnd::Well => match replacement.conclude() {
             Ok(true) => Ok(Some((Level::Info, format!("{file} is replaced by what this run has written")))),
             Ok(false) => Ok(None),
             Err(error) => Err(error),
         },
-        End::ToGoOn if std::fs::symlink_metadata(&replacement.fresh).is_err() => Ok(None),
-        End::ToGoOn => {
+        RunEnd::ToGoOn if std::fs::symlink_metadata(&replacement.fresh).is_err() => Ok(None),
+        RunEnd::ToGoOn => {
             let text =
                 format!("{file} is not replaced: not every item is through; what was written is in {fresh}");
             Ok(Some((Level::Warn, text)))
         }
-        End::Failed => replacement.abandon().map(|part| {
+        RunEnd::Failed => replacement.abandon().map(|part| {
             let part = part?;
             let text = format!("{file} is not replaced; what was written is in {}", part.display());
             Some((Level::Warn, text))

@@ -15,9 +15,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// So long changes gather before they are saved.
-const EVERY: Duration = Duration::from_secs(1);
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// The time that saving takes, times this, passes before the next time, unless somebody waits for it.
-const SHARE: u32 = 10;
+const PAUSE_PER_SAVE: u32 = 10;
 
 /// Saves the queues until it is told to end.
 pub struct Saver {
@@ -41,8 +41,8 @@ impl Saver {
             Arena::forget_saved(path).map_err(|error| SetUpError::System("remove what was saved", error))?;
             return Ok(None);
         }
-        let mut steward = QueueAdmin::open(arena.clone())?;
-        let saved = steward.save(path)?;
+        let mut admin = QueueAdmin::open(arena.clone())?;
+        let saved = admin.save(path)?;
         let ends = Arc::new(AtomicBool::new(false));
         let of_thread = (arena.clone(), path.to_owned(), Arc::clone(&ends));
         let thread = thread::Builder::new().name("saver".to_owned());
@@ -77,12 +77,12 @@ impl LastSaver {
 }
 
 fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
-    let mut steward = match QueueAdmin::open(arena.clone()) {
-        Ok(steward) => steward,
+    let mut admin = match QueueAdmin::open(arena.clone()) {
+        Ok(admin) => admin,
         Err(fault) => return log!(target: "mprun", Level::Error, "the queues can't be saved: {fault}"),
     };
-    let mut trouble: Option<String> = None;
-    let (mut last, mut pause) = (Instant::now(), EVERY);
+    let mut failure: Option<String> = None;
+    let (mut last, mut pause) = (Instant::now(), SAVE_INTERVAL);
     while !ends.load(Relaxed) {
         arena.wait_for_change(saved);
         arena.wait_for_more(last + pause);
@@ -90,28 +90,28 @@ fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
             break;
         }
         let begun = Instant::now();
-        let done = steward.save(path);
-        pause = EVERY.max(begun.elapsed() * SHARE);
+        let done = admin.save(path);
+        pause = SAVE_INTERVAL.max(begun.elapsed() * PAUSE_PER_SAVE);
         last = Instant::now();
         match done {
             Ok(change) => {
                 saved = change;
-                if trouble.take().is_some() {
+                if failure.take().is_some() {
                     log!(target: "mprun", Level::Info, "the queues are saved again");
                 }
             }
             Err(fault) => {
                 let why = fault.to_string();
-                if trouble.as_ref() != Some(&why) {
+                if failure.as_ref() != Some(&why) {
                     log!(
                         target: "mprun",
                         Level::Error,
                         "the queues can't be saved: {why}; until they are, a power cut costs more than `sync` says"
                     );
-                    trouble = Some(why);
+                    failure = Some(why);
                 }
                 // Whoever waits for the disk hurries; but a disk that refuses does so the next moment, too.
-                std::thread::park_timeout(EVERY);
+                std::thread::park_timeout(SAVE_INTERVAL);
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::append::UndoLog;
 use crate::control::server::Listeners;
 use crate::queue::Arena;
 use crate::supervisor::error::SetUpError;
-use crate::supervisor::machine::state::Left;
+use crate::supervisor::machine::state::SavedMachine;
 use crate::supervisor::runtime::launch::Launcher;
 use crate::sys::{inherited, reexec};
 use serde::{Deserialize, Serialize};
@@ -22,15 +22,15 @@ use std::time::Duration;
 /// The variable that names the descriptor of the memory file.
 pub const VARIABLE: &str = "MPRUN_HANDOVER";
 /// Where a rehearsal finds the memory file and the arena.
-pub const REHEARSAL_FDS: [RawFd; 2] = [3, 4];
+pub const PREFLIGHT_FDS: [RawFd; 2] = [3, 4];
 
 /// What a program says at the end of a good rehearsal. Its exit code alone says nothing: any program may end with 0.
-pub const WORD: &str = "can go on from here";
+pub const PREFLIGHT_OK: &str = "can go on from here";
 
 /// All that the next program needs.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Handover {
+pub struct UpgradeState {
     /// The run's id.
     pub run: String,
     /// It goes on where an earlier one has stopped.
@@ -42,17 +42,21 @@ pub struct Handover {
     /// How long the run has lasted.
     pub age: Duration,
     /// What the state knew.
-    pub left: Left,
+    #[serde(rename = "left")]
+    pub machine: SavedMachine,
     /// The guardian's process, and the pipe that tells it that the supervisor lives.
     pub guardian: Option<(u32, RawFd)>,
     /// Children that are none of ours.
-    pub strangers: Vec<u32>,
+    #[serde(rename = "strangers")]
+    pub preexisting: Vec<u32>,
     /// Workers that do not lead a group of their own.
-    pub followers: Vec<u32>,
+    #[serde(rename = "followers")]
+    pub non_leaders: Vec<u32>,
     /// Dead letters of queues that are gone.
     pub dead_before: u64,
     /// Items that were given up on behalf of dead workers, by stage.
-    pub buried: BTreeMap<String, u64>,
+    #[serde(rename = "buried")]
+    pub dead_by_stage: BTreeMap<String, u64>,
     /// It is to stop when its terminal is gone.
     pub ends_with_terminal: bool,
     /// The arena.
@@ -60,7 +64,8 @@ pub struct Handover {
     /// The notes about files that lines are appended to.
     pub undo_log: RawFd,
     /// Through it workers' standard error comes: the log pipe.
-    pub voices: Option<[RawFd; 2]>,
+    #[serde(rename = "voices")]
+    pub log_pipe: Option<[RawFd; 2]>,
     /// The process that reads it, if it is not a thread.
     #[serde(default)]
     pub log_writer: Option<u32>,
@@ -74,19 +79,19 @@ pub struct Handover {
     pub holding_pipes: BTreeMap<String, [RawFd; 2]>,
 }
 
-impl Handover {
+impl UpgradeState {
     /// What the program before this one has left, if there was one.
-    pub fn take() -> Result<Option<Handover>, SetUpError> {
+    pub fn take() -> Result<Option<UpgradeState>, SetUpError> {
         let Ok(number) = std::env::var(VARIABLE) else { return Ok(None) };
         let number: Option<RawFd> = number.parse().ok();
         let number = number.ok_or_else(|| damaged("the descriptor's number"))?;
         match reexec::take(number) {
-            Ok(fd) => Handover::read(fd).map(Some).map_err(|error| damaged(&error.to_string())),
+            Ok(fd) => UpgradeState::read(fd).map(Some).map_err(|error| damaged(&error.to_string())),
             Err(error) => Err(damaged(&error.to_string())),
         }
     }
 
-    fn read(fd: OwnedFd) -> io::Result<Handover> {
+    fn read(fd: OwnedFd) -> io::Result<UpgradeState> {
         let mut file = File::from(fd);
         let mut text = Vec::new();
         file.rewind()?;
@@ -95,14 +100,14 @@ impl Handover {
     }
 
     /// In a rehearsal: the same, and whether the arena can be read.
-    pub fn rehearse() -> Result<Handover, String> {
-        let [memory, arena] = REHEARSAL_FDS.map(inherited::take);
+    pub fn preflight() -> Result<UpgradeState, String> {
+        let [memory, arena] = PREFLIGHT_FDS.map(inherited::take);
         let memory = memory.map_err(|_| "this command is for mprun's own use".to_owned())?;
-        let handover =
-            Handover::read(memory).map_err(|error| format!("what is left can't be read: {error}"))?;
+        let upgrade_state =
+            UpgradeState::read(memory).map_err(|error| format!("what is left can't be read: {error}"))?;
         let arena = arena.map_err(|error| format!("no queue memory was passed: {error}"))?;
         Arena::attach(arena).map_err(|fault| fault.to_string())?;
-        Ok(handover)
+        Ok(upgrade_state)
     }
 
     /// Where clients wait.
@@ -117,12 +122,12 @@ impl Handover {
     }
 
     /// Gives a launcher what the one before it had.
-    pub fn outfit(&self, launcher: &mut Launcher) -> Result<(), SetUpError> {
+    pub fn equip(&self, launcher: &mut Launcher) -> Result<(), SetUpError> {
         launcher.run.clone_from(&self.run);
         launcher.continues = self.continues;
         launcher.undo_log = UndoLog::from(taken(self.undo_log)?);
         for (stage, [reader, writer]) in &self.holding_pipes {
-            launcher.kept_pipes.insert(stage.clone(), [taken(*reader)?, taken(*writer)?]);
+            launcher.recovered_pipes.insert(stage.clone(), [taken(*reader)?, taken(*writer)?]);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::inbox::Inbox;
 use crate::queue::{Phase, SlotId, SlotReport};
 use crate::status::{Glimpse, Progress};
-use crate::supervisor::machine::event::{Event, Work};
+use crate::supervisor::machine::event::{Event, ProcessWork};
 use crate::supervisor::machine::ids::{Pid, StageKey, WorkerId};
 use crate::supervisor::machine::reason::End;
 use crate::sys::wait::{Change, Exit, Look, look, reap};
@@ -14,21 +14,21 @@ use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long the last sweep goes on against processes that don't die.
-const SWEEP: Duration = Duration::from_secs(5);
+const SWEEP_LIMIT: Duration = Duration::from_secs(5);
 /// How often it looks for new ones, if none tells of its death.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// All worker processes, by pid.
 pub struct Children {
     workers: BTreeMap<u32, Child>,
     /// Children that this process had before it was the supervisor (a shell may `exec` us): none of our business.
-    strangers: BTreeSet<u32>,
+    preexisting: BTreeSet<u32>,
     /// This program's own helper processes, by pid.
     auxiliaries: BTreeMap<u32, Auxiliary>,
     /// Workers that a signal has stopped.
     stopped: BTreeSet<u32>,
     /// The queues may have been told that there are some.
-    told_of_stopped: bool,
+    stop_reported: bool,
 }
 
 /// A helper process: the same program under a hidden verb, which is neither a worker nor an orphan of one.
@@ -37,7 +37,7 @@ pub enum Auxiliary {
     /// Cleans up after a supervisor that was killed.
     Guardian,
     /// Writes the dead letter of the item that is left in this slot.
-    Undertaker(SlotId),
+    DeadLetterWriter(SlotId),
     /// Writes the log.
     LogWriter,
     /// Looks at something outside.
@@ -49,7 +49,7 @@ impl Auxiliary {
     fn outlives_workers(self) -> bool {
         match self {
             Auxiliary::Guardian | Auxiliary::LogWriter => true,
-            Auxiliary::Undertaker(_) | Auxiliary::Errand => false,
+            Auxiliary::DeadLetterWriter(_) | Auxiliary::Errand => false,
         }
     }
 }
@@ -92,8 +92,8 @@ impl Since {
     }
 }
 
-/// News of a child that the supervisor started.
-pub enum News {
+/// ChildEvent of a child that the supervisor started.
+pub enum ChildEvent {
     /// A worker's process ended; it is reaped, and its group is killed.
     Ended(u32, Child, Exit),
     /// A worker's process was stopped.
@@ -108,24 +108,24 @@ impl Children {
     /// Orphans of workers become children of this process from here on, so that none can get away.
     pub fn adopt() -> io::Result<Children> {
         nix::sys::prctl::set_child_subreaper(true)?;
-        let strangers = proc_table::children_of(std::process::id()).into_iter().collect();
+        let preexisting = proc_table::children_of(std::process::id()).into_iter().collect();
         let (workers, auxiliaries) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Children { workers, strangers, auxiliaries, stopped: BTreeSet::new(), told_of_stopped: false })
+        Ok(Children { workers, preexisting, auxiliaries, stopped: BTreeSet::new(), stop_reported: false })
     }
 
     /// The same, with what a program before this one knew of this process's children.
-    pub fn resume(strangers: &[u32]) -> io::Result<Children> {
-        let strangers = strangers.iter().copied().collect();
-        Ok(Children { strangers, told_of_stopped: true, ..Children::adopt()? })
+    pub fn resume(preexisting: &[u32]) -> io::Result<Children> {
+        let preexisting = preexisting.iter().copied().collect();
+        Ok(Children { preexisting, stop_reported: true, ..Children::adopt()? })
     }
 
     /// Children that are none of ours.
-    pub fn strangers(&self) -> Vec<u32> {
-        self.strangers.iter().copied().collect()
+    pub fn preexisting(&self) -> Vec<u32> {
+        self.preexisting.iter().copied().collect()
     }
 
     /// Workers that do not lead a group of their own.
-    pub fn followers(&self) -> Vec<u32> {
+    pub fn non_leaders(&self) -> Vec<u32> {
         self.workers.iter().filter(|(_, child)| !child.leads).map(|(pid, _)| *pid).collect()
     }
 
@@ -135,33 +135,35 @@ impl Children {
     }
 
     /// A worker was started by the program before this one, which may have been told that it is stopped.
-    pub fn take_over(&mut self, pid: u32, child: Child) {
+    pub fn add_resumed(&mut self, pid: u32, child: Child) {
         self.stopped.extend(proc_table::is_stopped(pid).then_some(pid));
         self.add(pid, child);
     }
 
     /// No worker is stopped any more, and the queues do not know it yet. True once each time.
-    pub fn all_go_on(&mut self) -> bool {
-        self.stopped.is_empty() && std::mem::take(&mut self.told_of_stopped)
+    pub fn all_continued(&mut self) -> bool {
+        self.stopped.is_empty() && std::mem::take(&mut self.stop_reported)
     }
 
     /// A helper process was started, or taken over from the program before this one.
     pub fn add_auxiliary(&mut self, pid: u32, auxiliary: Auxiliary) {
-        self.strangers.remove(&pid); // it may have been started before this table
+        self.preexisting.remove(&pid); // it may have been started before this table
         self.auxiliaries.insert(pid, auxiliary);
     }
 
     /// The next piece of news, without waiting.
-    pub fn news(&mut self) -> io::Result<Option<News>> {
+    pub fn news(&mut self) -> io::Result<Option<ChildEvent>> {
         loop {
             match look()? {
                 Look::Quiet | Look::Childless => return Ok(None),
-                Look::Changed(Change::Ended(pid, exit)) => return self.bury(pid, exit).map(Some),
+                Look::Changed(Change::Ended(pid, exit)) => {
+                    return self.write_dead_letter(pid, exit).map(Some);
+                }
                 Look::Changed(Change::Stopped(pid)) => {
                     if let Some(child) = self.workers.get(&pid) {
                         self.stopped.insert(pid);
-                        self.told_of_stopped = true;
-                        return Ok(Some(News::Stopped(pid, *child)));
+                        self.stop_reported = true;
+                        return Ok(Some(ChildEvent::Stopped(pid, *child)));
                     }
                 }
                 Look::Changed(Change::Continued(pid)) => drop(self.stopped.remove(&pid)),
@@ -170,20 +172,20 @@ impl Children {
     }
 
     /// The group goes before its leader is reaped: until then its number can't belong to anybody else.
-    fn bury(&mut self, pid: u32, exit: Exit) -> io::Result<News> {
+    fn write_dead_letter(&mut self, pid: u32, exit: Exit) -> io::Result<ChildEvent> {
         self.stopped.remove(&pid);
         let Some(child) = self.workers.remove(&pid) else {
             reap(pid)?;
             return Ok(match self.auxiliaries.remove(&pid) {
-                Some(auxiliary) => News::Auxiliary(pid, auxiliary, exit),
-                None => News::Other,
+                Some(auxiliary) => ChildEvent::Auxiliary(pid, auxiliary, exit),
+                None => ChildEvent::Other,
             });
         };
         if child.leads {
             group::signal_group(pid, Signal::SIGKILL)?;
         }
         reap(pid)?;
-        Ok(News::Ended(pid, child, exit))
+        Ok(ChildEvent::Ended(pid, child, exit))
     }
 
     /// To a worker, and to its own children if it leads a group.
@@ -207,10 +209,10 @@ impl Children {
     }
 
     /// Children that are neither workers, nor helpers, nor were here before.
-    pub fn strays(&self) -> Vec<u32> {
+    pub fn orphans(&self) -> Vec<u32> {
         let mut children = proc_table::children_of(std::process::id());
         children.retain(|pid| {
-            !self.strangers.contains(pid)
+            !self.preexisting.contains(pid)
                 && !self.workers.contains_key(pid)
                 && !self.auxiliaries.contains_key(pid)
         });
@@ -225,7 +227,7 @@ impl Children {
     }
 
     /// To one worker's process only.
-    pub fn nudge(&self, pid: Pid) -> io::Result<()> {
+    pub fn wake_worker(&self, pid: Pid) -> io::Result<()> {
         if self.workers.contains_key(&pid.0) {
             return group::signal_process(pid.0, Signal::SIGUSR1);
         }
@@ -235,13 +237,13 @@ impl Children {
     /// Kills and reaps every child that is left, but helpers with work to do: what workers started and left behind.
     /// Returns those that would not die.
     pub fn sweep(&mut self, inbox: &Inbox) -> io::Result<Vec<u32>> {
-        let limit = Instant::now() + SWEEP;
+        let limit = Instant::now() + SWEEP_LIMIT;
         loop {
             // Its time may be over before a program that forks without end lets it see the last of them.
             while Instant::now() < limit && self.news()?.is_some() {}
             let left: Vec<u32> = proc_table::children_of(std::process::id())
                 .into_iter()
-                .filter(|pid| !self.strangers.contains(pid) && !self.is_spared(*pid))
+                .filter(|pid| !self.preexisting.contains(pid) && !self.is_spared(*pid))
                 .collect();
             if left.is_empty() || Instant::now() >= limit {
                 return Ok(left);
@@ -249,7 +251,7 @@ impl Children {
             for &pid in &left {
                 group::signal_process(pid, Signal::SIGKILL)?;
             }
-            inbox.wait(Some(Instant::now() + LOOK_AGAIN));
+            inbox.wait(Some(Instant::now() + SWEEP_INTERVAL));
         }
     }
 
@@ -259,21 +261,21 @@ impl Children {
 }
 
 /// What is found of a worker that has ended, beside what is in its slot.
-pub struct Remains {
+pub struct ExitDetails {
     /// Which try it was of the item that it had begun; 0: it had begun none.
     pub attempt: u32,
     /// The item that it had begun.
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
-    pub words: Vec<String>,
+    pub last_stderr: Vec<String>,
     /// Another worker of its stage has done something.
     pub stage_has_worked: bool,
 }
 
 /// The event that a worker's end is.
-pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: Remains) -> Event {
-    let Remains { attempt, item, words, stage_has_worked } = remains;
-    let work = report.as_ref().map_or(Work::default(), |report| Work {
+pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: ExitDetails) -> Event {
+    let ExitDetails { attempt, item, last_stderr, stage_has_worked } = remains;
+    let work = report.as_ref().map_or(ProcessWork::default(), |report| ProcessWork {
         ready: report.phase != Phase::Starting,
         taken: report.taken,
         done: report.done,
@@ -284,7 +286,7 @@ pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remai
         item_times: report.item_times,
         attempt,
         item,
-        words,
+        last_stderr,
         stage_has_worked,
     });
     Event::Ended(child.worker, Pid(pid), end, work)

@@ -15,7 +15,7 @@ use crate::progress::{self, Form, Show, Terminals};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::options::RunOptions;
-use crate::supervisor::recovery::upgrade_state::{self, Handover};
+use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use log::{Level, log};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -107,19 +107,21 @@ pub fn begin_log(
     options: &RunOptions,
     pipeline: &Pipeline,
     registry: &Registry,
-    handover: Option<&Handover>,
-) -> Result<(LogWriter, Option<Progress>), SetUpError> {
+    upgrade_state: Option<&UpgradeState>,
+) -> Result<(LogWriter, Option<ProgressDisplay>), SetUpError> {
     let system = |error| SetUpError::System("start the log writer", error);
     let form = progress::form(options.progress, pipeline, registry, Terminals::here());
     let progress = match form {
         None => None,
-        Some(form) => Some(Progress { form, show: Show::prepare(form).map_err(system)? }),
+        Some(form) => Some(ProgressDisplay { form, show: Show::prepare(form).map_err(system)? }),
     };
-    let mut log_writer = match handover.and_then(|handover| Some((handover.voices?, handover.log_writer))) {
+    let mut log_writer = match upgrade_state
+        .and_then(|upgrade_state| Some((upgrade_state.log_pipe?, upgrade_state.log_writer)))
+    {
         None => LogWriter::open().map_err(system)?,
         Some((ends, process)) => {
             let [reader, end] = ends.map(upgrade_state::taken);
-            LogWriter::take_over([reader?, end?], process).map_err(system)?
+            LogWriter::resume([reader?, end?], process).map_err(system)?
         }
     };
     // Before this process's own lines go into the pipe: why nothing reads it could not be said there.
@@ -129,20 +131,20 @@ pub fn begin_log(
         None => drop(log_writer.start_process().map_err(SetUpError::Start)?),
     }
     log_writer
-        .use_it(handover.map_or_else(Vec::new, |handover| handover.log_backlog.clone()))
+        .use_it(upgrade_state.map_or_else(Vec::new, |upgrade_state| upgrade_state.log_backlog.clone()))
         .map_err(system)?;
     Ok((log_writer, progress))
 }
 
 /// How far the run is, and how that is shown.
-pub struct Progress {
+pub struct ProgressDisplay {
     form: Form,
     /// As long as it is there it may be shown.
     pub show: Show,
 }
 
 /// Shows how far the run is, from here on. Without it the run goes on.
-pub fn show_progress(progress: &Progress, inbox: &Inbox) {
+pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
     let sender = inbox.sender();
     let ask = move || {
         let (reply, answer) = oneshot::channel();
@@ -161,7 +163,7 @@ pub fn show_progress(progress: &Progress, inbox: &Inbox) {
 
 /// The last lines of the run, beside its socket. Without them the run goes on. `goes_on`: those of a program before
 /// this one stay.
-pub fn keep_tails(claim: &Claim, goes_on: bool) -> Option<Tails> {
+pub fn keep_recent_logs(claim: &Claim, goes_on: bool) -> Option<Tails> {
     let tails = Tails::beside(&claim.path);
     if !goes_on {
         python::forget_killed(tails.folder()); // what a killed run has left

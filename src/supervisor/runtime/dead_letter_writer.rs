@@ -29,13 +29,13 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 /// Where the helper finds what to write, and where it says what came of it.
-const ERRAND: i32 = 3;
-const OUTCOME: i32 = 4;
+const REQUEST_FD: i32 = 3;
+const OUTCOME_FD: i32 = 4;
 /// An error's text is no longer.
-const MOST_SAID: u64 = 4096;
+const MAX_ERROR_BYTES: u64 = 4096;
 
 /// A letter that is being written.
-pub struct Burial {
+pub struct DeadLetterWriter {
     /// The helper's process.
     pub pid: u32,
     /// The dead worker.
@@ -59,16 +59,16 @@ enum Said {
     Failed(String),
 }
 
-/// Starts a helper that writes the letter of `doomed`.
+/// Starts a helper that writes the letter of `candidate`.
 pub fn begin(
-    doomed: &DeadLetterCandidate<'_>,
+    candidate: &DeadLetterCandidate<'_>,
     release: &Release,
     names: &BTreeMap<QueueId, String>,
     launcher: &Launcher,
-) -> Result<Burial, SpawnError> {
+) -> Result<DeadLetterWriter, SpawnError> {
     let prepare = |error: io::Error| SpawnError::preparing(&error);
-    let letter = letter(doomed, release, names, launcher);
-    let item = (doomed.id, letter.queue.to_owned(), doomed.attempts);
+    let letter = letter(candidate, release, names, launcher);
+    let item = (candidate.id, letter.queue.to_owned(), candidate.attempts);
     let errand = errand(&letter, launcher).map_err(prepare)?;
     let outcome = fd::memory_file(c"mprun-outcome").map_err(prepare)?;
     let null = fd::null().map_err(prepare)?;
@@ -82,24 +82,24 @@ pub fn begin(
             (null.as_fd(), 0),
             (null.as_fd(), 1),
             (null.as_fd(), 2),
-            (errand.as_fd(), ERRAND),
-            (outcome.as_fd(), OUTCOME),
+            (errand.as_fd(), REQUEST_FD),
+            (outcome.as_fd(), OUTCOME_FD),
         ],
         company: ProcessGroupMode::OwnSession,
         dies_with_parent: true,
         blocked: &[],
     })?;
-    Ok(Burial { pid, release: release.clone(), item, outcome })
+    Ok(DeadLetterWriter { pid, release: release.clone(), item, outcome })
 }
 
-impl Burial {
+impl DeadLetterWriter {
     /// What came of it, once the helper has ended.
     pub fn outcome(&self) -> Result<Appended, String> {
         let said = self.outcome.try_clone().and_then(|fd| {
             let mut file = File::from(fd);
             let mut text = Vec::new();
             file.rewind()?;
-            file.take(MOST_SAID * 2).read_to_end(&mut text)?;
+            file.take(MAX_ERROR_BYTES * 2).read_to_end(&mut text)?;
             Ok(text)
         });
         match said.ok().and_then(|text| serde_json::from_slice(&text).ok()) {
@@ -111,20 +111,20 @@ impl Burial {
 }
 
 fn letter<'a>(
-    doomed: &DeadLetterCandidate<'a>,
+    candidate: &DeadLetterCandidate<'a>,
     release: &'a Release,
     names: &'a BTreeMap<QueueId, String>,
     launcher: &'a Launcher,
 ) -> DeadLetter<'a> {
     DeadLetter {
-        item: doomed.item,
+        item: candidate.item,
         stage: &release.stage,
         worker: release.worker.index,
-        queue: names.get(&doomed.queue).map_or("", String::as_str),
-        id: doomed.id,
-        attempts: doomed.attempts,
+        queue: names.get(&candidate.queue).map_or("", String::as_str),
+        id: candidate.id,
+        attempts: candidate.attempts,
         cause: cause(&release.end),
-        stderr: &release.words,
+        stderr: &release.last_stderr,
         time: SystemTime::now(),
         run: &launcher.run,
     }
@@ -159,14 +159,14 @@ fn cause(end: &End) -> Cause {
 
 /// The life of the helper process itself.
 pub fn run() -> ExitCode {
-    let (Ok(errand), Ok(outcome)) = (inherited::take(ERRAND), inherited::take(OUTCOME)) else {
+    let (Ok(errand), Ok(outcome)) = (inherited::take(REQUEST_FD), inherited::take(OUTCOME_FD)) else {
         let _ = writeln!(io::stderr(), "mprun: __letters is not for people: mprun starts it");
         return ExitCode::from(crate::exit::USAGE);
     };
     let _ = nix::sys::prctl::set_name(c"mprun:letters"); // what `top` shows
     let said = match write(errand) {
         Ok(Appended { dropped }) => Said::Written { dropped },
-        Err(why) => Said::Failed(why.chars().take(MOST_SAID as usize / 4).collect()),
+        Err(why) => Said::Failed(why.chars().take(MAX_ERROR_BYTES as usize / 4).collect()),
     };
     let text = serde_json::to_vec(&said).unwrap_or_default();
     // Not told is as good as not done: it is tried again.

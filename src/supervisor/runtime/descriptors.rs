@@ -6,9 +6,9 @@ use crate::sys::open_files;
 use crate::sys::process::FIRST_FREE;
 
 /// Beside those below [`FIRST_FREE`]: the copies that a start of a worker makes, and some connections.
-const COPIES: u64 = 36;
+const OWN_DESCRIPTORS: u64 = 36;
 /// Of each stage that reads standard input: both ends of its holding pipe.
-const OF_STDIN: u64 = 2;
+const HOLDING_PIPE_ENDS: u64 = 2;
 
 /// Raises the limit as far as it goes. Workers are processes and have their own.
 pub fn make_room(pipeline: &Pipeline) -> Result<(), String> {
@@ -25,5 +25,5 @@ pub fn make_room(pipeline: &Pipeline) -> Result<(), String> {
 
 fn needed(pipeline: &Pipeline) -> u64 {
     let readers = pipeline.stages.iter().filter(|stage| stage.work.uses() == Some("stdin")).count() as u64;
-    u64::from(FIRST_FREE.unsigned_abs()) + COPIES + OF_STDIN * readers
+    u64::from(FIRST_FREE.unsigned_abs()) + OWN_DESCRIPTORS + HOLDING_PIPE_ENDS * readers
 }

@@ -19,9 +19,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 /// An errand only reads what is there; clients wait longer for an answer.
-const LIMIT: Duration = Duration::from_secs(8);
+const ERRAND_LIMIT: Duration = Duration::from_secs(8);
 /// Bytes of an answer that are looked at: more than a pipeline file and all that it names may have.
-const LARGEST_ANSWER: u64 = 16 << 20;
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
 const STDOUT: RawFd = 1;
 const STDERR: RawFd = 2;
 
@@ -63,7 +63,7 @@ impl<P> Errand<P> {
             dies_with_parent: true,
             blocked: &[],
         })?;
-        Ok(Errand { pid, purpose, until: Instant::now() + LIMIT, answer })
+        Ok(Errand { pid, purpose, until: Instant::now() + ERRAND_LIMIT, answer })
     }
 
     /// When its time is up.
@@ -81,7 +81,7 @@ impl<P> Errand<P> {
         let mut text = Vec::new();
         let read = self.answer.try_clone().map(File::from).and_then(|mut file| {
             file.rewind()?; // whoever wrote it left the offset, which is shared, at its end
-            file.take(LARGEST_ANSWER).read_to_end(&mut text)
+            file.take(MAX_ANSWER_BYTES).read_to_end(&mut text)
         });
         match read {
             Ok(_) => String::from_utf8_lossy(&text).into_owned(),
@@ -103,7 +103,7 @@ impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Ended::Exit(exit) => exit.fmt(f),
-            Ended::TimedOut => write!(f, "it has not ended after {} s", LIMIT.as_secs()),
+            Ended::TimedOut => write!(f, "it has not ended after {} s", ERRAND_LIMIT.as_secs()),
         }
     }
 }

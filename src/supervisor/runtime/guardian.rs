@@ -23,8 +23,8 @@ const ARENA: i32 = 4;
 const RUN: &str = "MPRUN_GUARDS";
 
 /// Rounds of killing, and the pause between them: a process may fork while it is looked for.
-const ROUNDS: u32 = 500;
-const PAUSE: Duration = Duration::from_millis(10);
+const CLEANUP_ROUNDS: u32 = 500;
+const CLEANUP_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The supervisor's side.
 pub struct Guardian {
@@ -95,7 +95,7 @@ fn clean_up(arena: Option<&Arena>, run: &str) {
         let _ = group::signal_group(leader, Signal::SIGKILL);
     }
     let entry = format!("MPRUN_RUN={run}").into_bytes();
-    for _ in 0..ROUNDS {
+    for _ in 0..CLEANUP_ROUNDS {
         let left = proc_table::with_environment(&entry);
         if left.is_empty() {
             return;
@@ -103,6 +103,6 @@ fn clean_up(arena: Option<&Arena>, run: &str) {
         for pid in left {
             let _ = group::signal_process(pid, Signal::SIGKILL);
         }
-        thread::sleep(PAUSE);
+        thread::sleep(CLEANUP_INTERVAL);
     }
 }

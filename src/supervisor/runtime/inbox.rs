@@ -15,7 +15,7 @@ pub enum Notice {
     /// SIGCHLD: a child ended or was stopped.
     Child,
     /// SIGUSR1: a worker is ready.
-    Doorbell,
+    WorkerSignal,
     /// SIGUSR2.
     Upgrade,
     /// SIGTERM.
@@ -31,7 +31,7 @@ pub enum Notice {
     /// Somebody asks over the control socket.
     Asked(Box<Request>, oneshot::Sender<Reply>),
     /// All dead letters that are to be tried again were; whether each of them could be.
-    Fed(bool),
+    RetriesDone(bool),
     /// Something in the folders of the pipeline file changed its name or content.
     FileTouched,
 }
@@ -51,7 +51,7 @@ impl Sender {
 pub const SMALL_STACK: usize = 128 * 1024;
 
 /// A signal that this process sends to itself has come through after this, if ever.
-const MARK: Duration = Duration::from_secs(2);
+const MARK_LIMIT: Duration = Duration::from_secs(2);
 
 /// The receiving end.
 pub struct Inbox {
@@ -86,7 +86,7 @@ impl Inbox {
         for _ in 0..2 {
             raise(Signal::SIGUSR2)?;
             loop {
-                match self.wait(Some(Instant::now() + MARK)).ok_or(io::ErrorKind::TimedOut)? {
+                match self.wait(Some(Instant::now() + MARK_LIMIT)).ok_or(io::ErrorKind::TimedOut)? {
                     Notice::Upgrade => break,
                     other => all.push(other),
                 }
@@ -129,7 +129,7 @@ fn pass_on(mut signals: Signals, to: &Sender) {
     for signal in signals.forever() {
         let notice = match signal {
             SIGCHLD => Notice::Child,
-            SIGUSR1 => Notice::Doorbell,
+            SIGUSR1 => Notice::WorkerSignal,
             SIGUSR2 => Notice::Upgrade,
             SIGTERM => Notice::Terminate,
             SIGINT => Notice::Interrupt,
@@ -157,7 +157,7 @@ mod tests {
         let other = sender.clone();
         let thread = thread::spawn(move || {
             for n in 0..1000 {
-                assert!(other.send(if n % 2 == 0 { Notice::Child } else { Notice::Doorbell }));
+                assert!(other.send(if n % 2 == 0 { Notice::Child } else { Notice::WorkerSignal }));
             }
         });
         for n in 0..1000 {

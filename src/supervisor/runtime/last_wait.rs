@@ -6,7 +6,7 @@ use log::{Level, log};
 use std::time::{Duration, Instant};
 
 /// Nothing tells that there is room: it is tried so often.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What waits a while, and says whether to try again: until somebody has had enough.
 pub fn for_room(inbox: &Inbox) -> impl FnMut(&str) -> bool {
@@ -26,7 +26,7 @@ pub fn for_room(inbox: &Inbox) -> impl FnMut(&str) -> bool {
             );
             why.clone_into(&mut said);
         }
-        let until = Instant::now() + TRY_AGAIN;
+        let until = Instant::now() + RETRY_INTERVAL;
         while let Some(notice) = inbox.wait(Some(until)) {
             if is_enough(notice) {
                 return false;
@@ -56,9 +56,9 @@ fn is_enough(notice: Notice) -> bool {
             let _ = sender.send(reply); // a client that is gone meanwhile needs no answer
             ends
         }
-        Notice::Fed(_)
+        Notice::RetriesDone(_)
         | Notice::Child
-        | Notice::Doorbell
+        | Notice::WorkerSignal
         | Notice::Terminate
         | Notice::Upgrade
         | Notice::Hangup

@@ -48,7 +48,7 @@ pub struct Launcher {
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
-    pub kept_pipes: BTreeMap<String, [OwnedFd; 2]>,
+    pub recovered_pipes: BTreeMap<String, [OwnedFd; 2]>,
 }
 
 impl Launcher {
@@ -67,7 +67,7 @@ impl Launcher {
             logging,
             tails: None,
             holding_pipes: BTreeMap::new(),
-            kept_pipes: BTreeMap::new(),
+            recovered_pipes: BTreeMap::new(),
         })
     }
 
@@ -120,7 +120,7 @@ impl Launcher {
 
     /// What a worker of this stage has read for it under the program before this one is not lost.
     pub fn reuse_pipes(&mut self, stage: StageKey, name: &str) {
-        if let Some(pipes) = self.kept_pipes.remove(name) {
+        if let Some(pipes) = self.recovered_pipes.remove(name) {
             self.holding_pipes.insert(stage, pipes);
         }
     }
@@ -152,7 +152,7 @@ impl Launcher {
             inputs: named(&version.inputs),
             outputs: named(&version.outputs),
             token: version.token.map(|token| token.0),
-            outbox: version.outbox.map(|outbox| outbox.0),
+            outbox: version.spill.map(|spill| spill.0),
             stop_timeout: spawn.stop_timeout,
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),

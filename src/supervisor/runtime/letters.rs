@@ -38,12 +38,12 @@ pub fn store(options: &RunOptions, pipeline: &Pipeline) -> Store {
 }
 
 /// Puts dead letters back into their queues, on a thread of its own; at its end it says so.
-pub fn feed(retries: &Retries, inbox: &Inbox, store: &Store) -> io::Result<()> {
+pub fn begin_retries(retries: &Retries, inbox: &Inbox, store: &Store) -> io::Result<()> {
     let (sender, chosen) = (inbox.sender(), Arc::clone(&retries.chosen));
-    let asks = inbox.sender();
+    let requests = inbox.sender();
     let ask: Ask = Arc::new(move |request, reply| {
         // If nobody waits for notices any more, the reply is dropped, and that is the answer.
-        asks.send(Notice::Asked(Box::new(request), reply));
+        requests.send(Notice::Asked(Box::new(request), reply));
     });
     let mut retrier = Retrier::new(ask, &store.path);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -63,7 +63,7 @@ pub fn feed(retries: &Retries, inbox: &Inbox, store: &Store) -> io::Result<()> {
                 log!(target: "mprun", Level::Error, "dead letters can't be tried again: {}", error.error)
             }
         }
-        sender.send(Notice::Fed(is_good));
+        sender.send(Notice::RetriesDone(is_good));
     };
     thread::Builder::new().name("letters".to_owned()).stack_size(4 * SMALL_STACK).spawn(work).map(drop)
 }

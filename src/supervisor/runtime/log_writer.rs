@@ -17,9 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// What may wait in the pipe, in bytes: what an ordinary user may ask for.
-const ROOM: i32 = 1 << 20;
+const PIPE_BYTES: i32 = 1 << 20;
 /// How long a writer that was killed may take to go.
-const AFTER_KILL: Duration = Duration::from_millis(200);
+const KILL_LIMIT: Duration = Duration::from_millis(200);
 /// Signals to the group or the service are for the supervisor: the log writer ends with the pipe.
 const BLOCKED: [Signal; 6] =
     [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2];
@@ -46,12 +46,12 @@ impl LogWriter {
     pub fn open() -> io::Result<LogWriter> {
         let (reader, end) = pipe2(OFlag::O_CLOEXEC)?;
         writer::make_non_blocking(end.as_fd())?;
-        let _ = fcntl(&end, FcntlArg::F_SETPIPE_SZ(ROOM)); // a smaller one serves, too
+        let _ = fcntl(&end, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)); // a smaller one serves, too
         Ok(LogWriter { ends: [reader, end], writer: Writer::None })
     }
 
     /// The pipe of a program before this one, and the process that reads it.
-    pub fn take_over(ends: [OwnedFd; 2], process: Option<u32>) -> io::Result<LogWriter> {
+    pub fn resume(ends: [OwnedFd; 2], process: Option<u32>) -> io::Result<LogWriter> {
         writer::make_non_blocking(ends[1].as_fd())?;
         Ok(LogWriter { ends, writer: process.map_or(Writer::None, Writer::Process) })
     }
@@ -124,7 +124,7 @@ impl LogWriter {
         drop((reader, end)); // the end of the pipe
         let is_written = match by {
             Writer::None => false,
-            Writer::Process(pid) => has_ended(pid, until + AFTER_KILL),
+            Writer::Process(pid) => has_ended(pid, until + KILL_LIMIT),
             Writer::Thread(end) => end.recv_deadline(until).is_ok(),
         };
         if is_sent && is_written {
@@ -140,7 +140,7 @@ fn has_ended(pid: u32, until: Instant) -> bool {
     if !ended {
         let _ = group::signal_process(pid, Signal::SIGKILL);
     }
-    if ended || within(AFTER_KILL) {
+    if ended || within(KILL_LIMIT) {
         let _ = wait::reap(pid);
     }
     ended

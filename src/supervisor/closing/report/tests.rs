@@ -32,7 +32,10 @@ fn run() -> (Outcome, Closing) {
         too_long: 0,
         dead_letters: "/s/dead.jsonl".into(),
     };
-    (Outcome { stopped: Some(StopCause::Signal("SIGTERM")), failed: false, stages, strands: false }, closing)
+    (
+        Outcome { stopped: Some(StopCause::Signal("SIGTERM")), failed: false, stages, retains_items: false },
+        closing,
+    )
 }
 
 fn written(name: &str) -> String {

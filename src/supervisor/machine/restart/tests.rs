@@ -65,17 +65,17 @@ const REASONS: [Option<StopReason>; 8] = [
 fn all() -> Vec<(End, Circumstances)> {
     let mut all = Vec::new();
     for end in ends() {
-        for asked in REASONS {
+        for requested in REASONS {
             for leaving in [false, true] {
                 for stop in [Stopping::No, Stopping::Draining, Stopping::Killing] {
                     for restart in [Restart::Always, Restart::OnFailure, Restart::Never] {
                         for shares_position in [false, true] {
-                            for from_outside in [false, true] {
+                            for killed_externally in [false, true] {
                                 let given = Circumstances {
-                                    asked,
+                                    requested,
                                     leaving,
                                     stop,
-                                    from_outside,
+                                    killed_externally,
                                     restart,
                                     shares_position,
                                 };
@@ -114,7 +114,7 @@ fn a_leaving_worker_is_never_started_again() {
 #[test]
 fn never_means_never_after_a_failure() {
     each(|end, given, next| {
-        let failed = end.is_failure() && given.asked.is_none() && given.restart == Restart::Never;
+        let failed = end.is_failure() && given.requested.is_none() && given.restart == Restart::Never;
         !failed || !starts(next)
     });
 }
@@ -123,8 +123,8 @@ fn never_means_never_after_a_failure() {
 fn a_failure_that_nobody_asked_for_is_restarted_unless_the_file_says_never() {
     each(|end, given, next| {
         let wanted = !given.leaving && given.stop == Stopping::No && given.restart != Restart::Never;
-        let failed = end.is_failure() && given.asked.is_none();
-        let restart = match given.from_outside {
+        let failed = end.is_failure() && given.requested.is_none();
+        let restart = match given.killed_externally {
             true => Next::Uncounted(StartReason::Killed),
             false => Next::Restart(StartReason::Failed),
         };
@@ -135,7 +135,7 @@ fn a_failure_that_nobody_asked_for_is_restarted_unless_the_file_says_never() {
 #[test]
 fn what_ends_by_a_signal_from_outside_counts_for_no_intensity() {
     each(|end, given, next| {
-        let unasked = given.from_outside && given.asked.is_none();
+        let unasked = given.killed_externally && given.requested.is_none();
         let killed = end.is_failure() || *end == End::Terminated;
         !(unasked && killed && matches!(next, Next::Restart(_)))
     });
@@ -143,18 +143,21 @@ fn what_ends_by_a_signal_from_outside_counts_for_no_intensity() {
 
 #[test]
 fn a_signal_is_from_outside_unless_the_supervisor_sent_it_itself() {
-    use crate::supervisor::machine::worker_state::Asked;
+    use crate::supervisor::machine::worker_state::StopRequest;
     let now = Instant::now();
-    let finish = Asked::Finish(StopReason::Scaled, None);
-    let ours = [Asked::Term(StopReason::Stopping, now), Asked::Kill(StopReason::HoldsLock)];
+    let finish = StopRequest::Finish(StopReason::Scaled, None);
+    let ours = [StopRequest::Term(StopReason::Stopping, now), StopRequest::Kill(StopReason::HoldsLock)];
     for signal in [libc::SIGKILL, libc::SIGTERM] {
         let end = End::Died(Exit::Signal(SignalNumber(signal)));
-        assert!(end.is_from_outside(Asked::Nothing) && end.is_from_outside(finish));
-        assert!(!ours.iter().any(|asked| end.is_from_outside(*asked)));
+        assert!(end.is_killed_externally(StopRequest::Nothing) && end.is_killed_externally(finish));
+        assert!(!ours.iter().any(|requested| end.is_killed_externally(*requested)));
     }
-    assert!(End::Terminated.is_from_outside(Asked::Nothing) && !End::Terminated.is_from_outside(ours[0]));
+    assert!(
+        End::Terminated.is_killed_externally(StopRequest::Nothing)
+            && !End::Terminated.is_killed_externally(ours[0])
+    );
     for own in [libc::SIGSEGV, libc::SIGXCPU, libc::SIGABRT] {
-        assert!(!End::Died(Exit::Signal(SignalNumber(own))).is_from_outside(Asked::Nothing));
+        assert!(!End::Died(Exit::Signal(SignalNumber(own))).is_killed_externally(StopRequest::Nothing));
     }
 }
 
@@ -180,7 +183,7 @@ fn finished_input_and_closed_output_are_for_good_whatever_the_file_says() {
 #[test]
 fn always_starts_a_finished_worker_again_but_a_shared_position_only_as_a_whole() {
     each(|end, given, next| {
-        let plain = given.asked.is_none() && !given.leaving && given.stop == Stopping::No;
+        let plain = given.requested.is_none() && !given.leaving && given.stop == Stopping::No;
         if *end != End::Said(Ending::Finished) || !plain {
             return true;
         }
@@ -197,7 +200,7 @@ fn always_starts_a_finished_worker_again_but_a_shared_position_only_as_a_whole()
 fn a_worker_that_made_room_for_changed_work_is_followed_at_once_however_it_went() {
     each(|end, given, next| {
         let made_room =
-            given.asked == Some(StopReason::Changed) && !given.leaving && given.stop != Stopping::Killing;
+            given.requested == Some(StopReason::Changed) && !given.leaving && given.stop != Stopping::Killing;
         let through = matches!(end, End::Said(Ending::Finished | Ending::InputEnded | Ending::OutputClosed));
         !made_room || through || next == Next::Now(StartReason::Changed)
     });

@@ -1,17 +1,17 @@
 //! What is wanted of a stage's workers: more or fewer of them, that they end, that they hurry.
 
-use super::{Fate, Stage, Worker};
+use super::{Fate, StageState, Worker};
 use crate::queue::Order;
-use crate::supervisor::machine::effect::Action;
-use crate::supervisor::machine::effects::Outbox;
+use crate::supervisor::machine::effect::Effect;
+use crate::supervisor::machine::effects::Effects;
 use crate::supervisor::machine::reason::{StartReason, StopReason};
-use crate::supervisor::machine::worker_state::{Asked, Life, Over, Process, Step};
+use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest, WorkerEvent};
 use std::rc::Rc;
 use std::time::Instant;
 
-impl Stage {
+impl StageState {
     /// Adds workers, or tells the newest to leave, until there are as many as wanted.
-    pub fn scale(&mut self, out: &mut Outbox) {
+    pub fn scale(&mut self, out: &mut Effects) {
         let wanted = usize::try_from(self.spec.processes).unwrap_or(usize::MAX);
         let staying = self.staying().count();
         for _ in wanted..staying {
@@ -24,13 +24,14 @@ impl Stage {
         }
     }
 
-    fn add_or_keep(&mut self, out: &mut Outbox) {
+    fn add_or_keep(&mut self, out: &mut Effects) {
         let called_back = |worker: &Worker| {
-            worker.leaving && matches!(worker.life.process(), Some(Process { asked: Asked::Finish(..), .. }))
+            worker.leaving
+                && matches!(worker.life.process(), Some(Process { requested: StopRequest::Finish(..), .. }))
         };
         if let Some(i) = self.workers.iter().position(called_back) {
             self.workers[i].leaving = false;
-            return self.apply(i, Step::Relent, out);
+            return self.apply(i, WorkerEvent::CancelStop, out);
         }
         let life = match self.workers.first() {
             // The stage is through: one worker more finds nothing to do, or would do it all again.
@@ -59,48 +60,48 @@ impl Stage {
     }
 
     /// A worker ends after its item (or by `until`), and its place goes.
-    fn dismiss(&mut self, i: usize, why: StopReason, until: Option<Instant>, out: &mut Outbox) {
+    fn dismiss(&mut self, i: usize, why: StopReason, until: Option<Instant>, out: &mut Effects) {
         if self.workers[i].life.has_process() {
             self.workers[i].leaving = true;
-            self.apply(i, Step::Ask(Asked::Finish(why, until)), out);
+            self.apply(i, WorkerEvent::Ask(StopRequest::Finish(why, until)), out);
         } else {
             self.workers.remove(i);
         }
     }
 
     /// All workers end after their items and their places go: the stage was removed.
-    pub fn dismiss_all(&mut self, until: Instant, out: &mut Outbox) {
+    pub fn remove_all_workers(&mut self, until: Instant, out: &mut Effects) {
         for i in (0..self.workers.len()).rev() {
             self.dismiss(i, StopReason::Removed, Some(until), out);
         }
     }
 
     /// All workers end after their items, and stay over.
-    pub fn retire(&mut self, why: StopReason, over: Over, until: Option<Instant>, out: &mut Outbox) {
+    pub fn finish_all(&mut self, why: StopReason, over: Over, until: Option<Instant>, out: &mut Effects) {
         for i in 0..self.workers.len() {
-            self.ask_or_end(i, Asked::Finish(why, until), over, out);
+            self.request_or_end(i, StopRequest::Finish(why, until), over, out);
         }
     }
 
     /// All workers die now, and are killed if they don't.
-    pub fn terminate(&mut self, out: &mut Outbox) {
+    pub fn terminate(&mut self, out: &mut Effects) {
         let until = out.now + self.spec.rules.stop_timeout;
         for i in 0..self.workers.len() {
-            self.ask_or_end(i, Asked::Term(StopReason::Stopping, until), Over::Stopped, out);
+            self.request_or_end(i, StopRequest::Term(StopReason::Stopping, until), Over::Stopped, out);
         }
     }
 
     /// All workers are killed now.
-    pub fn kill(&mut self, out: &mut Outbox) {
+    pub fn kill(&mut self, out: &mut Effects) {
         for i in 0..self.workers.len() {
-            self.ask_or_end(i, Asked::Kill(StopReason::Stopping), Over::Stopped, out);
+            self.request_or_end(i, StopRequest::Kill(StopReason::Stopping), Over::Stopped, out);
         }
     }
 
-    fn ask_or_end(&mut self, i: usize, asked: Asked, over: Over, out: &mut Outbox) {
+    fn request_or_end(&mut self, i: usize, requested: StopRequest, over: Over, out: &mut Effects) {
         let worker = &mut self.workers[i];
         if worker.life.has_process() {
-            self.apply(i, Step::Ask(asked), out);
+            self.apply(i, WorkerEvent::Ask(requested), out);
         } else if !worker.life.is_over() {
             worker.life = Life::Over(over);
             worker.trial = false;
@@ -108,27 +109,27 @@ impl Stage {
     }
 
     /// Ends the others of a stage that nobody listens to.
-    pub fn end_if_unheard(&mut self, out: &mut Outbox) {
+    pub fn end_if_output_closed(&mut self, out: &mut Effects) {
         if self.workers.iter().any(|worker| worker.life == Life::Over(Over::OutputClosed)) {
-            self.retire(StopReason::OutputClosed, Over::OutputClosed, None, out);
+            self.finish_all(StopReason::OutputClosed, Over::OutputClosed, None, out);
         }
     }
 
     /// Pauses off (or on again).
-    pub fn hurry(&mut self, on: bool, out: &mut Outbox) {
-        if self.hurried == on {
+    pub fn skip_pauses(&mut self, on: bool, out: &mut Effects) {
+        if self.skips_pauses == on {
             return;
         }
-        self.hurried = on;
-        self.tell_standing_order(out);
+        self.skips_pauses = on;
+        self.send_standing_order(out);
     }
 
     /// Workers finish their item and wait (or go on).
-    pub fn pause(&mut self, on: bool, out: &mut Outbox) {
+    pub fn pause(&mut self, on: bool, out: &mut Effects) {
         if self.paused != on {
             self.paused = on;
             self.workers.iter_mut().for_each(|worker| worker.at_rest = false);
-            self.tell_standing_order(out);
+            self.send_standing_order(out);
         }
     }
 
@@ -137,18 +138,18 @@ impl Stage {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
-    fn tell_standing_order(&self, out: &mut Outbox) {
+    fn send_standing_order(&self, out: &mut Effects) {
         for worker in &self.workers {
             if let Some(process) = worker.life.process()
-                && process.asked == Asked::Nothing
+                && process.requested == StopRequest::Nothing
             {
-                out.act(Action::Order(process.slot, process.pid, self.standing_order()));
+                out.act(Effect::Order(process.slot, process.pid, self.standing_order()));
             }
         }
     }
 
     pub(super) fn standing_order(&self) -> Order {
-        match (self.hurried, self.paused) {
+        match (self.skips_pauses, self.paused) {
             (true, _) => Order::Drain,
             (false, true) => Order::Pause,
             (false, false) => Order::Run,
@@ -156,14 +157,14 @@ impl Stage {
     }
 
     /// There is somebody again who reads what it writes.
-    pub fn heard_again(&mut self, out: &mut Outbox) {
+    pub fn output_reopened(&mut self, out: &mut Effects) {
         self.revive(Over::OutputClosed, StartReason::WorkAgain);
         for i in 0..self.workers.len() {
             let worker = &self.workers[i];
-            let asked = worker.life.process().and_then(|process| process.asked.reason());
+            let requested = worker.life.process().and_then(|process| process.requested.reason());
             // One whose place goes was asked for another reason as well.
-            if asked == Some(StopReason::OutputClosed) && !worker.leaving {
-                self.apply(i, Step::Relent, out);
+            if requested == Some(StopReason::OutputClosed) && !worker.leaving {
+                self.apply(i, WorkerEvent::CancelStop, out);
             }
         }
     }
@@ -176,7 +177,7 @@ impl Stage {
     }
 
     /// Another chance for a stage that gave up.
-    pub fn forgive(&mut self) {
+    pub fn reset_give_up(&mut self) {
         self.fate = Fate::Wanted;
         self.intensity.forget();
         for worker in &mut self.workers {

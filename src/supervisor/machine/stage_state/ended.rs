@@ -1,31 +1,31 @@
 //! What follows when a worker has ended.
 
-use super::{Fate, Stage};
+use super::{Fate, StageState};
 use crate::queue::{Ending, FailureAttribution};
 use crate::status::Progress;
-use crate::supervisor::machine::effect::{Action, Release};
-use crate::supervisor::machine::effects::Outbox;
-use crate::supervisor::machine::event::Work;
-use crate::supervisor::machine::history::Change;
+use crate::supervisor::machine::effect::{Effect, Release};
+use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::event::ProcessWork;
+use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::WorkerId;
 use crate::supervisor::machine::reason::{End, StartReason, spoken};
 use crate::supervisor::machine::restart::{self, Circumstances, Next, Stopping};
-use crate::supervisor::machine::worker_state::{Life, Over, Process, Step};
+use crate::supervisor::machine::worker_state::{Life, Over, Process, WorkerEvent};
 use crate::sys::wait::Exit;
 use log::Level;
 use std::time::{Duration, Instant};
 
 /// Where to look for what kills workers.
-const KILLERS: &str =
+const KILL_HINT: &str =
     "SIGKILL comes from the kernel if memory runs out (`dmesg` tells), or from another program";
 
 /// The end of a worker, and what else decides about what follows.
 #[derive(Debug)]
-pub struct Death {
+pub struct WorkerExit {
     /// How it ended.
     pub end: End,
     /// What it did.
-    pub work: Work,
+    pub work: ProcessWork,
     /// How far the stop of the pipeline is.
     pub stop: Stopping,
     /// 0.5 ..= 1, for the back-off.
@@ -45,54 +45,54 @@ pub enum Verdict {
     CannotStart,
 }
 
-impl Stage {
+impl StageState {
     /// A worker's process is gone, or never came to be: gives back what it held, and decides what follows.
-    pub fn ended(&mut self, i: usize, death: &Death, out: &mut Outbox) -> Verdict {
+    pub fn ended(&mut self, i: usize, death: &WorkerExit, out: &mut Effects) -> Verdict {
         self.count_work(&death.work);
         let worker = &self.workers[i];
-        let asked = match worker.life {
-            Life::Alive(process) => process.asked,
-            Life::Forking { asked, .. } => asked,
-            Life::Due(_) | Life::Resting { .. } | Life::Over(_) => return Verdict::Fine,
+        let requested = match worker.life {
+            Life::Alive(process) => process.requested,
+            Life::Forking { requested, .. } => requested,
+            Life::Due(_) | Life::BackOff { .. } | Life::Over(_) => return Verdict::Fine,
         };
-        let from_outside = death.end.is_from_outside(asked);
+        let killed_externally = death.end.is_killed_externally(requested);
         if let Life::Alive(process) = worker.life {
             let release = self.release(i, process, death);
             let is_last = is_last(&release, death);
-            out.act(if is_last { Action::Bury(release) } else { Action::Release(release) });
+            out.act(if is_last { Effect::WriteDeadLetter(release) } else { Effect::Release(release) });
         }
         let given = Circumstances {
-            asked: asked.reason(),
+            requested: requested.reason(),
             leaving: worker.leaving,
             stop: death.stop,
-            from_outside,
+            killed_externally,
             restart: self.spec.rules.restart,
             shares_position: self.version.token.is_some(),
         };
-        let trial = worker.trial && !death.work.ready && !asked.is_deadly();
-        self.count_kills(i, death, from_outside, out);
-        let verdict = self.follow(i, death, restart::after(&death.end, &given), from_outside, out);
+        let trial = worker.trial && !death.work.ready && !requested.is_deadly();
+        self.count_kills(i, death, killed_externally, out);
+        let verdict = self.follow(i, death, restart::after(&death.end, &given), killed_externally, out);
         self.has_run |= shows_a_start(death);
-        let failed = verdict == Verdict::GaveUp || (death.end.is_failure() && !from_outside);
+        let failed = verdict == Verdict::GaveUp || (death.end.is_failure() && !killed_externally);
         if trial && failed && verdict != Verdict::CannotStart { Verdict::TrialFailed } else { verdict }
     }
 
     /// Says it once when it becomes too much; the status shows it as long as it lasts.
-    fn count_kills(&mut self, i: usize, death: &Death, from_outside: bool, out: &mut Outbox) {
+    fn count_kills(&mut self, i: usize, death: &WorkerExit, killed_externally: bool, out: &mut Effects) {
         let ran =
             self.workers[i].life.process().map(|process| out.now.saturating_duration_since(process.since));
         let lived = ran.is_some_and(|ran| ran >= self.spec.rules.backoff.reset_after);
-        if !from_outside || lived || death.work.done + death.work.emitted > 0 {
+        if !killed_externally || lived || death.work.done + death.work.emitted > 0 {
             self.killed_in_a_row = 0;
         }
-        if from_outside {
+        if killed_externally {
             self.killed_in_a_row += 1;
             if self.killed_in_a_row == self.many_kills() {
                 let (stage, times) = (&self.spec.name, self.killed_in_a_row);
                 out.say(
                     Level::Error,
                     format!(
-                        "the stage {stage} was killed from outside {times} times in a row: it goes on trying. {KILLERS}"
+                        "the stage {stage} was killed from outside {times} times in a row: it goes on trying. {KILL_HINT}"
                     ),
                 );
             }
@@ -101,7 +101,7 @@ impl Stage {
 
     /// The program of a stage that has never done anything can't be started. Later it is a restart as any other: then it
     /// is being replaced, perhaps.
-    fn cannot_start(&self, i: usize, death: &Death, next: Next) -> bool {
+    fn cannot_start(&self, i: usize, death: &WorkerExit, next: Next) -> bool {
         let tries_again = matches!(next, Next::Restart(_) | Next::Over(Over::Failed));
         let is_first = self.workers[i].is_first && !self.has_run && self.restarts.is_empty();
         let done = death.work.done + death.work.emitted > 0 || death.work.stage_has_worked;
@@ -109,12 +109,12 @@ impl Stage {
     }
 
     /// The worker's end, if its item becomes a dead letter by it.
-    pub fn burial(&self, i: usize, death: &Death) -> Option<Release> {
+    pub fn dead_letter(&self, i: usize, death: &WorkerExit) -> Option<Release> {
         let Life::Alive(process) = self.workers[i].life else { return None };
         Some(self.release(i, process, death)).filter(|release| is_last(release, death))
     }
 
-    fn count_work(&mut self, work: &Work) {
+    fn count_work(&mut self, work: &ProcessWork) {
         self.totals.taken += work.taken;
         self.totals.done += work.done;
         self.totals.emitted += work.emitted;
@@ -124,32 +124,32 @@ impl Stage {
         self.totals.item_times += work.item_times;
     }
 
-    fn release(&self, i: usize, process: Process, death: &Death) -> Release {
+    fn release(&self, i: usize, process: Process, death: &WorkerExit) -> Release {
         // Dead by the supervisor's own hand: no item did it. Any other signal came from the item's work.
         let ours = matches!(
             &death.end,
             End::Died(Exit::Signal(signal)) if matches!(signal.0, libc::SIGTERM | libc::SIGKILL)
         );
-        let innocent = ours && process.asked.is_deadly() || matches!(death.end, End::CannotStart(_));
-        let blame = if innocent { FailureAttribution::Nobody } else { FailureAttribution::Begun };
+        let innocent = ours && process.requested.is_deadly() || matches!(death.end, End::CannotStart(_));
+        let attribution = if innocent { FailureAttribution::Nobody } else { FailureAttribution::Begun };
         Release {
             worker: WorkerId { stage: self.key, index: self.workers[i].index },
             stage: self.spec.name.clone(),
             slot: process.slot,
-            blame,
+            attribution,
             attempts: self.spec.tuning.attempts,
             end: death.end.clone(),
-            words: death.work.words.clone(),
+            last_stderr: death.work.last_stderr.clone(),
         }
     }
 
     fn follow(
         &mut self,
         i: usize,
-        death: &Death,
+        death: &WorkerExit,
         next: Next,
-        from_outside: bool,
-        out: &mut Outbox,
+        killed_externally: bool,
+        out: &mut Effects,
     ) -> Verdict {
         let (name, end) = (self.name(i), &death.end);
         let since = self.workers[i].life.process().map(|process| process.since);
@@ -158,7 +158,7 @@ impl Stage {
         if let (Next::Now(why) | Next::Restart(why) | Next::Uncounted(why), Verdict::Fine) = (next, verdict) {
             self.count_restart(restart_word(why, end));
         }
-        self.count_run(i, end, ran, from_outside);
+        self.count_run(i, end, ran, killed_externally);
         let lived = ran;
         let ran = ran.map_or(String::new(), |ran| format!(" after {}", spoken(ran)));
         let then = restart_text(next, life, out.now);
@@ -166,7 +166,7 @@ impl Stage {
         let told = verdict == Verdict::CannotStart
             || self.fate == Fate::GaveUp && matches!(end, End::CannotStart(_));
         let level = if told { Level::Debug } else { level(end, next) };
-        out.note(level, name.clone(), Change::Ended(end.clone()), format!("{end}{ran}{then}"));
+        out.note(level, name.clone(), TransitionKind::Ended(end.clone()), format!("{end}{ran}{then}"));
         out.history.explain(&name, lived, &death.work);
         match life {
             Some(life) => self.settle(i, life, out),
@@ -184,7 +184,7 @@ impl Stage {
         &mut self,
         i: usize,
         next: Next,
-        death: &Death,
+        death: &WorkerExit,
         ran: Option<Duration>,
         now: Instant,
     ) -> (Option<Life>, Verdict) {
@@ -209,7 +209,7 @@ impl Stage {
         &mut self,
         i: usize,
         why: StartReason,
-        death: &Death,
+        death: &WorkerExit,
         ran: Option<Duration>,
         now: Instant,
     ) -> Life {
@@ -217,8 +217,8 @@ impl Stage {
         rest(self.backoff(i, &death.end, ran, death.jitter), why, now)
     }
 
-    fn settle(&mut self, i: usize, life: Life, out: &mut Outbox) {
-        self.apply(i, Step::Ended(life), out);
+    fn settle(&mut self, i: usize, life: Life, out: &mut Effects) {
+        self.apply(i, WorkerEvent::Ended(life), out);
         if life.is_over() {
             self.workers[i].trial = false;
         }
@@ -233,16 +233,16 @@ impl Stage {
         restart::delay(&rules.backoff, before, jitter)
     }
 
-    fn count_run(&mut self, i: usize, end: &End, ran: Option<Duration>, from_outside: bool) {
+    fn count_run(&mut self, i: usize, end: &End, ran: Option<Duration>, killed_externally: bool) {
         let good = ran.is_some_and(|ran| ran >= self.spec.rules.backoff.reset_after);
         let obeyed = matches!(end, End::Said(Ending::Ordered | Ending::Recycled) | End::Terminated);
-        let innocent = obeyed && !from_outside;
+        let innocent = obeyed && !killed_externally;
         let worker = &mut self.workers[i];
         worker.bad_runs = if good || innocent { 0 } else { worker.bad_runs.saturating_add(1) };
     }
 
     /// Starts all over. One restart, for the intensity.
-    pub fn start_over(&mut self, jitter: f64, out: &mut Outbox) -> Verdict {
+    pub fn start_over(&mut self, jitter: f64, out: &mut Effects) -> Verdict {
         if self.intensity.exceeded(&self.spec.rules.give_up, out.now) {
             return Verdict::GaveUp;
         }
@@ -258,18 +258,18 @@ impl Stage {
     }
 }
 
-fn is_last(release: &Release, death: &Death) -> bool {
-    release.blame == FailureAttribution::Begun && death.work.attempt >= release.attempts.max(1)
+fn is_last(release: &Release, death: &WorkerExit) -> bool {
+    release.attribution == FailureAttribution::Begun && death.work.attempt >= release.attempts.max(1)
 }
 
 fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {
-    if delay.is_zero() { Life::Due(why) } else { Life::Resting { until: now + delay, why } }
+    if delay.is_zero() { Life::Due(why) } else { Life::BackOff { until: now + delay, why } }
 }
 
 fn restart_text(next: Next, life: Option<Life>, now: Instant) -> String {
     match (next, life) {
         (Next::Restart(_) | Next::Uncounted(_), Some(Life::Due(_))) => "; it starts again at once".to_owned(),
-        (Next::Restart(_) | Next::Uncounted(_), Some(Life::Resting { until, .. })) => {
+        (Next::Restart(_) | Next::Uncounted(_), Some(Life::BackOff { until, .. })) => {
             format!("; it starts again in {}", spoken(until - now))
         }
         (Next::Restart(_) | Next::Uncounted(_) | Next::Leave | Next::Now(_) | Next::Over(_), _) => {
@@ -298,7 +298,7 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
 }
 
 /// Whether a worker of it has had its program, at some time.
-fn shows_a_start(death: &Death) -> bool {
+fn shows_a_start(death: &WorkerExit) -> bool {
     let worked = death.work.stage_has_worked || death.work.done + death.work.emitted > 0;
     worked
         || match &death.end {

@@ -1,37 +1,37 @@
 //! Workers of another version are replaced, one by one.
 
-use super::{Stage, makes_room};
-use crate::supervisor::machine::effects::Outbox;
+use super::{StageState, is_being_replaced};
+use crate::supervisor::machine::effects::Effects;
 use crate::supervisor::machine::reason::{StartReason, StopReason};
-use crate::supervisor::machine::worker_state::{Asked, Life, Step};
+use crate::supervisor::machine::worker_state::{Life, StopRequest, WorkerEvent};
 use std::rc::Rc;
 
-impl Stage {
+impl StageState {
     /// Replaces workers of another version, one by one: the next one ends only when the one before is ready.
-    pub fn roll(&mut self, out: &mut Outbox) {
-        let mut busy = self.staying().any(|worker| worker.trial || makes_room(worker));
+    pub fn roll(&mut self, out: &mut Effects) {
+        let mut busy = self.staying().any(|worker| worker.trial || is_being_replaced(worker));
         for i in 0..self.workers.len() {
             if self.workers[i].leaving {
                 continue;
             }
             if self.is_current(&self.workers[i]) {
-                // Asked to make room, but what it does is wanted again.
-                if makes_room(&self.workers[i]) {
-                    self.apply(i, Step::Relent, out);
+                // StopRequest to make room, but what it does is wanted again.
+                if is_being_replaced(&self.workers[i]) {
+                    self.apply(i, WorkerEvent::CancelStop, out);
                 }
             } else {
-                busy = self.renew(i, busy, out) || busy;
+                busy = self.replace_worker(i, busy, out) || busy;
             }
         }
     }
 
     /// A step towards the wanted version for one worker. True: the others have to wait for it.
-    fn renew(&mut self, i: usize, busy: bool, out: &mut Outbox) -> bool {
+    fn replace_worker(&mut self, i: usize, busy: bool, out: &mut Effects) -> bool {
         let is_other = !self.is_of_version(&self.workers[i]);
         let why = if is_other { StopReason::Changed } else { StopReason::Requested };
         let worker = &mut self.workers[i];
         match worker.life {
-            Life::Due(_) | Life::Resting { .. } => {
+            Life::Due(_) | Life::BackOff { .. } => {
                 worker.life = Life::Due(if is_other { StartReason::Changed } else { StartReason::Requested });
                 self.adopt(i);
                 true
@@ -44,10 +44,10 @@ impl Stage {
                 self.adopt(i);
                 false
             }
-            Life::Alive(process) if process.asked == Asked::Nothing && !busy => {
+            Life::Alive(process) if process.requested == StopRequest::Nothing && !busy => {
                 // One that isn't ready yet may be stuck where it can't see an order.
                 let patience = (!process.ready).then(|| out.now + self.spec.rules.stop_timeout);
-                self.apply(i, Step::Ask(Asked::Finish(why, patience)), out);
+                self.apply(i, WorkerEvent::Ask(StopRequest::Finish(why, patience)), out);
                 true
             }
             Life::Alive(_) | Life::Forking { .. } => false,

@@ -3,33 +3,33 @@
 use super::State;
 use crate::config::diagnostic::nearest;
 use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, Stop, Whom};
-use crate::supervisor::machine::effect::Action;
-use crate::supervisor::machine::effects::Outbox;
-use crate::supervisor::machine::ids::{AskId, StageKey};
+use crate::supervisor::machine::effect::Effect;
+use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::reason::{StopCause, spoken};
 use crate::supervisor::machine::reload_plan::plan;
 use crate::supervisor::machine::restart::Stopping;
-use crate::supervisor::machine::stage_state::{Fate, Stage};
+use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::Wanted;
 use log::Level;
 
 /// Requests that wait, at most: who asks and goes away must not cost more and more.
-const MOST_WAITING: usize = 256;
+const MAX_PENDING_REQUESTS: usize = 256;
 
 /// Requests that are not answered yet.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct PendingRequests {
     /// For the file to be read; and whether they wait for all of the reload.
-    loads: Vec<(AskId, bool)>,
+    loads: Vec<(RequestId, bool)>,
     /// For a reload to end; with what it will do.
-    reloads: Vec<(AskId, Vec<String>)>,
+    reloads: Vec<(RequestId, Vec<String>)>,
     /// For a stage to be as wanted; with what was done.
-    stages: Vec<(AskId, StageKey, Done)>,
+    stages: Vec<(RequestId, StageKey, Done)>,
     /// For a stage, or all, to have come to rest; with what was done.
-    pauses: Vec<(AskId, Option<StageKey>, Done)>,
+    pauses: Vec<(RequestId, Option<StageKey>, Done)>,
 }
 
-impl Waiting {
+impl PendingRequests {
     fn count(&self) -> usize {
         self.loads.len() + self.reloads.len() + self.stages.len() + self.pauses.len()
     }
@@ -46,27 +46,27 @@ fn refused(reason: Reason, why: impl Into<String>) -> Refused {
 }
 
 impl State {
-    pub(super) fn asked(&mut self, id: AskId, command: Command, out: &mut Outbox) {
-        if self.waiting.count() >= MOST_WAITING {
-            let refusal = refused(Reason::Busy, format!("{MOST_WAITING} requests wait already"));
-            return out.act(Action::Answer(id, Err(refusal)));
+    pub(super) fn handle_request(&mut self, id: RequestId, command: Command, out: &mut Effects) {
+        if self.waiting.count() >= MAX_PENDING_REQUESTS {
+            let refusal = refused(Reason::Busy, format!("{MAX_PENDING_REQUESTS} requests wait already"));
+            return out.act(Effect::Answer(id, Err(refusal)));
         }
         let outcome = match command {
-            Command::Scale(scale) => self.asked_to_scale(id, &scale, out),
-            Command::Restart(restart) => self.asked_to_restart(id, &restart, out),
-            Command::Pause(whom) => self.asked_to_pause(id, &whom, out),
-            Command::Resume(whom) => self.asked_to_resume(&whom, out).map(Some),
+            Command::Scale(scale) => self.scale_requested(id, &scale, out),
+            Command::Restart(restart) => self.restart_requested(id, &restart, out),
+            Command::Pause(whom) => self.pause_requested(id, &whom, out),
+            Command::Resume(whom) => self.resume_requested(&whom, out).map(Some),
             Command::Upgrade => {
-                self.asked_to_upgrade(Some(id), out);
+                self.upgrade_requested(Some(id), out);
                 Ok(None)
             }
-            Command::Reload(wait) => self.asked_to_reload(id, wait.wait, out),
-            Command::Drain => self.asked_to_drain(out).map(Some),
-            Command::Stop(stop) => self.asked_for_the_end(&stop, out).map(Some),
+            Command::Reload(wait) => self.reload_file_requested(id, wait.wait, out),
+            Command::Drain => self.drain_requested(out).map(Some),
+            Command::Stop(stop) => self.end_requested(&stop, out).map(Some),
         };
         // `None`: it is answered later.
         if let Some(outcome) = outcome.transpose() {
-            out.act(Action::Answer(id, outcome));
+            out.act(Effect::Answer(id, outcome));
         }
     }
 
@@ -80,7 +80,7 @@ impl State {
     }
 
     /// The stage of this name, if it can still be told something.
-    fn stage_to_change(&mut self, name: &str) -> Result<&mut Stage, Refused> {
+    fn stage_to_change(&mut self, name: &str) -> Result<&mut StageState, Refused> {
         self.refuse_if_stopping()?;
         let Some(s) = self.stages.iter().position(|stage| stage.spec.name == name) else {
             let names = self.stages.iter().map(|stage| stage.spec.name.as_str());
@@ -99,11 +99,11 @@ impl State {
         }
     }
 
-    fn asked_to_scale(
+    fn scale_requested(
         &mut self,
-        id: AskId,
+        id: RequestId,
         scale: &Scale,
-        out: &mut Outbox,
+        out: &mut Effects,
     ) -> Result<Option<Done>, Refused> {
         let Scale { stage: name, processes, by, wait } = scale;
         let stage = self.stage_to_change(name)?;
@@ -135,17 +135,17 @@ impl State {
         Ok(self.now_or_settled(id, key, *wait, done(text)))
     }
 
-    fn asked_to_restart(
+    fn restart_requested(
         &mut self,
-        id: AskId,
+        id: RequestId,
         restart: &Restart,
-        out: &mut Outbox,
+        out: &mut Effects,
     ) -> Result<Option<Done>, Refused> {
         let Restart { stage: name, wait } = restart;
         let stage = self.stage_to_change(name)?;
         let text = match stage.fate {
             Fate::GaveUp => {
-                stage.forgive();
+                stage.reset_give_up();
                 format!("{name}: it gave up, and gets another chance")
             }
             Fate::Wanted | Fate::Removed { .. } => {
@@ -158,7 +158,7 @@ impl State {
         Ok(self.now_or_settled(id, key, *wait, done(text)))
     }
 
-    fn now_or_settled(&mut self, id: AskId, key: StageKey, waits: bool, done: Done) -> Option<Done> {
+    fn now_or_settled(&mut self, id: RequestId, key: StageKey, waits: bool, done: Done) -> Option<Done> {
         if !waits {
             return Some(done);
         }
@@ -166,7 +166,12 @@ impl State {
         None
     }
 
-    fn asked_to_pause(&mut self, id: AskId, whom: &Whom, out: &mut Outbox) -> Result<Option<Done>, Refused> {
+    fn pause_requested(
+        &mut self,
+        id: RequestId,
+        whom: &Whom,
+        out: &mut Effects,
+    ) -> Result<Option<Done>, Refused> {
         let (key, text) = self.set_paused(whom, true, out)?;
         out.say(Level::Info, format!("pause: {text}"));
         if !whom.wait {
@@ -178,7 +183,7 @@ impl State {
         Ok(None)
     }
 
-    fn asked_to_resume(&mut self, whom: &Whom, out: &mut Outbox) -> Outcome {
+    fn resume_requested(&mut self, whom: &Whom, out: &mut Effects) -> Outcome {
         let (_, text) = self.set_paused(whom, false, out)?;
         out.say(Level::Info, format!("resume: {text}"));
         Ok(done(format!("{text}: workers go on")))
@@ -189,7 +194,7 @@ impl State {
         &mut self,
         whom: &Whom,
         on: bool,
-        out: &mut Outbox,
+        out: &mut Effects,
     ) -> Result<(Option<StageKey>, String), Refused> {
         if let Some(name) = &whom.stage {
             let stage = self.stage_to_change(name)?;
@@ -202,20 +207,25 @@ impl State {
         Ok((None, "all stages".to_owned()))
     }
 
-    fn asked_to_reload(&mut self, id: AskId, waits: bool, out: &mut Outbox) -> Result<Option<Done>, Refused> {
+    fn reload_file_requested(
+        &mut self,
+        id: RequestId,
+        waits: bool,
+        out: &mut Effects,
+    ) -> Result<Option<Done>, Refused> {
         self.refuse_if_stopping()?;
         self.waiting.loads.push((id, waits));
-        self.hung_up(out);
+        self.reload_requested(out);
         Ok(None)
     }
 
-    fn asked_to_drain(&mut self, out: &mut Outbox) -> Outcome {
+    fn drain_requested(&mut self, out: &mut Effects) -> Outcome {
         match self.stopping() {
             _ if self.ended => Ok(done("the run is over")),
             Stopping::Killing => Err(refused(Reason::Stopping, "the pipeline is stopping")),
             Stopping::Draining => Ok(done("the pipeline is draining already")),
             Stopping::No => {
-                self.begin_stop(StopCause::Asked("drain"), out);
+                self.begin_stop(StopCause::Requested("drain"), out);
                 self.stop.iter_mut().for_each(|stop| stop.until = None);
                 out.say(Level::Info, "drain: sources end, all items are worked off, then it is over");
                 Ok(done("sources end, all items are worked off, then the pipeline ends"))
@@ -223,12 +233,12 @@ impl State {
         }
     }
 
-    fn asked_for_the_end(&mut self, stop: &Stop, out: &mut Outbox) -> Outcome {
+    fn end_requested(&mut self, stop: &Stop, out: &mut Effects) -> Outcome {
         if self.ended {
             return Ok(done("the run is over"));
         }
         if self.stopping() == Stopping::No {
-            self.begin_stop(StopCause::Asked("stop"), out);
+            self.begin_stop(StopCause::Requested("stop"), out);
         }
         if stop.now && self.stopping() == Stopping::Draining {
             self.stop_now("stop", out);
@@ -247,36 +257,36 @@ impl State {
     }
 
     /// What became of the file that was read: an answer to all who asked for that.
-    pub(super) fn answer_loads(&mut self, outcome: &Result<Vec<String>, Refused>, out: &mut Outbox) {
+    pub(super) fn answer_loads(&mut self, outcome: &Result<Vec<String>, Refused>, out: &mut Effects) {
         for (id, waits) in std::mem::take(&mut self.waiting.loads) {
             match outcome {
-                Err(refused) => out.act(Action::Answer(id, Err(refused.clone()))),
+                Err(refused) => out.act(Effect::Answer(id, Err(refused.clone()))),
                 Ok(steps) if steps.is_empty() => {
                     let nothing = done("the file says what runs already: nothing to do");
-                    out.act(Action::Answer(id, Ok(nothing)));
+                    out.act(Effect::Answer(id, Ok(nothing)));
                 }
                 Ok(steps) if waits => self.waiting.reloads.push((id, steps.clone())),
                 Ok(steps) => {
                     let under_way = Done { done: "the reload is under way".to_owned(), steps: steps.clone() };
-                    out.act(Action::Answer(id, Ok(under_way)));
+                    out.act(Effect::Answer(id, Ok(under_way)));
                 }
             }
         }
     }
 
     /// A reload has come to its end; why, if that is another one than it should.
-    pub(super) fn answer_reloads(&mut self, failure: Option<&str>, out: &mut Outbox) {
+    pub(super) fn answer_reloads(&mut self, failure: Option<&str>, out: &mut Effects) {
         for (id, steps) in std::mem::take(&mut self.waiting.reloads) {
             let outcome = match failure {
                 None => Ok(Done { done: "reloaded".to_owned(), steps }),
                 Some(why) => Err(refused(Reason::RolledBack, why)),
             };
-            out.act(Action::Answer(id, outcome));
+            out.act(Effect::Answer(id, outcome));
         }
     }
 
     /// Answers those who waited for what has come now, and for what can't come any more.
-    pub(super) fn answer_waiting(&mut self, out: &mut Outbox) {
+    pub(super) fn answer_waiting(&mut self, out: &mut Effects) {
         if self.waiting.count() == 0 {
             return;
         }
@@ -286,35 +296,35 @@ impl State {
             let stages = std::mem::take(&mut self.waiting.stages).into_iter().map(|(id, ..)| id);
             let pauses = std::mem::take(&mut self.waiting.pauses).into_iter().map(|(id, ..)| id);
             for id in stages.chain(pauses) {
-                out.act(Action::Answer(id, Err(refusal.clone())));
+                out.act(Effect::Answer(id, Err(refusal.clone())));
             }
         }
         self.answer_pauses(out);
-        let Waiting { stages: waiting, .. } = &mut self.waiting;
+        let PendingRequests { stages: waiting, .. } = &mut self.waiting;
         for (id, key, done) in std::mem::take(waiting) {
             match self.stages.iter().find(|stage| stage.key == key) {
                 Some(stage) if !is_as_wanted(stage) => waiting.push((id, key, done)),
                 Some(stage) if stage.fate == Fate::GaveUp => {
                     let why = format!("the stage {} gave up", stage.spec.name);
-                    out.act(Action::Answer(id, Err(refused(Reason::GaveUp, why))));
+                    out.act(Effect::Answer(id, Err(refused(Reason::GaveUp, why))));
                 }
-                Some(_) | None => out.act(Action::Answer(id, Ok(done))),
+                Some(_) | None => out.act(Effect::Answer(id, Ok(done))),
             }
         }
     }
 
-    fn answer_pauses(&mut self, out: &mut Outbox) {
+    fn answer_pauses(&mut self, out: &mut Effects) {
         for (id, key, done) in std::mem::take(&mut self.waiting.pauses) {
             let mut whom = self.stages.iter().filter(|stage| key.is_none_or(|key| stage.key == key));
             let outcome = if whom.clone().any(|stage| !stage.paused) {
                 Err(refused(Reason::Resumed, "workers go on: the pause has ended"))
-            } else if whom.all(Stage::is_at_rest) {
+            } else if whom.all(StageState::is_at_rest) {
                 Ok(done)
             } else {
                 self.waiting.pauses.push((id, key, done));
                 continue;
             };
-            out.act(Action::Answer(id, outcome));
+            out.act(Effect::Answer(id, outcome));
         }
     }
 
@@ -328,7 +338,7 @@ impl State {
     }
 }
 
-fn is_as_wanted(stage: &Stage) -> bool {
+fn is_as_wanted(stage: &StageState) -> bool {
     let all_there = stage.workers.len() == usize::try_from(stage.spec.processes).unwrap_or(usize::MAX);
     stage.fate == Fate::GaveUp || stage.is_over() || all_there && stage.is_settled()
 }

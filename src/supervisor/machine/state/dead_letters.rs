@@ -3,37 +3,37 @@
 
 use super::State;
 use crate::queue::SlotId;
-use crate::supervisor::machine::effect::{Action, Release};
-use crate::supervisor::machine::effects::Outbox;
+use crate::supervisor::machine::effect::{Effect, Release};
+use crate::supervisor::machine::effects::Effects;
 use crate::supervisor::machine::reason::spoken;
 use log::Level;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// From one try to the next: doubled each time.
-const SHORTEST_REST: Duration = Duration::from_millis(500);
-const LONGEST_REST: Duration = Duration::from_secs(30);
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 /// Whoever has not written a letter after this is ended, and another one tries.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// What takes longer is told by `status`.
-const WORTH_TELLING: Duration = Duration::from_secs(2);
+const REPORTED_AFTER: Duration = Duration::from_secs(2);
 
 /// By the slot that holds the item.
 #[derive(Debug, Default)]
-pub(super) struct Burials(BTreeMap<SlotId, Burial>);
+pub(super) struct PendingDeadLetters(BTreeMap<SlotId, PendingDeadLetter>);
 
 #[derive(Debug)]
-struct Burial {
+struct PendingDeadLetter {
     release: Release,
     since: Instant,
     rest: Duration,
-    next: Next,
+    next: Attempt,
     /// Why it was not written the last time.
     why: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Next {
+enum Attempt {
     /// It is tried again then.
     Try(Instant),
     /// It is being tried; whoever does is ended then.
@@ -42,7 +42,7 @@ enum Next {
     Gone,
 }
 
-impl Burials {
+impl PendingDeadLetters {
     /// All are written.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -54,48 +54,48 @@ impl Burials {
 
     /// One is to be written; that was begun.
     pub fn begin(&mut self, release: Release, now: Instant) {
-        let (rest, next) = (SHORTEST_REST, Next::End(now + PATIENCE));
-        self.0.insert(release.slot, Burial { release, since: now, rest, next, why: None });
+        let (rest, next) = (FIRST_RETRY_DELAY, Attempt::End(now + WRITE_LIMIT));
+        self.0.insert(release.slot, PendingDeadLetter { release, since: now, rest, next, why: None });
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        let due = |burial: &Burial| match burial.next {
-            Next::Try(at) | Next::End(at) => Some(at),
-            Next::Gone => None,
+        let due = |pending: &PendingDeadLetter| match pending.next {
+            Attempt::Try(at) | Attempt::End(at) => Some(at),
+            Attempt::Gone => None,
         };
         self.0.values().filter_map(due).min()
     }
 
     /// For people.
-    pub fn told(&self, now: Instant) -> Vec<String> {
+    pub fn overdue(&self, now: Instant) -> Vec<String> {
         let late =
-            self.0.values().filter(|burial| now.saturating_duration_since(burial.since) >= WORTH_TELLING);
-        late.map(|burial| {
-            let since = spoken(now.saturating_duration_since(burial.since));
-            let why = burial.why.as_deref().unwrap_or("the process that writes it has not come back");
-            let (stage, index) = (&burial.release.stage, burial.release.worker.index);
+            self.0.values().filter(|pending| now.saturating_duration_since(pending.since) >= REPORTED_AFTER);
+        late.map(|pending| {
+            let since = spoken(now.saturating_duration_since(pending.since));
+            let why = pending.why.as_deref().unwrap_or("the process that writes it has not come back");
+            let (stage, index) = (&pending.release.stage, pending.release.worker.index);
             format!("the dead letter of an item of {stage}[{index}] is not written since {since}: {why}")
         })
         .collect()
     }
 
-    fn pass_time(&mut self, out: &mut Outbox) {
-        for (slot, burial) in &mut self.0 {
-            match burial.next {
-                Next::Try(at) if at <= out.now => {
-                    burial.next = Next::End(out.now + PATIENCE);
-                    out.act(Action::Bury(burial.release.clone()));
+    fn pass_time(&mut self, out: &mut Effects) {
+        for (slot, pending) in &mut self.0 {
+            match pending.next {
+                Attempt::Try(at) if at <= out.now => {
+                    pending.next = Attempt::End(out.now + WRITE_LIMIT);
+                    out.act(Effect::WriteDeadLetter(pending.release.clone()));
                 }
-                Next::End(at) if at <= out.now => {
-                    let patience = spoken(PATIENCE);
+                Attempt::End(at) if at <= out.now => {
+                    let limit = spoken(WRITE_LIMIT);
                     out.say(
                         Level::Error,
-                        format!("a dead letter is not written after {patience}: another process tries"),
+                        format!("a dead letter is not written after {limit}: another process tries"),
                     );
-                    burial.next = Next::Gone;
-                    out.act(Action::EndBurial(*slot));
+                    pending.next = Attempt::Gone;
+                    out.act(Effect::KillDeadLetterWriter(*slot));
                 }
-                Next::Try(_) | Next::End(_) | Next::Gone => {}
+                Attempt::Try(_) | Attempt::End(_) | Attempt::Gone => {}
             }
         }
     }
@@ -103,38 +103,38 @@ impl Burials {
 
 impl State {
     /// The letter is written, and the item has ended.
-    pub(super) fn buried(&mut self, slot: SlotId) {
-        if self.burials.0.remove(&slot).is_some() {
+    pub(super) fn dead_letter_written(&mut self, slot: SlotId) {
+        if self.dead_letters.0.remove(&slot).is_some() {
             self.slots.give(slot.0);
         }
     }
 
     /// The letter is not written: the item stays leased, and it is tried again.
-    pub(super) fn not_buried(&mut self, slot: SlotId, why: String, out: &mut Outbox) {
-        let Some(burial) = self.burials.0.get_mut(&slot) else { return };
-        if burial.why.as_ref() != Some(&why) {
-            let stage = &burial.release.stage;
+    pub(super) fn dead_letter_failed(&mut self, slot: SlotId, why: String, out: &mut Effects) {
+        let Some(pending) = self.dead_letters.0.get_mut(&slot) else { return };
+        if pending.why.as_ref() != Some(&why) {
+            let stage = &pending.release.stage;
             out.say(
                 Level::Error,
                 format!("a dead letter of {stage} can't be written, its item stays leased: {why}"),
             );
         }
-        burial.why = Some(why);
-        burial.next = Next::Try(out.now + burial.rest);
-        burial.rest = (burial.rest * 2).min(LONGEST_REST);
+        pending.why = Some(why);
+        pending.next = Attempt::Try(out.now + pending.rest);
+        pending.rest = (pending.rest * 2).min(MAX_RETRY_DELAY);
     }
 
-    pub(super) fn pass_burial_time(&mut self, out: &mut Outbox) {
-        self.burials.pass_time(out);
+    pub(super) fn pass_dead_letter_time(&mut self, out: &mut Effects) {
+        self.dead_letters.pass_time(out);
     }
 
     /// A run that ends regardless says what it leaves.
-    pub(super) fn leave_unburied(&mut self, out: &mut Outbox) {
-        if self.burials.is_empty() {
+    pub(super) fn report_unwritten(&mut self, out: &mut Effects) {
+        if self.dead_letters.is_empty() {
             return;
         }
         self.failed = true;
-        let letters = crate::supervisor::closing::summary::count(self.burials.count(), "dead letter");
+        let letters = crate::supervisor::closing::summary::count(self.dead_letters.count(), "dead letter");
         let then = if self.keeps {
             "their items stay in the queues"
         } else {

@@ -1,15 +1,15 @@
-//! News of workers: they live, work, stop, end.
+//! ChildEvent of workers: they live, work, stop, end.
 
 use super::State;
 use crate::config::OnGiveUp;
 use crate::queue::{Ending, SlotId};
-use crate::supervisor::machine::effects::Outbox;
-use crate::supervisor::machine::event::Work;
+use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::event::ProcessWork;
 use crate::supervisor::machine::history::Transition;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::reason::{End, StopCause};
 use crate::supervisor::machine::restart::{Stopping, name};
-use crate::supervisor::machine::stage_state::{Death, Fate, Verdict};
+use crate::supervisor::machine::stage_state::{Fate, Verdict, WorkerExit};
 use crate::supervisor::machine::worker_state::Life;
 use crate::sys::process::SpawnError;
 use log::Level;
@@ -18,19 +18,19 @@ use log::Level;
 const ENDS_SHOWN: usize = 5;
 
 impl State {
-    pub(super) fn spawned(&mut self, worker: WorkerId, pid: Pid, out: &mut Outbox) {
+    pub(super) fn spawned(&mut self, worker: WorkerId, pid: Pid, out: &mut Effects) {
         if let Some((s, i)) = self.stage_at(worker) {
             self.stages[s].spawned(i, pid, out);
         }
     }
 
-    pub(super) fn spawn_failed(&mut self, worker: WorkerId, error: SpawnError, out: &mut Outbox) {
+    pub(super) fn spawn_failed(&mut self, worker: WorkerId, error: SpawnError, out: &mut Effects) {
         let Some((s, i)) = self.stage_at(worker) else { return };
         let Life::Forking { slot, .. } = self.stages[s].workers[i].life else { return };
-        self.after(s, i, slot, End::NotStarted(error), Work::default(), out);
+        self.after(s, i, slot, End::NotStarted(error), ProcessWork::default(), out);
     }
 
-    pub(super) fn ready(&mut self, worker: WorkerId, pid: Pid, out: &mut Outbox) {
+    pub(super) fn ready(&mut self, worker: WorkerId, pid: Pid, out: &mut Effects) {
         if let Some((s, i)) = self.alive(worker, pid) {
             self.stages[s].ready(i, out);
         }
@@ -48,26 +48,26 @@ impl State {
         worker: WorkerId,
         pid: Pid,
         end: End,
-        work: Work,
-        out: &mut Outbox,
+        work: ProcessWork,
+        out: &mut Effects,
     ) {
         let Some((s, i)) = self.alive(worker, pid) else { return };
         let Some(process) = self.stages[s].workers[i].life.process() else { return };
         self.after(s, i, process.slot, end, work, out);
     }
 
-    fn after(&mut self, s: usize, i: usize, slot: SlotId, end: End, work: Work, out: &mut Outbox) {
+    fn after(&mut self, s: usize, i: usize, slot: SlotId, end: End, work: ProcessWork, out: &mut Effects) {
         let (stop, jitter) = (self.stopping(), self.jitter());
         let why = end.to_string();
         // A run that has lost something is no success, whatever comes after.
         self.failed |= matches!(end, End::Said(Ending::Lost(_)));
-        let death = Death { end, work, stop, jitter };
-        let burial = self.stages[s].burial(i, &death);
+        let death = WorkerExit { end, work, stop, jitter };
+        let dead_letter = self.stages[s].dead_letter(i, &death);
         let verdict = self.stages[s].ended(i, &death, out);
         self.revive_if_heard(s, out);
         // Only now: a new worker gets the slot after the release of the old one, which is among the actions.
-        match burial {
-            Some(release) => self.burials.begin(release, out.now),
+        match dead_letter {
+            Some(release) => self.dead_letters.begin(release, out.now),
             None => self.slots.give(slot.0),
         }
         match verdict {
@@ -84,7 +84,7 @@ impl State {
     }
 
     /// No restart would change it, and no item has to do with it: one line says it all.
-    fn cannot_start(&mut self, s: usize, why: &str, out: &mut Outbox) {
+    fn cannot_start(&mut self, s: usize, why: &str, out: &mut Effects) {
         let stage = &mut self.stages[s];
         if stage.fate != Fate::Wanted {
             return;
@@ -96,11 +96,11 @@ impl State {
     }
 
     /// What it says was true when it said it: meanwhile somebody may read its output again.
-    fn revive_if_heard(&mut self, s: usize, out: &mut Outbox) {
+    fn revive_if_heard(&mut self, s: usize, out: &mut Effects) {
         let outputs = &self.stages[s].version.outputs;
         let heard = outputs.iter().any(|&queue| self.queues.is_open(queue));
         if heard && self.stages[s].fate == Fate::Wanted && self.stopping() == Stopping::No {
-            self.stages[s].heard_again(out);
+            self.stages[s].output_reopened(out);
         }
     }
 
@@ -108,7 +108,7 @@ impl State {
         matches!(self.stages[s].fate, Fate::Removed { .. })
     }
 
-    pub(super) fn halted(&mut self, worker: WorkerId, pid: Pid, holds_lock: bool, out: &mut Outbox) {
+    pub(super) fn halted(&mut self, worker: WorkerId, pid: Pid, holds_lock: bool, out: &mut Effects) {
         let Some((s, i)) = self.alive(worker, pid) else { return };
         let stage = &mut self.stages[s];
         if holds_lock {
@@ -118,7 +118,7 @@ impl State {
         out.say(Level::Info, format!("{name} was stopped by a signal; it goes on at `kill -CONT {pid}`"));
     }
 
-    pub(super) fn give_up(&mut self, s: usize, out: &mut Outbox) {
+    pub(super) fn give_up(&mut self, s: usize, out: &mut Effects) {
         let stage = &mut self.stages[s];
         stage.fate = match stage.fate {
             Fate::GaveUp | Fate::Removed { drains: false } => return,
@@ -135,7 +135,7 @@ impl State {
     }
 
     /// Stages with `restart = "never"` whose workers all came to nothing.
-    pub(super) fn give_up_what_failed(&mut self, out: &mut Outbox) {
+    pub(super) fn give_up_what_failed(&mut self, out: &mut Effects) {
         for s in 0..self.stages.len() {
             let stage = &mut self.stages[s];
             if stage.fate == Fate::Wanted && stage.has_failed() {
@@ -151,7 +151,7 @@ impl State {
         }
     }
 
-    fn follow_give_up(&mut self, s: usize, out: &mut Outbox) {
+    fn follow_give_up(&mut self, s: usize, out: &mut Effects) {
         let stage = &self.stages[s];
         let ends = out.history.last_ends(&stage.spec.name, ENDS_SHOWN);
         let tell = |(transition, end): &(&Transition, &End)| {
@@ -165,7 +165,7 @@ impl State {
         self.stop_if_asked(s, out);
     }
 
-    fn stop_if_asked(&mut self, s: usize, out: &mut Outbox) {
+    fn stop_if_asked(&mut self, s: usize, out: &mut Effects) {
         let stage = &self.stages[s];
         match stage.spec.rules.on_give_up {
             OnGiveUp::Continue => {}

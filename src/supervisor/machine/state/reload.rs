@@ -5,14 +5,14 @@ use crate::config::{self, Pipeline};
 use crate::control::protocol::{Reason, Refused};
 use crate::queue::QueueId;
 use crate::supervisor::closing::summary::count;
-use crate::supervisor::machine::effect::Action;
-use crate::supervisor::machine::effects::Outbox;
+use crate::supervisor::machine::effect::Effect;
+use crate::supervisor::machine::effects::Effects;
 use crate::supervisor::machine::event::Loading;
 use crate::supervisor::machine::reason::StartReason;
 use crate::supervisor::machine::reason::spoken;
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::reload_plan::{Refusal, plan};
-use crate::supervisor::machine::stage_state::{Fate, Stage};
+use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::{Version, Wanted};
 use crate::supervisor::machine::worker_state::Over;
 use log::Level;
@@ -32,28 +32,28 @@ pub(super) struct Reload {
 }
 
 impl State {
-    pub(super) fn begin(&mut self, wanted: Wanted, out: &mut Outbox) {
+    pub(super) fn begin(&mut self, wanted: Wanted, out: &mut Effects) {
         self.start_guardian(out);
         self.want(wanted, false, out);
     }
 
-    pub(super) fn hung_up(&mut self, out: &mut Outbox) {
+    pub(super) fn reload_requested(&mut self, out: &mut Effects) {
         if self.stop.is_some() {
             return out.say(Level::Info, "SIGHUP: no reload while the pipeline stops");
         }
-        self.settling.done();
-        self.settling.forced = true;
-        self.herald.begin_reload(out);
+        self.debounce.done();
+        self.debounce.forced = true;
+        self.notifier.begin_reload(out);
         self.read_file(out);
     }
 
-    pub(super) fn read_file(&mut self, out: &mut Outbox) {
-        self.herald.loading = true;
-        out.act(Action::Load);
+    pub(super) fn read_file(&mut self, out: &mut Effects) {
+        self.notifier.loading = true;
+        out.act(Effect::Load);
     }
 
-    pub(super) fn loaded(&mut self, loading: Loading, out: &mut Outbox) {
-        self.herald.loading = false;
+    pub(super) fn loaded(&mut self, loading: Loading, out: &mut Effects) {
+        self.notifier.loading = false;
         if self.stop.is_some() || self.ended {
             return;
         }
@@ -61,16 +61,16 @@ impl State {
             Loading::Good(wanted, held) => self.loaded_good(*wanted, &held, out),
             Loading::Bad(report) => {
                 let first = report.lines().next().unwrap_or_default();
-                self.note_trouble(Some(format!("reload refused, the file is bad: {first}")), out);
-                if self.settling.says(&report) {
+                self.note_reload_failure(Some(format!("reload refused, the file is bad: {first}")), out);
+                if self.debounce.says(&report) {
                     out.say(Level::Error, "the changed file is not used, the pipeline runs on as it was:");
-                    out.act(Action::Show(report.clone()));
+                    out.act(Effect::Show(report.clone()));
                 }
                 Err(self.not_taken_over(Reason::BadFile, report, out))
             }
             Loading::Gone(what) => {
-                self.note_trouble(Some(format!("reload refused, no file: {what}")), out);
-                if self.settling.says(&what) {
+                self.note_reload_failure(Some(format!("reload refused, no file: {what}")), out);
+                if self.debounce.says(&what) {
                     out.say(Level::Warn, format!("{what}; the pipeline runs on as it was"));
                 }
                 Err(self.not_taken_over(Reason::BadFile, what, out))
@@ -79,7 +79,7 @@ impl State {
         self.answer_loads(&outcome, out);
     }
 
-    fn not_taken_over(&mut self, reason: Reason, why: String, out: &Outbox) -> Refused {
+    fn not_taken_over(&mut self, reason: Reason, why: String, out: &Effects) -> Refused {
         self.refusal = Some((out.now, why.clone()));
         Refused { reason, error: why }
     }
@@ -89,13 +89,16 @@ impl State {
         &mut self,
         new: Wanted,
         held: &[(String, u64)],
-        out: &mut Outbox,
+        out: &mut Effects,
     ) -> Result<Vec<String>, Refused> {
         let Some(old) = &self.wanted else { return Ok(Vec::new()) };
-        let forced = std::mem::take(&mut self.settling.forced);
+        let forced = std::mem::take(&mut self.debounce.forced);
         if forced {
-            self.settling.said = None;
-            self.stages.iter_mut().filter(|stage| stage.fate == Fate::GaveUp).for_each(Stage::forgive);
+            self.debounce.said = None;
+            self.stages
+                .iter_mut()
+                .filter(|stage| stage.fate == Fate::GaveUp)
+                .for_each(StageState::reset_give_up);
         }
         // What was changed by hand stays until the file is another one, or is asked for.
         let is_same = match forced {
@@ -104,14 +107,14 @@ impl State {
         };
         if new.text == old.text && is_same {
             self.refusal = None;
-            let news = self.settling.said.take().is_some() || forced;
-            self.note_trouble(None, out);
+            let news = self.debounce.said.take().is_some() || forced;
+            self.note_reload_failure(None, out);
             if news {
                 out.say(Level::Info, "the file says what runs already: nothing to do");
             }
             return Ok(Vec::new());
         }
-        if self.settling.said.as_deref() == Some(new.text.as_str()) {
+        if self.debounce.said.as_deref() == Some(new.text.as_str()) {
             return Ok(Vec::new()); // It was refused or rolled back, and that was said.
         }
         match plan(&old.pipeline, &new.pipeline, held) {
@@ -120,12 +123,12 @@ impl State {
                 self.refuse(&new, &Refusal::TooManyQueues, out)
             }
             Ok(steps) => {
-                self.settling.said = None;
+                self.debounce.said = None;
                 for step in &steps {
                     out.say(Level::Info, format!("reload: {step}"));
                 }
-                self.note_trouble(None, out);
-                self.herald.begin_reload(out);
+                self.note_reload_failure(None, out);
+                self.notifier.begin_reload(out);
                 self.refusal = None;
                 self.want(new, false, out);
                 Ok(steps.iter().map(ToString::to_string).collect())
@@ -136,31 +139,31 @@ impl State {
     /// Those that are there already serve on; those that go are only gone once the reload is through.
     fn queues_to_make(&self, new: &Wanted) -> usize {
         let named = |name: &str| self.stages.iter().find(|stage| stage.spec.name == name);
-        let is_new = |label| !self.queues.is_dormant(&label);
+        let is_new = |label| !self.queues.is_inactive(&label);
         let queues = new.pipeline.queues.iter().filter(|queue| self.queues.id(&queue.name).is_none());
         let hidden = new.pipeline.stages.iter().map(|spec| {
             let (name, uses) = (spec.name.clone(), spec.work.title().to_owned());
             let stage = named(&name);
             let has_token = stage.is_some_and(|stage| stage.tokens.iter().any(|(title, _)| *title == uses));
-            let has_outbox = stage.is_some_and(|stage| stage.outbox.is_some());
+            let has_spill = stage.is_some_and(|stage| stage.spill.is_some());
             let token = new.stateful.contains(&name)
                 && !has_token
                 && is_new(Label::Token { stage: name.clone(), uses });
-            let outbox = spec.work.needs_outbox() && !has_outbox && is_new(Label::Outbox(name));
-            usize::from(token) + usize::from(outbox)
+            let spill = spec.work.needs_outbox() && !has_spill && is_new(Label::Spill(name));
+            usize::from(token) + usize::from(spill)
         });
         queues.count() + hidden.sum::<usize>()
     }
 
-    fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Outbox) -> Result<Vec<String>, Refused> {
-        self.settling.said = Some(new.text.clone());
-        self.note_trouble(Some(format!("reload refused: {refusal}")), out);
+    fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Effects) -> Result<Vec<String>, Refused> {
+        self.debounce.said = Some(new.text.clone());
+        self.note_reload_failure(Some(format!("reload refused: {refusal}")), out);
         out.say(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
         Err(self.not_taken_over(Reason::FileRefused, refusal.to_string(), out))
     }
 
     /// Makes `wanted` what should run; [`State::converge`] does the rest.
-    pub(super) fn want(&mut self, wanted: Wanted, back: bool, out: &mut Outbox) {
+    pub(super) fn want(&mut self, wanted: Wanted, back: bool, out: &mut Effects) {
         self.queues.want(&wanted.pipeline.queues, out);
         for spec in &wanted.pipeline.stages {
             self.want_stage(spec, &wanted, out);
@@ -168,17 +171,17 @@ impl State {
         self.part_with_stages(&wanted.pipeline);
         let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
         let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
-        out.act(Action::BoundLetters(wanted.pipeline.dead_letters));
+        out.act(Effect::LimitDeadLetters(wanted.pipeline.dead_letters));
         self.wanted = Some(wanted);
         self.reload = Some(Reload { since: out.now, back, until, removing: false });
     }
 
-    fn want_stage(&mut self, spec: &config::Stage, wanted: &Wanted, out: &mut Outbox) {
+    fn want_stage(&mut self, spec: &config::Stage, wanted: &Wanted, out: &mut Effects) {
         let found = self.stages.iter().position(|stage| stage.spec.name == spec.name);
         let s = found.unwrap_or_else(|| self.add_stage(spec, wanted));
         let token = self.token(s, spec, wanted, out);
-        let outbox = self.outbox(s, spec, out);
-        let version = self.version(spec, wanted, token, outbox);
+        let spill = self.spill(s, spec, out);
+        let version = self.version(spec, wanted, token, spill);
         let stage = &mut self.stages[s];
         if stage.spec.tuning != spec.tuning {
             stage.tune(spec.tuning, out);
@@ -191,7 +194,7 @@ impl State {
         match stage.fate {
             Fate::Wanted => {}
             Fate::Removed { .. } => stage.fate = Fate::Wanted,
-            Fate::GaveUp if changed => stage.forgive(),
+            Fate::GaveUp if changed => stage.reset_give_up(),
             Fate::GaveUp => {}
         }
     }
@@ -199,7 +202,7 @@ impl State {
     fn add_stage(&mut self, spec: &config::Stage, wanted: &Wanted) -> usize {
         let version = Rc::new(self.version(spec, wanted, None, None));
         let key = self.new_key();
-        let mut stage = Stage::new(key, spec.clone(), version);
+        let mut stage = StageState::new(key, spec.clone(), version);
         stage.paused = self.paused;
         self.stages.push(stage);
         self.stages.len() - 1
@@ -210,7 +213,7 @@ impl State {
         spec: &config::Stage,
         wanted: &Wanted,
         token: Option<QueueId>,
-        outbox: Option<QueueId>,
+        spill: Option<QueueId>,
     ) -> Version {
         let ids = |names: &[String]| names.iter().filter_map(|name| self.queues.id(name)).collect();
         Version {
@@ -221,18 +224,18 @@ impl State {
             inputs: ids(&spec.work.inputs),
             outputs: ids(&spec.work.outputs),
             token,
-            outbox,
+            spill,
         }
     }
 
     /// The hidden queue of a command stage. It may hold outputs, so it stays as long as the stage does.
-    fn outbox(&mut self, s: usize, spec: &config::Stage, out: &mut Outbox) -> Option<QueueId> {
+    fn spill(&mut self, s: usize, spec: &config::Stage, out: &mut Effects) -> Option<QueueId> {
         let stage = &mut self.stages[s];
-        if stage.outbox.is_none() && spec.work.needs_outbox() {
-            stage.outbox = self.queues.add_outbox(&spec.name, out);
+        if stage.spill.is_none() && spec.work.needs_outbox() {
+            stage.spill = self.queues.add_spill(&spec.name, out);
         }
-        stage.outbox_stranded &= !spec.work.needs_outbox();
-        stage.outbox.filter(|_| spec.work.needs_outbox())
+        stage.spill_retained &= !spec.work.needs_outbox();
+        stage.spill.filter(|_| spec.work.needs_outbox())
     }
 
     /// The hidden queue with the stage's position: the same one as long as `use` is the same.
@@ -241,7 +244,7 @@ impl State {
         s: usize,
         spec: &config::Stage,
         wanted: &Wanted,
-        out: &mut Outbox,
+        out: &mut Effects,
     ) -> Option<QueueId> {
         if !wanted.stateful.contains(&spec.name) {
             return None;
@@ -271,16 +274,16 @@ impl State {
     }
 
     /// The new pipeline doesn't work: back to the one before, by the same way.
-    pub(super) fn roll_back(&mut self, s: usize, why: &str, out: &mut Outbox) {
+    pub(super) fn roll_back(&mut self, s: usize, why: &str, out: &mut Effects) {
         let stage = self.stages[s].spec.name.clone();
         self.go_back(&format!("a worker of {stage} {why}"), out);
     }
 
-    fn go_back(&mut self, why: &str, out: &mut Outbox) {
+    fn go_back(&mut self, why: &str, out: &mut Effects) {
         let (Some(good), Some(bad)) = (self.good.clone(), &self.wanted) else { return };
-        self.settling.said = Some(bad.text.clone());
+        self.debounce.said = Some(bad.text.clone());
         self.refusal = Some((out.now, why.to_owned()));
-        self.note_trouble(Some(format!("reload failed: {why}")), out);
+        self.note_reload_failure(Some(format!("reload failed: {why}")), out);
         out.say(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));
         self.answer_reloads(Some(why), out);
         self.want(good, true, out);
@@ -290,11 +293,11 @@ impl State {
         }
     }
 
-    pub(super) fn queue_holds(&mut self, queue: QueueId, items: u64, out: &mut Outbox) {
+    pub(super) fn queue_holds(&mut self, queue: QueueId, items: u64, out: &mut Effects) {
         let Some(reload) = &mut self.reload else { return };
         reload.removing = false;
-        if let Some(s) = self.stages.iter().position(|stage| stage.outbox == Some(queue)) {
-            return self.outbox_holds(s, items, out);
+        if let Some(s) = self.stages.iter().position(|stage| stage.spill == Some(queue)) {
+            return self.spill_holds(s, items, out);
         }
         let name = self.queues.unwanted().find(|unwanted| unwanted.id == queue);
         let name = name.map_or(String::new(), |queue| queue.spec.name.clone());
@@ -304,11 +307,11 @@ impl State {
         let text =
             format!("the queue {name} holds {}: kept until the file names it again", count(items, "item"));
         out.say(Level::Warn, text);
-        self.queues.strand(queue);
+        self.queues.retain(queue);
     }
 
     /// Outputs that can't be made again wait for room, and nobody is left to publish them.
-    fn outbox_holds(&mut self, s: usize, items: u64, out: &mut Outbox) {
+    fn spill_holds(&mut self, s: usize, items: u64, out: &mut Effects) {
         let text = format!(
             "the outputs of {} of the stage {} have no room yet",
             count(items, "item"),
@@ -318,15 +321,15 @@ impl State {
             return self.go_back(&text, out);
         }
         out.say(Level::Warn, format!("{text}: kept until the file names it again"));
-        self.stages[s].outbox_stranded = true;
+        self.stages[s].spill_retained = true;
     }
 
     /// A queue that had to go is gone.
     pub(super) fn queue_removed(&mut self, queue: QueueId) {
-        match self.stages.iter_mut().find(|stage| stage.outbox == Some(queue)) {
+        match self.stages.iter_mut().find(|stage| stage.spill == Some(queue)) {
             Some(stage) => {
-                stage.outbox = None;
-                self.queues.removed_outbox(queue);
+                stage.spill = None;
+                self.queues.removed_spill(queue);
             }
             None => self.queues.removed(queue),
         }
@@ -336,7 +339,7 @@ impl State {
         self.reload.as_ref().filter(|_| self.can_go_back())?.until
     }
 
-    pub(super) fn pass_reload_time(&mut self, out: &mut Outbox) {
+    pub(super) fn pass_reload_time(&mut self, out: &mut Effects) {
         if self.reload_deadline().is_some_and(|until| until <= out.now) {
             let limit = spoken(self.drain_timeout());
             self.go_back(&format!("a removed stage did not work off its input within {limit}"), out);
@@ -344,20 +347,20 @@ impl State {
     }
 
     /// Ends the reload once everything is as wanted. Only then is anything thrown away that going back would need.
-    pub(super) fn finish_reload(&mut self, out: &mut Outbox) {
+    pub(super) fn finish_reload(&mut self, out: &mut Effects) {
         let Some(reload) = &mut self.reload else { return };
-        if !self.stages.iter().all(Stage::is_settled) {
+        if !self.stages.iter().all(StageState::is_settled) {
             return;
         }
-        let outboxes = self.stages.iter().filter_map(Stage::unwanted_outbox);
-        let unwanted: Vec<QueueId> = self.queues.unwanted().map(|queue| queue.id).chain(outboxes).collect();
+        let spills = self.stages.iter().filter_map(StageState::unwanted_spill);
+        let unwanted: Vec<QueueId> = self.queues.unwanted().map(|queue| queue.id).chain(spills).collect();
         if unwanted.iter().any(|&queue| self.stages.iter().any(|stage| stage.holds_open(queue))) {
             return;
         }
         if !unwanted.is_empty() {
             if !reload.removing {
                 reload.removing = true;
-                out.act(Action::RemoveQueues(unwanted));
+                out.act(Effect::RemoveQueues(unwanted));
             }
             return;
         }
@@ -371,7 +374,7 @@ impl State {
         out.say(Level::Info, self.summary(first, back, &took));
     }
 
-    fn forget_the_old(&mut self, out: &mut Outbox) {
+    fn forget_the_old(&mut self, out: &mut Effects) {
         for stage in &mut self.stages {
             let removed = matches!(stage.fate, Fate::Removed { .. });
             let (kept, gone): (Vec<_>, Vec<_>) =
@@ -383,8 +386,8 @@ impl State {
         }
         let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.stages)
             .into_iter()
-            .partition(|stage| matches!(stage.fate, Fate::Removed { .. }) && stage.outbox.is_none());
-        self.departed.extend(gone.into_iter().map(|stage| stage.totals));
+            .partition(|stage| matches!(stage.fate, Fate::Removed { .. }) && stage.spill.is_none());
+        self.removed_totals.extend(gone.into_iter().map(|stage| stage.totals));
         self.stages = kept;
     }
 

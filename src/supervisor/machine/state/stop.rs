@@ -1,17 +1,17 @@
 //! How a run ends before its work is through: sources finish, queues drain, then everything is terminated.
 
 use super::State;
-use crate::supervisor::machine::effects::Outbox;
+use crate::supervisor::machine::effects::Effects;
 use crate::supervisor::machine::reason::{StopCause, StopReason, spoken};
 use crate::supervisor::machine::restart::Stopping;
-use crate::supervisor::machine::stage_state::{Fate, Stage};
+use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::worker_state::Over;
 use log::Level;
 use std::time::{Duration, Instant};
 
 /// Ctrl-C pressed twice is never as quick as this; one wish that comes by two ways is (`timeout -s INT` signals its child
 /// and then its whole group).
-const ONE_WISH: Duration = Duration::from_millis(200);
+const SAME_REQUEST_WITHIN: Duration = Duration::from_millis(200);
 
 /// A stop under way.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ pub(super) struct Stop {
 
 impl State {
     /// The first request drains. `impatient`: a second one doesn't wait any more, a third one kills.
-    pub(super) fn asked_to_stop(&mut self, signal: &'static str, impatient: bool, out: &mut Outbox) {
+    pub(super) fn stop_requested(&mut self, signal: &'static str, impatient: bool, out: &mut Effects) {
         let last = self.stop.as_ref().and_then(|stop| stop.interrupted);
-        if impatient && last.is_some_and(|last| out.now < last + ONE_WISH) {
+        if impatient && last.is_some_and(|last| out.now < last + SAME_REQUEST_WITHIN) {
             return;
         }
         match self.stopping() {
@@ -53,7 +53,7 @@ impl State {
         }
     }
 
-    pub(super) fn told_to_quit(&mut self, out: &mut Outbox) {
+    pub(super) fn quit_requested(&mut self, out: &mut Effects) {
         if self.stopping() == Stopping::No {
             self.begin_stop(StopCause::Signal("SIGQUIT"), out);
         }
@@ -62,33 +62,33 @@ impl State {
         }
     }
 
-    pub(super) fn terminal_gone(&mut self, out: &mut Outbox) {
+    pub(super) fn terminal_gone(&mut self, out: &mut Effects) {
         if self.stopping() == Stopping::No {
             self.begin_stop(StopCause::TerminalGone, out);
         }
     }
 
     /// A reload under way is left as it is: what runs, drains.
-    pub(super) fn begin_stop(&mut self, cause: StopCause, out: &mut Outbox) {
+    pub(super) fn begin_stop(&mut self, cause: StopCause, out: &mut Effects) {
         let until = Some(out.now + self.drain_timeout());
         self.reload = None;
-        self.settling.done();
+        self.debounce.done();
         self.stop = Some(Stop { cause, phase: Stopping::Draining, until, interrupted: None });
     }
 
-    pub(super) fn stop_now(&mut self, why: &str, out: &mut Outbox) {
+    pub(super) fn stop_now(&mut self, why: &str, out: &mut Effects) {
         if let Some(stop) = &mut self.stop {
             stop.phase = Stopping::Killing;
             out.say(Level::Info, format!("{why}: stopping all workers"));
         }
     }
 
-    fn kill_all(&mut self, out: &mut Outbox) {
+    fn kill_all(&mut self, out: &mut Effects) {
         self.stages.iter_mut().for_each(|stage| stage.kill(out));
     }
 
     /// The memory can't be trusted: nothing can be drained, and nobody must work on it any more.
-    pub(super) fn damaged(&mut self, what: &str, out: &mut Outbox) {
+    pub(super) fn damaged(&mut self, what: &str, out: &mut Effects) {
         self.failed = true;
         if matches!(&self.stop, Some(Stop { cause: StopCause::Damaged(_), .. })) {
             return;
@@ -102,7 +102,7 @@ impl State {
     }
 
     /// The disk has no room for what must be there: nothing is lost, but it can't go on.
-    pub(super) fn no_room(&mut self, what: String, out: &mut Outbox) {
+    pub(super) fn no_room(&mut self, what: String, out: &mut Effects) {
         self.failed = true;
         if self.stop.is_none() {
             out.say(Level::Error, format!("{what}: stopping"));
@@ -114,28 +114,28 @@ impl State {
         self.stop.as_ref().filter(|stop| stop.phase == Stopping::Draining)?.until
     }
 
-    pub(super) fn pass_stop_time(&mut self, out: &mut Outbox) {
+    pub(super) fn pass_stop_time(&mut self, out: &mut Effects) {
         if self.stop_deadline().is_some_and(|until| until <= out.now) {
             let limit = spoken(self.drain_timeout());
             self.stop_now(&format!("not drained within {limit}"), out);
         }
     }
 
-    pub(super) fn drain(&mut self, out: &mut Outbox) {
+    pub(super) fn drain(&mut self, out: &mut Effects) {
         for stage in &mut self.stages {
-            stage.hurry(true, out);
+            stage.skip_pauses(true, out);
             match stage.fate {
-                Fate::GaveUp => super::retire_given_up(stage, out),
+                Fate::GaveUp => super::finish_given_up(stage, out),
                 Fate::Wanted | Fate::Removed { .. } if stage.version.is_source() || self.keeps => {
-                    stage.retire(StopReason::Stopping, Over::Stopped, None, out);
+                    stage.finish_all(StopReason::Stopping, Over::Stopped, None, out);
                 }
-                Fate::Wanted | Fate::Removed { .. } => stage.end_if_unheard(out),
+                Fate::Wanted | Fate::Removed { .. } => stage.end_if_output_closed(out),
             }
         }
         self.give_up_what_failed(out);
     }
 
-    pub(super) fn clear(&mut self, out: &mut Outbox) {
-        self.stages.iter_mut().for_each(|stage: &mut Stage| stage.terminate(out));
+    pub(super) fn clear(&mut self, out: &mut Effects) {
+        self.stages.iter_mut().for_each(|stage: &mut StageState| stage.terminate(out));
     }
 }

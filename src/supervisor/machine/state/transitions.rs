@@ -3,13 +3,13 @@
 use super::State;
 use super::view::Moment;
 use crate::status::{self, Snapshot};
-use crate::supervisor::machine::history::{Change, Transition};
+use crate::supervisor::machine::history::{Transition, TransitionKind};
 use crate::supervisor::machine::reason::End;
 use crate::sys::wait::Exit;
 
 impl State {
     /// Fills in what happened to each worker of a snapshot.
-    pub fn tell_history(&self, snapshot: &mut Snapshot, moment: Moment) {
+    pub fn fill_history(&self, snapshot: &mut Snapshot, moment: Moment) {
         for stage in &mut snapshot.stages {
             for worker in &mut stage.workers {
                 let name = format!("{}[{}]", stage.name, worker.index);
@@ -21,21 +21,21 @@ impl State {
 
 fn shown(past: &Transition, moment: Moment) -> status::Transition {
     let (change, reason) = match &past.change {
-        Change::Started(why) => (status::Change::Started, why.to_string()),
-        Change::Asked(why) => (status::Change::Asked, why.to_string()),
-        Change::Terminated(why) => (status::Change::Terminated, why.to_string()),
-        Change::Killed(why) => (status::Change::Killed, why.to_string()),
-        Change::Ended(end) if end.is_failure() => (status::Change::Failed, end.to_string()),
-        Change::Ended(end) => (status::Change::Ended, end.to_string()),
+        TransitionKind::Started(why) => (status::Change::Started, why.to_string()),
+        TransitionKind::Asked(why) => (status::Change::Asked, why.to_string()),
+        TransitionKind::Terminated(why) => (status::Change::Terminated, why.to_string()),
+        TransitionKind::Killed(why) => (status::Change::Killed, why.to_string()),
+        TransitionKind::Ended(end) if end.is_failure() => (status::Change::Failed, end.to_string()),
+        TransitionKind::Ended(end) => (status::Change::Ended, end.to_string()),
     };
     let (exit_code, signal) = match &past.change {
-        Change::Ended(End::Died(Exit::Code(code))) => (Some(*code), None),
-        Change::Ended(End::Died(Exit::Signal(signal))) => (None, Some(signal.to_string())),
-        Change::Ended(_)
-        | Change::Started(_)
-        | Change::Asked(_)
-        | Change::Terminated(_)
-        | Change::Killed(_) => (None, None),
+        TransitionKind::Ended(End::Died(Exit::Code(code))) => (Some(*code), None),
+        TransitionKind::Ended(End::Died(Exit::Signal(signal))) => (None, Some(signal.to_string())),
+        TransitionKind::Ended(_)
+        | TransitionKind::Started(_)
+        | TransitionKind::Asked(_)
+        | TransitionKind::Terminated(_)
+        | TransitionKind::Killed(_) => (None, None),
     };
     status::Transition {
         time: moment.at(past.at),
@@ -46,6 +46,6 @@ fn shown(past: &Transition, moment: Moment) -> status::Transition {
         signal,
         lived: past.lived.map(|lived| lived.as_secs_f64()),
         item: past.item.as_deref().cloned(),
-        stderr: past.words.clone(),
+        stderr: past.last_stderr.clone(),
     }
 }

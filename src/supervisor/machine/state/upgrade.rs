@@ -1,22 +1,22 @@
 //! One supervisor program goes on from another in the same process: what the one knows of its workers, for the other.
 //!
-//! Queues, positions and outboxes are found again by their labels, as after a death
-//! ([`inheritance`](crate::supervisor::machine::recovered)); but here the workers live on.
+//! QueueTable, positions and outboxes are found again by their labels, as after a death
+//! ([`recovered`](crate::supervisor::machine::recovered)); but here the workers live on.
 
 use super::State;
 use crate::config::{FileVariables, Recycle, Work};
 use crate::control::protocol::{Reason, Refused};
 use crate::queue::SlotId;
-use crate::supervisor::machine::effect::{Action, StageTotals};
-use crate::supervisor::machine::effects::Outbox;
-use crate::supervisor::machine::event::NotHandedOver;
-use crate::supervisor::machine::history::Remembered;
-use crate::supervisor::machine::ids::{AskId, Pid, WorkerId};
+use crate::supervisor::machine::effect::{Effect, StageTotals};
+use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::event::NotReplaced;
+use crate::supervisor::machine::history::SavedTransition;
+use crate::supervisor::machine::ids::{Pid, RequestId, WorkerId};
 use crate::supervisor::machine::reason::StartReason;
 use crate::supervisor::machine::restart::Intensity;
-use crate::supervisor::machine::stage_state::{Fate, Stage, Worker};
+use crate::supervisor::machine::stage_state::{Fate, StageState, Worker};
 use crate::supervisor::machine::wanted::{Version, Wanted};
-use crate::supervisor::machine::worker_state::{Asked, Life, Over, Process};
+use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest};
 use log::Level;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,20 +27,20 @@ use std::time::{Duration, Instant};
 const UPGRADE_LIMIT: Duration = Duration::from_secs(30);
 
 /// After a request that came in between.
-const TRY_AGAIN: Duration = Duration::from_millis(2);
+const RETRY_AFTER: Duration = Duration::from_millis(2);
 
 /// A change of programs under way.
 #[derive(Debug)]
 pub(super) struct Upgrade {
-    ask: Option<AskId>,
+    ask: Option<RequestId>,
     since: Instant,
-    step: Step,
+    step: UpgradePhase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum UpgradePhase {
     /// Something else may have to end first: a reload, workers that leave.
-    Asked,
+    Requested,
     /// The program on the disk is tried.
     Rehearsal,
     /// It can go on from here.
@@ -50,38 +50,39 @@ enum Step {
     Interrupted { again: Instant },
 }
 
-fn refuse(ask: Option<AskId>, verb: &str, why: String, out: &mut Outbox) {
+fn refuse(ask: Option<RequestId>, verb: &str, why: String, out: &mut Effects) {
     let error = format!("upgrade {verb}: {why}");
     out.say(Level::Error, error.clone());
     if let Some(id) = ask {
-        out.act(Action::Answer(id, Err(Refused { reason: Reason::NotUpgraded, error })));
+        out.act(Effect::Answer(id, Err(Refused { reason: Reason::NotUpgraded, error })));
     }
 }
 
 /// All that can't be found in the arena, nor in the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Left {
+pub struct SavedMachine {
     /// The text of the file that runs: the one on the disk may be another by now.
     pub text: String,
     /// What the environment files said that it runs with, by stage.
     #[serde(default)]
     pub file_variables: FileVariables,
     paused: bool,
-    stages: Vec<StageLeft>,
-    departed: Vec<StageTotals>,
+    stages: Vec<SavedStage>,
+    #[serde(rename = "departed")]
+    removed_totals: Vec<StageTotals>,
     failed: bool,
     generation: u64,
     /// Why the last changed file was not taken over, and how long ago that was.
     refusal: Option<(Duration, String)>,
-    history: Vec<Remembered>,
+    history: Vec<SavedTransition>,
     /// Programs that have taken over in this run, the next one included.
     upgrades: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StageLeft {
+struct SavedStage {
     name: String,
     gave_up: bool,
     paused: bool,
@@ -93,14 +94,14 @@ struct StageLeft {
     restarted: Vec<Duration>,
     #[serde(default)]
     killed_in_a_row: u32,
-    workers: Vec<WorkerLeft>,
+    workers: Vec<SavedWorker>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WorkerLeft {
+struct SavedWorker {
     index: u32,
-    life: LifeLeft,
+    life: SavedLife,
     /// What it really does: a newer program may read the same file otherwise.
     work: Work,
     recycle: Recycle,
@@ -109,23 +110,32 @@ struct WorkerLeft {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-enum LifeLeft {
+enum SavedLife {
     Due(StartReason),
-    Resting { left: Duration, why: StartReason },
-    Alive { slot: SlotId, pid: u32, age: Duration, ready: bool },
+    #[serde(rename = "Resting")]
+    BackOff {
+        left: Duration,
+        why: StartReason,
+    },
+    Alive {
+        slot: SlotId,
+        pid: u32,
+        age: Duration,
+        ready: bool,
+    },
     Over(Over),
 }
 
 impl State {
     /// The program on the disk is to go on from here: SIGUSR2, or a client that waits for an answer. If it does, none
     /// comes: the connection ends with this program.
-    pub(super) fn asked_to_upgrade(&mut self, ask: Option<AskId>, out: &mut Outbox) {
+    pub(super) fn upgrade_requested(&mut self, ask: Option<RequestId>, out: &mut Effects) {
         let why = match (&self.upgrade, &self.stop, &self.wanted) {
             (Some(_), ..) => "an upgrade is under way already",
             (_, Some(_), _) => "the pipeline stops",
             (.., None) => "it has not begun",
             (None, None, Some(_)) => {
-                self.upgrade = Some(Upgrade { ask, since: out.now, step: Step::Asked });
+                self.upgrade = Some(Upgrade { ask, since: out.now, step: UpgradePhase::Requested });
                 return;
             }
         };
@@ -133,55 +143,55 @@ impl State {
     }
 
     /// The program on the disk was asked whether it can go on from here.
-    pub(super) fn rehearsed(&mut self, outcome: Result<(), String>, out: &mut Outbox) {
+    pub(super) fn preflight_done(&mut self, outcome: Result<(), String>, out: &mut Effects) {
         match outcome {
             Err(why) => self.end_upgrade(&why, out),
             Ok(()) => {
                 if let Some(upgrade) = &mut self.upgrade {
-                    upgrade.step = Step::Ready;
+                    upgrade.step = UpgradePhase::Ready;
                 }
             }
         }
     }
 
     /// This program is still there.
-    pub(super) fn not_handed_over(&mut self, why: NotHandedOver, out: &mut Outbox) {
+    pub(super) fn not_replaced(&mut self, why: NotReplaced, out: &mut Effects) {
         match (why, &mut self.upgrade) {
-            (NotHandedOver::Failed(why), _) => self.end_upgrade(&why, out),
-            (NotHandedOver::Interrupted, Some(upgrade)) => {
-                upgrade.step = Step::Interrupted { again: out.now + TRY_AGAIN };
+            (NotReplaced::Failed(why), _) => self.end_upgrade(&why, out),
+            (NotReplaced::Interrupted, Some(upgrade)) => {
+                upgrade.step = UpgradePhase::Interrupted { again: out.now + RETRY_AFTER };
             }
-            (NotHandedOver::Interrupted, None) => {}
+            (NotReplaced::Interrupted, None) => {}
         }
     }
 
     /// What came first has been seen to.
     pub(super) fn try_upgrade_again(&mut self) {
         if let Some(upgrade) = &mut self.upgrade
-            && matches!(upgrade.step, Step::Interrupted { .. })
+            && matches!(upgrade.step, UpgradePhase::Interrupted { .. })
         {
-            upgrade.step = Step::Ready;
+            upgrade.step = UpgradePhase::Ready;
         }
     }
 
     /// Hands over as soon as there is nothing in the way; not for ever.
-    pub(super) fn go_on_with_upgrade(&mut self, out: &mut Outbox) {
+    pub(super) fn advance_upgrade(&mut self, out: &mut Effects) {
         let Some(Upgrade { since, step, .. }) = &self.upgrade else { return };
         let is_late = out.now >= *since + UPGRADE_LIMIT;
         match (self.left(out), *step) {
-            (Ok(left), Step::Asked) if !is_late => {
-                self.upgrade.iter_mut().for_each(|upgrade| upgrade.step = Step::Rehearsal);
-                out.act(Action::Rehearse(Box::new(left)));
+            (Ok(left), UpgradePhase::Requested) if !is_late => {
+                self.upgrade.iter_mut().for_each(|upgrade| upgrade.step = UpgradePhase::Rehearsal);
+                out.act(Effect::Preflight(Box::new(left)));
             }
-            (_, Step::Rehearsal | Step::Interrupted { .. }) if !is_late => {}
-            (Ok(left), Step::Ready) => out.act(Action::HandOver(Box::new(left))),
+            (_, UpgradePhase::Rehearsal | UpgradePhase::Interrupted { .. }) if !is_late => {}
+            (Ok(left), UpgradePhase::Ready) => out.act(Effect::ReplaceProgram(Box::new(left))),
             (Err(why), _) if is_late || self.stop.is_some() => self.end_upgrade(why, out),
             (Err(_), _) => {}
             (Ok(_), _) => self.end_upgrade("signals and requests came all the time", out),
         }
     }
 
-    fn end_upgrade(&mut self, why: &str, out: &mut Outbox) {
+    fn end_upgrade(&mut self, why: &str, out: &mut Effects) {
         if let Some(upgrade) = self.upgrade.take() {
             refuse(upgrade.ask, "failed", format!("{why}; this program goes on"), out);
         }
@@ -190,31 +200,32 @@ impl State {
     pub(super) fn upgrade_deadline(&self) -> Option<Instant> {
         let Upgrade { since, step, .. } = self.upgrade.as_ref()?;
         let late = *since + UPGRADE_LIMIT;
-        Some(if let Step::Interrupted { again } = step { late.min(*again) } else { late })
+        Some(if let UpgradePhase::Interrupted { again } = step { late.min(*again) } else { late })
     }
 
-    fn left(&self, out: &Outbox) -> Result<Left, &'static str> {
+    fn left(&self, out: &Effects) -> Result<SavedMachine, &'static str> {
         let now = out.now;
         let Some(wanted) = &self.wanted else { return Err("it has not begun") };
         if self.stop.is_some() {
             return Err("the pipeline stops");
         }
-        if self.reload.is_some() || self.herald.loading {
+        if self.reload.is_some() || self.notifier.loading {
             return Err("a file is being taken over");
         }
-        if self.feeding != super::Feeding::None {
+        if self.retrying != super::Retrying::None {
             return Err("it only works off dead letters");
         }
-        if !self.burials.is_empty() {
+        if !self.dead_letters.is_empty() {
             return Err("a dead letter is being written");
         }
-        let stages: Option<Vec<StageLeft>> = self.stages.iter().map(|stage| stage_left(stage, now)).collect();
-        Ok(Left {
+        let stages: Option<Vec<SavedStage>> =
+            self.stages.iter().map(|stage| stage_left(stage, now)).collect();
+        Ok(SavedMachine {
             text: wanted.text.clone(),
             file_variables: wanted.pipeline.file_variables(),
             paused: self.paused,
             stages: stages.ok_or("workers are on their way out")?,
-            departed: self.departed.clone(),
+            removed_totals: self.removed_totals.clone(),
             failed: self.failed,
             generation: self.generation,
             refusal: self.refusal.as_ref().map(|(at, why)| (now.saturating_duration_since(*at), why.clone())),
@@ -224,7 +235,7 @@ impl State {
     }
 
     /// Goes on from what another program has left: the first event of this one.
-    pub(super) fn take_over(&mut self, wanted: Wanted, left: Left, out: &mut Outbox) {
+    pub(super) fn resume(&mut self, wanted: Wanted, left: SavedMachine, out: &mut Effects) {
         self.guardian.started = Some(out.now);
         let mut wanted = wanted;
         left.stages.iter().for_each(|stage| wanted.scale(&stage.name, stage.processes));
@@ -243,10 +254,10 @@ impl State {
                 stage.fate = Fate::GaveUp;
             }
             for worker in stage_left.workers {
-                if let LifeLeft::Alive { slot, pid, .. } = worker.life {
+                if let SavedLife::Alive { slot, pid, .. } = worker.life {
                     self.slots.claim(slot.0);
                     let id = WorkerId { stage: stage.key, index: worker.index };
-                    out.act(Action::Adopt {
+                    out.act(Effect::Adopt {
                         worker: id,
                         stage: stage.spec.name.clone(),
                         slot,
@@ -254,29 +265,29 @@ impl State {
                     });
                     alive += 1;
                 }
-                stage.take_over(worker_of(worker, &stage.version, out.now));
+                stage.resume(worker_of(worker, &stage.version, out.now));
             }
         }
         self.paused = left.paused;
-        self.departed = left.departed;
+        self.removed_totals = left.removed_totals;
         self.failed = left.failed;
         // What it takes over counts as a file that it takes over.
         self.generation = left.generation.saturating_sub(1);
         self.refusal = left.refusal.map(|(age, why)| (out.now.checked_sub(age).unwrap_or(out.now), why));
         self.upgrades = left.upgrades;
-        out.history.take_over(left.history, out.now);
+        out.history.resume(left.history, out.now);
         out.say(Level::Info, format!("{} took over: {alive} workers go on", env!("CARGO_PKG_VERSION")));
     }
 }
 
 /// `None`: one of its workers is on its way.
-fn stage_left(stage: &Stage, now: Instant) -> Option<StageLeft> {
+fn stage_left(stage: &StageState, now: Instant) -> Option<SavedStage> {
     if matches!(stage.fate, Fate::Removed { .. }) {
         return None;
     }
-    let workers: Option<Vec<WorkerLeft>> =
+    let workers: Option<Vec<SavedWorker>> =
         stage.workers.iter().map(|worker| worker_left(worker, now)).collect();
-    Some(StageLeft {
+    Some(SavedStage {
         name: stage.spec.name.clone(),
         gave_up: stage.fate == Fate::GaveUp,
         paused: stage.paused,
@@ -289,18 +300,20 @@ fn stage_left(stage: &Stage, now: Instant) -> Option<StageLeft> {
     })
 }
 
-fn worker_left(worker: &Worker, now: Instant) -> Option<WorkerLeft> {
+fn worker_left(worker: &Worker, now: Instant) -> Option<SavedWorker> {
     let life = match worker.life {
-        Life::Due(why) => LifeLeft::Due(why),
-        Life::Resting { until, why } => LifeLeft::Resting { left: until.saturating_duration_since(now), why },
-        Life::Alive(Process { slot, pid, since, ready, asked: Asked::Nothing }) => {
-            LifeLeft::Alive { slot, pid: pid.0, age: now.saturating_duration_since(since), ready }
+        Life::Due(why) => SavedLife::Due(why),
+        Life::BackOff { until, why } => {
+            SavedLife::BackOff { left: until.saturating_duration_since(now), why }
         }
-        Life::Over(over) => LifeLeft::Over(over),
+        Life::Alive(Process { slot, pid, since, ready, requested: StopRequest::Nothing }) => {
+            SavedLife::Alive { slot, pid: pid.0, age: now.saturating_duration_since(since), ready }
+        }
+        Life::Over(over) => SavedLife::Over(over),
         Life::Alive(_) | Life::Forking { .. } => return None,
     };
     let (work, recycle) = (worker.version.work.clone(), worker.version.recycle);
-    (!worker.leaving).then_some(WorkerLeft {
+    (!worker.leaving).then_some(SavedWorker {
         index: worker.index,
         life,
         work,
@@ -310,18 +323,18 @@ fn worker_left(worker: &Worker, now: Instant) -> Option<WorkerLeft> {
     })
 }
 
-fn worker_of(left: WorkerLeft, version: &Rc<Version>, now: Instant) -> Worker {
+fn worker_of(left: SavedWorker, version: &Rc<Version>, now: Instant) -> Worker {
     let life = match left.life {
-        LifeLeft::Due(why) => Life::Due(why),
-        LifeLeft::Resting { left, why } => Life::Resting { until: now + left, why },
-        LifeLeft::Alive { slot, pid, age, ready } => Life::Alive(Process {
+        SavedLife::Due(why) => Life::Due(why),
+        SavedLife::BackOff { left, why } => Life::BackOff { until: now + left, why },
+        SavedLife::Alive { slot, pid, age, ready } => Life::Alive(Process {
             slot,
             pid: Pid(pid),
             since: now.checked_sub(age).unwrap_or(now),
             ready,
-            asked: Asked::Nothing,
+            requested: StopRequest::Nothing,
         }),
-        LifeLeft::Over(over) => Life::Over(over),
+        SavedLife::Over(over) => Life::Over(over),
     };
     let is_current = left.work == version.work && left.recycle == version.recycle;
     let version = match is_current {
@@ -331,7 +344,7 @@ fn worker_of(left: WorkerLeft, version: &Rc<Version>, now: Instant) -> Worker {
             Rc::new(Version { work, recycle, ..version.as_ref().clone() })
         }
     };
-    Worker::taken_over(left.index, version, life, left.trial, left.bad_runs)
+    Worker::resumed(left.index, version, life, left.trial, left.bad_runs)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::State;
 use crate::queue::{QueueCounts, QueueId, SlotId, SlotReport};
 use crate::status::{self, Config, ConfigState, Phase, Snapshot};
 use crate::supervisor::machine::restart::Stopping;
-use crate::supervisor::machine::stage_state::Stage;
+use crate::supervisor::machine::stage_state::StageState;
 use std::time::{Instant, SystemTime};
 
 /// What is counted outside of the state: by workers and queues, in the arena.
@@ -46,7 +46,7 @@ impl Moment {
 
 /// What is the same for the whole run.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct RunIdentity {
     /// The pipeline file, absolute.
     pub file: String,
     /// This run's random id.
@@ -61,7 +61,7 @@ impl State {
     /// The pipeline as it is. `dead_before`: dead letters of queues that are gone.
     pub fn snapshot(
         &self,
-        identity: &Identity,
+        identity: &RunIdentity,
         moment: Moment,
         dead_before: u64,
         counters: &mut dyn Counters,
@@ -71,14 +71,14 @@ impl State {
         let queues = self.describe_queues(counters);
         stages.iter_mut().for_each(|stage| note_lingering(stage, &queues));
         let mut totals = status::Totals::default();
-        let departed = self.departed.iter().map(|totals| status::Totals {
+        let removed_totals = self.removed_totals.iter().map(|totals| status::Totals {
             taken: totals.taken,
             done: totals.done,
             emitted: totals.emitted,
             dead: totals.dead,
             too_long: totals.too_long,
         });
-        for stage in stages.iter().map(|stage| stage.totals).chain(departed) {
+        for stage in stages.iter().map(|stage| stage.totals).chain(removed_totals) {
             totals.taken += stage.taken;
             totals.done += stage.done;
             totals.emitted += stage.emitted;
@@ -99,7 +99,7 @@ impl State {
             config: self.config(moment),
             dead_letters: dead_before + queues.iter().map(|queue| queue.dead).sum::<u64>(),
             dead_letter_file: identity.dead_letter_file.clone(),
-            letters: status::Letters { waiting: self.burials.told(moment.now), ..Default::default() },
+            letters: status::Letters { waiting: self.dead_letters.overdue(moment.now), ..Default::default() },
             bottleneck: None,
             stages,
             queues,
@@ -135,11 +135,11 @@ impl State {
     }
 
     fn describe_queues(&self, counters: &mut dyn Counters) -> Vec<status::Queue> {
-        let named = |uses: &dyn Fn(&Stage) -> bool| {
+        let named = |uses: &dyn Fn(&StageState) -> bool| {
             let stages = self.stages.iter().filter(|stage| uses(stage));
             stages.map(|stage| stage.spec.name.clone()).collect()
         };
-        let describe = |queue: &crate::supervisor::machine::queue_state::Queue| {
+        let describe = |queue: &crate::supervisor::machine::queue_state::QueueState| {
             let QueueCounts { put, waiting, leased, done, dropped, dead, bytes } = counters.queue(queue.id);
             status::Queue {
                 name: queue.spec.name.clone(),

@@ -2,20 +2,20 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn process(now: Instant, asked: Asked, ready: bool) -> Process {
-    Process { slot: SlotId(1), pid: Pid(7), since: now, ready, asked }
+fn process(now: Instant, requested: StopRequest, ready: bool) -> Process {
+    Process { slot: SlotId(1), pid: Pid(7), since: now, ready, requested }
 }
 
-fn asks(now: Instant) -> Vec<Asked> {
+fn requests(now: Instant) -> Vec<StopRequest> {
     let why = StopReason::Stopping;
     vec![
-        Asked::Nothing,
-        Asked::Finish(StopReason::Changed, None),
-        Asked::Finish(why, Some(now)),
-        Asked::Finish(why, Some(now + PATIENCE)),
-        Asked::Term(why, now),
-        Asked::Term(why, now + PATIENCE),
-        Asked::Kill(why),
+        StopRequest::Nothing,
+        StopRequest::Finish(StopReason::Changed, None),
+        StopRequest::Finish(why, Some(now)),
+        StopRequest::Finish(why, Some(now + PATIENCE)),
+        StopRequest::Term(why, now),
+        StopRequest::Term(why, now + PATIENCE),
+        StopRequest::Kill(why),
     ]
 }
 
@@ -23,62 +23,64 @@ fn lives(now: Instant) -> Vec<Life> {
     let why = StartReason::Failed;
     let mut lives = vec![
         Life::Due(why),
-        Life::Resting { until: now, why },
-        Life::Resting { until: now + PATIENCE, why },
+        Life::BackOff { until: now, why },
+        Life::BackOff { until: now + PATIENCE, why },
         Life::Over(Over::Finished),
     ];
-    for asked in asks(now) {
-        lives.push(Life::Forking { slot: SlotId(1), asked });
-        lives.extend([false, true].map(|ready| Life::Alive(process(now, asked, ready))));
+    for requested in requests(now) {
+        lives.push(Life::Forking { slot: SlotId(1), requested });
+        lives.extend([false, true].map(|ready| Life::Alive(process(now, requested, ready))));
     }
     lives
 }
 
-fn steps(now: Instant) -> Vec<Step> {
+fn steps(now: Instant) -> Vec<WorkerEvent> {
     let mut steps = vec![
-        Step::Start(SlotId(2)),
-        Step::Spawned(Pid(9)),
-        Step::Ready,
-        Step::Relent,
-        Step::Tick,
-        Step::Ended(Life::Due(StartReason::Failed)),
-        Step::Ended(Life::Over(Over::Stopped)),
+        WorkerEvent::Start(SlotId(2)),
+        WorkerEvent::Spawned(Pid(9)),
+        WorkerEvent::Ready,
+        WorkerEvent::CancelStop,
+        WorkerEvent::Tick,
+        WorkerEvent::Ended(Life::Due(StartReason::Failed)),
+        WorkerEvent::Ended(Life::Over(Over::Stopped)),
     ];
-    steps.extend(asks(now).into_iter().map(Step::Ask));
+    steps.extend(requests(now).into_iter().map(WorkerEvent::Ask));
     steps
 }
 
 /// Every step of every life.
-fn each(promise: impl Fn(Life, Step, Life, Option<Push>) -> bool) {
+fn each(promise: impl Fn(Life, WorkerEvent, Life, Option<WorkerEffect>) -> bool) {
     let now = Instant::now();
     for life in lives(now) {
         for step in steps(now) {
-            let (next, push) = life.step(step, now, PATIENCE);
+            let (next, push) = life.on(step, now, PATIENCE);
             assert!(promise(life, step, next, push), "{life:?} + {step:?} -> {next:?}, {push:?}");
         }
     }
 }
 
-fn asked(life: Life) -> Asked {
+fn requested(life: Life) -> StopRequest {
     match life {
-        Life::Alive(process) => process.asked,
-        Life::Forking { asked, .. } => asked,
-        Life::Due(_) | Life::Resting { .. } | Life::Over(_) => Asked::Nothing,
+        Life::Alive(process) => process.requested,
+        Life::Forking { requested, .. } => requested,
+        Life::Due(_) | Life::BackOff { .. } | Life::Over(_) => StopRequest::Nothing,
     }
 }
 
 #[test]
 fn a_process_is_started_only_for_a_worker_that_is_due() {
     each(|life, step, next, push| {
-        let started = matches!((life, step), (Life::Due(_), Step::Start(_)));
-        let spawns = matches!(push, Some(Push::Spawn(_)));
+        let started = matches!((life, step), (Life::Due(_), WorkerEvent::Start(_)));
+        let spawns = matches!(push, Some(WorkerEffect::Spawn(_)));
         started == spawns && started == (!life.has_process() && next.has_process())
     });
 }
 
 #[test]
 fn a_process_is_forgotten_only_when_it_ended() {
-    each(|life, step, next, _| !life.has_process() || next.has_process() || matches!(step, Step::Ended(_)));
+    each(|life, step, next, _| {
+        !life.has_process() || next.has_process() || matches!(step, WorkerEvent::Ended(_))
+    });
 }
 
 #[test]
@@ -92,8 +94,8 @@ fn a_living_process_keeps_its_pid_and_its_slot() {
 #[test]
 fn nothing_gets_gentler_but_a_finish_that_is_taken_back() {
     each(|life, step, next, _| {
-        let (before, after) = (asked(life), asked(next));
-        let relented = step == Step::Relent && matches!(before, Asked::Finish(..));
+        let (before, after) = (requested(life), requested(next));
+        let relented = step == WorkerEvent::CancelStop && matches!(before, StopRequest::Finish(..));
         !next.has_process() || after.rank() >= before.rank() || relented
     });
 }
@@ -102,16 +104,13 @@ fn nothing_gets_gentler_but_a_finish_that_is_taken_back() {
 fn every_harder_way_to_go_is_pushed_once() {
     each(|life, step, next, push| {
         let Life::Alive(before) = life else { return true };
-        let harder = next.process().is_some_and(|after| after.asked.rank() > before.asked.rank());
-        let relented = step == Step::Relent && before.asked.rank() == 1;
+        let harder = next.process().is_some_and(|after| after.requested.rank() > before.requested.rank());
+        let relented = step == WorkerEvent::CancelStop && before.requested.rank() == 1;
         (harder || relented) == push.is_some()
     });
-    let (life, push) = Life::Forking { slot: SlotId(1), asked: Asked::Kill(StopReason::Stopping) }.step(
-        Step::Spawned(Pid(3)),
-        Instant::now(),
-        PATIENCE,
-    );
-    assert!(matches!(push, Some(Push::Kill(Process { pid: Pid(3), .. }, _))), "{life:?}");
+    let (life, push) = Life::Forking { slot: SlotId(1), requested: StopRequest::Kill(StopReason::Stopping) }
+        .on(WorkerEvent::Spawned(Pid(3)), Instant::now(), PATIENCE);
+    assert!(matches!(push, Some(WorkerEffect::Kill(Process { pid: Pid(3), .. }, _))), "{life:?}");
 }
 
 #[test]
@@ -124,7 +123,7 @@ fn time_that_has_come_changes_something_so_that_nobody_waits_for_it_in_a_circle(
     let now = Instant::now();
     for life in lives(now) {
         let Some(due) = life.deadline() else { continue };
-        let (next, _) = life.step(Step::Tick, due, PATIENCE);
+        let (next, _) = life.on(WorkerEvent::Tick, due, PATIENCE);
         assert!(next.deadline().is_none_or(|later| later > due), "{life:?} -> {next:?}");
     }
 }
@@ -132,15 +131,15 @@ fn time_that_has_come_changes_something_so_that_nobody_waits_for_it_in_a_circle(
 #[test]
 fn a_worker_that_ignores_everything_is_killed_in_the_end() {
     let now = Instant::now();
-    let (life, push) = Life::Alive(process(now, Asked::Nothing, true)).step(
-        Step::Ask(Asked::Finish(StopReason::GaveUp, Some(now + PATIENCE))),
+    let (life, push) = Life::Alive(process(now, StopRequest::Nothing, true)).on(
+        WorkerEvent::Ask(StopRequest::Finish(StopReason::GaveUp, Some(now + PATIENCE))),
         now,
         PATIENCE,
     );
-    assert!(matches!(push, Some(Push::Order(_, Order::Finish))));
-    let (life, push) = life.step(Step::Tick, now + PATIENCE, PATIENCE);
-    assert!(matches!(push, Some(Push::Term(_, StopReason::GaveUp))));
-    let (life, push) = life.step(Step::Tick, now + PATIENCE * 2, PATIENCE);
-    assert!(matches!(push, Some(Push::Kill(_, StopReason::GaveUp))));
+    assert!(matches!(push, Some(WorkerEffect::Order(_, Order::Finish))));
+    let (life, push) = life.on(WorkerEvent::Tick, now + PATIENCE, PATIENCE);
+    assert!(matches!(push, Some(WorkerEffect::Term(_, StopReason::GaveUp))));
+    let (life, push) = life.on(WorkerEvent::Tick, now + PATIENCE * 2, PATIENCE);
+    assert!(matches!(push, Some(WorkerEffect::Kill(_, StopReason::GaveUp))));
     assert_eq!(life.deadline(), None);
 }

@@ -5,22 +5,22 @@ use crate::supervisor::machine::state::upgrade::sample;
 const GOLDEN: &str = include_str!("../../golden/upgrade.json");
 
 /// With a value in each field. The descriptors' numbers mean nothing here.
-fn full() -> Handover {
-    Handover {
+fn full() -> UpgradeState {
+    UpgradeState {
         run: "00000000deadbeef".to_owned(),
         continues: true,
         replacing: vec!["/out/a".into()],
         age: Duration::new(100, 5),
-        left: sample::sample(),
+        machine: sample::sample(),
         guardian: Some((12, 13)),
-        strangers: vec![14],
-        followers: vec![15],
+        preexisting: vec![14],
+        non_leaders: vec![15],
         dead_before: 16,
-        buried: BTreeMap::from([("a".to_owned(), 17)]),
+        dead_by_stage: BTreeMap::from([("a".to_owned(), 17)]),
         ends_with_terminal: true,
         arena: 18,
         undo_log: 19,
-        voices: Some([20, 21]),
+        log_pipe: Some([20, 21]),
         log_writer: Some(22),
         log_backlog: vec!["a line".to_owned()],
         listeners: [Some(23), None],
@@ -28,7 +28,7 @@ fn full() -> Handover {
     }
 }
 
-fn shown(state: &Handover) -> String {
+fn shown(state: &UpgradeState) -> String {
     serde_json::to_string(state).unwrap()
 }
 
@@ -39,8 +39,8 @@ fn one_program_leaves_to_the_next_what_every_version_reads() {
 
 #[test]
 fn what_another_version_has_left_is_read_whole() {
-    let read: Handover = serde_json::from_str(GOLDEN).unwrap();
-    assert_eq!(read.left, sample::sample());
+    let read: UpgradeState = serde_json::from_str(GOLDEN).unwrap();
+    assert_eq!(read.machine, sample::sample());
     assert_eq!(shown(&read), GOLDEN);
 }
 
@@ -55,11 +55,11 @@ fn what_an_older_version_has_left_is_read_without_the_newer_fields() {
     left.remove("file_variables").unwrap();
     left["stages"][0].as_object_mut().unwrap().remove("killed_in_a_row").unwrap();
     left["history"][0].as_object_mut().unwrap().remove("words").unwrap();
-    let read: Handover = serde_json::from_value(old.clone()).unwrap();
+    let read: UpgradeState = serde_json::from_value(old.clone()).unwrap();
     assert!(!read.continues && read.replacing.is_empty() && read.listeners == [None, None]);
     old["unknown"] = 1.into();
     assert!(
-        serde_json::from_value::<Handover>(old).is_err(),
+        serde_json::from_value::<UpgradeState>(old).is_err(),
         "a field of a newer program is not passed over"
     );
 }

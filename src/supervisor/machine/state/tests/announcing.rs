@@ -3,25 +3,25 @@ use crate::config::Pipeline;
 use crate::service::Message;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, Loading};
-use crate::supervisor::machine::state::Audience;
+use crate::supervisor::machine::state::NotifyCapabilities;
 use std::time::Duration;
 
 fn chain() -> Pipeline {
     pipeline(vec![stage("a", &[], &["p"]), stage("b", &["p"], &[])])
 }
 
-const LISTENS: Audience = Audience { listens: true, watchdog: None, main_pid: None };
+const LISTENS: NotifyCapabilities = NotifyCapabilities { listens: true, watchdog: None, main_pid: None };
 
 /// With all processes started, none of them ready.
-fn started(audience: Audience) -> Bench {
-    let mut bench = Bench::for_audience(audience);
+fn started(capabilities: NotifyCapabilities) -> Bench {
+    let mut bench = Bench::for_audience(capabilities);
     bench.send(Event::Begin(wanted(chain(), &[])));
     bench.run_starts();
     bench
 }
 
-fn up(audience: Audience) -> Bench {
-    let mut bench = started(audience);
+fn up(capabilities: NotifyCapabilities) -> Bench {
+    let mut bench = started(capabilities);
     bench.all_ready();
     bench
 }
@@ -42,7 +42,7 @@ fn last_status(bench: &Bench) -> &str {
 
 #[test]
 fn nobody_is_told_anything_and_nothing_wakes_where_nobody_listens() {
-    let mut bench = up(Audience::default());
+    let mut bench = up(NotifyCapabilities::default());
     assert_eq!(bench.state.deadline(bench.now), None);
     bench.send(Event::Hangup);
     bench.send(Event::Loaded(Loading::Bad("bad".into())));
@@ -70,7 +70,7 @@ fn ready_is_told_once_every_stage_has_started_and_more_time_asked_for_until_then
 
 #[test]
 fn behind_a_shell_the_main_process_is_named_first() {
-    let mut bench = up(Audience { main_pid: Some(7), ..LISTENS });
+    let mut bench = up(NotifyCapabilities { main_pid: Some(7), ..LISTENS });
     assert_eq!(told(&mut bench), [Message::MainPid(7), Message::Ready]);
     bench.send(Event::Hangup);
     bench.reload(chain());
@@ -142,7 +142,7 @@ fn a_reload_that_goes_back_says_why() {
 
 #[test]
 fn the_watchdog_hears_of_every_turn_that_is_due() {
-    let mut bench = up(Audience { watchdog: Some(Duration::from_secs(4)), ..LISTENS });
+    let mut bench = up(NotifyCapabilities { watchdog: Some(Duration::from_secs(4)), ..LISTENS });
     told(&mut bench);
     bench.pass(Duration::from_secs(40));
     assert_eq!(told(&mut bench), vec![Message::Watchdog; 20]);

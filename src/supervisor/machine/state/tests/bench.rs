@@ -1,14 +1,14 @@
 //! A world of plain values around a state: processes that do as they are told only when a test lets them.
 
-use super::super::{Audience, Left, State};
+use super::super::{NotifyCapabilities, SavedMachine, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
 use crate::queue::{Ending, FailureAttribution, Order, QueueId, SlotId};
 use crate::service::Message;
 use crate::supervisor::fixture::wanted;
-use crate::supervisor::machine::effect::{Action, Outcome, Spawn};
-use crate::supervisor::machine::event::{Event, Loading, Work};
-use crate::supervisor::machine::ids::{AskId, Pid, WorkerId};
+use crate::supervisor::machine::effect::{Effect, Outcome, Spawn};
+use crate::supervisor::machine::event::{Event, Loading, ProcessWork};
+use crate::supervisor::machine::ids::{Pid, RequestId, WorkerId};
 use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::wanted::Wanted;
 use crate::sys::process::{SpawnError, Step};
@@ -37,7 +37,7 @@ pub struct Bench {
     pub queues: BTreeMap<QueueId, String>,
     pub ended: BTreeSet<String>,
     pub closed: BTreeSet<String>,
-    pub blames: Vec<(String, FailureAttribution)>,
+    pub attributions: Vec<(String, FailureAttribution)>,
     /// Slots whose dead letters are to be written, as often as it was tried.
     pub buries: Vec<SlotId>,
     pub ended_burials: Vec<SlotId>,
@@ -49,26 +49,26 @@ pub struct Bench {
     pub guardians: usize,
     pub log_writers: usize,
     /// What another program is to go on with.
-    pub handed_over: Option<Left>,
+    pub handed_over: Option<SavedMachine>,
     pub held: BTreeMap<String, u64>,
     pub forks_fail: bool,
     pub outcome: Option<Outcome>,
-    pub asked: u64,
-    pub answers: BTreeMap<AskId, Result<Done, Refused>>,
+    pub requested: u64,
+    pub answers: BTreeMap<RequestId, Result<Done, Refused>>,
     next_pid: u32,
 }
 
 impl Bench {
     pub fn new() -> Bench {
         Bench {
-            state: State::new(7, Audience::default()),
+            state: State::new(7, NotifyCapabilities::default()),
             now: Instant::now(),
             procs: BTreeMap::new(),
             slots: BTreeSet::new(),
             queues: BTreeMap::new(),
             ended: BTreeSet::new(),
             closed: BTreeSet::new(),
-            blames: Vec::new(),
+            attributions: Vec::new(),
             buries: Vec::new(),
             ended_burials: Vec::new(),
             said: Vec::new(),
@@ -81,15 +81,15 @@ impl Bench {
             held: BTreeMap::new(),
             forks_fail: false,
             outcome: None,
-            asked: 0,
+            requested: 0,
             answers: BTreeMap::new(),
             next_pid: 100,
         }
     }
 
     /// With a service manager.
-    pub fn for_audience(audience: Audience) -> Bench {
-        Bench { state: State::new(7, audience), ..Bench::new() }
+    pub fn for_audience(capabilities: NotifyCapabilities) -> Bench {
+        Bench { state: State::new(7, capabilities), ..Bench::new() }
     }
 
     /// A pipeline that is up: every worker is ready.
@@ -112,44 +112,45 @@ impl Bench {
         }
     }
 
-    fn act(&mut self, action: Action) -> Option<Event> {
+    fn act(&mut self, action: Effect) -> Option<Event> {
         match action {
-            Action::Spawn(spawn) => return Some(self.spawn(spawn)),
-            Action::Adopt { worker, slot, pid, .. } => {
+            Effect::Spawn(spawn) => return Some(self.spawn(spawn)),
+            Effect::Adopt { worker, slot, pid, .. } => {
                 let spawn = &self.proc(pid).spawn;
                 assert_eq!((spawn.worker.index, spawn.slot), (worker.index, slot));
                 self.proc(pid).spawn.worker = worker;
             }
-            Action::Rehearse(_) => return Some(Event::Rehearsed(Ok(()))),
-            Action::HandOver(left) => self.handed_over = Some(*left),
-            Action::Order(_, pid, order) => self.proc(pid).order = order,
-            Action::Term(pid) => self.proc(pid).termed = true,
-            Action::Kill(pid) => self.proc(pid).killed = true,
-            Action::Tune(slot, pid, tuning) => {
+            Effect::Preflight(_) => return Some(Event::PreflightDone(Ok(()))),
+            Effect::ReplaceProgram(left) => self.handed_over = Some(*left),
+            Effect::Order(_, pid, order) => self.proc(pid).order = order,
+            Effect::Term(pid) => self.proc(pid).termed = true,
+            Effect::Kill(pid) => self.proc(pid).killed = true,
+            Effect::Tune(slot, pid, tuning) => {
                 assert_eq!(self.proc(pid).spawn.slot, slot);
                 self.proc(pid).spawn.tuning = tuning;
             }
-            Action::Release(release) => {
+            Effect::Release(release) => {
                 assert!(self.slots.remove(&release.slot), "released twice: {release:?}");
-                self.blames.push((format!("{}[{}]", release.stage, release.worker.index), release.blame));
+                self.attributions
+                    .push((format!("{}[{}]", release.stage, release.worker.index), release.attribution));
             }
-            Action::Bury(release) => {
+            Effect::WriteDeadLetter(release) => {
                 assert!(self.slots.contains(&release.slot), "its slot is in use: {release:?}");
                 self.buries.push(release.slot);
             }
-            Action::EndBurial(slot) => self.ended_burials.push(slot),
-            Action::BoundLetters(_) => {}
-            Action::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
-            Action::AddToken(id, stage) => {
+            Effect::KillDeadLetterWriter(slot) => self.ended_burials.push(slot),
+            Effect::LimitDeadLetters(_) => {}
+            Effect::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
+            Effect::AddToken(id, stage) => {
                 self.queues.insert(id, format!("position of {stage}"));
                 self.seeds += 1;
             }
-            Action::AddOutbox(id, stage) => drop(self.queues.insert(id, format!("outbox of {stage}"))),
-            Action::ResetToken(queue) => {
+            Effect::AddSpill(id, stage) => drop(self.queues.insert(id, format!("outbox of {stage}"))),
+            Effect::ResetToken(queue) => {
                 assert!(self.queues.contains_key(&queue));
                 self.seeds += 1;
             }
-            Action::SetEnded(queue, on) => {
+            Effect::SetEnded(queue, on) => {
                 let name = self.queues[&queue].clone();
                 if on {
                     self.ended.insert(name)
@@ -157,7 +158,7 @@ impl Bench {
                     self.ended.remove(&name)
                 };
             }
-            Action::SetClosed(queue, on) => {
+            Effect::SetClosed(queue, on) => {
                 let name = self.queues[&queue].clone();
                 if on {
                     self.closed.insert(name)
@@ -165,21 +166,21 @@ impl Bench {
                     self.closed.remove(&name)
                 };
             }
-            Action::RemoveQueues(queues) => return Some(self.remove(queues)),
-            Action::DropToken(queue) => drop(self.queues.remove(&queue)),
-            Action::Load => self.loads += 1,
-            Action::StartGuardian => self.guardians += 1,
-            Action::StartLogWriter => self.log_writers += 1,
-            Action::Notify(messages) => self.told.extend(messages),
-            Action::Status(head) => self.told.push(Message::Status(head)),
-            Action::Answer(id, outcome) => {
+            Effect::RemoveQueues(queues) => return Some(self.remove(queues)),
+            Effect::DropToken(queue) => drop(self.queues.remove(&queue)),
+            Effect::Load => self.loads += 1,
+            Effect::StartGuardian => self.guardians += 1,
+            Effect::StartLogWriter => self.log_writers += 1,
+            Effect::Notify(messages) => self.told.extend(messages),
+            Effect::Status(head) => self.told.push(Message::Status(head)),
+            Effect::Answer(id, outcome) => {
                 let first = self.answers.insert(id, outcome).is_none();
-                assert!(first && id.0 < self.asked, "{id:?} is answered twice");
+                assert!(first && id.0 < self.requested, "{id:?} is answered twice");
             }
-            Action::Log(level, text) => self.said.push(format!("{level}: {text}")),
-            Action::LogAbout(level, worker, text) => self.said.push(format!("{level}: {worker} {text}")),
-            Action::Show(text) => self.said.push(text),
-            Action::End(outcome) => self.outcome = Some(outcome),
+            Effect::Log(level, text) => self.said.push(format!("{level}: {text}")),
+            Effect::LogAbout(level, worker, text) => self.said.push(format!("{level}: {worker} {text}")),
+            Effect::Show(text) => self.said.push(text),
+            Effect::End(outcome) => self.outcome = Some(outcome),
         }
         None
     }
@@ -227,16 +228,16 @@ impl Bench {
     }
 
     /// Somebody asks for something.
-    pub fn ask(&mut self, command: Command) -> AskId {
-        let id = AskId(self.asked);
-        self.asked += 1;
+    pub fn ask(&mut self, command: Command) -> RequestId {
+        let id = RequestId(self.requested);
+        self.requested += 1;
         self.send(Event::Asked(id, command));
         self.run_starts();
         id
     }
 
     /// Why it was refused, or `None`.
-    pub fn refusal(&self, id: AskId) -> Option<Reason> {
+    pub fn refusal(&self, id: RequestId) -> Option<Reason> {
         self.answers.get(&id).and_then(|answer| answer.as_ref().err()).map(|refused| refused.reason)
     }
 
@@ -301,17 +302,17 @@ impl Bench {
 
     pub fn end(&mut self, pid: Pid, end: End) {
         let proc = self.procs.remove(&pid).expect("a process that isn't there");
-        let work = Work { ready: proc.ready, taken: 1, done: 1, emitted: 1, ..Work::default() };
+        let work = ProcessWork { ready: proc.ready, taken: 1, done: 1, emitted: 1, ..ProcessWork::default() };
         self.send_end(&proc, pid, end, work);
     }
 
     /// It ends before it has done anything.
     pub fn end_idle(&mut self, pid: Pid, end: End) {
         let proc = self.procs.remove(&pid).expect("a process that isn't there");
-        self.send_end(&proc, pid, end, Work { ready: proc.ready, ..Work::default() });
+        self.send_end(&proc, pid, end, ProcessWork { ready: proc.ready, ..ProcessWork::default() });
     }
 
-    fn send_end(&mut self, proc: &Proc, pid: Pid, end: End, work: Work) {
+    fn send_end(&mut self, proc: &Proc, pid: Pid, end: End, work: ProcessWork) {
         self.send(Event::Ended(proc.spawn.worker, pid, end, work));
         self.run_starts();
     }
@@ -322,15 +323,20 @@ impl Bench {
         let proc = self.procs.remove(&pid).expect("a process that isn't there");
         let (worker, slot) = (proc.spawn.worker, proc.spawn.slot);
         let attempt = proc.spawn.tuning.attempts.max(1);
-        self.send(Event::Ended(worker, pid, segv(), Work { ready: true, attempt, ..Work::default() }));
+        self.send(Event::Ended(
+            worker,
+            pid,
+            segv(),
+            ProcessWork { ready: true, attempt, ..ProcessWork::default() },
+        ));
         self.run_starts();
         slot
     }
 
     /// The dead letter of what is left in this slot is written.
-    pub fn buried(&mut self, slot: SlotId) {
+    pub fn dead_letter_written(&mut self, slot: SlotId) {
         assert!(self.slots.remove(&slot));
-        self.send(Event::Buried(slot));
+        self.send(Event::DeadLetterWritten(slot));
     }
 
     pub fn say(&mut self, stage: &str, index: u32, ending: Ending) {

@@ -1,40 +1,40 @@
-//! Queues that outlive a run, and workers that outlive a supervisor's program.
+//! QueueTable that outlive a run, and workers that outlive a supervisor's program.
 
 use super::bench::Bench;
 use crate::queue::{Ending, QueueId};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::Event;
-use crate::supervisor::machine::recovered::{Kept, Label};
+use crate::supervisor::machine::recovered::{Label, RecoveredQueue};
 use crate::supervisor::machine::stage_state::Fate;
-use crate::supervisor::machine::state::{Audience, Left, State};
+use crate::supervisor::machine::state::{NotifyCapabilities, SavedMachine, State};
 
 fn chain() -> crate::config::Pipeline {
     pipeline(vec![stage("a", &[], &["p"]), stage("b", &["p"], &["q"]), stage("c", &["q"], &[])])
 }
 
-fn kept(queue: u16, label: &str, items: u64) -> Kept {
+fn recovered(queue: u16, label: &str, items: u64) -> RecoveredQueue {
     let label = Label::parse(label).unwrap();
-    Kept { queue: QueueId(queue), label, items, ended: false, closed: false, through: false }
+    RecoveredQueue { queue: QueueId(queue), label, items, ended: false, closed: false, through: false }
 }
 
 /// Goes on with what an earlier run has left.
-fn inheriting(kept: Vec<Kept>, keeps: bool) -> Bench {
+fn recovering(recovered: Vec<RecoveredQueue>, keeps: bool) -> Bench {
     let mut bench = Bench::new();
-    for kept in &kept {
-        let name = match &kept.label {
+    for recovered in &recovered {
+        let name = match &recovered.label {
             Label::Queue(name) => name.clone(),
             other => other.to_string(),
         };
-        bench.queues.insert(kept.queue, name);
+        bench.queues.insert(recovered.queue, name);
     }
-    bench.state.inherit(kept, keeps);
+    bench.state.recover(recovered, keeps);
     bench
 }
 
 #[test]
 fn queues_and_positions_are_found_again_by_their_labels() {
-    let left = vec![kept(4, "queue q", 3), kept(1, "queue p", 0), kept(2, "token a x", 1)];
-    let mut bench = inheriting(left, false);
+    let left = vec![recovered(4, "queue q", 3), recovered(1, "queue p", 0), recovered(2, "token a x", 1)];
+    let mut bench = recovering(left, false);
     bench.send(Event::Begin(wanted(chain(), &["a", "b"])));
     bench.run_starts();
     bench.all_ready();
@@ -46,8 +46,9 @@ fn queues_and_positions_are_found_again_by_their_labels() {
 
 #[test]
 fn a_queue_that_is_not_in_the_file_goes_if_it_is_empty_and_stays_if_not() {
-    let left = vec![kept(0, "queue old", 3), kept(1, "queue older", 0), kept(2, "token gone x", 1)];
-    let mut bench = inheriting(left, true);
+    let left =
+        vec![recovered(0, "queue old", 3), recovered(1, "queue older", 0), recovered(2, "token gone x", 1)];
+    let mut bench = recovering(left, true);
     bench.held.insert("old".to_owned(), 3);
     bench.send(Event::Begin(wanted(chain(), &[])));
     bench.run_starts();
@@ -64,7 +65,7 @@ fn a_queue_that_is_not_in_the_file_goes_if_it_is_empty_and_stays_if_not() {
 
 #[test]
 fn a_stop_of_kept_queues_ends_nobodys_input() {
-    let mut bench = inheriting(Vec::new(), true);
+    let mut bench = recovering(Vec::new(), true);
     bench.send(Event::Begin(wanted(chain(), &[])));
     bench.run_starts();
     bench.all_ready();
@@ -80,12 +81,12 @@ fn upgraded(mut bench: Bench) -> Bench {
     bench.send(Event::Upgrade);
     let left = bench.handed_over.take().expect("handed over");
     let text = serde_json::to_string(&left).unwrap();
-    let left: Left = serde_json::from_str(&text).unwrap();
-    let labels = bench.queues.iter().map(|(id, name)| kept(id.0, &format!("queue {name}"), 0));
-    let labels: Vec<Kept> = labels.collect();
-    bench.state = State::new(8, Audience::default());
-    bench.state.inherit(labels, false);
-    bench.send(Event::TakeOver(wanted(chain(), &[]), Box::new(left)));
+    let left: SavedMachine = serde_json::from_str(&text).unwrap();
+    let labels = bench.queues.iter().map(|(id, name)| recovered(id.0, &format!("queue {name}"), 0));
+    let labels: Vec<RecoveredQueue> = labels.collect();
+    bench.state = State::new(8, NotifyCapabilities::default());
+    bench.state.recover(labels, false);
+    bench.send(Event::Resume(wanted(chain(), &[]), Box::new(left)));
     bench
 }
 
@@ -127,8 +128,8 @@ fn restarts_and_what_happened_are_remembered_by_the_next_program() {
     let again = bench.state.history.of("b[0]").filter(|past| past.lived.is_some()).count();
     assert!(again > 0, "how long each process had lived is known, too");
     bench.crash("b", 0);
-    let words = bench.state.stages[1].restarts.clone();
-    assert_eq!(words.values().sum::<u64>(), u64::from(limit));
+    let last_stderr = bench.state.stages[1].restarts.clone();
+    assert_eq!(last_stderr.values().sum::<u64>(), u64::from(limit));
     assert_eq!(bench.state.stages[1].fate, Fate::GaveUp, "one restart too many, over both programs");
 }
 

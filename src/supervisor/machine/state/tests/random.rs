@@ -7,7 +7,7 @@ use crate::control::protocol::{Command, Restart, Scale, Stop, Wait, Whom};
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, Loading};
-use crate::supervisor::machine::ids::{AskId, Pid};
+use crate::supervisor::machine::ids::{Pid, RequestId};
 use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::stage_state::Fate;
 use crate::supervisor::machine::wanted::Wanted;
@@ -212,7 +212,7 @@ fn check(bench: &Bench) {
     }
 }
 
-/// Left alone, and with forks that work, everything is as wanted after a while.
+/// SavedMachine alone, and with forks that work, everything is as wanted after a while.
 fn calm_down(bench: &mut Bench) {
     bench.forks_fail = false;
     bench.held.clear();
@@ -222,7 +222,7 @@ fn calm_down(bench: &mut Bench) {
     }
     bench.obey_and_drain();
     bench.send(Event::Loaded(Loading::Gone("no file".into())));
-    let unanswered = (0..bench.asked).map(AskId).find(|id| !bench.answers.contains_key(id));
+    let unanswered = (0..bench.requested).map(RequestId).find(|id| !bench.answers.contains_key(id));
     assert!(unanswered.is_none(), "{unanswered:?} {:#?}", bench.state);
     if bench.outcome.is_some() || bench.state.stop.is_some() {
         return; // all was through already, or too much had failed

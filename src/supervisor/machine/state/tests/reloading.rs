@@ -384,7 +384,7 @@ fn a_refused_file_is_told_once_and_changes_nothing() {
 
 #[test]
 fn a_stage_that_gave_up_gets_another_chance_when_it_is_changed_or_a_reload_is_asked_for() {
-    for asked in [false, true] {
+    for requested in [false, true] {
         let mut given = chain();
         given.stages.push(stage("d", &["q"], &[]));
         given.stages[3].rules.on_give_up = crate::config::OnGiveUp::Continue;
@@ -392,7 +392,7 @@ fn a_stage_that_gave_up_gets_another_chance_when_it_is_changed_or_a_reload_is_as
         let mut bench = Bench::up(given.clone());
         bench.crash("d", 0);
         assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]"]);
-        if asked {
+        if requested {
             bench.send(Event::Hangup);
         } else {
             given.stages[3].work.task = Task::of("y");
@@ -448,8 +448,8 @@ fn a_removed_stage_that_gives_up_over_its_last_items_is_gone_and_gets_no_other_c
     bench.pass(Duration::from_secs(50));
     assert!(bench.has_said("the stage b gives up"), "{:#?}", bench.said);
     bench.forks_fail = false;
-    let asked = bench.ask(Verb::Restart(Restart { stage: "b".into(), wait: false }));
-    assert!(bench.refusal(asked).is_some());
+    let requested = bench.ask(Verb::Restart(Restart { stage: "b".into(), wait: false }));
+    assert!(bench.refusal(requested).is_some());
     bench.pass(Duration::from_secs(50));
     assert!(bench.procs.values().all(|proc| proc.spawn.stage != "b"));
     assert!(!bench.queues.values().any(|name| name == "p"), "{:?}", bench.queues);

@@ -3,7 +3,7 @@ use crate::config::{OnGiveUp, Restart};
 use crate::queue::{Ending, FailureAttribution, Order};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::Event;
-use crate::supervisor::machine::history::Change;
+use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::reason::{End, StartReason, StopReason};
 use std::time::Duration;
 
@@ -45,11 +45,11 @@ fn every_transition_is_kept_with_its_reason() {
     assert_eq!(
         changes,
         [
-            Change::Started(StartReason::New),
-            Change::Ended(segv()),
-            Change::Started(StartReason::Failed),
-            Change::Asked(StopReason::Scaled),
-            Change::Ended(End::Said(Ending::Ordered)),
+            TransitionKind::Started(StartReason::New),
+            TransitionKind::Ended(segv()),
+            TransitionKind::Started(StartReason::Failed),
+            TransitionKind::Asked(StopReason::Scaled),
+            TransitionKind::Ended(End::Said(Ending::Ordered)),
         ]
     );
 }
@@ -61,12 +61,12 @@ fn a_crash_blames_the_item_at_hand_and_a_kill_by_the_supervisor_nobody() {
     bench.send(Event::Quit);
     bench.end(bench.pid("read", 0), signal(libc::SIGTERM));
     bench.end(bench.pid("read", 1), segv());
-    let blames = [
+    let attributions = [
         ("read[1]", FailureAttribution::Begun),
         ("read[0]", FailureAttribution::Nobody),
         ("read[1]", FailureAttribution::Begun),
     ];
-    assert_eq!(bench.blames, blames.map(|(who, blame)| (who.to_owned(), blame)));
+    assert_eq!(bench.attributions, attributions.map(|(who, attribution)| (who.to_owned(), attribution)));
 }
 
 #[test]
@@ -160,7 +160,11 @@ fn all_workers_of_a_stage_may_be_killed_at_once() {
         bench.end(bench.pid("read", index), signal(libc::SIGKILL));
     }
     assert_eq!((bench.running().len(), bench.outcome.is_none()), (21, true));
-    assert!(bench.blames.iter().all(|(_, blame)| *blame == FailureAttribution::Begun), "{:?}", bench.blames);
+    assert!(
+        bench.attributions.iter().all(|(_, attribution)| *attribution == FailureAttribution::Begun),
+        "{:?}",
+        bench.attributions
+    );
 }
 
 #[test]
@@ -175,7 +179,7 @@ fn a_program_that_can_not_be_started_at_first_ends_the_run_with_one_line() {
     assert_eq!(told.collect::<Vec<_>>(), ["ERROR: the stage read failed: can't start `x`"]);
     assert!(
         bench
-            .blames
+            .attributions
             .iter()
             .filter(|(who, _)| who.starts_with("read"))
             .all(|(_, b)| *b == FailureAttribution::Nobody)
@@ -329,7 +333,7 @@ fn a_worker_stopped_inside_the_lock_is_killed_and_followed_by_another() {
     bench.send(Event::Halted { worker, pid, holds_lock: true });
     assert!(bench.procs[&pid].killed);
     bench.end(pid, signal(libc::SIGKILL));
-    assert_eq!(bench.blames, [("read[0]".to_owned(), FailureAttribution::Nobody)]);
+    assert_eq!(bench.attributions, [("read[0]".to_owned(), FailureAttribution::Nobody)]);
     assert_eq!(bench.running().len(), 3);
 }
 

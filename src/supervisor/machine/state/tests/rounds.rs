@@ -3,8 +3,8 @@
 use super::bench::Bench;
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage};
-use crate::supervisor::machine::effect::Action;
-use crate::supervisor::machine::effects::Outbox;
+use crate::supervisor::machine::effect::Effect;
+use crate::supervisor::machine::effects::Effects;
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::history::History;
 use crate::supervisor::machine::state::settles_within;
@@ -13,14 +13,14 @@ use std::time::Instant;
 
 #[test]
 fn what_never_settles_is_left_after_so_many_rounds() {
-    let mut out = Outbox::new(Instant::now(), History::default());
+    let mut out = Effects::new(Instant::now(), History::default());
     assert!(!settles_within(5, &mut out, |out| out.say(Level::Debug, "again")));
     assert_eq!(out.actions.len(), 5);
     let mut left = 3;
-    let counts_down = |out: &mut Outbox| {
+    let counts_down = |out: &mut Effects| {
         if left > 0 {
             left -= 1;
-            out.act(Action::Load);
+            out.act(Effect::Load);
         }
     };
     assert!(settles_within(5, &mut out, counts_down));

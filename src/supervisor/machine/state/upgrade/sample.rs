@@ -1,12 +1,12 @@
 //! One of everything that a program leaves to the next, for the golden file of that format.
 
-use super::{Left, LifeLeft, StageLeft, WorkerLeft};
+use super::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
 use crate::config::{Recycle, Task, Work};
 use crate::queue::{Ending, ItemTimes, SlotId, WorkTimes};
 use crate::status::{Glimpse, Progress};
 use crate::supervisor::machine::effect::StageTotals;
-use crate::supervisor::machine::history::{Change, Remembered};
+use crate::supervisor::machine::history::{SavedTransition, TransitionKind};
 use crate::supervisor::machine::reason::{End, StartReason, StopReason};
 use crate::supervisor::machine::worker_state::Over;
 use crate::sys::process::{SpawnError, Step};
@@ -15,14 +15,14 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub fn sample() -> Left {
+pub fn sample() -> SavedMachine {
     let variables = vec![("TOKEN".into(), "x y".into())];
-    Left {
+    SavedMachine {
         text: "[stages.a]\nuse = 'count'\n".to_owned(),
         file_variables: BTreeMap::from([("send".to_owned(), variables)]),
         paused: true,
         stages: stages(),
-        departed: vec![totals("gone")],
+        removed_totals: vec![totals("gone")],
         failed: true,
         generation: 3,
         refusal: Some((Duration::new(5, 7), "the file is bad".to_owned())),
@@ -31,15 +31,15 @@ pub fn sample() -> Left {
     }
 }
 
-fn stages() -> Vec<StageLeft> {
+fn stages() -> Vec<SavedStage> {
     let lives = [
-        LifeLeft::Due(StartReason::New),
-        LifeLeft::Resting { left: Duration::from_millis(250), why: StartReason::Failed },
-        LifeLeft::Alive { slot: SlotId(4), pid: 4711, age: Duration::from_secs(60), ready: true },
+        SavedLife::Due(StartReason::New),
+        SavedLife::BackOff { left: Duration::from_millis(250), why: StartReason::Failed },
+        SavedLife::Alive { slot: SlotId(4), pid: 4711, age: Duration::from_secs(60), ready: true },
     ];
     let overs =
         [Over::Finished, Over::InputEnded, Over::OutputClosed, Over::Stopped, Over::Failed, Over::GaveUp];
-    let lives = lives.into_iter().chain(overs.map(LifeLeft::Over)).collect();
+    let lives = lives.into_iter().chain(overs.map(SavedLife::Over)).collect();
     let built_in = |modes: Vec<Mode>| {
         let commands = modes.into_iter().map(|mode| Task::Command(Box::new(command(mode))));
         commands.chain([count()]).collect::<Vec<_>>()
@@ -55,9 +55,9 @@ fn stages() -> Vec<StageLeft> {
     vec![stage("a", built_in(modes), lives), stage("empty", Vec::new(), Vec::new())]
 }
 
-fn stage(name: &str, tasks: Vec<Task>, lives: Vec<LifeLeft>) -> StageLeft {
+fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
     let task = |n: usize| tasks[n % tasks.len()].clone();
-    let workers = lives.into_iter().enumerate().map(|(n, life)| WorkerLeft {
+    let workers = lives.into_iter().enumerate().map(|(n, life)| SavedWorker {
         index: n as u32,
         life,
         work: Work { task: task(n), inputs: vec!["p".to_owned()], outputs: vec!["q".to_owned()] },
@@ -69,7 +69,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<LifeLeft>) -> StageLeft {
         trial: n % 2 == 1,
         bad_runs: n as u32,
     });
-    StageLeft {
+    SavedStage {
         name: name.to_owned(),
         gave_up: name == "empty",
         paused: name == "a",
@@ -143,19 +143,19 @@ fn totals(name: &str) -> StageTotals {
     }
 }
 
-fn remembered(change: Change, n: u64) -> Remembered {
+fn remembered(change: TransitionKind, n: u64) -> SavedTransition {
     let glimpse = Glimpse { queue: "q".to_owned(), id: n, attempt: 2, bytes: 3, text: "abc".to_owned() };
-    Remembered {
+    SavedTransition {
         age: Duration::from_secs(n),
         worker: "a[0]".to_owned(),
         change,
         lived: (n % 2 == 0).then(|| Duration::from_millis(n)),
         item: (n % 2 == 0).then(|| Box::new(glimpse)),
-        words: vec!["last line".to_owned()],
+        last_stderr: vec!["last line".to_owned()],
     }
 }
 
-fn changes() -> Vec<Change> {
+fn changes() -> Vec<TransitionKind> {
     let starts = [
         StartReason::New,
         StartReason::Scaled,
@@ -197,10 +197,13 @@ fn changes() -> Vec<Change> {
         End::ProgramKilled("by SIGKILL".to_owned()),
         End::Terminated,
     ]);
-    let started = starts.map(Change::Started).into_iter();
+    let started = starts.map(TransitionKind::Started).into_iter();
     started
-        .chain(stops.map(Change::Asked))
-        .chain([Change::Terminated(StopReason::Stopping), Change::Killed(StopReason::HoldsLock)])
-        .chain(ends.map(Change::Ended))
+        .chain(stops.map(TransitionKind::Asked))
+        .chain([
+            TransitionKind::Terminated(StopReason::Stopping),
+            TransitionKind::Killed(StopReason::HoldsLock),
+        ])
+        .chain(ends.map(TransitionKind::Ended))
         .collect()
 }

@@ -3,9 +3,9 @@
 use super::worker::describe as describe_worker;
 use super::{Counters, Moment};
 use crate::status;
-use crate::supervisor::machine::stage_state::{Fate, Stage};
+use crate::supervisor::machine::stage_state::{Fate, StageState};
 
-pub(super) fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
+pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
     let (mut times, mut item_times) = (stage.totals.times, stage.totals.item_times);
     let (mut dead, mut progress) = (stage.totals.dead, stage.totals.progress);
     let mut workers = Vec::with_capacity(stage.workers.len());
@@ -60,7 +60,7 @@ pub(super) fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counter
 }
 
 /// As long as none of its workers has done an item since, or has lived for long.
-fn killed_in_a_row(stage: &Stage, workers: &[status::Worker]) -> Option<u32> {
+fn killed_in_a_row(stage: &StageState, workers: &[status::Worker]) -> Option<u32> {
     let long = stage.spec.rules.backoff.reset_after.as_secs_f64();
     let is_well = |worker: &status::Worker| {
         worker.done + worker.emitted > 0 || worker.since.is_some_and(|since| since >= long)

@@ -4,7 +4,7 @@ use super::{Counters, Moment};
 use crate::queue::SlotReport;
 use crate::status;
 use crate::supervisor::machine::stage_state::Worker;
-use crate::supervisor::machine::worker_state::{Asked, Life, Over, Process};
+use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest};
 use std::time::{Duration, Instant};
 
 pub(super) fn describe(
@@ -48,14 +48,14 @@ pub(super) fn describe(
 fn state_of(life: Life) -> status::WorkerState {
     match life {
         Life::Due(_) => status::WorkerState::Due,
-        Life::Resting { .. } => status::WorkerState::Resting,
-        Life::Forking { .. } | Life::Alive(Process { ready: false, asked: Asked::Nothing, .. }) => {
+        Life::BackOff { .. } => status::WorkerState::Resting,
+        Life::Forking { .. } | Life::Alive(Process { ready: false, requested: StopRequest::Nothing, .. }) => {
             status::WorkerState::Starting
         }
-        Life::Alive(Process { asked: Asked::Nothing, .. }) => status::WorkerState::Working,
-        Life::Alive(Process { asked: Asked::Finish(..), .. }) => status::WorkerState::Finishing,
-        Life::Alive(Process { asked: Asked::Term(..), .. }) => status::WorkerState::Terminating,
-        Life::Alive(Process { asked: Asked::Kill(_), .. }) => status::WorkerState::Killed,
+        Life::Alive(Process { requested: StopRequest::Nothing, .. }) => status::WorkerState::Working,
+        Life::Alive(Process { requested: StopRequest::Finish(..), .. }) => status::WorkerState::Finishing,
+        Life::Alive(Process { requested: StopRequest::Term(..), .. }) => status::WorkerState::Terminating,
+        Life::Alive(Process { requested: StopRequest::Kill(_), .. }) => status::WorkerState::Killed,
         Life::Over(Over::Failed | Over::GaveUp) => status::WorkerState::Failed,
         Life::Over(Over::Finished | Over::InputEnded | Over::OutputClosed | Over::Stopped) => {
             status::WorkerState::Over
@@ -65,9 +65,9 @@ fn state_of(life: Life) -> status::WorkerState {
 
 fn reason(life: Life) -> Option<String> {
     match life {
-        Life::Due(why) | Life::Resting { why, .. } => Some(why.to_string()),
-        Life::Forking { asked, .. } => asked.reason().map(|why| why.to_string()),
-        Life::Alive(process) => process.asked.reason().map(|why| why.to_string()),
+        Life::Due(why) | Life::BackOff { why, .. } => Some(why.to_string()),
+        Life::Forking { requested, .. } => requested.reason().map(|why| why.to_string()),
+        Life::Alive(process) => process.requested.reason().map(|why| why.to_string()),
         Life::Over(over) => Some(over.to_string()),
     }
 }

@@ -3,28 +3,28 @@
 use std::time::{Duration, Instant};
 
 /// So long nothing may happen to the file before it is read: an editor writes in several steps.
-const SETTLE: Duration = Duration::from_millis(50);
+const QUIET_TIME: Duration = Duration::from_millis(50);
 /// But a file that is written all the time is read after so long.
-const SETTLE_AT_MOST: Duration = Duration::from_secs(1);
+const MAX_QUIET_WAIT: Duration = Duration::from_secs(1);
 
 /// Waits until the file isn't written any more, and remembers what was said about it.
 #[derive(Debug, Default)]
-pub(super) struct Settling {
+pub(super) struct Debounce {
     touched: Option<(Instant, Instant)>,
-    /// Asked for by SIGHUP: answered even if there is nothing new to say.
+    /// StopRequest for by SIGHUP: answered even if there is nothing new to say.
     pub(super) forced: bool,
     /// The last bad report or refused text; not said again for the same file.
     pub(super) said: Option<String>,
 }
 
-impl Settling {
+impl Debounce {
     pub(super) fn touched(&mut self, now: Instant) {
         let first = self.touched.map_or(now, |(first, _)| first);
         self.touched = Some((first, now));
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.touched.map(|(first, last)| (last + SETTLE).min(first + SETTLE_AT_MOST))
+        self.touched.map(|(first, last)| (last + QUIET_TIME).min(first + MAX_QUIET_WAIT))
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
