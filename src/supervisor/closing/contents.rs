@@ -3,7 +3,8 @@
 use super::summary::Closing;
 use crate::queue::QueueCounts;
 use crate::status::{Histogram, Times};
-use crate::supervisor::machine::effect::{Outcome, StageTotals};
+use crate::supervisor::machine::effect::Outcome;
+use crate::supervisor::machine::totals::StageTotals;
 use serde::Serialize;
 use std::path::Path;
 use std::time::{Duration, SystemTime};

@@ -3,8 +3,9 @@
 use crate::exit;
 pub use crate::numbers::counted as count;
 use crate::queue::QueueCounts;
-use crate::supervisor::machine::effect::{Outcome, StageTotals};
+use crate::supervisor::machine::effect::Outcome;
 use crate::supervisor::machine::reason::spoken;
+use crate::supervisor::machine::totals::StageTotals;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -8,8 +8,8 @@ use crate::queue::{
 };
 use crate::status::{Glimpse, Snapshot};
 use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::state::State;
-use crate::supervisor::machine::state::view::{Counters, Moment};
 
 impl Performer<'_> {
     pub(super) fn tap(&mut self, tap: &Tap) -> Result<Option<Glimpse>, Refused> {

@@ -6,8 +6,8 @@ use crate::control::protocol::{self, Answer, Done, Reason, Refused, Reply, Reque
 use crate::queue::{PutBack, QueueId};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::RequestId;
+use crate::supervisor::machine::observe::Moment;
 use crate::supervisor::machine::state::State;
-use crate::supervisor::machine::state::view::Moment;
 use tokio::sync::oneshot;
 
 impl Performer<'_> {

@@ -13,9 +13,9 @@ use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::effect::{Effect, Outcome};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::{RequestId, StageKey};
+use crate::supervisor::machine::observe::RunIdentity;
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::state::State;
-use crate::supervisor::machine::state::view::RunIdentity;
 use crate::supervisor::options::RunOptions;
 use crate::supervisor::recovery::queue_store::{FinalDisposition, QueueStore};
 use crate::supervisor::recovery::replacing::Replacing;
@@ -226,7 +226,7 @@ impl<'a> Performer<'a> {
                 return event;
             }
             let errands = self.errands.iter().map(Errand::until).min();
-            let until = state.deadline(Instant::now()).into_iter().chain(errands).min();
+            let until = state.deadline().into_iter().chain(errands).min();
             // By turns: notices that come without end must not hold up what is due, nor the other way round.
             let is_due = until.is_some_and(|until| until <= Instant::now());
             let notice = if is_due && self.was_notice { None } else { self.inbox.wait(until) };

@@ -11,7 +11,7 @@ use super::performer::{Performer, Purpose};
 use crate::logging::sink;
 use crate::service;
 use crate::supervisor::machine::event::{Event, NotReplaced};
-use crate::supervisor::machine::state::SavedMachine;
+use crate::supervisor::machine::saved::SavedMachine;
 use crate::supervisor::recovery::upgrade_state::{PREFLIGHT_FDS, PREFLIGHT_OK, UpgradeState, VARIABLE};
 use crate::supervisor::runtime::errand::{Ended, Errand, Start};
 use crate::supervisor::runtime::inbox::Notice;

@@ -1,18 +1,19 @@
 //! All that the supervisor does. Decided by [`State`](super::state::State), done by [`perform`](crate::supervisor::effects::performer).
 
+use super::history::{History, TransitionKind};
 use super::ids::{Pid, RequestId, WorkerId};
 use super::reason::End;
 use super::recovered::Label;
-use super::state::SavedMachine;
+use super::saved::SavedMachine;
+use super::totals::StageTotals;
 use super::wanted::Version;
 use crate::config;
 use crate::control::protocol::{Done, Refused};
-use crate::queue::{FailureAttribution, ItemTimes, Order, QueueId, SlotId, WorkTimes};
+use crate::queue::{FailureAttribution, Order, QueueId, SlotId};
 use crate::service::Message;
-use crate::status::Progress;
 use log::Level;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,31 +148,36 @@ impl Outcome {
     }
 }
 
-/// What a stage did in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct StageTotals {
-    /// Its name.
-    pub name: String,
-    /// It has no input: what its workers lease is only its position.
-    pub is_source: bool,
-    /// Items its workers leased.
-    pub taken: u64,
-    /// Leases they ended well.
-    pub done: u64,
-    /// Items they published.
-    pub emitted: u64,
-    /// Items that they gave up as dead letters.
-    pub dead: u64,
-    /// What was too long to become an item.
-    #[serde(default)]
-    pub too_long: u64,
-    /// Restarts after a failure, or because of `restart = "always"`.
-    pub restarts: u64,
-    /// How far it came, if it is a source that knows.
-    #[serde(default)]
-    pub progress: Option<Progress>,
-    /// How its workers spent their time.
-    pub times: WorkTimes,
-    /// How long its items took.
-    pub item_times: ItemTimes,
+/// What follows from one event: effects to perform, and transitions to remember.
+#[derive(Debug)]
+pub struct Effects {
+    /// The time of the event.
+    pub now: Instant,
+    /// What must be done, in this order.
+    pub list: Vec<Effect>,
+    /// What happened to workers, so far.
+    pub history: History,
+}
+
+impl Effects {
+    /// Nothing to do yet; the history goes on.
+    pub fn new(now: Instant, history: History) -> Effects {
+        Effects { now, list: Vec::new(), history }
+    }
+
+    /// One more thing to do.
+    pub fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// Says something.
+    pub fn log(&mut self, level: Level, text: impl Into<String>) {
+        self.list.push(Effect::Log(level, text.into()));
+    }
+
+    /// Remembers a transition, and says it at `level`.
+    pub fn transition(&mut self, level: Level, worker: String, change: TransitionKind, text: String) {
+        self.list.push(Effect::LogAbout(level, worker.clone(), text));
+        self.history.note(self.now, worker, change);
+    }
 }

@@ -2,11 +2,11 @@
 
 use super::ids::{Pid, RequestId, WorkerId};
 use super::reason::End;
-use super::state::SavedMachine;
+use super::saved::SavedMachine;
+use super::totals::ProcessWork;
 use super::wanted::Wanted;
 use crate::control::protocol::Command;
-use crate::queue::{ItemTimes, QueueId, SlotId, WorkTimes};
-use crate::status::{Glimpse, Progress};
+use crate::queue::{QueueId, SlotId};
 use crate::sys::process::SpawnError;
 
 /// Something happened; [`State::handle`](super::state::State::handle) decides what to do about it.
@@ -78,35 +78,6 @@ pub enum Event {
     Damaged(String),
     /// The time of [`State::deadline`](super::state::State::deadline) has come.
     Deadline,
-}
-
-/// What a process did in its life, from its slot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProcessWork {
-    /// It got as far as building its stage.
-    pub ready: bool,
-    /// Items it leased.
-    pub taken: u64,
-    /// Leases it ended well.
-    pub done: u64,
-    /// Items it published.
-    pub emitted: u64,
-    /// Items it gave up as dead letters.
-    pub dead: u64,
-    /// How far the source was that it ran.
-    pub progress: Option<Progress>,
-    /// How it spent its time.
-    pub times: WorkTimes,
-    /// How long its items took.
-    pub item_times: ItemTimes,
-    /// Which try it was of the item that it had begun, and not ended; 0: it had begun none.
-    pub attempt: u32,
-    /// The item that it had begun, and not ended.
-    pub item: Option<Box<Glimpse>>,
-    /// What it or its program has said at last, if it failed; oldest first.
-    pub last_stderr: Vec<String>,
-    /// Another worker of its stage has done something.
-    pub stage_has_worked: bool,
 }
 
 /// Why the program on the disk has not taken over.

@@ -1,7 +1,7 @@
 //! The last transitions of every worker, each with its reason.
 
-use super::event::ProcessWork;
 use super::reason::{End, StartReason, StopReason};
+use super::totals::ProcessWork;
 use crate::status::Glimpse;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -35,7 +35,7 @@ pub struct Transition {
     pub last_stderr: Vec<String>,
 }
 
-/// The same, as it is told from one program to the next: a moment of this process means nothing there.
+/// A transition as one program leaves it to the next: a moment of this process means nothing there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedTransition {

@@ -1,6 +1,8 @@
 //! Names for the things that the supervisor keeps track of.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 
 /// A stage of this run. Never used twice: a stage that is removed and added again gets a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,37 +34,27 @@ impl fmt::Display for Pid {
 /// Numbers `0 .. limit`, handed out lowest first so that only few pages of shared memory are touched.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    limit: u16,
-    fresh: u16,
-    free: std::collections::BTreeSet<u16>,
+    /// Never taken yet.
+    fresh: Range<u16>,
+    free: BTreeSet<u16>,
 }
 
 impl Pool {
     /// All of `0 .. limit` are free.
     pub fn new(limit: u16) -> Pool {
-        Pool { limit, fresh: 0, free: Default::default() }
+        Pool { fresh: 0..limit, free: BTreeSet::new() }
     }
 
     /// A free number, if there is one.
     pub fn take(&mut self) -> Option<u16> {
-        if let Some(number) = self.free.pop_first() {
-            return Some(number);
-        }
-        let number = self.fresh;
-        (number < self.limit).then(|| {
-            self.fresh += 1;
-            number
-        })
+        self.free.pop_first().or_else(|| self.fresh.next())
     }
 
     /// Takes this very number; false if somebody has it.
     pub fn claim(&mut self, number: u16) -> bool {
-        if number >= self.limit {
-            return false;
-        }
-        if number >= self.fresh {
-            self.free.extend(self.fresh..number);
-            self.fresh = number + 1;
+        if self.fresh.contains(&number) {
+            self.free.extend(self.fresh.start..number);
+            self.fresh.start = number + 1;
             return true;
         }
         self.free.remove(&number)
@@ -70,14 +62,14 @@ impl Pool {
 
     /// Takes a number back.
     pub fn give(&mut self, number: u16) {
-        debug_assert!(number < self.fresh, "{number} was never handed out");
+        debug_assert!(number < self.fresh.start, "{number} was never handed out");
         let new = self.free.insert(number);
         debug_assert!(new, "{number} was given back twice");
     }
 
     /// How many can still be taken.
     pub fn left(&self) -> usize {
-        usize::from(self.limit - self.fresh) + self.free.len()
+        self.fresh.len() + self.free.len()
     }
 }
 

@@ -1,7 +1,6 @@
 //! The queues of a run: which there are, which are wanted, and which have ended or are closed.
 
-use super::effect::Effect;
-use super::effects::Effects;
+use super::effect::{Effect, Effects};
 use super::ids::Pool;
 use super::recovered::{Label, RecoveredQueue};
 use super::stage_state::StageState;
@@ -130,7 +129,7 @@ impl QueueTable {
                 Some(queue) if queue.spec == *spec => {}
                 Some(queue) => {
                     queue.spec = spec.clone();
-                    out.act(Effect::SetQueue(queue.id, spec.clone()));
+                    out.push(Effect::SetQueue(queue.id, spec.clone()));
                 }
                 None => self.add(spec, out),
             }
@@ -148,7 +147,7 @@ impl QueueTable {
             ended: false,
             closed: false,
         });
-        out.act(Effect::SetQueue(id, spec.clone()));
+        out.push(Effect::SetQueue(id, spec.clone()));
     }
 
     /// A hidden queue with one token in it.
@@ -158,7 +157,7 @@ impl QueueTable {
             return Some(recovered);
         }
         let id = QueueId(self.ids.take()?);
-        out.act(Effect::AddToken(id, label));
+        out.push(Effect::AddToken(id, label));
         Some(id)
     }
 
@@ -168,7 +167,7 @@ impl QueueTable {
             return Some(recovered);
         }
         let id = QueueId(self.ids.take()?);
-        out.act(Effect::AddSpill(id, stage.to_owned()));
+        out.push(Effect::AddSpill(id, stage.to_owned()));
         Some(id)
     }
 
@@ -179,7 +178,7 @@ impl QueueTable {
 
     /// Gives up a hidden queue, whatever it holds.
     pub fn drop_token(&mut self, id: QueueId, out: &mut Effects) {
-        out.act(Effect::DropToken(id));
+        out.push(Effect::DropToken(id));
         self.ids.give(id.0);
     }
 
@@ -228,11 +227,11 @@ impl QueueTable {
             let ended = !is_fed && !stages.iter().any(|stage| stage.writes(queue.id));
             let closed = queue.wanted && !stages.iter().any(|stage| stage.reads(queue.id));
             if queue.ended != ended {
-                out.act(Effect::SetEnded(queue.id, ended));
+                out.push(Effect::SetEnded(queue.id, ended));
                 reopened.extend((!ended).then_some(Reopened::ForReaders(queue.id)));
             }
             if queue.closed != closed {
-                out.act(Effect::SetClosed(queue.id, closed));
+                out.push(Effect::SetClosed(queue.id, closed));
                 reopened.extend((!closed).then_some(Reopened::ForWriters(queue.id)));
             }
             (queue.ended, queue.closed) = (ended, closed);

@@ -1,7 +1,6 @@
 //! Why something happens to a worker. Every start, stop, kill and restart carries one of these: it is logged, kept in
 //! the history, and shown to whoever asks.
 
-use super::worker_state::StopRequest;
 use crate::exit;
 use crate::queue::Ending;
 use crate::sys::process::SpawnError;
@@ -165,19 +164,6 @@ impl End {
                 | Ending::Recycled,
             )
             | End::Terminated => false,
-        }
-    }
-
-    /// Whether a signal ended it that came from outside: by hand, or by the kernel for want of memory. `requested`: what the
-    /// supervisor itself had told the process.
-    pub fn is_killed_externally(&self, requested: StopRequest) -> bool {
-        match self {
-            End::Died(Exit::Signal(signal)) => {
-                matches!(signal.0, libc::SIGKILL | libc::SIGTERM) && !requested.is_deadly()
-            }
-            End::ProgramKilled(_) => !requested.is_deadly(),
-            End::Terminated => requested == StopRequest::Nothing,
-            End::Died(Exit::Code(_)) | End::Said(_) | End::NotStarted(_) | End::CannotStart(_) => false,
         }
     }
 }

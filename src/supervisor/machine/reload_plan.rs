@@ -5,7 +5,7 @@ use crate::config::{
     diff, elements::show_duration,
 };
 use crate::dead_letter::WhenFull;
-use crate::supervisor::closing::summary::count;
+use crate::numbers::counted as count;
 use std::fmt;
 
 /// One step of a plan, in the user's words.

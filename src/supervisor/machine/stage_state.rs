@@ -1,17 +1,15 @@
 //! One stage and its workers: what is wanted of them, what they are, and the steps from one to the other.
 
 mod desired;
-mod ended;
+pub mod ended;
 mod roll;
 
-pub use ended::{Verdict, WorkerExit};
-
-use super::effect::{Effect, Spawn, StageTotals};
-use super::effects::Effects;
+use super::effect::{Effect, Effects, Spawn};
 use super::history::TransitionKind;
 use super::ids::{Pid, StageKey, WorkerId};
 use super::reason::StopReason;
 use super::restart::{self, Intensity};
+use super::totals::StageTotals;
 use super::wanted::Version;
 use super::worker_state::{Life, Over, Process, StopRequest, WorkerEffect, WorkerEvent};
 use crate::config::{self, Restart};
@@ -257,7 +255,12 @@ impl StageState {
     pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Effects) {
         self.begun = true;
         if let Life::Due(why) = self.workers[i].life {
-            out.note(Level::Debug, self.name(i), TransitionKind::Started(why), format!("starts: {why}"));
+            out.transition(
+                Level::Debug,
+                self.name(i),
+                TransitionKind::Started(why),
+                format!("starts: {why}"),
+            );
         }
         self.apply(i, WorkerEvent::Start(slot), out);
     }
@@ -282,7 +285,7 @@ impl StageState {
     /// Other settings for the workers that run.
     pub fn tune(&mut self, tuning: config::Tuning, out: &mut Effects) {
         for process in self.workers.iter().filter_map(|worker| worker.life.process()) {
-            out.act(Effect::Tune(process.slot, process.pid, tuning));
+            out.push(Effect::Tune(process.slot, process.pid, tuning));
         }
     }
 
@@ -292,23 +295,28 @@ impl StageState {
         worker.life = life;
         let Some(effect) = effect else { return };
         match effect {
-            WorkerEffect::Spawn(slot) => out.act(Effect::Spawn(self.spawn(i, slot))),
+            WorkerEffect::Spawn(slot) => out.push(Effect::Spawn(self.spawn(i, slot))),
             WorkerEffect::Order(process, Order::Finish) => {
                 self.note_asked(i, process, out);
-                out.act(Effect::Order(process.slot, process.pid, Order::Finish));
+                out.push(Effect::Order(process.slot, process.pid, Order::Finish));
             }
             // A standing order, whichever it is now.
             WorkerEffect::Order(process, Order::Run | Order::Drain | Order::Pause) => {
-                out.act(Effect::Order(process.slot, process.pid, self.standing_order()));
+                out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
             }
             WorkerEffect::Term(process, why) => {
                 let text = format!("is terminated: {why}");
-                out.note(Level::Info, self.name(i), TransitionKind::Terminated(why), text);
-                out.act(Effect::Term(process.pid));
+                out.transition(Level::Info, self.name(i), TransitionKind::Terminated(why), text);
+                out.push(Effect::Term(process.pid));
             }
             WorkerEffect::Kill(process, why) => {
-                out.note(Level::Warn, self.name(i), TransitionKind::Killed(why), format!("is killed: {why}"));
-                out.act(Effect::Kill(process.pid));
+                out.transition(
+                    Level::Warn,
+                    self.name(i),
+                    TransitionKind::Killed(why),
+                    format!("is killed: {why}"),
+                );
+                out.push(Effect::Kill(process.pid));
             }
         }
     }
@@ -316,7 +324,7 @@ impl StageState {
     fn note_asked(&self, i: usize, process: Process, out: &mut Effects) {
         if let Some(why) = process.requested.reason() {
             let text = format!("is to end after its item: {why}");
-            out.note(Level::Debug, self.name(i), TransitionKind::Asked(why), text);
+            out.transition(Level::Debug, self.name(i), TransitionKind::Asked(why), text);
         }
     }
 

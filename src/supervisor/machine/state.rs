@@ -7,45 +7,36 @@
 //! then [`State::converge`] takes every step that brings the second nearer to the first. So no order of events can
 //! get it stuck half-way: what was not done yet is seen again at the next event.
 
+mod announce;
 mod command;
-mod dead_letters;
-mod debounce;
+mod converge;
 mod exits;
-pub mod notify;
 mod reload;
 mod stop;
 mod transitions;
-pub mod upgrade;
-pub mod view;
+mod upgrade;
+mod view;
 
-use super::effect::{Effect, Outcome, StageTotals};
-use super::effects::Effects;
+use super::dead_letters::PendingDeadLetters;
+use super::effect::{Effect, Effects};
 use super::event::Event;
+use super::helper::Helper;
 use super::history::History;
-use super::ids::{Pid, Pool, StageKey, WorkerId};
-use super::queue_state::{QueueTable, Reopened};
-use super::reason::{StartReason, StopReason};
+use super::ids::{Pid, Pool, RequestId, StageKey, WorkerId};
+use super::notifier::{NotifyCapabilities, ServiceNotifier};
+use super::phase::{Phase, Upgrade};
+use super::pipeline_file::PipelineFile;
+use super::queue_state::QueueTable;
 use super::recovered::RecoveredQueue;
 use super::restart::Stopping;
-use super::stage_state::{Fate, StageState, Verdict};
+use super::stage_state::StageState;
+use super::totals::StageTotals;
 use super::wanted::Wanted;
-use super::worker_state::{Life, Over};
+use super::worker_state::Life;
+use crate::control::protocol::Done;
 use crate::queue::{MAX_SLOTS, SlotId};
-use debounce::Debounce;
-pub use notify::NotifyCapabilities;
-use notify::ServiceNotifier;
-use reload::Reload;
+use std::ops::RangeFrom;
 use std::time::{Duration, Instant};
-use stop::Stop;
-pub use upgrade::SavedMachine;
-
-/// Starts that are done before the next event is looked at: a thousand forks must not make a Ctrl-C wait.
-const STARTS_AT_ONCE: usize = 32;
-
-/// A helper that ends this soon is not started again before this time is over,
-const HELPER_DELAY: Duration = Duration::from_secs(1);
-/// and before twice as long each time, up to this.
-const MAX_HELPER_DELAY: Duration = Duration::from_secs(60);
 
 /// All that the supervisor knows.
 #[derive(Debug)]
@@ -53,86 +44,70 @@ pub struct State {
     stages: Vec<StageState>,
     queues: QueueTable,
     slots: Pool,
-    next_stage: u32,
+    stage_keys: RangeFrom<u32>,
     /// What should run now.
     wanted: Option<Wanted>,
     /// What has run as a whole, to go back to.
     good: Option<Wanted>,
-    reload: Option<Reload>,
-    debounce: Debounce,
-    stop: Option<Stop>,
+    phase: Phase,
+    upgrade: Option<Upgrade>,
+    file: PipelineFile,
     /// All of it is paused, also what comes yet.
     paused: bool,
-    waiting: command::PendingRequests,
-    /// More workers could be started at once.
-    starts_left: bool,
+    requests: PendingRequests,
+    /// When to converge again without an event.
+    again: Option<Instant>,
     guardian: Helper,
     log_writer: Helper,
-    upgrade: Option<upgrade::Upgrade>,
     /// Dead letters of dead workers that are not written yet.
-    dead_letters: dead_letters::PendingDeadLetters,
-    /// When to go on with what had no end.
-    unsettled: Option<Instant>,
-    /// Files that were taken over as a whole.
-    generation: u64,
-    /// Programs that took over from one another in this run.
-    upgrades: u64,
-    /// Why the last changed file was not taken over, and when.
-    refusal: Option<(Instant, String)>,
+    dead_letters: PendingDeadLetters,
+    counters: Counters,
     /// What stages did that are gone.
     removed_totals: Vec<StageTotals>,
     failed: bool,
-    ended: bool,
     /// What is left in the queues at a stop is there for the next run.
     keeps: bool,
-    /// Dead letters that are put back: sources are off.
     retrying: Retrying,
     history: History,
     notifier: ServiceNotifier,
     random: fastrand::Rng,
 }
 
-/// Whether dead letters come in place of what sources emit.
+/// What the status shows of the run as a whole.
+#[derive(Debug, Default)]
+struct Counters {
+    /// Files that were taken over as a whole.
+    generation: u64,
+    /// Programs that took over from one another in this run.
+    upgrades: u64,
+}
+
+/// Whether dead letters are put back in place of what sources emit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retrying {
-    /// No.
-    None,
+    No,
     /// More may come.
     UnderWay,
     /// All have come.
     Over,
 }
-/// How long the supervisor leaves alone what does not settle.
-const UNSETTLED_DELAY: Duration = Duration::from_secs(1);
 
-/// A helper process that is replaced when it ends, but not in a circle.
+/// Requests that are not answered yet.
 #[derive(Debug, Default)]
-struct Helper {
-    started: Option<Instant>,
-    due: Option<Instant>,
-    /// From its start to the next one, if it does not live: longer each time.
-    rest: Duration,
+struct PendingRequests {
+    /// For the file to be read; and whether they wait for all of the reload.
+    loads: Vec<(RequestId, bool)>,
+    /// For a reload to end; with what it will do.
+    reloads: Vec<(RequestId, Vec<String>)>,
+    /// For a stage to be as wanted; with what was done.
+    stages: Vec<(RequestId, StageKey, Done)>,
+    /// For a stage, or all, to have come to rest; with what was done.
+    pauses: Vec<(RequestId, Option<StageKey>, Done)>,
 }
 
-impl Helper {
-    fn start(&mut self, now: Instant) {
-        *self = Helper { started: Some(now), due: None, rest: self.rest };
-    }
-
-    fn ended(&mut self, now: Instant) {
-        if self.due.is_some() {
-            return;
-        }
-        let lived =
-            self.started.is_none_or(|started| now.saturating_duration_since(started) >= MAX_HELPER_DELAY);
-        let rest = if lived { HELPER_DELAY } else { self.rest.max(HELPER_DELAY) };
-        let soonest = self.started.map_or(now, |started| started + rest);
-        self.due = Some(soonest.max(now));
-        self.rest = (rest * 2).min(MAX_HELPER_DELAY);
-    }
-
-    fn is_due(&self, now: Instant) -> bool {
-        self.due.is_some_and(|due| due <= now)
+impl PendingRequests {
+    fn count(&self) -> usize {
+        self.loads.len() + self.reloads.len() + self.stages.len() + self.pauses.len()
     }
 }
 
@@ -143,30 +118,25 @@ impl State {
             stages: Vec::new(),
             queues: QueueTable::new(),
             slots: Pool::new(u16::try_from(MAX_SLOTS).unwrap_or(u16::MAX)),
-            next_stage: 0,
+            stage_keys: 1..,
             wanted: None,
             good: None,
-            reload: None,
-            debounce: Debounce::default(),
-            stop: None,
+            phase: Phase::default(),
+            upgrade: None,
+            file: PipelineFile::default(),
             paused: false,
-            waiting: command::PendingRequests::default(),
-            starts_left: false,
+            requests: PendingRequests::default(),
+            again: None,
             guardian: Helper::default(),
             log_writer: Helper::default(),
-            upgrade: None,
-            dead_letters: dead_letters::PendingDeadLetters::default(),
-            unsettled: None,
-            generation: 0,
-            upgrades: 0,
-            refusal: None,
+            dead_letters: PendingDeadLetters::default(),
+            counters: Counters::default(),
             removed_totals: Vec::new(),
             failed: false,
-            ended: false,
             keeps: false,
-            retrying: Retrying::None,
+            retrying: Retrying::No,
             history: History::default(),
-            notifier: ServiceNotifier::for_audience(capabilities),
+            notifier: ServiceNotifier::new(capabilities),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -190,32 +160,32 @@ impl State {
         self.try_upgrade_again();
         self.take_in(event, &mut out);
         self.converge(may_start, &mut out);
-        if !self.ended {
+        if !self.phase.is_over() {
             self.advance_upgrade(&mut out);
         }
         self.history = out.history;
-        out.actions
+        out.list
     }
 
     /// When [`Event::Deadline`] is due, unless something else happens first.
-    pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        if self.ended {
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.phase.is_over() {
             return None;
         }
         let stages = self.stages.iter().filter_map(StageState::deadline).min();
         let others = [
-            self.debounce.deadline(),
-            self.guardian.due,
-            self.log_writer.due,
+            self.file.deadline(),
+            self.guardian.due(),
+            self.log_writer.due(),
             self.reload_deadline(),
             self.upgrade_deadline(),
             self.stop_deadline(),
             self.notifier.deadline(),
             self.dead_letters.deadline(),
-            self.unsettled,
+            self.again,
+            stages,
         ];
-        let starts = self.starts_left.then_some(now);
-        others.into_iter().chain([stages, starts]).flatten().min()
+        others.into_iter().flatten().min()
     }
 
     /// The workers from which something is expected: that their stage is built, or that they have come to rest.
@@ -244,7 +214,7 @@ impl State {
             Event::Quit => self.quit_requested(out),
             Event::Hangup => self.reload_requested(out),
             Event::TerminalGone => self.terminal_gone(out),
-            Event::FileTouched => self.debounce.touched(out.now),
+            Event::FileTouched => self.file.touched(out.now),
             Event::PreflightDone(outcome) => self.preflight_done(outcome, out),
             Event::NotReplaced(why) => self.not_replaced(why, out),
             Event::Loaded(loading) => self.loaded(loading, out),
@@ -257,15 +227,19 @@ impl State {
             Event::Halted { worker, pid, holds_lock } => self.halted(worker, pid, holds_lock, out),
             Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queue_removed(queue)),
             Event::QueueHolds(queue, items) => self.queue_holds(queue, items, out),
-            Event::DeadLetterWritten(slot) => self.dead_letter_written(slot),
-            Event::DeadLetterFailed(slot, why) => self.dead_letter_failed(slot, why, out),
+            Event::DeadLetterWritten(slot) => {
+                if self.dead_letters.written(slot) {
+                    self.slots.give(slot.0);
+                }
+            }
+            Event::DeadLetterFailed(slot, why) => self.dead_letters.failed(slot, why, out),
             Event::RetriesDone(all) => {
                 self.retrying = Retrying::Over;
                 self.failed |= !all;
             }
             Event::GuardianEnded => {
                 self.guardian.ended(out.now);
-                out.say(log::Level::Debug, "the guardian process is gone: starting another one");
+                out.log(log::Level::Debug, "the guardian process is gone: starting another one");
             }
             Event::LogWriterEnded => self.log_writer.ended(out.now),
             Event::Damaged(what) => self.damaged(&what, out),
@@ -274,184 +248,8 @@ impl State {
         }
     }
 
-    /// Brings what is nearer to what is wanted.
-    fn converge(&mut self, may_start: bool, out: &mut Effects) {
-        if self.ended {
-            return;
-        }
-        self.pass_time(out);
-        // One step may be what another one waits for, which stands before it: a stage that is revived gives its readers
-        // work, one that gives up stops the others. So until a round has nothing to do.
-        self.unsettled = None;
-        let most = self.most_rounds();
-        if !settles_within(most, out, |out| self.converge_once(out)) {
-            debug_assert!(false, "{most} rounds, and still something to do: {:?}", out.actions);
-            // A fault of this program; but a supervisor that goes round for ever helps nobody.
-            let text = format!(
-                "what follows from this has no end: going on in {UNSETTLED_DELAY:?} (a bug in mprun)"
-            );
-            out.say(log::Level::Error, text);
-            self.unsettled = Some(out.now + UNSETTLED_DELAY);
-        }
-        self.answer_waiting(out);
-        self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
-        self.announce(out);
-        self.end_if_over(out);
-    }
-
-    /// A step of one stage or queue lets at most its neighbours take theirs, so it is as many rounds as there are links
-    /// in the longest way through the pipeline, there and back; and some for what a reload ends and begins.
-    fn most_rounds(&self) -> usize {
-        16 + 4 * (self.stages.len() + self.queues.len())
-    }
-
-    fn converge_once(&mut self, out: &mut Effects) {
-        match self.stopping() {
-            Stopping::No => self.converge_stages(out),
-            Stopping::Draining => self.drain(out),
-            Stopping::Killing => self.clear(out),
-        }
-        // A queue that the next run goes on with has not ended because this one stops.
-        if !(self.keeps && self.stop.is_some()) {
-            self.settle_queues(out);
-        }
-        self.finish_reload(out);
-    }
-
-    fn pass_time(&mut self, out: &mut Effects) {
-        self.stages.iter_mut().for_each(|stage| stage.tick(out));
-        if self.guardian.is_due(out.now) {
-            self.start_guardian(out);
-        }
-        if self.log_writer.is_due(out.now) {
-            self.log_writer.start(out.now);
-            out.act(Effect::StartLogWriter);
-        }
-        if self.debounce.is_due(out.now) {
-            self.debounce.done();
-            if self.stop.is_none() {
-                self.read_file(out);
-            }
-        }
-        self.pass_reload_time(out);
-        self.pass_stop_time(out);
-        self.pass_notifier_time(out);
-        self.pass_dead_letter_time(out);
-    }
-
-    fn converge_stages(&mut self, out: &mut Effects) {
-        let until = out.now + self.drain_timeout();
-        for i in 0..self.stages.len() {
-            self.start_over_if_through(i, out);
-            let stage = &mut self.stages[i];
-            match stage.fate {
-                Fate::Wanted => {
-                    stage.skip_pauses(false, out);
-                    stage.scale(out);
-                    stage.roll(out);
-                    stage.end_if_output_closed(out);
-                }
-                Fate::Removed { drains: true } => stage.skip_pauses(true, out),
-                Fate::Removed { drains: false } => stage.remove_all_workers(until, out),
-                Fate::GaveUp => finish_given_up(stage, out),
-            }
-        }
-        self.give_up_what_failed(out);
-    }
-
-    fn start_over_if_through(&mut self, i: usize, out: &mut Effects) {
-        if !self.stages[i].starts_over() {
-            return;
-        }
-        let jitter = self.jitter();
-        let stage = &mut self.stages[i];
-        match stage.start_over(jitter, out) {
-            Verdict::GaveUp => self.give_up(i, out),
-            Verdict::Fine | Verdict::TrialFailed | Verdict::CannotStart => {
-                out.actions.extend(stage.version.token.map(Effect::ResetToken));
-            }
-        }
-    }
-
-    fn settle_queues(&mut self, out: &mut Effects) {
-        let is_fed = self.retrying == Retrying::UnderWay;
-        let reopened = self.queues.settle(&self.stages, is_fed, out);
-        // What was reopened just now gets its readers or writers back first.
-        if reopened.is_empty() {
-            self.end_stages_without_readers(out);
-        }
-        for reopened in reopened {
-            for stage in self.stages.iter_mut().filter(|stage| stage.fate == Fate::Wanted) {
-                match reopened {
-                    Reopened::ForReaders(queue) if stage.version.inputs.contains(&queue) => {
-                        stage.revive(Over::InputEnded, StartReason::WorkAgain);
-                    }
-                    Reopened::ForWriters(queue) if stage.version.outputs.contains(&queue) => {
-                        stage.output_reopened(out);
-                    }
-                    Reopened::ForReaders(_) | Reopened::ForWriters(_) => {}
-                }
-            }
-        }
-    }
-
-    /// A writer would hear from the queue that nobody reads it, but only when it puts again: one that waits for input
-    /// might never.
-    fn end_stages_without_readers(&mut self, out: &mut Effects) {
-        for stage in self.stages.iter_mut().filter(|stage| stage.fate == Fate::Wanted) {
-            let outputs = &stage.version.outputs;
-            if !outputs.is_empty() && outputs.iter().all(|&queue| self.queues.is_closed(queue)) {
-                stage.finish_all(StopReason::OutputClosed, Over::OutputClosed, None, out);
-            }
-        }
-    }
-
-    fn start_due(&mut self, mut budget: usize, out: &mut Effects) {
-        self.starts_left = false;
-        for stage in &mut self.stages {
-            for i in 0..stage.workers.len() {
-                if !matches!(stage.workers[i].life, Life::Due(_)) {
-                    continue;
-                }
-                if self.slots.left() == 0 {
-                    return; // this is looked at again when a worker ends
-                }
-                if budget == 0 {
-                    self.starts_left = true;
-                    return;
-                }
-                let Some(slot) = self.slots.take() else { return };
-                budget -= 1;
-                stage.start(i, SlotId(slot), out);
-            }
-        }
-    }
-
-    fn end_if_over(&mut self, out: &mut Effects) {
-        let through = self.stages.iter().all(StageState::is_over);
-        let begun = self.wanted.is_some() || self.stop.is_some();
-        if !(through && begun && self.reload.is_none()) {
-            return;
-        }
-        // Their items are in no queue's count of what is done; only who is told to stop at once leaves them.
-        if !self.dead_letters.is_empty() && self.stopping() != Stopping::Killing {
-            return;
-        }
-        self.report_unwritten(out);
-        self.announce_stop(out);
-        self.ended = true;
-        self.answer_waiting(out);
-        let mut stages = std::mem::take(&mut self.removed_totals);
-        stages.extend(self.stages.iter().map(|stage| stage.totals.clone()));
-        let stopped = self.stop.take().map(|stop| stop.cause);
-        // Where sources were off, their positions are what the next run goes on from.
-        let keeps_positions = self.retrying != Retrying::None && self.queues.hold_positions();
-        let retains_items = self.queues.hold_items() || keeps_positions;
-        out.act(Effect::End(Outcome { stopped, failed: self.failed, retains_items, stages }));
-    }
-
     fn stopping(&self) -> Stopping {
-        self.stop.as_ref().map_or(Stopping::No, |stop| stop.phase)
+        self.phase.stop().map_or(Stopping::No, |stop| stop.phase)
     }
 
     /// 0.5 ..= 1.
@@ -465,7 +263,7 @@ impl State {
 
     fn start_guardian(&mut self, out: &mut Effects) {
         self.guardian.start(out.now);
-        out.act(Effect::StartGuardian);
+        out.push(Effect::StartGuardian);
     }
 
     fn stage_at(&self, worker: WorkerId) -> Option<(usize, usize)> {
@@ -474,23 +272,8 @@ impl State {
     }
 
     fn new_key(&mut self) -> StageKey {
-        self.next_stage += 1;
-        StageKey(self.next_stage)
+        StageKey(self.stage_keys.next().unwrap_or(u32::MAX))
     }
-}
-
-/// Takes rounds until one has nothing to do; false: that many were not enough.
-fn settles_within(most: usize, out: &mut Effects, mut round: impl FnMut(&mut Effects)) -> bool {
-    (0..most).any(|_| {
-        let before = out.actions.len();
-        round(out);
-        out.actions.len() == before
-    })
-}
-
-fn finish_given_up(stage: &mut StageState, out: &mut Effects) {
-    let until = out.now + stage.spec.rules.stop_timeout;
-    stage.finish_all(StopReason::GaveUp, Over::GaveUp, Some(until), out);
 }
 
 #[cfg(test)]

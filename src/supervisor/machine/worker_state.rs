@@ -8,8 +8,9 @@
 //! ```
 
 use super::ids::Pid;
-use super::reason::{StartReason, StopReason};
+use super::reason::{End, StartReason, StopReason};
 use crate::queue::{Order, SlotId};
+use crate::sys::wait::Exit;
 use std::time::{Duration, Instant};
 
 /// Where a worker is in its life.
@@ -79,6 +80,18 @@ impl StopRequest {
         match self {
             StopRequest::Nothing | StopRequest::Finish(..) => false,
             StopRequest::Term(..) | StopRequest::Kill(_) => true,
+        }
+    }
+
+    /// Whether a signal ended the process that came from outside: by hand, or by the kernel for want of memory.
+    pub fn killed_externally(self, end: &End) -> bool {
+        match end {
+            End::Died(Exit::Signal(signal)) => {
+                matches!(signal.0, libc::SIGKILL | libc::SIGTERM) && !self.is_deadly()
+            }
+            End::ProgramKilled(_) => !self.is_deadly(),
+            End::Terminated => self == StopRequest::Nothing,
+            End::Died(Exit::Code(_)) | End::Said(_) | End::NotStarted(_) | End::CannotStart(_) => false,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::append::UndoLog;
 use crate::control::server::Listeners;
 use crate::queue::Arena;
 use crate::supervisor::error::SetUpError;
-use crate::supervisor::machine::state::SavedMachine;
+use crate::supervisor::machine::saved::SavedMachine;
 use crate::supervisor::runtime::launch::Launcher;
 use crate::sys::{inherited, reexec};
 use serde::{Deserialize, Serialize};

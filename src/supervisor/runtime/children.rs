@@ -3,9 +3,10 @@
 use super::inbox::Inbox;
 use crate::queue::{Phase, SlotId, SlotReport};
 use crate::status::{Glimpse, Progress};
-use crate::supervisor::machine::event::{Event, ProcessWork};
+use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::{Pid, StageKey, WorkerId};
 use crate::supervisor::machine::reason::End;
+use crate::supervisor::machine::totals::ProcessWork;
 use crate::sys::wait::{Change, Exit, Look, look, reap};
 use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;

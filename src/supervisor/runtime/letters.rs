@@ -5,7 +5,7 @@ use crate::config::{self, Pipeline};
 use crate::control::server::{Ask, Retrier};
 use crate::dead_letter::place::Owner;
 use crate::dead_letter::{self, Store};
-use crate::supervisor::closing::summary::count;
+use crate::numbers::counted as count;
 use crate::supervisor::options::{Retries, RunOptions};
 use log::{Level, log};
 use std::io;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::queue::{ItemTimes, QueueCounts, WorkTimes};
 use crate::supervisor::fixture::assert_golden;
-use crate::supervisor::machine::effect::StageTotals;
 use crate::supervisor::machine::reason::StopCause;
+use crate::supervisor::machine::totals::StageTotals;
 use std::time::SystemTime;
 
 fn run() -> (Outcome, Closing) {

@@ -149,15 +149,15 @@ fn a_signal_is_from_outside_unless_the_supervisor_sent_it_itself() {
     let ours = [StopRequest::Term(StopReason::Stopping, now), StopRequest::Kill(StopReason::HoldsLock)];
     for signal in [libc::SIGKILL, libc::SIGTERM] {
         let end = End::Died(Exit::Signal(SignalNumber(signal)));
-        assert!(end.is_killed_externally(StopRequest::Nothing) && end.is_killed_externally(finish));
-        assert!(!ours.iter().any(|requested| end.is_killed_externally(*requested)));
+        assert!(StopRequest::Nothing.killed_externally(&end) && finish.killed_externally(&end));
+        assert!(!ours.iter().any(|requested| requested.killed_externally(&end)));
     }
     assert!(
-        End::Terminated.is_killed_externally(StopRequest::Nothing)
-            && !End::Terminated.is_killed_externally(ours[0])
+        StopRequest::Nothing.killed_externally(&End::Terminated)
+            && !ours[0].killed_externally(&End::Terminated)
     );
     for own in [libc::SIGSEGV, libc::SIGXCPU, libc::SIGABRT] {
-        assert!(!End::Died(Exit::Signal(SignalNumber(own))).is_killed_externally(StopRequest::Nothing));
+        assert!(!StopRequest::Nothing.killed_externally(&End::Died(Exit::Signal(SignalNumber(own)))));
     }
 }
 

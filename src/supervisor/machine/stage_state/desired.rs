@@ -2,8 +2,7 @@
 
 use super::{Fate, StageState, Worker};
 use crate::queue::Order;
-use crate::supervisor::machine::effect::Effect;
-use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::reason::{StartReason, StopReason};
 use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest, WorkerEvent};
 use std::rc::Rc;
@@ -83,6 +82,12 @@ impl StageState {
         }
     }
 
+    /// All workers of a stage that gave up end after their items, within `stop_timeout`.
+    pub fn finish_given_up(&mut self, out: &mut Effects) {
+        let until = out.now + self.spec.rules.stop_timeout;
+        self.finish_all(StopReason::GaveUp, Over::GaveUp, Some(until), out);
+    }
+
     /// All workers die now, and are killed if they don't.
     pub fn terminate(&mut self, out: &mut Effects) {
         let until = out.now + self.spec.rules.stop_timeout;
@@ -143,7 +148,7 @@ impl StageState {
             if let Some(process) = worker.life.process()
                 && process.requested == StopRequest::Nothing
             {
-                out.act(Effect::Order(process.slot, process.pid, self.standing_order()));
+                out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
             }
         }
     }

@@ -3,13 +3,12 @@
 use super::{Fate, StageState};
 use crate::queue::{Ending, FailureAttribution};
 use crate::status::Progress;
-use crate::supervisor::machine::effect::{Effect, Release};
-use crate::supervisor::machine::effects::Effects;
-use crate::supervisor::machine::event::ProcessWork;
+use crate::supervisor::machine::effect::{Effect, Effects, Release};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::WorkerId;
 use crate::supervisor::machine::reason::{End, StartReason, spoken};
 use crate::supervisor::machine::restart::{self, Circumstances, Next, Stopping};
+use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::worker_state::{Life, Over, Process, WorkerEvent};
 use crate::sys::wait::Exit;
 use log::Level;
@@ -55,11 +54,11 @@ impl StageState {
             Life::Forking { requested, .. } => requested,
             Life::Due(_) | Life::BackOff { .. } | Life::Over(_) => return Verdict::Fine,
         };
-        let killed_externally = death.end.is_killed_externally(requested);
+        let killed_externally = requested.killed_externally(&death.end);
         if let Life::Alive(process) = worker.life {
             let release = self.release(i, process, death);
             let is_last = is_last(&release, death);
-            out.act(if is_last { Effect::WriteDeadLetter(release) } else { Effect::Release(release) });
+            out.push(if is_last { Effect::WriteDeadLetter(release) } else { Effect::Release(release) });
         }
         let given = Circumstances {
             requested: requested.reason(),
@@ -89,7 +88,7 @@ impl StageState {
             self.killed_in_a_row += 1;
             if self.killed_in_a_row == self.many_kills() {
                 let (stage, times) = (&self.spec.name, self.killed_in_a_row);
-                out.say(
+                out.log(
                     Level::Error,
                     format!(
                         "the stage {stage} was killed from outside {times} times in a row: it goes on trying. {KILL_HINT}"
@@ -166,7 +165,7 @@ impl StageState {
         let told = verdict == Verdict::CannotStart
             || self.fate == Fate::GaveUp && matches!(end, End::CannotStart(_));
         let level = if told { Level::Debug } else { level(end, next) };
-        out.note(level, name.clone(), TransitionKind::Ended(end.clone()), format!("{end}{ran}{then}"));
+        out.transition(level, name.clone(), TransitionKind::Ended(end.clone()), format!("{end}{ran}{then}"));
         out.history.explain(&name, lived, &death.work);
         match life {
             Some(life) => self.settle(i, life, out),

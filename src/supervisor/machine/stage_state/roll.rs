@@ -1,7 +1,7 @@
 //! Workers of another version are replaced, one by one.
 
 use super::{StageState, is_being_replaced};
-use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::reason::{StartReason, StopReason};
 use crate::supervisor::machine::worker_state::{Life, StopRequest, WorkerEvent};
 use std::rc::Rc;

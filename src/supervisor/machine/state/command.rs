@@ -3,8 +3,7 @@
 use super::State;
 use crate::config::diagnostic::nearest;
 use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, Stop, Whom};
-use crate::supervisor::machine::effect::Effect;
-use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::reason::{StopCause, spoken};
 use crate::supervisor::machine::reload_plan::plan;
@@ -15,25 +14,6 @@ use log::Level;
 
 /// Requests that wait, at most: who asks and goes away must not cost more and more.
 const MAX_PENDING_REQUESTS: usize = 256;
-
-/// Requests that are not answered yet.
-#[derive(Debug, Default)]
-pub(super) struct PendingRequests {
-    /// For the file to be read; and whether they wait for all of the reload.
-    loads: Vec<(RequestId, bool)>,
-    /// For a reload to end; with what it will do.
-    reloads: Vec<(RequestId, Vec<String>)>,
-    /// For a stage to be as wanted; with what was done.
-    stages: Vec<(RequestId, StageKey, Done)>,
-    /// For a stage, or all, to have come to rest; with what was done.
-    pauses: Vec<(RequestId, Option<StageKey>, Done)>,
-}
-
-impl PendingRequests {
-    fn count(&self) -> usize {
-        self.loads.len() + self.reloads.len() + self.stages.len() + self.pauses.len()
-    }
-}
 
 type Outcome = Result<Done, Refused>;
 
@@ -47,9 +27,9 @@ fn refused(reason: Reason, why: impl Into<String>) -> Refused {
 
 impl State {
     pub(super) fn handle_request(&mut self, id: RequestId, command: Command, out: &mut Effects) {
-        if self.waiting.count() >= MAX_PENDING_REQUESTS {
+        if self.requests.count() >= MAX_PENDING_REQUESTS {
             let refusal = refused(Reason::Busy, format!("{MAX_PENDING_REQUESTS} requests wait already"));
-            return out.act(Effect::Answer(id, Err(refusal)));
+            return out.push(Effect::Answer(id, Err(refusal)));
         }
         let outcome = match command {
             Command::Scale(scale) => self.scale_requested(id, &scale, out),
@@ -66,13 +46,13 @@ impl State {
         };
         // `None`: it is answered later.
         if let Some(outcome) = outcome.transpose() {
-            out.act(Effect::Answer(id, outcome));
+            out.push(Effect::Answer(id, outcome));
         }
     }
 
     fn refuse_if_stopping(&self) -> Result<(), Refused> {
         match self.stopping() {
-            _ if self.ended => Err(refused(Reason::Stopping, "the run is over")),
+            _ if self.phase.is_over() => Err(refused(Reason::Stopping, "the run is over")),
             Stopping::No => Ok(()),
             Stopping::Draining => Err(refused(Reason::Stopping, "the pipeline is draining")),
             Stopping::Killing => Err(refused(Reason::Stopping, "the pipeline is stopping")),
@@ -131,7 +111,7 @@ impl State {
             stage.spec.processes = processes;
         });
         let text = format!("{name}: processes {before} -> {processes}");
-        out.say(Level::Info, format!("scale: {text}"));
+        out.log(Level::Info, format!("scale: {text}"));
         Ok(self.now_or_settled(id, key, *wait, done(text)))
     }
 
@@ -154,7 +134,7 @@ impl State {
         };
         stage.restart();
         let key = stage.key;
-        out.say(Level::Info, format!("restart: {text}"));
+        out.log(Level::Info, format!("restart: {text}"));
         Ok(self.now_or_settled(id, key, *wait, done(text)))
     }
 
@@ -162,7 +142,7 @@ impl State {
         if !waits {
             return Some(done);
         }
-        self.waiting.stages.push((id, key, done));
+        self.requests.stages.push((id, key, done));
         None
     }
 
@@ -173,19 +153,19 @@ impl State {
         out: &mut Effects,
     ) -> Result<Option<Done>, Refused> {
         let (key, text) = self.set_paused(whom, true, out)?;
-        out.say(Level::Info, format!("pause: {text}"));
+        out.log(Level::Info, format!("pause: {text}"));
         if !whom.wait {
             let under_way = format!("{text}: workers finish their item, then wait for `mprun resume`");
             return Ok(Some(done(under_way)));
         }
         let at_rest = done(format!("{text}: no worker is at an item, all wait for `mprun resume`"));
-        self.waiting.pauses.push((id, key, at_rest));
+        self.requests.pauses.push((id, key, at_rest));
         Ok(None)
     }
 
     fn resume_requested(&mut self, whom: &Whom, out: &mut Effects) -> Outcome {
         let (_, text) = self.set_paused(whom, false, out)?;
-        out.say(Level::Info, format!("resume: {text}"));
+        out.log(Level::Info, format!("resume: {text}"));
         Ok(done(format!("{text}: workers go on")))
     }
 
@@ -214,27 +194,27 @@ impl State {
         out: &mut Effects,
     ) -> Result<Option<Done>, Refused> {
         self.refuse_if_stopping()?;
-        self.waiting.loads.push((id, waits));
+        self.requests.loads.push((id, waits));
         self.reload_requested(out);
         Ok(None)
     }
 
     fn drain_requested(&mut self, out: &mut Effects) -> Outcome {
         match self.stopping() {
-            _ if self.ended => Ok(done("the run is over")),
+            _ if self.phase.is_over() => Ok(done("the run is over")),
             Stopping::Killing => Err(refused(Reason::Stopping, "the pipeline is stopping")),
             Stopping::Draining => Ok(done("the pipeline is draining already")),
             Stopping::No => {
                 self.begin_stop(StopCause::Requested("drain"), out);
-                self.stop.iter_mut().for_each(|stop| stop.until = None);
-                out.say(Level::Info, "drain: sources end, all items are worked off, then it is over");
+                self.phase.stop_mut().into_iter().for_each(|stop| stop.until = None);
+                out.log(Level::Info, "drain: sources end, all items are worked off, then it is over");
                 Ok(done("sources end, all items are worked off, then the pipeline ends"))
             }
         }
     }
 
     fn end_requested(&mut self, stop: &Stop, out: &mut Effects) -> Outcome {
-        if self.ended {
+        if self.phase.is_over() {
             return Ok(done("the run is over"));
         }
         if self.stopping() == Stopping::No {
@@ -244,12 +224,12 @@ impl State {
             self.stop_now("stop", out);
         }
         let limit = self.drain_timeout();
-        match &mut self.stop {
+        match self.phase.stop_mut() {
             Some(stop) if stop.phase == Stopping::Draining => {
                 let until = out.now + limit;
                 stop.until = Some(stop.until.map_or(until, |known| known.min(until)));
                 let limit = spoken(limit);
-                out.say(Level::Info, format!("stop: draining for at most {limit}"));
+                out.log(Level::Info, format!("stop: draining for at most {limit}"));
                 Ok(done(format!("draining for at most {limit}, then the pipeline ends")))
             }
             Some(_) | None => Ok(done("all workers are stopped, then the pipeline ends")),
@@ -258,17 +238,17 @@ impl State {
 
     /// What became of the file that was read: an answer to all who asked for that.
     pub(super) fn answer_loads(&mut self, outcome: &Result<Vec<String>, Refused>, out: &mut Effects) {
-        for (id, waits) in std::mem::take(&mut self.waiting.loads) {
+        for (id, waits) in std::mem::take(&mut self.requests.loads) {
             match outcome {
-                Err(refused) => out.act(Effect::Answer(id, Err(refused.clone()))),
+                Err(refused) => out.push(Effect::Answer(id, Err(refused.clone()))),
                 Ok(steps) if steps.is_empty() => {
                     let nothing = done("the file says what runs already: nothing to do");
-                    out.act(Effect::Answer(id, Ok(nothing)));
+                    out.push(Effect::Answer(id, Ok(nothing)));
                 }
-                Ok(steps) if waits => self.waiting.reloads.push((id, steps.clone())),
+                Ok(steps) if waits => self.requests.reloads.push((id, steps.clone())),
                 Ok(steps) => {
                     let under_way = Done { done: "the reload is under way".to_owned(), steps: steps.clone() };
-                    out.act(Effect::Answer(id, Ok(under_way)));
+                    out.push(Effect::Answer(id, Ok(under_way)));
                 }
             }
         }
@@ -276,55 +256,55 @@ impl State {
 
     /// A reload has come to its end; why, if that is another one than it should.
     pub(super) fn answer_reloads(&mut self, failure: Option<&str>, out: &mut Effects) {
-        for (id, steps) in std::mem::take(&mut self.waiting.reloads) {
+        for (id, steps) in std::mem::take(&mut self.requests.reloads) {
             let outcome = match failure {
                 None => Ok(Done { done: "reloaded".to_owned(), steps }),
                 Some(why) => Err(refused(Reason::RolledBack, why)),
             };
-            out.act(Effect::Answer(id, outcome));
+            out.push(Effect::Answer(id, outcome));
         }
     }
 
     /// Answers those who waited for what has come now, and for what can't come any more.
     pub(super) fn answer_waiting(&mut self, out: &mut Effects) {
-        if self.waiting.count() == 0 {
+        if self.requests.count() == 0 {
             return;
         }
         if let Err(refusal) = self.refuse_if_stopping() {
             self.answer_loads(&Err(refusal.clone()), out);
             self.answer_reloads(Some(&refusal.error), out);
-            let stages = std::mem::take(&mut self.waiting.stages).into_iter().map(|(id, ..)| id);
-            let pauses = std::mem::take(&mut self.waiting.pauses).into_iter().map(|(id, ..)| id);
+            let stages = std::mem::take(&mut self.requests.stages).into_iter().map(|(id, ..)| id);
+            let pauses = std::mem::take(&mut self.requests.pauses).into_iter().map(|(id, ..)| id);
             for id in stages.chain(pauses) {
-                out.act(Effect::Answer(id, Err(refusal.clone())));
+                out.push(Effect::Answer(id, Err(refusal.clone())));
             }
         }
         self.answer_pauses(out);
-        let PendingRequests { stages: waiting, .. } = &mut self.waiting;
+        let waiting = &mut self.requests.stages;
         for (id, key, done) in std::mem::take(waiting) {
             match self.stages.iter().find(|stage| stage.key == key) {
                 Some(stage) if !is_as_wanted(stage) => waiting.push((id, key, done)),
                 Some(stage) if stage.fate == Fate::GaveUp => {
                     let why = format!("the stage {} gave up", stage.spec.name);
-                    out.act(Effect::Answer(id, Err(refused(Reason::GaveUp, why))));
+                    out.push(Effect::Answer(id, Err(refused(Reason::GaveUp, why))));
                 }
-                Some(_) | None => out.act(Effect::Answer(id, Ok(done))),
+                Some(_) | None => out.push(Effect::Answer(id, Ok(done))),
             }
         }
     }
 
     fn answer_pauses(&mut self, out: &mut Effects) {
-        for (id, key, done) in std::mem::take(&mut self.waiting.pauses) {
+        for (id, key, done) in std::mem::take(&mut self.requests.pauses) {
             let mut whom = self.stages.iter().filter(|stage| key.is_none_or(|key| stage.key == key));
             let outcome = if whom.clone().any(|stage| !stage.paused) {
                 Err(refused(Reason::Resumed, "workers go on: the pause has ended"))
             } else if whom.all(StageState::is_at_rest) {
                 Ok(done)
             } else {
-                self.waiting.pauses.push((id, key, done));
+                self.requests.pauses.push((id, key, done));
                 continue;
             };
-            out.act(Effect::Answer(id, outcome));
+            out.push(Effect::Answer(id, outcome));
         }
     }
 

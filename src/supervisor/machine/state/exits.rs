@@ -3,13 +3,14 @@
 use super::State;
 use crate::config::OnGiveUp;
 use crate::queue::{Ending, SlotId};
-use crate::supervisor::machine::effects::Effects;
-use crate::supervisor::machine::event::ProcessWork;
+use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::history::Transition;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::reason::{End, StopCause};
 use crate::supervisor::machine::restart::{Stopping, name};
-use crate::supervisor::machine::stage_state::{Fate, Verdict, WorkerExit};
+use crate::supervisor::machine::stage_state::Fate;
+use crate::supervisor::machine::stage_state::ended::{Verdict, WorkerExit};
+use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::worker_state::Life;
 use crate::sys::process::SpawnError;
 use log::Level;
@@ -91,7 +92,7 @@ impl State {
         }
         stage.fate = Fate::GaveUp;
         self.failed = true;
-        out.say(Level::Error, format!("the stage {} {why}", stage.spec.name));
+        out.log(Level::Error, format!("the stage {} {why}", stage.spec.name));
         self.stop_if_asked(s, out);
     }
 
@@ -115,7 +116,7 @@ impl State {
             return stage.kill_holder(i, out);
         }
         let name = name(&stage.spec.name, worker);
-        out.say(Level::Info, format!("{name} was stopped by a signal; it goes on at `kill -CONT {pid}`"));
+        out.log(Level::Info, format!("{name} was stopped by a signal; it goes on at `kill -CONT {pid}`"));
     }
 
     pub(super) fn give_up(&mut self, s: usize, out: &mut Effects) {
@@ -129,8 +130,8 @@ impl State {
         self.failed = true;
         let (name, limit) = (stage.spec.name.clone(), stage.spec.rules.give_up);
         let window = crate::supervisor::machine::reason::spoken(limit.within);
-        let restarts = crate::supervisor::closing::summary::count(limit.restarts.into(), "restart");
-        out.say(Level::Error, format!("the stage {name} gives up: more than {restarts} within {window}"));
+        let restarts = crate::numbers::counted(limit.restarts.into(), "restart");
+        out.log(Level::Error, format!("the stage {name} gives up: more than {restarts} within {window}"));
         self.follow_give_up(s, out);
     }
 
@@ -142,7 +143,7 @@ impl State {
                 stage.fate = Fate::GaveUp;
                 self.failed = true;
                 let name = &stage.spec.name;
-                out.say(
+                out.log(
                     Level::Error,
                     format!("the stage {name} gives up: it failed, and restart is \"never\""),
                 );
@@ -160,7 +161,7 @@ impl State {
             format!("  {ago} ago: {} {end}", transition.worker)
         };
         for line in ends.iter().map(tell).collect::<Vec<_>>() {
-            out.say(Level::Error, line);
+            out.log(Level::Error, line);
         }
         self.stop_if_asked(s, out);
     }

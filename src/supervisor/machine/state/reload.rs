@@ -3,11 +3,11 @@
 use super::State;
 use crate::config::{self, Pipeline};
 use crate::control::protocol::{Reason, Refused};
+use crate::numbers::counted as count;
 use crate::queue::QueueId;
-use crate::supervisor::closing::summary::count;
-use crate::supervisor::machine::effect::Effect;
-use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::event::Loading;
+use crate::supervisor::machine::phase::{Phase, Reload};
 use crate::supervisor::machine::reason::StartReason;
 use crate::supervisor::machine::reason::spoken;
 use crate::supervisor::machine::recovered::Label;
@@ -19,18 +19,6 @@ use log::Level;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// A way from one pipeline to another, not yet at its end.
-#[derive(Debug)]
-pub(super) struct Reload {
-    since: Instant,
-    /// Back to what ran before: there is nothing further to go back to.
-    back: bool,
-    /// When a removed stage must have worked off its input.
-    until: Option<Instant>,
-    /// The queues that go have been asked for.
-    removing: bool,
-}
-
 impl State {
     pub(super) fn begin(&mut self, wanted: Wanted, out: &mut Effects) {
         self.start_guardian(out);
@@ -38,23 +26,23 @@ impl State {
     }
 
     pub(super) fn reload_requested(&mut self, out: &mut Effects) {
-        if self.stop.is_some() {
-            return out.say(Level::Info, "SIGHUP: no reload while the pipeline stops");
+        if self.phase.stop().is_some() {
+            return out.log(Level::Info, "SIGHUP: no reload while the pipeline stops");
         }
-        self.debounce.done();
-        self.debounce.forced = true;
+        self.file.forget_changes();
+        self.file.forced = true;
         self.notifier.begin_reload(out);
         self.read_file(out);
     }
 
     pub(super) fn read_file(&mut self, out: &mut Effects) {
-        self.notifier.loading = true;
-        out.act(Effect::Load);
+        self.file.loading = true;
+        out.push(Effect::Load);
     }
 
     pub(super) fn loaded(&mut self, loading: Loading, out: &mut Effects) {
-        self.notifier.loading = false;
-        if self.stop.is_some() || self.ended {
+        self.file.loading = false;
+        if self.phase.stop().is_some() || self.phase.is_over() {
             return;
         }
         let outcome = match loading {
@@ -62,16 +50,16 @@ impl State {
             Loading::Bad(report) => {
                 let first = report.lines().next().unwrap_or_default();
                 self.note_reload_failure(Some(format!("reload refused, the file is bad: {first}")), out);
-                if self.debounce.says(&report) {
-                    out.say(Level::Error, "the changed file is not used, the pipeline runs on as it was:");
-                    out.act(Effect::Show(report.clone()));
+                if self.file.says(&report) {
+                    out.log(Level::Error, "the changed file is not used, the pipeline runs on as it was:");
+                    out.push(Effect::Show(report.clone()));
                 }
                 Err(self.not_taken_over(Reason::BadFile, report, out))
             }
             Loading::Gone(what) => {
                 self.note_reload_failure(Some(format!("reload refused, no file: {what}")), out);
-                if self.debounce.says(&what) {
-                    out.say(Level::Warn, format!("{what}; the pipeline runs on as it was"));
+                if self.file.says(&what) {
+                    out.log(Level::Warn, format!("{what}; the pipeline runs on as it was"));
                 }
                 Err(self.not_taken_over(Reason::BadFile, what, out))
             }
@@ -80,7 +68,7 @@ impl State {
     }
 
     fn not_taken_over(&mut self, reason: Reason, why: String, out: &Effects) -> Refused {
-        self.refusal = Some((out.now, why.clone()));
+        self.file.refusal = Some((out.now, why.clone()));
         Refused { reason, error: why }
     }
 
@@ -92,9 +80,9 @@ impl State {
         out: &mut Effects,
     ) -> Result<Vec<String>, Refused> {
         let Some(old) = &self.wanted else { return Ok(Vec::new()) };
-        let forced = std::mem::take(&mut self.debounce.forced);
+        let forced = std::mem::take(&mut self.file.forced);
         if forced {
-            self.debounce.said = None;
+            self.file.said = None;
             self.stages
                 .iter_mut()
                 .filter(|stage| stage.fate == Fate::GaveUp)
@@ -106,15 +94,15 @@ impl State {
             false => new.pipeline == old.as_filed(),
         };
         if new.text == old.text && is_same {
-            self.refusal = None;
-            let news = self.debounce.said.take().is_some() || forced;
+            self.file.refusal = None;
+            let news = self.file.said.take().is_some() || forced;
             self.note_reload_failure(None, out);
             if news {
-                out.say(Level::Info, "the file says what runs already: nothing to do");
+                out.log(Level::Info, "the file says what runs already: nothing to do");
             }
             return Ok(Vec::new());
         }
-        if self.debounce.said.as_deref() == Some(new.text.as_str()) {
+        if self.file.said.as_deref() == Some(new.text.as_str()) {
             return Ok(Vec::new()); // It was refused or rolled back, and that was said.
         }
         match plan(&old.pipeline, &new.pipeline, held) {
@@ -123,13 +111,13 @@ impl State {
                 self.refuse(&new, &Refusal::TooManyQueues, out)
             }
             Ok(steps) => {
-                self.debounce.said = None;
+                self.file.said = None;
                 for step in &steps {
-                    out.say(Level::Info, format!("reload: {step}"));
+                    out.log(Level::Info, format!("reload: {step}"));
                 }
                 self.note_reload_failure(None, out);
                 self.notifier.begin_reload(out);
-                self.refusal = None;
+                self.file.refusal = None;
                 self.want(new, false, out);
                 Ok(steps.iter().map(ToString::to_string).collect())
             }
@@ -156,9 +144,9 @@ impl State {
     }
 
     fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Effects) -> Result<Vec<String>, Refused> {
-        self.debounce.said = Some(new.text.clone());
+        self.file.said = Some(new.text.clone());
         self.note_reload_failure(Some(format!("reload refused: {refusal}")), out);
-        out.say(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
+        out.log(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
         Err(self.not_taken_over(Reason::FileRefused, refusal.to_string(), out))
     }
 
@@ -171,9 +159,9 @@ impl State {
         self.part_with_stages(&wanted.pipeline);
         let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
         let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
-        out.act(Effect::LimitDeadLetters(wanted.pipeline.dead_letters));
+        out.push(Effect::LimitDeadLetters(wanted.pipeline.dead_letters));
         self.wanted = Some(wanted);
-        self.reload = Some(Reload { since: out.now, back, until, removing: false });
+        self.phase = Phase::Reloading(Reload { since: out.now, back, until, removing: false });
     }
 
     fn want_stage(&mut self, spec: &config::Stage, wanted: &Wanted, out: &mut Effects) {
@@ -270,7 +258,7 @@ impl State {
     }
 
     pub(super) fn can_go_back(&self) -> bool {
-        self.good.is_some() && self.reload.as_ref().is_some_and(|reload| !reload.back)
+        self.good.is_some() && self.phase.reload().is_some_and(|reload| !reload.back)
     }
 
     /// The new pipeline doesn't work: back to the one before, by the same way.
@@ -281,10 +269,10 @@ impl State {
 
     fn go_back(&mut self, why: &str, out: &mut Effects) {
         let (Some(good), Some(bad)) = (self.good.clone(), &self.wanted) else { return };
-        self.debounce.said = Some(bad.text.clone());
-        self.refusal = Some((out.now, why.to_owned()));
+        self.file.said = Some(bad.text.clone());
+        self.file.refusal = Some((out.now, why.to_owned()));
         self.note_reload_failure(Some(format!("reload failed: {why}")), out);
-        out.say(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));
+        out.log(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));
         self.answer_reloads(Some(why), out);
         self.want(good, true, out);
         for stage in &mut self.stages {
@@ -294,7 +282,7 @@ impl State {
     }
 
     pub(super) fn queue_holds(&mut self, queue: QueueId, items: u64, out: &mut Effects) {
-        let Some(reload) = &mut self.reload else { return };
+        let Some(reload) = self.phase.reload_mut() else { return };
         reload.removing = false;
         if let Some(s) = self.stages.iter().position(|stage| stage.spill == Some(queue)) {
             return self.spill_holds(s, items, out);
@@ -306,7 +294,7 @@ impl State {
         }
         let text =
             format!("the queue {name} holds {}: kept until the file names it again", count(items, "item"));
-        out.say(Level::Warn, text);
+        out.log(Level::Warn, text);
         self.queues.retain(queue);
     }
 
@@ -320,7 +308,7 @@ impl State {
         if self.can_go_back() {
             return self.go_back(&text, out);
         }
-        out.say(Level::Warn, format!("{text}: kept until the file names it again"));
+        out.log(Level::Warn, format!("{text}: kept until the file names it again"));
         self.stages[s].spill_retained = true;
     }
 
@@ -336,7 +324,7 @@ impl State {
     }
 
     pub(super) fn reload_deadline(&self) -> Option<Instant> {
-        self.reload.as_ref().filter(|_| self.can_go_back())?.until
+        self.phase.reload().filter(|_| self.can_go_back())?.until
     }
 
     pub(super) fn pass_reload_time(&mut self, out: &mut Effects) {
@@ -348,7 +336,7 @@ impl State {
 
     /// Ends the reload once everything is as wanted. Only then is anything thrown away that going back would need.
     pub(super) fn finish_reload(&mut self, out: &mut Effects) {
-        let Some(reload) = &mut self.reload else { return };
+        let Some(reload) = self.phase.reload_mut() else { return };
         if !self.stages.iter().all(StageState::is_settled) {
             return;
         }
@@ -360,18 +348,18 @@ impl State {
         if !unwanted.is_empty() {
             if !reload.removing {
                 reload.removing = true;
-                out.act(Effect::RemoveQueues(unwanted));
+                out.push(Effect::RemoveQueues(unwanted));
             }
             return;
         }
         let took = spoken(out.now.saturating_duration_since(reload.since));
         let (first, back) = (self.good.is_none(), reload.back);
-        self.reload = None;
+        self.phase = Phase::Steady;
         self.good = self.wanted.clone();
-        self.generation += u64::from(!back);
+        self.counters.generation += u64::from(!back);
         self.answer_reloads(None, out);
         self.forget_the_old(out);
-        out.say(Level::Info, self.summary(first, back, &took));
+        out.log(Level::Info, self.summary(first, back, &took));
     }
 
     fn forget_the_old(&mut self, out: &mut Effects) {

@@ -1,7 +1,8 @@
 //! How a run ends before its work is through: sources finish, queues drain, then everything is terminated.
 
 use super::State;
-use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::effect::Effects;
+use crate::supervisor::machine::phase::{Phase, Stop};
 use crate::supervisor::machine::reason::{StopCause, StopReason, spoken};
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::{Fate, StageState};
@@ -13,42 +14,30 @@ use std::time::{Duration, Instant};
 /// and then its whole group).
 const SAME_REQUEST_WITHIN: Duration = Duration::from_millis(200);
 
-/// A stop under way.
-#[derive(Debug)]
-pub(super) struct Stop {
-    pub(super) cause: StopCause,
-    /// `Draining` or `Killing`.
-    pub(super) phase: Stopping,
-    /// When the draining has taken long enough; `None`: it may take any time.
-    pub(super) until: Option<Instant>,
-    /// The last SIGINT that counted.
-    interrupted: Option<Instant>,
-}
-
 impl State {
     /// The first request drains. `impatient`: a second one doesn't wait any more, a third one kills.
     pub(super) fn stop_requested(&mut self, signal: &'static str, impatient: bool, out: &mut Effects) {
-        let last = self.stop.as_ref().and_then(|stop| stop.interrupted);
+        let last = self.phase.stop().and_then(|stop| stop.interrupted);
         if impatient && last.is_some_and(|last| out.now < last + SAME_REQUEST_WITHIN) {
             return;
         }
         match self.stopping() {
             Stopping::No => {
                 self.begin_stop(StopCause::Signal(signal), out);
-                if self.stop.is_some() {
+                if self.phase.stop().is_some() {
                     let limit = spoken(self.drain_timeout());
                     let what = match self.keeps {
                         true => "finishing the items at hand, keeping the rest, for at most",
                         false => "draining for at most",
                     };
-                    out.say(Level::Info, format!("{signal}: {what} {limit}; Ctrl-C skips that"));
+                    out.log(Level::Info, format!("{signal}: {what} {limit}; Ctrl-C skips that"));
                 }
             }
             Stopping::Draining if impatient => self.stop_now(&format!("{signal} again"), out),
             Stopping::Killing if impatient => self.kill_all(out),
             Stopping::Draining | Stopping::Killing => {}
         }
-        if let Some(stop) = self.stop.as_mut().filter(|_| impatient) {
+        if let Some(stop) = self.phase.stop_mut().filter(|_| impatient) {
             stop.interrupted = Some(out.now);
         }
     }
@@ -71,15 +60,14 @@ impl State {
     /// A reload under way is left as it is: what runs, drains.
     pub(super) fn begin_stop(&mut self, cause: StopCause, out: &mut Effects) {
         let until = Some(out.now + self.drain_timeout());
-        self.reload = None;
-        self.debounce.done();
-        self.stop = Some(Stop { cause, phase: Stopping::Draining, until, interrupted: None });
+        self.file.forget_changes();
+        self.phase = Phase::Stopping(Stop { cause, phase: Stopping::Draining, until, interrupted: None });
     }
 
     pub(super) fn stop_now(&mut self, why: &str, out: &mut Effects) {
-        if let Some(stop) = &mut self.stop {
+        if let Some(stop) = self.phase.stop_mut() {
             stop.phase = Stopping::Killing;
-            out.say(Level::Info, format!("{why}: stopping all workers"));
+            out.log(Level::Info, format!("{why}: stopping all workers"));
         }
     }
 
@@ -90,12 +78,12 @@ impl State {
     /// The memory can't be trusted: nothing can be drained, and nobody must work on it any more.
     pub(super) fn damaged(&mut self, what: &str, out: &mut Effects) {
         self.failed = true;
-        if matches!(&self.stop, Some(Stop { cause: StopCause::Damaged(_), .. })) {
+        if matches!(self.phase.stop(), Some(Stop { cause: StopCause::Damaged(_), .. })) {
             return;
         }
-        out.say(Level::Error, format!("{what}: stopping, items in the queues are lost"));
+        out.log(Level::Error, format!("{what}: stopping, items in the queues are lost"));
         self.begin_stop(StopCause::Damaged(what.to_owned()), out);
-        if let Some(stop) = &mut self.stop {
+        if let Some(stop) = self.phase.stop_mut() {
             stop.phase = Stopping::Killing;
         }
         self.kill_all(out);
@@ -104,14 +92,14 @@ impl State {
     /// The disk has no room for what must be there: nothing is lost, but it can't go on.
     pub(super) fn no_room(&mut self, what: String, out: &mut Effects) {
         self.failed = true;
-        if self.stop.is_none() {
-            out.say(Level::Error, format!("{what}: stopping"));
+        if self.phase.stop().is_none() {
+            out.log(Level::Error, format!("{what}: stopping"));
             self.begin_stop(StopCause::NoRoom(what), out);
         }
     }
 
     pub(super) fn stop_deadline(&self) -> Option<Instant> {
-        self.stop.as_ref().filter(|stop| stop.phase == Stopping::Draining)?.until
+        self.phase.stop().filter(|stop| stop.phase == Stopping::Draining)?.until
     }
 
     pub(super) fn pass_stop_time(&mut self, out: &mut Effects) {
@@ -125,7 +113,7 @@ impl State {
         for stage in &mut self.stages {
             stage.skip_pauses(true, out);
             match stage.fate {
-                Fate::GaveUp => super::finish_given_up(stage, out),
+                Fate::GaveUp => stage.finish_given_up(out),
                 Fate::Wanted | Fate::Removed { .. } if stage.version.is_source() || self.keeps => {
                     stage.finish_all(StopReason::Stopping, Over::Stopped, None, out);
                 }

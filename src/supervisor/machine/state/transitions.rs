@@ -1,9 +1,9 @@
 //! What happened to the workers, for whoever asks why.
 
 use super::State;
-use super::view::Moment;
 use crate::status::{self, Snapshot};
 use crate::supervisor::machine::history::{Transition, TransitionKind};
+use crate::supervisor::machine::observe::Moment;
 use crate::supervisor::machine::reason::End;
 use crate::sys::wait::Exit;
 

@@ -4,22 +4,17 @@
 //! ([`recovered`](crate::supervisor::machine::recovered)); but here the workers live on.
 
 use super::State;
-use crate::config::{FileVariables, Recycle, Work};
 use crate::control::protocol::{Reason, Refused};
-use crate::queue::SlotId;
-use crate::supervisor::machine::effect::{Effect, StageTotals};
-use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::event::NotReplaced;
-use crate::supervisor::machine::history::SavedTransition;
 use crate::supervisor::machine::ids::{Pid, RequestId, WorkerId};
-use crate::supervisor::machine::reason::StartReason;
+use crate::supervisor::machine::phase::{Upgrade, UpgradePhase};
 use crate::supervisor::machine::restart::Intensity;
+use crate::supervisor::machine::saved::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::supervisor::machine::stage_state::{Fate, StageState, Worker};
 use crate::supervisor::machine::wanted::{Version, Wanted};
-use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest};
+use crate::supervisor::machine::worker_state::{Life, Process, StopRequest};
 use log::Level;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -29,117 +24,28 @@ const UPGRADE_LIMIT: Duration = Duration::from_secs(30);
 /// After a request that came in between.
 const RETRY_AFTER: Duration = Duration::from_millis(2);
 
-/// A change of programs under way.
-#[derive(Debug)]
-pub(super) struct Upgrade {
-    ask: Option<RequestId>,
-    since: Instant,
-    step: UpgradePhase,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum UpgradePhase {
-    /// Something else may have to end first: a reload, workers that leave.
-    Requested,
-    /// The program on the disk is tried.
-    Rehearsal,
-    /// It can go on from here.
-    Ready,
-    /// Something came in first. Much of what comes is answered without a word to the state, so there is a time to try
-    /// again.
-    Interrupted { again: Instant },
-}
-
-fn refuse(ask: Option<RequestId>, verb: &str, why: String, out: &mut Effects) {
+fn refuse(request: Option<RequestId>, verb: &str, why: String, out: &mut Effects) {
     let error = format!("upgrade {verb}: {why}");
-    out.say(Level::Error, error.clone());
-    if let Some(id) = ask {
-        out.act(Effect::Answer(id, Err(Refused { reason: Reason::NotUpgraded, error })));
+    out.log(Level::Error, error.clone());
+    if let Some(id) = request {
+        out.push(Effect::Answer(id, Err(Refused { reason: Reason::NotUpgraded, error })));
     }
-}
-
-/// All that can't be found in the arena, nor in the file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SavedMachine {
-    /// The text of the file that runs: the one on the disk may be another by now.
-    pub text: String,
-    /// What the environment files said that it runs with, by stage.
-    #[serde(default)]
-    pub file_variables: FileVariables,
-    paused: bool,
-    stages: Vec<SavedStage>,
-    #[serde(rename = "departed")]
-    removed_totals: Vec<StageTotals>,
-    failed: bool,
-    generation: u64,
-    /// Why the last changed file was not taken over, and how long ago that was.
-    refusal: Option<(Duration, String)>,
-    history: Vec<SavedTransition>,
-    /// Programs that have taken over in this run, the next one included.
-    upgrades: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedStage {
-    name: String,
-    gave_up: bool,
-    paused: bool,
-    /// As it is now: the file may say another number.
-    processes: u32,
-    totals: StageTotals,
-    restarts: BTreeMap<String, u64>,
-    /// How long ago the restarts were that `give_up` counts.
-    restarted: Vec<Duration>,
-    #[serde(default)]
-    killed_in_a_row: u32,
-    workers: Vec<SavedWorker>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedWorker {
-    index: u32,
-    life: SavedLife,
-    /// What it really does: a newer program may read the same file otherwise.
-    work: Work,
-    recycle: Recycle,
-    trial: bool,
-    bad_runs: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-enum SavedLife {
-    Due(StartReason),
-    #[serde(rename = "Resting")]
-    BackOff {
-        left: Duration,
-        why: StartReason,
-    },
-    Alive {
-        slot: SlotId,
-        pid: u32,
-        age: Duration,
-        ready: bool,
-    },
-    Over(Over),
 }
 
 impl State {
     /// The program on the disk is to go on from here: SIGUSR2, or a client that waits for an answer. If it does, none
     /// comes: the connection ends with this program.
-    pub(super) fn upgrade_requested(&mut self, ask: Option<RequestId>, out: &mut Effects) {
-        let why = match (&self.upgrade, &self.stop, &self.wanted) {
+    pub(super) fn upgrade_requested(&mut self, request: Option<RequestId>, out: &mut Effects) {
+        let why = match (&self.upgrade, self.phase.stop(), &self.wanted) {
             (Some(_), ..) => "an upgrade is under way already",
             (_, Some(_), _) => "the pipeline stops",
             (.., None) => "it has not begun",
             (None, None, Some(_)) => {
-                self.upgrade = Some(Upgrade { ask, since: out.now, step: UpgradePhase::Requested });
+                self.upgrade = Some(Upgrade { request, since: out.now, phase: UpgradePhase::Requested });
                 return;
             }
         };
-        refuse(ask, "refused", why.to_owned(), out);
+        refuse(request, "refused", why.to_owned(), out);
     }
 
     /// The program on the disk was asked whether it can go on from here.
@@ -148,7 +54,7 @@ impl State {
             Err(why) => self.end_upgrade(&why, out),
             Ok(()) => {
                 if let Some(upgrade) = &mut self.upgrade {
-                    upgrade.step = UpgradePhase::Ready;
+                    upgrade.phase = UpgradePhase::Ready;
                 }
             }
         }
@@ -159,7 +65,7 @@ impl State {
         match (why, &mut self.upgrade) {
             (NotReplaced::Failed(why), _) => self.end_upgrade(&why, out),
             (NotReplaced::Interrupted, Some(upgrade)) => {
-                upgrade.step = UpgradePhase::Interrupted { again: out.now + RETRY_AFTER };
+                upgrade.phase = UpgradePhase::Interrupted { again: out.now + RETRY_AFTER };
             }
             (NotReplaced::Interrupted, None) => {}
         }
@@ -168,24 +74,24 @@ impl State {
     /// What came first has been seen to.
     pub(super) fn try_upgrade_again(&mut self) {
         if let Some(upgrade) = &mut self.upgrade
-            && matches!(upgrade.step, UpgradePhase::Interrupted { .. })
+            && matches!(upgrade.phase, UpgradePhase::Interrupted { .. })
         {
-            upgrade.step = UpgradePhase::Ready;
+            upgrade.phase = UpgradePhase::Ready;
         }
     }
 
     /// Hands over as soon as there is nothing in the way; not for ever.
     pub(super) fn advance_upgrade(&mut self, out: &mut Effects) {
-        let Some(Upgrade { since, step, .. }) = &self.upgrade else { return };
+        let Some(Upgrade { since, phase, .. }) = &self.upgrade else { return };
         let is_late = out.now >= *since + UPGRADE_LIMIT;
-        match (self.left(out), *step) {
+        match (self.left(out), *phase) {
             (Ok(left), UpgradePhase::Requested) if !is_late => {
-                self.upgrade.iter_mut().for_each(|upgrade| upgrade.step = UpgradePhase::Rehearsal);
-                out.act(Effect::Preflight(Box::new(left)));
+                self.upgrade.iter_mut().for_each(|upgrade| upgrade.phase = UpgradePhase::Preflight);
+                out.push(Effect::Preflight(Box::new(left)));
             }
-            (_, UpgradePhase::Rehearsal | UpgradePhase::Interrupted { .. }) if !is_late => {}
-            (Ok(left), UpgradePhase::Ready) => out.act(Effect::ReplaceProgram(Box::new(left))),
-            (Err(why), _) if is_late || self.stop.is_some() => self.end_upgrade(why, out),
+            (_, UpgradePhase::Preflight | UpgradePhase::Interrupted { .. }) if !is_late => {}
+            (Ok(left), UpgradePhase::Ready) => out.push(Effect::ReplaceProgram(Box::new(left))),
+            (Err(why), _) if is_late || self.phase.stop().is_some() => self.end_upgrade(why, out),
             (Err(_), _) => {}
             (Ok(_), _) => self.end_upgrade("signals and requests came all the time", out),
         }
@@ -193,26 +99,26 @@ impl State {
 
     fn end_upgrade(&mut self, why: &str, out: &mut Effects) {
         if let Some(upgrade) = self.upgrade.take() {
-            refuse(upgrade.ask, "failed", format!("{why}; this program goes on"), out);
+            refuse(upgrade.request, "failed", format!("{why}; this program goes on"), out);
         }
     }
 
     pub(super) fn upgrade_deadline(&self) -> Option<Instant> {
-        let Upgrade { since, step, .. } = self.upgrade.as_ref()?;
+        let Upgrade { since, phase, .. } = self.upgrade.as_ref()?;
         let late = *since + UPGRADE_LIMIT;
-        Some(if let UpgradePhase::Interrupted { again } = step { late.min(*again) } else { late })
+        Some(if let UpgradePhase::Interrupted { again } = phase { late.min(*again) } else { late })
     }
 
     fn left(&self, out: &Effects) -> Result<SavedMachine, &'static str> {
         let now = out.now;
         let Some(wanted) = &self.wanted else { return Err("it has not begun") };
-        if self.stop.is_some() {
+        if self.phase.stop().is_some() {
             return Err("the pipeline stops");
         }
-        if self.reload.is_some() || self.notifier.loading {
+        if self.phase.reload().is_some() || self.file.loading {
             return Err("a file is being taken over");
         }
-        if self.retrying != super::Retrying::None {
+        if self.retrying != super::Retrying::No {
             return Err("it only works off dead letters");
         }
         if !self.dead_letters.is_empty() {
@@ -227,16 +133,20 @@ impl State {
             stages: stages.ok_or("workers are on their way out")?,
             removed_totals: self.removed_totals.clone(),
             failed: self.failed,
-            generation: self.generation,
-            refusal: self.refusal.as_ref().map(|(at, why)| (now.saturating_duration_since(*at), why.clone())),
+            generation: self.counters.generation,
+            refusal: self
+                .file
+                .refusal
+                .as_ref()
+                .map(|(at, why)| (now.saturating_duration_since(*at), why.clone())),
             history: out.history.left(now),
-            upgrades: self.upgrades + 1,
+            upgrades: self.counters.upgrades + 1,
         })
     }
 
     /// Goes on from what another program has left: the first event of this one.
     pub(super) fn resume(&mut self, wanted: Wanted, left: SavedMachine, out: &mut Effects) {
-        self.guardian.started = Some(out.now);
+        self.guardian.start(out.now);
         let mut wanted = wanted;
         left.stages.iter().for_each(|stage| wanted.scale(&stage.name, stage.processes));
         self.want(wanted, false, out);
@@ -257,7 +167,7 @@ impl State {
                 if let SavedLife::Alive { slot, pid, .. } = worker.life {
                     self.slots.claim(slot.0);
                     let id = WorkerId { stage: stage.key, index: worker.index };
-                    out.act(Effect::Adopt {
+                    out.push(Effect::Adopt {
                         worker: id,
                         stage: stage.spec.name.clone(),
                         slot,
@@ -272,11 +182,11 @@ impl State {
         self.removed_totals = left.removed_totals;
         self.failed = left.failed;
         // What it takes over counts as a file that it takes over.
-        self.generation = left.generation.saturating_sub(1);
-        self.refusal = left.refusal.map(|(age, why)| (out.now.checked_sub(age).unwrap_or(out.now), why));
-        self.upgrades = left.upgrades;
+        self.counters.generation = left.generation.saturating_sub(1);
+        self.file.refusal = left.refusal.map(|(age, why)| (out.now.checked_sub(age).unwrap_or(out.now), why));
+        self.counters.upgrades = left.upgrades;
         out.history.resume(left.history, out.now);
-        out.say(Level::Info, format!("{} took over: {alive} workers go on", env!("CARGO_PKG_VERSION")));
+        out.log(Level::Info, format!("{} took over: {alive} workers go on", env!("CARGO_PKG_VERSION")));
     }
 }
 
@@ -346,6 +256,3 @@ fn worker_of(left: SavedWorker, version: &Rc<Version>, now: Instant) -> Worker {
     };
     Worker::resumed(left.index, version, life, left.trial, left.bad_runs)
 }
-
-#[cfg(test)]
-pub mod sample;

@@ -4,58 +4,11 @@ mod stage;
 mod worker;
 
 use super::State;
-use crate::queue::{QueueCounts, QueueId, SlotId, SlotReport};
+use crate::queue::QueueCounts;
 use crate::status::{self, Config, ConfigState, Phase, Snapshot};
+use crate::supervisor::machine::observe::{Counters, Moment, RunIdentity};
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::StageState;
-use std::time::{Instant, SystemTime};
-
-/// What is counted outside of the state: by workers and queues, in the arena.
-pub trait Counters {
-    /// What the process in a slot did so far.
-    fn slot(&mut self, slot: SlotId) -> SlotReport;
-    /// The program that it runs.
-    fn program(&mut self, slot: SlotId) -> Option<u32>;
-    /// The ledger of a queue.
-    fn queue(&mut self, queue: QueueId) -> QueueCounts;
-}
-
-/// A moment on both clocks: the state knows only the one that never jumps.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// The steady clock.
-    pub now: Instant,
-    /// The clock on the wall.
-    pub wall: SystemTime,
-}
-
-impl Moment {
-    /// Now.
-    pub fn now() -> Moment {
-        Moment { now: Instant::now(), wall: SystemTime::now() }
-    }
-
-    /// An earlier (or later) moment in RFC 3339.
-    pub fn at(&self, then: Instant) -> String {
-        let ago = self.now.saturating_duration_since(then);
-        let ahead = then.saturating_duration_since(self.now);
-        let wall = self.wall.checked_sub(ago).unwrap_or(self.wall) + ahead;
-        humantime::format_rfc3339_millis(wall).to_string()
-    }
-}
-
-/// What is the same for the whole run.
-#[derive(Clone, Debug)]
-pub struct RunIdentity {
-    /// The pipeline file, absolute.
-    pub file: String,
-    /// This run's random id.
-    pub run: String,
-    /// When it was started.
-    pub started: Instant,
-    /// Where dead letters are kept.
-    pub dead_letter_file: String,
-}
 
 impl State {
     /// The pipeline as it is. `dead_before`: dead letters of queues that are gone.
@@ -90,7 +43,7 @@ impl State {
             pid: std::process::id(),
             run: identity.run.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            upgrades: self.upgrades,
+            upgrades: self.counters.upgrades,
             phase: self.how_far(),
             paused: self.paused,
             time: moment.at(moment.now),
@@ -108,7 +61,7 @@ impl State {
     }
 
     fn how_far(&self) -> Phase {
-        match (self.stopping(), &self.reload, &self.good) {
+        match (self.stopping(), self.phase.reload(), &self.good) {
             (Stopping::Killing, ..) => Phase::Stopping,
             (Stopping::Draining, ..) => Phase::Draining,
             (Stopping::No, _, None) => Phase::Starting,
@@ -118,14 +71,14 @@ impl State {
     }
 
     fn config(&self, moment: Moment) -> Config {
-        let refusal = self.refusal.as_ref();
-        let state = match (&self.reload, refusal) {
+        let refusal = self.file.refusal.as_ref();
+        let state = match (self.phase.reload(), refusal) {
             (_, Some(_)) => ConfigState::Refused,
             (Some(_), None) => ConfigState::Pending,
             (None, None) => ConfigState::Current,
         };
         let refusal = refusal.map(|(at, text)| status::Refusal { time: moment.at(*at), text: text.clone() });
-        Config { generation: self.generation, state, refusal, changed: self.changed_by_hand() }
+        Config { generation: self.counters.generation, state, refusal, changed: self.changed_by_hand() }
     }
 
     fn changed_by_hand(&self) -> Vec<String> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::supervisor::fixture::assert_golden;
-use crate::supervisor::machine::state::upgrade::sample;
+use crate::supervisor::machine::saved::fixture;
 
 const GOLDEN: &str = include_str!("../../golden/upgrade.json");
 
@@ -11,7 +11,7 @@ fn full() -> UpgradeState {
         continues: true,
         replacing: vec!["/out/a".into()],
         age: Duration::new(100, 5),
-        machine: sample::sample(),
+        machine: fixture::sample(),
         guardian: Some((12, 13)),
         preexisting: vec![14],
         non_leaders: vec![15],
@@ -40,7 +40,7 @@ fn one_program_leaves_to_the_next_what_every_version_reads() {
 #[test]
 fn what_another_version_has_left_is_read_whole() {
     let read: UpgradeState = serde_json::from_str(GOLDEN).unwrap();
-    assert_eq!(read.machine, sample::sample());
+    assert_eq!(read.machine, fixture::sample());
     assert_eq!(shown(&read), GOLDEN);
 }
 

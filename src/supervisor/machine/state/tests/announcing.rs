@@ -3,7 +3,7 @@ use crate::config::Pipeline;
 use crate::service::Message;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, Loading};
-use crate::supervisor::machine::state::NotifyCapabilities;
+use crate::supervisor::machine::notifier::NotifyCapabilities;
 use std::time::Duration;
 
 fn chain() -> Pipeline {
@@ -43,7 +43,7 @@ fn last_status(bench: &Bench) -> &str {
 #[test]
 fn nobody_is_told_anything_and_nothing_wakes_where_nobody_listens() {
     let mut bench = up(NotifyCapabilities::default());
-    assert_eq!(bench.state.deadline(bench.now), None);
+    assert_eq!(bench.state.deadline(), None);
     bench.send(Event::Hangup);
     bench.send(Event::Loaded(Loading::Bad("bad".into())));
     bench.send(Event::Terminate);

@@ -1,15 +1,17 @@
 //! A world of plain values around a state: processes that do as they are told only when a test lets them.
 
-use super::super::{NotifyCapabilities, SavedMachine, State};
+use super::super::{NotifyCapabilities, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
 use crate::queue::{Ending, FailureAttribution, Order, QueueId, SlotId};
 use crate::service::Message;
 use crate::supervisor::fixture::wanted;
 use crate::supervisor::machine::effect::{Effect, Outcome, Spawn};
-use crate::supervisor::machine::event::{Event, Loading, ProcessWork};
+use crate::supervisor::machine::event::{Event, Loading};
 use crate::supervisor::machine::ids::{Pid, RequestId, WorkerId};
 use crate::supervisor::machine::reason::End;
+use crate::supervisor::machine::saved::SavedMachine;
+use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::wanted::Wanted;
 use crate::sys::process::{SpawnError, Step};
 use crate::sys::wait::{Exit, SignalNumber};
@@ -40,7 +42,7 @@ pub struct Bench {
     pub attributions: Vec<(String, FailureAttribution)>,
     /// Slots whose dead letters are to be written, as often as it was tried.
     pub buries: Vec<SlotId>,
-    pub ended_burials: Vec<SlotId>,
+    pub killed_writers: Vec<SlotId>,
     pub said: Vec<String>,
     /// What the service manager was told.
     pub told: Vec<Message>,
@@ -70,7 +72,7 @@ impl Bench {
             closed: BTreeSet::new(),
             attributions: Vec::new(),
             buries: Vec::new(),
-            ended_burials: Vec::new(),
+            killed_writers: Vec::new(),
             said: Vec::new(),
             told: Vec::new(),
             loads: 0,
@@ -138,7 +140,7 @@ impl Bench {
                 assert!(self.slots.contains(&release.slot), "its slot is in use: {release:?}");
                 self.buries.push(release.slot);
             }
-            Effect::KillDeadLetterWriter(slot) => self.ended_burials.push(slot),
+            Effect::KillDeadLetterWriter(slot) => self.killed_writers.push(slot),
             Effect::LimitDeadLetters(_) => {}
             Effect::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
             Effect::AddToken(id, stage) => {
@@ -243,7 +245,7 @@ impl Bench {
 
     /// Lets starts go on that were put off for the sake of other events.
     pub fn run_starts(&mut self) {
-        while self.outcome.is_none() && self.state.deadline(self.now) == Some(self.now) {
+        while self.outcome.is_none() && self.state.deadline() == Some(self.now) {
             self.send(Event::Deadline);
         }
     }
@@ -252,7 +254,7 @@ impl Bench {
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         let mut turns = 0;
-        while let Some(due) = self.state.deadline(self.now).filter(|due| *due <= end) {
+        while let Some(due) = self.state.deadline().filter(|due| *due <= end) {
             turns += 1;
             assert!(turns < 100_000, "time stands still");
             self.now = self.now.max(due);

@@ -35,7 +35,7 @@ fn a_letter_that_is_not_written_is_tried_again_and_told_once() {
     assert_eq!(bench.said.iter().filter(|text| text.contains("no room")).count(), 1);
     // One that does not come back is ended, and only its end makes room for the next.
     bench.pass(Duration::from_secs(30));
-    assert_eq!((bench.ended_burials.as_slice(), bench.buries.len()), ([slot].as_slice(), 3));
+    assert_eq!((bench.killed_writers.as_slice(), bench.buries.len()), ([slot].as_slice(), 3));
     bench.send(Event::DeadLetterFailed(slot, "killed".into()));
     bench.pass(Duration::from_secs(10));
     assert_eq!(bench.buries.len(), 4);

@@ -5,8 +5,9 @@ use crate::queue::{Ending, QueueId};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::recovered::{Label, RecoveredQueue};
+use crate::supervisor::machine::saved::SavedMachine;
 use crate::supervisor::machine::stage_state::Fate;
-use crate::supervisor::machine::state::{NotifyCapabilities, SavedMachine, State};
+use crate::supervisor::machine::state::{NotifyCapabilities, State};
 
 fn chain() -> crate::config::Pipeline {
     pipeline(vec![stage("a", &[], &["p"]), stage("b", &["p"], &["q"]), stage("c", &["q"], &[])])
@@ -124,7 +125,7 @@ fn restarts_and_what_happened_are_remembered_by_the_next_program() {
     let mut bench = upgraded(bench);
     bench.run_starts();
     assert_eq!(bench.state.history.of("b[0]").count(), before);
-    assert_eq!((bench.state.upgrades, bench.state.generation), (1, 1));
+    assert_eq!((bench.state.counters.upgrades, bench.state.counters.generation), (1, 1));
     let again = bench.state.history.of("b[0]").filter(|past| past.lived.is_some()).count();
     assert!(again > 0, "how long each process had lived is known, too");
     bench.crash("b", 0);
@@ -144,7 +145,7 @@ fn what_is_over_stays_over_and_who_rests_rests_on() {
     let mut bench = upgraded(bench);
     bench.run_starts();
     assert_eq!(bench.running(), ["c[0]"], "a is through, b waits for its next start");
-    assert!(bench.state.deadline(bench.now).is_some());
+    assert!(bench.state.deadline().is_some());
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn check(bench: &Bench) {
         let staying = stage.workers.iter().filter(|worker| !worker.leaving);
         let alive = staying.filter(|worker| worker.life.has_process()).count();
         let target = if stage.fate == (Fate::Removed { drains: false }) { 0 } else { stage.spec.processes };
-        let stopping = bench.state.stop.is_some();
+        let stopping = bench.state.phase.stop().is_some();
         assert!(stopping || alive <= target as usize, "{} has {alive} workers of {target}", stage.spec.name);
         let mut indexes: Vec<u32> = stage.workers.iter().map(|worker| worker.index).collect();
         indexes.dedup();
@@ -224,10 +224,10 @@ fn calm_down(bench: &mut Bench) {
     bench.send(Event::Loaded(Loading::Gone("no file".into())));
     let unanswered = (0..bench.requested).map(RequestId).find(|id| !bench.answers.contains_key(id));
     assert!(unanswered.is_none(), "{unanswered:?} {:#?}", bench.state);
-    if bench.outcome.is_some() || bench.state.stop.is_some() {
+    if bench.outcome.is_some() || bench.state.phase.stop().is_some() {
         return; // all was through already, or too much had failed
     }
-    assert!(bench.state.reload.is_none(), "{:#?}", bench.state);
+    assert!(bench.state.phase.reload().is_none(), "{:#?}", bench.state);
     for stage in &bench.state.stages {
         let as_wanted = stage.fate == Fate::GaveUp
             || stage.workers.iter().all(|worker| {
@@ -257,7 +257,7 @@ proptest! {
             play(&mut bench, step);
             check(&bench);
         }
-        if bench.state.stop.is_none() {
+        if bench.state.phase.stop().is_none() {
             calm_down(&mut bench);
         }
         // Nobody listens: in the end everybody is killed, and then it is over.
@@ -286,7 +286,7 @@ proptest! {
         for file in &files {
             bench.reload_to(file.wanted());
             bench.obey_and_drain();
-            prop_assert!(bench.state.reload.is_none(), "{:#?}", bench.state);
+            prop_assert!(bench.state.phase.reload().is_none(), "{:#?}", bench.state);
             let processes: u32 = file.pipeline().stages.iter().map(|stage| stage.processes).sum();
             prop_assert_eq!(bench.procs.len(), processes as usize);
             for proc in bench.procs.values() {

@@ -230,7 +230,7 @@ fn a_failed_fork_is_tried_again_after_a_pause_and_never_in_a_circle() {
         bench.has_said("failed to fork: Resource temporarily unavailable (EAGAIN)")
             || bench.has_said("EAGAIN")
     );
-    let due = bench.state.deadline(bench.now).unwrap();
+    let due = bench.state.deadline().unwrap();
     assert!(due >= bench.now + Duration::from_millis(50));
     bench.forks_fail = false;
     bench.pass(Duration::from_secs(1));

@@ -3,24 +3,23 @@
 use super::bench::Bench;
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage};
-use crate::supervisor::machine::effect::Effect;
-use crate::supervisor::machine::effects::Effects;
+use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::history::History;
-use crate::supervisor::machine::state::settles_within;
+use crate::supervisor::machine::state::converge::settles_within;
 use log::Level;
 use std::time::Instant;
 
 #[test]
 fn what_never_settles_is_left_after_so_many_rounds() {
     let mut out = Effects::new(Instant::now(), History::default());
-    assert!(!settles_within(5, &mut out, |out| out.say(Level::Debug, "again")));
-    assert_eq!(out.actions.len(), 5);
+    assert!(!settles_within(5, &mut out, |out| out.log(Level::Debug, "again")));
+    assert_eq!(out.list.len(), 5);
     let mut left = 3;
     let counts_down = |out: &mut Effects| {
         if left > 0 {
             left -= 1;
-            out.act(Effect::Load);
+            out.push(Effect::Load);
         }
     };
     assert!(settles_within(5, &mut out, counts_down));

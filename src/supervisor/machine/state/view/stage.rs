@@ -1,8 +1,8 @@
 //! One stage as it is.
 
 use super::worker::describe as describe_worker;
-use super::{Counters, Moment};
 use crate::status;
+use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 
 pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Counters) -> status::Stage {

@@ -1,8 +1,8 @@
 //! One worker as it is.
 
-use super::{Counters, Moment};
 use crate::queue::SlotReport;
 use crate::status;
+use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::stage_state::Worker;
 use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest};
 use std::time::{Duration, Instant};

@@ -1,11 +1,9 @@
 //! Dead letters of dead workers that are not written yet: until then the item stays leased, and its slot is not used again.
 //! Nothing else waits for that.
 
-use super::State;
+use super::effect::{Effect, Effects, Release};
+use super::reason::spoken;
 use crate::queue::SlotId;
-use crate::supervisor::machine::effect::{Effect, Release};
-use crate::supervisor::machine::effects::Effects;
-use crate::supervisor::machine::reason::spoken;
 use log::Level;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,13 +18,13 @@ const REPORTED_AFTER: Duration = Duration::from_secs(2);
 
 /// By the slot that holds the item.
 #[derive(Debug, Default)]
-pub(super) struct PendingDeadLetters(BTreeMap<SlotId, PendingDeadLetter>);
+pub struct PendingDeadLetters(BTreeMap<SlotId, PendingDeadLetter>);
 
 #[derive(Debug)]
 struct PendingDeadLetter {
     release: Release,
     since: Instant,
-    rest: Duration,
+    delay: Duration,
     next: Attempt,
     /// Why it was not written the last time.
     why: Option<String>,
@@ -54,8 +52,8 @@ impl PendingDeadLetters {
 
     /// One is to be written; that was begun.
     pub fn begin(&mut self, release: Release, now: Instant) {
-        let (rest, next) = (FIRST_RETRY_DELAY, Attempt::End(now + WRITE_LIMIT));
-        self.0.insert(release.slot, PendingDeadLetter { release, since: now, rest, next, why: None });
+        let (delay, next) = (FIRST_RETRY_DELAY, Attempt::End(now + WRITE_LIMIT));
+        self.0.insert(release.slot, PendingDeadLetter { release, since: now, delay, next, why: None });
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -79,67 +77,42 @@ impl PendingDeadLetters {
         .collect()
     }
 
-    fn pass_time(&mut self, out: &mut Effects) {
+    pub fn pass_time(&mut self, out: &mut Effects) {
         for (slot, pending) in &mut self.0 {
             match pending.next {
                 Attempt::Try(at) if at <= out.now => {
                     pending.next = Attempt::End(out.now + WRITE_LIMIT);
-                    out.act(Effect::WriteDeadLetter(pending.release.clone()));
+                    out.push(Effect::WriteDeadLetter(pending.release.clone()));
                 }
                 Attempt::End(at) if at <= out.now => {
                     let limit = spoken(WRITE_LIMIT);
-                    out.say(
+                    out.log(
                         Level::Error,
                         format!("a dead letter is not written after {limit}: another process tries"),
                     );
                     pending.next = Attempt::Gone;
-                    out.act(Effect::KillDeadLetterWriter(*slot));
+                    out.push(Effect::KillDeadLetterWriter(*slot));
                 }
                 Attempt::Try(_) | Attempt::End(_) | Attempt::Gone => {}
             }
         }
     }
-}
 
-impl State {
-    /// The letter is written, and the item has ended.
-    pub(super) fn dead_letter_written(&mut self, slot: SlotId) {
-        if self.dead_letters.0.remove(&slot).is_some() {
-            self.slots.give(slot.0);
-        }
+    /// The letter is written, and the item has ended. Whether it was waited for.
+    pub fn written(&mut self, slot: SlotId) -> bool {
+        self.0.remove(&slot).is_some()
     }
 
     /// The letter is not written: the item stays leased, and it is tried again.
-    pub(super) fn dead_letter_failed(&mut self, slot: SlotId, why: String, out: &mut Effects) {
-        let Some(pending) = self.dead_letters.0.get_mut(&slot) else { return };
+    pub fn failed(&mut self, slot: SlotId, why: String, out: &mut Effects) {
+        let Some(pending) = self.0.get_mut(&slot) else { return };
         if pending.why.as_ref() != Some(&why) {
             let stage = &pending.release.stage;
-            out.say(
-                Level::Error,
-                format!("a dead letter of {stage} can't be written, its item stays leased: {why}"),
-            );
+            let text = format!("a dead letter of {stage} can't be written, its item stays leased: {why}");
+            out.log(Level::Error, text);
         }
         pending.why = Some(why);
-        pending.next = Attempt::Try(out.now + pending.rest);
-        pending.rest = (pending.rest * 2).min(MAX_RETRY_DELAY);
-    }
-
-    pub(super) fn pass_dead_letter_time(&mut self, out: &mut Effects) {
-        self.dead_letters.pass_time(out);
-    }
-
-    /// A run that ends regardless says what it leaves.
-    pub(super) fn report_unwritten(&mut self, out: &mut Effects) {
-        if self.dead_letters.is_empty() {
-            return;
-        }
-        self.failed = true;
-        let letters = crate::supervisor::closing::summary::count(self.dead_letters.count(), "dead letter");
-        let then = if self.keeps {
-            "their items stay in the queues"
-        } else {
-            "their items are lost with the queues"
-        };
-        out.say(Level::Error, format!("{letters} could not be written: {then}"));
+        pending.next = Attempt::Try(out.now + pending.delay);
+        pending.delay = (pending.delay * 2).min(MAX_RETRY_DELAY);
     }
 }

@@ -5,9 +5,9 @@ use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, Progr
 use crate::config::{Recycle, Task, Work};
 use crate::queue::{Ending, ItemTimes, SlotId, WorkTimes};
 use crate::status::{Glimpse, Progress};
-use crate::supervisor::machine::effect::StageTotals;
 use crate::supervisor::machine::history::{SavedTransition, TransitionKind};
 use crate::supervisor::machine::reason::{End, StartReason, StopReason};
+use crate::supervisor::machine::totals::StageTotals;
 use crate::supervisor::machine::worker_state::Over;
 use crate::sys::process::{SpawnError, Step};
 use crate::sys::wait::{Exit, SignalNumber};
