@@ -1,5 +1,6 @@
 //! Why there is no run at all.
 
+use crate::config::Report;
 use crate::control::claim::ClaimError;
 use crate::queue::Fault;
 use crate::sys::needs;
@@ -50,4 +51,9 @@ impl From<Fault> for SetUpError {
     fn from(fault: Fault) -> SetUpError {
         SetUpError::Queue(fault)
     }
+}
+
+/// A report on a pipeline file, as standard error shows it.
+pub fn shown(report: &Report) -> String {
+    report.render(crate::terminal::stderr().colour)
 }

@@ -14,8 +14,7 @@ use crate::supervisor::machine::state::State;
 impl Performer<'_> {
     pub(super) fn tap(&mut self, tap: &Tap) -> Result<Option<Glimpse>, Refused> {
         let queue = self.queue_called(&tap.queue)?;
-        let seen = self.admin.tap(queue);
-        Ok(self.unless_damaged(seen).flatten().map(|look| Glimpse {
+        Ok(self.admin(|admin| admin.tap(queue)).flatten().map(|look| Glimpse {
             queue: tap.queue.clone(),
             id: look.id,
             attempt: look.attempt,
@@ -26,8 +25,9 @@ impl Performer<'_> {
 
     /// What a dead worker was at, and which try that was; 0: at nothing.
     pub(super) fn item_of(&mut self, slot: SlotId) -> (Option<Glimpse>, u32) {
-        let begun = self.admin.begun_item(slot, Glimpse::MOST);
-        let Some(begun) = self.unless_damaged(begun).flatten() else { return (None, 0) };
+        let Some(begun) = self.admin(|admin| admin.begun_item(slot, Glimpse::MOST)).flatten() else {
+            return (None, 0);
+        };
         let (id, attempt) = (begun.id, begun.attempt);
         let glimpse = |queue: String| {
             let text = Glimpse::text_of(&begun.start);
@@ -38,7 +38,7 @@ impl Performer<'_> {
 
     /// What there is to see now.
     pub(super) fn snapshot(&mut self, state: &State) -> Snapshot {
-        let mut counters = Arena { admin: &mut self.admin, fault: None };
+        let mut counters = Arena { admin: &mut self.store.admin, fault: None };
         let mut snapshot = state.snapshot(&self.identity, Moment::now(), self.dead_before, &mut counters);
         if let Some(fault) = counters.fault {
             self.events.push_back(Event::Damaged(fault));
@@ -56,7 +56,7 @@ impl Performer<'_> {
     }
 
     pub(super) fn audit(&mut self, state: &State) -> Audit {
-        let fault = self.admin.audit_leases().err();
+        let fault = self.store.admin.audit_leases().err();
         let queues = self.snapshot(state).queues;
         let unsound = queues.iter().find(|queue| queue.unaccounted() != 0);
         let fault = fault.or_else(|| {

@@ -49,8 +49,7 @@ impl Performer<'_> {
         let name = &put.queue;
         let queue = self.queue_called(name)?;
         if put.only_asks {
-            let was_put = self.admin.was_put_back(queue, put.key);
-            return match self.unless_damaged(was_put) {
+            return match self.admin(|admin| admin.was_put_back(queue, put.key)) {
                 Some(true) => Ok(Done { done: format!("back in {name}"), steps: Vec::new() }),
                 Some(false) => {
                     refuse(Reason::NotPut, format!("it is not the last one that was put into {name}"))
@@ -58,8 +57,7 @@ impl Performer<'_> {
                 None => refuse(Reason::Stopping, "the queues' memory is damaged".to_owned()),
             };
         }
-        let put = self.admin.put_back(queue, &put.item, put.key);
-        match self.unless_damaged(put) {
+        match self.admin(|admin| admin.put_back(queue, &put.item, put.key)) {
             Some(PutBack::Done | PutBack::Already) => {
                 Ok(Done { done: format!("back in {name}"), steps: Vec::new() })
             }

@@ -14,11 +14,10 @@ impl Performer<'_> {
     /// What the worker had only fetched goes back at once; the item that it died of stays leased until the letter is there.
     pub(super) fn write_dead_letter(&mut self, release: &Release) {
         let slot = release.slot;
-        let others = self.admin.release_others(slot);
-        if self.unless_damaged(others).is_none() {
+        if self.admin(|admin| admin.release_others(slot)).is_none() {
             return;
         }
-        let candidate = match self.admin.doomed(slot, release.attempts) {
+        let candidate = match self.store.admin.doomed(slot, release.attempts) {
             Ok(Some(candidate)) => candidate,
             other => {
                 let none = other.map(|_| ());
@@ -52,8 +51,11 @@ impl Performer<'_> {
             Err(why) => return self.events.push_back(Event::DeadLetterFailed(slot, why)),
         };
         let release = &writer.release;
-        let released = self.admin.release(slot, FailureAttribution::Begun, release.attempts, &mut |_| Ok(()));
-        let Some(released) = self.unless_damaged(released) else { return };
+        let Some(released) = self
+            .admin(|admin| admin.release(slot, FailureAttribution::Begun, release.attempts, &mut |_| Ok(())))
+        else {
+            return;
+        };
         *self.dead_by_stage.entry(release.stage.clone()).or_default() += released.dead;
         let ((id, queue, attempts), stage, index) = (&writer.item, &release.stage, release.worker.index);
         log!(

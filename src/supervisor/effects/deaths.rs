@@ -54,8 +54,7 @@ impl Performer<'_> {
         match news {
             ChildEvent::Ended(pid, child, exit) => {
                 let had_program = self.kill_program(child.slot);
-                let report = self.admin.report(child.slot);
-                let report = self.unless_damaged(report);
+                let report = self.admin(|admin| admin.report(child.slot));
                 let ending = report.as_ref().and_then(|report| report.ending.clone());
                 let (item, attempt) = self.item_of(child.slot);
                 let (item, end) = (item.map(Box::new), End::new(ending, exit));
@@ -67,9 +66,8 @@ impl Performer<'_> {
             }
             ChildEvent::Stopped(pid, child) => {
                 // It may keep a wake-up to itself for as long as it is stopped.
-                let told = self.admin.set_stopped(1);
-                self.unless_damaged(told);
-                let owner = self.admin.lock_owner();
+                self.admin(|admin| admin.set_stopped(1));
+                let owner = self.store.admin.lock_owner();
                 let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
                 self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
                 false
@@ -87,8 +85,7 @@ impl Performer<'_> {
             self.kill_orphans();
         }
         if self.children.all_continued() {
-            let told = self.admin.set_stopped(0);
-            self.unless_damaged(told);
+            self.admin(|admin| admin.set_stopped(0));
         }
     }
 
@@ -110,7 +107,7 @@ impl Performer<'_> {
     /// Whether a worker that is there has done something, of the same stage as this one.
     fn has_worked(&self, child: &Child) -> bool {
         let reports =
-            self.children.slots_of(child.worker.stage).filter_map(|slot| self.admin.report(slot).ok());
+            self.children.slots_of(child.worker.stage).filter_map(|slot| self.store.admin.report(slot).ok());
         reports.into_iter().any(|report| report.done + report.emitted > 0)
     }
 
@@ -126,8 +123,7 @@ impl Performer<'_> {
     /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.
     /// Whether there was one.
     fn kill_program(&mut self, slot: SlotId) -> bool {
-        let program = self.admin.program(slot);
-        let program = self.unless_damaged(program).flatten();
+        let program = self.admin(|admin| admin.program(slot)).flatten();
         if let Some(program) = program {
             // The worst that can be is that they are gone.
             let _ = group::signal_group(program, Signal::SIGKILL);

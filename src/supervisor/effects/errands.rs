@@ -3,10 +3,10 @@
 use super::performer::{Performer, Purpose};
 use crate::config::{self, Survey};
 use crate::control::protocol::{self, Answer, Reason, Refused, Reply};
+use crate::supervisor::error::shown;
 use crate::supervisor::machine::event::{Event, Loading};
 use crate::supervisor::machine::state::State;
 use crate::supervisor::machine::wanted::Wanted;
-use crate::supervisor::run::shown;
 use crate::supervisor::runtime::children::Auxiliary;
 use crate::supervisor::runtime::errand::{self, Ended, Errand, Start};
 use crate::supervisor::runtime::loader;
@@ -29,7 +29,7 @@ impl Performer<'_> {
         }
         let is_load = |errand: &Errand<Purpose>| matches!(errand.purpose, Purpose::Load);
         self.errands.extract_if(.., |errand| is_load(errand)).for_each(|errand| errand.kill());
-        let file = self.options.file.clone();
+        let file = self.run.options.file.clone();
         if let Err(error) = self.start_loader(file, Purpose::Load, terminal::stderr().colour) {
             let why = format!("no process to read the file with: {error}");
             self.events.push_back(Event::Loaded(Loading::Gone(why)));
@@ -38,7 +38,7 @@ impl Performer<'_> {
 
     /// What a file would change, if it were taken over now.
     pub(super) fn plan(&mut self, plan: &protocol::Plan, sender: oneshot::Sender<Reply>) {
-        let own = &self.options.file;
+        let own = &self.run.options.file;
         let file = plan.file.as_deref().map_or_else(|| own.clone(), PathBuf::from);
         // On failure the sender is dropped with the purpose, which is an answer, too.
         if let Err(error) = self.start_loader(file, Purpose::Plan(sender), false) {
@@ -47,8 +47,8 @@ impl Performer<'_> {
     }
 
     fn start_loader(&mut self, file: PathBuf, purpose: Purpose, colour: bool) -> Result<(), SpawnError> {
-        let place = self.options.file.clone();
-        let request = loader::Request { file, place, options: self.options.load.clone(), colour };
+        let place = self.run.options.file.clone();
+        let request = loader::Request { file, place, options: self.run.options.load.clone(), colour };
         let request = errand::request(&request).map_err(|error| SpawnError::preparing(&error))?;
         let errand = Errand::start(
             purpose,
@@ -92,11 +92,11 @@ impl Performer<'_> {
             let answer = errand.answer();
             match errand.purpose {
                 Purpose::Load => {
-                    let loading = self.loading(read(&self.options.file, &ended, &answer));
+                    let loading = self.loading(read(&self.run.options.file, &ended, &answer));
                     self.events.push_back(Event::Loaded(loading));
                 }
                 Purpose::Plan(sender) => {
-                    let reply = self.planned(read(&self.options.file, &ended, &answer), state);
+                    let reply = self.planned(read(&self.run.options.file, &ended, &answer), state);
                     let _ = sender.send(reply); // the client may be gone
                 }
                 Purpose::Preflight(program) => self.preflight_done(program, &ended, &answer),
@@ -131,9 +131,10 @@ impl Performer<'_> {
     }
 
     fn understand(&self, text: String, survey: &Survey) -> Result<Wanted, config::Report> {
-        let loaded = config::load_text(&self.options.file, text, &self.options.load, self.registry)?;
+        let loaded =
+            config::load_text(&self.run.options.file, text, &self.run.options.load, self.run.registry)?;
         let loaded = config::settle(loaded, survey)?;
-        Ok(Wanted::new(loaded, self.registry))
+        Ok(Wanted::new(loaded, self.run.registry))
     }
 }
 

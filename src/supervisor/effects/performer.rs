@@ -1,10 +1,10 @@
 //! The hands of the supervisor: what they hold, and which of them does what.
 
-use super::{settings, status_line};
+use super::settings;
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::logging;
-use crate::progress::{Show, TerminalThread};
+use crate::progress::TerminalThread;
 use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
 use crate::service::Manager;
 use crate::stage::Registry;
@@ -16,11 +16,13 @@ use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::observe::RunIdentity;
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::state::State;
+use crate::supervisor::notify::StatusLine;
 use crate::supervisor::options::RunOptions;
-use crate::supervisor::recovery::queue_store::{FinalDisposition, QueueStore};
+use crate::supervisor::recovery::queue_store::QueueStore;
 use crate::supervisor::recovery::replacing::Replacing;
 use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use crate::supervisor::runtime::children::{Auxiliary, Children};
+use crate::supervisor::runtime::control::ProgressDisplay;
 use crate::supervisor::runtime::dead_letter_writer::DeadLetterWriter;
 use crate::supervisor::runtime::errand::{Ended, Errand};
 use crate::supervisor::runtime::guardian::Guardian;
@@ -47,20 +49,25 @@ pub(super) enum Purpose {
     Preflight(CString),
 }
 
-/// The hands of the supervisor.
+/// What every run is made of, whatever its pipeline is.
+pub struct Run<'a> {
+    pub options: &'a RunOptions,
+    pub registry: &'a Registry,
+    pub manager: &'a Manager,
+    pub started: Instant,
+    pub progress: Option<ProgressDisplay>,
+}
+
+/// Performs effects, and takes in what happens outside.
 pub struct Performer<'a> {
-    pub(super) options: &'a RunOptions,
-    pub(super) registry: &'a Registry,
-    pub(super) inbox: Inbox,
-    pub(super) admin: QueueAdmin,
-    pub(super) arena: crate::queue::Arena,
-    pub(super) launcher: Launcher,
+    pub(super) run: &'a Run<'a>,
+    pub inbox: Inbox,
+    pub store: QueueStore,
+    pub launcher: Launcher,
     pub(super) log_writer: &'a mut LogWriter,
-    pub(super) show: Option<&'a Show>,
     pub(super) children: Children,
     pub(super) watch: Option<Watch>,
-    pub(super) manager: &'a Manager,
-    pub(super) rates: status_line::RateSample,
+    pub(super) status_line: StatusLine,
     pub(super) guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
     pub(super) names: BTreeMap<QueueId, String>,
@@ -68,8 +75,6 @@ pub struct Performer<'a> {
     pub(super) unmade: BTreeSet<QueueId>,
     /// Hidden queues, and what they are for.
     pub(super) tokens: BTreeMap<QueueId, Label>,
-    /// What is to become of the queues at the end.
-    pub(super) disposition: FinalDisposition,
     /// How the stages are called that have had a worker.
     pub(super) stages: BTreeMap<StageKey, String>,
     /// Workers of a program before this one that do not lead a group.
@@ -84,10 +89,10 @@ pub struct Performer<'a> {
     pub(super) dead_letter_writers: BTreeMap<SlotId, DeadLetterWriter>,
     pub(super) ends_with_terminal: bool,
     /// The files to replace at the end of a run that went well.
-    pub(in crate::supervisor) replacing: Replacing,
+    pub replacing: Replacing,
     pub(super) identity: RunIdentity,
-    /// RecoveredQueue for the program after this one.
-    pub(super) listeners: Listeners,
+    /// The sockets on which clients are served: the program after this one gets them, too.
+    pub listeners: Listeners,
     /// Processes that look at something outside.
     pub(super) errands: Vec<Errand<Purpose>>,
     /// Those that are through, and not reported yet.
@@ -97,110 +102,16 @@ pub struct Performer<'a> {
     pub(super) next_request: u64,
     /// The program that is to take over, once it has been tried.
     pub(super) next_program: Option<CString>,
-    /// What happened while acting, in its order.
+    /// What happened while performing, in its order.
     pub(super) events: VecDeque<Event>,
     /// A notice was taken in since something was due.
     pub(super) was_notice: bool,
 }
 
-/// What a performer is made of.
-pub struct Tools<'a> {
-    /// Where notices come in.
-    pub inbox: Inbox,
-    /// The queues.
-    pub estate: QueueStore,
-    /// Starts workers.
-    pub launcher: Launcher,
-    /// Writes what they and this process log.
-    pub log_writer: &'a mut LogWriter,
-    /// Shows how far the run is, if that is wanted.
-    pub show: Option<&'a Show>,
-    /// Keeps track of them.
-    pub children: Children,
-    /// Watches the file, if that is wanted and possible.
-    pub watch: Option<Watch>,
-    /// RateSample how it goes.
-    pub manager: &'a Manager,
-    /// It has a terminal, and is to stop when that is gone.
-    pub ends_with_terminal: bool,
-    /// What is the same for the whole run.
-    pub identity: RunIdentity,
-}
-
-impl<'a> Performer<'a> {
-    /// With nothing done yet.
-    pub fn new(options: &'a RunOptions, registry: &'a Registry, tools: Tools<'a>) -> Performer<'a> {
-        let Tools {
-            inbox,
-            estate,
-            launcher,
-            log_writer,
-            show,
-            children,
-            watch,
-            manager,
-            ends_with_terminal,
-            identity,
-        } = tools;
-        let mut children = children;
-        if let Some(pid) = log_writer.process() {
-            children.add_auxiliary(pid, Auxiliary::LogWriter);
-        }
-        let mut estate = estate;
-        let disposition = estate.disposition();
-        let (names, tokens) = estate.names();
-        let QueueStore { arena, mut admin, .. } = estate;
-        let mut dead = |queue| admin.counts(queue).map_or(0, |counts| counts.dead);
-        let dead_at_start = match options.retries {
-            Some(_) => names.keys().map(|queue| dead(*queue)).sum(),
-            None => 0,
-        };
-        Performer {
-            options,
-            registry,
-            inbox,
-            admin,
-            arena,
-            launcher,
-            log_writer,
-            show,
-            children,
-            watch,
-            manager,
-            rates: status_line::RateSample::default(),
-            guardian: None,
-            names,
-            unmade: BTreeSet::new(),
-            tokens,
-            disposition,
-            stages: BTreeMap::new(),
-            non_leaders: Vec::new(),
-            dead_before: 0,
-            dead_at_start,
-            dead_by_stage: BTreeMap::new(),
-            dead_letter_writers: BTreeMap::new(),
-            ends_with_terminal,
-            replacing: Replacing::default(),
-            identity,
-            listeners: Listeners::default(),
-            errands: Vec::new(),
-            ended_errands: Vec::new(),
-            requests: BTreeMap::new(),
-            next_request: 0,
-            next_program: None,
-            events: VecDeque::new(),
-            was_notice: false,
-        }
-    }
-
-    /// The sockets on which clients are served: the program after this one gets them, too.
-    pub fn keep(&mut self, listeners: Listeners) {
-        self.listeners = listeners;
-    }
-
+impl Performer<'_> {
     /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
     pub fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
-        upgrade_state.equip(&mut self.launcher)?;
+        self.launcher.resume(upgrade_state)?;
         self.identity.run.clone_from(&upgrade_state.run);
         self.non_leaders.clone_from(&upgrade_state.non_leaders);
         self.replacing = Replacing::of(&upgrade_state.replacing);
@@ -243,7 +154,7 @@ impl<'a> Performer<'a> {
 
     /// The thread that has the terminal, where there are progress bars.
     pub(super) fn terminal(&self) -> Option<&TerminalThread> {
-        self.show?.terminal()
+        self.run.progress.as_ref()?.show.terminal()
     }
 
     fn take_in(&mut self, notice: Notice, state: &State) {
@@ -267,8 +178,7 @@ impl<'a> Performer<'a> {
     /// A worker has something to say: all who may have are looked at.
     fn poll_ready_workers(&mut self, state: &State) {
         for (worker, pid, slot) in state.awaited() {
-            let report = self.admin.report(slot);
-            match self.unless_damaged(report).map(|report| report.phase) {
+            match self.admin(|admin| admin.report(slot)).map(|report| report.phase) {
                 Some(Phase::Ready) => self.events.push_back(Event::Ready(worker, pid)),
                 Some(Phase::AtRest) => {
                     self.events.push_back(Event::Ready(worker, pid));
@@ -320,8 +230,7 @@ impl<'a> Performer<'a> {
             Effect::Term(pid) => self.terminate(pid),
             Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Effect::Tune(slot, pid, tuning) => {
-                let tuned = self.admin.tune(slot, &settings::tuning(&tuning));
-                self.unless_damaged(tuned);
+                self.admin(|admin| admin.tune(slot, &settings::tuning(&tuning)));
                 self.wake_worker(pid);
             }
             Effect::Release(release) => self.release(&release),
@@ -337,12 +246,10 @@ impl<'a> Performer<'a> {
             Effect::AddSpill(queue, stage) => self.add_spill(queue, stage),
             Effect::DropToken(queue) => drop(self.drop_token(queue)),
             Effect::SetEnded(queue, ended) => {
-                let set = self.admin.set_ended(queue, ended);
-                self.unless_damaged(set);
+                self.admin(|admin| admin.set_ended(queue, ended));
             }
             Effect::SetClosed(queue, closed) => {
-                let set = self.admin.set_closed(queue, closed);
-                self.unless_damaged(set);
+                self.admin(|admin| admin.set_closed(queue, closed));
             }
             Effect::RemoveQueues(queues) => self.remove_queues(queues),
             Effect::LimitDeadLetters(bounds) => {
@@ -366,7 +273,13 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// The value; a fault becomes an event, for nothing here can mend it.
+    /// Does something to the queues; a fault becomes an event, for nothing here can mend it.
+    pub(super) fn admin<T>(&mut self, act: impl FnOnce(&mut QueueAdmin) -> Result<T, Fault>) -> Option<T> {
+        let result = act(&mut self.store.admin);
+        self.unless_damaged(result)
+    }
+
+    /// The value; a fault becomes an event.
     pub(super) fn unless_damaged<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
         let event = |fault: Fault| match &fault {
             Fault::DiskFull(..) => Event::NoRoom(fault.to_string()),
@@ -376,7 +289,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Leaves no process behind, and says what the queues hold.
-    pub fn close(mut self) -> (Closing, FinalDisposition, Replacing, Inbox) {
+    pub fn close(mut self) -> (Closing, QueueStore, Replacing, Inbox) {
         match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
@@ -388,16 +301,15 @@ impl<'a> Performer<'a> {
         let Performer {
             names,
             tokens,
-            mut admin,
+            mut store,
             dead_before,
             dead_at_start,
             launcher,
-            disposition,
             replacing,
             inbox,
             ..
         } = self;
-        let mut counted = |queue, name| Some((name, admin.counts(queue).ok()?));
+        let mut counted = |queue, name| Some((name, store.admin.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Nobody asked for these: they are told of only if something is left in them.
         let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
@@ -408,6 +320,6 @@ impl<'a> Performer<'a> {
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let dead_letters = launcher.dead_letters.path;
         let closing = Closing { queues, dead_before, dead_at_start, too_long, dead_letters };
-        (closing, disposition, replacing, inbox)
+        (closing, store, replacing, inbox)
     }
 }

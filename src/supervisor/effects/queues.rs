@@ -13,8 +13,11 @@ impl Performer<'_> {
     pub(super) fn release(&mut self, release: &Release) {
         // No item is at its last try here: that is what `write_dead_letter` is for. If one were, it would go back.
         let mut none = |_: DeadLetterCandidate<'_>| Err(std::io::ErrorKind::Other.into());
-        let released = self.admin.release(release.slot, release.attribution, release.attempts, &mut none);
-        let Some(released) = self.unless_damaged(released) else { return };
+        let Some(released) =
+            self.admin(|admin| admin.release(release.slot, release.attribution, release.attempts, &mut none))
+        else {
+            return;
+        };
         if released.returned > 0 {
             let (stage, index) = (&release.stage, release.worker.index);
             log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {} items", released.returned);
@@ -23,8 +26,8 @@ impl Performer<'_> {
 
     pub(super) fn set_queue(&mut self, queue: QueueId, spec: &config::Queue) {
         let is_new = self.names.insert(queue, spec.name.clone()).is_none();
-        let labelled = self.admin.set_label(queue, &Label::Queue(spec.name.clone()).to_string());
-        match labelled.and_then(|()| self.admin.set_queue(queue, &settings::limits(spec))) {
+        let labelled = self.store.admin.set_label(queue, &Label::Queue(spec.name.clone()).to_string());
+        match labelled.and_then(|()| self.store.admin.set_queue(queue, &settings::limits(spec))) {
             // It has its old bounds, and whoever uses it goes on.
             Err(full @ Fault::DiskFull(..)) if !is_new => {
                 log!(target: "mprun", Level::Error, "queue {} keeps its bounds: {full}", spec.name);
@@ -34,20 +37,20 @@ impl Performer<'_> {
     }
 
     pub(super) fn add_token(&mut self, queue: QueueId, label: Label) {
-        let labelled = self.admin.set_label(queue, &label.to_string());
-        let set = labelled.and_then(|()| self.admin.set_queue(queue, &settings::TOKEN));
-        let seeded = set.and_then(|()| self.admin.seed(queue, b""));
+        let labelled = self.store.admin.set_label(queue, &label.to_string());
+        let set = labelled.and_then(|()| self.store.admin.set_queue(queue, &settings::TOKEN));
+        let seeded = set.and_then(|()| self.store.admin.seed(queue, b""));
         self.tokens.insert(queue, label);
         self.made(queue, seeded);
     }
 
     pub(super) fn add_spill(&mut self, queue: QueueId, stage: String) {
         let label = Label::Spill(stage);
-        let labelled = self.admin.set_label(queue, &label.to_string());
+        let labelled = self.store.admin.set_label(queue, &label.to_string());
         self.tokens.insert(queue, label);
         // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
-        let set = labelled.and_then(|()| self.admin.set_queue(queue, &settings::SPILL));
-        let ended = set.and_then(|()| self.admin.set_ended(queue, true));
+        let set = labelled.and_then(|()| self.store.admin.set_queue(queue, &settings::SPILL));
+        let ended = set.and_then(|()| self.store.admin.set_ended(queue, true));
         self.made(queue, ended);
     }
 
@@ -63,8 +66,7 @@ impl Performer<'_> {
     /// What it was for.
     pub(super) fn drop_token(&mut self, queue: QueueId) -> Option<Label> {
         let label = self.tokens.remove(&queue)?;
-        let removed = self.admin.remove_queue(queue);
-        self.unless_damaged(removed);
+        self.admin(|admin| admin.remove_queue(queue));
         Some(label)
     }
 
@@ -81,17 +83,14 @@ impl Performer<'_> {
     }
 
     fn drop_queue(&mut self, queue: QueueId) {
-        let counts = self.admin.counts(queue);
-        self.dead_before += self.unless_damaged(counts).map_or(0, |counts| counts.dead);
-        let removed = self.admin.remove_queue(queue);
-        self.unless_damaged(removed);
+        self.dead_before += self.admin(|admin| admin.counts(queue)).map_or(0, |counts| counts.dead);
+        self.admin(|admin| admin.remove_queue(queue));
         self.names.remove(&queue);
         self.tokens.remove(&queue);
     }
 
     fn held(&mut self, queue: QueueId) -> u64 {
-        let counts = self.admin.counts(queue);
-        self.unless_damaged(counts).map_or(0, |counts| counts.waiting + counts.leased)
+        self.admin(|admin| admin.counts(queue)).map_or(0, |counts| counts.waiting + counts.leased)
     }
 
     pub(super) fn held_by_name(&mut self) -> Vec<(String, u64)> {

@@ -40,7 +40,7 @@ impl Performer<'_> {
         let words = [CString::new(reexec::VERB).unwrap_or_default(), program.clone()];
         let start = Start {
             arguments: words.into_iter().chain(arguments(Some("__rehearse"))).collect(),
-            descriptors: &[(memory.as_fd(), upgrade_state), (self.arena.fd(), arena)],
+            descriptors: &[(memory.as_fd(), upgrade_state), (self.store.arena.fd(), arena)],
             environment: &environment(None),
             stderr: None,
         };
@@ -106,7 +106,7 @@ impl Performer<'_> {
             dead_before: self.dead_before,
             dead_by_stage: self.dead_by_stage.clone(),
             ends_with_terminal: self.ends_with_terminal,
-            arena: self.arena.fd().as_raw_fd(),
+            arena: self.store.arena.fd().as_raw_fd(),
             undo_log: launcher.undo_log.fd().as_raw_fd(),
             log_pipe: Some(numbers(self.log_writer.ends())),
             log_writer: self.log_writer.process(),
@@ -164,7 +164,7 @@ impl Performer<'_> {
             .chain(alive)
             .chain(control)
             .chain(metrics)
-            .chain([self.arena.fd(), launcher.undo_log.fd()])
+            .chain([self.store.arena.fd(), launcher.undo_log.fd()])
             .collect()
     }
 }

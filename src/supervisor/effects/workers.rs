@@ -25,7 +25,7 @@ impl Performer<'_> {
     pub(super) fn spawn(&mut self, spawn: &Spawn) {
         self.stages.insert(spawn.worker.stage, spawn.stage.clone());
         self.launcher.reuse_pipes(spawn.worker.stage, &spawn.stage);
-        self.replacing.add(self.registry, &spawn.stage, &spawn.version.work.task, &spawn.version.folder);
+        self.replacing.add(self.run.registry, &spawn.stage, &spawn.version.work.task, &spawn.version.folder);
         let event = match self.try_spawn(spawn) {
             Ok(pid) => Event::Spawned(spawn.worker, Pid(pid)),
             Err(error) => Event::SpawnFailed(spawn.worker, error),
@@ -46,28 +46,25 @@ impl Performer<'_> {
             return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
         }
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
-        let opened = self.admin.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
+        let opened = self.store.admin.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
         if let Err(Fault::DiskFull(_, error)) = &opened {
             return Err(SpawnError::preparing(error));
         }
         self.unless_damaged(opened).ok_or(damaged)?;
         if spawn.order != Order::Run {
-            let ordered = self.admin.order(spawn.slot, spawn.order);
-            self.unless_damaged(ordered).ok_or(damaged)?;
+            self.admin(|admin| admin.order(spawn.slot, spawn.order)).ok_or(damaged)?;
         }
         let since = Since::now();
         let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
         let leads = self.launcher.company(spawn) == ProcessGroupMode::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
-        let set = self.admin.set_pid(spawn.slot, pid);
-        self.unless_damaged(set);
+        self.admin(|admin| admin.set_pid(spawn.slot, pid));
         Ok(pid)
     }
 
     pub(super) fn order(&mut self, workers: &[(SlotId, Pid)], order: Order) {
         let slots: Vec<SlotId> = workers.iter().map(|(slot, _)| *slot).collect();
-        let ordered = self.admin.order_all(&slots, order);
-        self.unless_damaged(ordered);
+        self.admin(|admin| admin.order_all(&slots, order));
         workers.iter().for_each(|(_, pid)| self.wake_worker(*pid));
     }
 
@@ -81,7 +78,7 @@ impl Performer<'_> {
     /// must not wait for anything else any more: hence the order.
     pub(super) fn terminate(&mut self, pid: Pid) {
         if let Some(slot) = self.children.slot(pid) {
-            let program = self.admin.program(slot);
+            let program = self.store.admin.program(slot);
             // Every order wakes all who sleep on a queue: none that isn't needed.
             if self.unless_damaged(program).flatten().is_some() {
                 self.order(&[(slot, pid)], Order::Finish);
@@ -106,7 +103,7 @@ impl Performer<'_> {
     }
 
     pub(super) fn start_guardian(&mut self) {
-        match Guardian::start(&self.launcher.run, self.arena.fd()) {
+        match Guardian::start(&self.launcher.run, self.store.arena.fd()) {
             Ok(guardian) => {
                 self.children.add_auxiliary(guardian.pid, Auxiliary::Guardian);
                 self.guardian = Some(guardian);

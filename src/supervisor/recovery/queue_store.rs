@@ -92,14 +92,14 @@ impl QueueStore {
             (false, true) => Location::Store(options.store_name()),
             (false, false) => Location::Memory,
         };
-        let mut estate = QueueStore::fresh(Arena::attach(fd)?, location)?;
-        for left in estate.admin.queues()? {
+        let mut store = QueueStore::fresh(Arena::attach(fd)?, location)?;
+        for left in store.admin.queues()? {
             let Some(label) = Label::parse(&left.label) else { continue };
             let items = left.counts.waiting + left.counts.leased;
             let Inherited { queue, ended, closed, .. } = left;
-            estate.recovered.push(RecoveredQueue { queue, label, items, ended, closed, through: false });
+            store.recovered.push(RecoveredQueue { queue, label, items, ended, closed, through: false });
         }
-        Ok(estate)
+        Ok(store)
     }
 
     fn fresh(arena: Arena, location: Location) -> Result<QueueStore, Fault> {
@@ -174,24 +174,6 @@ impl QueueStore {
         Ok(())
     }
 
-    /// What is needed to end it.
-    pub fn disposition(&mut self) -> FinalDisposition {
-        FinalDisposition {
-            arena: self.arena.clone(),
-            location: self.location.clone(),
-            saver: self.saver.take(),
-        }
-    }
-}
-
-/// The end of a run's queues.
-pub struct FinalDisposition {
-    arena: Arena,
-    location: Location,
-    saver: Option<Saver>,
-}
-
-impl FinalDisposition {
     /// Whether another run can go on from what is left.
     pub fn keeps_queues(&self) -> bool {
         self.location != Location::Memory
@@ -200,8 +182,9 @@ impl FinalDisposition {
     /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew. `waits`: the disk has
     /// no room, for this reason; whether to try it again. Whether all could be put away.
     pub fn conclude(self, through: bool, manager: &Manager, waits: &mut dyn FnMut(&str) -> bool) -> bool {
-        let saver = self.saver.map(Saver::end);
-        let result = match (&self.location, through) {
+        let QueueStore { arena, location, saver, .. } = self;
+        let saver = saver.map(Saver::end);
+        let result = match (&location, through) {
             (Location::Memory, _) | (Location::Store(_), false) => Ok(()),
             (Location::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
             (Location::File(path), true) => {
@@ -210,9 +193,9 @@ impl FinalDisposition {
                     .and_then(|()| std::fs::remove_file(path))
                     .map_err(|error| format!("{}: {error}", path.display()))
             }
-            (Location::File(_), false) => put_away(&self.arena, saver.as_ref(), waits),
+            (Location::File(_), false) => put_away(&arena, saver.as_ref(), waits),
         };
-        match (&result, &self.location) {
+        match (&result, &location) {
             (Err(why), _) => log!(target: "mprun", Level::Error, "failed to put the queues away: {why}"),
             (Ok(()), Location::File(path)) if !through => {
                 log!(target: "mprun", Level::Info, "the next start goes on from {}", path.display());
@@ -315,7 +298,7 @@ impl StoreOptions<'_> {
         let refused = !recovered.is_empty();
         for fd in recovered {
             match self.recover_stored(&fd, whose, location.clone()) {
-                Ok(estate) => return Ok(estate),
+                Ok(store) => return Ok(store),
                 Err(fault) => refused::save(&fd, self.folder, &fault),
             }
         }

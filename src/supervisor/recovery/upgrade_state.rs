@@ -4,12 +4,11 @@
 //! `MPRUN_HANDOVER` names the memory file's descriptor. A program that does not know it never gets it: it is asked first,
 //! by a rehearsal in a process of its own, whether it can read all this.
 
-use crate::append::UndoLog;
 use crate::control::server::Listeners;
 use crate::queue::Arena;
+use crate::service::Received;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::saved::SavedMachine;
-use crate::supervisor::runtime::launch::Launcher;
 use crate::sys::{inherited, reexec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +25,14 @@ pub const PREFLIGHT_FDS: [RawFd; 2] = [3, 4];
 
 /// What a program says at the end of a good rehearsal. Its exit code alone says nothing: any program may end with 0.
 pub const PREFLIGHT_OK: &str = "can go on from here";
+
+/// What was there before this program.
+pub struct Predecessor {
+    /// Descriptors that the service manager has kept.
+    pub received: Received,
+    /// What another program leaves to this one in this process.
+    pub upgrade: Option<UpgradeState>,
+}
 
 /// All that the next program needs.
 #[derive(Serialize, Deserialize)]
@@ -119,17 +126,6 @@ impl UpgradeState {
     /// The queues' memory.
     pub fn arena(&self) -> Result<OwnedFd, SetUpError> {
         taken(self.arena)
-    }
-
-    /// Gives a launcher what the one before it had.
-    pub fn equip(&self, launcher: &mut Launcher) -> Result<(), SetUpError> {
-        launcher.run.clone_from(&self.run);
-        launcher.continues = self.continues;
-        launcher.undo_log = UndoLog::from(taken(self.undo_log)?);
-        for (stage, [reader, writer]) in &self.holding_pipes {
-            launcher.recovered_pipes.insert(stage.clone(), [taken(*reader)?, taken(*writer)?]);
-        }
-        Ok(())
     }
 }
 

@@ -6,9 +6,10 @@ use crate::log_file::Tails;
 use crate::logging::Logging;
 use crate::queue::{Arena, QueueId};
 use crate::service;
+use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::ids::StageKey;
-use crate::supervisor::recovery::upgrade_state;
+use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use crate::sys::process::{self, Launch, ProcessGroupMode, SpawnError};
 use crate::sys::{fd, open_files};
 use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
@@ -69,6 +70,18 @@ impl Launcher {
             holding_pipes: BTreeMap::new(),
             recovered_pipes: BTreeMap::new(),
         })
+    }
+
+    /// Goes on with what the program before this one had.
+    pub fn resume(&mut self, state: &UpgradeState) -> Result<(), SetUpError> {
+        self.run.clone_from(&state.run);
+        self.continues = state.continues;
+        self.undo_log = UndoLog::from(upgrade_state::taken(state.undo_log)?);
+        for (stage, [reader, writer]) in &state.holding_pipes {
+            let pipe = [upgrade_state::taken(*reader)?, upgrade_state::taken(*writer)?];
+            self.recovered_pipes.insert(stage.clone(), pipe);
+        }
+        Ok(())
     }
 
     /// Starts a worker, and returns its pid. `names`: how the queues are called; `stderr`: the log pipe.
