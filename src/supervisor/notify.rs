@@ -64,7 +64,6 @@ pub struct StatusLine {
 }
 
 impl StatusLine {
-    /// The next one.
     pub fn next(&mut self, head: &str, queues: &[(QueueId, String, QueueCounts)]) -> Message {
         let now = Instant::now();
         let seconds = self.at.map(|at| now.saturating_duration_since(at).as_secs_f64());

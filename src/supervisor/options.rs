@@ -8,7 +8,6 @@ use crate::progress;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What to run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// The pipeline file.

@@ -4,7 +4,7 @@
 //!
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
-//! | the supervisor, anywhere | workers, their children, the guardian | workers die with it (`PR_SET_PDEATHSIG`); the guardian sees the end of its pipe and kills the rest. RecoveredQueue queues ([`estate`](crate::supervisor::recovery::queue_store)) go on at the next start, which waits until the last of them is gone |
+//! | the supervisor, anywhere | workers, their children, the guardian | workers die with it (`PR_SET_PDEATHSIG`); the guardian sees the end of its pipe and kills the rest. Kept queues ([`queue_store`](crate::supervisor::recovery::queue_store)) go on at the next start, which waits until the last of them is gone |
 //! | the guardian | nothing | SIGCHLD: another one is started |
 //! | both at once | grandchildren that left their group | workers are gone by PDEATHSIG; the rest is ended by the next start, by the run's id, if the queues are kept |
 //! | between `open_slot` and the fork | a slot with settings | the next worker that gets it overwrites them |

@@ -64,7 +64,6 @@ impl PendingDeadLetters {
         self.0.values().filter_map(due).min()
     }
 
-    /// For people.
     pub fn overdue(&self, now: Instant) -> Vec<String> {
         let late =
             self.0.values().filter(|pending| now.saturating_duration_since(pending.since) >= REPORTED_AFTER);

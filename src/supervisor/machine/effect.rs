@@ -22,13 +22,10 @@ pub enum Effect {
     Spawn(Spawn),
     /// A worker is there already: a program before this one has started it.
     Adopt {
-        /// Which.
         worker: WorkerId,
         /// Its stage's name.
         stage: String,
-        /// Its slot.
         slot: SlotId,
-        /// Its process.
         pid: Pid,
     },
     /// Find out whether the program that is on the disk could go on from here; answered by `PreflightDone`.
@@ -86,22 +83,18 @@ pub enum Effect {
     LogAbout(Level, String, String),
     /// Show a report of several lines, as it is.
     Show(String),
-    /// All is over.
     End(Outcome),
 }
 
 /// A worker to start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spawn {
-    /// Which.
     pub worker: WorkerId,
     /// Its stage's name.
     pub stage: String,
-    /// Its slot.
     pub slot: SlotId,
     /// What it will do.
     pub version: Rc<Version>,
-    /// Its settings.
     pub tuning: config::Tuning,
     /// Its first standing order.
     pub order: Order,
@@ -112,11 +105,9 @@ pub struct Spawn {
 /// A dead worker to settle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Release {
-    /// Which.
     pub worker: WorkerId,
     /// Its stage's name.
     pub stage: String,
-    /// Its slot.
     pub slot: SlotId,
     /// Whether the item that it had begun is to blame.
     pub attribution: FailureAttribution,
@@ -135,7 +126,7 @@ pub struct Outcome {
     pub stopped: Option<super::reason::StopCause>,
     /// A stage gave up, or something else went wrong.
     pub failed: bool,
-    /// QueueTable that are not in the file any more hold items.
+    /// Queues that are not in the file any more hold items.
     pub retains_items: bool,
     /// What the stages did, those that are gone included.
     pub stages: Vec<StageTotals>,

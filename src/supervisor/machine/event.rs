@@ -16,13 +16,9 @@ pub enum Event {
     Begin(Wanted),
     /// The pipeline that a program before this one has run up to now, in this process: the first one.
     Resume(Wanted, Box<SavedMachine>),
-    /// SIGUSR2.
     Upgrade,
-    /// SIGTERM.
     Terminate,
-    /// SIGINT.
     Interrupt,
-    /// SIGQUIT.
     Quit,
     /// SIGHUP, with a terminal still there, or without one from the start.
     Hangup,
@@ -51,14 +47,12 @@ pub enum Event {
     Ended(WorkerId, Pid, End, ProcessWork),
     /// A signal stopped a worker's process.
     Halted {
-        /// Which.
         worker: WorkerId,
-        /// Its process.
         pid: Pid,
         /// It can't go on, and with it nobody who wants the queues' lock.
         holds_lock: bool,
     },
-    /// QueueTable are gone.
+    /// Queues are removed.
     QueuesRemoved(Vec<QueueId>),
     /// No queue was removed, since this one still holds so many items.
     QueueHolds(QueueId, u64),
@@ -85,7 +79,6 @@ pub enum Event {
 pub enum NotReplaced {
     /// Something came in that this program has to see to first.
     Interrupted,
-    /// It failed.
     Failed(String),
 }
 

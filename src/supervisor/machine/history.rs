@@ -21,11 +21,9 @@ const STDERR_LINE_CHARS: usize = 400;
 /// One thing that happened to one worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
-    /// When.
     pub at: Instant,
     /// To whom: `parse[2]`.
     pub worker: String,
-    /// What.
     pub change: TransitionKind,
     /// How long its process had lived.
     pub lived: Option<Duration>,
@@ -60,7 +58,6 @@ pub enum TransitionKind {
     Terminated(StopReason),
     /// It was killed.
     Killed(StopReason),
-    /// It is gone.
     Ended(End),
 }
 

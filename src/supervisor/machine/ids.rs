@@ -11,7 +11,6 @@ pub struct StageKey(pub u32);
 /// One worker's place in a stage. Several processes may fill it, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId {
-    /// The stage.
     pub stage: StageKey,
     /// `MPRUN_WORKER`: 0, 1, …
     pub index: u32,

@@ -23,7 +23,6 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Now.
     pub fn now() -> Moment {
         Moment { now: Instant::now(), wall: SystemTime::now() }
     }

@@ -7,7 +7,6 @@ use super::stage_state::StageState;
 use crate::config;
 use crate::queue::{MAX_QUEUES, QueueId};
 
-/// All queues.
 #[derive(Debug)]
 pub struct QueueTable {
     all: Vec<QueueState>,
@@ -16,10 +15,8 @@ pub struct QueueTable {
     ids: Pool,
 }
 
-/// One queue.
 #[derive(Clone, Debug)]
 pub struct QueueState {
-    /// Which.
     pub id: QueueId,
     /// What the file says about it.
     pub spec: config::Queue,
@@ -43,7 +40,6 @@ pub enum Reopened {
 }
 
 impl QueueTable {
-    /// None.
     pub fn new() -> QueueTable {
         QueueTable {
             all: Vec::new(),
@@ -207,7 +203,6 @@ impl QueueTable {
         self.all.iter_mut().filter(|queue| queue.id == id).for_each(|queue| queue.retained = true);
     }
 
-    /// It is gone.
     pub fn removed(&mut self, id: QueueId) {
         if let Some(i) = self.all.iter().position(|queue| queue.id == id) {
             self.all.remove(i);

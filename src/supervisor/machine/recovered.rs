@@ -53,11 +53,9 @@ impl Label {
 /// A queue that an earlier run has left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveredQueue {
-    /// Which.
     pub queue: QueueId,
     /// What it is for.
     pub label: Label,
-    /// Items in it.
     pub items: u64,
     /// Nobody was to write it any more.
     pub ended: bool,

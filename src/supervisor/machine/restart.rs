@@ -47,7 +47,6 @@ pub enum Next {
     Restart(StartReason),
     /// A new one as back-off allows: what others do to it counts for no intensity.
     Uncounted(StartReason),
-    /// No new one.
     Over(Over),
 }
 
@@ -146,7 +145,6 @@ impl Intensity {
         Intensity(ages.iter().filter_map(|&age| now.checked_sub(age)).collect())
     }
 
-    /// Starts over.
     pub fn forget(&mut self) {
         self.0.clear();
     }

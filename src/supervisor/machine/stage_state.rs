@@ -21,7 +21,6 @@ use std::time::Instant;
 /// A stage, as it is wanted, and its workers, as they are.
 #[derive(Debug)]
 pub struct StageState {
-    /// Which.
     pub key: StageKey,
     /// What the file says about it.
     pub spec: config::Stage,
@@ -29,7 +28,6 @@ pub struct StageState {
     pub version: Rc<Version>,
     /// Whether it is wanted.
     pub fate: Fate,
-    /// By index.
     pub workers: Vec<Worker>,
     /// Its token queues: the one in use, and during a reload the one to go back to. With the `use` that each is for.
     pub tokens: Vec<(String, QueueId)>,
@@ -71,7 +69,6 @@ pub enum Fate {
     GaveUp,
 }
 
-/// One worker.
 #[derive(Debug)]
 pub struct Worker {
     /// `MPRUN_WORKER`.

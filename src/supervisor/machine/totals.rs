@@ -35,7 +35,6 @@ pub struct ProcessWork {
 /// What a stage did in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StageTotals {
-    /// Its name.
     pub name: String,
     /// It has no input: what its workers lease is only its position.
     pub is_source: bool,

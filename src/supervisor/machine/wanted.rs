@@ -10,7 +10,6 @@ use std::path::PathBuf;
 /// A good pipeline file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
-    /// What it says.
     pub pipeline: Pipeline,
     /// Its text: two files with the same text want the same.
     pub text: String,
@@ -52,7 +51,6 @@ impl Wanted {
 /// All that a running worker can't change: a worker of another version is replaced.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
-    /// What it does.
     pub work: Work,
     /// When it makes room for a fresh one.
     pub recycle: Recycle,

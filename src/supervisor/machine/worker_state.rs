@@ -56,7 +56,6 @@ pub struct Process {
 /// What a process was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopRequest {
-    /// To work.
     Nothing,
     /// To end after its item, and to be terminated if it hasn't by then (`None`: it may take any time).
     Finish(StopReason, Option<Instant>),
@@ -67,7 +66,6 @@ pub enum StopRequest {
 }
 
 impl StopRequest {
-    /// Why.
     pub fn reason(self) -> Option<StopReason> {
         match self {
             StopRequest::Nothing => None,
@@ -213,7 +211,7 @@ impl Life {
                 WorkerEvent::Ask(_) | WorkerEvent::CancelStop,
             ) => (self, None),
             (Life::Forking { .. }, WorkerEvent::CancelStop) => (self, None),
-            // ChildEvent of a process that this isn't.
+            // News of another process.
             (
                 Life::Due(_) | Life::BackOff { .. } | Life::Over(_),
                 WorkerEvent::Spawned(_) | WorkerEvent::Ready | WorkerEvent::Ended(_),

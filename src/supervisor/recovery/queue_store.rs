@@ -53,7 +53,6 @@ pub enum Location {
     Memory,
     /// By the service manager, under this name.
     Store(String),
-    /// In this file.
     File(PathBuf),
 }
 
@@ -61,7 +60,6 @@ pub enum Location {
 pub struct StoreOptions<'a> {
     /// What is to run.
     pub pipeline: &'a Pipeline,
-    /// Its file.
     pub file: &'a Path,
     /// The pipeline's state folder.
     pub folder: &'a Path,

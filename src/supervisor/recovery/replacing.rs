@@ -29,7 +29,6 @@ impl Replacing {
         Replacing(paths.iter().cloned().collect())
     }
 
-    /// All of them.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.0.iter().cloned().collect()
     }

@@ -70,7 +70,6 @@ pub struct LastSaver {
 }
 
 impl LastSaver {
-    /// Saves it.
     pub fn save(&self) -> Result<(), Fault> {
         QueueAdmin::open(self.arena.clone())?.save(&self.path).map(drop)
     }

@@ -38,7 +38,6 @@ pub struct Predecessor {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpgradeState {
-    /// The run's id.
     pub run: String,
     /// It goes on where an earlier one has stopped.
     #[serde(default)]
@@ -66,7 +65,6 @@ pub struct UpgradeState {
     pub dead_by_stage: BTreeMap<String, u64>,
     /// It is to stop when its terminal is gone.
     pub ends_with_terminal: bool,
-    /// The arena.
     pub arena: RawFd,
     /// The notes about files that lines are appended to.
     pub undo_log: RawFd,

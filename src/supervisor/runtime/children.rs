@@ -58,9 +58,7 @@ impl Auxiliary {
 /// One worker's process.
 #[derive(Clone, Copy, Debug)]
 pub struct Child {
-    /// Which worker.
     pub worker: WorkerId,
-    /// Its slot.
     pub slot: SlotId,
     /// It leads a group of its own.
     pub leads: bool,
@@ -76,7 +74,6 @@ pub struct Since {
 }
 
 impl Since {
-    /// Now.
     pub fn now() -> Since {
         Since { wall: SystemTime::now(), steady: Instant::now() }
     }
@@ -93,7 +90,7 @@ impl Since {
     }
 }
 
-/// ChildEvent of a child that the supervisor started.
+/// What happened to a child that the supervisor started.
 pub enum ChildEvent {
     /// A worker's process ended; it is reaped, and its group is killed.
     Ended(u32, Child, Exit),

@@ -52,7 +52,6 @@ struct Errand {
     safe: bool,
 }
 
-/// What it says.
 #[derive(Serialize, Deserialize)]
 enum Said {
     Written { dropped: u64 },

@@ -40,7 +40,6 @@ pub struct Start<'a> {
 /// A process on its way.
 #[derive(Debug)]
 pub struct Errand<P> {
-    /// Its process.
     pub pid: u32,
     /// What it is for.
     pub purpose: P,
@@ -93,7 +92,6 @@ impl<P> Errand<P> {
 /// How an errand has ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// By itself.
     Exit(Exit),
     /// Its time was up.
     TimedOut,

@@ -28,7 +28,6 @@ const CLEANUP_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The supervisor's side.
 pub struct Guardian {
-    /// Its process.
     pub pid: u32,
     /// Its end of this pipe tells it that the supervisor lives.
     pub alive: OwnedFd,

@@ -16,15 +16,10 @@ pub enum Notice {
     Child,
     /// SIGUSR1: a worker is ready.
     WorkerSignal,
-    /// SIGUSR2.
     Upgrade,
-    /// SIGTERM.
     Terminate,
-    /// SIGINT.
     Interrupt,
-    /// SIGQUIT.
     Quit,
-    /// SIGHUP.
     Hangup,
     /// SIGTSTP: Ctrl-Z.
     Suspend,

@@ -16,10 +16,8 @@ pub const REQUEST_FD: RawFd = 3;
 /// The hidden verb.
 pub const VERB: &str = "__load";
 
-/// What to read.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
-    /// The file.
     pub file: PathBuf,
     /// The file whose place it is to take.
     pub place: PathBuf,

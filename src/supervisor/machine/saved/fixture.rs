@@ -149,8 +149,8 @@ fn remembered(change: TransitionKind, n: u64) -> SavedTransition {
         age: Duration::from_secs(n),
         worker: "a[0]".to_owned(),
         change,
-        lived: (n % 2 == 0).then(|| Duration::from_millis(n)),
-        item: (n % 2 == 0).then(|| Box::new(glimpse)),
+        lived: n.is_multiple_of(2).then(|| Duration::from_millis(n)),
+        item: n.is_multiple_of(2).then(|| Box::new(glimpse)),
         last_stderr: vec!["last line".to_owned()],
     }
 }

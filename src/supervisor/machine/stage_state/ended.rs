@@ -21,9 +21,7 @@ const KILL_HINT: &str =
 /// The end of a worker, and what else decides about what follows.
 #[derive(Debug)]
 pub struct WorkerExit {
-    /// How it ended.
     pub end: End,
-    /// What it did.
     pub work: ProcessWork,
     /// How far the stop of the pipeline is.
     pub stop: Stopping,
@@ -34,7 +32,6 @@ pub struct WorkerExit {
 /// What an ended worker means for its stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All in order.
     Fine,
     /// It never became ready in its new version.
     TrialFailed,

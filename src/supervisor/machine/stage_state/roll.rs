@@ -15,7 +15,7 @@ impl StageState {
                 continue;
             }
             if self.is_current(&self.workers[i]) {
-                // StopRequest to make room, but what it does is wanted again.
+                // Asked to make room, but what it does is wanted again.
                 if is_being_replaced(&self.workers[i]) {
                     self.apply(i, WorkerEvent::CancelStop, out);
                 }

@@ -1,4 +1,4 @@
-//! ChildEvent of workers: they live, work, stop, end.
+//! News of workers: they live, work, stop, end.
 
 use super::State;
 use crate::config::OnGiveUp;

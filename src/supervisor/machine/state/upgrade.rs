@@ -1,6 +1,6 @@
 //! One supervisor program goes on from another in the same process: what the one knows of its workers, for the other.
 //!
-//! QueueTable, positions and outboxes are found again by their labels, as after a death
+//! Queues, positions and spill queues are found again by their labels, as after a death
 //! ([`recovered`](crate::supervisor::machine::recovered)); but here the workers live on.
 
 use super::State;

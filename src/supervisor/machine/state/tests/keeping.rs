@@ -1,4 +1,4 @@
-//! QueueTable that outlive a run, and workers that outlive a supervisor's program.
+//! Queues that outlive a run, and workers that outlive a supervisor's program.
 
 use super::bench::Bench;
 use crate::queue::{Ending, QueueId};

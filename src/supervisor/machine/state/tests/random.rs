@@ -212,7 +212,7 @@ fn check(bench: &Bench) {
     }
 }
 
-/// SavedMachine alone, and with forks that work, everything is as wanted after a while.
+/// Left alone, and with forks that work, everything is as wanted after a while.
 fn calm_down(bench: &mut Bench) {
     bench.forks_fail = false;
     bench.held.clear();
