@@ -237,13 +237,12 @@ impl Performer<'_> {
             Effect::WriteDeadLetter(release) => self.write_dead_letter(&release),
             Effect::KillDeadLetterWriter(slot) => self.kill_dead_letter_writer(slot),
             Effect::SetQueue(queue, spec) => self.set_queue(queue, &spec),
-            Effect::AddToken(queue, label) => self.add_token(queue, label),
+            Effect::AddHidden(queue, label) => self.add_hidden(queue, label),
             Effect::ResetToken(queue) => {
                 if let Some(label) = self.drop_token(queue) {
-                    self.add_token(queue, label);
+                    self.add_hidden(queue, label);
                 }
             }
-            Effect::AddSpill(queue, stage) => self.add_spill(queue, stage),
             Effect::DropToken(queue) => drop(self.drop_token(queue)),
             Effect::SetEnded(queue, ended) => {
                 self.admin(|admin| admin.set_ended(queue, ended));

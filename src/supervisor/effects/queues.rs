@@ -36,22 +36,19 @@ impl Performer<'_> {
         }
     }
 
-    pub(super) fn add_token(&mut self, queue: QueueId, label: Label) {
-        let labelled = self.store.admin.set_label(queue, &label.to_string());
-        let set = labelled.and_then(|()| self.store.admin.set_queue(queue, &settings::TOKEN));
-        let seeded = set.and_then(|()| self.store.admin.seed(queue, b""));
+    pub(super) fn add_hidden(&mut self, queue: QueueId, label: Label) {
+        let admin = &mut self.store.admin;
+        let made = admin.set_label(queue, &label.to_string()).and_then(|()| match label {
+            // The stage itself fills it: a worker that has read the stage's inputs to their end looks here too, once.
+            Label::Spill(_) => {
+                admin.set_queue(queue, &settings::SPILL).and_then(|()| admin.set_ended(queue, true))
+            }
+            Label::Token { .. } | Label::Queue(_) => {
+                admin.set_queue(queue, &settings::TOKEN).and_then(|()| admin.seed(queue, b""))
+            }
+        });
         self.tokens.insert(queue, label);
-        self.made(queue, seeded);
-    }
-
-    pub(super) fn add_spill(&mut self, queue: QueueId, stage: String) {
-        let label = Label::Spill(stage);
-        let labelled = self.store.admin.set_label(queue, &label.to_string());
-        self.tokens.insert(queue, label);
-        // The stage itself fills it: who has read the stage's inputs to their end looks here too, once.
-        let set = labelled.and_then(|()| self.store.admin.set_queue(queue, &settings::SPILL));
-        let ended = set.and_then(|()| self.store.admin.set_ended(queue, true));
-        self.made(queue, ended);
+        self.made(queue, made);
     }
 
     /// A queue is there, or not for want of room: then nobody may start to work on it, who would sleep where no order wakes.

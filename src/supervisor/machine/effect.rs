@@ -49,12 +49,10 @@ pub enum Effect {
     KillDeadLetterWriter(SlotId),
     /// Create a queue, or change its limits.
     SetQueue(QueueId, config::Queue),
-    /// Create a hidden queue with the first token of a stage.
-    AddToken(QueueId, Label),
+    /// Create a hidden queue: with the first token of a stage, or for its finished outputs that wait for room.
+    AddHidden(QueueId, Label),
     /// Throw away a stage's token and put the first one again.
     ResetToken(QueueId),
-    /// Create the hidden queue in which the finished outputs of the stage of this name wait for room.
-    AddSpill(QueueId, String),
     /// Remove a hidden queue, whatever it holds.
     DropToken(QueueId),
     /// Say that nobody will write a queue any more, or that somebody will.

@@ -19,9 +19,12 @@ const TRANSITIONS_WITH_STDERR: usize = 3;
 const STDERR_LINE_CHARS: usize = 400;
 
 /// One thing that happened to one worker.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Transition {
-    pub at: Instant,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transition<Time = Instant> {
+    /// When; in the upgrade state how long ago: a moment of one program's clock means nothing to the next.
+    #[serde(rename = "age")]
+    pub at: Time,
     /// To whom: `parse[2]`.
     pub worker: String,
     pub change: TransitionKind,
@@ -30,21 +33,18 @@ pub struct Transition {
     /// The item that it had begun.
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last.
+    #[serde(rename = "words", default)]
     pub last_stderr: Vec<String>,
 }
 
-/// A transition as one program leaves it to the next: a moment of this process means nothing there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SavedTransition {
-    pub age: Duration,
-    pub worker: String,
-    pub change: TransitionKind,
-    pub lived: Option<Duration>,
-    pub item: Option<Box<Glimpse>>,
-    /// What it or its program has said at last.
-    #[serde(rename = "words", default)]
-    pub last_stderr: Vec<String>,
+/// As one program leaves it to the next.
+pub type SavedTransition = Transition<Duration>;
+
+impl<T> Transition<T> {
+    fn at<U>(self, at: U) -> Transition<U> {
+        let Transition { worker, change, lived, item, last_stderr, .. } = self;
+        Transition { at, worker, change, lived, item, last_stderr }
+    }
 }
 
 /// What can happen to a worker.
@@ -68,21 +68,18 @@ pub struct History(BTreeMap<String, VecDeque<Transition>>);
 impl History {
     /// Adds one, and forgets the oldest.
     pub fn note(&mut self, at: Instant, worker: String, change: TransitionKind) {
-        if self.0.len() >= MAX_WORKERS && !self.0.contains_key(&worker) {
+        self.add(Transition { at, worker, change, lived: None, item: None, last_stderr: Vec::new() });
+    }
+
+    fn add(&mut self, transition: Transition) {
+        if self.0.len() >= MAX_WORKERS && !self.0.contains_key(&transition.worker) {
             self.forget_one();
         }
-        let of_worker = self.0.entry(worker.clone()).or_default();
+        let of_worker = self.0.entry(transition.worker.clone()).or_default();
         if of_worker.len() == TRANSITIONS_PER_WORKER {
             of_worker.pop_front();
         }
-        of_worker.push_back(Transition {
-            at,
-            worker,
-            change,
-            lived: None,
-            item: None,
-            last_stderr: Vec::new(),
-        });
+        of_worker.push_back(transition);
     }
 
     /// Says more about the last one of a worker.
@@ -127,24 +124,19 @@ impl History {
     }
 
     /// All of it, for another program that goes on in this process.
-    pub fn left(&self, now: Instant) -> Vec<SavedTransition> {
-        let all = self.0.values().flatten().cloned();
-        let remembered = |past: Transition| SavedTransition {
-            age: now.saturating_duration_since(past.at),
-            worker: past.worker,
-            change: past.change,
-            lived: past.lived,
-            item: past.item,
-            last_stderr: past.last_stderr,
+    pub fn save(&self, now: Instant) -> Vec<SavedTransition> {
+        let saved = |past: Transition| {
+            let age = now.saturating_duration_since(past.at);
+            past.at(age)
         };
-        all.map(remembered).collect()
+        self.0.values().flatten().cloned().map(saved).collect()
     }
 
     /// Goes on from what another program has left.
-    pub fn resume(&mut self, left: Vec<SavedTransition>, now: Instant) {
-        for SavedTransition { age, worker, change, lived, item, last_stderr } in left {
-            self.note(now.checked_sub(age).unwrap_or(now), worker.clone(), change);
-            self.explain(&worker, lived, &ProcessWork { item, last_stderr, ..ProcessWork::default() });
+    pub fn resume(&mut self, saved: Vec<SavedTransition>, now: Instant) {
+        for past in saved {
+            let at = now.checked_sub(past.at).unwrap_or(now);
+            self.add(past.at(at));
         }
     }
 

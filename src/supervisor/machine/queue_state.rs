@@ -30,6 +30,12 @@ pub struct QueueState {
     pub closed: bool,
 }
 
+impl QueueState {
+    fn new(id: QueueId, spec: config::Queue, wanted: bool) -> QueueState {
+        QueueState { id, spec, wanted, retained: false, ended: false, closed: false }
+    }
+}
+
 /// A change that may wake finished stages up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reopened {
@@ -55,27 +61,22 @@ impl QueueTable {
                 continue;
             }
             match &recovered.label {
-                Label::Queue(name) => self.all.push(QueueState {
-                    id: recovered.queue,
-                    // Never as the file says it: so its bounds are set.
-                    spec: config::Queue::unbounded(name),
-                    wanted: false,
-                    retained: false,
-                    ended: recovered.ended,
-                    closed: recovered.closed,
-                }),
+                // Never as the file says it: so its bounds are set.
+                Label::Queue(name) => {
+                    let (ended, closed) = (recovered.ended, recovered.closed);
+                    let spec = config::Queue::unbounded(name);
+                    self.all.push(QueueState {
+                        ended,
+                        closed,
+                        ..QueueState::new(recovered.queue, spec, false)
+                    });
+                }
                 Label::Token { .. } | Label::Spill(_) => self.inactive.push(recovered),
             }
         }
     }
 
-    /// The hidden queue of this label that an earlier run has left.
-    fn activate(&mut self, label: &Label) -> Option<QueueId> {
-        let at = self.inactive.iter().position(|recovered| recovered.label == *label)?;
-        Some(self.inactive.swap_remove(at).queue)
-    }
-
-    /// Whether an earlier run has left the hidden queue of this label, to be woken.
+    /// Whether an earlier run has left the hidden queue of this label, to be used again.
     pub fn is_inactive(&self, label: &Label) -> bool {
         self.inactive.iter().any(|recovered| recovered.label == *label)
     }
@@ -135,41 +136,18 @@ impl QueueTable {
     fn add(&mut self, spec: &config::Queue, out: &mut Effects) {
         // The room was checked before anything was changed.
         let Some(id) = self.ids.take().map(QueueId) else { return };
-        self.all.push(QueueState {
-            id,
-            spec: spec.clone(),
-            wanted: true,
-            retained: false,
-            ended: false,
-            closed: false,
-        });
+        self.all.push(QueueState::new(id, spec.clone(), true));
         out.push(Effect::SetQueue(id, spec.clone()));
     }
 
-    /// A hidden queue with one token in it.
-    pub fn add_token(&mut self, stage: &str, uses: &str, out: &mut Effects) -> Option<QueueId> {
-        let label = Label::Token { stage: stage.to_owned(), uses: uses.to_owned() };
-        if let Some(recovered) = self.activate(&label) {
-            return Some(recovered);
+    /// The hidden queue of this label: the one that an earlier run has left, or a new one.
+    pub fn hidden(&mut self, label: Label, out: &mut Effects) -> Option<QueueId> {
+        if let Some(at) = self.inactive.iter().position(|recovered| recovered.label == label) {
+            return Some(self.inactive.swap_remove(at).queue);
         }
         let id = QueueId(self.ids.take()?);
-        out.push(Effect::AddToken(id, label));
+        out.push(Effect::AddHidden(id, label));
         Some(id)
-    }
-
-    /// A hidden queue for outputs that wait for room.
-    pub fn add_spill(&mut self, stage: &str, out: &mut Effects) -> Option<QueueId> {
-        if let Some(recovered) = self.activate(&Label::Spill(stage.to_owned())) {
-            return Some(recovered);
-        }
-        let id = QueueId(self.ids.take()?);
-        out.push(Effect::AddSpill(id, stage.to_owned()));
-        Some(id)
-    }
-
-    /// A hidden queue is gone.
-    pub fn removed_spill(&mut self, id: QueueId) {
-        self.ids.give(id.0);
     }
 
     /// Gives up a hidden queue, whatever it holds.
@@ -203,11 +181,10 @@ impl QueueTable {
         self.all.iter_mut().filter(|queue| queue.id == id).for_each(|queue| queue.retained = true);
     }
 
+    /// A queue of the file or a hidden one is gone.
     pub fn removed(&mut self, id: QueueId) {
-        if let Some(i) = self.all.iter().position(|queue| queue.id == id) {
-            self.all.remove(i);
-            self.ids.give(id.0);
-        }
+        self.all.retain(|queue| queue.id != id);
+        self.ids.give(id.0);
     }
 
     /// Says which queues have ended and which are closed, as far as that has changed.

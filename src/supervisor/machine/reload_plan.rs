@@ -8,75 +8,6 @@ use crate::dead_letter::WhenFull;
 use crate::numbers::counted as count;
 use std::fmt;
 
-/// One step of a plan, in the user's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlannedStep {
-    /// A setting of the whole pipeline.
-    DrainTimeout(String),
-    /// Other bounds for dead letters.
-    DeadLetters(DeadLetters),
-    /// Relative paths start elsewhere: all workers are replaced.
-    Folder(String),
-    /// A queue is made.
-    AddQueue(String),
-    /// A queue gets other bounds.
-    ChangeQueue(String, Vec<KeyChange>),
-    /// A stage is started.
-    AddStage(String),
-    /// A stage gets more or fewer workers.
-    Scale(String, Change<u32>),
-    /// A stage takes over settings as it runs.
-    Tune(String, Vec<KeyChange>),
-    /// A stage's workers are replaced one by one.
-    Roll(String, Vec<KeyChange>),
-    /// A stage works off its input and ends, or ends after the items it has.
-    RemoveStage(String),
-    /// A queue is removed once it is empty.
-    RemoveQueue(String),
-}
-
-impl fmt::Display for PlannedStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PlannedStep::DrainTimeout(change) => write!(f, "drain_timeout: {change}"),
-            PlannedStep::DeadLetters(new) => {
-                let when_full = match new.when_full {
-                    WhenFull::Block => "block",
-                    WhenFull::DropOld => "drop-old",
-                };
-                let max_size = new.max_size;
-                write!(
-                    f,
-                    "dead letters: at most {max_size} bytes, then {when_full}, for workers that start from now on"
-                )
-            }
-            PlannedStep::Folder(change) => {
-                write!(f, "all stages: replace workers one by one (folder: {change})")
-            }
-            PlannedStep::AddQueue(queue) => write!(f, "queue {queue}: add"),
-            PlannedStep::ChangeQueue(queue, keys) => write!(f, "queue {queue}: change {}", listed(keys)),
-            PlannedStep::AddStage(stage) => write!(f, "stage {stage}: start"),
-            PlannedStep::Scale(stage, change) if change.new > change.old => {
-                let more = count((change.new - change.old).into(), "worker");
-                write!(f, "stage {stage}: add {more} (processes: {change})")
-            }
-            PlannedStep::Scale(stage, change) => {
-                let leaving = match change.old - change.new {
-                    1 => "the newest worker leaves".to_owned(),
-                    fewer => format!("the newest {fewer} workers leave"),
-                };
-                write!(f, "stage {stage}: {leaving} (processes: {change})")
-            }
-            PlannedStep::Tune(stage, keys) => write!(f, "stage {stage}: take over {}", listed(keys)),
-            PlannedStep::Roll(stage, keys) => {
-                write!(f, "stage {stage}: replace workers one by one ({})", listed(keys))
-            }
-            PlannedStep::RemoveStage(stage) => write!(f, "stage {stage}: drain and stop"),
-            PlannedStep::RemoveQueue(queue) => write!(f, "queue {queue}: remove once it is empty"),
-        }
-    }
-}
-
 fn listed(keys: &[KeyChange]) -> String {
     keys.iter().map(KeyChange::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -134,8 +65,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The way from `old` to `new`. `held`: how many items each queue holds now.
-pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Vec<PlannedStep>, Refusal> {
+/// The way from `old` to `new`, step by step in the user's words. `held`: how many items each queue holds now.
+pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Vec<String>, Refusal> {
     let Diff { name, folder, drain_timeout, control, metrics, dead_letters, stages, queues } = diff(old, new);
     if let Some(change) = name {
         return Err(Refusal::Renamed(change));
@@ -157,55 +88,73 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
         return Err(Refusal::Sync);
     }
     refuse_to_lose_items(old, new, held)?;
-    let drain_timeout = drain_timeout.map(|Change { old, new }| {
-        PlannedStep::DrainTimeout(format!("{} -> {}", show_duration(old), show_duration(new)))
-    });
-    let folder = folder
-        .map(|Change { old, new }| PlannedStep::Folder(format!("{} -> {}", old.display(), new.display())));
+    let mut steps = Vec::new();
+    steps.extend(drain_timeout.map(|Change { old, new }| {
+        format!("drain_timeout: {} -> {}", show_duration(old), show_duration(new))
+    }));
+    steps.extend(dead_letters.map(|change| dead_letters_step(change.new)));
+    steps.extend(folder.map(|Change { old, new }| {
+        let change = format!("{} -> {}", old.display(), new.display());
+        format!("all stages: replace workers one by one (folder: {change})")
+    }));
     let (gone_stages, stages): (Vec<_>, Vec<_>) =
         stages.into_iter().partition(|stage| matches!(stage, StageDiff::Removed(_)));
     let (gone_queues, queues): (Vec<_>, Vec<_>) =
         queues.into_iter().partition(|queue| matches!(queue, QueueDiff::Removed(_)));
-    let dead_letters = dead_letters.map(|change| PlannedStep::DeadLetters(change.new));
-    let first = drain_timeout.into_iter().chain(dead_letters).chain(folder);
-    let queue_steps = |queues: Vec<QueueDiff>| queues.into_iter().map(queue_step);
-    let stage_steps = |stages: Vec<StageDiff>| stages.into_iter().flat_map(stage_steps);
-    Ok(first
-        .chain(queue_steps(queues))
-        .chain(stage_steps(stages))
-        .chain(stage_steps(gone_stages))
-        .chain(queue_steps(gone_queues))
-        .collect())
+    steps.extend(queues.into_iter().map(queue_step));
+    steps.extend(stages.into_iter().chain(gone_stages).flat_map(stage_steps));
+    steps.extend(gone_queues.into_iter().map(queue_step));
+    Ok(steps)
 }
 
-fn queue_step(change: QueueDiff) -> PlannedStep {
+fn dead_letters_step(new: DeadLetters) -> String {
+    let when_full = match new.when_full {
+        WhenFull::Block => "block",
+        WhenFull::DropOld => "drop-old",
+    };
+    let max_size = new.max_size;
+    format!("dead letters: at most {max_size} bytes, then {when_full}, for workers that start from now on")
+}
+
+fn queue_step(change: QueueDiff) -> String {
     match change {
-        QueueDiff::Added(queue) => PlannedStep::AddQueue(queue),
-        QueueDiff::Removed(queue) => PlannedStep::RemoveQueue(queue),
-        QueueDiff::Changed { name, keys } => PlannedStep::ChangeQueue(name, keys),
+        QueueDiff::Added(queue) => format!("queue {queue}: add"),
+        QueueDiff::Removed(queue) => format!("queue {queue}: remove once it is empty"),
+        QueueDiff::Changed { name, keys } => format!("queue {name}: change {}", listed(&keys)),
     }
 }
 
-fn stage_steps(change: StageDiff) -> Vec<PlannedStep> {
+fn stage_steps(change: StageDiff) -> Vec<String> {
     match change {
-        StageDiff::Added(stage) => vec![PlannedStep::AddStage(stage)],
-        StageDiff::Removed(stage) => vec![PlannedStep::RemoveStage(stage)],
+        StageDiff::Added(stage) => vec![format!("stage {stage}: start")],
+        StageDiff::Removed(stage) => vec![format!("stage {stage}: drain and stop")],
         StageDiff::Changed(change) => changed_stage(change),
     }
 }
 
-fn changed_stage(change: StageChange) -> Vec<PlannedStep> {
+fn changed_stage(change: StageChange) -> Vec<String> {
     let StageChange { name, processes, live, mut work } = change;
     // A worker reads when it has to make room for a fresh one only once, at its start.
     let (recycle, live): (Vec<_>, Vec<_>) = live.into_iter().partition(|key| key.key.starts_with("recycle."));
     work.extend(recycle);
-    let some = |keys: Vec<KeyChange>| (!keys.is_empty()).then_some(keys);
-    let steps = [
-        some(live).map(|keys| PlannedStep::Tune(name.clone(), keys)),
-        processes.map(|change| PlannedStep::Scale(name.clone(), change)),
-        some(work).map(|keys| PlannedStep::Roll(name.clone(), keys)),
-    ];
-    steps.into_iter().flatten().collect()
+    let mut steps = Vec::new();
+    if !live.is_empty() {
+        steps.push(format!("stage {name}: take over {}", listed(&live)));
+    }
+    steps.extend(processes.map(|change| scale_step(&name, &change)));
+    if !work.is_empty() {
+        steps.push(format!("stage {name}: replace workers one by one ({})", listed(&work)));
+    }
+    steps
+}
+
+fn scale_step(stage: &str, change: &Change<u32>) -> String {
+    let what = match change.new.checked_sub(change.old) {
+        Some(more) => format!("add {}", count(more.into(), "worker")),
+        None if change.old - change.new == 1 => "the newest worker leaves".to_owned(),
+        None => format!("the newest {} workers leave", change.old - change.new),
+    };
+    format!("stage {stage}: {what} (processes: {change})")
 }
 
 fn refuse_to_lose_items(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<(), Refusal> {

@@ -32,6 +32,13 @@ pub struct ProcessWork {
     pub stage_has_worked: bool,
 }
 
+impl ProcessWork {
+    /// Whether it has brought anything about.
+    pub fn has_worked(&self) -> bool {
+        self.done + self.emitted > 0
+    }
+}
+
 /// What a stage did in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StageTotals {

@@ -146,7 +146,7 @@ fn totals(name: &str) -> StageTotals {
 fn remembered(change: TransitionKind, n: u64) -> SavedTransition {
     let glimpse = Glimpse { queue: "q".to_owned(), id: n, attempt: 2, bytes: 3, text: "abc".to_owned() };
     SavedTransition {
-        age: Duration::from_secs(n),
+        at: Duration::from_secs(n),
         worker: "a[0]".to_owned(),
         change,
         lived: n.is_multiple_of(2).then(|| Duration::from_millis(n)),

@@ -9,7 +9,7 @@ use crate::supervisor::machine::ids::WorkerId;
 use crate::supervisor::machine::reason::{End, StartReason, spoken};
 use crate::supervisor::machine::restart::{self, Circumstances, Next, Stopping};
 use crate::supervisor::machine::totals::ProcessWork;
-use crate::supervisor::machine::worker_state::{Life, Over, Process, WorkerEvent};
+use crate::supervisor::machine::worker_state::{Life, Over, WorkerEvent};
 use crate::sys::wait::Exit;
 use log::Level;
 use std::time::{Duration, Instant};
@@ -41,73 +41,72 @@ pub enum Verdict {
     CannotStart,
 }
 
+/// What is known of a process that has ended, beside its end.
+#[derive(Clone, Copy, Debug)]
+struct Lived {
+    /// `None`: there was no process.
+    time: Option<Duration>,
+    /// Long enough to count as a good run (`reset_after`).
+    long: bool,
+    killed_externally: bool,
+}
+
 impl StageState {
-    /// A worker's process is gone, or never came to be: gives back what it held, and decides what follows.
-    pub fn ended(&mut self, i: usize, death: &WorkerExit, out: &mut Effects) -> Verdict {
-        self.count_work(&death.work);
+    /// A worker's process is gone, or never came to be: gives back what it held, and decides what follows. With the
+    /// release of the item whose dead letter is to be written.
+    pub fn ended(&mut self, i: usize, exit: &WorkerExit, out: &mut Effects) -> (Verdict, Option<Release>) {
+        self.count_work(&exit.work);
         let worker = &self.workers[i];
         let requested = match worker.life {
             Life::Alive(process) => process.requested,
             Life::Forking { requested, .. } => requested,
-            Life::Due(_) | Life::BackOff { .. } | Life::Over(_) => return Verdict::Fine,
+            Life::Due(_) | Life::BackOff { .. } | Life::Over(_) => return (Verdict::Fine, None),
         };
-        let killed_externally = requested.killed_externally(&death.end);
-        if let Life::Alive(process) = worker.life {
-            let release = self.release(i, process, death);
-            let is_last = is_last(&release, death);
-            out.push(if is_last { Effect::WriteDeadLetter(release) } else { Effect::Release(release) });
-        }
+        let time = worker.life.process().map(|process| out.now.saturating_duration_since(process.since));
+        let long = time.is_some_and(|time| time >= self.spec.rules.backoff.reset_after);
+        let lived = Lived { time, long, killed_externally: requested.killed_externally(&exit.end) };
+        let dead_letter = self.release(i, exit, out);
         let given = Circumstances {
             requested: requested.reason(),
             leaving: worker.leaving,
-            stop: death.stop,
-            killed_externally,
+            stop: exit.stop,
+            killed_externally: lived.killed_externally,
             restart: self.spec.rules.restart,
             shares_position: self.version.token.is_some(),
         };
-        let trial = worker.trial && !death.work.ready && !requested.is_deadly();
-        self.count_kills(i, death, killed_externally, out);
-        let verdict = self.follow(i, death, restart::after(&death.end, &given), killed_externally, out);
-        self.has_run |= shows_a_start(death);
-        let failed = verdict == Verdict::GaveUp || (death.end.is_failure() && !killed_externally);
-        if trial && failed && verdict != Verdict::CannotStart { Verdict::TrialFailed } else { verdict }
+        let trial = worker.trial && !exit.work.ready && !requested.is_deadly();
+        self.count_kills(exit, lived, out);
+        let verdict = self.follow(i, exit, lived, restart::after(&exit.end, &given), out);
+        self.has_run |= shows_a_start(exit);
+        let failed = verdict == Verdict::GaveUp || (exit.end.is_failure() && !lived.killed_externally);
+        let is_trial = trial && failed && verdict != Verdict::CannotStart;
+        (if is_trial { Verdict::TrialFailed } else { verdict }, dead_letter)
     }
 
-    /// Says it once when it becomes too much; the status shows it as long as it lasts.
-    fn count_kills(&mut self, i: usize, death: &WorkerExit, killed_externally: bool, out: &mut Effects) {
-        let ran =
-            self.workers[i].life.process().map(|process| out.now.saturating_duration_since(process.since));
-        let lived = ran.is_some_and(|ran| ran >= self.spec.rules.backoff.reset_after);
-        if !killed_externally || lived || death.work.done + death.work.emitted > 0 {
+    /// Logged once when it becomes too much; the status shows it as long as it lasts.
+    fn count_kills(&mut self, exit: &WorkerExit, lived: Lived, out: &mut Effects) {
+        if !lived.killed_externally || lived.long || exit.work.has_worked() {
             self.killed_in_a_row = 0;
         }
-        if killed_externally {
-            self.killed_in_a_row += 1;
-            if self.killed_in_a_row == self.many_kills() {
-                let (stage, times) = (&self.spec.name, self.killed_in_a_row);
-                out.log(
-                    Level::Error,
-                    format!(
-                        "the stage {stage} was killed from outside {times} times in a row: it goes on trying. {KILL_HINT}"
-                    ),
-                );
-            }
+        self.killed_in_a_row += u32::from(lived.killed_externally);
+        if lived.killed_externally && self.killed_in_a_row == self.many_kills() {
+            let (stage, times) = (&self.spec.name, self.killed_in_a_row);
+            out.log(
+                Level::Error,
+                format!(
+                    "the stage {stage} was killed from outside {times} times in a row: it goes on trying. {KILL_HINT}"
+                ),
+            );
         }
     }
 
     /// The program of a stage that has never done anything can't be started. Later it is a restart as any other: then it
     /// is being replaced, perhaps.
-    fn cannot_start(&self, i: usize, death: &WorkerExit, next: Next) -> bool {
+    fn cannot_start(&self, i: usize, exit: &WorkerExit, next: Next) -> bool {
         let tries_again = matches!(next, Next::Restart(_) | Next::Over(Over::Failed));
         let is_first = self.workers[i].is_first && !self.has_run && self.restarts.is_empty();
-        let done = death.work.done + death.work.emitted > 0 || death.work.stage_has_worked;
-        matches!(death.end, End::CannotStart(_)) && tries_again && is_first && !done
-    }
-
-    /// The worker's end, if its item becomes a dead letter by it.
-    pub fn dead_letter(&self, i: usize, death: &WorkerExit) -> Option<Release> {
-        let Life::Alive(process) = self.workers[i].life else { return None };
-        Some(self.release(i, process, death)).filter(|release| is_last(release, death))
+        let worked = exit.work.has_worked() || exit.work.stage_has_worked;
+        matches!(exit.end, End::CannotStart(_)) && tries_again && is_first && !worked
     }
 
     fn count_work(&mut self, work: &ProcessWork) {
@@ -120,54 +119,61 @@ impl StageState {
         self.totals.item_times += work.item_times;
     }
 
-    fn release(&self, i: usize, process: Process, death: &WorkerExit) -> Release {
+    /// What a dead process held goes back; but not an item at its last attempt: its dead letter is written first.
+    fn release(&self, i: usize, exit: &WorkerExit, out: &mut Effects) -> Option<Release> {
+        let Life::Alive(process) = self.workers[i].life else { return None };
         // Dead by the supervisor's own hand: no item did it. Any other signal came from the item's work.
         let ours = matches!(
-            &death.end,
+            &exit.end,
             End::Died(Exit::Signal(signal)) if matches!(signal.0, libc::SIGTERM | libc::SIGKILL)
         );
-        let innocent = ours && process.requested.is_deadly() || matches!(death.end, End::CannotStart(_));
-        let attribution = if innocent { FailureAttribution::Nobody } else { FailureAttribution::Begun };
-        Release {
+        let innocent = ours && process.requested.is_deadly() || matches!(exit.end, End::CannotStart(_));
+        let attempts = self.spec.tuning.attempts;
+        let release = Release {
             worker: WorkerId { stage: self.key, index: self.workers[i].index },
             stage: self.spec.name.clone(),
             slot: process.slot,
-            attribution,
-            attempts: self.spec.tuning.attempts,
-            end: death.end.clone(),
-            last_stderr: death.work.last_stderr.clone(),
-        }
+            attribution: if innocent { FailureAttribution::Nobody } else { FailureAttribution::Begun },
+            attempts,
+            end: exit.end.clone(),
+            last_stderr: exit.work.last_stderr.clone(),
+        };
+        let is_last = !innocent && exit.work.attempt >= attempts.max(1);
+        out.push(match is_last {
+            true => Effect::WriteDeadLetter(release.clone()),
+            false => Effect::Release(release.clone()),
+        });
+        is_last.then_some(release)
     }
 
     fn follow(
         &mut self,
         i: usize,
-        death: &WorkerExit,
+        exit: &WorkerExit,
+        lived: Lived,
         next: Next,
-        killed_externally: bool,
         out: &mut Effects,
     ) -> Verdict {
-        let (name, end) = (self.name(i), &death.end);
-        let since = self.workers[i].life.process().map(|process| process.since);
-        let ran = since.map(|since| out.now.saturating_duration_since(since));
-        let (life, verdict) = self.next_life(i, next, death, ran, out.now);
+        let (name, end) = (self.name(i), &exit.end);
+        let (life, verdict) = self.next_life(i, next, exit, lived, out.now);
         if let (Next::Now(why) | Next::Restart(why) | Next::Uncounted(why), Verdict::Fine) = (next, verdict) {
             self.count_restart(restart_word(why, end));
         }
-        self.count_run(i, end, ran, killed_externally);
-        let lived = ran;
-        let ran = ran.map_or(String::new(), |ran| format!(" after {}", spoken(ran)));
+        self.count_run(i, end, lived);
+        let ran = lived.time.map_or(String::new(), |time| format!(" after {}", spoken(time)));
         let then = restart_text(next, life, out.now);
         // Of a stage that can't start, the stage's own line tells all that there is.
         let told = verdict == Verdict::CannotStart
             || self.fate == Fate::GaveUp && matches!(end, End::CannotStart(_));
         let level = if told { Level::Debug } else { level(end, next) };
         out.transition(level, name.clone(), TransitionKind::Ended(end.clone()), format!("{end}{ran}{then}"));
-        out.history.explain(&name, lived, &death.work);
-        match life {
-            Some(life) => self.settle(i, life, out),
-            None => drop(self.workers.remove(i)),
-        }
+        out.history.explain(&name, lived.time, &exit.work);
+        let Some(life) = life else {
+            self.workers.remove(i);
+            return verdict;
+        };
+        self.apply(i, WorkerEvent::Ended(life), out);
+        self.workers[i].trial &= !life.is_over();
         verdict
     }
 
@@ -180,61 +186,40 @@ impl StageState {
         &mut self,
         i: usize,
         next: Next,
-        death: &WorkerExit,
-        ran: Option<Duration>,
+        exit: &WorkerExit,
+        lived: Lived,
         now: Instant,
     ) -> (Option<Life>, Verdict) {
-        if self.cannot_start(i, death, next) {
+        if self.cannot_start(i, exit, next) {
             return (Some(Life::Over(Over::GaveUp)), Verdict::CannotStart);
         }
-        match next {
-            Next::Leave => (None, Verdict::Fine),
-            Next::Now(why) => (Some(Life::Due(why)), Verdict::Fine),
-            Next::Over(over) => (Some(Life::Over(over)), Verdict::Fine),
-            Next::Restart(why) => {
-                if self.intensity.exceeded(&self.spec.rules.give_up, now) {
-                    return (Some(Life::Over(Over::GaveUp)), Verdict::GaveUp);
-                }
-                (Some(self.restart_later(i, why, death, ran, now)), Verdict::Fine)
+        let life = match next {
+            Next::Leave => return (None, Verdict::Fine),
+            Next::Now(why) => Life::Due(why),
+            Next::Over(over) => Life::Over(over),
+            Next::Restart(_) if self.intensity.exceeded(&self.spec.rules.give_up, now) => {
+                return (Some(Life::Over(Over::GaveUp)), Verdict::GaveUp);
             }
-            Next::Uncounted(why) => (Some(self.restart_later(i, why, death, ran, now)), Verdict::Fine),
-        }
-    }
-
-    fn restart_later(
-        &mut self,
-        i: usize,
-        why: StartReason,
-        death: &WorkerExit,
-        ran: Option<Duration>,
-        now: Instant,
-    ) -> Life {
-        self.totals.restarts += 1;
-        rest(self.backoff(i, &death.end, ran, death.jitter), why, now)
-    }
-
-    fn settle(&mut self, i: usize, life: Life, out: &mut Effects) {
-        self.apply(i, WorkerEvent::Ended(life), out);
-        if life.is_over() {
-            self.workers[i].trial = false;
-        }
+            Next::Restart(why) | Next::Uncounted(why) => {
+                self.totals.restarts += 1;
+                rest(self.backoff(i, exit, lived), why, now)
+            }
+        };
+        (Some(life), Verdict::Fine)
     }
 
     /// A fork that fails would fail again at once: it waits even the first time.
-    fn backoff(&self, i: usize, end: &End, ran: Option<Duration>, jitter: f64) -> Duration {
-        let rules = &self.spec.rules;
-        let good = ran.is_some_and(|ran| ran >= rules.backoff.reset_after);
-        let before = if good { 0 } else { self.workers[i].bad_runs };
-        let before = if matches!(end, End::NotStarted(_)) { before.max(1) } else { before };
-        restart::delay(&rules.backoff, before, jitter)
+    fn backoff(&self, i: usize, exit: &WorkerExit, lived: Lived) -> Duration {
+        let before = if lived.long { 0 } else { self.workers[i].bad_runs };
+        let before = if matches!(exit.end, End::NotStarted(_)) { before.max(1) } else { before };
+        restart::delay(&self.spec.rules.backoff, before, exit.jitter)
     }
 
-    fn count_run(&mut self, i: usize, end: &End, ran: Option<Duration>, killed_externally: bool) {
-        let good = ran.is_some_and(|ran| ran >= self.spec.rules.backoff.reset_after);
+    fn count_run(&mut self, i: usize, end: &End, lived: Lived) {
         let obeyed = matches!(end, End::Said(Ending::Ordered | Ending::Recycled) | End::Terminated);
-        let innocent = obeyed && !killed_externally;
-        let worker = &mut self.workers[i];
-        worker.bad_runs = if good || innocent { 0 } else { worker.bad_runs.saturating_add(1) };
+        let innocent = obeyed && !lived.killed_externally;
+        let bad_runs = &mut self.workers[i].bad_runs;
+        *bad_runs = if lived.long || innocent { 0 } else { bad_runs.saturating_add(1) };
     }
 
     /// Starts all over. One restart, for the intensity.
@@ -252,10 +237,6 @@ impl StageState {
         }
         Verdict::Fine
     }
-}
-
-fn is_last(release: &Release, death: &WorkerExit) -> bool {
-    release.attribution == FailureAttribution::Begun && death.work.attempt >= release.attempts.max(1)
 }
 
 fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {
@@ -294,10 +275,10 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
 }
 
 /// Whether a worker of it has had its program, at some time.
-fn shows_a_start(death: &WorkerExit) -> bool {
-    let worked = death.work.stage_has_worked || death.work.done + death.work.emitted > 0;
-    worked
-        || match &death.end {
+fn shows_a_start(exit: &WorkerExit) -> bool {
+    exit.work.stage_has_worked
+        || exit.work.has_worked()
+        || match &exit.end {
             End::Said(Ending::Ordered) | End::Died(_) | End::NotStarted(_) => false,
             End::CannotStart(_) | End::Terminated => false,
             End::Said(_) | End::ProgramKilled(_) => true,

@@ -311,10 +311,8 @@ impl State {
     /// What a file would change, if it were taken over now.
     pub fn plan(&self, new: &Wanted, held: &[(String, u64)]) -> Result<Vec<String>, Refused> {
         let Some(old) = &self.wanted else { return Ok(Vec::new()) };
-        match plan(&old.pipeline, &new.pipeline, held) {
-            Ok(steps) => Ok(steps.iter().map(ToString::to_string).collect()),
-            Err(refusal) => Err(refused(Reason::FileRefused, refusal.to_string())),
-        }
+        plan(&old.pipeline, &new.pipeline, held)
+            .map_err(|refusal| refused(Reason::FileRefused, refusal.to_string()))
     }
 }
 

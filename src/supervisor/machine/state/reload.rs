@@ -119,7 +119,7 @@ impl State {
                 self.notifier.begin_reload(out);
                 self.file.refusal = None;
                 self.want(new, false, out);
-                Ok(steps.iter().map(ToString::to_string).collect())
+                Ok(steps)
             }
         }
     }
@@ -220,7 +220,7 @@ impl State {
     fn spill(&mut self, s: usize, spec: &config::Stage, out: &mut Effects) -> Option<QueueId> {
         let stage = &mut self.stages[s];
         if stage.spill.is_none() && spec.work.needs_outbox() {
-            stage.spill = self.queues.add_spill(&spec.name, out);
+            stage.spill = self.queues.hidden(Label::Spill(spec.name.clone()), out);
         }
         stage.spill_retained &= !spec.work.needs_outbox();
         stage.spill.filter(|_| spec.work.needs_outbox())
@@ -241,8 +241,10 @@ impl State {
         if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| *uses == spec.work.title()) {
             return Some(*token);
         }
-        let token = self.queues.add_token(&spec.name, spec.work.title(), out)?;
-        stage.tokens.push((spec.work.title().to_owned(), token));
+        let uses = spec.work.title().to_owned();
+        let label = Label::Token { stage: spec.name.clone(), uses: uses.clone() };
+        let token = self.queues.hidden(label, out)?;
+        stage.tokens.push((uses, token));
         Some(token)
     }
 
@@ -314,13 +316,9 @@ impl State {
 
     /// A queue that had to go is gone.
     pub(super) fn queue_removed(&mut self, queue: QueueId) {
-        match self.stages.iter_mut().find(|stage| stage.spill == Some(queue)) {
-            Some(stage) => {
-                stage.spill = None;
-                self.queues.removed_spill(queue);
-            }
-            None => self.queues.removed(queue),
-        }
+        let spilling = self.stages.iter_mut().filter(|stage| stage.spill == Some(queue));
+        spilling.for_each(|stage| stage.spill = None);
+        self.queues.removed(queue);
     }
 
     pub(super) fn reload_deadline(&self) -> Option<Instant> {

@@ -139,7 +139,7 @@ impl State {
                 .refusal
                 .as_ref()
                 .map(|(at, why)| (now.saturating_duration_since(*at), why.clone())),
-            history: out.history.left(now),
+            history: out.history.save(now),
             upgrades: self.counters.upgrades + 1,
         })
     }

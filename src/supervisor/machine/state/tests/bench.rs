@@ -10,6 +10,7 @@ use crate::supervisor::machine::effect::{Effect, Outcome, Spawn};
 use crate::supervisor::machine::event::{Event, Loading};
 use crate::supervisor::machine::ids::{Pid, RequestId, WorkerId};
 use crate::supervisor::machine::reason::End;
+use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::saved::SavedMachine;
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::wanted::Wanted;
@@ -143,11 +144,13 @@ impl Bench {
             Effect::KillDeadLetterWriter(slot) => self.killed_writers.push(slot),
             Effect::LimitDeadLetters(_) => {}
             Effect::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
-            Effect::AddToken(id, stage) => {
+            Effect::AddHidden(id, Label::Spill(stage)) => {
+                drop(self.queues.insert(id, format!("outbox of {stage}")));
+            }
+            Effect::AddHidden(id, stage) => {
                 self.queues.insert(id, format!("position of {stage}"));
                 self.seeds += 1;
             }
-            Effect::AddSpill(id, stage) => drop(self.queues.insert(id, format!("outbox of {stage}"))),
             Effect::ResetToken(queue) => {
                 assert!(self.queues.contains_key(&queue));
                 self.seeds += 1;
