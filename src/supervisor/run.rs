@@ -15,8 +15,8 @@ use super::options::RunOptions;
 use super::recovery::replacing::RunEnd;
 use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
 use super::runtime::log_writer::LogWriter;
-use super::runtime::{control, descriptors, last_wait, letters, memory_check, streams};
-use crate::config::{self, Loaded, Pipeline, Report};
+use super::runtime::{checks, control, last_wait, letters};
+use crate::config::{self, Loaded, Report};
 use crate::control::claim::Claim;
 use crate::control::server::Listeners;
 use crate::exit;
@@ -24,7 +24,7 @@ use crate::log_file::Tails;
 use crate::logging;
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
-use crate::sys::{memory, needs, start_signals};
+use crate::sys::{needs, start_signals};
 use log::{Level, log};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -55,11 +55,10 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if !loaded.warnings.is_empty() && upgrade.is_none() {
         logging::show(Level::Warn, &shown(&loaded.warnings));
     }
-    warn_of_memory(&loaded.pipeline, upgrade.is_none());
-    if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
-        return failed(&SetUpError::Refused(missing), &manager);
+    if upgrade.is_none() {
+        checks::warn_of_memory(&loaded.pipeline);
     }
-    if let Err(why) = descriptors::make_room(&loaded.pipeline) {
+    if let Err(why) = checks::check(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(why), &manager);
     }
     let code = match supervise(&options, loaded, registry, &manager, Predecessor { received, upgrade }) {
@@ -68,13 +67,6 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     };
     manager.finish();
     code
-}
-
-fn warn_of_memory(pipeline: &Pipeline, is_first: bool) {
-    let bound = memory::bound().filter(|_| is_first);
-    if let Some(warning) = bound.and_then(|bound| memory_check::warning(pipeline, &bound)) {
-        log!(target: "mprun", Level::Warn, "{warning}");
-    }
 }
 
 fn failed(error: &SetUpError, manager: &Manager) -> u8 {

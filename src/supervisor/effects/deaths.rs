@@ -6,7 +6,8 @@ use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::restart;
-use crate::supervisor::runtime::children::{Auxiliary, Child, ChildEvent, ExitDetails, ended};
+use crate::supervisor::machine::totals::ProcessWork;
+use crate::supervisor::runtime::children::{Auxiliary, Child, ChildEvent};
 use crate::supervisor::runtime::inbox::Notice;
 use crate::sys::wait::Exit;
 use crate::sys::{group, proc_table};
@@ -55,13 +56,16 @@ impl Performer<'_> {
             ChildEvent::Ended(pid, child, exit) => {
                 let had_program = self.kill_program(child.slot);
                 let report = self.admin(|admin| admin.report(child.slot));
-                let ending = report.as_ref().and_then(|report| report.ending.clone());
+                let end = End::new(report.as_ref().and_then(|report| report.ending.clone()), exit);
                 let (item, attempt) = self.item_of(child.slot);
-                let (item, end) = (item.map(Box::new), End::new(ending, exit));
-                let last_stderr = if end.is_failure() { self.last_stderr(&child) } else { Vec::new() };
-                let stage_has_worked = matches!(end, End::CannotStart(_)) && self.has_worked(&child);
-                let remains = ExitDetails { attempt, item, last_stderr, stage_has_worked };
-                self.events.push_back(ended(pid, child, end, report, remains));
+                let work = ProcessWork {
+                    attempt,
+                    item: item.map(Box::new),
+                    last_stderr: if end.is_failure() { self.last_stderr(&child) } else { Vec::new() },
+                    stage_has_worked: matches!(end, End::CannotStart(_)) && self.has_worked(&child),
+                    ..report.map_or_else(ProcessWork::default, ProcessWork::from)
+                };
+                self.events.push_back(Event::Ended(child.worker, Pid(pid), end, work));
                 had_program
             }
             ChildEvent::Stopped(pid, child) => {

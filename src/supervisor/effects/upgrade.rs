@@ -13,12 +13,13 @@ use crate::service;
 use crate::supervisor::machine::event::{Event, NotReplaced};
 use crate::supervisor::machine::saved::SavedMachine;
 use crate::supervisor::recovery::upgrade_state::{PREFLIGHT_FDS, PREFLIGHT_OK, UpgradeState, VARIABLE};
+use crate::supervisor::runtime::environment;
 use crate::supervisor::runtime::errand::{Ended, Errand, Start};
 use crate::supervisor::runtime::inbox::Notice;
 use crate::sys::wait::Exit;
 use crate::sys::{fd, reexec, start_signals};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -41,7 +42,7 @@ impl Performer<'_> {
         let start = Start {
             arguments: words.into_iter().chain(arguments(Some("__rehearse"))).collect(),
             descriptors: &[(memory.as_fd(), upgrade_state), (self.store.arena.fd(), arena)],
-            environment: &environment(None),
+            environment: &variables(None),
             stderr: None,
         };
         let errand = Errand::start(Purpose::Preflight(program), start).map_err(|error| error.to_string())?;
@@ -131,7 +132,7 @@ impl Performer<'_> {
         start_signals::block_all().map_err(|error| format!("signals can't be held back: {error}"))?;
         let failed = self
             .pass_on(memory)
-            .and_then(|number| reexec::replace(program, &arguments(None), &environment(Some(number))));
+            .and_then(|number| reexec::replace(program, &arguments(None), &variables(Some(number))));
         self.keep_back();
         match failed {
             Ok(never) => match never {},
@@ -179,7 +180,7 @@ fn refusal(program: &CStr, ended: &str, said: &str) -> String {
 fn program_on_disk() -> io::Result<CString> {
     let link = std::fs::read_link("/proc/self/exe")?;
     let path = match link.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
-        Some(path) if !link.exists() => PathBuf::from(std::ffi::OsStr::from_bytes(path)),
+        Some(path) if !link.exists() => PathBuf::from(OsStr::from_bytes(path)),
         _ => link,
     };
     Ok(CString::new(path.into_os_string().into_vec())?)
@@ -195,15 +196,15 @@ fn arguments(word: Option<&str>) -> Vec<CString> {
 }
 
 /// This program's; the descriptors of the service manager were taken, and their numbers are others' now.
-fn environment(upgrade_state: Option<i32>) -> Vec<CString> {
-    let is_stale = |name: &[u8]| name.starts_with(b"LISTEN_") || name == VARIABLE.as_bytes();
-    let kept = std::env::vars_os().filter(|(name, _)| !is_stale(name.as_bytes()));
-    // In a rehearsal nobody is to be told anything.
-    let kept = kept
-        .filter(|(name, _)| upgrade_state.is_some() || !service::is_for_this_process_only(name.as_bytes()));
-    let entries = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
-    let upgrade_state = upgrade_state.map(|number| format!("{VARIABLE}={number}").into_bytes());
-    entries.chain(upgrade_state).filter_map(|entry| CString::new(entry).ok()).collect()
+fn variables(upgrade_state: Option<i32>) -> Vec<CString> {
+    // In a preflight nobody is to be notified.
+    let is_preflight = upgrade_state.is_none();
+    let is_kept = |name: &OsStr| {
+        let is_stale = name.as_bytes().starts_with(b"LISTEN_") || name == VARIABLE;
+        !is_stale && !(is_preflight && service::is_for_this_process_only(name.as_bytes()))
+    };
+    let upgrade_state = upgrade_state.and_then(|number| CString::new(format!("{VARIABLE}={number}")).ok());
+    environment::kept(is_kept).chain(upgrade_state).collect()
 }
 
 /// All but the mark by which [`Inbox::drain`](crate::supervisor::runtime::inbox::Inbox::drain) sees that all have come through.

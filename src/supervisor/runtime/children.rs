@@ -1,12 +1,8 @@
 //! The supervisor's child processes: which is which worker, what became of them, and the end of all that are left.
 
 use super::inbox::Inbox;
-use crate::queue::{Phase, SlotId, SlotReport};
-use crate::status::{Glimpse, Progress};
-use crate::supervisor::machine::event::Event;
+use crate::queue::SlotId;
 use crate::supervisor::machine::ids::{Pid, StageKey, WorkerId};
-use crate::supervisor::machine::reason::End;
-use crate::supervisor::machine::totals::ProcessWork;
 use crate::sys::wait::{Change, Exit, Look, look, reap};
 use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;
@@ -256,38 +252,6 @@ impl Children {
     fn is_spared(&self, pid: u32) -> bool {
         self.auxiliaries.get(&pid).is_some_and(|auxiliary| auxiliary.outlives_workers())
     }
-}
-
-/// What is found of a worker that has ended, beside what is in its slot.
-pub struct ExitDetails {
-    /// Which try it was of the item that it had begun; 0: it had begun none.
-    pub attempt: u32,
-    /// The item that it had begun.
-    pub item: Option<Box<Glimpse>>,
-    /// What it or its program has said at last.
-    pub last_stderr: Vec<String>,
-    /// Another worker of its stage has done something.
-    pub stage_has_worked: bool,
-}
-
-/// The event that a worker's end is.
-pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: ExitDetails) -> Event {
-    let ExitDetails { attempt, item, last_stderr, stage_has_worked } = remains;
-    let work = report.as_ref().map_or(ProcessWork::default(), |report| ProcessWork {
-        ready: report.phase != Phase::Starting,
-        taken: report.taken,
-        done: report.done,
-        emitted: report.emitted,
-        dead: report.dead,
-        progress: report.progress.map(|(done, total)| Progress { done, total }),
-        times: report.times,
-        item_times: report.item_times,
-        attempt,
-        item,
-        last_stderr,
-        stage_has_worked,
-    });
-    Event::Ended(child.worker, Pid(pid), end, work)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use log::Level;
 const MAX_PENDING_REQUESTS: usize = 256;
 
 type Outcome = Result<Done, Refused>;
+/// `None`: it is answered later.
+type Reply = Result<Option<Done>, Refused>;
 
 fn done(what: impl Into<String>) -> Done {
     Done { done: what.into(), steps: Vec::new() }
@@ -44,7 +46,6 @@ impl State {
             Command::Drain => self.drain_requested(out).map(Some),
             Command::Stop(stop) => self.end_requested(&stop, out).map(Some),
         };
-        // `None`: it is answered later.
         if let Some(outcome) = outcome.transpose() {
             out.push(Effect::Answer(id, outcome));
         }
@@ -79,12 +80,7 @@ impl State {
         }
     }
 
-    fn scale_requested(
-        &mut self,
-        id: RequestId,
-        scale: &Scale,
-        out: &mut Effects,
-    ) -> Result<Option<Done>, Refused> {
+    fn scale_requested(&mut self, id: RequestId, scale: &Scale, out: &mut Effects) -> Reply {
         let Scale { stage: name, processes, by, wait } = scale;
         let stage = self.stage_to_change(name)?;
         if stage.fate == Fate::GaveUp {
@@ -115,12 +111,7 @@ impl State {
         Ok(self.now_or_settled(id, key, *wait, done(text)))
     }
 
-    fn restart_requested(
-        &mut self,
-        id: RequestId,
-        restart: &Restart,
-        out: &mut Effects,
-    ) -> Result<Option<Done>, Refused> {
+    fn restart_requested(&mut self, id: RequestId, restart: &Restart, out: &mut Effects) -> Reply {
         let Restart { stage: name, wait } = restart;
         let stage = self.stage_to_change(name)?;
         let text = match stage.fate {
@@ -146,12 +137,7 @@ impl State {
         None
     }
 
-    fn pause_requested(
-        &mut self,
-        id: RequestId,
-        whom: &Whom,
-        out: &mut Effects,
-    ) -> Result<Option<Done>, Refused> {
+    fn pause_requested(&mut self, id: RequestId, whom: &Whom, out: &mut Effects) -> Reply {
         let (key, text) = self.set_paused(whom, true, out)?;
         out.log(Level::Info, format!("pause: {text}"));
         if !whom.wait {
@@ -187,12 +173,7 @@ impl State {
         Ok((None, "all stages".to_owned()))
     }
 
-    fn reload_file_requested(
-        &mut self,
-        id: RequestId,
-        waits: bool,
-        out: &mut Effects,
-    ) -> Result<Option<Done>, Refused> {
+    fn reload_file_requested(&mut self, id: RequestId, waits: bool, out: &mut Effects) -> Reply {
         self.refuse_if_stopping()?;
         self.requests.loads.push((id, waits));
         self.reload_requested(out);
