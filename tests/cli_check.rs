@@ -128,7 +128,12 @@ fn a_file_that_may_not_be_read_says_so() {
         Err(_) => mprun(&["check", path]),
         // Root reads everything, but for root without its capabilities.
         Ok(_) => Command::new("setpriv")
-            .args(["--bounding-set=-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_mprun"), "check", path])
+            .args([
+                "--bounding-set=-dac_override,-dac_read_search",
+                env!("CARGO_BIN_EXE_mprun"),
+                "check",
+                path,
+            ])
             .output()
             .expect("run setpriv"),
     };

@@ -108,7 +108,8 @@ fn a_poison_item_becomes_a_dead_letter_and_harms_no_other() {
     assert_eq!(run.lines(), good, "each good item once, in its place");
     let letters = std::fs::read_to_string(run.folder.path().join("state/mprun/pipeline/dead.jsonl")).unwrap();
     let letter = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
-    let dead: Vec<_> = letters.lines().map(letter).map(|l| (l["item"].clone(), l["attempts"].clone())).collect();
+    let dead: Vec<_> =
+        letters.lines().map(letter).map(|l| (l["item"].clone(), l["attempts"].clone())).collect();
     let poison: Vec<(serde_json::Value, serde_json::Value)> =
         (1..=200).filter(|n| is_poison(*n)).map(|n| (item(n).into(), 2.into())).collect();
     assert_eq!(dead, poison, "each bad item once, after its second try");
