@@ -1,12 +1,12 @@
 //! What both loops have at hand: the queues, standard output, and the rules of the pipeline file.
 
+use super::builtin::time_limit::TimeLimit;
 use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
 use super::setup;
 use super::spec::WorkerSpec;
 use super::stop::Stop;
-use super::time_limit::TimeLimit;
 use crate::append::UndoLog;
 use crate::queue::{
     Arena, Committed, Ending, Order, QueueId, SlotId, SlotTuning, Wait, Waiting, WorkerHandle,
@@ -30,7 +30,7 @@ pub(super) struct WorkerContext {
 
 /// The live settings and orders, as last heard.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct LiveSettings {
     pub tuning: SlotTuning,
     /// The pipeline is draining: no pauses any more.
     pub hurry: bool,
@@ -40,7 +40,7 @@ pub(super) struct Pace {
     pub must_pause: bool,
 }
 
-impl Pace {
+impl LiveSettings {
     /// Whether items go one at a time, because each is followed by a pause or logged.
     pub fn is_single(&self) -> bool {
         !self.tuning.sleep.is_zero() && !self.hurry || self.tuning.log_items
@@ -81,14 +81,14 @@ impl WorkerContext {
     }
 
     /// The settings as they are now; an order to finish is the end, one to pause holds here until another comes.
-    pub fn heed(&mut self) -> Result<Pace, Stop> {
-        let mut pace = self.look();
-        while pace.must_pause {
+    pub fn poll_orders(&mut self) -> Result<LiveSettings, Stop> {
+        let mut live = self.look();
+        while live.must_pause {
             self.come_to_rest();
             self.queues.park()?;
-            pace = self.look();
+            live = self.look();
         }
-        if pace.must_finish { Err(Stop(Ending::Ordered)) } else { Ok(pace) }
+        if live.must_finish { Err(Stop(Ending::Ordered)) } else { Ok(live) }
     }
 
     /// No item is at work here any more, as the order to pause wants it: the supervisor may look.
@@ -100,14 +100,14 @@ impl WorkerContext {
 
     /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the queues does, in a wait) then
     /// can't hide a change from us.
-    pub fn look(&mut self) -> Pace {
+    pub fn look(&mut self) -> LiveSettings {
         if self.queues.is_disturbed() {
             self.queues.set_at_rest(false); // if it is to pause still, or again, it says so again
         }
         let (order, tuning) = (self.queues.order(), self.queues.tuning());
         self.item_log.is_on = tuning.log_items;
         self.time_limit.set(tuning.item_timeout);
-        Pace {
+        LiveSettings {
             tuning,
             hurry: matches!(order, Order::Drain | Order::Finish),
             must_finish: order == Order::Finish,
@@ -124,9 +124,9 @@ impl WorkerContext {
     pub fn pause_as(&mut self, why: Waiting, length: impl Fn(&SlotTuning) -> Duration) -> Result<(), Stop> {
         let start = Instant::now();
         loop {
-            let pace = self.heed()?;
-            let length = length(&pace.tuning);
-            if pace.hurry || length.is_zero() || self.queues.pause(start + length, why)? {
+            let live = self.poll_orders()?;
+            let length = length(&live.tuning);
+            if live.hurry || length.is_zero() || self.queues.pause(start + length, why)? {
                 return Ok(());
             }
         }
@@ -135,9 +135,9 @@ impl WorkerContext {
     /// Waits so long for something outside, or until another order comes. Unlike a pause of the pipeline file, it is as long
     /// when the pipeline drains.
     pub fn wait_outside(&mut self, length: Duration) -> Result<(), Stop> {
-        self.heed()?;
+        self.poll_orders()?;
         self.queues.pause(Instant::now() + length, Waiting::Blocked)?;
-        self.heed().map(drop)
+        self.poll_orders().map(drop)
     }
 
     /// Items took so long together, with what was waited since `waited` was all.
@@ -158,9 +158,9 @@ impl WorkerContext {
         let mut wait_silently = false;
         loop {
             // An order to finish doesn't keep back what is done, if there is room for it.
-            let pace = self.look();
+            let live = self.look();
             let tells = self.item_log.is_on && !wait_silently;
-            let look = pace.when_full().is_some() || tells || pace.must_pause && !self.queues.is_at_rest();
+            let look = live.when_full().is_some() || tells || live.must_pause && !self.queues.is_at_rest();
             let upto = upto.saturating_sub(held - self.queues.len());
             match self.queues.commit(upto, if look { Wait::No } else { Wait::Undisturbed })? {
                 Committed::Done { before, after } => {
@@ -168,14 +168,14 @@ impl WorkerContext {
                     return Ok(());
                 }
                 Committed::Full { queue, size } => {
-                    if tells || pace.when_full().is_some() {
-                        self.item_log.full(&self.spec.outputs, queue, size, pace.when_full());
+                    if tells || live.when_full().is_some() {
+                        self.item_log.full(&self.spec.outputs, queue, size, live.when_full());
                         wait_silently = true;
                     }
-                    if pace.must_pause {
+                    if live.must_pause {
                         self.come_to_rest(); // the work on it is done, and there may be no room before `resume`
                     }
-                    if let Some(length) = pace.when_full() {
+                    if let Some(length) = live.when_full() {
                         self.pause_as(Waiting::Blocked, |tuning| tuning.sleep_when_full.unwrap_or(length))?;
                     }
                 }
