@@ -100,12 +100,12 @@ fn write(worker: &mut WorkerContext, i: usize, line: &[u8]) -> Result<(), Stop> 
 fn wait(worker: &mut WorkerContext, i: usize, rest: Duration) -> Result<(), Stop> {
     let until = Instant::now() + rest;
     loop {
-        let live = worker.look();
-        if live.must_finish {
+        let live = worker.read_orders();
+        if live.must_finish() {
             worker.queues.give_back(i, false)?;
             return Err(Stop(Ending::Ordered));
         }
-        if live.must_pause {
+        if live.must_pause() {
             worker.come_to_rest();
         }
         if worker.queues.pause(until, Waiting::Blocked)? {

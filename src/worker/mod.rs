@@ -54,7 +54,7 @@ pub fn run(registry: &Registry) -> ExitCode {
         }
     };
     let stop = match worker.spec.work.task.clone() {
-        Task::Command(command) => program::run(&mut worker, *command, &context),
+        Task::Command(command) => program::serve(&mut worker, *command, &context),
         Task::Use { name, with } => match registry.open(&name, &with, &context) {
             Ok(opened) => live(&mut worker, opened, registry.memory(&name, &with)),
             Err(failure) => {

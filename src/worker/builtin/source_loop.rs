@@ -13,9 +13,9 @@ use crate::queue::{Ending, QueueId, Waiting};
 use crate::stage::{Emitter, Failure, Next, Persistence, Reach, Source};
 use crate::sys::readiness;
 use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::outlet::ToConsole;
 use crate::worker::outlet::ToQueues;
 use crate::worker::stop::Stop;
-use crate::worker::too_long::ToConsole;
 use std::time::{Duration, Instant};
 
 /// Items published at once, at most.
@@ -63,7 +63,7 @@ impl<'a> SourceLoop<'a> {
 
     fn round(&mut self) -> Result<(), Stop> {
         let live = self.worker.poll_orders()?;
-        if live.hurry {
+        if live.is_stopping() {
             // A pipeline that drains wants nothing new.
             return Err(Stop(Ending::Ordered));
         }

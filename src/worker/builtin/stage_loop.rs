@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::guard;
 use super::retry::Retry;
 use super::token::{self, Recall, Token};
-use crate::queue::{Ending, QueueId, Taken, Wait, Waiting};
+use crate::queue::{Ending, QueueId, Taken};
 use crate::stage::{Emitter, Failure, Item, Persistence, Reach, Stage};
 use crate::worker::context::{LiveSettings, WorkerContext};
 use crate::worker::failed;
@@ -91,7 +91,7 @@ impl<'a> StageLoop<'a> {
         }
         match self.take(&live)? {
             Taken::Items { before, after } => {
-                self.log_taken(before, after)?;
+                self.worker.log_taken(self.first(), before, after)?;
                 self.work(&live)
             }
             Taken::Empty | Taken::Ordered => Ok(()),
@@ -103,30 +103,7 @@ impl<'a> StageLoop<'a> {
         let worker = &mut *self.worker;
         let one = live.is_single() || live.tuning.item_timeout.is_some();
         let most = if one { 1 } else { self.batch.size().min(worker.recycling.items_left()) };
-        let looks = live.when_empty().is_some() || worker.item_log.is_on;
-        if !looks {
-            return Ok(worker.queues.take(&worker.inputs, most, Wait::Forever)?);
-        }
-        let taken = worker.queues.take(&worker.inputs, most, Wait::No)?;
-        if taken != Taken::Empty {
-            return Ok(taken);
-        }
-        worker.item_log.empty(&worker.spec.inputs, live.when_empty());
-        match live.when_empty() {
-            Some(length) => {
-                worker.pause_as(Waiting::Starved, |tuning| tuning.sleep_when_empty.unwrap_or(length))?;
-                Ok(Taken::Empty)
-            }
-            None => Ok(worker.queues.take(&worker.inputs, most, Wait::Forever)?),
-        }
-    }
-
-    fn log_taken(&self, before: u64, after: u64) -> Result<(), Stop> {
-        for i in (self.first()..self.worker.queues.len()).filter(|_| self.worker.item_log.is_on) {
-            let lease = self.worker.queues.item(i)?;
-            self.worker.item_log.took(self.worker.name_of(lease.queue), lease.bytes, before, after);
-        }
-        Ok(())
+        worker.take(most, live)
     }
 
     /// The first lease that is an item, not the token.

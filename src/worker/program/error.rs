@@ -4,6 +4,7 @@ use crate::dead_letter::Cause;
 use crate::framing::{BadFrame, NotEncodable};
 use crate::item::Shown;
 use crate::sys::wait::Exit;
+use crate::worker::failed::Reason;
 use crate::worker::program::io::helper_protocol::NEWEST;
 use std::fmt;
 use std::time::Duration;
@@ -46,6 +47,12 @@ pub(crate) enum ProgramError {
 pub(crate) struct FailedAttempt {
     pub error: ProgramError,
     pub stderr: Vec<String>,
+}
+
+impl FailedAttempt {
+    pub fn reason(&self) -> Reason<'_> {
+        Reason { text: self.to_string(), cause: self.error.cause(), stderr: &self.stderr }
+    }
 }
 
 impl ProgramError {

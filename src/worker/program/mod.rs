@@ -14,11 +14,12 @@
 //! the worker, by the worker itself, by the kernel (`PR_SET_PDEATHSIG`), or by the supervisor, who finds the group's
 //! number in the worker's slot.
 
+mod conversation;
 mod error;
 mod io;
-mod lingering;
 mod modes;
 mod pause;
+mod run;
 mod spec;
 mod spill;
 
@@ -27,18 +28,15 @@ use super::setup;
 use super::stop::Stop;
 use crate::config::pipeline::{Command, Mode, Reply};
 use crate::control::python;
-use crate::queue::{Ending, Waiting, WorkerHandle};
+use crate::queue::Ending;
 use crate::stage::{Context, Failure, Reach};
 use crate::sys::{program, readiness};
 use modes::each::EachLoop;
-use modes::reply::ReplyLoop;
-use modes::stream::StreamLoop;
 use spec::{CommandSpec, NotStarted};
-use std::io as std_io;
 use std::path::PathBuf;
 
 /// The life of a worker with a program.
-pub(super) fn run(worker: &mut WorkerContext, command: Command, context: &Context) -> Stop {
+pub(super) fn serve(worker: &mut WorkerContext, command: Command, context: &Context) -> Stop {
     let spec = match prepare(worker, &command, context) {
         Ok(spec) => spec,
         Err(failure) => return no_spec(worker, failure),
@@ -75,7 +73,7 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
         worker.queues.set_memory(outbox);
     }
     let module = if command.mode == Mode::Reply(Reply::Told) { module(worker, command) } else { None };
-    CommandSpec::new(command, context, !worker.inputs.is_empty(), module.as_deref())
+    CommandSpec::new(command, context, !worker.spec.inputs.is_empty(), module.as_deref())
 }
 
 /// Where a program in Python finds the module that speaks framing "mprun", if it brings none of its own.
@@ -83,9 +81,9 @@ fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
     let for_another_user = command.user.is_some() || command.group.is_some();
     let put = match &worker.spec.tails {
         Some(tails) => python::put(tails, worker.spec.supervisor_pid, for_another_user),
-        None => Err(std_io::Error::other("the run has no runtime folder")),
+        None => Err(std::io::Error::other("the run has no runtime folder")),
     };
-    let failed = |error: &std_io::Error| {
+    let failed = |error: &std::io::Error| {
         log::warn!("mprun's own Python module is not at hand, an installed one may be: {error}");
     };
     put.inspect_err(failed).ok()
@@ -95,35 +93,9 @@ fn live(worker: &mut WorkerContext, spec: CommandSpec, command: Command) -> Stop
     setup::say_ready(worker);
     match command.mode {
         Mode::Each { collect, batch } => EachLoop::new(worker, spec, command, collect, batch).run(),
-        Mode::Reply(reply) => match ReplyLoop::new(worker, spec, command, reply) {
-            Ok(reply) => reply.run(),
-            Err(failure) => failure.into(),
-        },
-        Mode::Stream => match StreamLoop::new(worker, spec, &command) {
-            Ok(stream) => stream.run(),
-            Err(failure) => failure.into(),
-        },
+        Mode::Reply(reply) => {
+            modes::reply::serve(worker, &spec, &command, reply).map_or_else(|stop| stop, Stop)
+        }
+        Mode::Stream => modes::stream::serve(worker, &spec, &command).unwrap_or_else(|stop| stop),
     }
-}
-
-/// Does it, and counts the time as waited if it is.
-fn waiting<T>(queues: &WorkerHandle, why: Option<Waiting>, wait: impl FnOnce() -> T) -> T {
-    let Some(why) = why else { return wait() };
-    queues.begin_wait(why);
-    let result = wait();
-    queues.end_wait(why);
-    result
-}
-
-/// `log_items`: what was taken.
-fn log_taken(worker: &WorkerContext, before: u64, after: u64) -> Result<(), Stop> {
-    log_taken_from(worker, 0, before, after)
-}
-
-fn log_taken_from(worker: &WorkerContext, first: usize, before: u64, after: u64) -> Result<(), Stop> {
-    for i in (first..worker.queues.len()).filter(|_| worker.item_log.is_on) {
-        let lease = worker.queues.item(i)?;
-        worker.item_log.took(worker.name_of(lease.queue), lease.bytes, before, after);
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use crate::queue::Ending;
 use crate::stage::{Context, Failure};
 use crate::sys::needs::DENIED;
 use crate::sys::program::{self, Identity, Limit, ProcessSpec, Resource, Start, StartError, Starter, Step};
+use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
 use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::session::Session;
@@ -118,6 +119,10 @@ impl CommandSpec {
     /// Whether a program that ended with this code ended well.
     pub fn is_success(&self, code: i32) -> bool {
         u8::try_from(code).is_ok_and(|code| self.success.contains(&code))
+    }
+
+    pub fn is_success_exit(&self, exit: Exit) -> bool {
+        matches!(exit, Exit::Code(code) if self.is_success(code))
     }
 
     /// Starts the program, for an item or for all of them.

@@ -17,11 +17,6 @@ pub(crate) fn of(worker: &WorkerContext) -> Option<QueueId> {
     worker.spec.outbox.map(QueueId)
 }
 
-/// What the stage takes from: the outbox first, which ends with the inputs.
-pub(crate) fn inputs(worker: &WorkerContext) -> Vec<QueueId> {
-    of(worker).into_iter().chain(worker.inputs.iter().copied()).collect()
-}
-
 /// Publishes the outputs of the leases `0 .. n` and ends them.
 pub(crate) fn publish(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
     if worker.outputs.is_empty() {
@@ -101,6 +96,20 @@ pub(crate) fn leave_empty(worker: &mut WorkerContext) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+/// If a batch of outputs is among the leases all others go back for now. Returns whether there was one.
+pub(crate) fn keep_only_batch(worker: &mut WorkerContext) -> Result<bool, Stop> {
+    for i in 0..worker.queues.len() {
+        if is_batch(worker, i)? {
+            worker.queues.give_back_from(i + 1)?;
+            while worker.queues.len() > 1 {
+                worker.queues.give_back(0, false)?;
+            }
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether lease `i` is one from the outbox.

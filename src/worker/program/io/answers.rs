@@ -5,6 +5,8 @@ use crate::framing::{BadFrame, Decoder};
 use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::helper_protocol::{FrameError, ProtocolReader, Word};
 use crate::worker::program::io::outputs::{Outputs, Part};
+use crate::worker::program::io::session::Session;
+use crate::worker::program::spec::CommandSpec;
 use std::collections::VecDeque;
 
 /// Outputs that go out together, at most, when an answer may have several.
@@ -36,6 +38,16 @@ pub(crate) enum Output {
     Whole,
     /// It was cut off where the program died: what has no end is half an answer.
     Torn,
+}
+
+/// How far the output of a program is read.
+pub(crate) fn output_of(session: &Session, spec: &CommandSpec) -> Output {
+    match session.exit() {
+        _ if session.gives_output() => Output::Open,
+        None => Output::Open,
+        Some(exit) if spec.is_success_exit(exit) => Output::Whole,
+        Some(_) => Output::Torn,
+    }
 }
 
 /// A whole answer.
@@ -71,6 +83,10 @@ impl Answers {
             spoilt: None,
             left_out: 0,
         }
+    }
+
+    pub fn reply(&self) -> Reply {
+        self.reply
     }
 
     /// Whether the program has asked for the items' numbers.

@@ -6,7 +6,7 @@
 use crate::framing::Decoder;
 use crate::stage::Failure;
 use crate::sys::program::{Running, StartError, sweep};
-use crate::sys::wait::{Exit, SignalNumber};
+use crate::sys::wait::Exit;
 use crate::sys::{proc_table, readiness};
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::spec::StartFailure;
@@ -22,12 +22,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes asked for at once: what a pipe holds, or half of a widened one.
-const CHUNK: usize = 128 * 1024;
-
-/// A read of less is no sign that more is there already.
-const MUCH: usize = 16 * 1024;
-/// After so many exchanges without a wait: what else is there to see?
-const UNSEEN: u8 = 16;
+const READ_BYTES: usize = 128 * 1024;
+/// A shorter read is no sign that more is there already.
+const FLOWING_READ_BYTES: usize = 16 * 1024;
+/// After so many exchanges without a wait all descriptors are looked at once.
+const UNPOLLED_LIMIT: u8 = 16;
 
 /// A program at work.
 pub(crate) struct Session {
@@ -35,14 +34,9 @@ pub(crate) struct Session {
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
-    /// Bytes that its standard input took.
+    /// Bytes that its standard input took, less those that it had not read when that was closed.
     sent: u64,
-    /// Of these, bytes that it had not read when its standard input was closed.
-    unread: u64,
     exit: Option<Exit>,
-    /// When it is killed, after it was asked to end.
-    killed_at: Option<Instant>,
-    was_killed: bool,
     flow: Flow,
     census: Option<Census>,
 }
@@ -67,7 +61,7 @@ struct Flow {
     /// Much of its output was there.
     out: bool,
     /// Exchanges since the last wait.
-    unseen: u8,
+    unpolled: u8,
 }
 
 /// What one turn did.
@@ -109,6 +103,7 @@ impl Out<'_> {
 }
 
 /// What the worker wants of a turn.
+#[derive(Default)]
 pub(crate) struct Wish<'a> {
     /// To be written.
     pub out: Out<'a>,
@@ -139,10 +134,7 @@ impl Session {
             stdout: Some(stdout.0),
             stderr: Some(stderr.0),
             sent: 0,
-            unread: 0,
             exit: None,
-            killed_at: None,
-            was_killed: false,
             flow: Flow::default(),
             census: None,
         };
@@ -176,7 +168,7 @@ impl Session {
     }
 
     /// Whether it has ended, and all that it wrote is read.
-    pub fn is_over(&self) -> bool {
+    pub fn is_drained(&self) -> bool {
         self.exit.is_some() && self.stdout.is_none() && self.stderr.is_none()
     }
 
@@ -194,14 +186,14 @@ impl Session {
     pub fn close_input(&mut self) {
         if let Some(stdin) = self.stdin.take() {
             // What waits in a pipe is there as long as one end is open, whoever holds the other.
-            self.unread = readiness::bytes_waiting(stdin.as_fd()).unwrap_or(0);
+            self.sent -= readiness::bytes_waiting(stdin.as_fd()).unwrap_or(0).min(self.sent);
         }
     }
 
     /// Bytes of its standard input that it has read, or had when that was closed.
     pub fn consumed(&self) -> u64 {
         let waiting = |fd: &OwnedFd| readiness::bytes_waiting(fd.as_fd()).unwrap_or(0);
-        self.sent.saturating_sub(self.stdin.as_ref().map_or(self.unread, waiting))
+        self.sent.saturating_sub(self.stdin.as_ref().map_or(0, waiting))
     }
 
     /// Nobody reads what it writes any more.
@@ -209,34 +201,10 @@ impl Session {
         self.stdout = None;
     }
 
-    /// Asks the program and all it has started to end; they are killed after `patience`.
-    pub fn terminate(&mut self, patience: Duration) {
-        if self.exit.is_none() && self.killed_at.is_none() {
-            self.running.signal(Signal::SIGTERM);
-            self.running.signal(Signal::SIGCONT);
-            self.killed_at = Some(Instant::now() + patience);
-        }
-    }
-
-    /// Whether it was asked to end.
-    pub fn is_terminated(&self) -> bool {
-        self.killed_at.is_some()
-    }
-
-    /// Whether a signal has ended it that was not this worker's: by hand, or by the kernel for want of memory.
-    pub fn was_killed_externally(&self) -> bool {
-        let by_signal = matches!(
-            self.exit,
-            Some(Exit::Signal(SignalNumber(number))) if [Signal::SIGKILL as i32, Signal::SIGTERM as i32].contains(&number)
-        );
-        by_signal && !self.is_terminated()
-    }
-
-    /// Kills it and all it has started.
-    pub fn kill(&mut self) {
+    /// Sends a signal to the program and all it has started.
+    pub fn signal(&self, signal: Signal) {
         if self.exit.is_none() {
-            self.running.signal(Signal::SIGKILL);
-            (self.killed_at, self.was_killed) = (Some(Instant::now()), true);
+            self.running.signal(signal);
         }
     }
 
@@ -247,15 +215,13 @@ impl Session {
         stderr: &mut StderrRelay,
         note: &AtomicU64,
     ) -> Result<Turn, Failure> {
-        self.pass_deadline();
         self.count_processes()?;
         let is_ended = self.exit.is_some();
         let Wish { out, mut into, until, bell } = wish;
         let mut ready = Ready { ended: false, stdin: true, stdout: true, stderr: true };
         if !is_ended {
             ready = self.wait(!out.is_empty(), into.is_some(), until, bell)?;
-            self.flow.unseen = 0;
-            self.pass_deadline();
+            self.flow.unpolled = 0;
         }
         let mut turn = Turn::default();
         if !out.is_empty() && ready.stdin {
@@ -272,7 +238,7 @@ impl Session {
         if ready.ended {
             self.look_for_end(note)?;
         }
-        if self.is_over() {
+        if self.is_drained() {
             stderr.finish();
         }
         Ok(turn)
@@ -280,8 +246,7 @@ impl Session {
 
     /// Whether an exchange without a wait is likely to move something; `writes`: there is something to write.
     pub fn flows(&self, writes: bool) -> bool {
-        let is_ending = self.exit.is_some() || self.killed_at.is_some();
-        !is_ending && (self.flow.out || self.flow.into && writes)
+        self.exit.is_none() && (self.flow.out || self.flow.into && writes)
     }
 
     /// A turn without a wait, while much moves: to ask first whether it can would be one more system call each time.
@@ -292,20 +257,14 @@ impl Session {
         stderr: &mut StderrRelay,
         note: &AtomicU64,
     ) -> Result<Turn, Failure> {
-        self.flow.unseen += 1;
-        if self.flow.unseen > UNSEEN {
+        self.flow.unpolled += 1;
+        if self.flow.unpolled > UNPOLLED_LIMIT {
             let wish = Wish { out: Out::default(), into: None, until: Some(Instant::now()), bell: None };
             self.turn(wish, stderr, note)?;
         }
         let written = if out.is_empty() { 0 } else { self.write(out)? };
         let read = self.read(into)?;
         Ok(Turn { written, read })
-    }
-
-    /// Waits until then, or for an order: for a program that has ended, and whose output is left where it is.
-    pub fn rest(&self, until: Option<Instant>) -> io::Result<Turn> {
-        readiness::wait_any(&mut [], until)?;
-        Ok(Turn::default())
     }
 
     fn wait(
@@ -325,7 +284,7 @@ impl Session {
         let mut fds: Vec<PollFd<'_>> =
             watched.iter().flatten().map(|&(fd, events)| PollFd::new(fd, events)).collect();
         let count = self.census.as_ref().map(|census| census.next);
-        let until = [until, count, self.killed_at.filter(|_| !self.was_killed)].into_iter().flatten().min();
+        let until = [until, count].into_iter().flatten().min();
         readiness::wait_any(&mut fds, until)?;
         let mut seen = fds.iter().map(|fd| fd.any().unwrap_or(true));
         let [ended, stdin, stdout, stderr, _] =
@@ -345,16 +304,10 @@ impl Session {
         if counted <= most || self.exit.is_some() {
             return Ok(());
         }
-        self.kill();
+        self.running.signal(Signal::SIGKILL);
         Err(Failure::fatal(format!(
             "its program and what that has started are {counted} processes, more than {most} (limits.processes)"
         )))
-    }
-
-    fn pass_deadline(&mut self) {
-        if !self.was_killed && self.killed_at.is_some_and(|at| at <= Instant::now()) {
-            self.kill();
-        }
     }
 
     fn write(&mut self, out: Out<'_>) -> io::Result<usize> {
@@ -381,11 +334,11 @@ impl Session {
     fn read(&mut self, decoder: &mut Decoder) -> io::Result<usize> {
         self.flow.out = false;
         let Some(fd) = &self.stdout else { return Ok(0) };
-        match read(fd, decoder.room(CHUNK)) {
+        match read(fd, decoder.room(READ_BYTES)) {
             Ok(0) => self.stdout = None,
             Ok(bytes) => {
                 decoder.filled(bytes);
-                self.flow.out = bytes >= MUCH;
+                self.flow.out = bytes >= FLOWING_READ_BYTES;
                 return Ok(bytes);
             }
             // The program is over; whoever may still hold the pipe is none of our business.

@@ -1,35 +1,23 @@
 //! `mode = "each"`: a fresh program for every item, or for a batch of them. Its outputs count only if it ends well.
 
-use crate::framing::{Decoder, encode};
-use crate::worker::program::error::{FailedAttempt, ProgramError};
-use crate::worker::program::io::stderr::StderrRelay;
-use crate::worker::program::spill;
-
+use super::attempt::{Attempted, Attempts};
 use crate::config::pipeline::{Collect, Command};
-use crate::queue::{Ending, QueueId, Taken, Wait, Waiting};
+use crate::queue::{Ending, Taken, Wait};
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::sys::wait::Exit;
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed::{self, Reason};
+use crate::worker::failed;
+use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::outputs::Outputs;
-use crate::worker::program::io::session::{Out, Session, Wish};
-use crate::worker::program::spec::{CommandSpec, NotStarted};
+use crate::worker::program::io::stderr::StderrRelay;
+use crate::worker::program::spec::CommandSpec;
+use crate::worker::program::spill;
 use crate::worker::stop::Stop;
 use std::time::{Duration, Instant};
 
 pub(crate) struct EachLoop<'a> {
     worker: &'a mut WorkerContext,
-    spec: CommandSpec,
-    command: Command,
-    collect: Collect,
-    /// Items at once, each framed; `None`: one, as it is.
-    batch: Option<u32>,
-    inputs: Vec<QueueId>,
-    stderr: StderrRelay,
-    /// What the program gets on its standard input.
-    input: Vec<u8>,
-    outputs: Outputs,
+    attempts: Attempts,
 }
 
 impl<'a> EachLoop<'a> {
@@ -40,10 +28,9 @@ impl<'a> EachLoop<'a> {
         collect: Collect,
         batch: Option<u32>,
     ) -> EachLoop<'a> {
-        let inputs = spill::inputs(worker);
         worker.queues.hold_up_to(batch.map_or(1, |batch| batch as usize));
         let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
-        EachLoop { worker, spec, command, collect, batch, inputs, stderr, input, outputs }
+        EachLoop { worker, attempts: Attempts { spec, command, collect, batch, stderr, input, outputs } }
     }
 
     pub fn run(mut self) -> Stop {
@@ -62,11 +49,9 @@ impl<'a> EachLoop<'a> {
         self.worker.recycling.check()?;
         spill::drain(self.worker)?;
         match self.take(&live)? {
+            Taken::Items { .. } if spill::keep_only_batch(self.worker)? => spill::publish_batch(self.worker),
             Taken::Items { before, after } => {
-                if self.set_batch_apart()? {
-                    return spill::publish_batch(self.worker);
-                }
-                crate::worker::program::log_taken(self.worker, before, after)?;
+                self.worker.log_taken(0, before, after)?;
                 self.work(&live)
             }
             Taken::Empty | Taken::Ordered => Ok(()),
@@ -76,58 +61,25 @@ impl<'a> EachLoop<'a> {
 
     /// Leases a batch, or as much of one as is there.
     fn take(&mut self, live: &LiveSettings) -> Result<Taken, Stop> {
-        let one = live.is_single() || self.batch.is_none();
-        let most = if one { 1 } else { self.batch.map_or(1, |batch| batch as usize) };
-        let most = most.min(self.worker.recycling.items_left());
-        let mut taken = self.take_first(live, most)?;
+        let worker = &mut *self.worker;
+        let most = self.attempts.batch.filter(|_| !live.is_single()).map_or(1, |batch| batch as usize);
+        let most = most.min(worker.recycling.items_left());
+        let mut taken = worker.take(most, live)?;
         // A transaction takes only so many.
         while let Taken::Items { after, .. } = &mut taken
             && *after > 0
-            && self.worker.queues.len() < most
+            && worker.queues.len() < most
             && let Taken::Items { after: left, .. } =
-                self.worker.queues.take(&self.inputs, most - self.worker.queues.len(), Wait::No)?
+                worker.queues.take(&worker.inputs, most - worker.queues.len(), Wait::No)?
         {
             *after = left;
         }
         Ok(taken)
     }
 
-    fn take_first(&mut self, live: &LiveSettings, most: usize) -> Result<Taken, Stop> {
-        let looks = live.when_empty().is_some() || self.worker.item_log.is_on;
-        if !looks {
-            return Ok(self.worker.queues.take(&self.inputs, most, Wait::Forever)?);
-        }
-        let taken = self.worker.queues.take(&self.inputs, most, Wait::No)?;
-        if taken != Taken::Empty {
-            return Ok(taken);
-        }
-        self.worker.item_log.empty(&self.worker.spec.inputs, live.when_empty());
-        match live.when_empty() {
-            Some(length) => {
-                self.worker.pause_as(Waiting::Starved, |tuning| tuning.sleep_when_empty.unwrap_or(length))?;
-                Ok(Taken::Empty)
-            }
-            None => Ok(self.worker.queues.take(&self.inputs, most, Wait::Forever)?),
-        }
-    }
-
-    /// If outputs that wait for room are among the leases, all others go back for now.
-    fn set_batch_apart(&mut self) -> Result<bool, Stop> {
-        for i in 0..self.worker.queues.len() {
-            if spill::is_batch(self.worker, i)? {
-                self.worker.queues.give_back_from(i + 1)?;
-                while self.worker.queues.len() > 1 {
-                    self.worker.queues.give_back(0, false)?;
-                }
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// Works off all leases. A batch that fails is halved until the item is found that makes it fail.
     fn work(&mut self, live: &LiveSettings) -> Result<(), Stop> {
-        let mut size = self.trusted()?;
+        let mut size = self.unsuspected()?;
         while !self.worker.queues.is_empty() {
             size = size.clamp(1, self.worker.queues.len());
             let done = match self.attempt(size, live)? {
@@ -142,11 +94,9 @@ impl<'a> EachLoop<'a> {
                 }
                 Err(failed) => {
                     self.worker.item_log.forget();
-                    let (text, cause) = (failed.to_string(), failed.error.cause());
-                    let reason = Reason { text, cause, stderr: &failed.stderr };
                     // The others first: so the failed one is the first in its queue again.
                     self.worker.queues.give_back_from(1)?;
-                    failed::fail_with(self.worker, 0, reason, live)?;
+                    failed::fail_with(self.worker, 0, failed.reason(), live)?;
                     1
                 }
             };
@@ -156,19 +106,8 @@ impl<'a> EachLoop<'a> {
         Ok(())
     }
 
-    /// Publishes the outputs of the first `size` leases and ends them. What was collected as a whole is no line, so
-    /// standard output gets no line end that the program has not written.
-    fn publish(&mut self, size: usize) -> Result<(), Stop> {
-        if self.collect == Collect::Lines || !self.worker.outputs.is_empty() {
-            return spill::publish(self.worker, self.outputs.all(), size);
-        }
-        self.worker.console.begin_item();
-        self.outputs.all().iter().try_for_each(|output| self.worker.console.put_as_it_is(output))?;
-        self.worker.commit(size)
-    }
-
     /// How many of the leases may go together: one that has failed before goes alone.
-    fn trusted(&self) -> Result<usize, Stop> {
+    fn unsuspected(&self) -> Result<usize, Stop> {
         for i in 0..self.worker.queues.len() {
             if self.worker.queues.item(i)?.attempt > 1 {
                 return Ok(i.max(1));
@@ -177,130 +116,35 @@ impl<'a> EachLoop<'a> {
         Ok(self.worker.queues.len())
     }
 
-    /// Runs the program on the first `size` leases. The inner result is theirs, the outer one the worker's.
-    fn attempt(&mut self, size: usize, live: &LiveSettings) -> Result<Result<(), FailedAttempt>, Stop> {
-        // Who of several is to blame for the death of this worker, nobody could say.
-        if size == 1 {
-            self.worker.queues.begin(0);
+    /// Publishes the outputs of the first `size` leases and ends them. What was collected as a whole is no line, so
+    /// standard output gets no line end that the program has not written.
+    fn publish(&mut self, size: usize) -> Result<(), Stop> {
+        if self.attempts.collect == Collect::Lines || !self.worker.outputs.is_empty() {
+            return spill::publish(self.worker, self.attempts.outputs.all(), size);
         }
-        self.outputs.clear();
-        self.stderr.forget();
+        self.worker.console.begin_item();
+        self.attempts.outputs.all().iter().try_for_each(|output| self.worker.console.put_as_it_is(output))?;
+        self.worker.commit(size)
+    }
+
+    fn attempt(&mut self, size: usize, live: &LiveSettings) -> Attempted<FailedAttempt> {
+        let EachLoop { worker, attempts } = self;
+        // Which one of several has killed this worker can't be known.
+        if size == 1 {
+            worker.queues.begin(0);
+        }
+        attempts.outputs.clear();
+        attempts.stderr.forget();
         readiness::hold_termination().map_err(Failure::from)?;
         let start = Instant::now();
-        let result = self.hand_over(size, live);
-        self.worker.queues.note_items(size, start.elapsed());
-        self.worker.queues.rest();
+        let result = attempts.run(worker, size, live);
+        worker.queues.note_items(size, start.elapsed());
+        worker.queues.rest();
         if !readiness::is_terminated() {
             readiness::release_termination().map_err(Failure::from)?;
         }
-        result.map(|result| result.map_err(|error| FailedAttempt { error, stderr: self.stderr.take_kept() }))
-    }
-
-    fn hand_over(&mut self, size: usize, live: &LiveSettings) -> Result<Result<(), ProgramError>, Stop> {
-        self.input.clear();
-        if self.spec.reads {
-            for i in 0..size {
-                let bytes = self.worker.queues.item(i)?.bytes;
-                if self.batch.is_none() {
-                    self.input.extend_from_slice(bytes);
-                } else if let Err(why) = encode(self.command.in_framing, bytes, &mut self.input) {
-                    return Ok(Err(ProgramError::NotEncodable(why)));
-                }
-            }
-        }
-        let first = self.worker.queues.item(0)?;
-        match self.spec.start(Some((first.bytes, first.attempt)), self.worker.queues.program()) {
-            Ok(session) => self.attend(session, live),
-            Err(NotStarted::Item(error)) => Ok(Err(error)),
-            Err(never) => Err(never.stop(self.worker)),
-        }
-    }
-
-    /// Keeps the program company to its end.
-    fn attend(
-        &mut self,
-        mut session: Session,
-        live: &LiveSettings,
-    ) -> Result<Result<(), ProgramError>, Stop> {
-        let limit = live.tuning.item_timeout;
-        let until = limit.map(|limit| Instant::now() + limit);
-        let most = self.worker.queues.max_item(&self.worker.outputs)?;
-        let most_in_all = self.worker.queues.max_bytes(&self.worker.outputs)?;
-        let mut decoder = Decoder::new(self.command.out_framing, most);
-        let (mut written, mut error) = (0, None);
-        if self.input.is_empty() {
-            session.close_input();
-        }
-        while !session.is_over() {
-            let watched = until.filter(|_| !session.is_terminated());
-            let out = Out::from(&self.input[written..]);
-            let wish = Wish { out, into: Some(&mut decoder), until: watched, bell: None };
-            written += session.turn(wish, &mut self.stderr, self.worker.queues.program())?.written;
-            if written == self.input.len() {
-                session.close_input();
-            }
-            if error.is_none()
-                && let Err(bad) = self.collect(&mut decoder, session.is_over(), most, most_in_all)
-            {
-                session.kill();
-                error = Some(bad);
-            }
-            if error.is_some() {
-                // What follows is of no use; but the pipe must not hold up the end.
-                let rest = decoder.pending();
-                decoder.forget(rest);
-            }
-            if readiness::is_terminated() && !session.is_terminated() {
-                session.terminate(self.worker.spec.stop_timeout);
-            }
-            if watched.is_some_and(|until| until <= Instant::now()) && session.exit().is_none() {
-                session.terminate(self.worker.spec.stop_timeout);
-                error = limit.map(ProgramError::TimedOut);
-            }
-        }
-        if readiness::is_terminated() {
-            return Err(Stop(Ending::Ordered));
-        }
-        Ok(match (error, session.exit()) {
-            (Some(error), _) => Err(error),
-            (None, Some(Exit::Code(code))) if self.spec.is_success(code) => Ok(()),
-            (None, Some(exit)) => Err(ProgramError::Ended(exit)),
-            // A session is over only with an exit.
-            (None, None) => return Err(Failure::fatal("the program's end is unknown").into()),
+        result.map(|result| {
+            result.map_err(|error| FailedAttempt { error, stderr: attempts.stderr.take_kept() })
         })
-    }
-
-    /// Takes outputs out of what was read.
-    fn collect(
-        &mut self,
-        decoder: &mut Decoder,
-        is_over: bool,
-        most: u64,
-        most_in_all: u64,
-    ) -> Result<(), ProgramError> {
-        match self.collect {
-            Collect::Whole if decoder.pending() as u64 > most => {
-                let least = decoder.pending() as u64;
-                return Err(ProgramError::BadFrame(crate::framing::BadFrame::TooLong { least, most }));
-            }
-            Collect::Whole if is_over => {
-                self.outputs.push(decoder.rest());
-                let rest = decoder.pending();
-                decoder.forget(rest);
-            }
-            Collect::Whole => {}
-            Collect::Lines => {
-                while let Some(item) = decoder.next().map_err(ProgramError::BadFrame)? {
-                    self.outputs.push(item);
-                }
-                if is_over && let Some(item) = decoder.last().map_err(ProgramError::BadFrame)? {
-                    self.outputs.push(item);
-                }
-            }
-        }
-        match self.outputs.size() as u64 > most_in_all {
-            true => Err(ProgramError::TooMuch(most_in_all)),
-            false => Ok(()),
-        }
     }
 }

@@ -1,35 +1,51 @@
 //! Whole answers become outputs, and their items end.
 
-use super::ReplyLoop;
+use super::{Replies, begin};
 use crate::stage::Outlet;
-use crate::worker::program::error::{FailedAttempt, ProgramError};
-use crate::worker::program::io::answers::Run;
-use crate::worker::program::spill;
-
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed::{self, Reason};
+use crate::worker::failed;
 use crate::worker::outlet::ToQueues;
+use crate::worker::program::conversation::{Effect, Event};
+use crate::worker::program::error::FailedAttempt;
+use crate::worker::program::io::answers::Run;
 use crate::worker::program::io::outputs::Part;
+use crate::worker::program::pause::After;
+use crate::worker::program::run::ProgramRun;
+use crate::worker::program::spill;
 use crate::worker::stop::Stop;
+use std::time::Instant;
 
-impl ReplyLoop<'_> {
-    /// Publishes what is answered and ends the leases.
-    pub(crate) fn publish(&mut self, live: &LiveSettings) -> Result<(), Stop> {
-        // Nothing that waits for room is an item's fault.
-        self.worker.queues.rest();
+impl Replies<'_> {
+    /// Publishes what is answered and ends the leases. `since`: when the oldest of them began.
+    pub(super) fn publish(
+        &mut self,
+        run: &mut ProgramRun<'_>,
+        live: &LiveSettings,
+        since: Option<Instant>,
+    ) -> Result<(), Stop> {
+        if !run.apply(Event::Done).contains(&Effect::Acknowledge) {
+            return Ok(());
+        }
         let done = self.answers.len();
-        while let Some(run) = self.answers.first() {
-            let answers = match run {
+        let took = since.map_or_else(Default::default, |since| since.elapsed());
+        self.window.learn(done, took);
+        run.worker.queues.note_items(done, took);
+        // Nothing that waits for room is an item's fault.
+        run.worker.queues.rest();
+        while let Some(answered) = self.answers.first() {
+            let answers = match answered {
                 Run::Failure(error) => {
-                    fail(self.worker, error, self.stderr.take_kept(), live)?;
+                    run.worker.item_log.forget();
+                    let failed = FailedAttempt { error, stderr: run.stderr.take_kept() };
+                    failed::fail_with(run.worker, 0, failed.reason(), live)?;
                     1
                 }
                 Run::Good { answers, outputs } => {
                     match self.answers.single(answers) {
-                        Some(counts) if !self.worker.outputs.is_empty() => {
-                            publish_singles(self.worker, counts, outputs)?;
+                        Some(counts) if !run.worker.outputs.is_empty() => {
+                            publish_singles(run.worker, counts, outputs)?;
                         }
-                        _ => spill::publish(self.worker, outputs, answers)?,
+                        _ => spill::publish(run.worker, outputs, answers)?,
                     }
                     answers
                 }
@@ -37,28 +53,16 @@ impl ReplyLoop<'_> {
             self.answers.drop_first(answers);
             self.starts.drain(..answers.min(self.starts.len()));
         }
-        (self.fruitless, self.arms_at) = (None, None);
-        self.stderr.forget();
-        self.worker.recycling.count(done);
+        self.trial.prove();
+        self.intake.answered();
+        run.stderr.forget();
+        run.worker.recycling.count(done);
         if live.is_single() {
-            self.rest.after_item(live);
+            self.pause.begin(After::Item, live);
         }
-        self.begin();
+        begin(run);
         Ok(())
     }
-}
-
-/// The program says that the oldest item has failed.
-fn fail(
-    worker: &mut WorkerContext,
-    error: ProgramError,
-    stderr: Vec<String>,
-    live: &LiveSettings,
-) -> Result<(), Stop> {
-    worker.item_log.forget();
-    let failed = FailedAttempt { error, stderr };
-    let reason = Reason { text: failed.to_string(), cause: failed.error.cause(), stderr: &failed.stderr };
-    failed::fail_with(worker, 0, reason, live)
 }
 
 /// One output each, or none: every lease ends with its own, so they may go out in parts.

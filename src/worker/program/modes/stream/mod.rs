@@ -5,395 +5,231 @@
 //! output too, simply a process under supervision.
 
 mod ending;
-mod give;
-mod slack;
+mod intake;
+mod output;
 
 use crate::config::pipeline::Command;
 use crate::exit;
 use crate::framing::Decoder;
-use crate::queue::{Ending, Fault, Taken, Wait, Waiting, WorkerHandle};
+use crate::queue::{Ending, Waiting};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed::{self, Reason};
-use crate::worker::program::error::ProgramError;
+use crate::worker::program::conversation::{Effect, Event, Manner};
 use crate::worker::program::io::feed::Feed;
-use crate::worker::program::io::session::{Out, Session, Turn, Wish};
+use crate::worker::program::io::session::{Turn, Wish};
 use crate::worker::program::io::stderr::StderrRelay;
-use crate::worker::program::io::waker::{self, Waker};
-use crate::worker::program::lingering::Lingering;
-use crate::worker::program::pause::Rest;
+use crate::worker::program::io::waker::Waker;
+use crate::worker::program::pause::{After, ItemPause};
+use crate::worker::program::run::{Mode, ProgramRun};
 use crate::worker::program::spec::CommandSpec;
-use crate::worker::program::waiting;
 use crate::worker::stop::Stop;
-use give::Pieces;
-use std::time::{Duration, Instant};
+use ending::Unaccounted;
+use intake::{Found, to_write};
+use output::{Output, publish_any};
 
 /// Asked for as the size of the pipes.
-const PIPE: i32 = 256 * 1024;
-/// A program that has neither read nor written for so long has done what it had.
-const QUIET: Duration = Duration::from_secs(1);
-/// Items in one look that make it likely that more are about to come.
-const PLENTY: usize = 64;
+const PIPE_BYTES: i32 = 256 * 1024;
 
-pub(crate) struct StreamLoop<'a> {
-    worker: &'a mut WorkerContext,
-    spec: CommandSpec,
-    feed: Feed,
-    decoder: Decoder,
-    /// What the program's output is called in messages.
-    output: String,
-    stderr: StderrRelay,
+struct Streaming<'a> {
+    feed: &'a mut Feed,
+    output: Output,
     waker: Waker,
-    input_ended: bool,
-    /// The input ended before the pipeline was to end.
-    ended_first: bool,
-    lingering: Lingering,
-    /// How the worker is to end, once the program has.
-    stopping: Option<Ending>,
-    /// When a program that was given the end of its input is asked by a signal.
-    ends_by: Option<Instant>,
-    /// A source's program may be over, but what it has written comes no faster for that.
-    owes: bool,
-    rest: Rest,
-    /// There may be an item, though nothing will tell of it: no waiting.
-    looks_again: bool,
-    /// The last look found no item: before a wait somebody must be asked to tell of one.
-    found_none: bool,
-    /// Items come in plenty.
-    plenty: bool,
+    pause: ItemPause,
+    found: Found,
     /// The program has written something.
     speaks: bool,
-    pieces: Pieces,
-    /// When memory that long items needed is given back.
-    slack_ends: Option<Instant>,
-    /// Items that the program may hold.
-    inside: u64,
-    moved: Instant,
+    /// A source's program may be over, but what it has written comes no faster for that.
+    owes: bool,
+    unaccounted: Unaccounted,
 }
 
-impl<'a> StreamLoop<'a> {
-    pub fn new(
-        worker: &'a mut WorkerContext,
-        spec: CommandSpec,
-        command: &Command,
-    ) -> Result<StreamLoop<'a>, Failure> {
-        let most = worker.queues.max_item(&worker.outputs)?;
-        if worker.outputs.is_empty() {
-            worker.queues.hold_up_to(usize::MAX);
+/// Serves the stage with one program.
+pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Command) -> Result<Stop, Stop> {
+    let max_item = worker.queues.max_item(&worker.outputs)?;
+    if worker.outputs.is_empty() {
+        worker.queues.hold_up_to(usize::MAX);
+    }
+    let output_name = format!("the output of `{}`", command.invocation.title());
+    let mut mode = Streaming {
+        feed: &mut Feed::new(command.in_framing),
+        output: Output::new(Decoder::new(command.out_framing, max_item), output_name),
+        waker: Waker::new().map_err(Failure::from)?,
+        pause: ItemPause::default(),
+        found: Found::default(),
+        speaks: false,
+        owes: false,
+        unaccounted: Unaccounted::new(),
+    };
+    let started = spec.start(None, worker.queues.program());
+    let session = started.map_err(|not_started| not_started.stop(worker))?;
+    session.widen(PIPE_BYTES);
+    worker.recycling.watch(session.pid());
+    let manner = Manner::Stream { is_source: worker.inputs.is_empty() };
+    let mut stderr = StderrRelay::new();
+    let mut run = ProgramRun::new(worker, &mut stderr, session, manner);
+    let ended = run.converse(&mut mode);
+    if ended.is_ok() && run.was_killed_externally() {
+        run.worker.exit_code = Some(exit::PROGRAM_KILLED);
+    }
+    ended
+        .and_then(|()| mode.conclude(&mut run, spec))
+        .map_err(|stop| mode.unaccounted.lost_with(run.worker, stop))
+}
+
+impl Mode for Streaming<'_> {
+    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+        self.pause.update(live);
+        self.poll_orders(run, live)?;
+        self.pass_on_wake_up(run.worker)?;
+        self.lease(run, live)?;
+        if !self.flows_on(run, live) && self.output.holds_back() {
+            // Nothing more may come before the worker sleeps.
+            let emitted = self.output.emit_pieces(run.worker, self.feed, &mut 0, false)?;
+            publish_any(run.worker, 0, emitted)?;
         }
-        Ok(StreamLoop {
-            worker,
-            spec,
-            feed: Feed::new(command.in_framing),
-            decoder: Decoder::new(command.out_framing, most),
-            output: format!("the output of `{}`", command.invocation.title()),
-            stderr: StderrRelay::new(),
-            waker: Waker::new()?,
-            input_ended: false,
-            ended_first: false,
-            lingering: Lingering::default(),
-            stopping: None,
-            ends_by: None,
-            owes: false,
-            rest: Rest::default(),
-            looks_again: false,
-            found_none: false,
-            plenty: false,
-            speaks: false,
-            pieces: Pieces::default(),
-            slack_ends: None,
-            inside: 0,
-            moved: Instant::now(),
-        })
+        if !run.conversation.is_open() && (self.feed.is_empty() || !run.session.takes_input()) {
+            run.apply(Event::InputWritten);
+        }
+        if live.must_pause() && self.feed.is_empty() {
+            run.worker.come_to_rest();
+        }
+        if self.flows_on(run, live) { self.go_on(run) } else { self.exchange(run, live) }
     }
 
-    pub fn run(mut self) -> Stop {
-        let mut session = match self.spec.start(None, self.worker.queues.program()) {
-            Ok(session) => session,
-            Err(not_started) => return not_started.stop(self.worker),
-        };
-        session.widen(PIPE);
-        self.worker.recycling.watch(session.pid());
-        while !session.is_over() || self.owes {
-            if let Err(stop) = self.round(&mut session) {
-                self.dismiss(&mut session);
-                return self.fail(stop);
-            }
-        }
-        if session.was_killed_externally() {
-            self.worker.exit_code = Some(exit::PROGRAM_KILLED);
-        }
-        self.conclude(session.exit()).unwrap_or_else(|stop| self.fail(stop))
+    fn owes_output(&self) -> bool {
+        self.owes
     }
+}
 
-    fn is_source(&self) -> bool {
-        self.worker.inputs.is_empty()
-    }
-
-    fn round(&mut self, session: &mut Session) -> Result<(), Stop> {
-        let live = self.worker.look();
-        self.poll_orders(&live, session);
-        if self.waker.has_rung() {
-            // It was a wake-up for one worker: if this one can't use it, the look passes it on.
-            self.worker.queues.take(&self.worker.inputs, 0, Wait::No)?;
-        }
-        self.take(&live, session)?;
-        if !self.can_go_on(&live, session) {
-            self.let_go()?;
-        }
-        if (self.input_ended || self.stopping.is_some()) && self.feed.is_empty() {
-            session.close_input();
-        }
-        if live.must_pause && self.feed.is_empty() {
-            self.worker.come_to_rest();
-        }
-        self.look_for_lingering(&live, session);
-        self.exchange(&live, session)
-    }
-
-    /// A program that does not end though its input has: what it still holds nobody knows, so only a stop ends it.
-    fn look_for_lingering(&mut self, live: &LiveSettings, session: &mut Session) {
-        if !self.input_ended || session.takes_input() || session.exit().is_some() || self.stopping.is_some() {
-            return;
-        }
-        if self.lingering.deadline(true).is_none() {
-            self.lingering.note(Instant::now());
-        }
-        self.lingering.note(self.moved);
-        self.lingering.look(session.pid(), "");
-        if live.is_stopping() && self.ended_first && self.lingering.is_quiet() {
-            self.stopping = Some(Ending::InputEnded);
-            session.terminate(self.worker.spec.stop_timeout);
-        }
-    }
-
+impl Streaming<'_> {
     /// Orders, and the end of this worker's time.
-    fn poll_orders(&mut self, live: &LiveSettings, session: &mut Session) {
-        let patience = self.worker.spec.stop_timeout;
-        self.rest.look(live);
-        if readiness::is_terminated() {
-            self.stopping.get_or_insert(Ending::Ordered);
-            session.terminate(patience);
-        }
-        if self.stopping.is_some() {
-            return;
-        }
-        let ending = match live.must_finish {
-            true => Some(Ending::Ordered),
-            // Of a program that is over there is nothing to replace.
-            false if session.exit().is_some() => None,
-            false => self.worker.recycling.check().err().map(|stop| stop.0),
-        };
-        let Some(ending) = ending else { return };
-        self.stopping = Some(ending);
-        self.feed.take_back();
-        if let Err(fault) = self.worker.queues.give_back_from(self.feed.len()) {
-            self.stopping = Some(Ending::Failed(fault.to_string()));
-        }
-        if self.is_source() {
-            session.terminate(patience);
-        } else {
-            // The end of its input should be enough; it gets as long for it as for a signal.
-            let had_its_time = self.ended_first && self.lingering.is_quiet();
-            self.ends_by = Some(Instant::now() + if had_its_time { Duration::ZERO } else { patience });
-        }
-    }
-
-    /// Leases items, as many as the program may soon read.
-    fn take(&mut self, live: &LiveSettings, session: &Session) -> Result<(), Stop> {
-        if self.stopping.is_none() && session.takes_input() {
-            self.frame(live)?;
-        }
-        let wants =
-            !self.is_source() && !self.input_ended && self.stopping.is_none() && session.takes_input();
-        if !wants || self.waker.is_armed() || self.is_resting() || live.must_pause {
+    fn poll_orders(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+        if !run.conversation.is_undecided() {
             return Ok(());
         }
-        let mut more = true;
-        while more && !self.feed.is_full() {
-            let most = match live.is_single() {
-                true => usize::from(self.feed.is_empty()),
-                false => self.worker.queues.leases_left(),
-            };
-            let most = most.min(self.worker.recycling.items_left().saturating_sub(self.worker.queues.len()));
-            more = most > 0 && self.take_some(most, live, session)?;
-        }
-        Ok(())
-    }
-
-    /// One transaction's part of it. Returns whether more waits.
-    fn take_some(&mut self, most: usize, live: &LiveSettings, session: &Session) -> Result<bool, Stop> {
-        let known = self.worker.queues.len();
-        let wait = self.nap(live, session);
-        match self.worker.queues.take(&self.worker.inputs, most, wait)? {
-            Taken::Items { before, after } => {
-                self.plenty = self.worker.queues.len() - known >= PLENTY;
-                self.found_none = false;
-                crate::worker::program::log_taken_from(self.worker, known, before, after)?;
-                self.frame(live)?;
-                return Ok(after > 0);
-            }
-            Taken::Ended => (self.input_ended, self.ended_first) = (true, !live.is_stopping()),
-            Taken::Ordered => self.looks_again = true,
-            Taken::Empty => match live.when_empty() {
-                Some(pause) => {
-                    self.worker.item_log.empty(&self.worker.spec.inputs, Some(pause));
-                    self.rest.while_empty(live);
-                }
-                None => {
-                    self.found_none = true;
-                    self.plenty &= wait == Wait::No;
-                }
+        let ending = match live.must_finish() {
+            true => Ending::Ordered,
+            // Of a program that is over there is nothing to replace.
+            false if run.session.exit().is_some() => return Ok(()),
+            false => match run.worker.recycling.check() {
+                Ok(()) => return Ok(()),
+                Err(stop) => stop.0,
             },
-        }
-        Ok(false)
-    }
-
-    /// How long a look for items may wait for the queues alone.
-    fn nap(&self, live: &LiveSettings, session: &Session) -> Wait {
-        match () {
-            () if !self.feed.is_empty() || live.when_empty().is_some() => Wait::No,
-            // A program that only reads has nothing to say.
-            () if self.worker.outputs.is_empty() && !self.speaks => waker::nap(),
-            // Whoever gives so much is about to give more, and the program has said what it had just now.
-            () if self.plenty && !session.flows(false) => waker::short_nap(),
-            () => Wait::No,
-        }
-    }
-
-    /// Makes leases bytes for the program, as far as they will soon be written.
-    fn frame(&mut self, live: &LiveSettings) -> Result<(), Stop> {
-        while !self.feed.is_full() && self.feed.len() < self.worker.queues.len() {
-            let next = self.feed.len();
-            if let Err(why) = self.feed.push_in_place(self.worker.queues.item(next)?.bytes) {
-                let error = ProgramError::NotEncodable(why);
-                let reason = Reason { text: error.to_string(), cause: error.cause(), stderr: &[] };
-                failed::fail_with(self.worker, next, reason, live)?;
-                self.looks_again = true;
-            }
+        };
+        if run.apply(Event::Leave(ending)).contains(&Effect::TakeBack) {
+            self.feed.take_back();
+            run.worker.queues.give_back_from(self.feed.len())?;
         }
         Ok(())
-    }
-
-    fn is_resting(&self) -> bool {
-        self.rest.until().is_some()
     }
 
     /// Writes, reads, publishes.
-    fn exchange(&mut self, live: &LiveSettings, session: &mut Session) -> Result<(), Stop> {
-        if self.ends_by.is_some_and(|by| by <= Instant::now()) {
-            session.terminate(self.worker.spec.stop_timeout);
-            self.ends_by = None;
-        }
-        if self.can_go_on(live, session) {
-            return self.go_on(session);
-        }
+    fn exchange(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+        let is_source = run.worker.inputs.is_empty();
         // A source that pauses is not read any more: then its program waits, too.
-        let resting = self.is_resting() || live.must_pause;
-        let single = live.is_single() && self.stopping.is_none();
+        let pauses = self.pause.is_on() || live.must_pause();
+        let is_single = live.is_single() && run.conversation.is_undecided();
         // A source with a pause after each item: what it has written already comes first.
-        let paced = (single || live.must_pause) && self.is_source() && self.stopping.is_none();
+        let is_paced = is_source && (is_single || live.must_pause()) && run.conversation.is_undecided();
         let (mut written, mut left, mut emitted) = (0, 0, 0);
-        if paced && !resting {
-            emitted = self.emit(1)?;
+        if is_paced && !pauses {
+            emitted = self.emit(run.worker, 1)?;
         }
         if emitted == 0 {
-            written = self.wait(live, session, paced && resting)?;
+            written = self.wait(run, live, is_paced && pauses)?;
             left = written;
-            emitted = match (paced, resting) {
+            emitted = match (is_paced, pauses) {
                 (true, true) => 0,
-                (true, false) => self.emit(1)?,
+                (true, false) => self.emit(run.worker, 1)?,
                 (false, _) => {
-                    let more_comes = self.can_go_on(live, session);
-                    self.emit_pieces(&mut left, more_comes)?
+                    let more_comes = self.flows_on(run, live);
+                    self.output.emit_pieces(run.worker, self.feed, &mut left, more_comes)?
                 }
             };
         }
-        self.owes = paced && (resting || emitted > 0);
-        self.publish_rest(left, emitted)?;
-        if single && (if self.is_source() { emitted } else { written }) > 0 {
-            self.worker.queues.settle()?; // there is no other `take` for so long
-            self.rest.after_item(live);
+        self.owes = is_paced && (pauses || emitted > 0);
+        publish_any(run.worker, left, emitted)?;
+        if is_single && (if is_source { emitted } else { written }) > 0 {
+            run.worker.queues.settle()?; // there is no other `take` for so long
+            self.pause.begin(After::Item, live);
         }
         Ok(())
     }
 
     /// A turn that waits. `holds_back`: what the program writes is left where it is. Returns how many items were wholly
     /// written.
-    fn wait(&mut self, live: &LiveSettings, session: &mut Session, holds_back: bool) -> Result<usize, Stop> {
-        if std::mem::take(&mut self.found_none) {
-            self.waker.arm(&self.worker.queues);
+    fn wait(
+        &mut self,
+        run: &mut ProgramRun<'_>,
+        live: &LiveSettings,
+        holds_back: bool,
+    ) -> Result<usize, Stop> {
+        let now = self.found.begin_wait(&mut self.waker, &run.worker.queues);
+        let why = self.waits_for(run.worker, self.pause.is_on() || live.must_pause());
+        let until = run.wakes_at(live, [self.pause.until(), self.output.tidy(self.feed), now]);
+        if holds_back && run.session.exit().is_some() {
+            let wait = |_: &_| readiness::wait_any(&mut [], until);
+            run.worker.counted_as(why, wait).map_err(Failure::from)?;
+            return Ok(0);
         }
-        let (rest, tidy) = (self.rest.until(), self.tidy());
-        let now = std::mem::take(&mut self.looks_again).then(Instant::now);
-        let why = self.waits_for(rest.is_some() || live.must_pause);
-        let lingers = self.lingering.deadline(live.is_stopping() && self.ended_first);
+        let ProgramRun { worker, stderr, session, .. } = run;
         let wish = Wish {
-            out: to_write(&self.feed, &self.worker.queues)?,
-            into: (!holds_back).then_some(&mut self.decoder),
-            until: [rest, tidy, self.ends_by, now, lingers].into_iter().flatten().min(),
+            out: to_write(self.feed, &worker.queues)?,
+            into: (!holds_back).then_some(&mut self.output.decoder),
+            until,
             bell: self.waker.bell(),
         };
-        let turn = waiting(&self.worker.queues, why, || match holds_back && session.exit().is_some() {
-            true => Ok(session.rest(wish.until)?),
-            false => session.turn(wish, &mut self.stderr, self.worker.queues.program()),
-        })?;
-        Ok(self.note(turn))
+        let turn = worker.counted_as(why, |queues| session.turn(wish, stderr, queues.program()))?;
+        Ok(self.note(run, turn))
     }
 
     /// Whether more can be done at once, most likely: then a wait would only be a system call more.
-    fn can_go_on(&self, live: &LiveSettings, session: &Session) -> bool {
-        let waits = live.is_single() || live.must_pause || self.is_resting() || self.stopping.is_some();
-        !waits && session.flows(!self.feed.is_empty())
+    fn flows_on(&self, run: &ProgramRun<'_>, live: &LiveSettings) -> bool {
+        let waits = live.is_single() || live.must_pause() || self.pause.is_on();
+        !waits && run.conversation.is_undecided() && run.flows(!self.feed.is_empty())
     }
 
-    fn go_on(&mut self, session: &mut Session) -> Result<(), Stop> {
-        let StreamLoop { worker, feed, decoder, stderr, .. } = &mut *self;
-        let turn =
-            session.go_on(to_write(feed, &worker.queues)?, decoder, stderr, worker.queues.program())?;
-        let mut left = self.note(turn);
-        let emitted = self.emit_pieces(&mut left, session.flows(!self.feed.is_empty()))?;
+    fn go_on(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+        let ProgramRun { worker, stderr, session, .. } = run;
+        let out = to_write(self.feed, &worker.queues)?;
+        let turn = session.go_on(out, &mut self.output.decoder, stderr, worker.queues.program())?;
+        let mut left = self.note(run, turn);
+        let more_comes = run.flows(!self.feed.is_empty());
+        let emitted = self.output.emit_pieces(run.worker, self.feed, &mut left, more_comes)?;
         self.owes = false;
-        self.publish_rest(left, emitted)
+        publish_any(run.worker, left, emitted)
     }
 
     /// Returns how many items were wholly written by it.
-    fn note(&mut self, turn: Turn) -> usize {
-        let written = self.feed.note_written(turn.written);
+    fn note(&mut self, run: &mut ProgramRun<'_>, turn: Turn) -> usize {
+        run.note(turn);
+        let mut written = self.feed.note_written(turn.written);
+        if written > 0 && !run.apply(Event::Done).contains(&Effect::Acknowledge) {
+            written = 0;
+        }
         self.speaks |= turn.read > 0;
-        self.note_moves(turn.written + turn.read, written);
+        if turn.read + turn.written > 0 {
+            self.unaccounted.moved(written);
+        }
         written
     }
 
-    /// What a turn waits for, if it isn't the program. What a program does with an item that it has read, nobody knows:
+    fn emit(&mut self, worker: &mut WorkerContext, most: usize) -> Result<usize, Stop> {
+        let emitted = self.output.emit(worker, most)?;
+        if emitted > 0 {
+            self.output.tidy(self.feed);
+        }
+        Ok(emitted)
+    }
+
+    /// What a turn waits for, if it isn't the program. What a program does with an item that it has read is unknown:
     /// it is at work as long as it has not read all there is. A source's program is always.
-    fn waits_for(&self, rests: bool) -> Option<Waiting> {
+    fn waits_for(&self, worker: &WorkerContext, pauses: bool) -> Option<Waiting> {
         let is_fed = !self.feed.is_empty();
-        match rests {
+        match pauses {
             true => (!is_fed).then_some(Waiting::Paused),
-            false => (!is_fed && !self.is_source()).then_some(Waiting::Starved),
+            false => (!is_fed && !worker.inputs.is_empty()).then_some(Waiting::Starved),
         }
     }
-
-    fn note_moves(&mut self, bytes: usize, items: usize) {
-        if bytes == 0 {
-            return;
-        }
-        let now = Instant::now();
-        if now.duration_since(self.moved) > QUIET {
-            self.inside = 0;
-        }
-        self.moved = now;
-        self.inside += items as u64;
-    }
-}
-
-/// The feed's bytes; of a long item those in the queue itself.
-fn to_write<'a>(feed: &'a Feed, queues: &'a WorkerHandle) -> Result<Out<'a>, Fault> {
-    let last = match feed.len().checked_sub(1) {
-        Some(last) if feed.needs_last() => queues.item(last)?.bytes,
-        Some(_) | None => b"",
-    };
-    Ok(feed.out(last))
 }
