@@ -138,10 +138,10 @@ fn supervise(
     let ended = live(run, loaded, before, (claim, inherited.metrics), &mut log_writer);
     log_writer.end();
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
-    ended.map(|(code, tails)| {
-        if let Some(tails) = tails {
-            tails.end();
-            crate::control::python::forget(tails.folder());
+    ended.map(|(code, recent_logs)| {
+        if let Some(recent_logs) = recent_logs {
+            recent_logs.end();
+            crate::control::python::forget(recent_logs.folder());
         }
         code
     })
@@ -159,7 +159,7 @@ fn live(
     let mut performer = Performer::set_up(&run, &loaded.pipeline, &mut before, log_writer)?;
     let is_resumed = before.upgrade.is_some();
     let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
-    performer.launcher.tails.clone_from(&logs);
+    performer.launcher.recent_logs.clone_from(&logs);
     let control = claim.as_mut().and_then(Claim::listener);
     let listeners = Listeners { control, metrics: control::metrics(&loaded.pipeline, metrics) };
     // Without copies, clients that come during an upgrade are refused.

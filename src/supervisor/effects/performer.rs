@@ -225,8 +225,8 @@ impl Performer<'_> {
         match action {
             Effect::Spawn(spawn) => self.spawn(&spawn),
             Effect::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
-            Effect::Preflight(left) => self.preflight(*left),
-            Effect::ReplaceProgram(left) => self.replace_program(*left),
+            Effect::Preflight(machine) => self.preflight(*machine),
+            Effect::ReplaceProgram(machine) => self.replace_program(*machine),
             Effect::Term(pid) => self.terminate(pid),
             Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Effect::Tune(slot, pid, tuning) => {

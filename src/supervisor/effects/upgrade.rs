@@ -28,15 +28,15 @@ use std::path::PathBuf;
 impl Performer<'_> {
     /// Asks the program on the disk, in a process of its own, whether it understands the command line, what it would
     /// get, the file and the queues.
-    pub(in crate::supervisor) fn preflight(&mut self, left: SavedMachine) {
-        if let Err(why) = self.try_preflight(left) {
+    pub(in crate::supervisor) fn preflight(&mut self, machine: SavedMachine) {
+        if let Err(why) = self.try_preflight(machine) {
             self.events.push_back(Event::PreflightDone(Err(why)));
         }
     }
 
-    fn try_preflight(&mut self, left: SavedMachine) -> Result<(), String> {
+    fn try_preflight(&mut self, machine: SavedMachine) -> Result<(), String> {
         let program = program_on_disk().map_err(|error| format!("no program to execute: {error}"))?;
-        let memory = self.memory(left)?;
+        let memory = self.memory(machine)?;
         let [upgrade_state, arena] = PREFLIGHT_FDS;
         let words = [CString::new(reexec::VERB).unwrap_or_default(), program.clone()];
         let start = Start {
@@ -65,30 +65,30 @@ impl Performer<'_> {
     }
 
     /// Returns only if the other program has not taken over.
-    pub(in crate::supervisor) fn replace_program(&mut self, left: SavedMachine) {
-        let why = match self.try_to_replace(left) {
+    pub(in crate::supervisor) fn replace_program(&mut self, machine: SavedMachine) {
+        let why = match self.try_to_replace(machine) {
             Ok(why) => why,
             Err(why) => NotReplaced::Failed(why),
         };
         self.events.push_back(Event::NotReplaced(why));
     }
 
-    fn try_to_replace(&mut self, left: SavedMachine) -> Result<NotReplaced, String> {
+    fn try_to_replace(&mut self, machine: SavedMachine) -> Result<NotReplaced, String> {
         let program = self.next_program.clone().ok_or("no program was tried")?;
-        let memory = self.memory(left)?;
+        let memory = self.memory(machine)?;
         let before = hold_signals().map_err(|error| format!("signals can't be held back: {error}"))?;
         let failed = self.replace(&program, &memory);
         let _ = before.thread_set_mask();
         failed
     }
 
-    fn memory(&self, left: SavedMachine) -> Result<OwnedFd, String> {
-        let memory = serde_json::to_vec(&self.upgrade_state(left)).map_err(io::Error::from);
+    fn memory(&self, machine: SavedMachine) -> Result<OwnedFd, String> {
+        let memory = serde_json::to_vec(&self.upgrade_state(machine)).map_err(io::Error::from);
         let memory = memory.and_then(|text| fd::sealed(c"mprun-handover", &text));
         memory.map_err(|error| format!("nothing can be handed over: {error}"))
     }
 
-    fn upgrade_state(&self, left: SavedMachine) -> UpgradeState {
+    fn upgrade_state(&self, machine: SavedMachine) -> UpgradeState {
         let launcher = &self.launcher;
         let numbers = |pipes: &[OwnedFd; 2]| [pipes[0].as_raw_fd(), pipes[1].as_raw_fd()];
         let named = self
@@ -100,7 +100,7 @@ impl Performer<'_> {
             continues: launcher.continues,
             replacing: self.replacing.paths(),
             age: self.identity.started.elapsed(),
-            machine: left,
+            machine: machine,
             guardian: self.guardian.as_ref().map(|guardian| (guardian.pid, guardian.alive.as_raw_fd())),
             preexisting: self.children.preexisting(),
             non_leaders: self.children.non_leaders(),
@@ -156,12 +156,12 @@ impl Performer<'_> {
     fn to_pass_on(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
         let launcher = &self.launcher;
         let pipes = launcher.holding_pipes.values().flatten().map(AsFd::as_fd);
-        let voices = self.log_writer.ends().iter().map(AsFd::as_fd);
+        let log_pipe = self.log_writer.ends().iter().map(AsFd::as_fd);
         let alive = self.guardian.iter().map(|guardian| guardian.alive.as_fd());
         let control = self.listeners.control.iter().map(AsFd::as_fd);
         let metrics = self.listeners.metrics.iter().map(AsFd::as_fd);
         pipes
-            .chain(voices)
+            .chain(log_pipe)
             .chain(alive)
             .chain(control)
             .chain(metrics)

@@ -101,8 +101,8 @@ impl QueueTable {
     }
 
     /// How many more there may be.
-    pub fn left(&self) -> usize {
-        self.ids.left()
+    pub fn available(&self) -> usize {
+        self.ids.available()
     }
 
     /// How many there are.
@@ -193,10 +193,10 @@ impl QueueTable {
     ///
     /// A queue that has to go is never closed: its writers are about to be told what else to write, and must not take
     /// that for the end of their work.
-    pub fn settle(&mut self, stages: &[StageState], is_fed: bool, out: &mut Effects) -> Vec<Reopened> {
+    pub fn settle(&mut self, stages: &[StageState], is_retrying: bool, out: &mut Effects) -> Vec<Reopened> {
         let mut reopened = Vec::new();
         for queue in &mut self.all {
-            let ended = !is_fed && !stages.iter().any(|stage| stage.writes(queue.id));
+            let ended = !is_retrying && !stages.iter().any(|stage| stage.writes(queue.id));
             let closed = queue.wanted && !stages.iter().any(|stage| stage.reads(queue.id));
             if queue.ended != ended {
                 out.push(Effect::SetEnded(queue.id, ended));

@@ -58,10 +58,10 @@ pub fn after(end: &End, given: &Circumstances) -> Next {
         _ if given.stop == Stopping::Killing => Next::Over(Over::Stopped),
         _ if given.leaving => Next::Leave,
         End::Said(Ending::Finished) => finished(given),
-        End::Said(Ending::Ordered) => given.requested.map_or(Next::Now(StartReason::WantedAgain), told),
-        End::Said(Ending::Recycled) => given.requested.map_or(Next::Now(StartReason::Recycled), told),
+        End::Said(Ending::Ordered) => given.requested.map_or(Next::Now(StartReason::WantedAgain), obeyed),
+        End::Said(Ending::Recycled) => given.requested.map_or(Next::Now(StartReason::Recycled), obeyed),
         End::Terminated => match given.requested {
-            Some(why) => told(why),
+            Some(why) => obeyed(why),
             None if given.killed_externally => failed(given),
             None => Next::Now(StartReason::WantedAgain),
         },
@@ -73,7 +73,7 @@ pub fn after(end: &End, given: &Circumstances) -> Next {
             match given.requested {
                 // It was killed for the others' sake: the stage still wants it.
                 None | Some(StopReason::HoldsLock) => failed(given),
-                Some(why) => told(why),
+                Some(why) => obeyed(why),
             }
         }
         // Only reached when it is leaving, which an arm above answers.
@@ -101,7 +101,7 @@ fn failed(given: &Circumstances) -> Next {
 }
 
 /// What follows for a worker that was told to go and did.
-fn told(why: StopReason) -> Next {
+fn obeyed(why: StopReason) -> Next {
     match why {
         StopReason::Scaled | StopReason::Removed => Next::Leave,
         StopReason::Changed => Next::Now(StartReason::Changed),

@@ -12,6 +12,7 @@ mod command;
 mod converge;
 mod exits;
 mod reload;
+mod saving;
 mod stop;
 mod transitions;
 mod upgrade;
@@ -207,7 +208,7 @@ impl State {
     fn take_in(&mut self, event: Event, out: &mut Effects) {
         match event {
             Event::Begin(wanted) => self.begin(wanted, out),
-            Event::Resume(wanted, left) => self.resume(wanted, *left, out),
+            Event::Resume(wanted, saved) => self.resume(wanted, *saved, out),
             Event::Upgrade => self.upgrade_requested(None, out),
             Event::Terminate => self.stop_requested("SIGTERM", false, out),
             Event::Interrupt => self.stop_requested("SIGINT", true, out),

@@ -196,7 +196,7 @@ impl Life {
                 (Life::Alive(Process { ready: true, ..process }), None)
             }
             (Life::Alive(process), WorkerEvent::Ask(requested)) => process.ask(requested),
-            (Life::Alive(process), WorkerEvent::CancelStop) => process.relent(),
+            (Life::Alive(process), WorkerEvent::CancelStop) => process.cancel_stop(),
             (Life::Alive(process), WorkerEvent::Tick) => process.tick(now, stop_timeout),
             (Life::Forking { .. } | Life::Alive(_), WorkerEvent::Ended(next)) => (next, None),
 
@@ -270,7 +270,7 @@ impl Process {
         (Life::Alive(process), effect)
     }
 
-    fn relent(self) -> (Life, Option<WorkerEffect>) {
+    fn cancel_stop(self) -> (Life, Option<WorkerEffect>) {
         match self.requested {
             StopRequest::Finish(..) => {
                 let process = Process { requested: StopRequest::Nothing, ..self };

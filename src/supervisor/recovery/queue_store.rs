@@ -268,7 +268,7 @@ impl StoreOptions<'_> {
             if !kept {
                 return Ok(QueueStore { continues: refused, ..QueueStore::fresh(arena, location)? });
             }
-            refused::unless_stranger(&arena, whose, &path)?;
+            refused::refuse_other_pipeline(&arena, whose, &path)?;
             match QueueStore::recover(self, arena.clone(), location) {
                 Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) => {
                     refused = true;

@@ -235,14 +235,14 @@ impl Children {
         loop {
             // Its time may be over before a program that forks without end lets it see the last of them.
             while Instant::now() < limit && self.news()?.is_some() {}
-            let left: Vec<u32> = proc_table::children_of(std::process::id())
+            let remaining: Vec<u32> = proc_table::children_of(std::process::id())
                 .into_iter()
                 .filter(|pid| !self.preexisting.contains(pid) && !self.is_spared(*pid))
                 .collect();
-            if left.is_empty() || Instant::now() >= limit {
-                return Ok(left);
+            if remaining.is_empty() || Instant::now() >= limit {
+                return Ok(remaining);
             }
-            for &pid in &left {
+            for &pid in &remaining {
                 group::signal_process(pid, Signal::SIGKILL)?;
             }
             inbox.wait(Some(Instant::now() + SWEEP_INTERVAL));

@@ -95,11 +95,11 @@ fn clean_up(arena: Option<&Arena>, run: &str) {
     }
     let entry = format!("MPRUN_RUN={run}").into_bytes();
     for _ in 0..CLEANUP_ROUNDS {
-        let left = proc_table::with_environment(&entry);
-        if left.is_empty() {
+        let remaining = proc_table::with_environment(&entry);
+        if remaining.is_empty() {
             return;
         }
-        for pid in left {
+        for pid in remaining {
             let _ = group::signal_process(pid, Signal::SIGKILL);
         }
         thread::sleep(CLEANUP_INTERVAL);

@@ -46,7 +46,7 @@ pub struct Launcher {
     pub undo_log: UndoLog,
     logging: Logging,
     /// Where the last lines of each stage are kept.
-    pub tails: Option<Tails>,
+    pub recent_logs: Option<Tails>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -67,7 +67,7 @@ impl Launcher {
             arena,
             undo_log: UndoLog::create()?,
             logging,
-            tails: None,
+            recent_logs: None,
             holding_pipes: BTreeMap::new(),
             recovered_pipes: BTreeMap::new(),
         })
@@ -171,7 +171,7 @@ impl Launcher {
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
-            tails: self.tails.as_ref().map(|tails| tails.folder().to_owned()),
+            tails: self.recent_logs.as_ref().map(|logs| logs.folder().to_owned()),
             soft_open_files: open_files::original(),
             holding_pipe: version.work.uses() == Some(STDIN),
         };

@@ -15,7 +15,7 @@ impl StageState {
         let staying = self.staying().count();
         for _ in wanted..staying {
             if let Some(newest) = self.workers.iter().rposition(|worker| !worker.leaving) {
-                self.dismiss(newest, StopReason::Scaled, None, out);
+                self.remove_worker(newest, StopReason::Scaled, None, out);
             }
         }
         for _ in staying..wanted {
@@ -40,26 +40,14 @@ impl StageState {
         };
         let index = (0..).find(|index| self.find(*index).is_none()).unwrap_or(u32::MAX);
         let at = self.workers.partition_point(|worker| worker.index < index);
-        let version = Rc::clone(&self.version);
-        let trial = !life.is_over();
-        self.workers.insert(
-            at,
-            Worker {
-                index,
-                version,
-                life,
-                leaving: false,
-                trial,
-                at_rest: false,
-                epoch: self.epoch,
-                bad_runs: 0,
-                is_first: life == Life::Due(StartReason::New),
-            },
-        );
+        let mut worker = Worker::new(index, Rc::clone(&self.version), life);
+        worker.epoch = self.epoch;
+        worker.is_first = life == Life::Due(StartReason::New);
+        self.workers.insert(at, worker);
     }
 
     /// A worker ends after its item (or by `until`), and its place goes.
-    fn dismiss(&mut self, i: usize, why: StopReason, until: Option<Instant>, out: &mut Effects) {
+    fn remove_worker(&mut self, i: usize, why: StopReason, until: Option<Instant>, out: &mut Effects) {
         if self.workers[i].life.has_process() {
             self.workers[i].leaving = true;
             self.apply(i, WorkerEvent::Ask(StopRequest::Finish(why, until)), out);
@@ -71,7 +59,7 @@ impl StageState {
     /// All workers end after their items and their places go: the stage was removed.
     pub fn remove_all_workers(&mut self, until: Instant, out: &mut Effects) {
         for i in (0..self.workers.len()).rev() {
-            self.dismiss(i, StopReason::Removed, Some(until), out);
+            self.remove_worker(i, StopReason::Removed, Some(until), out);
         }
     }
 

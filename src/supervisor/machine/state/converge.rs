@@ -120,8 +120,8 @@ impl State {
     }
 
     fn settle_queues(&mut self, out: &mut Effects) {
-        let is_fed = self.retrying == Retrying::UnderWay;
-        let reopened = self.queues.settle(&self.stages, is_fed, out);
+        let is_retrying = self.retrying == Retrying::UnderWay;
+        let reopened = self.queues.settle(&self.stages, is_retrying, out);
         // What was reopened just now gets its readers or writers back first.
         if reopened.is_empty() {
             self.end_stages_without_readers(out);
@@ -158,7 +158,7 @@ impl State {
                 if !matches!(stage.workers[i].life, Life::Due(_)) {
                     continue;
                 }
-                if self.slots.left() == 0 {
+                if self.slots.available() == 0 {
                     return; // this is looked at again when a worker ends
                 }
                 if budget == 0 {

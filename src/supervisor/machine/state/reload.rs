@@ -107,7 +107,7 @@ impl State {
         }
         match plan(&old.pipeline, &new.pipeline, held) {
             Err(refusal) => self.refuse(&new, &refusal, out),
-            Ok(_) if self.queues.left() < self.queues_to_make(&new) => {
+            Ok(_) if self.queues.available() < self.queues_to_make(&new) => {
                 self.refuse(&new, &Refusal::TooManyQueues, out)
             }
             Ok(steps) => {

@@ -38,7 +38,7 @@ pub fn save(fd: &OwnedFd, folder: &Path, fault: &Fault) {
 }
 
 /// Somebody else's queues of the same name are none of ours.
-pub fn unless_stranger(arena: &Arena, whose: &Identity, path: &Path) -> Result<(), SetUpError> {
+pub fn refuse_other_pipeline(arena: &Arena, whose: &Identity, path: &Path) -> Result<(), SetUpError> {
     let found = arena.identity()?;
     if found.is(whose) {
         return Ok(());
