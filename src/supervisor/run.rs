@@ -35,7 +35,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
-    // Who is asked to stop, to reload or to upgrade before it is up does so once it is up.
+    // A request to stop, reload or upgrade that comes before it is up is served once it is up.
     start_signals::hold();
     let received = Received::from_environment();
     let manager = notify::manager();
@@ -75,7 +75,7 @@ fn failed(error: &SetUpError, manager: &Manager) -> u8 {
     exit::FAILED
 }
 
-/// Whether this program could go on from where another one is, that has started this process to find out.
+/// Whether this program could resume from the state of another one, which has started this process to find out.
 pub fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
     let read = UpgradeState::preflight();
     let good = read.and_then(|upgrade_state| {
@@ -83,7 +83,7 @@ pub fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
     });
     match good {
         Ok(()) => {
-            // Who does not read it, does not take this program for a good one.
+            // A reader that does not get it does not take this program for a good one.
             let _ = writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), PREFLIGHT_OK);
             exit::DONE
         }

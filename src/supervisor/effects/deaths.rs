@@ -22,7 +22,7 @@ impl Performer<'_> {
     /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
     pub(super) fn suspend(&mut self) {
         self.children.signal_all(Signal::SIGSTOP);
-        // Returns when this process goes on.
+        // Returns when this process is continued.
         let stop = || {
             let _ = nix::sys::signal::raise(Signal::SIGSTOP);
         };
@@ -33,7 +33,7 @@ impl Performer<'_> {
         self.children.signal_all(Signal::SIGCONT);
     }
 
-    /// One round: all that has happened, up to a bound. `/proc` is looked at once in it, for what the dead have left.
+    /// One round: all ends and stops, up to a bound. `/proc` is read once in it, for orphans of the dead.
     pub(super) fn look_at_children(&mut self) {
         let mut leave_orphans = false;
         for _ in 0..CHILDREN_PER_ROUND {
@@ -115,7 +115,7 @@ impl Performer<'_> {
         reports.into_iter().any(|report| report.done + report.emitted > 0)
     }
 
-    /// What a dead worker or its program has said at last. If there is nothing to be found, the rest is told without it.
+    /// The last lines on standard error of a dead worker or its program; none, if they can't be read.
     fn last_stderr(&self, child: &Child) -> Vec<String> {
         let (Some(recent_logs), Some(stage)) =
             (&self.launcher.recent_logs, self.stages.get(&child.worker.stage))
@@ -137,7 +137,7 @@ impl Performer<'_> {
         program.is_some()
     }
 
-    /// Children that nobody here has started: orphans of a dead worker's program, wherever they have moved.
+    /// Children that this process has not started: orphans of a dead worker's program, whatever their group.
     fn kill_orphans(&self) {
         for pid in self.children.orphans() {
             let _ = group::signal_process(pid, Signal::SIGKILL);

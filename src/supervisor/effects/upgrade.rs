@@ -100,7 +100,7 @@ impl Performer<'_> {
             continues: launcher.continues,
             replacing: self.replacing.paths(),
             age: self.identity.started.elapsed(),
-            machine: machine,
+            machine,
             guardian: self.guardian.as_ref().map(|guardian| (guardian.pid, guardian.alive.as_raw_fd())),
             preexisting: self.children.preexisting(),
             non_leaders: self.children.non_leaders(),
@@ -170,7 +170,7 @@ impl Performer<'_> {
     }
 }
 
-/// Why not: what it said last tells more than how it ended.
+/// Why not: its last line, which explains more than its exit.
 fn refusal(program: &CStr, ended: &str, said: &str) -> String {
     let said = if said.is_empty() { "nothing said" } else { said };
     format!("{} can't go on from here ({ended}): {said}", program.to_string_lossy())
@@ -197,11 +197,11 @@ fn arguments(word: Option<&str>) -> Vec<CString> {
 
 /// This program's; the descriptors of the service manager were taken, and their numbers are others' now.
 fn variables(upgrade_state: Option<i32>) -> Vec<CString> {
-    // In a preflight nobody is to be notified.
+    // A preflight sends no notification.
     let is_preflight = upgrade_state.is_none();
     let is_kept = |name: &OsStr| {
         let is_stale = name.as_bytes().starts_with(b"LISTEN_") || name == VARIABLE;
-        !is_stale && !(is_preflight && service::is_for_this_process_only(name.as_bytes()))
+        !(is_stale || is_preflight && service::is_for_this_process_only(name.as_bytes()))
     };
     let upgrade_state = upgrade_state.and_then(|number| CString::new(format!("{VARIABLE}={number}")).ok());
     environment::kept(is_kept).chain(upgrade_state).collect()

@@ -49,7 +49,7 @@ impl Pool {
         self.free.pop_first().or_else(|| self.fresh.next())
     }
 
-    /// Takes this very number; false if somebody has it.
+    /// Takes this very number; false if it is taken.
     pub fn claim(&mut self, number: u16) -> bool {
         if self.fresh.contains(&number) {
             self.free.extend(self.fresh.start..number);

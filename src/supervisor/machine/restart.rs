@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// What is known when a worker has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
-    /// What it had been told or done to, if anything.
+    /// What it was requested to do, if anything.
     pub requested: Option<StopReason>,
     /// Its place is to go when its process does.
     pub leaving: bool,
@@ -41,7 +41,7 @@ pub enum Stopping {
 pub enum Next {
     /// Its place goes too.
     Leave,
-    /// A new one at once; nobody's fault.
+    /// A new one at once; no failure.
     Now(StartReason),
     /// A new one as back-off and intensity allow.
     Restart(StartReason),
@@ -100,7 +100,7 @@ fn failed(given: &Circumstances) -> Next {
     }
 }
 
-/// What follows for a worker that was told to go and did.
+/// What follows for a worker that ended as requested.
 fn obeyed(why: StopReason) -> Next {
     match why {
         StopReason::Scaled | StopReason::Removed => Next::Leave,

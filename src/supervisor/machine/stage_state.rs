@@ -43,7 +43,7 @@ pub struct StageState {
     pub paused: bool,
     /// Counts the restarts that were asked for: workers of an earlier one make room.
     epoch: u32,
-    /// Pauses are off: everybody waits for it.
+    /// Pauses are off, since the whole pipeline waits for it.
     skips_pauses: bool,
     /// One of its workers was started, at some time.
     begun: bool,
@@ -207,7 +207,7 @@ impl StageState {
         self.workers.iter().any(|worker| worker.life == Life::Over(Over::GaveUp))
     }
 
-    /// So many kills in a row are shown: as many as restarts are allowed.
+    /// From this number on, kills in a row are shown: as many as restarts are allowed.
     pub fn many_kills(&self) -> u32 {
         self.spec.rules.give_up.restarts.max(1)
     }
@@ -333,7 +333,7 @@ impl StageState {
     }
 }
 
-/// Whether it was told to end for another one to take its place.
+/// Whether it was requested to end so that another one takes its place.
 fn is_being_replaced(worker: &Worker) -> bool {
     let why = worker.life.process().and_then(|process| process.requested.reason());
     matches!(why, Some(StopReason::Changed | StopReason::Requested))

@@ -66,7 +66,7 @@ pub struct State {
     /// What stages did that are gone.
     removed_totals: Vec<StageTotals>,
     failed: bool,
-    /// What is left in the queues at a stop is there for the next run.
+    /// Items in the queues at a stop are there for the next run.
     keeps: bool,
     retrying: Retrying,
     history: History,
@@ -142,7 +142,7 @@ impl State {
         }
     }
 
-    /// Goes on with what an earlier run has left. `keeps`: what is left at a stop is there for the next run.
+    /// Takes in recovered queues. `keeps`: items at a stop are there for the next run.
     pub fn recover(&mut self, recovered: Vec<RecoveredQueue>, keeps: bool) {
         self.queues.recover(recovered);
         self.keeps = keeps;

@@ -25,7 +25,7 @@ pub fn warn_of_memory(pipeline: &Pipeline) {
     }
 }
 
-/// What is missing. Whether a program will print anything nobody knows: its stage fails once it does.
+/// The stream that is missing. Whether a program prints can't be known: its stage fails once it does.
 fn missing_stream(pipeline: &Pipeline, registry: &Registry) -> Option<String> {
     let mut built_in = pipeline.stages.iter().filter(|stage| stage.work.uses().is_some());
     built_in.find_map(|stage| {

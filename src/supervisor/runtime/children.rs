@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long the last sweep goes on against processes that don't die.
+/// How long the last sweep lasts against processes that don't die.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
-/// How often it looks for new ones, if none tells of its death.
+/// How often it looks for new ones, if no death is noticed.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// All worker processes, by pid.
@@ -24,7 +24,7 @@ pub struct Children {
     auxiliaries: BTreeMap<u32, Auxiliary>,
     /// Workers that a signal has stopped.
     stopped: BTreeSet<u32>,
-    /// The queues may have been told that there are some.
+    /// The queues may know that some are stopped.
     stop_reported: bool,
 }
 
@@ -128,7 +128,7 @@ impl Children {
         self.workers.insert(pid, child);
     }
 
-    /// A worker was started by the program before this one, which may have been told that it is stopped.
+    /// A worker was started by the previous program, and may be stopped.
     pub fn add_resumed(&mut self, pid: u32, child: Child) {
         self.stopped.extend(proc_table::is_stopped(pid).then_some(pid));
         self.add(pid, child);
@@ -213,7 +213,7 @@ impl Children {
         children
     }
 
-    /// To all workers. One that can't be reached is told of by its end.
+    /// To all workers. One that can't be signalled has ended.
     pub fn signal_all(&self, signal: Signal) {
         for pid in self.workers.keys() {
             let _ = self.signal(Pid(*pid), signal);
@@ -228,7 +228,7 @@ impl Children {
         Ok(())
     }
 
-    /// Kills and reaps every child that is left, but helpers with work to do: what workers started and left behind.
+    /// Kills and reaps every child but helpers that still have work: what workers started and left behind.
     /// Returns those that would not die.
     pub fn sweep(&mut self, inbox: &Inbox) -> io::Result<Vec<u32>> {
         let limit = Instant::now() + SWEEP_LIMIT;

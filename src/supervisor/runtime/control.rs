@@ -94,7 +94,7 @@ pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
     }
     let sender = inbox.sender();
     let ask: server::Ask = Arc::new(move |request, reply| {
-        // If nobody waits for notices any more, the reply is dropped, and that is the answer.
+        // Once the run is over the reply is dropped, and that is the answer.
         sender.send(Notice::Asked(Box::new(request), reply));
     });
     if let Err(error) = server::start(listeners, ask, dead_letters) {
@@ -143,7 +143,7 @@ pub struct ProgressDisplay {
     pub show: Show,
 }
 
-/// Shows how far the run is, from here on. Without it the run goes on.
+/// Shows progress from here on. A failure does not end the run.
 pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
     let sender = inbox.sender();
     let ask = move || {
@@ -161,7 +161,7 @@ pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
     }
 }
 
-/// The last lines of the run, beside its socket. Without them the run goes on. `goes_on`: those of a program before
+/// The last lines of the run, beside its socket. A failure does not end the run. `is_resumed`: those of a program before
 /// this one stay.
 pub fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<Tails> {
     let recent_logs = Tails::beside(&claim.path);

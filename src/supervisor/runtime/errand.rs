@@ -78,7 +78,7 @@ impl<P> Errand<P> {
     pub fn answer(&self) -> String {
         let mut text = Vec::new();
         let read = self.answer.try_clone().map(File::from).and_then(|mut file| {
-            file.rewind()?; // whoever wrote it left the offset, which is shared, at its end
+            file.rewind()?; // its writer left the offset, which is shared, at its end
             file.take(MAX_ANSWER_BYTES).read_to_end(&mut text)
         });
         match read {

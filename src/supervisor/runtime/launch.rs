@@ -33,7 +33,7 @@ pub struct Launcher {
     pub pipeline: String,
     /// Where dead letters go.
     pub dead_letters: Store,
-    /// The run goes on where an earlier one has stopped.
+    /// The run continues an earlier one.
     pub continues: bool,
     /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
     environment: Vec<CString>,

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 impl StageState {
-    /// Adds workers, or tells the newest to leave, until there are as many as wanted.
+    /// Adds workers, or removes the newest, until there are as many as wanted.
     pub fn scale(&mut self, out: &mut Effects) {
         let wanted = usize::try_from(self.spec.processes).unwrap_or(usize::MAX);
         let staying = self.staying().count();
@@ -101,7 +101,7 @@ impl StageState {
         }
     }
 
-    /// Ends the others of a stage that nobody listens to.
+    /// Ends the others of a stage whose output has no reader.
     pub fn end_if_output_closed(&mut self, out: &mut Effects) {
         if self.workers.iter().any(|worker| worker.life == Life::Over(Over::OutputClosed)) {
             self.finish_all(StopReason::OutputClosed, Over::OutputClosed, None, out);
@@ -149,7 +149,7 @@ impl StageState {
         }
     }
 
-    /// There is somebody again who reads what it writes.
+    /// Its output has a reader again.
     pub fn output_reopened(&mut self, out: &mut Effects) {
         self.revive(Over::OutputClosed, StartReason::WorkAgain);
         for i in 0..self.workers.len() {

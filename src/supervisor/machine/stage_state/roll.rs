@@ -37,7 +37,7 @@ impl StageState {
                 true
             }
             Life::Over(_) => {
-                // A finished stage that is told to do something else does it; the same work once more it doesn't.
+                // A finished stage with other work starts again; with the same work it doesn't.
                 if worker.version.work != self.version.work {
                     worker.life = Life::Due(StartReason::Changed);
                 }

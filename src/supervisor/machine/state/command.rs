@@ -1,4 +1,4 @@
-//! What somebody asks for over the control socket: done, under way, or refused with a reason. In every state.
+//! Commands over the control socket: done, under way, or refused with a reason, in every state.
 
 use super::State;
 use crate::config::diagnostic::nearest;
@@ -12,7 +12,7 @@ use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::Wanted;
 use log::Level;
 
-/// Requests that wait, at most: who asks and goes away must not cost more and more.
+/// A client that asks and goes away must not cost more and more.
 const MAX_PENDING_REQUESTS: usize = 256;
 
 type Outcome = Result<Done, Refused>;
@@ -60,7 +60,7 @@ impl State {
         }
     }
 
-    /// The stage of this name, if it can still be told something.
+    /// The stage of this name, if it can still be changed.
     fn stage_to_change(&mut self, name: &str) -> Result<&mut StageState, Refused> {
         self.refuse_if_stopping()?;
         let Some(s) = self.stages.iter().position(|stage| stage.spec.name == name) else {
@@ -217,7 +217,7 @@ impl State {
         }
     }
 
-    /// What became of the file that was read: an answer to all who asked for that.
+    /// What became of the file that was read: the answer to all reload requests.
     pub(super) fn answer_loads(&mut self, outcome: &Result<Vec<String>, Refused>, out: &mut Effects) {
         for (id, waits) in std::mem::take(&mut self.requests.loads) {
             match outcome {
@@ -246,7 +246,7 @@ impl State {
         }
     }
 
-    /// Answers those who waited for what has come now, and for what can't come any more.
+    /// Answers the requests whose end has come, or can't come any more.
     pub(super) fn answer_waiting(&mut self, out: &mut Effects) {
         if self.requests.count() == 0 {
             return;

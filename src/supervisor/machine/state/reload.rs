@@ -300,7 +300,7 @@ impl State {
         self.queues.retain(queue);
     }
 
-    /// Outputs that can't be made again wait for room, and nobody is left to publish them.
+    /// Outputs that can't be made again wait for room, and no worker is left to publish them.
     fn spill_holds(&mut self, s: usize, items: u64, out: &mut Effects) {
         let text = format!(
             "the outputs of {} of the stage {} have no room yet",

@@ -24,7 +24,7 @@ fn refuse(request: Option<RequestId>, verb: &str, why: String, out: &mut Effects
 }
 
 impl State {
-    /// The program on the disk is to go on from here: SIGUSR2, or a client that waits for an answer. If it does, none
+    /// The program on the disk is to replace this one: SIGUSR2, or a client that waits for an answer. If it does, none
     /// comes: the connection ends with this program.
     pub(super) fn upgrade_requested(&mut self, request: Option<RequestId>, out: &mut Effects) {
         let why = match (&self.upgrade, self.phase.stop(), &self.wanted) {
@@ -39,7 +39,7 @@ impl State {
         refuse(request, "refused", why.to_owned(), out);
     }
 
-    /// The program on the disk was asked whether it can go on from here.
+    /// The preflight of the program on the disk has ended.
     pub(super) fn preflight_done(&mut self, outcome: Result<(), String>, out: &mut Effects) {
         match outcome {
             Err(why) => self.end_upgrade(&why, out),

@@ -18,7 +18,7 @@ fn recovered(queue: u16, label: &str, items: u64) -> RecoveredQueue {
     RecoveredQueue { queue: QueueId(queue), label, items, ended: false, closed: false, through: false }
 }
 
-/// Goes on with what an earlier run has left.
+/// Takes in what an earlier run has left.
 fn recovering(recovered: Vec<RecoveredQueue>, keeps: bool) -> Bench {
     let mut bench = Bench::new();
     for recovered in &recovered {
