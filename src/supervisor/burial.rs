@@ -16,7 +16,7 @@ use super::launch::Launcher;
 use super::reason::End;
 use crate::dead_letter::{self, Appended, Cause, DeadLetter, Store};
 use crate::queue::{DeadLetterCandidate, Ending, QueueId};
-use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::wait::Exit;
 use crate::sys::{fd, inherited};
 use serde::{Deserialize, Serialize};
@@ -74,8 +74,7 @@ pub fn begin(
     let null = fd::null().map_err(prepare)?;
     // Nobody who runs on after this supervisor may write a letter: by this the guardian and the next run find it.
     let environment: Vec<CString> = CString::new(format!("MPRUN_RUN={}", launcher.run)).into_iter().collect();
-    let pid = spawn(&Launch {
-        program: c"/proc/self/exe",
+    let args = ProcessArgs {
         arguments: &[c"mprun:letters".to_owned(), c"__letters".to_owned()],
         environment: &environment,
         descriptors: &[
@@ -85,10 +84,9 @@ pub fn begin(
             (errand.as_fd(), ERRAND),
             (outcome.as_fd(), OUTCOME),
         ],
-        company: ProcessGroupMode::OwnSession,
-        dies_with_parent: true,
-        blocked: &[],
-    })?;
+        pid_word: None,
+    };
+    let pid = spawn(ProcessSpec::this_program(ProcessGroupMode::OwnSession), &args)?;
     Ok(Burial { pid, release: release.clone(), item, outcome })
 }
 

@@ -37,7 +37,7 @@ use crate::control::python;
 use crate::framing;
 use crate::queue::{Ending, Waiting, WorkerHandle};
 use crate::stage::{Context, Failure, Reach};
-use crate::sys::{program, readiness};
+use crate::sys::{process, readiness};
 use each::EachLoop;
 use recipe::{NotStarted, Recipe};
 use reply::ReplyLoop;
@@ -75,7 +75,7 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
         readiness::hold_termination()?;
         waker::probe()?;
     }
-    program::adopt_orphans()?;
+    process::adopt_orphans()?;
     // One of ours would end the worker, and take its word with it.
     worker.time_limit.leave_to_others();
     if let Some(outbox) = outbox::of(worker) {

@@ -7,7 +7,7 @@ use super::errors::Errors;
 use super::framing::Decoder;
 use super::recipe::StartFailure;
 use crate::stage::Failure;
-use crate::sys::program::{Running, StartError, sweep};
+use crate::sys::process::{RunningProgram, SpawnError, sweep};
 use crate::sys::wait::{Exit, SignalNumber};
 use crate::sys::{proc_table, readiness};
 use nix::errno::Errno;
@@ -31,7 +31,7 @@ const UNSEEN: u8 = 16;
 
 /// A program at work.
 pub(super) struct Session {
-    running: Running,
+    running: RunningProgram,
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
@@ -125,7 +125,7 @@ impl Session {
     pub fn start(
         reads: bool,
         null: &OwnedFd,
-        start: impl FnOnce([BorrowedFd<'_>; 3]) -> Result<Running, StartError>,
+        start: impl FnOnce([BorrowedFd<'_>; 3]) -> Result<RunningProgram, SpawnError>,
     ) -> Result<Session, StartFailure> {
         let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(StartFailure::Pipe);
         let stdin = if reads { Some(pipe()?) } else { None };

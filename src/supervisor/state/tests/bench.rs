@@ -11,7 +11,7 @@ use crate::supervisor::fixture::wanted;
 use crate::supervisor::ids::{AskId, Pid, WorkerId};
 use crate::supervisor::reason::End;
 use crate::supervisor::wanted::Wanted;
-use crate::sys::process::{SpawnError, Step};
+use crate::sys::process::{SpawnError, StartStep};
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -191,7 +191,7 @@ impl Bench {
             "{worker:?} has a process already"
         );
         if self.forks_fail {
-            return Event::SpawnFailed(worker, SpawnError { step: Step::Fork, errno: Errno::EAGAIN });
+            return Event::SpawnFailed(worker, SpawnError { step: StartStep::Fork, errno: Errno::EAGAIN });
         }
         assert!(self.slots.insert(spawn.slot), "{:?} is in use", spawn.slot);
         for queue in spawn.version.inputs.iter().chain(&spawn.version.outputs).chain(&spawn.version.token) {
