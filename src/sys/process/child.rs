@@ -1,7 +1,7 @@
 //! What the child does between clone and exec: plain system calls only, as the [module](super) says. Credentials are
 //! changed by the bare system calls, since libc's own would tell the parent's other threads to follow.
 
-use super::{Credentials, Limit, ProcessGroupMode, ProcessSpec, Resource, SpawnError, StartStep};
+use super::{Limit, ProcessGroupMode, ProcessSpec, Resource, SpawnError, StartStep, UserIds};
 use crate::sys::close_on_exec;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
@@ -84,7 +84,7 @@ impl Orders<'_> {
             if let Some(umask) = spec.umask {
                 libc::umask(umask);
             }
-            spec.credentials.as_ref().map_or(Ok(()), |credentials| assume(credentials))?;
+            spec.user_ids.as_ref().map_or(Ok(()), |user_ids| assume(user_ids))?;
             if let Some(folder) = &spec.folder {
                 check(libc::chdir(folder.as_ptr()), StartStep::Folder)?;
             }
@@ -120,8 +120,8 @@ impl Orders<'_> {
 
 /// # Safety
 /// Only in the child.
-unsafe fn assume(credentials: &Credentials) -> Result<(), StartStep> {
-    let Credentials { user, group, groups } = credentials;
+unsafe fn assume(user_ids: &UserIds) -> Result<(), StartStep> {
+    let UserIds { user, group, groups } = user_ids;
     // SAFETY: bare system calls, with a live list.
     unsafe {
         let set = libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr());

@@ -53,7 +53,7 @@ pub struct ProcessSpec {
     /// Its working directory; `None`: this process's.
     pub folder: Option<CString>,
     /// The user that it runs as; `None`: this process's.
-    pub credentials: Option<Credentials>,
+    pub user_ids: Option<UserIds>,
     /// The bits that its new files don't get.
     pub umask: Option<u32>,
     /// Its nice value, -20 to 19.
@@ -85,7 +85,7 @@ pub enum ProcessGroupMode {
 
 /// A user, as the kernel knows one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
+pub struct UserIds {
     /// User number; `None`: stays.
     pub user: Option<u32>,
     /// Group number.

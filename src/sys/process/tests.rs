@@ -168,10 +168,9 @@ fn privileges_are_dropped_for_good() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
-    let credentials = Credentials { user: Some(65534), group: 65533, groups: vec![65533, 12] };
+    let user_ids = UserIds { user: Some(65534), group: 65533, groups: vec![65533, 12] };
     let script = "id -u; id -g; id -G; grep -E '^(NoNewPrivs|CapEff|CapPrm)' /proc/self/status";
-    let (said, _) =
-        run(ProcessSpec { credentials: Some(credentials), ..shell() }, script, &["PATH=/usr/bin:/bin"]);
+    let (said, _) = run(ProcessSpec { user_ids: Some(user_ids), ..shell() }, script, &["PATH=/usr/bin:/bin"]);
     let expected =
         "65534\n65533\n65533 12\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n";
     assert_eq!(said, expected);
