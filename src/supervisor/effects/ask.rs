@@ -27,8 +27,7 @@ impl Performer<'_> {
             Request::Tell(command) => {
                 // A client that is gone needs no answer.
                 self.requests.retain(|_, sender| !sender.is_closed());
-                let id = RequestId(self.next_request);
-                self.next_request += 1;
+                let id = RequestId(self.request_ids.next().unwrap_or(u64::MAX));
                 self.requests.insert(id, sender);
                 return self.events.push_back(Event::Asked(id, command));
             }
