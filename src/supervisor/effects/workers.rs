@@ -56,7 +56,7 @@ impl Performer<'_> {
         }
         let since = Since::now();
         let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
-        let leads = self.launcher.company(spawn) == ProcessGroupMode::OwnGroup;
+        let leads = self.launcher.group_mode(spawn) == ProcessGroupMode::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
         self.admin(|admin| admin.set_pid(spawn.slot, pid));
         Ok(pid)

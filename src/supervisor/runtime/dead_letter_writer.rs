@@ -16,7 +16,7 @@ use crate::dead_letter::{self, Appended, Cause, DeadLetter, Store};
 use crate::queue::{DeadLetterCandidate, Ending, QueueId};
 use crate::supervisor::machine::effect::Release;
 use crate::supervisor::machine::reason::End;
-use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::wait::Exit;
 use crate::sys::{fd, inherited};
 use serde::{Deserialize, Serialize};
@@ -73,8 +73,7 @@ pub fn begin(
     let null = fd::null().map_err(prepare)?;
     // No helper may write a letter after this supervisor's end: by this the guardian and the next run find it.
     let environment: Vec<CString> = CString::new(format!("MPRUN_RUN={}", launcher.run)).into_iter().collect();
-    let pid = spawn(&Launch {
-        program: c"/proc/self/exe",
+    let args = ProcessArgs {
         arguments: &[c"mprun:letters".to_owned(), c"__letters".to_owned()],
         environment: &environment,
         descriptors: &[
@@ -84,10 +83,9 @@ pub fn begin(
             (errand.as_fd(), REQUEST_FD),
             (outcome.as_fd(), OUTCOME_FD),
         ],
-        company: ProcessGroupMode::OwnSession,
-        dies_with_parent: true,
-        blocked: &[],
-    })?;
+        pid_word: None,
+    };
+    let pid = spawn(ProcessSpec::this_program(ProcessGroupMode::OwnSession), &args)?;
     Ok(DeadLetterWriter { pid, release: release.clone(), item, outcome })
 }
 

@@ -7,7 +7,7 @@
 //! | the supervisor | the errand's process | it dies with it (`PR_SET_PDEATHSIG`) |
 //! | nothing, but it can't be killed (uninterruptible sleep) | the process | its time is up all the same; it is reaped whenever it ends |
 
-use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::wait::Exit;
 use crate::sys::{fd, group};
 use nix::sys::signal::Signal;
@@ -52,15 +52,14 @@ impl<P> Errand<P> {
         let answer = fd::memory_file(c"mprun-answer").map_err(|error| SpawnError::preparing(&error))?;
         let stderr = start.stderr.unwrap_or(answer.as_fd());
         let outputs = [(answer.as_fd(), STDOUT), (stderr, STDERR)];
-        let pid = spawn(&Launch {
-            program: c"/proc/self/exe",
+        let spec = ProcessSpec::this_program(ProcessGroupMode::OwnGroup);
+        let args = ProcessArgs {
             arguments: &[vec![c"mprun".to_owned()], start.arguments].concat(),
             environment: start.environment,
             descriptors: &[start.descriptors, &outputs].concat(),
-            company: ProcessGroupMode::OwnGroup,
-            dies_with_parent: true,
-            blocked: &[],
-        })?;
+            pid_word: None,
+        };
+        let pid = spawn(spec, &args)?;
         Ok(Errand { pid, purpose, until: Instant::now() + ERRAND_LIMIT, answer })
     }
 

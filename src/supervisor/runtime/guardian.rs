@@ -5,7 +5,7 @@
 //! supervisor's end of a pipe however it dies; that end is all the guardian looks at.
 
 use crate::queue::Arena;
-use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::{fd, group, inherited, proc_table};
 use nix::sys::signal::Signal;
 use std::ffi::CString;
@@ -41,16 +41,15 @@ impl Guardian {
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| prepare(errno.into()))?;
         let null = fd::null().map_err(prepare)?;
         let environment = environment(run);
-        let pid = spawn(&Launch {
-            program: c"/proc/self/exe",
+        let spec =
+            ProcessSpec { outlives_parent: true, ..ProcessSpec::this_program(ProcessGroupMode::OwnSession) };
+        let args = ProcessArgs {
             arguments: &[c"mprun".to_owned(), c"__guardian".to_owned()],
             environment: &environment,
             descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (reader.as_fd(), PIPE), (arena, ARENA)],
-            company: ProcessGroupMode::OwnSession,
-            dies_with_parent: false,
-            blocked: &[],
-        })?;
-        Ok(Guardian { pid, alive })
+            pid_word: None,
+        };
+        Ok(Guardian { pid: spawn(spec, &args)?, alive })
     }
 
     /// No process is left to guard against.

@@ -11,7 +11,7 @@ use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::ids::StageKey;
 use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
-use crate::sys::process::{self, Launch, ProcessGroupMode, SpawnError};
+use crate::sys::process::{self, ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError};
 use crate::sys::{fd, open_files};
 use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
 use nix::sys::signal::Signal;
@@ -114,20 +114,22 @@ impl Launcher {
             entry("MPRUN_PIPELINE", &self.pipeline),
             entry("MPRUN_RUN", &self.run),
         ]);
-        process::spawn(&Launch {
-            program: c"/proc/self/exe",
+        let process = ProcessSpec {
+            // SIGCHLD: one thread of a worker with a program lets it in.
+            blocked: vec![Signal::SIGUSR1, Signal::SIGCHLD],
+            ..ProcessSpec::this_program(self.group_mode(spawn))
+        };
+        let args = ProcessArgs {
             arguments: &[title(&spawn.stage, &index), c"__worker".to_owned()],
             environment: &environment,
             descriptors: &descriptors,
-            company: self.company(spawn),
-            dies_with_parent: true,
-            // SIGCHLD: one thread of a worker with a program lets it in.
-            blocked: &[Signal::SIGUSR1, Signal::SIGCHLD],
-        })
+            pid_word: None,
+        };
+        process::spawn(process, &args)
     }
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
-    pub fn company(&self, spawn: &Spawn) -> ProcessGroupMode {
+    pub fn group_mode(&self, spawn: &Spawn) -> ProcessGroupMode {
         let types = self.terminal && spawn.version.work.uses() == Some(STDIN);
         if types { ProcessGroupMode::ParentsGroup } else { ProcessGroupMode::OwnGroup }
     }

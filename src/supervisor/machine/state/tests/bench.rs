@@ -14,7 +14,7 @@ use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::saved::SavedMachine;
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::wanted::Wanted;
-use crate::sys::process::{SpawnError, Step};
+use crate::sys::process::{SpawnError, StartStep};
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -197,7 +197,7 @@ impl Bench {
             "{worker:?} has a process already"
         );
         if self.forks_fail {
-            return Event::SpawnFailed(worker, SpawnError { step: Step::Fork, errno: Errno::EAGAIN });
+            return Event::SpawnFailed(worker, SpawnError { step: StartStep::Fork, errno: Errno::EAGAIN });
         }
         assert!(self.slots.insert(spawn.slot), "{:?} is in use", spawn.slot);
         for queue in spawn.version.inputs.iter().chain(&spawn.version.outputs).chain(&spawn.version.token) {
