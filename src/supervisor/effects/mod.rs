@@ -27,6 +27,7 @@ mod ask;
 mod dead_letters;
 mod deaths;
 mod errands;
+mod perform;
 pub mod performer;
 mod queues;
 mod service;

@@ -80,7 +80,7 @@ impl Performer<'_> {
     }
 
     fn drop_queue(&mut self, queue: QueueId) {
-        self.dead_before += self.admin(|admin| admin.counts(queue)).map_or(0, |counts| counts.dead);
+        self.dead.before += self.admin(|admin| admin.counts(queue)).map_or(0, |counts| counts.dead);
         self.admin(|admin| admin.remove_queue(queue));
         self.names.remove(&queue);
         self.tokens.remove(&queue);

@@ -77,6 +77,17 @@ pub struct StageTotals {
 }
 
 impl StageTotals {
+    /// Adds what one of its processes did.
+    pub fn add(&mut self, work: &ProcessWork) {
+        self.taken += work.taken;
+        self.done += work.done;
+        self.emitted += work.emitted;
+        self.dead += work.dead;
+        self.progress = Progress::further(self.progress, work.progress);
+        self.times += work.times;
+        self.item_times += work.item_times;
+    }
+
     /// As the status shows it.
     pub fn shown(&self) -> status::Totals {
         let StageTotals { taken, done, emitted, dead, too_long, .. } = *self;
