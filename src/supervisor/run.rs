@@ -20,8 +20,7 @@ use crate::config::{self, Loaded, Pipeline, Report};
 use crate::control::claim::Claim;
 use crate::control::server::Listeners;
 use crate::exit;
-use crate::log_file::Tails;
-use crate::logging;
+use crate::logs::{self, RecentLogs};
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
 use crate::sys::{memory, needs, start_signals};
@@ -47,13 +46,13 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
         Ok(loaded) => loaded,
         Err(report) => {
             let report = shown(&report);
-            logging::show(Level::Error, &report);
+            logs::show(Level::Error, &report);
             notify::send_exit(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
             return exit::USAGE;
         }
     };
     if !loaded.warnings.is_empty() && upgrade.is_none() {
-        logging::show(Level::Warn, &shown(&loaded.warnings));
+        logs::show(Level::Warn, &shown(&loaded.warnings));
     }
     warn_of_memory(&loaded.pipeline, upgrade.is_none());
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
@@ -128,7 +127,7 @@ fn supervise(
     before: Predecessor,
 ) -> Result<u8, SetUpError> {
     let name = loaded.pipeline.name.clone();
-    logging::set_pipeline(&name);
+    logs::set_pipeline(&name);
     // Before there is any thread: signals reach this one only, which can hold them back once more.
     start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
     needs::look_up().map_err(SetUpError::Missing)?;
@@ -146,10 +145,10 @@ fn supervise(
     let ended = live(run, loaded, before, (claim, inherited.metrics), &mut log_writer);
     log_writer.end();
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
-    ended.map(|(code, tails)| {
-        if let Some(tails) = tails {
-            tails.end();
-            crate::control::python::forget(tails.folder());
+    ended.map(|(code, recent_logs)| {
+        if let Some(recent_logs) = recent_logs {
+            recent_logs.remove();
+            crate::control::python::forget(recent_logs.folder());
         }
         code
     })
@@ -162,12 +161,12 @@ fn live(
     mut before: Predecessor,
     (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
     log_writer: &mut LogWriter,
-) -> Result<(u8, Option<Tails>), SetUpError> {
+) -> Result<(u8, Option<RecentLogs>), SetUpError> {
     let name = loaded.pipeline.name.clone();
     let mut performer = Performer::set_up(&run, &loaded.pipeline, &mut before, log_writer)?;
     let is_resumed = before.upgrade.is_some();
     let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
-    performer.launcher.tails.clone_from(&logs);
+    performer.launcher.recent_logs.clone_from(&logs);
     let control = claim.as_mut().and_then(Claim::listener);
     let listeners = Listeners { control, metrics: control::metrics(&loaded.pipeline, metrics) };
     // Without copies, clients that come during an upgrade are refused.

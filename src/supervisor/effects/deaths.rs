@@ -113,11 +113,13 @@ impl Performer<'_> {
 
     /// What a dead worker or its program has said at last. If there is nothing to be found, the rest is told without it.
     fn last_stderr(&self, child: &Child) -> Vec<String> {
-        let (Some(tails), Some(stage)) = (&self.launcher.tails, self.stages.get(&child.worker.stage)) else {
+        let (Some(recent_logs), Some(stage)) =
+            (&self.launcher.recent_logs, self.stages.get(&child.worker.stage))
+        else {
             return Vec::new();
         };
         let since = child.since.at_least(SystemTime::now(), Instant::now());
-        tails.last_words(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
+        recent_logs.last_of_worker(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
     }
 
     /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.

@@ -3,7 +3,7 @@
 use super::settings;
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
-use crate::logging;
+use crate::logs;
 use crate::progress::TerminalThread;
 use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
 use crate::service::Manager;
@@ -262,9 +262,9 @@ impl Performer<'_> {
             Effect::Status(head) => self.status(&head),
             Effect::Answer(id, outcome) => self.answer(id, outcome),
             Effect::Log(level, text) => log!(target: "mprun", level, "{text}"),
-            Effect::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
+            Effect::LogAbout(level, worker, text) => logs::say_about(level, &worker, &text),
             Effect::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
-                logging::show(Level::Error, &text);
+                logs::show(Level::Error, &text);
             }
             Effect::Show(_) => {}
             Effect::Order(slot, pid, order) => self.order(&[(slot, pid)], order),

@@ -9,8 +9,7 @@ use crate::control::protocol::{Answer, Request, Status};
 use crate::control::python;
 use crate::control::server::{self, Listeners};
 use crate::dead_letter::Store;
-use crate::log_file::Tails;
-use crate::logging;
+use crate::logs::{self, RecentLogs};
 use crate::progress::{self, Form, Show, Terminals};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
@@ -163,18 +162,18 @@ pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
 
 /// The last lines of the run, beside its socket. Without them the run goes on. `goes_on`: those of a program before
 /// this one stay.
-pub fn keep_recent_logs(claim: &Claim, goes_on: bool) -> Option<Tails> {
-    let tails = Tails::beside(&claim.path);
+pub fn keep_recent_logs(claim: &Claim, goes_on: bool) -> Option<RecentLogs> {
+    let recent_logs = RecentLogs::beside(&claim.path);
     if !goes_on {
-        python::forget_killed(tails.folder()); // what a killed run has left
+        python::forget_killed(recent_logs.folder()); // what a killed run has left
     }
-    match if goes_on && tails.folder().is_dir() { Ok(()) } else { tails.begin() } {
+    match if goes_on && recent_logs.folder().is_dir() { Ok(()) } else { recent_logs.create() } {
         Ok(()) => {
-            logging::keep_in_own_tail(&tails.own());
-            Some(tails)
+            logs::keep_recent_of_supervisor(&recent_logs.of_supervisor());
+            Some(recent_logs)
         }
         Err(error) => {
-            let folder = tails.folder().display();
+            let folder = recent_logs.folder().display();
             log!(target: "mprun", Level::Warn, "no lines are kept for `mprun logs`: {folder}: {error}");
             None
         }

@@ -2,8 +2,7 @@
 
 use crate::append::UndoLog;
 use crate::dead_letter::Store;
-use crate::log_file::Tails;
-use crate::logging::Logging;
+use crate::logs::{Logging, RecentLogs};
 use crate::queue::{Arena, QueueId};
 use crate::service;
 use crate::supervisor::error::SetUpError;
@@ -45,7 +44,7 @@ pub struct Launcher {
     pub undo_log: UndoLog,
     logging: Logging,
     /// Where the last lines of each stage are kept.
-    pub tails: Option<Tails>,
+    pub recent_logs: Option<RecentLogs>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -66,7 +65,7 @@ impl Launcher {
             arena,
             undo_log: UndoLog::create()?,
             logging,
-            tails: None,
+            recent_logs: None,
             holding_pipes: BTreeMap::new(),
             recovered_pipes: BTreeMap::new(),
         })
@@ -172,7 +171,7 @@ impl Launcher {
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
-            tails: self.tails.as_ref().map(|tails| tails.folder().to_owned()),
+            recent_logs: self.recent_logs.as_ref().map(|recent_logs| recent_logs.folder().to_owned()),
             soft_open_files: open_files::original(),
             holding_pipe: version.work.uses() == Some(STDIN),
         };
