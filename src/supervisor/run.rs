@@ -15,15 +15,15 @@ use super::options::RunOptions;
 use super::recovery::replacing::RunEnd;
 use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
 use super::runtime::log_writer::LogWriter;
-use super::runtime::{control, descriptors, last_wait, letters, memory_check, streams};
-use crate::config::{self, Loaded, Pipeline, Report};
+use super::runtime::{checks, control, last_wait, letters};
+use crate::config::{self, Loaded, Report};
 use crate::control::claim::Claim;
 use crate::control::server::Listeners;
 use crate::exit;
 use crate::logs::{self, RecentLogs};
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
-use crate::sys::{memory, needs, start_signals};
+use crate::sys::{needs, start_signals};
 use log::{Level, log};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -34,7 +34,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
-    // Who is asked to stop, to reload or to upgrade before it is up does so once it is up.
+    // A request to stop, reload or upgrade that comes before it is up is served once it is up.
     start_signals::hold();
     let received = Received::from_environment();
     let manager = notify::manager();
@@ -54,11 +54,10 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if !loaded.warnings.is_empty() && upgrade.is_none() {
         logs::show(Level::Warn, &shown(&loaded.warnings));
     }
-    warn_of_memory(&loaded.pipeline, upgrade.is_none());
-    if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
-        return failed(&SetUpError::Refused(missing), &manager);
+    if upgrade.is_none() {
+        checks::warn_of_memory(&loaded.pipeline);
     }
-    if let Err(why) = descriptors::make_room(&loaded.pipeline) {
+    if let Err(why) = checks::check(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(why), &manager);
     }
     let code = match supervise(&options, loaded, registry, &manager, Predecessor { received, upgrade }) {
@@ -69,20 +68,13 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     code
 }
 
-fn warn_of_memory(pipeline: &Pipeline, is_first: bool) {
-    let bound = memory::bound().filter(|_| is_first);
-    if let Some(warning) = bound.and_then(|bound| memory_check::warning(pipeline, &bound)) {
-        log!(target: "mprun", Level::Warn, "{warning}");
-    }
-}
-
 fn failed(error: &SetUpError, manager: &Manager) -> u8 {
     log!(target: "mprun", Level::Error, "{error}");
     notify::send_failure(manager, error);
     exit::FAILED
 }
 
-/// Whether this program could go on from where another one is, that has started this process to find out.
+/// Whether this program could resume from the state of another one, which has started this process to find out.
 pub fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
     let read = UpgradeState::preflight();
     let good = read.and_then(|upgrade_state| {
@@ -90,7 +82,7 @@ pub fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
     });
     match good {
         Ok(()) => {
-            // Who does not read it, does not take this program for a good one.
+            // A reader that does not get it does not take this program for a good one.
             let _ = writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), PREFLIGHT_OK);
             exit::DONE
         }

@@ -1,4 +1,4 @@
-//! Requests from the control socket: what only looks is answered here, what changes anything goes to the state.
+//! Requests from the control socket: queries are answered here, commands go to the state.
 
 use super::performer::Performer;
 use crate::config::diagnostic::nearest;
@@ -25,7 +25,7 @@ impl Performer<'_> {
             Request::Audit => Ok(Answer::Audit(self.audit(state))),
             Request::Plan(plan) => return self.plan(&plan, sender),
             Request::Tell(command) => {
-                // Whoever is gone needs no answer.
+                // A client that is gone needs no answer.
                 self.requests.retain(|_, sender| !sender.is_closed());
                 let id = RequestId(self.next_request);
                 self.next_request += 1;
@@ -43,7 +43,7 @@ impl Performer<'_> {
         }
     }
 
-    /// Puts an item back into its queue; a second time for the same letter it only says so.
+    /// Puts an item back into its queue; a second request for the same letter changes nothing.
     fn put_back(&mut self, put: &protocol::Put) -> Result<Done, Refused> {
         let refuse = |reason, error| Err(Refused { reason, error });
         let name = &put.queue;

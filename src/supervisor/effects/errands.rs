@@ -8,6 +8,7 @@ use crate::supervisor::machine::event::{Event, Loading};
 use crate::supervisor::machine::state::State;
 use crate::supervisor::machine::wanted::Wanted;
 use crate::supervisor::runtime::children::Auxiliary;
+use crate::supervisor::runtime::environment;
 use crate::supervisor::runtime::errand::{self, Ended, Errand, Start};
 use crate::supervisor::runtime::loader;
 use crate::sys::process::SpawnError;
@@ -55,7 +56,7 @@ impl Performer<'_> {
             Start {
                 arguments: vec![CString::new(loader::VERB).unwrap_or_default()],
                 descriptors: &[(request.as_fd(), loader::REQUEST_FD)],
-                environment: &errand::environment(),
+                environment: &environment::kept(|_| true).collect::<Vec<_>>(),
                 stderr: Some(self.log_writer.stderr()),
             },
         )?;

@@ -45,7 +45,7 @@ pub(super) enum Purpose {
     Load,
     /// To tell a client what that would change.
     Plan(oneshot::Sender<Reply>),
-    /// To find out whether this program could go on from here.
+    /// A preflight of this program.
     Preflight(CString),
 }
 
@@ -81,7 +81,7 @@ pub struct Performer<'a> {
     pub(super) non_leaders: Vec<u32>,
     /// Dead letters of queues that are gone.
     pub(super) dead_before: u64,
-    /// Those that were counted before this run began to work off what is left.
+    /// Those that recovered queues had counted before a run that only works off dead letters.
     pub(super) dead_at_start: u64,
     /// Items that were given up on behalf of dead workers, by stage.
     pub(super) dead_by_stage: BTreeMap<String, u64>,
@@ -100,7 +100,7 @@ pub struct Performer<'a> {
     /// Requests that wait for their answers.
     pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
     pub(super) next_request: u64,
-    /// The program that is to take over, once it has been tried.
+    /// The next program, once its preflight was good.
     pub(super) next_program: Option<CString>,
     /// What happened while performing, in its order.
     pub(super) events: VecDeque<Event>,
@@ -109,7 +109,7 @@ pub struct Performer<'a> {
 }
 
 impl Performer<'_> {
-    /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
+    /// Resumes from the previous program. Notices that it may have missed are looked at.
     pub fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
         self.launcher.resume(upgrade_state)?;
         self.identity.run.clone_from(&upgrade_state.run);
@@ -175,7 +175,7 @@ impl Performer<'_> {
         self.events.push_back(event);
     }
 
-    /// A worker has something to say: all who may have are looked at.
+    /// A worker has signalled: the slots of all that are awaited are read.
     fn poll_ready_workers(&mut self, state: &State) {
         for (worker, pid, slot) in state.awaited() {
             match self.admin(|admin| admin.report(slot)).map(|report| report.phase) {
@@ -195,7 +195,7 @@ impl Performer<'_> {
         while let Some(action) = actions.next() {
             match action {
                 Effect::Order(slot, pid, order) => {
-                    // One look-up for all who get the same order, not one each: every order wakes every sleeper.
+                    // One look-up for all workers that get the same order, not one each: every order wakes every sleeper.
                     let mut same = vec![(slot, pid)];
                     while let Some(Effect::Order(slot, pid, next)) =
                         actions.next_if(|next| matches!(next, Effect::Order(_, _, next) if *next == order))
@@ -225,8 +225,8 @@ impl Performer<'_> {
         match action {
             Effect::Spawn(spawn) => self.spawn(&spawn),
             Effect::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
-            Effect::Preflight(left) => self.preflight(*left),
-            Effect::ReplaceProgram(left) => self.replace_program(*left),
+            Effect::Preflight(machine) => self.preflight(*machine),
+            Effect::ReplaceProgram(machine) => self.replace_program(*machine),
             Effect::Term(pid) => self.terminate(pid),
             Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Effect::Tune(slot, pid, tuning) => {
@@ -287,7 +287,7 @@ impl Performer<'_> {
         result.map_err(|fault| self.events.push_back(event(fault))).ok()
     }
 
-    /// Leaves no process behind, and says what the queues hold.
+    /// Ends all processes, and counts what the queues hold.
     pub fn close(mut self) -> (Closing, QueueStore, Replacing, Inbox) {
         match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
@@ -310,7 +310,7 @@ impl Performer<'_> {
         } = self;
         let mut counted = |queue, name| Some((name, store.admin.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
-        // Nobody asked for these: they are told of only if something is left in them.
+        // Hidden queues are listed only if something is left in them.
         let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
             Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
             Label::Queue(_) | Label::Token { .. } => None,

@@ -28,7 +28,7 @@ impl Performer<'_> {
         let is_new = self.names.insert(queue, spec.name.clone()).is_none();
         let labelled = self.store.admin.set_label(queue, &Label::Queue(spec.name.clone()).to_string());
         match labelled.and_then(|()| self.store.admin.set_queue(queue, &settings::limits(spec))) {
-            // It has its old bounds, and whoever uses it goes on.
+            // It keeps its old bounds, and its workers go on.
             Err(full @ Fault::DiskFull(..)) if !is_new => {
                 log!(target: "mprun", Level::Error, "queue {} keeps its bounds: {full}", spec.name);
             }
@@ -51,7 +51,7 @@ impl Performer<'_> {
         self.made(queue, made);
     }
 
-    /// A queue is there, or not for want of room: then nobody may start to work on it, who would sleep where no order wakes.
+    /// A queue is made, or not for want of room: then no worker may start on it, which would sleep where no order wakes.
     fn made(&mut self, queue: QueueId, result: Result<(), Fault>) {
         match &result {
             Err(Fault::DiskFull(..)) => self.unmade.insert(queue),

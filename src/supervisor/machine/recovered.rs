@@ -1,8 +1,8 @@
 //! What an earlier run has left in the queues' memory, and what this one makes of it. Pure.
 //!
 //! A queue is found again by its label. Ordinary queues go by their names; one that the file does not name any more is
-//! parted with as at a reload: if it holds items it is kept, and that is told. The positions of stages (tokens) and
-//! finished outputs that wait for room (outboxes) go by the stage's name; those of a stage that is not in the file stay
+//! removed as at a reload: if it holds items it is retained, with a warning. The positions of stages (tokens) and
+//! finished outputs that wait for room (spill queues) go by the stage's name; those of a stage that is not in the file stay
 //! as they are until it is again.
 
 use crate::config::Pipeline;
@@ -57,9 +57,9 @@ pub struct RecoveredQueue {
     /// What it is for.
     pub label: Label,
     pub items: u64,
-    /// Nobody was to write it any more.
+    /// It had no writer any more.
     pub ended: bool,
-    /// Nobody was to read it any more.
+    /// It had no reader any more.
     pub closed: bool,
     /// A token that says that its stage has come to its end.
     pub through: bool,

@@ -1,7 +1,7 @@
 //! What processes and stages did.
 
-use crate::queue::{ItemTimes, WorkTimes};
-use crate::status::{Glimpse, Progress};
+use crate::queue::{ItemTimes, Phase, SlotReport, WorkTimes};
+use crate::status::{self, Glimpse, Progress};
 
 /// What a process did in its life, from its slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,15 @@ pub struct ProcessWork {
     pub last_stderr: Vec<String>,
     /// Another worker of its stage has done something.
     pub stage_has_worked: bool,
+}
+
+impl From<SlotReport> for ProcessWork {
+    fn from(report: SlotReport) -> ProcessWork {
+        let SlotReport { phase, ending: _, taken, done, emitted, dead, progress, times, item_times } = report;
+        let progress = progress.map(|(done, total)| Progress { done, total });
+        let ready = phase != Phase::Starting;
+        ProcessWork { ready, taken, done, emitted, dead, progress, times, item_times, ..Default::default() }
+    }
 }
 
 impl ProcessWork {
@@ -65,4 +74,12 @@ pub struct StageTotals {
     pub times: WorkTimes,
     /// How long its items took.
     pub item_times: ItemTimes,
+}
+
+impl StageTotals {
+    /// As the status shows it.
+    pub fn shown(&self) -> status::Totals {
+        let StageTotals { taken, done, emitted, dead, too_long, .. } = *self;
+        status::Totals { taken, done, emitted, dead, too_long }
+    }
 }

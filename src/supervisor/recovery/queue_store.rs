@@ -1,4 +1,4 @@
-//! Where the queues of a run are kept, and how one run goes on from what another has left there.
+//! Where the queues of a run are kept, and how one run recovers what another has left there.
 //!
 //! | place | survives | taken over by |
 //! |---|---|---|
@@ -6,7 +6,7 @@
 //! | memory, in the service manager's descriptor store | the supervisor, however it ends | the next start of the unit |
 //! | a file in the state folder (`durable`) | every process | the next start |
 //!
-//! An arena is one run's alone ([`Arena::claim`]). Before this run does anything in it, nobody of the last one is left;
+//! An arena is one run's alone ([`Arena::claim`]). Before this run does anything in it, no process of the last one is left;
 //! then what that one's workers held goes back. All of that may be killed anywhere and be done again.
 
 mod refused;
@@ -36,7 +36,7 @@ const STDIN: &str = "stdin";
 pub struct QueueStore {
     /// The queues' memory.
     pub arena: Arena,
-    /// The hand on it.
+    /// The access to it.
     pub admin: QueueAdmin,
     /// What an earlier run has left.
     pub recovered: Vec<RecoveredQueue>,
@@ -172,12 +172,12 @@ impl QueueStore {
         Ok(())
     }
 
-    /// Whether another run can go on from what is left.
+    /// Whether another run can recover what is left.
     pub fn keeps_queues(&self) -> bool {
         self.location != Location::Memory
     }
 
-    /// Nobody is at work any more. `through`: nothing is left to go on with, the next run starts anew. `waits`: the disk has
+    /// All workers have ended. `through`: all work is done, the next run starts anew. `waits`: the disk has
     /// no room, for this reason; whether to try it again. Whether all could be put away.
     pub fn conclude(self, through: bool, manager: &Manager, waits: &mut dyn FnMut(&str) -> bool) -> bool {
         let QueueStore { arena, location, saver, .. } = self;
@@ -268,7 +268,7 @@ impl StoreOptions<'_> {
             if !kept {
                 return Ok(QueueStore { continues: refused, ..QueueStore::fresh(arena, location)? });
             }
-            refused::unless_stranger(&arena, whose, &path)?;
+            refused::refuse_other_pipeline(&arena, whose, &path)?;
             match QueueStore::recover(self, arena.clone(), location) {
                 Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) => {
                     refused = true;
@@ -352,7 +352,7 @@ fn claim(admin: &mut QueueAdmin, left: Inherited) -> Result<Option<RecoveredQueu
     Ok(Some(RecoveredQueue { queue, label, items, ended, closed, through }))
 }
 
-/// Whether a supervisor lives; if not, what is left of its run is ended: whoever holds the arena is about to go.
+/// Whether a supervisor lives; if not, what is left of its run is ended: the arena's last users are about to go.
 fn lives(user: User) -> bool {
     let lives = user.pid != std::process::id() && proc_table::started(user.pid) == Some(user.since);
     if !lives {

@@ -15,7 +15,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 /// An errand only reads what is there; clients wait longer for an answer.
@@ -78,7 +77,7 @@ impl<P> Errand<P> {
     pub fn answer(&self) -> String {
         let mut text = Vec::new();
         let read = self.answer.try_clone().map(File::from).and_then(|mut file| {
-            file.rewind()?; // whoever wrote it left the offset, which is shared, at its end
+            file.rewind()?; // its writer left the offset, which is shared, at its end
             file.take(MAX_ANSWER_BYTES).read_to_end(&mut text)
         });
         match read {
@@ -103,12 +102,6 @@ impl std::fmt::Display for Ended {
             Ended::TimedOut => write!(f, "it has not ended after {} s", ERRAND_LIMIT.as_secs()),
         }
     }
-}
-
-/// This process's variables.
-pub fn environment() -> Vec<CString> {
-    let entries = std::env::vars_os().map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
-    entries.filter_map(|entry| CString::new(entry).ok()).collect()
 }
 
 /// A request in a sealed memory file.

@@ -1,4 +1,4 @@
-//! The guardian: a process that does nothing but wait for the supervisor's death, and then ends what is left.
+//! The guardian: a process that waits for the supervisor's death, and then ends what is left.
 //!
 //! Workers die with the supervisor by themselves (`PR_SET_PDEATHSIG`). Their own children don't: those the guardian
 //! finds by the process groups that the arena names, and by the run's id in their environment. The kernel closes the
@@ -29,7 +29,7 @@ const CLEANUP_INTERVAL: Duration = Duration::from_millis(10);
 /// The supervisor's side.
 pub struct Guardian {
     pub pid: u32,
-    /// Its end of this pipe tells it that the supervisor lives.
+    /// Closed with the supervisor, however it ends.
     pub alive: OwnedFd,
 }
 
@@ -52,7 +52,7 @@ impl Guardian {
         Ok(Guardian { pid: spawn(spec, &args)?, alive })
     }
 
-    /// Nothing is left to guard.
+    /// No process is left to guard against.
     pub fn dismiss(self) {
         let _ = group::signal_process(self.pid, Signal::SIGKILL);
         let _ = crate::sys::wait::reap(self.pid);
@@ -87,18 +87,18 @@ fn wait_for_death(pipe: OwnedFd) {
 }
 
 /// Groups once: a group's number is free for others soon after its last process, but not within these moments. Then
-/// whoever has the run's id in its environment, until a look finds nobody any more.
+/// all processes with the run's id in their environment, until there are none.
 fn clean_up(arena: Option<&Arena>, run: &str) {
     for leader in arena.map(Arena::pids).unwrap_or_default() {
         let _ = group::signal_group(leader, Signal::SIGKILL);
     }
     let entry = format!("MPRUN_RUN={run}").into_bytes();
     for _ in 0..CLEANUP_ROUNDS {
-        let left = proc_table::with_environment(&entry);
-        if left.is_empty() {
+        let remaining = proc_table::with_environment(&entry);
+        if remaining.is_empty() {
             return;
         }
-        for pid in left {
+        for pid in remaining {
             let _ = group::signal_process(pid, Signal::SIGKILL);
         }
         thread::sleep(CLEANUP_INTERVAL);

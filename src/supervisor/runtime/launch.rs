@@ -1,5 +1,6 @@
 //! What a new worker is started with: its spec, its descriptors, its environment.
 
+use super::environment;
 use crate::append::UndoLog;
 use crate::dead_letter::Store;
 use crate::logs::{Logging, RecentLogs};
@@ -15,10 +16,10 @@ use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSp
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 /// The one built-in that reads this program's standard input.
 const STDIN: &str = "stdin";
@@ -31,7 +32,7 @@ pub struct Launcher {
     pub pipeline: String,
     /// Where dead letters go.
     pub dead_letters: Store,
-    /// The run goes on where an earlier one has stopped.
+    /// The run continues an earlier one.
     pub continues: bool,
     /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
     environment: Vec<CString>,
@@ -171,7 +172,7 @@ impl Launcher {
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
-            recent_logs: self.recent_logs.as_ref().map(|recent_logs| recent_logs.folder().to_owned()),
+            recent_logs: self.recent_logs.as_ref().map(|logs| logs.folder().to_owned()),
             soft_open_files: open_files::original(),
             holding_pipe: version.work.uses() == Some(STDIN),
         };
@@ -185,18 +186,11 @@ fn title(stage: &str, index: &str) -> CString {
 }
 
 fn inherited_environment() -> Vec<CString> {
-    let ours: [&[u8]; 5] = [
-        b"MPRUN_STAGE",
-        b"MPRUN_WORKER",
-        b"MPRUN_PIPELINE",
-        b"MPRUN_RUN",
-        upgrade_state::VARIABLE.as_bytes(),
-    ];
-    let kept = std::env::vars_os().filter(|(name, _)| {
-        !ours.contains(&name.as_bytes()) && !service::is_for_this_process_only(name.as_bytes())
-    });
-    let entries = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
-    entries.filter_map(|entry| CString::new(entry).ok()).collect()
+    let ours = ["MPRUN_STAGE", "MPRUN_WORKER", "MPRUN_PIPELINE", "MPRUN_RUN", upgrade_state::VARIABLE];
+    let is_kept = |name: &OsStr| {
+        !ours.iter().any(|own| name == *own) && !service::is_for_this_process_only(name.as_bytes())
+    };
+    environment::kept(is_kept).collect()
 }
 
 fn entry(name: &str, value: &str) -> CString {

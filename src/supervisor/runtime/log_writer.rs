@@ -37,7 +37,7 @@ enum Writer {
     None,
     /// A process of its own.
     Process(u32),
-    /// A thread beside progress bars; it says when it has come to the end of the pipe.
+    /// A thread beside progress bars; it sends once at the end of the pipe.
     Thread(Receiver<()>),
 }
 

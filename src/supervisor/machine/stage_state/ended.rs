@@ -163,9 +163,9 @@ impl StageState {
         let ran = lived.time.map_or(String::new(), |time| format!(" after {}", spoken(time)));
         let then = restart_text(next, life, out.now);
         // Of a stage that can't start, the stage's own line tells all that there is.
-        let told = verdict == Verdict::CannotStart
+        let is_said_elsewhere = verdict == Verdict::CannotStart
             || self.fate == Fate::GaveUp && matches!(end, End::CannotStart(_));
-        let level = if told { Level::Debug } else { level(end, next) };
+        let level = if is_said_elsewhere { Level::Debug } else { level(end, next) };
         out.transition(level, name.clone(), TransitionKind::Ended(end.clone()), format!("{end}{ran}{then}"));
         out.history.explain(&name, lived.time, &exit.work);
         let Some(life) = life else {

@@ -1,4 +1,4 @@
-//! What somebody asks for over the control socket: done, under way, or refused with a reason. In every state.
+//! Commands over the control socket: done, under way, or refused with a reason, in every state.
 
 use super::State;
 use crate::config::diagnostic::nearest;
@@ -12,10 +12,12 @@ use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::Wanted;
 use log::Level;
 
-/// Requests that wait, at most: who asks and goes away must not cost more and more.
+/// A client that asks and goes away must not cost more and more.
 const MAX_PENDING_REQUESTS: usize = 256;
 
 type Outcome = Result<Done, Refused>;
+/// `None`: it is answered later.
+type Reply = Result<Option<Done>, Refused>;
 
 fn done(what: impl Into<String>) -> Done {
     Done { done: what.into(), steps: Vec::new() }
@@ -44,7 +46,6 @@ impl State {
             Command::Drain => self.drain_requested(out).map(Some),
             Command::Stop(stop) => self.end_requested(&stop, out).map(Some),
         };
-        // `None`: it is answered later.
         if let Some(outcome) = outcome.transpose() {
             out.push(Effect::Answer(id, outcome));
         }
@@ -59,7 +60,7 @@ impl State {
         }
     }
 
-    /// The stage of this name, if it can still be told something.
+    /// The stage of this name, if it can still be changed.
     fn stage_to_change(&mut self, name: &str) -> Result<&mut StageState, Refused> {
         self.refuse_if_stopping()?;
         let Some(s) = self.stages.iter().position(|stage| stage.spec.name == name) else {
@@ -79,12 +80,7 @@ impl State {
         }
     }
 
-    fn scale_requested(
-        &mut self,
-        id: RequestId,
-        scale: &Scale,
-        out: &mut Effects,
-    ) -> Result<Option<Done>, Refused> {
+    fn scale_requested(&mut self, id: RequestId, scale: &Scale, out: &mut Effects) -> Reply {
         let Scale { stage: name, processes, by, wait } = scale;
         let stage = self.stage_to_change(name)?;
         if stage.fate == Fate::GaveUp {
@@ -115,12 +111,7 @@ impl State {
         Ok(self.now_or_settled(id, key, *wait, done(text)))
     }
 
-    fn restart_requested(
-        &mut self,
-        id: RequestId,
-        restart: &Restart,
-        out: &mut Effects,
-    ) -> Result<Option<Done>, Refused> {
+    fn restart_requested(&mut self, id: RequestId, restart: &Restart, out: &mut Effects) -> Reply {
         let Restart { stage: name, wait } = restart;
         let stage = self.stage_to_change(name)?;
         let text = match stage.fate {
@@ -146,12 +137,7 @@ impl State {
         None
     }
 
-    fn pause_requested(
-        &mut self,
-        id: RequestId,
-        whom: &Whom,
-        out: &mut Effects,
-    ) -> Result<Option<Done>, Refused> {
+    fn pause_requested(&mut self, id: RequestId, whom: &Whom, out: &mut Effects) -> Reply {
         let (key, text) = self.set_paused(whom, true, out)?;
         out.log(Level::Info, format!("pause: {text}"));
         if !whom.wait {
@@ -187,12 +173,7 @@ impl State {
         Ok((None, "all stages".to_owned()))
     }
 
-    fn reload_file_requested(
-        &mut self,
-        id: RequestId,
-        waits: bool,
-        out: &mut Effects,
-    ) -> Result<Option<Done>, Refused> {
+    fn reload_file_requested(&mut self, id: RequestId, waits: bool, out: &mut Effects) -> Reply {
         self.refuse_if_stopping()?;
         self.requests.loads.push((id, waits));
         self.reload_requested(out);
@@ -236,7 +217,7 @@ impl State {
         }
     }
 
-    /// What became of the file that was read: an answer to all who asked for that.
+    /// What became of the file that was read: the answer to all reload requests.
     pub(super) fn answer_loads(&mut self, outcome: &Result<Vec<String>, Refused>, out: &mut Effects) {
         for (id, waits) in std::mem::take(&mut self.requests.loads) {
             match outcome {
@@ -265,7 +246,7 @@ impl State {
         }
     }
 
-    /// Answers those who waited for what has come now, and for what can't come any more.
+    /// Answers the requests whose end has come, or can't come any more.
     pub(super) fn answer_waiting(&mut self, out: &mut Effects) {
         if self.requests.count() == 0 {
             return;

@@ -15,7 +15,7 @@ use crate::supervisor::machine::worker_state::Life;
 use crate::sys::process::SpawnError;
 use log::Level;
 
-/// Ends told of a stage that gives up: enough to see whether they have one cause.
+/// Ends listed of a stage that gives up: enough to see whether they have one cause.
 const ENDS_SHOWN: usize = 5;
 
 impl State {
@@ -95,7 +95,7 @@ impl State {
         self.stop_if_asked(s, out);
     }
 
-    /// What it says was true when it said it: meanwhile somebody may read its output again.
+    /// What it reported was true then: meanwhile its output may have a reader again.
     fn revive_if_heard(&mut self, s: usize, out: &mut Effects) {
         let outputs = &self.stages[s].version.outputs;
         let heard = outputs.iter().any(|&queue| self.queues.is_open(queue));

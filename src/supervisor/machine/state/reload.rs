@@ -107,7 +107,7 @@ impl State {
         }
         match plan(&old.pipeline, &new.pipeline, held) {
             Err(refusal) => self.refuse(&new, &refusal, out),
-            Ok(_) if self.queues.left() < self.queues_to_make(&new) => {
+            Ok(_) if self.queues.available() < self.queues_to_make(&new) => {
                 self.refuse(&new, &Refusal::TooManyQueues, out)
             }
             Ok(steps) => {
@@ -300,7 +300,7 @@ impl State {
         self.queues.retain(queue);
     }
 
-    /// Outputs that can't be made again wait for room, and nobody is left to publish them.
+    /// Outputs that can't be made again wait for room, and no worker is left to publish them.
     fn spill_holds(&mut self, s: usize, items: u64, out: &mut Effects) {
         let text = format!(
             "the outputs of {} of the stage {} have no room yet",

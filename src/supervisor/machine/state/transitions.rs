@@ -1,4 +1,4 @@
-//! What happened to the workers, for whoever asks why.
+//! The workers' history, as the status shows it.
 
 use super::State;
 use crate::status::{self, Snapshot};

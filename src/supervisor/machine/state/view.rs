@@ -7,8 +7,10 @@ use super::State;
 use crate::queue::QueueCounts;
 use crate::status::{self, Config, ConfigState, Phase, Snapshot};
 use crate::supervisor::machine::observe::{Counters, Moment, RunIdentity};
+use crate::supervisor::machine::queue_state::QueueState;
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::StageState;
+use crate::supervisor::machine::totals::StageTotals;
 
 impl State {
     /// The pipeline as it is. `dead_before`: dead letters of queues that are gone.
@@ -24,14 +26,8 @@ impl State {
         let queues = self.describe_queues(counters);
         stages.iter_mut().for_each(|stage| note_lingering(stage, &queues));
         let mut totals = status::Totals::default();
-        let removed_totals = self.removed_totals.iter().map(|totals| status::Totals {
-            taken: totals.taken,
-            done: totals.done,
-            emitted: totals.emitted,
-            dead: totals.dead,
-            too_long: totals.too_long,
-        });
-        for stage in stages.iter().map(|stage| stage.totals).chain(removed_totals) {
+        let removed = self.removed_totals.iter().map(StageTotals::shown);
+        for stage in stages.iter().map(|stage| stage.totals).chain(removed) {
             totals.taken += stage.taken;
             totals.done += stage.done;
             totals.emitted += stage.emitted;
@@ -92,7 +88,7 @@ impl State {
             let stages = self.stages.iter().filter(|stage| uses(stage));
             stages.map(|stage| stage.spec.name.clone()).collect()
         };
-        let describe = |queue: &crate::supervisor::machine::queue_state::QueueState| {
+        let describe = |queue: &QueueState| {
             let QueueCounts { put, waiting, leased, done, dropped, dead, bytes } = counters.queue(queue.id);
             status::Queue {
                 name: queue.spec.name.clone(),

@@ -20,13 +20,7 @@ pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Co
             item_times += report.item_times;
         }
     }
-    let mut totals = status::Totals {
-        taken: stage.totals.taken,
-        done: stage.totals.done,
-        emitted: stage.totals.emitted,
-        dead,
-        too_long: stage.totals.too_long,
-    };
+    let mut totals = status::Totals { dead, ..stage.totals.shown() };
     for worker in &workers {
         totals.taken += worker.taken;
         totals.done += worker.done;
