@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 12] = [
     &["item", "exit", "framing", "numbers", "status", "terminal", "text"],
     &["file_watch", "sys"],
-    &["dead_letter", "log_file", "logging"],
+    &["dead_letter", "logs"],
     &["append"],
     &["queue"],
     &["stage"],

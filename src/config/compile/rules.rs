@@ -3,7 +3,7 @@
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::keys::{BackoffKeys, StageKeys};
 use crate::config::pipeline::{Backoff, GiveUp, Recycle, Rules, Tuning};
-use crate::log_file::LogFile;
+use crate::logs::LogFile;
 
 pub fn rules(keys: &StageKeys, report: &mut Report) -> Rules {
     let give_up = &keys.give_up.value;

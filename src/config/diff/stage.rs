@@ -5,7 +5,7 @@ use super::command;
 use super::keys::{KeyChange, Keys, unset};
 use crate::config::elements::{show_duration, show_size};
 use crate::config::pipeline::{Backoff, GiveUp, Recycle, Rules, Stage, Task, Tuning, Work};
-use crate::log_file::LogFile;
+use crate::logs::LogFile;
 
 /// What is to happen to a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
