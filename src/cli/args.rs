@@ -2,9 +2,9 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use super::command::{PipelineArgs, StageArgs, StopArgs};
 use super::{
-    audit, check, completions, dead, drain, graph, init, logs, man, pause, plan, ps, reload, restart, resume,
-    run, scale, service, status, stop, tap, top, upgrade, why,
+    about, audit, check, dead, graph, init, logs, plan, ps, run, scale, service, status, tap, top, why,
 };
 
 const EXAMPLES: &str = "\
@@ -75,21 +75,26 @@ pub enum Verb {
     /// Give a stage of a running pipeline more or fewer processes
     Scale(scale::Args),
     /// Replace the workers of a stage by fresh ones, one by one
-    Restart(restart::Args),
+    #[command(override_usage = "mprun restart [OPTIONS] [NAME] STAGE", mut_arg("words", |words| words
+        .num_args(1..=2)
+        .help("The pipeline (can be left out when only one runs), and the stage")))]
+    Restart(StageArgs),
     /// Let workers finish their item and wait
-    Pause(pause::Args),
+    #[command(override_usage = "mprun pause [OPTIONS] [NAME] [STAGE]")]
+    Pause(StageArgs),
     /// Let paused workers go on
-    Resume(resume::Args),
+    #[command(override_usage = "mprun resume [OPTIONS] [NAME] [STAGE]")]
+    Resume(StageArgs),
     /// Show what a reload would change in the running pipeline
     Plan(plan::Args),
     /// Take the changed file over now
-    Reload(reload::Args),
+    Reload(PipelineArgs),
     /// Let the mprun on the disk go on in the place of the running one
-    Upgrade(upgrade::Args),
+    Upgrade(PipelineArgs),
     /// Let a pipeline work off all its items, then end
-    Drain(drain::Args),
+    Drain(PipelineArgs),
     /// Stop a running pipeline
-    Stop(stop::Args),
+    Stop(StopArgs),
     /// Print the JSON schema of pipeline files, for editors and validators
     Schema,
     /// Write a commented pipeline file to start from
@@ -99,10 +104,10 @@ pub enum Verb {
     /// Print the version of mprun
     Version,
     /// Print completions for a shell
-    Completions(completions::Args),
+    Completions(about::CompletionsArgs),
     /// Write manual pages
     #[command(hide = true)]
-    Man(man::Args),
+    Man(about::ManArgs),
 }
 
 /// How much is said.

@@ -5,10 +5,8 @@ use super::target::{self, OneOrAllStages};
 use crate::control::client::Client;
 use crate::exit;
 use crate::log_file::{Follower, Tails};
-use crate::status::Snapshot;
 use std::io::{self, ErrorKind};
 
-/// What `logs` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "mprun logs [OPTIONS] [NAME] [STAGE]")]
 pub struct Args {
@@ -26,7 +24,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let (tails, stage) = tails(args)?;
     let read = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound => Failure::running("the run keeps no lines, or it is over"),
+        ErrorKind::NotFound => Failure::failed("the run keeps no lines, or it is over"),
         _ => Failure::io(&format!("read the lines in {}", tails.folder().display()), &error),
     };
     if !args.follow {
@@ -56,11 +54,11 @@ fn tails(args: &Args) -> Result<(Tails, Option<String>), Failure> {
             Ok((tails, stage))
         }
         // One that was killed can't answer, but its last lines are there.
-        (Err(nobody), [name, rest @ ..]) => match target::left_behind(name) {
+        (Err(failure), [name, rest @ ..]) => match target::left_behind(name) {
             Some(socket) => Ok((Tails::beside(&socket), rest.first().cloned())),
-            None => Err(nobody),
+            None => Err(failure),
         },
-        (Err(nobody), []) => Err(nobody),
+        (Err(failure), []) => Err(failure),
     }
 }
 
@@ -69,7 +67,7 @@ fn check(stage: &str, tails: &Tails, client: &mut Client) -> Result<(), Failure>
     if tails.has_stage(stage) {
         return Ok(());
     }
-    let snapshot: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
+    let snapshot = client.status(false)?;
     let mut names = snapshot.stages.iter().map(|stage| stage.name.as_str());
     match names.clone().any(|name| name == stage) {
         true => Ok(()),
@@ -77,7 +75,7 @@ fn check(stage: &str, tails: &Tails, client: &mut Client) -> Result<(), Failure>
     }
 }
 
-/// False: whoever read has had enough.
+/// False: the reader has closed standard output.
 fn show(lines: &[String]) -> Result<bool, Failure> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     output::print_on(&text)

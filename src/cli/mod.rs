@@ -1,33 +1,25 @@
-//! The command line: one file per verb. Results go to standard output, everything else to standard error.
+//! The command line: a file for each verb that does more than to send one command ([`command`]). Results go to standard output, everything else to standard error.
 #![forbid(unsafe_code)]
 
+mod about;
 mod args;
 mod audit;
 mod check;
-mod completions;
+mod command;
 mod dead;
-mod drain;
 mod graph;
 mod init;
 mod logs;
-mod man;
 mod output;
-mod pause;
 mod plan;
 mod ps;
-mod reload;
-mod restart;
-mod resume;
 mod run;
 mod scale;
-mod schema;
 mod service;
 mod status;
-mod stop;
 mod table;
 mod tap;
 mod target;
-mod tell;
 mod top;
 mod upgrade;
 mod verbless;
@@ -92,21 +84,19 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Logs(args) => logs::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::Scale(args) => scale::run(&args),
-        Verb::Restart(args) => restart::run(&args),
-        Verb::Pause(args) => pause::run(&args),
-        Verb::Resume(args) => resume::run(&args),
+        Verb::Restart(args) => command::restart(&args),
+        Verb::Pause(args) => command::pause(&args),
+        Verb::Resume(args) => command::resume(&args),
         Verb::Plan(args) => plan::run(&args, registry),
-        Verb::Reload(args) => reload::run(&args),
+        Verb::Reload(args) => command::reload(&args),
         Verb::Upgrade(args) => upgrade::run(&args),
-        Verb::Drain(args) => drain::run(&args),
-        Verb::Stop(args) => stop::run(&args),
-        Verb::Schema => schema::run(registry),
+        Verb::Drain(args) => command::drain(&args),
+        Verb::Stop(args) => command::stop(&args),
+        Verb::Schema => about::schema(registry).map(|()| exit::DONE),
         Verb::Init(args) => init::run(&args, registry),
         Verb::Service(args) => service::run(args, registry),
-        Verb::Version => {
-            output::print(concat!("mprun ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| exit::DONE)
-        }
-        Verb::Completions(args) => completions::run(&args),
-        Verb::Man(args) => man::run(&args),
+        Verb::Version => about::version().map(|()| exit::DONE),
+        Verb::Completions(args) => about::completions(&args).map(|()| exit::DONE),
+        Verb::Man(args) => about::man(&args).map(|()| exit::DONE),
     }
 }

@@ -16,12 +16,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What the user asked for can't be.
+    /// Bad usage.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), code: exit::USAGE }
     }
 
-    /// What the user asked for can't be done here.
+    /// It can't be done here, or not now.
     pub fn failed(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), code: exit::FAILED }
     }
@@ -29,11 +29,6 @@ impl Failure {
     /// Something went wrong; `action` fits after "failed to".
     pub fn io(action: &str, cause: &io::Error) -> Failure {
         Failure { message: format!("failed to {action}: {}", reason(cause)), code: exit::FAILED }
-    }
-
-    /// There is nobody to speak to, or it can't be done.
-    pub fn running(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), code: exit::FAILED }
     }
 
     /// With an exit code of its own.
@@ -55,11 +50,11 @@ impl fmt::Display for Failure {
 
 /// Writes to standard output, to the end.
 pub fn print(text: &str) -> Result<(), Failure> {
-    // `mprun schema | head -1`: whoever read has had enough.
+    // `mprun schema | head -1` closes it early.
     print_on(text).map(drop)
 }
 
-/// The same; false: whoever read has had enough.
+/// The same; false: the reader has closed it.
 pub fn print_on(text: &str) -> Result<bool, Failure> {
     print_as_it_is(&text::lines(text))
 }
@@ -81,6 +76,15 @@ fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Writes a value to standard output: as JSON, or as the text for people.
+pub fn show(
+    as_json: bool,
+    value: &impl serde::Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    if as_json { json(value) } else { print(&text()) }
 }
 
 /// Writes a value as JSON to standard output.

@@ -8,7 +8,6 @@ use crate::cli::target;
 use crate::config;
 use crate::control::client::{Client, ClientError};
 use crate::dead_letter::place::{self, Known, Owner};
-use crate::status::Snapshot;
 
 /// What was found.
 pub struct Found {
@@ -26,7 +25,7 @@ pub struct Found {
 pub fn find(args: &Args, name: Option<&str>) -> Result<Found, Failure> {
     let failure = match target::find(name, &args.place) {
         Err(failure) => failure,
-        Ok(mut client) => match client.get::<Snapshot>("/v1/status") {
+        Ok(mut client) => match client.status(false) {
             Ok(snapshot) => {
                 let path = args.file.clone().unwrap_or_else(|| snapshot.dead_letter_file.into());
                 if let (Some(name), None, None) = (name, &args.file, &args.place.socket) {
@@ -36,8 +35,8 @@ pub fn find(args: &Args, name: Option<&str>) -> Result<Found, Failure> {
                 return Ok(Found { path, client: Some(client), file: None, by_path });
             }
             // Its end was under way when it was found.
-            Err(error @ (ClientError::Gone(..) | ClientError::NoAnswer(..))) => target::failure(&error),
-            Err(error) => return Err(target::failure(&error)),
+            Err(error @ (ClientError::Gone(..) | ClientError::NotConnected(..))) => error.into(),
+            Err(error) => return Err(error.into()),
         },
     };
     without_run(args, name, failure)

@@ -6,9 +6,8 @@ use super::find::{self, Found};
 use super::selection::{Chosen, Selection};
 use super::{Args, each};
 use crate::cli::output::{self, Failure};
-use crate::cli::target;
 use crate::config::LoadOptions;
-use crate::control::client::{Client, Patience};
+use crate::control::client::Client;
 use crate::control::protocol::{Retried, Retry};
 use crate::exit;
 use crate::logging::Logging;
@@ -39,10 +38,7 @@ fn in_run(client: &Client, found: &Found, chosen: &Chosen) -> Result<u8, Failure
     let (mut all, mut keys) = (Retried::default(), Vec::new());
     let mut send = |keys: Vec<String>| {
         // Anew each time: while the file is read, the pipeline may have let an idle client go.
-        let mut client = Client::connect(&client.socket).map_err(|error| target::failure(&error))?;
-        let retried: Retried = client
-            .post("/v1/dead/retry", &Retry { keys }, Patience::Endless)
-            .map_err(|error| target::failure(&error))?;
+        let retried = Client::connect(&client.socket)?.retry(&Retry { keys })?;
         all.put += retried.put;
         all.missing += retried.missing;
         all.refused.extend(retried.refused);

@@ -123,7 +123,7 @@ impl Performer<'_> {
             loader::Answer::Good(text, survey) => match self.understand(text, &survey) {
                 Ok(wanted) => {
                     let steps = state.plan(&wanted, &self.held_by_name())?;
-                    Ok(Answer::Plan(protocol::Steps { steps }))
+                    Ok(Answer::Plan(protocol::ReloadSteps { steps }))
                 }
                 Err(report) => bad(report.render(false)),
             },

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::config::diagnostic::nearest;
-use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, Stop, Whom};
+use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, StageOrAll, Stop};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::reason::{StopCause, spoken};
@@ -149,7 +149,7 @@ impl State {
     fn pause_requested(
         &mut self,
         id: RequestId,
-        whom: &Whom,
+        whom: &StageOrAll,
         out: &mut Effects,
     ) -> Result<Option<Done>, Refused> {
         let (key, text) = self.set_paused(whom, true, out)?;
@@ -163,7 +163,7 @@ impl State {
         Ok(None)
     }
 
-    fn resume_requested(&mut self, whom: &Whom, out: &mut Effects) -> Outcome {
+    fn resume_requested(&mut self, whom: &StageOrAll, out: &mut Effects) -> Outcome {
         let (_, text) = self.set_paused(whom, false, out)?;
         out.log(Level::Info, format!("resume: {text}"));
         Ok(done(format!("{text}: workers go on")))
@@ -172,7 +172,7 @@ impl State {
     /// Which stage it is, if not all, and how they are called.
     fn set_paused(
         &mut self,
-        whom: &Whom,
+        whom: &StageOrAll,
         on: bool,
         out: &mut Effects,
     ) -> Result<(Option<StageKey>, String), Refused> {
