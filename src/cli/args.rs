@@ -2,10 +2,7 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::command::{PipelineArgs, StageArgs, StopArgs};
-use super::{
-    about, audit, check, dead, graph, init, logs, plan, ps, run, scale, service, status, tap, top, why,
-};
+use super::{about, audit, check, command, dead, graph, init, logs, ps, run, service, status, tap, top, why};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,29 +69,8 @@ pub enum Verb {
     Logs(logs::Args),
     /// List the pipelines that run
     Ps(ps::Args),
-    /// Give a stage of a running pipeline more or fewer processes
-    Scale(scale::Args),
-    /// Replace the workers of a stage by fresh ones, one by one
-    #[command(override_usage = "mprun restart [OPTIONS] [NAME] STAGE", mut_arg("words", |words| words
-        .num_args(1..=2)
-        .help("The pipeline (can be left out when only one runs), and the stage")))]
-    Restart(StageArgs),
-    /// Let workers finish their item and wait
-    #[command(override_usage = "mprun pause [OPTIONS] [NAME] [STAGE]")]
-    Pause(StageArgs),
-    /// Let paused workers go on
-    #[command(override_usage = "mprun resume [OPTIONS] [NAME] [STAGE]")]
-    Resume(StageArgs),
-    /// Show what a reload would change in the running pipeline
-    Plan(plan::Args),
-    /// Take the changed file over now
-    Reload(PipelineArgs),
-    /// Let the mprun on the disk go on in the place of the running one
-    Upgrade(PipelineArgs),
-    /// Let a pipeline work off all its items, then end
-    Drain(PipelineArgs),
-    /// Stop a running pipeline
-    Stop(StopArgs),
+    #[command(flatten)]
+    Command(command::Verb),
     /// Print the JSON schema of pipeline files, for editors and validators
     Schema,
     /// Write a commented pipeline file to start from

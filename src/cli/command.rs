@@ -1,10 +1,39 @@
-//! The verbs that send one command to a running pipeline: `pause`, `resume`, `restart`, `reload`, `drain`, `stop`.
+//! The verbs that change a running pipeline, or show what would change. Most send one command.
 
 use super::output::{self, Failure};
 use super::target::{OneOrAllStages, OnePipeline};
+use super::{plan, scale, upgrade};
 use crate::control::client::{ANSWER_TIMEOUT, Client};
 use crate::control::protocol::{Command, Done, Reload, Restart, StageOrAll, Stop};
 use crate::exit;
+use crate::stage::Registry;
+
+#[derive(clap::Subcommand)]
+pub enum Verb {
+    /// Give a stage of a running pipeline more or fewer processes
+    Scale(scale::Args),
+    /// Replace the workers of a stage by fresh ones, one by one
+    #[command(override_usage = "mprun restart [OPTIONS] [NAME] STAGE", mut_arg("words", |words| words
+        .num_args(1..=2)
+        .help("The pipeline (can be left out when only one runs), and the stage")))]
+    Restart(StageArgs),
+    /// Let workers finish their item and wait
+    #[command(override_usage = "mprun pause [OPTIONS] [NAME] [STAGE]")]
+    Pause(StageArgs),
+    /// Let paused workers go on
+    #[command(override_usage = "mprun resume [OPTIONS] [NAME] [STAGE]")]
+    Resume(StageArgs),
+    /// Show what a reload would change in the running pipeline
+    Plan(plan::Args),
+    /// Take the changed file over now
+    Reload(PipelineArgs),
+    /// Let the mprun on the disk go on in the place of the running one
+    Upgrade(PipelineArgs),
+    /// Let a pipeline work off all its items, then end
+    Drain(PipelineArgs),
+    /// Stop a running pipeline
+    Stop(StopArgs),
+}
 
 /// When there is an answer, and how it is shown.
 #[derive(clap::Args, Clone, Copy, Debug)]
@@ -46,35 +75,38 @@ pub struct StopArgs {
     answer: AnswerOptions,
 }
 
-pub fn pause(StageArgs { target, answer }: &StageArgs) -> Result<u8, Failure> {
-    let (mut client, stage) = target.find()?;
-    send(&mut client, &Command::Pause(StageOrAll { stage, wait: answer.wait }), *answer)
+pub fn run(verb: &Verb, registry: &Registry) -> Result<u8, Failure> {
+    match verb {
+        Verb::Scale(args) => scale::run(args),
+        Verb::Plan(args) => plan::run(args, registry),
+        Verb::Upgrade(args) => upgrade::run(args),
+        Verb::Pause(args) => args.send(Command::Pause),
+        Verb::Resume(args) => args.send(Command::Resume),
+        Verb::Restart(StageArgs { target, answer }) => {
+            let (mut client, stage) = target.find()?;
+            let Some(stage) = stage else {
+                return Err(Failure::usage("say which stage to restart: `mprun status` lists them"));
+            };
+            send(&mut client, &Command::Restart(Restart { stage, wait: answer.wait }), *answer)
+        }
+        // With `--wait`, exit 1 if the pipeline had to return to the old file.
+        Verb::Reload(PipelineArgs { pipeline, answer }) => {
+            send(&mut pipeline.find()?, &Command::Reload(Reload { wait: answer.wait }), *answer)
+        }
+        Verb::Drain(PipelineArgs { pipeline, answer }) => {
+            send_last(&mut pipeline.find()?, &Command::Drain, *answer)
+        }
+        Verb::Stop(StopArgs { pipeline, now, answer }) => {
+            send_last(&mut pipeline.find()?, &Command::Stop(Stop { now: *now }), *answer)
+        }
+    }
 }
 
-pub fn resume(StageArgs { target, answer }: &StageArgs) -> Result<u8, Failure> {
-    let (mut client, stage) = target.find()?;
-    send(&mut client, &Command::Resume(StageOrAll { stage, wait: answer.wait }), *answer)
-}
-
-pub fn restart(StageArgs { target, answer }: &StageArgs) -> Result<u8, Failure> {
-    let (mut client, stage) = target.find()?;
-    let Some(stage) = stage else {
-        return Err(Failure::usage("say which stage to restart: `mprun status` lists them"));
-    };
-    send(&mut client, &Command::Restart(Restart { stage, wait: answer.wait }), *answer)
-}
-
-/// With `--wait`, exit 1 if the pipeline had to return to the old file.
-pub fn reload(PipelineArgs { pipeline, answer }: &PipelineArgs) -> Result<u8, Failure> {
-    send(&mut pipeline.find()?, &Command::Reload(Reload { wait: answer.wait }), *answer)
-}
-
-pub fn drain(PipelineArgs { pipeline, answer }: &PipelineArgs) -> Result<u8, Failure> {
-    send_last(&mut pipeline.find()?, &Command::Drain, *answer)
-}
-
-pub fn stop(StopArgs { pipeline, now, answer }: &StopArgs) -> Result<u8, Failure> {
-    send_last(&mut pipeline.find()?, &Command::Stop(Stop { now: *now }), *answer)
+impl StageArgs {
+    fn send(&self, command: fn(StageOrAll) -> Command) -> Result<u8, Failure> {
+        let (mut client, stage) = self.target.find()?;
+        send(&mut client, &command(StageOrAll { stage, wait: self.answer.wait }), self.answer)
+    }
 }
 
 /// Sends a command, and shows the answer.

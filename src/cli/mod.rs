@@ -40,7 +40,7 @@ use output::Failure;
 pub fn main(registry: &Registry) -> ExitCode {
     let outcome = dispatch(std::env::args_os().collect(), registry);
     let code = outcome.unwrap_or_else(|failure| {
-        output::complain(&failure.to_string());
+        output::report_error(&failure.to_string());
         failure.code()
     });
     exit::code(code)
@@ -54,7 +54,7 @@ pub fn rehearse(registry: &Registry) -> ExitCode {
     match cli.map(|cli| (cli.verb, cli.talk.level())) {
         Some((Verb::Run(args), level)) => exit::code(run::rehearse(args, level, registry)),
         Some(_) | None => {
-            output::complain(
+            output::report_error(
                 "this version does not take the arguments that the running one was started with",
             );
             exit::code(exit::USAGE)
@@ -83,15 +83,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Audit(args) => audit::run(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Ps(args) => ps::run(&args),
-        Verb::Scale(args) => scale::run(&args),
-        Verb::Restart(args) => command::restart(&args),
-        Verb::Pause(args) => command::pause(&args),
-        Verb::Resume(args) => command::resume(&args),
-        Verb::Plan(args) => plan::run(&args, registry),
-        Verb::Reload(args) => command::reload(&args),
-        Verb::Upgrade(args) => upgrade::run(&args),
-        Verb::Drain(args) => command::drain(&args),
-        Verb::Stop(args) => command::stop(&args),
+        Verb::Command(verb) => command::run(&verb, registry),
         Verb::Schema => about::schema(registry).map(|()| exit::DONE),
         Verb::Init(args) => init::run(&args, registry),
         Verb::Service(args) => service::run(args, registry),

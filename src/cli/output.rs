@@ -95,12 +95,12 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 }
 
 /// Writes an error to standard error: with the one prefix that faults of a file and bad usage have, too.
-pub fn complain(message: &str) {
-    say(&complaint(message));
+pub fn report_error(message: &str) {
+    say(&error_text(message));
 }
 
 /// The faults of a file that a supervisor has found have their prefix already.
-fn complaint(message: &str) -> String {
+fn error_text(message: &str) -> String {
     let lines = text::lines(message);
     let prefix = if lines.starts_with("error: ") { "" } else { "error: " };
     format!("{prefix}{lines}\n")
@@ -136,7 +136,10 @@ mod tests {
 
     #[test]
     fn an_error_has_one_prefix_wherever_it_was_found() {
-        assert_eq!(complaint("no pipeline runs here"), "error: no pipeline runs here\n");
-        assert_eq!(complaint("error: no such key\n --> p.toml:1:1"), "error: no such key\n --> p.toml:1:1\n");
+        assert_eq!(error_text("no pipeline runs here"), "error: no pipeline runs here\n");
+        assert_eq!(
+            error_text("error: no such key\n --> p.toml:1:1"),
+            "error: no such key\n --> p.toml:1:1\n"
+        );
     }
 }
