@@ -16,7 +16,7 @@ mod stage;
 mod transition;
 mod worker;
 
-pub use bottleneck::{Bottleneck, Cpus, Limit, Next, NoMore, find as find_bottleneck};
+pub use bottleneck::{Bottleneck, Cpus, find as find_bottleneck};
 pub use cpus::CpuTicks;
 pub use letters::Letters;
 pub use queue::{Queue, WhenFull};
