@@ -6,9 +6,10 @@ use std::fmt;
 use std::ops::Range;
 
 /// `framing`: how items are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Framing {
     /// Each ends with a line end.
+    #[default]
     Lines,
     /// Each ends with a zero byte.
     Nul,

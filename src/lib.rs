@@ -13,6 +13,7 @@ pub mod item;
 mod log_file;
 mod logging;
 pub mod metrics;
+mod model;
 mod numbers;
 mod progress;
 pub mod queue;

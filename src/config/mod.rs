@@ -19,14 +19,14 @@ mod source;
 
 pub(crate) use compile::MOST_PROCESSES;
 pub use diagnostic::Report;
-pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff};
+pub use diff::{Diff, KeyChange, Named, StageChange, ValueChange, diff};
 pub use load::{
     LoadOptions, Loaded, file_without_name, load, load_for, load_text, name_in_file, name_of_file,
 };
 pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};
 pub use pipeline::{
-    Backoff, Control, DeadLetters, FileVariables, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules,
-    Stage, Sync, Task, Tuning, WhenFull, Work,
+    Backoff, Control, DeadLetters, FileVariables, GiveUp, Limits, OnGiveUp, Pipeline, Queue, Recycle,
+    Restart, Rules, Stage, Sync, Task, Tuning, WhenFull, Work,
 };
 pub use schema::schema;

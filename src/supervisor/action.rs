@@ -7,6 +7,7 @@ use super::state::Left;
 use super::wanted::Version;
 use crate::config;
 use crate::control::protocol::{Done, Refused};
+use crate::model::Totals;
 use crate::queue::{FailureAttribution, ItemTimes, Order, QueueId, SlotId, WorkTimes};
 use crate::service::Message;
 use crate::status::Progress;
@@ -154,17 +155,9 @@ pub struct StageTotals {
     pub name: String,
     /// It has no input: what its workers lease is only its position.
     pub is_source: bool,
-    /// Items its workers leased.
-    pub taken: u64,
-    /// Leases they ended well.
-    pub done: u64,
-    /// Items they published.
-    pub emitted: u64,
-    /// Items that they gave up as dead letters.
-    pub dead: u64,
-    /// What was too long to become an item.
-    #[serde(default)]
-    pub too_long: u64,
+    /// What became of the items of its workers.
+    #[serde(flatten)]
+    pub counts: Totals,
     /// Restarts after a failure, or because of `restart = "always"`.
     pub restarts: u64,
     /// How far it came, if it is a source that knows.

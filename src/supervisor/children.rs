@@ -275,10 +275,7 @@ pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remai
     let Remains { attempt, item, words, stage_has_worked } = remains;
     let work = report.as_ref().map_or(Work::default(), |report| Work {
         ready: report.phase != Phase::Starting,
-        taken: report.taken,
-        done: report.done,
-        emitted: report.emitted,
-        dead: report.dead,
+        counts: report.counts,
         progress: report.progress.map(|(done, total)| Progress { done, total }),
         times: report.times,
         item_times: report.item_times,

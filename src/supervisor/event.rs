@@ -5,6 +5,7 @@ use super::reason::End;
 use super::state::Left;
 use super::wanted::Wanted;
 use crate::control::protocol::Command;
+use crate::model::Totals;
 use crate::queue::{ItemTimes, QueueId, SlotId, WorkTimes};
 use crate::status::{Glimpse, Progress};
 use crate::sys::process::SpawnError;
@@ -85,14 +86,8 @@ pub enum Event {
 pub struct Work {
     /// It got as far as building its stage.
     pub ready: bool,
-    /// Items it leased.
-    pub taken: u64,
-    /// Leases it ended well.
-    pub done: u64,
-    /// Items it published.
-    pub emitted: u64,
-    /// Items it gave up as dead letters.
-    pub dead: u64,
+    /// What became of its items.
+    pub counts: Totals,
     /// How far the source was that it ran.
     pub progress: Option<Progress>,
     /// How it spent its time.

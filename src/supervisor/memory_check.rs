@@ -2,17 +2,14 @@
 
 use crate::config::Pipeline;
 use crate::config::elements::show_size;
+use crate::model::Limits;
 use crate::sys::memory::Bound;
 
 /// What to say; `None`: it fits, or the queues are in a file, which the system can write out.
 pub fn warning(pipeline: &Pipeline, bound: &Bound) -> Option<String> {
-    let of_queue =
-        |capacity: u64, max_item: u64, max_bytes: u64| max_bytes.min(capacity.saturating_mul(max_item));
-    let mut queues: Vec<(u64, &str)> = pipeline
-        .queues
-        .iter()
-        .map(|queue| (of_queue(queue.capacity, queue.max_item, queue.max_bytes), queue.name.as_str()))
-        .collect();
+    let of_queue = |limits: &Limits| limits.max_bytes.min(limits.capacity.saturating_mul(limits.max_item));
+    let mut queues: Vec<(u64, &str)> =
+        pipeline.queues.iter().map(|queue| (of_queue(&queue.limits), queue.name.as_str())).collect();
     let sum = queues.iter().fold(0u64, |sum, (bytes, _)| sum.saturating_add(*bytes));
     if pipeline.is_durable() || sum <= bound.bytes {
         return None;
@@ -46,7 +43,8 @@ mod tests {
     fn with_bounds(bounds: &[u64], durable: bool) -> Pipeline {
         let mut pipeline = pipeline(vec![stage("a", &[], &["p", "q"]), stage("b", &["p", "q"], &[])]);
         for (queue, bytes) in pipeline.queues.iter_mut().zip(bounds) {
-            (queue.capacity, queue.max_item, queue.max_bytes) = (1000, 1 << 20, *bytes);
+            let limits = &mut queue.limits;
+            (limits.capacity, limits.max_item, limits.max_bytes) = (1000, 1 << 20, *bytes);
             queue.durable = durable;
         }
         pipeline

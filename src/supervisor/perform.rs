@@ -50,7 +50,7 @@ use super::state::State;
 use super::state::view::Identity;
 use super::summary::Closing;
 use super::watch::Watch;
-use super::{RunOptions, SetUpError, settings};
+use super::{RunOptions, SetUpError};
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::logging;
@@ -335,8 +335,8 @@ impl<'a> Performer<'a> {
     /// The letters that were written for dead workers are their stages', too.
     fn with_buried(&self, mut outcome: Outcome) -> Outcome {
         for stage in &mut outcome.stages {
-            stage.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
-            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
+            stage.counts.dead += self.buried.get(&stage.name).copied().unwrap_or(0);
+            stage.counts.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
         outcome
     }
@@ -350,7 +350,7 @@ impl<'a> Performer<'a> {
             Action::Term(pid) => self.terminate(pid),
             Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Action::Tune(slot, pid, tuning) => {
-                let tuned = self.steward.tune(slot, &settings::tuning(&tuning));
+                let tuned = self.steward.tune(slot, &tuning);
                 self.unless_damaged(tuned);
                 self.nudge(pid);
             }

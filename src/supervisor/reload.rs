@@ -2,8 +2,8 @@
 
 use super::summary::count;
 use crate::config::{
-    Change, DeadLetters, Diff, KeyChange, MOST_PROCESSES, Pipeline, QueueDiff, Stage, StageChange, StageDiff,
-    diff, elements::show_duration,
+    DeadLetters, Diff, KeyChange, MOST_PROCESSES, Named, Pipeline, Stage, StageChange, ValueChange, diff,
+    elements::show_duration,
 };
 use crate::dead_letter::WhenFull;
 use std::fmt;
@@ -24,7 +24,7 @@ pub enum PlannedStep {
     /// A stage is started.
     AddStage(String),
     /// A stage gets more or fewer workers.
-    Scale(String, Change<u32>),
+    Scale(String, ValueChange<u32>),
     /// A stage takes over settings as it runs.
     Tune(String, Vec<KeyChange>),
     /// A stage's workers are replaced one by one.
@@ -85,7 +85,7 @@ fn listed(keys: &[KeyChange]) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The pipeline has another name: its state folder and everybody who knows it go by that.
-    Renamed(Change<String>),
+    Renamed(ValueChange<String>),
     /// Whoever talks to it knows it by its socket.
     OtherControl,
     /// Another address for metrics.
@@ -157,19 +157,20 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
         return Err(Refusal::Sync);
     }
     refuse_to_lose_items(old, new, held)?;
-    let drain_timeout = drain_timeout.map(|Change { old, new }| {
+    let drain_timeout = drain_timeout.map(|ValueChange { old, new }| {
         PlannedStep::DrainTimeout(format!("{} -> {}", show_duration(old), show_duration(new)))
     });
-    let folder = folder
-        .map(|Change { old, new }| PlannedStep::Folder(format!("{} -> {}", old.display(), new.display())));
+    let folder = folder.map(|ValueChange { old, new }| {
+        PlannedStep::Folder(format!("{} -> {}", old.display(), new.display()))
+    });
     let (gone_stages, stages): (Vec<_>, Vec<_>) =
-        stages.into_iter().partition(|stage| matches!(stage, StageDiff::Removed(_)));
+        stages.into_iter().partition(|stage| matches!(stage, Named::Removed(_)));
     let (gone_queues, queues): (Vec<_>, Vec<_>) =
-        queues.into_iter().partition(|queue| matches!(queue, QueueDiff::Removed(_)));
+        queues.into_iter().partition(|queue| matches!(queue, Named::Removed(_)));
     let dead_letters = dead_letters.map(|change| PlannedStep::DeadLetters(change.new));
     let first = drain_timeout.into_iter().chain(dead_letters).chain(folder);
-    let queue_steps = |queues: Vec<QueueDiff>| queues.into_iter().map(queue_step);
-    let stage_steps = |stages: Vec<StageDiff>| stages.into_iter().flat_map(stage_steps);
+    let queue_steps = |queues: Vec<Named<Vec<KeyChange>>>| queues.into_iter().map(queue_step);
+    let stage_steps = |stages: Vec<Named<StageChange>>| stages.into_iter().flat_map(stage_steps);
     Ok(first
         .chain(queue_steps(queues))
         .chain(stage_steps(stages))
@@ -178,32 +179,29 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
         .collect())
 }
 
-fn queue_step(change: QueueDiff) -> PlannedStep {
+fn queue_step(change: Named<Vec<KeyChange>>) -> PlannedStep {
     match change {
-        QueueDiff::Added(queue) => PlannedStep::AddQueue(queue),
-        QueueDiff::Removed(queue) => PlannedStep::RemoveQueue(queue),
-        QueueDiff::Changed { name, keys } => PlannedStep::ChangeQueue(name, keys),
+        Named::Added(queue) => PlannedStep::AddQueue(queue),
+        Named::Removed(queue) => PlannedStep::RemoveQueue(queue),
+        Named::Changed(name, keys) => PlannedStep::ChangeQueue(name, keys),
     }
 }
 
-fn stage_steps(change: StageDiff) -> Vec<PlannedStep> {
+fn stage_steps(change: Named<StageChange>) -> Vec<PlannedStep> {
     match change {
-        StageDiff::Added(stage) => vec![PlannedStep::AddStage(stage)],
-        StageDiff::Removed(stage) => vec![PlannedStep::RemoveStage(stage)],
-        StageDiff::Changed(change) => changed_stage(change),
+        Named::Added(stage) => vec![PlannedStep::AddStage(stage)],
+        Named::Removed(stage) => vec![PlannedStep::RemoveStage(stage)],
+        Named::Changed(name, change) => changed_stage(&name, change),
     }
 }
 
-fn changed_stage(change: StageChange) -> Vec<PlannedStep> {
-    let StageChange { name, processes, live, mut work } = change;
-    // A worker reads when it has to make room for a fresh one only once, at its start.
-    let (recycle, live): (Vec<_>, Vec<_>) = live.into_iter().partition(|key| key.key.starts_with("recycle."));
-    work.extend(recycle);
+fn changed_stage(name: &str, change: StageChange) -> Vec<PlannedStep> {
+    let StageChange { processes, live, replaced } = change;
     let some = |keys: Vec<KeyChange>| (!keys.is_empty()).then_some(keys);
     let steps = [
-        some(live).map(|keys| PlannedStep::Tune(name.clone(), keys)),
-        processes.map(|change| PlannedStep::Scale(name.clone(), change)),
-        some(work).map(|keys| PlannedStep::Roll(name.clone(), keys)),
+        some(live).map(|keys| PlannedStep::Tune(name.to_owned(), keys)),
+        processes.map(|change| PlannedStep::Scale(name.to_owned(), change)),
+        some(replaced).map(|keys| PlannedStep::Roll(name.to_owned(), keys)),
     ];
     steps.into_iter().flatten().collect()
 }

@@ -1,18 +1,6 @@
-//! Settings of the file, as the queue takes them.
+//! The bounds of hidden queues.
 
-use crate::config;
-use crate::queue::{Limits, SlotTuning, WhenFull};
-
-/// A queue's bounds.
-pub fn limits(spec: &config::Queue) -> Limits {
-    let config::Queue { name: _, capacity, max_bytes, max_item, when_full, durable: _, sync: _ } = spec;
-    let when_full = match when_full {
-        config::WhenFull::Block => WhenFull::Block,
-        config::WhenFull::DropNew => WhenFull::DropNew,
-        config::WhenFull::DropOld => WhenFull::DropOld,
-    };
-    Limits { capacity: *capacity, max_bytes: *max_bytes, max_item: *max_item, when_full }
-}
+use crate::model::{Limits, WhenFull};
 
 /// A hidden queue for one token, of any size that a stage's state may have.
 pub const TOKEN: Limits =
@@ -20,10 +8,3 @@ pub const TOKEN: Limits =
 
 /// A hidden queue for outputs that wait for room: each item of it is all that came of an item, or of a batch.
 pub const OUTBOX: Limits = Limits { capacity: 1 << 16, ..TOKEN };
-
-/// What a worker takes over live.
-pub fn tuning(tuning: &config::Tuning) -> SlotTuning {
-    let config::Tuning { sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout } =
-        *tuning;
-    SlotTuning { sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout }
-}

@@ -55,8 +55,8 @@ pub fn programs_before_kept_queues(drafts: &[Draft], queues: &[Queue], report: &
     if !queues.iter().any(|queue| queue.durable) {
         return;
     }
-    for draft in drafts.iter().filter(|draft| draft.off.is_none() && draft.keys.input.value.0.is_empty()) {
-        let (Some(at), false) = (&draft.keys.command.at, draft.keys.output.value.0.is_empty()) else {
+    for draft in drafts.iter().filter(|draft| draft.off.is_none() && draft.keys.input.value.is_empty()) {
+        let (Some(at), false) = (&draft.keys.command.at, draft.keys.output.value.is_empty()) else {
             continue;
         };
         let title =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Selection;
 use crate::config::diagnostic::{Diagnostic, Place, Report, Source, list, nearest, quote};
-use crate::config::elements::At;
+use crate::config::elements::{At, Element};
 use crate::config::keys::{FileKeys, StageKeys};
 
 /// A stage on its way from keys to pipeline.
@@ -47,14 +47,13 @@ pub fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Report) -> V
         .all
         .iter()
         .map(|item| {
-            let merged = item.keys.clone().merged(&keys.defaults.value);
+            let merged = StageKeys::over(item.keys.clone(), keys.defaults.value.clone());
             let off = off(&item.name, merged.enabled.value, selected);
-            let own = item.keys.of_program().into_iter().map(|(key, at)| (key, at.clone())).collect();
             Draft {
                 name: item.name.clone(),
                 place: item.place.clone(),
                 keys: merged,
-                own_program_keys: own,
+                own_program_keys: item.keys.of_program(),
                 off,
             }
         })
@@ -96,7 +95,7 @@ fn check_some(drafts: &[Draft], keys: &FileKeys, start: &Place, report: &mut Rep
             let at = draft.keys.enabled.at.as_ref().map_or(&draft.place, |at| &at.value);
             report.push(Diagnostic::error("no stage is enabled").at(at));
         }
-        None if drafts.is_empty() && !keys.strays.may_be("stages") => {
+        None if drafts.is_empty() && !keys.unread.may_be("stages") => {
             let fault = Diagnostic::error("the file has no stage").at(start);
             report.push(fault.help("a stage begins with a line `[stages.NAME]`"));
         }

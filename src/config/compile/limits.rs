@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Place, Report};
 use crate::config::elements::show_size;
-use crate::config::keys::MOST_BYTES;
+use crate::config::keys::MAX_QUEUE_BYTES;
 use crate::config::pipeline::{Queue, Stage};
 use crate::stage::Registry;
 
@@ -60,8 +60,8 @@ fn hidden_queues(queues: usize, positions: usize, start: &Place) -> Option<Diagn
 }
 
 fn bytes(queues: &[Queue], start: &Place) -> Option<Diagnostic> {
-    let sum: u128 = queues.iter().map(|queue| u128::from(queue.max_bytes)).sum();
-    let title = format!("the queues' `max_bytes` add up to more than {}", show_size(MOST_BYTES));
+    let sum: u128 = queues.iter().map(|queue| u128::from(queue.limits.max_bytes)).sum();
+    let title = format!("the queues' `max_bytes` add up to more than {}", show_size(MAX_QUEUE_BYTES));
     let fault = Diagnostic::error(title).at(start).help("give some of them a smaller `max_bytes`");
-    (sum > u128::from(MOST_BYTES)).then_some(fault)
+    (sum > u128::from(MAX_QUEUE_BYTES)).then_some(fault)
 }

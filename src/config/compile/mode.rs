@@ -6,7 +6,7 @@ use crate::config::elements::{At, FramingWord, ModeWord, ReplyWord};
 use crate::config::pipeline::{Framing, Mode, Reply};
 
 /// Queues that one stage with answers can read: one place is its own (see [`crate::config::Work::needs_outbox`]).
-const MOST_INPUTS: usize = 15;
+const MAX_INPUTS: usize = 15;
 
 /// How items meet the program.
 pub fn mode(draft: &Draft) -> Mode {
@@ -16,11 +16,7 @@ pub fn mode(draft: &Draft) -> Mode {
         (ModeWord::Stream, _) => Mode::Stream,
         (ModeWord::Reply, ReplyWord::One) => Mode::Reply(Reply::One),
         (ModeWord::Reply, ReplyWord::UntilEmpty) => Mode::Reply(Reply::UntilEmpty),
-        (ModeWord::Each, _) => Mode::Each {
-            collect: keys.collect.value,
-            // It fits: the element allows no more than a thousand.
-            batch: keys.batch.value.and_then(|batch| u32::try_from(batch.0).ok()),
-        },
+        (ModeWord::Each, _) => Mode::Each { collect: keys.collect.value, batch: keys.batch.value },
     }
 }
 
@@ -38,7 +34,7 @@ fn is_told(draft: &Draft) -> bool {
     let keys = &draft.keys;
     let fits = match keys.mode.at {
         Some(_) => keys.mode.value == ModeWord::Reply,
-        None => own(draft, "framing").is_some() || !keys.input.value.0.is_empty(),
+        None => own(draft, "framing").is_some() || !keys.input.value.is_empty(),
     };
     keys.framing.value == Some(FramingWord::Mprun) && fits
 }
@@ -59,18 +55,18 @@ pub fn check(draft: &Draft, report: &mut Report) {
     belongs(&keys.batch.at, "batch", "each", mode == ModeWord::Each, report);
     if mode != ModeWord::Stream
         && let Some(at) = keys.mode.at.as_ref().or(keys.framing.at.as_ref())
-        && keys.input.value.0.is_empty()
-        && !keys.strays.may_be("input")
+        && keys.input.value.is_empty()
+        && !keys.unread.may_be("input")
     {
         let fault = Diagnostic::error(format!("the stage `{}` has no `input`", draft.name)).at(&at.value);
         let fault = fault.label("this mode is about items that come in");
         report.push(fault.help("a source is a `command` with mode = \"stream\""));
     }
     if mode != ModeWord::Stream
-        && let Some(at) = keys.input.at.as_ref().filter(|_| keys.input.value.0.len() > MOST_INPUTS)
+        && let Some(at) = keys.input.at.as_ref().filter(|_| keys.input.value.len() > MAX_INPUTS)
     {
         let fault = Diagnostic::error("too many queues to read").at(&at.value);
-        report.push(fault.accepted(format!("up to {MOST_INPUTS} in this mode")));
+        report.push(fault.accepted(format!("up to {MAX_INPUTS} in this mode")));
     }
     if mode == ModeWord::Each && keys.batch.value.is_none() {
         check_whole_input(draft, report);

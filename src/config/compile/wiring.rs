@@ -57,7 +57,7 @@ impl Wire {
 
 impl Wiring {
     pub fn of(drafts: &[Draft], is_whole: bool) -> Wiring {
-        let knows = |key: &str| is_whole && drafts.iter().all(|draft| !draft.keys.strays.may_be(key));
+        let knows = |key: &str| is_whole && drafts.iter().all(|draft| !draft.keys.unread.may_be(key));
         let mut wiring = Wiring {
             wires: Vec::new(),
             index: HashMap::new(),
@@ -65,11 +65,11 @@ impl Wiring {
             knows_writers: knows("output"),
         };
         for (stage, draft) in drafts.iter().enumerate() {
-            for queue in &draft.keys.input.value.0 {
+            for queue in &draft.keys.input.value {
                 let end = end(stage, draft, queue);
                 wiring.wire(&queue.name).readers.push(end);
             }
-            for queue in &draft.keys.output.value.0 {
+            for queue in &draft.keys.output.value {
                 let end = end(stage, draft, queue);
                 wiring.wire(&queue.name).writers.push(end);
             }

@@ -13,7 +13,7 @@ pub trait Tables: Fields {
 }
 
 /// Named tables in the order of the file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Named<T> {
     /// Each name once.
     pub all: Vec<Item<T>>,
@@ -22,7 +22,7 @@ pub struct Named<T> {
 }
 
 /// One of them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Item<T> {
     /// Its name.
     pub name: String,
@@ -39,6 +39,8 @@ impl<T> Default for Named<T> {
 }
 
 impl<T: Tables> Element for Named<T> {
+    type Output = Self;
+
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         let Content::Table(table) = &node.content else {
             report.push(wrong_kind::<Self>(node, "tables with names"));
@@ -69,7 +71,7 @@ impl<T: Tables> Element for Named<T> {
         })
     }
 
-    fn written(&self) -> Value {
+    fn written(_: &Self) -> Value {
         Value::Null
     }
 }

@@ -111,7 +111,7 @@ impl Performer<'_> {
     fn has_worked(&self, child: &Child) -> bool {
         let reports =
             self.children.slots_of(child.worker.stage).filter_map(|slot| self.steward.report(slot).ok());
-        reports.into_iter().any(|report| report.done + report.emitted > 0)
+        reports.into_iter().any(|report| report.counts.has_effect())
     }
 
     /// What a dead worker or its program has said at last. If there is nothing to be found, the rest is told without it.

@@ -24,7 +24,7 @@ impl Performer<'_> {
     pub(super) fn set_queue(&mut self, queue: QueueId, spec: &config::Queue) {
         let is_new = self.names.insert(queue, spec.name.clone()).is_none();
         let labelled = self.steward.set_label(queue, &Label::Queue(spec.name.clone()).to_string());
-        match labelled.and_then(|()| self.steward.set_queue(queue, &settings::limits(spec))) {
+        match labelled.and_then(|()| self.steward.set_queue(queue, &spec.limits)) {
             // It has its old bounds, and whoever uses it goes on.
             Err(full @ Fault::DiskFull(..)) if !is_new => {
                 log!(target: "mprun", Level::Error, "queue {} keeps its bounds: {full}", spec.name);

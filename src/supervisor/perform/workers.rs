@@ -7,7 +7,6 @@ use crate::supervisor::children::{Auxiliary, Child, Since};
 use crate::supervisor::event::Event;
 use crate::supervisor::guardian::Guardian;
 use crate::supervisor::ids::{Pid, WorkerId};
-use crate::supervisor::settings;
 use crate::sys::process::{ProcessGroupMode, SpawnError};
 use log::{Level, log};
 use nix::errno::Errno;
@@ -46,7 +45,7 @@ impl Performer<'_> {
             return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
         }
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
-        let opened = self.steward.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
+        let opened = self.steward.open_slot(spawn.slot, &spawn.tuning);
         if let Err(Fault::DiskFull(_, error)) = &opened {
             return Err(SpawnError::preparing(error));
         }

@@ -82,7 +82,7 @@ impl Stage {
         let ran =
             self.workers[i].life.process().map(|process| out.now.saturating_duration_since(process.since));
         let lived = ran.is_some_and(|ran| ran >= self.spec.rules.backoff.reset_after);
-        if !from_outside || lived || death.work.done + death.work.emitted > 0 {
+        if !from_outside || lived || death.work.counts.has_effect() {
             self.killed_in_a_row = 0;
         }
         if from_outside {
@@ -104,7 +104,7 @@ impl Stage {
     fn cannot_start(&self, i: usize, death: &Death, next: Next) -> bool {
         let tries_again = matches!(next, Next::Restart(_) | Next::Over(Over::Failed));
         let is_first = self.workers[i].is_first && !self.has_run && self.restarts.is_empty();
-        let done = death.work.done + death.work.emitted > 0 || death.work.stage_has_worked;
+        let done = death.work.counts.has_effect() || death.work.stage_has_worked;
         matches!(death.end, End::CannotStart(_)) && tries_again && is_first && !done
     }
 
@@ -115,10 +115,7 @@ impl Stage {
     }
 
     fn count_work(&mut self, work: &Work) {
-        self.totals.taken += work.taken;
-        self.totals.done += work.done;
-        self.totals.emitted += work.emitted;
-        self.totals.dead += work.dead;
+        self.totals.counts += work.counts;
         self.totals.progress = Progress::further(self.totals.progress, work.progress);
         self.totals.times += work.times;
         self.totals.item_times += work.item_times;
@@ -299,7 +296,7 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
 
 /// Whether a worker of it has had its program, at some time.
 fn shows_a_start(death: &Death) -> bool {
-    let worked = death.work.stage_has_worked || death.work.done + death.work.emitted > 0;
+    let worked = death.work.stage_has_worked || death.work.counts.has_effect();
     worked
         || match &death.end {
             End::Said(Ending::Ordered) | End::Died(_) | End::NotStarted(_) => false,

@@ -71,19 +71,8 @@ impl State {
         let queues = self.describe_queues(counters);
         stages.iter_mut().for_each(|stage| note_lingering(stage, &queues));
         let mut totals = status::Totals::default();
-        let departed = self.departed.iter().map(|totals| status::Totals {
-            taken: totals.taken,
-            done: totals.done,
-            emitted: totals.emitted,
-            dead: totals.dead,
-            too_long: totals.too_long,
-        });
-        for stage in stages.iter().map(|stage| stage.totals).chain(departed) {
-            totals.taken += stage.taken;
-            totals.done += stage.done;
-            totals.emitted += stage.emitted;
-            totals.dead += stage.dead;
-        }
+        let departed = self.departed.iter().map(|totals| totals.counts);
+        stages.iter().map(|stage| stage.totals).chain(departed).for_each(|stage| totals += stage);
         Snapshot {
             pipeline: self.wanted.as_ref().map_or(String::new(), |wanted| wanted.pipeline.name.clone()),
             file: identity.file.clone(),
@@ -143,9 +132,9 @@ impl State {
             let QueueCounts { put, waiting, leased, done, dropped, dead, bytes } = counters.queue(queue.id);
             status::Queue {
                 name: queue.spec.name.clone(),
-                capacity: queue.spec.capacity,
-                max_bytes: queue.spec.max_bytes,
-                when_full: when_full(queue.spec.when_full),
+                capacity: queue.spec.limits.capacity,
+                max_bytes: queue.spec.limits.max_bytes,
+                when_full: queue.spec.limits.when_full,
                 put,
                 waiting,
                 leased,
@@ -175,13 +164,5 @@ fn note_lingering(stage: &mut status::Stage, queues: &[status::Queue]) {
         if worker.state == status::WorkerState::Working && worker.program.is_some() {
             worker.state = status::WorkerState::InputEnded;
         }
-    }
-}
-
-fn when_full(when_full: crate::config::WhenFull) -> status::WhenFull {
-    match when_full {
-        crate::config::WhenFull::Block => status::WhenFull::Block,
-        crate::config::WhenFull::DropNew => status::WhenFull::DropNew,
-        crate::config::WhenFull::DropOld => status::WhenFull::DropOld,
     }
 }

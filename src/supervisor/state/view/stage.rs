@@ -7,30 +7,18 @@ use crate::supervisor::stage_state::{Fate, Stage};
 
 pub(super) fn describe(stage: &Stage, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
     let (mut times, mut item_times) = (stage.totals.times, stage.totals.item_times);
-    let (mut dead, mut progress) = (stage.totals.dead, stage.totals.progress);
+    let (mut totals, mut progress) = (stage.totals.counts, stage.totals.progress);
     let mut workers = Vec::with_capacity(stage.workers.len());
     for worker in &stage.workers {
         let report = worker.life.process().map(|process| counters.slot(process.slot));
         workers.push(describe_worker(worker, report.as_ref(), moment, counters));
         if let Some(report) = report {
-            dead += report.dead;
+            totals += report.counts;
             let own = report.progress.map(|(done, total)| status::Progress { done, total });
             progress = status::Progress::further(progress, own);
             times += report.times;
             item_times += report.item_times;
         }
-    }
-    let mut totals = status::Totals {
-        taken: stage.totals.taken,
-        done: stage.totals.done,
-        emitted: stage.totals.emitted,
-        dead,
-        too_long: stage.totals.too_long,
-    };
-    for worker in &workers {
-        totals.taken += worker.taken;
-        totals.done += worker.done;
-        totals.emitted += worker.emitted;
     }
     status::Stage {
         name: stage.spec.name.clone(),

@@ -39,7 +39,8 @@ pub(super) fn describe(
         seen.since = Some(age.as_secs_f64());
     }
     if let Some(report) = report {
-        (seen.taken, seen.done, seen.emitted) = (report.taken, report.done, report.emitted);
+        (seen.taken, seen.done, seen.emitted) =
+            (report.counts.taken, report.counts.done, report.counts.emitted);
         seen.times = report.times.into();
     }
     seen
