@@ -197,6 +197,11 @@ impl Work {
         }
     }
 
+    /// Whether it is a built-in that reads mprun's standard input.
+    pub fn reads_stdin(&self, registry: &crate::stage::Registry) -> bool {
+        self.uses().is_some_and(|name| registry.reads_stdin(name))
+    }
+
     /// Whether what it writes goes to standard output.
     pub fn prints(&self, registry: &crate::stage::Registry) -> bool {
         self.outputs.is_empty()
@@ -269,7 +274,7 @@ pub enum OnGiveUp {
     Continue,
 }
 
-/// `recycle`: a worker ends and a fresh one takes its place after so much; `None`: never for that reason.
+/// `recycle`: a worker ends and a fresh one takes its span after so much; `None`: never for that reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Recycle {
     /// Items taken (or, for a source, emitted).

@@ -2,6 +2,7 @@
 //! one failure here and another there.
 
 use crate::config::Pipeline;
+use crate::stage::Registry;
 use crate::sys::open_files;
 use crate::sys::process::FIRST_FREE;
 
@@ -11,9 +12,9 @@ const COPIES: u64 = 36;
 const OF_STDIN: u64 = 2;
 
 /// Raises the limit as far as it goes. Workers are processes and have their own.
-pub fn make_room(pipeline: &Pipeline) -> Result<(), String> {
+pub fn make_room(pipeline: &Pipeline, registry: &Registry) -> Result<(), String> {
     let Ok(most) = open_files::raise() else { return Ok(()) };
-    let needed = needed(pipeline);
+    let needed = needed(pipeline, registry);
     if most >= needed {
         return Ok(());
     }
@@ -23,7 +24,7 @@ pub fn make_room(pipeline: &Pipeline) -> Result<(), String> {
     ))
 }
 
-fn needed(pipeline: &Pipeline) -> u64 {
-    let readers = pipeline.stages.iter().filter(|stage| stage.work.uses() == Some("stdin")).count() as u64;
+fn needed(pipeline: &Pipeline, registry: &Registry) -> u64 {
+    let readers = pipeline.stages.iter().filter(|stage| stage.work.reads_stdin(registry)).count() as u64;
     u64::from(FIRST_FREE.unsigned_abs()) + COPIES + OF_STDIN * readers
 }

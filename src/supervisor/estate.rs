@@ -17,6 +17,7 @@ use super::saver::{LastSaver, Saver};
 use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueAdmin, QueueId, User};
 use crate::service::{Manager, Received};
+use crate::stage::Registry;
 use crate::sys::{group, proc_table};
 use crate::worker;
 use log::{Level, log};
@@ -28,9 +29,6 @@ use std::time::Duration;
 
 /// How long the processes of an earlier run may take to be gone: they die with their supervisor.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The one built-in whose position means nothing to another process: it reads what only the first one had.
-const STDIN: &str = "stdin";
 
 /// The queues of a run, and what there is of an earlier one.
 pub struct Estate {
@@ -61,6 +59,8 @@ pub enum Place {
 pub struct Site<'a> {
     /// What is to run.
     pub pipeline: &'a Pipeline,
+    /// The stages that it names.
+    pub registry: &'a Registry,
     /// Its file.
     pub file: &'a Path,
     /// The pipeline's state folder.
@@ -120,7 +120,7 @@ impl Estate {
         let mut steward = QueueAdmin::open(arena.clone())?;
         let mut kept = Vec::new();
         for left in steward.inherit()? {
-            kept.extend(claim(&mut steward, left)?);
+            kept.extend(claim(&mut steward, left, site.registry)?);
         }
         let reopened = match site.works_off {
             true => inheritance::tokens_of(site.pipeline, &kept),
@@ -338,14 +338,15 @@ impl Site<'_> {
 }
 
 /// What to make of one queue.
-fn claim(steward: &mut QueueAdmin, left: Inherited) -> Result<Option<Kept>, Fault> {
+fn claim(steward: &mut QueueAdmin, left: Inherited, registry: &Registry) -> Result<Option<Kept>, Fault> {
     let Some(label) = Label::parse(&left.label) else {
         return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
     };
     let queue = left.queue;
     let mut through = false;
     if let Label::Token { uses, .. } = &label {
-        if uses == STDIN {
+        // Its position means nothing to another process: it reads what only the first one had.
+        if registry.reads_stdin(uses) {
             steward.remove_queue(queue)?;
             return Ok(None);
         }

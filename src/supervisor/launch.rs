@@ -20,9 +20,6 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The one built-in that reads this program's standard input.
-const STDIN: &str = "stdin";
-
 /// Starts workers of one run.
 pub struct Launcher {
     /// This run's random id.
@@ -75,13 +72,14 @@ impl Launcher {
     pub fn start(
         &mut self,
         spawn: &Spawn,
+        reads_stdin: bool,
         names: &BTreeMap<QueueId, String>,
         stderr: BorrowedFd<'_>,
     ) -> Result<u32, SpawnError> {
-        if spawn.version.work.uses() == Some(STDIN) {
+        if reads_stdin {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
-        let spec = self.spec(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
+        let spec = self.spec(spawn, reads_stdin, names).map_err(|error| SpawnError::preparing(&error))?;
         let mut descriptors =
             vec![(self.arena.fd(), ARENA_FD), (spec.as_fd(), TICKET_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
         if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
@@ -105,7 +103,7 @@ impl Launcher {
             arguments: &[title(&spawn.stage, &index), c"__worker".to_owned()],
             environment: &environment,
             descriptors: &descriptors,
-            company: self.company(spawn),
+            company: self.company(reads_stdin),
             dies_with_parent: true,
             // SIGCHLD: one thread of a worker with a program lets it in.
             blocked: &[Signal::SIGUSR1, Signal::SIGCHLD],
@@ -113,8 +111,8 @@ impl Launcher {
     }
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
-    pub fn company(&self, spawn: &Spawn) -> ProcessGroupMode {
-        let types = self.terminal && spawn.version.work.uses() == Some(STDIN);
+    pub fn company(&self, reads_stdin: bool) -> ProcessGroupMode {
+        let types = self.terminal && reads_stdin;
         if types { ProcessGroupMode::ParentsGroup } else { ProcessGroupMode::OwnGroup }
     }
 
@@ -133,7 +131,12 @@ impl Launcher {
         Ok(())
     }
 
-    fn spec(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> io::Result<OwnedFd> {
+    fn spec(
+        &self,
+        spawn: &Spawn,
+        reads_stdin: bool,
+        names: &BTreeMap<QueueId, String>,
+    ) -> io::Result<OwnedFd> {
         let named = |ids: &[QueueId]| {
             ids.iter().map(|id| (id.0, names.get(id).cloned().unwrap_or_default())).collect()
         };
@@ -159,7 +162,7 @@ impl Launcher {
             log_file: version.log_file.clone(),
             tails: self.tails.as_ref().map(|tails| tails.folder().to_owned()),
             soft_open_files: open_files::original(),
-            holding_pipe: version.work.uses() == Some(STDIN),
+            holding_pipe: reads_stdin,
         };
         fd::sealed(c"mprun-spec", &serde_json::to_vec(&spec)?)
     }

@@ -146,7 +146,7 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(missing), &manager);
     }
-    if let Err(why) = descriptors::make_room(&loaded.pipeline) {
+    if let Err(why) = descriptors::make_room(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(why), &manager);
     }
     let code = match supervise(&options, loaded, registry, &manager, Before { received, handover }) {
@@ -416,7 +416,7 @@ fn tools<'a>(
     before: &mut Before,
     log_writer: &'a mut LogWriter,
 ) -> Result<Tools<'a>, SetUpError> {
-    let Run { options, manager, started, .. } = *run;
+    let Run { options, registry, manager, started, .. } = *run;
     let system = |what| move |error| SetUpError::System(what, error);
     // Asked before the handlers of the inbox are there.
     let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
@@ -430,7 +430,7 @@ fn tools<'a>(
     state_folder::check(&folder)?;
     let dead_letters = letters::store(options, pipeline);
     let works_off = options.retries.is_some();
-    let site = Site { pipeline, file: &options.file, folder: &folder, manager, works_off };
+    let site = Site { pipeline, registry, file: &options.file, folder: &folder, manager, works_off };
     let mut estate = match &before.handover {
         None => Estate::open(&site, &mut before.received)?,
         Some(handover) => Estate::take_over(&site, handover.arena()?)?,

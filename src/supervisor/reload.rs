@@ -2,7 +2,7 @@
 
 use super::summary::count;
 use crate::config::{
-    DeadLetters, Diff, KeyChange, MOST_PROCESSES, Named, Pipeline, Stage, StageChange, ValueChange, diff,
+    DeadLetters, Diff, KeyChange, MAX_PROCESSES, Named, Pipeline, Stage, StageChange, ValueChange, diff,
     elements::show_duration,
 };
 use crate::dead_letter::WhenFull;
@@ -126,7 +126,7 @@ impl fmt::Display for Refusal {
             Refusal::TooManyWorkers(workers) => {
                 write!(
                     f,
-                    "{workers} processes over all stages are more than the {MOST_PROCESSES} of one pipeline"
+                    "{workers} processes over all stages are more than the {MAX_PROCESSES} of one pipeline"
                 )
             }
             Refusal::TooManyQueues => f.write_str("there are more queues than fit in one run"),
@@ -147,7 +147,7 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
         return Err(Refusal::OtherMetrics);
     }
     let workers = new.stages.iter().map(|stage| u64::from(stage.processes)).sum();
-    if workers > MOST_PROCESSES {
+    if workers > MAX_PROCESSES {
         return Err(Refusal::TooManyWorkers(workers));
     }
     if old.is_durable() != new.is_durable() {

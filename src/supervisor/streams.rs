@@ -9,7 +9,7 @@ use crate::sys::start_streams;
 pub fn missing(pipeline: &Pipeline, registry: &Registry) -> Option<String> {
     let mut built_in = pipeline.stages.iter().filter(|stage| stage.work.uses().is_some());
     built_in.find_map(|stage| {
-        let reads = stage.work.uses() == Some("stdin") && start_streams::is_input_closed();
+        let reads = stage.work.reads_stdin(registry) && start_streams::is_input_closed();
         let prints = stage.work.prints(registry) && start_streams::is_output_closed();
         let (which, does) = match (reads, prints) {
             (true, _) => ("input", "reads it"),

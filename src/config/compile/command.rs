@@ -3,7 +3,7 @@
 use super::cautions;
 use super::draft::Draft;
 use super::mode;
-use crate::config::diagnostic::{Diagnostic, Place, Report};
+use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::elements::{ModeWord, Part};
 use crate::config::keys::StageKeys;
 use crate::config::pipeline::{self, Command, shell_line};
@@ -55,7 +55,7 @@ fn check_arguments(invocation: &pipeline::Invocation, keys: &StageKeys, report: 
 }
 
 /// In a line for the shell the item is no text to be put in, which would run it as code.
-fn check_line(line: &str, keys: &StageKeys, at: &Place, report: &mut Report) {
+fn check_line(line: &str, keys: &StageKeys, at: &Span, report: &mut Report) {
     if !shell_line::has_braces(line) {
         return;
     }

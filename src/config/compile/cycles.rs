@@ -63,12 +63,13 @@ fn ring_behind(start: usize, drafts: &[Draft], wiring: &Wiring, seen: &mut [bool
 
 fn diagnostic(ring: &[usize], drafts: &[Draft]) -> Diagnostic {
     let first = &drafts[ring[0]];
-    let place = first.keys.input.value.first().map_or(&first.place, |queue| &queue.place);
-    const SHOWN: usize = 10;
-    let mut names: Vec<&str> = ring.iter().take(SHOWN).map(|stage| drafts[*stage].name.as_str()).collect();
-    names.extend((ring.len() > SHOWN).then_some("…"));
+    let span = first.keys.input.value.first().map_or(&first.span, |queue| &queue.span);
+    const MAX_SHOWN: usize = 10;
+    let mut names: Vec<&str> =
+        ring.iter().take(MAX_SHOWN).map(|stage| drafts[*stage].name.as_str()).collect();
+    names.extend((ring.len() > MAX_SHOWN).then_some("…"));
     names.push(&first.name);
-    Diagnostic::error(format!("these stages only wait for each other: {}", names.join(" → "))).at(place).help(
+    Diagnostic::error(format!("these stages only wait for each other: {}", names.join(" → "))).at(span).help(
         "no item can ever enter the ring: one of its stages must also read a queue that comes from a source",
     )
 }

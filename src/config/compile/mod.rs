@@ -13,15 +13,14 @@ mod work;
 
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Place, Report};
+use super::diagnostic::{Report, Span};
 use super::elements::{Fields, Part};
 use super::keys::{ControlKeys, FileKeys};
-use super::machine::Places;
-use super::pipeline::{Control, Pipeline, Stage};
+use super::machine::MachineNeeds;
+use super::pipeline::{Control, Pipeline, Stage, Task};
 use crate::stage::Registry;
 use draft::Draft;
 
-pub use limits::MOST_PROCESSES;
 use wiring::Wiring;
 
 /// What comes from outside the file.
@@ -31,7 +30,7 @@ pub struct Selection<'a> {
     /// The file's folder.
     pub folder: PathBuf,
     /// The file's first character: for faults of the whole.
-    pub start: Place,
+    pub start: Span,
     /// Only these stages; the others are as if disabled.
     pub stages: Option<&'a [String]>,
 }
@@ -42,7 +41,7 @@ pub fn compile(
     selection: Selection<'_>,
     registry: &Registry,
     report: &mut Report,
-) -> Option<(Pipeline, Places)> {
+) -> Option<(Pipeline, MachineNeeds)> {
     let mut drafts = draft::all(&keys, &selection, report);
     let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
     let mut queues = keys.queues.value;
@@ -61,7 +60,6 @@ pub fn compile(
 
     let control = control(&keys.control.value, &selection.folder);
     let on = drafts.iter().map(|draft| draft.off.is_none());
-    let places = places(&drafts);
     let pipeline = Pipeline {
         name: keys.name.value.unwrap_or(selection.name),
         folder: selection.folder,
@@ -72,21 +70,29 @@ pub fn compile(
         metrics: keys.metrics.value.listen.value,
         dead_letters: keys.dead_letters.value.part(),
     };
-    Some((pipeline, places))
+    let needs = needs(&drafts, &pipeline, registry);
+    Some((pipeline, needs))
 }
 
-/// Where the file says what it needs of the machine.
-fn places(drafts: &[Draft]) -> Places {
-    let mut places = Places::default();
+/// What the file needs of the machine, and where it says so.
+fn needs(drafts: &[Draft], pipeline: &Pipeline, registry: &Registry) -> MachineNeeds {
+    let mut needs = MachineNeeds::default();
     for draft in drafts {
         for (key, at) in draft.keys.set_keys() {
-            places.note(&draft.name, key, &at.value);
+            needs.note(&draft.name, key, &at.value);
         }
         if let Some(path) = draft.keys.with.value.get("path") {
-            places.note(&draft.name, "with", &path.value.place);
+            needs.note(&draft.name, "with", &path.value.span);
         }
     }
-    places
+    for stage in &pipeline.stages {
+        if let Task::Use { name, with } = &stage.work.task
+            && let Some(files) = registry.input_files(name, with)
+        {
+            needs.note_files(&stage.name, pipeline.folder.join(files));
+        }
+    }
+    needs
 }
 
 fn control(keys: &ControlKeys, folder: &Path) -> Control {

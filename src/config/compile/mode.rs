@@ -12,7 +12,7 @@ const MAX_INPUTS: usize = 15;
 pub fn mode(draft: &Draft) -> Mode {
     let keys = &draft.keys;
     match (keys.mode.value, keys.reply.value) {
-        _ if is_told(draft) => Mode::Reply(Reply::Told),
+        _ if uses_protocol(draft) => Mode::Reply(Reply::Protocol),
         (ModeWord::Stream, _) => Mode::Stream,
         (ModeWord::Reply, ReplyWord::One) => Mode::Reply(Reply::One),
         (ModeWord::Reply, ReplyWord::UntilEmpty) => Mode::Reply(Reply::UntilEmpty),
@@ -24,13 +24,13 @@ pub fn mode(draft: &Draft) -> Mode {
 pub fn framing(draft: &Draft) -> Framing {
     match draft.keys.framing.value {
         Some(FramingWord::Plain(framing)) => framing,
-        Some(FramingWord::Mprun) if is_told(draft) => Framing::U32be,
+        Some(FramingWord::Mprun) if uses_protocol(draft) => Framing::U32be,
         Some(FramingWord::Mprun) | None => Framing::Lines,
     }
 }
 
 /// Whether the program says of each item how it went. As a default for all stages this holds for those that it fits.
-fn is_told(draft: &Draft) -> bool {
+fn uses_protocol(draft: &Draft) -> bool {
     let keys = &draft.keys;
     let fits = match keys.mode.at {
         Some(_) => keys.mode.value == ModeWord::Reply,
@@ -47,9 +47,9 @@ fn own<'a>(draft: &'a Draft, key: &str) -> Option<&'a At> {
 /// Keys that don't go together.
 pub fn check(draft: &Draft, report: &mut Report) {
     let keys = &draft.keys;
-    let told = is_told(draft);
-    let mode = if told { ModeWord::Reply } else { keys.mode.value };
-    check_told(draft, told, report);
+    let protocol = uses_protocol(draft);
+    let mode = if protocol { ModeWord::Reply } else { keys.mode.value };
+    check_protocol(draft, protocol, report);
     belongs(&keys.reply.at, "reply", "reply", mode == ModeWord::Reply, report);
     belongs(&keys.collect.at, "collect", "each", mode == ModeWord::Each, report);
     belongs(&keys.batch.at, "batch", "each", mode == ModeWord::Each, report);
@@ -74,12 +74,12 @@ pub fn check(draft: &Draft, report: &mut Report) {
 }
 
 /// `framing = "mprun"` says it all: the mode, what an answer is, and both framings.
-fn check_told(draft: &Draft, told: bool, report: &mut Report) {
+fn check_protocol(draft: &Draft, protocol: bool, report: &mut Report) {
     let Some(at) = own(draft, "framing") else { return };
     if draft.keys.framing.value != Some(FramingWord::Mprun) {
         return;
     }
-    if !told {
+    if !protocol {
         let fault = Diagnostic::error("framing = \"mprun\" goes with mode = \"reply\"").at(&at.value);
         return report.push(fault.help("leave `mode` out: this framing implies it"));
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::command;
 use super::draft::Draft;
-use crate::config::diagnostic::{Diagnostic, Place, Report, list, nearest, quote};
+use crate::config::diagnostic::{Diagnostic, Report, Span, list, nearest, quote};
 use crate::config::document::{Content, Node, Table, to_json};
 use crate::config::elements::{At, QueueName};
 use crate::config::pipeline::{Task, Work};
@@ -56,15 +56,15 @@ fn registered(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &
 
 fn without_task(draft: &Draft, registry: &Registry) -> Diagnostic {
     Diagnostic::error(format!("the stage `{}` has no `use` and no `command`", draft.name))
-        .at(&draft.place)
+        .at(&draft.span)
         .label("what does it do?")
         .accepted(format!("a `command` to run, or a `use`: {}", list(registry.names(), "and")))
 }
 
-fn unknown(name: &str, place: &Place, registry: &Registry) -> Diagnostic {
+fn unknown(name: &str, span: &Span, registry: &Registry) -> Diagnostic {
     let near = nearest(name, registry.names()).map(|near| format!("\"{near}\""));
     Diagnostic::error(format!("there is no built-in {}", quote(name)))
-        .at(place)
+        .at(span)
         .did_you_mean(near)
         .accepted(list(registry.names(), "and"))
 }
@@ -103,8 +103,8 @@ fn with(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &mut Re
         if !is_whole && fault.key.as_ref().is_none_or(|key| !with.contains_key(key)) {
             continue;
         }
-        let place = place_of(&fault, draft, uses, at, registry);
-        let diagnostic = Diagnostic::error(fault.message).at(&place);
+        let span = span_of(&fault, draft, uses, at, registry);
+        let diagnostic = Diagnostic::error(fault.message).at(&span);
         report.push(match fault.help {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
@@ -114,11 +114,11 @@ fn with(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &mut Re
 }
 
 /// The value of a known key, the name of an unknown one; without a key, the table, or what asks for it.
-fn place_of(fault: &WithFault, draft: &Draft, uses: &str, at: &At, registry: &Registry) -> Place {
+fn span_of(fault: &WithFault, draft: &Draft, uses: &str, at: &At, registry: &Registry) -> Span {
     let table = &draft.keys.with.value;
     if let Some(entry) = fault.key.as_deref().and_then(|key| table.get(key)) {
         let is_known = registry.keys(uses).iter().any(|key| key.name == entry.key);
-        return if is_known { entry.value.place.clone() } else { entry.key_place.clone() };
+        return if is_known { entry.value.span.clone() } else { entry.key_span.clone() };
     }
     match &draft.keys.with.at {
         Some(with) => with.key.clone(),

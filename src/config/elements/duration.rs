@@ -16,7 +16,7 @@ pub struct Period;
 
 const DAY: u64 = 24 * 3600;
 /// Ten years: more is a slip, and clocks overflow somewhere beyond.
-const LONGEST: Duration = Duration::from_secs(3660 * DAY);
+const MAX_DURATION: Duration = Duration::from_secs(3660 * DAY);
 
 /// Units and their nanoseconds, the longest first.
 const UNITS: [(&str, u128); 8] = [
@@ -175,7 +175,7 @@ fn parse(text: &str) -> Result<Duration, Fault> {
         rest = after.trim_start();
     }
     match u64::try_from(nanos).map(Duration::from_nanos) {
-        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
         _ => Err(Fault::TooLong),
     }
 }

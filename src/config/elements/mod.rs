@@ -26,7 +26,7 @@ pub use name::{Name, PipelineName};
 pub use named::{Named, Tables};
 pub(in crate::config) use part::part;
 pub use part::{Compared, Part};
-pub use processes::Processes;
+pub use processes::{MAX_PROCESSES, Processes};
 pub use program::{ExitCodes, Invocation, Nice, Umask, Variables};
 pub use queue_names::{QueueName, QueueNames};
 pub use setting::{At, Setting};
@@ -76,7 +76,7 @@ pub trait Element {
 
 /// A fault of a value, with what is accepted instead.
 pub fn reject<T: Element>(node: &Node, title: impl Into<String>) -> Diagnostic {
-    Diagnostic::error(title).at(&node.place).accepted(T::accepted())
+    Diagnostic::error(title).at(&node.span).accepted(T::accepted())
 }
 
 /// The fault of a value of the wrong kind.

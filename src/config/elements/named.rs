@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Element, Fields, Name, wrong_kind};
-use crate::config::diagnostic::{Diagnostic, Place, Report};
+use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::document::{Content, Entry, Node};
 
 /// What a collection of named tables is called.
@@ -27,7 +27,7 @@ pub struct Item<T> {
     /// Its name.
     pub name: String,
     /// Where the name stands.
-    pub place: Place,
+    pub span: Span,
     /// What the table says.
     pub keys: T,
 }
@@ -78,19 +78,19 @@ impl<T: Tables> Element for Named<T> {
 
 fn read_item<T: Tables>(entry: &Entry, report: &mut Report) -> Option<Item<T>> {
     if let Some(title) = Name::fault(&entry.key) {
-        report.push(Diagnostic::error(title).at(&entry.key_place).accepted(Name::accepted()));
+        report.push(Diagnostic::error(title).at(&entry.key_span).accepted(Name::accepted()));
     }
     if !matches!(entry.value.content, Content::Table(_)) {
         report.push(not_a_table::<T>(entry));
         return None;
     }
     let keys = T::read(&entry.value, report)?;
-    Some(Item { name: entry.key.clone(), place: entry.key_place.clone(), keys })
+    Some(Item { name: entry.key.clone(), span: entry.key_span.clone(), keys })
 }
 
 /// `[stages]` with a key of a stage below it: the name is missing.
 fn not_a_table<T: Tables>(entry: &Entry) -> Diagnostic {
-    let fault = Diagnostic::error(format!("`{}` is no table", entry.key)).at(&entry.key_place);
+    let fault = Diagnostic::error(format!("`{}` is no table", entry.key)).at(&entry.key_span);
     match T::keys().iter().any(|key| key.name == entry.key) {
         true => fault.help(format!("`[{}]` needs a name: write `[{}.NAME]` above this line", T::KEY, T::KEY)),
         false => fault.accepted(format!("`[{}.NAME]`", T::KEY)),

@@ -7,15 +7,15 @@ use super::{Element, or_variable, reject};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
 
-/// The most that one pipeline may have, over all its stages.
-pub const MOST: u32 = 4000;
+/// Worker processes over all stages of a pipeline.
+pub const MAX_PROCESSES: u64 = 4000;
 
 /// A number of workers; `"cpus"`: as many as there are CPUs to use on this machine, now.
 pub struct Processes;
 
 fn cpus() -> u32 {
     let cpus = std::thread::available_parallelism();
-    cpus.map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(MOST)).min(MOST)
+    cpus.map_or(1, |cpus| u32::try_from(cpus.get().min(MAX_PROCESSES as usize)).unwrap_or(1))
 }
 
 impl Element for Processes {
@@ -25,7 +25,7 @@ impl Element for Processes {
         match (node.text(), node.integer()) {
             (Some("cpus"), _) => return Some(cpus()),
             (_, Some(number)) => match u32::try_from(number) {
-                Ok(count) if (1..=MOST).contains(&count) => return Some(count),
+                Ok(count) if (1..=MAX_PROCESSES).contains(&count.into()) => return Some(count),
                 _ if number < 1 => {
                     let fault =
                         reject::<Self>(node, format!("a stage can't have {} processes", shown(number)));
@@ -44,12 +44,12 @@ impl Element for Processes {
     }
 
     fn accepted() -> String {
-        format!("a whole number from 1 to {MOST}, or \"cpus\" for as many as there are CPUs")
+        format!("a whole number from 1 to {MAX_PROCESSES}, or \"cpus\" for as many as there are CPUs")
     }
 
     fn schema() -> Value {
         or_variable(
-            json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": MOST }, { "const": "cpus" }] }),
+            json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": MAX_PROCESSES }, { "const": "cpus" }] }),
         )
     }
 

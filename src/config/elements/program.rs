@@ -91,7 +91,7 @@ fn word(node: &Node, report: &mut Report) -> Option<String> {
 fn has_no_zero(text: &str, node: &Node, report: &mut Report) -> bool {
     let has_zero = text.contains('\0');
     if has_zero {
-        report.push(Diagnostic::error("a zero byte in a command").at(&node.place));
+        report.push(Diagnostic::error("a zero byte in a command").at(&node.span));
     }
     !has_zero
 }
@@ -152,14 +152,14 @@ fn variable(entry: &Entry, report: &mut Report) -> Option<(String, String)> {
     } else {
         return variable_value(&entry.value, report).map(|value| (name.clone(), value));
     };
-    report.push(Diagnostic::error(fault).at(&entry.key_place));
+    report.push(Diagnostic::error(fault).at(&entry.key_span));
     None
 }
 
 fn variable_value(node: &Node, report: &mut Report) -> Option<String> {
     let fault = match &node.content {
         Content::Text { text, .. } if !text.contains('\0') => return Some(text.clone()),
-        Content::Text { .. } => Diagnostic::error("a zero byte in a variable").at(&node.place),
+        Content::Text { .. } => Diagnostic::error("a zero byte in a variable").at(&node.span),
         content => {
             let guess = match content {
                 Content::Flag(flag) => Some(format!("\"{flag}\", in quotes")),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{Element, Name, reject, wrong_kind};
-use crate::config::diagnostic::{Diagnostic, Place, Report};
+use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::document::{Content, Node};
 
 /// Queues in the order of the file, each once. The default is none; a list in the file is never empty.
@@ -17,7 +17,7 @@ pub struct QueueName {
     /// Its name.
     pub name: String,
     /// Where it stands.
-    pub place: Place,
+    pub span: Span,
 }
 
 impl Element for QueueNames {
@@ -68,16 +68,16 @@ impl Element for QueueNames {
 /// Reads one name; `None` after the report says why not.
 fn read_name<'n>(
     node: &'n Node,
-    seen: &mut HashMap<String, &'n Place>,
+    seen: &mut HashMap<String, &'n Span>,
     report: &mut Report,
 ) -> Option<QueueName> {
     let name = if node.is_unknown() { None } else { Name::read(node, report) }?;
-    if let Some(first) = seen.insert(name.clone(), &node.place) {
+    if let Some(first) = seen.insert(name.clone(), &node.span) {
         let fault = Diagnostic::error(format!("the queue `{name}` is named twice"));
-        report.push(fault.at(&node.place).label("the second time").also(first, "the first time"));
+        report.push(fault.at(&node.span).label("the second time").also(first, "the first time"));
         return None;
     }
-    Some(QueueName { name, place: node.place.clone() })
+    Some(QueueName { name, span: node.span.clone() })
 }
 
 #[cfg(test)]

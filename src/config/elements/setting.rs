@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Element, Key};
-use crate::config::diagnostic::{Place, Report};
+use crate::config::diagnostic::{Report, Span};
 use crate::config::document::{Entry, Node};
 
 /// A key's value: the file's, or the default.
@@ -24,9 +24,9 @@ impl<T: Element> Clone for Setting<T> {
 #[derive(Clone, Debug)]
 pub struct At {
     /// The key.
-    pub key: Place,
+    pub key: Span,
     /// The value.
-    pub value: Place,
+    pub value: Span,
 }
 
 impl<T: Element> Setting<T> {
@@ -40,7 +40,7 @@ impl<T: Element> Setting<T> {
         let read = if entry.value.is_unknown() { None } else { T::read(&entry.value, report) };
         let Some(value) = read else { return false };
         self.value = value;
-        self.at = Some(At { key: entry.key_place.clone(), value: entry.value.place.clone() });
+        self.at = Some(At { key: entry.key_span.clone(), value: entry.value.span.clone() });
         true
     }
 

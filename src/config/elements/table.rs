@@ -90,7 +90,7 @@ fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str
     let near = nearest(&entry.key, words.clone().map(|(word, _)| word));
     let meant = near.and_then(|near| words.clone().find(|(word, _)| *word == near)).map(|(_, name)| name);
     let fault = Diagnostic::error(format!("{} has no key {}", T::CALLED, quote(&entry.key)))
-        .at(&entry.key_place)
+        .at(&entry.key_span)
         .did_you_mean(meant.map(|name| format!("`{name}`")))
         .accepted(list(keys.iter().map(|key| key.name), "and"));
     report.push(fault);

@@ -150,7 +150,7 @@ impl Element for Defaults {
         if let Content::Table(table) = &node.content {
             for entry in table.entries.iter().filter(|entry| OF_ONE_STAGE.contains(&entry.key.as_str())) {
                 let title = format!("`{}` is each stage's own: it has no default for all", entry.key);
-                report.push(Diagnostic::error(title).at(&entry.key_place));
+                report.push(Diagnostic::error(title).at(&entry.key_span));
             }
         }
         StageKeys::read(node, report)

@@ -25,8 +25,8 @@ impl Home {
     }
 
     fn load(&self, text: &str) -> Loaded {
-        let place = self.0.join("p.toml");
-        load_text(&place, text.to_owned(), &LoadOptions::default(), &Registry::builtin())
+        let span = self.0.join("p.toml");
+        load_text(&span, text.to_owned(), &LoadOptions::default(), &Registry::builtin())
             .unwrap_or_else(|report| panic!("{report}"))
     }
 

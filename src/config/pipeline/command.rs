@@ -91,7 +91,8 @@ pub enum Reply {
     UntilEmpty,
     /// Any number of items, and then word of whether it went well (`framing = "mprun"`, docs/helper-protocol.md). The
     /// frames are those of [`Framing::U32be`], both ways.
-    Told,
+    #[serde(rename = "Told")]
+    Protocol,
 }
 
 /// `collect`: what counts as the outputs of a program that is started for an item.

@@ -55,8 +55,9 @@ impl Performer<'_> {
             self.unless_damaged(ordered).ok_or(damaged)?;
         }
         let since = Since::now();
-        let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
-        let leads = self.launcher.company(spawn) == ProcessGroupMode::OwnGroup;
+        let reads_stdin = spawn.version.work.reads_stdin(self.registry);
+        let pid = self.launcher.start(spawn, reads_stdin, &self.names, self.log_writer.stderr())?;
+        let leads = self.launcher.company(reads_stdin) == ProcessGroupMode::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
         let set = self.steward.set_pid(spawn.slot, pid);
         self.unless_damaged(set);

@@ -72,7 +72,7 @@ impl ReplyLoop<'_> {
     fn hasten(&mut self, session: &mut Session, parting: &mut Parting) -> Option<Instant> {
         let patience = self.worker.spec.stop_timeout;
         let is_stopping = self.worker.look().is_stopping();
-        let is_bounded = self.reply == Reply::Told || is_stopping || !parting.has_had_all;
+        let is_bounded = self.reply == Reply::Protocol || is_stopping || !parting.has_had_all;
         let limit = parting.start + patience;
         let is_stopped = is_stopping && parting.has_had_all && !parting.was_stopping;
         let is_overdue = is_bounded && limit <= Instant::now();
@@ -91,7 +91,7 @@ impl ReplyLoop<'_> {
             return None;
         }
         let then = match self.reply {
-            Reply::Told => "; it is ended after stop_timeout",
+            Reply::Protocol => "; it is ended after stop_timeout",
             Reply::One | Reply::UntilEmpty => "",
         };
         parting.lingering.look(session.pid(), then);

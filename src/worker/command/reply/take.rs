@@ -97,7 +97,7 @@ impl ReplyLoop<'_> {
     /// An item that has failed before goes alone, so that its death is nobody else's. A program that tells of failures
     /// needs no such care.
     fn set_suspect_apart(&mut self, known: usize) -> Result<(), Stop> {
-        if self.reply == Reply::Told {
+        if self.reply == Reply::Protocol {
             return Ok(());
         }
         for i in known..self.in_flight() {
@@ -119,7 +119,7 @@ impl ReplyLoop<'_> {
             let start = self.feed.framed();
             let lease = self.worker.queues.item(i)?;
             let framed = match self.reply {
-                Reply::Told => self.feed.push_told(lease.bytes, lease.attempt),
+                Reply::Protocol => self.feed.push_told(lease.bytes, lease.attempt),
                 Reply::One | Reply::UntilEmpty => self.feed.push(lease.bytes),
             };
             match framed {
