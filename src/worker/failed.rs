@@ -1,6 +1,6 @@
 //! An item that failed: tried again, or a dead letter.
 
-use super::context::{Pace, WorkerContext};
+use super::context::{LiveSettings, WorkerContext};
 use super::stop::Stop;
 use crate::dead_letter::{self, Appended, Cause, DeadLetter};
 use crate::item::Shown;
@@ -27,22 +27,22 @@ pub(super) fn settle(
     worker: &mut WorkerContext,
     i: usize,
     failure: &Failure,
-    pace: &Pace,
+    live: &LiveSettings,
 ) -> Result<(), Stop> {
     let text = failure.to_string();
-    settle_for(worker, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] }, pace)
+    fail_with(worker, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] }, live)
 }
 
 /// The same with all that is known.
-pub(super) fn settle_for(
+pub(super) fn fail_with(
     worker: &mut WorkerContext,
     i: usize,
     reason: Reason<'_>,
-    pace: &Pace,
+    live: &LiveSettings,
 ) -> Result<(), Stop> {
     let Reason { text: failure, cause, stderr } = reason;
     let lease = worker.queues.item(i)?;
-    let (item, attempt, attempts) = (Shown(lease.bytes), lease.attempt, pace.tuning.attempts);
+    let (item, attempt, attempts) = (Shown(lease.bytes), lease.attempt, live.tuning.attempts);
     if attempt < attempts {
         log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {failure}");
         return Ok(worker.queues.give_back(i, true)?);
@@ -100,12 +100,12 @@ fn write(worker: &mut WorkerContext, i: usize, line: &[u8]) -> Result<(), Stop> 
 fn wait(worker: &mut WorkerContext, i: usize, rest: Duration) -> Result<(), Stop> {
     let until = Instant::now() + rest;
     loop {
-        let pace = worker.look();
-        if pace.must_finish {
+        let live = worker.read_orders();
+        if live.must_finish() {
             worker.queues.give_back(i, false)?;
             return Err(Stop(Ending::Ordered));
         }
-        if pace.must_pause {
+        if live.must_pause() {
             worker.come_to_rest();
         }
         if worker.queues.pause(until, Waiting::Blocked)? {

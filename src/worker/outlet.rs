@@ -10,6 +10,9 @@ use crate::queue::{PutError, QueueId, WorkerHandle};
 use crate::stage::{Failure, Outlet, TooLong};
 use crate::sys::worker_timer;
 
+/// Bytes of the longest item that is printed: an item is wholly in memory.
+const PRINTED_ITEM_BYTES: u64 = 64 << 20;
+
 /// Stages outputs for queues.
 pub(super) struct ToQueues<'a> {
     queues: &'a mut WorkerHandle,
@@ -49,5 +52,24 @@ impl Outlet for ToQueues<'_> {
     fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
         let most = self.longest();
         bury(self.queues, self.spec, self.counts, most, what)
+    }
+}
+
+/// Standard output, for a stage without outputs.
+pub(super) struct ToConsole<'a>(pub &'a mut WorkerContext);
+
+impl Outlet for ToConsole<'_> {
+    fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
+        self.0.console.put(item)
+    }
+
+    fn longest(&self) -> u64 {
+        PRINTED_ITEM_BYTES
+    }
+
+    fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
+        let most = self.longest();
+        let WorkerContext { queues, spec, counts, .. } = &mut *self.0;
+        bury(queues, spec, counts, most, what)
     }
 }

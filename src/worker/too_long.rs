@@ -1,19 +1,15 @@
 //! What was too long to become an item: a dead letter of its own kind, which is no item of any queue.
 
-use super::context::WorkerContext;
 use super::spec::WorkerSpec;
 use crate::append::UndoLog;
 use crate::dead_letter::{self, Cause, DeadLetter};
 use crate::queue::{Order, Waiting, WorkerHandle};
-use crate::stage::{Failure, Outlet, Reach, TooLong};
+use crate::stage::{Failure, Reach, TooLong};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a letter waits for room on the disk before it is tried again: doubled from the one to the other.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(10);
-
-/// Bytes of the longest item that is printed: an item is wholly in memory.
-const LONGEST_PRINTED: u64 = 64 << 20;
 
 /// Writes the letter, and counts it. Where the disk is full it waits; an order to finish ends the wait.
 pub(super) fn bury(
@@ -69,24 +65,5 @@ fn wait(queues: &mut WorkerHandle, rest: Duration) -> Result<(), Failure> {
         if queues.pause(until, Waiting::Blocked).map_err(|fault| Failure::fatal(fault.to_string()))? {
             return Ok(());
         }
-    }
-}
-
-/// Standard output, for a stage without outputs.
-pub(super) struct ToConsole<'a>(pub &'a mut WorkerContext);
-
-impl Outlet for ToConsole<'_> {
-    fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
-        self.0.console.put(item)
-    }
-
-    fn longest(&self) -> u64 {
-        LONGEST_PRINTED
-    }
-
-    fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
-        let most = self.longest();
-        let WorkerContext { queues, spec, counts, .. } = &mut *self.0;
-        bury(queues, spec, counts, most, what)
     }
 }

@@ -1,0 +1,323 @@
+//! The hands of the supervisor: what they hold, and which of them does what.
+
+use crate::control::protocol::Reply;
+use crate::control::server::Listeners;
+use crate::logging;
+use crate::progress::TerminalThread;
+use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
+use crate::service::Manager;
+use crate::stage::Registry;
+use crate::supervisor::closing::summary::Closing;
+use crate::supervisor::error::SetUpError;
+use crate::supervisor::machine::effect::{Effect, Outcome};
+use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::ids::{RequestId, StageKey};
+use crate::supervisor::machine::observe::RunIdentity;
+use crate::supervisor::machine::recovered::Label;
+use crate::supervisor::machine::state::State;
+use crate::supervisor::notify::StatusLine;
+use crate::supervisor::options::RunOptions;
+use crate::supervisor::recovery::queue_store::QueueStore;
+use crate::supervisor::recovery::replacing::Replacing;
+use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
+use crate::supervisor::runtime::children::{Auxiliary, Children};
+use crate::supervisor::runtime::control::ProgressDisplay;
+use crate::supervisor::runtime::dead_letter_writer::DeadLetterWriter;
+use crate::supervisor::runtime::errand::{Ended, Errand};
+use crate::supervisor::runtime::guardian::Guardian;
+use crate::supervisor::runtime::inbox::{Inbox, Notice};
+use crate::supervisor::runtime::launch::Launcher;
+use crate::supervisor::runtime::log_writer::LogWriter;
+use crate::supervisor::runtime::watch::Watch;
+use crate::sys::fd;
+use log::{Level, log};
+use nix::sys::signal::Signal;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::CString;
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// What an errand is for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// To take the file over.
+    Load,
+    /// To tell a client what that would change.
+    Plan(oneshot::Sender<Reply>),
+    /// To find out whether this program could go on from here.
+    Preflight(CString),
+}
+
+/// What every run is made of, whatever its pipeline is.
+pub struct Run<'a> {
+    pub options: &'a RunOptions,
+    pub registry: &'a Registry,
+    pub manager: &'a Manager,
+    pub started: Instant,
+    pub progress: Option<ProgressDisplay>,
+}
+
+/// Performs effects, and takes in what happens outside.
+pub struct Performer<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub inbox: Inbox,
+    pub store: QueueStore,
+    pub launcher: Launcher,
+    pub(super) log_writer: &'a mut LogWriter,
+    pub(super) children: Children,
+    pub(super) watch: Option<Watch>,
+    pub(super) status_line: StatusLine,
+    pub(super) guardian: Option<Guardian>,
+    /// The queues in use, and how they are called.
+    pub(super) names: BTreeMap<QueueId, String>,
+    /// Queues that there is no room for.
+    pub(super) unmade: BTreeSet<QueueId>,
+    /// Hidden queues, and what they are for.
+    pub(super) tokens: BTreeMap<QueueId, Label>,
+    /// How the stages are called that have had a worker.
+    pub(super) stages: BTreeMap<StageKey, String>,
+    /// Workers of a program before this one that do not lead a group.
+    pub(super) non_leaders: Vec<u32>,
+    /// Dead letters of queues that are gone.
+    pub(super) dead_before: u64,
+    /// Those that were counted before this run began to work off what is left.
+    pub(super) dead_at_start: u64,
+    /// Items that were given up on behalf of dead workers, by stage.
+    pub(super) dead_by_stage: BTreeMap<String, u64>,
+    /// Letters of dead workers that are being written, by the slot that holds the item.
+    pub(super) dead_letter_writers: BTreeMap<SlotId, DeadLetterWriter>,
+    pub(super) ends_with_terminal: bool,
+    /// The files to replace at the end of a run that went well.
+    pub replacing: Replacing,
+    pub(super) identity: RunIdentity,
+    /// The sockets on which clients are served: the program after this one gets them, too.
+    pub listeners: Listeners,
+    /// Processes that look at something outside.
+    pub(super) errands: Vec<Errand<Purpose>>,
+    /// Those that are through, and not reported yet.
+    pub(super) ended_errands: Vec<(Errand<Purpose>, Ended)>,
+    /// Requests that wait for their answers.
+    pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    pub(super) next_request: u64,
+    /// The program that is to take over, once it has been tried.
+    pub(super) next_program: Option<CString>,
+    /// What happened while performing, in its order.
+    pub(super) events: VecDeque<Event>,
+    /// A notice was taken in since something was due.
+    pub(super) was_notice: bool,
+}
+
+impl Performer<'_> {
+    /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
+    pub fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
+        self.launcher.resume(upgrade_state)?;
+        self.identity.run.clone_from(&upgrade_state.run);
+        self.non_leaders.clone_from(&upgrade_state.non_leaders);
+        self.replacing = Replacing::of(&upgrade_state.replacing);
+        self.dead_before = upgrade_state.dead_before;
+        self.dead_by_stage.clone_from(&upgrade_state.dead_by_stage);
+        self.ends_with_terminal = upgrade_state.ends_with_terminal;
+        if let Some((pid, alive)) = upgrade_state.guardian {
+            self.children.add_auxiliary(pid, Auxiliary::Guardian);
+            self.guardian = Some(Guardian { pid, alive: upgrade_state::taken(alive)? });
+        }
+        let watched = self.watch.is_some().then_some(Notice::FileTouched);
+        [Notice::Child, Notice::WorkerSignal]
+            .into_iter()
+            .chain(watched)
+            .for_each(|notice| self.inbox.put_back(notice));
+        Ok(())
+    }
+
+    /// The next event; waits for it until the state's deadline.
+    pub fn next(&mut self, state: &State) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            let errands = self.errands.iter().map(Errand::until).min();
+            let until = state.deadline().into_iter().chain(errands).min();
+            // By turns: notices that come without end must not hold up what is due, nor the other way round.
+            let is_due = until.is_some_and(|until| until <= Instant::now());
+            let notice = if is_due && self.was_notice { None } else { self.inbox.wait(until) };
+            self.was_notice = notice.is_some();
+            let Some(notice) = notice else {
+                self.expire_errands();
+                self.report_errands(state);
+                return Event::Deadline;
+            };
+            self.take_in(notice, state);
+            self.report_errands(state);
+        }
+    }
+
+    /// The thread that has the terminal, where there are progress bars.
+    pub(super) fn terminal(&self) -> Option<&TerminalThread> {
+        self.run.progress.as_ref()?.show.terminal()
+    }
+
+    fn take_in(&mut self, notice: Notice, state: &State) {
+        let event = match notice {
+            Notice::Suspend => return self.suspend(),
+            Notice::Child => return self.look_at_children(),
+            Notice::WorkerSignal => return self.poll_ready_workers(state),
+            Notice::Upgrade => Event::Upgrade,
+            Notice::Terminate => Event::Terminate,
+            Notice::Interrupt => Event::Interrupt,
+            Notice::Quit => Event::Quit,
+            Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
+            Notice::Hangup => Event::Hangup,
+            Notice::FileTouched => Event::FileTouched,
+            Notice::RetriesDone(all) => Event::RetriesDone(all),
+            Notice::Asked(request, sender) => return self.handle_request(*request, sender, state),
+        };
+        self.events.push_back(event);
+    }
+
+    /// A worker has something to say: all who may have are looked at.
+    fn poll_ready_workers(&mut self, state: &State) {
+        for (worker, pid, slot) in state.awaited() {
+            match self.admin(|admin| admin.report(slot)).map(|report| report.phase) {
+                Some(Phase::Ready) => self.events.push_back(Event::Ready(worker, pid)),
+                Some(Phase::AtRest) => {
+                    self.events.push_back(Event::Ready(worker, pid));
+                    self.events.push_back(Event::AtRest(worker, pid));
+                }
+                Some(Phase::Starting) | None => {}
+            }
+        }
+    }
+
+    /// Does all of it. Some: that was the end of the run.
+    pub fn perform(&mut self, actions: Vec<Effect>) -> Option<Outcome> {
+        let mut actions = actions.into_iter().peekable();
+        while let Some(action) = actions.next() {
+            match action {
+                Effect::Order(slot, pid, order) => {
+                    // One look-up for all who get the same order, not one each: every order wakes every sleeper.
+                    let mut same = vec![(slot, pid)];
+                    while let Some(Effect::Order(slot, pid, next)) =
+                        actions.next_if(|next| matches!(next, Effect::Order(_, _, next) if *next == order))
+                    {
+                        debug_assert_eq!(next, order);
+                        same.push((slot, pid));
+                    }
+                    self.order(&same, order);
+                }
+                Effect::End(outcome) => return Some(self.with_worker_deaths(outcome)),
+                other => self.act(other),
+            }
+        }
+        None
+    }
+
+    /// The letters that were written for dead workers are their stages', too.
+    fn with_worker_deaths(&self, mut outcome: Outcome) -> Outcome {
+        for stage in &mut outcome.stages {
+            stage.counts.dead += self.dead_by_stage.get(&stage.name).copied().unwrap_or(0);
+            stage.counts.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
+        }
+        outcome
+    }
+
+    fn act(&mut self, action: Effect) {
+        match action {
+            Effect::Spawn(spawn) => self.spawn(&spawn),
+            Effect::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
+            Effect::Preflight(left) => self.preflight(*left),
+            Effect::ReplaceProgram(left) => self.replace_program(*left),
+            Effect::Term(pid) => self.terminate(pid),
+            Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
+            Effect::Tune(slot, pid, tuning) => {
+                self.admin(|admin| admin.tune(slot, &tuning));
+                self.wake_worker(pid);
+            }
+            Effect::Release(release) => self.release(&release),
+            Effect::WriteDeadLetter(release) => self.write_dead_letter(&release),
+            Effect::KillDeadLetterWriter(slot) => self.kill_dead_letter_writer(slot),
+            Effect::SetQueue(queue, spec) => self.set_queue(queue, &spec),
+            Effect::AddHidden(queue, label) => self.add_hidden(queue, label),
+            Effect::ResetToken(queue) => {
+                if let Some(label) = self.drop_token(queue) {
+                    self.add_hidden(queue, label);
+                }
+            }
+            Effect::DropToken(queue) => drop(self.drop_token(queue)),
+            Effect::SetEnded(queue, ended) => {
+                self.admin(|admin| admin.set_ended(queue, ended));
+            }
+            Effect::SetClosed(queue, closed) => {
+                self.admin(|admin| admin.set_closed(queue, closed));
+            }
+            Effect::RemoveQueues(queues) => self.remove_queues(queues),
+            Effect::LimitDeadLetters(bounds) => {
+                self.launcher.dead_letters.max_size = bounds.max_size;
+                self.launcher.dead_letters.when_full = bounds.when_full;
+            }
+            Effect::Load => self.load(),
+            Effect::StartGuardian => self.start_guardian(),
+            Effect::StartLogWriter => self.start_log_writer(),
+            Effect::Notify(messages) => self.notify(&messages),
+            Effect::Status(head) => self.status(&head),
+            Effect::Answer(id, outcome) => self.answer(id, outcome),
+            Effect::Log(level, text) => log!(target: "mprun", level, "{text}"),
+            Effect::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
+            Effect::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
+                logging::show(Level::Error, &text);
+            }
+            Effect::Show(_) => {}
+            Effect::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
+            Effect::End(_) => {} // `perform` returns it
+        }
+    }
+
+    /// Does something to the queues; a fault becomes an event, for nothing here can mend it.
+    pub(super) fn admin<T>(&mut self, act: impl FnOnce(&mut QueueAdmin) -> Result<T, Fault>) -> Option<T> {
+        let result = act(&mut self.store.admin);
+        self.unless_damaged(result)
+    }
+
+    /// The value; a fault becomes an event.
+    pub(super) fn unless_damaged<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        let event = |fault: Fault| match &fault {
+            Fault::DiskFull(..) => Event::NoRoom(fault.to_string()),
+            _ => Event::Damaged(fault.to_string()),
+        };
+        result.map_err(|fault| self.events.push_back(event(fault))).ok()
+    }
+
+    /// Leaves no process behind, and says what the queues hold.
+    pub fn close(mut self) -> (Closing, QueueStore, Replacing, Inbox) {
+        match self.children.sweep(&self.inbox) {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
+            Err(error) => log!(target: "mprun", Level::Error, "failed to wait for children: {error}"),
+        }
+        if let Some(guardian) = self.guardian.take() {
+            guardian.dismiss();
+        }
+        let Performer {
+            names,
+            tokens,
+            mut store,
+            dead_before,
+            dead_at_start,
+            launcher,
+            replacing,
+            inbox,
+            ..
+        } = self;
+        let mut counted = |queue, name| Some((name, store.admin.counts(queue).ok()?));
+        let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
+        // Nobody asked for these: they are told of only if something is left in them.
+        let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
+            Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
+            Label::Queue(_) | Label::Token { .. } => None,
+        });
+        queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
+        let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
+        let dead_letters = launcher.dead_letters.path;
+        let closing = Closing { queues, dead_before, dead_at_start, too_long, dead_letters };
+        (closing, store, replacing, inbox)
+    }
+}

@@ -1,0 +1,55 @@
+//! What processes and stages did.
+
+use crate::model::Totals;
+use crate::queue::{ItemTimes, WorkTimes};
+use crate::status::{Glimpse, Progress};
+
+/// What a process did in its life, from its slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessWork {
+    /// It got as far as building its stage.
+    pub ready: bool,
+    /// What became of its items.
+    pub counts: Totals,
+    /// How far the source was that it ran.
+    pub progress: Option<Progress>,
+    /// How it spent its time.
+    pub times: WorkTimes,
+    /// How long its items took.
+    pub item_times: ItemTimes,
+    /// Which try it was of the item that it had begun, and not ended; 0: it had begun none.
+    pub attempt: u32,
+    /// The item that it had begun, and not ended.
+    pub item: Option<Box<Glimpse>>,
+    /// What it or its program has said at last, if it failed; oldest first.
+    pub last_stderr: Vec<String>,
+    /// Another worker of its stage has done something.
+    pub stage_has_worked: bool,
+}
+
+impl ProcessWork {
+    /// Whether it has brought anything about.
+    pub fn has_worked(&self) -> bool {
+        self.counts.has_effect()
+    }
+}
+
+/// What a stage did in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StageTotals {
+    pub name: String,
+    /// It has no input: what its workers lease is only its position.
+    pub is_source: bool,
+    /// What became of the items of its workers.
+    #[serde(flatten)]
+    pub counts: Totals,
+    /// Restarts after a failure, or because of `restart = "always"`.
+    pub restarts: u64,
+    /// How far it came, if it is a source that knows.
+    #[serde(default)]
+    pub progress: Option<Progress>,
+    /// How its workers spent their time.
+    pub times: WorkTimes,
+    /// How long its items took.
+    pub item_times: ItemTimes,
+}
