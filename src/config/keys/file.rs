@@ -13,19 +13,19 @@ table! {
     FileKeys = "a pipeline file" {
         /// The pipeline's name. Default: the file's name without `.toml`.
         name: Option<PipelineName> = None;
-        /// How long a stop may take to let the items in the queues finish.
+        /// The longest time that a stop drains the queues.
         drain_timeout: Pause = seconds(30), also "drain" "timeout" "shutdown_timeout";
-        /// Keys of a stage that hold for all stages, unless a stage says otherwise.
+        /// Defaults for the keys of all stages. A stage's own keys override them.
         defaults: Defaults = StageKeys::default(), also "default";
         /// The stages, each under its name: `[stages.NAME]`.
         stages: Named<StageKeys> = Named::default(), also "stage" "steps" "processes" "programs" "tasks";
         /// The queues that need more than the defaults, each under its name: `[queues.NAME]`.
         queues: Named<QueueKeys> = Named::default(), also "queue" "channels";
-        /// The socket on which the running pipeline is asked and told.
+        /// The control socket of the running pipeline.
         control: ControlKeys = ControlKeys::default();
         /// Where metrics are served, for Prometheus.
         metrics: MetricsKeys = MetricsKeys::default();
-        /// How many items that never went through are kept.
+        /// The limit of the file of dead letters.
         dead_letters: DeadLetterKeys = DeadLetterKeys::default(), also "dead_letter" "dlq";
     }
 }
@@ -51,7 +51,8 @@ table! {
 table! {
     /// `[metrics]`.
     MetricsKeys = "`metrics`" {
-        /// The address on which metrics are served, such as `127.0.0.1:9464`. Whoever can reach it may read them.
+        /// The address on which metrics are served, such as `127.0.0.1:9464`. Every client that can reach it can read
+        /// them.
         listen: Option<Address> = None, also "address" "port";
     }
 }
@@ -59,9 +60,10 @@ table! {
 table! {
     /// `[dead_letters]`: how many are kept.
     DeadLetterKeys = "`dead_letters`" {
-        /// How many bytes of dead letters are kept.
+        /// The largest size of the file.
         max_size: Size<MAX_LETTER_BYTES> = Store::MAX_SIZE, also "size" "max_bytes" "limit";
-        /// What happens to one more: its item stays where it is ("block"), or the oldest letters are dropped.
+        /// What happens to a new dead letter when the file is full: its item stays leased ("block"), or the oldest
+        /// letters are dropped ("drop-old").
         when_full: WhenFull = WhenFull::Block, also "on_full" "overflow" "policy";
     }
 }

@@ -9,9 +9,9 @@ table! {
     BackoffKeys = "`backoff`" {
         /// The first delay. The first restart after a good run has none.
         initial: Period = millis(100), also "min" "start";
-        /// No delay is longer.
+        /// The longest delay.
         max: Period = millis(30_000), also "limit" "cap";
-        /// A worker that has run for so long has run well: delays start over.
+        /// A worker that ran at least this long resets its backoff.
         reset_after: Period = millis(60_000), also "reset";
     }
 }
@@ -21,9 +21,9 @@ part! { table BackoffKeys => Backoff { initial, max, reset_after } }
 table! {
     /// `give_up`.
     GiveUpKeys = "`give_up`" {
-        /// So many restarts are still fine.
+        /// The number of restarts that is allowed in that time. One more, and the stage gives up.
         restarts: Count<0, 1_000_000, u32> = 10, also "max" "count" "retries";
-        /// The time in which they are counted.
+        /// The time window in which restarts are counted.
         within: Period = millis(60_000), also "period" "window";
     }
 }
@@ -33,11 +33,11 @@ part! { table GiveUpKeys => GiveUp { restarts, within } }
 table! {
     /// `recycle`.
     RecycleKeys = "`recycle`" {
-        /// A fresh process after so many items.
+        /// A worker is replaced after this number of items.
         items: Option<Count<1, { u64::MAX }>> = None, also "count" "requests";
-        /// A fresh process once it uses so much memory.
+        /// A worker is replaced once it uses more memory than this.
         memory: Option<Size<{ 1 << 50 }>> = None, also "rss" "ram";
-        /// A fresh process after so long.
+        /// A worker is replaced after this time.
         age: Option<Period> = None, also "time" "after";
     }
 }
@@ -47,13 +47,13 @@ part! { table RecycleKeys => Recycle { items, memory, age } }
 table! {
     /// `log_file`.
     LogFileKeys = "`log_file`" {
-        /// The file, from the pipeline file's folder on. `{stage}` in it is the stage's name.
+        /// The path of the file, relative to the pipeline file's folder. `{stage}` in it is the stage's name.
         path: Option<Word> = None, also "file" "name" "filename";
-        /// A new file is begun before this one would be longer.
+        /// The file is rotated before it grows beyond this size.
         max_size: Size<{ 1 << 40 }> = 10 << 20, also "size" "maxbytes" "max_bytes";
-        /// A new file is begun once the first line of this one is older.
+        /// The file is rotated once its first line is older than this.
         max_age: Option<Period> = None, also "age" "rotate" "every";
-        /// So many old files are kept: `path.1` is the newest of them.
+        /// The number of rotated files that are kept: `path.1` is the newest of them.
         keep: Count<0, 1000, u32> = 5, also "backups" "count" "files" "max_files";
     }
 }
@@ -61,13 +61,14 @@ table! {
 table! {
     /// `limits`.
     LimitKeys = "`limits`" {
-        /// Address space.
+        /// The address space of a process.
         memory: Option<Size<{ 1 << 50 }>> = None, also "ram" "as" "rss";
-        /// Descriptors that it may have open.
+        /// The number of file descriptors that a process may have open.
         open_files: Option<Count<3, 1_048_576>> = None, also "nofile" "files" "descriptors";
-        /// Processes that it may be together with all that it has started: with one more it is ended, and its worker fails.
+        /// The number of processes, of the program and all that it has started. With one more they are killed, and
+        /// the worker fails.
         processes: Option<Count<1, 1_000_000>> = None, also "nproc" "procs" "tasks" "pids";
-        /// Time of computing, in whole seconds.
+        /// The CPU time of a process, in whole seconds.
         cpu_time: Option<Period> = None, also "cpu" "time";
     }
 }

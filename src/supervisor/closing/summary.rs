@@ -1,4 +1,4 @@
-//! The last words of a run: how it ended, what each stage did, where each item is.
+//! The summary of a run: how it ended, what each stage did, where each item is.
 
 use crate::exit;
 pub use crate::numbers::counted as count;

@@ -15,9 +15,9 @@ fn listed(keys: &[KeyChange]) -> String {
 /// Why a good file can't be taken over by the running pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The pipeline has another name: its state folder and everybody who knows it go by that.
+    /// The pipeline has another name: its state folder and its clients go by that.
     Renamed(ValueChange<String>),
-    /// Whoever talks to it knows it by its socket.
+    /// Clients know it by its socket.
     OtherControl,
     /// Another address for metrics.
     OtherMetrics,

@@ -1,7 +1,7 @@
 //! What processes and stages did.
 
 use crate::model::Totals;
-use crate::queue::{ItemTimes, WorkTimes};
+use crate::queue::{ItemTimes, Phase, SlotReport, WorkTimes};
 use crate::status::{Glimpse, Progress};
 
 /// What a process did in its life, from its slot.
@@ -25,6 +25,15 @@ pub struct ProcessWork {
     pub last_stderr: Vec<String>,
     /// Another worker of its stage has done something.
     pub stage_has_worked: bool,
+}
+
+impl From<SlotReport> for ProcessWork {
+    fn from(report: SlotReport) -> ProcessWork {
+        let SlotReport { phase, ending: _, counts, progress, times, item_times } = report;
+        let progress = progress.map(|(done, total)| Progress { done, total });
+        let ready = phase != Phase::Starting;
+        ProcessWork { ready, counts, progress, times, item_times, ..Default::default() }
+    }
 }
 
 impl ProcessWork {
@@ -52,4 +61,14 @@ pub struct StageTotals {
     pub times: WorkTimes,
     /// How long its items took.
     pub item_times: ItemTimes,
+}
+
+impl StageTotals {
+    /// Adds what one of its processes did.
+    pub fn add(&mut self, work: &ProcessWork) {
+        self.counts += work.counts;
+        self.progress = Progress::further(self.progress, work.progress);
+        self.times += work.times;
+        self.item_times += work.item_times;
+    }
 }

@@ -94,7 +94,7 @@ pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
     }
     let sender = inbox.sender();
     let ask: server::Ask = Arc::new(move |request, reply| {
-        // If nobody waits for notices any more, the reply is dropped, and that is the answer.
+        // Once the run is over the reply is dropped, and that is the answer.
         sender.send(Notice::Asked(Box::new(request), reply));
     });
     if let Err(error) = server::start(listeners, ask, dead_letters) {
@@ -143,7 +143,7 @@ pub struct ProgressDisplay {
     pub show: Show,
 }
 
-/// Shows how far the run is, from here on. Without it the run goes on.
+/// Shows progress from here on. A failure does not end the run.
 pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
     let sender = inbox.sender();
     let ask = move || {
@@ -161,20 +161,20 @@ pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
     }
 }
 
-/// The last lines of the run, beside its socket. Without them the run goes on. `goes_on`: those of a program before
+/// The last lines of the run, beside its socket. A failure does not end the run. `is_resumed`: those of a program before
 /// this one stay.
-pub fn keep_recent_logs(claim: &Claim, goes_on: bool) -> Option<Tails> {
-    let tails = Tails::beside(&claim.path);
-    if !goes_on {
-        python::forget_killed(tails.folder()); // what a killed run has left
+pub fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<Tails> {
+    let recent_logs = Tails::beside(&claim.path);
+    if !is_resumed {
+        python::forget_killed(recent_logs.folder()); // what a killed run has left
     }
-    match if goes_on && tails.folder().is_dir() { Ok(()) } else { tails.begin() } {
+    match if is_resumed && recent_logs.folder().is_dir() { Ok(()) } else { recent_logs.begin() } {
         Ok(()) => {
-            logging::keep_in_own_tail(&tails.own());
-            Some(tails)
+            logging::keep_in_own_tail(&recent_logs.own());
+            Some(recent_logs)
         }
         Err(error) => {
-            let folder = tails.folder().display();
+            let folder = recent_logs.folder().display();
             log!(target: "mprun", Level::Warn, "no lines are kept for `mprun logs`: {folder}: {error}");
             None
         }

@@ -30,7 +30,7 @@ use crate::config::pipeline::{Command, Mode, Reply};
 use crate::control::python;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure, Reach};
-use crate::sys::{program, readiness};
+use crate::sys::{process, readiness};
 use modes::each::EachLoop;
 use spec::{CommandSpec, NotStarted};
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
         readiness::hold_termination()?;
         io::waker::probe()?;
     }
-    program::adopt_orphans()?;
+    process::adopt_orphans()?;
     // One of ours would end the worker, and take its word with it.
     worker.time_limit.leave_to_others();
     if let Some(outbox) = spill::of(worker) {

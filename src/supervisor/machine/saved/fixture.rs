@@ -10,7 +10,7 @@ use crate::supervisor::machine::history::{SavedTransition, TransitionKind};
 use crate::supervisor::machine::reason::{End, StartReason, StopReason};
 use crate::supervisor::machine::totals::StageTotals;
 use crate::supervisor::machine::worker_state::Over;
-use crate::sys::process::{SpawnError, Step};
+use crate::sys::process::{SpawnError, StartStep};
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -185,7 +185,7 @@ fn changes() -> Vec<TransitionKind> {
         Ending::Failed("why".to_owned()),
         Ending::Lost("what".to_owned()),
     ];
-    let steps = [Step::Prepare, Step::Fork, Step::SetUp, Step::Orphaned, Step::Exec];
+    let steps = [StartStep::Prepare, StartStep::Fork, StartStep::SetUp, StartStep::Orphaned, StartStep::Exec];
     let not_started = steps.map(|step| End::NotStarted(SpawnError { step, errno: Errno::EAGAIN }));
     let ends = said.map(End::Said).into_iter().chain(not_started).chain([
         End::Died(Exit::Code(7)),

@@ -7,6 +7,7 @@ use super::State;
 use crate::queue::QueueCounts;
 use crate::status::{self, Config, ConfigState, Phase, Snapshot};
 use crate::supervisor::machine::observe::{Counters, Moment, RunIdentity};
+use crate::supervisor::machine::queue_state::QueueState;
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::StageState;
 
@@ -81,7 +82,7 @@ impl State {
             let stages = self.stages.iter().filter(|stage| uses(stage));
             stages.map(|stage| stage.spec.name.clone()).collect()
         };
-        let describe = |queue: &crate::supervisor::machine::queue_state::QueueState| {
+        let describe = |queue: &QueueState| {
             let QueueCounts { put, waiting, leased, done, dropped, dead, bytes } = counters.queue(queue.id);
             status::Queue {
                 name: queue.spec.name.clone(),

@@ -9,14 +9,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A child process, until it is reaped. Its group has its pid's number.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningProgram {
     pid: u32,
     pidfd: OwnedFd,
 }
 
-impl Running {
-    pub(super) fn new(pid: u32, pidfd: OwnedFd) -> Running {
-        Running { pid, pidfd }
+impl RunningProgram {
+    pub(super) fn new(pid: u32, pidfd: OwnedFd) -> RunningProgram {
+        RunningProgram { pid, pidfd }
     }
 
     /// Its process, and the number of its group.
@@ -30,7 +30,7 @@ impl Running {
         let _ = group::signal_group(self.pid, signal);
     }
 
-    /// How it ended, if it has. Until [`Running::reap`] its number stays its own.
+    /// How it ended, if it has. Until [`RunningProgram::reap`] its number stays its own.
     pub fn ended(&self) -> io::Result<Option<Exit>> {
         wait::ended(self.pidfd.as_raw_fd())
     }
@@ -43,7 +43,7 @@ impl Running {
 }
 
 /// Readable once the program has ended.
-impl AsFd for Running {
+impl AsFd for RunningProgram {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
