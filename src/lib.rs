@@ -16,6 +16,7 @@ mod framing;
 mod item;
 mod logs;
 mod metrics;
+mod model;
 mod numbers;
 mod progress;
 #[doc(hidden)] // unstable: for the tests and benches of this package

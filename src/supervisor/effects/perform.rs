@@ -1,7 +1,6 @@
 //! What was decided, performed one by one.
 
 use super::performer::Performer;
-use super::settings;
 use crate::logs;
 use crate::supervisor::machine::effect::{Effect, Outcome};
 use log::{Level, log};
@@ -34,8 +33,8 @@ impl Performer<'_> {
     /// The letters that were written for dead workers are their stages', too.
     fn with_worker_deaths(&self, mut outcome: Outcome) -> Outcome {
         for stage in &mut outcome.stages {
-            stage.dead += self.dead.by_stage.get(&stage.name).copied().unwrap_or(0);
-            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
+            stage.counts.dead += self.dead.by_stage.get(&stage.name).copied().unwrap_or(0);
+            stage.counts.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
         outcome
     }
@@ -49,7 +48,7 @@ impl Performer<'_> {
             Effect::Term(pid) => self.terminate(pid),
             Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Effect::Tune(slot, pid, tuning) => {
-                self.admin(|admin| admin.tune(slot, &settings::tuning(&tuning)));
+                self.admin(|admin| admin.tune(slot, &tuning));
                 self.wake_worker(pid);
             }
             Effect::Release(release) => self.release(&release),

@@ -16,6 +16,7 @@ use super::saver::Saver;
 use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueAdmin, QueueId, User};
 use crate::service::{Manager, Received};
+use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::recovered::{self, Label, RecoveredQueue};
 use crate::sys::{group, proc_table};
@@ -29,9 +30,6 @@ use std::time::Duration;
 
 /// How long the processes of an earlier run may take to be gone: they die with their supervisor.
 const PREVIOUS_RUN_LIMIT: Duration = Duration::from_secs(10);
-
-/// The one built-in whose position means nothing to another process: it reads what only the first one had.
-const STDIN: &str = "stdin";
 
 /// The queues of a run, and what there is of an earlier one.
 pub struct QueueStore {
@@ -61,6 +59,8 @@ pub enum Location {
 pub struct StoreOptions<'a> {
     /// What is to run.
     pub pipeline: &'a Pipeline,
+    /// The stages that it names.
+    pub registry: &'a Registry,
     pub file: &'a Path,
     /// The pipeline's state folder.
     pub folder: &'a Path,
@@ -119,7 +119,7 @@ impl QueueStore {
         let mut admin = QueueAdmin::open(arena.clone())?;
         let mut recovered = Vec::new();
         for left in admin.inherit()? {
-            recovered.extend(claim(&mut admin, left)?);
+            recovered.extend(claim(&mut admin, left, options.registry)?);
         }
         let reopened = match options.works_off {
             true => recovered::tokens_of(options.pipeline, &recovered),
@@ -281,14 +281,19 @@ impl StoreOptions<'_> {
 }
 
 /// What to make of one queue.
-fn claim(admin: &mut QueueAdmin, left: Inherited) -> Result<Option<RecoveredQueue>, Fault> {
+fn claim(
+    admin: &mut QueueAdmin,
+    left: Inherited,
+    registry: &Registry,
+) -> Result<Option<RecoveredQueue>, Fault> {
     let Some(label) = Label::parse(&left.label) else {
         return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
     };
     let queue = left.queue;
     let mut through = false;
     if let Label::Token { uses, .. } = &label {
-        if uses == STDIN {
+        // Its position means nothing to another process: it reads what only the first one had.
+        if registry.reads_stdin(uses) {
             admin.remove_queue(queue)?;
             return Ok(None);
         }

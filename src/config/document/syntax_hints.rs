@@ -2,45 +2,45 @@
 
 use std::sync::Arc;
 
-use super::twins;
-use crate::config::diagnostic::{Diagnostic, Place, Source, quote};
+use super::duplicate_keys;
+use crate::config::diagnostic::{Diagnostic, Source, Span, quote};
 
 /// One syntax error and its place.
-pub struct Fault {
-    pub place: Place,
+pub struct SyntaxError {
+    pub span: Span,
     message: String,
 }
 
-impl Fault {
-    pub fn new(source: &Arc<Source>, error: &toml::de::Error) -> Fault {
+impl SyntaxError {
+    pub fn new(source: &Arc<Source>, error: &toml::de::Error) -> SyntaxError {
         let end = source.text.trim_end().len();
-        let span = error.span().unwrap_or(end..end);
+        let range = error.span().unwrap_or(end..end);
         // At the end of the file there is nothing to point at: the last character will do.
-        let span = if span.start >= source.text.len() { end..end } else { span };
-        Fault { place: Place::new(source, span), message: error.message().to_owned() }
+        let range = if range.start >= source.text.len() { end..end } else { range };
+        SyntaxError { span: Span::new(source, range), message: error.message().to_owned() }
     }
 
     /// Something is there twice: the syntax is right, only the second one is lost.
-    pub fn is_twin(&self) -> bool {
+    pub fn is_duplicate(&self) -> bool {
         self.message.starts_with("duplicate key")
     }
 
     /// A bracket or a long string was opened and not closed, so that all that follows is read amiss.
     pub fn swallows_the_rest(&self) -> bool {
-        Fault::says_swallowed(&self.message)
+        SyntaxError::is_unclosed(&self.message)
     }
 
-    pub fn says_swallowed(message: &str) -> bool {
+    pub fn is_unclosed(message: &str) -> bool {
         ["array", "inline table", "multi-line", "key-value pairs"].iter().any(|what| message.contains(what))
             && !message.contains("array table")
     }
 
     pub fn diagnostic(&self) -> Diagnostic {
-        if self.is_twin() {
-            return twins::diagnostic(&self.place);
+        if self.is_duplicate() {
+            return duplicate_keys::diagnostic(&self.span);
         }
-        let (title, help) = self.words();
-        let fault = Diagnostic::error(title).at(&self.place);
+        let (title, help) = self.hint();
+        let fault = Diagnostic::error(title).at(&self.span);
         match help {
             Some(help) => fault.help(help),
             None => fault,
@@ -48,8 +48,8 @@ impl Fault {
     }
 
     /// What is wrong, and what to do about it.
-    fn words(&self) -> (String, Option<String>) {
-        if let Some(control) = self.place.text().chars().next().filter(|letter| is_control(*letter)) {
+    fn hint(&self) -> (String, Option<String>) {
+        if let Some(control) = self.span.text().chars().next().filter(|letter| is_control(*letter)) {
             let code = u32::from(control);
             let help = format!("in \"text\" write \\u{code:04x}");
             return (format!("a control character (U+{code:04X})"), Some(help));
@@ -67,19 +67,22 @@ impl Fault {
             return ("the closing bracket of the header is missing".into(), None);
         }
         if let Some((key, value)) = line.split_once(':').filter(|(key, _)| is_bare(key.trim())) {
-            return (self.parsers(), Some(instead_of_colon(key.trim(), value.trim())));
+            return (self.parser_message(), Some(instead_of_colon(key.trim(), value.trim())));
         }
         if self.swallows_the_rest() {
-            return (self.parsers(), Some("maybe a bracket or a long string above is not closed".into()));
+            return (
+                self.parser_message(),
+                Some("maybe a bracket or a long string above is not closed".into()),
+            );
         }
         match line.split_once('=') {
-            Some((key, value)) => self.words_of(key.trim(), value.trim()),
-            None => (self.parsers(), None),
+            Some((key, value)) => self.hint_for_value(key.trim(), value.trim()),
+            None => (self.parser_message(), None),
         }
     }
 
     /// The words for a line with a key and a value.
-    fn words_of(&self, key: &str, value: &str) -> (String, Option<String>) {
+    fn hint_for_value(&self, key: &str, value: &str) -> (String, Option<String>) {
         let truth = match value.to_lowercase().as_str() {
             "true" | "yes" | "on" => Some("did you mean true?"),
             "false" | "no" | "off" => Some("did you mean false?"),
@@ -90,22 +93,22 @@ impl Fault {
         } else if value.is_empty() {
             (format!("{} has no value", quote(key)), None)
         } else if truth.is_some() {
-            (self.parsers(), truth.map(str::to_owned))
+            (self.parser_message(), truth.map(str::to_owned))
         } else if is_bare(key) && !value.contains(['"', '\'', '[', ']', '{', '}', '=']) {
             ("text without quotes".into(), Some(format!("did you mean {key} = {}?", quote(value))))
         } else {
-            (self.parsers(), None)
+            (self.parser_message(), None)
         }
     }
 
     /// The parser's own words.
-    fn parsers(&self) -> String {
+    fn parser_message(&self) -> String {
         format!("not valid TOML: {}", self.message)
     }
 
     fn line(&self) -> &str {
-        let text = &self.place.source().text;
-        let at = self.place.span().start;
+        let text = &self.span.source().text;
+        let at = self.span.range().start;
         let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
         text[start..].lines().next().unwrap_or("")
     }

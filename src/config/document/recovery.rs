@@ -1,36 +1,36 @@
-//! The parser gives up at the worst slips. So that all of a file's are reported in one go, each broken line is blanked
-//! (places stay what they are) and the rest is parsed anew.
+//! The parser gives up at the worst errors. So that all of a file's are reported in one go, each broken line is blanked
+//! (positions stay what they are) and the rest is parsed anew.
 
 use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::slips::Fault;
+use super::syntax_hints::SyntaxError;
 use crate::config::diagnostic::{Report, Source};
 
-/// A text that parses, but for what can't be mended.
-pub struct Mended {
+/// A text that parses, but for duplicate keys.
+pub struct Recovered {
     pub text: String,
     /// Whether lines had to be blanked.
     pub is_partial: bool,
 }
 
-/// More rounds would show nothing new to somebody who has so many to read.
-const ROUNDS: usize = 50;
-/// Nor would more errors of one round.
-const AT_ONCE: usize = 200;
+/// Times that a text is parsed anew: more would show nothing new.
+const MAX_PARSES: usize = 50;
+/// Errors that are taken from one parse.
+const MAX_ERRORS_A_PARSE: usize = 200;
 
 /// Reports what is wrong with the syntax, and blanks it.
-pub fn mend(source: &Arc<Source>, report: &mut Report) -> Mended {
-    let mut mended = Mended { text: source.text.clone(), is_partial: false };
+pub fn recover(source: &Arc<Source>, report: &mut Report) -> Recovered {
+    let mut recovered = Recovered { text: source.text.clone(), is_partial: false };
     let mut reported = Vec::new();
     let mut sound_lines = usize::MAX;
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_PARSES {
         if report.is_full() {
-            return Mended { text: String::new(), is_partial: true };
+            return Recovered { text: String::new(), is_partial: true };
         }
-        let mut faults = faults(source, &mended.text);
-        // One slip often makes a run of errors: the first of a line tells best what it is.
+        let mut faults = faults(source, &recovered.text);
+        // One mistake often makes a run of errors: the first of a line tells best what it is.
         faults.dedup_by_key(|(line, _)| *line);
         faults.retain(|(line, _)| !reported.contains(line) && *line < sound_lines);
         if faults.is_empty() {
@@ -39,20 +39,20 @@ pub fn mend(source: &Arc<Source>, report: &mut Report) -> Mended {
         for (line, fault) in &faults {
             reported.push(*line);
             report.push(fault.diagnostic());
-            mended.is_partial |= !fault.is_twin();
+            recovered.is_partial |= !fault.is_duplicate();
             if fault.swallows_the_rest() {
                 sound_lines = *line;
                 break;
             }
-            if !fault.is_twin() {
-                blank(&mut mended.text, fault.place.span().start);
+            if !fault.is_duplicate() {
+                blank(&mut recovered.text, fault.span.range().start);
             }
         }
     }
     if sound_lines != usize::MAX {
-        shorten(&mut mended.text, sound_lines);
+        shorten(&mut recovered.text, sound_lines);
     }
-    mended
+    recovered
 }
 
 /// Takes away what was opened and never closed: from some line on the text makes no sense, and what makes it so stands
@@ -60,9 +60,9 @@ pub fn mend(source: &Arc<Source>, report: &mut Report) -> Mended {
 fn shorten(text: &mut String, lines: usize) {
     let end = text.split_inclusive('\n').take(lines).map(str::len).sum();
     text.truncate(end);
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_PARSES {
         let (_, errors) = DeTable::parse_recoverable(text);
-        if !errors.iter().any(|error| Fault::says_swallowed(error.message())) {
+        if !errors.iter().any(|error| SyntaxError::is_unclosed(error.message())) {
             return;
         }
         let end = text.trim_end_matches('\n').rfind('\n').map_or(0, |end| end + 1);
@@ -72,10 +72,10 @@ fn shorten(text: &mut String, lines: usize) {
 }
 
 /// All faults that the parser finds now, in the order of their lines.
-fn faults(source: &Arc<Source>, text: &str) -> Vec<(usize, Fault)> {
+fn faults(source: &Arc<Source>, text: &str) -> Vec<(usize, SyntaxError)> {
     let (_, errors) = DeTable::parse_recoverable(text);
-    let faults = errors.iter().take(AT_ONCE).map(|error| Fault::new(source, error));
-    let mut faults: Vec<_> = faults.map(|fault| (fault.place.lines().0, fault)).collect();
+    let faults = errors.iter().take(MAX_ERRORS_A_PARSE).map(|error| SyntaxError::new(source, error));
+    let mut faults: Vec<_> = faults.map(|fault| (fault.span.lines().0, fault)).collect();
     // Stable: of one line, the parser's first stays first.
     faults.sort_by_key(|(line, _)| *line);
     faults

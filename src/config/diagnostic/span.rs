@@ -14,28 +14,28 @@ pub struct Source {
 
 /// Some bytes of a source. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Span {
     source: Arc<Source>,
-    span: Range<usize>,
+    range: Range<usize>,
 }
 
-impl Place {
-    /// The bytes `span` of `source`; a span that reaches beyond it, or into a character, is cut back.
-    pub fn new(source: &Arc<Source>, span: Range<usize>) -> Place {
-        let start = boundary(&source.text, span.start);
-        let end = boundary(&source.text, span.end).max(start);
-        Place { source: Arc::clone(source), span: start..end }
+impl Span {
+    /// The bytes `range` of `source`; a span that reaches beyond it, or into a character, is cut back.
+    pub fn new(source: &Arc<Source>, range: Range<usize>) -> Span {
+        let start = boundary(&source.text, range.start);
+        let end = boundary(&source.text, range.end).max(start);
+        Span { source: Arc::clone(source), range: start..end }
     }
 
     /// The same bytes, moved by `offset` and with another length: for a part of a value.
-    pub fn part(&self, offset: usize, len: usize) -> Place {
-        let start = self.span.start + offset;
-        Place::new(&self.source, start..start + len)
+    pub fn part(&self, offset: usize, len: usize) -> Span {
+        let start = self.range.start + offset;
+        Span::new(&self.source, start..start + len)
     }
 
     /// The text that it points at.
     pub fn text(&self) -> &str {
-        &self.source.text[self.span.clone()]
+        &self.source.text[self.range.clone()]
     }
 
     /// Where the text comes from.
@@ -44,14 +44,14 @@ impl Place {
     }
 
     /// The bytes in the source.
-    pub fn span(&self) -> Range<usize> {
-        self.span.clone()
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
     }
 
     /// Line numbers from 0, first and last.
     pub fn lines(&self) -> (usize, usize) {
         let count = |text: &str| memchr::memchr_iter(b'\n', text.as_bytes()).count();
-        let first = count(&self.source.text[..self.span.start]);
+        let first = count(&self.source.text[..self.range.start]);
         (first, first + count(self.text()))
     }
 }
@@ -72,12 +72,12 @@ mod tests {
 
     #[test]
     fn a_span_beyond_the_text_is_cut_back() {
-        let place = Place::new(&source("äb"), 1..99);
-        assert_eq!((place.span(), place.text()), (0..3, "äb"));
+        let span = Span::new(&source("äb"), 1..99);
+        assert_eq!((span.range(), span.text()), (0..3, "äb"));
     }
 
     #[test]
     fn lines_are_counted_from_zero() {
-        assert_eq!(Place::new(&source("a\nb\nc"), 2..5).lines(), (1, 2));
+        assert_eq!(Span::new(&source("a\nb\nc"), 2..5).lines(), (1, 2));
     }
 }

@@ -1,28 +1,28 @@
 //! Holds a pipeline against what was found. Pure.
 
-use super::places::Places;
+use super::needs::MachineNeeds;
 use super::survey::{EnvFile, Folder, Found, Name, Program, Survey};
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::pipeline::{Command, Pipeline, Stage};
 use std::path::Path;
 
 /// All that is not there.
-pub fn judge(pipeline: &Pipeline, places: &Places, survey: &Survey) -> Report {
+pub fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) -> Report {
     let mut report = Report::new();
     for stage in &pipeline.stages {
         let Some(found) = survey.stages.get(&stage.name) else { continue };
         let faults = stage.work.command().map_or_else(Vec::new, |command| of_command(command, found));
         let warnings = found.no_input.iter().map(|path| ("with", no_input(path)));
         for (key, diagnostic) in faults.into_iter().chain(warnings) {
-            report.push(placed(diagnostic, stage, places, key));
+            report.push(placed(diagnostic, stage, needs, key));
         }
     }
     report
 }
 
-fn placed(diagnostic: Diagnostic, stage: &Stage, places: &Places, key: &'static str) -> Diagnostic {
-    match places.of(&stage.name, key) {
-        Some(place) => diagnostic.at(place),
+fn placed(diagnostic: Diagnostic, stage: &Stage, needs: &MachineNeeds, key: &'static str) -> Diagnostic {
+    match needs.span(&stage.name, key) {
+        Some(span) => diagnostic.at(span),
         None => diagnostic,
     }
 }
