@@ -27,6 +27,8 @@ pub(super) struct WorkerContext {
     pub recycling: Recycling,
     /// What the exit code is to say beyond the ending: one of those that [`crate::exit`] names for workers.
     pub exit_code: Option<u8>,
+    /// As they were read last.
+    pub live: LiveSettings,
 }
 
 /// The settings and the order of the worker's slot, as they were read last.
@@ -84,6 +86,7 @@ impl WorkerContext {
             spec,
             queues,
             exit_code: None,
+            live: LiveSettings { tuning: SlotTuning::default(), order: Order::Run },
         }
     }
 
@@ -114,7 +117,8 @@ impl WorkerContext {
         let (order, tuning) = (self.queues.order(), self.queues.tuning());
         self.item_log.is_on = tuning.log_items;
         self.time_limit.set(tuning.item_timeout);
-        LiveSettings { tuning, order }
+        self.live = LiveSettings { tuning, order };
+        self.live
     }
 
     /// A pause of the pipeline file: ends early when the pipeline drains, and follows a change of its length.
@@ -135,7 +139,8 @@ impl WorkerContext {
     }
 
     /// Takes up to `most` items, and waits for the first as the pipeline file says.
-    pub fn take(&mut self, most: usize, live: &LiveSettings) -> Result<Taken, Stop> {
+    pub fn take(&mut self, most: usize) -> Result<Taken, Stop> {
+        let live = self.live;
         let pause = live.pause_when_empty();
         if pause.is_some() || self.item_log.is_on {
             let taken = self.queues.take(&self.inputs, most, Wait::No)?;

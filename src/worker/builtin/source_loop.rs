@@ -12,7 +12,7 @@ use crate::exit;
 use crate::queue::{Ending, QueueId, Waiting};
 use crate::stage::{Emitter, Failure, Next, Persistence, Reach, Source};
 use crate::sys::readiness;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::outlet::StageOutlet;
 use crate::worker::stop::Stop;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ impl<'a> SourceLoop<'a> {
         }
         self.worker.recycling.check()?;
         self.take_token()?;
-        let Some((stretch, published)) = self.stretch(&live)? else { return self.go_back() };
+        let Some((stretch, published)) = self.stretch()? else { return self.go_back() };
         if let Some(progress) = self.source.progress() {
             self.worker.queues.note_progress(progress.done, progress.total);
         }
@@ -91,22 +91,22 @@ impl<'a> SourceLoop<'a> {
     }
 
     /// Steps and publishes. `None`: there is no room for all that came, and nothing is published.
-    fn stretch(&mut self, live: &LiveSettings) -> Result<Option<(Stretch, bool)>, Stop> {
+    fn stretch(&mut self) -> Result<Option<(Stretch, bool)>, Stop> {
         let must_be_whole = self.token.is_some() && !self.worker.outputs.is_empty() && !self.source.repeats();
         if !must_be_whole {
-            let stretch = self.produce(live, LARGEST)?;
+            let stretch = self.produce(LARGEST)?;
             let published = self.publish(&stretch)?;
             return Ok(Some((stretch, published)));
         }
         let room = self.worker.queues.room(&self.worker.outputs)?;
         if std::mem::take(&mut self.is_short) || room <= 1 {
-            let stretch = self.produce(live, 1)?;
+            let stretch = self.produce(1)?;
             let published = self.publish(&stretch)?;
             return Ok(Some((stretch, published)));
         }
         self.worker.queues.begin_whole();
         let most = usize::try_from(room).unwrap_or(LARGEST);
-        let result = self.produce(live, most).and_then(|stretch| {
+        let result = self.produce(most).and_then(|stretch| {
             let published = self.publish_whole(&stretch)?;
             Ok(published.map(|published| (stretch, published)))
         });
@@ -149,7 +149,8 @@ impl<'a> SourceLoop<'a> {
     }
 
     /// Steps until it is time to publish. What an earlier worker has published of these very steps is skipped.
-    fn produce(&mut self, live: &LiveSettings, most: usize) -> Result<Stretch, Stop> {
+    fn produce(&mut self, most: usize) -> Result<Stretch, Stop> {
+        let live = self.worker.live;
         let mut skip = match &self.token {
             Some(token) => token.mark(&self.worker.queues)?,
             None => 0,

@@ -6,7 +6,7 @@ use super::retry::Retry;
 use super::token::{self, Recall, Token};
 use crate::queue::{Ending, QueueId, Taken};
 use crate::stage::{Emitter, Failure, Item, Persistence, Reach, Stage};
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::outlet::StageOutlet;
 use crate::worker::stop::Stop;
@@ -78,28 +78,29 @@ impl<'a> StageLoop<'a> {
     }
 
     fn round(&mut self) -> Result<(), Stop> {
-        let live = self.worker.poll_orders()?;
+        self.worker.poll_orders()?;
         self.worker.recycling.check()?;
         if let Some(token) = &mut self.token
             && let Recall::Restore(state) = token.take(self.worker)?
         {
             self.stage.restore(&state)?;
         }
-        match self.take(&live)? {
+        match self.take()? {
             Taken::Items { before, after } => {
                 self.worker.log_taken(self.first(), before, after)?;
-                self.work(&live)
+                self.work()
             }
             Taken::Empty | Taken::Ordered => Ok(()),
             Taken::Ended => self.end(),
         }
     }
 
-    fn take(&mut self, live: &LiveSettings) -> Result<Taken, Stop> {
+    fn take(&mut self) -> Result<Taken, Stop> {
+        let live = self.worker.live;
         let worker = &mut *self.worker;
         let one = live.is_single() || live.tuning.item_timeout.is_some();
         let most = if one { 1 } else { self.batch.size().min(worker.recycling.items_left()) };
-        worker.take(most, live)
+        worker.take(most)
     }
 
     /// The first lease that is an item, not the token.
@@ -108,7 +109,7 @@ impl<'a> StageLoop<'a> {
     }
 
     /// One batch. What was not begun when its time is over goes back as it was.
-    fn work(&mut self, live: &LiveSettings) -> Result<(), Stop> {
+    fn work(&mut self) -> Result<(), Stop> {
         let first = self.first();
         let watch = self.batch.start();
         let waited = self.worker.queues.waited();
@@ -116,7 +117,7 @@ impl<'a> StageLoop<'a> {
         while next < self.worker.queues.len() {
             if let Err(failure) = self.process(next)? {
                 self.rest();
-                return self.fail(next, failure, live);
+                return self.fail(next, failure);
             }
             next += 1;
             if watch.is_over(next - first) {
@@ -203,14 +204,14 @@ impl<'a> StageLoop<'a> {
     }
 
     /// Item `i` failed. Nothing of it counts; the items before it do, the items after it go back as they were.
-    fn fail(&mut self, i: usize, failure: Failure, live: &LiveSettings) -> Result<(), Stop> {
+    fn fail(&mut self, i: usize, failure: Failure) -> Result<(), Stop> {
         if failure.reach() != Reach::Item {
             return Err(failure.into());
         }
         self.batch.restart();
         self.worker.item_log.forget();
         if self.token.is_some() {
-            return self.take_back(i, &failure, live);
+            return self.take_back(i, &failure);
         }
         self.worker.queues.discard_staged_from(i)?;
         self.worker.console.discard_item();
@@ -218,12 +219,12 @@ impl<'a> StageLoop<'a> {
         self.worker.recycling.count(i + 1);
         // The failed item last: so it is the first in its queue again.
         self.worker.queues.give_back_from(1)?;
-        dead_letters::fail(self.worker, 0, &failure, live)?;
+        dead_letters::fail(self.worker, 0, &failure)?;
         self.worker.pause(|tuning| tuning.sleep)
     }
 
     /// The same for a stage with a state, which the failed item may have spoilt: the whole batch is taken back.
-    fn take_back(&mut self, i: usize, failure: &Failure, live: &LiveSettings) -> Result<(), Stop> {
+    fn take_back(&mut self, i: usize, failure: &Failure) -> Result<(), Stop> {
         let first = self.first();
         self.worker.queues.discard_staged()?;
         self.worker.console.discard_all();
@@ -231,7 +232,7 @@ impl<'a> StageLoop<'a> {
             self.stage.restore(token.state())?;
         }
         self.worker.queues.give_back_from(i + 1)?;
-        dead_letters::fail(self.worker, i, failure, live)?;
+        dead_letters::fail(self.worker, i, failure)?;
         self.worker.queues.give_back_from(first)?;
         self.worker.recycling.count(1);
         self.worker.pause(|tuning| tuning.sleep)

@@ -5,7 +5,7 @@ use crate::config::pipeline::{Collect, Command};
 use crate::queue::{Ending, Taken, Wait};
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::outputs::Outputs;
@@ -42,17 +42,17 @@ impl<'a> EachLoop<'a> {
     }
 
     fn round(&mut self) -> Result<(), Stop> {
-        let live = self.worker.poll_orders()?;
+        self.worker.poll_orders()?;
         if readiness::is_terminated() {
             return Err(Stop(Ending::Ordered));
         }
         self.worker.recycling.check()?;
         spill::drain(self.worker)?;
-        match self.take(&live)? {
+        match self.take()? {
             Taken::Items { .. } if spill::keep_only_batch(self.worker)? => spill::publish_batch(self.worker),
             Taken::Items { before, after } => {
                 self.worker.log_taken(0, before, after)?;
-                self.work(&live)
+                self.work()
             }
             Taken::Empty | Taken::Ordered => Ok(()),
             Taken::Ended => Err(Stop(Ending::InputEnded)),
@@ -60,11 +60,12 @@ impl<'a> EachLoop<'a> {
     }
 
     /// Leases a batch, or as much of one as is there.
-    fn take(&mut self, live: &LiveSettings) -> Result<Taken, Stop> {
+    fn take(&mut self) -> Result<Taken, Stop> {
+        let live = self.worker.live;
         let worker = &mut *self.worker;
         let most = self.attempts.batch.filter(|_| !live.is_single()).map_or(1, |batch| batch as usize);
         let most = most.min(worker.recycling.items_left());
-        let mut taken = worker.take(most, live)?;
+        let mut taken = worker.take(most)?;
         // A transaction takes only so many.
         while let Taken::Items { after, .. } = &mut taken
             && *after > 0
@@ -78,11 +79,11 @@ impl<'a> EachLoop<'a> {
     }
 
     /// Works off all leases. A batch that fails is halved until the item is found that makes it fail.
-    fn work(&mut self, live: &LiveSettings) -> Result<(), Stop> {
+    fn work(&mut self) -> Result<(), Stop> {
         let mut size = self.unsuspected()?;
         while !self.worker.queues.is_empty() {
             size = size.clamp(1, self.worker.queues.len());
-            let done = match self.attempt(size, live)? {
+            let done = match self.attempt(size)? {
                 Ok(()) => {
                     self.publish(size)?;
                     size
@@ -96,7 +97,7 @@ impl<'a> EachLoop<'a> {
                     self.worker.item_log.forget();
                     // The others first: so the failed one is the first in its queue again.
                     self.worker.queues.give_back_from(1)?;
-                    dead_letters::fail_with(self.worker, 0, failed.reason(), live)?;
+                    dead_letters::fail_with(self.worker, 0, failed.reason())?;
                     1
                 }
             };
@@ -127,7 +128,7 @@ impl<'a> EachLoop<'a> {
         self.worker.commit(size)
     }
 
-    fn attempt(&mut self, size: usize, live: &LiveSettings) -> Attempted<FailedAttempt> {
+    fn attempt(&mut self, size: usize) -> Attempted<FailedAttempt> {
         let EachLoop { worker, attempts } = self;
         // Which one of several has killed this worker can't be known.
         if size == 1 {
@@ -137,7 +138,7 @@ impl<'a> EachLoop<'a> {
         attempts.stderr.forget();
         readiness::hold_termination().map_err(Failure::from)?;
         let start = Instant::now();
-        let result = attempts.run(worker, size, live);
+        let result = attempts.run(worker, size);
         worker.queues.note_items(size, start.elapsed());
         worker.queues.rest();
         if !readiness::is_terminated() {

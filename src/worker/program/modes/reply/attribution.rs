@@ -73,8 +73,7 @@ impl Replies<'_> {
         if self.trial.is_unproven() && in_time && worker.exit_code != Some(exit::PROGRAM_KILLED) {
             return self.trial.suspect(worker, failed);
         }
-        let live = worker.read_orders();
-        dead_letters::fail_with(worker, 0, failed.reason(), &live)?;
+        dead_letters::fail_with(worker, 0, failed.reason())?;
         worker.recycling.count(1);
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use super::replies::Replies;
 use crate::queue::{Ending, Waiting};
-use crate::worker::context::LiveSettings;
 use crate::worker::program::conversation::{Event, Outcome, Phase};
 use crate::worker::program::io::answers::output_of;
 use crate::worker::program::io::session::{Out, Wish};
@@ -18,15 +17,13 @@ impl Replies<'_> {
     pub(super) fn exchange(
         &mut self,
         run: &mut ProgramRun<'_>,
-        live: &LiveSettings,
         look_at: Option<Instant>,
     ) -> Result<(), Stop> {
         let since = run.conversation.busy_since();
         let is_open = run.conversation.is_open();
         let silent = self.trial.silence_deadline(since);
         let turn = run.turn(
-            live,
-            self.waits_for(run, live),
+            self.waits_for(run),
             Wish {
                 out: Out::from(self.feed.rest()),
                 into: Some(&mut self.answers.decoder),
@@ -48,19 +45,14 @@ impl Replies<'_> {
             }
         };
         if !is_last {
-            self.read_answers(run, live, since)?;
+            self.read_answers(run, since)?;
         } else if self.says_more()? {
             return Err(Stop(Ending::Failed(UNASKED.to_owned())));
         }
         Ok(())
     }
 
-    fn read_answers(
-        &mut self,
-        run: &mut ProgramRun<'_>,
-        live: &LiveSettings,
-        since: Option<Instant>,
-    ) -> Result<(), Stop> {
+    fn read_answers(&mut self, run: &mut ProgramRun<'_>, since: Option<Instant>) -> Result<(), Stop> {
         let max_bytes = run.worker.queues.max_bytes(&run.worker.outputs)?;
         let output = output_of(&run.session, self.spec);
         let read = self.answers.read(run.worker.queues.len(), output, max_bytes);
@@ -68,7 +60,7 @@ impl Replies<'_> {
             self.feed.begin_numbers();
         }
         if self.answers.len() > 0 {
-            self.publish(run, live, since)?;
+            self.publish(run, since)?;
         }
         if let Err(error) = read {
             run.apply(Event::Failed(error));
@@ -92,10 +84,12 @@ impl Replies<'_> {
     }
 
     /// What a turn waits for, if it isn't the program. With an item on its way the program is at work.
-    fn waits_for(&self, run: &ProgramRun<'_>, live: &LiveSettings) -> Option<Waiting> {
+    fn waits_for(&self, run: &ProgramRun<'_>) -> Option<Waiting> {
         match run.conversation.phase {
             Phase::Finishing { .. } => Some(Waiting::Starved),
-            _ if run.conversation.is_open() && run.worker.queues.is_empty() => Some(self.idles_for(live)),
+            _ if run.conversation.is_open() && run.worker.queues.is_empty() => {
+                Some(self.idles_for(&run.worker.live))
+            }
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::replies::{Replies, begin};
 use crate::stage::Outlet;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::outlet::StageOutlet;
 use crate::worker::program::conversation::{Effect, Event};
@@ -17,12 +17,8 @@ use std::time::Instant;
 
 impl Replies<'_> {
     /// Publishes what is answered and ends the leases. `since`: when the oldest of them began.
-    pub(super) fn publish(
-        &mut self,
-        run: &mut ProgramRun<'_>,
-        live: &LiveSettings,
-        since: Option<Instant>,
-    ) -> Result<(), Stop> {
+    pub(super) fn publish(&mut self, run: &mut ProgramRun<'_>, since: Option<Instant>) -> Result<(), Stop> {
+        let live = run.worker.live;
         if !run.apply(Event::Done).contains(&Effect::Acknowledge) {
             return Ok(());
         }
@@ -37,7 +33,7 @@ impl Replies<'_> {
                 Run::Failure(error) => {
                     run.worker.item_log.forget();
                     let failed = FailedAttempt { error, stderr: run.stderr.take_kept() };
-                    dead_letters::fail_with(run.worker, 0, failed.reason(), live)?;
+                    dead_letters::fail_with(run.worker, 0, failed.reason())?;
                     1
                 }
                 Run::Good { answers, outputs } => {
@@ -58,7 +54,7 @@ impl Replies<'_> {
         run.stderr.forget();
         run.worker.recycling.count(done);
         if live.is_single() {
-            self.pause.begin(After::Item, live);
+            self.pause.begin(After::Item, &run.worker.live);
         }
         begin(run);
         Ok(())

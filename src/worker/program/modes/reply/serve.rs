@@ -8,7 +8,7 @@ use crate::config::pipeline::{Command, Reply};
 use crate::queue::Ending;
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Event, Manner, Outcome};
 use crate::worker::program::error::{FailedAttempt, ProgramError};
 use crate::worker::program::io::answers::Answers;
@@ -69,7 +69,8 @@ pub(crate) fn serve(
 }
 
 /// Between two items: whether this worker is to end.
-fn time_to_leave(worker: &mut WorkerContext, live: &LiveSettings) -> Option<Ending> {
+fn time_to_leave(worker: &mut WorkerContext) -> Option<Ending> {
+    let live = worker.live;
     if !worker.queues.is_empty() {
         return None;
     }
@@ -80,26 +81,27 @@ fn time_to_leave(worker: &mut WorkerContext, live: &LiveSettings) -> Option<Endi
 }
 
 impl Mode for Replies<'_> {
-    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+    fn round(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
         let mut look_at = None;
         if run.conversation.is_open() {
-            if let Some(ending) = time_to_leave(run.worker, live) {
+            if let Some(ending) = time_to_leave(run.worker) {
                 run.apply(Event::Leave(ending));
                 run.apply(Event::InputWritten);
             } else {
-                look_at = self.lease(run, live)?;
+                look_at = self.lease(run)?;
             }
         }
-        self.exchange(run, live, look_at)
+        self.exchange(run, look_at)
     }
 }
 
 impl Replies<'_> {
     /// Leases items for the program. Returns when to look for more, though nothing tells of them.
-    fn lease(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<Option<Instant>, Stop> {
+    fn lease(&mut self, run: &mut ProgramRun<'_>) -> Result<Option<Instant>, Stop> {
+        let live = run.worker.live;
         self.pass_on_wake_up(run.worker)?;
         let known = run.worker.queues.len();
-        let look = self.take(run.worker, live, run.session.takes_input())?;
+        let look = self.take(run.worker, run.session.takes_input())?;
         if run.worker.queues.len() > known {
             match known {
                 0 => begin(run),
@@ -128,11 +130,11 @@ impl Replies<'_> {
             if readiness::is_terminated() {
                 return Ok(Some(Ending::Ordered));
             }
-            if let Some(ending) = time_to_leave(worker, &live) {
+            if let Some(ending) = time_to_leave(worker) {
                 return Ok(Some(ending));
             }
             self.pass_on_wake_up(worker)?;
-            let Look::At(look_at) = self.take(worker, &live, true)? else {
+            let Look::At(look_at) = self.take(worker, true)? else {
                 return Ok(Some(Ending::InputEnded));
             };
             if !worker.queues.is_empty() {

@@ -12,7 +12,7 @@
 
 use crate::exit;
 use crate::queue::{Ending, QueueId};
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::stop::Stop;
@@ -126,12 +126,7 @@ impl Trial {
     /// If the suspect is among the new leases: it is charged if another one was answered, or if there is no other;
     /// else it goes back for now. With a program that is not proven yet one item remains. Returns whether it was
     /// charged.
-    pub fn set_suspect_apart(
-        &mut self,
-        worker: &mut WorkerContext,
-        known: usize,
-        live: &LiveSettings,
-    ) -> Result<bool, Stop> {
+    pub fn set_suspect_apart(&mut self, worker: &mut WorkerContext, known: usize) -> Result<bool, Stop> {
         let Some(suspect) = self.suspect.take() else { return Ok(false) };
         let is_suspect =
             |i| worker.queues.item(i).map(|lease| (lease.queue, lease.id) == (suspect.queue, suspect.id));
@@ -145,7 +140,7 @@ impl Trial {
         let has_another = worker.queues.len() > 1;
         let charged = found.filter(|_| !(self.is_unproven() && has_another));
         if let Some(i) = charged {
-            self.charge(worker, i, &suspect.failed, live)?;
+            self.charge(worker, i, &suspect.failed)?;
         } else {
             if let Some(i) = found {
                 worker.queues.give_back(i, false)?;
@@ -158,14 +153,9 @@ impl Trial {
         Ok(charged.is_some())
     }
 
-    fn charge(
-        &mut self,
-        worker: &mut WorkerContext,
-        i: usize,
-        failed: &FailedAttempt,
-        live: &LiveSettings,
-    ) -> Result<(), Stop> {
-        dead_letters::fail_with(worker, i, failed.reason(), live)?;
+    fn charge(&mut self, worker: &mut WorkerContext, i: usize, failed: &FailedAttempt) -> Result<(), Stop> {
+        let live = worker.live;
+        dead_letters::fail_with(worker, i, failed.reason())?;
         let Verdict::Unproven { failures, charged_alone, .. } = &mut self.verdict else { return Ok(()) };
         // An item that is the only one says nothing about the programs, unless it is one after the other.
         *failures = failures.saturating_sub(1);

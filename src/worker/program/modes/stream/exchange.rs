@@ -5,7 +5,7 @@ use super::streaming::Streaming;
 use crate::queue::{Fault, Waiting, WorkerHandle};
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Effect, Event};
 use crate::worker::program::io::feed::Feed;
 use crate::worker::program::io::session::{Out, Turn, Wish};
@@ -15,7 +15,8 @@ use crate::worker::stop::Stop;
 
 impl Streaming<'_> {
     /// Writes, reads, publishes.
-    pub(super) fn exchange(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+    pub(super) fn exchange(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+        let live = run.worker.live;
         let is_source = run.worker.inputs.is_empty();
         // A source that pauses is not read any more: then its program waits, too.
         let pauses = self.pause.is_on() || live.must_pause();
@@ -27,13 +28,13 @@ impl Streaming<'_> {
             emitted = self.emit(run.worker, 1)?;
         }
         if emitted == 0 {
-            written = self.wait(run, live, is_paced && pauses)?;
+            written = self.wait(run, is_paced && pauses)?;
             left = written;
             emitted = match (is_paced, pauses) {
                 (true, true) => 0,
                 (true, false) => self.emit(run.worker, 1)?,
                 (false, _) => {
-                    let more_comes = self.flows_on(run, live);
+                    let more_comes = self.flows_on(run);
                     self.output.emit_pieces(run.worker, self.feed, &mut left, more_comes)?
                 }
             };
@@ -42,22 +43,18 @@ impl Streaming<'_> {
         publish_any(run.worker, left, emitted)?;
         if is_single && (if is_source { emitted } else { written }) > 0 {
             run.worker.queues.settle()?; // there is no other `take` for so long
-            self.pause.begin(After::Item, live);
+            self.pause.begin(After::Item, &run.worker.live);
         }
         Ok(())
     }
 
     /// A turn that waits. `holds_back`: what the program writes is left where it is. Returns how many items were wholly
     /// written.
-    fn wait(
-        &mut self,
-        run: &mut ProgramRun<'_>,
-        live: &LiveSettings,
-        holds_back: bool,
-    ) -> Result<usize, Stop> {
+    fn wait(&mut self, run: &mut ProgramRun<'_>, holds_back: bool) -> Result<usize, Stop> {
+        let live = run.worker.live;
         let now = self.found.begin_wait(&mut self.waker, &run.worker.queues);
         let why = self.waits_for(run.worker, self.pause.is_on() || live.must_pause());
-        let until = run.wakes_at(live, [self.pause.until(), self.output.tidy(self.feed), now]);
+        let until = run.wakes_at([self.pause.until(), self.output.tidy(self.feed), now]);
         if holds_back && run.session.exit().is_some() {
             let wait = |_: &_| readiness::wait_any(&mut [], until);
             run.worker.counted_as(why, wait).map_err(Failure::from)?;

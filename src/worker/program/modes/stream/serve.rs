@@ -7,7 +7,7 @@ use crate::exit;
 use crate::framing::Decoder;
 use crate::queue::Ending;
 use crate::stage::Failure;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Effect, Event, Manner};
 use crate::worker::program::io::feed::Feed;
 use crate::worker::program::io::stderr::StderrRelay;
@@ -54,12 +54,13 @@ pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Co
 }
 
 impl Mode for Streaming<'_> {
-    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
-        self.pause.update(live);
-        self.poll_orders(run, live)?;
+    fn round(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+        let live = run.worker.live;
+        self.pause.update(&run.worker.live);
+        self.poll_orders(run)?;
         self.pass_on_wake_up(run.worker)?;
-        self.lease(run, live)?;
-        if !self.flows_on(run, live) && self.output.holds_back() {
+        self.lease(run)?;
+        if !self.flows_on(run) && self.output.holds_back() {
             // Nothing more may come before the worker sleeps.
             let emitted = self.output.emit_pieces(run.worker, self.feed, &mut 0, false)?;
             publish_any(run.worker, 0, emitted)?;
@@ -70,7 +71,7 @@ impl Mode for Streaming<'_> {
         if live.must_pause() && self.feed.is_empty() {
             run.worker.come_to_rest();
         }
-        if self.flows_on(run, live) { self.go_on(run) } else { self.exchange(run, live) }
+        if self.flows_on(run) { self.go_on(run) } else { self.exchange(run) }
     }
 
     fn owes_output(&self) -> bool {
@@ -80,7 +81,8 @@ impl Mode for Streaming<'_> {
 
 impl Streaming<'_> {
     /// Orders, and the end of this worker's time.
-    fn poll_orders(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+    fn poll_orders(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+        let live = run.worker.live;
         if !run.conversation.is_undecided() {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use crate::queue::{Ending, WorkerHandle};
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::program::io::feed::Feed;
 use crate::worker::program::io::waker::Waker;
 use crate::worker::program::pause::ItemPause;
@@ -98,7 +98,8 @@ impl Unaccounted {
 
 impl Streaming<'_> {
     /// Whether more can be done at once, most likely: then a wait would only be a system call more.
-    pub fn flows_on(&self, run: &ProgramRun<'_>, live: &LiveSettings) -> bool {
+    pub fn flows_on(&self, run: &ProgramRun<'_>) -> bool {
+        let live = run.worker.live;
         let waits = live.is_single() || live.must_pause() || self.pause.is_on();
         !waits && run.conversation.is_undecided() && run.flows(!self.feed.is_empty())
     }
