@@ -11,10 +11,11 @@ use crate::append::UndoLog;
 use crate::queue::{
     Arena, Committed, Ending, Order, QueueId, SlotId, SlotTuning, Taken, Wait, Waiting, WorkerHandle,
 };
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub(super) struct WorkerContext {
-    pub spec: WorkerSpec,
+    pub spec: Rc<WorkerSpec>,
     pub queues: WorkerHandle,
     /// Taken from in this order. The queue of outputs that wait for room comes first, and ends with the others.
     pub inputs: Vec<QueueId>,
@@ -23,7 +24,8 @@ pub(super) struct WorkerContext {
     /// What the workers of the run count together.
     pub counts: UndoLog,
     pub item_log: ItemLog,
-    pub time_limit: TimeLimit,
+    /// For a stage that keeps it by no other means.
+    pub time_limit: Option<TimeLimit>,
     pub recycling: Recycling,
     /// What the exit code is to say beyond the ending: one of those that [`crate::exit`] names for workers.
     pub exit_code: Option<u8>,
@@ -81,9 +83,9 @@ impl WorkerContext {
             counts: log.clone(),
             console: Console::new(log, arena.clone(), SlotId(spec.slot)),
             item_log: ItemLog::default(),
-            time_limit: TimeLimit::new(arena, SlotId(spec.slot)),
+            time_limit: Some(TimeLimit::new(arena, SlotId(spec.slot))),
             recycling: Recycling::new(spec.recycle),
-            spec,
+            spec: Rc::new(spec),
             queues,
             exit_code: None,
             live: LiveSettings { tuning: SlotTuning::default(), order: Order::Run },
@@ -116,7 +118,9 @@ impl WorkerContext {
         }
         let (order, tuning) = (self.queues.order(), self.queues.tuning());
         self.item_log.is_on = tuning.log_items;
-        self.time_limit.set(tuning.item_timeout);
+        if let Some(time_limit) = &mut self.time_limit {
+            time_limit.set(tuning.item_timeout);
+        }
         self.live = LiveSettings { tuning, order };
         self.live
     }

@@ -13,19 +13,25 @@ pub(super) struct Recycling {
     start: Instant,
     looked: Instant,
     items: u64,
-    /// Whose memory counts; `None`: this process's.
-    program: Option<u32>,
+    measured: Measured,
+}
+
+/// The process whose memory counts.
+#[derive(Clone, Copy)]
+enum Measured {
+    Worker,
+    Program(u32),
 }
 
 impl Recycling {
     pub fn new(limits: Recycle) -> Recycling {
         let start = Instant::now();
-        Recycling { limits, start, looked: start, items: 0, program: None }
+        Recycling { limits, start, looked: start, items: 0, measured: Measured::Worker }
     }
 
     /// The worker is only the shepherd of this process, whose memory counts.
     pub fn watch(&mut self, program: u32) {
-        self.program = Some(program);
+        self.measured = Measured::Program(program);
     }
 
     /// Items that may still be taken or emitted before it is time.
@@ -57,15 +63,15 @@ impl Recycling {
             || self
                 .limits
                 .memory
-                .is_some_and(|limit| resident(self.program).is_some_and(|bytes| bytes > limit))
+                .is_some_and(|limit| resident(self.measured).is_some_and(|bytes| bytes > limit))
     }
 }
 
 /// The process's resident memory in bytes, without the queues' shared pages.
-fn resident(pid: Option<u32>) -> Option<u64> {
-    let statm = match pid {
-        None => std::fs::read_to_string("/proc/self/statm"),
-        Some(pid) => std::fs::read_to_string(format!("/proc/{pid}/statm")),
+fn resident(process: Measured) -> Option<u64> {
+    let statm = match process {
+        Measured::Worker => std::fs::read_to_string("/proc/self/statm"),
+        Measured::Program(pid) => std::fs::read_to_string(format!("/proc/{pid}/statm")),
     }
     .ok()?;
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
@@ -103,6 +109,6 @@ mod tests {
     #[test]
     fn shared_pages_are_not_the_workers_own() {
         assert_eq!(private_pages("5000 1200 200 1 0 900 0\n"), Some(1000));
-        assert!(resident(None).is_some());
+        assert!(resident(Measured::Worker).is_some());
     }
 }

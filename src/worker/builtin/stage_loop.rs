@@ -3,13 +3,13 @@
 use super::batch::Batch;
 use super::guard;
 use super::retry::Retry;
-use super::token::{self, Recall, Token};
-use crate::queue::{Ending, QueueId, Taken};
+use super::token::{self, Token};
+use crate::queue::{Ending, Taken};
 use crate::stage::{Emitter, Failure, Item, Persistence, Reach, Stage};
 use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::outlet::StageOutlet;
-use crate::worker::stop::Stop;
+use crate::worker::stop::{Stop, until_stop};
 
 /// Items in one transaction of a stage with a state: each of its leases may need a word in the journal.
 const LARGEST_WITH_STATE: usize = 32;
@@ -26,11 +26,7 @@ pub(crate) struct StageLoop<'a> {
 
 impl<'a> StageLoop<'a> {
     pub fn new(worker: &'a mut WorkerContext, stage: Box<dyn Stage>, memory: Persistence) -> StageLoop<'a> {
-        let token = worker.spec.token.filter(|_| memory != Persistence::Nothing).map(|queue| {
-            let mut fresh = Vec::new();
-            stage.save(&mut fresh);
-            Token::new(QueueId(queue), &fresh)
-        });
+        let token = Token::of(worker, memory, |fresh| stage.save(fresh));
         let largest = if memory == Persistence::State { LARGEST_WITH_STATE } else { usize::MAX };
         StageLoop { worker, stage, memory, token, batch: Batch::new(largest), item: Vec::new() }
     }
@@ -41,11 +37,7 @@ impl<'a> StageLoop<'a> {
         {
             return stop;
         }
-        loop {
-            if let Err(stop) = self.round() {
-                return stop;
-            }
-        }
+        until_stop(|| self.round())
     }
 
     /// What only one worker may do: the first who gets the token. The others wait for it, so nobody has taken an item
@@ -81,7 +73,7 @@ impl<'a> StageLoop<'a> {
         self.worker.poll_orders()?;
         self.worker.recycling.check()?;
         if let Some(token) = &mut self.token
-            && let Recall::Restore(state) = token.take(self.worker)?
+            && let Some(state) = token.take(self.worker)?
         {
             self.stage.restore(&state)?;
         }
@@ -142,7 +134,9 @@ impl<'a> StageLoop<'a> {
     fn process(&mut self, i: usize) -> Result<Result<(), Failure>, Stop> {
         let StageLoop { worker, stage, item: copy, .. } = self;
         worker.queues.begin(i);
-        worker.time_limit.begin();
+        if let Some(limit) = &worker.time_limit {
+            limit.begin();
+        }
         let lease = worker.queues.item(i)?;
         let (attempt, id) = (lease.attempt, lease.id);
         let mut process = |bytes: &[u8], mut out: Emitter<'_>| {
@@ -165,7 +159,9 @@ impl<'a> StageLoop<'a> {
     /// From now on a crash is no item's fault.
     fn rest(&mut self) {
         self.worker.queues.rest();
-        self.worker.time_limit.rest();
+        if let Some(limit) = &self.worker.time_limit {
+            limit.rest();
+        }
     }
 
     fn flush(&mut self) -> Result<(), Stop> {

@@ -8,21 +8,15 @@ pub(crate) struct TimeLimit {
     arena: Arena,
     slot: SlotId,
     limit: Option<Duration>,
-    is_ours: bool,
 }
 
 impl TimeLimit {
     pub fn new(arena: Arena, slot: SlotId) -> TimeLimit {
-        TimeLimit { arena, slot, limit: None, is_ours: true }
-    }
-
-    /// For a worker that keeps the limit by other means.
-    pub fn leave_to_others(&mut self) {
-        self.is_ours = false;
+        TimeLimit { arena, slot, limit: None }
     }
 
     pub fn set(&mut self, limit: Option<Duration>) {
-        if self.limit == limit || !self.is_ours {
+        if self.limit == limit {
             return;
         }
         self.limit = limit;

@@ -7,6 +7,7 @@
 //! what the stage saved.
 
 use crate::queue::{Ending, Fault, QueueId, Taken, Wait, WorkerHandle};
+use crate::stage::Persistence;
 use crate::worker::context::WorkerContext;
 use crate::worker::stop::{Stop, failure_of};
 
@@ -24,19 +25,13 @@ pub(crate) struct Token {
     scratch: Vec<u8>,
 }
 
-/// What a taken token asks of the stage.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Recall {
-    /// Nothing: it has changed nothing since this worker had it last.
-    Nothing,
-    /// Go on from this state.
-    Restore(Vec<u8>),
-}
-
 impl Token {
-    /// `fresh`: what the stage saves before it has done anything.
-    pub fn new(queue: QueueId, fresh: &[u8]) -> Token {
-        Token { queue, held: false, known: encode(fresh, GOING), scratch: Vec::new() }
+    /// The token of this worker's stage, if it has one. `save`: what it saves before it has done anything.
+    pub fn of(worker: &WorkerContext, memory: Persistence, save: impl FnOnce(&mut Vec<u8>)) -> Option<Token> {
+        let queue = worker.spec.token.map(QueueId).filter(|_| memory != Persistence::Nothing)?;
+        let mut known = vec![GOING];
+        save(&mut known);
+        Some(Token { queue, held: false, known, scratch: Vec::new() })
     }
 
     pub fn is_held(&self) -> bool {
@@ -53,8 +48,9 @@ impl Token {
         &self.known[1..]
     }
 
-    /// Waits for the token, as long as another worker has it. No lease may be held before.
-    pub fn take(&mut self, worker: &mut WorkerContext) -> Result<Recall, Stop> {
+    /// Waits for the token, as long as another worker has it. No lease may be held before. Returns the state to go on
+    /// from, if the stage has changed since this worker had it last.
+    pub fn take(&mut self, worker: &mut WorkerContext) -> Result<Option<Vec<u8>>, Stop> {
         while !self.held {
             worker.poll_orders()?;
             match worker.queues.take(&[self.queue], 1, Wait::Forever)? {
@@ -64,18 +60,18 @@ impl Token {
                 Taken::Ended => return Err(Stop(Ending::Ordered)),
             }
         }
-        Ok(Recall::Nothing)
+        Ok(None)
     }
 
-    fn recall(&mut self, queues: &WorkerHandle) -> Result<Recall, Fault> {
+    fn recall(&mut self, queues: &WorkerHandle) -> Result<Option<Vec<u8>>, Fault> {
         self.held = true;
         let bytes = queues.item(LEASE)?.bytes;
         if bytes.is_empty() || bytes == self.known {
-            return Ok(Recall::Nothing);
+            return Ok(None);
         }
         self.known.clear();
         self.known.extend_from_slice(bytes);
-        Ok(Recall::Restore(self.state().to_vec()))
+        Ok(Some(self.state().to_vec()))
     }
 
     /// Outputs of the next step that are out already.
@@ -116,8 +112,4 @@ pub fn reopen(token: &mut [u8]) {
     if let Some(flag) = token.first_mut() {
         *flag = GOING;
     }
-}
-
-fn encode(state: &[u8], flag: u8) -> Vec<u8> {
-    [&[flag], state].concat()
 }

@@ -31,7 +31,6 @@ use crate::control::python;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure, Reach};
 use crate::sys::{process, readiness};
-use modes::each::EachLoop;
 use spec::{CommandSpec, NotStarted};
 use std::path::PathBuf;
 
@@ -67,7 +66,7 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
     }
     process::adopt_orphans()?;
     // One of ours would end the worker, and take its word with it.
-    worker.time_limit.leave_to_others();
+    worker.time_limit = None;
     if let Some(outbox) = spill::of(worker) {
         // What goes there is not out yet: it counts when it is.
         worker.queues.set_memory(outbox);
@@ -92,7 +91,7 @@ fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
 fn live(worker: &mut WorkerContext, spec: CommandSpec, command: Command) -> Stop {
     setup::say_ready(worker);
     match command.mode {
-        Mode::Each { collect, batch } => EachLoop::new(worker, spec, command, collect, batch).run(),
+        Mode::Each { collect, batch } => modes::each::serve(worker, spec, command, collect, batch),
         Mode::Reply(reply) => {
             modes::reply::serve(worker, &spec, &command, reply).map_or_else(|stop| stop, Stop)
         }

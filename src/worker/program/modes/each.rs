@@ -12,35 +12,30 @@ use crate::worker::program::io::outputs::Outputs;
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::spec::CommandSpec;
 use crate::worker::program::spill;
-use crate::worker::stop::Stop;
+use crate::worker::stop::{Stop, until_stop};
 use std::time::{Duration, Instant};
 
-pub(crate) struct EachLoop<'a> {
+struct EachLoop<'a> {
     worker: &'a mut WorkerContext,
     attempts: Attempts,
 }
 
-impl<'a> EachLoop<'a> {
-    pub fn new(
-        worker: &'a mut WorkerContext,
-        spec: CommandSpec,
-        command: Command,
-        collect: Collect,
-        batch: Option<u32>,
-    ) -> EachLoop<'a> {
-        worker.queues.hold_up_to(batch.map_or(1, |batch| batch as usize));
-        let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
-        EachLoop { worker, attempts: Attempts { spec, command, collect, batch, stderr, input, outputs } }
-    }
+/// Serves the stage with a program for each attempt.
+pub(crate) fn serve(
+    worker: &mut WorkerContext,
+    spec: CommandSpec,
+    command: Command,
+    collect: Collect,
+    batch: Option<u32>,
+) -> Stop {
+    worker.queues.hold_up_to(batch.map_or(1, |batch| batch as usize));
+    let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
+    let attempts = Attempts { spec, command, collect, batch, stderr, input, outputs };
+    let mut each = EachLoop { worker, attempts };
+    until_stop(|| each.round())
+}
 
-    pub fn run(mut self) -> Stop {
-        loop {
-            if let Err(stop) = self.round() {
-                return stop;
-            }
-        }
-    }
-
+impl EachLoop<'_> {
     fn round(&mut self) -> Result<(), Stop> {
         self.worker.poll_orders()?;
         if readiness::is_terminated() {
