@@ -96,7 +96,7 @@ impl WorkerContext {
     pub fn poll_orders(&mut self) -> Result<LiveSettings, Stop> {
         let mut live = self.read_orders();
         while live.must_pause() {
-            self.come_to_rest();
+            self.report_at_rest();
             self.queues.park()?;
             live = self.read_orders();
         }
@@ -104,9 +104,9 @@ impl WorkerContext {
     }
 
     /// No item is at work here any more, as the order to pause wants it: the supervisor may look.
-    pub fn come_to_rest(&self) {
+    pub fn report_at_rest(&self) {
         if self.queues.set_at_rest(true) {
-            setup::ring(&self.spec);
+            setup::signal_supervisor(&self.spec);
         }
     }
 
@@ -218,7 +218,7 @@ impl WorkerContext {
                         wait_silently = true;
                     }
                     if live.must_pause() {
-                        self.come_to_rest(); // the work on it is done, and there may be no room before `resume`
+                        self.report_at_rest(); // the work on it is done, and there may be no room before `resume`
                     }
                     if let Some(length) = live.pause_when_full() {
                         self.pause_as(Waiting::Blocked, |tuning| tuning.sleep_when_full.unwrap_or(length))?;

@@ -129,7 +129,7 @@ fn wait(worker: &mut WorkerContext, lease: Option<usize>, length: Duration) -> R
         }
         // In the middle of what is read there is no rest.
         if live.must_pause() && lease.is_some() {
-            worker.come_to_rest();
+            worker.report_at_rest();
         }
         if worker.queues.pause(until, Waiting::Blocked).map_err(Failure::from)? {
             return Ok(());

@@ -6,7 +6,7 @@ use crate::queue::Ending;
 use std::time::{Duration, Instant};
 
 /// Memory and age are looked at no more often.
-const INTERVAL: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) struct Recycling {
     limits: Recycle,
@@ -55,7 +55,7 @@ impl Recycling {
             return false;
         }
         let now = Instant::now();
-        if now.duration_since(self.looked) < INTERVAL {
+        if now.duration_since(self.looked) < CHECK_INTERVAL {
             return false;
         }
         self.looked = now;

@@ -1,7 +1,7 @@
 //! From a fresh process to one that can begin to work.
 
 use super::context::WorkerContext;
-use super::spec::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
+use super::spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 use crate::append::UndoLog;
 use crate::log_file::{LogFile, Tails};
 use crate::logging;
@@ -18,7 +18,7 @@ use std::io::{Read, Seek};
 /// Takes what the supervisor has passed, and finds its place. An error is a text for the log.
 pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
     logging::sink::use_stderr_as_pipe();
-    let spec = read_ticket()?;
+    let spec = read_spec()?;
     name_process(&spec);
     memory::go_before_parent();
     logging::set_pipeline(&spec.pipeline);
@@ -68,8 +68,8 @@ fn copy_log(spec: &WorkerSpec) {
     }
 }
 
-fn read_ticket() -> Result<WorkerSpec, String> {
-    let fd = inherited::take(TICKET_FD).map_err(|_| "this command is for mprun's own use".to_owned())?;
+fn read_spec() -> Result<WorkerSpec, String> {
+    let fd = inherited::take(SPEC_FD).map_err(|_| "this command is for mprun's own use".to_owned())?;
     let mut text = String::new();
     let mut file = File::from(fd);
     // Who wrote it left the offset, which is shared, at its end.
@@ -93,13 +93,13 @@ fn supervisor(spec: &WorkerSpec) -> Pid {
 }
 
 /// Leaves word that the stage is built, and rings for the supervisor to see it.
-pub(super) fn say_ready(worker: &WorkerContext) {
+pub(super) fn report_ready(worker: &WorkerContext) {
     worker.queues.ready();
-    ring(&worker.spec);
+    signal_supervisor(&worker.spec);
 }
 
 /// There is something in the slot for the supervisor to see.
-pub(super) fn ring(spec: &WorkerSpec) {
+pub(super) fn signal_supervisor(spec: &WorkerSpec) {
     // If it is gone this worker dies with it anyway.
     let _ = kill(supervisor(spec), Signal::SIGUSR1);
 }

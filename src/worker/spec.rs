@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Where a worker finds the queues' memory file.
 pub const ARENA_FD: RawFd = 3;
 /// Where it finds its spec, as JSON in a memory file.
-pub const TICKET_FD: RawFd = 4;
+pub const SPEC_FD: RawFd = 4;
 /// Where it finds its stage's holding pipe (reading end, writing end), if its spec says that there is one.
 pub const HOLDING_PIPE_FDS: [RawFd; 2] = [5, 6];
 /// Where it finds what the run's workers share so that a killed one leaves no half line.

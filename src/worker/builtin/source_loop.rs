@@ -18,10 +18,10 @@ use crate::worker::stop::{Stop, until_stop};
 use std::time::{Duration, Instant};
 
 /// Items published at once, at most.
-const LARGEST: usize = 480;
+const LARGEST_STRETCH: usize = 480;
 
 /// A wait without an end, in pieces: `Instant` has no end of time.
-const LONG: Duration = Duration::from_secs(24 * 3600);
+const ENDLESS_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct SourceLoop<'a> {
     worker: &'a mut WorkerContext,
@@ -45,7 +45,7 @@ impl<'a> SourceLoop<'a> {
         memory: Persistence,
     ) -> SourceLoop<'a> {
         let token = Token::of(worker, memory, |fresh| source.save(fresh));
-        SourceLoop { worker, source, token, batch: Batch::new(LARGEST), is_short: false }
+        SourceLoop { worker, source, token, batch: Batch::new(LARGEST_STRETCH), is_short: false }
     }
 
     pub fn run(mut self) -> Stop {
@@ -87,8 +87,10 @@ impl<'a> SourceLoop<'a> {
         let must_be_whole = self.token.is_some() && !self.worker.outputs.is_empty() && !self.source.repeats();
         let most = match must_be_whole {
             true if std::mem::take(&mut self.is_short) => 1,
-            true => self.worker.queues.room(&self.worker.outputs)?.try_into().unwrap_or(LARGEST).max(1),
-            false => LARGEST,
+            true => {
+                self.worker.queues.room(&self.worker.outputs)?.try_into().unwrap_or(LARGEST_STRETCH).max(1)
+            }
+            false => LARGEST_STRETCH,
         };
         let whole = must_be_whole && most > 1;
         if whole {
@@ -199,7 +201,7 @@ impl<'a> SourceLoop<'a> {
                 wait.map_err(|error| Failure::fatal(format!("can't wait for input: {error}")))?;
             }
             None => {
-                let until = until.unwrap_or_else(|| Instant::now() + LONG);
+                let until = until.unwrap_or_else(|| Instant::now() + ENDLESS_WAIT);
                 // No pause of the file's: more processes would not make it come sooner.
                 self.worker.queues.pause(until, Waiting::Starved)?;
             }

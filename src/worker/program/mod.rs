@@ -43,7 +43,7 @@ pub(super) fn serve(worker: &mut WorkerContext, command: Command, context: &Cont
     let stop = live(worker, spec, command);
     if stop.0 == Ending::Ordered
         && !readiness::is_terminated()
-        && let Err(stop) = spill::leave_empty(worker)
+        && let Err(stop) = spill::drain_at_exit(worker)
     {
         return stop;
     }
@@ -89,7 +89,7 @@ fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
 }
 
 fn live(worker: &mut WorkerContext, spec: CommandSpec, command: Command) -> Stop {
-    setup::say_ready(worker);
+    setup::report_ready(worker);
     match command.mode {
         Mode::Each { collect, batch } => modes::each::serve(worker, spec, command, collect, batch),
         Mode::Reply(reply) => {

@@ -3,7 +3,7 @@
 use super::conversation::{
     Circumstances, Conversation, Effect, Effects, Event, LINGER_REPORT, Manner, Outcome, Phase,
 };
-use super::io::session::{Session, Turn, Wish};
+use super::io::session::{Session, Turn, TurnRequest};
 use super::io::stderr::StderrRelay;
 use crate::queue::Waiting;
 use crate::stage::Failure;
@@ -68,7 +68,7 @@ impl<'a> ProgramRun<'a> {
     fn abandon(&mut self) {
         self.apply(Event::Abandoned);
         while !self.conversation.is_over() {
-            if self.turn(None, Wish::default()).is_err() {
+            if self.turn(None, TurnRequest::default()).is_err() {
                 return;
             }
             self.end_round();
@@ -113,10 +113,10 @@ impl<'a> ProgramRun<'a> {
     }
 
     /// One turn, counted as a wait if there is a reason.
-    pub fn turn(&mut self, why: Option<Waiting>, mut wish: Wish<'_>) -> Result<Turn, Failure> {
-        wish.until = self.wakes_at([wish.until, None, None]);
+    pub fn turn(&mut self, why: Option<Waiting>, mut request: TurnRequest<'_>) -> Result<Turn, Failure> {
+        request.until = self.wakes_at([request.until, None, None]);
         let ProgramRun { worker, stderr, session, .. } = self;
-        let turn = worker.counted_as(why, |queues| session.turn(wish, stderr, queues.program()))?;
+        let turn = worker.counted_as(why, |queues| session.turn(request, stderr, queues.program()))?;
         self.note(turn);
         Ok(turn)
     }

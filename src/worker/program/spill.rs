@@ -9,7 +9,7 @@ use crate::stage::{Failure, Outlet};
 use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
 use crate::worker::outlet::StageOutlet;
-use crate::worker::program::io::outputs::{self, Part};
+use crate::worker::program::io::outputs::{self, OutputSlice};
 use crate::worker::stop::{Stop, failure_of};
 
 /// The stage's outbox.
@@ -18,7 +18,7 @@ pub(crate) fn of(worker: &WorkerContext) -> Option<QueueId> {
 }
 
 /// Publishes the outputs of the leases `0 .. n` and ends them.
-pub(crate) fn publish(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
+pub(crate) fn publish(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
     if worker.outputs.is_empty() {
         worker.console.begin_item();
         outputs.iter().try_for_each(|item| worker.console.put(item))?;
@@ -35,7 +35,7 @@ pub(crate) fn publish(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -
     }
 }
 
-fn publish_whole(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
+fn publish_whole(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
     let named = |queue: QueueId| worker.name_of(queue).to_owned();
     let name = worker.outputs.first().map_or(String::new(), |&queue| named(queue));
     let committed = worker.queues.commit_whole(&worker.outputs, outputs.iter(), n);
@@ -52,7 +52,7 @@ fn publish_whole(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Res
     }
 }
 
-fn into_spill_queue(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
+fn into_spill_queue(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
     let Some(outbox) = of(worker) else {
         return Err(Failure::fatal("the supervisor gave this worker no outbox").into());
     };
@@ -80,7 +80,7 @@ pub(crate) fn drain(worker: &mut WorkerContext) -> Result<(), Stop> {
 
 /// Before a worker ends that was told to: nobody may come after it. It is in no hurry, only as patient as the
 /// supervisor; a SIGTERM ends it at once, and loses nothing.
-pub(crate) fn leave_empty(worker: &mut WorkerContext) -> Result<(), Stop> {
+pub(crate) fn drain_at_exit(worker: &mut WorkerContext) -> Result<(), Stop> {
     let Some(outbox) = of(worker) else { return Ok(()) };
     worker.queues.give_back_all()?;
     if worker.queues.waiting(outbox) == 0 {

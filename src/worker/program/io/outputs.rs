@@ -14,7 +14,7 @@ pub(crate) struct Outputs {
 
 /// Some outputs that follow each other.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Part<'a> {
+pub(crate) struct OutputSlice<'a> {
     pub bytes: &'a [u8],
     pub count: usize,
 }
@@ -56,17 +56,17 @@ impl Outputs {
     }
 
     /// All of them.
-    pub fn all(&self) -> Part<'_> {
-        Part { bytes: &self.bytes, count: self.count }
+    pub fn all(&self) -> OutputSlice<'_> {
+        OutputSlice { bytes: &self.bytes, count: self.count }
     }
 
     /// Those in this range of bytes, of which there are `count`.
-    pub fn part(&self, bytes: Range<usize>, count: usize) -> Part<'_> {
-        Part { bytes: &self.bytes[bytes], count }
+    pub fn part(&self, bytes: Range<usize>, count: usize) -> OutputSlice<'_> {
+        OutputSlice { bytes: &self.bytes[bytes], count }
     }
 }
 
-impl<'a> Part<'a> {
+impl<'a> OutputSlice<'a> {
     pub fn iter(&self) -> Iter<'a> {
         Iter { bytes: self.bytes, left: self.count }
     }
@@ -79,7 +79,7 @@ pub(crate) fn read(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || rest.next())
 }
 
-/// See [`Part::iter`].
+/// See [`OutputSlice::iter`].
 pub(crate) struct Iter<'a> {
     bytes: &'a [u8],
     left: usize,

@@ -9,7 +9,7 @@ use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Event, Manner, Outcome};
 use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::outputs::Outputs;
-use crate::worker::program::io::session::{Out, Wish};
+use crate::worker::program::io::session::{TurnRequest, WriteBuffers};
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::run::{Mode, ProgramRun};
 use crate::worker::program::spec::{CommandSpec, NotStarted};
@@ -91,7 +91,10 @@ impl Mode for Attempt<'_> {
 
     fn round(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
         let into = Some(&mut self.outputs.decoder);
-        let turn = run.turn(None, Wish { out: Out::from(self.input), into, ..Wish::default() })?;
+        let turn = run.turn(
+            None,
+            TurnRequest { out: WriteBuffers::from(self.input), into, ..TurnRequest::default() },
+        )?;
         self.input = &self.input[turn.written..];
         if self.input.is_empty() {
             run.session.close_input();
@@ -140,7 +143,7 @@ impl Collector<'_> {
             }
         }
         match self.outputs.size() as u64 > self.max_bytes {
-            true => Err(ProgramError::TooMuch(self.max_bytes)),
+            true => Err(ProgramError::TooMuchOutput(self.max_bytes)),
             false => Ok(()),
         }
     }

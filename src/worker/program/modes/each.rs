@@ -75,7 +75,7 @@ impl EachLoop<'_> {
 
     /// Works off all leases. A batch that fails is halved until the item is found that makes it fail.
     fn work(&mut self) -> Result<(), Stop> {
-        let mut size = self.unsuspected()?;
+        let mut size = self.first_attempts()?;
         while !self.worker.queues.is_empty() {
             size = size.clamp(1, self.worker.queues.len());
             let done = match self.attempt(size)? {
@@ -103,7 +103,7 @@ impl EachLoop<'_> {
     }
 
     /// How many of the leases may go together: one that has failed before goes alone.
-    fn unsuspected(&self) -> Result<usize, Stop> {
+    fn first_attempts(&self) -> Result<usize, Stop> {
         for i in 0..self.worker.queues.len() {
             if self.worker.queues.item(i)?.attempt > 1 {
                 return Ok(i.max(1));
@@ -140,7 +140,7 @@ impl EachLoop<'_> {
             readiness::release_termination().map_err(Failure::from)?;
         }
         result.map(|result| {
-            result.map_err(|error| FailedAttempt { error, stderr: attempts.stderr.take_kept() })
+            result.map_err(|error| FailedAttempt { error, stderr: attempts.stderr.take_last_lines() })
         })
     }
 }

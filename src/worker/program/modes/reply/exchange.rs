@@ -4,7 +4,7 @@ use super::replies::Replies;
 use crate::queue::{Ending, Waiting};
 use crate::worker::program::conversation::{Event, Outcome, Phase};
 use crate::worker::program::io::answers::output_of;
-use crate::worker::program::io::session::{Out, Wish};
+use crate::worker::program::io::session::{TurnRequest, WriteBuffers};
 use crate::worker::program::run::ProgramRun;
 use crate::worker::stop::Stop;
 use std::time::Instant;
@@ -24,11 +24,11 @@ impl Replies<'_> {
         let silent = self.trial.silence_deadline(since);
         let turn = run.turn(
             self.waits_for(run),
-            Wish {
-                out: Out::from(self.feed.rest()),
+            TurnRequest {
+                out: WriteBuffers::from(self.feed.rest()),
                 into: Some(&mut self.answers.decoder),
                 until: [self.pause.until(), look_at, silent].into_iter().flatten().min().filter(|_| is_open),
-                bell: self.waker.bell().filter(|_| is_open),
+                wake_fd: self.waker.fd().filter(|_| is_open),
             },
         )?;
         self.feed.note_written(turn.written);

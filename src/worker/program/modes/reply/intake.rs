@@ -46,8 +46,8 @@ impl Replies<'_> {
         }
         let most = (window - known).min(worker.recycling.items_left()).max(1);
         let most = self.trial.with_another(most, known);
-        let naps = known == 0 && live.pause_when_empty().is_none();
-        match worker.queues.take(&worker.inputs, most, if naps { waker::nap() } else { Wait::No })? {
+        let waits = known == 0 && live.pause_when_empty().is_none();
+        match worker.queues.take(&worker.inputs, most, if waits { waker::queue_wait() } else { Wait::No })? {
             Taken::Items { before, after } => {
                 self.intake = Intake::Open;
                 let is_short = self.sort_out(worker, known, (before, after))?;
@@ -71,7 +71,7 @@ impl Replies<'_> {
                 self.pause.begin(After::Empty, &worker.live);
             }
             _ if known > 0 && self.intake == Intake::Open => {
-                let until = Instant::now() + waker::NAP;
+                let until = Instant::now() + waker::QUEUE_WAIT;
                 self.intake = Intake::HeldOff { until };
                 return Some(until);
             }
@@ -94,7 +94,7 @@ impl Replies<'_> {
         if self.set_batch_apart(worker, known)? {
             return Ok(known == 0);
         }
-        let charged = self.trial.set_suspect_apart(worker, known)?;
+        let charged = self.trial.sort_out_held(worker, known)?;
         let emptied = self.set_failed_apart(worker, known)?;
         worker.log_taken(known, before, after)?;
         let refused = self.frame(worker, known)?;

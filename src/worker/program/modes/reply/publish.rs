@@ -7,8 +7,8 @@ use crate::worker::dead_letters;
 use crate::worker::outlet::StageOutlet;
 use crate::worker::program::conversation::{Effect, Event};
 use crate::worker::program::error::FailedAttempt;
-use crate::worker::program::io::answers::Run;
-use crate::worker::program::io::outputs::Part;
+use crate::worker::program::io::answers::Answered;
+use crate::worker::program::io::outputs::OutputSlice;
 use crate::worker::program::pause::After;
 use crate::worker::program::run::ProgramRun;
 use crate::worker::program::spill;
@@ -30,13 +30,13 @@ impl Replies<'_> {
         run.worker.queues.rest();
         while let Some(answered) = self.answers.first() {
             let answers = match answered {
-                Run::Failure(error) => {
+                Answered::Failure(error) => {
                     run.worker.item_log.forget();
-                    let failed = FailedAttempt { error, stderr: run.stderr.take_kept() };
+                    let failed = FailedAttempt { error, stderr: run.stderr.take_last_lines() };
                     dead_letters::fail_with(run.worker, 0, failed.reason())?;
                     1
                 }
-                Run::Good { answers, outputs } => {
+                Answered::Good { answers, outputs } => {
                     match self.answers.single(answers) {
                         Some(counts) if !run.worker.outputs.is_empty() => {
                             publish_singles(run.worker, counts, outputs)?;
@@ -65,7 +65,7 @@ impl Replies<'_> {
 fn publish_singles(
     worker: &mut WorkerContext,
     counts: impl Iterator<Item = usize>,
-    outputs: Part<'_>,
+    outputs: OutputSlice<'_>,
 ) -> Result<(), Stop> {
     let (mut outputs, mut answers) = (outputs.iter(), 0);
     for (i, count) in counts.enumerate() {

@@ -55,7 +55,7 @@ impl Intake {
 
 impl Replies<'_> {
     pub fn pass_on_wake_up(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
-        if self.waker.has_rung() {
+        if self.waker.has_fired() {
             // It was a wake-up for one worker: if this one can't use it, the look passes it on.
             worker.queues.take(&worker.inputs, 0, Wait::No)?;
         }

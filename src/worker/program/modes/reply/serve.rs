@@ -109,7 +109,7 @@ impl Replies<'_> {
             }
         }
         if live.must_pause() && run.worker.queues.is_empty() {
-            run.worker.come_to_rest();
+            run.worker.report_at_rest();
         }
         match look {
             Look::At(at) => Ok(at),
@@ -141,11 +141,11 @@ impl Replies<'_> {
                 break;
             }
             if live.must_pause() {
-                worker.come_to_rest();
+                worker.report_at_rest();
             }
             let until = [self.pause.until(), look_at].into_iter().flatten().min();
-            let bell = self.waker.bell().map(|bell| PollFd::new(bell, PollFlags::POLLIN));
-            let wait = |_: &_| readiness::wait_any(&mut Vec::from_iter(bell), until);
+            let wake_fd = self.waker.fd().map(|wake_fd| PollFd::new(wake_fd, PollFlags::POLLIN));
+            let wait = |_: &_| readiness::wait_any(&mut Vec::from_iter(wake_fd), until);
             worker.counted_as(Some(self.idles_for(&live)), wait).map_err(Failure::from)?;
         }
         Ok(None)
@@ -161,7 +161,7 @@ impl Replies<'_> {
             }
             Some(Outcome::Unasked { finished: true }) => {
                 let failed =
-                    FailedAttempt { error: ProgramError::Ended(exit), stderr: run.stderr.take_kept() };
+                    FailedAttempt { error: ProgramError::Ended(exit), stderr: run.stderr.take_last_lines() };
                 let why = format!("the program failed after its last answer: {failed}");
                 return Err(Stop(Ending::Failed(why)));
             }

@@ -22,13 +22,15 @@ impl Streaming<'_> {
             (Some(Outcome::Stop(ending)), _) => return Ok(Stop(ending.clone())),
             (_, Err(bad)) => ProgramError::BadFrame(bad),
             (outcome, Ok(())) if spec.is_success(exit) => {
-                log::debug!("the program ended with {exit:?}");
+                if let Exit::Code(code) = exit {
+                    log::debug!("the program ended with exit code {code}");
+                }
                 let input_ended = outcome == Some(&Outcome::Unasked { finished: true });
                 return Ok(Stop(if input_ended { Ending::InputEnded } else { Ending::Finished }));
             }
             (_, Ok(())) => ProgramError::Ended(exit),
         };
-        let failed = FailedAttempt { error, stderr: run.stderr.take_kept() };
+        let failed = FailedAttempt { error, stderr: run.stderr.take_last_lines() };
         self.unaccounted.warn();
         Ok(Stop(Ending::Failed(format!("the program failed: {failed}"))))
     }

@@ -8,7 +8,7 @@ use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Effect, Event};
 use crate::worker::program::io::feed::Feed;
-use crate::worker::program::io::session::{Out, Turn, Wish};
+use crate::worker::program::io::session::{Turn, TurnRequest, WriteBuffers};
 use crate::worker::program::pause::After;
 use crate::worker::program::run::ProgramRun;
 use crate::worker::stop::Stop;
@@ -61,20 +61,21 @@ impl Streaming<'_> {
             return Ok(0);
         }
         let ProgramRun { worker, stderr, session, .. } = run;
-        let wish = Wish {
+        let request = TurnRequest {
             out: to_write(self.feed, &worker.queues)?,
             into: (!holds_back).then_some(&mut self.output.decoder),
             until,
-            bell: self.waker.bell(),
+            wake_fd: self.waker.fd(),
         };
-        let turn = worker.counted_as(why, |queues| session.turn(wish, stderr, queues.program()))?;
+        let turn = worker.counted_as(why, |queues| session.turn(request, stderr, queues.program()))?;
         Ok(self.note(run, turn))
     }
 
-    pub(super) fn go_on(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+    pub(super) fn exchange_unpolled(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
         let ProgramRun { worker, stderr, session, .. } = run;
         let out = to_write(self.feed, &worker.queues)?;
-        let turn = session.go_on(out, &mut self.output.decoder, stderr, worker.queues.program())?;
+        let turn =
+            session.exchange_unpolled(out, &mut self.output.decoder, stderr, worker.queues.program())?;
         let mut left = self.note(run, turn);
         let more_comes = run.flows(!self.feed.is_empty());
         let emitted = self.output.emit_pieces(run.worker, self.feed, &mut left, more_comes)?;
@@ -116,7 +117,7 @@ impl Streaming<'_> {
 }
 
 /// The feed's bytes; of a long item those in the queue itself.
-fn to_write<'a>(feed: &'a Feed, queues: &'a WorkerHandle) -> Result<Out<'a>, Fault> {
+fn to_write<'a>(feed: &'a Feed, queues: &'a WorkerHandle) -> Result<WriteBuffers<'a>, Fault> {
     let last = match feed.len().checked_sub(1) {
         Some(last) if feed.needs_last() => queues.item(last)?.bytes,
         Some(_) | None => b"",

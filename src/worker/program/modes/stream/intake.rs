@@ -12,11 +12,11 @@ use crate::worker::program::run::ProgramRun;
 use crate::worker::stop::Stop;
 
 /// This many items in one look make it likely that more are about to come.
-const PLENTY_ITEMS: usize = 64;
+const BURST_ITEMS: usize = 64;
 
 impl Streaming<'_> {
     pub(super) fn pass_on_wake_up(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
-        if self.waker.has_rung() {
+        if self.waker.has_fired() {
             // It was a wake-up for one worker: if this one can't use it, the look passes it on.
             worker.queues.take(&worker.inputs, 0, Wait::No)?;
         }
@@ -49,13 +49,13 @@ impl Streaming<'_> {
     /// One transaction's part of it. Returns whether more waits.
     fn take_some(&mut self, most: usize, run: &mut ProgramRun<'_>) -> Result<bool, Stop> {
         let live = run.worker.live;
-        let wait = self.nap(run);
+        let wait = self.queue_wait(run);
         let worker = &mut *run.worker;
         let known = worker.queues.len();
         match worker.queues.take(&worker.inputs, most, wait)? {
             Taken::Items { before, after } => {
-                let plenty = worker.queues.len() - known >= PLENTY_ITEMS;
-                self.found = Found { last: Last::Items, plenty };
+                let bursts = worker.queues.len() - known >= BURST_ITEMS;
+                self.found = Found { last: Last::Items, bursts };
                 worker.log_taken(known, before, after)?;
                 self.frame(worker)?;
                 return Ok(after > 0);
@@ -71,7 +71,7 @@ impl Streaming<'_> {
                 }
                 None => {
                     self.found.last = Last::None;
-                    self.found.plenty &= wait == Wait::No;
+                    self.found.bursts &= wait == Wait::No;
                 }
             },
         }
@@ -79,14 +79,14 @@ impl Streaming<'_> {
     }
 
     /// How long a look for items may wait for the queues alone.
-    fn nap(&self, run: &ProgramRun<'_>) -> Wait {
+    fn queue_wait(&self, run: &ProgramRun<'_>) -> Wait {
         let live = run.worker.live;
         match () {
             () if !self.feed.is_empty() || live.pause_when_empty().is_some() => Wait::No,
             // A program that only reads has nothing to say.
-            () if run.worker.outputs.is_empty() && !self.speaks => waker::nap(),
+            () if run.worker.outputs.is_empty() && !self.speaks => waker::queue_wait(),
             // What gives so much is about to give more, and the program has said what it had just now.
-            () if self.found.plenty && !run.flows(false) => waker::short_nap(),
+            () if self.found.bursts && !run.flows(false) => waker::burst_wait(),
             () => Wait::No,
         }
     }

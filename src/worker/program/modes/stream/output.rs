@@ -17,7 +17,7 @@ const SLACK_KEPT: Duration = Duration::from_secs(1);
 /// Bytes of output that there is always room for.
 const ROOM_KEPT: usize = 1 << 20;
 
-pub(super) struct Output {
+pub(super) struct StreamOutput {
     pub decoder: Decoder,
     /// What it is called in messages.
     name: String,
@@ -51,9 +51,9 @@ impl Pieces {
     }
 }
 
-impl Output {
-    pub fn new(decoder: Decoder, name: String) -> Output {
-        Output { decoder, name, pieces: Pieces::default(), slack_ends: None }
+impl StreamOutput {
+    pub fn new(decoder: Decoder, name: String) -> StreamOutput {
+        StreamOutput { decoder, name, pieces: Pieces::default(), slack_ends: None }
     }
 
     /// Whether a remainder waits for more.

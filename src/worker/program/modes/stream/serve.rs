@@ -1,6 +1,6 @@
 //! The policy: when the program gets items, when it ends, and what follows.
 
-use super::output::{Output, publish_any};
+use super::output::{StreamOutput, publish_any};
 use super::streaming::{Found, Streaming, Unaccounted};
 use crate::config::pipeline::Command;
 use crate::exit;
@@ -29,7 +29,7 @@ pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Co
     let output_name = format!("the output of `{}`", command.invocation.title());
     let mut mode = Streaming {
         feed: &mut Feed::new(command.in_framing),
-        output: Output::new(Decoder::new(command.out_framing, max_item), output_name),
+        output: StreamOutput::new(Decoder::new(command.out_framing, max_item), output_name),
         waker: Waker::new().map_err(Failure::from)?,
         pause: ItemPause::default(),
         found: Found::default(),
@@ -69,9 +69,9 @@ impl Mode for Streaming<'_> {
             run.apply(Event::InputWritten);
         }
         if live.must_pause() && self.feed.is_empty() {
-            run.worker.come_to_rest();
+            run.worker.report_at_rest();
         }
-        if self.flows_on(run) { self.go_on(run) } else { self.exchange(run) }
+        if self.flows_on(run) { self.exchange_unpolled(run) } else { self.exchange(run) }
     }
 
     fn owes_output(&self) -> bool {
