@@ -64,7 +64,7 @@ impl Console {
         if self.lines.is_empty() {
             return Ok(());
         }
-        // Whoever reads it may take its time.
+        // Its reader may be slow.
         self.arena.begin_wait(self.slot, Waiting::Blocked);
         let result = worker_timer::not_counting(|| self.write());
         self.arena.end_wait(self.slot, Waiting::Blocked);

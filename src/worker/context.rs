@@ -110,8 +110,8 @@ impl WorkerContext {
         }
     }
 
-    /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the queues does, in a wait) then
-    /// can't hide a change from us.
+    /// Reads the slot anew each time: that is a few loads, and another reader of it (the queues, in a wait) then can't
+    /// hide a change.
     pub fn read_orders(&mut self) -> LiveSettings {
         if self.queues.is_disturbed() {
             self.queues.set_at_rest(false); // if it is to pause still, or again, it says so again
@@ -176,15 +176,15 @@ impl WorkerContext {
         result
     }
 
-    /// Waits so long for something outside, or until another order comes. Unlike a pause of the pipeline file, it is as long
-    /// when the pipeline drains.
+    /// Waits for something outside, or until another order comes. Unlike a pause of the pipeline file, it is as long when
+    /// the pipeline drains.
     pub fn wait_outside(&mut self, length: Duration) -> Result<(), Stop> {
         self.poll_orders()?;
         self.queues.pause(Instant::now() + length, Waiting::Blocked)?;
         self.poll_orders().map(drop)
     }
 
-    /// Items took so long together, with what was waited since `waited` was all.
+    /// Items took `took` together, including the waits since `waited` was the sum of all.
     pub fn note_items(&self, items: usize, took: Duration, waited: Duration) {
         let waits = self.queues.waited().saturating_sub(waited);
         self.queues.note_items(items, took.saturating_sub(waits));

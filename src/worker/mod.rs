@@ -75,7 +75,7 @@ fn live(worker: &mut WorkerContext, opened: Opened, memory: Persistence) -> Stop
     }
 }
 
-/// Everything goes back that is not done, and word is left of how it ended.
+/// Gives back the items that are not done, and leaves the ending in the slot.
 fn leave(worker: &mut WorkerContext, stop: Stop) -> ExitCode {
     let ending = match worker.queues.give_back_all() {
         Ok(()) => stop.0,

@@ -29,7 +29,7 @@ impl Recycling {
         Recycling { limits, start, looked: start, items: 0, measured: Measured::Worker }
     }
 
-    /// The worker is only the shepherd of this process, whose memory counts.
+    /// The memory of this program counts, not that of the worker.
     pub fn watch(&mut self, program: u32) {
         self.measured = Measured::Program(program);
     }
@@ -40,7 +40,7 @@ impl Recycling {
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
-    /// So many more were done.
+    /// More items were done.
     pub fn count(&mut self, items: usize) {
         self.items += items as u64;
     }

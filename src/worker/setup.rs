@@ -72,7 +72,7 @@ fn read_spec() -> Result<WorkerSpec, String> {
     let fd = inherited::take(SPEC_FD).map_err(|_| "this command is for mprun's own use".to_owned())?;
     let mut text = String::new();
     let mut file = File::from(fd);
-    // Who wrote it left the offset, which is shared, at its end.
+    // The writer left the offset, which is shared, at its end.
     file.rewind()
         .and_then(|()| file.read_to_string(&mut text))
         .map_err(|error| format!("no spec: {error}"))?;
@@ -92,7 +92,7 @@ fn supervisor(spec: &WorkerSpec) -> Pid {
     Pid::from_raw(spec.supervisor_pid.cast_signed())
 }
 
-/// Leaves word that the stage is built, and rings for the supervisor to see it.
+/// Notes in the slot that the stage is built, and signals the supervisor to see it.
 pub(super) fn report_ready(worker: &WorkerContext) {
     worker.queues.ready();
     signal_supervisor(&worker.spec);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const BATCH_SPAN: Duration = Duration::from_micros(100);
 /// Items at once, at most.
 const LARGEST_BATCH: usize = 512;
-/// In a larger batch the clock is read only after so many items.
+/// In a larger batch the clock is read after this many items.
 const CLOCK_INTERVAL: usize = 8;
 
 /// The size of the next batch, learnt from the ones before.
@@ -38,7 +38,7 @@ impl Batch {
         Stopwatch { start: Instant::now(), interval }
     }
 
-    /// `done` items took so long.
+    /// `done` items took `took`.
     pub fn learn(&mut self, done: usize, took: Duration) {
         if took > BATCH_SPAN {
             let fitting = done as u128 * BATCH_SPAN.as_nanos() / took.as_nanos();
@@ -55,7 +55,7 @@ impl Batch {
 }
 
 impl Stopwatch {
-    /// Whether it is time to publish, after so many items.
+    /// Whether it is time to publish, after `done` items.
     #[inline]
     pub fn is_over(&self, done: usize) -> bool {
         done.is_multiple_of(self.interval) && self.elapsed() > BATCH_SPAN

@@ -40,8 +40,8 @@ impl<'a> StageLoop<'a> {
         until_stop(|| self.round())
     }
 
-    /// What only one worker may do: the first who gets the token. The others wait for it, so nobody has taken an item
-    /// before it is done.
+    /// What only one worker may do: the first who gets the token. The others wait for it, so no item is taken before
+    /// it is done.
     fn begin_run(&mut self) -> Result<(), Stop> {
         let Some(mut token) = self.token.take() else {
             self.insist(|stage| stage.begin_run())?;
@@ -174,7 +174,7 @@ impl<'a> StageLoop<'a> {
         loop {
             match act(&mut *self.stage) {
                 Err(failure) if failure.reach() == Reach::NotYet => {
-                    self.rest(); // whoever dies in the wait has not died of an item
+                    self.rest(); // a worker that dies in the wait has not died of an item
                     patience.wait(self.worker, &failure)?;
                 }
                 result => {

@@ -1,7 +1,7 @@
 //! The token: a stage's memory, as the one item of a queue of its own.
 //!
-//! A worker leases it, goes on from what it says, and commits the new one together with what it did meanwhile. So
-//! position and outputs, or state and inputs, can't come apart, and whoever has the token is the one at work.
+//! A worker leases it, continues from its state, and commits the new one together with what it did meanwhile. So
+//! position and outputs, or state and inputs, can't come apart, and only the worker that has the token works.
 //!
 //! Its bytes: nothing at all before the first save; then one byte that says whether the stage has come to its end, then
 //! what the stage saved.
@@ -107,7 +107,7 @@ pub fn says_end(token: &[u8]) -> bool {
     token.first() == Some(&ENDED)
 }
 
-/// The stage goes on from the state that the token says: it has not come to its end after all.
+/// The stage continues from the state in the token: it has not come to its end after all.
 pub fn reopen(token: &mut [u8]) {
     if let Some(flag) = token.first_mut() {
         *flag = GOING;

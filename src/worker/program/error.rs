@@ -41,7 +41,7 @@ pub(crate) enum ProgramError {
     NotAnArgument(&'static str),
 }
 
-/// A failed attempt, with the program's last words.
+/// A failed attempt, with the last stderr lines of the program.
 #[derive(Clone, Debug)]
 pub(crate) struct FailedAttempt {
     pub error: ProgramError,
@@ -124,7 +124,7 @@ impl fmt::Display for FailedAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)?;
         if let ProgramError::Reported(_) = self.error {
-            return Ok(()); // these are its last words
+            return Ok(()); // the program has given its reason
         }
         match self.stderr.iter().rev().find(|line| !line.trim().is_empty()) {
             Some(line) => write!(f, "; its last words: {line}"),

@@ -1,4 +1,4 @@
-//! Command stages: the worker is the shepherd of a program, which it starts, feeds, listens to and outlives.
+//! Command stages: the worker starts a program, feeds it, reads its output, and outlives it.
 //!
 //! ```text
 //! queues ─take─> worker ─stdin─> program ─stdout─> worker ─commit─> queues
@@ -11,7 +11,7 @@
 //!
 //! One thread, and one wait for everything ([`io::session`]). Outputs are kept back until they count ([`io::outputs`]), and
 //! come out exactly once ([`spill`]). The program leads a session of its own: it and all that it starts is ended with
-//! the worker, by the worker itself, by the kernel (`PR_SET_PDEATHSIG`), or by the supervisor, who finds the group's
+//! the worker, by the worker itself, by the kernel (`PR_SET_PDEATHSIG`), or by the supervisor, which finds the group's
 //! number in the worker's slot.
 
 mod conversation;
@@ -65,11 +65,11 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
         io::waker::probe()?;
     }
     process::adopt_orphans()?;
-    // One of ours would end the worker, and take its word with it.
+    // A timer of its own would end the worker together with its program; the conversation keeps the limit.
     worker.time_limit = None;
-    if let Some(outbox) = spill::of(worker) {
+    if let Some(spill_queue) = spill::of(worker) {
         // What goes there is not out yet: it counts when it is.
-        worker.queues.set_memory(outbox);
+        worker.queues.set_memory(spill_queue);
     }
     let module = if command.mode == Mode::Reply(Reply::Told) { module(worker, command) } else { None };
     CommandSpec::new(command, context, !worker.spec.inputs.is_empty(), module.as_deref())

@@ -51,7 +51,7 @@ enum Argument {
 pub(crate) enum NotStarted {
     /// This item can't be handed over; others may.
     Item(ProgramError),
-    /// Not now; why, nobody can say.
+    /// Not now, for a reason that may pass.
     Failed(Failure),
     /// However often it is tried: what must change is outside.
     Never(Failure),
@@ -73,7 +73,7 @@ impl NotStarted {
 
 impl CommandSpec {
     /// Looks everything up that the command names. An error is fatal.
-    /// `module`: where a program in Python finds mprun's module, behind all that it is told itself.
+    /// `module`: where a program in Python finds mprun's module, behind the folders of its own environment.
     pub fn new(
         command: &Command,
         context: &Context,
@@ -379,7 +379,7 @@ fn protocol_variables(command: &Command) -> Vec<(&'static str, &'static str)> {
         ("MPRUN_OUT_FRAMING", command.out_framing.word()),
     ];
     let answers = |argument| {
-        // Python keeps lines back when nobody looks: then its first answer would never come.
+        // Python buffers the lines that it writes to a pipe: then its first answer would never come.
         [framings.clone(), vec![("MPRUN_REPLY", argument), ("PYTHONUNBUFFERED", "1")]].concat()
     };
     match command.mode {

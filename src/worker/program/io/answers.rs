@@ -32,7 +32,7 @@ pub(crate) struct Answers {
 /// How far the program is with its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutputState {
-    /// More may come, or nobody knows yet how the program ended.
+    /// More may come, or the exit of the program is not known yet.
     Open,
     /// It has ended, and the program well: what has no end is the last answer.
     Whole,
@@ -59,7 +59,7 @@ struct Answer {
 
 /// The first answers, as far as they can be dealt with in one step.
 pub(crate) enum Answered<'a> {
-    /// So many answers with these outputs.
+    /// The first answers, and their outputs.
     Good { answers: usize, outputs: OutputSlice<'a> },
     /// One failure.
     Failure(ProgramError),
@@ -214,7 +214,7 @@ impl Answers {
         first().all(|outputs| outputs <= 1).then(first)
     }
 
-    /// The first so many are dealt with.
+    /// The first `answers` are published.
     pub fn drop_first(&mut self, answers: usize) {
         let gone = self.whole.drain(..answers);
         let (outputs, bytes) =

@@ -11,7 +11,7 @@ const FULL_BYTES: usize = 128 * 1024;
 /// Memory that is not given back.
 const KEPT_BYTES: usize = 4 * FULL_BYTES;
 
-/// An item of so many bytes is not worth a copy.
+/// A longer item is written from queue memory, not copied.
 const LONG_ITEM_BYTES: usize = 32 * 1024;
 
 /// Framed items, in the order of their leases. The last one may be a long item that is written from where it is.
@@ -20,7 +20,7 @@ pub(crate) struct Feed {
     /// All but what is in `long`.
     bytes: Vec<u8>,
     long: Option<Long>,
-    /// So many of them are written.
+    /// Of `bytes`, those that are written.
     written: usize,
     /// Where the last wholly written item ends.
     boundary: usize,
@@ -124,7 +124,7 @@ impl Feed {
         self.long.is_some() || self.bytes.len() - self.written >= FULL_BYTES
     }
 
-    /// So many bytes more were written. Returns how many items are wholly written now that weren't before.
+    /// More bytes were written. Returns how many items are wholly written by them.
     pub fn note_written(&mut self, bytes: usize) -> usize {
         self.written += bytes;
         let whole = self.ends.iter().take_while(|&&end| end <= self.written).count();

@@ -70,7 +70,7 @@ impl ProtocolWriter {
 pub(crate) enum Frame<'a> {
     /// One more output.
     Output(&'a [u8]),
-    /// One more output, of so many bytes, which no queue takes.
+    /// One more output, of this length, which no queue takes.
     TooLong(u64),
     /// It is done: its outputs count.
     End,

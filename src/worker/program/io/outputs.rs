@@ -1,7 +1,7 @@
 //! Outputs of a program, kept back until it is clear that they count.
 //!
 //! As bytes: each output's length (four bytes, the lowest first), then the output. In this form they also wait in the
-//! stage's outbox when the output queues have no room for all of them at once.
+//! stage's spill queue when the output queues have no room for all of them at once.
 
 use std::ops::Range;
 
@@ -40,13 +40,13 @@ impl Outputs {
         self.bytes.len()
     }
 
-    /// Forgets all but the first ones, which take so many bytes.
+    /// Keeps the first `count`, which take `size` bytes.
     pub fn truncate(&mut self, size: usize, count: usize) {
         self.bytes.truncate(size);
         self.count = count;
     }
 
-    /// Forgets the first ones, which take so many bytes.
+    /// Drops the first `count`, which take `size` bytes.
     pub fn drop_front(&mut self, size: usize, count: usize) {
         if size == self.bytes.len() {
             return self.clear();
@@ -55,7 +55,6 @@ impl Outputs {
         self.count -= count;
     }
 
-    /// All of them.
     pub fn all(&self) -> OutputSlice<'_> {
         OutputSlice { bytes: &self.bytes, count: self.count }
     }

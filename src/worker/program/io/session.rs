@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const READ_BYTES: usize = 128 * 1024;
 /// A shorter read is no sign that more is there already.
 const FLOWING_READ_BYTES: usize = 16 * 1024;
-/// After so many exchanges without a wait all descriptors are looked at once.
+/// After this many exchanges without a wait one poll looks at all descriptors.
 const UNPOLLED_LIMIT: u8 = 16;
 
 /// A program at work.
@@ -185,7 +185,7 @@ impl Session {
     /// Nothing more will come.
     pub fn close_input(&mut self) {
         if let Some(stdin) = self.stdin.take() {
-            // What waits in a pipe is there as long as one end is open, whoever holds the other.
+            // What waits in a pipe stays there as long as one end is open.
             self.sent -= readiness::bytes_waiting(stdin.as_fd()).unwrap_or(0).min(self.sent);
         }
     }
@@ -196,7 +196,7 @@ impl Session {
         self.sent.saturating_sub(self.stdin.as_ref().map_or(0, waiting))
     }
 
-    /// Nobody reads what it writes any more.
+    /// From now on what it writes is not read.
     pub fn close_output(&mut self) {
         self.stdout = None;
     }
@@ -349,7 +349,7 @@ impl Session {
                 self.flow.out = bytes >= FLOWING_READ_BYTES;
                 return Ok(bytes);
             }
-            // The program is over; whoever may still hold the pipe is none of our business.
+            // The program is over; another process may still hold the pipe.
             Err(Errno::EAGAIN) if self.exit.is_some() => self.stdout = None,
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => return Err(error.into()),

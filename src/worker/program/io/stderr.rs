@@ -12,7 +12,7 @@ const KEPT_LINES: usize = 20;
 const BURST_LINES: u32 = 1000;
 /// Lines a second, after that.
 const LINES_PER_SECOND: u32 = 200;
-/// After so long a burst may come again.
+/// After this time a burst may come again.
 const BURST_AFTER: Duration = Duration::from_secs(10);
 
 /// Collects what a program says.
@@ -44,7 +44,6 @@ impl StderrRelay {
         }
     }
 
-    /// More of it.
     pub fn take(&mut self, mut bytes: &[u8]) {
         while let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) {
             self.append(&bytes[..end]);

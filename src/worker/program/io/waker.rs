@@ -1,7 +1,7 @@
 //! Items in a queue, told by a descriptor: so that one wait covers the queues and the program's pipes.
 //!
 //! Queues wake by futex, pipes by poll. A thread sleeps on the queues' words in the worker's place, when the worker has
-//! found them empty, and rings a descriptor. While items come faster than they are worked off it is never asked.
+//! found them empty, and signals a descriptor. While items come faster than they are worked off it never sleeps.
 
 use crate::queue::{Sleeper, Wait, WorkerHandle};
 use crate::stage::{Failure, Reach};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// So long a worker whose program has nothing to say waits for the queues alone, before it asks the thread to: the way
+/// A worker whose program has nothing to say waits for the queues alone this long, before the thread does: the way
 /// through it takes as long again as all else, and where items come one by one the next one is mostly there by then.
 pub(crate) const QUEUE_WAIT: Duration = Duration::from_millis(1);
 
@@ -23,8 +23,8 @@ pub(crate) fn queue_wait() -> Wait {
     Wait::Until(Instant::now() + QUEUE_WAIT)
 }
 
-/// So long one waits whose program may have something to say any moment, where items come by the hundred: a few
-/// times as long as it takes to publish so many.
+/// The same where the program may write at any moment and items come by the hundred: a few times as long as it takes
+/// to publish a hundred.
 const BURST_WAIT: Duration = Duration::from_micros(100);
 
 /// See [`BURST_WAIT`].
@@ -62,14 +62,14 @@ impl Waker {
         }
     }
 
-    /// Whether it has rung. If so, take, or pass it on: see [`Sleeper`].
+    /// Whether it has signalled. If so, take, or pass the wake-up on: see [`Sleeper`].
     pub fn has_fired(&mut self) -> bool {
         let rung = self.is_armed && self.event.read().is_ok();
         self.is_armed &= !rung;
         rung
     }
 
-    /// Whether it sleeps in the worker's place: then there is nothing to take until it has rung.
+    /// Whether it sleeps in the worker's place: then there is nothing to take until it has signalled.
     pub fn is_armed(&self) -> bool {
         self.is_armed
     }

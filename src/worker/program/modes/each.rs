@@ -61,7 +61,7 @@ impl EachLoop<'_> {
         let most = self.attempts.batch.filter(|_| !live.is_single()).map_or(1, |batch| batch as usize);
         let most = most.min(worker.recycling.items_left());
         let mut taken = worker.take(most)?;
-        // A transaction takes only so many.
+        // A transaction takes a limited number of items.
         while let Taken::Items { after, .. } = &mut taken
             && *after > 0
             && worker.queues.len() < most

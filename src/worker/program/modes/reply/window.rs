@@ -1,7 +1,7 @@
 //! How many items a program is given ahead of its answers.
 //!
-//! Ahead means speed, but also that nobody can say which item a program was at when it died: it may have read on, and
-//! may have held answers back. So nobody is blamed then, and as many items as were on their way are tried one by one.
+//! Items ahead mean speed, but also that the item a program died of is unknown: it may have read on, and may have held
+//! answers back. So no item is charged then, and all that were on their way are tried one by one.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use std::time::Duration;
 const WIDEST_ITEMS: usize = 512;
 /// What is on its way should be answered within this.
 const ANSWER_SPAN: Duration = Duration::from_millis(1);
-/// So many items a fresh program gets one at a time: if it says more than it is asked, that shows.
+/// A fresh program gets this many items one at a time: if it answers more than it was asked, that shows.
 const TRIAL_ITEMS: u64 = 16;
 
 pub(crate) struct Window {
     size: usize,
     /// Items that this program has answered.
     answered: u64,
-    /// Items to be tried one by one: a program died with so many on their way.
+    /// Items to be tried one by one: a program died with this many on their way.
     singles: usize,
 }
 
@@ -40,12 +40,12 @@ impl Window {
         (self.size, self.answered) = (1, 0);
     }
 
-    /// One of so many items has ended a program.
+    /// One of these items has ended a program.
     pub fn try_singly(&mut self, items: usize) {
         self.singles = items;
     }
 
-    /// So many items were answered, the last of them so long after the answer before.
+    /// `done` items were answered; the oldest took this long.
     pub fn learn(&mut self, done: usize, took: Duration) {
         self.answered += done as u64;
         self.clear(done);
@@ -57,7 +57,7 @@ impl Window {
         }
     }
 
-    /// So many singles are answered, or convicted.
+    /// These singles are answered, or charged.
     pub fn clear(&mut self, done: usize) {
         self.singles = self.singles.saturating_sub(done);
     }

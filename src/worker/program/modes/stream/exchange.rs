@@ -42,7 +42,7 @@ impl Streaming<'_> {
         self.owes = is_paced && (pauses || emitted > 0);
         publish_any(run.worker, left, emitted)?;
         if is_single && (if is_source { emitted } else { written }) > 0 {
-            run.worker.queues.settle()?; // there is no other `take` for so long
+            run.worker.queues.settle()?; // there is no `take` during the pause
             self.pause.begin(After::Item, &run.worker.live);
         }
         Ok(())

@@ -37,7 +37,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// Whether to publish some of so many bytes.
+    /// Whether to publish, with this many bytes read.
     fn are_due(&mut self, bytes: usize, more_comes: bool) -> bool {
         let keeps = more_comes && bytes < self.bytes && self.kept < REMAINDER_TURNS;
         self.kept += u8::from(keeps);
@@ -180,7 +180,7 @@ fn fatal(bad: BadFrame) -> Failure {
     Failure::fatal(bad.to_string())
 }
 
-/// Publishes what is staged, and ends the leases of so many items more.
+/// Publishes what is staged, and ends the first `written` leases.
 pub(super) fn publish(worker: &mut WorkerContext, written: usize) -> Result<(), Stop> {
     worker.commit_regardless(written)?;
     if !worker.inputs.is_empty() {
