@@ -1,6 +1,5 @@
 //! What both loops have at hand: the queues, standard output, and the rules of the pipeline file.
 
-use super::builtin::time_limit::TimeLimit;
 use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
@@ -24,8 +23,7 @@ pub(super) struct WorkerContext {
     /// What the workers of the run count together.
     pub counts: UndoLog,
     pub item_log: ItemLog,
-    /// For a stage that keeps it by no other means.
-    pub time_limit: Option<TimeLimit>,
+    pub arena: Arena,
     pub recycling: Recycling,
     /// What the exit code is to say beyond the ending: one of those that [`crate::exit`] names for workers.
     pub exit_code: Option<u8>,
@@ -83,7 +81,7 @@ impl WorkerContext {
             counts: log.clone(),
             console: Console::new(log, arena.clone(), SlotId(spec.slot)),
             item_log: ItemLog::default(),
-            time_limit: Some(TimeLimit::new(arena, SlotId(spec.slot))),
+            arena,
             recycling: Recycling::new(spec.recycle),
             spec: Rc::new(spec),
             queues,
@@ -118,9 +116,6 @@ impl WorkerContext {
         }
         let (order, tuning) = (self.queues.order(), self.queues.tuning());
         self.item_log.is_on = tuning.log_items;
-        if let Some(time_limit) = &mut self.time_limit {
-            time_limit.set(tuning.item_timeout);
-        }
         self.live = LiveSettings { tuning, order };
         self.live
     }

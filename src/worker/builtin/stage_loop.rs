@@ -3,8 +3,9 @@
 use super::batch::Batch;
 use super::guard;
 use super::retry::Retry;
+use super::time_limit::TimeLimit;
 use super::token::{self, Token};
-use crate::queue::{Ending, Taken};
+use crate::queue::{Ending, SlotId, Taken};
 use crate::stage::{Emitter, Failure, Item, Persistence, Reach, Stage};
 use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
@@ -20,6 +21,7 @@ pub(crate) struct StageLoop<'a> {
     memory: Persistence,
     token: Option<Token>,
     batch: Batch,
+    time_limit: TimeLimit,
     /// The item at hand, where its place in queue memory can't be borrowed.
     item: Vec<u8>,
 }
@@ -28,7 +30,8 @@ impl<'a> StageLoop<'a> {
     pub fn new(worker: &'a mut WorkerContext, stage: Box<dyn Stage>, memory: Persistence) -> StageLoop<'a> {
         let token = Token::of(worker, memory, |fresh| stage.save(fresh));
         let largest = if memory == Persistence::State { LARGEST_WITH_STATE } else { usize::MAX };
-        StageLoop { worker, stage, memory, token, batch: Batch::new(largest), item: Vec::new() }
+        let time_limit = TimeLimit::new(worker.arena.clone(), SlotId(worker.spec.slot));
+        StageLoop { worker, stage, memory, token, batch: Batch::new(largest), time_limit, item: Vec::new() }
     }
 
     pub fn run(mut self) -> Stop {
@@ -132,11 +135,9 @@ impl<'a> StageLoop<'a> {
 
     /// Processes lease `i`. The inner result is the item's, the outer one the worker's.
     fn process(&mut self, i: usize) -> Result<Result<(), Failure>, Stop> {
-        let StageLoop { worker, stage, item: copy, .. } = self;
+        let StageLoop { worker, stage, time_limit, item: copy, .. } = self;
         worker.queues.begin(i);
-        if let Some(limit) = &worker.time_limit {
-            limit.begin();
-        }
+        time_limit.begin(worker.live.tuning.item_timeout);
         let lease = worker.queues.item(i)?;
         let (attempt, id) = (lease.attempt, lease.id);
         let mut process = |bytes: &[u8], mut out: Emitter<'_>| {
@@ -159,9 +160,7 @@ impl<'a> StageLoop<'a> {
     /// From now on a crash is no item's fault.
     fn rest(&mut self) {
         self.worker.queues.rest();
-        if let Some(limit) = &self.worker.time_limit {
-            limit.rest();
-        }
+        self.time_limit.rest();
     }
 
     fn flush(&mut self) -> Result<(), Stop> {

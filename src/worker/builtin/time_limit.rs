@@ -15,23 +15,22 @@ impl TimeLimit {
         TimeLimit { arena, slot, limit: None }
     }
 
-    pub fn set(&mut self, limit: Option<Duration>) {
-        if self.limit == limit {
-            return;
+    #[inline]
+    pub fn begin(&mut self, limit: Option<Duration>) {
+        if self.limit != limit {
+            self.limit = limit;
+            self.prepare();
         }
-        self.limit = limit;
-        let (arena, slot) = (self.arena.clone(), self.slot);
-        if let Err(error) =
-            worker_timer::prepare(Box::new(move || arena.note_ending(slot, &Ending::TimedOut)))
-        {
-            log::error!("item_timeout can't be kept: {error}");
+        if let Some(limit) = limit {
+            worker_timer::begin(limit);
         }
     }
 
-    #[inline]
-    pub fn begin(&self) {
-        if let Some(limit) = self.limit {
-            worker_timer::begin(limit);
+    fn prepare(&self) {
+        let (arena, slot) = (self.arena.clone(), self.slot);
+        let last_act = Box::new(move || arena.note_ending(slot, &Ending::TimedOut));
+        if let Err(error) = worker_timer::prepare(last_act) {
+            log::error!("item_timeout can't be kept: {error}");
         }
     }
 

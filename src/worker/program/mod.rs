@@ -65,8 +65,6 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
         io::waker::probe()?;
     }
     process::adopt_orphans()?;
-    // A timer of its own would end the worker together with its program; the conversation keeps the limit.
-    worker.time_limit = None;
     if let Some(spill_queue) = spill::of(worker) {
         // What goes there is not out yet: it counts when it is.
         worker.queues.set_memory(spill_queue);

@@ -18,7 +18,7 @@ use std::time::Instant;
 pub(super) struct Replies<'a> {
     pub spec: &'a CommandSpec,
     pub answers: &'a mut Answers,
-    pub feed: Feed,
+    pub feed: &'a mut Feed,
     /// Where the items on their way begin in the bytes that the program gets.
     pub starts: VecDeque<u64>,
     pub waker: Waker,

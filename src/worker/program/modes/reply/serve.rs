@@ -35,7 +35,7 @@ pub(crate) fn serve(
     let mut mode = Replies {
         spec,
         answers: &mut answers,
-        feed: Feed::new(command.in_framing),
+        feed: &mut Feed::new(command.in_framing),
         starts: VecDeque::new(),
         waker: Waker::new().map_err(Failure::from)?,
         window: Window::new(),
