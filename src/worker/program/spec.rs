@@ -16,6 +16,7 @@ use crate::worker::program::io::session::Session;
 use crate::worker::stop::Stop;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist};
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -345,30 +346,23 @@ fn find_group(name: &str) -> Result<Gid, Failure> {
     name.parse().map(Gid::from_raw).map_err(|_| Failure::fatal(format!("there is no group `{name}`")))
 }
 
-type Environment = Vec<(OsString, OsString)>;
+type Environment = BTreeMap<OsString, OsString>;
 
 /// Mprun's own environment, then that of another user, then the file's, then the stage's: the later hold.
 fn environment(command: &Command, credentials: Option<&Credentials>) -> Result<Environment, Failure> {
     let mut all: Environment = std::env::vars_os().collect();
     if let Some(user) = credentials.and_then(|credentials| credentials.user.as_ref()) {
-        set(&mut all, "HOME".into(), user.dir.clone().into());
-        set(&mut all, "USER".into(), (&user.name).into());
-        set(&mut all, "LOGNAME".into(), (&user.name).into());
+        all.insert("HOME".into(), user.dir.clone().into());
+        all.extend(["USER", "LOGNAME"].map(|name| (name.into(), (&user.name).into())));
     }
     match (&command.env_file, &command.file_variables) {
         (Some(path), None) => {
             return Err(Failure::fatal(format!("env_file {} was not read", path.display())));
         }
-        (_, variables) => {
-            variables.iter().flatten().cloned().for_each(|(name, value)| set(&mut all, name, value));
-        }
+        (_, variables) => all.extend(variables.iter().flatten().cloned()),
     }
-    for (name, value) in protocol_variables(command) {
-        set(&mut all, name.into(), value.into());
-    }
-    for (name, value) in &command.env {
-        set(&mut all, name.into(), value.into());
-    }
+    all.extend(protocol_variables(command).into_iter().map(|(name, value)| (name.into(), value.into())));
+    all.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
     Ok(all)
 }
 
@@ -394,18 +388,11 @@ fn protocol_variables(command: &Command) -> Vec<(&'static str, &'static str)> {
 
 /// Behind the folders that such a variable names already. An empty entry would be the current folder.
 fn add_path(all: &mut Environment, name: &str, folder: &Path) {
-    let known = all.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let mut value = known.filter(|value| !value.is_empty()).unwrap_or_default();
+    let value = all.entry(name.into()).or_default();
     if !value.is_empty() {
         value.push(":");
     }
     value.push(folder);
-    set(all, name.into(), value);
-}
-
-fn set(all: &mut Environment, name: OsString, value: OsString) {
-    all.retain(|(known, _)| *known != name);
-    all.push((name, value));
 }
 
 /// A name without a slash is looked for in the program's own PATH; others start at the pipeline file's folder.
@@ -414,8 +401,7 @@ fn find(name: &str, environment: &Environment, context: &Context) -> Result<Path
     if name.contains('/') {
         return Ok(context.path(name));
     }
-    let path = environment.iter().find(|(variable, _)| variable == "PATH");
-    let path = path.map_or(OsStr::new(USUAL_PATH), |(_, path)| path.as_os_str());
+    let path = environment.get(OsStr::new("PATH")).map_or(OsStr::new(USUAL_PATH), |path| path.as_os_str());
     let mut found = std::env::split_paths(path).map(|folder| context.path(folder).join(&name));
     found
         .find(|file| is_executable(file))

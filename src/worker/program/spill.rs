@@ -20,20 +20,14 @@ pub(crate) fn of(worker: &WorkerContext) -> Option<QueueId> {
 
 /// Publishes the outputs of the leases `0 .. n` and ends them.
 pub(crate) fn publish(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
-    if worker.outputs.is_empty() {
-        worker.console.begin_item();
-        outputs.iter().try_for_each(|item| worker.console.put(item))?;
-        return worker.commit(n);
+    // One alone can only be out or not, so it may wait as any other.
+    if outputs.count > 1 && !worker.outputs.is_empty() {
+        return publish_whole(worker, outputs, n);
     }
-    match outputs.count {
-        // One alone can only be out or not, so it may wait as any other.
-        0 | 1 => {
-            let mut outlet = StageOutlet::new(worker, n.checked_sub(1));
-            outputs.iter().try_for_each(|item| outlet.put(item))?;
-            worker.commit(n)
-        }
-        _ => publish_whole(worker, outputs, n),
-    }
+    worker.console.begin_item();
+    let mut outlet = StageOutlet::new(worker, n.checked_sub(1));
+    outputs.iter().try_for_each(|item| outlet.put(item))?;
+    worker.commit(n)
 }
 
 fn publish_whole(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {

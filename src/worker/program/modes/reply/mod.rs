@@ -19,7 +19,6 @@
 mod attribution;
 mod exchange;
 mod intake;
-mod publish;
 mod replies;
 mod serve;
 mod trial;

@@ -1,14 +1,16 @@
 //! The policy: when the program gets items, when it ends, and what follows.
 
-use super::output::{StreamOutput, publish_any};
+use super::output::{StreamOutput, publish, publish_any};
 use super::streaming::{Found, Streaming, Unaccounted};
 use crate::config::pipeline::Command;
 use crate::exit;
 use crate::framing::Decoder;
 use crate::queue::Ending;
 use crate::stage::Failure;
+use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
-use crate::worker::program::conversation::{Effect, Event, Manner};
+use crate::worker::program::conversation::{Effect, Event, Manner, Outcome};
+use crate::worker::program::error::{FailedAttempt, ProgramError};
 use crate::worker::program::io::feed::Feed;
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::io::waker::Waker;
@@ -100,5 +102,29 @@ impl Streaming<'_> {
             run.worker.queues.give_back_from(self.feed.len())?;
         }
         Ok(())
+    }
+
+    /// The program is over, and all that it wrote is read.
+    fn conclude(&mut self, run: &mut ProgramRun<'_>, spec: &CommandSpec) -> Result<Stop, Stop> {
+        // A program is over only with an exit.
+        let exit = run.session.exit().unwrap_or(Exit::Code(0));
+        self.output.emit(run.worker, usize::MAX)?;
+        let last = self.output.emit_last(run.worker, exit)?;
+        publish(run.worker, 0)?;
+        let error = match (run.conversation.outcome(), last) {
+            (Some(Outcome::Stop(ending)), _) => return Ok(Stop(ending.clone())),
+            (_, Err(bad)) => ProgramError::BadFrame(bad),
+            (outcome, Ok(())) if spec.is_success(exit) => {
+                if let Exit::Code(code) = exit {
+                    log::debug!("the program ended with exit code {code}");
+                }
+                let input_ended = outcome == Some(&Outcome::Unasked { finished: true });
+                return Ok(Stop(if input_ended { Ending::InputEnded } else { Ending::Finished }));
+            }
+            (_, Ok(())) => ProgramError::Ended(exit),
+        };
+        let failed = FailedAttempt { error, stderr: run.stderr.take_last_lines() };
+        self.unaccounted.warn();
+        Ok(Stop(Ending::Failed(format!("the program failed: {failed}"))))
     }
 }
