@@ -8,7 +8,7 @@
 //! | the next program, before it has read what is left | workers | as when a supervisor is killed: they die, the guardian cleans up, kept queues go on |
 
 use super::performer::{Performer, Purpose};
-use crate::logging::sink;
+use crate::logs::sink;
 use crate::service;
 use crate::supervisor::machine::event::{Event, NotReplaced};
 use crate::supervisor::machine::saved::SavedMachine;
@@ -104,8 +104,8 @@ impl Performer<'_> {
             guardian: self.guardian.as_ref().map(|guardian| (guardian.pid, guardian.alive.as_raw_fd())),
             preexisting: self.children.preexisting(),
             non_leaders: self.children.non_leaders(),
-            dead_before: self.dead_before,
-            dead_by_stage: self.dead_by_stage.clone(),
+            dead_before: self.dead.before,
+            dead_by_stage: self.dead.by_stage.clone(),
             ends_with_terminal: self.ends_with_terminal,
             arena: self.store.arena.fd().as_raw_fd(),
             undo_log: launcher.undo_log.fd().as_raw_fd(),

@@ -379,7 +379,7 @@ fn protocol_variables(command: &Command) -> Vec<(&'static str, &'static str)> {
     match command.mode {
         Mode::Reply(Reply::One) => answers("one"),
         Mode::Reply(Reply::UntilEmpty) => answers("until-empty"),
-        Mode::Reply(Reply::Told) => {
+        Mode::Reply(Reply::Protocol) => {
             vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", HELPER_PROTOCOL_VERSION)]
         }
         Mode::Stream | Mode::Each { .. } => framings,
