@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 13] = [
     &["model"],
     &["item", "exit", "framing", "numbers", "status", "terminal", "text"],
     &["file_watch", "sys"],
-    &["dead_letter", "log_file", "logging"],
+    &["dead_letter", "logs"],
     &["append"],
     &["queue"],
     &["stage"],

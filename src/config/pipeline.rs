@@ -1,7 +1,7 @@
 //! The checked pipeline: what the rest of the program runs on. Only [`super::compile`] makes one.
 
 use super::env_file::Variables;
-use crate::log_file::LogFile;
+use crate::logs::LogFile;
 pub use crate::model::{Limits, Tuning, WhenFull};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -42,9 +42,9 @@ const FILES: [(&str, &str); 10] = [
 /// What the names of the folders for other users begin with; the number of the run's supervisor follows.
 const FOR_OTHERS: &str = "python-";
 
-/// The run's own place: `NAME.python`, beside its socket and its tails (`NAME.logs`).
-fn own(tails: &Path) -> PathBuf {
-    tails.with_extension("python")
+/// The run's own place: `NAME.python`, beside its socket and its logs (`NAME.logs`).
+fn own(logs: &Path) -> PathBuf {
+    logs.with_extension("python")
 }
 
 /// The one for other users. Runs of one name may share root's folder, but no two have one supervisor.
@@ -56,26 +56,26 @@ fn for_others(supervisor: u32) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When it can't be written there.
-pub fn put(tails: &Path, supervisor: u32, for_another_user: bool) -> io::Result<PathBuf> {
+pub fn put(logs: &Path, supervisor: u32, for_another_user: bool) -> io::Result<PathBuf> {
     match for_others(supervisor).filter(|_| for_another_user) {
         Some(others) => {
             place::prepare(Path::new(place::ROOTS))?;
             put_into(&others)
         }
-        None => put_into(&own(tails)),
+        None => put_into(&own(logs)),
     }
 }
 
 /// This run is over.
-pub fn forget(tails: &Path) {
-    for place in [Some(own(tails)), for_others(std::process::id())].into_iter().flatten() {
+pub fn forget(logs: &Path) {
+    for place in [Some(own(logs)), for_others(std::process::id())].into_iter().flatten() {
         let _ = fs::remove_dir_all(place); // mostly there is none
     }
 }
 
 /// This run begins: what killed ones have left goes.
-pub fn forget_killed(tails: &Path) {
-    forget(tails);
+pub fn forget_killed(logs: &Path) {
+    forget(logs);
     if !Uid::effective().is_root() {
         return;
     }
@@ -155,12 +155,12 @@ mod tests {
     fn the_module_is_put_once_and_goes_with_the_run() {
         let base = std::env::temp_dir().join(format!("mprun-python-test-{}", std::process::id()));
         fs::create_dir_all(&base).unwrap();
-        let tails = base.join("name.logs");
+        let logs = base.join("name.logs");
         let all: Vec<_> = (0..8)
             .map(|_| {
                 std::thread::spawn({
-                    let tails = tails.clone();
-                    move || put(&tails, std::process::id(), false).unwrap()
+                    let logs = logs.clone();
+                    move || put(&logs, std::process::id(), false).unwrap()
                 })
             })
             .collect();
@@ -169,7 +169,7 @@ mod tests {
         let left: Vec<_> = fs::read_dir(base.join("name.python")).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
         assert_eq!(fs::metadata(found[0].join("mprun")).unwrap().permissions().mode() & 0o777, 0o755);
-        forget(&tails);
+        forget(&logs);
         assert!(!base.join("name.python").exists());
         fs::remove_dir_all(base).unwrap();
     }

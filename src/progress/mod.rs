@@ -2,7 +2,7 @@
 //!
 //! A thread asks the supervisor how things are, as any client of the control socket does. Where there are bars, one more
 //! thread has the terminal for itself ([`terminal_thread`]): it draws, and it writes the lines of the log, which come through
-//! the log pipe ([`logging`](crate::logging)), above the bars. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
+//! the log pipe ([`logs`](crate::logs)), above the bars. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
 //! itself: then there are no bars.
 //!
 //! | killed … | left behind | why that's fine |

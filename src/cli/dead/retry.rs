@@ -11,7 +11,7 @@ use crate::config::LoadOptions;
 use crate::control::client::{Client, Patience};
 use crate::control::protocol::{Retried, Retry};
 use crate::exit;
-use crate::logging::Logging;
+use crate::logs::Logging;
 use crate::progress::When;
 use crate::stage::Registry;
 use crate::supervisor::{self, Retries, RunOptions};

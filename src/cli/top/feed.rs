@@ -3,7 +3,7 @@
 use super::screen::Wish;
 use crate::control::client::{Client, ClientError, Patience};
 use crate::control::protocol::{Done, Restart, Scale, Whom};
-use crate::log_file::Tails;
+use crate::logs::RecentLogs;
 use crate::status::Snapshot;
 use crate::sys::start_signals;
 use nix::errno::Errno;
@@ -47,9 +47,9 @@ impl Feed {
     pub fn start(client: Client, first: &Snapshot, wake: UnixStream) -> Feed {
         let (wishes, todo) = channel();
         let (told, news) = channel();
-        let tails = Tails::beside(&client.socket);
+        let recent_logs = RecentLogs::beside(&client.socket);
         let pid = i32::try_from(first.pid).unwrap_or(i32::MAX);
-        let mut asker = Asker { client, tails, pid: Pid::from_raw(pid), missed: 0, wishes: 0 };
+        let mut asker = Asker { client, recent_logs, pid: Pid::from_raw(pid), missed: 0, wishes: 0 };
         let teller = Teller { told, wake: Wake(wake) };
         std::thread::spawn(move || {
             // Signals are for the thread that has the terminal. It fails only for an operation that there is not.
@@ -91,7 +91,7 @@ impl Drop for Wake {
 
 struct Asker {
     client: Client,
-    tails: Tails,
+    recent_logs: RecentLogs,
     pid: Pid,
     missed: u32,
     /// Wishes that were told.
@@ -123,7 +123,11 @@ impl Asker {
             Ok(snapshot) => {
                 self.missed = 0;
                 // A run that keeps no last lines shows none.
-                News::Seen(Box::new(snapshot), self.tails.last(None, LINES).unwrap_or_default(), self.wishes)
+                News::Seen(
+                    Box::new(snapshot),
+                    self.recent_logs.last(None, LINES).unwrap_or_default(),
+                    self.wishes,
+                )
             }
             Err(error @ (ClientError::Gone(_) | ClientError::NoAnswer(..))) => self.connect_again(&error),
             Err(error) => News::Missed(error.to_string()),

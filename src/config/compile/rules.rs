@@ -2,7 +2,7 @@
 
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::keys::{BackoffKeys, StageKeys};
-use crate::log_file::LogFile;
+use crate::logs::LogFile;
 
 /// Where only one of the two delays is given, it holds for the other as well, if the default of that is beyond it.
 pub fn settle_backoff(keys: &mut BackoffKeys, report: &mut Report) {

@@ -4,7 +4,7 @@ use super::{KeyChange, ValueChange, command};
 use crate::config::elements::{Compared, Part, show_duration, show_size};
 use crate::config::keys::{RecycleKeys, StageKeys};
 use crate::config::pipeline::{Rules, Stage, Task, Tuning, Work};
-use crate::log_file::LogFile;
+use crate::logs::LogFile;
 
 /// What is different about a stage: at least one of its fields is not empty.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -123,7 +123,7 @@ impl Performer<'_> {
             return Vec::new();
         };
         let since = child.since.at_least(SystemTime::now(), Instant::now());
-        recent_logs.last_words(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
+        recent_logs.last_of_worker(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
     }
 
     /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.

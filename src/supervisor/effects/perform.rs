@@ -1,7 +1,7 @@
 //! What was decided, performed one by one.
 
 use super::performer::Performer;
-use crate::logging;
+use crate::logs;
 use crate::supervisor::machine::effect::{Effect, Outcome};
 use log::{Level, log};
 use nix::sys::signal::Signal;
@@ -80,9 +80,9 @@ impl Performer<'_> {
             Effect::Status(head) => self.status(&head),
             Effect::Answer(id, outcome) => self.answer(id, outcome),
             Effect::Log(level, text) => log!(target: "mprun", level, "{text}"),
-            Effect::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
+            Effect::LogAbout(level, worker, text) => logs::say_about(level, &worker, &text),
             Effect::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
-                logging::show(Level::Error, &text);
+                logs::show(Level::Error, &text);
             }
             Effect::Show(_) => {}
             Effect::Order(slot, pid, order) => self.order(&[(slot, pid)], order),

@@ -9,8 +9,7 @@ use crate::control::protocol::{Answer, Request, Status};
 use crate::control::python;
 use crate::control::server::{self, Listeners};
 use crate::dead_letter::Store;
-use crate::log_file::Tails;
-use crate::logging;
+use crate::logs::{self, RecentLogs};
 use crate::progress::{self, Form, Show, Terminals};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
@@ -163,14 +162,14 @@ pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
 
 /// The last lines of the run, beside its socket. A failure does not end the run. `is_resumed`: those of a program before
 /// this one stay.
-pub fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<Tails> {
-    let recent_logs = Tails::beside(&claim.path);
+pub fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<RecentLogs> {
+    let recent_logs = RecentLogs::beside(&claim.path);
     if !is_resumed {
         python::forget_killed(recent_logs.folder()); // what a killed run has left
     }
-    match if is_resumed && recent_logs.folder().is_dir() { Ok(()) } else { recent_logs.begin() } {
+    match if is_resumed && recent_logs.folder().is_dir() { Ok(()) } else { recent_logs.create() } {
         Ok(()) => {
-            logging::keep_in_own_tail(&recent_logs.own());
+            logs::keep_recent_of_supervisor(&recent_logs.of_supervisor());
             Some(recent_logs)
         }
         Err(error) => {

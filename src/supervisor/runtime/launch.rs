@@ -3,8 +3,7 @@
 use super::environment;
 use crate::append::UndoLog;
 use crate::dead_letter::Store;
-use crate::log_file::Tails;
-use crate::logging::Logging;
+use crate::logs::{Logging, RecentLogs};
 use crate::queue::{Arena, QueueId};
 use crate::service;
 use crate::supervisor::error::SetUpError;
@@ -43,7 +42,7 @@ pub struct Launcher {
     pub undo_log: UndoLog,
     logging: Logging,
     /// Where the last lines of each stage are kept.
-    pub recent_logs: Option<Tails>,
+    pub recent_logs: Option<RecentLogs>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -176,7 +175,7 @@ impl Launcher {
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
-            tails: self.recent_logs.as_ref().map(|logs| logs.folder().to_owned()),
+            recent_logs: self.recent_logs.as_ref().map(|logs| logs.folder().to_owned()),
             soft_open_files: open_files::original(),
             holding_pipe: reads_stdin,
         };

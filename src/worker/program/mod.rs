@@ -79,8 +79,8 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
 /// Where a program in Python finds the module that speaks framing "mprun", if it brings none of its own.
 fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
     let for_another_user = command.user.is_some() || command.group.is_some();
-    let put = match &worker.spec.tails {
-        Some(tails) => python::put(tails, worker.spec.supervisor_pid, for_another_user),
+    let put = match &worker.spec.recent_logs {
+        Some(recent_logs) => python::put(recent_logs, worker.spec.supervisor_pid, for_another_user),
         None => Err(std::io::Error::other("the run has no runtime folder")),
     };
     let failed = |error: &std::io::Error| {

@@ -5,10 +5,10 @@
 //! hexadecimal digits. All of it is one write of at most [`PIPE_BUF`] bytes, which a pipe keeps together, whoever else
 //! writes and whoever is killed. Everything is UTF-8, so that records fit into the JSON of an upgrade.
 
-use crate::log_file::LogFile;
+use super::file::LogFile;
 
 /// A pipe keeps a write of up to this many bytes together.
-pub const PIPE_BUF: usize = 4096;
+pub const PIPE_BUF: usize = libc::PIPE_BUF;
 
 const MARK: u8 = 0x01;
 const HEADER: usize = 6;
@@ -21,8 +21,7 @@ pub fn texts(text: &str) -> Vec<String> {
     for line in text.split_inclusive('\n') {
         let mut rest = line;
         while !rest.is_empty() {
-            let end = (0..=rest.len().min(PIPE_BUF)).rev().find(|&end| rest.is_char_boundary(end));
-            let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+            let (piece, after) = rest.split_at(char_boundary(rest, PIPE_BUF));
             match pieces.last_mut() {
                 Some(last) if last.len() + piece.len() <= PIPE_BUF => last.push_str(piece),
                 _ => pieces.push(piece.to_owned()),
@@ -43,14 +42,29 @@ pub fn line(file: &str, line: &str) -> Option<String> {
     let room = PIPE_BUF.checked_sub(HEADER + file.len() + 1)?.checked_sub(64)?;
     let line = match line.len() <= room {
         true => line.to_owned(),
-        false => super::one_line(line, room - '…'.len_utf8() - 1) + "\n",
+        false => one_line(line, room - '…'.len_utf8() - 1) + "\n",
     };
     Some(record('F', &format!("{file}\0{line}")))
 }
 
-/// That so many lines did not fit into the pipe.
+/// The number of lines that did not fit into the pipe.
 pub fn lost(lines: u64) -> String {
     record('L', &lines.to_string())
+}
+
+/// The text on one line, cut if it has more bytes than `longest`.
+pub fn one_line(text: &str, longest: usize) -> String {
+    let mut line = crate::text::one_line(text.trim_end()).into_owned();
+    if line.len() > longest {
+        line.truncate(char_boundary(&line, longest));
+        line.push('…');
+    }
+    line
+}
+
+/// The end of the last whole character within the first `bytes`.
+fn char_boundary(text: &str, bytes: usize) -> usize {
+    (0..=text.len().min(bytes)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0)
 }
 
 /// How a log file is named in a record.
@@ -72,7 +86,7 @@ pub enum Received {
     Entry(Vec<u8>),
     /// For the file that the JSON names.
     Line { file: Vec<u8>, line: Vec<u8> },
-    /// So many lines did not fit into the pipe.
+    /// How many lines did not fit into the pipe.
     Lost(u64),
 }
 
@@ -165,6 +179,13 @@ mod tests {
 
     fn text(text: &str) -> Received {
         Received::Text(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_message_is_one_line_that_a_pipe_keeps_together() {
+        assert_eq!(one_line("a\nb\r\n", 100), "a\\nb");
+        let long = one_line(&"ä".repeat(5000), 1001);
+        assert_eq!(long.len(), 1000 + '…'.len_utf8());
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Log files that many processes append to, and that are rotated by size and age.
 //!
 //! Each line is one write to a file that is open for appending, so lines never mix, and what is written is in the
-//! kernel's hands: a worker that is killed the moment after has said its last word. Whoever finds the file too large or
-//! too old renames it and begins a new one; a lock on the file (the kernel takes it back from the dead) sees to it that
-//! only one does. A process that was stopped while it had the lock holds up no other: after some tries they go on without.
-//! The others notice at their next look: after a second, or after [`STRIDE`] bytes. So a fast writer
-//! pays one system call a line, and nobody else is woken for it.
+//! kernel's hands: it stays when the worker is killed the moment after. A process that finds the file too large or too
+//! old renames it and begins a new one; a lock on the file, which the kernel releases at a process's end, lets only one
+//! do so. A process that was stopped with the lock holds up no other: after some tries they write without it. The others
+//! notice the rotation at their next check: after a second, or after [`CHECK_BYTES`]. So a fast writer pays one system
+//! call a line, and no other process is woken for it.
 //!
 //! # Crash table
 //!
@@ -16,14 +16,6 @@
 //! | between two renames | a gap in the numbers, nothing lost | the next rotation fills it |
 //! | after the last rename | no file | whoever writes next makes it |
 
-mod follow;
-mod tail;
-mod tails;
-
-pub use follow::Follower;
-pub use tail::last_lines;
-pub use tails::Tails;
-
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde::{Deserialize, Serialize};
@@ -33,17 +25,17 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOp
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// After so many bytes a writer looks whether the file is still the one.
-const STRIDE: u64 = 4096;
-/// And after so long.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// After this many bytes a writer checks whether the file is still the one in use.
+const CHECK_BYTES: u64 = 4096;
+/// And after this time.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The lock is held for some system calls. There is no wait for it that has an end.
 const LOCK_TRIES: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
-/// Others may rotate faster than we can open.
-const TRIES: u32 = 16;
+/// Others may rotate faster than this process can open.
+const OPEN_TRIES: u32 = 16;
 /// Bytes of the time at the start of each line: `2026-11-24T02:29:01.123Z`.
-const TIME: usize = 24;
+pub(super) const TIME_BYTES: usize = 24;
 
 /// Where lines go, and when a new file is begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +46,7 @@ pub struct LogFile {
     pub max_size: u64,
     /// A new one once its first line is older.
     pub max_age: Option<Duration>,
-    /// So many old ones are kept, as `path.1` (the newest), `path.2`, …
+    /// How many old ones are kept, as `path.1` (the newest), `path.2`, …
     pub keep: u32,
 }
 
@@ -77,21 +69,21 @@ fn generation(path: &Path, n: u32) -> PathBuf {
     }
 }
 
-/// One process's end of a log file.
+/// A log file as one process writes it.
 #[derive(Debug)]
-pub struct Appender {
+pub struct RotatingFile {
     spec: LogFile,
     file: Option<File>,
     /// How old the file was at some moment.
     begun: Option<(Duration, Instant)>,
-    unlooked: u64,
-    looked: Instant,
+    unchecked_bytes: u64,
+    checked: Instant,
 }
 
-impl Appender {
+impl RotatingFile {
     /// Opens nothing yet.
-    pub fn new(spec: LogFile) -> Appender {
-        Appender { spec, file: None, begun: None, unlooked: 0, looked: Instant::now() }
+    pub fn new(spec: LogFile) -> RotatingFile {
+        RotatingFile { spec, file: None, begun: None, unchecked_bytes: 0, checked: Instant::now() }
     }
 
     /// The file.
@@ -104,9 +96,12 @@ impl Appender {
     /// # Errors
     /// When the file can't be opened or written: the next line tries again.
     pub fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        self.unlooked += line.len() as u64;
-        if self.file.is_none() || self.unlooked > STRIDE || self.looked.elapsed() > LOOK_AGAIN {
-            self.look(line.len() as u64)?;
+        self.unchecked_bytes += line.len() as u64;
+        if self.file.is_none()
+            || self.unchecked_bytes > CHECK_BYTES
+            || self.checked.elapsed() > CHECK_INTERVAL
+        {
+            self.check(line.len() as u64)?;
         }
         match &self.file {
             Some(file) => (&*file).write_all(line),
@@ -114,16 +109,16 @@ impl Appender {
         }
     }
 
-    /// Sees to it that the file is the one in use, and has room.
-    fn look(&mut self, more: u64) -> io::Result<()> {
-        for _ in 0..TRIES {
+    /// Makes sure that the file is the one in use, and has room.
+    fn check(&mut self, more: u64) -> io::Result<()> {
+        for _ in 0..OPEN_TRIES {
             let file = match self.file.take() {
                 Some(file) => file,
                 None => open(&self.spec.path)?,
             };
             if !file.metadata()?.is_file() {
                 // A pipe or a device is neither rotated nor replaced.
-                (self.unlooked, self.looked, self.file) = (0, Instant::now(), Some(file));
+                (self.unchecked_bytes, self.checked, self.file) = (0, Instant::now(), Some(file));
                 return Ok(());
             }
             let Some(lock) = lock(&file)? else {
@@ -136,7 +131,7 @@ impl Appender {
                 self.rotate()?;
                 self.begun = None;
             } else {
-                (self.unlooked, self.looked, self.file) = (0, Instant::now(), Some(file));
+                (self.unchecked_bytes, self.checked, self.file) = (0, Instant::now(), Some(file));
                 return Ok(());
             }
         }
@@ -154,17 +149,17 @@ impl Appender {
         let Some(max_age) = self.spec.max_age else { return Ok(false) };
         let Some(first) = first_time(file) else { return Ok(false) };
         let (wall, now) = (SystemTime::now(), Instant::now());
-        let Some(told) = age(first, wall) else { return Ok(true) };
-        let (then, at) = *self.begun.get_or_insert((told, now));
-        Ok(told.max(then + now.saturating_duration_since(at)) >= max_age)
+        let Some(by_wall) = age(first, wall) else { return Ok(true) };
+        let (then, at) = *self.begun.get_or_insert((by_wall, now));
+        Ok(by_wall.max(then + now.saturating_duration_since(at)) >= max_age)
     }
 
     fn rotate(&self) -> io::Result<()> {
         if self.spec.keep == 0 {
-            return unless_missing(fs::remove_file(&self.spec.path));
+            return if_there(fs::remove_file(&self.spec.path)).map(drop);
         }
         for n in (0..self.spec.keep).rev() {
-            unless_missing(fs::rename(self.spec.generation(n), self.spec.generation(n + 1)))?;
+            if_there(fs::rename(self.spec.generation(n), self.spec.generation(n + 1)))?;
         }
         Ok(())
     }
@@ -201,36 +196,43 @@ fn lock(file: &File) -> io::Result<Option<Flock<File>>> {
 
 /// Whether the open file is still the one of that name.
 fn is_in_use(file: &File, path: &Path) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Ok(named) => {
-            let ours = file.metadata()?;
-            Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    let own = file.metadata()?;
+    let named = if_there(fs::metadata(path))?;
+    Ok(named.is_some_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())))
 }
 
-/// How old something is that began then. `None`: the clock on the wall has gone back since, so it tells nothing of it. (By
-/// less than a second it goes back all the time, where several processes write.)
+/// The age of what began then. `None`: unknown, since the wall clock has gone back. (By less than a second it goes back
+/// all the time, where several processes write.)
 fn age(begun: SystemTime, wall: SystemTime) -> Option<Duration> {
     match wall.duration_since(begun) {
         Ok(age) => Some(age),
-        Err(ahead) => (ahead.duration() < LOOK_AGAIN).then_some(Duration::ZERO),
+        Err(ahead) => (ahead.duration() < CHECK_INTERVAL).then_some(Duration::ZERO),
     }
 }
 
 fn first_time(file: &File) -> Option<SystemTime> {
-    let mut time = [0; TIME];
+    let mut time = [0; TIME_BYTES];
     file.read_exact_at(&mut time, 0).ok()?;
     humantime::parse_rfc3339(std::str::from_utf8(&time).ok()?).ok()
 }
 
-fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
     }
+}
+
+/// The file in use and the newest old one, as far as they are there. A file that is renamed meanwhile is not taken twice.
+pub(super) fn newest_two(path: &Path) -> io::Result<[Option<File>; 2]> {
+    let newest = if_there(File::open(path))?;
+    let mut older = if_there(File::open(generation(path, 1)))?;
+    if let (Some(newest), Some(second)) = (&newest, &older)
+        && newest.metadata()?.ino() == second.metadata()?.ino()
+    {
+        older = None;
+    }
+    Ok([newest, older])
 }
 
 #[cfg(test)]

@@ -1,22 +1,22 @@
 //! Following log files as they grow, through their rotation.
 
-use super::{Tails, generation};
+use super::file::newest_two;
+use super::recent::{RecentLogs, last, lines, sort_by_time};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// In milliseconds.
-const LOOK_AGAIN: u16 = 1000;
+const CHECK_INTERVAL_MS: u16 = 1000;
 
-/// Follows the tails of a run.
+/// Follows the recent logs of a run.
 pub struct Follower {
-    folder: PathBuf,
+    logs: RecentLogs,
     stage: Option<String>,
     inotify: Inotify,
     files: BTreeMap<PathBuf, Followed>,
@@ -43,38 +43,22 @@ impl Follower {
             | AddWatchFlags::IN_MOVE_SELF;
         inotify.add_watch(folder, flags)?;
         let mut follower = Follower {
-            folder: folder.to_owned(),
+            logs: RecentLogs::new(folder),
             stage: stage.map(str::to_owned),
             inotify,
             files: BTreeMap::new(),
         };
         let mut before = Vec::new();
-        for path in follower.wanted()? {
-            let file = File::open(&path)?;
-            // Renamed in between, it is the older file itself.
-            if let Ok(older) = File::open(generation(&path, 1))
-                && older.metadata()?.ino() != file.metadata()?.ino()
-            {
+        for path in follower.logs.files(stage)? {
+            let [newest, older] = newest_two(&path)?;
+            if let Some(older) = older {
                 Followed::new(older).read(&mut before)?;
             }
-            follower.files.insert(path, Followed::new(file));
+            follower.files.extend(newest.map(|file| (path, Followed::new(file))));
         }
         before.append(&mut follower.read()?);
-        sort(&mut before);
-        let last = before.split_off(before.len().saturating_sub(most));
-        Ok((follower, last))
-    }
-
-    fn wanted(&self) -> io::Result<Vec<PathBuf>> {
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            if entry.file_name().to_str().is_some_and(|name| Tails::is_tail(name, self.stage.as_deref())) {
-                paths.push(entry.path());
-            }
-        }
-        paths.sort();
-        Ok(paths)
+        sort_by_time(&mut before);
+        Ok((follower, last(before, most)))
     }
 
     /// Waits for more lines; none: the folder is gone, and with it the run.
@@ -87,17 +71,17 @@ impl Follower {
             if !lines.is_empty() {
                 return Ok(Some(lines));
             }
-            if !self.folder.is_dir() {
+            if !self.logs.folder().is_dir() {
                 return Ok(None);
             }
             self.wait()?;
         }
     }
 
-    /// Waits for a change. That the folder itself is gone is not always told: a look now and then finds out.
+    /// Waits for a change. The kernel does not always tell that the folder itself is gone: a check now and then finds out.
     fn wait(&self) -> io::Result<()> {
         let mut fds = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, LOOK_AGAIN) {
+        match poll(&mut fds, CHECK_INTERVAL_MS) {
             Ok(0) | Err(Errno::EINTR) => Ok(()),
             Ok(_) => Ok(self.inotify.read_events().map(drop)?),
             Err(error) => Err(error.into()),
@@ -111,7 +95,7 @@ impl Follower {
         for followed in self.files.values_mut() {
             followed.read(&mut lines)?;
         }
-        for path in self.wanted().unwrap_or_default() {
+        for path in self.logs.files(self.stage.as_deref()).unwrap_or_default() {
             let Ok(file) = File::open(&path) else { continue };
             let number = file.metadata()?.ino();
             let is_known = match self.files.get(&path) {
@@ -124,13 +108,9 @@ impl Follower {
                 self.files.insert(path, fresh);
             }
         }
-        sort(&mut lines);
+        sort_by_time(&mut lines);
         Ok(lines)
     }
-}
-
-fn sort(lines: &mut [String]) {
-    lines.sort_by(|a, b| a.get(..super::TIME).cmp(&b.get(..super::TIME)));
 }
 
 impl Followed {
@@ -138,12 +118,11 @@ impl Followed {
         Followed { file, partial: Vec::new() }
     }
 
-    fn read(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
+    fn read(&mut self, into: &mut Vec<String>) -> io::Result<()> {
         self.file.read_to_end(&mut self.partial)?;
-        while let Some(end) = memchr::memchr(b'\n', &self.partial) {
-            let line: Vec<u8> = self.partial.drain(..=end).collect();
-            lines.push(String::from_utf8_lossy(&line[..end]).into_owned());
-        }
+        let end = memchr::memrchr(b'\n', &self.partial).map_or(0, |end| end + 1);
+        into.extend(lines(&self.partial[..end]));
+        self.partial.drain(..end);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! The log writer: it reads the log pipe and writes to standard error, the journal and log files, so that the
-//! supervisor and its workers never wait for any of these.
+//! The log writer: reads the log pipe and writes to standard error, the journal and log files, so that the supervisor and
+//! its workers never wait for any of these.
 //!
 //! It is a process of its own: a write to a disk that is gone can't be interrupted, and a thread in it would keep its
 //! process from ending. (Beside progress bars it is a thread of the supervisor: it writes to the terminal that the bars
@@ -9,13 +9,14 @@
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
 //! | the log writer | lines that it had read, at most a channel of them | lost; the supervisor, which keeps both ends of the pipe, starts another one |
-//! | the supervisor | workers, which die with it | the pipe ends with the last of them: the log writer writes what is left for [`AT_THE_END`] at most, then ends |
+//! | the supervisor | workers, which die with it | the pipe ends with the last of them: the log writer writes what is left for [`END_TIMEOUT`] at most, then ends |
 //! | both | what is in the pipe | lost |
 
+use super::file::RotatingFile;
 use super::journal;
 use super::record::{Received, take_apart};
-use crate::log_file::Appender;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use log::Level;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,16 +26,16 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-/// How long the writer goes on once all who could log are gone.
-pub const AT_THE_END: Duration = Duration::from_secs(2);
+/// How long the writer runs on once all processes that could log are gone.
+pub const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// Read from the pipe at once, at most.
-const PIECE: usize = 64 * 1024;
-/// Pieces of text, or lines for files, that wait for one place.
-const WAITING: usize = 64;
-/// A place that takes nothing is waited for once for this long; then what is for it is dropped until it takes again.
-const PATIENCE: Duration = Duration::from_millis(100);
+const READ_BYTES: usize = 64 * 1024;
+/// Pieces of text, or lines for files, that wait for one destination.
+const CHANNEL_LENGTH: usize = 64;
+/// A destination that takes nothing is waited for once for this long; then what is for it is dropped until it takes again.
+const ROOM_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The life of the log writer's process; the pipe is its standard input.
 pub fn run() -> ExitCode {
@@ -50,7 +51,7 @@ pub fn run() -> ExitCode {
         return ExitCode::FAILURE;
     }
     wait_for_end(stdin.as_fd());
-    let _ = end.recv_timeout(AT_THE_END);
+    let _ = end.recv_timeout(END_TIMEOUT);
     journal::wait_until_read();
     ExitCode::SUCCESS
 }
@@ -61,7 +62,7 @@ fn wait_for_end(pipe: BorrowedFd<'_>) {
     while matches!(poll(&mut watched, PollTimeout::NONE), Ok(0) | Err(Errno::EINTR)) {}
 }
 
-/// This process's own, which may not block: somebody else's choice, and not to be changed.
+/// This process's own. It may be non-blocking: another process shares it, so that is not to be changed.
 struct Stderr;
 
 impl Write for Stderr {
@@ -82,10 +83,10 @@ impl Write for Stderr {
     }
 }
 
-/// Copies the pipe to its places until its end, and until they have taken what they can.
+/// Copies the pipe to its destinations until its end, and until they have taken what they can.
 pub fn copy(mut pipe: File, stderr: impl Write + Send + 'static) {
-    let Ok(mut places) = Places::start(stderr) else { return };
-    let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE]);
+    let Ok(mut destinations) = Destinations::start(stderr) else { return };
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; READ_BYTES]);
     loop {
         let length = match pipe.read(&mut piece) {
             Ok(length) => length,
@@ -97,29 +98,29 @@ pub fn copy(mut pipe: File, stderr: impl Write + Send + 'static) {
             Err(_) => 0,
         };
         bytes.extend_from_slice(&piece[..length]);
-        take_apart(&mut bytes, length == 0).into_iter().for_each(|received| places.give(received));
+        take_apart(&mut bytes, length == 0).into_iter().for_each(|received| destinations.give(received));
         if length == 0 {
-            return places.end();
+            return destinations.end();
         }
     }
 }
 
 /// Where lines go, each behind a thread.
-struct Places {
-    stderr: Place<Received>,
-    files: Place<Received>,
+struct Destinations {
+    stderr: Destination<Received>,
+    files: Destination<Received>,
     threads: [JoinHandle<()>; 2],
 }
 
-impl Places {
-    fn start(stderr: impl Write + Send + 'static) -> io::Result<Places> {
-        let (to_stderr, texts) = bounded(WAITING);
-        let (to_files, lines) = bounded(WAITING);
+impl Destinations {
+    fn start(stderr: impl Write + Send + 'static) -> io::Result<Destinations> {
+        let (to_stderr, texts) = bounded(CHANNEL_LENGTH);
+        let (to_files, lines) = bounded(CHANNEL_LENGTH);
         let threads = [
             thread::Builder::new().name("stderr".to_owned()).spawn(move || write_texts(&texts, stderr))?,
             thread::Builder::new().name("files".to_owned()).spawn(move || write_lines(&lines))?,
         ];
-        Ok(Places { stderr: Place::new(to_stderr), files: Place::new(to_files), threads })
+        Ok(Destinations { stderr: Destination::new(to_stderr), files: Destination::new(to_files), threads })
     }
 
     fn give(&mut self, received: Received) {
@@ -139,45 +140,54 @@ impl Places {
     }
 
     fn end(self) {
-        let Places { stderr, files, threads } = self;
+        let Destinations { stderr, files, threads } = self;
         if stderr.lost > 0 {
             let _ = stderr.to.send(notice(stderr.lost));
         }
         drop((stderr, files));
         for thread in threads {
-            let _ = thread.join(); // whoever waits for this process does not wait for ever
+            let _ = thread.join(); // what waits for this process does so for a limited time
         }
     }
+}
+
+/// A line about the log itself, without colours.
+fn own_line(level: Level, text: &str) -> String {
+    if journal::is_stderr() {
+        return format!("<{}>{text}\n", journal::priority(level));
+    }
+    let time = humantime::format_rfc3339_millis(SystemTime::now());
+    format!("{time} {level:<5} mprun {text}\n")
 }
 
 /// What is said of lines that did not fit.
 fn lost_lines(count: u64) -> String {
     let lines = if count == 1 { "line" } else { "lines" };
-    super::own_line(log::Level::Warn, &format!("{count} {lines} of the log did not fit and were dropped"))
+    own_line(Level::Warn, &format!("{count} {lines} of the log did not fit and were dropped"))
 }
 
 fn notice(lost: u64) -> Received {
     Received::Text(lost_lines(lost).into_bytes())
 }
 
-/// One place, and what it could not take.
-struct Place<T> {
+/// One destination, and what it could not take.
+struct Destination<T> {
     to: Sender<T>,
     lost: u64,
     is_stalled: bool,
 }
 
-impl<T> Place<T> {
-    fn new(to: Sender<T>) -> Place<T> {
-        Place { to, lost: 0, is_stalled: false }
+impl<T> Destination<T> {
+    fn new(to: Sender<T>) -> Destination<T> {
+        Destination { to, lost: 0, is_stalled: false }
     }
 
     fn give(&mut self, what: T, lines: u64, notice: impl FnOnce(u64) -> T) {
         if self.lost > 0 && self.to.try_send(notice(self.lost)).is_ok() {
             self.lost = 0;
         }
-        let patience = if self.is_stalled { Duration::ZERO } else { PATIENCE };
-        match self.to.send_timeout(what, patience) {
+        let timeout = if self.is_stalled { Duration::ZERO } else { ROOM_TIMEOUT };
+        match self.to.send_timeout(what, timeout) {
             Ok(()) => self.is_stalled = false,
             Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => {
                 self.is_stalled = true;
@@ -201,33 +211,33 @@ fn write_texts(texts: &Receiver<Received>, mut stderr: impl Write) {
 /// Log files, by their names in records. One that fails says so once on standard error, and again when it has gone well
 /// in between.
 fn write_lines(lines: &Receiver<Received>) {
-    let mut files: HashMap<Vec<u8>, Copy> = HashMap::new();
+    let mut files: HashMap<Vec<u8>, OpenFile> = HashMap::new();
     for received in lines {
         let Received::Line { file, line } = received else { continue };
         if !files.contains_key(&file) {
             let Ok(spec) = serde_json::from_slice(&file) else { continue };
-            files.insert(file.clone(), Copy { appender: Appender::new(spec), is_failed: false });
+            files.insert(file.clone(), OpenFile { file: RotatingFile::new(spec), is_failed: false });
         }
-        if let Some(copy) = files.get_mut(&file) {
-            copy.write(&line);
+        if let Some(open) = files.get_mut(&file) {
+            open.write(&line);
         }
     }
 }
 
-struct Copy {
-    appender: Appender,
+struct OpenFile {
+    file: RotatingFile,
     is_failed: bool,
 }
 
-impl Copy {
+impl OpenFile {
     fn write(&mut self, line: &[u8]) {
-        let result = self.appender.append(line);
+        let result = self.file.append(line);
         if let Err(error) = &result
             && !self.is_failed
         {
-            let path = self.appender.path().display();
+            let path = self.file.path().display();
             let text = format!("failed to write the log file {path}: {error}");
-            let _ = Stderr.write_all(super::own_line(log::Level::Error, &text).as_bytes());
+            let _ = Stderr.write_all(own_line(Level::Error, &text).as_bytes());
         }
         self.is_failed = result.is_err();
     }

@@ -3,11 +3,8 @@
 //! Written here rather than with a crate for it: the one that is kept well files an info as a notice and a debug as an
 //! info, and adds the source's line numbers; the protocol is the few lines below.
 
-use super::Copies;
-use super::sink::{self, Outgoing};
 use crate::sys::readiness::bytes_unread;
-use env_logger::Logger;
-use log::{Level, Log, Metadata, Record};
+use log::{Level, Record};
 use nix::sys::stat::fstat;
 use std::io;
 use std::os::fd::AsFd;
@@ -17,12 +14,12 @@ use std::thread;
 use std::time::Duration;
 
 const ADDRESS: &str = "/run/systemd/journal/socket";
-/// A journal that takes nothing for so long gets the line by standard error.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A journal that takes nothing for this long gets the line by standard error.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// What `journalctl -t` finds.
 const IDENTIFIER: &str = "mprun";
 /// Bytes that an entry's other fields take at most: names are short.
-const FIELDS: usize = 1024;
+pub const FIELD_BYTES: usize = 1024;
 
 /// Whether standard error is the journal: `$JOURNAL_STREAM` names the very file (a redirection keeps the variable).
 pub fn is_stderr() -> bool {
@@ -40,64 +37,30 @@ pub fn priority(level: Level) -> u8 {
     }
 }
 
-/// Sends what its filter lets through.
-pub struct Journal {
-    filter: Logger,
-    copies: Copies,
-    stage: Option<Worker>,
-}
+/// A stage, and the number of a worker of it.
+pub type Worker = (String, u32);
 
-/// A stage, and which of its workers.
-type Worker = (String, u32);
-
-impl Journal {
-    pub fn new(filter: Logger, stage: Option<(&str, u32)>, copies: Copies) -> Journal {
-        let stage = stage.map(|(name, worker)| (name.to_owned(), worker));
-        Journal { filter, copies, stage }
-    }
-
-    /// Who speaks stands in the text, too: `journalctl` shows nothing else of it by itself.
-    fn message(&self, text: &str) -> String {
-        match &self.stage {
-            Some((stage, worker)) => format!("{stage}[{worker}] {text}"),
-            None => text.to_owned(),
-        }
-    }
-
-    /// `about`: the worker that is spoken about, if it isn't the one that speaks.
-    fn entry(&self, level: Level, message: &str, pipeline: Option<&str>, about: Option<&Worker>) -> String {
-        let mut fields = vec![
-            ("MESSAGE", message.to_owned()),
-            ("PRIORITY", priority(level).to_string()),
-            ("SYSLOG_IDENTIFIER", IDENTIFIER.to_owned()),
-            ("SYSLOG_PID", std::process::id().to_string()),
-        ];
-        fields.extend(pipeline.map(|name| ("MPRUN_PIPELINE", name.to_owned())));
-        if let Some((stage, worker)) = about.or(self.stage.as_ref()) {
-            fields.extend([("MPRUN_STAGE", stage.clone()), ("MPRUN_WORKER", worker.to_string())]);
-        }
-        fields.iter().map(|(name, value)| field(name, value)).collect()
+/// The speaker stands in the text, too: `journalctl` shows nothing else of it by itself.
+pub fn message(text: &str, speaker: Option<&Worker>) -> String {
+    match speaker {
+        Some((stage, index)) => format!("{stage}[{index}] {text}"),
+        None => text.to_owned(),
     }
 }
 
-impl Log for Journal {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.filter.enabled(metadata)
+/// `worker`: the one that the message is about.
+pub fn entry(level: Level, message: &str, pipeline: Option<&str>, worker: Option<&Worker>) -> String {
+    let mut fields = vec![
+        ("MESSAGE", message.to_owned()),
+        ("PRIORITY", priority(level).to_string()),
+        ("SYSLOG_IDENTIFIER", IDENTIFIER.to_owned()),
+        ("SYSLOG_PID", std::process::id().to_string()),
+    ];
+    fields.extend(pipeline.map(|name| ("MPRUN_PIPELINE", name.to_owned())));
+    if let Some((stage, index)) = worker {
+        fields.extend([("MPRUN_STAGE", stage.clone()), ("MPRUN_WORKER", index.to_string())]);
     }
-
-    fn log(&self, record: &Record<'_>) {
-        let said = self.filter.matches(record);
-        self.copies.write(record, said);
-        if !said {
-            return;
-        }
-        let text = super::one_line(&record.args().to_string(), super::LONGEST - FIELDS);
-        let message = self.message(&text);
-        let pipeline = super::PIPELINE.get().map(String::as_str);
-        sink::send(Outgoing::Entry(self.entry(record.level(), &message, pipeline, about(record).as_ref())));
-    }
-
-    fn flush(&self) {}
+    fields.iter().map(|(name, value)| field(name, value)).collect()
 }
 
 /// One for the process. `None`: it could not be made.
@@ -105,7 +68,7 @@ fn socket() -> Option<&'static UnixDatagram> {
     static SOCKET: OnceLock<Option<UnixDatagram>> = OnceLock::new();
     let open = || {
         let socket = UnixDatagram::unbound().ok()?;
-        socket.set_write_timeout(Some(PATIENCE)).ok()?;
+        socket.set_write_timeout(Some(SEND_TIMEOUT)).ok()?;
         Some(socket)
     };
     SOCKET.get_or_init(open).as_ref()
@@ -124,13 +87,13 @@ pub fn as_line(entry: &[u8]) -> Vec<u8> {
 }
 
 /// Waits until the journal has read what this process has sent: it looks up whose unit an entry is from when it reads
-/// it, and of a process that is gone it finds none. A busy journal is not waited for long.
+/// it, and of a process that is gone it finds none. It waits 0.1 s at most.
 ///
-/// The kernel tells of room in a socket, not that it is empty: so this looks again and again, once in a process's life.
+/// The kernel tells of room in a socket, not that it is empty: so this polls, once in a process's life.
 pub fn wait_until_read() {
-    const LOOKS: u32 = 50;
+    const POLLS: u32 = 50;
     const PAUSE: Duration = Duration::from_millis(2);
-    for _ in 0..LOOKS {
+    for _ in 0..POLLS {
         match socket().map(|socket| bytes_unread(socket.as_fd())) {
             Some(Ok(1..)) => thread::sleep(PAUSE),
             Some(Ok(_) | Err(_)) | None => return,
@@ -139,7 +102,7 @@ pub fn wait_until_read() {
 }
 
 /// The worker that a record names (`stage[index]`).
-fn about(record: &Record<'_>) -> Option<Worker> {
+pub fn worker_of(record: &Record<'_>) -> Option<Worker> {
     let worker = record.key_values().get("worker".into())?.to_string();
     let (stage, index) = worker.strip_suffix(']')?.rsplit_once('[')?;
     Some((stage.to_owned(), index.parse().ok()?))
@@ -156,9 +119,8 @@ mod tests {
 
     #[test]
     fn an_entry_has_fields_that_a_query_can_use() {
-        let copies = Copies { who: String::new() };
-        let journal = Journal::new(env_logger::Builder::new().build(), Some(("show", 3)), copies);
-        let entry = journal.entry(Level::Warn, &journal.message("slow"), Some("demo"), None);
+        let worker = ("show".to_owned(), 3);
+        let entry = entry(Level::Warn, &message("slow", Some(&worker)), Some("demo"), Some(&worker));
         let pid = std::process::id();
         let lines = format!(
             "MESSAGE=show[3] slow\nPRIORITY=4\nSYSLOG_IDENTIFIER=mprun\nSYSLOG_PID={pid}\n\
@@ -172,11 +134,11 @@ mod tests {
     fn what_is_said_about_a_worker_is_found_by_its_stage() {
         let record = |worker: &str| {
             let about_it = [("worker", worker)];
-            about(&Record::builder().key_values(&about_it).build())
+            worker_of(&Record::builder().key_values(&about_it).build())
         };
         assert_eq!(record("show[3]"), Some(("show".to_owned(), 3)));
         assert_eq!(record("show"), None);
-        assert_eq!(about(&Record::builder().build()), None);
+        assert_eq!(worker_of(&Record::builder().build()), None);
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Where this process's log lines go. A process that waits for its log waits for whatever reads it, so nothing here
-//! waits for long: what does not fit is dropped, counted, and said once there is room.
+//! Brings this process's log lines to the log pipe or to standard error. A process that waits for its log waits for what
+//! reads it, so nothing here waits for long: what does not fit is dropped, counted, and reported once there is room.
 //!
 //! | process | its lines | without room |
 //! |---|---|---|
 //! | a verb, a supervisor without a log writer | straight to standard error | it blocks, as any program does |
-//! | a supervisor | the log pipe | they wait in its memory, up to [`BACKLOG`] bytes; a thread waits for room |
-//! | a worker | the log pipe, which is its standard error | it waits [`PATIENCE`] once, then drops until a line fits again |
+//! | a supervisor | the log pipe | they wait in its memory, up to [`BACKLOG_BYTES`] bytes; a thread waits for room |
+//! | a worker | the log pipe, which is its standard error | it waits [`ROOM_TIMEOUT_MS`] once, then drops until a line fits again |
 
 use super::journal;
 use super::record::{self, PIPE_BUF};
@@ -19,16 +19,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A worker waits this long for a log that takes nothing, in milliseconds, before it begins to drop lines.
-const PATIENCE: u16 = 100;
+/// A worker waits this long for a log that takes nothing before it begins to drop lines.
+const ROOM_TIMEOUT_MS: u16 = 100;
 /// Bytes that wait in a supervisor's memory.
-const BACKLOG: usize = 1 << 20;
+const BACKLOG_BYTES: usize = 1 << 20;
 
-static SINK: Mutex<Sink> = Mutex::new(Sink::Straight);
+static SINK: Mutex<Sink> = Mutex::new(Sink::Stderr);
 
 enum Sink {
-    Straight,
-    Worker(Waiting),
+    Stderr,
+    Worker(WorkerPipe),
     Supervisor(Arc<Backlog>),
     /// The log writer was abandoned: what it waits for would hold up this process, too.
     Closed,
@@ -58,9 +58,9 @@ impl Outgoing {
 pub fn send(outgoing: Outgoing) {
     let mut sink = sink();
     match &mut *sink {
-        Sink::Straight => straight(outgoing),
-        Sink::Worker(waiting) => {
-            outgoing.records().iter().for_each(|record| waiting.send(io::stderr().as_fd(), record));
+        Sink::Stderr => write_to_stderr(outgoing),
+        Sink::Worker(pipe) => {
+            outgoing.records().iter().for_each(|record| pipe.send(io::stderr().as_fd(), record));
         }
         Sink::Supervisor(backlog) => {
             let backlog = Arc::clone(backlog);
@@ -75,7 +75,7 @@ fn sink() -> MutexGuard<'static, Sink> {
     SINK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn straight(outgoing: Outgoing) {
+fn write_to_stderr(outgoing: Outgoing) {
     // If standard error fails there is no place left to say so.
     match outgoing {
         Outgoing::Text(text) => drop(io::stderr().lock().write_all(text.as_bytes())),
@@ -91,7 +91,7 @@ fn straight(outgoing: Outgoing) {
 
 /// Standard error of this process is the log pipe: that of a worker.
 pub fn use_stderr_as_pipe() {
-    *sink() = Sink::Worker(Waiting::default());
+    *sink() = Sink::Worker(WorkerPipe::default());
 }
 
 /// From here on lines go into this pipe, whose writing end does not block; `waiting`: those of the program before this
@@ -113,7 +113,7 @@ pub fn leave_pipe(until: Instant) -> bool {
 
 /// From here on lines go straight to standard error again.
 pub fn use_stderr() {
-    *sink() = Sink::Straight;
+    *sink() = Sink::Stderr;
 }
 
 /// What a supervisor has not been able to write yet; it stays there, too.
@@ -146,14 +146,14 @@ fn has_room(pipe: BorrowedFd<'_>, timeout: impl Into<PollTimeout>) -> bool {
     }
 }
 
-/// A worker's patience with its log.
+/// The log pipe of a worker, which is its standard error.
 #[derive(Default)]
-struct Waiting {
+struct WorkerPipe {
     lost: u64,
     is_stalled: bool,
 }
 
-impl Waiting {
+impl WorkerPipe {
     fn send(&mut self, pipe: BorrowedFd<'_>, record: &str) {
         let lost = if self.lost > 0 { record::lost(self.lost) } else { String::new() };
         // The notice goes with the line that fits again, if both fit into one write: alone it might fit first.
@@ -174,27 +174,27 @@ impl Waiting {
 
     fn wait(&mut self, pipe: BorrowedFd<'_>) -> bool {
         let is_first = !std::mem::replace(&mut self.is_stalled, true);
-        is_first && has_room(pipe, PATIENCE)
+        is_first && has_room(pipe, ROOM_TIMEOUT_MS)
     }
 }
 
 /// A supervisor's lines for which there was no room.
 struct Backlog {
     pipe: OwnedFd,
-    queue: Mutex<Queue>,
+    queue: Mutex<Unsent>,
     empty: Condvar,
 }
 
 #[derive(Default)]
-struct Queue {
+struct Unsent {
     records: VecDeque<String>,
     bytes: usize,
     lost: u64,
     /// A thread waits for room.
-    is_watched: bool,
+    has_thread: bool,
 }
 
-impl Queue {
+impl Unsent {
     /// As much as fits; true: nothing is left.
     fn drain(&mut self, pipe: BorrowedFd<'_>) -> bool {
         while let Some(record) = self.records.front() {
@@ -212,7 +212,7 @@ impl Queue {
 }
 
 impl Backlog {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, Unsent> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -221,19 +221,19 @@ impl Backlog {
         if queue.drain(self.pipe.as_fd()) && try_write(self.pipe.as_fd(), &record) {
             return;
         }
-        if queue.bytes + record.len() > BACKLOG {
+        if queue.bytes + record.len() > BACKLOG_BYTES {
             queue.lost += 1;
         } else {
             queue.bytes += record.len();
             queue.records.push_back(record);
         }
-        if !queue.is_watched {
-            queue.is_watched = self.watch();
+        if !queue.has_thread {
+            queue.has_thread = self.start_thread();
         }
     }
 
     /// Whether there is a thread now that waits for room. Without one the next line tries again.
-    fn watch(self: &Arc<Backlog>) -> bool {
+    fn start_thread(self: &Arc<Backlog>) -> bool {
         let backlog = Arc::clone(self);
         spawn_without_signals("log", move || backlog.drain_when_there_is_room()).is_ok()
     }
@@ -243,7 +243,7 @@ impl Backlog {
             has_room(self.pipe.as_fd(), PollTimeout::NONE);
             let mut queue = self.queue();
             if queue.drain(self.pipe.as_fd()) {
-                queue.is_watched = false;
+                queue.has_thread = false;
                 self.empty.notify_all();
                 return;
             }
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn a_worker_waits_once_for_a_stalled_log_then_drops_and_counts() {
         let (reader, writer) = pipe();
-        let mut waiting = Waiting::default();
+        let mut waiting = WorkerPipe::default();
         let line = "x".repeat(99) + "\n";
         while try_write(writer.as_fd(), &line) {}
         (0..50).for_each(|_| waiting.send(writer.as_fd(), &line));

@@ -1,4 +1,6 @@
 use super::*;
+use crate::logs::Follower;
+use crate::logs::recent::{RecentLogs, end_lines, last};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -35,8 +37,8 @@ fn many_writers_rotate_one_file_and_no_line_is_lost_or_torn() {
         .map(|writer| {
             let spec = spec.clone();
             std::thread::spawn(move || {
-                let mut appender = Appender::new(spec);
-                (0..5000).for_each(|n| appender.append(line(writer, n).as_bytes()).unwrap());
+                let mut log = RotatingFile::new(spec);
+                (0..5000).for_each(|n| log.append(line(writer, n).as_bytes()).unwrap());
             })
         })
         .collect();
@@ -61,31 +63,31 @@ fn many_writers_rotate_one_file_and_no_line_is_lost_or_torn() {
 fn only_so_many_old_files_are_kept() {
     let folder = Folder::new("keep");
     let spec = folder.log(5000, None, 2);
-    let mut appender = Appender::new(spec.clone());
-    (0..2000).for_each(|n| appender.append(line(0, n).as_bytes()).unwrap());
+    let mut log = RotatingFile::new(spec.clone());
+    (0..2000).for_each(|n| log.append(line(0, n).as_bytes()).unwrap());
     let exist: Vec<bool> = (0..4).map(|n| spec.generation(n).exists()).collect();
     assert_eq!(exist, [true, true, true, false]);
-    let last = last_lines(&spec.path, 3).unwrap();
+    let last = last(end_lines(&spec.path, u64::MAX).unwrap(), 3);
     let numbers: Vec<&str> = last.iter().map(|line| line.rsplit(' ').next().unwrap()).collect();
     assert_eq!(numbers, ["1997", "1998", "1999"]);
     let none = folder.log(5000, None, 0);
-    let mut appender = Appender::new(none.clone());
-    (0..2000).for_each(|n| appender.append(line(0, n).as_bytes()).unwrap());
-    assert!(fs::metadata(&none.path).unwrap().len() <= 5000 + STRIDE);
+    let mut log = RotatingFile::new(none.clone());
+    (0..2000).for_each(|n| log.append(line(0, n).as_bytes()).unwrap());
+    assert!(fs::metadata(&none.path).unwrap().len() <= 5000 + CHECK_BYTES);
 }
 
 #[test]
 fn a_file_whose_first_line_is_too_old_is_rotated_also_after_a_restart() {
     let folder = Folder::new("age");
     let spec = folder.log(1 << 20, Some(Duration::from_secs(3600)), 3);
-    let mut appender = Appender::new(spec.clone());
-    appender.append(b"2020-01-01T00:00:00.000Z INFO  a[0] old\n").unwrap();
-    let mut after_a_restart = Appender::new(spec.clone());
+    let mut log = RotatingFile::new(spec.clone());
+    log.append(b"2020-01-01T00:00:00.000Z INFO  a[0] old\n").unwrap();
+    let mut after_a_restart = RotatingFile::new(spec.clone());
     after_a_restart.append(line(0, 1).as_bytes()).unwrap();
     assert!(fs::read_to_string(spec.generation(1)).unwrap().contains("old"));
     assert!(!fs::read_to_string(&spec.path).unwrap().contains("old"));
     // The first writer has the old file open, and finds out.
-    (0..200).for_each(|n| appender.append(line(0, n).as_bytes()).unwrap());
+    (0..200).for_each(|n| log.append(line(0, n).as_bytes()).unwrap());
     assert!(
         fs::read_to_string(&spec.path).unwrap().contains("a[0]")
             || fs::read_to_string(&spec.path).unwrap().contains("w[0] 199")
@@ -104,8 +106,8 @@ fn an_age_is_never_less_than_nothing() {
 fn a_file_begun_before_the_clock_went_back_is_rotated() {
     let folder = Folder::new("back");
     let spec = folder.log(1 << 20, Some(Duration::from_secs(3600)), 3);
-    Appender::new(spec.clone()).append(b"2999-01-01T00:00:00.000Z INFO  a[0] ahead\n").unwrap();
-    let mut after = Appender::new(spec.clone());
+    RotatingFile::new(spec.clone()).append(b"2999-01-01T00:00:00.000Z INFO  a[0] ahead\n").unwrap();
+    let mut after = RotatingFile::new(spec.clone());
     after.append(line(0, 1).as_bytes()).unwrap();
     assert!(fs::read_to_string(spec.generation(1)).unwrap().contains("ahead"));
     (0..200).for_each(|n| after.append(line(0, n).as_bytes()).unwrap());
@@ -116,12 +118,12 @@ fn a_file_begun_before_the_clock_went_back_is_rotated() {
 fn a_file_gets_older_also_while_the_clock_goes_back() {
     let folder = Folder::new("steady");
     let spec = folder.log(1 << 20, Some(Duration::from_secs(3600)), 3);
-    let mut appender = Appender::new(spec.clone());
-    appender.append(line(0, 0).as_bytes()).unwrap();
+    let mut log = RotatingFile::new(spec.clone());
+    log.append(line(0, 0).as_bytes()).unwrap();
     // As after an hour in which the clock on the wall was set back as far.
-    appender.begun = Some((Duration::from_secs(3600), Instant::now()));
-    appender.unlooked = STRIDE;
-    appender.append(line(0, 1).as_bytes()).unwrap();
+    log.begun = Some((Duration::from_secs(3600), Instant::now()));
+    log.unchecked_bytes = CHECK_BYTES;
+    log.append(line(0, 1).as_bytes()).unwrap();
     assert!(fs::read_to_string(spec.generation(1)).unwrap().ends_with("] 0\n"));
 }
 
@@ -129,21 +131,22 @@ fn a_file_gets_older_also_while_the_clock_goes_back() {
 fn a_file_that_somebody_else_has_moved_away_is_made_anew() {
     let folder = Folder::new("moved");
     let spec = folder.log(1 << 20, None, 1);
-    let mut appender = Appender::new(spec.clone());
-    appender.append(line(0, 0).as_bytes()).unwrap();
+    let mut log = RotatingFile::new(spec.clone());
+    log.append(line(0, 0).as_bytes()).unwrap();
     fs::rename(&spec.path, spec.path.with_extension("away")).unwrap();
-    (1..200).for_each(|n| appender.append(line(0, n).as_bytes()).unwrap());
+    (1..200).for_each(|n| log.append(line(0, n).as_bytes()).unwrap());
     assert!(fs::read_to_string(&spec.path).unwrap().ends_with("w[0] 199\n"));
 }
 
 #[test]
 fn a_follower_sees_lines_in_order_while_files_are_rotated_and_then_the_end() {
     let folder = Folder::new("follow");
-    let spec = LogFile { max_size: 4000, keep: 1000, ..Tails::new(&folder.0).of_stage("a") };
-    let mut appender = Appender::new(spec.clone());
-    appender.append(line(0, 0).as_bytes()).unwrap();
+    let spec = LogFile { max_size: 4000, keep: 1000, ..RecentLogs::new(&folder.0).of_stage("a") };
+    let mut log = RotatingFile::new(spec.clone());
+    let first = line(0, 0);
+    log.append(first.as_bytes()).unwrap();
     let (mut follower, before) = Follower::new(&folder.0, Some("a"), 10).unwrap();
-    assert_eq!(before, [line(0, 0).trim_end()]);
+    assert_eq!(before, [first.trim_end()]);
     let following = std::thread::spawn(move || {
         let mut seen = Vec::new();
         while let Some(lines) = follower.next_lines().unwrap() {
@@ -151,7 +154,7 @@ fn a_follower_sees_lines_in_order_while_files_are_rotated_and_then_the_end() {
         }
         seen
     });
-    (1..=300).for_each(|n| appender.append(line(0, n).as_bytes()).unwrap());
+    (1..=300).for_each(|n| log.append(line(0, n).as_bytes()).unwrap());
     fs::remove_dir_all(&folder.0).unwrap();
     // What is gone before the follower has looked is gone; what it has seen is whole and in order.
     let numbers: Vec<u32> = following.join().unwrap().iter().map(|n| n.parse().unwrap()).collect();
@@ -162,14 +165,14 @@ fn a_follower_sees_lines_in_order_while_files_are_rotated_and_then_the_end() {
 #[test]
 fn a_follower_that_starts_beside_a_busy_writer_has_each_line_once() {
     let folder = Folder::new("busy");
-    let spec = LogFile { max_size: 1 << 30, ..Tails::new(&folder.0).of_stage("a") };
-    let (mut appender, stop) = (Appender::new(spec.clone()), std::sync::Arc::new(AtomicBool::new(false)));
-    appender.append(line(0, 0).as_bytes()).unwrap();
+    let spec = LogFile { max_size: 1 << 30, ..RecentLogs::new(&folder.0).of_stage("a") };
+    let (mut log, stop) = (RotatingFile::new(spec.clone()), std::sync::Arc::new(AtomicBool::new(false)));
+    log.append(line(0, 0).as_bytes()).unwrap();
     let stopped = stop.clone();
     let writer = std::thread::spawn(move || {
         let lines = (1..).take_while(|_| !stopped.load(Relaxed));
         for n in lines {
-            appender.append(line(0, n).as_bytes()).unwrap();
+            log.append(line(0, n).as_bytes()).unwrap();
             std::thread::sleep(Duration::from_micros(200));
         }
     });
@@ -187,14 +190,14 @@ fn a_follower_that_starts_beside_a_busy_writer_has_each_line_once() {
 #[test]
 fn a_slow_writer_is_followed_line_by_line_also_when_its_file_is_rotated() {
     let folder = Folder::new("slow");
-    let spec = LogFile { max_size: 500, keep: 1, ..Tails::new(&folder.0).of_stage("a") };
-    let mut appender = Appender::new(spec.clone());
-    appender.append(line(0, 0).as_bytes()).unwrap();
+    let spec = LogFile { max_size: 500, keep: 1, ..RecentLogs::new(&folder.0).of_stage("a") };
+    let mut log = RotatingFile::new(spec.clone());
+    log.append(line(0, 0).as_bytes()).unwrap();
     let (mut follower, _) = Follower::new(&folder.0, None, 0).unwrap();
     for n in 1..=100 {
         // As after a second without a line: the writer looks at the file before each.
-        appender.unlooked = STRIDE;
-        appender.append(line(0, n).as_bytes()).unwrap();
+        log.unchecked_bytes = CHECK_BYTES;
+        log.append(line(0, n).as_bytes()).unwrap();
         let lines = follower.next_lines().unwrap().unwrap();
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].ends_with(&format!("] {n}")));
@@ -202,24 +205,24 @@ fn a_slow_writer_is_followed_line_by_line_also_when_its_file_is_rotated() {
 }
 
 #[test]
-fn the_tails_of_a_run_are_told_in_the_order_of_time_and_go_with_it() {
-    let folder = Folder::new("tails");
+fn the_recent_logs_of_a_run_are_shown_in_the_order_of_time_and_go_with_it() {
+    let folder = Folder::new("recent");
     fs::create_dir_all(&folder.0).unwrap();
-    let tails = Tails::beside(&folder.0.join("p.sock"));
-    tails.begin().unwrap();
+    let recent = RecentLogs::beside(&folder.0.join("p.sock"));
+    recent.create().unwrap();
     for n in 0..10 {
         let stage = if n % 2 == 0 { "even" } else { "odd" };
         let text = format!("2026-01-01T00:00:00.00{n}Z INFO  {stage}[0] {n}\n");
-        Appender::new(tails.of_stage(stage)).append(text.as_bytes()).unwrap();
+        RotatingFile::new(recent.of_stage(stage)).append(text.as_bytes()).unwrap();
     }
     let numbers = |stage, most| {
-        let lines = tails.last(stage, most).unwrap();
+        let lines = recent.last(stage, most).unwrap();
         lines.iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(numbers(None, 4), ["6", "7", "8", "9"]);
     assert_eq!(numbers(Some("odd"), 100), ["1", "3", "5", "7", "9"]);
-    tails.begin().unwrap();
+    recent.create().unwrap();
     assert!(numbers(None, 4).is_empty());
-    tails.end();
-    assert!(!tails.folder().exists());
+    recent.remove();
+    assert!(!recent.folder().exists());
 }
