@@ -16,8 +16,8 @@ mod stage;
 mod transition;
 mod worker;
 
-pub use crate::model::{Totals, WhenFull};
-pub use bottleneck::{Bottleneck, Cpus, Limit, Next, NoMore, find as find_bottleneck};
+pub use crate::model::Totals;
+pub use bottleneck::{Bottleneck, Cpus, find as find_bottleneck};
 pub use cpus::CpuTicks;
 pub use letters::Letters;
 pub use queue::Queue;

@@ -1,4 +1,4 @@
-//! Where control sockets are: `NAME.sock` in a folder that belongs to one user alone.
+//! The folders of control sockets: `NAME.sock` in a folder that belongs to one user alone.
 
 use crate::sys::private_folder;
 use nix::unistd::Uid;
@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Where root's sockets are, and the folders of the system's services.
-pub(super) const ROOTS: &str = "/run/mprun";
+/// For root's sockets, and the folders of the system's services.
+pub(super) const ROOT_FOLDER: &str = "/run/mprun";
 
 /// A variable of the environment.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -21,33 +21,33 @@ pub fn folders(uid: Uid, variable: Variable<'_>) -> Vec<PathBuf> {
     let services = variable("RUNTIME_DIRECTORY").and_then(|all| absolute(all.split(':').next()?));
     let users = variable("XDG_RUNTIME_DIR").and_then(|path| Some(absolute(&path)?.join("mprun")));
     let last = match uid.is_root() {
-        true => PathBuf::from(ROOTS),
+        true => PathBuf::from(ROOT_FOLDER),
         false => PathBuf::from(format!("/tmp/mprun-{uid}")),
     };
     services.into_iter().chain(users).chain([last]).collect()
 }
 
-/// The same of this process.
+/// The same for this process.
 pub fn folders_here() -> Vec<PathBuf> {
     folders(Uid::effective(), &|name| std::env::var(name).ok())
 }
 
-/// Makes the folder, if it isn't there, and sees to it that nobody else can put a socket into it.
+/// Makes the folder if it isn't there, and checks that no other user can put a socket into it.
 ///
 /// # Errors
-/// When it can't be made, or is somebody else's.
+/// When it can't be made, or belongs to another user.
 pub fn prepare(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // Not through a link: in /tmp anybody could have made it.
+    // Not through a link: in /tmp any user could have made it.
     let found = fs::symlink_metadata(folder)?;
     if let Some(why) = private_folder::refusal(&found) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
-    if folder == Path::new(ROOTS) { let_through(folder, &found) } else { Ok(()) }
+    if folder == Path::new(ROOT_FOLDER) { let_through(folder, &found) } else { Ok(()) }
 }
 
-/// The folders of services lie in root's: their users must get through it, whoever made it first. They see nothing of
-/// what is in it, and each file there is for its owner alone.
+/// The folders of services lie in root's: their users must be able to pass through it. They can't list it, and each file
+/// there is for its owner alone.
 fn let_through(folder: &Path, found: &Metadata) -> io::Result<()> {
     let mode = found.mode() & 0o7777;
     match mode & 0o011 {

@@ -1,6 +1,6 @@
-//! A stream whose reader may take only so long: a client that asks and never reads would hold its seat for ever.
+//! A stream whose writes have a time limit: a client that asks and never reads would hold its slot for ever.
 
-use super::seats::Seat;
+use super::slots::Slot;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -10,33 +10,37 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How long one write may wait.
-const READ_WITHIN: Duration = Duration::from_secs(10);
+/// For one write.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Fails with `TimedOut` when nothing that is written is read for too long.
-pub struct Patient<S> {
+/// Fails with `TimedOut` when the client does not read for too long.
+pub struct WriteTimeout<S> {
     stream: S,
-    seat: Arc<Seat>,
+    slot: Arc<Slot>,
     /// Running while a write waits.
     limit: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patient<S> {
-    pub fn new(stream: S, seat: Arc<Seat>) -> Patient<S> {
-        Patient { stream, seat, limit: None }
+impl<S> WriteTimeout<S> {
+    pub fn new(stream: S, slot: Arc<Slot>) -> WriteTimeout<S> {
+        WriteTimeout { stream, slot, limit: None }
     }
 
-    fn judge<T>(&mut self, poll: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn limit_write<T>(
+        &mut self,
+        poll: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             if self.limit.take().is_some() {
-                self.seat.stalled(false);
+                self.slot.stalled(false);
             }
             return poll;
         }
-        let seat = &self.seat;
+        let slot = &self.slot;
         let limit = self.limit.get_or_insert_with(|| {
-            seat.stalled(true);
-            Box::pin(sleep(READ_WITHIN))
+            slot.stalled(true);
+            Box::pin(sleep(WRITE_TIMEOUT))
         });
         match limit.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
@@ -45,7 +49,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -55,14 +59,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(poll, context)
+        self.limit_write(poll, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

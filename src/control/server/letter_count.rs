@@ -1,5 +1,5 @@
-//! How many dead letters there are: counted when somebody looks and the file has changed since, on a thread of its own,
-//! so that a slow disk holds up nobody.
+//! The number of dead letters: counted for a status request if the file has changed since, on a thread of its own, so
+//! that a slow disk does not delay other clients.
 
 use crate::dead_letter::{self, Amount, Store};
 use crate::status::Snapshot;
@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
-/// Who asks gets the last count, if a new one takes longer.
-const COUNT_WITHIN: Duration = Duration::from_millis(500);
+/// If a new count takes longer, the answer holds the last one.
+const COUNT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The letters of one file.
-pub struct Kept {
+pub struct LetterCount {
     path: Arc<Path>,
     last: Arc<Mutex<Option<(Stamp, Amount)>>>,
     /// One count at a time.
@@ -23,28 +23,26 @@ pub struct Kept {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp(u64, u64, SystemTime);
 
-impl Kept {
-    /// Of this store.
-    pub fn of(store: &Store) -> Kept {
+impl LetterCount {
+    pub fn new(store: &Store) -> LetterCount {
         let turn = Arc::new(tokio::sync::Semaphore::new(1));
-        Kept { path: store.path.as_path().into(), last: Arc::default(), turn }
+        LetterCount { path: store.path.as_path().into(), last: Arc::default(), turn }
     }
 
-    /// Fills in what only a look at the file tells.
-    pub async fn tell(&self, snapshot: &mut Snapshot) {
+    pub async fn fill_in(&self, snapshot: &mut Snapshot) {
         if let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
             let (path, last) = (Arc::clone(&self.path), Arc::clone(&self.last));
             let count = tokio::task::spawn_blocking(move || {
                 count(&path, &last);
                 drop(turn);
             });
-            // What takes longer ends by itself, and the next one who looks sees it.
-            let _ = timeout(COUNT_WITHIN, count).await;
+            // A longer count ends by itself, and the next request gets it.
+            let _ = timeout(COUNT_TIMEOUT, count).await;
         }
         let last = self.last.lock().ok().and_then(|last| *last);
         let amount = last.map(|(_, amount)| amount).unwrap_or_default();
-        let kept = &mut snapshot.letters;
-        (kept.letters, kept.bytes, kept.dropped) = (amount.letters, amount.bytes, amount.dropped);
+        let letters = &mut snapshot.letters;
+        (letters.letters, letters.bytes, letters.dropped) = (amount.letters, amount.bytes, amount.dropped);
     }
 }
 
@@ -61,7 +59,7 @@ fn count(path: &Path, last: &Mutex<Option<(Stamp, Amount)>>) {
     if last.lock().is_ok_and(|last| last.is_some_and(|(seen, _)| seen == stamp)) {
         return;
     }
-    // What can't be read is told where it is to be written.
+    // A file that can't be read is reported by its writer.
     if let Ok(amount) = dead_letter::amount(path)
         && let Ok(mut last) = last.lock()
     {
