@@ -22,16 +22,17 @@ pub struct Args {
 
 /// Shows what workers, their programs and the supervisor have said.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let (tails, stage) = tails(args)?;
+    let (recent_logs, stage) = find(args)?;
     let read = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => Failure::failed("the run keeps no lines, or it is over"),
-        _ => Failure::io(&format!("read the lines in {}", tails.folder().display()), &error),
+        _ => Failure::io(&format!("read the lines in {}", recent_logs.folder().display()), &error),
     };
     if !args.follow {
-        show(&tails.last(stage.as_deref(), args.lines).map_err(read)?)?;
+        show(&recent_logs.last(stage.as_deref(), args.lines).map_err(read)?)?;
         return Ok(exit::DONE);
     }
-    let (mut follower, before) = Follower::new(tails.folder(), stage.as_deref(), args.lines).map_err(read)?;
+    let (mut follower, before) =
+        Follower::new(recent_logs.folder(), stage.as_deref(), args.lines).map_err(read)?;
     if !show(&before)? {
         return Ok(exit::DONE);
     }
@@ -43,15 +44,15 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     Ok(exit::DONE)
 }
 
-fn tails(args: &Args) -> Result<(Tails, Option<String>), Failure> {
+fn find(args: &Args) -> Result<(Tails, Option<String>), Failure> {
     let alive = args.whom.find();
     match (alive, args.whom.words()) {
         (Ok((mut client, stage)), _) => {
-            let tails = Tails::beside(&client.socket);
+            let recent_logs = Tails::beside(&client.socket);
             if let Some(stage) = &stage {
-                check(stage, &tails, &mut client)?;
+                check(stage, &recent_logs, &mut client)?;
             }
-            Ok((tails, stage))
+            Ok((recent_logs, stage))
         }
         // One that was killed can't answer, but its last lines are there.
         (Err(failure), [name, rest @ ..]) => match target::left_behind(name) {
@@ -63,8 +64,8 @@ fn tails(args: &Args) -> Result<(Tails, Option<String>), Failure> {
 }
 
 /// A stage that a reload has removed may have said something, too.
-fn check(stage: &str, tails: &Tails, client: &mut Client) -> Result<(), Failure> {
-    if tails.has_stage(stage) {
+fn check(stage: &str, recent_logs: &Tails, client: &mut Client) -> Result<(), Failure> {
+    if recent_logs.has_stage(stage) {
         return Ok(());
     }
     let snapshot = client.status(false)?;

@@ -21,12 +21,12 @@ impl State {
 
 fn shown(past: &Transition, moment: Moment) -> status::Transition {
     let (change, reason) = match &past.change {
-        TransitionKind::Started(why) => (status::Change::Started, why.to_string()),
-        TransitionKind::Asked(why) => (status::Change::Asked, why.to_string()),
-        TransitionKind::Terminated(why) => (status::Change::Terminated, why.to_string()),
-        TransitionKind::Killed(why) => (status::Change::Killed, why.to_string()),
-        TransitionKind::Ended(end) if end.is_failure() => (status::Change::Failed, end.to_string()),
-        TransitionKind::Ended(end) => (status::Change::Ended, end.to_string()),
+        TransitionKind::Started(why) => (status::WorkerChange::Started, why.to_string()),
+        TransitionKind::Asked(why) => (status::WorkerChange::Asked, why.to_string()),
+        TransitionKind::Terminated(why) => (status::WorkerChange::Terminated, why.to_string()),
+        TransitionKind::Killed(why) => (status::WorkerChange::Killed, why.to_string()),
+        TransitionKind::Ended(end) if end.is_failure() => (status::WorkerChange::Failed, end.to_string()),
+        TransitionKind::Ended(end) => (status::WorkerChange::Ended, end.to_string()),
     };
     let (exit_code, signal) = match &past.change {
         TransitionKind::Ended(End::Died(Exit::Code(code))) => (Some(*code), None),

@@ -12,8 +12,8 @@ pub(super) fn describe(
     report: Option<&SlotReport>,
     moment: Moment,
     counters: &mut dyn Counters,
-) -> status::Worker {
-    let mut seen = status::Worker {
+) -> status::WorkerStatus {
+    let mut seen = status::WorkerStatus {
         index: worker.index,
         pid: None,
         program: None,
