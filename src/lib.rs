@@ -14,9 +14,9 @@ mod exit;
 mod file_watch;
 mod framing;
 mod item;
-mod log_file;
-mod logging;
+mod logs;
 mod metrics;
+mod model;
 mod numbers;
 mod progress;
 #[doc(hidden)] // unstable: for the tests and benches of this package

@@ -4,7 +4,7 @@ use super::output::{self, Failure};
 use super::target::{self, OneOrAllStages};
 use crate::control::client::Client;
 use crate::exit;
-use crate::log_file::{Follower, Tails};
+use crate::logs::{Follower, RecentLogs};
 use std::io::{self, ErrorKind};
 
 #[derive(clap::Args)]
@@ -44,11 +44,11 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     Ok(exit::DONE)
 }
 
-fn find(args: &Args) -> Result<(Tails, Option<String>), Failure> {
+fn find(args: &Args) -> Result<(RecentLogs, Option<String>), Failure> {
     let alive = args.whom.find();
     match (alive, args.whom.words()) {
         (Ok((mut client, stage)), _) => {
-            let recent_logs = Tails::beside(&client.socket);
+            let recent_logs = RecentLogs::beside(&client.socket);
             if let Some(stage) = &stage {
                 check(stage, &recent_logs, &mut client)?;
             }
@@ -56,7 +56,7 @@ fn find(args: &Args) -> Result<(Tails, Option<String>), Failure> {
         }
         // One that was killed can't answer, but its last lines are there.
         (Err(failure), [name, rest @ ..]) => match target::left_behind(name) {
-            Some(socket) => Ok((Tails::beside(&socket), rest.first().cloned())),
+            Some(socket) => Ok((RecentLogs::beside(&socket), rest.first().cloned())),
             None => Err(failure),
         },
         (Err(failure), []) => Err(failure),
@@ -64,7 +64,7 @@ fn find(args: &Args) -> Result<(Tails, Option<String>), Failure> {
 }
 
 /// A stage that a reload has removed may have said something, too.
-fn check(stage: &str, recent_logs: &Tails, client: &mut Client) -> Result<(), Failure> {
+fn check(stage: &str, recent_logs: &RecentLogs, client: &mut Client) -> Result<(), Failure> {
     if recent_logs.has_stage(stage) {
         return Ok(());
     }

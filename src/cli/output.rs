@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 
 use crate::config::diagnostic::reason;
 use crate::sys::start_streams;
-use crate::{exit, logging, terminal, text};
+use crate::{exit, logs, terminal, text};
 use nix::errno::Errno;
 
 /// Why a verb could not do its work.
@@ -108,7 +108,7 @@ fn error_text(message: &str) -> String {
 
 /// Writes to standard error.
 pub fn say(text: &str) {
-    logging::show(log::Level::Error, text);
+    logs::show(log::Level::Error, text);
 }
 
 /// Whether messages on standard error may have colours.

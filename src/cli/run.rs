@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::LoadOptions;
-use crate::logging::Logging;
+use crate::logs::Logging;
 use crate::progress::When;
 use crate::stage::Registry;
 use crate::supervisor::closing::report::ReportFile;

@@ -16,12 +16,13 @@ mod stage;
 mod transition;
 mod worker;
 
+pub use crate::model::Totals;
 pub use bottleneck::{Bottleneck, Cpus, find as find_bottleneck};
 pub use cpus::CpuTicks;
 pub use letters::Letters;
-pub use queue::{QueueStatus, WhenFull};
+pub use queue::QueueStatus;
 pub use rates::{Rate, Samples};
-pub use stage::{Fate, Histogram, Progress, StageStatus, Times, Totals};
+pub use stage::{Fate, Histogram, Progress, StageStatus, Times};
 pub use transition::{Glimpse, Transition, WorkerChange};
 pub use worker::{WorkerState, WorkerStatus};
 

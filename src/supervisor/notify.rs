@@ -1,4 +1,4 @@
-//! The first and the last words with the service manager.
+//! The service manager: connected at startup, the status line, the exit notification.
 
 use crate::exit;
 use crate::queue::{QueueCounts, QueueId};
@@ -8,7 +8,7 @@ use log::{Level, log};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// The manager that started this process. One that can't be reached is told of, and done without.
+/// The manager that started this process. One that can't be reached is warned of, and done without.
 pub fn manager() -> Manager {
     Manager::from_environment().unwrap_or_else(|error| {
         log!(target: "mprun", Level::Warn, "the service manager at $NOTIFY_SOCKET can't be reached: {error}");
@@ -16,7 +16,7 @@ pub fn manager() -> Manager {
     })
 }
 
-/// Says what the manager has kept that nobody here knows: another version's, or another pipeline's of the same unit.
+/// Warns of descriptors that the manager keeps and no code here knows: another version's, or another pipeline's.
 pub fn warn_of_unknown(received: &Received) {
     for fault in received.faults() {
         log!(target: "mprun", Level::Warn, "{fault}");
@@ -26,13 +26,13 @@ pub fn warn_of_unknown(received: &Received) {
     }
 }
 
-/// Tells a line for people and, if it is not a good end, the code.
+/// The exit notification: a line for people and, if it is not a good end, the code.
 pub fn send_exit(manager: &Manager, line: &str, code: u8) {
     let code = (code != exit::DONE).then_some(Message::ExitStatus(code));
     tell(manager, std::iter::once(Message::Status(line.to_owned())).chain(code));
 }
 
-/// Tells why there was no run at all.
+/// The exit notification where there was no run at all.
 pub fn send_failure(manager: &Manager, error: &SetUpError) {
     let number = match error {
         SetUpError::Queue(fault) => fault.errno(),

@@ -15,16 +15,15 @@ use super::options::RunOptions;
 use super::recovery::replacing::RunEnd;
 use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
 use super::runtime::log_writer::LogWriter;
-use super::runtime::{control, descriptors, last_wait, letters, memory_check, streams};
-use crate::config::{self, Loaded, Pipeline, Report};
+use super::runtime::{checks, control, last_wait, letters};
+use crate::config::{self, Loaded, Report};
 use crate::control::claim::Claim;
 use crate::control::server::Listeners;
 use crate::exit;
-use crate::log_file::Tails;
-use crate::logging;
+use crate::logs::{self, RecentLogs};
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
-use crate::sys::{memory, needs, start_signals};
+use crate::sys::{needs, start_signals};
 use log::{Level, log};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -35,7 +34,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
 pub fn run(options: RunOptions, registry: &Registry) -> u8 {
-    // Who is asked to stop, to reload or to upgrade before it is up does so once it is up.
+    // A request to stop, reload or upgrade that comes before it is up is served once it is up.
     start_signals::hold();
     let received = Received::from_environment();
     let manager = notify::manager();
@@ -47,19 +46,18 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
         Ok(loaded) => loaded,
         Err(report) => {
             let report = shown(&report);
-            logging::show(Level::Error, &report);
+            logs::show(Level::Error, &report);
             notify::send_exit(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
             return exit::USAGE;
         }
     };
     if !loaded.warnings.is_empty() && upgrade.is_none() {
-        logging::show(Level::Warn, &shown(&loaded.warnings));
+        logs::show(Level::Warn, &shown(&loaded.warnings));
     }
-    warn_of_memory(&loaded.pipeline, upgrade.is_none());
-    if let Some(missing) = streams::missing(&loaded.pipeline, registry) {
-        return failed(&SetUpError::Refused(missing), &manager);
+    if upgrade.is_none() {
+        checks::warn_of_memory(&loaded.pipeline);
     }
-    if let Err(why) = descriptors::make_room(&loaded.pipeline) {
+    if let Err(why) = checks::check(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(why), &manager);
     }
     let code = match supervise(&options, loaded, registry, &manager, Predecessor { received, upgrade }) {
@@ -70,20 +68,13 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
     code
 }
 
-fn warn_of_memory(pipeline: &Pipeline, is_first: bool) {
-    let bound = memory::bound().filter(|_| is_first);
-    if let Some(warning) = bound.and_then(|bound| memory_check::warning(pipeline, &bound)) {
-        log!(target: "mprun", Level::Warn, "{warning}");
-    }
-}
-
 fn failed(error: &SetUpError, manager: &Manager) -> u8 {
     log!(target: "mprun", Level::Error, "{error}");
     notify::send_failure(manager, error);
     exit::FAILED
 }
 
-/// Whether this program could go on from where another one is, that has started this process to find out.
+/// Whether this program could resume from the state of another one, which has started this process to find out.
 pub fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
     let read = UpgradeState::preflight();
     let good = read.and_then(|upgrade_state| {
@@ -91,7 +82,7 @@ pub fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
     });
     match good {
         Ok(()) => {
-            // Who does not read it, does not take this program for a good one.
+            // A reader that does not get it does not take this program for a good one.
             let _ = writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), PREFLIGHT_OK);
             exit::DONE
         }
@@ -128,7 +119,7 @@ fn supervise(
     before: Predecessor,
 ) -> Result<u8, SetUpError> {
     let name = loaded.pipeline.name.clone();
-    logging::set_pipeline(&name);
+    logs::set_pipeline(&name);
     // Before there is any thread: signals reach this one only, which can hold them back once more.
     start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
     needs::look_up().map_err(SetUpError::Missing)?;
@@ -146,10 +137,10 @@ fn supervise(
     let ended = live(run, loaded, before, (claim, inherited.metrics), &mut log_writer);
     log_writer.end();
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
-    ended.map(|(code, tails)| {
-        if let Some(tails) = tails {
-            tails.end();
-            crate::control::python::forget(tails.folder());
+    ended.map(|(code, recent_logs)| {
+        if let Some(recent_logs) = recent_logs {
+            recent_logs.remove();
+            crate::control::python::forget(recent_logs.folder());
         }
         code
     })
@@ -162,12 +153,12 @@ fn live(
     mut before: Predecessor,
     (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
     log_writer: &mut LogWriter,
-) -> Result<(u8, Option<Tails>), SetUpError> {
+) -> Result<(u8, Option<RecentLogs>), SetUpError> {
     let name = loaded.pipeline.name.clone();
     let mut performer = Performer::set_up(&run, &loaded.pipeline, &mut before, log_writer)?;
     let is_resumed = before.upgrade.is_some();
     let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
-    performer.launcher.tails.clone_from(&logs);
+    performer.launcher.recent_logs.clone_from(&logs);
     let control = claim.as_mut().and_then(Claim::listener);
     let listeners = Listeners { control, metrics: control::metrics(&loaded.pipeline, metrics) };
     // Without copies, clients that come during an upgrade are refused.

@@ -14,7 +14,7 @@
 mod builtin;
 mod console;
 mod context;
-mod failed;
+mod dead_letters;
 mod item_log;
 mod outlet;
 mod program;
@@ -22,7 +22,6 @@ mod recycle;
 mod setup;
 mod spec;
 mod stop;
-mod too_long;
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +31,7 @@ pub use spec::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
 
 use crate::config::Task;
 use crate::exit;
-use crate::logging::Logging;
+use crate::logs::Logging;
 use crate::queue::Ending;
 use crate::stage::{Opened, Persistence, Reach, Registry};
 use crate::sys::readiness;

@@ -10,7 +10,7 @@ use crate::config::LoadOptions;
 use crate::control::client::Client;
 use crate::control::protocol::{Retried, Retry};
 use crate::exit;
-use crate::logging::Logging;
+use crate::logs::Logging;
 use crate::numbers::counted;
 use crate::progress::When;
 use crate::stage::Registry;

@@ -3,7 +3,7 @@
 
 use crate::control::client::{ANSWER_TIMEOUT, Client, ClientError};
 use crate::control::protocol::Command;
-use crate::log_file::Tails;
+use crate::logs::RecentLogs;
 use crate::status::Snapshot;
 use crate::sys::start_signals;
 use nix::errno::Errno;
@@ -43,7 +43,7 @@ impl Feed {
     pub fn start(client: Client, first: &Snapshot, wake: UnixStream) -> Feed {
         let (commands, todo) = channel();
         let (sender, updates) = channel();
-        let recent_logs = Tails::beside(&client.socket);
+        let recent_logs = RecentLogs::beside(&client.socket);
         let pid = i32::try_from(first.pid).unwrap_or(i32::MAX);
         let mut poller = Poller { client, recent_logs, pid: Pid::from_raw(pid), missed: 0, commands_sent: 0 };
         let notifier = UpdateSender { sender, wake: Wake(wake) };
@@ -87,7 +87,7 @@ impl Drop for Wake {
 
 struct Poller {
     client: Client,
-    recent_logs: Tails,
+    recent_logs: RecentLogs,
     pid: Pid,
     missed: u32,
     commands_sent: u64,

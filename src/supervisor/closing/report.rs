@@ -89,7 +89,7 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Into a pipe or a device, without waiting for somebody to open it; for a reader that is slow it waits a while.
+/// Into a pipe or a device, without waiting for a reader to open it; for a slow reader it waits a while.
 fn write_into(path: &Path, text: &[u8]) -> io::Result<()> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let mut file = match OpenOptions::new().write(true).custom_flags(flags).open(path) {

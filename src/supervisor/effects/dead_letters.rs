@@ -37,7 +37,7 @@ impl Performer<'_> {
         }
     }
 
-    /// Its end is told as any child's.
+    /// Its end comes as any child's.
     pub(super) fn kill_dead_letter_writer(&mut self, slot: SlotId) {
         if let Some(writer) = self.dead_letter_writers.get(&slot) {
             let _ = group::signal_process(writer.pid, Signal::SIGKILL);
@@ -56,7 +56,7 @@ impl Performer<'_> {
         else {
             return;
         };
-        *self.dead_by_stage.entry(release.stage.clone()).or_default() += released.dead;
+        *self.dead.by_stage.entry(release.stage.clone()).or_default() += released.dead;
         let ((id, queue, attempts), stage, index) = (&writer.item, &release.stage, release.worker.index);
         log!(
             target: "mprun",

@@ -6,7 +6,8 @@ use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::restart;
-use crate::supervisor::runtime::children::{Auxiliary, Child, ChildEvent, ExitDetails, ended};
+use crate::supervisor::machine::totals::ProcessWork;
+use crate::supervisor::runtime::children::{Auxiliary, Child, ChildEvent};
 use crate::supervisor::runtime::inbox::Notice;
 use crate::sys::wait::Exit;
 use crate::sys::{group, proc_table};
@@ -21,7 +22,7 @@ impl Performer<'_> {
     /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
     pub(super) fn suspend(&mut self) {
         self.children.signal_all(Signal::SIGSTOP);
-        // Returns when this process goes on.
+        // Returns when this process is continued.
         let stop = || {
             let _ = nix::sys::signal::raise(Signal::SIGSTOP);
         };
@@ -32,7 +33,7 @@ impl Performer<'_> {
         self.children.signal_all(Signal::SIGCONT);
     }
 
-    /// One round: all that has happened, up to a bound. `/proc` is looked at once in it, for what the dead have left.
+    /// One round: all ends and stops, up to a bound. `/proc` is read once in it, for orphans of the dead.
     pub(super) fn look_at_children(&mut self) {
         let mut leave_orphans = false;
         for _ in 0..CHILDREN_PER_ROUND {
@@ -55,13 +56,16 @@ impl Performer<'_> {
             ChildEvent::Ended(pid, child, exit) => {
                 let had_program = self.kill_program(child.slot);
                 let report = self.admin(|admin| admin.report(child.slot));
-                let ending = report.as_ref().and_then(|report| report.ending.clone());
+                let end = End::new(report.as_ref().and_then(|report| report.ending.clone()), exit);
                 let (item, attempt) = self.item_of(child.slot);
-                let (item, end) = (item.map(Box::new), End::new(ending, exit));
-                let last_stderr = if end.is_failure() { self.last_stderr(&child) } else { Vec::new() };
-                let stage_has_worked = matches!(end, End::CannotStart(_)) && self.has_worked(&child);
-                let remains = ExitDetails { attempt, item, last_stderr, stage_has_worked };
-                self.events.push_back(ended(pid, child, end, report, remains));
+                let work = ProcessWork {
+                    attempt,
+                    item: item.map(Box::new),
+                    last_stderr: if end.is_failure() { self.last_stderr(&child) } else { Vec::new() },
+                    stage_has_worked: matches!(end, End::CannotStart(_)) && self.has_worked(&child),
+                    ..report.map_or_else(ProcessWork::default, ProcessWork::from)
+                };
+                self.events.push_back(Event::Ended(child.worker, Pid(pid), end, work));
                 had_program
             }
             ChildEvent::Stopped(pid, child) => {
@@ -108,16 +112,18 @@ impl Performer<'_> {
     fn has_worked(&self, child: &Child) -> bool {
         let reports =
             self.children.slots_of(child.worker.stage).filter_map(|slot| self.store.admin.report(slot).ok());
-        reports.into_iter().any(|report| report.done + report.emitted > 0)
+        reports.into_iter().any(|report| report.counts.has_effect())
     }
 
-    /// What a dead worker or its program has said at last. If there is nothing to be found, the rest is told without it.
+    /// The last lines on standard error of a dead worker or its program; none, if they can't be read.
     fn last_stderr(&self, child: &Child) -> Vec<String> {
-        let (Some(tails), Some(stage)) = (&self.launcher.tails, self.stages.get(&child.worker.stage)) else {
+        let (Some(recent_logs), Some(stage)) =
+            (&self.launcher.recent_logs, self.stages.get(&child.worker.stage))
+        else {
             return Vec::new();
         };
         let since = child.since.at_least(SystemTime::now(), Instant::now());
-        tails.last_words(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
+        recent_logs.last_of_worker(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
     }
 
     /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.
@@ -131,7 +137,7 @@ impl Performer<'_> {
         program.is_some()
     }
 
-    /// Children that nobody here has started: orphans of a dead worker's program, wherever they have moved.
+    /// Children that this process has not started: orphans of a dead worker's program, whatever their group.
     fn kill_orphans(&self) {
         for pid in self.children.orphans() {
             let _ = group::signal_process(pid, Signal::SIGKILL);

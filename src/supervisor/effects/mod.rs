@@ -13,24 +13,24 @@
 //! | between exec and `set_pid` | a worker whose group the arena doesn't name | PDEATHSIG; its children carry the run's id in their environment |
 //! | the worker, before it is ready | nothing | a failed start: back-off, or the reload goes back |
 //! | the worker, anywhere later | leases, staged outputs | the release gives them back (crash table of the queue) |
-//! | between reap and release | leases of a dead worker | only the supervisor's own death does that: the run is over, or whoever inherits its queues releases every slot |
+//! | between reap and release | leases of a dead worker | only the supervisor's own death does that: the run is over, or the run that recovers its queues releases every slot |
 //! | in a release | some holdings given back | each in one transaction; see the queue |
 //! | while a dead letter is written for a dead worker | see [`dead_letter`](crate::supervisor::runtime::dead_letter_writer) | |
 //! | in a reload | some workers of the new version | nothing of it is kept anywhere but in memory; kept queues of either version are found by their labels, and those that the file does not name are kept while they hold items |
-//! | between the last release and the summary | kept queues in which all is through | the work is done, only the exit code is not told: the next start sees at once that it is through, and ends |
+//! | between the last release and the summary | kept queues in which all is through | the work is done, only the exit code is lost: the next start sees at once that it is through, and ends |
 //! | starting: before the arena is stored or has its magic | nothing that holds an item | made anew |
 //! | in taking over | some slots released, some tokens reopened | the next start does the rest: each step is the same the second time |
-//! | after the release of the last slot, before the new run is noted | the old run's id in the arena | nobody of either run lives |
+//! | after the release of the last slot, before the new run is noted | the old run's id in the arena | no process of either run lives |
 
 mod answers;
 mod ask;
 mod dead_letters;
 mod deaths;
 mod errands;
+mod perform;
 pub mod performer;
 mod queues;
 mod service;
-mod settings;
 mod setup;
 mod upgrade;
 mod workers;

@@ -1,16 +1,13 @@
 //! The hands of the supervisor: what they hold, and which of them does what.
 
-use super::settings;
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
-use crate::logging;
 use crate::progress::TerminalThread;
 use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
 use crate::service::Manager;
 use crate::stage::Registry;
 use crate::supervisor::closing::summary::Closing;
 use crate::supervisor::error::SetUpError;
-use crate::supervisor::machine::effect::{Effect, Outcome};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::observe::RunIdentity;
@@ -32,9 +29,9 @@ use crate::supervisor::runtime::log_writer::LogWriter;
 use crate::supervisor::runtime::watch::Watch;
 use crate::sys::fd;
 use log::{Level, log};
-use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CString;
+use std::ops::RangeFrom;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -45,7 +42,7 @@ pub(super) enum Purpose {
     Load,
     /// To tell a client what that would change.
     Plan(oneshot::Sender<Reply>),
-    /// To find out whether this program could go on from here.
+    /// A preflight of this program.
     Preflight(CString),
 }
 
@@ -56,6 +53,17 @@ pub struct Run<'a> {
     pub manager: &'a Manager,
     pub started: Instant,
     pub progress: Option<ProgressDisplay>,
+}
+
+/// Dead letters, as far as the ledgers of the queues that are there do not count them.
+#[derive(Default)]
+pub struct DeadCounters {
+    /// Of queues that are gone.
+    pub before: u64,
+    /// Those that recovered queues had counted before a run that only works off dead letters.
+    pub at_start: u64,
+    /// Items that were given up on behalf of dead workers, by stage.
+    pub by_stage: BTreeMap<String, u64>,
 }
 
 /// Performs effects, and takes in what happens outside.
@@ -79,12 +87,7 @@ pub struct Performer<'a> {
     pub(super) stages: BTreeMap<StageKey, String>,
     /// Workers of a program before this one that do not lead a group.
     pub(super) non_leaders: Vec<u32>,
-    /// Dead letters of queues that are gone.
-    pub(super) dead_before: u64,
-    /// Those that were counted before this run began to work off what is left.
-    pub(super) dead_at_start: u64,
-    /// Items that were given up on behalf of dead workers, by stage.
-    pub(super) dead_by_stage: BTreeMap<String, u64>,
+    pub(super) dead: DeadCounters,
     /// Letters of dead workers that are being written, by the slot that holds the item.
     pub(super) dead_letter_writers: BTreeMap<SlotId, DeadLetterWriter>,
     pub(super) ends_with_terminal: bool,
@@ -99,8 +102,8 @@ pub struct Performer<'a> {
     pub(super) ended_errands: Vec<(Errand<Purpose>, Ended)>,
     /// Requests that wait for their answers.
     pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
-    pub(super) next_request: u64,
-    /// The program that is to take over, once it has been tried.
+    pub(super) request_ids: RangeFrom<u64>,
+    /// The next program, once its preflight was good.
     pub(super) next_program: Option<CString>,
     /// What happened while performing, in its order.
     pub(super) events: VecDeque<Event>,
@@ -109,14 +112,14 @@ pub struct Performer<'a> {
 }
 
 impl Performer<'_> {
-    /// Goes on from what a program before this one has left. What it may not have seen any more is looked at.
+    /// Resumes from the previous program. Notices that it may have missed are looked at.
     pub fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
         self.launcher.resume(upgrade_state)?;
         self.identity.run.clone_from(&upgrade_state.run);
         self.non_leaders.clone_from(&upgrade_state.non_leaders);
         self.replacing = Replacing::of(&upgrade_state.replacing);
-        self.dead_before = upgrade_state.dead_before;
-        self.dead_by_stage.clone_from(&upgrade_state.dead_by_stage);
+        self.dead.before = upgrade_state.dead_before;
+        self.dead.by_stage.clone_from(&upgrade_state.dead_by_stage);
         self.ends_with_terminal = upgrade_state.ends_with_terminal;
         if let Some((pid, alive)) = upgrade_state.guardian {
             self.children.add_auxiliary(pid, Auxiliary::Guardian);
@@ -175,7 +178,7 @@ impl Performer<'_> {
         self.events.push_back(event);
     }
 
-    /// A worker has something to say: all who may have are looked at.
+    /// A worker has signalled: the slots of all that are awaited are read.
     fn poll_ready_workers(&mut self, state: &State) {
         for (worker, pid, slot) in state.awaited() {
             match self.admin(|admin| admin.report(slot)).map(|report| report.phase) {
@@ -186,89 +189,6 @@ impl Performer<'_> {
                 }
                 Some(Phase::Starting) | None => {}
             }
-        }
-    }
-
-    /// Does all of it. Some: that was the end of the run.
-    pub fn perform(&mut self, actions: Vec<Effect>) -> Option<Outcome> {
-        let mut actions = actions.into_iter().peekable();
-        while let Some(action) = actions.next() {
-            match action {
-                Effect::Order(slot, pid, order) => {
-                    // One look-up for all who get the same order, not one each: every order wakes every sleeper.
-                    let mut same = vec![(slot, pid)];
-                    while let Some(Effect::Order(slot, pid, next)) =
-                        actions.next_if(|next| matches!(next, Effect::Order(_, _, next) if *next == order))
-                    {
-                        debug_assert_eq!(next, order);
-                        same.push((slot, pid));
-                    }
-                    self.order(&same, order);
-                }
-                Effect::End(outcome) => return Some(self.with_worker_deaths(outcome)),
-                other => self.act(other),
-            }
-        }
-        None
-    }
-
-    /// The letters that were written for dead workers are their stages', too.
-    fn with_worker_deaths(&self, mut outcome: Outcome) -> Outcome {
-        for stage in &mut outcome.stages {
-            stage.dead += self.dead_by_stage.get(&stage.name).copied().unwrap_or(0);
-            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
-        }
-        outcome
-    }
-
-    fn act(&mut self, action: Effect) {
-        match action {
-            Effect::Spawn(spawn) => self.spawn(&spawn),
-            Effect::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
-            Effect::Preflight(left) => self.preflight(*left),
-            Effect::ReplaceProgram(left) => self.replace_program(*left),
-            Effect::Term(pid) => self.terminate(pid),
-            Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
-            Effect::Tune(slot, pid, tuning) => {
-                self.admin(|admin| admin.tune(slot, &settings::tuning(&tuning)));
-                self.wake_worker(pid);
-            }
-            Effect::Release(release) => self.release(&release),
-            Effect::WriteDeadLetter(release) => self.write_dead_letter(&release),
-            Effect::KillDeadLetterWriter(slot) => self.kill_dead_letter_writer(slot),
-            Effect::SetQueue(queue, spec) => self.set_queue(queue, &spec),
-            Effect::AddHidden(queue, label) => self.add_hidden(queue, label),
-            Effect::ResetToken(queue) => {
-                if let Some(label) = self.drop_token(queue) {
-                    self.add_hidden(queue, label);
-                }
-            }
-            Effect::DropToken(queue) => drop(self.drop_token(queue)),
-            Effect::SetEnded(queue, ended) => {
-                self.admin(|admin| admin.set_ended(queue, ended));
-            }
-            Effect::SetClosed(queue, closed) => {
-                self.admin(|admin| admin.set_closed(queue, closed));
-            }
-            Effect::RemoveQueues(queues) => self.remove_queues(queues),
-            Effect::LimitDeadLetters(bounds) => {
-                self.launcher.dead_letters.max_size = bounds.max_size;
-                self.launcher.dead_letters.when_full = bounds.when_full;
-            }
-            Effect::Load => self.load(),
-            Effect::StartGuardian => self.start_guardian(),
-            Effect::StartLogWriter => self.start_log_writer(),
-            Effect::Notify(messages) => self.notify(&messages),
-            Effect::Status(head) => self.status(&head),
-            Effect::Answer(id, outcome) => self.answer(id, outcome),
-            Effect::Log(level, text) => log!(target: "mprun", level, "{text}"),
-            Effect::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
-            Effect::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
-                logging::show(Level::Error, &text);
-            }
-            Effect::Show(_) => {}
-            Effect::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
-            Effect::End(_) => {} // `perform` returns it
         }
     }
 
@@ -287,7 +207,7 @@ impl Performer<'_> {
         result.map_err(|fault| self.events.push_back(event(fault))).ok()
     }
 
-    /// Leaves no process behind, and says what the queues hold.
+    /// Ends all processes, and counts what the queues hold.
     pub fn close(mut self) -> (Closing, QueueStore, Replacing, Inbox) {
         match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
@@ -297,20 +217,10 @@ impl Performer<'_> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer {
-            names,
-            tokens,
-            mut store,
-            dead_before,
-            dead_at_start,
-            launcher,
-            replacing,
-            inbox,
-            ..
-        } = self;
+        let Performer { names, tokens, mut store, dead, launcher, replacing, inbox, .. } = self;
         let mut counted = |queue, name| Some((name, store.admin.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
-        // Nobody asked for these: they are told of only if something is left in them.
+        // Hidden queues are listed only if something is left in them.
         let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
             Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
             Label::Queue(_) | Label::Token { .. } => None,
@@ -318,7 +228,13 @@ impl Performer<'_> {
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let dead_letters = launcher.dead_letters.path;
-        let closing = Closing { queues, dead_before, dead_at_start, too_long, dead_letters };
+        let closing = Closing {
+            queues,
+            dead_before: dead.before,
+            dead_at_start: dead.at_start,
+            too_long,
+            dead_letters,
+        };
         (closing, store, replacing, inbox)
     }
 }

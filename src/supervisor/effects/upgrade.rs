@@ -8,17 +8,18 @@
 //! | the next program, before it has read what is left | workers | as when a supervisor is killed: they die, the guardian cleans up, kept queues go on |
 
 use super::performer::{Performer, Purpose};
-use crate::logging::sink;
+use crate::logs::sink;
 use crate::service;
 use crate::supervisor::machine::event::{Event, NotReplaced};
 use crate::supervisor::machine::saved::SavedMachine;
 use crate::supervisor::recovery::upgrade_state::{PREFLIGHT_FDS, PREFLIGHT_OK, UpgradeState, VARIABLE};
+use crate::supervisor::runtime::environment;
 use crate::supervisor::runtime::errand::{Ended, Errand, Start};
 use crate::supervisor::runtime::inbox::Notice;
 use crate::sys::wait::Exit;
 use crate::sys::{fd, reexec, start_signals};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -27,21 +28,21 @@ use std::path::PathBuf;
 impl Performer<'_> {
     /// Asks the program on the disk, in a process of its own, whether it understands the command line, what it would
     /// get, the file and the queues.
-    pub(in crate::supervisor) fn preflight(&mut self, left: SavedMachine) {
-        if let Err(why) = self.try_preflight(left) {
+    pub(in crate::supervisor) fn preflight(&mut self, machine: SavedMachine) {
+        if let Err(why) = self.try_preflight(machine) {
             self.events.push_back(Event::PreflightDone(Err(why)));
         }
     }
 
-    fn try_preflight(&mut self, left: SavedMachine) -> Result<(), String> {
+    fn try_preflight(&mut self, machine: SavedMachine) -> Result<(), String> {
         let program = program_on_disk().map_err(|error| format!("no program to execute: {error}"))?;
-        let memory = self.memory(left)?;
+        let memory = self.memory(machine)?;
         let [upgrade_state, arena] = PREFLIGHT_FDS;
         let words = [CString::new(reexec::VERB).unwrap_or_default(), program.clone()];
         let start = Start {
             arguments: words.into_iter().chain(arguments(Some("__rehearse"))).collect(),
             descriptors: &[(memory.as_fd(), upgrade_state), (self.store.arena.fd(), arena)],
-            environment: &environment(None),
+            environment: &variables(None),
             stderr: None,
         };
         let errand = Errand::start(Purpose::Preflight(program), start).map_err(|error| error.to_string())?;
@@ -64,30 +65,30 @@ impl Performer<'_> {
     }
 
     /// Returns only if the other program has not taken over.
-    pub(in crate::supervisor) fn replace_program(&mut self, left: SavedMachine) {
-        let why = match self.try_to_replace(left) {
+    pub(in crate::supervisor) fn replace_program(&mut self, machine: SavedMachine) {
+        let why = match self.try_to_replace(machine) {
             Ok(why) => why,
             Err(why) => NotReplaced::Failed(why),
         };
         self.events.push_back(Event::NotReplaced(why));
     }
 
-    fn try_to_replace(&mut self, left: SavedMachine) -> Result<NotReplaced, String> {
+    fn try_to_replace(&mut self, machine: SavedMachine) -> Result<NotReplaced, String> {
         let program = self.next_program.clone().ok_or("no program was tried")?;
-        let memory = self.memory(left)?;
+        let memory = self.memory(machine)?;
         let before = hold_signals().map_err(|error| format!("signals can't be held back: {error}"))?;
         let failed = self.replace(&program, &memory);
         let _ = before.thread_set_mask();
         failed
     }
 
-    fn memory(&self, left: SavedMachine) -> Result<OwnedFd, String> {
-        let memory = serde_json::to_vec(&self.upgrade_state(left)).map_err(io::Error::from);
+    fn memory(&self, machine: SavedMachine) -> Result<OwnedFd, String> {
+        let memory = serde_json::to_vec(&self.upgrade_state(machine)).map_err(io::Error::from);
         let memory = memory.and_then(|text| fd::sealed(c"mprun-handover", &text));
         memory.map_err(|error| format!("nothing can be handed over: {error}"))
     }
 
-    fn upgrade_state(&self, left: SavedMachine) -> UpgradeState {
+    fn upgrade_state(&self, machine: SavedMachine) -> UpgradeState {
         let launcher = &self.launcher;
         let numbers = |pipes: &[OwnedFd; 2]| [pipes[0].as_raw_fd(), pipes[1].as_raw_fd()];
         let named = self
@@ -99,12 +100,12 @@ impl Performer<'_> {
             continues: launcher.continues,
             replacing: self.replacing.paths(),
             age: self.identity.started.elapsed(),
-            machine: left,
+            machine,
             guardian: self.guardian.as_ref().map(|guardian| (guardian.pid, guardian.alive.as_raw_fd())),
             preexisting: self.children.preexisting(),
             non_leaders: self.children.non_leaders(),
-            dead_before: self.dead_before,
-            dead_by_stage: self.dead_by_stage.clone(),
+            dead_before: self.dead.before,
+            dead_by_stage: self.dead.by_stage.clone(),
             ends_with_terminal: self.ends_with_terminal,
             arena: self.store.arena.fd().as_raw_fd(),
             undo_log: launcher.undo_log.fd().as_raw_fd(),
@@ -131,7 +132,7 @@ impl Performer<'_> {
         start_signals::block_all().map_err(|error| format!("signals can't be held back: {error}"))?;
         let failed = self
             .pass_on(memory)
-            .and_then(|number| reexec::replace(program, &arguments(None), &environment(Some(number))));
+            .and_then(|number| reexec::replace(program, &arguments(None), &variables(Some(number))));
         self.keep_back();
         match failed {
             Ok(never) => match never {},
@@ -155,12 +156,12 @@ impl Performer<'_> {
     fn to_pass_on(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
         let launcher = &self.launcher;
         let pipes = launcher.holding_pipes.values().flatten().map(AsFd::as_fd);
-        let voices = self.log_writer.ends().iter().map(AsFd::as_fd);
+        let log_pipe = self.log_writer.ends().iter().map(AsFd::as_fd);
         let alive = self.guardian.iter().map(|guardian| guardian.alive.as_fd());
         let control = self.listeners.control.iter().map(AsFd::as_fd);
         let metrics = self.listeners.metrics.iter().map(AsFd::as_fd);
         pipes
-            .chain(voices)
+            .chain(log_pipe)
             .chain(alive)
             .chain(control)
             .chain(metrics)
@@ -169,7 +170,7 @@ impl Performer<'_> {
     }
 }
 
-/// Why not: what it said last tells more than how it ended.
+/// Why not: its last line, which explains more than its exit.
 fn refusal(program: &CStr, ended: &str, said: &str) -> String {
     let said = if said.is_empty() { "nothing said" } else { said };
     format!("{} can't go on from here ({ended}): {said}", program.to_string_lossy())
@@ -179,7 +180,7 @@ fn refusal(program: &CStr, ended: &str, said: &str) -> String {
 fn program_on_disk() -> io::Result<CString> {
     let link = std::fs::read_link("/proc/self/exe")?;
     let path = match link.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
-        Some(path) if !link.exists() => PathBuf::from(std::ffi::OsStr::from_bytes(path)),
+        Some(path) if !link.exists() => PathBuf::from(OsStr::from_bytes(path)),
         _ => link,
     };
     Ok(CString::new(path.into_os_string().into_vec())?)
@@ -195,15 +196,15 @@ fn arguments(word: Option<&str>) -> Vec<CString> {
 }
 
 /// This program's; the descriptors of the service manager were taken, and their numbers are others' now.
-fn environment(upgrade_state: Option<i32>) -> Vec<CString> {
-    let is_stale = |name: &[u8]| name.starts_with(b"LISTEN_") || name == VARIABLE.as_bytes();
-    let kept = std::env::vars_os().filter(|(name, _)| !is_stale(name.as_bytes()));
-    // In a rehearsal nobody is to be told anything.
-    let kept = kept
-        .filter(|(name, _)| upgrade_state.is_some() || !service::is_for_this_process_only(name.as_bytes()));
-    let entries = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
-    let upgrade_state = upgrade_state.map(|number| format!("{VARIABLE}={number}").into_bytes());
-    entries.chain(upgrade_state).filter_map(|entry| CString::new(entry).ok()).collect()
+fn variables(upgrade_state: Option<i32>) -> Vec<CString> {
+    // A preflight sends no notification.
+    let is_preflight = upgrade_state.is_none();
+    let is_kept = |name: &OsStr| {
+        let is_stale = name.as_bytes().starts_with(b"LISTEN_") || name == VARIABLE;
+        !(is_stale || is_preflight && service::is_for_this_process_only(name.as_bytes()))
+    };
+    let upgrade_state = upgrade_state.and_then(|number| CString::new(format!("{VARIABLE}={number}")).ok());
+    environment::kept(is_kept).chain(upgrade_state).collect()
 }
 
 /// All but the mark by which [`Inbox::drain`](crate::supervisor::runtime::inbox::Inbox::drain) sees that all have come through.

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 /// From one try to the next: doubled each time.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
-/// Whoever has not written a letter after this is ended, and another one tries.
+/// A helper that has not written its letter after this is killed, and another one tries.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
-/// What takes longer is told by `status`.
+/// What takes longer is shown by `status`.
 const REPORTED_AFTER: Duration = Duration::from_secs(2);
 
 /// By the slot that holds the item.
@@ -34,9 +34,9 @@ struct PendingDeadLetter {
 enum Attempt {
     /// It is tried again then.
     Try(Instant),
-    /// It is being tried; whoever does is ended then.
+    /// It is being tried; the helper is killed then.
     End(Instant),
-    /// Whoever tries it was ended, and is not gone yet.
+    /// The helper was killed, and is not reaped yet.
     Gone,
 }
 

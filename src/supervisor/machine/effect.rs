@@ -28,9 +28,9 @@ pub enum Effect {
         slot: SlotId,
         pid: Pid,
     },
-    /// Find out whether the program that is on the disk could go on from here; answered by `PreflightDone`.
+    /// Try the program on the disk; answered by `PreflightDone`.
     Preflight(Box<SavedMachine>),
-    /// Let it go on from here. If it can't, this one does; answered by `NotReplaced`.
+    /// Execute it in this process. If that fails, answered by `NotReplaced`.
     ReplaceProgram(Box<SavedMachine>),
     /// Write an order into a slot, and nudge the process.
     Order(SlotId, Pid, Order),
@@ -45,7 +45,7 @@ pub enum Effect {
     /// Give back what a dead worker held but the item that was at its last try, and have that one's dead letter written;
     /// answered by `DeadLetterWritten` or `DeadLetterFailed`.
     WriteDeadLetter(Release),
-    /// Whoever writes the dead letter of what is left in this slot has not come back: it is ended.
+    /// Kill the helper that writes the dead letter of the item in this slot.
     KillDeadLetterWriter(SlotId),
     /// Create a queue, or change its limits.
     SetQueue(QueueId, config::Queue),
@@ -55,9 +55,9 @@ pub enum Effect {
     ResetToken(QueueId),
     /// Remove a hidden queue, whatever it holds.
     DropToken(QueueId),
-    /// Say that nobody will write a queue any more, or that somebody will.
+    /// A queue has no writer any more, or has one again.
     SetEnded(QueueId, bool),
-    /// Say that nobody will read a queue any more, or that somebody will.
+    /// A queue has no reader any more, or has one again.
     SetClosed(QueueId, bool),
     /// Remove queues, if all of them are empty; answered by `QueuesRemoved` or `QueueHolds`.
     RemoveQueues(Vec<QueueId>),
@@ -131,7 +131,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether nothing is left for another run to go on with.
+    /// Whether all work is done: no other run has to continue it.
     pub fn is_through(&self) -> bool {
         self.stopped.is_none() && !self.failed && !self.retains_items
     }
@@ -149,7 +149,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Nothing to do yet; the history goes on.
+    /// None yet; `history` is the one so far.
     pub fn new(now: Instant, history: History) -> Effects {
         Effects { now, list: Vec::new(), history }
     }
@@ -159,12 +159,12 @@ impl Effects {
         self.list.push(effect);
     }
 
-    /// Says something.
+    /// A line of the log.
     pub fn log(&mut self, level: Level, text: impl Into<String>) {
         self.list.push(Effect::Log(level, text.into()));
     }
 
-    /// Remembers a transition, and says it at `level`.
+    /// Remembers a transition, and logs it at `level`.
     pub fn transition(&mut self, level: Level, worker: String, change: TransitionKind, text: String) {
         self.list.push(Effect::LogAbout(level, worker.clone(), text));
         self.history.note(self.now, worker, change);

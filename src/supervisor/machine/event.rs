@@ -32,7 +32,7 @@ pub enum Event {
     PreflightDone(Result<(), String>),
     /// The program on the disk has not taken over.
     NotReplaced(NotReplaced),
-    /// Somebody asked for something to be done; answered by an [`Effect::Answer`](super::effect::Effect::Answer), maybe
+    /// A command; answered by an [`Effect::Answer`](super::effect::Effect::Answer), maybe
     /// later.
     Asked(RequestId, Command),
     /// A worker has a process.
@@ -49,12 +49,12 @@ pub enum Event {
     Halted {
         worker: WorkerId,
         pid: Pid,
-        /// It can't go on, and with it nobody who wants the queues' lock.
+        /// It holds the queues' lock, so that every other worker waits.
         holds_lock: bool,
     },
     /// Queues are removed.
     QueuesRemoved(Vec<QueueId>),
-    /// No queue was removed, since this one still holds so many items.
+    /// No queue was removed, since this one still holds items: how many.
     QueueHolds(QueueId, u64),
     /// The dead letter of the item that is left in this slot is written, and the item has ended.
     DeadLetterWritten(SlotId),

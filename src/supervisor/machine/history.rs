@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// So many are kept of one worker: enough to see what led to a failure, small enough to forget about. Each has its own:
+/// Per worker: enough to see what led to a failure, small enough to forget about. Each has its own:
 /// one that crashes all the time must not push out what happened to the others.
 const TRANSITIONS_PER_WORKER: usize = 10;
 /// Workers with a history; those that are gone longest are forgotten first.
 const MAX_WORKERS: usize = 8192;
 
-/// Transitions of one worker whose last words are kept.
+/// Transitions of one worker whose last lines of standard error are kept.
 const TRANSITIONS_WITH_STDERR: usize = 3;
-/// Characters of a line of last words.
+/// Characters of such a line.
 const STDERR_LINE_CHARS: usize = 400;
 
 /// One thing that happened to one worker.
@@ -32,7 +32,7 @@ pub struct Transition<Time = Instant> {
     pub lived: Option<Duration>,
     /// The item that it had begun.
     pub item: Option<Box<Glimpse>>,
-    /// What it or its program has said at last.
+    /// The last lines of it or its program on standard error.
     #[serde(rename = "words", default)]
     pub last_stderr: Vec<String>,
 }
@@ -52,7 +52,7 @@ impl<T> Transition<T> {
 pub enum TransitionKind {
     /// It was started.
     Started(StartReason),
-    /// It was told to end after its item.
+    /// It was requested to end after its item.
     Asked(StopReason),
     /// It was terminated.
     Terminated(StopReason),
@@ -82,7 +82,7 @@ impl History {
         of_worker.push_back(transition);
     }
 
-    /// Says more about the last one of a worker.
+    /// Adds details to the last one of a worker.
     pub fn explain(&mut self, worker: &str, lived: Option<Duration>, work: &ProcessWork) {
         let Some(of_worker) = self.0.get_mut(worker) else { return };
         if let Some(last) = of_worker.back_mut() {
@@ -123,7 +123,7 @@ impl History {
         ends.split_off(ends.len().saturating_sub(n))
     }
 
-    /// All of it, for another program that goes on in this process.
+    /// All of it, for the next program of this process.
     pub fn save(&self, now: Instant) -> Vec<SavedTransition> {
         let saved = |past: Transition| {
             let age = now.saturating_duration_since(past.at);
@@ -132,7 +132,7 @@ impl History {
         self.0.values().flatten().cloned().map(saved).collect()
     }
 
-    /// Goes on from what another program has left.
+    /// Resumes from what the previous program has saved.
     pub fn resume(&mut self, saved: Vec<SavedTransition>, now: Instant) {
         for past in saved {
             let at = now.checked_sub(past.at).unwrap_or(now);

@@ -49,7 +49,7 @@ impl Pool {
         self.free.pop_first().or_else(|| self.fresh.next())
     }
 
-    /// Takes this very number; false if somebody has it.
+    /// Takes this very number; false if it is taken.
     pub fn claim(&mut self, number: u16) -> bool {
         if self.fresh.contains(&number) {
             self.free.extend(self.fresh.start..number);
@@ -67,7 +67,7 @@ impl Pool {
     }
 
     /// How many can still be taken.
-    pub fn left(&self) -> usize {
+    pub fn available(&self) -> usize {
         self.fresh.len() + self.free.len()
     }
 }
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!((pool.take(), pool.take(), pool.take(), pool.take()), (Some(0), Some(1), Some(2), None));
         pool.give(2);
         pool.give(0);
-        assert_eq!(pool.left(), 2);
+        assert_eq!(pool.available(), 2);
         assert_eq!((pool.take(), pool.take(), pool.take()), (Some(0), Some(2), None));
     }
 
@@ -90,7 +90,7 @@ mod tests {
     fn a_number_can_be_claimed_once() {
         let mut pool = Pool::new(4);
         assert!(pool.claim(2) && !pool.claim(2) && !pool.claim(4));
-        assert!(pool.claim(0) && pool.left() == 2);
+        assert!(pool.claim(0) && pool.available() == 2);
         assert_eq!((pool.take(), pool.take(), pool.take()), (Some(1), Some(3), None));
     }
 }

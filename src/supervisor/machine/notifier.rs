@@ -17,7 +17,7 @@ pub struct NotifyCapabilities {
     pub listens: bool,
     /// It kills this process when it hears nothing for so long.
     pub watchdog: Option<Duration>,
-    /// It must be told that this is the process to watch.
+    /// It must learn that this is the process to watch.
     pub main_pid: Option<u32>,
 }
 
@@ -116,7 +116,7 @@ impl ServiceNotifier {
         true
     }
 
-    /// What became of an attempt to reload, if that was not what the file says. Whether that is news to somebody.
+    /// What became of an attempt to reload, if that was not what the file says. Whether that is news to a listener.
     pub fn reload_failed(&mut self, why: Option<String>) -> bool {
         let is_news = self.reload_failure != why;
         self.reload_failure = why;

@@ -68,7 +68,7 @@ impl Phase {
 /// A change of programs under way.
 #[derive(Debug)]
 pub struct Upgrade {
-    /// Who waits for an answer.
+    /// The request to answer, if a client waits.
     pub request: Option<RequestId>,
     pub since: Instant,
     pub phase: UpgradePhase,

@@ -54,7 +54,7 @@ impl QueueTable {
         }
     }
 
-    /// Goes on with what an earlier run has left.
+    /// Takes in what an earlier run has left.
     pub fn recover(&mut self, recovered: Vec<RecoveredQueue>) {
         for recovered in recovered {
             if !self.ids.claim(recovered.queue.0) {
@@ -101,8 +101,8 @@ impl QueueTable {
     }
 
     /// How many more there may be.
-    pub fn left(&self) -> usize {
-        self.ids.left()
+    pub fn available(&self) -> usize {
+        self.ids.available()
     }
 
     /// How many there are.
@@ -166,12 +166,12 @@ impl QueueTable {
         self.unwanted().any(|queue| queue.id == id)
     }
 
-    /// Whether nobody will ever read it.
+    /// Whether it has no reader, and gets none.
     pub fn is_closed(&self, id: QueueId) -> bool {
         self.all.iter().any(|queue| queue.id == id && queue.closed)
     }
 
-    /// Whether somebody reads it.
+    /// Whether it has a reader.
     pub fn is_open(&self, id: QueueId) -> bool {
         self.all.iter().any(|queue| queue.id == id && !queue.closed)
     }
@@ -187,16 +187,16 @@ impl QueueTable {
         self.ids.give(id.0);
     }
 
-    /// Says which queues have ended and which are closed, as far as that has changed.
+    /// Marks the queues that have ended or are closed, as far as that has changed.
     ///
     /// `is_fed`: items come from elsewhere than from its stages.
     ///
-    /// A queue that has to go is never closed: its writers are about to be told what else to write, and must not take
+    /// A queue that has to go is never closed: its writers are about to get other outputs, and must not take
     /// that for the end of their work.
-    pub fn settle(&mut self, stages: &[StageState], is_fed: bool, out: &mut Effects) -> Vec<Reopened> {
+    pub fn settle(&mut self, stages: &[StageState], is_retrying: bool, out: &mut Effects) -> Vec<Reopened> {
         let mut reopened = Vec::new();
         for queue in &mut self.all {
-            let ended = !is_fed && !stages.iter().any(|stage| stage.writes(queue.id));
+            let ended = !is_retrying && !stages.iter().any(|stage| stage.writes(queue.id));
             let closed = queue.wanted && !stages.iter().any(|stage| stage.reads(queue.id));
             if queue.ended != ended {
                 out.push(Effect::SetEnded(queue.id, ended));

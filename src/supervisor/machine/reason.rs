@@ -1,5 +1,5 @@
 //! Why something happens to a worker. Every start, stop, kill and restart carries one of these: it is logged, kept in
-//! the history, and shown to whoever asks.
+//! the history, and shown by the status.
 
 use crate::exit;
 use crate::queue::Ending;
@@ -50,7 +50,7 @@ impl fmt::Display for StartReason {
     }
 }
 
-/// Why a worker is told to end, or is killed.
+/// Why a worker is requested to end, or is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum StopReason {
     /// `processes` shrank.
@@ -61,7 +61,7 @@ pub enum StopReason {
     Changed,
     /// A fresh one is to take its place.
     Requested,
-    /// Nobody reads what the stage writes.
+    /// The stage's output has no reader.
     OutputClosed,
     /// The stage gave up.
     GaveUp,
@@ -91,7 +91,7 @@ impl fmt::Display for StopReason {
 pub enum StopCause {
     /// A signal asked for it.
     Signal(&'static str),
-    /// Somebody asked for it.
+    /// A verb asked for it.
     Requested(&'static str),
     /// This stage gave up, with `on_give_up = "stop"`.
     GaveUp(String),
@@ -151,19 +151,9 @@ impl End {
     /// Whether this is a failure: something to restart for, and to count.
     pub fn is_failure(&self) -> bool {
         match self {
-            End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
-            | End::Died(_)
-            | End::NotStarted(_)
-            | End::CannotStart(_)
-            | End::ProgramKilled(_) => true,
-            End::Said(
-                Ending::Finished
-                | Ending::InputEnded
-                | Ending::OutputClosed
-                | Ending::Ordered
-                | Ending::Recycled,
-            )
-            | End::Terminated => false,
+            End::Said(ending) => matches!(ending, Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut),
+            End::Died(_) | End::NotStarted(_) | End::CannotStart(_) | End::ProgramKilled(_) => true,
+            End::Terminated => false,
         }
     }
 }

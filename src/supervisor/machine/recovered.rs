@@ -1,8 +1,8 @@
 //! What an earlier run has left in the queues' memory, and what this one makes of it. Pure.
 //!
 //! A queue is found again by its label. Ordinary queues go by their names; one that the file does not name any more is
-//! parted with as at a reload: if it holds items it is kept, and that is told. The positions of stages (tokens) and
-//! finished outputs that wait for room (outboxes) go by the stage's name; those of a stage that is not in the file stay
+//! removed as at a reload: if it holds items it is retained, with a warning. The positions of stages (tokens) and
+//! finished outputs that wait for room (spill queues) go by the stage's name; those of a stage that is not in the file stay
 //! as they are until it is again.
 
 use crate::config::Pipeline;
@@ -57,9 +57,9 @@ pub struct RecoveredQueue {
     /// What it is for.
     pub label: Label,
     pub items: u64,
-    /// Nobody was to write it any more.
+    /// It had no writer any more.
     pub ended: bool,
-    /// Nobody was to read it any more.
+    /// It had no reader any more.
     pub closed: bool,
     /// A token that says that its stage has come to its end.
     pub through: bool,
@@ -69,27 +69,20 @@ pub struct RecoveredQueue {
 /// are not through after all.
 pub fn not_through(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
     let graph = Graph { pipeline, recovered };
-    let tokens = recovered.iter().filter(|recovered| recovered.through).filter_map(|recovered| {
-        match &recovered.label {
-            Label::Token { stage, .. } => Some((recovered.queue, stage)),
-            Label::Queue(_) | Label::Spill(_) => None,
-        }
-    });
-    tokens.filter(|(_, stage)| graph.may_get_more(stage, 0)).map(|(queue, _)| queue).collect()
+    tokens_through(recovered, |stage| graph.may_get_more(stage, 0))
 }
 
 /// The tokens of all stages of a pipeline that say that their stage has come to its end: it gets items all the same.
 pub fn tokens_of(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
-    let of_stage = |recovered: &&RecoveredQueue| match &recovered.label {
-        Label::Token { stage, .. } => pipeline.stages.iter().any(|known| known.name == *stage),
+    tokens_through(recovered, |stage| pipeline.stages.iter().any(|known| known.name == *stage))
+}
+
+fn tokens_through(recovered: &[RecoveredQueue], of_stage: impl Fn(&str) -> bool) -> Vec<QueueId> {
+    let is_meant = |queue: &&RecoveredQueue| match &queue.label {
+        Label::Token { stage, .. } => queue.through && of_stage(stage),
         Label::Queue(_) | Label::Spill(_) => false,
     };
-    recovered
-        .iter()
-        .filter(|recovered| recovered.through)
-        .filter(of_stage)
-        .map(|recovered| recovered.queue)
-        .collect()
+    recovered.iter().filter(is_meant).map(|queue| queue.queue).collect()
 }
 
 struct Graph<'a> {
@@ -102,9 +95,8 @@ impl Graph<'_> {
     fn may_get_more(&self, stage: &str, depth: usize) -> bool {
         let Some(spec) = self.pipeline.stages.iter().find(|spec| spec.name == stage) else { return false };
         let holds = |name: &String| {
-            self.recovered
-                .iter()
-                .any(|recovered| recovered.items > 0 && recovered.label == Label::Queue(name.clone()))
+            let label = Label::Queue(name.clone());
+            self.recovered.iter().any(|queue| queue.items > 0 && queue.label == label)
         };
         spec.work.inputs.iter().any(|queue| holds(queue) || self.may_be_written(queue, depth))
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// What is known when a worker has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
-    /// What it had been told or done to, if anything.
+    /// What it was requested to do, if anything.
     pub requested: Option<StopReason>,
     /// Its place is to go when its process does.
     pub leaving: bool,
@@ -41,7 +41,7 @@ pub enum Stopping {
 pub enum Next {
     /// Its place goes too.
     Leave,
-    /// A new one at once; nobody's fault.
+    /// A new one at once; no failure.
     Now(StartReason),
     /// A new one as back-off and intensity allow.
     Restart(StartReason),
@@ -58,26 +58,24 @@ pub fn after(end: &End, given: &Circumstances) -> Next {
         _ if given.stop == Stopping::Killing => Next::Over(Over::Stopped),
         _ if given.leaving => Next::Leave,
         End::Said(Ending::Finished) => finished(given),
-        End::Said(Ending::Ordered) => given.requested.map_or(Next::Now(StartReason::WantedAgain), told),
-        End::Said(Ending::Recycled) => given.requested.map_or(Next::Now(StartReason::Recycled), told),
+        End::Said(Ending::Ordered) => given.requested.map_or(Next::Now(StartReason::WantedAgain), obeyed),
+        End::Said(Ending::Recycled) => given.requested.map_or(Next::Now(StartReason::Recycled), obeyed),
         End::Terminated => match given.requested {
-            Some(why) => told(why),
+            Some(why) => obeyed(why),
             None if given.killed_externally => failed(given),
             None => Next::Now(StartReason::WantedAgain),
         },
+        // Only reached when it is leaving, which an arm above answers.
+        End::Said(Ending::InputEnded | Ending::OutputClosed) => Next::Leave,
         End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
         | End::Died(_)
         | End::NotStarted(_)
         | End::CannotStart(_)
-        | End::ProgramKilled(_) => {
-            match given.requested {
-                // It was killed for the others' sake: the stage still wants it.
-                None | Some(StopReason::HoldsLock) => failed(given),
-                Some(why) => told(why),
-            }
-        }
-        // Only reached when it is leaving, which an arm above answers.
-        End::Said(Ending::InputEnded | Ending::OutputClosed) => Next::Leave,
+        | End::ProgramKilled(_) => match given.requested {
+            // It was killed for the others' sake: the stage still wants it.
+            None | Some(StopReason::HoldsLock) => failed(given),
+            Some(why) => obeyed(why),
+        },
     }
 }
 
@@ -100,8 +98,8 @@ fn failed(given: &Circumstances) -> Next {
     }
 }
 
-/// What follows for a worker that was told to go and did.
-fn told(why: StopReason) -> Next {
+/// What follows for a worker that ended as requested.
+fn obeyed(why: StopReason) -> Next {
     match why {
         StopReason::Scaled | StopReason::Removed => Next::Leave,
         StopReason::Changed => Next::Now(StartReason::Changed),

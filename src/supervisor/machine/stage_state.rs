@@ -43,7 +43,7 @@ pub struct StageState {
     pub paused: bool,
     /// Counts the restarts that were asked for: workers of an earlier one make room.
     epoch: u32,
-    /// Pauses are off: everybody waits for it.
+    /// Pauses are off, since the whole pipeline waits for it.
     skips_pauses: bool,
     /// One of its workers was started, at some time.
     begun: bool,
@@ -69,6 +69,7 @@ pub enum Fate {
     GaveUp,
 }
 
+/// A worker's place in the stage; several processes may fill it, one after the other.
 #[derive(Debug)]
 pub struct Worker {
     /// `MPRUN_WORKER`.
@@ -84,30 +85,18 @@ pub struct Worker {
     /// Its stage is paused, and its process is at no item any more.
     pub at_rest: bool,
     epoch: u32,
-    bad_runs: u32,
+    /// How often it failed since it last ran well.
+    pub bad_runs: u32,
     /// It was there when the stage was new.
     is_first: bool,
 }
 
 impl Worker {
-    /// One that an earlier program has started, or has seen the end of.
-    pub fn resumed(index: u32, version: Rc<Version>, life: Life, trial: bool, bad_runs: u32) -> Worker {
-        Worker {
-            index,
-            version,
-            life,
-            leaving: false,
-            trial,
-            at_rest: false,
-            epoch: 0,
-            bad_runs,
-            is_first: false,
-        }
-    }
-
-    /// How often it failed since it last ran well.
-    pub fn bad_runs(&self) -> u32 {
-        self.bad_runs
+    /// One with nothing behind it.
+    pub fn new(index: u32, version: Rc<Version>, life: Life) -> Worker {
+        let trial = !life.is_over();
+        let (leaving, at_rest, is_first) = (false, false, false);
+        Worker { index, version, life, leaving, trial, at_rest, epoch: 0, bad_runs: 0, is_first }
     }
 }
 
@@ -218,7 +207,7 @@ impl StageState {
         self.workers.iter().any(|worker| worker.life == Life::Over(Over::GaveUp))
     }
 
-    /// So many kills in a row are shown: as many as restarts are allowed.
+    /// From this number on, kills in a row are shown: as many as restarts are allowed.
     pub fn many_kills(&self) -> u32 {
         self.spec.rules.give_up.restarts.max(1)
     }
@@ -344,7 +333,7 @@ impl StageState {
     }
 }
 
-/// Whether it was told to end for another one to take its place.
+/// Whether it was requested to end so that another one takes its place.
 fn is_being_replaced(worker: &Worker) -> bool {
     let why = worker.life.process().and_then(|process| process.requested.reason());
     matches!(why, Some(StopReason::Changed | StopReason::Requested))

@@ -8,14 +8,17 @@
 //! get it stuck half-way: what was not done yet is seen again at the next event.
 
 mod announce;
+mod answer;
 mod command;
 mod converge;
 mod exits;
 mod reload;
+mod saving;
 mod stop;
 mod transitions;
 mod upgrade;
 mod view;
+mod want;
 
 use super::dead_letters::PendingDeadLetters;
 use super::effect::{Effect, Effects};
@@ -65,7 +68,7 @@ pub struct State {
     /// What stages did that are gone.
     removed_totals: Vec<StageTotals>,
     failed: bool,
-    /// What is left in the queues at a stop is there for the next run.
+    /// Items in the queues at a stop are there for the next run.
     keeps: bool,
     retrying: Retrying,
     history: History,
@@ -141,7 +144,7 @@ impl State {
         }
     }
 
-    /// Goes on with what an earlier run has left. `keeps`: what is left at a stop is there for the next run.
+    /// Takes in recovered queues. `keeps`: items at a stop are there for the next run.
     pub fn recover(&mut self, recovered: Vec<RecoveredQueue>, keeps: bool) {
         self.queues.recover(recovered);
         self.keeps = keeps;
@@ -207,7 +210,7 @@ impl State {
     fn take_in(&mut self, event: Event, out: &mut Effects) {
         match event {
             Event::Begin(wanted) => self.begin(wanted, out),
-            Event::Resume(wanted, left) => self.resume(wanted, *left, out),
+            Event::Resume(wanted, saved) => self.resume(wanted, *saved, out),
             Event::Upgrade => self.upgrade_requested(None, out),
             Event::Terminate => self.stop_requested("SIGTERM", false, out),
             Event::Interrupt => self.stop_requested("SIGINT", true, out),

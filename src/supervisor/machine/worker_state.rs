@@ -29,7 +29,7 @@ pub enum Life {
     Forking {
         /// The slot it will have.
         slot: SlotId,
-        /// What it will be told as soon as it lives.
+        /// What it is requested to do once it lives.
         requested: StopRequest,
     },
     /// It has a process.
@@ -49,11 +49,11 @@ pub struct Process {
     pub since: Instant,
     /// Its stage is built, and it works.
     pub ready: bool,
-    /// What it was told.
+    /// What it is requested to do.
     pub requested: StopRequest,
 }
 
-/// What a process was told.
+/// What a process is requested to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopRequest {
     Nothing,
@@ -118,7 +118,7 @@ pub enum Over {
     Finished,
     /// Its input ended.
     InputEnded,
-    /// Nobody reads its output any more.
+    /// Its output has no reader any more.
     OutputClosed,
     /// The pipeline stops.
     Stopped,
@@ -150,7 +150,7 @@ pub enum WorkerEvent {
     Spawned(Pid),
     /// Its stage is built.
     Ready,
-    /// It is told to go, in this way. A gentler way than before changes nothing.
+    /// It is requested to end, in this way. A gentler way than before changes nothing.
     Ask(StopRequest),
     /// It may stay after all, if it was only asked to finish.
     CancelStop,
@@ -196,7 +196,7 @@ impl Life {
                 (Life::Alive(Process { ready: true, ..process }), None)
             }
             (Life::Alive(process), WorkerEvent::Ask(requested)) => process.ask(requested),
-            (Life::Alive(process), WorkerEvent::CancelStop) => process.relent(),
+            (Life::Alive(process), WorkerEvent::CancelStop) => process.cancel_stop(),
             (Life::Alive(process), WorkerEvent::Tick) => process.tick(now, stop_timeout),
             (Life::Forking { .. } | Life::Alive(_), WorkerEvent::Ended(next)) => (next, None),
 
@@ -205,7 +205,7 @@ impl Life {
                 Life::BackOff { .. } | Life::Forking { .. } | Life::Alive(_) | Life::Over(_),
                 WorkerEvent::Start(_),
             ) => (self, None),
-            // Nobody to tell: the stage decides what becomes of a worker without a process.
+            // No process to signal: the stage decides what becomes of a worker without one.
             (
                 Life::Due(_) | Life::BackOff { .. } | Life::Over(_),
                 WorkerEvent::Ask(_) | WorkerEvent::CancelStop,
@@ -270,7 +270,7 @@ impl Process {
         (Life::Alive(process), effect)
     }
 
-    fn relent(self) -> (Life, Option<WorkerEffect>) {
+    fn cancel_stop(self) -> (Life, Option<WorkerEffect>) {
         match self.requested {
             StopRequest::Finish(..) => {
                 let process = Process { requested: StopRequest::Nothing, ..self };

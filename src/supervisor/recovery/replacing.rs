@@ -17,9 +17,9 @@ pub struct Replacing(BTreeSet<PathBuf>);
 pub enum RunEnd {
     /// All is through, and every item.
     Well,
-    /// Another run may go on from here: kept queues, or dead letters.
+    /// Another run may continue: kept queues, or dead letters.
     ToGoOn,
-    /// Nothing goes on with what is there.
+    /// No run continues.
     Failed,
 }
 
@@ -42,14 +42,14 @@ impl Replacing {
         }
     }
 
-    /// The run goes on from one that may have begun with them.
+    /// The run continues one that may have begun with them.
     pub fn add_all(&mut self, registry: &Registry, pipeline: &Pipeline) {
         for stage in &pipeline.stages {
             self.add(registry, &stage.name, &stage.work.task, &pipeline.folder);
         }
     }
 
-    /// Nobody is at work any more. Whether all that had to be done was.
+    /// All workers have ended. Whether everything was replaced that had to be.
     pub fn conclude(&self, end: RunEnd) -> bool {
         // A loop, not `all`: one that fails keeps none of the others back.
         let mut good = true;

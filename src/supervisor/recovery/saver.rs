@@ -1,7 +1,7 @@
 //! The thread that saves the queues of a durable pipeline again and again, for a power cut: `sync`.
 //!
 //! What is saved, and why that is right, says the queue's `saving` module. Here is when: a second after a change, at once when
-//! somebody waits for it, and never so often that it takes more than a tenth of the time.
+//! a put waits for it, and never so often that it takes more than a tenth of the time.
 
 use crate::config::Sync;
 use crate::queue::{Arena, Fault, QueueAdmin, Safety};
@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 /// So long changes gather before they are saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
-/// The time that saving takes, times this, passes before the next time, unless somebody waits for it.
+/// The time that saving takes, times this, passes before the next time, unless a put waits for it.
 const PAUSE_PER_SAVE: u32 = 10;
 
-/// Saves the queues until it is told to end.
+/// Saves the queues until its end.
 pub struct Saver {
     arena: Arena,
     path: PathBuf,
@@ -51,7 +51,7 @@ impl Saver {
         Ok(Some(Saver { arena: arena.clone(), path: path.to_owned(), ends, thread }))
     }
 
-    /// Nobody is at work any more: from now on only what is asked for is saved.
+    /// All workers have ended: from now on only what is requested is saved.
     pub fn end(self) -> LastSaver {
         self.ends.store(true, Relaxed);
         self.arena.nudge_saver();
@@ -109,7 +109,7 @@ fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
                     );
                     failure = Some(why);
                 }
-                // Whoever waits for the disk hurries; but a disk that refuses does so the next moment, too.
+                // A waiting put makes the next save due at once; but a disk that refuses does so the next moment, too.
                 std::thread::park_timeout(SAVE_INTERVAL);
             }
         }

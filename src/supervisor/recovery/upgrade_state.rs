@@ -23,7 +23,7 @@ pub const VARIABLE: &str = "MPRUN_HANDOVER";
 /// Where a rehearsal finds the memory file and the arena.
 pub const PREFLIGHT_FDS: [RawFd; 2] = [3, 4];
 
-/// What a program says at the end of a good rehearsal. Its exit code alone says nothing: any program may end with 0.
+/// The last line of a good preflight. Its exit code alone proves nothing: any program may end with 0.
 pub const PREFLIGHT_OK: &str = "can go on from here";
 
 /// What was there before this program.
@@ -39,7 +39,7 @@ pub struct Predecessor {
 #[serde(deny_unknown_fields)]
 pub struct UpgradeState {
     pub run: String,
-    /// It goes on where an earlier one has stopped.
+    /// It continues an earlier run.
     #[serde(default)]
     pub continues: bool,
     /// The files that it is to replace at its end.
@@ -50,7 +50,7 @@ pub struct UpgradeState {
     /// What the state knew.
     #[serde(rename = "left")]
     pub machine: SavedMachine,
-    /// The guardian's process, and the pipe that tells it that the supervisor lives.
+    /// The guardian's process, and the pipe whose end it waits for.
     pub guardian: Option<(u32, RawFd)>,
     /// Children that are none of ours.
     #[serde(rename = "strangers")]

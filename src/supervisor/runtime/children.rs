@@ -1,12 +1,8 @@
 //! The supervisor's child processes: which is which worker, what became of them, and the end of all that are left.
 
 use super::inbox::Inbox;
-use crate::queue::{Phase, SlotId, SlotReport};
-use crate::status::{Glimpse, Progress};
-use crate::supervisor::machine::event::Event;
+use crate::queue::SlotId;
 use crate::supervisor::machine::ids::{Pid, StageKey, WorkerId};
-use crate::supervisor::machine::reason::End;
-use crate::supervisor::machine::totals::ProcessWork;
 use crate::sys::wait::{Change, Exit, Look, look, reap};
 use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;
@@ -14,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long the last sweep goes on against processes that don't die.
+/// How long the last sweep lasts against processes that don't die.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
-/// How often it looks for new ones, if none tells of its death.
+/// How often it looks for new ones, if no death is noticed.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// All worker processes, by pid.
@@ -28,7 +24,7 @@ pub struct Children {
     auxiliaries: BTreeMap<u32, Auxiliary>,
     /// Workers that a signal has stopped.
     stopped: BTreeSet<u32>,
-    /// The queues may have been told that there are some.
+    /// The queues may know that some are stopped.
     stop_reported: bool,
 }
 
@@ -132,7 +128,7 @@ impl Children {
         self.workers.insert(pid, child);
     }
 
-    /// A worker was started by the program before this one, which may have been told that it is stopped.
+    /// A worker was started by the previous program, and may be stopped.
     pub fn add_resumed(&mut self, pid: u32, child: Child) {
         self.stopped.extend(proc_table::is_stopped(pid).then_some(pid));
         self.add(pid, child);
@@ -217,7 +213,7 @@ impl Children {
         children
     }
 
-    /// To all workers. One that can't be reached is told of by its end.
+    /// To all workers. One that can't be signalled has ended.
     pub fn signal_all(&self, signal: Signal) {
         for pid in self.workers.keys() {
             let _ = self.signal(Pid(*pid), signal);
@@ -232,21 +228,21 @@ impl Children {
         Ok(())
     }
 
-    /// Kills and reaps every child that is left, but helpers with work to do: what workers started and left behind.
+    /// Kills and reaps every child but helpers that still have work: what workers started and left behind.
     /// Returns those that would not die.
     pub fn sweep(&mut self, inbox: &Inbox) -> io::Result<Vec<u32>> {
         let limit = Instant::now() + SWEEP_LIMIT;
         loop {
             // Its time may be over before a program that forks without end lets it see the last of them.
             while Instant::now() < limit && self.news()?.is_some() {}
-            let left: Vec<u32> = proc_table::children_of(std::process::id())
+            let remaining: Vec<u32> = proc_table::children_of(std::process::id())
                 .into_iter()
                 .filter(|pid| !self.preexisting.contains(pid) && !self.is_spared(*pid))
                 .collect();
-            if left.is_empty() || Instant::now() >= limit {
-                return Ok(left);
+            if remaining.is_empty() || Instant::now() >= limit {
+                return Ok(remaining);
             }
-            for &pid in &left {
+            for &pid in &remaining {
                 group::signal_process(pid, Signal::SIGKILL)?;
             }
             inbox.wait(Some(Instant::now() + SWEEP_INTERVAL));
@@ -256,38 +252,6 @@ impl Children {
     fn is_spared(&self, pid: u32) -> bool {
         self.auxiliaries.get(&pid).is_some_and(|auxiliary| auxiliary.outlives_workers())
     }
-}
-
-/// What is found of a worker that has ended, beside what is in its slot.
-pub struct ExitDetails {
-    /// Which try it was of the item that it had begun; 0: it had begun none.
-    pub attempt: u32,
-    /// The item that it had begun.
-    pub item: Option<Box<Glimpse>>,
-    /// What it or its program has said at last.
-    pub last_stderr: Vec<String>,
-    /// Another worker of its stage has done something.
-    pub stage_has_worked: bool,
-}
-
-/// The event that a worker's end is.
-pub fn ended(pid: u32, child: Child, end: End, report: Option<SlotReport>, remains: ExitDetails) -> Event {
-    let ExitDetails { attempt, item, last_stderr, stage_has_worked } = remains;
-    let work = report.as_ref().map_or(ProcessWork::default(), |report| ProcessWork {
-        ready: report.phase != Phase::Starting,
-        taken: report.taken,
-        done: report.done,
-        emitted: report.emitted,
-        dead: report.dead,
-        progress: report.progress.map(|(done, total)| Progress { done, total }),
-        times: report.times,
-        item_times: report.item_times,
-        attempt,
-        item,
-        last_stderr,
-        stage_has_worked,
-    });
-    Event::Ended(child.worker, Pid(pid), end, work)
 }
 
 #[cfg(test)]

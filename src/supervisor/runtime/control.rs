@@ -9,8 +9,7 @@ use crate::control::python;
 use crate::control::runtime_folder;
 use crate::control::server::{self, Listeners};
 use crate::dead_letter::Store;
-use crate::log_file::Tails;
-use crate::logging;
+use crate::logs::{self, RecentLogs};
 use crate::progress::{self, Form, Show, Terminals};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
@@ -95,7 +94,7 @@ pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
     }
     let sender = inbox.sender();
     let ask: server::Ask = Arc::new(move |request, reply| {
-        // If nobody waits for notices any more, the reply is dropped, and that is the answer.
+        // Once the run is over the reply is dropped, and that is the answer.
         sender.send(Notice::Asked(Box::new(request), reply));
     });
     if let Err(error) = server::start(listeners, ask, dead_letters) {
@@ -144,7 +143,7 @@ pub struct ProgressDisplay {
     pub show: Show,
 }
 
-/// Shows how far the run is, from here on. Without it the run goes on.
+/// Shows progress from here on. A failure does not end the run.
 pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
     let sender = inbox.sender();
     let ask = move || {
@@ -162,20 +161,20 @@ pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
     }
 }
 
-/// The last lines of the run, beside its socket. Without them the run goes on. `goes_on`: those of a program before
+/// The last lines of the run, beside its socket. A failure does not end the run. `is_resumed`: those of a program before
 /// this one stay.
-pub fn keep_recent_logs(claim: &Claim, goes_on: bool) -> Option<Tails> {
-    let tails = Tails::beside(&claim.path);
-    if !goes_on {
-        python::forget_killed(tails.folder()); // what a killed run has left
+pub fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<RecentLogs> {
+    let recent_logs = RecentLogs::beside(&claim.path);
+    if !is_resumed {
+        python::forget_killed(recent_logs.folder()); // what a killed run has left
     }
-    match if goes_on && tails.folder().is_dir() { Ok(()) } else { tails.begin() } {
+    match if is_resumed && recent_logs.folder().is_dir() { Ok(()) } else { recent_logs.create() } {
         Ok(()) => {
-            logging::keep_in_own_tail(&tails.own());
-            Some(tails)
+            logs::keep_recent_of_supervisor(&recent_logs.of_supervisor());
+            Some(recent_logs)
         }
         Err(error) => {
-            let folder = tails.folder().display();
+            let folder = recent_logs.folder().display();
             log!(target: "mprun", Level::Warn, "no lines are kept for `mprun logs`: {folder}: {error}");
             None
         }

@@ -1,13 +1,13 @@
 //! Dead letters on behalf of workers that were killed by their item: each is written by a process of its own, as the disk
-//! may stall or another process may have the file's lock, and the supervisor waits for nobody.
+//! may stall or another process may have the file's lock, and the supervisor never waits for either.
 //!
 //! # Crash table
 //!
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
-//! | the helper, before the line | the item, leased in the dead worker's slot | its end tells: another one is started after a pause |
-//! | the helper, after the line, before it says so | the letter, and the item leased | another one writes a second letter: never less than one |
-//! | the helper, stopped or stalled | the same | after half a minute it is ended, and another one tries; all else goes on |
+//! | the helper, before the line | the item, leased in the dead worker's slot | another one is started after a pause |
+//! | the helper, after the line, before it reports | the letter, and the item leased | another one writes a second letter: never less than one |
+//! | the helper, stopped or stalled | the same | after half a minute it is killed, and another one tries; nothing else waits |
 //! | the supervisor, anywhere | the item leased in the queues' memory | the helper dies with it; kept queues give the item back at the next start |
 //! | the supervisor, after the line, before the lease ends | the letter, and the item | as for a worker: kept queues deliver it once more |
 
@@ -16,7 +16,7 @@ use crate::dead_letter::{self, Appended, Cause, DeadLetter, Store};
 use crate::queue::{DeadLetterCandidate, Ending, QueueId};
 use crate::supervisor::machine::effect::Release;
 use crate::supervisor::machine::reason::End;
-use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::wait::Exit;
 use crate::sys::{fd, inherited};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-/// Where the helper finds what to write, and where it says what came of it.
+/// The helper's request, and where it reports.
 const REQUEST_FD: i32 = 3;
 const OUTCOME_FD: i32 = 4;
 /// An error's text is no longer.
@@ -71,10 +71,9 @@ pub fn begin(
     let errand = errand(&letter, launcher).map_err(prepare)?;
     let outcome = fd::memory_file(c"mprun-outcome").map_err(prepare)?;
     let null = fd::null().map_err(prepare)?;
-    // Nobody who runs on after this supervisor may write a letter: by this the guardian and the next run find it.
+    // No helper may write a letter after this supervisor's end: by this the guardian and the next run find it.
     let environment: Vec<CString> = CString::new(format!("MPRUN_RUN={}", launcher.run)).into_iter().collect();
-    let pid = spawn(&Launch {
-        program: c"/proc/self/exe",
+    let args = ProcessArgs {
         arguments: &[c"mprun:letters".to_owned(), c"__letters".to_owned()],
         environment: &environment,
         descriptors: &[
@@ -84,10 +83,9 @@ pub fn begin(
             (errand.as_fd(), REQUEST_FD),
             (outcome.as_fd(), OUTCOME_FD),
         ],
-        company: ProcessGroupMode::OwnSession,
-        dies_with_parent: true,
-        blocked: &[],
-    })?;
+        pid_word: None,
+    };
+    let pid = spawn(ProcessSpec::this_program(ProcessGroupMode::OwnSession), &args)?;
     Ok(DeadLetterWriter { pid, release: release.clone(), item, outcome })
 }
 
@@ -168,7 +166,7 @@ pub fn run() -> ExitCode {
         Err(why) => Said::Failed(why.chars().take(MAX_ERROR_BYTES as usize / 4).collect()),
     };
     let text = serde_json::to_vec(&said).unwrap_or_default();
-    // Not told is as good as not done: it is tried again.
+    // Without a report it counts as not written: it is tried again.
     let _ = File::from(outcome).write_all(&text);
     ExitCode::SUCCESS
 }

@@ -7,7 +7,7 @@
 //! | the supervisor | the errand's process | it dies with it (`PR_SET_PDEATHSIG`) |
 //! | nothing, but it can't be killed (uninterruptible sleep) | the process | its time is up all the same; it is reaped whenever it ends |
 
-use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::wait::Exit;
 use crate::sys::{fd, group};
 use nix::sys::signal::Signal;
@@ -15,7 +15,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 /// An errand only reads what is there; clients wait longer for an answer.
@@ -53,15 +52,14 @@ impl<P> Errand<P> {
         let answer = fd::memory_file(c"mprun-answer").map_err(|error| SpawnError::preparing(&error))?;
         let stderr = start.stderr.unwrap_or(answer.as_fd());
         let outputs = [(answer.as_fd(), STDOUT), (stderr, STDERR)];
-        let pid = spawn(&Launch {
-            program: c"/proc/self/exe",
+        let spec = ProcessSpec::this_program(ProcessGroupMode::OwnGroup);
+        let args = ProcessArgs {
             arguments: &[vec![c"mprun".to_owned()], start.arguments].concat(),
             environment: start.environment,
             descriptors: &[start.descriptors, &outputs].concat(),
-            company: ProcessGroupMode::OwnGroup,
-            dies_with_parent: true,
-            blocked: &[],
-        })?;
+            pid_word: None,
+        };
+        let pid = spawn(spec, &args)?;
         Ok(Errand { pid, purpose, until: Instant::now() + ERRAND_LIMIT, answer })
     }
 
@@ -79,7 +77,7 @@ impl<P> Errand<P> {
     pub fn answer(&self) -> String {
         let mut text = Vec::new();
         let read = self.answer.try_clone().map(File::from).and_then(|mut file| {
-            file.rewind()?; // whoever wrote it left the offset, which is shared, at its end
+            file.rewind()?; // its writer left the offset, which is shared, at its end
             file.take(MAX_ANSWER_BYTES).read_to_end(&mut text)
         });
         match read {
@@ -104,12 +102,6 @@ impl std::fmt::Display for Ended {
             Ended::TimedOut => write!(f, "it has not ended after {} s", ERRAND_LIMIT.as_secs()),
         }
     }
-}
-
-/// This process's variables.
-pub fn environment() -> Vec<CString> {
-    let entries = std::env::vars_os().map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
-    entries.filter_map(|entry| CString::new(entry).ok()).collect()
 }
 
 /// A request in a sealed memory file.

@@ -1,11 +1,11 @@
-//! The guardian: a process that does nothing but wait for the supervisor's death, and then ends what is left.
+//! The guardian: a process that waits for the supervisor's death, and then ends what is left.
 //!
 //! Workers die with the supervisor by themselves (`PR_SET_PDEATHSIG`). Their own children don't: those the guardian
 //! finds by the process groups that the arena names, and by the run's id in their environment. The kernel closes the
 //! supervisor's end of a pipe however it dies; that end is all the guardian looks at.
 
 use crate::queue::Arena;
-use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::{fd, group, inherited, proc_table};
 use nix::sys::signal::Signal;
 use std::ffi::CString;
@@ -29,7 +29,7 @@ const CLEANUP_INTERVAL: Duration = Duration::from_millis(10);
 /// The supervisor's side.
 pub struct Guardian {
     pub pid: u32,
-    /// Its end of this pipe tells it that the supervisor lives.
+    /// Closed with the supervisor, however it ends.
     pub alive: OwnedFd,
 }
 
@@ -41,19 +41,18 @@ impl Guardian {
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| prepare(errno.into()))?;
         let null = fd::null().map_err(prepare)?;
         let environment = environment(run);
-        let pid = spawn(&Launch {
-            program: c"/proc/self/exe",
+        let spec =
+            ProcessSpec { outlives_parent: true, ..ProcessSpec::this_program(ProcessGroupMode::OwnSession) };
+        let args = ProcessArgs {
             arguments: &[c"mprun".to_owned(), c"__guardian".to_owned()],
             environment: &environment,
             descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (reader.as_fd(), PIPE), (arena, ARENA)],
-            company: ProcessGroupMode::OwnSession,
-            dies_with_parent: false,
-            blocked: &[],
-        })?;
-        Ok(Guardian { pid, alive })
+            pid_word: None,
+        };
+        Ok(Guardian { pid: spawn(spec, &args)?, alive })
     }
 
-    /// Nothing is left to guard.
+    /// No process is left to guard against.
     pub fn dismiss(self) {
         let _ = group::signal_process(self.pid, Signal::SIGKILL);
         let _ = crate::sys::wait::reap(self.pid);
@@ -88,18 +87,18 @@ fn wait_for_death(pipe: OwnedFd) {
 }
 
 /// Groups once: a group's number is free for others soon after its last process, but not within these moments. Then
-/// whoever has the run's id in its environment, until a look finds nobody any more.
+/// all processes with the run's id in their environment, until there are none.
 fn clean_up(arena: Option<&Arena>, run: &str) {
     for leader in arena.map(Arena::pids).unwrap_or_default() {
         let _ = group::signal_group(leader, Signal::SIGKILL);
     }
     let entry = format!("MPRUN_RUN={run}").into_bytes();
     for _ in 0..CLEANUP_ROUNDS {
-        let left = proc_table::with_environment(&entry);
-        if left.is_empty() {
+        let remaining = proc_table::with_environment(&entry);
+        if remaining.is_empty() {
             return;
         }
-        for pid in left {
+        for pid in remaining {
             let _ = group::signal_process(pid, Signal::SIGKILL);
         }
         thread::sleep(CLEANUP_INTERVAL);

@@ -23,7 +23,7 @@ pub enum Notice {
     Hangup,
     /// SIGTSTP: Ctrl-Z.
     Suspend,
-    /// Somebody asks over the control socket.
+    /// A request over the control socket.
     Asked(Box<Request>, oneshot::Sender<Reply>),
     /// All dead letters that are to be tried again were; whether each of them could be.
     RetriesDone(bool),
@@ -36,7 +36,7 @@ pub enum Notice {
 pub struct Sender(crossbeam_channel::Sender<Notice>);
 
 impl Sender {
-    /// False: nobody waits for notices any more, the run is over.
+    /// False: the run is over, and no notice is read any more.
     pub fn send(&self, notice: Notice) -> bool {
         self.0.send(notice).is_ok()
     }
@@ -77,7 +77,7 @@ impl Inbox {
     /// SIGUSR2 may be let in meanwhile.
     pub fn drain(&self) -> io::Result<Vec<Notice>> {
         let mut all = Vec::new();
-        // What was there before the first mark may be told after it; but not after the second.
+        // What was there before the first mark may come after it; but not after the second.
         for _ in 0..2 {
             raise(Signal::SIGUSR2)?;
             loop {

@@ -5,10 +5,10 @@ use crate::control::protocol::{Answer, Command, Done, Reason, Refused, Request, 
 use log::{Level, log};
 use std::time::{Duration, Instant};
 
-/// Nothing tells that there is room: it is tried so often.
+/// Room on the disk makes no event: this is tried at this interval.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What waits a while, and says whether to try again: until somebody has had enough.
+/// Waits a while; whether to try again: until a request ends the wait.
 pub fn for_room(inbox: &Inbox) -> impl FnMut(&str) -> bool {
     let mut said = String::new();
     move |why| {
@@ -36,7 +36,7 @@ pub fn for_room(inbox: &Inbox) -> impl FnMut(&str) -> bool {
     }
 }
 
-/// Whether somebody does not want to wait any more. Who asks for anything else is told why not.
+/// Whether the wait is to end. Any other request is refused.
 fn is_enough(notice: Notice) -> bool {
     match notice {
         Notice::Interrupt | Notice::Quit => true,

@@ -1,28 +1,25 @@
 //! What a new worker is started with: its spec, its descriptors, its environment.
 
+use super::environment;
 use crate::append::UndoLog;
 use crate::dead_letter::Store;
-use crate::log_file::Tails;
-use crate::logging::Logging;
+use crate::logs::{Logging, RecentLogs};
 use crate::queue::{Arena, QueueId};
 use crate::service;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::ids::StageKey;
 use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
-use crate::sys::process::{self, Launch, ProcessGroupMode, SpawnError};
+use crate::sys::process::{self, ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError};
 use crate::sys::{fd, open_files};
 use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-
-/// The one built-in that reads this program's standard input.
-const STDIN: &str = "stdin";
+use std::os::unix::ffi::OsStrExt;
 
 /// Starts workers of one run.
 pub struct Launcher {
@@ -32,7 +29,7 @@ pub struct Launcher {
     pub pipeline: String,
     /// Where dead letters go.
     pub dead_letters: Store,
-    /// The run goes on where an earlier one has stopped.
+    /// The run continues an earlier one.
     pub continues: bool,
     /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
     environment: Vec<CString>,
@@ -45,7 +42,7 @@ pub struct Launcher {
     pub undo_log: UndoLog,
     logging: Logging,
     /// Where the last lines of each stage are kept.
-    pub tails: Option<Tails>,
+    pub recent_logs: Option<RecentLogs>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -66,7 +63,7 @@ impl Launcher {
             arena,
             undo_log: UndoLog::create()?,
             logging,
-            tails: None,
+            recent_logs: None,
             holding_pipes: BTreeMap::new(),
             recovered_pipes: BTreeMap::new(),
         })
@@ -88,13 +85,14 @@ impl Launcher {
     pub fn start(
         &mut self,
         spawn: &Spawn,
+        reads_stdin: bool,
         names: &BTreeMap<QueueId, String>,
         stderr: BorrowedFd<'_>,
     ) -> Result<u32, SpawnError> {
-        if spawn.version.work.uses() == Some(STDIN) {
+        if reads_stdin {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
-        let spec = self.spec(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
+        let spec = self.spec(spawn, reads_stdin, names).map_err(|error| SpawnError::preparing(&error))?;
         let mut descriptors =
             vec![(self.arena.fd(), ARENA_FD), (spec.as_fd(), TICKET_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
         if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
@@ -113,21 +111,23 @@ impl Launcher {
             entry("MPRUN_PIPELINE", &self.pipeline),
             entry("MPRUN_RUN", &self.run),
         ]);
-        process::spawn(&Launch {
-            program: c"/proc/self/exe",
+        let process = ProcessSpec {
+            // SIGCHLD: one thread of a worker with a program lets it in.
+            blocked: vec![Signal::SIGUSR1, Signal::SIGCHLD],
+            ..ProcessSpec::this_program(self.group_mode(reads_stdin))
+        };
+        let args = ProcessArgs {
             arguments: &[title(&spawn.stage, &index), c"__worker".to_owned()],
             environment: &environment,
             descriptors: &descriptors,
-            company: self.company(spawn),
-            dies_with_parent: true,
-            // SIGCHLD: one thread of a worker with a program lets it in.
-            blocked: &[Signal::SIGUSR1, Signal::SIGCHLD],
-        })
+            pid_word: None,
+        };
+        process::spawn(process, &args)
     }
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
-    pub fn company(&self, spawn: &Spawn) -> ProcessGroupMode {
-        let types = self.terminal && spawn.version.work.uses() == Some(STDIN);
+    pub fn group_mode(&self, reads_stdin: bool) -> ProcessGroupMode {
+        let types = self.terminal && reads_stdin;
         if types { ProcessGroupMode::ParentsGroup } else { ProcessGroupMode::OwnGroup }
     }
 
@@ -146,7 +146,12 @@ impl Launcher {
         Ok(())
     }
 
-    fn spec(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> io::Result<OwnedFd> {
+    fn spec(
+        &self,
+        spawn: &Spawn,
+        reads_stdin: bool,
+        names: &BTreeMap<QueueId, String>,
+    ) -> io::Result<OwnedFd> {
         let named = |ids: &[QueueId]| {
             ids.iter().map(|id| (id.0, names.get(id).cloned().unwrap_or_default())).collect()
         };
@@ -170,9 +175,9 @@ impl Launcher {
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
-            tails: self.tails.as_ref().map(|tails| tails.folder().to_owned()),
+            recent_logs: self.recent_logs.as_ref().map(|logs| logs.folder().to_owned()),
             soft_open_files: open_files::original(),
-            holding_pipe: version.work.uses() == Some(STDIN),
+            holding_pipe: reads_stdin,
         };
         fd::sealed(c"mprun-spec", &serde_json::to_vec(&spec)?)
     }
@@ -184,18 +189,11 @@ fn title(stage: &str, index: &str) -> CString {
 }
 
 fn inherited_environment() -> Vec<CString> {
-    let ours: [&[u8]; 5] = [
-        b"MPRUN_STAGE",
-        b"MPRUN_WORKER",
-        b"MPRUN_PIPELINE",
-        b"MPRUN_RUN",
-        upgrade_state::VARIABLE.as_bytes(),
-    ];
-    let kept = std::env::vars_os().filter(|(name, _)| {
-        !ours.contains(&name.as_bytes()) && !service::is_for_this_process_only(name.as_bytes())
-    });
-    let entries = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
-    entries.filter_map(|entry| CString::new(entry).ok()).collect()
+    let ours = ["MPRUN_STAGE", "MPRUN_WORKER", "MPRUN_PIPELINE", "MPRUN_RUN", upgrade_state::VARIABLE];
+    let is_kept = |name: &OsStr| {
+        !ours.iter().any(|own| name == *own) && !service::is_for_this_process_only(name.as_bytes())
+    };
+    environment::kept(is_kept).collect()
 }
 
 fn entry(name: &str, value: &str) -> CString {

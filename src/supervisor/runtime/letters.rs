@@ -37,12 +37,12 @@ pub fn store(options: &RunOptions, pipeline: &Pipeline) -> Store {
     Store { max_size: bounds.max_size, when_full: bounds.when_full, ..Store::at(path, &file) }
 }
 
-/// Puts dead letters back into their queues, on a thread of its own; at its end it says so.
+/// Puts dead letters back into their queues, on a thread of its own; then sends a notice.
 pub fn begin_retries(retries: &Retries, inbox: &Inbox, store: &Store) -> io::Result<()> {
     let (sender, chosen) = (inbox.sender(), Arc::clone(&retries.chosen));
     let requests = inbox.sender();
     let ask: Ask = Arc::new(move |request, reply| {
-        // If nobody waits for notices any more, the reply is dropped, and that is the answer.
+        // Once the run is over the reply is dropped, and that is the answer.
         requests.send(Notice::Asked(Box::new(request), reply));
     });
     let mut retrier = Retrier::new(ask, &store.path);

@@ -1,9 +1,9 @@
 //! The supervisor's side of the log pipe: the pipe itself, which outlives every process that reads it, and the log
-//! writer ([`logging::writer`](crate::logging::writer)), which can be replaced and, at the end, abandoned.
+//! writer ([`logs::writer`](crate::logs::writer)), which can be replaced and, at the end, abandoned.
 
-use crate::logging::{sink, writer};
+use crate::logs::{sink, writer};
 use crate::progress::TerminalThread;
-use crate::sys::process::{Launch, ProcessGroupMode, SpawnError, spawn};
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::{fd, group, reexec, wait};
 use crossbeam_channel::{Receiver, bounded};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -37,7 +37,7 @@ enum Writer {
     None,
     /// A process of its own.
     Process(u32),
-    /// A thread beside progress bars; it says when it has come to the end of the pipe.
+    /// A thread beside progress bars; it sends once at the end of the pipe.
     Thread(Receiver<()>),
 }
 
@@ -74,16 +74,19 @@ impl LogWriter {
     /// Reads the pipe in a process of its own; returns its pid.
     pub fn start_process(&mut self) -> Result<u32, SpawnError> {
         let null = fd::null().map_err(|error| SpawnError::preparing(&error))?;
-        let pid = spawn(&Launch {
-            program: c"/proc/self/exe",
+        // A terminal may stop processes of another group that write to it (`stty tostop`).
+        let spec = ProcessSpec {
+            outlives_parent: true,
+            blocked: BLOCKED.to_vec(),
+            ..ProcessSpec::this_program(ProcessGroupMode::ParentsGroup)
+        };
+        let args = ProcessArgs {
             arguments: &[c"mprun".to_owned(), c"__log".to_owned()],
             environment: &environment(),
             descriptors: &[(self.ends[0].as_fd(), 0), (null.as_fd(), 1)],
-            // A terminal may stop processes of another group that write to it (`stty tostop`).
-            company: ProcessGroupMode::ParentsGroup,
-            dies_with_parent: false,
-            blocked: &BLOCKED,
-        })?;
+            pid_word: None,
+        };
+        let pid = spawn(spec, &args)?;
         self.writer = Writer::Process(pid);
         Ok(pid)
     }
@@ -115,11 +118,11 @@ impl LogWriter {
         &self.ends
     }
 
-    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::AT_THE_END`] at most. From then
+    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. From then
     /// on this process writes straight to standard error, but to one that has taken all of this only.
     pub fn end(self) {
         let LogWriter { ends: [reader, end], writer: by } = self;
-        let until = Instant::now() + writer::AT_THE_END;
+        let until = Instant::now() + writer::END_TIMEOUT;
         let is_sent = sink::leave_pipe(until);
         drop((reader, end)); // the end of the pipe
         let is_written = match by {

@@ -1,9 +1,10 @@
 //! Processes, threads and descriptors of the supervisor. Nothing here decides what is to run.
 
+pub mod checks;
 pub mod children;
 pub mod control;
 pub mod dead_letter_writer;
-pub mod descriptors;
+pub mod environment;
 pub mod errand;
 pub mod guardian;
 pub mod inbox;
@@ -12,6 +13,4 @@ pub mod launch;
 pub mod letters;
 pub mod loader;
 pub mod log_writer;
-pub mod memory_check;
-pub mod streams;
 pub mod watch;

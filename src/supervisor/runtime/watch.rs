@@ -3,7 +3,7 @@
 //!
 //! Folders are watched, not the file: editors and configuration managers replace it, and a watch on an inode would
 //! stay with the old one. A pipeline may well write its output beside its file, so what happens to other names ends on
-//! the thread that is told of it.
+//! the watching thread.
 
 use super::inbox::{Notice, Sender};
 use crate::file_watch::{FileWatch, How, What, above, chain};

@@ -5,8 +5,8 @@
 //! Idle <─> Busy ─> Muted                    items go in, answers come out
 //!   └─ input ended ─> LastInput ─> Finishing    the program is to end by itself
 //!   └─ worker ends ─> Leaving                   it has had its last item, and a time to end
-//!           any of these ─> Terminating ─> Killing    SIGTERM, then SIGKILL
-//!                    any of all ─> Exited ─> Over     what it wrote is read, then its items are settled
+//!           any of these ─> Ending: Terminating ─> Killing    SIGTERM, then SIGKILL
+//!                          Ending: Exited ─> Over     what it wrote is read, then its items are settled
 //! ```
 //!
 //! | mode | at the end of its input | when it fails | when the worker is terminated |
@@ -41,43 +41,30 @@ pub(crate) enum Phase {
     /// The program has no unanswered item.
     Idle,
     /// The oldest unanswered item is with the program since then.
-    Busy {
-        since: Instant,
-    },
+    Busy { since: Instant },
     /// The program has closed its output: with an unanswered item it should exit before `until`.
-    Muted {
-        busy_since: Option<Instant>,
-        until: Instant,
-    },
+    Muted { busy_since: Option<Instant>, until: Instant },
     /// The input has ended, and its last bytes go in. `early`: the pipeline was not stopping then.
-    LastInput {
-        early: bool,
-    },
+    LastInput { early: bool },
     /// All input is in, the program is to end by itself. It has moved nothing since `quiet_since`.
-    Finishing {
-        early: bool,
-        quiet_since: Instant,
-        is_reported: bool,
-    },
+    Finishing { early: bool, quiet_since: Instant, is_reported: bool },
     /// The worker is to end: the program has the end of its input, and until then to end.
-    Leaving {
-        ending: Ending,
-        until: Instant,
-    },
+    Leaving { ending: Ending, until: Instant },
+    /// The program ends, or has ended, and that means this.
+    Ending { life: Life, outcome: Outcome },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Life {
+    /// SIGTERM was sent.
     Terminating {
         kill_at: Instant,
-        outcome: Outcome,
     },
-    Killing {
-        outcome: Outcome,
-    },
+    /// SIGKILL was sent.
+    Killing,
     /// What it has written is still being read.
-    Exited {
-        outcome: Outcome,
-    },
-    Over {
-        outcome: Outcome,
-    },
+    Exited,
+    Over,
 }
 
 /// What the end of the program means.
@@ -156,19 +143,11 @@ pub(crate) type Effects = &'static [Effect];
 #[derive(Debug)]
 pub(crate) struct Conversation {
     pub phase: Phase,
-    manner: Manner,
-    stop_timeout: Duration,
+    pub manner: Manner,
+    pub stop_timeout: Duration,
 }
 
 impl Conversation {
-    pub fn new(manner: Manner, stop_timeout: Duration) -> Conversation {
-        Conversation { phase: Phase::Idle, manner, stop_timeout }
-    }
-
-    pub fn manner(&self) -> Manner {
-        self.manner
-    }
-
     pub fn apply(&mut self, event: Event, now: Instant) -> Effects {
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
         let (phase, effects) = self.step(phase, event, now);
@@ -179,16 +158,8 @@ impl Conversation {
     /// What the end of the program will mean, as far as that is settled.
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
-            Phase::Terminating { outcome, .. }
-            | Phase::Killing { outcome }
-            | Phase::Exited { outcome }
-            | Phase::Over { outcome } => Some(outcome),
-            Phase::Idle
-            | Phase::Busy { .. }
-            | Phase::Muted { .. }
-            | Phase::LastInput { .. }
-            | Phase::Finishing { .. }
-            | Phase::Leaving { .. } => None,
+            Phase::Ending { outcome, .. } => Some(outcome),
+            _ => None,
         }
     }
 
@@ -206,39 +177,44 @@ impl Conversation {
         matches!(self.phase, Phase::Idle | Phase::Busy { .. } | Phase::Muted { .. })
     }
 
-    /// Whether nothing has decided yet how the worker goes on: an order may.
+    /// Whether an order may still decide how the worker goes on.
     pub fn is_undecided(&self) -> bool {
-        match self.outcome() {
-            Some(outcome) => matches!(outcome, Outcome::Unasked { .. }),
-            None => !matches!(self.phase, Phase::Leaving { .. }),
+        match &self.phase {
+            Phase::Leaving { .. } => false,
+            Phase::Ending { outcome, .. } => matches!(outcome, Outcome::Unasked { .. }),
+            _ => true,
         }
     }
 
-    /// Whether the program was sent a signal to end.
+    /// Whether the program was sent a signal to end, and has not ended.
     pub fn is_signalled(&self) -> bool {
-        matches!(self.phase, Phase::Terminating { .. } | Phase::Killing { .. })
+        matches!(self.phase, Phase::Ending { life: Life::Terminating { .. } | Life::Killing, .. })
+    }
+
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Ending { life: Life::Over, .. })
     }
 
     /// When the next [`Event::Tick`] changes something.
     pub fn deadline(&self, facts: Circumstances) -> Option<Instant> {
-        let item_over = |since: Instant| facts.item_timeout.map(|limit| since + limit);
-        match &self.phase {
-            Phase::Busy { since } => item_over(*since),
+        self.deadline_of(&self.phase, facts)
+    }
+
+    fn deadline_of(&self, phase: &Phase, facts: Circumstances) -> Option<Instant> {
+        match phase {
+            Phase::Busy { since } => facts.item_timeout.map(|limit| *since + limit),
             Phase::Muted { busy_since, until } => {
-                busy_since.map(|since| item_over(since).map_or(*until, |over| over.min(*until)))
+                let since = (*busy_since)?;
+                [facts.item_timeout.map(|limit| since + limit), Some(*until)].into_iter().flatten().min()
             }
             Phase::Finishing { early, quiet_since, is_reported } => {
-                let report = (!is_reported).then_some(*quiet_since + LINGER_REPORT);
-                let limit = self.finish_limit(*early, facts).map(|limit| *quiet_since + limit);
-                [report, limit].into_iter().flatten().min()
+                let report = (!is_reported).then_some(LINGER_REPORT);
+                let limits = [report, self.finish_limit(*early, facts)];
+                limits.into_iter().flatten().min().map(|limit| *quiet_since + limit)
             }
             Phase::Leaving { until, .. } => Some(*until),
-            Phase::Terminating { kill_at, .. } => Some(*kill_at),
-            Phase::Idle
-            | Phase::LastInput { .. }
-            | Phase::Killing { .. }
-            | Phase::Exited { .. }
-            | Phase::Over { .. } => None,
+            Phase::Ending { life: Life::Terminating { kill_at }, .. } => Some(*kill_at),
+            Phase::Idle | Phase::LastInput { .. } | Phase::Ending { .. } => None,
         }
     }
 
@@ -252,6 +228,7 @@ impl Conversation {
         }
     }
 
+    /// A phase that an event is not for stays as it is: see the tests' table.
     fn step(&self, phase: Phase, event: Event, now: Instant) -> (Phase, Effects) {
         match event {
             Event::Begun => (begun(phase, now), &[]),
@@ -280,174 +257,110 @@ impl Conversation {
     }
 
     fn output_closed(&self, phase: Phase, now: Instant) -> Phase {
-        let busy_since = match (&phase, self.manner) {
-            (Phase::Idle, Manner::Reply { .. }) => None,
-            (Phase::Busy { since }, Manner::Reply { .. }) => Some(*since),
-            _ => return phase,
-        };
-        Phase::Muted { busy_since, until: now + EXIT_GRACE }
+        let until = now + EXIT_GRACE;
+        match (phase, self.manner) {
+            (Phase::Idle, Manner::Reply { .. }) => Phase::Muted { busy_since: None, until },
+            (Phase::Busy { since }, Manner::Reply { .. }) => Phase::Muted { busy_since: Some(since), until },
+            (other, _) => other,
+        }
     }
 
     fn leave(&self, phase: Phase, ending: Ending, now: Instant) -> (Phase, Effects) {
-        let patience = match &phase {
+        let patience = match phase {
             // It had its time already.
-            Phase::Finishing { early: true, quiet_since, .. } if *quiet_since + LINGER_QUIET <= now => {
+            Phase::Finishing { early: true, quiet_since, .. } if quiet_since + LINGER_QUIET <= now => {
                 Duration::ZERO
             }
-            Phase::Idle
-            | Phase::Busy { .. }
-            | Phase::Muted { .. }
-            | Phase::LastInput { .. }
-            | Phase::Finishing { .. } => self.stop_timeout,
-            Phase::Exited { outcome: Outcome::Unasked { .. } } => {
-                return (Phase::Exited { outcome: Outcome::Stop(ending) }, &[TakeBack]);
+            Phase::Ending { life: life @ Life::Exited, outcome: Outcome::Unasked { .. } } => {
+                return (Phase::Ending { life, outcome: Outcome::Stop(ending) }, &[TakeBack]);
             }
-            Phase::Leaving { .. }
-            | Phase::Terminating { .. }
-            | Phase::Killing { .. }
-            | Phase::Exited { .. }
-            | Phase::Over { .. } => return (phase, &[]),
+            Phase::Leaving { .. } | Phase::Ending { .. } => return (phase, &[]),
+            _ => self.stop_timeout,
         };
-        if self.manner == (Manner::Stream { is_source: true }) {
-            return (self.terminating(Outcome::Stop(ending), now), &[Terminate]);
+        match self.manner {
+            Manner::Stream { is_source: true } => self.terminate(Outcome::Stop(ending), now, &[Terminate]),
+            _ => (Phase::Leaving { ending, until: now + patience }, &[TakeBack]),
         }
-        (Phase::Leaving { ending, until: now + patience }, &[TakeBack])
     }
 
     fn terminated(&self, phase: Phase, now: Instant) -> (Phase, Effects) {
-        let ending = match phase {
-            Phase::Idle | Phase::Busy { .. } | Phase::Muted { .. } | Phase::LastInput { .. } => {
-                Ending::Ordered
+        let ending = match (phase, self.manner) {
+            (over @ Phase::Ending { life: Life::Over, .. }, _) => return (over, &[]),
+            // An attempt that a SIGTERM to the worker may have ended does not count.
+            (Phase::Ending { life, outcome: Outcome::Unasked { .. } }, _)
+            | (Phase::Ending { life, outcome: Outcome::Failed(_) }, Manner::Each) => {
+                return (Phase::Ending { life, outcome: Outcome::Stop(Ending::Ordered) }, &[]);
             }
-            Phase::Finishing { .. } if matches!(self.manner, Manner::Reply { .. }) => Ending::InputEnded,
-            Phase::Finishing { .. } => Ending::Ordered,
-            Phase::Leaving { ending, .. } => ending,
-            Phase::Terminating { kill_at, outcome } => {
-                let outcome = self.outcome_if_terminated(outcome);
-                return (Phase::Terminating { kill_at, outcome }, &[]);
-            }
-            Phase::Killing { outcome } => {
-                return (Phase::Killing { outcome: self.outcome_if_terminated(outcome) }, &[]);
-            }
-            Phase::Exited { outcome } => {
-                return (Phase::Exited { outcome: self.outcome_if_terminated(outcome) }, &[]);
-            }
-            Phase::Over { .. } => return (phase, &[]),
+            (ending @ Phase::Ending { .. }, _) => return (ending, &[]),
+            (Phase::Leaving { ending, .. }, _) => ending,
+            (Phase::Finishing { .. }, Manner::Reply { .. }) => Ending::InputEnded,
+            _ => Ending::Ordered,
         };
         let effects: Effects = match self.manner {
             Manner::Reply { .. } => &[CloseInput, Terminate],
             Manner::Each | Manner::Stream { .. } => &[Terminate],
         };
-        (self.terminating(Outcome::Stop(ending), now), effects)
-    }
-
-    /// An attempt that a SIGTERM to the worker may have ended does not count.
-    fn outcome_if_terminated(&self, outcome: Outcome) -> Outcome {
-        match (outcome, self.manner) {
-            (Outcome::Unasked { .. }, _) | (Outcome::Failed(_), Manner::Each) => {
-                Outcome::Stop(Ending::Ordered)
-            }
-            (outcome, _) => outcome,
-        }
+        self.terminate(Outcome::Stop(ending), now, effects)
     }
 
     fn failed(&self, phase: Phase, error: ProgramError) -> (Phase, Effects) {
-        let outcome = Outcome::Failed(error);
-        match phase {
-            Phase::Idle
-            | Phase::Busy { .. }
-            | Phase::Muted { .. }
-            | Phase::LastInput { .. }
-            | Phase::Finishing { .. }
-            | Phase::Leaving { .. } => (Phase::Killing { outcome }, self.close_with(&[Kill])),
-            Phase::Exited { outcome: Outcome::Unasked { .. } } => {
-                (Phase::Exited { outcome }, self.close_with(&[]))
-            }
-            decided @ (Phase::Terminating { .. }
-            | Phase::Killing { .. }
-            | Phase::Exited { .. }
-            | Phase::Over { .. }) => (decided, &[]),
-        }
-    }
-
-    /// A signal, or none, with what belongs to it: nothing more is said to a program that has to answer.
-    fn close_with(&self, signal: Effects) -> Effects {
-        match (self.manner, signal) {
-            (Manner::Reply { .. }, [Kill]) => &[CloseInput, CloseOutput, Kill],
-            (Manner::Reply { .. }, [Terminate]) => &[CloseInput, CloseOutput, Terminate],
+        let life = match phase {
+            Phase::Ending { life: Life::Exited, outcome: Outcome::Unasked { .. } } => Life::Exited,
+            Phase::Ending { .. } => return (phase, &[]),
+            _ => Life::Killing,
+        };
+        // Nothing more is said to a program that has to answer.
+        let effects: Effects = match (self.manner, life) {
+            (Manner::Reply { .. }, Life::Killing) => &[CloseInput, CloseOutput, Kill],
             (Manner::Reply { .. }, _) => &[CloseInput, CloseOutput],
-            (Manner::Each | Manner::Stream { .. }, signal) => signal,
-        }
+            (_, Life::Killing) => &[Kill],
+            _ => &[],
+        };
+        (Phase::Ending { life, outcome: Outcome::Failed(error) }, effects)
     }
 
     fn abandoned(&self, phase: Phase, now: Instant) -> (Phase, Effects) {
         let outcome = Outcome::Abandoned;
         match phase {
-            Phase::Killing { .. } => (Phase::Killing { outcome }, &[CloseInput, CloseOutput]),
-            Phase::Exited { .. } => (Phase::Exited { outcome }, &[CloseInput, CloseOutput]),
-            Phase::Over { .. } => (phase, &[]),
-            Phase::Terminating { kill_at, .. } => {
-                (Phase::Terminating { kill_at, outcome }, &[CloseInput, CloseOutput])
-            }
-            Phase::Idle
-            | Phase::Busy { .. }
-            | Phase::Muted { .. }
-            | Phase::LastInput { .. }
-            | Phase::Finishing { .. }
-            | Phase::Leaving { .. } => {
-                (self.terminating(outcome, now), &[CloseInput, CloseOutput, Terminate])
-            }
+            Phase::Ending { life: Life::Over, .. } => (phase, &[]),
+            Phase::Ending { life, .. } => (Phase::Ending { life, outcome }, &[CloseInput, CloseOutput]),
+            _ => self.terminate(outcome, now, &[CloseInput, CloseOutput, Terminate]),
         }
     }
 
     fn tick(&self, phase: Phase, facts: Circumstances, now: Instant) -> (Phase, Effects) {
+        if self.deadline_of(&phase, facts).is_none_or(|deadline| deadline > now) {
+            return (phase, &[]);
+        }
         match phase {
-            Phase::Muted { busy_since: Some(_), until } if until <= now => {
-                self.failed(phase, ProgramError::ClosedOutput)
+            Phase::Muted { until, .. } if until <= now => self.failed(phase, ProgramError::ClosedOutput),
+            Phase::Busy { .. } | Phase::Muted { .. } => {
+                let outcome = Outcome::Failed(ProgramError::TimedOut(facts.item_timeout.unwrap_or_default()));
+                let effects: Effects = match self.manner {
+                    Manner::Reply { .. } => &[CloseInput, CloseOutput, Terminate],
+                    Manner::Each | Manner::Stream { .. } => &[Terminate],
+                };
+                self.terminate(outcome, now, effects)
             }
-            Phase::Busy { since } | Phase::Muted { busy_since: Some(since), .. } => {
-                match facts.item_timeout {
-                    Some(limit) if since + limit <= now => {
-                        let outcome = Outcome::Failed(ProgramError::TimedOut(limit));
-                        (self.terminating(outcome, now), self.close_with(&[Terminate]))
-                    }
-                    _ => (phase, &[]),
-                }
-            }
-            Phase::Finishing { early, quiet_since, is_reported } => match self.finish_limit(early, facts) {
+            Phase::Finishing { early, quiet_since, .. } => match self.finish_limit(early, facts) {
                 Some(limit) if quiet_since + limit <= now => {
-                    let overdue =
+                    let is_overdue =
                         matches!(self.manner, Manner::Reply { .. }) && quiet_since + self.stop_timeout <= now;
-                    let outcome = Outcome::Stop(Ending::InputEnded);
-                    (
-                        self.terminating(outcome, now),
-                        if overdue { &[ReportOverdue, Terminate] } else { &[Terminate] },
-                    )
+                    let effects: Effects =
+                        if is_overdue { &[ReportOverdue, Terminate] } else { &[Terminate] };
+                    self.terminate(Outcome::Stop(Ending::InputEnded), now, effects)
                 }
-                _ if !is_reported && quiet_since + LINGER_REPORT <= now => {
-                    (Phase::Finishing { early, quiet_since, is_reported: true }, &[ReportLingering])
-                }
-                _ => (phase, &[]),
+                _ => (Phase::Finishing { early, quiet_since, is_reported: true }, &[ReportLingering]),
             },
-            Phase::Leaving { ending, until } if until <= now => {
-                (self.terminating(Outcome::Stop(ending), now), &[Terminate])
-            }
-            Phase::Terminating { kill_at, outcome } if kill_at <= now => {
-                (Phase::Killing { outcome }, &[Kill])
-            }
-            Phase::Idle
-            | Phase::Muted { busy_since: None, .. }
-            | Phase::LastInput { .. }
-            | Phase::Leaving { .. }
-            | Phase::Terminating { .. }
-            | Phase::Killing { .. }
-            | Phase::Exited { .. }
-            | Phase::Over { .. } => (phase, &[]),
+            Phase::Leaving { ending, .. } => self.terminate(Outcome::Stop(ending), now, &[Terminate]),
+            Phase::Ending { outcome, .. } => (Phase::Ending { life: Life::Killing, outcome }, &[Kill]),
+            Phase::Idle | Phase::LastInput { .. } => (phase, &[]),
         }
     }
 
-    fn terminating(&self, outcome: Outcome, now: Instant) -> Phase {
-        Phase::Terminating { kill_at: now + self.stop_timeout, outcome }
+    fn terminate(&self, outcome: Outcome, now: Instant, effects: Effects) -> (Phase, Effects) {
+        let life = Life::Terminating { kill_at: now + self.stop_timeout };
+        (Phase::Ending { life, outcome }, effects)
     }
 }
 
@@ -455,15 +368,7 @@ fn begun(phase: Phase, now: Instant) -> Phase {
     match phase {
         Phase::Idle => Phase::Busy { since: now },
         Phase::Muted { busy_since: None, until } => Phase::Muted { busy_since: Some(now), until },
-        Phase::Busy { .. }
-        | Phase::Muted { .. }
-        | Phase::LastInput { .. }
-        | Phase::Finishing { .. }
-        | Phase::Leaving { .. }
-        | Phase::Terminating { .. }
-        | Phase::Killing { .. }
-        | Phase::Exited { .. }
-        | Phase::Over { .. } => phase,
+        other => other,
     }
 }
 
@@ -471,30 +376,16 @@ fn done(phase: Phase) -> (Phase, Effects) {
     match phase {
         Phase::Busy { .. } => (Phase::Idle, &[Acknowledge]),
         Phase::Muted { until, .. } => (Phase::Muted { busy_since: None, until }, &[Acknowledge]),
-        Phase::Terminating { outcome: Outcome::Failed(_) | Outcome::Abandoned, .. }
-        | Phase::Killing { outcome: Outcome::Failed(_) | Outcome::Abandoned }
-        | Phase::Exited { outcome: Outcome::Failed(_) | Outcome::Abandoned }
-        | Phase::Over { .. } => (phase, &[]),
-        Phase::Idle
-        | Phase::LastInput { .. }
-        | Phase::Finishing { .. }
-        | Phase::Leaving { .. }
-        | Phase::Terminating { .. }
-        | Phase::Killing { .. }
-        | Phase::Exited { .. } => (phase, &[Acknowledge]),
+        Phase::Ending { life: Life::Over, .. }
+        | Phase::Ending { outcome: Outcome::Failed(_) | Outcome::Abandoned, .. } => (phase, &[]),
+        other => (other, &[Acknowledge]),
     }
 }
 
 fn input_ended(phase: Phase, early: bool) -> Phase {
     match phase {
         Phase::Idle | Phase::Busy { .. } | Phase::Muted { .. } => Phase::LastInput { early },
-        Phase::LastInput { .. }
-        | Phase::Finishing { .. }
-        | Phase::Leaving { .. }
-        | Phase::Terminating { .. }
-        | Phase::Killing { .. }
-        | Phase::Exited { .. }
-        | Phase::Over { .. } => phase,
+        other => other,
     }
 }
 
@@ -503,13 +394,10 @@ fn input_written(phase: Phase, now: Instant) -> (Phase, Effects) {
         Phase::LastInput { early } => {
             (Phase::Finishing { early, quiet_since: now, is_reported: false }, &[CloseInput])
         }
-        Phase::Leaving { .. } | Phase::Terminating { .. } | Phase::Killing { .. } => (phase, &[CloseInput]),
-        Phase::Idle
-        | Phase::Busy { .. }
-        | Phase::Muted { .. }
-        | Phase::Finishing { .. }
-        | Phase::Exited { .. }
-        | Phase::Over { .. } => (phase, &[]),
+        Phase::Leaving { .. } | Phase::Ending { life: Life::Terminating { .. } | Life::Killing, .. } => {
+            (phase, &[CloseInput])
+        }
+        other => (other, &[]),
     }
 }
 
@@ -518,24 +406,18 @@ fn exited(phase: Phase) -> (Phase, Effects) {
         Phase::Idle | Phase::Busy { .. } | Phase::Muted { .. } => Outcome::Unasked { finished: false },
         Phase::LastInput { .. } | Phase::Finishing { .. } => Outcome::Unasked { finished: true },
         Phase::Leaving { ending, .. } => Outcome::Stop(ending),
-        Phase::Terminating { outcome, .. } | Phase::Killing { outcome } => outcome,
-        Phase::Exited { .. } | Phase::Over { .. } => return (phase, &[]),
+        Phase::Ending { life: Life::Terminating { .. } | Life::Killing, outcome } => outcome,
+        Phase::Ending { .. } => return (phase, &[]),
     };
-    (Phase::Exited { outcome }, &[CloseInput])
+    (Phase::Ending { life: Life::Exited, outcome }, &[CloseInput])
 }
 
 fn drained(phase: Phase) -> (Phase, Effects) {
     match phase {
-        Phase::Exited { outcome } => (Phase::Over { outcome }, &[Settle]),
-        Phase::Idle
-        | Phase::Busy { .. }
-        | Phase::Muted { .. }
-        | Phase::LastInput { .. }
-        | Phase::Finishing { .. }
-        | Phase::Leaving { .. }
-        | Phase::Terminating { .. }
-        | Phase::Killing { .. }
-        | Phase::Over { .. } => (phase, &[]),
+        Phase::Ending { life: Life::Exited, outcome } => {
+            (Phase::Ending { life: Life::Over, outcome }, &[Settle])
+        }
+        other => (other, &[]),
     }
 }
 

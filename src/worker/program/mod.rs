@@ -30,7 +30,7 @@ use crate::config::pipeline::{Command, Mode, Reply};
 use crate::control::python;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure, Reach};
-use crate::sys::{program, readiness};
+use crate::sys::{process, readiness};
 use modes::each::EachLoop;
 use spec::{CommandSpec, NotStarted};
 use std::path::PathBuf;
@@ -65,22 +65,22 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
         readiness::hold_termination()?;
         io::waker::probe()?;
     }
-    program::adopt_orphans()?;
+    process::adopt_orphans()?;
     // One of ours would end the worker, and take its word with it.
     worker.time_limit.leave_to_others();
     if let Some(outbox) = spill::of(worker) {
         // What goes there is not out yet: it counts when it is.
         worker.queues.set_memory(outbox);
     }
-    let module = if command.mode == Mode::Reply(Reply::Told) { module(worker, command) } else { None };
+    let module = if command.mode == Mode::Reply(Reply::Protocol) { module(worker, command) } else { None };
     CommandSpec::new(command, context, !worker.spec.inputs.is_empty(), module.as_deref())
 }
 
 /// Where a program in Python finds the module that speaks framing "mprun", if it brings none of its own.
 fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
     let for_another_user = command.user.is_some() || command.group.is_some();
-    let put = match &worker.spec.tails {
-        Some(tails) => python::put(tails, worker.spec.supervisor_pid, for_another_user),
+    let put = match &worker.spec.recent_logs {
+        Some(recent_logs) => python::put(recent_logs, worker.spec.supervisor_pid, for_another_user),
         None => Err(std::io::Error::other("the run has no runtime folder")),
     };
     let failed = |error: &std::io::Error| {

@@ -44,13 +44,14 @@ impl<'a> ProgramRun<'a> {
         session: Session,
         manner: Manner,
     ) -> ProgramRun<'a> {
-        let conversation = Conversation::new(manner, worker.spec.stop_timeout);
+        let stop_timeout = worker.spec.stop_timeout;
+        let conversation = Conversation { phase: Phase::Idle, manner, stop_timeout };
         ProgramRun { worker, stderr, session, conversation }
     }
 
     /// An error is the worker's; the program is ended for it.
     pub fn converse(&mut self, mode: &mut impl Mode) -> Result<(), Stop> {
-        while !self.is_over() || mode.owes_output() {
+        while !self.conversation.is_over() || mode.owes_output() {
             let live = mode.live_settings(self.worker);
             if readiness::is_terminated() {
                 self.apply(Event::Terminated);
@@ -66,16 +67,12 @@ impl<'a> ProgramRun<'a> {
 
     fn abandon(&mut self, live: &LiveSettings) {
         self.apply(Event::Abandoned);
-        while !self.is_over() {
+        while !self.conversation.is_over() {
             if self.turn(live, None, Wish::default()).is_err() {
                 return;
             }
             self.end_round(live);
         }
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.conversation.phase, Phase::Over { .. })
     }
 
     /// Returns all effects: those on items are left to the mode.
@@ -156,7 +153,7 @@ impl<'a> ProgramRun<'a> {
     }
 
     fn report_lingering(&self) {
-        let then = match self.conversation.manner() {
+        let then = match self.conversation.manner {
             Manner::Reply { bounded: true } => "; it is ended after stop_timeout",
             Manner::Each | Manner::Reply { bounded: false } | Manner::Stream { .. } => "",
         };

@@ -6,7 +6,9 @@ use crate::exit;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure};
 use crate::sys::needs::DENIED;
-use crate::sys::program::{self, Identity, Limit, ProcessSpec, Resource, Start, StartError, Starter, Step};
+use crate::sys::process::{
+    self, Limit, ProcessArgs, ProcessSpec, Resource, SpawnError, StartStep, Starter, UserIds,
+};
 use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
 use crate::worker::program::error::ProgramError;
@@ -92,12 +94,13 @@ impl CommandSpec {
         };
         let blueprint = ProcessSpec {
             file: c_string(file.clone().into_os_string())?,
-            folder: c_string(folder.into_os_string())?,
-            identity: credentials.map(|credentials| credentials.identity),
+            folder: Some(c_string(folder.into_os_string())?),
+            user_ids: credentials.map(|credentials| credentials.ids),
             umask: command.umask,
             nice: command.nice,
             limits: limits(&command.limits),
             soft_open_files: context.soft_open_files.filter(|_| command.limits.open_files.is_none()),
+            ..ProcessSpec::default()
         };
         let takes_item = words.iter().any(|word| matches!(word, Word::Around(_)));
         let entries = environment.into_iter().map(|(name, value)| {
@@ -116,13 +119,9 @@ impl CommandSpec {
         })
     }
 
-    /// Whether a program that ended with this code ended well.
-    pub fn is_success(&self, code: i32) -> bool {
-        u8::try_from(code).is_ok_and(|code| self.success.contains(&code))
-    }
-
-    pub fn is_success_exit(&self, exit: Exit) -> bool {
-        matches!(exit, Exit::Code(code) if self.is_success(code))
+    /// Whether a program with this exit ended well.
+    pub fn is_success(&self, exit: Exit) -> bool {
+        matches!(exit, Exit::Code(code) if u8::try_from(code).is_ok_and(|code| self.success.contains(&code)))
     }
 
     /// Starts the program, for an item or for all of them.
@@ -138,11 +137,11 @@ impl CommandSpec {
             environment.push(entry.map_err(|error| NotStarted::Failed(error.into()))?);
         }
         let mut session = Session::start(self.reads, &self.null, |stdio| {
-            self.starter.start(&Start {
+            self.starter.start_program(&ProcessArgs {
                 arguments: &arguments,
                 environment: &environment,
-                stdio,
-                note: Some(note),
+                descriptors: &[(stdio[0], 0), (stdio[1], 1), (stdio[2], 2)],
+                pid_word: Some(note),
             })
         })
         .map_err(|error| self.not_started(error, &arguments, &environment))?;
@@ -167,12 +166,12 @@ impl CommandSpec {
         let has_item = self.words.iter().any(|word| matches!(word, Word::Around(_)));
         if error.errno == Errno::E2BIG
             && has_item
-            && !program::is_too_much(&self.fixed_arguments(), environment)
+            && !process::is_too_large(&self.fixed_arguments(), environment)
         {
             return NotStarted::Item(ProgramError::NoArgument("the item is too long for an argument"));
         }
         let advice = self.advice(error, arguments, environment);
-        let failure = Failure::fatal(format!("can't start `{title}`: {error}{advice}"));
+        let failure = Failure::fatal(format!("can't start `{title}`: {}{advice}", error.cause()));
         if error.passes() { NotStarted::Failed(failure) } else { NotStarted::Never(failure) }
     }
 
@@ -182,8 +181,8 @@ impl CommandSpec {
     }
 
     /// What to do about it, where that is known.
-    fn advice(&self, error: StartError, arguments: &[CString], environment: &[CString]) -> String {
-        if error.step != Step::Exec {
+    fn advice(&self, error: SpawnError, arguments: &[CString], environment: &[CString]) -> String {
+        if error.step != StartStep::Exec {
             return advice_on(error).map_or_else(String::new, |why| format!(": {why}"));
         }
         let file = self.file.display();
@@ -200,7 +199,7 @@ impl CommandSpec {
                 let bytes =
                     |strings: &[CString]| strings.iter().map(|each| each.count_bytes() + 1).sum::<usize>();
                 let (environment, arguments) = (bytes(environment), bytes(arguments));
-                let most = program::most_argument_bytes();
+                let most = process::most_argument_bytes();
                 format!(
                     ": {environment} bytes of environment and {arguments} of arguments, of {most} that both may have: \
                      make `env_file`, `env` or mprun's own environment smaller"
@@ -212,21 +211,25 @@ impl CommandSpec {
 }
 
 /// What only root may do, or what a sandbox denies, if that is what failed.
-fn advice_on(error: StartError) -> Option<&'static str> {
+fn advice_on(error: SpawnError) -> Option<&'static str> {
     match error.step {
-        Step::Clone | Step::Session | Step::Descriptors if !error.passes() => Some(DENIED),
+        StartStep::Folder | StartStep::Orphaned | StartStep::Exec => None,
+        StartStep::Prepare
+        | StartStep::Fork
+        | StartStep::SetUp
+        | StartStep::Session
+        | StartStep::Descriptors => (!error.passes()).then_some(DENIED),
         _ if !matches!(error.errno, Errno::EPERM | Errno::EACCES) => None,
-        Step::Nice => Some("only root may put a program before others"),
-        Step::Limits => Some("only root may allow more than mprun itself has"),
-        Step::Group | Step::User => Some("only root may start programs as somebody else"),
-        Step::Clone | Step::Session | Step::Descriptors | Step::Folder | Step::Orphaned | Step::Exec => None,
+        StartStep::Nice => Some("only root may put a program before others"),
+        StartStep::Limits => Some("only root may allow more than mprun itself has"),
+        StartStep::Group | StartStep::User => Some("only root may start programs as somebody else"),
     }
 }
 
 /// What can fail on the way to a session.
 pub(crate) enum StartFailure {
     Pipe(Errno),
-    Start(StartError),
+    Start(SpawnError),
 }
 
 impl Word {
@@ -297,7 +300,7 @@ fn limits(limits: &ProgramLimits) -> Vec<Limit> {
 
 /// Whom a program runs as.
 struct Credentials {
-    identity: Identity,
+    ids: UserIds,
     user: Option<User>,
 }
 
@@ -319,10 +322,7 @@ impl Credentials {
             None => vec![group],
         };
         let groups = groups.into_iter().map(Gid::as_raw).collect();
-        Ok(Some(Credentials {
-            identity: Identity { user: number, group: group.as_raw(), groups },
-            user: known,
-        }))
+        Ok(Some(Credentials { ids: UserIds { user: number, group: group.as_raw(), groups }, user: known }))
     }
 }
 
@@ -382,7 +382,7 @@ fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
     match command.mode {
         Mode::Reply(Reply::One) => answers("one"),
         Mode::Reply(Reply::UntilEmpty) => answers("until-empty"),
-        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
+        Mode::Reply(Reply::Protocol) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
         Mode::Stream | Mode::Each { .. } => framings,
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sys::process::{SpawnError, Step};
+use crate::sys::process::{SpawnError, StartStep};
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
 
@@ -46,7 +46,7 @@ fn ends() -> Vec<End> {
     let mut ends: Vec<End> = said.into_iter().map(End::Said).collect();
     ends.extend(died.map(End::Died));
     ends.extend([End::CannotStart("no".into()), End::ProgramKilled("no".into()), End::Terminated]);
-    ends.push(End::NotStarted(SpawnError { step: Step::Fork, errno: Errno::EAGAIN }));
+    ends.push(End::NotStarted(SpawnError { step: StartStep::Fork, errno: Errno::EAGAIN }));
     ends
 }
 

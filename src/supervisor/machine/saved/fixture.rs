@@ -3,13 +3,14 @@
 use super::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
 use crate::config::{Recycle, Task, Work};
+use crate::model::Totals;
 use crate::queue::{Ending, ItemTimes, SlotId, WorkTimes};
 use crate::status::{Glimpse, Progress};
 use crate::supervisor::machine::history::{SavedTransition, TransitionKind};
 use crate::supervisor::machine::reason::{End, StartReason, StopReason};
 use crate::supervisor::machine::totals::StageTotals;
 use crate::supervisor::machine::worker_state::Over;
-use crate::sys::process::{SpawnError, Step};
+use crate::sys::process::{SpawnError, StartStep};
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -48,7 +49,7 @@ fn stages() -> Vec<SavedStage> {
         Mode::Stream,
         Mode::Reply(Reply::One),
         Mode::Reply(Reply::UntilEmpty),
-        Mode::Reply(Reply::Told),
+        Mode::Reply(Reply::Protocol),
         Mode::Each { collect: Collect::Lines, batch: Some(8) },
         Mode::Each { collect: Collect::Whole, batch: None },
     ];
@@ -131,11 +132,7 @@ fn totals(name: &str) -> StageTotals {
     StageTotals {
         name: name.to_owned(),
         is_source: name == "gone",
-        taken: 16,
-        done: 14,
-        emitted: 15,
-        dead: 1,
-        too_long: 2,
+        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 2 },
         restarts: 3,
         progress: Some(Progress { done: 5, total: 10 }),
         times,
@@ -188,7 +185,7 @@ fn changes() -> Vec<TransitionKind> {
         Ending::Failed("why".to_owned()),
         Ending::Lost("what".to_owned()),
     ];
-    let steps = [Step::Prepare, Step::Fork, Step::SetUp, Step::Orphaned, Step::Exec];
+    let steps = [StartStep::Prepare, StartStep::Fork, StartStep::SetUp, StartStep::Orphaned, StartStep::Exec];
     let not_started = steps.map(|step| End::NotStarted(SpawnError { step, errno: Errno::EAGAIN }));
     let ends = said.map(End::Said).into_iter().chain(not_started).chain([
         End::Died(Exit::Code(7)),

@@ -9,13 +9,13 @@ use std::rc::Rc;
 use std::time::Instant;
 
 impl StageState {
-    /// Adds workers, or tells the newest to leave, until there are as many as wanted.
+    /// Adds workers, or removes the newest, until there are as many as wanted.
     pub fn scale(&mut self, out: &mut Effects) {
         let wanted = usize::try_from(self.spec.processes).unwrap_or(usize::MAX);
         let staying = self.staying().count();
         for _ in wanted..staying {
             if let Some(newest) = self.workers.iter().rposition(|worker| !worker.leaving) {
-                self.dismiss(newest, StopReason::Scaled, None, out);
+                self.remove_worker(newest, StopReason::Scaled, None, out);
             }
         }
         for _ in staying..wanted {
@@ -40,26 +40,14 @@ impl StageState {
         };
         let index = (0..).find(|index| self.find(*index).is_none()).unwrap_or(u32::MAX);
         let at = self.workers.partition_point(|worker| worker.index < index);
-        let version = Rc::clone(&self.version);
-        let trial = !life.is_over();
-        self.workers.insert(
-            at,
-            Worker {
-                index,
-                version,
-                life,
-                leaving: false,
-                trial,
-                at_rest: false,
-                epoch: self.epoch,
-                bad_runs: 0,
-                is_first: life == Life::Due(StartReason::New),
-            },
-        );
+        let mut worker = Worker::new(index, Rc::clone(&self.version), life);
+        worker.epoch = self.epoch;
+        worker.is_first = life == Life::Due(StartReason::New);
+        self.workers.insert(at, worker);
     }
 
     /// A worker ends after its item (or by `until`), and its place goes.
-    fn dismiss(&mut self, i: usize, why: StopReason, until: Option<Instant>, out: &mut Effects) {
+    fn remove_worker(&mut self, i: usize, why: StopReason, until: Option<Instant>, out: &mut Effects) {
         if self.workers[i].life.has_process() {
             self.workers[i].leaving = true;
             self.apply(i, WorkerEvent::Ask(StopRequest::Finish(why, until)), out);
@@ -71,7 +59,7 @@ impl StageState {
     /// All workers end after their items and their places go: the stage was removed.
     pub fn remove_all_workers(&mut self, until: Instant, out: &mut Effects) {
         for i in (0..self.workers.len()).rev() {
-            self.dismiss(i, StopReason::Removed, Some(until), out);
+            self.remove_worker(i, StopReason::Removed, Some(until), out);
         }
     }
 
@@ -113,7 +101,7 @@ impl StageState {
         }
     }
 
-    /// Ends the others of a stage that nobody listens to.
+    /// Ends the others of a stage whose output has no reader.
     pub fn end_if_output_closed(&mut self, out: &mut Effects) {
         if self.workers.iter().any(|worker| worker.life == Life::Over(Over::OutputClosed)) {
             self.finish_all(StopReason::OutputClosed, Over::OutputClosed, None, out);
@@ -161,7 +149,7 @@ impl StageState {
         }
     }
 
-    /// There is somebody again who reads what it writes.
+    /// Its output has a reader again.
     pub fn output_reopened(&mut self, out: &mut Effects) {
         self.revive(Over::OutputClosed, StartReason::WorkAgain);
         for i in 0..self.workers.len() {

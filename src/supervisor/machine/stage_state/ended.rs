@@ -2,7 +2,6 @@
 
 use super::{Fate, StageState};
 use crate::queue::{Ending, FailureAttribution};
-use crate::status::Progress;
 use crate::supervisor::machine::effect::{Effect, Effects, Release};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::WorkerId;
@@ -55,7 +54,7 @@ impl StageState {
     /// A worker's process is gone, or never came to be: gives back what it held, and decides what follows. With the
     /// release of the item whose dead letter is to be written.
     pub fn ended(&mut self, i: usize, exit: &WorkerExit, out: &mut Effects) -> (Verdict, Option<Release>) {
-        self.count_work(&exit.work);
+        self.totals.add(&exit.work);
         let worker = &self.workers[i];
         let requested = match worker.life {
             Life::Alive(process) => process.requested,
@@ -109,16 +108,6 @@ impl StageState {
         matches!(exit.end, End::CannotStart(_)) && tries_again && is_first && !worked
     }
 
-    fn count_work(&mut self, work: &ProcessWork) {
-        self.totals.taken += work.taken;
-        self.totals.done += work.done;
-        self.totals.emitted += work.emitted;
-        self.totals.dead += work.dead;
-        self.totals.progress = Progress::further(self.totals.progress, work.progress);
-        self.totals.times += work.times;
-        self.totals.item_times += work.item_times;
-    }
-
     /// What a dead process held goes back; but not an item at its last attempt: its dead letter is written first.
     fn release(&self, i: usize, exit: &WorkerExit, out: &mut Effects) -> Option<Release> {
         let Life::Alive(process) = self.workers[i].life else { return None };
@@ -163,9 +152,9 @@ impl StageState {
         let ran = lived.time.map_or(String::new(), |time| format!(" after {}", spoken(time)));
         let then = restart_text(next, life, out.now);
         // Of a stage that can't start, the stage's own line tells all that there is.
-        let told = verdict == Verdict::CannotStart
+        let is_said_elsewhere = verdict == Verdict::CannotStart
             || self.fate == Fate::GaveUp && matches!(end, End::CannotStart(_));
-        let level = if told { Level::Debug } else { level(end, next) };
+        let level = if is_said_elsewhere { Level::Debug } else { level(end, next) };
         out.transition(level, name.clone(), TransitionKind::Ended(end.clone()), format!("{end}{ran}{then}"));
         out.history.explain(&name, lived.time, &exit.work);
         let Some(life) = life else {

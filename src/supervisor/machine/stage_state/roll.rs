@@ -37,7 +37,7 @@ impl StageState {
                 true
             }
             Life::Over(_) => {
-                // A finished stage that is told to do something else does it; the same work once more it doesn't.
+                // A finished stage with other work starts again; with the same work it doesn't.
                 if worker.version.work != self.version.work {
                     worker.life = Life::Due(StartReason::Changed);
                 }
@@ -46,8 +46,8 @@ impl StageState {
             }
             Life::Alive(process) if process.requested == StopRequest::Nothing && !busy => {
                 // One that isn't ready yet may be stuck where it can't see an order.
-                let patience = (!process.ready).then(|| out.now + self.spec.rules.stop_timeout);
-                self.apply(i, WorkerEvent::Ask(StopRequest::Finish(why, patience)), out);
+                let limit = (!process.ready).then(|| out.now + self.spec.rules.stop_timeout);
+                self.apply(i, WorkerEvent::Ask(StopRequest::Finish(why, limit)), out);
                 true
             }
             Life::Alive(_) | Life::Forking { .. } => false,

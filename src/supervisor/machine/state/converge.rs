@@ -32,7 +32,7 @@ impl State {
         let most = self.most_rounds();
         if !settles_within(most, out, |out| self.converge_once(out)) {
             debug_assert!(false, "{most} rounds, and still something to do: {:?}", out.list);
-            // A fault of this program; but a supervisor that goes round for ever helps nobody.
+            // A fault of this program; but a supervisor must not loop for ever.
             let text = format!(
                 "what follows from this has no end: going on in {UNSETTLED_DELAY:?} (a bug in mprun)"
             );
@@ -57,7 +57,7 @@ impl State {
             Stopping::Draining => self.drain(out),
             Stopping::Killing => self.clear(out),
         }
-        // A queue that the next run goes on with has not ended because this one stops.
+        // A queue that the next run recovers has not ended because this one stops.
         if !(self.keeps && self.phase.stop().is_some()) {
             self.settle_queues(out);
         }
@@ -120,8 +120,8 @@ impl State {
     }
 
     fn settle_queues(&mut self, out: &mut Effects) {
-        let is_fed = self.retrying == Retrying::UnderWay;
-        let reopened = self.queues.settle(&self.stages, is_fed, out);
+        let is_retrying = self.retrying == Retrying::UnderWay;
+        let reopened = self.queues.settle(&self.stages, is_retrying, out);
         // What was reopened just now gets its readers or writers back first.
         if reopened.is_empty() {
             self.end_stages_without_readers(out);
@@ -141,7 +141,7 @@ impl State {
         }
     }
 
-    /// A writer would hear from the queue that nobody reads it, but only when it puts again: one that waits for input
+    /// A writer learns from the queue that it has no reader, but only when it puts again: one that waits for input
     /// might never.
     fn end_stages_without_readers(&mut self, out: &mut Effects) {
         for stage in self.stages.iter_mut().filter(|stage| stage.fate == Fate::Wanted) {
@@ -158,7 +158,7 @@ impl State {
                 if !matches!(stage.workers[i].life, Life::Due(_)) {
                     continue;
                 }
-                if self.slots.left() == 0 {
+                if self.slots.available() == 0 {
                     return; // this is looked at again when a worker ends
                 }
                 if budget == 0 {
@@ -172,7 +172,7 @@ impl State {
         }
     }
 
-    /// A run that ends regardless says what it leaves.
+    /// A run that ends regardless logs what it leaves.
     fn report_unwritten(&mut self, out: &mut Effects) {
         if self.dead_letters.is_empty() {
             return;
@@ -192,7 +192,7 @@ impl State {
         if !(through && begun && self.phase.reload().is_none()) {
             return;
         }
-        // Their items are in no queue's count of what is done; only who is told to stop at once leaves them.
+        // Their items are in no queue's count of what is done; only an immediate stop leaves them.
         if !self.dead_letters.is_empty() && self.stopping() != Stopping::Killing {
             return;
         }
@@ -203,7 +203,7 @@ impl State {
         let mut stages = std::mem::take(&mut self.removed_totals);
         stages.extend(self.stages.iter().map(|stage| stage.totals.clone()));
         let stopped = if let Phase::Stopping(stop) = stop { Some(stop.cause) } else { None };
-        // Where sources were off, their positions are what the next run goes on from.
+        // Where sources were off, the next run starts from their positions.
         let keeps_positions = self.retrying != Retrying::No && self.queues.hold_positions();
         let retains_items = self.queues.hold_items() || keeps_positions;
         out.push(Effect::End(Outcome { stopped, failed: self.failed, retains_items, stages }));

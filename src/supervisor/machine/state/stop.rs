@@ -75,7 +75,7 @@ impl State {
         self.stages.iter_mut().for_each(|stage| stage.kill(out));
     }
 
-    /// The memory can't be trusted: nothing can be drained, and nobody must work on it any more.
+    /// The memory can't be trusted: nothing can be drained, and no worker may use it any more.
     pub(super) fn damaged(&mut self, what: &str, out: &mut Effects) {
         self.failed = true;
         if matches!(self.phase.stop(), Some(Stop { cause: StopCause::Damaged(_), .. })) {
@@ -89,7 +89,7 @@ impl State {
         self.kill_all(out);
     }
 
-    /// The disk has no room for what must be there: nothing is lost, but it can't go on.
+    /// The disk has no room for what must be there: nothing is lost, but the run has to stop.
     pub(super) fn no_room(&mut self, what: String, out: &mut Effects) {
         self.failed = true;
         if self.phase.stop().is_none() {

@@ -1,6 +1,6 @@
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn process(now: Instant, requested: StopRequest, ready: bool) -> Process {
     Process { slot: SlotId(1), pid: Pid(7), since: now, ready, requested }
@@ -12,9 +12,9 @@ fn requests(now: Instant) -> Vec<StopRequest> {
         StopRequest::Nothing,
         StopRequest::Finish(StopReason::Changed, None),
         StopRequest::Finish(why, Some(now)),
-        StopRequest::Finish(why, Some(now + PATIENCE)),
+        StopRequest::Finish(why, Some(now + STOP_TIMEOUT)),
         StopRequest::Term(why, now),
-        StopRequest::Term(why, now + PATIENCE),
+        StopRequest::Term(why, now + STOP_TIMEOUT),
         StopRequest::Kill(why),
     ]
 }
@@ -24,7 +24,7 @@ fn lives(now: Instant) -> Vec<Life> {
     let mut lives = vec![
         Life::Due(why),
         Life::BackOff { until: now, why },
-        Life::BackOff { until: now + PATIENCE, why },
+        Life::BackOff { until: now + STOP_TIMEOUT, why },
         Life::Over(Over::Finished),
     ];
     for requested in requests(now) {
@@ -53,7 +53,7 @@ fn each(promise: impl Fn(Life, WorkerEvent, Life, Option<WorkerEffect>) -> bool)
     let now = Instant::now();
     for life in lives(now) {
         for step in steps(now) {
-            let (next, push) = life.on(step, now, PATIENCE);
+            let (next, push) = life.on(step, now, STOP_TIMEOUT);
             assert!(promise(life, step, next, push), "{life:?} + {step:?} -> {next:?}, {push:?}");
         }
     }
@@ -95,8 +95,8 @@ fn a_living_process_keeps_its_pid_and_its_slot() {
 fn nothing_gets_gentler_but_a_finish_that_is_taken_back() {
     each(|life, step, next, _| {
         let (before, after) = (requested(life), requested(next));
-        let relented = step == WorkerEvent::CancelStop && matches!(before, StopRequest::Finish(..));
-        !next.has_process() || after.rank() >= before.rank() || relented
+        let cancelled = step == WorkerEvent::CancelStop && matches!(before, StopRequest::Finish(..));
+        !next.has_process() || after.rank() >= before.rank() || cancelled
     });
 }
 
@@ -105,11 +105,11 @@ fn every_harder_way_to_go_is_pushed_once() {
     each(|life, step, next, push| {
         let Life::Alive(before) = life else { return true };
         let harder = next.process().is_some_and(|after| after.requested.rank() > before.requested.rank());
-        let relented = step == WorkerEvent::CancelStop && before.requested.rank() == 1;
-        (harder || relented) == push.is_some()
+        let cancelled = step == WorkerEvent::CancelStop && before.requested.rank() == 1;
+        (harder || cancelled) == push.is_some()
     });
     let (life, push) = Life::Forking { slot: SlotId(1), requested: StopRequest::Kill(StopReason::Stopping) }
-        .on(WorkerEvent::Spawned(Pid(3)), Instant::now(), PATIENCE);
+        .on(WorkerEvent::Spawned(Pid(3)), Instant::now(), STOP_TIMEOUT);
     assert!(matches!(push, Some(WorkerEffect::Kill(Process { pid: Pid(3), .. }, _))), "{life:?}");
 }
 
@@ -123,7 +123,7 @@ fn time_that_has_come_changes_something_so_that_nobody_waits_for_it_in_a_circle(
     let now = Instant::now();
     for life in lives(now) {
         let Some(due) = life.deadline() else { continue };
-        let (next, _) = life.on(WorkerEvent::Tick, due, PATIENCE);
+        let (next, _) = life.on(WorkerEvent::Tick, due, STOP_TIMEOUT);
         assert!(next.deadline().is_none_or(|later| later > due), "{life:?} -> {next:?}");
     }
 }
@@ -132,14 +132,14 @@ fn time_that_has_come_changes_something_so_that_nobody_waits_for_it_in_a_circle(
 fn a_worker_that_ignores_everything_is_killed_in_the_end() {
     let now = Instant::now();
     let (life, push) = Life::Alive(process(now, StopRequest::Nothing, true)).on(
-        WorkerEvent::Ask(StopRequest::Finish(StopReason::GaveUp, Some(now + PATIENCE))),
+        WorkerEvent::Ask(StopRequest::Finish(StopReason::GaveUp, Some(now + STOP_TIMEOUT))),
         now,
-        PATIENCE,
+        STOP_TIMEOUT,
     );
     assert!(matches!(push, Some(WorkerEffect::Order(_, Order::Finish))));
-    let (life, push) = life.on(WorkerEvent::Tick, now + PATIENCE, PATIENCE);
+    let (life, push) = life.on(WorkerEvent::Tick, now + STOP_TIMEOUT, STOP_TIMEOUT);
     assert!(matches!(push, Some(WorkerEffect::Term(_, StopReason::GaveUp))));
-    let (life, push) = life.on(WorkerEvent::Tick, now + PATIENCE * 2, PATIENCE);
+    let (life, push) = life.on(WorkerEvent::Tick, now + STOP_TIMEOUT * 2, STOP_TIMEOUT);
     assert!(matches!(push, Some(WorkerEffect::Kill(_, StopReason::GaveUp))));
     assert_eq!(life.deadline(), None);
 }

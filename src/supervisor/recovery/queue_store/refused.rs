@@ -1,4 +1,4 @@
-//! Queues of an earlier run that this one can't use: said, and put where they are in nobody's way and not lost.
+//! Queues of an earlier run that this one can't use: reported, and set aside so that they are not lost.
 
 use crate::queue::{Arena, Fault, Identity, Saved};
 use crate::supervisor::error::SetUpError;
@@ -6,7 +6,7 @@ use log::{Level, log};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// Says what became of them.
+/// Reports what became of them.
 pub fn tell(what: &str, aside: &Path, fault: &Fault, saved: &Saved) {
     let aside = aside.display();
     let (level, then) = match saved {
@@ -37,8 +37,8 @@ pub fn save(fd: &OwnedFd, folder: &Path, fault: &Fault) {
     }
 }
 
-/// Somebody else's queues of the same name are none of ours.
-pub fn unless_stranger(arena: &Arena, whose: &Identity, path: &Path) -> Result<(), SetUpError> {
+/// Another pipeline's queues of the same name are refused.
+pub fn refuse_other_pipeline(arena: &Arena, whose: &Identity, path: &Path) -> Result<(), SetUpError> {
     let found = arena.identity()?;
     if found.is(whose) {
         return Ok(());

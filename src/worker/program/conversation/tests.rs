@@ -22,10 +22,10 @@ fn phase_number(phase: &Phase) -> usize {
         Phase::LastInput { .. } => 3,
         Phase::Finishing { .. } => 4,
         Phase::Leaving { .. } => 5,
-        Phase::Terminating { .. } => 6,
-        Phase::Killing { .. } => 7,
-        Phase::Exited { .. } => 8,
-        Phase::Over { .. } => 9,
+        Phase::Ending { life: Life::Terminating { .. }, .. } => 6,
+        Phase::Ending { life: Life::Killing, .. } => 7,
+        Phase::Ending { life: Life::Exited, .. } => 8,
+        Phase::Ending { life: Life::Over, .. } => 9,
     }
 }
 
@@ -74,17 +74,19 @@ fn phases(now: Instant) -> Vec<(String, Phase)> {
             Phase::Finishing { early, quiet_since: now, is_reported: false },
         ));
     }
-    for (name, outcome) in outcomes() {
-        if !matches!(outcome, Outcome::Unasked { .. }) {
-            let (kill_at, outcome) = (now + STOP_TIMEOUT, outcome.clone());
-            all.push((
-                format!("Terminating ({name})"),
-                Phase::Terminating { kill_at, outcome: outcome.clone() },
-            ));
-            all.push((format!("Killing ({name})"), Phase::Killing { outcome }));
+    let lives = [
+        ("Terminating", Life::Terminating { kill_at: now + STOP_TIMEOUT }),
+        ("Killing", Life::Killing),
+        ("Exited", Life::Exited),
+        ("Over", Life::Over),
+    ];
+    for (life_name, life) in lives {
+        let has_exited = matches!(life, Life::Exited | Life::Over);
+        for (name, outcome) in outcomes() {
+            if has_exited || !matches!(outcome, Outcome::Unasked { .. }) {
+                all.push((format!("{life_name} ({name})"), Phase::Ending { life, outcome }));
+            }
         }
-        all.push((format!("Exited ({name})"), Phase::Exited { outcome: outcome.clone() }));
-        all.push((format!("Over ({name})"), Phase::Over { outcome }));
     }
     all.sort_by_key(|(_, phase)| phase_number(phase));
     all
@@ -134,12 +136,10 @@ fn shown(phase: &Phase, start: Instant) -> String {
             format!("Finishing, quiet since {}, early: {early}, reported: {is_reported}", at(*quiet_since))
         }
         Phase::Leaving { ending, until } => format!("Leaving until {}: {ending:?}", at(*until)),
-        Phase::Terminating { kill_at, outcome } => {
-            format!("Terminating, kill at {}: {outcome:?}", at(*kill_at))
-        }
-        Phase::Killing { outcome } => format!("Killing: {outcome:?}"),
-        Phase::Exited { outcome } => format!("Exited: {outcome:?}"),
-        Phase::Over { outcome } => format!("Over: {outcome:?}"),
+        Phase::Ending { life, outcome } => match life {
+            Life::Terminating { kill_at } => format!("Terminating, kill at {}: {outcome:?}", at(*kill_at)),
+            Life::Killing | Life::Exited | Life::Over => format!("{life:?}: {outcome:?}"),
+        },
     }
 }
 
@@ -194,7 +194,11 @@ fn the_table_has_every_phase_and_every_event() {
     let start = Instant::now();
     let mut numbers: Vec<usize> = phases(start).iter().map(|(_, phase)| phase_number(phase)).collect();
     numbers.dedup();
-    assert_eq!(numbers, (0..=phase_number(&Phase::Over { outcome: Outcome::Abandoned })).collect::<Vec<_>>());
+    assert_eq!(
+        numbers,
+        (0..=phase_number(&Phase::Ending { life: Life::Over, outcome: Outcome::Abandoned }))
+            .collect::<Vec<_>>()
+    );
     let mut numbers: Vec<usize> = events().iter().map(|(_, event, _)| event_number(event)).collect();
     numbers.dedup();
     assert_eq!(numbers, (0..=event_number(&Event::Tick(facts(false)))).collect::<Vec<_>>());
@@ -257,7 +261,7 @@ impl Walk {
 
     fn apply(&mut self, event: Event, done: u32) {
         self.was_terminated |= event == Event::Terminated;
-        let was_over = matches!(self.conversation.phase, Phase::Over { .. });
+        let was_over = self.conversation.is_over();
         let failed = matches!(self.conversation.outcome(), Some(Outcome::Failed(_) | Outcome::Abandoned));
         for &effect in self.conversation.apply(event, self.now) {
             assert!(!was_over, "{effect:?} after the end");
@@ -314,11 +318,11 @@ impl Walk {
         self.apply(Event::Terminated, 0);
         self.now += STOP_TIMEOUT;
         self.apply(Event::Tick(Circumstances::default()), 0);
-        let is_killed = matches!(self.conversation.phase, Phase::Killing { .. });
-        assert!(is_killed || matches!(self.conversation.phase, Phase::Exited { .. } | Phase::Over { .. }));
+        let is_killed = matches!(self.conversation.phase, Phase::Ending { life: Life::Killing, .. });
+        assert!(is_killed || !self.conversation.is_signalled());
         self.apply(Event::Exited, 0);
         self.apply(Event::Drained, 0);
-        assert!(matches!(self.conversation.phase, Phase::Over { .. }));
+        assert!(self.conversation.is_over());
     }
 }
 
@@ -326,7 +330,7 @@ impl Walk {
 fn in_no_conversation_an_item_is_lost_or_acknowledged_twice() {
     for (_, manner) in MANNERS {
         for seed in 1..2000 {
-            let conversation = Conversation::new(manner, STOP_TIMEOUT);
+            let conversation = Conversation { phase: Phase::Idle, manner, stop_timeout: STOP_TIMEOUT };
             let (now, items) = (Instant::now(), Items::default());
             let (signals, was_terminated, has_settled) = (Vec::new(), false, false);
             let mut walk = Walk { seed, conversation, now, items, signals, was_terminated, has_settled };

@@ -5,7 +5,7 @@
 
 use crate::framing::Decoder;
 use crate::stage::Failure;
-use crate::sys::program::{Running, StartError, sweep};
+use crate::sys::process::{RunningProgram, SpawnError, sweep};
 use crate::sys::wait::Exit;
 use crate::sys::{proc_table, readiness};
 use crate::worker::program::io::stderr::StderrRelay;
@@ -30,7 +30,7 @@ const UNPOLLED_LIMIT: u8 = 16;
 
 /// A program at work.
 pub(crate) struct Session {
-    running: Running,
+    running: RunningProgram,
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
@@ -120,7 +120,7 @@ impl Session {
     pub fn start(
         reads: bool,
         null: &OwnedFd,
-        start: impl FnOnce([BorrowedFd<'_>; 3]) -> Result<Running, StartError>,
+        start: impl FnOnce([BorrowedFd<'_>; 3]) -> Result<RunningProgram, SpawnError>,
     ) -> Result<Session, StartFailure> {
         let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(StartFailure::Pipe);
         let stdin = if reads { Some(pipe()?) } else { None };

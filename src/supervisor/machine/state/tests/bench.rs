@@ -3,6 +3,7 @@
 use super::super::{NotifyCapabilities, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
+use crate::model::Totals;
 use crate::queue::{Ending, FailureAttribution, Order, QueueId, SlotId};
 use crate::service::Message;
 use crate::supervisor::fixture::wanted;
@@ -14,7 +15,7 @@ use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::saved::SavedMachine;
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::wanted::Wanted;
-use crate::sys::process::{SpawnError, Step};
+use crate::sys::process::{SpawnError, StartStep};
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -42,11 +43,11 @@ pub struct Bench {
     pub closed: BTreeSet<String>,
     pub attributions: Vec<(String, FailureAttribution)>,
     /// Slots whose dead letters are to be written, as often as it was tried.
-    pub buries: Vec<SlotId>,
+    pub dead_letter_requests: Vec<SlotId>,
     pub killed_writers: Vec<SlotId>,
     pub said: Vec<String>,
     /// What the service manager was told.
-    pub told: Vec<Message>,
+    pub sent: Vec<Message>,
     pub loads: usize,
     pub seeds: usize,
     pub guardians: usize,
@@ -72,10 +73,10 @@ impl Bench {
             ended: BTreeSet::new(),
             closed: BTreeSet::new(),
             attributions: Vec::new(),
-            buries: Vec::new(),
+            dead_letter_requests: Vec::new(),
             killed_writers: Vec::new(),
             said: Vec::new(),
-            told: Vec::new(),
+            sent: Vec::new(),
             loads: 0,
             seeds: 0,
             guardians: 0,
@@ -91,7 +92,7 @@ impl Bench {
     }
 
     /// With a service manager.
-    pub fn for_audience(capabilities: NotifyCapabilities) -> Bench {
+    pub fn with_capabilities(capabilities: NotifyCapabilities) -> Bench {
         Bench { state: State::new(7, capabilities), ..Bench::new() }
     }
 
@@ -139,7 +140,7 @@ impl Bench {
             }
             Effect::WriteDeadLetter(release) => {
                 assert!(self.slots.contains(&release.slot), "its slot is in use: {release:?}");
-                self.buries.push(release.slot);
+                self.dead_letter_requests.push(release.slot);
             }
             Effect::KillDeadLetterWriter(slot) => self.killed_writers.push(slot),
             Effect::LimitDeadLetters(_) => {}
@@ -176,8 +177,8 @@ impl Bench {
             Effect::Load => self.loads += 1,
             Effect::StartGuardian => self.guardians += 1,
             Effect::StartLogWriter => self.log_writers += 1,
-            Effect::Notify(messages) => self.told.extend(messages),
-            Effect::Status(head) => self.told.push(Message::Status(head)),
+            Effect::Notify(messages) => self.sent.extend(messages),
+            Effect::Status(head) => self.sent.push(Message::Status(head)),
             Effect::Answer(id, outcome) => {
                 let first = self.answers.insert(id, outcome).is_none();
                 assert!(first && id.0 < self.requested, "{id:?} is answered twice");
@@ -197,7 +198,7 @@ impl Bench {
             "{worker:?} has a process already"
         );
         if self.forks_fail {
-            return Event::SpawnFailed(worker, SpawnError { step: Step::Fork, errno: Errno::EAGAIN });
+            return Event::SpawnFailed(worker, SpawnError { step: StartStep::Fork, errno: Errno::EAGAIN });
         }
         assert!(self.slots.insert(spawn.slot), "{:?} is in use", spawn.slot);
         for queue in spawn.version.inputs.iter().chain(&spawn.version.outputs).chain(&spawn.version.token) {
@@ -278,7 +279,7 @@ impl Bench {
             .procs
             .values()
             .map(|proc| {
-                let told = match proc {
+                let sent = match proc {
                     Proc { killed: true, .. } => " killed",
                     Proc { termed: true, .. } => " termed",
                     Proc { order: Order::Finish, .. } => " finish",
@@ -286,7 +287,7 @@ impl Bench {
                     Proc { order: Order::Pause, .. } => " pause",
                     Proc { .. } => "",
                 };
-                format!("{}[{}]{told}", proc.spawn.stage, proc.spawn.worker.index)
+                format!("{}[{}]{sent}", proc.spawn.stage, proc.spawn.worker.index)
             })
             .collect();
         running.sort();
@@ -307,7 +308,8 @@ impl Bench {
 
     pub fn end(&mut self, pid: Pid, end: End) {
         let proc = self.procs.remove(&pid).expect("a process that isn't there");
-        let work = ProcessWork { ready: proc.ready, taken: 1, done: 1, emitted: 1, ..ProcessWork::default() };
+        let counts = Totals { taken: 1, done: 1, emitted: 1, ..Totals::default() };
+        let work = ProcessWork { ready: proc.ready, counts, ..ProcessWork::default() };
         self.send_end(&proc, pid, end, work);
     }
 
@@ -355,13 +357,13 @@ impl Bench {
     /// Every process that was told to go, goes; new ones become ready, paused ones come to rest. Until nothing changes.
     pub fn obey(&mut self) {
         loop {
-            let told = self.procs.iter().find_map(|(pid, proc)| match proc {
+            let sent = self.procs.iter().find_map(|(pid, proc)| match proc {
                 Proc { killed: true, .. } => Some((*pid, signal(libc::SIGKILL))),
                 Proc { termed: true, .. } => Some((*pid, signal(libc::SIGTERM))),
                 Proc { order: Order::Finish, .. } => Some((*pid, End::Said(Ending::Ordered))),
                 Proc { .. } => None,
             });
-            match told {
+            match sent {
                 Some((pid, end)) => self.end(pid, end),
                 None if self.procs.values().any(|proc| !proc.ready) => self.all_ready(),
                 None => return self.all_at_rest(),

@@ -13,7 +13,7 @@ fn chain() -> crate::config::Pipeline {
 fn a_slot_is_not_used_again_before_its_dead_letter_is_written() {
     let mut bench = Bench::up(chain());
     let slot = bench.die_of_item("b", 0);
-    assert_eq!(bench.buries, [slot]);
+    assert_eq!(bench.dead_letter_requests, [slot]);
     bench.pass(Duration::from_secs(2));
     let fresh = bench.procs[&bench.pid("b", 0)].spawn.slot;
     assert_ne!(fresh, slot, "the worker is replaced meanwhile, in another slot");
@@ -31,14 +31,14 @@ fn a_letter_that_is_not_written_is_tried_again_and_told_once() {
     bench.pass(Duration::from_secs(1));
     bench.send(Event::DeadLetterFailed(slot, "no room".into()));
     bench.pass(Duration::from_secs(2));
-    assert_eq!(bench.buries, [slot; 3]);
+    assert_eq!(bench.dead_letter_requests, [slot; 3]);
     assert_eq!(bench.said.iter().filter(|text| text.contains("no room")).count(), 1);
     // One that does not come back is ended, and only its end makes room for the next.
     bench.pass(Duration::from_secs(30));
-    assert_eq!((bench.killed_writers.as_slice(), bench.buries.len()), ([slot].as_slice(), 3));
+    assert_eq!((bench.killed_writers.as_slice(), bench.dead_letter_requests.len()), ([slot].as_slice(), 3));
     bench.send(Event::DeadLetterFailed(slot, "killed".into()));
     bench.pass(Duration::from_secs(10));
-    assert_eq!(bench.buries.len(), 4);
+    assert_eq!(bench.dead_letter_requests.len(), 4);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn recovered(queue: u16, label: &str, items: u64) -> RecoveredQueue {
     RecoveredQueue { queue: QueueId(queue), label, items, ended: false, closed: false, through: false }
 }
 
-/// Goes on with what an earlier run has left.
+/// Takes in what an earlier run has left.
 fn recovering(recovered: Vec<RecoveredQueue>, keeps: bool) -> Bench {
     let mut bench = Bench::new();
     for recovered in &recovered {
@@ -54,9 +54,9 @@ fn a_queue_that_is_not_in_the_file_goes_if_it_is_empty_and_stays_if_not() {
     bench.send(Event::Begin(wanted(chain(), &[])));
     bench.run_starts();
     bench.all_ready();
-    let told =
+    let sent =
         |bench: &Bench| bench.said.iter().filter(|line| line.contains("the queue old holds 3 items")).count();
-    assert_eq!(told(&bench), 1, "{:?}", bench.said);
+    assert_eq!(sent(&bench), 1, "{:?}", bench.said);
     assert_eq!(bench.queues.len(), 4, "the empty one is gone: {:?}", bench.queues);
     bench.say("a", 0, Ending::Finished);
     bench.say("b", 0, Ending::InputEnded);

@@ -123,7 +123,7 @@ fn settings_are_taken_over_live() {
     let before: Vec<_> = bench.procs.keys().copied().collect();
     bench.reload(with(|pipeline| {
         pipeline.stages[1].tuning.sleep = Duration::from_secs(1);
-        pipeline.queues[0].capacity = 5;
+        pipeline.queues[0].limits.capacity = 5;
     }));
     assert_eq!(before, bench.procs.keys().copied().collect::<Vec<_>>());
     let tuned = &bench.procs[&bench.pid("b", 0)].spawn.tuning;
@@ -436,8 +436,8 @@ fn workers_that_leave_go_even_if_they_were_to_end_for_want_of_readers_and_there_
 #[test]
 fn a_removed_stage_that_gives_up_over_its_last_items_is_gone_and_gets_no_other_chance() {
     let mut bench = Bench::new();
-    let goes_on = with(|pipeline| pipeline.stages[1].rules.on_give_up = OnGiveUp::Continue);
-    bench.send(Event::Begin(wanted(goes_on, &[])));
+    let is_resumed = with(|pipeline| pipeline.stages[1].rules.on_give_up = OnGiveUp::Continue);
+    bench.send(Event::Begin(wanted(is_resumed, &[])));
     bench.run_starts();
     // Nothing was up before: there is no way back.
     bench.reload(pipeline(vec![stage("a", &[], &["q"]), stage("c", &["q"], &[])]));

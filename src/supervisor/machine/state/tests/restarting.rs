@@ -175,8 +175,8 @@ fn a_program_that_can_not_be_started_at_first_ends_the_run_with_one_line() {
     bench.end_idle(bench.pid("read", 1), never());
     bench.obey_and_drain();
     assert!(bench.outcome.as_ref().unwrap().failed);
-    let told = bench.said.iter().filter(|line| line.contains("can't start") && !line.starts_with("DEBUG"));
-    assert_eq!(told.collect::<Vec<_>>(), ["ERROR: the stage read failed: can't start `x`"]);
+    let sent = bench.said.iter().filter(|line| line.contains("can't start") && !line.starts_with("DEBUG"));
+    assert_eq!(sent.collect::<Vec<_>>(), ["ERROR: the stage read failed: can't start `x`"]);
     assert!(
         bench
             .attributions
@@ -257,7 +257,7 @@ fn the_end_runs_down_the_pipeline() {
     bench.say("read", 1, Ending::InputEnded);
     let outcome = bench.outcome.unwrap();
     assert!(!outcome.failed && outcome.stopped.is_none());
-    assert_eq!(outcome.stages[1].taken, 2);
+    assert_eq!(outcome.stages[1].counts.taken, 2);
 }
 
 #[test]
