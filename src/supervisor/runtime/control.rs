@@ -48,8 +48,8 @@ pub fn claim(
     }
     let (file, socket) = (file(options), pipeline.control.socket.as_deref());
     let inherited = inherited.control.as_ref();
-    let wish = Wish { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
-    match Claim::take(&wish, &place::folders_here()) {
+    let request = Wish { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
+    match Claim::take(&request, &place::folders_here()) {
         Ok(claim) => Ok(Some(claim)),
         Err(error @ ClaimError::Failed(..)) if socket.is_none() => {
             log!(target: "mprun", Level::Warn, "no control socket: {error}");
