@@ -3,7 +3,7 @@
 use crate::config::pipeline::{Framing, Reply};
 use crate::framing::{BadFrame, Decoder};
 use crate::worker::program::error::ProgramError;
-use crate::worker::program::io::helper_protocol::{FrameError, ProtocolReader, Word};
+use crate::worker::program::io::helper_protocol::{Frame, ProtocolReader};
 use crate::worker::program::io::outputs::{Outputs, Part};
 use crate::worker::program::io::session::Session;
 use crate::worker::program::spec::CommandSpec;
@@ -45,7 +45,7 @@ pub(crate) fn output_of(session: &Session, spec: &CommandSpec) -> Output {
     match session.exit() {
         _ if session.gives_output() => Output::Open,
         None => Output::Open,
-        Some(exit) if spec.is_success_exit(exit) => Output::Whole,
+        Some(exit) if spec.is_success(exit) => Output::Whole,
         Some(_) => Output::Torn,
     }
 }
@@ -97,11 +97,10 @@ impl Answers {
     /// With nothing to answer: whether the program has said more than a greeting.
     pub fn is_unasked(&mut self) -> Result<bool, ProgramError> {
         match self.reply {
-            Reply::Told if !self.reader.greet(&mut self.decoder).map_err(error)? => Ok(false),
-            Reply::Told => match self.reader.next(&mut self.decoder) {
-                Ok(_) | Err(FrameError::NotYet) => Ok(true),
-                Err(bad) => Err(error(bad)),
-            },
+            Reply::Told => {
+                Ok(self.reader.greet(&mut self.decoder)?
+                    && self.reader.next(&mut self.decoder).map(|_| true)?)
+            }
             Reply::One | Reply::UntilEmpty => Ok(self.decoder.pending() > 0),
         }
     }
@@ -115,7 +114,7 @@ impl Answers {
     /// An error is about the first item that has no answer then.
     pub fn read(&mut self, asked: usize, output: Output, most_in_all: u64) -> Result<(), ProgramError> {
         while self.whole.len() < asked {
-            if !self.read_on(output)? {
+            if !self.read_step(output)? {
                 return Ok(());
             }
             if (self.outputs.size() - self.settled.1) as u64 + self.left_out > most_in_all {
@@ -138,9 +137,9 @@ impl Answers {
     }
 
     /// One step. False: more has to be read first.
-    fn read_on(&mut self, output: Output) -> Result<bool, ProgramError> {
+    fn read_step(&mut self, output: Output) -> Result<bool, ProgramError> {
         if self.reply == Reply::Told {
-            return self.listen(output);
+            return self.read_frame(output);
         }
         let next = match self.decoder.next().map_err(ProgramError::BadFrame)? {
             Some(item) => Some(item),
@@ -158,23 +157,23 @@ impl Answers {
         Ok(true)
     }
 
-    fn listen(&mut self, output: Output) -> Result<bool, ProgramError> {
+    fn read_frame(&mut self, output: Output) -> Result<bool, ProgramError> {
         let is_between = self.decoder.pending() == 0;
-        match self.reader.next(&mut self.decoder) {
-            Ok(Word::Output(output)) if self.spoilt.is_none() => self.outputs.push(output),
-            Ok(Word::Output(output)) => self.left_out += output.len() as u64,
-            Ok(Word::TooLong(length)) => {
+        match self.reader.next(&mut self.decoder)? {
+            Some(Frame::Output(output)) if self.spoilt.is_none() => self.outputs.push(output),
+            Some(Frame::Output(output)) => self.left_out += output.len() as u64,
+            Some(Frame::TooLong(length)) => {
                 self.left_out += length;
                 let bad = BadFrame::TooLong { least: length, most: self.most };
                 self.spoilt.get_or_insert(ProgramError::BadFrame(bad));
             }
-            Ok(Word::End) => self.complete(None),
-            Ok(Word::Failed(why)) => {
+            Some(Frame::End) => self.complete(None),
+            Some(Frame::Failed(why)) => {
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.complete(Some(ProgramError::Told(why)));
             }
-            Err(FrameError::NotYet) if output != Output::Whole || is_between => return Ok(false),
-            Err(bad) => return Err(error(bad)),
+            None if output != Output::Whole || is_between => return Ok(false),
+            None => return Err(ProgramError::BadFrame(BadFrame::Truncated(Framing::U32be))),
         }
         Ok(true)
     }
@@ -223,16 +222,6 @@ impl Answers {
         self.outputs.drop_front(bytes, outputs);
         self.settled = (self.settled.0 - outputs, self.settled.1 - bytes);
         self.decoder.shrink(1 << 20);
-    }
-}
-
-fn error(bad: FrameError) -> ProgramError {
-    match bad {
-        FrameError::NotYet => ProgramError::BadFrame(BadFrame::Truncated(Framing::U32be)),
-        FrameError::Malformed(bytes) => ProgramError::FrameError(bytes),
-        FrameError::OutOfTurn { about, due } => ProgramError::OutOfTurn { about, due },
-        FrameError::Version(version) => ProgramError::Version(version),
-        FrameError::Bad(bad) => ProgramError::BadFrame(bad),
     }
 }
 

@@ -1,39 +1,16 @@
 //! Items for the program: as many as it will soon answer.
 
-use super::Replies;
+use super::replies::{Intake, Replies};
 use crate::config::pipeline::Reply;
 use crate::queue::{Taken, Wait};
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed;
+use crate::worker::dead_letters;
 use crate::worker::program::error::{FailedAttempt, ProgramError};
 use crate::worker::program::io::waker;
 use crate::worker::program::pause::After;
 use crate::worker::program::spill;
 use crate::worker::stop::Stop;
 use std::time::Instant;
-
-/// What is known of the items to come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Intake {
-    Open,
-    /// There was none, and some are on their way: before the waker is asked to wait for more, mostly an answer comes.
-    HeldOff {
-        until: Instant,
-    },
-    /// The next one must be alone: it waits until everything is answered.
-    AwaitsAnswers,
-    /// None will come any more.
-    Ended,
-}
-
-impl Intake {
-    /// An answer came: there is no reason to hold off any more.
-    pub fn answered(&mut self) {
-        if let Intake::HeldOff { .. } = self {
-            *self = Intake::Open;
-        }
-    }
-}
 
 /// What follows a look at the input.
 pub(super) enum Look {
@@ -172,7 +149,7 @@ impl Replies<'_> {
             };
             if let Err(why) = framed {
                 let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                failed::fail_with(worker, i, failed.reason(), live)?;
+                dead_letters::fail_with(worker, i, failed.reason(), live)?;
                 refused = true;
                 continue;
             }
