@@ -75,7 +75,7 @@ impl QueueStore {
         let mut admin = QueueAdmin::open(arena.clone())?;
         let mut recovered = Vec::new();
         for left in admin.inherit()? {
-            recovered.extend(claim(&mut admin, left)?);
+            recovered.extend(recover_queue(&mut admin, left)?);
         }
         for token in reopens(&recovered) {
             admin.change_first(token, worker::reopen_token)?;
@@ -126,8 +126,8 @@ impl QueueStore {
     }
 }
 
-/// What to make of one queue.
-fn claim(admin: &mut QueueAdmin, left: Inherited) -> Result<Option<RecoveredQueue>, Fault> {
+/// One queue of an earlier run; `None`: it is of no use to another process.
+fn recover_queue(admin: &mut QueueAdmin, left: Inherited) -> Result<Option<RecoveredQueue>, Fault> {
     let Some(label) = Label::parse(&left.label) else {
         return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
     };
