@@ -9,6 +9,7 @@ mod dead_letter;
 mod exit;
 mod file_watch;
 mod framing;
+mod hash;
 pub mod item;
 mod logs;
 pub mod metrics;

@@ -12,7 +12,7 @@ use super::output::{self, Failure};
 use super::target::{self, OnePipeline};
 use crate::exit;
 use crate::status::Snapshot;
-use crate::sys::suspend::Whom;
+use crate::sys::suspend::SuspendScope;
 use crate::terminal as terminals;
 use feed::{Feed, News};
 use screen::{Asked, Screen};
@@ -70,7 +70,7 @@ fn watch(session: &mut Session, feed: &Feed, mut screen: Screen) -> io::Result<E
                     match screen.key(key) {
                         Asked::Nothing => {}
                         Asked::Quit => return Ok(End::Quit),
-                        Asked::Suspend => session.suspend(Whom::Group)?,
+                        Asked::Suspend => session.suspend(SuspendScope::Group)?,
                         Asked::For(wish) => {
                             screen.wishes += 1;
                             // Its thread is gone only when the pipeline is: that is told there.

@@ -6,7 +6,7 @@ use crate::control::server::Listeners;
 use crate::logs;
 use crate::progress::TerminalThread;
 use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
-use crate::service::Manager;
+use crate::service::NotifySocket;
 use crate::stage::Registry;
 use crate::supervisor::closing::summary::Closing;
 use crate::supervisor::error::SetUpError;
@@ -53,7 +53,7 @@ pub(super) enum Purpose {
 pub struct Run<'a> {
     pub options: &'a RunOptions,
     pub registry: &'a Registry,
-    pub manager: &'a Manager,
+    pub manager: &'a NotifySocket,
     pub started: Instant,
     pub progress: Option<ProgressDisplay>,
 }

@@ -44,7 +44,7 @@ impl<'a> Performer<'a> {
         if let Some(pid) = log_writer.process() {
             children.add_auxiliary(pid, Auxiliary::LogWriter);
         }
-        let folder = dead_letter::place::folder(&pipeline.name, &letters::variable);
+        let folder = dead_letter::location::folder(&pipeline.name, &letters::variable);
         state_folder::check(&folder)?;
         let dead_letters = letters::store(options, pipeline);
         let mut store = open_store(run, pipeline, &folder, before)?;

@@ -14,7 +14,7 @@ mod refused;
 use super::saver::{LastSaver, Saver};
 use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueAdmin, QueueId, User};
-use crate::service::{Manager, Received};
+use crate::service::{NotifySocket, Received};
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::recovered::{self, Label, RecoveredQueue};
 use crate::sys::{group, proc_table};
@@ -64,7 +64,7 @@ pub struct StoreOptions<'a> {
     /// The pipeline's state folder.
     pub folder: &'a Path,
     /// The service manager.
-    pub manager: &'a Manager,
+    pub manager: &'a NotifySocket,
     /// Sources are off, and stages get items that were put back.
     pub works_off: bool,
 }
@@ -179,12 +179,17 @@ impl QueueStore {
 
     /// All workers have ended. `through`: all work is done, the next run starts anew. `waits`: the disk has
     /// no room, for this reason; whether to try it again. Whether all could be put away.
-    pub fn conclude(self, through: bool, manager: &Manager, waits: &mut dyn FnMut(&str) -> bool) -> bool {
+    pub fn conclude(
+        self,
+        through: bool,
+        manager: &NotifySocket,
+        waits: &mut dyn FnMut(&str) -> bool,
+    ) -> bool {
         let QueueStore { arena, location, saver, .. } = self;
         let saver = saver.map(Saver::end);
         let result = match (&location, through) {
             (Location::Memory, _) | (Location::Store(_), false) => Ok(()),
-            (Location::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
+            (Location::Store(name), true) => manager.remove_fd(name).map_err(|error| error.to_string()),
             (Location::File(path), true) => {
                 // What was saved goes first: alone it would be of no use.
                 Arena::forget_saved(path)
@@ -325,7 +330,7 @@ impl StoreOptions<'_> {
     fn store(&self, arena: &Arena) -> Result<(), String> {
         let spare = arena.share().map_err(|fault| fault.to_string())?;
         let name = self.store_name();
-        let stored = self.manager.remove(&name).and_then(|()| self.manager.put(&name, spare.as_fd()));
+        let stored = self.manager.remove_fd(&name).and_then(|()| self.manager.store_fd(&name, spare.as_fd()));
         stored.map_err(|error| error.to_string())
     }
 }
