@@ -5,10 +5,8 @@ use super::target::{self, OneOrAllStages};
 use crate::control::client::Client;
 use crate::exit;
 use crate::logs::{Follower, RecentLogs};
-use crate::status::Snapshot;
 use std::io::{self, ErrorKind};
 
-/// What `logs` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "mprun logs [OPTIONS] [NAME] [STAGE]")]
 pub struct Args {
@@ -26,7 +24,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let (recent_logs, stage) = recent_logs(args)?;
     let read = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound => Failure::running("the run keeps no lines, or it is over"),
+        ErrorKind::NotFound => Failure::failed("the run keeps no lines, or it is over"),
         _ => Failure::io(&format!("read the lines in {}", recent_logs.folder().display()), &error),
     };
     if !args.follow {
@@ -57,11 +55,11 @@ fn recent_logs(args: &Args) -> Result<(RecentLogs, Option<String>), Failure> {
             Ok((recent_logs, stage))
         }
         // One that was killed can't answer, but its last lines are there.
-        (Err(nobody), [name, rest @ ..]) => match target::left_behind(name) {
+        (Err(failure), [name, rest @ ..]) => match target::left_behind(name) {
             Some(socket) => Ok((RecentLogs::beside(&socket), rest.first().cloned())),
-            None => Err(nobody),
+            None => Err(failure),
         },
-        (Err(nobody), []) => Err(nobody),
+        (Err(failure), []) => Err(failure),
     }
 }
 
@@ -70,7 +68,7 @@ fn check(stage: &str, recent_logs: &RecentLogs, client: &mut Client) -> Result<(
     if recent_logs.has_stage(stage) {
         return Ok(());
     }
-    let snapshot: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
+    let snapshot = client.status(false)?;
     let mut names = snapshot.stages.iter().map(|stage| stage.name.as_str());
     match names.clone().any(|name| name == stage) {
         true => Ok(()),
@@ -78,7 +76,7 @@ fn check(stage: &str, recent_logs: &RecentLogs, client: &mut Client) -> Result<(
     }
 }
 
-/// False: whoever read has had enough.
+/// False: the reader has closed standard output.
 fn show(lines: &[String]) -> Result<bool, Failure> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     output::print_on(&text)

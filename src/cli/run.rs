@@ -9,7 +9,6 @@ use crate::stage::Registry;
 use crate::supervisor::closing::report::ReportFile;
 use crate::supervisor::{self, RunOptions};
 
-/// What `run` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// The pipeline file

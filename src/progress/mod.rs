@@ -90,7 +90,7 @@ pub fn form(wanted: When, pipeline: &Pipeline, registry: &Registry, on: Terminal
     let sources = || pipeline.stages.iter().filter(|stage| stage.work.inputs.is_empty());
     let ends = sources().all(|stage| stage.work.ends(registry));
     let prints = pipeline.stages.iter().any(|stage| stage.work.prints(registry));
-    let types = sources().any(|stage| stage.work.uses() == Some("stdin"));
+    let types = sources().any(|stage| stage.work.reads_stdin(registry));
     let is_free = on.stderr && !(on.stdout && prints) && !(on.stdin && types);
     match wanted {
         When::Never => None,

@@ -14,7 +14,7 @@
 mod builtin;
 mod console;
 mod context;
-mod failed;
+mod dead_letters;
 mod item_log;
 mod outlet;
 mod program;
@@ -22,7 +22,6 @@ mod recycle;
 mod setup;
 mod spec;
 mod stop;
-mod too_long;
 
 #[cfg(test)]
 mod tests;

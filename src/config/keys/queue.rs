@@ -1,30 +1,33 @@
 //! `[queues.NAME]`.
 
-use crate::config::elements::{Count, Size, table};
-use crate::config::pipeline::{Sync, WhenFull};
+use crate::config::elements::{Count, Size, part, table};
+use crate::config::pipeline::{Limits, Sync, WhenFull};
 
-/// The greatest item that any queue can hold.
-const GREATEST_ITEM: u64 = 1 << 30;
+/// Bytes of the greatest item that any queue can hold.
+const MAX_ITEM_BYTES: u64 = 1 << 30;
 /// The most bytes that all queues together may hold.
-pub const MOST_BYTES: u64 = 16 << 30;
+pub const MAX_QUEUE_BYTES: u64 = 16 << 30;
 
 table! {
     /// `[queues.NAME]`.
     QueueKeys = "a queue" {
-        /// How many items may wait in it.
-        capacity: Count<1, 16_777_216> = Count(1024), also "size" "max_items" "length" "limit" "maxsize";
-        /// How many bytes its items may take, waiting and in work.
-        max_bytes: Size<MOST_BYTES> = Size(64 << 20), also "bytes" "memory";
-        /// How long one item may be. Lowered to `max_bytes` where only that one is given and smaller.
-        max_item: Size<GREATEST_ITEM> = Size(16 << 20), also "max_item_size" "item_size";
-        /// What happens to an item that finds the queue full: its stage waits ("block"), the new item is dropped, or
-        /// the one that waits longest is.
+        /// The largest number of items that may wait in it.
+        capacity: Count<1, 16_777_216> = 1024, also "size" "max_items" "length" "limit" "maxsize";
+        /// The largest number of bytes of its items, waiting and leased.
+        max_bytes: Size<MAX_QUEUE_BYTES> = 64 << 20, also "bytes" "memory";
+        /// The longest item that it accepts. Lowered to `max_bytes` where only that one is given and smaller.
+        max_item: Size<MAX_ITEM_BYTES> = 16 << 20, also "max_item_size" "item_size";
+        /// What happens to a new item when the queue is full: its stage waits ("block"), the new item is dropped
+        /// ("drop-new"), or the oldest waiting item is ("drop-old").
         when_full: WhenFull = WhenFull::Block, also "on_full" "overflow" "policy";
-        /// Keeps all queues of the pipeline in a file in the state folder: whatever is killed, the next start goes on
-        /// where it was.
+        /// Keeps all queues of the pipeline in a file in the state folder: after any kill the next start resumes
+        /// from it.
         durable: bool = false, also "persistent" "persist";
-        /// What a power cut may cost durable queues: all that is in them ("never"), what happened in the last second or two
-        /// ("interval"), or nothing that was put ("always", which makes every step wait for the disk).
+        /// What a power cut may lose of durable queues: all items in them ("never"), the changes of the last second
+        /// or two
+        /// ("interval"), or nothing that was put ("always": each commit waits for the disk).
         sync: Sync = Sync::Never, also "fsync";
     }
 }
+
+part! { QueueKeys => Limits { capacity, max_bytes, max_item, when_full } }

@@ -3,6 +3,7 @@
 use super::performer::Performer;
 use crate::control::protocol::{Audit, Refused, Tap};
 use crate::dead_letter::WhenFull;
+use crate::model::Totals;
 use crate::queue::{
     Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, WorkTimes,
 };
@@ -39,19 +40,19 @@ impl Performer<'_> {
     /// What there is to see now.
     pub(super) fn snapshot(&mut self, state: &State) -> Snapshot {
         let mut counters = Arena { admin: &mut self.store.admin, fault: None };
-        let mut snapshot = state.snapshot(&self.identity, Moment::now(), self.dead_before, &mut counters);
+        let mut snapshot = state.snapshot(&self.identity, Moment::now(), self.dead.before, &mut counters);
         if let Some(fault) = counters.fault {
             self.events.push_back(Event::Damaged(fault));
         }
         for stage in &mut snapshot.stages {
-            stage.totals.dead += self.dead_by_stage.get(&stage.name).copied().unwrap_or(0);
+            stage.totals.dead += self.dead.by_stage.get(&stage.name).copied().unwrap_or(0);
             stage.totals.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
         let store = &self.launcher.dead_letters;
         snapshot.letters.max_size = store.max_size;
         snapshot.letters.drops_old = store.when_full == WhenFull::DropOld;
         snapshot.totals.too_long = self.launcher.undo_log.counted_in_all().unwrap_or(0);
-        snapshot.totals.dead += self.dead_by_stage.values().sum::<u64>();
+        snapshot.totals.dead += self.dead.by_stage.values().sum::<u64>();
         snapshot
     }
 
@@ -85,10 +86,7 @@ impl Counters for Arena<'_> {
         let nothing = SlotReport {
             phase: Phase::Starting,
             ending: None,
-            taken: 0,
-            done: 0,
-            emitted: 0,
-            dead: 0,
+            counts: Totals::default(),
             progress: None,
             times: WorkTimes::default(),
             item_times: ItemTimes::default(),

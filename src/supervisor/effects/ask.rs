@@ -24,11 +24,10 @@ impl Performer<'_> {
             Request::Put(put) => self.put_back(&put).map(Answer::Done),
             Request::Audit => Ok(Answer::Audit(self.audit(state))),
             Request::Plan(plan) => return self.plan(&plan, sender),
-            Request::Tell(command) => {
+            Request::Command(command) => {
                 // A client that is gone needs no answer.
                 self.requests.retain(|_, sender| !sender.is_closed());
-                let id = RequestId(self.next_request);
-                self.next_request += 1;
+                let id = RequestId(self.request_ids.next().unwrap_or(u64::MAX));
                 self.requests.insert(id, sender);
                 return self.events.push_back(Event::Asked(id, command));
             }
@@ -45,35 +44,33 @@ impl Performer<'_> {
 
     /// Puts an item back into its queue; a second request for the same letter changes nothing.
     fn put_back(&mut self, put: &protocol::Put) -> Result<Done, Refused> {
-        let refuse = |reason, error| Err(Refused { reason, error });
         let name = &put.queue;
         let queue = self.queue_called(name)?;
-        if put.only_asks {
-            return match self.admin(|admin| admin.was_put_back(queue, put.key)) {
-                Some(true) => Ok(Done { done: format!("back in {name}"), steps: Vec::new() }),
-                Some(false) => {
-                    refuse(Reason::NotPut, format!("it is not the last one that was put into {name}"))
-                }
-                None => refuse(Reason::Stopping, "the queues' memory is damaged".to_owned()),
-            };
-        }
-        match self.admin(|admin| admin.put_back(queue, &put.item, put.key)) {
-            Some(PutBack::Done | PutBack::Already) => {
-                Ok(Done { done: format!("back in {name}"), steps: Vec::new() })
+        let outcome = match put.only_asks {
+            true => self
+                .admin(|admin| admin.was_put_back(queue, put.key))
+                .map(|was| was.then_some(PutBack::Already)),
+            false => self.admin(|admin| admin.put_back(queue, &put.item, put.key)).map(Some),
+        };
+        let (reason, error) = match outcome {
+            Some(Some(PutBack::Done | PutBack::Already)) => {
+                return Ok(Done { done: format!("back in {name}"), steps: Vec::new() });
             }
-            Some(PutBack::Full) => refuse(Reason::Full, format!("the queue {name} is full")),
-            Some(PutBack::NotSafe) => refuse(
+            Some(None) => (Reason::NotPut, format!("it is not the last one that was put into {name}")),
+            Some(Some(PutBack::Full)) => (Reason::Full, format!("the queue {name} is full")),
+            Some(Some(PutBack::NotSafe)) => (
                 Reason::Failed,
                 format!("{name} can't be saved: the disk has not taken it in time; ask again"),
             ),
-            Some(PutBack::Ended) => {
-                refuse(Reason::Ended, format!("nobody takes from the queue {name} any more"))
+            Some(Some(PutBack::Ended)) => {
+                (Reason::Ended, format!("nobody takes from the queue {name} any more"))
             }
-            Some(PutBack::TooLong) => {
-                refuse(Reason::TooMany, format!("it is longer than max_item of the queue {name}"))
+            Some(Some(PutBack::TooLong)) => {
+                (Reason::TooMany, format!("it is longer than max_item of the queue {name}"))
             }
-            None => refuse(Reason::Stopping, "the queues' memory is damaged".to_owned()),
-        }
+            None => (Reason::Stopping, "the queues' memory is damaged".to_owned()),
+        };
+        Err(Refused { reason, error })
     }
 
     pub(super) fn queue_called(&self, name: &str) -> Result<QueueId, Refused> {

@@ -56,7 +56,7 @@ impl Performer<'_> {
         else {
             return;
         };
-        *self.dead_by_stage.entry(release.stage.clone()).or_default() += released.dead;
+        *self.dead.by_stage.entry(release.stage.clone()).or_default() += released.dead;
         let ((id, queue, attempts), stage, index) = (&writer.item, &release.stage, release.worker.index);
         log!(
             target: "mprun",

@@ -112,7 +112,7 @@ impl Performer<'_> {
     fn has_worked(&self, child: &Child) -> bool {
         let reports =
             self.children.slots_of(child.worker.stage).filter_map(|slot| self.store.admin.report(slot).ok());
-        reports.into_iter().any(|report| report.done + report.emitted > 0)
+        reports.into_iter().any(|report| report.counts.has_effect())
     }
 
     /// The last lines on standard error of a dead worker or its program; none, if they can't be read.

@@ -1,7 +1,7 @@
 //! Reads pipeline files again, by errands.
 
 use super::performer::{Performer, Purpose};
-use crate::config::{self, Survey};
+use crate::config::{self, Report, Survey};
 use crate::control::protocol::{self, Answer, Reason, Refused, Reply};
 use crate::supervisor::error::shown;
 use crate::supervisor::machine::event::{Event, Loading};
@@ -16,7 +16,7 @@ use crate::terminal;
 use log::{Level, log};
 use std::ffi::CString;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tokio::sync::oneshot;
 
 impl Performer<'_> {
@@ -93,45 +93,31 @@ impl Performer<'_> {
             let answer = errand.answer();
             match errand.purpose {
                 Purpose::Load => {
-                    let loading = self.loading(read(&self.run.options.file, &ended, &answer));
+                    let loading = self.loading(&ended, &answer, shown);
                     self.events.push_back(Event::Loaded(loading));
                 }
                 Purpose::Plan(sender) => {
-                    let reply = self.planned(read(&self.run.options.file, &ended, &answer), state);
-                    let _ = sender.send(reply); // the client may be gone
+                    let loading = self.loading(&ended, &answer, |report| report.render(false));
+                    let _ = sender.send(planned(loading, state)); // the client may be gone
                 }
                 Purpose::Preflight(program) => self.preflight_done(program, &ended, &answer),
             }
         }
     }
 
-    fn loading(&mut self, answer: loader::Answer) -> Loading {
-        match answer {
-            loader::Answer::Gone(why) => Loading::Gone(why),
-            loader::Answer::Bad(report) => Loading::Bad(report),
-            loader::Answer::Good(text, survey) => match self.understand(text, &survey) {
+    fn loading(&mut self, ended: &Ended, answer: &str, render: impl Fn(&Report) -> String) -> Loading {
+        match serde_json::from_str(answer) {
+            Ok(loader::Answer::Gone(why)) => Loading::Gone(why),
+            Ok(loader::Answer::Bad(report)) => Loading::Bad(report),
+            Ok(loader::Answer::Good(text, survey)) => match self.understand(text, &survey) {
                 Ok(wanted) => Loading::Good(Box::new(wanted), self.held_by_name()),
-                Err(report) => Loading::Bad(shown(&report)),
+                Err(report) => Loading::Bad(render(&report)),
             },
+            Err(_) => Loading::Gone(format!("failed to read {}: {ended}", self.run.options.file.display())),
         }
     }
 
-    fn planned(&mut self, answer: loader::Answer, state: &State) -> Reply {
-        let bad = |error| Err(Refused { reason: Reason::BadFile, error });
-        match answer {
-            loader::Answer::Gone(why) => bad(why),
-            loader::Answer::Bad(report) => bad(report),
-            loader::Answer::Good(text, survey) => match self.understand(text, &survey) {
-                Ok(wanted) => {
-                    let steps = state.plan(&wanted, &self.held_by_name())?;
-                    Ok(Answer::Plan(protocol::Steps { steps }))
-                }
-                Err(report) => bad(report.render(false)),
-            },
-        }
-    }
-
-    fn understand(&self, text: String, survey: &Survey) -> Result<Wanted, config::Report> {
+    fn understand(&self, text: String, survey: &Survey) -> Result<Wanted, Report> {
         let loaded =
             config::load_text(&self.run.options.file, text, &self.run.options.load, self.run.registry)?;
         let loaded = config::settle(loaded, survey)?;
@@ -139,9 +125,11 @@ impl Performer<'_> {
     }
 }
 
-fn read(file: &Path, ended: &Ended, answer: &str) -> loader::Answer {
-    match serde_json::from_str(answer) {
-        Ok(answer) => answer,
-        Err(_) => loader::Answer::Gone(format!("failed to read {}: {ended}", file.display())),
+fn planned(loading: Loading, state: &State) -> Reply {
+    match loading {
+        Loading::Good(wanted, held) => {
+            Ok(Answer::Plan(protocol::ReloadSteps { steps: state.plan(&wanted, &held)? }))
+        }
+        Loading::Bad(error) | Loading::Gone(error) => Err(Refused { reason: Reason::BadFile, error }),
     }
 }

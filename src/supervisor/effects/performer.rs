@@ -1,16 +1,13 @@
 //! The hands of the supervisor: what they hold, and which of them does what.
 
-use super::settings;
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
-use crate::logs;
 use crate::progress::TerminalThread;
 use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
 use crate::service::NotifySocket;
 use crate::stage::Registry;
 use crate::supervisor::closing::summary::Closing;
 use crate::supervisor::error::SetUpError;
-use crate::supervisor::machine::effect::{Effect, Outcome};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::observe::RunIdentity;
@@ -32,9 +29,9 @@ use crate::supervisor::runtime::log_writer::LogWriter;
 use crate::supervisor::runtime::watch::Watch;
 use crate::sys::fd;
 use log::{Level, log};
-use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CString;
+use std::ops::RangeFrom;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -58,6 +55,17 @@ pub struct Run<'a> {
     pub progress: Option<ProgressDisplay>,
 }
 
+/// Dead letters, as far as the ledgers of the queues that are there do not count them.
+#[derive(Default)]
+pub struct DeadCounters {
+    /// Of queues that are gone.
+    pub before: u64,
+    /// Those that recovered queues had counted before a run that only works off dead letters.
+    pub at_start: u64,
+    /// Items that were given up on behalf of dead workers, by stage.
+    pub by_stage: BTreeMap<String, u64>,
+}
+
 /// Performs effects, and takes in what happens outside.
 pub struct Performer<'a> {
     pub(super) run: &'a Run<'a>,
@@ -79,12 +87,7 @@ pub struct Performer<'a> {
     pub(super) stages: BTreeMap<StageKey, String>,
     /// Workers of a program before this one that do not lead a group.
     pub(super) non_leaders: Vec<u32>,
-    /// Dead letters of queues that are gone.
-    pub(super) dead_before: u64,
-    /// Those that recovered queues had counted before a run that only works off dead letters.
-    pub(super) dead_at_start: u64,
-    /// Items that were given up on behalf of dead workers, by stage.
-    pub(super) dead_by_stage: BTreeMap<String, u64>,
+    pub(super) dead: DeadCounters,
     /// Letters of dead workers that are being written, by the slot that holds the item.
     pub(super) dead_letter_writers: BTreeMap<SlotId, DeadLetterWriter>,
     pub(super) ends_with_terminal: bool,
@@ -99,7 +102,7 @@ pub struct Performer<'a> {
     pub(super) ended_errands: Vec<(Errand<Purpose>, Ended)>,
     /// Requests that wait for their answers.
     pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
-    pub(super) next_request: u64,
+    pub(super) request_ids: RangeFrom<u64>,
     /// The next program, once its preflight was good.
     pub(super) next_program: Option<CString>,
     /// What happened while performing, in its order.
@@ -115,8 +118,8 @@ impl Performer<'_> {
         self.identity.run.clone_from(&upgrade_state.run);
         self.non_leaders.clone_from(&upgrade_state.non_leaders);
         self.replacing = Replacing::of(&upgrade_state.replacing);
-        self.dead_before = upgrade_state.dead_before;
-        self.dead_by_stage.clone_from(&upgrade_state.dead_by_stage);
+        self.dead.before = upgrade_state.dead_before;
+        self.dead.by_stage.clone_from(&upgrade_state.dead_by_stage);
         self.ends_with_terminal = upgrade_state.ends_with_terminal;
         if let Some((pid, alive)) = upgrade_state.guardian {
             self.children.add_auxiliary(pid, Auxiliary::Guardian);
@@ -189,89 +192,6 @@ impl Performer<'_> {
         }
     }
 
-    /// Does all of it. Some: that was the end of the run.
-    pub fn perform(&mut self, actions: Vec<Effect>) -> Option<Outcome> {
-        let mut actions = actions.into_iter().peekable();
-        while let Some(action) = actions.next() {
-            match action {
-                Effect::Order(slot, pid, order) => {
-                    // One look-up for all workers that get the same order, not one each: every order wakes every sleeper.
-                    let mut same = vec![(slot, pid)];
-                    while let Some(Effect::Order(slot, pid, next)) =
-                        actions.next_if(|next| matches!(next, Effect::Order(_, _, next) if *next == order))
-                    {
-                        debug_assert_eq!(next, order);
-                        same.push((slot, pid));
-                    }
-                    self.order(&same, order);
-                }
-                Effect::End(outcome) => return Some(self.with_worker_deaths(outcome)),
-                other => self.act(other),
-            }
-        }
-        None
-    }
-
-    /// The letters that were written for dead workers are their stages', too.
-    fn with_worker_deaths(&self, mut outcome: Outcome) -> Outcome {
-        for stage in &mut outcome.stages {
-            stage.dead += self.dead_by_stage.get(&stage.name).copied().unwrap_or(0);
-            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
-        }
-        outcome
-    }
-
-    fn act(&mut self, action: Effect) {
-        match action {
-            Effect::Spawn(spawn) => self.spawn(&spawn),
-            Effect::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
-            Effect::Preflight(machine) => self.preflight(*machine),
-            Effect::ReplaceProgram(machine) => self.replace_program(*machine),
-            Effect::Term(pid) => self.terminate(pid),
-            Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
-            Effect::Tune(slot, pid, tuning) => {
-                self.admin(|admin| admin.tune(slot, &settings::tuning(&tuning)));
-                self.wake_worker(pid);
-            }
-            Effect::Release(release) => self.release(&release),
-            Effect::WriteDeadLetter(release) => self.write_dead_letter(&release),
-            Effect::KillDeadLetterWriter(slot) => self.kill_dead_letter_writer(slot),
-            Effect::SetQueue(queue, spec) => self.set_queue(queue, &spec),
-            Effect::AddHidden(queue, label) => self.add_hidden(queue, label),
-            Effect::ResetToken(queue) => {
-                if let Some(label) = self.drop_token(queue) {
-                    self.add_hidden(queue, label);
-                }
-            }
-            Effect::DropToken(queue) => drop(self.drop_token(queue)),
-            Effect::SetEnded(queue, ended) => {
-                self.admin(|admin| admin.set_ended(queue, ended));
-            }
-            Effect::SetClosed(queue, closed) => {
-                self.admin(|admin| admin.set_closed(queue, closed));
-            }
-            Effect::RemoveQueues(queues) => self.remove_queues(queues),
-            Effect::LimitDeadLetters(bounds) => {
-                self.launcher.dead_letters.max_size = bounds.max_size;
-                self.launcher.dead_letters.when_full = bounds.when_full;
-            }
-            Effect::Load => self.load(),
-            Effect::StartGuardian => self.start_guardian(),
-            Effect::StartLogWriter => self.start_log_writer(),
-            Effect::Notify(messages) => self.notify(&messages),
-            Effect::Status(head) => self.status(&head),
-            Effect::Answer(id, outcome) => self.answer(id, outcome),
-            Effect::Log(level, text) => log!(target: "mprun", level, "{text}"),
-            Effect::LogAbout(level, worker, text) => logs::say_about(level, &worker, &text),
-            Effect::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
-                logs::show(Level::Error, &text);
-            }
-            Effect::Show(_) => {}
-            Effect::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
-            Effect::End(_) => {} // `perform` returns it
-        }
-    }
-
     /// Does something to the queues; a fault becomes an event, for nothing here can mend it.
     pub(super) fn admin<T>(&mut self, act: impl FnOnce(&mut QueueAdmin) -> Result<T, Fault>) -> Option<T> {
         let result = act(&mut self.store.admin);
@@ -297,17 +217,7 @@ impl Performer<'_> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer {
-            names,
-            tokens,
-            mut store,
-            dead_before,
-            dead_at_start,
-            launcher,
-            replacing,
-            inbox,
-            ..
-        } = self;
+        let Performer { names, tokens, mut store, dead, launcher, replacing, inbox, .. } = self;
         let mut counted = |queue, name| Some((name, store.admin.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Hidden queues are listed only if something is left in them.
@@ -318,7 +228,13 @@ impl Performer<'_> {
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let dead_letters = launcher.dead_letters.path;
-        let closing = Closing { queues, dead_before, dead_at_start, too_long, dead_letters };
+        let closing = Closing {
+            queues,
+            dead_before: dead.before,
+            dead_at_start: dead.at_start,
+            too_long,
+            dead_letters,
+        };
         (closing, store, replacing, inbox)
     }
 }

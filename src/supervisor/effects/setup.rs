@@ -1,6 +1,6 @@
 //! A performer is made ready: signals, children, the queues, the start of workers.
 
-use super::performer::{Performer, Run};
+use super::performer::{DeadCounters, Performer, Run};
 use crate::config::Pipeline;
 use crate::dead_letter;
 use crate::supervisor::error::SetUpError;
@@ -64,11 +64,11 @@ impl<'a> Performer<'a> {
             dead_letter_file: launcher.dead_letters.path.display().to_string(),
         };
         let (names, tokens) = store.names();
-        let mut dead = |queue| store.admin.counts(queue).map_or(0, |counts| counts.dead);
-        let dead_at_start = match options.retries {
-            Some(_) => names.keys().map(|queue| dead(*queue)).sum(),
-            None => 0,
-        };
+        let mut dead = DeadCounters::default();
+        if options.retries.is_some() {
+            let counted = |queue| store.admin.counts(queue).map_or(0, |counts| counts.dead);
+            dead.at_start = names.keys().copied().map(counted).sum();
+        }
         Ok(Performer {
             run,
             inbox,
@@ -84,9 +84,7 @@ impl<'a> Performer<'a> {
             tokens,
             stages: BTreeMap::new(),
             non_leaders: Vec::new(),
-            dead_before: 0,
-            dead_at_start,
-            dead_by_stage: BTreeMap::new(),
+            dead,
             dead_letter_writers: BTreeMap::new(),
             ends_with_terminal,
             replacing: Default::default(),
@@ -95,7 +93,7 @@ impl<'a> Performer<'a> {
             errands: Vec::new(),
             ended_errands: Vec::new(),
             requests: BTreeMap::new(),
-            next_request: 0,
+            request_ids: 0..,
             next_program: None,
             events: VecDeque::new(),
             was_notice: false,
@@ -111,6 +109,7 @@ fn open_store(
 ) -> Result<QueueStore, SetUpError> {
     let options = StoreOptions {
         pipeline,
+        registry: run.registry,
         file: &run.options.file,
         folder,
         manager: run.manager,

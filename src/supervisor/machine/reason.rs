@@ -151,19 +151,9 @@ impl End {
     /// Whether this is a failure: something to restart for, and to count.
     pub fn is_failure(&self) -> bool {
         match self {
-            End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
-            | End::Died(_)
-            | End::NotStarted(_)
-            | End::CannotStart(_)
-            | End::ProgramKilled(_) => true,
-            End::Said(
-                Ending::Finished
-                | Ending::InputEnded
-                | Ending::OutputClosed
-                | Ending::Ordered
-                | Ending::Recycled,
-            )
-            | End::Terminated => false,
+            End::Said(ending) => matches!(ending, Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut),
+            End::Died(_) | End::NotStarted(_) | End::CannotStart(_) | End::ProgramKilled(_) => true,
+            End::Terminated => false,
         }
     }
 }

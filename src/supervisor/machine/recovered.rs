@@ -69,27 +69,20 @@ pub struct RecoveredQueue {
 /// are not through after all.
 pub fn not_through(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
     let graph = Graph { pipeline, recovered };
-    let tokens = recovered.iter().filter(|recovered| recovered.through).filter_map(|recovered| {
-        match &recovered.label {
-            Label::Token { stage, .. } => Some((recovered.queue, stage)),
-            Label::Queue(_) | Label::Spill(_) => None,
-        }
-    });
-    tokens.filter(|(_, stage)| graph.may_get_more(stage, 0)).map(|(queue, _)| queue).collect()
+    tokens_through(recovered, |stage| graph.may_get_more(stage, 0))
 }
 
 /// The tokens of all stages of a pipeline that say that their stage has come to its end: it gets items all the same.
 pub fn tokens_of(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
-    let of_stage = |recovered: &&RecoveredQueue| match &recovered.label {
-        Label::Token { stage, .. } => pipeline.stages.iter().any(|known| known.name == *stage),
+    tokens_through(recovered, |stage| pipeline.stages.iter().any(|known| known.name == *stage))
+}
+
+fn tokens_through(recovered: &[RecoveredQueue], of_stage: impl Fn(&str) -> bool) -> Vec<QueueId> {
+    let is_meant = |queue: &&RecoveredQueue| match &queue.label {
+        Label::Token { stage, .. } => queue.through && of_stage(stage),
         Label::Queue(_) | Label::Spill(_) => false,
     };
-    recovered
-        .iter()
-        .filter(|recovered| recovered.through)
-        .filter(of_stage)
-        .map(|recovered| recovered.queue)
-        .collect()
+    recovered.iter().filter(is_meant).map(|queue| queue.queue).collect()
 }
 
 struct Graph<'a> {
@@ -102,9 +95,8 @@ impl Graph<'_> {
     fn may_get_more(&self, stage: &str, depth: usize) -> bool {
         let Some(spec) = self.pipeline.stages.iter().find(|spec| spec.name == stage) else { return false };
         let holds = |name: &String| {
-            self.recovered
-                .iter()
-                .any(|recovered| recovered.items > 0 && recovered.label == Label::Queue(name.clone()))
+            let label = Label::Queue(name.clone());
+            self.recovered.iter().any(|queue| queue.items > 0 && queue.label == label)
         };
         spec.work.inputs.iter().any(|queue| holds(queue) || self.may_be_written(queue, depth))
     }

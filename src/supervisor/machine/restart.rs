@@ -65,19 +65,17 @@ pub fn after(end: &End, given: &Circumstances) -> Next {
             None if given.killed_externally => failed(given),
             None => Next::Now(StartReason::WantedAgain),
         },
+        // Only reached when it is leaving, which an arm above answers.
+        End::Said(Ending::InputEnded | Ending::OutputClosed) => Next::Leave,
         End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
         | End::Died(_)
         | End::NotStarted(_)
         | End::CannotStart(_)
-        | End::ProgramKilled(_) => {
-            match given.requested {
-                // It was killed for the others' sake: the stage still wants it.
-                None | Some(StopReason::HoldsLock) => failed(given),
-                Some(why) => obeyed(why),
-            }
-        }
-        // Only reached when it is leaving, which an arm above answers.
-        End::Said(Ending::InputEnded | Ending::OutputClosed) => Next::Leave,
+        | End::ProgramKilled(_) => match given.requested {
+            // It was killed for the others' sake: the stage still wants it.
+            None | Some(StopReason::HoldsLock) => failed(given),
+            Some(why) => obeyed(why),
+        },
     }
 }
 

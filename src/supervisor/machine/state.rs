@@ -8,6 +8,7 @@
 //! get it stuck half-way: what was not done yet is seen again at the next event.
 
 mod announce;
+mod answer;
 mod command;
 mod converge;
 mod exits;
@@ -17,6 +18,7 @@ mod stop;
 mod transitions;
 mod upgrade;
 mod view;
+mod want;
 
 use super::dead_letters::PendingDeadLetters;
 use super::effect::{Effect, Effects};

@@ -9,12 +9,14 @@
 //! An arena is one run's alone ([`Arena::claim`]). Before this run does anything in it, no process of the last one is left;
 //! then what that one's workers held goes back. All of that may be killed anywhere and be done again.
 
+mod end;
 mod refused;
 
-use super::saver::{LastSaver, Saver};
+use super::saver::Saver;
 use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueAdmin, QueueId, User};
 use crate::service::{NotifySocket, Received};
+use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::recovered::{self, Label, RecoveredQueue};
 use crate::sys::{group, proc_table};
@@ -28,9 +30,6 @@ use std::time::Duration;
 
 /// How long the processes of an earlier run may take to be gone: they die with their supervisor.
 const PREVIOUS_RUN_LIMIT: Duration = Duration::from_secs(10);
-
-/// The one built-in whose position means nothing to another process: it reads what only the first one had.
-const STDIN: &str = "stdin";
 
 /// The queues of a run, and what there is of an earlier one.
 pub struct QueueStore {
@@ -60,6 +59,8 @@ pub enum Location {
 pub struct StoreOptions<'a> {
     /// What is to run.
     pub pipeline: &'a Pipeline,
+    /// The stages that it names.
+    pub registry: &'a Registry,
     pub file: &'a Path,
     /// The pipeline's state folder.
     pub folder: &'a Path,
@@ -118,7 +119,7 @@ impl QueueStore {
         let mut admin = QueueAdmin::open(arena.clone())?;
         let mut recovered = Vec::new();
         for left in admin.inherit()? {
-            recovered.extend(claim(&mut admin, left)?);
+            recovered.extend(claim(&mut admin, left, options.registry)?);
         }
         let reopened = match options.works_off {
             true => recovered::tokens_of(options.pipeline, &recovered),
@@ -170,62 +171,6 @@ impl QueueStore {
             self.saver = Saver::start(&self.arena, path, sync)?;
         }
         Ok(())
-    }
-
-    /// Whether another run can recover what is left.
-    pub fn keeps_queues(&self) -> bool {
-        self.location != Location::Memory
-    }
-
-    /// All workers have ended. `through`: all work is done, the next run starts anew. `waits`: the disk has
-    /// no room, for this reason; whether to try it again. Whether all could be put away.
-    pub fn conclude(
-        self,
-        through: bool,
-        manager: &NotifySocket,
-        waits: &mut dyn FnMut(&str) -> bool,
-    ) -> bool {
-        let QueueStore { arena, location, saver, .. } = self;
-        let saver = saver.map(Saver::end);
-        let result = match (&location, through) {
-            (Location::Memory, _) | (Location::Store(_), false) => Ok(()),
-            (Location::Store(name), true) => manager.remove_fd(name).map_err(|error| error.to_string()),
-            (Location::File(path), true) => {
-                // What was saved goes first: alone it would be of no use.
-                Arena::forget_saved(path)
-                    .and_then(|()| std::fs::remove_file(path))
-                    .map_err(|error| format!("{}: {error}", path.display()))
-            }
-            (Location::File(_), false) => put_away(&arena, saver.as_ref(), waits),
-        };
-        match (&result, &location) {
-            (Err(why), _) => log!(target: "mprun", Level::Error, "failed to put the queues away: {why}"),
-            (Ok(()), Location::File(path)) if !through => {
-                log!(target: "mprun", Level::Info, "the next start goes on from {}", path.display());
-            }
-            (Ok(()), _) => {}
-        }
-        result.is_ok()
-    }
-}
-
-/// Writes what the queues hold to the disk, for the next run and for a power cut, and waits for room as long as `waits`
-/// says. What could not be written is in the file all the same, unless the power fails.
-fn put_away(
-    arena: &Arena,
-    saver: Option<&LastSaver>,
-    waits: &mut dyn FnMut(&str) -> bool,
-) -> Result<(), String> {
-    loop {
-        let saved = saver.map_or(Ok(()), LastSaver::save).and_then(|()| arena.leave());
-        let Err(fault) = saved else { return Ok(()) };
-        let why = fault.to_string();
-        if !fault.is_no_room() || !waits(&why) {
-            // It counts as left in good order, as far as that can be.
-            let left = arena.leave();
-            let cost = if left.is_ok() { "a power cut loses what came last" } else { "a power cut loses it" };
-            return Err(format!("{why}; the next start goes on from the file all the same, but {cost}"));
-        }
     }
 }
 
@@ -336,14 +281,19 @@ impl StoreOptions<'_> {
 }
 
 /// What to make of one queue.
-fn claim(admin: &mut QueueAdmin, left: Inherited) -> Result<Option<RecoveredQueue>, Fault> {
+fn claim(
+    admin: &mut QueueAdmin,
+    left: Inherited,
+    registry: &Registry,
+) -> Result<Option<RecoveredQueue>, Fault> {
     let Some(label) = Label::parse(&left.label) else {
         return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
     };
     let queue = left.queue;
     let mut through = false;
     if let Label::Token { uses, .. } = &label {
-        if uses == STDIN {
+        // Its position means nothing to another process: it reads what only the first one had.
+        if registry.reads_stdin(uses) {
             admin.remove_queue(queue)?;
             return Ok(None);
         }

@@ -3,10 +3,10 @@
 use super::inbox::{Inbox, Notice};
 use super::log_writer::LogWriter;
 use crate::config::Pipeline;
-use crate::control::claim::{Claim, ClaimError, Wish};
-use crate::control::place;
+use crate::control::claim::{Claim, ClaimError, ClaimRequest};
 use crate::control::protocol::{Answer, Request, Status};
 use crate::control::python;
+use crate::control::runtime_folder;
 use crate::control::server::{self, Listeners};
 use crate::dead_letter::Store;
 use crate::logs::{self, RecentLogs};
@@ -47,8 +47,9 @@ pub fn claim(
     }
     let (file, socket) = (file(options), pipeline.control.socket.as_deref());
     let inherited = inherited.control.as_ref();
-    let wish = Wish { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
-    match Claim::take(&wish, &place::folders_here()) {
+    let request =
+        ClaimRequest { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
+    match Claim::take(&request, &runtime_folder::folders_here()) {
         Ok(claim) => Ok(Some(claim)),
         Err(error @ ClaimError::Failed(..)) if socket.is_none() => {
             log!(target: "mprun", Level::Warn, "no control socket: {error}");

@@ -21,9 +21,6 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// The one built-in that reads this program's standard input.
-const STDIN: &str = "stdin";
-
 /// Starts workers of one run.
 pub struct Launcher {
     /// This run's random id.
@@ -88,13 +85,14 @@ impl Launcher {
     pub fn start(
         &mut self,
         spawn: &Spawn,
+        reads_stdin: bool,
         names: &BTreeMap<QueueId, String>,
         stderr: BorrowedFd<'_>,
     ) -> Result<u32, SpawnError> {
-        if spawn.version.work.uses() == Some(STDIN) {
+        if reads_stdin {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
-        let spec = self.spec(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
+        let spec = self.spec(spawn, reads_stdin, names).map_err(|error| SpawnError::preparing(&error))?;
         let mut descriptors =
             vec![(self.arena.fd(), ARENA_FD), (spec.as_fd(), TICKET_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
         if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
@@ -116,7 +114,7 @@ impl Launcher {
         let process = ProcessSpec {
             // SIGCHLD: one thread of a worker with a program lets it in.
             blocked: vec![Signal::SIGUSR1, Signal::SIGCHLD],
-            ..ProcessSpec::this_program(self.group_mode(spawn))
+            ..ProcessSpec::this_program(self.group_mode(reads_stdin))
         };
         let args = ProcessArgs {
             arguments: &[title(&spawn.stage, &index), c"__worker".to_owned()],
@@ -128,8 +126,8 @@ impl Launcher {
     }
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
-    pub fn group_mode(&self, spawn: &Spawn) -> ProcessGroupMode {
-        let types = self.terminal && spawn.version.work.uses() == Some(STDIN);
+    pub fn group_mode(&self, reads_stdin: bool) -> ProcessGroupMode {
+        let types = self.terminal && reads_stdin;
         if types { ProcessGroupMode::ParentsGroup } else { ProcessGroupMode::OwnGroup }
     }
 
@@ -148,7 +146,12 @@ impl Launcher {
         Ok(())
     }
 
-    fn spec(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> io::Result<OwnedFd> {
+    fn spec(
+        &self,
+        spawn: &Spawn,
+        reads_stdin: bool,
+        names: &BTreeMap<QueueId, String>,
+    ) -> io::Result<OwnedFd> {
         let named = |ids: &[QueueId]| {
             ids.iter().map(|id| (id.0, names.get(id).cloned().unwrap_or_default())).collect()
         };
@@ -174,7 +177,7 @@ impl Launcher {
             log_file: version.log_file.clone(),
             recent_logs: self.recent_logs.as_ref().map(|logs| logs.folder().to_owned()),
             soft_open_files: open_files::original(),
-            holding_pipe: version.work.uses() == Some(STDIN),
+            holding_pipe: reads_stdin,
         };
         fd::sealed(c"mprun-spec", &serde_json::to_vec(&spec)?)
     }

@@ -13,8 +13,7 @@ use crate::queue::{Ending, QueueId, Waiting};
 use crate::stage::{Emitter, Failure, Next, Persistence, Reach, Source};
 use crate::sys::readiness;
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::outlet::ToConsole;
-use crate::worker::outlet::ToQueues;
+use crate::worker::outlet::StageOutlet;
 use crate::worker::stop::Stop;
 use std::time::{Duration, Instant};
 
@@ -187,10 +186,7 @@ impl<'a> SourceLoop<'a> {
             emitted = out.emitted();
             out.conclude(next)
         };
-        let next = match self.worker.outputs.is_empty() {
-            true => step(Emitter::skipping(&mut ToConsole(self.worker), skip)),
-            false => step(Emitter::skipping(&mut ToQueues::new(self.worker, lease), skip)),
-        };
+        let next = step(Emitter::skipping(&mut StageOutlet::new(self.worker, lease), skip));
         let cannot_start = next.as_ref().is_err_and(|failure| failure.reach() == Reach::Never);
         if cannot_start {
             self.worker.exit_code = Some(exit::CANNOT_START);

@@ -7,8 +7,8 @@ use super::token::{self, Recall, Token};
 use crate::queue::{Ending, QueueId, Taken};
 use crate::stage::{Emitter, Failure, Item, Persistence, Reach, Stage};
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed;
-use crate::worker::outlet::ToQueues;
+use crate::worker::dead_letters;
+use crate::worker::outlet::StageOutlet;
 use crate::worker::stop::Stop;
 
 /// Items in one transaction of a stage with a state: each of its leases may need a word in the journal.
@@ -74,11 +74,7 @@ impl<'a> StageLoop<'a> {
             let result = guard::run_without_item(|| stage.preface(&mut out));
             out.conclude(result)
         };
-        match worker.outputs.is_empty() {
-            true => say(Emitter::new(&mut worker.console))?,
-            false => say(Emitter::skipping(&mut ToQueues::new(worker, lease), mark))?,
-        }
-        Ok(())
+        Ok(say(Emitter::skipping(&mut StageOutlet::new(worker, lease), mark))?)
     }
 
     fn round(&mut self) -> Result<(), Stop> {
@@ -160,7 +156,7 @@ impl<'a> StageLoop<'a> {
             let mark = lease.mark;
             copy.clear();
             copy.extend_from_slice(lease.bytes);
-            process(copy, Emitter::skipping(&mut ToQueues::new(worker, Some(i)), mark))
+            process(copy, Emitter::skipping(&mut StageOutlet::new(worker, Some(i)), mark))
         };
         Ok(result)
     }
@@ -222,7 +218,7 @@ impl<'a> StageLoop<'a> {
         self.worker.recycling.count(i + 1);
         // The failed item last: so it is the first in its queue again.
         self.worker.queues.give_back_from(1)?;
-        failed::settle(self.worker, 0, &failure, live)?;
+        dead_letters::fail(self.worker, 0, &failure, live)?;
         self.worker.pause(|tuning| tuning.sleep)
     }
 
@@ -235,7 +231,7 @@ impl<'a> StageLoop<'a> {
             self.stage.restore(token.state())?;
         }
         self.worker.queues.give_back_from(i + 1)?;
-        failed::settle(self.worker, i, failure, live)?;
+        dead_letters::fail(self.worker, i, failure, live)?;
         self.worker.queues.give_back_from(first)?;
         self.worker.recycling.count(1);
         self.worker.pause(|tuning| tuning.sleep)
@@ -260,10 +256,7 @@ impl<'a> StageLoop<'a> {
             let result = guard::run_without_item(|| stage.finish(&mut out).and_then(|()| stage.flush()));
             out.conclude(result)
         };
-        match worker.outputs.is_empty() {
-            true => finish(Emitter::new(&mut worker.console))?,
-            false => finish(Emitter::skipping(&mut ToQueues::new(worker, lease), mark))?,
-        }
+        finish(Emitter::skipping(&mut StageOutlet::new(worker, lease), mark))?;
         let Some(token) = token else { return worker.commit(0) };
         token.differs(|state| stage.save(state), true);
         token.put(&mut worker.queues)?;

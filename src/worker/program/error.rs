@@ -4,8 +4,7 @@ use crate::dead_letter::Cause;
 use crate::framing::{BadFrame, NotEncodable};
 use crate::item::Shown;
 use crate::sys::wait::Exit;
-use crate::worker::failed::Reason;
-use crate::worker::program::io::helper_protocol::NEWEST;
+use crate::worker::dead_letters::Reason;
 use std::fmt;
 use std::time::Duration;
 
@@ -29,11 +28,11 @@ pub(crate) enum ProgramError {
     /// It said itself that it failed, and why.
     Told(String),
     /// What it wrote, which begins like this, is no word of framing "mprun".
-    FrameError(Vec<u8>),
+    Malformed(Vec<u8>),
     /// What it wrote is about another item than the one whose answer is due.
     OutOfTurn { about: u32, due: u32 },
     /// It asked for this version of the protocol.
-    Version(u8),
+    Version { asked: u8, newest: u8 },
     /// It closed its output.
     ClosedOutput,
     /// The item can't be handed over.
@@ -86,7 +85,7 @@ impl fmt::Display for ProgramError {
             }
             ProgramError::WentOn => f.write_str("it wrote on after the end of its answer"),
             ProgramError::Told(why) => f.write_str(last_line(why)),
-            ProgramError::FrameError(bytes) => {
+            ProgramError::Malformed(bytes) => {
                 write!(
                     f,
                     "what it wrote is no answer in framing \"mprun\": it begins with `{}`",
@@ -98,10 +97,9 @@ impl fmt::Display for ProgramError {
                 "it answered the item that it got as number {about} while the answer to number {due} was due: does \
                  another process, a fork of it, read its items or answer in its place?"
             ),
-            ProgramError::Version(version) => write!(
-                f,
-                "it asks for version {version} of framing \"mprun\"; this mprun speaks 1 to {NEWEST}"
-            ),
+            ProgramError::Version { asked, newest } => {
+                write!(f, "it asks for version {asked} of framing \"mprun\"; this mprun speaks 1 to {newest}")
+            }
             ProgramError::ClosedOutput => f.write_str("it closed its standard output before it had answered"),
             ProgramError::NotEncodable(why) => why.fmt(f),
             ProgramError::NoArgument(why) => f.write_str(why),

@@ -72,7 +72,7 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
         // What goes there is not out yet: it counts when it is.
         worker.queues.set_memory(outbox);
     }
-    let module = if command.mode == Mode::Reply(Reply::Told) { module(worker, command) } else { None };
+    let module = if command.mode == Mode::Reply(Reply::Protocol) { module(worker, command) } else { None };
     CommandSpec::new(command, context, !worker.spec.inputs.is_empty(), module.as_deref())
 }
 

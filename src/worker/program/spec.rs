@@ -118,13 +118,9 @@ impl CommandSpec {
         })
     }
 
-    /// Whether a program that ended with this code ended well.
-    pub fn is_success(&self, code: i32) -> bool {
-        u8::try_from(code).is_ok_and(|code| self.success.contains(&code))
-    }
-
-    pub fn is_success_exit(&self, exit: Exit) -> bool {
-        matches!(exit, Exit::Code(code) if self.is_success(code))
+    /// Whether a program with this exit ended well.
+    pub fn is_success(&self, exit: Exit) -> bool {
+        matches!(exit, Exit::Code(code) if u8::try_from(code).is_ok_and(|code| self.success.contains(&code)))
     }
 
     /// Starts the program, for an item or for all of them.
@@ -389,7 +385,7 @@ fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
     match command.mode {
         Mode::Reply(Reply::One) => answers("one"),
         Mode::Reply(Reply::UntilEmpty) => answers("until-empty"),
-        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
+        Mode::Reply(Reply::Protocol) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
         Mode::Stream | Mode::Each { .. } => framings,
     }
 }

@@ -8,7 +8,7 @@ use crate::queue::{Committed, Ending, QueueId, Taken, Wait};
 use crate::stage::{Failure, Outlet};
 use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
-use crate::worker::outlet::ToQueues;
+use crate::worker::outlet::StageOutlet;
 use crate::worker::program::io::outputs::{self, Part};
 use crate::worker::stop::{Stop, failure_of};
 
@@ -27,7 +27,7 @@ pub(crate) fn publish(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -
     match outputs.count {
         // One alone can only be out or not, so it may wait as any other.
         0 | 1 => {
-            let mut outlet = ToQueues::new(worker, n.checked_sub(1));
+            let mut outlet = StageOutlet::new(worker, n.checked_sub(1));
             outputs.iter().try_for_each(|item| outlet.put(item))?;
             worker.commit(n)
         }
@@ -127,6 +127,6 @@ fn stage_batch(worker: &mut WorkerContext) -> Result<(), Stop> {
     let lease = worker.queues.item(0)?;
     let (bytes, mark) = (lease.bytes.to_vec(), lease.mark);
     let skip = usize::try_from(mark).unwrap_or(usize::MAX);
-    let mut outlet = ToQueues::new(worker, Some(0));
+    let mut outlet = StageOutlet::new(worker, Some(0));
     Ok(outputs::read(&bytes).skip(skip).try_for_each(|item| outlet.put(item))?)
 }

@@ -2,7 +2,6 @@
 
 use super::{Fate, StageState};
 use crate::queue::{Ending, FailureAttribution};
-use crate::status::Progress;
 use crate::supervisor::machine::effect::{Effect, Effects, Release};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::WorkerId;
@@ -55,7 +54,7 @@ impl StageState {
     /// A worker's process is gone, or never came to be: gives back what it held, and decides what follows. With the
     /// release of the item whose dead letter is to be written.
     pub fn ended(&mut self, i: usize, exit: &WorkerExit, out: &mut Effects) -> (Verdict, Option<Release>) {
-        self.count_work(&exit.work);
+        self.totals.add(&exit.work);
         let worker = &self.workers[i];
         let requested = match worker.life {
             Life::Alive(process) => process.requested,
@@ -107,16 +106,6 @@ impl StageState {
         let is_first = self.workers[i].is_first && !self.has_run && self.restarts.is_empty();
         let worked = exit.work.has_worked() || exit.work.stage_has_worked;
         matches!(exit.end, End::CannotStart(_)) && tries_again && is_first && !worked
-    }
-
-    fn count_work(&mut self, work: &ProcessWork) {
-        self.totals.taken += work.taken;
-        self.totals.done += work.done;
-        self.totals.emitted += work.emitted;
-        self.totals.dead += work.dead;
-        self.totals.progress = Progress::further(self.totals.progress, work.progress);
-        self.totals.times += work.times;
-        self.totals.item_times += work.item_times;
     }
 
     /// What a dead process held goes back; but not an item at its last attempt: its dead letter is written first.

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::config::diagnostic::nearest;
-use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, Stop, Whom};
+use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, StageOrAll, Stop};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::reason::{StopCause, spoken};
@@ -19,11 +19,11 @@ type Outcome = Result<Done, Refused>;
 /// `None`: it is answered later.
 type Reply = Result<Option<Done>, Refused>;
 
-fn done(what: impl Into<String>) -> Done {
+pub(super) fn done(what: impl Into<String>) -> Done {
     Done { done: what.into(), steps: Vec::new() }
 }
 
-fn refused(reason: Reason, why: impl Into<String>) -> Refused {
+pub(super) fn refused(reason: Reason, why: impl Into<String>) -> Refused {
     Refused { reason, error: why.into() }
 }
 
@@ -51,7 +51,7 @@ impl State {
         }
     }
 
-    fn refuse_if_stopping(&self) -> Result<(), Refused> {
+    pub(super) fn refuse_if_stopping(&self) -> Result<(), Refused> {
         match self.stopping() {
             _ if self.phase.is_over() => Err(refused(Reason::Stopping, "the run is over")),
             Stopping::No => Ok(()),
@@ -137,7 +137,7 @@ impl State {
         None
     }
 
-    fn pause_requested(&mut self, id: RequestId, whom: &Whom, out: &mut Effects) -> Reply {
+    fn pause_requested(&mut self, id: RequestId, whom: &StageOrAll, out: &mut Effects) -> Reply {
         let (key, text) = self.set_paused(whom, true, out)?;
         out.log(Level::Info, format!("pause: {text}"));
         if !whom.wait {
@@ -149,7 +149,7 @@ impl State {
         Ok(None)
     }
 
-    fn resume_requested(&mut self, whom: &Whom, out: &mut Effects) -> Outcome {
+    fn resume_requested(&mut self, whom: &StageOrAll, out: &mut Effects) -> Outcome {
         let (_, text) = self.set_paused(whom, false, out)?;
         out.log(Level::Info, format!("resume: {text}"));
         Ok(done(format!("{text}: workers go on")))
@@ -158,7 +158,7 @@ impl State {
     /// Which stage it is, if not all, and how they are called.
     fn set_paused(
         &mut self,
-        whom: &Whom,
+        whom: &StageOrAll,
         on: bool,
         out: &mut Effects,
     ) -> Result<(Option<StageKey>, String), Refused> {
@@ -217,87 +217,10 @@ impl State {
         }
     }
 
-    /// What became of the file that was read: the answer to all reload requests.
-    pub(super) fn answer_loads(&mut self, outcome: &Result<Vec<String>, Refused>, out: &mut Effects) {
-        for (id, waits) in std::mem::take(&mut self.requests.loads) {
-            match outcome {
-                Err(refused) => out.push(Effect::Answer(id, Err(refused.clone()))),
-                Ok(steps) if steps.is_empty() => {
-                    let nothing = done("the file says what runs already: nothing to do");
-                    out.push(Effect::Answer(id, Ok(nothing)));
-                }
-                Ok(steps) if waits => self.requests.reloads.push((id, steps.clone())),
-                Ok(steps) => {
-                    let under_way = Done { done: "the reload is under way".to_owned(), steps: steps.clone() };
-                    out.push(Effect::Answer(id, Ok(under_way)));
-                }
-            }
-        }
-    }
-
-    /// A reload has come to its end; why, if that is another one than it should.
-    pub(super) fn answer_reloads(&mut self, failure: Option<&str>, out: &mut Effects) {
-        for (id, steps) in std::mem::take(&mut self.requests.reloads) {
-            let outcome = match failure {
-                None => Ok(Done { done: "reloaded".to_owned(), steps }),
-                Some(why) => Err(refused(Reason::RolledBack, why)),
-            };
-            out.push(Effect::Answer(id, outcome));
-        }
-    }
-
-    /// Answers the requests whose end has come, or can't come any more.
-    pub(super) fn answer_waiting(&mut self, out: &mut Effects) {
-        if self.requests.count() == 0 {
-            return;
-        }
-        if let Err(refusal) = self.refuse_if_stopping() {
-            self.answer_loads(&Err(refusal.clone()), out);
-            self.answer_reloads(Some(&refusal.error), out);
-            let stages = std::mem::take(&mut self.requests.stages).into_iter().map(|(id, ..)| id);
-            let pauses = std::mem::take(&mut self.requests.pauses).into_iter().map(|(id, ..)| id);
-            for id in stages.chain(pauses) {
-                out.push(Effect::Answer(id, Err(refusal.clone())));
-            }
-        }
-        self.answer_pauses(out);
-        let waiting = &mut self.requests.stages;
-        for (id, key, done) in std::mem::take(waiting) {
-            match self.stages.iter().find(|stage| stage.key == key) {
-                Some(stage) if !is_as_wanted(stage) => waiting.push((id, key, done)),
-                Some(stage) if stage.fate == Fate::GaveUp => {
-                    let why = format!("the stage {} gave up", stage.spec.name);
-                    out.push(Effect::Answer(id, Err(refused(Reason::GaveUp, why))));
-                }
-                Some(_) | None => out.push(Effect::Answer(id, Ok(done))),
-            }
-        }
-    }
-
-    fn answer_pauses(&mut self, out: &mut Effects) {
-        for (id, key, done) in std::mem::take(&mut self.requests.pauses) {
-            let mut whom = self.stages.iter().filter(|stage| key.is_none_or(|key| stage.key == key));
-            let outcome = if whom.clone().any(|stage| !stage.paused) {
-                Err(refused(Reason::Resumed, "workers go on: the pause has ended"))
-            } else if whom.all(StageState::is_at_rest) {
-                Ok(done)
-            } else {
-                self.requests.pauses.push((id, key, done));
-                continue;
-            };
-            out.push(Effect::Answer(id, outcome));
-        }
-    }
-
     /// What a file would change, if it were taken over now.
     pub fn plan(&self, new: &Wanted, held: &[(String, u64)]) -> Result<Vec<String>, Refused> {
         let Some(old) = &self.wanted else { return Ok(Vec::new()) };
         plan(&old.pipeline, &new.pipeline, held)
             .map_err(|refusal| refused(Reason::FileRefused, refusal.to_string()))
     }
-}
-
-fn is_as_wanted(stage: &StageState) -> bool {
-    let all_there = stage.workers.len() == usize::try_from(stage.spec.processes).unwrap_or(usize::MAX);
-    stage.fate == Fate::GaveUp || stage.is_over() || all_there && stage.is_settled()
 }

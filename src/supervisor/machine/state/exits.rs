@@ -2,11 +2,12 @@
 
 use super::State;
 use crate::config::OnGiveUp;
+use crate::numbers::counted as count;
 use crate::queue::{Ending, SlotId};
 use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::history::Transition;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
-use crate::supervisor::machine::reason::{End, StopCause};
+use crate::supervisor::machine::reason::{End, StopCause, spoken};
 use crate::supervisor::machine::restart::{Stopping, name};
 use crate::supervisor::machine::stage_state::Fate;
 use crate::supervisor::machine::stage_state::ended::{Verdict, WorkerExit};
@@ -128,8 +129,8 @@ impl State {
         };
         self.failed = true;
         let (name, limit) = (stage.spec.name.clone(), stage.spec.rules.give_up);
-        let window = crate::supervisor::machine::reason::spoken(limit.within);
-        let restarts = crate::numbers::counted(limit.restarts.into(), "restart");
+        let window = spoken(limit.within);
+        let restarts = count(limit.restarts.into(), "restart");
         out.log(Level::Error, format!("the stage {name} gives up: more than {restarts} within {window}"));
         self.follow_give_up(s, out);
     }
@@ -155,8 +156,7 @@ impl State {
         let stage = &self.stages[s];
         let ends = out.history.last_ends(&stage.spec.name, ENDS_SHOWN);
         let tell = |(transition, end): &(&Transition, &End)| {
-            let ago =
-                crate::supervisor::machine::reason::spoken(out.now.saturating_duration_since(transition.at));
+            let ago = spoken(out.now.saturating_duration_since(transition.at));
             format!("  {ago} ago: {} {end}", transition.worker)
         };
         for line in ends.iter().map(tell).collect::<Vec<_>>() {
@@ -166,14 +166,9 @@ impl State {
     }
 
     fn stop_if_asked(&mut self, s: usize, out: &mut Effects) {
-        let stage = &self.stages[s];
-        match stage.spec.rules.on_give_up {
-            OnGiveUp::Continue => {}
-            OnGiveUp::Stop if self.stopping() == Stopping::No => {
-                let cause = StopCause::GaveUp(stage.spec.name.clone());
-                self.begin_stop(cause, out);
-            }
-            OnGiveUp::Stop => {}
+        let spec = &self.stages[s].spec;
+        if spec.rules.on_give_up == OnGiveUp::Stop && self.stopping() == Stopping::No {
+            self.begin_stop(StopCause::GaveUp(spec.name.clone()), out);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::supervisor::machine::history::{Transition, TransitionKind};
 use crate::supervisor::machine::observe::Moment;
 use crate::supervisor::machine::reason::End;
 use crate::sys::wait::Exit;
+use std::fmt::Display;
 
 impl State {
     /// Fills in what happened to each worker of a snapshot.
@@ -20,28 +21,25 @@ impl State {
 }
 
 fn shown(past: &Transition, moment: Moment) -> status::Transition {
-    let (change, reason) = match &past.change {
-        TransitionKind::Started(why) => (status::Change::Started, why.to_string()),
-        TransitionKind::Asked(why) => (status::Change::Asked, why.to_string()),
-        TransitionKind::Terminated(why) => (status::Change::Terminated, why.to_string()),
-        TransitionKind::Killed(why) => (status::Change::Killed, why.to_string()),
-        TransitionKind::Ended(end) if end.is_failure() => (status::Change::Failed, end.to_string()),
-        TransitionKind::Ended(end) => (status::Change::Ended, end.to_string()),
+    let (change, reason): (_, &dyn Display) = match &past.change {
+        TransitionKind::Started(why) => (status::Change::Started, why),
+        TransitionKind::Asked(why) => (status::Change::Asked, why),
+        TransitionKind::Terminated(why) => (status::Change::Terminated, why),
+        TransitionKind::Killed(why) => (status::Change::Killed, why),
+        TransitionKind::Ended(end) if end.is_failure() => (status::Change::Failed, end),
+        TransitionKind::Ended(end) => (status::Change::Ended, end),
     };
-    let (exit_code, signal) = match &past.change {
-        TransitionKind::Ended(End::Died(Exit::Code(code))) => (Some(*code), None),
-        TransitionKind::Ended(End::Died(Exit::Signal(signal))) => (None, Some(signal.to_string())),
-        TransitionKind::Ended(_)
-        | TransitionKind::Started(_)
-        | TransitionKind::Asked(_)
-        | TransitionKind::Terminated(_)
-        | TransitionKind::Killed(_) => (None, None),
+    let died = if let TransitionKind::Ended(End::Died(exit)) = &past.change { Some(exit) } else { None };
+    let (exit_code, signal) = match died {
+        Some(Exit::Code(code)) => (Some(*code), None),
+        Some(Exit::Signal(signal)) => (None, Some(signal.to_string())),
+        None => (None, None),
     };
     status::Transition {
         time: moment.at(past.at),
         ago: moment.now.saturating_duration_since(past.at).as_secs_f64(),
         change,
-        reason,
+        reason: reason.to_string(),
         exit_code,
         signal,
         lived: past.lived.map(|lived| lived.as_secs_f64()),

@@ -3,7 +3,7 @@
 use crate::config::pipeline::{Framing, Reply};
 use crate::framing::{BadFrame, Decoder};
 use crate::worker::program::error::ProgramError;
-use crate::worker::program::io::helper_protocol::{FrameError, ProtocolReader, Word};
+use crate::worker::program::io::helper_protocol::{Frame, ProtocolReader};
 use crate::worker::program::io::outputs::{Outputs, Part};
 use crate::worker::program::io::session::Session;
 use crate::worker::program::spec::CommandSpec;
@@ -45,7 +45,7 @@ pub(crate) fn output_of(session: &Session, spec: &CommandSpec) -> Output {
     match session.exit() {
         _ if session.gives_output() => Output::Open,
         None => Output::Open,
-        Some(exit) if spec.is_success_exit(exit) => Output::Whole,
+        Some(exit) if spec.is_success(exit) => Output::Whole,
         Some(_) => Output::Torn,
     }
 }
@@ -69,7 +69,7 @@ impl Answers {
     /// `most`: bytes of one output.
     pub fn new(reply: Reply, framing: Framing, most: u64) -> Answers {
         let decoder = match reply {
-            Reply::Told => ProtocolReader::decoder(most),
+            Reply::Protocol => ProtocolReader::decoder(most),
             Reply::One | Reply::UntilEmpty => Decoder::new(framing, most),
         };
         Answers {
@@ -97,11 +97,10 @@ impl Answers {
     /// With nothing to answer: whether the program has said more than a greeting.
     pub fn is_unasked(&mut self) -> Result<bool, ProgramError> {
         match self.reply {
-            Reply::Told if !self.reader.greet(&mut self.decoder).map_err(error)? => Ok(false),
-            Reply::Told => match self.reader.next(&mut self.decoder) {
-                Ok(_) | Err(FrameError::NotYet) => Ok(true),
-                Err(bad) => Err(error(bad)),
-            },
+            Reply::Protocol => {
+                Ok(self.reader.greet(&mut self.decoder)?
+                    && self.reader.next(&mut self.decoder).map(|_| true)?)
+            }
             Reply::One | Reply::UntilEmpty => Ok(self.decoder.pending() > 0),
         }
     }
@@ -115,7 +114,7 @@ impl Answers {
     /// An error is about the first item that has no answer then.
     pub fn read(&mut self, asked: usize, output: Output, most_in_all: u64) -> Result<(), ProgramError> {
         while self.whole.len() < asked {
-            if !self.read_on(output)? {
+            if !self.read_step(output)? {
                 return Ok(());
             }
             if (self.outputs.size() - self.settled.1) as u64 + self.left_out > most_in_all {
@@ -138,9 +137,9 @@ impl Answers {
     }
 
     /// One step. False: more has to be read first.
-    fn read_on(&mut self, output: Output) -> Result<bool, ProgramError> {
-        if self.reply == Reply::Told {
-            return self.listen(output);
+    fn read_step(&mut self, output: Output) -> Result<bool, ProgramError> {
+        if self.reply == Reply::Protocol {
+            return self.read_frame(output);
         }
         let next = match self.decoder.next().map_err(ProgramError::BadFrame)? {
             Some(item) => Some(item),
@@ -158,23 +157,23 @@ impl Answers {
         Ok(true)
     }
 
-    fn listen(&mut self, output: Output) -> Result<bool, ProgramError> {
+    fn read_frame(&mut self, output: Output) -> Result<bool, ProgramError> {
         let is_between = self.decoder.pending() == 0;
-        match self.reader.next(&mut self.decoder) {
-            Ok(Word::Output(output)) if self.spoilt.is_none() => self.outputs.push(output),
-            Ok(Word::Output(output)) => self.left_out += output.len() as u64,
-            Ok(Word::TooLong(length)) => {
+        match self.reader.next(&mut self.decoder)? {
+            Some(Frame::Output(output)) if self.spoilt.is_none() => self.outputs.push(output),
+            Some(Frame::Output(output)) => self.left_out += output.len() as u64,
+            Some(Frame::TooLong(length)) => {
                 self.left_out += length;
                 let bad = BadFrame::TooLong { least: length, most: self.most };
                 self.spoilt.get_or_insert(ProgramError::BadFrame(bad));
             }
-            Ok(Word::End) => self.complete(None),
-            Ok(Word::Failed(why)) => {
+            Some(Frame::End) => self.complete(None),
+            Some(Frame::Failed(why)) => {
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.complete(Some(ProgramError::Told(why)));
             }
-            Err(FrameError::NotYet) if output != Output::Whole || is_between => return Ok(false),
-            Err(bad) => return Err(error(bad)),
+            None if output != Output::Whole || is_between => return Ok(false),
+            None => return Err(ProgramError::BadFrame(BadFrame::Truncated(Framing::U32be))),
         }
         Ok(true)
     }
@@ -226,16 +225,6 @@ impl Answers {
     }
 }
 
-fn error(bad: FrameError) -> ProgramError {
-    match bad {
-        FrameError::NotYet => ProgramError::BadFrame(BadFrame::Truncated(Framing::U32be)),
-        FrameError::Malformed(bytes) => ProgramError::FrameError(bytes),
-        FrameError::OutOfTurn { about, due } => ProgramError::OutOfTurn { about, due },
-        FrameError::Version(version) => ProgramError::Version(version),
-        FrameError::Bad(bad) => ProgramError::BadFrame(bad),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,7 +271,7 @@ mod tests {
     #[test]
     fn a_failure_takes_its_outputs_with_it_and_no_others() {
         let bytes = b"\0\0\0\x02oA\0\0\0\x01e\0\0\0\x02oB\0\0\0\x04fwhy\0\0\0\x02oC\0\0\0\x02oD\0\0\0\x01e\0\0\0\x02oE";
-        let mut answers = fed(Reply::Told, bytes);
+        let mut answers = fed(Reply::Protocol, bytes);
         answers.read(9, Output::Open, 1000).unwrap();
         assert_eq!(told(&mut answers), ["1: A", "failed: why", "1: C,D"]);
         assert_eq!(answers.outputs.all().iter().collect::<Vec<_>>(), [b"E"]);
@@ -294,7 +283,7 @@ mod tests {
         let mut bytes = b"\0\0\0\x02oA\0\0\0\x79o".to_vec();
         bytes.extend([b'x'; 120]);
         bytes.extend(b"\0\0\0\x02oB\0\0\0\x01e\0\0\0\x02oC\0\0\0\x01e");
-        let mut answers = fed(Reply::Told, &bytes);
+        let mut answers = fed(Reply::Protocol, &bytes);
         answers.read(9, Output::Open, 1000).unwrap();
         let told = told(&mut answers);
         assert!(told[0].contains("max_item is 100 bytes"), "{told:?}");
@@ -305,7 +294,7 @@ mod tests {
     fn an_answer_has_an_end_however_long_the_program_goes_on() {
         let mut answers = fed(Reply::UntilEmpty, &b"twelve bytes\n".repeat(90));
         assert_eq!(answers.read(9, Output::Open, 1000), Err(ProgramError::TooMuch(1000)));
-        let mut answers = fed(Reply::Told, &b"\0\0\0\x0dotwelve bytes".repeat(90));
+        let mut answers = fed(Reply::Protocol, &b"\0\0\0\x0dotwelve bytes".repeat(90));
         assert_eq!(answers.read(9, Output::Open, 1000), Err(ProgramError::TooMuch(1000)));
     }
 

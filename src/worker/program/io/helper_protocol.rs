@@ -4,7 +4,8 @@
 //! before or after it got its first items; so mprun says in the stream of items where their numbers begin.
 
 use crate::config::pipeline::Framing;
-use crate::framing::{BadFrame, Decoder, NotEncodable};
+use crate::framing::{Decoder, NotEncodable};
+use crate::worker::program::error::ProgramError;
 
 /// Bytes of a failure's text, at most.
 const LONGEST_REASON: u64 = 1 << 20;
@@ -66,7 +67,7 @@ impl ProtocolWriter {
 
 /// What a program says of the item it is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word<'a> {
+pub(crate) enum Frame<'a> {
     /// One more output.
     Output(&'a [u8]),
     /// One more output, of so many bytes, which no queue takes.
@@ -77,31 +78,16 @@ pub(crate) enum Word<'a> {
     Failed(&'a [u8]),
 }
 
-/// What came instead of a word.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum FrameError {
-    /// It is in the middle of one.
-    NotYet,
-    /// Bytes that begin no word.
-    Malformed(Vec<u8>),
-    /// A word about another item than the one whose answer is due.
-    OutOfTurn { about: u32, due: u32 },
-    /// It asks for a version that is none.
-    Version(u8),
-    /// The frame itself is bad.
-    Bad(BadFrame),
-}
-
-/// Listens to one program.
+/// Reads the frames of one program.
 #[derive(Debug)]
 pub(crate) struct ProtocolReader {
     /// Bytes of one output.
     most: u64,
     /// Bytes still to come of a frame that is too long.
     skipping: u64,
-    /// Nothing was heard yet.
+    /// Nothing was read yet.
     is_fresh: bool,
-    /// The item whose answer is due, if words have numbers.
+    /// The item whose answer is due, if frames have numbers.
     due: Option<u32>,
 }
 
@@ -110,7 +96,7 @@ impl ProtocolReader {
         ProtocolReader { most, skipping: 0, is_fresh: true, due: None }
     }
 
-    /// For bytes that it listens to.
+    /// For the bytes that it reads.
     pub fn decoder(most: u64) -> Decoder {
         Decoder::new(Framing::U32be, 5 + most.max(LONGEST_REASON))
     }
@@ -120,8 +106,8 @@ impl ProtocolReader {
         self.due.is_some()
     }
 
-    /// Hears what a program may say before it is asked anything. Returns whether more was said, or may be on its way.
-    pub fn greet(&mut self, decoder: &mut Decoder) -> Result<bool, FrameError> {
+    /// Reads what a program may say before it is asked anything. Returns whether more was said, or may be on its way.
+    pub fn greet(&mut self, decoder: &mut Decoder) -> Result<bool, ProgramError> {
         let bytes = decoder.rest();
         if !self.is_fresh || bytes.is_empty() {
             return Ok(!bytes.is_empty());
@@ -134,22 +120,21 @@ impl ProtocolReader {
             None => return Ok(false),
             Some(1) => {}
             Some(2) => self.due = Some(1),
-            Some(&other) => return Err(FrameError::Version(other)),
+            Some(&other) => return Err(ProgramError::Version { asked: other, newest: NEWEST }),
         }
         self.is_fresh = false;
         decoder.forget(HEAD + 1);
         Ok(decoder.pending() > 0)
     }
 
-    /// The next whole word.
-    pub fn next<'d>(&mut self, decoder: &'d mut Decoder) -> Result<Word<'d>, FrameError> {
-        if self.is_fresh && !self.greet(decoder)? {
-            return Err(FrameError::NotYet);
+    /// The next whole frame; `None`: its end is still to come.
+    pub fn next<'d>(&mut self, decoder: &'d mut Decoder) -> Result<Option<Frame<'d>>, ProgramError> {
+        if self.is_fresh && !self.greet(decoder)? || !self.skip(decoder) {
+            return Ok(None);
         }
-        self.skip(decoder)?;
         let bytes = decoder.rest();
         let Some((&[a, b, c, d, kind], rest)) = bytes.split_first_chunk::<HEAD>() else {
-            return Err(if bytes.starts_with(&[0; 4]) { malformed(bytes) } else { FrameError::NotYet });
+            return if bytes.starts_with(&[0; 4]) { Err(malformed(bytes)) } else { Ok(None) };
         };
         self.is_fresh = false;
         let length = u64::from(u32::from_be_bytes([a, b, c, d]));
@@ -165,43 +150,44 @@ impl ProtocolReader {
             return Err(malformed(bytes));
         }
         if let Some(due) = self.due {
-            let Some((about, _)) = rest.split_first_chunk::<4>() else { return Err(FrameError::NotYet) };
+            let Some((about, _)) = rest.split_first_chunk::<4>() else { return Ok(None) };
             let about = u32::from_be_bytes(*about);
             if about != due {
-                return Err(FrameError::OutOfTurn { about, due });
+                return Err(ProgramError::OutOfTurn { about, due });
             }
         }
         if kind == b'o' && payload > self.most {
             self.skipping = length + 4;
-            return Ok(Word::TooLong(payload));
+            return Ok(Some(Frame::TooLong(payload)));
         }
-        let frame = decoder.next().map_err(FrameError::Bad)?.ok_or(FrameError::NotYet)?;
+        let Some(frame) = decoder.next().map_err(ProgramError::BadFrame)? else { return Ok(None) };
         let payload = &frame[head as usize..];
         if kind == b'o' {
-            return Ok(Word::Output(payload));
+            return Ok(Some(Frame::Output(payload)));
         }
         self.due = self.due.map(|due| due.wrapping_add(1));
-        Ok(if kind == b'e' { Word::End } else { Word::Failed(payload) })
+        Ok(Some(if kind == b'e' { Frame::End } else { Frame::Failed(payload) }))
     }
 
-    fn skip(&mut self, decoder: &mut Decoder) -> Result<(), FrameError> {
+    /// Whether nothing is left to be skipped.
+    fn skip(&mut self, decoder: &mut Decoder) -> bool {
         let here = decoder.pending().min(usize::try_from(self.skipping).unwrap_or(usize::MAX));
         decoder.forget(here);
         self.skipping -= here as u64;
-        if self.skipping > 0 { Err(FrameError::NotYet) } else { Ok(()) }
+        self.skipping == 0
     }
 }
 
-fn malformed(bytes: &[u8]) -> FrameError {
-    FrameError::Malformed(bytes[..bytes.len().min(40)].to_vec())
+fn malformed(bytes: &[u8]) -> ProgramError {
+    ProgramError::Malformed(bytes[..bytes.len().min(40)].to_vec())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// All that is heard, however the bytes come.
-    fn heard(bytes: &[u8], piece: usize) -> Result<Vec<String>, FrameError> {
+    /// All frames, however the bytes come.
+    fn read(bytes: &[u8], piece: usize) -> Result<Vec<String>, ProgramError> {
         let (mut reader, mut decoder) = (ProtocolReader::new(10), ProtocolReader::decoder(10));
         let mut all = Vec::new();
         for piece in bytes.chunks(piece) {
@@ -209,13 +195,13 @@ mod tests {
             decoder.filled(piece.len());
             loop {
                 match reader.next(&mut decoder) {
-                    Ok(word) => all.push(match word {
-                        Word::Output(output) => format!("o {}", String::from_utf8_lossy(output)),
-                        Word::TooLong(length) => format!("too long {length}"),
-                        Word::End => "e".to_owned(),
-                        Word::Failed(why) => format!("f {}", String::from_utf8_lossy(why)),
+                    Ok(Some(frame)) => all.push(match frame {
+                        Frame::Output(output) => format!("o {}", String::from_utf8_lossy(output)),
+                        Frame::TooLong(length) => format!("too long {length}"),
+                        Frame::End => "e".to_owned(),
+                        Frame::Failed(why) => format!("f {}", String::from_utf8_lossy(why)),
                     }),
-                    Err(FrameError::NotYet) => break,
+                    Ok(None) => break,
                     Err(bad) => return Err(bad),
                 }
             }
@@ -228,7 +214,7 @@ mod tests {
         let bytes = b"\0\0\0\x03oHI\0\0\0\x01o\0\0\0\x01e\0\0\0\x05foops\0\0\0\x0coelevenbytes\0\0\0\x01e";
         let expected = ["o HI", "o ", "e", "f oops", "too long 11", "e"];
         for piece in 1..bytes.len() {
-            assert_eq!(heard(bytes, piece).unwrap(), expected, "in pieces of {piece}");
+            assert_eq!(read(bytes, piece).unwrap(), expected, "in pieces of {piece}");
         }
     }
 
@@ -237,9 +223,9 @@ mod tests {
         for bad in
             [&b"\0\0\0\0"[..], b"Hello", b"\0\0\0\x02eX", b"\0\0\0\x01x", b"\0\x20\0\0f", b"\x7f\0\0\0o"]
         {
-            assert_eq!(heard(bad, 100), Err(FrameError::Malformed(bad.to_vec())), "{bad:?}");
+            assert_eq!(read(bad, 100), Err(ProgramError::Malformed(bad.to_vec())), "{bad:?}");
         }
-        assert_eq!(heard(b"\0\0\0\x03oH", 100), Ok(Vec::new()));
+        assert_eq!(read(b"\0\0\0\x03oH", 100), Ok(Vec::new()));
     }
 
     #[test]
@@ -271,18 +257,18 @@ mod tests {
         let bytes = [&ask[..], words].concat();
         for piece in 1..bytes.len() {
             let expected = ["o HI", "e", "f oops", "too long 11", "e"];
-            assert_eq!(heard(&bytes, piece).unwrap(), expected, "in pieces of {piece}");
+            assert_eq!(read(&bytes, piece).unwrap(), expected, "in pieces of {piece}");
         }
         for (stray, about) in [(b"\0\0\0\x05e\0\0\0\x01", 1), (b"\0\0\0\x05e\0\0\0\x05", 5)] {
             let bytes = [&bytes[..], stray].concat();
-            assert_eq!(heard(&bytes, 7), Err(FrameError::OutOfTurn { about, due: 4 }));
+            assert_eq!(read(&bytes, 7), Err(ProgramError::OutOfTurn { about, due: 4 }));
         }
         for bad in [&b"\0\0\0\x01e"[..], b"\0\0\0\x06e\0\0\0\x01X", ask] {
             let bytes = [&ask[..], bad].concat();
-            assert_eq!(heard(&bytes, 100), Err(FrameError::Malformed(bad.to_vec())), "{bad:?}");
+            assert_eq!(read(&bytes, 100), Err(ProgramError::Malformed(bad.to_vec())), "{bad:?}");
         }
-        assert_eq!(heard(b"\0\0\0\x02v\x03", 100), Err(FrameError::Version(3)));
-        assert_eq!(heard(b"\0\0\0\x02v\x01\0\0\0\x01e", 1).unwrap(), ["e"]);
+        assert_eq!(read(b"\0\0\0\x02v\x03", 100), Err(ProgramError::Version { asked: 3, newest: NEWEST }));
+        assert_eq!(read(b"\0\0\0\x02v\x01\0\0\0\x01e", 1).unwrap(), ["e"]);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use crate::framing::{BadFrame, Decoder, encode};
 use crate::queue::Ending;
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::sys::wait::Exit;
 use crate::worker::context::{LiveSettings, WorkerContext};
 use crate::worker::program::conversation::{Event, Manner, Outcome};
 use crate::worker::program::error::ProgramError;
@@ -64,7 +63,7 @@ impl Attempts {
         Ok(match (run.conversation.outcome(), run.session.exit()) {
             _ if readiness::is_terminated() => return Err(Stop(Ending::Ordered)),
             (Some(Outcome::Failed(error)), _) => Err(error.clone()),
-            (_, Some(Exit::Code(code))) if self.spec.is_success(code) => Ok(()),
+            (_, Some(exit)) if self.spec.is_success(exit) => Ok(()),
             (_, Some(exit)) => Err(ProgramError::Ended(exit)),
             // A program is over only with an exit.
             (_, None) => return Err(Failure::fatal("the program's end is unknown").into()),

@@ -6,7 +6,7 @@ use crate::queue::{Ending, Taken, Wait};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed;
+use crate::worker::dead_letters;
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::outputs::Outputs;
 use crate::worker::program::io::stderr::StderrRelay;
@@ -96,7 +96,7 @@ impl<'a> EachLoop<'a> {
                     self.worker.item_log.forget();
                     // The others first: so the failed one is the first in its queue again.
                     self.worker.queues.give_back_from(1)?;
-                    failed::fail_with(self.worker, 0, failed.reason(), live)?;
+                    dead_letters::fail_with(self.worker, 0, failed.reason(), live)?;
                     1
                 }
             };

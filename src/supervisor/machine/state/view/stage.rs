@@ -6,25 +6,12 @@ use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 
 pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
-    let (mut times, mut item_times) = (stage.totals.times, stage.totals.item_times);
-    let (mut dead, mut progress) = (stage.totals.dead, stage.totals.progress);
+    let mut totals = stage.totals.clone();
     let mut workers = Vec::with_capacity(stage.workers.len());
     for worker in &stage.workers {
         let report = worker.life.process().map(|process| counters.slot(process.slot));
         workers.push(describe_worker(worker, report.as_ref(), moment, counters));
-        if let Some(report) = report {
-            dead += report.dead;
-            let own = report.progress.map(|(done, total)| status::Progress { done, total });
-            progress = status::Progress::further(progress, own);
-            times += report.times;
-            item_times += report.item_times;
-        }
-    }
-    let mut totals = status::Totals { dead, ..stage.totals.shown() };
-    for worker in &workers {
-        totals.taken += worker.taken;
-        totals.done += worker.done;
-        totals.emitted += worker.emitted;
+        report.into_iter().for_each(|report| totals.add(&report.into()));
     }
     status::Stage {
         name: stage.spec.name.clone(),
@@ -42,11 +29,11 @@ pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Co
             Fate::Removed { .. } => status::Fate::Removed,
             Fate::GaveUp => status::Fate::GaveUp,
         },
-        totals,
+        totals: totals.counts,
         rate: status::Rate::default(),
-        progress,
-        times: times.into(),
-        item_seconds: item_times.into(),
+        progress: totals.progress,
+        times: totals.times.into(),
+        item_seconds: totals.item_times.into(),
         restarts: stage.restarts.clone(),
         killed_in_a_row: killed_in_a_row(stage, &workers),
         workers,

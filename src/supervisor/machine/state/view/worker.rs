@@ -5,7 +5,6 @@ use crate::status;
 use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::stage_state::Worker;
 use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest};
-use std::time::{Duration, Instant};
 
 pub(super) fn describe(
     worker: &Worker,
@@ -13,36 +12,25 @@ pub(super) fn describe(
     moment: Moment,
     counters: &mut dyn Counters,
 ) -> status::Worker {
-    let mut seen = status::Worker {
+    let process = worker.life.process();
+    let count = |of: fn(&SlotReport) -> u64| report.map_or(0, of);
+    status::Worker {
         index: worker.index,
-        pid: None,
-        program: None,
+        pid: process.map(|process| process.pid.0),
+        program: process.and_then(|process| counters.program(process.slot)),
         state: match state_of(worker.life) {
             status::WorkerState::Working if worker.at_rest => status::WorkerState::Paused,
             state => state,
         },
-        since: None,
-        until: None,
+        since: process.map(|process| moment.now.saturating_duration_since(process.since).as_secs_f64()),
+        until: worker.life.deadline().map(|until| until.saturating_duration_since(moment.now).as_secs_f64()),
         reason: reason(worker.life),
-        taken: 0,
-        done: 0,
-        emitted: 0,
-        times: status::Times::default(),
+        taken: count(|report| report.counts.taken),
+        done: count(|report| report.counts.done),
+        emitted: count(|report| report.counts.emitted),
+        times: report.map_or_else(Default::default, |report| report.times.into()),
         transitions: Vec::new(),
-    };
-    let ahead = |until: Instant| until.saturating_duration_since(moment.now).as_secs_f64();
-    seen.until = worker.life.deadline().map(ahead);
-    if let Life::Alive(process) = worker.life {
-        let age: Duration = moment.now.saturating_duration_since(process.since);
-        seen.pid = Some(process.pid.0);
-        seen.program = counters.program(process.slot);
-        seen.since = Some(age.as_secs_f64());
     }
-    if let Some(report) = report {
-        (seen.taken, seen.done, seen.emitted) = (report.taken, report.done, report.emitted);
-        seen.times = report.times.into();
-    }
-    seen
 }
 
 fn state_of(life: Life) -> status::WorkerState {

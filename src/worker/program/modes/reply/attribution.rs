@@ -5,13 +5,11 @@
 //! known. They all go back as they were, and are tried one by one until as many are answered. An item that then ends a
 //! program was alone with it.
 
-use super::Replies;
-use super::intake::Intake;
+use super::replies::{Intake, Replies};
 use crate::exit;
 use crate::queue::Ending;
-use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
-use crate::worker::failed;
+use crate::worker::dead_letters;
 use crate::worker::program::error::{FailedAttempt, ProgramError};
 use crate::worker::program::run::ProgramRun;
 use crate::worker::stop::Stop;
@@ -54,9 +52,7 @@ impl Replies<'_> {
         failed: &FailedAttempt,
     ) -> Result<(), Stop> {
         let has_ended_well = match failed.error {
-            ProgramError::LeftUnanswered(Exit::Code(code)) | ProgramError::Ended(Exit::Code(code)) => {
-                self.spec.is_success(code)
-            }
+            ProgramError::LeftUnanswered(exit) | ProgramError::Ended(exit) => self.spec.is_success(exit),
             _ => false,
         };
         let advice = match has_ended_well {
@@ -78,7 +74,7 @@ impl Replies<'_> {
             return self.trial.suspect(worker, failed);
         }
         let live = worker.read_orders();
-        failed::fail_with(worker, 0, failed.reason(), &live)?;
+        dead_letters::fail_with(worker, 0, failed.reason(), &live)?;
         worker.recycling.count(1);
         Ok(())
     }

@@ -1,39 +1,16 @@
 //! Items for the program: as many as it will soon answer.
 
-use super::Replies;
+use super::replies::{Intake, Replies};
 use crate::config::pipeline::Reply;
 use crate::queue::{Taken, Wait};
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed;
+use crate::worker::dead_letters;
 use crate::worker::program::error::{FailedAttempt, ProgramError};
 use crate::worker::program::io::waker;
 use crate::worker::program::pause::After;
 use crate::worker::program::spill;
 use crate::worker::stop::Stop;
 use std::time::Instant;
-
-/// What is known of the items to come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Intake {
-    Open,
-    /// There was none, and some are on their way: before the waker is asked to wait for more, mostly an answer comes.
-    HeldOff {
-        until: Instant,
-    },
-    /// The next one must be alone: it waits until everything is answered.
-    AwaitsAnswers,
-    /// None will come any more.
-    Ended,
-}
-
-impl Intake {
-    /// An answer came: there is no reason to hold off any more.
-    pub fn answered(&mut self) {
-        if let Intake::HeldOff { .. } = self {
-            *self = Intake::Open;
-        }
-    }
-}
 
 /// What follows a look at the input.
 pub(super) enum Look {
@@ -149,7 +126,7 @@ impl Replies<'_> {
     /// An item that has failed before goes alone, so that its death is no other item's. A program that tells of
     /// failures needs no such care. Returns whether no new lease is left.
     fn set_failed_apart(&mut self, worker: &mut WorkerContext, known: usize) -> Result<bool, Stop> {
-        for i in (known..worker.queues.len()).filter(|_| self.answers.reply() != Reply::Told) {
+        for i in (known..worker.queues.len()).filter(|_| self.answers.reply() != Reply::Protocol) {
             if worker.queues.item(i)?.attempt > 1 {
                 // Alone, or behind those that were before it.
                 worker.queues.give_back_from(i.max(1))?;
@@ -167,12 +144,12 @@ impl Replies<'_> {
             let start = self.feed.framed();
             let lease = worker.queues.item(i)?;
             let framed = match self.answers.reply() {
-                Reply::Told => self.feed.push_numbered(lease.bytes, lease.attempt),
+                Reply::Protocol => self.feed.push_numbered(lease.bytes, lease.attempt),
                 Reply::One | Reply::UntilEmpty => self.feed.push(lease.bytes),
             };
             if let Err(why) = framed {
                 let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                failed::fail_with(worker, i, failed.reason(), live)?;
+                dead_letters::fail_with(worker, i, failed.reason(), live)?;
                 refused = true;
                 continue;
             }

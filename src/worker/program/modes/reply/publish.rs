@@ -1,10 +1,10 @@
 //! Whole answers become outputs, and their items end.
 
-use super::{Replies, begin};
+use super::replies::{Replies, begin};
 use crate::stage::Outlet;
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed;
-use crate::worker::outlet::ToQueues;
+use crate::worker::dead_letters;
+use crate::worker::outlet::StageOutlet;
 use crate::worker::program::conversation::{Effect, Event};
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::answers::Run;
@@ -37,7 +37,7 @@ impl Replies<'_> {
                 Run::Failure(error) => {
                     run.worker.item_log.forget();
                     let failed = FailedAttempt { error, stderr: run.stderr.take_kept() };
-                    failed::fail_with(run.worker, 0, failed.reason(), live)?;
+                    dead_letters::fail_with(run.worker, 0, failed.reason(), live)?;
                     1
                 }
                 Run::Good { answers, outputs } => {
@@ -73,7 +73,7 @@ fn publish_singles(
 ) -> Result<(), Stop> {
     let (mut outputs, mut answers) = (outputs.iter(), 0);
     for (i, count) in counts.enumerate() {
-        let mut outlet = ToQueues::new(worker, Some(i));
+        let mut outlet = StageOutlet::new(worker, Some(i));
         outputs.by_ref().take(count).try_for_each(|output| outlet.put(output))?;
         answers = i + 1;
     }

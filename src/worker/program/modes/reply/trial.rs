@@ -13,7 +13,7 @@
 use crate::exit;
 use crate::queue::{Ending, QueueId};
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed;
+use crate::worker::dead_letters;
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::stop::Stop;
 use std::time::{Duration, Instant};
@@ -165,7 +165,7 @@ impl Trial {
         failed: &FailedAttempt,
         live: &LiveSettings,
     ) -> Result<(), Stop> {
-        failed::fail_with(worker, i, failed.reason(), live)?;
+        dead_letters::fail_with(worker, i, failed.reason(), live)?;
         let Verdict::Unproven { failures, charged_alone, .. } = &mut self.verdict else { return Ok(()) };
         // An item that is the only one says nothing about the programs, unless it is one after the other.
         *failures = failures.saturating_sub(1);

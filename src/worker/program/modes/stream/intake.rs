@@ -1,51 +1,18 @@
 //! Items for the program: as many as it may soon read.
 
-use super::Streaming;
-use crate::queue::{Fault, Taken, Wait, WorkerHandle};
+use super::streaming::{Found, Last, Streaming};
+use crate::queue::{Taken, Wait};
 use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::failed;
+use crate::worker::dead_letters;
 use crate::worker::program::conversation::Event;
 use crate::worker::program::error::{FailedAttempt, ProgramError};
-use crate::worker::program::io::feed::Feed;
-use crate::worker::program::io::session::Out;
-use crate::worker::program::io::waker::{self, Waker};
+use crate::worker::program::io::waker;
 use crate::worker::program::pause::After;
 use crate::worker::program::run::ProgramRun;
 use crate::worker::stop::Stop;
-use std::time::Instant;
 
 /// This many items in one look make it likely that more are about to come.
 const PLENTY_ITEMS: usize = 64;
-
-/// What the last look at the input has found.
-#[derive(Default)]
-pub(super) struct Found {
-    last: Last,
-    /// Items come in plenty.
-    plenty: bool,
-}
-
-#[derive(Default, PartialEq)]
-enum Last {
-    #[default]
-    Items,
-    /// There may be an item, though nothing will tell of it: no waiting.
-    Unknown,
-    /// No item: before a wait the waker must be asked to tell of one.
-    None,
-}
-
-impl Found {
-    /// Returns when the wait ends though nothing tells of an item.
-    pub fn begin_wait(&mut self, waker: &mut Waker, queues: &WorkerHandle) -> Option<Instant> {
-        match std::mem::take(&mut self.last) {
-            Last::Items => return None,
-            Last::Unknown => return Some(Instant::now()),
-            Last::None => waker.arm(queues),
-        }
-        None
-    }
-}
 
 impl Streaming<'_> {
     pub(super) fn pass_on_wake_up(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
@@ -132,19 +99,10 @@ impl Streaming<'_> {
             let next = self.feed.len();
             if let Err(why) = self.feed.push_in_place(worker.queues.item(next)?.bytes) {
                 let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                failed::fail_with(worker, next, failed.reason(), live)?;
+                dead_letters::fail_with(worker, next, failed.reason(), live)?;
                 self.found.last = Last::Unknown;
             }
         }
         Ok(())
     }
-}
-
-/// The feed's bytes; of a long item those in the queue itself.
-pub(super) fn to_write<'a>(feed: &'a Feed, queues: &'a WorkerHandle) -> Result<Out<'a>, Fault> {
-    let last = match feed.len().checked_sub(1) {
-        Some(last) if feed.needs_last() => queues.item(last)?.bytes,
-        Some(_) | None => b"",
-    };
-    Ok(feed.out(last))
 }

@@ -5,7 +5,7 @@ use crate::queue::MAX_BLOCKS;
 use crate::stage::{Failure, Outlet, TooLong};
 use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
-use crate::worker::outlet::{ToConsole, ToQueues};
+use crate::worker::outlet::StageOutlet;
 use crate::worker::program::io::feed::Feed;
 use crate::worker::stop::Stop;
 use std::time::{Duration, Instant};
@@ -95,41 +95,31 @@ impl Output {
 
     /// Stages up to `most` of the items that are read. Returns how many there were.
     pub fn emit(&mut self, worker: &mut WorkerContext, most: usize) -> Result<usize, Stop> {
-        let emitted = match worker.outputs.is_empty() {
-            true => self.hand_over(&mut ToConsole(worker), most)?,
-            false => self.hand_over(&mut ToQueues::new(worker, None), most)?,
-        };
+        let mut to = StageOutlet::new(worker, None);
+        self.decoder.set_most(to.longest());
+        let mut emitted = 0;
+        while emitted < most {
+            match self.decoder.next() {
+                Ok(Some(item)) => to.put(item)?,
+                Ok(None) => break,
+                Err(BadFrame::TooLong { .. }) => match self.skip(&mut to, false)? {
+                    true => continue,
+                    false => break,
+                },
+                Err(bad) => return Err(fatal(bad).into()),
+            }
+            emitted += 1;
+        }
         if worker.inputs.is_empty() {
             worker.recycling.count(emitted);
         }
         Ok(emitted)
     }
 
-    fn hand_over(&mut self, to: &mut impl Outlet, most: usize) -> Result<usize, Stop> {
-        self.decoder.set_most(to.longest());
-        let mut n = 0;
-        while n < most {
-            match self.decoder.next() {
-                Ok(Some(item)) => to.put(item)?,
-                Ok(None) => break,
-                Err(BadFrame::TooLong { .. }) => {
-                    if !self.skip(to, false)? {
-                        break;
-                    }
-                    continue;
-                }
-                Err(bad) => return Err(Failure::fatal(bad.to_string()).into()),
-            }
-            n += 1;
-        }
-        Ok(n)
-    }
-
     /// Skips an item that is too long. False: its end is still to come.
-    fn skip(&mut self, to: &mut impl Outlet, is_over: bool) -> Result<bool, Failure> {
-        let bad = |bad: BadFrame| Failure::fatal(bad.to_string());
-        self.decoder.begin_skip().map_err(bad)?;
-        let Some(item) = self.decoder.skip(is_over).map_err(bad)? else { return Ok(false) };
+    fn skip(&mut self, to: &mut StageOutlet<'_>, is_over: bool) -> Result<bool, Failure> {
+        self.decoder.begin_skip().map_err(fatal)?;
+        let Some(item) = self.decoder.skip(is_over).map_err(fatal)? else { return Ok(false) };
         let (offset, length, head) = (item.start, item.length, &item.head[..]);
         to.too_long(&TooLong { file: &self.name, offset, length, head })?;
         Ok(true)
@@ -141,17 +131,11 @@ impl Output {
         worker: &mut WorkerContext,
         exit: Exit,
     ) -> Result<Result<(), BadFrame>, Stop> {
-        match worker.outputs.is_empty() {
-            true => self.hand_over_last(&mut ToConsole(worker), exit),
-            false => self.hand_over_last(&mut ToQueues::new(worker, None), exit),
-        }
-    }
-
-    fn hand_over_last(&mut self, to: &mut impl Outlet, exit: Exit) -> Result<Result<(), BadFrame>, Stop> {
+        let mut to = StageOutlet::new(worker, None);
         let skipped = self.decoder.skipping().map(|skip| skip.item.length);
         let item = match (skipped, exit) {
             (Some(_), Exit::Code(_)) => {
-                self.skip(to, true)?;
+                self.skip(&mut to, true)?;
                 return Ok(Ok(()));
             }
             (Some(_), Exit::Signal(_)) => None,
@@ -190,6 +174,10 @@ impl Output {
         self.slack_ends = None;
         None
     }
+}
+
+fn fatal(bad: BadFrame) -> Failure {
+    Failure::fatal(bad.to_string())
 }
 
 /// Publishes what is staged, and ends the leases of so many items more.
