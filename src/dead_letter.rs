@@ -3,20 +3,19 @@
 //!
 //! | part | what it knows |
 //! |---|---|
-//! | [`place`] | which file holds the letters of which pipeline file |
+//! | [`location`] | which file holds the letters of which pipeline file |
 //! | [`store`] | how one more letter gets into it, and what happens when it is full |
 //! | [`letters`] | how they are read, one at a time, beside others who write |
 //! | [`change`] | how one is marked, crossed out, or many are dropped |
 //!
 //! # The file
 //!
-//! A line of JSON is a letter. Its first byte says how it stands: `{` it waits, `~` its item is being put back, `#` it is
-//! gone. `#N D` stands for N lines that are gone, of which D were dropped to make room. So a letter keeps its number until
+//! A line of JSON is a letter. Its first byte is its state: `{` it waits, `~` its item is being put back, `#` it is gone. `#N D` stands for N lines that are gone, of which D were dropped to make room. So a letter keeps its number until
 //! none is left.
 //!
-//! Who appends, changes a byte in place, or rewrites the file has its lock (`flock`). It is never waited for without a
-//! limit: its holder may be stopped. Who has got it looks whether the path still leads to that file; if not, it was
-//! rewritten meanwhile, and the new one is opened. Who only reads takes no lock.
+//! A process that appends, changes a byte in place, or rewrites the file holds its lock (`flock`). Every wait for the lock
+//! has a limit: its holder may be stopped. The new holder checks that the path still leads to that file; if not, the file
+//! was rewritten meanwhile, and the new one is opened. Readers take no lock.
 //!
 //! # Crash table
 //!
@@ -25,17 +24,18 @@
 //! | while appending | all of the line, or a torn one | the lease has not ended, so the item comes again; the next writer ends the torn line, and readers say that there is one |
 //! | between the line and the end of the lease | the letter, and the item | the item is tried once more, or becomes a second letter: never less |
 //! | while rewriting, before the rename | `dead.jsonl.new`, half of it | nothing reads it; the next rewriting begins it anew |
-//! | after the rename | the new file | whoever waits for the old one's lock sees that the path leads elsewhere |
+//! | after the rename | the new file | a process that waits for the old one's lock sees that the path leads elsewhere |
 //! | while crossing out | a letter whose first byte is gone | that byte is what counts |
 //! | between mark, put and crossing out | a marked letter | its queue remembers whether it was put: see `control/server/retry.rs` |
 #![forbid(unsafe_code)]
 
 mod change;
 mod letters;
-pub mod place;
+pub mod location;
 mod store;
 
 use data_encoding::BASE64;
+use letters::Text;
 use serde::Serialize;
 use std::io;
 use std::time::SystemTime;
@@ -94,45 +94,27 @@ pub enum Cause {
     },
 }
 
-/// What a line of the file holds, in this order.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    pipeline: &'a str,
-    run: &'a str,
-    stage: &'a str,
-    worker: u32,
-    queue: &'a str,
-    id: u64,
-    attempts: u32,
-    cause: &'a Cause,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    stderr: &'a [String],
-    encoding: &'static str,
-    item: std::borrow::Cow<'a, str>,
-}
-
 impl DeadLetter<'_> {
     /// Text as it is, anything else as base64: `encoding` says which.
     /// `pipeline`: the file that it belongs to.
     pub fn line(&self, pipeline: &str) -> io::Result<Vec<u8>> {
         let (encoding, item) = match std::str::from_utf8(self.item) {
-            Ok(text) => ("utf-8", text.into()),
-            Err(_) => ("base64", BASE64.encode(self.item).into()),
+            Ok(text) => ("utf-8", text.to_owned()),
+            Err(_) => ("base64", BASE64.encode(self.item)),
         };
-        let mut line = serde_json::to_vec(&Line {
+        let mut line = serde_json::to_vec(&Text {
             time: humantime::format_rfc3339_millis(self.time).to_string(),
-            pipeline,
-            run: self.run,
-            stage: self.stage,
+            pipeline: Some(pipeline.to_owned()),
+            run: self.run.to_owned(),
+            stage: self.stage.to_owned(),
             worker: self.worker,
-            queue: self.queue,
+            queue: self.queue.to_owned(),
             id: self.id,
             attempts: self.attempts,
-            cause: &self.cause,
-            stderr: self.stderr,
-            encoding,
-            item,
+            cause: serde_json::to_value(&self.cause)?,
+            stderr: self.stderr.to_vec(),
+            encoding: encoding.to_owned(),
+            item: Some(item),
         })?;
         line.push(b'\n');
         Ok(line)

@@ -13,6 +13,7 @@ mod dead_letter;
 mod exit;
 mod file_watch;
 mod framing;
+mod hash;
 mod item;
 mod logs;
 mod metrics;

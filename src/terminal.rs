@@ -10,11 +10,11 @@ use std::os::fd::AsFd;
 use terminal_size::{Height, Width, terminal_size_of};
 
 /// No terminal is believed to have more columns: what is drawn in memory first has to fit there.
-const MOST_COLUMNS: u16 = 1000;
+const MAX_COLUMNS: u16 = 1000;
 /// Nor more rows.
-const MOST_ROWS: u16 = 400;
+const MAX_ROWS: u16 = 400;
 /// The size of a terminal that tells none.
-const USUAL: Size = Size { columns: 80, rows: 24 };
+const DEFAULT_SIZE: Size = Size { columns: 80, rows: 24 };
 
 /// What one of the standard streams can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,13 +53,16 @@ pub fn stderr() -> Abilities {
 
 /// The size of the terminal at one end of this descriptor.
 pub fn size(of: impl AsFd) -> Size {
-    let told = terminal_size_of(of);
-    told.map_or(USUAL, |(Width(columns), Height(rows))| bounded(columns, rows))
+    let reported = terminal_size_of(of);
+    reported.map_or(DEFAULT_SIZE, |(Width(columns), Height(rows))| bounded(columns, rows))
 }
 
 fn bounded(columns: u16, rows: u16) -> Size {
-    let or = |told: u16, usual: u16| if told == 0 { usual } else { told };
-    Size { columns: or(columns, USUAL.columns).min(MOST_COLUMNS), rows: or(rows, USUAL.rows).min(MOST_ROWS) }
+    let or = |reported: u16, usual: u16| if reported == 0 { usual } else { reported };
+    Size {
+        columns: or(columns, DEFAULT_SIZE.columns).min(MAX_COLUMNS),
+        rows: or(rows, DEFAULT_SIZE.rows).min(MAX_ROWS),
+    }
 }
 
 /// `NO_COLOR` (no-color.org) is stronger than `CLICOLOR_FORCE`, which is stronger than all else.
@@ -116,8 +119,8 @@ mod tests {
 
     #[test]
     fn a_size_is_never_nothing_and_never_more_than_can_be_drawn() {
-        assert_eq!(bounded(0, 0), USUAL);
+        assert_eq!(bounded(0, 0), DEFAULT_SIZE);
         assert_eq!(bounded(100, 24), Size { columns: 100, rows: 24 });
-        assert_eq!(bounded(u16::MAX, u16::MAX), Size { columns: MOST_COLUMNS, rows: MOST_ROWS });
+        assert_eq!(bounded(u16::MAX, u16::MAX), Size { columns: MAX_COLUMNS, rows: MAX_ROWS });
     }
 }

@@ -1,16 +1,16 @@
 //! One file, pipe or device that lines are appended to.
 
-use super::note::{FileId, Note, Owner};
-use super::pieces::{PIPE_BUF, pieces};
-use super::undo_log::{Place, UndoLog, offset};
-use super::write;
+use super::entry::{EntryOwner, FileId, PendingWrite};
+use super::undo_log::{LockedEntry, UndoLog, offset};
+use super::write::{self, PIPE_BUF, pieces};
+use crate::sys::fd;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{Whence, ftruncate, lseek};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Where lines go.
@@ -45,16 +45,16 @@ pub enum Beginning {
 /// What a beginning has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
-    /// So many bytes.
+    /// The file's length before, in bytes.
     Now(u64),
-    /// Somebody in the run has done it before.
+    /// Another worker of the run has done it before.
     Before,
     /// A pipe or a device: it has no beginning.
     Endless,
 }
 
 impl<F: AsFd> Appender<F> {
-    /// `log` must be the one of everybody in the run who appends to the same file.
+    /// `log` must be the same for all workers of the run that append to this file.
     pub fn new(target: F, log: UndoLog) -> io::Result<Appender<F>> {
         let about = fstat(&target)?;
         let flags = OFlag::from_bits_truncate(fcntl(&target, FcntlArg::F_GETFL)?);
@@ -68,8 +68,8 @@ impl<F: AsFd> Appender<F> {
         Ok(Appender { target, id, kind, log })
     }
 
-    /// Begins with the file that has this name, unless somebody in the run has done it, for this file or for this name: what
-    /// is in it may be the run's own by now. (A file that has a name of the run may be another one than at its start.)
+    /// Begins with the file that has this name, unless the run has done so for this file or for this name: what is in it may
+    /// be the run's own by now. (A name may lead to another file than at the run's start.)
     pub fn begin_run(&self, how: Beginning, name: &[u8]) -> io::Result<Begun> {
         if !self.is_file() {
             return Ok(Begun::Endless);
@@ -81,13 +81,13 @@ impl<F: AsFd> Appender<F> {
         } else {
             self.begin(how)?
         };
-        named.set_owner(Owner { file: name, has_begun: true })?;
+        named.set_owner(EntryOwner { file: name, has_begun: true })?;
         Ok(found)
     }
 
     fn begin(&self, how: Beginning) -> io::Result<Begun> {
-        let place = self.log.lock(self.id)?;
-        if place.owner()?.is_some_and(|owner| owner.has_begun) {
+        let entry = self.log.lock(self.id)?;
+        if entry.owner()?.is_some_and(|owner| owner.has_begun) {
             return Ok(Begun::Before);
         }
         let found = self.length()?;
@@ -101,7 +101,7 @@ impl<F: AsFd> Appender<F> {
                 Err(error) => return Err(error),
             },
         }
-        place.set_owner(Owner { file: self.id, has_begun: true })?;
+        entry.set_owner(EntryOwner { file: self.id, has_begun: true })?;
         Ok(Begun::Now(found))
     }
 
@@ -110,25 +110,21 @@ impl<F: AsFd> Appender<F> {
         matches!(self.kind, Kind::File | Kind::FileAtPosition)
     }
 
-    /// Takes back what a killed worker has written in part: for who is about to leave the file.
-    pub fn settle(&self) -> io::Result<()> {
+    /// Takes back what a killed worker has written in part: for a worker that is about to close the file.
+    pub fn undo_pending(&self) -> io::Result<()> {
         if !self.is_file() {
             return Ok(());
         }
-        let place = self.log.lock(self.id)?;
-        self.take_back(&place)
+        let entry = self.log.lock(self.id)?;
+        self.take_back(&entry)
     }
 
     /// Whether it is what has this name now.
     pub fn is_named(&self, path: &Path) -> io::Result<bool> {
-        match std::fs::metadata(path) {
-            Ok(named) => Ok(self.id == FileId { device: named.dev(), inode: named.ino() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        fd::is_named(&self.target, path)
     }
 
-    /// Whether it is a file that no folder names any more: what is written there, nobody will read.
+    /// Whether it is a file that no folder names any more: what is written there is lost.
     pub fn is_removed(&self) -> io::Result<bool> {
         Ok(self.is_file() && fstat(&self.target)?.st_nlink == 0)
     }
@@ -152,9 +148,9 @@ impl<F: AsFd> Appender<F> {
         }
         let whole = if self.kind == Kind::Pipe { PIPE_BUF } else { usize::MAX };
         // A device keeps one write together by itself.
-        let place = (self.kind == Kind::Pipe).then(|| self.log.lock(self.id)).transpose();
-        let _place = match place {
-            Ok(place) => place,
+        let entry = (self.kind == Kind::Pipe).then(|| self.log.lock(self.id)).transpose();
+        let _entry = match entry {
+            Ok(entry) => entry,
             Err(error) => return (0, Err(error)),
         };
         let mut out = 0;
@@ -169,43 +165,43 @@ impl<F: AsFd> Appender<F> {
     }
 
     fn append_to_file(&self, lines: &[u8]) -> io::Result<()> {
-        let place = self.log.lock(self.id)?;
-        self.take_back(&place)?;
+        let entry = self.log.lock(self.id)?;
+        self.take_back(&entry)?;
         let end = self.length()?;
         let start = if self.kind == Kind::File { end } else { self.position()? };
-        let note = Note { start, length: lines.len() as u64, at_end: start >= end };
-        place.begin(&note, lines)?;
+        let pending = PendingWrite { start, length: lines.len() as u64, at_end: start >= end };
+        entry.begin(&pending, lines)?;
         match write::all(&self.target, lines) {
-            Ok(()) => place.end(&note),
+            Ok(()) => entry.end(&pending),
             // A full disk may have taken a part.
-            Err(error) => self.take_back(&place).and(Err(error.into())),
+            Err(error) => self.take_back(&entry).and(Err(error.into())),
         }
     }
 
     /// Takes back the write that was not finished, if there is one.
-    fn take_back(&self, place: &Place<'_>) -> io::Result<()> {
-        let Some(note) = place.note()? else { return Ok(()) };
-        let end = if note.at_end { self.length()? } else { self.position()? };
-        if note.start < end && end < note.start.saturating_add(note.length) {
-            let is_part = self.reader().and_then(|file| place.is_part(&note, &file, end));
-            let is_cut = is_part.unwrap_or(false) && self.cut(&note).is_ok();
+    fn take_back(&self, entry: &LockedEntry<'_>) -> io::Result<()> {
+        let Some(pending) = entry.pending()? else { return Ok(()) };
+        let end = if pending.at_end { self.length()? } else { self.position()? };
+        if pending.start < end && end < pending.start.saturating_add(pending.length) {
+            let is_part = self.reader().and_then(|file| entry.is_part(&pending, &file, end));
+            let is_cut = is_part.unwrap_or(false) && self.cut(&pending).is_ok();
             if !is_cut && !self.ends_a_line().unwrap_or(false) {
-                // Somebody else has written there meanwhile, or it can't be read or cut: no other line is spoilt.
+                // Another program has written there meanwhile, or it can't be read or cut: no other line is spoilt.
                 write::all(&self.target, b"\n")?;
             }
         }
-        place.end(&note)
+        entry.end(&pending)
     }
 
     /// The position first: killed between the two steps, the next one finds the bytes and does it again.
-    fn cut(&self, note: &Note) -> nix::Result<()> {
+    fn cut(&self, pending: &PendingWrite) -> nix::Result<()> {
         if self.kind == Kind::FileAtPosition {
-            lseek(&self.target, offset(note.start), Whence::SeekSet)?;
+            lseek(&self.target, offset(pending.start), Whence::SeekSet)?;
         }
-        if note.at_end { ftruncate(&self.target, offset(note.start)) } else { Ok(()) }
+        if pending.at_end { ftruncate(&self.target, offset(pending.start)) } else { Ok(()) }
     }
 
-    /// So does an empty file.
+    /// True also of an empty file.
     fn ends_a_line(&self) -> io::Result<bool> {
         let end = self.length()?;
         let mut last = [b'\n'];
@@ -249,10 +245,12 @@ mod tests {
 
     /// Is killed in the middle of appending `lines`, after `written` bytes.
     fn die_appending(worker: &Appender<File>, lines: &[u8], written: usize) {
-        let place = worker.log.lock(worker.id).unwrap();
+        let entry = worker.log.lock(worker.id).unwrap();
         let end = worker.length().unwrap();
         let start = if worker.kind == Kind::File { end } else { worker.position().unwrap() };
-        place.begin(&Note { start, length: lines.len() as u64, at_end: start >= end }, lines).unwrap();
+        entry
+            .begin(&PendingWrite { start, length: lines.len() as u64, at_end: start >= end }, lines)
+            .unwrap();
         (&worker.target).write_all(&lines[..written]).unwrap();
     }
 
@@ -328,10 +326,10 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_a_file_takes_back_what_a_killed_worker_has_left_in_it() {
+    fn a_worker_that_closes_a_file_takes_back_what_a_killed_one_has_left_in_it() {
         let (dead, alive) = two(true, b"before\n");
         die_appending(&dead, b"ab\ncd\n", 4);
-        alive.settle().unwrap();
+        alive.undo_pending().unwrap();
         assert_eq!(content(&alive), "before\n");
     }
 

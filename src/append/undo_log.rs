@@ -1,10 +1,10 @@
-//! What the workers of a run share so that a killed one leaves no half line: a lock and a note for each file.
+//! What the workers of a run share so that a killed one leaves no half line: a lock and a pending write for each file.
 //!
-//! It is a memory file with a place for each file: whose it is, the note, and from [`COPY`] on the bytes that the note
-//! is about. A file's place is the first one, from a number that its id hashes to, that is its own or nobody's yet.
-//! Places are far apart, and memory is used only where something was written.
+//! It is a memory file with an entry for each file: its owner, the pending write, and from [`COPY`] on the bytes of that
+//! write. A file's entry is the first one, from the hash of its id on, that is its own or still free. Entries are far
+//! apart, and memory is used only where something was written.
 
-use super::note::{Bytes, FileId, Note, Owner};
+use super::entry::{Bytes, EntryOwner, FileId, PendingWrite};
 use crate::sys::worker_timer;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
@@ -16,19 +16,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// A place is so long, as a power of two: more than the longest item and the lines that wait with it.
-const PLACE_BITS: u32 = 32;
-/// There are so many places, as a power of two.
-const PLACES_BITS: u32 = 30;
-/// Where in a place the owner stands, the note, and the bytes: these begin on a page of their own, and neither of the
-/// others crosses into another page, so a write of it happens as a whole or not at all.
+/// Bytes of an entry, as a power of two: more than the longest item and the lines that wait with it.
+const ENTRY_BITS: u32 = 32;
+/// The number of entries, as a power of two.
+const ENTRIES_BITS: u32 = 30;
+/// Where in an entry the owner stands, the pending write, and its bytes: these begin on a page of their own, and neither
+/// of the others crosses into another page, so a write of it happens as a whole or not at all.
 const OWNER: u64 = 0;
-const NOTE: u64 = 64;
+const PENDING: u64 = 64;
 const COPY: u64 = 4096;
 /// A longer copy gives its memory back at once.
-const KEPT: u64 = 1 << 20;
-/// Bytes compared at once.
-const CHUNK: usize = 64 * 1024;
+const RETAINED_BYTES: u64 = 1 << 20;
+/// Compared at once.
+const COMPARE_BYTES: usize = 64 * 1024;
 
 /// Cheap to clone; every process that has the descriptor shares it.
 #[derive(Clone, Debug)]
@@ -47,9 +47,9 @@ impl UndoLog {
     }
 
     /// From now on the run has begun with what has this name.
-    pub fn note_begun(&self, name: &[u8]) -> io::Result<()> {
+    pub fn set_begun(&self, name: &[u8]) -> io::Result<()> {
         let file = FileId::of_name(name);
-        self.lock(file)?.set_owner(Owner { file, has_begun: true })
+        self.lock(file)?.set_owner(EntryOwner { file, has_begun: true })
     }
 
     /// Whether the run has begun with what has this name.
@@ -57,26 +57,26 @@ impl UndoLog {
         Ok(self.lock(FileId::of_name(name))?.owner()?.is_some_and(|owner| owner.has_begun))
     }
 
-    /// Does something while no other worker of the run does it for the same name.
-    pub fn alone<T>(&self, name: &[u8], act: impl FnOnce() -> T) -> io::Result<T> {
-        let _place = self.lock(FileId::of_name(name))?;
+    /// Acts while no other worker of the run does so for the same name.
+    pub fn exclusively<T>(&self, name: &[u8], act: impl FnOnce() -> T) -> io::Result<T> {
+        let _entry = self.lock(FileId::of_name(name))?;
         Ok(act())
     }
 
-    /// The file's place, once no other process has it. That is nobody's fault, so it doesn't count as an item's time.
-    pub(super) fn lock(&self, file: FileId) -> io::Result<Place<'_>> {
+    /// The file's entry, once no other process has it. The wait doesn't count as an item's time.
+    pub(super) fn lock(&self, file: FileId) -> io::Result<LockedEntry<'_>> {
         let mut hasher = DefaultHasher::new();
         file.hash(&mut hasher);
         let mut number = hasher.finish();
         loop {
-            let start = (number & ((1 << PLACES_BITS) - 1)) << PLACE_BITS;
-            let place = Place::lock(self, start)?;
-            match place.owner()? {
-                Some(owner) if owner.file == file => return Ok(place),
+            let start = (number & ((1 << ENTRIES_BITS) - 1)) << ENTRY_BITS;
+            let entry = LockedEntry::lock(self, start)?;
+            match entry.owner()? {
+                Some(owner) if owner.file == file => return Ok(entry),
                 Some(_) => number = number.wrapping_add(1),
                 None => {
-                    place.set_owner(Owner { file, has_begun: false })?;
-                    return Ok(place);
+                    entry.set_owner(EntryOwner { file, has_begun: false })?;
+                    return Ok(entry);
                 }
             }
         }
@@ -89,17 +89,17 @@ impl From<OwnedFd> for UndoLog {
     }
 }
 
-/// A file's place, as long as this process has the lock.
-pub(super) struct Place<'a> {
+/// A file's entry, as long as this process has the lock.
+pub(super) struct LockedEntry<'a> {
     log: &'a File,
     start: u64,
 }
 
-impl Place<'_> {
-    pub fn lock(log: &UndoLog, start: u64) -> nix::Result<Place<'_>> {
-        let place = Place { log: &log.0, start };
-        worker_timer::not_counting(|| place.set_lock(libc::F_WRLCK))?;
-        Ok(place)
+impl LockedEntry<'_> {
+    pub fn lock(log: &UndoLog, start: u64) -> nix::Result<LockedEntry<'_>> {
+        let entry = LockedEntry { log: &log.0, start };
+        worker_timer::not_counting(|| entry.set_lock(libc::F_WRLCK))?;
+        Ok(entry)
     }
 
     /// A record lock: it belongs to the process, so it goes with it.
@@ -114,40 +114,40 @@ impl Place<'_> {
         }
     }
 
-    pub fn owner(&self) -> io::Result<Option<Owner>> {
-        Ok(Owner::decode(self.read(OWNER)?))
+    pub fn owner(&self) -> io::Result<Option<EntryOwner>> {
+        Ok(EntryOwner::decode(self.read(OWNER)?))
     }
 
-    pub fn set_owner(&self, owner: Owner) -> io::Result<()> {
+    pub fn set_owner(&self, owner: EntryOwner) -> io::Result<()> {
         self.log.write_all_at(&owner.encode(), self.start + OWNER)
     }
 
     /// The write that has begun and not ended, if there is one: its worker was killed.
-    pub fn note(&self) -> io::Result<Option<Note>> {
-        Ok(Note::decode(self.read(NOTE)?))
+    pub fn pending(&self) -> io::Result<Option<PendingWrite>> {
+        Ok(PendingWrite::decode(self.read(PENDING)?))
     }
 
     fn read(&self, at: u64) -> io::Result<Bytes> {
         let mut bytes = Bytes::default();
         match self.log.read_exact_at(&mut bytes, self.start + at) {
-            // Nothing was written so far behind.
+            // Nothing was written there yet.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Bytes::default()),
             result => result.map(|()| bytes),
         }
     }
 
-    /// Notes that `bytes` are about to be written. The note itself comes last.
-    pub fn begin(&self, note: &Note, bytes: &[u8]) -> io::Result<()> {
+    /// `bytes` are about to be written. The pending write itself is stored last.
+    pub fn begin(&self, write: &PendingWrite, bytes: &[u8]) -> io::Result<()> {
         self.log.write_all_at(bytes, self.start + COPY)?;
-        self.log.write_all_at(&note.encode(), self.start + NOTE)
+        self.log.write_all_at(&write.encode(), self.start + PENDING)
     }
 
     /// The write has ended, or was taken back.
-    pub fn end(&self, note: &Note) -> io::Result<()> {
-        self.log.write_all_at(&Bytes::default(), self.start + NOTE)?;
-        if note.length > KEPT {
+    pub fn end(&self, write: &PendingWrite) -> io::Result<()> {
+        self.log.write_all_at(&Bytes::default(), self.start + PENDING)?;
+        if write.length > RETAINED_BYTES {
             let mode = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-            match fallocate(self.log, mode, offset(self.start + COPY), offset(note.length)) {
+            match fallocate(self.log, mode, offset(self.start + COPY), offset(write.length)) {
                 // Denied by a sandbox: the memory stays taken until the next long line overwrites it.
                 Ok(()) | Err(Errno::EPERM | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
                 Err(errno) => return Err(errno.into()),
@@ -156,15 +156,15 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// Whether what `file` holds from the note's start up to `end` is the beginning of the noted bytes.
-    pub fn is_part(&self, note: &Note, file: &File, end: u64) -> io::Result<bool> {
-        let (mut there, mut noted) = (vec![0; CHUNK], vec![0; CHUNK]);
-        let mut at = note.start;
+    /// Whether what `file` holds from the write's start up to `end` is the beginning of its bytes.
+    pub fn is_part(&self, write: &PendingWrite, file: &File, end: u64) -> io::Result<bool> {
+        let (mut there, mut logged) = (vec![0; COMPARE_BYTES], vec![0; COMPARE_BYTES]);
+        let mut at = write.start;
         while at < end {
-            let n = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+            let n = usize::try_from(end - at).unwrap_or(COMPARE_BYTES).min(COMPARE_BYTES);
             file.read_exact_at(&mut there[..n], at)?;
-            self.log.read_exact_at(&mut noted[..n], self.start + COPY + (at - note.start))?;
-            if there[..n] != noted[..n] {
+            self.log.read_exact_at(&mut logged[..n], self.start + COPY + (at - write.start))?;
+            if there[..n] != logged[..n] {
                 return Ok(false);
             }
             at += n as u64;
@@ -173,7 +173,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for LockedEntry<'_> {
     fn drop(&mut self) {
         // It can't fail for a lock that is held; and if it did, the process's end would release it.
         let _ = self.set_lock(libc::F_UNLCK);

@@ -1,7 +1,7 @@
 //! Letters that are marked, crossed out or dropped. Each of these has the file's lock for its time.
 
 use super::letters::{self, Entry, GONE, Letter, Letters, MARKED, WAITS, gone_line};
-use super::store::{locked, regular};
+use super::store::locked;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -9,18 +9,9 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Who is at a terminal waits a little longer than a worker does.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PIECE: usize = 64 * 1024;
-
-/// What becomes of a letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It stays.
-    Keep,
-    /// It goes to make room.
-    DropOld,
-}
+/// A person at a terminal waits a little longer than a worker does.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,10 +45,7 @@ fn change(
     letter: &Letter,
     act: impl FnOnce(&File, &Letter) -> io::Result<()>,
 ) -> io::Result<bool> {
-    let file = match locked(path, false, PATIENCE) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        file => file.map_err(said)?,
-    };
+    let Some(file) = locked_if_there(path)? else { return Ok(false) };
     let found = match letters::at(&file, letter.number, letter.offset)? {
         Some(found) => Some(found),
         // Rewritten since it was read.
@@ -72,11 +60,7 @@ fn change(
 /// When it can't be read.
 pub fn find(path: &Path, key: &str, moved: i64) -> io::Result<Option<(Letter, i64)>> {
     let Some((number, seen, line)) = parse_key(key) else { return Ok(None) };
-    let file = match regular(OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?)
-    {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
+    let Some(file) = letters::open_if_there(path)? else { return Ok(None) };
     for by in [moved, 0] {
         if let Some(offset) = seen.and_then(|seen| seen.checked_add_signed(by))
             && let Some(mut letter) = letters::at(&file, number, offset)?
@@ -112,14 +96,15 @@ fn search(file: &File, number: u64) -> io::Result<Option<Letter>> {
     Ok(None)
 }
 
-/// A lock that can't be had is said as what it is.
-fn said(error: io::Error) -> io::Error {
-    match error.kind() {
-        ErrorKind::WouldBlock => io::Error::new(
-            ErrorKind::WouldBlock,
-            format!("another process has held its lock for {} s: is it stopped?", PATIENCE.as_secs()),
-        ),
-        _ => error,
+fn locked_if_there(path: &Path) -> io::Result<Option<Flock<File>>> {
+    match locked(path, false, LOCK_TIMEOUT) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            let seconds = LOCK_TIMEOUT.as_secs();
+            let why = format!("another process has held its lock for {seconds} s: is it stopped?");
+            Err(io::Error::new(ErrorKind::WouldBlock, why))
+        }
+        file => file.map(Some),
     }
 }
 
@@ -128,10 +113,7 @@ fn said(error: io::Error) -> io::Error {
 /// # Errors
 /// When it can't be written, or the lock can't be had. Without room for a second file they are crossed out one by one.
 pub fn drop_some(path: &Path, chosen: &mut dyn FnMut(&Letter) -> bool) -> io::Result<Dropped> {
-    let file = match locked(path, false, PATIENCE) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Dropped::default()),
-        file => file.map_err(said)?,
-    };
+    let Some(file) = locked_if_there(path)? else { return Ok(Dropped::default()) };
     // First in place: that needs no room on a full disk, and is what counts.
     let length = file.metadata()?.len();
     let mut outcome = Dropped::default();
@@ -145,7 +127,7 @@ pub fn drop_some(path: &Path, chosen: &mut dyn FnMut(&Letter) -> bool) -> io::Re
         }
     }
     // What is gone takes room until then.
-    match rewrite(file, path, &mut |_| Verdict::Keep) {
+    match rewrite(file, path, &mut |_| true) {
         Err(error) if error.kind() == ErrorKind::StorageFull => {}
         rewritten => drop(rewritten?),
     }
@@ -158,16 +140,13 @@ pub fn drop_some(path: &Path, chosen: &mut dyn FnMut(&Letter) -> bool) -> io::Re
 /// # Errors
 /// When it can't be written.
 pub fn tidy(path: &Path, crossed: u64) -> io::Result<bool> {
-    let file = match locked(path, false, PATIENCE) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
-        file => file.map_err(said)?,
-    };
+    let Some(file) = locked_if_there(path)? else { return Ok(true) };
     let length = file.metadata()?.len();
     if crossed < length / 2 {
         return Ok(false);
     }
     if length > 0 && living_bytes(&file)? <= length / 2 {
-        rewrite(file, path, &mut |_| Verdict::Keep)?;
+        rewrite(file, path, &mut |_| true)?;
     }
     Ok(true)
 }
@@ -177,7 +156,7 @@ pub fn living_bytes(file: &File) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(0))?;
-    let mut reader = BufReader::with_capacity(PIECE, file).take(length);
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, file).take(length);
     let (mut living, mut is_gone, mut starts) = (0, false, true);
     loop {
         let piece = reader.fill_buf()?;
@@ -195,68 +174,63 @@ pub fn living_bytes(file: &File) -> io::Result<u64> {
     }
 }
 
-/// Writes what is to stay beside the file, and puts that in its place. The file was locked, and the new one is.
+/// Writes what is to stay into a new file, which replaces the old one. The old file was locked, and the new one is.
 pub fn rewrite(
     file: Flock<File>,
     path: &Path,
-    judge: &mut dyn FnMut(&Letter) -> Verdict,
+    stays: &mut dyn FnMut(&Letter) -> bool,
 ) -> io::Result<(Flock<File>, Dropped)> {
     // A link stays one.
     let path = &std::fs::canonicalize(path)?;
     let length = file.metadata()?.len();
     let mut letters = Letters::of(file.try_clone()?, length)?;
-    let beside = Beside::new(path)?;
-    let mut new = BufWriter::with_capacity(PIECE, beside.open(&file)?);
-    let (mut outcome, mut written, mut dropped_old, mut torn) = (Dropped::default(), 0, 0, 0);
+    let new_file = NewFile::beside(path)?;
+    let mut new = BufWriter::with_capacity(CHUNK_BYTES, new_file.open(&file)?);
+    let (mut outcome, mut written, mut torn) = (Dropped::default(), 0, 0);
     while let Some(entry) = letters.next() {
-        let begin = letters.begin();
-        let verdict = match entry? {
-            Entry::Letter(letter) => judge(&letter),
+        let is_kept = match entry? {
+            Entry::Letter(letter) => stays(&letter),
             // It stays as long as letters do.
             Entry::Torn { .. } => {
                 torn += 1;
-                Verdict::Keep
+                true
             }
         };
-        match verdict {
-            Verdict::DropOld => {
-                outcome.dropped += 1;
-                dropped_old += 1;
-            }
-            Verdict::Keep => {
-                outcome.left += 1;
-                let missing = letters.line() - 1 - written;
-                if missing > 0 {
-                    new.write_all(gone_line(missing, letters.dropped() + dropped_old).as_bytes())?;
-                    // Counted once, in front of what comes next.
-                    letters.forget_dropped();
-                    dropped_old = 0;
-                }
-                copy(&file, begin, letters.offset(), &mut new)?;
-                written = letters.line();
-            }
+        if !is_kept {
+            outcome.dropped += 1;
+            letters.dropped += 1;
+            continue;
         }
+        outcome.left += 1;
+        let missing = letters.line - 1 - written;
+        if missing > 0 {
+            // Counted once, in front of what comes next.
+            let dropped = std::mem::take(&mut letters.dropped);
+            new.write_all(gone_line(missing, dropped).as_bytes())?;
+        }
+        copy(&file, letters.begin, letters.offset, &mut new)?;
+        written = letters.line;
     }
     outcome.left -= torn;
-    let dropped = letters.dropped() + dropped_old;
+    let dropped = letters.dropped;
     if outcome.left == 0 && dropped == 0 {
         file.set_len(0)?;
         return Ok((file, outcome));
     }
-    if letters.line() > written {
-        new.write_all(gone_line(letters.line() - written, dropped).as_bytes())?;
+    if letters.line > written {
+        new.write_all(gone_line(letters.line - written, dropped).as_bytes())?;
     }
     let new = new.into_inner().map_err(io::IntoInnerError::into_error)?;
     new.sync_all()?;
     let new =
         Flock::lock(new, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno))?;
-    std::fs::rename(&beside.path, path)?;
+    std::fs::rename(&new_file.path, path)?;
     Ok((new, outcome))
 }
 
 /// As it stands, whatever its first byte says; with an end, if it was torn.
 fn copy(file: &File, from: u64, to: u64, new: &mut impl Write) -> io::Result<()> {
-    let (mut at, mut piece, mut last) = (from, vec![0; PIECE], b'\n');
+    let (mut at, mut piece, mut last) = (from, vec![0; CHUNK_BYTES], b'\n');
     while at < to {
         let most = piece.len().min(usize::try_from(to - at).unwrap_or(usize::MAX));
         let read = file.read_at(&mut piece[..most], at)?;
@@ -270,23 +244,23 @@ fn copy(file: &File, from: u64, to: u64, new: &mut impl Write) -> io::Result<()>
     if last == b'\n' { Ok(()) } else { new.write_all(b"\n") }
 }
 
-/// The file that takes the place of the old one; gone when that did not come to pass.
-struct Beside {
+/// The file that replaces the old one; removed if it did not.
+struct NewFile {
     path: PathBuf,
 }
 
-impl Beside {
-    fn new(path: &Path) -> io::Result<Beside> {
+impl NewFile {
+    fn beside(path: &Path) -> io::Result<NewFile> {
         let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let path = PathBuf::from(name);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(Beside { path }),
+            _ => Ok(NewFile { path }),
         }
     }
 
-    /// It belongs to whom the old one does: root may be at work for another user.
+    /// With the owner of the old one: root may be at work for another user.
     fn open(&self, old: &File) -> io::Result<File> {
         let flags = OFlag::O_NOFOLLOW.bits();
         let mut options = OpenOptions::new();
@@ -306,7 +280,7 @@ impl Beside {
     }
 }
 
-impl Drop for Beside {
+impl Drop for NewFile {
     fn drop(&mut self) {
         // After the rename there is none.
         let _ = std::fs::remove_file(&self.path);

@@ -1,6 +1,6 @@
 //! Dead letters, read one at a time, beside a running pipeline that appends more: in as much memory as the longest takes.
 
-use super::store::regular;
+use crate::hash::fnv1a;
 use data_encoding::BASE64;
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,26 @@ pub const WAITS: u8 = b'{';
 pub const MARKED: u8 = b'~';
 pub const GONE: u8 = b'#';
 
-/// How long a line without its end may be one that is being written.
-const MOMENT: Duration = Duration::from_millis(20);
-const MOMENTS: u32 = 10;
+/// A line without its end may be one that is being written: it is looked at again, this many times.
+const END_TRIES: u32 = 10;
+const END_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Only a regular file holds letters.
+pub fn regular(file: File) -> io::Result<File> {
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file: move it away")),
+    }
+}
+
+/// Opens the file to read it: a named pipe in its place is not waited for.
+pub fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        file => regular(file?).map(Some),
+    }
+}
 
 /// One dead letter, as it stands in the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +56,7 @@ pub struct Letter {
     raw: Vec<u8>,
 }
 
-/// What a line of the file says. What is no item (a line that was too long) has no `item`, nor what goes with it.
+/// What a line of the file says, in this order. A line that was too long to be an item has no queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Text {
@@ -62,6 +79,7 @@ pub struct Text {
     /// What happened the last time.
     pub cause: Value,
     /// The last lines of its program on standard error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stderr: Vec<String>,
     /// How `item` is written: `utf-8` or `base64`.
     pub encoding: String,
@@ -181,13 +199,19 @@ pub enum Entry<T> {
 }
 
 /// The letters that were there when it was opened.
+#[derive(Default)]
 pub struct Letters {
     reader: Option<Take<BufReader<File>>>,
-    bytes: u64,
-    line: u64,
-    begin: u64,
-    offset: u64,
-    dropped: u64,
+    /// Bytes of the file.
+    pub(super) bytes: u64,
+    /// Lines read until now, those that are gone included.
+    pub(super) line: u64,
+    /// Where the line begins that was read last.
+    pub(super) begin: u64,
+    /// Where the next line begins.
+    pub(super) offset: u64,
+    /// Letters that were dropped to make room: of what was read until now.
+    pub dropped: u64,
 }
 
 impl Letters {
@@ -196,13 +220,7 @@ impl Letters {
     /// # Errors
     /// When it can't be read, or is no regular file.
     pub fn open(path: &Path) -> io::Result<Letters> {
-        let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(Letters { reader: None, bytes: 0, line: 0, begin: 0, offset: 0, dropped: 0 });
-            }
-            file => regular(file?)?,
-        };
+        let Some(file) = open_if_there(path)? else { return Ok(Letters::default()) };
         let bytes = settled_length(&file)?;
         Letters::of(file, bytes)
     }
@@ -211,37 +229,7 @@ impl Letters {
     pub fn of(mut file: File, bytes: u64) -> io::Result<Letters> {
         file.seek(SeekFrom::Start(0))?;
         let reader = BufReader::with_capacity(64 * 1024, file).take(bytes);
-        Ok(Letters { reader: Some(reader), bytes, line: 0, begin: 0, offset: 0, dropped: 0 })
-    }
-
-    /// Bytes of the file.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Letters that were dropped to make room: of what was read until now.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    /// They are counted somewhere else from now on.
-    pub fn forget_dropped(&mut self) {
-        self.dropped = 0;
-    }
-
-    /// Where the line begins that was read last.
-    pub fn begin(&self) -> u64 {
-        self.begin
-    }
-
-    /// Where the next line begins.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// Lines read until now, those that are gone included.
-    pub fn line(&self) -> u64 {
-        self.line
+        Ok(Letters { reader: Some(reader), bytes, ..Letters::default() })
     }
 
     /// The next line, without a look at what it says.
@@ -316,7 +304,7 @@ pub fn gone_line(lines: u64, dropped: u64) -> String {
 /// Without a lock a line may be seen while it is written: that is no torn one.
 fn settled_length(file: &File) -> io::Result<u64> {
     let mut length = file.metadata()?.len();
-    for _ in 0..MOMENTS {
+    for _ in 0..END_TRIES {
         let mut last = [b'\n'];
         if length > 0 {
             file.read_at(&mut last, length - 1)?;
@@ -324,7 +312,7 @@ fn settled_length(file: &File) -> io::Result<u64> {
         if last == *b"\n" {
             break;
         }
-        thread::sleep(MOMENT);
+        thread::sleep(END_INTERVAL);
         length = file.metadata()?.len();
     }
     Ok(length)
@@ -342,8 +330,7 @@ pub fn at(file: &File, number: u64, offset: u64) -> io::Result<Option<Letter>> {
     Ok(Letter::parse(raw, 0, offset).filter(|letter| letter.number == number))
 }
 
-/// FNV-1a, as its authors give it: the same in every process and version. Never 0.
+/// Never 0.
 pub fn number(line: &[u8]) -> u64 {
-    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    line.iter().fold(0xcbf2_9ce4_8422_2325, mix).max(1)
+    fnv1a(line).max(1)
 }

@@ -1,7 +1,8 @@
 //! The file that letters are appended to: its lock, its bounds.
 
-use super::change::{self, rewrite};
-use super::letters::{Entry, Letters};
+use super::change::{living_bytes, rewrite};
+use super::letters::{Entry, Letters, regular};
+use crate::sys::fd;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a writer waits for the lock before it says so: others hold it for one line.
-const BRIEFLY: Duration = Duration::from_secs(2);
-/// `flock` can't wait with a limit: so often it is tried.
-const AGAIN: Duration = Duration::from_millis(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// `flock` can't wait with a limit, so it is tried again and again.
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What a writer of dead letters has to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +74,7 @@ pub enum Unwritten {
 }
 
 impl Unwritten {
-    /// Whether that is over once somebody else has done something, as people do.
+    /// Whether another process or a person can end that.
     pub fn passes(&self) -> bool {
         !matches!(self, Unwritten::Failed(..))
     }
@@ -121,7 +122,7 @@ pub fn append_line(store: &Store, line: Vec<u8>, safe: bool) -> Result<Appended,
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(describe)?;
     }
-    let mut file = locked(path, true, BRIEFLY).map_err(describe)?;
+    let mut file = locked(path, true, LOCK_TIMEOUT).map_err(describe)?;
     let mut dropped = 0;
     let mut length = file.metadata().map_err(describe)?.len();
     let needed = line.len() as u64;
@@ -144,13 +145,13 @@ fn make_room(store: &Store, file: Flock<File>, needed: u64) -> Result<(Flock<Fil
     let describe = |error: io::Error| Unwritten::of(path, error);
     let before = file.metadata().map_err(describe)?;
     let full = |bytes| Unwritten::Full { path: path.clone(), bytes, max_size: store.max_size };
-    if store.when_full == WhenFull::Block && has_tried(&before) {
+    if store.when_full == WhenFull::Block && was_found_full(&before) {
         return Err(full(before.len()));
     }
-    let living = change::living_bytes(&file).map_err(describe)?;
+    let living = living_bytes(&file).map_err(describe)?;
     let aim = match store.when_full {
         WhenFull::Block if living + needed > store.max_size => {
-            note_tried(&before);
+            set_found_full(&before);
             return Err(full(living));
         }
         WhenFull::Block => u64::MAX,
@@ -158,32 +159,32 @@ fn make_room(store: &Store, file: Flock<File>, needed: u64) -> Result<(Flock<Fil
     };
     let mut excess = living.saturating_sub(aim);
     let rewritten = rewrite(file, path, &mut |letter| {
-        let goes = excess > 0;
+        let stays = excess == 0;
         excess = excess.saturating_sub(letter.length as u64 + 1);
-        if goes { change::Verdict::DropOld } else { change::Verdict::Keep }
+        stays
     });
     let (file, outcome) = rewritten.map_err(describe)?;
     Ok((file, outcome.dropped))
 }
 
 /// The file as it was when this process has found no room in it: it need not be read again to see that.
-static TRIED: Mutex<Option<(u64, u64, SystemTime)>> = Mutex::new(None);
+static FOUND_FULL: Mutex<Option<(u64, u64, SystemTime)>> = Mutex::new(None);
 
 fn stamp(about: &std::fs::Metadata) -> (u64, u64, SystemTime) {
     (about.ino(), about.len(), about.modified().unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
-fn has_tried(about: &std::fs::Metadata) -> bool {
-    TRIED.lock().is_ok_and(|tried| *tried == Some(stamp(about)))
+fn was_found_full(about: &std::fs::Metadata) -> bool {
+    FOUND_FULL.lock().is_ok_and(|found| *found == Some(stamp(about)))
 }
 
-fn note_tried(about: &std::fs::Metadata) {
-    if let Ok(mut tried) = TRIED.lock() {
-        *tried = Some(stamp(about));
+fn set_found_full(about: &std::fs::Metadata) {
+    if let Ok(mut found) = FOUND_FULL.lock() {
+        *found = Some(stamp(about));
     }
 }
 
-/// The file, and its name: whoever ends the item after this must not have lost it in a power cut.
+/// The file, and its name: the item ends after this, and must not be lost in a power cut.
 fn sync(file: &File, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
@@ -198,35 +199,18 @@ fn open(path: &Path, create: bool) -> io::Result<File> {
     regular(file)
 }
 
-/// Only a regular file holds letters.
-pub fn regular(file: File) -> io::Result<File> {
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file: move it away")),
-    }
-}
-
 /// The file at `path`, locked for this process alone; `EWOULDBLOCK` when that took longer than `limit`.
 pub fn locked(path: &Path, create: bool, limit: Duration) -> io::Result<Flock<File>> {
     let until = Instant::now() + limit;
     loop {
         match Flock::lock(open(path, create)?, FlockArg::LockExclusiveNonblock) {
             // Rewritten while it was waited for: a letter in the old file would be lost.
-            Ok(file) if !is_at(&file, path)? => {}
+            Ok(file) if !fd::is_named(&*file, path)? => {}
             Ok(file) => return Ok(file),
             Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < until => {}
             Err((_, errno)) => return Err(errno.into()),
         }
-        thread::sleep(AGAIN);
-    }
-}
-
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let own = file.metadata()?;
-    match std::fs::metadata(path) {
-        Ok(other) => Ok((own.dev(), own.ino()) == (other.dev(), other.ino())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        thread::sleep(LOCK_INTERVAL);
     }
 }
 
@@ -237,7 +221,7 @@ fn write_line(file: &mut File, before: u64, mut line: Vec<u8>) -> io::Result<()>
     }
     let result = file.write_all(&line);
     if result.is_err() {
-        // Half a line would make the item look buried, and spoil the next one.
+        // Half a line would look like a dead letter, and spoil the next one.
         file.set_len(before)?;
     }
     result
@@ -285,12 +269,12 @@ pub struct Amount {
 /// When they can't be read.
 pub fn amount(path: &Path) -> io::Result<Amount> {
     let mut letters = Letters::open(path)?;
-    let mut amount = Amount { bytes: letters.bytes(), ..Amount::default() };
+    let mut amount = Amount { bytes: letters.bytes, ..Amount::default() };
     while let Some(entry) = letters.next_raw() {
         if let Entry::Letter(()) = entry? {
             amount.letters += 1;
         }
     }
-    amount.dropped = letters.dropped();
+    amount.dropped = letters.dropped;
     Ok(amount)
 }

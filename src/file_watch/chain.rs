@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 /// The kernel's own limit.
-const LINKS_AT_MOST: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// The names that lead to `file`: the file's own, in its real folder, and that of every symbolic link on the way. Where
 /// something is missing, its name is the last one.
@@ -21,7 +21,7 @@ pub fn chain(file: &Path) -> BTreeSet<PathBuf> {
         }
         let path = real.join(&part);
         match fs::read_link(&path) {
-            Ok(target) if links < LINKS_AT_MOST => {
+            Ok(target) if links < MAX_LINKS => {
                 links += 1;
                 names.insert(path);
                 left.extend(parts(&target));
@@ -43,7 +43,7 @@ pub fn chain(file: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// The names of all folders above these, in the folders that they are in: any of them may be renamed, or another folder
-/// may take its place, and nothing below it is told.
+/// may take its place, and the kernel reports nothing of it below.
 pub fn above<'a>(folders: impl IntoIterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
     let mut names = BTreeSet::new();
     for folder in folders {

@@ -1,11 +1,11 @@
-//! Being told that files and folders change: by the kernel (inotify) where that can be had, else by looking.
+//! Changes of files and folders: by the kernel (inotify) where that can be had, else by polling.
 //!
-//! The kernel is asked through `notify`, which has no event masks: it tells of everything in a watched folder. So what
-//! matters is sifted on its thread, by the handler that the owner of a [`FileWatch`] gives; what does not matter wakes
+//! The kernel is asked through `notify`, which has no event masks: it reports everything in a watched folder. So events
+//! are filtered on its thread, by the handler that the owner of a [`FileWatch`] gives; an event that does not matter wakes
 //! no other thread.
 //!
-//! Where inotify is used up, is not there, or does not see what other machines write, [`FileWatch::watch`] says
-//! [`How::Polled`]: the owner looks by itself every [`LOOK_EVERY`], or lets [`FileWatch::poll`] do it.
+//! Where inotify is used up, is not there, or does not see what other machines write, [`FileWatch::watch`] returns
+//! [`How::Polled`]: the owner polls by itself every [`POLL_INTERVAL`], or lets [`FileWatch::poll`] do it.
 //!
 //! A crash leaves nothing behind here: watches belong to the process and end with it.
 
@@ -14,7 +14,7 @@ mod file_system;
 
 pub use chain::{above, chain};
 
-use nix::sys::signal::{SigSet, SigmaskHow};
+use crate::sys::threads::without_signals;
 use notify::event::{
     AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind, RemoveKind, RenameMode,
 };
@@ -26,11 +26,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Between two looks where the kernel does not tell.
-pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two polls where the kernel does not notify.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `MPRUN_WATCH=poll` in the environment: the kernel is not asked at all, for file systems that hide what they are.
-const SWITCH: &str = "MPRUN_WATCH";
+const MODE_VARIABLE: &str = "MPRUN_WATCH";
 
 /// What happened to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +39,10 @@ pub enum What {
     Content,
     /// Its permissions, owner, times or number of links changed.
     Attributes,
-    /// It came, or another file took its name.
-    Came,
+    /// It appeared, or another file took its name.
+    Appeared,
     /// It was renamed away.
-    Left,
+    MovedAway,
     /// It was removed.
     Removed,
     /// Events were lost: anything may have happened anywhere. The path is empty.
@@ -52,9 +52,9 @@ pub enum What {
 /// How changes of a path are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// The kernel tells.
-    Told,
-    /// Only by looking.
+    /// The kernel notifies.
+    Notified,
+    /// Only by polling.
     Polled,
 }
 
@@ -68,18 +68,18 @@ pub struct FileWatch {
     watched: BTreeMap<PathBuf, How>,
     /// For the log: what is watched here.
     subject: &'static str,
-    /// That something must be polled was said.
-    said: bool,
+    /// The log has that something must be polled.
+    is_reported: bool,
 }
 
 impl FileWatch {
     /// `handler` gets what happens, on a thread of its own: it must be quick. `subject`: what the log says is watched.
     pub fn new(subject: &'static str, handler: impl Fn(&Path, What) + Send + Sync + 'static) -> FileWatch {
         let handler: Handler = Arc::new(handler);
-        let (poller, watched, said) = (None, BTreeMap::new(), false);
-        let mut watch = FileWatch { handler, kernel: None, poller, watched, subject, said };
-        if std::env::var_os(SWITCH).as_deref() == Some(OsStr::new("poll")) {
-            watch.say(&format!("{SWITCH}=poll is in the environment"));
+        let (poller, watched, is_reported) = (None, BTreeMap::new(), false);
+        let mut watch = FileWatch { handler, kernel: None, poller, watched, subject, is_reported };
+        if std::env::var_os(MODE_VARIABLE).as_deref() == Some(OsStr::new("poll")) {
+            watch.say(&format!("{MODE_VARIABLE}=poll is in the environment"));
             return watch;
         }
         let to = Arc::clone(&watch.handler);
@@ -101,15 +101,15 @@ impl FileWatch {
         Ok(how)
     }
 
-    /// Watches a folder if the kernel can tell of it: not worth looking at again and again.
-    pub fn watch_if_told(&mut self, folder: &Path) {
+    /// Watches a folder if the kernel can notify of it: it is not worth polling.
+    pub fn watch_if_notified(&mut self, folder: &Path) {
         let Some(kernel) = &mut self.kernel else { return };
-        if self.watched.get(folder) == Some(&How::Told) {
+        if self.watched.get(folder) == Some(&How::Notified) {
             let _ = kernel.unwatch(folder); // the watch may have ended with its folder
         }
         self.watched.remove(folder);
         if kernel.watch(folder, RecursiveMode::NonRecursive).is_ok() {
-            self.watched.insert(folder.to_owned(), How::Told);
+            self.watched.insert(folder.to_owned(), How::Notified);
         }
     }
 
@@ -121,11 +121,11 @@ impl FileWatch {
             self.say(&format!("`{}` is on {remote}", path.display()));
             return Ok(How::Polled);
         }
-        if self.watched.get(path) == Some(&How::Told) {
+        if self.watched.get(path) == Some(&How::Notified) {
             let _ = kernel.unwatch(path); // the watch may have ended with its folder
         }
         match kernel.watch(path, RecursiveMode::NonRecursive) {
-            Ok(()) => Ok(How::Told),
+            Ok(()) => Ok(How::Notified),
             Err(error) => match error.kind {
                 ErrorKind::PathNotFound => Err(io::ErrorKind::NotFound.into()),
                 // What is in it can be looked at by name all the same.
@@ -150,7 +150,7 @@ impl FileWatch {
             let keep = wanted(path);
             if let Some(kernel) = kernel
                 && !keep
-                && *how == How::Told
+                && *how == How::Notified
             {
                 let _ = kernel.unwatch(path); // the watch may have ended with its folder
             }
@@ -158,19 +158,19 @@ impl FileWatch {
         });
     }
 
-    /// Whether anything must be looked at.
+    /// Whether anything must be polled.
     pub fn is_polling(&self) -> bool {
         self.watched.values().any(|how| *how == How::Polled)
     }
 
-    /// Looks at one file every [`LOOK_EVERY`], its content included, on a thread of its own.
+    /// Looks at one file every [`POLL_INTERVAL`], its content included, on a thread of its own.
     ///
     /// # Errors
     /// When there is no thread for it.
     pub fn poll(&mut self, file: &Path) -> io::Result<()> {
         if self.poller.is_none() {
             // Of the time of a change it compares the seconds only, hence the contents.
-            let config = Config::default().with_poll_interval(LOOK_EVERY).with_compare_contents(true);
+            let config = Config::default().with_poll_interval(POLL_INTERVAL).with_compare_contents(true);
             let to = Arc::clone(&self.handler);
             let poller = without_signals(|| PollWatcher::new(move |event| pass_on(event, &*to), config));
             self.poller = Some(poller.map_err(io::Error::other)?);
@@ -181,10 +181,10 @@ impl FileWatch {
         }
     }
 
-    /// Once for all: what follows is as true for the other paths.
+    /// Once: the reason holds for the other paths, too.
     fn say(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.said, true) {
-            let seconds = LOOK_EVERY.as_secs();
+        if !std::mem::replace(&mut self.is_reported, true) {
+            let seconds = POLL_INTERVAL.as_secs();
             log::warn!("{} not watched by inotify but looked at every {seconds} s: {why}", self.subject);
         }
     }
@@ -214,16 +214,6 @@ fn cause(error: &notify::Error) -> String {
     }
 }
 
-/// A new thread inherits the mask of signals: none that mprun waits for must reach it.
-fn without_signals<T>(start: impl FnOnce() -> T) -> T {
-    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
-    let started = start();
-    if let Ok(before) = before {
-        let _ = before.thread_set_mask(); // it was valid a moment ago
-    }
-    started
-}
-
 fn pass_on(event: notify::Result<Event>, handler: &dyn Fn(&Path, What)) {
     let Ok(event) = event else { return handler(Path::new(""), What::Anything) };
     if event.need_rescan() {
@@ -242,9 +232,9 @@ fn meaning(kind: EventKind) -> Option<What> {
         }
         EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None,
         EventKind::Modify(ModifyKind::Metadata(_)) => Some(What::Attributes),
-        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(What::Left),
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(What::MovedAway),
         EventKind::Create(CreateKind::Any | CreateKind::File | CreateKind::Folder | CreateKind::Other)
-        | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Some(What::Came),
+        | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Some(What::Appeared),
         EventKind::Remove(RemoveKind::Any | RemoveKind::File | RemoveKind::Folder | RemoveKind::Other) => {
             Some(What::Removed)
         }

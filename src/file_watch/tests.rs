@@ -37,14 +37,14 @@ fn wait_for(seen: &Seen, path: &Path, what: What) {
 fn what_happens_in_a_folder_is_told_by_its_kind() {
     let folder = folder("kinds");
     let (mut files, seen) = watch();
-    assert_eq!(files.watch(&folder).unwrap(), How::Told);
+    assert_eq!(files.watch(&folder).unwrap(), How::Notified);
     let (a, b) = (folder.join("a"), folder.join("b"));
     std::fs::write(&a, "x").unwrap();
-    wait_for(&seen, &a, What::Came);
+    wait_for(&seen, &a, What::Appeared);
     std::fs::write(&a, "y").unwrap();
     wait_for(&seen, &a, What::Content);
     std::fs::rename(&a, &b).unwrap();
-    wait_for(&seen, &a, What::Left);
+    wait_for(&seen, &a, What::MovedAway);
     std::fs::remove_file(&b).unwrap();
     wait_for(&seen, &b, What::Removed);
     std::fs::remove_dir(&folder).unwrap();
@@ -60,9 +60,9 @@ fn a_folder_that_took_the_name_of_a_watched_one_can_be_watched() {
         std::fs::create_dir(&inner).unwrap();
         files.watch(&inner).unwrap();
         std::fs::write(inner.join("a"), "x").unwrap();
-        wait_for(&seen, &inner.join("a"), What::Came);
+        wait_for(&seen, &inner.join("a"), What::Appeared);
         std::fs::rename(&inner, folder.join("old")).unwrap();
-        wait_for(&seen, &inner, What::Left);
+        wait_for(&seen, &inner, What::MovedAway);
         std::fs::remove_dir_all(folder.join("old")).unwrap();
     }
     std::fs::remove_dir_all(folder).unwrap();
@@ -76,7 +76,7 @@ fn reading_tells_nothing() {
     files.watch(&folder).unwrap();
     std::fs::read(folder.join("a")).unwrap();
     std::fs::write(folder.join("b"), "x").unwrap();
-    wait_for(&seen, &folder.join("b"), What::Came);
+    wait_for(&seen, &folder.join("b"), What::Appeared);
     assert!(!seen.lock().unwrap().iter().any(|(path, _)| path.ends_with("a")));
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -112,7 +112,7 @@ fn what_is_in_a_folder_that_may_not_be_listed_is_looked_at() {
         }
         let (mut files, seen) = watch();
         let how = files.watch(&folder_there).unwrap();
-        files.watch_if_told(&folder_there);
+        files.watch_if_notified(&folder_there);
         assert!(!files.is_polling(), "a folder that may be left out is left out");
         files.watch(&folder_there).unwrap();
         assert!(files.is_polling());

@@ -16,6 +16,7 @@
 //! | between two renames | a gap in the numbers, nothing lost | the next rotation fills it |
 //! | after the last rename | no file | whoever writes next makes it |
 
+use crate::sys::fd;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde::{Deserialize, Serialize};
@@ -125,7 +126,7 @@ impl RotatingFile {
                 self.file = Some(file);
                 return Ok(());
             };
-            if !is_in_use(&lock, &self.spec.path)? {
+            if !fd::is_named(&*lock, &self.spec.path)? {
                 self.begun = None;
             } else if self.is_over(&lock, more)? {
                 self.rotate()?;
@@ -192,13 +193,6 @@ fn lock(file: &File) -> io::Result<Option<Flock<File>>> {
         std::thread::sleep(LOCK_PAUSE);
     }
     Ok(None)
-}
-
-/// Whether the open file is still the one of that name.
-fn is_in_use(file: &File, path: &Path) -> io::Result<bool> {
-    let own = file.metadata()?;
-    let named = if_there(fs::metadata(path))?;
-    Ok(named.is_some_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())))
 }
 
 /// The age of what began then. `None`: unknown, since the wall clock has gone back. (By less than a second it goes back

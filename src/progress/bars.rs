@@ -7,11 +7,11 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
 /// A full bar.
-const FULL: u64 = 1000;
+const BAR_LENGTH: u64 = 1000;
 /// More stages than this are not drawn.
-const MOST: usize = 40;
-/// How often a bar without an end moves.
-const TURN: Duration = Duration::from_millis(250);
+const MAX_BARS: usize = 40;
+/// How often bars are drawn.
+pub const DRAW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Wide and narrow; without an end and with one.
 const TEMPLATES: [[&str; 2]; 2] = [
@@ -50,11 +50,11 @@ impl Bars {
             is_there(name)
         });
         let widest = readings.iter().map(|reading| reading.name.chars().count()).max().unwrap_or(0).min(24);
-        for reading in readings.iter().take(MOST) {
+        for reading in readings.iter().take(MAX_BARS) {
             let bar = match self.stages.iter().position(|(name, _)| *name == reading.name) {
                 Some(known) => &self.stages[known].1,
                 None => {
-                    let bar = self.all.add(ProgressBar::new(FULL));
+                    let bar = self.all.add(ProgressBar::new(BAR_LENGTH));
                     self.stages.push((reading.name.clone(), bar));
                     &self.stages[self.stages.len() - 1].1
                 }
@@ -63,7 +63,7 @@ impl Bars {
             bar.set_prefix(format!("{:<widest$.widest$}", reading.name));
             bar.set_message(figures(reading));
             match reading.share {
-                Some(share) => bar.set_position((share * FULL as f64) as u64),
+                Some(share) => bar.set_position((share * BAR_LENGTH as f64) as u64),
                 None => bar.tick(),
             }
         }
@@ -81,9 +81,6 @@ fn style(has_end: bool) -> ProgressStyle {
     let style = ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("█▉▊▋▌▍▎▏░").tick_strings(&["·   ", " ·  ", "  · ", "   ·", "  · ", " ·  "])
 }
-
-/// How often bars are drawn.
-pub const EVERY: Duration = TURN;
 
 #[cfg(test)]
 mod tests {

@@ -6,10 +6,10 @@
 use crate::status::{Fate, Phase, QueueStatus, Samples, Snapshot, StageStatus};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Time left is told from the last so many seconds.
-const WINDOW: f64 = 15.0;
-/// Less than so many seconds tell nothing.
-const ENOUGH: f64 = 0.5;
+/// The time left is estimated from this much of the past.
+const WINDOW_SECONDS: f64 = 15.0;
+/// From less of it, no time left is shown.
+const MIN_SECONDS: f64 = 0.5;
 
 /// One stage.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,31 +20,31 @@ pub struct Reading {
     pub items: u64,
     /// Items a second, lately.
     pub rate: f64,
-    /// The part of its work that is done, 0 ..= 1; none: nobody knows how much there is.
+    /// The part of its work that is done, 0 ..= 1; none: how much there is, is unknown.
     pub share: Option<f64>,
     /// Seconds until it is through, if it goes on as it did lately.
     pub left: Option<f64>,
 }
 
-/// Remembers earlier looks.
+/// Remembers earlier snapshots.
 #[derive(Debug)]
 pub struct Estimate {
     samples: Samples,
-    looks: VecDeque<(f64, BTreeMap<String, f64>)>,
+    earlier: VecDeque<(f64, BTreeMap<String, f64>)>,
 }
 
 impl Estimate {
     pub fn new() -> Estimate {
-        Estimate { samples: Samples::new(None), looks: VecDeque::new() }
+        Estimate { samples: Samples::new(None), earlier: VecDeque::new() }
     }
 
-    /// What a look at the pipeline tells.
-    pub fn look(&mut self, mut snapshot: Snapshot) -> Vec<Reading> {
+    /// What a snapshot of the pipeline shows.
+    pub fn update(&mut self, mut snapshot: Snapshot) -> Vec<Reading> {
         self.samples.rate(&mut snapshot, || None);
         let now = snapshot.uptime;
         let shares = shares(&snapshot);
-        while self.looks.get(1).is_some_and(|(at, _)| now - at >= WINDOW) {
-            self.looks.pop_front();
+        while self.earlier.get(1).is_some_and(|(at, _)| now - at >= WINDOW_SECONDS) {
+            self.earlier.pop_front();
         }
         // A drain ends before all is read that there is.
         let goes_on = !matches!(snapshot.phase, Phase::Draining | Phase::Stopping);
@@ -58,22 +58,22 @@ impl Estimate {
             Reading { name: stage.name.clone(), items, rate, share, left }
         });
         let readings = readings.collect();
-        self.looks.push_back((now, shares));
+        self.earlier.push_back((now, shares));
         readings
     }
 
     fn left(&self, stage: &str, share: f64, now: f64) -> Option<f64> {
-        let mut known = self.looks.iter().filter_map(|(at, shares)| Some((at, shares.get(stage)?)));
+        let mut known = self.earlier.iter().filter_map(|(at, shares)| Some((at, shares.get(stage)?)));
         let (at, before) = known.next()?;
         let gained = share - before;
-        (now - at >= ENOUGH && gained > 0.0).then(|| (1.0 - share) / gained * (now - at))
+        (now - at >= MIN_SECONDS && gained > 0.0).then(|| (1.0 - share) / gained * (now - at))
     }
 }
 
 /// The part of each stage's work that is done, where that is known.
 fn shares(snapshot: &Snapshot) -> BTreeMap<String, f64> {
     let mut known = BTreeMap::new();
-    // Each round knows the stages one queue further on; in a ring of stages nobody ever knows.
+    // Each round knows the stages one queue further on; in a ring of stages they stay unknown.
     for _ in 0..snapshot.stages.len() {
         let before = known.len();
         for stage in &snapshot.stages {
@@ -122,7 +122,7 @@ mod tests {
     use crate::status::{Progress, Totals};
 
     /// A source that is at `done` of 100, a stage that is through with half of what it got, and one behind it.
-    fn look(uptime: f64, done: u64) -> Snapshot {
+    fn update(uptime: f64, done: u64) -> Snapshot {
         let mut source = stage("a", "", "p", [1.0, 0.0, 0.0]);
         source.progress = Some(Progress { done, total: 100 });
         source.totals = Totals { emitted: done, ..Totals::default() };
@@ -144,34 +144,34 @@ mod tests {
     #[test]
     fn what_lies_behind_a_source_with_an_end_is_known_in_parts_of_it() {
         let mut estimate = Estimate::new();
-        let first = estimate.look(look(1.0, 20));
+        let first = estimate.update(update(1.0, 20));
         assert_eq!(shares_of(&first), [Some(0.05), Some(0.2), Some(0.1)]);
-        assert_eq!(first[1].left, None, "one look tells no speed");
-        let second = estimate.look(look(3.0, 40));
+        assert_eq!(first[1].left, None, "one update tells no speed");
+        let second = estimate.update(update(3.0, 40));
         assert_eq!(shares_of(&second), [Some(0.1), Some(0.4), Some(0.2)]);
         assert!(
             (second[1].left.unwrap() - 6.0).abs() < 1e-9 && (second[0].left.unwrap() - 36.0).abs() < 1e-9
         );
         assert_eq!(second[1].items, 40);
-        let stuck = estimate.look(look(40.0, 40));
-        let stuck = [stuck, estimate.look(look(60.0, 40))];
+        let stuck = estimate.update(update(40.0, 40));
+        let stuck = [stuck, estimate.update(update(60.0, 40))];
         assert_eq!(stuck[1][1].left, None, "at a stand nobody knows");
     }
 
     #[test]
     fn without_an_end_nothing_is_claimed_and_a_stage_that_is_through_is() {
-        let mut seen = look(1.0, 40);
+        let mut seen = update(1.0, 40);
         seen.stages[1].progress = None;
-        assert_eq!(shares_of(&Estimate::new().look(seen.clone())), [None, None, None]);
+        assert_eq!(shares_of(&Estimate::new().update(seen.clone())), [None, None, None]);
         seen.stages[1].fate = Fate::Finished;
         seen.queues[0].ended = true;
-        assert_eq!(shares_of(&Estimate::new().look(seen)), [Some(0.25), Some(1.0), Some(0.5)]);
+        assert_eq!(shares_of(&Estimate::new().update(seen)), [Some(0.25), Some(1.0), Some(0.5)]);
     }
 
     #[test]
     fn a_ring_of_stages_is_no_trap() {
-        let mut seen = look(1.0, 40);
+        let mut seen = update(1.0, 40);
         seen.queues[0].writers.push("c".into());
-        assert_eq!(shares_of(&Estimate::new().look(seen)), [None, Some(0.4), None]);
+        assert_eq!(shares_of(&Estimate::new().update(seen)), [None, Some(0.4), None]);
     }
 }

@@ -5,14 +5,16 @@ use crate::numbers;
 use std::time::Duration;
 
 /// Lines come at these seconds, then every minute.
-const DUE: [u64; 7] = [1, 2, 5, 10, 20, 30, 60];
-const EVERY: u64 = 60;
+const FIRST_SECONDS: [u64; 7] = [1, 2, 5, 10, 20, 30, 60];
+const LATER_INTERVAL_SECONDS: u64 = 60;
 
 /// How long after the start the next line is due, if the last was due `before`.
 pub fn next(before: Duration) -> Duration {
     let before = before.as_secs();
-    let early = DUE.into_iter().find(|due| *due > before);
-    Duration::from_secs(early.unwrap_or_else(|| (before / EVERY + 1) * EVERY))
+    let early = FIRST_SECONDS.into_iter().find(|due| *due > before);
+    Duration::from_secs(
+        early.unwrap_or_else(|| (before / LATER_INTERVAL_SECONDS + 1) * LATER_INTERVAL_SECONDS),
+    )
 }
 
 /// All stages on one line.

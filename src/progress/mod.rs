@@ -1,9 +1,9 @@
 //! `mprun run --progress`: a bar for each stage while a run goes on that will end, or lines now and then.
 //!
-//! A thread asks the supervisor how things are, as any client of the control socket does. Where there are bars, one more
-//! thread has the terminal for itself ([`terminal_thread`]): it draws, and it writes the lines of the log, which come through
-//! the log pipe ([`logs`](crate::logs)), above the bars. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
-//! itself: then there are no bars.
+//! A thread asks the supervisor for its status, as any client of the control socket does. Where there are bars, one more
+//! thread has the terminal for itself ([`terminal_thread`]): it draws, and above the bars it writes the lines of the log,
+//! which come through the log pipe ([`logs`](crate::logs)). Standard output is never touched. There are no bars on a
+//! terminal that a stage prints to or reads from.
 //!
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
@@ -56,14 +56,14 @@ impl FromStr for When {
 pub enum Form {
     /// A bar for each stage.
     Bars,
-    /// A line now and then, the first one after so long.
+    /// A line now and then, the first one after this time.
     Lines(Duration),
 }
 
-/// Lines of a run that nobody said anything about: short ones go without.
-const AFTER_A_WHILE: Duration = Duration::from_secs(10);
-/// Lines that were asked for.
-const SOON: Duration = Duration::from_secs(1);
+/// The first line of `auto`: short runs show none.
+const AUTO_FIRST_LINE: Duration = Duration::from_secs(10);
+/// The first line of `always`.
+const ALWAYS_FIRST_LINE: Duration = Duration::from_secs(1);
 
 /// What is on a terminal.
 #[derive(Clone, Copy, Debug)]
@@ -96,8 +96,8 @@ pub fn form(wanted: When, pipeline: &Pipeline, registry: &Registry, on: Terminal
         When::Never => None,
         When::Auto if !ends => None,
         When::Auto | When::Always if is_free => Some(Form::Bars),
-        When::Auto => Some(Form::Lines(AFTER_A_WHILE)),
-        When::Always => Some(Form::Lines(SOON)),
+        When::Auto => Some(Form::Lines(AUTO_FIRST_LINE)),
+        When::Always => Some(Form::Lines(ALWAYS_FIRST_LINE)),
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
         let prints = FINITE.replace("use = 'discard'", "use = 'words'");
         let types = FINITE.replace("use = 'count'\nwith = { to = 9 }", "use = 'stdin'");
         let (all, log) = ([true; 3], [false; 3]);
-        let (soon, later) = (Some(Form::Lines(SOON)), Some(Form::Lines(AFTER_A_WHILE)));
+        let (soon, later) = (Some(Form::Lines(ALWAYS_FIRST_LINE)), Some(Form::Lines(AUTO_FIRST_LINE)));
         for (text, on, auto, always) in [
             (FINITE, all, Some(Form::Bars), Some(Form::Bars)),
             (FINITE, log, later, soon),

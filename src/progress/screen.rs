@@ -1,7 +1,7 @@
 //! The terminal as `indicatif` draws on it: each drawing is one write, and leaves the cursor in a fresh line below.
 //!
 //! By itself it fills each line up to the last column and stays there. Then the `^C` that a terminal shows for the key
-//! breaks into the next line, and the first bar is left behind; and whoever selects the bars copies one long line.
+//! breaks into the next line, and the first bar is left behind; and selected bars are copied as one long line.
 
 use crate::terminal;
 use indicatif::TermLike;

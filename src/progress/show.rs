@@ -1,4 +1,4 @@
-//! The thread that looks.
+//! The thread that asks for the status and shows it.
 
 use super::bars;
 use super::estimate::Estimate;
@@ -10,7 +10,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Asks how things are; `None`: the run is over.
+/// Asks for the status; `None`: the run is over.
 pub type Ask = Box<dyn Fn() -> Option<Snapshot> + Send>;
 
 /// Progress is shown until this is dropped.
@@ -39,7 +39,7 @@ impl Show {
         thread::Builder::new().name("progress".to_owned()).spawn(move || match (form, terminal) {
             (Form::Bars, Some(terminal)) => draw(&terminal, &ask),
             (Form::Bars, None) => {}
-            (Form::Lines(first), _) => tell(first, &ask),
+            (Form::Lines(first), _) => log_lines(first, &ask),
         })?;
         Ok(())
     }
@@ -61,19 +61,19 @@ impl Drop for Show {
 fn draw(terminal: &TerminalThread, ask: &Ask) {
     let mut estimate = Estimate::new();
     while let Some(snapshot) = ask() {
-        if !terminal.draw(estimate.look(snapshot)) {
+        if !terminal.draw(estimate.update(snapshot)) {
             return;
         }
-        thread::sleep(bars::EVERY);
+        thread::sleep(bars::DRAW_INTERVAL);
     }
 }
 
-fn tell(first: Duration, ask: &Ask) {
+fn log_lines(first: Duration, ask: &Ask) {
     let (start, mut estimate) = (Instant::now(), Estimate::new());
     let mut due = Duration::ZERO;
-    // The first look only starts the clock.
+    // The first snapshot only starts the clock.
     while let Some(snapshot) = ask() {
-        let readings = estimate.look(snapshot);
+        let readings = estimate.update(snapshot);
         if due >= first {
             log!(target: "mprun", Level::Info, "{}", lines::line(&readings));
         }

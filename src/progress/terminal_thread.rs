@@ -9,10 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Drawings and pieces of text that wait for the terminal.
-const WAITING: usize = 64;
+const CHANNEL_LENGTH: usize = 64;
 /// How long a stopped terminal may hold up a suspension or the end.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ORDER_TIMEOUT: Duration = Duration::from_secs(2);
 
+#[derive(Debug)]
 enum Order {
     Draw(Vec<Reading>),
     Write(Vec<u8>),
@@ -26,25 +27,14 @@ enum Order {
 #[derive(Clone, Debug)]
 pub struct TerminalThread(Sender<Order>);
 
-impl std::fmt::Debug for Order {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Order::Draw(_) => "Draw",
-            Order::Write(_) => "Write",
-            Order::Suspend(..) => "Suspend",
-            Order::End(_) => "End",
-        })
-    }
-}
-
 impl TerminalThread {
     /// Starts the thread.
     ///
     /// # Errors
     /// When there can't be another thread.
     pub fn start() -> io::Result<TerminalThread> {
-        let (to, orders) = bounded(WAITING);
-        thread::Builder::new().name("terminal".to_owned()).spawn(move || obey(&orders))?;
+        let (to, orders) = bounded(CHANNEL_LENGTH);
+        thread::Builder::new().name("terminal".to_owned()).spawn(move || run(&orders))?;
         Ok(TerminalThread(to))
     }
 
@@ -70,7 +60,7 @@ impl TerminalThread {
     }
 
     fn ask(&self, order: Order, answer: &Receiver<()>) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + ORDER_TIMEOUT;
         if self.0.send_deadline(order, until).is_ok() {
             let _ = answer.recv_deadline(until);
         }
@@ -89,7 +79,7 @@ impl Write for TerminalThread {
     }
 }
 
-fn obey(orders: &Receiver<Order>) {
+fn run(orders: &Receiver<Order>) {
     let mut bars = Some(Bars::new());
     for order in orders {
         match (order, bars.as_mut()) {

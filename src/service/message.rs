@@ -1,8 +1,8 @@
-//! What can be told to a service manager, and how that is spelled.
+//! Messages to a service manager, and their text.
 
 use std::time::Duration;
 
-/// One thing to tell. Spelled as in `sd_notify(3)`.
+/// As in `sd_notify(3)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// All is up, or a reload is over.
@@ -26,8 +26,8 @@ pub enum Message {
 }
 
 impl Message {
-    /// The next message of the kind says all that this one says.
-    pub(super) fn is_fleeting(&self) -> bool {
+    /// The next message of the kind makes this one needless.
+    pub(super) fn is_superseded(&self) -> bool {
         match self {
             Message::Status(_) | Message::Watchdog => true,
             Message::Ready
@@ -47,7 +47,7 @@ impl Message {
             // The time tells the manager whether this is the answer to its own request, or to something earlier.
             Message::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()),
             Message::Stopping => "STOPPING=1".to_owned(),
-            Message::Status(line) => format!("STATUS={}", one_line(line)),
+            Message::Status(line) => format!("STATUS={}", without_line_ends(line)),
             Message::Watchdog => "WATCHDOG=1".to_owned(),
             Message::ExtendTimeout(by) => format!("EXTEND_TIMEOUT_USEC={}", by.as_micros()),
             Message::Errno(number) => format!("ERRNO={number}"),
@@ -58,7 +58,7 @@ impl Message {
 }
 
 /// A line end would begin another assignment.
-fn one_line(text: &str) -> String {
+fn without_line_ends(text: &str) -> String {
     text.trim_end().replace(['\n', '\r'], " ")
 }
 

@@ -9,30 +9,30 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use escape::Unspeakable;
+pub use escape::NotExpressible;
 pub use sandbox::Homes;
 
-/// The first line of every unit that is written here; one without it is somebody else's.
+/// The first line of every unit that is written here; units from elsewhere lack it.
 pub const MARK: &str = "# Written by mprun. Changes belong into a drop-in (systemctl edit), or are lost.";
 
 /// Between the moment when everything should have ended and the one when systemd kills.
-const MARGIN: Duration = Duration::from_secs(10);
+const STOP_MARGIN: Duration = Duration::from_secs(10);
 /// A supervisor whose loop doesn't turn for so long is killed.
 const WATCHDOG: Duration = Duration::from_secs(30);
 /// Descriptors that the store may hold: the queues' memory, and room for a version that splits it.
-const STORED: u32 = 16;
+const STORE_CAPACITY: u32 = 16;
 /// The exit codes of a bad file and of a run that is done, with dead letters: another start changes neither.
 const BAD_FILE: u8 = crate::exit::USAGE;
 const WITH_DEAD_LETTERS: u8 = crate::exit::DEAD_LETTERS;
 
-/// Whose processes the service's are.
+/// The user that the service runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Account {
     /// A user that exists only while the service runs.
     Own,
     /// This one.
     Named(String),
-    /// Whoever's service manager it is (`systemctl --user`).
+    /// The user of the service manager (`systemctl --user`).
     Managers,
 }
 
@@ -45,7 +45,7 @@ pub struct Unit {
     pub program: PathBuf,
     /// The pipeline file, absolute.
     pub file: PathBuf,
-    /// Whose it is.
+    /// The user that it runs as.
     pub account: Account,
     /// Stages change to users of their own: that takes root, and some of its rights.
     pub changes_users: bool,
@@ -102,13 +102,13 @@ impl Unit {
     ///
     /// # Errors
     /// When a path or name can't be written into a unit.
-    pub fn text(&self) -> Result<String, Unspeakable> {
+    pub fn text(&self) -> Result<String, NotExpressible> {
         let mut text = format!("{MARK}\n\n");
         self.write(&mut text)?;
         Ok(text)
     }
 
-    fn write(&self, out: &mut String) -> Result<(), Unspeakable> {
+    fn write(&self, out: &mut String) -> Result<(), NotExpressible> {
         let is_template = *self == Unit::template();
         let spell = |path: &Path| if is_template { Ok(path.display().to_string()) } else { word(path) };
         let name = &self.name; // fit for a unit as it is: letters, digits and a few marks
@@ -142,7 +142,7 @@ impl Unit {
             line("ExecReload=/bin/kill -HUP $MAINPID");
         }
         line(&format!("WatchdogSec={}", WATCHDOG.as_secs()));
-        line(&format!("FileDescriptorStoreMax={STORED}"));
+        line(&format!("FileDescriptorStoreMax={STORE_CAPACITY}"));
         if self.systemd >= 254 {
             line("FileDescriptorStorePreserve=yes");
         }
@@ -151,7 +151,7 @@ impl Unit {
     fn endings(&self, line: &mut impl FnMut(&str)) {
         line("# The supervisor gets the signal, and lets its workers finish; what is left then, is killed.");
         line("KillMode=mixed");
-        line(&format!("TimeoutStopSec={}", (self.stop + MARGIN).as_secs()));
+        line(&format!("TimeoutStopSec={}", (self.stop + STOP_MARGIN).as_secs()));
         line("Restart=on-failure");
         line("RestartSec=1");
         line(&format!("RestartPreventExitStatus={BAD_FILE}"));

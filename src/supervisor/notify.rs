@@ -2,17 +2,17 @@
 
 use crate::exit;
 use crate::queue::{QueueCounts, QueueId};
-use crate::service::{Manager, Message, Received};
+use crate::service::{Message, NotifySocket, Received};
 use crate::supervisor::error::SetUpError;
 use log::{Level, log};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// The manager that started this process. One that can't be reached is warned of, and done without.
-pub fn manager() -> Manager {
-    Manager::from_environment().unwrap_or_else(|error| {
+pub fn manager() -> NotifySocket {
+    NotifySocket::from_environment().unwrap_or_else(|error| {
         log!(target: "mprun", Level::Warn, "the service manager at $NOTIFY_SOCKET can't be reached: {error}");
-        Manager::default()
+        NotifySocket::default()
     })
 }
 
@@ -27,13 +27,13 @@ pub fn warn_of_unknown(received: &Received) {
 }
 
 /// The exit notification: a line for people and, if it is not a good end, the code.
-pub fn send_exit(manager: &Manager, line: &str, code: u8) {
+pub fn send_exit(manager: &NotifySocket, line: &str, code: u8) {
     let code = (code != exit::DONE).then_some(Message::ExitStatus(code));
     tell(manager, std::iter::once(Message::Status(line.to_owned())).chain(code));
 }
 
 /// The exit notification where there was no run at all.
-pub fn send_failure(manager: &Manager, error: &SetUpError) {
+pub fn send_failure(manager: &NotifySocket, error: &SetUpError) {
     let number = match error {
         SetUpError::Queue(fault) => fault.errno(),
         SetUpError::Control(_) | SetUpError::Refused(_) | SetUpError::Missing(_) => None,
@@ -44,9 +44,9 @@ pub fn send_failure(manager: &Manager, error: &SetUpError) {
     send_exit(manager, &error.to_string(), exit::FAILED);
 }
 
-fn tell(manager: &Manager, messages: impl IntoIterator<Item = Message>) {
+fn tell(manager: &NotifySocket, messages: impl IntoIterator<Item = Message>) {
     let messages: Vec<Message> = messages.into_iter().collect();
-    if let Err(error) = manager.tell(&messages) {
+    if let Err(error) = manager.send(&messages) {
         log!(target: "mprun", Level::Debug, "the service manager was not told {messages:?}: {error}");
     }
 }

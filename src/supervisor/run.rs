@@ -21,7 +21,7 @@ use crate::control::claim::Claim;
 use crate::control::server::Listeners;
 use crate::exit;
 use crate::logs::{self, RecentLogs};
-use crate::service::{Manager, Received};
+use crate::service::{NotifySocket, Received};
 use crate::stage::Registry;
 use crate::sys::{needs, start_signals};
 use log::{Level, log};
@@ -64,11 +64,11 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
         Ok(code) => code,
         Err(error) => failed(&error, &manager),
     };
-    manager.finish();
+    manager.flush();
     code
 }
 
-fn failed(error: &SetUpError, manager: &Manager) -> u8 {
+fn failed(error: &SetUpError, manager: &NotifySocket) -> u8 {
     log!(target: "mprun", Level::Error, "{error}");
     notify::send_failure(manager, error);
     exit::FAILED
@@ -115,14 +115,14 @@ fn supervise(
     options: &RunOptions,
     loaded: Loaded,
     registry: &Registry,
-    manager: &Manager,
+    manager: &NotifySocket,
     before: Predecessor,
 ) -> Result<u8, SetUpError> {
     let name = loaded.pipeline.name.clone();
     logs::set_pipeline(&name);
     // Before there is any thread: signals reach this one only, which can hold them back once more.
     start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
-    needs::look_up().map_err(SetUpError::Missing)?;
+    needs::check().map_err(SetUpError::Missing)?;
     let now = Instant::now();
     let age = before.upgrade.as_ref().map_or(Duration::ZERO, |upgrade_state| upgrade_state.age);
     let started = now.checked_sub(age).unwrap_or(now);
@@ -251,7 +251,7 @@ fn write_report(run: &Run<'_>, pipeline: &str, outcome: &Outcome, closing: &Clos
     written.is_ok()
 }
 
-fn capabilities(manager: &Manager) -> NotifyCapabilities {
+fn capabilities(manager: &NotifySocket) -> NotifyCapabilities {
     NotifyCapabilities {
         listens: manager.listens(),
         watchdog: manager.watchdog(),

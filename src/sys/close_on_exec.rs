@@ -1,5 +1,5 @@
-//! Descriptors that a program must not inherit: those that whoever started this program has left open. All that this
-//! program opens itself is closed on exec from the beginning.
+//! Descriptors that a program must not inherit: those that its own starter has left open. All that this program
+//! opens itself is closed on exec from the beginning.
 //!
 //! For a child between fork (or clone) and exec: plain system calls only, no allocation.
 
@@ -8,7 +8,7 @@ use std::ffi::CStr;
 
 /// No more numbers than these are tried where neither the kernel nor `/proc` says which ones are in use; that takes some
 /// 0.1 s.
-const MOST_TRIED: u64 = 1 << 20;
+const MAX_TRIED: u64 = 1 << 20;
 
 /// From `first` up, every descriptor of this process is closed on exec.
 ///
@@ -64,7 +64,7 @@ unsafe fn mark_up_to_limit(first: c_int) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: fills the structure that it is given.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
-    let most = if known { limit.rlim_max.min(MOST_TRIED) } else { MOST_TRIED };
+    let most = if known { limit.rlim_max.min(MAX_TRIED) } else { MAX_TRIED };
     (first..c_int::try_from(most).unwrap_or(c_int::MAX)).for_each(mark);
 }
 
@@ -111,9 +111,9 @@ mod tests {
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
     /// A descriptor that is not closed on exec, out of the way of everything else in this process.
-    fn stranger() -> OwnedFd {
+    fn foreign() -> OwnedFd {
         let null = File::open("/dev/null").unwrap();
-        // SAFETY: the descriptor that is made is nobody else's.
+        // SAFETY: the descriptor that is made has no other owner.
         unsafe { OwnedFd::from_raw_fd(libc::fcntl(null.as_raw_fd(), libc::F_DUPFD, 900)) }
     }
 
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_found_by_the_list_and_by_their_numbers() {
-        let many: Vec<OwnedFd> = (0..200).map(|_| stranger()).collect();
+    fn foreign_descriptors_are_found_by_the_list_and_by_their_numbers() {
+        let many: Vec<OwnedFd> = (0..200).map(|_| foreign()).collect();
         assert!(many.iter().all(|fd| !is_marked(fd)));
         // SAFETY: all descriptors of this process are closed on exec but for these, and those that other tests pass
         // on by number below 900.
         assert!(unsafe { mark_listed(900) });
         assert!(many.iter().all(is_marked));
-        let last = stranger();
+        let last = foreign();
         // SAFETY: as above.
         unsafe { mark_up_to_limit(900) };
         assert!(is_marked(&last));

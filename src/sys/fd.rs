@@ -3,13 +3,15 @@
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-/// A memory file that holds `bytes`, read from its start, and that nobody can change any more.
+/// A memory file that holds `bytes`, read from its start, and that can't be changed any more.
 pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let mut file = File::from(fd);
@@ -21,7 +23,7 @@ pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(OwnedFd::from(file))
 }
 
-/// An empty memory file, for somebody else to write into.
+/// An empty memory file, for another process to write into.
 pub fn memory_file(name: &CStr) -> io::Result<OwnedFd> {
     Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC)?)
 }
@@ -41,6 +43,16 @@ pub fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
 pub fn null() -> io::Result<OwnedFd> {
     let opened = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
     opened.map_err(|errno| io::Error::new(io::Error::from(errno).kind(), format!("/dev/null: {errno}")))
+}
+
+/// Whether the open file is what this path leads to; false if that leads nowhere.
+pub fn is_named(file: impl AsFd, path: &Path) -> io::Result<bool> {
+    let own = fstat(file)?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok((own.st_dev, own.st_ino) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether this process still has a controlling terminal.

@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::time::SystemTime;
 
 /// The longest text, in bytes.
-const LONGEST: usize = 512;
+const MAX_BYTES: usize = 512;
 
 /// The time zone is looked up once.
 static ZONE: Once = Once::new();
@@ -27,7 +27,7 @@ pub fn format(format: &str, at: SystemTime) -> Option<String> {
     if unsafe { libc::localtime_r(&raw const seconds, parts.as_mut_ptr()) }.is_null() {
         return None;
     }
-    let mut text = [0u8; LONGEST + 1];
+    let mut text = [0u8; MAX_BYTES + 1];
     // SAFETY: writes at most the length that it is given; the format ends with a zero; `localtime_r` has filled the parts.
     let length =
         unsafe { libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), parts.as_ptr()) };
@@ -50,7 +50,7 @@ mod tests {
         let june = SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_500_000);
         assert_eq!(format("%Y/%%-é", june).as_deref(), Some("2026/%-é"));
         assert_eq!(format("", june).as_deref(), Some(""));
-        assert_eq!(format(&"x".repeat(LONGEST), june), None);
+        assert_eq!(format(&"x".repeat(MAX_BYTES), june), None);
         let same_day = format("%Y-%m-%d", june).unwrap();
         assert_eq!(format("%F", june), Some(same_day));
     }

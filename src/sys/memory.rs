@@ -1,4 +1,4 @@
-//! How much memory there is for this process, and who is to go first where there is none left.
+//! How much memory there is for this process, and which process the kernel kills first where there is none left.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,17 +50,18 @@ fn machine(proc: &Path) -> Option<Bound> {
     Some(Bound { bytes: kib.saturating_mul(1024), file: None })
 }
 
-/// How much sooner than its parent this process is killed for lack of memory, in thousandths of all memory.
-const SOONER: i32 = 200;
-const SOONEST: i32 = 1000;
+/// How much higher than its parent's the score is by which this process is killed for lack of memory, in thousandths of
+/// all memory.
+const OOM_SCORE_STEP: i32 = 200;
+const MAX_OOM_SCORE: i32 = 1000;
 
-/// Where memory runs out, the kernel shall kill this process and those that it starts before its parent, which can
-/// replace it. It is a wish: where `/proc` can't be written, all are alike.
-pub fn go_before_parent() {
+/// Where memory runs out, the kernel is to kill this process and those that it starts before its parent, which can replace
+/// it. Where `/proc` can't be written, the score stays the parent's.
+pub fn raise_oom_score() {
     let file = "/proc/self/oom_score_adj";
     let own = fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<i32>().ok());
     if let Some(own) = own {
-        let _ = fs::write(file, own.saturating_add(SOONER).min(SOONEST).to_string());
+        let _ = fs::write(file, own.saturating_add(OOM_SCORE_STEP).min(MAX_OOM_SCORE).to_string());
     }
 }
 

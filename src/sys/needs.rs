@@ -1,5 +1,5 @@
-//! What no run can do without, looked up once at the start: a worker that finds out by itself would only be started
-//! again and again.
+//! What every run needs, checked once at the start: a worker that fails for the lack of it would only be started again and
+//! again.
 
 use super::{readiness, wait};
 use nix::errno::Errno;
@@ -24,8 +24,8 @@ impl std::fmt::Display for Missing {
 }
 
 /// Whether this machine, or the sandbox around this process, has it all.
-pub fn look_up() -> Result<(), Missing> {
-    look_up_in(Path::new("/proc"))?;
+pub fn check() -> Result<(), Missing> {
+    check_proc(Path::new("/proc"))?;
     let tried = |what, result: io::Result<()>| result.map_err(|error| Missing { what, hint: DENIED, error });
     tried("wait for child processes (waitid)", wait::probe())?;
     tried("give workers process groups of their own (setpgid)", may_set_groups())?;
@@ -42,7 +42,7 @@ fn may_set_groups() -> io::Result<()> {
 }
 
 /// Workers are this same program, executed by `/proc/self/exe`; who is whose child stands in `/proc`, too.
-fn look_up_in(proc: &Path) -> Result<(), Missing> {
+fn check_proc(proc: &Path) -> Result<(), Missing> {
     let readable = |name: &str, mode| access::<PathBuf>(&proc.join(name), mode);
     let tried =
         readable("self/stat", AccessFlags::R_OK).and_then(|()| readable("self/exe", AccessFlags::X_OK));
@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_what_to_do() {
-        look_up().unwrap();
-        let missing = look_up_in(Path::new("/no/such/proc")).unwrap_err().to_string();
+        check().unwrap();
+        let missing = check_proc(Path::new("/no/such/proc")).unwrap_err().to_string();
         assert!(missing.starts_with("failed to start workers by /proc/self/exe: No such file"), "{missing}");
         assert!(missing.contains("is /proc mounted? `mount -t proc proc /proc`"), "{missing}");
     }

@@ -1,5 +1,5 @@
-//! Whether a folder is this user's alone to write: whoever else may write there could put a socket or queues of theirs
-//! in the place of ours.
+//! Whether a folder is this user's alone to write: another user who may write there could put a socket or queues of their
+//! own in the place of ours.
 
 use nix::unistd::Uid;
 use std::fs::Metadata;

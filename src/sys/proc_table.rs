@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 
 /// Every process whose parent is `parent`. One that appears or ends while this looks may be missed; the end of a child
-/// is told by SIGCHLD, and is a reason to look again.
+/// sends SIGCHLD, and is a reason to read the table again.
 pub fn children_of(parent: u32) -> Vec<u32> {
     listed_children(parent).unwrap_or_else(|| all().filter(|&pid| parent_of(pid) == Some(parent)).collect())
 }
@@ -20,10 +20,9 @@ fn listed_children(parent: u32) -> Option<Vec<u32>> {
     Some(children)
 }
 
-/// Whether a signal has stopped the process, and it does not go on yet.
+/// Whether a signal has stopped the process, and it is not continued yet.
 pub fn is_stopped(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    stat_of(pid).is_some_and(|stat| stat.starts_with('T'))
 }
 
 /// How many processes have `ancestor` above them, without the dead ones that are not reaped yet. One look at the table,
@@ -62,12 +61,8 @@ pub fn is_thread_of(thread: u32, pid: u32) -> bool {
 /// When a process began, in clock ticks since the machine did: with its pid that names it for good. `None`: it is gone,
 /// or all that is left of it is what its parent has not asked for yet.
 pub fn started(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(") ")?;
-    if rest.starts_with(['Z', 'X']) {
-        return None;
-    }
-    rest.split(' ').nth(19)?.parse().ok()
+    let stat = stat_of(pid).filter(|stat| !stat.starts_with(['Z', 'X']))?;
+    stat.split(' ').nth(19)?.parse().ok()
 }
 
 fn all() -> impl Iterator<Item = u32> {
@@ -79,7 +74,7 @@ fn parent_of(pid: u32) -> Option<u32> {
     parent_in(&stat_of(pid)?)
 }
 
-/// What `/proc` says of a process, from its state on.
+/// What `/proc/PID/stat` holds of a process, from its state on.
 fn stat_of(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may itself hold spaces and parentheses: what counts stands after the last one.

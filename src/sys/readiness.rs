@@ -29,33 +29,35 @@ extern "C" fn do_nothing(_signal: libc::c_int) {}
 /// Makes SIGUSR1 a mere wake-up for [`wait`], blocked otherwise. Called once, before the first wait.
 pub fn prepare() -> io::Result<()> {
     SigSet::from(Signal::SIGUSR1).thread_block()?;
-    let action = SigAction::new(SigHandler::Handler(do_nothing), SaFlags::empty(), SigSet::empty());
     // SAFETY: a handler that does nothing is safe in every context.
-    unsafe { sigaction(Signal::SIGUSR1, &action) }?;
-    Ok(())
+    Ok(unsafe { handle(Signal::SIGUSR1, SigHandler::Handler(do_nothing)) }?)
+}
+
+/// # Safety
+/// The handler must be safe in every context.
+unsafe fn handle(signal: Signal, handler: SigHandler) -> nix::Result<()> {
+    // SAFETY: the contract of this function.
+    unsafe { sigaction(signal, &SigAction::new(handler, SaFlags::empty(), SigSet::empty())) }.map(drop)
 }
 
 /// SIGTERM came.
 static TERMINATED: AtomicBool = AtomicBool::new(false);
 
-extern "C" fn note_termination(_signal: libc::c_int) {
+extern "C" fn set_terminated(_signal: libc::c_int) {
     TERMINATED.store(true, Ordering::SeqCst);
 }
 
-/// From now on SIGTERM doesn't end this process: it ends a wait of [`wait_any`], and [`is_terminated`] tells of it.
+/// From now on SIGTERM doesn't end this process: it ends a wait, and [`is_terminated`] is true.
 pub fn hold_termination() -> io::Result<()> {
     SigSet::from(Signal::SIGTERM).thread_block()?;
-    let action = SigAction::new(SigHandler::Handler(note_termination), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler only stores to an atomic.
-    unsafe { sigaction(Signal::SIGTERM, &action) }?;
-    Ok(())
+    Ok(unsafe { handle(Signal::SIGTERM, SigHandler::Handler(set_terminated)) }?)
 }
 
 /// From now on SIGTERM ends this process at once, as it does by default; so does one that came meanwhile.
 pub fn release_termination() -> io::Result<()> {
-    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler runs.
-    unsafe { sigaction(Signal::SIGTERM, &action) }?;
+    unsafe { handle(Signal::SIGTERM, SigHandler::SigDfl) }?;
     SigSet::from(Signal::SIGTERM).thread_unblock()?;
     Ok(())
 }
@@ -85,11 +87,20 @@ fn mask_of_waits() -> io::Result<SigSet> {
 /// Waits until one of the descriptors is ready, until then, or until an order or SIGTERM comes. The time up is no
 /// descriptor ready.
 pub fn wait_any(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()> {
+    poll_until(fds, until).map(drop)
+}
+
+fn poll_until(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<Woken> {
     let mask = mask_of_waits()?;
     let left = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
     match ppoll(fds, left, Some(mask)) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(named(errno)),
+        Ok(0) => Ok(Woken::TimeUp),
+        Ok(_) => Ok(Woken::Readable),
+        Err(Errno::EINTR) => Ok(Woken::Signal),
+        Err(errno) => {
+            let why = format!("failed to wait for a descriptor (ppoll): {errno}");
+            Err(io::Error::new(io::Error::from(errno).kind(), why))
+        }
     }
 }
 
@@ -101,21 +112,9 @@ pub fn probe() -> io::Result<()> {
     }
 }
 
-fn named(errno: Errno) -> io::Error {
-    io::Error::new(io::Error::from(errno).kind(), format!("failed to wait for a descriptor (ppoll): {errno}"))
-}
-
 /// Waits until there is something to read, until then, or until an order is given.
 pub fn wait(fd: BorrowedFd<'_>, until: Option<Instant>) -> io::Result<Woken> {
-    let mut mask = SigSet::thread_get_mask()?;
-    mask.remove(Signal::SIGUSR1);
-    let left = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
-    match ppoll(&mut [PollFd::new(fd, PollFlags::POLLIN)], left, Some(mask)) {
-        Ok(0) => Ok(Woken::TimeUp),
-        Ok(_) => Ok(Woken::Readable),
-        Err(Errno::EINTR) => Ok(Woken::Signal),
-        Err(errno) => Err(named(errno)),
-    }
+    poll_until(&mut [PollFd::new(fd, PollFlags::POLLIN)], until)
 }
 
 /// Whether a read would not wait.
@@ -123,21 +122,24 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], 0u8)? > 0)
 }
 
-/// Bytes (and the kernel's own around them) that were sent and that nobody has read yet.
+/// Bytes (with the kernel's own around them) that were sent and are not read yet.
 pub fn bytes_unread(socket: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: SIOCOUTQ, which is TIOCOUTQ, writes one int to the address, which is that of a live one.
-    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(bytes as u64),
-    }
+    // SAFETY: SIOCOUTQ, which is TIOCOUTQ, writes one int.
+    unsafe { ask_for_int(socket, libc::TIOCOUTQ) }
 }
 
 /// Bytes that wait in a pipe.
 pub fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    // SAFETY: FIONREAD writes one int.
+    unsafe { ask_for_int(fd, libc::FIONREAD) }
+}
+
+/// # Safety
+/// For requests that write one int.
+unsafe fn ask_for_int(fd: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<u64> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: FIONREAD writes one int to the address, which is that of a live one.
-    match unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut bytes) } {
+    // SAFETY: the address is that of a live int.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), request, &raw mut bytes) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(bytes as u64),
     }

@@ -14,11 +14,11 @@ use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// A poll counts whole ones.
+/// The unit of a poll's timeout.
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// How often a child is looked at whose end nothing tells.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Between two checks of a child whose end can't be waited for.
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The next program gets this descriptor, under this number.
 pub fn pass_on(fd: impl AsFd) -> io::Result<RawFd> {
@@ -26,32 +26,14 @@ pub fn pass_on(fd: impl AsFd) -> io::Result<RawFd> {
     Ok(fd.as_fd().as_raw_fd())
 }
 
-/// After all it doesn't.
+/// Takes that back.
 pub fn keep_back(fd: impl AsFd) -> io::Result<()> {
     Ok(fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map(drop)?)
 }
 
-/// Takes a descriptor that the program before this one has passed on. Once per number.
-pub fn take(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: F_GETFD reads a flag of the descriptor, if there is one.
-    match unsafe { libc::fcntl(number, libc::F_GETFD) } {
-        -1 => return Err(io::Error::last_os_error()),
-        // What this program opens is closed on exec; what came through an exec can't be.
-        flags if flags & libc::FD_CLOEXEC != 0 => {
-            return Err(io::Error::other(format!("descriptor {number} was not passed on")));
-        }
-        _ => {}
-    }
-    // SAFETY: it is open, and was before this program began; who takes it is told its number by the program that
-    // passed it on, and takes it once: from here on it is closed on exec, which the check above would see.
-    let fd = unsafe { OwnedFd::from_raw_fd(number) };
-    keep_back(&fd)?;
-    Ok(fd)
-}
-
 /// Replaces this program. It only returns if that failed: then all is as before.
 ///
-/// Call it from the main thread: its children stay its children, and none of them is told of a death.
+/// Call it from the main thread: its children stay its children, and none of them gets the signal of its parent's death.
 pub fn replace(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Result<Infallible> {
     open_files::give_back();
     let failed = execve(program, arguments, environment);
@@ -60,7 +42,7 @@ pub fn replace(program: &CStr, arguments: &[CString], environment: &[CString]) -
 }
 
 /// The hidden verb by which this program executes another one, in a process of its own: the other one may be on a disk
-/// that is gone, and the exec would hold up whoever waits for it.
+/// that is gone, and then the exec blocks its caller.
 pub const VERB: &str = "__exec";
 
 /// What this program says before it ends when there is nothing to execute.
@@ -80,10 +62,10 @@ pub fn run() -> ExitCode {
     ExitCode::from(127)
 }
 
-/// How a child has ended; `None`: not within `patience`. It is still to be reaped.
-pub fn wait_within(pid: u32, patience: Duration) -> io::Result<Option<Exit>> {
+/// How a child has ended; `None`: not within `limit`. It is still to be reaped.
+pub fn wait_within(pid: u32, limit: Duration) -> io::Result<Option<Exit>> {
     let watch = watch(pid);
-    let until = Instant::now() + patience;
+    let until = Instant::now() + limit;
     loop {
         if let Some(exit) = wait::child_ended(pid)? {
             return Ok(Some(exit));
@@ -94,8 +76,8 @@ pub fn wait_within(pid: u32, patience: Duration) -> io::Result<Option<Exit>> {
         }
         match &watch {
             Ok(watch) => sleep_on(watch, left)?,
-            // A sandbox denies it: the child is looked at again and again.
-            Err(_) => std::thread::sleep(left.min(LOOK_AGAIN)),
+            // A sandbox denies it: the child is polled.
+            Err(_) => std::thread::sleep(left.min(CHECK_INTERVAL)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a process is started with in the way of signals: whoever executes it hands on what is ignored and blocked.
+//! Which signals were ignored and blocked when the process was started: an exec passes that on.
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::io;
@@ -45,7 +45,7 @@ pub fn interruptible<T>(read: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Whether `signal` is ignored; asked before a handler is installed, this is the wish of whoever started the process
+/// Whether `signal` is ignored; asked before a handler is installed, this is the starter's choice
 /// (`nohup`).
 pub fn is_ignored(signal: Signal) -> bool {
     // SAFETY: with no new action the call only fills in the old one, for which all zeroes is a valid start.

@@ -7,12 +7,12 @@ use std::os::fd::RawFd;
 
 /// A change in the life of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ChildChange {
     /// It is dead, and waits to be reaped: until [`reap`] its pid and its group's number belong to it.
     Ended(u32, Exit),
-    /// A signal stopped it; told once per stop.
+    /// A signal stopped it; reported once per stop.
     Stopped(u32),
-    /// It goes on after a stop; told once.
+    /// It was continued after a stop; reported once.
     Continued(u32),
 }
 
@@ -47,29 +47,32 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What a look at the children found.
+/// What a poll of the children found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum ChildPoll {
     /// One of them changed.
-    Changed(Change),
+    Changed(ChildChange),
     /// There are children, and none has changed.
     Quiet,
     /// There are no children.
     Childless,
 }
 
+/// Children that have ended; without waiting, and without reaping them.
+const PEEK: i32 = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+
 /// Whether the kernel, or a sandbox around this process, lets it wait for its children at all. Without that a run could
 /// neither restart nor stop anything.
 pub fn probe() -> io::Result<()> {
-    match waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
+    match waitid(libc::P_ALL, 0, PEEK) {
         Err(error) if error.raw_os_error() != Some(libc::ECHILD) => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// The next change of any child, without waiting. A dead child is told again and again until [`reap`].
-pub fn look() -> io::Result<Look> {
-    any_child(libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT)
+/// The next change of any child, without waiting. A dead child is reported again and again until [`reap`].
+pub fn poll_children() -> io::Result<ChildPoll> {
+    any_child(PEEK | libc::WSTOPPED | libc::WCONTINUED)
 }
 
 /// Ends a dead child for good: its pid may be used anew after this.
@@ -82,13 +85,13 @@ pub fn ended(pidfd: RawFd) -> io::Result<Option<Exit>> {
     peek(libc::P_PIDFD, pidfd.unsigned_abs())
 }
 
-/// The same of a child that is known by its number: until it is reaped nobody else has that.
+/// The same of a child that is known by its number: until it is reaped no other process has it.
 pub fn child_ended(pid: u32) -> io::Result<Option<Exit>> {
     peek(libc::P_PID, pid)
 }
 
 fn peek(kind: libc::idtype_t, id: u32) -> io::Result<Option<Exit>> {
-    let info = waitid(kind, id, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)?;
+    let info = waitid(kind, id, PEEK)?;
     // SAFETY: as in `any_child`.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     Ok((pid != 0).then_some(match info.si_code {
@@ -99,12 +102,12 @@ fn peek(kind: libc::idtype_t, id: u32) -> io::Result<Option<Exit>> {
 
 /// Whether this process has a child, be it a dead one.
 pub fn has_children() -> bool {
-    waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT).is_ok()
+    waitid(libc::P_ALL, 0, PEEK).is_ok()
 }
 
 /// A child that has ended and is not reaped, if there is any. Safe in a signal handler.
 pub fn dead_child() -> Option<u32> {
-    let info = waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT).ok()?;
+    let info = waitid(libc::P_ALL, 0, PEEK).ok()?;
     // SAFETY: as in `any_child`.
     let pid = unsafe { info.si_pid() };
     (pid != 0).then_some(pid.unsigned_abs())
@@ -125,32 +128,32 @@ pub fn reap_any() -> io::Result<usize> {
     }
 }
 
-fn any_child(options: i32) -> io::Result<Look> {
+fn any_child(options: i32) -> io::Result<ChildPoll> {
     let info = match waitid(libc::P_ALL, 0, options) {
         Ok(info) => info,
-        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(Look::Childless),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(ChildPoll::Childless),
         Err(error) => return Err(error),
     };
     // SAFETY: waitid fills these fields for every event it reports, and the zeroes put there before stand for none.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     if pid == 0 {
-        return Ok(Look::Quiet);
+        return Ok(ChildPoll::Quiet);
     }
     let pid = pid.unsigned_abs();
     let change = match info.si_code {
-        libc::CLD_EXITED => Change::Ended(pid, Exit::Code(status)),
-        libc::CLD_KILLED | libc::CLD_DUMPED => Change::Ended(pid, Exit::Signal(SignalNumber(status))),
-        // Only a peek until now: take the report, or the next look finds it again.
+        libc::CLD_EXITED => ChildChange::Ended(pid, Exit::Code(status)),
+        libc::CLD_KILLED | libc::CLD_DUMPED => ChildChange::Ended(pid, Exit::Signal(SignalNumber(status))),
+        // Only a peek until now: take the report, or the next poll finds it again.
         libc::CLD_CONTINUED => {
             waitid(libc::P_PID, pid, libc::WCONTINUED | libc::WNOHANG)?;
-            Change::Continued(pid)
+            ChildChange::Continued(pid)
         }
         _ => {
             waitid(libc::P_PID, pid, libc::WSTOPPED | libc::WNOHANG)?;
-            Change::Stopped(pid)
+            ChildChange::Stopped(pid)
         }
     };
-    Ok(Look::Changed(change))
+    Ok(ChildPoll::Changed(change))
 }
 
 fn waitid(kind: libc::idtype_t, id: u32, options: i32) -> io::Result<libc::siginfo_t> {

@@ -4,6 +4,7 @@
 //! itself for the rest; when no item is at hand it stays quiet until one begins. So an item costs a clock reading, and
 //! a system call at most once per limit.
 
+use nix::time::{ClockId, clock_gettime};
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
@@ -21,13 +22,13 @@ static ARMED: AtomicBool = AtomicBool::new(false);
 static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(std::ptr::null_mut());
 static IS_MADE: AtomicBool = AtomicBool::new(false);
 
-type LastWord = Box<dyn Fn() + Send + Sync>;
-static LAST_WORD: OnceLock<LastWord> = OnceLock::new();
+type BeforeExit = Box<dyn Fn() + Send + Sync>;
+static BEFORE_EXIT: OnceLock<BeforeExit> = OnceLock::new();
 
-/// Makes the timer. `last_word` is called in a signal handler right before the process ends: it may only store to
+/// Makes the timer. `before_exit` is called in a signal handler right before the process ends: it may only store to
 /// memory. Once per process; later calls do nothing.
-pub fn prepare(last_word: LastWord) -> io::Result<()> {
-    if LAST_WORD.set(last_word).is_err() {
+pub fn prepare(before_exit: BeforeExit) -> io::Result<()> {
+    if BEFORE_EXIT.set(before_exit).is_err() {
         return Ok(());
     }
     let signal = libc::SIGRTMIN() + 7;
@@ -65,15 +66,15 @@ pub fn begin(limit: Duration) {
 
 fn begin_at(time: u64) {
     BEGUN.store(time, SeqCst);
-    // Pairs with the handler: it disarms before it looks for an item, we note the item before we look whether it is
-    // armed. So one of us sees the other.
+    // Pairs with the handler: it disarms before it reads the item's start; this stores the start before it reads whether the
+    // timer is armed. So one of the two sees the other's store.
     if !ARMED.swap(true, SeqCst) {
         arm(LIMIT.load(SeqCst));
     }
 }
 
-/// No item is at hand.
-pub fn rest() {
+/// The item has ended, and no other has begun.
+pub fn end() {
     BEGUN.store(0, SeqCst);
 }
 
@@ -101,8 +102,8 @@ extern "C" fn on_signal(_signal: libc::c_int) {
     let due = begun.saturating_add(LIMIT.load(SeqCst));
     let left = due.saturating_sub(now());
     if left == 0 {
-        if let Some(last_word) = LAST_WORD.get() {
-            last_word();
+        if let Some(before_exit) = BEFORE_EXIT.get() {
+            before_exit();
         }
         // SAFETY: ends the process, now; that is the point.
         unsafe { libc::_exit(EXIT_CODE) };
@@ -127,10 +128,9 @@ fn arm(nanos: u64) {
     unsafe { libc::timer_settime(TIMER.load(SeqCst), 0, &raw const setting, std::ptr::null_mut()) };
 }
 
+/// At least 1: 0 means that there is no item.
 fn now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to the live structure; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    // At least 1: 0 means that there is no item.
-    (time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64).max(1)
+    // This clock always exists.
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1)
 }

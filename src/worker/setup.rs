@@ -19,7 +19,7 @@ pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
     logs::sink::use_stderr_as_pipe();
     let spec = read_spec()?;
     name_process(&spec);
-    memory::go_before_parent();
+    memory::raise_oom_score();
     logs::set_pipeline(&spec.pipeline);
     spec.log.start(Some((&spec.stage, spec.worker)));
     copy_log(&spec);

@@ -6,7 +6,7 @@ use crate::cli::output::{self, Failure};
 use crate::cli::target::{self, Where};
 use crate::config;
 use crate::control::client::{Client, ClientError};
-use crate::dead_letter::place::{self, Known, Owner};
+use crate::dead_letter::location::{self, KnownFile, Owner};
 
 #[derive(clap::Args)]
 pub struct Source {
@@ -60,10 +60,10 @@ impl Source {
             return Ok(of_file(file));
         }
         let known = match name {
-            Some(name) => place::called(name, &variable),
-            None => place::known(&variable),
+            Some(name) => location::files_of(name, &variable),
+            None => location::all_files(&variable),
         };
-        let known: Vec<Known> = known.into_iter().filter(|known| known.path.exists()).collect();
+        let known: Vec<KnownFile> = known.into_iter().filter(|known| known.path.exists()).collect();
         match known.as_slice() {
             [] => Err(failure),
             [only] => Ok(of_known(only)),
@@ -81,9 +81,9 @@ fn only_one(name: &str, of_run: &Path) -> Result<(), Failure> {
     if Path::new(name).is_file() {
         return Ok(());
     }
-    let here = place::called(name, &variable);
+    let here = location::files_of(name, &variable);
     let is_its_own = here.iter().any(|known| is_same(&known.path, of_run));
-    let others: Vec<Known> = here.into_iter().filter(|known| known.path.exists()).collect();
+    let others: Vec<KnownFile> = here.into_iter().filter(|known| known.path.exists()).collect();
     if is_its_own || others.is_empty() {
         return Ok(());
     }
@@ -101,7 +101,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 /// Whether queues are kept for this pipeline file.
 pub fn has_durable_queues(file: &Path) -> bool {
-    place::folder(&config::name_in_file(file), &variable).join("queues").exists()
+    location::folder(&config::name_in_file(file), &variable).join("queues").exists()
 }
 
 fn has_owner(path: &Path) -> bool {
@@ -124,7 +124,7 @@ fn of_file(file: &Path) -> Found {
 
 /// A file that was moved has left its letters under its old path.
 fn report_others(owner: &Owner) {
-    for other in place::called(&owner.name, &variable).into_iter().filter(|other| other.path.exists()) {
+    for other in location::files_of(&owner.name, &variable).into_iter().filter(|other| other.path.exists()) {
         let of = other.of.map_or_else(|| "unknown".to_owned(), |of| of.display().to_string());
         let path = other.path.display();
         output::report_error(&format!(
@@ -133,12 +133,12 @@ fn report_others(owner: &Owner) {
     }
 }
 
-fn of_known(known: &Known) -> Found {
+fn of_known(known: &KnownFile) -> Found {
     let file = known.of.clone().filter(|file| file.is_file());
     Found { by_path: known.of.is_some(), path: known.path.clone(), client: None, file }
 }
 
-fn called(known: &Known) -> String {
+fn called(known: &KnownFile) -> String {
     match &known.of {
         Some(file) => file.display().to_string(),
         None => known.name.clone(),

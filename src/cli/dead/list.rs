@@ -67,7 +67,7 @@ fn as_table(path: &Path, is_meant: impl Fn(&Letter) -> bool) -> Result<(), Failu
         Ok(true)
     })?;
     if !any {
-        return output::print(&text::none(letters.dropped()));
+        return output::print(&text::none(letters.dropped));
     }
     if table.len() > 0 {
         output::print(&rows.lay_out(table))?;

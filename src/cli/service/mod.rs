@@ -132,7 +132,7 @@ fn checked(name: &String) -> Result<&String, Failure> {
 }
 
 fn text(unit: &Unit) -> Result<String, Failure> {
-    unit.text().map_err(|unspeakable| Failure::usage(unspeakable.to_string()))
+    unit.text().map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Nothing can be installed where systemd doesn't run.

@@ -11,7 +11,7 @@ mod terminal;
 use super::output::{self, Failure};
 use super::target::OnePipeline;
 use crate::exit;
-use crate::sys::suspend::Whom;
+use crate::sys::suspend::SuspendScope;
 use crate::terminal as terminals;
 use feed::{Feed, Update};
 use screen::{Asked, Screen};
@@ -67,7 +67,7 @@ fn watch(session: &mut Session, feed: &Feed, mut screen: Screen) -> io::Result<E
                     match screen.key(key) {
                         Asked::Nothing => {}
                         Asked::Quit => return Ok(End::Quit),
-                        Asked::Suspend => session.suspend(Whom::Group)?,
+                        Asked::Suspend => session.suspend(SuspendScope::Group)?,
                         Asked::For(command) => {
                             screen.commands_sent += 1;
                             // The thread ends only with the pipeline: its last update says so.

@@ -12,7 +12,7 @@
 //! is gone. Modes are set by ourselves: crossterm remembers those of the first time only.
 
 use super::canvas::Canvas;
-use crate::sys::suspend::{Whom, suspend};
+use crate::sys::suspend::{SuspendScope, suspend};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
@@ -94,9 +94,9 @@ impl Session {
     }
 
     /// Gives the terminal back, stops with all of its process group, and takes it again.
-    pub fn suspend(&mut self, whom: Whom) -> io::Result<()> {
+    pub fn suspend(&mut self, scope: SuspendScope) -> io::Result<()> {
         give_back();
-        suspend(whom);
+        suspend(scope);
         self.stop.store(false, Ordering::SeqCst);
         self.take_again()
     }
@@ -120,7 +120,7 @@ impl Session {
                 return Ok(hung_up());
             }
             if self.stop.load(Ordering::SeqCst) {
-                self.suspend(Whom::Alone)?;
+                self.suspend(SuspendScope::Process)?;
                 return Ok(Input::Woken);
             }
             if self.continued.load(Ordering::SeqCst) {

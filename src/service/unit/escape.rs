@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// A unit file can't hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unspeakable(PathBuf);
+pub struct NotExpressible(PathBuf);
 
-impl fmt::Display for Unspeakable {
+impl fmt::Display for NotExpressible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.0;
         write!(
@@ -18,8 +18,8 @@ impl fmt::Display for Unspeakable {
 }
 
 /// A path as one word of a command line.
-pub(super) fn word(path: &Path) -> Result<String, Unspeakable> {
-    let text = speakable(path)?.replace('%', "%%").replace('$', "$$");
+pub(super) fn word(path: &Path) -> Result<String, NotExpressible> {
+    let text = expressible(path)?.replace('%', "%%").replace('$', "$$");
     if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%$,:=".contains(c)) {
         return Ok(text);
     }
@@ -27,13 +27,13 @@ pub(super) fn word(path: &Path) -> Result<String, Unspeakable> {
 }
 
 /// A path in a list of paths, which knows no variables.
-pub(super) fn path(path: &Path) -> Result<String, Unspeakable> {
+pub(super) fn path(path: &Path) -> Result<String, NotExpressible> {
     Ok(word(path)?.replace("$$", "$"))
 }
 
-fn speakable(path: &Path) -> Result<&str, Unspeakable> {
+fn expressible(path: &Path) -> Result<&str, NotExpressible> {
     let text = path.to_str().filter(|text| !text.chars().any(char::is_control));
-    text.ok_or_else(|| Unspeakable(path.to_owned()))
+    text.ok_or_else(|| NotExpressible(path.to_owned()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! network, memory that is both writable and executable (for languages that compile as they run), and `/proc`.
 
 use super::escape::path;
-use super::{Account, Unit, Unspeakable};
+use super::{Account, NotExpressible, Unit};
 use std::path::Path;
 
 /// What stages see of `/home`, `/root` and `/run/user`.
@@ -55,7 +55,7 @@ const FOR_SYSTEM: [&str; 13] = [
 /// What it takes to start a stage as another user, and to end it.
 const TO_CHANGE_USERS: &str = "CAP_SETUID CAP_SETGID CAP_KILL";
 
-pub(super) fn write(unit: &Unit, line: &mut impl FnMut(&str)) -> Result<(), Unspeakable> {
+pub(super) fn write(unit: &Unit, line: &mut impl FnMut(&str)) -> Result<(), NotExpressible> {
     match &unit.account {
         Account::Managers => {}
         Account::Own => line("DynamicUser=yes"),

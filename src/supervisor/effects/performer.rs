@@ -4,7 +4,7 @@ use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::progress::TerminalThread;
 use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
-use crate::service::Manager;
+use crate::service::NotifySocket;
 use crate::stage::Registry;
 use crate::supervisor::closing::summary::Closing;
 use crate::supervisor::error::SetUpError;
@@ -50,7 +50,7 @@ pub(super) enum Purpose {
 pub struct Run<'a> {
     pub options: &'a RunOptions,
     pub registry: &'a Registry,
-    pub manager: &'a Manager,
+    pub manager: &'a NotifySocket,
     pub started: Instant,
     pub progress: Option<ProgressDisplay>,
 }

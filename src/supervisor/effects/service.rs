@@ -6,7 +6,7 @@ use log::{Level, log};
 
 impl Performer<'_> {
     pub(super) fn notify(&mut self, messages: &[Message]) {
-        if let Err(error) = self.run.manager.tell(messages) {
+        if let Err(error) = self.run.manager.send(messages) {
             log!(target: "mprun", Level::Warn, "failed to tell the service manager {messages:?}: {error}");
         }
     }

@@ -40,7 +40,7 @@ impl<'a> Performer<'a> {
         let inbox =
             Inbox::open().map_err(system("take in signals (is `ulimit -u` or `ulimit -n` too low?)"))?;
         let children = children(before, log_writer).map_err(system("become the parent of orphans"))?;
-        let folder = dead_letter::place::folder(&pipeline.name, &letters::variable);
+        let folder = dead_letter::location::folder(&pipeline.name, &letters::variable);
         state_folder::check(&folder)?;
         let dead_letters = letters::store(options, pipeline);
         let mut store = open_store(run, pipeline, &folder, before)?;

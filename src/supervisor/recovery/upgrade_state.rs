@@ -9,7 +9,7 @@ use crate::queue::Arena;
 use crate::service::Received;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::saved::SavedMachine;
-use crate::sys::{inherited, reexec};
+use crate::sys::inherited;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -90,7 +90,7 @@ impl UpgradeState {
         let Ok(number) = std::env::var(VARIABLE) else { return Ok(None) };
         let number: Option<RawFd> = number.parse().ok();
         let number = number.ok_or_else(|| damaged("the descriptor's number"))?;
-        match reexec::take(number) {
+        match inherited::take(number) {
             Ok(fd) => UpgradeState::read(fd).map(Some).map_err(|error| damaged(&error.to_string())),
             Err(error) => Err(damaged(&error.to_string())),
         }
@@ -129,7 +129,7 @@ impl UpgradeState {
 
 /// A descriptor that was passed on.
 pub fn taken(number: RawFd) -> Result<OwnedFd, SetUpError> {
-    reexec::take(number).map_err(|error| SetUpError::System("take over a descriptor", error))
+    inherited::take(number).map_err(|error| SetUpError::System("take over a descriptor", error))
 }
 
 fn damaged(what: &str) -> SetUpError {

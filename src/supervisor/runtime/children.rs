@@ -3,7 +3,7 @@
 use super::inbox::Inbox;
 use crate::queue::SlotId;
 use crate::supervisor::machine::ids::{Pid, StageKey, WorkerId};
-use crate::sys::wait::{Change, Exit, Look, look, reap};
+use crate::sys::wait::{ChildChange, ChildPoll, Exit, poll_children, reap};
 use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,19 +148,19 @@ impl Children {
     /// The next piece of news, without waiting.
     pub fn news(&mut self) -> io::Result<Option<ChildEvent>> {
         loop {
-            match look()? {
-                Look::Quiet | Look::Childless => return Ok(None),
-                Look::Changed(Change::Ended(pid, exit)) => {
+            match poll_children()? {
+                ChildPoll::Quiet | ChildPoll::Childless => return Ok(None),
+                ChildPoll::Changed(ChildChange::Ended(pid, exit)) => {
                     return self.write_dead_letter(pid, exit).map(Some);
                 }
-                Look::Changed(Change::Stopped(pid)) => {
+                ChildPoll::Changed(ChildChange::Stopped(pid)) => {
                     if let Some(child) = self.workers.get(&pid) {
                         self.stopped.insert(pid);
                         self.stop_reported = true;
                         return Ok(Some(ChildEvent::Stopped(pid, *child)));
                     }
                 }
-                Look::Changed(Change::Continued(pid)) => drop(self.stopped.remove(&pid)),
+                ChildPoll::Changed(ChildChange::Continued(pid)) => drop(self.stopped.remove(&pid)),
             }
         }
     }

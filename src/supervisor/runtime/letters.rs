@@ -3,7 +3,7 @@
 use super::inbox::{Inbox, Notice, SMALL_STACK};
 use crate::config::{self, Pipeline};
 use crate::control::server::{Ask, Retrier};
-use crate::dead_letter::place::Owner;
+use crate::dead_letter::location::Owner;
 use crate::dead_letter::{self, Store};
 use crate::numbers::counted as count;
 use crate::supervisor::options::{Retries, RunOptions};
@@ -21,9 +21,9 @@ pub fn variable(name: &str) -> Option<String> {
 pub fn store(options: &RunOptions, pipeline: &Pipeline) -> Store {
     let owner =
         Owner { name: pipeline.name.clone(), file: config::file_without_name(&pipeline.name, &options.file) };
-    let taken = owner.take(&variable);
+    let claimed = owner.claim(&variable);
     let path = owner.path(&variable);
-    if let Err(error) = taken.and_then(|path| dead_letter::probe(&path)) {
+    if let Err(error) = claimed.and_then(|path| dead_letter::probe(&path)) {
         log!(
             target: "mprun",
             Level::Warn,

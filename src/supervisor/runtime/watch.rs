@@ -72,7 +72,7 @@ impl Watch {
             above.iter().filter_map(|name| name.parent()).map(Path::to_owned).collect();
         *locked(&self.aim) = Aim { names: names.clone(), folders: folders.clone(), above };
         self.files.keep(|path| folders.contains(path) || around.contains(path));
-        around.difference(&folders).for_each(|folder| self.files.watch_if_told(folder));
+        around.difference(&folders).for_each(|folder| self.files.watch_if_notified(folder));
         // Even a folder that is watched already: one that was replaced by another of the same name has lost its watch.
         folders.iter().try_for_each(|folder| self.files.watch(folder).map(|_: How| ()))
     }
@@ -89,7 +89,7 @@ impl Aim {
             What::Content => self.names.contains(path),
             What::Attributes => self.names.contains(path) || self.folders.contains(path),
             // A folder itself was moved or removed, or one above it.
-            What::Came | What::Left | What::Removed => {
+            What::Appeared | What::MovedAway | What::Removed => {
                 self.names.contains(path) || self.folders.contains(path) || self.above.contains(path)
             }
         }

@@ -1,9 +1,10 @@
 //! What the child does between clone and exec: plain system calls only, as the [module](super) says. Credentials are
 //! changed by the bare system calls, since libc's own would tell the parent's other threads to follow.
 
-use super::{Limit, ProcessGroupMode, ProcessSpec, Resource, SpawnError, StartStep, UserIds};
+use super::{Limit, ProcessGroupMode, ProcessSpec, SpawnError, StartStep, UserIds};
 use crate::sys::close_on_exec;
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
@@ -136,27 +137,16 @@ unsafe fn assume(user_ids: &UserIds) -> Result<(), StartStep> {
 }
 
 fn set_limit(limit: &Limit) -> Result<(), StartStep> {
-    let resource = match limit.resource {
-        Resource::Memory => libc::RLIMIT_AS,
-        Resource::OpenFiles => libc::RLIMIT_NOFILE,
-        Resource::CpuTime => libc::RLIMIT_CPU,
-    };
     // At the soft limit of computing time the kernel sends SIGXCPU, at the hard one SIGKILL: that would look like a kill
     // from outside.
-    let grace = u64::from(limit.resource == Resource::CpuTime);
-    let most = libc::rlimit { rlim_cur: limit.most, rlim_max: limit.most.saturating_add(grace) };
-    // SAFETY: reads a live structure; limits belong to the process, which is the child.
-    check(unsafe { libc::setrlimit(resource, &raw const most) }, StartStep::Limits)
+    let grace = u64::from(limit.resource == Resource::RLIMIT_CPU);
+    let hard = limit.most.saturating_add(grace);
+    setrlimit(limit.resource, limit.most, hard).map_err(|_| StartStep::Limits)
 }
 
 fn lower_open_files(soft: u64) -> Result<(), StartStep> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both work on a live structure; limits belong to the process, which is the child.
-    unsafe {
-        check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), StartStep::Limits)?;
-        limit.rlim_cur = soft.min(limit.rlim_max);
-        check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), StartStep::Limits)
-    }
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|_| StartStep::Limits)?;
+    setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard).map_err(|_| StartStep::Limits)
 }
 
 fn check(result: c_int, step: StartStep) -> Result<(), StartStep> {

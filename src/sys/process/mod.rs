@@ -31,6 +31,7 @@ pub use running::{RunningProgram, sweep};
 
 use super::{fd, wait};
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use stack::Stack;
 use std::ffi::{CString, c_char};
@@ -99,19 +100,8 @@ pub struct UserIds {
 pub struct Limit {
     /// Which one.
     pub resource: Resource,
-    /// How much.
+    /// How much, in the kernel's unit: bytes, descriptors, seconds.
     pub most: u64,
-}
-
-/// What can be limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resource {
-    /// Bytes of address space.
-    Memory,
-    /// Descriptors.
-    OpenFiles,
-    /// Seconds of computing.
-    CpuTime,
 }
 
 /// What differs from one start to the next.
@@ -212,7 +202,7 @@ impl Starter {
         let errno = Errno::last();
         if is_program && pid > 0 {
             // Before any signal gets through: the program may be dead already, and is no orphan.
-            orphans::spare(pid.unsigned_abs());
+            orphans::set_program(pid.unsigned_abs());
         }
         before.thread_set_mask().map_err(failed)?;
         if pid < 0 { Err(failed(errno)) } else { Ok((pid.unsigned_abs(), failure.take())) }

@@ -5,7 +5,7 @@
 //! SIGCHLD reaps them, wherever this process waits at that moment: for the program's pipes, for items, for room in a
 //! queue. It costs nothing as long as no child ends.
 //!
-//! - The program itself is spared: its end is the session's to see, and its group is killed before its pid is free.
+//! - The handler leaves the program itself: its end is the session's to see, and its group is killed before its pid is free.
 //! - No program, no reaping: [`super::sweep`] kills by pid, so no pid may become free between its look and its kill.
 //! - A dead program hides the orphans behind it from the handler; the sweep that follows its end takes them.
 //!
@@ -22,11 +22,11 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 /// The program that runs; 0: none does.
 static PROGRAM: AtomicU32 = AtomicU32::new(0);
 
-/// The thread that starts the program. Only there a signal can't come between the start and [`spare`].
+/// The thread that starts the program. Only there a signal can't come between the start and [`set_program`].
 static OWNER: AtomicI32 = AtomicI32::new(0);
 
-/// So many are reaped at once. More are a flood, in which the next end is near and brings the handler back.
-const AT_ONCE: usize = 4096;
+/// Reaped by one call of the handler at most. Where more end, the next end is near and calls it again.
+const REAP_LIMIT: usize = 4096;
 
 /// Makes this process the parent of all orphans among its descendants. Those that end while a program runs are reaped
 /// at once. Called by the thread that starts the programs.
@@ -41,12 +41,12 @@ pub fn adopt_orphans() -> io::Result<()> {
 }
 
 /// This program runs now: the handler reaps all but it.
-pub(super) fn spare(program: u32) {
+pub(super) fn set_program(program: u32) {
     PROGRAM.store(program, Ordering::SeqCst);
 }
 
 /// No program runs any more: the handler leaves everything to the sweep.
-pub(super) fn leave() {
+pub(super) fn clear_program() {
     PROGRAM.store(0, Ordering::SeqCst);
 }
 
@@ -54,7 +54,7 @@ extern "C" fn reap_orphans(_signal: libc::c_int) {
     let errno = Errno::last();
     let owner = OWNER.load(Ordering::SeqCst);
     if this_thread() == owner {
-        for _ in 0..AT_ONCE {
+        for _ in 0..REAP_LIMIT {
             let program = PROGRAM.load(Ordering::SeqCst);
             match wait::dead_child() {
                 Some(pid) if program != 0 && pid != program && wait::reap(pid).is_ok() => {}

@@ -37,7 +37,7 @@ impl RunningProgram {
 
     /// Ends it for good, once it has ended. From now on its orphans are left to [`sweep`].
     pub fn reap(&self) -> io::Result<()> {
-        orphans::leave();
+        orphans::clear_program();
         wait::reap(self.pid)
     }
 }

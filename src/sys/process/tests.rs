@@ -153,9 +153,9 @@ fn what_an_earlier_program_does_not_know_is_a_set_up_to_it() {
 #[test]
 fn folder_umask_nice_and_limits_hold() {
     let limits = vec![
-        Limit { resource: Resource::OpenFiles, most: 77 },
-        Limit { resource: Resource::CpuTime, most: 1234 },
-        Limit { resource: Resource::Memory, most: 1 << 30 },
+        Limit { resource: Resource::RLIMIT_NOFILE, most: 77 },
+        Limit { resource: Resource::RLIMIT_CPU, most: 1234 },
+        Limit { resource: Resource::RLIMIT_AS, most: 1 << 30 },
     ];
     let spec =
         ProcessSpec { folder: Some(c"/usr".into()), umask: Some(0o27), nice: Some(7), limits, ..shell() };

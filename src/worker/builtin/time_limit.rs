@@ -37,7 +37,7 @@ impl TimeLimit {
     #[inline]
     pub fn rest(&self) {
         if self.limit.is_some() {
-            worker_timer::rest();
+            worker_timer::end();
         }
     }
 }

@@ -6,15 +6,14 @@ use crate::exit;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure};
 use crate::sys::needs::DENIED;
-use crate::sys::process::{
-    self, Limit, ProcessArgs, ProcessSpec, Resource, SpawnError, StartStep, Starter, UserIds,
-};
+use crate::sys::process::{self, Limit, ProcessArgs, ProcessSpec, SpawnError, StartStep, Starter, UserIds};
 use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
 use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::session::Session;
 use crate::worker::stop::Stop;
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
 use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist};
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
@@ -298,7 +297,11 @@ fn limits(limits: &ProgramLimits) -> Vec<Limit> {
     let ProgramLimits { memory, processes: _, open_files, cpu_time } = limits;
     // Whole seconds: a limit of 1.5 s must not become one of 1 s.
     let seconds = cpu_time.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
-    let all = [(Resource::Memory, *memory), (Resource::OpenFiles, *open_files), (Resource::CpuTime, seconds)];
+    let all = [
+        (Resource::RLIMIT_AS, *memory),
+        (Resource::RLIMIT_NOFILE, *open_files),
+        (Resource::RLIMIT_CPU, seconds),
+    ];
     all.into_iter().filter_map(|(resource, most)| Some(Limit { resource, most: most? })).collect()
 }
 
@@ -441,6 +444,6 @@ mod tests {
             cpu_time: Some(std::time::Duration::from_millis(1500)),
             ..ProgramLimits::default()
         };
-        assert_eq!(limits(&given), [Limit { resource: Resource::CpuTime, most: 2 }]);
+        assert_eq!(limits(&given), [Limit { resource: Resource::RLIMIT_CPU, most: 2 }]);
     }
 }

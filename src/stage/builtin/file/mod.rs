@@ -149,7 +149,7 @@ impl ToFile {
             if outlet.path == path && self.mode != Mode::Replace {
                 log::info!("`{}` was moved or removed: a new one is begun", path.display());
             }
-            outlet.appender.settle()?;
+            outlet.appender.undo_pending()?;
         }
         self.outlet = None;
         if self.mode == Mode::Replace {
@@ -174,7 +174,7 @@ impl ToFile {
             ));
         }
         let lock = [b"prepare\0", name(&replacement.fresh)].concat();
-        self.log.alone(&lock, || replacement.prepare(goes_on))?
+        self.log.exclusively(&lock, || replacement.prepare(goes_on))?
     }
 
     /// A replacement is whole or it is none: what was written of it in this run is not there any more.
@@ -307,7 +307,7 @@ impl Stage for ToFile {
         let not_yet =
             |error: io::Error| Failure::not_yet(format!("can't write `{}`: {error}", path.display()));
         let found = outlet.appender.begin_run(how, name(&path)).map_err(not_yet)?;
-        self.log.note_begun(&self.key()).map_err(not_yet)?;
+        self.log.set_begun(&self.key()).map_err(not_yet)?;
         self.log_begin(&path, found);
         Ok(())
     }

@@ -22,7 +22,7 @@ use super::copies::Class;
 use super::saved::Saved;
 use super::tracked::{Emitted, Filled, Identity, Lost, Standing, Tracked};
 use super::watch::{Changes, Watch};
-use crate::file_watch::LOOK_EVERY;
+use crate::file_watch::POLL_INTERVAL;
 use crate::framing::Framing;
 use crate::stage::{Emitter, Failure, Next};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -267,7 +267,7 @@ impl Follow {
         dues.iter().filter(|(_, due)| *due <= now).for_each(|(id, _)| self.wake(*id));
         if self.watch.is_polling() {
             if now >= self.look_again {
-                self.look_again = now + LOOK_EVERY;
+                self.look_again = now + POLL_INTERVAL;
                 self.must_scan = true;
                 self.wake_all();
             }

@@ -88,7 +88,7 @@ impl Watch {
             if let Some(about) = about
                 && self.folders.get(&folder) != Some(&about)
             {
-                self.files.watch_if_told(&folder);
+                self.files.watch_if_notified(&folder);
                 self.folders.insert(folder, about);
                 is_new = true;
             }
@@ -169,7 +169,7 @@ impl Inner {
             }
             What::Content => return,
             What::Removed if is_followed => drop(self.changes.removed.insert(path.to_owned())),
-            What::Attributes | What::Came | What::Left | What::Removed => {}
+            What::Attributes | What::Appeared | What::MovedAway | What::Removed => {}
         }
         let is_folder = self.names.contains_key(path) || self.above.contains(path);
         let is_folder = is_folder && (what != What::Attributes || self.names.contains_key(path));

@@ -2,7 +2,7 @@
 
 use super::{Location, QueueStore};
 use crate::queue::Arena;
-use crate::service::Manager;
+use crate::service::NotifySocket;
 use crate::supervisor::recovery::saver::{LastSaver, Saver};
 use log::{Level, log};
 
@@ -14,12 +14,17 @@ impl QueueStore {
 
     /// All workers have ended. `through`: all work is done, the next run starts anew. `waits`: the disk has
     /// no room, for this reason; whether to try it again. Whether all could be put away.
-    pub fn conclude(self, through: bool, manager: &Manager, waits: &mut dyn FnMut(&str) -> bool) -> bool {
+    pub fn conclude(
+        self,
+        through: bool,
+        manager: &NotifySocket,
+        waits: &mut dyn FnMut(&str) -> bool,
+    ) -> bool {
         let QueueStore { arena, location, saver, .. } = self;
         let saver = saver.map(Saver::end);
         let result = match (&location, through) {
             (Location::Memory, _) | (Location::Store(_), false) => Ok(()),
-            (Location::Store(name), true) => manager.remove(name).map_err(|error| error.to_string()),
+            (Location::Store(name), true) => manager.remove_fd(name).map_err(|error| error.to_string()),
             (Location::File(path), true) => {
                 // What was saved goes first: alone it would be of no use.
                 Arena::forget_saved(path)

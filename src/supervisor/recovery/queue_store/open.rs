@@ -3,7 +3,7 @@
 use super::{Location, QueueStore, end_processes_of, refused};
 use crate::config::Pipeline;
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, User};
-use crate::service::{Manager, Received};
+use crate::service::{NotifySocket, Received};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::recovered::{self, Label, RecoveredQueue};
@@ -26,7 +26,7 @@ pub struct StoreOptions<'a> {
     /// The pipeline's state folder.
     pub folder: &'a Path,
     /// The service manager.
-    pub manager: &'a Manager,
+    pub manager: &'a NotifySocket,
     /// Sources are off, and stages get items that were put back.
     pub works_off: bool,
 }
@@ -171,7 +171,7 @@ impl StoreOptions<'_> {
     fn store(&self, arena: &Arena) -> Result<(), String> {
         let spare = arena.share().map_err(|fault| fault.to_string())?;
         let name = self.store_name();
-        let stored = self.manager.remove(&name).and_then(|()| self.manager.put(&name, spare.as_fd()));
+        let stored = self.manager.remove_fd(&name).and_then(|()| self.manager.store_fd(&name, spare.as_fd()));
         stored.map_err(|error| error.to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! The service manager that started this process, if one did.
+//! The socket of the service manager that started this process, if one did.
 //!
 //! A manager that reads nothing must not hold up the supervisor: what its socket has no room for waits here, in its
 //! order, and a thread sends it on. (Not a process: the manager takes messages of the main process only.)
@@ -20,47 +20,51 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the last messages may take at the end.
-const AT_THE_END: Duration = Duration::from_millis(500);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 /// Messages that wait for room. Those of the moment replace one another, so there are never many.
-const WAITING: usize = 64;
+const MAX_UNSENT: usize = 64;
 
 /// Speaks to the service manager. Without one, all of it does nothing.
 #[derive(Debug, Default)]
-pub struct Manager {
-    line: Option<Arc<Line>>,
+pub struct NotifySocket {
+    connection: Option<Arc<Connection>>,
     watchdog: Option<Duration>,
     main_pid: Option<u32>,
 }
 
-impl Manager {
+impl NotifySocket {
     /// By `$NOTIFY_SOCKET`, `$WATCHDOG_USEC` and `$WATCHDOG_PID`, `$SYSTEMD_EXEC_PID`.
     ///
     /// # Errors
     /// When there is a socket, but it can't be reached.
-    pub fn from_environment() -> io::Result<Manager> {
-        Manager::new(|name| std::env::var_os(name), std::process::id())
+    pub fn from_environment() -> io::Result<NotifySocket> {
+        NotifySocket::new(|name| std::env::var_os(name), std::process::id())
     }
 
-    fn new(variable: impl Fn(&str) -> Option<OsString>, pid: u32) -> io::Result<Manager> {
+    fn new(variable: impl Fn(&str) -> Option<OsString>, pid: u32) -> io::Result<NotifySocket> {
         let number = |name| variable(name)?.to_str()?.parse::<u64>().ok();
         let Some(address) = variable("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else {
-            return Ok(Manager::default());
+            return Ok(NotifySocket::default());
         };
         let socket = UnixDatagram::unbound()?;
         connect(&socket, address.as_bytes())?;
         let is_ours = number("WATCHDOG_PID").is_none_or(|of| of == u64::from(pid));
         let watchdog = number("WATCHDOG_USEC").filter(|&usec| usec > 0 && is_ours);
         let started = number("SYSTEMD_EXEC_PID").filter(|&of| of != u64::from(pid));
-        Ok(Manager {
-            line: Some(Arc::new(Line { socket, waiting: Mutex::default(), changed: Condvar::new() })),
+        Ok(NotifySocket {
+            connection: Some(Arc::new(Connection {
+                socket,
+                unsent: Mutex::default(),
+                changed: Condvar::new(),
+            })),
             watchdog: watchdog.map(Duration::from_micros),
             main_pid: started.map(|_| pid),
         })
     }
 
-    /// Whether somebody listens.
+    /// Whether there is a manager.
     pub fn listens(&self) -> bool {
-        self.line.is_some()
+        self.connection.is_some()
     }
 
     /// It kills this process when it hasn't heard [`Message::Watchdog`] for so long.
@@ -68,21 +72,21 @@ impl Manager {
         self.watchdog
     }
 
-    /// This process, if the manager started another one (a shell, say) that started this: it must learn whom to watch
-    /// and to signal.
+    /// This process, if the manager started another one (a shell, say) that started this: it must learn which process
+    /// to watch and to signal.
     pub fn main_pid(&self) -> Option<u32> {
         self.main_pid
     }
 
-    /// Tells all of it at once.
+    /// Sends all of it at once.
     ///
     /// # Errors
     /// When the socket doesn't take it. Nothing is to be done about that but to log it.
-    pub fn tell(&self, messages: &[Message]) -> io::Result<()> {
+    pub fn send(&self, messages: &[Message]) -> io::Result<()> {
         let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
         let lines: Vec<String> = messages.iter().map(|message| message.text(now)).collect();
-        let is_fleeting = messages.iter().all(Message::is_fleeting);
-        self.send(Letter { text: lines.join("\n"), fd: None, is_fleeting })
+        let is_superseded = messages.iter().all(Message::is_superseded);
+        self.send_datagram(Datagram { text: lines.join("\n"), fd: None, is_superseded })
     }
 
     /// Gives the manager a copy of a descriptor to keep. [`Received`](super::Received) has it at the next start,
@@ -91,85 +95,85 @@ impl Manager {
     /// `name`: printable ASCII without a colon, at most 255 bytes.
     ///
     /// # Errors
-    /// See [`Manager::tell`]. That the unit allows no store (`FileDescriptorStoreMax=0`) can't be seen.
-    pub fn put(&self, name: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
+    /// See [`NotifySocket::send`]. That the unit allows no store (`FileDescriptorStoreMax=0`) can't be seen.
+    pub fn store_fd(&self, name: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
         let text = format!("FDSTORE=1\nFDNAME={}\nFDPOLL=0", checked(name)?);
-        self.send(Letter { text, fd: Some(fd.try_clone_to_owned()?), is_fleeting: false })
+        self.send_datagram(Datagram { text, fd: Some(fd.try_clone_to_owned()?), is_superseded: false })
     }
 
     /// All descriptors of this name go from the store.
     ///
     /// # Errors
-    /// See [`Manager::tell`].
-    pub fn remove(&self, name: &str) -> io::Result<()> {
+    /// See [`NotifySocket::send`].
+    pub fn remove_fd(&self, name: &str) -> io::Result<()> {
         let text = format!("FDSTOREREMOVE=1\nFDNAME={}", checked(name)?);
-        self.send(Letter { text, fd: None, is_fleeting: false })
+        self.send_datagram(Datagram { text, fd: None, is_superseded: false })
     }
 
-    fn send(&self, letter: Letter) -> io::Result<()> {
-        self.line.as_ref().map_or(Ok(()), |line| line.send(letter))
+    fn send_datagram(&self, datagram: Datagram) -> io::Result<()> {
+        self.connection.as_ref().map_or(Ok(()), |connection| connection.send(datagram))
     }
 
-    /// This process is about to end: what waits may still go, within [`AT_THE_END`].
-    pub fn finish(&self) {
-        if let Some(line) = &self.line {
-            line.wait_until_sent(Instant::now() + AT_THE_END);
+    /// This process is about to end: what waits may still go, within [`FLUSH_TIMEOUT`].
+    pub fn flush(&self) {
+        if let Some(connection) = &self.connection {
+            connection.wait_until_sent(Instant::now() + FLUSH_TIMEOUT);
         }
     }
 }
 
 /// One message.
 #[derive(Debug)]
-struct Letter {
+struct Datagram {
     text: String,
     fd: Option<OwnedFd>,
     /// The next one of its kind makes it needless.
-    is_fleeting: bool,
+    is_superseded: bool,
 }
 
 /// The socket, and what it has no room for.
 #[derive(Debug)]
-struct Line {
+struct Connection {
     socket: UnixDatagram,
-    waiting: Mutex<Waiting>,
+    unsent: Mutex<Unsent>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    letters: VecDeque<Letter>,
-    is_watched: bool,
+struct Unsent {
+    datagrams: VecDeque<Datagram>,
+    has_thread: bool,
 }
 
-impl Line {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Connection {
+    fn unsent(&self) -> MutexGuard<'_, Unsent> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(self: &Arc<Line>, letter: Letter) -> io::Result<()> {
-        let mut waiting = self.waiting();
-        if waiting.letters.is_empty() && self.try_send(&letter)? {
+    fn send(self: &Arc<Connection>, datagram: Datagram) -> io::Result<()> {
+        let mut unsent = self.unsent();
+        if unsent.datagrams.is_empty() && self.try_send(&datagram)? {
             return Ok(());
         }
-        if letter.is_fleeting {
-            waiting.letters.retain(|before| !before.is_fleeting);
+        if datagram.is_superseded {
+            unsent.datagrams.retain(|before| !before.is_superseded);
         }
-        if waiting.letters.len() >= WAITING {
+        if unsent.datagrams.len() >= MAX_UNSENT {
             return Err(io::Error::new(ErrorKind::WouldBlock, "it has read nothing for a long time"));
         }
-        waiting.letters.push_back(letter);
-        if !waiting.is_watched {
-            waiting.is_watched = self.watch();
+        unsent.datagrams.push_back(datagram);
+        if !unsent.has_thread {
+            unsent.has_thread = self.start_thread();
         }
         Ok(())
     }
 
     /// False: there is no room.
-    fn try_send(&self, letter: &Letter) -> io::Result<bool> {
-        let raw: Vec<i32> = letter.fd.iter().map(AsRawFd::as_raw_fd).collect();
+    fn try_send(&self, datagram: &Datagram) -> io::Result<bool> {
+        let raw: Vec<i32> = datagram.fd.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let control = if raw.is_empty() { &[][..] } else { &rights[..] };
-        let bytes = [IoSlice::new(letter.text.as_bytes())];
+        let bytes = [IoSlice::new(datagram.text.as_bytes())];
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         match sendmsg::<UnixAddr>(self.socket.as_raw_fd(), &bytes, control, flags, None) {
             Ok(_) => Ok(true),
@@ -179,21 +183,21 @@ impl Line {
     }
 
     /// Whether there is a thread now that waits for room.
-    fn watch(self: &Arc<Line>) -> bool {
-        let line = Arc::clone(self);
-        spawn_without_signals("notify", move || line.send_when_there_is_room()).is_ok()
+    fn start_thread(self: &Arc<Connection>) -> bool {
+        let connection = Arc::clone(self);
+        spawn_without_signals("notify", move || connection.send_when_there_is_room()).is_ok()
     }
 
     fn send_when_there_is_room(&self) {
         loop {
             let _ = poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
-            let mut waiting = self.waiting();
+            let mut unsent = self.unsent();
             // A manager that is gone takes nothing: what it is not told, the next one asks for.
-            while waiting.letters.front().is_some_and(|letter| self.try_send(letter).unwrap_or(true)) {
-                waiting.letters.pop_front();
+            while unsent.datagrams.front().is_some_and(|datagram| self.try_send(datagram).unwrap_or(true)) {
+                unsent.datagrams.pop_front();
             }
-            if waiting.letters.is_empty() {
-                waiting.is_watched = false;
+            if unsent.datagrams.is_empty() {
+                unsent.has_thread = false;
                 self.changed.notify_all();
                 return;
             }
@@ -201,10 +205,10 @@ impl Line {
     }
 
     fn wait_until_sent(&self, until: Instant) {
-        let mut waiting = self.waiting();
-        while waiting.is_watched && Instant::now() < until {
+        let mut unsent = self.unsent();
+        while unsent.has_thread && Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
-            waiting = self.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            unsent = self.changed.wait_timeout(unsent, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Which file holds the dead letters of which pipeline.
 //!
 //! As for `queues`, they belong to the pipeline file by its path, or, where it gives a `name` of its own, by that. The
-//! folder goes by the name: `NAME/dead.jsonl`. Where it goes by the path, a link beside it, `dead.of`, says whose letters
-//! they are: whoever comes first gets `dead.jsonl`, another file of the same name `dead-HASH.jsonl`. A link is made and read
-//! in one step each, so there is no half one.
+//! folder goes by the name: `NAME/dead.jsonl`. Where it goes by the path, a link beside it, `dead.of`, names the owner: the
+//! first pipeline file gets `dead.jsonl`, another one of the same name `dead-HASH.jsonl`. A link is made and read in one
+//! step each, so there is no half one.
 
 use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// A variable of the environment.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Whose letters are meant.
+/// The pipeline whose letters are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The pipeline's name.
@@ -22,9 +22,9 @@ pub struct Owner {
     pub file: Option<PathBuf>,
 }
 
-/// Letters that there are.
+/// A file of dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownFile {
     /// The pipeline's name.
     pub name: String,
     /// Its file, where that is known.
@@ -48,15 +48,15 @@ impl Owner {
         }
     }
 
-    /// Makes the folder and notes whose letters go where; returns where.
+    /// Makes the folder and the link to the owner; returns where the letters go.
     ///
     /// # Errors
     /// When the folder can't be made or written.
-    pub fn take(&self, variable: Variable<'_>) -> io::Result<PathBuf> {
+    pub fn claim(&self, variable: Variable<'_>) -> io::Result<PathBuf> {
         let folder = folder(&self.name, variable);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let Some(file) = &self.file else { return Ok(folder.join("dead.jsonl")) };
-        // The second round: another file was faster, and has the first place now.
+        // The second round: another pipeline file was faster, and owns the first file now.
         for _ in 0..2 {
             let path = self.path_in(&folder);
             match symlink(file, link_of(&path)) {
@@ -75,25 +75,28 @@ impl Owner {
     }
 }
 
-/// The pipelines that have dead letters.
-pub fn known(variable: Variable<'_>) -> Vec<Known> {
+/// The files of all pipelines.
+pub fn all_files(variable: Variable<'_>) -> Vec<KnownFile> {
     let folders = std::fs::read_dir(state_folder(variable)).into_iter().flatten().filter_map(Result::ok);
     let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut known: Vec<Known> = names.flat_map(|name| called(&name, variable)).collect();
+    let mut known: Vec<KnownFile> = names.flat_map(|name| files_of(&name, variable)).collect();
     known.sort_by(|a, b| a.path.cmp(&b.path));
     known
 }
 
-/// Those of this name.
-pub fn called(name: &str, variable: Variable<'_>) -> Vec<Known> {
+/// The files of pipelines of this name.
+pub fn files_of(name: &str, variable: Variable<'_>) -> Vec<KnownFile> {
     let files = std::fs::read_dir(folder(name, variable)).into_iter().flatten().filter_map(Result::ok);
     let paths = files.map(|entry| entry.path()).filter(|path| {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         file == "dead.jsonl" || file.starts_with("dead-") && file.ends_with(".jsonl")
     });
-    let with_owner =
-        |path: PathBuf| Known { name: name.to_owned(), of: std::fs::read_link(link_of(&path)).ok(), path };
-    let mut known: Vec<Known> = paths.map(with_owner).collect();
+    let with_owner = |path: PathBuf| KnownFile {
+        name: name.to_owned(),
+        of: std::fs::read_link(link_of(&path)).ok(),
+        path,
+    };
+    let mut known: Vec<KnownFile> = paths.map(with_owner).collect();
     known.sort_by(|a, b| a.path.cmp(&b.path));
     known
 }
@@ -155,21 +158,21 @@ mod tests {
 
     #[test]
     fn two_files_of_one_name_have_letters_of_their_own_and_a_name_is_shared() {
-        let state = std::env::temp_dir().join(format!("mprun-place-{}", std::process::id()));
+        let state = std::env::temp_dir().join(format!("mprun-location-{}", std::process::id()));
         let variable = |name: &str| (name == "STATE_DIRECTORY").then(|| state.display().to_string());
         let owner = |file: Option<&str>| Owner { name: "shop".into(), file: file.map(PathBuf::from) };
-        let one = owner(Some("/a/shop.toml")).take(&variable).unwrap();
-        let other = owner(Some("/b/shop.toml")).take(&variable).unwrap();
+        let one = owner(Some("/a/shop.toml")).claim(&variable).unwrap();
+        let other = owner(Some("/b/shop.toml")).claim(&variable).unwrap();
         assert_eq!(one, state.join("shop/dead.jsonl"));
         assert_ne!(one, other);
         for (file, path) in [("/a/shop.toml", &one), ("/b/shop.toml", &other)] {
-            assert_eq!(owner(Some(file)).take(&variable).unwrap(), *path);
+            assert_eq!(owner(Some(file)).claim(&variable).unwrap(), *path);
             assert_eq!(owner(Some(file)).path(&variable), *path);
             std::fs::write(path, "").unwrap();
         }
-        let of: Vec<_> = called("shop", &variable).into_iter().filter_map(|known| known.of).collect();
+        let of: Vec<_> = files_of("shop", &variable).into_iter().filter_map(|known| known.of).collect();
         assert_eq!(of, [Path::new("/b/shop.toml"), Path::new("/a/shop.toml")]);
-        assert_eq!(owner(None).take(&variable).unwrap(), one);
+        assert_eq!(owner(None).claim(&variable).unwrap(), one);
         std::fs::remove_dir_all(&state).unwrap();
     }
 }

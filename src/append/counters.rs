@@ -1,7 +1,7 @@
-//! What the workers of a run count together, by stage: it outlives them, and is no part of any queue.
+//! Counters that the workers of a run share, one for each stage: they outlive workers, and are no part of any queue.
 //!
-//! The counts stand in the undo log, behind the places of all files: each in the first place, from a number that the
-//! stage's name hashes to, that is its own or still empty. One lock is for all.
+//! They stand in the undo log, behind the entries of all files: each in the first slot, from the hash of the stage's name
+//! on, that is its own or still empty. One lock is for all.
 //!
 //! # Crash table
 //!
@@ -10,41 +10,42 @@
 //! | before the write of the stage's count | nothing; the lock goes with the process |
 //! | before the write of the sum | the stage has one more than the sum knows |
 
-use super::undo_log::{Place, UndoLog};
+use super::undo_log::{LockedEntry, UndoLog};
+use crate::hash::fnv1a;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Behind the last place of a file.
+/// Behind the last entry of a file.
 const START: u64 = 1 << 62;
 /// The sum of all counts stands first.
 const SUM: u64 = START;
 const STAGES: u64 = START + 64;
-const NUMBERS: u64 = 1 << 16;
+const STAGE_SLOTS: u64 = 1 << 16;
 
 impl UndoLog {
     /// One more for the stage.
     pub fn count(&self, stage: &str) -> io::Result<()> {
-        let _alone = Place::lock(self, START)?;
+        let _alone = LockedEntry::lock(self, START)?;
         let (at, count) = self.find(stage)?;
-        let entry = [hash(stage).to_le_bytes(), (count + 1).to_le_bytes()].concat();
+        let entry = [key(stage).to_le_bytes(), (count + 1).to_le_bytes()].concat();
         self.0.write_all_at(&entry, at)?;
         self.0.write_all_at(&(self.word(SUM)? + 1).to_le_bytes(), SUM)
     }
 
-    /// How many that were so far.
+    /// The count of the stage so far.
     pub fn counted(&self, stage: &str) -> io::Result<u64> {
         Ok(self.find(stage)?.1)
     }
 
-    /// How many that were for all stages, those that are gone included.
+    /// The count of all stages, removed ones included.
     pub fn counted_in_all(&self) -> io::Result<u64> {
         self.word(SUM)
     }
 
     /// Where the stage's count is, or is to be.
     fn find(&self, stage: &str) -> io::Result<(u64, u64)> {
-        let own = hash(stage);
-        let mut at = STAGES + own % NUMBERS * 16;
+        let own = key(stage);
+        let mut at = STAGES + own % STAGE_SLOTS * 16;
         loop {
             match self.word(at)? {
                 0 => return Ok((at, 0)),
@@ -57,17 +58,16 @@ impl UndoLog {
     fn word(&self, at: u64) -> io::Result<u64> {
         let mut bytes = [0; 8];
         match self.0.read_exact_at(&mut bytes, at) {
-            // Nothing was written so far behind.
+            // Nothing was written there yet.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             result => result.map(|()| u64::from_le_bytes(bytes)),
         }
     }
 }
 
-/// FNV-1a, as its authors give it: the same in each version of mprun. Never 0.
-fn hash(name: &str) -> u64 {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, mix).max(1)
+/// Never 0, which an empty slot holds.
+fn key(stage: &str) -> u64 {
+    fnv1a(stage.as_bytes()).max(1)
 }
 
 #[cfg(test)]

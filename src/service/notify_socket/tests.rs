@@ -4,14 +4,14 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A listener in the abstract name space, where nothing has to be cleaned up, and a manager that speaks to it.
-fn pair(more: &[(&str, &str)]) -> (UnixDatagram, Manager) {
+fn pair(more: &[(&str, &str)]) -> (UnixDatagram, NotifySocket) {
     let name = format!("mprun-test-{}-{:x}", std::process::id(), fastrand::u64(..));
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let listener = UnixDatagram::bind_addr(&address).unwrap();
     let socket = format!("@{name}");
     let all = [&[("NOTIFY_SOCKET", socket.as_str())], more].concat();
     let find = |name: &str| all.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into());
-    (listener, Manager::new(find, 7).unwrap())
+    (listener, NotifySocket::new(find, 7).unwrap())
 }
 
 fn heard(listener: &UnixDatagram) -> String {
@@ -23,22 +23,22 @@ fn heard(listener: &UnixDatagram) -> String {
 #[test]
 fn messages_of_one_call_come_as_one_datagram() {
     let (listener, manager) = pair(&[]);
-    manager.tell(&[Message::Ready, Message::Status("up".into())]).unwrap();
+    manager.send(&[Message::Ready, Message::Status("up".into())]).unwrap();
     assert_eq!(heard(&listener), "READY=1\nSTATUS=up");
 }
 
 #[test]
-fn without_a_socket_nothing_is_told_and_nothing_fails() {
-    let manager = Manager::new(|_| None, 7).unwrap();
+fn without_a_socket_nothing_is_sent_and_nothing_fails() {
+    let manager = NotifySocket::new(|_| None, 7).unwrap();
     assert!(!manager.listens());
-    manager.tell(&[Message::Ready]).unwrap();
-    manager.put("queues", std::io::stdin().as_fd()).unwrap();
+    manager.send(&[Message::Ready]).unwrap();
+    manager.store_fd("queues", std::io::stdin().as_fd()).unwrap();
 }
 
 #[test]
-fn a_socket_that_is_not_there_is_told_of() {
+fn a_socket_that_is_not_there_is_an_error() {
     for address in ["/nonexistent/mprun", "vsock:2:1", "relative"] {
-        assert!(Manager::new(|name| (name == "NOTIFY_SOCKET").then(|| address.into()), 7).is_err());
+        assert!(NotifySocket::new(|name| (name == "NOTIFY_SOCKET").then(|| address.into()), 7).is_err());
     }
 }
 
@@ -64,13 +64,13 @@ fn behind_a_shell_it_says_who_the_main_process_is() {
 fn a_descriptor_travels_with_its_name() {
     let (listener, manager) = pair(&[]);
     let (reader, writer) = nix::unistd::pipe().unwrap();
-    manager.put("queues", writer.as_fd()).unwrap();
+    manager.store_fd("queues", writer.as_fd()).unwrap();
     drop(writer);
     let (text, copy) = received(&listener);
     assert_eq!(text, "FDSTORE=1\nFDNAME=queues\nFDPOLL=0");
     nix::unistd::write(&copy, b"x").unwrap();
     assert_eq!(nix::unistd::read(&reader, &mut [0; 2]).unwrap(), 1);
-    manager.remove("queues").unwrap();
+    manager.remove_fd("queues").unwrap();
     assert_eq!(heard(&listener), "FDSTOREREMOVE=1\nFDNAME=queues");
 }
 
@@ -78,7 +78,7 @@ fn a_descriptor_travels_with_its_name() {
 fn a_name_that_would_break_the_protocol_is_refused() {
     let (_listener, manager) = pair(&[]);
     for name in ["", "a:b", "a\nb", "ä", &"x".repeat(256)] {
-        assert_eq!(manager.remove(name).unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
+        assert_eq!(manager.remove_fd(name).unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
     }
 }
 
@@ -100,15 +100,15 @@ fn received(listener: &UnixDatagram) -> (String, OwnedFd) {
 #[test]
 fn a_manager_that_reads_nothing_is_not_waited_for_and_misses_nothing_but_what_is_old() {
     let (listener, manager) = pair(&[]);
-    let busy = |n: u32| manager.tell(&[Message::Status(format!("busy {n}"))]).unwrap();
+    let busy = |n: u32| manager.send(&[Message::Status(format!("busy {n}"))]).unwrap();
     (0..5000).for_each(busy);
-    manager.tell(&[Message::Stopping]).unwrap();
-    manager.tell(&[Message::Status("last".into())]).unwrap();
+    manager.send(&[Message::Stopping]).unwrap();
+    manager.send(&[Message::Status("last".into())]).unwrap();
     let mut all = Vec::new();
     while all.last().is_none_or(|last| last != "STATUS=last") {
         all.push(heard(&listener));
     }
     assert!(all.contains(&"STOPPING=1".to_owned()), "{all:?}");
     assert!(all.len() < 5000, "it had room for all, so this shows nothing");
-    manager.finish();
+    manager.flush();
 }
