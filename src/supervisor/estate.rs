@@ -15,7 +15,7 @@ use super::SetUpError;
 use super::inheritance::{self, Kept, Label};
 use super::saver::{LastSaver, Saver};
 use crate::config::{Pipeline, Sync};
-use crate::queue::{Arena, Fault, Identity, Inherited, Opened, QueueAdmin, QueueId, User};
+use crate::queue::{Arena, Fault, Identity, Opened, QueueAdmin, QueueId, RecoveredQueue, User};
 use crate::service::{Manager, Received};
 use crate::sys::{group, proc_table};
 use crate::worker;
@@ -96,7 +96,7 @@ impl Estate {
         for left in estate.steward.queues()? {
             let Some(label) = Label::parse(&left.label) else { continue };
             let items = left.counts.waiting + left.counts.leased;
-            let Inherited { queue, ended, closed, .. } = left;
+            let RecoveredQueue { queue, ended, closed, .. } = left;
             estate.kept.push(Kept { queue, label, items, ended, closed, through: false });
         }
         Ok(estate)
@@ -119,7 +119,7 @@ impl Estate {
         arena.begin_use()?;
         let mut steward = QueueAdmin::open(arena.clone())?;
         let mut kept = Vec::new();
-        for left in steward.inherit()? {
+        for left in steward.recover()? {
             kept.extend(claim(&mut steward, left)?);
         }
         let reopened = match site.works_off {
@@ -338,7 +338,7 @@ impl Site<'_> {
 }
 
 /// What to make of one queue.
-fn claim(steward: &mut QueueAdmin, left: Inherited) -> Result<Option<Kept>, Fault> {
+fn claim(steward: &mut QueueAdmin, left: RecoveredQueue) -> Result<Option<Kept>, Fault> {
     let Some(label) = Label::parse(&left.label) else {
         return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
     };

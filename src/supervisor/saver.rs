@@ -5,7 +5,7 @@
 
 use super::SetUpError;
 use crate::config::Sync;
-use crate::queue::{Arena, Fault, QueueAdmin, Safety};
+use crate::queue::{Arena, Durability, Fault, QueueAdmin};
 use log::{Level, log};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,12 +32,12 @@ impl Saver {
     /// what an earlier run has saved is out of date from now on.
     pub fn start(arena: &Arena, path: &Path, sync: Sync) -> Result<Option<Saver>, SetUpError> {
         let safety = match sync {
-            Sync::Never => Safety::Nothing,
-            Sync::Interval => Safety::Later,
-            Sync::Always => Safety::Puts,
+            Sync::Never => Durability::Nothing,
+            Sync::Interval => Durability::Later,
+            Sync::Always => Durability::Puts,
         };
-        arena.demand(safety);
-        if safety == Safety::Nothing {
+        arena.set_durability(safety);
+        if safety == Durability::Nothing {
             Arena::forget_saved(path).map_err(|error| SetUpError::System("remove what was saved", error))?;
             return Ok(None);
         }
@@ -54,7 +54,7 @@ impl Saver {
     /// Nobody is at work any more: from now on only what is asked for is saved.
     pub fn end(self) -> LastSaver {
         self.ends.store(true, Relaxed);
-        self.arena.nudge_saver();
+        self.arena.request_checkpoint();
         self.thread.thread().unpark();
         if self.thread.join().is_err() {
             log!(target: "mprun", Level::Error, "the thread that saves the queues has panicked");

@@ -63,7 +63,7 @@ impl Pace {
 impl WorkerContext {
     pub fn new(spec: WorkerSpec, arena: Arena, log: UndoLog, mut queues: WorkerHandle) -> WorkerContext {
         if let Some(token) = spec.token {
-            queues.set_memory(QueueId(token));
+            queues.set_hidden_queue(QueueId(token));
         }
         let ids = |named: &[(u16, String)]| named.iter().map(|(id, _)| QueueId(*id)).collect();
         WorkerContext {
@@ -101,7 +101,7 @@ impl WorkerContext {
     /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the queues does, in a wait) then
     /// can't hide a change from us.
     pub fn look(&mut self) -> Pace {
-        if self.queues.is_disturbed() {
+        if self.queues.has_new_orders() {
             self.queues.set_at_rest(false); // if it is to pause still, or again, it says so again
         }
         let (order, tuning) = (self.queues.order(), self.queues.tuning());
@@ -162,7 +162,7 @@ impl WorkerContext {
             let tells = self.item_log.is_on && !wait_silently;
             let look = pace.when_full().is_some() || tells || pace.must_pause && !self.queues.is_at_rest();
             let upto = upto.saturating_sub(held - self.queues.len());
-            match self.queues.commit(upto, if look { Wait::No } else { Wait::Undisturbed })? {
+            match self.queues.commit(upto, if look { Wait::No } else { Wait::UntilOrder })? {
                 Committed::Done { before, after } => {
                     self.item_log.produced(&self.spec.outputs, before, after);
                     return Ok(());

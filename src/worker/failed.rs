@@ -65,7 +65,7 @@ pub(super) fn settle_for(
     // Written before the lease ends: a worker killed in between writes it twice, but never loses it.
     write(worker, i, &line)?;
     log::error!("{said}");
-    Ok(worker.queues.bury(i)?)
+    Ok(worker.queues.dead_letter(i)?)
 }
 
 /// Writes the letter of lease `i`. Where that has to wait for people (a full disk, too many letters, a lock that is not

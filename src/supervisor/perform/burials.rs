@@ -18,7 +18,7 @@ impl Performer<'_> {
         if self.unless_damaged(others).is_none() {
             return;
         }
-        let doomed = match self.steward.doomed(slot, release.attempts) {
+        let doomed = match self.steward.dead_letter_candidate(slot, release.attempts) {
             Ok(Some(doomed)) => doomed,
             other => {
                 let none = other.map(|_| ());

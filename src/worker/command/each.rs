@@ -40,7 +40,7 @@ impl<'a> EachLoop<'a> {
         batch: Option<u32>,
     ) -> EachLoop<'a> {
         let inputs = outbox::inputs(worker);
-        worker.queues.hold_up_to(batch.map_or(1, |batch| batch as usize));
+        worker.queues.set_max_leases(batch.map_or(1, |batch| batch as usize));
         let (errors, input, outputs) = (Errors::new(), Vec::new(), Outputs::default());
         EachLoop { worker, recipe, command, collect, batch, inputs, errors, input, outputs }
     }

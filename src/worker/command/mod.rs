@@ -80,7 +80,7 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
     worker.time_limit.leave_to_others();
     if let Some(outbox) = outbox::of(worker) {
         // What goes there is not out yet: it counts when it is.
-        worker.queues.set_memory(outbox);
+        worker.queues.set_hidden_queue(outbox);
     }
     let module = if command.mode == Mode::Reply(Reply::Told) { module(worker, command) } else { None };
     Recipe::new(command, context, !worker.inputs.is_empty(), module.as_deref())

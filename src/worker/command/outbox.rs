@@ -92,7 +92,7 @@ pub(super) fn leave_empty(worker: &mut WorkerContext) -> Result<(), Stop> {
         return Ok(());
     }
     readiness::release_termination().map_err(Failure::from)?;
-    worker.queues.insist();
+    worker.queues.publish_before_finish();
     while let Taken::Items { .. } = worker.queues.take(&[outbox], 1, Wait::No)? {
         stage_bundle(worker)?;
         match worker.queues.commit(1, Wait::Forever)? {

@@ -80,7 +80,7 @@ impl<'a> StreamLoop<'a> {
     ) -> Result<StreamLoop<'a>, Failure> {
         let most = worker.queues.max_item(&worker.outputs)?;
         if worker.outputs.is_empty() {
-            worker.queues.hold_up_to(usize::MAX);
+            worker.queues.set_max_leases(usize::MAX);
         }
         Ok(StreamLoop {
             worker,
