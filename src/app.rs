@@ -23,10 +23,10 @@ pub fn main(registry: &Registry) -> ExitCode {
     }
     match life {
         "__worker" => worker::run(registry),
-        "__guardian" => supervisor::guardian::run(),
-        "__letters" => supervisor::burial::run(),
+        "__guardian" => supervisor::runtime::guardian::run(),
+        "__letters" => supervisor::runtime::dead_letter_writer::run(),
         "__log" => logging::writer::run(),
-        supervisor::loader::VERB => supervisor::loader::run(registry),
+        supervisor::runtime::loader::VERB => supervisor::runtime::loader::run(registry),
         sys::reexec::VERB => sys::reexec::run(),
         "__rehearse" => cli::rehearse(registry),
         _ => cli::main(registry),

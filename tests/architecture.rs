@@ -185,3 +185,45 @@ fn nothing_is_printed_by_a_macro_that_panics_where_nobody_can_be_told() {
     }
     assert!(printing.is_empty(), "a closed stream makes these panic: {printing:?}");
 }
+
+/// The floors of the supervisor, from the bottom up. The pure machine knows nothing of the others.
+const SUPERVISOR_FLOORS: [&[&str]; 8] = [
+    &["machine", "error"],
+    &["closing"],
+    &["options"],
+    &["recovery", "notify"],
+    &["runtime"],
+    &["effects"],
+    &["run"],
+    &["mod", "fixture"],
+];
+
+#[test]
+fn no_floor_of_the_supervisor_uses_one_that_stands_above_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/supervisor");
+    let floor = |name: &str| {
+        let found = SUPERVISOR_FLOORS.iter().position(|floor| floor.contains(&name));
+        found.unwrap_or_else(|| panic!("{name} has no floor: add it to SUPERVISOR_FLOORS"))
+    };
+    let (mut all, mut upward) = (Vec::new(), Vec::new());
+    sources(&root, &mut all);
+    for path in all {
+        let inside = path.strip_prefix(&root).unwrap();
+        let own = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        let text = fs::read_to_string(&path).unwrap();
+        let code =
+            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let absolute = code.split("crate::supervisor::").skip(1);
+        // Only of a file of the lowest depth is `super` the supervisor itself.
+        let depth = inside.components().count();
+        let relative = code.split("use super::").skip(1).filter(|_| depth == 1);
+        for rest in absolute.chain(relative) {
+            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            // The tests of a file may use the fixture, and name all of their own file.
+            if !["", "fixture"].contains(&name.as_str()) && floor(&name) > floor(own) {
+                upward.push(format!("{}: {own} uses {name}", inside.display()));
+            }
+        }
+    }
+    assert!(upward.is_empty(), "{}", upward.join("\n"));
+}

@@ -77,6 +77,10 @@ fn umask_nice_and_limits_hold() {
 #[test]
 fn a_user_has_its_groups_its_home_and_no_way_back() {
     if !nix::unistd::geteuid().is_root() {
+        // Only root can become another user: an ordinary user is refused.
+        let mut run = Run::start("[stages.job]\ncommand = ['true']\nuser = 'root'\n");
+        assert_eq!(run.wait(), 1);
+        assert!(run.stderr().contains("only root"), "{}", run.stderr());
         return;
     }
     let keys = "user = 'nobody'\ncwd = '/'\ncommand = \"id -un; echo $USER; grep NoNewPrivs /proc/self/status; id -G | wc -w\"";

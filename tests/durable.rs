@@ -418,3 +418,22 @@ fn a_queue_that_the_file_does_not_name_any_more_keeps_its_items_until_it_does() 
     assert_eq!(all, (1..=40).collect::<Vec<u32>>());
     assert!(!service.queues().exists());
 }
+
+#[test]
+fn the_state_folder_holds_files_of_these_names() {
+    let text = "[defaults]\nattempts = 1\n[queues.a]\ndurable = true\nsync = 'interval'\n\
+                [stages.number]\nuse = 'count'\nwith = { from = 1, to = 9 }\noutput = 'a'\n\
+                [stages.fail]\ncommand = ['false']\nmode = 'each'\ninput = 'a'\nsleep = '10s'\n";
+    let mut service = Service::new(text);
+    let life = service.start();
+    wait_until("a dead letter", || {
+        service.path("state/mprun/work/dead.jsonl").metadata().ok().filter(|m| m.len() > 0)
+    });
+    process::kill(life.child.id(), libc::SIGTERM);
+    service.finish(life);
+    let folder = service.path("state/mprun/work");
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["dead.jsonl", "dead.of", "queues", "queues.saved"]);
+}

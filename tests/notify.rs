@@ -73,3 +73,36 @@ fn what_the_system_refuses_is_told_by_its_number() {
         "{all:?}"
     );
 }
+
+#[test]
+fn the_messages_of_a_run_and_their_order_stay() {
+    let failing = "name = 'p'\n[defaults]\nattempts = 1\n[stages.a]\nuse = 'count'\n\
+                   with = { from = 1, to = 2 }\noutput = 'q'\n\
+                   [stages.b]\ncommand = ['false']\nmode = 'each'\ninput = 'q'\n";
+    let (_, all) = told(failing, &[]);
+    // How many items wait, and how long it took, differs from run to run.
+    let spelled = |line: &String| match line.strip_prefix("STATUS=") {
+        Some(text) => format!("STATUS={}", text.split([';', '(']).next().unwrap_or_default()),
+        None => line.clone(),
+    };
+    let spelled: Vec<String> = all.iter().map(spelled).collect();
+    assert!(spelled[13].starts_with("STATUS=p: done after "), "{all:?}");
+    let written_down = [
+        "FDSTOREREMOVE=1",
+        "FDNAME=mprun-queues-p",
+        "FDSTORE=1",
+        "FDNAME=mprun-queues-p",
+        "FDPOLL=0",
+        "STATUS=starting 2 stages, 2 workers",
+        "READY=1",
+        "STATUS=2 stages, 2 workers",
+        "STOPPING=1",
+        "EXTEND_TIMEOUT_USEC=20000000",
+        "STATUS=2 stages, 2 workers",
+        "FDSTOREREMOVE=1",
+        "FDNAME=mprun-queues-p",
+        &spelled[13],
+        "EXIT_STATUS=3",
+    ];
+    assert_eq!(spelled, written_down);
+}

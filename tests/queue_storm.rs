@@ -56,7 +56,7 @@ fn workers_die(capacity: u64, seconds: f64) {
     let deaths = crew.finish();
     let items = settle_accounts(&arena);
     println!("capacity {capacity}: {items} items exactly once through {deaths} deaths");
-    assert!(items > 0 && deaths > 0);
+    assert!(items > 100 && deaths > 20, "capacity {capacity}: {items} items, {deaths} deaths");
 }
 
 /// The supervisor runs in a child of its own and is killed every few milliseconds; this process only keeps the
@@ -96,6 +96,7 @@ fn supervisors_die(seconds: f64) {
     }
     let items = settle_accounts(&arena);
     println!("crash only: {items} items exactly once through {lives} lives of the supervisor");
+    assert!(items > 100 && lives > 20, "{items} items, {lives} lives");
 }
 
 /// One test, as it waits for every child of the process.

@@ -7,15 +7,15 @@
         return line.upper()
 
 with `command = ["python3", "shout.py"]` and `framing = "mprun"` in the pipeline file. An exception is a failed
-attempt of that item, with the traceback as its cause; the process lives on. Tried by hand in a shell
+attempt of that item, with the traceback as its cause; the process keeps running. In a shell
 (`seq 3 | python3 shout.py`) the same script reads and writes plain lines.
 
-`items()` is the same as a loop, `emit()` is for sources. What goes over the pipes: docs/helper-protocol.md.
+`items()` is the same as a loop, `emit()` is for sources. The protocol on the pipes: docs/helper-protocol.md.
 """
 
 import sys
 
-# Before anything else, and in words that every Python reads: an old one would stop at a SyntaxError in the other files.
+# Checked first, in syntax that every Python reads: an old one would stop at a SyntaxError in the other files.
 if sys.version_info < (3, 8):  # noqa: UP036
     raise ImportError(
         "the mprun module needs Python 3.8 or later, and %s is Python %d.%d"
@@ -32,6 +32,6 @@ from ._streams import take_output
 
 __all__ = ["Fail", "Item", "Output", "Outputs", "ProtocolError", "emit", "items", "serve", "stage"]
 
-# In this framing standard output can be nobody else's, so it is taken before anything else gets to print.
+# In this framing standard output carries only frames, so it is taken before other modules can print.
 if agreed().output is Framing.MPRUN:
     take_output()

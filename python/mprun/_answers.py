@@ -25,7 +25,7 @@ Outputs = Union[None, str, bytes, bytearray, memoryview, Iterable[Output]]
 
 _HEAD = Struct(">Ic")
 _END = _HEAD.pack(1, b"e")
-# In version 2 the item's number stands in each answer; the program asks for it by its first frame.
+# In version 2 each answer has its item's number; the program asks for it by its first frame.
 _NUMBERED_HEAD = Struct(">IcI")
 _ASK_FOR_NUMBERS = _HEAD.pack(2, b"v") + b"\2"
 _NUMBERS = 1 << 32
@@ -33,17 +33,17 @@ _NUMBERS = 1 << 32
 _OUTPUT_HEADS = [_HEAD.pack(length + 1, b"o") for length in range(256)]
 _PENDING_BYTES = 64 * 1024
 _PENDING_SECONDS = 0.001
-# The end of a traceback is what tells; more than this isn't read by anybody.
+# The end of a traceback names the error; the rest may be cut.
 _FAILURE_LENGTH = 32 * 1024
 
 
 def to_text(item: bytes) -> str:
-    """From UTF-8; what isn't is kept as lone surrogates."""
+    """Decodes UTF-8. Invalid bytes are kept as lone surrogates."""
     return item.decode("utf-8", "surrogateescape")
 
 
 def to_bytes(output: Output) -> bytes:
-    """UTF-8; what was undecodable in an item goes out as it came in. Raises TypeError for neither text nor bytes."""
+    """Encodes as UTF-8. Lone surrogates become the original bytes. Raises TypeError for neither text nor bytes."""
     if isinstance(output, str):
         return output.encode("utf-8", "surrogateescape")
     if isinstance(output, bytes):
@@ -59,7 +59,7 @@ def is_single(outputs: Any) -> bool:
 
 
 class Pending:
-    """Bytes held back, to be written at once.
+    """Bytes held back, to be written in one call.
 
     Threads of a function may add outputs at the same time: an append to a deque is one step, and only a write locks.
     """
@@ -73,14 +73,14 @@ class Pending:
         os.register_at_fork(after_in_child=self._close)
 
     def add(self, part: bytes) -> None:
-        """Holds `part`; writes all if it is much."""
+        """Holds `part`; writes all if the size limit is reached."""
         self._held.append(part)
         self._size += len(part)
         if self._size >= _PENDING_BYTES:
             self.flush()
 
     def add_last(self, part: bytes) -> None:
-        """Holds `part`, which ends an answer; writes all if it is much or old."""
+        """Holds `part`, which ends an answer; writes all if the size or time limit is reached."""
         self._held.append(part)
         self._size += len(part)
         if self._size >= _PENDING_BYTES or monotonic() - self._written > _PENDING_SECONDS:
@@ -97,15 +97,15 @@ class Pending:
             self._written = monotonic()
 
     def _close(self) -> None:
-        """In a forked child: the answers, those that are held included, are its parent's. The lock may have been
-        another thread's at the moment of the fork, and that thread is not here to release it."""
+        """In a forked child: drops the answers, which belong to the parent, and replaces the lock: a thread that
+        held it at the fork does not exist here to release it."""
         self.__class__ = _Closed
         self._held.clear()
         self.lock = RLock()
 
 
 class _Closed(Pending):
-    """What it is in a forked child."""
+    """The class of a `Pending` in a forked child."""
 
     def add(self, part: bytes) -> None:
         _streams.end_child()
@@ -113,11 +113,11 @@ class _Closed(Pending):
     add_last = add
 
     def flush(self) -> None:
-        """Nothing: the child may be at its exit, which is its right."""
+        """Does nothing: the child may be at its exit, which is allowed."""
 
 
 class Answers:
-    """One item's answer after the other: outputs, then its end or its failure."""
+    """The answers, item by item: outputs, then the end or the failure."""
 
     failures = 0
 
@@ -126,7 +126,7 @@ class Answers:
 
     @property
     def lock(self) -> Any:
-        """Held by a thread that looks whether its item is open and then adds to the answer."""
+        """Held by a thread while it checks that its item is open and adds to the answer."""
         return self._pending.lock
 
     def output(self, output: bytes) -> None:
@@ -147,7 +147,7 @@ class Answers:
         self.end()
 
     def outputs(self, outputs: Outputs) -> None:
-        """All that a function returned, for an item that goes on."""
+        """All that a function returned, for an item that stays open."""
         if outputs is None:
             return
         if is_single(outputs):
@@ -203,7 +203,7 @@ class HelperAnswers(Answers):
 
 
 class NumberedAnswers(HelperAnswers):
-    """The same in version 2: each frame says which item it is about, so that a stray one can't pass for another's."""
+    """The same in version 2: each frame has its item's number, so a stray frame can't be taken for another item's."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
@@ -241,7 +241,7 @@ class NumberedAnswers(HelperAnswers):
 
 
 class PlainAnswers(Answers):
-    """In any other framing: only success can be told, so outputs wait until the item has succeeded."""
+    """In any other framing: only success can be reported, so outputs wait until the item has succeeded."""
 
     def __init__(self, descriptor: int, contract: Contract) -> None:
         super().__init__(descriptor)
@@ -265,7 +265,7 @@ class PlainAnswers(Answers):
         self._frames.clear()
 
     def fail(self, cause: str) -> None:
-        """Under mprun the program ends, which blames the item that has no answer; by hand it goes on, and exits 1."""
+        """Under mprun the program ends: the item without an answer has failed. In a shell it continues, and exits 1."""
         if _streams.is_forked():
             _streams.end_child(cause)
         self._frames.clear()

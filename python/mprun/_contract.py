@@ -1,4 +1,4 @@
-"""What mprun has agreed with this program, as its environment tells."""
+"""The contract between mprun and this program, from the environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Framing(Enum):
 
 
 class Reply(Enum):
-    """How many outputs an item may have, and how their end is told."""
+    """How many outputs an item may have, and how their end is marked."""
 
     ONE = "one"
     UNTIL_EMPTY = "until-empty"
@@ -31,13 +31,13 @@ class Reply(Enum):
 
 # The newest version of framing "mprun" that this module speaks: see docs/helper-protocol.md.
 NUMBERED = 2
-# What tells of the pipes, and so is no business of a child that doesn't have them.
+# The variables that describe the pipes: removed for children, which don't have them.
 _OF_THE_PIPES = ("MPRUN_FRAMING", "MPRUN_IN_FRAMING", "MPRUN_OUT_FRAMING", "MPRUN_REPLY", "MPRUN_PROTOCOL")
 
 
 @dataclass(frozen=True)
 class Contract:
-    """Both framings, the reply rule, and whether mprun is there at all (else: a try-out in a shell)."""
+    """Both framings, the reply rule, and whether the program runs under mprun (else: by hand in a shell)."""
 
     input: Framing
     output: Framing
@@ -59,7 +59,7 @@ class Contract:
 
 
 def _protocol(environment: Mapping[str, str]) -> int:
-    """What both sides speak; an mprun that names no version speaks the first."""
+    """The version that both sides speak; an mprun that names none speaks the first."""
     newest = environment.get("MPRUN_PROTOCOL", "1")
     return min(int(newest), NUMBERED) if newest.isdigit() else 1
 
@@ -69,7 +69,7 @@ _agreed: Contract | None = None
 
 def agreed() -> Contract:
     """This program's contract, read once. Its children by `subprocess` or `multiprocessing` have none: they don't have
-    the pipes, so they must not take their own standard input and output for them."""
+    the pipes, and must not use their own standard input and output as such."""
     global _agreed
     if _agreed is None:
         _agreed = Contract.read()

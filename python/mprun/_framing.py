@@ -1,7 +1,7 @@
 """Bytes to items and back, for each framing.
 
-A decoder is fed whatever a read returned. It never joins what it holds before an item is complete, so an item that
-comes in a thousand pieces costs its length once, not a thousand times.
+A decoder is fed the result of each read. It joins its pieces only when an item is complete, so an item in a thousand
+pieces costs its length once, not a thousand times.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NUMBERS = 1 << 32
 
 
 class ProtocolError(Exception):
-    """What came in isn't what the framing says."""
+    """The input does not conform to the framing."""
 
 
 class SeparatedDecoder:
@@ -54,7 +54,7 @@ class SeparatedDecoder:
 
 
 class _CountedDecoder:
-    """Items that say their length first; `_split` knows how."""
+    """Items with a length before them, in the format that `_split` reads."""
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
@@ -100,9 +100,9 @@ class U32Decoder(_CountedDecoder):
 
 
 class HelperDecoder(_CountedDecoder):
-    """Items of framing "mprun": first without numbers, and with them from the frame on in which mprun says so.
+    """Items of framing "mprun": without numbers, until a frame of mprun announces them.
 
-    `attempts`: that of the attempt is left before each item.
+    `attempts`: the attempt number is kept before each item.
     """
 
     def __init__(self, attempts: bool, offered: int | None) -> None:
@@ -188,7 +188,7 @@ Decoder = Union[SeparatedDecoder, U32Decoder, HelperDecoder, NetstringDecoder]
 
 
 def decoder(framing: Framing, attempts: bool = False, protocol: int = 1) -> Decoder:
-    """A fresh decoder. With `attempts`, that of framing "mprun" leaves the number of the attempt before each item."""
+    """A new decoder. With `attempts`, that of framing "mprun" keeps the attempt number before each item."""
     if framing is Framing.LINES:
         return SeparatedDecoder(b"\n")
     if framing is Framing.NUL:

@@ -15,7 +15,7 @@ class Fail(Exception):
 class Item:
     """One item from the queue.
 
-    It ends with `reply` or `fail`, or, if you do neither, when the loop goes on to the next one. As a context manager
+    It ends with `reply` or `fail`, or, without either, when the loop asks for the next one. As a context manager
     (`with item:`) it turns an exception into a failed attempt.
     """
 
@@ -23,19 +23,19 @@ class Item:
 
     def __init__(self, data: bytes, attempt: int, answers: Answers) -> None:
         self.bytes = data
-        """The item as it is."""
+        """The bytes of the item."""
         self.attempt = attempt
-        """1 the first time, 2 after one failed attempt, ... (always 1 where mprun can't tell it)."""
+        """1 the first time, 2 after one failed attempt, ... (always 1 where the framing can't carry it)."""
         self._answers = answers
         self._over = False
 
     @property
     def text(self) -> str:
-        """The item as UTF-8. What isn't is kept as lone surrogates, which are the same bytes again in an output."""
+        """The item as UTF-8. Invalid bytes are lone surrogates, which become the same bytes again in an output."""
         return to_text(self.bytes)
 
     def emit(self, *outputs: Output) -> None:
-        """More outputs of this item. They count when the item ends well."""
+        """Adds outputs of this item. They count when the item succeeds."""
         encoded = [to_bytes(output) for output in outputs]
         with self._answers.lock:
             self._check_open()
@@ -43,7 +43,7 @@ class Item:
                 self._answers.output(output)
 
     def reply(self, *outputs: Output) -> None:
-        """The last outputs, if any: the item is done."""
+        """Adds the last outputs, if any, and acknowledges the item."""
         single = len(outputs) == 1 and is_single(outputs[0])
         with self._answers.lock:
             self._check_open()
@@ -51,7 +51,7 @@ class Item:
             self._over = True
 
     def fail(self, why: str) -> None:
-        """The attempt has failed: what was emitted doesn't count, and mprun tries again or writes a dead letter."""
+        """Fails the attempt: its outputs don't count, and mprun requeues the item or writes a dead letter."""
         with self._answers.lock:
             self._check_open()
             self._over = True

@@ -38,10 +38,10 @@ class _Session:
         atexit.register(_flush_at_exit, self.answers, os.getpid())
 
     def values(self, attempts: bool = False) -> Iterator[list[bytes]]:
-        """The items as they are, as many at once as have come. `attempts`: see `decoder`."""
+        """The items as bytes, in lists of all that have arrived. `attempts`: see `decoder`."""
         decode = decoder(self._contract.input, attempts, self._contract.protocol)
         while True:
-            # Nobody may wait for an answer while this program waits for items.
+            # mprun must not wait for an answer while this program waits for items.
             self.answers.flush()
             data = self._input.read()
             if not data:
@@ -61,7 +61,7 @@ class _Session:
 
 
 def _flush_at_exit(held: Answers, pid: int) -> None:
-    """What has been answered counts, however the program ends: so the first item without an answer is to blame."""
+    """Writes held answers at any end of the program: an attempt is charged to the first item without one."""
     if os.getpid() == pid:
         try:
             held.flush()
@@ -83,8 +83,8 @@ def _open_session() -> _Session:
 def items() -> Iterator[Item]:
     """The items, one by one, until the input ends.
 
-    An exception that leaves the loop ends the program; mprun takes it as a failed attempt of the item at hand and
-    starts the program again. To live on, wrap the work in `with item:`.
+    An exception that leaves the loop ends the program; for mprun that is a failed attempt of the current item, and it
+    restarts the program. To keep running, wrap the work in `with item:`.
     """
     session = _open_session()
     try:
@@ -128,7 +128,7 @@ def _serve_items(session: _Session, function: Callable[[Any], Outputs]) -> None:
 
 
 def _serve_values(session: _Session, function: Callable[[Any], Outputs], as_text: bool) -> None:
-    """Without an `Item` for each: half of the time of a trivial function would go into it."""
+    """Serves without `Item` objects: they would take half of the time of a trivial function."""
     replies = session.answers
     for values in session.values():
         for value in _texts(values) if as_text else values:
@@ -146,9 +146,9 @@ def _texts(values: list[bytes]) -> list[str]:
 
 
 def stage(function: _Function) -> _Function:
-    """As a decorator: serves the function if its file is run as a program, and leaves it alone if it is imported.
+    """As a decorator: serves the function if its file is run as a program, and does nothing if it is imported.
 
-    It doesn't return before the input has ended, so it belongs on the last function of the file.
+    It returns only at the end of the input, so it must be on the last function of the file.
     """
     if function.__module__ == "__main__":
         serve(function)

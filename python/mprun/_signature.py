@@ -1,4 +1,4 @@
-"""What a function wants to be called with, as it says itself."""
+"""The argument that a function takes, from its signature."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Takes(Enum):
 
 
 # Annotations are strings where `from __future__ import annotations` is on. They aren't resolved: that can fail, and
-# whoever hides these names behind another can say `as_bytes`.
+# with an alias of these names, pass `as_bytes`.
 _MEANINGS = {
     inspect.Parameter.empty: Takes.TEXT,
     Any: Takes.TEXT,

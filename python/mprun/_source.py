@@ -1,4 +1,4 @@
-"""For a program without an input: what it emits are the items."""
+"""For a program without an input: a source, which emits items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _channel: tuple[int, Callable[[bytes], bytes]] | None = None
 
 
 def emit(*outputs: Output) -> None:
-    """Writes outputs of a source at once. Many in one call cost one write."""
+    """Writes outputs of a source immediately. Several outputs in one call cost one write."""
     global _channel
     if _channel is None:
         _channel = _open()

@@ -1,4 +1,4 @@
-"""The pipes that carry items, moved out of everybody else's reach.
+"""The pipes that carry items, on private descriptors.
 
 A stray print, a chatty library or a child of os.system would write between the answers; a child that reads its
 standard input (ffmpeg does) would eat items. So the pipes move to private descriptors, which no child inherits;
@@ -25,7 +25,7 @@ _forked = False
 
 
 def own() -> None:
-    """From now on the pipes are this process's alone: no child of it may read or write them."""
+    """Reserves the pipes for this process: none of its children may read or write them."""
     global _is_own
     if not _is_own:
         _is_own = True
@@ -48,7 +48,7 @@ def is_forked() -> bool:
 
 
 def end_child(cause: str = "") -> NoReturn:
-    """The end of a forked child that came back to the loop over its parent's items."""
+    """Ends a forked child that returned to the loop over its parent's items."""
     said = cause + "\n" if cause else ""
     said += (
         f"mprun: process {os.getpid()} is a fork of the program that has the items, and came back to the loop over "
@@ -93,14 +93,14 @@ def _replace(standard: int, by: int) -> None:
 
 
 class Input:
-    """Reads as much as is there."""
+    """Reads all available bytes."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._size = _READ_LEAST
 
     def read(self) -> bytes:
-        """What is there, or what comes next; empty at the end."""
+        """The available bytes, or the next ones; empty at the end."""
         if _forked:
             end_child()
         data = os.read(self._descriptor, self._size)
@@ -110,7 +110,7 @@ class Input:
 
 
 def write(descriptor: int, data: bytes | bytearray) -> None:
-    """Writes all of it. A reader that has gone ends the program without a word, as SIGPIPE does elsewhere."""
+    """Writes all of it. If the reader has gone, ends the program without a message, as SIGPIPE does elsewhere."""
     if _forked:
         raise RuntimeError("a fork of the program that has the pipes can't write to them: only that program may")
     rest = memoryview(data)

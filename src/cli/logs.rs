@@ -29,13 +29,14 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         ErrorKind::NotFound => Failure::running("the run keeps no lines, or it is over"),
         _ => Failure::io(&format!("read the lines in {}", tails.folder().display()), &error),
     };
-    // Before the look at what is there: no line may fall between the two.
-    let follower = match args.follow {
-        true => Some(Follower::new(tails.folder(), stage.as_deref()).map_err(read)?),
-        false => None,
-    };
-    show(&tails.last(stage.as_deref(), args.lines).map_err(read)?)?;
-    let Some(mut follower) = follower else { return Ok(exit::DONE) };
+    if !args.follow {
+        show(&tails.last(stage.as_deref(), args.lines).map_err(read)?)?;
+        return Ok(exit::DONE);
+    }
+    let (mut follower, before) = Follower::new(tails.folder(), stage.as_deref(), args.lines).map_err(read)?;
+    if !show(&before)? {
+        return Ok(exit::DONE);
+    }
     while let Some(lines) = follower.next_lines().map_err(read)? {
         if !show(&lines)? {
             break;

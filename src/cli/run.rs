@@ -6,7 +6,7 @@ use crate::config::LoadOptions;
 use crate::logging::Logging;
 use crate::progress::When;
 use crate::stage::Registry;
-use crate::supervisor::report::ReportFile;
+use crate::supervisor::closing::report::ReportFile;
 use crate::supervisor::{self, RunOptions};
 
 /// What `run` takes.
@@ -38,9 +38,9 @@ pub fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
     supervisor::run(options, registry)
 }
 
-/// Whether this program could go on with such a run; see [`supervisor::rehearse`].
+/// Whether this program could go on with such a run; see [`supervisor::preflight`].
 pub fn rehearse(args: Args, verbosity: i8, registry: &Registry) -> u8 {
-    supervisor::rehearse(&options(args, verbosity), registry)
+    supervisor::preflight(&options(args, verbosity), registry)
 }
 
 fn options(args: Args, verbosity: i8) -> RunOptions {

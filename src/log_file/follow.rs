@@ -1,6 +1,6 @@
 //! Following log files as they grow, through their rotation.
 
-use super::Tails;
+use super::{Tails, generation};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -29,11 +29,12 @@ struct Followed {
 }
 
 impl Follower {
-    /// From the ends of the files as they are now: of one stage, or of all.
+    /// A follower of one stage, or of all, and up to `most` of the lines that are there already: one look at each file yields
+    /// both, so that a line that comes meanwhile is on one side only.
     ///
     /// # Errors
-    /// When the folder can't be watched.
-    pub fn new(folder: &Path, stage: Option<&str>) -> io::Result<Follower> {
+    /// When the folder can't be watched, or a file can't be read.
+    pub fn new(folder: &Path, stage: Option<&str>, most: usize) -> io::Result<(Follower, Vec<String>)> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
         let flags = AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_CREATE
@@ -47,12 +48,21 @@ impl Follower {
             inotify,
             files: BTreeMap::new(),
         };
+        let mut before = Vec::new();
         for path in follower.wanted()? {
-            let mut file = File::open(&path)?;
-            io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
-            follower.files.insert(path, Followed { file, partial: Vec::new() });
+            let file = File::open(&path)?;
+            // Renamed in between, it is the older file itself.
+            if let Ok(older) = File::open(generation(&path, 1))
+                && older.metadata()?.ino() != file.metadata()?.ino()
+            {
+                Followed::new(older).read(&mut before)?;
+            }
+            follower.files.insert(path, Followed::new(file));
         }
-        Ok(follower)
+        before.append(&mut follower.read()?);
+        sort(&mut before);
+        let last = before.split_off(before.len().saturating_sub(most));
+        Ok((follower, last))
     }
 
     fn wanted(&self) -> io::Result<Vec<PathBuf>> {
@@ -109,17 +119,25 @@ impl Follower {
                 None => false,
             };
             if !is_known {
-                let mut fresh = Followed { file, partial: Vec::new() };
+                let mut fresh = Followed::new(file);
                 fresh.read(&mut lines)?;
                 self.files.insert(path, fresh);
             }
         }
-        lines.sort_by(|a: &String, b| a.get(..super::TIME).cmp(&b.get(..super::TIME)));
+        sort(&mut lines);
         Ok(lines)
     }
 }
 
+fn sort(lines: &mut [String]) {
+    lines.sort_by(|a, b| a.get(..super::TIME).cmp(&b.get(..super::TIME)));
+}
+
 impl Followed {
+    fn new(file: File) -> Followed {
+        Followed { file, partial: Vec::new() }
+    }
+
     fn read(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
         self.file.read_to_end(&mut self.partial)?;
         while let Some(end) = memchr::memchr(b'\n', &self.partial) {

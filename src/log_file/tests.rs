@@ -1,5 +1,6 @@
 use super::*;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 struct Folder(PathBuf);
 
@@ -141,7 +142,8 @@ fn a_follower_sees_lines_in_order_while_files_are_rotated_and_then_the_end() {
     let spec = LogFile { max_size: 4000, keep: 1000, ..Tails::new(&folder.0).of_stage("a") };
     let mut appender = Appender::new(spec.clone());
     appender.append(line(0, 0).as_bytes()).unwrap();
-    let mut follower = Follower::new(&folder.0, Some("a")).unwrap();
+    let (mut follower, before) = Follower::new(&folder.0, Some("a"), 10).unwrap();
+    assert_eq!(before, [line(0, 0).trim_end()]);
     let following = std::thread::spawn(move || {
         let mut seen = Vec::new();
         while let Some(lines) = follower.next_lines().unwrap() {
@@ -156,13 +158,39 @@ fn a_follower_sees_lines_in_order_while_files_are_rotated_and_then_the_end() {
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
 }
 
+/// A writer that never rests: whatever a follower says was there before, it must not say again, nor leave a line out.
+#[test]
+fn a_follower_that_starts_beside_a_busy_writer_has_each_line_once() {
+    let folder = Folder::new("busy");
+    let spec = LogFile { max_size: 1 << 30, ..Tails::new(&folder.0).of_stage("a") };
+    let (mut appender, stop) = (Appender::new(spec.clone()), std::sync::Arc::new(AtomicBool::new(false)));
+    appender.append(line(0, 0).as_bytes()).unwrap();
+    let stopped = stop.clone();
+    let writer = std::thread::spawn(move || {
+        let lines = (1..).take_while(|_| !stopped.load(Relaxed));
+        for n in lines {
+            appender.append(line(0, n).as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    });
+    for _ in 0..50 {
+        let (mut follower, mut seen) = Follower::new(&folder.0, None, 100).unwrap();
+        seen.extend(follower.next_lines().unwrap().unwrap());
+        let numbers: Vec<u32> =
+            seen.iter().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    }
+    stop.store(true, Relaxed);
+    writer.join().unwrap();
+}
+
 #[test]
 fn a_slow_writer_is_followed_line_by_line_also_when_its_file_is_rotated() {
     let folder = Folder::new("slow");
     let spec = LogFile { max_size: 500, keep: 1, ..Tails::new(&folder.0).of_stage("a") };
     let mut appender = Appender::new(spec.clone());
     appender.append(line(0, 0).as_bytes()).unwrap();
-    let mut follower = Follower::new(&folder.0, None).unwrap();
+    let (mut follower, _) = Follower::new(&folder.0, None, 0).unwrap();
     for n in 1..=100 {
         // As after a second without a line: the writer looks at the file before each.
         appender.unlooked = STRIDE;

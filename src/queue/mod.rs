@@ -86,7 +86,7 @@ pub use arena::layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MA
 pub use arena::orders::{Ending, Order, Phase, WhenFull};
 pub use arena::tuning::SlotTuning;
 pub use arena::worker_time::{Waiting, WorkTimes};
-pub use recovery::{Opened, RecoveredQueue, Saved};
+pub use recovery::{LabelledQueue, Opened, Saved};
 pub use transaction::checkpoint::Durability;
 pub use transaction::counts::QueueCounts;
 pub use transaction::tap::ItemPreview;

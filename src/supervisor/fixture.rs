@@ -1,10 +1,11 @@
 //! Pipelines for tests.
 
-use super::wanted::Wanted;
 use crate::config::{
     Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
 };
+use crate::supervisor::machine::wanted::Wanted;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 /// With the defaults of the file format.
@@ -70,4 +71,14 @@ pub fn wanted(pipeline: Pipeline, stateful: &[&str]) -> Wanted {
     let stateful: BTreeSet<String> = stateful.iter().map(|name| name.to_string()).collect();
     let text = format!("{pipeline:?} {stateful:?}");
     Wanted { pipeline, text, stateful, by_hand: Default::default() }
+}
+
+/// Compares with a golden file of this module, or writes it where `UPDATE_GOLDEN` is set.
+#[track_caller]
+pub fn assert_golden(written: &str, name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/supervisor/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, written).unwrap();
+    }
+    assert_eq!(written, std::fs::read_to_string(path).unwrap_or_default(), "{name}");
 }

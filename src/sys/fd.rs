@@ -7,7 +7,7 @@ use nix::sys::stat::Mode;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
 /// A memory file that holds `bytes`, read from its start, and that nobody can change any more.
 pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
@@ -46,9 +46,4 @@ pub fn null() -> io::Result<OwnedFd> {
 /// Whether this process still has a controlling terminal.
 pub fn has_terminal() -> bool {
     open("/dev/tty", OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty()).is_ok()
-}
-
-/// The raw number, for a table that a forked child walks.
-pub(super) fn number(fd: &OwnedFd) -> RawFd {
-    fd.as_raw_fd()
 }

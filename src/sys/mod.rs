@@ -15,7 +15,6 @@ pub mod open_files;
 pub mod private_folder;
 pub mod proc_table;
 pub mod process;
-pub mod program;
 pub mod readiness;
 pub mod reexec;
 pub mod start_signals;

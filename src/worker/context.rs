@@ -1,21 +1,22 @@
 //! What both loops have at hand: the queues, standard output, and the rules of the pipeline file.
 
+use super::builtin::time_limit::TimeLimit;
 use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
 use super::setup;
 use super::spec::WorkerSpec;
 use super::stop::Stop;
-use super::time_limit::TimeLimit;
 use crate::append::UndoLog;
 use crate::queue::{
-    Arena, Committed, Ending, Order, QueueId, SlotId, SlotTuning, Wait, Waiting, WorkerHandle,
+    Arena, Committed, Ending, Order, QueueId, SlotId, SlotTuning, Taken, Wait, Waiting, WorkerHandle,
 };
 use std::time::{Duration, Instant};
 
 pub(super) struct WorkerContext {
     pub spec: WorkerSpec,
     pub queues: WorkerHandle,
+    /// Taken from in this order. The queue of outputs that wait for room comes first, and ends with the others.
     pub inputs: Vec<QueueId>,
     pub outputs: Vec<QueueId>,
     pub console: Console,
@@ -28,35 +29,39 @@ pub(super) struct WorkerContext {
     pub exit_code: Option<u8>,
 }
 
-/// The live settings and orders, as last heard.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
+/// The settings and the order of the worker's slot, as they were read last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LiveSettings {
     pub tuning: SlotTuning,
-    /// The pipeline is draining: no pauses any more.
-    pub hurry: bool,
-    /// The order is to finish.
-    pub must_finish: bool,
-    /// The order is to wait for another one.
-    pub must_pause: bool,
+    pub order: Order,
 }
 
-impl Pace {
+impl LiveSettings {
     /// Whether items go one at a time, because each is followed by a pause or logged.
     pub fn is_single(&self) -> bool {
-        !self.tuning.sleep.is_zero() && !self.hurry || self.tuning.log_items
+        !self.tuning.sleep.is_zero() && !self.is_stopping() || self.tuning.log_items
     }
 
-    /// Whether the pipeline or this worker is to end.
+    /// Whether the pipeline or this worker is to end: there are no pauses any more.
     pub fn is_stopping(&self) -> bool {
-        self.hurry || self.must_finish
+        matches!(self.order, Order::Drain | Order::Finish)
     }
 
-    fn when_full(&self) -> Option<Duration> {
-        self.tuning.sleep_when_full.filter(|_| !self.hurry)
+    pub fn must_finish(&self) -> bool {
+        self.order == Order::Finish
     }
 
-    pub fn when_empty(&self) -> Option<Duration> {
-        self.tuning.sleep_when_empty.filter(|_| !self.hurry)
+    /// Whether to wait for another order.
+    pub fn must_pause(&self) -> bool {
+        self.order == Order::Pause
+    }
+
+    fn pause_when_full(&self) -> Option<Duration> {
+        self.tuning.sleep_when_full.filter(|_| !self.is_stopping())
+    }
+
+    pub fn pause_when_empty(&self) -> Option<Duration> {
+        self.tuning.sleep_when_empty.filter(|_| !self.is_stopping())
     }
 }
 
@@ -65,10 +70,12 @@ impl WorkerContext {
         if let Some(token) = spec.token {
             queues.set_hidden_queue(QueueId(token));
         }
-        let ids = |named: &[(u16, String)]| named.iter().map(|(id, _)| QueueId(*id)).collect();
+        let ids = |named: &[(u16, String)]| {
+            named.iter().map(|(id, _)| QueueId(*id)).collect::<Vec<_>>().into_iter()
+        };
         WorkerContext {
-            inputs: ids(&spec.inputs),
-            outputs: ids(&spec.outputs),
+            inputs: spec.outbox.map(QueueId).into_iter().chain(ids(&spec.inputs)).collect(),
+            outputs: ids(&spec.outputs).collect(),
             counts: log.clone(),
             console: Console::new(log, arena.clone(), SlotId(spec.slot)),
             item_log: ItemLog::default(),
@@ -81,14 +88,14 @@ impl WorkerContext {
     }
 
     /// The settings as they are now; an order to finish is the end, one to pause holds here until another comes.
-    pub fn heed(&mut self) -> Result<Pace, Stop> {
-        let mut pace = self.look();
-        while pace.must_pause {
+    pub fn poll_orders(&mut self) -> Result<LiveSettings, Stop> {
+        let mut live = self.read_orders();
+        while live.must_pause() {
             self.come_to_rest();
             self.queues.park()?;
-            pace = self.look();
+            live = self.read_orders();
         }
-        if pace.must_finish { Err(Stop(Ending::Ordered)) } else { Ok(pace) }
+        if live.must_finish() { Err(Stop(Ending::Ordered)) } else { Ok(live) }
     }
 
     /// No item is at work here any more, as the order to pause wants it: the supervisor may look.
@@ -100,19 +107,14 @@ impl WorkerContext {
 
     /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the queues does, in a wait) then
     /// can't hide a change from us.
-    pub fn look(&mut self) -> Pace {
+    pub fn read_orders(&mut self) -> LiveSettings {
         if self.queues.has_new_orders() {
             self.queues.set_at_rest(false); // if it is to pause still, or again, it says so again
         }
         let (order, tuning) = (self.queues.order(), self.queues.tuning());
         self.item_log.is_on = tuning.log_items;
         self.time_limit.set(tuning.item_timeout);
-        Pace {
-            tuning,
-            hurry: matches!(order, Order::Drain | Order::Finish),
-            must_finish: order == Order::Finish,
-            must_pause: order == Order::Pause,
-        }
+        LiveSettings { tuning, order }
     }
 
     /// A pause of the pipeline file: ends early when the pipeline drains, and follows a change of its length.
@@ -124,20 +126,53 @@ impl WorkerContext {
     pub fn pause_as(&mut self, why: Waiting, length: impl Fn(&SlotTuning) -> Duration) -> Result<(), Stop> {
         let start = Instant::now();
         loop {
-            let pace = self.heed()?;
-            let length = length(&pace.tuning);
-            if pace.hurry || length.is_zero() || self.queues.pause(start + length, why)? {
+            let live = self.poll_orders()?;
+            let length = length(&live.tuning);
+            if live.is_stopping() || length.is_zero() || self.queues.pause(start + length, why)? {
                 return Ok(());
             }
         }
     }
 
+    /// Takes up to `most` items, and waits for the first as the pipeline file says.
+    pub fn take(&mut self, most: usize, live: &LiveSettings) -> Result<Taken, Stop> {
+        let pause = live.pause_when_empty();
+        if pause.is_some() || self.item_log.is_on {
+            let taken = self.queues.take(&self.inputs, most, Wait::No)?;
+            if taken != Taken::Empty {
+                return Ok(taken);
+            }
+            self.item_log.empty(&self.spec.inputs, pause);
+        }
+        let Some(length) = pause else { return Ok(self.queues.take(&self.inputs, most, Wait::Forever)?) };
+        self.pause_as(Waiting::Starved, |tuning| tuning.sleep_when_empty.unwrap_or(length))?;
+        Ok(Taken::Empty)
+    }
+
+    /// `log_items`: the leases from `first` on were taken.
+    pub fn log_taken(&self, first: usize, before: u64, after: u64) -> Result<(), Stop> {
+        for i in (first..self.queues.len()).filter(|_| self.item_log.is_on) {
+            let lease = self.queues.item(i)?;
+            self.item_log.took(self.name_of(lease.queue), lease.bytes, before, after);
+        }
+        Ok(())
+    }
+
+    /// Does it, and counts the time as a wait if there is a reason.
+    pub fn counted_as<T>(&self, why: Option<Waiting>, wait: impl FnOnce(&WorkerHandle) -> T) -> T {
+        let Some(why) = why else { return wait(&self.queues) };
+        self.queues.begin_wait(why);
+        let result = wait(&self.queues);
+        self.queues.end_wait(why);
+        result
+    }
+
     /// Waits so long for something outside, or until another order comes. Unlike a pause of the pipeline file, it is as long
     /// when the pipeline drains.
     pub fn wait_outside(&mut self, length: Duration) -> Result<(), Stop> {
-        self.heed()?;
+        self.poll_orders()?;
         self.queues.pause(Instant::now() + length, Waiting::Blocked)?;
-        self.heed().map(drop)
+        self.poll_orders().map(drop)
     }
 
     /// Items took so long together, with what was waited since `waited` was all.
@@ -158,9 +193,10 @@ impl WorkerContext {
         let mut wait_silently = false;
         loop {
             // An order to finish doesn't keep back what is done, if there is room for it.
-            let pace = self.look();
+            let live = self.read_orders();
             let tells = self.item_log.is_on && !wait_silently;
-            let look = pace.when_full().is_some() || tells || pace.must_pause && !self.queues.is_at_rest();
+            let look =
+                live.pause_when_full().is_some() || tells || live.must_pause() && !self.queues.is_at_rest();
             let upto = upto.saturating_sub(held - self.queues.len());
             match self.queues.commit(upto, if look { Wait::No } else { Wait::UntilOrder })? {
                 Committed::Done { before, after } => {
@@ -168,14 +204,14 @@ impl WorkerContext {
                     return Ok(());
                 }
                 Committed::Full { queue, size } => {
-                    if tells || pace.when_full().is_some() {
-                        self.item_log.full(&self.spec.outputs, queue, size, pace.when_full());
+                    if tells || live.pause_when_full().is_some() {
+                        self.item_log.full(&self.spec.outputs, queue, size, live.pause_when_full());
                         wait_silently = true;
                     }
-                    if pace.must_pause {
+                    if live.must_pause() {
                         self.come_to_rest(); // the work on it is done, and there may be no room before `resume`
                     }
-                    if let Some(length) = pace.when_full() {
+                    if let Some(length) = live.pause_when_full() {
                         self.pause_as(Waiting::Blocked, |tuning| tuning.sleep_when_full.unwrap_or(length))?;
                     }
                 }

@@ -7,34 +7,27 @@
 //! - Effects outside come before the commit, so they happen at least once; effects in the queues come with it, so they
 //!   happen exactly once ([`crate::queue`]).
 //! - Only between `begin` and `rest` is a crash the item's fault.
-//! - How many items are taken at once follows the work ([`batch`]): a slow stage takes one at a time.
-//! - A source with a position, and a stage with a state, keep it in the stage's token ([`token`]).
+//! - How many items are taken at once follows the work ([`builtin::batch`]): a slow stage takes one at a time.
+//! - A source with a position, and a stage with a state, keep it in the stage's token ([`builtin::token`]).
 #![forbid(unsafe_code)]
 
-mod batch;
-mod command;
+mod builtin;
 mod console;
 mod context;
-mod failed;
-mod guard;
+mod dead_letters;
 mod item_log;
 mod outlet;
-mod patience;
+mod program;
 mod recycle;
 mod setup;
-mod source_loop;
 mod spec;
-mod stage_loop;
 mod stop;
-mod time_limit;
-mod token;
-mod too_long;
 
 #[cfg(test)]
 mod tests;
 
+pub use builtin::token::{reopen as reopen_token, says_end};
 pub use spec::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
-pub use token::{reopen as reopen_token, says_end};
 
 use crate::config::Task;
 use crate::exit;
@@ -42,9 +35,10 @@ use crate::logging::Logging;
 use crate::queue::Ending;
 use crate::stage::{Opened, Persistence, Reach, Registry};
 use crate::sys::readiness;
+use builtin::source_loop::SourceLoop;
+use builtin::stage_loop::StageLoop;
 use context::WorkerContext;
-use source_loop::SourceLoop;
-use stage_loop::StageLoop;
+
 use std::process::ExitCode;
 use stop::Stop;
 
@@ -59,7 +53,7 @@ pub fn run(registry: &Registry) -> ExitCode {
         }
     };
     let stop = match worker.spec.work.task.clone() {
-        Task::Command(command) => command::run(&mut worker, *command, &context),
+        Task::Command(command) => program::serve(&mut worker, *command, &context),
         Task::Use { name, with } => match registry.open(&name, &with, &context) {
             Ok(opened) => live(&mut worker, opened, registry.memory(&name, &with)),
             Err(failure) => {

@@ -1,39 +1,36 @@
 //! Where a stage's outputs go: to its queues, or, if it has none, as lines to standard output.
 
 use super::context::WorkerContext;
-use super::item_log::ItemLog;
-use super::spec::WorkerSpec;
+use super::dead_letters;
 use super::stop::failure_of;
-use super::too_long::bury;
-use crate::append::UndoLog;
-use crate::queue::{PutError, QueueId, WorkerHandle};
+use crate::queue::{PutError, QueueId};
 use crate::stage::{Failure, Outlet, TooLong};
 use crate::sys::worker_timer;
 
-/// Stages outputs for queues.
-pub(super) struct ToQueues<'a> {
-    queues: &'a mut WorkerHandle,
-    outputs: &'a [QueueId],
-    spec: &'a WorkerSpec,
-    counts: &'a UndoLog,
-    item_log: &'a mut ItemLog,
+/// Bytes of the longest item that is printed: an item is wholly in memory.
+const PRINTED_ITEM_BYTES: u64 = 64 << 20;
+
+pub(super) struct StageOutlet<'a> {
+    worker: &'a mut WorkerContext,
     /// The lease that they are outputs of.
     lease: Option<usize>,
 }
 
-impl<'a> ToQueues<'a> {
-    pub fn new(worker: &'a mut WorkerContext, lease: Option<usize>) -> ToQueues<'a> {
-        let WorkerContext { queues, outputs, item_log, spec, counts, .. } = worker;
-        ToQueues { queues, outputs, spec, counts, item_log, lease }
+impl<'a> StageOutlet<'a> {
+    pub fn new(worker: &'a mut WorkerContext, lease: Option<usize>) -> StageOutlet<'a> {
+        StageOutlet { worker, lease }
     }
 }
 
-impl Outlet for ToQueues<'_> {
+impl Outlet for StageOutlet<'_> {
     fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
-        self.item_log.stage(item);
-        let put = worker_timer::not_counting(|| self.queues.put(self.outputs, item, self.lease));
-        put.map_err(|error| {
-            let long_for = |queue: QueueId| self.spec.outputs.iter().find(|(id, _)| *id == queue.0);
+        let WorkerContext { queues, outputs, item_log, console, spec, .. } = &mut *self.worker;
+        if outputs.is_empty() {
+            return console.put(item);
+        }
+        item_log.stage(item);
+        worker_timer::not_counting(|| queues.put(outputs, item, self.lease)).map_err(|error| {
+            let long_for = |queue: QueueId| spec.outputs.iter().find(|(id, _)| *id == queue.0);
             let name = match &error {
                 PutError::TooLong { queue, .. } => long_for(*queue).map_or("", |(_, name)| name),
                 PutError::Ordered | PutError::NoRoom | PutError::Fault(_) => "",
@@ -43,11 +40,14 @@ impl Outlet for ToQueues<'_> {
     }
 
     fn longest(&self) -> u64 {
-        self.queues.max_item(self.outputs).unwrap_or(u64::MAX)
+        match self.worker.outputs.is_empty() {
+            true => PRINTED_ITEM_BYTES,
+            false => self.worker.queues.max_item(&self.worker.outputs).unwrap_or(u64::MAX),
+        }
     }
 
     fn too_long(&mut self, what: &TooLong<'_>) -> Result<(), Failure> {
-        let most = self.longest();
-        bury(self.queues, self.spec, self.counts, most, what)
+        let max_item = self.longest();
+        dead_letters::leave_out(self.worker, max_item, what)
     }
 }

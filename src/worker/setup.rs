@@ -24,7 +24,7 @@ pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
     logging::set_pipeline(&spec.pipeline);
     spec.log.start(Some((&spec.stage, spec.worker)));
     copy_log(&spec);
-    super::guard::install_panic_log();
+    super::builtin::guard::install_panic_log();
     // Between the fork and the request to die with the parent (PDEATHSIG) the parent may have gone already.
     if getppid() != supervisor(&spec) {
         return Err("the supervisor is gone".to_owned());

@@ -19,7 +19,8 @@ table! {
 table! {
     /// `[metrics]`.
     MetricsKeys = "`metrics`" {
-        /// The address on which metrics are served, such as `127.0.0.1:9464`. Whoever can reach it may read them.
+        /// The address on which metrics are served, such as `127.0.0.1:9464`. Every client that can reach it can read
+        /// them.
         listen: Option<Address> = None, also "address" "port";
     }
 }
@@ -27,9 +28,10 @@ table! {
 table! {
     /// `[dead_letters]`.
     DeadLetterKeys = "`dead_letters`" {
-        /// How many bytes of dead letters are kept.
+        /// The largest size of the file.
         max_size: Size<MOST_LETTERS> = Size(Store::MAX_SIZE), also "size" "max_bytes" "limit";
-        /// What happens to one more: its item stays where it is ("block"), or the oldest letters are dropped.
+        /// What happens to a new dead letter when the file is full: its item stays leased ("block"), or the oldest
+        /// letters are dropped ("drop-old").
         when_full: WhenFull = WhenFull::Block, also "on_full" "overflow" "policy";
     }
 }

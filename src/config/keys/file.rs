@@ -8,19 +8,19 @@ table! {
     FileKeys = "a pipeline file" {
         /// The pipeline's name. Default: the file's name without `.toml`.
         name: Option<PipelineName> = None;
-        /// How long a stop may take to let the items in the queues finish.
+        /// The longest time that a stop drains the queues.
         drain_timeout: Pause = pause(30), also "drain" "timeout" "shutdown_timeout";
-        /// Keys of a stage that hold for all stages, unless a stage says otherwise.
+        /// Defaults for the keys of all stages. A stage's own keys override them.
         defaults: Defaults = Defaults::default(), also "default";
         /// The stages, each under its name: `[stages.NAME]`.
         stages: Named<StageKeys> = Named::default(), also "stage" "steps" "processes" "programs" "tasks";
         /// The queues that need more than the defaults, each under its name: `[queues.NAME]`.
         queues: Named<QueueKeys> = Named::default(), also "queue" "channels";
-        /// The socket on which the running pipeline is asked and told.
+        /// The control socket of the running pipeline.
         control: ControlKeys = ControlKeys::default();
         /// Where metrics are served, for Prometheus.
         metrics: MetricsKeys = MetricsKeys::default();
-        /// How many items that never went through are kept.
+        /// The limit of the file of dead letters.
         dead_letters: DeadLetterKeys = DeadLetterKeys::default(), also "dead_letter" "dlq";
     }
 }

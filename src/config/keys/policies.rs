@@ -9,9 +9,9 @@ table! {
     BackoffKeys = "`backoff`" {
         /// The first delay. The first restart after a good run has none.
         initial: Period = period(100), also "min" "start";
-        /// No delay is longer.
+        /// The longest delay.
         max: Period = period(30_000), also "limit" "cap";
-        /// A worker that has run for so long has run well: delays start over.
+        /// A worker that ran at least this long resets its backoff.
         reset_after: Period = period(60_000), also "reset";
     }
 }
@@ -19,9 +19,9 @@ table! {
 table! {
     /// `give_up`.
     GiveUpKeys = "`give_up`" {
-        /// So many restarts are still fine.
+        /// The number of restarts that is allowed in that time. One more, and the stage gives up.
         restarts: Count<0, 1_000_000> = Count(10), also "max" "count" "retries";
-        /// The time in which they are counted.
+        /// The time window in which restarts are counted.
         within: Period = period(60_000), also "period" "window";
     }
 }
@@ -29,11 +29,11 @@ table! {
 table! {
     /// `recycle`.
     RecycleKeys = "`recycle`" {
-        /// A fresh process after so many items.
+        /// A worker is replaced after this number of items.
         items: Option<Count<1, { u64::MAX }>> = None, also "count" "requests";
-        /// A fresh process once it uses so much memory.
+        /// A worker is replaced once it uses more memory than this.
         memory: Option<Size<{ 1 << 50 }>> = None, also "rss" "ram";
-        /// A fresh process after so long.
+        /// A worker is replaced after this time.
         age: Option<Period> = None, also "time" "after";
     }
 }
@@ -41,13 +41,13 @@ table! {
 table! {
     /// `log_file`.
     LogFileKeys = "`log_file`" {
-        /// The file, from the pipeline file's folder on. `{stage}` in it is the stage's name.
+        /// The path of the file, relative to the pipeline file's folder. `{stage}` in it is the stage's name.
         path: Option<Word> = None, also "file" "name" "filename";
-        /// A new file is begun before this one would be longer.
+        /// The file is rotated before it grows beyond this size.
         max_size: Size<{ 1 << 40 }> = Size(LOG_SIZE), also "size" "maxbytes" "max_bytes";
-        /// A new file is begun once the first line of this one is older.
+        /// The file is rotated once its first line is older than this.
         max_age: Option<Period> = None, also "age" "rotate" "every";
-        /// So many old files are kept: `path.1` is the newest of them.
+        /// The number of rotated files that are kept: `path.1` is the newest of them.
         keep: Count<0, 1000> = Count(5), also "backups" "count" "files" "max_files";
     }
 }

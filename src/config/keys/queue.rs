@@ -11,20 +11,21 @@ pub const MOST_BYTES: u64 = 16 << 30;
 table! {
     /// `[queues.NAME]`.
     QueueKeys = "a queue" {
-        /// How many items may wait in it.
+        /// The largest number of items that may wait in it.
         capacity: Count<1, 16_777_216> = Count(1024), also "size" "max_items" "length" "limit" "maxsize";
-        /// How many bytes its items may take, waiting and in work.
+        /// The largest number of bytes of its items, waiting and leased.
         max_bytes: Size<MOST_BYTES> = Size(64 << 20), also "bytes" "memory";
-        /// How long one item may be. Lowered to `max_bytes` where only that one is given and smaller.
+        /// The longest item that it accepts. Lowered to `max_bytes` where only that one is given and smaller.
         max_item: Size<GREATEST_ITEM> = Size(16 << 20), also "max_item_size" "item_size";
-        /// What happens to an item that finds the queue full: its stage waits ("block"), the new item is dropped, or
-        /// the one that waits longest is.
+        /// What happens to a new item when the queue is full: its stage waits ("block"), the new item is dropped
+        /// ("drop-new"), or the oldest waiting item is ("drop-old").
         when_full: WhenFull = WhenFull::Block, also "on_full" "overflow" "policy";
-        /// Keeps all queues of the pipeline in a file in the state folder: whatever is killed, the next start goes on
-        /// where it was.
+        /// Keeps all queues of the pipeline in a file in the state folder: after any kill the next start resumes
+        /// from it.
         durable: bool = false, also "persistent" "persist";
-        /// What a power cut may cost durable queues: all that is in them ("never"), what happened in the last second or two
-        /// ("interval"), or nothing that was put ("always", which makes every step wait for the disk).
+        /// What a power cut may lose of durable queues: all items in them ("never"), the changes of the last second
+        /// or two
+        /// ("interval"), or nothing that was put ("always": each commit waits for the disk).
         sync: Sync = Sync::Never, also "fsync";
     }
 }

@@ -18,34 +18,39 @@ table! {
         r#use: Option<Word> = None, also "uses" "type" "kind" "builtin" "run" "exec";
         /// The parameters of `use`.
         with: With = With::default(), also "params" "parameters" "options" "config";
-        /// The program that does the work: a list of words, run directly, or a line for `/bin/sh -c`. In a list, `{worker}`
-        /// is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` stands for `{}` itself. In a line for the
+        /// The program that does the work: a list of words, run directly, or a line for `/bin/sh -c`. In a list,
+        /// `{worker}`
+        /// is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` stands for `{}` itself. In a
+        /// line for the
         /// shell `"$1"` is the item then. A program that takes the item as an argument has an empty standard input.
         command: Option<Invocation> = None, also "cmd" "program" "script" "args";
-        /// How items meet the program: "stream": it runs on, and what it reads and writes are unrelated. "reply": it runs
-        /// on, and answers each item. "each": it is started for each item, which is its argument (`{}`) or its standard
-        /// input, and its outputs count only if it ends well.
+        /// How the program gets items: "stream": it keeps running, and its input and output are unrelated. "reply": it
+        /// keeps running, and answers each item. "each": it is started for each item, which is its argument (`{}`) or
+        /// its standard input, and its outputs count only if it succeeds.
         mode: ModeWord = ModeWord::Stream;
-        /// With `mode = "reply"`: what an answer is: one item, or any number of them and then an empty one.
+        /// With `mode = "reply"`: whether an answer is one item, or any number of them followed by an empty one.
         reply: ReplyWord = ReplyWord::One, also "answer" "answers";
         /// With `mode = "each"`: whether each line (or frame) is an output, or all that the program writes is one.
         collect: Collect = Collect::Lines;
-        /// With `mode = "each"`: hand so many items at once, if they are there, to the program's standard input.
+        /// With `mode = "each"`: the largest number of items in one batch on the program's standard input. A batch
+        /// does not wait until it is full.
         batch: Option<Count<1, 1000>> = None, also "batch_size" "chunk" "chunksize";
         /// How items are told apart on the program's standard input and output: "lines", or for bytes of any kind
         /// "nul" (a zero byte after each), "netstring" (`5:hello,`), "u32be" (four bytes of length before each).
         /// "mprun" is for programs that use mprun's Python module or speak its protocol (docs/helper-protocol.md): it
-        /// implies `mode = "reply"`, with any number of outputs for each item, and lets the program fail an item and live on.
+        /// implies `mode = "reply"`, with any number of outputs for each item, and lets the program fail an item and
+        /// keep running.
         framing: Option<FramingWord> = None, also "frame" "format" "delimiter" "separator";
-        /// The same for its standard input alone.
+        /// `framing` for its standard input alone.
         in_framing: Option<Framing> = None, also "input_framing" "input_format";
-        /// The same for its standard output alone.
+        /// `framing` for its standard output alone.
         out_framing: Option<Framing> = None, also "output_framing" "output_format";
-        /// The exit codes of the program that are a good end.
+        /// The exit codes of the program that mean success.
         success_codes: ExitCodes = ExitCodes(vec![0]), also "exit_codes" "exitcodes" "success_code" "ok_codes";
-        /// Variables of the program's environment, over those that mprun itself was given.
+        /// Variables for the program's environment, added to mprun's own; they override those.
         env: Variables = Variables::default(), also "environment" "variables";
-        /// A file of such variables, one `NAME=value` a line, in the grammar of systemd's `EnvironmentFile=`; those in `env` hold before them.
+        /// A file of such variables, one `NAME=value` a line, in the grammar of systemd's `EnvironmentFile=`; `env`
+        /// overrides them.
         env_file: Option<Word> = None, also "environment_file" "dotenv";
         /// The folder that the program runs in. Default: the file's folder.
         cwd: Option<Word> = None, also "dir" "directory" "working_directory" "chdir" "workdir";
@@ -53,11 +58,11 @@ table! {
         user: Option<Word> = None, also "uid" "as_user";
         /// The group that it runs as, by name or number. Default: the user's own groups.
         group: Option<Word> = None, also "gid";
-        /// The permissions that its new files don't get, in octal.
+        /// The permission bits that are removed from its new files, in octal.
         umask: Option<Umask> = None;
-        /// How far it steps back for others.
+        /// The niceness of the program: a higher number means a lower CPU priority.
         nice: Option<Nice> = None, also "niceness" "priority";
-        /// What it may use.
+        /// Resource limits of the program.
         limits: LimitKeys = LimitKeys::default(), also "limit" "ulimit" "rlimits";
         /// The queue that the stage reads, or a list of them. Without it the stage is a source.
         input: QueueNames = QueueNames::default(), also "inputs" "from" "in" "reads" "source";
@@ -67,31 +72,31 @@ table! {
         processes: Processes = Processes::Count(1), also "workers" "process" "numprocs" "replicas" "instances" "concurrency";
         /// A pause after each item.
         sleep: Pause = pause(0), also "delay" "pause" "interval";
-        /// Look again after this long when the output is full. Without it, wait until there is room.
+        /// The time between two tries when the output is full. Without it, the worker waits until there is room.
         sleep_when_full: Option<Period> = None;
-        /// Look again after this long when the input is empty. Without it, wait until there is an item.
+        /// The time between two tries when the input is empty. Without it, the worker waits until there is an item.
         sleep_when_empty: Option<Period> = None;
-        /// Log the way of each item, with the queue's size before and after.
+        /// Log each step of each item, with the queue's size before and after.
         log_items: bool = false, also "verbose" "trace";
         /// When an ended worker is started again: always, only after a failure, or never.
         restart: Restart = Restart::OnFailure, also "autorestart" "restart_policy";
         /// How long to wait before a restart: doubling from `initial` to `max`.
         backoff: BackoffKeys = BackoffKeys::default();
-        /// When too many restarts are too many.
+        /// The restart intensity: how many restarts within what time make the stage give up.
         give_up: GiveUpKeys = GiveUpKeys::default(), also "giveup" "max_restarts" "retries";
-        /// What a stage that gives up does to the pipeline: it stops, or goes on without the stage.
+        /// What happens to the pipeline when the stage gives up: it stops, or continues without the stage.
         on_give_up: OnGiveUp = OnGiveUp::Stop;
         /// How often one item is tried before it becomes a dead letter.
         attempts: Count<1, 1_000_000> = Count(3), also "tries" "max_attempts";
-        /// The longest that one item may take. Without it, any time.
+        /// The longest time that one item may take. Without it there is no limit.
         item_timeout: Option<Period> = None, also "timeout";
-        /// How long a worker that is told to stop may take before it is killed.
+        /// How long a worker may take to stop after it was asked to. Then it is killed.
         stop_timeout: Pause = pause(10), also "stopwaitsecs" "kill_timeout" "grace";
-        /// When a worker is replaced by a fresh one.
+        /// When a worker is replaced by a new process.
         recycle: RecycleKeys = RecycleKeys::default(), also "max_requests";
-        /// A file for what its workers and their programs say, beside standard error.
+        /// A file for the log of its workers and their programs, in addition to standard error.
         log_file: LogFileKeys = LogFileKeys::default(), also "logfile" "log" "stderr_logfile" "stdout_logfile";
-        /// `false` takes the stage out, as if it were not in the file.
+        /// `false` leaves the stage out, as if it were not in the file.
         enabled: bool = true, also "enable" "disabled" "active" "autostart";
     }
 }

@@ -9,4 +9,4 @@ mod restore;
 pub(super) mod usage;
 
 pub use file::{Opened, Saved};
-pub use recover::RecoveredQueue;
+pub use recover::LabelledQueue;

@@ -10,9 +10,9 @@ use crate::queue::arena::layout::{self, DescriptorAt, QueueAt, SlotAt, descripto
 use crate::queue::transaction::counts::{self, QueueCounts};
 use crate::queue::transaction::{returned, tx::Tx};
 
-/// A queue that an earlier run has left.
+/// A queue in use, by the label that the run before knew it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecoveredQueue {
+pub struct LabelledQueue {
     /// Its number.
     pub queue: QueueId,
     /// What [`QueueAdmin::set_label`] called it.
@@ -44,7 +44,7 @@ impl QueueAdmin {
     ///
     /// # Errors
     /// When the memory does not add up: then nothing in it can be trusted.
-    pub fn recover(&mut self) -> Result<Vec<RecoveredQueue>, Fault> {
+    pub fn recover(&mut self) -> Result<Vec<LabelledQueue>, Fault> {
         self.session.arena.free_stale_lock();
         self.session.memory().store(layout::STOPPED, 0);
         for slot in SlotAt::opened(self.session.memory().load(layout::OPENED)) {
@@ -58,12 +58,12 @@ impl QueueAdmin {
     ///
     /// # Errors
     /// See [`QueueAdmin::set_queue`].
-    pub fn queues(&mut self) -> Result<Vec<RecoveredQueue>, Fault> {
+    pub fn queues(&mut self) -> Result<Vec<LabelledQueue>, Fault> {
         let tx = self.session.begin()?;
         let recovered = |queue: QueueAt| {
             let (len, text) = queue.label();
             let flags = tx.get(queue + queue::FLAGS);
-            RecoveredQueue {
+            LabelledQueue {
                 queue: queue.id(),
                 label: tx.memory.read_string(len, text, layout::LABEL_MAX),
                 counts: counts::counts(&tx, queue),

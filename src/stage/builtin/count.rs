@@ -8,7 +8,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     with.about("Counts: emits whole numbers at equal steps.");
     let from: i64 = with.key("from", "The first number.").or(1);
     let to: Option<i64> = with
-        .key("to", "No number beyond this; without it, endless. One before the first: no number at all.")
+        .key("to", "No number is beyond this; without it, endless. One before the first: no number at all.")
         .optional();
     let step = with.key("step", "From one number to the next; negative to count down.");
     let step = step.check(|&step| if step == 0 { Err("can't be 0".to_owned()) } else { Ok(()) }).or(1i64);

@@ -7,12 +7,12 @@ use regex::bytes::Regex;
 use serde_json::{Value, json};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Filter, Failure> + use<> {
-    with.about("Lets items through that meet all of its conditions.");
+    with.about("Passes the items that meet all of its conditions.");
     let keep: Option<Parity> = with.key("keep", "Only even, or only odd whole numbers.").optional();
     let matches: Option<Regex> =
         with.key("matches", "Only items in which this regular expression is found.").optional();
     let contains: Option<String> = with.key("contains", "Only items that contain this text.").optional();
-    let invert = with.key("invert", "Lets through the others instead.").or(false);
+    let invert = with.key("invert", "Passes the items that don't meet them instead.").or(false);
     if with.is_good() && keep.is_none() && matches.is_none() && contains.is_none() {
         let help = "write `keep = \"even\"`, `matches = REGEX` or `contains = TEXT`".to_owned();
         with.fault("keep", "`filter` needs a condition", Some(help));

@@ -9,7 +9,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let doc = "The text; {item}, {pid}, {parent} (the process id of mprun), {worker}, {stage} and {attempt} are filled \
                in, {{ and }} are braces.";
     let template: Template = with.key("template", doc).required();
-    let doc = "What is emitted before all else, once for all workers of the stage; as `template`, but without an item.";
+    let doc = "A text that is emitted first, once for all workers of the stage; as `template`, but without an item.";
     let header = with.key("header", doc).optional().map(|StageTemplate(header)| header);
     if header.is_some() {
         with.remember(Persistence::Once);

@@ -11,7 +11,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let seed =
         with.key("seed", "The same seed gives the same numbers. Without it they differ from run to run.");
     let seed: Option<u64> = seed.optional();
-    let times: Option<u64> = with.key("times", "How many numbers; without it, endless.").optional();
+    let times: Option<u64> = with.key("times", "How many numbers it emits; without it, endless.").optional();
     if with.is_good() && min > max {
         with.fault("max", format!("`max` ({max}) is less than `min` ({min})"), None);
     }

@@ -7,7 +7,7 @@ use std::os::unix::process::parent_id;
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Repeat, Failure> + use<> {
     with.about("Emits the same text again and again.");
     let text: String = with.key("text", "The text; {parent} in it is the process id of mprun.").required();
-    let times: Option<u64> = with.key("times", "How often; without it, endless.").optional();
+    let times: Option<u64> = with.key("times", "How many times; without it, endless.").optional();
     if times.is_some() {
         with.remember(Persistence::State);
     }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Tick, Failure> + use<> {
     with.about(
-        "Emits the time at equal intervals, first at once; ticks that nobody was ready for are left out.",
+        "Emits the time at equal intervals, first at once; ticks for which no worker was ready are skipped.",
     );
-    let every = with.key("every", "From one tick to the next.");
+    let every = with.key("every", "The time from one tick to the next.");
     let is_positive = |every: &Duration| match every.is_zero() {
         true => Err("must be longer than nothing".to_owned()),
         false => Ok(()),

@@ -4,7 +4,7 @@ use crate::stage::{Context, Emitter, Failure, Item, Settings, Stage};
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Words, Failure> + use<> {
     with.about("Emits the words of each item one by one; Unicode white space stands between them.");
-    let count = with.key("count", "Emits how many words the item has instead.").or(false);
+    let count = with.key("count", "Emits the number of words of the item instead.").or(false);
     move |_| Ok(Words { count })
 }
 

@@ -4,10 +4,10 @@ mod crash;
 mod sources;
 mod stages;
 
+use super::builtin::source_loop::SourceLoop;
+use super::builtin::stage_loop::StageLoop;
 use super::context::WorkerContext;
-use super::source_loop::SourceLoop;
 use super::spec::WorkerSpec;
-use super::stage_loop::StageLoop;
 use super::stop::Stop;
 use crate::append::UndoLog;
 use crate::config::pipeline::{Recycle, Work};

@@ -45,10 +45,10 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let doc = "The file; it is created if it isn't there. {stage}, {worker}, {date} and {time:FORMAT} are filled in, \
                {{ and }} are braces.";
     let path: PathTemplate = with.key("path", doc).required();
-    let doc = "Adds to what is in the file; otherwise it is emptied, once, when a run begins from nothing (not when it \
+    let doc = "Adds to what is in the file; otherwise it is emptied, once, by a new run (not by one that \
                goes on from kept queues).";
     let append = with.key("append", doc).or(false);
-    let doc = "Writes beside the file and puts the new one in its place when a run has gone well; until then readers see \
+    let doc = "Writes beside the file and renames the new one over it when a run has succeeded; until then readers see \
                the old one.";
     let replace = with.key("replace", doc).or(false);
     if with.is_good() {

@@ -29,10 +29,11 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         (false, Ok(_)) => Ok(()),
     };
     let path: String = with.key("path", doc).check(is_pattern).required();
-    let doc = "Goes on at the end: waits for more lines, and for files that come later, as `tail -F` does.";
+    let doc =
+        "Keeps reading at the end of the files: waits for more lines and for new files, as `tail -F` does.";
     let follow = with.key("follow", doc).or(false);
     let framing = lines::framing(with);
-    let doc = "With `follow`: a file that was renamed or removed is followed until it was quiet for so long and no program has it open for writing.";
+    let doc = "With `follow`: a file that was renamed or removed is followed until nothing was written to it for this time and no program has it open for writing.";
     let rotate_wait = with.key("rotate_wait", doc).or(Duration::from_secs(5));
     with.remember(Persistence::State);
     with.ends(!follow);

@@ -1,0 +1,59 @@
+//! The report for people.
+
+use super::contents::{QueueReport as Queue, Report, StageReport as Stage};
+use super::summary::dead_letters;
+use crate::supervisor::machine::reason::spoken;
+use std::fmt::Write;
+use std::time::Duration;
+
+pub(super) fn render(report: &Report) -> String {
+    let mut text = format!("# {}\n\n{}\n", report.pipeline, verdict(report));
+    text += "\n## Stages\n\n";
+    text +=
+        "| stage | done | dead | emitted | restarts | working | starved | blocked | paused | mean item |\n";
+    text += "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+    report.stages.iter().for_each(|stage| add_stage(&mut text, stage));
+    if !report.queues.is_empty() {
+        text += "\n## Queues\n\n| queue | put | done | waiting | leased | dropped | dead | adds up |\n";
+        text += "|---|--:|--:|--:|--:|--:|--:|---|\n";
+        report.queues.iter().for_each(|queue| add_queue(&mut text, queue));
+        text += "\nput = done + waiting + leased + dropped + dead: ";
+        text += if report.adds_up { "every item is accounted for.\n" } else { "**it does not add up.**\n" };
+    }
+    if let Some(dead) = dead_letters(report.dead_letters, report.too_long) {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "\n{dead}, in `{}`.", report.dead_letter_file);
+    }
+    text
+}
+
+fn verdict(report: &Report) -> String {
+    let how = match (&report.cause, report.outcome) {
+        (Some(cause), "stopped") => format!("Stopped ({cause})"),
+        (_, "failed") => "Ended, not all of it well,".to_owned(),
+        (_, _) => "Done".to_owned(),
+    };
+    let took = spoken(Duration::from_secs_f64(report.seconds));
+    let Report { started, exit_code, file, version, .. } = report;
+    format!(
+        "{how} after {took}, exit code {exit_code}. Started {started}, from `{file}`, by mprun {version}."
+    )
+}
+
+fn add_stage(text: &mut String, stage: &Stage) {
+    let all = stage.seconds.all();
+    let share = |part: f64| if all > 0.0 { format!("{:.0} %", part / all * 100.0) } else { "–".to_owned() };
+    let done = stage.done.map_or("–".to_owned(), |done| done.to_string());
+    let mean = stage.mean_item_seconds.map_or("–".to_owned(), |mean| spoken(Duration::from_secs_f64(mean)));
+    let times = &stage.seconds;
+    let shares = [times.working, times.starved, times.blocked, times.paused].map(share).join(" | ");
+    let Stage { name, dead, emitted, restarts, .. } = stage;
+    let _ = writeln!(text, "| {name} | {done} | {dead} | {emitted} | {restarts} | {shares} | {mean} |");
+}
+
+fn add_queue(text: &mut String, queue: &Queue) {
+    let Queue { name, put, done, waiting, leased, dropped, dead, adds_up } = queue;
+    let adds_up = if *adds_up { "yes" } else { "**no**" };
+    let _ =
+        writeln!(text, "| {name} | {put} | {done} | {waiting} | {leased} | {dropped} | {dead} | {adds_up} |");
+}

@@ -1,0 +1,162 @@
+//! The summary of a run: how it ended, what each stage did, where each item is.
+
+use crate::exit;
+pub use crate::numbers::counted as count;
+use crate::queue::QueueCounts;
+use crate::supervisor::machine::effect::Outcome;
+use crate::supervisor::machine::reason::spoken;
+use crate::supervisor::machine::totals::StageTotals;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is known once everything has stopped.
+#[derive(Debug)]
+pub struct Closing {
+    /// The ledger of each queue.
+    pub queues: Vec<(String, QueueCounts)>,
+    /// Dead letters of queues that were removed during the run.
+    pub dead_before: u64,
+    /// Those that kept queues counted before this run began, where it only works off what is left: they are what it tries
+    /// again.
+    pub dead_at_start: u64,
+    /// What was too long to become an item.
+    pub too_long: u64,
+    /// Where they are.
+    pub dead_letters: PathBuf,
+}
+
+impl Closing {
+    /// Items that never went through.
+    pub fn dead(&self) -> u64 {
+        let counted = self.dead_before + self.queues.iter().map(|(_, counts)| counts.dead).sum::<u64>();
+        counted.saturating_sub(self.dead_at_start)
+    }
+
+    /// What the run ends with.
+    pub fn exit_code(&self, outcome: &Outcome) -> u8 {
+        match (outcome.failed, self.dead() + self.too_long) {
+            (true, _) => exit::FAILED,
+            (false, 0) => exit::DONE,
+            (false, _) => exit::DEAD_LETTERS,
+        }
+    }
+
+    /// The lines of the summary, the verdict first.
+    pub fn lines(&self, name: &str, outcome: &Outcome, took: Duration) -> Vec<String> {
+        let verdict = match &outcome.stopped {
+            None if outcome.failed => "ended, not all of it well,".to_owned(),
+            None => "done".to_owned(),
+            Some(cause) => format!("stopped ({cause})"),
+        };
+        let mut lines = vec![format!("{name}: {verdict} after {}", spoken(took))];
+        for stage in &outcome.stages {
+            lines.push(self.stage_line(stage));
+        }
+        lines.extend(self.queues.iter().map(|(name, counts)| queue_line(name, counts)));
+        lines
+    }
+
+    fn stage_line(&self, stage: &StageTotals) -> String {
+        let done = if stage.is_source { String::new() } else { format!("{} done, ", stage.done) };
+        let dead = if stage.dead == 0 { String::new() } else { format!("{} dead, ", stage.dead) };
+        let too_long =
+            if stage.too_long == 0 { String::new() } else { format!("{} too long, ", stage.too_long) };
+        let restarts = count(stage.restarts, "restart");
+        format!("  stage {}: {done}{dead}{too_long}{} emitted, {restarts}", stage.name, stage.emitted)
+    }
+
+    /// The line about dead letters, if there are any.
+    pub fn warning(&self) -> Option<String> {
+        let dead = dead_letters(self.dead(), self.too_long)?;
+        Some(format!("{dead}, in {}", self.dead_letters.display()))
+    }
+}
+
+/// How many letters there are of each kind, if there are any.
+pub fn dead_letters(items: u64, too_long: u64) -> Option<String> {
+    match (items, too_long) {
+        (0, 0) => None,
+        (_, 0) => Some(count(items, "dead letter")),
+        (0, _) => Some(format!("{} of what was too long for an item", count(too_long, "dead letter"))),
+        (_, _) => {
+            Some(format!("{}, and {too_long} of what was too long for an item", count(items, "dead letter")))
+        }
+    }
+}
+
+fn queue_line(name: &str, counts: &QueueCounts) -> String {
+    let mut line = format!("  queue {name}: {} put, {} done", counts.put, counts.done);
+    let rest = [
+        (counts.dropped, "dropped"),
+        (counts.dead, "dead"),
+        (counts.waiting + counts.leased, "left waiting"),
+    ];
+    for (items, what) in rest.into_iter().filter(|(items, _)| *items > 0) {
+        line.push_str(&format!(", {items} {what}"));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::machine::reason::StopCause;
+
+    fn closing() -> Closing {
+        let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };
+        Closing {
+            queues: vec![("q".into(), counts)],
+            dead_before: 1,
+            dead_at_start: 0,
+            too_long: 0,
+            dead_letters: "/s/dead.jsonl".into(),
+        }
+    }
+
+    fn outcome(stopped: Option<StopCause>, failed: bool) -> Outcome {
+        let totals = |name: &str, is_source| StageTotals {
+            name: name.into(),
+            is_source,
+            taken: 16,
+            done: 14,
+            emitted: 15,
+            dead: u64::from(!is_source),
+            restarts: 1,
+            ..StageTotals::default()
+        };
+        let retains_items = false;
+        Outcome { stopped, failed, retains_items, stages: vec![totals("count", true), totals("show", false)] }
+    }
+
+    #[test]
+    fn the_summary_tells_how_it_ended_and_where_every_item_is() {
+        let outcome = outcome(Some(StopCause::Signal("SIGTERM")), false);
+        assert_eq!(
+            closing().lines("name", &outcome, Duration::from_millis(1500)),
+            [
+                "name: stopped (SIGTERM) after 1s 500ms",
+                "  stage count: 15 emitted, 1 restart",
+                "  stage show: 14 done, 1 dead, 15 emitted, 1 restart",
+                "  queue q: 12 put, 9 done, 1 dead, 2 left waiting",
+            ]
+        );
+        assert_eq!(closing().warning().as_deref(), Some("2 dead letters, in /s/dead.jsonl"));
+    }
+
+    #[test]
+    fn what_was_too_long_is_told_apart_and_counts_for_the_exit_code() {
+        let closing = Closing { queues: Vec::new(), dead_before: 0, too_long: 2, ..closing() };
+        let warning = "2 dead letters of what was too long for an item, in /s/dead.jsonl";
+        assert_eq!(closing.warning().unwrap(), warning);
+        assert_eq!(closing.exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
+        assert_eq!(dead_letters(1, 2).unwrap(), "1 dead letter, and 2 of what was too long for an item");
+    }
+
+    #[test]
+    fn a_failure_outweighs_dead_letters_in_the_exit_code() {
+        assert_eq!(closing().exit_code(&outcome(None, true)), exit::FAILED);
+        assert_eq!(closing().exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
+        let clean = Closing { queues: Vec::new(), dead_before: 0, ..closing() };
+        assert_eq!((clean.exit_code(&outcome(None, false)), clean.warning()), (exit::DONE, None));
+    }
+}

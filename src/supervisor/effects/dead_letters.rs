@@ -1,0 +1,74 @@
+//! Dead letters on behalf of dead workers: begun here, and settled when their helper has ended.
+
+use super::performer::Performer;
+use crate::queue::{FailureAttribution, SlotId};
+use crate::supervisor::machine::effect::Release;
+use crate::supervisor::machine::event::Event;
+use crate::supervisor::runtime::children::Auxiliary;
+use crate::supervisor::runtime::dead_letter_writer;
+use crate::sys::group;
+use log::{Level, log};
+use nix::sys::signal::Signal;
+
+impl Performer<'_> {
+    /// What the worker had only fetched goes back at once; the item that it died of stays leased until the letter is there.
+    pub(super) fn write_dead_letter(&mut self, release: &Release) {
+        let slot = release.slot;
+        if self.admin(|admin| admin.release_others(slot)).is_none() {
+            return;
+        }
+        let candidate = match self.store.admin.dead_letter_candidate(slot, release.attempts) {
+            Ok(Some(candidate)) => candidate,
+            other => {
+                let none = other.map(|_| ());
+                if self.unless_damaged(none).is_some() {
+                    self.release(release);
+                    self.events.push_back(Event::DeadLetterWritten(slot));
+                }
+                return;
+            }
+        };
+        match dead_letter_writer::begin(&candidate, release, &self.names, &self.launcher) {
+            Ok(writer) => {
+                self.children.add_auxiliary(writer.pid, Auxiliary::DeadLetterWriter(slot));
+                self.dead_letter_writers.insert(slot, writer);
+            }
+            Err(error) => self.events.push_back(Event::DeadLetterFailed(slot, error.to_string())),
+        }
+    }
+
+    /// Its end comes as any child's.
+    pub(super) fn kill_dead_letter_writer(&mut self, slot: SlotId) {
+        if let Some(writer) = self.dead_letter_writers.get(&slot) {
+            let _ = group::signal_process(writer.pid, Signal::SIGKILL);
+        }
+    }
+
+    pub(super) fn dead_letter_writer_ended(&mut self, slot: SlotId) {
+        let Some(writer) = self.dead_letter_writers.remove(&slot) else { return };
+        let dropped = match writer.outcome() {
+            Ok(appended) => appended.dropped,
+            Err(why) => return self.events.push_back(Event::DeadLetterFailed(slot, why)),
+        };
+        let release = &writer.release;
+        let Some(released) = self
+            .admin(|admin| admin.release(slot, FailureAttribution::Begun, release.attempts, &mut |_| Ok(())))
+        else {
+            return;
+        };
+        *self.dead.by_stage.entry(release.stage.clone()).or_default() += released.dead;
+        let ((id, queue, attempts), stage, index) = (&writer.item, &release.stage, release.worker.index);
+        log!(
+            target: "mprun",
+            Level::Warn,
+            "item {id} of {queue} is a dead letter after {attempts} attempts: {stage}[{index}] {}", release.end
+        );
+        if dropped > 0 {
+            let most = self.launcher.dead_letters.max_size;
+            let text =
+                format!("the {dropped} oldest dead letters are dropped: [dead_letters] max_size is {most}");
+            log!(target: "mprun", Level::Warn, "{text}");
+        }
+        self.events.push_back(Event::DeadLetterWritten(slot));
+    }
+}

@@ -1,0 +1,93 @@
+//! What was decided, performed one by one.
+
+use super::performer::Performer;
+use super::settings;
+use crate::logging;
+use crate::supervisor::machine::effect::{Effect, Outcome};
+use log::{Level, log};
+use nix::sys::signal::Signal;
+
+impl Performer<'_> {
+    /// Does all of it. Some: that was the end of the run.
+    pub fn perform(&mut self, actions: Vec<Effect>) -> Option<Outcome> {
+        let mut actions = actions.into_iter().peekable();
+        while let Some(action) = actions.next() {
+            match action {
+                Effect::Order(slot, pid, order) => {
+                    // One look-up for all workers that get the same order, not one each: every order wakes every sleeper.
+                    let mut same = vec![(slot, pid)];
+                    while let Some(Effect::Order(slot, pid, next)) =
+                        actions.next_if(|next| matches!(next, Effect::Order(_, _, next) if *next == order))
+                    {
+                        debug_assert_eq!(next, order);
+                        same.push((slot, pid));
+                    }
+                    self.order(&same, order);
+                }
+                Effect::End(outcome) => return Some(self.with_worker_deaths(outcome)),
+                other => self.act(other),
+            }
+        }
+        None
+    }
+
+    /// The letters that were written for dead workers are their stages', too.
+    fn with_worker_deaths(&self, mut outcome: Outcome) -> Outcome {
+        for stage in &mut outcome.stages {
+            stage.dead += self.dead.by_stage.get(&stage.name).copied().unwrap_or(0);
+            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
+        }
+        outcome
+    }
+
+    fn act(&mut self, action: Effect) {
+        match action {
+            Effect::Spawn(spawn) => self.spawn(&spawn),
+            Effect::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
+            Effect::Preflight(machine) => self.preflight(*machine),
+            Effect::ReplaceProgram(machine) => self.replace_program(*machine),
+            Effect::Term(pid) => self.terminate(pid),
+            Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
+            Effect::Tune(slot, pid, tuning) => {
+                self.admin(|admin| admin.tune(slot, &settings::tuning(&tuning)));
+                self.wake_worker(pid);
+            }
+            Effect::Release(release) => self.release(&release),
+            Effect::WriteDeadLetter(release) => self.write_dead_letter(&release),
+            Effect::KillDeadLetterWriter(slot) => self.kill_dead_letter_writer(slot),
+            Effect::SetQueue(queue, spec) => self.set_queue(queue, &spec),
+            Effect::AddHidden(queue, label) => self.add_hidden(queue, label),
+            Effect::ResetToken(queue) => {
+                if let Some(label) = self.drop_token(queue) {
+                    self.add_hidden(queue, label);
+                }
+            }
+            Effect::DropToken(queue) => drop(self.drop_token(queue)),
+            Effect::SetEnded(queue, ended) => {
+                self.admin(|admin| admin.set_ended(queue, ended));
+            }
+            Effect::SetClosed(queue, closed) => {
+                self.admin(|admin| admin.set_closed(queue, closed));
+            }
+            Effect::RemoveQueues(queues) => self.remove_queues(queues),
+            Effect::LimitDeadLetters(bounds) => {
+                self.launcher.dead_letters.max_size = bounds.max_size;
+                self.launcher.dead_letters.when_full = bounds.when_full;
+            }
+            Effect::Load => self.load(),
+            Effect::StartGuardian => self.start_guardian(),
+            Effect::StartLogWriter => self.start_log_writer(),
+            Effect::Notify(messages) => self.notify(&messages),
+            Effect::Status(head) => self.status(&head),
+            Effect::Answer(id, outcome) => self.answer(id, outcome),
+            Effect::Log(level, text) => log!(target: "mprun", level, "{text}"),
+            Effect::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
+            Effect::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
+                logging::show(Level::Error, &text);
+            }
+            Effect::Show(_) => {}
+            Effect::Order(slot, pid, order) => self.order(&[(slot, pid)], order),
+            Effect::End(_) => {} // `perform` returns it
+        }
+    }
+}

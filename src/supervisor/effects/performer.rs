@@ -1,0 +1,240 @@
+//! The hands of the supervisor: what they hold, and which of them does what.
+
+use crate::control::protocol::Reply;
+use crate::control::server::Listeners;
+use crate::progress::TerminalThread;
+use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
+use crate::service::Manager;
+use crate::stage::Registry;
+use crate::supervisor::closing::summary::Closing;
+use crate::supervisor::error::SetUpError;
+use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::ids::{RequestId, StageKey};
+use crate::supervisor::machine::observe::RunIdentity;
+use crate::supervisor::machine::recovered::Label;
+use crate::supervisor::machine::state::State;
+use crate::supervisor::notify::StatusLine;
+use crate::supervisor::options::RunOptions;
+use crate::supervisor::recovery::queue_store::QueueStore;
+use crate::supervisor::recovery::replacing::Replacing;
+use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
+use crate::supervisor::runtime::children::{Auxiliary, Children};
+use crate::supervisor::runtime::control::ProgressDisplay;
+use crate::supervisor::runtime::dead_letter_writer::DeadLetterWriter;
+use crate::supervisor::runtime::errand::{Ended, Errand};
+use crate::supervisor::runtime::guardian::Guardian;
+use crate::supervisor::runtime::inbox::{Inbox, Notice};
+use crate::supervisor::runtime::launch::Launcher;
+use crate::supervisor::runtime::log_writer::LogWriter;
+use crate::supervisor::runtime::watch::Watch;
+use crate::sys::fd;
+use log::{Level, log};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::CString;
+use std::ops::RangeFrom;
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// What an errand is for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// To take the file over.
+    Load,
+    /// To tell a client what that would change.
+    Plan(oneshot::Sender<Reply>),
+    /// A preflight of this program.
+    Preflight(CString),
+}
+
+/// What every run is made of, whatever its pipeline is.
+pub struct Run<'a> {
+    pub options: &'a RunOptions,
+    pub registry: &'a Registry,
+    pub manager: &'a Manager,
+    pub started: Instant,
+    pub progress: Option<ProgressDisplay>,
+}
+
+/// Dead letters, as far as the ledgers of the queues that are there do not count them.
+#[derive(Default)]
+pub struct DeadCounters {
+    /// Of queues that are gone.
+    pub before: u64,
+    /// Those that recovered queues had counted before a run that only works off dead letters.
+    pub at_start: u64,
+    /// Items that were given up on behalf of dead workers, by stage.
+    pub by_stage: BTreeMap<String, u64>,
+}
+
+/// Performs effects, and takes in what happens outside.
+pub struct Performer<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub inbox: Inbox,
+    pub store: QueueStore,
+    pub launcher: Launcher,
+    pub(super) log_writer: &'a mut LogWriter,
+    pub(super) children: Children,
+    pub(super) watch: Option<Watch>,
+    pub(super) status_line: StatusLine,
+    pub(super) guardian: Option<Guardian>,
+    /// The queues in use, and how they are called.
+    pub(super) names: BTreeMap<QueueId, String>,
+    /// Queues that there is no room for.
+    pub(super) unmade: BTreeSet<QueueId>,
+    /// Hidden queues, and what they are for.
+    pub(super) tokens: BTreeMap<QueueId, Label>,
+    /// How the stages are called that have had a worker.
+    pub(super) stages: BTreeMap<StageKey, String>,
+    /// Workers of a program before this one that do not lead a group.
+    pub(super) non_leaders: Vec<u32>,
+    pub(super) dead: DeadCounters,
+    /// Letters of dead workers that are being written, by the slot that holds the item.
+    pub(super) dead_letter_writers: BTreeMap<SlotId, DeadLetterWriter>,
+    pub(super) ends_with_terminal: bool,
+    /// The files to replace at the end of a run that went well.
+    pub replacing: Replacing,
+    pub(super) identity: RunIdentity,
+    /// The sockets on which clients are served: the program after this one gets them, too.
+    pub listeners: Listeners,
+    /// Processes that look at something outside.
+    pub(super) errands: Vec<Errand<Purpose>>,
+    /// Those that are through, and not reported yet.
+    pub(super) ended_errands: Vec<(Errand<Purpose>, Ended)>,
+    /// Requests that wait for their answers.
+    pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    pub(super) request_ids: RangeFrom<u64>,
+    /// The next program, once its preflight was good.
+    pub(super) next_program: Option<CString>,
+    /// What happened while performing, in its order.
+    pub(super) events: VecDeque<Event>,
+    /// A notice was taken in since something was due.
+    pub(super) was_notice: bool,
+}
+
+impl Performer<'_> {
+    /// Resumes from the previous program. Notices that it may have missed are looked at.
+    pub fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
+        self.launcher.resume(upgrade_state)?;
+        self.identity.run.clone_from(&upgrade_state.run);
+        self.non_leaders.clone_from(&upgrade_state.non_leaders);
+        self.replacing = Replacing::of(&upgrade_state.replacing);
+        self.dead.before = upgrade_state.dead_before;
+        self.dead.by_stage.clone_from(&upgrade_state.dead_by_stage);
+        self.ends_with_terminal = upgrade_state.ends_with_terminal;
+        if let Some((pid, alive)) = upgrade_state.guardian {
+            self.children.add_auxiliary(pid, Auxiliary::Guardian);
+            self.guardian = Some(Guardian { pid, alive: upgrade_state::taken(alive)? });
+        }
+        let watched = self.watch.is_some().then_some(Notice::FileTouched);
+        [Notice::Child, Notice::WorkerSignal]
+            .into_iter()
+            .chain(watched)
+            .for_each(|notice| self.inbox.put_back(notice));
+        Ok(())
+    }
+
+    /// The next event; waits for it until the state's deadline.
+    pub fn next(&mut self, state: &State) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            let errands = self.errands.iter().map(Errand::until).min();
+            let until = state.deadline().into_iter().chain(errands).min();
+            // By turns: notices that come without end must not hold up what is due, nor the other way round.
+            let is_due = until.is_some_and(|until| until <= Instant::now());
+            let notice = if is_due && self.was_notice { None } else { self.inbox.wait(until) };
+            self.was_notice = notice.is_some();
+            let Some(notice) = notice else {
+                self.expire_errands();
+                self.report_errands(state);
+                return Event::Deadline;
+            };
+            self.take_in(notice, state);
+            self.report_errands(state);
+        }
+    }
+
+    /// The thread that has the terminal, where there are progress bars.
+    pub(super) fn terminal(&self) -> Option<&TerminalThread> {
+        self.run.progress.as_ref()?.show.terminal()
+    }
+
+    fn take_in(&mut self, notice: Notice, state: &State) {
+        let event = match notice {
+            Notice::Suspend => return self.suspend(),
+            Notice::Child => return self.look_at_children(),
+            Notice::WorkerSignal => return self.poll_ready_workers(state),
+            Notice::Upgrade => Event::Upgrade,
+            Notice::Terminate => Event::Terminate,
+            Notice::Interrupt => Event::Interrupt,
+            Notice::Quit => Event::Quit,
+            Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
+            Notice::Hangup => Event::Hangup,
+            Notice::FileTouched => Event::FileTouched,
+            Notice::RetriesDone(all) => Event::RetriesDone(all),
+            Notice::Asked(request, sender) => return self.handle_request(*request, sender, state),
+        };
+        self.events.push_back(event);
+    }
+
+    /// A worker has signalled: the slots of all that are awaited are read.
+    fn poll_ready_workers(&mut self, state: &State) {
+        for (worker, pid, slot) in state.awaited() {
+            match self.admin(|admin| admin.report(slot)).map(|report| report.phase) {
+                Some(Phase::Ready) => self.events.push_back(Event::Ready(worker, pid)),
+                Some(Phase::AtRest) => {
+                    self.events.push_back(Event::Ready(worker, pid));
+                    self.events.push_back(Event::AtRest(worker, pid));
+                }
+                Some(Phase::Starting) | None => {}
+            }
+        }
+    }
+
+    /// Does something to the queues; a fault becomes an event, for nothing here can mend it.
+    pub(super) fn admin<T>(&mut self, act: impl FnOnce(&mut QueueAdmin) -> Result<T, Fault>) -> Option<T> {
+        let result = act(&mut self.store.admin);
+        self.unless_damaged(result)
+    }
+
+    /// The value; a fault becomes an event.
+    pub(super) fn unless_damaged<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        let event = |fault: Fault| match &fault {
+            Fault::DiskFull(..) => Event::NoRoom(fault.to_string()),
+            _ => Event::Damaged(fault.to_string()),
+        };
+        result.map_err(|fault| self.events.push_back(event(fault))).ok()
+    }
+
+    /// Ends all processes, and counts what the queues hold.
+    pub fn close(mut self) -> (Closing, QueueStore, Replacing, Inbox) {
+        match self.children.sweep(&self.inbox) {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
+            Err(error) => log!(target: "mprun", Level::Error, "failed to wait for children: {error}"),
+        }
+        if let Some(guardian) = self.guardian.take() {
+            guardian.dismiss();
+        }
+        let Performer { names, tokens, mut store, dead, launcher, replacing, inbox, .. } = self;
+        let mut counted = |queue, name| Some((name, store.admin.counts(queue).ok()?));
+        let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
+        // Hidden queues are listed only if something is left in them.
+        let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
+            Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
+            Label::Queue(_) | Label::Token { .. } => None,
+        });
+        queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
+        let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
+        let dead_letters = launcher.dead_letters.path;
+        let closing = Closing {
+            queues,
+            dead_before: dead.before,
+            dead_at_start: dead.at_start,
+            too_long,
+            dead_letters,
+        };
+        (closing, store, replacing, inbox)
+    }
+}

@@ -1,0 +1,97 @@
+//! What is done to queues, and to what dead workers held of them.
+
+use super::performer::Performer;
+use super::settings;
+use crate::config;
+use crate::queue::{DeadLetterCandidate, Fault, QueueId};
+use crate::supervisor::machine::effect::Release;
+use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::recovered::Label;
+use log::{Level, log};
+
+impl Performer<'_> {
+    pub(super) fn release(&mut self, release: &Release) {
+        // No item is at its last try here: that is what `write_dead_letter` is for. If one were, it would go back.
+        let mut none = |_: DeadLetterCandidate<'_>| Err(std::io::ErrorKind::Other.into());
+        let Some(released) =
+            self.admin(|admin| admin.release(release.slot, release.attribution, release.attempts, &mut none))
+        else {
+            return;
+        };
+        if released.returned > 0 {
+            let (stage, index) = (&release.stage, release.worker.index);
+            log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {} items", released.returned);
+        }
+    }
+
+    pub(super) fn set_queue(&mut self, queue: QueueId, spec: &config::Queue) {
+        let is_new = self.names.insert(queue, spec.name.clone()).is_none();
+        let labelled = self.store.admin.set_label(queue, &Label::Queue(spec.name.clone()).to_string());
+        match labelled.and_then(|()| self.store.admin.set_queue(queue, &settings::limits(spec))) {
+            // It keeps its old bounds, and its workers go on.
+            Err(full @ Fault::DiskFull(..)) if !is_new => {
+                log!(target: "mprun", Level::Error, "queue {} keeps its bounds: {full}", spec.name);
+            }
+            set => self.made(queue, set),
+        }
+    }
+
+    pub(super) fn add_hidden(&mut self, queue: QueueId, label: Label) {
+        let admin = &mut self.store.admin;
+        let made = admin.set_label(queue, &label.to_string()).and_then(|()| match label {
+            // The stage itself fills it: a worker that has read the stage's inputs to their end looks here too, once.
+            Label::Spill(_) => {
+                admin.set_queue(queue, &settings::SPILL).and_then(|()| admin.set_ended(queue, true))
+            }
+            Label::Token { .. } | Label::Queue(_) => {
+                admin.set_queue(queue, &settings::TOKEN).and_then(|()| admin.seed(queue, b""))
+            }
+        });
+        self.tokens.insert(queue, label);
+        self.made(queue, made);
+    }
+
+    /// A queue is made, or not for want of room: then no worker may start on it, which would sleep where no order wakes.
+    fn made(&mut self, queue: QueueId, result: Result<(), Fault>) {
+        match &result {
+            Err(Fault::DiskFull(..)) => self.unmade.insert(queue),
+            _ => self.unmade.remove(&queue),
+        };
+        self.unless_damaged(result);
+    }
+
+    /// What it was for.
+    pub(super) fn drop_token(&mut self, queue: QueueId) -> Option<Label> {
+        let label = self.tokens.remove(&queue)?;
+        self.admin(|admin| admin.remove_queue(queue));
+        Some(label)
+    }
+
+    /// All of them or none.
+    pub(super) fn remove_queues(&mut self, queues: Vec<QueueId>) {
+        for &queue in &queues {
+            let held = self.held(queue);
+            if held > 0 {
+                return self.events.push_back(Event::QueueHolds(queue, held));
+            }
+        }
+        queues.iter().for_each(|&queue| self.drop_queue(queue));
+        self.events.push_back(Event::QueuesRemoved(queues));
+    }
+
+    fn drop_queue(&mut self, queue: QueueId) {
+        self.dead.before += self.admin(|admin| admin.counts(queue)).map_or(0, |counts| counts.dead);
+        self.admin(|admin| admin.remove_queue(queue));
+        self.names.remove(&queue);
+        self.tokens.remove(&queue);
+    }
+
+    fn held(&mut self, queue: QueueId) -> u64 {
+        self.admin(|admin| admin.counts(queue)).map_or(0, |counts| counts.waiting + counts.leased)
+    }
+
+    pub(super) fn held_by_name(&mut self) -> Vec<(String, u64)> {
+        let names = self.names.clone();
+        names.into_iter().map(|(queue, name)| (name, self.held(queue))).collect()
+    }
+}

@@ -1,0 +1,137 @@
+//! A performer is made ready: signals, children, the queues, the start of workers.
+
+use super::performer::{DeadCounters, Performer, Run};
+use crate::config::Pipeline;
+use crate::dead_letter;
+use crate::supervisor::error::SetUpError;
+use crate::supervisor::machine::observe::RunIdentity;
+use crate::supervisor::notify;
+use crate::supervisor::options::RunOptions;
+use crate::supervisor::recovery::queue_store::{QueueStore, StoreOptions};
+use crate::supervisor::recovery::state_folder;
+use crate::supervisor::recovery::upgrade_state::Predecessor;
+use crate::supervisor::runtime::children::{Auxiliary, Children};
+use crate::supervisor::runtime::inbox::Inbox;
+use crate::supervisor::runtime::launch::Launcher;
+use crate::supervisor::runtime::log_writer::LogWriter;
+use crate::supervisor::runtime::watch::Watch;
+use crate::supervisor::runtime::{control, letters};
+use crate::sys::{fd, start_signals};
+use log::{Level, log};
+use nix::sys::signal::Signal;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
+
+impl<'a> Performer<'a> {
+    /// With nothing performed yet.
+    pub fn set_up(
+        run: &'a Run<'a>,
+        pipeline: &Pipeline,
+        before: &mut Predecessor,
+        log_writer: &'a mut LogWriter,
+    ) -> Result<Performer<'a>, SetUpError> {
+        let options = run.options;
+        let system = |what| move |error| SetUpError::System(what, error);
+        // Asked before the handlers of the inbox are there.
+        let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
+        let inbox =
+            Inbox::open().map_err(system("take in signals (is `ulimit -u` or `ulimit -n` too low?)"))?;
+        let children = match &before.upgrade {
+            None => Children::adopt(),
+            Some(state) => Children::resume(&state.preexisting),
+        };
+        let mut children = children.map_err(system("become the parent of orphans"))?;
+        if let Some(pid) = log_writer.process() {
+            children.add_auxiliary(pid, Auxiliary::LogWriter);
+        }
+        let folder = dead_letter::place::folder(&pipeline.name, &letters::variable);
+        state_folder::check(&folder)?;
+        let dead_letters = letters::store(options, pipeline);
+        let mut store = open_store(run, pipeline, &folder, before)?;
+        notify::warn_of_unknown(&before.received);
+        let mut launcher =
+            Launcher::new(&pipeline.name, store.arena.clone(), dead_letters, options.logging.clone())
+                .map_err(system("prepare the start of workers"))?;
+        // What dead letters become is more of an earlier run's work.
+        launcher.continues = store.continues || options.retries.is_some();
+        store.enter(before.upgrade.as_ref().map_or(&launcher.run, |state| &state.run))?;
+        store.begin_saving(pipeline.sync())?;
+        let watch = if options.watch { watch_file(options, &inbox) } else { None };
+        let identity = RunIdentity {
+            file: control::file(options).display().to_string(),
+            run: launcher.run.clone(),
+            started: run.started,
+            dead_letter_file: launcher.dead_letters.path.display().to_string(),
+        };
+        let (names, tokens) = store.names();
+        let mut dead = DeadCounters::default();
+        if options.retries.is_some() {
+            let counted = |queue| store.admin.counts(queue).map_or(0, |counts| counts.dead);
+            dead.at_start = names.keys().copied().map(counted).sum();
+        }
+        Ok(Performer {
+            run,
+            inbox,
+            store,
+            launcher,
+            log_writer,
+            children,
+            watch,
+            status_line: Default::default(),
+            guardian: None,
+            names,
+            unmade: BTreeSet::new(),
+            tokens,
+            stages: BTreeMap::new(),
+            non_leaders: Vec::new(),
+            dead,
+            dead_letter_writers: BTreeMap::new(),
+            ends_with_terminal,
+            replacing: Default::default(),
+            identity,
+            listeners: Default::default(),
+            errands: Vec::new(),
+            ended_errands: Vec::new(),
+            requests: BTreeMap::new(),
+            request_ids: 0..,
+            next_program: None,
+            events: VecDeque::new(),
+            was_notice: false,
+        })
+    }
+}
+
+fn open_store(
+    run: &Run<'_>,
+    pipeline: &Pipeline,
+    folder: &Path,
+    before: &mut Predecessor,
+) -> Result<QueueStore, SetUpError> {
+    let options = StoreOptions {
+        pipeline,
+        file: &run.options.file,
+        folder,
+        manager: run.manager,
+        works_off: run.options.retries.is_some(),
+    };
+    match &before.upgrade {
+        None => QueueStore::open(&options, &mut before.received),
+        Some(state) => QueueStore::resume(&options, state.arena()?),
+    }
+}
+
+/// Not worth failing for: a signal reloads as well. What is no regular file was read once, and that was all.
+fn watch_file(options: &RunOptions, inbox: &Inbox) -> Option<Watch> {
+    if std::fs::metadata(&options.file).is_ok_and(|about| !about.is_file()) {
+        let file = options.file.display();
+        log!(target: "mprun", Level::Warn, "{file} is no regular file and can't be read again: there is no reload");
+        return None;
+    }
+    match Watch::new(&options.file, inbox.sender()) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            log!(target: "mprun", Level::Warn, "the file can't be watched ({error}); SIGHUP reloads it");
+            None
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Starts workers, gives them orders, and ends them.
+
+use super::performer::Performer;
+use super::settings;
+use crate::queue::{Fault, Order, SlotId};
+use crate::supervisor::machine::effect::Spawn;
+use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::ids::{Pid, WorkerId};
+use crate::supervisor::runtime::children::{Auxiliary, Child, Since};
+use crate::supervisor::runtime::guardian::Guardian;
+use crate::sys::process::{ProcessGroupMode, SpawnError};
+use log::{Level, log};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use std::io;
+
+impl Performer<'_> {
+    pub(super) fn adopt(&mut self, worker: WorkerId, stage: String, slot: SlotId, pid: Pid) {
+        let leads = !self.non_leaders.contains(&pid.0);
+        self.children.add_resumed(pid.0, Child { worker, slot, leads, since: Since::before() });
+        self.launcher.reuse_pipes(worker.stage, &stage);
+        self.stages.insert(worker.stage, stage);
+    }
+
+    pub(super) fn spawn(&mut self, spawn: &Spawn) {
+        self.stages.insert(spawn.worker.stage, spawn.stage.clone());
+        self.launcher.reuse_pipes(spawn.worker.stage, &spawn.stage);
+        self.replacing.add(self.run.registry, &spawn.stage, &spawn.version.work.task, &spawn.version.folder);
+        let event = match self.try_spawn(spawn) {
+            Ok(pid) => Event::Spawned(spawn.worker, Pid(pid)),
+            Err(error) => Event::SpawnFailed(spawn.worker, error),
+        };
+        self.events.push_back(event);
+    }
+
+    fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
+        let version = &spawn.version;
+        let hidden = version.token.iter().chain(&version.spill);
+        if version
+            .inputs
+            .iter()
+            .chain(&version.outputs)
+            .chain(hidden)
+            .any(|queue| self.unmade.contains(queue))
+        {
+            return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
+        }
+        let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
+        let opened = self.store.admin.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
+        if let Err(Fault::DiskFull(_, error)) = &opened {
+            return Err(SpawnError::preparing(error));
+        }
+        self.unless_damaged(opened).ok_or(damaged)?;
+        if spawn.order != Order::Run {
+            self.admin(|admin| admin.order(spawn.slot, spawn.order)).ok_or(damaged)?;
+        }
+        let since = Since::now();
+        let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
+        let leads = self.launcher.group_mode(spawn) == ProcessGroupMode::OwnGroup;
+        self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
+        self.admin(|admin| admin.set_pid(spawn.slot, pid));
+        Ok(pid)
+    }
+
+    pub(super) fn order(&mut self, workers: &[(SlotId, Pid)], order: Order) {
+        let slots: Vec<SlotId> = workers.iter().map(|(slot, _)| *slot).collect();
+        self.admin(|admin| admin.order_all(&slots, order));
+        workers.iter().for_each(|(_, pid)| self.wake_worker(*pid));
+    }
+
+    pub(super) fn wake_worker(&mut self, pid: Pid) {
+        if let Err(error) = self.children.wake_worker(pid) {
+            log!(target: "mprun", Level::Error, "failed to signal process {pid}: {error}");
+        }
+    }
+
+    /// A stopped process dies of SIGTERM only once it is continued. A worker with a program passes the signal on to it, and
+    /// must not wait for anything else any more: hence the order.
+    pub(super) fn terminate(&mut self, pid: Pid) {
+        if let Some(slot) = self.children.slot(pid) {
+            let program = self.store.admin.program(slot);
+            // Every order wakes all sleepers of the queues: none that isn't needed.
+            if self.unless_damaged(program).flatten().is_some() {
+                self.order(&[(slot, pid)], Order::Finish);
+            }
+        }
+        self.signal(pid, Signal::SIGTERM);
+        self.signal(pid, Signal::SIGCONT);
+    }
+
+    pub(super) fn signal(&mut self, pid: Pid, signal: Signal) {
+        if let Err(error) = self.children.signal(pid, signal) {
+            log!(target: "mprun", Level::Error, "failed to send {signal} to process {pid}: {error}");
+        }
+    }
+
+    pub(super) fn start_log_writer(&mut self) {
+        match self.log_writer.start_process() {
+            Ok(pid) => self.children.add_auxiliary(pid, Auxiliary::LogWriter),
+            // What is logged waits in the pipe.
+            Err(_) => self.events.push_back(Event::LogWriterEnded),
+        }
+    }
+
+    pub(super) fn start_guardian(&mut self) {
+        match Guardian::start(&self.launcher.run, self.store.arena.fd()) {
+            Ok(guardian) => {
+                self.children.add_auxiliary(guardian.pid, Auxiliary::Guardian);
+                self.guardian = Some(guardian);
+            }
+            Err(error) => {
+                log!(target: "mprun", Level::Warn, "no guardian process: {error}");
+                self.events.push_back(Event::GuardianEnded);
+            }
+        }
+    }
+}

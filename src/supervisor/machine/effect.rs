@@ -1,0 +1,172 @@
+//! All that the supervisor does. Decided by [`State`](super::state::State), done by [`perform`](crate::supervisor::effects::performer).
+
+use super::history::{History, TransitionKind};
+use super::ids::{Pid, RequestId, WorkerId};
+use super::reason::End;
+use super::recovered::Label;
+use super::saved::SavedMachine;
+use super::totals::StageTotals;
+use super::wanted::Version;
+use crate::config;
+use crate::control::protocol::{Done, Refused};
+use crate::queue::{FailureAttribution, Order, QueueId, SlotId};
+use crate::service::Message;
+use log::Level;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Fork and exec; answered by `Spawned` or `SpawnFailed`.
+    Spawn(Spawn),
+    /// A worker is there already: a program before this one has started it.
+    Adopt {
+        worker: WorkerId,
+        /// Its stage's name.
+        stage: String,
+        slot: SlotId,
+        pid: Pid,
+    },
+    /// Try the program on the disk; answered by `PreflightDone`.
+    Preflight(Box<SavedMachine>),
+    /// Execute it in this process. If that fails, answered by `NotReplaced`.
+    ReplaceProgram(Box<SavedMachine>),
+    /// Write an order into a slot, and nudge the process.
+    Order(SlotId, Pid, Order),
+    /// SIGTERM to a process group.
+    Term(Pid),
+    /// SIGKILL to a process group.
+    Kill(Pid),
+    /// Other settings for a running worker.
+    Tune(SlotId, Pid, config::Tuning),
+    /// Give back what a dead worker held.
+    Release(Release),
+    /// Give back what a dead worker held but the item that was at its last try, and have that one's dead letter written;
+    /// answered by `DeadLetterWritten` or `DeadLetterFailed`.
+    WriteDeadLetter(Release),
+    /// Kill the helper that writes the dead letter of the item in this slot.
+    KillDeadLetterWriter(SlotId),
+    /// Create a queue, or change its limits.
+    SetQueue(QueueId, config::Queue),
+    /// Create a hidden queue: with the first token of a stage, or for its finished outputs that wait for room.
+    AddHidden(QueueId, Label),
+    /// Throw away a stage's token and put the first one again.
+    ResetToken(QueueId),
+    /// Remove a hidden queue, whatever it holds.
+    DropToken(QueueId),
+    /// A queue has no writer any more, or has one again.
+    SetEnded(QueueId, bool),
+    /// A queue has no reader any more, or has one again.
+    SetClosed(QueueId, bool),
+    /// Remove queues, if all of them are empty; answered by `QueuesRemoved` or `QueueHolds`.
+    RemoveQueues(Vec<QueueId>),
+    /// Dead letters have these bounds from now on.
+    LimitDeadLetters(config::DeadLetters),
+    /// Read the pipeline file; answered by `Loaded`.
+    Load,
+    /// Start the guardian process.
+    StartGuardian,
+    /// Start the log writer's process once more.
+    StartLogWriter,
+    /// Tell the service manager.
+    Notify(Vec<Message>),
+    /// Tell it how things are: this, and the rates.
+    Status(String),
+    /// Answer a request.
+    Answer(RequestId, Result<Done, Refused>),
+    /// Say something.
+    Log(Level, String),
+    /// Say something about a worker (`stage[index]`).
+    LogAbout(Level, String, String),
+    /// Show a report of several lines, as it is.
+    Show(String),
+    End(Outcome),
+}
+
+/// A worker to start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spawn {
+    pub worker: WorkerId,
+    /// Its stage's name.
+    pub stage: String,
+    pub slot: SlotId,
+    /// What it will do.
+    pub version: Rc<Version>,
+    pub tuning: config::Tuning,
+    /// Its first standing order.
+    pub order: Order,
+    /// How long its program may take to stop.
+    pub stop_timeout: Duration,
+}
+
+/// A dead worker to settle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    pub worker: WorkerId,
+    /// Its stage's name.
+    pub stage: String,
+    pub slot: SlotId,
+    /// Whether the item that it had begun is to blame.
+    pub attribution: FailureAttribution,
+    /// Tries that an item gets.
+    pub attempts: u32,
+    /// How it died, for a dead letter.
+    pub end: End,
+    /// What it has said at last, for the same.
+    pub last_stderr: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// It was stopped before its work was through; why.
+    pub stopped: Option<super::reason::StopCause>,
+    /// A stage gave up, or something else went wrong.
+    pub failed: bool,
+    /// Queues that are not in the file any more hold items.
+    pub retains_items: bool,
+    /// What the stages did, those that are gone included.
+    pub stages: Vec<StageTotals>,
+}
+
+impl Outcome {
+    /// Whether all work is done: no other run has to continue it.
+    pub fn is_through(&self) -> bool {
+        self.stopped.is_none() && !self.failed && !self.retains_items
+    }
+}
+
+/// What follows from one event: effects to perform, and transitions to remember.
+#[derive(Debug)]
+pub struct Effects {
+    /// The time of the event.
+    pub now: Instant,
+    /// What must be done, in this order.
+    pub list: Vec<Effect>,
+    /// What happened to workers, so far.
+    pub history: History,
+}
+
+impl Effects {
+    /// None yet; `history` is the one so far.
+    pub fn new(now: Instant, history: History) -> Effects {
+        Effects { now, list: Vec::new(), history }
+    }
+
+    /// One more thing to do.
+    pub fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// A line of the log.
+    pub fn log(&mut self, level: Level, text: impl Into<String>) {
+        self.list.push(Effect::Log(level, text.into()));
+    }
+
+    /// Remembers a transition, and logs it at `level`.
+    pub fn transition(&mut self, level: Level, worker: String, change: TransitionKind, text: String) {
+        self.list.push(Effect::LogAbout(level, worker.clone(), text));
+        self.history.note(self.now, worker, change);
+    }
+}

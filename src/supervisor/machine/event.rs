@@ -1,0 +1,94 @@
+//! All that can happen to the supervisor.
+
+use super::ids::{Pid, RequestId, WorkerId};
+use super::reason::End;
+use super::saved::SavedMachine;
+use super::totals::ProcessWork;
+use super::wanted::Wanted;
+use crate::control::protocol::Command;
+use crate::queue::{QueueId, SlotId};
+use crate::sys::process::SpawnError;
+
+/// Something happened; [`State::handle`](super::state::State::handle) decides what to do about it.
+#[derive(Debug)]
+pub enum Event {
+    /// The pipeline to run: the first one.
+    Begin(Wanted),
+    /// The pipeline that a program before this one has run up to now, in this process: the first one.
+    Resume(Wanted, Box<SavedMachine>),
+    Upgrade,
+    Terminate,
+    Interrupt,
+    Quit,
+    /// SIGHUP, with a terminal still there, or without one from the start.
+    Hangup,
+    /// SIGHUP, because the terminal is gone.
+    TerminalGone,
+    /// The pipeline file may have changed.
+    FileTouched,
+    /// What became of an [`Effect::Load`](super::effect::Effect::Load).
+    Loaded(Loading),
+    /// What became of an [`Effect::Preflight`](super::effect::Effect::Preflight): why the program on the disk can't take over.
+    PreflightDone(Result<(), String>),
+    /// The program on the disk has not taken over.
+    NotReplaced(NotReplaced),
+    /// A command; answered by an [`Effect::Answer`](super::effect::Effect::Answer), maybe
+    /// later.
+    Asked(RequestId, Command),
+    /// A worker has a process.
+    Spawned(WorkerId, Pid),
+    /// A worker could not be started.
+    SpawnFailed(WorkerId, SpawnError),
+    /// A worker has built its stage.
+    Ready(WorkerId, Pid),
+    /// A worker that is to pause has come to rest.
+    AtRest(WorkerId, Pid),
+    /// A worker's process is gone, and reaped.
+    Ended(WorkerId, Pid, End, ProcessWork),
+    /// A signal stopped a worker's process.
+    Halted {
+        worker: WorkerId,
+        pid: Pid,
+        /// It holds the queues' lock, so that every other worker waits.
+        holds_lock: bool,
+    },
+    /// Queues are removed.
+    QueuesRemoved(Vec<QueueId>),
+    /// No queue was removed, since this one still holds items: how many.
+    QueueHolds(QueueId, u64),
+    /// The dead letter of the item that is left in this slot is written, and the item has ended.
+    DeadLetterWritten(SlotId),
+    /// It is not written; why.
+    DeadLetterFailed(SlotId, String),
+    /// All dead letters that are to be tried again were; whether each of them could be.
+    RetriesDone(bool),
+    /// The guardian process is gone.
+    GuardianEnded,
+    /// The log writer's process is gone.
+    LogWriterEnded,
+    /// The disk has no room for what the queues need to go on.
+    NoRoom(String),
+    /// The queues' memory is damaged.
+    Damaged(String),
+    /// The time of [`State::deadline`](super::state::State::deadline) has come.
+    Deadline,
+}
+
+/// Why the program on the disk has not taken over.
+#[derive(Debug)]
+pub enum NotReplaced {
+    /// Something came in that this program has to see to first.
+    Interrupted,
+    Failed(String),
+}
+
+/// What became of an attempt to read the pipeline file.
+#[derive(Debug)]
+pub enum Loading {
+    /// It is good; with the items that the queues held at that moment, by name.
+    Good(Box<Wanted>, Vec<(String, u64)>),
+    /// It is not; the whole report.
+    Bad(String),
+    /// There is no file.
+    Gone(String),
+}

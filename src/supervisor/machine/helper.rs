@@ -1,0 +1,54 @@
+//! A helper process of the supervisor that is replaced when it ends, but not in a circle.
+
+use std::time::{Duration, Instant};
+
+/// A helper that ends this soon is not started again before this time is over,
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+/// and before twice as long each time, up to this.
+const MAX_DELAY: Duration = Duration::from_secs(60);
+
+/// When it is started again. `delay`: from its last start to the next one, if it does not live.
+#[derive(Debug, Default)]
+pub enum Helper {
+    /// This program has not started it.
+    #[default]
+    NotStarted,
+    Started {
+        at: Instant,
+        delay: Duration,
+    },
+    Due {
+        at: Instant,
+        delay: Duration,
+    },
+}
+
+impl Helper {
+    pub fn start(&mut self, now: Instant) {
+        let delay = match *self {
+            Helper::NotStarted => Duration::ZERO,
+            Helper::Started { delay, .. } | Helper::Due { delay, .. } => delay,
+        };
+        *self = Helper::Started { at: now, delay };
+    }
+
+    pub fn ended(&mut self, now: Instant) {
+        *self = match *self {
+            Helper::Due { .. } => return,
+            Helper::NotStarted => Helper::Due { at: now, delay: FIRST_DELAY * 2 },
+            Helper::Started { at, delay } => {
+                let lived = now.saturating_duration_since(at) >= MAX_DELAY;
+                let delay = if lived { FIRST_DELAY } else { delay.max(FIRST_DELAY) };
+                Helper::Due { at: (at + delay).max(now), delay: (delay * 2).min(MAX_DELAY) }
+            }
+        };
+    }
+
+    pub fn due(&self) -> Option<Instant> {
+        if let Helper::Due { at, .. } = self { Some(*at) } else { None }
+    }
+
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.due().is_some_and(|due| due <= now)
+    }
+}

@@ -1,0 +1,213 @@
+//! The queues of a run: which there are, which are wanted, and which have ended or are closed.
+
+use super::effect::{Effect, Effects};
+use super::ids::Pool;
+use super::recovered::{Label, RecoveredQueue};
+use super::stage_state::StageState;
+use crate::config;
+use crate::queue::{MAX_QUEUES, QueueId};
+
+#[derive(Debug)]
+pub struct QueueTable {
+    all: Vec<QueueState>,
+    /// Hidden queues of an earlier run whose stages are not in the file (yet).
+    inactive: Vec<RecoveredQueue>,
+    ids: Pool,
+}
+
+#[derive(Clone, Debug)]
+pub struct QueueState {
+    pub id: QueueId,
+    /// What the file says about it.
+    pub spec: config::Queue,
+    /// It is in the file.
+    pub wanted: bool,
+    /// It isn't, but it holds items: kept until a file names it again.
+    pub retained: bool,
+    /// No writer will ever put again.
+    pub ended: bool,
+    /// No reader will ever take again.
+    pub closed: bool,
+}
+
+impl QueueState {
+    fn new(id: QueueId, spec: config::Queue, wanted: bool) -> QueueState {
+        QueueState { id, spec, wanted, retained: false, ended: false, closed: false }
+    }
+}
+
+/// A change that may wake finished stages up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reopened {
+    /// It has a writer again.
+    ForReaders(QueueId),
+    /// It has a reader again.
+    ForWriters(QueueId),
+}
+
+impl QueueTable {
+    pub fn new() -> QueueTable {
+        QueueTable {
+            all: Vec::new(),
+            inactive: Vec::new(),
+            ids: Pool::new(u16::try_from(MAX_QUEUES).unwrap_or(u16::MAX)),
+        }
+    }
+
+    /// Takes in what an earlier run has left.
+    pub fn recover(&mut self, recovered: Vec<RecoveredQueue>) {
+        for recovered in recovered {
+            if !self.ids.claim(recovered.queue.0) {
+                continue;
+            }
+            match &recovered.label {
+                // Never as the file says it: so its bounds are set.
+                Label::Queue(name) => {
+                    let (ended, closed) = (recovered.ended, recovered.closed);
+                    let spec = config::Queue::unbounded(name);
+                    self.all.push(QueueState {
+                        ended,
+                        closed,
+                        ..QueueState::new(recovered.queue, spec, false)
+                    });
+                }
+                Label::Token { .. } | Label::Spill(_) => self.inactive.push(recovered),
+            }
+        }
+    }
+
+    /// Whether an earlier run has left the hidden queue of this label, to be used again.
+    pub fn is_inactive(&self, label: &Label) -> bool {
+        self.inactive.iter().any(|recovered| recovered.label == *label)
+    }
+
+    /// Whether items are left that no stage of the file will ever see.
+    pub fn hold_items(&self) -> bool {
+        let hidden =
+            |recovered: &RecoveredQueue| recovered.items > 0 && matches!(recovered.label, Label::Spill(_));
+        self.all.iter().any(|queue| queue.retained) || self.inactive.iter().any(hidden)
+    }
+
+    /// Whether there are positions of stages that are not in the file, and have not come to their end.
+    pub fn hold_positions(&self) -> bool {
+        let is_position =
+            |recovered: &RecoveredQueue| matches!(recovered.label, Label::Token { .. }) && !recovered.through;
+        self.inactive.iter().any(is_position)
+    }
+
+    /// All there are.
+    pub fn all(&self) -> impl Iterator<Item = &QueueState> {
+        self.all.iter()
+    }
+
+    /// How many more there may be.
+    pub fn available(&self) -> usize {
+        self.ids.available()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The queue of this name.
+    pub fn id(&self, name: &str) -> Option<QueueId> {
+        self.all.iter().find(|queue| queue.spec.name == name).map(|queue| queue.id)
+    }
+
+    /// Makes the queues of `wanted`, gives the others new limits, and marks those that have to go.
+    pub fn want(&mut self, wanted: &[config::Queue], out: &mut Effects) {
+        for queue in &mut self.all {
+            queue.wanted = wanted.iter().any(|spec| spec.name == queue.spec.name);
+            queue.retained &= !queue.wanted;
+        }
+        for spec in wanted {
+            match self.all.iter_mut().find(|queue| queue.spec.name == spec.name) {
+                Some(queue) if queue.spec == *spec => {}
+                Some(queue) => {
+                    queue.spec = spec.clone();
+                    out.push(Effect::SetQueue(queue.id, spec.clone()));
+                }
+                None => self.add(spec, out),
+            }
+        }
+    }
+
+    fn add(&mut self, spec: &config::Queue, out: &mut Effects) {
+        // The room was checked before anything was changed.
+        let Some(id) = self.ids.take().map(QueueId) else { return };
+        self.all.push(QueueState::new(id, spec.clone(), true));
+        out.push(Effect::SetQueue(id, spec.clone()));
+    }
+
+    /// The hidden queue of this label: the one that an earlier run has left, or a new one.
+    pub fn hidden(&mut self, label: Label, out: &mut Effects) -> Option<QueueId> {
+        if let Some(at) = self.inactive.iter().position(|recovered| recovered.label == label) {
+            return Some(self.inactive.swap_remove(at).queue);
+        }
+        let id = QueueId(self.ids.take()?);
+        out.push(Effect::AddHidden(id, label));
+        Some(id)
+    }
+
+    /// Gives up a hidden queue, whatever it holds.
+    pub fn drop_token(&mut self, id: QueueId, out: &mut Effects) {
+        out.push(Effect::DropToken(id));
+        self.ids.give(id.0);
+    }
+
+    /// The queues that have to go.
+    pub fn unwanted(&self) -> impl Iterator<Item = &QueueState> {
+        self.all.iter().filter(|queue| !queue.wanted && !queue.retained)
+    }
+
+    /// Whether this queue has to go.
+    pub fn is_unwanted(&self, id: QueueId) -> bool {
+        self.unwanted().any(|queue| queue.id == id)
+    }
+
+    /// Whether it has no reader, and gets none.
+    pub fn is_closed(&self, id: QueueId) -> bool {
+        self.all.iter().any(|queue| queue.id == id && queue.closed)
+    }
+
+    /// Whether it has a reader.
+    pub fn is_open(&self, id: QueueId) -> bool {
+        self.all.iter().any(|queue| queue.id == id && !queue.closed)
+    }
+
+    /// It has to go, but can't without losing items.
+    pub fn retain(&mut self, id: QueueId) {
+        self.all.iter_mut().filter(|queue| queue.id == id).for_each(|queue| queue.retained = true);
+    }
+
+    /// A queue of the file or a hidden one is gone.
+    pub fn removed(&mut self, id: QueueId) {
+        self.all.retain(|queue| queue.id != id);
+        self.ids.give(id.0);
+    }
+
+    /// Marks the queues that have ended or are closed, as far as that has changed.
+    ///
+    /// `is_fed`: items come from elsewhere than from its stages.
+    ///
+    /// A queue that has to go is never closed: its writers are about to get other outputs, and must not take
+    /// that for the end of their work.
+    pub fn settle(&mut self, stages: &[StageState], is_retrying: bool, out: &mut Effects) -> Vec<Reopened> {
+        let mut reopened = Vec::new();
+        for queue in &mut self.all {
+            let ended = !is_retrying && !stages.iter().any(|stage| stage.writes(queue.id));
+            let closed = queue.wanted && !stages.iter().any(|stage| stage.reads(queue.id));
+            if queue.ended != ended {
+                out.push(Effect::SetEnded(queue.id, ended));
+                reopened.extend((!ended).then_some(Reopened::ForReaders(queue.id)));
+            }
+            if queue.closed != closed {
+                out.push(Effect::SetClosed(queue.id, closed));
+                reopened.extend((!closed).then_some(Reopened::ForWriters(queue.id)));
+            }
+            (queue.ended, queue.closed) = (ended, closed);
+        }
+        reopened
+    }
+}

@@ -1,0 +1,191 @@
+//! Why something happens to a worker. Every start, stop, kill and restart carries one of these: it is logged, kept in
+//! the history, and shown by the status.
+
+use crate::exit;
+use crate::queue::Ending;
+use crate::sys::process::SpawnError;
+use crate::sys::wait::Exit;
+use std::fmt;
+use std::time::Duration;
+
+/// Why a worker is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum StartReason {
+    /// The stage is new in the pipeline.
+    New,
+    /// `processes` grew.
+    Scaled,
+    /// The one before it failed.
+    Failed,
+    /// The one before it was killed from outside.
+    Killed,
+    /// The one before it ended well, and `restart = "always"`.
+    Always,
+    /// The one before it had done its share (`recycle`).
+    Recycled,
+    /// The stage's work changed.
+    Changed,
+    /// A fresh one was asked for.
+    Requested,
+    /// It was on its way out, but is wanted after all.
+    WantedAgain,
+    /// It had finished, but there is work again.
+    WorkAgain,
+}
+
+impl fmt::Display for StartReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StartReason::New => "the stage is new",
+            StartReason::Scaled => "more processes are wanted",
+            StartReason::Failed => "the one before it failed",
+            StartReason::Killed => "the one before it was killed from outside",
+            StartReason::Always => "the one before it finished, and restart is \"always\"",
+            StartReason::Recycled => "the one before it had done its share",
+            StartReason::Changed => "the stage's work changed",
+            StartReason::Requested => "a restart was asked for",
+            StartReason::WantedAgain => "it is wanted after all",
+            StartReason::WorkAgain => "there is work for it again",
+        })
+    }
+}
+
+/// Why a worker is requested to end, or is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum StopReason {
+    /// `processes` shrank.
+    Scaled,
+    /// The stage is not in the pipeline any more.
+    Removed,
+    /// The stage's work changed: a worker with the new work takes its place.
+    Changed,
+    /// A fresh one is to take its place.
+    Requested,
+    /// The stage's output has no reader.
+    OutputClosed,
+    /// The stage gave up.
+    GaveUp,
+    /// The pipeline stops.
+    Stopping,
+    /// It was stopped by a signal in the one moment when all others wait for it.
+    HoldsLock,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StopReason::Scaled => "fewer processes are wanted",
+            StopReason::Removed => "the stage was removed",
+            StopReason::Changed => "the stage's work changed",
+            StopReason::Requested => "a restart was asked for",
+            StopReason::OutputClosed => "nobody reads its output any more",
+            StopReason::GaveUp => "the stage gave up",
+            StopReason::Stopping => "the pipeline stops",
+            StopReason::HoldsLock => "it was stopped by a signal while it held the queues' lock",
+        })
+    }
+}
+
+/// Why the pipeline stops before its work is through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopCause {
+    /// A signal asked for it.
+    Signal(&'static str),
+    /// A verb asked for it.
+    Requested(&'static str),
+    /// This stage gave up, with `on_give_up = "stop"`.
+    GaveUp(String),
+    /// The terminal it ran in is gone.
+    TerminalGone,
+    /// The disk has no room for the queues.
+    NoRoom(String),
+    /// The queues' memory is damaged.
+    Damaged(String),
+}
+
+impl fmt::Display for StopCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopCause::Signal(name) => f.write_str(name),
+            StopCause::Requested(verb) => write!(f, "mprun {verb}"),
+            StopCause::GaveUp(stage) => write!(f, "the stage {stage} gave up"),
+            StopCause::TerminalGone => f.write_str("the terminal is gone"),
+            StopCause::NoRoom(what) | StopCause::Damaged(what) => f.write_str(what),
+        }
+    }
+}
+
+/// How a worker's process ended.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum End {
+    /// It said how before it went.
+    Said(Ending),
+    /// It went without a word.
+    Died(Exit),
+    /// There never was one.
+    NotStarted(SpawnError),
+    /// It ended since its program can't be started, however often it is tried; why.
+    CannotStart(String),
+    /// It ended since its program was killed, and not by the worker; in words.
+    ProgramKilled(String),
+    /// It obeyed a SIGTERM.
+    Terminated,
+}
+
+impl End {
+    /// What the process said counts more than how it went: at that moment all of its work was committed.
+    pub fn new(ending: Option<Ending>, exit: Exit) -> End {
+        const CANNOT_START: i32 = exit::CANNOT_START as i32;
+        const PROGRAM_KILLED: i32 = exit::PROGRAM_KILLED as i32;
+        const TERMINATED: i32 = exit::TERMINATED as i32;
+        match (ending, exit) {
+            // The exit code tells apart what is one word in the slot.
+            (Some(Ending::Failed(why)), Exit::Code(CANNOT_START)) => End::CannotStart(why),
+            (Some(Ending::Failed(why)), Exit::Code(PROGRAM_KILLED)) => End::ProgramKilled(why),
+            (Some(Ending::Ordered), Exit::Code(TERMINATED)) => End::Terminated,
+            (Some(ending), _) => End::Said(ending),
+            (None, exit) => End::Died(exit),
+        }
+    }
+
+    /// Whether this is a failure: something to restart for, and to count.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            End::Said(ending) => matches!(ending, Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut),
+            End::Died(_) | End::NotStarted(_) | End::CannotStart(_) | End::ProgramKilled(_) => true,
+            End::Terminated => false,
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Said(Ending::Finished) => f.write_str("finished"),
+            End::Said(Ending::InputEnded) => f.write_str("finished: its input ended"),
+            End::Said(Ending::OutputClosed) => f.write_str("finished: nobody reads its output any more"),
+            End::Said(Ending::Ordered) => f.write_str("ended as told"),
+            End::Said(Ending::Recycled) => f.write_str("ended after its share"),
+            End::Said(Ending::Failed(why) | Ending::Lost(why)) => write!(f, "failed: {why}"),
+            End::Died(Exit::Signal(signal)) => write!(f, "was killed by {signal}"),
+            End::Died(Exit::Code(code)) => write!(f, "ended with exit code {code}"),
+            End::Said(Ending::TimedOut) => f.write_str("took longer than item_timeout over an item"),
+            End::NotStarted(error) => error.fmt(f),
+            End::CannotStart(why) | End::ProgramKilled(why) => write!(f, "failed: {why}"),
+            End::Terminated => f.write_str("ended by SIGTERM"),
+        }
+    }
+}
+
+/// A duration as people say it, at most to the millisecond.
+pub fn spoken(duration: Duration) -> String {
+    if (Duration::from_nanos(1)..Duration::from_millis(1)).contains(&duration) {
+        return "less than 1ms".to_owned();
+    }
+    let rounded = if duration < Duration::from_secs(60) {
+        Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    } else {
+        Duration::from_secs(duration.as_secs())
+    };
+    humantime::format_duration(rounded).to_string()
+}

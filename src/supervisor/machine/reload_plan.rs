@@ -1,0 +1,179 @@
+//! What a changed file means for a running pipeline: a plan to show before it is done, or a refusal. Pure.
+
+use crate::config::{
+    Change, DeadLetters, Diff, KeyChange, MOST_PROCESSES, Pipeline, QueueDiff, Stage, StageChange, StageDiff,
+    diff, elements::show_duration,
+};
+use crate::dead_letter::WhenFull;
+use crate::numbers::counted as count;
+use std::fmt;
+
+fn listed(keys: &[KeyChange]) -> String {
+    keys.iter().map(KeyChange::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a good file can't be taken over by the running pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The pipeline has another name: its state folder and its clients go by that.
+    Renamed(Change<String>),
+    /// Clients know it by its socket.
+    OtherControl,
+    /// Another address for metrics.
+    OtherMetrics,
+    /// Items would be lost.
+    QueueHolds(String, u64),
+    /// The queues would have to move from memory into a file, or back.
+    Durable(bool),
+    /// Whether, and how, the queues are saved.
+    Sync,
+    /// No room in shared memory.
+    TooManyWorkers(u64),
+    /// No room in shared memory.
+    TooManyQueues,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Renamed(change) => {
+                write!(f, "the pipeline's name changed ({change}), which needs a restart")
+            }
+            Refusal::Durable(true) => {
+                f.write_str("it makes a queue durable, which needs a restart: the queues are in memory now")
+            }
+            Refusal::Durable(false) => f.write_str(
+                "no queue is durable any more, which needs a restart: the queues are in a file now",
+            ),
+            Refusal::Sync => f.write_str("`sync` changed, which needs a restart"),
+            Refusal::OtherControl => f.write_str("`[control]` changed, which needs a restart"),
+            Refusal::OtherMetrics => f.write_str("`[metrics]` changed, which needs a restart"),
+            Refusal::QueueHolds(queue, items) => {
+                write!(
+                    f,
+                    "the queue {queue} would go, but it holds {items} items that no stage would work off first"
+                )
+            }
+            Refusal::TooManyWorkers(workers) => {
+                write!(
+                    f,
+                    "{workers} processes over all stages are more than the {MOST_PROCESSES} of one pipeline"
+                )
+            }
+            Refusal::TooManyQueues => f.write_str("there are more queues than fit in one run"),
+        }
+    }
+}
+
+/// The way from `old` to `new`, step by step in the user's words. `held`: how many items each queue holds now.
+pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Vec<String>, Refusal> {
+    let Diff { name, folder, drain_timeout, control, metrics, dead_letters, stages, queues } = diff(old, new);
+    if let Some(change) = name {
+        return Err(Refusal::Renamed(change));
+    }
+    if control.is_some() {
+        return Err(Refusal::OtherControl);
+    }
+    if metrics.is_some() {
+        return Err(Refusal::OtherMetrics);
+    }
+    let workers = new.stages.iter().map(|stage| u64::from(stage.processes)).sum();
+    if workers > MOST_PROCESSES {
+        return Err(Refusal::TooManyWorkers(workers));
+    }
+    if old.is_durable() != new.is_durable() {
+        return Err(Refusal::Durable(new.is_durable()));
+    }
+    if old.sync() != new.sync() {
+        return Err(Refusal::Sync);
+    }
+    refuse_to_lose_items(old, new, held)?;
+    let mut steps = Vec::new();
+    steps.extend(drain_timeout.map(|Change { old, new }| {
+        format!("drain_timeout: {} -> {}", show_duration(old), show_duration(new))
+    }));
+    steps.extend(dead_letters.map(|change| dead_letters_step(change.new)));
+    steps.extend(folder.map(|Change { old, new }| {
+        let change = format!("{} -> {}", old.display(), new.display());
+        format!("all stages: replace workers one by one (folder: {change})")
+    }));
+    let (gone_stages, stages): (Vec<_>, Vec<_>) =
+        stages.into_iter().partition(|stage| matches!(stage, StageDiff::Removed(_)));
+    let (gone_queues, queues): (Vec<_>, Vec<_>) =
+        queues.into_iter().partition(|queue| matches!(queue, QueueDiff::Removed(_)));
+    steps.extend(queues.into_iter().map(queue_step));
+    steps.extend(stages.into_iter().chain(gone_stages).flat_map(stage_steps));
+    steps.extend(gone_queues.into_iter().map(queue_step));
+    Ok(steps)
+}
+
+fn dead_letters_step(new: DeadLetters) -> String {
+    let when_full = match new.when_full {
+        WhenFull::Block => "block",
+        WhenFull::DropOld => "drop-old",
+    };
+    let max_size = new.max_size;
+    format!("dead letters: at most {max_size} bytes, then {when_full}, for workers that start from now on")
+}
+
+fn queue_step(change: QueueDiff) -> String {
+    match change {
+        QueueDiff::Added(queue) => format!("queue {queue}: add"),
+        QueueDiff::Removed(queue) => format!("queue {queue}: remove once it is empty"),
+        QueueDiff::Changed { name, keys } => format!("queue {name}: change {}", listed(&keys)),
+    }
+}
+
+fn stage_steps(change: StageDiff) -> Vec<String> {
+    match change {
+        StageDiff::Added(stage) => vec![format!("stage {stage}: start")],
+        StageDiff::Removed(stage) => vec![format!("stage {stage}: drain and stop")],
+        StageDiff::Changed(change) => changed_stage(change),
+    }
+}
+
+fn changed_stage(change: StageChange) -> Vec<String> {
+    let StageChange { name, processes, live, mut work } = change;
+    // A worker reads when it has to make room for a fresh one only once, at its start.
+    let (recycle, live): (Vec<_>, Vec<_>) = live.into_iter().partition(|key| key.key.starts_with("recycle."));
+    work.extend(recycle);
+    let mut steps = Vec::new();
+    if !live.is_empty() {
+        steps.push(format!("stage {name}: take over {}", listed(&live)));
+    }
+    steps.extend(processes.map(|change| scale_step(&name, &change)));
+    if !work.is_empty() {
+        steps.push(format!("stage {name}: replace workers one by one ({})", listed(&work)));
+    }
+    steps
+}
+
+fn scale_step(stage: &str, change: &Change<u32>) -> String {
+    let what = match change.new.checked_sub(change.old) {
+        Some(more) => format!("add {}", count(more.into(), "worker")),
+        None if change.old - change.new == 1 => "the newest worker leaves".to_owned(),
+        None => format!("the newest {} workers leave", change.old - change.new),
+    };
+    format!("stage {stage}: {what} (processes: {change})")
+}
+
+fn refuse_to_lose_items(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<(), Refusal> {
+    for (name, items) in held.iter().filter(|(_, items)| *items > 0) {
+        let named = |pipeline: &Pipeline| pipeline.queues.iter().any(|queue| queue.name == *name);
+        if named(old) && !named(new) && !old.stages.iter().any(|stage| works_off(stage, name, new)) {
+            return Err(Refusal::QueueHolds(name.clone(), *items));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a removed stage reads `queue` to its end before it goes: all that it reads goes with it.
+fn works_off(stage: &Stage, queue: &str, new: &Pipeline) -> bool {
+    let goes = |name: &String| !new.queues.iter().any(|queue| queue.name == *name);
+    !new.stages.iter().any(|other| other.name == stage.name)
+        && stage.work.inputs.iter().any(|input| input == queue)
+        && stage.work.inputs.iter().all(goes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+use super::*;
+use crate::supervisor::fixture::{pipeline, queue, stage};
+
+fn lines(old: &Pipeline, new: &Pipeline) -> Vec<String> {
+    plan(old, new, &[]).unwrap()
+}
+
+fn chain() -> Pipeline {
+    pipeline(vec![stage("a", &[], &["p"]), stage("b", &["p"], &["q"]), stage("c", &["q"], &[])])
+}
+
+#[test]
+fn the_same_file_is_an_empty_plan() {
+    assert_eq!(lines(&chain(), &chain()), [] as [&str; 0]);
+}
+
+#[test]
+fn a_plan_says_what_will_happen_line_by_line() {
+    let mut new = chain();
+    new.stages[0].processes = 4;
+    new.stages[0].tuning.sleep = std::time::Duration::from_secs(1);
+    new.stages[1].work.task = crate::config::Task::of("other");
+    new.stages[1].recycle.items = Some(5);
+    new.queues[0].capacity = 7;
+    new.stages.push(stage("d", &["q"], &[]));
+    assert_eq!(
+        lines(&chain(), &new),
+        [
+            "queue p: change capacity: 1024 -> 7",
+            "stage a: take over sleep: 0s -> 1s",
+            "stage a: add 3 workers (processes: 1 -> 4)",
+            "stage b: replace workers one by one (use: x -> other, recycle.items: unset -> 5)",
+            "stage d: start",
+        ]
+    );
+    assert_eq!(
+        lines(&new, &chain()),
+        [
+            "queue p: change capacity: 7 -> 1024",
+            "stage a: take over sleep: 1s -> 0s",
+            "stage a: the newest 3 workers leave (processes: 4 -> 1)",
+            "stage b: replace workers one by one (use: other -> x, recycle.items: 5 -> unset)",
+            "stage d: drain and stop",
+        ]
+    );
+}
+
+#[test]
+fn what_goes_goes_last_and_queues_after_their_stages() {
+    let new = pipeline(vec![stage("a", &[], &["q"]), stage("c", &["q"], &[])]);
+    assert_eq!(
+        lines(&chain(), &new),
+        [
+            "stage a: replace workers one by one (output: p -> q)",
+            "stage b: drain and stop",
+            "queue p: remove once it is empty"
+        ]
+    );
+}
+
+#[test]
+fn another_name_needs_a_restart() {
+    let mut new = chain();
+    new.name = "other".into();
+    let refusal = plan(&chain(), &new, &[]).unwrap_err();
+    assert_eq!(refusal.to_string(), "the pipeline's name changed (test -> other), which needs a restart");
+}
+
+#[test]
+fn a_queue_with_items_goes_only_if_a_removed_stage_works_it_off() {
+    let held = [("p".to_owned(), 3)];
+    let drained = pipeline(vec![stage("a", &[], &["q"]), stage("c", &["q"], &[])]);
+    assert!(plan(&chain(), &drained, &held).is_ok());
+    let rewired =
+        pipeline(vec![stage("a", &[], &["n"]), stage("b", &["n"], &["q"]), stage("c", &["q"], &[])]);
+    assert!(plan(&chain(), &rewired, &[]).is_ok());
+    let refusal = plan(&chain(), &rewired, &held).unwrap_err();
+    assert_eq!(refusal, Refusal::QueueHolds("p".into(), 3));
+}
+
+#[test]
+fn more_processes_than_a_file_may_ask_for_are_refused() {
+    let mut new = chain();
+    let others: u32 = new.stages[1..].iter().map(|stage| stage.processes).sum();
+    new.stages[0].processes = 4000 - others;
+    assert!(plan(&chain(), &new, &[]).is_ok());
+    new.stages[0].processes += 1;
+    assert_eq!(plan(&chain(), &new, &[]), Err(Refusal::TooManyWorkers(4001)));
+    new.stages[0].processes = u32::MAX;
+    assert!(matches!(plan(&chain(), &new, &[]), Err(Refusal::TooManyWorkers(_))));
+    assert_eq!(queue("q").capacity, 1024);
+}

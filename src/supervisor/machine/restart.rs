@@ -1,0 +1,157 @@
+//! Whether and when an ended worker is started again: pure, all of it.
+
+use super::ids::WorkerId;
+use super::reason::{End, StartReason, StopReason};
+use super::worker_state::Over;
+use crate::config::{Backoff, GiveUp, Restart};
+use crate::queue::Ending;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// What is known when a worker has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// What it was requested to do, if anything.
+    pub requested: Option<StopReason>,
+    /// Its place is to go when its process does.
+    pub leaving: bool,
+    /// How far the stop of the pipeline is.
+    pub stop: Stopping,
+    /// A signal from outside ended it ([`End::is_killed_externally`]).
+    pub killed_externally: bool,
+    /// The stage's `restart`.
+    pub restart: Restart,
+    /// All workers of the stage share one position, which has to start over with all of them.
+    pub shares_position: bool,
+}
+
+/// How far the stop of the pipeline is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopping {
+    /// It isn't stopping.
+    No,
+    /// Sources end, the others go on until their inputs end.
+    Draining,
+    /// All are to go.
+    Killing,
+}
+
+/// What follows for an ended worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Its place goes too.
+    Leave,
+    /// A new one at once; no failure.
+    Now(StartReason),
+    /// A new one as back-off and intensity allow.
+    Restart(StartReason),
+    /// A new one as back-off allows: what others do to it counts for no intensity.
+    Uncounted(StartReason),
+    Over(Over),
+}
+
+/// What follows after `end`.
+pub fn after(end: &End, given: &Circumstances) -> Next {
+    match end {
+        End::Said(Ending::InputEnded) if !given.leaving => Next::Over(Over::InputEnded),
+        End::Said(Ending::OutputClosed) if !given.leaving => Next::Over(Over::OutputClosed),
+        _ if given.stop == Stopping::Killing => Next::Over(Over::Stopped),
+        _ if given.leaving => Next::Leave,
+        End::Said(Ending::Finished) => finished(given),
+        End::Said(Ending::Ordered) => given.requested.map_or(Next::Now(StartReason::WantedAgain), obeyed),
+        End::Said(Ending::Recycled) => given.requested.map_or(Next::Now(StartReason::Recycled), obeyed),
+        End::Terminated => match given.requested {
+            Some(why) => obeyed(why),
+            None if given.killed_externally => failed(given),
+            None => Next::Now(StartReason::WantedAgain),
+        },
+        // Only reached when it is leaving, which an arm above answers.
+        End::Said(Ending::InputEnded | Ending::OutputClosed) => Next::Leave,
+        End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
+        | End::Died(_)
+        | End::NotStarted(_)
+        | End::CannotStart(_)
+        | End::ProgramKilled(_) => match given.requested {
+            // It was killed for the others' sake: the stage still wants it.
+            None | Some(StopReason::HoldsLock) => failed(given),
+            Some(why) => obeyed(why),
+        },
+    }
+}
+
+fn finished(given: &Circumstances) -> Next {
+    let again = given.restart == Restart::Always && given.requested.is_none() && given.stop == Stopping::No;
+    if again && !given.shares_position {
+        Next::Restart(StartReason::Always)
+    } else {
+        Next::Over(Over::Finished)
+    }
+}
+
+fn failed(given: &Circumstances) -> Next {
+    match given.restart {
+        Restart::Never => Next::Over(Over::Failed),
+        Restart::Always | Restart::OnFailure if given.killed_externally => {
+            Next::Uncounted(StartReason::Killed)
+        }
+        Restart::Always | Restart::OnFailure => Next::Restart(StartReason::Failed),
+    }
+}
+
+/// What follows for a worker that ended as requested.
+fn obeyed(why: StopReason) -> Next {
+    match why {
+        StopReason::Scaled | StopReason::Removed => Next::Leave,
+        StopReason::Changed => Next::Now(StartReason::Changed),
+        StopReason::Requested => Next::Now(StartReason::Requested),
+        StopReason::OutputClosed => Next::Over(Over::OutputClosed),
+        StopReason::GaveUp => Next::Over(Over::GaveUp),
+        StopReason::Stopping => Next::Over(Over::Stopped),
+        StopReason::HoldsLock => Next::Now(StartReason::WantedAgain),
+    }
+}
+
+/// How long to wait before the restart that follows `bad_runs` bad runs in a row: nothing, then `initial`, doubling up
+/// to `max`. `jitter` (0.5 ..= 1) shortens it, so that workers which died together don't come back together.
+pub fn delay(backoff: &Backoff, bad_runs: u32, jitter: f64) -> Duration {
+    let Some(doublings) = bad_runs.checked_sub(1) else { return Duration::ZERO };
+    let factor = 2_u32.saturating_pow(doublings);
+    backoff.initial.saturating_mul(factor).min(backoff.max).mul_f64(jitter)
+}
+
+/// The restarts of a stage in the last while: Erlang's restart intensity.
+#[derive(Clone, Debug, Default)]
+pub struct Intensity(VecDeque<Instant>);
+
+impl Intensity {
+    /// Counts one more restart. True: too many within the window, the stage gives up.
+    pub fn exceeded(&mut self, limit: &GiveUp, now: Instant) -> bool {
+        self.0.push_back(now);
+        while self.0.front().is_some_and(|&oldest| now.saturating_duration_since(oldest) > limit.within) {
+            self.0.pop_front();
+        }
+        self.0.len() > usize::try_from(limit.restarts).unwrap_or(usize::MAX)
+    }
+
+    /// How long ago each of them was.
+    pub fn ages(&self, now: Instant) -> Vec<Duration> {
+        self.0.iter().map(|&at| now.saturating_duration_since(at)).collect()
+    }
+
+    /// Restarts that another program has counted.
+    pub fn of_ages(ages: &[Duration], now: Instant) -> Intensity {
+        Intensity(ages.iter().filter_map(|&age| now.checked_sub(age)).collect())
+    }
+
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// A worker by name, for lines that people read: `parse[2]`.
+pub fn name(stage: &str, worker: WorkerId) -> String {
+    format!("{stage}[{}]", worker.index)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! What one program of a run leaves to the next: the machine's part of the upgrade state. A format: its words stay.
+
+use super::history::SavedTransition;
+use super::reason::StartReason;
+use super::totals::StageTotals;
+use super::worker_state::Over;
+use crate::config::{FileVariables, Recycle, Work};
+use crate::queue::SlotId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// All that can't be found in the arena, nor in the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedMachine {
+    /// The text of the file that runs: the one on the disk may be another by now.
+    pub text: String,
+    /// What the environment files said that it runs with, by stage.
+    #[serde(default)]
+    pub file_variables: FileVariables,
+    pub paused: bool,
+    pub stages: Vec<SavedStage>,
+    #[serde(rename = "departed")]
+    pub removed_totals: Vec<StageTotals>,
+    pub failed: bool,
+    pub generation: u64,
+    /// Why the last changed file was not taken over, and how long ago that was.
+    pub refusal: Option<(Duration, String)>,
+    pub history: Vec<SavedTransition>,
+    /// Programs that have taken over in this run, the next one included.
+    pub upgrades: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedStage {
+    pub name: String,
+    pub gave_up: bool,
+    pub paused: bool,
+    /// As it is now: the file may say another number.
+    pub processes: u32,
+    pub totals: StageTotals,
+    pub restarts: BTreeMap<String, u64>,
+    /// How long ago the restarts were that `give_up` counts.
+    pub restarted: Vec<Duration>,
+    #[serde(default)]
+    pub killed_in_a_row: u32,
+    pub workers: Vec<SavedWorker>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedWorker {
+    pub index: u32,
+    pub life: SavedLife,
+    /// What it really does: a newer program may read the same file otherwise.
+    pub work: Work,
+    pub recycle: Recycle,
+    pub trial: bool,
+    pub bad_runs: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SavedLife {
+    Due(StartReason),
+    #[serde(rename = "Resting")]
+    BackOff {
+        left: Duration,
+        why: StartReason,
+    },
+    Alive {
+        slot: SlotId,
+        pid: u32,
+        age: Duration,
+        ready: bool,
+    },
+    Over(Over),
+}
+
+#[cfg(test)]
+pub mod fixture;

@@ -1,0 +1,340 @@
+//! One stage and its workers: what is wanted of them, what they are, and the steps from one to the other.
+
+mod desired;
+pub mod ended;
+mod roll;
+
+use super::effect::{Effect, Effects, Spawn};
+use super::history::TransitionKind;
+use super::ids::{Pid, StageKey, WorkerId};
+use super::reason::StopReason;
+use super::restart::{self, Intensity};
+use super::totals::StageTotals;
+use super::wanted::Version;
+use super::worker_state::{Life, Over, Process, StopRequest, WorkerEffect, WorkerEvent};
+use crate::config::{self, Restart};
+use crate::queue::{Order, QueueId, SlotId};
+use log::Level;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// A stage, as it is wanted, and its workers, as they are.
+#[derive(Debug)]
+pub struct StageState {
+    pub key: StageKey,
+    /// What the file says about it.
+    pub spec: config::Stage,
+    /// What its workers should do.
+    pub version: Rc<Version>,
+    /// Whether it is wanted.
+    pub fate: Fate,
+    pub workers: Vec<Worker>,
+    /// Its token queues: the one in use, and during a reload the one to go back to. With the `use` that each is for.
+    pub tokens: Vec<(String, QueueId)>,
+    /// Its hidden queue for outputs that wait for room, once it has needed one.
+    pub spill: Option<QueueId>,
+    /// It isn't used any more, but holds outputs: kept until the file names the stage again.
+    pub spill_retained: bool,
+    /// What its workers did.
+    pub totals: StageTotals,
+    /// New processes in place of old ones, by reason.
+    pub restarts: std::collections::BTreeMap<String, u64>,
+    /// Its workers finish their item and wait.
+    pub paused: bool,
+    /// Counts the restarts that were asked for: workers of an earlier one make room.
+    epoch: u32,
+    /// Pauses are off, since the whole pipeline waits for it.
+    skips_pauses: bool,
+    /// One of its workers was started, at some time.
+    begun: bool,
+    /// It has done something, or had its program: it can be started.
+    pub has_run: bool,
+    /// Workers that were killed from outside one after another, none of which had done an item.
+    pub killed_in_a_row: u32,
+    /// Its restarts of late.
+    pub intensity: Intensity,
+}
+
+/// Whether a stage is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in the file.
+    Wanted,
+    /// It isn't any more.
+    Removed {
+        /// Its inputs go too: it works them off first, and ends when they end.
+        drains: bool,
+    },
+    /// It failed too often.
+    GaveUp,
+}
+
+/// A worker's place in the stage; several processes may fill it, one after the other.
+#[derive(Debug)]
+pub struct Worker {
+    /// `MPRUN_WORKER`.
+    pub index: u32,
+    /// What it does, or will do when it is started.
+    pub version: Rc<Version>,
+    /// Where it is in its life.
+    pub life: Life,
+    /// Its place goes when its process does.
+    pub leaving: bool,
+    /// It shows whether its version works: it hasn't become ready in it yet.
+    pub trial: bool,
+    /// Its stage is paused, and its process is at no item any more.
+    pub at_rest: bool,
+    epoch: u32,
+    /// How often it failed since it last ran well.
+    pub bad_runs: u32,
+    /// It was there when the stage was new.
+    is_first: bool,
+}
+
+impl Worker {
+    /// One with nothing behind it.
+    pub fn new(index: u32, version: Rc<Version>, life: Life) -> Worker {
+        let trial = !life.is_over();
+        let (leaving, at_rest, is_first) = (false, false, false);
+        Worker { index, version, life, leaving, trial, at_rest, epoch: 0, bad_runs: 0, is_first }
+    }
+}
+
+impl StageState {
+    /// A worker that is there already.
+    pub fn resume(&mut self, worker: Worker) {
+        (self.begun, self.has_run) = (true, true);
+        self.workers.push(worker);
+    }
+
+    /// A stage without workers yet: they come with [`StageState::scale`].
+    pub fn new(key: StageKey, spec: config::Stage, version: Rc<Version>) -> StageState {
+        let is_source = version.is_source();
+        let totals = StageTotals { name: spec.name.clone(), is_source, ..StageTotals::default() };
+        StageState {
+            key,
+            spec,
+            version,
+            fate: Fate::Wanted,
+            workers: Vec::new(),
+            tokens: Vec::new(),
+            spill: None,
+            spill_retained: false,
+            totals,
+            restarts: Default::default(),
+            paused: false,
+            epoch: 0,
+            skips_pauses: false,
+            begun: false,
+            has_run: false,
+            killed_in_a_row: 0,
+            intensity: Intensity::default(),
+        }
+    }
+
+    /// A worker by its index.
+    pub fn find(&self, index: u32) -> Option<usize> {
+        self.workers.iter().position(|worker| worker.index == index)
+    }
+
+    /// Whether all of it has finished for good.
+    pub fn is_over(&self) -> bool {
+        self.workers.iter().all(|worker| worker.life.is_over())
+    }
+
+    /// Whether it may still put items into `queue`, now or once it is as wanted.
+    pub fn writes(&self, queue: QueueId) -> bool {
+        self.may_use(|version| version.outputs.contains(&queue))
+    }
+
+    /// Whether it may still take items from `queue`, now or once it is as wanted.
+    pub fn reads(&self, queue: QueueId) -> bool {
+        self.may_use(|version| version.inputs.contains(&queue))
+    }
+
+    fn may_use(&self, uses: impl Fn(&Version) -> bool) -> bool {
+        let wanted = self.fate == Fate::Wanted && uses(&self.version) && !self.is_over();
+        wanted || self.workers.iter().any(|worker| !worker.life.is_over() && uses(&worker.version))
+    }
+
+    /// Whether a process is there that is attached to `queue`.
+    pub fn holds_open(&self, queue: QueueId) -> bool {
+        self.workers.iter().any(|worker| worker.life.has_process() && worker.version.uses(queue))
+    }
+
+    /// Its hidden queue for outputs, if that has to go.
+    pub fn unwanted_spill(&self) -> Option<QueueId> {
+        let used = !matches!(self.fate, Fate::Removed { .. }) && self.version.spill.is_some();
+        self.spill.filter(|_| !used && !self.spill_retained)
+    }
+
+    /// The earliest moment at which time alone changes something.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.workers.iter().filter_map(|worker| worker.life.deadline()).min()
+    }
+
+    /// Whether every worker is as wanted and has shown that it works.
+    pub fn is_settled(&self) -> bool {
+        match self.fate {
+            Fate::GaveUp => true,
+            Fate::Removed { .. } => self.is_over(),
+            Fate::Wanted => self
+                .staying()
+                .all(|worker| !worker.trial && self.is_current(worker) && !is_being_replaced(worker)),
+        }
+    }
+
+    fn is_current(&self, worker: &Worker) -> bool {
+        worker.epoch == self.epoch && self.is_of_version(worker)
+    }
+
+    fn is_of_version(&self, worker: &Worker) -> bool {
+        Rc::ptr_eq(&worker.version, &self.version) || worker.version == self.version
+    }
+
+    /// Whether it is paused, and none of its workers is at an item any more.
+    pub fn is_at_rest(&self) -> bool {
+        self.paused && self.workers.iter().all(|worker| worker.at_rest || !worker.life.has_process())
+    }
+
+    /// The workers that are to stay.
+    pub fn staying(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.iter().filter(|worker| !worker.leaving)
+    }
+
+    /// Whether a worker of it ended with one restart too many.
+    pub fn has_given_up_worker(&self) -> bool {
+        self.workers.iter().any(|worker| worker.life == Life::Over(Over::GaveUp))
+    }
+
+    /// From this number on, kills in a row are shown: as many as restarts are allowed.
+    pub fn many_kills(&self) -> u32 {
+        self.spec.rules.give_up.restarts.max(1)
+    }
+
+    /// Whether it has come to nothing: all its workers are over, and none of them saw the end of the work.
+    pub fn has_failed(&self) -> bool {
+        let any = |over| self.workers.iter().any(|worker| worker.life == Life::Over(over));
+        let shared_end = any(Over::Finished) && self.version.token.is_some();
+        self.is_over()
+            && any(Over::Failed)
+            && !(shared_end || any(Over::InputEnded) || any(Over::OutputClosed))
+    }
+
+    /// Whether it is through with a position that all its workers share, and is to start over.
+    pub fn starts_over(&self) -> bool {
+        self.fate == Fate::Wanted
+            && self.spec.rules.restart == Restart::Always
+            && self.version.token.is_some()
+            && !self.workers.is_empty()
+            && self.workers.iter().all(|worker| worker.life == Life::Over(Over::Finished))
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, out: &mut Effects) {
+        for i in 0..self.workers.len() {
+            self.apply(i, WorkerEvent::Tick, out);
+        }
+    }
+
+    /// Starts a worker that is due.
+    pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Effects) {
+        self.begun = true;
+        if let Life::Due(why) = self.workers[i].life {
+            out.transition(
+                Level::Debug,
+                self.name(i),
+                TransitionKind::Started(why),
+                format!("starts: {why}"),
+            );
+        }
+        self.apply(i, WorkerEvent::Start(slot), out);
+    }
+
+    /// A worker has a process.
+    pub fn spawned(&mut self, i: usize, pid: Pid, out: &mut Effects) {
+        self.workers[i].at_rest = false;
+        self.apply(i, WorkerEvent::Spawned(pid), out);
+    }
+
+    /// A worker has built its stage.
+    pub fn ready(&mut self, i: usize, out: &mut Effects) {
+        self.workers[i].trial = false;
+        self.apply(i, WorkerEvent::Ready, out);
+    }
+
+    /// A worker was stopped by a signal where it holds up all others.
+    pub fn kill_holder(&mut self, i: usize, out: &mut Effects) {
+        self.apply(i, WorkerEvent::Ask(StopRequest::Kill(StopReason::HoldsLock)), out);
+    }
+
+    /// Other settings for the workers that run.
+    pub fn tune(&mut self, tuning: config::Tuning, out: &mut Effects) {
+        for process in self.workers.iter().filter_map(|worker| worker.life.process()) {
+            out.push(Effect::Tune(process.slot, process.pid, tuning));
+        }
+    }
+
+    fn apply(&mut self, i: usize, event: WorkerEvent, out: &mut Effects) {
+        let worker = &mut self.workers[i];
+        let (life, effect) = worker.life.on(event, out.now, self.spec.rules.stop_timeout);
+        worker.life = life;
+        let Some(effect) = effect else { return };
+        match effect {
+            WorkerEffect::Spawn(slot) => out.push(Effect::Spawn(self.spawn(i, slot))),
+            WorkerEffect::Order(process, Order::Finish) => {
+                self.note_asked(i, process, out);
+                out.push(Effect::Order(process.slot, process.pid, Order::Finish));
+            }
+            // A standing order, whichever it is now.
+            WorkerEffect::Order(process, Order::Run | Order::Drain | Order::Pause) => {
+                out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
+            }
+            WorkerEffect::Term(process, why) => {
+                let text = format!("is terminated: {why}");
+                out.transition(Level::Info, self.name(i), TransitionKind::Terminated(why), text);
+                out.push(Effect::Term(process.pid));
+            }
+            WorkerEffect::Kill(process, why) => {
+                out.transition(
+                    Level::Warn,
+                    self.name(i),
+                    TransitionKind::Killed(why),
+                    format!("is killed: {why}"),
+                );
+                out.push(Effect::Kill(process.pid));
+            }
+        }
+    }
+
+    fn note_asked(&self, i: usize, process: Process, out: &mut Effects) {
+        if let Some(why) = process.requested.reason() {
+            let text = format!("is to end after its item: {why}");
+            out.transition(Level::Debug, self.name(i), TransitionKind::Asked(why), text);
+        }
+    }
+
+    fn spawn(&self, i: usize, slot: SlotId) -> Spawn {
+        let worker = &self.workers[i];
+        Spawn {
+            worker: WorkerId { stage: self.key, index: worker.index },
+            stage: self.spec.name.clone(),
+            slot,
+            version: Rc::clone(&worker.version),
+            tuning: self.spec.tuning,
+            order: self.standing_order(),
+            stop_timeout: self.spec.rules.stop_timeout,
+        }
+    }
+
+    fn name(&self, i: usize) -> String {
+        let index = self.workers[i].index;
+        restart::name(&self.spec.name, WorkerId { stage: self.key, index })
+    }
+}
+
+/// Whether it was requested to end so that another one takes its place.
+fn is_being_replaced(worker: &Worker) -> bool {
+    let why = worker.life.process().and_then(|process| process.requested.reason());
+    matches!(why, Some(StopReason::Changed | StopReason::Requested))
+}

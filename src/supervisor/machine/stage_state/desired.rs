@@ -1,0 +1,182 @@
+//! What is wanted of a stage's workers: more or fewer of them, that they end, that they hurry.
+
+use super::{Fate, StageState, Worker};
+use crate::queue::Order;
+use crate::supervisor::machine::effect::{Effect, Effects};
+use crate::supervisor::machine::reason::{StartReason, StopReason};
+use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest, WorkerEvent};
+use std::rc::Rc;
+use std::time::Instant;
+
+impl StageState {
+    /// Adds workers, or removes the newest, until there are as many as wanted.
+    pub fn scale(&mut self, out: &mut Effects) {
+        let wanted = usize::try_from(self.spec.processes).unwrap_or(usize::MAX);
+        let staying = self.staying().count();
+        for _ in wanted..staying {
+            if let Some(newest) = self.workers.iter().rposition(|worker| !worker.leaving) {
+                self.remove_worker(newest, StopReason::Scaled, None, out);
+            }
+        }
+        for _ in staying..wanted {
+            self.add_or_keep(out);
+        }
+    }
+
+    fn add_or_keep(&mut self, out: &mut Effects) {
+        let called_back = |worker: &Worker| {
+            worker.leaving
+                && matches!(worker.life.process(), Some(Process { requested: StopRequest::Finish(..), .. }))
+        };
+        if let Some(i) = self.workers.iter().position(called_back) {
+            self.workers[i].leaving = false;
+            return self.apply(i, WorkerEvent::CancelStop, out);
+        }
+        let life = match self.workers.first() {
+            // The stage is through: one worker more finds nothing to do, or would do it all again.
+            Some(first) if self.is_over() => first.life,
+            Some(_) | None if self.begun => Life::Due(StartReason::Scaled),
+            Some(_) | None => Life::Due(StartReason::New),
+        };
+        let index = (0..).find(|index| self.find(*index).is_none()).unwrap_or(u32::MAX);
+        let at = self.workers.partition_point(|worker| worker.index < index);
+        let mut worker = Worker::new(index, Rc::clone(&self.version), life);
+        worker.epoch = self.epoch;
+        worker.is_first = life == Life::Due(StartReason::New);
+        self.workers.insert(at, worker);
+    }
+
+    /// A worker ends after its item (or by `until`), and its place goes.
+    fn remove_worker(&mut self, i: usize, why: StopReason, until: Option<Instant>, out: &mut Effects) {
+        if self.workers[i].life.has_process() {
+            self.workers[i].leaving = true;
+            self.apply(i, WorkerEvent::Ask(StopRequest::Finish(why, until)), out);
+        } else {
+            self.workers.remove(i);
+        }
+    }
+
+    /// All workers end after their items and their places go: the stage was removed.
+    pub fn remove_all_workers(&mut self, until: Instant, out: &mut Effects) {
+        for i in (0..self.workers.len()).rev() {
+            self.remove_worker(i, StopReason::Removed, Some(until), out);
+        }
+    }
+
+    /// All workers end after their items, and stay over.
+    pub fn finish_all(&mut self, why: StopReason, over: Over, until: Option<Instant>, out: &mut Effects) {
+        for i in 0..self.workers.len() {
+            self.request_or_end(i, StopRequest::Finish(why, until), over, out);
+        }
+    }
+
+    /// All workers of a stage that gave up end after their items, within `stop_timeout`.
+    pub fn finish_given_up(&mut self, out: &mut Effects) {
+        let until = out.now + self.spec.rules.stop_timeout;
+        self.finish_all(StopReason::GaveUp, Over::GaveUp, Some(until), out);
+    }
+
+    /// All workers die now, and are killed if they don't.
+    pub fn terminate(&mut self, out: &mut Effects) {
+        let until = out.now + self.spec.rules.stop_timeout;
+        for i in 0..self.workers.len() {
+            self.request_or_end(i, StopRequest::Term(StopReason::Stopping, until), Over::Stopped, out);
+        }
+    }
+
+    /// All workers are killed now.
+    pub fn kill(&mut self, out: &mut Effects) {
+        for i in 0..self.workers.len() {
+            self.request_or_end(i, StopRequest::Kill(StopReason::Stopping), Over::Stopped, out);
+        }
+    }
+
+    fn request_or_end(&mut self, i: usize, requested: StopRequest, over: Over, out: &mut Effects) {
+        let worker = &mut self.workers[i];
+        if worker.life.has_process() {
+            self.apply(i, WorkerEvent::Ask(requested), out);
+        } else if !worker.life.is_over() {
+            worker.life = Life::Over(over);
+            worker.trial = false;
+        }
+    }
+
+    /// Ends the others of a stage whose output has no reader.
+    pub fn end_if_output_closed(&mut self, out: &mut Effects) {
+        if self.workers.iter().any(|worker| worker.life == Life::Over(Over::OutputClosed)) {
+            self.finish_all(StopReason::OutputClosed, Over::OutputClosed, None, out);
+        }
+    }
+
+    /// Pauses off (or on again).
+    pub fn skip_pauses(&mut self, on: bool, out: &mut Effects) {
+        if self.skips_pauses == on {
+            return;
+        }
+        self.skips_pauses = on;
+        self.send_standing_order(out);
+    }
+
+    /// Workers finish their item and wait (or go on).
+    pub fn pause(&mut self, on: bool, out: &mut Effects) {
+        if self.paused != on {
+            self.paused = on;
+            self.workers.iter_mut().for_each(|worker| worker.at_rest = false);
+            self.send_standing_order(out);
+        }
+    }
+
+    /// Fresh workers take the places of all that are there, one by one.
+    pub fn restart(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    fn send_standing_order(&self, out: &mut Effects) {
+        for worker in &self.workers {
+            if let Some(process) = worker.life.process()
+                && process.requested == StopRequest::Nothing
+            {
+                out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
+            }
+        }
+    }
+
+    pub(super) fn standing_order(&self) -> Order {
+        match (self.skips_pauses, self.paused) {
+            (true, _) => Order::Drain,
+            (false, true) => Order::Pause,
+            (false, false) => Order::Run,
+        }
+    }
+
+    /// Its output has a reader again.
+    pub fn output_reopened(&mut self, out: &mut Effects) {
+        self.revive(Over::OutputClosed, StartReason::WorkAgain);
+        for i in 0..self.workers.len() {
+            let worker = &self.workers[i];
+            let requested = worker.life.process().and_then(|process| process.requested.reason());
+            // One whose place goes was asked for another reason as well.
+            if requested == Some(StopReason::OutputClosed) && !worker.leaving {
+                self.apply(i, WorkerEvent::CancelStop, out);
+            }
+        }
+    }
+
+    /// Starts workers again that were over for this reason.
+    pub fn revive(&mut self, over: Over, why: StartReason) {
+        for worker in self.workers.iter_mut().filter(|worker| worker.life == Life::Over(over)) {
+            worker.life = Life::Due(why);
+        }
+    }
+
+    /// Another chance for a stage that gave up.
+    pub fn reset_give_up(&mut self) {
+        self.fate = Fate::Wanted;
+        self.intensity.forget();
+        for worker in &mut self.workers {
+            worker.bad_runs = 0;
+        }
+        self.revive(Over::GaveUp, StartReason::WantedAgain);
+        self.revive(Over::Failed, StartReason::WantedAgain);
+    }
+}

@@ -1,0 +1,63 @@
+//! What the service manager is told of the run, and when.
+
+use super::State;
+use crate::numbers::counted as count;
+use crate::supervisor::machine::effect::Effects;
+use crate::supervisor::machine::notifier::NotifyState;
+use crate::supervisor::machine::restart::Stopping;
+use crate::supervisor::machine::stage_state::{Fate, StageState};
+
+impl State {
+    pub(super) fn pass_notifier_time(&mut self, out: &mut Effects) {
+        if self.notifier.pass_time(out) {
+            self.send_status(out);
+        }
+    }
+
+    /// Sends what has changed since the last message.
+    pub(super) fn announce(&mut self, out: &mut Effects) {
+        let up = self.wanted.is_some() && self.phase.reload().is_none() && !self.file.loading;
+        match self.notifier.state() {
+            NotifyState::Absent | NotifyState::Stopping => {}
+            _ if self.phase.stop().is_some() => self.announce_stop(out),
+            NotifyState::Starting | NotifyState::Reloading if up => {
+                self.notifier.ready(out);
+                self.send_status(out);
+            }
+            NotifyState::Starting if !self.notifier.has_status() => self.send_status(out),
+            NotifyState::Starting | NotifyState::Reloading | NotifyState::Ready => {}
+        }
+    }
+
+    pub(super) fn announce_stop(&mut self, out: &mut Effects) {
+        if self.notifier.stopping(out) {
+            self.send_status(out);
+        }
+    }
+
+    pub(super) fn note_reload_failure(&mut self, why: Option<String>, out: &mut Effects) {
+        if self.notifier.reload_failed(why) {
+            self.send_status(out);
+        }
+    }
+
+    fn send_status(&mut self, out: &mut Effects) {
+        let phase = self.phase_text();
+        self.notifier.send_status(&phase, out);
+    }
+
+    fn phase_text(&self) -> String {
+        let running = || self.stages.iter().filter(|stage| stage.fate == Fate::Wanted);
+        let stages = count(running().count() as u64, "stage");
+        let workers: usize = running().map(|stage| stage.staying().count()).sum();
+        let size = format!("{stages}, {}", count(workers as u64, "worker"));
+        let restarts: u64 = self.stages.iter().map(|stage: &StageState| stage.totals.restarts).sum();
+        match (self.stopping(), self.notifier.state()) {
+            (Stopping::Draining, _) => "draining".to_owned(),
+            (Stopping::Killing, _) => "stopping".to_owned(),
+            (Stopping::No, NotifyState::Starting) => format!("starting {size}"),
+            (Stopping::No, _) if restarts > 0 => format!("{size}, {}", count(restarts, "restart")),
+            (Stopping::No, _) => size,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Commands over the control socket: done, under way, or refused with a reason, in every state.
+
+use super::State;
+use crate::config::diagnostic::nearest;
+use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, Stop, Whom};
+use crate::supervisor::machine::effect::{Effect, Effects};
+use crate::supervisor::machine::ids::{RequestId, StageKey};
+use crate::supervisor::machine::reason::{StopCause, spoken};
+use crate::supervisor::machine::reload_plan::plan;
+use crate::supervisor::machine::restart::Stopping;
+use crate::supervisor::machine::stage_state::{Fate, StageState};
+use crate::supervisor::machine::wanted::Wanted;
+use log::Level;
+
+/// A client that asks and goes away must not cost more and more.
+const MAX_PENDING_REQUESTS: usize = 256;
+
+type Outcome = Result<Done, Refused>;
+/// `None`: it is answered later.
+type Reply = Result<Option<Done>, Refused>;
+
+pub(super) fn done(what: impl Into<String>) -> Done {
+    Done { done: what.into(), steps: Vec::new() }
+}
+
+pub(super) fn refused(reason: Reason, why: impl Into<String>) -> Refused {
+    Refused { reason, error: why.into() }
+}
+
+impl State {
+    pub(super) fn handle_request(&mut self, id: RequestId, command: Command, out: &mut Effects) {
+        if self.requests.count() >= MAX_PENDING_REQUESTS {
+            let refusal = refused(Reason::Busy, format!("{MAX_PENDING_REQUESTS} requests wait already"));
+            return out.push(Effect::Answer(id, Err(refusal)));
+        }
+        let outcome = match command {
+            Command::Scale(scale) => self.scale_requested(id, &scale, out),
+            Command::Restart(restart) => self.restart_requested(id, &restart, out),
+            Command::Pause(whom) => self.pause_requested(id, &whom, out),
+            Command::Resume(whom) => self.resume_requested(&whom, out).map(Some),
+            Command::Upgrade => {
+                self.upgrade_requested(Some(id), out);
+                Ok(None)
+            }
+            Command::Reload(wait) => self.reload_file_requested(id, wait.wait, out),
+            Command::Drain => self.drain_requested(out).map(Some),
+            Command::Stop(stop) => self.end_requested(&stop, out).map(Some),
+        };
+        if let Some(outcome) = outcome.transpose() {
+            out.push(Effect::Answer(id, outcome));
+        }
+    }
+
+    pub(super) fn refuse_if_stopping(&self) -> Result<(), Refused> {
+        match self.stopping() {
+            _ if self.phase.is_over() => Err(refused(Reason::Stopping, "the run is over")),
+            Stopping::No => Ok(()),
+            Stopping::Draining => Err(refused(Reason::Stopping, "the pipeline is draining")),
+            Stopping::Killing => Err(refused(Reason::Stopping, "the pipeline is stopping")),
+        }
+    }
+
+    /// The stage of this name, if it can still be changed.
+    fn stage_to_change(&mut self, name: &str) -> Result<&mut StageState, Refused> {
+        self.refuse_if_stopping()?;
+        let Some(s) = self.stages.iter().position(|stage| stage.spec.name == name) else {
+            let names = self.stages.iter().map(|stage| stage.spec.name.as_str());
+            let hint = nearest(name, names).map_or(String::new(), |near| format!(": did you mean {near}?"));
+            return Err(refused(Reason::NoSuchStage, format!("there is no stage {name}{hint}")));
+        };
+        let stage = &mut self.stages[s];
+        match stage.fate {
+            Fate::Removed { .. } => {
+                Err(refused(Reason::Removed, format!("the stage {name} is not in the file any more")))
+            }
+            Fate::Wanted if stage.is_over() && !stage.workers.is_empty() => {
+                Err(refused(Reason::Finished, format!("the stage {name} has finished")))
+            }
+            Fate::Wanted | Fate::GaveUp => Ok(stage),
+        }
+    }
+
+    fn scale_requested(&mut self, id: RequestId, scale: &Scale, out: &mut Effects) -> Reply {
+        let Scale { stage: name, processes, by, wait } = scale;
+        let stage = self.stage_to_change(name)?;
+        if stage.fate == Fate::GaveUp {
+            let why = format!("the stage {name} gave up: `mprun restart {name}` gives it another chance");
+            return Err(refused(Reason::GaveUp, why));
+        }
+        let before = stage.spec.processes;
+        let processes = processes.unwrap_or_else(|| before.saturating_add_signed(by.unwrap_or(0)));
+        if processes == 0 {
+            let why = format!("a stage needs one process at least; `mprun pause {name}` makes it wait");
+            return Err(refused(Reason::TooFew, why));
+        }
+        let key = stage.key;
+        if let Some(wanted) = &self.wanted {
+            let mut new = wanted.clone();
+            new.scale(name, processes);
+            plan(&wanted.pipeline, &new.pipeline, &[])
+                .map_err(|refusal| refused(Reason::TooMany, refusal.to_string()))?;
+        }
+        for wanted in self.wanted.iter_mut().chain(&mut self.good) {
+            wanted.scale(name, processes);
+        }
+        self.stages.iter_mut().filter(|stage| stage.key == key).for_each(|stage| {
+            stage.spec.processes = processes;
+        });
+        let text = format!("{name}: processes {before} -> {processes}");
+        out.log(Level::Info, format!("scale: {text}"));
+        Ok(self.now_or_settled(id, key, *wait, done(text)))
+    }
+
+    fn restart_requested(&mut self, id: RequestId, restart: &Restart, out: &mut Effects) -> Reply {
+        let Restart { stage: name, wait } = restart;
+        let stage = self.stage_to_change(name)?;
+        let text = match stage.fate {
+            Fate::GaveUp => {
+                stage.reset_give_up();
+                format!("{name}: it gave up, and gets another chance")
+            }
+            Fate::Wanted | Fate::Removed { .. } => {
+                format!("{name}: fresh workers take over, one by one")
+            }
+        };
+        stage.restart();
+        let key = stage.key;
+        out.log(Level::Info, format!("restart: {text}"));
+        Ok(self.now_or_settled(id, key, *wait, done(text)))
+    }
+
+    fn now_or_settled(&mut self, id: RequestId, key: StageKey, waits: bool, done: Done) -> Option<Done> {
+        if !waits {
+            return Some(done);
+        }
+        self.requests.stages.push((id, key, done));
+        None
+    }
+
+    fn pause_requested(&mut self, id: RequestId, whom: &Whom, out: &mut Effects) -> Reply {
+        let (key, text) = self.set_paused(whom, true, out)?;
+        out.log(Level::Info, format!("pause: {text}"));
+        if !whom.wait {
+            let under_way = format!("{text}: workers finish their item, then wait for `mprun resume`");
+            return Ok(Some(done(under_way)));
+        }
+        let at_rest = done(format!("{text}: no worker is at an item, all wait for `mprun resume`"));
+        self.requests.pauses.push((id, key, at_rest));
+        Ok(None)
+    }
+
+    fn resume_requested(&mut self, whom: &Whom, out: &mut Effects) -> Outcome {
+        let (_, text) = self.set_paused(whom, false, out)?;
+        out.log(Level::Info, format!("resume: {text}"));
+        Ok(done(format!("{text}: workers go on")))
+    }
+
+    /// Which stage it is, if not all, and how they are called.
+    fn set_paused(
+        &mut self,
+        whom: &Whom,
+        on: bool,
+        out: &mut Effects,
+    ) -> Result<(Option<StageKey>, String), Refused> {
+        if let Some(name) = &whom.stage {
+            let stage = self.stage_to_change(name)?;
+            stage.pause(on, out);
+            return Ok((Some(stage.key), name.clone()));
+        }
+        self.refuse_if_stopping()?;
+        self.paused = on;
+        self.stages.iter_mut().for_each(|stage| stage.pause(on, out));
+        Ok((None, "all stages".to_owned()))
+    }
+
+    fn reload_file_requested(&mut self, id: RequestId, waits: bool, out: &mut Effects) -> Reply {
+        self.refuse_if_stopping()?;
+        self.requests.loads.push((id, waits));
+        self.reload_requested(out);
+        Ok(None)
+    }
+
+    fn drain_requested(&mut self, out: &mut Effects) -> Outcome {
+        match self.stopping() {
+            _ if self.phase.is_over() => Ok(done("the run is over")),
+            Stopping::Killing => Err(refused(Reason::Stopping, "the pipeline is stopping")),
+            Stopping::Draining => Ok(done("the pipeline is draining already")),
+            Stopping::No => {
+                self.begin_stop(StopCause::Requested("drain"), out);
+                self.phase.stop_mut().into_iter().for_each(|stop| stop.until = None);
+                out.log(Level::Info, "drain: sources end, all items are worked off, then it is over");
+                Ok(done("sources end, all items are worked off, then the pipeline ends"))
+            }
+        }
+    }
+
+    fn end_requested(&mut self, stop: &Stop, out: &mut Effects) -> Outcome {
+        if self.phase.is_over() {
+            return Ok(done("the run is over"));
+        }
+        if self.stopping() == Stopping::No {
+            self.begin_stop(StopCause::Requested("stop"), out);
+        }
+        if stop.now && self.stopping() == Stopping::Draining {
+            self.stop_now("stop", out);
+        }
+        let limit = self.drain_timeout();
+        match self.phase.stop_mut() {
+            Some(stop) if stop.phase == Stopping::Draining => {
+                let until = out.now + limit;
+                stop.until = Some(stop.until.map_or(until, |known| known.min(until)));
+                let limit = spoken(limit);
+                out.log(Level::Info, format!("stop: draining for at most {limit}"));
+                Ok(done(format!("draining for at most {limit}, then the pipeline ends")))
+            }
+            Some(_) | None => Ok(done("all workers are stopped, then the pipeline ends")),
+        }
+    }
+
+    /// What a file would change, if it were taken over now.
+    pub fn plan(&self, new: &Wanted, held: &[(String, u64)]) -> Result<Vec<String>, Refused> {
+        let Some(old) = &self.wanted else { return Ok(Vec::new()) };
+        plan(&old.pipeline, &new.pipeline, held)
+            .map_err(|refusal| refused(Reason::FileRefused, refusal.to_string()))
+    }
+}

@@ -1,0 +1,259 @@
+//! From one pipeline file to the next, and back if that doesn't work.
+
+use super::State;
+use crate::control::protocol::{Reason, Refused};
+use crate::numbers::counted as count;
+use crate::queue::QueueId;
+use crate::supervisor::machine::effect::{Effect, Effects};
+use crate::supervisor::machine::event::Loading;
+use crate::supervisor::machine::phase::Phase;
+use crate::supervisor::machine::reason::StartReason;
+use crate::supervisor::machine::reason::spoken;
+use crate::supervisor::machine::reload_plan::{Refusal, plan};
+use crate::supervisor::machine::stage_state::{Fate, StageState};
+use crate::supervisor::machine::wanted::Wanted;
+use crate::supervisor::machine::worker_state::Over;
+use log::Level;
+use std::time::Instant;
+
+impl State {
+    pub(super) fn begin(&mut self, wanted: Wanted, out: &mut Effects) {
+        self.start_guardian(out);
+        self.want(wanted, false, out);
+    }
+
+    pub(super) fn reload_requested(&mut self, out: &mut Effects) {
+        if self.phase.stop().is_some() {
+            return out.log(Level::Info, "SIGHUP: no reload while the pipeline stops");
+        }
+        self.file.forget_changes();
+        self.file.forced = true;
+        self.notifier.begin_reload(out);
+        self.read_file(out);
+    }
+
+    pub(super) fn read_file(&mut self, out: &mut Effects) {
+        self.file.loading = true;
+        out.push(Effect::Load);
+    }
+
+    pub(super) fn loaded(&mut self, loading: Loading, out: &mut Effects) {
+        self.file.loading = false;
+        if self.phase.stop().is_some() || self.phase.is_over() {
+            return;
+        }
+        let outcome = match loading {
+            Loading::Good(wanted, held) => self.loaded_good(*wanted, &held, out),
+            Loading::Bad(report) => {
+                let first = report.lines().next().unwrap_or_default();
+                self.note_reload_failure(Some(format!("reload refused, the file is bad: {first}")), out);
+                if self.file.says(&report) {
+                    out.log(Level::Error, "the changed file is not used, the pipeline runs on as it was:");
+                    out.push(Effect::Show(report.clone()));
+                }
+                Err(self.not_taken_over(Reason::BadFile, report, out))
+            }
+            Loading::Gone(what) => {
+                self.note_reload_failure(Some(format!("reload refused, no file: {what}")), out);
+                if self.file.says(&what) {
+                    out.log(Level::Warn, format!("{what}; the pipeline runs on as it was"));
+                }
+                Err(self.not_taken_over(Reason::BadFile, what, out))
+            }
+        };
+        self.answer_loads(&outcome, out);
+    }
+
+    fn not_taken_over(&mut self, reason: Reason, why: String, out: &Effects) -> Refused {
+        self.file.refusal = Some((out.now, why.clone()));
+        Refused { reason, error: why }
+    }
+
+    /// The steps that are taken.
+    fn loaded_good(
+        &mut self,
+        new: Wanted,
+        held: &[(String, u64)],
+        out: &mut Effects,
+    ) -> Result<Vec<String>, Refused> {
+        let Some(old) = &self.wanted else { return Ok(Vec::new()) };
+        let forced = std::mem::take(&mut self.file.forced);
+        if forced {
+            self.file.said = None;
+            self.stages
+                .iter_mut()
+                .filter(|stage| stage.fate == Fate::GaveUp)
+                .for_each(StageState::reset_give_up);
+        }
+        // What was changed by hand stays until the file is another one, or is asked for.
+        let is_same = match forced {
+            true => new.pipeline == old.pipeline,
+            false => new.pipeline == old.as_filed(),
+        };
+        if new.text == old.text && is_same {
+            self.file.refusal = None;
+            let news = self.file.said.take().is_some() || forced;
+            self.note_reload_failure(None, out);
+            if news {
+                out.log(Level::Info, "the file says what runs already: nothing to do");
+            }
+            return Ok(Vec::new());
+        }
+        if self.file.said.as_deref() == Some(new.text.as_str()) {
+            return Ok(Vec::new()); // It was refused or rolled back, and that was said.
+        }
+        match plan(&old.pipeline, &new.pipeline, held) {
+            Err(refusal) => self.refuse(&new, &refusal, out),
+            Ok(_) if self.queues.available() < self.queues_to_make(&new) => {
+                self.refuse(&new, &Refusal::TooManyQueues, out)
+            }
+            Ok(steps) => {
+                self.file.said = None;
+                for step in &steps {
+                    out.log(Level::Info, format!("reload: {step}"));
+                }
+                self.note_reload_failure(None, out);
+                self.notifier.begin_reload(out);
+                self.file.refusal = None;
+                self.want(new, false, out);
+                Ok(steps)
+            }
+        }
+    }
+
+    fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Effects) -> Result<Vec<String>, Refused> {
+        self.file.said = Some(new.text.clone());
+        self.note_reload_failure(Some(format!("reload refused: {refusal}")), out);
+        out.log(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
+        Err(self.not_taken_over(Reason::FileRefused, refusal.to_string(), out))
+    }
+
+    pub(super) fn can_go_back(&self) -> bool {
+        self.good.is_some() && self.phase.reload().is_some_and(|reload| !reload.back)
+    }
+
+    /// The new pipeline doesn't work: back to the one before, by the same way.
+    pub(super) fn roll_back(&mut self, s: usize, why: &str, out: &mut Effects) {
+        let stage = self.stages[s].spec.name.clone();
+        self.go_back(&format!("a worker of {stage} {why}"), out);
+    }
+
+    fn go_back(&mut self, why: &str, out: &mut Effects) {
+        let (Some(good), Some(bad)) = (self.good.clone(), &self.wanted) else { return };
+        self.file.said = Some(bad.text.clone());
+        self.file.refusal = Some((out.now, why.to_owned()));
+        self.note_reload_failure(Some(format!("reload failed: {why}")), out);
+        out.log(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));
+        self.answer_reloads(Some(why), out);
+        self.want(good, true, out);
+        for stage in &mut self.stages {
+            stage.revive(Over::GaveUp, StartReason::WantedAgain);
+            stage.workers.iter_mut().for_each(|worker| worker.trial = false);
+        }
+    }
+
+    pub(super) fn queue_holds(&mut self, queue: QueueId, items: u64, out: &mut Effects) {
+        let Some(reload) = self.phase.reload_mut() else { return };
+        reload.removing = false;
+        if let Some(s) = self.stages.iter().position(|stage| stage.spill == Some(queue)) {
+            return self.spill_holds(s, items, out);
+        }
+        let name = self.queues.unwanted().find(|unwanted| unwanted.id == queue);
+        let name = name.map_or(String::new(), |queue| queue.spec.name.clone());
+        if self.can_go_back() {
+            return self.go_back(&format!("the queue {name} still holds {}", count(items, "item")), out);
+        }
+        let text =
+            format!("the queue {name} holds {}: kept until the file names it again", count(items, "item"));
+        out.log(Level::Warn, text);
+        self.queues.retain(queue);
+    }
+
+    /// Outputs that can't be made again wait for room, and no worker is left to publish them.
+    fn spill_holds(&mut self, s: usize, items: u64, out: &mut Effects) {
+        let text = format!(
+            "the outputs of {} of the stage {} have no room yet",
+            count(items, "item"),
+            self.stages[s].spec.name
+        );
+        if self.can_go_back() {
+            return self.go_back(&text, out);
+        }
+        out.log(Level::Warn, format!("{text}: kept until the file names it again"));
+        self.stages[s].spill_retained = true;
+    }
+
+    /// A queue that had to go is gone.
+    pub(super) fn queue_removed(&mut self, queue: QueueId) {
+        let spilling = self.stages.iter_mut().filter(|stage| stage.spill == Some(queue));
+        spilling.for_each(|stage| stage.spill = None);
+        self.queues.removed(queue);
+    }
+
+    pub(super) fn reload_deadline(&self) -> Option<Instant> {
+        self.phase.reload().filter(|_| self.can_go_back())?.until
+    }
+
+    pub(super) fn pass_reload_time(&mut self, out: &mut Effects) {
+        if self.reload_deadline().is_some_and(|until| until <= out.now) {
+            let limit = spoken(self.drain_timeout());
+            self.go_back(&format!("a removed stage did not work off its input within {limit}"), out);
+        }
+    }
+
+    /// Ends the reload once everything is as wanted. Only then is anything thrown away that going back would need.
+    pub(super) fn finish_reload(&mut self, out: &mut Effects) {
+        let Some(reload) = self.phase.reload_mut() else { return };
+        if !self.stages.iter().all(StageState::is_settled) {
+            return;
+        }
+        let spills = self.stages.iter().filter_map(StageState::unwanted_spill);
+        let unwanted: Vec<QueueId> = self.queues.unwanted().map(|queue| queue.id).chain(spills).collect();
+        if unwanted.iter().any(|&queue| self.stages.iter().any(|stage| stage.holds_open(queue))) {
+            return;
+        }
+        if !unwanted.is_empty() {
+            if !reload.removing {
+                reload.removing = true;
+                out.push(Effect::RemoveQueues(unwanted));
+            }
+            return;
+        }
+        let took = spoken(out.now.saturating_duration_since(reload.since));
+        let (first, back) = (self.good.is_none(), reload.back);
+        self.phase = Phase::Steady;
+        self.good = self.wanted.clone();
+        self.counters.generation += u64::from(!back);
+        self.answer_reloads(None, out);
+        self.forget_the_old(out);
+        out.log(Level::Info, self.summary(first, back, &took));
+    }
+
+    fn forget_the_old(&mut self, out: &mut Effects) {
+        for stage in &mut self.stages {
+            let removed = matches!(stage.fate, Fate::Removed { .. });
+            let (kept, gone): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut stage.tokens).into_iter().partition(|(_, token)| {
+                    !removed && stage.version.token == Some(*token) || stage.holds_open(*token)
+                });
+            stage.tokens = kept;
+            gone.into_iter().for_each(|(_, token)| self.queues.drop_token(token, out));
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.stages)
+            .into_iter()
+            .partition(|stage| matches!(stage.fate, Fate::Removed { .. }) && stage.spill.is_none());
+        self.removed_totals.extend(gone.into_iter().map(|stage| stage.totals));
+        self.stages = kept;
+    }
+
+    fn summary(&self, first: bool, back: bool, took: &str) -> String {
+        let workers: usize = self.stages.iter().map(|stage| stage.staying().count()).sum();
+        let what = match (first, back) {
+            (true, _) => "up",
+            (false, false) => "reloaded",
+            (false, true) => "back as it was",
+        };
+        let (stages, workers) = (count(self.stages.len() as u64, "stage"), count(workers as u64, "worker"));
+        format!("{what} after {took}: {stages}, {workers}")
+    }
+}

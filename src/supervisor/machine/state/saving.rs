@@ -1,0 +1,153 @@
+//! What one program knows of its stages and workers, saved for the next program of the same process, and resumed by it.
+//!
+//! Queues, positions and spill queues are found again by their labels, as after a death
+//! ([`recovered`](crate::supervisor::machine::recovered)); but here the workers live on.
+
+use super::{Retrying, State};
+use crate::supervisor::machine::effect::{Effect, Effects};
+use crate::supervisor::machine::ids::{Pid, WorkerId};
+use crate::supervisor::machine::restart::Intensity;
+use crate::supervisor::machine::saved::{SavedLife, SavedMachine, SavedStage, SavedWorker};
+use crate::supervisor::machine::stage_state::{Fate, StageState, Worker};
+use crate::supervisor::machine::wanted::{Version, Wanted};
+use crate::supervisor::machine::worker_state::{Life, Process, StopRequest};
+use log::Level;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+impl State {
+    /// All of it; or why it is in the middle of something that can't be saved.
+    pub(super) fn save(&self, out: &Effects) -> Result<SavedMachine, &'static str> {
+        let now = out.now;
+        let Some(wanted) = &self.wanted else { return Err("it has not begun") };
+        if self.phase.stop().is_some() {
+            return Err("the pipeline stops");
+        }
+        if self.phase.reload().is_some() || self.file.loading {
+            return Err("a file is being taken over");
+        }
+        if self.retrying != Retrying::No {
+            return Err("it only works off dead letters");
+        }
+        if !self.dead_letters.is_empty() {
+            return Err("a dead letter is being written");
+        }
+        let stages: Option<_> = self.stages.iter().map(|stage| save_stage(stage, now)).collect();
+        let refusal = self.file.refusal.as_ref();
+        Ok(SavedMachine {
+            text: wanted.text.clone(),
+            file_variables: wanted.pipeline.file_variables(),
+            paused: self.paused,
+            stages: stages.ok_or("workers are on their way out")?,
+            removed_totals: self.removed_totals.clone(),
+            failed: self.failed,
+            generation: self.counters.generation,
+            refusal: refusal.map(|(at, why)| (now.saturating_duration_since(*at), why.clone())),
+            history: out.history.save(now),
+            upgrades: self.counters.upgrades + 1,
+        })
+    }
+
+    /// Goes on from what another program has saved: the first event of this one.
+    pub(super) fn resume(&mut self, mut wanted: Wanted, saved: SavedMachine, out: &mut Effects) {
+        self.guardian.start(out.now);
+        saved.stages.iter().for_each(|stage| wanted.scale(&stage.name, stage.processes));
+        self.want(wanted, false, out);
+        let alive: usize = saved.stages.into_iter().map(|stage| self.resume_stage(stage, out)).sum();
+        self.paused = saved.paused;
+        self.removed_totals = saved.removed_totals;
+        self.failed = saved.failed;
+        // What it takes over counts as a file that it takes over.
+        self.counters.generation = saved.generation.saturating_sub(1);
+        self.file.refusal = saved.refusal.map(|(age, why)| (ago(age, out.now), why));
+        self.counters.upgrades = saved.upgrades;
+        out.history.resume(saved.history, out.now);
+        out.log(Level::Info, format!("{} took over: {alive} workers go on", env!("CARGO_PKG_VERSION")));
+    }
+
+    /// How many of its workers live.
+    fn resume_stage(&mut self, saved: SavedStage, out: &mut Effects) -> usize {
+        let Some(stage) = self.stages.iter_mut().find(|stage| stage.spec.name == saved.name) else {
+            return 0;
+        };
+        stage.totals = saved.totals;
+        stage.restarts = saved.restarts;
+        stage.intensity = Intensity::of_ages(&saved.restarted, out.now);
+        stage.killed_in_a_row = saved.killed_in_a_row;
+        stage.paused = saved.paused;
+        if saved.gave_up {
+            stage.fate = Fate::GaveUp;
+        }
+        let mut alive = 0;
+        for saved in saved.workers {
+            if let SavedLife::Alive { slot, pid, .. } = saved.life {
+                self.slots.claim(slot.0);
+                let worker = WorkerId { stage: stage.key, index: saved.index };
+                out.push(Effect::Adopt { worker, stage: stage.spec.name.clone(), slot, pid: Pid(pid) });
+                alive += 1;
+            }
+            stage.resume(resume_worker(saved, &stage.version, out.now));
+        }
+        alive
+    }
+}
+
+fn ago(age: Duration, now: Instant) -> Instant {
+    now.checked_sub(age).unwrap_or(now)
+}
+
+/// `None`: one of its workers is about to start or to end.
+fn save_stage(stage: &StageState, now: Instant) -> Option<SavedStage> {
+    if matches!(stage.fate, Fate::Removed { .. }) {
+        return None;
+    }
+    let workers: Option<_> = stage.workers.iter().map(|worker| save_worker(worker, now)).collect();
+    Some(SavedStage {
+        name: stage.spec.name.clone(),
+        gave_up: stage.fate == Fate::GaveUp,
+        paused: stage.paused,
+        processes: stage.spec.processes,
+        totals: stage.totals.clone(),
+        restarts: stage.restarts.clone(),
+        restarted: stage.intensity.ages(now),
+        killed_in_a_row: stage.killed_in_a_row,
+        workers: workers?,
+    })
+}
+
+fn save_worker(worker: &Worker, now: Instant) -> Option<SavedWorker> {
+    let life = match worker.life {
+        Life::Due(why) => SavedLife::Due(why),
+        Life::BackOff { until, why } => {
+            SavedLife::BackOff { left: until.saturating_duration_since(now), why }
+        }
+        Life::Alive(Process { slot, pid, since, ready, requested: StopRequest::Nothing }) => {
+            SavedLife::Alive { slot, pid: pid.0, age: now.saturating_duration_since(since), ready }
+        }
+        Life::Over(over) => SavedLife::Over(over),
+        Life::Alive(_) | Life::Forking { .. } => return None,
+    };
+    let Version { work, recycle, .. } = worker.version.as_ref().clone();
+    let (index, trial, bad_runs) = (worker.index, worker.trial, worker.bad_runs);
+    (!worker.leaving).then_some(SavedWorker { index, life, work, recycle, trial, bad_runs })
+}
+
+fn resume_worker(saved: SavedWorker, version: &Rc<Version>, now: Instant) -> Worker {
+    let SavedWorker { index, life, work, recycle, trial, bad_runs } = saved;
+    let requested = StopRequest::Nothing;
+    let life = match life {
+        SavedLife::Due(why) => Life::Due(why),
+        SavedLife::BackOff { left, why } => Life::BackOff { until: now + left, why },
+        SavedLife::Alive { slot, pid, age, ready } => {
+            Life::Alive(Process { slot, pid: Pid(pid), since: ago(age, now), ready, requested })
+        }
+        SavedLife::Over(over) => Life::Over(over),
+    };
+    let version = match work == version.work && recycle == version.recycle {
+        true => Rc::clone(version),
+        false => Rc::new(Version { work, recycle, ..version.as_ref().clone() }),
+    };
+    let mut worker = Worker::new(index, version, life);
+    (worker.trial, worker.bad_runs) = (trial, bad_runs);
+    worker
+}

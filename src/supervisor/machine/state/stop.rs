@@ -1,0 +1,129 @@
+//! How a run ends before its work is through: sources finish, queues drain, then everything is terminated.
+
+use super::State;
+use crate::supervisor::machine::effect::Effects;
+use crate::supervisor::machine::phase::{Phase, Stop};
+use crate::supervisor::machine::reason::{StopCause, StopReason, spoken};
+use crate::supervisor::machine::restart::Stopping;
+use crate::supervisor::machine::stage_state::{Fate, StageState};
+use crate::supervisor::machine::worker_state::Over;
+use log::Level;
+use std::time::{Duration, Instant};
+
+/// Ctrl-C pressed twice is never as quick as this; one wish that comes by two ways is (`timeout -s INT` signals its child
+/// and then its whole group).
+const SAME_REQUEST_WITHIN: Duration = Duration::from_millis(200);
+
+impl State {
+    /// The first request drains. `impatient`: a second one doesn't wait any more, a third one kills.
+    pub(super) fn stop_requested(&mut self, signal: &'static str, impatient: bool, out: &mut Effects) {
+        let last = self.phase.stop().and_then(|stop| stop.interrupted);
+        if impatient && last.is_some_and(|last| out.now < last + SAME_REQUEST_WITHIN) {
+            return;
+        }
+        match self.stopping() {
+            Stopping::No => {
+                self.begin_stop(StopCause::Signal(signal), out);
+                if self.phase.stop().is_some() {
+                    let limit = spoken(self.drain_timeout());
+                    let what = match self.keeps {
+                        true => "finishing the items at hand, keeping the rest, for at most",
+                        false => "draining for at most",
+                    };
+                    out.log(Level::Info, format!("{signal}: {what} {limit}; Ctrl-C skips that"));
+                }
+            }
+            Stopping::Draining if impatient => self.stop_now(&format!("{signal} again"), out),
+            Stopping::Killing if impatient => self.kill_all(out),
+            Stopping::Draining | Stopping::Killing => {}
+        }
+        if let Some(stop) = self.phase.stop_mut().filter(|_| impatient) {
+            stop.interrupted = Some(out.now);
+        }
+    }
+
+    pub(super) fn quit_requested(&mut self, out: &mut Effects) {
+        if self.stopping() == Stopping::No {
+            self.begin_stop(StopCause::Signal("SIGQUIT"), out);
+        }
+        if self.stopping() == Stopping::Draining {
+            self.stop_now("SIGQUIT", out);
+        }
+    }
+
+    pub(super) fn terminal_gone(&mut self, out: &mut Effects) {
+        if self.stopping() == Stopping::No {
+            self.begin_stop(StopCause::TerminalGone, out);
+        }
+    }
+
+    /// A reload under way is left as it is: what runs, drains.
+    pub(super) fn begin_stop(&mut self, cause: StopCause, out: &mut Effects) {
+        let until = Some(out.now + self.drain_timeout());
+        self.file.forget_changes();
+        self.phase = Phase::Stopping(Stop { cause, phase: Stopping::Draining, until, interrupted: None });
+    }
+
+    pub(super) fn stop_now(&mut self, why: &str, out: &mut Effects) {
+        if let Some(stop) = self.phase.stop_mut() {
+            stop.phase = Stopping::Killing;
+            out.log(Level::Info, format!("{why}: stopping all workers"));
+        }
+    }
+
+    fn kill_all(&mut self, out: &mut Effects) {
+        self.stages.iter_mut().for_each(|stage| stage.kill(out));
+    }
+
+    /// The memory can't be trusted: nothing can be drained, and no worker may use it any more.
+    pub(super) fn damaged(&mut self, what: &str, out: &mut Effects) {
+        self.failed = true;
+        if matches!(self.phase.stop(), Some(Stop { cause: StopCause::Damaged(_), .. })) {
+            return;
+        }
+        out.log(Level::Error, format!("{what}: stopping, items in the queues are lost"));
+        self.begin_stop(StopCause::Damaged(what.to_owned()), out);
+        if let Some(stop) = self.phase.stop_mut() {
+            stop.phase = Stopping::Killing;
+        }
+        self.kill_all(out);
+    }
+
+    /// The disk has no room for what must be there: nothing is lost, but the run has to stop.
+    pub(super) fn no_room(&mut self, what: String, out: &mut Effects) {
+        self.failed = true;
+        if self.phase.stop().is_none() {
+            out.log(Level::Error, format!("{what}: stopping"));
+            self.begin_stop(StopCause::NoRoom(what), out);
+        }
+    }
+
+    pub(super) fn stop_deadline(&self) -> Option<Instant> {
+        self.phase.stop().filter(|stop| stop.phase == Stopping::Draining)?.until
+    }
+
+    pub(super) fn pass_stop_time(&mut self, out: &mut Effects) {
+        if self.stop_deadline().is_some_and(|until| until <= out.now) {
+            let limit = spoken(self.drain_timeout());
+            self.stop_now(&format!("not drained within {limit}"), out);
+        }
+    }
+
+    pub(super) fn drain(&mut self, out: &mut Effects) {
+        for stage in &mut self.stages {
+            stage.skip_pauses(true, out);
+            match stage.fate {
+                Fate::GaveUp => stage.finish_given_up(out),
+                Fate::Wanted | Fate::Removed { .. } if stage.version.is_source() || self.keeps => {
+                    stage.finish_all(StopReason::Stopping, Over::Stopped, None, out);
+                }
+                Fate::Wanted | Fate::Removed { .. } => stage.end_if_output_closed(out),
+            }
+        }
+        self.give_up_what_failed(out);
+    }
+
+    pub(super) fn clear(&mut self, out: &mut Effects) {
+        self.stages.iter_mut().for_each(|stage: &mut StageState| stage.terminate(out));
+    }
+}

@@ -1,0 +1,51 @@
+//! One stage as it is.
+
+use super::worker::describe as describe_worker;
+use crate::status;
+use crate::supervisor::machine::observe::{Counters, Moment};
+use crate::supervisor::machine::stage_state::{Fate, StageState};
+
+pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
+    let mut totals = stage.totals.clone();
+    let mut workers = Vec::with_capacity(stage.workers.len());
+    for worker in &stage.workers {
+        let report = worker.life.process().map(|process| counters.slot(process.slot));
+        workers.push(describe_worker(worker, report.as_ref(), moment, counters));
+        report.into_iter().for_each(|report| totals.add(&report.into()));
+    }
+    status::Stage {
+        name: stage.spec.name.clone(),
+        kind: stage.spec.work.title().to_owned(),
+        is_command: stage.spec.work.command().is_some(),
+        inputs: stage.spec.work.inputs.clone(),
+        outputs: stage.spec.work.outputs.clone(),
+        processes: stage.spec.processes,
+        running: u32::try_from(workers.iter().filter(|worker| worker.pid.is_some()).count())
+            .unwrap_or(u32::MAX),
+        paused: stage.paused,
+        fate: match stage.fate {
+            Fate::Wanted if stage.is_over() && !stage.workers.is_empty() => status::Fate::Finished,
+            Fate::Wanted => status::Fate::Wanted,
+            Fate::Removed { .. } => status::Fate::Removed,
+            Fate::GaveUp => status::Fate::GaveUp,
+        },
+        totals: totals.shown(),
+        rate: status::Rate::default(),
+        progress: totals.progress,
+        times: totals.times.into(),
+        item_seconds: totals.item_times.into(),
+        restarts: stage.restarts.clone(),
+        killed_in_a_row: killed_in_a_row(stage, &workers),
+        workers,
+    }
+}
+
+/// As long as none of its workers has done an item since, or has lived for long.
+fn killed_in_a_row(stage: &StageState, workers: &[status::Worker]) -> Option<u32> {
+    let long = stage.spec.rules.backoff.reset_after.as_secs_f64();
+    let is_well = |worker: &status::Worker| {
+        worker.done + worker.emitted > 0 || worker.since.is_some_and(|since| since >= long)
+    };
+    let times = stage.killed_in_a_row;
+    (times >= stage.many_kills() && !workers.iter().any(is_well)).then_some(times)
+}

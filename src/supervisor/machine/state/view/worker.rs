@@ -1,0 +1,61 @@
+//! One worker as it is.
+
+use crate::queue::SlotReport;
+use crate::status;
+use crate::supervisor::machine::observe::{Counters, Moment};
+use crate::supervisor::machine::stage_state::Worker;
+use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest};
+
+pub(super) fn describe(
+    worker: &Worker,
+    report: Option<&SlotReport>,
+    moment: Moment,
+    counters: &mut dyn Counters,
+) -> status::Worker {
+    let process = worker.life.process();
+    let count = |of: fn(&SlotReport) -> u64| report.map_or(0, of);
+    status::Worker {
+        index: worker.index,
+        pid: process.map(|process| process.pid.0),
+        program: process.and_then(|process| counters.program(process.slot)),
+        state: match state_of(worker.life) {
+            status::WorkerState::Working if worker.at_rest => status::WorkerState::Paused,
+            state => state,
+        },
+        since: process.map(|process| moment.now.saturating_duration_since(process.since).as_secs_f64()),
+        until: worker.life.deadline().map(|until| until.saturating_duration_since(moment.now).as_secs_f64()),
+        reason: reason(worker.life),
+        taken: count(|report| report.taken),
+        done: count(|report| report.done),
+        emitted: count(|report| report.emitted),
+        times: report.map_or_else(Default::default, |report| report.times.into()),
+        transitions: Vec::new(),
+    }
+}
+
+fn state_of(life: Life) -> status::WorkerState {
+    match life {
+        Life::Due(_) => status::WorkerState::Due,
+        Life::BackOff { .. } => status::WorkerState::Resting,
+        Life::Forking { .. } | Life::Alive(Process { ready: false, requested: StopRequest::Nothing, .. }) => {
+            status::WorkerState::Starting
+        }
+        Life::Alive(Process { requested: StopRequest::Nothing, .. }) => status::WorkerState::Working,
+        Life::Alive(Process { requested: StopRequest::Finish(..), .. }) => status::WorkerState::Finishing,
+        Life::Alive(Process { requested: StopRequest::Term(..), .. }) => status::WorkerState::Terminating,
+        Life::Alive(Process { requested: StopRequest::Kill(_), .. }) => status::WorkerState::Killed,
+        Life::Over(Over::Failed | Over::GaveUp) => status::WorkerState::Failed,
+        Life::Over(Over::Finished | Over::InputEnded | Over::OutputClosed | Over::Stopped) => {
+            status::WorkerState::Over
+        }
+    }
+}
+
+fn reason(life: Life) -> Option<String> {
+    match life {
+        Life::Due(why) | Life::BackOff { why, .. } => Some(why.to_string()),
+        Life::Forking { requested, .. } => requested.reason().map(|why| why.to_string()),
+        Life::Alive(process) => process.requested.reason().map(|why| why.to_string()),
+        Life::Over(over) => Some(over.to_string()),
+    }
+}

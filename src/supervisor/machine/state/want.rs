@@ -1,0 +1,141 @@
+//! A pipeline becomes what should run: its stages, its queues, the hidden queues of its stages.
+
+use super::State;
+use crate::config::{self, Pipeline};
+use crate::queue::QueueId;
+use crate::supervisor::machine::effect::{Effect, Effects};
+use crate::supervisor::machine::phase::{Phase, Reload};
+use crate::supervisor::machine::recovered::Label;
+use crate::supervisor::machine::stage_state::{Fate, StageState};
+use crate::supervisor::machine::wanted::{Version, Wanted};
+use std::rc::Rc;
+
+impl State {
+    /// Makes `wanted` what should run; [`State::converge`] does the rest.
+    pub(super) fn want(&mut self, wanted: Wanted, back: bool, out: &mut Effects) {
+        self.queues.want(&wanted.pipeline.queues, out);
+        for spec in &wanted.pipeline.stages {
+            self.want_stage(spec, &wanted, out);
+        }
+        self.part_with_stages(&wanted.pipeline);
+        let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
+        let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
+        out.push(Effect::LimitDeadLetters(wanted.pipeline.dead_letters));
+        self.wanted = Some(wanted);
+        self.phase = Phase::Reloading(Reload { since: out.now, back, until, removing: false });
+    }
+
+    fn want_stage(&mut self, spec: &config::Stage, wanted: &Wanted, out: &mut Effects) {
+        let found = self.stages.iter().position(|stage| stage.spec.name == spec.name);
+        let s = found.unwrap_or_else(|| self.add_stage(spec, wanted));
+        let token = self.token(s, spec, wanted, out);
+        let spill = self.spill(s, spec, out);
+        let version = self.version(spec, wanted, token, spill);
+        let stage = &mut self.stages[s];
+        if stage.spec.tuning != spec.tuning {
+            stage.tune(spec.tuning, out);
+        }
+        let changed = stage.spec != *spec;
+        stage.spec = spec.clone();
+        if *stage.version != version {
+            stage.version = Rc::new(version);
+        }
+        match stage.fate {
+            Fate::Wanted => {}
+            Fate::Removed { .. } => stage.fate = Fate::Wanted,
+            Fate::GaveUp if changed => stage.reset_give_up(),
+            Fate::GaveUp => {}
+        }
+    }
+
+    fn add_stage(&mut self, spec: &config::Stage, wanted: &Wanted) -> usize {
+        let version = Rc::new(self.version(spec, wanted, None, None));
+        let key = self.new_key();
+        let mut stage = StageState::new(key, spec.clone(), version);
+        stage.paused = self.paused;
+        self.stages.push(stage);
+        self.stages.len() - 1
+    }
+
+    fn version(
+        &self,
+        spec: &config::Stage,
+        wanted: &Wanted,
+        token: Option<QueueId>,
+        spill: Option<QueueId>,
+    ) -> Version {
+        let ids = |names: &[String]| names.iter().filter_map(|name| self.queues.id(name)).collect();
+        Version {
+            work: spec.work.clone(),
+            recycle: spec.recycle,
+            log_file: spec.log_file.clone(),
+            folder: wanted.pipeline.folder.clone(),
+            inputs: ids(&spec.work.inputs),
+            outputs: ids(&spec.work.outputs),
+            token,
+            spill,
+        }
+    }
+
+    /// The hidden queue of a command stage. It may hold outputs, so it stays as long as the stage does.
+    fn spill(&mut self, s: usize, spec: &config::Stage, out: &mut Effects) -> Option<QueueId> {
+        let stage = &mut self.stages[s];
+        if stage.spill.is_none() && spec.work.needs_outbox() {
+            stage.spill = self.queues.hidden(Label::Spill(spec.name.clone()), out);
+        }
+        stage.spill_retained &= !spec.work.needs_outbox();
+        stage.spill.filter(|_| spec.work.needs_outbox())
+    }
+
+    /// The hidden queue with the stage's position: the same one as long as `use` is the same.
+    fn token(
+        &mut self,
+        s: usize,
+        spec: &config::Stage,
+        wanted: &Wanted,
+        out: &mut Effects,
+    ) -> Option<QueueId> {
+        if !wanted.stateful.contains(&spec.name) {
+            return None;
+        }
+        let stage = &mut self.stages[s];
+        if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| *uses == spec.work.title()) {
+            return Some(*token);
+        }
+        let uses = spec.work.title().to_owned();
+        let label = Label::Token { stage: spec.name.clone(), uses: uses.clone() };
+        let token = self.queues.hidden(label, out)?;
+        stage.tokens.push((uses, token));
+        Some(token)
+    }
+
+    fn part_with_stages(&mut self, wanted: &Pipeline) {
+        let queues = &self.queues;
+        for stage in &mut self.stages {
+            if !wanted.stages.iter().any(|spec| spec.name == stage.spec.name) {
+                let inputs = &stage.version.inputs;
+                let drains = !inputs.is_empty() && inputs.iter().all(|&queue| queues.is_unwanted(queue));
+                stage.fate = Fate::Removed { drains };
+            }
+        }
+    }
+
+    /// Those that are there already serve on; those that go are only gone once the reload is through.
+    pub(super) fn queues_to_make(&self, new: &Wanted) -> usize {
+        let named = |name: &str| self.stages.iter().find(|stage| stage.spec.name == name);
+        let is_new = |label| !self.queues.is_inactive(&label);
+        let queues = new.pipeline.queues.iter().filter(|queue| self.queues.id(&queue.name).is_none());
+        let hidden = new.pipeline.stages.iter().map(|spec| {
+            let (name, uses) = (spec.name.clone(), spec.work.title().to_owned());
+            let stage = named(&name);
+            let has_token = stage.is_some_and(|stage| stage.tokens.iter().any(|(title, _)| *title == uses));
+            let has_spill = stage.is_some_and(|stage| stage.spill.is_some());
+            let token = new.stateful.contains(&name)
+                && !has_token
+                && is_new(Label::Token { stage: name.clone(), uses });
+            let spill = spec.work.needs_outbox() && !has_spill && is_new(Label::Spill(name));
+            usize::from(token) + usize::from(spill)
+        });
+        queues.count() + hidden.sum::<usize>()
+    }
+}

@@ -1,0 +1,83 @@
+//! What the user wants to run, and what that means for one worker.
+
+use crate::config::{Loaded, Pipeline, Recycle, Work};
+use crate::log_file::LogFile;
+use crate::queue::QueueId;
+use crate::stage::Registry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// A good pipeline file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    pub pipeline: Pipeline,
+    /// Its text: two files with the same text want the same.
+    pub text: String,
+    /// The stages that keep a position or a state: each has a hidden queue with one token.
+    pub stateful: BTreeSet<String>,
+    /// Stages that were given another number of processes by hand, with the file's number.
+    pub by_hand: BTreeMap<String, u32>,
+}
+
+impl Wanted {
+    /// What a file says, with what the registry knows about its stages.
+    pub fn new(loaded: Loaded, registry: &Registry) -> Wanted {
+        let Loaded { pipeline, text, .. } = loaded;
+        let stateful = pipeline.stages.iter().filter(|stage| stage.work.keeps_state(registry));
+        let stateful = stateful.map(|stage| stage.name.clone()).collect();
+        Wanted { pipeline, text, stateful, by_hand: BTreeMap::new() }
+    }
+
+    /// Gives a stage another number of processes than the file says.
+    pub fn scale(&mut self, stage: &str, processes: u32) {
+        let Some(spec) = self.pipeline.stages.iter_mut().find(|spec| spec.name == stage) else { return };
+        let filed = *self.by_hand.entry(stage.to_owned()).or_insert(spec.processes);
+        spec.processes = processes;
+        if filed == processes {
+            self.by_hand.remove(stage);
+        }
+    }
+
+    /// What the file says, without what was changed by hand.
+    pub fn as_filed(&self) -> Pipeline {
+        let mut pipeline = self.pipeline.clone();
+        for spec in &mut pipeline.stages {
+            spec.processes = self.by_hand.get(&spec.name).copied().unwrap_or(spec.processes);
+        }
+        pipeline
+    }
+}
+
+/// All that a running worker can't change: a worker of another version is replaced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version {
+    pub work: Work,
+    /// When it makes room for a fresh one.
+    pub recycle: Recycle,
+    /// Where what it says goes, beside standard error.
+    pub log_file: Option<LogFile>,
+    /// Where relative paths start.
+    pub folder: PathBuf,
+    /// The queues it reads.
+    pub inputs: Vec<QueueId>,
+    /// The queues it writes.
+    pub outputs: Vec<QueueId>,
+    /// The hidden queue with its stage's token.
+    pub token: Option<QueueId>,
+    /// The hidden queue in which its stage's finished outputs wait for room.
+    pub spill: Option<QueueId>,
+}
+
+impl Version {
+    /// Whether it has no input.
+    pub fn is_source(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    /// Whether a worker of this version is attached to `queue`.
+    pub fn uses(&self, queue: QueueId) -> bool {
+        self.inputs.contains(&queue)
+            || self.outputs.contains(&queue)
+            || [self.token, self.spill].contains(&Some(queue))
+    }
+}

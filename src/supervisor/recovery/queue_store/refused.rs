@@ -1,0 +1,69 @@
+//! Queues of an earlier run that this one can't use: reported, and set aside so that they are not lost.
+
+use crate::queue::{Arena, Fault, Identity, Saved};
+use crate::supervisor::error::SetUpError;
+use log::{Level, log};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// Reports what became of them.
+pub fn tell(what: &str, aside: &Path, fault: &Fault, saved: &Saved) {
+    let aside = aside.display();
+    let (level, then) = match saved {
+        Saved::Nothing => (Level::Error, "this run starts with empty ones".to_owned()),
+        Saved::At(time) => {
+            let time = humantime::format_rfc3339_millis(*time);
+            (Level::Warn, format!("this run goes on from what was saved at {time}"))
+        }
+        Saved::Refused(why) => (
+            Level::Error,
+            format!(
+                "so is what was saved of them, which can't be used either: {why}; this run starts with empty ones"
+            ),
+        ),
+    };
+    log!(target: "mprun", level, "the queues in {what} can't be used: {fault}; they are set aside as {aside}, {then}");
+}
+
+/// Copies memory that the service manager kept into the state folder.
+pub fn save(fd: &OwnedFd, folder: &Path, fault: &Fault) {
+    match Arena::copy_aside(fd, &folder.join("queues")) {
+        Ok(aside) => tell("the service manager's store", &aside, fault, &Saved::Nothing),
+        Err(failed) => log!(
+            target: "mprun",
+            Level::Error,
+            "the queues that the service manager kept can't be used: {fault}; nor could they be set aside: {failed}"
+        ),
+    }
+}
+
+/// Another pipeline's queues of the same name are refused.
+pub fn refuse_other_pipeline(arena: &Arena, whose: &Identity, path: &Path) -> Result<(), SetUpError> {
+    let found = arena.identity()?;
+    if found.is(whose) {
+        return Ok(());
+    }
+    let of = if found.file.is_empty() { found.pipeline } else { found.file };
+    Err(SetUpError::Refused(format!(
+        "the durable queues in {} are those of {of}: give one of the two pipelines another `name` (or, if the file was \
+         moved, remove the queues to start anew)",
+        path.display()
+    )))
+}
+
+/// Only one run can have them.
+pub fn in_use(path: &Path) -> SetUpError {
+    SetUpError::Refused(format!(
+        "the durable queues in {} are in use by another run of this pipeline: stop that one first",
+        path.display()
+    ))
+}
+
+/// Neither guessed at nor thrown away.
+pub fn version(path: &Path, fault: &Fault) -> SetUpError {
+    SetUpError::Refused(format!(
+        "the durable queues in {} can't be used: {fault}; let the version of mprun that made them finish its work, or \
+         remove the file to start anew",
+        path.display()
+    ))
+}

@@ -1,0 +1,117 @@
+//! The thread that saves the queues of a durable pipeline again and again, for a power cut: `sync`.
+//!
+//! What is saved, and why that is right, says the queue's `saving` module. Here is when: a second after a change, at once when
+//! a put waits for it, and never so often that it takes more than a tenth of the time.
+
+use crate::config::Sync;
+use crate::queue::{Arena, Durability, Fault, QueueAdmin};
+use crate::supervisor::error::SetUpError;
+use log::{Level, log};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// So long changes gather before they are saved.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// The time that saving takes, times this, passes before the next time, unless a put waits for it.
+const PAUSE_PER_SAVE: u32 = 10;
+
+/// Saves the queues until its end.
+pub struct Saver {
+    arena: Arena,
+    path: PathBuf,
+    ends: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Saver {
+    /// Saves them for the first time, before anybody works on them, and from now on. `None`: nothing is to be saved, and
+    /// what an earlier run has saved is out of date from now on.
+    pub fn start(arena: &Arena, path: &Path, sync: Sync) -> Result<Option<Saver>, SetUpError> {
+        let durability = match sync {
+            Sync::Never => Durability::Nothing,
+            Sync::Interval => Durability::Later,
+            Sync::Always => Durability::Puts,
+        };
+        arena.set_durability(durability);
+        if durability == Durability::Nothing {
+            Arena::forget_saved(path).map_err(|error| SetUpError::System("remove what was saved", error))?;
+            return Ok(None);
+        }
+        let mut admin = QueueAdmin::open(arena.clone())?;
+        let saved = admin.save(path)?;
+        let ends = Arc::new(AtomicBool::new(false));
+        let of_thread = (arena.clone(), path.to_owned(), Arc::clone(&ends));
+        let thread = thread::Builder::new().name("saver".to_owned());
+        let thread = thread.spawn(move || keep_saving(&of_thread.0, &of_thread.1, &of_thread.2, saved));
+        let thread = thread.map_err(|error: io::Error| SetUpError::System("start a thread", error))?;
+        Ok(Some(Saver { arena: arena.clone(), path: path.to_owned(), ends, thread }))
+    }
+
+    /// All workers have ended: from now on only what is requested is saved.
+    pub fn end(self) -> LastSaver {
+        self.ends.store(true, Relaxed);
+        self.arena.request_checkpoint();
+        self.thread.thread().unpark();
+        if self.thread.join().is_err() {
+            log!(target: "mprun", Level::Error, "the thread that saves the queues has panicked");
+        }
+        LastSaver { arena: self.arena, path: self.path }
+    }
+}
+
+/// Saves what is left at the end.
+pub struct LastSaver {
+    arena: Arena,
+    path: PathBuf,
+}
+
+impl LastSaver {
+    pub fn save(&self) -> Result<(), Fault> {
+        QueueAdmin::open(self.arena.clone())?.save(&self.path).map(drop)
+    }
+}
+
+fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
+    let mut admin = match QueueAdmin::open(arena.clone()) {
+        Ok(admin) => admin,
+        Err(fault) => return log!(target: "mprun", Level::Error, "the queues can't be saved: {fault}"),
+    };
+    let mut failure: Option<String> = None;
+    let (mut last, mut pause) = (Instant::now(), SAVE_INTERVAL);
+    while !ends.load(Relaxed) {
+        arena.wait_for_change(saved);
+        arena.wait_for_more(last + pause);
+        if ends.load(Relaxed) {
+            break;
+        }
+        let begun = Instant::now();
+        let done = admin.save(path);
+        pause = SAVE_INTERVAL.max(begun.elapsed() * PAUSE_PER_SAVE);
+        last = Instant::now();
+        match done {
+            Ok(change) => {
+                saved = change;
+                if failure.take().is_some() {
+                    log!(target: "mprun", Level::Info, "the queues are saved again");
+                }
+            }
+            Err(fault) => {
+                let why = fault.to_string();
+                if failure.as_ref() != Some(&why) {
+                    log!(
+                        target: "mprun",
+                        Level::Error,
+                        "the queues can't be saved: {why}; until they are, a power cut costs more than `sync` says"
+                    );
+                    failure = Some(why);
+                }
+                // A waiting put makes the next save due at once; but a disk that refuses does so the next moment, too.
+                std::thread::park_timeout(SAVE_INTERVAL);
+            }
+        }
+    }
+}

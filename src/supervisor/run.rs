@@ -1,0 +1,255 @@
+//! One run from its start to its end: everything is made ready, the event loop turns, and what is left is put away.
+
+use super::closing::contents::Frame;
+use super::closing::report;
+use super::closing::summary::Closing;
+use super::effects::performer::{Performer, Run};
+use super::error::{SetUpError, shown};
+use super::machine::effect::Outcome;
+use super::machine::event::Event;
+use super::machine::notifier::NotifyCapabilities;
+use super::machine::state::State;
+use super::machine::wanted::Wanted;
+use super::notify;
+use super::options::RunOptions;
+use super::recovery::replacing::RunEnd;
+use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
+use super::runtime::log_writer::LogWriter;
+use super::runtime::{checks, control, last_wait, letters};
+use crate::config::{self, Loaded, Report};
+use crate::control::claim::Claim;
+use crate::control::server::Listeners;
+use crate::exit;
+use crate::log_file::Tails;
+use crate::logging;
+use crate::service::{Manager, Received};
+use crate::stage::Registry;
+use crate::sys::{needs, start_signals};
+use log::{Level, log};
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Runs a pipeline until it is done or stopped.
+///
+/// Call it from the main thread, and only once per process: workers die with the thread that started them, and
+/// signals and children belong to it from then on.
+pub fn run(options: RunOptions, registry: &Registry) -> u8 {
+    // A request to stop, reload or upgrade that comes before it is up is served once it is up.
+    start_signals::hold();
+    let received = Received::from_environment();
+    let manager = notify::manager();
+    let upgrade = match UpgradeState::take() {
+        Ok(upgrade) => upgrade,
+        Err(error) => return failed(&error, &manager),
+    };
+    let loaded = match load(&options, upgrade.as_ref(), registry) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            let report = shown(&report);
+            logging::show(Level::Error, &report);
+            notify::send_exit(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
+            return exit::USAGE;
+        }
+    };
+    if !loaded.warnings.is_empty() && upgrade.is_none() {
+        logging::show(Level::Warn, &shown(&loaded.warnings));
+    }
+    if upgrade.is_none() {
+        checks::warn_of_memory(&loaded.pipeline);
+    }
+    if let Err(why) = checks::check(&loaded.pipeline, registry) {
+        return failed(&SetUpError::Refused(why), &manager);
+    }
+    let code = match supervise(&options, loaded, registry, &manager, Predecessor { received, upgrade }) {
+        Ok(code) => code,
+        Err(error) => failed(&error, &manager),
+    };
+    manager.finish();
+    code
+}
+
+fn failed(error: &SetUpError, manager: &Manager) -> u8 {
+    log!(target: "mprun", Level::Error, "{error}");
+    notify::send_failure(manager, error);
+    exit::FAILED
+}
+
+/// Whether this program could resume from the state of another one, which has started this process to find out.
+pub fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
+    let read = UpgradeState::preflight();
+    let good = read.and_then(|upgrade_state| {
+        load(options, Some(&upgrade_state), registry).map(drop).map_err(|report| shown(&report))
+    });
+    match good {
+        Ok(()) => {
+            // A reader that does not get it does not take this program for a good one.
+            let _ = writeln!(io::stdout(), "mprun {} {}", env!("CARGO_PKG_VERSION"), PREFLIGHT_OK);
+            exit::DONE
+        }
+        Err(why) => {
+            let why = why.lines().next().unwrap_or_default();
+            let _ = writeln!(io::stderr(), "mprun {}: {why}", env!("CARGO_PKG_VERSION"));
+            exit::FAILED
+        }
+    }
+}
+
+/// The file on the disk, or what another program has made of it earlier.
+fn load(options: &RunOptions, before: Option<&UpgradeState>, registry: &Registry) -> Result<Loaded, Report> {
+    let from_disk = || config::load(&options.file, &options.load, registry).and_then(config::surveyed);
+    match before {
+        Some(upgrade_state) => {
+            let text = upgrade_state.machine.text.clone();
+            let mut loaded = config::load_text(&options.file, text, &options.load, registry)?;
+            loaded.pipeline.set_file_variables(&upgrade_state.machine.file_variables);
+            // A program before this one may not have known of them.
+            if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
+        }
+        // Its writer may take its time, or never come.
+        None if !options.file.is_file() => start_signals::interruptible(from_disk),
+        None => from_disk(),
+    }
+}
+
+fn supervise(
+    options: &RunOptions,
+    loaded: Loaded,
+    registry: &Registry,
+    manager: &Manager,
+    before: Predecessor,
+) -> Result<u8, SetUpError> {
+    let name = loaded.pipeline.name.clone();
+    logging::set_pipeline(&name);
+    // Before there is any thread: signals reach this one only, which can hold them back once more.
+    start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
+    needs::look_up().map_err(SetUpError::Missing)?;
+    let now = Instant::now();
+    let age = before.upgrade.as_ref().map_or(Duration::ZERO, |upgrade_state| upgrade_state.age);
+    let started = now.checked_sub(age).unwrap_or(now);
+    // First of all: a second run of the same pipeline must leave the first one alone.
+    let inherited = before.upgrade.as_ref().map(UpgradeState::listeners).transpose()?.unwrap_or_default();
+    let claim = control::claim(options, &loaded.pipeline, &inherited)?;
+    // The claim has a copy, or clients look elsewhere now: one that waits at the old socket must not wait for ever.
+    drop(inherited.control);
+    let begun = control::begin_log(options, &loaded.pipeline, registry, before.upgrade.as_ref());
+    let (mut log_writer, progress) = begun?;
+    let run = Run { options, registry, manager, started, progress };
+    let ended = live(run, loaded, before, (claim, inherited.metrics), &mut log_writer);
+    log_writer.end();
+    // Not before the log writer has ended: it keeps the supervisor's own lines there.
+    ended.map(|(code, recent_logs)| {
+        if let Some(recent_logs) = recent_logs {
+            recent_logs.end();
+            crate::control::python::forget(recent_logs.folder());
+        }
+        code
+    })
+}
+
+/// From here to the end: the exit code, and where its last lines were kept.
+fn live(
+    mut run: Run<'_>,
+    loaded: Loaded,
+    mut before: Predecessor,
+    (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
+    log_writer: &mut LogWriter,
+) -> Result<(u8, Option<Tails>), SetUpError> {
+    let name = loaded.pipeline.name.clone();
+    let mut performer = Performer::set_up(&run, &loaded.pipeline, &mut before, log_writer)?;
+    let is_resumed = before.upgrade.is_some();
+    let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
+    performer.launcher.recent_logs.clone_from(&logs);
+    let control = claim.as_mut().and_then(Claim::listener);
+    let listeners = Listeners { control, metrics: control::metrics(&loaded.pipeline, metrics) };
+    // Without copies, clients that come during an upgrade are refused.
+    performer.listeners = listeners.try_clone().unwrap_or_default();
+    control::serve(listeners, &performer.inbox, &performer.launcher.dead_letters);
+    if let Some(progress) = &run.progress {
+        control::show_progress(progress, &performer.inbox);
+    }
+    let mut state = State::new(fastrand::u64(..), capabilities(run.manager));
+    state.recover(std::mem::take(&mut performer.store.recovered), performer.store.keeps_items());
+    begin_retries(&run, &mut state, &performer)?;
+    if performer.launcher.continues {
+        performer.replacing.add_all(run.registry, &loaded.pipeline);
+    }
+    let outcome = turn(state, &mut performer, Wanted::new(loaded, run.registry), before)?;
+    let (closing, store, replacing, inbox) = performer.close();
+    drop(run.progress.take());
+    let lines = closing.lines(&name, &outcome, run.started.elapsed());
+    lines.iter().for_each(|line| log!(target: "mprun", Level::Info, "{line}"));
+    if let Some(warning) = closing.warning() {
+        log!(target: "mprun", Level::Warn, "{warning}");
+    }
+    let end = match (outcome.is_through(), closing.exit_code(&outcome)) {
+        (true, exit::DONE) => RunEnd::Well,
+        (true, _) => RunEnd::ToGoOn,
+        (false, _) if store.keeps_queues() => RunEnd::ToGoOn,
+        (false, _) => RunEnd::Failed,
+    };
+    // Before the queues are put away: a run killed between the two is gone on with from them.
+    let replaced = replacing.conclude(end);
+    let put_away = store.conclude(outcome.is_through(), run.manager, &mut last_wait::for_room(&inbox));
+    let written = write_report(&run, &name, &outcome, &closing);
+    let code = if replaced && put_away && written { closing.exit_code(&outcome) } else { exit::FAILED };
+    notify::send_exit(run.manager, &lines[0], code);
+    Ok((code, logs))
+}
+
+fn begin_retries(run: &Run<'_>, state: &mut State, performer: &Performer<'_>) -> Result<(), SetUpError> {
+    let Some(retries) = &run.options.retries else { return Ok(()) };
+    log!(
+        target: "mprun",
+        Level::Info,
+        "no run was under way: this one only works off dead letters and what is left in the queues; its sources are off"
+    );
+    state.begin_retries();
+    letters::begin_retries(retries, &performer.inbox, &performer.launcher.dead_letters)
+        .map_err(|error| SetUpError::System("start a thread", error))
+}
+
+/// The event loop.
+fn turn(
+    mut state: State,
+    performer: &mut Performer<'_>,
+    wanted: Wanted,
+    before: Predecessor,
+) -> Result<Outcome, SetUpError> {
+    let mut event = match before.upgrade {
+        None => Event::Begin(wanted),
+        Some(upgrade) => {
+            performer.resume(&upgrade)?;
+            Event::Resume(wanted, Box::new(upgrade.machine))
+        }
+    };
+    start_signals::unblock_all().map_err(|error| SetUpError::System("let signals in", error))?;
+    loop {
+        let effects = state.handle(event, Instant::now());
+        if let Some(outcome) = performer.perform(effects) {
+            return Ok(outcome);
+        }
+        event = performer.next(&state);
+    }
+}
+
+/// Whether the report is written, if one is wanted.
+fn write_report(run: &Run<'_>, pipeline: &str, outcome: &Outcome, closing: &Closing) -> bool {
+    let Some(to) = &run.options.report else { return true };
+    let took = run.started.elapsed();
+    let began = SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH);
+    let frame = Frame { pipeline, file: &run.options.file, started: began, took };
+    let written = report::write(to, &frame, outcome, closing);
+    if let Err(error) = &written {
+        log!(target: "mprun", Level::Error, "failed to write the report {to}: {error}");
+    }
+    written.is_ok()
+}
+
+fn capabilities(manager: &Manager) -> NotifyCapabilities {
+    NotifyCapabilities {
+        listens: manager.listens(),
+        watchdog: manager.watchdog(),
+        main_pid: manager.main_pid(),
+    }
+}

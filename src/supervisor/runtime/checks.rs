@@ -1,0 +1,130 @@
+//! What a run needs of this machine, looked at before anything is begun: later, each of these would be one failure here
+//! and another there.
+
+use crate::config::Pipeline;
+use crate::config::elements::show_size;
+use crate::stage::Registry;
+use crate::sys::memory::{self, Bound};
+use crate::sys::process::FIRST_FREE;
+use crate::sys::{open_files, start_streams};
+use log::{Level, log};
+
+/// Standard streams that are closed, and descriptors that can't be had, are refused.
+///
+/// # Errors
+/// What is missing.
+pub fn check(pipeline: &Pipeline, registry: &Registry) -> Result<(), String> {
+    missing_stream(pipeline, registry).map_or(Ok(()), Err)?;
+    make_room(pipeline)
+}
+
+/// Where the queues may take more memory than there is, the kernel would kill processes.
+pub fn warn_of_memory(pipeline: &Pipeline) {
+    if let Some(warning) = memory::bound().and_then(|bound| memory_warning(pipeline, &bound)) {
+        log!(target: "mprun", Level::Warn, "{warning}");
+    }
+}
+
+/// The stream that is missing. Whether a program prints can't be known: its stage fails once it does.
+fn missing_stream(pipeline: &Pipeline, registry: &Registry) -> Option<String> {
+    let mut built_in = pipeline.stages.iter().filter(|stage| stage.work.uses().is_some());
+    built_in.find_map(|stage| {
+        let reads = stage.work.uses() == Some("stdin") && start_streams::is_input_closed();
+        let prints = stage.work.prints(registry) && start_streams::is_output_closed();
+        let (which, does) = match (reads, prints) {
+            (true, _) => ("input", "reads it"),
+            (false, true) => ("output", "prints there"),
+            (false, false) => return None,
+        };
+        Some(format!("standard {which} is closed, and stage {} {does}", stage.name))
+    })
+}
+
+/// Beside those below [`FIRST_FREE`]: the copies that a start of a worker makes, and some connections.
+const OWN_DESCRIPTORS: u64 = 36;
+/// Of each stage that reads standard input: both ends of its holding pipe.
+const HOLDING_PIPE_ENDS: u64 = 2;
+
+/// Raises the limit as far as it goes. Workers are processes and have their own.
+fn make_room(pipeline: &Pipeline) -> Result<(), String> {
+    let Ok(most) = open_files::raise() else { return Ok(()) };
+    let needed = needed(pipeline);
+    if most >= needed {
+        return Ok(());
+    }
+    Err(format!(
+        "the limit of open files (`ulimit -n`) is {most}, and this pipeline needs {needed}: `ulimit -n {needed}` raises it where that is \
+         allowed, and `LimitNOFILE={needed}` in a unit of systemd"
+    ))
+}
+
+fn needed(pipeline: &Pipeline) -> u64 {
+    let readers = pipeline.stages.iter().filter(|stage| stage.work.uses() == Some("stdin")).count() as u64;
+    u64::from(FIRST_FREE.unsigned_abs()) + OWN_DESCRIPTORS + HOLDING_PIPE_ENDS * readers
+}
+
+/// What to say; `None`: it fits, or the queues are in a file, which the system can write out.
+fn memory_warning(pipeline: &Pipeline, bound: &Bound) -> Option<String> {
+    let of_queue =
+        |capacity: u64, max_item: u64, max_bytes: u64| max_bytes.min(capacity.saturating_mul(max_item));
+    let mut queues: Vec<(u64, &str)> = pipeline
+        .queues
+        .iter()
+        .map(|queue| (of_queue(queue.capacity, queue.max_item, queue.max_bytes), queue.name.as_str()))
+        .collect();
+    let sum = queues.iter().fold(0u64, |sum, (bytes, _)| sum.saturating_add(*bytes));
+    if pipeline.is_durable() || sum <= bound.bytes {
+        return None;
+    }
+    queues.sort();
+    let (greatest, name) = queues.last()?;
+    let limit = match &bound.file {
+        Some(file) => format!("{} allows", file.display()),
+        None => "this machine has".to_owned(),
+    };
+    Some(format!(
+        "the queues may grow to {} together, the greatest is {name} with {}; {limit} {}: beyond it the kernel kills \
+         workers and programs. Write a smaller max_bytes in [queues.{name}]",
+        show_size(sum),
+        show_size(*greatest),
+        show_size(readable(bound.bytes))
+    ))
+}
+
+/// Whole MiB, where that says enough.
+fn readable(bytes: u64) -> u64 {
+    const MIB: u64 = 1 << 20;
+    if bytes < 16 * MIB { bytes } else { bytes / MIB * MIB }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::fixture::{pipeline, stage};
+
+    fn with_bounds(bounds: &[u64], durable: bool) -> Pipeline {
+        let mut pipeline = pipeline(vec![stage("a", &[], &["p", "q"]), stage("b", &["p", "q"], &[])]);
+        for (queue, bytes) in pipeline.queues.iter_mut().zip(bounds) {
+            (queue.capacity, queue.max_item, queue.max_bytes) = (1000, 1 << 20, *bytes);
+            queue.durable = durable;
+        }
+        pipeline
+    }
+
+    #[test]
+    fn queues_that_may_outgrow_the_memory_are_told_with_their_sum() {
+        let bound = Bound { bytes: 60 << 20, file: Some("/sys/fs/cgroup/memory.max".into()) };
+        let said = memory_warning(&with_bounds(&[10 << 20, 1 << 30], false), &bound).unwrap();
+        assert_eq!(
+            said,
+            "the queues may grow to 1010MiB together, the greatest is q with 1000MiB; /sys/fs/cgroup/memory.max \
+             allows 60MiB: beyond it the kernel kills workers and programs. Write a smaller max_bytes in [queues.q]"
+        );
+        assert_eq!(memory_warning(&with_bounds(&[10 << 20, 50 << 20], false), &bound), None);
+        assert_eq!(
+            memory_warning(&with_bounds(&[10 << 20, 1 << 30], true), &bound),
+            None,
+            "a file is no memory"
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! The supervisor's side of the control socket: taken before anything else, served until the end.
+
+use super::inbox::{Inbox, Notice};
+use super::log_writer::LogWriter;
+use crate::config::Pipeline;
+use crate::control::claim::{Claim, ClaimError, Wish};
+use crate::control::place;
+use crate::control::protocol::{Answer, Request, Status};
+use crate::control::python;
+use crate::control::server::{self, Listeners};
+use crate::dead_letter::Store;
+use crate::log_file::Tails;
+use crate::logging;
+use crate::progress::{self, Form, Show, Terminals};
+use crate::stage::Registry;
+use crate::supervisor::error::SetUpError;
+use crate::supervisor::options::RunOptions;
+use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
+use log::{Level, log};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The pipeline file by which a run is known: absolute, its folder without links. The last link stays: what it points
+/// to may change.
+pub fn file(options: &RunOptions) -> PathBuf {
+    let absolute = std::path::absolute(&options.file).unwrap_or_else(|_| options.file.clone());
+    let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, absolute.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => absolute,
+    }
+}
+
+/// The socket for a run; none if it does without.
+///
+/// # Errors
+/// When the same pipeline runs already, or the socket that its file names can't be made. A missing runtime folder
+/// only takes the socket away.
+pub fn claim(
+    options: &RunOptions,
+    pipeline: &Pipeline,
+    inherited: &Listeners,
+) -> Result<Option<Claim>, SetUpError> {
+    if !pipeline.control.enabled {
+        return Ok(None);
+    }
+    let (file, socket) = (file(options), pipeline.control.socket.as_deref());
+    let inherited = inherited.control.as_ref();
+    let wish = Wish { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
+    match Claim::take(&wish, &place::folders_here()) {
+        Ok(claim) => Ok(Some(claim)),
+        Err(error @ ClaimError::Failed(..)) if socket.is_none() => {
+            log!(target: "mprun", Level::Warn, "no control socket: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(SetUpError::Control(error)),
+    }
+}
+
+/// The listener for Prometheus, if the file wants one. That it can't be had is no reason not to run.
+pub fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Option<TcpListener> {
+    let address = pipeline.metrics?;
+    let is_at = |listener: &TcpListener| {
+        let has = listener.local_addr().ok();
+        has.is_some_and(|has| has.ip() == address.ip() && [0, has.port()].contains(&address.port()))
+    };
+    let bound = match inherited.filter(is_at) {
+        Some(listener) => Ok(listener),
+        None => TcpListener::bind(address),
+    };
+    let bound = bound.and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    match bound {
+        Ok(listener) => {
+            let address = listener.local_addr().unwrap_or(address);
+            log!(target: "mprun", Level::Info, "metrics on http://{address}/metrics");
+            Some(listener)
+        }
+        Err(error) => {
+            log!(target: "mprun", Level::Warn, "no metrics: failed to listen on {address}: {error}");
+            None
+        }
+    }
+}
+
+/// Answers from now on.
+pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
+    if listeners.control.is_none() && listeners.metrics.is_none() {
+        return;
+    }
+    let sender = inbox.sender();
+    let ask: server::Ask = Arc::new(move |request, reply| {
+        // Once the run is over the reply is dropped, and that is the answer.
+        sender.send(Notice::Asked(Box::new(request), reply));
+    });
+    if let Err(error) = server::start(listeners, ask, dead_letters) {
+        log!(target: "mprun", Level::Warn, "nothing is served: {error}");
+    }
+}
+
+/// Begins to log through the log pipe, and prepares to show progress: above bars it is another thread that writes.
+pub fn begin_log(
+    options: &RunOptions,
+    pipeline: &Pipeline,
+    registry: &Registry,
+    upgrade_state: Option<&UpgradeState>,
+) -> Result<(LogWriter, Option<ProgressDisplay>), SetUpError> {
+    let system = |error| SetUpError::System("start the log writer", error);
+    let form = progress::form(options.progress, pipeline, registry, Terminals::here());
+    let progress = match form {
+        None => None,
+        Some(form) => Some(ProgressDisplay { form, show: Show::prepare(form).map_err(system)? }),
+    };
+    let mut log_writer = match upgrade_state
+        .and_then(|upgrade_state| Some((upgrade_state.log_pipe?, upgrade_state.log_writer)))
+    {
+        None => LogWriter::open().map_err(system)?,
+        Some((ends, process)) => {
+            let [reader, end] = ends.map(upgrade_state::taken);
+            LogWriter::resume([reader?, end?], process).map_err(system)?
+        }
+    };
+    // Before this process's own lines go into the pipe: why nothing reads it could not be said there.
+    match progress.as_ref().and_then(|progress| progress.show.terminal()) {
+        Some(terminal) => log_writer.start_thread(terminal.clone()).map_err(system)?,
+        None if log_writer.process().is_some() => {}
+        None => drop(log_writer.start_process().map_err(SetUpError::Start)?),
+    }
+    log_writer
+        .use_it(upgrade_state.map_or_else(Vec::new, |upgrade_state| upgrade_state.log_backlog.clone()))
+        .map_err(system)?;
+    Ok((log_writer, progress))
+}
+
+/// How far the run is, and how that is shown.
+pub struct ProgressDisplay {
+    form: Form,
+    /// As long as it is there it may be shown.
+    pub show: Show,
+}
+
+/// Shows progress from here on. A failure does not end the run.
+pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
+    let sender = inbox.sender();
+    let ask = move || {
+        let (reply, answer) = oneshot::channel();
+        if !sender.send(Notice::Asked(Box::new(Request::Status(Status::default())), reply)) {
+            return None;
+        }
+        match answer.blocking_recv() {
+            Ok(Ok(Answer::Status(snapshot))) => Some(*snapshot),
+            Ok(_) | Err(_) => None,
+        }
+    };
+    if let Err(error) = progress.show.begin(progress.form, Box::new(ask)) {
+        log!(target: "mprun", Level::Warn, "no progress is shown: {error}");
+    }
+}
+
+/// The last lines of the run, beside its socket. A failure does not end the run. `is_resumed`: those of a program before
+/// this one stay.
+pub fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<Tails> {
+    let recent_logs = Tails::beside(&claim.path);
+    if !is_resumed {
+        python::forget_killed(recent_logs.folder()); // what a killed run has left
+    }
+    match if is_resumed && recent_logs.folder().is_dir() { Ok(()) } else { recent_logs.begin() } {
+        Ok(()) => {
+            logging::keep_in_own_tail(&recent_logs.own());
+            Some(recent_logs)
+        }
+        Err(error) => {
+            let folder = recent_logs.folder().display();
+            log!(target: "mprun", Level::Warn, "no lines are kept for `mprun logs`: {folder}: {error}");
+            None
+        }
+    }
+}

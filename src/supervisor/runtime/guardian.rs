@@ -1,0 +1,106 @@
+//! The guardian: a process that waits for the supervisor's death, and then ends what is left.
+//!
+//! Workers die with the supervisor by themselves (`PR_SET_PDEATHSIG`). Their own children don't: those the guardian
+//! finds by the process groups that the arena names, and by the run's id in their environment. The kernel closes the
+//! supervisor's end of a pipe however it dies; that end is all the guardian looks at.
+
+use crate::queue::Arena;
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
+use crate::sys::{fd, group, inherited, proc_table};
+use nix::sys::signal::Signal;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+/// Where the guardian finds the pipe and the arena.
+const PIPE: i32 = 3;
+const ARENA: i32 = 4;
+/// The run that it guards. Not `MPRUN_RUN`: it must not find itself.
+const RUN: &str = "MPRUN_GUARDS";
+
+/// Rounds of killing, and the pause between them: a process may fork while it is looked for.
+const CLEANUP_ROUNDS: u32 = 500;
+const CLEANUP_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The supervisor's side.
+pub struct Guardian {
+    pub pid: u32,
+    /// Closed with the supervisor, however it ends.
+    pub alive: OwnedFd,
+}
+
+impl Guardian {
+    /// Starts one for the run `run`.
+    pub fn start(run: &str, arena: BorrowedFd<'_>) -> Result<Guardian, SpawnError> {
+        let prepare = |error: io::Error| SpawnError::preparing(&error);
+        let (reader, alive) =
+            nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| prepare(errno.into()))?;
+        let null = fd::null().map_err(prepare)?;
+        let environment = environment(run);
+        let spec =
+            ProcessSpec { outlives_parent: true, ..ProcessSpec::this_program(ProcessGroupMode::OwnSession) };
+        let args = ProcessArgs {
+            arguments: &[c"mprun".to_owned(), c"__guardian".to_owned()],
+            environment: &environment,
+            descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (reader.as_fd(), PIPE), (arena, ARENA)],
+            pid_word: None,
+        };
+        Ok(Guardian { pid: spawn(spec, &args)?, alive })
+    }
+
+    /// No process is left to guard against.
+    pub fn dismiss(self) {
+        let _ = group::signal_process(self.pid, Signal::SIGKILL);
+        let _ = crate::sys::wait::reap(self.pid);
+    }
+}
+
+fn environment(run: &str) -> Vec<CString> {
+    let log = std::env::var("RUST_LOG").ok().map(|filter| format!("RUST_LOG={filter}"));
+    [Some(format!("{RUN}={run}")), log]
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| CString::new(entry).ok())
+        .collect()
+}
+
+/// The life of the guardian process itself.
+pub fn run() -> ExitCode {
+    let (Ok(pipe), Ok(run)) = (inherited::take(PIPE), std::env::var(RUN)) else {
+        let _ = writeln!(io::stderr(), "mprun: __guardian is not for people: mprun starts it");
+        return ExitCode::from(2);
+    };
+    let _ = nix::sys::prctl::set_name(c"mprun:guardian"); // what `top` shows
+    let arena = inherited::take(ARENA).ok().and_then(|fd| Arena::attach(fd).ok());
+    wait_for_death(pipe);
+    clean_up(arena.as_ref(), &run);
+    ExitCode::SUCCESS
+}
+
+fn wait_for_death(pipe: OwnedFd) {
+    // Nothing is ever written: this returns at the end of the pipe, when its other end is closed.
+    let _ = File::from(pipe).read_to_end(&mut Vec::new());
+}
+
+/// Groups once: a group's number is free for others soon after its last process, but not within these moments. Then
+/// all processes with the run's id in their environment, until there are none.
+fn clean_up(arena: Option<&Arena>, run: &str) {
+    for leader in arena.map(Arena::pids).unwrap_or_default() {
+        let _ = group::signal_group(leader, Signal::SIGKILL);
+    }
+    let entry = format!("MPRUN_RUN={run}").into_bytes();
+    for _ in 0..CLEANUP_ROUNDS {
+        let remaining = proc_table::with_environment(&entry);
+        if remaining.is_empty() {
+            return;
+        }
+        for pid in remaining {
+            let _ = group::signal_process(pid, Signal::SIGKILL);
+        }
+        thread::sleep(CLEANUP_INTERVAL);
+    }
+}

@@ -1,0 +1,166 @@
+//! Where the supervisor waits: one channel, and the next deadline. Small threads put notices in; they decide nothing.
+
+use crate::control::protocol::{Reply, Request};
+use crossbeam_channel::{Receiver, Select, unbounded};
+use nix::sys::signal::{Signal, raise};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Something outside wants attention.
+pub enum Notice {
+    /// SIGCHLD: a child ended or was stopped.
+    Child,
+    /// SIGUSR1: a worker is ready.
+    WorkerSignal,
+    Upgrade,
+    Terminate,
+    Interrupt,
+    Quit,
+    Hangup,
+    /// SIGTSTP: Ctrl-Z.
+    Suspend,
+    /// A request over the control socket.
+    Asked(Box<Request>, oneshot::Sender<Reply>),
+    /// All dead letters that are to be tried again were; whether each of them could be.
+    RetriesDone(bool),
+    /// Something in the folders of the pipeline file changed its name or content.
+    FileTouched,
+}
+
+/// For a thread that has notices.
+#[derive(Clone)]
+pub struct Sender(crossbeam_channel::Sender<Notice>);
+
+impl Sender {
+    /// False: the run is over, and no notice is read any more.
+    pub fn send(&self, notice: Notice) -> bool {
+        self.0.send(notice).is_ok()
+    }
+}
+
+/// The stack of a thread that only passes notices on.
+pub const SMALL_STACK: usize = 128 * 1024;
+
+/// A signal that this process sends to itself has come through after this, if ever.
+const MARK_LIMIT: Duration = Duration::from_secs(2);
+
+/// The receiving end.
+pub struct Inbox {
+    sender: Sender,
+    receiver: Receiver<Notice>,
+}
+
+impl Inbox {
+    /// From here on the signals of [`Notice`] are taken in, none is lost. They must be blocked in this thread until all
+    /// threads are started: then it is the only one that they reach, and can hold them back once more.
+    pub fn open() -> io::Result<Inbox> {
+        let (sender, receiver) = channel();
+        let signals = Signals::new([SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP])?;
+        let to = sender.clone();
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .stack_size(SMALL_STACK)
+            .spawn(move || pass_on(signals, &to))?;
+        Ok(Inbox { sender, receiver })
+    }
+
+    /// For one more thread that has notices.
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// All that came in until now, also what is still on its way through the thread of the signals. No signal but
+    /// SIGUSR2 may be let in meanwhile.
+    pub fn drain(&self) -> io::Result<Vec<Notice>> {
+        let mut all = Vec::new();
+        // What was there before the first mark may come after it; but not after the second.
+        for _ in 0..2 {
+            raise(Signal::SIGUSR2)?;
+            loop {
+                match self.wait(Some(Instant::now() + MARK_LIMIT)).ok_or(io::ErrorKind::TimedOut)? {
+                    Notice::Upgrade => break,
+                    other => all.push(other),
+                }
+            }
+        }
+        all.extend(self.receiver.try_iter().filter(|notice| !matches!(notice, Notice::Upgrade)));
+        Ok(all)
+    }
+
+    /// Puts a notice back.
+    pub fn put_back(&self, notice: Notice) {
+        self.sender.send(notice);
+    }
+
+    /// The next notice; `None` when `until` comes first. Without `until` it waits as long as it takes.
+    pub fn wait(&self, until: Option<Instant>) -> Option<Notice> {
+        wait(&self.receiver, until)
+    }
+}
+
+/// A channel for notices.
+pub fn channel() -> (Sender, Receiver<Notice>) {
+    let (sender, receiver) = unbounded();
+    (Sender(sender), receiver)
+}
+
+/// By `Select`: it sleeps as soon as nothing is there. `recv_deadline` gives up the processor four times first, and beside
+/// workers that keep all processors busy each time costs a slice of theirs.
+pub fn wait(receiver: &Receiver<Notice>, until: Option<Instant>) -> Option<Notice> {
+    let mut select = Select::new();
+    select.recv(receiver);
+    let ready = match until {
+        Some(until) => select.select_deadline(until).ok()?,
+        None => select.select(),
+    };
+    ready.recv(receiver).ok()
+}
+
+fn pass_on(mut signals: Signals, to: &Sender) {
+    for signal in signals.forever() {
+        let notice = match signal {
+            SIGCHLD => Notice::Child,
+            SIGUSR1 => Notice::WorkerSignal,
+            SIGUSR2 => Notice::Upgrade,
+            SIGTERM => Notice::Terminate,
+            SIGINT => Notice::Interrupt,
+            SIGQUIT => Notice::Quit,
+            SIGTSTP => Notice::Suspend,
+            _ => Notice::Hangup,
+        };
+        if !to.send(notice) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_come_in_their_order_and_a_wait_has_its_end() {
+        let (sender, receiver) = channel();
+        let until = Instant::now() + Duration::from_millis(20);
+        assert!(wait(&receiver, Some(until)).is_none());
+        assert!(Instant::now() >= until);
+        assert!(wait(&receiver, Some(until)).is_none(), "in the past");
+        let other = sender.clone();
+        let thread = thread::spawn(move || {
+            for n in 0..1000 {
+                assert!(other.send(if n % 2 == 0 { Notice::Child } else { Notice::WorkerSignal }));
+            }
+        });
+        for n in 0..1000 {
+            let came = wait(&receiver, None).unwrap();
+            assert_eq!(n % 2 == 0, matches!(came, Notice::Child));
+        }
+        thread.join().unwrap();
+        drop(receiver);
+        assert!(!sender.send(Notice::Child), "nobody reads it any more");
+    }
+}

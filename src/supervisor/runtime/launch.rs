@@ -1,0 +1,200 @@
+//! What a new worker is started with: its spec, its descriptors, its environment.
+
+use super::environment;
+use crate::append::UndoLog;
+use crate::dead_letter::Store;
+use crate::log_file::Tails;
+use crate::logging::Logging;
+use crate::queue::{Arena, QueueId};
+use crate::service;
+use crate::supervisor::error::SetUpError;
+use crate::supervisor::machine::effect::Spawn;
+use crate::supervisor::machine::ids::StageKey;
+use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
+use crate::sys::process::{self, ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError};
+use crate::sys::{fd, open_files};
+use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
+use nix::sys::signal::Signal;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::{CString, OsStr};
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// The one built-in that reads this program's standard input.
+const STDIN: &str = "stdin";
+
+/// Starts workers of one run.
+pub struct Launcher {
+    /// This run's random id.
+    pub run: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Where dead letters go.
+    pub dead_letters: Store,
+    /// The run continues an earlier one.
+    pub continues: bool,
+    /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
+    environment: Vec<CString>,
+    null: OwnedFd,
+    /// Standard input is a terminal, which only its foreground group may read.
+    terminal: bool,
+    /// The queues' memory.
+    pub arena: Arena,
+    /// What the workers of a run share about files that they append to.
+    pub undo_log: UndoLog,
+    logging: Logging,
+    /// Where the last lines of each stage are kept.
+    pub recent_logs: Option<Tails>,
+    /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
+    pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
+    /// Those that a program before this one has made, by the names of their stages.
+    pub recovered_pipes: BTreeMap<String, [OwnedFd; 2]>,
+}
+
+impl Launcher {
+    /// For the workers of one run of `pipeline`.
+    pub fn new(pipeline: &str, arena: Arena, dead_letters: Store, logging: Logging) -> io::Result<Launcher> {
+        Ok(Launcher {
+            run: format!("{:016x}", fastrand::u64(..)),
+            pipeline: pipeline.to_owned(),
+            dead_letters,
+            continues: false,
+            environment: inherited_environment(),
+            null: fd::null()?,
+            terminal: io::stdin().is_terminal(),
+            arena,
+            undo_log: UndoLog::create()?,
+            logging,
+            recent_logs: None,
+            holding_pipes: BTreeMap::new(),
+            recovered_pipes: BTreeMap::new(),
+        })
+    }
+
+    /// Goes on with what the program before this one had.
+    pub fn resume(&mut self, state: &UpgradeState) -> Result<(), SetUpError> {
+        self.run.clone_from(&state.run);
+        self.continues = state.continues;
+        self.undo_log = UndoLog::from(upgrade_state::taken(state.undo_log)?);
+        for (stage, [reader, writer]) in &state.holding_pipes {
+            let pipe = [upgrade_state::taken(*reader)?, upgrade_state::taken(*writer)?];
+            self.recovered_pipes.insert(stage.clone(), pipe);
+        }
+        Ok(())
+    }
+
+    /// Starts a worker, and returns its pid. `names`: how the queues are called; `stderr`: the log pipe.
+    pub fn start(
+        &mut self,
+        spawn: &Spawn,
+        names: &BTreeMap<QueueId, String>,
+        stderr: BorrowedFd<'_>,
+    ) -> Result<u32, SpawnError> {
+        if spawn.version.work.uses() == Some(STDIN) {
+            self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
+        }
+        let spec = self.spec(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
+        let mut descriptors =
+            vec![(self.arena.fd(), ARENA_FD), (spec.as_fd(), TICKET_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
+        if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
+            descriptors.extend(pipe.iter().map(OwnedFd::as_fd).zip(HOLDING_PIPE_FDS));
+        }
+        if !spawn.version.is_source() {
+            // One reader of standard input is enough; a stage that doesn't expect it must not take it from another.
+            descriptors.push((self.null.as_fd(), 0));
+        }
+        descriptors.push((stderr, 2));
+        let index = spawn.worker.index.to_string();
+        let mut environment = self.environment.clone();
+        environment.extend([
+            entry("MPRUN_STAGE", &spawn.stage),
+            entry("MPRUN_WORKER", &index),
+            entry("MPRUN_PIPELINE", &self.pipeline),
+            entry("MPRUN_RUN", &self.run),
+        ]);
+        let process = ProcessSpec {
+            // SIGCHLD: one thread of a worker with a program lets it in.
+            blocked: vec![Signal::SIGUSR1, Signal::SIGCHLD],
+            ..ProcessSpec::this_program(self.group_mode(spawn))
+        };
+        let args = ProcessArgs {
+            arguments: &[title(&spawn.stage, &index), c"__worker".to_owned()],
+            environment: &environment,
+            descriptors: &descriptors,
+            pid_word: None,
+        };
+        process::spawn(process, &args)
+    }
+
+    /// The kernel stops a process that reads a terminal from outside the foreground group.
+    pub fn group_mode(&self, spawn: &Spawn) -> ProcessGroupMode {
+        let types = self.terminal && spawn.version.work.uses() == Some(STDIN);
+        if types { ProcessGroupMode::ParentsGroup } else { ProcessGroupMode::OwnGroup }
+    }
+
+    /// What a worker of this stage has read for it under the program before this one is not lost.
+    pub fn reuse_pipes(&mut self, stage: StageKey, name: &str) {
+        if let Some(pipes) = self.recovered_pipes.remove(name) {
+            self.holding_pipes.insert(stage, pipes);
+        }
+    }
+
+    fn make_holding_pipe(&mut self, stage: StageKey) -> io::Result<()> {
+        if let Entry::Vacant(none) = self.holding_pipes.entry(stage) {
+            let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+            none.insert([reader, writer]);
+        }
+        Ok(())
+    }
+
+    fn spec(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> io::Result<OwnedFd> {
+        let named = |ids: &[QueueId]| {
+            ids.iter().map(|id| (id.0, names.get(id).cloned().unwrap_or_default())).collect()
+        };
+        let version = &spawn.version;
+        let spec = WorkerSpec {
+            pipeline: self.pipeline.clone(),
+            stage: spawn.stage.clone(),
+            worker: spawn.worker.index,
+            slot: spawn.slot.0,
+            run: self.run.clone(),
+            continues: self.continues,
+            supervisor_pid: std::process::id(),
+            folder: version.folder.clone(),
+            work: version.work.clone(),
+            recycle: version.recycle,
+            inputs: named(&version.inputs),
+            outputs: named(&version.outputs),
+            token: version.token.map(|token| token.0),
+            outbox: version.spill.map(|spill| spill.0),
+            stop_timeout: spawn.stop_timeout,
+            dead_letters: self.dead_letters.clone(),
+            log: self.logging.clone(),
+            log_file: version.log_file.clone(),
+            tails: self.recent_logs.as_ref().map(|logs| logs.folder().to_owned()),
+            soft_open_files: open_files::original(),
+            holding_pipe: version.work.uses() == Some(STDIN),
+        };
+        fd::sealed(c"mprun-spec", &serde_json::to_vec(&spec)?)
+    }
+}
+
+/// What `ps` shows instead of the program's name.
+fn title(stage: &str, index: &str) -> CString {
+    CString::new(format!("mprun:{stage}[{index}]")).unwrap_or_else(|_| c"mprun".to_owned())
+}
+
+fn inherited_environment() -> Vec<CString> {
+    let ours = ["MPRUN_STAGE", "MPRUN_WORKER", "MPRUN_PIPELINE", "MPRUN_RUN", upgrade_state::VARIABLE];
+    let is_kept = |name: &OsStr| {
+        !ours.iter().any(|own| name == *own) && !service::is_for_this_process_only(name.as_bytes())
+    };
+    environment::kept(is_kept).collect()
+}
+
+fn entry(name: &str, value: &str) -> CString {
+    // A name in a pipeline file can't hold a zero byte: its characters are checked.
+    CString::new(format!("{name}={value}")).unwrap_or_default()
+}

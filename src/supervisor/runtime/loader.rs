@@ -1,0 +1,87 @@
+//! Reads a pipeline file in a process of its own: the file may be on a disk that is gone, or be a pipe or a device that
+//! a client has named. The supervisor gets the text, and works out by itself what it means.
+
+use crate::config::{self, LoadOptions, Survey};
+use crate::stage::Registry;
+use crate::sys::inherited;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Where the request is.
+pub const REQUEST_FD: RawFd = 3;
+/// The hidden verb.
+pub const VERB: &str = "__load";
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    pub file: PathBuf,
+    /// The file whose place it is to take.
+    pub place: PathBuf,
+    /// What the command line adds.
+    pub options: LoadOptions,
+    /// Reports have colours.
+    pub colour: bool,
+}
+
+/// What was read.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// A good file: its text, and what was found on this machine of all that it names.
+    Good(String, Survey),
+    /// The file is there, and this is wrong with it.
+    Bad(String),
+    /// There is none that can be read again.
+    Gone(String),
+}
+
+/// The life of the process.
+pub fn run(registry: &Registry) -> ExitCode {
+    let answer = read_request().map(|request| read(&request, registry));
+    let text = answer.and_then(|answer| Ok(serde_json::to_string(&answer)?));
+    match text {
+        Ok(text) => match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn read_request() -> io::Result<Request> {
+    let fd =
+        inherited::take(REQUEST_FD).map_err(|_| io::Error::other("this command is for mprun's own use"))?;
+    let (mut file, mut text) = (File::from(fd), Vec::new());
+    file.rewind()?;
+    file.read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+fn read(request: &Request, registry: &Registry) -> Answer {
+    let Request { file, place, options, colour } = request;
+    if let Err(why) = is_regular(file) {
+        return Answer::Gone(format!("{}: {why}", file.display()));
+    }
+    match config::load_for(file, place, options, registry) {
+        Ok(loaded) => {
+            let survey = config::survey(&loaded.pipeline);
+            Answer::Good(loaded.text, survey)
+        }
+        Err(report) => Answer::Bad(report.render(*colour)),
+    }
+}
+
+/// What can be read once only can't be read again.
+fn is_regular(file: &Path) -> Result<(), String> {
+    match std::fs::metadata(file) {
+        Err(error) => Err(error.to_string()),
+        Ok(about) if about.is_file() || about.is_dir() => Ok(()),
+        Ok(_) => Err("it is no regular file: it can't be read again".to_owned()),
+    }
+}

@@ -1,0 +1,164 @@
+//! What the child does between clone and exec: plain system calls only, as the [module](super) says. Credentials are
+//! changed by the bare system calls, since libc's own would tell the parent's other threads to follow.
+
+use super::{Limit, ProcessGroupMode, ProcessSpec, Resource, SpawnError, StartStep, UserIds};
+use crate::sys::close_on_exec;
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+use std::cell::Cell;
+use std::ffi::{c_char, c_int, c_void};
+use std::os::fd::RawFd;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// All that the child needs; made by the parent, which keeps it alive until the child is gone from it.
+pub(super) struct Orders<'a> {
+    pub spec: &'a ProcessSpec,
+    pub not_default: &'a [i32],
+    pub blocked: SigSet,
+    pub arguments: &'a [*const c_char],
+    pub environment: &'a [*const c_char],
+    pub descriptors: &'a [(RawFd, RawFd)],
+    pub parent: i32,
+    pub pid_word: Option<&'a AtomicU64>,
+    pub failure: &'a Failure,
+}
+
+/// Where the child leaves word of what failed.
+#[derive(Default)]
+pub(super) struct Failure(Cell<Option<(StartStep, i32)>>);
+
+impl Failure {
+    pub fn take(&self) -> Option<SpawnError> {
+        // Volatile: the compiler can't know that a call to `clone` changes it.
+        // SAFETY: reads a live, initialised cell; the child, who alone writes to it, has left this memory.
+        let (step, errno) = unsafe { self.0.as_ptr().read_volatile() }?;
+        Some(SpawnError { step, errno: Errno::from_raw(errno) })
+    }
+}
+
+/// The child's whole life before its exec.
+pub(super) extern "C" fn enter(orders: *mut c_void) -> c_int {
+    // SAFETY: the parent passes its orders, and keeps them until this child is past its exec or its end.
+    let orders = unsafe { &*orders.cast::<Orders<'_>>() };
+    let step = match orders.obey() {
+        Err(step) => step,
+        Ok(()) => {
+            // SAFETY: both tables end with a null and point to strings that end with one.
+            unsafe {
+                let file = orders.spec.file.as_ptr();
+                libc::execve(file, orders.arguments.as_ptr(), orders.environment.as_ptr());
+            }
+            StartStep::Exec
+        }
+    };
+    orders.failure.0.set(Some((step, Errno::last_raw())));
+    // SAFETY: ends this process only.
+    unsafe { libc::_exit(127) }
+}
+
+impl Orders<'_> {
+    fn obey(&self) -> Result<(), StartStep> {
+        let spec = self.spec;
+        // SAFETY: plain system calls on values that live in the parent's memory; see the head of the module.
+        unsafe {
+            match spec.group {
+                ProcessGroupMode::OwnGroup => check(libc::setpgid(0, 0), StartStep::SetUp)?,
+                ProcessGroupMode::OwnSession => check(libc::setsid(), StartStep::Session)?,
+                ProcessGroupMode::ParentsGroup => {}
+            }
+            if let Some(word) = self.pid_word {
+                word.store(libc::getpid().unsigned_abs().into(), Ordering::Release);
+            }
+            // What the child is to get is put in place after this.
+            close_on_exec::mark_from(3);
+            for &(fd, number) in self.descriptors {
+                check(libc::dup2(fd, number), StartStep::Descriptors)?;
+            }
+            self.reset_signals();
+            if let Some(nice) = spec.nice {
+                check(libc::setpriority(libc::PRIO_PROCESS, 0, nice), StartStep::Nice)?;
+            }
+            spec.limits.iter().try_for_each(set_limit)?;
+            spec.soft_open_files.map_or(Ok(()), lower_open_files)?;
+            if let Some(umask) = spec.umask {
+                libc::umask(umask);
+            }
+            spec.user_ids.as_ref().map_or(Ok(()), |user_ids| assume(user_ids))?;
+            if let Some(folder) = &spec.folder {
+                check(libc::chdir(folder.as_ptr()), StartStep::Folder)?;
+            }
+            if !spec.outlives_parent {
+                self.die_with_parent()?;
+            }
+            let blocked: *const libc::sigset_t = self.blocked.as_ref();
+            check(libc::sigprocmask(libc::SIG_SETMASK, blocked, ptr::null_mut()), StartStep::SetUp)
+        }
+    }
+
+    fn reset_signals(&self) {
+        let set = |signal, action| {
+            // SAFETY: a plain system call; neither action is a function.
+            unsafe { libc::signal(signal, action) };
+        };
+        self.not_default.iter().for_each(|signal| set(*signal, libc::SIG_DFL));
+        if self.spec.group == ProcessGroupMode::ParentsGroup {
+            [libc::SIGINT, libc::SIGQUIT].into_iter().for_each(|signal| set(signal, libc::SIG_IGN));
+        }
+    }
+
+    /// Called after the credentials: a change of them takes it back.
+    fn die_with_parent(&self) -> Result<(), StartStep> {
+        // SAFETY: plain system calls.
+        unsafe {
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), StartStep::SetUp)?;
+            // The parent may have died before that call: then nothing would ever kill this child.
+            if libc::getppid() == self.parent { Ok(()) } else { Err(StartStep::Orphaned) }
+        }
+    }
+}
+
+/// # Safety
+/// Only in the child.
+unsafe fn assume(user_ids: &UserIds) -> Result<(), StartStep> {
+    let UserIds { user, group, groups } = user_ids;
+    // SAFETY: bare system calls, with a live list.
+    unsafe {
+        let set = libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr());
+        check(set as c_int, StartStep::Group)?;
+        check(libc::syscall(libc::SYS_setresgid, *group, *group, *group) as c_int, StartStep::Group)?;
+        if let Some(user) = user {
+            check(libc::syscall(libc::SYS_setresuid, *user, *user, *user) as c_int, StartStep::User)?;
+        }
+        // No set-user-id program may bring back what was given away.
+        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), StartStep::User)
+    }
+}
+
+fn set_limit(limit: &Limit) -> Result<(), StartStep> {
+    let resource = match limit.resource {
+        Resource::Memory => libc::RLIMIT_AS,
+        Resource::OpenFiles => libc::RLIMIT_NOFILE,
+        Resource::CpuTime => libc::RLIMIT_CPU,
+    };
+    // At the soft limit of computing time the kernel sends SIGXCPU, at the hard one SIGKILL: that would look like a kill
+    // from outside.
+    let grace = u64::from(limit.resource == Resource::CpuTime);
+    let most = libc::rlimit { rlim_cur: limit.most, rlim_max: limit.most.saturating_add(grace) };
+    // SAFETY: reads a live structure; limits belong to the process, which is the child.
+    check(unsafe { libc::setrlimit(resource, &raw const most) }, StartStep::Limits)
+}
+
+fn lower_open_files(soft: u64) -> Result<(), StartStep> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both work on a live structure; limits belong to the process, which is the child.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), StartStep::Limits)?;
+        limit.rlim_cur = soft.min(limit.rlim_max);
+        check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), StartStep::Limits)
+    }
+}
+
+fn check(result: c_int, step: StartStep) -> Result<(), StartStep> {
+    if result < 0 { Err(step) } else { Ok(()) }
+}

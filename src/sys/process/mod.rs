@@ -1,0 +1,248 @@
+//! Starting a process: clone, set-up, exec. The only place that does: for workers, helpers (guardian, log writer, errands,
+//! dead letters) and users' programs.
+//!
+//! The child is made by `clone(CLONE_VM | CLONE_VFORK)`, as `posix_spawn` does it: no page table is copied, and the
+//! thread that starts it rests until the exec. Unlike with `posix_spawn` the child can do anything that a plain system
+//! call does: drop privileges, set limits, ask to die with its parent. What fails there is left in a word of the parent's
+//! memory, which the child shares, so no error pipe is needed.
+//!
+//! All of this is sound for these reasons:
+//! - The child has a [stack](stack) of its own, and its own copies of descriptors, signal handlers and credentials.
+//! - What it reads was made before the clone and outlives it: CLONE_VFORK holds the starting thread until the child is
+//!   past its exec or its end.
+//! - It writes to its stack, to the [word](child::Failure) of the failure and to the resting thread's errno only.
+//! - Other threads of the parent run on, and one may hold the allocator's lock, or any lock. So the child makes plain
+//!   system calls only (async-signal-safe ones): it allocates nothing, and libc keeps no state for it.
+//! - All signals are blocked around the clone: a handler in the child would change the parent's memory. They are let in
+//!   when every handler is gone.
+//! - It ends by exec or `_exit`, not `exit`: buffers and exit handlers are the parent's.
+
+mod argument_size;
+mod child;
+mod error;
+mod orphans;
+mod running;
+mod stack;
+
+pub use argument_size::{is_too_large, most_argument_bytes};
+pub use error::{SpawnError, StartStep};
+pub use orphans::adopt_orphans;
+pub use running::{RunningProgram, sweep};
+
+use super::{fd, wait};
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use stack::Stack;
+use std::ffi::{CString, c_char};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::AtomicU64;
+
+/// What to start, and how: the same for every start.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessSpec {
+    /// The file to execute.
+    pub file: CString,
+    /// The processes that signals reach together with it.
+    pub group: ProcessGroupMode,
+    /// It outlives the thread that starts it; otherwise it is killed when that thread dies.
+    pub outlives_parent: bool,
+    /// Signals that it starts with blocked. No other signal is.
+    pub blocked: Vec<Signal>,
+    /// Its working directory; `None`: this process's.
+    pub folder: Option<CString>,
+    /// The user that it runs as; `None`: this process's.
+    pub user_ids: Option<UserIds>,
+    /// The bits that its new files don't get.
+    pub umask: Option<u32>,
+    /// Its nice value, -20 to 19.
+    pub nice: Option<i32>,
+    /// What it may use.
+    pub limits: Vec<Limit>,
+    /// Its soft limit of descriptors, if that is not this process's.
+    pub soft_open_files: Option<u64>,
+}
+
+impl ProcessSpec {
+    /// This very program once more.
+    pub fn this_program(group: ProcessGroupMode) -> ProcessSpec {
+        ProcessSpec { file: c"/proc/self/exe".into(), group, ..ProcessSpec::default() }
+    }
+}
+
+/// Which processes a child shares its signals with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProcessGroupMode {
+    /// A process group of its own: a signal to it reaches its children too, and a Ctrl-C doesn't reach it.
+    OwnGroup,
+    /// The parent's group, so that it may read the terminal; the signals of the keyboard are ignored.
+    ParentsGroup,
+    /// A session of its own: it can't stop on the parent's terminal, and no signal to the parent's group reaches it.
+    #[default]
+    OwnSession,
+}
+
+/// A user, as the kernel knows one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserIds {
+    /// User number; `None`: stays.
+    pub user: Option<u32>,
+    /// Group number.
+    pub group: u32,
+    /// All other groups.
+    pub groups: Vec<u32>,
+}
+
+/// A bound on a resource, soft and hard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Which one.
+    pub resource: Resource,
+    /// How much.
+    pub most: u64,
+}
+
+/// What can be limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Bytes of address space.
+    Memory,
+    /// Descriptors.
+    OpenFiles,
+    /// Seconds of computing.
+    CpuTime,
+}
+
+/// What differs from one start to the next.
+pub struct ProcessArgs<'a> {
+    /// From number 0 on.
+    pub arguments: &'a [CString],
+    /// `NAME=value` each; nothing is inherited.
+    pub environment: &'a [CString],
+    /// What the child gets, and under which number (below [`FIRST_FREE`]). It keeps standard input, output and error
+    /// unless they are named here, and no other descriptor.
+    pub descriptors: &'a [(BorrowedFd<'a>, RawFd)],
+    /// Gets the pid before anything of the program runs: a process that shares this word finds the group to kill, also
+    /// when this process dies at any moment.
+    pub pid_word: Option<&'a AtomicU64>,
+}
+
+/// Copies of descriptors are put at or above this number, so that no fixed number of [`ProcessArgs`] hits them.
+pub const FIRST_FREE: RawFd = 64;
+
+/// Starts a process once, and returns its pid when it is past its exec.
+///
+/// Call it from a thread that lives as long as the process, unless [`ProcessSpec::outlives_parent`]: for the kernel that
+/// thread is the parent with which it dies.
+pub fn spawn(spec: ProcessSpec, args: &ProcessArgs<'_>) -> Result<u32, SpawnError> {
+    let starter = Starter::new(spec).map_err(|error| SpawnError::preparing(&error))?;
+    let (pid, failure) = starter.clone_child(args, None)?;
+    failure.map_or(Ok(pid), |error| {
+        // It is past its `_exit`, so this waits for nothing.
+        let _ = wait::reap(pid);
+        Err(error)
+    })
+}
+
+/// Starts processes of one spec, many times and fast. It belongs to the thread that made it, as [`spawn`] says.
+pub struct Starter {
+    spec: ProcessSpec,
+    stack: Stack,
+    /// Signals that this process handles or ignores. exec resets handlers by itself, but not what is ignored (SIGPIPE by
+    /// the Rust runtime, SIGHUP by `nohup`).
+    not_default: Vec<i32>,
+}
+
+impl Starter {
+    /// Prepares what all starts share.
+    pub fn new(spec: ProcessSpec) -> io::Result<Starter> {
+        Ok(Starter { spec, stack: Stack::new()?, not_default: signals_not_default() })
+    }
+
+    /// Starts a user's program; returns once it is past its exec.
+    pub fn start_program(&self, args: &ProcessArgs<'_>) -> Result<RunningProgram, SpawnError> {
+        let mut pidfd: RawFd = -1;
+        let (pid, failure) = self.clone_child(args, Some(&mut pidfd))?;
+        // SAFETY: the kernel has made this descriptor for us, and nothing else knows of it.
+        let running = RunningProgram::new(pid, unsafe { OwnedFd::from_raw_fd(pidfd) });
+        failure.map_or(Ok(()), |error| {
+            let _ = running.reap(); // as in `spawn`
+            Err(error)
+        })?;
+        Ok(running)
+    }
+
+    /// The pid of a child that has left this memory, and what failed in it. With `pidfd` it is a program, whose orphans
+    /// are adopted.
+    fn clone_child(
+        &self,
+        args: &ProcessArgs<'_>,
+        pidfd: Option<&mut RawFd>,
+    ) -> Result<(u32, Option<SpawnError>), SpawnError> {
+        let copies = copies(args.descriptors).map_err(|error| SpawnError::preparing(&error))?;
+        let descriptors = args.descriptors.iter().zip(&copies);
+        let failure = child::Failure::default();
+        let orders = child::Orders {
+            spec: &self.spec,
+            not_default: &self.not_default,
+            blocked: self.spec.blocked.iter().copied().collect(),
+            arguments: &pointers(args.arguments),
+            environment: &pointers(args.environment),
+            descriptors: &descriptors
+                .map(|((fd, number), copy)| {
+                    (copy.as_ref().map_or(fd.as_raw_fd(), AsRawFd::as_raw_fd), *number)
+                })
+                .collect::<Vec<_>>(),
+            parent: std::process::id().cast_signed(),
+            pid_word: args.pid_word,
+            failure: &failure,
+        };
+        let is_program = pidfd.is_some();
+        let pidfd = pidfd.map_or(ptr::null_mut(), ptr::from_mut);
+        let flags = if is_program { libc::CLONE_PIDFD } else { 0 };
+        let failed = |errno| SpawnError { step: StartStep::Fork, errno };
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(failed)?;
+        // SAFETY: the head of this file. The stack is idle: each start waits until its child has left it.
+        let pid = unsafe {
+            let flags = flags | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+            let orders: *const child::Orders<'_> = &raw const orders;
+            libc::clone(child::enter, self.stack.top(), flags, orders.cast_mut().cast(), pidfd)
+        };
+        let errno = Errno::last();
+        if is_program && pid > 0 {
+            // Before any signal gets through: the program may be dead already, and is no orphan.
+            orphans::spare(pid.unsigned_abs());
+        }
+        before.thread_set_mask().map_err(failed)?;
+        if pid < 0 { Err(failed(errno)) } else { Ok((pid.unsigned_abs(), failure.take())) }
+    }
+}
+
+/// Copies, out of the way, of the descriptors whose numbers others are to get.
+fn copies(descriptors: &[(BorrowedFd<'_>, RawFd)]) -> io::Result<Vec<Option<OwnedFd>>> {
+    let is_in_the_way = |fd: &BorrowedFd<'_>| descriptors.iter().any(|(_, number)| fd.as_raw_fd() == *number);
+    let copy = |(fd, _): &(BorrowedFd<'_>, RawFd)| {
+        is_in_the_way(fd).then(|| fd::copy_above(fd, FIRST_FREE)).transpose()
+    };
+    descriptors.iter().map(copy).collect()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|each| each.as_ptr()).chain([ptr::null()]).collect()
+}
+
+fn signals_not_default() -> Vec<i32> {
+    let is_set = |signal: &i32| {
+        // SAFETY: all zeroes is a valid sigaction; the call only fills it in.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(*signal, ptr::null(), &raw mut action) == 0
+                && action.sa_sigaction != libc::SIG_DFL
+        }
+    };
+    (1..=64).filter(is_set).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! Waiting for the world outside to take what a stage writes: a disk with room, a pipe with a reader, a folder that is
+//! there again.
+
+use crate::stage::Failure;
+use crate::worker::context::WorkerContext;
+use crate::worker::stop::Stop;
+use std::time::Duration;
+
+/// The first wait; each is twice as long as the one before.
+const FIRST: Duration = Duration::from_millis(50);
+/// The longest: nothing outside says that it can be written again, so it is tried.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// One wait, of several tries.
+#[derive(Debug, Default)]
+pub(crate) struct Retry {
+    tries: u32,
+    /// Why it could not be done, as it was said last.
+    said: String,
+}
+
+impl Retry {
+    /// Says why, if that is news, and waits a while. An order to finish ends the wait; draining does not: what is written
+    /// is worth the time that the drain has.
+    pub fn wait(&mut self, worker: &mut WorkerContext, why: &Failure) -> Result<(), Stop> {
+        let why = why.to_string();
+        if self.said != why {
+            log::warn!("{why}; waits, and tries it again");
+            self.said = why;
+        }
+        let length = FIRST.saturating_mul(1 << self.tries.min(16)).min(LONGEST);
+        self.tries += 1;
+        worker.wait_outside(length)
+    }
+
+    /// It was done, or will not be tried again.
+    pub fn end(&self, is_done: bool) {
+        if is_done && self.tries > 0 {
+            log::info!("it can be written now: goes on");
+        }
+    }
+}

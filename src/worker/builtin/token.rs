@@ -1,0 +1,123 @@
+//! The token: a stage's memory, as the one item of a queue of its own.
+//!
+//! A worker leases it, goes on from what it says, and commits the new one together with what it did meanwhile. So
+//! position and outputs, or state and inputs, can't come apart, and whoever has the token is the one at work.
+//!
+//! Its bytes: nothing at all before the first save; then one byte that says whether the stage has come to its end, then
+//! what the stage saved.
+
+use crate::queue::{Ending, Fault, QueueId, Taken, Wait, WorkerHandle};
+use crate::worker::context::WorkerContext;
+use crate::worker::stop::{Stop, failure_of};
+
+/// The lease of the token: it is always taken first.
+pub(crate) const LEASE: usize = 0;
+
+const GOING: u8 = 0;
+const ENDED: u8 = 1;
+
+pub(crate) struct Token {
+    queue: QueueId,
+    held: bool,
+    /// What the stage in this worker knows, as a token would say it.
+    known: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+/// What a taken token asks of the stage.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Recall {
+    /// Nothing: it has changed nothing since this worker had it last.
+    Nothing,
+    /// Go on from this state.
+    Restore(Vec<u8>),
+}
+
+impl Token {
+    /// `fresh`: what the stage saves before it has done anything.
+    pub fn new(queue: QueueId, fresh: &[u8]) -> Token {
+        Token { queue, held: false, known: encode(fresh, GOING), scratch: Vec::new() }
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Whether the stage has come to its end.
+    pub fn has_ended(&self) -> bool {
+        self.known[0] == ENDED
+    }
+
+    /// The state that the token says, without the changes since.
+    pub fn state(&self) -> &[u8] {
+        &self.known[1..]
+    }
+
+    /// Waits for the token, as long as another worker has it. No lease may be held before.
+    pub fn take(&mut self, worker: &mut WorkerContext) -> Result<Recall, Stop> {
+        while !self.held {
+            worker.poll_orders()?;
+            match worker.queues.take(&[self.queue], 1, Wait::Forever)? {
+                Taken::Items { .. } => return Ok(self.recall(&worker.queues)?),
+                Taken::Ordered | Taken::Empty => {}
+                // Only a supervisor that wants nothing more of this stage ends its token.
+                Taken::Ended => return Err(Stop(Ending::Ordered)),
+            }
+        }
+        Ok(Recall::Nothing)
+    }
+
+    fn recall(&mut self, queues: &WorkerHandle) -> Result<Recall, Fault> {
+        self.held = true;
+        let bytes = queues.item(LEASE)?.bytes;
+        if bytes.is_empty() || bytes == self.known {
+            return Ok(Recall::Nothing);
+        }
+        self.known.clear();
+        self.known.extend_from_slice(bytes);
+        Ok(Recall::Restore(self.state().to_vec()))
+    }
+
+    /// Outputs of the next step that are out already.
+    pub fn mark(&self, queues: &WorkerHandle) -> Result<u64, Fault> {
+        if self.held { Ok(queues.item(LEASE)?.mark) } else { Ok(0) }
+    }
+
+    /// Whether this state is another one than the token says.
+    pub fn differs(&mut self, save: impl FnOnce(&mut Vec<u8>), ended: bool) -> bool {
+        self.scratch.clear();
+        self.scratch.push(if ended { ENDED } else { GOING });
+        save(&mut self.scratch);
+        self.scratch != self.known
+    }
+
+    /// Stages the token as [`Token::differs`] has seen it. To be committed with the lease of the old one.
+    pub fn put(&mut self, queues: &mut WorkerHandle) -> Result<(), Stop> {
+        queues
+            .put(&[self.queue], &self.scratch, Some(LEASE))
+            .map_err(|error| failure_of(&error, "the stage's memory"))?;
+        Ok(())
+    }
+
+    /// The staged token is out.
+    pub fn committed(&mut self) {
+        std::mem::swap(&mut self.known, &mut self.scratch);
+        self.held = false;
+    }
+}
+
+/// Whether a token says that its stage has come to its end.
+pub fn says_end(token: &[u8]) -> bool {
+    token.first() == Some(&ENDED)
+}
+
+/// The stage goes on from the state that the token says: it has not come to its end after all.
+pub fn reopen(token: &mut [u8]) {
+    if let Some(flag) = token.first_mut() {
+        *flag = GOING;
+    }
+}
+
+fn encode(state: &[u8], flag: u8) -> Vec<u8> {
+    [&[flag], state].concat()
+}

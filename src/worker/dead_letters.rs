@@ -1,0 +1,151 @@
+//! What fails: an item is tried again, or becomes a dead letter; what is too long for an item is a dead letter at once.
+
+use super::context::{LiveSettings, WorkerContext};
+use super::stop::Stop;
+use crate::dead_letter::{self, Cause, DeadLetter};
+use crate::item::Shown;
+use crate::queue::Waiting;
+use crate::stage::{Failure, Reach, TooLong};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a letter that can't be written waits for the next try: doubled from the one to the other.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// That it still waits is said again after this.
+const REPEAT_REPORT: Duration = Duration::from_secs(60);
+
+/// Why an item failed, and the last stderr lines of its program.
+pub(super) struct Reason<'a> {
+    pub text: String,
+    pub cause: Cause,
+    pub stderr: &'a [String],
+}
+
+/// Ends lease `i`, whose item failed: back to the front of its queue, charged; or, after the last attempt, as a dead
+/// letter.
+pub(super) fn fail(
+    worker: &mut WorkerContext,
+    i: usize,
+    failure: &Failure,
+    live: &LiveSettings,
+) -> Result<(), Stop> {
+    let text = failure.to_string();
+    fail_with(worker, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] }, live)
+}
+
+/// The same with all that is known.
+pub(super) fn fail_with(
+    worker: &mut WorkerContext,
+    i: usize,
+    reason: Reason<'_>,
+    live: &LiveSettings,
+) -> Result<(), Stop> {
+    let Reason { text: failure, cause, stderr } = reason;
+    let lease = worker.queues.item(i)?;
+    let (item, attempt, attempts) = (Shown(lease.bytes), lease.attempt, live.tuning.attempts);
+    if attempt < attempts {
+        log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {failure}");
+        return Ok(worker.queues.give_back(i, true)?);
+    }
+    let letter = DeadLetter {
+        item: lease.bytes,
+        stage: &worker.spec.stage,
+        worker: worker.spec.worker,
+        queue: worker.name_of(lease.queue),
+        id: lease.id,
+        attempts: attempt,
+        cause,
+        stderr,
+        time: SystemTime::now(),
+        run: &worker.spec.run,
+    };
+    let line = letter.line(&worker.spec.dead_letters.pipeline).map_err(|error| unwritten(&error))?;
+    let said = format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {failure}");
+    // Written before the lease ends: a worker killed in between writes it twice, but never loses it.
+    append(worker, &line, Some(i))?;
+    log::error!("{said}");
+    Ok(worker.queues.dead_letter(i)?)
+}
+
+/// Writes a letter about what is no item of any queue, and counts it.
+pub(super) fn leave_out(
+    worker: &mut WorkerContext,
+    max_item: u64,
+    what: &TooLong<'_>,
+) -> Result<(), Failure> {
+    let TooLong { file, offset, length, head } = *what;
+    let letter = DeadLetter {
+        item: head,
+        stage: &worker.spec.stage,
+        worker: worker.spec.worker,
+        queue: "", // no queue has seen it
+        id: 0,
+        attempts: 1,
+        cause: Cause::TooLong { file: file.to_owned(), offset, length, max_item },
+        stderr: &[],
+        time: SystemTime::now(),
+        run: &worker.spec.run,
+    };
+    let line = letter.line(&worker.spec.dead_letters.pipeline).map_err(|error| unwritten(&error))?;
+    append(worker, &line, None)?;
+    worker.counts.count(&worker.spec.stage)?;
+    log::error!(
+        "{file}, byte {offset}: {length} bytes are too long for an item (max_item: {max_item} bytes): \
+         left out, as a dead letter"
+    );
+    Ok(())
+}
+
+/// Appends a letter: that of a lease, or of what is being read. Where that has to wait for people (a full disk, too
+/// many letters, a lock that is not let go), it waits; an order to finish ends the wait, and the lease goes back
+/// uncharged.
+fn append(worker: &mut WorkerContext, line: &[u8], lease: Option<usize>) -> Result<(), Failure> {
+    let mut retry = FIRST_RETRY;
+    let mut reported: Option<Instant> = None;
+    loop {
+        let store = &worker.spec.dead_letters;
+        let error = match dead_letter::append_line(store, line.to_vec(), worker.queues.is_saved()) {
+            Ok(appended) => {
+                let (dropped, most) = (appended.dropped, store.max_size);
+                if dropped > 0 {
+                    log::warn!(
+                        "the {dropped} oldest dead letters are dropped: [dead_letters] max_size is {most}"
+                    );
+                }
+                return Ok(());
+            }
+            Err(error) if error.passes() => error,
+            Err(error) => return Err(unwritten(&error)),
+        };
+        if reported.is_none_or(|reported| reported.elapsed() >= REPEAT_REPORT) {
+            let waits = if lease.is_some() { "its item waits" } else { "reading waits for that" };
+            log::error!("a dead letter can't be written, {waits}: {error}");
+            reported = Some(Instant::now());
+        }
+        wait(worker, lease, retry)?;
+        retry = (retry * 2).min(LONGEST_RETRY);
+    }
+}
+
+fn wait(worker: &mut WorkerContext, lease: Option<usize>, length: Duration) -> Result<(), Failure> {
+    let until = Instant::now() + length;
+    loop {
+        let live = worker.read_orders();
+        if live.must_finish() {
+            lease.map_or(Ok(()), |i| worker.queues.give_back(i, false)).map_err(Failure::from)?;
+            let why = "told to finish while a dead letter waited for room";
+            return Err(Failure::with_reach(why, Reach::Ordered));
+        }
+        // In the middle of what is read there is no rest.
+        if live.must_pause() && lease.is_some() {
+            worker.come_to_rest();
+        }
+        if worker.queues.pause(until, Waiting::Blocked).map_err(Failure::from)? {
+            return Ok(());
+        }
+    }
+}
+
+fn unwritten(error: &dyn std::fmt::Display) -> Failure {
+    Failure::fatal(format!("a dead letter can't be written: {error}"))
+}

@@ -1,0 +1,134 @@
+//! Why a program could not do what it should: in words, and as the cause in a dead letter.
+
+use crate::dead_letter::Cause;
+use crate::framing::{BadFrame, NotEncodable};
+use crate::item::Shown;
+use crate::sys::wait::Exit;
+use crate::worker::dead_letters::Reason;
+use std::fmt;
+use std::time::Duration;
+
+/// What went wrong with a program over an item.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ProgramError {
+    /// It ended badly.
+    Ended(Exit),
+    /// It ended before it had answered.
+    LeftUnanswered(Exit),
+    /// It took too long.
+    TimedOut(Duration),
+    /// What it wrote makes no sense.
+    BadFrame(BadFrame),
+    /// It wrote more than its output queues hold.
+    TooMuch(u64),
+    /// It answered more than it was asked.
+    AnsweredTwice,
+    /// It went on after the end of its answer.
+    WentOn,
+    /// It said itself that it failed, and why.
+    Told(String),
+    /// What it wrote, which begins like this, is no word of framing "mprun".
+    Malformed(Vec<u8>),
+    /// What it wrote is about another item than the one whose answer is due.
+    OutOfTurn { about: u32, due: u32 },
+    /// It asked for this version of the protocol.
+    Version { asked: u8, newest: u8 },
+    /// It closed its output.
+    ClosedOutput,
+    /// The item can't be handed over.
+    NotEncodable(NotEncodable),
+    /// The item can't be an argument.
+    NoArgument(&'static str),
+}
+
+/// A failed attempt, with the program's last words.
+#[derive(Clone, Debug)]
+pub(crate) struct FailedAttempt {
+    pub error: ProgramError,
+    pub stderr: Vec<String>,
+}
+
+impl FailedAttempt {
+    pub fn reason(&self) -> Reason<'_> {
+        Reason { text: self.to_string(), cause: self.error.cause(), stderr: &self.stderr }
+    }
+}
+
+impl ProgramError {
+    /// How a dead letter says it.
+    pub fn cause(&self) -> Cause {
+        match self {
+            ProgramError::Ended(Exit::Code(code)) => Cause::ExitCode(*code),
+            ProgramError::Ended(Exit::Signal(signal))
+            | ProgramError::LeftUnanswered(Exit::Signal(signal)) => Cause::Signal(signal.to_string()),
+            ProgramError::TimedOut(_) => Cause::TimedOut,
+            ProgramError::Told(why) => Cause::Error(why.clone()),
+            _ => Cause::Error(self.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for ProgramError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProgramError::Ended(exit) => ended(*exit).fmt(f),
+            ProgramError::LeftUnanswered(exit) => write!(f, "{} before it had answered", ended(*exit)),
+            ProgramError::TimedOut(limit) => {
+                write!(f, "it took longer than item_timeout ({})", humantime::format_duration(*limit))
+            }
+            ProgramError::BadFrame(bad) => bad.fmt(f),
+            ProgramError::TooMuch(most) => {
+                write!(f, "it wrote more than {most} bytes, which no output queue holds")
+            }
+            ProgramError::AnsweredTwice => {
+                f.write_str("it answered with more than one item; `reply = \"until-empty\"` allows it")
+            }
+            ProgramError::WentOn => f.write_str("it wrote on after the end of its answer"),
+            ProgramError::Told(why) => f.write_str(last_line(why)),
+            ProgramError::Malformed(bytes) => {
+                write!(
+                    f,
+                    "what it wrote is no answer in framing \"mprun\": it begins with `{}`",
+                    Shown(bytes)
+                )
+            }
+            ProgramError::OutOfTurn { about, due } => write!(
+                f,
+                "it answered the item that it got as number {about} while the answer to number {due} was due: does \
+                 another process, a fork of it, read its items or answer in its place?"
+            ),
+            ProgramError::Version { asked, newest } => {
+                write!(f, "it asks for version {asked} of framing \"mprun\"; this mprun speaks 1 to {newest}")
+            }
+            ProgramError::ClosedOutput => f.write_str("it closed its standard output before it had answered"),
+            ProgramError::NotEncodable(why) => why.fmt(f),
+            ProgramError::NoArgument(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Of a traceback, what happened.
+fn last_line(text: &str) -> &str {
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason")
+}
+
+/// How a program ended, in words.
+pub(crate) fn ended(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("it ended with exit code {code}"),
+        Exit::Signal(signal) => format!("it was killed by {signal}"),
+    }
+}
+
+impl fmt::Display for FailedAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)?;
+        if let ProgramError::Told(_) = self.error {
+            return Ok(()); // these are its last words
+        }
+        match self.stderr.iter().rev().find(|line| !line.trim().is_empty()) {
+            Some(line) => write!(f, "; its last words: {line}"),
+            None => Ok(()),
+        }
+    }
+}

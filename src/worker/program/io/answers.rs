@@ -1,0 +1,316 @@
+//! What a program answers: from its bytes to whole answers, in the order of the items.
+
+use crate::config::pipeline::{Framing, Reply};
+use crate::framing::{BadFrame, Decoder};
+use crate::worker::program::error::ProgramError;
+use crate::worker::program::io::helper_protocol::{Frame, ProtocolReader};
+use crate::worker::program::io::outputs::{Outputs, Part};
+use crate::worker::program::io::session::Session;
+use crate::worker::program::spec::CommandSpec;
+use std::collections::VecDeque;
+
+/// Outputs that go out together, at most, when an answer may have several.
+const TOGETHER: usize = 128;
+
+pub(crate) struct Answers {
+    reply: Reply,
+    pub decoder: Decoder,
+    reader: ProtocolReader,
+    /// Bytes of one output.
+    most: u64,
+    whole: VecDeque<Answer>,
+    /// Outputs of the whole answers, then those of the one that is coming.
+    outputs: Outputs,
+    /// Of these, outputs of whole answers: how many, and their bytes.
+    settled: (usize, usize),
+    /// Why the answer that is coming is a failure already.
+    spoilt: Option<ProgramError>,
+    /// Bytes of its outputs that were left out.
+    left_out: u64,
+}
+
+/// How far the program is with its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// More may come, or nobody knows yet how the program ended.
+    Open,
+    /// It has ended, and the program well: what has no end is the last answer.
+    Whole,
+    /// It was cut off where the program died: what has no end is half an answer.
+    Torn,
+}
+
+/// How far the output of a program is read.
+pub(crate) fn output_of(session: &Session, spec: &CommandSpec) -> Output {
+    match session.exit() {
+        _ if session.gives_output() => Output::Open,
+        None => Output::Open,
+        Some(exit) if spec.is_success(exit) => Output::Whole,
+        Some(_) => Output::Torn,
+    }
+}
+
+/// A whole answer.
+struct Answer {
+    outputs: usize,
+    bytes: usize,
+    failure: Option<ProgramError>,
+}
+
+/// The first answers, as far as they can be dealt with in one step.
+pub(crate) enum Run<'a> {
+    /// So many answers with these outputs.
+    Good { answers: usize, outputs: Part<'a> },
+    /// One failure.
+    Failure(ProgramError),
+}
+
+impl Answers {
+    /// `most`: bytes of one output.
+    pub fn new(reply: Reply, framing: Framing, most: u64) -> Answers {
+        let decoder = match reply {
+            Reply::Told => ProtocolReader::decoder(most),
+            Reply::One | Reply::UntilEmpty => Decoder::new(framing, most),
+        };
+        Answers {
+            reply,
+            decoder,
+            reader: ProtocolReader::new(most),
+            most,
+            whole: VecDeque::new(),
+            outputs: Outputs::default(),
+            settled: (0, 0),
+            spoilt: None,
+            left_out: 0,
+        }
+    }
+
+    pub fn reply(&self) -> Reply {
+        self.reply
+    }
+
+    /// Whether the program has asked for the items' numbers.
+    pub fn wants_numbers(&self) -> bool {
+        self.reader.wants_numbers()
+    }
+
+    /// With nothing to answer: whether the program has said more than a greeting.
+    pub fn is_unasked(&mut self) -> Result<bool, ProgramError> {
+        match self.reply {
+            Reply::Told => {
+                Ok(self.reader.greet(&mut self.decoder)?
+                    && self.reader.next(&mut self.decoder).map(|_| true)?)
+            }
+            Reply::One | Reply::UntilEmpty => Ok(self.decoder.pending() > 0),
+        }
+    }
+
+    /// Whole answers.
+    pub fn len(&self) -> usize {
+        self.whole.len()
+    }
+
+    /// Takes whole answers out of what was read, for `asked` items. `most_in_all`: bytes of one answer's outputs.
+    /// An error is about the first item that has no answer then.
+    pub fn read(&mut self, asked: usize, output: Output, most_in_all: u64) -> Result<(), ProgramError> {
+        while self.whole.len() < asked {
+            if !self.read_step(output)? {
+                return Ok(());
+            }
+            if (self.outputs.size() - self.settled.1) as u64 + self.left_out > most_in_all {
+                return Err(ProgramError::TooMuch(most_in_all));
+            }
+        }
+        // What comes with the last answer, and belongs to nothing, spoils that answer.
+        if self.decoder.pending() > 0
+            && let Some(last) = self.whole.pop_back()
+        {
+            self.settled = (self.settled.0 - last.outputs, self.settled.1 - last.bytes);
+            self.outputs.truncate(self.settled.1, self.settled.0);
+            return Err(if self.reply == Reply::One {
+                ProgramError::AnsweredTwice
+            } else {
+                ProgramError::WentOn
+            });
+        }
+        Ok(())
+    }
+
+    /// One step. False: more has to be read first.
+    fn read_step(&mut self, output: Output) -> Result<bool, ProgramError> {
+        if self.reply == Reply::Told {
+            return self.read_frame(output);
+        }
+        let next = match self.decoder.next().map_err(ProgramError::BadFrame)? {
+            Some(item) => Some(item),
+            None if output == Output::Whole => self.decoder.last().map_err(ProgramError::BadFrame)?,
+            None => None,
+        };
+        let Some(item) = next else { return Ok(false) };
+        let is_end = self.reply == Reply::UntilEmpty && item.is_empty();
+        if !is_end {
+            self.outputs.push(item);
+        }
+        if is_end || self.reply == Reply::One {
+            self.complete(None);
+        }
+        Ok(true)
+    }
+
+    fn read_frame(&mut self, output: Output) -> Result<bool, ProgramError> {
+        let is_between = self.decoder.pending() == 0;
+        match self.reader.next(&mut self.decoder)? {
+            Some(Frame::Output(output)) if self.spoilt.is_none() => self.outputs.push(output),
+            Some(Frame::Output(output)) => self.left_out += output.len() as u64,
+            Some(Frame::TooLong(length)) => {
+                self.left_out += length;
+                let bad = BadFrame::TooLong { least: length, most: self.most };
+                self.spoilt.get_or_insert(ProgramError::BadFrame(bad));
+            }
+            Some(Frame::End) => self.complete(None),
+            Some(Frame::Failed(why)) => {
+                let why = String::from_utf8_lossy(why).into_owned();
+                self.complete(Some(ProgramError::Told(why)));
+            }
+            None if output != Output::Whole || is_between => return Ok(false),
+            None => return Err(ProgramError::BadFrame(BadFrame::Truncated(Framing::U32be))),
+        }
+        Ok(true)
+    }
+
+    /// The answer that was coming is whole.
+    fn complete(&mut self, failure: Option<ProgramError>) {
+        let failure = self.spoilt.take().or(failure);
+        self.left_out = 0;
+        if failure.is_some() {
+            self.outputs.truncate(self.settled.1, self.settled.0);
+        }
+        let (outputs, bytes) =
+            (self.outputs.all().count - self.settled.0, self.outputs.size() - self.settled.1);
+        self.settled = (self.settled.0 + outputs, self.settled.1 + bytes);
+        self.whole.push_back(Answer { outputs, bytes, failure });
+    }
+
+    /// The first whole answers. Several outputs of one answer must go out together: so those that have several are
+    /// not too many at once.
+    pub fn first(&self) -> Option<Run<'_>> {
+        if let Some(failure) = &self.whole.front()?.failure {
+            return Some(Run::Failure(failure.clone()));
+        }
+        let (mut answers, mut count, mut bytes, mut single) = (0, 0, 0, true);
+        for answer in self.whole.iter().take_while(|answer| answer.failure.is_none()) {
+            single &= answer.outputs <= 1;
+            if answers > 0 && !single && count + answer.outputs > TOGETHER {
+                break;
+            }
+            (answers, count, bytes) = (answers + 1, count + answer.outputs, bytes + answer.bytes);
+        }
+        Some(Run::Good { answers, outputs: self.outputs.part(0..bytes, count) })
+    }
+
+    /// How many outputs the answer has, if all of the first `answers` have one at most.
+    pub fn single(&self, answers: usize) -> Option<impl Iterator<Item = usize>> {
+        let first = || self.whole.iter().take(answers).map(|answer| answer.outputs);
+        first().all(|outputs| outputs <= 1).then(first)
+    }
+
+    /// The first so many are dealt with.
+    pub fn drop_first(&mut self, answers: usize) {
+        let gone = self.whole.drain(..answers);
+        let (outputs, bytes) =
+            gone.fold((0, 0), |(outputs, bytes), gone| (outputs + gone.outputs, bytes + gone.bytes));
+        self.outputs.drop_front(bytes, outputs);
+        self.settled = (self.settled.0 - outputs, self.settled.1 - bytes);
+        self.decoder.shrink(1 << 20);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fed(reply: Reply, bytes: &[u8]) -> Answers {
+        let mut answers = Answers::new(reply, Framing::Lines, 100);
+        answers.decoder.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        answers.decoder.filled(bytes.len());
+        answers
+    }
+
+    /// All that is whole, as text: outputs of one run joined by commas.
+    fn told(answers: &mut Answers) -> Vec<String> {
+        let mut all = Vec::new();
+        loop {
+            let (n, text) = match answers.first() {
+                None => return all,
+                Some(Run::Failure(why)) => (1, format!("failed: {why}")),
+                Some(Run::Good { answers, outputs }) => {
+                    let outputs: Vec<_> = outputs.iter().map(String::from_utf8_lossy).collect();
+                    (answers, format!("{answers}: {}", outputs.join(",")))
+                }
+            };
+            answers.drop_first(n);
+            all.push(text);
+        }
+    }
+
+    #[test]
+    fn each_line_is_an_answer_or_all_until_an_empty_one_are() {
+        let mut one = fed(Reply::One, b"a\n\nb\nrest");
+        one.read(9, Output::Open, 1000).unwrap();
+        assert_eq!((one.len(), told(&mut one)), (3, vec!["3: a,,b".to_owned()]));
+        one.read(9, Output::Torn, 1000).unwrap();
+        assert!(one.first().is_none(), "what a killed program had begun is no answer");
+        one.read(9, Output::Whole, 1000).unwrap();
+        assert_eq!(told(&mut one), ["1: rest"]);
+        let mut many = fed(Reply::UntilEmpty, b"a\nb\n\n\nc\n\nd\n");
+        many.read(9, Output::Open, 1000).unwrap();
+        assert_eq!(told(&mut many), ["3: a,b,c"]);
+        assert!(many.first().is_none());
+    }
+
+    #[test]
+    fn a_failure_takes_its_outputs_with_it_and_no_others() {
+        let bytes = b"\0\0\0\x02oA\0\0\0\x01e\0\0\0\x02oB\0\0\0\x04fwhy\0\0\0\x02oC\0\0\0\x02oD\0\0\0\x01e\0\0\0\x02oE";
+        let mut answers = fed(Reply::Told, bytes);
+        answers.read(9, Output::Open, 1000).unwrap();
+        assert_eq!(told(&mut answers), ["1: A", "failed: why", "1: C,D"]);
+        assert_eq!(answers.outputs.all().iter().collect::<Vec<_>>(), [b"E"]);
+        assert!(matches!(answers.read(9, Output::Whole, 1000), Ok(())));
+    }
+
+    #[test]
+    fn an_output_that_no_queue_takes_fails_its_item_and_the_program_goes_on() {
+        let mut bytes = b"\0\0\0\x02oA\0\0\0\x79o".to_vec();
+        bytes.extend([b'x'; 120]);
+        bytes.extend(b"\0\0\0\x02oB\0\0\0\x01e\0\0\0\x02oC\0\0\0\x01e");
+        let mut answers = fed(Reply::Told, &bytes);
+        answers.read(9, Output::Open, 1000).unwrap();
+        let told = told(&mut answers);
+        assert!(told[0].contains("max_item is 100 bytes"), "{told:?}");
+        assert_eq!(told[1], "1: C");
+    }
+
+    #[test]
+    fn an_answer_has_an_end_however_long_the_program_goes_on() {
+        let mut answers = fed(Reply::UntilEmpty, &b"twelve bytes\n".repeat(90));
+        assert_eq!(answers.read(9, Output::Open, 1000), Err(ProgramError::TooMuch(1000)));
+        let mut answers = fed(Reply::Told, &b"\0\0\0\x0dotwelve bytes".repeat(90));
+        assert_eq!(answers.read(9, Output::Open, 1000), Err(ProgramError::TooMuch(1000)));
+    }
+
+    #[test]
+    fn what_comes_beyond_the_last_answer_spoils_it() {
+        let mut answers = fed(Reply::One, b"a\nb\nc\n");
+        assert_eq!(answers.read(2, Output::Open, 1000), Err(ProgramError::AnsweredTwice));
+        assert_eq!(told(&mut answers), ["1: a"]);
+    }
+
+    #[test]
+    fn answers_with_many_outputs_go_out_a_few_at_a_time() {
+        let mut answers = fed(Reply::UntilEmpty, &b"a\nb\n\n".repeat(100));
+        answers.read(1000, Output::Open, 1000).unwrap();
+        let runs: Vec<_> =
+            told(&mut answers).iter().map(|run| run.split(':').next().unwrap().to_owned()).collect();
+        assert_eq!(runs, ["64", "36"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! A program's standard error: whole lines to the log, not too many of them, and the last ones kept.
+
+use crate::text;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A longer line is cut.
+const LONGEST: usize = 3000;
+/// Lines kept for the cause of a failure.
+const KEPT: usize = 20;
+/// Lines that may come at once.
+const BURST: u32 = 1000;
+/// Lines a second, after that.
+const RATE: u32 = 200;
+/// After so long a burst may come again.
+const REST: Duration = Duration::from_secs(10);
+
+/// Collects what a program says.
+pub(crate) struct StderrRelay {
+    /// A line whose end isn't there yet.
+    partial: Vec<u8>,
+    /// That line is too long already: the rest of it is skipped.
+    skipping: bool,
+    /// The line before it ended with a carriage return.
+    has_returned: bool,
+    kept: VecDeque<String>,
+    /// Lines that may be logged now.
+    credit: u32,
+    since: Instant,
+    left_out: u64,
+}
+
+impl StderrRelay {
+    pub fn new() -> StderrRelay {
+        let (partial, kept) = (Vec::new(), VecDeque::with_capacity(KEPT));
+        StderrRelay {
+            partial,
+            skipping: false,
+            has_returned: false,
+            kept,
+            credit: BURST,
+            since: Instant::now(),
+            left_out: 0,
+        }
+    }
+
+    /// More of it.
+    pub fn take(&mut self, mut bytes: &[u8]) {
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) {
+            self.append(&bytes[..end]);
+            self.end_at(bytes[end]);
+            bytes = &bytes[end + 1..];
+        }
+        self.append(bytes);
+    }
+
+    /// The program is over: what it has said is all there is.
+    pub fn finish(&mut self) {
+        if !self.partial.is_empty() {
+            self.end_line();
+        }
+        self.tell_left_out();
+    }
+
+    /// The last lines since the last call: of one program, or of one item.
+    pub fn take_kept(&mut self) -> Vec<String> {
+        self.kept.drain(..).collect()
+    }
+
+    /// Forgets what was kept.
+    pub fn forget(&mut self) {
+        self.kept.clear();
+    }
+
+    /// A carriage return ends a line as well: a progress bar is many of them. Before a line feed it is part of one end,
+    /// and behind nothing it is none.
+    fn end_at(&mut self, end: u8) {
+        let is_second = end == b'\n' && self.has_returned;
+        let is_return = end == b'\r';
+        if !(is_second || is_return && self.partial.is_empty()) {
+            self.has_returned = is_return;
+            self.end_line();
+        } else {
+            self.has_returned = false;
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.has_returned &= bytes.is_empty();
+        if self.skipping {
+            return;
+        }
+        let room = LONGEST - self.partial.len();
+        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.skipping = bytes.len() > room;
+    }
+
+    fn end_line(&mut self) {
+        let mut line = text::of_bytes(&self.partial);
+        if self.skipping {
+            line.push('…');
+        }
+        self.partial.clear();
+        self.skipping = false;
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        if self.may_log() {
+            self.tell_left_out();
+            log::info!("{line}");
+        } else {
+            self.left_out += 1;
+        }
+        self.kept.push_back(line);
+    }
+
+    fn may_log(&mut self) -> bool {
+        let passed = self.since.elapsed();
+        let more = if passed > REST {
+            BURST
+        } else if self.credit == 0 && passed > Duration::from_secs(1) {
+            // In portions: a line now and then amid a flood tells nothing.
+            RATE
+        } else {
+            0
+        };
+        if more > 0 {
+            (self.credit, self.since) = (more, Instant::now());
+        }
+        let may = self.credit > 0;
+        self.credit = self.credit.saturating_sub(1);
+        may
+    }
+
+    fn tell_left_out(&mut self) {
+        if self.left_out > 0 {
+            log::warn!("{} lines of its standard error are left out: it writes too fast", self.left_out);
+            self.left_out = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_however_they_come() {
+        let mut stderr = StderrRelay::new();
+        for byte in b"one\ntwo\r\n\nlast" {
+            stderr.take(&[*byte]);
+        }
+        stderr.finish();
+        assert_eq!(stderr.take_kept(), ["one", "two", "", "last"]);
+        assert!(stderr.take_kept().is_empty());
+    }
+
+    #[test]
+    fn a_carriage_return_ends_a_line_and_before_a_line_feed_is_part_of_its_end() {
+        let told: &[u8] = b"10%\r20%\r\r30%\r\nnext\r\n\r\n\nend\r";
+        for piece in 1..told.len() {
+            let mut stderr = StderrRelay::new();
+            told.chunks(piece).for_each(|piece| stderr.take(piece));
+            stderr.finish();
+            assert_eq!(
+                stderr.take_kept(),
+                ["10%", "20%", "30%", "next", "", "", "end"],
+                "in pieces of {piece}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_escaped_and_what_is_too_long_is_cut() {
+        let mut stderr = StderrRelay::new();
+        stderr.take(b"\xff\x1b[31mred\t\xc3\xa9\n");
+        stderr.take(&[b'x'; 10_000]);
+        stderr.take(b"x\nnext\n");
+        let kept = stderr.take_kept();
+        assert_eq!(kept[0], "\\xff\\u{1b}[31mred\t\u{e9}");
+        assert_eq!((kept[1].len(), kept[1].ends_with("x…")), (LONGEST + '…'.len_utf8(), true));
+        assert_eq!(kept[2], "next");
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_its_end_is_kept() {
+        let mut stderr = StderrRelay::new();
+        let flood: String = (0..5000).map(|n| format!("{n}\n")).collect();
+        stderr.take(flood.as_bytes());
+        assert!(stderr.left_out >= 3000, "{}", stderr.left_out);
+        stderr.finish();
+        assert_eq!(stderr.left_out, 0);
+        let kept = stderr.take_kept();
+        assert_eq!((kept.len(), kept[0].as_str(), kept[19].as_str()), (20, "4980", "4999"));
+    }
+}

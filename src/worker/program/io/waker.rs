@@ -1,0 +1,107 @@
+//! Items in a queue, told by a descriptor: so that one wait covers the queues and the program's pipes.
+//!
+//! Queues wake by futex, pipes by poll. A thread sleeps on the queues' words in the worker's place, when the worker has
+//! found them empty, and rings a descriptor. While items come faster than they are worked off it is never asked.
+
+use crate::queue::{QueueWaiter, Wait, WorkerHandle};
+use crate::stage::{Failure, Reach};
+use crate::sys::needs::DENIED;
+use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// So long a worker whose program has nothing to say waits for the queues alone, before it asks the thread to: the way
+/// through it takes as long again as all else, and where items come one by one the next one is mostly there by then.
+pub(crate) const NAP: Duration = Duration::from_millis(1);
+
+/// See [`NAP`].
+pub(crate) fn nap() -> Wait {
+    Wait::Until(Instant::now() + NAP)
+}
+
+/// So long one waits whose program may have something to say any moment, where items come by the hundred: a few
+/// times as long as it takes to publish so many.
+const SHORT_NAP: Duration = Duration::from_micros(100);
+
+/// See [`SHORT_NAP`].
+pub(crate) fn short_nap() -> Wait {
+    Wait::Until(Instant::now() + SHORT_NAP)
+}
+
+/// The thread sleeps and writes eight bytes.
+const STACK: usize = 64 * 1024;
+
+pub(crate) struct Waker {
+    bell: Arc<EventFd>,
+    sleepers: Sender<QueueWaiter>,
+    is_armed: bool,
+}
+
+impl Waker {
+    /// Call it with the worker's signals blocked: they are for its first thread.
+    pub fn new() -> io::Result<Waker> {
+        let bell = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(named)?;
+        let bell = Arc::new(bell);
+        let (sleepers, received) = channel();
+        let theirs = Arc::clone(&bell);
+        let thread = std::thread::Builder::new().name("waker".to_owned()).stack_size(STACK);
+        thread.spawn(move || sleep(&received, &theirs))?;
+        Ok(Waker { bell, sleepers, is_armed: false })
+    }
+
+    /// After a `take` that came back empty: the descriptor tells when to try again.
+    pub fn arm(&mut self, queues: &WorkerHandle) {
+        if !self.is_armed {
+            // The thread ends with the process only.
+            self.is_armed = self.sleepers.send(queues.waiter()).is_ok();
+        }
+    }
+
+    /// Whether it has rung. If so, take, or pass it on: see [`QueueWaiter`].
+    pub fn has_rung(&mut self) -> bool {
+        let rung = self.is_armed && self.bell.read().is_ok();
+        self.is_armed &= !rung;
+        rung
+    }
+
+    /// Whether it sleeps in the worker's place: then there is nothing to take until it has rung.
+    pub fn is_armed(&self) -> bool {
+        self.is_armed
+    }
+
+    /// To wait for, as long as it is armed.
+    pub fn bell(&self) -> Option<BorrowedFd<'_>> {
+        self.is_armed.then(|| self.bell.as_fd())
+    }
+}
+
+fn named(errno: nix::errno::Errno) -> io::Error {
+    io::Error::new(
+        io::Error::from(errno).kind(),
+        format!("failed to make an event descriptor (eventfd2): {errno}"),
+    )
+}
+
+/// Whether a waker can be had; an error that no later worker would be spared reaches all of them.
+pub(crate) fn probe() -> Result<(), Failure> {
+    match EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC) {
+        Ok(_) => Ok(()),
+        Err(errno @ (Errno::ENOSYS | Errno::EPERM | Errno::EACCES)) => {
+            Err(Failure::with_reach(format!("{}; {DENIED}", named(errno)), Reach::Never))
+        }
+        Err(errno) => Err(named(errno).into()),
+    }
+}
+
+fn sleep(received: &Receiver<QueueWaiter>, bell: &EventFd) {
+    for sleeper in received {
+        sleeper.sleep();
+        // Its counter can't overflow: it is read before the next one is sent.
+        let _ = bell.write(1);
+    }
+}

@@ -1,0 +1,101 @@
+//! Command stages: the worker is the shepherd of a program, which it starts, feeds, listens to and outlives.
+//!
+//! ```text
+//! queues ─take─> worker ─stdin─> program ─stdout─> worker ─commit─> queues
+//!                                   └──stderr──> log, and the last lines to the cause of a failure
+//! ```
+//!
+//! - [`modes::each`]: a program per item (or batch); its outputs count only if it ends well.
+//! - [`modes::reply`]: one program that answers each item; with framing "mprun" ([`io::helper_protocol`]) it says how it went.
+//! - [`modes::stream`]: one program; what it reads and what it writes are unrelated.
+//!
+//! One thread, and one wait for everything ([`io::session`]). Outputs are kept back until they count ([`io::outputs`]), and
+//! come out exactly once ([`spill`]). The program leads a session of its own: it and all that it starts is ended with
+//! the worker, by the worker itself, by the kernel (`PR_SET_PDEATHSIG`), or by the supervisor, who finds the group's
+//! number in the worker's slot.
+
+mod conversation;
+mod error;
+mod io;
+mod modes;
+mod pause;
+mod run;
+mod spec;
+mod spill;
+
+use super::context::WorkerContext;
+use super::setup;
+use super::stop::Stop;
+use crate::config::pipeline::{Command, Mode, Reply};
+use crate::control::python;
+use crate::queue::Ending;
+use crate::stage::{Context, Failure, Reach};
+use crate::sys::{process, readiness};
+use modes::each::EachLoop;
+use spec::{CommandSpec, NotStarted};
+use std::path::PathBuf;
+
+/// The life of a worker with a program.
+pub(super) fn serve(worker: &mut WorkerContext, command: Command, context: &Context) -> Stop {
+    let spec = match prepare(worker, &command, context) {
+        Ok(spec) => spec,
+        Err(failure) => return no_spec(worker, failure),
+    };
+    let stop = live(worker, spec, command);
+    if stop.0 == Ending::Ordered
+        && !readiness::is_terminated()
+        && let Err(stop) = spill::leave_empty(worker)
+    {
+        return stop;
+    }
+    stop
+}
+
+/// What the command names is not there, and won't be at the next start.
+fn no_spec(worker: &mut WorkerContext, failure: Failure) -> Stop {
+    match failure.reach() {
+        Reach::Worker | Reach::Never => NotStarted::Never(failure).stop(worker),
+        Reach::Item | Reach::NotYet | Reach::OutputClosed | Reach::Ordered => failure.into(),
+    }
+}
+
+fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> Result<CommandSpec, Failure> {
+    if !matches!(command.mode, Mode::Each { .. }) {
+        // Else only while there is a program to pass it on to.
+        readiness::hold_termination()?;
+        io::waker::probe()?;
+    }
+    process::adopt_orphans()?;
+    // One of ours would end the worker, and take its word with it.
+    worker.time_limit.leave_to_others();
+    if let Some(outbox) = spill::of(worker) {
+        // What goes there is not out yet: it counts when it is.
+        worker.queues.set_hidden_queue(outbox);
+    }
+    let module = if command.mode == Mode::Reply(Reply::Told) { module(worker, command) } else { None };
+    CommandSpec::new(command, context, !worker.spec.inputs.is_empty(), module.as_deref())
+}
+
+/// Where a program in Python finds the module that speaks framing "mprun", if it brings none of its own.
+fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
+    let for_another_user = command.user.is_some() || command.group.is_some();
+    let put = match &worker.spec.tails {
+        Some(tails) => python::put(tails, worker.spec.supervisor_pid, for_another_user),
+        None => Err(std::io::Error::other("the run has no runtime folder")),
+    };
+    let failed = |error: &std::io::Error| {
+        log::warn!("mprun's own Python module is not at hand, an installed one may be: {error}");
+    };
+    put.inspect_err(failed).ok()
+}
+
+fn live(worker: &mut WorkerContext, spec: CommandSpec, command: Command) -> Stop {
+    setup::say_ready(worker);
+    match command.mode {
+        Mode::Each { collect, batch } => EachLoop::new(worker, spec, command, collect, batch).run(),
+        Mode::Reply(reply) => {
+            modes::reply::serve(worker, &spec, &command, reply).map_or_else(|stop| stop, Stop)
+        }
+        Mode::Stream => modes::stream::serve(worker, &spec, &command).unwrap_or_else(|stop| stop),
+    }
+}

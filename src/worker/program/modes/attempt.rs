@@ -1,0 +1,155 @@
+//! One attempt of `mode = "each"`: a program, from its input to its outputs.
+
+use crate::config::pipeline::{Collect, Command};
+use crate::framing::{BadFrame, Decoder, encode};
+use crate::queue::Ending;
+use crate::stage::Failure;
+use crate::sys::readiness;
+use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::program::conversation::{Event, Manner, Outcome};
+use crate::worker::program::error::ProgramError;
+use crate::worker::program::io::outputs::Outputs;
+use crate::worker::program::io::session::{Out, Wish};
+use crate::worker::program::io::stderr::StderrRelay;
+use crate::worker::program::run::{Mode, ProgramRun};
+use crate::worker::program::spec::{CommandSpec, NotStarted};
+use crate::worker::stop::Stop;
+
+/// The result of the leases, in that of the worker.
+pub(crate) type Attempted<E> = Result<Result<(), E>, Stop>;
+
+/// What all attempts of a worker have in common, and the memory that they use anew.
+pub(crate) struct Attempts {
+    pub spec: CommandSpec,
+    pub command: Command,
+    pub collect: Collect,
+    /// Items at once, each framed; `None`: one, as it is.
+    pub batch: Option<u32>,
+    pub stderr: StderrRelay,
+    /// What the program gets on its standard input.
+    pub input: Vec<u8>,
+    pub outputs: Outputs,
+}
+
+impl Attempts {
+    /// Runs the program on the first `size` leases.
+    pub fn run(
+        &mut self,
+        worker: &mut WorkerContext,
+        size: usize,
+        live: &LiveSettings,
+    ) -> Attempted<ProgramError> {
+        if let Err(error) = self.frame(worker, size)? {
+            return Ok(Err(error));
+        }
+        let first = worker.queues.item(0)?;
+        let mut session = match self.spec.start(Some((first.bytes, first.attempt)), worker.queues.program()) {
+            Ok(session) => session,
+            Err(NotStarted::Item(error)) => return Ok(Err(error)),
+            Err(never) => return Err(never.stop(worker)),
+        };
+        if self.input.is_empty() {
+            session.close_input();
+        }
+        let max_item = worker.queues.max_item(&worker.outputs)?;
+        let max_bytes = worker.queues.max_bytes(&worker.outputs)?;
+        let decoder = Decoder::new(self.command.out_framing, max_item);
+        let outputs =
+            Collector { collect: self.collect, decoder, outputs: &mut self.outputs, max_item, max_bytes };
+        let mut attempt = Attempt { live: *live, input: &self.input, outputs };
+        let mut run = ProgramRun::new(worker, &mut self.stderr, session, Manner::Each);
+        run.apply(Event::Begun);
+        run.converse(&mut attempt)?;
+        Ok(match (run.conversation.outcome(), run.session.exit()) {
+            _ if readiness::is_terminated() => return Err(Stop(Ending::Ordered)),
+            (Some(Outcome::Failed(error)), _) => Err(error.clone()),
+            (_, Some(exit)) if self.spec.is_success(exit) => Ok(()),
+            (_, Some(exit)) => Err(ProgramError::Ended(exit)),
+            // A program is over only with an exit.
+            (_, None) => return Err(Failure::fatal("the program's end is unknown").into()),
+        })
+    }
+
+    fn frame(&mut self, worker: &WorkerContext, size: usize) -> Attempted<ProgramError> {
+        self.input.clear();
+        for i in (0..size).filter(|_| self.spec.reads) {
+            let bytes = worker.queues.item(i)?.bytes;
+            if self.batch.is_none() {
+                self.input.extend_from_slice(bytes);
+            } else if let Err(why) = encode(self.command.in_framing, bytes, &mut self.input) {
+                return Ok(Err(ProgramError::NotEncodable(why)));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+struct Attempt<'a> {
+    /// The settings as they were at its start.
+    live: LiveSettings,
+    /// What is still to be written.
+    input: &'a [u8],
+    outputs: Collector<'a>,
+}
+
+impl Mode for Attempt<'_> {
+    fn live_settings(&mut self, _worker: &mut WorkerContext) -> LiveSettings {
+        self.live
+    }
+
+    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+        let into = Some(&mut self.outputs.decoder);
+        let turn = run.turn(live, None, Wish { out: Out::from(self.input), into, ..Wish::default() })?;
+        self.input = &self.input[turn.written..];
+        if self.input.is_empty() {
+            run.session.close_input();
+        }
+        match run.conversation.outcome() {
+            None | Some(Outcome::Unasked { .. }) => {
+                if let Err(error) = self.outputs.take(run.session.is_drained()) {
+                    run.apply(Event::Failed(error));
+                }
+            }
+            // What follows is of no use; but the pipe must not hold up the end.
+            Some(_) => self.outputs.decoder.forget(usize::MAX),
+        }
+        Ok(())
+    }
+}
+
+/// Outputs on their way out of what was read.
+struct Collector<'a> {
+    collect: Collect,
+    decoder: Decoder,
+    outputs: &'a mut Outputs,
+    max_item: u64,
+    max_bytes: u64,
+}
+
+impl Collector<'_> {
+    fn take(&mut self, is_over: bool) -> Result<(), ProgramError> {
+        match self.collect {
+            Collect::Whole if self.decoder.pending() as u64 > self.max_item => {
+                let (least, most) = (self.decoder.pending() as u64, self.max_item);
+                return Err(ProgramError::BadFrame(BadFrame::TooLong { least, most }));
+            }
+            Collect::Whole if is_over => {
+                self.outputs.push(self.decoder.rest());
+                self.decoder.forget(usize::MAX);
+            }
+            Collect::Whole => {}
+            Collect::Lines => {
+                while let Some(item) = self.decoder.next().map_err(ProgramError::BadFrame)? {
+                    self.outputs.push(item);
+                }
+                if is_over && let Some(item) = self.decoder.last().map_err(ProgramError::BadFrame)? {
+                    self.outputs.push(item);
+                }
+            }
+        }
+        match self.outputs.size() as u64 > self.max_bytes {
+            true => Err(ProgramError::TooMuch(self.max_bytes)),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `mode = "each"`: a fresh program for every item, or for a batch of them. Its outputs count only if it ends well.
+
+use super::attempt::{Attempted, Attempts};
+use crate::config::pipeline::{Collect, Command};
+use crate::queue::{Ending, Taken, Wait};
+use crate::stage::Failure;
+use crate::sys::readiness;
+use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::dead_letters;
+use crate::worker::program::error::FailedAttempt;
+use crate::worker::program::io::outputs::Outputs;
+use crate::worker::program::io::stderr::StderrRelay;
+use crate::worker::program::spec::CommandSpec;
+use crate::worker::program::spill;
+use crate::worker::stop::Stop;
+use std::time::{Duration, Instant};
+
+pub(crate) struct EachLoop<'a> {
+    worker: &'a mut WorkerContext,
+    attempts: Attempts,
+}
+
+impl<'a> EachLoop<'a> {
+    pub fn new(
+        worker: &'a mut WorkerContext,
+        spec: CommandSpec,
+        command: Command,
+        collect: Collect,
+        batch: Option<u32>,
+    ) -> EachLoop<'a> {
+        worker.queues.set_max_leases(batch.map_or(1, |batch| batch as usize));
+        let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
+        EachLoop { worker, attempts: Attempts { spec, command, collect, batch, stderr, input, outputs } }
+    }
+
+    pub fn run(mut self) -> Stop {
+        loop {
+            if let Err(stop) = self.round() {
+                return stop;
+            }
+        }
+    }
+
+    fn round(&mut self) -> Result<(), Stop> {
+        let live = self.worker.poll_orders()?;
+        if readiness::is_terminated() {
+            return Err(Stop(Ending::Ordered));
+        }
+        self.worker.recycling.check()?;
+        spill::drain(self.worker)?;
+        match self.take(&live)? {
+            Taken::Items { .. } if spill::keep_only_batch(self.worker)? => spill::publish_batch(self.worker),
+            Taken::Items { before, after } => {
+                self.worker.log_taken(0, before, after)?;
+                self.work(&live)
+            }
+            Taken::Empty | Taken::Ordered => Ok(()),
+            Taken::Ended => Err(Stop(Ending::InputEnded)),
+        }
+    }
+
+    /// Leases a batch, or as much of one as is there.
+    fn take(&mut self, live: &LiveSettings) -> Result<Taken, Stop> {
+        let worker = &mut *self.worker;
+        let most = self.attempts.batch.filter(|_| !live.is_single()).map_or(1, |batch| batch as usize);
+        let most = most.min(worker.recycling.items_left());
+        let mut taken = worker.take(most, live)?;
+        // A transaction takes only so many.
+        while let Taken::Items { after, .. } = &mut taken
+            && *after > 0
+            && worker.queues.len() < most
+            && let Taken::Items { after: left, .. } =
+                worker.queues.take(&worker.inputs, most - worker.queues.len(), Wait::No)?
+        {
+            *after = left;
+        }
+        Ok(taken)
+    }
+
+    /// Works off all leases. A batch that fails is halved until the item is found that makes it fail.
+    fn work(&mut self, live: &LiveSettings) -> Result<(), Stop> {
+        let mut size = self.unsuspected()?;
+        while !self.worker.queues.is_empty() {
+            size = size.clamp(1, self.worker.queues.len());
+            let done = match self.attempt(size, live)? {
+                Ok(()) => {
+                    self.publish(size)?;
+                    size
+                }
+                Err(failed) if size > 1 => {
+                    log::debug!("a batch of {size} failed: {failed}");
+                    size /= 2;
+                    0
+                }
+                Err(failed) => {
+                    self.worker.item_log.forget();
+                    // The others first: so the failed one is the first in its queue again.
+                    self.worker.queues.give_back_from(1)?;
+                    dead_letters::fail_with(self.worker, 0, failed.reason(), live)?;
+                    1
+                }
+            };
+            self.worker.recycling.count(done);
+            self.worker.pause(|tuning| if done > 0 { tuning.sleep } else { Duration::ZERO })?;
+        }
+        Ok(())
+    }
+
+    /// How many of the leases may go together: one that has failed before goes alone.
+    fn unsuspected(&self) -> Result<usize, Stop> {
+        for i in 0..self.worker.queues.len() {
+            if self.worker.queues.item(i)?.attempt > 1 {
+                return Ok(i.max(1));
+            }
+        }
+        Ok(self.worker.queues.len())
+    }
+
+    /// Publishes the outputs of the first `size` leases and ends them. What was collected as a whole is no line, so
+    /// standard output gets no line end that the program has not written.
+    fn publish(&mut self, size: usize) -> Result<(), Stop> {
+        if self.attempts.collect == Collect::Lines || !self.worker.outputs.is_empty() {
+            return spill::publish(self.worker, self.attempts.outputs.all(), size);
+        }
+        self.worker.console.begin_item();
+        self.attempts.outputs.all().iter().try_for_each(|output| self.worker.console.put_as_it_is(output))?;
+        self.worker.commit(size)
+    }
+
+    fn attempt(&mut self, size: usize, live: &LiveSettings) -> Attempted<FailedAttempt> {
+        let EachLoop { worker, attempts } = self;
+        // Which one of several has killed this worker can't be known.
+        if size == 1 {
+            worker.queues.begin(0);
+        }
+        attempts.outputs.clear();
+        attempts.stderr.forget();
+        readiness::hold_termination().map_err(Failure::from)?;
+        let start = Instant::now();
+        let result = attempts.run(worker, size, live);
+        worker.queues.note_items(size, start.elapsed());
+        worker.queues.rest();
+        if !readiness::is_terminated() {
+            readiness::release_termination().map_err(Failure::from)?;
+        }
+        result.map(|result| {
+            result.map_err(|error| FailedAttempt { error, stderr: attempts.stderr.take_kept() })
+        })
+    }
+}

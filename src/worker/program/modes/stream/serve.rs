@@ -1,0 +1,102 @@
+//! The policy: when the program gets items, when it ends, and what follows.
+
+use super::output::{Output, publish_any};
+use super::streaming::{Found, Streaming, Unaccounted};
+use crate::config::pipeline::Command;
+use crate::exit;
+use crate::framing::Decoder;
+use crate::queue::Ending;
+use crate::stage::Failure;
+use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::program::conversation::{Effect, Event, Manner};
+use crate::worker::program::io::feed::Feed;
+use crate::worker::program::io::stderr::StderrRelay;
+use crate::worker::program::io::waker::Waker;
+use crate::worker::program::pause::ItemPause;
+use crate::worker::program::run::{Mode, ProgramRun};
+use crate::worker::program::spec::CommandSpec;
+use crate::worker::stop::Stop;
+
+/// Asked for as the size of the pipes.
+const PIPE_BYTES: i32 = 256 * 1024;
+
+/// Serves the stage with one program.
+pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Command) -> Result<Stop, Stop> {
+    let max_item = worker.queues.max_item(&worker.outputs)?;
+    if worker.outputs.is_empty() {
+        worker.queues.set_max_leases(usize::MAX);
+    }
+    let output_name = format!("the output of `{}`", command.invocation.title());
+    let mut mode = Streaming {
+        feed: &mut Feed::new(command.in_framing),
+        output: Output::new(Decoder::new(command.out_framing, max_item), output_name),
+        waker: Waker::new().map_err(Failure::from)?,
+        pause: ItemPause::default(),
+        found: Found::default(),
+        speaks: false,
+        owes: false,
+        unaccounted: Unaccounted::new(),
+    };
+    let started = spec.start(None, worker.queues.program());
+    let session = started.map_err(|not_started| not_started.stop(worker))?;
+    session.widen(PIPE_BYTES);
+    worker.recycling.watch(session.pid());
+    let manner = Manner::Stream { is_source: worker.inputs.is_empty() };
+    let mut stderr = StderrRelay::new();
+    let mut run = ProgramRun::new(worker, &mut stderr, session, manner);
+    let ended = run.converse(&mut mode);
+    if ended.is_ok() && run.was_killed_externally() {
+        run.worker.exit_code = Some(exit::PROGRAM_KILLED);
+    }
+    ended
+        .and_then(|()| mode.conclude(&mut run, spec))
+        .map_err(|stop| mode.unaccounted.lost_with(run.worker, stop))
+}
+
+impl Mode for Streaming<'_> {
+    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+        self.pause.update(live);
+        self.poll_orders(run, live)?;
+        self.pass_on_wake_up(run.worker)?;
+        self.lease(run, live)?;
+        if !self.flows_on(run, live) && self.output.holds_back() {
+            // Nothing more may come before the worker sleeps.
+            let emitted = self.output.emit_pieces(run.worker, self.feed, &mut 0, false)?;
+            publish_any(run.worker, 0, emitted)?;
+        }
+        if !run.conversation.is_open() && (self.feed.is_empty() || !run.session.takes_input()) {
+            run.apply(Event::InputWritten);
+        }
+        if live.must_pause() && self.feed.is_empty() {
+            run.worker.come_to_rest();
+        }
+        if self.flows_on(run, live) { self.go_on(run) } else { self.exchange(run, live) }
+    }
+
+    fn owes_output(&self) -> bool {
+        self.owes
+    }
+}
+
+impl Streaming<'_> {
+    /// Orders, and the end of this worker's time.
+    fn poll_orders(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+        if !run.conversation.is_undecided() {
+            return Ok(());
+        }
+        let ending = match live.must_finish() {
+            true => Ending::Ordered,
+            // Of a program that is over there is nothing to replace.
+            false if run.session.exit().is_some() => return Ok(()),
+            false => match run.worker.recycling.check() {
+                Ok(()) => return Ok(()),
+                Err(stop) => stop.0,
+            },
+        };
+        if run.apply(Event::Leave(ending)).contains(&Effect::TakeBack) {
+            self.feed.take_back();
+            run.worker.queues.give_back_from(self.feed.len())?;
+        }
+        Ok(())
+    }
+}

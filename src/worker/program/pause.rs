@@ -1,0 +1,59 @@
+//! `sleep` and `sleep_when_empty` beside a program: no item before the pause is over. Its length is what the file says
+//! now, so a change of the file is followed in the middle of a pause.
+
+use crate::worker::context::LiveSettings;
+use std::time::{Duration, Instant};
+
+#[derive(Clone, Copy)]
+pub(crate) enum After {
+    Item,
+    /// A look that found no item.
+    Empty,
+}
+
+#[derive(Default)]
+pub(crate) enum ItemPause {
+    #[default]
+    Off,
+    On {
+        begun: Instant,
+        after: After,
+        until: Instant,
+    },
+}
+
+impl ItemPause {
+    pub fn begin(&mut self, after: After, live: &LiveSettings) {
+        let begun = Instant::now();
+        *self = ItemPause::On { begun, after, until: begun + length(after, live) };
+    }
+
+    /// Once a round, so that all of it agrees on whether there is a pause.
+    pub fn update(&mut self, live: &LiveSettings) {
+        let ItemPause::On { begun, after, .. } = *self else { return };
+        let until = begun + length(after, live);
+        *self = match !live.is_stopping() && until > Instant::now() {
+            true => ItemPause::On { begun, after, until },
+            false => ItemPause::Off,
+        };
+    }
+
+    /// When it is over, if there is one.
+    pub fn until(&self) -> Option<Instant> {
+        match self {
+            ItemPause::Off => None,
+            ItemPause::On { until, .. } => Some(*until),
+        }
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.until().is_some()
+    }
+}
+
+fn length(after: After, live: &LiveSettings) -> Duration {
+    match after {
+        After::Item => live.tuning.sleep,
+        After::Empty => live.pause_when_empty().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,178 @@
+//! One program from its start to its end: the loop of all modes, and the hands of the [conversation](super::conversation).
+
+use super::conversation::{
+    Circumstances, Conversation, Effect, Effects, Event, LINGER_REPORT, Manner, Outcome, Phase,
+};
+use super::io::session::{Session, Turn, Wish};
+use super::io::stderr::StderrRelay;
+use crate::queue::Waiting;
+use crate::stage::Failure;
+use crate::sys::readiness;
+use crate::sys::wait::{Exit, SignalNumber};
+use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::stop::Stop;
+use nix::sys::signal::Signal;
+use std::time::Instant;
+
+/// What a mode makes of the conversation.
+pub(crate) trait Mode {
+    /// The settings for one round.
+    fn live_settings(&mut self, worker: &mut WorkerContext) -> LiveSettings {
+        worker.read_orders()
+    }
+
+    /// Gets items for the program, moves bytes, and publishes what counts.
+    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop>;
+
+    /// Whether there are rounds to come though the program is over.
+    fn owes_output(&self) -> bool {
+        false
+    }
+}
+
+pub(crate) struct ProgramRun<'a> {
+    pub worker: &'a mut WorkerContext,
+    pub stderr: &'a mut StderrRelay,
+    pub session: Session,
+    pub conversation: Conversation,
+}
+
+impl<'a> ProgramRun<'a> {
+    pub fn new(
+        worker: &'a mut WorkerContext,
+        stderr: &'a mut StderrRelay,
+        session: Session,
+        manner: Manner,
+    ) -> ProgramRun<'a> {
+        let stop_timeout = worker.spec.stop_timeout;
+        let conversation = Conversation { phase: Phase::Idle, manner, stop_timeout };
+        ProgramRun { worker, stderr, session, conversation }
+    }
+
+    /// An error is the worker's; the program is ended for it.
+    pub fn converse(&mut self, mode: &mut impl Mode) -> Result<(), Stop> {
+        while !self.conversation.is_over() || mode.owes_output() {
+            let live = mode.live_settings(self.worker);
+            if readiness::is_terminated() {
+                self.apply(Event::Terminated);
+            }
+            if let Err(stop) = mode.round(self, &live) {
+                self.abandon(&live);
+                return Err(stop);
+            }
+            self.end_round(&live);
+        }
+        Ok(())
+    }
+
+    fn abandon(&mut self, live: &LiveSettings) {
+        self.apply(Event::Abandoned);
+        while !self.conversation.is_over() {
+            if self.turn(live, None, Wish::default()).is_err() {
+                return;
+            }
+            self.end_round(live);
+        }
+    }
+
+    /// Returns all effects: those on items are left to the mode.
+    pub fn apply(&mut self, event: Event) -> Effects {
+        let effects = self.conversation.apply(event, Instant::now());
+        for effect in effects {
+            match effect {
+                Effect::CloseInput => self.session.close_input(),
+                Effect::CloseOutput => self.session.close_output(),
+                Effect::Terminate => {
+                    self.session.signal(Signal::SIGTERM);
+                    self.session.signal(Signal::SIGCONT);
+                }
+                Effect::Kill => self.session.signal(Signal::SIGKILL),
+                Effect::ReportLingering => self.report_lingering(),
+                Effect::ReportOverdue => self.report_overdue(),
+                Effect::Acknowledge | Effect::TakeBack | Effect::Settle => {}
+            }
+        }
+        effects
+    }
+
+    fn end_round(&mut self, live: &LiveSettings) {
+        if self.session.is_drained() {
+            self.apply(Event::Drained);
+        }
+        let facts = circumstances(live);
+        if self.conversation.deadline(facts).is_some_and(|at| at <= Instant::now()) {
+            self.apply(Event::Tick(facts));
+        }
+    }
+
+    /// The moment when a turn ends though nothing has happened.
+    pub fn wakes_at(&self, live: &LiveSettings, others: [Option<Instant>; 3]) -> Option<Instant> {
+        let deadline = self.conversation.deadline(circumstances(live));
+        others.into_iter().chain([deadline]).flatten().min()
+    }
+
+    /// One turn, counted as a wait if there is a reason.
+    pub fn turn(
+        &mut self,
+        live: &LiveSettings,
+        why: Option<Waiting>,
+        mut wish: Wish<'_>,
+    ) -> Result<Turn, Failure> {
+        wish.until = self.wakes_at(live, [wish.until, None, None]);
+        let ProgramRun { worker, stderr, session, .. } = self;
+        let turn = worker.counted_as(why, |queues| session.turn(wish, stderr, queues.program()))?;
+        self.note(turn);
+        Ok(turn)
+    }
+
+    /// What a turn has shown, for the conversation.
+    pub fn note(&mut self, turn: Turn) {
+        if turn.read + turn.written > 0 && matches!(self.conversation.phase, Phase::Finishing { .. }) {
+            self.apply(Event::Moved);
+        }
+        if self.session.exit().is_none() {
+            return;
+        }
+        if self.conversation.outcome().is_none() || self.conversation.is_signalled() {
+            self.apply(Event::Exited);
+        }
+    }
+
+    /// Whether an exchange without a wait is likely to move something.
+    pub fn flows(&self, writes: bool) -> bool {
+        !self.conversation.is_signalled() && self.session.flows(writes)
+    }
+
+    /// Whether a signal has ended the program that was not this worker's: by hand, or by the kernel for want of memory.
+    pub fn was_killed_externally(&self) -> bool {
+        let by_signal = matches!(
+            self.session.exit(),
+            Some(Exit::Signal(SignalNumber(number))) if [Signal::SIGKILL as i32, Signal::SIGTERM as i32].contains(&number)
+        );
+        by_signal && matches!(self.conversation.outcome(), Some(Outcome::Unasked { .. }))
+    }
+
+    fn report_lingering(&self) {
+        let then = match self.conversation.manner {
+            Manner::Reply { bounded: true } => "; it is ended after stop_timeout",
+            Manner::Each | Manner::Reply { bounded: false } | Manner::Stream { .. } => "",
+        };
+        let (program, passed) = (self.session.pid(), LINGER_REPORT.as_secs());
+        log::warn!(
+            "has had all its input, waits for its program (process {program}) to end: it has done nothing for {passed}s{then}"
+        );
+    }
+
+    fn report_overdue(&self) {
+        let patience = humantime::format_duration(self.worker.spec.stop_timeout);
+        log::warn!(
+            "its program (process {}) has answered everything and not ended for {patience} (stop_timeout): it is ended \
+             by SIGTERM",
+            self.session.pid()
+        );
+    }
+}
+
+fn circumstances(live: &LiveSettings) -> Circumstances {
+    Circumstances { stopping: live.is_stopping(), item_timeout: live.tuning.item_timeout }
+}
