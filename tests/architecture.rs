@@ -1,5 +1,9 @@
 //! The layers of the crate, held against its own source: each module uses only what stands below it.
 
+#[path = "architecture/imports.rs"]
+mod imports;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +23,16 @@ const LAYERS: [&[&str]; 13] = [
     &["supervisor"],
     &["cli", "app", "lib", "main"],
 ];
+
+/// The same for the folders inside of a module.
+const FOLDERS: [(&str, &[&[&str]]); 1] =
+    [("queue", &[&["arena"], &["transaction"], &["worker", "admin"], &["recovery"]])];
+
+/// Modules whose files use each other in no circle.
+const WITHOUT_CIRCLES: [&str; 6] = ["append", "metrics", "progress", "queue", "service", "sys"];
+
+/// Two files that are one thing, and why.
+const ONE_THING: [(&str, &str, &str); 0] = [];
 
 fn layer(module: &str) -> usize {
     let found = LAYERS.iter().position(|layer| layer.contains(&module));
@@ -74,6 +88,59 @@ fn no_module_uses_one_that_stands_above_it() {
         }
     }
     assert!(upward.is_empty(), "{}", upward.join("\n"));
+}
+
+fn is_in(file: &str, folder: &str) -> bool {
+    file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[test]
+fn no_folder_inside_of_a_module_uses_one_that_stands_above_or_beside_it() {
+    let (uses, mut wrong) = (imports::Crate::read().uses(), Vec::new());
+    for (module, layers) in FOLDERS {
+        let place = |file: &str| {
+            let folders =
+                layers.iter().enumerate().flat_map(|(n, layer)| layer.iter().map(move |name| (n, name)));
+            folders.into_iter().find(|(_, name)| is_in(file, &format!("{module}/{name}")))
+        };
+        for (from, to) in uses.iter().filter(|(from, to)| is_in(from, module) && is_in(to, module)) {
+            let allowed = match (place(from), place(to)) {
+                (Some((own, folder)), Some((other, used))) => other < own || folder == used,
+                (_, None) => false, // what the folders share belongs into the lowest of them
+                (None, Some(_)) => true,
+            };
+            if !allowed {
+                wrong.push(format!("{from} uses {to}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_files_of_one_module_use_each_other_in_a_circle() {
+    let is_one_thing =
+        |a: &str, b: &str| ONE_THING.iter().any(|&(x, y, _)| (x, y) == (a, b) || (y, x) == (a, b));
+    let uses = imports::Crate::read().uses();
+    for module in WITHOUT_CIRCLES {
+        let own: BTreeSet<_> = uses
+            .iter()
+            .filter(|(from, to)| is_in(from, module) && is_in(to, module) && !is_one_thing(from, to))
+            .cloned()
+            .collect();
+        assert!(!own.is_empty(), "the uses of {module} were not found");
+        let circles = imports::circles(&own);
+        assert!(circles.is_empty(), "circles in {module}: {circles:#?}");
+    }
+}
+
+#[test]
+fn a_circle_is_found() {
+    let uses = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("d", "e")];
+    let uses = uses.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect();
+    let circles = imports::circles(&uses);
+    assert_eq!(circles.len(), 1);
+    assert_eq!(circles[0].len(), 3, "{circles:?}");
 }
 
 #[test]

@@ -20,23 +20,23 @@ fn seconds() -> f64 {
 
 /// How many items went in; panics unless exactly those came out, once each.
 fn settle_accounts(arena: &Arena) -> u64 {
-    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
-    for (q, counts) in steward.audit().unwrap() {
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
+    for (q, counts) in admin.audit().unwrap() {
         let settled = counts.done + counts.waiting;
         assert_eq!((counts.put, counts.leased, counts.dead), (settled, 0, 0), "queue {}: {counts:?}", q.0);
     }
     let slot = SlotId(100);
-    steward.open_slot(slot, &SlotTuning::default()).unwrap();
-    let mut port = WorkerHandle::open(arena.clone(), slot).unwrap();
+    admin.open_slot(slot, &SlotTuning::default()).unwrap();
+    let mut worker = WorkerHandle::open(arena.clone(), slot).unwrap();
     let mut token = |q: QueueId| {
         assert!(
-            matches!(port.take(&[q], 1, Wait::No).unwrap(), Taken::Items { .. }),
+            matches!(worker.take(&[q], 1, Wait::No).unwrap(), Taken::Items { .. }),
             "queue {} lost its token",
             q.0
         );
-        let lease = port.item(0).unwrap();
+        let lease = worker.item(0).unwrap();
         let token = (lease.bytes.to_vec(), lease.mark);
-        port.commit(1, Wait::No).unwrap();
+        worker.commit(1, Wait::No).unwrap();
         token
     };
     // A producer that was told to finish in the middle has left a mark: so many more are out.

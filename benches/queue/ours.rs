@@ -24,36 +24,40 @@ pub struct Shape {
 
 pub fn arena(capacity: u64) -> (Arena, QueueAdmin) {
     let arena = Arena::create().unwrap();
-    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
     let limits = Limits { capacity, max_bytes: 1 << 28, max_item: 1 << 24, when_full: WhenFull::Block };
-    [Q, BACK].iter().for_each(|&q| steward.set_queue(q, &limits).unwrap());
-    (arena, steward)
+    [Q, BACK].iter().for_each(|&q| admin.set_queue(q, &limits).unwrap());
+    (arena, admin)
 }
 
-pub fn port(arena: &Arena, slot: u16) -> WorkerHandle {
-    let port =
+pub fn worker(arena: &Arena, slot: u16) -> WorkerHandle {
+    let worker =
         WorkerHandle::open(Arena::attach(arena.fd().try_clone_to_owned().unwrap()).unwrap(), SlotId(slot))
             .unwrap();
-    port.order();
-    port
+    worker.order();
+    worker
 }
 
 /// Time for all items to pass.
 pub fn pass(shape: Shape) -> Duration {
-    let (arena, mut steward) = arena(shape.capacity);
+    let (arena, mut admin) = arena(shape.capacity);
     let mut jobs: Vec<Box<dyn FnOnce(Start)>> = Vec::new();
     for slot in 0..shape.writers + shape.readers {
-        steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+        admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
         let arena = arena.clone();
         jobs.push(Box::new(move |start| {
-            let mut port = port(&arena, slot);
-            if slot < shape.writers { write(&mut port, shape, start) } else { read(&mut port, shape, start) }
+            let mut worker = worker(&arena, slot);
+            if slot < shape.writers {
+                write(&mut worker, shape, start)
+            } else {
+                read(&mut worker, shape, start)
+            }
         }));
     }
-    race(jobs, shape.writers as usize, || steward.set_ended(Q, true).unwrap())
+    race(jobs, shape.writers as usize, || admin.set_ended(Q, true).unwrap())
 }
 
-fn write(port: &mut WorkerHandle, shape: Shape, mut start: Start) {
+fn write(worker: &mut WorkerHandle, shape: Shape, mut start: Start) {
     let mut source = vec![7u8; shape.size];
     start.wait();
     let mut left = shape.items / u64::from(shape.writers);
@@ -62,78 +66,78 @@ fn write(port: &mut WorkerHandle, shape: Shape, mut start: Start) {
         for i in 0..n {
             source[..8].copy_from_slice(&(left - i).to_le_bytes());
             if shape.in_place {
-                port.put_with(&[Q], shape.size, None, |bytes| bytes.fill(i as u8)).unwrap();
+                worker.put_with(&[Q], shape.size, None, |bytes| bytes.fill(i as u8)).unwrap();
             } else {
-                port.put(&[Q], &source, None).unwrap();
+                worker.put(&[Q], &source, None).unwrap();
             }
         }
-        assert!(matches!(port.commit(0, Wait::Forever).unwrap(), Committed::Done { .. }));
+        assert!(matches!(worker.commit(0, Wait::Forever).unwrap(), Committed::Done { .. }));
         left -= n;
     }
-    port.settle().unwrap();
+    worker.settle().unwrap();
 }
 
-fn read(port: &mut WorkerHandle, shape: Shape, mut start: Start) {
+fn read(worker: &mut WorkerHandle, shape: Shape, mut start: Start) {
     let mut copy = vec![0u8; shape.size];
     let mut sum = 0u64;
     start.wait();
     loop {
-        match port.take(&[Q], shape.batch, Wait::Forever).unwrap() {
+        match worker.take(&[Q], shape.batch, Wait::Forever).unwrap() {
             Taken::Items { .. } => {}
             Taken::Ended => break,
             Taken::Empty | Taken::Ordered => {
-                port.order();
+                worker.order();
             }
         }
-        for i in 0..port.len() {
-            let bytes = port.item(i).unwrap().bytes;
+        for i in 0..worker.len() {
+            let bytes = worker.item(i).unwrap().bytes;
             if !shape.in_place {
                 copy.copy_from_slice(bytes);
             }
             sum = sum.wrapping_add(u64::from(bytes[0]));
         }
-        port.commit(port.len(), Wait::No).unwrap();
+        worker.commit(worker.len(), Wait::No).unwrap();
     }
     std::hint::black_box((sum, &copy));
 }
 
 /// One item there and one back, so many times; `pause`: long enough for the other side to fall asleep.
 pub fn ping_pong(rounds: usize, pause: Duration) -> Vec<Duration> {
-    let (arena, mut steward) = arena(10);
-    (0..2).for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    let (arena, mut admin) = arena(10);
+    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
     // SAFETY: this process has one thread; the child works and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let mut port = port(&arena, 1);
+        let mut worker = worker(&arena, 1);
         for _ in 0..rounds {
-            echo(&mut port, Q, BACK);
+            echo(&mut worker, Q, BACK);
         }
         // SAFETY: ends the child at once.
         unsafe { libc::_exit(0) };
     }
-    let mut port = port(&arena, 0);
+    let mut worker = worker(&arena, 0);
     let mut times = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         std::thread::sleep(pause);
         let begin = std::time::Instant::now();
-        port.put(&[Q], b"ping", None).unwrap();
-        port.commit(0, Wait::Forever).unwrap();
-        while !matches!(port.take(&[BACK], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
-            port.order();
+        worker.put(&[Q], b"ping", None).unwrap();
+        worker.commit(0, Wait::Forever).unwrap();
+        while !matches!(worker.take(&[BACK], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
+            worker.order();
         }
         times.push(begin.elapsed());
-        port.commit(1, Wait::No).unwrap();
+        worker.commit(1, Wait::No).unwrap();
     }
     crate::process::wait(child);
     times
 }
 
-fn echo(port: &mut WorkerHandle, from: QueueId, to: QueueId) {
-    while !matches!(port.take(&[from], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
-        port.order();
+fn echo(worker: &mut WorkerHandle, from: QueueId, to: QueueId) {
+    while !matches!(worker.take(&[from], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
+        worker.order();
     }
-    port.put(&[to], b"pong", Some(0)).unwrap();
-    port.commit(1, Wait::Forever).unwrap();
+    worker.put(&[to], b"pong", Some(0)).unwrap();
+    worker.commit(1, Wait::Forever).unwrap();
 }
 
 fn touched(arena: &Arena) -> u64 {
@@ -143,9 +147,9 @@ fn touched(arena: &Arena) -> u64 {
 
 /// Bytes of memory: ten items in a queue of a million; at the height of a burst of 256 MiB; after it.
 pub fn memory() -> [u64; 3] {
-    let (arena, mut steward) = arena(1_000_000);
-    (0..2).for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
-    let (mut writer, mut reader) = (port(&arena, 0), port(&arena, 1));
+    let (arena, mut admin) = arena(1_000_000);
+    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    let (mut writer, mut reader) = (worker(&arena, 0), worker(&arena, 1));
     let put = |writer: &mut WorkerHandle, n: usize, size: usize| {
         for _ in 0..n {
             writer.put(&[Q], &vec![1; size], None).unwrap();
@@ -167,28 +171,28 @@ pub fn memory() -> [u64; 3] {
 
 /// How long the release of a worker with 512 leases takes, beside a million waiting items.
 pub fn recovery() -> Duration {
-    let (arena, mut steward) = arena(1_000_000);
-    (0..2).for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
-    let mut writer = port(&arena, 0);
+    let (arena, mut admin) = arena(1_000_000);
+    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    let mut writer = worker(&arena, 0);
     for i in 0..1_000_000u64 {
         writer.put(&[Q], &i.to_le_bytes(), None).unwrap();
         if i % 500 == 499 {
             writer.commit(0, Wait::No).unwrap();
         }
     }
-    let mut victim = port(&arena, 1);
+    let mut victim = worker(&arena, 1);
     victim.take(&[Q], 512, Wait::No).unwrap();
     drop(victim);
     let begin = std::time::Instant::now();
-    steward.release(SlotId(1), mprun::queue::FailureAttribution::Begun, 3, &mut |_| Ok(())).unwrap();
+    admin.release(SlotId(1), mprun::queue::FailureAttribution::Begun, 3, &mut |_| Ok(())).unwrap();
     begin.elapsed()
 }
 
 /// Processor time of one item, put and taken by one thread in batches: what no other load on the machine changes much.
 pub fn processor_time(items: u64, size: usize, batch: usize) -> Duration {
-    let (arena, mut steward) = arena(1024);
-    (0..2).for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
-    let (mut writer, mut reader) = (port(&arena, 0), port(&arena, 1));
+    let (arena, mut admin) = arena(1024);
+    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    let (mut writer, mut reader) = (worker(&arena, 0), worker(&arena, 1));
     let source = vec![7; size];
     let begin = thread_time();
     for _ in 0..items / batch as u64 {

@@ -70,7 +70,7 @@ impl LiveSettings {
 impl WorkerContext {
     pub fn new(spec: WorkerSpec, arena: Arena, log: UndoLog, mut queues: WorkerHandle) -> WorkerContext {
         if let Some(token) = spec.token {
-            queues.set_memory(QueueId(token));
+            queues.set_hidden_queue(QueueId(token));
         }
         let ids = |named: &[(u16, String)]| {
             named.iter().map(|(id, _)| QueueId(*id)).collect::<Vec<_>>().into_iter()
@@ -111,7 +111,7 @@ impl WorkerContext {
     /// Reads the slot anew each time: that is a few loads, and another reader of it (the queues, in a wait) then can't
     /// hide a change.
     pub fn read_orders(&mut self) -> LiveSettings {
-        if self.queues.is_disturbed() {
+        if self.queues.has_new_orders() {
             self.queues.set_at_rest(false); // if it is to pause still, or again, it says so again
         }
         let (order, tuning) = (self.queues.order(), self.queues.tuning());
@@ -202,7 +202,7 @@ impl WorkerContext {
             let look =
                 live.pause_when_full().is_some() || tells || live.must_pause() && !self.queues.is_at_rest();
             let upto = upto.saturating_sub(held - self.queues.len());
-            match self.queues.commit(upto, if look { Wait::No } else { Wait::Undisturbed })? {
+            match self.queues.commit(upto, if look { Wait::No } else { Wait::UntilOrder })? {
                 Committed::Done { before, after } => {
                     self.item_log.produced(&self.spec.outputs, before, after);
                     return Ok(());

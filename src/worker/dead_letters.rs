@@ -55,7 +55,7 @@ pub(super) fn fail_with(worker: &mut WorkerContext, i: usize, reason: Reason<'_>
     // Written before the lease ends: a worker killed in between writes it twice, but never loses it.
     append(worker, &line, Some(i))?;
     log::error!("{said}");
-    Ok(worker.queues.bury(i)?)
+    Ok(worker.queues.dead_letter(i)?)
 }
 
 /// Writes a letter about what is no item of any queue, and counts it.

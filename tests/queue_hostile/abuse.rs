@@ -53,45 +53,45 @@ fn value(kind: u8, raw: u64) -> u64 {
 
 struct Scene {
     file: File,
-    steward: QueueAdmin,
-    ports: Vec<WorkerHandle>,
+    admin: QueueAdmin,
+    workers: Vec<WorkerHandle>,
 }
 
 fn set_up() -> Scene {
     let arena = Arena::create().unwrap();
-    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
     for (q, when_full) in [WhenFull::Block, WhenFull::DropOld, WhenFull::DropNew].into_iter().enumerate() {
         let limits = Limits { capacity: 8, max_bytes: 1 << 16, max_item: 1 << 12, when_full };
-        steward.set_queue(QueueId(q as u16), &limits).unwrap();
+        admin.set_queue(QueueId(q as u16), &limits).unwrap();
     }
-    let mut ports = Vec::new();
+    let mut workers = Vec::new();
     for slot in 0..2 {
-        steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+        admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
         // Who is told to finish never waits for room for ever.
-        steward.order(SlotId(slot), Order::Finish).unwrap();
-        ports.push(WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap());
+        admin.order(SlotId(slot), Order::Finish).unwrap();
+        workers.push(WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap());
     }
     let file = File::from(arena.fd().try_clone_to_owned().unwrap());
-    Scene { file, steward, ports }
+    Scene { file, admin, workers }
 }
 
 impl Scene {
     fn work(&mut self, what: u8) {
-        let port = &mut self.ports[usize::from(what & 1)];
+        let worker = &mut self.workers[usize::from(what & 1)];
         let outputs = &INPUTS[..1 + usize::from(what >> 1 & 1)];
         match what >> 2 & 7 {
-            0 => _ = port.put(outputs, &[7; 8], None),
-            1 => _ = port.put(outputs, &[7; 300], (!port.is_empty()).then_some(0)),
-            2 => _ = port.commit(1, Wait::No),
-            3 => _ = port.take(&INPUTS, 3, Wait::No),
-            4 if !port.is_empty() => _ = port.give_back(0, true),
-            5 if !port.is_empty() => _ = port.bury(0),
-            6 => _ = (port.settle(), port.tuning(), port.waiting(INPUTS[0])),
-            _ => _ = port.discard_staged(),
+            0 => _ = worker.put(outputs, &[7; 8], None),
+            1 => _ = worker.put(outputs, &[7; 300], (!worker.is_empty()).then_some(0)),
+            2 => _ = worker.commit(1, Wait::No),
+            3 => _ = worker.take(&INPUTS, 3, Wait::No),
+            4 if !worker.is_empty() => _ = worker.give_back(0, true),
+            5 if !worker.is_empty() => _ = worker.dead_letter(0),
+            6 => _ = (worker.settle(), worker.tuning(), worker.waiting(INPUTS[0])),
+            _ => _ = worker.discard_staged(),
         }
-        for i in 0..port.len() {
+        for i in 0..worker.len() {
             // Only read: the bytes themselves may be anything.
-            _ = port.item(i).map(|lease| lease.bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>());
+            _ = worker.item(i).map(|lease| lease.bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>());
         }
     }
 
@@ -100,33 +100,41 @@ impl Scene {
         let limits =
             Limits { capacity: 5, max_bytes: 1 << 16, max_item: 1 << 12, when_full: WhenFull::Block };
         match what & 15 {
-            0 => _ = self.steward.counts(q),
-            1 => _ = self.steward.set_queue(q, &limits),
-            2 => _ = self.steward.seed(q, b"token"),
-            3 => _ = self.steward.set_ended(q, true),
-            4 => _ = self.steward.remove_queue(q),
-            5 => _ = self.steward.audit(),
-            6 => _ = self.steward.set_stopped(usize::from(what >> 4 & 1)),
-            7 => _ = self.steward.report(slot),
-            _ => _ = self.steward.release(slot, FailureAttribution::Begun, 3, &mut |_| Ok(())),
+            0 => _ = self.admin.counts(q),
+            1 => _ = self.admin.set_queue(q, &limits),
+            2 => _ = self.admin.seed(q, b"token"),
+            3 => _ = self.admin.set_ended(q, true),
+            4 => _ = self.admin.remove_queue(q),
+            5 => _ = self.admin.audit(),
+            6 => _ = self.admin.set_stopped(usize::from(what >> 4 & 1)),
+            7 => _ = self.admin.report(slot),
+            _ => _ = self.admin.release(slot, FailureAttribution::Begun, 3, &mut |_| Ok(())),
         }
     }
 }
 
-/// Reads the bytes as a list of deeds, 11 bytes each.
+/// Reads the bytes as a list of operations, 11 bytes each.
 pub fn abuse(bytes: &[u8]) {
     let mut scene = set_up();
-    for deed in bytes.chunks_exact(11).take(200) {
-        let number = u64::from(u16::from_le_bytes([deed[1], deed[2]]));
-        let raw =
-            u64::from_le_bytes([deed[3], deed[4], deed[5], deed[6], deed[7], deed[8], deed[9], deed[10]]);
-        match deed[0] >> 6 {
+    for operation in bytes.chunks_exact(11).take(200) {
+        let number = u64::from(u16::from_le_bytes([operation[1], operation[2]]));
+        let raw = u64::from_le_bytes([
+            operation[3],
+            operation[4],
+            operation[5],
+            operation[6],
+            operation[7],
+            operation[8],
+            operation[9],
+            operation[10],
+        ]);
+        match operation[0] >> 6 {
             0 => {
-                let word = value(deed[0] >> 3, raw).to_le_bytes();
-                scene.file.write_all_at(&word, place(deed[0], number)).unwrap();
+                let word = value(operation[0] >> 3, raw).to_le_bytes();
+                scene.file.write_all_at(&word, place(operation[0], number)).unwrap();
             }
-            1 | 2 => scene.work(deed[1]),
-            _ => scene.govern(deed[1]),
+            1 | 2 => scene.work(operation[1]),
+            _ => scene.govern(operation[1]),
         }
     }
     // At last everybody does everything once.
@@ -139,5 +147,5 @@ pub fn abuse(bytes: &[u8]) {
 pub fn scribble_on_tail() -> u64 {
     let mut scene = set_up();
     scene.file.write_all_at(&5u64.to_le_bytes(), place(1, 0)).unwrap();
-    scene.steward.counts(QueueId(0)).unwrap().put
+    scene.admin.counts(QueueId(0)).unwrap().put
 }

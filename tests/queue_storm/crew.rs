@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 const ROLES: [Role; 7] =
     [Role::Producer, Role::Producer, Role::Mover, Role::Mover, Role::Mover, Role::Sink(0), Role::Sink(1)];
-/// Far more than any item needs: nothing is buried in the storm.
+/// Far more than any item needs: nothing becomes a dead letter in the storm.
 const ATTEMPTS: u32 = 1000;
 /// The longest that the end may take: longer means that somebody sleeps for ever.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A child process that runs `work` and exits 0, or 101 if it panicked.
 pub fn fork(work: impl FnOnce()) -> i32 {
@@ -57,20 +57,20 @@ fn attach(arena: &Arena) -> Arena {
 
 /// Creates the queues and seeds the tokens.
 pub fn set_up(arena: &Arena, capacity: u64) {
-    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
     let limits = Limits { capacity, max_bytes: 3 << 20, max_item: 1 << 18, when_full: WhenFull::Block };
     for q in
         [A, B].into_iter().chain((0..=SINKS).map(|n| if n == 0 { POSITION } else { QueueId(SUMS + n - 1) }))
     {
-        steward.set_queue(q, &limits).unwrap();
+        admin.set_queue(q, &limits).unwrap();
     }
-    steward.seed(POSITION, &0u64.to_le_bytes()).unwrap();
-    (0..SINKS).for_each(|n| steward.seed(QueueId(SUMS + n), b"").unwrap());
+    admin.seed(POSITION, &0u64.to_le_bytes()).unwrap();
+    (0..SINKS).for_each(|n| admin.seed(QueueId(SUMS + n), b"").unwrap());
 }
 
 pub struct Crew {
     arena: Arena,
-    steward: QueueAdmin,
+    admin: QueueAdmin,
     workers: Vec<Option<i32>>,
     dice: fastrand::Rng,
     pub deaths: u64,
@@ -80,33 +80,33 @@ impl Crew {
     /// Settles whatever an earlier supervisor left, and starts everybody.
     pub fn start(arena: &Arena, seed: u64) -> Crew {
         let arena = attach(arena);
-        let steward = QueueAdmin::open(arena.clone()).unwrap();
+        let admin = QueueAdmin::open(arena.clone()).unwrap();
         let (workers, dice) = (vec![None; ROLES.len()], fastrand::Rng::with_seed(seed));
-        let mut crew = Crew { arena, steward, workers, dice, deaths: 0 };
+        let mut crew = Crew { arena, admin, workers, dice, deaths: 0 };
         for slot in 0..ROLES.len() {
             crew.release(slot);
-            crew.hire(slot);
+            crew.start_worker(slot);
         }
         crew
     }
 
     fn release(&mut self, slot: usize) {
         let released = self
-            .steward
+            .admin
             .release(SlotId(slot as u16), FailureAttribution::Begun, ATTEMPTS, &mut |_| Ok(()))
             .unwrap();
         assert_eq!(released.dead, 0);
     }
 
-    fn hire(&mut self, slot: usize) {
+    fn start_worker(&mut self, slot: usize) {
         let id = SlotId(slot as u16);
-        self.steward.open_slot(id, &SlotTuning::default()).unwrap();
+        self.admin.open_slot(id, &SlotTuning::default()).unwrap();
         let (arena, parent, fate) = (self.arena.clone(), std::process::id() as i32, self.dice.u64(50..4000));
         self.workers[slot] = Some(fork(move || {
             die_with(parent);
-            let mut port = WorkerHandle::open(attach(&arena), id).unwrap();
+            let mut worker = WorkerHandle::open(attach(&arena), id).unwrap();
             kill_self_at_store(fate);
-            load::work(&mut port, ROLES[slot]);
+            load::work(&mut worker, ROLES[slot]);
         }));
     }
 
@@ -121,7 +121,7 @@ impl Crew {
             if libc::WIFSIGNALED(status) {
                 self.deaths += 1;
                 if hiring {
-                    self.hire(slot);
+                    self.start_worker(slot);
                 }
             }
         }
@@ -135,10 +135,10 @@ impl Crew {
             let Some(pid) = self.workers[victim] else { continue };
             if self.dice.u8(0..50) == 0 {
                 kill(pid, libc::SIGSTOP);
-                self.steward.set_stopped(1).unwrap();
+                self.admin.set_stopped(1).unwrap();
                 std::thread::sleep(Duration::from_millis(3));
                 kill(pid, libc::SIGCONT);
-                self.steward.set_stopped(0).unwrap();
+                self.admin.set_stopped(0).unwrap();
             } else {
                 kill(pid, libc::SIGKILL);
             }
@@ -148,17 +148,17 @@ impl Crew {
 
     /// Producers are told to finish; then the end runs down the queues. Nobody is killed any more, but by itself.
     pub fn finish(mut self) -> u64 {
-        self.steward.order_all(&[SlotId(0), SlotId(1)], Order::Finish).unwrap();
+        self.admin.order_all(&[SlotId(0), SlotId(1)], Order::Finish).unwrap();
         let start = Instant::now();
         while self.workers.iter().any(Option::is_some) {
             let gone = |range: std::ops::Range<usize>| self.workers[range].iter().all(Option::is_none);
             let (a_ended, b_ended) = (gone(0..2), gone(0..5));
-            self.steward.set_ended(A, a_ended).unwrap();
-            self.steward.set_ended(B, b_ended).unwrap();
+            self.admin.set_ended(A, a_ended).unwrap();
+            self.admin.set_ended(B, b_ended).unwrap();
             self.tend_at_the_end();
             std::thread::sleep(Duration::from_millis(1));
-            if start.elapsed() > PATIENCE {
-                let counts = [POSITION, A, B].map(|q| self.steward.counts(q).unwrap());
+            if start.elapsed() > TIMEOUT {
+                let counts = [POSITION, A, B].map(|q| self.admin.counts(q).unwrap());
                 panic!("the end does not come: workers {:?}, queues {counts:#?}", self.workers);
             }
         }
@@ -170,7 +170,7 @@ impl Crew {
         self.tend(true);
         for (slot, before) in producers.into_iter().enumerate() {
             if self.workers[slot] != before && self.workers[slot].is_some() {
-                self.steward.order(SlotId(slot as u16), Order::Finish).unwrap();
+                self.admin.order(SlotId(slot as u16), Order::Finish).unwrap();
             }
         }
     }

@@ -108,83 +108,83 @@ fn number(item: &[u8]) -> Option<u64> {
 }
 
 /// Works until the end; true if it is the end, false if it was ordered to stop.
-pub fn work(port: &mut WorkerHandle, role: Role) {
-    port.order();
-    while port.order() == Order::Run {
+pub fn work(worker: &mut WorkerHandle, role: Role) {
+    worker.order();
+    while worker.order() == Order::Run {
         let goes_on = match role {
-            Role::Producer => produce(port),
-            Role::Mover => carry(port),
-            Role::Sink(n) => sum_up(port, QueueId(SUMS + n)),
+            Role::Producer => produce(worker),
+            Role::Mover => carry(worker),
+            Role::Sink(n) => sum_up(worker, QueueId(SUMS + n)),
         };
         if !goes_on {
             break;
         }
     }
-    port.give_back_all().unwrap();
+    worker.give_back_all().unwrap();
 }
 
-fn commit(port: &mut WorkerHandle, upto: usize) -> bool {
-    match port.commit(upto, Wait::Forever).unwrap() {
+fn commit(worker: &mut WorkerHandle, upto: usize) -> bool {
+    match worker.commit(upto, Wait::Forever).unwrap() {
         Committed::Done { .. } => true,
         Committed::Ordered => false,
         other => panic!("{other:?}"),
     }
 }
 
-fn produce(port: &mut WorkerHandle) -> bool {
-    if !matches!(port.take(&[POSITION], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
+fn produce(worker: &mut WorkerHandle) -> bool {
+    if !matches!(worker.take(&[POSITION], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
         return true;
     }
-    port.begin(0);
+    worker.begin(0);
     let (position, mark) = {
-        let lease = port.item(0).unwrap();
+        let lease = worker.item(0).unwrap();
         (u64::from_le_bytes(lease.bytes.try_into().unwrap()), lease.mark)
     };
     let n = 1 + position % 13;
     for i in mark..n {
-        if port.put(&[A], &payload(position + i), Some(0)).is_err() {
+        if worker.put(&[A], &payload(position + i), Some(0)).is_err() {
             return false;
         }
     }
-    port.put(&[POSITION], &(position + n).to_le_bytes(), Some(0)).unwrap();
-    commit(port, 1)
+    worker.put(&[POSITION], &(position + n).to_le_bytes(), Some(0)).unwrap();
+    commit(worker, 1)
 }
 
-fn carry(port: &mut WorkerHandle) -> bool {
+fn carry(worker: &mut WorkerHandle) -> bool {
     let max = 1 + std::process::id() as usize % 16;
-    match port.take(&[A], max, Wait::Forever).unwrap() {
+    match worker.take(&[A], max, Wait::Forever).unwrap() {
         Taken::Items { .. } => {}
         Taken::Ended => return false,
         Taken::Empty | Taken::Ordered => return true,
     }
-    for i in 0..port.len() {
-        port.begin(i);
-        let lease = port.item(i).unwrap();
+    for i in 0..worker.len() {
+        worker.begin(i);
+        let lease = worker.item(i).unwrap();
         let (item, mark) = (number(lease.bytes), lease.mark);
         for copy in mark..item.map_or(1, copies) {
             let bytes = item.map_or(Vec::new(), |item| output(item, copy));
-            if port.put(&[B], &bytes, Some(i)).is_err() {
+            if worker.put(&[B], &bytes, Some(i)).is_err() {
                 return false;
             }
         }
     }
-    commit(port, port.len())
+    commit(worker, worker.len())
 }
 
-fn sum_up(port: &mut WorkerHandle, token: QueueId) -> bool {
-    if port.is_empty() && !matches!(port.take(&[token], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
+fn sum_up(worker: &mut WorkerHandle, token: QueueId) -> bool {
+    if worker.is_empty() && !matches!(worker.take(&[token], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
         return true;
     }
     let soon = Wait::Until(Instant::now() + Duration::from_secs(5));
-    match port.take(&[B], 20, soon).unwrap() {
+    match worker.take(&[B], 20, soon).unwrap() {
         Taken::Items { .. } => {}
         Taken::Ended => return false,
         Taken::Empty | Taken::Ordered => return true,
     }
-    let mut sum = Sum::from_bytes(port.item(0).unwrap().bytes);
-    for i in 1..port.len() {
-        sum.add(port.item(i).unwrap().bytes);
+    let mut sum = Sum::from_bytes(worker.item(0).unwrap().bytes);
+    for i in 1..worker.len() {
+        sum.add(worker.item(i).unwrap().bytes);
     }
-    port.put(&[token], &sum.to_bytes(), Some(0)).unwrap();
-    commit(port, port.len())
+    worker.put(&[token], &sum.to_bytes(), Some(0)).unwrap();
+    commit(worker, worker.len())
 }

@@ -3,7 +3,7 @@
 //! must be what the model has after a whole number of the script's atomic steps: items, order, attempts, marks,
 //! ledger; and the audit must find nothing.
 //!
-//! Mutants that were put in by hand, one at a time, and how many of the tests here caught them:
+//! Mutants that were put in by session, one at a time, and how many of the tests here caught them:
 //!
 //! | mutant | caught by |
 //! |---|---|
@@ -23,8 +23,8 @@
 //! makes the compiler move those stores today; only reading and the language's rules tell that it may.
 
 use super::super::inject::{self, Killed};
-use super::kept::{self, Folder};
 use super::model::{self, ATTEMPTS, Model, Observed, Op, Queue, Worker};
+use super::recovery::{self, Folder};
 use super::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -56,7 +56,7 @@ pub(super) fn killed(at: u64, work: impl FnOnce()) -> bool {
 
 struct Stage {
     arena: Arena,
-    steward: QueueAdmin,
+    admin: QueueAdmin,
     model: Model,
 }
 
@@ -65,31 +65,31 @@ fn set_up(script: &Script) -> Stage {
 }
 
 fn set_up_in(script: &Script, arena: Arena) -> Stage {
-    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
     let mut model = Model { queues: Vec::new(), workers: vec![Worker::default(); 3] };
     for (q, &(capacity, when_full)) in script.queues.iter().enumerate() {
-        steward.set_queue(QueueId(q as u16), &Limits { when_full, ..limits(capacity as u64) }).unwrap();
+        admin.set_queue(QueueId(q as u16), &Limits { when_full, ..limits(capacity as u64) }).unwrap();
         model.queues.push(Queue::new(capacity, when_full));
     }
-    let mut first = port(&arena, &mut steward, 0);
+    let mut first = attach(&arena, &mut admin, 0);
     for (i, op) in script.before.iter().enumerate() {
         model::run(&mut first, op, 100 + i as u64);
         model.apply(0, op, 100 + i as u64, &mut |_| {});
     }
     if script.first_death {
         first.die();
-        steward.release(SlotId(0), FailureAttribution::Begun, ATTEMPTS, &mut |_| Ok(())).unwrap();
+        admin.release(SlotId(0), FailureAttribution::Begun, ATTEMPTS, &mut |_| Ok(())).unwrap();
         model.die(0, FailureAttribution::Begun);
     } else {
         first.settle().unwrap();
         model.apply(0, &Op::Settle, 0, &mut |_| {});
     }
-    Stage { arena, steward, model }
+    Stage { arena, admin, model }
 }
 
 /// The victim runs until it dies; returns whether it did, and the states in which that may have left the queues.
 fn kill_at(script: &Script, stage: &mut Stage, at: u64) -> (bool, Vec<Model>) {
-    let mut victim = port(&stage.arena, &mut stage.steward, VICTIM);
+    let mut victim = attach(&stage.arena, &mut stage.admin, VICTIM);
     let mut completed = 0;
     let died = killed(at, || {
         for (i, op) in script.ops.iter().enumerate() {
@@ -112,7 +112,7 @@ fn kill_at(script: &Script, stage: &mut Stage, at: u64) -> (bool, Vec<Model>) {
 }
 
 fn release(stage: &mut Stage, blame: FailureAttribution) {
-    stage.steward.release(SlotId(VICTIM), blame, ATTEMPTS, &mut |_| Ok(())).unwrap();
+    stage.admin.release(SlotId(VICTIM), blame, ATTEMPTS, &mut |_| Ok(())).unwrap();
 }
 
 /// One case; returns whether the victim and the release were killed.
@@ -122,19 +122,19 @@ fn case(script: &Script, at: u64, in_release: Option<u64>, other_first: bool) ->
     };
     let mut stage = set_up(script);
     let (died, possible) = kill_at(script, &mut stage, at);
-    let mut other = port(&stage.arena, &mut stage.steward, OTHER);
+    let mut other = attach(&stage.arena, &mut stage.admin, OTHER);
     if other_first {
         other.take(&[QueueId(0)], 0, Wait::No).unwrap();
-        stage.steward.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
+        stage.admin.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
     }
     let mut release_died = false;
     if let Some(n) = in_release {
         release_died = killed(n, || release(&mut stage, script.blame));
-        stage.steward.die();
-        stage.steward = QueueAdmin::open(stage.arena.clone()).unwrap();
+        stage.admin.die();
+        stage.admin = QueueAdmin::open(stage.arena.clone()).unwrap();
     }
     release(&mut stage, script.blame);
-    stage.steward.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
+    stage.admin.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
     let possible: Vec<Vec<Observed>> = possible
         .into_iter()
         .map(|mut state| {
@@ -142,10 +142,10 @@ fn case(script: &Script, at: u64, in_release: Option<u64>, other_first: bool) ->
             state.settled()
         })
         .collect();
-    let found = model::observe(&mut stage.steward, &mut other, script.queues.len());
+    let found = model::observe(&mut stage.admin, &mut other, script.queues.len());
     assert!(possible.contains(&found), "{}\nfound {found:#?}\npossible {possible:#?}", story());
     other.settle().unwrap();
-    let counts = stage.steward.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
+    let counts = stage.admin.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
     assert!(counts.iter().all(|(_, c)| c.waiting + c.leased + c.bytes == 0), "{}: {counts:?}", story());
     (died, release_died)
 }
@@ -155,25 +155,25 @@ fn case(script: &Script, at: u64, in_release: Option<u64>, other_first: bool) ->
 fn reopened(script: &Script, folder: &Folder, at: u64, in_takeover: u64) -> (bool, bool) {
     let story = || format!("{}, killed at store {at}, takeover at {in_takeover}", script.name);
     let _ = std::fs::remove_file(folder.arena());
-    let arena = kept::open(&folder.arena()).arena;
-    arena.enter(kept::me()).unwrap();
+    let arena = recovery::open(&folder.arena()).arena;
+    arena.enter(recovery::me()).unwrap();
     let mut stage = set_up_in(script, arena);
     let (died, possible) = kill_at(script, &mut stage, at);
-    let Stage { arena, steward, .. } = stage;
-    drop((arena, steward));
+    let Stage { arena, admin, .. } = stage;
+    drop((arena, admin));
     let open = || {
-        let opened = kept::open(&folder.arena());
+        let opened = recovery::open(&folder.arena());
         assert!(opened.kept && opened.set_aside.is_none(), "{}", story());
         opened.arena
     };
     let takeover_died = killed(in_takeover, || {
         let arena = open();
         arena.begin_use().unwrap();
-        QueueAdmin::open(arena).unwrap().inherit().unwrap();
+        QueueAdmin::open(arena).unwrap().recover().unwrap();
     });
     let arena = open();
-    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
-    steward.inherit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
+    admin.recover().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
     let possible: Vec<Vec<Observed>> = possible
         .into_iter()
         .map(|mut state| {
@@ -181,11 +181,11 @@ fn reopened(script: &Script, folder: &Folder, at: u64, in_takeover: u64) -> (boo
             state.settled()
         })
         .collect();
-    let mut heir = port(&arena, &mut steward, OTHER);
-    let found = model::observe(&mut steward, &mut heir, script.queues.len());
+    let mut next = attach(&arena, &mut admin, OTHER);
+    let found = model::observe(&mut admin, &mut next, script.queues.len());
     assert!(possible.contains(&found), "{}\nfound {found:#?}\npossible {possible:#?}", story());
-    heir.settle().unwrap();
-    steward.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
+    next.settle().unwrap();
+    admin.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
     (died, takeover_died)
 }
 
@@ -313,7 +313,7 @@ fn leases_killed_while_they_end_in_any_other_way_end_once() {
         Op::Take(vec![0, 1], 6),
         Op::Begin(1),
         Op::GiveBack(1, true),
-        Op::Bury(0),
+        Op::DeadLetter(0),
         Op::Take(vec![0], 1),
         Op::GiveBack(0, false),
         put(1, 500),
@@ -471,9 +471,9 @@ fn a_ring_killed_while_it_shrinks_takes_new_items_after_that() {
 #[test]
 fn a_worker_killed_while_it_gives_memory_back_has_lost_no_block() {
     for at in 0.. {
-        let (arena, mut steward) = arena(100);
-        steward.set_queue(A, &Limits { max_bytes: 1 << 24, max_item: 1 << 22, ..limits(100) }).unwrap();
-        let mut worker = port(&arena, &mut steward, VICTIM);
+        let (arena, mut admin) = arena(100);
+        admin.set_queue(A, &Limits { max_bytes: 1 << 24, max_item: 1 << 22, ..limits(100) }).unwrap();
+        let mut worker = attach(&arena, &mut admin, VICTIM);
         for len in [5000, 5000, 9000, 100_000, 1 << 22] {
             put(&mut worker, len);
         }
@@ -484,63 +484,63 @@ fn a_worker_killed_while_it_gives_memory_back_has_lost_no_block() {
         let soon = Wait::Until(std::time::Instant::now() + std::time::Duration::from_millis(2));
         let died = killed(at, || _ = worker.take(&[A], 1, soon).unwrap());
         worker.die();
-        steward.audit().unwrap_or_else(|wrong| panic!("store {at}: {wrong}"));
-        steward.release(VICTIM_SLOT, FailureAttribution::Nobody, ATTEMPTS, &mut |_| Ok(())).unwrap();
-        let mut heir = port(&arena, &mut steward, OTHER);
-        put(&mut heir, 5000);
-        heir.take(&[A], 1, Wait::No).unwrap();
-        assert_eq!(heir.item(0).unwrap().bytes, [7; 5000]);
-        steward.audit().unwrap_or_else(|wrong| panic!("store {at}: {wrong}"));
+        admin.audit().unwrap_or_else(|wrong| panic!("store {at}: {wrong}"));
+        admin.release(VICTIM_SLOT, FailureAttribution::Nobody, ATTEMPTS, &mut |_| Ok(())).unwrap();
+        let mut next = attach(&arena, &mut admin, OTHER);
+        put(&mut next, 5000);
+        next.take(&[A], 1, Wait::No).unwrap();
+        assert_eq!(next.item(0).unwrap().bytes, [7; 5000]);
+        admin.audit().unwrap_or_else(|wrong| panic!("store {at}: {wrong}"));
         if !died {
             break;
         }
     }
 
-    fn put(port: &mut WorkerHandle, len: usize) {
-        port.put(&[A], &vec![7; len], None).unwrap();
-        port.commit(0, Wait::No).unwrap();
-        port.settle().unwrap();
+    fn put(worker: &mut WorkerHandle, len: usize) {
+        worker.put(&[A], &vec![7; len], None).unwrap();
+        worker.commit(0, Wait::No).unwrap();
+        worker.settle().unwrap();
     }
 }
 
-type Deed = (&'static str, fn(&mut QueueAdmin));
+type AdminOperation = (&'static str, fn(&mut QueueAdmin));
 
 /// What a supervisor does to queues besides settling the dead. After its death the next one does it again.
-const DEEDS: [Deed; 8] = [
-    ("creates a queue", |steward| steward.set_queue(C, &limits(5)).unwrap()),
-    ("seeds a token", |steward| steward.seed(C, b"token").unwrap()),
-    ("lowers a capacity", |steward| steward.set_queue(A, &limits(1)).unwrap()),
-    ("ends a queue", |steward| steward.set_ended(A, true).unwrap()),
-    ("closes a queue", |steward| steward.set_closed(A, true).unwrap()),
-    ("removes a queue", |steward| _ = steward.remove_queue(B).unwrap()),
-    ("creates it again", |steward| steward.set_queue(B, &limits(5)).unwrap()),
-    ("gives an order", |steward| steward.order(VICTIM_SLOT, Order::Drain).unwrap()),
+const ADMIN_OPERATIONS: [AdminOperation; 8] = [
+    ("creates a queue", |admin| admin.set_queue(C, &limits(5)).unwrap()),
+    ("seeds a token", |admin| admin.seed(C, b"token").unwrap()),
+    ("lowers a capacity", |admin| admin.set_queue(A, &limits(1)).unwrap()),
+    ("ends a queue", |admin| admin.set_ended(A, true).unwrap()),
+    ("closes a queue", |admin| admin.set_closed(A, true).unwrap()),
+    ("removes a queue", |admin| _ = admin.remove_queue(B).unwrap()),
+    ("creates it again", |admin| admin.set_queue(B, &limits(5)).unwrap()),
+    ("gives an order", |admin| admin.order(VICTIM_SLOT, Order::Drain).unwrap()),
 ];
 const VICTIM_SLOT: SlotId = SlotId(VICTIM);
 
 #[test]
 fn a_supervisor_killed_anywhere_leaves_what_it_did_or_what_was_before() {
-    for (n, (name, deed)) in DEEDS.iter().enumerate() {
+    for (n, (name, operation)) in ADMIN_OPERATIONS.iter().enumerate() {
         for at in 0.. {
-            let (arena, mut steward) = arena(100);
-            let mut writer = port(&arena, &mut steward, 0);
+            let (arena, mut admin) = arena(100);
+            let mut writer = attach(&arena, &mut admin, 0);
             for i in 0..80 {
                 writer.put(&[A, B], &model::payload(i, i as usize), None).unwrap();
             }
             writer.commit(0, Wait::No).unwrap();
             writer.settle().unwrap();
-            DEEDS[..n].iter().for_each(|(_, earlier)| earlier(&mut steward));
-            let before = steward.audit().unwrap();
-            let died = killed(at, || deed(&mut steward));
-            steward.die();
+            ADMIN_OPERATIONS[..n].iter().for_each(|(_, earlier)| earlier(&mut admin));
+            let before = admin.audit().unwrap();
+            let died = killed(at, || operation(&mut admin));
+            admin.die();
             let mut next = QueueAdmin::open(arena.clone()).unwrap();
             let found = next.audit().unwrap_or_else(|wrong| panic!("{name}, store {at}: {wrong}"));
             if *name != "seeds a token" || found == before {
-                deed(&mut next);
+                operation(&mut next);
             }
             let after = next.audit().unwrap();
             assert!(found == before || found == after || *name == "removes a queue", "{name}, store {at}");
-            port(&arena, &mut next, 2).take(&[A], 1, Wait::No).unwrap();
+            attach(&arena, &mut next, 2).take(&[A], 1, Wait::No).unwrap();
             next.release(SlotId(2), FailureAttribution::Nobody, ATTEMPTS, &mut |_| Ok(())).unwrap();
             assert_eq!(next.audit().unwrap(), after, "{name}, store {at}");
             if !died {

@@ -1,7 +1,7 @@
 //! What is not an arena is refused; a lock word that was scribbled over does not hold up anybody for ever.
 
-use super::super::layout;
 use super::*;
+use arena::layout::{Class, FreeStack};
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -53,18 +53,18 @@ fn a_head_that_was_changed_is_refused() {
     let arena = Arena::create_for(&Identity { pipeline: "one".into(), file: "/a".into() }).unwrap();
     let copy = |at: usize, bytes: &[u8]| {
         let copy = memory_file(layout::SIZE as u64, libc::F_SEAL_SHRINK);
-        let mut head = arena.0.read_text(0, layout::JOURNAL);
+        let mut head = arena.0.read_text(layout::HEADER, layout::JOURNAL.offset());
         head[at..at + bytes.len()].copy_from_slice(bytes);
         copy.write_all_at(&head, 0).unwrap();
         copy
     };
     assert!(Arena::attach(copy(0, b"mprun").into()).is_ok());
-    let name = layout::IDENTITY + layout::identity::PIPELINE;
+    let name = layout::identity::PIPELINE.offset();
     assert!(refusal(copy(name, b"two")).contains("checksum"));
-    assert!(refusal(copy(layout::IDENTITY + layout::identity::FILE_LEN, &[1])).contains("checksum"));
+    assert!(refusal(copy(layout::identity::FILE_LEN.offset(), &[1])).contains("checksum"));
     let unsealed = copy(0, b"mprun");
     let cuttable = memory_file(layout::SIZE as u64, 0);
-    let mut head = vec![0; layout::JOURNAL];
+    let mut head = vec![0; layout::JOURNAL.offset()];
     unsealed.read_exact_at(&mut head, 0).unwrap();
     cuttable.write_all_at(&head, 0).unwrap();
     assert!(refusal(cuttable).contains("not sealed"));
@@ -72,33 +72,33 @@ fn a_head_that_was_changed_is_refused() {
 
 #[test]
 fn a_lock_that_names_nobody_is_taken_and_one_that_names_a_stranger_is_a_fault() {
-    let (arena, mut steward) = arena(10);
+    let (arena, mut admin) = arena(10);
     let word = arena.0.word32(layout::LOCK);
     word.store(0x3fff_fffe, std::sync::atomic::Ordering::Relaxed);
     let start = Instant::now();
-    steward.counts(A).unwrap();
+    admin.counts(A).unwrap();
     assert!(start.elapsed() < Duration::from_secs(5));
     word.store(1, std::sync::atomic::Ordering::Relaxed);
-    let fault = steward.counts(A).unwrap_err().to_string();
+    let fault = admin.counts(A).unwrap_err().to_string();
     assert!(fault.contains("the owner of the lock can't be 0x1"), "{fault}");
 }
 
 /// Found by the fuzzer: two of one output's copies got the same block, which then was copied onto itself.
 #[test]
 fn a_free_block_that_is_there_twice_harms_nobody_but_its_items() {
-    let (arena, mut steward) = arena(10);
-    let mut port = port(&arena, &mut steward, 0);
-    put(&mut port, A, &[&[7; 100], &[8; 100]]);
-    port.take(&[A], 2, Wait::No).unwrap();
-    port.commit(2, Wait::No).unwrap();
-    port.settle().unwrap();
-    let class = layout::class_for(100);
-    let free = arena.0.load(layout::class_at(class) + layout::class::HOT);
-    let block = arena.0.load(layout::stack_cell(class, false, 0));
+    let (arena, mut admin) = arena(10);
+    let mut worker = attach(&arena, &mut admin, 0);
+    put(&mut worker, A, &[&[7; 100], &[8; 100]]);
+    worker.take(&[A], 2, Wait::No).unwrap();
+    worker.commit(2, Wait::No).unwrap();
+    worker.settle().unwrap();
+    let (class, hot) = (Class::for_len(100), FreeStack::Hot);
+    let free = arena.0.load(class.free(hot));
+    let block = arena.0.load(class.cell(hot, 0));
     assert!(free > 1);
-    (1..free).for_each(|i| arena.0.store(layout::stack_cell(class, false, i), block));
-    port.put(&[A, B], &[9; 100], None).unwrap();
-    port.commit(0, Wait::No).unwrap();
-    assert_eq!(port.take(&[A, B], 2, Wait::No).unwrap(), Taken::Items { before: 1, after: 0 });
-    assert_eq!(held(&port), [[9; 100]; 2]);
+    (1..free).for_each(|i| arena.0.store(class.cell(hot, i), block));
+    worker.put(&[A, B], &[9; 100], None).unwrap();
+    worker.commit(0, Wait::No).unwrap();
+    assert_eq!(worker.take(&[A, B], 2, Wait::No).unwrap(), Taken::Items { before: 1, after: 0 });
+    assert_eq!(held(&worker), [[9; 100]; 2]);
 }

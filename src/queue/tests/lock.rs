@@ -1,8 +1,8 @@
 //! The lock's owner killed or stopped, in real processes.
 
-use super::super::{hand::Hand, layout};
 use super::*;
 use std::time::{Duration, Instant};
+use transaction::session::Session;
 
 /// A child that takes the lock, does `next`, and stays inside.
 fn child_inside_the_lock(arena: &Arena, next: fn()) -> i32 {
@@ -10,8 +10,8 @@ fn child_inside_the_lock(arena: &Arena, next: fn()) -> i32 {
     // SAFETY: the child only maps the memory and takes the lock; it never returns into the harness.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let mut hand = Hand::open(Arena::attach(fd).unwrap(), layout::JOURNAL).unwrap();
-        let _inside = hand.begin().unwrap();
+        let mut session = Session::open(Arena::attach(fd).unwrap(), layout::JOURNAL).unwrap();
+        let _inside = session.begin().unwrap();
         next();
         loop {
             std::thread::sleep(Duration::from_secs(1));
@@ -20,9 +20,9 @@ fn child_inside_the_lock(arena: &Arena, next: fn()) -> i32 {
     pid
 }
 
-fn wait_for_owner(steward: &QueueAdmin, pid: i32) {
+fn wait_for_owner(admin: &QueueAdmin, pid: i32) {
     let start = Instant::now();
-    while steward.lock_owner() != Some(pid as u32) {
+    while admin.lock_owner() != Some(pid as u32) {
         assert!(start.elapsed() < Duration::from_secs(10), "the child never took the lock");
         std::thread::yield_now();
     }
@@ -35,17 +35,17 @@ fn reap(pid: i32) {
 
 #[test]
 fn the_lock_of_a_killed_process_passes_on_without_help_however_large_it_was() {
-    let (arena, steward) = arena(10);
+    let (arena, admin) = arena(10);
     let child = child_inside_the_lock(&arena, || {
         let large = std::hint::black_box(vec![1u8; 256 << 20]);
         std::mem::forget(large);
     });
-    wait_for_owner(&steward, child);
+    wait_for_owner(&admin, child);
     std::thread::sleep(Duration::from_millis(200)); // until it has touched all of it
     let other = arena.clone();
     let waiter = std::thread::spawn(move || {
-        let mut hand = Hand::open(other, layout::JOURNAL).unwrap();
-        let _inside = hand.begin().unwrap();
+        let mut session = Session::open(other, layout::JOURNAL).unwrap();
+        let _inside = session.begin().unwrap();
         Instant::now()
     });
     std::thread::sleep(Duration::from_millis(5));
@@ -60,14 +60,14 @@ fn the_lock_of_a_killed_process_passes_on_without_help_however_large_it_was() {
 
 #[test]
 fn a_process_that_was_stopped_inside_the_lock_is_ended_by_whoever_waits() {
-    let (arena, mut steward) = arena(10);
+    let (arena, mut admin) = arena(10);
     let child = child_inside_the_lock(&arena, || {
         // SAFETY: stops this very process.
         unsafe { libc::raise(libc::SIGSTOP) };
     });
-    wait_for_owner(&steward, child);
+    wait_for_owner(&admin, child);
     let start = Instant::now();
-    steward.counts(A).unwrap();
+    admin.counts(A).unwrap();
     println!("went on after {:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(10));
     reap(child);

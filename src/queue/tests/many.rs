@@ -6,51 +6,51 @@ use std::time::{Duration, Instant};
 const WORKERS: u16 = 3;
 const EACH: u64 = 2000;
 
-fn open_all(steward: &mut QueueAdmin, slots: std::ops::Range<u16>) {
-    slots.for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+fn open_all(admin: &mut QueueAdmin, slots: std::ops::Range<u16>) {
+    slots.for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
 }
 
 /// Takes until the end; each item as producer and number.
-fn read_all(port: &mut WorkerHandle) -> Vec<(u64, u64)> {
+fn read_all(worker: &mut WorkerHandle) -> Vec<(u64, u64)> {
     let mut seen = Vec::new();
-    port.order();
+    worker.order();
     loop {
-        match port.take(&[A], 7, Wait::Forever).unwrap() {
+        match worker.take(&[A], 7, Wait::Forever).unwrap() {
             Taken::Items { .. } => {}
             Taken::Ended => return seen,
             Taken::Empty | Taken::Ordered => {
-                port.order();
+                worker.order();
             }
         }
-        for i in 0..port.len() {
-            let word = u64::from_le_bytes(port.item(i).unwrap().bytes.try_into().unwrap());
+        for i in 0..worker.len() {
+            let word = u64::from_le_bytes(worker.item(i).unwrap().bytes.try_into().unwrap());
             seen.push((word >> 32, word & 0xffff_ffff));
         }
-        port.commit(port.len(), Wait::No).unwrap();
+        worker.commit(worker.len(), Wait::No).unwrap();
     }
 }
 
-fn write_all(port: &mut WorkerHandle, producer: u64) {
+fn write_all(worker: &mut WorkerHandle, producer: u64) {
     for i in 0..EACH {
-        port.put(&[A], &(producer << 32 | i).to_le_bytes(), None).unwrap();
+        worker.put(&[A], &(producer << 32 | i).to_le_bytes(), None).unwrap();
         if i % 5 == 4 {
-            port.commit(0, Wait::Forever).unwrap();
+            worker.commit(0, Wait::Forever).unwrap();
         }
     }
 }
 
 #[test]
 fn every_consumer_sees_the_items_of_one_producer_in_order_and_all_see_each_once() {
-    let (arena, mut steward) = arena(20);
-    open_all(&mut steward, 0..2 * WORKERS);
+    let (arena, mut admin) = arena(20);
+    open_all(&mut admin, 0..2 * WORKERS);
     let all = std::thread::scope(|scope| {
-        let port = |slot| WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
+        let attach = |slot| WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
         let readers: Vec<_> =
-            (0..WORKERS).map(|n| scope.spawn(move || read_all(&mut port(WORKERS + n)))).collect();
+            (0..WORKERS).map(|n| scope.spawn(move || read_all(&mut attach(WORKERS + n)))).collect();
         let writers: Vec<_> =
-            (0..WORKERS).map(|n| scope.spawn(move || write_all(&mut port(n), n.into()))).collect();
+            (0..WORKERS).map(|n| scope.spawn(move || write_all(&mut attach(n), n.into()))).collect();
         writers.into_iter().for_each(|writer| writer.join().unwrap());
-        steward.set_ended(A, true).unwrap();
+        admin.set_ended(A, true).unwrap();
         readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Vec<_>>()
     });
     for seen in &all {
@@ -66,15 +66,15 @@ fn every_consumer_sees_the_items_of_one_producer_in_order_and_all_see_each_once(
 
 #[test]
 fn what_one_of_several_held_when_it_died_is_served_before_what_still_waits() {
-    let (arena, mut steward) = arena(10);
-    let mut writer = port(&arena, &mut steward, 0);
+    let (arena, mut admin) = arena(10);
+    let mut writer = attach(&arena, &mut admin, 0);
     put(&mut writer, A, &[b"1", b"2", b"3", b"4", b"5"]);
-    let mut victim = port(&arena, &mut steward, 1);
-    let mut other = port(&arena, &mut steward, 2);
+    let mut victim = attach(&arena, &mut admin, 1);
+    let mut other = attach(&arena, &mut admin, 2);
     victim.take(&[A], 2, Wait::No).unwrap();
     other.take(&[A], 1, Wait::No).unwrap();
     drop(victim);
-    steward.release(SlotId(1), FailureAttribution::Nobody, 3, &mut |_| Ok(())).unwrap();
+    admin.release(SlotId(1), FailureAttribution::Nobody, 3, &mut |_| Ok(())).unwrap();
     other.take(&[A], 9, Wait::No).unwrap();
     assert_eq!(held(&other), [b"3", b"1", b"2", b"4", b"5"]);
 }
@@ -82,10 +82,10 @@ fn what_one_of_several_held_when_it_died_is_served_before_what_still_waits() {
 /// A lease is out of the ring, its block in nobody's way.
 #[test]
 fn a_worker_stuck_with_its_leases_holds_up_nobody() {
-    let (arena, mut steward) = arena(4);
-    let mut writer = port(&arena, &mut steward, 0);
-    let mut stuck = port(&arena, &mut steward, 1);
-    let mut other = port(&arena, &mut steward, 2);
+    let (arena, mut admin) = arena(4);
+    let mut writer = attach(&arena, &mut admin, 0);
+    let mut stuck = attach(&arena, &mut admin, 1);
+    let mut other = attach(&arena, &mut admin, 2);
     put(&mut writer, A, &[&[1; 1000], b"short", &[2; 1000]]);
     stuck.take(&[A], 3, Wait::No).unwrap();
     stuck.begin(0);
@@ -99,7 +99,7 @@ fn a_worker_stuck_with_its_leases_holds_up_nobody() {
     writer.settle().unwrap();
     other.settle().unwrap();
     assert_eq!(held(&stuck), [&[1; 1000][..], b"short", &[2; 1000]]);
-    let counts = steward.audit().unwrap()[0].1;
+    let counts = admin.audit().unwrap()[0].1;
     assert_eq!((counts.leased, counts.done, counts.bytes), (3, 20_000, 2 * 1024));
 }
 
@@ -115,33 +115,33 @@ fn times_woken() -> i64 {
 /// With a herd each of the hundred puts would wake all sixteen.
 #[test]
 fn a_put_wakes_one_sleeper_and_not_the_herd() {
-    const SLEEPERS: u16 = 16;
+    const WAITERS: u16 = 16;
     const PUTS: u64 = 100;
-    let (arena, mut steward) = arena(10);
-    open_all(&mut steward, 0..SLEEPERS + 1);
+    let (arena, mut admin) = arena(10);
+    open_all(&mut admin, 0..WAITERS + 1);
     let woken: i64 = std::thread::scope(|scope| {
-        let port = |slot| WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
-        let sleepers: Vec<_> = (0..SLEEPERS)
+        let attach = |slot| WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
+        let waiters: Vec<_> = (0..WAITERS)
             .map(|slot| {
                 scope.spawn(move || {
-                    let mut port = port(slot);
+                    let mut worker = attach(slot);
                     let before = times_woken();
-                    read_all(&mut port);
+                    read_all(&mut worker);
                     times_woken() - before
                 })
             })
             .collect();
-        let mut writer = port(SLEEPERS);
+        let mut writer = attach(WAITERS);
         for i in 0..PUTS {
             put(&mut writer, A, &[&i.to_le_bytes()]);
             let start = Instant::now();
-            while steward.counts(A).unwrap().waiting > 0 {
+            while admin.counts(A).unwrap().waiting > 0 {
                 assert!(start.elapsed() < Duration::from_secs(10), "nobody took the item");
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
-        steward.set_ended(A, true).unwrap();
-        sleepers.into_iter().map(|sleeper| sleeper.join().unwrap()).sum()
+        admin.set_ended(A, true).unwrap();
+        waiters.into_iter().map(|waiter| waiter.join().unwrap()).sum()
     });
     assert!(woken < 8 * PUTS as i64, "{PUTS} puts, {woken} wake-ups");
 }

@@ -3,18 +3,19 @@
 mod crash;
 mod flow;
 mod hostile;
-mod kept;
 mod lock;
 mod many;
 mod model;
 mod power;
 mod property;
 mod put_back;
+mod recovery;
 mod regress;
 mod schedules;
 mod whole;
 
 use super::*;
+use arena::layout::{self, QueueAt, queue};
 
 pub(super) fn limits(capacity: u64) -> Limits {
     Limits { capacity, max_bytes: 1 << 20, max_item: 1 << 20, when_full: WhenFull::Block }
@@ -27,27 +28,27 @@ pub(super) const C: QueueId = QueueId(2);
 /// An arena with two queues.
 pub(super) fn arena(capacity: u64) -> (Arena, QueueAdmin) {
     let arena = Arena::create().unwrap();
-    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
     for q in [A, B] {
-        steward.set_queue(q, &limits(capacity)).unwrap();
+        admin.set_queue(q, &limits(capacity)).unwrap();
     }
-    (arena, steward)
+    (arena, admin)
 }
 
-pub(super) fn port(arena: &Arena, steward: &mut QueueAdmin, slot: u16) -> WorkerHandle {
-    steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
-    let port = WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
-    port.tuning();
-    port
+pub(super) fn attach(arena: &Arena, admin: &mut QueueAdmin, slot: u16) -> WorkerHandle {
+    admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+    let worker = WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
+    worker.tuning();
+    worker
 }
 
-pub(super) fn put(port: &mut WorkerHandle, q: QueueId, items: &[&[u8]]) {
+pub(super) fn put(worker: &mut WorkerHandle, q: QueueId, items: &[&[u8]]) {
     for item in items {
-        port.put(&[q], item, None).unwrap();
+        worker.put(&[q], item, None).unwrap();
     }
-    assert!(matches!(port.commit(0, Wait::No).unwrap(), Committed::Done { .. }));
+    assert!(matches!(worker.commit(0, Wait::No).unwrap(), Committed::Done { .. }));
 }
 
-pub(super) fn held(port: &WorkerHandle) -> Vec<Vec<u8>> {
-    (0..port.len()).map(|i| port.item(i).unwrap().bytes.to_vec()).collect()
+pub(super) fn held(worker: &WorkerHandle) -> Vec<Vec<u8>> {
+    (0..worker.len()).map(|i| worker.item(i).unwrap().bytes.to_vec()).collect()
 }

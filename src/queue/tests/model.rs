@@ -1,8 +1,8 @@
 //! What the queues must do, as plain lists: every operation is a sequence of atomic steps, and a death gives back
 //! what was held. The crash and the property tests hold the real thing against it.
 
-use super::super::descriptor::Meta;
-use super::super::layout;
+use super::super::arena::layout::{DescriptorAt, QueueAt, entry, queue};
+use super::super::arena::place::Field;
 use super::super::{FailureAttribution, QueueId, WhenFull, WorkerHandle};
 use super::*;
 use std::collections::VecDeque;
@@ -95,7 +95,7 @@ pub(super) enum Op {
     Rest,
     GiveBack(usize, bool),
     GiveBackAll,
-    Bury(usize),
+    DeadLetter(usize),
     Settle,
     Discard,
 }
@@ -142,7 +142,7 @@ impl Model {
                 Answer::Nothing
             }
             Op::GiveBackAll => return self.give_back_all(who, after),
-            Op::Bury(i) => {
+            Op::DeadLetter(i) => {
                 let (q, _) = self.workers[who].leases.remove(*i);
                 self.queues[q].dead += 1;
                 Answer::Nothing
@@ -331,12 +331,12 @@ pub(super) struct Observed {
 }
 
 /// The same operation on the real thing.
-pub(super) fn run(port: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
+pub(super) fn run(worker: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
     let ids = |queues: &[usize]| -> Vec<QueueId> { queues.iter().map(|&q| QueueId(q as u16)).collect() };
     match op {
-        Op::Put(queues, len, lease) => port.put(&ids(queues), &payload(seed, *len), *lease).unwrap(),
+        Op::Put(queues, len, lease) => worker.put(&ids(queues), &payload(seed, *len), *lease).unwrap(),
         Op::Commit(upto) => {
-            return match port.commit(*upto, Wait::No).unwrap() {
+            return match worker.commit(*upto, Wait::No).unwrap() {
                 Committed::Done { .. } => Answer::Done,
                 Committed::Full { queue, .. } => Answer::Full(queue.0 as usize),
                 Committed::Closed => Answer::Closed,
@@ -344,40 +344,40 @@ pub(super) fn run(port: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
             };
         }
         Op::Take(inputs, max) => {
-            let before = port.len();
-            port.take(&ids(inputs), *max, Wait::No).unwrap();
-            return Answer::Got(port.len() - before);
+            let before = worker.len();
+            worker.take(&ids(inputs), *max, Wait::No).unwrap();
+            return Answer::Got(worker.len() - before);
         }
-        Op::Begin(i) => port.begin(*i),
-        Op::Rest => port.rest(),
-        Op::GiveBack(i, blame) => port.give_back(*i, *blame).unwrap(),
-        Op::GiveBackAll => port.give_back_all().unwrap(),
-        Op::Bury(i) => port.bury(*i).unwrap(),
-        Op::Settle => port.settle().unwrap(),
-        Op::Discard => port.discard_staged().unwrap(),
+        Op::Begin(i) => worker.begin(*i),
+        Op::Rest => worker.rest(),
+        Op::GiveBack(i, blame) => worker.give_back(*i, *blame).unwrap(),
+        Op::GiveBackAll => worker.give_back_all().unwrap(),
+        Op::DeadLetter(i) => worker.dead_letter(*i).unwrap(),
+        Op::Settle => worker.settle().unwrap(),
+        Op::Discard => worker.discard_staged().unwrap(),
     }
     Answer::Nothing
 }
 
-pub(super) fn lease(port: &WorkerHandle, i: usize) -> (usize, Item) {
-    let lease = port.item(i).unwrap();
+pub(super) fn lease(worker: &WorkerHandle, i: usize) -> (usize, Item) {
+    let lease = worker.item(i).unwrap();
     let (bytes, failures) = (lease.bytes.to_vec(), lease.attempt - 1);
     (lease.queue.0 as usize, Item { bytes, id: lease.id, failures, mark: lease.mark })
 }
 
 /// Ledger and contents of queues in which nothing is leased; takes everything out.
-pub(super) fn observe(steward: &mut QueueAdmin, port: &mut WorkerHandle, queues: usize) -> Vec<Observed> {
+pub(super) fn observe(admin: &mut QueueAdmin, worker: &mut WorkerHandle, queues: usize) -> Vec<Observed> {
     let observed = |q: usize| {
         let id = QueueId(q as u16);
-        let counts = steward.counts(id).unwrap();
+        let counts = admin.counts(id).unwrap();
         assert_eq!(counts.leased, 0, "queue {q}");
         let mut items = Vec::new();
         while !matches!(
-            port.take(&[id], 100, Wait::No).unwrap(),
+            worker.take(&[id], 100, Wait::No).unwrap(),
             Taken::Empty | Taken::Ended | Taken::Ordered
         ) {
-            items.extend((0..port.len()).map(|i| lease(port, i).1));
-            port.commit(100, Wait::No).unwrap();
+            items.extend((0..worker.len()).map(|i| lease(worker, i).1));
+            worker.commit(100, Wait::No).unwrap();
         }
         assert_eq!(items.len() as u64, counts.waiting, "queue {q}");
         let QueueCounts { put, done, dead, dropped, .. } = counts;
@@ -387,27 +387,23 @@ pub(super) fn observe(steward: &mut QueueAdmin, port: &mut WorkerHandle, queues:
 }
 
 /// What waits, and the ledger, without touching either: the real words, read as the layout says.
-pub(super) fn peek(steward: &mut QueueAdmin, queues: usize) -> Vec<Observed> {
+pub(super) fn peek(admin: &mut QueueAdmin, queues: usize) -> Vec<Observed> {
     let observed = |q: usize| {
         let id = QueueId(q as u16);
-        let QueueCounts { put, done, dead, dropped, .. } = steward.counts(id).unwrap();
-        let memory = steward.hand.memory();
-        let at = layout::queue_at(id).unwrap();
-        let word = |which: usize| memory.load(at + which);
-        let item = |words: usize, id: u64, mark: u64| {
-            let meta = Meta(memory.load(words + 8));
-            let bytes = match meta.has_block() {
-                true => memory.block(memory.load(words), meta.len()).unwrap(),
-                false => memory.inline(words, meta.len()),
-            };
-            Item { bytes: bytes.to_vec(), id, failures: meta.failures(), mark }
+        let QueueCounts { put, done, dead, dropped, .. } = admin.counts(id).unwrap();
+        let memory = admin.session.memory();
+        let queue = QueueAt::of(id).unwrap();
+        let word = |word: Field<_>| memory.load(queue + word);
+        let item = |at: DescriptorAt, id: u64, mark: u64| {
+            let bytes = memory.item(at).unwrap().to_vec();
+            Item { bytes, id, failures: memory.meta(at).failures(), mark }
         };
-        let returned = (0..word(layout::queue::RETURNED)).rev().map(|i| {
-            let words = layout::returned_entry(id, i);
-            item(words, memory.load(words + 16), memory.load(words + 24))
+        let returned = (0..word(queue::RETURNED)).rev().map(|i| {
+            let at = queue.returned(i);
+            item(at.into(), memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK))
         });
-        let ring = (word(layout::queue::HEAD)..word(layout::queue::TAIL))
-            .map(|position| item(layout::ring_slot(id, word(layout::queue::RING), position), position, 0));
+        let ring = (word(queue::HEAD)..word(queue::TAIL))
+            .map(|position| item(queue.ring_slot(word(queue::RING), position), position, 0));
         Observed { items: returned.chain(ring).collect(), put, done, dead, dropped }
     };
     (0..queues).map(observed).collect()

@@ -1,9 +1,9 @@
 //! A power cut: what is found afterwards is one whole saved state, and none that is older than was promised.
 
-use super::super::disk::{self, Deed};
-use super::super::{image, layout};
+use super::super::recovery::disk::{self, FileOperation};
+use super::super::recovery::image::{self, ItemImage, QueueImage};
 use super::crash::killed;
-use super::kept::{Folder, me, whose};
+use super::recovery::{Folder, me, owner};
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,10 +13,9 @@ use std::time::Duration;
 /// What an image says, without the moment and the numbers of items: both are others after a restore.
 fn said(bytes: &[u8]) -> Vec<String> {
     let image = image::read(bytes).unwrap();
-    let item = |item: &image::Item<'_>| format!("{} {} {:?}", item.failures, item.mark, item.bytes);
-    let queue = |queue: &image::Queue<'_>| {
-        let words =
-            [layout::queue::FLAGS, layout::queue::DONE, layout::queue::DEAD, layout::queue::DROPPED_OLD];
+    let item = |item: &ItemImage<'_>| format!("{} {} {:?}", item.failures, item.mark, item.bytes);
+    let queue = |queue: &QueueImage<'_>| {
+        let words = [queue::FLAGS, queue::DONE, queue::DEAD, queue::DROPPED_OLD];
         let words = words.map(|word| queue.word(word));
         let items: Vec<String> = queue.items.iter().map(item).collect();
         format!("{:?} {} {} {words:?} {items:?}", queue.id, queue.label, queue.put())
@@ -26,61 +25,61 @@ fn said(bytes: &[u8]) -> Vec<String> {
 
 /// The same in an arena that was made from it.
 fn restored(bytes: &[u8]) -> Vec<String> {
-    let mut steward = QueueAdmin::open(Arena::create().unwrap()).unwrap();
-    steward.restore(&image::read(bytes).unwrap()).unwrap();
-    let again = steward.image().unwrap().1;
+    let mut admin = QueueAdmin::open(Arena::create().unwrap()).unwrap();
+    admin.restore(&image::read(bytes).unwrap()).unwrap();
+    let again = admin.image().unwrap().1;
     said(&again)
 }
 
 #[test]
 fn whatever_workers_hold_an_image_has_every_item_once_and_gives_it_back() {
-    let (arena, mut steward) = arena(3);
+    let (arena, mut admin) = arena(3);
     for (q, label) in [(A, "queue a"), (B, "queue b")] {
-        steward.set_label(q, label).unwrap();
+        admin.set_label(q, label).unwrap();
     }
-    steward.set_queue(C, &Limits { when_full: WhenFull::DropOld, ..limits(2) }).unwrap();
-    let mut worker = port(&arena, &mut steward, 0);
-    let mut other = port(&arena, &mut steward, 1);
-    let check = |steward: &mut QueueAdmin| {
-        let bytes = steward.image().unwrap().1;
+    admin.set_queue(C, &Limits { when_full: WhenFull::DropOld, ..limits(2) }).unwrap();
+    let mut worker = attach(&arena, &mut admin, 0);
+    let mut other = attach(&arena, &mut admin, 1);
+    let check = |admin: &mut QueueAdmin| {
+        let bytes = admin.image().unwrap().1;
         assert_eq!(restored(&bytes), said(&bytes));
         said(&bytes)
     };
     put(&mut worker, A, &[b"1", &[2; 5000], b""]);
     put(&mut worker, B, &[b"token"]);
     put(&mut worker, C, &[b"x", b"y", &[3; 100], b"z"]);
-    check(&mut steward);
+    check(&mut admin);
     other.take(&[A], 2, Wait::No).unwrap();
     other.begin(1);
     other.put_with(&[B], 3000, None, |_| ()).unwrap(); // a block in its hands is no item
-    check(&mut steward);
+    check(&mut admin);
     other.discard_staged().unwrap();
     other.give_back(1, true).unwrap();
-    check(&mut steward);
+    check(&mut admin);
     // Four outputs of one item, of which three find room: what is out must not come out again.
     for n in 0..4_u8 {
         other.put(&[B], &[n; 20], Some(0)).unwrap();
     }
     assert!(matches!(other.commit(1, Wait::No).unwrap(), Committed::Full { .. }));
-    let all = check(&mut steward);
+    let all = check(&mut admin);
     assert!(all[0].contains("0 2 [49]"), "an item with two outputs out: {all:?}");
     other.die();
-    steward.release(SlotId(1), FailureAttribution::Nobody, 9, &mut |_| Ok(())).unwrap();
-    assert_eq!(check(&mut steward), all, "given back it is the same");
-    steward.set_ended(A, true).unwrap();
-    steward.set_closed(C, true).unwrap();
-    check(&mut steward);
+    admin.release(SlotId(1), FailureAttribution::Nobody, 9, &mut |_| Ok(())).unwrap();
+    assert_eq!(check(&mut admin), all, "given back it is the same");
+    admin.set_ended(A, true).unwrap();
+    admin.set_closed(C, true).unwrap();
+    check(&mut admin);
     worker.take(&[A, B], 9, Wait::No).unwrap();
     worker.commit(9, Wait::No).unwrap();
     worker.settle().unwrap();
-    check(&mut steward);
+    check(&mut admin);
 }
 
 #[test]
 fn an_image_is_read_as_a_whole_or_refused() {
-    let (arena, mut steward) = arena(10);
-    put(&mut port(&arena, &mut steward, 0), A, &[b"1", &[7; 100]]);
-    let bytes = steward.image().unwrap().1;
+    let (arena, mut admin) = arena(10);
+    put(&mut attach(&arena, &mut admin, 0), A, &[b"1", &[7; 100]]);
+    let bytes = admin.image().unwrap().1;
     image::read(&bytes).unwrap();
     for len in 0..bytes.len() {
         image::read(&bytes[..len]).unwrap_err();
@@ -98,8 +97,8 @@ fn an_image_is_read_as_a_whole_or_refused() {
             let check = u64::from(crc32fast::hash(&other));
             other.extend_from_slice(&check.to_le_bytes());
             if let Ok(image) = image::read(&other) {
-                let mut steward = QueueAdmin::open(Arena::create().unwrap()).unwrap();
-                let _ = steward.restore(&image); // no panic, no endless loop
+                let mut admin = QueueAdmin::open(Arena::create().unwrap()).unwrap();
+                let _ = admin.restore(&image); // no panic, no endless loop
             }
         }
     }
@@ -126,25 +125,25 @@ impl Disk {
         newest.unwrap_or_else(|| self.names.get(name).copied()).expect("a file of this name")
     }
 
-    fn act(&mut self, deed: &Deed) {
-        match deed {
-            Deed::Create(name) => {
+    fn act(&mut self, operation: &FileOperation) {
+        match operation {
+            FileOperation::Create(name) => {
                 self.files.push(Contents::default());
                 self.pending.push((name.clone(), Some(self.files.len() - 1)));
             }
-            Deed::Write(name, bytes) => {
+            FileOperation::Write(name, bytes) => {
                 let file = self.find(name);
                 self.files[file].now.extend_from_slice(bytes);
             }
-            Deed::Sync(name) => {
+            FileOperation::Sync(name) => {
                 let file = self.find(name);
                 self.files[file].safe = self.files[file].now.clone();
             }
-            Deed::Rename(from, to) => {
+            FileOperation::Rename(from, to) => {
                 let file = self.find(from);
                 self.pending.extend([(to.clone(), Some(file)), (from.clone(), None)]);
             }
-            Deed::SyncFolder => {
+            FileOperation::SyncFolder => {
                 let pending = std::mem::take(&mut self.pending);
                 pending.into_iter().for_each(|(name, file)| self.name(name, file));
             }
@@ -185,29 +184,30 @@ fn variants(Contents { safe, now }: &Contents) -> Vec<Vec<u8>> {
 }
 
 /// Saves again and again; what was done to the disk, and each saved state.
-fn saves(folder: &Folder) -> (Vec<Deed>, Vec<Vec<u8>>) {
+fn saves(folder: &Folder) -> (Vec<FileOperation>, Vec<Vec<u8>>) {
     fs::create_dir_all(&folder.0).unwrap();
-    let (arena, mut steward) = arena(100);
-    let mut worker = port(&arena, &mut steward, 0);
-    arena.demand(Safety::Later);
+    let (arena, mut admin) = arena(100);
+    let mut worker = attach(&arena, &mut admin, 0);
+    arena.set_durability(Durability::Later);
     disk::done();
     let mut all = Vec::new();
     for n in 0..5_u8 {
         put(&mut worker, A, &[&[n; 300]]);
-        steward.save(&folder.arena()).unwrap();
+        admin.save(&folder.arena()).unwrap();
         all.push(fs::read(disk::beside(&folder.arena(), "saved")).unwrap());
     }
     (disk::done(), all)
 }
 
 /// The first moment at which a power cut leaves what is not whole, or older than what was safe by then.
-fn first_fault(deeds: &[Deed], all: &[Vec<u8>], saved: &Path) -> Option<String> {
+fn first_fault(operations: &[FileOperation], all: &[Vec<u8>], saved: &Path) -> Option<String> {
     let mut disk = Disk::default();
     let (mut safe, mut states) = (0, 0);
-    for (n, deed) in deeds.iter().enumerate() {
-        disk.act(deed);
-        // `replace` returns after the last deed of each round.
-        safe += usize::from(deeds.get(n + 1).is_none_or(|next| matches!(next, Deed::Create(_))));
+    for (n, operation) in operations.iter().enumerate() {
+        disk.act(operation);
+        // `replace` returns after the last operation of each round.
+        safe +=
+            usize::from(operations.get(n + 1).is_none_or(|next| matches!(next, FileOperation::Create(_))));
         for found in disk.after_a_cut(saved) {
             states += 1;
             let which = found.as_ref().map(|bytes| all.iter().position(|state| state == bytes));
@@ -217,30 +217,32 @@ fn first_fault(deeds: &[Deed], all: &[Vec<u8>], saved: &Path) -> Option<String> 
                 Some(Some(which)) => (which + 1 < safe).then(|| format!("state {which} of {safe}")),
             };
             if let Some(fault) = fault {
-                return Some(format!("after deed {n} ({deed:?}): {fault}"));
+                return Some(format!("after operation {n} ({operation:?}): {fault}"));
             }
         }
     }
-    assert!(states > deeds.len(), "there are moments with more than one way to be cut");
+    assert!(states > operations.len(), "there are moments with more than one way to be cut");
     None
 }
 
 #[test]
 fn a_power_cut_at_any_moment_leaves_the_last_state_that_was_safe_or_a_newer_one() {
     let folder = Folder::new("cuts");
-    let (deeds, all) = saves(&folder);
+    let (operations, all) = saves(&folder);
     let saved = disk::beside(&folder.arena(), "saved");
-    assert_eq!(deeds.len(), 5 * all.len());
-    assert_eq!(first_fault(&deeds, &all, &saved), None);
+    assert_eq!(operations.len(), 5 * all.len());
+    assert_eq!(first_fault(&operations, &all, &saved), None);
     // That this test would see it, if anything were left out.
-    for (n, left_out) in deeds
-        .iter()
-        .enumerate()
-        .take(5)
-        .filter(|(_, deed)| !matches!(deed, Deed::Create(_) | Deed::Write(..)))
+    for (n, left_out) in
+        operations.iter().enumerate().take(5).filter(|(_, operation)| {
+            !matches!(operation, FileOperation::Create(_) | FileOperation::Write(..))
+        })
     {
-        let without: Vec<Deed> =
-            (0..).zip(&deeds).filter(|(i, _)| i % 5 != n).map(|(_, deed)| deed.clone()).collect();
+        let without: Vec<FileOperation> = (0..)
+            .zip(&operations)
+            .filter(|(i, _)| i % 5 != n)
+            .map(|(_, operation)| operation.clone())
+            .collect();
         assert!(first_fault(&without, &all, &saved).is_some(), "nobody misses {left_out:?}");
     }
 }
@@ -249,23 +251,23 @@ fn a_power_cut_at_any_moment_leaves_the_last_state_that_was_safe_or_a_newer_one(
 fn cut_off(folder: &Folder) -> Vec<String> {
     let Opened { arena, .. } = open(folder);
     arena.enter(me()).unwrap();
-    let mut steward = QueueAdmin::open(arena.clone()).unwrap();
-    steward.set_label(A, "queue a").unwrap();
-    steward.set_queue(A, &limits(100)).unwrap();
-    arena.demand(Safety::Later);
-    let mut worker = port(&arena, &mut steward, 0);
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
+    admin.set_label(A, "queue a").unwrap();
+    admin.set_queue(A, &limits(100)).unwrap();
+    arena.set_durability(Durability::Later);
+    let mut worker = attach(&arena, &mut admin, 0);
     put(&mut worker, A, &[b"1", &[7; 3000], b"3"]);
     worker.take(&[A], 1, Wait::No).unwrap();
-    steward.save(&folder.arena()).unwrap();
-    let kept = said(&steward.image().unwrap().1);
+    admin.save(&folder.arena()).unwrap();
+    let kept = said(&admin.image().unwrap().1);
     put(&mut worker, A, &[b"too late"]);
-    let boot = layout::IDENTITY + layout::identity::BOOT;
+    let boot = layout::identity::BOOT[0];
     arena.0.store(boot, arena.0.load(boot) ^ 1);
     kept
 }
 
 fn open(folder: &Folder) -> Opened {
-    Arena::open_file(&folder.arena(), &whose(), Duration::ZERO, &mut |_| true).unwrap()
+    Arena::open_file(&folder.arena(), &owner(), Duration::ZERO, &mut |_| true).unwrap()
 }
 
 #[test]
@@ -277,10 +279,10 @@ fn after_a_power_cut_the_queues_are_as_they_were_saved_wherever_the_next_start_i
         let died = killed(at, || drop(open(&folder)));
         let Opened { arena, kept: is_kept, .. } = open(&folder);
         assert!(is_kept, "store {at}");
-        let mut steward = QueueAdmin::open(arena).unwrap();
-        let all = steward.inherit().unwrap();
+        let mut admin = QueueAdmin::open(arena).unwrap();
+        let all = admin.recover().unwrap();
         assert_eq!(all[0].counts.waiting, 3);
-        assert_eq!(said(&steward.image().unwrap().1), kept, "store {at}");
+        assert_eq!(said(&admin.image().unwrap().1), kept, "store {at}");
         if !died {
             assert!(at > 50, "{at}");
             break;
@@ -303,9 +305,9 @@ fn what_was_saved_of_other_queues_or_is_spoiled_is_not_used() {
     drop(opened.arena);
     // A fresh arena has nothing to do with what was saved before.
     fs::remove_file(folder.arena()).unwrap();
-    let (arena, mut steward) = arena(3);
-    put(&mut port(&arena, &mut steward, 0), A, &[b"old"]);
-    steward.save(&folder.arena()).unwrap();
+    let (arena, mut admin) = arena(3);
+    put(&mut attach(&arena, &mut admin, 0), A, &[b"old"]);
+    admin.save(&folder.arena()).unwrap();
     drop(open(&folder));
     assert!(!saved.exists());
 }
@@ -314,9 +316,9 @@ fn what_was_saved_of_other_queues_or_is_spoiled_is_not_used() {
 fn a_put_that_must_be_safe_returns_when_it_is() {
     let folder = Folder::new("safe");
     fs::create_dir_all(&folder.0).unwrap();
-    let (arena, mut steward) = arena(10);
-    arena.demand(Safety::Puts);
-    steward.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
+    let (arena, mut admin) = arena(10);
+    arena.set_durability(Durability::Puts);
+    admin.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
     let of_worker = arena.clone();
     let worker = std::thread::spawn(move || {
         let mut worker = WorkerHandle::open(of_worker, SlotId(0)).unwrap();
@@ -329,9 +331,9 @@ fn a_put_that_must_be_safe_returns_when_it_is() {
     let saved = disk::beside(&folder.arena(), "saved");
     let mut safe = 0;
     while !worker.is_finished() {
-        let put = steward.counts(A).unwrap().put;
+        let put = admin.counts(A).unwrap().put;
         assert!(put <= safe + 1, "{put} are put, and only {safe} of them are safe");
-        steward.save(&folder.arena()).unwrap();
+        admin.save(&folder.arena()).unwrap();
         safe = image::read(&fs::read(&saved).unwrap()).unwrap().queues[0].put();
     }
     worker.join().unwrap();

@@ -20,7 +20,7 @@ enum Event {
     Rest,
     GiveBack(u8, bool),
     GiveBackAll,
-    Bury(u8),
+    DeadLetter(u8),
     Settle,
     Discard,
     Limits { queue: usize, capacity: usize, policy: u8 },
@@ -38,7 +38,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Rest),
         2 => (any::<u8>(), any::<bool>()).prop_map(|(i, blame)| Event::GiveBack(i, blame)),
         1 => Just(Event::GiveBackAll),
-        1 => any::<u8>().prop_map(Event::Bury),
+        1 => any::<u8>().prop_map(Event::DeadLetter),
         1 => Just(Event::Settle),
         1 => Just(Event::Discard),
         1 => (queue.clone(), 1..9usize, 0..3u8)
@@ -59,8 +59,8 @@ fn members(mask: u8) -> Vec<usize> {
 
 struct World {
     arena: Arena,
-    steward: QueueAdmin,
-    ports: Vec<WorkerHandle>,
+    admin: QueueAdmin,
+    workers: Vec<WorkerHandle>,
     model: Model,
     clock: u64,
 }
@@ -68,16 +68,16 @@ struct World {
 impl World {
     fn new() -> World {
         let arena = Arena::create().unwrap();
-        let mut steward = QueueAdmin::open(arena.clone()).unwrap();
+        let mut admin = QueueAdmin::open(arena.clone()).unwrap();
         for q in 0..QUEUES as u16 {
-            steward.set_queue(QueueId(q), &bounds(4, WhenFull::Block)).unwrap();
+            admin.set_queue(QueueId(q), &bounds(4, WhenFull::Block)).unwrap();
         }
-        let ports = (0..WORKERS as u16).map(|slot| port(&arena, &mut steward, slot)).collect();
+        let workers = (0..WORKERS as u16).map(|slot| attach(&arena, &mut admin, slot)).collect();
         let queues = vec![Queue::new(4, WhenFull::Block); QUEUES];
         World {
             arena,
-            steward,
-            ports,
+            admin,
+            workers,
             model: Model { queues, workers: vec![Worker::default(); WORKERS] },
             clock: 0,
         }
@@ -95,10 +95,10 @@ impl World {
             Event::Begin(i) => Op::Begin(index(*i)?),
             Event::Rest => Op::Rest,
             // Outputs name leases by index: whoever ends one out of turn throws what is staged away first.
-            Event::GiveBack(..) | Event::Bury(_) if worker.has_staged() => Op::Discard,
+            Event::GiveBack(..) | Event::DeadLetter(_) if worker.has_staged() => Op::Discard,
             Event::GiveBack(i, blame) => Op::GiveBack(index(*i)?, *blame),
             Event::GiveBackAll => Op::GiveBackAll,
-            Event::Bury(i) => Op::Bury(index(*i)?),
+            Event::DeadLetter(i) => Op::DeadLetter(index(*i)?),
             Event::Settle => Op::Settle,
             Event::Discard => Op::Discard,
             Event::Limits { .. } | Event::Close { .. } => return None,
@@ -109,12 +109,12 @@ impl World {
         match event {
             Event::Limits { queue, capacity, policy } => {
                 let policy = [WhenFull::Block, WhenFull::DropNew, WhenFull::DropOld][*policy as usize];
-                self.steward.set_queue(QueueId(*queue as u16), &bounds(*capacity as u64, policy)).unwrap();
+                self.admin.set_queue(QueueId(*queue as u16), &bounds(*capacity as u64, policy)).unwrap();
                 let model = &mut self.model.queues[*queue];
                 (model.capacity, model.policy) = (*capacity, policy);
             }
             Event::Close { queue, closed } => {
-                self.steward.set_closed(QueueId(*queue as u16), *closed).unwrap();
+                self.admin.set_closed(QueueId(*queue as u16), *closed).unwrap();
                 self.model.queues[*queue].closed = *closed;
             }
             _ => {}
@@ -123,37 +123,37 @@ impl World {
 
     fn work(&mut self, who: usize, op: &Op, dies_at: Option<u64>) {
         self.clock += 1;
-        let (port, seed) = (&mut self.ports[who], self.clock);
+        let (worker, seed) = (&mut self.workers[who], self.clock);
         inject::arm(dies_at.unwrap_or(u64::MAX));
-        let result = catch_unwind(AssertUnwindSafe(|| model::run(port, op, seed)));
+        let result = catch_unwind(AssertUnwindSafe(|| model::run(worker, op, seed)));
         inject::arm(u64::MAX);
         match result {
             Ok(answer) => assert_eq!(answer, self.model.apply(who, op, seed, &mut |_| {}), "{op:?}"),
-            Err(panic) if panic.is::<Killed>() => self.bury_the_dead(who, op, seed),
+            Err(panic) if panic.is::<Killed>() => self.release_the_dead(who, op, seed),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 
-    fn bury_the_dead(&mut self, who: usize, op: &Op, seed: u64) {
-        self.ports[who].die();
+    fn release_the_dead(&mut self, who: usize, op: &Op, seed: u64) {
+        self.workers[who].die();
         let slot = SlotId(who as u16);
-        self.steward.release(slot, FailureAttribution::Begun, ATTEMPTS, &mut |_| Ok(())).unwrap();
-        self.ports[who] = port(&self.arena, &mut self.steward, slot.0);
+        self.admin.release(slot, FailureAttribution::Begun, ATTEMPTS, &mut |_| Ok(())).unwrap();
+        self.workers[who] = attach(&self.arena, &mut self.admin, slot.0);
         let mut possible = vec![self.model.clone()];
         self.model.apply(who, op, seed, &mut |state| possible.push(state.clone()));
         possible.iter_mut().for_each(|state| _ = state.die(who, FailureAttribution::Begun));
-        let found = model::peek(&mut self.steward, QUEUES);
+        let found = model::peek(&mut self.admin, QUEUES);
         let state = possible.iter().find(|state| state.settled() == found);
         self.model = state.unwrap_or_else(|| panic!("{op:?}: found {found:#?} of {possible:#?}")).clone();
     }
 
     fn check(&mut self) {
-        assert_eq!(model::peek(&mut self.steward, QUEUES), self.model.settled());
-        for (port, worker) in self.ports.iter().zip(&self.model.workers) {
-            let held: Vec<_> = (0..port.len()).map(|i| model::lease(port, i)).collect();
-            assert_eq!(held, worker.leases);
+        assert_eq!(model::peek(&mut self.admin, QUEUES), self.model.settled());
+        for (worker, model) in self.workers.iter().zip(&self.model.workers) {
+            let held: Vec<_> = (0..worker.len()).map(|i| model::lease(worker, i)).collect();
+            assert_eq!(held, model.leases);
         }
-        self.steward.audit().unwrap();
+        self.admin.audit().unwrap();
     }
 }
 
@@ -181,12 +181,12 @@ proptest! {
     fn one_consumer_completes_in_the_order_of_one_producer(
         rounds in prop::collection::vec((1..9usize, 0..9usize, any::<bool>()), 1..60)
     ) {
-        let (arena, mut steward) = arena(16);
-        let mut writer = port(&arena, &mut steward, 0);
-        let mut reader = port(&arena, &mut steward, 1);
+        let (arena, mut admin) = arena(16);
+        let mut writer = attach(&arena, &mut admin, 0);
+        let mut reader = attach(&arena, &mut admin, 1);
         let (mut next_in, mut next_out) = (0u64, 0u64);
         for (max, ended, dies) in rounds {
-            while steward.counts(A).unwrap().waiting < 16 {
+            while admin.counts(A).unwrap().waiting < 16 {
                 writer.put(&[A], &next_in.to_le_bytes(), None).unwrap();
                 writer.commit(0, Wait::No).unwrap();
                 next_in += 1;
@@ -195,15 +195,15 @@ proptest! {
             for _ in 0..ended.min(reader.len()) {
                 prop_assert_eq!(reader.item(0).unwrap().bytes, next_out.to_le_bytes());
                 reader.put(&[B], b"", Some(0)).unwrap();
-                steward.set_queue(B, &Limits { when_full: WhenFull::DropOld, ..limits(1) }).unwrap();
+                admin.set_queue(B, &Limits { when_full: WhenFull::DropOld, ..limits(1) }).unwrap();
                 let committed = reader.commit(1, Wait::No).unwrap();
                 let done = matches!(committed, Committed::Done { .. });
                 prop_assert!(done);
                 next_out += 1;
             }
             if dies {
-                steward.release(SlotId(1), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
-                reader = port(&arena, &mut steward, 1);
+                admin.release(SlotId(1), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
+                reader = attach(&arena, &mut admin, 1);
             }
         }
     }

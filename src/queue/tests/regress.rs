@@ -1,22 +1,25 @@
 //! Bugs that were found, by review or by another test here, and must not come back. Each tells its story.
 
-use super::super::{event, futex, hand::Hand, layout};
+use super::super::arena::futex;
+use super::super::arena::layout::{Class, Event, FreeStack, Queue};
+use super::super::arena::place::Field;
+use super::super::transaction::{event, session::Session};
 use super::*;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Waits for a condition that other threads bring about.
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "{what} never came true");
+        assert!(start.elapsed() < TIMEOUT, "{what} never came true");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// A thread with a port, which reports that its work is done.
+/// A thread with a worker, which reports that its work is done.
 fn worker(
     arena: &Arena,
     slot: u16,
@@ -24,16 +27,16 @@ fn worker(
 ) -> mpsc::Receiver<()> {
     let (arena, (done, report)) = (arena.clone(), mpsc::channel());
     std::thread::spawn(move || {
-        let mut port = WorkerHandle::open(arena, SlotId(slot)).unwrap();
-        work(&mut port);
-        port.settle().unwrap();
+        let mut worker = WorkerHandle::open(arena, SlotId(slot)).unwrap();
+        work(&mut worker);
+        worker.settle().unwrap();
         done.send(())
     });
     report
 }
 
-fn is_idle(arena: &Arena, q: QueueId, which: usize) -> bool {
-    event::is_idle(&arena.0, event::Event::of(layout::queue_at(q).unwrap(), which))
+fn is_idle(arena: &Arena, q: QueueId, event: Field<Queue, Event>) -> bool {
+    event::is_idle(&arena.0, QueueAt::of(q).unwrap() + event)
 }
 
 fn memory_used(arena: &Arena) -> u64 {
@@ -45,61 +48,61 @@ fn memory_used(arena: &Arena) -> u64 {
 /// beside an empty A.
 #[test]
 fn a_writer_that_moves_on_to_another_queue_passes_its_wake_up_on() {
-    let (arena, mut steward) = arena(1);
-    let mut filler = port(&arena, &mut steward, 0);
+    let (arena, mut admin) = arena(1);
+    let mut filler = attach(&arena, &mut admin, 0);
     put(&mut filler, A, &[b"a"]);
     put(&mut filler, B, &[b"b"]);
-    (1..3).for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
-    let both = worker(&arena, 1, |port| {
-        port.put(&[A, B], b"both", None).unwrap();
-        port.commit(0, Wait::Forever).unwrap();
+    (1..3).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    let both = worker(&arena, 1, |worker| {
+        worker.put(&[A, B], b"both", None).unwrap();
+        worker.commit(0, Wait::Forever).unwrap();
     });
-    eventually("the first writer sleeps", || is_idle(&arena, A, layout::queue::NOT_FULL));
+    eventually("the first writer sleeps", || is_idle(&arena, A, queue::NOT_FULL));
     std::thread::sleep(Duration::from_millis(20)); // it must be the first in the kernel's queue
-    let one = worker(&arena, 2, |port| {
-        port.put(&[A], b"one", None).unwrap();
-        port.commit(0, Wait::Forever).unwrap();
+    let one = worker(&arena, 2, |worker| {
+        worker.put(&[A], b"one", None).unwrap();
+        worker.commit(0, Wait::Forever).unwrap();
     });
     std::thread::sleep(Duration::from_millis(20));
-    let mut reader = port(&arena, &mut steward, 3);
+    let mut reader = attach(&arena, &mut admin, 3);
     reader.take(&[A], 1, Wait::No).unwrap();
-    one.recv_timeout(PATIENCE).expect("the second writer never got the room that the first could not use");
+    one.recv_timeout(TIMEOUT).expect("the second writer never got the room that the first could not use");
     reader.take(&[A, B], 2, Wait::No).unwrap();
-    both.recv_timeout(PATIENCE).unwrap();
+    both.recv_timeout(TIMEOUT).unwrap();
 }
 
 /// Found by review: the wait for room asked for the order the public way, which marks it as seen. A worker told to
 /// drain, or tuned, while its output was full never heard of it.
 #[test]
 fn a_change_during_a_wait_for_room_is_still_news_afterwards() {
-    let (arena, mut steward) = arena(1);
-    let mut writer = port(&arena, &mut steward, 0);
+    let (arena, mut admin) = arena(1);
+    let mut writer = attach(&arena, &mut admin, 0);
     put(&mut writer, A, &[b"full"]);
     writer.order();
-    steward.order(SlotId(0), Order::Drain).unwrap();
+    admin.order(SlotId(0), Order::Drain).unwrap();
     writer.put(&[A], b"more", None).unwrap();
     let soon = Instant::now() + Duration::from_millis(5);
     assert!(matches!(writer.commit(0, Wait::Until(soon)).unwrap(), Committed::Full { .. }));
-    assert!(writer.is_disturbed());
+    assert!(writer.has_new_orders());
 }
 
 /// Found by review: an output for A and B that got its block for A but not for B left the first one staged, outside
 /// of any group. The next commit published it in the place of another item, which was lost.
 #[test]
 fn an_output_that_can_not_be_staged_for_all_its_queues_is_staged_for_none() {
-    let (arena, mut steward) = arena(1);
-    steward.set_queue(B, &Limits { max_bytes: 1024, ..limits(10) }).unwrap();
-    let mut writer = port(&arena, &mut steward, 0);
+    let (arena, mut admin) = arena(1);
+    admin.set_queue(B, &Limits { max_bytes: 1024, ..limits(10) }).unwrap();
+    let mut writer = attach(&arena, &mut admin, 0);
     put(&mut writer, B, &[&[1; 1000]]);
     put(&mut writer, A, &[b"full"]);
-    steward.order(SlotId(0), Order::Finish).unwrap();
+    admin.order(SlotId(0), Order::Finish).unwrap();
     writer.put(&[A], b"staged before", None).unwrap();
     assert!(matches!(writer.put(&[A, B], &[2; 100], None), Err(PutError::Ordered)));
-    steward.set_queue(A, &limits(10)).unwrap();
+    admin.set_queue(A, &limits(10)).unwrap();
     put(&mut writer, A, &[b"staged after"]);
     writer.settle().unwrap();
-    steward.audit().unwrap();
-    let mut reader = port(&arena, &mut steward, 2);
+    admin.audit().unwrap();
+    let mut reader = attach(&arena, &mut admin, 2);
     reader.take(&[A], 10, Wait::No).unwrap();
     assert_eq!(held(&reader), [&b"full"[..], b"staged before", b"staged after"]);
 }
@@ -108,14 +111,14 @@ fn an_output_that_can_not_be_staged_for_all_its_queues_is_staged_for_none() {
 /// size's last block was gone it would have been used without being owned.
 #[test]
 fn the_last_block_of_a_size_is_used_and_the_next_put_says_that_there_is_none() {
-    let (arena, mut steward) = arena(10);
-    let mut writer = port(&arena, &mut steward, 0);
+    let (arena, mut admin) = arena(10);
+    let mut writer = attach(&arena, &mut admin, 0);
     writer.put(&[A], &[1; 60], None).unwrap();
     writer.put(&[A], &[1; 100], None).unwrap(); // class 1, with a spare or two
     writer.settle().unwrap();
-    let at = layout::class_at(1);
-    arena.0.store(at + layout::class::HOT, 0);
-    arena.0.store(at + layout::class::CARVED, layout::class_blocks(1) - 1);
+    let class = Class::for_len(100);
+    arena.0.store(class.free(FreeStack::Hot), 0);
+    arena.0.store(class.carved(), class.blocks() - 1);
     writer.put(&[A], &[2; 100], None).unwrap();
     for _ in 0..3 {
         assert!(matches!(writer.put(&[A], &[2; 100], None), Err(PutError::Fault(Fault::Exhausted(128)))));
@@ -126,12 +129,12 @@ fn the_last_block_of_a_size_is_used_and_the_next_put_says_that_there_is_none() {
 /// the next put then took its own holdings for damaged memory.
 #[test]
 fn spare_blocks_do_not_crowd_out_what_must_be_held() {
-    let (arena, mut steward) = arena(1000);
+    let (arena, mut admin) = arena(1000);
     let outputs = [B, C, QueueId(3)];
     for q in outputs {
-        steward.set_queue(q, &Limits { max_bytes: 1 << 26, ..limits(1000) }).unwrap();
+        admin.set_queue(q, &Limits { max_bytes: 1 << 26, ..limits(1000) }).unwrap();
     }
-    let mut worker = port(&arena, &mut steward, 0);
+    let mut worker = attach(&arena, &mut admin, 0);
     for i in 0..600u64 {
         put(&mut worker, A, &[&i.to_le_bytes()]);
     }
@@ -143,16 +146,16 @@ fn spare_blocks_do_not_crowd_out_what_must_be_held() {
     }
     assert!(matches!(worker.commit(512, Wait::No).unwrap(), Committed::Done { .. }));
     worker.settle().unwrap();
-    steward.audit().unwrap();
+    admin.audit().unwrap();
 }
 
 /// Found by review: which marks fit was judged once, but publishing fewer groups can leave more leases to be marked:
 /// a journal that was too small, and a dead worker.
 #[test]
 fn marks_of_leases_that_are_left_unfinished_by_the_cut_itself_fit_too() {
-    let (arena, mut steward) = arena(1000);
-    steward.set_queue(B, &limits(466)).unwrap();
-    let mut worker = port(&arena, &mut steward, 0);
+    let (arena, mut admin) = arena(1000);
+    admin.set_queue(B, &limits(466)).unwrap();
+    let mut worker = attach(&arena, &mut admin, 0);
     for i in 0..512u64 {
         put(&mut worker, A, &[&i.to_le_bytes()]);
     }
@@ -162,84 +165,84 @@ fn marks_of_leases_that_are_left_unfinished_by_the_cut_itself_fit_too() {
         worker.put(&[B], &[1], Some(lease)).unwrap();
     }
     assert!(matches!(worker.commit(512, Wait::No).unwrap(), Committed::Full { .. }));
-    let mut reader = port(&arena, &mut steward, 1);
+    let mut reader = attach(&arena, &mut admin, 1);
     reader.take(&[B], 512, Wait::No).unwrap();
     let left = worker.len();
     assert!(matches!(worker.commit(left, Wait::No).unwrap(), Committed::Done { .. }));
-    assert_eq!((worker.len(), steward.audit().unwrap()[0].1.done), (0, 512));
+    assert_eq!((worker.len(), admin.audit().unwrap()[0].1.done), (0, 512));
 }
 
 /// Found by the property test: a long output (a short one not) put while its queue had no reader was thrown away
 /// although a reader had come by the time of the commit.
 #[test]
 fn whether_anybody_reads_is_asked_when_an_output_is_published() {
-    let (arena, mut steward) = arena(10);
-    let mut writer = port(&arena, &mut steward, 0);
-    steward.set_closed(A, true).unwrap();
+    let (arena, mut admin) = arena(10);
+    let mut writer = attach(&arena, &mut admin, 0);
+    admin.set_closed(A, true).unwrap();
     writer.put(&[A], b"a long output", None).unwrap();
-    steward.set_closed(A, false).unwrap();
+    admin.set_closed(A, false).unwrap();
     writer.commit(0, Wait::No).unwrap();
-    assert_eq!(steward.counts(A).unwrap().waiting, 1);
+    assert_eq!(admin.counts(A).unwrap().waiting, 1);
 }
 
 /// Found by the property test: a commit that put nothing into a drop-old queue (it was closed) dropped items from it
 /// nevertheless, when they were more than a lowered capacity.
 #[test]
 fn nothing_is_dropped_for_nothing() {
-    let (arena, mut steward) = arena(10);
-    let mut writer = port(&arena, &mut steward, 0);
+    let (arena, mut admin) = arena(10);
+    let mut writer = attach(&arena, &mut admin, 0);
     put(&mut writer, A, &[b"1", b"2"]);
-    steward.set_queue(A, &Limits { when_full: WhenFull::DropOld, ..limits(1) }).unwrap();
-    steward.set_closed(A, true).unwrap();
+    admin.set_queue(A, &Limits { when_full: WhenFull::DropOld, ..limits(1) }).unwrap();
+    admin.set_closed(A, true).unwrap();
     writer.put(&[A, B], b"3", None).unwrap();
     writer.commit(0, Wait::No).unwrap();
-    assert_eq!(steward.counts(A).unwrap().dropped, 0);
+    assert_eq!(admin.counts(A).unwrap().dropped, 0);
 }
 
 /// Found by review: a worker whose sleep is another thread's took after it as if nobody had slept, so it announced
 /// nobody: of two items put in quick succession the second lay beside a sleeping reader.
 #[test]
 fn who_slept_in_another_thread_passes_the_wake_up_on_too() {
-    let (arena, mut steward) = arena(10);
-    let mut first = port(&arena, &mut steward, 0);
+    let (arena, mut admin) = arena(10);
+    let mut first = attach(&arena, &mut admin, 0);
     first.order();
     assert_eq!(first.take(&[A], 1, Wait::No).unwrap(), Taken::Empty);
-    let sleeper = first.sleeper();
-    let woken = std::thread::spawn(move || sleeper.sleep());
+    let waiter = first.waiter();
+    let woken = std::thread::spawn(move || waiter.sleep());
     std::thread::sleep(Duration::from_millis(30)); // it must be the first in the kernel's queue
-    steward.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
-    let second = worker(&arena, 1, |port| {
-        port.order();
-        assert!(matches!(port.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }));
+    admin.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
+    let second = worker(&arena, 1, |worker| {
+        worker.order();
+        assert!(matches!(worker.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }));
     });
     std::thread::sleep(Duration::from_millis(30));
-    let mut writer = port(&arena, &mut steward, 2);
+    let mut writer = attach(&arena, &mut admin, 2);
     put(&mut writer, A, &[b"1"]);
     put(&mut writer, A, &[b"2"]);
     woken.join().unwrap();
     assert!(matches!(first.take(&[A], 1, Wait::No).unwrap(), Taken::Items { .. }));
-    second.recv_timeout(PATIENCE).expect("the second reader slept beside the second item");
+    second.recv_timeout(TIMEOUT).expect("the second reader slept beside the second item");
 }
 
 /// Found by a test that hung: the last lease of an ended queue was only noted as finished, by a worker that slept in
 /// another thread for the end that its own note held up.
 #[test]
 fn the_end_of_the_last_lease_wakes_who_sleeps_for_it_in_another_thread() {
-    let (arena, mut steward) = arena(10);
-    let (mut writer, mut reader) = (port(&arena, &mut steward, 0), port(&arena, &mut steward, 1));
+    let (arena, mut admin) = arena(10);
+    let (mut writer, mut reader) = (attach(&arena, &mut admin, 0), attach(&arena, &mut admin, 1));
     reader.order();
     put(&mut writer, A, &[b"last"]);
     assert!(matches!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Items { .. }));
-    steward.set_ended(A, true).unwrap();
+    admin.set_ended(A, true).unwrap();
     assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Empty);
-    let sleeper = reader.sleeper();
+    let waiter = reader.waiter();
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        sleeper.sleep();
+        waiter.sleep();
         tell.send(())
     });
     reader.commit(1, Wait::No).unwrap();
-    told.recv_timeout(PATIENCE).expect("it slept for an end that it held up itself");
+    told.recv_timeout(TIMEOUT).expect("it slept for an end that it held up itself");
     assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Ended);
 }
 
@@ -247,9 +250,9 @@ fn the_end_of_the_last_lease_wakes_who_sleeps_for_it_in_another_thread() {
 #[test]
 #[cfg_attr(miri, ignore = "needs a memory file of its own")]
 fn a_burst_gives_its_memory_back_when_a_reader_has_nothing_to_do() {
-    let (arena, mut steward) = arena(1000);
-    steward.set_queue(A, &Limits { max_bytes: 1 << 28, ..limits(1000) }).unwrap();
-    let (mut writer, mut reader) = (port(&arena, &mut steward, 0), port(&arena, &mut steward, 1));
+    let (arena, mut admin) = arena(1000);
+    admin.set_queue(A, &Limits { max_bytes: 1 << 28, ..limits(1000) }).unwrap();
+    let (mut writer, mut reader) = (attach(&arena, &mut admin, 0), attach(&arena, &mut admin, 1));
     let before = memory_used(&arena);
     for _ in 0..300 {
         put(&mut writer, A, &[&[1; 100_000], &[2; 5000]]);
@@ -262,15 +265,15 @@ fn a_burst_gives_its_memory_back_when_a_reader_has_nothing_to_do() {
         reader.commit(100, Wait::No).unwrap();
     }
     assert!(memory_used(&arena) < before + (1 << 20), "{} bytes are left", memory_used(&arena) - before);
-    steward.audit().unwrap();
+    admin.audit().unwrap();
 }
 
 /// Found by review: only the last size of a ring that had grown and run empty gave its pages back.
 #[test]
 #[cfg_attr(miri, ignore = "needs a memory file of its own")]
 fn a_ring_that_ran_empty_gives_all_its_pages_back() {
-    let (arena, mut steward) = arena(1 << 20);
-    let (mut writer, mut reader) = (port(&arena, &mut steward, 0), port(&arena, &mut steward, 1));
+    let (arena, mut admin) = arena(1 << 20);
+    let (mut writer, mut reader) = (attach(&arena, &mut admin, 0), attach(&arena, &mut admin, 1));
     let before = memory_used(&arena);
     for i in 0..300_000u64 {
         writer.put(&[A], &i.to_le_bytes(), None).unwrap();
@@ -285,35 +288,35 @@ fn a_ring_that_ran_empty_gives_all_its_pages_back() {
     assert!(memory_used(&arena) < before + (1 << 20), "{} bytes are left", memory_used(&arena) - before);
 }
 
-/// Found by review: a notifier wakes one sleeper. If that one was stopped (SIGSTOP) nobody else was woken, now or by
+/// Found by review: a notifier wakes one waiter. If that one was stopped (SIGSTOP) nobody else was woken, now or by
 /// any later put, as nobody announced himself again.
 #[test]
 #[cfg_attr(miri, ignore = "needs a process of its own")]
 fn a_stopped_sleeper_does_not_keep_a_wake_up_to_itself() {
-    let (arena, mut steward) = arena(10);
+    let (arena, mut admin) = arena(10);
     let stopped = arena.clone();
     // What is left of a worker that was stopped asleep: its thread's place in the kernel's queue.
     std::thread::spawn(move || {
-        let event = event::Event::of(layout::queue_at(A).unwrap(), layout::queue::NOT_EMPTY);
-        let mut hand = Hand::open(stopped, layout::JOURNAL).unwrap();
-        let seen = hand.begin().unwrap().expect(event);
+        let event = QueueAt::of(A).unwrap() + queue::NOT_EMPTY;
+        let mut session = Session::open(stopped, layout::JOURNAL).unwrap();
+        let seen = session.begin().unwrap().register_waiter(event);
         loop {
-            futex::wait(event.sequence(hand.memory()), seen, None);
+            futex::wait(event::sequence(session.memory(), event), seen, None);
         }
     });
-    eventually("the stopped one sleeps", || is_idle(&arena, A, layout::queue::NOT_EMPTY));
+    eventually("the stopped one sleeps", || is_idle(&arena, A, queue::NOT_EMPTY));
     std::thread::sleep(Duration::from_millis(20)); // it must be the first in the kernel's queue
-    steward.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
-    let healthy = worker(&arena, 1, |port| {
-        port.tuning();
-        while !matches!(port.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
-            port.tuning();
+    admin.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
+    let healthy = worker(&arena, 1, |worker| {
+        worker.tuning();
+        while !matches!(worker.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {
+            worker.tuning();
         }
     });
     std::thread::sleep(Duration::from_millis(20));
-    steward.set_stopped(1).unwrap();
+    admin.set_stopped(1).unwrap();
     std::thread::sleep(Duration::from_millis(20)); // asleep again, behind the stopped one
-    let mut writer = port(&arena, &mut steward, 0);
+    let mut writer = attach(&arena, &mut admin, 0);
     put(&mut writer, A, &[b"item"]);
-    healthy.recv_timeout(PATIENCE).expect("the stopped worker ate the wake-up");
+    healthy.recv_timeout(TIMEOUT).expect("the stopped worker ate the wake-up");
 }

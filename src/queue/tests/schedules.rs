@@ -1,12 +1,12 @@
 //! The real code under shuttle: `A -> two movers -> B (capacity 1 or 2) -> two movers -> C`, in random orders of steps, while one
-//! worker is killed at any store, and the supervisor, too, in the midst of settling it. Nobody may sleep for ever (shuttle reports
+//! worker is killed at any store, and the supervisor, too, in the midst of its release. No worker may sleep for ever (shuttle reports
 //! a deadlock), and every item must arrive once.
 //!
 //! `MPRUN_SCHEDULES` (60) sets how many orders of each scene are tried. A failure prints its schedule; `shuttle::replay` plays
 //! it again.
 
-use super::super::explored;
-use super::super::inject::Killed;
+use super::super::arena::explored;
+use super::super::arena::inject::Killed;
 use super::*;
 use shuttle::rand::Rng;
 use shuttle::sync::mpsc::{Sender, channel};
@@ -30,25 +30,25 @@ fn way(slot: u16) -> (QueueId, QueueId) {
     if slot <= 2 { (A, B) } else { (B, C) }
 }
 
-fn carry(port: &mut WorkerHandle, batch: usize, (from, to): (QueueId, QueueId)) {
+fn carry(worker: &mut WorkerHandle, batch: usize, (from, to): (QueueId, QueueId)) {
     loop {
-        match port.take(&[from], batch, Wait::Forever).unwrap() {
+        match worker.take(&[from], batch, Wait::Forever).unwrap() {
             Taken::Items { .. } => {}
             Taken::Ended => break,
             Taken::Empty | Taken::Ordered => {
-                port.order();
+                worker.order();
             }
         }
-        for i in 0..port.len() {
-            let bytes = port.item(i).unwrap().bytes.to_vec();
-            port.begin(i);
+        for i in 0..worker.len() {
+            let bytes = worker.item(i).unwrap().bytes.to_vec();
+            worker.begin(i);
             // What a try that died has put in part is not put again: an item has one output here.
-            port.put(&[to], &bytes, Some(i)).unwrap();
+            worker.put(&[to], &bytes, Some(i)).unwrap();
         }
-        let done = port.commit(port.len(), Wait::Forever).unwrap();
+        let done = worker.commit(worker.len(), Wait::Forever).unwrap();
         assert!(matches!(done, Committed::Done { .. }), "{done:?}");
     }
-    port.give_back_all().unwrap();
+    worker.give_back_all().unwrap();
 }
 
 /// True if it died before `work` was done.
@@ -61,82 +61,81 @@ fn dies(work: impl FnOnce()) -> bool {
 }
 
 /// A worker's life, in the end of which it reports whether it died.
-fn hire(arena: &Arena, slot: u16, batch: usize, doom: Option<u64>, report: &Sender<(u16, bool)>) {
+fn start_worker(arena: &Arena, slot: u16, batch: usize, kill_at: Option<u64>, report: &Sender<(u16, bool)>) {
     let (arena, report) = (arena.clone(), report.clone());
     shuttle::thread::spawn(move || {
-        let mut port = WorkerHandle::open(arena, SlotId(slot)).unwrap();
-        port.order();
-        doom.into_iter().for_each(explored::doom);
-        let died = dies(|| carry(&mut port, batch, way(slot)));
+        let mut worker = WorkerHandle::open(arena, SlotId(slot)).unwrap();
+        worker.order();
+        kill_at.into_iter().for_each(explored::kill_at_store);
+        let died = dies(|| carry(&mut worker, batch, way(slot)));
         if died {
-            port.die();
+            worker.die();
         }
         report.send((slot, died)).unwrap();
     });
 }
 
 fn set_up(scene: Scene) -> (Arena, QueueAdmin) {
-    let (arena, mut steward) = arena(scene.capacity);
+    let (arena, mut admin) = arena(scene.capacity);
     for q in [A, C] {
-        steward.set_queue(q, &limits(ITEMS.len() as u64)).unwrap();
+        admin.set_queue(q, &limits(ITEMS.len() as u64)).unwrap();
     }
-    let mut writer = port(&arena, &mut steward, 0);
+    let mut writer = attach(&arena, &mut admin, 0);
     put(&mut writer, A, &ITEMS);
     writer.settle().unwrap();
-    steward.set_ended(A, true).unwrap();
-    (arena, steward)
+    admin.set_ended(A, true).unwrap();
+    (arena, admin)
 }
 
-fn release(arena: &Arena, steward: &mut QueueAdmin, slot: u16, dies_too: bool) {
+fn release(arena: &Arena, admin: &mut QueueAdmin, slot: u16, dies_too: bool) {
     if dies_too {
-        explored::doom(shuttle::rand::thread_rng().gen_range(0..60));
-        let died = dies(|| {
-            _ = steward.release(SlotId(slot), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap()
-        });
-        explored::spare();
+        explored::kill_at_store(shuttle::rand::thread_rng().gen_range(0..60));
+        let died =
+            dies(|| _ = admin.release(SlotId(slot), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap());
+        explored::cancel_kill();
         if died {
-            steward.die();
-            *steward = QueueAdmin::open(arena.clone()).unwrap();
+            admin.die();
+            *admin = QueueAdmin::open(arena.clone()).unwrap();
         }
     }
-    steward.release(SlotId(slot), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
-    steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+    admin.release(SlotId(slot), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
+    admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
 }
 
 fn play(scene: Scene) {
     explored::start();
-    let (arena, mut steward) = set_up(scene);
+    let (arena, mut admin) = set_up(scene);
     let (report, reports) = channel();
     let mut dice = shuttle::rand::thread_rng();
     let victim = if scene.a_worker_dies { dice.gen_range(1..=WORKERS) } else { 0 };
     for slot in 1..=WORKERS {
-        steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
-        let doom = (slot == victim).then(|| dice.gen_range(0..150));
-        hire(&arena, slot, scene.batch, doom, &report);
+        admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+        let kill_at = (slot == victim).then(|| dice.gen_range(0..150));
+        start_worker(&arena, slot, scene.batch, kill_at, &report);
     }
     let (mut first_done, mut all_done) = (0, 0);
     while all_done < WORKERS {
         let (slot, died) = reports.recv().unwrap();
         if died {
-            release(&arena, &mut steward, slot, scene.the_supervisor_dies);
-            hire(&arena, slot, scene.batch, None, &report);
+            release(&arena, &mut admin, slot, scene.the_supervisor_dies);
+            start_worker(&arena, slot, scene.batch, None, &report);
             continue;
         }
         all_done += 1;
         first_done += u16::from(slot <= 2);
         if slot <= 2 && first_done == 2 {
-            steward.set_ended(B, true).unwrap();
+            admin.set_ended(B, true).unwrap();
         }
     }
-    settle_accounts(&arena, &mut steward);
+    settle_accounts(&arena, &mut admin);
 }
 
-fn settle_accounts(arena: &Arena, steward: &mut QueueAdmin) {
-    let counts = steward.audit().unwrap();
+fn settle_accounts(arena: &Arena, admin: &mut QueueAdmin) {
+    let counts = admin.audit().unwrap();
     for (q, counts) in &counts[..2] {
         assert_eq!((counts.put, counts.done), (4, 4), "queue {}: {counts:?}", q.0);
     }
-    let mut last = port(arena, steward, 0);
+    let mut last = attach(arena, admin, 0);
     last.take(&[C], 9, Wait::No).unwrap();
     let mut arrived = held(&last);
     arrived.sort();

@@ -17,7 +17,7 @@ impl Performer<'_> {
         if self.admin(|admin| admin.release_others(slot)).is_none() {
             return;
         }
-        let candidate = match self.store.admin.doomed(slot, release.attempts) {
+        let candidate = match self.store.admin.dead_letter_candidate(slot, release.attempts) {
             Ok(Some(candidate)) => candidate,
             other => {
                 let none = other.map(|_| ());

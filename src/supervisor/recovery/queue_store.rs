@@ -15,7 +15,7 @@ mod refused;
 
 use super::saver::Saver;
 use crate::config::Sync;
-use crate::queue::{Arena, Fault, Inherited, QueueAdmin, QueueId, User};
+use crate::queue::{Arena, Fault, LabelledQueue, QueueAdmin, QueueId, User};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::recovered::{Label, RecoveredQueue};
@@ -73,7 +73,7 @@ impl QueueStore {
         arena.begin_use()?;
         let mut admin = QueueAdmin::open(arena.clone())?;
         let mut recovered = Vec::new();
-        for left in admin.inherit()? {
+        for left in admin.recover()? {
             recovered.extend(recover_queue(&mut admin, left, registry)?);
         }
         for token in reopens(&recovered) {
@@ -128,7 +128,7 @@ impl QueueStore {
 /// One queue of an earlier run; `None`: it is of no use to another process.
 fn recover_queue(
     admin: &mut QueueAdmin,
-    left: Inherited,
+    left: LabelledQueue,
     registry: &Registry,
 ) -> Result<Option<RecoveredQueue>, Fault> {
     let Some(label) = Label::parse(&left.label) else {

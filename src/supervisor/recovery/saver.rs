@@ -4,7 +4,7 @@
 //! a put waits for it, and never so often that it takes more than a tenth of the time.
 
 use crate::config::Sync;
-use crate::queue::{Arena, Fault, QueueAdmin, Safety};
+use crate::queue::{Arena, Durability, Fault, QueueAdmin};
 use crate::supervisor::error::SetUpError;
 use log::{Level, log};
 use std::io;
@@ -31,13 +31,13 @@ impl Saver {
     /// Saves them for the first time, before anybody works on them, and from now on. `None`: nothing is to be saved, and
     /// what an earlier run has saved is out of date from now on.
     pub fn start(arena: &Arena, path: &Path, sync: Sync) -> Result<Option<Saver>, SetUpError> {
-        let safety = match sync {
-            Sync::Never => Safety::Nothing,
-            Sync::Interval => Safety::Later,
-            Sync::Always => Safety::Puts,
+        let durability = match sync {
+            Sync::Never => Durability::Nothing,
+            Sync::Interval => Durability::Later,
+            Sync::Always => Durability::Puts,
         };
-        arena.demand(safety);
-        if safety == Safety::Nothing {
+        arena.set_durability(durability);
+        if durability == Durability::Nothing {
             Arena::forget_saved(path).map_err(|error| SetUpError::System("remove what was saved", error))?;
             return Ok(None);
         }
@@ -54,7 +54,7 @@ impl Saver {
     /// All workers have ended: from now on only what is requested is saved.
     pub fn end(self) -> LastSaver {
         self.ends.store(true, Relaxed);
-        self.arena.nudge_saver();
+        self.arena.request_checkpoint();
         self.thread.thread().unpark();
         if self.thread.join().is_err() {
             log!(target: "mprun", Level::Error, "the thread that saves the queues has panicked");

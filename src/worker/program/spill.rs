@@ -81,7 +81,7 @@ pub(crate) fn drain_at_exit(worker: &mut WorkerContext) -> Result<(), Stop> {
         return Ok(());
     }
     readiness::release_termination().map_err(Failure::from)?;
-    worker.queues.insist();
+    worker.queues.publish_before_finish();
     while let Taken::Items { .. } = worker.queues.take(&[spill_queue], 1, Wait::No)? {
         stage_batch(worker)?;
         match worker.queues.commit(1, Wait::Forever)? {

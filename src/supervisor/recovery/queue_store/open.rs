@@ -2,7 +2,7 @@
 
 use super::{Location, QueueStore, end_processes_of, refused};
 use crate::config::Pipeline;
-use crate::queue::{Arena, Fault, Identity, Inherited, Opened, User};
+use crate::queue::{Arena, Fault, Identity, LabelledQueue, Opened, User};
 use crate::service::{NotifySocket, Received};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
@@ -56,7 +56,7 @@ impl QueueStore {
         for left in store.admin.queues()? {
             let Some(label) = Label::parse(&left.label) else { continue };
             let items = left.counts.waiting + left.counts.leased;
-            let Inherited { queue, ended, closed, .. } = left;
+            let LabelledQueue { queue, ended, closed, .. } = left;
             store.recovered.push(RecoveredQueue { queue, label, items, ended, closed, through: false });
         }
         Ok(store)

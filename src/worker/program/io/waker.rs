@@ -3,7 +3,7 @@
 //! Queues wake by futex, pipes by poll. A thread sleeps on the queues' words in the worker's place, when the worker has
 //! found them empty, and signals a descriptor. While items come faster than they are worked off it never sleeps.
 
-use crate::queue::{Sleeper, Wait, WorkerHandle};
+use crate::queue::{QueueWaiter, Wait, WorkerHandle};
 use crate::stage::{Failure, Reach};
 use crate::sys::needs::DENIED;
 use nix::errno::Errno;
@@ -37,7 +37,7 @@ const STACK_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Waker {
     event: Arc<EventFd>,
-    sleepers: Sender<Sleeper>,
+    sleepers: Sender<QueueWaiter>,
     is_armed: bool,
 }
 
@@ -58,11 +58,11 @@ impl Waker {
     pub fn arm(&mut self, queues: &WorkerHandle) {
         if !self.is_armed {
             // The thread ends with the process only.
-            self.is_armed = self.sleepers.send(queues.sleeper()).is_ok();
+            self.is_armed = self.sleepers.send(queues.waiter()).is_ok();
         }
     }
 
-    /// Whether it has signalled. If so, take, or pass the wake-up on: see [`Sleeper`].
+    /// Whether it has signalled. If so, take, or pass the wake-up on: see [`QueueWaiter`].
     pub fn has_fired(&mut self) -> bool {
         let rung = self.is_armed && self.event.read().is_ok();
         self.is_armed &= !rung;
@@ -98,7 +98,7 @@ pub(crate) fn probe() -> Result<(), Failure> {
     }
 }
 
-fn sleep(received: &Receiver<Sleeper>, event: &EventFd) {
+fn sleep(received: &Receiver<QueueWaiter>, event: &EventFd) {
     for sleeper in received {
         sleeper.sleep();
         // Its counter can't overflow: it is read before the next one is sent.

@@ -28,7 +28,7 @@ pub(crate) fn serve(
     collect: Collect,
     batch: Option<u32>,
 ) -> Stop {
-    worker.queues.hold_up_to(batch.map_or(1, |batch| batch as usize));
+    worker.queues.set_max_leases(batch.map_or(1, |batch| batch as usize));
     let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
     let attempts = Attempts { spec, command, collect, batch, stderr, input, outputs };
     let mut each = EachLoop { worker, attempts };

@@ -26,7 +26,7 @@ const PIPE_BYTES: i32 = 256 * 1024;
 pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Command) -> Result<Stop, Stop> {
     let max_item = worker.queues.max_item(&worker.outputs)?;
     if worker.outputs.is_empty() {
-        worker.queues.hold_up_to(usize::MAX);
+        worker.queues.set_max_leases(usize::MAX);
     }
     let output_name = format!("the output of `{}`", command.invocation.title());
     let mut mode = Streaming {

@@ -1,0 +1,141 @@
+//! Does the whole arena add up? Every block is in exactly one place, every lease is counted, every byte is charged.
+
+use crate::queue::QueueId;
+use crate::queue::arena::fault::Fault;
+use crate::queue::arena::layout::queue;
+use crate::queue::arena::layout::{
+    self, BlockAt, Class, DescriptorAt, FreeStack, MAX_QUEUES, QueueAt, SlotAt,
+};
+use crate::queue::transaction::counts::{self, QueueCounts};
+use crate::queue::transaction::{holdings::Bitmap, tx::Tx};
+use std::collections::BTreeMap;
+
+struct Tally {
+    /// Where each block was seen.
+    blocks: BTreeMap<BlockAt, String>,
+    /// Of each queue, by its index.
+    bytes: [u64; MAX_QUEUES],
+    leased: [u64; MAX_QUEUES],
+}
+
+/// A fault found by the audit is one of its findings.
+impl From<Fault> for String {
+    fn from(fault: Fault) -> String {
+        fault.to_string()
+    }
+}
+
+impl Tally {
+    fn block(&mut self, block: BlockAt, place: String) -> Result<u64, String> {
+        let class = block.class()?;
+        match self.blocks.insert(block, place.clone()) {
+            Some(other) => Err(format!("block {:#x} is in two places: {other} and {place}", block.offset())),
+            None => Ok(class.block_size()),
+        }
+    }
+
+    fn item(&mut self, tx: &Tx<'_>, at: DescriptorAt, place: String) -> Result<(), String> {
+        let meta = tx.memory.meta(at);
+        if meta.has_block() {
+            let size = self.block(tx.memory.block_of(at), place)?;
+            self.bytes[QueueAt::of(meta.queue())?.index()] += size;
+        }
+        Ok(())
+    }
+}
+
+/// The counts of every queue in use, or the first thing that does not add up.
+pub(super) fn check(tx: &Tx<'_>) -> Result<Vec<(QueueId, QueueCounts)>, String> {
+    let mut tally = Tally { blocks: BTreeMap::new(), bytes: [0; MAX_QUEUES], leased: [0; MAX_QUEUES] };
+    free_blocks(tx, &mut tally)?;
+    for slot in SlotAt::opened(tx.get(layout::OPENED)) {
+        held(tx, slot, &mut tally)?;
+    }
+    let mut all = Vec::new();
+    for queue in counts::used_queues(tx.memory) {
+        waiting(tx, queue, &mut tally)?;
+        all.push((queue.id(), counts::counts(tx, queue)));
+    }
+    for (q, counts) in &all {
+        agree(*q, counts, &tally)?;
+    }
+    let carved = Class::all().map(|class| tx.get(class.carved())).fold(0, u64::wrapping_add);
+    match tally.blocks.len() as u64 == carved {
+        true => Ok(all),
+        false => Err(format!("{carved} blocks were made, {} are somewhere", tally.blocks.len())),
+    }
+}
+
+/// The ledgers against what workers really hold: the part of the check that takes no longer the more is waiting.
+pub(super) fn leases(tx: &Tx<'_>) -> Result<(), String> {
+    let mut held = [0_u64; MAX_QUEUES];
+    for slot in SlotAt::opened(tx.get(layout::OPENED)) {
+        for entry in Bitmap::load(tx.memory, slot).entries() {
+            let meta = tx.memory.meta(slot.entry(entry));
+            let queue = held.get_mut(meta.queue().0 as usize);
+            let queue = queue.ok_or_else(|| format!("slot {} holds an item of no queue", slot.id().0))?;
+            *queue += u64::from(!meta.is_block());
+        }
+    }
+    for queue in counts::used_queues(tx.memory) {
+        let (leased, held) = (counts::leased(tx, queue), held[queue.index()]);
+        if leased != held {
+            return Err(format!("queue {}: {leased} items are leased, workers hold {held}", queue.index()));
+        }
+    }
+    Ok(())
+}
+
+fn free_blocks(tx: &Tx<'_>, tally: &mut Tally) -> Result<(), String> {
+    for class in Class::all() {
+        for stack in [FreeStack::Hot, FreeStack::Cold] {
+            for i in 0..tx.get(class.free(stack)).min(class.blocks()) {
+                let block = BlockAt::named_by(tx.memory.load(class.cell(stack, i)));
+                tally.block(block, format!("free blocks of class {}", class.index()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn held(tx: &Tx<'_>, slot: SlotAt, tally: &mut Tally) -> Result<(), String> {
+    for entry in Bitmap::load(tx.memory, slot).entries() {
+        let (at, meta) = (slot.entry(entry), tx.memory.meta(slot.entry(entry)));
+        tally.item(tx, at.into(), format!("holding {entry} of slot {}", slot.id().0))?;
+        if !meta.is_block() {
+            tally.leased[QueueAt::of(meta.queue())?.index()] += 1;
+        }
+    }
+    Ok(())
+}
+
+fn waiting(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), String> {
+    let k = tx.get(queue + queue::RING).min(layout::RING_MAX);
+    let ring = (tx.get(queue + queue::HEAD)..tx.get(queue + queue::TAIL)).take(1 << k);
+    let slots = ring.map(|position| queue.ring_slot(k, position));
+    let returned = tx.get(queue + queue::RETURNED).min(layout::RETURNED_MAX);
+    for at in slots.chain((0..returned).map(|i| queue.returned(i).into())) {
+        let (own, of) = (queue.id(), tx.memory.meta(at).queue());
+        if of != own {
+            return Err(format!("queue {} holds an item of queue {}", own.0, of.0));
+        }
+        tally.item(tx, at, format!("queue {}", own.0))?;
+    }
+    Ok(())
+}
+
+fn agree(QueueId(q): QueueId, counts: &QueueCounts, tally: &Tally) -> Result<(), String> {
+    let (leased, bytes) = (tally.leased[q as usize], tally.bytes[q as usize]);
+    let ends = [counts.done, counts.waiting, counts.leased, counts.dropped, counts.dead];
+    let settled = ends.into_iter().fold(0, u64::wrapping_add);
+    if counts.leased != leased {
+        return Err(format!("queue {q}: {} items are leased, workers hold {leased}", counts.leased));
+    }
+    if counts.bytes != bytes {
+        return Err(format!("queue {q}: {} bytes are charged, {bytes} are in use", counts.bytes));
+    }
+    match counts.put == settled {
+        true => Ok(()),
+        false => Err(format!("queue {q}: {} items were put, {settled} are accounted for", counts.put)),
+    }
+}

@@ -1,0 +1,12 @@
+//! What the supervisor does with the arena: queues come and go, workers get orders, the dead are released.
+
+mod audit;
+mod put_back;
+mod queues;
+mod release;
+mod slots;
+
+pub use put_back::PutBack;
+pub use queues::QueueAdmin;
+pub use release::{DeadLetterCandidate, FailureAttribution, Released};
+pub use slots::SlotReport;

@@ -1,0 +1,83 @@
+//! An item put into a queue by the supervisor, once: a dead letter that gets another chance.
+//!
+//! The queue notes, in the step that publishes the item, which letter that was. A supervisor that was killed after that
+//! and before the letter was marked as done asks again, and learns that it is done.
+
+use super::queues::QueueAdmin;
+use crate::queue::QueueId;
+use crate::queue::arena::fault::Fault;
+use crate::queue::arena::layout::{self, QueueAt, queue};
+use crate::queue::transaction::{blocks, checkpoint, counts, ring};
+use std::time::Duration;
+
+/// The supervisor has other things to do than to wait for a disk that is slow or full.
+const DISK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutBack {
+    /// It waits in the queue.
+    Done,
+    /// It was put before.
+    Already,
+    /// There is no room.
+    Full,
+    /// It would never be taken: the queue has ended, or no stage reads it.
+    Ended,
+    /// The queue takes no item as long as this.
+    TooLong,
+    /// It is in the queue, but was not saved on the disk in time: asked again, it says how that went.
+    NotSafe,
+}
+
+impl QueueAdmin {
+    /// Puts an item, unless the last one that came this way had the same `key` (not 0). All of it or nothing.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn put_back(&mut self, q: QueueId, bytes: &[u8], key: u64) -> Result<PutBack, Fault> {
+        let queue = QueueAt::of(q)?;
+        let mut tx = self.session.begin()?;
+        if tx.get(queue + queue::PUT_BACK) == key {
+            let change = tx.memory.load(layout::checkpoint::CHANGES);
+            drop(tx);
+            return Ok(self.once_saved(Some(change), PutBack::Already));
+        }
+        let (flags, size) = (tx.get(queue + queue::FLAGS), blocks::charged(bytes.len()));
+        if flags & queue::USED == 0 || flags & (queue::ENDED | queue::CLOSED) != 0 {
+            return Ok(PutBack::Ended);
+        }
+        if bytes.len() as u64 > tx.get(queue + queue::MAX_ITEM).min(layout::MAX_ITEM) {
+            return Ok(PutBack::TooLong);
+        }
+        let is_full = counts::waiting(&tx, queue) >= tx.get(queue + queue::CAPACITY);
+        if is_full || size > 0 && tx.get(queue + queue::BYTES) + size > tx.get(queue + queue::MAX_BYTES) {
+            return Ok(PutBack::Full);
+        }
+        let item = tx.new_item(queue, bytes)?;
+        ring::push(&mut tx, queue, 1, std::iter::once(item))?;
+        tx.set(queue + queue::PUT_BACK, key);
+        tx.commit()?;
+        tx.notify(queue + queue::NOT_EMPTY);
+        let change = tx.change();
+        drop(tx);
+        Ok(self.once_saved(change, PutBack::Done))
+    }
+
+    /// Whether the item of this `key` was the last one that was put back into the queue.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn was_put_back(&mut self, q: QueueId, key: u64) -> Result<bool, Fault> {
+        let queue = QueueAt::of(q)?;
+        Ok(self.session.begin()?.get(queue + queue::PUT_BACK) == key)
+    }
+
+    fn once_saved(&self, change: Option<u64>, outcome: PutBack) -> PutBack {
+        let memory = self.session.memory();
+        match change {
+            Some(change) if !checkpoint::is_saved_within(memory, change, DISK_TIMEOUT) => PutBack::NotSafe,
+            _ => outcome,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What the supervisor does to workers' slots: opened, tuned, ordered, read.
+
+use super::queues::QueueAdmin;
+use crate::model::{Totals, Tuning};
+use crate::queue::SlotId;
+use crate::queue::arena::item_times::{self, ItemTimes};
+use crate::queue::arena::layout::{self, SlotAt, slot};
+use crate::queue::arena::orders::{Ending, Order, Phase};
+use crate::queue::arena::worker_time::{self, WorkTimes};
+use crate::queue::arena::{attach::Arena, fault::Fault, futex, tuning};
+use crate::queue::transaction::{counts, event};
+use std::sync::atomic::Ordering::{AcqRel, SeqCst};
+use std::sync::atomic::fence;
+
+/// What a worker left in its slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotReport {
+    /// How far it came.
+    pub phase: Phase,
+    /// How it said that it ends; `None`: it did not say.
+    pub ending: Option<Ending>,
+    /// What it did, but for what was too long.
+    pub counts: Totals,
+    /// How far the source is that it runs, and of how much.
+    pub progress: Option<(u64, u64)>,
+    /// How it spent its time until now.
+    pub times: WorkTimes,
+    /// How long its items took.
+    pub item_times: ItemTimes,
+}
+
+impl QueueAdmin {
+    /// Makes a slot ready for a new worker, before its fork.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`]; also [`Fault::DiskFull`].
+    pub fn open_slot(&mut self, id: SlotId, tuning: &Tuning) -> Result<(), Fault> {
+        let slot = SlotAt::of(id)?;
+        let memory = self.session.memory();
+        if u64::from(id.0) >= memory.load(layout::OPENED) {
+            memory.reserve(slot.area())?;
+        }
+        let cleared =
+            [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
+        let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED, slot::DEAD];
+        cleared.iter().chain(&counters).chain(&slot::PROGRESS).for_each(|&word| memory.store(slot + word, 0));
+        worker_time::clear(memory, slot);
+        item_times::clear(memory, slot);
+        tuning::store(*tuning, memory, slot);
+        memory.store(layout::OPENED, memory.load(layout::OPENED).max(u64::from(id.0) + 1));
+        Ok(())
+    }
+
+    /// Notes the worker's process, for the process that must clean up after the supervisor.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn set_pid(&mut self, id: SlotId, pid: u32) -> Result<(), Fault> {
+        self.session.memory().store(SlotAt::of(id)? + slot::PID, u64::from(pid));
+        Ok(())
+    }
+
+    /// The program that a worker had running when it was last seen: its group may need to be killed.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn program(&self, id: SlotId) -> Result<Option<u32>, Fault> {
+        let pid = self.session.memory().load(SlotAt::of(id)? + slot::PROGRAM) as u32;
+        Ok((pid != 0).then_some(pid))
+    }
+
+    /// Gives a running worker other settings.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn tune(&mut self, id: SlotId, tuning: &Tuning) -> Result<(), Fault> {
+        tuning::store(*tuning, self.session.memory(), SlotAt::of(id)?);
+        self.announce_orders(&[id])
+    }
+
+    /// Gives a worker an order; it wakes wherever it sleeps in the queue.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn order(&mut self, id: SlotId, order: Order) -> Result<(), Fault> {
+        self.order_all(&[id], order)
+    }
+
+    /// The same order for many, who are woken at once.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn order_all(&mut self, ids: &[SlotId], order: Order) -> Result<(), Fault> {
+        for &id in ids {
+            self.session.memory().store(SlotAt::of(id)? + slot::ORDER, order as u64);
+        }
+        fence(SeqCst); // pairs with the one in `WorkerHandle::set_at_rest`: it sees the order, or its phase is seen to change
+        self.announce_orders(ids)
+    }
+
+    fn announce_orders(&mut self, ids: &[SlotId]) -> Result<(), Fault> {
+        let memory = self.session.memory();
+        for &id in ids {
+            let sequence = memory.word32(SlotAt::of(id)? + slot::ORDER_SEQUENCE);
+            // Pairs with the Acquire in `WorkerHandle::order_sequence`: then the order is seen too.
+            sequence.fetch_add(1, AcqRel);
+            futex::wake(sequence, i32::MAX);
+        }
+        self.wake_all();
+        Ok(())
+    }
+
+    /// How many workers are stopped (SIGSTOP, a debugger) now: call it whenever one stops, continues, or dies.
+    ///
+    /// A stopped worker may owe a wake-up, have consumed one, or, asleep, be the one that the kernel picks for the next.
+    /// So all are woken now, and while any is stopped every change wakes all that wait for it.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn set_stopped(&mut self, workers: usize) -> Result<(), Fault> {
+        self.session.memory().store(layout::STOPPED, workers as u64);
+        self.wake_all();
+        Ok(())
+    }
+
+    /// Wakes every waiter on a queue.
+    pub(super) fn wake_all(&self) {
+        let memory = self.session.memory();
+        counts::used_queues(memory).for_each(|queue| event::wake_all(memory, queue));
+    }
+
+    /// What a worker left in its slot so far.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn report(&self, id: SlotId) -> Result<SlotReport, Fault> {
+        let (memory, slot) = (self.session.memory(), SlotAt::of(id)?);
+        Ok(SlotReport {
+            phase: Phase::load(memory, slot),
+            ending: Ending::load(memory, slot),
+            counts: Totals {
+                taken: memory.load(slot + slot::TAKEN),
+                done: memory.load(slot + slot::COMPLETED),
+                emitted: memory.load(slot + slot::EMITTED),
+                dead: memory.load(slot + slot::DEAD),
+                too_long: 0,
+            },
+            progress: {
+                let [done, total] = slot::PROGRESS.map(|word| memory.load(slot + word));
+                (total > 0).then_some((done, total))
+            },
+            times: worker_time::load(memory, slot),
+            item_times: item_times::load(memory, slot),
+        })
+    }
+}
+
+impl Arena {
+    /// The processes noted in the worker slots, and their programs, to clean up after a dead supervisor. A process may
+    /// have ended long ago.
+    pub fn pids(&self) -> Vec<u32> {
+        let slots = SlotAt::opened(self.0.load(layout::OPENED));
+        let noted =
+            slots.flat_map(|slot| [slot::PID, slot::PROGRAM].map(|word| self.0.load(slot + word) as u32));
+        noted.filter(|&pid| pid != 0).collect()
+    }
+}

@@ -1,0 +1,53 @@
+//! The supervisor's side of saving: a copy of all queues on the disk. See `transaction/checkpoint.rs` for the workers'.
+
+use super::{disk, image};
+use crate::queue::admin::QueueAdmin;
+use crate::queue::arena::layout::checkpoint;
+use crate::queue::arena::{attach::Arena, fault::Fault};
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::{fs, io};
+
+/// `queues.saved` for `queues`.
+pub(super) const SAVED: &str = "saved";
+
+impl Arena {
+    /// What was saved of the queues in this file is out of date.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn forget_saved(queues: &Path) -> io::Result<()> {
+        match fs::remove_file(disk::beside(queues, SAVED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl QueueAdmin {
+    /// Saves what is in all queues at one moment beside their file; returns the number of the last change in it, for which
+    /// no worker waits any more.
+    ///
+    /// # Errors
+    /// When the disk refuses: then what was saved before is still there. Or when the memory is damaged.
+    pub fn save(&mut self, queues: &Path) -> Result<u64, Fault> {
+        let (change, bytes) = self.image()?;
+        let saved = disk::beside(queues, SAVED);
+        disk::replace(&saved, &bytes).map_err(|error| Fault::File("failed to write", saved, error))?;
+        self.session.arena.mark_saved(change);
+        Ok(change)
+    }
+
+    /// A copy of what is in all queues at one moment, and the number of the last change in it.
+    ///
+    /// # Errors
+    /// When the memory is damaged.
+    pub fn image(&mut self) -> Result<(u64, Vec<u8>), Fault> {
+        let owner = self.session.arena.identity()?;
+        let memory = self.session.memory();
+        memory.word32(checkpoint::URGENT).store(0, Relaxed); // a change that comes now is in it, or is requested again
+        let tx = self.session.begin()?;
+        let change = tx.memory.load(checkpoint::CHANGES);
+        Ok((change, image::take(&tx, &owner)?))
+    }
+}

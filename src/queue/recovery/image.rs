@@ -1,0 +1,217 @@
+//! What is in all queues at one moment, as bytes that can be kept and trusted: what is read back is all of it or refused.
+//!
+//! ```text
+//! magic | format | when | pipeline | file | queues: { number, flags, bounds, ledger, label, items: { sequence, failures, mark, bytes } } | CRC-32
+//! ```
+//!
+//! Words of 64 bits, little-endian; texts and items follow their length. Independent of the arena's layout. What workers
+//! hold is in it as if they had given it back.
+
+use crate::queue::QueueId;
+use crate::queue::arena::layout::{self, DescriptorAt, EntryAt, MAX_QUEUES, Queue, QueueAt, SlotAt};
+use crate::queue::arena::layout::{entry, queue};
+use crate::queue::arena::{fault::Fault, identity::Identity, place::Field};
+use crate::queue::transaction::{counts, holdings::Bitmap, returned, ring, tx::Tx};
+use std::time::{Duration, SystemTime};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
+const FORMAT: u64 = 1;
+
+/// The words of a queue that are copied as they are.
+const COPIED_WORDS: [Field<Queue>; 10] = [
+    queue::FLAGS,
+    queue::CAPACITY,
+    queue::MAX_BYTES,
+    queue::MAX_ITEM,
+    queue::WHEN_FULL,
+    queue::DONE,
+    queue::DEAD,
+    queue::DROPPED_OLD,
+    queue::DROPPED_NEW,
+    queue::PUT_BACK,
+];
+
+/// All queues at one moment.
+#[derive(Debug, PartialEq)]
+pub(in crate::queue) struct Image<'a> {
+    pub owner: Identity,
+    pub taken: SystemTime,
+    pub queues: Vec<QueueImage<'a>>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(in crate::queue) struct QueueImage<'a> {
+    pub id: QueueId,
+    pub label: String,
+    /// Of [`COPIED_WORDS`], in that order.
+    words: [u64; COPIED_WORDS.len()],
+    /// The oldest first.
+    pub items: Vec<ItemImage<'a>>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(in crate::queue) struct ItemImage<'a> {
+    /// Its number in the queue; another one after it was put back from here.
+    pub sequence: u64,
+    pub failures: u64,
+    /// Outputs that are published already.
+    pub mark: u64,
+    pub bytes: &'a [u8],
+}
+
+impl QueueImage<'_> {
+    pub fn word(&self, which: Field<Queue>) -> u64 {
+        COPIED_WORDS.iter().position(|&copied| copied == which).map_or(0, |i| self.words[i])
+    }
+
+    /// Items ever put: the ledger's other side.
+    pub fn put(&self) -> u64 {
+        let ended = [queue::DONE, queue::DEAD, queue::DROPPED_OLD].map(|which| self.word(which));
+        ended.into_iter().fold(self.items.len() as u64, u64::wrapping_add)
+    }
+}
+
+/// Copies it all. The lock is held meanwhile.
+pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, Fault> {
+    let mut items: Vec<Vec<Found>> = vec![Vec::new(); MAX_QUEUES];
+    for slot in SlotAt::opened(tx.get(layout::OPENED)) {
+        for at in Bitmap::load(tx.memory, slot).entries().map(|entry| slot.entry(entry)) {
+            let meta = tx.memory.meta(at);
+            if !meta.is_block() {
+                items[QueueAt::of(meta.queue())?.index()].push(Found::entry(tx, at));
+            }
+        }
+    }
+    let mut to = Writer(Vec::with_capacity(64 << 10));
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    [MAGIC, FORMAT, since.as_millis() as u64].into_iter().for_each(|word| to.word(word));
+    to.bytes(owner.pipeline.as_bytes());
+    to.bytes(owner.file.as_bytes());
+    let all: Vec<QueueAt> = counts::used_queues(tx.memory).collect();
+    to.word(all.len() as u64);
+    for queue in all {
+        take_queue(tx, queue, std::mem::take(&mut items[queue.index()]), &mut to)?;
+    }
+    let check = crc32fast::hash(&to.0);
+    to.word(u64::from(check));
+    Ok(to.0)
+}
+
+/// Where an item was found, and what is known of it.
+#[derive(Clone, Copy)]
+struct Found {
+    sequence: u64,
+    at: DescriptorAt,
+    mark: u64,
+}
+
+impl Found {
+    fn entry(tx: &Tx<'_>, at: EntryAt) -> Found {
+        let [sequence, mark] = [entry::SEQUENCE, entry::MARK].map(|word| tx.memory.load(at + word));
+        Found { sequence, at: at.into(), mark }
+    }
+}
+
+fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Writer) -> Result<(), Fault> {
+    items.extend((0..returned::len(tx, queue)?).map(|i| Found::entry(tx, queue.returned(i))));
+    let (k, head, used) = ring::extent(tx, queue)?;
+    items.extend((0..used).map(|i| head.wrapping_add(i)).map(|sequence| Found {
+        sequence,
+        at: queue.ring_slot(k, sequence),
+        mark: 0,
+    }));
+    items.sort_unstable_by_key(|item| item.sequence);
+    to.word(queue.index() as u64);
+    COPIED_WORDS.iter().for_each(|&word| to.word(tx.get(queue + word)));
+    let (len, label) = queue.label();
+    let len = (tx.memory.load(len) as usize).min(layout::LABEL_MAX);
+    to.bytes(&tx.memory.read_text(label, len));
+    to.word(items.len() as u64);
+    for Found { sequence, at, mark } in items {
+        let failures = u64::from(tx.memory.meta(at).failures());
+        [sequence, failures, mark].into_iter().for_each(|word| to.word(word));
+        to.bytes(tx.memory.item(at)?);
+    }
+    Ok(())
+}
+
+/// Reads one back.
+///
+/// # Errors
+/// What is wrong with it: then none of it can be trusted.
+pub(in crate::queue) fn read(bytes: &[u8]) -> Result<Image<'_>, String> {
+    let short = || "it is cut off".to_owned();
+    let (body, check) = bytes.split_last_chunk::<8>().ok_or_else(short)?;
+    if u64::from_le_bytes(*check) != u64::from(crc32fast::hash(body)) {
+        return Err("its checksum is wrong".to_owned());
+    }
+    let mut from = Reader(body);
+    if from.word().ok_or_else(short)? != MAGIC {
+        return Err("it is something else".to_owned());
+    }
+    let format = from.word().ok_or_else(short)?;
+    if format != FORMAT {
+        return Err(format!("its format is {format}, not {FORMAT}"));
+    }
+    let image = from.image().ok_or("its parts make no sense")?;
+    if from.0.is_empty() { Ok(image) } else { Err("there is something behind its end".to_owned()) }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn word(&mut self, word: u64) {
+        self.0.extend_from_slice(&word.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.word(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn word(&mut self) -> Option<u64> {
+        let (word, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*word))
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = usize::try_from(self.word()?).ok()?;
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        self.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    fn image(&mut self) -> Option<Image<'a>> {
+        let taken = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(self.word()?))?;
+        let owner = Identity { pipeline: self.text()?, file: self.text()? };
+        let n = self.word()?;
+        let queues = (0..n).map(|_| self.queue()).collect::<Option<_>>()?;
+        Some(Image { owner, taken, queues })
+    }
+
+    fn queue(&mut self) -> Option<QueueImage<'a>> {
+        let id = u16::try_from(self.word()?).ok().filter(|&id| usize::from(id) < MAX_QUEUES)?;
+        let mut words = [0; COPIED_WORDS.len()];
+        for word in &mut words {
+            *word = self.word()?;
+        }
+        let label = self.text()?;
+        let n = self.word()?;
+        let items = (0..n).map(|_| self.item()).collect::<Option<_>>()?;
+        Some(QueueImage { id: QueueId(id), label, words, items })
+    }
+
+    fn item(&mut self) -> Option<ItemImage<'a>> {
+        let (sequence, failures, mark) = (self.word()?, self.word()?, self.word()?);
+        Some(ItemImage { sequence, failures, mark, bytes: self.bytes()? })
+    }
+}

@@ -1,0 +1,102 @@
+//! Blocks: the free ones of a class are taken from its stacks, the hot one first, and new ones are cut from its region.
+
+use super::tx::Tx;
+use crate::queue::arena::descriptor::{Meta, inline_word};
+use crate::queue::arena::layout::{BlockAt, Class, FreeStack, INLINE, QueueAt, queue};
+use crate::queue::arena::{fault::Fault, memory::Memory};
+
+/// Bytes of blocks that a file makes room for at once.
+const PREPARED_BYTES: u64 = 256 << 10;
+
+/// The bytes that a payload charges to its queue.
+pub(crate) fn charged(len: usize) -> u64 {
+    if len > INLINE { Class::for_len(len).block_size() } else { 0 }
+}
+
+impl Tx<'_> {
+    /// Puts a block on its class's stack of free ones; returns its bytes.
+    pub fn free(&mut self, block: BlockAt) -> Result<u64, Fault> {
+        let class = block.class()?;
+        let n = self.free_count(class, FreeStack::Hot)?;
+        if n == class.blocks() {
+            return Err(too_many(class, FreeStack::Hot, n));
+        }
+        self.memory.store(class.cell(FreeStack::Hot, n), block.word());
+        self.set(class.free(FreeStack::Hot), n + 1);
+        Ok(class.block_size())
+    }
+
+    /// How many free blocks are on a stack, checked.
+    pub fn free_count(&self, class: Class, stack: FreeStack) -> Result<u64, Fault> {
+        let n = self.get(class.free(stack));
+        if n <= class.blocks() { Ok(n) } else { Err(too_many(class, stack, n)) }
+    }
+
+    /// The free block in cell `i` of a stack, checked.
+    pub fn free_block(&self, class: Class, stack: FreeStack, i: u64) -> Result<BlockAt, Fault> {
+        let block = BlockAt::named_by(self.memory.load(class.cell(stack, i)));
+        match block.class()? {
+            of if of == class => Ok(block),
+            of => Err(Fault::damaged("the class of a free block", block, of.index() as u64)),
+        }
+    }
+
+    /// Takes a free block of a class, the most recently used first.
+    pub fn allocate(&mut self, class: Class) -> Result<BlockAt, Fault> {
+        for stack in [FreeStack::Hot, FreeStack::Cold] {
+            let n = self.free_count(class, stack)?;
+            if n > 0 {
+                let block = self.free_block(class, stack, n - 1)?;
+                if stack == FreeStack::Cold {
+                    self.memory.reserve(block.area(class))?;
+                }
+                self.set(class.free(stack), n - 1);
+                return Ok(block);
+            }
+        }
+        self.carve(class)
+    }
+
+    /// A block that was never used yet.
+    fn carve(&mut self, class: Class) -> Result<BlockAt, Fault> {
+        let carved = self.get(class.carved());
+        if carved >= class.blocks() {
+            return Err(Fault::Exhausted(class.block_size()));
+        }
+        if self.memory.is_file() && carved >= self.get(class.prepared()) {
+            let prepared = prepare(self.memory, class, carved)?;
+            self.set(class.prepared(), prepared);
+        }
+        self.set(class.carved(), carved + 1);
+        Ok(class.block(carved))
+    }
+
+    /// The descriptor of a new item, whose block is allocated, filled and charged to the queue. Until the commit the block
+    /// counts as free: what is written there belongs to no item.
+    pub fn new_item(&mut self, queue: QueueAt, bytes: &[u8]) -> Result<(u64, Meta), Fault> {
+        let meta = Meta::item(bytes.len(), queue.id());
+        if bytes.len() <= INLINE {
+            return Ok((inline_word(bytes), meta));
+        }
+        let block = self.allocate(Class::for_len(bytes.len()))?;
+        self.memory.fill(block, bytes.len(), |to| to.copy_from_slice(bytes))?;
+        self.add(queue + queue::BYTES, charged(bytes.len()));
+        Ok((block.word(), meta))
+    }
+}
+
+#[cold]
+fn too_many(class: Class, stack: FreeStack, n: u64) -> Fault {
+    Fault::damaged("the count of free blocks", class.free(stack), n)
+}
+
+/// In a file: takes the room for the next blocks of a class, and for their cells on both stacks.
+#[cold]
+fn prepare(memory: &Memory, class: Class, carved: u64) -> Result<u64, Fault> {
+    let n = (PREPARED_BYTES / class.block_size()).clamp(1, class.blocks() - carved);
+    memory.reserve(class.blocks_area(carved, n))?;
+    for stack in [FreeStack::Hot, FreeStack::Cold] {
+        memory.reserve(class.cells_area(stack, carved, n))?;
+    }
+    Ok(carved + n)
+}

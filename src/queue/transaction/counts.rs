@@ -1,0 +1,78 @@
+//! A queue's ledger: `put = done + waiting + leased + dropped + dead`, at every moment.
+
+use super::tx::Tx;
+use crate::queue::arena::layout::{QueueAt, queue};
+use crate::queue::arena::memory::Memory;
+
+/// What became of the items of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct QueueCounts {
+    /// Items ever put, the dropped ones included.
+    pub put: u64,
+    /// Waiting now.
+    pub waiting: u64,
+    /// Leased to workers now.
+    pub leased: u64,
+    /// Ended well.
+    pub done: u64,
+    /// Dropped by `when_full`.
+    pub dropped: u64,
+    /// Ended as dead letters.
+    pub dead: u64,
+    /// Bytes of blocks: waiting, leased and staged.
+    pub bytes: u64,
+}
+
+/// The counts as one transaction sees them.
+pub(crate) fn counts(tx: &Tx<'_>, queue: QueueAt) -> QueueCounts {
+    let dropped_new = tx.get(queue + queue::DROPPED_NEW);
+    QueueCounts {
+        put: tx.get(queue + queue::TAIL).wrapping_add(dropped_new),
+        waiting: waiting(tx, queue),
+        leased: leased(tx, queue),
+        done: tx.get(queue + queue::DONE),
+        dropped: tx.get(queue + queue::DROPPED_OLD).wrapping_add(dropped_new),
+        dead: tx.get(queue + queue::DEAD),
+        bytes: tx.get(queue + queue::BYTES),
+    }
+}
+
+/// Items waiting, as this transaction will leave them.
+#[inline]
+pub(crate) fn waiting(tx: &Tx<'_>, queue: QueueAt) -> u64 {
+    let ring = tx.get(queue + queue::TAIL).wrapping_sub(tx.get(queue + queue::HEAD));
+    ring.wrapping_add(tx.get(queue + queue::RETURNED))
+}
+
+/// Items leased to workers, as this transaction will leave them.
+#[inline]
+pub(crate) fn leased(tx: &Tx<'_>, queue: QueueAt) -> u64 {
+    let out = tx.get(queue + queue::HEAD).wrapping_sub(tx.get(queue + queue::DROPPED_OLD));
+    let back = tx.get(queue + queue::RETURNED).wrapping_add(tx.get(queue + queue::DONE));
+    out.wrapping_sub(back).wrapping_sub(tx.get(queue + queue::DEAD))
+}
+
+/// No item is left and none will come.
+#[inline]
+pub(crate) fn is_drained(tx: &Tx<'_>, queue: QueueAt) -> bool {
+    tx.get(queue + queue::FLAGS) & queue::ENDED != 0 && waiting(tx, queue) == 0 && leased(tx, queue) == 0
+}
+
+/// Items waiting, read without the lock: right if nothing changes meanwhile, else near.
+#[inline]
+pub(crate) fn waiting_roughly(memory: &Memory, queue: QueueAt) -> u64 {
+    // HEAD first: the tail can only have moved on since, so the difference is never negative for long.
+    let (head, returned) = (memory.load(queue + queue::HEAD), memory.load(queue + queue::RETURNED));
+    memory.load(queue + queue::TAIL).saturating_sub(head).saturating_add(returned)
+}
+
+/// Whether no stage reads the queue any more, read without the lock.
+#[inline]
+pub(crate) fn is_closed(memory: &Memory, queue: QueueAt) -> bool {
+    memory.load(queue + queue::FLAGS) & queue::CLOSED != 0
+}
+
+/// The queues that are in use.
+pub(crate) fn used_queues(memory: &Memory) -> impl Iterator<Item = QueueAt> {
+    QueueAt::all().filter(|&queue| memory.load(queue + queue::FLAGS) & queue::USED != 0)
+}

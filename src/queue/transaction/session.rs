@@ -1,0 +1,44 @@
+//! What every thread that works on an arena has: the mapping, its identity for the lock, and its buffers.
+
+use super::lock::{self, LockPriority, RobustThread};
+use super::tx::{Scratch, Tx};
+use crate::queue::arena::layout::{self, JournalAt};
+use crate::queue::arena::{attach::Arena, fault::Fault, memory::Memory};
+
+pub(crate) struct Session {
+    pub arena: Arena,
+    thread: RobustThread,
+    scratch: Scratch,
+}
+
+impl Session {
+    /// `journal`: this thread's alone.
+    pub fn open(arena: Arena, journal: JournalAt) -> Result<Session, Fault> {
+        Ok(Session { arena, thread: RobustThread::new()?, scratch: Scratch::new(journal) })
+    }
+
+    #[inline]
+    pub fn begin(&mut self) -> Result<Tx<'_>, Fault> {
+        self.begin_with(LockPriority::High)
+    }
+
+    #[inline]
+    pub fn begin_with(&mut self, priority: LockPriority) -> Result<Tx<'_>, Fault> {
+        Tx::begin(&self.arena.0, &self.thread, &mut self.scratch, priority)
+    }
+
+    #[inline]
+    pub fn memory(&self) -> &Memory {
+        &self.arena.0
+    }
+
+    /// What the kernel does when this thread dies, for a simulated death.
+    #[cfg(any(test, feature = "inject"))]
+    pub fn die(&self) {
+        lock::simulate_death(self.memory().word32(layout::LOCK), &self.thread);
+    }
+
+    pub fn lock_owner(&self) -> Option<u32> {
+        lock::owner(self.memory().word32(layout::LOCK))
+    }
+}

@@ -1,0 +1,214 @@
+//! A transaction: the lock, a private list of control words to change, and one store that makes them all true.
+//!
+//! **The one rule.** Before `commit` a transaction writes only into cells that the committed state regards as free:
+//! ring slots at or after TAIL, stack cells at or above the count, table entries whose bit is clear. So it never
+//! pops and pushes the same stack, and never reuses a table entry that it ends itself.
+//!
+//! The order of the stores is what a SIGKILL must find: slots and journal entries, then the commit word (the commit
+//! point), then the words, then commit word 0. A kill stops this thread's stores in program order, so compiler
+//! fences are enough; other processes see them through the lock's Release and Acquire.
+
+use super::lock::{self, LockPriority, RobustThread};
+use super::{checkpoint, event};
+use crate::queue::arena::layout::{
+    self, DECIDED, EventAt, JOURNAL_MAX, JournalAt, LOCK, REDONE, STOPPED, TAKEOVERS,
+};
+use crate::queue::arena::{fault::Fault, inject, memory::Memory, place::WordAt};
+use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
+
+/// Buffers that outlive a transaction, so that none allocates inside the lock.
+pub(crate) struct Scratch {
+    journal: JournalAt,
+    writes: Vec<(WordAt, u64)>,
+    wakes: Vec<(EventAt, i32)>,
+    /// The number of the last change, where they are counted.
+    change: Option<u64>,
+}
+
+impl Scratch {
+    pub fn new(journal: JournalAt) -> Scratch {
+        Scratch {
+            journal,
+            writes: Vec::with_capacity(JOURNAL_MAX),
+            wakes: Vec::with_capacity(128),
+            change: None,
+        }
+    }
+}
+
+/// An open transaction. Dropped without `commit`, it changed nothing.
+pub(crate) struct Tx<'a> {
+    pub memory: &'a Memory,
+    thread: &'a RobustThread,
+    scratch: &'a mut Scratch,
+}
+
+impl<'a> Tx<'a> {
+    #[inline]
+    pub fn begin(
+        memory: &'a Memory,
+        thread: &'a RobustThread,
+        scratch: &'a mut Scratch,
+        priority: LockPriority,
+    ) -> Result<Tx<'a>, Fault> {
+        let died = lock::lock(memory.word32(LOCK), thread, priority)?;
+        scratch.writes.clear();
+        scratch.wakes.clear();
+        scratch.change = None;
+        let tx = Tx { memory, thread, scratch };
+        if died {
+            memory.add(TAKEOVERS, 1);
+        }
+        if memory.load(DECIDED) != 0 {
+            redo(memory)?;
+        }
+        if died {
+            tx.scratch.change = checkpoint::count_change(memory); // it may have died before that
+        }
+        Ok(tx)
+    }
+
+    /// The word as this transaction will leave it.
+    #[inline]
+    pub fn get(&self, at: WordAt) -> u64 {
+        let mine = self.scratch.writes.iter().rev().find(|write| write.0 == at);
+        mine.map_or_else(|| self.memory.load(at), |write| write.1)
+    }
+
+    #[inline]
+    pub fn set(&mut self, at: WordAt, value: u64) {
+        match self.scratch.writes.iter_mut().rev().find(|write| write.0 == at) {
+            Some(write) => write.1 = value,
+            None => self.scratch.writes.push((at, value)),
+        }
+    }
+
+    #[inline]
+    pub fn add(&mut self, at: WordAt, more: u64) {
+        match self.scratch.writes.iter_mut().rev().find(|write| write.0 == at) {
+            Some(write) => write.1 = write.1.wrapping_add(more),
+            None => self.scratch.writes.push((at, self.memory.load(at).wrapping_add(more))),
+        }
+    }
+
+    #[inline]
+    pub fn subtract(&mut self, at: WordAt, less: u64) {
+        self.add(at, less.wrapping_neg());
+    }
+
+    /// Makes all collected words true in one step. Notifications may follow in the same transaction.
+    ///
+    /// Fails, with nothing changed, only when there are more words than the journal holds: the sum of all bounds of
+    /// this module is below that, so a worker's own table must have been overwritten.
+    #[inline]
+    pub fn commit(&mut self) -> Result<(), Fault> {
+        let (memory, journal) = (self.memory, self.scratch.journal);
+        let writes = &mut self.scratch.writes;
+        let changes = !writes.is_empty();
+        compiler_fence(SeqCst);
+        if let [(at, value)] = writes[..] {
+            memory.store(at, value);
+        } else if changes {
+            if writes.len() > JOURNAL_MAX {
+                return Err(Fault::damaged("the words of a transaction", journal, writes.len() as u64));
+            }
+            for (i, (at, value)) in writes.iter().enumerate() {
+                let [offset_at, value_at] = journal.pair(i);
+                memory.store(offset_at, (*at).into());
+                memory.store(value_at, *value);
+            }
+            compiler_fence(SeqCst);
+            memory.store(DECIDED, journal.decided(writes.len())); // the commit point
+            compiler_fence(SeqCst);
+            for (at, value) in writes.iter() {
+                memory.store(*at, *value);
+            }
+            compiler_fence(SeqCst);
+            memory.store(DECIDED, 0);
+        }
+        compiler_fence(SeqCst);
+        writes.clear();
+        if changes {
+            self.scratch.change = checkpoint::count_change(memory).or(self.scratch.change);
+        }
+        Ok(())
+    }
+
+    /// The number of the change that was committed, where changes are counted.
+    #[inline]
+    pub fn change(&self) -> Option<u64> {
+        self.scratch.change
+    }
+
+    /// After the commit: one waiter on the event, if any, is woken when the lock is free. All, while a worker is
+    /// stopped: it may be the one that the kernel picks, and would keep the wake-up to itself.
+    #[inline]
+    pub fn notify(&mut self, event: EventAt) {
+        if self.memory.load(STOPPED) != 0 {
+            self.notify_all(event);
+        } else if event::is_idle(self.memory, event) {
+            event::advance(self.memory, event);
+            self.scratch.wakes.push((event, 1));
+        }
+    }
+
+    /// After the commit: all waiters on the event are woken.
+    pub fn notify_all(&mut self, event: EventAt) {
+        event::advance(self.memory, event);
+        self.scratch.wakes.push((event, i32::MAX));
+    }
+
+    /// After the commit: all waiters on the event are woken, if there may be any.
+    #[inline]
+    pub fn notify_all_idle(&mut self, event: EventAt) {
+        if event::is_idle(self.memory, event) {
+            self.notify_all(event);
+        }
+    }
+
+    /// Registers a waiter on the event; returns the sequence to sleep on after the transaction.
+    pub fn register_waiter(&mut self, event: EventAt) -> u32 {
+        event::register_waiter(self.memory, event)
+    }
+}
+
+impl Drop for Tx<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            die_with_lock();
+            return;
+        }
+        inject::step();
+        lock::unlock(self.memory.word32(LOCK), self.thread);
+        inject::step();
+        for (event, n) in &self.scratch.wakes {
+            event::wake(self.memory, *event, *n);
+        }
+        if self.scratch.change.is_some() {
+            checkpoint::notify_saver(self.memory);
+        }
+    }
+}
+
+/// A panic inside the lock is a bug here; unwinding further would keep the lock for ever, a death passes it on.
+fn die_with_lock() {
+    if cfg!(not(any(test, feature = "inject"))) {
+        std::process::abort();
+    }
+}
+
+/// The last owner died after its commit point: what it decided is done now. Absolute values, so again is no harm.
+#[cold]
+fn redo(memory: &Memory) -> Result<(), Fault> {
+    let (journal, n) = JournalAt::of_decided(memory.load(DECIDED))?;
+    for i in 0..n {
+        let [offset_at, value_at] = journal.pair(i);
+        let word = layout::journalled_word(memory.load(offset_at), offset_at)?;
+        memory.store(word, memory.load(value_at));
+    }
+    compiler_fence(SeqCst);
+    memory.store(DECIDED, 0);
+    memory.add(REDONE, 1);
+    Ok(())
+}

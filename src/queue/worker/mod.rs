@@ -1,0 +1,20 @@
+//! What a worker does with the arena: take items, stage outputs, commit both in one step.
+
+mod commit;
+mod end;
+mod handle;
+mod put;
+mod runs;
+mod spin;
+mod staging;
+mod take;
+mod targets;
+mod wait;
+mod whole;
+
+pub use commit::Committed;
+pub use handle::{Lease, WorkerHandle};
+pub use put::PutError;
+pub use staging::MAX_BLOCKS;
+pub use take::Taken;
+pub use wait::{QueueWaiter, Wait};

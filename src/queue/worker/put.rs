@@ -1,0 +1,328 @@
+//! Staging: outputs are copied into reserved blocks (or carried in their descriptors) before the commit shows them.
+
+use super::handle::WorkerHandle;
+use super::staging::{Disposition, MAX_BLOCKS, MAX_SPARES, MAX_STAGED, NO_ENTRY, Put, Spare};
+use super::wait::Wait;
+use crate::model::WhenFull;
+use crate::queue::QueueId;
+use crate::queue::arena::descriptor::{Meta, inline_word};
+use crate::queue::arena::layout::{BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, QueueAt, queue};
+use crate::queue::arena::prefetch::PREFETCH_ITEMS;
+use crate::queue::arena::{fault::Fault, memory::Memory, worker_time::Waiting};
+use crate::queue::transaction::holdings::FreeEntries;
+use crate::queue::transaction::{drop_old, tx::Tx};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Larger blocks are reserved one by one.
+const MAX_SPARE_BYTES: u64 = 64 << 10;
+/// How often an allocation is tried again while the disk is full.
+const DISK_RETRY: Duration = Duration::from_millis(250);
+
+/// Why an output was not staged.
+#[derive(Debug)]
+pub enum PutError {
+    /// Longer than the queue's `max_item` (or `max_bytes`).
+    TooLong {
+        /// Bytes of the output.
+        len: u64,
+        /// The most that the queue takes.
+        max: u64,
+        /// Which queue.
+        queue: QueueId,
+    },
+    /// An order to finish came while it waited for room.
+    Ordered,
+    /// There is no room, and it was not to wait.
+    NoRoom,
+    /// The memory is damaged.
+    Fault(Fault),
+}
+
+impl fmt::Display for PutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PutError::TooLong { len, max, .. } => {
+                write!(f, "an output of {len} bytes is longer than max_item ({max} bytes)")
+            }
+            PutError::Ordered => f.write_str("told to finish while waiting for room"),
+            PutError::NoRoom => f.write_str("there is no room"),
+            PutError::Fault(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PutError {}
+
+impl From<Fault> for PutError {
+    fn from(fault: Fault) -> PutError {
+        PutError::Fault(fault)
+    }
+}
+
+/// The bytes of an output: still to be written, or to be copied from where they were written first.
+enum Payload<F> {
+    Unwritten(F),
+    Word(u64),
+    Block(BlockAt),
+}
+
+impl<F: FnOnce(&mut [u8])> Payload<F> {
+    #[inline]
+    fn word(&mut self, len: usize) -> u64 {
+        let mut bytes = [0; INLINE];
+        let word = match std::mem::replace(self, Payload::Word(0)) {
+            Payload::Unwritten(fill) => {
+                fill(&mut bytes[..len]);
+                inline_word(&bytes)
+            }
+            Payload::Word(word) => word,
+            Payload::Block(block) => block.word(),
+        };
+        *self = Payload::Word(word);
+        word
+    }
+
+    #[inline]
+    fn write(&mut self, memory: &Memory, block: BlockAt, len: usize) -> Result<(), Fault> {
+        match std::mem::replace(self, Payload::Block(block)) {
+            Payload::Unwritten(fill) => memory.fill(block, len, fill),
+            Payload::Word(first) => memory.duplicate(BlockAt::named_by(first), block, len),
+            Payload::Block(first) => memory.duplicate(first, block, len),
+        }
+    }
+}
+
+enum Reserved {
+    Block(BlockAt, u16),
+    No(Disposition),
+}
+
+impl WorkerHandle {
+    /// Stages a copy of one output for each of the queues (at most 16, each once). It waits only for bytes, never for slots.
+    /// An input with very many outputs has the first of them published on the way, with its lease marked.
+    ///
+    /// `for_lease`: the lease that it is an output of.
+    ///
+    /// # Errors
+    /// [`PutError::TooLong`] leaves everything as it was; so does [`PutError::Ordered`].
+    pub fn put(
+        &mut self,
+        outputs: &[QueueId],
+        bytes: &[u8],
+        for_lease: Option<usize>,
+    ) -> Result<(), PutError> {
+        self.put_with(outputs, bytes.len(), for_lease, |to| to.copy_from_slice(bytes))
+    }
+
+    /// Stages one output of `len` bytes that `fill` writes in its place: no copy of it is made for the first queue.
+    /// What is there before is garbage. If the output is dropped anyway `fill` is not called.
+    ///
+    /// # Errors
+    /// As [`WorkerHandle::put`].
+    #[inline]
+    pub fn put_with(
+        &mut self,
+        outputs: &[QueueId],
+        len: usize,
+        for_lease: Option<usize>,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError> {
+        let outputs = &outputs[..outputs.len().min(MAX_FAN)];
+        for &q in outputs {
+            self.check_length(q, len)?;
+        }
+        if !self.staging.is_whole
+            && (self.staging.groups.len() >= MAX_STAGED || self.staging.blocks + outputs.len() > MAX_BLOCKS)
+        {
+            self.publish_early()?;
+        }
+        debug_assert!((1..outputs.len()).all(|i| !outputs[..i].contains(&outputs[i])), "an output twice");
+        let start = self.staging.puts.len();
+        let mut payload = Payload::Unwritten(fill);
+        for (n, &q) in outputs.iter().enumerate() {
+            match self.stage(q, len, &mut payload, start) {
+                Ok(put) => self.staging.puts.push(put),
+                Err(error) => {
+                    self.unstage(n)?;
+                    return Err(error);
+                }
+            }
+        }
+        self.staging.add_group(outputs, for_lease);
+        Ok(())
+    }
+
+    /// Takes back the last `n` puts, of an output that could not be staged for all its queues.
+    #[cold]
+    fn unstage(&mut self, n: usize) -> Result<(), Fault> {
+        let from = self.staging.puts.len() - n;
+        let entries: Vec<u16> = self.staging.puts.drain(from..).filter_map(|put| put.entry()).collect();
+        self.staging.blocks -= entries.len().min(self.staging.blocks);
+        self.free_blocks(&entries)
+    }
+
+    #[inline]
+    fn check_length(&self, q: QueueId, len: usize) -> Result<(), PutError> {
+        let max = self.session.memory().load(QueueAt::of(q)? + queue::MAX_ITEM);
+        if len as u64 > max {
+            return Err(PutError::TooLong { len: len as u64, max, queue: q });
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn stage<F: FnOnce(&mut [u8])>(
+        &mut self,
+        q: QueueId,
+        len: usize,
+        payload: &mut Payload<F>,
+        group_start: usize,
+    ) -> Result<Put, PutError> {
+        let meta = Meta::item(len, q);
+        if len <= INLINE {
+            let data = payload.word(len);
+            return Ok(Put { queue: q, data, meta, entry: NO_ENTRY, disposition: Disposition::Publish });
+        }
+        match self.reserve(q, Class::for_len(len), group_start)? {
+            Reserved::Block(block, entry) => {
+                payload.write(self.session.memory(), block, len)?;
+                self.staging.blocks += 1;
+                Ok(Put { queue: q, data: block.word(), meta, entry, disposition: Disposition::Publish })
+            }
+            Reserved::No(disposition) => {
+                self.staging.decided = true;
+                Ok(Put { queue: q, data: 0, meta, entry: NO_ENTRY, disposition })
+            }
+        }
+    }
+
+    fn reserve(&mut self, q: QueueId, class: Class, group_start: usize) -> Result<Reserved, PutError> {
+        let spares = &mut self.staging.spares;
+        if let Some(i) = spares.iter().rposition(|spare| spare.class == class && spare.queue == q) {
+            let spare = spares.swap_remove(i);
+            if let Some(soon) = spares.len().checked_sub(PREFETCH_ITEMS).and_then(|soon| spares.get(soon)) {
+                self.session.memory().will_write(soon.block, soon.class.block_size() as usize);
+            }
+            return Ok(Reserved::Block(spare.block, spare.entry));
+        }
+        if self.free_entries() == 0 {
+            self.free_spares()?; // of no use here, and in the way
+        }
+        let queue = QueueAt::of(q)?;
+        let mut slept = false;
+        loop {
+            let (event, sequence, wait) = match self.try_reserve(queue, class, slept) {
+                Ok(Attempt::Reserved(reserved)) => return Ok(reserved),
+                Ok(Attempt::Again) => continue,
+                Ok(Attempt::Wait(event, sequence)) => (event, sequence, Wait::Forever),
+                Err(full @ Fault::DiskFull(..)) => self.register_for_disk(queue, &full)?,
+                Err(fault) => return Err(fault.into()),
+            };
+            if self.staging.is_whole {
+                self.staging.lacked_room = true;
+                return Err(PutError::NoRoom);
+            }
+            // Bytes that this worker itself has staged would never become free by waiting.
+            if group_start > 0 && self.staging.published < self.staging.groups.len() {
+                self.publish_early_keeping(group_start)?;
+            } else if self.must_finish() {
+                return Err(PutError::Ordered);
+            } else {
+                self.sleep_on(&[(event, sequence)], wait, Waiting::Blocked)?;
+                slept = true;
+            }
+        }
+    }
+
+    /// The disk is full: for now that is as if the queue were. A block of it may become free, or room on the disk, which
+    /// no event reports.
+    #[cold]
+    fn register_for_disk(&mut self, queue: QueueAt, full: &Fault) -> Result<(EventAt, u32, Wait), Fault> {
+        if !std::mem::replace(&mut self.staging.disk_is_full, true) {
+            log::warn!("{full}: waiting for room");
+        }
+        let event = queue + queue::BYTES_FREE;
+        let sequence = self.session.begin()?.register_waiter(event);
+        Ok((event, sequence, Wait::Until(Instant::now() + DISK_RETRY)))
+    }
+
+    /// Entries of the table that hold nothing.
+    pub(super) fn free_entries(&self) -> usize {
+        let held = self.leases.len() + self.finished.len() + self.staging.blocks + self.staging.spares.len();
+        HOLDINGS.saturating_sub(held)
+    }
+
+    fn try_reserve(&mut self, queue: QueueAt, class: Class, slept: bool) -> Result<Attempt, Fault> {
+        let spares_left = MAX_SPARES.saturating_sub(self.staging.spares.len()).min(self.free_entries());
+        let blocks = self.staging.blocks;
+        let more = blocks.max(self.staging.expected_blocks.saturating_sub(blocks + 1));
+        let size = class.block_size();
+        let wanted = if size <= MAX_SPARE_BYTES { 1 + more.min(spares_left) } else { 1 };
+        let priority = self.lock_priority(queue, false);
+        let WorkerHandle { session, slot, live, staging, .. } = self;
+        let mut tx = session.begin_with(priority)?;
+        if slept {
+            tx.register_waiter(queue + queue::BYTES_FREE);
+        }
+        let (used, max) = (tx.get(queue + queue::BYTES), tx.get(queue + queue::MAX_BYTES));
+        if used > 0 && used.saturating_add(size) > max {
+            return make_room(&mut tx, queue, size);
+        }
+        // Spares only while there is plenty: half of the bytes stay for writers that need them now.
+        let spare_bytes = (max / 2).saturating_sub(used.saturating_add(size));
+        let n = 1 + (wanted - 1).min((spare_bytes / size) as usize);
+        let mut after = *live;
+        let (mut reserved, mut bytes, spares_before) = (None, 0, staging.spares.len());
+        for entry in FreeEntries::of_both(live, live).take(n) {
+            let block = match tx.allocate(class) {
+                Ok(block) => block,
+                Err(Fault::Exhausted(_) | Fault::DiskFull(..)) if reserved.is_some() => break,
+                Err(fault) => {
+                    staging.spares.truncate(spares_before); // nothing of this transaction happened
+                    return Err(fault);
+                }
+            };
+            tx.memory.store_descriptor(slot.entry(entry), block.word(), Meta::reserved(queue.id()));
+            after.mark(entry);
+            bytes += size;
+            match reserved {
+                None => reserved = Some(Reserved::Block(block, entry)),
+                Some(_) => staging.spares.push(Spare { queue: queue.id(), class, block, entry }),
+            }
+        }
+        tx.add(queue + queue::BYTES, bytes);
+        after.save(&mut tx, *slot, live);
+        tx.commit()?;
+        *live = after;
+        reserved.map(Attempt::Reserved).ok_or_else(|| Fault::damaged("a worker's free holdings", *slot, 0))
+    }
+}
+
+enum Attempt {
+    Reserved(Reserved),
+    /// Something was dropped to make room.
+    Again,
+    Wait(EventAt, u32),
+}
+
+/// No bytes are left: by the queue's policy, wait for them, drop old items, or drop the new one. The bytes of a queue
+/// without a reader are never waited for; whether it is read is otherwise the commit's question.
+fn make_room(tx: &mut Tx<'_>, queue: QueueAt, size: u64) -> Result<Attempt, Fault> {
+    let drop_it = Attempt::Reserved(Reserved::No(Disposition::Drop));
+    if tx.get(queue + queue::FLAGS) & queue::CLOSED != 0 {
+        return Ok(Attempt::Reserved(Reserved::No(Disposition::Void)));
+    }
+    match WhenFull::from_word(tx.memory.load(queue + queue::WHEN_FULL)) {
+        WhenFull::Block => {
+            let event = queue + queue::BYTES_FREE;
+            Ok(Attempt::Wait(event, tx.register_waiter(event)))
+        }
+        WhenFull::DropNew => Ok(drop_it),
+        WhenFull::DropOld => {
+            let freed = drop_old::until_freed(tx, queue, size)?;
+            tx.commit()?;
+            Ok(if freed { Attempt::Again } else { drop_it })
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Leasing: from the returned stack first, then from the ring, into free entries of the worker's table.
+
+use super::handle::WorkerHandle;
+use super::wait::Wait;
+use crate::queue::QueueId;
+use crate::queue::arena::fault::Fault;
+use crate::queue::arena::layout::{EventAt, MAX_BATCH, MAX_FAN, QueueAt, SlotAt, entry, queue, slot};
+use crate::queue::arena::worker_time::{self, Waiting};
+use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, FreeEntries};
+use crate::queue::transaction::{counts, lock::LockPriority, returned, ring, trim, tx::Tx};
+
+/// What came of a [`WorkerHandle::take`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Taken {
+    /// Items were leased. What waited in the first queue that gave any, before and after:
+    Items {
+        /// Waiting before.
+        before: u64,
+        /// Waiting after.
+        after: u64,
+    },
+    /// Nothing came in the time given.
+    Empty,
+    /// All inputs have ended: nothing is left, nothing will come.
+    Ended,
+    /// The order or the tuning changed meanwhile: read them, and call again.
+    Ordered,
+}
+
+impl WorkerHandle {
+    /// Leases up to `max` items of the inputs (at most 16), fairly; they are appended to the leases held, of which
+    /// there are never more than 512 (or see [`WorkerHandle::set_max_leases`]). Leases that `commit` finished without
+    /// outputs end in the same step.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn take(&mut self, inputs: &[QueueId], max: usize, wait: Wait) -> Result<Taken, Fault> {
+        let inputs = Inputs::of(inputs)?;
+        let is_hidden = self.is_hidden(&inputs);
+        let why = if is_hidden { Waiting::ForTurn } else { Waiting::Starved };
+        let mut came = false;
+        if wait != Wait::No {
+            let WorkerHandle { session, spin, .. } = &mut *self;
+            let memory = session.memory();
+            came = spin.spin_until(|| inputs.iter().any(|&queue| counts::waiting_roughly(memory, queue) > 0));
+            self.count_spinning(why);
+        }
+        let priority = inputs.first().map_or(LockPriority::High, |&queue| self.lock_priority(queue, came));
+        if self.max_leases > MAX_BATCH && self.free_entries() < max.min(self.leases_left()).min(MAX_BATCH) {
+            self.settle()?; // what is finished or in reserve is in the way, until a transaction of its own
+        }
+        // Another thread may have slept in its place ([`WorkerHandle::waiter`]) and been woken.
+        let mut slept = !std::mem::take(&mut self.empty_inputs).is_empty();
+        loop {
+            let room = self.leases_left().min(MAX_BATCH);
+            let mut events = [(inputs.list[0] + queue::NOT_EMPTY, 0); MAX_FAN];
+            let taken = self.try_take(&inputs, max.min(room), slept, priority, &mut events)?;
+            let events = &events[..inputs.len()];
+            if taken != Taken::Empty {
+                return Ok(taken);
+            }
+            if self.has_new_orders() {
+                return Ok(Taken::Ordered);
+            }
+            if wait.is_over() {
+                self.empty_inputs.clear();
+                self.empty_inputs.extend_from_slice(events);
+                return Ok(Taken::Empty);
+            }
+            // If something came meanwhile the word to sleep on has changed.
+            self.trim_while_idle(&inputs)?;
+            self.sleep_on(events, wait, why)?;
+            slept = true;
+        }
+    }
+
+    fn is_hidden(&self, inputs: &[QueueAt]) -> bool {
+        self.hidden.is_some_and(|hidden| matches!(inputs, [queue] if queue.id() == hidden))
+    }
+
+    /// Gives surplus memory back until there is something to do.
+    fn trim_while_idle(&mut self, inputs: &[QueueAt]) -> Result<(), Fault> {
+        let mut large = trim::PartialDiscard::default();
+        while trim::is_due(self.session.memory())
+            && !self.has_new_orders()
+            && inputs.iter().all(|&queue| counts::waiting_roughly(self.session.memory(), queue) == 0)
+            && trim::some(&mut self.session.begin()?, &mut large)?
+        {}
+        Ok(())
+    }
+
+    /// One transaction. `events`: what to sleep on if nothing is there, as seen under the lock.
+    fn try_take(
+        &mut self,
+        inputs: &[QueueAt],
+        max: usize,
+        slept: bool,
+        priority: LockPriority,
+        events: &mut [(EventAt, u32); MAX_FAN],
+    ) -> Result<Taken, Fault> {
+        let is_hidden = self.is_hidden(inputs);
+        let WorkerHandle { session, slot, live, leases, finished, first_input, .. } = self;
+        let mut tx = session.begin_with(priority)?;
+        let (mut after, mut ended) = (*live, EndedQueues::default());
+        finished.iter().for_each(|&entry| after.clear(entry));
+        forget_begun(&mut tx, *slot, &after);
+        holdings::end(&mut tx, *slot, finished, End::Done, &mut ended)?;
+        let free = FreeEntries::of_both(live, &after);
+        let mut batch = TakenBatch { slot: *slot, max, free, after, leases, got: 0 };
+        let (mut size, mut unused) = (None, None);
+        for i in 0..inputs.len() {
+            let queue = inputs[(*first_input + i) % inputs.len()];
+            if slept {
+                tx.register_waiter(queue + queue::NOT_EMPTY); // others may still sleep
+            }
+            let before = counts::waiting(&tx, queue);
+            if before > 0 && batch.take(&mut tx, queue)? > 0 {
+                size = size.or(Some((before, counts::waiting(&tx, queue))));
+                unused = unused.or_else(|| ring::shrink_if_empty(&mut tx, queue));
+            }
+        }
+        let (got, after) = (batch.got, batch.after);
+        after.save(&mut tx, *slot, live);
+        count(&mut tx, *slot, finished.len(), if is_hidden { 0 } else { got });
+        tx.commit()?;
+        *live = after;
+        *first_input = first_input.wrapping_add(1);
+        finished.clear();
+        if let Some(pages) = unused {
+            // Under the lock: without it the ring could grow into the pages again.
+            tx.memory.discard(pages);
+        }
+        ended.notify(&mut tx);
+        let mut all_ended = true;
+        for (&queue, slept_on) in inputs.iter().zip(events) {
+            pass_on(&mut tx, queue, got > 0);
+            if got == 0 {
+                all_ended &= counts::is_drained(&tx, queue);
+                let event = queue + queue::NOT_EMPTY;
+                *slept_on = (event, tx.register_waiter(event));
+            }
+        }
+        Ok(match size {
+            Some((before, after)) => Taken::Items { before, after },
+            None if all_ended => Taken::Ended,
+            None => Taken::Empty,
+        })
+    }
+}
+
+/// The places of the queues to take from.
+struct Inputs {
+    list: [QueueAt; MAX_FAN],
+    n: usize,
+}
+
+impl Inputs {
+    #[inline]
+    fn of(ids: &[QueueId]) -> Result<Inputs, Fault> {
+        let n = ids.len().min(MAX_FAN);
+        let mut list = [QueueAt::nth(0); MAX_FAN];
+        for (queue, &id) in list[..n].iter_mut().zip(ids) {
+            *queue = QueueAt::of(id)?;
+        }
+        Ok(Inputs { list, n })
+    }
+}
+
+impl std::ops::Deref for Inputs {
+    type Target = [QueueAt];
+
+    #[inline]
+    fn deref(&self) -> &[QueueAt] {
+        &self.list[..self.n]
+    }
+}
+
+/// The begun mark names a table entry. If that lease has ended, what comes into the entry next is not to blame.
+#[inline]
+fn forget_begun(tx: &mut Tx<'_>, slot: SlotAt, kept: &Bitmap) {
+    let begun = tx.get(slot + slot::BEGUN);
+    if begun != 0 && !kept.is_live((begun - 1) as u16) {
+        tx.set(slot + slot::BEGUN, 0);
+    }
+}
+
+/// Counters of the worker, in the same step.
+fn count(tx: &mut Tx<'_>, slot: SlotAt, finished: usize, got: usize) {
+    if finished > 0 && worker_time::is_on() {
+        tx.add(slot + slot::COMPLETED, finished as u64);
+    }
+    if got > 0 && worker_time::is_on() {
+        tx.add(slot + slot::TAKEN, got as u64);
+    }
+}
+
+/// After the commit: what is left is for the next waiter, and so is the room that was made.
+#[inline]
+fn pass_on(tx: &mut Tx<'_>, queue: QueueAt, took: bool) {
+    let waiting = counts::waiting(tx, queue);
+    if waiting > 0 {
+        tx.notify(queue + queue::NOT_EMPTY);
+    }
+    if took && waiting < tx.get(queue + queue::CAPACITY) {
+        tx.notify(queue + queue::NOT_FULL);
+    }
+}
+
+/// One transaction's taking.
+struct TakenBatch<'a> {
+    slot: SlotAt,
+    max: usize,
+    free: FreeEntries,
+    after: Bitmap,
+    leases: &'a mut Vec<u16>,
+    got: usize,
+}
+
+impl TakenBatch<'_> {
+    fn take(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<usize, Fault> {
+        let got_before = self.got;
+        self.take_returned(tx, queue)?;
+        let want = returned::returnable(tx, queue, (self.max - self.got) as u64)?;
+        ring::pop(tx, queue, want, |tx, from, position| {
+            let Some(entry) = self.free.next() else { return Ok(false) };
+            let to = self.slot.entry(entry);
+            tx.memory.copy_descriptor(from, to);
+            tx.memory.store(to + entry::SEQUENCE, position);
+            tx.memory.store(to + entry::MARK, 0);
+            self.hold(entry);
+            Ok(true)
+        })?;
+        Ok(self.got - got_before)
+    }
+
+    fn take_returned(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
+        let n = returned::len(tx, queue)?;
+        let mut left = n;
+        while left > 0 && self.got < self.max {
+            let Some(entry) = self.free.next() else { break };
+            left -= 1;
+            tx.memory.copy_entry(queue.returned(left), self.slot.entry(entry));
+            self.hold(entry);
+        }
+        if left < n {
+            tx.set(queue + queue::RETURNED, left);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn hold(&mut self, entry: u16) {
+        self.after.mark(entry);
+        self.leases.push(entry);
+        self.got += 1;
+    }
+}

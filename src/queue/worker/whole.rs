@@ -1,0 +1,108 @@
+//! Publishing all or nothing: for outputs that can't be made a second time, or not in the same order.
+
+use super::commit::{Committed, Published, blocks_when_full};
+use super::handle::WorkerHandle;
+use super::put::PutError;
+use super::wait::Wait;
+use crate::queue::QueueId;
+use crate::queue::arena::fault::Fault;
+use crate::queue::arena::layout::{MAX_BATCH, QueueAt, queue};
+use crate::queue::transaction::{counts, lock::LockPriority};
+
+impl WorkerHandle {
+    /// Publishes all these outputs and ends the leases `0 .. upto`, in one transaction; `None`: there is no room for
+    /// all of them now, and nothing has happened. Nothing may be staged before.
+    ///
+    /// # Errors
+    /// [`PutError::TooLong`] leaves everything as it was.
+    pub fn commit_whole<'i>(
+        &mut self,
+        outputs: &[QueueId],
+        items: impl ExactSizeIterator<Item = &'i [u8]>,
+        upto: usize,
+    ) -> Result<Option<Committed>, PutError> {
+        debug_assert!(self.staging.is_empty(), "something is staged");
+        let n = items.len() * outputs.len();
+        if n == 0 {
+            return Ok(Some(self.commit(upto, Wait::No)?));
+        }
+        if n > self.max_at_once() || self.room_in(outputs)? < items.len() as u64 {
+            return Ok(None);
+        }
+        self.staging.reserve(n);
+        self.staging.is_whole = true;
+        for item in items {
+            if let Err(error) = self.put(outputs, item, upto.checked_sub(1)) {
+                self.give_up_whole()?;
+                return if matches!(error, PutError::NoRoom) { Ok(None) } else { Err(error) };
+            }
+        }
+        Ok(self.publish_whole(upto)?)
+    }
+
+    /// How many outputs can be staged and published at once, estimated without the lock. Queues that drop have room.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn room(&self, outputs: &[QueueId]) -> Result<u64, Fault> {
+        // One output beside them: a token.
+        let room = (self.max_at_once().saturating_sub(1) / outputs.len().max(1)) as u64;
+        Ok(room.min(self.room_in(outputs)?))
+    }
+
+    /// Items that each of these queues has room for. Queues that drop have room for any.
+    fn room_in(&self, outputs: &[QueueId]) -> Result<u64, Fault> {
+        let (memory, mut room) = (self.session.memory(), u64::MAX);
+        for &q in outputs {
+            let queue = QueueAt::of(q)?;
+            if blocks_when_full(memory, queue) {
+                let capacity = memory.load(queue + queue::CAPACITY);
+                room = room.min(capacity.saturating_sub(counts::waiting_roughly(memory, queue)));
+            }
+        }
+        Ok(room)
+    }
+
+    /// From here to [`WorkerHandle::publish_whole`] or [`WorkerHandle::give_up_whole`] nothing is published early, and no put
+    /// waits: an output that finds no room fails with [`PutError::NoRoom`].
+    pub fn begin_whole(&mut self) {
+        debug_assert!(self.staging.is_empty(), "something is staged");
+        self.staging.is_whole = true;
+        self.staging.lacked_room = false;
+    }
+
+    /// Whether an output found no room since [`WorkerHandle::begin_whole`].
+    pub fn lacked_room(&self) -> bool {
+        self.staging.lacked_room
+    }
+
+    /// Publishes all that is staged and ends the leases `0 .. upto`, in one transaction; `None`: there is no room for
+    /// all of it now, and nothing is staged any more.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn publish_whole(&mut self, upto: usize) -> Result<Option<Committed>, Fault> {
+        self.staging.is_whole = false;
+        let committed = match self.try_publish(upto, None, true, LockPriority::High)? {
+            Published::All { before, after } => return Ok(Some(Committed::Done { before, after })),
+            Published::Full { .. } | Published::Part => None,
+            Published::Closed => Some(Committed::Closed),
+        };
+        self.discard_staged()?;
+        Ok(committed)
+    }
+
+    /// Throws away what was staged since [`WorkerHandle::begin_whole`].
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn give_up_whole(&mut self) -> Result<(), Fault> {
+        self.staging.is_whole = false;
+        self.discard_staged()
+    }
+
+    /// Outputs that one transaction surely takes: beside the leases there is an entry for each.
+    fn max_at_once(&self) -> usize {
+        MAX_BATCH.min(self.free_entries() + self.staging.spares.len())
+    }
+}
