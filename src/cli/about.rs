@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use super::args::Cli;
 use super::output::{self, Failure};
 use crate::config;
 use crate::stage::Registry;
@@ -35,16 +34,16 @@ pub fn schema(registry: &Registry) -> Result<(), Failure> {
 }
 
 /// A script that teaches a shell the verbs and options.
-pub fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
+pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "mprun", &mut script);
+    clap_complete::generate(args.shell, &mut command, "mprun", &mut script);
     output::print(&String::from_utf8_lossy(&script))
 }
 
 /// Manual pages for packages: one for mprun and one for each of its verbs.
-pub fn man(args: &ManArgs) -> Result<(), Failure> {
+pub fn man(args: &ManArgs, command: Command) -> Result<(), Failure> {
     let folder = &args.dir;
     fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .and_then(|()| clap_mangen::generate_to(command, folder))
         .map_err(|error| Failure::io(&format!("write manual pages to {}", folder.display()), &error))
 }

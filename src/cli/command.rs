@@ -1,11 +1,10 @@
 //! The verbs that change a running pipeline, or show what would change. Most send one command.
 
-use super::output::{self, Failure};
+use super::output::Failure;
+use super::request::{AnswerOptions, PipelineArgs, send, send_last};
 use super::target::{OneOrAllStages, OnePipeline};
 use super::{plan, scale, upgrade};
-use crate::control::client::{ANSWER_TIMEOUT, Client};
-use crate::control::protocol::{Command, Done, Reload, Restart, StageOrAll, Stop};
-use crate::exit;
+use crate::control::protocol::{Command, Reload, Restart, StageOrAll, Stop};
 use crate::stage::Registry;
 
 #[derive(clap::Subcommand)]
@@ -33,26 +32,6 @@ pub enum Verb {
     Drain(PipelineArgs),
     /// Stop a running pipeline
     Stop(StopArgs),
-}
-
-/// When there is an answer, and how it is shown.
-#[derive(clap::Args, Clone, Copy, Debug)]
-pub struct AnswerOptions {
-    /// Return only when it is done, not when it is under way
-    #[arg(long)]
-    pub wait: bool,
-    /// Print the answer as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// Of a command for the whole pipeline.
-#[derive(clap::Args)]
-pub struct PipelineArgs {
-    #[command(flatten)]
-    pub pipeline: OnePipeline,
-    #[command(flatten)]
-    pub answer: AnswerOptions,
 }
 
 /// Of a command for one stage or all.
@@ -107,27 +86,4 @@ impl StageArgs {
         let (mut client, stage) = self.target.find()?;
         send(&mut client, &command(StageOrAll { stage, wait: self.answer.wait }), self.answer)
     }
-}
-
-/// Sends a command, and shows the answer.
-pub fn send(client: &mut Client, command: &Command, options: AnswerOptions) -> Result<u8, Failure> {
-    let limit = (!options.wait).then_some(ANSWER_TIMEOUT);
-    show(&client.send(command, limit)?, options)?;
-    Ok(exit::DONE)
-}
-
-/// The same for a command that ends the pipeline: `--wait` is for its end.
-fn send_last(client: &mut Client, command: &Command, options: AnswerOptions) -> Result<u8, Failure> {
-    // Connected before: afterwards the pipeline may have ended, or another one may have taken its place.
-    let watch = options.wait.then(|| Client::connect(&client.socket)).transpose()?;
-    let code = send(client, command, options)?;
-    watch.map_or(Ok(()), Client::until_the_end)?;
-    Ok(code)
-}
-
-pub fn show(done: &Done, options: AnswerOptions) -> Result<(), Failure> {
-    output::show(options.json, done, || {
-        let steps = done.steps.iter().map(|step| format!("  {step}\n"));
-        format!("{}\n{}", done.done, steps.collect::<String>())
-    })
 }

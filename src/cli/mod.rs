@@ -1,4 +1,5 @@
-//! The command line: a file for each verb that does more than to send one command ([`command`]). Results go to standard output, everything else to standard error.
+//! The command line: a file for each verb that does more than to send one command ([`command`]). Results go to standard
+//! output, everything else to standard error.
 #![forbid(unsafe_code)]
 
 mod about;
@@ -13,6 +14,7 @@ mod logs;
 mod output;
 mod plan;
 mod ps;
+mod request;
 mod run;
 mod scale;
 mod service;
@@ -28,7 +30,7 @@ mod why;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::exit;
 use crate::stage::Registry;
@@ -88,7 +90,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Init(args) => init::run(&args, registry),
         Verb::Service(args) => service::run(args, registry),
         Verb::Version => about::version().map(|()| exit::DONE),
-        Verb::Completions(args) => about::completions(&args).map(|()| exit::DONE),
-        Verb::Man(args) => about::man(&args).map(|()| exit::DONE),
+        Verb::Completions(args) => about::completions(&args, Cli::command()).map(|()| exit::DONE),
+        Verb::Man(args) => about::man(&args, Cli::command()).map(|()| exit::DONE),
     }
 }

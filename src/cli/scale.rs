@@ -1,7 +1,7 @@
 //! `mprun scale STAGE=N`, or `STAGE=+1`, `STAGE=-1`: counted from what the stage has at that moment.
 
-use super::command::{self, AnswerOptions};
 use super::output::Failure;
+use super::request::{self, AnswerOptions};
 use super::target::{self, Where};
 use crate::config::diagnostic::quote;
 use crate::control::protocol::{Command, Scale};
@@ -27,7 +27,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         [] => return Err(Failure::usage("say which stage and how many processes: `mprun scale STAGE=N`")),
     };
     let command = Command::Scale(parse(amount, args.answer.wait)?);
-    command::send(&mut target::find(name, &args.place)?, &command, args.answer)
+    request::send(&mut target::find(name, &args.place)?, &command, args.answer)
 }
 
 fn parse(amount: &str, wait: bool) -> Result<Scale, Failure> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::command::{self, PipelineArgs};
 use super::output::Failure;
+use super::request::{self, PipelineArgs};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Command, Done};
 use crate::exit;
@@ -21,7 +21,7 @@ pub fn run(args: &PipelineArgs) -> Result<u8, Failure> {
     // There is no answer but a refusal: the connection ends with the program that held it.
     match client.send(&Command::Upgrade, None) {
         Err(ClientError::Gone(_)) => {}
-        Ok(done) => return command::show(&done, args.answer).map(|()| exit::DONE),
+        Ok(done) => return request::show(&done, args.answer).map(|()| exit::DONE),
         Err(error) => return Err(error.into()),
     }
     loop {
@@ -30,7 +30,7 @@ pub fn run(args: &PipelineArgs) -> Result<u8, Failure> {
             && after.upgrades > before.upgrades
             && after.run == before.run
         {
-            command::show(&summary(&before, &after), args.answer)?;
+            request::show(&summary(&before, &after), args.answer)?;
             return Ok(exit::DONE);
         }
         if proc_table::started(before.pid) != since {

@@ -1,11 +1,11 @@
 //! `[metrics]`: the status for Prometheus, on an address of the network. Every client that can reach it may read; there
 //! are no commands.
 
+use super::closing;
 use super::reply::{self, with_type};
-use super::slots::{Slot, Slots};
+use super::slots::{ACCEPT_RETRY_DELAY, Slot, Slots};
 use super::state::ServerState;
 use super::write_timeout::WriteTimeout;
-use super::{ACCEPT_RETRY_DELAY, closing};
 use crate::metrics::{self, Format, Monotone};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};

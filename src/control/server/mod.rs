@@ -24,21 +24,18 @@ mod stream;
 mod write_timeout;
 
 use crate::dead_letter::Store;
-use slots::Slots;
+use slots::{ACCEPT_RETRY_DELAY, Slots};
 use state::ServerState;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::thread;
-use std::time::Duration;
 use tokio::net;
 
 pub use ask::Ask;
 pub use retry::Retrier;
 
 const MAX_CONNECTIONS: usize = 128;
-/// After an error of the system, such as too many open files.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// For a request and its reply.
 const STACK_BYTES: usize = 512 * 1024;
 

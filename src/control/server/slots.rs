@@ -9,9 +9,12 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, Semaphore};
 
+/// After an error of `accept`, such as too many open files.
+pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Clients that are being refused at once; more are disconnected without a reason.
 const MAX_REFUSALS: usize = 64;
 

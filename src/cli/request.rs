@@ -1,0 +1,50 @@
+//! A command to a running pipeline, and its answer.
+
+use super::output::{self, Failure};
+use super::target::OnePipeline;
+use crate::control::client::{ANSWER_TIMEOUT, Client};
+use crate::control::protocol::{Command, Done};
+use crate::exit;
+
+/// When there is an answer, and how it is shown.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct AnswerOptions {
+    /// Return only when it is done, not when it is under way
+    #[arg(long)]
+    pub wait: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Of a command for the whole pipeline.
+#[derive(clap::Args)]
+pub struct PipelineArgs {
+    #[command(flatten)]
+    pub pipeline: OnePipeline,
+    #[command(flatten)]
+    pub answer: AnswerOptions,
+}
+
+/// Sends a command, and shows the answer.
+pub fn send(client: &mut Client, command: &Command, options: AnswerOptions) -> Result<u8, Failure> {
+    let limit = (!options.wait).then_some(ANSWER_TIMEOUT);
+    show(&client.send(command, limit)?, options)?;
+    Ok(exit::DONE)
+}
+
+/// The same for a command that ends the pipeline: `--wait` is for its end.
+pub fn send_last(client: &mut Client, command: &Command, options: AnswerOptions) -> Result<u8, Failure> {
+    // Connected before: afterwards the pipeline may have ended, or another one may have taken its place.
+    let watch = options.wait.then(|| Client::connect(&client.socket)).transpose()?;
+    let code = send(client, command, options)?;
+    watch.map_or(Ok(()), Client::until_the_end)?;
+    Ok(code)
+}
+
+pub fn show(done: &Done, options: AnswerOptions) -> Result<(), Failure> {
+    output::show(options.json, done, || {
+        let steps = done.steps.iter().map(|step| format!("  {step}\n"));
+        format!("{}\n{}", done.done, steps.collect::<String>())
+    })
+}
