@@ -2,7 +2,6 @@
 //! [`super::keys`]; what remains is taken apart without `..`, so that a forgotten field does not compile. What follows
 //! from a change is for the supervisor to say.
 
-mod command;
 mod stage;
 
 use std::fmt;
