@@ -107,7 +107,7 @@ mod worker_time;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::{Limits, Tuning as SlotTuning, WhenFull};
+pub use crate::model::{Limits, Tuning, WhenFull};
 pub use counts::QueueCounts;
 pub use fault::Fault;
 pub use file::{Opened, Saved};

@@ -9,7 +9,7 @@ use super::spec::WorkerSpec;
 use super::stop::Stop;
 use crate::append::UndoLog;
 use crate::queue::{
-    Arena, Committed, Ending, Order, QueueId, SlotId, SlotTuning, Taken, Wait, Waiting, WorkerHandle,
+    Arena, Committed, Ending, Order, QueueId, SlotId, Taken, Tuning, Wait, Waiting, WorkerHandle,
 };
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub(super) struct WorkerContext {
 /// The settings and the order of the worker's slot, as they were read last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LiveSettings {
-    pub tuning: SlotTuning,
+    pub tuning: Tuning,
     pub order: Order,
 }
 
@@ -118,12 +118,12 @@ impl WorkerContext {
     }
 
     /// A pause of the pipeline file: ends early when the pipeline drains, and follows a change of its length.
-    pub fn pause(&mut self, length: impl Fn(&SlotTuning) -> Duration) -> Result<(), Stop> {
+    pub fn pause(&mut self, length: impl Fn(&Tuning) -> Duration) -> Result<(), Stop> {
         self.pause_as(Waiting::Paused, length)
     }
 
     /// The same, counted as what it is for.
-    pub fn pause_as(&mut self, why: Waiting, length: impl Fn(&SlotTuning) -> Duration) -> Result<(), Stop> {
+    pub fn pause_as(&mut self, why: Waiting, length: impl Fn(&Tuning) -> Duration) -> Result<(), Stop> {
         let start = Instant::now();
         loop {
             let live = self.poll_orders()?;

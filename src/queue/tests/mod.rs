@@ -35,7 +35,7 @@ pub(super) fn arena(capacity: u64) -> (Arena, QueueAdmin) {
 }
 
 pub(super) fn port(arena: &Arena, steward: &mut QueueAdmin, slot: u16) -> WorkerHandle {
-    steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+    steward.open_slot(SlotId(slot), &Tuning::default()).unwrap();
     let port = WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
     port.tuning();
     port

@@ -316,7 +316,7 @@ fn a_put_that_must_be_safe_returns_when_it_is() {
     fs::create_dir_all(&folder.0).unwrap();
     let (arena, mut steward) = arena(10);
     arena.demand(Safety::Puts);
-    steward.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
+    steward.open_slot(SlotId(0), &Tuning::default()).unwrap();
     let of_worker = arena.clone();
     let worker = std::thread::spawn(move || {
         let mut worker = WorkerHandle::open(of_worker, SlotId(0)).unwrap();

@@ -49,7 +49,7 @@ fn a_writer_that_moves_on_to_another_queue_passes_its_wake_up_on() {
     let mut filler = port(&arena, &mut steward, 0);
     put(&mut filler, A, &[b"a"]);
     put(&mut filler, B, &[b"b"]);
-    (1..3).for_each(|slot| steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    (1..3).for_each(|slot| steward.open_slot(SlotId(slot), &Tuning::default()).unwrap());
     let both = worker(&arena, 1, |port| {
         port.put(&[A, B], b"both", None).unwrap();
         port.commit(0, Wait::Forever).unwrap();
@@ -207,7 +207,7 @@ fn who_slept_in_another_thread_passes_the_wake_up_on_too() {
     let sleeper = first.sleeper();
     let woken = std::thread::spawn(move || sleeper.sleep());
     std::thread::sleep(Duration::from_millis(30)); // it must be the first in the kernel's queue
-    steward.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
+    steward.open_slot(SlotId(1), &Tuning::default()).unwrap();
     let second = worker(&arena, 1, |port| {
         port.order();
         assert!(matches!(port.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }));
@@ -303,7 +303,7 @@ fn a_stopped_sleeper_does_not_keep_a_wake_up_to_itself() {
     });
     eventually("the stopped one sleeps", || is_idle(&arena, A, layout::queue::NOT_EMPTY));
     std::thread::sleep(Duration::from_millis(20)); // it must be the first in the kernel's queue
-    steward.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
+    steward.open_slot(SlotId(1), &Tuning::default()).unwrap();
     let healthy = worker(&arena, 1, |port| {
         port.tuning();
         while !matches!(port.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {

@@ -100,7 +100,7 @@ fn release(arena: &Arena, steward: &mut QueueAdmin, slot: u16, dies_too: bool) {
         }
     }
     steward.release(SlotId(slot), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
-    steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+    steward.open_slot(SlotId(slot), &Tuning::default()).unwrap();
 }
 
 fn play(scene: Scene) {
@@ -110,7 +110,7 @@ fn play(scene: Scene) {
     let mut dice = shuttle::rand::thread_rng();
     let victim = if scene.a_worker_dies { dice.gen_range(1..=WORKERS) } else { 0 };
     for slot in 1..=WORKERS {
-        steward.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+        steward.open_slot(SlotId(slot), &Tuning::default()).unwrap();
         let doom = (slot == victim).then(|| dice.gen_range(0..150));
         hire(&arena, slot, scene.batch, doom, &report);
     }

@@ -1,11 +1,11 @@
-use super::super::{QueueAdmin, SlotTuning};
+use super::super::{QueueAdmin, Tuning};
 use super::*;
 use std::thread::sleep;
 
 fn fresh() -> (Arena, QueueAdmin, usize) {
     let arena = Arena::create().unwrap();
     let mut steward = QueueAdmin::open(arena.clone()).unwrap();
-    steward.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
+    steward.open_slot(SlotId(0), &Tuning::default()).unwrap();
     (arena, steward, layout::slot_at(SlotId(0)).unwrap())
 }
 
@@ -86,7 +86,7 @@ fn a_slot_that_is_opened_anew_has_no_past() {
     be_born(&arena.0, slot);
     begin(&arena.0, slot, Waiting::Paused);
     note_items(&arena.0, slot, 3, Duration::from_secs(1));
-    steward.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
+    steward.open_slot(SlotId(0), &Tuning::default()).unwrap();
     let report = steward.report(SlotId(0)).unwrap();
     assert_eq!((report.times, report.item_times), (WorkTimes::default(), ItemTimes::default()));
 }
