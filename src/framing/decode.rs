@@ -13,7 +13,7 @@ const MAX_DIGITS: usize = 10;
 /// What is wrong with bytes that should be items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadFrame {
-    /// An item of at least so many bytes.
+    /// An item of at least `least` bytes.
     TooLong { least: u64, most: u64 },
     /// No frame begins like this.
     Malformed(Framing),
@@ -61,12 +61,12 @@ impl Decoder {
         Decoder::resume(framing, most, 0, None)
     }
 
-    /// Goes on at a position of the stream, perhaps in the middle of an item that is being skipped.
+    /// Continues at a position of the stream, perhaps in the middle of an item that is being skipped.
     pub fn resume(framing: Framing, most: u64, position: u64, skip: Option<Skip>) -> Decoder {
         Decoder { framing, most, buffer: Vec::new(), base: position, start: 0, scanned: 0, filled: 0, skip }
     }
 
-    /// From now on an item may have so many bytes.
+    /// Sets the bytes of the longest item from now on.
     pub fn set_most(&mut self, most: u64) {
         self.most = most;
     }
@@ -111,7 +111,7 @@ impl Decoder {
         &self.buffer[self.start..self.filled]
     }
 
-    /// Forgets so many bytes.
+    /// Drops the first bytes.
     pub fn forget(&mut self, bytes: usize) {
         self.start += bytes.min(self.pending());
         self.scanned = 0;
@@ -139,7 +139,7 @@ impl Decoder {
         &mut self.buffer[self.filled..]
     }
 
-    /// So many bytes of the room were filled.
+    /// Counts bytes of the room that were filled.
     pub fn filled(&mut self, bytes: usize) {
         self.filled += bytes;
         debug_assert!(self.filled <= self.buffer.len());

@@ -86,7 +86,7 @@ impl WorkerContext {
             spec: Rc::new(spec),
             queues,
             exit_code: None,
-            live: LiveSettings { tuning: SlotTuning::default(), order: Order::Run },
+            live: LiveSettings { tuning: Tuning::default(), order: Order::Run },
         }
     }
 

@@ -67,7 +67,7 @@ fn compare_command(old: &Command, new: &Command, keys: &mut Vec<KeyChange>) {
 
 type EnvFile<'a> = (&'a Option<PathBuf>, &'a Option<Variables>);
 
-/// The file's name and what it says are one thing to the user. Of variables only the names are told: they may be secrets.
+/// The file's name and what it says are one thing to the user. Values of variables are not shown: they may be secrets.
 fn env_file(old: EnvFile<'_>, new: EnvFile<'_>) -> Option<KeyChange> {
     let variables =
         |file: EnvFile<'_>| -> BTreeMap<OsString, OsString> { file.1.iter().flatten().cloned().collect() };

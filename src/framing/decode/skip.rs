@@ -80,7 +80,7 @@ impl Decoder {
 }
 
 impl Skip {
-    /// So many bytes of it were skipped, and so many of its frame.
+    /// Notes skipped bytes of the item, and of its frame.
     fn note(&mut self, bytes: &[u8], frame: usize) {
         let room = MAX_HEAD_BYTES - self.item.head.len().min(MAX_HEAD_BYTES);
         self.item.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
