@@ -11,7 +11,7 @@ mod load;
 
 use crew::Crew;
 use load::{POSITION, SINKS, SUMS, Sum};
-use mprun::queue::{Arena, QueueAdmin, QueueId, SlotId, SlotTuning, Taken, Wait, WorkerHandle};
+use mprun::queue::{Arena, QueueAdmin, QueueId, SlotId, Taken, Tuning, Wait, WorkerHandle};
 use std::time::{Duration, Instant};
 
 fn seconds() -> f64 {
@@ -26,7 +26,7 @@ fn settle_accounts(arena: &Arena) -> u64 {
         assert_eq!((counts.put, counts.leased, counts.dead), (settled, 0, 0), "queue {}: {counts:?}", q.0);
     }
     let slot = SlotId(100);
-    admin.open_slot(slot, &SlotTuning::default()).unwrap();
+    admin.open_slot(slot, &Tuning::default()).unwrap();
     let mut worker = WorkerHandle::open(arena.clone(), slot).unwrap();
     let mut token = |q: QueueId| {
         assert!(

@@ -2,7 +2,7 @@
 
 use crate::process::{Start, race};
 use mprun::queue::{
-    Arena, Committed, Limits, QueueAdmin, QueueId, SlotId, SlotTuning, Taken, Wait, WhenFull, WorkerHandle,
+    Arena, Committed, Limits, QueueAdmin, QueueId, SlotId, Taken, Tuning, Wait, WhenFull, WorkerHandle,
 };
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub fn pass(shape: Shape) -> Duration {
     let (arena, mut admin) = arena(shape.capacity);
     let mut jobs: Vec<Box<dyn FnOnce(Start)>> = Vec::new();
     for slot in 0..shape.writers + shape.readers {
-        admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+        admin.open_slot(SlotId(slot), &Tuning::default()).unwrap();
         let arena = arena.clone();
         jobs.push(Box::new(move |start| {
             let mut worker = worker(&arena, slot);
@@ -104,7 +104,7 @@ fn read(worker: &mut WorkerHandle, shape: Shape, mut start: Start) {
 /// One item there and one back, so many times; `pause`: long enough for the other side to fall asleep.
 pub fn ping_pong(rounds: usize, pause: Duration) -> Vec<Duration> {
     let (arena, mut admin) = arena(10);
-    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &Tuning::default()).unwrap());
     // SAFETY: this process has one thread; the child works and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -148,7 +148,7 @@ fn touched(arena: &Arena) -> u64 {
 /// Bytes of memory: ten items in a queue of a million; at the height of a burst of 256 MiB; after it.
 pub fn memory() -> [u64; 3] {
     let (arena, mut admin) = arena(1_000_000);
-    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &Tuning::default()).unwrap());
     let (mut writer, mut reader) = (worker(&arena, 0), worker(&arena, 1));
     let put = |writer: &mut WorkerHandle, n: usize, size: usize| {
         for _ in 0..n {
@@ -172,7 +172,7 @@ pub fn memory() -> [u64; 3] {
 /// How long the release of a worker with 512 leases takes, beside a million waiting items.
 pub fn recovery() -> Duration {
     let (arena, mut admin) = arena(1_000_000);
-    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &Tuning::default()).unwrap());
     let mut writer = worker(&arena, 0);
     for i in 0..1_000_000u64 {
         writer.put(&[Q], &i.to_le_bytes(), None).unwrap();
@@ -191,7 +191,7 @@ pub fn recovery() -> Duration {
 /// Processor time of one item, put and taken by one thread in batches: what no other load on the machine changes much.
 pub fn processor_time(items: u64, size: usize, batch: usize) -> Duration {
     let (arena, mut admin) = arena(1024);
-    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &Tuning::default()).unwrap());
     let (mut writer, mut reader) = (worker(&arena, 0), worker(&arena, 1));
     let source = vec![7; size];
     let begin = thread_time();

@@ -1,7 +1,7 @@
 //! How long the others are held up when the owner of the lock is killed in the middle of a transaction.
 
 use crate::ours::{BACK, Q, arena, worker};
-use mprun::queue::{QueueAdmin, QueueId, SlotId, SlotTuning, Wait, WorkerHandle};
+use mprun::queue::{QueueAdmin, QueueId, SlotId, Tuning, Wait, WorkerHandle};
 use std::io::{Read, Write, pipe};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub fn times(takeovers: usize, bytes: usize) -> Vec<Duration> {
 /// `None`: it did not have the lock.
 fn one(bytes: usize) -> Option<Duration> {
     let (arena, mut admin) = arena(10);
-    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    (0..2).for_each(|slot| admin.open_slot(SlotId(slot), &Tuning::default()).unwrap());
     let (mut ready_out, mut ready_in) = pipe().unwrap();
     // SAFETY: this process has one thread; the child works until it is killed.
     let victim = unsafe { libc::fork() };

@@ -1,6 +1,6 @@
 //! Text to checked [`Pipeline`]: every fault of a file at once, each with its place and what to write instead.
 //!
-//! `source` reads bytes, `document` makes a tree of values that know their span, `keys` (made of `elements`) reads
+//! `source` reads bytes, `document` makes a tree of values with their spans, `keys` (made of `elements`) reads
 //! the tree, `compile` checks what the parts mean to each other. The JSON schema comes from `keys` too.
 #![forbid(unsafe_code)]
 

@@ -117,7 +117,7 @@ pub struct Stage {
     pub rules: Rules,
     /// What the worker loop reads live from its slot.
     pub tuning: Tuning,
-    /// A fresh process after so much.
+    /// When a fresh process replaces an old one.
     pub recycle: Recycle,
     /// Where what its workers say goes, beside standard error. The path starts at the pipeline's folder.
     pub log_file: Option<LogFile>,
@@ -237,7 +237,7 @@ pub struct Rules {
 /// `restart`: when an ended worker is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// Also after a good end, unless its input ended or nobody reads its output any more.
+    /// Also after a good end, unless its input ended or its output has no reader left.
     Always,
     /// After a crash, a non-zero exit or a kill.
     OnFailure,
@@ -259,7 +259,7 @@ pub struct Backoff {
 /// `give_up`: more than `restarts` within `within`, counted over the stage's workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GiveUp {
-    /// So many are still fine.
+    /// Restarts that are allowed.
     pub restarts: u32,
     /// The window.
     pub within: Duration,
@@ -270,11 +270,11 @@ pub struct GiveUp {
 pub enum OnGiveUp {
     /// The pipeline stops; exit 1.
     Stop,
-    /// The pipeline goes on without the stage; exit 1 at the end all the same.
+    /// The pipeline continues without the stage; it exits with 1 at the end.
     Continue,
 }
 
-/// `recycle`: a worker ends and a fresh one takes its span after so much; `None`: never for that reason.
+/// `recycle`: the limits at which a fresh worker replaces an old one; `None`: never for that reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Recycle {
     /// Items taken (or, for a source, emitted).
@@ -313,6 +313,6 @@ pub enum Sync {
     Never,
     /// A second after something has changed.
     Interval,
-    /// Before a stage goes on that has put something.
+    /// At each commit, before the stage continues.
     Always,
 }

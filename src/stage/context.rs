@@ -23,7 +23,7 @@ pub struct Context {
     pub(crate) undo_log: Option<UndoLog>,
     /// The run's id.
     pub(crate) run: String,
-    /// The run goes on where an earlier one has stopped: what that one has written is part of its work.
+    /// The run continues an earlier one: what that one has written is part of its work.
     pub(crate) continues: bool,
     /// What the supervisor wants, for waits outside of the queues. Outside of a run there is none.
     pub(crate) orders: Option<Orders>,
@@ -59,7 +59,7 @@ impl Orders {
         matches!(self.arena.order(self.slot), Order::Drain | Order::Finish)
     }
 
-    /// Whoever reads what is written may take its time: that is neither the stage's nor the item's.
+    /// Waits for the reader of the output: that time is neither the stage's nor the item's.
     pub fn while_blocked<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.arena.begin_wait(self.slot, Waiting::Blocked);
         let result = worker_timer::not_counting(wait);

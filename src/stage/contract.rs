@@ -119,7 +119,7 @@ pub trait Stage {
         let _ = state;
     }
 
-    /// With [`Persistence::State`](super::Persistence): goes on from a saved state, perhaps another worker's. Whatever this
+    /// With [`Persistence::State`](super::Persistence): continues from a saved state, perhaps another worker's. Whatever this
     /// worker knew before counts no more. A stage that was never saved is not restored.
     ///
     /// # Errors
@@ -186,7 +186,7 @@ pub trait Source {
         true
     }
 
-    /// How far it is, for whoever watches (`mprun run --progress`); `None` if it can't know how much is still to come.
+    /// How far it is, for `mprun run --progress`; `None` if it can't know how much is still to come.
     /// Asked often: it must be quick.
     fn progress(&self) -> Option<Progress> {
         None
@@ -197,7 +197,7 @@ pub trait Source {
         let _ = state;
     }
 
-    /// With [`Persistence::State`](super::Persistence): goes on from a saved position, perhaps another worker's. A source that
+    /// With [`Persistence::State`](super::Persistence): continues from a saved position, perhaps another worker's. A source that
     /// was never saved is not restored.
     ///
     /// # Errors

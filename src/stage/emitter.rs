@@ -8,7 +8,7 @@ pub trait Outlet {
     /// Takes a copy of one item.
     ///
     /// # Errors
-    /// When the item is too long, or nobody wants it any more.
+    /// When the item is too long, or the output has no reader left.
     fn put(&mut self, item: &[u8]) -> Result<(), Failure>;
 
     /// Bytes of the longest item that it takes.
@@ -138,7 +138,7 @@ impl<'a> Emitter<'a> {
 pub(super) mod testing {
     use super::*;
 
-    /// Takes items of so many bytes, and notes what is longer.
+    /// Takes items up to this many bytes, and notes longer ones.
     pub struct Narrow {
         most: u64,
         pub items: Vec<Vec<u8>>,

@@ -7,13 +7,13 @@ use std::fmt;
 pub(crate) enum Reach {
     /// This item; others may fare better.
     Item,
-    /// None yet: what is to be written can't be, for now. Whoever asked asks again later; nothing is lost.
+    /// None yet: what is to be written can't be, for now. The caller tries again later; nothing is lost.
     NotYet,
     /// Every item: the worker can't go on.
     Worker,
     /// Every worker of the stage, however often it is started: what must change is outside (a denied system call).
     Never,
-    /// Nobody reads the output any more: the worker's good end.
+    /// The output has no reader left: the worker's good end.
     OutputClosed,
     /// The worker was told to finish while an output waited for room.
     Ordered,
@@ -55,7 +55,7 @@ impl Failure {
         Failure { text: text.into(), reach: Reach::Worker }
     }
 
-    /// It can't be done yet (a full disk, a pipe that nobody reads): to be tried again, with what the stage has kept.
+    /// It can't be done yet (a full disk, a pipe without a reader): to be tried again, with what the stage has kept.
     pub(crate) fn not_yet(text: impl Into<String>) -> Failure {
         Failure::with_reach(text, Reach::NotYet)
     }

@@ -14,7 +14,7 @@ const KEPT_BUFFER_BYTES: usize = 1 << 20;
 
 /// An item of which more is there already is long: what was read of it is saved again and again until its end comes.
 const LONG_ITEM_BYTES: usize = 1 << 20;
-/// So its bytes may gather for so long before they are read.
+/// The time for which its bytes gather before they are read.
 const GATHER_TIME: Duration = Duration::from_millis(10);
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -54,7 +54,7 @@ impl Lines {
         Lines::at(framing, 0, None)
     }
 
-    /// Goes on at what [`Lines::position`] and [`Lines::skipping`] said.
+    /// Continues at what [`Lines::position`] and [`Lines::skipping`] said.
     pub fn at(framing: Framing, position: u64, skip: Option<Skip>) -> Lines {
         // The limit is the output's.
         Lines { framing, decoder: Decoder::resume(framing, u64::MAX, position, skip), knows_limit: false }

@@ -1,12 +1,12 @@
 //! A file that is written anew beside the one that readers see, and takes its place as a whole: `replace = true`.
 //!
-//! The workers write `.NAME.new`; the supervisor renames it once nobody is at work any more and all has gone well.
+//! The workers write `.NAME.new`; the supervisor renames it once all workers have ended and the run has gone well.
 //!
 //! | killed … | left behind | what happens then |
 //! |---|---|---|
-//! | a worker, anywhere | the file as it was, `.NAME.new` | its successor goes on in `.NAME.new` |
-//! | all, before the rename | the same | a run that goes on (kept queues) goes on in `.NAME.new`; one that begins from nothing empties it |
-//! | copying what is there, for a run that goes on and finds no `.NAME.new` | `.NAME.copy` | copies anew |
+//! | a worker, anywhere | the file as it was, `.NAME.new` | its successor continues in `.NAME.new` |
+//! | all, before the rename | the same | a run that continues (kept queues) continues in `.NAME.new`; one that begins from nothing empties it |
+//! | copying what is there, for a run that continues and finds no `.NAME.new` | `.NAME.copy` | copies anew |
 //! | after the rename, before the queues are put away | the new file | the next start sees that all is through; there is nothing to rename |
 
 use std::fs::{self, File, OpenOptions};
@@ -49,7 +49,7 @@ impl Replacement {
                 )));
             }
             Ok(_) => {
-                // What nobody may write is not to be replaced, either.
+                // A file without write permission is not replaced, either.
                 let opened = OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK).open(&self.file);
                 let refused = |error| io::Error::other(format!("`{}`: {error}", self.file.display()));
                 Some(opened.map_err(refused)?)

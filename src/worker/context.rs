@@ -8,7 +8,7 @@ use super::spec::WorkerSpec;
 use super::stop::Stop;
 use crate::append::UndoLog;
 use crate::queue::{
-    Arena, Committed, Ending, Order, QueueId, SlotId, SlotTuning, Taken, Wait, Waiting, WorkerHandle,
+    Arena, Committed, Ending, Order, QueueId, SlotId, Taken, Tuning, Wait, Waiting, WorkerHandle,
 };
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub(super) struct WorkerContext {
 /// The settings and the order of the worker's slot, as they were read last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LiveSettings {
-    pub tuning: SlotTuning,
+    pub tuning: Tuning,
     pub order: Order,
 }
 
@@ -86,7 +86,7 @@ impl WorkerContext {
             spec: Rc::new(spec),
             queues,
             exit_code: None,
-            live: LiveSettings { tuning: SlotTuning::default(), order: Order::Run },
+            live: LiveSettings { tuning: Tuning::default(), order: Order::Run },
         }
     }
 
@@ -121,12 +121,12 @@ impl WorkerContext {
     }
 
     /// A pause of the pipeline file: ends early when the pipeline drains, and follows a change of its length.
-    pub fn pause(&mut self, length: impl Fn(&SlotTuning) -> Duration) -> Result<(), Stop> {
+    pub fn pause(&mut self, length: impl Fn(&Tuning) -> Duration) -> Result<(), Stop> {
         self.pause_as(Waiting::Paused, length)
     }
 
     /// The same, counted as what it is for.
-    pub fn pause_as(&mut self, why: Waiting, length: impl Fn(&SlotTuning) -> Duration) -> Result<(), Stop> {
+    pub fn pause_as(&mut self, why: Waiting, length: impl Fn(&Tuning) -> Duration) -> Result<(), Stop> {
         let start = Instant::now();
         loop {
             let live = self.poll_orders()?;

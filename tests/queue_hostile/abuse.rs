@@ -3,7 +3,7 @@
 //! Shared by the test and the fuzz target.
 
 use mprun::queue::{
-    Arena, FailureAttribution, Limits, Order, QueueAdmin, QueueId, SlotId, SlotTuning, Wait, WhenFull,
+    Arena, FailureAttribution, Limits, Order, QueueAdmin, QueueId, SlotId, Tuning, Wait, WhenFull,
     WorkerHandle,
 };
 use std::fs::File;
@@ -66,7 +66,7 @@ fn set_up() -> Scene {
     }
     let mut workers = Vec::new();
     for slot in 0..2 {
-        admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+        admin.open_slot(SlotId(slot), &Tuning::default()).unwrap();
         // Who is told to finish never waits for room for ever.
         admin.order(SlotId(slot), Order::Finish).unwrap();
         workers.push(WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap());

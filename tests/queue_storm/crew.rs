@@ -2,7 +2,7 @@
 
 use crate::load::{self, A, B, POSITION, Role, SINKS, SUMS};
 use mprun::queue::{
-    Arena, FailureAttribution, Limits, Order, QueueAdmin, QueueId, SlotId, SlotTuning, WhenFull, WorkerHandle,
+    Arena, FailureAttribution, Limits, Order, QueueAdmin, QueueId, SlotId, Tuning, WhenFull, WorkerHandle,
 };
 use std::time::{Duration, Instant};
 
@@ -100,7 +100,7 @@ impl Crew {
 
     fn start_worker(&mut self, slot: usize) {
         let id = SlotId(slot as u16);
-        self.admin.open_slot(id, &SlotTuning::default()).unwrap();
+        self.admin.open_slot(id, &Tuning::default()).unwrap();
         let (arena, parent, fate) = (self.arena.clone(), std::process::id() as i32, self.dice.u64(50..4000));
         self.workers[slot] = Some(fork(move || {
             die_with(parent);

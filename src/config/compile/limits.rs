@@ -12,7 +12,7 @@ const MAX_QUEUES: usize = 200;
 /// is room for a reload.
 const MAX_QUEUES_WITH_HIDDEN: usize = 240;
 
-/// The fault of a file with so many stages or queues that checking them one by one makes no sense.
+/// The fault of a file with too many stages or queues to check them one by one.
 pub fn too_many([stages, queues]: [usize; 2], start: &Span) -> Option<Diagnostic> {
     let fault = |number: usize, what: &str, most: &dyn std::fmt::Display| {
         let fault = Diagnostic::error(format!("{number} {what} are too many")).at(start);

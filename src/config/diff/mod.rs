@@ -2,7 +2,6 @@
 //! [`super::keys`]; what remains is taken apart without `..`, so that a forgotten field does not compile. What follows
 //! from a change is for the supervisor to say.
 
-mod command;
 mod stage;
 
 use std::fmt;
@@ -67,7 +66,7 @@ pub struct KeyChange {
     pub within: Option<String>,
 }
 
-/// What it takes to come from `old` to `new`. Stages and queues are told by their names; their order is no change.
+/// What differs between `old` and `new`. Stages and queues are compared by name; their order is no change.
 pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
     let Pipeline { name, folder, stages, queues, drain_timeout, control, metrics, dead_letters } = old;
     Diff {

@@ -1,10 +1,17 @@
 //! Changes of stages.
 
-use super::{KeyChange, ValueChange, command};
-use crate::config::elements::{Compared, Part, show_duration, show_size};
+use super::{KeyChange, ValueChange};
+use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_duration, show_size};
+use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
-use crate::config::pipeline::{Rules, Stage, Task, Tuning, Work};
+use crate::config::pipeline::{Collect, Command, Framing, Mode, Reply, Rules, Stage, Task, Tuning, Work};
 use crate::logs::LogFile;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Names of changed variables that a plan shows.
+const SHOWN_VARIABLES: usize = 5;
 
 /// What is different about a stage: at least one of its fields is not empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +45,7 @@ fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {
             let show = |with: &_| serde_json::to_string(with).unwrap_or_default();
             keys.extend(KeyChange::between("with", with, new_with, show));
         }
-        (Task::Command(old), Task::Command(new)) => command::compare(old, new, keys),
+        (Task::Command(old), Task::Command(new)) => compare_command(old, new, keys),
         (Task::Use { .. }, Task::Command(_)) | (Task::Command(_), Task::Use { .. }) => {
             keys.extend(KeyChange::between("use or command", old, new, |work| work.title().to_owned()));
         }
@@ -46,6 +53,52 @@ fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {
     let queues = |names: &Vec<String>| if names.is_empty() { "unset".to_owned() } else { names.join(", ") };
     keys.extend(KeyChange::between("input", inputs, &new.inputs, queues));
     keys.extend(KeyChange::between("output", outputs, &new.outputs, queues));
+}
+
+/// Notes every key of a command whose value changed.
+fn compare_command(old: &Command, new: &Command, keys: &mut Vec<KeyChange>) {
+    Invocation::compare("command", &old.invocation, &new.invocation, keys);
+    keys.extend(KeyChange::between("mode", &old.mode, &new.mode, shown_mode));
+    Framing::compare("in_framing", &old.in_framing, &new.in_framing, keys);
+    Framing::compare("out_framing", &old.out_framing, &new.out_framing, keys);
+    keys.extend(env_file((&old.env_file, &old.file_variables), (&new.env_file, &new.file_variables)));
+    <StageKeys as Part<Command>>::compare_part("", old, new, keys);
+}
+
+type EnvFile<'a> = (&'a Option<PathBuf>, &'a Option<Variables>);
+
+/// The file's name and what it says are one thing to the user. Values of variables are not shown: they may be secrets.
+fn env_file(old: EnvFile<'_>, new: EnvFile<'_>) -> Option<KeyChange> {
+    let variables =
+        |file: EnvFile<'_>| -> BTreeMap<OsString, OsString> { file.1.iter().flatten().cloned().collect() };
+    let (before, after) = (variables(old), variables(new));
+    let all: BTreeSet<&OsString> = before.keys().chain(after.keys()).collect();
+    let mut changed = all.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    let mut names: Vec<String> =
+        changed.by_ref().take(SHOWN_VARIABLES).map(|name| name.to_string_lossy().into_owned()).collect();
+    names.extend(changed.next().map(|_| "…".to_owned()));
+    if names.is_empty() {
+        names.push("the order of its variables".to_owned());
+    }
+    let shown = |file: EnvFile<'_>| Option::<Word<PathBuf>>::shown(file.0);
+    (old != new).then(|| KeyChange {
+        key: "env_file".to_owned(),
+        change: ValueChange { old: shown(old), new: shown(new) },
+        within: (old.0 == new.0).then(|| names.join(", ")),
+    })
+}
+
+fn shown_mode(mode: &Mode) -> String {
+    match mode {
+        Mode::Stream => "stream".to_owned(),
+        Mode::Reply(Reply::One) => "reply".to_owned(),
+        Mode::Reply(Reply::UntilEmpty) => "reply (until-empty)".to_owned(),
+        Mode::Reply(Reply::Protocol) => "reply (mprun)".to_owned(),
+        Mode::Each { collect, batch } => {
+            let batch = batch.map_or(String::new(), |batch| format!(", batch = {batch}"));
+            format!("each ({}{batch})", Collect::shown(collect))
+        }
+    }
 }
 
 fn shown_log_file(file: &Option<LogFile>) -> String {

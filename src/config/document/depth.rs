@@ -1,4 +1,4 @@
-//! Keys such as `a.a.a…`, a million deep, would overflow the stack of whoever walks or drops the tree
+//! Keys such as `a.a.a…`, a million deep, would overflow the stack when the tree is walked or dropped
 //! (the parser bounds the nesting of lists and tables, but not of dotted keys): refused before parsing.
 
 use std::sync::Arc;

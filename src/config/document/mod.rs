@@ -2,7 +2,6 @@
 //! Nothing here knows what a pipeline is.
 
 mod depth;
-mod duplicate_keys;
 mod json;
 mod node;
 mod parse;

@@ -1,4 +1,4 @@
-//! Durations: a unit is required, so that nobody has to guess what `10` means.
+//! Durations: a unit is required, since `10` alone says none.
 
 use std::time::Duration;
 

@@ -90,7 +90,7 @@ pub enum Name {
     Number,
     /// No such name.
     Unknown { near: Option<String> },
-    /// Nobody could be asked.
+    /// The user database did not answer.
     NotAnswered(String),
 }
 
@@ -147,7 +147,7 @@ fn read_env_file(path: &Path) -> EnvFile {
     }
 }
 
-/// `other`: another user will enter it, whose rights nobody can know here.
+/// `other`: another user will enter it, whose rights are not known here.
 fn check_folder(path: &Path, other: bool) -> Folder {
     let bad = |why: &str| Folder::Bad { path: path.to_owned(), why: why.to_owned() };
     match std::fs::metadata(path) {

@@ -73,11 +73,11 @@ pub enum Mode {
     Stream,
     /// It runs on, and answers each item.
     Reply(Reply),
-    /// It is started for each item, or for so many at once.
+    /// It is started for each item, or for each batch.
     Each {
         /// What counts as its outputs.
         collect: Collect,
-        /// So many items at once, each framed; `None`: one, as its argument or its whole standard input.
+        /// The most items of a batch, each framed; `None`: one, as its argument or its whole standard input.
         batch: Option<u32>,
     },
 }

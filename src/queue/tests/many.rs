@@ -7,7 +7,7 @@ const WORKERS: u16 = 3;
 const EACH: u64 = 2000;
 
 fn open_all(admin: &mut QueueAdmin, slots: std::ops::Range<u16>) {
-    slots.for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    slots.for_each(|slot| admin.open_slot(SlotId(slot), &Tuning::default()).unwrap());
 }
 
 /// Takes until the end; each item as producer and number.

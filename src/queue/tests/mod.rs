@@ -36,7 +36,7 @@ pub(super) fn arena(capacity: u64) -> (Arena, QueueAdmin) {
 }
 
 pub(super) fn attach(arena: &Arena, admin: &mut QueueAdmin, slot: u16) -> WorkerHandle {
-    admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+    admin.open_slot(SlotId(slot), &Tuning::default()).unwrap();
     let worker = WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
     worker.tuning();
     worker

@@ -318,7 +318,7 @@ fn a_put_that_must_be_safe_returns_when_it_is() {
     fs::create_dir_all(&folder.0).unwrap();
     let (arena, mut admin) = arena(10);
     arena.set_durability(Durability::Puts);
-    admin.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
+    admin.open_slot(SlotId(0), &Tuning::default()).unwrap();
     let of_worker = arena.clone();
     let worker = std::thread::spawn(move || {
         let mut worker = WorkerHandle::open(of_worker, SlotId(0)).unwrap();

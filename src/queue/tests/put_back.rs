@@ -1,7 +1,7 @@
 //! An item that the supervisor puts back is put once, and adds up.
 
 use crate::queue::{
-    Arena, Limits, PutBack, QueueAdmin, QueueId, SlotId, SlotTuning, Taken, Wait, WhenFull, WorkerHandle,
+    Arena, Limits, PutBack, QueueAdmin, QueueId, SlotId, Taken, Tuning, Wait, WhenFull, WorkerHandle,
 };
 
 const Q: QueueId = QueueId(0);
@@ -24,7 +24,7 @@ fn it_is_put_once_however_often_it_is_asked_for() {
     assert_eq!(admin.put_back(Q, b"x", 3).unwrap(), PutBack::Full);
     assert_eq!(admin.put_back(Q, &[0; 1025], 3).unwrap(), PutBack::TooLong);
     admin.audit().unwrap();
-    admin.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
+    admin.open_slot(SlotId(0), &Tuning::default()).unwrap();
     let mut worker = WorkerHandle::open(arena, SlotId(0)).unwrap();
     assert!(matches!(worker.take(&[Q], 9, Wait::No).unwrap(), Taken::Items { .. }));
     assert_eq!(

@@ -52,7 +52,7 @@ fn a_writer_that_moves_on_to_another_queue_passes_its_wake_up_on() {
     let mut filler = attach(&arena, &mut admin, 0);
     put(&mut filler, A, &[b"a"]);
     put(&mut filler, B, &[b"b"]);
-    (1..3).for_each(|slot| admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap());
+    (1..3).for_each(|slot| admin.open_slot(SlotId(slot), &Tuning::default()).unwrap());
     let both = worker(&arena, 1, |worker| {
         worker.put(&[A, B], b"both", None).unwrap();
         worker.commit(0, Wait::Forever).unwrap();
@@ -210,7 +210,7 @@ fn who_slept_in_another_thread_passes_the_wake_up_on_too() {
     let waiter = first.waiter();
     let woken = std::thread::spawn(move || waiter.sleep());
     std::thread::sleep(Duration::from_millis(30)); // it must be the first in the kernel's queue
-    admin.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
+    admin.open_slot(SlotId(1), &Tuning::default()).unwrap();
     let second = worker(&arena, 1, |worker| {
         worker.order();
         assert!(matches!(worker.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }));
@@ -306,7 +306,7 @@ fn a_stopped_sleeper_does_not_keep_a_wake_up_to_itself() {
     });
     eventually("the stopped one sleeps", || is_idle(&arena, A, queue::NOT_EMPTY));
     std::thread::sleep(Duration::from_millis(20)); // it must be the first in the kernel's queue
-    admin.open_slot(SlotId(1), &SlotTuning::default()).unwrap();
+    admin.open_slot(SlotId(1), &Tuning::default()).unwrap();
     let healthy = worker(&arena, 1, |worker| {
         worker.tuning();
         while !matches!(worker.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }) {

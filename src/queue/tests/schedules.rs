@@ -99,7 +99,7 @@ fn release(arena: &Arena, admin: &mut QueueAdmin, slot: u16, dies_too: bool) {
         }
     }
     admin.release(SlotId(slot), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
-    admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+    admin.open_slot(SlotId(slot), &Tuning::default()).unwrap();
 }
 
 fn play(scene: Scene) {
@@ -109,7 +109,7 @@ fn play(scene: Scene) {
     let mut dice = shuttle::rand::thread_rng();
     let victim = if scene.a_worker_dies { dice.gen_range(1..=WORKERS) } else { 0 };
     for slot in 1..=WORKERS {
-        admin.open_slot(SlotId(slot), &SlotTuning::default()).unwrap();
+        admin.open_slot(SlotId(slot), &Tuning::default()).unwrap();
         let kill_at = (slot == victim).then(|| dice.gen_range(0..150));
         start_worker(&arena, slot, scene.batch, kill_at, &report);
     }

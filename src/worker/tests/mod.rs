@@ -14,8 +14,8 @@ use crate::config::pipeline::{Recycle, Work};
 use crate::logs::{LogStyle, Logging};
 use crate::queue::inject;
 use crate::queue::{
-    Arena, Ending, FailureAttribution, Limits, QueueAdmin, QueueId, SlotId, SlotTuning, Taken, Wait,
-    WhenFull, WorkerHandle,
+    Arena, Ending, FailureAttribution, Limits, QueueAdmin, QueueId, SlotId, Taken, Tuning, Wait, WhenFull,
+    WorkerHandle,
 };
 use crate::stage::{Persistence, Source, Stage};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,7 +33,7 @@ const READER: SlotId = SlotId(1);
 struct Bench {
     arena: Arena,
     steward: QueueAdmin,
-    tuning: SlotTuning,
+    tuning: Tuning,
     recycle: Recycle,
     has_output: bool,
     dead: Vec<(Vec<u8>, u32)>,
@@ -50,7 +50,7 @@ impl Bench {
             steward.set_queue(queue, &limits(capacity)).unwrap();
         }
         steward.seed(TOKEN, b"").unwrap();
-        let tuning = SlotTuning { attempts: 100, ..SlotTuning::default() };
+        let tuning = Tuning { attempts: 100, ..Tuning::default() };
         Bench {
             arena,
             steward,
@@ -66,7 +66,7 @@ impl Bench {
 
     /// Puts the input, and ends it.
     fn input(&mut self, items: &[&str]) {
-        self.steward.open_slot(READER, &SlotTuning::default()).unwrap();
+        self.steward.open_slot(READER, &Tuning::default()).unwrap();
         let mut queues = WorkerHandle::open(self.arena.clone(), READER).unwrap();
         for item in items {
             queues.put(&[IN], item.as_bytes(), None).unwrap();
@@ -153,7 +153,7 @@ impl Bench {
 
     /// Reads the output in a thread of its own, until it ends.
     fn reader(&mut self) -> JoinHandle<Vec<String>> {
-        self.steward.open_slot(READER, &SlotTuning::default()).unwrap();
+        self.steward.open_slot(READER, &Tuning::default()).unwrap();
         let arena = self.arena.clone();
         std::thread::spawn(move || {
             let mut queues = WorkerHandle::open(arena, READER).unwrap();

@@ -111,7 +111,7 @@ fn a_pause_follows_each_item_and_gets_shorter_while_it_lasts() {
         while steward.counts(OUT).unwrap().waiting < 1 {
             std::thread::yield_now();
         }
-        steward.tune(WORKER, &SlotTuning { sleep: Duration::from_millis(10), ..tuning }).unwrap();
+        steward.tune(WORKER, &Tuning { sleep: Duration::from_millis(10), ..tuning }).unwrap();
     });
     let start = Instant::now();
     assert_eq!(bench.run_source(Count::new(4, 1), Persistence::State), Some(Ending::Finished));

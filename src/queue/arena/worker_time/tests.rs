@@ -1,12 +1,12 @@
 use super::super::item_times::{self, ITEM_TIME_BOUNDS, ItemTimes};
 use super::*;
-use crate::queue::{QueueAdmin, SlotTuning};
+use crate::queue::{QueueAdmin, Tuning};
 use std::thread::sleep;
 
 fn fresh() -> (Arena, QueueAdmin, SlotAt) {
     let arena = Arena::create().unwrap();
     let mut admin = QueueAdmin::open(arena.clone()).unwrap();
-    admin.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
+    admin.open_slot(SlotId(0), &Tuning::default()).unwrap();
     (arena, admin, SlotAt::of(SlotId(0)).unwrap())
 }
 
@@ -87,7 +87,7 @@ fn a_slot_that_is_opened_anew_has_no_past() {
     start(&arena.0, slot);
     begin(&arena.0, slot, Waiting::Paused);
     item_times::note(&arena.0, slot, 3, Duration::from_secs(1));
-    admin.open_slot(SlotId(0), &SlotTuning::default()).unwrap();
+    admin.open_slot(SlotId(0), &Tuning::default()).unwrap();
     let report = admin.report(SlotId(0)).unwrap();
     assert_eq!((report.times, report.item_times), (WorkTimes::default(), ItemTimes::default()));
 }

@@ -10,8 +10,8 @@
 //! | the file is removed | what was written into it meanwhile is written again, into a new one |
 //! | with `replace`, the new file is renamed or removed | a part is missing, so nothing is replaced: the stage gives up |
 //! | a named pipe has no reader, or a slow one | they wait |
-//! | the run stops while nobody reads the pipe | the stage ends; what is left stays in the queue |
-//! | the worker is told to finish in such a wait, or is killed | their items go back |
+//! | the run stops while the pipe has no reader | the stage ends; what is left stays in the queue |
+//! | the worker gets an order to finish in such a wait, or is killed | their items go back |
 //! | the path changes with the time | lines go to the new file from the next write on |
 
 mod outlet;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// After so long a look is due whether the name still means the same file.
+/// Interval at which the name is checked: it may mean another file by then.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An open file, pipe or device.
@@ -79,10 +79,10 @@ pub(super) fn explain(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Whether it may be otherwise in a while although nobody mends the pipeline.
+/// Whether it may be otherwise in a while without a change of the pipeline.
 pub(super) fn is_passing(path: &Path, error: &io::Error) -> bool {
     match error.raw_os_error() {
-        // Nobody reads the pipe yet; of a socket nobody ever will.
+        // The pipe has no reader yet; a socket never has one.
         Some(libc::ENXIO) => fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo()),
         // A full disk, too many open files, a lease that another program is about to give up.
         Some(number) => [libc::ENOSPC, libc::EDQUOT, libc::EMFILE, libc::ENFILE, libc::EAGAIN, libc::EINTR]

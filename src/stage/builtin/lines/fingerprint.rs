@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// So much of the start, and so much before the position.
+/// Bytes of the start, and bytes before the position.
 pub(super) const SPAN: usize = 1024;
 
 /// The hashes of the first bytes and of the last ones before the position.

@@ -30,13 +30,13 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Lines are gathered for so long: many files that grow now and then cost one step, not one each.
+/// The time for which lines are gathered: many files that grow now and then cost one step, not one each.
 const GATHER_TIME: Duration = Duration::from_millis(10);
 
-/// So many files that have ended are remembered, or as many as are followed.
+/// Ended files that are remembered, or as many as are followed.
 const MAX_ENDED: usize = 1000;
 
-/// So many files that were cut or are gone are remembered: their copies may stand in a folder that a link leads to
+/// Files that were cut or are gone, and are remembered: their copies may stand in a folder that a link leads to
 /// later.
 pub(super) const MAX_LOST: usize = 100;
 

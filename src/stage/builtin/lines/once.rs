@@ -4,7 +4,7 @@
 //! pipe, a device) is a [`Stream`].
 //!
 //! A saved position holds for the file that it was saved for, which is known by what was read of it
-//! ([`Fingerprint`]): a run that goes on later may find another file of that name, and reads that from its start.
+//! ([`Fingerprint`]): a run that continues later may find another file of that name, and reads that from its start.
 
 use super::super::position::{save_bytes, save_number, save_skip, take_bytes, take_number, take_skip};
 use super::super::stream::Stream;
@@ -59,7 +59,7 @@ struct OnDisk {
     print: Cell<Option<Fingerprint>>,
 }
 
-/// A fingerprint is good for so many bytes more, or for an eighth of the position: to take one for each of many small
+/// A fingerprint is good for this many bytes more, or for an eighth of the position: to take one for each of many small
 /// commits would cost as much as they do.
 const GOOD_FOR: u64 = 64 * 1024;
 
@@ -261,7 +261,7 @@ fn next_of(on_disk: &mut OnDisk, path: &Path, out: &mut Emitter<'_>) -> Result<N
     Ok(Next::End)
 }
 
-/// Opens without a wait for whoever writes a named pipe, and gets no terminal by it.
+/// Opens without waiting for the writer of a named pipe, and without getting a controlling terminal.
 fn read(path: &Path, framing: Framing) -> std::io::Result<Reading> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;

@@ -349,7 +349,7 @@ impl Follow {
         Ok(shut)
     }
 
-    /// Goes on in an open file that has the saved one's inode, if it is the one.
+    /// Continues in an open file that has the saved one's inode, if it is the one.
     fn resume(&mut self, mut file: Tracked, saved: &Saved) -> Result<(), Failure> {
         file.leaving = None;
         let is_where_it_was = file.position() == saved.position

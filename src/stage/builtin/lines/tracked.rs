@@ -101,7 +101,7 @@ pub(super) enum Filled {
     Nothing,
     /// What was read before is not in it any more. It is at its start now.
     Cut(Lost),
-    /// Its size is told as 0 although there is something in it.
+    /// The system gives its size as 0 although there is something in it.
     NoSize,
 }
 
@@ -201,7 +201,7 @@ impl Tracked {
         self.file.metadata().is_ok_and(|about| about.nlink() == 0)
     }
 
-    /// Goes on at a position of which this is known.
+    /// Continues at a position of which this is known.
     pub fn go_on_at(&mut self, position: u64, skip: Option<Skip>, known: Known) {
         self.reader = Lines::at(self.framing, position, skip);
         (self.head, self.window) = (known.head, known.tail);
