@@ -126,7 +126,7 @@ fn lives() -> u64 {
     std::env::var("MPRUN_TEST_LIVES").ok().and_then(|lives| lives.parse().ok()).unwrap_or(25)
 }
 
-const GOES_ON: &str = "goes on where an earlier run has stopped";
+const RECOVERS: &str = "goes on where an earlier run has stopped";
 
 fn counting(to: u64) -> String {
     format!(
@@ -171,7 +171,7 @@ fn a_storm_of_kills_of_everything_loses_nothing_and_doubles_nothing() {
     let number = life.number;
     let (code, printed) = service.finish(life);
     let log = service.stderr(number);
-    assert!(log.contains(GOES_ON), "{log}");
+    assert!(log.contains(RECOVERS), "{log}");
     assert_eq!((code, printed), (Some(0), format!("{}\n", n * (n + 1) / 2)), "{log}");
     for queue in ["a", "b"] {
         assert_eq!(ledger(&log, queue), format!("{n} put, {n} done"));
@@ -298,13 +298,13 @@ fn a_stop_keeps_what_waits_and_the_next_start_goes_on() {
         assert_eq!(service.finish(life), (Some(0), String::new()), "nothing has ended yet: no sum");
         assert!(service.stderr(number).contains("the next start goes on from"), "{}", service.stderr(number));
         life = service.start();
-        service.wait_for_log(&life, GOES_ON);
+        service.wait_for_log(&life, RECOVERS);
     }
     assert_eq!(service.finish(life), (Some(0), "2001000\n".to_owned()));
     let again = service.start();
     let number = again.number;
     assert_eq!(service.finish(again), (Some(0), "2001000\n".to_owned()), "done: the next start is a new one");
-    assert!(!service.stderr(number).contains(GOES_ON));
+    assert!(!service.stderr(number).contains(RECOVERS));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use support::{Folder, command};
 
 /// Runs a pipeline to its end; its exit code, and all that was told.
-fn told(text: &str, variables: &[(&str, &str)]) -> (Option<i32>, Vec<String>) {
+fn notified(text: &str, variables: &[(&str, &str)]) -> (Option<i32>, Vec<String>) {
     let folder = Folder::new();
     folder.file("p.toml", text);
     let path = folder.path().join("notify");
@@ -24,14 +24,14 @@ fn told(text: &str, variables: &[(&str, &str)]) -> (Option<i32>, Vec<String>) {
 }
 
 fn has(all: &[String], line: &str) -> bool {
-    all.iter().any(|told| told == line)
+    all.iter().any(|sent| sent == line)
 }
 
 const COUNT: &str = "[stages.once]\nuse = 'count'\nwith = { from = 1, to = 3 }\n";
 
 #[test]
 fn a_good_end_has_no_code() {
-    let (code, all) = told(COUNT, &[]);
+    let (code, all) = notified(COUNT, &[]);
     assert_eq!(code, Some(0), "{all:?}");
     assert!(has(&all, "READY=1") && has(&all, "STOPPING=1"), "{all:?}");
     assert!(
@@ -42,7 +42,7 @@ fn a_good_end_has_no_code() {
 
 #[test]
 fn a_bad_file_ends_with_2_and_its_fault_is_told() {
-    let (code, all) = told("[stages.a]\nuse = 'count'\nspeed = 1\n", &[]);
+    let (code, all) = notified("[stages.a]\nuse = 'count'\nspeed = 1\n", &[]);
     assert_eq!(code, Some(2), "{all:?}");
     assert!(has(&all, "EXIT_STATUS=2") && !has(&all, "READY=1"), "{all:?}");
     assert!(all.iter().any(|line| line.starts_with("STATUS=error: ") && line.contains("speed")), "{all:?}");
@@ -52,10 +52,10 @@ fn a_bad_file_ends_with_2_and_its_fault_is_told() {
 fn dead_letters_end_with_3_and_a_stage_that_gives_up_with_1() {
     let failing = "[defaults]\nattempts = 1\n[stages.a]\nuse = 'count'\nwith = { from = 1, to = 2 }\noutput = 'q'\n\
                    [stages.b]\ncommand = ['false']\nmode = 'each'\ninput = 'q'\n";
-    let (code, all) = told(failing, &[]);
+    let (code, all) = notified(failing, &[]);
     assert_eq!(code, Some(3), "{all:?}");
     assert!(has(&all, "EXIT_STATUS=3"), "{all:?}");
-    let (code, all) = told("[stages.a]\ncommand = ['false']\nmode = 'stream'\nrestart = 'never'\n", &[]);
+    let (code, all) = notified("[stages.a]\ncommand = ['false']\nmode = 'stream'\nrestart = 'never'\n", &[]);
     assert_eq!(code, Some(1), "{all:?}");
     assert!(has(&all, "EXIT_STATUS=1"), "{all:?}");
 }
@@ -65,7 +65,7 @@ fn what_the_system_refuses_is_told_by_its_number() {
     let durable = format!(
         "[queues.q]\ndurable = true\n{COUNT}output = 'q'\n[stages.end]\nuse = 'discard'\ninput = 'q'\n"
     );
-    let (code, all) = told(&durable, &[("XDG_STATE_HOME", "/dev/null/nowhere")]);
+    let (code, all) = notified(&durable, &[("XDG_STATE_HOME", "/dev/null/nowhere")]);
     assert_eq!(code, Some(1), "{all:?}");
     assert!(has(&all, &format!("ERRNO={}", libc::ENOTDIR)) && has(&all, "EXIT_STATUS=1"), "{all:?}");
     assert!(
@@ -79,7 +79,7 @@ fn the_messages_of_a_run_and_their_order_stay() {
     let failing = "name = 'p'\n[defaults]\nattempts = 1\n[stages.a]\nuse = 'count'\n\
                    with = { from = 1, to = 2 }\noutput = 'q'\n\
                    [stages.b]\ncommand = ['false']\nmode = 'each'\ninput = 'q'\n";
-    let (_, all) = told(failing, &[]);
+    let (_, all) = notified(failing, &[]);
     // How many items wait, and how long it took, differs from run to run.
     let spelled = |line: &String| match line.strip_prefix("STATUS=") {
         Some(text) => format!("STATUS={}", text.split([';', '(']).next().unwrap_or_default()),

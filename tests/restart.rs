@@ -70,14 +70,14 @@ fn a_program_that_is_killed_from_outside_is_shown_and_tried_again_without_end() 
         ));
         kill_again_and_again(6, libc::SIGKILL, || program(&run, "use"));
         run.wait_for_log("the stage use was killed from outside 2 times in a row: it goes on trying");
-        let told = "killed from outside 6 times in a row, goes on trying";
+        let expected = "killed from outside 6 times in a row, goes on trying";
         let status = wait_until("the last kill in the status", || {
-            Some(run.tell(&["status"])).filter(|status| status.contains(told))
+            Some(run.tell(&["status"])).filter(|status| status.contains(expected))
         });
         assert!(status.lines().any(|line| line.starts_with("use") && line.contains("killed ")), "{status}");
-        assert!(run.tell(&["why"]).contains(told));
+        assert!(run.tell(&["why"]).contains(expected));
         let check = run.ask(&["status", "--check"]);
-        assert!(check.code == Some(1) && check.stdout.contains(told), "{check:?}");
+        assert!(check.code == Some(1) && check.stdout.contains(expected), "{check:?}");
         run.tell(&["stop", "--now", "--wait"]);
     }
 }

@@ -184,12 +184,12 @@ fn the_verb_says_that_the_next_program_took_over_and_nothing_is_forgotten() {
             ["upgrade", FILE, word].into_iter().filter(|word| !word.is_empty()).collect();
         let (code, said) = verb(&run, &arguments);
         assert_eq!(code, Some(0), "{said}{}", run.stderr());
-        let told = format!(
+        let expected = format!(
             "took over from mprun {} in process {}; 4 workers went on",
             env!("CARGO_PKG_VERSION"),
             run.pid()
         );
-        assert!(said.contains(&told), "{said}");
+        assert!(said.contains(&expected), "{said}");
         assert_eq!((takeovers(&run), all_workers(&run)), (round + 1, workers.clone()));
     }
     let (_, why) = verb(&run, &["why", FILE, "pass"]);

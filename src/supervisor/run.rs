@@ -3,7 +3,7 @@
 use super::closing::contents::Frame;
 use super::closing::report;
 use super::closing::summary::Closing;
-use super::effects::performer::{Performer, Run};
+use super::effects::performer::{Ended, Performer, Run};
 use super::error::{SetUpError, shown};
 use super::machine::effect::Outcome;
 use super::machine::event::Event;
@@ -174,14 +174,20 @@ fn live(
         performer.replacing.add_all(run.registry, &loaded.pipeline);
     }
     let outcome = turn(state, &mut performer, Wanted::new(loaded, run.registry), before)?;
-    let (closing, store, replacing, inbox) = performer.close();
+    let ended = performer.close();
     drop(run.progress.take());
-    let lines = closing.lines(&name, &outcome, run.started.elapsed());
+    Ok((conclude(&run, &name, &outcome, ended), logs))
+}
+
+/// Everything is counted, put away and reported: the exit code.
+fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
+    let Ended { closing, store, replacing, inbox } = ended;
+    let lines = closing.lines(name, outcome, run.started.elapsed());
     lines.iter().for_each(|line| log!(target: "mprun", Level::Info, "{line}"));
     if let Some(warning) = closing.warning() {
         log!(target: "mprun", Level::Warn, "{warning}");
     }
-    let end = match (outcome.is_through(), closing.exit_code(&outcome)) {
+    let end = match (outcome.is_through(), closing.exit_code(outcome)) {
         (true, exit::DONE) => RunEnd::Well,
         (true, _) => RunEnd::ToGoOn,
         (false, _) if store.keeps_queues() => RunEnd::ToGoOn,
@@ -190,10 +196,10 @@ fn live(
     // Before the queues are put away: a run killed between the two is gone on with from them.
     let replaced = replacing.conclude(end);
     let put_away = store.conclude(outcome.is_through(), run.manager, &mut last_wait::for_room(&inbox));
-    let written = write_report(&run, &name, &outcome, &closing);
-    let code = if replaced && put_away && written { closing.exit_code(&outcome) } else { exit::FAILED };
+    let written = write_report(run, name, outcome, &closing);
+    let code = if replaced && put_away && written { closing.exit_code(outcome) } else { exit::FAILED };
     notify::send_exit(run.manager, &lines[0], code);
-    Ok((code, logs))
+    code
 }
 
 fn begin_retries(run: &Run<'_>, state: &mut State, performer: &Performer<'_>) -> Result<(), SetUpError> {

@@ -21,7 +21,7 @@ use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use crate::supervisor::runtime::children::{Auxiliary, Children};
 use crate::supervisor::runtime::control::ProgressDisplay;
 use crate::supervisor::runtime::dead_letter_writer::DeadLetterWriter;
-use crate::supervisor::runtime::errand::{Ended, Errand};
+use crate::supervisor::runtime::errand::{self, Errand};
 use crate::supervisor::runtime::guardian::Guardian;
 use crate::supervisor::runtime::inbox::{Inbox, Notice};
 use crate::supervisor::runtime::launch::Launcher;
@@ -53,6 +53,14 @@ pub struct Run<'a> {
     pub manager: &'a NotifySocket,
     pub started: Instant,
     pub progress: Option<ProgressDisplay>,
+}
+
+/// What is left of a performer once all processes have ended.
+pub struct Ended {
+    pub closing: Closing,
+    pub store: QueueStore,
+    pub replacing: Replacing,
+    pub inbox: Inbox,
 }
 
 /// Dead letters, as far as the ledgers of the queues that are there do not count them.
@@ -99,7 +107,7 @@ pub struct Performer<'a> {
     /// Processes that look at something outside.
     pub(super) errands: Vec<Errand<Purpose>>,
     /// Those that are through, and not reported yet.
-    pub(super) ended_errands: Vec<(Errand<Purpose>, Ended)>,
+    pub(super) ended_errands: Vec<(Errand<Purpose>, errand::Ended)>,
     /// Requests that wait for their answers.
     pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
     pub(super) request_ids: RangeFrom<u64>,
@@ -208,7 +216,7 @@ impl Performer<'_> {
     }
 
     /// Ends all processes, and counts what the queues hold.
-    pub fn close(mut self) -> (Closing, QueueStore, Replacing, Inbox) {
+    pub fn close(mut self) -> Ended {
         match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
@@ -235,6 +243,6 @@ impl Performer<'_> {
             too_long,
             dead_letters,
         };
-        (closing, store, replacing, inbox)
+        Ended { closing, store, replacing, inbox }
     }
 }

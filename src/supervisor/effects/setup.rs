@@ -3,11 +3,13 @@
 use super::performer::{DeadCounters, Performer, Run};
 use crate::config::Pipeline;
 use crate::dead_letter;
+use crate::queue::QueueId;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::observe::RunIdentity;
 use crate::supervisor::notify;
 use crate::supervisor::options::RunOptions;
-use crate::supervisor::recovery::queue_store::{QueueStore, StoreOptions};
+use crate::supervisor::recovery::queue_store::QueueStore;
+use crate::supervisor::recovery::queue_store::open::StoreOptions;
 use crate::supervisor::recovery::state_folder;
 use crate::supervisor::recovery::upgrade_state::Predecessor;
 use crate::supervisor::runtime::children::{Auxiliary, Children};
@@ -20,6 +22,7 @@ use crate::sys::{fd, start_signals};
 use log::{Level, log};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::path::Path;
 
 impl<'a> Performer<'a> {
@@ -36,14 +39,7 @@ impl<'a> Performer<'a> {
         let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
         let inbox =
             Inbox::open().map_err(system("take in signals (is `ulimit -u` or `ulimit -n` too low?)"))?;
-        let children = match &before.upgrade {
-            None => Children::adopt(),
-            Some(state) => Children::resume(&state.preexisting),
-        };
-        let mut children = children.map_err(system("become the parent of orphans"))?;
-        if let Some(pid) = log_writer.process() {
-            children.add_auxiliary(pid, Auxiliary::LogWriter);
-        }
+        let children = children(before, log_writer).map_err(system("become the parent of orphans"))?;
         let folder = dead_letter::location::folder(&pipeline.name, &letters::variable);
         state_folder::check(&folder)?;
         let dead_letters = letters::store(options, pipeline);
@@ -64,11 +60,7 @@ impl<'a> Performer<'a> {
             dead_letter_file: launcher.dead_letters.path.display().to_string(),
         };
         let (names, tokens) = store.names();
-        let mut dead = DeadCounters::default();
-        if options.retries.is_some() {
-            let counted = |queue| store.admin.counts(queue).map_or(0, |counts| counts.dead);
-            dead.at_start = names.keys().copied().map(counted).sum();
-        }
+        let dead = dead_at_start(options, &mut store, names.keys());
         Ok(Performer {
             run,
             inbox,
@@ -99,6 +91,27 @@ impl<'a> Performer<'a> {
             was_notice: false,
         })
     }
+}
+
+fn children(before: &Predecessor, log_writer: &LogWriter) -> io::Result<Children> {
+    let mut children = match &before.upgrade {
+        None => Children::adopt()?,
+        Some(state) => Children::resume(&state.preexisting)?,
+    };
+    if let Some(pid) = log_writer.process() {
+        children.add_auxiliary(pid, Auxiliary::LogWriter);
+    }
+    Ok(children)
+}
+
+fn dead_at_start<'a>(
+    options: &RunOptions,
+    store: &mut QueueStore,
+    queues: impl Iterator<Item = &'a QueueId>,
+) -> DeadCounters {
+    let counted = |queue: &QueueId| store.admin.counts(*queue).map_or(0, |counts| counts.dead);
+    let at_start = if options.retries.is_some() { queues.map(counted).sum() } else { 0 };
+    DeadCounters { at_start, ..DeadCounters::default() }
 }
 
 fn open_store(

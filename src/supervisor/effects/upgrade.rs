@@ -2,7 +2,7 @@
 //!
 //! | killed, or it fails … | left behind | why that's fine |
 //! |---|---|---|
-//! | in the rehearsal, or it never ends | this program, at work | it is an errand, a process of its own with a time limit, and only reads |
+//! | in the preflight, or it never ends | this program, at work | it is an errand, a process of its own with a time limit, and only reads |
 //! | with signals held back, before the exec | this program | they are let in again; what came in meanwhile is put back |
 //! | a SIGTERM between the last look and the exec | pending | the next program gets it as soon as it listens |
 //! | the next program, before it has read what is left | workers | as when a supervisor is killed: they die, the guardian cleans up, kept queues go on |

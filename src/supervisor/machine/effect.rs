@@ -164,9 +164,14 @@ impl Effects {
         self.list.push(Effect::Log(level, text.into()));
     }
 
-    /// Remembers a transition, and logs it at `level`.
-    pub fn transition(&mut self, level: Level, worker: String, change: TransitionKind, text: String) {
+    /// Remembers and logs a transition.
+    pub fn transition(&mut self, worker: String, kind: TransitionKind) {
+        self.transition_as(kind.level(), worker, kind.to_string(), kind);
+    }
+
+    /// Remembers a transition, and logs it with these words.
+    pub fn transition_as(&mut self, level: Level, worker: String, text: String, kind: TransitionKind) {
         self.list.push(Effect::LogAbout(level, worker.clone(), text));
-        self.history.note(self.now, worker, change);
+        self.history.note(self.now, worker, kind);
     }
 }

@@ -3,8 +3,10 @@
 use super::reason::{End, StartReason, StopReason};
 use super::totals::ProcessWork;
 use crate::status::Glimpse;
+use log::Level;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Per worker: enough to see what led to a failure, small enough to forget about. Each has its own:
@@ -61,6 +63,29 @@ pub enum TransitionKind {
     Ended(End),
 }
 
+impl TransitionKind {
+    /// What is planned is detail; what interrupts a worker is not.
+    pub fn level(&self) -> Level {
+        match self {
+            TransitionKind::Started(_) | TransitionKind::Asked(_) | TransitionKind::Ended(_) => Level::Debug,
+            TransitionKind::Terminated(_) => Level::Info,
+            TransitionKind::Killed(_) => Level::Warn,
+        }
+    }
+}
+
+impl fmt::Display for TransitionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransitionKind::Started(why) => write!(f, "starts: {why}"),
+            TransitionKind::Asked(why) => write!(f, "is to end after its item: {why}"),
+            TransitionKind::Terminated(why) => write!(f, "is terminated: {why}"),
+            TransitionKind::Killed(why) => write!(f, "is killed: {why}"),
+            TransitionKind::Ended(end) => end.fmt(f),
+        }
+    }
+}
+
 /// The last transitions of each worker, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct History(BTreeMap<String, VecDeque<Transition>>);
@@ -108,16 +133,10 @@ impl History {
     pub fn last_ends(&self, stage: &str, n: usize) -> Vec<(&Transition, &End)> {
         let first = format!("{stage}[");
         let of_stage = self.0.range(first.clone()..).take_while(|(name, _)| name.starts_with(&first));
-        let ends =
-            of_stage.flat_map(|(_, transitions)| transitions).filter_map(|transition| {
-                match &transition.change {
-                    TransitionKind::Ended(end) => Some((transition, end)),
-                    TransitionKind::Started(_)
-                    | TransitionKind::Asked(_)
-                    | TransitionKind::Terminated(_)
-                    | TransitionKind::Killed(_) => None,
-                }
-            });
+        let ends = of_stage.flat_map(|(_, transitions)| transitions).filter_map(|transition| {
+            let TransitionKind::Ended(end) = &transition.change else { return None };
+            Some((transition, end))
+        });
         let mut ends: Vec<_> = ends.collect();
         ends.sort_by_key(|(transition, _)| transition.at);
         ends.split_off(ends.len().saturating_sub(n))

@@ -3,18 +3,16 @@
 mod desired;
 pub mod ended;
 mod roll;
+mod steps;
 
-use super::effect::{Effect, Effects, Spawn};
-use super::history::TransitionKind;
-use super::ids::{Pid, StageKey, WorkerId};
+use super::ids::{StageKey, WorkerId};
 use super::reason::StopReason;
 use super::restart::{self, Intensity};
 use super::totals::StageTotals;
 use super::wanted::Version;
-use super::worker_state::{Life, Over, Process, StopRequest, WorkerEffect, WorkerEvent};
+use super::worker_state::{Life, Over};
 use crate::config::{self, Restart};
-use crate::queue::{Order, QueueId, SlotId};
-use log::Level;
+use crate::queue::QueueId;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -228,103 +226,6 @@ impl StageState {
             && self.version.token.is_some()
             && !self.workers.is_empty()
             && self.workers.iter().all(|worker| worker.life == Life::Over(Over::Finished))
-    }
-
-    /// Time has passed.
-    pub fn tick(&mut self, out: &mut Effects) {
-        for i in 0..self.workers.len() {
-            self.apply(i, WorkerEvent::Tick, out);
-        }
-    }
-
-    /// Starts a worker that is due.
-    pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Effects) {
-        self.begun = true;
-        if let Life::Due(why) = self.workers[i].life {
-            out.transition(
-                Level::Debug,
-                self.name(i),
-                TransitionKind::Started(why),
-                format!("starts: {why}"),
-            );
-        }
-        self.apply(i, WorkerEvent::Start(slot), out);
-    }
-
-    /// A worker has a process.
-    pub fn spawned(&mut self, i: usize, pid: Pid, out: &mut Effects) {
-        self.workers[i].at_rest = false;
-        self.apply(i, WorkerEvent::Spawned(pid), out);
-    }
-
-    /// A worker has built its stage.
-    pub fn ready(&mut self, i: usize, out: &mut Effects) {
-        self.workers[i].trial = false;
-        self.apply(i, WorkerEvent::Ready, out);
-    }
-
-    /// A worker was stopped by a signal where it holds up all others.
-    pub fn kill_holder(&mut self, i: usize, out: &mut Effects) {
-        self.apply(i, WorkerEvent::Ask(StopRequest::Kill(StopReason::HoldsLock)), out);
-    }
-
-    /// Other settings for the workers that run.
-    pub fn tune(&mut self, tuning: config::Tuning, out: &mut Effects) {
-        for process in self.workers.iter().filter_map(|worker| worker.life.process()) {
-            out.push(Effect::Tune(process.slot, process.pid, tuning));
-        }
-    }
-
-    fn apply(&mut self, i: usize, event: WorkerEvent, out: &mut Effects) {
-        let worker = &mut self.workers[i];
-        let (life, effect) = worker.life.on(event, out.now, self.spec.rules.stop_timeout);
-        worker.life = life;
-        let Some(effect) = effect else { return };
-        match effect {
-            WorkerEffect::Spawn(slot) => out.push(Effect::Spawn(self.spawn(i, slot))),
-            WorkerEffect::Order(process, Order::Finish) => {
-                self.note_asked(i, process, out);
-                out.push(Effect::Order(process.slot, process.pid, Order::Finish));
-            }
-            // A standing order, whichever it is now.
-            WorkerEffect::Order(process, Order::Run | Order::Drain | Order::Pause) => {
-                out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
-            }
-            WorkerEffect::Term(process, why) => {
-                let text = format!("is terminated: {why}");
-                out.transition(Level::Info, self.name(i), TransitionKind::Terminated(why), text);
-                out.push(Effect::Term(process.pid));
-            }
-            WorkerEffect::Kill(process, why) => {
-                out.transition(
-                    Level::Warn,
-                    self.name(i),
-                    TransitionKind::Killed(why),
-                    format!("is killed: {why}"),
-                );
-                out.push(Effect::Kill(process.pid));
-            }
-        }
-    }
-
-    fn note_asked(&self, i: usize, process: Process, out: &mut Effects) {
-        if let Some(why) = process.requested.reason() {
-            let text = format!("is to end after its item: {why}");
-            out.transition(Level::Debug, self.name(i), TransitionKind::Asked(why), text);
-        }
-    }
-
-    fn spawn(&self, i: usize, slot: SlotId) -> Spawn {
-        let worker = &self.workers[i];
-        Spawn {
-            worker: WorkerId { stage: self.key, index: worker.index },
-            stage: self.spec.name.clone(),
-            slot,
-            version: Rc::clone(&worker.version),
-            tuning: self.spec.tuning,
-            order: self.standing_order(),
-            stop_timeout: self.spec.rules.stop_timeout,
-        }
     }
 
     fn name(&self, i: usize) -> String {

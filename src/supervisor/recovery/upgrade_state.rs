@@ -2,7 +2,7 @@
 //! descriptors that it names.
 //!
 //! `MPRUN_HANDOVER` names the memory file's descriptor. A program that does not know it never gets it: it is asked first,
-//! by a rehearsal in a process of its own, whether it can read all this.
+//! by a preflight in a process of its own, whether it can read all this.
 
 use crate::control::server::Listeners;
 use crate::queue::Arena;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// The variable that names the descriptor of the memory file.
 pub const VARIABLE: &str = "MPRUN_HANDOVER";
-/// Where a rehearsal finds the memory file and the arena.
+/// Where a preflight finds the memory file and the arena.
 pub const PREFLIGHT_FDS: [RawFd; 2] = [3, 4];
 
 /// The last line of a good preflight. Its exit code alone proves nothing: any program may end with 0.
@@ -104,7 +104,7 @@ impl UpgradeState {
         Ok(serde_json::from_slice(&text)?)
     }
 
-    /// In a rehearsal: the same, and whether the arena can be read.
+    /// In a preflight: the same, and whether the arena can be read.
     pub fn preflight() -> Result<UpgradeState, String> {
         let [memory, arena] = PREFLIGHT_FDS.map(inherited::take);
         let memory = memory.map_err(|_| "this command is for mprun's own use".to_owned())?;

@@ -155,7 +155,12 @@ impl StageState {
         let is_said_elsewhere = verdict == Verdict::CannotStart
             || self.fate == Fate::GaveUp && matches!(end, End::CannotStart(_));
         let level = if is_said_elsewhere { Level::Debug } else { level(end, next) };
-        out.transition(level, name.clone(), TransitionKind::Ended(end.clone()), format!("{end}{ran}{then}"));
+        out.transition_as(
+            level,
+            name.clone(),
+            format!("{end}{ran}{then}"),
+            TransitionKind::Ended(end.clone()),
+        );
         out.history.explain(&name, lived.time, &exit.work);
         let Some(life) = life else {
             self.workers.remove(i);

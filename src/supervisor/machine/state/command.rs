@@ -23,6 +23,11 @@ pub(super) fn done(what: impl Into<String>) -> Done {
     Done { done: what.into(), steps: Vec::new() }
 }
 
+fn logged(verb: &str, text: String, out: &mut Effects) -> Done {
+    out.log(Level::Info, format!("{verb}: {text}"));
+    done(text)
+}
+
 pub(super) fn refused(reason: Reason, why: impl Into<String>) -> Refused {
     Refused { reason, error: why.into() }
 }
@@ -107,8 +112,7 @@ impl State {
             stage.spec.processes = processes;
         });
         let text = format!("{name}: processes {before} -> {processes}");
-        out.log(Level::Info, format!("scale: {text}"));
-        Ok(self.now_or_settled(id, key, *wait, done(text)))
+        Ok(self.now_or_settled(id, key, *wait, logged("scale", text, out)))
     }
 
     fn restart_requested(&mut self, id: RequestId, restart: &Restart, out: &mut Effects) -> Reply {
@@ -125,8 +129,7 @@ impl State {
         };
         stage.restart();
         let key = stage.key;
-        out.log(Level::Info, format!("restart: {text}"));
-        Ok(self.now_or_settled(id, key, *wait, done(text)))
+        Ok(self.now_or_settled(id, key, *wait, logged("restart", text, out)))
     }
 
     fn now_or_settled(&mut self, id: RequestId, key: StageKey, waits: bool, done: Done) -> Option<Done> {

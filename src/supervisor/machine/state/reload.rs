@@ -80,10 +80,8 @@ impl State {
         let forced = std::mem::take(&mut self.file.forced);
         if forced {
             self.file.said = None;
-            self.stages
-                .iter_mut()
-                .filter(|stage| stage.fate == Fate::GaveUp)
-                .for_each(StageState::reset_give_up);
+            let gave_up = self.stages.iter_mut().filter(|stage| stage.fate == Fate::GaveUp);
+            gave_up.for_each(StageState::reset_give_up);
         }
         // What was changed by hand stays until the file is another one, or is asked for.
         let is_same = match forced {
@@ -91,41 +89,40 @@ impl State {
             false => new.pipeline == old.as_filed(),
         };
         if new.text == old.text && is_same {
-            self.file.refusal = None;
-            let news = self.file.said.take().is_some() || forced;
-            self.note_reload_failure(None, out);
-            if news {
-                out.log(Level::Info, "the file says what runs already: nothing to do");
-            }
+            self.nothing_to_do(forced, out);
             return Ok(Vec::new());
         }
         if self.file.said.as_deref() == Some(new.text.as_str()) {
             return Ok(Vec::new()); // It was refused or rolled back, and that was said.
         }
-        match plan(&old.pipeline, &new.pipeline, held) {
-            Err(refusal) => self.refuse(&new, &refusal, out),
-            Ok(_) if self.queues.available() < self.queues_to_make(&new) => {
-                self.refuse(&new, &Refusal::TooManyQueues, out)
-            }
-            Ok(steps) => {
-                self.file.said = None;
-                for step in &steps {
-                    out.log(Level::Info, format!("reload: {step}"));
-                }
-                self.note_reload_failure(None, out);
-                self.notifier.begin_reload(out);
-                self.file.refusal = None;
-                self.want(new, false, out);
-                Ok(steps)
-            }
+        let steps = match plan(&old.pipeline, &new.pipeline, held) {
+            Ok(_) if self.queues.available() < self.queues_to_make(&new) => Err(Refusal::TooManyQueues),
+            planned => planned,
+        };
+        let steps = steps.map_err(|refusal| self.refuse(&new, &refusal, out))?;
+        self.file.said = None;
+        steps.iter().for_each(|step| out.log(Level::Info, format!("reload: {step}")));
+        self.note_reload_failure(None, out);
+        self.notifier.begin_reload(out);
+        self.file.refusal = None;
+        self.want(new, false, out);
+        Ok(steps)
+    }
+
+    fn nothing_to_do(&mut self, forced: bool, out: &mut Effects) {
+        self.file.refusal = None;
+        let is_news = self.file.said.take().is_some() || forced;
+        self.note_reload_failure(None, out);
+        if is_news {
+            out.log(Level::Info, "the file says what runs already: nothing to do");
         }
     }
 
-    fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Effects) -> Result<Vec<String>, Refused> {
+    fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Effects) -> Refused {
         self.file.said = Some(new.text.clone());
         self.note_reload_failure(Some(format!("reload refused: {refusal}")), out);
         out.log(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
-        Err(self.not_taken_over(Reason::FileRefused, refusal.to_string(), out))
+        self.not_taken_over(Reason::FileRefused, refusal.to_string(), out)
     }
 
     pub(super) fn can_go_back(&self) -> bool {

@@ -17,7 +17,7 @@ impl State {
         for spec in &wanted.pipeline.stages {
             self.want_stage(spec, &wanted, out);
         }
-        self.part_with_stages(&wanted.pipeline);
+        self.remove_stages(&wanted.pipeline);
         let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
         let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
         out.push(Effect::LimitDeadLetters(wanted.pipeline.dead_letters));
@@ -28,9 +28,10 @@ impl State {
     fn want_stage(&mut self, spec: &config::Stage, wanted: &Wanted, out: &mut Effects) {
         let found = self.stages.iter().position(|stage| stage.spec.name == spec.name);
         let s = found.unwrap_or_else(|| self.add_stage(spec, wanted));
-        let token = self.token(s, spec, wanted, out);
+        let is_stateful = wanted.stateful.contains(&spec.name);
+        let token = if is_stateful { self.token(s, spec, out) } else { None };
         let spill = self.spill(s, spec, out);
-        let version = self.version(spec, wanted, token, spill);
+        let version = Version { token, spill, ..self.version(spec, wanted) };
         let stage = &mut self.stages[s];
         if stage.spec.tuning != spec.tuning {
             stage.tune(spec.tuning, out);
@@ -49,7 +50,7 @@ impl State {
     }
 
     fn add_stage(&mut self, spec: &config::Stage, wanted: &Wanted) -> usize {
-        let version = Rc::new(self.version(spec, wanted, None, None));
+        let version = Rc::new(self.version(spec, wanted));
         let key = self.new_key();
         let mut stage = StageState::new(key, spec.clone(), version);
         stage.paused = self.paused;
@@ -57,13 +58,8 @@ impl State {
         self.stages.len() - 1
     }
 
-    fn version(
-        &self,
-        spec: &config::Stage,
-        wanted: &Wanted,
-        token: Option<QueueId>,
-        spill: Option<QueueId>,
-    ) -> Version {
+    /// Without hidden queues.
+    fn version(&self, spec: &config::Stage, wanted: &Wanted) -> Version {
         let ids = |names: &[String]| names.iter().filter_map(|name| self.queues.id(name)).collect();
         Version {
             work: spec.work.clone(),
@@ -72,8 +68,8 @@ impl State {
             folder: wanted.pipeline.folder.clone(),
             inputs: ids(&spec.work.inputs),
             outputs: ids(&spec.work.outputs),
-            token,
-            spill,
+            token: None,
+            spill: None,
         }
     }
 
@@ -88,16 +84,7 @@ impl State {
     }
 
     /// The hidden queue with the stage's position: the same one as long as `use` is the same.
-    fn token(
-        &mut self,
-        s: usize,
-        spec: &config::Stage,
-        wanted: &Wanted,
-        out: &mut Effects,
-    ) -> Option<QueueId> {
-        if !wanted.stateful.contains(&spec.name) {
-            return None;
-        }
+    fn token(&mut self, s: usize, spec: &config::Stage, out: &mut Effects) -> Option<QueueId> {
         let stage = &mut self.stages[s];
         if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| *uses == spec.work.title()) {
             return Some(*token);
@@ -109,7 +96,7 @@ impl State {
         Some(token)
     }
 
-    fn part_with_stages(&mut self, wanted: &Pipeline) {
+    fn remove_stages(&mut self, wanted: &Pipeline) {
         let queues = &self.queues;
         for stage in &mut self.stages {
             if !wanted.stages.iter().any(|spec| spec.name == stage.spec.name) {

@@ -1,0 +1,93 @@
+//! The steps of a stage's workers: each changes one worker's life, with the effect that belongs to it.
+
+use super::StageState;
+use crate::config;
+use crate::queue::{Order, SlotId};
+use crate::supervisor::machine::effect::{Effect, Effects, Spawn};
+use crate::supervisor::machine::history::TransitionKind;
+use crate::supervisor::machine::ids::{Pid, WorkerId};
+use crate::supervisor::machine::reason::StopReason;
+use crate::supervisor::machine::worker_state::{Life, StopRequest, WorkerEffect, WorkerEvent};
+use std::rc::Rc;
+
+impl StageState {
+    /// Time has passed.
+    pub fn tick(&mut self, out: &mut Effects) {
+        for i in 0..self.workers.len() {
+            self.apply(i, WorkerEvent::Tick, out);
+        }
+    }
+
+    /// Starts a worker that is due.
+    pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Effects) {
+        self.begun = true;
+        if let Life::Due(why) = self.workers[i].life {
+            out.transition(self.name(i), TransitionKind::Started(why));
+        }
+        self.apply(i, WorkerEvent::Start(slot), out);
+    }
+
+    /// A worker has a process.
+    pub fn spawned(&mut self, i: usize, pid: Pid, out: &mut Effects) {
+        self.workers[i].at_rest = false;
+        self.apply(i, WorkerEvent::Spawned(pid), out);
+    }
+
+    /// A worker has built its stage.
+    pub fn ready(&mut self, i: usize, out: &mut Effects) {
+        self.workers[i].trial = false;
+        self.apply(i, WorkerEvent::Ready, out);
+    }
+
+    /// A worker was stopped by a signal where it holds up all others.
+    pub fn kill_holder(&mut self, i: usize, out: &mut Effects) {
+        self.apply(i, WorkerEvent::Ask(StopRequest::Kill(StopReason::HoldsLock)), out);
+    }
+
+    /// Other settings for the workers that run.
+    pub fn tune(&mut self, tuning: config::Tuning, out: &mut Effects) {
+        for process in self.workers.iter().filter_map(|worker| worker.life.process()) {
+            out.push(Effect::Tune(process.slot, process.pid, tuning));
+        }
+    }
+
+    pub(super) fn apply(&mut self, i: usize, event: WorkerEvent, out: &mut Effects) {
+        let worker = &mut self.workers[i];
+        let (life, effect) = worker.life.on(event, out.now, self.spec.rules.stop_timeout);
+        worker.life = life;
+        let Some(effect) = effect else { return };
+        match effect {
+            WorkerEffect::Spawn(slot) => out.push(Effect::Spawn(self.spawn(i, slot))),
+            WorkerEffect::Order(process, Order::Finish) => {
+                let why = process.requested.reason();
+                why.into_iter().for_each(|why| out.transition(self.name(i), TransitionKind::Asked(why)));
+                out.push(Effect::Order(process.slot, process.pid, Order::Finish));
+            }
+            // A standing order, whichever it is now.
+            WorkerEffect::Order(process, Order::Run | Order::Drain | Order::Pause) => {
+                out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
+            }
+            WorkerEffect::Term(process, why) => {
+                out.transition(self.name(i), TransitionKind::Terminated(why));
+                out.push(Effect::Term(process.pid));
+            }
+            WorkerEffect::Kill(process, why) => {
+                out.transition(self.name(i), TransitionKind::Killed(why));
+                out.push(Effect::Kill(process.pid));
+            }
+        }
+    }
+
+    fn spawn(&self, i: usize, slot: SlotId) -> Spawn {
+        let worker = &self.workers[i];
+        Spawn {
+            worker: WorkerId { stage: self.key, index: worker.index },
+            stage: self.spec.name.clone(),
+            slot,
+            version: Rc::clone(&worker.version),
+            tuning: self.spec.tuning,
+            order: self.standing_order(),
+            stop_timeout: self.spec.rules.stop_timeout,
+        }
+    }
+}
