@@ -6,9 +6,10 @@ use std::fmt;
 use std::ops::Range;
 
 /// `framing`: how items are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Framing {
     /// Each ends with a line end.
+    #[default]
     Lines,
     /// Each ends with a zero byte.
     Nul,
@@ -129,7 +130,7 @@ impl fmt::Display for BadFrame {
 const MAX_DIGITS: usize = 10;
 
 /// Bytes kept of the beginning of an item that is skipped.
-pub(crate) const HEAD: usize = 1024;
+pub(crate) const MAX_HEAD_BYTES: usize = 1024;
 
 /// An item that was too long, and was skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -423,7 +424,7 @@ impl Decoder {
 impl Skip {
     /// So many bytes of it were skipped, and so many of its frame.
     fn note(&mut self, bytes: &[u8], frame: usize) {
-        let room = HEAD - self.item.head.len().min(HEAD);
+        let room = MAX_HEAD_BYTES - self.item.head.len().min(MAX_HEAD_BYTES);
         self.item.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.item.length += bytes.len() as u64;
         self.left = self.left.map(|left| left - (bytes.len() + frame) as u64);
@@ -566,7 +567,7 @@ mod tests {
                 skipping(&mut decoder, &[b'x'; 1_000_000], false, &mut seen);
             }
             skipping(&mut decoder, if framing == Framing::Lines { b"\n" } else { b"," }, false, &mut seen);
-            assert_eq!(seen, [format!("1000000000 bytes at 0: {}", "x".repeat(HEAD))]);
+            assert_eq!(seen, [format!("1000000000 bytes at 0: {}", "x".repeat(MAX_HEAD_BYTES))]);
             assert!(decoder.buffer.len() < 8 << 20, "{}", decoder.buffer.len());
         }
     }

@@ -4,7 +4,7 @@ use crate::text;
 use std::fmt;
 
 /// Characters of an item that are shown before it is cut.
-const SHOWN: usize = 80;
+const MAX_CHARS: usize = 80;
 
 /// Shows the start of an item on one line: UTF-8 as it is, control characters and other bytes escaped.
 ///
@@ -16,9 +16,9 @@ pub struct Shown<'a>(pub &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut left = SHOWN;
+        let mut left = MAX_CHARS;
         // A character has at most 4 bytes: nothing after this can be shown.
-        for chunk in self.0[..self.0.len().min(SHOWN * 4)].utf8_chunks() {
+        for chunk in self.0[..self.0.len().min(MAX_CHARS * 4)].utf8_chunks() {
             for character in chunk.valid().chars() {
                 if left == 0 {
                     return write!(f, "… ({} bytes)", self.0.len());
@@ -35,7 +35,7 @@ impl fmt::Display for Shown<'_> {
                 write!(f, "\\x{byte:02x}")?;
             }
         }
-        if self.0.len() > SHOWN * 4 { write!(f, "… ({} bytes)", self.0.len()) } else { Ok(()) }
+        if self.0.len() > MAX_CHARS * 4 { write!(f, "… ({} bytes)", self.0.len()) } else { Ok(()) }
     }
 }
 

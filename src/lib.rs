@@ -1,38 +1,43 @@
 //! mprun runs programs as one supervised pipeline of processes, from one TOML file.
+//!
+//! A program with stages of its own hands them to [`main`] in a [`Registry`]. A stage is a [`Stage`], which gets items, or
+//! a [`Source`], which makes them.
 
 mod app;
 mod append;
 mod cli;
+#[doc(hidden)] // unstable: for the tests of this package
 pub mod config;
 mod control;
 mod dead_letter;
 mod exit;
 mod file_watch;
 mod framing;
-pub mod item;
-mod log_file;
-mod logging;
-pub mod metrics;
+mod item;
+mod logs;
+mod metrics;
+mod model;
 mod numbers;
 mod progress;
+#[doc(hidden)] // unstable: for the tests and benches of this package
 pub mod queue;
 mod service;
-pub mod stage;
-pub mod status;
+mod stage;
+mod status;
 mod supervisor;
 mod sys;
 mod terminal;
-pub mod text;
+mod text;
 mod worker;
 
 use std::process::ExitCode;
 
 pub use stage::{
-    Context, Emitter, Failure, Item, Key, Kind, Next, Outlet, Persistence, Progress, Registry, Setting,
-    Settings, Source, Stage,
+    Context, Emitter, Failure, Item, Key, KeyDoc, Kind, Next, Outlet, Persistence, Progress, Registry,
+    Setting, Settings, Source, Stage, TooLong, WithFault,
 };
 
-/// The whole program, with the stages of a registry: what a `main` returns.
+/// The whole program with the stages of a registry, for a `main` function.
 pub fn main(registry: Registry) -> ExitCode {
     app::main(&registry)
 }

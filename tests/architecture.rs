@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
+    &["model"],
     &["item", "exit", "framing", "numbers", "status", "terminal", "text"],
     &["file_watch", "sys"],
-    &["dead_letter", "log_file", "logging"],
+    &["dead_letter", "logs"],
     &["append"],
     &["queue"],
     &["stage"],

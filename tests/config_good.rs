@@ -54,8 +54,11 @@ fn a_short_file_gets_the_documented_defaults() {
     assert!(pipeline.folder.is_absolute() && pipeline.folder.ends_with("config_good"));
 
     let [queue] = pipeline.queues.as_slice() else { panic!("one queue") };
-    assert_eq!((queue.capacity, queue.max_bytes, queue.max_item), (1024, 64 << 20, 16 << 20));
-    assert_eq!((queue.name.as_str(), queue.when_full), ("q", WhenFull::Block));
+    assert_eq!(
+        (queue.limits.capacity, queue.limits.max_bytes, queue.limits.max_item),
+        (1024, 64 << 20, 16 << 20)
+    );
+    assert_eq!((queue.name.as_str(), queue.limits.when_full), ("q", WhenFull::Block));
 
     let Stage { processes, rules, tuning, recycle, .. } = &pipeline.stages[0];
     assert_eq!((*processes, rules.restart, rules.on_give_up), (1, Restart::OnFailure, OnGiveUp::Stop));
@@ -85,10 +88,10 @@ fn a_default_gives_way_to_the_one_of_two_that_is_set() {
     let text =
         format!("[queues.q]\nmax_bytes = \"1MiB\"\n[defaults]\nbackoff = {{ initial = \"5m\" }}\n{PAIR}");
     let pipeline = load("lowered", &text).pipeline;
-    assert_eq!((pipeline.queues[0].max_bytes, pipeline.queues[0].max_item), (1 << 20, 1 << 20));
+    assert_eq!((pipeline.queues[0].limits.max_bytes, pipeline.queues[0].limits.max_item), (1 << 20, 1 << 20));
     assert_eq!(pipeline.stages[0].rules.backoff.max, Duration::from_secs(300));
     let text = format!("[queues.q]\nmax_item = \"1GiB\"\n{PAIR}");
-    assert_eq!(load("raised", &text).pipeline.queues[0].max_bytes, 1 << 30);
+    assert_eq!(load("raised", &text).pipeline.queues[0].limits.max_bytes, 1 << 30);
 }
 
 #[test]
@@ -121,7 +124,7 @@ fn a_set_goes_before_the_file() {
     assert_eq!((stage.processes, stage.tuning.sleep), (5, Duration::from_secs(10)));
     assert_eq!(stage.tuning.sleep_when_full, Some(Duration::from_secs(1)));
     assert_eq!(parameter(stage, "to"), 3);
-    assert_eq!((pipeline.name.as_str(), pipeline.queues[0].capacity), ("other", 2));
+    assert_eq!((pipeline.name.as_str(), pipeline.queues[0].limits.capacity), ("other", 2));
     assert_eq!(pipeline.drain_timeout, Duration::from_secs(1));
 }
 

@@ -45,9 +45,9 @@ fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
     assert_eq!(lines(&run), [1, 3, 4, 5, 6]);
 
     std::fs::remove_file(run.folder.path().join("broken")).unwrap();
-    assert_eq!(run.tell(&["dead", "retry", "pipeline", "1", "3"]), "2 back in their queues\n");
+    assert_eq!(run.tell(&["dead", "retry", "pipeline", "1", "3"]), "2 dead letters put back\n");
     wait_until("two items", || (run.lines().len() == 2).then_some(()));
-    assert_eq!(run.tell(&["dead", "retry", "--all"]), "3 back in their queues\n");
+    assert_eq!(run.tell(&["dead", "retry", "--all"]), "3 dead letters put back\n");
     wait_until("all items", || (run.lines().len() == 5).then_some(()));
     let mut done = run.lines();
     done.sort();

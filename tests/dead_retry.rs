@@ -60,7 +60,7 @@ fn without_a_run_one_is_started_that_only_works_them_off() {
         "{some:?}"
     );
     assert!(some.stderr.contains("its sources are off"), "{}", some.stderr);
-    assert!(some.stderr.contains("2 dead letters back in their queues"), "{}", some.stderr);
+    assert!(some.stderr.contains("2 dead letters put back"), "{}", some.stderr);
     let left: Vec<u64> =
         letters(&folder, "pipeline.toml").iter().map(|letter| letter["line"].as_u64().unwrap()).collect();
     assert_eq!(left, [1, 3, 5]);

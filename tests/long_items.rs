@@ -122,7 +122,7 @@ fn a_followed_file_is_read_on_behind_it_and_status_counts_it() {
     // It is no item, so it can't be put back; but it can be dropped.
     assert!(run.tell(&["dead", "list"]).contains("2000 bytes at byte 7"), "{}", run.tell(&["dead", "list"]));
     let refused = run.ask(&["dead", "retry", "--all"]);
-    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), "0 back in their queues\n"));
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), "0 dead letters put back\n"));
     assert!(!refused.stderr.is_empty());
     assert_eq!(run.tell(&["dead", "drop", "--all"]), "1 dropped\n");
 }

@@ -2,10 +2,7 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{
-    audit, check, completions, dead, drain, graph, init, logs, man, pause, plan, ps, reload, restart, resume,
-    run, scale, service, status, stop, tap, top, upgrade, why,
-};
+use super::{about, audit, check, command, dead, graph, init, logs, ps, run, service, status, tap, top, why};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,24 +69,8 @@ pub enum Verb {
     Logs(logs::Args),
     /// List the pipelines that run
     Ps(ps::Args),
-    /// Give a stage of a running pipeline more or fewer processes
-    Scale(scale::Args),
-    /// Replace the workers of a stage by fresh ones, one by one
-    Restart(restart::Args),
-    /// Let workers finish their item and wait
-    Pause(pause::Args),
-    /// Let paused workers go on
-    Resume(resume::Args),
-    /// Show what a reload would change in the running pipeline
-    Plan(plan::Args),
-    /// Take the changed file over now
-    Reload(reload::Args),
-    /// Let the mprun on the disk go on in the place of the running one
-    Upgrade(upgrade::Args),
-    /// Let a pipeline work off all its items, then end
-    Drain(drain::Args),
-    /// Stop a running pipeline
-    Stop(stop::Args),
+    #[command(flatten)]
+    Command(command::Verb),
     /// Print the JSON schema of pipeline files, for editors and validators
     Schema,
     /// Write a commented pipeline file to start from
@@ -99,10 +80,10 @@ pub enum Verb {
     /// Print the version of mprun
     Version,
     /// Print completions for a shell
-    Completions(completions::Args),
+    Completions(about::CompletionsArgs),
     /// Write manual pages
     #[command(hide = true)]
-    Man(man::Args),
+    Man(about::ManArgs),
 }
 
 /// How much is said.

@@ -2,11 +2,10 @@
 
 use super::output::{self, Failure};
 use super::table::{Table, terminal_width};
-use super::target::{self, OnePipeline};
+use super::target::OnePipeline;
 use crate::control::protocol::Audit;
 use crate::exit;
 
-/// What `audit` takes.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -19,12 +18,8 @@ pub struct Args {
 /// Shows what became of every item; exit 1 if one is not accounted for.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let mut client = args.pipeline.find()?;
-    let audit: Audit = client.get("/v1/audit").map_err(|error| target::failure(&error))?;
-    if args.json {
-        output::json(&audit)?;
-    } else {
-        output::print(&text(&audit, terminal_width()))?;
-    }
+    let audit = client.audit()?;
+    output::show(args.json, &audit, || text(&audit, terminal_width()))?;
     Ok(if audit.ok { exit::DONE } else { exit::FAILED })
 }
 

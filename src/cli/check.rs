@@ -8,7 +8,6 @@ use crate::exit;
 use crate::numbers::counted;
 use crate::stage::Registry;
 
-/// What `check` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// The pipeline files
@@ -31,7 +30,7 @@ pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
             }
             Err(report) => {
                 code = exit::USAGE;
-                complain(file, &report);
+                show_faults(file, &report);
             }
         }
     }
@@ -39,7 +38,7 @@ pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
 }
 
 /// Shows what is wrong with a file.
-pub fn complain(file: &Path, report: &config::Report) {
+pub fn show_faults(file: &Path, report: &config::Report) {
     output::say(&report.render(output::is_colourful()));
     output::say(&format!("{}: {}\n", file.display(), counted(report.faults() as u64, "fault")));
 }

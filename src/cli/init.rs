@@ -19,7 +19,6 @@ const NAME: &str = "pipeline.toml";
 /// As the first line of the starter says.
 const SCHEMA: &str = "mprun.schema.json";
 
-/// What `init` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// The folder to write to; it is made if it is not there

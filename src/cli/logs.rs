@@ -4,11 +4,9 @@ use super::output::{self, Failure};
 use super::target::{self, OneOrAllStages};
 use crate::control::client::Client;
 use crate::exit;
-use crate::log_file::{Follower, Tails};
-use crate::status::Snapshot;
+use crate::logs::{Follower, RecentLogs};
 use std::io::{self, ErrorKind};
 
-/// What `logs` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "mprun logs [OPTIONS] [NAME] [STAGE]")]
 pub struct Args {
@@ -24,16 +22,17 @@ pub struct Args {
 
 /// Shows what workers, their programs and the supervisor have said.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let (tails, stage) = tails(args)?;
+    let (recent_logs, stage) = recent_logs(args)?;
     let read = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound => Failure::running("the run keeps no lines, or it is over"),
-        _ => Failure::io(&format!("read the lines in {}", tails.folder().display()), &error),
+        ErrorKind::NotFound => Failure::failed("the run keeps no lines, or it is over"),
+        _ => Failure::io(&format!("read the lines in {}", recent_logs.folder().display()), &error),
     };
     if !args.follow {
-        show(&tails.last(stage.as_deref(), args.lines).map_err(read)?)?;
+        show(&recent_logs.last(stage.as_deref(), args.lines).map_err(read)?)?;
         return Ok(exit::DONE);
     }
-    let (mut follower, before) = Follower::new(tails.folder(), stage.as_deref(), args.lines).map_err(read)?;
+    let (mut follower, before) =
+        Follower::new(recent_logs.folder(), stage.as_deref(), args.lines).map_err(read)?;
     if !show(&before)? {
         return Ok(exit::DONE);
     }
@@ -45,31 +44,31 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     Ok(exit::DONE)
 }
 
-fn tails(args: &Args) -> Result<(Tails, Option<String>), Failure> {
+fn recent_logs(args: &Args) -> Result<(RecentLogs, Option<String>), Failure> {
     let alive = args.whom.find();
     match (alive, args.whom.words()) {
         (Ok((mut client, stage)), _) => {
-            let tails = Tails::beside(&client.socket);
+            let recent_logs = RecentLogs::beside(&client.socket);
             if let Some(stage) = &stage {
-                check(stage, &tails, &mut client)?;
+                check(stage, &recent_logs, &mut client)?;
             }
-            Ok((tails, stage))
+            Ok((recent_logs, stage))
         }
         // One that was killed can't answer, but its last lines are there.
-        (Err(nobody), [name, rest @ ..]) => match target::left_behind(name) {
-            Some(socket) => Ok((Tails::beside(&socket), rest.first().cloned())),
-            None => Err(nobody),
+        (Err(failure), [name, rest @ ..]) => match target::left_behind(name) {
+            Some(socket) => Ok((RecentLogs::beside(&socket), rest.first().cloned())),
+            None => Err(failure),
         },
-        (Err(nobody), []) => Err(nobody),
+        (Err(failure), []) => Err(failure),
     }
 }
 
 /// A stage that a reload has removed may have said something, too.
-fn check(stage: &str, tails: &Tails, client: &mut Client) -> Result<(), Failure> {
-    if tails.has_stage(stage) {
+fn check(stage: &str, recent_logs: &RecentLogs, client: &mut Client) -> Result<(), Failure> {
+    if recent_logs.has_stage(stage) {
         return Ok(());
     }
-    let snapshot: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
+    let snapshot = client.status(false)?;
     let mut names = snapshot.stages.iter().map(|stage| stage.name.as_str());
     match names.clone().any(|name| name == stage) {
         true => Ok(()),
@@ -77,7 +76,7 @@ fn check(stage: &str, tails: &Tails, client: &mut Client) -> Result<(), Failure>
     }
 }
 
-/// False: whoever read has had enough.
+/// False: the reader has closed standard output.
 fn show(lines: &[String]) -> Result<bool, Failure> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     output::print_on(&text)

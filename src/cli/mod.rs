@@ -1,33 +1,25 @@
-//! The command line: one file per verb. Results go to standard output, everything else to standard error.
+//! The command line: a file for each verb that does more than to send one command ([`command`]). Results go to standard output, everything else to standard error.
 #![forbid(unsafe_code)]
 
+mod about;
 mod args;
 mod audit;
 mod check;
-mod completions;
+mod command;
 mod dead;
-mod drain;
 mod graph;
 mod init;
 mod logs;
-mod man;
 mod output;
-mod pause;
 mod plan;
 mod ps;
-mod reload;
-mod restart;
-mod resume;
 mod run;
 mod scale;
-mod schema;
 mod service;
 mod status;
-mod stop;
 mod table;
 mod tap;
 mod target;
-mod tell;
 mod top;
 mod upgrade;
 mod verbless;
@@ -48,7 +40,7 @@ use output::Failure;
 pub fn main(registry: &Registry) -> ExitCode {
     let outcome = dispatch(std::env::args_os().collect(), registry);
     let code = outcome.unwrap_or_else(|failure| {
-        output::complain(&failure.to_string());
+        output::report_error(&failure.to_string());
         failure.code()
     });
     exit::code(code)
@@ -62,7 +54,7 @@ pub fn rehearse(registry: &Registry) -> ExitCode {
     match cli.map(|cli| (cli.verb, cli.talk.level())) {
         Some((Verb::Run(args), level)) => exit::code(run::rehearse(args, level, registry)),
         Some(_) | None => {
-            output::complain(
+            output::report_error(
                 "this version does not take the arguments that the running one was started with",
             );
             exit::code(exit::USAGE)
@@ -91,22 +83,12 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Audit(args) => audit::run(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Ps(args) => ps::run(&args),
-        Verb::Scale(args) => scale::run(&args),
-        Verb::Restart(args) => restart::run(&args),
-        Verb::Pause(args) => pause::run(&args),
-        Verb::Resume(args) => resume::run(&args),
-        Verb::Plan(args) => plan::run(&args, registry),
-        Verb::Reload(args) => reload::run(&args),
-        Verb::Upgrade(args) => upgrade::run(&args),
-        Verb::Drain(args) => drain::run(&args),
-        Verb::Stop(args) => stop::run(&args),
-        Verb::Schema => schema::run(registry),
+        Verb::Command(verb) => command::run(&verb, registry),
+        Verb::Schema => about::schema(registry).map(|()| exit::DONE),
         Verb::Init(args) => init::run(&args, registry),
         Verb::Service(args) => service::run(args, registry),
-        Verb::Version => {
-            output::print(concat!("mprun ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| exit::DONE)
-        }
-        Verb::Completions(args) => completions::run(&args),
-        Verb::Man(args) => man::run(&args),
+        Verb::Version => about::version().map(|()| exit::DONE),
+        Verb::Completions(args) => about::completions(&args).map(|()| exit::DONE),
+        Verb::Man(args) => about::man(&args).map(|()| exit::DONE),
     }
 }

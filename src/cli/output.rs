@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 
 use crate::config::diagnostic::reason;
 use crate::sys::start_streams;
-use crate::{exit, logging, terminal, text};
+use crate::{exit, logs, terminal, text};
 use nix::errno::Errno;
 
 /// Why a verb could not do its work.
@@ -16,12 +16,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What the user asked for can't be.
+    /// Bad usage.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), code: exit::USAGE }
     }
 
-    /// What the user asked for can't be done here.
+    /// It can't be done here, or not now.
     pub fn failed(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), code: exit::FAILED }
     }
@@ -29,11 +29,6 @@ impl Failure {
     /// Something went wrong; `action` fits after "failed to".
     pub fn io(action: &str, cause: &io::Error) -> Failure {
         Failure { message: format!("failed to {action}: {}", reason(cause)), code: exit::FAILED }
-    }
-
-    /// There is nobody to speak to, or it can't be done.
-    pub fn running(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), code: exit::FAILED }
     }
 
     /// With an exit code of its own.
@@ -55,11 +50,11 @@ impl fmt::Display for Failure {
 
 /// Writes to standard output, to the end.
 pub fn print(text: &str) -> Result<(), Failure> {
-    // `mprun schema | head -1`: whoever read has had enough.
+    // `mprun schema | head -1` closes it early.
     print_on(text).map(drop)
 }
 
-/// The same; false: whoever read has had enough.
+/// The same; false: the reader has closed it.
 pub fn print_on(text: &str) -> Result<bool, Failure> {
     print_as_it_is(&text::lines(text))
 }
@@ -83,6 +78,15 @@ fn write(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes a value to standard output: as JSON, or as the text for people.
+pub fn show(
+    as_json: bool,
+    value: &impl serde::Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    if as_json { json(value) } else { print(&text()) }
+}
+
 /// Writes a value as JSON to standard output.
 pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);
@@ -91,12 +95,12 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 }
 
 /// Writes an error to standard error: with the one prefix that faults of a file and bad usage have, too.
-pub fn complain(message: &str) {
-    say(&complaint(message));
+pub fn report_error(message: &str) {
+    say(&error_text(message));
 }
 
 /// The faults of a file that a supervisor has found have their prefix already.
-fn complaint(message: &str) -> String {
+fn error_text(message: &str) -> String {
     let lines = text::lines(message);
     let prefix = if lines.starts_with("error: ") { "" } else { "error: " };
     format!("{prefix}{lines}\n")
@@ -104,7 +108,7 @@ fn complaint(message: &str) -> String {
 
 /// Writes to standard error.
 pub fn say(text: &str) {
-    logging::show(log::Level::Error, text);
+    logs::show(log::Level::Error, text);
 }
 
 /// Whether messages on standard error may have colours.
@@ -132,7 +136,10 @@ mod tests {
 
     #[test]
     fn an_error_has_one_prefix_wherever_it_was_found() {
-        assert_eq!(complaint("no pipeline runs here"), "error: no pipeline runs here\n");
-        assert_eq!(complaint("error: no such key\n --> p.toml:1:1"), "error: no such key\n --> p.toml:1:1\n");
+        assert_eq!(error_text("no pipeline runs here"), "error: no pipeline runs here\n");
+        assert_eq!(
+            error_text("error: no such key\n --> p.toml:1:1"),
+            "error: no such key\n --> p.toml:1:1\n"
+        );
     }
 }

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use super::output::{self, Failure};
 use super::target::{self, Where};
 use crate::config::{self, LoadOptions};
-use crate::control::client::{Client, Patience};
-use crate::control::protocol::{Plan, Steps};
+use crate::control::client::Client;
+use crate::control::protocol::Plan;
 use crate::exit;
 use crate::stage::Registry;
 
-/// What `plan` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// The running pipeline by its name, or a file that would take the place of its own. Can be left out when only one runs
@@ -30,15 +29,11 @@ pub struct Args {
 pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let (mut client, file) = find(args, registry)?;
     let file = file.map(absolute).transpose()?;
-    let steps: Steps =
-        client.post("/v1/plan", &Plan { file }, Patience::Short).map_err(|error| target::failure(&error))?;
-    if args.json {
-        output::json(&steps)?;
-    } else if steps.steps.is_empty() {
-        output::print("nothing to do: the pipeline runs as the file says\n")?;
-    } else {
-        output::print(&(steps.steps.join("\n") + "\n"))?;
-    }
+    let plan = client.plan(&Plan { file })?;
+    output::show(args.json, &plan, || match plan.steps.is_empty() {
+        true => "nothing to do: the pipeline runs as the file says\n".to_owned(),
+        false => plan.steps.join("\n") + "\n",
+    })?;
     Ok(exit::DONE)
 }
 
@@ -54,7 +49,7 @@ fn find<'a>(args: &'a Args, registry: &Registry) -> Result<(Client, Option<&'a P
             return Ok((target::find(Some(name), &args.place)?, None));
         }
         if !what.exists() {
-            let why = target::nobody_called(&what.to_string_lossy(), "pipeline and no file");
+            let why = target::no_pipeline_called(&what.to_string_lossy(), "pipeline and no file");
             return Err(Failure::usage(why.to_string()));
         }
     }

@@ -9,7 +9,6 @@ use crate::exit;
 use crate::numbers::time;
 use crate::status::{Phase, Snapshot};
 
-/// What `ps` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// Print it as JSON
@@ -33,7 +32,7 @@ struct Running {
 /// Lists all that run for this user, as far as the runtime folder knows.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let found = target::running_anywhere().into_iter().map(|(holder, mut client)| {
-        let snapshot: Option<Snapshot> = client.get("/v1/status").ok();
+        let snapshot = client.status(false).ok();
         let workers = |snapshot: &Snapshot| snapshot.stages.iter().map(|stage| stage.running).sum();
         Running {
             name: target::label(&holder),
@@ -46,11 +45,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         }
     });
     let found: Vec<Running> = found.collect();
-    if args.json {
-        output::json(&found)?;
-    } else {
-        output::print(&text(&found))?;
-    }
+    output::show(args.json, &found, || text(&found))?;
     Ok(exit::DONE)
 }
 

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use crate::config::LoadOptions;
-use crate::logging::Logging;
+use crate::logs::Logging;
 use crate::progress::When;
 use crate::stage::Registry;
 use crate::supervisor::closing::report::ReportFile;
 use crate::supervisor::{self, RunOptions};
 
-/// What `run` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// The pipeline file

@@ -1,12 +1,11 @@
 //! `mprun scale STAGE=N`, or `STAGE=+1`, `STAGE=-1`: counted from what the stage has at that moment.
 
+use super::command::{self, AnswerOptions};
 use super::output::Failure;
 use super::target::{self, Where};
-use super::tell::{self, Form};
 use crate::config::diagnostic::quote;
-use crate::control::protocol::Scale;
+use crate::control::protocol::{Command, Scale};
 
-/// What `scale` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "mprun scale [OPTIONS] [NAME] STAGE=N|+N|-N")]
 pub struct Args {
@@ -15,27 +14,27 @@ pub struct Args {
     #[arg(num_args = 1..=2, value_names = ["NAME", "STAGE=N"])]
     words: Vec<String>,
     #[command(flatten)]
-    form: Form,
+    answer: AnswerOptions,
     #[command(flatten)]
     place: Where,
 }
 
 /// Gives a stage another number of processes, until the file is read again.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let (name, wish) = match args.words.as_slice() {
-        [name, wish] => (Some(name.as_str()), wish),
-        [wish, ..] => (None, wish),
+    let (name, amount) = match args.words.as_slice() {
+        [name, amount] => (Some(name.as_str()), amount),
+        [amount, ..] => (None, amount),
         [] => return Err(Failure::usage("say which stage and how many processes: `mprun scale STAGE=N`")),
     };
-    let scale = parse(wish, args.form.wait)?;
-    tell::tell(&mut target::find(name, &args.place)?, "/v1/scale", &scale, args.form)
+    let command = Command::Scale(parse(amount, args.answer.wait)?);
+    command::send(&mut target::find(name, &args.place)?, &command, args.answer)
 }
 
-fn parse(wish: &str, wait: bool) -> Result<Scale, Failure> {
+fn parse(amount: &str, wait: bool) -> Result<Scale, Failure> {
     let refuse =
-        || Failure::usage(format!("{} is no STAGE=N, such as parse=4, parse=+1 or parse=-1", quote(wish)));
+        || Failure::usage(format!("{} is no STAGE=N, such as parse=4, parse=+1 or parse=-1", quote(amount)));
     let (stage, processes) =
-        wish.split_once('=').filter(|(stage, _)| !stage.trim().is_empty()).ok_or_else(refuse)?;
+        amount.split_once('=').filter(|(stage, _)| !stage.trim().is_empty()).ok_or_else(refuse)?;
     let (stage, number) = (stage.trim().to_owned(), processes.trim());
     if number.starts_with(['+', '-']) {
         let by = number.parse().map_err(|_| refuse())?;
@@ -50,11 +49,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_has_a_stage_and_a_number() {
+    fn an_amount_has_a_stage_and_a_number() {
         let scale = parse("parse=4", true).unwrap();
         assert_eq!(scale, Scale { stage: "parse".into(), processes: Some(4), by: None, wait: true });
-        for (wish, by) in [("parse=+1", 1), ("parse = -20", -20)] {
-            let scale = parse(wish, false).unwrap();
+        for (amount, by) in [("parse=+1", 1), ("parse = -20", -20)] {
+            let scale = parse(amount, false).unwrap();
             assert_eq!(scale, Scale { stage: "parse".into(), processes: None, by: Some(by), wait: false });
         }
         for wrong in ["parse", "parse=", "parse=+", "parse=+-1", "parse=--1", "parse=four", "=1", " =+1"] {

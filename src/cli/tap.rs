@@ -7,7 +7,6 @@ use crate::exit;
 use crate::numbers::counted;
 use crate::status::Glimpse;
 
-/// What `tap` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "mprun tap [OPTIONS] [NAME] QUEUE")]
 pub struct Args {
@@ -37,7 +36,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         return Err(Failure::usage(format!("there is no queue {}", quote(queue))));
     }
     let (mut pending, mut left, mut outcome) = (Vec::new(), args.count.unwrap_or(u64::MAX), Ok(true));
-    let streamed = client.stream(&format!("/v1/tap?queue={queue}"), |bytes| {
+    let streamed = client.tap(queue, |bytes| {
         pending.extend_from_slice(bytes);
         while left > 0
             && matches!(outcome, Ok(true))
@@ -49,11 +48,11 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         }
         left > 0 && matches!(outcome, Ok(true))
     });
-    streamed.map_err(|error| target::failure(&error))?;
+    streamed?;
     outcome.map(|_| exit::DONE)
 }
 
-/// False: whoever read has had enough.
+/// False: the reader has closed standard output.
 fn show(line: &[u8], json: bool) -> Result<bool, Failure> {
     let text = String::from_utf8_lossy(line);
     match serde_json::from_slice::<Glimpse>(line) {

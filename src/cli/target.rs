@@ -6,10 +6,9 @@ use super::output::Failure;
 use crate::config::diagnostic::{nearest, quote};
 use crate::control::claim::{self, Holder};
 use crate::control::client::{Client, ClientError};
-use crate::control::place;
 use crate::control::protocol::Reason;
+use crate::control::runtime_folder;
 use crate::exit;
-use crate::status::Snapshot;
 
 /// One running pipeline, as it is named on the command line.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -60,13 +59,13 @@ pub struct Where {
 /// The one pipeline that is meant: by its name, by its file, or because no other runs.
 pub fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure> {
     if let Some(socket) = &place.socket {
-        return Client::connect(socket).map_err(|error| failure(&error));
+        return Client::connect(socket).map_err(Failure::from);
     }
     let mut alive = running(|holder| name.is_none_or(|name| is_called(holder, name)));
     match (alive.len(), name) {
         (1, _) => Ok(alive.remove(0).1),
-        (0, Some(name)) => Err(nobody_called(name, "pipeline")),
-        (0, None) => Err(Failure::running(format!("no pipeline runs here (looked in {})", folders()))),
+        (0, Some(name)) => Err(no_pipeline_called(name, "pipeline")),
+        (0, None) => Err(Failure::failed(format!("no pipeline runs here (looked in {})", folders()))),
         (_, _) => {
             let each = alive.iter().map(|(holder, _)| {
                 format!("\n  {} (process {}, {})", label(holder), holder.pid, holder.file.display())
@@ -80,14 +79,14 @@ pub fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure> {
 /// All that run and answer, with connections to them: those of the nearest folder where there are any. What root runs is
 /// not in the way of what a user runs, nor the other way round.
 pub fn running(wanted: impl Fn(&Holder) -> bool) -> Vec<(Holder, Client)> {
-    let folders = place::folders_here();
+    let folders = runtime_folder::folders_here();
     let of_each = folders.iter().map(|folder| alive(std::slice::from_ref(folder), &wanted));
     of_each.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// All of them, wherever they are.
 pub fn running_anywhere() -> Vec<(Holder, Client)> {
-    alive(&place::folders_here(), &|_| true)
+    alive(&runtime_folder::folders_here(), &|_| true)
 }
 
 /// One that was killed is known still, but doesn't answer.
@@ -118,7 +117,7 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// What to say where there is no such `thing`; with the nearest name that there is.
-pub fn nobody_called(name: &str, thing: &str) -> Failure {
+pub fn no_pipeline_called(name: &str, thing: &str) -> Failure {
     let others = running(|_| true);
     let names: Vec<String> = others.iter().map(|(holder, _)| label(holder)).collect();
     let hint = match nearest(name, names.iter().map(String::as_str)) {
@@ -131,11 +130,15 @@ pub fn nobody_called(name: &str, thing: &str) -> Failure {
         None => format!("; these do: {}", names.join(", ")),
     };
     let here = if thing == "pipeline" { "runs here" } else { "is here" };
-    Failure::running(format!("no {thing} {} {here}{hint}", quote(name)))
+    Failure::failed(format!("no {thing} {} {here}{hint}", quote(name)))
 }
 
 fn folders() -> String {
-    place::folders_here().iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+    runtime_folder::folders_here()
+        .iter()
+        .map(|folder| folder.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A pipeline and a stage, from up to two words: a single one is the stage of the only pipeline, or a pipeline.
@@ -152,7 +155,7 @@ fn find_with_stage(words: &[String], place: &Where) -> Result<(Client, Option<St
                     Some(_) => find(None, place)?,
                     None => alive.remove(0).1,
                 };
-                let snapshot: Snapshot = client.get("/v1/status").map_err(|error| failure(&error))?;
+                let snapshot = client.status(false)?;
                 let is_stage = snapshot.stages.iter().any(|stage| stage.name == *word);
                 return Ok((client, (is_stage || !is_name).then(|| word.clone())));
             }
@@ -167,27 +170,29 @@ pub fn no_such_stage<'a>(wanted: &str, stages: impl Iterator<Item = &'a str>) ->
     Failure::usage(format!("there is no stage {wanted}{hint}"))
 }
 
-/// The exit code for it: what the user said wrong is bad usage, the rest is a failure.
-pub fn failure(error: &ClientError) -> Failure {
-    let code = match error.reason() {
-        Some(
-            Reason::NoSuchStage
-            | Reason::NoSuchQueue
-            | Reason::TooFew
-            | Reason::TooMany
-            | Reason::Malformed
-            | Reason::BadFile
-            | Reason::FileRefused,
-        ) => exit::USAGE,
-        Some(_) | None => exit::FAILED,
-    };
-    Failure::with_code(error.to_string().trim_end(), code)
+/// A refusal for what the user has typed is bad usage, all else a failure.
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        let is_usage = matches!(
+            error.reason(),
+            Some(
+                Reason::NoSuchStage
+                    | Reason::NoSuchQueue
+                    | Reason::TooFew
+                    | Reason::TooMany
+                    | Reason::Malformed
+                    | Reason::BadFile
+                    | Reason::FileRefused,
+            )
+        );
+        let code = if is_usage { exit::USAGE } else { exit::FAILED };
+        Failure::with_code(error.to_string().trim_end(), code)
+    }
 }
 
-/// The socket of a pipeline that was killed and not started again since: nobody answers there. The nearest folder's, as
-/// for those that run.
+/// The socket of a pipeline that was killed and not started again since. The nearest folder's, as for those that run.
 pub fn left_behind(name: &str) -> Option<PathBuf> {
-    let folders = place::folders_here();
+    let folders = runtime_folder::folders_here();
     let of_each = folders.iter().flat_map(|folder| claim::known(std::slice::from_ref(folder)));
     of_each.into_iter().find(|holder| is_called(holder, name)).map(|holder| holder.socket)
 }

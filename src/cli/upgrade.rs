@@ -2,63 +2,48 @@
 
 use std::time::Duration;
 
+use super::command::{self, PipelineArgs};
 use super::output::Failure;
-use super::target::{self, OnePipeline};
-use super::tell::{self, Form};
-use crate::control::client::{Client, ClientError, Patience};
-use crate::control::protocol::Done;
+use crate::control::client::{Client, ClientError};
+use crate::control::protocol::{Command, Done};
 use crate::exit;
 use crate::status::Snapshot;
 use crate::sys::proc_table;
 
-/// While the new program begins nobody listens, and nothing tells when somebody does again.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
-
-/// What `upgrade` takes.
-#[derive(clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    pipeline: OnePipeline,
-    #[command(flatten)]
-    form: Form,
-}
+/// Between two tries to connect: while the new program starts, nothing listens.
+const CONNECT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Lets the program on the disk take over, and says whether it did: with or without `--wait` that is waited for.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub fn run(args: &PipelineArgs) -> Result<u8, Failure> {
     let mut client = args.pipeline.find()?;
-    let before = look(&mut client).map_err(|error| target::failure(&error))?;
+    let before = client.status(false)?;
     let since = proc_table::started(before.pid);
-    let empty = serde_json::Map::new();
     // There is no answer but a refusal: the connection ends with the program that held it.
-    match client.post::<Done>("/v1/upgrade", &empty, Patience::Endless) {
+    match client.send(&Command::Upgrade, None) {
         Err(ClientError::Gone(_)) => {}
-        Ok(done) => return tell::show(&done, args.form).map(|()| exit::DONE),
-        Err(error) => return Err(target::failure(&error)),
+        Ok(done) => return command::show(&done, args.answer).map(|()| exit::DONE),
+        Err(error) => return Err(error.into()),
     }
     loop {
-        let after = Client::connect(&client.socket).and_then(|mut next| look(&mut next));
+        let after = Client::connect(&client.socket).and_then(|mut next| next.status(false));
         if let Ok(after) = after
             && after.upgrades > before.upgrades
             && after.run == before.run
         {
-            tell::show(&told(&before, &after), args.form)?;
+            command::show(&summary(&before, &after), args.answer)?;
             return Ok(exit::DONE);
         }
         if proc_table::started(before.pid) != since {
-            return Err(Failure::running(format!(
+            return Err(Failure::failed(format!(
                 "the process {} ended before another program had taken over: its log says why",
                 before.pid
             )));
         }
-        std::thread::sleep(ASK_AGAIN);
+        std::thread::sleep(CONNECT_INTERVAL);
     }
 }
 
-fn look(client: &mut Client) -> Result<Snapshot, ClientError> {
-    client.get("/v1/status")
-}
-
-fn told(before: &Snapshot, after: &Snapshot) -> Done {
+fn summary(before: &Snapshot, after: &Snapshot) -> Done {
     let pids = |of: &Snapshot| -> Vec<u32> {
         of.stages.iter().flat_map(|stage| &stage.workers).filter_map(|worker| worker.pid).collect()
     };

@@ -8,7 +8,6 @@ use crate::exit;
 use crate::numbers::time;
 use crate::status::{Bottleneck, Change, Snapshot, Stage, Transition, Worker, WorkerState};
 
-/// What `why` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "mprun why [OPTIONS] [NAME] [STAGE]")]
 pub struct Args {
@@ -29,8 +28,7 @@ struct Why {
 /// Tells what limits the pipeline, then the last transitions of every worker, each with its reason.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let (mut client, wanted) = args.whom.find()?;
-    let snapshot: Snapshot =
-        client.get("/v1/status?history=true").map_err(|error| target::failure(&error))?;
+    let snapshot = client.status(true)?;
     let bottleneck = snapshot.bottleneck.clone();
     let faults = snapshot.letters.faults();
     let stages = choose(snapshot, wanted.as_deref())?;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::compile::{self, Selection};
-use super::diagnostic::{Place, Report, Source};
+use super::diagnostic::{Report, Source, Span};
 use super::document::{self, Content, Environment, Node, Parsed};
 use super::elements::{Element, PipelineName};
 use super::keys::FileKeys;
-use super::machine::Places;
+use super::machine::MachineNeeds;
 use super::pipeline::Pipeline;
 use super::source;
 use crate::stage::Registry;
@@ -34,8 +34,8 @@ pub struct Loaded {
     pub warnings: Report,
     /// The file itself.
     pub text: String,
-    /// Where it says what it needs of the machine.
-    pub(in crate::config) places: Places,
+    /// What it needs of the machine.
+    pub(in crate::config) needs: MachineNeeds,
 }
 
 /// The name of a pipeline whose file gives none.
@@ -65,27 +65,27 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<L
 /// name. It must be a regular file, which is read without waiting.
 pub fn load_for(
     path: &Path,
-    place: &Path,
+    known_as: &Path,
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
-    load_source(source::read_again(path)?, place, options, registry)
+    load_source(source::read_again(path)?, known_as, options, registry)
 }
 
 /// Checks a text that was read from a pipeline file earlier.
 pub fn load_text(
-    place: &Path,
+    known_as: &Path,
     text: String,
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
-    let source = Source { name: place.display().to_string(), text };
-    load_source(Arc::new(source), place, options, registry)
+    let source = Source { name: known_as.display().to_string(), text };
+    load_source(Arc::new(source), known_as, options, registry)
 }
 
 fn load_source(
     source: Arc<Source>,
-    place: &Path,
+    known_as: &Path,
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
@@ -95,13 +95,13 @@ fn load_source(
         document::apply_sets(&mut table, &options.sets, &mut report);
     }
     document::expand(&mut table, &ProcessEnvironment, &mut report);
-    let start = Place::new(&source, 0..0);
-    let top = Node { place: start.clone(), content: Content::Table(table) };
+    let start = Span::new(&source, 0..0);
+    let top = Node { span: start.clone(), content: Content::Table(table) };
     let keys = FileKeys::read(&top, &mut report);
 
     let mut pipeline = None;
     if let Some(keys) = keys.filter(|_| !is_partial && !report.is_full()) {
-        let home = Home::of(place);
+        let home = Home::of(known_as);
         let selection =
             Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
         pipeline = compile::compile(keys, selection, registry, &mut report);
@@ -113,8 +113,8 @@ fn load_source(
     }
     report.sort(&source);
     match pipeline {
-        Some((pipeline, places)) if report.faults() == 0 => {
-            Ok(Loaded { pipeline, warnings: report, text: source.text.clone(), places })
+        Some((pipeline, needs)) if report.faults() == 0 => {
+            Ok(Loaded { pipeline, warnings: report, text: source.text.clone(), needs })
         }
         _ => Err(report),
     }

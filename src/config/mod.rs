@@ -1,6 +1,6 @@
 //! Text to checked [`Pipeline`]: every fault of a file at once, each with its place and what to write instead.
 //!
-//! `source` reads bytes, `document` makes a tree of values that know their place, `keys` (made of `elements`) reads
+//! `source` reads bytes, `document` makes a tree of values that know their span, `keys` (made of `elements`) reads
 //! the tree, `compile` checks what the parts mean to each other. The JSON schema comes from `keys` too.
 #![forbid(unsafe_code)]
 
@@ -17,16 +17,16 @@ pub(crate) mod pipeline;
 mod schema;
 mod source;
 
-pub(crate) use compile::MOST_PROCESSES;
 pub use diagnostic::Report;
-pub use diff::{Change, Diff, KeyChange, QueueDiff, StageChange, StageDiff, diff};
+pub use diff::{Diff, KeyChange, Named, StageChange, ValueChange, diff};
+pub(crate) use elements::MAX_PROCESSES;
 pub use load::{
     LoadOptions, Loaded, file_without_name, load, load_for, load_text, name_in_file, name_of_file,
 };
 pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};
 pub use pipeline::{
-    Backoff, Control, DeadLetters, FileVariables, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules,
-    Stage, Sync, Task, Tuning, WhenFull, Work,
+    Backoff, Control, DeadLetters, FileVariables, GiveUp, Limits, OnGiveUp, Pipeline, Queue, Recycle,
+    Restart, Rules, Stage, Sync, Task, Tuning, WhenFull, Work,
 };
 pub use schema::schema;

@@ -1,7 +1,8 @@
 //! The checked pipeline: what the rest of the program runs on. Only [`super::compile`] makes one.
 
 use super::env_file::Variables;
-use crate::log_file::LogFile;
+use crate::logs::LogFile;
+pub use crate::model::{Limits, Tuning, WhenFull};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -196,6 +197,11 @@ impl Work {
         }
     }
 
+    /// Whether it is a built-in that reads mprun's standard input.
+    pub fn reads_stdin(&self, registry: &crate::stage::Registry) -> bool {
+        self.uses().is_some_and(|name| registry.reads_stdin(name))
+    }
+
     /// Whether what it writes goes to standard output.
     pub fn prints(&self, registry: &crate::stage::Registry) -> bool {
         self.outputs.is_empty()
@@ -268,24 +274,7 @@ pub enum OnGiveUp {
     Continue,
 }
 
-/// Settings that a running worker takes over live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Tuning {
-    /// Pause after each item; zero: none.
-    pub sleep: Duration,
-    /// Look again after this long when the output is full; `None`: wait until there is room.
-    pub sleep_when_full: Option<Duration>,
-    /// Look again after this long when the input is empty; `None`: wait until there is an item.
-    pub sleep_when_empty: Option<Duration>,
-    /// Say each item's way at info level.
-    pub log_items: bool,
-    /// Tries of one item before it is a dead letter; 1 or more.
-    pub attempts: u32,
-    /// The longest that one item may take; `None`: any time.
-    pub item_timeout: Option<Duration>,
-}
-
-/// `recycle`: a worker ends and a fresh one takes its place after so much; `None`: never for that reason.
+/// `recycle`: a worker ends and a fresh one takes its span after so much; `None`: never for that reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Recycle {
     /// Items taken (or, for a source, emitted).
@@ -301,14 +290,8 @@ pub struct Recycle {
 pub struct Queue {
     /// Unique in the pipeline.
     pub name: String,
-    /// Items waiting, exactly; 1 ..= 16,777,216.
-    pub capacity: u64,
-    /// Bytes of all its items longer than 8 bytes: waiting, leased and about to be put.
-    pub max_bytes: u64,
-    /// Bytes of one item.
-    pub max_item: u64,
-    /// What a put on a full queue does.
-    pub when_full: WhenFull,
+    /// Its bounds.
+    pub limits: Limits,
     /// The queues of its pipeline are kept in a file.
     pub durable: bool,
     /// What a power cut may cost.
@@ -318,16 +301,8 @@ pub struct Queue {
 impl Queue {
     /// One of no size yet, which no file can ask for.
     pub fn unbounded(name: &str) -> Queue {
-        let (capacity, max_bytes, max_item) = (0, 0, 0);
-        Queue {
-            name: name.to_owned(),
-            capacity,
-            max_bytes,
-            max_item,
-            when_full: WhenFull::Block,
-            durable: false,
-            sync: Sync::Never,
-        }
+        let limits = Limits { capacity: 0, max_bytes: 0, max_item: 0, when_full: WhenFull::Block };
+        Queue { name: name.to_owned(), limits, durable: false, sync: Sync::Never }
     }
 }
 
@@ -340,15 +315,4 @@ pub enum Sync {
     Interval,
     /// Before a stage goes on that has put something.
     Always,
-}
-
-/// `when_full`: what a put on a full queue does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// Wait for room.
-    Block,
-    /// Drop the item that is being put.
-    DropNew,
-    /// Drop the item that waits longest.
-    DropOld,
 }

@@ -8,10 +8,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Place, Source, list, nearest, reason};
+use super::diagnostic::{Diagnostic, Source, Span, list, nearest, reason};
 
-/// A pipeline file is a page or two: more is some other file, given by mistake.
-const LARGEST: usize = 1 << 20;
+/// Bytes of the largest pipeline file: a larger one is some other file, given by mistake.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Reads a file as text.
 pub fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
@@ -52,8 +52,8 @@ pub fn read_again(path: &Path) -> Result<Arc<Source>, Diagnostic> {
 fn bytes(path: &Path, file: File) -> Result<Vec<u8>, Diagnostic> {
     let fail = |error: std::io::Error| unreadable(path, &error);
     let mut bytes = Vec::new();
-    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
-    if bytes.len() > LARGEST {
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() > MAX_BYTES {
         return Err(Diagnostic::error(format!("{} is larger than 1 MiB: no pipeline file", shown(path))));
     }
     Ok(bytes)
@@ -63,7 +63,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     let name = shown(path);
     match error.kind() {
         ErrorKind::NotFound => {
-            let near = neighbour(path).map(|near| format!("`{near}`"));
+            let near = similar_file(path).map(|near| format!("`{near}`"));
             Diagnostic::error(format!("there is no file {name}")).did_you_mean(near)
         }
         ErrorKind::IsADirectory => folder(path),
@@ -82,7 +82,7 @@ fn folder(path: &Path) -> Diagnostic {
 }
 
 /// A file of the same folder with a name like it.
-fn neighbour(path: &Path) -> Option<String> {
+fn similar_file(path: &Path) -> Option<String> {
     let parent = path.parent()?;
     let folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let wanted = path.file_name()?.to_string_lossy();
@@ -108,9 +108,9 @@ fn not_utf8(name: String, bytes: &[u8], at: usize) -> Diagnostic {
     let line = memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1;
     // What stands before `at` is valid, so the offset is the same in the text that is shown.
     let source = Arc::new(Source { name, text });
-    let place = Place::new(&source, at..at + char::REPLACEMENT_CHARACTER.len_utf8());
+    let span = Span::new(&source, at..at + char::REPLACEMENT_CHARACTER.len_utf8());
     Diagnostic::error(format!("not UTF-8: byte {at} (line {line}) is 0x{:02x}", bytes[at]))
-        .at(&place)
+        .at(&span)
         .help("a pipeline file is text in UTF-8")
 }
 

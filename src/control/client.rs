@@ -1,6 +1,7 @@
-//! The asking end: one connection to a running pipeline, for the verbs of the command line.
+//! The client: one connection to a running pipeline, for the verbs of the command line.
 
-use super::protocol::{Reason, Refused};
+use super::protocol::{self, Audit, Command, Done, Plan, Reason, Refused, ReloadSteps, Retried, Retry};
+use crate::status::Snapshot;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -16,42 +17,40 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-/// How long a pipeline may take over what needs no waiting. Its own limit comes first, unless it is stopped.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// For an answer that needs no waiting. The supervisor's own limit comes first, unless its process is stopped.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A connection to a running pipeline.
 pub struct Client {
     runtime: Runtime,
     sender: SendRequest<Full<Bytes>>,
-    /// Where it goes.
     pub socket: PathBuf,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum ClientError {
-    /// Nobody answers there.
-    NoAnswer(PathBuf, io::Error),
-    /// It did not answer in time.
-    Silent(PathBuf),
+    /// There is no connection.
+    NotConnected(PathBuf, io::Error),
+    /// There was no answer in time.
+    Timeout(PathBuf),
     /// The connection ended before the answer.
     Gone(PathBuf),
-    /// It answers something else than it should.
-    Garbled(PathBuf, String),
-    /// It won't.
+    /// The answer is not one of the protocol.
+    BadAnswer(PathBuf, String),
     Refused(Refused),
 }
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClientError::NoAnswer(path, error) => write!(f, "nobody answers at {}: {error}", path.display()),
-            ClientError::Silent(path) => {
-                let seconds = ANSWER_WITHIN.as_secs();
+            ClientError::NotConnected(path, error) => write!(f, "no answer at {}: {error}", path.display()),
+            ClientError::Timeout(path) => {
+                let seconds = ANSWER_TIMEOUT.as_secs();
                 write!(f, "no answer from {} within {seconds} s: is its mprun stopped?", path.display())
             }
             ClientError::Gone(path) => write!(f, "{}: the pipeline ended before it answered", path.display()),
-            ClientError::Garbled(path, why) => {
+            ClientError::BadAnswer(path, why) => {
                 write!(f, "{}: the answer can't be read: {why}", path.display())
             }
             ClientError::Refused(refused) => f.write_str(&refused.error),
@@ -59,63 +58,74 @@ impl fmt::Display for ClientError {
     }
 }
 
-/// How long an answer may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// A while.
-    Short,
-    /// As long as it takes.
-    Endless,
-}
-
 impl Client {
-    /// Connects.
-    ///
     /// # Errors
-    /// When nobody answers.
+    /// When there is no server at the socket.
     pub fn connect(socket: &Path) -> Result<Client, ClientError> {
-        let no_answer = |error| ClientError::NoAnswer(socket.to_owned(), error);
+        let not_connected = |error| ClientError::NotConnected(socket.to_owned(), error);
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_answer)?;
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(not_connected)?;
         let connected = runtime.block_on(async {
             let stream = UnixStream::connect(socket).await?;
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
             tokio::spawn(connection);
             Ok(sender)
         });
-        let sender = connected.map_err(no_answer)?;
+        let sender = connected.map_err(not_connected)?;
         Ok(Client { runtime, sender, socket: socket.to_owned() })
     }
 
-    /// Asks for a value.
-    ///
-    /// # Errors
-    /// When there is no answer, or it is a refusal.
-    pub fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
-        let bytes = self.request(Method::GET, path, Bytes::new(), Patience::Short)?;
-        self.parse(&bytes)
+    pub fn status(&mut self, history: bool) -> Result<Snapshot, ClientError> {
+        self.get(&format!("{}{}", protocol::STATUS, if history { "?history=true" } else { "" }))
     }
 
-    /// Asks for something to be done.
-    ///
-    /// # Errors
-    /// When there is no answer, or it is a refusal.
-    pub fn post<T: DeserializeOwned>(
+    pub fn audit(&mut self) -> Result<Audit, ClientError> {
+        self.get(protocol::AUDIT)
+    }
+
+    pub fn plan(&mut self, plan: &Plan) -> Result<ReloadSteps, ClientError> {
+        self.post(protocol::PLAN, plan, Some(ANSWER_TIMEOUT))
+    }
+
+    pub fn retry(&mut self, letters: &Retry) -> Result<Retried, ClientError> {
+        self.post(protocol::RETRY, letters, None)
+    }
+
+    /// Sends a command. `limit`: for the answer; `None`: as long as it takes.
+    pub fn send(&mut self, command: &Command, limit: Option<Duration>) -> Result<Done, ClientError> {
+        let (path, body) = command.to_request().map_err(|error| self.bad_answer(&error))?;
+        self.post(&path, &body, limit)
+    }
+
+    /// Reads the items that pass through a queue: `each` gets bytes of the answer, and returns whether to continue.
+    pub fn tap(&mut self, queue: &str, each: impl FnMut(&[u8]) -> bool) -> Result<(), ClientError> {
+        self.stream(&format!("{}?queue={queue}", protocol::TAP), each)
+    }
+
+    /// Waits until the process at the other end is gone.
+    pub fn until_the_end(mut self) -> Result<(), ClientError> {
+        match self.stream(protocol::END, |_| true) {
+            // It was gone before it could answer.
+            Err(ClientError::Gone(_)) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
+        self.request(Method::GET, path, Bytes::new(), Some(ANSWER_TIMEOUT))
+    }
+
+    fn post<T: DeserializeOwned>(
         &mut self,
         path: &str,
         body: &impl Serialize,
-        patience: Patience,
+        limit: Option<Duration>,
     ) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body).map_err(|error| self.garbled(&error))?;
-        let bytes = self.request(Method::POST, path, body.into(), patience)?;
-        self.parse(&bytes)
+        let body = serde_json::to_vec(body).map_err(|error| self.bad_answer(&error))?;
+        self.request(Method::POST, path, body.into(), limit)
     }
 
-    /// Reads an answer as it comes; `each` gets its pieces, and says whether it wants more.
-    ///
-    /// # Errors
-    /// When there is no answer, or it is a refusal.
-    pub fn stream(&mut self, path: &str, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), ClientError> {
+    fn stream(&mut self, path: &str, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), ClientError> {
         let Client { runtime, sender, socket } = self;
         runtime.block_on(async {
             let mut response = send(sender, socket, Method::GET, path, Bytes::new()).await?;
@@ -134,25 +144,13 @@ impl Client {
         })
     }
 
-    /// Waits until the process at the other end is gone.
-    ///
-    /// # Errors
-    /// When it refuses to be watched.
-    pub fn until_the_end(mut self) -> Result<(), ClientError> {
-        match self.stream("/v1/end", |_| true) {
-            // It was gone before it could answer.
-            Err(ClientError::Gone(_)) => Ok(()),
-            result => result,
-        }
-    }
-
-    fn request(
+    fn request<T: DeserializeOwned>(
         &mut self,
         method: Method,
         path: &str,
         body: Bytes,
-        patience: Patience,
-    ) -> Result<Bytes, ClientError> {
+        limit: Option<Duration>,
+    ) -> Result<T, ClientError> {
         let Client { runtime, sender, socket } = self;
         let exchange = async {
             let response = send(sender, socket, method, path, body).await?;
@@ -161,22 +159,19 @@ impl Client {
             }
             whole(socket, response).await
         };
-        runtime.block_on(async {
-            match patience {
-                Patience::Endless => exchange.await,
-                Patience::Short => {
-                    timeout(ANSWER_WITHIN, exchange).await.unwrap_or(Err(ClientError::Silent(socket.clone())))
+        let bytes = runtime.block_on(async {
+            match limit {
+                None => exchange.await,
+                Some(limit) => {
+                    timeout(limit, exchange).await.unwrap_or(Err(ClientError::Timeout(socket.clone())))
                 }
             }
-        })
+        })?;
+        serde_json::from_slice(&bytes).map_err(|error| self.bad_answer(&error))
     }
 
-    fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, ClientError> {
-        serde_json::from_slice(bytes).map_err(|error| self.garbled(&error))
-    }
-
-    fn garbled(&self, error: &serde_json::Error) -> ClientError {
-        ClientError::Garbled(self.socket.clone(), error.to_string())
+    fn bad_answer(&self, error: &serde_json::Error) -> ClientError {
+        ClientError::BadAnswer(self.socket.clone(), error.to_string())
     }
 }
 
@@ -191,7 +186,7 @@ async fn send(
     let request = hyper::Request::builder().method(method).uri(path).header("host", "mprun");
     let request = request
         .body(Full::new(body))
-        .map_err(|error| ClientError::Garbled(socket.to_owned(), error.to_string()))?;
+        .map_err(|error| ClientError::BadAnswer(socket.to_owned(), error.to_string()))?;
     sender.ready().await.map_err(|_| gone())?;
     sender.send_request(request).await.map_err(|_| gone())
 }
@@ -206,7 +201,7 @@ async fn refusal(socket: &Path, response: Response<Incoming>) -> ClientError {
     match whole(socket, response).await {
         Ok(bytes) => match serde_json::from_slice::<Refused>(&bytes) {
             Ok(refused) => ClientError::Refused(refused),
-            Err(_) => ClientError::Garbled(socket.to_owned(), format!("status {status}")),
+            Err(_) => ClientError::BadAnswer(socket.to_owned(), format!("status {status}")),
         },
         Err(error) => error,
     }
@@ -217,10 +212,10 @@ impl ClientError {
     pub fn reason(&self) -> Option<Reason> {
         match self {
             ClientError::Refused(refused) => Some(refused.reason),
-            ClientError::NoAnswer(..)
-            | ClientError::Silent(_)
+            ClientError::NotConnected(..)
+            | ClientError::Timeout(_)
             | ClientError::Gone(_)
-            | ClientError::Garbled(..) => None,
+            | ClientError::BadAnswer(..) => None,
         }
     }
 }

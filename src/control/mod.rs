@@ -6,23 +6,23 @@
 //!  top ──────────┘                        ^────────── Reply, through a oneshot ─────────┘
 //! ```
 //!
-//! [`place`] says where sockets are, [`claim`] takes one for a run, [`protocol`] holds what travels, [`server`] and
-//! [`client`] are its two ends. Nothing here knows how a pipeline works: the supervisor answers, the server only reads
-//! and writes, with bounds on everything that a client decides (sizes, times, connections).
+//! [`runtime_folder`] finds the folders of sockets, [`claim`] takes a socket for a run, [`protocol`] is the API, [`server`] and
+//! [`client`] are its two ends. The supervisor answers; the server only reads and writes, with bounds on everything
+//! that a client decides (sizes, times, connections).
 //!
 //! # Crash table
 //!
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
-//! | the supervisor | a socket that nobody answers, a lock file that nobody holds | the kernel ends the lock with its holder: the next run takes both over |
-//! | between the lock and the bind | a lock file that nobody holds | the same |
+//! | the supervisor | a socket without a server, a lock file without a holder | the kernel ends the lock with its holder: the next run takes both over |
+//! | between the lock and the bind | a lock file without a holder | the same |
 //! | a client, in the middle of a request | half a request | dropped with the connection; nothing was asked |
 //! | a client, before it has read the reply | what it asked for is done | every verb can be repeated; `retry` of a dead letter knows what it has put already |
 #![forbid(unsafe_code)]
 
 pub mod claim;
 pub mod client;
-pub mod place;
 pub mod protocol;
 pub mod python;
+pub mod runtime_folder;
 pub mod server;

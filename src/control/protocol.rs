@@ -1,10 +1,52 @@
-//! What travels: requests to a running pipeline, and its replies. Both ends use these types.
+//! The control API: its paths, the bodies of its requests and its answers. Client and server use these types.
+//!
+//! A new command is a variant of [`Command`] and its path in [`PATHS`]: its name in JSON is the end of its path.
 
 use crate::status::{Glimpse, Queue, Snapshot};
+use hyper::Method;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The version of the protocol, the first part of every path. It grows when something that was there changes or goes.
 pub const VERSION: u32 = 1;
+
+/// What the paths of commands begin with.
+pub const PREFIX: &str = "/v1/";
+
+/// The API describes itself.
+pub const ROOT: &str = "/v1";
+/// [`Status`].
+pub const STATUS: &str = "/v1/status";
+/// [`Audit`].
+pub const AUDIT: &str = "/v1/audit";
+/// [`Plan`].
+pub const PLAN: &str = "/v1/plan";
+/// [`Tap`].
+pub const TAP: &str = "/v1/tap";
+/// The connection ends with the run.
+pub const END: &str = "/v1/end";
+/// [`Retry`].
+pub const RETRY: &str = "/v1/dead/retry";
+
+/// All paths and their methods.
+pub const PATHS: [(&str, Method); 15] = [
+    (ROOT, Method::GET),
+    (STATUS, Method::GET),
+    (AUDIT, Method::GET),
+    (PLAN, Method::POST),
+    (TAP, Method::GET),
+    (END, Method::GET),
+    ("/v1/scale", Method::POST),
+    ("/v1/restart", Method::POST),
+    ("/v1/pause", Method::POST),
+    ("/v1/resume", Method::POST),
+    ("/v1/reload", Method::POST),
+    ("/v1/upgrade", Method::POST),
+    ("/v1/drain", Method::POST),
+    ("/v1/stop", Method::POST),
+    (RETRY, Method::POST),
+];
 
 /// Something that a running pipeline is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +59,8 @@ pub enum Request {
     Plan(Plan),
     /// What passes through a queue.
     Tap(Tap),
-    /// To do something.
-    Tell(Command),
+    /// To change something.
+    Command(Command),
     /// To put an item back that became a dead letter.
     Put(Put),
 }
@@ -43,16 +85,14 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tap {
-    /// The queue.
     pub queue: String,
 }
 
-/// One item to put into a queue once more: never twice, whoever is killed.
+/// One item of a dead letter to put into its queue: never twice, whichever process is killed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Put {
     /// The queue that it was taken from.
     pub queue: String,
-    /// Its bytes.
     pub item: Vec<u8>,
     /// Which letter it was: the queue remembers the last one that it got.
     pub key: u64,
@@ -79,19 +119,20 @@ pub struct Retried {
     pub refused: Vec<String>,
 }
 
-/// Something to do.
-#[derive(Clone, Debug, PartialEq)]
+/// A change of the running pipeline: POST to `/v1/` and its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// Another number of processes.
     Scale(Scale),
     /// Fresh workers, one by one.
     Restart(Restart),
     /// Workers finish their item and wait.
-    Pause(Whom),
-    /// And go on.
-    Resume(Whom),
-    /// Take the file over, as SIGHUP does.
-    Reload(Wait),
+    Pause(StageOrAll),
+    /// Paused workers continue.
+    Resume(StageOrAll),
+    /// Apply the pipeline file, as SIGHUP does.
+    Reload(Reload),
     /// The program on the disk takes over, as after SIGUSR2. Answered only if it doesn't: else the connection ends.
     Upgrade,
     /// Sources end, all items are worked off, however long that takes.
@@ -100,16 +141,61 @@ pub enum Command {
     Stop(Stop),
 }
 
-/// `POST /v1/scale`.
+impl Command {
+    /// Whether its answer may take any time.
+    pub fn waits(&self) -> bool {
+        match self {
+            Command::Scale(Scale { wait, .. })
+            | Command::Restart(Restart { wait, .. })
+            | Command::Pause(StageOrAll { wait, .. }) => *wait,
+            Command::Reload(_) | Command::Upgrade => true,
+            Command::Resume(_) | Command::Drain | Command::Stop(_) => false,
+        }
+    }
+
+    /// Its path and its body.
+    ///
+    /// # Errors
+    /// Never: all of these types are plain.
+    pub fn to_request(&self) -> serde_json::Result<(String, Value)> {
+        let (name, body) = match serde_json::to_value(self)? {
+            Value::Object(named) => named.into_iter().next().unwrap_or_default(),
+            name => (name.as_str().unwrap_or_default().to_owned(), Value::Object(Map::new())),
+        };
+        Ok((format!("{PREFIX}{name}"), body))
+    }
+
+    /// The command of this name. The body of one without parameters is ignored.
+    ///
+    /// # Errors
+    /// When the body does not fit, or there is no such command.
+    pub fn from_request(name: &str, body: &[u8]) -> serde_json::Result<Command> {
+        serde_json::from_value(Value::from(name)).or_else(|_| {
+            let named = Map::from_iter([(name.to_owned(), from_body(body)?)]);
+            serde_json::from_value(Value::Object(named))
+        })
+    }
+}
+
+/// The value in a body. An empty body is an empty object.
+///
+/// # Errors
+/// When the body is not an object, or does not fit.
+pub fn from_body<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    // serde would take a list, too: the fields by their order.
+    let object: Map<String, Value> = serde_json::from_slice(body)?;
+    serde_json::from_value(Value::Object(object))
+}
+
+/// `POST /v1/scale`. Exactly one of `processes` and `by` is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scale {
-    /// The stage.
     pub stage: String,
-    /// How many processes it is to have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u32>,
-    /// Instead: how many more than now; below zero: fewer.
+    /// How many processes more than now; below zero: fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<i32>,
     /// Reply only when it has them.
@@ -121,7 +207,6 @@ pub struct Scale {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restart {
-    /// The stage.
     pub stage: String,
     /// Reply only when all its workers are fresh ones.
     #[serde(default)]
@@ -131,17 +216,17 @@ pub struct Restart {
 /// `POST /v1/pause` and `POST /v1/resume`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Whom {
-    /// The stage; none: all of them.
+pub struct StageOrAll {
+    /// None: all stages.
     pub stage: Option<String>,
-    /// Reply to a pause only when no worker is at an item any more. To go on takes no time.
+    /// Reply to a pause only when no worker has an item. A resume takes no time.
     pub wait: bool,
 }
 
 /// `POST /v1/reload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Wait {
+pub struct Reload {
     /// Reply only when all is as the file says, or back as it was.
     pub wait: bool,
 }
@@ -150,22 +235,23 @@ pub struct Wait {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stop {
-    /// Do not work off what is in the queues.
+    /// Leave the items in the queues.
     pub now: bool,
 }
 
-/// What comes back.
-#[derive(Clone, Debug, PartialEq)]
+/// The supervisor's answer; its JSON is that of its content.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Answer {
     /// To [`Request::Status`].
     Status(Box<Snapshot>),
     /// To [`Request::Audit`].
     Audit(Audit),
     /// To [`Request::Plan`].
-    Plan(Steps),
+    Plan(ReloadSteps),
     /// To [`Request::Tap`]: what was seen since the last time.
     Tap(Option<Glimpse>),
-    /// To [`Request::Tell`] and [`Request::Put`].
+    /// To [`Request::Command`] and [`Request::Put`].
     Done(Done),
 }
 
@@ -175,38 +261,40 @@ pub type Reply = Result<Answer, Refused>;
 /// Whether every item is accounted for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
-    /// It all adds up.
     pub ok: bool,
-    /// The first thing that doesn't.
+    /// The first ledger that does not add up.
     pub fault: Option<String>,
-    /// The ledgers.
     pub queues: Vec<Queue>,
 }
 
 /// What a reload would change, step by step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Steps {
+pub struct ReloadSteps {
     /// In words; none: nothing would change.
     pub steps: Vec<String>,
 }
 
-/// It is done, or under way.
+/// A command is done, or under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// What, in words.
     pub done: String,
-    /// The steps of it, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<String>,
 }
 
-/// It is not done.
+/// A request is not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Why, as a word for programs.
+    /// For programs.
     pub reason: Reason,
-    /// Why, for people.
+    /// For people.
     pub error: String,
+}
+
+impl Refused {
+    pub fn new(reason: Reason, error: impl Into<String>) -> Refused {
+        Refused { reason, error: error.into() }
+    }
 }
 
 /// Why something is not done.
@@ -253,10 +341,43 @@ pub enum Reason {
     NotUpgraded,
     /// The queue has no room.
     Full,
-    /// Nobody will take from the queue any more.
+    /// No stage will take from the queue any more.
     Ended,
     /// The queue has not got this item last.
     NotPut,
     /// What was to be read or written could not be.
     Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_its_path() {
+        let unknown = Command::from_request("?", b"").unwrap_err().to_string();
+        for (path, method) in PATHS {
+            let is_command = unknown.contains(&format!("`{}`", path.trim_start_matches(PREFIX)));
+            let others = [ROOT, STATUS, AUDIT, PLAN, TAP, END, RETRY];
+            assert_ne!(is_command, others.contains(&path), "{path}: {unknown}");
+            assert!(!is_command || method == Method::POST, "{path}");
+        }
+        assert_eq!(unknown.matches('`').count() / 2, 1 + PATHS.len() - 7, "{unknown}");
+    }
+
+    #[test]
+    fn a_command_comes_back_from_its_request() {
+        let stage = || Some("a".to_owned());
+        for command in [
+            Command::Scale(Scale { stage: "a".into(), processes: None, by: Some(-1), wait: true }),
+            Command::Pause(StageOrAll { stage: stage(), wait: true }),
+            Command::Drain,
+            Command::Stop(Stop { now: true }),
+        ] {
+            let (path, body) = command.to_request().unwrap();
+            let name = path.strip_prefix(PREFIX).unwrap();
+            assert_eq!(Command::from_request(name, body.to_string().as_bytes()).unwrap(), command);
+        }
+        assert_eq!(Command::from_request("drain", b"null").unwrap(), Command::Drain);
+    }
 }

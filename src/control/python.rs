@@ -14,7 +14,7 @@
 //! | two workers at once | one of them finds the folder in place | it takes that one: they are the same |
 //! | the supervisor | the folder | the next run of this name, or for another user the next of root, removes it |
 
-use super::place;
+use super::runtime_folder;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, Uid};
@@ -42,44 +42,46 @@ const FILES: [(&str, &str); 10] = [
 /// What the names of the folders for other users begin with; the number of the run's supervisor follows.
 const FOR_OTHERS: &str = "python-";
 
-/// The run's own place: `NAME.python`, beside its socket and its tails (`NAME.logs`).
-fn own(tails: &Path) -> PathBuf {
-    tails.with_extension("python")
+/// The run's own folder: `NAME.python`, beside its socket and its recent logs (`NAME.logs`).
+fn own(recent_logs: &Path) -> PathBuf {
+    recent_logs.with_extension("python")
 }
 
 /// The one for other users. Runs of one name may share root's folder, but no two have one supervisor.
 fn for_others(supervisor: u32) -> Option<PathBuf> {
-    Uid::effective().is_root().then(|| Path::new(place::ROOTS).join(format!("{FOR_OTHERS}{supervisor}")))
+    Uid::effective()
+        .is_root()
+        .then(|| Path::new(runtime_folder::ROOT_FOLDER).join(format!("{FOR_OTHERS}{supervisor}")))
 }
 
 /// Sees to it that the module is there. Returns what `PYTHONPATH` must name.
 ///
 /// # Errors
 /// When it can't be written there.
-pub fn put(tails: &Path, supervisor: u32, for_another_user: bool) -> io::Result<PathBuf> {
+pub fn put(recent_logs: &Path, supervisor: u32, for_another_user: bool) -> io::Result<PathBuf> {
     match for_others(supervisor).filter(|_| for_another_user) {
         Some(others) => {
-            place::prepare(Path::new(place::ROOTS))?;
+            runtime_folder::prepare(Path::new(runtime_folder::ROOT_FOLDER))?;
             put_into(&others)
         }
-        None => put_into(&own(tails)),
+        None => put_into(&own(recent_logs)),
     }
 }
 
 /// This run is over.
-pub fn forget(tails: &Path) {
-    for place in [Some(own(tails)), for_others(std::process::id())].into_iter().flatten() {
-        let _ = fs::remove_dir_all(place); // mostly there is none
+pub fn forget(recent_logs: &Path) {
+    for folder in [Some(own(recent_logs)), for_others(std::process::id())].into_iter().flatten() {
+        let _ = fs::remove_dir_all(folder); // mostly there is none
     }
 }
 
 /// This run begins: what killed ones have left goes.
-pub fn forget_killed(tails: &Path) {
-    forget(tails);
+pub fn forget_killed(recent_logs: &Path) {
+    forget(recent_logs);
     if !Uid::effective().is_root() {
         return;
     }
-    for entry in fs::read_dir(place::ROOTS).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(runtime_folder::ROOT_FOLDER).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let supervisor = name.to_str().and_then(|name| name.strip_prefix(FOR_OTHERS)?.parse().ok());
         if supervisor.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
@@ -88,15 +90,15 @@ pub fn forget_killed(tails: &Path) {
     }
 }
 
-fn put_into(place: &Path) -> io::Result<PathBuf> {
-    let whole = place.join(version());
+fn put_into(folder: &Path) -> io::Result<PathBuf> {
+    let whole = folder.join(version());
     if whole.join("mprun").is_dir() {
         return Ok(whole);
     }
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let new = place.join(format!(".new-{}-{number}", std::process::id()));
-    make_folder(place)?;
+    let new = folder.join(format!(".new-{}-{number}", std::process::id()));
+    make_folder(folder)?;
     make_folder(&new)?;
     let written = write(&new.join("mprun")).and_then(|()| fs::rename(&new, &whole));
     if written.is_err() {
@@ -155,12 +157,12 @@ mod tests {
     fn the_module_is_put_once_and_goes_with_the_run() {
         let base = std::env::temp_dir().join(format!("mprun-python-test-{}", std::process::id()));
         fs::create_dir_all(&base).unwrap();
-        let tails = base.join("name.logs");
+        let recent_logs = base.join("name.logs");
         let all: Vec<_> = (0..8)
             .map(|_| {
                 std::thread::spawn({
-                    let tails = tails.clone();
-                    move || put(&tails, std::process::id(), false).unwrap()
+                    let recent_logs = recent_logs.clone();
+                    move || put(&recent_logs, std::process::id(), false).unwrap()
                 })
             })
             .collect();
@@ -169,7 +171,7 @@ mod tests {
         let left: Vec<_> = fs::read_dir(base.join("name.python")).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
         assert_eq!(fs::metadata(found[0].join("mprun")).unwrap().permissions().mode() & 0o777, 0o755);
-        forget(&tails);
+        forget(&recent_logs);
         assert!(!base.join("name.python").exists());
         fs::remove_dir_all(base).unwrap();
     }

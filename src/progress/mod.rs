@@ -2,7 +2,7 @@
 //!
 //! A thread asks the supervisor how things are, as any client of the control socket does. Where there are bars, one more
 //! thread has the terminal for itself ([`terminal_thread`]): it draws, and it writes the lines of the log, which come through
-//! the log pipe ([`logging`](crate::logging)), above the bars. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
+//! the log pipe ([`logs`](crate::logs)), above the bars. Standard output is never touched. What prints there, or reads keys, on the same terminal has it for
 //! itself: then there are no bars.
 //!
 //! | killed … | left behind | why that's fine |
@@ -90,7 +90,7 @@ pub fn form(wanted: When, pipeline: &Pipeline, registry: &Registry, on: Terminal
     let sources = || pipeline.stages.iter().filter(|stage| stage.work.inputs.is_empty());
     let ends = sources().all(|stage| stage.work.ends(registry));
     let prints = pipeline.stages.iter().any(|stage| stage.work.prints(registry));
-    let types = sources().any(|stage| stage.work.uses() == Some("stdin"));
+    let types = sources().any(|stage| stage.work.reads_stdin(registry));
     let is_free = on.stderr && !(on.stdout && prints) && !(on.stdin && types);
     match wanted {
         When::Never => None,

@@ -107,6 +107,7 @@ mod worker_time;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::{Limits, Tuning as SlotTuning, WhenFull};
 pub use counts::QueueCounts;
 pub use fault::Fault;
 pub use file::{Opened, Saved};
@@ -118,9 +119,8 @@ pub use port::{Committed, Lease, MAX_BLOCKS, PutError, Sleeper, Taken, Wait, Wor
 pub use put_back::PutBack;
 pub use release::{DeadLetterCandidate, FailureAttribution, Look, Released};
 pub use saving::Safety;
-pub use steward::{Limits, Phase, QueueAdmin, SlotReport};
-pub use tuning::SlotTuning;
-pub use word::{Ending, Order, WhenFull};
+pub use steward::{Phase, QueueAdmin, SlotReport};
+pub use word::{Ending, Order};
 pub use worker_time::{ITEM_TIME_BOUNDS, ItemTimes, Waiting, WorkTimes};
 
 /// A queue of an arena, `0 .. MAX_QUEUES`. The supervisor owns which is which.

@@ -6,10 +6,10 @@
 use super::descriptor::{Meta, inline_word};
 use super::image::{Image, Item, Queue};
 use super::layout::{self, INLINE, MAX_ITEM, queue};
-use super::steward::{Limits, QueueAdmin};
+use super::steward::QueueAdmin;
 use super::tx::Tx;
-use super::word::WhenFull;
 use super::{Fault, QueueId, ring};
+use crate::model::{Limits, WhenFull};
 
 /// Items put in one transaction.
 const CHUNK: usize = 32;

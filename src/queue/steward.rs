@@ -6,24 +6,12 @@ use super::event::{self, Event};
 use super::hand::Hand;
 use super::layout::{self, INLINE, queue, slot};
 use super::memory::{Arena, Memory};
-use super::tuning::SlotTuning;
+use super::tuning;
 use super::worker_time::{self, ItemTimes, WorkTimes};
-use super::{Ending, Fault, Order, QueueId, SlotId, WhenFull, futex, ring};
+use super::{Ending, Fault, Order, QueueId, SlotId, futex, ring};
+use crate::model::{Limits, Totals, Tuning};
 use std::sync::atomic::Ordering::{AcqRel, SeqCst};
 use std::sync::atomic::fence;
-
-/// The bounds of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Items waiting, exactly.
-    pub capacity: u64,
-    /// Bytes of all items longer than 8 bytes (rounded up to powers of two): staged, waiting and leased.
-    pub max_bytes: u64,
-    /// Bytes of one item.
-    pub max_item: u64,
-    /// What a put on a full queue does.
-    pub when_full: WhenFull,
-}
 
 /// How far a worker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +45,8 @@ pub struct SlotReport {
     pub phase: Phase,
     /// How it said that it ends; `None`: it did not say.
     pub ending: Option<Ending>,
-    /// Items it leased.
-    pub taken: u64,
-    /// Leases it ended well.
-    pub done: u64,
-    /// Outputs it published.
-    pub emitted: u64,
-    /// Items it gave up as dead letters.
-    pub dead: u64,
+    /// What it did, but for what was too long.
+    pub counts: Totals,
     /// How far the source is that it runs, and of how much.
     pub progress: Option<(u64, u64)>,
     /// How it spent its time until now.
@@ -192,7 +174,7 @@ impl QueueAdmin {
     ///
     /// # Errors
     /// See [`QueueAdmin::set_queue`]; also [`Fault::DiskFull`].
-    pub fn open_slot(&mut self, id: SlotId, tuning: &SlotTuning) -> Result<(), Fault> {
+    pub fn open_slot(&mut self, id: SlotId, tuning: &Tuning) -> Result<(), Fault> {
         let at = layout::slot_at(id)?;
         let memory = self.hand.memory();
         if u64::from(id.0) >= memory.load(layout::OPENED) {
@@ -204,7 +186,7 @@ impl QueueAdmin {
         let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED, slot::BURIED];
         cleared.iter().chain(&counters).chain(&slot::PROGRESS).for_each(|word| memory.store(at + word, 0));
         worker_time::clear(memory, at);
-        tuning.store(memory, at);
+        tuning::store(*tuning, memory, at);
         memory.store(layout::OPENED, memory.load(layout::OPENED).max(u64::from(id.0) + 1));
         Ok(())
     }
@@ -232,8 +214,8 @@ impl QueueAdmin {
     ///
     /// # Errors
     /// See [`QueueAdmin::set_queue`].
-    pub fn tune(&mut self, id: SlotId, tuning: &SlotTuning) -> Result<(), Fault> {
-        tuning.store(self.hand.memory(), layout::slot_at(id)?);
+    pub fn tune(&mut self, id: SlotId, tuning: &Tuning) -> Result<(), Fault> {
+        tuning::store(*tuning, self.hand.memory(), layout::slot_at(id)?);
         self.ring_bells(&[id])
     }
 
@@ -299,10 +281,13 @@ impl QueueAdmin {
         Ok(SlotReport {
             phase: Phase::load(memory, at),
             ending: Ending::load(memory, at),
-            taken: memory.load(at + slot::TAKEN),
-            done: memory.load(at + slot::COMPLETED),
-            emitted: memory.load(at + slot::EMITTED),
-            dead: memory.load(at + slot::BURIED),
+            counts: Totals {
+                taken: memory.load(at + slot::TAKEN),
+                done: memory.load(at + slot::COMPLETED),
+                emitted: memory.load(at + slot::EMITTED),
+                dead: memory.load(at + slot::BURIED),
+                too_long: 0,
+            },
             progress: {
                 let [done, total] = slot::PROGRESS.map(|word| memory.load(at + word));
                 (total > 0).then_some((done, total))

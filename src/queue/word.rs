@@ -4,29 +4,6 @@ use super::SlotId;
 use super::layout::{self, slot};
 use super::memory::{Arena, Memory};
 
-/// What a put on a full queue does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum WhenFull {
-    /// Waits for room.
-    Block = 0,
-    /// Drops the new item.
-    DropNew = 1,
-    /// Drops the item that waits longest.
-    DropOld = 2,
-}
-
-impl WhenFull {
-    #[inline]
-    pub(super) fn from_word(word: u64) -> WhenFull {
-        match word {
-            1 => WhenFull::DropNew,
-            2 => WhenFull::DropOld,
-            _ => WhenFull::Block,
-        }
-    }
-}
-
 /// The supervisor's standing order to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]

@@ -8,14 +8,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// Bytes asked for at once.
-const CHUNK: usize = 64 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 /// Memory that is kept although nothing is held.
-const KEPT: usize = 1 << 20;
+const KEPT_BUFFER_BYTES: usize = 1 << 20;
 
 /// An item of which more is there already is long: what was read of it is saved again and again until its end comes.
-const LONG: usize = 1 << 20;
+const LONG_ITEM_BYTES: usize = 1 << 20;
 /// So its bytes may gather for so long before they are read.
-const GATHERING: Duration = Duration::from_millis(10);
+const GATHER_TIME: Duration = Duration::from_millis(10);
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -144,8 +144,8 @@ impl Lines {
     /// Adds what one call of `read` gives; returns how much that was (0: the end).
     pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         self.knows_limit = false;
-        self.decoder.shrink(KEPT);
-        let n = read(self.decoder.room(CHUNK))?;
+        self.decoder.shrink(KEPT_BUFFER_BYTES);
+        let n = read(self.decoder.room(READ_BYTES))?;
         self.decoder.filled(n);
         Ok(n)
     }
@@ -160,11 +160,11 @@ pub(crate) struct Gathering {
 impl Gathering {
     /// Until when more of the item at hand should come before what is there is read; `None`: now is the time.
     pub fn wait(&mut self, lines: &Lines) -> Option<Instant> {
-        if lines.rest().len() < LONG {
+        if lines.rest().len() < LONG_ITEM_BYTES {
             self.until = None;
             return None;
         }
-        let until = *self.until.get_or_insert_with(|| Instant::now() + GATHERING);
+        let until = *self.until.get_or_insert_with(|| Instant::now() + GATHER_TIME);
         if until <= Instant::now() {
             self.until = None;
         }

@@ -30,6 +30,7 @@ struct Entry {
     name: &'static str,
     about: &'static str,
     kind: Kind,
+    reads_stdin: bool,
     keys: Vec<KeyDoc>,
     build: Build,
 }
@@ -120,9 +121,9 @@ impl Registry {
     where
         F: Fn(&mut Settings<'_>) -> Open + Send + Sync + 'static,
     {
-        let (Findings { about, keys, .. }, _) = run(name, &build, &Map::new());
+        let (Findings { about, keys, reads_stdin, .. }, _) = run(name, &build, &Map::new());
         self.entries.retain(|entry| entry.name != name);
-        self.entries.push(Entry { name, about, kind, keys, build: Box::new(build) });
+        self.entries.push(Entry { name, about, kind, reads_stdin, keys, build: Box::new(build) });
         self
     }
 
@@ -160,6 +161,16 @@ impl Registry {
     /// Whether the named source comes to an end with these parameters.
     pub fn ends(&self, name: &str, with: &Map<String, Value>) -> bool {
         self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.ends)
+    }
+
+    /// Whether the named stage reads mprun's standard input.
+    pub(crate) fn reads_stdin(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|entry| entry.reads_stdin)
+    }
+
+    /// The files that the named stage needs at its start: a path or a pattern.
+    pub(crate) fn input_files(&self, name: &str, with: &Map<String, Value>) -> Option<String> {
+        run(name, &self.find(name)?.build, with).0.input_files
     }
 
     /// The file that a stage of this name, with these parameters, wants to be replaced at the end of a good run.

@@ -15,7 +15,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Symbolic links that are followed, at most: the kernel's own bound.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// A file and what is to take its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Replacement {
     /// For the file of this path. Links are followed first, so that a link stays one.
     pub fn of(path: &Path) -> Replacement {
         let mut file = path.to_owned();
-        for _ in 0..MOST_LINKS {
+        for _ in 0..MAX_LINKS {
             let Ok(target) = fs::read_link(&file) else { break };
             file = file.parent().map(|folder| folder.join(&target)).unwrap_or(target);
         }

@@ -1,6 +1,7 @@
 //! Made-up snapshots, for tests.
 
 use super::*;
+use crate::model::WhenFull;
 use std::collections::BTreeMap;
 
 /// A pipeline with nothing in it.

@@ -16,12 +16,13 @@ mod stage;
 mod transition;
 mod worker;
 
-pub use bottleneck::{Bottleneck, Cpus, Limit, Next, NoMore, find as find_bottleneck};
+pub use crate::model::Totals;
+pub use bottleneck::{Bottleneck, Cpus, find as find_bottleneck};
 pub use cpus::CpuTicks;
 pub use letters::Letters;
-pub use queue::{Queue, WhenFull};
+pub use queue::Queue;
 pub use rates::{Rate, Samples};
-pub use stage::{Fate, Histogram, Progress, Stage, Times, Totals};
+pub use stage::{Fate, Histogram, Progress, Stage, Times};
 pub use transition::{Change, Glimpse, Transition};
 pub use worker::{Worker, WorkerState};
 

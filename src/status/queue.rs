@@ -1,5 +1,6 @@
 //! One queue and its ledger.
 
+use crate::model::WhenFull;
 use serde::{Deserialize, Serialize};
 
 /// One queue: `put = done + waiting + leased + dropped + dead`, at every moment.
@@ -51,16 +52,4 @@ impl Queue {
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         share(self.waiting, self.capacity).max(share(self.bytes, self.max_bytes)).min(1.0)
     }
-}
-
-/// What a put on a full queue does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WhenFull {
-    /// Waits for room.
-    Block,
-    /// Drops the new item.
-    DropNew,
-    /// Drops the item that waits longest.
-    DropOld,
 }

@@ -1,6 +1,7 @@
 //! One stage.
 
 use super::{Rate, Worker};
+use crate::model::Totals;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -94,24 +95,6 @@ pub enum Fate {
     Removed,
     /// It failed too often.
     GaveUp,
-}
-
-/// What was done. An item that was leased is done, is dead, or went back into its queue; some are at hand still. So over
-/// all stages that read a queue, `done` and `dead` add up to what the queue's own ledger says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Items leased. One that went back and was leased again counts twice: workers take more than they may come to do,
-    /// and a failed item is tried again. A source's own are only its position.
-    pub taken: u64,
-    /// Leases that ended well.
-    pub done: u64,
-    /// Items published, or printed.
-    pub emitted: u64,
-    /// Items that became dead letters, also by the supervisor, for a worker that died of them.
-    pub dead: u64,
-    /// What it read and was too long to become an item: dead letters of their own kind, which no queue has seen.
-    #[serde(default)]
-    pub too_long: u64,
 }
 
 /// How time was spent, in seconds summed over workers.

@@ -3,6 +3,7 @@
 use crate::config::{
     Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
 };
+use crate::model::Limits;
 use crate::supervisor::machine::wanted::Wanted;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,10 +37,12 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
 pub fn queue(name: &str) -> Queue {
     Queue {
         name: name.to_owned(),
-        capacity: 1024,
-        max_bytes: 64 << 20,
-        max_item: 16 << 20,
-        when_full: WhenFull::Block,
+        limits: Limits {
+            capacity: 1024,
+            max_bytes: 64 << 20,
+            max_item: 16 << 20,
+            when_full: WhenFull::Block,
+        },
         durable: false,
         sync: crate::config::Sync::Never,
     }

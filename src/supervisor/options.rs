@@ -3,7 +3,7 @@
 use super::closing::report::ReportFile;
 use crate::config::LoadOptions;
 use crate::dead_letter::Letter;
-use crate::logging::Logging;
+use crate::logs::Logging;
 use crate::progress;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -20,8 +20,7 @@ use crate::config::{self, Loaded, Report};
 use crate::control::claim::Claim;
 use crate::control::server::Listeners;
 use crate::exit;
-use crate::log_file::Tails;
-use crate::logging;
+use crate::logs::{self, RecentLogs};
 use crate::service::{Manager, Received};
 use crate::stage::Registry;
 use crate::sys::{needs, start_signals};
@@ -47,13 +46,13 @@ pub fn run(options: RunOptions, registry: &Registry) -> u8 {
         Ok(loaded) => loaded,
         Err(report) => {
             let report = shown(&report);
-            logging::show(Level::Error, &report);
+            logs::show(Level::Error, &report);
             notify::send_exit(&manager, report.lines().next().unwrap_or_default(), exit::USAGE);
             return exit::USAGE;
         }
     };
     if !loaded.warnings.is_empty() && upgrade.is_none() {
-        logging::show(Level::Warn, &shown(&loaded.warnings));
+        logs::show(Level::Warn, &shown(&loaded.warnings));
     }
     if upgrade.is_none() {
         checks::warn_of_memory(&loaded.pipeline);
@@ -120,7 +119,7 @@ fn supervise(
     before: Predecessor,
 ) -> Result<u8, SetUpError> {
     let name = loaded.pipeline.name.clone();
-    logging::set_pipeline(&name);
+    logs::set_pipeline(&name);
     // Before there is any thread: signals reach this one only, which can hold them back once more.
     start_signals::block_all().map_err(|error| SetUpError::System("hold signals back", error))?;
     needs::look_up().map_err(SetUpError::Missing)?;
@@ -140,7 +139,7 @@ fn supervise(
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
     ended.map(|(code, recent_logs)| {
         if let Some(recent_logs) = recent_logs {
-            recent_logs.end();
+            recent_logs.remove();
             crate::control::python::forget(recent_logs.folder());
         }
         code
@@ -154,7 +153,7 @@ fn live(
     mut before: Predecessor,
     (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
     log_writer: &mut LogWriter,
-) -> Result<(u8, Option<Tails>), SetUpError> {
+) -> Result<(u8, Option<RecentLogs>), SetUpError> {
     let name = loaded.pipeline.name.clone();
     let mut performer = Performer::set_up(&run, &loaded.pipeline, &mut before, log_writer)?;
     let is_resumed = before.upgrade.is_some();

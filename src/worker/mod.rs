@@ -31,7 +31,7 @@ pub use spec::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
 
 use crate::config::Task;
 use crate::exit;
-use crate::logging::Logging;
+use crate::logs::Logging;
 use crate::queue::Ending;
 use crate::stage::{Opened, Persistence, Reach, Registry};
 use crate::sys::readiness;

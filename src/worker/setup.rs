@@ -3,8 +3,7 @@
 use super::context::WorkerContext;
 use super::spec::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
 use crate::append::UndoLog;
-use crate::log_file::{LogFile, Tails};
-use crate::logging;
+use crate::logs::{self, LogFile, RecentLogs};
 use crate::queue::{Arena, SlotId, WorkerHandle};
 use crate::stage::{Context, Orders, Pipe};
 use crate::sys::{inherited, memory, readiness};
@@ -17,11 +16,11 @@ use std::io::{Read, Seek};
 
 /// Takes what the supervisor has passed, and finds its place. An error is a text for the log.
 pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
-    logging::sink::use_stderr_as_pipe();
+    logs::sink::use_stderr_as_pipe();
     let spec = read_ticket()?;
     name_process(&spec);
     memory::go_before_parent();
-    logging::set_pipeline(&spec.pipeline);
+    logs::set_pipeline(&spec.pipeline);
     spec.log.start(Some((&spec.stage, spec.worker)));
     copy_log(&spec);
     super::builtin::guard::install_panic_log();
@@ -61,10 +60,10 @@ fn name_process(spec: &WorkerSpec) {
 fn copy_log(spec: &WorkerSpec) {
     if let Some(file) = &spec.log_file {
         let path = spec.folder.join(&file.path);
-        logging::copy_to_log_file(&LogFile { path, ..file.clone() });
+        logs::copy_to_log_file(&LogFile { path, ..file.clone() });
     }
-    if let Some(folder) = &spec.tails {
-        logging::keep_in_tail(Tails::new(folder).of_stage(&spec.stage));
+    if let Some(folder) = &spec.recent_logs {
+        logs::keep_recent(RecentLogs::new(folder).of_stage(&spec.stage));
     }
 }
 

@@ -2,8 +2,7 @@
 
 use crate::config::pipeline::{Recycle, Work};
 use crate::dead_letter::Store;
-use crate::log_file::LogFile;
-use crate::logging::Logging;
+use crate::logs::{LogFile, Logging};
 use serde::{Deserialize, Serialize};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -58,8 +57,8 @@ pub struct WorkerSpec {
     pub log: Logging,
     /// Where to log as well; a relative path starts at `folder`.
     pub log_file: Option<LogFile>,
-    /// The folder of the run's tails, for `mprun logs`.
-    pub tails: Option<PathBuf>,
+    /// The folder of the run's recent logs, for `mprun logs`.
+    pub recent_logs: Option<PathBuf>,
     /// The limit of open files that programs get: this process may have a higher one.
     #[serde(default)]
     pub soft_open_files: Option<u64>,

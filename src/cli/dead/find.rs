@@ -1,20 +1,26 @@
-//! Whose dead letters are meant, where they are, and whether their pipeline runs.
+//! The dead letters that are meant: their file, and their pipeline if it runs.
 
 use std::path::{Path, PathBuf};
 
-use super::Args;
 use crate::cli::output::{self, Failure};
-use crate::cli::target;
+use crate::cli::target::{self, Where};
 use crate::config;
 use crate::control::client::{Client, ClientError};
 use crate::dead_letter::place::{self, Known, Owner};
-use crate::status::Snapshot;
 
-/// What was found.
+#[derive(clap::Args)]
+pub struct Source {
+    /// The file of dead letters, if it can't be found by the pipeline's name
+    #[arg(long, value_name = "PATH", global = true)]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Where,
+}
+
 pub struct Found {
-    /// Where the letters are.
+    /// Of the letters.
     pub path: PathBuf,
-    /// The running pipeline, if it runs.
+    /// To the pipeline, if it runs.
     pub client: Option<Client>,
     /// The pipeline file, if it doesn't run and that is known.
     pub file: Option<PathBuf>,
@@ -22,25 +28,51 @@ pub struct Found {
     pub by_path: bool,
 }
 
-/// The letters of the pipeline of this name or file; without one, of the only one that runs, or that has some.
-pub fn find(args: &Args, name: Option<&str>) -> Result<Found, Failure> {
-    let failure = match target::find(name, &args.place) {
-        Err(failure) => failure,
-        Ok(mut client) => match client.get::<Snapshot>("/v1/status") {
-            Ok(snapshot) => {
-                let path = args.file.clone().unwrap_or_else(|| snapshot.dead_letter_file.into());
-                if let (Some(name), None, None) = (name, &args.file, &args.place.socket) {
-                    only_one(name, &path)?;
+impl Source {
+    /// The letters of the pipeline of this name or file; without one, of the only one that runs, or that has some.
+    pub fn find(&self, name: Option<&str>) -> Result<Found, Failure> {
+        let failure = match target::find(name, &self.place) {
+            Err(failure) => failure,
+            Ok(mut client) => match client.status(false) {
+                Ok(snapshot) => {
+                    let path = self.file.clone().unwrap_or_else(|| snapshot.dead_letter_file.into());
+                    if let (Some(name), None, None) = (name, &self.file, &self.place.socket) {
+                        only_one(name, &path)?;
+                    }
+                    let by_path = has_owner(&path);
+                    return Ok(Found { path, client: Some(client), file: None, by_path });
                 }
-                let by_path = has_owner(&path);
-                return Ok(Found { path, client: Some(client), file: None, by_path });
-            }
-            // Its end was under way when it was found.
-            Err(error @ (ClientError::Gone(..) | ClientError::NoAnswer(..))) => target::failure(&error),
-            Err(error) => return Err(target::failure(&error)),
-        },
-    };
-    without_run(args, name, failure)
+                // The run ended after it was found.
+                Err(error @ (ClientError::Gone(..) | ClientError::NotConnected(..))) => error.into(),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        self.without_run(name, failure)
+    }
+
+    fn without_run(&self, name: Option<&str>, failure: Failure) -> Result<Found, Failure> {
+        let pipeline = name.map(Path::new).filter(|path| path.is_file());
+        if let Some(path) = &self.file {
+            let file = pipeline.map(Path::to_owned);
+            return Ok(Found { path: path.clone(), client: None, file, by_path: false });
+        }
+        if let Some(file) = pipeline {
+            return Ok(of_file(file));
+        }
+        let known = match name {
+            Some(name) => place::called(name, &variable),
+            None => place::known(&variable),
+        };
+        let known: Vec<Known> = known.into_iter().filter(|known| known.path.exists()).collect();
+        match known.as_slice() {
+            [] => Err(failure),
+            [only] => Ok(of_known(only)),
+            several => Err(Failure::usage(format!(
+                "several pipelines have dead letters: say which{}",
+                several.iter().map(|known| format!("\n  {}", called(known))).collect::<String>()
+            ))),
+        }
+    }
 }
 
 /// A pipeline of this name that runs under another folder of sockets may keep its letters elsewhere: those that are here
@@ -68,7 +100,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 /// Whether queues are kept for this pipeline file.
-pub fn has_kept_queues(file: &Path) -> bool {
+pub fn has_durable_queues(file: &Path) -> bool {
     place::folder(&config::name_in_file(file), &variable).join("queues").exists()
 }
 
@@ -80,46 +112,22 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn without_run(args: &Args, name: Option<&str>, failure: Failure) -> Result<Found, Failure> {
-    let pipeline = name.map(Path::new).filter(|path| path.is_file());
-    if let Some(path) = &args.file {
-        let file = pipeline.map(Path::to_owned);
-        return Ok(Found { path: path.clone(), client: None, file, by_path: false });
-    }
-    if let Some(file) = pipeline {
-        return Ok(of_file(file));
-    }
-    let known = match name {
-        Some(name) => place::called(name, &variable),
-        None => place::known(&variable),
-    };
-    let known: Vec<Known> = known.into_iter().filter(|known| known.path.exists()).collect();
-    match known.as_slice() {
-        [] => Err(failure),
-        [only] => Ok(of_known(only)),
-        several => Err(Failure::usage(format!(
-            "several pipelines have dead letters: say which{}",
-            several.iter().map(|known| format!("\n  {}", called(known))).collect::<String>()
-        ))),
-    }
-}
-
 fn of_file(file: &Path) -> Found {
     let name = config::name_in_file(file);
     let owner = Owner { file: config::file_without_name(&name, file), name };
     let path = owner.path(&variable);
     if !path.exists() {
-        tell_of_others(&owner);
+        report_others(&owner);
     }
     Found { by_path: owner.file.is_some(), path, client: None, file: Some(file.to_owned()) }
 }
 
 /// A file that was moved has left its letters under its old path.
-fn tell_of_others(owner: &Owner) {
+fn report_others(owner: &Owner) {
     for other in place::called(&owner.name, &variable).into_iter().filter(|other| other.path.exists()) {
         let of = other.of.map_or_else(|| "unknown".to_owned(), |of| of.display().to_string());
         let path = other.path.display();
-        output::complain(&format!(
+        output::report_error(&format!(
             "there are dead letters of another file of this name, {of}: --file {path} shows them"
         ));
     }

@@ -5,19 +5,19 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use super::find::Source;
+use super::letters::each;
 use super::text::{self, Rows};
-use super::{each, find};
 use crate::cli::output::{self, Failure};
 use crate::cli::table::{Table, terminal_width};
 use crate::dead_letter::Letter;
 use crate::exit;
 
 /// Rows that are laid out together.
-const AT_ONCE: usize = 1000;
-/// Groups that are told apart: where each cause is another one, that would be as many as letters.
-const MOST_GROUPS: usize = 10_000;
+const ROWS_AT_ONCE: usize = 1000;
+/// Where each letter has another cause, there would be as many groups as letters.
+const MAX_GROUPS: usize = 10_000;
 
-/// What `list` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// The pipeline: its name or its file. Can be left out when only one runs, or only one has dead letters
@@ -42,8 +42,8 @@ enum By {
 }
 
 /// Lists them.
-pub fn run(args: &super::Args, list: &Args) -> Result<u8, Failure> {
-    let found = find::find(args, list.name.as_deref())?;
+pub fn run(source: &Source, list: &Args) -> Result<u8, Failure> {
+    let found = source.find(list.name.as_deref())?;
     let is_meant = |letter: &Letter| list.stage.as_ref().is_none_or(|stage| letter.text.stage == *stage);
     match (list.by, list.json) {
         (Some(by), json) => groups(&found.path, by, json, is_meant)?,
@@ -60,7 +60,7 @@ fn as_table(path: &Path, is_meant: impl Fn(&Letter) -> bool) -> Result<(), Failu
         if is_meant(&letter) {
             any = true;
             text::row(&mut table, &letter);
-            if table.len() == AT_ONCE {
+            if table.len() == ROWS_AT_ONCE {
                 return output::print_on(&rows.lay_out(std::mem::replace(&mut table, text::table())));
             }
         }
@@ -113,7 +113,7 @@ fn groups(path: &Path, by: By, json: bool, is_meant: impl Fn(&Letter) -> bool) -
                 By::Stage => letter.text.stage.clone(),
                 By::Run => letter.text.run.clone(),
             };
-            let is_new = !groups.contains_key(&what) && groups.len() >= MOST_GROUPS;
+            let is_new = !groups.contains_key(&what) && groups.len() >= MAX_GROUPS;
             let group = groups.entry(if is_new { "(others)".to_owned() } else { what }).or_default();
             group.letters += 1;
             if group.first.is_empty() {

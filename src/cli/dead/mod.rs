@@ -1,39 +1,31 @@
 //! `mprun dead list|show|retry|drop`: items that never went through.
 
-mod drop;
 mod find;
+mod letters;
 mod list;
 mod retry;
 mod selection;
-mod show;
 mod text;
 
-use std::path::{Path, PathBuf};
-
 use clap::Subcommand;
+use nix::sys::signal::{SigSet, Signal};
 
 use super::output::{self, Failure};
-use super::target::Where;
-use crate::dead_letter::{Entry, Letter, Letters};
+use crate::dead_letter;
+use crate::exit;
 use crate::stage::Registry;
-use selection::Selection;
+use find::{Found, Source};
+use letters::each;
+use selection::{Chosen, Selection};
 
-/// Torn lines that are named one by one.
-const TORN_SHOWN: usize = 3;
-
-/// What `dead` takes.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
-    /// The file of dead letters, if it can't be found by the pipeline's name
-    #[arg(long, value_name = "PATH", global = true)]
-    file: Option<PathBuf>,
     #[command(flatten)]
-    place: Where,
+    source: Source,
 }
 
-/// What is done with them.
 #[derive(Subcommand)]
 enum Verb {
     /// List them, oldest first
@@ -52,42 +44,54 @@ enum Verb {
 /// Works on a pipeline's dead letters.
 pub fn run(args: &Args, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
     match &args.verb {
-        Verb::List(list) => list::run(args, list),
-        Verb::Show(selection) => show::run(args, selection),
-        Verb::Drop(selection) => drop::run(args, selection),
-        Verb::Retry(selection) => retry::run(args, selection, verbosity, registry),
+        Verb::List(list) => list::run(&args.source, list),
+        Verb::Show(selection) => show(&args.source, selection),
+        Verb::Drop(selection) => drop(&args.source, selection),
+        Verb::Retry(selection) => retry::run(&args.source, selection, verbosity, registry),
     }
 }
 
-fn open(path: &Path) -> Result<Letters, Failure> {
-    Letters::open(path).map_err(|error| Failure::io(&format!("read {}", path.display()), &error))
+fn choose(source: &Source, selection: &Selection) -> Result<(Found, Chosen), Failure> {
+    let found = source.find(selection.name())?;
+    let chosen = selection.choose(&found.path)?;
+    Ok((found, chosen))
 }
 
-/// Hands over one letter at a time, until `act` has had enough. Lines that are torn are told on standard error: they
-/// were letters once.
-fn each(path: &Path, mut act: impl FnMut(Letter) -> Result<bool, Failure>) -> Result<Letters, Failure> {
-    let mut letters = open(path)?;
-    let (mut torn, mut more) = (Vec::new(), 0_usize);
-    for entry in letters.by_ref() {
-        match entry.map_err(|error| Failure::io(&format!("read {}", path.display()), &error))? {
-            Entry::Letter(letter) => {
-                if !act(letter)? {
-                    break;
-                }
-            }
-            Entry::Torn { line, bytes } if torn.len() < TORN_SHOWN => torn.push((line, bytes)),
-            Entry::Torn { .. } => more += 1,
+/// Shows all that is known of the chosen letters, one at a time.
+fn show(source: &Source, selection: &Selection) -> Result<u8, Failure> {
+    let (found, chosen) = choose(source, selection)?;
+    let mut shown = 0_u64;
+    each(&found.path, |letter| {
+        if !chosen.is_meant(&letter) {
+            return Ok(true);
         }
+        let before = match (selection.json, shown) {
+            (true, 0) => "[\n",
+            (true, _) => ",\n",
+            (false, 0) => "",
+            (false, _) => "\n",
+        };
+        shown += 1;
+        let text = if selection.json { text::json(&letter)? } else { text::show(&letter) };
+        output::print_on(&format!("{before}{text}"))
+    })?;
+    if selection.json {
+        output::print(if shown == 0 { "[]\n" } else { "\n]\n" })?;
     }
-    for (line, bytes) in torn {
-        output::complain(&format!(
-            "line {line} of {} is torn ({bytes} bytes): its writer was killed in the middle, and its item was tried once \
-             more",
-            path.display()
-        ));
+    Ok(exit::DONE)
+}
+
+fn drop(source: &Source, selection: &Selection) -> Result<u8, Failure> {
+    let (found, chosen) = choose(source, selection)?;
+    // Ctrl-Z while the file's lock is held would block every process that has a letter to write.
+    let signals = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGINT];
+    let signals: SigSet = signals.into_iter().collect();
+    let blocked = signals.thread_block();
+    let dropped = dead_letter::drop_some(&found.path, &mut |letter| chosen.is_meant(letter));
+    if blocked.is_ok() {
+        let _ = signals.thread_unblock();
     }
-    if more > 0 {
-        output::complain(&format!("{more} more lines of {} are torn", path.display()));
-    }
-    Ok(letters)
+    let dropped = dropped.map_err(|error| Failure::io(&format!("write {}", found.path.display()), &error))?;
+    output::print(&format!("{} dropped\n", dropped.dropped))?;
+    Ok(exit::DONE)
 }

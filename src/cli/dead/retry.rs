@@ -2,29 +2,34 @@
 
 use std::sync::Arc;
 
-use super::find::{self, Found};
+use super::find::{self, Found, Source};
+use super::letters::each;
 use super::selection::{Chosen, Selection};
-use super::{Args, each};
 use crate::cli::output::{self, Failure};
-use crate::cli::target;
 use crate::config::LoadOptions;
-use crate::control::client::{Client, Patience};
+use crate::control::client::Client;
 use crate::control::protocol::{Retried, Retry};
 use crate::exit;
-use crate::logging::Logging;
+use crate::logs::Logging;
+use crate::numbers::counted;
 use crate::progress::When;
 use crate::stage::Registry;
 use crate::supervisor::{self, Retries, RunOptions};
 
 /// Keys in one request: well below what a request may hold.
-const AT_ONCE: usize = 2000;
+const KEYS_AT_ONCE: usize = 2000;
 
 /// Puts back those that are meant.
-pub fn run(args: &Args, selection: &Selection, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
-    if args.file.is_some() {
+pub fn run(
+    source: &Source,
+    selection: &Selection,
+    verbosity: i8,
+    registry: &Registry,
+) -> Result<u8, Failure> {
+    if source.file.is_some() {
         return Err(Failure::usage("a pipeline tries its own letters again: leave --file out"));
     }
-    let mut found = find::find(args, selection.name())?;
+    let mut found = source.find(selection.name())?;
     let mut chosen = selection.choose(&found.path)?;
     if found.by_path {
         chosen = chosen.leave_nameless(&found.path)?;
@@ -39,10 +44,7 @@ fn in_run(client: &Client, found: &Found, chosen: &Chosen) -> Result<u8, Failure
     let (mut all, mut keys) = (Retried::default(), Vec::new());
     let mut send = |keys: Vec<String>| {
         // Anew each time: while the file is read, the pipeline may have let an idle client go.
-        let mut client = Client::connect(&client.socket).map_err(|error| target::failure(&error))?;
-        let retried: Retried = client
-            .post("/v1/dead/retry", &Retry { keys }, Patience::Endless)
-            .map_err(|error| target::failure(&error))?;
+        let retried = Client::connect(&client.socket)?.retry(&Retry { keys })?;
         all.put += retried.put;
         all.missing += retried.missing;
         all.refused.extend(retried.refused);
@@ -52,7 +54,7 @@ fn in_run(client: &Client, found: &Found, chosen: &Chosen) -> Result<u8, Failure
         if chosen.is_meant(&letter) {
             keys.push(letter.key());
         }
-        if keys.len() == AT_ONCE {
+        if keys.len() == KEYS_AT_ONCE {
             send(std::mem::take(&mut keys))?;
         }
         Ok(true)
@@ -60,8 +62,8 @@ fn in_run(client: &Client, found: &Found, chosen: &Chosen) -> Result<u8, Failure
     if !keys.is_empty() {
         send(keys)?;
     }
-    output::print(&format!("{} back in their queues\n", all.put))?;
-    all.refused.iter().for_each(|why| output::complain(why));
+    output::print(&format!("{} put back\n", counted(all.put, "dead letter")))?;
+    all.refused.iter().for_each(|why| output::report_error(why));
     Ok(if all.refused.is_empty() { exit::DONE } else { exit::FAILED })
 }
 
@@ -77,9 +79,9 @@ fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) 
         }
         Ok(!any || file.is_none())
     })?;
-    // A run that was interrupted goes on, also when it has crossed out all letters.
-    let kept = file.as_deref().is_some_and(find::has_kept_queues);
-    if !any && !kept {
+    // A run that was interrupted goes on, also when it has erased all letters.
+    let has_queues = file.as_deref().is_some_and(find::has_durable_queues);
+    if !any && !has_queues {
         output::print("no dead letters to try again\n")?;
         return Ok(exit::DONE);
     }

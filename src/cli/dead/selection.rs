@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::letters::each;
 use crate::cli::output::{self, Failure};
 use crate::config::diagnostic::quote;
 use crate::dead_letter::Letter;
@@ -53,7 +54,7 @@ impl Selection {
         let chosen = Chosen { lines, stage: self.stage.clone(), with_nameless: true };
         let mut missing = chosen.lines.clone();
         if !missing.is_empty() {
-            super::each(path, |letter| {
+            each(path, |letter| {
                 missing.remove(&letter.line);
                 Ok(!missing.is_empty())
             })?;
@@ -78,13 +79,13 @@ impl Chosen {
     /// file's: they are tried again only where they are named by their lines.
     pub fn leave_nameless(mut self, path: &Path) -> Result<Chosen, Failure> {
         let mut left = 0_u64;
-        super::each(path, |letter| {
+        each(path, |letter| {
             left += u64::from(letter.text.pipeline.is_none() && self.is_meant(&letter));
             Ok(true)
         })?;
         if self.lines.is_empty() && left > 0 {
             self.with_nameless = false;
-            output::complain(&format!(
+            output::report_error(&format!(
                 "{left} letters of mprun 0.1.0 don't say which file of this name they are of: they are tried again only \
                  by their lines (`mprun dead list` shows them)"
             ));

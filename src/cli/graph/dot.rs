@@ -11,7 +11,7 @@ pub fn draw(graph: &Graph) -> String {
         let _ = writeln!(text, "    {args};");
     };
     for (at, queue) in graph.pipeline.queues.iter().enumerate() {
-        line(format_args!("q{at} [shape=cylinder, label=\"{}\\n{}\"]", queue.name, queue.capacity));
+        line(format_args!("q{at} [shape=cylinder, label=\"{}\\n{}\"]", queue.name, queue.limits.capacity));
     }
     for (at, stage) in graph.pipeline.stages.iter().enumerate() {
         line(format_args!("s{at} [shape=box, label=\"{}\\n{}\"]", stage.name, escaped(&what(stage))));

@@ -12,7 +12,6 @@ use crate::config::{self, LoadOptions, Pipeline, Queue, Stage};
 use crate::exit;
 use crate::stage::Registry;
 
-/// What `graph` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// The pipeline file
@@ -38,7 +37,7 @@ pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let loaded = match config::load(&args.file, &LoadOptions::default(), registry) {
         Ok(loaded) => loaded,
         Err(report) => {
-            check::complain(&args.file, &report);
+            check::show_faults(&args.file, &report);
             return Ok(exit::USAGE);
         }
     };

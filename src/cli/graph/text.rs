@@ -82,7 +82,7 @@ fn label(graph: &Graph, knot: Knot) -> String {
         }
         Knot::Queue(at) => {
             let queue = &graph.pipeline.queues[at];
-            format!("[{}] up to {}", queue.name, queue.capacity)
+            format!("[{}] up to {}", queue.name, queue.limits.capacity)
         }
         Knot::StandardOutput => "standard output".into(),
     }

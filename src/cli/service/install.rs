@@ -5,17 +5,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{
-    BAD_FILE, Failure, Wishes, demand_root, demand_systemd, output, place, scope, systemd, text, unit,
+    BAD_FILE, Failure, UnitArgs, demand_root, demand_systemd, output, place, scope, systemd, text, unit,
 };
 use crate::exit;
 use crate::service::unit::{Account, MARK, Unit};
 use crate::stage::Registry;
 
-/// What `install` takes.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    wishes: Wishes,
+    unit: UnitArgs,
     /// Write the unit, but do not start it
     #[arg(long)]
     no_start: bool,
@@ -23,11 +22,11 @@ pub struct Args {
 
 /// Checks the file, writes the unit, starts it.
 pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
-    let wishes = &args.wishes;
-    let scope = scope(wishes.user);
-    let version = demand_systemd(&wishes.file)?;
-    let Some(unit) = unit(wishes, registry, version)? else { return Ok(BAD_FILE) };
-    demand_root(scope, "install", &wishes.file.display().to_string())?;
+    let unit_args = &args.unit;
+    let scope = scope(unit_args.user);
+    let version = demand_systemd(&unit_args.file)?;
+    let Some(unit) = unit(unit_args, registry, version)? else { return Ok(BAD_FILE) };
+    demand_root(scope, "install", &unit_args.file.display().to_string())?;
     demand_access(&unit)?;
     demand_sight(&unit)?;
     let (path, text) = (place(scope, &unit.name)?, text(&unit)?);

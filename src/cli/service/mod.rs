@@ -1,12 +1,11 @@
 //! `mprun service install|uninstall|show`: a pipeline as a service of systemd.
 
 mod install;
-mod show;
 mod uninstall;
 
 use std::path::{Path, PathBuf};
 
-use super::check::complain;
+use super::check::show_faults;
 use super::output::{self, Failure};
 use crate::config::{self, LoadOptions, Pipeline};
 use crate::exit;
@@ -14,7 +13,11 @@ use crate::service::systemd::{self, Scope};
 use crate::service::unit::{Account, Unit};
 use crate::stage::Registry;
 
-/// What `service` takes.
+/// The oldest version that mprun supports.
+const OLDEST_SYSTEMD: u32 = 252;
+/// The exit code for a file whose faults were shown.
+const BAD_FILE: u8 = exit::USAGE;
+
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -28,12 +31,12 @@ enum Verb {
     /// Stop a pipeline's service, and remove its unit
     Uninstall(uninstall::Args),
     /// Print the unit that `install` would write
-    Show(show::Args),
+    Show(UnitArgs),
 }
 
-/// What a unit depends on besides its pipeline.
+/// Beside the pipeline, all that a unit depends on.
 #[derive(clap::Args)]
-struct Wishes {
+struct UnitArgs {
     /// The pipeline file
     file: PathBuf,
     /// For your own service manager (`systemctl --user`), without root
@@ -55,46 +58,55 @@ pub fn run(args: Args, registry: &Registry) -> Result<u8, Failure> {
     match args.verb {
         Verb::Install(args) => install::run(&args, registry),
         Verb::Uninstall(args) => uninstall::run(&args, registry),
-        Verb::Show(args) => show::run(&args, registry),
+        Verb::Show(args) => show(&args, registry),
     }
+}
+
+/// Without systemd here, the unit for any machine.
+fn show(args: &UnitArgs, registry: &Registry) -> Result<u8, Failure> {
+    let Some(unit) = unit(args, registry, systemd::version().unwrap_or(OLDEST_SYSTEMD))? else {
+        return Ok(BAD_FILE);
+    };
+    output::print(&text(&unit)?)?;
+    Ok(exit::DONE)
 }
 
 fn scope(user: bool) -> Scope {
     if user { Scope::User } else { Scope::System }
 }
 
-/// The unit for these wishes. None: the file is bad, and that was shown.
-fn unit(wishes: &Wishes, registry: &Registry, systemd: u32) -> Result<Option<Unit>, Failure> {
-    let pipeline = match config::load(&wishes.file, &LoadOptions::default(), registry) {
+/// None: the file is bad, and its faults were shown.
+fn unit(args: &UnitArgs, registry: &Registry, systemd: u32) -> Result<Option<Unit>, Failure> {
+    let pipeline = match config::load(&args.file, &LoadOptions::default(), registry) {
         Ok(loaded) => {
             output::say(&loaded.warnings.render(output::is_colourful()));
             loaded.pipeline
         }
         Err(report) => {
-            complain(&wishes.file, &report);
+            show_faults(&args.file, &report);
             return Ok(None);
         }
     };
-    let file = absolute(&wishes.file)?;
+    let file = absolute(&args.file)?;
     let program = std::env::current_exe().map_err(|error| Failure::io("find mprun itself", &error))?;
-    let account = account(wishes, &pipeline)?;
+    let account = account(args, &pipeline)?;
     let mut unit = Unit::of(&pipeline, program, file, account, systemd);
-    unit.writable = wishes.writable.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
-    if let Some(name) = &wishes.name {
+    unit.writable = args.writable.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
+    if let Some(name) = &args.name {
         unit.name.clone_from(checked(name)?);
     }
     Ok(Some(unit))
 }
 
-fn account(wishes: &Wishes, pipeline: &Pipeline) -> Result<Account, Failure> {
+fn account(args: &UnitArgs, pipeline: &Pipeline) -> Result<Account, Failure> {
     let other = pipeline.stages.iter().find(|stage| {
         let command = stage.work.command();
         command.is_some_and(|command| command.user.is_some() || command.group.is_some())
     });
-    match (&wishes.run_as, other) {
+    match (&args.run_as, other) {
         (Some(user), None) => Ok(Account::Named(user.clone())),
         (Some(user), Some(_)) if user == "root" => Ok(Account::Named(user.clone())),
-        (None, None) if wishes.user => Ok(Account::Managers),
+        (None, None) if args.user => Ok(Account::Managers),
         (None, None) => Ok(Account::Own),
         (_, Some(stage)) => Err(Failure::usage(format!(
             "the stage {} runs as a user of its own, which takes root: install it with `--run-as root`",
@@ -151,6 +163,3 @@ fn place(scope: Scope, name: &str) -> Result<PathBuf, Failure> {
     let folder = scope.folder().map_err(Failure::failed)?;
     Ok(folder.join(Unit::file_name(name)))
 }
-
-/// The code for a file whose faults were shown.
-const BAD_FILE: u8 = exit::USAGE;

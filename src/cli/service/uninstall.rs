@@ -11,7 +11,6 @@ use crate::service::systemd::Scope;
 use crate::service::unit::{MARK, Unit};
 use crate::stage::Registry;
 
-/// What `uninstall` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// The service's name, or the pipeline file

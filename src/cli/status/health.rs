@@ -18,7 +18,7 @@ pub struct Health {
 
 /// What `status --check --json` prints.
 #[derive(Debug, Serialize)]
-pub struct Told<'a> {
+pub struct HealthReport<'a> {
     pipeline: &'a str,
     /// Nothing is wrong, and nothing is dead: the exit code is 0.
     ok: bool,
@@ -38,8 +38,8 @@ impl Health {
     }
 
     /// The same with words, for a script.
-    pub fn told<'a>(&'a self, snapshot: &'a Snapshot) -> Told<'a> {
-        Told {
+    pub fn report<'a>(&'a self, snapshot: &'a Snapshot) -> HealthReport<'a> {
+        HealthReport {
             pipeline: &snapshot.pipeline,
             ok: self.code() == exit::DONE,
             faults: &self.faults,

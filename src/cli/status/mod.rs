@@ -7,10 +7,8 @@ pub(super) use text::{phase, state};
 
 use super::output::{self, Failure};
 use super::table::terminal_width;
-use super::target::{self, OnePipeline};
-use crate::status::Snapshot;
+use super::target::OnePipeline;
 
-/// What `status` takes.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -26,19 +24,12 @@ pub struct Args {
 /// Shows a running pipeline.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let mut client = args.pipeline.find()?;
-    let snapshot: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
+    let snapshot = client.status(false)?;
     if args.check {
         let health = health::of(&snapshot);
-        match args.json {
-            true => output::json(&health.told(&snapshot))?,
-            false => output::print(&health.text(&snapshot))?,
-        }
+        output::show(args.json, &health.report(&snapshot), || health.text(&snapshot))?;
         return Ok(health.code());
     }
-    if args.json {
-        output::json(&snapshot)?;
-    } else {
-        output::print(&text::render(&snapshot, terminal_width()))?;
-    }
+    output::show(args.json, &snapshot, || text::render(&snapshot, terminal_width()))?;
     Ok(crate::exit::DONE)
 }

@@ -49,10 +49,10 @@ fn places(area: Rect, stages: usize, queues: usize) -> [Rect; 6] {
 }
 
 fn footing(screen: &Screen) -> &str {
-    match (&screen.missed, screen.said.as_str()) {
+    match (&screen.missed, screen.message.as_str()) {
         (Some(why), _) => why,
         (None, "") => KEYS,
-        (None, said) => said,
+        (None, message) => message,
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
         let stages = stages.collect();
         let queues = (0..count).map(|n| queue(&format!("q{n}"), 5)).collect();
         let mut screen = Screen::new(Snapshot { stages, queues, dead_letters: 3, ..snapshot() });
-        screen.seen(screen.snapshot.clone(), (0..50).map(|n| format!("line \x1b[2J{n}")).collect());
+        screen.update(screen.snapshot.clone(), (0..50).map(|n| format!("line \x1b[2J{n}")).collect());
         screen.selected = count - 1;
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(frame, &screen)).unwrap();

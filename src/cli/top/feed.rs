@@ -1,9 +1,9 @@
-//! Who asks the pipeline, in a thread of its own: while an answer is awaited, keys and signals are heard.
+//! The connection to the pipeline, in a thread of its own: the screen reacts to keys and signals while an answer is
+//! awaited.
 
-use super::screen::Wish;
-use crate::control::client::{Client, ClientError, Patience};
-use crate::control::protocol::{Done, Restart, Scale, Whom};
-use crate::log_file::Tails;
+use crate::control::client::{ANSWER_TIMEOUT, Client, ClientError};
+use crate::control::protocol::Command;
+use crate::logs::RecentLogs;
 use crate::status::Snapshot;
 use crate::sys::start_signals;
 use nix::errno::Errno;
@@ -14,64 +14,60 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// From look to look.
+/// Between two snapshots.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// So many looks in a row without an answer: nobody will.
-const MOST_MISSED: u32 = 5;
-/// Lines of the log that are kept ready: more than any screen shows.
-const LINES: usize = 200;
+/// After this many snapshots without an answer the run is taken for ended.
+const MAX_MISSED: u32 = 5;
+/// Lines of the log: more than any screen shows.
+const LOG_LINES: usize = 200;
 
-/// What is new.
 #[derive(Debug)]
-pub enum News {
-    /// Another look, with the last lines of the log; after so many wishes.
-    Seen(Box<Snapshot>, Vec<String>, u64),
-    /// What came of a wish.
-    Said(String),
-    /// Why there is no look.
+pub enum Update {
+    /// With the last lines of the log, and the number of commands that were sent before.
+    Snapshot(Box<Snapshot>, Vec<String>, u64),
+    /// To a command.
+    Answer(String),
+    /// Why there is no snapshot.
     Missed(String),
-    /// The pipeline has ended.
     Over,
 }
 
 /// Both ends of the thread.
 pub struct Feed {
-    /// To do for the user.
-    pub wishes: Sender<Wish>,
-    /// What came of it.
-    pub news: Receiver<News>,
+    pub commands: Sender<Command>,
+    pub updates: Receiver<Update>,
 }
 
 impl Feed {
-    /// Looks once a second from now on, and writes a byte to `wake` for all that is new.
+    /// Fetches a snapshot once a second, and writes a byte to `wake` for each update.
     pub fn start(client: Client, first: &Snapshot, wake: UnixStream) -> Feed {
-        let (wishes, todo) = channel();
-        let (told, news) = channel();
-        let tails = Tails::beside(&client.socket);
+        let (commands, todo) = channel();
+        let (sender, updates) = channel();
+        let recent_logs = RecentLogs::beside(&client.socket);
         let pid = i32::try_from(first.pid).unwrap_or(i32::MAX);
-        let mut asker = Asker { client, tails, pid: Pid::from_raw(pid), missed: 0, wishes: 0 };
-        let teller = Teller { told, wake: Wake(wake) };
+        let mut poller = Poller { client, recent_logs, pid: Pid::from_raw(pid), missed: 0, commands_sent: 0 };
+        let notifier = UpdateSender { sender, wake: Wake(wake) };
         std::thread::spawn(move || {
             // Signals are for the thread that has the terminal. It fails only for an operation that there is not.
             let _ = start_signals::block_all();
-            asker.work(&todo, &teller);
+            poller.work(&todo, &notifier);
         });
-        Feed { wishes, news }
+        Feed { commands, updates }
     }
 }
 
-/// Fields are dropped in this order: whoever is woken by the end of the thread finds the channel closed.
-struct Teller {
-    told: Sender<News>,
+/// Fields are dropped in this order: the reader that is woken by the end of the thread finds the channel closed.
+struct UpdateSender {
+    sender: Sender<Update>,
     wake: Wake,
 }
 
-impl Teller {
-    /// False: nobody listens any more.
-    fn tell(&self, news: News) -> bool {
-        let is_heard = self.told.send(news).is_ok();
+impl UpdateSender {
+    /// False: the reader has gone.
+    fn send(&self, update: Update) -> bool {
+        let is_sent = self.sender.send(update).is_ok();
         self.wake.wake();
-        is_heard
+        is_sent
     }
 }
 
@@ -89,79 +85,69 @@ impl Drop for Wake {
     }
 }
 
-struct Asker {
+struct Poller {
     client: Client,
-    tails: Tails,
+    recent_logs: RecentLogs,
     pid: Pid,
     missed: u32,
-    /// Wishes that were told.
-    wishes: u64,
+    commands_sent: u64,
 }
 
-impl Asker {
-    fn work(&mut self, todo: &Receiver<Wish>, teller: &Teller) {
+impl Poller {
+    fn work(&mut self, todo: &Receiver<Command>, updates: &UpdateSender) {
         let mut due = Instant::now();
         loop {
-            let news = match todo.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(wish) => News::Said(self.fulfil(wish).unwrap_or_else(|error| error.to_string())),
+            let update = match todo.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(command) => Update::Answer(self.send(&command)),
                 Err(RecvTimeoutError::Timeout) => {
-                    let news = self.look();
+                    let update = self.snapshot();
                     due = Instant::now() + INTERVAL;
-                    news
+                    update
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let is_over = matches!(news, News::Over);
-            if !teller.tell(news) || is_over {
+            let is_over = matches!(update, Update::Over);
+            if !updates.send(update) || is_over {
                 return;
             }
         }
     }
 
-    fn look(&mut self) -> News {
-        match self.client.get::<Snapshot>("/v1/status") {
+    fn snapshot(&mut self) -> Update {
+        match self.client.status(false) {
             Ok(snapshot) => {
                 self.missed = 0;
-                // A run that keeps no last lines shows none.
-                News::Seen(Box::new(snapshot), self.tails.last(None, LINES).unwrap_or_default(), self.wishes)
+                // A run without recent logs shows none.
+                let lines = self.recent_logs.last(None, LOG_LINES).unwrap_or_default();
+                Update::Snapshot(Box::new(snapshot), lines, self.commands_sent)
             }
-            Err(error @ (ClientError::Gone(_) | ClientError::NoAnswer(..))) => self.connect_again(&error),
-            Err(error) => News::Missed(error.to_string()),
+            Err(error @ (ClientError::Gone(_) | ClientError::NotConnected(..))) => self.connect_again(&error),
+            Err(error) => Update::Missed(error.to_string()),
         }
     }
 
     /// The connection ends with the run, or because another version of the program has taken it over.
-    fn connect_again(&mut self, why: &ClientError) -> News {
+    fn connect_again(&mut self, why: &ClientError) -> Update {
         self.missed += 1;
         match Client::connect(&self.client.socket) {
             Ok(client) => {
                 self.client = client;
-                // It answers at once, or is asked again at the next look.
+                // It answers at once, or is asked again after the interval.
                 if self.missed == 1 {
-                    return self.look();
+                    return self.snapshot();
                 }
             }
-            Err(_) if self.missed > MOST_MISSED || kill(self.pid, None) == Err(Errno::ESRCH) => {
-                return News::Over;
+            Err(_) if self.missed > MAX_MISSED || kill(self.pid, None) == Err(Errno::ESRCH) => {
+                return Update::Over;
             }
             Err(_) => {}
         }
-        News::Missed(why.to_string())
+        Update::Missed(why.to_string())
     }
 
-    fn fulfil(&mut self, wish: Wish) -> Result<String, ClientError> {
-        self.wishes += 1;
-        let (client, short) = (&mut self.client, Patience::Short);
-        let done: Done = match wish {
-            Wish::Scale(stage, processes) => client.post(
-                "/v1/scale",
-                &Scale { stage, processes: Some(processes), by: None, wait: false },
-                short,
-            ),
-            Wish::Restart(stage) => client.post("/v1/restart", &Restart { stage, wait: false }, short),
-            Wish::Pause(stage) => client.post("/v1/pause", &Whom { stage, wait: false }, short),
-            Wish::Resume(stage) => client.post("/v1/resume", &Whom { stage, wait: false }, short),
-        }?;
-        Ok(done.done)
+    fn send(&mut self, command: &Command) -> String {
+        self.commands_sent += 1;
+        let answer = self.client.send(command, Some(ANSWER_TIMEOUT));
+        answer.map_or_else(|error| error.to_string(), |done| done.done)
     }
 }

@@ -9,25 +9,22 @@ mod spark;
 mod terminal;
 
 use super::output::{self, Failure};
-use super::target::{self, OnePipeline};
+use super::target::OnePipeline;
 use crate::exit;
-use crate::status::Snapshot;
 use crate::sys::suspend::Whom;
 use crate::terminal as terminals;
-use feed::{Feed, News};
+use feed::{Feed, Update};
 use screen::{Asked, Screen};
 use std::io;
 use std::sync::mpsc::TryRecvError;
 use terminal::{Input, Session};
 
-/// What `top` takes.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,
 }
 
-/// How it ended.
 enum End {
     Quit,
     Over,
@@ -44,7 +41,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         return Err(Failure::usage(format!("{why}: `mprun status` shows the same once")));
     }
     let mut client = args.pipeline.find()?;
-    let first: Snapshot = client.get("/v1/status").map_err(|error| target::failure(&error))?;
+    let first = client.status(false)?;
     let end = Session::enter().and_then(|mut session| {
         let feed = Feed::start(client, &first, session.waker()?);
         watch(&mut session, &feed, Screen::new(first))
@@ -71,16 +68,16 @@ fn watch(session: &mut Session, feed: &Feed, mut screen: Screen) -> io::Result<E
                         Asked::Nothing => {}
                         Asked::Quit => return Ok(End::Quit),
                         Asked::Suspend => session.suspend(Whom::Group)?,
-                        Asked::For(wish) => {
-                            screen.wishes += 1;
-                            // Its thread is gone only when the pipeline is: that is told there.
-                            let _ = feed.wishes.send(wish);
+                        Asked::For(command) => {
+                            screen.commands_sent += 1;
+                            // The thread ends only with the pipeline: its last update says so.
+                            let _ = feed.commands.send(command);
                         }
                     }
                 }
             }
             Input::Woken => {
-                if !heard(feed, &mut screen)? {
+                if !apply_updates(feed, &mut screen)? {
                     return Ok(End::Over);
                 }
             }
@@ -88,21 +85,21 @@ fn watch(session: &mut Session, feed: &Feed, mut screen: Screen) -> io::Result<E
     }
 }
 
-/// Takes in what is new; false: the pipeline has ended.
-fn heard(feed: &Feed, screen: &mut Screen) -> io::Result<bool> {
+/// Applies all updates; false: the pipeline has ended.
+fn apply_updates(feed: &Feed, screen: &mut Screen) -> io::Result<bool> {
     loop {
-        match feed.news.try_recv() {
-            // A look from before the last key would take back on the screen what was just asked for.
-            Ok(News::Seen(snapshot, lines, wishes)) if wishes >= screen.wishes => {
-                screen.seen(*snapshot, lines);
+        match feed.updates.try_recv() {
+            // A snapshot from before the last command would show the state before it.
+            Ok(Update::Snapshot(snapshot, lines, commands)) if commands >= screen.commands_sent => {
+                screen.update(*snapshot, lines);
             }
-            Ok(News::Seen(..)) => {}
-            Ok(News::Said(said)) => screen.say(said),
-            Ok(News::Missed(why)) => screen.missed = Some(why),
-            Ok(News::Over) => return Ok(false),
+            Ok(Update::Snapshot(..)) => {}
+            Ok(Update::Answer(answer)) => screen.message = answer,
+            Ok(Update::Missed(why)) => screen.missed = Some(why),
+            Ok(Update::Over) => return Ok(false),
             Err(TryRecvError::Empty) => return Ok(true),
             Err(TryRecvError::Disconnected) => {
-                return Err(io::Error::other("nobody asks the pipeline any more"));
+                return Err(io::Error::other("the connection to the pipeline is lost"));
             }
         }
     }

@@ -1,71 +1,59 @@
 //! What is on the screen, and what keys mean. Pure.
 
 use super::keys::Key;
+use crate::control::protocol::{Command, Restart, Scale, StageOrAll};
 use crate::status::{Snapshot, Stage};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Looks that a sparkline shows at most.
-const KEPT: usize = 60;
+/// Rates that a sparkline shows at most.
+const MAX_RATES: usize = 60;
 
 /// All that is shown.
 pub struct Screen {
     pub snapshot: Snapshot,
-    /// Items a second between the looks, for each stage, the newest last.
+    /// Items a second between two snapshots, for each stage, the newest last.
     pub rates: BTreeMap<String, VecDeque<f64>>,
     /// The last lines of the log.
     pub lines: Vec<String>,
-    /// Which stage keys are about.
+    /// The stage that keys act on.
     pub selected: usize,
-    /// What came of the last key.
-    pub said: String,
+    /// The answer to the last key.
+    pub message: String,
     /// Why what is shown is old.
     pub missed: Option<String>,
-    /// How much was asked for so far.
-    pub wishes: u64,
+    pub commands_sent: u64,
 }
 
-/// What a key asks for.
+/// The action of a key.
 #[derive(Debug, PartialEq)]
 pub enum Asked {
     Nothing,
     Quit,
-    /// To be out of the way for a while.
+    /// Stop the process, as Ctrl-Z does.
     Suspend,
-    /// Something that the pipeline has to do.
-    For(Wish),
-}
-
-/// What the pipeline is to do.
-#[derive(Debug, PartialEq)]
-pub enum Wish {
-    Scale(String, u32),
-    Restart(String),
-    /// A stage, or all.
-    Pause(Option<String>),
-    Resume(Option<String>),
+    For(Command),
 }
 
 impl Screen {
-    /// With the first look.
     pub fn new(snapshot: Snapshot) -> Screen {
         Screen {
             snapshot,
             rates: BTreeMap::new(),
             lines: Vec::new(),
             selected: 0,
-            said: String::new(),
+            message: String::new(),
             missed: None,
-            wishes: 0,
+            commands_sent: 0,
         }
     }
 
-    /// Another look. The stage that was selected stays so, wherever it stands now.
-    pub fn seen(&mut self, snapshot: Snapshot, lines: Vec<String>) {
+    /// Another snapshot. The selected stage stays selected, wherever it stands now.
+    pub fn update(&mut self, snapshot: Snapshot, lines: Vec<String>) {
         self.rates.retain(|name, _| snapshot.stages.iter().any(|stage| stage.name == *name));
         for stage in &snapshot.stages {
             let rates = self.rates.entry(stage.name.clone()).or_default();
             rates.extend(rate(&self.snapshot, &snapshot, stage));
-            while rates.len() > KEPT {
+            while rates.len() > MAX_RATES {
                 rates.pop_front();
             }
         }
@@ -75,15 +63,10 @@ impl Screen {
         (self.snapshot, self.lines, self.missed) = (snapshot, lines, None);
     }
 
-    /// What is told at the bottom.
-    pub fn say(&mut self, said: String) {
-        self.said = said;
-    }
-
-    /// A key was pressed. Its effect is shown at once, so that the next key counts from there; the next look puts right
-    /// what did not come about.
+    /// A key was pressed. Its effect is shown at once, so that the next key counts from there; the next snapshot corrects
+    /// what did not happen.
     pub fn key(&mut self, key: Key) -> Asked {
-        self.said.clear();
+        self.message.clear();
         match key {
             Key::Quit => return Asked::Quit,
             Key::Suspend => return Asked::Suspend,
@@ -104,24 +87,31 @@ impl Screen {
         let Some(stage) = self.snapshot.stages.get_mut(self.selected) else { return Asked::Nothing };
         let name = stage.name.clone();
         match key {
-            Key::Restart => return Asked::For(Wish::Restart(name)),
+            Key::Restart => {
+                return Asked::For(Command::Restart(Restart { stage: name, wait: false }));
+            }
             Key::Pause => {
                 stage.paused = !stage.paused;
                 return pause(stage.paused, Some(name));
             }
             Key::Fewer if stage.processes <= 1 => {
-                self.say(format!("{name} needs one process at least: p pauses it"));
+                self.message = format!("{name} needs one process at least: p pauses it");
                 return Asked::Nothing;
             }
             Key::Fewer => stage.processes -= 1,
             _ => stage.processes += 1,
         }
-        Asked::For(Wish::Scale(name, stage.processes))
+        Asked::For(scale(name, stage.processes))
     }
 }
 
+fn scale(stage: String, processes: u32) -> Command {
+    Command::Scale(Scale { stage, processes: Some(processes), by: None, wait: false })
+}
+
 fn pause(is_wanted: bool, stage: Option<String>) -> Asked {
-    Asked::For(if is_wanted { Wish::Pause(stage) } else { Wish::Resume(stage) })
+    let stages = StageOrAll { stage, wait: false };
+    Asked::For(if is_wanted { Command::Pause(stages) } else { Command::Resume(stages) })
 }
 
 /// Items that a stage took (a source: put out) a second, since the look before.
@@ -145,27 +135,30 @@ mod tests {
     #[test]
     fn keys_are_about_the_stage_that_is_selected() {
         let mut screen = screen();
-        assert_eq!(screen.key(Key::More), Asked::For(Wish::Scale("in".into(), 2)));
+        assert_eq!(screen.key(Key::More), Asked::For(scale("in".into(), 2)));
         for _ in 0..3 {
             assert_eq!(screen.key(Key::Down), Asked::Nothing);
         }
-        assert_eq!(screen.key(Key::Restart), Asked::For(Wish::Restart("out".into())));
+        assert_eq!(
+            screen.key(Key::Restart),
+            Asked::For(Command::Restart(Restart { stage: "out".into(), wait: false }))
+        );
         assert_eq!(screen.key(Key::Fewer), Asked::Nothing);
-        assert!(screen.said.starts_with("out needs one process at least"));
+        assert!(screen.message.starts_with("out needs one process at least"));
         assert_eq!(screen.key(Key::Quit), Asked::Quit);
     }
 
     #[test]
     fn keys_that_come_faster_than_looks_count_from_each_other() {
         let mut screen = screen();
-        assert_eq!(screen.key(Key::More), Asked::For(Wish::Scale("in".into(), 2)));
-        assert_eq!(screen.key(Key::More), Asked::For(Wish::Scale("in".into(), 3)));
-        assert_eq!(screen.key(Key::Fewer), Asked::For(Wish::Scale("in".into(), 2)));
+        assert_eq!(screen.key(Key::More), Asked::For(scale("in".into(), 2)));
+        assert_eq!(screen.key(Key::More), Asked::For(scale("in".into(), 3)));
+        assert_eq!(screen.key(Key::Fewer), Asked::For(scale("in".into(), 2)));
         let stage = || Some("in".to_owned());
-        assert_eq!(screen.key(Key::Pause), Asked::For(Wish::Pause(stage())));
-        assert_eq!(screen.key(Key::Pause), Asked::For(Wish::Resume(stage())));
-        assert_eq!(screen.key(Key::PauseAll), Asked::For(Wish::Pause(None)));
-        assert_eq!(screen.key(Key::PauseAll), Asked::For(Wish::Resume(None)));
+        assert_eq!(screen.key(Key::Pause), pause(true, stage()));
+        assert_eq!(screen.key(Key::Pause), pause(false, stage()));
+        assert_eq!(screen.key(Key::PauseAll), pause(true, None));
+        assert_eq!(screen.key(Key::PauseAll), pause(false, None));
     }
 
     #[test]
@@ -176,7 +169,7 @@ mod tests {
         later.stages[1].totals.done += 30;
         later.stages.remove(0);
         screen.selected = 1;
-        screen.seen(later, vec!["a line".into()]);
+        screen.update(later, vec!["a line".into()]);
         assert_eq!(screen.rates["out"], [15.0]);
         assert!(!screen.rates.contains_key("in") && screen.selected == 0);
     }

@@ -1,7 +1,7 @@
 //! What a file may say, and its writer may not have meant.
 
 use super::draft::Draft;
-use crate::config::diagnostic::{Diagnostic, Place, Report};
+use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::pipeline::Queue;
 
 /// Programs that take a piece of their own language as an argument, and the letter of the option before it.
@@ -22,7 +22,7 @@ const INTERPRETERS: [(&str, char); 13] = [
 ];
 
 /// A word of a command with the item inside of what an interpreter runs: the item can be any program.
-pub fn item_as_code(words: &[String], at: &Place, report: &mut Report) {
+pub fn item_as_code(words: &[String], at: &Span, report: &mut Report) {
     let Some(program) = words.iter().enumerate().find_map(|(n, word)| {
         let (letter, rest) = (interpreter(word)?, &words[n + 1..]);
         let code = rest.iter().position(|word| is_option(word, letter)).and_then(|at| rest.get(at + 1))?;
@@ -55,8 +55,8 @@ pub fn programs_before_kept_queues(drafts: &[Draft], queues: &[Queue], report: &
     if !queues.iter().any(|queue| queue.durable) {
         return;
     }
-    for draft in drafts.iter().filter(|draft| draft.off.is_none() && draft.keys.input.value.0.is_empty()) {
-        let (Some(at), false) = (&draft.keys.command.at, draft.keys.output.value.0.is_empty()) else {
+    for draft in drafts.iter().filter(|draft| draft.off.is_none() && draft.keys.input.value.is_empty()) {
+        let (Some(at), false) = (&draft.keys.command.at, draft.keys.output.value.is_empty()) else {
             continue;
         };
         let title =

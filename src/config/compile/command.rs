@@ -3,40 +3,25 @@
 use super::cautions;
 use super::draft::Draft;
 use super::mode;
-use crate::config::diagnostic::{Diagnostic, Place, Report};
-use crate::config::elements::ModeWord;
+use crate::config::diagnostic::{Diagnostic, Report, Span};
+use crate::config::elements::{ModeWord, Part};
 use crate::config::keys::StageKeys;
-use crate::config::pipeline::{self, Command, ProgramLimits, shell_line};
-use std::path::PathBuf;
+use crate::config::pipeline::{self, Command, shell_line};
 
 /// The checked command of a stage that has one.
 pub fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
     let keys = &draft.keys;
-    let invocation = keys.command.value.as_ref()?.0.clone();
+    let invocation = keys.command.value.clone()?;
     mode::check(draft, report);
     check_arguments(&invocation, keys, report);
     let framing = mode::framing(draft);
-    let limits = &keys.limits.value;
     Some(Command {
         invocation,
         mode: mode::mode(draft),
         in_framing: keys.in_framing.value.unwrap_or(framing),
         out_framing: keys.out_framing.value.unwrap_or(framing),
-        success_codes: keys.success_codes.value.0.clone(),
-        env: keys.env.value.0.clone(),
-        env_file: keys.env_file.value.as_ref().map(|path| PathBuf::from(&path.0)),
-        file_variables: None,
-        cwd: keys.cwd.value.as_ref().map(|path| PathBuf::from(&path.0)),
-        user: keys.user.value.as_ref().map(|name| name.0.clone()),
-        group: keys.group.value.as_ref().map(|name| name.0.clone()),
-        umask: keys.umask.value.map(|mask| mask.0),
-        nice: keys.nice.value.map(|nice| nice.0),
-        limits: ProgramLimits {
-            memory: limits.memory.value.map(|size| size.0),
-            processes: limits.processes.value.map(|count| count.0),
-            open_files: limits.open_files.value.map(|count| count.0),
-            cpu_time: limits.cpu_time.value.map(|period| period.0),
-        },
+        env_file: keys.env_file.value.clone(),
+        ..keys.part()
     })
 }
 
@@ -70,7 +55,7 @@ fn check_arguments(invocation: &pipeline::Invocation, keys: &StageKeys, report: 
 }
 
 /// In a line for the shell the item is no text to be put in, which would run it as code.
-fn check_line(line: &str, keys: &StageKeys, at: &Place, report: &mut Report) {
+fn check_line(line: &str, keys: &StageKeys, at: &Span, report: &mut Report) {
     if !shell_line::has_braces(line) {
         return;
     }

@@ -22,7 +22,7 @@ fn fed(drafts: &[Draft], wiring: &Wiring) -> Vec<bool> {
     let mut fed: Vec<bool> = drafts.iter().map(|draft| is_source(draft, wiring)).collect();
     let mut work: Vec<usize> = (0..drafts.len()).filter(|stage| fed[*stage]).collect();
     while let Some(stage) = work.pop() {
-        let outputs = drafts[stage].keys.output.value.0.iter().filter_map(|queue| wiring.get(&queue.name));
+        let outputs = drafts[stage].keys.output.value.iter().filter_map(|queue| wiring.get(&queue.name));
         for reader in outputs.flat_map(|wire| &wire.readers) {
             if !std::mem::replace(&mut fed[reader.stage], true) {
                 work.push(reader.stage);
@@ -33,7 +33,7 @@ fn fed(drafts: &[Draft], wiring: &Wiring) -> Vec<bool> {
 }
 
 fn is_source(draft: &Draft, wiring: &Wiring) -> bool {
-    let inputs = &draft.keys.input.value.0;
+    let inputs = &draft.keys.input.value;
     let unwritten = |name: &str| writer(name, wiring).is_none();
     draft.off.is_some() || inputs.is_empty() || inputs.iter().any(|queue| unwritten(&queue.name))
 }
@@ -49,7 +49,7 @@ fn ring_behind(start: usize, drafts: &[Draft], wiring: &Wiring, seen: &mut [bool
     let mut stage = start;
     while !std::mem::replace(&mut seen[stage], true) {
         path.push(stage);
-        let queue = drafts[stage].keys.input.value.0.first()?;
+        let queue = drafts[stage].keys.input.value.first()?;
         stage = writer(&queue.name, wiring)?.stage;
     }
     let entry = path.iter().position(|other| *other == stage)?;
@@ -63,12 +63,13 @@ fn ring_behind(start: usize, drafts: &[Draft], wiring: &Wiring, seen: &mut [bool
 
 fn diagnostic(ring: &[usize], drafts: &[Draft]) -> Diagnostic {
     let first = &drafts[ring[0]];
-    let place = first.keys.input.value.0.first().map_or(&first.place, |queue| &queue.place);
-    const SHOWN: usize = 10;
-    let mut names: Vec<&str> = ring.iter().take(SHOWN).map(|stage| drafts[*stage].name.as_str()).collect();
-    names.extend((ring.len() > SHOWN).then_some("…"));
+    let span = first.keys.input.value.first().map_or(&first.span, |queue| &queue.span);
+    const MAX_SHOWN: usize = 10;
+    let mut names: Vec<&str> =
+        ring.iter().take(MAX_SHOWN).map(|stage| drafts[*stage].name.as_str()).collect();
+    names.extend((ring.len() > MAX_SHOWN).then_some("…"));
     names.push(&first.name);
-    Diagnostic::error(format!("these stages only wait for each other: {}", names.join(" → "))).at(place).help(
+    Diagnostic::error(format!("these stages only wait for each other: {}", names.join(" → "))).at(span).help(
         "no item can ever enter the ring: one of its stages must also read a queue that comes from a source",
     )
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::Selection;
-use crate::config::diagnostic::{Diagnostic, Place, Report, Source, list, nearest, quote};
-use crate::config::elements::At;
+use crate::config::diagnostic::{Diagnostic, Report, Source, Span, list, nearest, quote};
+use crate::config::elements::{At, Element};
 use crate::config::keys::{FileKeys, StageKeys};
 
 /// A stage on its way from keys to pipeline.
 pub struct Draft {
     pub name: String,
-    pub place: Place,
+    pub span: Span,
     /// Its own keys over those of `[defaults]`.
     pub keys: StageKeys,
     /// Keys of a program that the stage itself sets, and where.
@@ -47,14 +47,13 @@ pub fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Report) -> V
         .all
         .iter()
         .map(|item| {
-            let merged = item.keys.clone().merged(&keys.defaults.value);
+            let merged = StageKeys::over(item.keys.clone(), keys.defaults.value.clone());
             let off = off(&item.name, merged.enabled.value, selected);
-            let own = item.keys.of_program().into_iter().map(|(key, at)| (key, at.clone())).collect();
             Draft {
                 name: item.name.clone(),
-                place: item.place.clone(),
+                span: item.span.clone(),
                 keys: merged,
-                own_program_keys: own,
+                own_program_keys: item.keys.of_program(),
                 off,
             }
         })
@@ -76,27 +75,27 @@ fn check_selected(drafts: &[Draft], selected: &[String], report: &mut Report) {
     let source = Arc::new(Source { name: "--stages".into(), text: selected.join(",") });
     let mut start = 0;
     for name in selected {
-        let place = Place::new(&source, start..start + name.len());
+        let span = Span::new(&source, start..start + name.len());
         start += name.len() + 1;
         if drafts.iter().all(|draft| draft.name != *name) {
             let names = || drafts.iter().map(|draft| draft.name.as_str());
             let near = nearest(name, names()).map(|near| format!("`{near}`"));
-            let fault = Diagnostic::error(format!("the file has no stage {}", quote(name))).at(&place);
+            let fault = Diagnostic::error(format!("the file has no stage {}", quote(name))).at(&span);
             report.push(fault.did_you_mean(near).accepted(list(names(), "and")));
         }
     }
 }
 
-fn check_some(drafts: &[Draft], keys: &FileKeys, start: &Place, report: &mut Report) {
+fn check_some(drafts: &[Draft], keys: &FileKeys, start: &Span, report: &mut Report) {
     if drafts.iter().any(|draft| draft.off.is_none()) || !keys.stages.value.lost.is_empty() {
         return;
     }
     match drafts.iter().find(|draft| draft.off == Some(Off::Disabled)) {
         Some(draft) => {
-            let at = draft.keys.enabled.at.as_ref().map_or(&draft.place, |at| &at.value);
+            let at = draft.keys.enabled.at.as_ref().map_or(&draft.span, |at| &at.value);
             report.push(Diagnostic::error("no stage is enabled").at(at));
         }
-        None if drafts.is_empty() && !keys.strays.may_be("stages") => {
+        None if drafts.is_empty() && !keys.unread.may_be("stages") => {
             let fault = Diagnostic::error("the file has no stage").at(start);
             report.push(fault.help("a stage begins with a line `[stages.NAME]`"));
         }

@@ -13,15 +13,14 @@ mod work;
 
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Place, Report};
-use super::keys::FileKeys;
-use super::keys::{ControlKeys, DeadLetterKeys};
-use super::machine::Places;
-use super::pipeline::{Control, DeadLetters, Pipeline, Stage};
+use super::diagnostic::{Report, Span};
+use super::elements::{Fields, Part};
+use super::keys::{ControlKeys, FileKeys};
+use super::machine::MachineNeeds;
+use super::pipeline::{Control, Pipeline, Stage, Task};
 use crate::stage::Registry;
 use draft::Draft;
 
-pub use limits::MOST_PROCESSES;
 use wiring::Wiring;
 
 /// What comes from outside the file.
@@ -31,7 +30,7 @@ pub struct Selection<'a> {
     /// The file's folder.
     pub folder: PathBuf,
     /// The file's first character: for faults of the whole.
-    pub start: Place,
+    pub start: Span,
     /// Only these stages; the others are as if disabled.
     pub stages: Option<&'a [String]>,
 }
@@ -42,80 +41,75 @@ pub fn compile(
     selection: Selection<'_>,
     registry: &Registry,
     report: &mut Report,
-) -> Option<(Pipeline, Places)> {
-    let drafts = draft::all(&keys, &selection, report);
+) -> Option<(Pipeline, MachineNeeds)> {
+    let mut drafts = draft::all(&keys, &selection, report);
     let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
-    let queues = keys.queues.value;
+    let mut queues = keys.queues.value;
     let numbers = [drafts.len(), wiring.wires.len().max(queues.all.len())];
     if let Some(fault) = limits::too_many(numbers, &selection.start) {
         report.push(fault);
         return None;
     }
 
-    let stages: Vec<Stage> = drafts.iter().map(|draft| stage(draft, registry, report)).collect();
+    let stages: Vec<Stage> = drafts.iter_mut().map(|draft| stage(draft, registry, report)).collect();
     wiring.check(&queues, report);
     cycles::check(&drafts, &wiring, report);
-    let queues = queues::compile(&queues, &wiring, report);
+    let queues = queues::compile(&mut queues, &wiring, report);
     cautions::programs_before_kept_queues(&drafts, &queues, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
     let control = control(&keys.control.value, &selection.folder);
     let on = drafts.iter().map(|draft| draft.off.is_none());
-    let places = places(&drafts);
     let pipeline = Pipeline {
-        name: keys.name.value.map_or(selection.name, |name| name.0),
+        name: keys.name.value.unwrap_or(selection.name),
         folder: selection.folder,
         stages: stages.into_iter().zip(on).filter(|(_, on)| *on).map(|(stage, _)| stage).collect(),
         queues,
-        drain_timeout: keys.drain_timeout.value.0,
+        drain_timeout: keys.drain_timeout.value,
         control,
-        metrics: keys.metrics.value.listen.value.map(|address| address.0),
-        dead_letters: dead_letters(&keys.dead_letters.value),
+        metrics: keys.metrics.value.listen.value,
+        dead_letters: keys.dead_letters.value.part(),
     };
-    Some((pipeline, places))
+    let needs = needs(&drafts, &pipeline, registry);
+    Some((pipeline, needs))
 }
 
-/// Where the file says what it needs of the machine.
-fn places(drafts: &[Draft]) -> Places {
-    let mut places = Places::default();
+/// What the file needs of the machine, and where it says so.
+fn needs(drafts: &[Draft], pipeline: &Pipeline, registry: &Registry) -> MachineNeeds {
+    let mut needs = MachineNeeds::default();
     for draft in drafts {
-        let keys = &draft.keys;
-        let all = [
-            ("command", &keys.command.at),
-            ("env_file", &keys.env_file.at),
-            ("cwd", &keys.cwd.at),
-            ("user", &keys.user.at),
-            ("group", &keys.group.at),
-            ("with", &keys.with.at),
-        ];
-        for (key, at) in all {
-            at.iter().for_each(|at| places.note(&draft.name, key, &at.value));
+        for (key, at) in draft.keys.set_keys() {
+            needs.note(&draft.name, key, &at.value);
         }
-        if let Some(path) = keys.with.value.0.get("path") {
-            places.note(&draft.name, "with", &path.value.place);
+        if let Some(path) = draft.keys.with.value.get("path") {
+            needs.note(&draft.name, "with", &path.value.span);
         }
     }
-    places
+    for stage in &pipeline.stages {
+        if let Task::Use { name, with } = &stage.work.task
+            && let Some(files) = registry.input_files(name, with)
+        {
+            needs.note_files(&stage.name, pipeline.folder.join(files));
+        }
+    }
+    needs
 }
 
 fn control(keys: &ControlKeys, folder: &Path) -> Control {
-    let socket = keys.socket.value.as_ref().map(|path| folder.join(&path.0));
+    let socket = keys.socket.value.as_ref().map(|path| folder.join(path));
     Control { enabled: keys.enabled.value, socket }
 }
 
-fn dead_letters(keys: &DeadLetterKeys) -> DeadLetters {
-    DeadLetters { max_size: keys.max_size.value.0, when_full: keys.when_full.value }
-}
-
-fn stage(draft: &Draft, registry: &Registry, report: &mut Report) -> Stage {
+fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
+    rules::settle_backoff(&mut draft.keys.backoff.value, report);
     let keys = &draft.keys;
     Stage {
         name: draft.name.clone(),
         work: work::compile(draft, registry, report),
-        processes: keys.processes.value.number(),
-        rules: rules::rules(keys, report),
-        tuning: rules::tuning(keys),
-        recycle: rules::recycle(keys),
+        processes: keys.processes.value,
+        rules: keys.part(),
+        tuning: keys.part(),
+        recycle: keys.recycle.checked(),
         log_file: rules::log_file(&draft.name, keys, report),
     }
 }

@@ -6,21 +6,17 @@ use crate::config::elements::{At, FramingWord, ModeWord, ReplyWord};
 use crate::config::pipeline::{Framing, Mode, Reply};
 
 /// Queues that one stage with answers can read: one place is its own (see [`crate::config::Work::needs_outbox`]).
-const MOST_INPUTS: usize = 15;
+const MAX_INPUTS: usize = 15;
 
 /// How items meet the program.
 pub fn mode(draft: &Draft) -> Mode {
     let keys = &draft.keys;
     match (keys.mode.value, keys.reply.value) {
-        _ if is_told(draft) => Mode::Reply(Reply::Told),
+        _ if uses_protocol(draft) => Mode::Reply(Reply::Protocol),
         (ModeWord::Stream, _) => Mode::Stream,
         (ModeWord::Reply, ReplyWord::One) => Mode::Reply(Reply::One),
         (ModeWord::Reply, ReplyWord::UntilEmpty) => Mode::Reply(Reply::UntilEmpty),
-        (ModeWord::Each, _) => Mode::Each {
-            collect: keys.collect.value,
-            // It fits: the element allows no more than a thousand.
-            batch: keys.batch.value.and_then(|batch| u32::try_from(batch.0).ok()),
-        },
+        (ModeWord::Each, _) => Mode::Each { collect: keys.collect.value, batch: keys.batch.value },
     }
 }
 
@@ -28,17 +24,17 @@ pub fn mode(draft: &Draft) -> Mode {
 pub fn framing(draft: &Draft) -> Framing {
     match draft.keys.framing.value {
         Some(FramingWord::Plain(framing)) => framing,
-        Some(FramingWord::Mprun) if is_told(draft) => Framing::U32be,
+        Some(FramingWord::Mprun) if uses_protocol(draft) => Framing::U32be,
         Some(FramingWord::Mprun) | None => Framing::Lines,
     }
 }
 
 /// Whether the program says of each item how it went. As a default for all stages this holds for those that it fits.
-fn is_told(draft: &Draft) -> bool {
+fn uses_protocol(draft: &Draft) -> bool {
     let keys = &draft.keys;
     let fits = match keys.mode.at {
         Some(_) => keys.mode.value == ModeWord::Reply,
-        None => own(draft, "framing").is_some() || !keys.input.value.0.is_empty(),
+        None => own(draft, "framing").is_some() || !keys.input.value.is_empty(),
     };
     keys.framing.value == Some(FramingWord::Mprun) && fits
 }
@@ -51,26 +47,26 @@ fn own<'a>(draft: &'a Draft, key: &str) -> Option<&'a At> {
 /// Keys that don't go together.
 pub fn check(draft: &Draft, report: &mut Report) {
     let keys = &draft.keys;
-    let told = is_told(draft);
-    let mode = if told { ModeWord::Reply } else { keys.mode.value };
-    check_told(draft, told, report);
+    let protocol = uses_protocol(draft);
+    let mode = if protocol { ModeWord::Reply } else { keys.mode.value };
+    check_protocol(draft, protocol, report);
     belongs(&keys.reply.at, "reply", "reply", mode == ModeWord::Reply, report);
     belongs(&keys.collect.at, "collect", "each", mode == ModeWord::Each, report);
     belongs(&keys.batch.at, "batch", "each", mode == ModeWord::Each, report);
     if mode != ModeWord::Stream
         && let Some(at) = keys.mode.at.as_ref().or(keys.framing.at.as_ref())
-        && keys.input.value.0.is_empty()
-        && !keys.strays.may_be("input")
+        && keys.input.value.is_empty()
+        && !keys.unread.may_be("input")
     {
         let fault = Diagnostic::error(format!("the stage `{}` has no `input`", draft.name)).at(&at.value);
         let fault = fault.label("this mode is about items that come in");
         report.push(fault.help("a source is a `command` with mode = \"stream\""));
     }
     if mode != ModeWord::Stream
-        && let Some(at) = keys.input.at.as_ref().filter(|_| keys.input.value.0.len() > MOST_INPUTS)
+        && let Some(at) = keys.input.at.as_ref().filter(|_| keys.input.value.len() > MAX_INPUTS)
     {
         let fault = Diagnostic::error("too many queues to read").at(&at.value);
-        report.push(fault.accepted(format!("up to {MOST_INPUTS} in this mode")));
+        report.push(fault.accepted(format!("up to {MAX_INPUTS} in this mode")));
     }
     if mode == ModeWord::Each && keys.batch.value.is_none() {
         check_whole_input(draft, report);
@@ -78,12 +74,12 @@ pub fn check(draft: &Draft, report: &mut Report) {
 }
 
 /// `framing = "mprun"` says it all: the mode, what an answer is, and both framings.
-fn check_told(draft: &Draft, told: bool, report: &mut Report) {
+fn check_protocol(draft: &Draft, protocol: bool, report: &mut Report) {
     let Some(at) = own(draft, "framing") else { return };
     if draft.keys.framing.value != Some(FramingWord::Mprun) {
         return;
     }
-    if !told {
+    if !protocol {
         let fault = Diagnostic::error("framing = \"mprun\" goes with mode = \"reply\"").at(&at.value);
         return report.push(fault.help("leave `mode` out: this framing implies it"));
     }

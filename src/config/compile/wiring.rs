@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::draft::{Draft, Off};
-use crate::config::diagnostic::{Diagnostic, Place, Report, nearest};
+use crate::config::diagnostic::{Diagnostic, Report, Span, nearest};
 use crate::config::elements::{Named, QueueName};
 use crate::config::keys::QueueKeys;
 
@@ -30,7 +30,7 @@ pub struct End {
     pub stage_name: String,
     pub off: Option<Off>,
     /// Where the stage names the queue.
-    pub place: Place,
+    pub span: Span,
 }
 
 /// Which end of a queue.
@@ -57,7 +57,7 @@ impl Wire {
 
 impl Wiring {
     pub fn of(drafts: &[Draft], is_whole: bool) -> Wiring {
-        let knows = |key: &str| is_whole && drafts.iter().all(|draft| !draft.keys.strays.may_be(key));
+        let knows = |key: &str| is_whole && drafts.iter().all(|draft| !draft.keys.unread.may_be(key));
         let mut wiring = Wiring {
             wires: Vec::new(),
             index: HashMap::new(),
@@ -65,11 +65,11 @@ impl Wiring {
             knows_writers: knows("output"),
         };
         for (stage, draft) in drafts.iter().enumerate() {
-            for queue in &draft.keys.input.value.0 {
+            for queue in &draft.keys.input.value {
                 let end = end(stage, draft, queue);
                 wiring.wire(&queue.name).readers.push(end);
             }
-            for queue in &draft.keys.output.value.0 {
+            for queue in &draft.keys.output.value {
                 let end = end(stage, draft, queue);
                 wiring.wire(&queue.name).writers.push(end);
             }
@@ -107,7 +107,7 @@ impl Wiring {
                 let near = nearest(&item.name, names).map(|near| format!("`{near}`"));
                 let fault = Diagnostic::error(format!("no stage uses the queue `{}`", item.name));
                 let remedy = "name it as `input` or `output` of stages, or leave it out";
-                report.push(fault.at(&item.place).did_you_mean(near).help(remedy));
+                report.push(fault.at(&item.span).did_you_mean(near).help(remedy));
             }
         }
     }
@@ -116,7 +116,7 @@ impl Wiring {
         for writer in wire.writers.iter().filter(|writer| writer.off.is_none()) {
             if let Some(reader) = wire.readers.iter().find(|reader| reader.stage == writer.stage) {
                 let title = format!("the stage `{}` writes the queue that it reads", writer.stage_name);
-                report.push(Diagnostic::error(title).at(&writer.place).also(&reader.place, "read here"));
+                report.push(Diagnostic::error(title).at(&writer.span).also(&reader.span, "read here"));
             }
         }
     }
@@ -131,11 +131,11 @@ impl Wiring {
             Side::Readers => "reads",
             Side::Writers => "writes",
         };
-        let fault = Diagnostic::error(format!("nothing {verb} the queue `{}`", wire.name)).at(&mention.place);
+        let fault = Diagnostic::error(format!("nothing {verb} the queue `{}`", wire.name)).at(&mention.span);
         report.push(match ends.first().and_then(|end| Some((end, end.off?))) {
             Some((end, off)) => {
                 let why = format!("the stage `{}`, which {verb} it, is {}", end.stage_name, off.words());
-                fault.also(&end.place, "here").help(why)
+                fault.also(&end.span, "here").help(why)
             }
             None => {
                 let near = self.nearest(wire, side, declared).map(|near| format!("`{near}`"));
@@ -155,7 +155,7 @@ impl Wiring {
 }
 
 fn end(stage: usize, draft: &Draft, queue: &QueueName) -> End {
-    End { stage, stage_name: draft.name.clone(), off: draft.off, place: queue.place.clone() }
+    End { stage, stage_name: draft.name.clone(), off: draft.off, span: queue.span.clone() }
 }
 
 fn remedy(side: Side) -> &'static str {

@@ -4,15 +4,15 @@ use serde_json::{Map, Value};
 
 use super::command;
 use super::draft::Draft;
-use crate::config::diagnostic::{Diagnostic, Place, Report, list, nearest, quote};
+use crate::config::diagnostic::{Diagnostic, Report, Span, list, nearest, quote};
 use crate::config::document::{Content, Node, Table, to_json};
-use crate::config::elements::{At, QueueNames};
+use crate::config::elements::{At, QueueName};
 use crate::config::pipeline::{Task, Work};
 use crate::stage::{Kind, Registry, WithFault};
 
 pub fn compile(draft: &Draft, registry: &Registry, report: &mut Report) -> Work {
     let keys = &draft.keys;
-    let names = |queues: &QueueNames| queues.0.iter().map(|queue| queue.name.clone()).collect();
+    let names = |queues: &[QueueName]| queues.iter().map(|queue| queue.name.clone()).collect();
     let (inputs, outputs) = (names(&keys.input.value), names(&keys.output.value));
     Work { task: task(draft, registry, report), inputs, outputs }
 }
@@ -31,9 +31,9 @@ fn task(draft: &Draft, registry: &Registry, report: &mut Report) -> Task {
         return Task::Command(Box::new(command));
     }
     match (&keys.r#use.value, &keys.r#use.at) {
-        (Some(uses), Some(at)) => registered(draft, &uses.0, at, registry, report),
+        (Some(uses), Some(at)) => registered(draft, uses, at, registry, report),
         _ => {
-            if !keys.strays.may_be("use") && !keys.strays.may_be("command") {
+            if !keys.unread.may_be("use") && !keys.unread.may_be("command") {
                 report.push(without_task(draft, registry));
             }
             Task::Use { name: String::new(), with: Map::new() }
@@ -56,15 +56,15 @@ fn registered(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &
 
 fn without_task(draft: &Draft, registry: &Registry) -> Diagnostic {
     Diagnostic::error(format!("the stage `{}` has no `use` and no `command`", draft.name))
-        .at(&draft.place)
+        .at(&draft.span)
         .label("what does it do?")
         .accepted(format!("a `command` to run, or a `use`: {}", list(registry.names(), "and")))
 }
 
-fn unknown(name: &str, place: &Place, registry: &Registry) -> Diagnostic {
+fn unknown(name: &str, span: &Span, registry: &Registry) -> Diagnostic {
     let near = nearest(name, registry.names()).map(|near| format!("\"{near}\""));
     Diagnostic::error(format!("there is no built-in {}", quote(name)))
-        .at(place)
+        .at(span)
         .did_you_mean(near)
         .accepted(list(registry.names(), "and"))
 }
@@ -78,7 +78,7 @@ fn check_ends(draft: &Draft, uses: &str, kind: Kind, at: &At, report: &mut Repor
                 .at(&input.key)
                 .help("leave `input` out"),
         ),
-        (Kind::Transform | Kind::Sink, None) if !keys.strays.may_be("input") => report.push(
+        (Kind::Transform | Kind::Sink, None) if !keys.unread.may_be("input") => report.push(
             Diagnostic::error(format!("the stage `{}` has no `input`", draft.name))
                 .at(&at.value)
                 .label(format!("`{uses}` is no source: it needs a queue to read")),
@@ -93,9 +93,9 @@ fn check_ends(draft: &Draft, uses: &str, kind: Kind, at: &At, report: &mut Repor
 
 /// The parameters as the stage gets them; what the registry finds wrong goes to the report.
 fn with(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &mut Report) -> Map<String, Value> {
-    let (with, lost) = object(&draft.keys.with.value.0, uses, registry, report);
+    let (with, lost) = object(&draft.keys.with.value, uses, registry, report);
     // What can't be read is reported; what it would have been is not to be reported as missing.
-    let is_whole = lost.is_empty() && !draft.keys.strays.may_be("with");
+    let is_whole = lost.is_empty() && !draft.keys.unread.may_be("with");
     for fault in registry.check(uses, &with) {
         if report.is_full() {
             break;
@@ -103,8 +103,8 @@ fn with(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &mut Re
         if !is_whole && fault.key.as_ref().is_none_or(|key| !with.contains_key(key)) {
             continue;
         }
-        let place = place_of(&fault, draft, uses, at, registry);
-        let diagnostic = Diagnostic::error(fault.message).at(&place);
+        let span = span_of(&fault, draft, uses, at, registry);
+        let diagnostic = Diagnostic::error(fault.message).at(&span);
         report.push(match fault.help {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
@@ -114,11 +114,11 @@ fn with(draft: &Draft, uses: &str, at: &At, registry: &Registry, report: &mut Re
 }
 
 /// The value of a known key, the name of an unknown one; without a key, the table, or what asks for it.
-fn place_of(fault: &WithFault, draft: &Draft, uses: &str, at: &At, registry: &Registry) -> Place {
-    let table = &draft.keys.with.value.0;
+fn span_of(fault: &WithFault, draft: &Draft, uses: &str, at: &At, registry: &Registry) -> Span {
+    let table = &draft.keys.with.value;
     if let Some(entry) = fault.key.as_deref().and_then(|key| table.get(key)) {
         let is_known = registry.keys(uses).iter().any(|key| key.name == entry.key);
-        return if is_known { entry.value.place.clone() } else { entry.key_place.clone() };
+        return if is_known { entry.value.span.clone() } else { entry.key_span.clone() };
     }
     match &draft.keys.with.at {
         Some(with) => with.key.clone(),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Place;
+use super::Span;
 
 /// Some lines, and the marks in them.
 pub(super) struct Excerpt {
@@ -28,18 +28,18 @@ const BEFORE: usize = 50;
 
 impl Excerpt {
     /// What to show of a place, and of others if they are in the same source.
-    pub fn of(place: &Place, also: &[(Place, String)]) -> Excerpt {
-        let also: Vec<_> = also.iter().filter(|(also, _)| also.source() == place.source()).collect();
-        let line = place.lines().0;
+    pub fn of(span: &Span, also: &[(Span, String)]) -> Excerpt {
+        let also: Vec<_> = also.iter().filter(|(also, _)| also.source() == span.source()).collect();
+        let line = span.lines().0;
         let marked: Vec<usize> = also.iter().map(|(also, _)| also.lines().0).collect();
         let first = marked.iter().copied().fold(line, usize::min);
         let last = marked.iter().copied().fold(line, usize::max);
 
-        let source = &place.source().text;
+        let source = &span.source().text;
         let mut excerpt = Excerpt {
-            name: place.source().name.clone(),
+            name: span.source().name.clone(),
             line: line + 1,
-            column: column(source, place.span().start),
+            column: column(source, span.range().start),
             shown_column: 0,
             first_line: first + 1,
             text: String::new(),
@@ -51,7 +51,7 @@ impl Excerpt {
             let text = source[start..].split('\n').next().unwrap_or("");
             let on_line =
                 also.iter().zip(&marked).filter(|(_, line)| **line == number).map(|(also, _)| *also);
-            excerpt.add(Line { text, start, is_primary: number == line }, place, on_line);
+            excerpt.add(Line { text, start, is_primary: number == line }, span, on_line);
             start = (start + text.len() + 1).min(source.len());
         }
         excerpt.shown_column = column(&excerpt.text, excerpt.primary.start);
@@ -59,21 +59,21 @@ impl Excerpt {
     }
 
     /// Adds a line, and the marks on it.
-    fn add<'a>(&mut self, line: Line<'_>, place: &Place, also: impl Iterator<Item = &'a (Place, String)>) {
+    fn add<'a>(&mut self, line: Line<'_>, span: &Span, also: impl Iterator<Item = &'a (Span, String)>) {
         let also: Vec<_> = also.collect();
-        let anchor = if line.is_primary { Some(place) } else { also.first().map(|(also, _)| also) };
-        let window = line.window(anchor.map_or(line.start, |anchor| anchor.span().start));
+        let anchor = if line.is_primary { Some(span) } else { also.first().map(|(also, _)| also) };
+        let window = line.window(anchor.map_or(line.start, |anchor| anchor.range().start));
         if !self.text.is_empty() {
             self.text.push('\n');
         }
         let offset = self.text.len();
-        let shown = |place: &Place| {
-            let span = line.clip(place, &window)?;
-            Some(offset + window.shift(span.start)..offset + window.shift(span.end))
+        let shown = |span: &Span| {
+            let range = line.clip(span, &window)?;
+            Some(offset + window.shift(range.start)..offset + window.shift(range.end))
         };
         if line.is_primary {
             // The window is laid around it, so it is never outside.
-            self.primary = shown(place).unwrap_or(offset..offset);
+            self.primary = shown(span).unwrap_or(offset..offset);
         }
         self.others.extend(also.iter().filter_map(|(also, label)| Some((shown(also)?, label.clone()))));
         self.text += &window.text;
@@ -118,9 +118,9 @@ impl Line<'_> {
     }
 
     /// The bytes of a place that are on the line and in the window.
-    fn clip(&self, place: &Place, window: &Window) -> Option<Range<usize>> {
-        let first_line = place.text().split('\n').next().unwrap_or("");
-        let start = place.span().start.checked_sub(self.start)?;
+    fn clip(&self, span: &Span, window: &Window) -> Option<Range<usize>> {
+        let first_line = span.text().split('\n').next().unwrap_or("");
+        let start = span.range().start.checked_sub(self.start)?;
         let end = start + first_line.len();
         let is_inside = window.range.start <= start && start <= window.range.end;
         is_inside.then(|| start..end.min(window.range.end))
@@ -176,15 +176,15 @@ mod tests {
     use super::*;
     use crate::config::diagnostic::Source;
 
-    fn place(text: &str, wanted: &str) -> Place {
+    fn span(text: &str, wanted: &str) -> Span {
         let source = Arc::new(Source { name: "x".into(), text: text.into() });
         let start = text.find(wanted).unwrap();
-        Place::new(&source, start..start + wanted.len())
+        Span::new(&source, start..start + wanted.len())
     }
 
     #[test]
     fn a_mark_is_where_it_was() {
-        let excerpt = Excerpt::of(&place("one\ntwo three\nfour", "three"), &[]);
+        let excerpt = Excerpt::of(&span("one\ntwo three\nfour", "three"), &[]);
         assert_eq!((excerpt.line, excerpt.column, excerpt.first_line), (2, 5, 2));
         assert_eq!(&excerpt.text[excerpt.primary.clone()], "three");
     }
@@ -193,7 +193,7 @@ mod tests {
     fn a_long_line_is_shortened_around_its_mark() {
         for filler in ["x", "漢", "\t"] {
             let long = filler.repeat(5_000);
-            let excerpt = Excerpt::of(&place(&format!("{long}HERE{long}"), "HERE"), &[]);
+            let excerpt = Excerpt::of(&span(&format!("{long}HERE{long}"), "HERE"), &[]);
             assert_eq!((&excerpt.text[excerpt.primary.clone()], excerpt.column), ("HERE", 5_001));
             assert!(width(&excerpt.text) < WIDTH + 10);
         }
@@ -202,14 +202,14 @@ mod tests {
     #[test]
     fn a_long_mark_is_shortened_too() {
         let long = "漢".repeat(5_000);
-        let excerpt = Excerpt::of(&place(&long, &long), &[]);
+        let excerpt = Excerpt::of(&span(&long, &long), &[]);
         assert!(excerpt.primary.end <= excerpt.text.len() && width(&excerpt.text) < WIDTH + 10);
     }
 
     #[test]
     fn lines_in_between_keep_their_number() {
-        let first = place("a\nb\nc\nd", "a");
-        let second = Place::new(first.source(), 6..7);
+        let first = span("a\nb\nc\nd", "a");
+        let second = Span::new(first.source(), 6..7);
         let excerpt = Excerpt::of(&second, &[(first, "first".into())]);
         assert_eq!((excerpt.first_line, excerpt.line, excerpt.text.as_str()), (1, 4, "a\nb\nc\nd"));
         assert_eq!((excerpt.primary, excerpt.others), (6..7, vec![(0..1, "first".into())]));

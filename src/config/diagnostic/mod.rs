@@ -1,13 +1,13 @@
 //! What is wrong, where, and what to write instead: values first, text only when shown.
 
 mod excerpt;
-mod place;
 mod render;
 mod report;
+mod span;
 mod words;
 
-pub use place::{Place, Source};
 pub use report::Report;
+pub use span::{Source, Span};
 pub use words::{list, nearest, quote, reason};
 
 /// How bad it is.
@@ -24,9 +24,9 @@ pub enum Severity {
 pub struct Diagnostic {
     severity: Severity,
     title: String,
-    place: Option<Place>,
+    span: Option<Span>,
     label: Box<str>,
-    also: Vec<(Place, String)>,
+    also: Vec<(Span, String)>,
     notes: Vec<Note>,
 }
 
@@ -51,19 +51,19 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, title: String) -> Diagnostic {
-        let (place, label, also, notes) = Default::default();
-        Diagnostic { severity, title, place, label, also, notes }
+        let (span, label, also, notes) = Default::default();
+        Diagnostic { severity, title, span, label, also, notes }
     }
 
     /// Whether it is about the same thing at the same place.
     fn says_the_same(&self, other: &Diagnostic) -> bool {
-        self.place.is_some() && self.place == other.place && self.title == other.title
+        self.span.is_some() && self.span == other.span && self.title == other.title
     }
 
     /// Points at the culprit.
     #[must_use]
-    pub fn at(mut self, place: &Place) -> Diagnostic {
-        self.place = Some(place.clone());
+    pub fn at(mut self, span: &Span) -> Diagnostic {
+        self.span = Some(span.clone());
         self
     }
 
@@ -76,8 +76,8 @@ impl Diagnostic {
 
     /// A second place that matters.
     #[must_use]
-    pub fn also(mut self, place: &Place, label: impl Into<String>) -> Diagnostic {
-        self.also.push((place.clone(), label.into()));
+    pub fn also(mut self, span: &Span, label: impl Into<String>) -> Diagnostic {
+        self.also.push((span.clone(), label.into()));
         self
     }
 

@@ -10,7 +10,7 @@ pub(super) fn diagnostic(diagnostic: &Diagnostic, color: bool) -> String {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let excerpt = diagnostic.place.as_ref().map(|place| Excerpt::of(place, &diagnostic.also));
+    let excerpt = diagnostic.span.as_ref().map(|span| Excerpt::of(span, &diagnostic.also));
     let group = Group::with_title(level.primary_title(diagnostic.title.as_str()));
     let group = match &excerpt {
         Some(excerpt) => lines(group, excerpt, diagnostic),
@@ -66,12 +66,12 @@ fn notes<'a>(group: Group<'a>, diagnostic: &'a Diagnostic) -> Group<'a> {
 
 /// Breaks a long text into lines between words.
 fn wrapped(text: &str) -> String {
-    const MOST: usize = 90;
+    const LINE_WIDTH: usize = 90;
     let mut wrapped = String::new();
     let mut column = 0;
     for word in text.split(' ') {
         if column > 0 {
-            let fits = column + word.chars().count() < MOST;
+            let fits = column + word.chars().count() < LINE_WIDTH;
             wrapped.push(if fits { ' ' } else { '\n' });
             column = if fits { column + 1 } else { 0 };
         }

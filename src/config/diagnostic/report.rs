@@ -10,10 +10,10 @@ pub struct Report {
     diagnostics: Vec<Diagnostic>,
 }
 
-/// More than this many help nobody.
-const SHOWN: usize = 50;
-/// With so many the search for more may end: a megabyte of junk is not to take minutes.
-const ENOUGH: usize = 200;
+/// Diagnostics that are shown.
+const MAX_SHOWN: usize = 50;
+/// Diagnostics at which the search for more ends: a megabyte of junk is not to take minutes.
+const MAX_COLLECTED: usize = 200;
 
 impl Report {
     /// Nothing to say.
@@ -28,7 +28,7 @@ impl Report {
 
     /// Whether it holds more than anybody will read.
     pub fn is_full(&self) -> bool {
-        self.diagnostics.len() >= ENOUGH
+        self.diagnostics.len() >= MAX_COLLECTED
     }
 
     /// Whether there is nothing to say.
@@ -44,11 +44,11 @@ impl Report {
     /// As text for a person, each diagnostic followed by an empty line.
     pub fn render(&self, color: bool) -> String {
         let mut text = String::new();
-        for diagnostic in self.diagnostics.iter().take(SHOWN) {
+        for diagnostic in self.diagnostics.iter().take(MAX_SHOWN) {
             text += &render::diagnostic(diagnostic, color);
             text += "\n\n";
         }
-        match self.diagnostics.len().saturating_sub(SHOWN) {
+        match self.diagnostics.len().saturating_sub(MAX_SHOWN) {
             0 => text,
             more => text + &format!("… and {more} more of the kind\n\n"),
         }
@@ -58,8 +58,8 @@ impl Report {
     /// anew in every stage.
     pub(in crate::config) fn sort(&mut self, file: &Source) {
         // Stable: what is not in the file, or at one place of it, stays in the order in which it was found.
-        self.diagnostics.sort_by_key(|diagnostic| match &diagnostic.place {
-            Some(place) if **place.source() == *file => (1, place.span().start),
+        self.diagnostics.sort_by_key(|diagnostic| match &diagnostic.span {
+            Some(span) if **span.source() == *file => (1, span.range().start),
             _ => (0, 0),
         });
         self.diagnostics.dedup_by(|next, one| next.says_the_same(one));
@@ -73,8 +73,8 @@ impl Report {
     }
 
     /// The same order for what is all of one file.
-    pub(in crate::config) fn sort_by_place(&mut self) {
-        self.diagnostics.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.span().start));
+    pub(in crate::config) fn sort_by_span(&mut self) {
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| span.range().start));
         self.diagnostics.dedup_by(|next, one| next.says_the_same(one));
     }
 }

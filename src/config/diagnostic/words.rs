@@ -32,10 +32,10 @@ fn allowed(len: usize) -> usize {
 
 /// ``"`a`, `b` or `c`"``; an ellipsis when there are very many.
 pub fn list<'a>(names: impl IntoIterator<Item = &'a str>, last: &str) -> String {
-    const MOST: usize = 40;
+    const MAX_NAMES: usize = 40;
     let mut names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
-    if names.len() > MOST {
-        names.truncate(MOST);
+    if names.len() > MAX_NAMES {
+        names.truncate(MAX_NAMES);
         return names.join(", ") + ", …";
     }
     match names.pop() {
@@ -47,8 +47,8 @@ pub fn list<'a>(names: impl IntoIterator<Item = &'a str>, last: &str) -> String 
 
 /// In double quotes, cut short, without anything that a terminal would obey.
 pub fn quote(text: &str) -> String {
-    const MOST: usize = 60;
-    let mut shown: String = text.chars().take(MOST).collect();
+    const MAX_CHARS: usize = 60;
+    let mut shown: String = text.chars().take(MAX_CHARS).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }

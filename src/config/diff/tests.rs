@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::pipeline::{
-    Backoff, Control, GiveUp, OnGiveUp, Queue, Recycle, Restart, Rules, Stage, Sync, Tuning, WhenFull, Work,
+    Backoff, Control, GiveUp, OnGiveUp, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
 };
 
 fn stage(name: &str) -> Stage {
@@ -25,10 +25,7 @@ fn stage(name: &str) -> Stage {
 fn queue(name: &str) -> Queue {
     Queue {
         name: name.into(),
-        capacity: 1024,
-        max_bytes: 1 << 26,
-        max_item: 1 << 24,
-        when_full: WhenFull::Block,
+        limits: Limits { capacity: 1024, max_bytes: 1 << 26, max_item: 1 << 24, when_full: WhenFull::Block },
         durable: false,
         sync: Sync::Never,
     }
@@ -56,15 +53,15 @@ fn after(change: impl FnOnce(&mut Pipeline)) -> Diff {
 
 fn stage_change(change: impl FnOnce(&mut Stage)) -> StageChange {
     match after(|new| change(&mut new.stages[0])).stages.remove(0) {
-        StageDiff::Changed(change) => change,
+        Named::Changed(_, change) => change,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn nothing_changed_is_nothing_to_do() {
-    assert!(after(|_| {}).is_empty());
-    assert!(after(|new| new.stages.reverse()).is_empty());
+    assert!(after(|_| {}) == Diff::default());
+    assert!(after(|new| new.stages.reverse()) == Diff::default());
 }
 
 #[test]
@@ -84,15 +81,15 @@ fn stages_and_queues_come_and_go() {
         new.stages[0] = stage("c");
         new.queues[1] = queue("s");
     });
-    assert_eq!(diff.stages, [StageDiff::Removed("a".into()), StageDiff::Added("c".into())]);
-    assert_eq!(diff.queues, [QueueDiff::Removed("r".into()), QueueDiff::Added("s".into())]);
+    assert_eq!(diff.stages, [Named::Removed("a".into()), Named::Added("c".into())]);
+    assert_eq!(diff.queues, [Named::Removed("r".into()), Named::Added("s".into())]);
 }
 
 #[test]
 fn a_count_alone_touches_no_worker() {
     let change = stage_change(|stage| stage.processes = 4);
-    assert_eq!(change.processes.as_ref().map(Change::to_string).as_deref(), Some("1 -> 4"));
-    assert!(change.live.is_empty() && change.work.is_empty());
+    assert_eq!(change.processes.as_ref().map(ValueChange::to_string).as_deref(), Some("1 -> 4"));
+    assert!(change.live.is_empty() && change.replaced.is_empty());
 }
 
 #[test]
@@ -112,10 +109,10 @@ fn live_keys_are_told_as_a_file_writes_them() {
             "item_timeout: unset -> 1m30s",
             "restart: on-failure -> never",
             "give_up.restarts: 10 -> 3",
-            "recycle.memory: unset -> 64MiB",
         ]
     );
-    assert!(change.work.is_empty() && change.processes.is_none());
+    assert_eq!(change.replaced[0].to_string(), "recycle.memory: unset -> 64MiB");
+    assert!(change.replaced.len() == 1 && change.processes.is_none());
 }
 
 #[test]
@@ -126,7 +123,7 @@ fn another_work_is_told_apart() {
         }
         stage.work.outputs.push("r".into());
     });
-    let told: Vec<String> = change.work.iter().map(KeyChange::to_string).collect();
+    let told: Vec<String> = change.replaced.iter().map(KeyChange::to_string).collect();
     assert_eq!(told, [r#"with: {} -> {"keep":"odd"}"#, "output: unset -> r"]);
     assert!(change.live.is_empty());
 }
@@ -134,10 +131,10 @@ fn another_work_is_told_apart() {
 #[test]
 fn the_bounds_of_a_queue_are_told() {
     let diff = after(|new| {
-        new.queues[0].capacity = 2;
-        new.queues[0].when_full = WhenFull::DropOld;
+        new.queues[0].limits.capacity = 2;
+        new.queues[0].limits.when_full = WhenFull::DropOld;
     });
-    let [QueueDiff::Changed { name, keys }] = diff.queues.as_slice() else { panic!("{diff:?}") };
+    let [Named::Changed(name, keys)] = diff.queues.as_slice() else { panic!("{diff:?}") };
     assert_eq!((name.as_str(), keys.len()), ("q", 2));
     assert_eq!(keys[1].to_string(), "when_full: block -> drop-old");
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use toml_parser::lexer::{Token, TokenKind};
 
-use crate::config::diagnostic::{Diagnostic, Place, Source};
+use crate::config::diagnostic::{Diagnostic, Source, Span};
 
 /// The deepest key that a pipeline file can use has five parts.
-const DEEPEST: usize = 16;
+const MAX_KEY_PARTS: usize = 16;
 
 /// A fault if some dotted key has more parts than any sane one.
 pub fn check(source: &Arc<Source>) -> Result<(), Diagnostic> {
@@ -19,7 +19,7 @@ pub fn check(source: &Arc<Source>) -> Result<(), Diagnostic> {
             kind if belongs_to_a_key(kind) => dots,
             _ => 0,
         };
-        if dots > DEEPEST {
+        if dots > MAX_KEY_PARTS {
             return Err(too_deep(source, &token));
         }
     }
@@ -33,5 +33,5 @@ fn belongs_to_a_key(kind: TokenKind) -> bool {
 
 fn too_deep(source: &Arc<Source>, token: &Token) -> Diagnostic {
     let span = token.span().start()..token.span().end();
-    Diagnostic::error(format!("a key with more than {DEEPEST} parts")).at(&Place::new(source, span))
+    Diagnostic::error(format!("a key with more than {MAX_KEY_PARTS} parts")).at(&Span::new(source, span))
 }

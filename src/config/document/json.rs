@@ -27,7 +27,7 @@ fn object(table: &Table, report: &mut Report) -> Option<Map<String, Value>> {
 fn integer(number: i128, node: &Node, report: &mut Report) -> Option<Number> {
     let fits = i64::try_from(number).map(Number::from).or_else(|_| u64::try_from(number).map(Number::from));
     if fits.is_err() {
-        report.push(Diagnostic::error("this number needs more than 64 bits").at(&node.place));
+        report.push(Diagnostic::error("this number needs more than 64 bits").at(&node.span));
     }
     fits.ok()
 }
@@ -35,7 +35,7 @@ fn integer(number: i128, node: &Node, report: &mut Report) -> Option<Number> {
 fn float(number: f64, node: &Node, report: &mut Report) -> Option<Number> {
     let number = Number::from_f64(number);
     if number.is_none() {
-        report.push(Diagnostic::error("a stage can't take a number that is not finite").at(&node.place));
+        report.push(Diagnostic::error("a stage can't take a number that is not finite").at(&node.span));
     }
     number
 }

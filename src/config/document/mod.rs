@@ -2,13 +2,13 @@
 //! Nothing here knows what a pipeline is.
 
 mod depth;
+mod duplicate_keys;
 mod json;
-mod mend;
 mod node;
 mod parse;
+mod recovery;
 mod set;
-mod slips;
-mod twins;
+mod syntax_hints;
 mod variables;
 
 pub use json::to_json;

@@ -1,12 +1,12 @@
 //! One value of the file, and where it stands.
 
-use crate::config::diagnostic::Place;
+use crate::config::diagnostic::Span;
 
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Where the value stands; for a `[table]`, its header.
-    pub place: Place,
+    pub span: Span,
     /// The value.
     pub content: Content,
 }
@@ -45,7 +45,7 @@ pub struct Entry {
     /// The key, unquoted.
     pub key: String,
     /// Where the key stands.
-    pub key_place: Place,
+    pub key_span: Span,
     /// Its value.
     pub value: Node,
 }

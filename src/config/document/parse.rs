@@ -6,8 +6,8 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::{Content, Entry, Node, Table, depth, mend};
-use crate::config::diagnostic::{Place, Report, Source};
+use super::{Content, Entry, Node, Table, depth, recovery};
+use crate::config::diagnostic::{Report, Source, Span};
 
 /// A parsed text.
 pub struct Parsed {
@@ -23,9 +23,12 @@ pub fn parse(source: &Arc<Source>, report: &mut Report) -> Parsed {
         report.push(fault);
         return Parsed { table: Table::default(), is_partial: true };
     }
-    let mended = mend::mend(source, report);
-    let (document, _) = DeTable::parse_recoverable(&mended.text);
-    Parsed { table: Tree { source, offset: 0 }.table(document.into_inner()), is_partial: mended.is_partial }
+    let recovered = recovery::recover(source, report);
+    let (document, _) = DeTable::parse_recoverable(&recovered.text);
+    Parsed {
+        table: Tree { source, offset: 0 }.table(document.into_inner()),
+        is_partial: recovered.is_partial,
+    }
 }
 
 /// Reads a value that stands alone, `offset` bytes into the source.
@@ -43,13 +46,13 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn place(&self, span: Range<usize>) -> Place {
-        Place::new(self.source, span.start + self.offset..span.end + self.offset)
+    fn span(&self, range: Range<usize>) -> Span {
+        Span::new(self.source, range.start + self.offset..range.end + self.offset)
     }
 
     fn table(&self, table: DeTable<'_>) -> Table {
         let entries = table.into_iter().map(|(key, value)| Entry {
-            key_place: self.place(key.span()),
+            key_span: self.span(key.span()),
             key: key.into_inner().into_owned(),
             value: self.node(value),
         });
@@ -57,7 +60,7 @@ impl Tree<'_> {
     }
 
     fn node(&self, value: Spanned<DeValue<'_>>) -> Node {
-        let place = self.place(value.span());
+        let span = self.span(value.span());
         let content = match value.into_inner() {
             DeValue::String(text) => Content::Text { text: text.into_owned(), from_variable: false },
             DeValue::Integer(number) => Content::Integer(integer(&number)),
@@ -67,7 +70,7 @@ impl Tree<'_> {
             DeValue::Array(nodes) => Content::List(nodes.into_iter().map(|node| self.node(node)).collect()),
             DeValue::Table(table) => Content::Table(self.table(table)),
         };
-        Node { place, content }
+        Node { span, content }
     }
 }
 
@@ -92,7 +95,7 @@ mod tests {
         let (parsed, report) = parsed("a = 1\n[b]\nc = \"x\"\n");
         assert!(report.is_empty());
         let Content::Table(b) = &parsed.table.get("b").unwrap().value.content else { panic!("no table") };
-        assert_eq!(b.get("c").unwrap().value.place.span(), 14..17);
+        assert_eq!(b.get("c").unwrap().value.span.range(), 14..17);
     }
 
     #[test]

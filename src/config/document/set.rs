@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Content, Entry, Node, Table, depth, parse};
-use crate::config::diagnostic::{Diagnostic, Place, Report, Source, nearest, quote};
+use crate::config::diagnostic::{Diagnostic, Report, Source, Span, nearest, quote};
 
 /// Puts every `--set` into the tree, in their order. Faults point at its text.
 pub fn apply(table: &mut Table, sets: &[String], report: &mut Report) {
@@ -16,10 +16,10 @@ pub fn apply(table: &mut Table, sets: &[String], report: &mut Report) {
 }
 
 /// The keys of a path, each with its place.
-type Path = Vec<(String, Place)>;
+type Path = Vec<(String, Span)>;
 
 fn read(source: &Arc<Source>) -> Result<(Path, Node), Diagnostic> {
-    let whole = Place::new(source, 0..source.text.len());
+    let whole = Span::new(source, 0..source.text.len());
     let Some(split) = source.text.find('=') else {
         return Err(form(format!("{} has no `=`", quote(&source.text)), &whole));
     };
@@ -31,8 +31,8 @@ fn read(source: &Arc<Source>) -> Result<(Path, Node), Diagnostic> {
     Ok((path, value))
 }
 
-fn form(title: String, place: &Place) -> Diagnostic {
-    Diagnostic::error(title).at(place).accepted("a path and a value, such as `stages.fetch.processes=4`")
+fn form(title: String, span: &Span) -> Diagnostic {
+    Diagnostic::error(title).at(span).accepted("a path and a value, such as `stages.fetch.processes=4`")
 }
 
 /// Reads `a.b.c` by the rules of TOML, quoted keys included: as the keys of a value that doesn't matter.
@@ -42,7 +42,7 @@ fn path(text: &str, source: &Arc<Source>) -> Option<Path> {
     let mut table = parse::parse(&copy, &mut report).table;
     let mut path = Path::new();
     while let Some(entry) = table.entries.pop().filter(|_| report.is_empty()) {
-        path.push((entry.key, Place::new(source, entry.key_place.span())));
+        path.push((entry.key, Span::new(source, entry.key_span.range())));
         table = match entry.value.content {
             Content::Table(inner) => inner,
             _ => return Some(path),
@@ -54,44 +54,44 @@ fn path(text: &str, source: &Arc<Source>) -> Option<Path> {
 /// `--set stages.x.sleep=10s`: a shell has eaten the quotes, so what is not TOML is text.
 fn plain_text(source: &Arc<Source>, start: usize) -> Node {
     let text = source.text[start..].to_owned();
-    let place = Place::new(source, start..source.text.len());
-    Node { place, content: Content::Text { text, from_variable: false } }
+    let span = Span::new(source, start..source.text.len());
+    Node { span, content: Content::Text { text, from_variable: false } }
 }
 
-fn put(mut table: &mut Table, path: &[(String, Place)], value: Node) -> Result<(), Diagnostic> {
-    let (last, above) = path.split_last().ok_or_else(|| form("an empty path".into(), &value.place))?;
-    for (depth, (key, place)) in above.iter().enumerate() {
+fn put(mut table: &mut Table, path: &[(String, Span)], value: Node) -> Result<(), Diagnostic> {
+    let (last, above) = path.split_last().ok_or_else(|| form("an empty path".into(), &value.span))?;
+    for (depth, (key, span)) in above.iter().enumerate() {
         if depth == 1 && above[0].0 == "stages" {
-            stage_must_exist(table, key, place)?;
+            stage_must_exist(table, key, span)?;
         }
-        table = descend(table, key, place)?;
+        table = descend(table, key, span)?;
     }
-    let (key, key_place) = last.clone();
+    let (key, key_span) = last.clone();
     match table.get_mut(&key) {
-        Some(entry) => (entry.key_place, entry.value) = (key_place, value),
-        None => table.entries.push(Entry { key, key_place, value }),
+        Some(entry) => (entry.key_span, entry.value) = (key_span, value),
+        None => table.entries.push(Entry { key, key_span, value }),
     }
     Ok(())
 }
 
 /// A stage is more than one setting, so a new name here is a typo.
-fn stage_must_exist(stages: &Table, name: &str, place: &Place) -> Result<(), Diagnostic> {
+fn stage_must_exist(stages: &Table, name: &str, span: &Span) -> Result<(), Diagnostic> {
     if stages.get(name).is_some() {
         return Ok(());
     }
     let near = nearest(name, stages.entries.iter().map(|entry| entry.key.as_str()));
     Err(Diagnostic::error(format!("the file has no stage {}", quote(name)))
-        .at(place)
+        .at(span)
         .did_you_mean(near.map(|near| format!("`{near}`"))))
 }
 
-fn descend<'t>(table: &'t mut Table, key: &str, place: &Place) -> Result<&'t mut Table, Diagnostic> {
+fn descend<'t>(table: &'t mut Table, key: &str, span: &Span) -> Result<&'t mut Table, Diagnostic> {
     if table.get(key).is_none() {
-        let value = Node { place: place.clone(), content: Content::Table(Table::default()) };
-        table.entries.push(Entry { key: key.to_owned(), key_place: place.clone(), value });
+        let value = Node { span: span.clone(), content: Content::Table(Table::default()) };
+        table.entries.push(Entry { key: key.to_owned(), key_span: span.clone(), value });
     }
     match table.get_mut(key).map(|entry| &mut entry.value.content) {
         Some(Content::Table(inner)) => Ok(inner),
-        _ => Err(Diagnostic::error(format!("{} holds no settings", quote(key))).at(place)),
+        _ => Err(Diagnostic::error(format!("{} holds no settings", quote(key))).at(span)),
     }
 }

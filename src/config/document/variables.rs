@@ -3,7 +3,7 @@
 use std::env::VarError;
 
 use super::{Content, Node, Table};
-use crate::config::diagnostic::{Diagnostic, Place, Report, nearest};
+use crate::config::diagnostic::{Diagnostic, Report, Span, nearest};
 
 /// Where variables come from.
 pub trait Environment {
@@ -26,7 +26,7 @@ fn expand_node(node: &mut Node, environment: &dyn Environment, report: &mut Repo
         Content::Text { text, from_variable } if text.contains('$') => {
             let before = report.faults();
             let mut expansion =
-                Expansion { environment, report, place: &node.place, searched: 0, found: false };
+                Expansion { environment, report, span: &node.span, searched: 0, found: false };
             *text = expansion.run(text);
             *from_variable = expansion.found;
             if report.faults() > before {
@@ -45,7 +45,7 @@ fn expand_node(node: &mut Node, environment: &dyn Environment, report: &mut Repo
 struct Expansion<'a> {
     environment: &'a dyn Environment,
     report: &'a mut Report,
-    place: &'a Place,
+    span: &'a Span,
     /// How far into the place's own text (which has escapes that the string has not) variables were looked for.
     searched: usize,
     found: bool,
@@ -76,17 +76,17 @@ impl Expansion<'_> {
     fn variable<'t>(&mut self, text: &'t str) -> (String, &'t str) {
         self.found = true;
         let Some((inside, after)) = text.split_once('}') else {
-            let fault = Diagnostic::error("`${` without its `}`").at(&self.place_of("${"));
+            let fault = Diagnostic::error("`${` without its `}`").at(&self.span_of("${"));
             self.report.push(fault.help("write `$$` for a plain `$`"));
             return (String::new(), "");
         };
-        let place = self.place_of(&format!("${{{inside}}}"));
+        let span = self.span_of(&format!("${{{inside}}}"));
         let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inside, None),
         };
         if !is_name(name) || default.is_some_and(|default| default.contains("${")) {
-            self.report.push(malformed(&place));
+            self.report.push(malformed(&span));
             return (String::new(), after);
         }
         let value = match (self.environment.get(name), default) {
@@ -94,21 +94,21 @@ impl Expansion<'_> {
             (Ok(value), _) => value,
             (Err(VarError::NotPresent), Some(default)) => default.to_owned(),
             (Err(error), _) => {
-                self.report.push(self.unset(name, &error, &place));
+                self.report.push(self.unset(name, &error, &span));
                 String::new()
             }
         };
         (value, after)
     }
 
-    fn unset(&self, name: &str, error: &VarError, place: &Place) -> Diagnostic {
+    fn unset(&self, name: &str, error: &VarError, span: &Span) -> Diagnostic {
         if matches!(error, VarError::NotUnicode(_)) {
-            return Diagnostic::error(format!("the variable `{name}` does not hold text in UTF-8")).at(place);
+            return Diagnostic::error(format!("the variable `{name}` does not hold text in UTF-8")).at(span);
         }
         let names = self.environment.names();
         let near = nearest(name, names.iter().map(String::as_str));
         Diagnostic::error(format!("the variable `{name}` is not set"))
-            .at(place)
+            .at(span)
             .did_you_mean(near.map(|near| format!("`${{{near}}}`")))
             .help(format!(
                 "`${{{name}:-…}}` gives it a default; `$${{{name}}}` leaves it to a shell, as `${{{name}}}`"
@@ -116,14 +116,14 @@ impl Expansion<'_> {
     }
 
     /// Where `wanted` stands in the source; the whole string if escapes hide it.
-    fn place_of(&mut self, wanted: &str) -> Place {
-        match self.place.text()[self.searched..].find(wanted) {
+    fn span_of(&mut self, wanted: &str) -> Span {
+        match self.span.text()[self.searched..].find(wanted) {
             Some(at) => {
                 let start = self.searched + at;
                 self.searched = start + wanted.len();
-                self.place.part(start, wanted.len())
+                self.span.part(start, wanted.len())
             }
-            None => self.place.clone(),
+            None => self.span.clone(),
         }
     }
 }
@@ -134,9 +134,9 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
-fn malformed(place: &Place) -> Diagnostic {
+fn malformed(span: &Span) -> Diagnostic {
     Diagnostic::error("not a variable")
-        .at(place)
+        .at(span)
         .accepted("`${NAME}` or `${NAME:-default}`, where the default holds no variable")
         .help("write `$$` for a plain `$`: `$${…}` leaves it to a shell")
 }

@@ -102,7 +102,9 @@ pub fn word<C: Choice>(value: C) -> &'static str {
 }
 
 impl<C: Choice> Element for C {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    type Output = C;
+
+    fn read(node: &Node, report: &mut Report) -> Option<C> {
         let Some(text) = node.text() else {
             report.push(wrong_kind::<C>(node, "a string"));
             return None;
@@ -126,8 +128,8 @@ impl<C: Choice> Element for C {
         or_variable(json!({ "enum": words }))
     }
 
-    fn written(&self) -> Value {
-        word(*self).into()
+    fn written(choice: &C) -> Value {
+        word(*choice).into()
     }
 }
 

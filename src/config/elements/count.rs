@@ -1,5 +1,7 @@
 //! Whole numbers within bounds.
 
+use std::marker::PhantomData;
+
 use serde_json::{Value, json};
 
 use super::{Element, or_variable, reject, wrong_kind};
@@ -7,17 +9,21 @@ use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node};
 
 /// A number from `LEAST` to `MOST`, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count<const LEAST: u64, const MOST: u64>(pub u64);
+pub struct Count<const LEAST: u64, const MOST: u64, T = u64>(PhantomData<T>);
 
-impl<const LEAST: u64, const MOST: u64> Element for Count<LEAST, MOST> {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+impl<const LEAST: u64, const MOST: u64, T> Element for Count<LEAST, MOST, T>
+where
+    T: Copy + TryFrom<u64> + Into<u64>,
+{
+    type Output = T;
+
+    fn read(node: &Node, report: &mut Report) -> Option<T> {
         let Some(number) = node.integer() else {
             report.push(not_a_number::<Self>(node));
             return None;
         };
         match u64::try_from(number) {
-            Ok(number) if (LEAST..=MOST).contains(&number) => Some(Count(number)),
+            Ok(number) if (LEAST..=MOST).contains(&number) => T::try_from(number).ok(),
             _ => {
                 let much = if number < i128::from(LEAST) { "small" } else { "large" };
                 report.push(reject::<Self>(node, format!("{} is too {much}", shown(number))));
@@ -41,8 +47,8 @@ impl<const LEAST: u64, const MOST: u64> Element for Count<LEAST, MOST> {
         or_variable(schema)
     }
 
-    fn written(&self) -> Value {
-        self.0.into()
+    fn written(number: &T) -> Value {
+        Value::from((*number).into())
     }
 }
 

@@ -9,16 +9,14 @@ use crate::config::diagnostic::{Report, quote};
 use crate::config::document::{Content, Node};
 
 /// A duration, zero included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pause(pub Duration);
+pub struct Pause;
 
 /// A duration longer than zero: where zero would mean a busy loop, or no time at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period(pub Duration);
+pub struct Period;
 
 const DAY: u64 = 24 * 3600;
 /// Ten years: more is a slip, and clocks overflow somewhere beyond.
-const LONGEST: Duration = Duration::from_secs(3660 * DAY);
+const MAX_DURATION: Duration = Duration::from_secs(3660 * DAY);
 
 /// Units and their nanoseconds, the longest first.
 const UNITS: [(&str, u128); 8] = [
@@ -33,8 +31,10 @@ const UNITS: [(&str, u128); 8] = [
 ];
 
 impl Element for Pause {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
-        read::<Self>(node, report).map(Pause)
+    type Output = Duration;
+
+    fn read(node: &Node, report: &mut Report) -> Option<Duration> {
+        read::<Self>(node, report)
     }
 
     fn accepted() -> String {
@@ -46,19 +46,21 @@ impl Element for Pause {
         json!({ "type": "string", "pattern": pattern, "examples": ["250ms", "10s", "1m30s"] })
     }
 
-    fn written(&self) -> Value {
-        show(self.0).into()
+    fn written(duration: &Duration) -> Value {
+        show(*duration).into()
     }
 }
 
 impl Element for Period {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    type Output = Duration;
+
+    fn read(node: &Node, report: &mut Report) -> Option<Duration> {
         let duration = read::<Self>(node, report)?;
         if duration.is_zero() {
             report.push(reject::<Self>(node, "this duration can't be zero"));
             return None;
         }
-        Some(Period(duration))
+        Some(duration)
     }
 
     fn accepted() -> String {
@@ -69,8 +71,8 @@ impl Element for Period {
         Pause::schema()
     }
 
-    fn written(&self) -> Value {
-        show(self.0).into()
+    fn written(duration: &Duration) -> Value {
+        show(*duration).into()
     }
 }
 
@@ -173,7 +175,7 @@ fn parse(text: &str) -> Result<Duration, Fault> {
         rest = after.trim_start();
     }
     match u64::try_from(nanos).map(Duration::from_nanos) {
-        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
         _ => Err(Fault::TooLong),
     }
 }

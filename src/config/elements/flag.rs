@@ -7,7 +7,9 @@ use crate::config::diagnostic::Report;
 use crate::config::document::{Content, Node};
 
 impl Element for bool {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    type Output = bool;
+
+    fn read(node: &Node, report: &mut Report) -> Option<bool> {
         let flag = node.flag();
         if flag.is_none() {
             report.push(wrong_kind::<bool>(node, "true or false").did_you_mean(meant(node)));
@@ -23,8 +25,8 @@ impl Element for bool {
         or_variable(json!({ "type": "boolean" }))
     }
 
-    fn written(&self) -> Value {
-        (*self).into()
+    fn written(flag: &bool) -> Value {
+        (*flag).into()
     }
 }
 

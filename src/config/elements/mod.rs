@@ -1,50 +1,40 @@
 //! One type per kind of setting: how it is read, what it accepts in words and as JSON schema, how it is written.
-//! Reader, messages, schema and the user's reference all come from these, so that they can't drift apart.
+//! Reader, messages, schema, the user's reference and the diff of two files all come from these.
 
-mod address;
 mod choice;
 mod count;
 mod duration;
-mod exit_codes;
 mod flag;
-mod invocation;
 mod name;
 mod named;
-mod nice;
-mod optional;
+mod part;
 mod processes;
+mod program;
 mod queue_names;
 mod setting;
 mod size;
-mod socket;
 mod table;
 #[cfg(test)]
 mod testing;
-mod umask;
-mod variables;
+mod text;
 mod with;
-mod word;
 
-pub use address::Address;
 pub use choice::{FramingWord, ModeWord, ReplyWord};
 pub use count::Count;
 pub use duration::{Pause, Period, show as show_duration};
-pub use exit_codes::ExitCodes;
-pub use invocation::Invocation;
 pub use name::{Name, PipelineName};
-pub use named::{Item, Named, Tables};
-pub use nice::Nice;
-pub use processes::Processes;
+pub use named::{Named, Tables};
+pub(in crate::config) use part::part;
+pub use part::{Compared, Part};
+pub use processes::{MAX_PROCESSES, Processes};
+pub use program::{ExitCodes, Invocation, Nice, Umask, Variables};
 pub use queue_names::{QueueName, QueueNames};
 pub use setting::{At, Setting};
 pub use size::{Size, show as show_size};
-pub use socket::SocketPath;
 pub(in crate::config) use table::table;
-pub use table::{Fields, Key, Strays, bare, read_table, table_schema, write_table};
-pub use umask::Umask;
-pub use variables::Variables;
+pub use table::{Fields, Key, UnreadKeys, bare, read_table, table_schema, write_table};
+pub use text::{Address, SocketPath, Word};
 pub use with::With;
-pub use word::Word;
 
 use serde_json::{Value, json};
 
@@ -52,9 +42,12 @@ use super::diagnostic::{Diagnostic, Report};
 use super::document::Node;
 
 /// A kind of setting.
-pub trait Element: Sized + Clone {
+pub trait Element {
+    /// The value.
+    type Output: Clone;
+
     /// Reads a value; `None` after the report says why not.
-    fn read(node: &Node, report: &mut Report) -> Option<Self>;
+    fn read(node: &Node, report: &mut Report) -> Option<Self::Output>;
 
     /// The accepted form in words, as they fit after "accepted: ".
     fn accepted() -> String;
@@ -62,24 +55,47 @@ pub trait Element: Sized + Clone {
     /// The accepted form as JSON schema.
     fn schema() -> Value;
 
-    /// The value as a user would write it.
-    fn written(&self) -> Value;
+    /// A value as a file holds it; null: nothing.
+    fn written(value: &Self::Output) -> Value;
+
+    /// A value as a plan shows it.
+    fn shown(value: &Self::Output) -> String {
+        match Self::written(value) {
+            Value::Null => "unset".to_owned(),
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
 
     /// The value where it is set, and what lies `beneath` (`[defaults]`) where it is not. Only tables have parts.
-    fn over(self, beneath: Self) -> Self {
+    fn over(value: Self::Output, beneath: Self::Output) -> Self::Output {
         let _ = beneath;
-        self
+        value
     }
 }
 
 /// A fault of a value, with what is accepted instead.
 pub fn reject<T: Element>(node: &Node, title: impl Into<String>) -> Diagnostic {
-    Diagnostic::error(title).at(&node.place).accepted(T::accepted())
+    Diagnostic::error(title).at(&node.span).accepted(T::accepted())
 }
 
 /// The fault of a value of the wrong kind.
 pub fn wrong_kind<T: Element>(node: &Node, wanted: &str) -> Diagnostic {
     reject::<T>(node, format!("expected {wanted}, found {}", node.kind()))
+}
+
+/// Reads a text in which `parse` finds a value, or what is wrong with it.
+fn read_text<T: Element>(
+    node: &Node,
+    report: &mut Report,
+    wanted: &str,
+    parse: impl FnOnce(&str) -> Result<T::Output, String>,
+) -> Option<T::Output> {
+    let Some(text) = node.text() else {
+        report.push(wrong_kind::<T>(node, wanted));
+        return None;
+    };
+    parse(text).map_err(|title| report.push(reject::<T>(node, title))).ok()
 }
 
 /// A schema that also lets a variable stand for the value: a validator sees the file before it is expanded.

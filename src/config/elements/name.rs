@@ -2,20 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::{Element, reject, wrong_kind};
+use super::{Element, read_text};
 use crate::config::diagnostic::{Report, quote};
 use crate::config::document::Node;
 
-/// The longest name.
-const MOST: usize = 64;
+/// Characters of the longest name.
+const MAX_LENGTH: usize = 64;
 
 /// The name of a stage or a queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name(pub String);
+pub struct Name;
 
 /// The name of a pipeline: may hold dots too, as file names do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PipelineName(pub String);
+pub struct PipelineName;
 
 impl Name {
     /// Schema of the keys of `[stages]` and `[queues]`.
@@ -33,37 +31,41 @@ impl PipelineName {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
         let stem = stem.trim_start_matches(['.', '-']);
         let fit = |letter: char| if is_fit(letter, "_-.") { letter } else { '_' };
-        let name: String = stem.chars().map(fit).take(MOST).collect();
+        let name: String = stem.chars().map(fit).take(MAX_LENGTH).collect();
         if name.is_empty() { "pipeline".into() } else { name }
     }
 }
 
 impl Element for Name {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
-        read::<Self>(node, "_-", report).map(Name)
+    type Output = String;
+
+    fn read(node: &Node, report: &mut Report) -> Option<String> {
+        read::<Self>(node, "_-", report)
     }
 
     fn accepted() -> String {
-        format!("a name of letters, digits, `_` and `-`, not starting with `-`, up to {MOST} long")
+        format!("a name of letters, digits, `_` and `-`, not starting with `-`, up to {MAX_LENGTH} long")
     }
 
     fn schema() -> Value {
         json!({ "type": "string", "pattern": format!("{}|\\$\\{{", Self::PATTERN) })
     }
 
-    fn written(&self) -> Value {
-        self.0.as_str().into()
+    fn written(name: &String) -> Value {
+        name.as_str().into()
     }
 }
 
 impl Element for PipelineName {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
-        read::<Self>(node, "_-.", report).map(PipelineName)
+    type Output = String;
+
+    fn read(node: &Node, report: &mut Report) -> Option<String> {
+        read::<Self>(node, "_-.", report)
     }
 
     fn accepted() -> String {
         format!(
-            "a name of letters, digits, `_`, `-` and `.`, starting with a letter, a digit or `_`, up to {MOST} long"
+            "a name of letters, digits, `_`, `-` and `.`, starting with a letter, a digit or `_`, up to {MAX_LENGTH} long"
         )
     }
 
@@ -71,30 +73,22 @@ impl Element for PipelineName {
         json!({ "type": "string", "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$|\$\{" })
     }
 
-    fn written(&self) -> Value {
-        self.0.as_str().into()
+    fn written(name: &String) -> Value {
+        name.as_str().into()
     }
 }
 
-fn read<T: Element>(node: &Node, marks: &str, report: &mut Report) -> Option<String> {
-    let Some(text) = node.text() else {
-        report.push(wrong_kind::<T>(node, "a name in quotes"));
-        return None;
-    };
-    match fault(text, marks) {
-        None => Some(text.to_owned()),
-        Some(title) => {
-            report.push(reject::<T>(node, title));
-            None
-        }
-    }
+fn read<T: Element<Output = String>>(node: &Node, marks: &str, report: &mut Report) -> Option<String> {
+    read_text::<T>(node, report, "a name in quotes", |text| {
+        fault(text, marks).map_or_else(|| Ok(text.to_owned()), Err)
+    })
 }
 
 fn fault(text: &str, marks: &str) -> Option<String> {
     if text.is_empty() {
         return Some("a name can't be empty".into());
     }
-    if text.len() > MOST && text.chars().count() > MOST {
+    if text.len() > MAX_LENGTH && text.chars().count() > MAX_LENGTH {
         return Some(format!("{} is too long for a name", quote(text)));
     }
     if let Some(bad) = text.chars().find(|letter| !is_fit(*letter, marks)) {

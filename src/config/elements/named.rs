@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Element, Fields, Name, wrong_kind};
-use crate::config::diagnostic::{Diagnostic, Place, Report};
+use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::document::{Content, Entry, Node};
 
 /// What a collection of named tables is called.
@@ -13,7 +13,7 @@ pub trait Tables: Fields {
 }
 
 /// Named tables in the order of the file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Named<T> {
     /// Each name once.
     pub all: Vec<Item<T>>,
@@ -22,12 +22,12 @@ pub struct Named<T> {
 }
 
 /// One of them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Item<T> {
     /// Its name.
     pub name: String,
     /// Where the name stands.
-    pub place: Place,
+    pub span: Span,
     /// What the table says.
     pub keys: T,
 }
@@ -39,6 +39,8 @@ impl<T> Default for Named<T> {
 }
 
 impl<T: Tables> Element for Named<T> {
+    type Output = Self;
+
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         let Content::Table(table) = &node.content else {
             report.push(wrong_kind::<Self>(node, "tables with names"));
@@ -69,26 +71,26 @@ impl<T: Tables> Element for Named<T> {
         })
     }
 
-    fn written(&self) -> Value {
+    fn written(_: &Self) -> Value {
         Value::Null
     }
 }
 
 fn read_item<T: Tables>(entry: &Entry, report: &mut Report) -> Option<Item<T>> {
     if let Some(title) = Name::fault(&entry.key) {
-        report.push(Diagnostic::error(title).at(&entry.key_place).accepted(Name::accepted()));
+        report.push(Diagnostic::error(title).at(&entry.key_span).accepted(Name::accepted()));
     }
     if !matches!(entry.value.content, Content::Table(_)) {
         report.push(not_a_table::<T>(entry));
         return None;
     }
     let keys = T::read(&entry.value, report)?;
-    Some(Item { name: entry.key.clone(), place: entry.key_place.clone(), keys })
+    Some(Item { name: entry.key.clone(), span: entry.key_span.clone(), keys })
 }
 
 /// `[stages]` with a key of a stage below it: the name is missing.
 fn not_a_table<T: Tables>(entry: &Entry) -> Diagnostic {
-    let fault = Diagnostic::error(format!("`{}` is no table", entry.key)).at(&entry.key_place);
+    let fault = Diagnostic::error(format!("`{}` is no table", entry.key)).at(&entry.key_span);
     match T::keys().iter().any(|key| key.name == entry.key) {
         true => fault.help(format!("`[{}]` needs a name: write `[{}.NAME]` above this line", T::KEY, T::KEY)),
         false => fault.accepted(format!("`[{}.NAME]`", T::KEY)),

@@ -7,36 +7,25 @@ use super::{Element, or_variable, reject};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
 
-/// The most that one pipeline may have, over all its stages.
-pub const MOST: u32 = 4000;
+/// Worker processes over all stages of a pipeline.
+pub const MAX_PROCESSES: u64 = 4000;
 
-/// A number of workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Processes {
-    /// So many.
-    Count(u32),
-    /// As many as there are CPUs for us to use.
-    Cpus,
-}
+/// A number of workers; `"cpus"`: as many as there are CPUs to use on this machine, now.
+pub struct Processes;
 
-impl Processes {
-    /// The number on this machine, now.
-    pub fn number(self) -> u32 {
-        match self {
-            Processes::Count(count) => count,
-            Processes::Cpus => std::thread::available_parallelism()
-                .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(MOST))
-                .min(MOST),
-        }
-    }
+fn cpus() -> u32 {
+    let cpus = std::thread::available_parallelism();
+    cpus.map_or(1, |cpus| u32::try_from(cpus.get().min(MAX_PROCESSES as usize)).unwrap_or(1))
 }
 
 impl Element for Processes {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    type Output = u32;
+
+    fn read(node: &Node, report: &mut Report) -> Option<u32> {
         match (node.text(), node.integer()) {
-            (Some("cpus"), _) => return Some(Processes::Cpus),
+            (Some("cpus"), _) => return Some(cpus()),
             (_, Some(number)) => match u32::try_from(number) {
-                Ok(count) if (1..=MOST).contains(&count) => return Some(Processes::Count(count)),
+                Ok(count) if (1..=MAX_PROCESSES).contains(&count.into()) => return Some(count),
                 _ if number < 1 => {
                     let fault =
                         reject::<Self>(node, format!("a stage can't have {} processes", shown(number)));
@@ -55,20 +44,17 @@ impl Element for Processes {
     }
 
     fn accepted() -> String {
-        format!("a whole number from 1 to {MOST}, or \"cpus\" for as many as there are CPUs")
+        format!("a whole number from 1 to {MAX_PROCESSES}, or \"cpus\" for as many as there are CPUs")
     }
 
     fn schema() -> Value {
         or_variable(
-            json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": MOST }, { "const": "cpus" }] }),
+            json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": MAX_PROCESSES }, { "const": "cpus" }] }),
         )
     }
 
-    fn written(&self) -> Value {
-        match self {
-            Processes::Count(count) => (*count).into(),
-            Processes::Cpus => "cpus".into(),
-        }
+    fn written(count: &u32) -> Value {
+        (*count).into()
     }
 }
 
@@ -80,8 +66,8 @@ mod tests {
     #[test]
     fn a_number_or_the_cpus() {
         accepts::<Processes>(&["1", "4000", "\"cpus\""]);
-        assert_eq!(read("3").map(Processes::number), Ok(3));
-        assert!(Processes::Cpus.number() >= 1);
+        assert_eq!(read::<Processes>("3"), Ok(3));
+        assert!(read::<Processes>("\"cpus\"").is_ok_and(|cpus| cpus >= 1));
     }
 
     #[test]

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{Element, Name, reject, wrong_kind};
-use crate::config::diagnostic::{Diagnostic, Place, Report};
+use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::document::{Content, Node};
 
 /// Queues in the order of the file, each once. The default is none; a list in the file is never empty.
-#[derive(Clone, Debug, Default)]
-pub struct QueueNames(pub Vec<QueueName>);
+pub struct QueueNames;
 
 /// A queue as one stage names it.
 #[derive(Clone, Debug)]
@@ -18,11 +17,13 @@ pub struct QueueName {
     /// Its name.
     pub name: String,
     /// Where it stands.
-    pub place: Place,
+    pub span: Span,
 }
 
 impl Element for QueueNames {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    type Output = Vec<QueueName>;
+
+    fn read(node: &Node, report: &mut Report) -> Option<Vec<QueueName>> {
         let nodes = match &node.content {
             Content::Text { .. } => std::slice::from_ref(node),
             Content::List(nodes) if nodes.is_empty() => {
@@ -39,11 +40,11 @@ impl Element for QueueNames {
         };
         // Every name is read, so that each bad one is reported.
         let mut seen = HashMap::new();
-        let mut names = QueueNames::default();
+        let mut names = Vec::new();
         for node in nodes {
-            names.0.extend(read_name(node, &mut seen, report));
+            names.extend(read_name(node, &mut seen, report));
         }
-        (names.0.len() == nodes.len()).then_some(names)
+        (names.len() == nodes.len()).then_some(names)
     }
 
     fn accepted() -> String {
@@ -55,8 +56,8 @@ impl Element for QueueNames {
         json!({ "anyOf": [Name::schema(), list] })
     }
 
-    fn written(&self) -> Value {
-        match self.0.as_slice() {
+    fn written(queues: &Vec<QueueName>) -> Value {
+        match queues.as_slice() {
             [] => Value::Null,
             [only] => only.name.as_str().into(),
             many => many.iter().map(|queue| queue.name.as_str()).collect(),
@@ -67,16 +68,16 @@ impl Element for QueueNames {
 /// Reads one name; `None` after the report says why not.
 fn read_name<'n>(
     node: &'n Node,
-    seen: &mut HashMap<String, &'n Place>,
+    seen: &mut HashMap<String, &'n Span>,
     report: &mut Report,
 ) -> Option<QueueName> {
-    let Name(name) = if node.is_unknown() { None } else { Name::read(node, report) }?;
-    if let Some(first) = seen.insert(name.clone(), &node.place) {
+    let name = if node.is_unknown() { None } else { Name::read(node, report) }?;
+    if let Some(first) = seen.insert(name.clone(), &node.span) {
         let fault = Diagnostic::error(format!("the queue `{name}` is named twice"));
-        report.push(fault.at(&node.place).label("the second time").also(first, "the first time"));
+        report.push(fault.at(&node.span).label("the second time").also(first, "the first time"));
         return None;
     }
-    Some(QueueName { name, place: node.place.clone() })
+    Some(QueueName { name, span: node.span.clone() })
 }
 
 #[cfg(test)]

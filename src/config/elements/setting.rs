@@ -1,30 +1,37 @@
 //! A value that knows whether the file sets it, and where.
 
+use serde_json::Value;
+
 use super::{Element, Key};
-use crate::config::diagnostic::{Place, Report};
-use crate::config::document::Entry;
+use crate::config::diagnostic::{Report, Span};
+use crate::config::document::{Entry, Node};
 
 /// A key's value: the file's, or the default.
-#[derive(Clone, Debug)]
-pub struct Setting<T> {
+pub struct Setting<T: Element> {
     /// The value that holds.
-    pub value: T,
+    pub value: T::Output,
     /// Where the file sets it; `None`: it does not.
     pub at: Option<At>,
+}
+
+impl<T: Element> Clone for Setting<T> {
+    fn clone(&self) -> Self {
+        Setting { value: self.value.clone(), at: self.at.clone() }
+    }
 }
 
 /// Where a key and its value stand.
 #[derive(Clone, Debug)]
 pub struct At {
     /// The key.
-    pub key: Place,
+    pub key: Span,
     /// The value.
-    pub value: Place,
+    pub value: Span,
 }
 
 impl<T: Element> Setting<T> {
     /// What holds as long as the file says nothing.
-    pub fn default_of(value: T) -> Setting<T> {
+    pub fn default_of(value: T::Output) -> Setting<T> {
         Setting { value, at: None }
     }
 
@@ -33,7 +40,7 @@ impl<T: Element> Setting<T> {
         let read = if entry.value.is_unknown() { None } else { T::read(&entry.value, report) };
         let Some(value) = read else { return false };
         self.value = value;
-        self.at = Some(At { key: entry.key_place.clone(), value: entry.value.place.clone() });
+        self.at = Some(At { key: entry.key_span.clone(), value: entry.value.span.clone() });
         true
     }
 
@@ -43,13 +50,46 @@ impl<T: Element> Setting<T> {
         match (&self.at, &beneath.at) {
             (None, _) => beneath,
             (Some(_), None) => self,
-            (Some(_), Some(_)) => Setting { value: self.value.over(beneath.value), at: self.at },
+            (Some(_), Some(_)) => Setting { value: T::over(self.value, beneath.value), at: self.at },
         }
     }
 
     /// What there is to tell about the key.
     pub fn describe(&self, name: &'static str, also: &'static [&'static str], doc: &str) -> Key {
         let doc = doc.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        Key { name, also, doc, accepted: T::accepted(), schema: T::schema(), default: self.value.written() }
+        let default = T::written(&self.value);
+        Key { name, also, doc, accepted: T::accepted(), schema: T::schema(), default }
+    }
+}
+
+/// A setting that may be absent, with nothing in its place.
+impl<T: Element> Element for Option<T> {
+    type Output = Option<T::Output>;
+
+    fn read(node: &Node, report: &mut Report) -> Option<Self::Output> {
+        T::read(node, report).map(Some)
+    }
+
+    fn accepted() -> String {
+        T::accepted()
+    }
+
+    fn schema() -> Value {
+        T::schema()
+    }
+
+    fn written(value: &Self::Output) -> Value {
+        value.as_ref().map_or(Value::Null, T::written)
+    }
+
+    fn shown(value: &Self::Output) -> String {
+        value.as_ref().map_or_else(|| "unset".to_owned(), T::shown)
+    }
+
+    fn over(value: Self::Output, beneath: Self::Output) -> Self::Output {
+        match (value, beneath) {
+            (Some(value), Some(beneath)) => Some(T::over(value, beneath)),
+            (value, beneath) => value.or(beneath),
+        }
     }
 }

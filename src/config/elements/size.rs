@@ -7,8 +7,7 @@ use crate::config::diagnostic::{Report, quote};
 use crate::config::document::{Content, Node};
 
 /// A number of bytes, from 1 to `MOST`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size<const MOST: u64>(pub u64);
+pub struct Size<const MOST: u64>;
 
 /// Units and their bytes, the binary ones first and the greatest of each first.
 const UNITS: [(&str, u64); 9] = [
@@ -24,11 +23,13 @@ const UNITS: [(&str, u64); 9] = [
 ];
 
 impl<const MOST: u64> Element for Size<MOST> {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    type Output = u64;
+
+    fn read(node: &Node, report: &mut Report) -> Option<u64> {
         match bytes(node) {
             Ok(bytes) if (1..=u128::from(MOST)).contains(&bytes) => {
                 // It fits: MOST is a u64.
-                return u64::try_from(bytes).ok().map(Size);
+                return u64::try_from(bytes).ok();
             }
             Ok(0) => report.push(reject::<Self>(node, "a size of no bytes at all")),
             Ok(bytes) => report.push(reject::<Self>(node, format!("{} is too much", given(node, bytes)))),
@@ -48,8 +49,8 @@ impl<const MOST: u64> Element for Size<MOST> {
         or_variable(json!({ "anyOf": [text, { "type": "integer", "minimum": 1, "maximum": MOST }] }))
     }
 
-    fn written(&self) -> Value {
-        show(self.0).into()
+    fn written(bytes: &u64) -> Value {
+        show(*bytes).into()
     }
 }
 

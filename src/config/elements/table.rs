@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Element;
+use super::{At, Element};
 use crate::config::diagnostic::{Diagnostic, Report, list, nearest, quote};
 use crate::config::document::{Content, Entry, Node};
 
@@ -25,11 +25,11 @@ pub struct Key {
 
 /// The keys of a table that could not be read: a check for what is missing must keep quiet about them.
 #[derive(Clone, Debug, Default)]
-pub struct Strays {
+pub struct UnreadKeys {
     meant: Vec<Option<&'static str>>,
 }
 
-impl Strays {
+impl UnreadKeys {
     /// Whether one of them may be this key, misspelt or with a bad value.
     pub fn may_be(&self, key: &str) -> bool {
         self.meant.iter().any(|meant| meant.is_none_or(|meant| meant == key))
@@ -42,18 +42,18 @@ impl Strays {
 }
 
 /// What `table!` makes of a table, for the functions below.
-pub trait Fields: Element + Default {
+pub trait Fields: Element<Output = Self> + Default + Clone {
     /// The table's name, as it fits after "unknown key of ".
     const CALLED: &'static str;
-    /// Keys of the design that this version does not have.
-    const LATER: &'static [&'static str];
 
     /// All keys, in the order of their definition.
     fn keys() -> Vec<Key>;
     /// Reads the entry of a known key; `None`: not known; `Some(false)`: reported as bad.
     fn read_entry(&mut self, entry: &Entry, report: &mut Report) -> Option<bool>;
+    /// The keys that the file sets, and where.
+    fn set_keys(&self) -> Vec<(&'static str, &At)>;
     /// What could not be read.
-    fn strays(&mut self) -> &mut Strays;
+    fn unread(&mut self) -> &mut UnreadKeys;
 }
 
 /// Reads a table: every entry, and a fault for each unknown one.
@@ -71,11 +71,11 @@ pub fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
             Some(true) => {}
             Some(false) => {
                 let known = T::keys().into_iter().find(|key| key.name == entry.key).map(|key| key.name);
-                read.strays().push(known);
+                read.unread().push(known);
             }
             None => {
                 let meant = unknown::<T>(entry, report);
-                read.strays().push(meant);
+                read.unread().push(meant);
             }
         }
     }
@@ -84,19 +84,13 @@ pub fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
 
 /// Reports an unknown key; returns the key that is probably meant.
 fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str> {
-    if let Some(later) = T::LATER.iter().find(|later| **later == entry.key) {
-        let title = format!("`{later}` is not available yet");
-        report.push(Diagnostic::error(title).at(&entry.key_place));
-        // It may well stand in for any other key.
-        return None;
-    }
     let keys = T::keys();
     let words =
         keys.iter().flat_map(|key| key.also.iter().chain([&key.name]).map(move |word| (*word, key.name)));
     let near = nearest(&entry.key, words.clone().map(|(word, _)| word));
     let meant = near.and_then(|near| words.clone().find(|(word, _)| *word == near)).map(|(_, name)| name);
     let fault = Diagnostic::error(format!("{} has no key {}", T::CALLED, quote(&entry.key)))
-        .at(&entry.key_place)
+        .at(&entry.key_span)
         .did_you_mean(meant.map(|name| format!("`{name}`")))
         .accepted(list(keys.iter().map(|key| key.name), "and"));
     report.push(fault);
@@ -140,28 +134,26 @@ macro_rules! table {
         $name:ident = $called:literal {
             $( $(#[doc = $doc:literal])* $field:ident : $kind:ty = $default:expr $(, also $($also:literal)+)?; )*
         }
-        $(later $($later:literal)+)?
     ) => {
         $(#[doc = $about])*
-        #[derive(Clone, Debug)]
+        #[derive(Clone)]
         pub struct $name {
             $( $(#[doc = $doc])* pub $field: $crate::config::elements::Setting<$kind>, )*
             /// Entries that could not be read.
-            pub strays: $crate::config::elements::Strays,
+            pub unread: $crate::config::elements::UnreadKeys,
         }
 
         impl Default for $name {
             fn default() -> Self {
                 $name {
                     $( $field: $crate::config::elements::Setting::default_of($default), )*
-                    strays: Default::default(),
+                    unread: Default::default(),
                 }
             }
         }
 
         impl $crate::config::elements::Fields for $name {
             const CALLED: &'static str = $called;
-            const LATER: &'static [&'static str] = &[$($($later),+)?];
 
             fn keys() -> Vec<$crate::config::elements::Key> {
                 let defaults = $name::default();
@@ -183,12 +175,19 @@ macro_rules! table {
                 None
             }
 
-            fn strays(&mut self) -> &mut $crate::config::elements::Strays {
-                &mut self.strays
+            fn set_keys(&self) -> Vec<(&'static str, &$crate::config::elements::At)> {
+                let all = [$( ($crate::config::elements::bare(stringify!($field)), &self.$field.at), )*];
+                all.into_iter().filter_map(|(key, at)| Some((key, at.as_ref()?))).collect()
+            }
+
+            fn unread(&mut self) -> &mut $crate::config::elements::UnreadKeys {
+                &mut self.unread
             }
         }
 
         impl $crate::config::elements::Element for $name {
+            type Output = Self;
+
             fn read(
                 node: &$crate::config::document::Node,
                 report: &mut $crate::config::diagnostic::Report,
@@ -205,13 +204,16 @@ macro_rules! table {
                 $crate::config::elements::table_schema::<$name>()
             }
 
-            fn written(&self) -> serde_json::Value {
-                let fields = [$( ($crate::config::elements::bare(stringify!($field)), self.$field.value.written()), )*];
+            fn written(keys: &Self) -> serde_json::Value {
+                let fields = [$( (
+                    $crate::config::elements::bare(stringify!($field)),
+                    <$kind as $crate::config::elements::Element>::written(&keys.$field.value),
+                ), )*];
                 $crate::config::elements::write_table(fields)
             }
 
-            fn over(self, beneath: Self) -> Self {
-                $name { $( $field: self.$field.over(beneath.$field), )* strays: self.strays }
+            fn over(keys: Self, beneath: Self) -> Self {
+                $name { $( $field: keys.$field.over(beneath.$field), )* unread: keys.unread }
             }
         }
     };

@@ -7,7 +7,7 @@ use crate::config::diagnostic::{Report, Source};
 use crate::config::document;
 
 /// Reads a value as TOML writes it; the error is what a user would be told.
-pub fn read<T: Element>(toml: &str) -> Result<T, String> {
+pub fn read<T: Element>(toml: &str) -> Result<T::Output, String> {
     let source = Arc::new(Source { name: "test".into(), text: format!("key = {toml}\n") });
     let mut report = Report::new();
     let table = document::parse(&source, &mut report).table;
@@ -21,8 +21,8 @@ pub fn read<T: Element>(toml: &str) -> Result<T, String> {
 /// Holds that values are accepted, and that what they are written as is accepted too.
 pub fn accepts<T: Element>(values: &[&str]) {
     for value in values {
-        let read: T = self::read(value).unwrap_or_else(|told| panic!("{value}: {told}"));
-        let written = read.written().to_string();
+        let read = self::read::<T>(value).unwrap_or_else(|told| panic!("{value}: {told}"));
+        let written = T::written(&read).to_string();
         if let Err(told) = self::read::<T>(&written) {
             panic!("{value} was written as {written}: {told}");
         }

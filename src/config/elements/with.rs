@@ -7,13 +7,14 @@ use crate::config::diagnostic::Report;
 use crate::config::document::{Content, Node, Table};
 
 /// A table of any keys.
-#[derive(Clone, Debug, Default)]
-pub struct With(pub Table);
+pub struct With;
 
 impl Element for With {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    type Output = Table;
+
+    fn read(node: &Node, report: &mut Report) -> Option<Table> {
         if let Content::Table(table) = &node.content {
-            return Some(With(table.clone()));
+            return Some(table.clone());
         }
         report.push(wrong_kind::<Self>(node, "a table"));
         None
@@ -27,7 +28,7 @@ impl Element for With {
         json!({ "type": "object" })
     }
 
-    fn written(&self) -> Value {
+    fn written(_: &Table) -> Value {
         Value::Null
     }
 }
@@ -39,7 +40,7 @@ mod tests {
 
     #[test]
     fn any_table() {
-        assert_eq!(read::<With>("{ a = 1, b = [2] }").map(|with| with.0.entries.len()), Ok(2));
+        assert_eq!(read::<With>("{ a = 1, b = [2] }").map(|with| with.entries.len()), Ok(2));
         refuses::<With>(&[("\"a\"", "expected a table, found a string")]);
     }
 }

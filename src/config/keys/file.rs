@@ -1,7 +1,12 @@
-//! The top of the file.
+//! The top of the file, and the tables that stand there once.
 
-use super::{ControlKeys, DeadLetterKeys, Defaults, MetricsKeys, QueueKeys, StageKeys, pause};
-use crate::config::elements::{Named, Pause, PipelineName, Tables, table};
+use super::{Defaults, QueueKeys, StageKeys, seconds};
+use crate::config::elements::{Address, Named, Pause, PipelineName, Size, SocketPath, Tables, part, table};
+use crate::config::pipeline::DeadLetters;
+use crate::dead_letter::{Store, WhenFull};
+
+/// Bytes of dead letters: more than any disk of these days.
+const MAX_LETTER_BYTES: u64 = 1 << 50;
 
 table! {
     /// A pipeline file.
@@ -9,9 +14,9 @@ table! {
         /// The pipeline's name. Default: the file's name without `.toml`.
         name: Option<PipelineName> = None;
         /// The longest time that a stop drains the queues.
-        drain_timeout: Pause = pause(30), also "drain" "timeout" "shutdown_timeout";
+        drain_timeout: Pause = seconds(30), also "drain" "timeout" "shutdown_timeout";
         /// Defaults for the keys of all stages. A stage's own keys override them.
-        defaults: Defaults = Defaults::default(), also "default";
+        defaults: Defaults = StageKeys::default(), also "default";
         /// The stages, each under its name: `[stages.NAME]`.
         stages: Named<StageKeys> = Named::default(), also "stage" "steps" "processes" "programs" "tasks";
         /// The queues that need more than the defaults, each under its name: `[queues.NAME]`.
@@ -32,3 +37,35 @@ impl Tables for StageKeys {
 impl Tables for QueueKeys {
     const KEY: &'static str = "queues";
 }
+
+table! {
+    /// `[control]`: the socket on which the running pipeline is asked and told.
+    ControlKeys = "`control`" {
+        /// Whether there is a control socket at all.
+        enabled: bool = true, also "enable";
+        /// The path of the control socket. Default: `NAME.sock` in the folder `mprun` of the runtime folder.
+        socket: Option<SocketPath> = None, also "path";
+    }
+}
+
+table! {
+    /// `[metrics]`.
+    MetricsKeys = "`metrics`" {
+        /// The address on which metrics are served, such as `127.0.0.1:9464`. Every client that can reach it can read
+        /// them.
+        listen: Option<Address> = None, also "address" "port";
+    }
+}
+
+table! {
+    /// `[dead_letters]`: how many are kept.
+    DeadLetterKeys = "`dead_letters`" {
+        /// The largest size of the file.
+        max_size: Size<MAX_LETTER_BYTES> = Store::MAX_SIZE, also "size" "max_bytes" "limit";
+        /// What happens to a new dead letter when the file is full: its item stays leased ("block"), or the oldest
+        /// letters are dropped ("drop-old").
+        when_full: WhenFull = WhenFull::Block, also "on_full" "overflow" "policy";
+    }
+}
+
+part! { DeadLetterKeys => DeadLetters { max_size, when_full } }

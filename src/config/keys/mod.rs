@@ -1,36 +1,28 @@
 //! The tables of a pipeline file: every key with its type, its default and its meaning, stated once.
 
-mod extras;
 mod file;
 mod policies;
-mod program;
 mod queue;
 mod stage;
 
-pub use extras::{ControlKeys, DeadLetterKeys, MetricsKeys};
-pub use file::FileKeys;
-pub use policies::{BackoffKeys, GiveUpKeys, LogFileKeys, RecycleKeys};
-pub use program::LimitKeys;
-pub use queue::{MOST_BYTES, QueueKeys};
+pub use file::{ControlKeys, FileKeys};
+pub use policies::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys};
+pub use queue::{MAX_QUEUE_BYTES, QueueKeys};
 pub use stage::{Defaults, StageKeys};
 
 use std::time::Duration;
 
-use super::elements::{Pause, Period};
-
-/// Bytes of a log file, unless the file says otherwise.
-const LOG_SIZE: u64 = 10 << 20;
-
-const fn pause(seconds: u64) -> Pause {
-    Pause(Duration::from_secs(seconds))
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
-const fn period(millis: u64) -> Period {
-    Period(Duration::from_millis(millis))
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::file::{DeadLetterKeys, MetricsKeys};
     use super::*;
     use crate::config::diagnostic::nearest;
     use crate::config::elements::{Fields, Key};

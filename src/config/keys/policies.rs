@@ -1,30 +1,34 @@
 //! The small tables within a stage.
 
-use super::LOG_SIZE;
-use super::period;
-use crate::config::elements::{Count, Period, Size, Word, table};
+use super::millis;
+use crate::config::elements::{Count, Period, Size, Word, part, table};
+use crate::config::pipeline::{Backoff, GiveUp, ProgramLimits, Recycle};
 
 table! {
     /// `backoff`.
     BackoffKeys = "`backoff`" {
         /// The first delay. The first restart after a good run has none.
-        initial: Period = period(100), also "min" "start";
+        initial: Period = millis(100), also "min" "start";
         /// The longest delay.
-        max: Period = period(30_000), also "limit" "cap";
+        max: Period = millis(30_000), also "limit" "cap";
         /// A worker that ran at least this long resets its backoff.
-        reset_after: Period = period(60_000), also "reset";
+        reset_after: Period = millis(60_000), also "reset";
     }
 }
+
+part! { table BackoffKeys => Backoff { initial, max, reset_after } }
 
 table! {
     /// `give_up`.
     GiveUpKeys = "`give_up`" {
         /// The number of restarts that is allowed in that time. One more, and the stage gives up.
-        restarts: Count<0, 1_000_000> = Count(10), also "max" "count" "retries";
+        restarts: Count<0, 1_000_000, u32> = 10, also "max" "count" "retries";
         /// The time window in which restarts are counted.
-        within: Period = period(60_000), also "period" "window";
+        within: Period = millis(60_000), also "period" "window";
     }
 }
+
+part! { table GiveUpKeys => GiveUp { restarts, within } }
 
 table! {
     /// `recycle`.
@@ -38,16 +42,35 @@ table! {
     }
 }
 
+part! { table RecycleKeys => Recycle { items, memory, age } }
+
 table! {
     /// `log_file`.
     LogFileKeys = "`log_file`" {
         /// The path of the file, relative to the pipeline file's folder. `{stage}` in it is the stage's name.
         path: Option<Word> = None, also "file" "name" "filename";
         /// The file is rotated before it grows beyond this size.
-        max_size: Size<{ 1 << 40 }> = Size(LOG_SIZE), also "size" "maxbytes" "max_bytes";
+        max_size: Size<{ 1 << 40 }> = 10 << 20, also "size" "maxbytes" "max_bytes";
         /// The file is rotated once its first line is older than this.
         max_age: Option<Period> = None, also "age" "rotate" "every";
         /// The number of rotated files that are kept: `path.1` is the newest of them.
-        keep: Count<0, 1000> = Count(5), also "backups" "count" "files" "max_files";
+        keep: Count<0, 1000, u32> = 5, also "backups" "count" "files" "max_files";
     }
 }
+
+table! {
+    /// `limits`.
+    LimitKeys = "`limits`" {
+        /// The address space of a process.
+        memory: Option<Size<{ 1 << 50 }>> = None, also "ram" "as" "rss";
+        /// The number of file descriptors that a process may have open.
+        open_files: Option<Count<3, 1_048_576>> = None, also "nofile" "files" "descriptors";
+        /// The number of processes, of the program and all that it has started. With one more they are killed, and
+        /// the worker fails.
+        processes: Option<Count<1, 1_000_000>> = None, also "nproc" "procs" "tasks" "pids";
+        /// The CPU time of a process, in whole seconds.
+        cpu_time: Option<Period> = None, also "cpu" "time";
+    }
+}
+
+part! { table LimitKeys => ProgramLimits { memory, processes, open_files, cpu_time } }

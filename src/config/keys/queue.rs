@@ -1,22 +1,22 @@
 //! `[queues.NAME]`.
 
-use crate::config::elements::{Count, Size, table};
-use crate::config::pipeline::{Sync, WhenFull};
+use crate::config::elements::{Count, Size, part, table};
+use crate::config::pipeline::{Limits, Sync, WhenFull};
 
-/// The greatest item that any queue can hold.
-const GREATEST_ITEM: u64 = 1 << 30;
+/// Bytes of the greatest item that any queue can hold.
+const MAX_ITEM_BYTES: u64 = 1 << 30;
 /// The most bytes that all queues together may hold.
-pub const MOST_BYTES: u64 = 16 << 30;
+pub const MAX_QUEUE_BYTES: u64 = 16 << 30;
 
 table! {
     /// `[queues.NAME]`.
     QueueKeys = "a queue" {
         /// The largest number of items that may wait in it.
-        capacity: Count<1, 16_777_216> = Count(1024), also "size" "max_items" "length" "limit" "maxsize";
+        capacity: Count<1, 16_777_216> = 1024, also "size" "max_items" "length" "limit" "maxsize";
         /// The largest number of bytes of its items, waiting and leased.
-        max_bytes: Size<MOST_BYTES> = Size(64 << 20), also "bytes" "memory";
+        max_bytes: Size<MAX_QUEUE_BYTES> = 64 << 20, also "bytes" "memory";
         /// The longest item that it accepts. Lowered to `max_bytes` where only that one is given and smaller.
-        max_item: Size<GREATEST_ITEM> = Size(16 << 20), also "max_item_size" "item_size";
+        max_item: Size<MAX_ITEM_BYTES> = 16 << 20, also "max_item_size" "item_size";
         /// What happens to a new item when the queue is full: its stage waits ("block"), the new item is dropped
         /// ("drop-new"), or the oldest waiting item is ("drop-old").
         when_full: WhenFull = WhenFull::Block, also "on_full" "overflow" "policy";
@@ -29,3 +29,5 @@ table! {
         sync: Sync = Sync::Never, also "fsync";
     }
 }
+
+part! { QueueKeys => Limits { capacity, max_bytes, max_item, when_full } }

@@ -1,15 +1,17 @@
 //! `[stages.NAME]`, and `[defaults]`, which holds most of the same keys.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
-use super::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, pause};
+use super::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, seconds};
 use crate::config::diagnostic::{Diagnostic, Report};
-use crate::config::document::{Content, Node};
+use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
-    At, Count, Element, ExitCodes, FramingWord, Invocation, ModeWord, Nice, Pause, Period, Processes,
-    QueueNames, ReplyWord, Umask, Variables, With, Word, table,
+    At, Count, Element, ExitCodes, Fields, FramingWord, Invocation, ModeWord, Nice, Pause, Period, Processes,
+    QueueNames, ReplyWord, Umask, Variables, With, Word, part, table,
 };
-use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart};
+use crate::config::pipeline::{Collect, Command, Framing, OnGiveUp, Restart, Rules, Tuning};
 
 table! {
     /// `[stages.NAME]`.
@@ -17,7 +19,7 @@ table! {
         /// What the stage does: a built-in, or a stage registered from Rust.
         r#use: Option<Word> = None, also "uses" "type" "kind" "builtin" "run" "exec";
         /// The parameters of `use`.
-        with: With = With::default(), also "params" "parameters" "options" "config";
+        with: With = Table::default(), also "params" "parameters" "options" "config";
         /// The program that does the work: a list of words, run directly, or a line for `/bin/sh -c`. In a list,
         /// `{worker}`
         /// is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` stands for `{}` itself. In a
@@ -34,7 +36,7 @@ table! {
         collect: Collect = Collect::Lines;
         /// With `mode = "each"`: the largest number of items in one batch on the program's standard input. A batch
         /// does not wait until it is full.
-        batch: Option<Count<1, 1000>> = None, also "batch_size" "chunk" "chunksize";
+        batch: Option<Count<1, 1000, u32>> = None, also "batch_size" "chunk" "chunksize";
         /// How items are told apart on the program's standard input and output: "lines", or for bytes of any kind
         /// "nul" (a zero byte after each), "netstring" (`5:hello,`), "u32be" (four bytes of length before each).
         /// "mprun" is for programs that use mprun's Python module or speak its protocol (docs/helper-protocol.md): it
@@ -46,14 +48,14 @@ table! {
         /// `framing` for its standard output alone.
         out_framing: Option<Framing> = None, also "output_framing" "output_format";
         /// The exit codes of the program that mean success.
-        success_codes: ExitCodes = ExitCodes(vec![0]), also "exit_codes" "exitcodes" "success_code" "ok_codes";
+        success_codes: ExitCodes = vec![0], also "exit_codes" "exitcodes" "success_code" "ok_codes";
         /// Variables for the program's environment, added to mprun's own; they override those.
-        env: Variables = Variables::default(), also "environment" "variables";
+        env: Variables = Vec::new(), also "environment" "variables";
         /// A file of such variables, one `NAME=value` a line, in the grammar of systemd's `EnvironmentFile=`; `env`
         /// overrides them.
-        env_file: Option<Word> = None, also "environment_file" "dotenv";
+        env_file: Option<Word<PathBuf>> = None, also "environment_file" "dotenv";
         /// The folder that the program runs in. Default: the file's folder.
-        cwd: Option<Word> = None, also "dir" "directory" "working_directory" "chdir" "workdir";
+        cwd: Option<Word<PathBuf>> = None, also "dir" "directory" "working_directory" "chdir" "workdir";
         /// The user that the program runs as, by name or number. It can't gain privileges again.
         user: Option<Word> = None, also "uid" "as_user";
         /// The group that it runs as, by name or number. Default: the user's own groups.
@@ -65,13 +67,13 @@ table! {
         /// Resource limits of the program.
         limits: LimitKeys = LimitKeys::default(), also "limit" "ulimit" "rlimits";
         /// The queue that the stage reads, or a list of them. Without it the stage is a source.
-        input: QueueNames = QueueNames::default(), also "inputs" "from" "in" "reads" "source";
+        input: QueueNames = Vec::new(), also "inputs" "from" "in" "reads" "source";
         /// The queue that the stage writes, or a list: each gets every item. Without it, lines on standard output.
-        output: QueueNames = QueueNames::default(), also "outputs" "to" "out" "writes" "target";
+        output: QueueNames = Vec::new(), also "outputs" "to" "out" "writes" "target";
         /// How many worker processes the stage has: a number, or "cpus" for as many as there are CPUs.
-        processes: Processes = Processes::Count(1), also "workers" "process" "numprocs" "replicas" "instances" "concurrency";
+        processes: Processes = 1, also "workers" "process" "numprocs" "replicas" "instances" "concurrency";
         /// A pause after each item.
-        sleep: Pause = pause(0), also "delay" "pause" "interval";
+        sleep: Pause = seconds(0), also "delay" "pause" "interval";
         /// The time between two tries when the output is full. Without it, the worker waits until there is room.
         sleep_when_full: Option<Period> = None;
         /// The time between two tries when the input is empty. Without it, the worker waits until there is an item.
@@ -87,11 +89,11 @@ table! {
         /// What happens to the pipeline when the stage gives up: it stops, or continues without the stage.
         on_give_up: OnGiveUp = OnGiveUp::Stop;
         /// How often one item is tried before it becomes a dead letter.
-        attempts: Count<1, 1_000_000> = Count(3), also "tries" "max_attempts";
+        attempts: Count<1, 1_000_000, u32> = 3, also "tries" "max_attempts";
         /// The longest time that one item may take. Without it there is no limit.
         item_timeout: Option<Period> = None, also "timeout";
         /// How long a worker may take to stop after it was asked to. Then it is killed.
-        stop_timeout: Pause = pause(10), also "stopwaitsecs" "kill_timeout" "grace";
+        stop_timeout: Pause = seconds(10), also "stopwaitsecs" "kill_timeout" "grace";
         /// When a worker is replaced by a new process.
         recycle: RecycleKeys = RecycleKeys::default(), also "max_requests";
         /// A file for the log of its workers and their programs, in addition to standard error.
@@ -101,54 +103,62 @@ table! {
     }
 }
 
-/// `[defaults]`: the keys of a stage, but for those that make it this stage and no other.
-#[derive(Clone, Debug, Default)]
-pub struct Defaults(pub StageKeys);
+part! {
+    StageKeys => Tuning { sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout }
+}
+
+part! { StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout } }
+
+part! {
+    StageKeys => Command { success_codes, env, cwd, user, group, umask, nice, limits } else Command::default()
+}
+
+/// Keys that only a stage with a `command` takes.
+const OF_A_PROGRAM: [&str; 16] = [
+    "mode",
+    "reply",
+    "collect",
+    "batch",
+    "framing",
+    "in_framing",
+    "out_framing",
+    "success_codes",
+    "env",
+    "env_file",
+    "cwd",
+    "user",
+    "group",
+    "umask",
+    "nice",
+    "limits",
+];
+
+/// Keys that make a stage this one and no other: they have no default for all.
+const OF_ONE_STAGE: [&str; 9] =
+    ["use", "with", "command", "mode", "reply", "collect", "batch", "input", "output"];
 
 impl StageKeys {
     /// The keys of a program that are set here, with their places.
-    pub fn of_program(&self) -> Vec<(&'static str, &At)> {
-        let all = [
-            ("mode", &self.mode.at),
-            ("reply", &self.reply.at),
-            ("collect", &self.collect.at),
-            ("batch", &self.batch.at),
-            ("framing", &self.framing.at),
-            ("in_framing", &self.in_framing.at),
-            ("out_framing", &self.out_framing.at),
-            ("success_codes", &self.success_codes.at),
-            ("env", &self.env.at),
-            ("env_file", &self.env_file.at),
-            ("cwd", &self.cwd.at),
-            ("user", &self.user.at),
-            ("group", &self.group.at),
-            ("umask", &self.umask.at),
-            ("nice", &self.nice.at),
-            ("limits", &self.limits.at),
-        ];
-        all.into_iter().filter_map(|(key, at)| Some((key, at.as_ref()?))).collect()
+    pub fn of_program(&self) -> Vec<(&'static str, At)> {
+        let set = self.set_keys().into_iter().filter(|(key, _)| OF_A_PROGRAM.contains(key));
+        set.map(|(key, at)| (key, at.clone())).collect()
     }
 }
 
-impl StageKeys {
-    /// This stage's keys, over those that hold for all.
-    #[must_use]
-    pub fn merged(self, defaults: &Defaults) -> StageKeys {
-        self.over(defaults.0.clone())
-    }
-}
-
-const OWN: [&str; 9] = ["use", "with", "command", "mode", "reply", "collect", "batch", "input", "output"];
+/// `[defaults]`: the keys of a stage, but for those that make it this stage and no other.
+pub struct Defaults;
 
 impl Element for Defaults {
-    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    type Output = StageKeys;
+
+    fn read(node: &Node, report: &mut Report) -> Option<StageKeys> {
         if let Content::Table(table) = &node.content {
-            for entry in table.entries.iter().filter(|entry| OWN.contains(&entry.key.as_str())) {
+            for entry in table.entries.iter().filter(|entry| OF_ONE_STAGE.contains(&entry.key.as_str())) {
                 let title = format!("`{}` is each stage's own: it has no default for all", entry.key);
-                report.push(Diagnostic::error(title).at(&entry.key_place));
+                report.push(Diagnostic::error(title).at(&entry.key_span));
             }
         }
-        StageKeys::read(node, report).map(Defaults)
+        StageKeys::read(node, report)
     }
 
     fn accepted() -> String {
@@ -158,16 +168,12 @@ impl Element for Defaults {
     fn schema() -> Value {
         let mut schema = StageKeys::schema();
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-            properties.retain(|key, _| !OWN.contains(&key.as_str()));
+            properties.retain(|key, _| !OF_ONE_STAGE.contains(&key.as_str()));
         }
         schema
     }
 
-    fn written(&self) -> Value {
+    fn written(_: &StageKeys) -> Value {
         Value::Null
-    }
-
-    fn over(self, beneath: Self) -> Self {
-        Defaults(self.0.over(beneath.0))
     }
 }

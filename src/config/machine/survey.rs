@@ -1,8 +1,10 @@
 //! Looks at the machine: every question that a pipeline asks of it, with the answer.
 
+use super::needs::MachineNeeds;
 use crate::config::diagnostic::nearest;
 use crate::config::env_file::{self, Variables};
-use crate::config::pipeline::{Command, Invocation, Pipeline, Stage, Task};
+use crate::config::load::Loaded;
+use crate::config::pipeline::{Command, Invocation, Stage, Task};
 use nix::unistd::{AccessFlags, Group, User, access};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -103,19 +105,19 @@ impl Survey {
 }
 
 /// Looks for all that the stages name.
-pub fn survey(pipeline: &Pipeline) -> Survey {
-    let look = |stage: &Stage| (stage.name.clone(), look_for(stage, &pipeline.folder));
-    Survey { stages: pipeline.stages.iter().map(look).collect() }
+pub fn survey(loaded: &Loaded) -> Survey {
+    let Loaded { pipeline, needs, .. } = loaded;
+    let find = |stage: &Stage| (stage.name.clone(), find_needs(stage, needs, &pipeline.folder));
+    Survey { stages: pipeline.stages.iter().map(find).collect() }
 }
 
-fn look_for(stage: &Stage, folder: &Path) -> Found {
+fn find_needs(stage: &Stage, needs: &MachineNeeds, folder: &Path) -> Found {
     match &stage.work.task {
         Task::Command(command) => of_command(command, stage.processes, folder),
-        Task::Use { name, with } if name == "lines" && with.get("follow") != Some(&true.into()) => {
-            let path = with.get("path").and_then(|path| path.as_str()).map(|path| folder.join(path));
-            Found { no_input: path.filter(|path| is_missing(path)), ..Found::default() }
+        Task::Use { .. } => {
+            let missing = needs.files(&stage.name).filter(|path| is_missing(path));
+            Found { no_input: missing.map(Path::to_owned), ..Found::default() }
         }
-        Task::Use { .. } => Found::default(),
     }
 }
 
@@ -126,7 +128,7 @@ fn of_command(command: &Command, processes: u32, folder: &Path) -> Found {
         Invocation::Shell(_) => None,
     };
     Found {
-        folder: command.cwd.as_ref().map(|cwd| look_at_folder(&folder.join(cwd), command.user.is_some())),
+        folder: command.cwd.as_ref().map(|cwd| check_folder(&folder.join(cwd), command.user.is_some())),
         program,
         user: command.user.as_deref().map(look_up_user),
         group: command.group.as_deref().map(look_up_group),
@@ -139,18 +141,18 @@ fn read_env_file(path: &Path) -> EnvFile {
     match env_file::load(path) {
         Ok(variables) => EnvFile::Good(variables),
         Err(error) => {
-            let near = if path.exists() { None } else { neighbour(path) };
+            let near = if path.exists() { None } else { similar_file(path) };
             EnvFile::Bad { why: error.to_string(), near }
         }
     }
 }
 
 /// `other`: another user will enter it, whose rights nobody can know here.
-fn look_at_folder(path: &Path, other: bool) -> Folder {
+fn check_folder(path: &Path, other: bool) -> Folder {
     let bad = |why: &str| Folder::Bad { path: path.to_owned(), why: why.to_owned() };
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Folder::Missing { path: path.to_owned(), near: neighbour(path) }
+            Folder::Missing { path: path.to_owned(), near: similar_file(path) }
         }
         Err(_) if other => Folder::Good,
         Err(error) => bad(&error.to_string()),
@@ -180,7 +182,7 @@ fn find_one(name: &str, path: &OsStr, folder: &Path, other: bool) -> Program {
         return match (is_executable(&file, other), file.exists()) {
             (true, _) => Program::Good,
             (false, true) => Program::Bad { is_folder: file.is_dir(), path: file },
-            (false, false) => Program::Missing { near: neighbour(&file), path: file },
+            (false, false) => Program::Missing { near: similar_file(&file), path: file },
         };
     }
     let folders: Vec<PathBuf> = std::env::split_paths(path).map(|each| folder.join(each)).collect();
@@ -215,7 +217,7 @@ fn is_executable(file: &Path, other: bool) -> bool {
 
 fn look_up_user(name: &str) -> Name {
     let by_name = User::from_name(name).map(|found| found.is_some());
-    look_up(
+    look_up_name(
         name,
         by_name,
         |number| User::from_uid(number.into()).is_ok_and(|found| found.is_some()),
@@ -225,7 +227,7 @@ fn look_up_user(name: &str) -> Name {
 
 fn look_up_group(name: &str) -> Name {
     let by_name = Group::from_name(name).map(|found| found.is_some());
-    look_up(
+    look_up_name(
         name,
         by_name,
         |number| Group::from_gid(number.into()).is_ok_and(|found| found.is_some()),
@@ -234,7 +236,12 @@ fn look_up_group(name: &str) -> Name {
 }
 
 /// `list`: a file of lines that begin with a name and a colon.
-fn look_up(name: &str, by_name: nix::Result<bool>, has_name: impl FnOnce(u32) -> bool, list: &str) -> Name {
+fn look_up_name(
+    name: &str,
+    by_name: nix::Result<bool>,
+    has_name: impl FnOnce(u32) -> bool,
+    list: &str,
+) -> Name {
     match by_name {
         Ok(true) => return Name::Known,
         Err(errno) => return Name::NotAnswered(errno.desc().to_owned()),
@@ -261,7 +268,7 @@ fn is_missing(pattern: &Path) -> bool {
 }
 
 /// A name like it in the same folder.
-fn neighbour(path: &Path) -> Option<String> {
+fn similar_file(path: &Path) -> Option<String> {
     let (parent, name) = (path.parent()?, path.file_name()?.to_str()?);
     let names = names_in(parent);
     let near = nearest(name, names.iter().map(String::as_str))?;

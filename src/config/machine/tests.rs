@@ -25,8 +25,8 @@ impl Home {
     }
 
     fn load(&self, text: &str) -> Loaded {
-        let place = self.0.join("p.toml");
-        load_text(&place, text.to_owned(), &LoadOptions::default(), &Registry::builtin())
+        let span = self.0.join("p.toml");
+        load_text(&span, text.to_owned(), &LoadOptions::default(), &Registry::builtin())
             .unwrap_or_else(|report| panic!("{report}"))
     }
 
@@ -133,8 +133,8 @@ fn what_an_environment_file_says_is_part_of_the_pipeline() {
     assert_eq!(before, load());
     home.file("e.env", "A=2\nB=3\n", 0o644);
     let diff = crate::config::diff(&before, &load());
-    let [crate::config::StageDiff::Changed(change)] = diff.stages.as_slice() else { panic!("{diff:?}") };
-    let told: Vec<String> = change.work.iter().map(ToString::to_string).collect();
+    let [crate::config::Named::Changed(_, change)] = diff.stages.as_slice() else { panic!("{diff:?}") };
+    let told: Vec<String> = change.replaced.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["env_file changed: A, B"]);
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A program of the user's, and how items meet it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Command {
     /// What is run.
     pub invocation: Invocation,
@@ -49,6 +49,12 @@ pub enum Invocation {
     Shell(String),
 }
 
+impl Default for Invocation {
+    fn default() -> Invocation {
+        Invocation::Direct(Vec::new())
+    }
+}
+
 impl Invocation {
     /// The program's name, or the shell's line.
     pub fn title(&self) -> &str {
@@ -60,9 +66,10 @@ impl Invocation {
 }
 
 /// `mode`: how items meet the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// It runs on; what it reads and what it writes are unrelated.
+    #[default]
     Stream,
     /// It runs on, and answers each item.
     Reply(Reply),
@@ -84,7 +91,8 @@ pub enum Reply {
     UntilEmpty,
     /// Any number of items, and then word of whether it went well (`framing = "mprun"`, docs/helper-protocol.md). The
     /// frames are those of [`Framing::U32be`], both ways.
-    Told,
+    #[serde(rename = "Told")]
+    Protocol,
 }
 
 /// `collect`: what counts as the outputs of a program that is started for an item.

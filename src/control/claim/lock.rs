@@ -1,34 +1,54 @@
-//! Lock files: who holds one writes into it who that is.
+//! Lock files: the holder writes its identity into the file.
 
-use super::Holder;
+use crate::control::runtime_folder;
+use crate::sys::proc_table;
 use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long another run may take over its own claim.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A look at a free lock file holds it for a moment: one that is held for longer is really held.
-const GLANCE: Duration = Duration::from_millis(50);
-const AGAIN: Duration = Duration::from_millis(5);
-/// A killed run's supervisor seems to live for a moment longer.
-const DYING: Duration = Duration::from_millis(250);
+/// For the folder's lock, which another run holds while it makes its claim.
+const FOLDER_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// A test of a free lock file holds it for a moment: after this long it is held by a run.
+const TEST_TIMEOUT: Duration = Duration::from_millis(50);
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
+/// A killed supervisor is in the process table for a moment longer.
+const EXIT_TIMEOUT: Duration = Duration::from_millis(250);
 /// A killed run holds its lock until the last process that it had begun to start is gone, too.
-const LAST_BREATH: Duration = Duration::from_secs(2);
+const CHILD_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A lock file that was asked for.
+/// The content of a lock file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Of the pipeline.
+    pub name: String,
+    /// Of the supervisor.
+    pub pid: u32,
+    /// The pipeline file, absolute.
+    pub file: PathBuf,
+    pub socket: PathBuf,
+}
+
+impl Holder {
+    /// Else the lock is about to be free.
+    fn lives(&self) -> bool {
+        proc_table::started(self.pid).is_some()
+    }
+}
+
 pub enum Locked {
-    /// It is this run's now.
+    /// By this run.
     Mine(Flock<File>),
-    /// It is somebody else's.
+    /// By another run.
     Held(Holder),
 }
 
-/// The folder's lock: who has it may make and remove sockets there.
-pub fn turn(folder: &Path) -> io::Result<Flock<File>> {
-    exclusive(File::open(folder)?, PATIENCE)?.map_err(|_| io::ErrorKind::WouldBlock.into())
+/// The right to make and remove sockets in a folder.
+pub fn folder_lock(folder: &Path) -> io::Result<Flock<File>> {
+    exclusive(File::open(folder)?, FOLDER_LOCK_TIMEOUT)?.map_err(|_| io::ErrorKind::WouldBlock.into())
 }
 
 /// The inner error gives the file back: it is held for longer than `limit`.
@@ -41,7 +61,7 @@ fn exclusive(mut file: File, limit: Duration) -> io::Result<Result<Flock<File>, 
             Err((back, _)) if Instant::now() >= limit => return Ok(Err(back)),
             Err((back, _)) => {
                 file = back;
-                std::thread::sleep(AGAIN);
+                std::thread::sleep(RETRY_INTERVAL);
             }
         }
     }
@@ -51,10 +71,10 @@ fn exclusive(mut file: File, limit: Duration) -> io::Result<Result<Flock<File>, 
 pub fn lock(path: &Path, me: &Holder) -> io::Result<Locked> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    let mut lock = match exclusive(options.open(path)?, GLANCE)? {
+    let mut lock = match exclusive(options.open(path)?, TEST_TIMEOUT)? {
         Ok(lock) => lock,
         Err(file) => {
-            let unknown = || io::Error::other(format!("{} is locked by a stranger", path.display()));
+            let unknown = || io::Error::other(format!("{} is locked by another program", path.display()));
             let holder = read(&file).ok_or_else(unknown)?;
             match once_dead(file, &holder)? {
                 Some(lock) => lock,
@@ -79,17 +99,17 @@ pub fn holder(path: &Path, of: &Path) -> Option<Holder> {
 
 /// The lock, if its holder is dead or dying; `None`: it lives.
 fn once_dead(file: File, holder: &Holder) -> io::Result<Option<Flock<File>>> {
-    match exclusive(file, DYING)? {
+    match exclusive(file, EXIT_TIMEOUT)? {
         Ok(lock) => Ok(Some(lock)),
         Err(_) if holder.lives() => Ok(None),
-        Err(file) => Ok(exclusive(file, LAST_BREATH)?.ok()),
+        Err(file) => Ok(exclusive(file, CHILD_EXIT_TIMEOUT)?.ok()),
     }
 }
 
 /// Removes what runs have left in a folder that were killed, except sockets that are still listened on: a program that
-/// takes over has the listener of the one before it, whose locks are free by then. The turn must be the caller's.
+/// takes over has the listener of the one before it, whose locks are free by then. The caller holds the folder's lock.
 pub fn sweep(folder: &Path, is_in_use: impl Fn(&Path) -> bool) {
-    for path in super::place::locks_in(folder) {
+    for path in runtime_folder::locks_in(folder) {
         if is_in_use(&path.with_extension("sock")) {
             continue;
         }
@@ -103,7 +123,7 @@ pub fn sweep(folder: &Path, is_in_use: impl Fn(&Path) -> bool) {
     }
 }
 
-/// Who holds it, or held it last.
+/// The holder, now or last.
 pub fn read(file: &File) -> Option<Holder> {
     let mut text = String::new();
     file.take(64 * 1024).read_to_string(&mut text).ok()?;

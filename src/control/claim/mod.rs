@@ -1,61 +1,40 @@
 //! One run of a pipeline at a time: a lock file in the runtime folder, which the kernel ends with its holder, and the
 //! socket that it names.
 //!
-//! The lock decides, not the socket: a socket stays behind when its run is killed, and to ask whether anybody answers
-//! there is a race between two runs that start together. Both files change only under a lock on their folder.
+//! The lock decides, not the socket: a socket stays behind when its run is killed, and to try to connect to it is a race
+//! between two runs that start together. Both files change only under a lock on their folder.
 
 mod lock;
 
-use super::place;
-use crate::sys::proc_table;
-use lock::{Locked, lock, turn};
+use super::runtime_folder;
+pub use lock::Holder;
+
+use lock::{Locked, folder_lock, lock};
 use nix::fcntl::Flock;
-use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-/// Who runs what, and where it is asked: what a lock file says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The pipeline's name.
-    pub name: String,
-    /// The supervisor's process.
-    pub pid: u32,
-    /// The pipeline file, absolute.
-    pub file: PathBuf,
-    /// Its control socket.
-    pub socket: PathBuf,
-}
-
-impl Holder {
-    /// Whether its supervisor does: else the lock is about to be free.
-    fn lives(&self) -> bool {
-        proc_table::started(self.pid).is_some()
-    }
-}
-
-/// What a run asks for.
+/// The identity of a run, and the socket that it wants.
 #[derive(Clone, Debug)]
-pub struct Wish<'a> {
-    /// The pipeline's name.
+pub struct ClaimRequest<'a> {
     pub name: &'a str,
-    /// The process that asks.
+    /// Of the supervisor.
     pub pid: u32,
     /// The pipeline file, absolute.
     pub file: &'a Path,
     /// The path that the pipeline file gives for the socket.
     pub socket: Option<&'a Path>,
-    /// What a program before this one has listened with: clients may wait there.
+    /// The listener of the program before this one: clients may wait there.
     pub inherited: Option<&'a UnixListener>,
 }
 
-/// A socket of this run's own, and the right to run. Dropped, they are gone.
+/// The socket of this run, and the right to run. Dropped, they are gone.
 #[derive(Debug)]
 pub struct Claim {
-    /// The path of the socket.
+    /// Of the socket.
     pub path: PathBuf,
     listener: Option<UnixListener>,
     held: Vec<Held>,
@@ -68,7 +47,6 @@ struct Held {
     _lock: Flock<File>,
 }
 
-/// Why there is none.
 #[derive(Debug)]
 pub enum ClaimError {
     /// This pipeline runs already.
@@ -94,9 +72,9 @@ impl std::fmt::Display for ClaimError {
     }
 }
 
-/// What runs, as far as these folders know. One that was killed may be among it: nobody answers there.
+/// The runs that these folders name. Some may have been killed.
 pub fn known(folders: &[PathBuf]) -> Vec<Holder> {
-    place::locks(folders).iter().filter_map(|path| lock::read(&File::open(path).ok()?)).collect()
+    runtime_folder::locks(folders).iter().filter_map(|path| lock::read(&File::open(path).ok()?)).collect()
 }
 
 impl Claim {
@@ -105,47 +83,47 @@ impl Claim {
     ///
     /// # Errors
     /// [`ClaimError::Running`] if the same pipeline runs; else the last folder's fault.
-    pub fn take(wish: &Wish<'_>, folders: &[PathBuf]) -> Result<Claim, ClaimError> {
+    pub fn take(request: &ClaimRequest<'_>, folders: &[PathBuf]) -> Result<Claim, ClaimError> {
         let mut fault = ClaimError::Failed("".into(), io::Error::other("there is no runtime folder"));
         for folder in folders {
-            if let Err(error) = place::prepare(folder) {
+            if let Err(error) = runtime_folder::prepare(folder) {
                 fault = ClaimError::Failed(folder.clone(), error);
                 continue;
             }
-            match Claim::take_in(folder, folders, wish) {
-                Err(error @ ClaimError::Failed(..)) if wish.socket.is_none() => fault = error,
+            match Claim::take_in(folder, folders, request) {
+                Err(error @ ClaimError::Failed(..)) if request.socket.is_none() => fault = error,
                 result => return result,
             }
         }
-        match wish.socket {
-            // It does without being found by its name.
-            Some(path) => Claim::bound(path, None, wish),
+        match request.socket {
+            // It is not found by its name then.
+            Some(path) => Claim::bound(path, None, request),
             None => Err(fault),
         }
     }
 
-    fn take_in(folder: &Path, folders: &[PathBuf], wish: &Wish<'_>) -> Result<Claim, ClaimError> {
+    fn take_in(folder: &Path, folders: &[PathBuf], request: &ClaimRequest<'_>) -> Result<Claim, ClaimError> {
         let failed = |error| ClaimError::Failed(folder.to_owned(), error);
-        let turn = turn(folder).map_err(failed)?;
-        let locks = place::locks(folders);
-        if let Some(holder) = locks.iter().find_map(|path| lock::holder(path, wish.file)) {
+        let folder_lock = folder_lock(folder).map_err(failed)?;
+        let locks = runtime_folder::locks(folders);
+        if let Some(holder) = locks.iter().find_map(|path| lock::holder(path, request.file)) {
             return Err(ClaimError::Running(holder));
         }
-        lock::sweep(folder, |socket| wish.inherited.is_some_and(|listener| is_at(listener, socket)));
-        for name in [wish.name.to_owned(), format!("{}-{}", wish.name, wish.pid)] {
+        lock::sweep(folder, |socket| request.inherited.is_some_and(|listener| is_at(listener, socket)));
+        for name in [request.name.to_owned(), format!("{}-{}", request.name, request.pid)] {
             let own = folder.join(format!("{name}.sock"));
-            let path = wish.socket.unwrap_or(&own);
+            let path = request.socket.unwrap_or(&own);
             let file = folder.join(format!("{name}.lock"));
-            match lock(&file, &wish.holder(path)).map_err(failed)? {
+            match lock(&file, &request.holder(path)).map_err(failed)? {
                 Locked::Held(_) => {}
                 Locked::Mine(lock) => {
                     let held = Held { path: file, _lock: lock };
-                    if wish.socket.is_some() {
-                        drop(turn); // the socket's own folder may be the same
-                        return Claim::bound(path, Some(held), wish);
+                    if request.socket.is_some() {
+                        drop(folder_lock); // the socket's own folder may be the same
+                        return Claim::bound(path, Some(held), request);
                     }
                     let listener =
-                        bind(path, wish).map_err(|error| ClaimError::Failed(path.to_owned(), error))?;
+                        bind(path, request).map_err(|error| ClaimError::Failed(path.to_owned(), error))?;
                     let held = vec![held];
                     return Ok(Claim { path: path.to_owned(), listener: Some(listener), held });
                 }
@@ -154,15 +132,15 @@ impl Claim {
         Err(failed(io::Error::other("all names are taken")))
     }
 
-    /// At a path of the user's choice, which must be nobody else's.
-    fn bound(path: &Path, held: Option<Held>, wish: &Wish<'_>) -> Result<Claim, ClaimError> {
+    /// At a path of the user's choice, which no other run may have.
+    fn bound(path: &Path, held: Option<Held>, request: &ClaimRequest<'_>) -> Result<Claim, ClaimError> {
         let failed = |error| ClaimError::Failed(path.to_owned(), error);
-        let _turn = turn(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
+        let _lock = folder_lock(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
         let file = path.with_extension("sock.lock");
-        match lock(&file, &wish.holder(path)).map_err(failed)? {
+        match lock(&file, &request.holder(path)).map_err(failed)? {
             Locked::Held(holder) => Err(ClaimError::Taken(holder)),
             Locked::Mine(lock) => {
-                let listener = bind(path, wish).map_err(failed)?;
+                let listener = bind(path, request).map_err(failed)?;
                 let held = held.into_iter().chain([Held { path: file, _lock: lock }]).collect();
                 Ok(Claim { path: path.to_owned(), listener: Some(listener), held })
             }
@@ -175,7 +153,7 @@ impl Claim {
     }
 }
 
-impl Wish<'_> {
+impl ClaimRequest<'_> {
     fn holder(&self, socket: &Path) -> Holder {
         let (name, file) = (self.name.to_owned(), self.file.to_owned());
         Holder { name, pid: self.pid, file, socket: socket.to_owned() }
@@ -189,16 +167,16 @@ impl Drop for Claim {
     }
 }
 
-/// Without a turn it stays: whoever comes next knows it for stale, as the lock is free.
+/// Without the folder's lock it stays: the next run finds the file's lock free, and removes it.
 fn remove(path: &Path) {
-    if let Ok(_turn) = turn(path.parent().unwrap_or(Path::new("/"))) {
+    if let Ok(_lock) = folder_lock(path.parent().unwrap_or(Path::new("/"))) {
         let _ = fs::remove_file(path);
     }
 }
 
 /// What lies at the path belongs to a run that is over: its lock was free. Or to the program before this one.
-fn bind(path: &Path, wish: &Wish<'_>) -> io::Result<UnixListener> {
-    if let Some(listener) = wish.inherited.filter(|listener| is_at(listener, path)) {
+fn bind(path: &Path, request: &ClaimRequest<'_>) -> io::Result<UnixListener> {
+    if let Some(listener) = request.inherited.filter(|listener| is_at(listener, path)) {
         return listener.try_clone();
     }
     match fs::symlink_metadata(path) {

@@ -11,7 +11,7 @@ impl Folder {
 
     fn take(&self, name: &str, pid: u32, file: &str) -> Result<Claim, ClaimError> {
         Claim::take(
-            &Wish { name, pid, file: file.as_ref(), socket: None, inherited: None },
+            &ClaimRequest { name, pid, file: file.as_ref(), socket: None, inherited: None },
             std::slice::from_ref(&self.0),
         )
     }
@@ -62,9 +62,14 @@ fn a_client_that_came_before_the_next_program_is_served_by_it() {
     before.held.clear();
     let path = before.path.clone();
     std::mem::forget(before);
-    let wish =
-        Wish { name: "p", pid: own, file: "/a/p.toml".as_ref(), socket: None, inherited: Some(&listener) };
-    let mut after = Claim::take(&wish, std::slice::from_ref(&folder.0)).unwrap();
+    let request = ClaimRequest {
+        name: "p",
+        pid: own,
+        file: "/a/p.toml".as_ref(),
+        socket: None,
+        inherited: Some(&listener),
+    };
+    let mut after = Claim::take(&request, std::slice::from_ref(&folder.0)).unwrap();
     assert_eq!(after.path, path);
     after.listener().unwrap().accept().expect("the client waits in the listener that was passed on");
     drop(client);
@@ -73,11 +78,12 @@ fn a_client_that_came_before_the_next_program_is_served_by_it() {
 #[test]
 fn two_pipelines_can_not_share_a_socket_of_their_own_choice() {
     let folder = Folder::new("shared");
-    place::prepare(&folder.0).unwrap();
+    runtime_folder::prepare(&folder.0).unwrap();
     let path = folder.0.join("mine.sock");
     let take = |pid, file: &str| {
-        let wish = Wish { name: "p", pid, file: file.as_ref(), socket: Some(&path), inherited: None };
-        Claim::take(&wish, &[folder.0.join("run")])
+        let request =
+            ClaimRequest { name: "p", pid, file: file.as_ref(), socket: Some(&path), inherited: None };
+        Claim::take(&request, &[folder.0.join("run")])
     };
     let first = take(1, "/a/p.toml").unwrap();
     assert_eq!(known(&[folder.0.join("run")])[0].socket, path, "it is found by its name all the same");
@@ -90,7 +96,7 @@ fn two_pipelines_can_not_share_a_socket_of_their_own_choice() {
 #[test]
 fn what_a_dead_run_left_is_taken_over() {
     let folder = Folder::new("stale");
-    place::prepare(&folder.0).unwrap();
+    runtime_folder::prepare(&folder.0).unwrap();
     drop(UnixListener::bind(folder.0.join("p.sock")).unwrap());
     let old = r#"{"name":"p","pid":1,"file":"/a/p.toml","socket":"/x"}"#;
     fs::write(folder.0.join("p.lock"), old).unwrap();
@@ -105,11 +111,12 @@ fn what_a_dead_run_left_is_taken_over() {
 #[test]
 fn a_file_in_the_way_is_no_socket_to_replace() {
     let folder = Folder::new("file");
-    place::prepare(&folder.0).unwrap();
+    runtime_folder::prepare(&folder.0).unwrap();
     let path = folder.0.join("mine.sock");
     fs::write(&path, "precious").unwrap();
-    let wish = Wish { name: "p", pid: 1, file: "/a".as_ref(), socket: Some(&path), inherited: None };
-    let taken = Claim::take(&wish, &[]);
+    let request =
+        ClaimRequest { name: "p", pid: 1, file: "/a".as_ref(), socket: Some(&path), inherited: None };
+    let taken = Claim::take(&request, &[]);
     assert!(matches!(taken, Err(ClaimError::Failed(..))), "{taken:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }

@@ -1,16 +1,16 @@
 //! One client: its requests, one after the other.
 
-use super::linger;
-use super::patience::Patient;
-use super::reply::{self, Body, Response};
+use super::closing;
+use super::reply::{self, BoxError, Response};
 use super::route::{Route, route};
-use super::seats::{Held, Seat, either};
-use super::{Ask, ServerState, retry, stream};
-use crate::control::protocol::{Answer, Reason, Refused, Reply, Request};
-use crate::sys::cpus;
+use super::slots::{Slot, either};
+use super::state::ServerState;
+use super::write_timeout::WriteTimeout;
+use super::{retry, stream};
+use crate::control::protocol::{Reason, Refused};
 use crate::sys::hangup::Hangup;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,102 +19,68 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// The head of a request: its line and its headers.
-const LARGEST_HEAD: usize = 16 * 1024;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// The body of a request.
-const LARGEST_BODY: usize = 256 * 1024;
-/// How long a client may take over the head, over the body, or between two requests.
-const SEND_WITHIN: Duration = Duration::from_secs(10);
-/// How long the supervisor may take over what needs no waiting.
-const REPLY_WITHIN: Duration = Duration::from_secs(10);
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// For the head of a request, for its body, and between two requests.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves until the client goes, or asks too much.
-pub async fn serve(stream: UnixStream, state: ServerState, seat: Arc<Seat>) {
+/// Serves until the client goes, or breaks a limit.
+pub async fn serve(stream: UnixStream, state: ServerState, slot: Arc<Slot>) {
     let hangup = Hangup::of(&stream);
-    let stream = Patient::new(stream, Arc::clone(&seat));
-    let service = service_fn(move |request| answer(state.clone(), Arc::clone(&seat), request));
+    let stream = WriteTimeout::new(stream, Arc::clone(&slot));
+    let service = service_fn(move |request| answer(state.clone(), Arc::clone(&slot), request));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(SEND_WITHIN).max_buf_size(LARGEST_HEAD).max_headers(64);
-    // A client that has said all may close its writing half, and read on.
+    http.timer(TokioTimer::new())
+        .header_read_timeout(READ_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(64);
+    // A client may close its writing half after its request, and read on.
     http.half_close(true);
     let served = async {
-        // What went wrong with a client is told to the client, as far as it listens.
+        // The client gets the error, if it still reads.
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
     };
-    either(served, linger::gone(hangup)).await;
+    either(served, closing::gone(hangup)).await;
 }
 
 async fn answer(
     state: ServerState,
-    seat: Arc<Seat>,
+    slot: Arc<Slot>,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Held<Body>>, Infallible> {
+) -> Result<hyper::Response<impl Body<Data = Bytes, Error = BoxError>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = read(body).await;
-    let busy = seat.busy();
+    let busy = slot.busy();
     let response = match body {
         Ok(body) => respond(&state, &head, &body).await,
         Err(refused) => Err(refused),
     };
     let response = response.unwrap_or_else(|refused| reply::refused(&refused));
-    Ok(response.map(|body| Held::new(body, busy)))
+    Ok(reply::held(response, busy))
 }
 
 async fn respond(state: &ServerState, head: &Parts, body: &[u8]) -> Result<Response, Refused> {
     match route(&head.method, head.uri.path(), head.uri.query(), body)? {
         Route::Hello => Ok(reply::hello()),
-        Route::Ask { request, waits } => {
-            let answer = ask(&state.ask, request, waits).await?;
-            let mut answer = rated(state, answer);
-            if let Answer::Status(snapshot) = &mut answer {
-                state.letters.tell(snapshot).await;
-            }
-            Ok(reply::answer(answer))
-        }
+        Route::Ask(request) => Ok(reply::value(&state.ask(request).await?)),
         Route::Tap(tap) => stream::tap(state, tap).await,
-        Route::Retry(keys) => Ok(reply::value(&retry::retry(state, keys).await?)),
+        Route::Retry(keys) => Ok(reply::value(&retry::retry(Arc::clone(&state.retrier), keys).await?)),
         Route::End => Ok(stream::until_the_end()),
     }
 }
 
 async fn read(body: Incoming) -> Result<Bytes, Refused> {
-    let refuse = |reason, error: &str| Refused { reason, error: error.to_owned() };
-    match timeout(SEND_WITHIN, Limited::new(body, LARGEST_BODY).collect()).await {
-        Err(_) => Err(refuse(Reason::TooSlow, "the body of the request did not come in time")),
+    match timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+        Err(_) => Err(Refused::new(Reason::TooSlow, "the body of the request did not come in time")),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(refuse(Reason::TooLarge, &format!("a request's body has at most {LARGEST_BODY} bytes")))
-        }
-        Ok(Err(error)) => Err(refuse(Reason::Malformed, &format!("the body can't be read: {error}"))),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Refused::new(
+            Reason::TooLarge,
+            format!("a request's body has at most {MAX_BODY_BYTES} bytes"),
+        )),
+        Ok(Err(error)) => Err(Refused::new(Reason::Malformed, format!("the body can't be read: {error}"))),
     }
-}
-
-/// Asks the supervisor.
-pub async fn ask(supervisor: &Ask, request: Request, waits: bool) -> Reply {
-    let (sender, receiver) = oneshot::channel();
-    supervisor(request, sender);
-    let over = |_| Err(Refused { reason: Reason::Stopping, error: "the run is over".to_owned() });
-    if waits {
-        return receiver.await.unwrap_or_else(over);
-    }
-    match timeout(REPLY_WITHIN, receiver).await {
-        Ok(reply) => reply.unwrap_or_else(over),
-        Err(_) => Err(Refused {
-            reason: Reason::TooSlow,
-            error: "the supervisor did not answer in time".to_owned(),
-        }),
-    }
-}
-
-/// With what takes more than one look.
-pub fn rated(state: &ServerState, mut answer: Answer) -> Answer {
-    if let Answer::Status(snapshot) = &mut answer
-        && let Ok(mut samples) = state.samples.lock()
-    {
-        samples.rate(snapshot, cpus::ticks);
-    }
-    answer
 }

@@ -1,61 +1,46 @@
-//! The serving end: one thread that reads requests, asks the supervisor, and writes what it says.
+//! The server: one thread that reads requests, asks the supervisor, and writes its answers.
 //!
-//! Whatever a client does costs only this thread: it bounds headers and bodies, how long a client may take to send
-//! them and to read the reply, and how many are connected ([`seats`]). With nobody connected it sleeps in the kernel.
+//! A client can cost only this thread: it bounds headers and bodies, the time to send them and to read the reply, and the
+//! number of connections ([`slots`]). Without a client it sleeps in the kernel.
 //!
 //! | a client … | then |
 //! |---|---|
 //! | closes its writing half after the request | it gets its answer |
-//! | closes both while it waits | what it asked for is done, and its seat is free |
-//! | comes when all seats are taken | who keeps us waiting longest goes; if all wait for us, it is told to come again |
-//! | does not read its answer | it is let go after a while, and before others when a seat is wanted |
+//! | closes both halves while it waits | its request is done, and its slot is free |
+//! | comes when all slots are taken | the connection is closed that the server waits for longest; if all clients wait for answers, the new one is refused |
+//! | does not read its answer | it is disconnected after a while, and before others when a slot is wanted |
 
+mod ask;
+mod closing;
 mod connection;
-mod letters;
-mod linger;
+mod letter_count;
 mod metrics;
-mod patience;
 mod reply;
 mod retry;
 mod route;
-mod seats;
+mod slots;
+mod state;
 mod stream;
+mod write_timeout;
 
-use super::protocol::{Reply, Request};
 use crate::dead_letter::Store;
-use crate::status::Samples;
-use crate::sys::cpus;
-use seats::Seats;
+use slots::Slots;
+use state::ServerState;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tokio::net;
-use tokio::sync::oneshot;
 
+pub use ask::Ask;
 pub use retry::Retrier;
 
-/// Clients at once.
-const CONNECTIONS: usize = 128;
-/// After an error of the system, such as too many open files, the next try waits this long.
-const REST: Duration = Duration::from_millis(100);
-/// Enough for a request and its reply.
-const STACK: usize = 512 * 1024;
-
-/// Asks the supervisor, who replies when it has decided. Dropped without a reply: the run is over.
-pub type Ask = Arc<dyn Fn(Request, oneshot::Sender<Reply>) + Send + Sync>;
-
-/// What all connections share.
-#[derive(Clone)]
-struct ServerState {
-    ask: Ask,
-    samples: Arc<Mutex<Samples>>,
-    /// Whoever has it may retry dead letters: a queue remembers only the last one.
-    retrier: Arc<tokio::sync::Mutex<Retrier>>,
-    letters: Arc<letters::Kept>,
-}
+const MAX_CONNECTIONS: usize = 128;
+/// After an error of the system, such as too many open files.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// For a request and its reply.
+const STACK_BYTES: usize = 512 * 1024;
 
 /// Where to serve.
 #[derive(Debug, Default)]
@@ -67,7 +52,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// The same sockets once more, so that they outlive this program: clients that come meanwhile wait there.
+    /// Copies that outlive this program: clients that connect during an upgrade wait there.
     ///
     /// # Errors
     /// When there are too many descriptors.
@@ -83,9 +68,7 @@ impl Listeners {
 /// When the thread or what it needs can't be made.
 pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let samples = Arc::new(Mutex::new(Samples::new(cpus::ticks())));
-    let retrier = Arc::new(tokio::sync::Mutex::new(Retrier::new(Arc::clone(&ask), &dead_letters.path)));
-    let state = ServerState { ask, samples, retrier, letters: Arc::new(letters::Kept::of(dead_letters)) };
+    let state = ServerState::new(ask, dead_letters);
     let Listeners { control, metrics } = listeners;
     let (control, metrics) = {
         let _context = runtime.enter();
@@ -103,22 +86,22 @@ pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result
             }
         });
     };
-    thread::Builder::new().name("control".to_owned()).stack_size(STACK).spawn(serve)?;
+    thread::Builder::new().name("control".to_owned()).stack_size(STACK_BYTES).spawn(serve)?;
     Ok(())
 }
 
 async fn accept(listener: net::UnixListener, state: ServerState) {
-    let seats = Seats::new(CONNECTIONS);
+    let slots = Slots::new(MAX_CONNECTIONS);
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
                 log::debug!(target: "mprun", "failed to accept a control connection: {error}");
-                tokio::time::sleep(REST).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
         let state = state.clone();
-        seats.admit(stream, reply::too_many, |stream, seat| connection::serve(stream, state, seat));
+        slots.admit(stream, reply::too_many, |stream, slot| connection::serve(stream, state, slot));
     }
 }

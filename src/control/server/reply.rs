@@ -1,39 +1,47 @@
 //! Replies as HTTP.
 
-use super::linger;
-use super::route::paths;
-use super::stream::Lines;
-use crate::control::protocol::{Answer, Reason, Refused, VERSION};
-use http_body_util::{Either, Full};
+use super::closing;
+use super::slots::Busy;
+use crate::control::protocol::{PATHS, Reason, Refused, VERSION};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::StatusCode;
-use hyper::body::Bytes;
+use hyper::body::{self, Bytes, Frame};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
 
 /// All at once, or line by line.
 pub type Body = Either<Full<Bytes>, Lines>;
-/// To one request.
+/// The error type of [`Either`].
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub type Response = hyper::Response<Body>;
+
+/// A body whose lines come through a channel.
+pub struct Lines(pub mpsc::Receiver<Bytes>);
+
+impl body::Body for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}
 
 /// To `GET /v1`.
 pub fn hello() -> Response {
     let version = env!("CARGO_PKG_VERSION");
-    whole(StatusCode::OK, &json!({ "protocol": VERSION, "version": version, "paths": paths() }))
+    let paths: Vec<String> = PATHS.iter().map(|(path, method)| format!("{method} {path}")).collect();
+    value(&json!({ "protocol": VERSION, "version": version, "paths": paths }))
 }
 
-/// What the supervisor says.
-pub fn answer(answer: Answer) -> Response {
-    match answer {
-        Answer::Status(snapshot) => whole(StatusCode::OK, &snapshot),
-        Answer::Audit(audit) => whole(StatusCode::OK, &audit),
-        Answer::Plan(steps) => whole(StatusCode::OK, &steps),
-        Answer::Tap(seen) => whole(StatusCode::OK, &seen),
-        Answer::Done(done) => whole(StatusCode::OK, &done),
-    }
-}
-
-/// Why there is no answer.
 pub fn refused(refused: &Refused) -> Response {
     whole(code(refused.reason), refused)
 }
@@ -43,7 +51,6 @@ pub fn lines(body: Lines) -> Response {
     with_type(StatusCode::OK, "application/x-ndjson", Either::Right(body))
 }
 
-/// A value of its own.
 pub fn value(value: &impl Serialize) -> Response {
     whole(StatusCode::OK, value)
 }
@@ -55,8 +62,22 @@ fn whole(code: StatusCode, value: &impl Serialize) -> Response {
     with_type(code, "application/json", Either::Left(Full::new(text.into())))
 }
 
-fn with_type(code: StatusCode, kind: &'static str, body: Body) -> Response {
-    let mut response = Response::new(body);
+/// A response whose client waits until the end of the body.
+pub fn held<B: body::Body>(
+    response: hyper::Response<B>,
+    busy: Busy,
+) -> hyper::Response<impl body::Body<Data = B::Data, Error = B::Error>> {
+    // No error is mapped: the body owns the closure, and the closure owns `busy`.
+    response.map(|body| {
+        body.map_err(move |error| {
+            let _owned = &busy;
+            error
+        })
+    })
+}
+
+pub fn with_type<B>(code: StatusCode, kind: &'static str, body: B) -> hyper::Response<B> {
+    let mut response = hyper::Response::new(body);
     *response.status_mut() = code;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
@@ -88,9 +109,9 @@ fn code(reason: Reason) -> StatusCode {
     }
 }
 
-/// For a client that has to be sent away, before its request is known.
+/// For a client that is refused before its request is known.
 pub fn too_many() -> String {
     let error = "too many clients wait for their answers: try again in a few seconds";
-    let refused = Refused { reason: Reason::Busy, error: error.to_owned() };
-    linger::too_many("application/json", &(json!(refused).to_string() + "\n"))
+    let refused = json!(Refused::new(Reason::Busy, error));
+    closing::too_many("application/json", &format!("{refused}\n"))
 }

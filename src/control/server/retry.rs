@@ -1,13 +1,13 @@
-//! Dead letters that get another chance: each is marked, put back into its queue, and then crossed out.
+//! Dead letters that get another chance: each is marked, put back into its queue, and then erased.
 //!
 //! # What is promised
 //!
-//! Whoever is killed by `kill -9` at any moment (supervisor, workers, whoever asked): where the queues are kept, each letter
-//! that is tried again is put exactly once, whatever is asked for next and in whatever order. Where they are only in memory
-//! they go with the supervisor, and what was put goes with them.
+//! If any process (supervisor, worker, client) is killed by `kill -9` at any moment: where the queues are kept, each letter
+//! that is tried again is put exactly once, whatever requests follow. Queues in memory only end with the supervisor, and
+//! the items that were put end with them.
 //!
-//! A power cut is another matter: the letters' file is not synchronized for each of them, so one that was put within the
-//! last seconds may be there again.
+//! After a power cut, a letter that was put within the last seconds may be there again: the letters' file is not
+//! synchronized for each of them.
 //!
 //! # Crash table
 //!
@@ -18,13 +18,12 @@
 //! |---|---|---|
 //! | before the mark | the letter | nothing happened |
 //! | between the mark and the put | the letter, marked | the queue remembers another one, or none: the mark is taken away |
-//! | between the put and the crossing out | the same, and its item in the queue | the queue remembers it: it is crossed out |
-//! | while crossing out | a letter whose first byte is gone | that byte is what counts |
-//! | the client, anywhere | a request whose reply goes nowhere | it is worked off all the same |
+//! | between the put and the erasure | the same, and its item in the queue | the queue remembers it: it is erased |
+//! | while erasing | a letter whose first byte is gone | that byte is what counts |
+//! | the client, anywhere | a request whose reply goes nowhere | it is done all the same |
 //! | the supervisor, with queues in memory | the letter, marked or not | the next run's queues remember none: it waits as before |
 
-use super::connection::ask;
-use super::{Ask, ServerState};
+use super::ask::{Ask, ask};
 use crate::control::protocol::{Answer, Put, Reason, Refused, Reply, Request, Retried, Retry};
 use crate::dead_letter::{self, Entry, Letter, Letters};
 use std::collections::BTreeSet;
@@ -32,12 +31,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
-/// How long a letter waits for room in its queue before it is refused.
-const FOR_ROOM: Duration = Duration::from_secs(10);
-/// So often it looks, from the one to the other.
-const SHORTEST_LOOK: Duration = Duration::from_millis(5);
-const LONGEST_LOOK: Duration = Duration::from_millis(200);
+/// For room in the queue of a letter, before the letter is refused.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two tries to put, the first and the longest.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Puts letters back, one at a time. There is one of it in a run.
 pub struct Retrier {
@@ -45,20 +45,19 @@ pub struct Retrier {
     path: Arc<Path>,
     /// A letter may be marked of which it is not known whether it was put.
     unsettled: bool,
-    /// Bytes of letters that were crossed out and are in the file still.
-    crossed: u64,
+    /// Bytes of erased letters that are still in the file.
+    erased_bytes: u64,
 }
 
-/// What became of one letter.
-enum Fate {
+/// The outcome for one letter.
+enum RetryOutcome {
     Put,
     Missing,
     Refused(Refused),
 }
 
-/// Puts back all that are named, in the order in which they are named.
-pub async fn retry(state: &ServerState, wanted: Retry) -> Result<Retried, Refused> {
-    let retrier = Arc::clone(&state.retrier);
+/// Puts back the letters of these keys, in the order of the keys.
+pub async fn retry(retrier: Arc<Mutex<Retrier>>, wanted: Retry) -> Result<Retried, Refused> {
     // On its own: a client that goes away must not leave a letter half-way.
     let work = tokio::spawn(async move { retrier.lock().await.named(wanted).await });
     work.await.unwrap_or_else(|error| Err(failed(&error)))
@@ -67,7 +66,7 @@ pub async fn retry(state: &ServerState, wanted: Retry) -> Result<Retried, Refuse
 impl Retrier {
     /// For the letters at `path`; `ask` asks the supervisor.
     pub fn new(ask: Ask, path: &Path) -> Retrier {
-        Retrier { ask, path: path.into(), unsettled: true, crossed: 0 }
+        Retrier { ask, path: path.into(), unsettled: true, erased_bytes: 0 }
     }
 
     async fn named(&mut self, wanted: Retry) -> Result<Retried, Refused> {
@@ -80,13 +79,13 @@ impl Retrier {
                 retried.missing += 1;
                 continue;
             };
-            // Who has waited for room in vain once need not wait again for each letter.
-            let patience = if full.contains(&letter.text.queue) { Duration::ZERO } else { FOR_ROOM };
+            // One wait for room in vain is enough for a queue.
+            let timeout = if full.contains(&letter.text.queue) { Duration::ZERO } else { ROOM_TIMEOUT };
             let (queue, line) = (letter.text.queue.clone(), letter.line);
-            match self.one(letter, Some(patience)).await? {
-                Fate::Put => retried.put += 1,
-                Fate::Missing => retried.missing += 1,
-                Fate::Refused(refused) => {
+            match self.one(letter, Some(timeout)).await? {
+                RetryOutcome::Put => retried.put += 1,
+                RetryOutcome::Missing => retried.missing += 1,
+                RetryOutcome::Refused(refused) => {
                     if refused.reason == Reason::Full {
                         full.insert(queue);
                     }
@@ -123,9 +122,9 @@ impl Retrier {
             }
             let line = letter.line;
             match self.one(letter, None).await? {
-                Fate::Put => put += 1,
-                Fate::Missing => {}
-                Fate::Refused(why) => refused(line, why.error),
+                RetryOutcome::Put => put += 1,
+                RetryOutcome::Missing => {}
+                RetryOutcome::Refused(why) => refused(line, why.error),
             }
         }
         self.tidy().await?;
@@ -140,7 +139,7 @@ impl Retrier {
         for letter in self.aside(marked).await? {
             let (queue, key) = (letter.text.queue.clone(), letter.number);
             match self.put(Put { queue, item: Vec::new(), key, only_asks: true }).await {
-                Ok(_) => self.cross_out(letter).await.map(drop)?,
+                Ok(_) => self.erase(letter).await.map(drop)?,
                 Err(refused) if is_certain(refused.reason) => self.mark(letter, false).await.map(drop)?,
                 Err(refused) => return Err(refused),
             };
@@ -149,53 +148,53 @@ impl Retrier {
         Ok(())
     }
 
-    async fn one(&mut self, letter: Letter, patience: Option<Duration>) -> Result<Fate, Refused> {
+    async fn one(&mut self, letter: Letter, timeout: Option<Duration>) -> Result<RetryOutcome, Refused> {
         let Some(item) = letter.bytes() else {
             let error =
                 "it was too long to be an item, and only its beginning is here: raise `max_item`, and read it again".to_owned();
-            return Ok(Fate::Refused(Refused { reason: Reason::Failed, error }));
+            return Ok(RetryOutcome::Refused(Refused::new(Reason::Failed, error)));
         };
         self.unsettled = true;
         if !self.mark(letter.clone(), true).await? {
             self.unsettled = false;
-            return Ok(Fate::Missing);
+            return Ok(RetryOutcome::Missing);
         }
         let (queue, key) = (letter.text.queue.clone(), letter.number);
         let put = Put { queue, item, key, only_asks: false };
-        let fate = match self.put_patiently(put, patience).await {
+        let fate = match self.put_within(put, timeout).await {
             Ok(_) => {
-                self.cross_out(letter).await?;
-                Fate::Put
+                self.erase(letter).await?;
+                RetryOutcome::Put
             }
             Err(refused) if is_certain(refused.reason) => {
                 self.mark(letter, false).await?;
-                Fate::Refused(refused)
+                RetryOutcome::Refused(refused)
             }
             // It may be put still, or is put and not safe: that is found out before the next one.
             Err(refused) if refused.reason == Reason::Stopping => return Err(refused),
-            Err(refused) => return Ok(Fate::Refused(refused)),
+            Err(refused) => return Ok(RetryOutcome::Refused(refused)),
         };
         self.unsettled = false;
         Ok(fate)
     }
 
     /// `None`: as long as it takes.
-    async fn put_patiently(&self, put: Put, patience: Option<Duration>) -> Reply {
-        let (start, mut look) = (Instant::now(), SHORTEST_LOOK);
+    async fn put_within(&self, put: Put, timeout: Option<Duration>) -> Reply {
+        let (start, mut delay) = (Instant::now(), FIRST_RETRY_DELAY);
         loop {
             match self.put(put.clone()).await {
                 Err(refused)
                     if refused.reason == Reason::Full
-                        && patience.is_none_or(|patience| start.elapsed() < patience) => {}
+                        && timeout.is_none_or(|timeout| start.elapsed() < timeout) => {}
                 reply => return reply,
             }
-            tokio::time::sleep(look).await;
-            look = (look * 2).min(LONGEST_LOOK);
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(MAX_RETRY_DELAY);
         }
     }
 
     async fn put(&self, put: Put) -> Result<Answer, Refused> {
-        ask(&self.ask, Request::Put(put), false).await
+        ask(&self.ask, Request::Put(put)).await
     }
 
     async fn mark(&self, letter: Letter, marked: bool) -> Result<bool, Refused> {
@@ -203,15 +202,15 @@ impl Retrier {
     }
 
     async fn tidy(&mut self) -> Result<(), Refused> {
-        let crossed = self.crossed;
-        if self.aside(move |path| dead_letter::tidy(path, crossed)).await? {
-            self.crossed = 0;
+        let erased = self.erased_bytes;
+        if self.aside(move |path| dead_letter::tidy(path, erased)).await? {
+            self.erased_bytes = 0;
         }
         Ok(())
     }
 
-    async fn cross_out(&mut self, letter: Letter) -> Result<bool, Refused> {
-        self.crossed += letter.length as u64 + 1;
+    async fn erase(&mut self, letter: Letter) -> Result<bool, Refused> {
+        self.erased_bytes += letter.length as u64 + 1;
         self.aside(move |path| dead_letter::cross_out(path, &letter)).await
     }
 
@@ -225,7 +224,7 @@ impl Retrier {
         }))
     }
 
-    /// On a thread of its own: whoever holds the file's lock must not hold up the others who ask.
+    /// On a thread of its own: a wait for the file's lock must not delay the other requests.
     async fn aside<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
@@ -247,7 +246,7 @@ fn is_certain(reason: Reason) -> bool {
     matches!(reason, Reason::Full | Reason::Ended | Reason::NoSuchQueue | Reason::TooMany | Reason::NotPut)
 }
 
-/// Mostly one at most; without their items, which nobody needs here.
+/// The marked letters, mostly one at most, without their items.
 fn marked(path: &Path) -> io::Result<Vec<Letter>> {
     let mut marked = Vec::new();
     for entry in Letters::open(path)? {
@@ -261,5 +260,5 @@ fn marked(path: &Path) -> io::Result<Vec<Letter>> {
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Refused {
-    Refused { reason: Reason::Failed, error: error.to_string() }
+    Refused::new(Reason::Failed, error.to_string())
 }

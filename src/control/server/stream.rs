@@ -1,39 +1,20 @@
-//! Replies that take their time.
+//! Replies that are streams.
 
-use super::ServerState;
-use super::connection::ask;
-use super::reply::{self, Response};
+use super::reply::{self, Lines, Response};
+use super::state::ServerState;
 use crate::control::protocol::{Answer, Refused, Request, Tap};
 use crate::status::Glimpse;
-use hyper::body::{Body, Bytes, Frame};
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use hyper::body::Bytes;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// How often a queue is looked at while somebody looks on: quick for the eye, nothing for the queue.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// A body whose lines come from elsewhere.
-pub struct Lines(mpsc::Receiver<Bytes>);
-
-impl Body for Lines {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
-    }
-}
+/// Between two looks at a tapped queue: quick for the eye, nothing for the queue.
+const TAP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What passes through a queue, a line for each item that is seen, until the client goes or the run ends.
 pub async fn tap(state: &ServerState, tap: Tap) -> Result<Response, Refused> {
-    // The first look: whether there is such a queue.
+    // The first look finds out whether there is such a queue.
     let first = look(state, &tap).await?;
     let (sender, receiver) = mpsc::channel(4);
     let state = state.clone();
@@ -50,7 +31,7 @@ async fn watch(state: &ServerState, tap: &Tap, mut seen: Option<Glimpse>, lines:
                 return;
             }
         }
-        if timeout(LOOK_EVERY, lines.closed()).await.is_ok() {
+        if timeout(TAP_INTERVAL, lines.closed()).await.is_ok() {
             return;
         }
         match look(state, tap).await {
@@ -61,13 +42,13 @@ async fn watch(state: &ServerState, tap: &Tap, mut seen: Option<Glimpse>, lines:
 }
 
 async fn look(state: &ServerState, tap: &Tap) -> Result<Option<Glimpse>, Refused> {
-    match ask(&state.ask, Request::Tap(tap.clone()), false).await? {
+    match state.ask(Request::Tap(tap.clone())).await? {
         Answer::Tap(seen) => Ok(seen),
         Answer::Status(_) | Answer::Audit(_) | Answer::Plan(_) | Answer::Done(_) => Ok(None),
     }
 }
 
-/// A reply that never ends but with this process: whoever waits for that reads to the end of it.
+/// A reply that ends only with this process: a client waits for the end of the run by reading it.
 pub fn until_the_end() -> Response {
     let (sender, receiver) = mpsc::channel(1);
     // The sender keeps it open, as long as the client does.

@@ -19,9 +19,10 @@ use super::holdings::{self, Bitmap};
 use super::layout::{self, HOLDINGS, MAX_BATCH, slot};
 use super::lock::Haste;
 use super::memory::Arena;
-use super::tuning::SlotTuning;
+use super::tuning;
 use super::worker_time;
 use super::{Ending, Fault, Order, Phase, QueueId, SlotId, ahead};
+use crate::model::Tuning;
 use patience::Patience;
 use staging::Staging;
 use std::cell::Cell;
@@ -188,9 +189,9 @@ impl WorkerHandle {
     }
 
     /// The settings as they are now.
-    pub fn tuning(&self) -> SlotTuning {
+    pub fn tuning(&self) -> Tuning {
         self.bell_seen.set(self.bell());
-        SlotTuning::load(self.hand.memory(), self.slot)
+        tuning::load(self.hand.memory(), self.slot)
     }
 
     /// From now on an order to finish doesn't end a wait for room: what is at hand goes out first.

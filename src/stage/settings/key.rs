@@ -71,7 +71,7 @@ impl<'s, 'a, T: Setting> Key<'s, 'a, T> {
         let message = format!("`{}` needs the parameter `{}`", self.settings.uses, self.name);
         let help = format!("`{}`: {}", self.name, self.doc);
         if matches!(self.value, Found::Nothing) {
-            self.settings.faults.push(WithFault { key: None, message, help: Some(help) });
+            self.settings.found.faults.push(WithFault { key: None, message, help: Some(help) });
         }
         match self.declare(true) {
             Found::Good(value) => value,
@@ -81,12 +81,12 @@ impl<'s, 'a, T: Setting> Key<'s, 'a, T> {
 
     fn declare(self, required: bool) -> Found<T> {
         let Key { settings, name, doc, schema, value } = self;
-        settings.keys.push(KeyDoc { name, schema, doc, required });
+        settings.found.keys.push(KeyDoc { name, schema, doc, required });
         value
     }
 
     fn report(&mut self, message: String) -> Found<T> {
-        self.settings.faults.push(WithFault { key: Some(self.name.to_owned()), message, help: None });
+        self.settings.found.faults.push(WithFault { key: Some(self.name.to_owned()), message, help: None });
         Found::Faulty
     }
 }

@@ -70,34 +70,34 @@ pub enum Persistence {
 pub struct Settings<'a> {
     uses: &'a str,
     with: &'a Map<String, Value>,
-    about: &'static str,
-    keys: Vec<KeyDoc>,
-    faults: Vec<WithFault>,
-    memory: Persistence,
-    ends: bool,
-    replaces: Option<PathTemplate>,
+    found: Findings,
 }
 
-/// What a builder declared and found.
+/// What a builder declared and found: the stage's properties with these parameters.
+#[derive(Default)]
 pub(super) struct Findings {
     pub about: &'static str,
     pub keys: Vec<KeyDoc>,
     pub faults: Vec<WithFault>,
     pub memory: Persistence,
+    /// It is a source that comes to an end.
     pub ends: bool,
+    /// It reads mprun's standard input.
+    pub reads_stdin: bool,
+    /// The files that it needs at its start: a path or a pattern.
+    pub input_files: Option<String>,
+    /// The file that the run is to replace at its end.
     pub replaces: Option<PathTemplate>,
 }
 
 impl<'a> Settings<'a> {
     pub(super) fn new(uses: &'a str, with: &'a Map<String, Value>) -> Settings<'a> {
-        let memory = Persistence::Nothing;
-        let (about, keys, faults) = ("", Vec::new(), Vec::new());
-        Settings { uses, with, about, keys, faults, memory, ends: false, replaces: None }
+        Settings { uses, with, found: Findings::default() }
     }
 
     /// One sentence on what the stage does, for the schema and the documentation.
     pub fn about(&mut self, sentence: &'static str) {
-        self.about = sentence;
+        self.found.about = sentence;
     }
 
     /// Declares and reads one parameter; end it with [`Key::or`], [`Key::optional`] or [`Key::required`].
@@ -107,42 +107,51 @@ impl<'a> Settings<'a> {
 
     /// Says what the stage remembers with these parameters.
     pub fn remember(&mut self, memory: Persistence) {
-        self.memory = memory;
+        self.found.memory = memory;
     }
 
     /// Says whether a source comes to an end with these parameters: then `mprun run` shows its progress.
     pub fn ends(&mut self, ends: bool) {
-        self.ends = ends;
+        self.found.ends = ends;
+    }
+
+    /// Says that the stage reads mprun's standard input, of which its workers get a share that outlives them.
+    pub(crate) fn reads_stdin(&mut self) {
+        self.found.reads_stdin = true;
+    }
+
+    /// Says which files have to be there when the stage starts: a path, or a pattern for several.
+    pub(crate) fn needs_files(&mut self, pattern: &str) {
+        self.found.input_files = Some(pattern.to_owned());
     }
 
     /// Says which file the run is to put in the place of an older one once it has gone well.
     pub(crate) fn replaces(&mut self, path: PathTemplate) {
-        self.replaces = Some(path);
+        self.found.replaces = Some(path);
     }
 
     /// Reports something that is wrong with a parameter in the light of the others.
     pub fn fault(&mut self, key: &'static str, message: impl Into<String>, help: Option<String>) {
         let key = self.with.contains_key(key).then(|| key.to_owned());
-        self.faults.push(WithFault { key, message: message.into(), help });
+        self.found.faults.push(WithFault { key, message: message.into(), help });
     }
 
     /// True if what was read so far is good: else the values may be placeholders, and a check across several would
     /// report a fault twice.
     pub fn is_good(&self) -> bool {
-        self.faults.is_empty()
+        self.found.faults.is_empty()
     }
 
     pub(super) fn findings(mut self) -> Findings {
         self.report_unknown();
-        let Settings { about, keys, faults, memory, ends, replaces, .. } = self;
-        Findings { about, keys, faults, memory, ends, replaces }
+        self.found
     }
 
     fn report_unknown(&mut self) {
         for name in self.with.keys() {
-            if !self.keys.iter().any(|key| key.name == name) {
+            if !self.found.keys.iter().any(|key| key.name == name) {
                 let message = format!("`{}` has no parameter `{name}`", self.uses);
-                self.faults.push(WithFault {
+                self.found.faults.push(WithFault {
                     key: Some(name.clone()),
                     message,
                     help: Some(self.instead_of(name)),
@@ -153,11 +162,11 @@ impl<'a> Settings<'a> {
 
     fn instead_of(&self, unknown: &str) -> String {
         let near = |key: &&KeyDoc| strsim::jaro_winkler(key.name, unknown);
-        let nearest = self.keys.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
+        let nearest = self.found.keys.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
         match nearest {
             Some(key) if near(&key) > 0.75 => format!("did you mean `{}`?", key.name),
             Some(_) => {
-                let names: Vec<_> = self.keys.iter().map(|key| format!("`{}`", key.name)).collect();
+                let names: Vec<_> = self.found.keys.iter().map(|key| format!("`{}`", key.name)).collect();
                 format!("it takes {}", names.join(", "))
             }
             None => "it takes no parameters".to_owned(),

@@ -104,11 +104,11 @@ impl Report {
 fn stage(totals: &StageTotals) -> StageReport {
     StageReport {
         name: totals.name.clone(),
-        taken: (!totals.is_source).then_some(totals.taken),
-        done: (!totals.is_source).then_some(totals.done),
-        dead: totals.dead,
-        too_long: totals.too_long,
-        emitted: totals.emitted,
+        taken: (!totals.is_source).then_some(totals.counts.taken),
+        done: (!totals.is_source).then_some(totals.counts.done),
+        dead: totals.counts.dead,
+        too_long: totals.counts.too_long,
+        emitted: totals.counts.emitted,
         restarts: totals.restarts,
         seconds: totals.times.into(),
         item_seconds: totals.item_times.into(),

@@ -57,12 +57,16 @@ impl Closing {
     }
 
     fn stage_line(&self, stage: &StageTotals) -> String {
-        let done = if stage.is_source { String::new() } else { format!("{} done, ", stage.done) };
-        let dead = if stage.dead == 0 { String::new() } else { format!("{} dead, ", stage.dead) };
-        let too_long =
-            if stage.too_long == 0 { String::new() } else { format!("{} too long, ", stage.too_long) };
+        let done = if stage.is_source { String::new() } else { format!("{} done, ", stage.counts.done) };
+        let dead =
+            if stage.counts.dead == 0 { String::new() } else { format!("{} dead, ", stage.counts.dead) };
+        let too_long = if stage.counts.too_long == 0 {
+            String::new()
+        } else {
+            format!("{} too long, ", stage.counts.too_long)
+        };
         let restarts = count(stage.restarts, "restart");
-        format!("  stage {}: {done}{dead}{too_long}{} emitted, {restarts}", stage.name, stage.emitted)
+        format!("  stage {}: {done}{dead}{too_long}{} emitted, {restarts}", stage.name, stage.counts.emitted)
     }
 
     /// The line about dead letters, if there are any.
@@ -100,6 +104,7 @@ fn queue_line(name: &str, counts: &QueueCounts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Totals;
     use crate::supervisor::machine::reason::StopCause;
 
     fn closing() -> Closing {
@@ -117,10 +122,7 @@ mod tests {
         let totals = |name: &str, is_source| StageTotals {
             name: name.into(),
             is_source,
-            taken: 16,
-            done: 14,
-            emitted: 15,
-            dead: u64::from(!is_source),
+            counts: Totals { taken: 16, done: 14, emitted: 15, dead: u64::from(!is_source), too_long: 0 },
             restarts: 1,
             ..StageTotals::default()
         };

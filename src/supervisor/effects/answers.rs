@@ -3,6 +3,7 @@
 use super::performer::Performer;
 use crate::control::protocol::{Audit, Refused, Tap};
 use crate::dead_letter::WhenFull;
+use crate::model::Totals;
 use crate::queue::{
     Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, WorkTimes,
 };
@@ -85,10 +86,7 @@ impl Counters for Arena<'_> {
         let nothing = SlotReport {
             phase: Phase::Starting,
             ending: None,
-            taken: 0,
-            done: 0,
-            emitted: 0,
-            dead: 0,
+            counts: Totals::default(),
             progress: None,
             times: WorkTimes::default(),
             item_times: ItemTimes::default(),

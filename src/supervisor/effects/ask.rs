@@ -24,7 +24,7 @@ impl Performer<'_> {
             Request::Put(put) => self.put_back(&put).map(Answer::Done),
             Request::Audit => Ok(Answer::Audit(self.audit(state))),
             Request::Plan(plan) => return self.plan(&plan, sender),
-            Request::Tell(command) => {
+            Request::Command(command) => {
                 // A client that is gone needs no answer.
                 self.requests.retain(|_, sender| !sender.is_closed());
                 let id = RequestId(self.request_ids.next().unwrap_or(u64::MAX));

@@ -112,7 +112,7 @@ impl Performer<'_> {
     fn has_worked(&self, child: &Child) -> bool {
         let reports =
             self.children.slots_of(child.worker.stage).filter_map(|slot| self.store.admin.report(slot).ok());
-        reports.into_iter().any(|report| report.done + report.emitted > 0)
+        reports.into_iter().any(|report| report.counts.has_effect())
     }
 
     /// The last lines on standard error of a dead worker or its program; none, if they can't be read.
@@ -123,7 +123,7 @@ impl Performer<'_> {
             return Vec::new();
         };
         let since = child.since.at_least(SystemTime::now(), Instant::now());
-        recent_logs.last_words(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
+        recent_logs.last_of_worker(stage, &restart::name(stage, child.worker), since).unwrap_or_default()
     }
 
     /// A dead worker's program dies with it (`PR_SET_PDEATHSIG`); this takes what that one has started, too.

@@ -128,7 +128,7 @@ impl Performer<'_> {
 fn planned(loading: Loading, state: &State) -> Reply {
     match loading {
         Loading::Good(wanted, held) => {
-            Ok(Answer::Plan(protocol::Steps { steps: state.plan(&wanted, &held)? }))
+            Ok(Answer::Plan(protocol::ReloadSteps { steps: state.plan(&wanted, &held)? }))
         }
         Loading::Bad(error) | Loading::Gone(error) => Err(Refused { reason: Reason::BadFile, error }),
     }

@@ -31,7 +31,6 @@ mod perform;
 pub mod performer;
 mod queues;
 mod service;
-mod settings;
 mod setup;
 mod upgrade;
 mod workers;

@@ -1,8 +1,7 @@
 //! What was decided, performed one by one.
 
 use super::performer::Performer;
-use super::settings;
-use crate::logging;
+use crate::logs;
 use crate::supervisor::machine::effect::{Effect, Outcome};
 use log::{Level, log};
 use nix::sys::signal::Signal;
@@ -34,8 +33,8 @@ impl Performer<'_> {
     /// The letters that were written for dead workers are their stages', too.
     fn with_worker_deaths(&self, mut outcome: Outcome) -> Outcome {
         for stage in &mut outcome.stages {
-            stage.dead += self.dead.by_stage.get(&stage.name).copied().unwrap_or(0);
-            stage.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
+            stage.counts.dead += self.dead.by_stage.get(&stage.name).copied().unwrap_or(0);
+            stage.counts.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
         }
         outcome
     }
@@ -49,7 +48,7 @@ impl Performer<'_> {
             Effect::Term(pid) => self.terminate(pid),
             Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
             Effect::Tune(slot, pid, tuning) => {
-                self.admin(|admin| admin.tune(slot, &settings::tuning(&tuning)));
+                self.admin(|admin| admin.tune(slot, &tuning));
                 self.wake_worker(pid);
             }
             Effect::Release(release) => self.release(&release),
@@ -81,9 +80,9 @@ impl Performer<'_> {
             Effect::Status(head) => self.status(&head),
             Effect::Answer(id, outcome) => self.answer(id, outcome),
             Effect::Log(level, text) => log!(target: "mprun", level, "{text}"),
-            Effect::LogAbout(level, worker, text) => logging::say_about(level, &worker, &text),
+            Effect::LogAbout(level, worker, text) => logs::say_about(level, &worker, &text),
             Effect::Show(text) if log::log_enabled!(target: "mprun", Level::Error) => {
-                logging::show(Level::Error, &text);
+                logs::show(Level::Error, &text);
             }
             Effect::Show(_) => {}
             Effect::Order(slot, pid, order) => self.order(&[(slot, pid)], order),

@@ -1,13 +1,20 @@
 //! What is done to queues, and to what dead workers held of them.
 
 use super::performer::Performer;
-use super::settings;
 use crate::config;
+use crate::model::{Limits, WhenFull};
 use crate::queue::{DeadLetterCandidate, Fault, QueueId};
 use crate::supervisor::machine::effect::Release;
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::recovered::Label;
 use log::{Level, log};
+
+/// A hidden queue for one token, of any size that a stage's state may have.
+const TOKEN: Limits =
+    Limits { capacity: 1, max_bytes: 1 << 32, max_item: 1 << 30, when_full: WhenFull::Block };
+
+/// A hidden queue for outputs that wait for room: each item of it is all that came of an item, or of a batch.
+const SPILL: Limits = Limits { capacity: 1 << 16, ..TOKEN };
 
 impl Performer<'_> {
     pub(super) fn release(&mut self, release: &Release) {
@@ -27,7 +34,7 @@ impl Performer<'_> {
     pub(super) fn set_queue(&mut self, queue: QueueId, spec: &config::Queue) {
         let is_new = self.names.insert(queue, spec.name.clone()).is_none();
         let labelled = self.store.admin.set_label(queue, &Label::Queue(spec.name.clone()).to_string());
-        match labelled.and_then(|()| self.store.admin.set_queue(queue, &settings::limits(spec))) {
+        match labelled.and_then(|()| self.store.admin.set_queue(queue, &spec.limits)) {
             // It keeps its old bounds, and its workers go on.
             Err(full @ Fault::DiskFull(..)) if !is_new => {
                 log!(target: "mprun", Level::Error, "queue {} keeps its bounds: {full}", spec.name);
@@ -40,11 +47,9 @@ impl Performer<'_> {
         let admin = &mut self.store.admin;
         let made = admin.set_label(queue, &label.to_string()).and_then(|()| match label {
             // The stage itself fills it: a worker that has read the stage's inputs to their end looks here too, once.
-            Label::Spill(_) => {
-                admin.set_queue(queue, &settings::SPILL).and_then(|()| admin.set_ended(queue, true))
-            }
+            Label::Spill(_) => admin.set_queue(queue, &SPILL).and_then(|()| admin.set_ended(queue, true)),
             Label::Token { .. } | Label::Queue(_) => {
-                admin.set_queue(queue, &settings::TOKEN).and_then(|()| admin.seed(queue, b""))
+                admin.set_queue(queue, &TOKEN).and_then(|()| admin.seed(queue, b""))
             }
         });
         self.tokens.insert(queue, label);

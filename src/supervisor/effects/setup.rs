@@ -122,6 +122,7 @@ fn open_store(
 ) -> Result<QueueStore, SetUpError> {
     let options = StoreOptions {
         pipeline,
+        registry: run.registry,
         file: &run.options.file,
         folder,
         manager: run.manager,

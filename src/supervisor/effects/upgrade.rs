@@ -8,7 +8,7 @@
 //! | the next program, before it has read what is left | workers | as when a supervisor is killed: they die, the guardian cleans up, kept queues go on |
 
 use super::performer::{Performer, Purpose};
-use crate::logging::sink;
+use crate::logs::sink;
 use crate::service;
 use crate::supervisor::machine::event::{Event, NotReplaced};
 use crate::supervisor::machine::saved::SavedMachine;

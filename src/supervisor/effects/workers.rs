@@ -1,7 +1,6 @@
 //! Starts workers, gives them orders, and ends them.
 
 use super::performer::Performer;
-use super::settings;
 use crate::queue::{Fault, Order, SlotId};
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::event::Event;
@@ -46,7 +45,7 @@ impl Performer<'_> {
             return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
         }
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
-        let opened = self.store.admin.open_slot(spawn.slot, &settings::tuning(&spawn.tuning));
+        let opened = self.store.admin.open_slot(spawn.slot, &spawn.tuning);
         if let Err(Fault::DiskFull(_, error)) = &opened {
             return Err(SpawnError::preparing(error));
         }
@@ -55,8 +54,9 @@ impl Performer<'_> {
             self.admin(|admin| admin.order(spawn.slot, spawn.order)).ok_or(damaged)?;
         }
         let since = Since::now();
-        let pid = self.launcher.start(spawn, &self.names, self.log_writer.stderr())?;
-        let leads = self.launcher.group_mode(spawn) == ProcessGroupMode::OwnGroup;
+        let reads_stdin = spawn.version.work.reads_stdin(self.run.registry);
+        let pid = self.launcher.start(spawn, reads_stdin, &self.names, self.log_writer.stderr())?;
+        let leads = self.launcher.group_mode(reads_stdin) == ProcessGroupMode::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
         self.admin(|admin| admin.set_pid(spawn.slot, pid));
         Ok(pid)

@@ -1,8 +1,8 @@
 //! What a changed file means for a running pipeline: a plan to show before it is done, or a refusal. Pure.
 
 use crate::config::{
-    Change, DeadLetters, Diff, KeyChange, MOST_PROCESSES, Pipeline, QueueDiff, Stage, StageChange, StageDiff,
-    diff, elements::show_duration,
+    DeadLetters, Diff, KeyChange, MAX_PROCESSES, Named, Pipeline, Stage, StageChange, ValueChange, diff,
+    elements::show_duration,
 };
 use crate::dead_letter::WhenFull;
 use crate::numbers::counted as count;
@@ -16,7 +16,7 @@ fn listed(keys: &[KeyChange]) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The pipeline has another name: its state folder and its clients go by that.
-    Renamed(Change<String>),
+    Renamed(ValueChange<String>),
     /// Clients know it by its socket.
     OtherControl,
     /// Another address for metrics.
@@ -57,7 +57,7 @@ impl fmt::Display for Refusal {
             Refusal::TooManyWorkers(workers) => {
                 write!(
                     f,
-                    "{workers} processes over all stages are more than the {MOST_PROCESSES} of one pipeline"
+                    "{workers} processes over all stages are more than the {MAX_PROCESSES} of one pipeline"
                 )
             }
             Refusal::TooManyQueues => f.write_str("there are more queues than fit in one run"),
@@ -78,7 +78,7 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
         return Err(Refusal::OtherMetrics);
     }
     let workers = new.stages.iter().map(|stage| u64::from(stage.processes)).sum();
-    if workers > MOST_PROCESSES {
+    if workers > MAX_PROCESSES {
         return Err(Refusal::TooManyWorkers(workers));
     }
     if old.is_durable() != new.is_durable() {
@@ -89,18 +89,18 @@ pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Ve
     }
     refuse_to_lose_items(old, new, held)?;
     let mut steps = Vec::new();
-    steps.extend(drain_timeout.map(|Change { old, new }| {
+    steps.extend(drain_timeout.map(|ValueChange { old, new }| {
         format!("drain_timeout: {} -> {}", show_duration(old), show_duration(new))
     }));
     steps.extend(dead_letters.map(|change| dead_letters_step(change.new)));
-    steps.extend(folder.map(|Change { old, new }| {
+    steps.extend(folder.map(|ValueChange { old, new }| {
         let change = format!("{} -> {}", old.display(), new.display());
         format!("all stages: replace workers one by one (folder: {change})")
     }));
     let (gone_stages, stages): (Vec<_>, Vec<_>) =
-        stages.into_iter().partition(|stage| matches!(stage, StageDiff::Removed(_)));
+        stages.into_iter().partition(|stage| matches!(stage, Named::Removed(_)));
     let (gone_queues, queues): (Vec<_>, Vec<_>) =
-        queues.into_iter().partition(|queue| matches!(queue, QueueDiff::Removed(_)));
+        queues.into_iter().partition(|queue| matches!(queue, Named::Removed(_)));
     steps.extend(queues.into_iter().map(queue_step));
     steps.extend(stages.into_iter().chain(gone_stages).flat_map(stage_steps));
     steps.extend(gone_queues.into_iter().map(queue_step));
@@ -116,39 +116,36 @@ fn dead_letters_step(new: DeadLetters) -> String {
     format!("dead letters: at most {max_size} bytes, then {when_full}, for workers that start from now on")
 }
 
-fn queue_step(change: QueueDiff) -> String {
+fn queue_step(change: Named<Vec<KeyChange>>) -> String {
     match change {
-        QueueDiff::Added(queue) => format!("queue {queue}: add"),
-        QueueDiff::Removed(queue) => format!("queue {queue}: remove once it is empty"),
-        QueueDiff::Changed { name, keys } => format!("queue {name}: change {}", listed(&keys)),
+        Named::Added(queue) => format!("queue {queue}: add"),
+        Named::Removed(queue) => format!("queue {queue}: remove once it is empty"),
+        Named::Changed(name, keys) => format!("queue {name}: change {}", listed(&keys)),
     }
 }
 
-fn stage_steps(change: StageDiff) -> Vec<String> {
+fn stage_steps(change: Named<StageChange>) -> Vec<String> {
     match change {
-        StageDiff::Added(stage) => vec![format!("stage {stage}: start")],
-        StageDiff::Removed(stage) => vec![format!("stage {stage}: drain and stop")],
-        StageDiff::Changed(change) => changed_stage(change),
+        Named::Added(stage) => vec![format!("stage {stage}: start")],
+        Named::Removed(stage) => vec![format!("stage {stage}: drain and stop")],
+        Named::Changed(name, change) => changed_stage(&name, change),
     }
 }
 
-fn changed_stage(change: StageChange) -> Vec<String> {
-    let StageChange { name, processes, live, mut work } = change;
-    // A worker reads when it has to make room for a fresh one only once, at its start.
-    let (recycle, live): (Vec<_>, Vec<_>) = live.into_iter().partition(|key| key.key.starts_with("recycle."));
-    work.extend(recycle);
+fn changed_stage(name: &str, change: StageChange) -> Vec<String> {
+    let StageChange { processes, live, replaced } = change;
     let mut steps = Vec::new();
     if !live.is_empty() {
         steps.push(format!("stage {name}: take over {}", listed(&live)));
     }
-    steps.extend(processes.map(|change| scale_step(&name, &change)));
-    if !work.is_empty() {
-        steps.push(format!("stage {name}: replace workers one by one ({})", listed(&work)));
+    steps.extend(processes.map(|change| scale_step(name, &change)));
+    if !replaced.is_empty() {
+        steps.push(format!("stage {name}: replace workers one by one ({})", listed(&replaced)));
     }
     steps
 }
 
-fn scale_step(stage: &str, change: &Change<u32>) -> String {
+fn scale_step(stage: &str, change: &ValueChange<u32>) -> String {
     let what = match change.new.checked_sub(change.old) {
         Some(more) => format!("add {}", count(more.into(), "worker")),
         None if change.old - change.new == 1 => "the newest worker leaves".to_owned(),

@@ -1,7 +1,7 @@
 //! What the user wants to run, and what that means for one worker.
 
 use crate::config::{Loaded, Pipeline, Recycle, Work};
-use crate::log_file::LogFile;
+use crate::logs::LogFile;
 use crate::queue::QueueId;
 use crate::stage::Registry;
 use std::collections::{BTreeMap, BTreeSet};

@@ -16,6 +16,7 @@ mod refused;
 use super::saver::Saver;
 use crate::config::Sync;
 use crate::queue::{Arena, Fault, Inherited, QueueAdmin, QueueId, User};
+use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::recovered::{Label, RecoveredQueue};
 use crate::sys::{group, proc_table};
@@ -24,9 +25,6 @@ use log::{Level, log};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// The one built-in whose position means nothing to another process: it reads what only the first one had.
-const STDIN: &str = "stdin";
 
 /// The queues of a run, and what there is of an earlier one.
 pub struct QueueStore {
@@ -68,6 +66,7 @@ impl QueueStore {
     fn recover(
         arena: Arena,
         location: Location,
+        registry: &Registry,
         reopens: impl Fn(&[RecoveredQueue]) -> Vec<QueueId>,
     ) -> Result<QueueStore, Fault> {
         end_processes_of(arena.user());
@@ -75,7 +74,7 @@ impl QueueStore {
         let mut admin = QueueAdmin::open(arena.clone())?;
         let mut recovered = Vec::new();
         for left in admin.inherit()? {
-            recovered.extend(recover_queue(&mut admin, left)?);
+            recovered.extend(recover_queue(&mut admin, left, registry)?);
         }
         for token in reopens(&recovered) {
             admin.change_first(token, worker::reopen_token)?;
@@ -127,14 +126,19 @@ impl QueueStore {
 }
 
 /// One queue of an earlier run; `None`: it is of no use to another process.
-fn recover_queue(admin: &mut QueueAdmin, left: Inherited) -> Result<Option<RecoveredQueue>, Fault> {
+fn recover_queue(
+    admin: &mut QueueAdmin,
+    left: Inherited,
+    registry: &Registry,
+) -> Result<Option<RecoveredQueue>, Fault> {
     let Some(label) = Label::parse(&left.label) else {
         return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
     };
     let queue = left.queue;
     let mut through = false;
     if let Label::Token { uses, .. } = &label {
-        if uses == STDIN {
+        // Its position means nothing to another process: it reads what only the first one had.
+        if registry.reads_stdin(uses) {
             admin.remove_queue(queue)?;
             return Ok(None);
         }

@@ -3,6 +3,7 @@
 
 use crate::config::Pipeline;
 use crate::config::elements::show_size;
+use crate::model::Limits;
 use crate::stage::Registry;
 use crate::sys::memory::{self, Bound};
 use crate::sys::process::FIRST_FREE;
@@ -15,7 +16,7 @@ use log::{Level, log};
 /// What is missing.
 pub fn check(pipeline: &Pipeline, registry: &Registry) -> Result<(), String> {
     missing_stream(pipeline, registry).map_or(Ok(()), Err)?;
-    make_room(pipeline)
+    make_room(pipeline, registry)
 }
 
 /// Where the queues may take more memory than there is, the kernel would kill processes.
@@ -29,7 +30,7 @@ pub fn warn_of_memory(pipeline: &Pipeline) {
 fn missing_stream(pipeline: &Pipeline, registry: &Registry) -> Option<String> {
     let mut built_in = pipeline.stages.iter().filter(|stage| stage.work.uses().is_some());
     built_in.find_map(|stage| {
-        let reads = stage.work.uses() == Some("stdin") && start_streams::is_input_closed();
+        let reads = stage.work.reads_stdin(registry) && start_streams::is_input_closed();
         let prints = stage.work.prints(registry) && start_streams::is_output_closed();
         let (which, does) = match (reads, prints) {
             (true, _) => ("input", "reads it"),
@@ -46,9 +47,9 @@ const OWN_DESCRIPTORS: u64 = 36;
 const HOLDING_PIPE_ENDS: u64 = 2;
 
 /// Raises the limit as far as it goes. Workers are processes and have their own.
-fn make_room(pipeline: &Pipeline) -> Result<(), String> {
+fn make_room(pipeline: &Pipeline, registry: &Registry) -> Result<(), String> {
     let Ok(most) = open_files::raise() else { return Ok(()) };
-    let needed = needed(pipeline);
+    let needed = needed(pipeline, registry);
     if most >= needed {
         return Ok(());
     }
@@ -58,20 +59,16 @@ fn make_room(pipeline: &Pipeline) -> Result<(), String> {
     ))
 }
 
-fn needed(pipeline: &Pipeline) -> u64 {
-    let readers = pipeline.stages.iter().filter(|stage| stage.work.uses() == Some("stdin")).count() as u64;
+fn needed(pipeline: &Pipeline, registry: &Registry) -> u64 {
+    let readers = pipeline.stages.iter().filter(|stage| stage.work.reads_stdin(registry)).count() as u64;
     u64::from(FIRST_FREE.unsigned_abs()) + OWN_DESCRIPTORS + HOLDING_PIPE_ENDS * readers
 }
 
 /// What to say; `None`: it fits, or the queues are in a file, which the system can write out.
 fn memory_warning(pipeline: &Pipeline, bound: &Bound) -> Option<String> {
-    let of_queue =
-        |capacity: u64, max_item: u64, max_bytes: u64| max_bytes.min(capacity.saturating_mul(max_item));
-    let mut queues: Vec<(u64, &str)> = pipeline
-        .queues
-        .iter()
-        .map(|queue| (of_queue(queue.capacity, queue.max_item, queue.max_bytes), queue.name.as_str()))
-        .collect();
+    let of_queue = |limits: &Limits| limits.max_bytes.min(limits.capacity.saturating_mul(limits.max_item));
+    let mut queues: Vec<(u64, &str)> =
+        pipeline.queues.iter().map(|queue| (of_queue(&queue.limits), queue.name.as_str())).collect();
     let sum = queues.iter().fold(0u64, |sum, (bytes, _)| sum.saturating_add(*bytes));
     if pipeline.is_durable() || sum <= bound.bytes {
         return None;
@@ -105,7 +102,8 @@ mod tests {
     fn with_bounds(bounds: &[u64], durable: bool) -> Pipeline {
         let mut pipeline = pipeline(vec![stage("a", &[], &["p", "q"]), stage("b", &["p", "q"], &[])]);
         for (queue, bytes) in pipeline.queues.iter_mut().zip(bounds) {
-            (queue.capacity, queue.max_item, queue.max_bytes) = (1000, 1 << 20, *bytes);
+            let limits = &mut queue.limits;
+            (limits.capacity, limits.max_item, limits.max_bytes) = (1000, 1 << 20, *bytes);
             queue.durable = durable;
         }
         pipeline

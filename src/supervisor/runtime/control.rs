@@ -3,14 +3,13 @@
 use super::inbox::{Inbox, Notice};
 use super::log_writer::LogWriter;
 use crate::config::Pipeline;
-use crate::control::claim::{Claim, ClaimError, Wish};
-use crate::control::place;
+use crate::control::claim::{Claim, ClaimError, ClaimRequest};
 use crate::control::protocol::{Answer, Request, Status};
 use crate::control::python;
+use crate::control::runtime_folder;
 use crate::control::server::{self, Listeners};
 use crate::dead_letter::Store;
-use crate::log_file::Tails;
-use crate::logging;
+use crate::logs::{self, RecentLogs};
 use crate::progress::{self, Form, Show, Terminals};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
@@ -48,8 +47,9 @@ pub fn claim(
     }
     let (file, socket) = (file(options), pipeline.control.socket.as_deref());
     let inherited = inherited.control.as_ref();
-    let request = Wish { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
-    match Claim::take(&request, &place::folders_here()) {
+    let request =
+        ClaimRequest { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
+    match Claim::take(&request, &runtime_folder::folders_here()) {
         Ok(claim) => Ok(Some(claim)),
         Err(error @ ClaimError::Failed(..)) if socket.is_none() => {
             log!(target: "mprun", Level::Warn, "no control socket: {error}");
@@ -163,14 +163,14 @@ pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
 
 /// The last lines of the run, beside its socket. A failure does not end the run. `is_resumed`: those of a program before
 /// this one stay.
-pub fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<Tails> {
-    let recent_logs = Tails::beside(&claim.path);
+pub fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<RecentLogs> {
+    let recent_logs = RecentLogs::beside(&claim.path);
     if !is_resumed {
         python::forget_killed(recent_logs.folder()); // what a killed run has left
     }
-    match if is_resumed && recent_logs.folder().is_dir() { Ok(()) } else { recent_logs.begin() } {
+    match if is_resumed && recent_logs.folder().is_dir() { Ok(()) } else { recent_logs.create() } {
         Ok(()) => {
-            logging::keep_in_own_tail(&recent_logs.own());
+            logs::keep_recent_of_supervisor(&recent_logs.of_supervisor());
             Some(recent_logs)
         }
         Err(error) => {

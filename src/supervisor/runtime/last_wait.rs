@@ -41,7 +41,7 @@ fn is_enough(notice: Notice) -> bool {
     match notice {
         Notice::Interrupt | Notice::Quit => true,
         Notice::Asked(request, sender) => {
-            let ends = matches!(*request, Request::Tell(Command::Stop(Stop { now: true, .. })));
+            let ends = matches!(*request, Request::Command(Command::Stop(Stop { now: true, .. })));
             let reply = match ends {
                 true => {
                     Ok(Answer::Done(Done { done: "gives up waiting for room".into(), steps: Vec::new() }))

@@ -3,8 +3,7 @@
 use super::environment;
 use crate::append::UndoLog;
 use crate::dead_letter::Store;
-use crate::log_file::Tails;
-use crate::logging::Logging;
+use crate::logs::{Logging, RecentLogs};
 use crate::queue::{Arena, QueueId};
 use crate::service;
 use crate::supervisor::error::SetUpError;
@@ -21,9 +20,6 @@ use std::ffi::{CString, OsStr};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-
-/// The one built-in that reads this program's standard input.
-const STDIN: &str = "stdin";
 
 /// Starts workers of one run.
 pub struct Launcher {
@@ -46,7 +42,7 @@ pub struct Launcher {
     pub undo_log: UndoLog,
     logging: Logging,
     /// Where the last lines of each stage are kept.
-    pub recent_logs: Option<Tails>,
+    pub recent_logs: Option<RecentLogs>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.
     pub holding_pipes: BTreeMap<StageKey, [OwnedFd; 2]>,
     /// Those that a program before this one has made, by the names of their stages.
@@ -89,13 +85,14 @@ impl Launcher {
     pub fn start(
         &mut self,
         spawn: &Spawn,
+        reads_stdin: bool,
         names: &BTreeMap<QueueId, String>,
         stderr: BorrowedFd<'_>,
     ) -> Result<u32, SpawnError> {
-        if spawn.version.work.uses() == Some(STDIN) {
+        if reads_stdin {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
-        let spec = self.spec(spawn, names).map_err(|error| SpawnError::preparing(&error))?;
+        let spec = self.spec(spawn, reads_stdin, names).map_err(|error| SpawnError::preparing(&error))?;
         let mut descriptors =
             vec![(self.arena.fd(), ARENA_FD), (spec.as_fd(), TICKET_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
         if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
@@ -117,7 +114,7 @@ impl Launcher {
         let process = ProcessSpec {
             // SIGCHLD: one thread of a worker with a program lets it in.
             blocked: vec![Signal::SIGUSR1, Signal::SIGCHLD],
-            ..ProcessSpec::this_program(self.group_mode(spawn))
+            ..ProcessSpec::this_program(self.group_mode(reads_stdin))
         };
         let args = ProcessArgs {
             arguments: &[title(&spawn.stage, &index), c"__worker".to_owned()],
@@ -129,8 +126,8 @@ impl Launcher {
     }
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
-    pub fn group_mode(&self, spawn: &Spawn) -> ProcessGroupMode {
-        let types = self.terminal && spawn.version.work.uses() == Some(STDIN);
+    pub fn group_mode(&self, reads_stdin: bool) -> ProcessGroupMode {
+        let types = self.terminal && reads_stdin;
         if types { ProcessGroupMode::ParentsGroup } else { ProcessGroupMode::OwnGroup }
     }
 
@@ -149,7 +146,12 @@ impl Launcher {
         Ok(())
     }
 
-    fn spec(&self, spawn: &Spawn, names: &BTreeMap<QueueId, String>) -> io::Result<OwnedFd> {
+    fn spec(
+        &self,
+        spawn: &Spawn,
+        reads_stdin: bool,
+        names: &BTreeMap<QueueId, String>,
+    ) -> io::Result<OwnedFd> {
         let named = |ids: &[QueueId]| {
             ids.iter().map(|id| (id.0, names.get(id).cloned().unwrap_or_default())).collect()
         };
@@ -173,9 +175,9 @@ impl Launcher {
             dead_letters: self.dead_letters.clone(),
             log: self.logging.clone(),
             log_file: version.log_file.clone(),
-            tails: self.recent_logs.as_ref().map(|logs| logs.folder().to_owned()),
+            recent_logs: self.recent_logs.as_ref().map(|logs| logs.folder().to_owned()),
             soft_open_files: open_files::original(),
-            holding_pipe: version.work.uses() == Some(STDIN),
+            holding_pipe: reads_stdin,
         };
         fd::sealed(c"mprun-spec", &serde_json::to_vec(&spec)?)
     }

@@ -57,7 +57,7 @@ pub fn begin_retries(retries: &Retries, inbox: &Inbox, store: &Store) -> io::Res
         let is_good = outcome.is_ok() && refused == 0;
         match outcome {
             Ok(put) => {
-                log!(target: "mprun", Level::Info, "{} back in their queues", count(put, "dead letter"));
+                log!(target: "mprun", Level::Info, "{} put back", count(put, "dead letter"));
             }
             Err(error) => {
                 log!(target: "mprun", Level::Error, "dead letters can't be tried again: {}", error.error)

@@ -70,7 +70,7 @@ fn read(request: &Request, registry: &Registry) -> Answer {
     }
     match config::load_for(file, place, options, registry) {
         Ok(loaded) => {
-            let survey = config::survey(&loaded.pipeline);
+            let survey = config::survey(&loaded);
             Answer::Good(loaded.text, survey)
         }
         Err(report) => Answer::Bad(report.render(*colour)),

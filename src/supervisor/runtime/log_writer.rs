@@ -1,7 +1,7 @@
 //! The supervisor's side of the log pipe: the pipe itself, which outlives every process that reads it, and the log
-//! writer ([`logging::writer`](crate::logging::writer)), which can be replaced and, at the end, abandoned.
+//! writer ([`logs::writer`](crate::logs::writer)), which can be replaced and, at the end, abandoned.
 
-use crate::logging::{sink, writer};
+use crate::logs::{sink, writer};
 use crate::progress::TerminalThread;
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::{fd, group, reexec, wait};
@@ -118,11 +118,11 @@ impl LogWriter {
         &self.ends
     }
 
-    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::AT_THE_END`] at most. From then
+    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. From then
     /// on this process writes straight to standard error, but to one that has taken all of this only.
     pub fn end(self) {
         let LogWriter { ends: [reader, end], writer: by } = self;
-        let until = Instant::now() + writer::AT_THE_END;
+        let until = Instant::now() + writer::END_TIMEOUT;
         let is_sent = sink::leave_pipe(until);
         drop((reader, end)); // the end of the pipe
         let is_written = match by {

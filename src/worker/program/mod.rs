@@ -72,15 +72,15 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
         // What goes there is not out yet: it counts when it is.
         worker.queues.set_memory(outbox);
     }
-    let module = if command.mode == Mode::Reply(Reply::Told) { module(worker, command) } else { None };
+    let module = if command.mode == Mode::Reply(Reply::Protocol) { module(worker, command) } else { None };
     CommandSpec::new(command, context, !worker.spec.inputs.is_empty(), module.as_deref())
 }
 
 /// Where a program in Python finds the module that speaks framing "mprun", if it brings none of its own.
 fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
     let for_another_user = command.user.is_some() || command.group.is_some();
-    let put = match &worker.spec.tails {
-        Some(tails) => python::put(tails, worker.spec.supervisor_pid, for_another_user),
+    let put = match &worker.spec.recent_logs {
+        Some(recent_logs) => python::put(recent_logs, worker.spec.supervisor_pid, for_another_user),
         None => Err(std::io::Error::other("the run has no runtime folder")),
     };
     let failed = |error: &std::io::Error| {

@@ -382,7 +382,7 @@ fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
     match command.mode {
         Mode::Reply(Reply::One) => answers("one"),
         Mode::Reply(Reply::UntilEmpty) => answers("until-empty"),
-        Mode::Reply(Reply::Told) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
+        Mode::Reply(Reply::Protocol) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
         Mode::Stream | Mode::Each { .. } => framings,
     }
 }

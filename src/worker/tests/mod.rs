@@ -11,7 +11,7 @@ use super::spec::WorkerSpec;
 use super::stop::Stop;
 use crate::append::UndoLog;
 use crate::config::pipeline::{Recycle, Work};
-use crate::logging::{Logging, Look};
+use crate::logs::{LogStyle, Logging};
 use crate::queue::inject;
 use crate::queue::{
     Arena, Ending, FailureAttribution, Limits, QueueAdmin, QueueId, SlotId, SlotTuning, Taken, Wait,
@@ -104,9 +104,9 @@ impl Bench {
                 self.dead_letters.clone(),
                 std::path::Path::new("/p/test.toml"),
             ),
-            log: Logging { filter: "off".into(), look: Look::Plain },
+            log: Logging { filter: "off".into(), style: LogStyle::Plain },
             log_file: None,
-            tails: None,
+            recent_logs: None,
             soft_open_files: None,
             holding_pipe: false,
         }

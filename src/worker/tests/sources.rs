@@ -47,7 +47,7 @@ fn a_source_runs_to_its_end_and_stays_there() {
     let mut bench = Bench::new();
     assert_eq!(bench.run_source(Count::new(1000, 1), Persistence::State), Some(Ending::Finished));
     let report = bench.steward.report(WORKER).unwrap();
-    assert_eq!((report.taken, report.done, report.emitted), (0, 0, 1000));
+    assert_eq!((report.counts.taken, report.counts.done, report.counts.emitted), (0, 0, 1000));
     // A fresh process of the same stage has nothing to add.
     assert_eq!(bench.run_source(Count::new(1000, 1), Persistence::State), Some(Ending::Finished));
     assert_eq!(bench.output(), numbers(1000));

@@ -238,5 +238,5 @@ fn the_counters_leave_out_the_stages_own_memory() {
     bench.input(&["1", "2", "3"]);
     bench.run_stage(Total::default(), Persistence::State);
     let report = bench.steward.report(WORKER).unwrap();
-    assert_eq!((report.taken, report.done, report.emitted), (3, 3, 4));
+    assert_eq!((report.counts.taken, report.counts.done, report.counts.emitted), (3, 3, 4));
 }

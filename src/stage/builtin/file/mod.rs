@@ -21,13 +21,13 @@ use crate::stage::path_template::PathTemplate;
 use crate::stage::{
     Context, Emitter, Failure, Item, Orders, Persistence, Reach, Replacement, Settings, Stage,
 };
-use outlet::{Outlet, explain, passes};
+use outlet::{Outlet, explain, is_passing};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{fs, io};
 
 /// Lines are collected up to this size before they are written.
-const BUFFER: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What a run does with a file that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,11 +116,11 @@ impl ToFile {
             waits: false,
         };
         let path = file.path();
-        match file.look(&path) {
+        match file.reopen_if_moved(&path) {
             Ok(()) => Ok(file),
             Err(error) if file.has_lost_its_part() => Err(file.not_open(&path, &error)),
             // It was good before in this run, or will be by itself: no reason to give up. The loop waits for it.
-            Err(error) if passes(&path, &error) || file.has_begun() => Ok(file),
+            Err(error) if is_passing(&path, &error) || file.has_begun() => Ok(file),
             Err(error) => Err(Failure::fatal(explain(&path, &error))),
         }
     }
@@ -141,7 +141,7 @@ impl ToFile {
     }
 
     /// Sees to it that what is open is what has the name now.
-    fn look(&mut self, path: &Path) -> io::Result<()> {
+    fn reopen_if_moved(&mut self, path: &Path) -> io::Result<()> {
         if let Some(outlet) = &mut self.outlet {
             if outlet.is_still(path)? {
                 return Ok(());
@@ -188,7 +188,7 @@ impl ToFile {
     fn write(&mut self) -> Result<(), Failure> {
         while !self.lines.is_empty() {
             let path = self.path();
-            self.look(&path).map_err(|error| self.not_open(&path, &error))?;
+            self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
             let Some(outlet) = &self.outlet else { break };
             let (out, result) = match &self.orders {
                 Some(orders) if !outlet.appender.is_file() => orders
@@ -205,7 +205,7 @@ impl ToFile {
                 }
                 Err(error) => {
                     self.lines.drain(..out);
-                    return Err(self.trouble(&path, &error));
+                    return Err(self.write_failure(&path, &error));
                 }
             }
         }
@@ -228,7 +228,7 @@ impl ToFile {
         Failure::not_yet(why)
     }
 
-    fn trouble(&mut self, path: &Path, error: &io::Error) -> Failure {
+    fn write_failure(&mut self, path: &Path, error: &io::Error) -> Failure {
         let shown = path.display();
         match error.kind() {
             io::ErrorKind::Interrupted => {
@@ -242,7 +242,7 @@ impl ToFile {
         }
     }
 
-    fn tell(&self, path: &Path, found: Begun) {
+    fn log_begin(&self, path: &Path, found: Begun) {
         let shown = path.display();
         let Begun::Now(length) = found else { return };
         match self.mode {
@@ -267,7 +267,7 @@ impl Stage for ToFile {
     fn process(&mut self, item: &Item<'_>, _out: &mut Emitter<'_>) -> Result<(), Failure> {
         self.lines.extend_from_slice(item.bytes());
         self.lines.push(b'\n');
-        if self.lines.len() < BUFFER || self.waits {
+        if self.lines.len() < BUFFER_BYTES || self.waits {
             return Ok(());
         }
         match self.write() {
@@ -300,7 +300,7 @@ impl Stage for ToFile {
 
     fn begin_run(&mut self) -> Result<(), Failure> {
         let path = self.path();
-        self.look(&path).map_err(|error| self.not_open(&path, &error))?;
+        self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
         let Some(outlet) = &self.outlet else { return Ok(()) };
         let is_added_to = self.continues || self.mode == Mode::Append;
         let how = if is_added_to { Beginning::NewLine } else { Beginning::Empty };
@@ -308,7 +308,7 @@ impl Stage for ToFile {
             |error: io::Error| Failure::not_yet(format!("can't write `{}`: {error}", path.display()));
         let found = outlet.appender.begin_run(how, name(&path)).map_err(not_yet)?;
         self.log.note_begun(&self.key()).map_err(not_yet)?;
-        self.tell(&path, found);
+        self.log_begin(&path, found);
         Ok(())
     }
 

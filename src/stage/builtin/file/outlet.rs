@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// After so long a look is due whether the name still means the same file.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An open file, pipe or device.
 pub(super) struct Outlet {
     pub path: PathBuf,
     pub appender: Appender<File>,
-    looked: Instant,
+    checked_at: Instant,
 }
 
 impl Outlet {
@@ -28,7 +28,7 @@ impl Outlet {
             result => result,
         };
         let appender = Appender::new(opened?, log.clone())?;
-        Ok(Outlet { path: path.to_owned(), appender, looked: Instant::now() })
+        Ok(Outlet { path: path.to_owned(), appender, checked_at: Instant::now() })
     }
 
     /// Whether this is still where lines for `path` belong. It is looked for once a second.
@@ -36,11 +36,11 @@ impl Outlet {
         if self.path != path {
             return Ok(false);
         }
-        if self.looked.elapsed() < LOOK_AGAIN {
+        if self.checked_at.elapsed() < RECHECK_INTERVAL {
             return Ok(true);
         }
         let is_named = self.appender.is_named(path)?;
-        self.looked = Instant::now();
+        self.checked_at = Instant::now();
         Ok(is_named)
     }
 
@@ -80,7 +80,7 @@ pub(super) fn explain(path: &Path, error: &io::Error) -> String {
 }
 
 /// Whether it may be otherwise in a while although nobody mends the pipeline.
-pub(super) fn passes(path: &Path, error: &io::Error) -> bool {
+pub(super) fn is_passing(path: &Path, error: &io::Error) -> bool {
     match error.raw_os_error() {
         // Nobody reads the pipe yet; of a socket nobody ever will.
         Some(libc::ENXIO) => fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo()),

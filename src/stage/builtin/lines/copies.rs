@@ -8,7 +8,7 @@
 //! switched away from, say. So what was read of a lost file is kept for a copy that turns up later, if it was made before.
 
 use super::fingerprint::{Known, SPAN, bytes_at};
-use super::follow::{Follow, Id, LOST};
+use super::follow::{Follow, Id, MAX_LOST};
 use super::saved::Saved;
 use super::tracked::{HowLost, Lost, Standing, Tracked, nanoseconds};
 use crate::stage::Failure;
@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 /// What becomes of a file that is new.
-pub(super) enum Verdict {
+pub(super) enum Class {
     /// Its lines may be emitted, from its position on.
     Known,
     /// Later.
@@ -30,7 +30,7 @@ pub(super) enum Verdict {
 enum Likeness {
     None,
     /// The other was cut, as it seems.
-    Look,
+    Check,
     /// It may become a copy, or is one (`true`).
     Like(bool),
     /// It is the copy of one that is gone.
@@ -38,21 +38,21 @@ enum Likeness {
 }
 
 impl Follow {
-    pub(super) fn judge(&mut self, id: Id) -> Result<Verdict, Failure> {
-        let Some(new) = self.files.get(&id) else { return Ok(Verdict::Wait) };
+    pub(super) fn classify(&mut self, id: Id) -> Result<Class, Failure> {
+        let Some(new) = self.files.get(&id) else { return Ok(Class::Wait) };
         let failure = |error: io::Error| new.failure(&error);
         let first = new.first().map_err(failure)?;
         if first.is_empty() && new.leaving.is_none() {
-            return Ok(Verdict::Wait);
+            return Ok(Class::Wait);
         }
         let (mut is_like, mut is_complete, mut copy) = (false, false, None);
         for (&other_id, other) in &self.files {
-            if other_id == id || other.standing != Standing::Known || other.look >= new.look {
+            if other_id == id || other.standing != Standing::Known || other.scan >= new.scan {
                 continue;
             }
             match likeness(new, &first, other).map_err(failure)? {
                 Likeness::None => {}
-                Likeness::Look => return Ok(Verdict::After(other_id)),
+                Likeness::Check => return Ok(Class::After(other_id)),
                 Likeness::Like(complete) => (is_like, is_complete) = (true, is_complete || complete),
                 Likeness::Copy(position, known) => {
                     copy = Some((position, other.skipping().cloned(), known, other.path.clone()));
@@ -60,11 +60,11 @@ impl Follow {
             }
         }
         let length = new.file().metadata().map_err(failure)?.len();
-        let Some(new) = self.files.get_mut(&id) else { return Ok(Verdict::Wait) };
+        let Some(new) = self.files.get_mut(&id) else { return Ok(Class::Wait) };
         if let Some((position, skip, known, of)) = copy {
-            tell_copy(&of, new, position);
+            log_copy(&of, new, position);
             new.go_on_at(position, skip, known);
-            return Ok(Verdict::Known);
+            return Ok(Class::Known);
         }
         let now = Instant::now();
         let since = match new.standing {
@@ -74,10 +74,10 @@ impl Follow {
         };
         if is_like && now.duration_since(since) < self.rotate_wait {
             new.standing = Standing::Held { since, length, is_complete };
-            return Ok(Verdict::Wait);
+            return Ok(Class::Wait);
         }
         new.standing = Standing::Known;
-        Ok(Verdict::Known)
+        Ok(Class::Known)
     }
 
     /// Finds copies of the files that were lost, and says what was lost.
@@ -87,12 +87,12 @@ impl Follow {
             let new = self.files.values_mut().filter(|file| file.standing != Standing::Known);
             for file in new {
                 if let Some((position, known)) = copy_of(&lost, file).map_err(|error| file.failure(&error))? {
-                    tell_copy(&lost.path, file, position);
+                    log_copy(&lost.path, file, position);
                     file.go_on_at(position, lost.skip.clone(), known);
                     has_copy = true;
                 }
             }
-            tell_lost(&lost, has_copy);
+            log_lost(&lost, has_copy);
             if !has_copy {
                 self.keep_lost(lost);
             }
@@ -111,7 +111,7 @@ impl Follow {
         let (inode, has_ended, is_lost) = (0, false, true);
         self.ended.push_back(Saved { path, place, position, inode, born, print, has_ended, is_lost, skip });
         let lost = self.ended.iter().filter(|ended| ended.is_lost).count();
-        if lost > LOST
+        if lost > MAX_LOST
             && let Some(oldest) = self.ended.iter().position(|ended| ended.is_lost)
         {
             self.ended.remove(oldest);
@@ -127,7 +127,7 @@ fn likeness(new: &Tracked, first: &[u8], other: &Tracked) -> io::Result<Likeness
         return Ok(Likeness::None);
     }
     if !other.is_untouched()? {
-        return Ok(Likeness::Look);
+        return Ok(Likeness::Check);
     }
     let length = new.file().metadata()?.len();
     let known = if length < position { None } else { other.print().known_in(new.file())? };
@@ -170,12 +170,12 @@ fn copy_of(lost: &Lost, file: &Tracked) -> io::Result<Option<(u64, Known)>> {
     Ok(Some((length, Known { head: first, tail })))
 }
 
-pub(super) fn tell_copy(of: &Path, copy: &Tracked, position: u64) {
+pub(super) fn log_copy(of: &Path, copy: &Tracked, position: u64) {
     let (of, copy) = (of.display(), copy.path.display());
     log::info!("`{copy}` is a copy of `{of}`: reading it from byte {position} on");
 }
 
-fn tell_lost(lost: &Lost, has_copy: bool) {
+fn log_lost(lost: &Lost, has_copy: bool) {
     let Lost { position, length, .. } = *lost;
     let path = lost.path.display();
     let rest = match length {

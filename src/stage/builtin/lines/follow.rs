@@ -18,7 +18,7 @@
 //! | after a file ended, before its name comes back | knows it by its saved end |
 //! | after the last half line of a renamed file, before the file is forgotten | waits for its end once more; nothing is left to emit |
 
-use super::copies::Verdict;
+use super::copies::Class;
 use super::saved::Saved;
 use super::tracked::{Emitted, Filled, Identity, Lost, Standing, Tracked};
 use super::watch::{Changes, Watch};
@@ -31,14 +31,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Lines are gathered for so long: many files that grow now and then cost one step, not one each.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER_TIME: Duration = Duration::from_millis(10);
 
 /// So many files that have ended are remembered, or as many as are followed.
-const ENDED: usize = 1000;
+const MAX_ENDED: usize = 1000;
 
 /// So many files that were cut or are gone are remembered: their copies may stand in a folder that a link leads to
 /// later.
-pub(super) const LOST: usize = 100;
+pub(super) const MAX_LOST: usize = 100;
 
 /// The number of a file in this worker.
 pub(super) type Id = u64;
@@ -68,7 +68,7 @@ pub(in crate::stage) struct Follow {
     pub(super) said: BTreeSet<(PathBuf, String)>,
     /// Files that can't be followed.
     pub(super) refused: HashSet<Identity>,
-    pub(super) looks: u64,
+    pub(super) scans: u64,
     /// Names may lead to other files than before.
     must_scan: bool,
     /// Files that may have grown.
@@ -101,7 +101,7 @@ impl Follow {
             removed: HashSet::new(),
             said: BTreeSet::new(),
             refused: HashSet::new(),
-            looks: 0,
+            scans: 0,
             must_scan: true,
             ready: VecDeque::new(),
             is_ready: HashSet::new(),
@@ -135,7 +135,7 @@ impl Follow {
                 return Ok(Next::Wait(Some(self.gather_until)));
             }
             if self.watch.has_changes() {
-                self.gather_until = now + GATHER;
+                self.gather_until = now + GATHER_TIME;
                 let changes = self.watch.changes();
                 self.note(changes);
                 continue;
@@ -151,7 +151,7 @@ impl Follow {
     /// blocks, but reads no second piece of it while others wait.
     fn step(&mut self, out: &mut Emitter<'_>) -> Result<Option<Next>, Failure> {
         while let Some(&id) = self.ready.front() {
-            if !self.is_judged(id)? {
+            if !self.is_known(id)? {
                 continue;
             }
             let Some(file) = self.files.get_mut(&id) else { continue };
@@ -183,7 +183,7 @@ impl Follow {
     }
 
     /// Whether the lines of this file may be emitted; if not, it is put aside.
-    fn is_judged(&mut self, id: Id) -> Result<bool, Failure> {
+    fn is_known(&mut self, id: Id) -> Result<bool, Failure> {
         let Some(file) = self.files.get(&id) else {
             self.rest(id);
             return Ok(false);
@@ -191,10 +191,10 @@ impl Follow {
         if file.standing == Standing::Known {
             return Ok(true);
         }
-        match self.judge(id)? {
-            Verdict::Known => return Ok(true),
-            Verdict::Wait => self.rest(id),
-            Verdict::After(other) => {
+        match self.classify(id)? {
+            Class::Known => return Ok(true),
+            Class::Wait => self.rest(id),
+            Class::After(other) => {
                 self.rest(id);
                 self.wake(id);
                 self.wake_first(other);
@@ -209,7 +209,7 @@ impl Follow {
         let Some(file) = self.files.remove(&id) else { return };
         if !file.is_unlinked() && file.position() > 0 {
             self.ended.push_back(Saved { has_ended: true, ..file.saved() });
-            let most = ENDED.max(self.files.len());
+            let most = MAX_ENDED.max(self.files.len());
             self.ended.drain(..self.ended.len().saturating_sub(most));
             self.note_ended();
         }

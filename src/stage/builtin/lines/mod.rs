@@ -37,6 +37,9 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let rotate_wait = with.key("rotate_wait", doc).or(Duration::from_secs(5));
     with.remember(Persistence::State);
     with.ends(!follow);
+    if !follow {
+        with.needs_files(&path);
+    }
     move |context| {
         let pattern = context.path(path);
         Ok(if follow {

@@ -1,10 +1,10 @@
 //! Which names lead to which files by now.
 
-use super::copies::tell_copy;
+use super::copies::log_copy;
 use super::fingerprint::{Known, SPAN, bytes_at};
 use super::follow::{Follow, Id};
 use super::saved::{Recognized, Saved};
-use super::search::{self, Look};
+use super::search::{self, Findings};
 use super::tracked::{HowLost, Identity, Lost, Standing, Tracked, open};
 use crate::stage::Failure;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Looks until no folder is new, so often at most: somebody may be making folders all the time.
-const LOOKS: u32 = 8;
+const MAX_SEARCHES: u32 = 8;
 
 /// A file that is renamed again and again is looked for so often.
-const OPENINGS: u32 = 5;
+const MAX_OPENINGS: u32 = 5;
 
 /// A name that matches, and the file that it leads to.
 struct Here {
@@ -54,7 +54,7 @@ impl Folders {
         inode: u64,
     ) -> io::Result<Option<(File, PathBuf)>> {
         let mut place = place;
-        for _ in 0..OPENINGS {
+        for _ in 0..MAX_OPENINGS {
             let Some(there) =
                 place.take().map_or_else(|| self.find(beside, inode), |place| Ok(Some(place)))?
             else {
@@ -79,11 +79,11 @@ impl Follow {
     /// Takes the names as they are now. One pass, however many files there are. Watches first, then looks: what comes
     /// after the look is told by a watch.
     pub(super) fn scan(&mut self) -> Result<(), Failure> {
-        self.looks += 1;
+        self.scans += 1;
         let lost_before = self.lost.len();
-        let mut look = self.look()?;
-        let mut faults = std::mem::take(&mut look.faults);
-        let mut here = here(look, &mut faults);
+        let mut found = self.search()?;
+        let mut faults = std::mem::take(&mut found.faults);
+        let mut here = here(found, &mut faults);
         let mut folders = Folders::default();
         let shut = self.find_saved(&here, &mut folders, &mut faults)?;
         // It may be readable by now, and its position is known: it is no new file.
@@ -110,29 +110,29 @@ impl Follow {
         self.settle_lost()
     }
 
-    fn look(&mut self) -> Result<Look, Failure> {
-        let mut looks = 0;
+    fn search(&mut self) -> Result<Findings, Failure> {
+        let mut searches = 0;
         loop {
-            let mut look = search::look(&self.pattern)?;
-            let mut folders = look.folders.clone();
+            let mut found = search::search(&self.pattern)?;
+            let mut folders = found.folders.clone();
             // One that can't be opened may be shut where no name leads to it any more.
             let leaving = self.files.values().filter(|file| file.leaving.is_some()).map(|file| &file.place);
             for place in leaving.chain(self.saved.iter().map(|saved| &saved.place)) {
                 folders.extend(
                     place
                         .parent()
-                        .filter(|folder| !look.folders.contains_key(*folder))
+                        .filter(|folder| !found.folders.contains_key(*folder))
                         .map(|folder| (folder.to_owned(), search::Names::default())),
                 );
             }
-            looks += 1;
-            let is_new = self.watch.aim(folders, &mut look.faults);
+            searches += 1;
+            let is_new = self.watch.aim(folders, &mut found.faults);
             if is_new {
                 // What was written before the watch began was not told.
                 self.wake_all();
             }
-            if !is_new || looks == LOOKS {
-                return Ok(look);
+            if !is_new || searches == MAX_SEARCHES {
+                return Ok(found);
             }
         }
     }
@@ -235,7 +235,7 @@ impl Follow {
             self.look_again();
             return Ok(());
         }
-        file.look = self.looks;
+        file.scan = self.scans;
         self.remember(&mut file).map_err(|error| file.failure(&error))?;
         self.add(file);
         Ok(())
@@ -257,7 +257,7 @@ impl Follow {
     fn remember_lost(&mut self, file: &mut Tracked) -> io::Result<()> {
         for lost in self.ended.iter().filter(|ended| ended.is_lost) {
             if let Some(known) = lost.copied_in(file.file())? {
-                tell_copy(&lost.path, file, lost.position);
+                log_copy(&lost.path, file, lost.position);
                 file.go_on_at(lost.position, lost.skip.clone(), known);
                 return Ok(());
             }
@@ -361,12 +361,12 @@ impl Follow {
         }
         if saved.position == 0 {
             file.start_anew().map_err(|error| cannot_read(&saved.path, &error))?;
-            (file.standing, file.look) = (Standing::New, self.looks);
+            (file.standing, file.scan) = (Standing::New, self.scans);
         } else if let Some(known) = recognized(saved, file.file())? {
             file.go_on_at(saved.position, saved.skip.clone(), known);
         } else {
             file.start_anew().map_err(|error| cannot_read(&saved.path, &error))?;
-            (file.standing, file.look) = (Standing::Known, self.looks);
+            (file.standing, file.scan) = (Standing::Known, self.scans);
             self.lost.push(lost(saved, HowLost::Cut));
         }
         self.add(file);
@@ -408,9 +408,9 @@ fn cannot_read(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// The files that match and are there. What is no file has no end at which to go on.
-fn here(look: Look, faults: &mut Vec<(PathBuf, io::Error)>) -> Vec<Here> {
+fn here(found: Findings, faults: &mut Vec<(PathBuf, io::Error)>) -> Vec<Here> {
     let mut all = Vec::new();
-    for (path, found) in look.files {
+    for (path, found) in found.files {
         match found.place.metadata() {
             Ok(about) if about.is_file() => {
                 all.push(Here { path, place: found.place, identity: Identity::of(&about) });

@@ -12,18 +12,18 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-const LIKE_A_SHELL: glob::MatchOptions = glob::MatchOptions {
+const SHELL_RULES: glob::MatchOptions = glob::MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
     require_literal_leading_dot: true,
 };
 
 /// Folders below folders, at most: links may lead in a circle.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// What a look at the pattern found.
 #[derive(Default)]
-pub(super) struct Look {
+pub(super) struct Findings {
     /// The files that match, by their names.
     pub files: BTreeMap<PathBuf, Found>,
     /// The real folders where something may come that changes what matches, and the names that would.
@@ -53,8 +53,8 @@ impl Names {
 
 fn matches(pattern: &glob::Pattern, name: &OsStr) -> bool {
     match name.to_str() {
-        Some(name) => pattern.matches_with(name, LIKE_A_SHELL),
-        None => pattern.matches_with(&in_private(name), LIKE_A_SHELL),
+        Some(name) => pattern.matches_with(name, SHELL_RULES),
+        None => pattern.matches_with(&in_private(name), SHELL_RULES),
     }
 }
 
@@ -70,10 +70,10 @@ fn in_private(name: &OsStr) -> String {
 
 /// The files (no folders) that match, in the order of their names. A file whose very name is the pattern counts.
 pub(super) fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let look = look(pattern)?;
-    match look.faults.into_iter().next() {
+    let found = search(pattern)?;
+    match found.faults.into_iter().next() {
         Some((path, error)) => Err(Failure::fatal(format!("can't read `{}`: {error}", path.display()))),
-        None => Ok(look.files.into_keys().collect()),
+        None => Ok(found.files.into_keys().collect()),
     }
 }
 
@@ -92,13 +92,13 @@ pub(super) fn is_literal(pattern: &Path) -> bool {
 }
 
 /// Looks for all files that match.
-pub(super) fn look(pattern: &Path) -> Result<Look, Failure> {
+pub(super) fn search(pattern: &Path) -> Result<Findings, Failure> {
     let mut search = Search::default();
     // A name with brackets may be meant as it is.
     if !is_literal(pattern) && pattern.symlink_metadata().is_ok_and(|about| !about.is_dir()) {
         let literal: Vec<Part> = parts(pattern, |name| Part::Name(name.to_owned()));
         search.walk(start(pattern)?, &literal, 0);
-        return Ok(search.look);
+        return Ok(search.found);
     }
     let mut faulty = None;
     let parts = parts(pattern, |name| match part(name) {
@@ -112,7 +112,7 @@ pub(super) fn look(pattern: &Path) -> Result<Look, Failure> {
         return Err(Failure::fatal(format!("`{}` is not a pattern: {error}", pattern.display())));
     }
     search.walk(start(pattern)?, &parts, 0);
-    Ok(search.look)
+    Ok(search.found)
 }
 
 #[derive(Clone)]
@@ -164,12 +164,12 @@ fn start(pattern: &Path) -> Result<Spot, Failure> {
 
 #[derive(Default)]
 struct Search {
-    look: Look,
+    found: Findings,
 }
 
 impl Search {
     fn names_in(&mut self, folder: &Path) -> &mut Names {
-        self.look.folders.entry(folder.to_owned()).or_default()
+        self.found.folders.entry(folder.to_owned()).or_default()
     }
 
     fn walk(&mut self, at: Spot, parts: &[Part], depth: usize) {
@@ -214,7 +214,7 @@ impl Search {
         self.names_in(&at.real).patterns.push(any.clone());
         let last = [Part::Pattern(any.clone())];
         self.walk(at.clone(), if rest.is_empty() { &last } else { rest }, depth);
-        if depth >= DEEPEST {
+        if depth >= MAX_DEPTH {
             return;
         }
         for (name, kind) in self.list(at) {
@@ -243,7 +243,7 @@ impl Search {
         }
         match rest.is_empty() {
             true if is_folder => {}
-            true => drop(self.look.files.insert(shown, Found { place: real })),
+            true => drop(self.found.files.insert(shown, Found { place: real })),
             false if is_folder => self.walk(Spot { shown, real }, rest, depth),
             false => {}
         }
@@ -272,7 +272,7 @@ impl Search {
     /// What is not there is no fault: it may come.
     fn fault(&mut self, path: &Path, error: io::Error) {
         if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
-            self.look.faults.push((path.to_owned(), error));
+            self.found.faults.push((path.to_owned(), error));
         }
     }
 }
@@ -369,13 +369,13 @@ mod tests {
     fn the_folders_to_watch_are_those_that_can_bring_a_match() {
         let base = folder("watch");
         touch(&base, &["logs/a/x", "logs/b/x"]);
-        let found = look(&base.join("logs/*/app.log")).unwrap().folders;
+        let found = search(&base.join("logs/*/app.log")).unwrap().folders;
         let folders: Vec<_> = found.keys().cloned().collect();
         assert_eq!(folders, ["logs", "logs/a", "logs/b"].map(|path| base.join(path)));
         assert!(found[&base.join("logs/a")].contain(OsStr::new("app.log")));
         assert!(!found[&base.join("logs/a")].contain(OsStr::new("x")));
         assert!(found[&base.join("logs")].contain(OsStr::new("c")));
-        let missing = look(&base.join("not/there/yet.log")).unwrap().folders;
+        let missing = search(&base.join("not/there/yet.log")).unwrap().folders;
         assert_eq!(missing.keys().collect::<Vec<_>>(), [&base]);
         assert!(missing[&base].contain(OsStr::new("not")));
         fs::remove_dir_all(base).unwrap();
@@ -388,11 +388,11 @@ mod tests {
         symlink("v1", base.join("current")).unwrap();
         symlink("pods/0.log", base.join("app.log")).unwrap();
         symlink("pods/9.log", base.join("later.log")).unwrap();
-        let found = look(&base.join("current/x.log")).unwrap();
+        let found = search(&base.join("current/x.log")).unwrap();
         assert_eq!(found.files[&base.join("current/x.log")].place, base.join("v1/x.log"));
         assert!(found.folders[&base].contain(OsStr::new("current")));
         assert!(found.folders[&base.join("v1")].contain(OsStr::new("x.log")));
-        let found = look(&base.join("*.log")).unwrap();
+        let found = search(&base.join("*.log")).unwrap();
         assert_eq!(found.files.keys().collect::<Vec<_>>(), [&base.join("app.log")]);
         assert!(found.folders[&base.join("pods")].contain(OsStr::new("0.log")));
         assert!(found.folders[&base.join("pods")].contain(OsStr::new("9.log")), "a link that hangs");

@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A file that has lost its name is not followed for longer, though a program has it open.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// Between two looks at one that a program has open.
-const SHORTEST: Duration = Duration::from_millis(500);
+const MAX_UNLINKED_TIME: Duration = Duration::from_secs(24 * 3600);
+/// Between two checks of one that a program has open.
+const WRITER_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// By what a file is found again. It is the same for certain only as long as the file is open: inodes are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,7 +139,7 @@ pub(super) struct Tracked {
     pub standing: Standing,
     pub leaving: Option<Leaving>,
     /// The look that found it.
-    pub look: u64,
+    pub scan: u64,
     born: u64,
     file: File,
     framing: Framing,
@@ -166,7 +166,7 @@ impl Tracked {
             identity: Identity::of(&about),
             standing: Standing::New,
             leaving: None,
-            look: 0,
+            scan: 0,
             born: born(&about),
             file,
             framing,
@@ -377,13 +377,14 @@ impl Tracked {
             leaving.due = quiet_until;
             return false;
         }
-        let is_late = now.duration_since(leaving.since) > LONGEST;
+        let is_late = now.duration_since(leaving.since) > MAX_UNLINKED_TIME;
         let ends = match lease::has_writer(self.file.as_fd()) {
             Some(true) => is_late,
             Some(false) => true,
             None => now >= quiet_until || is_late,
         };
-        leaving.due = if now < quiet_until { quiet_until } else { now + rotate_wait.max(SHORTEST) };
+        leaving.due =
+            if now < quiet_until { quiet_until } else { now + rotate_wait.max(WRITER_CHECK_INTERVAL) };
         ends
     }
 

@@ -21,7 +21,7 @@ pub(super) struct Watch {
 
 struct Shared {
     /// Readable while there are changes.
-    bell: EventFd,
+    wakeup: EventFd,
     inner: Mutex<Inner>,
 }
 
@@ -58,9 +58,9 @@ impl Changes {
 impl Watch {
     pub fn new() -> Result<Watch, Failure> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let bell = EventFd::from_value_and_flags(0, flags);
-        let bell = bell.map_err(|error| Failure::fatal(format!("can't watch files: {error}")))?;
-        let shared = Arc::new(Shared { bell, inner: Mutex::default() });
+        let wakeup = EventFd::from_value_and_flags(0, flags);
+        let wakeup = wakeup.map_err(|error| Failure::fatal(format!("can't watch files: {error}")))?;
+        let shared = Arc::new(Shared { wakeup, inner: Mutex::default() });
         let to = Arc::clone(&shared);
         let files = FileWatch::new("files that are followed are", move |path, what| to.note(path, what));
         Ok(Watch { files, shared, folders: BTreeMap::new() })
@@ -127,13 +127,13 @@ impl Watch {
     /// What happened since the last call.
     pub fn changes(&mut self) -> Changes {
         let mut inner = self.shared.inner();
-        let _ = self.shared.bell.read(); // not rung: nothing to take back
+        let _ = self.shared.wakeup.read(); // not rung: nothing to take back
         let replaced = inner.changes.replaced.clone();
         std::mem::replace(&mut inner.changes, Changes { replaced, ..Changes::default() })
     }
 
     pub fn readable(&self) -> BorrowedFd<'_> {
-        self.shared.bell.as_fd()
+        self.shared.wakeup.as_fd()
     }
 }
 
@@ -149,7 +149,7 @@ impl Shared {
         inner.note(path, what);
         if was_empty && !inner.changes.is_empty() {
             // It can only be full, and is readable then.
-            let _: Result<usize, Errno> = self.bell.write(1);
+            let _: Result<usize, Errno> = self.wakeup.write(1);
         }
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let framing = lines::framing(with);
     with.remember(Persistence::State);
     with.ends(true);
+    with.reads_stdin();
     move |context| match kind()? {
         SFlag::S_IFREG => Ok(Stdin::File(regular::RegularFile::open(framing)?)),
         SFlag::S_IFIFO => Ok(Stdin::Pipe(Box::new(pipe::FromPipe::open(context, framing)?))),

@@ -30,7 +30,7 @@ use std::io::stdin;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Bytes moved at once, and asked for as the size of the pipes: they hold fewer where the system does not allow it.
-const CHUNK: usize = 1 << 20;
+const READ_BYTES: usize = 1 << 20;
 
 pub(in crate::stage) struct FromPipe {
     input: OwnedFd,
@@ -86,7 +86,7 @@ impl FromPipe {
         let glass = new_pipe()?;
         probe(&input, &holding, &glass).map_err(cannot_move)?;
         for pipe in [&input, &holding.writer, &glass.writer] {
-            let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(CHUNK as i32));
+            let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(READ_BYTES as i32));
         }
         Ok(FromPipe {
             input,
@@ -120,14 +120,14 @@ impl FromPipe {
         if let Some(next) = next {
             return Ok(next);
         }
-        let Some(seen) = self.seen.take() else { return self.look(done, out) };
+        let Some(seen) = self.seen.take() else { return self.peek(done, out) };
         self.front += seen;
         self.stage = Stage::Discard { keep: self.held()?.saturating_sub(seen) };
         Ok(Next::Checkpoint)
     }
 
     /// Looks at what the holding pipe has; moves more into it if it has nothing.
-    fn look(&mut self, done: u64, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+    fn peek(&mut self, done: u64, out: &mut Emitter<'_>) -> Result<Next, Failure> {
         if let Some(until) = self.gathering.wait(&self.lines) {
             return Ok(Next::Wait(Some(until)));
         }
@@ -137,7 +137,7 @@ impl FromPipe {
             return Ok(next);
         }
         let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
-        let seen = tee(&self.holding.reader, &self.glass.writer, CHUNK, flags).map_err(cannot_read)?;
+        let seen = tee(&self.holding.reader, &self.glass.writer, READ_BYTES, flags).map_err(cannot_read)?;
         let mut bytes = vec![0; seen];
         self.read_glass(&mut bytes)?;
         let fresh = usize::try_from(done).ok().and_then(|done| bytes.get(done..)).ok_or_else(damaged)?;
@@ -162,7 +162,7 @@ impl FromPipe {
     }
 
     fn move_in(&self) -> nix::Result<usize> {
-        splice(&self.input, None, &self.holding.writer, None, CHUNK, SpliceFFlags::SPLICE_F_NONBLOCK)
+        splice(&self.input, None, &self.holding.writer, None, READ_BYTES, SpliceFFlags::SPLICE_F_NONBLOCK)
     }
 
     fn read_glass(&self, mut into: &mut [u8]) -> Result<(), Failure> {

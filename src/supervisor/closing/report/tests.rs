@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::Totals;
 use crate::queue::{ItemTimes, QueueCounts, WorkTimes};
 use crate::supervisor::fixture::assert_golden;
 use crate::supervisor::machine::reason::StopCause;
@@ -15,10 +16,7 @@ fn run() -> (Outcome, Closing) {
     item_times.counts[10] = 12;
     let stages = vec![StageTotals {
         name: "parse".into(),
-        taken: 16,
-        done: 14,
-        dead: 1,
-        emitted: 15,
+        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 0 },
         restarts: 1,
         times,
         item_times,

@@ -21,7 +21,7 @@ fn a_plan_says_what_will_happen_line_by_line() {
     new.stages[0].tuning.sleep = std::time::Duration::from_secs(1);
     new.stages[1].work.task = crate::config::Task::of("other");
     new.stages[1].recycle.items = Some(5);
-    new.queues[0].capacity = 7;
+    new.queues[0].limits.capacity = 7;
     new.stages.push(stage("d", &["q"], &[]));
     assert_eq!(
         lines(&chain(), &new),
@@ -88,5 +88,5 @@ fn more_processes_than_a_file_may_ask_for_are_refused() {
     assert_eq!(plan(&chain(), &new, &[]), Err(Refusal::TooManyWorkers(4001)));
     new.stages[0].processes = u32::MAX;
     assert!(matches!(plan(&chain(), &new, &[]), Err(Refusal::TooManyWorkers(_))));
-    assert_eq!(queue("q").capacity, 1024);
+    assert_eq!(queue("q").limits.capacity, 1024);
 }

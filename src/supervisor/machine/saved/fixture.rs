@@ -3,6 +3,7 @@
 use super::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
 use crate::config::{Recycle, Task, Work};
+use crate::model::Totals;
 use crate::queue::{Ending, ItemTimes, SlotId, WorkTimes};
 use crate::status::{Glimpse, Progress};
 use crate::supervisor::machine::history::{SavedTransition, TransitionKind};
@@ -48,7 +49,7 @@ fn stages() -> Vec<SavedStage> {
         Mode::Stream,
         Mode::Reply(Reply::One),
         Mode::Reply(Reply::UntilEmpty),
-        Mode::Reply(Reply::Told),
+        Mode::Reply(Reply::Protocol),
         Mode::Each { collect: Collect::Lines, batch: Some(8) },
         Mode::Each { collect: Collect::Whole, batch: None },
     ];
@@ -131,11 +132,7 @@ fn totals(name: &str) -> StageTotals {
     StageTotals {
         name: name.to_owned(),
         is_source: name == "gone",
-        taken: 16,
-        done: 14,
-        emitted: 15,
-        dead: 1,
-        too_long: 2,
+        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 2 },
         restarts: 3,
         progress: Some(Progress { done: 5, total: 10 }),
         times,

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::config::diagnostic::nearest;
-use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, Stop, Whom};
+use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, StageOrAll, Stop};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::reason::{StopCause, spoken};
@@ -140,7 +140,7 @@ impl State {
         None
     }
 
-    fn pause_requested(&mut self, id: RequestId, whom: &Whom, out: &mut Effects) -> Reply {
+    fn pause_requested(&mut self, id: RequestId, whom: &StageOrAll, out: &mut Effects) -> Reply {
         let (key, text) = self.set_paused(whom, true, out)?;
         out.log(Level::Info, format!("pause: {text}"));
         if !whom.wait {
@@ -152,7 +152,7 @@ impl State {
         Ok(None)
     }
 
-    fn resume_requested(&mut self, whom: &Whom, out: &mut Effects) -> Outcome {
+    fn resume_requested(&mut self, whom: &StageOrAll, out: &mut Effects) -> Outcome {
         let (_, text) = self.set_paused(whom, false, out)?;
         out.log(Level::Info, format!("resume: {text}"));
         Ok(done(format!("{text}: workers go on")))
@@ -161,7 +161,7 @@ impl State {
     /// Which stage it is, if not all, and how they are called.
     fn set_paused(
         &mut self,
-        whom: &Whom,
+        whom: &StageOrAll,
         on: bool,
         out: &mut Effects,
     ) -> Result<(Option<StageKey>, String), Refused> {

@@ -10,7 +10,6 @@ use crate::supervisor::machine::observe::{Counters, Moment, RunIdentity};
 use crate::supervisor::machine::queue_state::QueueState;
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::StageState;
-use crate::supervisor::machine::totals::StageTotals;
 
 impl State {
     /// The pipeline as it is. `dead_before`: dead letters of queues that are gone.
@@ -26,13 +25,8 @@ impl State {
         let queues = self.describe_queues(counters);
         stages.iter_mut().for_each(|stage| note_lingering(stage, &queues));
         let mut totals = status::Totals::default();
-        let removed = self.removed_totals.iter().map(StageTotals::shown);
-        for stage in stages.iter().map(|stage| stage.totals).chain(removed) {
-            totals.taken += stage.taken;
-            totals.done += stage.done;
-            totals.emitted += stage.emitted;
-            totals.dead += stage.dead;
-        }
+        let removed = self.removed_totals.iter().map(|totals| totals.counts);
+        stages.iter().map(|stage| stage.totals).chain(removed).for_each(|stage| totals += stage);
         Snapshot {
             pipeline: self.wanted.as_ref().map_or(String::new(), |wanted| wanted.pipeline.name.clone()),
             file: identity.file.clone(),
@@ -92,9 +86,9 @@ impl State {
             let QueueCounts { put, waiting, leased, done, dropped, dead, bytes } = counters.queue(queue.id);
             status::Queue {
                 name: queue.spec.name.clone(),
-                capacity: queue.spec.capacity,
-                max_bytes: queue.spec.max_bytes,
-                when_full: when_full(queue.spec.when_full),
+                capacity: queue.spec.limits.capacity,
+                max_bytes: queue.spec.limits.max_bytes,
+                when_full: queue.spec.limits.when_full,
                 put,
                 waiting,
                 leased,
@@ -124,13 +118,5 @@ fn note_lingering(stage: &mut status::Stage, queues: &[status::Queue]) {
         if worker.state == status::WorkerState::Working && worker.program.is_some() {
             worker.state = status::WorkerState::InputEnded;
         }
-    }
-}
-
-fn when_full(when_full: crate::config::WhenFull) -> status::WhenFull {
-    match when_full {
-        crate::config::WhenFull::Block => status::WhenFull::Block,
-        crate::config::WhenFull::DropNew => status::WhenFull::DropNew,
-        crate::config::WhenFull::DropOld => status::WhenFull::DropOld,
     }
 }

@@ -4,6 +4,7 @@ use super::{Location, QueueStore, end_processes_of, refused};
 use crate::config::Pipeline;
 use crate::queue::{Arena, Fault, Identity, Inherited, Opened, User};
 use crate::service::{Manager, Received};
+use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::recovered::{self, Label, RecoveredQueue};
 use crate::sys::proc_table;
@@ -19,6 +20,8 @@ const PREVIOUS_RUN_LIMIT: Duration = Duration::from_secs(10);
 pub struct StoreOptions<'a> {
     /// What is to run.
     pub pipeline: &'a Pipeline,
+    /// The stages that it names.
+    pub registry: &'a Registry,
     pub file: &'a Path,
     /// The pipeline's state folder.
     pub folder: &'a Path,
@@ -158,7 +161,7 @@ impl StoreOptions<'_> {
     }
 
     fn recover(&self, arena: Arena, location: Location) -> Result<QueueStore, Fault> {
-        QueueStore::recover(arena, location, |queues| match self.works_off {
+        QueueStore::recover(arena, location, self.registry, |queues| match self.works_off {
             true => recovered::tokens_of(self.pipeline, queues),
             false => recovered::not_through(self.pipeline, queues),
         })

@@ -69,7 +69,7 @@ impl Answers {
     /// `most`: bytes of one output.
     pub fn new(reply: Reply, framing: Framing, most: u64) -> Answers {
         let decoder = match reply {
-            Reply::Told => ProtocolReader::decoder(most),
+            Reply::Protocol => ProtocolReader::decoder(most),
             Reply::One | Reply::UntilEmpty => Decoder::new(framing, most),
         };
         Answers {
@@ -97,7 +97,7 @@ impl Answers {
     /// With nothing to answer: whether the program has said more than a greeting.
     pub fn is_unasked(&mut self) -> Result<bool, ProgramError> {
         match self.reply {
-            Reply::Told => {
+            Reply::Protocol => {
                 Ok(self.reader.greet(&mut self.decoder)?
                     && self.reader.next(&mut self.decoder).map(|_| true)?)
             }
@@ -138,7 +138,7 @@ impl Answers {
 
     /// One step. False: more has to be read first.
     fn read_step(&mut self, output: Output) -> Result<bool, ProgramError> {
-        if self.reply == Reply::Told {
+        if self.reply == Reply::Protocol {
             return self.read_frame(output);
         }
         let next = match self.decoder.next().map_err(ProgramError::BadFrame)? {
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_failure_takes_its_outputs_with_it_and_no_others() {
         let bytes = b"\0\0\0\x02oA\0\0\0\x01e\0\0\0\x02oB\0\0\0\x04fwhy\0\0\0\x02oC\0\0\0\x02oD\0\0\0\x01e\0\0\0\x02oE";
-        let mut answers = fed(Reply::Told, bytes);
+        let mut answers = fed(Reply::Protocol, bytes);
         answers.read(9, Output::Open, 1000).unwrap();
         assert_eq!(told(&mut answers), ["1: A", "failed: why", "1: C,D"]);
         assert_eq!(answers.outputs.all().iter().collect::<Vec<_>>(), [b"E"]);
@@ -283,7 +283,7 @@ mod tests {
         let mut bytes = b"\0\0\0\x02oA\0\0\0\x79o".to_vec();
         bytes.extend([b'x'; 120]);
         bytes.extend(b"\0\0\0\x02oB\0\0\0\x01e\0\0\0\x02oC\0\0\0\x01e");
-        let mut answers = fed(Reply::Told, &bytes);
+        let mut answers = fed(Reply::Protocol, &bytes);
         answers.read(9, Output::Open, 1000).unwrap();
         let told = told(&mut answers);
         assert!(told[0].contains("max_item is 100 bytes"), "{told:?}");
@@ -294,7 +294,7 @@ mod tests {
     fn an_answer_has_an_end_however_long_the_program_goes_on() {
         let mut answers = fed(Reply::UntilEmpty, &b"twelve bytes\n".repeat(90));
         assert_eq!(answers.read(9, Output::Open, 1000), Err(ProgramError::TooMuch(1000)));
-        let mut answers = fed(Reply::Told, &b"\0\0\0\x0dotwelve bytes".repeat(90));
+        let mut answers = fed(Reply::Protocol, &b"\0\0\0\x0dotwelve bytes".repeat(90));
         assert_eq!(answers.read(9, Output::Open, 1000), Err(ProgramError::TooMuch(1000)));
     }
 

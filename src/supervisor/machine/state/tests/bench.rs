@@ -3,6 +3,7 @@
 use super::super::{NotifyCapabilities, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
+use crate::model::Totals;
 use crate::queue::{Ending, FailureAttribution, Order, QueueId, SlotId};
 use crate::service::Message;
 use crate::supervisor::fixture::wanted;
@@ -307,7 +308,8 @@ impl Bench {
 
     pub fn end(&mut self, pid: Pid, end: End) {
         let proc = self.procs.remove(&pid).expect("a process that isn't there");
-        let work = ProcessWork { ready: proc.ready, taken: 1, done: 1, emitted: 1, ..ProcessWork::default() };
+        let counts = Totals { taken: 1, done: 1, emitted: 1, ..Totals::default() };
+        let work = ProcessWork { ready: proc.ready, counts, ..ProcessWork::default() };
         self.send_end(&proc, pid, end, work);
     }
 

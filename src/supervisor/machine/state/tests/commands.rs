@@ -1,7 +1,7 @@
 //! What is asked for over the control socket, in all states.
 
 use super::bench::Bench;
-use crate::control::protocol::{Command, Reason, Restart, Scale, Stop, Wait, Whom};
+use crate::control::protocol::{Command, Reason, Reload, Restart, Scale, StageOrAll, Stop};
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, Loading};
@@ -22,11 +22,11 @@ fn restart(stage: &str, wait: bool) -> Command {
 }
 
 fn pause(stage: Option<&str>) -> Command {
-    Command::Pause(Whom { stage: stage.map(str::to_owned), wait: false })
+    Command::Pause(StageOrAll { stage: stage.map(str::to_owned), wait: false })
 }
 
 fn resume() -> Command {
-    Command::Resume(Whom::default())
+    Command::Resume(StageOrAll::default())
 }
 
 fn all_commands() -> [Command; 9] {
@@ -36,7 +36,7 @@ fn all_commands() -> [Command; 9] {
         pause(None),
         pause(Some("c")),
         resume(),
-        Command::Reload(Wait { wait: false }),
+        Command::Reload(Reload { wait: false }),
         Command::Drain,
         Command::Stop(Stop { now: false }),
         Command::Stop(Stop { now: true }),
@@ -63,7 +63,7 @@ fn scale_lasts_until_the_file_is_another_one_or_is_asked_for() {
     bench.reload(two(1));
     bench.obey();
     assert_eq!(bench.running().len(), 4, "the file is as it was: only touched");
-    bench.ask(Command::Reload(Wait { wait: false }));
+    bench.ask(Command::Reload(Reload { wait: false }));
     bench.reload(two(1));
     bench.obey();
     assert_eq!(bench.running(), ["a[0]", "c[0]"], "asked for, the file counts");
@@ -81,7 +81,7 @@ fn a_reload_that_fails_goes_back_to_what_was_scaled() {
     bench.obey();
     let mut bad = two(1);
     bad.stages[1].work.task = crate::config::Task::of("bad");
-    let waiting = bench.ask(Command::Reload(Wait { wait: true }));
+    let waiting = bench.ask(Command::Reload(Reload { wait: true }));
     bench.reload(bad);
     bench.say("c", 1, Ending::Ordered);
     bench.say("c", 0, Ending::Ordered);
@@ -115,7 +115,8 @@ fn what_can_not_be_scaled_is_refused_with_the_reason() {
 #[test]
 fn a_pause_that_is_waited_for_is_answered_when_nobody_is_at_an_item() {
     let mut bench = Bench::up(two(2));
-    let wait = |stage: Option<&str>| Command::Pause(Whom { stage: stage.map(str::to_owned), wait: true });
+    let wait =
+        |stage: Option<&str>| Command::Pause(StageOrAll { stage: stage.map(str::to_owned), wait: true });
     let one = bench.ask(wait(Some("c")));
     let rest = |bench: &mut Bench, index| {
         let pid = bench.pid("c", index);
@@ -222,7 +223,7 @@ fn while_it_ends_everything_is_answered() {
             let waiting = [
                 bench.ask(scale("c", 4, true)),
                 bench.ask(restart("a", true)),
-                bench.ask(Command::Reload(Wait { wait: true })),
+                bench.ask(Command::Reload(Reload { wait: true })),
             ];
             bench.ask(begin.clone());
             for id in waiting {
@@ -249,24 +250,24 @@ fn before_the_first_file_is_up_everything_is_answered() {
 #[test]
 fn a_reload_is_answered_with_its_steps_its_end_or_its_fault() {
     let mut bench = Bench::up(two(1));
-    let id = bench.ask(Command::Reload(Wait { wait: false }));
+    let id = bench.ask(Command::Reload(Reload { wait: false }));
     bench.send(Event::Loaded(Loading::Bad("a fault".into())));
     assert_eq!(bench.answers[&id].as_ref().unwrap_err().error, "a fault");
-    let id = bench.ask(Command::Reload(Wait { wait: false }));
+    let id = bench.ask(Command::Reload(Reload { wait: false }));
     bench.reload(two(2));
     assert_eq!(bench.answers[&id].as_ref().unwrap().steps, ["stage c: add 1 worker (processes: 1 -> 2)"]);
     bench.obey();
-    let id = bench.ask(Command::Reload(Wait { wait: true }));
+    let id = bench.ask(Command::Reload(Reload { wait: true }));
     bench.reload(two(3));
     assert!(!bench.answers.contains_key(&id), "the new worker isn't ready");
     bench.obey();
     assert_eq!(bench.answers[&id].as_ref().unwrap().done, "reloaded");
-    let id = bench.ask(Command::Reload(Wait { wait: true }));
+    let id = bench.ask(Command::Reload(Reload { wait: true }));
     bench.reload(two(3));
     assert!(bench.answers[&id].as_ref().unwrap().steps.is_empty());
     let mut renamed = two(3);
     renamed.name = "other".into();
-    let id = bench.ask(Command::Reload(Wait { wait: true }));
+    let id = bench.ask(Command::Reload(Reload { wait: true }));
     bench.reload_to(wanted(renamed, &[]));
     assert_eq!(bench.refusal(id), Some(Reason::FileRefused));
 }
@@ -274,6 +275,6 @@ fn a_reload_is_answered_with_its_steps_its_end_or_its_fault() {
 #[test]
 fn too_many_who_wait_are_turned_away() {
     let mut bench = Bench::up(two(1));
-    let last = (0..300).map(|_| bench.ask(Command::Reload(Wait { wait: true }))).last();
+    let last = (0..300).map(|_| bench.ask(Command::Reload(Reload { wait: true }))).last();
     assert_eq!(bench.refusal(last.unwrap()), Some(Reason::Busy));
 }

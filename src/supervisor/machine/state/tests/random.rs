@@ -3,7 +3,7 @@
 use super::bench::{Bench, segv, signal};
 use crate::config;
 use crate::config::{OnGiveUp, Pipeline};
-use crate::control::protocol::{Command, Restart, Scale, Stop, Wait, Whom};
+use crate::control::protocol::{Command, Reload, Restart, Scale, StageOrAll, Stop};
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, Loading};
@@ -135,7 +135,8 @@ fn moves() -> impl Strategy<Value = Move> {
 
 fn commands() -> impl Strategy<Value = Command> {
     let stage = || prop::sample::select(vec!["a", "b", "c", "d", "e"]).prop_map(str::to_owned);
-    let whom = || (prop::option::of(stage()), any::<bool>()).prop_map(|(stage, wait)| Whom { stage, wait });
+    let whom =
+        || (prop::option::of(stage()), any::<bool>()).prop_map(|(stage, wait)| StageOrAll { stage, wait });
     prop_oneof![
         4 => (stage(), 0_u32..6, any::<bool>()).prop_map(|(stage, processes, wait)| {
             Command::Scale(Scale { stage, processes: Some(processes), by: None, wait })
@@ -146,14 +147,14 @@ fn commands() -> impl Strategy<Value = Command> {
         4 => (stage(), any::<bool>()).prop_map(|(stage, wait)| Command::Restart(Restart { stage, wait })),
         3 => whom().prop_map(Command::Pause),
         3 => whom().prop_map(Command::Resume),
-        2 => any::<bool>().prop_map(|wait| Command::Reload(Wait { wait })),
+        2 => any::<bool>().prop_map(|wait| Command::Reload(Reload { wait })),
         1 => prop::bool::weighted(0.1).prop_map(|really| match really {
             true => Command::Drain,
-            false => Command::Resume(Whom::default()),
+            false => Command::Resume(StageOrAll::default()),
         }),
         1 => prop::bool::weighted(0.1).prop_map(|really| match really {
             true => Command::Stop(Stop { now: false }),
-            false => Command::Resume(Whom::default()),
+            false => Command::Resume(StageOrAll::default()),
         }),
     ]
 }

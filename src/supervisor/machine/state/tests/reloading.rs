@@ -123,7 +123,7 @@ fn settings_are_taken_over_live() {
     let before: Vec<_> = bench.procs.keys().copied().collect();
     bench.reload(with(|pipeline| {
         pipeline.stages[1].tuning.sleep = Duration::from_secs(1);
-        pipeline.queues[0].capacity = 5;
+        pipeline.queues[0].limits.capacity = 5;
     }));
     assert_eq!(before, bench.procs.keys().copied().collect::<Vec<_>>());
     let tuned = &bench.procs[&bench.pid("b", 0)].spawn.tuning;

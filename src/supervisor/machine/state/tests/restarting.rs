@@ -257,7 +257,7 @@ fn the_end_runs_down_the_pipeline() {
     bench.say("read", 1, Ending::InputEnded);
     let outcome = bench.outcome.unwrap();
     assert!(!outcome.failed && outcome.stopped.is_none());
-    assert_eq!(outcome.stages[1].taken, 2);
+    assert_eq!(outcome.stages[1].counts.taken, 2);
 }
 
 #[test]

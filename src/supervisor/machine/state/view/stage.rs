@@ -29,7 +29,7 @@ pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Co
             Fate::Removed { .. } => status::Fate::Removed,
             Fate::GaveUp => status::Fate::GaveUp,
         },
-        totals: totals.shown(),
+        totals: totals.counts,
         rate: status::Rate::default(),
         progress: totals.progress,
         times: totals.times.into(),

@@ -25,9 +25,9 @@ pub(super) fn describe(
         since: process.map(|process| moment.now.saturating_duration_since(process.since).as_secs_f64()),
         until: worker.life.deadline().map(|until| until.saturating_duration_since(moment.now).as_secs_f64()),
         reason: reason(worker.life),
-        taken: count(|report| report.taken),
-        done: count(|report| report.done),
-        emitted: count(|report| report.emitted),
+        taken: count(|report| report.counts.taken),
+        done: count(|report| report.counts.done),
+        emitted: count(|report| report.counts.emitted),
         times: report.map_or_else(Default::default, |report| report.times.into()),
         transitions: Vec::new(),
     }

@@ -126,7 +126,7 @@ impl Replies<'_> {
     /// An item that has failed before goes alone, so that its death is no other item's. A program that tells of
     /// failures needs no such care. Returns whether no new lease is left.
     fn set_failed_apart(&mut self, worker: &mut WorkerContext, known: usize) -> Result<bool, Stop> {
-        for i in (known..worker.queues.len()).filter(|_| self.answers.reply() != Reply::Told) {
+        for i in (known..worker.queues.len()).filter(|_| self.answers.reply() != Reply::Protocol) {
             if worker.queues.item(i)?.attempt > 1 {
                 // Alone, or behind those that were before it.
                 worker.queues.give_back_from(i.max(1))?;
@@ -144,7 +144,7 @@ impl Replies<'_> {
             let start = self.feed.framed();
             let lease = worker.queues.item(i)?;
             let framed = match self.answers.reply() {
-                Reply::Told => self.feed.push_numbered(lease.bytes, lease.attempt),
+                Reply::Protocol => self.feed.push_numbered(lease.bytes, lease.attempt),
                 Reply::One | Reply::UntilEmpty => self.feed.push(lease.bytes),
             };
             if let Err(why) = framed {

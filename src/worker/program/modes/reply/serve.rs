@@ -49,7 +49,7 @@ pub(crate) fn serve(
         let started = spec.start(None, worker.queues.program());
         let session = started.map_err(|not_started| not_started.stop(worker))?;
         worker.recycling.watch(session.pid());
-        let manner = Manner::Reply { bounded: reply == Reply::Told };
+        let manner = Manner::Reply { bounded: reply == Reply::Protocol };
         let mut run = ProgramRun::new(worker, &mut stderr, session, manner);
         begin(&mut run);
         run.converse(&mut mode)?;

@@ -1,0 +1,39 @@
+//! The letters of a file, one by one.
+
+use std::path::Path;
+
+use crate::cli::output::{self, Failure};
+use crate::dead_letter::{Entry, Letter, Letters};
+
+/// Torn lines that are named one by one.
+const MAX_TORN_LINES: usize = 3;
+
+/// Reads one letter at a time, until `act` returns false. Torn lines are reported on standard error: they were letters
+/// once.
+pub fn each(path: &Path, mut act: impl FnMut(Letter) -> Result<bool, Failure>) -> Result<Letters, Failure> {
+    let failed = |error| Failure::io(&format!("read {}", path.display()), &error);
+    let mut letters = Letters::open(path).map_err(failed)?;
+    let (mut torn, mut more) = (Vec::new(), 0_usize);
+    for entry in letters.by_ref() {
+        match entry.map_err(failed)? {
+            Entry::Letter(letter) => {
+                if !act(letter)? {
+                    break;
+                }
+            }
+            Entry::Torn { line, bytes } if torn.len() < MAX_TORN_LINES => torn.push((line, bytes)),
+            Entry::Torn { .. } => more += 1,
+        }
+    }
+    for (line, bytes) in torn {
+        output::report_error(&format!(
+            "line {line} of {} is torn ({bytes} bytes): its writer was killed in the middle, and its item was tried once \
+             more",
+            path.display()
+        ));
+    }
+    if more > 0 {
+        output::report_error(&format!("{more} more lines of {} are torn", path.display()));
+    }
+    Ok(letters)
+}

@@ -1,0 +1,108 @@
+//! Holds a pipeline against what was found. Pure.
+
+use super::needs::MachineNeeds;
+use super::survey::{EnvFile, Folder, Found, Name, Program, Survey};
+use crate::config::diagnostic::{Diagnostic, Report};
+use crate::config::pipeline::{Command, Pipeline, Stage};
+use std::path::Path;
+
+/// All that is not there.
+pub fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) -> Report {
+    let mut report = Report::new();
+    for stage in &pipeline.stages {
+        let Some(found) = survey.stages.get(&stage.name) else { continue };
+        let faults = stage.work.command().map_or_else(Vec::new, |command| of_command(command, found));
+        let warnings = found.no_input.iter().map(|path| ("with", no_input(path)));
+        for (key, diagnostic) in faults.into_iter().chain(warnings) {
+            report.push(placed(diagnostic, stage, needs, key));
+        }
+    }
+    report
+}
+
+fn placed(diagnostic: Diagnostic, stage: &Stage, needs: &MachineNeeds, key: &'static str) -> Diagnostic {
+    match needs.span(&stage.name, key) {
+        Some(span) => diagnostic.at(span),
+        None => diagnostic,
+    }
+}
+
+fn of_command(command: &Command, found: &Found) -> Vec<(&'static str, Diagnostic)> {
+    let without_group = found.user == Some(Name::Number) && command.group.is_none();
+    let help = "a user by number that has no name needs a `group` too";
+    let nameless = Diagnostic::error("this user has no name on this machine, and so no group").help(help);
+    let user = command.user.as_deref().and_then(|name| unknown("user", name, found.user.as_ref()?));
+    let group = command.group.as_deref().and_then(|name| unknown("group", name, found.group.as_ref()?));
+    [
+        ("command", found.program.as_ref().and_then(program)),
+        ("env_file", found.env_file.as_ref().and_then(env_file)),
+        ("cwd", found.folder.as_ref().and_then(folder)),
+        ("user", user.or(without_group.then_some(nameless))),
+        ("group", group),
+    ]
+    .into_iter()
+    .filter_map(|(key, fault)| Some((key, fault?)))
+    .collect()
+}
+
+fn program(program: &Program) -> Option<Diagnostic> {
+    Some(match program {
+        Program::Good => return None,
+        Program::NotInPath { name, path, near } => {
+            Diagnostic::error(format!("there is no program `{name}` in the PATH {path}"))
+                .did_you_mean(code(near))
+        }
+        Program::Missing { path, near } => {
+            Diagnostic::error(format!("there is no program {}", path.display())).did_you_mean(code(near))
+        }
+        Program::Bad { path, is_folder: true } => {
+            Diagnostic::error(format!("{} is a folder, not a program", path.display()))
+        }
+        Program::Bad { path, is_folder: false } => {
+            let path = path.display();
+            let fault = Diagnostic::error(format!("{path} is there, but it can't be executed"));
+            fault.help(format!("`chmod +x {path}` makes a program of it; or name its interpreter first"))
+        }
+    })
+}
+
+fn env_file(file: &EnvFile) -> Option<Diagnostic> {
+    match file {
+        EnvFile::Good(_) => None,
+        EnvFile::Bad { why, near } => Some(Diagnostic::error(why).did_you_mean(code(near))),
+    }
+}
+
+fn folder(folder: &Folder) -> Option<Diagnostic> {
+    match folder {
+        Folder::Good => None,
+        Folder::Missing { path, near } => {
+            Some(Diagnostic::error(format!("there is no folder {}", path.display())).did_you_mean(code(near)))
+        }
+        Folder::Bad { path, why } => {
+            Some(Diagnostic::error(format!("no program can run in {}: {why}", path.display())))
+        }
+    }
+}
+
+fn unknown(what: &str, name: &str, found: &Name) -> Option<Diagnostic> {
+    match found {
+        Name::Known | Name::Number => None,
+        Name::Unknown { near } => {
+            Some(Diagnostic::error(format!("there is no {what} `{name}`")).did_you_mean(code(near)))
+        }
+        Name::NotAnswered(why) => {
+            Some(Diagnostic::error(format!("the {what} `{name}` can't be looked up: {why}")))
+        }
+    }
+}
+
+/// It may come before the stage gets there.
+fn no_input(path: &Path) -> Diagnostic {
+    let warning = Diagnostic::warning(format!("no file matches {}", path.display()));
+    warning.help("the stage fails if there is none when it starts; `follow = true` waits for one")
+}
+
+fn code(near: &Option<String>) -> Option<String> {
+    near.as_ref().map(|near| format!("`{near}`"))
+}

@@ -1,0 +1,68 @@
+//! The number of dead letters: counted for a status request if the file has changed since, on a thread of its own, so
+//! that a slow disk does not delay other clients.
+
+use crate::dead_letter::{self, Amount, Store};
+use crate::status::Snapshot;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+use tokio::time::timeout;
+
+/// If a new count takes longer, the answer holds the last one.
+const COUNT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The letters of one file.
+pub struct LetterCount {
+    path: Arc<Path>,
+    last: Arc<Mutex<Option<(Stamp, Amount)>>>,
+    /// One count at a time.
+    turn: Arc<tokio::sync::Semaphore>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp(u64, u64, SystemTime);
+
+impl LetterCount {
+    pub fn new(store: &Store) -> LetterCount {
+        let turn = Arc::new(tokio::sync::Semaphore::new(1));
+        LetterCount { path: store.path.as_path().into(), last: Arc::default(), turn }
+    }
+
+    pub async fn fill_in(&self, snapshot: &mut Snapshot) {
+        if let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
+            let (path, last) = (Arc::clone(&self.path), Arc::clone(&self.last));
+            let count = tokio::task::spawn_blocking(move || {
+                count(&path, &last);
+                drop(turn);
+            });
+            // A longer count ends by itself, and the next request gets it.
+            let _ = timeout(COUNT_TIMEOUT, count).await;
+        }
+        let last = self.last.lock().ok().and_then(|last| *last);
+        let amount = last.map(|(_, amount)| amount).unwrap_or_default();
+        let letters = &mut snapshot.letters;
+        (letters.letters, letters.bytes, letters.dropped) = (amount.letters, amount.bytes, amount.dropped);
+    }
+}
+
+fn count(path: &Path, last: &Mutex<Option<(Stamp, Amount)>>) {
+    let stamp = std::fs::metadata(path)
+        .ok()
+        .map(|about| Stamp(about.ino(), about.len(), about.modified().unwrap_or(SystemTime::UNIX_EPOCH)));
+    let Some(stamp) = stamp else {
+        if let Ok(mut last) = last.lock() {
+            *last = None;
+        }
+        return;
+    };
+    if last.lock().is_ok_and(|last| last.is_some_and(|(seen, _)| seen == stamp)) {
+        return;
+    }
+    // A file that can't be read is reported by its writer.
+    if let Ok(amount) = dead_letter::amount(path)
+        && let Ok(mut last) = last.lock()
+    {
+        *last = Some((stamp, amount));
+    }
+}

@@ -1,0 +1,51 @@
+//! What all connections share.
+
+use super::ask::{Ask, ask};
+use super::letter_count::LetterCount;
+use super::retry::Retrier;
+use crate::control::protocol::{Answer, Refused, Reply, Request, Status};
+use crate::dead_letter::Store;
+use crate::status::{Samples, Snapshot};
+use crate::sys::cpus;
+use std::sync::{Arc, Mutex};
+
+#[derive(Clone)]
+pub struct ServerState {
+    supervisor: Ask,
+    samples: Arc<Mutex<Samples>>,
+    /// Its lock is the right to retry dead letters: a queue remembers only the last one.
+    pub retrier: Arc<tokio::sync::Mutex<Retrier>>,
+    letters: Arc<LetterCount>,
+}
+
+impl ServerState {
+    pub fn new(supervisor: Ask, dead_letters: &Store) -> ServerState {
+        let retrier = Retrier::new(Arc::clone(&supervisor), &dead_letters.path);
+        ServerState {
+            supervisor,
+            samples: Arc::new(Mutex::new(Samples::new(cpus::ticks()))),
+            retrier: Arc::new(tokio::sync::Mutex::new(retrier)),
+            letters: Arc::new(LetterCount::new(dead_letters)),
+        }
+    }
+
+    /// A snapshot with the rates since an earlier one, and the number of dead letters.
+    pub async fn ask(&self, request: Request) -> Reply {
+        let mut answer = ask(&self.supervisor, request).await?;
+        if let Answer::Status(snapshot) = &mut answer {
+            if let Ok(mut samples) = self.samples.lock() {
+                samples.rate(snapshot, cpus::ticks);
+            }
+            self.letters.fill_in(snapshot).await;
+        }
+        Ok(answer)
+    }
+
+    /// None: the supervisor does not answer.
+    pub async fn snapshot(&self) -> Option<Box<Snapshot>> {
+        match self.ask(Request::Status(Status::default())).await {
+            Ok(Answer::Status(snapshot)) => Some(snapshot),
+            Ok(_) | Err(Refused { .. }) => None,
+        }
+    }
+}

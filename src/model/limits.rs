@@ -1,0 +1,40 @@
+//! The bounds of a queue.
+
+use serde::{Deserialize, Serialize};
+
+/// The bounds of a queue: all of them can change while it is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Items waiting, exactly; 1 ..= 16,777,216.
+    pub capacity: u64,
+    /// Bytes of all items longer than 8 bytes (rounded up to powers of two): staged, waiting and leased.
+    pub max_bytes: u64,
+    /// Bytes of one item.
+    pub max_item: u64,
+    /// What a put on a full queue does.
+    pub when_full: WhenFull,
+}
+
+/// `when_full`: what a put on a full queue does. Its number is stored in the queue's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u64)]
+pub enum WhenFull {
+    /// Waits for room.
+    Block = 0,
+    /// Drops the item that is being put.
+    DropNew = 1,
+    /// Drops the item that waits longest.
+    DropOld = 2,
+}
+
+impl WhenFull {
+    #[inline]
+    pub(crate) fn from_word(word: u64) -> WhenFull {
+        match word {
+            1 => WhenFull::DropNew,
+            2 => WhenFull::DropOld,
+            _ => WhenFull::Block,
+        }
+    }
+}
