@@ -28,7 +28,7 @@ pub fn main(registry: &Registry) -> ExitCode {
         "__log" => logs::writer::run(),
         supervisor::runtime::loader::VERB => supervisor::runtime::loader::run(registry),
         sys::reexec::VERB => sys::reexec::run(),
-        "__rehearse" => cli::rehearse(registry),
+        "__rehearse" => cli::preflight(registry),
         _ => cli::main(registry),
     }
 }

@@ -143,7 +143,7 @@ fn a_reader_of_standard_output_that_reads_nothing() {
     let child = command.args(["run", "pipeline.toml"]).stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
     let run = Run::adopt(folder, child);
     let found = wait_for(&run, "output", "out");
-    assert!(found["text"].as_str().unwrap().starts_with("Whoever reads standard output"), "{found:#}");
+    assert!(found["text"].as_str().unwrap().starts_with("The reader of standard output"), "{found:#}");
 }
 
 #[test]

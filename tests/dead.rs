@@ -187,7 +187,7 @@ fn why_tells_how_a_worker_died_and_the_item_it_had() {
 }
 
 /// A program that says what it is about to do, and then its worker dies of the item.
-const DOOMED: &str = "\
+const KILLED_BY_ITEM: &str = "\
 [stages.number]
 use = 'count'
 with = { from = 1, to = 20 }
@@ -209,7 +209,7 @@ output = 'b'
 
 #[test]
 fn the_last_words_of_a_killed_worker_are_told_however_quiet_the_run_is() {
-    let run = Run::start_with(DOOMED, &["-qq"]);
+    let run = Run::start_with(KILLED_BY_ITEM, &["-qq"]);
     let dead = wait_until("two deaths", || {
         let said = run.ask(&["why", "work", "--json"]);
         let seen: Value = serde_json::from_str(&said.stdout).ok()?;

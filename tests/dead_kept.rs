@@ -10,7 +10,7 @@ use std::process::Command;
 use support::{Folder, Run, wait_until};
 
 /// The worker dies of item 7, and the stage goes on with the others.
-const DOOMED: &str = "\
+const KILLED_BY_ITEM: &str = "\
 [stages.number]
 use = 'count'
 with = { from = 1, to = 20 }
@@ -50,7 +50,7 @@ fn held(folder: &Folder) -> Flock<File> {
 
 #[test]
 fn who_holds_the_lock_holds_up_only_the_item_and_not_the_supervisor() {
-    let folder = prepared(DOOMED);
+    let folder = prepared(KILLED_BY_ITEM);
     let lock = held(&folder);
     let mut run = Run::in_folder(folder, &[]);
     run.wait_for_log("its item stays leased");
@@ -68,7 +68,7 @@ fn who_holds_the_lock_holds_up_only_the_item_and_not_the_supervisor() {
 
 #[test]
 fn a_stop_does_not_wait_for_ever_for_a_letter_and_a_durable_queue_keeps_its_item() {
-    let folder = prepared(&format!("drain_timeout = '300ms'\n[queues.a]\ndurable = true\n{DOOMED}"));
+    let folder = prepared(&format!("drain_timeout = '300ms'\n[queues.a]\ndurable = true\n{KILLED_BY_ITEM}"));
     let lock = held(&folder);
     let mut run = Run::in_folder(folder, &[]);
     run.wait_for_log("its item stays leased");
@@ -112,7 +112,7 @@ fn a_worker_waits_for_the_lock_and_still_obeys() {
 
 #[test]
 fn a_helper_that_is_killed_is_followed_by_another() {
-    let folder = prepared(DOOMED);
+    let folder = prepared(KILLED_BY_ITEM);
     let lock = held(&folder);
     let mut run = Run::in_folder(folder, &[]);
     let mut killed = Vec::new();
@@ -135,9 +135,10 @@ fn a_helper_that_is_killed_is_followed_by_another() {
 
 #[test]
 fn a_pipe_in_the_place_of_the_letters_is_told_at_the_start_and_loses_none() {
-    for (text, told) in
-        [(DOOMED, "its item stays leased"), (&words(3), "work[0] failed: a dead letter can't be written")]
-    {
+    for (text, message) in [
+        (KILLED_BY_ITEM, "its item stays leased"),
+        (&words(3), "work[0] failed: a dead letter can't be written"),
+    ] {
         let folder = Folder::new();
         folder.file(
             "pipeline.toml",
@@ -148,7 +149,7 @@ fn a_pipe_in_the_place_of_the_letters_is_told_at_the_start_and_loses_none() {
         let mut run = Run::in_folder(folder, &[]);
         run.wait_for_log("dead letters can't be written");
         run.wait_for_log("it is no regular file");
-        run.wait_for_log(told);
+        run.wait_for_log(message);
         run.signal(libc::SIGTERM);
         assert_eq!(run.wait(), 1, "{}", run.stderr());
         assert!(

@@ -139,15 +139,15 @@ fn plan_takes_a_pipeline_by_its_name_even_where_a_folder_is_called_the_same() {
 fn a_check_for_a_script_is_one_object() {
     let run = up();
     let text = run.tell(&["status", "--check", "--json"]);
-    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((&told["pipeline"], &told["ok"]), (&"shop".into(), &true.into()));
-    assert_eq!((&told["faults"], &told["dead_letters"]), (&serde_json::json!([]), &0.into()));
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&report["pipeline"], &report["ok"]), (&"shop".into(), &true.into()));
+    assert_eq!((&report["faults"], &report["dead_letters"]), (&serde_json::json!([]), &0.into()));
     run.edit("nonsense");
     let check = || run.ask(&["status", "--json", "--check"]);
     let said = wait_until("a fault", || Some(check()).filter(|said| said.code == Some(1)));
-    let told: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!(told["ok"], false);
-    assert!(told["faults"][0].as_str().unwrap().contains("the changed file is not used"), "{told}");
+    let report: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    assert!(report["faults"][0].as_str().unwrap().contains("the changed file is not used"), "{report}");
 }
 
 #[test]

@@ -15,9 +15,9 @@ use crate::exit;
 use crate::stage::Registry;
 
 const STARTER: &str = include_str!("starter.toml");
-const NAME: &str = "pipeline.toml";
+const PIPELINE_FILE: &str = "pipeline.toml";
 /// As the first line of the starter says.
-const SCHEMA: &str = "mprun.schema.json";
+const SCHEMA_FILE: &str = "mprun.schema.json";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -32,7 +32,7 @@ pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     fs::create_dir_all(folder)
         .map_err(|error| Failure::io(&format!("make the folder {}", folder.display()), &error))?;
     let inside = |name: &str| if folder == Path::new(".") { PathBuf::from(name) } else { folder.join(name) };
-    let (path, schema) = (inside(NAME), inside(SCHEMA));
+    let (path, schema) = (inside(PIPELINE_FILE), inside(SCHEMA_FILE));
     let text = format!("{:#}\n", config::schema(registry));
     write_new(&path)?;
     if let Err(error) = fs::write(&schema, text) {

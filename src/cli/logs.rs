@@ -22,7 +22,7 @@ pub struct Args {
 
 /// Shows what workers, their programs and the supervisor have said.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let (recent_logs, stage) = recent_logs(args)?;
+    let (recent_logs, stage) = find(args)?;
     let read = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => Failure::failed("the run keeps no lines, or it is over"),
         _ => Failure::io(&format!("read the lines in {}", recent_logs.folder().display()), &error),
@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     Ok(exit::DONE)
 }
 
-fn recent_logs(args: &Args) -> Result<(RecentLogs, Option<String>), Failure> {
+fn find(args: &Args) -> Result<(RecentLogs, Option<String>), Failure> {
     let alive = args.whom.find();
     match (alive, args.whom.words()) {
         (Ok((mut client, stage)), _) => {

@@ -46,13 +46,13 @@ pub fn main(registry: &Registry) -> ExitCode {
     exit::code(code)
 }
 
-/// Whether this program could go on from a run that was started with these arguments (but the first word).
-pub fn rehearse(registry: &Registry) -> ExitCode {
+/// Whether this program could continue a run that was started with these arguments, without the first.
+pub fn preflight(registry: &Registry) -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
     args.remove(1);
     let cli = verbless::complete(args).ok().and_then(|args| Cli::try_parse_from(args).ok());
     match cli.map(|cli| (cli.verb, cli.talk.level())) {
-        Some((Verb::Run(args), level)) => exit::code(run::rehearse(args, level, registry)),
+        Some((Verb::Run(args), level)) => exit::code(run::preflight(args, level, registry)),
         Some(_) | None => {
             output::report_error(
                 "this version does not take the arguments that the running one was started with",

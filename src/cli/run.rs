@@ -38,7 +38,7 @@ pub fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
 }
 
 /// Whether this program could go on with such a run; see [`supervisor::preflight`].
-pub fn rehearse(args: Args, verbosity: i8, registry: &Registry) -> u8 {
+pub fn preflight(args: Args, verbosity: i8, registry: &Registry) -> u8 {
     supervisor::preflight(&options(args, verbosity), registry)
 }
 

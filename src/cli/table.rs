@@ -4,9 +4,9 @@ use crate::terminal;
 use std::io;
 
 /// Between two columns.
-const GAP: usize = 2;
-/// No column is cut shorter than this.
-const LEAST: usize = 6;
+const COLUMN_GAP: usize = 2;
+/// Of a column that is shortened.
+const MIN_WIDTH: usize = 6;
 
 /// Lines of cells. The first column stands to the left, the others as their heads say.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Table {
         for row in std::iter::once(&heads).chain(&self.rows) {
             let cells = row.iter().zip(&widths).enumerate();
             let line: Vec<String> = cells.map(|(i, (cell, width))| self.cell(i, cell, *width)).collect();
-            text.push_str(line.join(&" ".repeat(GAP)).trim_end());
+            text.push_str(line.join(&" ".repeat(COLUMN_GAP)).trim_end());
             text.push('\n');
         }
         text
@@ -63,9 +63,9 @@ impl Table {
 
 /// Takes from the widest column, again and again.
 fn shrink(widths: &mut [usize], limit: usize) {
-    let gaps = GAP * widths.len().saturating_sub(1);
+    let gaps = COLUMN_GAP * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > limit {
-        let Some(widest) = widths.iter_mut().max().filter(|width| **width > LEAST) else { return };
+        let Some(widest) = widths.iter_mut().max().filter(|width| **width > MIN_WIDTH) else { return };
         *widest -= 1;
     }
 }

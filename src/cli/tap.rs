@@ -57,7 +57,7 @@ fn show(line: &[u8], json: bool) -> Result<bool, Failure> {
     let text = String::from_utf8_lossy(line);
     match serde_json::from_slice::<Glimpse>(line) {
         Ok(seen) if !json => {
-            let more = if seen.bytes > Glimpse::MOST as u64 { " …" } else { "" };
+            let more = if seen.bytes > Glimpse::MAX_BYTES as u64 { " …" } else { "" };
             output::print_on(&format!("{} ({}): {}{more}\n", seen.id, counted(seen.bytes, "byte"), seen.text))
         }
         Ok(_) | Err(_) => output::print_on(&text),

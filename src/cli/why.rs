@@ -6,7 +6,7 @@ use super::output::{self, Failure};
 use super::target::{self, OneOrAllStages};
 use crate::exit;
 use crate::numbers::time;
-use crate::status::{Bottleneck, Change, Snapshot, Stage, Transition, Worker, WorkerState};
+use crate::status::{Bottleneck, Snapshot, StageStatus, Transition, WorkerChange, WorkerState, WorkerStatus};
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun why [OPTIONS] [NAME] [STAGE]")]
@@ -22,7 +22,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Why {
     bottleneck: Option<Bottleneck>,
-    stages: Vec<Stage>,
+    stages: Vec<StageStatus>,
 }
 
 /// Tells what limits the pipeline, then the last transitions of every worker, each with its reason.
@@ -43,17 +43,17 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     Ok(exit::DONE)
 }
 
-fn choose(snapshot: Snapshot, wanted: Option<&str>) -> Result<Vec<Stage>, Failure> {
+fn choose(snapshot: Snapshot, wanted: Option<&str>) -> Result<Vec<StageStatus>, Failure> {
     let Some(wanted) = wanted else { return Ok(snapshot.stages) };
     let names: Vec<String> = snapshot.stages.iter().map(|stage| stage.name.clone()).collect();
-    let chosen: Vec<Stage> = snapshot.stages.into_iter().filter(|stage| stage.name == wanted).collect();
+    let chosen: Vec<StageStatus> = snapshot.stages.into_iter().filter(|stage| stage.name == wanted).collect();
     if chosen.is_empty() {
         return Err(target::no_such_stage(wanted, names.iter().map(String::as_str)));
     }
     Ok(chosen)
 }
 
-fn text(stage: &Stage) -> String {
+fn text(stage: &StageStatus) -> String {
     let by_reason: Vec<String> = stage.restarts.iter().map(|(why, n)| format!("{n} {why}")).collect();
     let restarts = match by_reason.is_empty() {
         true => "no restarts".to_owned(),
@@ -65,7 +65,7 @@ fn text(stage: &Stage) -> String {
     lines.join("\n") + "\n"
 }
 
-fn of_worker(stage: &str, worker: &Worker) -> Vec<String> {
+fn of_worker(stage: &str, worker: &WorkerStatus) -> Vec<String> {
     let now = worker.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
     let pid = worker.pid.map_or(String::new(), |pid| format!(", process {pid}"));
     let mut lines = vec![format!("  {stage}[{}] {}{pid}{now}", worker.index, state(worker.state))];
@@ -82,11 +82,11 @@ fn state(state: WorkerState) -> String {
 
 fn of_transition(transition: &Transition) -> Vec<String> {
     let what = match transition.change {
-        Change::Started => "started: ",
-        Change::Asked => "told to end after its item: ",
-        Change::Terminated => "terminated: ",
-        Change::Killed => "killed: ",
-        Change::Ended | Change::Failed => "",
+        WorkerChange::Started => "started: ",
+        WorkerChange::Asked => "told to end after its item: ",
+        WorkerChange::Terminated => "terminated: ",
+        WorkerChange::Killed => "killed: ",
+        WorkerChange::Ended | WorkerChange::Failed => "",
     };
     let lived = transition.lived.map_or(String::new(), |lived| format!(" after {}", time(lived)));
     let mut lines = vec![format!("    {:>8} ago  {what}{}{lived}", time(transition.ago), transition.reason)];

@@ -2,7 +2,7 @@
 //!
 //! A new command is a variant of [`Command`] and its path in [`PATHS`]: its name in JSON is the end of its path.
 
-use crate::status::{Glimpse, Queue, Snapshot};
+use crate::status::{Glimpse, QueueStatus, Snapshot};
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -264,7 +264,7 @@ pub struct Audit {
     pub ok: bool,
     /// The first ledger that does not add up.
     pub fault: Option<String>,
-    pub queues: Vec<Queue>,
+    pub queues: Vec<QueueStatus>,
 }
 
 /// What a reload would change, step by step.
@@ -319,7 +319,7 @@ pub enum Reason {
     NoSuchQueue,
     /// A stage needs one process at least.
     TooFew,
-    /// There is no room for so many.
+    /// There is no room for that many.
     TooMany,
     /// The stage has done its work.
     Finished,
@@ -337,7 +337,7 @@ pub enum Reason {
     FileRefused,
     /// The new pipeline did not work: the old one runs on.
     RolledBack,
-    /// The program on the disk can't take over: this one goes on.
+    /// The program on the disk can't take over: this one continues.
     NotUpgraded,
     /// The queue has no room.
     Full,

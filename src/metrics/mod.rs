@@ -22,7 +22,7 @@ use std::fmt;
 /// How it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Prometheus's own text, 0.0.4: what everybody reads.
+    /// Prometheus's own text, 0.0.4.
     Text,
     /// OpenMetrics 1.0.
     OpenMetrics,

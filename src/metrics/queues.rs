@@ -1,7 +1,7 @@
 //! What concerns one queue each: its ledger, and how full it is.
 
 use super::family::Families;
-use crate::status::{Queue, Snapshot};
+use crate::status::{QueueStatus, Snapshot};
 use std::fmt;
 
 pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
@@ -27,7 +27,7 @@ pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result
 
 fn each<'a, V>(
     seen: &'a Snapshot,
-    value: impl Fn(&'a Queue) -> V,
+    value: impl Fn(&'a QueueStatus) -> V,
 ) -> impl Iterator<Item = ([(&'a str, &'a str); 1], V)> {
     seen.queues.iter().map(move |queue| ([("queue", queue.name.as_str())], value(queue)))
 }

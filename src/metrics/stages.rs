@@ -1,7 +1,7 @@
 //! What concerns one stage each.
 
 use super::family::Families;
-use crate::status::{Fate, Snapshot, Stage, Times};
+use crate::status::{Fate, Snapshot, StageStatus, Times};
 use std::fmt;
 
 /// The ways to spend time, by label, and the seconds.
@@ -23,7 +23,7 @@ pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result
 
 fn each<'a, V>(
     seen: &'a Snapshot,
-    value: impl Fn(&'a Stage) -> V,
+    value: impl Fn(&'a StageStatus) -> V,
 ) -> impl Iterator<Item = ([(&'a str, &'a str); 1], V)> {
     seen.stages.iter().map(move |stage| ([("stage", stage.name.as_str())], value(stage)))
 }

@@ -3,7 +3,7 @@
 //! A source may know its end. Behind it, what a queue has got so far stands for as much of all that it will get as its
 //! writers have done of theirs: exact once they are through, or where each item makes as many as any other.
 
-use crate::status::{Fate, Phase, Queue, Samples, Snapshot, Stage};
+use crate::status::{Fate, Phase, QueueStatus, Samples, Snapshot, StageStatus};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Time left is told from the last so many seconds.
@@ -90,7 +90,7 @@ fn shares(snapshot: &Snapshot) -> BTreeMap<String, f64> {
     known
 }
 
-fn share(stage: &Stage, snapshot: &Snapshot, known: &BTreeMap<String, f64>) -> Option<f64> {
+fn share(stage: &StageStatus, snapshot: &Snapshot, known: &BTreeMap<String, f64>) -> Option<f64> {
     if stage.fate == Fate::Finished {
         return Some(1.0);
     }
@@ -107,7 +107,7 @@ fn share(stage: &Stage, snapshot: &Snapshot, known: &BTreeMap<String, f64>) -> O
 }
 
 /// The part of all its items that a queue has got.
-fn written(queue: &Queue, known: &BTreeMap<String, f64>) -> Option<f64> {
+fn written(queue: &QueueStatus, known: &BTreeMap<String, f64>) -> Option<f64> {
     if queue.ended {
         return Some(1.0);
     }

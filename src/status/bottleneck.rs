@@ -4,27 +4,27 @@
 //! A stage that does as much as the pipeline lets it waits for the rest of the time: starved behind the bottleneck,
 //! blocked before it. The bottleneck waits for neither. So the stage that is busy (at work, or paused as the file says)
 //! for the largest share of its time is the limit, and a stage busy half of the time could do twice as much. What lies
-//! outside counts as well: a source that is starved waits for what it reads, a last stage that is blocked for whoever
-//! reads standard output.
+//! outside counts as well: a source that is starved waits for what it reads, a last stage that is blocked for the
+//! reader of standard output.
 //!
 //! It is an estimate: it takes the work to be even, and processes of a stage not to be in each other's way.
 
 mod sentence;
 
-use super::{Fate, Phase, Queue, Snapshot, Stage, Times};
+use super::{Fate, Phase, QueueStatus, Snapshot, StageStatus, Times};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Less of a stage's time than this, in seconds, says nothing.
-const ENOUGH: f64 = 0.05;
-/// Shares nearer to each other than this are told apart by the queues between the stages.
-const NEAR: f64 = 0.08;
-/// A pipeline in which nobody is busy for so much of the time has less to do than it could.
-const IDLE: f64 = 0.5;
-/// With so little of the machine's time left, another process has nothing to run on.
-const CPU_LEFT: f64 = 0.1;
-/// A gain below this is none.
-const WORTH: f64 = 0.02;
+/// Less time of a stage, in seconds, is too little to tell.
+const MIN_SECONDS: f64 = 0.05;
+/// For shares closer to each other than this, the queues between the stages decide.
+const SHARE_TOLERANCE: f64 = 0.08;
+/// A pipeline without a stage that is busy for this share of the time has less to do than it could.
+const MIN_BUSY_SHARE: f64 = 0.5;
+/// With a smaller share of CPU time idle, another process has no CPU to run on.
+const MIN_IDLE_SHARE: f64 = 0.1;
+/// A smaller gain counts as none.
+const MIN_GAIN: f64 = 0.02;
 
 /// What limits a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub enum Limit {
     Pauses,
     /// What a source reads comes no faster.
     Input,
-    /// Whoever reads standard output.
+    /// The reader of standard output.
     Output,
     /// There is less to do than could be done.
     Nothing,
@@ -98,7 +98,7 @@ pub struct Cpus {
 /// One stage between the looks, in shares of its workers' time.
 #[derive(Clone, Copy, Debug)]
 struct Load<'a> {
-    stage: &'a Stage,
+    stage: &'a StageStatus,
     working: f64,
     paused: f64,
     starved: f64,
@@ -115,15 +115,16 @@ impl Load<'_> {
 /// from its start.
 pub fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Option<Cpus>) -> Bottleneck {
     let running = !now.paused && matches!(now.phase, Phase::Running | Phase::Reloading | Phase::Starting);
-    // Beside a flow of items, what only runs under supervision limits nobody.
-    let flows =
-        |stage: &&Stage| now.queues.is_empty() || !(stage.inputs.is_empty() && stage.outputs.is_empty());
+    // Beside a flow of items, a program that only runs under supervision limits no stage.
+    let flows = |stage: &&StageStatus| {
+        now.queues.is_empty() || !(stage.inputs.is_empty() && stage.outputs.is_empty())
+    };
     let loads: Vec<Load<'_>> =
         now.stages.iter().filter(flows).filter_map(|stage| load(stage, before)).collect();
     let found = if running { limit(&loads, &now.queues) } else { None };
-    let Some((load, limit, share)) = found else { return nobody(Limit::Unknown, now) };
-    if share < IDLE {
-        return nobody(Limit::Nothing, now);
+    let Some((load, limit, share)) = found else { return no_stage(Limit::Unknown, now) };
+    if share < MIN_BUSY_SHARE {
+        return no_stage(Limit::Nothing, now);
     }
     let next = next(&loads, &load, limit);
     let (one_more, no_more_because) = match limit {
@@ -136,7 +137,7 @@ pub fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Option<Cpus>
     found
 }
 
-fn nobody(limit: Limit, now: &Snapshot) -> Bottleneck {
+fn no_stage(limit: Limit, now: &Snapshot) -> Bottleneck {
     let (stage, next, no_more_because) = (None, None, None);
     let mut found =
         Bottleneck { limit, stage, share: 0.0, next, one_more: 0.0, no_more_because, text: String::new() };
@@ -144,7 +145,7 @@ fn nobody(limit: Limit, now: &Snapshot) -> Bottleneck {
     found
 }
 
-fn load<'a>(stage: &'a Stage, before: &BTreeMap<String, Times>) -> Option<Load<'a>> {
+fn load<'a>(stage: &'a StageStatus, before: &BTreeMap<String, Times>) -> Option<Load<'a>> {
     let (now, before) = (stage.times, before.get(&stage.name).copied().unwrap_or_default());
     let spent = |now: f64, before: f64| (now - before).max(0.0);
     // Who waits for another worker of the stage is no worker more: it is left out.
@@ -156,7 +157,7 @@ fn load<'a>(stage: &'a Stage, before: &BTreeMap<String, Times>) -> Option<Load<'
     ];
     let all = working + starved + blocked + paused;
     let is_there = matches!(stage.fate, Fate::Wanted | Fate::Removed) && !stage.paused;
-    (is_there && all >= ENOUGH).then(|| Load {
+    (is_there && all >= MIN_SECONDS).then(|| Load {
         stage,
         working: working / all,
         paused: paused / all,
@@ -166,7 +167,7 @@ fn load<'a>(stage: &'a Stage, before: &BTreeMap<String, Times>) -> Option<Load<'
 }
 
 /// The largest of all shares for which something limits a stage.
-fn limit<'a>(loads: &[Load<'a>], queues: &[Queue]) -> Option<(Load<'a>, Limit, f64)> {
+fn limit<'a>(loads: &[Load<'a>], queues: &[QueueStatus]) -> Option<(Load<'a>, Limit, f64)> {
     let mut best: Option<(Load<'a>, Limit, f64)> = None;
     for load in loads {
         let own = if load.paused > load.working { Limit::Pauses } else { Limit::Work };
@@ -174,7 +175,8 @@ fn limit<'a>(loads: &[Load<'a>], queues: &[Queue]) -> Option<(Load<'a>, Limit, f
         let output = load.stage.outputs.is_empty().then_some((Limit::Output, load.blocked));
         for (limit, share) in [Some((own, load.busy())), input, output].into_iter().flatten() {
             let wins = best.as_ref().is_none_or(|(before, _, most)| {
-                share > most + NEAR || share > most - NEAR && pressed(load, queues) > pressed(before, queues)
+                share > most + SHARE_TOLERANCE
+                    || share > most - SHARE_TOLERANCE && pressed(load, queues) > pressed(before, queues)
             });
             if wins {
                 best = Some((*load, limit, share));
@@ -186,9 +188,9 @@ fn limit<'a>(loads: &[Load<'a>], queues: &[Queue]) -> Option<(Load<'a>, Limit, f
 
 /// How much waits before a stage: of two that are as busy as each other, the later one is the limit if the queue
 /// between them is full.
-fn pressed(load: &Load<'_>, queues: &[Queue]) -> f64 {
+fn pressed(load: &Load<'_>, queues: &[QueueStatus]) -> f64 {
     let inputs = queues.iter().filter(|queue| load.stage.inputs.contains(&queue.name));
-    inputs.map(Queue::fullness).fold(0.0, f64::max)
+    inputs.map(QueueStatus::fullness).fold(0.0, f64::max)
 }
 
 fn next(loads: &[Load<'_>], limit: &Load<'_>, kind: Limit) -> Option<Next> {
@@ -210,13 +212,13 @@ fn gain(load: &Load<'_>, kind: Limit, next: Option<&Next>, cpus: Option<Cpus>) -
         let why = if load.stage.is_command { NoMore::OwnProgram } else { NoMore::OnePosition };
         return (0.0, Some(why));
     }
-    if kind == Limit::Work && cpus.is_some_and(|cpus| cpus.idle < CPU_LEFT) {
+    if kind == Limit::Work && cpus.is_some_and(|cpus| cpus.idle < MIN_IDLE_SHARE) {
         return (0.0, Some(NoMore::CpusBusy));
     }
     let processes = f64::from(load.stage.running.max(1));
     let alone = (processes + 1.0) / processes;
     let gain = next.map_or(alone, |next| alone.min(next.times_as_much)) - 1.0;
-    if gain < WORTH { (0.0, Some(NoMore::NextIsNear)) } else { (gain, None) }
+    if gain < MIN_GAIN { (0.0, Some(NoMore::NextIsNear)) } else { (gain, None) }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use super::Cpus;
 
-/// Less than so many ticks say nothing.
-const ENOUGH: u64 = 10;
+/// Fewer ticks are too few to tell.
+const MIN_TICKS: u64 = 10;
 
 /// Time of all CPUs since the machine was started, in the kernel's ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl CpuTicks {
     pub fn since(&self, before: &CpuTicks) -> Option<Cpus> {
         let (busy, idle) = (self.busy.saturating_sub(before.busy), self.idle.saturating_sub(before.idle));
         let all = busy + idle;
-        (all >= ENOUGH).then(|| Cpus { count: self.count, idle: idle as f64 / all as f64 })
+        (all >= MIN_TICKS).then(|| Cpus { count: self.count, idle: idle as f64 / all as f64 })
     }
 }
 

@@ -30,10 +30,10 @@ pub fn snapshot() -> Snapshot {
 }
 
 /// A stage of one worker between these queues, that has spent ten seconds in these shares: working, starved, blocked.
-pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> Stage {
+pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> StageStatus {
     let queue = |name: &str| if name.is_empty() { Vec::new() } else { vec![name.to_owned()] };
     let [working, starved, blocked] = times.map(|share| share * 10.0);
-    Stage {
+    StageStatus {
         name: name.into(),
         kind: "filter".into(),
         is_command: false,
@@ -55,8 +55,8 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> Stage {
 }
 
 /// Worker 3 of a stage, process 77, that rests for this reason.
-pub fn worker(reason: &str) -> Worker {
-    Worker {
+pub fn worker(reason: &str) -> WorkerStatus {
+    WorkerStatus {
         index: 3,
         pid: Some(77),
         program: None,
@@ -73,8 +73,8 @@ pub fn worker(reason: &str) -> Worker {
 }
 
 /// A queue that holds `waiting` of ten items.
-pub fn queue(name: &str, waiting: u64) -> Queue {
-    Queue {
+pub fn queue(name: &str, waiting: u64) -> QueueStatus {
+    QueueStatus {
         name: name.into(),
         capacity: 10,
         max_bytes: 1 << 20,

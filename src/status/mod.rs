@@ -2,7 +2,7 @@
 //! control socket as JSON, and that every view (`status`, `top`, metrics, the report) reads.
 //!
 //! Durations are in seconds, sizes in bytes, moments in RFC 3339. Counters only grow during a run. New fields may be
-//! added at any time: whoever reads must ignore those it does not know.
+//! added at any time: a reader ignores those it does not know.
 #![forbid(unsafe_code)]
 
 mod bottleneck;
@@ -20,11 +20,11 @@ pub use crate::model::Totals;
 pub use bottleneck::{Bottleneck, Cpus, find as find_bottleneck};
 pub use cpus::CpuTicks;
 pub use letters::Letters;
-pub use queue::Queue;
+pub use queue::QueueStatus;
 pub use rates::{Rate, Samples};
-pub use stage::{Fate, Histogram, Progress, Stage, Times};
-pub use transition::{Change, Glimpse, Transition};
-pub use worker::{Worker, WorkerState};
+pub use stage::{Fate, Histogram, Progress, StageStatus, Times};
+pub use transition::{Glimpse, Transition, WorkerChange};
+pub use worker::{WorkerState, WorkerStatus};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,9 +57,9 @@ pub struct Snapshot {
     /// Which file runs.
     pub config: Config,
     /// In the order of the file, then those that are on their way out.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<StageStatus>,
     /// In the order of the file.
-    pub queues: Vec<Queue>,
+    pub queues: Vec<QueueStatus>,
     /// All stages, those that are gone included.
     pub totals: Totals,
     /// Items that never went through, in all queues, those that are gone included.

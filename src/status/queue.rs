@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// One queue: `put = done + waiting + leased + dropped + dead`, at every moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queue {
+pub struct QueueStatus {
     /// Its name.
     pub name: String,
     /// Items that may wait.
@@ -40,7 +40,7 @@ pub struct Queue {
     pub writers: Vec<String>,
 }
 
-impl Queue {
+impl QueueStatus {
     /// Items for which the ledger does not account: 0, or something is very wrong.
     pub fn unaccounted(&self) -> i128 {
         let ends = [self.done, self.waiting, self.leased, self.dropped, self.dead];

@@ -1,16 +1,16 @@
-//! Items a second: nobody measures while nobody looks, so a rate is the difference between two looks.
+//! Items a second. They are measured only for a request: a rate is the difference between two snapshots.
 
 use super::{CpuTicks, Snapshot, Times, Totals};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
-/// A rate is taken over about so many seconds, where there were looks that far back.
-const WINDOW: f64 = 10.0;
-/// Looks nearer to each other than this many seconds say nothing.
-const APART: f64 = 0.5;
-/// The CPUs are looked at anew after so many seconds: that costs more than all else of an answer, and their clock beats
-/// a hundred times a second.
-const CPUS_APART: f64 = 0.1;
+/// Of a rate, if there was a snapshot that long ago.
+const WINDOW_SECONDS: f64 = 10.0;
+/// Between two snapshots that are compared.
+const MIN_INTERVAL_SECONDS: f64 = 0.5;
+/// Between two readings of the CPUs: a reading costs more than the rest of an answer, and their clock ticks a hundred
+/// times a second.
+const CPU_INTERVAL_SECONDS: f64 = 0.1;
 
 /// Items a second, over a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -68,17 +68,19 @@ impl Samples {
     /// did so far; not asked for each time.
     pub fn rate(&mut self, snapshot: &mut Snapshot, look_at_cpus: impl FnOnce() -> Option<CpuTicks>) {
         let now = snapshot.uptime;
-        let cpus = match self.cpus.filter(|(at, _)| now - at < CPUS_APART) {
+        let cpus = match self.cpus.filter(|(at, _)| now - at < CPU_INTERVAL_SECONDS) {
             Some((_, cpus)) => cpus,
             None => self.cpus.insert((now, look_at_cpus())).1,
         };
         // The newest of those that are old enough stays: so there always is one about a window ago.
-        while self.looks.get(1).is_some_and(|next| now - next.at >= WINDOW) {
+        while self.looks.get(1).is_some_and(|next| now - next.at >= WINDOW_SECONDS) {
             self.looks.pop_front();
         }
         let start = Sample { at: 0.0, totals: BTreeMap::new(), times: BTreeMap::new(), cpus: self.start };
         let known = self.looks.front();
-        let known = known.filter(|sample| now - sample.at >= APART && now - sample.at <= 6.0 * WINDOW);
+        let known = known.filter(|sample| {
+            now - sample.at >= MIN_INTERVAL_SECONDS && now - sample.at <= 6.0 * WINDOW_SECONDS
+        });
         let before = known.unwrap_or(&start);
         for stage in &mut snapshot.stages {
             let (at, totals) = before
@@ -89,7 +91,7 @@ impl Samples {
         }
         let spent = cpus.zip(before.cpus).and_then(|(now, before)| now.since(&before));
         snapshot.bottleneck = Some(super::find_bottleneck(snapshot, &before.times, spent));
-        if self.looks.back().is_none_or(|last| now - last.at >= APART) {
+        if self.looks.back().is_none_or(|last| now - last.at >= MIN_INTERVAL_SECONDS) {
             self.looks.push_back(Sample::of(snapshot, cpus));
         }
     }

@@ -1,13 +1,13 @@
 //! One stage.
 
-use super::{Rate, Worker};
+use super::{Rate, WorkerStatus};
 use crate::model::Totals;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One stage and its workers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stage {
+pub struct StageStatus {
     /// Its name.
     pub name: String,
     /// What it is: the registered name, or the program's.
@@ -46,10 +46,10 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub killed_in_a_row: Option<u32>,
     /// By index.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<WorkerStatus>,
 }
 
-impl Stage {
+impl StageStatus {
     /// Restarts for whatever reason.
     pub fn restarts(&self) -> u64 {
         self.restarts.values().sum()

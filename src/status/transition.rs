@@ -11,7 +11,7 @@ pub struct Transition {
     /// How many seconds ago.
     pub ago: f64,
     /// What.
-    pub change: Change,
+    pub change: WorkerChange,
     /// Why, or how it ended, in words.
     pub reason: String,
     /// What it ended with, if it ended by itself.
@@ -34,7 +34,7 @@ pub struct Transition {
 /// What can happen to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Change {
+pub enum WorkerChange {
     /// It was started.
     Started,
     /// It was told to end after its item.
@@ -65,8 +65,8 @@ pub struct Glimpse {
 }
 
 impl Glimpse {
-    /// So many bytes of an item are shown.
-    pub const MOST: usize = 160;
+    /// Of an item that is shown.
+    pub const MAX_BYTES: usize = 160;
 
     /// Bytes as people can read them on one line.
     pub fn text_of(bytes: &[u8]) -> String {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// One worker: a place in a stage that several processes may fill, one after the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Worker {
+pub struct WorkerStatus {
     /// `MPRUN_WORKER`: 0, 1, …
     pub index: u32,
     /// Its process, if it has one.

@@ -7,7 +7,7 @@ use crate::sys::worker_timer;
 use std::io::{self, Stdout};
 
 /// Lines are collected up to this size before they are written.
-const BUFFER: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) struct Console {
     lines: Vec<u8>,
@@ -56,7 +56,7 @@ impl Console {
     pub fn put_as_it_is(&mut self, output: &[u8]) -> Result<(), Failure> {
         self.lines.extend_from_slice(output);
         self.count += 1;
-        if self.lines.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if self.lines.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Writes the lines collected so far.
@@ -64,7 +64,7 @@ impl Console {
         if self.lines.is_empty() {
             return Ok(());
         }
-        // Whoever reads it may take its time.
+        // Its reader may be slow.
         self.arena.begin_wait(self.slot, Waiting::Blocked);
         let result = worker_timer::not_counting(|| self.write());
         self.arena.end_wait(self.slot, Waiting::Blocked);
@@ -101,6 +101,6 @@ impl Outlet for Console {
         self.lines.extend_from_slice(item);
         self.lines.push(b'\n');
         self.count += 1;
-        if self.lines.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if self.lines.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 }

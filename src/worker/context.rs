@@ -1,6 +1,5 @@
 //! What both loops have at hand: the queues, standard output, and the rules of the pipeline file.
 
-use super::builtin::time_limit::TimeLimit;
 use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
@@ -11,10 +10,11 @@ use crate::append::UndoLog;
 use crate::queue::{
     Arena, Committed, Ending, Order, QueueId, SlotId, SlotTuning, Taken, Wait, Waiting, WorkerHandle,
 };
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub(super) struct WorkerContext {
-    pub spec: WorkerSpec,
+    pub spec: Rc<WorkerSpec>,
     pub queues: WorkerHandle,
     /// Taken from in this order. The queue of outputs that wait for room comes first, and ends with the others.
     pub inputs: Vec<QueueId>,
@@ -23,10 +23,12 @@ pub(super) struct WorkerContext {
     /// What the workers of the run count together.
     pub counts: UndoLog,
     pub item_log: ItemLog,
-    pub time_limit: TimeLimit,
+    pub arena: Arena,
     pub recycling: Recycling,
     /// What the exit code is to say beyond the ending: one of those that [`crate::exit`] names for workers.
     pub exit_code: Option<u8>,
+    /// As they were read last.
+    pub live: LiveSettings,
 }
 
 /// The settings and the order of the worker's slot, as they were read last.
@@ -79,11 +81,12 @@ impl WorkerContext {
             counts: log.clone(),
             console: Console::new(log, arena.clone(), SlotId(spec.slot)),
             item_log: ItemLog::default(),
-            time_limit: TimeLimit::new(arena, SlotId(spec.slot)),
+            arena,
             recycling: Recycling::new(spec.recycle),
-            spec,
+            spec: Rc::new(spec),
             queues,
             exit_code: None,
+            live: LiveSettings { tuning: SlotTuning::default(), order: Order::Run },
         }
     }
 
@@ -91,7 +94,7 @@ impl WorkerContext {
     pub fn poll_orders(&mut self) -> Result<LiveSettings, Stop> {
         let mut live = self.read_orders();
         while live.must_pause() {
-            self.come_to_rest();
+            self.report_at_rest();
             self.queues.park()?;
             live = self.read_orders();
         }
@@ -99,22 +102,22 @@ impl WorkerContext {
     }
 
     /// No item is at work here any more, as the order to pause wants it: the supervisor may look.
-    pub fn come_to_rest(&self) {
+    pub fn report_at_rest(&self) {
         if self.queues.set_at_rest(true) {
-            setup::ring(&self.spec);
+            setup::signal_supervisor(&self.spec);
         }
     }
 
-    /// Reads the slot anew each time: that is a few loads, and whoever else looks at it (the queues does, in a wait) then
-    /// can't hide a change from us.
+    /// Reads the slot anew each time: that is a few loads, and another reader of it (the queues, in a wait) then can't
+    /// hide a change.
     pub fn read_orders(&mut self) -> LiveSettings {
         if self.queues.is_disturbed() {
             self.queues.set_at_rest(false); // if it is to pause still, or again, it says so again
         }
         let (order, tuning) = (self.queues.order(), self.queues.tuning());
         self.item_log.is_on = tuning.log_items;
-        self.time_limit.set(tuning.item_timeout);
-        LiveSettings { tuning, order }
+        self.live = LiveSettings { tuning, order };
+        self.live
     }
 
     /// A pause of the pipeline file: ends early when the pipeline drains, and follows a change of its length.
@@ -135,7 +138,8 @@ impl WorkerContext {
     }
 
     /// Takes up to `most` items, and waits for the first as the pipeline file says.
-    pub fn take(&mut self, most: usize, live: &LiveSettings) -> Result<Taken, Stop> {
+    pub fn take(&mut self, most: usize) -> Result<Taken, Stop> {
+        let live = self.live;
         let pause = live.pause_when_empty();
         if pause.is_some() || self.item_log.is_on {
             let taken = self.queues.take(&self.inputs, most, Wait::No)?;
@@ -167,15 +171,15 @@ impl WorkerContext {
         result
     }
 
-    /// Waits so long for something outside, or until another order comes. Unlike a pause of the pipeline file, it is as long
-    /// when the pipeline drains.
+    /// Waits for something outside, or until another order comes. Unlike a pause of the pipeline file, it is as long when
+    /// the pipeline drains.
     pub fn wait_outside(&mut self, length: Duration) -> Result<(), Stop> {
         self.poll_orders()?;
         self.queues.pause(Instant::now() + length, Waiting::Blocked)?;
         self.poll_orders().map(drop)
     }
 
-    /// Items took so long together, with what was waited since `waited` was all.
+    /// Items took `took` together, including the waits since `waited` was the sum of all.
     pub fn note_items(&self, items: usize, took: Duration, waited: Duration) {
         let waits = self.queues.waited().saturating_sub(waited);
         self.queues.note_items(items, took.saturating_sub(waits));
@@ -209,7 +213,7 @@ impl WorkerContext {
                         wait_silently = true;
                     }
                     if live.must_pause() {
-                        self.come_to_rest(); // the work on it is done, and there may be no room before `resume`
+                        self.report_at_rest(); // the work on it is done, and there may be no room before `resume`
                     }
                     if let Some(length) = live.pause_when_full() {
                         self.pause_as(Waiting::Blocked, |tuning| tuning.sleep_when_full.unwrap_or(length))?;

@@ -1,6 +1,6 @@
 //! What fails: an item is tried again, or becomes a dead letter; what is too long for an item is a dead letter at once.
 
-use super::context::{LiveSettings, WorkerContext};
+use super::context::WorkerContext;
 use super::stop::Stop;
 use crate::dead_letter::{self, Cause, DeadLetter};
 use crate::item::Shown;
@@ -23,23 +23,14 @@ pub(super) struct Reason<'a> {
 
 /// Ends lease `i`, whose item failed: back to the front of its queue, charged; or, after the last attempt, as a dead
 /// letter.
-pub(super) fn fail(
-    worker: &mut WorkerContext,
-    i: usize,
-    failure: &Failure,
-    live: &LiveSettings,
-) -> Result<(), Stop> {
+pub(super) fn fail(worker: &mut WorkerContext, i: usize, failure: &Failure) -> Result<(), Stop> {
     let text = failure.to_string();
-    fail_with(worker, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] }, live)
+    fail_with(worker, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] })
 }
 
 /// The same with all that is known.
-pub(super) fn fail_with(
-    worker: &mut WorkerContext,
-    i: usize,
-    reason: Reason<'_>,
-    live: &LiveSettings,
-) -> Result<(), Stop> {
+pub(super) fn fail_with(worker: &mut WorkerContext, i: usize, reason: Reason<'_>) -> Result<(), Stop> {
+    let live = worker.live;
     let Reason { text: failure, cause, stderr } = reason;
     let lease = worker.queues.item(i)?;
     let (item, attempt, attempts) = (Shown(lease.bytes), lease.attempt, live.tuning.attempts);
@@ -138,7 +129,7 @@ fn wait(worker: &mut WorkerContext, lease: Option<usize>, length: Duration) -> R
         }
         // In the middle of what is read there is no rest.
         if live.must_pause() && lease.is_some() {
-            worker.come_to_rest();
+            worker.report_at_rest();
         }
         if worker.queues.pause(until, Waiting::Blocked).map_err(Failure::from)? {
             return Ok(());

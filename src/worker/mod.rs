@@ -27,7 +27,7 @@ mod stop;
 mod tests;
 
 pub use builtin::token::{reopen as reopen_token, says_end};
-pub use spec::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
+pub use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 
 use crate::config::Task;
 use crate::exit;
@@ -68,14 +68,14 @@ pub fn run(registry: &Registry) -> ExitCode {
 }
 
 fn live(worker: &mut WorkerContext, opened: Opened, memory: Persistence) -> Stop {
-    setup::say_ready(worker);
+    setup::report_ready(worker);
     match opened {
         Opened::Source(source) => SourceLoop::new(worker, source, memory).run(),
         Opened::Stage(stage) => StageLoop::new(worker, stage, memory).run(),
     }
 }
 
-/// Everything goes back that is not done, and word is left of how it ended.
+/// Gives back the items that are not done, and leaves the ending in the slot.
 fn leave(worker: &mut WorkerContext, stop: Stop) -> ExitCode {
     let ending = match worker.queues.give_back_all() {
         Ok(()) => stop.0,

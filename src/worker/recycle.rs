@@ -6,26 +6,32 @@ use crate::queue::Ending;
 use std::time::{Duration, Instant};
 
 /// Memory and age are looked at no more often.
-const INTERVAL: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) struct Recycling {
     limits: Recycle,
     start: Instant,
     looked: Instant,
     items: u64,
-    /// Whose memory counts; `None`: this process's.
-    program: Option<u32>,
+    measured: Measured,
+}
+
+/// The process whose memory counts.
+#[derive(Clone, Copy)]
+enum Measured {
+    Worker,
+    Program(u32),
 }
 
 impl Recycling {
     pub fn new(limits: Recycle) -> Recycling {
         let start = Instant::now();
-        Recycling { limits, start, looked: start, items: 0, program: None }
+        Recycling { limits, start, looked: start, items: 0, measured: Measured::Worker }
     }
 
-    /// The worker is only the shepherd of this process, whose memory counts.
+    /// The memory of this program counts, not that of the worker.
     pub fn watch(&mut self, program: u32) {
-        self.program = Some(program);
+        self.measured = Measured::Program(program);
     }
 
     /// Items that may still be taken or emitted before it is time.
@@ -34,7 +40,7 @@ impl Recycling {
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
-    /// So many more were done.
+    /// More items were done.
     pub fn count(&mut self, items: usize) {
         self.items += items as u64;
     }
@@ -49,7 +55,7 @@ impl Recycling {
             return false;
         }
         let now = Instant::now();
-        if now.duration_since(self.looked) < INTERVAL {
+        if now.duration_since(self.looked) < CHECK_INTERVAL {
             return false;
         }
         self.looked = now;
@@ -57,15 +63,15 @@ impl Recycling {
             || self
                 .limits
                 .memory
-                .is_some_and(|limit| resident(self.program).is_some_and(|bytes| bytes > limit))
+                .is_some_and(|limit| resident(self.measured).is_some_and(|bytes| bytes > limit))
     }
 }
 
 /// The process's resident memory in bytes, without the queues' shared pages.
-fn resident(pid: Option<u32>) -> Option<u64> {
-    let statm = match pid {
-        None => std::fs::read_to_string("/proc/self/statm"),
-        Some(pid) => std::fs::read_to_string(format!("/proc/{pid}/statm")),
+fn resident(process: Measured) -> Option<u64> {
+    let statm = match process {
+        Measured::Worker => std::fs::read_to_string("/proc/self/statm"),
+        Measured::Program(pid) => std::fs::read_to_string(format!("/proc/{pid}/statm")),
     }
     .ok()?;
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
@@ -103,6 +109,6 @@ mod tests {
     #[test]
     fn shared_pages_are_not_the_workers_own() {
         assert_eq!(private_pages("5000 1200 200 1 0 900 0\n"), Some(1000));
-        assert!(resident(None).is_some());
+        assert!(resident(Measured::Worker).is_some());
     }
 }

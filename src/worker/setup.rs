@@ -1,7 +1,7 @@
 //! From a fresh process to one that can begin to work.
 
 use super::context::WorkerContext;
-use super::spec::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
+use super::spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 use crate::append::UndoLog;
 use crate::logs::{self, LogFile, RecentLogs};
 use crate::queue::{Arena, SlotId, WorkerHandle};
@@ -17,7 +17,7 @@ use std::io::{Read, Seek};
 /// Takes what the supervisor has passed, and finds its place. An error is a text for the log.
 pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
     logs::sink::use_stderr_as_pipe();
-    let spec = read_ticket()?;
+    let spec = read_spec()?;
     name_process(&spec);
     memory::go_before_parent();
     logs::set_pipeline(&spec.pipeline);
@@ -67,11 +67,11 @@ fn copy_log(spec: &WorkerSpec) {
     }
 }
 
-fn read_ticket() -> Result<WorkerSpec, String> {
-    let fd = inherited::take(TICKET_FD).map_err(|_| "this command is for mprun's own use".to_owned())?;
+fn read_spec() -> Result<WorkerSpec, String> {
+    let fd = inherited::take(SPEC_FD).map_err(|_| "this command is for mprun's own use".to_owned())?;
     let mut text = String::new();
     let mut file = File::from(fd);
-    // Who wrote it left the offset, which is shared, at its end.
+    // The writer left the offset, which is shared, at its end.
     file.rewind()
         .and_then(|()| file.read_to_string(&mut text))
         .map_err(|error| format!("no spec: {error}"))?;
@@ -91,14 +91,14 @@ fn supervisor(spec: &WorkerSpec) -> Pid {
     Pid::from_raw(spec.supervisor_pid.cast_signed())
 }
 
-/// Leaves word that the stage is built, and rings for the supervisor to see it.
-pub(super) fn say_ready(worker: &WorkerContext) {
+/// Notes in the slot that the stage is built, and signals the supervisor to see it.
+pub(super) fn report_ready(worker: &WorkerContext) {
     worker.queues.ready();
-    ring(&worker.spec);
+    signal_supervisor(&worker.spec);
 }
 
 /// There is something in the slot for the supervisor to see.
-pub(super) fn ring(spec: &WorkerSpec) {
+pub(super) fn signal_supervisor(spec: &WorkerSpec) {
     // If it is gone this worker dies with it anyway.
     let _ = kill(supervisor(spec), Signal::SIGUSR1);
 }

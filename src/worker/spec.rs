@@ -1,4 +1,4 @@
-//! What a worker is told at its start.
+//! What the supervisor hands to a worker at its start.
 
 use crate::config::pipeline::{Recycle, Work};
 use crate::dead_letter::Store;
@@ -11,13 +11,13 @@ use std::time::Duration;
 /// Where a worker finds the queues' memory file.
 pub const ARENA_FD: RawFd = 3;
 /// Where it finds its spec, as JSON in a memory file.
-pub const TICKET_FD: RawFd = 4;
+pub const SPEC_FD: RawFd = 4;
 /// Where it finds its stage's holding pipe (reading end, writing end), if its spec says that there is one.
 pub const HOLDING_PIPE_FDS: [RawFd; 2] = [5, 6];
 /// Where it finds what the run's workers share so that a killed one leaves no half line.
 pub const UNDO_LOG_FD: RawFd = 7;
 
-/// Who a worker is and what it has to do.
+/// The identity of a worker and its work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerSpec {
@@ -31,9 +31,9 @@ pub struct WorkerSpec {
     pub slot: u16,
     /// A random id of the run.
     pub run: String,
-    /// The run goes on where an earlier one has stopped, so that what that one has written is part of its work.
+    /// The run continues an earlier one, so that what that one has written is part of its work.
     pub continues: bool,
-    /// Whose child it must be; if it isn't any more, nobody needs it.
+    /// Its parent: a worker with another parent ends.
     pub supervisor_pid: u32,
     /// The pipeline file's folder, absolute.
     pub folder: PathBuf,

@@ -7,6 +7,15 @@ use crate::stage::{Failure, Reach};
 #[derive(Debug, PartialEq)]
 pub(super) struct Stop(pub Ending);
 
+/// Repeats rounds until one says how the loop ends.
+pub(super) fn until_stop(mut round: impl FnMut() -> Result<(), Stop>) -> Stop {
+    loop {
+        if let Err(stop) = round() {
+            return stop;
+        }
+    }
+}
+
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Stop {
         Stop(Ending::Failed(fault.to_string()))

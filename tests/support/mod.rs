@@ -7,6 +7,7 @@ pub mod pty;
 pub mod storm;
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -222,5 +223,15 @@ pub fn command(folder: &Folder) -> Command {
     for variable in ["RUNTIME_DIRECTORY", "RUST_LOG", "STATE_DIRECTORY", "JOURNAL_STREAM", "RUST_BACKTRACE"] {
         command.env_remove(variable);
     }
+    // A shell starts what it runs in the background with these ignored, and who executes another program hands that on.
+    let obeys_the_keyboard = || {
+        for signal in [libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: the default action installs no handler.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only `signal` is called, which is async-signal-safe.
+    unsafe { command.pre_exec(obeys_the_keyboard) };
     command
 }

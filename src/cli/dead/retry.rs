@@ -79,7 +79,7 @@ fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) 
         }
         Ok(!any || file.is_none())
     })?;
-    // A run that was interrupted goes on, also when it has erased all letters.
+    // An interrupted run is continued, also when it has erased all letters.
     let has_queues = file.as_deref().is_some_and(find::has_durable_queues);
     if !any && !has_queues {
         output::print("no dead letters to try again\n")?;

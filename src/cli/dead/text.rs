@@ -73,10 +73,10 @@ pub fn shown(text: &str) -> String {
 
 fn item(letter: &Letter) -> String {
     match letter.bytes() {
-        Some(bytes) => Glimpse::text_of(&bytes[..bytes.len().min(Glimpse::MOST)]),
+        Some(bytes) => Glimpse::text_of(&bytes[..bytes.len().min(Glimpse::MAX_BYTES)]),
         None => letter.beginning().map_or_else(
             || "(no item: it can't be tried again)".to_owned(),
-            |bytes| Glimpse::text_of(&bytes[..bytes.len().min(Glimpse::MOST)]),
+            |bytes| Glimpse::text_of(&bytes[..bytes.len().min(Glimpse::MAX_BYTES)]),
         ),
     }
 }

@@ -49,7 +49,7 @@ pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     Ok(exit::DONE)
 }
 
-/// Whole or not at all; never over what somebody else has written.
+/// Whole or not at all; never over a file that mprun has not written.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |action: &str| {
         let action = format!("{action} {}", path.display());
@@ -85,7 +85,7 @@ fn demand_sight(unit: &Unit) -> Result<(), Failure> {
     }
 }
 
-/// A user who exists only while the service runs has no rights but those of everybody.
+/// A user who exists only while the service runs has only the rights of all users.
 fn demand_access(unit: &Unit) -> Result<(), Failure> {
     if unit.account != Account::Own {
         return Ok(());

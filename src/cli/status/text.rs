@@ -3,7 +3,7 @@
 use super::health;
 use crate::cli::table::Table;
 use crate::numbers::{counted, rate, time};
-use crate::status::{Fate, Phase, Queue, Snapshot, Stage, WorkerState};
+use crate::status::{Fate, Phase, QueueStatus, Snapshot, StageStatus, WorkerState};
 
 /// All of it, for a terminal of this width.
 pub fn render(snapshot: &Snapshot, width: Option<usize>) -> String {
@@ -60,7 +60,7 @@ fn stages(snapshot: &Snapshot) -> Table {
 }
 
 /// How a stage is, in a word or two.
-pub fn state(stage: &Stage) -> &'static str {
+pub fn state(stage: &StageStatus) -> &'static str {
     let any = |state| stage.workers.iter().any(|worker| worker.state == state);
     match stage.fate {
         Fate::GaveUp => "gave up",
@@ -76,7 +76,7 @@ pub fn state(stage: &Stage) -> &'static str {
 }
 
 /// What a stage waits for that has nothing more to do.
-fn lingering(stage: &Stage) -> Option<String> {
+fn lingering(stage: &StageStatus) -> Option<String> {
     let programs = stage.workers.iter().filter(|worker| worker.state == WorkerState::InputEnded);
     let programs: Vec<String> =
         programs.filter_map(|worker| worker.program).map(|pid| pid.to_string()).collect();
@@ -108,11 +108,11 @@ fn queues(snapshot: &Snapshot) -> Table {
     table
 }
 
-fn queue_state(queue: &Queue) -> &'static str {
+fn queue_state(queue: &QueueStatus) -> &'static str {
     match queue {
-        Queue { leaving: true, .. } => "leaving",
-        Queue { closed: true, .. } => "closed",
-        Queue { ended: true, .. } => "ended",
+        QueueStatus { leaving: true, .. } => "leaving",
+        QueueStatus { closed: true, .. } => "closed",
+        QueueStatus { ended: true, .. } => "ended",
         queue if queue.fullness() >= 1.0 => "full",
         _ => "",
     }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Standard output as a picture.
 pub struct Canvas {
-    terminal: Terminal<CrosstermBackend<Sheet>>,
+    terminal: Terminal<CrosstermBackend<TerminalWriter>>,
     area: Rect,
     is_gone: Arc<AtomicBool>,
     has_colour: bool,
@@ -24,7 +24,7 @@ impl Canvas {
     /// In the size that the terminal has now.
     pub fn new() -> io::Result<Canvas> {
         let (area, is_gone) = (area(), Arc::default());
-        let terminal = blank(area, &is_gone)?;
+        let terminal = new_terminal(area, &is_gone)?;
         Ok(Canvas { terminal, area, is_gone, has_colour: terminal::stdout().colour })
     }
 
@@ -37,7 +37,7 @@ impl Canvas {
         let drawn = self.terminal.draw(|frame| {
             draw(frame);
             if !has_colour {
-                bleach(frame);
+                remove_colours(frame);
             }
         });
         drawn.map(drop)
@@ -46,7 +46,7 @@ impl Canvas {
     /// What is on the terminal is something else by now: all is drawn anew.
     pub fn forget(&mut self) -> io::Result<()> {
         self.area = area();
-        self.terminal = blank(self.area, &self.is_gone)?;
+        self.terminal = new_terminal(self.area, &self.is_gone)?;
         self.terminal.hide_cursor()?; // the end of the one before has shown it
         self.terminal.backend_mut().clear_region(ClearType::All)
     }
@@ -59,8 +59,11 @@ impl Canvas {
 
 /// A new one each time: ratatui's own `clear` and `resize` ask the terminal where its cursor is and how large it is, and
 /// wait for an answer among the keys.
-fn blank(area: Rect, is_gone: &Arc<AtomicBool>) -> io::Result<Terminal<CrosstermBackend<Sheet>>> {
-    let backend = CrosstermBackend::new(Sheet { is_gone: Arc::clone(is_gone) });
+fn new_terminal(
+    area: Rect,
+    is_gone: &Arc<AtomicBool>,
+) -> io::Result<Terminal<CrosstermBackend<TerminalWriter>>> {
+    let backend = CrosstermBackend::new(TerminalWriter { is_gone: Arc::clone(is_gone) });
     Terminal::with_options(backend, TerminalOptions { viewport: Viewport::Fixed(area) })
 }
 
@@ -69,19 +72,19 @@ fn area() -> Rect {
     Rect::new(0, 0, columns, rows)
 }
 
-fn bleach(frame: &mut Frame<'_>) {
+fn remove_colours(frame: &mut Frame<'_>) {
     for cell in &mut frame.buffer_mut().content {
         (cell.fg, cell.bg) = (Color::Reset, Color::Reset);
     }
 }
 
 /// Standard output. An error that does not pass is kept here, and everything after it goes nowhere.
-struct Sheet {
+struct TerminalWriter {
     is_gone: Arc<AtomicBool>,
 }
 
-impl Sheet {
-    fn kept<T>(&self, result: io::Result<T>, else_: T) -> io::Result<T> {
+impl TerminalWriter {
+    fn discard_errors<T>(&self, result: io::Result<T>, else_: T) -> io::Result<T> {
         match result {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 self.is_gone.store(true, Ordering::Relaxed);
@@ -92,15 +95,15 @@ impl Sheet {
     }
 }
 
-impl Write for Sheet {
+impl Write for TerminalWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.is_gone.load(Ordering::Relaxed) {
             true => Ok(bytes.len()),
-            false => self.kept(io::stdout().write(bytes), bytes.len()),
+            false => self.discard_errors(io::stdout().write(bytes), bytes.len()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.kept(io::stdout().flush(), ())
+        self.discard_errors(io::stdout().flush(), ())
     }
 }

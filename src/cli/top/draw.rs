@@ -4,7 +4,7 @@ use super::screen::Screen;
 use super::spark;
 use crate::cli::status::{phase, state};
 use crate::numbers::{counted, rate, time};
-use crate::status::{ConfigState, Queue, Snapshot, Stage};
+use crate::status::{ConfigState, QueueStatus, Snapshot, StageStatus};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::{Color, Style};
@@ -14,8 +14,8 @@ use ratatui::widgets::{Paragraph, Row, Table, TableState, Wrap};
 const KEYS: &str = " q quit  up/down stage  +/- processes  p pause/resume  P all  r restart";
 const HEAD: [&str; 8] = ["STAGE", "STATE", "PROCS", "DONE/S", "OUT/S", "", "RESTARTS", "DEAD"];
 /// The widths of all columns but the name and the sparkline, and the gaps between.
-const FIXED: u16 = 8 + 7 + 7 + 7 + 8 + 6 + 7;
-const BAR: usize = 20;
+const FIXED_WIDTH: u16 = 8 + 7 + 7 + 7 + 8 + 6 + 7;
+const BAR_WIDTH: usize = 20;
 
 /// Draws it all.
 pub fn draw(frame: &mut Frame<'_>, screen: &Screen) {
@@ -76,7 +76,7 @@ fn draw_stages(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
     let stages = &screen.snapshot.stages;
     let longest = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0);
     let name = u16::try_from(longest.clamp(5, 24)).unwrap_or(24);
-    let spark = area.width.saturating_sub(FIXED + name).min(60);
+    let spark = area.width.saturating_sub(FIXED_WIDTH + name).min(60);
     let rows = stages.iter().map(|stage| Row::new(stage_cells(stage, screen, spark.into())));
     let widths = [name, 8, 7, 7, 7, spark, 8, 6].map(Constraint::Length);
     let table = Table::new(rows, widths)
@@ -86,7 +86,7 @@ fn draw_stages(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn stage_cells(stage: &Stage, screen: &Screen, width: usize) -> [String; 8] {
+fn stage_cells(stage: &StageStatus, screen: &Screen, width: usize) -> [String; 8] {
     let rates = screen.rates.get(&stage.name);
     let spark = rates.map_or(String::new(), |rates| spark::line(rates.iter(), width));
     [
@@ -102,7 +102,7 @@ fn stage_cells(stage: &Stage, screen: &Screen, width: usize) -> [String; 8] {
 }
 
 /// As many as there is room for, and how many there are more.
-fn queue_lines(queues: &[Queue], area: Rect) -> Vec<Line<'_>> {
+fn queue_lines(queues: &[QueueStatus], area: Rect) -> Vec<Line<'_>> {
     let room = usize::from(area.height);
     let fit = if queues.len() > room { room.saturating_sub(1) } else { queues.len() };
     let longest = queues.iter().map(|queue| queue.name.chars().count()).max().unwrap_or(0).min(24);
@@ -113,12 +113,12 @@ fn queue_lines(queues: &[Queue], area: Rect) -> Vec<Line<'_>> {
     lines
 }
 
-fn queue_line(queue: &Queue, longest: usize) -> Line<'_> {
+fn queue_line(queue: &QueueStatus, longest: usize) -> Line<'_> {
     let share = queue.fullness();
     let colour = if share >= 0.9 { Color::Red } else { Color::Green };
     Line::from(vec![
         Span::raw(format!("{:<longest$.longest$} ", queue.name)),
-        Span::styled(spark::bar(share, BAR), Style::new().fg(colour)),
+        Span::styled(spark::bar(share, BAR_WIDTH), Style::new().fg(colour)),
         Span::raw(format!(" {} of {} waiting, {} at work", queue.waiting, queue.capacity, queue.leased)),
     ])
 }

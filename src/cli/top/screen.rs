@@ -2,7 +2,7 @@
 
 use super::keys::Key;
 use crate::control::protocol::{Command, Restart, Scale, StageOrAll};
-use crate::status::{Snapshot, Stage};
+use crate::status::{Snapshot, StageStatus};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Rates that a sparkline shows at most.
@@ -115,10 +115,11 @@ fn pause(is_wanted: bool, stage: Option<String>) -> Asked {
 }
 
 /// Items that a stage took (a source: put out) a second, since the look before.
-fn rate(before: &Snapshot, now: &Snapshot, stage: &Stage) -> Option<f64> {
+fn rate(before: &Snapshot, now: &Snapshot, stage: &StageStatus) -> Option<f64> {
     let seconds = now.uptime - before.uptime;
     let earlier = before.stages.iter().find(|other| other.name == stage.name)?;
-    let count = |stage: &Stage| if stage.is_source() { stage.totals.emitted } else { stage.totals.done };
+    let count =
+        |stage: &StageStatus| if stage.is_source() { stage.totals.emitted } else { stage.totals.done };
     (seconds > 0.0).then(|| count(stage).saturating_sub(count(earlier)) as f64 / seconds)
 }
 

@@ -1,5 +1,5 @@
 //! The terminal, taken and given back: at the end, by a panic, while this process is stopped (Ctrl-Z), and by a signal
-//! that ends it. After `kill -9` nobody can do it: `reset` does.
+//! that ends it. After `kill -9` only `reset` helps.
 //!
 //! | it … | then |
 //! |---|---|
@@ -28,20 +28,20 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What ends a program.
-const ENDS: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+/// Signals that end the program.
+const END_SIGNALS: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /// The modes of the terminal before it was taken; none: it is not taken.
-static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+static ORIGINAL_MODES: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// The terminal, as long as it is ours.
 pub struct Session {
     canvas: Canvas,
     /// The signal that came and ends us; 0: none.
     signal: Arc<AtomicUsize>,
-    /// Somebody wants us to stop for a while.
+    /// SIGTSTP came.
     stop: Arc<AtomicBool>,
-    /// We were stopped, and go on.
+    /// SIGCONT came.
     continued: Arc<AtomicBool>,
     woken: UnixStream,
     wake: UnixStream,
@@ -50,7 +50,7 @@ pub struct Session {
 /// What there is to react to.
 #[derive(Debug)]
 pub enum Input {
-    /// Somebody woke us, or the size has changed.
+    /// There is an update, or the size has changed.
     Woken,
     /// This was typed.
     Typed(Vec<u8>),
@@ -69,12 +69,12 @@ impl Session {
         woken.set_nonblocking(true)?;
         wake.set_nonblocking(true)?;
         // First what came, then the waking: handlers run in this order.
-        for number in ENDS {
+        for number in END_SIGNALS {
             flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or(0))?;
         }
         flag::register(SIGTSTP, Arc::clone(&stop))?;
         flag::register(SIGCONT, Arc::clone(&continued))?;
-        for number in ENDS.into_iter().chain([SIGTSTP, SIGCONT, SIGWINCH]) {
+        for number in END_SIGNALS.into_iter().chain([SIGTSTP, SIGCONT, SIGWINCH]) {
             pipe::register(number, wake.try_clone()?)?;
         }
         give_back_at_a_panic();
@@ -185,13 +185,13 @@ fn take() -> io::Result<()> {
     let mut raw = before.clone();
     cfmakeraw(&mut raw);
     tcsetattr(io::stdin(), SetArg::TCSANOW, &raw)?;
-    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    *ORIGINAL_MODES.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
     execute!(io::stdout(), EnterAlternateScreen, Hide).inspect_err(|_| give_back())
 }
 
 /// As it was. Nothing that fails here matters: then the terminal is gone.
 fn give_back() {
-    let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    let Some(before) = ORIGINAL_MODES.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &before);
     let _ = io::stdout().flush();
@@ -200,9 +200,9 @@ fn give_back() {
 /// Before the message, which is read on the usual screen. The message itself is written by the hook that was there: it
 /// takes a standard error that is gone, where `eprintln!` would be the panic inside the panic that aborts.
 fn give_back_at_a_panic() {
-    let told = std::panic::take_hook();
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         give_back();
-        told(panic);
+        default_hook(panic);
     }));
 }

@@ -125,8 +125,8 @@ fn a_file_in_the_way_is_no_socket_to_replace() {
 #[test]
 fn what_is_left_of_a_killed_run_is_waited_for() {
     let folder = Folder::new("breath");
-    let nobody = u32::MAX;
-    let mut killed = folder.take("p", nobody, "/a/p.toml").unwrap();
+    let no_process = u32::MAX;
+    let mut killed = folder.take("p", no_process, "/a/p.toml").unwrap();
     let lock = folder.0.join("p.lock");
     let open = || {
         let fds = fs::read_dir("/proc/self/fd").unwrap().flatten();

@@ -26,7 +26,7 @@ pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> Stri
         }
         Limit::Output => {
             return format!(
-                "Whoever reads standard output, or whatever {stage} writes to, is the bottleneck: {stage} waits for it {share} \
+                "The reader of standard output, or what {stage} writes to, is the bottleneck: {stage} waits for it {share} \
                  of the time.{}",
                 room(found.next.as_ref())
             );

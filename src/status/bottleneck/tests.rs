@@ -93,7 +93,7 @@ fn what_lies_outside_is_a_limit_too() {
     now.stages[2].outputs.clear();
     let bottleneck = found(&now);
     assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Output, Some("out")));
-    assert!(bottleneck.text.starts_with("Whoever reads standard output"), "{}", bottleneck.text);
+    assert!(bottleneck.text.starts_with("The reader of standard output"), "{}", bottleneck.text);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn any_chain() -> impl Strategy<Value = Snapshot> {
         let chained = all.into_iter().enumerate().map(|(n, (name, times, running))| {
             let input = if n == 0 { String::new() } else { format!("q{}", n - 1) };
             let output = if n == last { String::new() } else { format!("q{n}") };
-            Stage { running, ..stage(&format!("{name}{n}"), &input, &output, times) }
+            StageStatus { running, ..stage(&format!("{name}{n}"), &input, &output, times) }
         });
         let queues = (0..last).map(|n| queue(&format!("q{n}"), 5)).collect();
         Snapshot { stages: chained.collect(), queues, ..snapshot() }

@@ -26,7 +26,7 @@ impl Performer<'_> {
 
     /// What a dead worker was at, and which try that was; 0: at nothing.
     pub(super) fn item_of(&mut self, slot: SlotId) -> (Option<Glimpse>, u32) {
-        let Some(begun) = self.admin(|admin| admin.begun_item(slot, Glimpse::MOST)).flatten() else {
+        let Some(begun) = self.admin(|admin| admin.begun_item(slot, Glimpse::MAX_BYTES)).flatten() else {
             return (None, 0);
         };
         let (id, attempt) = (begun.id, begun.attempt);

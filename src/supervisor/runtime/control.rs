@@ -47,8 +47,7 @@ pub fn claim(
     }
     let (file, socket) = (file(options), pipeline.control.socket.as_deref());
     let inherited = inherited.control.as_ref();
-    let request =
-        ClaimRequest { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
+    let request = ClaimRequest { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
     match Claim::take(&request, &runtime_folder::folders_here()) {
         Ok(claim) => Ok(Some(claim)),
         Err(error @ ClaimError::Failed(..)) if socket.is_none() => {

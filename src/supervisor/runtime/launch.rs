@@ -12,7 +12,7 @@ use crate::supervisor::machine::ids::StageKey;
 use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use crate::sys::process::{self, ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError};
 use crate::sys::{fd, open_files};
-use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, TICKET_FD, UNDO_LOG_FD, WorkerSpec};
+use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -94,7 +94,7 @@ impl Launcher {
         }
         let spec = self.spec(spawn, reads_stdin, names).map_err(|error| SpawnError::preparing(&error))?;
         let mut descriptors =
-            vec![(self.arena.fd(), ARENA_FD), (spec.as_fd(), TICKET_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
+            vec![(self.arena.fd(), ARENA_FD), (spec.as_fd(), SPEC_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
         if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
             descriptors.extend(pipe.iter().map(OwnedFd::as_fd).zip(HOLDING_PIPE_FDS));
         }

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 /// A batch should not take longer.
-const SPAN: Duration = Duration::from_micros(100);
+const BATCH_SPAN: Duration = Duration::from_micros(100);
 /// Items at once, at most.
-const LARGEST: usize = 512;
-/// In a larger batch the clock is read only after so many items.
+const LARGEST_BATCH: usize = 512;
+/// In a larger batch the clock is read after this many items.
 const CLOCK_INTERVAL: usize = 8;
 
 /// The size of the next batch, learnt from the ones before.
@@ -25,7 +25,7 @@ pub(crate) struct Stopwatch {
 impl Batch {
     /// `largest`: a stage may have reasons for less than the usual maximum.
     pub fn new(largest: usize) -> Batch {
-        Batch { size: 1, largest: largest.min(LARGEST) }
+        Batch { size: 1, largest: largest.min(LARGEST_BATCH) }
     }
 
     /// How many items to take.
@@ -38,10 +38,10 @@ impl Batch {
         Stopwatch { start: Instant::now(), interval }
     }
 
-    /// `done` items took so long.
+    /// `done` items took `took`.
     pub fn learn(&mut self, done: usize, took: Duration) {
-        if took > SPAN {
-            let fitting = done as u128 * SPAN.as_nanos() / took.as_nanos();
+        if took > BATCH_SPAN {
+            let fitting = done as u128 * BATCH_SPAN.as_nanos() / took.as_nanos();
             self.size = (fitting as usize).clamp(1, self.largest);
         } else if done >= self.size {
             self.size = (self.size * 2).min(self.largest);
@@ -55,10 +55,10 @@ impl Batch {
 }
 
 impl Stopwatch {
-    /// Whether it is time to publish, after so many items.
+    /// Whether it is time to publish, after `done` items.
     #[inline]
     pub fn is_over(&self, done: usize) -> bool {
-        done.is_multiple_of(self.interval) && self.elapsed() > SPAN
+        done.is_multiple_of(self.interval) && self.elapsed() > BATCH_SPAN
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn batches_grow_while_whole_ones_are_quick() {
-        let mut batch = Batch::new(LARGEST);
+        let mut batch = Batch::new(LARGEST_BATCH);
         let sizes: Vec<usize> = (0..12)
             .map(|_| {
                 let size = batch.size();
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_was_not_full_says_nothing_about_larger_ones() {
-        let mut batch = Batch::new(LARGEST);
+        let mut batch = Batch::new(LARGEST_BATCH);
         batch.learn(1, FAST);
         batch.learn(1, FAST);
         assert_eq!(batch.size(), 2);
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn slow_items_are_taken_one_at_a_time() {
-        let mut batch = Batch::new(LARGEST);
+        let mut batch = Batch::new(LARGEST_BATCH);
         (0..20).for_each(|_| batch.learn(batch.size(), FAST));
         batch.learn(40, Duration::from_micros(400));
         assert_eq!(batch.size(), 10);

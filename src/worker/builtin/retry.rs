@@ -7,9 +7,9 @@ use crate::worker::stop::Stop;
 use std::time::Duration;
 
 /// The first wait; each is twice as long as the one before.
-const FIRST: Duration = Duration::from_millis(50);
+const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// The longest: nothing outside says that it can be written again, so it is tried.
-const LONGEST: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// One wait, of several tries.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Retry {
             log::warn!("{why}; waits, and tries it again");
             self.said = why;
         }
-        let length = FIRST.saturating_mul(1 << self.tries.min(16)).min(LONGEST);
+        let length = FIRST_WAIT.saturating_mul(1 << self.tries.min(16)).min(LONGEST_WAIT);
         self.tries += 1;
         worker.wait_outside(length)
     }

@@ -7,21 +7,21 @@
 
 use super::batch::Batch;
 use super::guard;
-use super::token::{self, Recall, Token};
+use super::token::{self, Token};
 use crate::exit;
-use crate::queue::{Ending, QueueId, Waiting};
+use crate::queue::{Ending, Waiting};
 use crate::stage::{Emitter, Failure, Next, Persistence, Reach, Source};
 use crate::sys::readiness;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::outlet::StageOutlet;
-use crate::worker::stop::Stop;
+use crate::worker::stop::{Stop, until_stop};
 use std::time::{Duration, Instant};
 
 /// Items published at once, at most.
-const LARGEST: usize = 480;
+const LARGEST_STRETCH: usize = 480;
 
 /// A wait without an end, in pieces: `Instant` has no end of time.
-const LONG: Duration = Duration::from_secs(24 * 3600);
+const ENDLESS_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct SourceLoop<'a> {
     worker: &'a mut WorkerContext,
@@ -44,20 +44,12 @@ impl<'a> SourceLoop<'a> {
         source: Box<dyn Source>,
         memory: Persistence,
     ) -> SourceLoop<'a> {
-        let token = worker.spec.token.filter(|_| memory != Persistence::Nothing).map(|queue| {
-            let mut fresh = Vec::new();
-            source.save(&mut fresh);
-            Token::new(QueueId(queue), &fresh)
-        });
-        SourceLoop { worker, source, token, batch: Batch::new(LARGEST), is_short: false }
+        let token = Token::of(worker, memory, |fresh| source.save(fresh));
+        SourceLoop { worker, source, token, batch: Batch::new(LARGEST_STRETCH), is_short: false }
     }
 
     pub fn run(mut self) -> Stop {
-        loop {
-            if let Err(stop) = self.round() {
-                return stop;
-            }
-        }
+        until_stop(|| self.round())
     }
 
     fn round(&mut self) -> Result<(), Stop> {
@@ -68,7 +60,7 @@ impl<'a> SourceLoop<'a> {
         }
         self.worker.recycling.check()?;
         self.take_token()?;
-        let Some((stretch, published)) = self.stretch(&live)? else { return self.go_back() };
+        let Some((stretch, published)) = self.stretch()? else { return self.go_back() };
         if let Some(progress) = self.source.progress() {
             self.worker.queues.note_progress(progress.done, progress.total);
         }
@@ -84,43 +76,36 @@ impl<'a> SourceLoop<'a> {
 
     fn take_token(&mut self) -> Result<(), Stop> {
         let Some(token) = &mut self.token else { return Ok(()) };
-        if let Recall::Restore(state) = token.take(self.worker)? {
+        if let Some(state) = token.take(self.worker)? {
             self.source.restore(&state)?;
         }
         if token.has_ended() { Err(Stop(Ending::Finished)) } else { Ok(()) }
     }
 
     /// Steps and publishes. `None`: there is no room for all that came, and nothing is published.
-    fn stretch(&mut self, live: &LiveSettings) -> Result<Option<(Stretch, bool)>, Stop> {
+    fn stretch(&mut self) -> Result<Option<(Stretch, bool)>, Stop> {
         let must_be_whole = self.token.is_some() && !self.worker.outputs.is_empty() && !self.source.repeats();
-        if !must_be_whole {
-            let stretch = self.produce(live, LARGEST)?;
-            let published = self.publish(&stretch)?;
-            return Ok(Some((stretch, published)));
+        let most = match must_be_whole {
+            true if std::mem::take(&mut self.is_short) => 1,
+            true => {
+                self.worker.queues.room(&self.worker.outputs)?.try_into().unwrap_or(LARGEST_STRETCH).max(1)
+            }
+            false => LARGEST_STRETCH,
+        };
+        let whole = must_be_whole && most > 1;
+        if whole {
+            self.worker.queues.begin_whole();
         }
-        let room = self.worker.queues.room(&self.worker.outputs)?;
-        if std::mem::take(&mut self.is_short) || room <= 1 {
-            let stretch = self.produce(live, 1)?;
-            let published = self.publish(&stretch)?;
-            return Ok(Some((stretch, published)));
-        }
-        self.worker.queues.begin_whole();
-        let most = usize::try_from(room).unwrap_or(LARGEST);
-        let result = self.produce(live, most).and_then(|stretch| {
-            let published = self.publish_whole(&stretch)?;
+        let result = self.produce(most).and_then(|stretch| {
+            let published = self.publish(&stretch, whole)?;
             Ok(published.map(|published| (stretch, published)))
         });
-        match result {
-            Err(_) if self.worker.queues.lacked_room() => {
-                self.worker.queues.give_up_whole()?;
-                Ok(None)
-            }
-            Err(stop) => {
-                self.worker.queues.give_up_whole()?;
-                Err(stop)
-            }
-            stretch => stretch,
+        if result.is_ok() || !whole {
+            return result;
         }
+        let lacked_room = self.worker.queues.lacked_room();
+        self.worker.queues.give_up_whole()?;
+        if lacked_room { Ok(None) } else { result }
     }
 
     /// To the state that the token says.
@@ -132,24 +117,9 @@ impl<'a> SourceLoop<'a> {
         Ok(())
     }
 
-    /// As [`SourceLoop::publish`], all or nothing; `None`: there is no room.
-    fn publish_whole(&mut self, stretch: &Stretch) -> Result<Option<bool>, Stop> {
-        let Some(token) = &mut self.token else { return Ok(None) };
-        let source = &self.source;
-        if !token.differs(|state| source.save(state), stretch.next == Next::End) && stretch.emitted == 0 {
-            self.worker.queues.give_up_whole()?;
-            return Ok(Some(false));
-        }
-        token.put(&mut self.worker.queues)?;
-        if !self.worker.commit_whole(token::LEASE + 1)? {
-            return Ok(None);
-        }
-        token.committed();
-        Ok(Some(true))
-    }
-
     /// Steps until it is time to publish. What an earlier worker has published of these very steps is skipped.
-    fn produce(&mut self, live: &LiveSettings, most: usize) -> Result<Stretch, Stop> {
+    fn produce(&mut self, most: usize) -> Result<Stretch, Stop> {
+        let live = self.worker.live;
         let mut skip = match &self.token {
             Some(token) => token.mark(&self.worker.queues)?,
             None => 0,
@@ -194,22 +164,31 @@ impl<'a> SourceLoop<'a> {
         Ok((next?, emitted))
     }
 
-    /// Publishes the outputs together with the position after them; false if there was nothing to publish.
-    fn publish(&mut self, stretch: &Stretch) -> Result<bool, Stop> {
-        let Some(token) = &mut self.token else {
+    /// Publishes the outputs together with the position after them; false if there was nothing to publish. `whole`: all
+    /// or nothing; `None`: there is no room for that.
+    fn publish(&mut self, stretch: &Stretch, whole: bool) -> Result<Option<bool>, Stop> {
+        let SourceLoop { worker, source, token, .. } = self;
+        let Some(token) = token else {
             if stretch.emitted > 0 {
-                self.worker.commit(0)?;
+                worker.commit(0)?;
             }
-            return Ok(stretch.emitted > 0);
+            return Ok(Some(stretch.emitted > 0));
         };
-        let source = &self.source;
-        if !token.differs(|state| source.save(state), stretch.next == Next::End) && stretch.emitted == 0 {
-            return Ok(false);
+        let has_moved = token.differs(|state| source.save(state), stretch.next == Next::End);
+        if !has_moved && stretch.emitted == 0 {
+            if whole {
+                worker.queues.give_up_whole()?;
+            }
+            return Ok(Some(false));
         }
-        token.put(&mut self.worker.queues)?;
-        self.worker.commit(token::LEASE + 1)?;
+        token.put(&mut worker.queues)?;
+        if whole && !worker.commit_whole(token::LEASE + 1)? {
+            return Ok(None);
+        } else if !whole {
+            worker.commit(token::LEASE + 1)?;
+        }
         token.committed();
-        Ok(true)
+        Ok(Some(true))
     }
 
     fn wait(&mut self, until: Option<Instant>) -> Result<(), Stop> {
@@ -222,7 +201,7 @@ impl<'a> SourceLoop<'a> {
                 wait.map_err(|error| Failure::fatal(format!("can't wait for input: {error}")))?;
             }
             None => {
-                let until = until.unwrap_or_else(|| Instant::now() + LONG);
+                let until = until.unwrap_or_else(|| Instant::now() + ENDLESS_WAIT);
                 // No pause of the file's: more processes would not make it come sooner.
                 self.worker.queues.pause(until, Waiting::Starved)?;
             }

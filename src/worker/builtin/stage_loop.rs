@@ -3,13 +3,14 @@
 use super::batch::Batch;
 use super::guard;
 use super::retry::Retry;
-use super::token::{self, Recall, Token};
-use crate::queue::{Ending, QueueId, Taken};
+use super::time_limit::TimeLimit;
+use super::token::{self, Token};
+use crate::queue::{Ending, SlotId, Taken};
 use crate::stage::{Emitter, Failure, Item, Persistence, Reach, Stage};
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::outlet::StageOutlet;
-use crate::worker::stop::Stop;
+use crate::worker::stop::{Stop, until_stop};
 
 /// Items in one transaction of a stage with a state: each of its leases may need a word in the journal.
 const LARGEST_WITH_STATE: usize = 32;
@@ -20,19 +21,17 @@ pub(crate) struct StageLoop<'a> {
     memory: Persistence,
     token: Option<Token>,
     batch: Batch,
+    time_limit: TimeLimit,
     /// The item at hand, where its place in queue memory can't be borrowed.
     item: Vec<u8>,
 }
 
 impl<'a> StageLoop<'a> {
     pub fn new(worker: &'a mut WorkerContext, stage: Box<dyn Stage>, memory: Persistence) -> StageLoop<'a> {
-        let token = worker.spec.token.filter(|_| memory != Persistence::Nothing).map(|queue| {
-            let mut fresh = Vec::new();
-            stage.save(&mut fresh);
-            Token::new(QueueId(queue), &fresh)
-        });
+        let token = Token::of(worker, memory, |fresh| stage.save(fresh));
         let largest = if memory == Persistence::State { LARGEST_WITH_STATE } else { usize::MAX };
-        StageLoop { worker, stage, memory, token, batch: Batch::new(largest), item: Vec::new() }
+        let time_limit = TimeLimit::new(worker.arena.clone(), SlotId(worker.spec.slot));
+        StageLoop { worker, stage, memory, token, batch: Batch::new(largest), time_limit, item: Vec::new() }
     }
 
     pub fn run(mut self) -> Stop {
@@ -41,15 +40,11 @@ impl<'a> StageLoop<'a> {
         {
             return stop;
         }
-        loop {
-            if let Err(stop) = self.round() {
-                return stop;
-            }
-        }
+        until_stop(|| self.round())
     }
 
-    /// What only one worker may do: the first who gets the token. The others wait for it, so nobody has taken an item
-    /// before it is done.
+    /// What only one worker may do: the first who gets the token. The others wait for it, so no item is taken before
+    /// it is done.
     fn begin_run(&mut self) -> Result<(), Stop> {
         let Some(mut token) = self.token.take() else {
             self.insist(|stage| stage.begin_run())?;
@@ -78,28 +73,29 @@ impl<'a> StageLoop<'a> {
     }
 
     fn round(&mut self) -> Result<(), Stop> {
-        let live = self.worker.poll_orders()?;
+        self.worker.poll_orders()?;
         self.worker.recycling.check()?;
         if let Some(token) = &mut self.token
-            && let Recall::Restore(state) = token.take(self.worker)?
+            && let Some(state) = token.take(self.worker)?
         {
             self.stage.restore(&state)?;
         }
-        match self.take(&live)? {
+        match self.take()? {
             Taken::Items { before, after } => {
                 self.worker.log_taken(self.first(), before, after)?;
-                self.work(&live)
+                self.work()
             }
             Taken::Empty | Taken::Ordered => Ok(()),
             Taken::Ended => self.end(),
         }
     }
 
-    fn take(&mut self, live: &LiveSettings) -> Result<Taken, Stop> {
+    fn take(&mut self) -> Result<Taken, Stop> {
+        let live = self.worker.live;
         let worker = &mut *self.worker;
         let one = live.is_single() || live.tuning.item_timeout.is_some();
         let most = if one { 1 } else { self.batch.size().min(worker.recycling.items_left()) };
-        worker.take(most, live)
+        worker.take(most)
     }
 
     /// The first lease that is an item, not the token.
@@ -108,7 +104,7 @@ impl<'a> StageLoop<'a> {
     }
 
     /// One batch. What was not begun when its time is over goes back as it was.
-    fn work(&mut self, live: &LiveSettings) -> Result<(), Stop> {
+    fn work(&mut self) -> Result<(), Stop> {
         let first = self.first();
         let watch = self.batch.start();
         let waited = self.worker.queues.waited();
@@ -116,7 +112,7 @@ impl<'a> StageLoop<'a> {
         while next < self.worker.queues.len() {
             if let Err(failure) = self.process(next)? {
                 self.rest();
-                return self.fail(next, failure, live);
+                return self.fail(next, failure);
             }
             next += 1;
             if watch.is_over(next - first) {
@@ -139,9 +135,9 @@ impl<'a> StageLoop<'a> {
 
     /// Processes lease `i`. The inner result is the item's, the outer one the worker's.
     fn process(&mut self, i: usize) -> Result<Result<(), Failure>, Stop> {
-        let StageLoop { worker, stage, item: copy, .. } = self;
+        let StageLoop { worker, stage, time_limit, item: copy, .. } = self;
         worker.queues.begin(i);
-        worker.time_limit.begin();
+        time_limit.begin(worker.live.tuning.item_timeout);
         let lease = worker.queues.item(i)?;
         let (attempt, id) = (lease.attempt, lease.id);
         let mut process = |bytes: &[u8], mut out: Emitter<'_>| {
@@ -164,7 +160,7 @@ impl<'a> StageLoop<'a> {
     /// From now on a crash is no item's fault.
     fn rest(&mut self) {
         self.worker.queues.rest();
-        self.worker.time_limit.rest();
+        self.time_limit.rest();
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
@@ -177,7 +173,7 @@ impl<'a> StageLoop<'a> {
         loop {
             match act(&mut *self.stage) {
                 Err(failure) if failure.reach() == Reach::NotYet => {
-                    self.rest(); // whoever dies in the wait has not died of an item
+                    self.rest(); // a worker that dies in the wait has not died of an item
                     patience.wait(self.worker, &failure)?;
                 }
                 result => {
@@ -203,14 +199,14 @@ impl<'a> StageLoop<'a> {
     }
 
     /// Item `i` failed. Nothing of it counts; the items before it do, the items after it go back as they were.
-    fn fail(&mut self, i: usize, failure: Failure, live: &LiveSettings) -> Result<(), Stop> {
+    fn fail(&mut self, i: usize, failure: Failure) -> Result<(), Stop> {
         if failure.reach() != Reach::Item {
             return Err(failure.into());
         }
         self.batch.restart();
         self.worker.item_log.forget();
         if self.token.is_some() {
-            return self.take_back(i, &failure, live);
+            return self.take_back(i, &failure);
         }
         self.worker.queues.discard_staged_from(i)?;
         self.worker.console.discard_item();
@@ -218,12 +214,12 @@ impl<'a> StageLoop<'a> {
         self.worker.recycling.count(i + 1);
         // The failed item last: so it is the first in its queue again.
         self.worker.queues.give_back_from(1)?;
-        dead_letters::fail(self.worker, 0, &failure, live)?;
+        dead_letters::fail(self.worker, 0, &failure)?;
         self.worker.pause(|tuning| tuning.sleep)
     }
 
     /// The same for a stage with a state, which the failed item may have spoilt: the whole batch is taken back.
-    fn take_back(&mut self, i: usize, failure: &Failure, live: &LiveSettings) -> Result<(), Stop> {
+    fn take_back(&mut self, i: usize, failure: &Failure) -> Result<(), Stop> {
         let first = self.first();
         self.worker.queues.discard_staged()?;
         self.worker.console.discard_all();
@@ -231,7 +227,7 @@ impl<'a> StageLoop<'a> {
             self.stage.restore(token.state())?;
         }
         self.worker.queues.give_back_from(i + 1)?;
-        dead_letters::fail(self.worker, i, failure, live)?;
+        dead_letters::fail(self.worker, i, failure)?;
         self.worker.queues.give_back_from(first)?;
         self.worker.recycling.count(1);
         self.worker.pause(|tuning| tuning.sleep)

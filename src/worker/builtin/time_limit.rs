@@ -8,36 +8,29 @@ pub(crate) struct TimeLimit {
     arena: Arena,
     slot: SlotId,
     limit: Option<Duration>,
-    is_ours: bool,
 }
 
 impl TimeLimit {
     pub fn new(arena: Arena, slot: SlotId) -> TimeLimit {
-        TimeLimit { arena, slot, limit: None, is_ours: true }
-    }
-
-    /// For a worker that keeps the limit by other means.
-    pub fn leave_to_others(&mut self) {
-        self.is_ours = false;
-    }
-
-    pub fn set(&mut self, limit: Option<Duration>) {
-        if self.limit == limit || !self.is_ours {
-            return;
-        }
-        self.limit = limit;
-        let (arena, slot) = (self.arena.clone(), self.slot);
-        if let Err(error) =
-            worker_timer::prepare(Box::new(move || arena.note_ending(slot, &Ending::TimedOut)))
-        {
-            log::error!("item_timeout can't be kept: {error}");
-        }
+        TimeLimit { arena, slot, limit: None }
     }
 
     #[inline]
-    pub fn begin(&self) {
-        if let Some(limit) = self.limit {
+    pub fn begin(&mut self, limit: Option<Duration>) {
+        if self.limit != limit {
+            self.limit = limit;
+            self.prepare();
+        }
+        if let Some(limit) = limit {
             worker_timer::begin(limit);
+        }
+    }
+
+    fn prepare(&self) {
+        let (arena, slot) = (self.arena.clone(), self.slot);
+        let last_act = Box::new(move || arena.note_ending(slot, &Ending::TimedOut));
+        if let Err(error) = worker_timer::prepare(last_act) {
+            log::error!("item_timeout can't be kept: {error}");
         }
     }
 

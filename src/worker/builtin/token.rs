@@ -1,12 +1,13 @@
 //! The token: a stage's memory, as the one item of a queue of its own.
 //!
-//! A worker leases it, goes on from what it says, and commits the new one together with what it did meanwhile. So
-//! position and outputs, or state and inputs, can't come apart, and whoever has the token is the one at work.
+//! A worker leases it, continues from its state, and commits the new one together with what it did meanwhile. So
+//! position and outputs, or state and inputs, can't come apart, and only the worker that has the token works.
 //!
 //! Its bytes: nothing at all before the first save; then one byte that says whether the stage has come to its end, then
 //! what the stage saved.
 
 use crate::queue::{Ending, Fault, QueueId, Taken, Wait, WorkerHandle};
+use crate::stage::Persistence;
 use crate::worker::context::WorkerContext;
 use crate::worker::stop::{Stop, failure_of};
 
@@ -24,19 +25,13 @@ pub(crate) struct Token {
     scratch: Vec<u8>,
 }
 
-/// What a taken token asks of the stage.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Recall {
-    /// Nothing: it has changed nothing since this worker had it last.
-    Nothing,
-    /// Go on from this state.
-    Restore(Vec<u8>),
-}
-
 impl Token {
-    /// `fresh`: what the stage saves before it has done anything.
-    pub fn new(queue: QueueId, fresh: &[u8]) -> Token {
-        Token { queue, held: false, known: encode(fresh, GOING), scratch: Vec::new() }
+    /// The token of this worker's stage, if it has one. `save`: what it saves before it has done anything.
+    pub fn of(worker: &WorkerContext, memory: Persistence, save: impl FnOnce(&mut Vec<u8>)) -> Option<Token> {
+        let queue = worker.spec.token.map(QueueId).filter(|_| memory != Persistence::Nothing)?;
+        let mut known = vec![GOING];
+        save(&mut known);
+        Some(Token { queue, held: false, known, scratch: Vec::new() })
     }
 
     pub fn is_held(&self) -> bool {
@@ -53,8 +48,9 @@ impl Token {
         &self.known[1..]
     }
 
-    /// Waits for the token, as long as another worker has it. No lease may be held before.
-    pub fn take(&mut self, worker: &mut WorkerContext) -> Result<Recall, Stop> {
+    /// Waits for the token, as long as another worker has it. No lease may be held before. Returns the state to go on
+    /// from, if the stage has changed since this worker had it last.
+    pub fn take(&mut self, worker: &mut WorkerContext) -> Result<Option<Vec<u8>>, Stop> {
         while !self.held {
             worker.poll_orders()?;
             match worker.queues.take(&[self.queue], 1, Wait::Forever)? {
@@ -64,18 +60,18 @@ impl Token {
                 Taken::Ended => return Err(Stop(Ending::Ordered)),
             }
         }
-        Ok(Recall::Nothing)
+        Ok(None)
     }
 
-    fn recall(&mut self, queues: &WorkerHandle) -> Result<Recall, Fault> {
+    fn recall(&mut self, queues: &WorkerHandle) -> Result<Option<Vec<u8>>, Fault> {
         self.held = true;
         let bytes = queues.item(LEASE)?.bytes;
         if bytes.is_empty() || bytes == self.known {
-            return Ok(Recall::Nothing);
+            return Ok(None);
         }
         self.known.clear();
         self.known.extend_from_slice(bytes);
-        Ok(Recall::Restore(self.state().to_vec()))
+        Ok(Some(self.state().to_vec()))
     }
 
     /// Outputs of the next step that are out already.
@@ -111,13 +107,9 @@ pub fn says_end(token: &[u8]) -> bool {
     token.first() == Some(&ENDED)
 }
 
-/// The stage goes on from the state that the token says: it has not come to its end after all.
+/// The stage continues from the state in the token: it has not come to its end after all.
 pub fn reopen(token: &mut [u8]) {
     if let Some(flag) = token.first_mut() {
         *flag = GOING;
     }
-}
-
-fn encode(state: &[u8], flag: u8) -> Vec<u8> {
-    [&[flag], state].concat()
 }

@@ -177,7 +177,7 @@ impl Conversation {
         matches!(self.phase, Phase::Idle | Phase::Busy { .. } | Phase::Muted { .. })
     }
 
-    /// Whether an order may still decide how the worker goes on.
+    /// Whether an order may still decide how the worker ends.
     pub fn is_undecided(&self) -> bool {
         match &self.phase {
             Phase::Leaving { .. } => false,

@@ -11,22 +11,22 @@ use std::time::Duration;
 /// What went wrong with a program over an item.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ProgramError {
-    /// It ended badly.
+    /// It exit_text badly.
     Ended(Exit),
-    /// It ended before it had answered.
+    /// It exit_text before it had answered.
     LeftUnanswered(Exit),
     /// It took too long.
     TimedOut(Duration),
     /// What it wrote makes no sense.
     BadFrame(BadFrame),
     /// It wrote more than its output queues hold.
-    TooMuch(u64),
+    TooMuchOutput(u64),
     /// It answered more than it was asked.
     AnsweredTwice,
     /// It went on after the end of its answer.
-    WentOn,
+    OutputAfterEnd,
     /// It said itself that it failed, and why.
-    Told(String),
+    Reported(String),
     /// What it wrote, which begins like this, is no word of framing "mprun".
     Malformed(Vec<u8>),
     /// What it wrote is about another item than the one whose answer is due.
@@ -38,10 +38,10 @@ pub(crate) enum ProgramError {
     /// The item can't be handed over.
     NotEncodable(NotEncodable),
     /// The item can't be an argument.
-    NoArgument(&'static str),
+    NotAnArgument(&'static str),
 }
 
-/// A failed attempt, with the program's last words.
+/// A failed attempt, with the last stderr lines of the program.
 #[derive(Clone, Debug)]
 pub(crate) struct FailedAttempt {
     pub error: ProgramError,
@@ -62,7 +62,7 @@ impl ProgramError {
             ProgramError::Ended(Exit::Signal(signal))
             | ProgramError::LeftUnanswered(Exit::Signal(signal)) => Cause::Signal(signal.to_string()),
             ProgramError::TimedOut(_) => Cause::TimedOut,
-            ProgramError::Told(why) => Cause::Error(why.clone()),
+            ProgramError::Reported(why) => Cause::Error(why.clone()),
             _ => Cause::Error(self.to_string()),
         }
     }
@@ -71,20 +71,20 @@ impl ProgramError {
 impl fmt::Display for ProgramError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProgramError::Ended(exit) => ended(*exit).fmt(f),
-            ProgramError::LeftUnanswered(exit) => write!(f, "{} before it had answered", ended(*exit)),
+            ProgramError::Ended(exit) => exit_text(*exit).fmt(f),
+            ProgramError::LeftUnanswered(exit) => write!(f, "{} before it had answered", exit_text(*exit)),
             ProgramError::TimedOut(limit) => {
                 write!(f, "it took longer than item_timeout ({})", humantime::format_duration(*limit))
             }
             ProgramError::BadFrame(bad) => bad.fmt(f),
-            ProgramError::TooMuch(most) => {
+            ProgramError::TooMuchOutput(most) => {
                 write!(f, "it wrote more than {most} bytes, which no output queue holds")
             }
             ProgramError::AnsweredTwice => {
                 f.write_str("it answered with more than one item; `reply = \"until-empty\"` allows it")
             }
-            ProgramError::WentOn => f.write_str("it wrote on after the end of its answer"),
-            ProgramError::Told(why) => f.write_str(last_line(why)),
+            ProgramError::OutputAfterEnd => f.write_str("it wrote on after the end of its answer"),
+            ProgramError::Reported(why) => f.write_str(last_line(why)),
             ProgramError::Malformed(bytes) => {
                 write!(
                     f,
@@ -102,7 +102,7 @@ impl fmt::Display for ProgramError {
             }
             ProgramError::ClosedOutput => f.write_str("it closed its standard output before it had answered"),
             ProgramError::NotEncodable(why) => why.fmt(f),
-            ProgramError::NoArgument(why) => f.write_str(why),
+            ProgramError::NotAnArgument(why) => f.write_str(why),
         }
     }
 }
@@ -112,8 +112,8 @@ fn last_line(text: &str) -> &str {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason")
 }
 
-/// How a program ended, in words.
-pub(crate) fn ended(exit: Exit) -> String {
+/// How a program exit_text, in words.
+pub(crate) fn exit_text(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("it ended with exit code {code}"),
         Exit::Signal(signal) => format!("it was killed by {signal}"),
@@ -123,8 +123,8 @@ pub(crate) fn ended(exit: Exit) -> String {
 impl fmt::Display for FailedAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)?;
-        if let ProgramError::Told(_) = self.error {
-            return Ok(()); // these are its last words
+        if let ProgramError::Reported(_) = self.error {
+            return Ok(()); // the program has given its reason
         }
         match self.stderr.iter().rev().find(|line| !line.trim().is_empty()) {
             Some(line) => write!(f, "; its last words: {line}"),

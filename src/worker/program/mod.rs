@@ -1,4 +1,4 @@
-//! Command stages: the worker is the shepherd of a program, which it starts, feeds, listens to and outlives.
+//! Command stages: the worker starts a program, feeds it, reads its output, and outlives it.
 //!
 //! ```text
 //! queues ─take─> worker ─stdin─> program ─stdout─> worker ─commit─> queues
@@ -11,7 +11,7 @@
 //!
 //! One thread, and one wait for everything ([`io::session`]). Outputs are kept back until they count ([`io::outputs`]), and
 //! come out exactly once ([`spill`]). The program leads a session of its own: it and all that it starts is ended with
-//! the worker, by the worker itself, by the kernel (`PR_SET_PDEATHSIG`), or by the supervisor, who finds the group's
+//! the worker, by the worker itself, by the kernel (`PR_SET_PDEATHSIG`), or by the supervisor, which finds the group's
 //! number in the worker's slot.
 
 mod conversation;
@@ -31,7 +31,6 @@ use crate::control::python;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure, Reach};
 use crate::sys::{process, readiness};
-use modes::each::EachLoop;
 use spec::{CommandSpec, NotStarted};
 use std::path::PathBuf;
 
@@ -44,7 +43,7 @@ pub(super) fn serve(worker: &mut WorkerContext, command: Command, context: &Cont
     let stop = live(worker, spec, command);
     if stop.0 == Ending::Ordered
         && !readiness::is_terminated()
-        && let Err(stop) = spill::leave_empty(worker)
+        && let Err(stop) = spill::drain_at_exit(worker)
     {
         return stop;
     }
@@ -66,11 +65,9 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
         io::waker::probe()?;
     }
     process::adopt_orphans()?;
-    // One of ours would end the worker, and take its word with it.
-    worker.time_limit.leave_to_others();
-    if let Some(outbox) = spill::of(worker) {
+    if let Some(spill_queue) = spill::of(worker) {
         // What goes there is not out yet: it counts when it is.
-        worker.queues.set_memory(outbox);
+        worker.queues.set_memory(spill_queue);
     }
     let module = if command.mode == Mode::Reply(Reply::Protocol) { module(worker, command) } else { None };
     CommandSpec::new(command, context, !worker.spec.inputs.is_empty(), module.as_deref())
@@ -90,9 +87,9 @@ fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
 }
 
 fn live(worker: &mut WorkerContext, spec: CommandSpec, command: Command) -> Stop {
-    setup::say_ready(worker);
+    setup::report_ready(worker);
     match command.mode {
-        Mode::Each { collect, batch } => EachLoop::new(worker, spec, command, collect, batch).run(),
+        Mode::Each { collect, batch } => modes::each::serve(worker, spec, command, collect, batch),
         Mode::Reply(reply) => {
             modes::reply::serve(worker, &spec, &command, reply).map_or_else(|stop| stop, Stop)
         }

@@ -3,7 +3,7 @@
 use super::conversation::{
     Circumstances, Conversation, Effect, Effects, Event, LINGER_REPORT, Manner, Outcome, Phase,
 };
-use super::io::session::{Session, Turn, Wish};
+use super::io::session::{Session, Turn, TurnRequest};
 use super::io::stderr::StderrRelay;
 use crate::queue::Waiting;
 use crate::stage::Failure;
@@ -16,13 +16,13 @@ use std::time::Instant;
 
 /// What a mode makes of the conversation.
 pub(crate) trait Mode {
-    /// The settings for one round.
-    fn live_settings(&mut self, worker: &mut WorkerContext) -> LiveSettings {
-        worker.read_orders()
+    /// Before each round.
+    fn read_orders(&mut self, worker: &mut WorkerContext) {
+        worker.read_orders();
     }
 
     /// Gets items for the program, moves bytes, and publishes what counts.
-    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop>;
+    fn round(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop>;
 
     /// Whether there are rounds to come though the program is over.
     fn owes_output(&self) -> bool {
@@ -52,26 +52,26 @@ impl<'a> ProgramRun<'a> {
     /// An error is the worker's; the program is ended for it.
     pub fn converse(&mut self, mode: &mut impl Mode) -> Result<(), Stop> {
         while !self.conversation.is_over() || mode.owes_output() {
-            let live = mode.live_settings(self.worker);
+            mode.read_orders(self.worker);
             if readiness::is_terminated() {
                 self.apply(Event::Terminated);
             }
-            if let Err(stop) = mode.round(self, &live) {
-                self.abandon(&live);
+            if let Err(stop) = mode.round(self) {
+                self.abandon();
                 return Err(stop);
             }
-            self.end_round(&live);
+            self.end_round();
         }
         Ok(())
     }
 
-    fn abandon(&mut self, live: &LiveSettings) {
+    fn abandon(&mut self) {
         self.apply(Event::Abandoned);
         while !self.conversation.is_over() {
-            if self.turn(live, None, Wish::default()).is_err() {
+            if self.turn(None, TurnRequest::default()).is_err() {
                 return;
             }
-            self.end_round(live);
+            self.end_round();
         }
     }
 
@@ -95,32 +95,28 @@ impl<'a> ProgramRun<'a> {
         effects
     }
 
-    fn end_round(&mut self, live: &LiveSettings) {
+    fn end_round(&mut self) {
         if self.session.is_drained() {
             self.apply(Event::Drained);
         }
-        let facts = circumstances(live);
+        let facts = circumstances(&self.worker.live);
         if self.conversation.deadline(facts).is_some_and(|at| at <= Instant::now()) {
             self.apply(Event::Tick(facts));
         }
     }
 
     /// The moment when a turn ends though nothing has happened.
-    pub fn wakes_at(&self, live: &LiveSettings, others: [Option<Instant>; 3]) -> Option<Instant> {
-        let deadline = self.conversation.deadline(circumstances(live));
+    pub fn wakes_at(&self, others: [Option<Instant>; 3]) -> Option<Instant> {
+        let live = self.worker.live;
+        let deadline = self.conversation.deadline(circumstances(&live));
         others.into_iter().chain([deadline]).flatten().min()
     }
 
     /// One turn, counted as a wait if there is a reason.
-    pub fn turn(
-        &mut self,
-        live: &LiveSettings,
-        why: Option<Waiting>,
-        mut wish: Wish<'_>,
-    ) -> Result<Turn, Failure> {
-        wish.until = self.wakes_at(live, [wish.until, None, None]);
+    pub fn turn(&mut self, why: Option<Waiting>, mut request: TurnRequest<'_>) -> Result<Turn, Failure> {
+        request.until = self.wakes_at([request.until, None, None]);
         let ProgramRun { worker, stderr, session, .. } = self;
-        let turn = worker.counted_as(why, |queues| session.turn(wish, stderr, queues.program()))?;
+        let turn = worker.counted_as(why, |queues| session.turn(request, stderr, queues.program()))?;
         self.note(turn);
         Ok(turn)
     }

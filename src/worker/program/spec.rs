@@ -16,6 +16,7 @@ use crate::worker::program::io::session::Session;
 use crate::worker::stop::Stop;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist};
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -23,12 +24,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 /// The newest version of framing "mprun" that this mprun speaks.
-const PROTOCOL: &str = "2";
+const HELPER_PROTOCOL_VERSION: &str = "2";
 
 /// All that a start needs but the item.
 pub(crate) struct CommandSpec {
     starter: Starter,
-    words: Vec<Word>,
+    arguments: Vec<Argument>,
     environment: Vec<CString>,
     null: OwnedFd,
     file: PathBuf,
@@ -40,18 +41,18 @@ pub(crate) struct CommandSpec {
 
 /// An argument.
 #[derive(Clone)]
-enum Word {
+enum Argument {
     /// As it is.
-    Plain(CString),
+    Fixed(CString),
     /// Pieces between which the item stands.
-    Around(Vec<Vec<u8>>),
+    Template(Vec<Vec<u8>>),
 }
 
 /// Why a program was not started.
 pub(crate) enum NotStarted {
     /// This item can't be handed over; others may.
     Item(ProgramError),
-    /// Not now; why, nobody can say.
+    /// Not now, for a reason that may pass.
     Failed(Failure),
     /// However often it is tried: what must change is outside.
     Never(Failure),
@@ -73,7 +74,7 @@ impl NotStarted {
 
 impl CommandSpec {
     /// Looks everything up that the command names. An error is fatal.
-    /// `module`: where a program in Python finds mprun's module, behind all that it is told itself.
+    /// `module`: where a program in Python finds mprun's module, behind the folders of its own environment.
     pub fn new(
         command: &Command,
         context: &Context,
@@ -81,7 +82,7 @@ impl CommandSpec {
         module: Option<&Path>,
     ) -> Result<CommandSpec, Failure> {
         let substitutes = matches!(command.mode, Mode::Each { batch: None, .. });
-        let words = words(&command.invocation, context.worker, substitutes);
+        let arguments = arguments(&command.invocation, context.worker, substitutes);
         let folder = command.cwd.as_ref().map_or_else(|| context.folder.clone(), |cwd| context.path(cwd));
         let credentials = Credentials::of(command)?;
         let mut environment = environment(command, credentials.as_ref())?;
@@ -102,14 +103,14 @@ impl CommandSpec {
             soft_open_files: context.soft_open_files.filter(|_| command.limits.open_files.is_none()),
             ..ProcessSpec::default()
         };
-        let takes_item = words.iter().any(|word| matches!(word, Word::Around(_)));
+        let takes_item = arguments.iter().any(|argument| matches!(argument, Argument::Template(_)));
         let entries = environment.into_iter().map(|(name, value)| {
             let entry = [name.as_bytes(), value.as_bytes()].join(&b'=');
             CString::new(entry).map_err(Failure::from)
         });
         Ok(CommandSpec {
             starter: Starter::new(blueprint)?,
-            words,
+            arguments,
             environment: entries.collect::<Result<_, _>>()?,
             null: crate::sys::fd::null()?,
             file,
@@ -125,11 +126,11 @@ impl CommandSpec {
     }
 
     /// Starts the program, for an item or for all of them.
-    pub fn start(&self, item: Option<(&[u8], u32)>, note: &AtomicU64) -> Result<Session, NotStarted> {
+    pub fn start(&self, item: Option<(&[u8], u32)>, program_slot: &AtomicU64) -> Result<Session, NotStarted> {
         let bytes = item.map_or(&b""[..], |(bytes, _)| bytes);
-        let arguments = self.words.iter().map(|word| word.with(bytes));
+        let arguments = self.arguments.iter().map(|argument| argument.with(bytes));
         let arguments: Vec<CString> = arguments.collect::<Option<_>>().ok_or(NotStarted::Item(
-            ProgramError::NoArgument("the item holds a zero byte, which no argument can"),
+            ProgramError::NotAnArgument("the item holds a zero byte, which no argument can"),
         ))?;
         let mut environment = self.environment.clone();
         if let Some((_, attempt)) = item {
@@ -141,7 +142,7 @@ impl CommandSpec {
                 arguments: &arguments,
                 environment: &environment,
                 descriptors: &[(stdio[0], 0), (stdio[1], 1), (stdio[2], 2)],
-                pid_word: Some(note),
+                pid_word: Some(program_slot),
             })
         })
         .map_err(|error| self.not_started(error, &arguments, &environment))?;
@@ -152,9 +153,9 @@ impl CommandSpec {
     }
 
     fn not_started(&self, error: StartFailure, arguments: &[CString], environment: &[CString]) -> NotStarted {
-        let title = self.words.first().map_or_else(String::new, |word| match word {
-            Word::Plain(word) => word.to_string_lossy().into_owned(),
-            Word::Around(_) => String::new(),
+        let title = self.arguments.first().map_or_else(String::new, |argument| match argument {
+            Argument::Fixed(argument) => argument.to_string_lossy().into_owned(),
+            Argument::Template(_) => String::new(),
         });
         let error = match error {
             StartFailure::Start(error) => error,
@@ -163,12 +164,12 @@ impl CommandSpec {
                 return NotStarted::Failed(Failure::fatal(why));
             }
         };
-        let has_item = self.words.iter().any(|word| matches!(word, Word::Around(_)));
+        let has_item = self.arguments.iter().any(|argument| matches!(argument, Argument::Template(_)));
         if error.errno == Errno::E2BIG
             && has_item
             && !process::is_too_large(&self.fixed_arguments(), environment)
         {
-            return NotStarted::Item(ProgramError::NoArgument("the item is too long for an argument"));
+            return NotStarted::Item(ProgramError::NotAnArgument("the item is too long for an argument"));
         }
         let advice = self.advice(error, arguments, environment);
         let failure = Failure::fatal(format!("can't start `{title}`: {}{advice}", error.cause()));
@@ -177,7 +178,7 @@ impl CommandSpec {
 
     /// The arguments with nothing in the place of the item.
     fn fixed_arguments(&self) -> Vec<CString> {
-        self.words.iter().filter_map(|word| word.with(b"")).collect()
+        self.arguments.iter().filter_map(|argument| argument.with(b"")).collect()
     }
 
     /// What to do about it, where that is known.
@@ -232,30 +233,33 @@ pub(crate) enum StartFailure {
     Start(SpawnError),
 }
 
-impl Word {
+impl Argument {
     fn with(&self, item: &[u8]) -> Option<CString> {
         match self {
-            Word::Plain(word) => Some(word.clone()),
-            Word::Around(pieces) => CString::new(pieces.join(item)).ok(),
+            Argument::Fixed(argument) => Some(argument.clone()),
+            Argument::Template(pieces) => CString::new(pieces.join(item)).ok(),
         }
     }
 }
 
-fn words(invocation: &Invocation, worker: u32, substitutes: bool) -> Vec<Word> {
+fn arguments(invocation: &Invocation, worker: u32, substitutes: bool) -> Vec<Argument> {
     match invocation {
         Invocation::Shell(line) => {
-            let mut words = ["sh", "-c", line].map(|word| plain(word.as_bytes().to_vec())).to_vec();
+            let mut arguments =
+                ["sh", "-c", line].map(|argument| plain(argument.as_bytes().to_vec())).to_vec();
             if substitutes && shell_line::names_item(line) {
-                words.extend([plain(b"sh".to_vec()), Word::Around(vec![Vec::new(); 2])]);
+                arguments.extend([plain(b"sh".to_vec()), Argument::Template(vec![Vec::new(); 2])]);
             }
-            words
+            arguments
         }
-        Invocation::Direct(words) => words.iter().map(|text| word(text, worker, substitutes)).collect(),
+        Invocation::Direct(arguments) => {
+            arguments.iter().map(|text| argument(text, worker, substitutes)).collect()
+        }
     }
 }
 
 /// `{worker}` is this worker's number, `{}` the item, `{{}}` stands for `{}`.
-fn word(text: &str, worker: u32, substitutes: bool) -> Word {
+fn argument(text: &str, worker: u32, substitutes: bool) -> Argument {
     let text = text.replace("{worker}", &worker.to_string());
     let mut pieces = vec![Vec::new()];
     let mut rest = text.as_str();
@@ -280,13 +284,13 @@ fn word(text: &str, worker: u32, substitutes: bool) -> Word {
     pieces[last].extend_from_slice(rest.as_bytes());
     match <[Vec<u8>; 1]>::try_from(pieces) {
         Ok([only]) => plain(only),
-        Err(pieces) => Word::Around(pieces),
+        Err(pieces) => Argument::Template(pieces),
     }
 }
 
-fn plain(bytes: Vec<u8>) -> Word {
-    // The pipeline file was checked for zero bytes; a cut word would run something else.
-    CString::new(bytes).map_or_else(|_| Word::Around(vec![b"\0".to_vec()]), Word::Plain)
+fn plain(bytes: Vec<u8>) -> Argument {
+    // The pipeline file was checked for zero bytes; a cut argument would run something else.
+    CString::new(bytes).map_or_else(|_| Argument::Template(vec![b"\0".to_vec()]), Argument::Fixed)
 }
 
 fn limits(limits: &ProgramLimits) -> Vec<Limit> {
@@ -342,65 +346,53 @@ fn find_group(name: &str) -> Result<Gid, Failure> {
     name.parse().map(Gid::from_raw).map_err(|_| Failure::fatal(format!("there is no group `{name}`")))
 }
 
-type Environment = Vec<(OsString, OsString)>;
+type Environment = BTreeMap<OsString, OsString>;
 
 /// Mprun's own environment, then that of another user, then the file's, then the stage's: the later hold.
 fn environment(command: &Command, credentials: Option<&Credentials>) -> Result<Environment, Failure> {
     let mut all: Environment = std::env::vars_os().collect();
     if let Some(user) = credentials.and_then(|credentials| credentials.user.as_ref()) {
-        set(&mut all, "HOME".into(), user.dir.clone().into());
-        set(&mut all, "USER".into(), (&user.name).into());
-        set(&mut all, "LOGNAME".into(), (&user.name).into());
+        all.insert("HOME".into(), user.dir.clone().into());
+        all.extend(["USER", "LOGNAME"].map(|name| (name.into(), (&user.name).into())));
     }
     match (&command.env_file, &command.file_variables) {
         (Some(path), None) => {
             return Err(Failure::fatal(format!("env_file {} was not read", path.display())));
         }
-        (_, variables) => {
-            variables.iter().flatten().cloned().for_each(|(name, value)| set(&mut all, name, value));
-        }
+        (_, variables) => all.extend(variables.iter().flatten().cloned()),
     }
-    for (name, value) in conversation(command) {
-        set(&mut all, name.into(), value.into());
-    }
-    for (name, value) in &command.env {
-        set(&mut all, name.into(), value.into());
-    }
+    all.extend(protocol_variables(command).into_iter().map(|(name, value)| (name.into(), value.into())));
+    all.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
     Ok(all)
 }
 
 /// How items meet the program: a library in it can then do as the pipeline file says.
-fn conversation(command: &Command) -> Vec<(&'static str, &'static str)> {
+fn protocol_variables(command: &Command) -> Vec<(&'static str, &'static str)> {
     let framings = vec![
         ("MPRUN_IN_FRAMING", command.in_framing.word()),
         ("MPRUN_OUT_FRAMING", command.out_framing.word()),
     ];
-    let answers = |word| {
-        // Python keeps lines back when nobody looks: then its first answer would never come.
-        [framings.clone(), vec![("MPRUN_REPLY", word), ("PYTHONUNBUFFERED", "1")]].concat()
+    let answers = |argument| {
+        // Python buffers the lines that it writes to a pipe: then its first answer would never come.
+        [framings.clone(), vec![("MPRUN_REPLY", argument), ("PYTHONUNBUFFERED", "1")]].concat()
     };
     match command.mode {
         Mode::Reply(Reply::One) => answers("one"),
         Mode::Reply(Reply::UntilEmpty) => answers("until-empty"),
-        Mode::Reply(Reply::Protocol) => vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", PROTOCOL)],
+        Mode::Reply(Reply::Protocol) => {
+            vec![("MPRUN_FRAMING", "mprun"), ("MPRUN_PROTOCOL", HELPER_PROTOCOL_VERSION)]
+        }
         Mode::Stream | Mode::Each { .. } => framings,
     }
 }
 
 /// Behind the folders that such a variable names already. An empty entry would be the current folder.
 fn add_path(all: &mut Environment, name: &str, folder: &Path) {
-    let known = all.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let mut value = known.filter(|value| !value.is_empty()).unwrap_or_default();
+    let value = all.entry(name.into()).or_default();
     if !value.is_empty() {
         value.push(":");
     }
     value.push(folder);
-    set(all, name.into(), value);
-}
-
-fn set(all: &mut Environment, name: OsString, value: OsString) {
-    all.retain(|(known, _)| *known != name);
-    all.push((name, value));
 }
 
 /// A name without a slash is looked for in the program's own PATH; others start at the pipeline file's folder.
@@ -409,8 +401,7 @@ fn find(name: &str, environment: &Environment, context: &Context) -> Result<Path
     if name.contains('/') {
         return Ok(context.path(name));
     }
-    let path = environment.iter().find(|(variable, _)| variable == "PATH");
-    let path = path.map_or(OsStr::new(USUAL_PATH), |(_, path)| path.as_os_str());
+    let path = environment.get(OsStr::new("PATH")).map_or(OsStr::new(USUAL_PATH), |path| path.as_os_str());
     let mut found = std::env::split_paths(path).map(|folder| context.path(folder).join(&name));
     found
         .find(|file| is_executable(file))
@@ -430,7 +421,7 @@ mod tests {
     use super::*;
 
     fn with_item(text: &str, item: &[u8]) -> Option<String> {
-        word(text, 3, true).with(item).map(|word| word.into_string().unwrap())
+        argument(text, 3, true).with(item).map(|argument| argument.into_string().unwrap())
     }
 
     #[test]
@@ -441,7 +432,7 @@ mod tests {
         assert_eq!(with_item("plain", b"i").unwrap(), "plain");
         assert_eq!(with_item("é{}ü{{}}{}", b"i").unwrap(), "éiü{}i");
         assert_eq!(with_item("{}", b"a\0b"), None);
-        assert_eq!(word("{} {worker}", 0, false).with(b"i").unwrap(), CString::from(c"{} 0"));
+        assert_eq!(argument("{} {worker}", 0, false).with(b"i").unwrap(), CString::from(c"{} 0"));
     }
 
     #[test]

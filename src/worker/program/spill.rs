@@ -1,41 +1,36 @@
 //! Outputs come out exactly once, though a program can't be asked for the same ones again.
 //!
 //! If all outputs of an item (or of a batch) fit into their queues, they go there in one step with the end of its
-//! lease. If not, they go as *one* item into the stage's outbox in that step, and from there to their queues as room
-//! appears: the lease of that item is marked with how many are out, so whoever has it next goes on from there.
+//! lease. If not, they go as one item, an output batch, into the stage's spill queue in that step, and from there to their
+//! queues as room appears: the lease of the batch is marked with the number of outputs published, so the next worker that
+//! leases it continues from there.
 
 use crate::queue::{Committed, Ending, QueueId, Taken, Wait};
 use crate::stage::{Failure, Outlet};
 use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
 use crate::worker::outlet::StageOutlet;
-use crate::worker::program::io::outputs::{self, Part};
+use crate::worker::program::io::outputs::{self, OutputSlice};
 use crate::worker::stop::{Stop, failure_of};
 
-/// The stage's outbox.
+/// The stage's spill queue.
 pub(crate) fn of(worker: &WorkerContext) -> Option<QueueId> {
     worker.spec.outbox.map(QueueId)
 }
 
 /// Publishes the outputs of the leases `0 .. n` and ends them.
-pub(crate) fn publish(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
-    if worker.outputs.is_empty() {
-        worker.console.begin_item();
-        outputs.iter().try_for_each(|item| worker.console.put(item))?;
-        return worker.commit(n);
+pub(crate) fn publish(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
+    // One alone can only be out or not, so it may wait as any other.
+    if outputs.count > 1 && !worker.outputs.is_empty() {
+        return publish_whole(worker, outputs, n);
     }
-    match outputs.count {
-        // One alone can only be out or not, so it may wait as any other.
-        0 | 1 => {
-            let mut outlet = StageOutlet::new(worker, n.checked_sub(1));
-            outputs.iter().try_for_each(|item| outlet.put(item))?;
-            worker.commit(n)
-        }
-        _ => publish_whole(worker, outputs, n),
-    }
+    worker.console.begin_item();
+    let mut outlet = StageOutlet::new(worker, n.checked_sub(1));
+    outputs.iter().try_for_each(|item| outlet.put(item))?;
+    worker.commit(n)
 }
 
-fn publish_whole(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
+fn publish_whole(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
     let named = |queue: QueueId| worker.name_of(queue).to_owned();
     let name = worker.outputs.first().map_or(String::new(), |&queue| named(queue));
     let committed = worker.queues.commit_whole(&worker.outputs, outputs.iter(), n);
@@ -52,12 +47,12 @@ fn publish_whole(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Res
     }
 }
 
-fn into_spill_queue(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> Result<(), Stop> {
-    let Some(outbox) = of(worker) else {
+fn into_spill_queue(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
+    let Some(spill_queue) = of(worker) else {
         return Err(Failure::fatal("the supervisor gave this worker no outbox").into());
     };
     let lease = n.checked_sub(1);
-    let put = worker.queues.put(&[outbox], outputs.bytes, lease);
+    let put = worker.queues.put(&[spill_queue], outputs.bytes, lease);
     put.map_err(|error| failure_of(&error, "the stage's outbox"))?;
     match worker.queues.commit(n, Wait::Forever)? {
         Committed::Done { .. } | Committed::Full { .. } => drain(worker),
@@ -66,11 +61,11 @@ fn into_spill_queue(worker: &mut WorkerContext, outputs: Part<'_>, n: usize) -> 
     }
 }
 
-/// Publishes what waits in the outbox. Leases that are held already stay where they are.
+/// Publishes the batches in the spill queue, unless leases are held already.
 pub(crate) fn drain(worker: &mut WorkerContext) -> Result<(), Stop> {
-    let Some(outbox) = of(worker) else { return Ok(()) };
-    while worker.queues.is_empty() && worker.queues.waiting(outbox) > 0 {
-        match worker.queues.take(&[outbox], 1, Wait::No)? {
+    let Some(spill_queue) = of(worker) else { return Ok(()) };
+    while worker.queues.is_empty() && worker.queues.waiting(spill_queue) > 0 {
+        match worker.queues.take(&[spill_queue], 1, Wait::No)? {
             Taken::Items { .. } => publish_batch(worker)?,
             Taken::Empty | Taken::Ended | Taken::Ordered => return Ok(()),
         }
@@ -78,17 +73,16 @@ pub(crate) fn drain(worker: &mut WorkerContext) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Before a worker ends that was told to: nobody may come after it. It is in no hurry, only as patient as the
-/// supervisor; a SIGTERM ends it at once, and loses nothing.
-pub(crate) fn leave_empty(worker: &mut WorkerContext) -> Result<(), Stop> {
-    let Some(outbox) = of(worker) else { return Ok(()) };
+/// Before a worker ends by an order: no worker may come after it. It waits for room as long as the supervisor allows; a SIGTERM ends it at once, and loses nothing.
+pub(crate) fn drain_at_exit(worker: &mut WorkerContext) -> Result<(), Stop> {
+    let Some(spill_queue) = of(worker) else { return Ok(()) };
     worker.queues.give_back_all()?;
-    if worker.queues.waiting(outbox) == 0 {
+    if worker.queues.waiting(spill_queue) == 0 {
         return Ok(());
     }
     readiness::release_termination().map_err(Failure::from)?;
     worker.queues.insist();
-    while let Taken::Items { .. } = worker.queues.take(&[outbox], 1, Wait::No)? {
+    while let Taken::Items { .. } = worker.queues.take(&[spill_queue], 1, Wait::No)? {
         stage_batch(worker)?;
         match worker.queues.commit(1, Wait::Forever)? {
             Committed::Done { .. } | Committed::Full { .. } => {}
@@ -112,12 +106,12 @@ pub(crate) fn keep_only_batch(worker: &mut WorkerContext) -> Result<bool, Stop> 
     Ok(false)
 }
 
-/// Whether lease `i` is one from the outbox.
+/// Whether lease `i` is an output batch.
 pub(crate) fn is_batch(worker: &WorkerContext, i: usize) -> Result<bool, Stop> {
     Ok(Some(worker.queues.item(i)?.queue) == of(worker))
 }
 
-/// Publishes what the only lease, one from the outbox, holds.
+/// Publishes the outputs of the only lease, an output batch.
 pub(crate) fn publish_batch(worker: &mut WorkerContext) -> Result<(), Stop> {
     stage_batch(worker)?;
     worker.commit(1)

@@ -22,12 +22,12 @@ impl State {
 
 fn shown(past: &Transition, moment: Moment) -> status::Transition {
     let (change, reason): (_, &dyn Display) = match &past.change {
-        TransitionKind::Started(why) => (status::Change::Started, why),
-        TransitionKind::Asked(why) => (status::Change::Asked, why),
-        TransitionKind::Terminated(why) => (status::Change::Terminated, why),
-        TransitionKind::Killed(why) => (status::Change::Killed, why),
-        TransitionKind::Ended(end) if end.is_failure() => (status::Change::Failed, end),
-        TransitionKind::Ended(end) => (status::Change::Ended, end),
+        TransitionKind::Started(why) => (status::WorkerChange::Started, why),
+        TransitionKind::Asked(why) => (status::WorkerChange::Asked, why),
+        TransitionKind::Terminated(why) => (status::WorkerChange::Terminated, why),
+        TransitionKind::Killed(why) => (status::WorkerChange::Killed, why),
+        TransitionKind::Ended(end) if end.is_failure() => (status::WorkerChange::Failed, end),
+        TransitionKind::Ended(end) => (status::WorkerChange::Ended, end),
     };
     let died = if let TransitionKind::Ended(End::Died(exit)) = &past.change { Some(exit) } else { None };
     let (exit_code, signal) = match died {

@@ -77,14 +77,14 @@ impl State {
         scaled.map(|spec| format!("scale {}={}", spec.name, spec.processes)).collect()
     }
 
-    fn describe_queues(&self, counters: &mut dyn Counters) -> Vec<status::Queue> {
+    fn describe_queues(&self, counters: &mut dyn Counters) -> Vec<status::QueueStatus> {
         let named = |uses: &dyn Fn(&StageState) -> bool| {
             let stages = self.stages.iter().filter(|stage| uses(stage));
             stages.map(|stage| stage.spec.name.clone()).collect()
         };
         let describe = |queue: &QueueState| {
             let QueueCounts { put, waiting, leased, done, dropped, dead, bytes } = counters.queue(queue.id);
-            status::Queue {
+            status::QueueStatus {
                 name: queue.spec.name.clone(),
                 capacity: queue.spec.limits.capacity,
                 max_bytes: queue.spec.limits.max_bytes,
@@ -108,8 +108,8 @@ impl State {
 }
 
 /// A program has had all its input when its stage's queues have ended, and nothing of them is anybody's.
-fn note_lingering(stage: &mut status::Stage, queues: &[status::Queue]) {
-    let is_through = |queue: &status::Queue| queue.ended && queue.waiting + queue.leased == 0;
+fn note_lingering(stage: &mut status::StageStatus, queues: &[status::QueueStatus]) {
+    let is_through = |queue: &status::QueueStatus| queue.ended && queue.waiting + queue.leased == 0;
     let mut inputs = queues.iter().filter(|queue| stage.inputs.contains(&queue.name)).peekable();
     if !stage.is_command || inputs.peek().is_none() || !inputs.all(is_through) {
         return;

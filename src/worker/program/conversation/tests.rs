@@ -53,7 +53,7 @@ fn outcomes() -> [(&'static str, Outcome); 5] {
         ("unasked", Outcome::Unasked { finished: false }),
         ("unasked, finished", Outcome::Unasked { finished: true }),
         ("stop", Outcome::Stop(Ending::Recycled)),
-        ("failed", Outcome::Failed(ProgramError::WentOn)),
+        ("failed", Outcome::Failed(ProgramError::OutputAfterEnd)),
         ("abandoned", Outcome::Abandoned),
     ]
 }
@@ -304,7 +304,7 @@ impl Walk {
             13 => (Event::InputWritten, 0),
             14 if self.random(5) == 0 => (Event::Leave(Ending::Ordered), 0),
             15 if self.random(5) == 0 => (Event::Terminated, 0),
-            16 if self.random(5) == 0 => (Event::Failed(ProgramError::WentOn), 0),
+            16 if self.random(5) == 0 => (Event::Failed(ProgramError::OutputAfterEnd), 0),
             17 if self.random(5) == 0 => (Event::Abandoned, 0),
             18 if self.random(5) == 0 => (Event::Exited, 0),
             19 => (Event::Drained, 0),

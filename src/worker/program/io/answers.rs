@@ -4,13 +4,13 @@ use crate::config::pipeline::{Framing, Reply};
 use crate::framing::{BadFrame, Decoder};
 use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::helper_protocol::{Frame, ProtocolReader};
-use crate::worker::program::io::outputs::{Outputs, Part};
+use crate::worker::program::io::outputs::{OutputSlice, Outputs};
 use crate::worker::program::io::session::Session;
 use crate::worker::program::spec::CommandSpec;
 use std::collections::VecDeque;
 
 /// Outputs that go out together, at most, when an answer may have several.
-const TOGETHER: usize = 128;
+const TOGETHER_OUTPUTS: usize = 128;
 
 pub(crate) struct Answers {
     reply: Reply,
@@ -24,15 +24,15 @@ pub(crate) struct Answers {
     /// Of these, outputs of whole answers: how many, and their bytes.
     settled: (usize, usize),
     /// Why the answer that is coming is a failure already.
-    spoilt: Option<ProgramError>,
+    failure: Option<ProgramError>,
     /// Bytes of its outputs that were left out.
     left_out: u64,
 }
 
 /// How far the program is with its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Output {
-    /// More may come, or nobody knows yet how the program ended.
+pub(crate) enum OutputState {
+    /// More may come, or the exit of the program is not known yet.
     Open,
     /// It has ended, and the program well: what has no end is the last answer.
     Whole,
@@ -41,12 +41,12 @@ pub(crate) enum Output {
 }
 
 /// How far the output of a program is read.
-pub(crate) fn output_of(session: &Session, spec: &CommandSpec) -> Output {
+pub(crate) fn output_of(session: &Session, spec: &CommandSpec) -> OutputState {
     match session.exit() {
-        _ if session.gives_output() => Output::Open,
-        None => Output::Open,
-        Some(exit) if spec.is_success(exit) => Output::Whole,
-        Some(_) => Output::Torn,
+        _ if session.gives_output() => OutputState::Open,
+        None => OutputState::Open,
+        Some(exit) if spec.is_success(exit) => OutputState::Whole,
+        Some(_) => OutputState::Torn,
     }
 }
 
@@ -58,9 +58,9 @@ struct Answer {
 }
 
 /// The first answers, as far as they can be dealt with in one step.
-pub(crate) enum Run<'a> {
-    /// So many answers with these outputs.
-    Good { answers: usize, outputs: Part<'a> },
+pub(crate) enum Answered<'a> {
+    /// The first answers, and their outputs.
+    Good { answers: usize, outputs: OutputSlice<'a> },
     /// One failure.
     Failure(ProgramError),
 }
@@ -80,7 +80,7 @@ impl Answers {
             whole: VecDeque::new(),
             outputs: Outputs::default(),
             settled: (0, 0),
-            spoilt: None,
+            failure: None,
             left_out: 0,
         }
     }
@@ -112,13 +112,13 @@ impl Answers {
 
     /// Takes whole answers out of what was read, for `asked` items. `most_in_all`: bytes of one answer's outputs.
     /// An error is about the first item that has no answer then.
-    pub fn read(&mut self, asked: usize, output: Output, most_in_all: u64) -> Result<(), ProgramError> {
+    pub fn read(&mut self, asked: usize, output: OutputState, most_in_all: u64) -> Result<(), ProgramError> {
         while self.whole.len() < asked {
-            if !self.read_step(output)? {
+            if !self.read_one(output)? {
                 return Ok(());
             }
             if (self.outputs.size() - self.settled.1) as u64 + self.left_out > most_in_all {
-                return Err(ProgramError::TooMuch(most_in_all));
+                return Err(ProgramError::TooMuchOutput(most_in_all));
             }
         }
         // What comes with the last answer, and belongs to nothing, spoils that answer.
@@ -130,20 +130,20 @@ impl Answers {
             return Err(if self.reply == Reply::One {
                 ProgramError::AnsweredTwice
             } else {
-                ProgramError::WentOn
+                ProgramError::OutputAfterEnd
             });
         }
         Ok(())
     }
 
     /// One step. False: more has to be read first.
-    fn read_step(&mut self, output: Output) -> Result<bool, ProgramError> {
+    fn read_one(&mut self, output: OutputState) -> Result<bool, ProgramError> {
         if self.reply == Reply::Protocol {
             return self.read_frame(output);
         }
         let next = match self.decoder.next().map_err(ProgramError::BadFrame)? {
             Some(item) => Some(item),
-            None if output == Output::Whole => self.decoder.last().map_err(ProgramError::BadFrame)?,
+            None if output == OutputState::Whole => self.decoder.last().map_err(ProgramError::BadFrame)?,
             None => None,
         };
         let Some(item) = next else { return Ok(false) };
@@ -157,22 +157,22 @@ impl Answers {
         Ok(true)
     }
 
-    fn read_frame(&mut self, output: Output) -> Result<bool, ProgramError> {
+    fn read_frame(&mut self, output: OutputState) -> Result<bool, ProgramError> {
         let is_between = self.decoder.pending() == 0;
         match self.reader.next(&mut self.decoder)? {
-            Some(Frame::Output(output)) if self.spoilt.is_none() => self.outputs.push(output),
+            Some(Frame::Output(output)) if self.failure.is_none() => self.outputs.push(output),
             Some(Frame::Output(output)) => self.left_out += output.len() as u64,
             Some(Frame::TooLong(length)) => {
                 self.left_out += length;
                 let bad = BadFrame::TooLong { least: length, most: self.most };
-                self.spoilt.get_or_insert(ProgramError::BadFrame(bad));
+                self.failure.get_or_insert(ProgramError::BadFrame(bad));
             }
             Some(Frame::End) => self.complete(None),
             Some(Frame::Failed(why)) => {
                 let why = String::from_utf8_lossy(why).into_owned();
-                self.complete(Some(ProgramError::Told(why)));
+                self.complete(Some(ProgramError::Reported(why)));
             }
-            None if output != Output::Whole || is_between => return Ok(false),
+            None if output != OutputState::Whole || is_between => return Ok(false),
             None => return Err(ProgramError::BadFrame(BadFrame::Truncated(Framing::U32be))),
         }
         Ok(true)
@@ -180,7 +180,7 @@ impl Answers {
 
     /// The answer that was coming is whole.
     fn complete(&mut self, failure: Option<ProgramError>) {
-        let failure = self.spoilt.take().or(failure);
+        let failure = self.failure.take().or(failure);
         self.left_out = 0;
         if failure.is_some() {
             self.outputs.truncate(self.settled.1, self.settled.0);
@@ -193,19 +193,19 @@ impl Answers {
 
     /// The first whole answers. Several outputs of one answer must go out together: so those that have several are
     /// not too many at once.
-    pub fn first(&self) -> Option<Run<'_>> {
+    pub fn first(&self) -> Option<Answered<'_>> {
         if let Some(failure) = &self.whole.front()?.failure {
-            return Some(Run::Failure(failure.clone()));
+            return Some(Answered::Failure(failure.clone()));
         }
         let (mut answers, mut count, mut bytes, mut single) = (0, 0, 0, true);
         for answer in self.whole.iter().take_while(|answer| answer.failure.is_none()) {
             single &= answer.outputs <= 1;
-            if answers > 0 && !single && count + answer.outputs > TOGETHER {
+            if answers > 0 && !single && count + answer.outputs > TOGETHER_OUTPUTS {
                 break;
             }
             (answers, count, bytes) = (answers + 1, count + answer.outputs, bytes + answer.bytes);
         }
-        Some(Run::Good { answers, outputs: self.outputs.part(0..bytes, count) })
+        Some(Answered::Good { answers, outputs: self.outputs.part(0..bytes, count) })
     }
 
     /// How many outputs the answer has, if all of the first `answers` have one at most.
@@ -214,7 +214,7 @@ impl Answers {
         first().all(|outputs| outputs <= 1).then(first)
     }
 
-    /// The first so many are dealt with.
+    /// The first `answers` are published.
     pub fn drop_first(&mut self, answers: usize) {
         let gone = self.whole.drain(..answers);
         let (outputs, bytes) =
@@ -242,8 +242,8 @@ mod tests {
         loop {
             let (n, text) = match answers.first() {
                 None => return all,
-                Some(Run::Failure(why)) => (1, format!("failed: {why}")),
-                Some(Run::Good { answers, outputs }) => {
+                Some(Answered::Failure(why)) => (1, format!("failed: {why}")),
+                Some(Answered::Good { answers, outputs }) => {
                     let outputs: Vec<_> = outputs.iter().map(String::from_utf8_lossy).collect();
                     (answers, format!("{answers}: {}", outputs.join(",")))
                 }
@@ -256,14 +256,14 @@ mod tests {
     #[test]
     fn each_line_is_an_answer_or_all_until_an_empty_one_are() {
         let mut one = fed(Reply::One, b"a\n\nb\nrest");
-        one.read(9, Output::Open, 1000).unwrap();
+        one.read(9, OutputState::Open, 1000).unwrap();
         assert_eq!((one.len(), told(&mut one)), (3, vec!["3: a,,b".to_owned()]));
-        one.read(9, Output::Torn, 1000).unwrap();
+        one.read(9, OutputState::Torn, 1000).unwrap();
         assert!(one.first().is_none(), "what a killed program had begun is no answer");
-        one.read(9, Output::Whole, 1000).unwrap();
+        one.read(9, OutputState::Whole, 1000).unwrap();
         assert_eq!(told(&mut one), ["1: rest"]);
         let mut many = fed(Reply::UntilEmpty, b"a\nb\n\n\nc\n\nd\n");
-        many.read(9, Output::Open, 1000).unwrap();
+        many.read(9, OutputState::Open, 1000).unwrap();
         assert_eq!(told(&mut many), ["3: a,b,c"]);
         assert!(many.first().is_none());
     }
@@ -272,10 +272,10 @@ mod tests {
     fn a_failure_takes_its_outputs_with_it_and_no_others() {
         let bytes = b"\0\0\0\x02oA\0\0\0\x01e\0\0\0\x02oB\0\0\0\x04fwhy\0\0\0\x02oC\0\0\0\x02oD\0\0\0\x01e\0\0\0\x02oE";
         let mut answers = fed(Reply::Protocol, bytes);
-        answers.read(9, Output::Open, 1000).unwrap();
+        answers.read(9, OutputState::Open, 1000).unwrap();
         assert_eq!(told(&mut answers), ["1: A", "failed: why", "1: C,D"]);
         assert_eq!(answers.outputs.all().iter().collect::<Vec<_>>(), [b"E"]);
-        assert!(matches!(answers.read(9, Output::Whole, 1000), Ok(())));
+        assert!(matches!(answers.read(9, OutputState::Whole, 1000), Ok(())));
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
         bytes.extend([b'x'; 120]);
         bytes.extend(b"\0\0\0\x02oB\0\0\0\x01e\0\0\0\x02oC\0\0\0\x01e");
         let mut answers = fed(Reply::Protocol, &bytes);
-        answers.read(9, Output::Open, 1000).unwrap();
+        answers.read(9, OutputState::Open, 1000).unwrap();
         let told = told(&mut answers);
         assert!(told[0].contains("max_item is 100 bytes"), "{told:?}");
         assert_eq!(told[1], "1: C");
@@ -293,22 +293,22 @@ mod tests {
     #[test]
     fn an_answer_has_an_end_however_long_the_program_goes_on() {
         let mut answers = fed(Reply::UntilEmpty, &b"twelve bytes\n".repeat(90));
-        assert_eq!(answers.read(9, Output::Open, 1000), Err(ProgramError::TooMuch(1000)));
+        assert_eq!(answers.read(9, OutputState::Open, 1000), Err(ProgramError::TooMuchOutput(1000)));
         let mut answers = fed(Reply::Protocol, &b"\0\0\0\x0dotwelve bytes".repeat(90));
-        assert_eq!(answers.read(9, Output::Open, 1000), Err(ProgramError::TooMuch(1000)));
+        assert_eq!(answers.read(9, OutputState::Open, 1000), Err(ProgramError::TooMuchOutput(1000)));
     }
 
     #[test]
     fn what_comes_beyond_the_last_answer_spoils_it() {
         let mut answers = fed(Reply::One, b"a\nb\nc\n");
-        assert_eq!(answers.read(2, Output::Open, 1000), Err(ProgramError::AnsweredTwice));
+        assert_eq!(answers.read(2, OutputState::Open, 1000), Err(ProgramError::AnsweredTwice));
         assert_eq!(told(&mut answers), ["1: a"]);
     }
 
     #[test]
     fn answers_with_many_outputs_go_out_a_few_at_a_time() {
         let mut answers = fed(Reply::UntilEmpty, &b"a\nb\n\n".repeat(100));
-        answers.read(1000, Output::Open, 1000).unwrap();
+        answers.read(1000, OutputState::Open, 1000).unwrap();
         let runs: Vec<_> =
             told(&mut answers).iter().map(|run| run.split(':').next().unwrap().to_owned()).collect();
         assert_eq!(runs, ["64", "36"]);

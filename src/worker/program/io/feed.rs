@@ -3,16 +3,16 @@
 use crate::config::pipeline::Framing;
 use crate::framing::{self, NotEncodable, encode};
 use crate::worker::program::io::helper_protocol::ProtocolWriter;
-use crate::worker::program::io::session::Out;
+use crate::worker::program::io::session::WriteBuffers;
 use std::collections::VecDeque;
 
 /// More than this is not kept ready.
-const ENOUGH: usize = 128 * 1024;
+const FULL_BYTES: usize = 128 * 1024;
 /// Memory that is not given back.
-const KEPT: usize = 4 * ENOUGH;
+const KEPT_BYTES: usize = 4 * FULL_BYTES;
 
-/// An item of so many bytes is not worth a copy.
-const LONG: usize = 32 * 1024;
+/// A longer item is written from queue memory, not copied.
+const LONG_ITEM_BYTES: usize = 32 * 1024;
 
 /// Framed items, in the order of their leases. The last one may be a long item that is written from where it is.
 pub(crate) struct Feed {
@@ -20,7 +20,7 @@ pub(crate) struct Feed {
     /// All but what is in `long`.
     bytes: Vec<u8>,
     long: Option<Long>,
-    /// So many of them are written.
+    /// Of `bytes`, those that are written.
     written: usize,
     /// Where the last wholly written item ends.
     boundary: usize,
@@ -65,7 +65,7 @@ impl Feed {
 
     /// The next item, of which [`Feed::out`] will be told where it is if it is long. Only while the feed isn't full.
     pub fn push_in_place(&mut self, item: &[u8]) -> Result<(), NotEncodable> {
-        if item.len() < LONG {
+        if item.len() < LONG_ITEM_BYTES {
             return self.push(item);
         }
         let tail = framing::begin(self.framing, item, &mut self.bytes)?;
@@ -94,11 +94,11 @@ impl Feed {
     }
 
     /// What is to be written; `last`: the last item, if it [is elsewhere](Feed::needs_last).
-    pub fn out<'a>(&'a self, last: &'a [u8]) -> Out<'a> {
-        let Some(long) = &self.long else { return Out::from(self.rest()) };
+    pub fn out<'a>(&'a self, last: &'a [u8]) -> WriteBuffers<'a> {
+        let Some(long) = &self.long else { return WriteBuffers::from(self.rest()) };
         debug_assert_eq!(last.len(), long.len, "another item");
         let mut done = self.written;
-        Out([&self.bytes[..], last, long.tail].map(|piece| {
+        WriteBuffers([&self.bytes[..], last, long.tail].map(|piece| {
             let skip = done.min(piece.len());
             done -= skip;
             &piece[skip..]
@@ -121,17 +121,17 @@ impl Feed {
 
     /// Whether there is enough for now.
     pub fn is_full(&self) -> bool {
-        self.long.is_some() || self.bytes.len() - self.written >= ENOUGH
+        self.long.is_some() || self.bytes.len() - self.written >= FULL_BYTES
     }
 
-    /// So many bytes more were written. Returns how many items are wholly written now that weren't before.
+    /// More bytes were written. Returns how many items are wholly written by them.
     pub fn note_written(&mut self, bytes: usize) -> usize {
         self.written += bytes;
         let whole = self.ends.iter().take_while(|&&end| end <= self.written).count();
         self.boundary = self.ends.drain(..whole).next_back().unwrap_or(self.boundary);
         if self.ends.is_empty() {
             self.forget();
-        } else if self.boundary > ENOUGH && self.boundary > self.bytes.len() / 2 {
+        } else if self.boundary > FULL_BYTES && self.boundary > self.bytes.len() / 2 {
             self.bytes.drain(..self.boundary);
             self.ends.iter_mut().for_each(|end| *end -= self.boundary);
             self.written -= self.boundary;
@@ -168,12 +168,12 @@ impl Feed {
 
     /// Whether it has much more memory than it needs now: one large item must not cost it for ever.
     pub fn has_slack(&self) -> bool {
-        self.bytes.capacity() > KEPT && self.bytes.len() <= KEPT
+        self.bytes.capacity() > KEPT_BYTES && self.bytes.len() <= KEPT_BYTES
     }
 
     /// Gives that back.
     pub fn shrink(&mut self) {
-        self.bytes.shrink_to(KEPT);
+        self.bytes.shrink_to(KEPT_BYTES);
     }
 }
 
@@ -211,17 +211,17 @@ mod tests {
         assert!(between.is_empty());
     }
 
-    fn text(out: Out<'_>) -> Vec<u8> {
+    fn text(out: WriteBuffers<'_>) -> Vec<u8> {
         out.0.concat()
     }
 
     #[test]
     fn a_long_item_is_written_from_where_it_is_whatever_the_pieces() {
-        let item = vec![b'x'; LONG];
+        let item = vec![b'x'; LONG_ITEM_BYTES];
         for framing in [Framing::Lines, Framing::Nul, Framing::Netstring, Framing::U32be] {
             let mut whole = Vec::new();
             [&b"short"[..], &item].iter().for_each(|item| encode(framing, item, &mut whole).unwrap());
-            for step in [1, 2, 3, 7, LONG - 1, LONG + 20] {
+            for step in [1, 2, 3, 7, LONG_ITEM_BYTES - 1, LONG_ITEM_BYTES + 20] {
                 let mut feed = Feed::new(framing);
                 feed.push_in_place(b"short").unwrap();
                 feed.push_in_place(&item).unwrap();
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_long_item_that_is_not_begun_can_be_taken_back() {
-        let item = vec![b'x'; LONG];
+        let item = vec![b'x'; LONG_ITEM_BYTES];
         let mut feed = Feed::new(Framing::Netstring);
         feed.push_in_place(b"short").unwrap();
         feed.push_in_place(&item).unwrap();
@@ -252,13 +252,13 @@ mod tests {
         feed.push_in_place(&item).unwrap();
         feed.note_written(1);
         assert_eq!((feed.take_back(), feed.len()), (0, 1));
-        assert_eq!(text(feed.out(&item)).len(), "2768:".len() + LONG + ",".len());
+        assert_eq!(text(feed.out(&item)).len(), "2768:".len() + LONG_ITEM_BYTES + ",".len());
     }
 
     #[test]
     fn a_long_item_that_cannot_be_handed_over_leaves_no_trace() {
         let mut feed = feed(&["one"]);
-        assert!(feed.push_in_place(&[b'\n'; LONG]).is_err());
+        assert!(feed.push_in_place(&[b'\n'; LONG_ITEM_BYTES]).is_err());
         assert_eq!((feed.rest(), feed.len()), (&b"one\n"[..], 1));
     }
 

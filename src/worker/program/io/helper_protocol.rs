@@ -8,17 +8,17 @@ use crate::framing::{Decoder, NotEncodable};
 use crate::worker::program::error::ProgramError;
 
 /// Bytes of a failure's text, at most.
-const LONGEST_REASON: u64 = 1 << 20;
+const REASON_BYTES: u64 = 1 << 20;
 /// No output is longer than the longest item of any queue. Text that is taken for a frame claims to be.
-const LONGEST_OUTPUT: u64 = 1 << 30;
+const OUTPUT_BYTES: u64 = 1 << 30;
 /// Bytes of a frame before its payload: the length, and the kind.
-const HEAD: usize = 5;
+const HEAD_BYTES: usize = 5;
 /// The newest version of the protocol, as a program's environment tells it.
-pub(crate) const NEWEST: u8 = 2;
+pub(crate) const NEWEST_VERSION: u8 = 2;
 /// How the frame begins by which a program asks for a version; one byte more says which.
-const ASK: [u8; HEAD] = *b"\0\0\0\x02v";
+const VERSION_REQUEST: [u8; HEAD_BYTES] = *b"\0\0\0\x02v";
 /// The frame after which items have numbers.
-const NUMBERS_BEGIN: [u8; 5] = [0, 0, 0, 1, NEWEST];
+const NUMBERS_BEGIN: [u8; 5] = [0, 0, 0, 1, NEWEST_VERSION];
 
 /// Items on their way to one program, counted from 1: the number is also that of an item that went without it.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl ProtocolWriter {
 pub(crate) enum Frame<'a> {
     /// One more output.
     Output(&'a [u8]),
-    /// One more output, of so many bytes, which no queue takes.
+    /// One more output, of this length, which no queue takes.
     TooLong(u64),
     /// It is done: its outputs count.
     End,
@@ -98,7 +98,7 @@ impl ProtocolReader {
 
     /// For the bytes that it reads.
     pub fn decoder(most: u64) -> Decoder {
-        Decoder::new(Framing::U32be, 5 + most.max(LONGEST_REASON))
+        Decoder::new(Framing::U32be, 5 + most.max(REASON_BYTES))
     }
 
     /// Whether the program has asked for numbers.
@@ -112,18 +112,18 @@ impl ProtocolReader {
         if !self.is_fresh || bytes.is_empty() {
             return Ok(!bytes.is_empty());
         }
-        let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() else {
-            return Ok(!ASK.starts_with(bytes));
+        let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
+            return Ok(!VERSION_REQUEST.starts_with(bytes));
         };
         match rest.first() {
-            _ if *head != ASK => return Ok(true),
+            _ if *head != VERSION_REQUEST => return Ok(true),
             None => return Ok(false),
             Some(1) => {}
             Some(2) => self.due = Some(1),
-            Some(&other) => return Err(ProgramError::Version { asked: other, newest: NEWEST }),
+            Some(&other) => return Err(ProgramError::Version { asked: other, newest: NEWEST_VERSION }),
         }
         self.is_fresh = false;
-        decoder.forget(HEAD + 1);
+        decoder.forget(HEAD_BYTES + 1);
         Ok(decoder.pending() > 0)
     }
 
@@ -133,7 +133,7 @@ impl ProtocolReader {
             return Ok(None);
         }
         let bytes = decoder.rest();
-        let Some((&[a, b, c, d, kind], rest)) = bytes.split_first_chunk::<HEAD>() else {
+        let Some((&[a, b, c, d, kind], rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
             return if bytes.starts_with(&[0; 4]) { Err(malformed(bytes)) } else { Ok(None) };
         };
         self.is_fresh = false;
@@ -141,9 +141,9 @@ impl ProtocolReader {
         let head: u64 = if self.due.is_some() { 5 } else { 1 };
         let Some(payload) = length.checked_sub(head) else { return Err(malformed(bytes)) };
         let is_known = match kind {
-            b'o' => payload <= LONGEST_OUTPUT,
+            b'o' => payload <= OUTPUT_BYTES,
             b'e' => payload == 0,
-            b'f' => payload <= LONGEST_REASON,
+            b'f' => payload <= REASON_BYTES,
             _ => false,
         };
         if !is_known {
@@ -267,7 +267,10 @@ mod tests {
             let bytes = [&ask[..], bad].concat();
             assert_eq!(read(&bytes, 100), Err(ProgramError::Malformed(bad.to_vec())), "{bad:?}");
         }
-        assert_eq!(read(b"\0\0\0\x02v\x03", 100), Err(ProgramError::Version { asked: 3, newest: NEWEST }));
+        assert_eq!(
+            read(b"\0\0\0\x02v\x03", 100),
+            Err(ProgramError::Version { asked: 3, newest: NEWEST_VERSION })
+        );
         assert_eq!(read(b"\0\0\0\x02v\x01\0\0\0\x01e", 1).unwrap(), ["e"]);
     }
 

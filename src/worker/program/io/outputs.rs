@@ -1,7 +1,7 @@
 //! Outputs of a program, kept back until it is clear that they count.
 //!
 //! As bytes: each output's length (four bytes, the lowest first), then the output. In this form they also wait in the
-//! stage's outbox when the output queues have no room for all of them at once.
+//! stage's spill queue when the output queues have no room for all of them at once.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub(crate) struct Outputs {
 
 /// Some outputs that follow each other.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Part<'a> {
+pub(crate) struct OutputSlice<'a> {
     pub bytes: &'a [u8],
     pub count: usize,
 }
@@ -40,13 +40,13 @@ impl Outputs {
         self.bytes.len()
     }
 
-    /// Forgets all but the first ones, which take so many bytes.
+    /// Keeps the first `count`, which take `size` bytes.
     pub fn truncate(&mut self, size: usize, count: usize) {
         self.bytes.truncate(size);
         self.count = count;
     }
 
-    /// Forgets the first ones, which take so many bytes.
+    /// Drops the first `count`, which take `size` bytes.
     pub fn drop_front(&mut self, size: usize, count: usize) {
         if size == self.bytes.len() {
             return self.clear();
@@ -55,18 +55,17 @@ impl Outputs {
         self.count -= count;
     }
 
-    /// All of them.
-    pub fn all(&self) -> Part<'_> {
-        Part { bytes: &self.bytes, count: self.count }
+    pub fn all(&self) -> OutputSlice<'_> {
+        OutputSlice { bytes: &self.bytes, count: self.count }
     }
 
     /// Those in this range of bytes, of which there are `count`.
-    pub fn part(&self, bytes: Range<usize>, count: usize) -> Part<'_> {
-        Part { bytes: &self.bytes[bytes], count }
+    pub fn part(&self, bytes: Range<usize>, count: usize) -> OutputSlice<'_> {
+        OutputSlice { bytes: &self.bytes[bytes], count }
     }
 }
 
-impl<'a> Part<'a> {
+impl<'a> OutputSlice<'a> {
     pub fn iter(&self) -> Iter<'a> {
         Iter { bytes: self.bytes, left: self.count }
     }
@@ -79,7 +78,7 @@ pub(crate) fn read(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || rest.next())
 }
 
-/// See [`Part::iter`].
+/// See [`OutputSlice::iter`].
 pub(crate) struct Iter<'a> {
     bytes: &'a [u8],
     left: usize,

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const READ_BYTES: usize = 128 * 1024;
 /// A shorter read is no sign that more is there already.
 const FLOWING_READ_BYTES: usize = 16 * 1024;
-/// After so many exchanges without a wait all descriptors are looked at once.
+/// After this many exchanges without a wait one poll looks at all descriptors.
 const UNPOLLED_LIMIT: u8 = 16;
 
 /// A program at work.
@@ -38,20 +38,20 @@ pub(crate) struct Session {
     sent: u64,
     exit: Option<Exit>,
     flow: Flow,
-    census: Option<Census>,
+    process_limit: Option<ProcessLimit>,
 }
 
 /// `limits.processes`. The kernel's own limit counts all processes of a user, those of other workers and of the user's
 /// shell, too, and none of root's; a cgroup is not everybody's to make. So this counts, now and then.
-struct Census {
+struct ProcessLimit {
     most: u64,
     next: Instant,
 }
 
 /// How often processes are counted, where they are limited,
-const COUNT_EVERY: Duration = Duration::from_millis(100);
+const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 /// and on a machine where a look takes long.
-const COUNT_AT_LEAST: Duration = Duration::from_secs(1);
+const LONGEST_COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the last exchanges were like.
 #[derive(Default)]
@@ -84,15 +84,15 @@ struct Ready {
 
 /// Pieces to be written, one after the other.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Out<'a>(pub [&'a [u8]; 3]);
+pub(crate) struct WriteBuffers<'a>(pub [&'a [u8]; 3]);
 
-impl<'a> From<&'a [u8]> for Out<'a> {
-    fn from(bytes: &'a [u8]) -> Out<'a> {
-        Out([bytes, b"", b""])
+impl<'a> From<&'a [u8]> for WriteBuffers<'a> {
+    fn from(bytes: &'a [u8]) -> WriteBuffers<'a> {
+        WriteBuffers([bytes, b"", b""])
     }
 }
 
-impl Out<'_> {
+impl WriteBuffers<'_> {
     fn len(&self) -> usize {
         self.0.iter().map(|piece| piece.len()).sum()
     }
@@ -104,15 +104,15 @@ impl Out<'_> {
 
 /// What the worker wants of a turn.
 #[derive(Default)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct TurnRequest<'a> {
     /// To be written.
-    pub out: Out<'a>,
+    pub out: WriteBuffers<'a>,
     /// Where output goes; `None`: it is left where it is.
     pub into: Option<&'a mut Decoder>,
     /// The turn ends then at the latest.
     pub until: Option<Instant>,
     /// The turn ends when this is readable.
-    pub bell: Option<BorrowedFd<'a>>,
+    pub wake_fd: Option<BorrowedFd<'a>>,
 }
 
 impl Session {
@@ -136,7 +136,7 @@ impl Session {
             sent: 0,
             exit: None,
             flow: Flow::default(),
-            census: None,
+            process_limit: None,
         };
         let ours = [&session.stdin, &session.stdout, &session.stderr];
         for fd in ours.into_iter().flatten() {
@@ -147,7 +147,7 @@ impl Session {
 
     /// Ends it if it and what it has started are more processes than that.
     pub fn limit_processes(&mut self, most: u64) {
-        self.census = Some(Census { most, next: Instant::now() + COUNT_EVERY });
+        self.process_limit = Some(ProcessLimit { most, next: Instant::now() + COUNT_INTERVAL });
     }
 
     /// Larger pipes, as far as the system allows: fewer turns.
@@ -185,7 +185,7 @@ impl Session {
     /// Nothing more will come.
     pub fn close_input(&mut self) {
         if let Some(stdin) = self.stdin.take() {
-            // What waits in a pipe is there as long as one end is open, whoever holds the other.
+            // What waits in a pipe stays there as long as one end is open.
             self.sent -= readiness::bytes_waiting(stdin.as_fd()).unwrap_or(0).min(self.sent);
         }
     }
@@ -196,7 +196,7 @@ impl Session {
         self.sent.saturating_sub(self.stdin.as_ref().map_or(0, waiting))
     }
 
-    /// Nobody reads what it writes any more.
+    /// From now on what it writes is not read.
     pub fn close_output(&mut self) {
         self.stdout = None;
     }
@@ -211,16 +211,16 @@ impl Session {
     /// One turn: waits until something can be done, and does it. Returns early for an order.
     pub fn turn(
         &mut self,
-        wish: Wish<'_>,
+        request: TurnRequest<'_>,
         stderr: &mut StderrRelay,
-        note: &AtomicU64,
+        program_slot: &AtomicU64,
     ) -> Result<Turn, Failure> {
         self.count_processes()?;
         let is_ended = self.exit.is_some();
-        let Wish { out, mut into, until, bell } = wish;
+        let TurnRequest { out, mut into, until, wake_fd } = request;
         let mut ready = Ready { ended: false, stdin: true, stdout: true, stderr: true };
         if !is_ended {
-            ready = self.wait(!out.is_empty(), into.is_some(), until, bell)?;
+            ready = self.wait(!out.is_empty(), into.is_some(), until, wake_fd)?;
             self.flow.unpolled = 0;
         }
         let mut turn = Turn::default();
@@ -233,10 +233,10 @@ impl Session {
             turn.read = self.read(decoder)?;
         }
         if ready.stderr {
-            self.read_errors(stderr)?;
+            self.read_stderr(stderr)?;
         }
         if ready.ended {
-            self.look_for_end(note)?;
+            self.reap_if_ended(program_slot)?;
         }
         if self.is_drained() {
             stderr.finish();
@@ -250,17 +250,22 @@ impl Session {
     }
 
     /// A turn without a wait, while much moves: to ask first whether it can would be one more system call each time.
-    pub fn go_on(
+    pub fn exchange_unpolled(
         &mut self,
-        out: Out<'_>,
+        out: WriteBuffers<'_>,
         into: &mut Decoder,
         stderr: &mut StderrRelay,
-        note: &AtomicU64,
+        program_slot: &AtomicU64,
     ) -> Result<Turn, Failure> {
         self.flow.unpolled += 1;
         if self.flow.unpolled > UNPOLLED_LIMIT {
-            let wish = Wish { out: Out::default(), into: None, until: Some(Instant::now()), bell: None };
-            self.turn(wish, stderr, note)?;
+            let request = TurnRequest {
+                out: WriteBuffers::default(),
+                into: None,
+                until: Some(Instant::now()),
+                wake_fd: None,
+            };
+            self.turn(request, stderr, program_slot)?;
         }
         let written = if out.is_empty() { 0 } else { self.write(out)? };
         let read = self.read(into)?;
@@ -272,18 +277,18 @@ impl Session {
         writes: bool,
         reads: bool,
         until: Option<Instant>,
-        bell: Option<BorrowedFd<'_>>,
+        wake_fd: Option<BorrowedFd<'_>>,
     ) -> io::Result<Ready> {
         let watched = [
             Some((self.running.as_fd(), PollFlags::POLLIN)),
             self.stdin.as_ref().filter(|_| writes).map(|fd| (fd.as_fd(), PollFlags::POLLOUT)),
             self.stdout.as_ref().filter(|_| reads).map(|fd| (fd.as_fd(), PollFlags::POLLIN)),
             self.stderr.as_ref().map(|fd| (fd.as_fd(), PollFlags::POLLIN)),
-            bell.map(|fd| (fd, PollFlags::POLLIN)),
+            wake_fd.map(|fd| (fd, PollFlags::POLLIN)),
         ];
         let mut fds: Vec<PollFd<'_>> =
             watched.iter().flatten().map(|&(fd, events)| PollFd::new(fd, events)).collect();
-        let count = self.census.as_ref().map(|census| census.next);
+        let count = self.process_limit.as_ref().map(|process_limit| process_limit.next);
         let until = [until, count].into_iter().flatten().min();
         readiness::wait_any(&mut fds, until)?;
         let mut seen = fds.iter().map(|fd| fd.any().unwrap_or(true));
@@ -293,14 +298,17 @@ impl Session {
     }
 
     fn count_processes(&mut self) -> Result<(), Failure> {
-        let Some(census) = self.census.as_mut().filter(|census| census.next <= Instant::now()) else {
+        let Some(process_limit) =
+            self.process_limit.as_mut().filter(|process_limit| process_limit.next <= Instant::now())
+        else {
             return Ok(());
         };
         let begun = Instant::now();
-        let most = census.most;
+        let most = process_limit.most;
         let counted = proc_table::descendants_of(std::process::id()) as u64;
         // Whatever a look costs, most of the time is the program's; but a fork bomb makes looks slow, too.
-        census.next = Instant::now() + (begun.elapsed() * 20).clamp(COUNT_EVERY, COUNT_AT_LEAST);
+        process_limit.next =
+            Instant::now() + (begun.elapsed() * 20).clamp(COUNT_INTERVAL, LONGEST_COUNT_INTERVAL);
         if counted <= most || self.exit.is_some() {
             return Ok(());
         }
@@ -310,7 +318,7 @@ impl Session {
         )))
     }
 
-    fn write(&mut self, out: Out<'_>) -> io::Result<usize> {
+    fn write(&mut self, out: WriteBuffers<'_>) -> io::Result<usize> {
         let Some(fd) = &self.stdin else { return Ok(0) };
         let written = match out.0 {
             [bytes, [], []] => write(fd, bytes),
@@ -341,7 +349,7 @@ impl Session {
                 self.flow.out = bytes >= FLOWING_READ_BYTES;
                 return Ok(bytes);
             }
-            // The program is over; whoever may still hold the pipe is none of our business.
+            // The program is over; another process may still hold the pipe.
             Err(Errno::EAGAIN) if self.exit.is_some() => self.stdout = None,
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -349,7 +357,7 @@ impl Session {
         Ok(0)
     }
 
-    fn read_errors(&mut self, stderr: &mut StderrRelay) -> io::Result<()> {
+    fn read_stderr(&mut self, stderr: &mut StderrRelay) -> io::Result<()> {
         let Some(fd) = &self.stderr else { return Ok(()) };
         let mut buffer = [0; 16 * 1024];
         match read(fd, &mut buffer) {
@@ -363,10 +371,10 @@ impl Session {
     }
 
     /// The group goes before its leader is reaped: until then its number can't belong to anybody else.
-    fn look_for_end(&mut self, note: &AtomicU64) -> io::Result<()> {
+    fn reap_if_ended(&mut self, program_slot: &AtomicU64) -> io::Result<()> {
         let Some(exit) = self.running.ended()? else { return Ok(()) };
         self.running.signal(Signal::SIGKILL);
-        note.store(0, Ordering::Release);
+        program_slot.store(0, Ordering::Release);
         self.running.reap()?;
         // What it has started and sent away lives on as our child.
         sweep();

@@ -5,15 +5,15 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// A longer line is cut.
-const LONGEST: usize = 3000;
+const LINE_BYTES: usize = 3000;
 /// Lines kept for the cause of a failure.
-const KEPT: usize = 20;
+const KEPT_LINES: usize = 20;
 /// Lines that may come at once.
-const BURST: u32 = 1000;
+const BURST_LINES: u32 = 1000;
 /// Lines a second, after that.
-const RATE: u32 = 200;
-/// After so long a burst may come again.
-const REST: Duration = Duration::from_secs(10);
+const LINES_PER_SECOND: u32 = 200;
+/// After this time a burst may come again.
+const BURST_AFTER: Duration = Duration::from_secs(10);
 
 /// Collects what a program says.
 pub(crate) struct StderrRelay {
@@ -32,19 +32,18 @@ pub(crate) struct StderrRelay {
 
 impl StderrRelay {
     pub fn new() -> StderrRelay {
-        let (partial, kept) = (Vec::new(), VecDeque::with_capacity(KEPT));
+        let (partial, kept) = (Vec::new(), VecDeque::with_capacity(KEPT_LINES));
         StderrRelay {
             partial,
             skipping: false,
             has_returned: false,
             kept,
-            credit: BURST,
+            credit: BURST_LINES,
             since: Instant::now(),
             left_out: 0,
         }
     }
 
-    /// More of it.
     pub fn take(&mut self, mut bytes: &[u8]) {
         while let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) {
             self.append(&bytes[..end]);
@@ -59,11 +58,11 @@ impl StderrRelay {
         if !self.partial.is_empty() {
             self.end_line();
         }
-        self.tell_left_out();
+        self.report_left_out();
     }
 
     /// The last lines since the last call: of one program, or of one item.
-    pub fn take_kept(&mut self) -> Vec<String> {
+    pub fn take_last_lines(&mut self) -> Vec<String> {
         self.kept.drain(..).collect()
     }
 
@@ -90,7 +89,7 @@ impl StderrRelay {
         if self.skipping {
             return;
         }
-        let room = LONGEST - self.partial.len();
+        let room = LINE_BYTES - self.partial.len();
         self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.skipping = bytes.len() > room;
     }
@@ -102,11 +101,11 @@ impl StderrRelay {
         }
         self.partial.clear();
         self.skipping = false;
-        if self.kept.len() == KEPT {
+        if self.kept.len() == KEPT_LINES {
             self.kept.pop_front();
         }
         if self.may_log() {
-            self.tell_left_out();
+            self.report_left_out();
             log::info!("{line}");
         } else {
             self.left_out += 1;
@@ -116,11 +115,11 @@ impl StderrRelay {
 
     fn may_log(&mut self) -> bool {
         let passed = self.since.elapsed();
-        let more = if passed > REST {
-            BURST
+        let more = if passed > BURST_AFTER {
+            BURST_LINES
         } else if self.credit == 0 && passed > Duration::from_secs(1) {
             // In portions: a line now and then amid a flood tells nothing.
-            RATE
+            LINES_PER_SECOND
         } else {
             0
         };
@@ -132,7 +131,7 @@ impl StderrRelay {
         may
     }
 
-    fn tell_left_out(&mut self) {
+    fn report_left_out(&mut self) {
         if self.left_out > 0 {
             log::warn!("{} lines of its standard error are left out: it writes too fast", self.left_out);
             self.left_out = 0;
@@ -151,8 +150,8 @@ mod tests {
             stderr.take(&[*byte]);
         }
         stderr.finish();
-        assert_eq!(stderr.take_kept(), ["one", "two", "", "last"]);
-        assert!(stderr.take_kept().is_empty());
+        assert_eq!(stderr.take_last_lines(), ["one", "two", "", "last"]);
+        assert!(stderr.take_last_lines().is_empty());
     }
 
     #[test]
@@ -163,7 +162,7 @@ mod tests {
             told.chunks(piece).for_each(|piece| stderr.take(piece));
             stderr.finish();
             assert_eq!(
-                stderr.take_kept(),
+                stderr.take_last_lines(),
                 ["10%", "20%", "30%", "next", "", "", "end"],
                 "in pieces of {piece}"
             );
@@ -176,9 +175,9 @@ mod tests {
         stderr.take(b"\xff\x1b[31mred\t\xc3\xa9\n");
         stderr.take(&[b'x'; 10_000]);
         stderr.take(b"x\nnext\n");
-        let kept = stderr.take_kept();
+        let kept = stderr.take_last_lines();
         assert_eq!(kept[0], "\\xff\\u{1b}[31mred\t\u{e9}");
-        assert_eq!((kept[1].len(), kept[1].ends_with("x…")), (LONGEST + '…'.len_utf8(), true));
+        assert_eq!((kept[1].len(), kept[1].ends_with("x…")), (LINE_BYTES + '…'.len_utf8(), true));
         assert_eq!(kept[2], "next");
     }
 
@@ -190,7 +189,7 @@ mod tests {
         assert!(stderr.left_out >= 3000, "{}", stderr.left_out);
         stderr.finish();
         assert_eq!(stderr.left_out, 0);
-        let kept = stderr.take_kept();
+        let kept = stderr.take_last_lines();
         assert_eq!((kept.len(), kept[0].as_str(), kept[19].as_str()), (20, "4980", "4999"));
     }
 }

@@ -1,7 +1,7 @@
 //! Items in a queue, told by a descriptor: so that one wait covers the queues and the program's pipes.
 //!
 //! Queues wake by futex, pipes by poll. A thread sleeps on the queues' words in the worker's place, when the worker has
-//! found them empty, and rings a descriptor. While items come faster than they are worked off it is never asked.
+//! found them empty, and signals a descriptor. While items come faster than they are worked off it never sleeps.
 
 use crate::queue::{Sleeper, Wait, WorkerHandle};
 use crate::stage::{Failure, Reach};
@@ -14,29 +14,29 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// So long a worker whose program has nothing to say waits for the queues alone, before it asks the thread to: the way
+/// A worker whose program has nothing to say waits for the queues alone this long, before the thread does: the way
 /// through it takes as long again as all else, and where items come one by one the next one is mostly there by then.
-pub(crate) const NAP: Duration = Duration::from_millis(1);
+pub(crate) const QUEUE_WAIT: Duration = Duration::from_millis(1);
 
-/// See [`NAP`].
-pub(crate) fn nap() -> Wait {
-    Wait::Until(Instant::now() + NAP)
+/// See [`QUEUE_WAIT`].
+pub(crate) fn queue_wait() -> Wait {
+    Wait::Until(Instant::now() + QUEUE_WAIT)
 }
 
-/// So long one waits whose program may have something to say any moment, where items come by the hundred: a few
-/// times as long as it takes to publish so many.
-const SHORT_NAP: Duration = Duration::from_micros(100);
+/// The same where the program may write at any moment and items come by the hundred: a few times as long as it takes
+/// to publish a hundred.
+const BURST_WAIT: Duration = Duration::from_micros(100);
 
-/// See [`SHORT_NAP`].
-pub(crate) fn short_nap() -> Wait {
-    Wait::Until(Instant::now() + SHORT_NAP)
+/// See [`BURST_WAIT`].
+pub(crate) fn burst_wait() -> Wait {
+    Wait::Until(Instant::now() + BURST_WAIT)
 }
 
 /// The thread sleeps and writes eight bytes.
-const STACK: usize = 64 * 1024;
+const STACK_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Waker {
-    bell: Arc<EventFd>,
+    event: Arc<EventFd>,
     sleepers: Sender<Sleeper>,
     is_armed: bool,
 }
@@ -44,14 +44,14 @@ pub(crate) struct Waker {
 impl Waker {
     /// Call it with the worker's signals blocked: they are for its first thread.
     pub fn new() -> io::Result<Waker> {
-        let bell = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+        let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(named)?;
-        let bell = Arc::new(bell);
+        let event = Arc::new(event);
         let (sleepers, received) = channel();
-        let theirs = Arc::clone(&bell);
-        let thread = std::thread::Builder::new().name("waker".to_owned()).stack_size(STACK);
+        let theirs = Arc::clone(&event);
+        let thread = std::thread::Builder::new().name("waker".to_owned()).stack_size(STACK_BYTES);
         thread.spawn(move || sleep(&received, &theirs))?;
-        Ok(Waker { bell, sleepers, is_armed: false })
+        Ok(Waker { event, sleepers, is_armed: false })
     }
 
     /// After a `take` that came back empty: the descriptor tells when to try again.
@@ -62,21 +62,21 @@ impl Waker {
         }
     }
 
-    /// Whether it has rung. If so, take, or pass it on: see [`Sleeper`].
-    pub fn has_rung(&mut self) -> bool {
-        let rung = self.is_armed && self.bell.read().is_ok();
+    /// Whether it has signalled. If so, take, or pass the wake-up on: see [`Sleeper`].
+    pub fn has_fired(&mut self) -> bool {
+        let rung = self.is_armed && self.event.read().is_ok();
         self.is_armed &= !rung;
         rung
     }
 
-    /// Whether it sleeps in the worker's place: then there is nothing to take until it has rung.
+    /// Whether it sleeps in the worker's place: then there is nothing to take until it has signalled.
     pub fn is_armed(&self) -> bool {
         self.is_armed
     }
 
     /// To wait for, as long as it is armed.
-    pub fn bell(&self) -> Option<BorrowedFd<'_>> {
-        self.is_armed.then(|| self.bell.as_fd())
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.is_armed.then(|| self.event.as_fd())
     }
 }
 
@@ -98,10 +98,10 @@ pub(crate) fn probe() -> Result<(), Failure> {
     }
 }
 
-fn sleep(received: &Receiver<Sleeper>, bell: &EventFd) {
+fn sleep(received: &Receiver<Sleeper>, event: &EventFd) {
     for sleeper in received {
         sleeper.sleep();
         // Its counter can't overflow: it is read before the next one is sent.
-        let _ = bell.write(1);
+        let _ = event.write(1);
     }
 }

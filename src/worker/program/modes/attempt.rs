@@ -5,11 +5,11 @@ use crate::framing::{BadFrame, Decoder, encode};
 use crate::queue::Ending;
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Event, Manner, Outcome};
 use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::outputs::Outputs;
-use crate::worker::program::io::session::{Out, Wish};
+use crate::worker::program::io::session::{TurnRequest, WriteBuffers};
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::run::{Mode, ProgramRun};
 use crate::worker::program::spec::{CommandSpec, NotStarted};
@@ -33,12 +33,7 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// Runs the program on the first `size` leases.
-    pub fn run(
-        &mut self,
-        worker: &mut WorkerContext,
-        size: usize,
-        live: &LiveSettings,
-    ) -> Attempted<ProgramError> {
+    pub fn run(&mut self, worker: &mut WorkerContext, size: usize) -> Attempted<ProgramError> {
         if let Err(error) = self.frame(worker, size)? {
             return Ok(Err(error));
         }
@@ -56,7 +51,7 @@ impl Attempts {
         let decoder = Decoder::new(self.command.out_framing, max_item);
         let outputs =
             Collector { collect: self.collect, decoder, outputs: &mut self.outputs, max_item, max_bytes };
-        let mut attempt = Attempt { live: *live, input: &self.input, outputs };
+        let mut attempt = Attempt { input: &self.input, outputs };
         let mut run = ProgramRun::new(worker, &mut self.stderr, session, Manner::Each);
         run.apply(Event::Begun);
         run.converse(&mut attempt)?;
@@ -85,21 +80,21 @@ impl Attempts {
 }
 
 struct Attempt<'a> {
-    /// The settings as they were at its start.
-    live: LiveSettings,
     /// What is still to be written.
     input: &'a [u8],
     outputs: Collector<'a>,
 }
 
 impl Mode for Attempt<'_> {
-    fn live_settings(&mut self, _worker: &mut WorkerContext) -> LiveSettings {
-        self.live
-    }
+    /// An attempt has the settings of its start.
+    fn read_orders(&mut self, _worker: &mut WorkerContext) {}
 
-    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+    fn round(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
         let into = Some(&mut self.outputs.decoder);
-        let turn = run.turn(live, None, Wish { out: Out::from(self.input), into, ..Wish::default() })?;
+        let turn = run.turn(
+            None,
+            TurnRequest { out: WriteBuffers::from(self.input), into, ..TurnRequest::default() },
+        )?;
         self.input = &self.input[turn.written..];
         if self.input.is_empty() {
             run.session.close_input();
@@ -148,7 +143,7 @@ impl Collector<'_> {
             }
         }
         match self.outputs.size() as u64 > self.max_bytes {
-            true => Err(ProgramError::TooMuch(self.max_bytes)),
+            true => Err(ProgramError::TooMuchOutput(self.max_bytes)),
             false => Ok(()),
         }
     }

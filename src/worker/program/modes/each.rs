@@ -5,54 +5,49 @@ use crate::config::pipeline::{Collect, Command};
 use crate::queue::{Ending, Taken, Wait};
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::outputs::Outputs;
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::spec::CommandSpec;
 use crate::worker::program::spill;
-use crate::worker::stop::Stop;
+use crate::worker::stop::{Stop, until_stop};
 use std::time::{Duration, Instant};
 
-pub(crate) struct EachLoop<'a> {
+struct EachLoop<'a> {
     worker: &'a mut WorkerContext,
     attempts: Attempts,
 }
 
-impl<'a> EachLoop<'a> {
-    pub fn new(
-        worker: &'a mut WorkerContext,
-        spec: CommandSpec,
-        command: Command,
-        collect: Collect,
-        batch: Option<u32>,
-    ) -> EachLoop<'a> {
-        worker.queues.hold_up_to(batch.map_or(1, |batch| batch as usize));
-        let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
-        EachLoop { worker, attempts: Attempts { spec, command, collect, batch, stderr, input, outputs } }
-    }
+/// Serves the stage with a program for each attempt.
+pub(crate) fn serve(
+    worker: &mut WorkerContext,
+    spec: CommandSpec,
+    command: Command,
+    collect: Collect,
+    batch: Option<u32>,
+) -> Stop {
+    worker.queues.hold_up_to(batch.map_or(1, |batch| batch as usize));
+    let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
+    let attempts = Attempts { spec, command, collect, batch, stderr, input, outputs };
+    let mut each = EachLoop { worker, attempts };
+    until_stop(|| each.round())
+}
 
-    pub fn run(mut self) -> Stop {
-        loop {
-            if let Err(stop) = self.round() {
-                return stop;
-            }
-        }
-    }
-
+impl EachLoop<'_> {
     fn round(&mut self) -> Result<(), Stop> {
-        let live = self.worker.poll_orders()?;
+        self.worker.poll_orders()?;
         if readiness::is_terminated() {
             return Err(Stop(Ending::Ordered));
         }
         self.worker.recycling.check()?;
         spill::drain(self.worker)?;
-        match self.take(&live)? {
+        match self.take()? {
             Taken::Items { .. } if spill::keep_only_batch(self.worker)? => spill::publish_batch(self.worker),
             Taken::Items { before, after } => {
                 self.worker.log_taken(0, before, after)?;
-                self.work(&live)
+                self.work()
             }
             Taken::Empty | Taken::Ordered => Ok(()),
             Taken::Ended => Err(Stop(Ending::InputEnded)),
@@ -60,12 +55,13 @@ impl<'a> EachLoop<'a> {
     }
 
     /// Leases a batch, or as much of one as is there.
-    fn take(&mut self, live: &LiveSettings) -> Result<Taken, Stop> {
+    fn take(&mut self) -> Result<Taken, Stop> {
+        let live = self.worker.live;
         let worker = &mut *self.worker;
         let most = self.attempts.batch.filter(|_| !live.is_single()).map_or(1, |batch| batch as usize);
         let most = most.min(worker.recycling.items_left());
-        let mut taken = worker.take(most, live)?;
-        // A transaction takes only so many.
+        let mut taken = worker.take(most)?;
+        // A transaction takes a limited number of items.
         while let Taken::Items { after, .. } = &mut taken
             && *after > 0
             && worker.queues.len() < most
@@ -78,11 +74,11 @@ impl<'a> EachLoop<'a> {
     }
 
     /// Works off all leases. A batch that fails is halved until the item is found that makes it fail.
-    fn work(&mut self, live: &LiveSettings) -> Result<(), Stop> {
-        let mut size = self.unsuspected()?;
+    fn work(&mut self) -> Result<(), Stop> {
+        let mut size = self.first_attempts()?;
         while !self.worker.queues.is_empty() {
             size = size.clamp(1, self.worker.queues.len());
-            let done = match self.attempt(size, live)? {
+            let done = match self.attempt(size)? {
                 Ok(()) => {
                     self.publish(size)?;
                     size
@@ -96,7 +92,7 @@ impl<'a> EachLoop<'a> {
                     self.worker.item_log.forget();
                     // The others first: so the failed one is the first in its queue again.
                     self.worker.queues.give_back_from(1)?;
-                    dead_letters::fail_with(self.worker, 0, failed.reason(), live)?;
+                    dead_letters::fail_with(self.worker, 0, failed.reason())?;
                     1
                 }
             };
@@ -107,7 +103,7 @@ impl<'a> EachLoop<'a> {
     }
 
     /// How many of the leases may go together: one that has failed before goes alone.
-    fn unsuspected(&self) -> Result<usize, Stop> {
+    fn first_attempts(&self) -> Result<usize, Stop> {
         for i in 0..self.worker.queues.len() {
             if self.worker.queues.item(i)?.attempt > 1 {
                 return Ok(i.max(1));
@@ -127,7 +123,7 @@ impl<'a> EachLoop<'a> {
         self.worker.commit(size)
     }
 
-    fn attempt(&mut self, size: usize, live: &LiveSettings) -> Attempted<FailedAttempt> {
+    fn attempt(&mut self, size: usize) -> Attempted<FailedAttempt> {
         let EachLoop { worker, attempts } = self;
         // Which one of several has killed this worker can't be known.
         if size == 1 {
@@ -137,14 +133,14 @@ impl<'a> EachLoop<'a> {
         attempts.stderr.forget();
         readiness::hold_termination().map_err(Failure::from)?;
         let start = Instant::now();
-        let result = attempts.run(worker, size, live);
+        let result = attempts.run(worker, size);
         worker.queues.note_items(size, start.elapsed());
         worker.queues.rest();
         if !readiness::is_terminated() {
             readiness::release_termination().map_err(Failure::from)?;
         }
         result.map(|result| {
-            result.map_err(|error| FailedAttempt { error, stderr: attempts.stderr.take_kept() })
+            result.map_err(|error| FailedAttempt { error, stderr: attempts.stderr.take_last_lines() })
         })
     }
 }

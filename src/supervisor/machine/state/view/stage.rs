@@ -5,7 +5,11 @@ use crate::status;
 use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 
-pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Counters) -> status::Stage {
+pub(super) fn describe(
+    stage: &StageState,
+    moment: Moment,
+    counters: &mut dyn Counters,
+) -> status::StageStatus {
     let mut totals = stage.totals.clone();
     let mut workers = Vec::with_capacity(stage.workers.len());
     for worker in &stage.workers {
@@ -13,7 +17,7 @@ pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Co
         workers.push(describe_worker(worker, report.as_ref(), moment, counters));
         report.into_iter().for_each(|report| totals.add(&report.into()));
     }
-    status::Stage {
+    status::StageStatus {
         name: stage.spec.name.clone(),
         kind: stage.spec.work.title().to_owned(),
         is_command: stage.spec.work.command().is_some(),
@@ -41,9 +45,9 @@ pub(super) fn describe(stage: &StageState, moment: Moment, counters: &mut dyn Co
 }
 
 /// As long as none of its workers has done an item since, or has lived for long.
-fn killed_in_a_row(stage: &StageState, workers: &[status::Worker]) -> Option<u32> {
+fn killed_in_a_row(stage: &StageState, workers: &[status::WorkerStatus]) -> Option<u32> {
     let long = stage.spec.rules.backoff.reset_after.as_secs_f64();
-    let is_well = |worker: &status::Worker| {
+    let is_well = |worker: &status::WorkerStatus| {
         worker.done + worker.emitted > 0 || worker.since.is_some_and(|since| since >= long)
     };
     let times = stage.killed_in_a_row;

@@ -11,10 +11,10 @@ pub(super) fn describe(
     report: Option<&SlotReport>,
     moment: Moment,
     counters: &mut dyn Counters,
-) -> status::Worker {
+) -> status::WorkerStatus {
     let process = worker.life.process();
     let count = |of: fn(&SlotReport) -> u64| report.map_or(0, of);
-    status::Worker {
+    status::WorkerStatus {
         index: worker.index,
         pid: process.map(|process| process.pid.0),
         program: process.and_then(|process| counters.program(process.slot)),

@@ -30,7 +30,7 @@ impl Replies<'_> {
         }
         let consumed = run.session.consumed();
         let read = self.starts.iter().take_while(|&&start| start < consumed).count();
-        let failed = FailedAttempt { error, stderr: run.stderr.take_kept() };
+        let failed = FailedAttempt { error, stderr: run.stderr.take_last_lines() };
         run.worker.queues.give_back_from(usize::from(read == 1))?;
         match read {
             0 => self.failed_without_item(run.worker, &failed),
@@ -40,7 +40,7 @@ impl Replies<'_> {
                     "the program failed with {several} items on their way: {failed}; nobody can say which one it was, so \
                      none is blamed: they are tried again, one by one"
                 );
-                self.window.suspect(several);
+                self.window.try_singly(several);
                 Ok(())
             }
         }
@@ -71,10 +71,9 @@ impl Replies<'_> {
         self.window.clear(1);
         let in_time = !matches!(failed.error, ProgramError::TimedOut(_));
         if self.trial.is_unproven() && in_time && worker.exit_code != Some(exit::PROGRAM_KILLED) {
-            return self.trial.suspect(worker, failed);
+            return self.trial.hold_charge(worker, failed);
         }
-        let live = worker.read_orders();
-        dead_letters::fail_with(worker, 0, failed.reason(), &live)?;
+        dead_letters::fail_with(worker, 0, failed.reason())?;
         worker.recycling.count(1);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::replies::{Intake, Replies};
 use crate::config::pipeline::Reply;
 use crate::queue::{Taken, Wait};
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::program::error::{FailedAttempt, ProgramError};
 use crate::worker::program::io::waker;
@@ -22,13 +22,9 @@ pub(super) enum Look {
 
 impl Replies<'_> {
     /// Leases items, as many as the program will soon answer. `may_take`: there is a program that reads, or will be.
-    pub(super) fn take(
-        &mut self,
-        worker: &mut WorkerContext,
-        live: &LiveSettings,
-        may_take: bool,
-    ) -> Result<Look, Stop> {
-        self.pause.update(live);
+    pub(super) fn take(&mut self, worker: &mut WorkerContext, may_take: bool) -> Result<Look, Stop> {
+        let live = worker.live;
+        self.pause.update(&worker.live);
         let window = if live.is_single() { 1 } else { self.window.size() };
         let known = worker.queues.len();
         match self.intake {
@@ -50,11 +46,11 @@ impl Replies<'_> {
         }
         let most = (window - known).min(worker.recycling.items_left()).max(1);
         let most = self.trial.with_another(most, known);
-        let naps = known == 0 && live.pause_when_empty().is_none();
-        match worker.queues.take(&worker.inputs, most, if naps { waker::nap() } else { Wait::No })? {
+        let waits = known == 0 && live.pause_when_empty().is_none();
+        match worker.queues.take(&worker.inputs, most, if waits { waker::queue_wait() } else { Wait::No })? {
             Taken::Items { before, after } => {
                 self.intake = Intake::Open;
-                let is_short = self.sort_out(worker, known, live, (before, after))?;
+                let is_short = self.sort_out(worker, known, (before, after))?;
                 Ok(Look::At(is_short.then(Instant::now)))
             }
             Taken::Ended if known == 0 => Ok(Look::Through),
@@ -63,18 +59,19 @@ impl Replies<'_> {
                 Ok(Look::At(None))
             }
             Taken::Ordered => Ok(Look::At(Some(Instant::now()))),
-            Taken::Empty => Ok(Look::At(self.found_none(worker, known, live))),
+            Taken::Empty => Ok(Look::At(self.found_none(worker, known))),
         }
     }
 
-    fn found_none(&mut self, worker: &WorkerContext, known: usize, live: &LiveSettings) -> Option<Instant> {
+    fn found_none(&mut self, worker: &WorkerContext, known: usize) -> Option<Instant> {
+        let live = worker.live;
         match live.pause_when_empty() {
             Some(pause) if known == 0 => {
                 worker.item_log.empty(&worker.spec.inputs, Some(pause));
-                self.pause.begin(After::Empty, live);
+                self.pause.begin(After::Empty, &worker.live);
             }
             _ if known > 0 && self.intake == Intake::Open => {
-                let until = Instant::now() + waker::NAP;
+                let until = Instant::now() + waker::QUEUE_WAIT;
                 self.intake = Intake::HeldOff { until };
                 return Some(until);
             }
@@ -92,16 +89,15 @@ impl Replies<'_> {
         &mut self,
         worker: &mut WorkerContext,
         known: usize,
-        live: &LiveSettings,
         (before, after): (u64, u64),
     ) -> Result<bool, Stop> {
         if self.set_batch_apart(worker, known)? {
             return Ok(known == 0);
         }
-        let charged = self.trial.set_suspect_apart(worker, known, live)?;
+        let charged = self.trial.sort_out_held(worker, known)?;
         let emptied = self.set_failed_apart(worker, known)?;
         worker.log_taken(known, before, after)?;
-        let refused = self.frame(worker, known, live)?;
+        let refused = self.frame(worker, known)?;
         Ok(charged || emptied || refused)
     }
 
@@ -138,7 +134,7 @@ impl Replies<'_> {
     }
 
     /// Makes the new leases bytes for the program. Returns whether one could not be.
-    fn frame(&mut self, worker: &mut WorkerContext, known: usize, live: &LiveSettings) -> Result<bool, Stop> {
+    fn frame(&mut self, worker: &mut WorkerContext, known: usize) -> Result<bool, Stop> {
         let (mut i, mut refused) = (known, false);
         while i < worker.queues.len() {
             let start = self.feed.framed();
@@ -149,7 +145,7 @@ impl Replies<'_> {
             };
             if let Err(why) = framed {
                 let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                dead_letters::fail_with(worker, i, failed.reason(), live)?;
+                dead_letters::fail_with(worker, i, failed.reason())?;
                 refused = true;
                 continue;
             }

@@ -7,7 +7,7 @@
 //! | what dies | while | what follows |
 //! |---|---|---|
 //! | the program | it has read nothing of the unanswered items | they go back as they were: it failed by itself |
-//! | | it has read one of them | this one is charged; a fresh program goes on |
+//! | | it has read one of them | this one is charged; a fresh program is started |
 //! | | it has read several | they go back as they were; the fresh program gets them one by one |
 //! | | no program of this worker has answered anything | see [`trial`] |
 //! | | there is no item, and none to come | no fresh one is started: this worker is done |
@@ -19,7 +19,6 @@
 mod attribution;
 mod exchange;
 mod intake;
-mod publish;
 mod replies;
 mod serve;
 mod trial;

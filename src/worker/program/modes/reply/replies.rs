@@ -18,7 +18,7 @@ use std::time::Instant;
 pub(super) struct Replies<'a> {
     pub spec: &'a CommandSpec,
     pub answers: &'a mut Answers,
-    pub feed: Feed,
+    pub feed: &'a mut Feed,
     /// Where the items on their way begin in the bytes that the program gets.
     pub starts: VecDeque<u64>,
     pub waker: Waker,
@@ -55,7 +55,7 @@ impl Intake {
 
 impl Replies<'_> {
     pub fn pass_on_wake_up(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
-        if self.waker.has_rung() {
+        if self.waker.has_fired() {
             // It was a wake-up for one worker: if this one can't use it, the look passes it on.
             worker.queues.take(&worker.inputs, 0, Wait::No)?;
         }

@@ -8,7 +8,7 @@ use crate::config::pipeline::{Command, Reply};
 use crate::queue::Ending;
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Event, Manner, Outcome};
 use crate::worker::program::error::{FailedAttempt, ProgramError};
 use crate::worker::program::io::answers::Answers;
@@ -35,7 +35,7 @@ pub(crate) fn serve(
     let mut mode = Replies {
         spec,
         answers: &mut answers,
-        feed: Feed::new(command.in_framing),
+        feed: &mut Feed::new(command.in_framing),
         starts: VecDeque::new(),
         waker: Waker::new().map_err(Failure::from)?,
         window: Window::new(),
@@ -69,7 +69,8 @@ pub(crate) fn serve(
 }
 
 /// Between two items: whether this worker is to end.
-fn time_to_leave(worker: &mut WorkerContext, live: &LiveSettings) -> Option<Ending> {
+fn time_to_leave(worker: &mut WorkerContext) -> Option<Ending> {
+    let live = worker.live;
     if !worker.queues.is_empty() {
         return None;
     }
@@ -80,26 +81,27 @@ fn time_to_leave(worker: &mut WorkerContext, live: &LiveSettings) -> Option<Endi
 }
 
 impl Mode for Replies<'_> {
-    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+    fn round(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
         let mut look_at = None;
         if run.conversation.is_open() {
-            if let Some(ending) = time_to_leave(run.worker, live) {
+            if let Some(ending) = time_to_leave(run.worker) {
                 run.apply(Event::Leave(ending));
                 run.apply(Event::InputWritten);
             } else {
-                look_at = self.lease(run, live)?;
+                look_at = self.lease(run)?;
             }
         }
-        self.exchange(run, live, look_at)
+        self.exchange(run, look_at)
     }
 }
 
 impl Replies<'_> {
     /// Leases items for the program. Returns when to look for more, though nothing tells of them.
-    fn lease(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<Option<Instant>, Stop> {
+    fn lease(&mut self, run: &mut ProgramRun<'_>) -> Result<Option<Instant>, Stop> {
+        let live = run.worker.live;
         self.pass_on_wake_up(run.worker)?;
         let known = run.worker.queues.len();
-        let look = self.take(run.worker, live, run.session.takes_input())?;
+        let look = self.take(run.worker, run.session.takes_input())?;
         if run.worker.queues.len() > known {
             match known {
                 0 => begin(run),
@@ -107,7 +109,7 @@ impl Replies<'_> {
             }
         }
         if live.must_pause() && run.worker.queues.is_empty() {
-            run.worker.come_to_rest();
+            run.worker.report_at_rest();
         }
         match look {
             Look::At(at) => Ok(at),
@@ -128,22 +130,22 @@ impl Replies<'_> {
             if readiness::is_terminated() {
                 return Ok(Some(Ending::Ordered));
             }
-            if let Some(ending) = time_to_leave(worker, &live) {
+            if let Some(ending) = time_to_leave(worker) {
                 return Ok(Some(ending));
             }
             self.pass_on_wake_up(worker)?;
-            let Look::At(look_at) = self.take(worker, &live, true)? else {
+            let Look::At(look_at) = self.take(worker, true)? else {
                 return Ok(Some(Ending::InputEnded));
             };
             if !worker.queues.is_empty() {
                 break;
             }
             if live.must_pause() {
-                worker.come_to_rest();
+                worker.report_at_rest();
             }
             let until = [self.pause.until(), look_at].into_iter().flatten().min();
-            let bell = self.waker.bell().map(|bell| PollFd::new(bell, PollFlags::POLLIN));
-            let wait = |_: &_| readiness::wait_any(&mut Vec::from_iter(bell), until);
+            let wake_fd = self.waker.fd().map(|wake_fd| PollFd::new(wake_fd, PollFlags::POLLIN));
+            let wait = |_: &_| readiness::wait_any(&mut Vec::from_iter(wake_fd), until);
             worker.counted_as(Some(self.idles_for(&live)), wait).map_err(Failure::from)?;
         }
         Ok(None)
@@ -159,7 +161,7 @@ impl Replies<'_> {
             }
             Some(Outcome::Unasked { finished: true }) => {
                 let failed =
-                    FailedAttempt { error: ProgramError::Ended(exit), stderr: run.stderr.take_kept() };
+                    FailedAttempt { error: ProgramError::Ended(exit), stderr: run.stderr.take_last_lines() };
                 let why = format!("the program failed after its last answer: {failed}");
                 return Err(Stop(Ending::Failed(why)));
             }

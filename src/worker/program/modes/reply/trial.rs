@@ -12,7 +12,7 @@
 
 use crate::exit;
 use crate::queue::{Ending, QueueId};
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::stop::Stop;
@@ -31,7 +31,7 @@ const SILENCE_ADVICE: &str = "if it isn't still at work on it, it holds its answ
 #[derive(Default)]
 pub(super) struct Trial {
     verdict: Verdict,
-    suspect: Option<Suspect>,
+    held: Option<HeldCharge>,
 }
 
 enum Verdict {
@@ -53,7 +53,7 @@ impl Default for Verdict {
 }
 
 /// An item that may have ended its program, which had not answered anything.
-struct Suspect {
+struct HeldCharge {
     queue: QueueId,
     id: u64,
     failed: FailedAttempt,
@@ -92,11 +92,11 @@ impl Trial {
     }
 
     /// The program has failed before it had answered anything, with the only lease in its hands.
-    pub fn suspect(&mut self, worker: &mut WorkerContext, failed: FailedAttempt) -> Result<(), Stop> {
+    pub fn hold_charge(&mut self, worker: &mut WorkerContext, failed: FailedAttempt) -> Result<(), Stop> {
         let lease = worker.queues.item(0)?;
         let (queue, id, why) = (lease.queue, lease.id, failed.to_string());
         worker.queues.give_back(0, false)?;
-        self.suspect = Some(Suspect { queue, id, failed });
+        self.held = Some(HeldCharge { queue, id, failed });
         self.count_failure(worker, "answered anything", &why)
     }
 
@@ -120,24 +120,18 @@ impl Trial {
 
     /// How many items to ask for: beside a suspect there should be another.
     pub fn with_another(&self, most: usize, known: usize) -> usize {
-        if self.suspect.is_some() && self.is_unproven() && known == 0 { most.max(2) } else { most }
+        if self.held.is_some() && self.is_unproven() && known == 0 { most.max(2) } else { most }
     }
 
     /// If the suspect is among the new leases: it is charged if another one was answered, or if there is no other;
     /// else it goes back for now. With a program that is not proven yet one item remains. Returns whether it was
     /// charged.
-    pub fn set_suspect_apart(
-        &mut self,
-        worker: &mut WorkerContext,
-        known: usize,
-        live: &LiveSettings,
-    ) -> Result<bool, Stop> {
-        let Some(suspect) = self.suspect.take() else { return Ok(false) };
-        let is_suspect =
-            |i| worker.queues.item(i).map(|lease| (lease.queue, lease.id) == (suspect.queue, suspect.id));
+    pub fn sort_out_held(&mut self, worker: &mut WorkerContext, known: usize) -> Result<bool, Stop> {
+        let Some(held) = self.held.take() else { return Ok(false) };
+        let is_held = |i| worker.queues.item(i).map(|lease| (lease.queue, lease.id) == (held.queue, held.id));
         let mut found = None;
         for i in known..worker.queues.len() {
-            if is_suspect(i)? {
+            if is_held(i)? {
                 found = Some(i);
                 break;
             }
@@ -145,12 +139,12 @@ impl Trial {
         let has_another = worker.queues.len() > 1;
         let charged = found.filter(|_| !(self.is_unproven() && has_another));
         if let Some(i) = charged {
-            self.charge(worker, i, &suspect.failed, live)?;
+            self.charge(worker, i, &held.failed)?;
         } else {
             if let Some(i) = found {
                 worker.queues.give_back(i, false)?;
             }
-            self.suspect = Some(suspect);
+            self.held = Some(held);
         }
         if self.is_unproven() {
             worker.queues.give_back_from(known + 1)?;
@@ -158,14 +152,9 @@ impl Trial {
         Ok(charged.is_some())
     }
 
-    fn charge(
-        &mut self,
-        worker: &mut WorkerContext,
-        i: usize,
-        failed: &FailedAttempt,
-        live: &LiveSettings,
-    ) -> Result<(), Stop> {
-        dead_letters::fail_with(worker, i, failed.reason(), live)?;
+    fn charge(&mut self, worker: &mut WorkerContext, i: usize, failed: &FailedAttempt) -> Result<(), Stop> {
+        let live = worker.live;
+        dead_letters::fail_with(worker, i, failed.reason())?;
         let Verdict::Unproven { failures, charged_alone, .. } = &mut self.verdict else { return Ok(()) };
         // An item that is the only one says nothing about the programs, unless it is one after the other.
         *failures = failures.saturating_sub(1);

@@ -1,33 +1,33 @@
 //! How many items a program is given ahead of its answers.
 //!
-//! Ahead means speed, but also that nobody can say which item a program was at when it died: it may have read on, and
-//! may have held answers back. So nobody is blamed then, and as many items as were on their way are tried one by one.
+//! Items ahead mean speed, but also that the item a program died of is unknown: it may have read on, and may have held
+//! answers back. So no item is charged then, and all that were on their way are tried one by one.
 
 use std::time::Duration;
 
 /// Items on their way at once, at most.
-const WIDEST: usize = 512;
+const WIDEST_ITEMS: usize = 512;
 /// What is on its way should be answered within this.
-const SPAN: Duration = Duration::from_millis(1);
-/// So many items a fresh program gets one at a time: if it says more than it is asked, that shows.
-const TRIAL: u64 = 16;
+const ANSWER_SPAN: Duration = Duration::from_millis(1);
+/// A fresh program gets this many items one at a time: if it answers more than it was asked, that shows.
+const TRIAL_ITEMS: u64 = 16;
 
 pub(crate) struct Window {
     size: usize,
     /// Items that this program has answered.
     answered: u64,
-    /// Items to be tried one by one: a program died with so many on their way.
-    suspects: usize,
+    /// Items to be tried one by one: a program died with this many on their way.
+    singles: usize,
 }
 
 impl Window {
     pub fn new() -> Window {
-        Window { size: 1, answered: 0, suspects: 0 }
+        Window { size: 1, answered: 0, singles: 0 }
     }
 
     /// Items that may be on their way.
     pub fn size(&self) -> usize {
-        if self.suspects > 0 || self.answered < TRIAL { 1 } else { self.size }
+        if self.singles > 0 || self.answered < TRIAL_ITEMS { 1 } else { self.size }
     }
 
     /// Whether this program has answered anything yet.
@@ -40,26 +40,26 @@ impl Window {
         (self.size, self.answered) = (1, 0);
     }
 
-    /// One of so many items has ended a program.
-    pub fn suspect(&mut self, items: usize) {
-        self.suspects = items;
+    /// One of these items has ended a program.
+    pub fn try_singly(&mut self, items: usize) {
+        self.singles = items;
     }
 
-    /// So many items were answered, the last of them so long after the answer before.
+    /// `done` items were answered; the oldest took this long.
     pub fn learn(&mut self, done: usize, took: Duration) {
         self.answered += done as u64;
         self.clear(done);
-        if took > SPAN {
-            let fitting = done as u128 * SPAN.as_nanos() / took.as_nanos();
-            self.size = (fitting as usize).clamp(1, WIDEST);
+        if took > ANSWER_SPAN {
+            let fitting = done as u128 * ANSWER_SPAN.as_nanos() / took.as_nanos();
+            self.size = (fitting as usize).clamp(1, WIDEST_ITEMS);
         } else if done >= self.size {
-            self.size = (self.size * 2).min(WIDEST);
+            self.size = (self.size * 2).min(WIDEST_ITEMS);
         }
     }
 
-    /// So many suspects are answered, or convicted.
+    /// These singles are answered, or charged.
     pub fn clear(&mut self, done: usize) {
-        self.suspects = self.suspects.saturating_sub(done);
+        self.singles = self.singles.saturating_sub(done);
     }
 }
 
@@ -78,12 +78,12 @@ mod tests {
     #[test]
     fn a_fresh_program_gets_one_at_a_time_and_then_more_and_more() {
         let mut window = Window::new();
-        for _ in 0..TRIAL {
+        for _ in 0..TRIAL_ITEMS {
             assert_eq!(window.size(), 1);
             window.learn(1, FAST);
         }
         assert!(window.size() > 1);
-        assert_eq!(wide().size(), WIDEST);
+        assert_eq!(wide().size(), WIDEST_ITEMS);
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn after_a_death_as_many_as_were_on_their_way_go_one_by_one() {
         let mut window = wide();
-        window.suspect(40);
+        window.try_singly(40);
         window.restart();
         for _ in 0..39 {
             window.learn(1, FAST);

@@ -5,17 +5,18 @@ use super::streaming::Streaming;
 use crate::queue::{Fault, Waiting, WorkerHandle};
 use crate::stage::Failure;
 use crate::sys::readiness;
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Effect, Event};
 use crate::worker::program::io::feed::Feed;
-use crate::worker::program::io::session::{Out, Turn, Wish};
+use crate::worker::program::io::session::{Turn, TurnRequest, WriteBuffers};
 use crate::worker::program::pause::After;
 use crate::worker::program::run::ProgramRun;
 use crate::worker::stop::Stop;
 
 impl Streaming<'_> {
     /// Writes, reads, publishes.
-    pub(super) fn exchange(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+    pub(super) fn exchange(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+        let live = run.worker.live;
         let is_source = run.worker.inputs.is_empty();
         // A source that pauses is not read any more: then its program waits, too.
         let pauses = self.pause.is_on() || live.must_pause();
@@ -27,13 +28,13 @@ impl Streaming<'_> {
             emitted = self.emit(run.worker, 1)?;
         }
         if emitted == 0 {
-            written = self.wait(run, live, is_paced && pauses)?;
+            written = self.wait(run, is_paced && pauses)?;
             left = written;
             emitted = match (is_paced, pauses) {
                 (true, true) => 0,
                 (true, false) => self.emit(run.worker, 1)?,
                 (false, _) => {
-                    let more_comes = self.flows_on(run, live);
+                    let more_comes = self.flows_on(run);
                     self.output.emit_pieces(run.worker, self.feed, &mut left, more_comes)?
                 }
             };
@@ -41,43 +42,40 @@ impl Streaming<'_> {
         self.owes = is_paced && (pauses || emitted > 0);
         publish_any(run.worker, left, emitted)?;
         if is_single && (if is_source { emitted } else { written }) > 0 {
-            run.worker.queues.settle()?; // there is no other `take` for so long
-            self.pause.begin(After::Item, live);
+            run.worker.queues.settle()?; // there is no `take` during the pause
+            self.pause.begin(After::Item, &run.worker.live);
         }
         Ok(())
     }
 
     /// A turn that waits. `holds_back`: what the program writes is left where it is. Returns how many items were wholly
     /// written.
-    fn wait(
-        &mut self,
-        run: &mut ProgramRun<'_>,
-        live: &LiveSettings,
-        holds_back: bool,
-    ) -> Result<usize, Stop> {
+    fn wait(&mut self, run: &mut ProgramRun<'_>, holds_back: bool) -> Result<usize, Stop> {
+        let live = run.worker.live;
         let now = self.found.begin_wait(&mut self.waker, &run.worker.queues);
         let why = self.waits_for(run.worker, self.pause.is_on() || live.must_pause());
-        let until = run.wakes_at(live, [self.pause.until(), self.output.tidy(self.feed), now]);
+        let until = run.wakes_at([self.pause.until(), self.output.tidy(self.feed), now]);
         if holds_back && run.session.exit().is_some() {
             let wait = |_: &_| readiness::wait_any(&mut [], until);
             run.worker.counted_as(why, wait).map_err(Failure::from)?;
             return Ok(0);
         }
         let ProgramRun { worker, stderr, session, .. } = run;
-        let wish = Wish {
+        let request = TurnRequest {
             out: to_write(self.feed, &worker.queues)?,
             into: (!holds_back).then_some(&mut self.output.decoder),
             until,
-            bell: self.waker.bell(),
+            wake_fd: self.waker.fd(),
         };
-        let turn = worker.counted_as(why, |queues| session.turn(wish, stderr, queues.program()))?;
+        let turn = worker.counted_as(why, |queues| session.turn(request, stderr, queues.program()))?;
         Ok(self.note(run, turn))
     }
 
-    pub(super) fn go_on(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+    pub(super) fn exchange_unpolled(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
         let ProgramRun { worker, stderr, session, .. } = run;
         let out = to_write(self.feed, &worker.queues)?;
-        let turn = session.go_on(out, &mut self.output.decoder, stderr, worker.queues.program())?;
+        let turn =
+            session.exchange_unpolled(out, &mut self.output.decoder, stderr, worker.queues.program())?;
         let mut left = self.note(run, turn);
         let more_comes = run.flows(!self.feed.is_empty());
         let emitted = self.output.emit_pieces(run.worker, self.feed, &mut left, more_comes)?;
@@ -119,7 +117,7 @@ impl Streaming<'_> {
 }
 
 /// The feed's bytes; of a long item those in the queue itself.
-fn to_write<'a>(feed: &'a Feed, queues: &'a WorkerHandle) -> Result<Out<'a>, Fault> {
+fn to_write<'a>(feed: &'a Feed, queues: &'a WorkerHandle) -> Result<WriteBuffers<'a>, Fault> {
     let last = match feed.len().checked_sub(1) {
         Some(last) if feed.needs_last() => queues.item(last)?.bytes,
         Some(_) | None => b"",

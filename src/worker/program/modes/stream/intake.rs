@@ -2,7 +2,7 @@
 
 use super::streaming::{Found, Last, Streaming};
 use crate::queue::{Taken, Wait};
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::program::conversation::Event;
 use crate::worker::program::error::{FailedAttempt, ProgramError};
@@ -12,22 +12,23 @@ use crate::worker::program::run::ProgramRun;
 use crate::worker::stop::Stop;
 
 /// This many items in one look make it likely that more are about to come.
-const PLENTY_ITEMS: usize = 64;
+const BURST_ITEMS: usize = 64;
 
 impl Streaming<'_> {
     pub(super) fn pass_on_wake_up(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
-        if self.waker.has_rung() {
+        if self.waker.has_fired() {
             // It was a wake-up for one worker: if this one can't use it, the look passes it on.
             worker.queues.take(&worker.inputs, 0, Wait::No)?;
         }
         Ok(())
     }
 
-    pub(super) fn lease(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+    pub(super) fn lease(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+        let live = run.worker.live;
         if !run.conversation.is_undecided() || !run.session.takes_input() {
             return Ok(());
         }
-        self.frame(run.worker, live)?;
+        self.frame(run.worker)?;
         let wants = !run.worker.inputs.is_empty() && run.conversation.is_open();
         if !wants || self.waker.is_armed() || self.pause.is_on() || live.must_pause() {
             return Ok(());
@@ -40,27 +41,23 @@ impl Streaming<'_> {
                 false => queues.leases_left(),
             };
             let most = most.min(run.worker.recycling.items_left().saturating_sub(queues.len()));
-            more = most > 0 && self.take_some(most, run, live)?;
+            more = most > 0 && self.take_some(most, run)?;
         }
         Ok(())
     }
 
     /// One transaction's part of it. Returns whether more waits.
-    fn take_some(
-        &mut self,
-        most: usize,
-        run: &mut ProgramRun<'_>,
-        live: &LiveSettings,
-    ) -> Result<bool, Stop> {
-        let wait = self.nap(run, live);
+    fn take_some(&mut self, most: usize, run: &mut ProgramRun<'_>) -> Result<bool, Stop> {
+        let live = run.worker.live;
+        let wait = self.queue_wait(run);
         let worker = &mut *run.worker;
         let known = worker.queues.len();
         match worker.queues.take(&worker.inputs, most, wait)? {
             Taken::Items { before, after } => {
-                let plenty = worker.queues.len() - known >= PLENTY_ITEMS;
-                self.found = Found { last: Last::Items, plenty };
+                let bursts = worker.queues.len() - known >= BURST_ITEMS;
+                self.found = Found { last: Last::Items, bursts };
                 worker.log_taken(known, before, after)?;
-                self.frame(worker, live)?;
+                self.frame(worker)?;
                 return Ok(after > 0);
             }
             Taken::Ended => {
@@ -70,11 +67,11 @@ impl Streaming<'_> {
             Taken::Empty => match live.pause_when_empty() {
                 Some(pause) => {
                     worker.item_log.empty(&worker.spec.inputs, Some(pause));
-                    self.pause.begin(After::Empty, live);
+                    self.pause.begin(After::Empty, &worker.live);
                 }
                 None => {
                     self.found.last = Last::None;
-                    self.found.plenty &= wait == Wait::No;
+                    self.found.bursts &= wait == Wait::No;
                 }
             },
         }
@@ -82,24 +79,25 @@ impl Streaming<'_> {
     }
 
     /// How long a look for items may wait for the queues alone.
-    fn nap(&self, run: &ProgramRun<'_>, live: &LiveSettings) -> Wait {
+    fn queue_wait(&self, run: &ProgramRun<'_>) -> Wait {
+        let live = run.worker.live;
         match () {
             () if !self.feed.is_empty() || live.pause_when_empty().is_some() => Wait::No,
             // A program that only reads has nothing to say.
-            () if run.worker.outputs.is_empty() && !self.speaks => waker::nap(),
+            () if run.worker.outputs.is_empty() && !self.speaks => waker::queue_wait(),
             // What gives so much is about to give more, and the program has said what it had just now.
-            () if self.found.plenty && !run.flows(false) => waker::short_nap(),
+            () if self.found.bursts && !run.flows(false) => waker::burst_wait(),
             () => Wait::No,
         }
     }
 
     /// Makes leases bytes for the program, as far as they will soon be written.
-    fn frame(&mut self, worker: &mut WorkerContext, live: &LiveSettings) -> Result<(), Stop> {
+    fn frame(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
         while !self.feed.is_full() && self.feed.len() < worker.queues.len() {
             let next = self.feed.len();
             if let Err(why) = self.feed.push_in_place(worker.queues.item(next)?.bytes) {
                 let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                dead_letters::fail_with(worker, next, failed.reason(), live)?;
+                dead_letters::fail_with(worker, next, failed.reason())?;
                 self.found.last = Last::Unknown;
             }
         }

@@ -4,7 +4,6 @@
 //! What the program has written is published as it comes. Without an input the program is a source, or, without an
 //! output too, simply a process under supervision.
 
-mod ending;
 mod exchange;
 mod intake;
 mod output;

@@ -17,7 +17,7 @@ const SLACK_KEPT: Duration = Duration::from_secs(1);
 /// Bytes of output that there is always room for.
 const ROOM_KEPT: usize = 1 << 20;
 
-pub(super) struct Output {
+pub(super) struct StreamOutput {
     pub decoder: Decoder,
     /// What it is called in messages.
     name: String,
@@ -37,7 +37,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// Whether to publish some of so many bytes.
+    /// Whether to publish, with this many bytes read.
     fn are_due(&mut self, bytes: usize, more_comes: bool) -> bool {
         let keeps = more_comes && bytes < self.bytes && self.kept < REMAINDER_TURNS;
         self.kept += u8::from(keeps);
@@ -51,9 +51,9 @@ impl Pieces {
     }
 }
 
-impl Output {
-    pub fn new(decoder: Decoder, name: String) -> Output {
-        Output { decoder, name, pieces: Pieces::default(), slack_ends: None }
+impl StreamOutput {
+    pub fn new(decoder: Decoder, name: String) -> StreamOutput {
+        StreamOutput { decoder, name, pieces: Pieces::default(), slack_ends: None }
     }
 
     /// Whether a remainder waits for more.
@@ -180,7 +180,7 @@ fn fatal(bad: BadFrame) -> Failure {
     Failure::fatal(bad.to_string())
 }
 
-/// Publishes what is staged, and ends the leases of so many items more.
+/// Publishes what is staged, and ends the first `written` leases.
 pub(super) fn publish(worker: &mut WorkerContext, written: usize) -> Result<(), Stop> {
     worker.commit_regardless(written)?;
     if !worker.inputs.is_empty() {

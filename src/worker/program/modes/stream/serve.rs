@@ -1,14 +1,16 @@
 //! The policy: when the program gets items, when it ends, and what follows.
 
-use super::output::{Output, publish_any};
+use super::output::{StreamOutput, publish, publish_any};
 use super::streaming::{Found, Streaming, Unaccounted};
 use crate::config::pipeline::Command;
 use crate::exit;
 use crate::framing::Decoder;
 use crate::queue::Ending;
 use crate::stage::Failure;
-use crate::worker::context::{LiveSettings, WorkerContext};
-use crate::worker::program::conversation::{Effect, Event, Manner};
+use crate::sys::wait::Exit;
+use crate::worker::context::WorkerContext;
+use crate::worker::program::conversation::{Effect, Event, Manner, Outcome};
+use crate::worker::program::error::{FailedAttempt, ProgramError};
 use crate::worker::program::io::feed::Feed;
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::io::waker::Waker;
@@ -29,7 +31,7 @@ pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Co
     let output_name = format!("the output of `{}`", command.invocation.title());
     let mut mode = Streaming {
         feed: &mut Feed::new(command.in_framing),
-        output: Output::new(Decoder::new(command.out_framing, max_item), output_name),
+        output: StreamOutput::new(Decoder::new(command.out_framing, max_item), output_name),
         waker: Waker::new().map_err(Failure::from)?,
         pause: ItemPause::default(),
         found: Found::default(),
@@ -54,12 +56,13 @@ pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Co
 }
 
 impl Mode for Streaming<'_> {
-    fn round(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
-        self.pause.update(live);
-        self.poll_orders(run, live)?;
+    fn round(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+        let live = run.worker.live;
+        self.pause.update(&run.worker.live);
+        self.poll_orders(run)?;
         self.pass_on_wake_up(run.worker)?;
-        self.lease(run, live)?;
-        if !self.flows_on(run, live) && self.output.holds_back() {
+        self.lease(run)?;
+        if !self.flows_on(run) && self.output.holds_back() {
             // Nothing more may come before the worker sleeps.
             let emitted = self.output.emit_pieces(run.worker, self.feed, &mut 0, false)?;
             publish_any(run.worker, 0, emitted)?;
@@ -68,9 +71,9 @@ impl Mode for Streaming<'_> {
             run.apply(Event::InputWritten);
         }
         if live.must_pause() && self.feed.is_empty() {
-            run.worker.come_to_rest();
+            run.worker.report_at_rest();
         }
-        if self.flows_on(run, live) { self.go_on(run) } else { self.exchange(run, live) }
+        if self.flows_on(run) { self.exchange_unpolled(run) } else { self.exchange(run) }
     }
 
     fn owes_output(&self) -> bool {
@@ -80,7 +83,8 @@ impl Mode for Streaming<'_> {
 
 impl Streaming<'_> {
     /// Orders, and the end of this worker's time.
-    fn poll_orders(&mut self, run: &mut ProgramRun<'_>, live: &LiveSettings) -> Result<(), Stop> {
+    fn poll_orders(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+        let live = run.worker.live;
         if !run.conversation.is_undecided() {
             return Ok(());
         }
@@ -98,5 +102,29 @@ impl Streaming<'_> {
             run.worker.queues.give_back_from(self.feed.len())?;
         }
         Ok(())
+    }
+
+    /// The program is over, and all that it wrote is read.
+    fn conclude(&mut self, run: &mut ProgramRun<'_>, spec: &CommandSpec) -> Result<Stop, Stop> {
+        // A program is over only with an exit.
+        let exit = run.session.exit().unwrap_or(Exit::Code(0));
+        self.output.emit(run.worker, usize::MAX)?;
+        let last = self.output.emit_last(run.worker, exit)?;
+        publish(run.worker, 0)?;
+        let error = match (run.conversation.outcome(), last) {
+            (Some(Outcome::Stop(ending)), _) => return Ok(Stop(ending.clone())),
+            (_, Err(bad)) => ProgramError::BadFrame(bad),
+            (outcome, Ok(())) if spec.is_success(exit) => {
+                if let Exit::Code(code) = exit {
+                    log::debug!("the program ended with exit code {code}");
+                }
+                let input_ended = outcome == Some(&Outcome::Unasked { finished: true });
+                return Ok(Stop(if input_ended { Ending::InputEnded } else { Ending::Finished }));
+            }
+            (_, Ok(())) => ProgramError::Ended(exit),
+        };
+        let failed = FailedAttempt { error, stderr: run.stderr.take_last_lines() };
+        self.unaccounted.warn();
+        Ok(Stop(Ending::Failed(format!("the program failed: {failed}"))))
     }
 }

@@ -1,8 +1,8 @@
 //! What the worker knows of its items and its program's output.
 
-use super::output::Output;
+use super::output::StreamOutput;
 use crate::queue::{Ending, WorkerHandle};
-use crate::worker::context::{LiveSettings, WorkerContext};
+use crate::worker::context::WorkerContext;
 use crate::worker::program::io::feed::Feed;
 use crate::worker::program::io::waker::Waker;
 use crate::worker::program::pause::ItemPause;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 pub(super) struct Streaming<'a> {
     pub feed: &'a mut Feed,
-    pub output: Output,
+    pub output: StreamOutput,
     pub waker: Waker,
     pub pause: ItemPause,
     pub found: Found,
@@ -27,8 +27,8 @@ pub(super) struct Streaming<'a> {
 #[derive(Default)]
 pub(super) struct Found {
     pub last: Last,
-    /// Items come in plenty.
-    pub plenty: bool,
+    /// Items come in bursts.
+    pub bursts: bool,
 }
 
 #[derive(Default, PartialEq)]
@@ -54,7 +54,7 @@ impl Found {
 }
 
 /// A program that has neither read nor written for this long has done what it had.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 /// Items that the program may hold: after its end they can't be accounted for.
 pub(super) struct Unaccounted {
@@ -70,7 +70,7 @@ impl Unaccounted {
     /// Bytes have moved, and with them these items have come into the program's hands.
     pub fn moved(&mut self, written: usize) {
         let now = Instant::now();
-        if now.duration_since(self.moved) > QUIET {
+        if now.duration_since(self.moved) > QUIET_AFTER {
             self.items = 0;
         }
         self.moved = now;
@@ -98,7 +98,8 @@ impl Unaccounted {
 
 impl Streaming<'_> {
     /// Whether more can be done at once, most likely: then a wait would only be a system call more.
-    pub fn flows_on(&self, run: &ProgramRun<'_>, live: &LiveSettings) -> bool {
+    pub fn flows_on(&self, run: &ProgramRun<'_>) -> bool {
+        let live = run.worker.live;
         let waits = live.is_single() || live.must_pause() || self.pause.is_on();
         !waits && run.conversation.is_undecided() && run.flows(!self.feed.is_empty())
     }
