@@ -3,13 +3,13 @@
 use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
-use super::setup;
 use super::spec::WorkerSpec;
 use super::stop::Stop;
 use crate::append::UndoLog;
 use crate::queue::{
     Arena, Committed, Ending, Order, QueueId, SlotId, SlotTuning, Taken, Wait, Waiting, WorkerHandle,
 };
+use nix::sys::signal::{Signal, kill};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -104,8 +104,19 @@ impl WorkerContext {
     /// No item is at work here any more, as the order to pause wants it: the supervisor may look.
     pub fn report_at_rest(&self) {
         if self.queues.set_at_rest(true) {
-            setup::signal_supervisor(&self.spec);
+            self.signal_supervisor();
         }
+    }
+
+    /// Notes in the slot that the stage is built, and signals the supervisor to see it.
+    pub fn report_ready(&self) {
+        self.queues.ready();
+        self.signal_supervisor();
+    }
+
+    fn signal_supervisor(&self) {
+        // If it is gone this worker dies with it anyway.
+        let _ = kill(self.spec.supervisor(), Signal::SIGUSR1);
     }
 
     /// Reads the slot anew each time: that is a few loads, and another reader of it (the queues, in a wait) then can't

@@ -3,6 +3,7 @@
 use crate::config::pipeline::{Recycle, Work};
 use crate::dead_letter::Store;
 use crate::logs::{LogFile, Logging};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -65,4 +66,10 @@ pub struct WorkerSpec {
     /// Whether [`HOLDING_PIPE_FDS`] are there.
     #[serde(default)]
     pub holding_pipe: bool,
+}
+
+impl WorkerSpec {
+    pub(super) fn supervisor(&self) -> Pid {
+        Pid::from_raw(self.supervisor_pid.cast_signed())
+    }
 }
