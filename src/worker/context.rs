@@ -76,7 +76,7 @@ impl WorkerContext {
             named.iter().map(|(id, _)| QueueId(*id)).collect::<Vec<_>>().into_iter()
         };
         WorkerContext {
-            inputs: spec.outbox.map(QueueId).into_iter().chain(ids(&spec.inputs)).collect(),
+            inputs: spec.spill_queue.map(QueueId).into_iter().chain(ids(&spec.inputs)).collect(),
             outputs: ids(&spec.outputs).collect(),
             counts: log.clone(),
             console: Console::new(log, arena.clone(), SlotId(spec.slot)),

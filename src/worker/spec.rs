@@ -49,7 +49,8 @@ pub struct WorkerSpec {
     /// The queue of the stage's token, if it keeps a state.
     pub token: Option<u16>,
     /// The queue in which the stage's finished outputs wait for room, if it needs one.
-    pub outbox: Option<u16>,
+    #[serde(rename = "outbox")]
+    pub spill_queue: Option<u16>,
     /// How long the stage's program may take to stop before it is killed.
     pub stop_timeout: Duration,
     /// The file for items that failed for good.
