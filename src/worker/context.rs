@@ -3,13 +3,13 @@
 use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
-use super::setup;
 use super::spec::WorkerSpec;
 use super::stop::Stop;
 use crate::append::UndoLog;
 use crate::queue::{
     Arena, Committed, Ending, Order, QueueId, SlotId, Taken, Tuning, Wait, Waiting, WorkerHandle,
 };
+use nix::sys::signal::{Signal, kill};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,7 @@ impl WorkerContext {
             named.iter().map(|(id, _)| QueueId(*id)).collect::<Vec<_>>().into_iter()
         };
         WorkerContext {
-            inputs: spec.outbox.map(QueueId).into_iter().chain(ids(&spec.inputs)).collect(),
+            inputs: spec.spill_queue.map(QueueId).into_iter().chain(ids(&spec.inputs)).collect(),
             outputs: ids(&spec.outputs).collect(),
             counts: log.clone(),
             console: Console::new(log, arena.clone(), SlotId(spec.slot)),
@@ -104,8 +104,19 @@ impl WorkerContext {
     /// No item is at work here any more, as the order to pause wants it: the supervisor may look.
     pub fn report_at_rest(&self) {
         if self.queues.set_at_rest(true) {
-            setup::signal_supervisor(&self.spec);
+            self.signal_supervisor();
         }
+    }
+
+    /// Notes in the slot that the stage is built, and signals the supervisor to see it.
+    pub fn report_ready(&self) {
+        self.queues.ready();
+        self.signal_supervisor();
+    }
+
+    fn signal_supervisor(&self) {
+        // If it is gone this worker dies with it anyway.
+        let _ = kill(self.spec.supervisor(), Signal::SIGUSR1);
     }
 
     /// Reads the slot anew each time: that is a few loads, and another reader of it (the queues, in a wait) then can't

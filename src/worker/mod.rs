@@ -68,7 +68,7 @@ pub fn run(registry: &Registry) -> ExitCode {
 }
 
 fn live(worker: &mut WorkerContext, opened: Opened, memory: Persistence) -> Stop {
-    setup::report_ready(worker);
+    worker.report_ready();
     match opened {
         Opened::Source(source) => SourceLoop::new(worker, source, memory).run(),
         Opened::Stage(stage) => StageLoop::new(worker, stage, memory).run(),

@@ -7,8 +7,7 @@ use crate::logs::{self, LogFile, RecentLogs};
 use crate::queue::{Arena, SlotId, WorkerHandle};
 use crate::stage::{Context, Orders, Pipe};
 use crate::sys::{inherited, memory, readiness};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getppid};
+use nix::unistd::getppid;
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs::File;
@@ -25,7 +24,7 @@ pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
     copy_log(&spec);
     super::builtin::guard::install_panic_log();
     // Between the fork and the request to die with the parent (PDEATHSIG) the parent may have gone already.
-    if getppid() != supervisor(&spec) {
+    if getppid() != spec.supervisor() {
         return Err("the supervisor is gone".to_owned());
     }
     readiness::prepare().map_err(|error| format!("signals can't be set up: {error}"))?;
@@ -85,20 +84,4 @@ fn holding_pipe(spec: &WorkerSpec) -> Result<Option<Pipe>, String> {
     let take = |fd| inherited::take(fd).map_err(|error| format!("no holding pipe was passed: {error}"));
     let [reader, writer] = HOLDING_PIPE_FDS;
     Ok(Some(Pipe { reader: take(reader)?, writer: take(writer)? }))
-}
-
-fn supervisor(spec: &WorkerSpec) -> Pid {
-    Pid::from_raw(spec.supervisor_pid.cast_signed())
-}
-
-/// Notes in the slot that the stage is built, and signals the supervisor to see it.
-pub(super) fn report_ready(worker: &WorkerContext) {
-    worker.queues.ready();
-    signal_supervisor(&worker.spec);
-}
-
-/// There is something in the slot for the supervisor to see.
-pub(super) fn signal_supervisor(spec: &WorkerSpec) {
-    // If it is gone this worker dies with it anyway.
-    let _ = kill(supervisor(spec), Signal::SIGUSR1);
 }

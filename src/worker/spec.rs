@@ -3,6 +3,7 @@
 use crate::config::pipeline::{Recycle, Work};
 use crate::dead_letter::Store;
 use crate::logs::{LogFile, Logging};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -48,7 +49,8 @@ pub struct WorkerSpec {
     /// The queue of the stage's token, if it keeps a state.
     pub token: Option<u16>,
     /// The queue in which the stage's finished outputs wait for room, if it needs one.
-    pub outbox: Option<u16>,
+    #[serde(rename = "outbox")]
+    pub spill_queue: Option<u16>,
     /// How long the stage's program may take to stop before it is killed.
     pub stop_timeout: Duration,
     /// The file for items that failed for good.
@@ -65,4 +67,10 @@ pub struct WorkerSpec {
     /// Whether [`HOLDING_PIPE_FDS`] are there.
     #[serde(default)]
     pub holding_pipe: bool,
+}
+
+impl WorkerSpec {
+    pub(super) fn supervisor(&self) -> Pid {
+        Pid::from_raw(self.supervisor_pid.cast_signed())
+    }
 }

@@ -24,7 +24,6 @@ mod spec;
 mod spill;
 
 use super::context::WorkerContext;
-use super::setup;
 use super::stop::Stop;
 use crate::config::pipeline::{Command, Mode, Reply};
 use crate::control::python;
@@ -87,7 +86,7 @@ fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
 }
 
 fn live(worker: &mut WorkerContext, spec: CommandSpec, command: Command) -> Stop {
-    setup::report_ready(worker);
+    worker.report_ready();
     match command.mode {
         Mode::Each { collect, batch } => modes::each::serve(worker, spec, command, collect, batch),
         Mode::Reply(reply) => {

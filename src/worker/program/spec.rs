@@ -10,7 +10,7 @@ use crate::sys::process::{self, Limit, ProcessArgs, ProcessSpec, SpawnError, Sta
 use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
 use crate::worker::program::error::ProgramError;
-use crate::worker::program::io::session::Session;
+use crate::worker::program::io::session::{Session, StartFailure};
 use crate::worker::stop::Stop;
 use nix::errno::Errno;
 use nix::sys::resource::Resource;
@@ -224,12 +224,6 @@ fn advice_on(error: SpawnError) -> Option<&'static str> {
         StartStep::Limits => Some("only root may allow more than mprun itself has"),
         StartStep::Group | StartStep::User => Some("only root may start programs as somebody else"),
     }
-}
-
-/// What can fail on the way to a session.
-pub(crate) enum StartFailure {
-    Pipe(Errno),
-    Start(SpawnError),
 }
 
 impl Argument {

@@ -15,7 +15,7 @@ use crate::worker::stop::{Stop, failure_of};
 
 /// The stage's spill queue.
 pub(crate) fn of(worker: &WorkerContext) -> Option<QueueId> {
-    worker.spec.outbox.map(QueueId)
+    worker.spec.spill_queue.map(QueueId)
 }
 
 /// Publishes the outputs of the leases `0 .. n` and ends them.

@@ -20,10 +20,10 @@ fn at_every_store(expected: &[String], input: &[&str], life: impl Fn(&mut Bench)
     for n in 0.. {
         let mut bench = Bench::new();
         bench.input(input);
-        bench.steward.set_queue(OUT, &limits(3)).unwrap();
+        bench.admin.set_queue(OUT, &limits(3)).unwrap();
         let reader = bench.reader();
         let died = dies_at(&mut bench, n, &life);
-        bench.steward.set_ended(OUT, true).unwrap();
+        bench.admin.set_ended(OUT, true).unwrap();
         assert_eq!(reader.join().unwrap(), expected, "killed at store {n}");
         bench.check();
         if !died {
@@ -64,7 +64,7 @@ fn a_line_that_is_too_long_is_one_letter_and_no_item_wherever_its_reader_is_kill
     for n in 0.. {
         let mut bench = Bench::new();
         bench.dead_letters = folder.join(format!("dead-{n}"));
-        bench.steward.set_queue(OUT, &Limits { max_item: 16, ..limits(3) }).unwrap();
+        bench.admin.set_queue(OUT, &Limits { max_item: 16, ..limits(3) }).unwrap();
         let reader = bench.reader();
         let died = dies_at(&mut bench, n, |bench| {
             let with = serde_json::json!({ "path": folder.join("text") });
@@ -73,7 +73,7 @@ fn a_line_that_is_too_long_is_one_letter_and_no_item_wherever_its_reader_is_kill
             let Ok(Opened::Source(source)) = opened else { panic!("no source") };
             bench.live(|worker| SourceLoop::new(worker, source, Persistence::State).run())
         });
-        bench.steward.set_ended(OUT, true).unwrap();
+        bench.admin.set_ended(OUT, true).unwrap();
         assert_eq!(reader.join().unwrap(), ["before", "after", "last"], "killed at store {n}");
         let mut letters = offsets(&bench.dead_letters);
         let all = letters.len();

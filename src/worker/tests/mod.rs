@@ -32,7 +32,7 @@ const READER: SlotId = SlotId(1);
 
 struct Bench {
     arena: Arena,
-    steward: QueueAdmin,
+    admin: QueueAdmin,
     tuning: Tuning,
     recycle: Recycle,
     has_output: bool,
@@ -45,15 +45,15 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let arena = Arena::create().unwrap();
-        let mut steward = QueueAdmin::open(arena.clone()).unwrap();
+        let mut admin = QueueAdmin::open(arena.clone()).unwrap();
         for (queue, capacity) in [(IN, 10_000), (OUT, 10_000), (TOKEN, 2)] {
-            steward.set_queue(queue, &limits(capacity)).unwrap();
+            admin.set_queue(queue, &limits(capacity)).unwrap();
         }
-        steward.seed(TOKEN, b"").unwrap();
+        admin.seed(TOKEN, b"").unwrap();
         let tuning = Tuning { attempts: 100, ..Tuning::default() };
         Bench {
             arena,
-            steward,
+            admin,
             tuning,
             recycle: Recycle::default(),
             has_output: true,
@@ -66,18 +66,18 @@ impl Bench {
 
     /// Puts the input, and ends it.
     fn input(&mut self, items: &[&str]) {
-        self.steward.open_slot(READER, &Tuning::default()).unwrap();
+        self.admin.open_slot(READER, &Tuning::default()).unwrap();
         let mut queues = WorkerHandle::open(self.arena.clone(), READER).unwrap();
         for item in items {
             queues.put(&[IN], item.as_bytes(), None).unwrap();
             queues.commit(0, Wait::No).unwrap();
         }
         queues.give_back_all().unwrap();
-        self.steward.set_ended(IN, true).unwrap();
+        self.admin.set_ended(IN, true).unwrap();
     }
 
     fn worker(&mut self) -> WorkerContext {
-        self.steward.open_slot(WORKER, &self.tuning).unwrap();
+        self.admin.open_slot(WORKER, &self.tuning).unwrap();
         let queues = WorkerHandle::open(self.arena.clone(), WORKER).unwrap();
         WorkerContext::new(self.spec(), self.arena.clone(), UndoLog::create().unwrap(), queues)
     }
@@ -97,7 +97,7 @@ impl Bench {
             recycle: self.recycle,
             inputs: vec![(IN.0, "in".into())],
             outputs: if self.has_output { vec![(OUT.0, "out".into())] } else { vec![] },
-            outbox: None,
+            spill_queue: None,
             stop_timeout: std::time::Duration::ZERO,
             token: Some(TOKEN.0),
             dead_letters: crate::dead_letter::Store::at(
@@ -134,13 +134,13 @@ impl Bench {
         }
     }
 
-    fn release(&mut self, blame: FailureAttribution) {
+    fn release(&mut self, attribution: FailureAttribution) {
         let dead = &mut self.dead;
-        let mut bury = |doomed: crate::queue::DeadLetterCandidate<'_>| {
-            dead.push((doomed.item.to_vec(), doomed.attempts));
+        let mut keep_letter = |candidate: crate::queue::DeadLetterCandidate<'_>| {
+            dead.push((candidate.item.to_vec(), candidate.attempts));
             Ok(())
         };
-        self.steward.release(WORKER, blame, self.tuning.attempts, &mut bury).unwrap();
+        self.admin.release(WORKER, attribution, self.tuning.attempts, &mut keep_letter).unwrap();
     }
 
     fn run_source(&mut self, source: impl Source + 'static, memory: Persistence) -> Option<Ending> {
@@ -153,7 +153,7 @@ impl Bench {
 
     /// Reads the output in a thread of its own, until it ends.
     fn reader(&mut self) -> JoinHandle<Vec<String>> {
-        self.steward.open_slot(READER, &Tuning::default()).unwrap();
+        self.admin.open_slot(READER, &Tuning::default()).unwrap();
         let arena = self.arena.clone();
         std::thread::spawn(move || {
             let mut queues = WorkerHandle::open(arena, READER).unwrap();
@@ -173,13 +173,13 @@ impl Bench {
 
     /// What is in the output, once nobody writes it any more.
     fn output(&mut self) -> Vec<String> {
-        self.steward.set_ended(OUT, true).unwrap();
+        self.admin.set_ended(OUT, true).unwrap();
         self.reader().join().unwrap()
     }
 
     /// The ledger adds up, and nothing is left or lost on the way.
     fn check(&mut self) {
-        for (queue, counts) in self.steward.audit().unwrap() {
+        for (queue, counts) in self.admin.audit().unwrap() {
             assert_eq!(counts.leased, 0, "{queue:?} {counts:?}");
         }
     }

@@ -46,7 +46,7 @@ pub(super) fn numbers(to: u64) -> Vec<String> {
 fn a_source_runs_to_its_end_and_stays_there() {
     let mut bench = Bench::new();
     assert_eq!(bench.run_source(Count::new(1000, 1), Persistence::State), Some(Ending::Finished));
-    let report = bench.steward.report(WORKER).unwrap();
+    let report = bench.admin.report(WORKER).unwrap();
     assert_eq!((report.counts.taken, report.counts.done, report.counts.emitted), (0, 0, 1000));
     // A fresh process of the same stage has nothing to add.
     assert_eq!(bench.run_source(Count::new(1000, 1), Persistence::State), Some(Ending::Finished));
@@ -65,7 +65,7 @@ fn a_source_without_memory_starts_anew() {
 #[test]
 fn a_source_whose_output_nobody_reads_ends() {
     let mut bench = Bench::new();
-    bench.steward.set_closed(OUT, true).unwrap();
+    bench.admin.set_closed(OUT, true).unwrap();
     assert_eq!(bench.run_source(Count::new(u64::MAX, 1), Persistence::State), Some(Ending::OutputClosed));
 }
 
@@ -84,20 +84,20 @@ fn a_recycled_source_goes_on_where_it_was() {
 #[test]
 fn an_order_to_finish_ends_a_source_that_waits_for_room_and_loses_nothing() {
     let mut bench = Bench::new();
-    bench.steward.set_queue(OUT, &limits(2)).unwrap();
+    bench.admin.set_queue(OUT, &limits(2)).unwrap();
     let arena = bench.arena.clone();
     let orders = std::thread::spawn(move || {
-        let mut steward = QueueAdmin::open(arena).unwrap();
-        while steward.counts(OUT).unwrap().waiting < 2 {
+        let mut admin = QueueAdmin::open(arena).unwrap();
+        while admin.counts(OUT).unwrap().waiting < 2 {
             std::thread::yield_now();
         }
-        steward.order(WORKER, crate::queue::Order::Finish).unwrap();
+        admin.order(WORKER, crate::queue::Order::Finish).unwrap();
     });
     assert_eq!(bench.run_source(Count::new(100, 5), Persistence::State), Some(Ending::Ordered));
     orders.join().unwrap();
     let reader = bench.reader();
     assert_eq!(bench.run_source(Count::new(100, 5), Persistence::State), Some(Ending::Finished));
-    bench.steward.set_ended(OUT, true).unwrap();
+    bench.admin.set_ended(OUT, true).unwrap();
     assert_eq!(reader.join().unwrap(), numbers(100));
 }
 
@@ -107,11 +107,11 @@ fn a_pause_follows_each_item_and_gets_shorter_while_it_lasts() {
     bench.tuning.sleep = Duration::from_secs(3600);
     let (arena, tuning) = (bench.arena.clone(), bench.tuning);
     let orders = std::thread::spawn(move || {
-        let mut steward = QueueAdmin::open(arena).unwrap();
-        while steward.counts(OUT).unwrap().waiting < 1 {
+        let mut admin = QueueAdmin::open(arena).unwrap();
+        while admin.counts(OUT).unwrap().waiting < 1 {
             std::thread::yield_now();
         }
-        steward.tune(WORKER, &Tuning { sleep: Duration::from_millis(10), ..tuning }).unwrap();
+        admin.tune(WORKER, &Tuning { sleep: Duration::from_millis(10), ..tuning }).unwrap();
     });
     let start = Instant::now();
     assert_eq!(bench.run_source(Count::new(4, 1), Persistence::State), Some(Ending::Finished));

@@ -68,11 +68,11 @@ fn outputs_come_in_the_order_of_the_items() {
 #[test]
 fn an_item_may_have_more_outputs_than_its_queue_has_room() {
     let mut bench = Bench::new();
-    bench.steward.set_queue(OUT, &limits(2)).unwrap();
+    bench.admin.set_queue(OUT, &limits(2)).unwrap();
     bench.input(&["3", "2000", "1"]);
     let reader = bench.reader();
     assert_eq!(bench.run_stage(Expand, Persistence::Nothing), Some(Ending::InputEnded));
-    bench.steward.set_ended(OUT, true).unwrap();
+    bench.admin.set_ended(OUT, true).unwrap();
     assert_eq!(reader.join().unwrap(), expanded(&["3", "2000", "1"]));
 }
 
@@ -83,7 +83,7 @@ fn a_failed_item_is_tried_again_and_harms_no_other() {
     bench.input(&["1", "2", "bad", "3", "bad too", "2"]);
     assert_eq!(bench.run_stage(Expand, Persistence::Nothing), Some(Ending::InputEnded));
     assert_eq!(bench.output(), expanded(&["1", "2", "3", "2"]));
-    let counts = bench.steward.counts(IN).unwrap();
+    let counts = bench.admin.counts(IN).unwrap();
     assert_eq!((counts.done, counts.dead), (4, 2));
     let letters = std::fs::read_to_string(bench.spec().dead_letters.path).unwrap();
     let letter = letters.lines().find(|line| line.contains("\"bad too\"")).unwrap();
@@ -107,7 +107,7 @@ fn the_last_word_is_said_once() {
         assert_eq!(bench.run_stage(Total::default(), Persistence::State), Some(Ending::InputEnded));
     }
     assert_eq!(bench.output().last().unwrap(), "in all 3");
-    assert_eq!(bench.steward.counts(OUT).unwrap().put, 3);
+    assert_eq!(bench.admin.counts(OUT).unwrap().put, 3);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_slow_stage_holds_one_item_at_a_time() {
     impl Stage for Slow {
         fn process(&mut self, _: &Item<'_>, _: &mut Emitter<'_>) -> Result<(), Failure> {
             std::thread::sleep(Duration::from_millis(1));
-            let leased = QueueAdmin::open(self.0.clone()).and_then(|mut steward| steward.counts(IN))?.leased;
+            let leased = QueueAdmin::open(self.0.clone()).and_then(|mut admin| admin.counts(IN))?.leased;
             self.1.fetch_max(leased as u32, Ordering::Relaxed);
             Ok(())
         }
@@ -212,23 +212,23 @@ fn a_slow_stage_holds_one_item_at_a_time() {
 #[test]
 fn a_queue_that_is_looked_at_now_and_then_is_found_full_and_empty() {
     let mut bench = Bench::new();
-    bench.steward.set_queue(OUT, &limits(1)).unwrap();
+    bench.admin.set_queue(OUT, &limits(1)).unwrap();
     bench.tuning.sleep_when_full = Some(Duration::from_millis(1));
     bench.tuning.sleep_when_empty = Some(Duration::from_millis(1));
     bench.tuning.log_items = true;
     bench.input(&["3", "1", "4"]);
-    bench.steward.set_ended(IN, false).unwrap();
+    bench.admin.set_ended(IN, false).unwrap();
     let (arena, reader) = (bench.arena.clone(), bench.reader());
     let ending = std::thread::spawn(move || {
-        let mut steward = QueueAdmin::open(arena).unwrap();
-        while steward.counts(IN).unwrap().done < 3 {
+        let mut admin = QueueAdmin::open(arena).unwrap();
+        while admin.counts(IN).unwrap().done < 3 {
             std::thread::yield_now();
         }
-        steward.set_ended(IN, true).unwrap();
+        admin.set_ended(IN, true).unwrap();
     });
     assert_eq!(bench.run_stage(Expand, Persistence::Nothing), Some(Ending::InputEnded));
     ending.join().unwrap();
-    bench.steward.set_ended(OUT, true).unwrap();
+    bench.admin.set_ended(OUT, true).unwrap();
     assert_eq!(reader.join().unwrap(), expanded(&["3", "1", "4"]));
 }
 
@@ -237,6 +237,6 @@ fn the_counters_leave_out_the_stages_own_memory() {
     let mut bench = Bench::new();
     bench.input(&["1", "2", "3"]);
     bench.run_stage(Total::default(), Persistence::State);
-    let report = bench.steward.report(WORKER).unwrap();
+    let report = bench.admin.report(WORKER).unwrap();
     assert_eq!((report.counts.taken, report.counts.done, report.counts.emitted), (3, 3, 4));
 }

@@ -237,7 +237,7 @@ mod tests {
     }
 
     /// All that is whole, as text: outputs of one run joined by commas.
-    fn told(answers: &mut Answers) -> Vec<String> {
+    fn shown(answers: &mut Answers) -> Vec<String> {
         let mut all = Vec::new();
         loop {
             let (n, text) = match answers.first() {
@@ -257,14 +257,14 @@ mod tests {
     fn each_line_is_an_answer_or_all_until_an_empty_one_are() {
         let mut one = fed(Reply::One, b"a\n\nb\nrest");
         one.read(9, OutputState::Open, 1000).unwrap();
-        assert_eq!((one.len(), told(&mut one)), (3, vec!["3: a,,b".to_owned()]));
+        assert_eq!((one.len(), shown(&mut one)), (3, vec!["3: a,,b".to_owned()]));
         one.read(9, OutputState::Torn, 1000).unwrap();
         assert!(one.first().is_none(), "what a killed program had begun is no answer");
         one.read(9, OutputState::Whole, 1000).unwrap();
-        assert_eq!(told(&mut one), ["1: rest"]);
+        assert_eq!(shown(&mut one), ["1: rest"]);
         let mut many = fed(Reply::UntilEmpty, b"a\nb\n\n\nc\n\nd\n");
         many.read(9, OutputState::Open, 1000).unwrap();
-        assert_eq!(told(&mut many), ["3: a,b,c"]);
+        assert_eq!(shown(&mut many), ["3: a,b,c"]);
         assert!(many.first().is_none());
     }
 
@@ -273,7 +273,7 @@ mod tests {
         let bytes = b"\0\0\0\x02oA\0\0\0\x01e\0\0\0\x02oB\0\0\0\x04fwhy\0\0\0\x02oC\0\0\0\x02oD\0\0\0\x01e\0\0\0\x02oE";
         let mut answers = fed(Reply::Protocol, bytes);
         answers.read(9, OutputState::Open, 1000).unwrap();
-        assert_eq!(told(&mut answers), ["1: A", "failed: why", "1: C,D"]);
+        assert_eq!(shown(&mut answers), ["1: A", "failed: why", "1: C,D"]);
         assert_eq!(answers.outputs.all().iter().collect::<Vec<_>>(), [b"E"]);
         assert!(matches!(answers.read(9, OutputState::Whole, 1000), Ok(())));
     }
@@ -285,9 +285,9 @@ mod tests {
         bytes.extend(b"\0\0\0\x02oB\0\0\0\x01e\0\0\0\x02oC\0\0\0\x01e");
         let mut answers = fed(Reply::Protocol, &bytes);
         answers.read(9, OutputState::Open, 1000).unwrap();
-        let told = told(&mut answers);
-        assert!(told[0].contains("max_item is 100 bytes"), "{told:?}");
-        assert_eq!(told[1], "1: C");
+        let shown = shown(&mut answers);
+        assert!(shown[0].contains("max_item is 100 bytes"), "{shown:?}");
+        assert_eq!(shown[1], "1: C");
     }
 
     #[test]
@@ -302,7 +302,7 @@ mod tests {
     fn what_comes_beyond_the_last_answer_spoils_it() {
         let mut answers = fed(Reply::One, b"a\nb\nc\n");
         assert_eq!(answers.read(2, OutputState::Open, 1000), Err(ProgramError::AnsweredTwice));
-        assert_eq!(told(&mut answers), ["1: a"]);
+        assert_eq!(shown(&mut answers), ["1: a"]);
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         let mut answers = fed(Reply::UntilEmpty, &b"a\nb\n\n".repeat(100));
         answers.read(1000, OutputState::Open, 1000).unwrap();
         let runs: Vec<_> =
-            told(&mut answers).iter().map(|run| run.split(':').next().unwrap().to_owned()).collect();
+            shown(&mut answers).iter().map(|run| run.split(':').next().unwrap().to_owned()).collect();
         assert_eq!(runs, ["64", "36"]);
     }
 }

@@ -63,7 +63,7 @@ impl Feed {
         self.framed
     }
 
-    /// The next item, of which [`Feed::out`] will be told where it is if it is long. Only while the feed isn't full.
+    /// The next item, which [`Feed::out`] gets again if it is long. Only while the feed isn't full.
     pub fn push_in_place(&mut self, item: &[u8]) -> Result<(), NotEncodable> {
         if item.len() < LONG_ITEM_BYTES {
             return self.push(item);

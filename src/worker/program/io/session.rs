@@ -9,7 +9,6 @@ use crate::sys::process::{RunningProgram, SpawnError, sweep};
 use crate::sys::wait::Exit;
 use crate::sys::{proc_table, readiness};
 use crate::worker::program::io::stderr::StderrRelay;
-use crate::worker::program::spec::StartFailure;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -113,6 +112,12 @@ pub(crate) struct TurnRequest<'a> {
     pub until: Option<Instant>,
     /// The turn ends when this is readable.
     pub wake_fd: Option<BorrowedFd<'a>>,
+}
+
+/// What can fail on the way to a session.
+pub(crate) enum StartFailure {
+    Pipe(Errno),
+    Start(SpawnError),
 }
 
 impl Session {

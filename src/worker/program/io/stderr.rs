@@ -156,10 +156,10 @@ mod tests {
 
     #[test]
     fn a_carriage_return_ends_a_line_and_before_a_line_feed_is_part_of_its_end() {
-        let told: &[u8] = b"10%\r20%\r\r30%\r\nnext\r\n\r\n\nend\r";
-        for piece in 1..told.len() {
+        let bytes: &[u8] = b"10%\r20%\r\r30%\r\nnext\r\n\r\n\nend\r";
+        for piece in 1..bytes.len() {
             let mut stderr = StderrRelay::new();
-            told.chunks(piece).for_each(|piece| stderr.take(piece));
+            bytes.chunks(piece).for_each(|piece| stderr.take(piece));
             stderr.finish();
             assert_eq!(
                 stderr.take_last_lines(),

@@ -1,4 +1,4 @@
-//! Items in a queue, told by a descriptor: so that one wait covers the queues and the program's pipes.
+//! Items in a queue, signalled by a descriptor: so that one wait covers the queues and the program's pipes.
 //!
 //! Queues wake by futex, pipes by poll. A thread sleeps on the queues' words in the worker's place, when the worker has
 //! found them empty, and signals a descriptor. While items come faster than they are worked off it never sleeps.
