@@ -12,7 +12,7 @@ _Kind = TypeVar("_Kind", bound=Enum)
 
 
 class Framing(Enum):
-    """How items are told apart on a pipe; the values are those of the pipeline file."""
+    """How items are separated on a pipe; the values are those of the pipeline file."""
 
     LINES = "lines"
     NUL = "nul"

@@ -15,9 +15,9 @@ import os
 import sys
 from typing import NoReturn
 
-# A pipe holds 64 KiB unless somebody enlarged it; then a full read is the sign that larger ones pay.
-_READ_LEAST = 64 * 1024
-_READ_MOST = 1024 * 1024
+# A pipe holds 64 KiB by default; a full read means that it is larger, and that larger reads pay.
+_MIN_READ_BYTES = 64 * 1024
+_MAX_READ_BYTES = 1024 * 1024
 
 _taken: dict[int, int] = {}
 _is_own = False
@@ -39,7 +39,7 @@ def _leave_to_parent() -> None:
         try:
             os.close(descriptor)
         except OSError:
-            pass  # whoever closed it before meant the same
+            pass  # it was closed before: the same result
 
 
 def is_forked() -> bool:
@@ -97,7 +97,7 @@ class Input:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._size = _READ_LEAST
+        self._size = _MIN_READ_BYTES
 
     def read(self) -> bytes:
         """The available bytes, or the next ones; empty at the end."""
@@ -105,7 +105,7 @@ class Input:
             end_child()
         data = os.read(self._descriptor, self._size)
         if len(data) == self._size:
-            self._size = min(self._size * 2, _READ_MOST)
+            self._size = min(self._size * 2, _MAX_READ_BYTES)
         return data
 
 

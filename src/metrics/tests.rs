@@ -11,6 +11,17 @@ fn seen() -> Snapshot {
     Snapshot { stages, queues: vec![queue("in", 4), queue("out", 0)], dead_letters: 2, ..snapshot() }
 }
 
+/// The file is written anew where `UPDATE_GOLDEN` is set.
+#[test]
+fn the_text_is_golden() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/metrics/golden.txt");
+    let text = encode(seen(), Format::Text).unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(path).unwrap_or_default());
+}
+
 #[test]
 fn everything_that_can_be_counted_is_there() {
     let text = encode(seen(), Format::Text).unwrap();

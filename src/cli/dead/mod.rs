@@ -34,8 +34,8 @@ enum Verb {
     Show(Selection),
     /// Put items back into their queues, each once. Without a run under way: start one that works them off
     ///
-    /// Such a run has its sources off and its queues in a file (as if `durable` was set). It goes on with what kept queues
-    /// hold, and ends when all is through. Interrupted, the same command goes on where it was.
+    /// Such a run has its sources off and its queues in a file (as if `durable` was set). It first recovers what
+    /// durable queues hold, and ends when all items are done. After an interruption, the same command continues.
     Retry(Selection),
     /// Forget items for good
     Drop(Selection),

@@ -11,15 +11,14 @@ pub enum Key {
     More,
     /// One process less.
     Fewer,
-    /// Pause the stage, or let it go on.
+    /// Pause the stage, or resume it.
     Pause,
     /// The same for all stages.
     PauseAll,
     /// Fresh workers.
     Restart,
-    /// Enough.
     Quit,
-    /// Stop, and go on when the shell says so.
+    /// Stop the process, as Ctrl-Z does; the shell continues it.
     Suspend,
 }
 

@@ -102,3 +102,6 @@ async fn accept(listener: net::UnixListener, state: ServerState) {
         slots.admit(stream, reply::too_many, |stream, slot| connection::serve(stream, state, slot));
     }
 }
+
+#[cfg(test)]
+mod tests;
