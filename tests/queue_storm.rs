@@ -39,7 +39,7 @@ fn settle_accounts(arena: &Arena) -> u64 {
         worker.commit(1, Wait::No).unwrap();
         token
     };
-    // A producer that was told to finish in the middle has left a mark: so many more are out.
+    // A producer that was ordered to finish in the middle has left a mark: that many more are published.
     let (position, mark) = token(POSITION);
     let put = u64::from_le_bytes(position.try_into().unwrap()) + mark;
     let seen =

@@ -132,11 +132,11 @@ fn a_protocol_without_one_of_its_rules_is_found_out() {
     check(&mixed_writers(), Rules { moving_on_passes_on: false, ..REAL }).must_break("moves on in silence");
     check(&many, Rules { woken_announces: false, ..REAL }).must_break("the woken does not announce others");
     let leaver = Scene { leavers: vec![1], ..many.clone() };
-    check(&leaver, Rules { looks_before_leaving: false, ..REAL }).must_break("leaves with a wake-up");
-    check(&Scene { kills: 1, ..crowd.clone() }, Rules { release_disturbs: false, ..REAL })
-        .must_break("release disturbs nobody");
-    check(&Scene { stops: 1, ..crowd }, Rules { stops_are_told: false, ..REAL })
-        .must_break("a stop is not told");
+    check(&leaver, Rules { takes_before_leaving: false, ..REAL }).must_break("leaves with a wake-up");
+    check(&Scene { kills: 1, ..crowd.clone() }, Rules { release_wakes_all: false, ..REAL })
+        .must_break("release wakes none");
+    check(&Scene { stops: 1, ..crowd }, Rules { stops_are_reported: false, ..REAL })
+        .must_break("a stop is not reported");
     let raised = Scene {
         queues: vec![queue(1)],
         jobs: vec![write(&[&[0], &[0]])],

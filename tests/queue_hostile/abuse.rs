@@ -38,7 +38,7 @@ fn place(area: u8, n: u64) -> u64 {
     }
 }
 
-/// A value that is wrong in a telling way.
+/// A value that is wrong on purpose.
 fn value(kind: u8, raw: u64) -> u64 {
     match kind % 7 {
         0 => raw,
@@ -67,7 +67,7 @@ fn set_up() -> Scene {
     let mut workers = Vec::new();
     for slot in 0..2 {
         admin.open_slot(SlotId(slot), &Tuning::default()).unwrap();
-        // Who is told to finish never waits for room for ever.
+        // A worker that is ordered to finish never waits for room for ever.
         admin.order(SlotId(slot), Order::Finish).unwrap();
         workers.push(WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap());
     }

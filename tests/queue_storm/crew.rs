@@ -146,7 +146,7 @@ impl Crew {
         }
     }
 
-    /// Producers are told to finish; then the end runs down the queues. Nobody is killed any more, but by itself.
+    /// Producers are ordered to finish; then the end runs down the queues. No process is killed any more, but by itself.
     pub fn finish(mut self) -> u64 {
         self.admin.order_all(&[SlotId(0), SlotId(1)], Order::Finish).unwrap();
         let start = Instant::now();

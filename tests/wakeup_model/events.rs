@@ -1,7 +1,7 @@
-//! The events of `src/queue/event.rs` as `take`, `commit`, `put`, `release` and the steward use them. The lock is
+//! The events of `src/queue/transaction/event.rs` as `take`, `commit`, `put`, `release` and the supervisor use them. The lock is
 //! checked on its own, so what happens under it is one step here; wakes after the unlock, the fall asleep, and
-//! `disturb` (which takes no lock) are steps of their own. Sequence numbers are told only by whether they have
-//! changed since a sleeper read them.
+//! `wake_all` (which takes no lock) are steps of their own. Sequence numbers are known only by whether they have
+//! changed since a waiter read them.
 
 use crate::explore::{Step, Verdict, explore};
 
@@ -93,9 +93,9 @@ pub struct Rules {
     pub put_passes_on: bool,
     pub moving_on_passes_on: bool,
     pub woken_announces: bool,
-    pub looks_before_leaving: bool,
-    pub release_disturbs: bool,
-    pub stops_are_told: bool,
+    pub takes_before_leaving: bool,
+    pub release_wakes_all: bool,
+    pub stops_are_reported: bool,
     pub capacity_rings: bool,
     pub bytes_wake_all: bool,
 }
@@ -105,9 +105,9 @@ pub const REAL: Rules = Rules {
     put_passes_on: true,
     moving_on_passes_on: true,
     woken_announces: true,
-    looks_before_leaving: true,
-    release_disturbs: true,
-    stops_are_told: true,
+    takes_before_leaving: true,
+    release_wakes_all: true,
+    stops_are_reported: true,
     capacity_rings: true,
     bytes_wake_all: true,
 };
@@ -170,7 +170,7 @@ impl State {
         }
     }
 
-    fn sleepers(&self, event: usize) -> Vec<usize> {
+    fn waiters(&self, event: usize) -> Vec<usize> {
         let on = |at: At| matches!(at, At::Asleep(e) | At::Woken(e) if e >> event & 1 == 1);
         (0..self.processes.len()).filter(|&i| on(self.processes[i].at)).collect()
     }
@@ -332,7 +332,7 @@ impl State {
         }
     }
 
-    fn disturb_all(&mut self) {
+    fn wake_all(&mut self) {
         for event in (0..self.queues.len() * KINDS).rev() {
             self.steward.splice(0..0, [Task::Announce(event), Task::Ring(event), Task::WakeAll(event)]);
         }
@@ -348,13 +348,13 @@ impl State {
                     self.queues[q].waiting.insert(0, size);
                 }
                 reserved.into_iter().for_each(|(q, size)| self.queues[q].bytes -= size);
-                if rules.release_disturbs {
-                    self.disturb_all();
+                if rules.release_wakes_all {
+                    self.wake_all();
                 }
             }
             Task::SetStopped => {
                 self.stopped_known = true;
-                self.disturb_all();
+                self.wake_all();
             }
             Task::Capacity(q, capacity) => {
                 self.queues[q].capacity = capacity;
@@ -365,11 +365,11 @@ impl State {
             }
             Task::Announce(event) => self.idle |= 1 << event,
             Task::Ring(event) => self.change(event),
-            Task::WakeAll(event) => self.sleepers(event).into_iter().for_each(|i| self.wake(i, event)),
+            Task::WakeAll(event) => self.waiters(event).into_iter().for_each(|i| self.wake(i, event)),
         }
     }
 
-    /// Whether a sleeper could go on: then it must not be asleep for ever.
+    /// Whether a waiter could continue: then it must not be asleep for ever.
     fn could_go_on(&self, i: usize) -> bool {
         match &self.processes[i].job {
             Job::Read { inputs, .. } => inputs.iter().any(|&q| !self.queues[q].waiting.is_empty()),
@@ -400,18 +400,18 @@ fn push(out: &mut Out, state: &State, label: String, change: impl FnOnce(&mut St
 fn own_steps(state: &State, i: usize, rules: Rules, out: &mut Out) {
     let process = &state.processes[i];
     if let Some(&(event, all)) = process.owed.first() {
-        let sleepers = state.sleepers(event);
-        if all || sleepers.is_empty() {
+        let waiters = state.waiters(event);
+        if all || waiters.is_empty() {
             push(out, state, format!("{i} wakes all on {event}"), |after| {
                 after.processes[i].owed.remove(0);
-                sleepers.iter().for_each(|&sleeper| after.wake(sleeper, event));
+                waiters.iter().for_each(|&waiter| after.wake(waiter, event));
             });
             return;
         }
-        for sleeper in sleepers {
-            push(out, state, format!("{i} wakes {sleeper} on {event}"), |after| {
+        for waiter in waiters {
+            push(out, state, format!("{i} wakes {waiter} on {event}"), |after| {
                 after.processes[i].owed.remove(0);
-                after.wake(sleeper, event);
+                after.wake(waiter, event);
             });
         }
         return;
@@ -423,7 +423,7 @@ fn own_steps(state: &State, i: usize, rules: Rules, out: &mut Out) {
             after.processes[i].at = if stale { At::Work } else { At::Asleep(events) };
         }),
         At::Woken(_) => push(out, state, format!("{i} gets up"), |after| {
-            let blind = after.processes[i].leaves && !rules.looks_before_leaving;
+            let blind = after.processes[i].leaves && !rules.takes_before_leaving;
             after.processes[i].at = if blind { At::Gone } else { At::Work };
         }),
         At::Asleep(events) if process.may_leave && !process.leaves => {
@@ -452,7 +452,7 @@ fn misfortunes(state: &State, i: usize, out: &mut Out, rules: Rules) {
         let mut after = state.clone();
         after.stops -= 1;
         after.processes[i].stopped = true;
-        if rules.stops_are_told {
+        if rules.stops_are_reported {
             after.steward.push(Task::SetStopped);
         }
         out.push(Step { label: format!("{i} is stopped"), misfortune: true, after });

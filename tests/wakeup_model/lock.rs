@@ -1,4 +1,4 @@
-//! The robust lock of `src/queue/lock.rs`, one shared access a step, with kills between any two.
+//! The robust lock of `src/queue/transaction/lock.rs`, one shared access a step, with kills between any two.
 
 use crate::explore::{Step, Verdict, explore};
 
@@ -37,7 +37,7 @@ struct Process {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct State {
     word: Word,
-    sleepers: Vec<u8>,
+    waiters: Vec<u8>,
     processes: Vec<Process>,
     kills: u8,
     to_release: u8,
@@ -66,8 +66,8 @@ pub const REAL: Rules = Rules {
 };
 
 fn wake_one(state: &mut State) {
-    if !state.sleepers.is_empty() {
-        let i = state.sleepers.remove(0) as usize;
+    if !state.waiters.is_empty() {
+        let i = state.waiters.remove(0) as usize;
         state.processes[i].at = At::Load;
         state.processes[i].others = true;
     }
@@ -102,7 +102,7 @@ fn advance(state: &mut State, i: usize, rules: Rules) {
         }
         At::CasFree(_) | At::CasWaiters(_) => At::Load,
         At::Sleep(seen) if seen == word => {
-            state.sleepers.push(i as u8);
+            state.waiters.push(i as u8);
             At::Asleep
         }
         At::Sleep(_) => {
@@ -136,7 +136,7 @@ fn advance(state: &mut State, i: usize, rules: Rules) {
 fn kill(state: &mut State, i: usize, rules: Rules) {
     let process = state.processes[i];
     state.processes[i] = Process { at: At::Dead, others: false, pending: false, rounds: 0 };
-    state.sleepers.retain(|&sleeper| sleeper != i as u8);
+    state.waiters.retain(|&waiter| waiter != i as u8);
     state.kills -= 1;
     state.to_release += 1;
     if !process.pending {
@@ -156,7 +156,7 @@ fn kill(state: &mut State, i: usize, rules: Rules) {
 pub fn check(processes: usize, rounds: u8, kills: u8, rules: Rules) -> Verdict {
     let fresh = Process { at: At::Outside, others: false, pending: false, rounds };
     let start =
-        State { word: FREE, sleepers: vec![], processes: vec![fresh; processes], kills, to_release: 0 };
+        State { word: FREE, waiters: vec![], processes: vec![fresh; processes], kills, to_release: 0 };
     explore(
         start,
         |state, out| {

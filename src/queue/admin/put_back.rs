@@ -8,7 +8,7 @@ use crate::queue::QueueId;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{self, QueueAt, queue};
 use crate::queue::transaction::{blocks, checkpoint, counts, ring};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The supervisor has other things to do than to wait for a disk that is slow or full.
 const DISK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -74,9 +74,9 @@ impl QueueAdmin {
     }
 
     fn once_saved(&self, change: Option<u64>, outcome: PutBack) -> PutBack {
-        let memory = self.session.memory();
+        let (memory, until) = (self.session.memory(), Instant::now() + DISK_TIMEOUT);
         match change {
-            Some(change) if !checkpoint::is_saved_within(memory, change, DISK_TIMEOUT) => PutBack::NotSafe,
+            Some(change) if !checkpoint::wait_until_saved(memory, change, Some(until)) => PutBack::NotSafe,
             _ => outcome,
         }
     }

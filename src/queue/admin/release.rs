@@ -2,11 +2,11 @@
 //! killed at any store and be run again by any process, while the other workers run.
 
 use super::queues::QueueAdmin;
-use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{LOCK, SlotAt, entry, slot};
+use crate::queue::arena::{fault::Fault, futex};
 use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues};
 use crate::queue::transaction::tap::ItemPreview;
-use crate::queue::transaction::{checkpoint, lock, tx::Tx};
+use crate::queue::transaction::{checkpoint, tx::Tx};
 use crate::queue::{QueueId, SlotId};
 use std::io;
 
@@ -117,7 +117,7 @@ impl QueueAdmin {
 
     fn slot_of_dead(&mut self, id: SlotId) -> Result<SlotAt, Fault> {
         let slot = SlotAt::of(id)?;
-        lock::wake_one(self.session.memory().word32(LOCK)); // it may have owed the lock's wake-up
+        futex::wake(self.session.memory().word32(LOCK), 1); // it may have owed the lock's wake-up
         self.finish_its_transaction()?;
         Ok(slot)
     }

@@ -1,7 +1,6 @@
 //! What can be wrong with an arena as a whole.
 
-use std::path::PathBuf;
-use std::{fmt, io};
+use std::{fmt, io, path::PathBuf};
 
 /// Why queue memory can't be used. Nothing that happens to an item or a worker is a fault.
 #[derive(Debug)]
@@ -39,9 +38,15 @@ pub enum Fault {
 }
 
 impl Fault {
-    #[cold]
+    #[inline]
     pub(crate) fn damaged(what: &'static str, at: impl Into<u64>, value: u64) -> Fault {
-        Fault::Damaged { what, at: at.into(), value }
+        Fault::damaged_word(what, at.into(), value)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn damaged_word(what: &'static str, at: u64, value: u64) -> Fault {
+        Fault::Damaged { what, at, value }
     }
 
     /// Whether it is for want of room on a disk: it may go well once there is some.

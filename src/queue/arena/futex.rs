@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 use super::explored;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
@@ -128,12 +130,6 @@ fn left(deadline: Option<Instant>) -> Option<Option<libc::timespec>> {
 }
 
 fn from_now(left: libc::timespec) -> libc::timespec {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: fills the struct it is given.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    let nanos = now.tv_nsec + left.tv_nsec;
-    libc::timespec {
-        tv_sec: now.tv_sec.saturating_add(left.tv_sec).saturating_add(nanos / 1_000_000_000),
-        tv_nsec: nanos % 1_000_000_000,
-    }
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
+    *(now + TimeSpec::from(left)).as_ref()
 }

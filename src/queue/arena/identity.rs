@@ -3,9 +3,7 @@
 
 use super::layout::{self, HEADER, VERSION, identity};
 use super::{fault::Fault, memory::Memory};
-use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
+use std::{fs::File, os::fd::OwnedFd, os::unix::fs::FileExt};
 
 /// Whose arena it is. Written once, before its first use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

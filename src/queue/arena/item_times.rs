@@ -6,8 +6,7 @@ use super::layout::{SlotAt, slot};
 use super::memory::Memory;
 use super::worker_time;
 use serde::{Deserialize, Serialize};
-use std::ops::AddAssign;
-use std::time::Duration;
+use std::{ops::AddAssign, time::Duration};
 
 /// Upper bounds of the classes of [`ItemTimes`], in nanoseconds: 1 µs, 2.5 µs, 5 µs, 10 µs, … 50 s.
 pub const ITEM_TIME_BOUNDS: [u64; slot::ITEM_CLASSES - 1] = bounds();

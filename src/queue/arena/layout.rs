@@ -215,6 +215,7 @@ pub(crate) mod queue {
 }
 
 impl QueueAt {
+    #[inline]
     pub fn of(q: QueueId) -> Result<QueueAt, Fault> {
         if (q.0 as usize) < MAX_QUEUES {
             Ok(QueueAt::nth(q.0))

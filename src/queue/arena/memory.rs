@@ -140,31 +140,35 @@ impl Memory {
 
     #[inline]
     pub fn copy_descriptor(&self, from: impl Into<DescriptorAt>, to: impl Into<DescriptorAt>) {
-        self.copy_words(from.into().offset(), to.into().offset(), descriptor::WORDS);
+        self.copy_words::<{ descriptor::WORDS }>(from.into().offset(), to.into().offset());
     }
 
     #[inline]
     pub fn copy_entry(&self, from: EntryAt, to: EntryAt) {
-        self.copy_words(from.offset(), to.offset(), entry::WORDS);
+        self.copy_words::<{ entry::WORDS }>(from.offset(), to.offset());
     }
 
     #[inline]
-    fn copy_words(&self, from: usize, to: usize, words: usize) {
+    fn copy_words<const WORDS: usize>(&self, from: usize, to: usize) {
         let (from, to) = (At::<Words>::new(from), At::<Words>::new(to));
-        (0..words).for_each(|i| self.store(to.word(i), self.load(from.word(i))));
+        for i in 0..WORDS {
+            self.store(to.word(i), self.load(from.word(i)));
+        }
     }
 
     /// The payload of a leased item, or of one that is only read under the lock.
     #[inline]
     pub fn item(&self, at: impl Into<DescriptorAt>) -> Result<&[u8], Fault> {
-        let (at, meta) = {
-            let at = at.into();
-            (at, self.meta(at))
-        };
-        if meta.has_block() {
-            self.block(self.block_of(at), meta.len())
-        } else {
-            Ok(self.inline(at, meta.len()))
+        let at = at.into();
+        self.payload(at, self.meta(at))
+    }
+
+    /// The same, of a descriptor whose meta word was read before.
+    #[inline]
+    pub fn payload(&self, at: DescriptorAt, meta: Meta) -> Result<&[u8], Fault> {
+        match meta.has_block() {
+            false => Ok(self.inline(at, meta.len())),
+            true => self.block(self.block_of(at), meta.len()),
         }
     }
 

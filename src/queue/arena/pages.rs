@@ -6,8 +6,7 @@ use super::memory::Memory;
 use super::place::Area;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::{fs::File, os::unix::fs::FileExt};
 
 impl Memory {
     /// Makes certain that the pages of an area can be written: nothing to do in memory, on a disk it takes the room

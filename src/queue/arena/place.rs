@@ -3,8 +3,7 @@
 //! Only `layout` makes places. A field of one thing can't be added to another, so a worker's word is never read from a
 //! queue. A place is only an offset: whether memory may be touched there is checked where it is touched.
 
-use std::marker::PhantomData;
-use std::ops::Add;
+use std::{marker::PhantomData, ops::Add};
 
 /// The place of a `T`: its offset in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,11 +2,8 @@
 
 use super::{disk, image};
 use crate::queue::admin::QueueAdmin;
-use crate::queue::arena::layout::checkpoint;
-use crate::queue::arena::{attach::Arena, fault::Fault};
-use std::path::Path;
-use std::sync::atomic::Ordering::Relaxed;
-use std::{fs, io};
+use crate::queue::arena::{attach::Arena, fault::Fault, layout::checkpoint};
+use std::{fs, io, path::Path, sync::atomic::Ordering::Relaxed};
 
 /// `queues.saved` for `queues`.
 pub(super) const SAVED: &str = "saved";

@@ -17,7 +17,7 @@ use crate::queue::arena::layout::{self, checkpoint};
 use crate::queue::arena::{attach::Arena, futex, memory::Memory};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What has to be saved before a worker continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Arena {
         let memory = &self.0;
         memory.store(checkpoint::SAVED, change);
         let sequence = memory.word32(checkpoint::SAVED_SEQUENCE);
-        sequence.fetch_add(1, AcqRel); // pairs with the Acquire in `wait`: then the number is seen too
+        sequence.fetch_add(1, AcqRel); // pairs with the Acquire in `wait_until_saved`: then the number is seen too
         futex::wake(sequence, i32::MAX);
     }
 }
@@ -115,17 +115,8 @@ pub(crate) fn must_wait(memory: &Memory, change: u64) -> bool {
     memory.load(layout::DURABILITY) == Durability::Puts as u64 && saved < change as i64
 }
 
-/// Waits until a change is on the disk.
-pub(crate) fn wait_until_saved(memory: &Memory, change: u64) {
-    wait(memory, change, None);
-}
-
-/// The same, but at most until `timeout`; whether it is saved.
-pub(crate) fn is_saved_within(memory: &Memory, change: u64, timeout: Duration) -> bool {
-    !must_wait(memory, change) || wait(memory, change, Some(Instant::now() + timeout))
-}
-
-fn wait(memory: &Memory, change: u64, until: Option<Instant>) -> bool {
+/// Waits until a change is on the disk, if it must be; false if it is not at that time.
+pub(crate) fn wait_until_saved(memory: &Memory, change: u64, until: Option<Instant>) -> bool {
     let sequence = memory.word32(checkpoint::SAVED_SEQUENCE);
     loop {
         let seen = sequence.load(Acquire);

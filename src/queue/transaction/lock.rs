@@ -11,13 +11,12 @@
 //! |---|---|---|
 //! | with `pending` set, not yet owner | nothing | at most one wake-up too many |
 //! | as the owner | word = tid | the kernel: OWNER_DIED, wakes one |
-//! | after the swap to 0, before the wake | a waiter asleep on a free word | the kernel, as `pending` is still set; or, if another thread barged in, [`wake_one`] from `release` |
+//! | after the swap to 0, before the wake | a waiter asleep on a free word | the kernel, as `pending` is still set; or, if another thread barged in, the first wake of `release` |
 //! | before `pending` is cleared | nothing | at most one wake-up too many |
 
 use super::backoff::{self, Backoff};
 use super::stall;
-use crate::queue::arena::layout::LOCK;
-use crate::queue::arena::{fault::Fault, futex, inject};
+use crate::queue::arena::{fault::Fault, futex, inject, layout::LOCK};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, compiler_fence};
 use std::time::{Duration, Instant};
@@ -188,11 +187,6 @@ pub(crate) fn unlock(word: &AtomicU32, thread: &RobustThread) {
         futex::wake(word, 1);
     }
     thread.pending(None);
-}
-
-/// The wake-up that a dead unlocker may have owed.
-pub(crate) fn wake_one(word: &AtomicU32) {
-    futex::wake(word, 1);
 }
 
 /// The owner is gone without the kernel's mark (the machine went down with it): the next one finishes its work.

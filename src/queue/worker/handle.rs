@@ -9,8 +9,7 @@ use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{attach::Arena, fault::Fault, place::Field, tuning};
 use crate::queue::arena::{item_times, worker_time};
-use crate::queue::transaction::holdings::Bitmap;
-use crate::queue::transaction::{counts, lock::LockPriority, session::Session};
+use crate::queue::transaction::{counts, holdings::Bitmap, lock::LockPriority, session::Session};
 use crate::queue::{QueueId, SlotId};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
@@ -198,7 +197,8 @@ impl WorkerHandle {
         self.prefetch(i + PREFETCH_ITEMS);
         let memory = self.session.memory();
         let at = self.slot.entry(self.leases[i]);
-        let (meta, bytes) = (memory.meta(at), memory.item(at)?);
+        let meta = memory.meta(at);
+        let bytes = memory.payload(at.into(), meta)?;
         let (id, mark) = (memory.load(at + layout::entry::SEQUENCE), memory.load(at + layout::entry::MARK));
         Ok(Lease { bytes, attempt: meta.failures() + 1, queue: meta.queue(), mark, id })
     }

@@ -9,8 +9,7 @@ use crate::queue::arena::descriptor::{Meta, inline_word};
 use crate::queue::arena::layout::{BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, QueueAt, queue};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{fault::Fault, memory::Memory, worker_time::Waiting};
-use crate::queue::transaction::holdings::FreeEntries;
-use crate::queue::transaction::{drop_old, tx::Tx};
+use crate::queue::transaction::{drop_old, holdings::FreeEntries, tx::Tx};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -91,11 +90,6 @@ impl<F: FnOnce(&mut [u8])> Payload<F> {
             Payload::Block(first) => memory.duplicate(first, block, len),
         }
     }
-}
-
-enum Reserved {
-    Block(BlockAt, u16),
-    No(Disposition),
 }
 
 impl WorkerHandle {
@@ -185,26 +179,32 @@ impl WorkerHandle {
             return Ok(Put { queue: q, data, meta, entry: NO_ENTRY, disposition: Disposition::Publish });
         }
         match self.reserve(q, Class::for_len(len), group_start)? {
-            Reserved::Block(block, entry) => {
+            Ok((block, entry)) => {
                 payload.write(self.session.memory(), block, len)?;
                 self.staging.blocks += 1;
                 Ok(Put { queue: q, data: block.word(), meta, entry, disposition: Disposition::Publish })
             }
-            Reserved::No(disposition) => {
+            Err(disposition) => {
                 self.staging.decided = true;
                 Ok(Put { queue: q, data: 0, meta, entry: NO_ENTRY, disposition })
             }
         }
     }
 
-    fn reserve(&mut self, q: QueueId, class: Class, group_start: usize) -> Result<Reserved, PutError> {
+    /// A block and its table entry; or what becomes of the put without one.
+    fn reserve(
+        &mut self,
+        q: QueueId,
+        class: Class,
+        group_start: usize,
+    ) -> Result<Result<(BlockAt, u16), Disposition>, PutError> {
         let spares = &mut self.staging.spares;
         if let Some(i) = spares.iter().rposition(|spare| spare.class == class && spare.queue == q) {
             let spare = spares.swap_remove(i);
             if let Some(soon) = spares.len().checked_sub(PREFETCH_ITEMS).and_then(|soon| spares.get(soon)) {
                 self.session.memory().will_write(soon.block, soon.class.block_size() as usize);
             }
-            return Ok(Reserved::Block(spare.block, spare.entry));
+            return Ok(Ok((spare.block, spare.entry)));
         }
         if self.free_entries() == 0 {
             self.free_spares()?; // of no use here, and in the way
@@ -213,7 +213,8 @@ impl WorkerHandle {
         let mut slept = false;
         loop {
             let (event, sequence, wait) = match self.try_reserve(queue, class, slept) {
-                Ok(Attempt::Reserved(reserved)) => return Ok(reserved),
+                Ok(Attempt::Reserved(block, entry)) => return Ok(Ok((block, entry))),
+                Ok(Attempt::No(disposition)) => return Ok(Err(disposition)),
                 Ok(Attempt::Again) => continue,
                 Ok(Attempt::Wait(event, sequence)) => (event, sequence, Wait::Forever),
                 Err(full @ Fault::DiskFull(..)) => self.register_for_disk(queue, &full)?,
@@ -287,7 +288,7 @@ impl WorkerHandle {
             after.mark(entry);
             bytes += size;
             match reserved {
-                None => reserved = Some(Reserved::Block(block, entry)),
+                None => reserved = Some(Attempt::Reserved(block, entry)),
                 Some(_) => staging.spares.push(Spare { queue: queue.id(), class, block, entry }),
             }
         }
@@ -295,12 +296,15 @@ impl WorkerHandle {
         after.save(&mut tx, *slot, live);
         tx.commit()?;
         *live = after;
-        reserved.map(Attempt::Reserved).ok_or_else(|| Fault::damaged("a worker's free holdings", *slot, 0))
+        reserved.ok_or_else(|| Fault::damaged("a worker's free holdings", *slot, 0))
     }
 }
 
+/// What came of one transaction.
 enum Attempt {
-    Reserved(Reserved),
+    Reserved(BlockAt, u16),
+    /// No block is needed.
+    No(Disposition),
     /// Something was dropped to make room.
     Again,
     Wait(EventAt, u32),
@@ -309,20 +313,19 @@ enum Attempt {
 /// No bytes are left: by the queue's policy, wait for them, drop old items, or drop the new one. The bytes of a queue
 /// without a reader are never waited for; whether it is read is otherwise the commit's question.
 fn make_room(tx: &mut Tx<'_>, queue: QueueAt, size: u64) -> Result<Attempt, Fault> {
-    let drop_it = Attempt::Reserved(Reserved::No(Disposition::Drop));
     if tx.get(queue + queue::FLAGS) & queue::CLOSED != 0 {
-        return Ok(Attempt::Reserved(Reserved::No(Disposition::Void)));
+        return Ok(Attempt::No(Disposition::Void));
     }
     match WhenFull::from_word(tx.memory.load(queue + queue::WHEN_FULL)) {
         WhenFull::Block => {
             let event = queue + queue::BYTES_FREE;
             Ok(Attempt::Wait(event, tx.register_waiter(event)))
         }
-        WhenFull::DropNew => Ok(drop_it),
+        WhenFull::DropNew => Ok(Attempt::No(Disposition::Drop)),
         WhenFull::DropOld => {
             let freed = drop_old::until_freed(tx, queue, size)?;
             tx.commit()?;
-            Ok(if freed { Attempt::Again } else { drop_it })
+            Ok(if freed { Attempt::Again } else { Attempt::No(Disposition::Drop) })
         }
     }
 }

@@ -3,9 +3,9 @@
 use super::handle::WorkerHandle;
 use super::wait::Wait;
 use crate::queue::QueueId;
-use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{EventAt, MAX_BATCH, MAX_FAN, QueueAt, SlotAt, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
+use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, FreeEntries};
 use crate::queue::transaction::{counts, lock::LockPriority, returned, ring, trim, tx::Tx};
 
@@ -35,26 +35,28 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn take(&mut self, inputs: &[QueueId], max: usize, wait: Wait) -> Result<Taken, Fault> {
-        let inputs = Inputs::of(inputs)?;
-        let is_hidden = self.is_hidden(&inputs);
-        let why = if is_hidden { Waiting::ForTurn } else { Waiting::Starved };
+        let inputs = &inputs[..inputs.len().min(MAX_FAN)];
+        let why = if self.is_hidden(inputs) { Waiting::ForTurn } else { Waiting::Starved };
         let mut came = false;
         if wait != Wait::No {
             let WorkerHandle { session, spin, .. } = &mut *self;
             let memory = session.memory();
-            came = spin.spin_until(|| inputs.iter().any(|&queue| counts::waiting_roughly(memory, queue) > 0));
+            came = spin.spin_until(|| inputs.iter().any(|&q| may_have_items(memory, q)));
             self.count_spinning(why);
         }
-        let priority = inputs.first().map_or(LockPriority::High, |&queue| self.lock_priority(queue, came));
+        let priority = match inputs.first() {
+            Some(&first) => self.lock_priority(QueueAt::of(first)?, came),
+            None => LockPriority::High,
+        };
         if self.max_leases > MAX_BATCH && self.free_entries() < max.min(self.leases_left()).min(MAX_BATCH) {
             self.settle()?; // what is finished or in reserve is in the way, until a transaction of its own
         }
         // Another thread may have slept in its place ([`WorkerHandle::waiter`]) and been woken.
         let mut slept = !std::mem::take(&mut self.empty_inputs).is_empty();
+        let mut events = [(QueueAt::nth(0) + queue::NOT_EMPTY, 0); MAX_FAN];
         loop {
             let room = self.leases_left().min(MAX_BATCH);
-            let mut events = [(inputs.list[0] + queue::NOT_EMPTY, 0); MAX_FAN];
-            let taken = self.try_take(&inputs, max.min(room), slept, priority, &mut events)?;
+            let taken = self.try_take(inputs, max.min(room), slept, priority, &mut events)?;
             let events = &events[..inputs.len()];
             if taken != Taken::Empty {
                 return Ok(taken);
@@ -68,22 +70,22 @@ impl WorkerHandle {
                 return Ok(Taken::Empty);
             }
             // If something came meanwhile the word to sleep on has changed.
-            self.trim_while_idle(&inputs)?;
+            self.trim_while_idle(inputs)?;
             self.sleep_on(events, wait, why)?;
             slept = true;
         }
     }
 
-    fn is_hidden(&self, inputs: &[QueueAt]) -> bool {
-        self.hidden.is_some_and(|hidden| matches!(inputs, [queue] if queue.id() == hidden))
+    fn is_hidden(&self, inputs: &[QueueId]) -> bool {
+        self.hidden.is_some_and(|hidden| inputs == [hidden])
     }
 
     /// Gives surplus memory back until there is something to do.
-    fn trim_while_idle(&mut self, inputs: &[QueueAt]) -> Result<(), Fault> {
+    fn trim_while_idle(&mut self, inputs: &[QueueId]) -> Result<(), Fault> {
         let mut large = trim::PartialDiscard::default();
         while trim::is_due(self.session.memory())
             && !self.has_new_orders()
-            && inputs.iter().all(|&queue| counts::waiting_roughly(self.session.memory(), queue) == 0)
+            && !inputs.iter().any(|&q| may_have_items(self.session.memory(), q))
             && trim::some(&mut self.session.begin()?, &mut large)?
         {}
         Ok(())
@@ -92,7 +94,7 @@ impl WorkerHandle {
     /// One transaction. `events`: what to sleep on if nothing is there, as seen under the lock.
     fn try_take(
         &mut self,
-        inputs: &[QueueAt],
+        inputs: &[QueueId],
         max: usize,
         slept: bool,
         priority: LockPriority,
@@ -109,7 +111,7 @@ impl WorkerHandle {
         let mut batch = TakenBatch { slot: *slot, max, free, after, leases, got: 0 };
         let (mut size, mut unused) = (None, None);
         for i in 0..inputs.len() {
-            let queue = inputs[(*first_input + i) % inputs.len()];
+            let queue = QueueAt::of(inputs[(*first_input + i) % inputs.len()])?;
             if slept {
                 tx.register_waiter(queue + queue::NOT_EMPTY); // others may still sleep
             }
@@ -132,7 +134,8 @@ impl WorkerHandle {
         }
         ended.notify(&mut tx);
         let mut all_ended = true;
-        for (&queue, slept_on) in inputs.iter().zip(events) {
+        for (&q, slept_on) in inputs.iter().zip(events) {
+            let queue = QueueAt::of(q)?;
             pass_on(&mut tx, queue, got > 0);
             if got == 0 {
                 all_ended &= counts::is_drained(&tx, queue);
@@ -148,31 +151,9 @@ impl WorkerHandle {
     }
 }
 
-/// The places of the queues to take from.
-struct Inputs {
-    list: [QueueAt; MAX_FAN],
-    n: usize,
-}
-
-impl Inputs {
-    #[inline]
-    fn of(ids: &[QueueId]) -> Result<Inputs, Fault> {
-        let n = ids.len().min(MAX_FAN);
-        let mut list = [QueueAt::nth(0); MAX_FAN];
-        for (queue, &id) in list[..n].iter_mut().zip(ids) {
-            *queue = QueueAt::of(id)?;
-        }
-        Ok(Inputs { list, n })
-    }
-}
-
-impl std::ops::Deref for Inputs {
-    type Target = [QueueAt];
-
-    #[inline]
-    fn deref(&self) -> &[QueueAt] {
-        &self.list[..self.n]
-    }
+/// Without the lock.
+fn may_have_items(memory: &Memory, q: QueueId) -> bool {
+    QueueAt::of(q).is_ok_and(|queue| counts::waiting_roughly(memory, queue) > 0)
 }
 
 /// The begun mark names a table entry. If that lease has ended, what comes into the entry next is not to blame.

@@ -111,7 +111,9 @@ impl WorkerHandle {
     pub(super) fn wait_until_saved(&mut self, change: u64) {
         if checkpoint::must_wait(self.session.memory(), change) {
             // It counts as work, as any other writing to a disk: no other stage could make it shorter.
-            self.without_begun(|worker| checkpoint::wait_until_saved(worker.session.memory(), change));
+            self.without_begun(|worker| {
+                _ = checkpoint::wait_until_saved(worker.session.memory(), change, None)
+            });
         }
     }
 
