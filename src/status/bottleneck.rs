@@ -10,10 +10,11 @@
 //! It is an estimate: it takes the work to be even, and processes of a stage not to be in each other's way.
 
 mod sentence;
+mod verdict;
 
-use super::{Fate, Phase, QueueStatus, Snapshot, StageStatus, Times};
-use serde::{Deserialize, Serialize};
+use super::{Cpus, Fate, Phase, QueueStatus, Snapshot, StageStatus, Times};
 use std::collections::BTreeMap;
+pub use verdict::{Bottleneck, Limit, Next, NoMore};
 
 /// Less time of a stage, in seconds, is too little to tell.
 const MIN_SECONDS: f64 = 0.05;
@@ -25,75 +26,6 @@ const MIN_BUSY_SHARE: f64 = 0.5;
 const MIN_IDLE_SHARE: f64 = 0.1;
 /// A smaller gain counts as none.
 const MIN_GAIN: f64 = 0.02;
-
-/// What limits a pipeline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Bottleneck {
-    /// What kind of limit.
-    pub limit: Limit,
-    /// The stage that it is, or through which it is seen.
-    pub stage: Option<String>,
-    /// The share of its time, 0 ..= 1, for which the limit holds.
-    pub share: f64,
-    /// The stage that would be the limit next, and how many times as much as now it could do.
-    pub next: Option<Next>,
-    /// The share by which one process more in the stage would raise the throughput; 0: not at all.
-    pub one_more: f64,
-    /// Why one process more gives nothing.
-    pub no_more_because: Option<NoMore>,
-    /// All of it in words.
-    pub text: String,
-}
-
-/// What kind of limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Limit {
-    /// The work of a stage.
-    Work,
-    /// The pauses that the file asks of a stage.
-    Pauses,
-    /// What a source reads comes no faster.
-    Input,
-    /// The reader of standard output.
-    Output,
-    /// There is less to do than could be done.
-    Nothing,
-    /// The pipeline was told to pause, to drain, or has not worked yet.
-    Unknown,
-}
-
-/// The stage that would be the limit next.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Next {
-    /// Its name.
-    pub stage: String,
-    /// How many times as much as now it could do.
-    pub times_as_much: f64,
-}
-
-/// Why one process more gives nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NoMore {
-    /// Only one process at a time can go on: the stage has one position.
-    OnePosition,
-    /// A program without an input would only run a second time.
-    OwnProgram,
-    /// All CPUs are busy.
-    CpusBusy,
-    /// Another stage is at its limit, too.
-    NextIsNear,
-}
-
-/// What the machine's CPUs did between the looks.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cpus {
-    /// How many there are.
-    pub count: u32,
-    /// The share of their time, 0 ..= 1, that was left.
-    pub idle: f64,
-}
 
 /// One stage between the looks, in shares of its workers' time.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! What the machine's CPUs did, as far as that limits a pipeline.
 
-use super::Cpus;
+use serde::{Deserialize, Serialize};
 
 /// Fewer ticks are too few to tell.
 const MIN_TICKS: u64 = 10;
@@ -14,6 +14,15 @@ pub struct CpuTicks {
     pub busy: u64,
     /// Idle, or waiting for a disk.
     pub idle: u64,
+}
+
+/// What the machine's CPUs did between the looks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cpus {
+    /// How many there are.
+    pub count: u32,
+    /// The share of their time, 0 ..= 1, that was left.
+    pub idle: f64,
 }
 
 impl CpuTicks {

@@ -17,14 +17,14 @@ mod transition;
 mod worker;
 
 pub use crate::model::Totals;
-pub use bottleneck::{Bottleneck, Cpus, find as find_bottleneck};
-pub use cpus::CpuTicks;
+pub use bottleneck::{Bottleneck, find as find_bottleneck};
+pub use cpus::{CpuTicks, Cpus};
 pub use letters::Letters;
 pub use queue::QueueStatus;
-pub use rates::{Rate, Samples};
-pub use stage::{Fate, Histogram, Progress, StageStatus, Times};
+pub use rates::Samples;
+pub use stage::{Fate, Histogram, Progress, Rate, StageStatus};
 pub use transition::{Glimpse, Transition, WorkerChange};
-pub use worker::{WorkerState, WorkerStatus};
+pub use worker::{Times, WorkerState, WorkerStatus};
 
 use serde::{Deserialize, Serialize};
 

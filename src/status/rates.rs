@@ -1,7 +1,6 @@
 //! Items a second. They are measured only for a request: a rate is the difference between two snapshots.
 
-use super::{CpuTicks, Snapshot, Times, Totals};
-use serde::{Deserialize, Serialize};
+use super::{CpuTicks, Rate, Snapshot, Times, Totals};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Of a rate, if there was a snapshot that long ago.
@@ -11,33 +10,6 @@ const MIN_INTERVAL_SECONDS: f64 = 0.5;
 /// Between two readings of the CPUs: a reading costs more than the rest of an answer, and their clock ticks a hundred
 /// times a second.
 const CPU_INTERVAL_SECONDS: f64 = 0.1;
-
-/// Items a second, over a while.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Rate {
-    /// Items leased a second.
-    pub taken: f64,
-    /// Leases that ended well, a second.
-    #[serde(default)]
-    pub done: f64,
-    /// Items published a second.
-    pub emitted: f64,
-    /// The seconds over which this was measured: since an earlier look, else since the start of the run.
-    pub over: f64,
-}
-
-impl Rate {
-    /// What was done between two looks, `seconds` apart. A counter that went back was another stage's.
-    pub fn between(before: &Totals, after: &Totals, seconds: f64) -> Rate {
-        let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds.max(1e-3);
-        Rate {
-            taken: each(before.taken, after.taken),
-            done: each(before.done, after.done),
-            emitted: each(before.emitted, after.emitted),
-            over: seconds,
-        }
-    }
-}
 
 /// Earlier looks, as few as are needed.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
 //! One stage.
 
-use super::{Rate, WorkerStatus};
+use super::{Times, WorkerStatus};
 use crate::model::Totals;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -67,6 +67,33 @@ impl StageStatus {
     }
 }
 
+/// Items a second, over a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Items leased a second.
+    pub taken: f64,
+    /// Leases that ended well, a second.
+    #[serde(default)]
+    pub done: f64,
+    /// Items published a second.
+    pub emitted: f64,
+    /// The seconds over which this was measured: since an earlier look, else since the start of the run.
+    pub over: f64,
+}
+
+impl Rate {
+    /// What was done between two looks, `seconds` apart. A counter that went back was another stage's.
+    pub fn between(before: &Totals, after: &Totals, seconds: f64) -> Rate {
+        let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds.max(1e-3);
+        Rate {
+            taken: each(before.taken, after.taken),
+            done: each(before.done, after.done),
+            emitted: each(before.emitted, after.emitted),
+            over: seconds,
+        }
+    }
+}
+
 /// How far a source is, in its own measure: items, or bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -95,30 +122,6 @@ pub enum Fate {
     Removed,
     /// It failed too often.
     GaveUp,
-}
-
-/// How time was spent, in seconds summed over workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Times {
-    /// With items.
-    pub working: f64,
-    /// Waiting for an item.
-    pub starved: f64,
-    /// Waiting for room in an output.
-    pub blocked: f64,
-    /// Waiting because the file says so: `sleep`, or a source's own time.
-    #[serde(default)]
-    pub paused: f64,
-    /// Waiting for another worker of the stage, where only one at a time can go on.
-    #[serde(default)]
-    pub for_turn: f64,
-}
-
-impl Times {
-    /// All of it.
-    pub fn all(&self) -> f64 {
-        self.working + self.starved + self.blocked + self.paused + self.for_turn
-    }
 }
 
 /// How often something took how long. Quick items are measured by the batch, and each counts as the batch's mean.

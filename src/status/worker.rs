@@ -1,6 +1,6 @@
 //! One worker.
 
-use super::{Times, Transition};
+use super::Transition;
 use serde::{Deserialize, Serialize};
 
 /// One worker: a place in a stage that several processes may fill, one after the other.
@@ -31,6 +31,30 @@ pub struct WorkerStatus {
     /// What happened to it, oldest first; only where it was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transitions: Vec<Transition>,
+}
+
+/// How time was spent, in seconds summed over workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// With items.
+    pub working: f64,
+    /// Waiting for an item.
+    pub starved: f64,
+    /// Waiting for room in an output.
+    pub blocked: f64,
+    /// Waiting because the file says so: `sleep`, or a source's own time.
+    #[serde(default)]
+    pub paused: f64,
+    /// Waiting for another worker of the stage, where only one at a time can go on.
+    #[serde(default)]
+    pub for_turn: f64,
+}
+
+impl Times {
+    /// All of it.
+    pub fn all(&self) -> f64 {
+        self.working + self.starved + self.blocked + self.paused + self.for_turn
+    }
 }
 
 /// Where a worker is in its life.

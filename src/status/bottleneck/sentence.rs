@@ -1,7 +1,7 @@
 //! The bottleneck, said in words.
 
-use super::{Bottleneck, Cpus, Limit, Next, NoMore};
-use crate::status::Snapshot;
+use super::verdict::{Bottleneck, Limit, Next, NoMore};
+use crate::status::{Cpus, Snapshot};
 
 /// One to three sentences.
 pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> String {
