@@ -26,7 +26,7 @@ pub fn item_as_code(words: &[String], at: &Span, report: &mut Report) {
     let Some(program) = words.iter().enumerate().find_map(|(n, word)| {
         let (letter, rest) = (interpreter(word)?, &words[n + 1..]);
         let code = rest.iter().position(|word| is_option(word, letter)).and_then(|at| rest.get(at + 1))?;
-        super::command::takes_item(code).then_some(word)
+        takes_item(code).then_some(word)
     }) else {
         return;
     };
@@ -36,6 +36,11 @@ pub fn item_as_code(words: &[String], at: &Span, report: &mut Report) {
     let help = "hand it over as a word of its own: [\"sh\", \"-c\", \"… \\\"$1\\\" …\", \"sh\", \"{}\"], or as one line \
                 for the shell, with `\"$1\"`";
     report.push(caution.help(help));
+}
+
+/// Whether a word has a place for the item.
+pub fn takes_item(word: &str) -> bool {
+    word.replace("{{}}", "").contains("{}")
 }
 
 /// The letter of the option behind which its program stands. `python3.12` is a `python`.

@@ -40,7 +40,7 @@ fn check_arguments(invocation: &pipeline::Invocation, keys: &StageKeys, report: 
         pipeline::Invocation::Direct(words) => words,
         pipeline::Invocation::Shell(line) => return check_line(line, keys, &at.value, report),
     };
-    if !words.iter().any(|word| takes_item(word)) {
+    if !words.iter().any(|word| cautions::takes_item(word)) {
         return;
     }
     cautions::item_as_code(words, &at.value, report);
@@ -66,9 +66,4 @@ fn check_line(line: &str, keys: &StageKeys, at: &Span, report: &mut Report) {
         (_, _) => fault.help("with mode = \"each\" the item is `\"$1\"`; else items are on standard input"),
     };
     report.push(fault.help("for `{}` as it is, write `'{}'`"));
-}
-
-/// Whether a word has a place for the item.
-pub fn takes_item(word: &str) -> bool {
-    word.replace("{{}}", "").contains("{}")
 }

@@ -1,11 +1,23 @@
 //! The stages of a file with the defaults put in, and which of them are on.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Selection;
 use crate::config::diagnostic::{Diagnostic, Report, Source, Span, list, nearest, quote};
 use crate::config::elements::{At, Element};
 use crate::config::keys::{FileKeys, StageKeys};
+
+/// What comes from outside the file.
+pub struct Selection<'a> {
+    /// The pipeline's name where the file gives none.
+    pub name: String,
+    /// The file's folder.
+    pub folder: PathBuf,
+    /// The file's first character: for faults of the whole.
+    pub start: Span,
+    /// Only these stages; the others are as if disabled.
+    pub stages: Option<&'a [String]>,
+}
 
 /// A stage on its way from keys to pipeline.
 pub struct Draft {

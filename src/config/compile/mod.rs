@@ -11,29 +11,18 @@ mod rules;
 mod wiring;
 mod work;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::diagnostic::{Report, Span};
+use super::diagnostic::Report;
 use super::elements::{Fields, Part};
 use super::keys::{ControlKeys, FileKeys};
 use super::machine::MachineNeeds;
 use super::pipeline::{Control, Pipeline, Stage, Task};
 use crate::stage::Registry;
+pub use draft::Selection;
+
 use draft::Draft;
-
 use wiring::Wiring;
-
-/// What comes from outside the file.
-pub struct Selection<'a> {
-    /// The pipeline's name where the file gives none.
-    pub name: String,
-    /// The file's folder.
-    pub folder: PathBuf,
-    /// The file's first character: for faults of the whole.
-    pub start: Span,
-    /// Only these stages; the others are as if disabled.
-    pub stages: Option<&'a [String]>,
-}
 
 /// Makes the pipeline. It is good only if the report has no fault; without one there is too much of everything.
 pub fn compile(

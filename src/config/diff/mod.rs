@@ -2,9 +2,9 @@
 //! [`super::keys`]; what remains is taken apart without `..`, so that a forgotten field does not compile. What follows
 //! from a change is for the supervisor to say.
 
+mod change;
 mod stage;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,16 +12,8 @@ use std::time::Duration;
 use super::elements::{Compared, Part};
 use super::keys::QueueKeys;
 use super::pipeline::{Control, DeadLetters, Limits, Pipeline, Queue, Sync};
+pub use change::{KeyChange, ValueChange};
 pub use stage::StageChange;
-
-/// An old and a new value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ValueChange<T> {
-    /// What held.
-    pub old: T,
-    /// What is to hold.
-    pub new: T,
-}
 
 /// All that differs between two pipelines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,17 +45,6 @@ pub enum Named<T> {
     Removed(String),
     /// It is another.
     Changed(String, T),
-}
-
-/// A key whose value changed, both as a file would write them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyChange {
-    /// The key, dotted where it lies in a table of the stage.
-    pub key: String,
-    /// Its values.
-    pub change: ValueChange<String>,
-    /// The value is the same, and what it names has changed: what of it.
-    pub within: Option<String>,
 }
 
 /// What differs between `old` and `new`. Stages and queues are compared by name; their order is no change.
@@ -105,41 +86,6 @@ fn compare_queue(old: &Queue, new: &Queue) -> Option<Vec<KeyChange>> {
     bool::compare("durable", durable, &new.durable, &mut keys);
     Sync::compare("sync", sync, &new.sync, &mut keys);
     (!keys.is_empty()).then_some(keys)
-}
-
-impl<T: Clone + PartialEq> ValueChange<T> {
-    /// The change, if there is one.
-    pub fn of(old: &T, new: &T) -> Option<ValueChange<T>> {
-        (old != new).then(|| ValueChange { old: old.clone(), new: new.clone() })
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for ValueChange<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} -> {}", self.old, self.new)
-    }
-}
-
-impl KeyChange {
-    /// The change of a key, if there is one.
-    pub fn between<T: PartialEq>(
-        key: &str,
-        old: &T,
-        new: &T,
-        show: impl Fn(&T) -> String,
-    ) -> Option<KeyChange> {
-        let change = (old != new).then(|| ValueChange { old: show(old), new: show(new) })?;
-        Some(KeyChange { key: key.to_owned(), change, within: None })
-    }
-}
-
-impl fmt::Display for KeyChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.within {
-            Some(what) => write!(f, "{} changed: {what}", self.key),
-            None => write!(f, "{}: {}", self.key, self.change),
-        }
-    }
 }
 
 #[cfg(test)]

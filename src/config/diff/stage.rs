@@ -1,6 +1,6 @@
 //! Changes of stages.
 
-use super::{KeyChange, ValueChange};
+use super::change::{KeyChange, ValueChange};
 use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_duration, show_size};
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};

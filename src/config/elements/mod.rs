@@ -29,10 +29,10 @@ pub use part::{Compared, Part};
 pub use processes::{MAX_PROCESSES, Processes};
 pub use program::{ExitCodes, Invocation, Nice, Umask, Variables};
 pub use queue_names::{QueueName, QueueNames};
-pub use setting::{At, Setting};
+pub use setting::{At, Key, Setting};
 pub use size::{Size, show as show_size};
 pub(in crate::config) use table::table;
-pub use table::{Fields, Key, UnreadKeys, bare, read_table, table_schema, write_table};
+pub use table::{Fields, UnreadKeys, bare, read_table, table_schema, write_table};
 pub use text::{Address, SocketPath, Word};
 pub use with::With;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Element, Key};
+use super::Element;
 use crate::config::diagnostic::{Report, Span};
 use crate::config::document::{Entry, Node};
 
@@ -27,6 +27,22 @@ pub struct At {
     pub key: Span,
     /// The value.
     pub value: Span,
+}
+
+/// What there is to tell about a key.
+pub struct Key {
+    /// As it is written.
+    pub name: &'static str,
+    /// Other words that people try for it.
+    pub also: &'static [&'static str],
+    /// What it means.
+    pub doc: String,
+    /// What it accepts, in words.
+    pub accepted: String,
+    /// What it accepts, for a validator.
+    pub schema: Value,
+    /// What holds without it; null: nothing.
+    pub default: Value,
 }
 
 impl<T: Element> Setting<T> {

@@ -3,25 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{At, Element};
+use super::{At, Element, Key};
 use crate::config::diagnostic::{Diagnostic, Report, list, nearest, quote};
 use crate::config::document::{Content, Entry, Node};
-
-/// What there is to tell about a key.
-pub struct Key {
-    /// As it is written.
-    pub name: &'static str,
-    /// Other words that people try for it.
-    pub also: &'static [&'static str],
-    /// What it means.
-    pub doc: String,
-    /// What it accepts, in words.
-    pub accepted: String,
-    /// What it accepts, for a validator.
-    pub schema: Value,
-    /// What holds without it; null: nothing.
-    pub default: Value,
-}
 
 /// The keys of a table that could not be read: a check for what is missing must keep quiet about them.
 #[derive(Clone, Debug, Default)]
