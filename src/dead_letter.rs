@@ -7,6 +7,7 @@
 //! | [`store`] | how one more letter gets into it, and what happens when it is full |
 //! | [`letters`] | how they are read, one at a time, beside others who write |
 //! | [`change`] | how one is marked, crossed out, or many are dropped |
+//! | [`rewrite`] | how the file is written anew, without what is gone |
 //!
 //! # The file
 //!
@@ -32,6 +33,7 @@
 mod change;
 mod letters;
 pub mod location;
+mod rewrite;
 mod store;
 
 use data_encoding::BASE64;

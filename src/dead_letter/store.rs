@@ -1,7 +1,7 @@
 //! The file that letters are appended to: its lock, its bounds.
 
-use super::change::{living_bytes, rewrite};
 use super::letters::{Entry, Letters, regular};
+use super::rewrite::{living_bytes, rewrite};
 use crate::sys::fd;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
