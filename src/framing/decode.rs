@@ -3,7 +3,6 @@
 mod skip;
 
 use super::Framing;
-pub(crate) use skip::{Overlong, Skip};
 use std::fmt;
 use std::ops::Range;
 
@@ -33,6 +32,26 @@ impl fmt::Display for BadFrame {
             }
         }
     }
+}
+
+/// An item that was too long, and was skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Overlong {
+    /// Where its frame began: bytes before it.
+    pub start: u64,
+    /// Its bytes, without its frame.
+    pub length: u64,
+    /// The first of them.
+    pub head: Vec<u8>,
+}
+
+/// An item that is being skipped: a position within it, from which another process can go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Skip {
+    /// What is known of it: its length is what was skipped so far.
+    pub item: Overlong,
+    /// Bytes still to come of it and its frame; `None`: its end will show.
+    pub left: Option<u64>,
 }
 
 /// Bytes read and not yet handed out as items. Each byte is looked at once, and moved at most once on average.

@@ -1,30 +1,10 @@
 //! Items that are too long, skipped in bounded memory.
 
-use super::{BadFrame, Decoder};
+use super::{BadFrame, Decoder, Overlong, Skip};
 use crate::framing::Framing;
 
 /// Bytes kept of the beginning of an item that is skipped.
 pub(crate) const MAX_HEAD_BYTES: usize = 1024;
-
-/// An item that was too long, and was skipped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Overlong {
-    /// Where its frame began: bytes before it.
-    pub start: u64,
-    /// Its bytes, without its frame.
-    pub length: u64,
-    /// The first of them.
-    pub head: Vec<u8>,
-}
-
-/// An item that is being skipped: a position within it, from which another process can go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Skip {
-    /// What is known of it: its length is what was skipped so far.
-    pub item: Overlong,
-    /// Bytes still to come of it and its frame; `None`: its end will show.
-    pub left: Option<u64>,
-}
 
 impl Decoder {
     /// The item that [`Decoder::next`] has refused as too long is to be skipped.
