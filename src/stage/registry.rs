@@ -76,11 +76,6 @@ impl Registry {
         Registry::default()
     }
 
-    /// The stages that come with mprun.
-    pub fn builtin() -> Registry {
-        super::builtin::register(Registry::new())
-    }
-
     /// Adds a source. A name that is there already gets the new meaning; so with the next two.
     #[must_use]
     pub fn source<B, O, S>(self, name: &'static str, build: B) -> Registry

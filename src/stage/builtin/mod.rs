@@ -23,19 +23,22 @@ mod stream;
 #[cfg(test)]
 mod testing;
 
-pub(super) fn register(registry: Registry) -> Registry {
-    let registry = registry
-        .source("random", random::build)
-        .source("count", count::build)
-        .source("repeat", repeat::build)
-        .source("lines", lines::build)
-        .source("stdin", stdin::build)
-        .source("tick", tick::build);
-    registry
-        .stage("filter", filter::build)
-        .stage("format", format::build)
-        .stage("words", words::build)
-        .stage("sum", sum::build)
-        .sink("file", file::build)
-        .sink("discard", discard::build)
+impl Registry {
+    /// The stages that come with mprun.
+    pub fn builtin() -> Registry {
+        let registry = Registry::new()
+            .source("random", random::build)
+            .source("count", count::build)
+            .source("repeat", repeat::build)
+            .source("lines", lines::build)
+            .source("stdin", stdin::build)
+            .source("tick", tick::build);
+        registry
+            .stage("filter", filter::build)
+            .stage("format", format::build)
+            .stage("words", words::build)
+            .stage("sum", sum::build)
+            .sink("file", file::build)
+            .sink("discard", discard::build)
+    }
 }

@@ -19,12 +19,15 @@ enum Found<T> {
     Good(T),
 }
 
+impl<'a> Settings<'a> {
+    /// Declares and reads one parameter; end it with [`Key::or`], [`Key::optional`] or [`Key::required`].
+    pub fn key<T: Setting>(&mut self, name: &'static str, doc: &'static str) -> Key<'_, 'a, T> {
+        Key::read(self, name, doc)
+    }
+}
+
 impl<'s, 'a, T: Setting> Key<'s, 'a, T> {
-    pub(super) fn read(
-        settings: &'s mut Settings<'a>,
-        name: &'static str,
-        doc: &'static str,
-    ) -> Key<'s, 'a, T> {
+    fn read(settings: &'s mut Settings<'a>, name: &'static str, doc: &'static str) -> Key<'s, 'a, T> {
         let mut schema = T::schema();
         schema["description"] = json!(doc);
         let mut key = Key { settings, name, doc, schema, value: Found::Nothing };

@@ -100,11 +100,6 @@ impl<'a> Settings<'a> {
         self.found.about = sentence;
     }
 
-    /// Declares and reads one parameter; end it with [`Key::or`], [`Key::optional`] or [`Key::required`].
-    pub fn key<T: Setting>(&mut self, name: &'static str, doc: &'static str) -> Key<'_, 'a, T> {
-        Key::read(self, name, doc)
-    }
-
     /// Says what the stage remembers with these parameters.
     pub fn remember(&mut self, memory: Persistence) {
         self.found.memory = memory;

@@ -7,24 +7,18 @@
 //! The copy may be out of sight when its original is found to be cut: in the old version of a folder that a link was
 //! switched away from, say. So what was read of a lost file is kept for a copy that turns up later, if it was made before.
 
-use super::fingerprint::{Known, SPAN, bytes_at};
-use super::follow::{Follow, Id, MAX_LOST};
+use super::fingerprint::{Known, SPAN, bytes_at, nanoseconds};
+use super::follow::{Class, Follow, Id};
 use super::saved::Saved;
-use super::tracked::{HowLost, Lost, Standing, Tracked, nanoseconds};
+use super::tracked::{HowLost, Lost, Standing, Tracked};
 use crate::stage::Failure;
 use std::io;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
-/// What becomes of a file that is new.
-pub(super) enum Class {
-    /// Its lines may be emitted, from its position on.
-    Known,
-    /// Later.
-    Wait,
-    /// After that other one was looked at.
-    After(Id),
-}
+/// Files that were cut or are gone, and are remembered: their copies may stand in a folder that a link leads to
+/// later.
+const MAX_LOST: usize = 100;
 
 /// What a new file looks like beside one that was read.
 enum Likeness {

@@ -1,12 +1,23 @@
 //! What was read of a file, in a few bytes: by it the file is known again, whatever its name and inode are by then.
 
 use std::cell::Cell;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of the start, and bytes before the position.
 pub(super) const SPAN: usize = 1024;
+
+/// When the file was made, in nanoseconds; 0 where the file system does not know.
+pub(super) fn born(about: &Metadata) -> u64 {
+    about.created().map_or(0, nanoseconds)
+}
+
+pub(super) fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
+}
 
 /// The hashes of the first bytes and of the last ones before the position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

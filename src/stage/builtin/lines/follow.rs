@@ -18,7 +18,6 @@
 //! | after a file ended, before its name comes back | knows it by its saved end |
 //! | after the last half line of a renamed file, before the file is forgotten | waits for its end once more; nothing is left to emit |
 
-use super::copies::Class;
 use super::saved::Saved;
 use super::tracked::{Emitted, Filled, Identity, Lost, Standing, Tracked};
 use super::watch::{Changes, Watch};
@@ -36,12 +35,18 @@ const GATHER_TIME: Duration = Duration::from_millis(10);
 /// Ended files that are remembered, or as many as are followed.
 const MAX_ENDED: usize = 1000;
 
-/// Files that were cut or are gone, and are remembered: their copies may stand in a folder that a link leads to
-/// later.
-pub(super) const MAX_LOST: usize = 100;
-
 /// The number of a file in this worker.
 pub(super) type Id = u64;
+
+/// What becomes of a file that is new.
+pub(super) enum Class {
+    /// Its lines may be emitted, from its position on.
+    Known,
+    /// Later.
+    Wait,
+    /// After that other one was looked at.
+    After(Id),
+}
 
 pub(in crate::stage) struct Follow {
     pub(super) pattern: PathBuf,

@@ -3,8 +3,7 @@
 use super::super::position::{
     damaged, save_bytes, save_number, save_skip, take_bytes, take_number, take_skip,
 };
-use super::fingerprint::{Fingerprint, Known, SPAN, bytes_at};
-use super::tracked::born;
+use super::fingerprint::{Fingerprint, Known, SPAN, born, bytes_at};
 use crate::framing::Skip;
 use crate::stage::Failure;
 use std::ffi::OsStr;

@@ -4,7 +4,7 @@
 //! looked at once more: only if what stood before the read still stands there, what was read belongs to it. So lines
 //! are never put together from what two programs wrote, and a file that was written anew within a moment is noticed.
 
-use super::fingerprint::{Fingerprint, Known, SPAN, bytes_at, hash};
+use super::fingerprint::{Fingerprint, Known, SPAN, born, bytes_at, hash};
 use super::once::Shown;
 use super::saved::Saved;
 use crate::framing::{Framing, Skip};
@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// A file that has lost its name is not followed for longer, though a program has it open.
 const MAX_UNLINKED_TIME: Duration = Duration::from_secs(24 * 3600);
@@ -35,16 +35,6 @@ impl Identity {
     pub fn of(about: &Metadata) -> Identity {
         Identity { device: about.dev(), inode: about.ino() }
     }
-}
-
-/// When the file was made, in nanoseconds; 0 where the file system does not know.
-pub(super) fn born(about: &Metadata) -> u64 {
-    about.created().map_or(0, nanoseconds)
-}
-
-pub(super) fn nanoseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
 }
 
 /// Opens without waiting, should it be a pipe.

@@ -8,6 +8,7 @@
 //! - a terminal or a socket ([`Stream`]): simply read, since there is no such way. What a worker read in its last few
 //!   microseconds is lost when it is killed.
 
+mod input;
 mod pipe;
 mod regular;
 
@@ -15,10 +16,9 @@ use super::stream::Stream;
 use crate::framing::Framing;
 use crate::stage::lines;
 use crate::stage::{Context, Emitter, Failure, Next, Persistence, Progress, Settings, Source};
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::SFlag;
 use std::fs::File;
-use std::io::stdin;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<Stdin, Failure> + use<> {
     with.about("Emits the lines of mprun's standard input, without their line ends.");
@@ -26,30 +26,17 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     with.remember(Persistence::State);
     with.ends(true);
     with.reads_stdin();
-    move |context| match kind()? {
+    move |context| match input::kind()? {
         SFlag::S_IFREG => Ok(Stdin::File(regular::RegularFile::open(framing)?)),
         SFlag::S_IFIFO => Ok(Stdin::Pipe(Box::new(pipe::FromPipe::open(context, framing)?))),
         _ => Ok(Stdin::Stream(open_stream(framing)?)),
     }
 }
 
-/// What it is called in messages.
-const NAME: &str = "standard input";
-
 /// A terminal may be read only from its foreground process group. The supervisor sees to it that this worker is in it.
 fn open_stream(framing: Framing) -> Result<Stream, Failure> {
-    let input = stdin().as_fd().try_clone_to_owned().map_err(cannot_read)?;
-    Ok(Stream::inherited(File::from(input), NAME.to_owned(), framing))
-}
-
-fn kind() -> Result<SFlag, Failure> {
-    let about =
-        fstat(stdin()).map_err(|error| Failure::fatal(format!("there is no standard input: {error}")))?;
-    Ok(SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT)
-}
-
-fn cannot_read(error: impl std::fmt::Display) -> Failure {
-    Failure::fatal(format!("can't read standard input: {error}"))
+    let input = input::duplicate()?;
+    Ok(Stream::inherited(File::from(input), input::NAME.to_owned(), framing))
 }
 
 /// See [`build`].

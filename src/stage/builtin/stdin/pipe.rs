@@ -18,7 +18,7 @@
 use super::super::position::{
     damaged, save_bytes, save_number, save_skip, take_bytes, take_number, take_skip,
 };
-use super::{NAME, cannot_read};
+use super::input::{NAME, cannot_read, duplicate};
 use crate::framing::Framing;
 use crate::stage::lines::{Gathering, Lines};
 use crate::stage::{Context, Emitter, Failure, Next, Pipe, Reach};
@@ -26,7 +26,6 @@ use crate::sys::{needs, readiness};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice, tee};
 use nix::unistd::{pipe2, read};
-use std::io::stdin;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Bytes moved at once, and asked for as the size of the pipes: they hold fewer where the system does not allow it.
@@ -74,7 +73,7 @@ fn cannot_move((call, errno): (&str, Errno)) -> Failure {
 
 impl FromPipe {
     pub fn open(context: &Context, framing: Framing) -> Result<FromPipe, Failure> {
-        let input = stdin().as_fd().try_clone_to_owned().map_err(cannot_read)?;
+        let input = duplicate()?;
         let kept = context.holding_pipe.borrow_mut().take();
         if kept.is_none() {
             log::debug!("there is no holding pipe: what a killed worker has read is lost");

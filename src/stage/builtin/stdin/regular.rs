@@ -1,13 +1,12 @@
 //! Standard input that is a file. The descriptor's own offset is shared by all workers and is left alone.
 
 use super::super::position::{save_number, save_skip, take_number, take_skip};
-use super::{NAME, cannot_read};
+use super::input::{NAME, cannot_read, duplicate};
 use crate::framing::Framing;
 use crate::stage::lines::Lines;
 use crate::stage::{Emitter, Failure, Next, Progress};
 use std::fs::File;
-use std::io::{Seek, stdin};
-use std::os::fd::AsFd;
+use std::io::Seek;
 use std::os::unix::fs::FileExt;
 
 pub(in crate::stage) struct RegularFile {
@@ -19,7 +18,7 @@ pub(in crate::stage) struct RegularFile {
 
 impl RegularFile {
     pub fn open(framing: Framing) -> Result<RegularFile, Failure> {
-        let mut file = File::from(stdin().as_fd().try_clone_to_owned().map_err(cannot_read)?);
+        let mut file = File::from(duplicate()?);
         // Who started mprun may have read a part already.
         let offset = file.stream_position().map_err(cannot_read)?;
         Ok(RegularFile { file, framing, lines: Lines::at(framing, offset, None) })
