@@ -22,104 +22,23 @@ mod child;
 mod error;
 mod orphans;
 mod running;
+mod spec;
 mod stack;
 
 pub use argument_size::{is_too_large, most_argument_bytes};
 pub use error::{SpawnError, StartStep};
 pub use orphans::adopt_orphans;
 pub use running::{RunningProgram, sweep};
+pub use spec::{FIRST_FREE, Limit, ProcessArgs, ProcessGroupMode, ProcessSpec, UserIds};
 
 use super::{fd, wait};
 use nix::errno::Errno;
-use nix::sys::resource::Resource;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use stack::Stack;
 use std::ffi::{CString, c_char};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::AtomicU64;
-
-/// What to start, and how: the same for every start.
-#[derive(Clone, Debug, Default)]
-pub struct ProcessSpec {
-    /// The file to execute.
-    pub file: CString,
-    /// The processes that signals reach together with it.
-    pub group: ProcessGroupMode,
-    /// It outlives the thread that starts it; otherwise it is killed when that thread dies.
-    pub outlives_parent: bool,
-    /// Signals that it starts with blocked. No other signal is.
-    pub blocked: Vec<Signal>,
-    /// Its working directory; `None`: this process's.
-    pub folder: Option<CString>,
-    /// The user that it runs as; `None`: this process's.
-    pub user_ids: Option<UserIds>,
-    /// The bits that its new files don't get.
-    pub umask: Option<u32>,
-    /// Its nice value, -20 to 19.
-    pub nice: Option<i32>,
-    /// What it may use.
-    pub limits: Vec<Limit>,
-    /// Its soft limit of descriptors, if that is not this process's.
-    pub soft_open_files: Option<u64>,
-}
-
-impl ProcessSpec {
-    /// This very program once more.
-    pub fn this_program(group: ProcessGroupMode) -> ProcessSpec {
-        ProcessSpec { file: c"/proc/self/exe".into(), group, ..ProcessSpec::default() }
-    }
-}
-
-/// Which processes a child shares its signals with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ProcessGroupMode {
-    /// A process group of its own: a signal to it reaches its children too, and a Ctrl-C doesn't reach it.
-    OwnGroup,
-    /// The parent's group, so that it may read the terminal; the signals of the keyboard are ignored.
-    ParentsGroup,
-    /// A session of its own: it can't stop on the parent's terminal, and no signal to the parent's group reaches it.
-    #[default]
-    OwnSession,
-}
-
-/// A user, as the kernel knows one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserIds {
-    /// User number; `None`: stays.
-    pub user: Option<u32>,
-    /// Group number.
-    pub group: u32,
-    /// All other groups.
-    pub groups: Vec<u32>,
-}
-
-/// A bound on a resource, soft and hard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// Which one.
-    pub resource: Resource,
-    /// How much, in the kernel's unit: bytes, descriptors, seconds.
-    pub most: u64,
-}
-
-/// What differs from one start to the next.
-pub struct ProcessArgs<'a> {
-    /// From number 0 on.
-    pub arguments: &'a [CString],
-    /// `NAME=value` each; nothing is inherited.
-    pub environment: &'a [CString],
-    /// What the child gets, and under which number (below [`FIRST_FREE`]). It keeps standard input, output and error
-    /// unless they are named here, and no other descriptor.
-    pub descriptors: &'a [(BorrowedFd<'a>, RawFd)],
-    /// Gets the pid before anything of the program runs: a process that shares this word finds the group to kill, also
-    /// when this process dies at any moment.
-    pub pid_word: Option<&'a AtomicU64>,
-}
-
-/// Copies of descriptors are put at or above this number, so that no fixed number of [`ProcessArgs`] hits them.
-pub const FIRST_FREE: RawFd = 64;
 
 /// Starts a process once, and returns its pid when it is past its exec.
 ///

@@ -1,11 +1,13 @@
 use super::*;
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::fcntl::OFlag;
+use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicU64;
 
 fn shell() -> ProcessSpec {
     ProcessSpec { file: c"/bin/sh".into(), ..ProcessSpec::default() }
