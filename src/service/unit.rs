@@ -4,7 +4,8 @@ mod escape;
 mod sandbox;
 
 use crate::config::Pipeline;
-use escape::word;
+use escape::{path, word};
+use sandbox::{FOR_ALL, FOR_SYSTEM, TO_CHANGE_USERS};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -122,7 +123,7 @@ impl Unit {
         self.endings(&mut line);
         line(&format!("StateDirectory=mprun/{name}"));
         line(&format!("RuntimeDirectory=mprun/{name}\n"));
-        sandbox::write(self, &mut line)?;
+        self.sandbox(&mut line)?;
         line("\n[Install]");
         line(match self.account {
             Account::Managers => "WantedBy=default.target",
@@ -159,6 +160,28 @@ impl Unit {
         line(&format!("SuccessExitStatus={WITH_DEAD_LETTERS}"));
         line("# A worker that is out of memory is started again; that is no reason to stop the others.");
         line("OOMPolicy=continue");
+    }
+
+    fn sandbox(&self, line: &mut impl FnMut(&str)) -> Result<(), NotExpressible> {
+        match &self.account {
+            Account::Managers => {}
+            Account::Own => line("DynamicUser=yes"),
+            Account::Named(user) => line(&format!("User={user}")),
+        }
+        FOR_ALL.iter().for_each(|setting| line(setting));
+        if self.account == Account::Managers {
+            return Ok(());
+        }
+        line(&format!("CapabilityBoundingSet={}", if self.changes_users { TO_CHANGE_USERS } else { "" }));
+        FOR_SYSTEM.iter().for_each(|setting| line(setting));
+        line(match self.homes {
+            Homes::Hidden => "ProtectHome=yes",
+            Homes::ReadOnly => "ProtectHome=read-only",
+        });
+        for writable in &self.writable {
+            line(&format!("ReadWritePaths={}", path(writable)?));
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Graph, what};
+use super::common::{Graph, what};
 
 pub fn draw(graph: &Graph) -> String {
     let mut text = format!("digraph \"{}\" {{\n    rankdir=LR;\n", graph.pipeline.name);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Graph, what};
+use super::common::{Graph, what};
 
 pub fn draw(graph: &Graph) -> String {
     let mut text = String::from("flowchart LR\n");

@@ -1,5 +1,6 @@
 //! `mprun graph FILE`: a pipeline as a drawing.
 
+mod common;
 mod dot;
 mod mermaid;
 mod text;
@@ -8,9 +9,10 @@ use std::path::PathBuf;
 
 use super::check;
 use super::output::{self, Failure};
-use crate::config::{self, LoadOptions, Pipeline, Queue, Stage};
+use crate::config::{self, LoadOptions};
 use crate::exit;
 use crate::stage::Registry;
+use common::Graph;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -48,31 +50,4 @@ pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
         Format::Dot => dot::draw(&graph),
     })?;
     Ok(exit::DONE)
-}
-
-/// A pipeline with what its drawings have in common.
-struct Graph<'a> {
-    pipeline: &'a Pipeline,
-    registry: &'a Registry,
-}
-
-impl Graph<'_> {
-    fn queue_at(&self, name: &str) -> Option<usize> {
-        self.pipeline.queues.iter().position(|queue| queue.name == name)
-    }
-
-    fn readers<'a>(&'a self, queue: &'a Queue) -> impl Iterator<Item = usize> + 'a {
-        let stages = self.pipeline.stages.iter().enumerate();
-        stages.filter(|(_, stage)| stage.work.inputs.contains(&queue.name)).map(|(at, _)| at)
-    }
-
-    /// Whether what the stage writes goes to standard output.
-    fn prints(&self, stage: &Stage) -> bool {
-        stage.work.prints(self.registry)
-    }
-}
-
-/// The second line of a stage: what it does, by how many.
-fn what(stage: &Stage) -> String {
-    format!("{} ×{}", stage.work.title(), stage.processes)
 }

@@ -1,6 +1,6 @@
 //! A tree for a terminal: each source, below it what its items come through.
 
-use super::{Graph, what};
+use super::common::{Graph, what};
 
 /// What one line stands for.
 #[derive(Clone, Copy)]

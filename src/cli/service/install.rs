@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{
-    BAD_FILE, Failure, UnitArgs, demand_root, demand_systemd, output, place, scope, systemd, text, unit,
-};
+use super::request::{BAD_FILE, UnitArgs, demand_root, demand_systemd, place, scope, text, unit};
+use crate::cli::output::{self, Failure};
 use crate::exit;
+use crate::service::systemd;
 use crate::service::unit::{Account, MARK, Unit};
 use crate::stage::Registry;
 

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Failure, demand_root, demand_systemd, output, place, scope, systemd};
+use super::request::{demand_root, demand_systemd, place, scope};
+use crate::cli::output::{self, Failure};
 use crate::config::elements::PipelineName;
 use crate::config::{self, LoadOptions};
 use crate::exit;
-use crate::service::systemd::Scope;
+use crate::service::systemd::{self, Scope};
 use crate::service::unit::{MARK, Unit};
 use crate::stage::Registry;
 

@@ -1,8 +1,6 @@
 //! What a service may not do. As much is taken away as stages can do without: they are any program, so they keep the
 //! network, memory that is both writable and executable (for languages that compile as they run), and `/proc`.
 
-use super::escape::path;
-use super::{Account, NotExpressible, Unit};
 use std::path::Path;
 
 /// What stages see of `/home`, `/root` and `/run/user`.
@@ -24,7 +22,7 @@ impl Homes {
 }
 
 /// Filters of system calls work for everybody, also without root.
-const FOR_ALL: [&str; 8] = [
+pub(super) const FOR_ALL: [&str; 8] = [
     "NoNewPrivileges=yes",
     "LockPersonality=yes",
     "RestrictNamespaces=yes",
@@ -36,7 +34,7 @@ const FOR_ALL: [&str; 8] = [
 ];
 
 /// Views of the system, which only the system's manager can set up.
-const FOR_SYSTEM: [&str; 13] = [
+pub(super) const FOR_SYSTEM: [&str; 13] = [
     "ProtectSystem=strict",
     "PrivateTmp=yes",
     "PrivateDevices=yes",
@@ -53,26 +51,4 @@ const FOR_SYSTEM: [&str; 13] = [
 ];
 
 /// What it takes to start a stage as another user, and to end it.
-const TO_CHANGE_USERS: &str = "CAP_SETUID CAP_SETGID CAP_KILL";
-
-pub(super) fn write(unit: &Unit, line: &mut impl FnMut(&str)) -> Result<(), NotExpressible> {
-    match &unit.account {
-        Account::Managers => {}
-        Account::Own => line("DynamicUser=yes"),
-        Account::Named(user) => line(&format!("User={user}")),
-    }
-    FOR_ALL.iter().for_each(|setting| line(setting));
-    if unit.account == Account::Managers {
-        return Ok(());
-    }
-    line(&format!("CapabilityBoundingSet={}", if unit.changes_users { TO_CHANGE_USERS } else { "" }));
-    FOR_SYSTEM.iter().for_each(|setting| line(setting));
-    line(match unit.homes {
-        Homes::Hidden => "ProtectHome=yes",
-        Homes::ReadOnly => "ProtectHome=read-only",
-    });
-    for writable in &unit.writable {
-        line(&format!("ReadWritePaths={}", path(writable)?));
-    }
-    Ok(())
-}
+pub(super) const TO_CHANGE_USERS: &str = "CAP_SETUID CAP_SETGID CAP_KILL";
