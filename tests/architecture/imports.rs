@@ -1,5 +1,6 @@
 //! Which file of the crate uses which, from the paths in its source: `use` trees and paths within expressions that begin
-//! with `crate`, `super` or `self`. A path through a re-export leads to the file that it names. Tests are left out.
+//! with `crate`, `super`, `self` or a child module. A path through a re-export leads to the file that it names; the file
+//! that re-exports it uses it only where it names it once more. Tests are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -31,7 +32,7 @@ impl Crate {
     pub fn uses(&self) -> BTreeSet<(String, String)> {
         let mut all = BTreeSet::new();
         for (module, source) in &self.sources {
-            for path in source.code.paths.iter().filter(|path| !path.is_reexport) {
+            for path in source.code.paths.iter().filter(|path| source.code.is_use(path)) {
                 if let Some(file) = self.file_of(&self.absolute(module, path))
                     && file != source.file
                 {
@@ -97,12 +98,25 @@ fn read_module(root: &Path, file: PathBuf, module: Module, all: &mut BTreeMap<Mo
     all.insert(module, Source { file: file.to_str().unwrap().to_owned(), code });
 }
 
+#[test]
+fn every_way_to_name_a_module_is_seen() {
+    let text = "mod child; mod other; use super::a::A; pub use child::{B, C}; struct Own(B);
+        fn f() { crate::d::e(); other::g(); vec![child::h]; }
+        #[cfg(test)] mod tests { use super::only_in_tests; }";
+    let code = Code::of(text);
+    let used = code.paths.iter().filter(|path| code.is_use(path)).map(|path| path.segments.join("::"));
+    let expected = ["super::a::A", "child::B", "crate::d::e", "other::g", "child::h"];
+    assert_eq!(used.collect::<Vec<_>>(), expected);
+}
+
 /// What a file's text says of modules.
 #[derive(Default)]
 struct Code {
     /// Modules in files of their own.
     children: Vec<String>,
     paths: Vec<UsedPath>,
+    /// The words outside of `use` trees.
+    words: BTreeSet<String>,
 }
 
 #[derive(Clone, Default)]
@@ -116,6 +130,11 @@ struct UsedPath {
 }
 
 impl Code {
+    /// What is re-exported is used only where the file itself names it.
+    fn is_use(&self, path: &UsedPath) -> bool {
+        !path.is_reexport || self.words.contains(&path.name)
+    }
+
     fn of(text: &str) -> Code {
         let tokens = tokens(text);
         let (mut code, mut i) = (Code::default(), 0);
@@ -133,6 +152,7 @@ impl Code {
                 }
                 "mod" if tokens.get(i + 2).is_some_and(|next| next == ";") => {
                     code.children.push(tokens[i + 1].clone());
+                    i += 1;
                 }
                 "mod" if tokens.get(i + 2).is_some_and(|next| next == "{") => {
                     inside.push((depth, tokens[i + 1].clone()));
@@ -144,8 +164,10 @@ impl Code {
                     tree(&tokens[i + 1..end], whole, &mut code.paths);
                     (i, is_public) = (end, false);
                 }
-                "crate" | "super" | "self"
-                    if tokens.get(i + 1).is_some_and(|next| next == "::") && depth > 0 =>
+                // A name that is no module leads nowhere, see `Crate::absolute`.
+                name if depth > 0
+                    && tokens.get(i + 1).is_some_and(|next| next == "::")
+                    && name.starts_with(|c: char| c.is_lowercase()) =>
                 {
                     let words = tokens[i..].chunks(2).take_while(|pair| pair.len() == 2 && pair[1] == "::");
                     let mut segments: Vec<String> = words.map(|pair| pair[0].clone()).collect();
@@ -162,7 +184,7 @@ impl Code {
                 "fn" | "struct" | "enum" | "const" | "static" | "type" | "trait" | "impl" => {
                     is_public = false
                 }
-                _ => {}
+                word => drop(code.words.insert(word.to_owned())),
             }
             i += 1;
         }
