@@ -1,5 +1,7 @@
 //! The layers of the crate, held against its own source: each module uses only what stands below it.
 
+#[path = "architecture/fields.rs"]
+mod fields;
 #[path = "architecture/imports.rs"]
 mod imports;
 
@@ -136,6 +138,43 @@ fn a_circle_is_found() {
     let circles = imports::circles(&uses);
     assert_eq!(circles.len(), 1);
     assert_eq!(circles[0].len(), 3, "{circles:?}");
+}
+
+/// Where no struct has more than ten flags, counters and times.
+const FEW_FIELDS: [&str; 2] = ["worker/program", "supervisor/machine"];
+
+/// Structs that are not looked into, all of a file or one, and why.
+const MANY_FIELDS: [(&str, &str); 6] = [
+    ("config/pipeline.rs", "settings, as the file says them"),
+    ("sys/process/spec.rs", "settings of a start, which nothing changes"),
+    ("supervisor/machine/totals.rs", "statistics, exported as they are"),
+    ("supervisor/machine/state.rs Counters", "statistics, exported as they are"),
+    ("framing/decode.rs", "a state machine of its own on a lower floor, tested without its owners"),
+    ("supervisor/machine/ids.rs", "identities: neither flags, counters nor times"),
+];
+
+#[test]
+fn no_struct_of_a_state_machine_has_many_flags_counters_and_times() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let all: Vec<_> = files()
+        .into_iter()
+        .filter(|(path, _, _)| !path.iter().any(|part| part == "tests"))
+        .flat_map(|(path, _, text)| fields::structs(path.strip_prefix(&root).unwrap(), &text))
+        .collect();
+    let exempt = MANY_FIELDS.map(|(file, _)| file);
+    let looked_at = all
+        .iter()
+        .filter(|one| {
+            FEW_FIELDS
+                .iter()
+                .any(|place| one.file.starts_with(place) || one.file.with_extension("") == Path::new(place))
+        })
+        .filter(|one| !fields::is_exempt(one, &exempt))
+        .map(|one| (fields::count(one, &all, &exempt), one));
+    let (many, few): (Vec<_>, Vec<_>) = looked_at.partition(|(count, _)| *count > 10);
+    assert!(few.len() > 40, "only {} structs were found", few.len());
+    let told = many.iter().map(|(count, one)| format!("{}: {} has {count}\n", one.file.display(), one.name));
+    assert!(many.is_empty(), "{}", told.collect::<String>());
 }
 
 #[test]

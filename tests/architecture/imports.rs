@@ -192,13 +192,13 @@ impl Code {
     }
 }
 
-fn is_for_tests(tokens: &[String]) -> bool {
+pub fn is_for_tests(tokens: &[String]) -> bool {
     let attribute: String = tokens.iter().take_while(|token| *token != "]").cloned().collect();
     attribute == "#[cfg(test)" || attribute.starts_with("#[cfg(all(test")
 }
 
 /// Where the item ends that an attribute stands before.
-fn after_item(tokens: &[String], from: usize) -> usize {
+pub fn after_item(tokens: &[String], from: usize) -> usize {
     let mut depth = 0;
     let start = from + tokens[from..].iter().position(|token| token == "]").unwrap_or(0) + 1;
     for (i, token) in tokens.iter().enumerate().skip(start) {
@@ -258,7 +258,7 @@ fn tree(tokens: &[String], stem: UsedPath, all: &mut Vec<UsedPath>) {
 }
 
 /// The words and signs of a text, without comments and without what stands in quotes.
-fn tokens(text: &str) -> Vec<String> {
+pub fn tokens(text: &str) -> Vec<String> {
     let (mut all, mut rest) = (Vec::new(), text);
     while let Some(first) = rest.chars().next() {
         let (end, is_code) = match first {
