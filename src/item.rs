@@ -7,11 +7,6 @@ use std::fmt;
 const MAX_CHARS: usize = 80;
 
 /// Shows the start of an item on one line: UTF-8 as it is, control characters and other bytes escaped.
-///
-/// ```
-/// use mprun::item::Shown;
-/// assert_eq!(Shown(b"caf\xc3\xa9\t\xff").to_string(), r"café\t\xff");
-/// ```
 pub struct Shown<'a>(pub &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
@@ -45,6 +40,11 @@ mod tests {
 
     fn shown(bytes: &[u8]) -> String {
         Shown(bytes).to_string()
+    }
+
+    #[test]
+    fn text_and_bytes_are_shown_side_by_side() {
+        assert_eq!(shown(b"caf\xc3\xa9\t\xff"), r"café\t\xff");
     }
 
     #[test]

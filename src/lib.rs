@@ -3,6 +3,8 @@
 //! A program with stages of its own hands them to [`main`] in a [`Registry`]. A stage is a [`Stage`], which gets items, or
 //! a [`Source`], which makes them.
 
+#![warn(clippy::unwrap_used)]
+
 mod app;
 mod append;
 mod cli;

@@ -5,10 +5,6 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// On one line: control and invisible characters are escaped, a tab stays.
-///
-/// ```
-/// assert_eq!(mprun::text::one_line("a\x1b[2J\nb"), r"a\u{1b}[2J\nb");
-/// ```
 pub fn one_line(text: &str) -> Cow<'_, str> {
     escaped(
         text,
@@ -89,6 +85,11 @@ fn escaped(text: &str, is_bad: impl Fn(char) -> bool, escape: impl Fn(char, &mut
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_line_stays_one_line() {
+        assert_eq!(one_line("a\x1b[2J\nb"), r"a\u{1b}[2J\nb");
+    }
 
     #[test]
     fn what_could_disturb_a_terminal_is_escaped_and_nothing_else() {

@@ -181,8 +181,8 @@ fn a_program_that_can_never_start_ends_the_run_with_one_line_and_blames_no_item(
         for mode in ["stream", "reply", "each"] {
             let (code, lines, letters, log) = run(10, &format!("mode = '{mode}'\nprocesses = 3\n{keys}"));
             assert_eq!((code, lines.len(), letters.len()), (1, 0, 0), "{mode}: {log}");
-            let told: Vec<&str> = log.lines().filter(|line| line.contains("can't start")).collect();
-            assert!(told.len() == 1 && told[0].contains(why), "{mode}: {log}");
+            let said: Vec<&str> = log.lines().filter(|line| line.contains("can't start")).collect();
+            assert!(said.len() == 1 && said[0].contains(why), "{mode}: {log}");
         }
     }
 }

@@ -46,9 +46,9 @@ fn ends_with_one_message(run: &mut Run, n: u64, message: &str) {
     assert_eq!(run.wait(), 1, "{}", run.stderr());
     assert_eq!(letters(run), Vec::<Value>::new(), "{}", run.stderr());
     let log = run.stderr();
-    let told: Vec<&str> =
+    let reported: Vec<&str> =
         log.lines().filter(|line| line.contains(" ERROR ") || line.contains(" WARN ")).collect();
-    assert!(matches!(told[..], [only] if only.contains(message)), "{log}");
+    assert!(matches!(reported[..], [only] if only.contains(message)), "{log}");
     assert!(log.contains(&format!("{n} left waiting")), "{log}");
 }
 

@@ -490,16 +490,16 @@ impl World {
     }
 
     /// Lines that are missing although nothing says so.
-    fn untold(&self) -> usize {
+    fn unreported(&self) -> usize {
         let log = self.log_text();
-        let untold = |story: &Shared| {
+        let unreported = |story: &Shared| {
             let story = story.borrow();
-            let told = told_bytes(&log, &story.name);
+            let bytes = reported_bytes(&log, &story.name);
             let missing = story.lines.iter().filter(|(line, _)| !self.seen.contains_key(line));
             let counts = !story.unseen && !self.is_hidden(&story);
-            missing.filter(|(_, end)| counts && !told.iter().any(|from| from < end)).count()
+            missing.filter(|(_, end)| counts && !bytes.iter().any(|from| from < end)).count()
         };
-        self.stories.iter().map(untold).sum()
+        self.stories.iter().map(unreported).sum()
     }
 
     fn check(&mut self) {
@@ -516,7 +516,7 @@ impl World {
         wait_until("the start", || fs::read_to_string(&up).unwrap().contains("up after").then_some(()));
         // What stands in a removed file that is still open here would be gone with the reader.
         let start = Instant::now();
-        while self.untold() > 0 && start.elapsed() < LIMIT {
+        while self.unreported() > 0 && start.elapsed() < LIMIT {
             self.look();
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -537,14 +537,14 @@ impl World {
         let mut lost = 0;
         for story in &self.stories {
             let story = story.borrow();
-            let told = told_bytes(&log, &story.name);
+            let bytes = reported_bytes(&log, &story.name);
             for (line, end) in &story.lines {
                 written.insert(line.clone());
                 if !self.seen.contains_key(line) && !story.unseen && !self.is_hidden(&story) {
                     lost += 1;
                     assert!(
-                        told.iter().any(|from| from < end),
-                        "{} of {} (byte {end}) is missing, and nothing says so: {told:?}\n{log}",
+                        bytes.iter().any(|from| from < end),
+                        "{} of {} (byte {end}) is missing, and nothing says so: {bytes:?}\n{log}",
                         &line[..7],
                         story.name
                     );
@@ -574,7 +574,7 @@ impl World {
 }
 
 /// The bytes from which on, as the log says, something of the file was not read.
-fn told_bytes(log: &str, name: &str) -> Vec<u64> {
+fn reported_bytes(log: &str, name: &str) -> Vec<u64> {
     let of_it = log.lines().filter(|line| line.contains(&format!("/{name}`")));
     let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok());
     let from = |line: &str| {

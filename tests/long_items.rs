@@ -32,8 +32,9 @@ fn letters(run: &Run) -> Vec<Value> {
 fn assert_left_out(run: &mut Run, file: &str, offset: u64) {
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     assert_eq!(run.lines(), ["before", "after"]);
-    let told = format!("{file}, byte {offset}: 2000 bytes are too long for an item (max_item: 1024 bytes)");
-    assert_eq!(run.stderr().matches(&told).count(), 1, "{}", run.stderr());
+    let reported =
+        format!("{file}, byte {offset}: 2000 bytes are too long for an item (max_item: 1024 bytes)");
+    assert_eq!(run.stderr().matches(&reported).count(), 1, "{}", run.stderr());
     assert!(run.stderr().contains("stage r: 1 too long, 2 emitted, 0 restarts"), "{}", run.stderr());
     let letters = letters(run);
     assert_eq!(letters.len(), 1, "{letters:?}");

@@ -209,7 +209,7 @@ impl Work {
     }
 
     /// Whether its outputs may have to wait in a hidden queue of the stage: they can't be made a second time.
-    pub fn needs_outbox(&self) -> bool {
+    pub fn needs_spill_queue(&self) -> bool {
         self.command().is_some_and(|command| command.mode != Mode::Stream) && !self.outputs.is_empty()
     }
 }

@@ -250,15 +250,15 @@ mod tests {
 
     #[test]
     fn a_frame_that_is_none_is_told_with_its_place() {
-        let told = |text: &[u8]| {
+        let said = |text: &[u8]| {
             let mut lines = Lines::new(Framing::Netstring);
             lines.push(text);
             let mut seen = Narrow::new(8);
             let mut step = || lines.step(&"f", true, &mut Emitter::new(&mut seen));
             std::iter::from_fn(|| Some(step())).find_map(Result::err).unwrap().to_string()
         };
-        assert_eq!(told(b"1:a,x"), "f, byte 4: what begins there is no netstring");
-        assert_eq!(told(b"1:a,3:ab"), "f, byte 4: the netstring that begins there has no end");
+        assert_eq!(said(b"1:a,x"), "f, byte 4: what begins there is no netstring");
+        assert_eq!(said(b"1:a,3:ab"), "f, byte 4: the netstring that begins there has no end");
     }
 
     #[test]

@@ -80,7 +80,7 @@ struct State {
     queues: Vec<Queue>,
     idle: Events,
     processes: Vec<Process>,
-    steward: Vec<Task>,
+    admin: Vec<Task>,
     stopped_known: bool,
     kills: u8,
     stops: u8,
@@ -334,12 +334,12 @@ impl State {
 
     fn wake_all(&mut self) {
         for event in (0..self.queues.len() * KINDS).rev() {
-            self.steward.splice(0..0, [Task::Announce(event), Task::Ring(event), Task::WakeAll(event)]);
+            self.admin.splice(0..0, [Task::Announce(event), Task::Ring(event), Task::WakeAll(event)]);
         }
     }
 
-    fn steward(&mut self, rules: Rules) {
-        match self.steward.remove(0) {
+    fn admin(&mut self, rules: Rules) {
+        match self.admin.remove(0) {
             Task::Return(i) => {
                 let process = &mut self.processes[i];
                 let (leases, reserved) =
@@ -360,7 +360,7 @@ impl State {
                 self.queues[q].capacity = capacity;
                 if rules.capacity_rings {
                     self.ring(not_full(q));
-                    self.steward.insert(0, Task::WakeAll(not_full(q)));
+                    self.admin.insert(0, Task::WakeAll(not_full(q)));
                 }
             }
             Task::Announce(event) => self.idle |= 1 << event,
@@ -445,7 +445,7 @@ fn misfortunes(state: &State, i: usize, out: &mut Out, rules: Rules) {
         let process = &mut after.processes[i];
         (process.at, process.stopped) = (At::Dead, false);
         process.owed.clear();
-        after.steward.push(Task::Return(i));
+        after.admin.push(Task::Return(i));
         out.push(Step { label: format!("{i} dies"), misfortune: true, after });
     }
     if state.stops > 0 && !gone && !state.processes[i].stopped {
@@ -453,7 +453,7 @@ fn misfortunes(state: &State, i: usize, out: &mut Out, rules: Rules) {
         after.stops -= 1;
         after.processes[i].stopped = true;
         if rules.stops_are_reported {
-            after.steward.push(Task::SetStopped);
+            after.admin.push(Task::SetStopped);
         }
         out.push(Step { label: format!("{i} is stopped"), misfortune: true, after });
     }
@@ -475,7 +475,7 @@ pub fn check(scene: &Scene, rules: Rules) -> Verdict {
         queues: scene.queues.clone(),
         idle: 0,
         processes: scene.jobs.iter().enumerate().map(process).collect(),
-        steward: scene.new_capacity.map(|(q, capacity)| Task::Capacity(q, capacity)).into_iter().collect(),
+        admin: scene.new_capacity.map(|(q, capacity)| Task::Capacity(q, capacity)).into_iter().collect(),
         stopped_known: false,
         kills: scene.kills,
         stops: scene.stops,
@@ -483,9 +483,9 @@ pub fn check(scene: &Scene, rules: Rules) -> Verdict {
     explore(
         start,
         |state, out| {
-            if !state.steward.is_empty() {
-                let label = format!("steward: {:?}", state.steward[0]);
-                push(out, state, label, |after| after.steward(rules));
+            if !state.admin.is_empty() {
+                let label = format!("admin: {:?}", state.admin[0]);
+                push(out, state, label, |after| after.admin(rules));
             }
             for i in 0..state.processes.len() {
                 if !state.processes[i].stopped {

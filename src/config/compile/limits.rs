@@ -34,7 +34,7 @@ pub fn check(
     report: &mut Report,
 ) {
     let on: Vec<_> = drafts.iter().zip(stages).filter(|(draft, _)| draft.off.is_none()).collect();
-    let hides = |stage: &Stage| stage.work.keeps_state(registry) || stage.work.needs_outbox();
+    let hides = |stage: &Stage| stage.work.keeps_state(registry) || stage.work.needs_spill_queue();
     let positions = on.iter().filter(|(_, stage)| hides(stage));
     let faults =
         [processes(&on), hidden_queues(queues.len(), positions.count(), start), bytes(queues, start)];

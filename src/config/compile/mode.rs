@@ -5,7 +5,7 @@ use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::elements::{At, FramingWord, ModeWord, ReplyWord};
 use crate::config::pipeline::{Framing, Mode, Reply};
 
-/// Queues that one stage with answers can read: one place is its own (see [`crate::config::Work::needs_outbox`]).
+/// Queues that one stage with answers can read: one place is its own (see [`crate::config::Work::needs_spill_queue`]).
 const MAX_INPUTS: usize = 15;
 
 /// How items meet the program.

@@ -101,9 +101,9 @@ fn live_keys_are_told_as_a_file_writes_them() {
         stage.rules.give_up.restarts = 3;
         stage.recycle.memory = Some(64 << 20);
     });
-    let told: Vec<String> = change.live.iter().map(KeyChange::to_string).collect();
+    let said: Vec<String> = change.live.iter().map(KeyChange::to_string).collect();
     assert_eq!(
-        told,
+        said,
         [
             "sleep: 0s -> 1s500ms",
             "item_timeout: unset -> 1m30s",
@@ -123,8 +123,8 @@ fn another_work_is_told_apart() {
         }
         stage.work.outputs.push("r".into());
     });
-    let told: Vec<String> = change.replaced.iter().map(KeyChange::to_string).collect();
-    assert_eq!(told, [r#"with: {} -> {"keep":"odd"}"#, "output: unset -> r"]);
+    let said: Vec<String> = change.replaced.iter().map(KeyChange::to_string).collect();
+    assert_eq!(said, [r#"with: {} -> {"keep":"odd"}"#, "output: unset -> r"]);
     assert!(change.live.is_empty());
 }
 

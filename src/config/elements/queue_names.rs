@@ -93,7 +93,7 @@ mod tests {
             ("3", "the name of a queue"),
             ("[\"a b\"]", "can't hold ' '"),
         ]);
-        let told = read::<QueueNames>("[\"a\", \"b\", \"a\"]").unwrap_err();
-        assert!(told.contains("the queue `a` is named twice"), "{told}");
+        let said = read::<QueueNames>("[\"a\", \"b\", \"a\"]").unwrap_err();
+        assert!(said.contains("the queue `a` is named twice"), "{said}");
     }
 }

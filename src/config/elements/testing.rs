@@ -21,10 +21,10 @@ pub fn read<T: Element>(toml: &str) -> Result<T::Output, String> {
 /// Holds that values are accepted, and that what they are written as is accepted too.
 pub fn accepts<T: Element>(values: &[&str]) {
     for value in values {
-        let read = self::read::<T>(value).unwrap_or_else(|told| panic!("{value}: {told}"));
+        let read = self::read::<T>(value).unwrap_or_else(|said| panic!("{value}: {said}"));
         let written = T::written(&read).to_string();
-        if let Err(told) = self::read::<T>(&written) {
-            panic!("{value} was written as {written}: {told}");
+        if let Err(said) = self::read::<T>(&written) {
+            panic!("{value} was written as {written}: {said}");
         }
     }
 }
@@ -32,7 +32,7 @@ pub fn accepts<T: Element>(values: &[&str]) {
 /// Holds that values are refused with a message that says what is accepted, and maybe what is meant.
 pub fn refuses<T: Element>(values: &[(&str, &str)]) {
     for (value, words) in values {
-        let Err(told) = self::read::<T>(value) else { panic!("{value} was accepted") };
-        assert!(told.contains("accepted: ") && told.contains(words), "{value}: {told}");
+        let Err(said) = self::read::<T>(value) else { panic!("{value} was accepted") };
+        assert!(said.contains("accepted: ") && said.contains(words), "{value}: {said}");
     }
 }

@@ -134,8 +134,8 @@ fn what_an_environment_file_says_is_part_of_the_pipeline() {
     home.file("e.env", "A=2\nB=3\n", 0o644);
     let diff = crate::config::diff(&before, &load());
     let [crate::config::Named::Changed(_, change)] = diff.stages.as_slice() else { panic!("{diff:?}") };
-    let told: Vec<String> = change.replaced.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["env_file changed: A, B"]);
+    let said: Vec<String> = change.replaced.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["env_file changed: A, B"]);
 }
 
 /// Every answer that a machine may give.
@@ -175,12 +175,12 @@ fn a_survey_may_come_from_another_process_as_text() {
     let text = "[stages.s]\ncommand = ['x']\nenv_file = 'e'\ncwd = 'c'\nuser = 'u'\ngroup = 'g'\n";
     for found in found() {
         let survey = Survey { stages: [("s".to_owned(), found)].into() };
-        let told: Survey = serde_json::from_str(&serde_json::to_string(&survey).unwrap()).unwrap();
-        assert_eq!(told, survey);
+        let said: Survey = serde_json::from_str(&serde_json::to_string(&survey).unwrap()).unwrap();
+        assert_eq!(said, survey);
         let verdict = |survey| match settle(home.load(text), survey) {
             Ok(loaded) => format!("{:?} {}", loaded.pipeline, loaded.warnings),
             Err(report) => report.to_string(),
         };
-        assert_eq!(verdict(&told), verdict(&survey));
+        assert_eq!(verdict(&said), verdict(&survey));
     }
 }

@@ -39,7 +39,7 @@ struct Script {
     before: Vec<Op>,
     first_death: bool,
     ops: Vec<Op>,
-    blame: FailureAttribution,
+    attribution: FailureAttribution,
 }
 
 /// True if it was killed before it ended.
@@ -111,8 +111,8 @@ fn kill_at(script: &Script, stage: &mut Stage, at: u64) -> (bool, Vec<Model>) {
     (died, possible)
 }
 
-fn release(stage: &mut Stage, blame: FailureAttribution) {
-    stage.admin.release(SlotId(VICTIM), blame, ATTEMPTS, &mut |_| Ok(())).unwrap();
+fn release(stage: &mut Stage, attribution: FailureAttribution) {
+    stage.admin.release(SlotId(VICTIM), attribution, ATTEMPTS, &mut |_| Ok(())).unwrap();
 }
 
 /// One case; returns whether the victim and the release were killed.
@@ -129,16 +129,16 @@ fn case(script: &Script, at: u64, in_release: Option<u64>, other_first: bool) ->
     }
     let mut release_died = false;
     if let Some(n) = in_release {
-        release_died = killed(n, || release(&mut stage, script.blame));
+        release_died = killed(n, || release(&mut stage, script.attribution));
         stage.admin.die();
         stage.admin = QueueAdmin::open(stage.arena.clone()).unwrap();
     }
-    release(&mut stage, script.blame);
+    release(&mut stage, script.attribution);
     stage.admin.audit().unwrap_or_else(|wrong| panic!("{}: {wrong}", story()));
     let possible: Vec<Vec<Observed>> = possible
         .into_iter()
         .map(|mut state| {
-            state.die(VICTIM as usize, script.blame);
+            state.die(VICTIM as usize, script.attribution);
             state.settled()
         })
         .collect();
@@ -238,7 +238,7 @@ fn for_lease(q: usize, len: usize, lease: usize) -> Op {
 
 fn script(name: &'static str, before: Vec<Op>, ops: Vec<Op>) -> Script {
     let queues = vec![(16, BLOCK), (16, BLOCK)];
-    Script { name, queues, before, first_death: false, ops, blame: FailureAttribution::Begun }
+    Script { name, queues, before, first_death: false, ops, attribution: FailureAttribution::Begun }
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn what_was_returned_before_is_returned_in_order_again() {
     let mut script = script("returned", before, ops);
     script.first_death = true;
     exhaust(&script);
-    script.blame = FailureAttribution::Nobody;
+    script.attribution = FailureAttribution::Nobody;
     exhaust(&script);
 }
 

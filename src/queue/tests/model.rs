@@ -135,9 +135,9 @@ impl Model {
                 self.workers[who].begun = None;
                 Answer::Nothing
             }
-            Op::GiveBack(i, blame) => {
+            Op::GiveBack(i, charged) => {
                 let (q, mut item) = self.workers[who].leases.remove(*i);
-                item.failures += u32::from(*blame);
+                item.failures += u32::from(*charged);
                 self.queues[q].waiting.push_front(item);
                 Answer::Nothing
             }
@@ -289,13 +289,13 @@ impl Model {
     }
 
     /// The worker has died and was settled; returns how many items ended as dead letters.
-    pub fn die(&mut self, who: usize, blame: FailureAttribution) -> u64 {
+    pub fn die(&mut self, who: usize, attribution: FailureAttribution) -> u64 {
         let worker = std::mem::take(&mut self.workers[who]);
         let mut held: Vec<(usize, Item)> = worker.leases.into_iter().chain(worker.finished).collect();
         held.sort_by_key(|(_, item)| std::cmp::Reverse(item.id));
         let mut dead = 0;
         for (q, mut item) in held {
-            if blame == FailureAttribution::Begun && worker.begun == Some((q, item.id)) {
+            if attribution == FailureAttribution::Begun && worker.begun == Some((q, item.id)) {
                 item.failures += 1;
                 if item.failures >= ATTEMPTS {
                     self.queues[q].dead += 1;
@@ -350,7 +350,7 @@ pub(super) fn run(worker: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
         }
         Op::Begin(i) => worker.begin(*i),
         Op::Rest => worker.rest(),
-        Op::GiveBack(i, blame) => worker.give_back(*i, *blame).unwrap(),
+        Op::GiveBack(i, charged) => worker.give_back(*i, *charged).unwrap(),
         Op::GiveBackAll => worker.give_back_all().unwrap(),
         Op::DeadLetter(i) => worker.dead_letter(*i).unwrap(),
         Op::Settle => worker.settle().unwrap(),

@@ -36,7 +36,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (1..8u8, 1..9usize).prop_map(|(inputs, max)| Event::Take { inputs, max }),
         2 => any::<u8>().prop_map(Event::Begin),
         1 => Just(Event::Rest),
-        2 => (any::<u8>(), any::<bool>()).prop_map(|(i, blame)| Event::GiveBack(i, blame)),
+        2 => (any::<u8>(), any::<bool>()).prop_map(|(i, charged)| Event::GiveBack(i, charged)),
         1 => Just(Event::GiveBackAll),
         1 => any::<u8>().prop_map(Event::DeadLetter),
         1 => Just(Event::Settle),
@@ -96,7 +96,7 @@ impl World {
             Event::Rest => Op::Rest,
             // Outputs name leases by index: whoever ends one out of turn throws what is staged away first.
             Event::GiveBack(..) | Event::DeadLetter(_) if worker.has_staged() => Op::Discard,
-            Event::GiveBack(i, blame) => Op::GiveBack(index(*i)?, *blame),
+            Event::GiveBack(i, charged) => Op::GiveBack(index(*i)?, *charged),
             Event::GiveBackAll => Op::GiveBackAll,
             Event::DeadLetter(i) => Op::DeadLetter(index(*i)?),
             Event::Settle => Op::Settle,

@@ -71,7 +71,7 @@ fn a_writer_that_moves_on_to_another_queue_passes_its_wake_up_on() {
     both.recv_timeout(TIMEOUT).unwrap();
 }
 
-/// Found by review: the wait for room asked for the order the public way, which marks it as seen. A worker told to
+/// Found by review: the wait for room asked for the order the public way, which marks it as seen. A worker that was ordered to
 /// drain, or tuned, while its output was full never heard of it.
 #[test]
 fn a_change_during_a_wait_for_room_is_still_news_afterwards() {
@@ -236,13 +236,13 @@ fn the_end_of_the_last_lease_wakes_who_sleeps_for_it_in_another_thread() {
     admin.set_ended(A, true).unwrap();
     assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Empty);
     let waiter = reader.waiter();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, slept) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         waiter.sleep();
         tell.send(())
     });
     reader.commit(1, Wait::No).unwrap();
-    told.recv_timeout(TIMEOUT).expect("it slept for an end that it held up itself");
+    slept.recv_timeout(TIMEOUT).expect("it slept for an end that it held up itself");
     assert_eq!(reader.take(&[A], 10, Wait::No).unwrap(), Taken::Ended);
 }
 

@@ -169,15 +169,15 @@ impl<'a> StageLoop<'a> {
 
     /// Lets the stage do it, again and again as long as it says that it can't be done yet. An order ends that.
     fn insist(&mut self, act: impl Fn(&mut dyn Stage) -> Result<(), Failure>) -> Result<(), Stop> {
-        let mut patience = Retry::default();
+        let mut retry = Retry::default();
         loop {
             match act(&mut *self.stage) {
                 Err(failure) if failure.reach() == Reach::NotYet => {
                     self.rest(); // a worker that dies in the wait has not died of an item
-                    patience.wait(self.worker, &failure)?;
+                    retry.wait(self.worker, &failure)?;
                 }
                 result => {
-                    patience.end(result.is_ok());
+                    retry.end(result.is_ok());
                     return Ok(result?);
                 }
             }

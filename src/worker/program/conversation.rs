@@ -266,7 +266,7 @@ impl Conversation {
     }
 
     fn leave(&self, phase: Phase, ending: Ending, now: Instant) -> (Phase, Effects) {
-        let patience = match phase {
+        let timeout = match phase {
             // It had its time already.
             Phase::Finishing { early: true, quiet_since, .. } if quiet_since + LINGER_QUIET <= now => {
                 Duration::ZERO
@@ -279,7 +279,7 @@ impl Conversation {
         };
         match self.manner {
             Manner::Stream { is_source: true } => self.terminate(Outcome::Stop(ending), now, &[Terminate]),
-            _ => (Phase::Leaving { ending, until: now + patience }, &[TakeBack]),
+            _ => (Phase::Leaving { ending, until: now + timeout }, &[TakeBack]),
         }
     }
 

@@ -160,9 +160,9 @@ impl<'a> ProgramRun<'a> {
     }
 
     fn report_overdue(&self) {
-        let patience = humantime::format_duration(self.worker.spec.stop_timeout);
+        let timeout = humantime::format_duration(self.worker.spec.stop_timeout);
         log::warn!(
-            "its program (process {}) has answered everything and not ended for {patience} (stop_timeout): it is ended \
+            "its program (process {}) has answered everything and not ended for {timeout} (stop_timeout): it is ended \
              by SIGTERM",
             self.session.pid()
         );

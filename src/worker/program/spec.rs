@@ -92,7 +92,7 @@ impl CommandSpec {
             Invocation::Shell(_) => PathBuf::from("/bin/sh"),
             Invocation::Direct(_) => find(command.invocation.title(), &environment, context)?,
         };
-        let blueprint = ProcessSpec {
+        let process = ProcessSpec {
             file: c_string(file.clone().into_os_string())?,
             folder: Some(c_string(folder.into_os_string())?),
             user_ids: credentials.map(|credentials| credentials.ids),
@@ -108,7 +108,7 @@ impl CommandSpec {
             CString::new(entry).map_err(Failure::from)
         });
         Ok(CommandSpec {
-            starter: Starter::new(blueprint)?,
+            starter: Starter::new(process)?,
             arguments,
             environment: entries.collect::<Result<_, _>>()?,
             null: crate::sys::fd::null()?,

@@ -77,7 +77,7 @@ fn is_missing(error: &io::Error) -> bool {
 
 impl Follow {
     /// Takes the names as they are now. One pass, however many files there are. Watches first, then looks: what comes
-    /// after the look is told by a watch.
+    /// after the look is reported by a watch.
     pub(super) fn scan(&mut self) -> Result<(), Failure> {
         self.scans += 1;
         let lost_before = self.lost.len();
@@ -128,7 +128,7 @@ impl Follow {
             searches += 1;
             let is_new = self.watch.aim(folders, &mut found.faults);
             if is_new {
-                // What was written before the watch began was not told.
+                // What was written before the watch began was not reported.
                 self.wake_all();
             }
             if !is_new || searches == MAX_SEARCHES {
@@ -169,7 +169,7 @@ impl Follow {
         folders: &mut Folders,
         faults: &mut Vec<(PathBuf, io::Error)>,
     ) -> Result<Vec<Here>, Failure> {
-        let mut told: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut reported: BTreeSet<PathBuf> = BTreeSet::new();
         for id in unseen {
             let Some(file) = self.files.get_mut(&id) else { continue };
             let is_at = |place: &Path| {
@@ -194,7 +194,7 @@ impl Follow {
                     Ok(next) => next,
                     Err(error) if is_missing(&error) => None,
                     Err(error) => {
-                        // Whether it goes on there can't be told yet.
+                        // Whether it goes on there is not known yet.
                         faults.extend(new.remove(&file.path).map(|here| (here.path, error)));
                         continue;
                     }
@@ -206,7 +206,7 @@ impl Follow {
                     self.wake(id);
                     continue;
                 }
-                if told.insert(file.path.clone()) {
+                if reported.insert(file.path.clone()) {
                     log::info!("`{}` is another file now: reading that from its start", file.path.display());
                 }
             }

@@ -76,11 +76,11 @@ impl State {
     /// The hidden queue of a command stage. It may hold outputs, so it stays as long as the stage does.
     fn spill(&mut self, s: usize, spec: &config::Stage, out: &mut Effects) -> Option<QueueId> {
         let stage = &mut self.stages[s];
-        if stage.spill.is_none() && spec.work.needs_outbox() {
+        if stage.spill.is_none() && spec.work.needs_spill_queue() {
             stage.spill = self.queues.hidden(Label::Spill(spec.name.clone()), out);
         }
-        stage.spill_retained &= !spec.work.needs_outbox();
-        stage.spill.filter(|_| spec.work.needs_outbox())
+        stage.spill_retained &= !spec.work.needs_spill_queue();
+        stage.spill.filter(|_| spec.work.needs_spill_queue())
     }
 
     /// The hidden queue with the stage's position: the same one as long as `use` is the same.
@@ -120,7 +120,7 @@ impl State {
             let token = new.stateful.contains(&name)
                 && !has_token
                 && is_new(Label::Token { stage: name.clone(), uses });
-            let spill = spec.work.needs_outbox() && !has_spill && is_new(Label::Spill(name));
+            let spill = spec.work.needs_spill_queue() && !has_spill && is_new(Label::Spill(name));
             usize::from(token) + usize::from(spill)
         });
         queues.count() + hidden.sum::<usize>()

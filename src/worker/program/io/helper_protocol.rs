@@ -259,8 +259,8 @@ mod tests {
             let expected = ["o HI", "e", "f oops", "too long 11", "e"];
             assert_eq!(read(&bytes, piece).unwrap(), expected, "in pieces of {piece}");
         }
-        for (stray, about) in [(b"\0\0\0\x05e\0\0\0\x01", 1), (b"\0\0\0\x05e\0\0\0\x05", 5)] {
-            let bytes = [&bytes[..], stray].concat();
+        for (stale, about) in [(b"\0\0\0\x05e\0\0\0\x01", 1), (b"\0\0\0\x05e\0\0\0\x05", 5)] {
+            let bytes = [&bytes[..], stale].concat();
             assert_eq!(read(&bytes, 7), Err(ProgramError::OutOfTurn { about, due: 4 }));
         }
         for bad in [&b"\0\0\0\x01e"[..], b"\0\0\0\x06e\0\0\0\x01X", ask] {
