@@ -150,7 +150,7 @@ const MANY_FIELDS: [(&str, &str); 6] = [
     ("supervisor/machine/totals.rs", "statistics, exported as they are"),
     ("supervisor/machine/state.rs Counters", "statistics, exported as they are"),
     ("framing/decode.rs", "a state machine of its own on a lower floor, tested without its owners"),
-    ("supervisor/machine/ids.rs", "identities: neither flags, counters nor times"),
+    ("supervisor/machine/ids.rs RequestId", "an identity: neither flag, counter nor time"),
 ];
 
 #[test]
