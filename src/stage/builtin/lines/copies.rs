@@ -12,9 +12,13 @@ use super::follow::{Class, Follow, Id};
 use super::saved::Saved;
 use super::tracked::{HowLost, Lost, Standing, Tracked};
 use crate::stage::Failure;
+use nix::time::ClockId;
 use std::io;
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The clock of the files is never that late.
+const MAX_FILE_CLOCK_WAIT: Duration = Duration::from_millis(50);
 
 /// Files that were cut or are gone, and are remembered: their copies may stand in a folder that a link leads to
 /// later.
@@ -76,6 +80,8 @@ impl Follow {
 
     /// Finds copies of the files that were lost, and says what was lost.
     pub(super) fn settle_lost(&mut self) -> Result<(), Failure> {
+        let seen = SystemTime::now();
+        let mut is_kept = false;
         for lost in std::mem::take(&mut self.lost) {
             let mut has_copy = false;
             let new = self.files.values_mut().filter(|file| file.standing != Standing::Known);
@@ -87,20 +93,21 @@ impl Follow {
                 }
             }
             log_lost(&lost, has_copy);
-            if !has_copy {
-                self.keep_lost(lost);
-            }
+            is_kept |= !has_copy && self.keep_lost(lost, seen);
+        }
+        if is_kept {
+            wait_for_file_clock(seen);
         }
         Ok(())
     }
 
-    /// A copy of it may stand where no name leads to now.
-    fn keep_lost(&mut self, lost: Lost) {
+    /// A copy of it may stand where no name leads to now. True if something was read of it.
+    fn keep_lost(&mut self, lost: Lost, seen: SystemTime) -> bool {
         let Lost { path, print, position, skip, .. } = lost;
         if position == 0 || print.is_none() {
-            return;
+            return false;
         }
-        let born = nanoseconds(SystemTime::now());
+        let born = nanoseconds(seen);
         let place = path.clone();
         let (inode, has_ended, is_lost) = (0, false, true);
         self.ended.push_back(Saved { path, place, position, inode, born, print, has_ended, is_lost, skip });
@@ -111,6 +118,21 @@ impl Follow {
             self.ended.remove(oldest);
         }
         self.note_ended();
+        true
+    }
+}
+
+/// Waits until a new file gets a time of birth after `seen`. The kernel takes it from a clock that is up to one tick
+/// (10 ms) late: a file that is made right after the loss would seem to be older than it, and so to be a copy.
+fn wait_for_file_clock(seen: SystemTime) {
+    let start = Instant::now();
+    let is_behind = || {
+        let now = ClockId::CLOCK_REALTIME_COARSE.now();
+        now.is_ok_and(|now| UNIX_EPOCH + Duration::from(now) <= seen)
+    };
+    // Limited, should the clock be set back meanwhile.
+    while is_behind() && start.elapsed() < MAX_FILE_CLOCK_WAIT {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
