@@ -103,6 +103,8 @@ impl Orders<'_> {
             unsafe { libc::signal(signal, action) };
         };
         self.not_default.iter().for_each(|signal| set(*signal, libc::SIG_DFL));
+        // A worker may have given it a handler since that list was made; in here it would write into the worker's memory.
+        set(libc::SIGTERM, libc::SIG_DFL);
         if self.spec.group == ProcessGroupMode::ParentsGroup {
             [libc::SIGINT, libc::SIGQUIT].into_iter().for_each(|signal| set(signal, libc::SIG_IGN));
         }

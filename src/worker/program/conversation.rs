@@ -286,6 +286,13 @@ impl Conversation {
     fn terminated(&self, phase: Phase, now: Instant) -> (Phase, Effects) {
         let ending = match (phase, self.manner) {
             (over @ Phase::Ending { life: Life::Over, .. }, _) => return (over, &[]),
+            // It has answered everything: its exit tells how it ended.
+            (
+                Phase::Ending { life, outcome: outcome @ Outcome::Unasked { finished: true } },
+                Manner::Reply { .. },
+            ) => {
+                return (Phase::Ending { life, outcome }, &[]);
+            }
             // An attempt that a SIGTERM to the worker may have ended does not count.
             (Phase::Ending { life, outcome: Outcome::Unasked { .. } }, _)
             | (Phase::Ending { life, outcome: Outcome::Failed(_) }, Manner::Each) => {
@@ -311,7 +318,8 @@ impl Conversation {
         };
         // Nothing more is said to a program that has to answer.
         let effects: Effects = match (self.manner, life) {
-            (Manner::Reply { .. }, Life::Killing) => &[CloseInput, CloseOutput, Kill],
+            // The signal first: nothing more is read, and no end of the input is seen.
+            (Manner::Reply { .. }, Life::Killing) => &[Kill, CloseInput, CloseOutput],
             (Manner::Reply { .. }, _) => &[CloseInput, CloseOutput],
             (_, Life::Killing) => &[Kill],
             _ => &[],

@@ -74,9 +74,11 @@ impl Replies<'_> {
             run.apply(Event::Failed(error));
         } else if run.worker.queues.is_empty() && self.says_more()? {
             return Err(Stop(Ending::Failed(UNASKED.to_owned())));
-        } else if !run.session.gives_output() && run.session.exit().is_none() {
-            run.apply(Event::OutputClosed);
         } else {
+            if !run.session.gives_output() && run.session.exit().is_none() {
+                run.apply(Event::OutputClosed);
+            }
+            // Also of a program that has closed its output: its deadline would stay in the past.
             self.trial.report_silence(run.worker.queues.len(), run.conversation.busy_since());
         }
         Ok(())
@@ -89,9 +91,12 @@ impl Replies<'_> {
             return Ok(());
         }
         let done = self.answers.len();
-        let took = since.map_or_else(Default::default, |since| since.elapsed());
-        self.window.learn(done, took);
-        run.worker.queues.note_items(done, took);
+        let took = since.map(|since| since.elapsed());
+        // Answers that are read in later turns after the program's end say nothing about its pace.
+        if let Some(took) = took {
+            self.window.learn(done, took);
+        }
+        run.worker.queues.note_items(done, took.unwrap_or_default());
         // Nothing that waits for room is an item's fault.
         run.worker.queues.rest();
         while let Some(answered) = self.answers.first() {
