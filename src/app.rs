@@ -11,7 +11,7 @@ use crate::sys::start_signals;
 use crate::{cli, logs, supervisor, sys, worker};
 
 /// Workers and helpers are this same program, started by the supervisor; else a person speaks.
-pub fn main(registry: &Registry) -> ExitCode {
+pub(crate) fn main(registry: &Registry) -> ExitCode {
     start_signals::hold();
     // A write beyond `ulimit -f` is then an error that can be told, not the end without a word.
     start_signals::ignore(Signal::SIGXFSZ);

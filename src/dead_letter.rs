@@ -32,7 +32,7 @@
 
 mod change;
 mod letters;
-pub mod location;
+pub(crate) mod location;
 mod rewrite;
 mod store;
 
@@ -42,13 +42,13 @@ use serde::Serialize;
 use std::io;
 use std::time::SystemTime;
 
-pub use change::{cross_out, drop_some, find, mark, tidy};
-pub use letters::{Entry, Letter, Letters};
-pub use store::{Amount, Appended, Store, WhenFull, amount, append_line, probe};
+pub(crate) use change::{cross_out, drop_some, find, mark, tidy};
+pub(crate) use letters::{Entry, Letter, Letters};
+pub(crate) use store::{Amount, Appended, Store, WhenFull, amount, append_line, probe};
 
 /// One item that never went through, and what is known of it.
 #[derive(Clone, Debug)]
-pub struct DeadLetter<'a> {
+pub(crate) struct DeadLetter<'a> {
     /// The item itself.
     pub item: &'a [u8],
     /// The stage that it killed, or that failed on it.
@@ -74,7 +74,7 @@ pub struct DeadLetter<'a> {
 /// Why the last try of an item failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Cause {
+pub(crate) enum Cause {
     /// The worker was killed by this signal while it had the item.
     Signal(String),
     /// The worker ended with this code while it had the item.
@@ -99,7 +99,7 @@ pub enum Cause {
 impl DeadLetter<'_> {
     /// Text as it is, anything else as base64: `encoding` says which.
     /// `pipeline`: the file that it belongs to.
-    pub fn line(&self, pipeline: &str) -> io::Result<Vec<u8>> {
+    pub(crate) fn line(&self, pipeline: &str) -> io::Result<Vec<u8>> {
         let (encoding, item) = match std::str::from_utf8(self.item) {
             Ok(text) => ("utf-8", text.to_owned()),
             Err(_) => ("base64", BASE64.encode(self.item)),

@@ -3,22 +3,22 @@
 use std::process::ExitCode;
 
 /// The pipeline is done, or was stopped on request.
-pub const DONE: u8 = 0;
+pub(crate) const DONE: u8 = 0;
 /// A stage gave up, or mprun itself failed.
-pub const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 /// Bad usage, or a bad pipeline file.
-pub const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 /// Done, but some items became dead letters.
-pub const DEAD_LETTERS: u8 = 3;
+pub(crate) const DEAD_LETTERS: u8 = 3;
 
 /// A worker's word to its supervisor, as a shell has it: its program can't be executed, however often it is tried.
-pub const CANNOT_START: u8 = 126;
+pub(crate) const CANNOT_START: u8 = 126;
 /// The same: its program was killed, and not by the worker.
-pub const PROGRAM_KILLED: u8 = 137;
+pub(crate) const PROGRAM_KILLED: u8 = 137;
 /// The same: it obeyed a SIGTERM.
-pub const TERMINATED: u8 = 143;
+pub(crate) const TERMINATED: u8 = 143;
 
 /// The code as `main` returns it.
-pub fn code(code: u8) -> ExitCode {
+pub(crate) fn code(code: u8) -> ExitCode {
     ExitCode::from(code)
 }

@@ -7,7 +7,7 @@ use std::fmt;
 const MAX_CHARS: usize = 80;
 
 /// Shows the start of an item on one line: UTF-8 as it is, control characters and other bytes escaped.
-pub struct Shown<'a>(pub &'a [u8]);
+pub(crate) struct Shown<'a>(pub &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

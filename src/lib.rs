@@ -4,6 +4,7 @@
 //! a [`Source`], which makes them.
 
 #![warn(clippy::unwrap_used)]
+#![cfg_attr(not(test), warn(unreachable_pub))]
 
 mod app;
 mod append;

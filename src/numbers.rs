@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// Seconds as a duration, in its two largest units.
-pub fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     let seconds = if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
     let whole = seconds as u64;
     if whole >= 86_400 {
@@ -23,7 +23,7 @@ pub fn time(seconds: f64) -> String {
 }
 
 /// A rate, as exactly as it can be read.
-pub fn rate(rate: f64) -> String {
+pub(crate) fn rate(rate: f64) -> String {
     match rate {
         rate if rate >= 999_500.0 => format!("{:.1}M", rate / 1e6),
         rate if rate >= 9_950.0 => format!("{:.1}k", rate / 1e3),
@@ -34,7 +34,7 @@ pub fn rate(rate: f64) -> String {
 }
 
 /// `1 item`, `2 items`, `2 tries`, `2 processes`.
-pub fn counted(number: u64, what: &str) -> String {
+pub(crate) fn counted(number: u64, what: &str) -> String {
     match what.strip_suffix('y') {
         _ if number == 1 => format!("1 {what}"),
         Some(stem) => format!("{number} {stem}ies"),

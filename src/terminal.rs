@@ -18,7 +18,7 @@ const DEFAULT_SIZE: Size = Size { columns: 80, rows: 24 };
 
 /// What one of the standard streams can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Abilities {
+pub(crate) struct Abilities {
     /// It is a terminal.
     pub is_terminal: bool,
     /// The cursor can be moved, and lines can be erased.
@@ -29,7 +29,7 @@ pub struct Abilities {
 
 /// In characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+pub(crate) struct Size {
     /// Its width.
     pub columns: u16,
     /// Its height.
@@ -37,22 +37,22 @@ pub struct Size {
 }
 
 /// Of standard input.
-pub fn stdin() -> Abilities {
+pub(crate) fn stdin() -> Abilities {
     abilities(io::stdin().is_terminal(), &|name| std::env::var_os(name))
 }
 
 /// Of standard output.
-pub fn stdout() -> Abilities {
+pub(crate) fn stdout() -> Abilities {
     abilities(io::stdout().is_terminal(), &|name| std::env::var_os(name))
 }
 
 /// Of standard error.
-pub fn stderr() -> Abilities {
+pub(crate) fn stderr() -> Abilities {
     abilities(io::stderr().is_terminal(), &|name| std::env::var_os(name))
 }
 
 /// The size of the terminal at one end of this descriptor.
-pub fn size(of: impl AsFd) -> Size {
+pub(crate) fn size(of: impl AsFd) -> Size {
     let reported = terminal_size_of(of);
     reported.map_or(DEFAULT_SIZE, |(Width(columns), Height(rows))| bounded(columns, rows))
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// On one line: control and invisible characters are escaped, a tab stays.
-pub fn one_line(text: &str) -> Cow<'_, str> {
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     escaped(
         text,
         |character| character != '\t' && is_risky(character),
@@ -16,7 +16,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
 }
 
 /// The same for a text of several lines: their ends stay.
-pub fn lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escaped(
         text,
         |character| !matches!(character, '\t' | '\n') && is_risky(character),
@@ -27,7 +27,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 }
 
 /// The same for JSON, whose meaning stays: such a character can only be in a string.
-pub fn json(text: &str) -> Cow<'_, str> {
+pub(crate) fn json(text: &str) -> Cow<'_, str> {
     escaped(
         text,
         |character| !character.is_ascii_whitespace() && is_risky(character),
@@ -42,7 +42,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
 }
 
 /// Bytes on one line: what is no UTF-8 is escaped, too.
-pub fn of_bytes(bytes: &[u8]) -> String {
+pub(crate) fn of_bytes(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(&one_line(chunk.valid()));
@@ -55,7 +55,7 @@ pub fn of_bytes(bytes: &[u8]) -> String {
 }
 
 /// Whether a character does more on a terminal than stand in its place.
-pub fn is_risky(character: char) -> bool {
+pub(crate) fn is_risky(character: char) -> bool {
     character.is_control() || is_invisible(character)
 }
 

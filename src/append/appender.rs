@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Where lines go.
 #[derive(Debug)]
-pub struct Appender<F> {
+pub(crate) struct Appender<F> {
     target: F,
     id: FileId,
     kind: Kind,
@@ -35,7 +35,7 @@ enum Kind {
 
 /// How a run begins with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beginning {
+pub(crate) enum Beginning {
     /// It is emptied.
     Empty,
     /// What is in it stays. If its last line has no end it gets one, so that the next one is a line of its own.
@@ -44,7 +44,7 @@ pub enum Beginning {
 
 /// What a beginning has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
+pub(crate) enum Begun {
     /// The file's length before, in bytes.
     Now(u64),
     /// Another worker of the run has done it before.
@@ -55,7 +55,7 @@ pub enum Begun {
 
 impl<F: AsFd> Appender<F> {
     /// `log` must be the same for all workers of the run that append to this file.
-    pub fn new(target: F, log: UndoLog) -> io::Result<Appender<F>> {
+    pub(crate) fn new(target: F, log: UndoLog) -> io::Result<Appender<F>> {
         let about = fstat(&target)?;
         let flags = OFlag::from_bits_truncate(fcntl(&target, FcntlArg::F_GETFL)?);
         let kind = match SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT {
@@ -70,7 +70,7 @@ impl<F: AsFd> Appender<F> {
 
     /// Begins with the file that has this name, unless the run has done so for this file or for this name: what is in it may
     /// be the run's own by now. (A name may lead to another file than at the run's start.)
-    pub fn begin_run(&self, how: Beginning, name: &[u8]) -> io::Result<Begun> {
+    pub(crate) fn begin_run(&self, how: Beginning, name: &[u8]) -> io::Result<Begun> {
         if !self.is_file() {
             return Ok(Begun::Endless);
         }
@@ -106,12 +106,12 @@ impl<F: AsFd> Appender<F> {
     }
 
     /// Whether it is a file: all of a write is in it, or nothing.
-    pub fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         matches!(self.kind, Kind::File | Kind::FileAtPosition)
     }
 
     /// Takes back what a killed worker has written in part: for a worker that is about to close the file.
-    pub fn undo_pending(&self) -> io::Result<()> {
+    pub(crate) fn undo_pending(&self) -> io::Result<()> {
         if !self.is_file() {
             return Ok(());
         }
@@ -120,28 +120,28 @@ impl<F: AsFd> Appender<F> {
     }
 
     /// Whether it is what has this name now.
-    pub fn is_named(&self, path: &Path) -> io::Result<bool> {
+    pub(crate) fn is_named(&self, path: &Path) -> io::Result<bool> {
         fd::is_named(&self.target, path)
     }
 
     /// Whether it is a file that no folder names any more: what is written there is lost.
-    pub fn is_removed(&self) -> io::Result<bool> {
+    pub(crate) fn is_removed(&self) -> io::Result<bool> {
         Ok(self.is_file() && fstat(&self.target)?.st_nlink == 0)
     }
 
     /// The file or pipe itself.
-    pub fn target(&self) -> &F {
+    pub(crate) fn target(&self) -> &F {
         &self.target
     }
 
     /// Appends `lines`, which end with a line end. After an error a file is as it was before.
-    pub fn append(&self, lines: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&self, lines: &[u8]) -> io::Result<()> {
         self.append_unless(lines, &|| false).1
     }
 
     /// The same. `is_over` is asked before each wait for a pipe or a device to take more, and ends it
     /// (`ErrorKind::Interrupted`). First: how many bytes are out.
-    pub fn append_unless(&self, lines: &[u8], is_over: &dyn Fn() -> bool) -> (usize, io::Result<()>) {
+    pub(crate) fn append_unless(&self, lines: &[u8], is_over: &dyn Fn() -> bool) -> (usize, io::Result<()>) {
         if self.is_file() {
             let result = self.append_to_file(lines);
             return (if result.is_ok() { lines.len() } else { 0 }, result);

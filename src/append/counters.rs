@@ -24,7 +24,7 @@ const STAGE_SLOTS: u64 = 1 << 16;
 
 impl UndoLog {
     /// One more for the stage.
-    pub fn count(&self, stage: &str) -> io::Result<()> {
+    pub(crate) fn count(&self, stage: &str) -> io::Result<()> {
         let _alone = LockedEntry::lock(self, START)?;
         let (at, count) = self.find(stage)?;
         let entry = [key(stage).to_le_bytes(), (count + 1).to_le_bytes()].concat();
@@ -33,12 +33,12 @@ impl UndoLog {
     }
 
     /// The count of the stage so far.
-    pub fn counted(&self, stage: &str) -> io::Result<u64> {
+    pub(crate) fn counted(&self, stage: &str) -> io::Result<u64> {
         Ok(self.find(stage)?.1)
     }
 
     /// The count of all stages, removed ones included.
-    pub fn counted_in_all(&self) -> io::Result<u64> {
+    pub(crate) fn counted_in_all(&self) -> io::Result<u64> {
         self.word(SUM)
     }
 

@@ -12,7 +12,7 @@ pub(super) struct FileId {
 impl FileId {
     /// Stands for a name, not for the file that has it now: no device has this number. The hash is the same in every
     /// version of this program, since an upgrade in place keeps the undo log.
-    pub fn of_name(name: &[u8]) -> FileId {
+    pub(super) fn of_name(name: &[u8]) -> FileId {
         FileId { device: u64::MAX, inode: fnv1a(name) }
     }
 }
@@ -39,24 +39,24 @@ pub(super) struct PendingWrite {
 pub(super) type Bytes = [u8; 24];
 
 impl EntryOwner {
-    pub fn encode(&self) -> Bytes {
+    pub(super) fn encode(&self) -> Bytes {
         encode([self.file.device, self.file.inode, 1 + u64::from(self.has_begun)])
     }
 
     /// `None`: the entry is free.
-    pub fn decode(bytes: Bytes) -> Option<EntryOwner> {
+    pub(super) fn decode(bytes: Bytes) -> Option<EntryOwner> {
         let [device, inode, state] = decode(bytes);
         (state > 0).then_some(EntryOwner { file: FileId { device, inode }, has_begun: state > 1 })
     }
 }
 
 impl PendingWrite {
-    pub fn encode(&self) -> Bytes {
+    pub(super) fn encode(&self) -> Bytes {
         encode([self.start, self.length, u64::from(self.at_end)])
     }
 
     /// `None`: no write has begun that has not ended.
-    pub fn decode(bytes: Bytes) -> Option<PendingWrite> {
+    pub(super) fn decode(bytes: Bytes) -> Option<PendingWrite> {
         let [start, length, at_end] = decode(bytes);
         (length > 0).then_some(PendingWrite { start, length, at_end: at_end != 0 })
     }

@@ -31,5 +31,5 @@ mod entry;
 mod undo_log;
 mod write;
 
-pub use appender::{Appender, Beginning, Begun};
-pub use undo_log::UndoLog;
+pub(crate) use appender::{Appender, Beginning, Begun};
+pub(crate) use undo_log::UndoLog;

@@ -32,33 +32,33 @@ const COMPARE_BYTES: usize = 64 * 1024;
 
 /// Cheap to clone; every process that has the descriptor shares it.
 #[derive(Clone, Debug)]
-pub struct UndoLog(pub(super) Arc<File>);
+pub(crate) struct UndoLog(pub(super) Arc<File>);
 
 impl UndoLog {
     /// A fresh one.
-    pub fn create() -> io::Result<UndoLog> {
+    pub(crate) fn create() -> io::Result<UndoLog> {
         let fd = memfd_create(c"mprun-undo", MFdFlags::MFD_CLOEXEC)?;
         Ok(UndoLog::from(fd))
     }
 
     /// To pass it to a worker.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
     /// From now on the run has begun with what has this name.
-    pub fn set_begun(&self, name: &[u8]) -> io::Result<()> {
+    pub(crate) fn set_begun(&self, name: &[u8]) -> io::Result<()> {
         let file = FileId::of_name(name);
         self.lock(file)?.set_owner(EntryOwner { file, has_begun: true })
     }
 
     /// Whether the run has begun with what has this name.
-    pub fn has_begun(&self, name: &[u8]) -> io::Result<bool> {
+    pub(crate) fn has_begun(&self, name: &[u8]) -> io::Result<bool> {
         Ok(self.lock(FileId::of_name(name))?.owner()?.is_some_and(|owner| owner.has_begun))
     }
 
     /// Acts while no other worker of the run does so for the same name.
-    pub fn exclusively<T>(&self, name: &[u8], act: impl FnOnce() -> T) -> io::Result<T> {
+    pub(crate) fn exclusively<T>(&self, name: &[u8], act: impl FnOnce() -> T) -> io::Result<T> {
         let _entry = self.lock(FileId::of_name(name))?;
         Ok(act())
     }
@@ -96,7 +96,7 @@ pub(super) struct LockedEntry<'a> {
 }
 
 impl LockedEntry<'_> {
-    pub fn lock(log: &UndoLog, start: u64) -> nix::Result<LockedEntry<'_>> {
+    pub(super) fn lock(log: &UndoLog, start: u64) -> nix::Result<LockedEntry<'_>> {
         let entry = LockedEntry { log: &log.0, start };
         worker_timer::not_counting(|| entry.set_lock(libc::F_WRLCK))?;
         Ok(entry)
@@ -114,16 +114,16 @@ impl LockedEntry<'_> {
         }
     }
 
-    pub fn owner(&self) -> io::Result<Option<EntryOwner>> {
+    pub(super) fn owner(&self) -> io::Result<Option<EntryOwner>> {
         Ok(EntryOwner::decode(self.read(OWNER)?))
     }
 
-    pub fn set_owner(&self, owner: EntryOwner) -> io::Result<()> {
+    pub(super) fn set_owner(&self, owner: EntryOwner) -> io::Result<()> {
         self.log.write_all_at(&owner.encode(), self.start + OWNER)
     }
 
     /// The write that has begun and not ended, if there is one: its worker was killed.
-    pub fn pending(&self) -> io::Result<Option<PendingWrite>> {
+    pub(super) fn pending(&self) -> io::Result<Option<PendingWrite>> {
         Ok(PendingWrite::decode(self.read(PENDING)?))
     }
 
@@ -137,13 +137,13 @@ impl LockedEntry<'_> {
     }
 
     /// `bytes` are about to be written. The pending write itself is stored last.
-    pub fn begin(&self, write: &PendingWrite, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn begin(&self, write: &PendingWrite, bytes: &[u8]) -> io::Result<()> {
         self.log.write_all_at(bytes, self.start + COPY)?;
         self.log.write_all_at(&write.encode(), self.start + PENDING)
     }
 
     /// The write has ended, or was taken back.
-    pub fn end(&self, write: &PendingWrite) -> io::Result<()> {
+    pub(super) fn end(&self, write: &PendingWrite) -> io::Result<()> {
         self.log.write_all_at(&Bytes::default(), self.start + PENDING)?;
         if write.length > RETAINED_BYTES {
             let mode = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
@@ -157,7 +157,7 @@ impl LockedEntry<'_> {
     }
 
     /// Whether what `file` holds from the write's start up to `end` is the beginning of its bytes.
-    pub fn is_part(&self, write: &PendingWrite, file: &File, end: u64) -> io::Result<bool> {
+    pub(super) fn is_part(&self, write: &PendingWrite, file: &File, end: u64) -> io::Result<bool> {
         let (mut there, mut logged) = (vec![0; COMPARE_BYTES], vec![0; COMPARE_BYTES]);
         let mut at = write.start;
         while at < end {

@@ -12,36 +12,36 @@ use crate::stage::Registry;
 
 #[derive(clap::Args)]
 #[command(after_help = "For bash: mprun completions bash > ~/.local/share/bash-completion/completions/mprun")]
-pub struct CompletionsArgs {
+pub(super) struct CompletionsArgs {
     /// The shell
     shell: Shell,
 }
 
 #[derive(clap::Args)]
-pub struct ManArgs {
+pub(super) struct ManArgs {
     /// The folder to write to; it is made if it is not there
     dir: PathBuf,
 }
 
-pub fn version() -> Result<(), Failure> {
+pub(super) fn version() -> Result<(), Failure> {
     output::print(concat!("mprun ", env!("CARGO_PKG_VERSION"), "\n"))
 }
 
 /// The JSON schema of pipeline files.
-pub fn schema(registry: &Registry) -> Result<(), Failure> {
+pub(super) fn schema(registry: &Registry) -> Result<(), Failure> {
     // `#` asks for indentation; a JSON value has no other way to fail or to look.
     output::print(&format!("{:#}\n", config::schema(registry)))
 }
 
 /// A script that teaches a shell the verbs and options.
-pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Failure> {
+pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "mprun", &mut script);
     output::print(&String::from_utf8_lossy(&script))
 }
 
 /// Manual pages for packages: one for mprun and one for each of its verbs.
-pub fn man(args: &ManArgs, command: Command) -> Result<(), Failure> {
+pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), Failure> {
     let folder = &args.dir;
     fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(command, folder))

@@ -37,7 +37,7 @@ more with -v, less with -q, or as RUST_LOG says.";
     override_usage = "mprun [OPTIONS] FILE\n       mprun [OPTIONS] COMMAND",
     arg_required_else_help = true
 )]
-pub struct Cli {
+pub(super) struct Cli {
     #[command(subcommand)]
     pub verb: Verb,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub struct Cli {
 
 /// The verbs; without one, `run` is meant.
 #[derive(Subcommand)]
-pub enum Verb {
+pub(super) enum Verb {
     /// Run a pipeline in the foreground: the same as `mprun FILE`
     Run(run::Args),
     /// Say whether files are good: every fault at once, each with its line
@@ -88,7 +88,7 @@ pub enum Verb {
 
 /// How much is said.
 #[derive(Args)]
-pub struct Talk {
+pub(super) struct Talk {
     /// Say more; twice: still more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
@@ -99,7 +99,7 @@ pub struct Talk {
 
 impl Talk {
     /// Above zero: more than usual; below: less.
-    pub fn level(&self) -> i8 {
+    pub(super) fn level(&self) -> i8 {
         let count = |times: u8| i8::try_from(times).unwrap_or(i8::MAX);
         count(self.verbose).saturating_sub(count(self.quiet))
     }

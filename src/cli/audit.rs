@@ -7,7 +7,7 @@ use crate::control::protocol::Audit;
 use crate::exit;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,
     /// Print it as JSON
@@ -16,7 +16,7 @@ pub struct Args {
 }
 
 /// Shows what became of every item; exit 1 if one is not accounted for.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let mut client = args.pipeline.find()?;
     let audit = client.audit()?;
     output::show(args.json, &audit, || text(&audit, terminal_width()))?;

@@ -9,7 +9,7 @@ use crate::numbers::counted;
 use crate::stage::Registry;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The pipeline files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 /// Checks all files, also after a bad one.
-pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let mut code = exit::DONE;
     for file in &args.files {
         let loaded = config::load(file, &LoadOptions::default(), registry);
@@ -38,7 +38,7 @@ pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
 }
 
 /// Shows what is wrong with a file.
-pub fn show_faults(file: &Path, report: &config::Report) {
+pub(super) fn show_faults(file: &Path, report: &config::Report) {
     output::say(&report.render(output::is_colourful()));
     output::say(&format!("{}: {}\n", file.display(), counted(report.faults() as u64, "fault")));
 }

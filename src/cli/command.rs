@@ -8,7 +8,7 @@ use crate::control::protocol::{Command, Reload, Restart, StageOrAll, Stop};
 use crate::stage::Registry;
 
 #[derive(clap::Subcommand)]
-pub enum Verb {
+pub(super) enum Verb {
     /// Give a stage of a running pipeline more or fewer processes
     Scale(scale::Args),
     /// Replace the workers of a stage by fresh ones, one by one
@@ -36,7 +36,7 @@ pub enum Verb {
 
 /// Of a command for one stage or all.
 #[derive(clap::Args)]
-pub struct StageArgs {
+pub(super) struct StageArgs {
     #[command(flatten)]
     target: OneOrAllStages,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub struct StageArgs {
 }
 
 #[derive(clap::Args)]
-pub struct StopArgs {
+pub(super) struct StopArgs {
     #[command(flatten)]
     pipeline: OnePipeline,
     /// Do not work off what is in the queues
@@ -54,7 +54,7 @@ pub struct StopArgs {
     answer: AnswerOptions,
 }
 
-pub fn run(verb: &Verb, registry: &Registry) -> Result<u8, Failure> {
+pub(super) fn run(verb: &Verb, registry: &Registry) -> Result<u8, Failure> {
     match verb {
         Verb::Scale(args) => scale::run(args),
         Verb::Plan(args) => plan::run(args, registry),

@@ -20,14 +20,14 @@ const PIPELINE_FILE: &str = "pipeline.toml";
 const SCHEMA_FILE: &str = "mprun.schema.json";
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The folder to write to; it is made if it is not there
     #[arg(default_value = ".")]
     dir: PathBuf,
 }
 
 /// Writes the starter, but never over a file that is there, and the schema of this version of mprun beside it.
-pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let folder = &args.dir;
     fs::create_dir_all(folder)
         .map_err(|error| Failure::io(&format!("make the folder {}", folder.display()), &error))?;

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun logs [OPTIONS] [NAME] [STAGE]")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     whom: OneOrAllStages,
     /// Show new lines as they come, until the run is over
@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 /// Shows what workers, their programs and the supervisor have said.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let (recent_logs, stage) = find(args)?;
     let read = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => Failure::failed("the run keeps no lines, or it is over"),

@@ -39,7 +39,7 @@ use args::{Cli, Verb};
 use output::Failure;
 
 /// Does what the command line says.
-pub fn main(registry: &Registry) -> ExitCode {
+pub(crate) fn main(registry: &Registry) -> ExitCode {
     let outcome = dispatch(std::env::args_os().collect(), registry);
     let code = outcome.unwrap_or_else(|failure| {
         output::report_error(&failure.to_string());
@@ -49,7 +49,7 @@ pub fn main(registry: &Registry) -> ExitCode {
 }
 
 /// Whether this program could continue a run that was started with these arguments, without the first.
-pub fn preflight(registry: &Registry) -> ExitCode {
+pub(crate) fn preflight(registry: &Registry) -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
     args.remove(1);
     let cli = verbless::complete(args).ok().and_then(|args| Cli::try_parse_from(args).ok());

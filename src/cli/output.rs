@@ -10,34 +10,34 @@ use nix::errno::Errno;
 
 /// Why a verb could not do its work.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     message: String,
     code: u8,
 }
 
 impl Failure {
     /// Bad usage.
-    pub fn usage(message: impl Into<String>) -> Failure {
+    pub(super) fn usage(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), code: exit::USAGE }
     }
 
     /// It can't be done here, or not now.
-    pub fn failed(message: impl Into<String>) -> Failure {
+    pub(super) fn failed(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), code: exit::FAILED }
     }
 
     /// Something went wrong; `action` fits after "failed to".
-    pub fn io(action: &str, cause: &io::Error) -> Failure {
+    pub(super) fn io(action: &str, cause: &io::Error) -> Failure {
         Failure { message: format!("failed to {action}: {}", reason(cause)), code: exit::FAILED }
     }
 
     /// With an exit code of its own.
-    pub fn with_code(message: impl Into<String>, code: u8) -> Failure {
+    pub(super) fn with_code(message: impl Into<String>, code: u8) -> Failure {
         Failure { message: message.into(), code }
     }
 
     /// The exit code for it.
-    pub fn code(&self) -> u8 {
+    pub(super) fn code(&self) -> u8 {
         self.code
     }
 }
@@ -49,18 +49,18 @@ impl fmt::Display for Failure {
 }
 
 /// Writes to standard output, to the end.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     // `mprun schema | head -1` closes it early.
     print_on(text).map(drop)
 }
 
 /// The same; false: the reader has closed it.
-pub fn print_on(text: &str) -> Result<bool, Failure> {
+pub(super) fn print_on(text: &str) -> Result<bool, Failure> {
     print_as_it_is(&text::lines(text))
 }
 
 /// The same for text that may do what it likes with a terminal, or doesn't go to one.
-pub fn print_as_it_is(text: &str) -> Result<bool, Failure> {
+pub(super) fn print_as_it_is(text: &str) -> Result<bool, Failure> {
     match write(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::io("write to standard output", &error)),
@@ -79,7 +79,7 @@ fn write(text: &str) -> io::Result<()> {
 }
 
 /// Writes a value to standard output: as JSON, or as the text for people.
-pub fn show(
+pub(super) fn show(
     as_json: bool,
     value: &impl serde::Serialize,
     text: impl FnOnce() -> String,
@@ -88,14 +88,14 @@ pub fn show(
 }
 
 /// Writes a value as JSON to standard output.
-pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);
     let text = text.map_err(|error| Failure::io("write JSON", &error.into()))?;
     print_as_it_is(&(text::json(&text) + "\n")).map(drop)
 }
 
 /// Writes an error to standard error: with the one prefix that faults of a file and bad usage have, too.
-pub fn report_error(message: &str) {
+pub(super) fn report_error(message: &str) {
     say(&error_text(message));
 }
 
@@ -107,17 +107,17 @@ fn error_text(message: &str) -> String {
 }
 
 /// Writes to standard error.
-pub fn say(text: &str) {
+pub(super) fn say(text: &str) {
     logs::show(log::Level::Error, text);
 }
 
 /// Whether messages on standard error may have colours.
-pub fn is_colourful() -> bool {
+pub(super) fn is_colourful() -> bool {
     terminal::stderr().colour
 }
 
 /// Shows what clap has to say: help and version on standard output, bad usage on standard error.
-pub fn clap(answer: &clap::Error) -> Result<u8, Failure> {
+pub(super) fn clap(answer: &clap::Error) -> Result<u8, Failure> {
     if start_streams::is_output_closed() && !answer.use_stderr() {
         return Err(Failure::io("write to standard output", &Errno::EBADF.into()));
     }

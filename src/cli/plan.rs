@@ -11,7 +11,7 @@ use crate::exit;
 use crate::stage::Registry;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The running pipeline by its name, or a file that would take the place of its own. Can be left out when only one runs
     #[arg(value_name = "NAME|FILE")]
     what: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 /// Shows the steps of a reload, without taking any.
-pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let (mut client, file) = find(args, registry)?;
     let file = file.map(absolute).transpose()?;
     let plan = client.plan(&Plan { file })?;

@@ -10,7 +10,7 @@ use crate::numbers::time;
 use crate::status::{Phase, Snapshot};
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -30,7 +30,7 @@ struct Running {
 }
 
 /// Lists all that run for this user, as far as the runtime folder knows.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let found = target::running_anywhere().into_iter().map(|(holder, mut client)| {
         let snapshot = client.status(false).ok();
         let workers = |snapshot: &Snapshot| snapshot.stages.iter().map(|stage| stage.running).sum();

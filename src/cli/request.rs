@@ -8,7 +8,7 @@ use crate::exit;
 
 /// When there is an answer, and how it is shown.
 #[derive(clap::Args, Clone, Copy, Debug)]
-pub struct AnswerOptions {
+pub(super) struct AnswerOptions {
     /// Return only when it is done, not when it is under way
     #[arg(long)]
     pub wait: bool,
@@ -19,7 +19,7 @@ pub struct AnswerOptions {
 
 /// Of a command for the whole pipeline.
 #[derive(clap::Args)]
-pub struct PipelineArgs {
+pub(super) struct PipelineArgs {
     #[command(flatten)]
     pub pipeline: OnePipeline,
     #[command(flatten)]
@@ -27,14 +27,18 @@ pub struct PipelineArgs {
 }
 
 /// Sends a command, and shows the answer.
-pub fn send(client: &mut Client, command: &Command, options: AnswerOptions) -> Result<u8, Failure> {
+pub(super) fn send(client: &mut Client, command: &Command, options: AnswerOptions) -> Result<u8, Failure> {
     let limit = (!options.wait).then_some(ANSWER_TIMEOUT);
     show(&client.send(command, limit)?, options)?;
     Ok(exit::DONE)
 }
 
 /// The same for a command that ends the pipeline: `--wait` is for its end.
-pub fn send_last(client: &mut Client, command: &Command, options: AnswerOptions) -> Result<u8, Failure> {
+pub(super) fn send_last(
+    client: &mut Client,
+    command: &Command,
+    options: AnswerOptions,
+) -> Result<u8, Failure> {
     // Connected before: afterwards the pipeline may have ended, or another one may have taken its place.
     let watch = options.wait.then(|| Client::connect(&client.socket)).transpose()?;
     let code = send(client, command, options)?;
@@ -42,7 +46,7 @@ pub fn send_last(client: &mut Client, command: &Command, options: AnswerOptions)
     Ok(code)
 }
 
-pub fn show(done: &Done, options: AnswerOptions) -> Result<(), Failure> {
+pub(super) fn show(done: &Done, options: AnswerOptions) -> Result<(), Failure> {
     output::show(options.json, done, || {
         let steps = done.steps.iter().map(|step| format!("  {step}\n"));
         format!("{}\n{}", done.done, steps.collect::<String>())

@@ -10,7 +10,7 @@ use crate::supervisor::closing::report::ReportFile;
 use crate::supervisor::{self, RunOptions};
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The pipeline file
     file: PathBuf,
     /// Replace a value of the file: `stages.parse.processes=8`. Can be given more than once
@@ -31,14 +31,14 @@ pub struct Args {
 }
 
 /// Runs a pipeline to its end; the exit code says how that was.
-pub fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
+pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
     let options = options(args, verbosity);
     options.logging.start(None);
     supervisor::run(options, registry)
 }
 
 /// Whether this program could go on with such a run; see [`supervisor::preflight`].
-pub fn preflight(args: Args, verbosity: i8, registry: &Registry) -> u8 {
+pub(super) fn preflight(args: Args, verbosity: i8, registry: &Registry) -> u8 {
     supervisor::preflight(&options(args, verbosity), registry)
 }
 

@@ -8,7 +8,7 @@ use crate::control::protocol::{Command, Scale};
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun scale [OPTIONS] [NAME] STAGE=N|+N|-N")]
-pub struct Args {
+pub(super) struct Args {
     /// The pipeline (can be left out when only one runs), and the stage with its number of processes, or how many more
     /// (+1) or fewer (-1)
     #[arg(num_args = 1..=2, value_names = ["NAME", "STAGE=N"])]
@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 /// Gives a stage another number of processes, until the file is read again.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let (name, amount) = match args.words.as_slice() {
         [name, amount] => (Some(name.as_str()), amount),
         [amount, ..] => (None, amount),

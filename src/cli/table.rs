@@ -10,30 +10,30 @@ const MIN_WIDTH: usize = 6;
 
 /// Lines of cells. The first column stands to the left, the others as their heads say.
 #[derive(Debug)]
-pub struct Table {
+pub(super) struct Table {
     heads: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// `heads`: the columns; one that starts with `<` stands to the left, the others to the right.
-    pub fn new(heads: &[&'static str]) -> Table {
+    pub(super) fn new(heads: &[&'static str]) -> Table {
         Table { heads: heads.to_vec(), rows: Vec::new() }
     }
 
     /// One more line.
-    pub fn push<const N: usize>(&mut self, cells: [String; N]) {
+    pub(super) fn push<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.heads.len());
         self.rows.push(cells.into());
     }
 
     /// How many lines it has, without the heads.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
     /// The whole table; `width`: of the terminal, in characters. `None`: as wide as it gets.
-    pub fn render(&self, width: Option<usize>) -> String {
+    pub(super) fn render(&self, width: Option<usize>) -> String {
         let mut widths = self.widths();
         if let Some(width) = width {
             shrink(&mut widths, width);
@@ -71,7 +71,7 @@ fn shrink(widths: &mut [usize], limit: usize) {
 }
 
 /// With its end cut off, and a sign for that, if it is too long.
-pub fn shortened(text: &str, width: usize) -> String {
+pub(super) fn shortened(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -81,7 +81,7 @@ pub fn shortened(text: &str, width: usize) -> String {
 }
 
 /// The width of the terminal on standard output; `None`: it is none, and lines may be of any length.
-pub fn terminal_width() -> Option<usize> {
+pub(super) fn terminal_width() -> Option<usize> {
     let is_terminal = terminal::stdout().is_terminal;
     is_terminal.then(|| usize::from(terminal::size(io::stdout()).columns).max(20))
 }

@@ -9,7 +9,7 @@ use crate::status::Glimpse;
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun tap [OPTIONS] [NAME] QUEUE")]
-pub struct Args {
+pub(super) struct Args {
     /// The pipeline (can be left out when only one runs), and the queue
     #[arg(num_args = 1..=2, value_names = ["NAME", "QUEUE"])]
     words: Vec<String>,
@@ -24,7 +24,7 @@ pub struct Args {
 }
 
 /// Shows some of the items that pass, without taking them: up to ten a second, each shortened.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let (name, queue) = match args.words.as_slice() {
         [name, queue] => (Some(name.as_str()), queue),
         [queue, ..] => (None, queue),

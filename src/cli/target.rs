@@ -12,7 +12,7 @@ use crate::exit;
 
 /// One running pipeline, as it is named on the command line.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct OnePipeline {
+pub(super) struct OnePipeline {
     /// The pipeline: its name or its file. Can be left out when only one runs
     name: Option<String>,
     #[command(flatten)]
@@ -21,14 +21,14 @@ pub struct OnePipeline {
 
 impl OnePipeline {
     /// A connection to it.
-    pub fn find(&self) -> Result<Client, Failure> {
+    pub(super) fn find(&self) -> Result<Client, Failure> {
         find(self.name.as_deref(), &self.place)
     }
 }
 
 /// One running pipeline, and maybe a stage of it.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct OneOrAllStages {
+pub(super) struct OneOrAllStages {
     /// The pipeline (can be left out when only one runs), and a stage, if not all are meant
     #[arg(num_args = 0..=2, value_names = ["NAME", "STAGE"])]
     words: Vec<String>,
@@ -38,26 +38,26 @@ pub struct OneOrAllStages {
 
 impl OneOrAllStages {
     /// A connection to the pipeline, and the stage that is meant.
-    pub fn find(&self) -> Result<(Client, Option<String>), Failure> {
+    pub(super) fn find(&self) -> Result<(Client, Option<String>), Failure> {
         find_with_stage(&self.words, &self.place)
     }
 
     /// The words as they are.
-    pub fn words(&self) -> &[String] {
+    pub(super) fn words(&self) -> &[String] {
         &self.words
     }
 }
 
 /// Where to look for it.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct Where {
+pub(super) struct Where {
     /// The control socket, if it can't be found by the pipeline's name
     #[arg(long, value_name = "PATH", global = true)]
     pub socket: Option<PathBuf>,
 }
 
 /// The one pipeline that is meant: by its name, by its file, or because no other runs.
-pub fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure> {
+pub(super) fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure> {
     if let Some(socket) = &place.socket {
         return Client::connect(socket).map_err(Failure::from);
     }
@@ -78,14 +78,14 @@ pub fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure> {
 
 /// All that run and answer, with connections to them: those of the nearest folder where there are any. What root runs is
 /// not in the way of what a user runs, nor the other way round.
-pub fn running(wanted: impl Fn(&Holder) -> bool) -> Vec<(Holder, Client)> {
+pub(super) fn running(wanted: impl Fn(&Holder) -> bool) -> Vec<(Holder, Client)> {
     let folders = runtime_folder::folders_here();
     let of_each = folders.iter().map(|folder| alive(std::slice::from_ref(folder), &wanted));
     of_each.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// All of them, wherever they are.
-pub fn running_anywhere() -> Vec<(Holder, Client)> {
+pub(super) fn running_anywhere() -> Vec<(Holder, Client)> {
     alive(&runtime_folder::folders_here(), &|_| true)
 }
 
@@ -96,7 +96,7 @@ fn alive(folders: &[PathBuf], wanted: &dyn Fn(&Holder) -> bool) -> Vec<(Holder, 
 }
 
 /// What a pipeline is called by: its socket's name, which tells two of the same name apart.
-pub fn label(holder: &Holder) -> String {
+pub(super) fn label(holder: &Holder) -> String {
     let stem = holder.socket.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let is_namesake = stem.as_deref() == Some(&format!("{}-{}", holder.name, holder.pid));
     if is_namesake { format!("{}-{}", holder.name, holder.pid) } else { holder.name.clone() }
@@ -112,12 +112,12 @@ fn is_same(file: &Path, other: &Path) -> bool {
 }
 
 /// Whether a pipeline runs that has this name.
-pub fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     !running(|holder| holder.name == name || label(holder) == name).is_empty()
 }
 
 /// What to say where there is no such `thing`; with the nearest name that there is.
-pub fn no_pipeline_called(name: &str, thing: &str) -> Failure {
+pub(super) fn no_pipeline_called(name: &str, thing: &str) -> Failure {
     let others = running(|_| true);
     let names: Vec<String> = others.iter().map(|(holder, _)| label(holder)).collect();
     let hint = match nearest(name, names.iter().map(String::as_str)) {
@@ -165,7 +165,7 @@ fn find_with_stage(words: &[String], place: &Where) -> Result<(Client, Option<St
 }
 
 /// What to say of a stage that there is not, where these are.
-pub fn no_such_stage<'a>(wanted: &str, stages: impl Iterator<Item = &'a str>) -> Failure {
+pub(super) fn no_such_stage<'a>(wanted: &str, stages: impl Iterator<Item = &'a str>) -> Failure {
     let hint = nearest(wanted, stages).map_or(String::new(), |near| format!(": did you mean {near}?"));
     Failure::usage(format!("there is no stage {wanted}{hint}"))
 }
@@ -191,7 +191,7 @@ impl From<ClientError> for Failure {
 }
 
 /// The socket of a pipeline that was killed and not started again since. The nearest folder's, as for those that run.
-pub fn left_behind(name: &str) -> Option<PathBuf> {
+pub(super) fn left_behind(name: &str) -> Option<PathBuf> {
     let folders = runtime_folder::folders_here();
     let of_each = folders.iter().flat_map(|folder| claim::known(std::slice::from_ref(folder)));
     of_each.into_iter().find(|holder| is_called(holder, name)).map(|holder| holder.socket)

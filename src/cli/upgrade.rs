@@ -14,7 +14,7 @@ use crate::sys::proc_table;
 const CONNECT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Lets the program on the disk take over, and says whether it did: with or without `--wait` that is waited for.
-pub fn run(args: &PipelineArgs) -> Result<u8, Failure> {
+pub(super) fn run(args: &PipelineArgs) -> Result<u8, Failure> {
     let mut client = args.pipeline.find()?;
     let before = client.status(false)?;
     let since = proc_table::started(before.pid);

@@ -13,7 +13,7 @@ use crate::config::diagnostic::{nearest, quote};
 const WITH_VALUE: [&str; 4] = ["--set", "--stages", "--report", "--progress"];
 
 /// Puts in the verb `run` where there is none.
-pub fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+pub(super) fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     let mut command = Cli::command();
     command.build(); // its own verb `help` is among them from here on
     let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();

@@ -10,7 +10,7 @@ use crate::status::{Bottleneck, Snapshot, StageStatus, Transition, WorkerChange,
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun why [OPTIONS] [NAME] [STAGE]")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     whom: OneOrAllStages,
     /// Print it as JSON: `bottleneck`, and `stages` with the `transitions` of each worker
@@ -26,7 +26,7 @@ struct Why {
 }
 
 /// Tells what limits the pipeline, then the last transitions of every worker, each with its reason.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let (mut client, wanted) = args.whom.find()?;
     let snapshot = client.status(true)?;
     let bottleneck = snapshot.bottleneck.clone();

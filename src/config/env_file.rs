@@ -19,7 +19,7 @@ const MAX_BYTES: u64 = 6 << 20;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Names and values, in the order of the file: of two with one name, the later holds.
-pub type Variables = Vec<(OsString, OsString)>;
+pub(crate) type Variables = Vec<(OsString, OsString)>;
 
 /// What is wrong with the text of such a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

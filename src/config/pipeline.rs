@@ -215,9 +215,9 @@ impl Work {
 }
 
 mod command;
-pub mod shell_line;
-pub use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply};
-pub use crate::framing::Framing;
+pub(crate) mod shell_line;
+pub(crate) use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply};
+pub(crate) use crate::framing::Framing;
 
 /// Restart, give up, stop: rules that only the supervisor needs.
 #[derive(Clone, Debug, PartialEq)]

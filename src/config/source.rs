@@ -14,7 +14,7 @@ use super::diagnostic::{Diagnostic, Source, Span, list, nearest, reason};
 const MAX_BYTES: usize = 1 << 20;
 
 /// Reads a file as text.
-pub fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+pub(super) fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     text(path, bytes(path, file)?)
 }
@@ -36,7 +36,7 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
 }
 
 /// Reads a file that must be a regular one: nothing else can be read a second time. It waits for none.
-pub fn read_again(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+pub(super) fn read_again(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let fail = |error: std::io::Error| unreadable(path, &error);
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(fail)?;

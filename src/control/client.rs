@@ -18,10 +18,10 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 /// For an answer that needs no waiting. The supervisor's own limit comes first, unless its process is stopped.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A connection to a running pipeline.
-pub struct Client {
+pub(crate) struct Client {
     runtime: Runtime,
     sender: SendRequest<Full<Bytes>>,
     pub socket: PathBuf,
@@ -29,7 +29,7 @@ pub struct Client {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     /// There is no connection.
     NotConnected(PathBuf, io::Error),
     /// There was no answer in time.
@@ -61,7 +61,7 @@ impl fmt::Display for ClientError {
 impl Client {
     /// # Errors
     /// When there is no server at the socket.
-    pub fn connect(socket: &Path) -> Result<Client, ClientError> {
+    pub(crate) fn connect(socket: &Path) -> Result<Client, ClientError> {
         let not_connected = |error| ClientError::NotConnected(socket.to_owned(), error);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(not_connected)?;
@@ -75,35 +75,35 @@ impl Client {
         Ok(Client { runtime, sender, socket: socket.to_owned() })
     }
 
-    pub fn status(&mut self, history: bool) -> Result<Snapshot, ClientError> {
+    pub(crate) fn status(&mut self, history: bool) -> Result<Snapshot, ClientError> {
         self.get(&format!("{}{}", protocol::STATUS, if history { "?history=true" } else { "" }))
     }
 
-    pub fn audit(&mut self) -> Result<Audit, ClientError> {
+    pub(crate) fn audit(&mut self) -> Result<Audit, ClientError> {
         self.get(protocol::AUDIT)
     }
 
-    pub fn plan(&mut self, plan: &Plan) -> Result<ReloadSteps, ClientError> {
+    pub(crate) fn plan(&mut self, plan: &Plan) -> Result<ReloadSteps, ClientError> {
         self.post(protocol::PLAN, plan, Some(ANSWER_TIMEOUT))
     }
 
-    pub fn retry(&mut self, letters: &Retry) -> Result<Retried, ClientError> {
+    pub(crate) fn retry(&mut self, letters: &Retry) -> Result<Retried, ClientError> {
         self.post(protocol::RETRY, letters, None)
     }
 
     /// Sends a command. `limit`: for the answer; `None`: as long as it takes.
-    pub fn send(&mut self, command: &Command, limit: Option<Duration>) -> Result<Done, ClientError> {
+    pub(crate) fn send(&mut self, command: &Command, limit: Option<Duration>) -> Result<Done, ClientError> {
         let (path, body) = command.to_request().map_err(|error| self.bad_answer(&error))?;
         self.post(&path, &body, limit)
     }
 
     /// Reads the items that pass through a queue: `each` gets bytes of the answer, and returns whether to continue.
-    pub fn tap(&mut self, queue: &str, each: impl FnMut(&[u8]) -> bool) -> Result<(), ClientError> {
+    pub(crate) fn tap(&mut self, queue: &str, each: impl FnMut(&[u8]) -> bool) -> Result<(), ClientError> {
         self.stream(&format!("{}?queue={queue}", protocol::TAP), each)
     }
 
     /// Waits until the process at the other end is gone.
-    pub fn until_the_end(mut self) -> Result<(), ClientError> {
+    pub(crate) fn until_the_end(mut self) -> Result<(), ClientError> {
         match self.stream(protocol::END, |_| true) {
             // It was gone before it could answer.
             Err(ClientError::Gone(_)) => Ok(()),
@@ -209,7 +209,7 @@ async fn refusal(socket: &Path, response: Response<Incoming>) -> ClientError {
 
 impl ClientError {
     /// Why it was refused, if it was.
-    pub fn reason(&self) -> Option<Reason> {
+    pub(crate) fn reason(&self) -> Option<Reason> {
         match self {
             ClientError::Refused(refused) => Some(refused.reason),
             ClientError::NotConnected(..)

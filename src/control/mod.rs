@@ -20,9 +20,9 @@
 //! | a client, before it has read the reply | what it asked for is done | every verb can be repeated; `retry` of a dead letter knows what it has put already |
 #![forbid(unsafe_code)]
 
-pub mod claim;
-pub mod client;
-pub mod protocol;
-pub mod python;
-pub mod runtime_folder;
-pub mod server;
+pub(crate) mod claim;
+pub(crate) mod client;
+pub(crate) mod protocol;
+pub(crate) mod python;
+pub(crate) mod runtime_folder;
+pub(crate) mod server;

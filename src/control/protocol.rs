@@ -9,28 +9,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The version of the protocol, the first part of every path. It grows when something that was there changes or goes.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// What the paths of commands begin with.
-pub const PREFIX: &str = "/v1/";
+pub(crate) const PREFIX: &str = "/v1/";
 
 /// The API describes itself.
-pub const ROOT: &str = "/v1";
+pub(crate) const ROOT: &str = "/v1";
 /// [`Status`].
-pub const STATUS: &str = "/v1/status";
+pub(crate) const STATUS: &str = "/v1/status";
 /// [`Audit`].
-pub const AUDIT: &str = "/v1/audit";
+pub(crate) const AUDIT: &str = "/v1/audit";
 /// [`Plan`].
-pub const PLAN: &str = "/v1/plan";
+pub(crate) const PLAN: &str = "/v1/plan";
 /// [`Tap`].
-pub const TAP: &str = "/v1/tap";
+pub(crate) const TAP: &str = "/v1/tap";
 /// The connection ends with the run.
-pub const END: &str = "/v1/end";
+pub(crate) const END: &str = "/v1/end";
 /// [`Retry`].
-pub const RETRY: &str = "/v1/dead/retry";
+pub(crate) const RETRY: &str = "/v1/dead/retry";
 
 /// All paths and their methods.
-pub const PATHS: [(&str, Method); 15] = [
+pub(crate) const PATHS: [(&str, Method); 15] = [
     (ROOT, Method::GET),
     (STATUS, Method::GET),
     (AUDIT, Method::GET),
@@ -50,7 +50,7 @@ pub const PATHS: [(&str, Method); 15] = [
 
 /// Something that a running pipeline is asked.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Request {
+pub(crate) enum Request {
     /// What it looks like.
     Status(Status),
     /// Whether every item is accounted for.
@@ -68,7 +68,7 @@ pub enum Request {
 /// `GET /v1/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Status {
+pub(crate) struct Status {
     /// With what happened to each worker lately.
     pub history: bool,
 }
@@ -76,7 +76,7 @@ pub struct Status {
 /// `POST /v1/plan`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Another file in place of the pipeline's own, absolute.
     pub file: Option<String>,
 }
@@ -84,13 +84,13 @@ pub struct Plan {
 /// `GET /v1/tap`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tap {
+pub(crate) struct Tap {
     pub queue: String,
 }
 
 /// One item of a dead letter to put into its queue: never twice, whichever process is killed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Put {
+pub(crate) struct Put {
     /// The queue that it was taken from.
     pub queue: String,
     pub item: Vec<u8>,
@@ -103,14 +103,14 @@ pub struct Put {
 /// `POST /v1/dead/retry`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Retry {
+pub(crate) struct Retry {
     /// The dead letters, by their keys.
     pub keys: Vec<String>,
 }
 
 /// What became of a [`Retry`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retried {
+pub(crate) struct Retried {
     /// Items that wait in their queues again.
     pub put: u64,
     /// Keys of which there is no letter any more.
@@ -122,7 +122,7 @@ pub struct Retried {
 /// A change of the running pipeline: POST to `/v1/` and its name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Command {
+pub(crate) enum Command {
     /// Another number of processes.
     Scale(Scale),
     /// Fresh workers, one by one.
@@ -143,7 +143,7 @@ pub enum Command {
 
 impl Command {
     /// Whether its answer may take any time.
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         match self {
             Command::Scale(Scale { wait, .. })
             | Command::Restart(Restart { wait, .. })
@@ -157,7 +157,7 @@ impl Command {
     ///
     /// # Errors
     /// Never: all of these types are plain.
-    pub fn to_request(&self) -> serde_json::Result<(String, Value)> {
+    pub(crate) fn to_request(&self) -> serde_json::Result<(String, Value)> {
         let (name, body) = match serde_json::to_value(self)? {
             Value::Object(named) => named.into_iter().next().unwrap_or_default(),
             name => (name.as_str().unwrap_or_default().to_owned(), Value::Object(Map::new())),
@@ -169,7 +169,7 @@ impl Command {
     ///
     /// # Errors
     /// When the body does not fit, or there is no such command.
-    pub fn from_request(name: &str, body: &[u8]) -> serde_json::Result<Command> {
+    pub(crate) fn from_request(name: &str, body: &[u8]) -> serde_json::Result<Command> {
         serde_json::from_value(Value::from(name)).or_else(|_| {
             let named = Map::from_iter([(name.to_owned(), from_body(body)?)]);
             serde_json::from_value(Value::Object(named))
@@ -181,7 +181,7 @@ impl Command {
 ///
 /// # Errors
 /// When the body is not an object, or does not fit.
-pub fn from_body<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+pub(crate) fn from_body<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     // serde would take a list, too: the fields by their order.
     let object: Map<String, Value> = serde_json::from_slice(body)?;
@@ -191,7 +191,7 @@ pub fn from_body<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
 /// `POST /v1/scale`. Exactly one of `processes` and `by` is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Scale {
+pub(crate) struct Scale {
     pub stage: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u32>,
@@ -206,7 +206,7 @@ pub struct Scale {
 /// `POST /v1/restart`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Restart {
+pub(crate) struct Restart {
     pub stage: String,
     /// Reply only when all its workers are fresh ones.
     #[serde(default)]
@@ -216,7 +216,7 @@ pub struct Restart {
 /// `POST /v1/pause` and `POST /v1/resume`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct StageOrAll {
+pub(crate) struct StageOrAll {
     /// None: all stages.
     pub stage: Option<String>,
     /// Reply to a pause only when no worker has an item. A resume takes no time.
@@ -226,7 +226,7 @@ pub struct StageOrAll {
 /// `POST /v1/reload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Reload {
+pub(crate) struct Reload {
     /// Reply only when all is as the file says, or back as it was.
     pub wait: bool,
 }
@@ -234,7 +234,7 @@ pub struct Reload {
 /// `POST /v1/stop`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Stop {
+pub(crate) struct Stop {
     /// Leave the items in the queues.
     pub now: bool,
 }
@@ -242,7 +242,7 @@ pub struct Stop {
 /// The supervisor's answer; its JSON is that of its content.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// To [`Request::Status`].
     Status(Box<Snapshot>),
     /// To [`Request::Audit`].
@@ -256,11 +256,11 @@ pub enum Answer {
 }
 
 /// An answer, or why there is none.
-pub type Reply = Result<Answer, Refused>;
+pub(crate) type Reply = Result<Answer, Refused>;
 
 /// Whether every item is accounted for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Audit {
+pub(crate) struct Audit {
     pub ok: bool,
     /// The first ledger that does not add up.
     pub fault: Option<String>,
@@ -269,14 +269,14 @@ pub struct Audit {
 
 /// What a reload would change, step by step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReloadSteps {
+pub(crate) struct ReloadSteps {
     /// In words; none: nothing would change.
     pub steps: Vec<String>,
 }
 
 /// A command is done, or under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {
+pub(crate) struct Done {
     pub done: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<String>,
@@ -284,7 +284,7 @@ pub struct Done {
 
 /// A request is not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// For programs.
     pub reason: Reason,
     /// For people.
@@ -292,7 +292,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub fn new(reason: Reason, error: impl Into<String>) -> Refused {
+    pub(crate) fn new(reason: Reason, error: impl Into<String>) -> Refused {
         Refused { reason, error: error.into() }
     }
 }
@@ -300,7 +300,7 @@ impl Refused {
 /// Why something is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reason {
+pub(crate) enum Reason {
     /// The request makes no sense.
     Malformed,
     /// There is no such path.

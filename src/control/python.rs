@@ -58,7 +58,7 @@ fn for_others(supervisor: u32) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When it can't be written there.
-pub fn put(recent_logs: &Path, supervisor: u32, for_another_user: bool) -> io::Result<PathBuf> {
+pub(crate) fn put(recent_logs: &Path, supervisor: u32, for_another_user: bool) -> io::Result<PathBuf> {
     match for_others(supervisor).filter(|_| for_another_user) {
         Some(others) => {
             runtime_folder::prepare(Path::new(runtime_folder::ROOT_FOLDER))?;
@@ -69,14 +69,14 @@ pub fn put(recent_logs: &Path, supervisor: u32, for_another_user: bool) -> io::R
 }
 
 /// This run is over.
-pub fn forget(recent_logs: &Path) {
+pub(crate) fn forget(recent_logs: &Path) {
     for folder in [Some(own(recent_logs)), for_others(std::process::id())].into_iter().flatten() {
         let _ = fs::remove_dir_all(folder); // mostly there is none
     }
 }
 
 /// This run begins: what killed ones have left goes.
-pub fn forget_killed(recent_logs: &Path) {
+pub(crate) fn forget_killed(recent_logs: &Path) {
     forget(recent_logs);
     if !Uid::effective().is_root() {
         return;

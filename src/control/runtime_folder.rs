@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 pub(super) const ROOT_FOLDER: &str = "/run/mprun";
 
 /// A variable of the environment.
-pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The folders for sockets of this user, the preferred one first: `$RUNTIME_DIRECTORY` (systemd's),
 /// `$XDG_RUNTIME_DIR/mprun`, `/run/mprun` for root, else `/tmp/mprun-UID`.
-pub fn folders(uid: Uid, variable: Variable<'_>) -> Vec<PathBuf> {
+pub(crate) fn folders(uid: Uid, variable: Variable<'_>) -> Vec<PathBuf> {
     let absolute = |path: &str| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
     // systemd separates several with colons: the first is the unit's main one.
     let services = variable("RUNTIME_DIRECTORY").and_then(|all| absolute(all.split(':').next()?));
@@ -28,7 +28,7 @@ pub fn folders(uid: Uid, variable: Variable<'_>) -> Vec<PathBuf> {
 }
 
 /// The same for this process.
-pub fn folders_here() -> Vec<PathBuf> {
+pub(crate) fn folders_here() -> Vec<PathBuf> {
     folders(Uid::effective(), &|name| std::env::var(name).ok())
 }
 
@@ -36,7 +36,7 @@ pub fn folders_here() -> Vec<PathBuf> {
 ///
 /// # Errors
 /// When it can't be made, or belongs to another user.
-pub fn prepare(folder: &Path) -> io::Result<()> {
+pub(crate) fn prepare(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     // Not through a link: in /tmp any user could have made it.
     let found = fs::symlink_metadata(folder)?;
@@ -57,7 +57,7 @@ fn let_through(folder: &Path, found: &Metadata) -> io::Result<()> {
 }
 
 /// All lock files in these folders, and one level below: a service's folder may have a folder for each instance.
-pub fn locks(folders: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn locks(folders: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for folder in folders {
         for path in entries(folder) {
@@ -74,7 +74,7 @@ pub fn locks(folders: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// The lock files of one folder.
-pub fn locks_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn locks_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
     entries(folder).filter(|path| is_lock(path))
 }
 

@@ -17,7 +17,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When it can't be written, or the lock can't be had.
-pub fn mark(path: &Path, letter: &Letter, marked: bool) -> io::Result<bool> {
+pub(crate) fn mark(path: &Path, letter: &Letter, marked: bool) -> io::Result<bool> {
     let first = if marked { MARKED } else { WAITS };
     change(path, letter, |file, at| file.write_all_at(&[first], at.offset))
 }
@@ -26,7 +26,7 @@ pub fn mark(path: &Path, letter: &Letter, marked: bool) -> io::Result<bool> {
 ///
 /// # Errors
 /// When it can't be written, or the lock can't be had.
-pub fn cross_out(path: &Path, letter: &Letter) -> io::Result<bool> {
+pub(crate) fn cross_out(path: &Path, letter: &Letter) -> io::Result<bool> {
     // One byte decides; `tidy` and the next rewriting take the rest away.
     change(path, letter, |file, at| file.write_all_at(&[GONE, b' '], at.offset))
 }
@@ -49,7 +49,7 @@ fn change(
 ///
 /// # Errors
 /// When it can't be read.
-pub fn find(path: &Path, key: &str, moved: i64) -> io::Result<Option<(Letter, i64)>> {
+pub(crate) fn find(path: &Path, key: &str, moved: i64) -> io::Result<Option<(Letter, i64)>> {
     let Some((number, seen, line)) = parse_key(key) else { return Ok(None) };
     let Some(file) = letters::open_if_there(path)? else { return Ok(None) };
     for by in [moved, 0] {
@@ -103,7 +103,7 @@ fn locked_if_there(path: &Path) -> io::Result<Option<Flock<File>>> {
 ///
 /// # Errors
 /// When it can't be written, or the lock can't be had. Without room for a second file they are crossed out one by one.
-pub fn drop_some(path: &Path, chosen: &mut dyn FnMut(&Letter) -> bool) -> io::Result<Dropped> {
+pub(crate) fn drop_some(path: &Path, chosen: &mut dyn FnMut(&Letter) -> bool) -> io::Result<Dropped> {
     let Some(file) = locked_if_there(path)? else { return Ok(Dropped::default()) };
     // First in place: that needs no room on a full disk, and is what counts.
     let length = file.metadata()?.len();
@@ -130,7 +130,7 @@ pub fn drop_some(path: &Path, chosen: &mut dyn FnMut(&Letter) -> bool) -> io::Re
 ///
 /// # Errors
 /// When it can't be written.
-pub fn tidy(path: &Path, crossed: u64) -> io::Result<bool> {
+pub(crate) fn tidy(path: &Path, crossed: u64) -> io::Result<bool> {
     let Some(file) = locked_if_there(path)? else { return Ok(true) };
     let length = file.metadata()?.len();
     if crossed < length / 2 {

@@ -13,16 +13,16 @@ use std::thread;
 use std::time::Duration;
 
 /// First bytes of lines.
-pub const WAITS: u8 = b'{';
-pub const MARKED: u8 = b'~';
-pub const GONE: u8 = b'#';
+pub(super) const WAITS: u8 = b'{';
+pub(super) const MARKED: u8 = b'~';
+pub(super) const GONE: u8 = b'#';
 
 /// A line without its end may be one that is being written: it is looked at again, this many times.
 const END_TRIES: u32 = 10;
 const END_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Only a regular file holds letters.
-pub fn regular(file: File) -> io::Result<File> {
+pub(super) fn regular(file: File) -> io::Result<File> {
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file: move it away")),
@@ -30,7 +30,7 @@ pub fn regular(file: File) -> io::Result<File> {
 }
 
 /// Opens the file to read it: a named pipe in its place is not waited for.
-pub fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn open_if_there(path: &Path) -> io::Result<Option<File>> {
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -40,7 +40,7 @@ pub fn open_if_there(path: &Path) -> io::Result<Option<File>> {
 
 /// One dead letter, as it stands in the file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Letter {
+pub(crate) struct Letter {
     /// Its line, 1 for the first.
     pub line: u64,
     /// What the line says.
@@ -59,7 +59,7 @@ pub struct Letter {
 /// What a line of the file says, in this order. A line that was too long to be an item has no queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Text {
+pub(crate) struct Text {
     /// When it was given up.
     pub time: String,
     /// The pipeline file; none: written by mprun 0.1.0.
@@ -100,25 +100,25 @@ impl Letter {
     }
 
     /// A name for it that no other letter has, with where it was last seen.
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         format!("{:016x}@{:x}.{}", self.number, self.offset, self.line)
     }
 
     /// Itself, but for its item.
     #[must_use]
-    pub fn without_item(mut self) -> Letter {
+    pub(crate) fn without_item(mut self) -> Letter {
         self.text.item = None;
         self.raw = Vec::new();
         self
     }
 
     /// The item itself; `None`: there is none, it can't be tried again.
-    pub fn bytes(&self) -> Option<Vec<u8>> {
+    pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
         self.beginning().filter(|_| !self.text.queue.is_empty())
     }
 
     /// The item, or the beginning of what was too long to be one.
-    pub fn beginning(&self) -> Option<Vec<u8>> {
+    pub(crate) fn beginning(&self) -> Option<Vec<u8>> {
         let item = self.text.item.as_ref()?;
         Some(match self.text.encoding.as_str() {
             "base64" => BASE64.decode(item.as_bytes()).unwrap_or_default(),
@@ -127,7 +127,7 @@ impl Letter {
     }
 
     /// All that the line says, with its number.
-    pub fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         let mut all = serde_json::Map::new();
         all.insert("line".to_owned(), self.line.into());
         if self.marked {
@@ -140,7 +140,7 @@ impl Letter {
     }
 
     /// The cause of its death in words.
-    pub fn cause(&self) -> String {
+    pub(crate) fn cause(&self) -> String {
         match &self.text.cause {
             Value::Object(cause) => {
                 let words = cause.iter().map(|(kind, value)| match value {
@@ -161,7 +161,7 @@ impl Letter {
     }
 
     /// The same in one line: of a traceback, what happened.
-    pub fn headline(&self) -> String {
+    pub(crate) fn headline(&self) -> String {
         let cause = self.cause();
         let mut lines = cause.lines().map(str::trim).filter(|line| !line.is_empty());
         let (Some(first), Some(last)) = (lines.next(), lines.next_back()) else {
@@ -186,7 +186,7 @@ fn unmarked(mut raw: Vec<u8>) -> Option<(Vec<u8>, bool)> {
 
 /// One line of the file.
 #[derive(Debug, PartialEq)]
-pub enum Entry<T> {
+pub(crate) enum Entry<T> {
     /// A letter.
     Letter(T),
     /// What is left of one whose writer was killed in the middle: which line, and how many bytes.
@@ -200,7 +200,7 @@ pub enum Entry<T> {
 
 /// The letters that were there when it was opened.
 #[derive(Default)]
-pub struct Letters {
+pub(crate) struct Letters {
     reader: Option<Take<BufReader<File>>>,
     /// Bytes of the file.
     pub(super) bytes: u64,
@@ -219,21 +219,21 @@ impl Letters {
     ///
     /// # Errors
     /// When it can't be read, or is no regular file.
-    pub fn open(path: &Path) -> io::Result<Letters> {
+    pub(crate) fn open(path: &Path) -> io::Result<Letters> {
         let Some(file) = open_if_there(path)? else { return Ok(Letters::default()) };
         let bytes = settled_length(&file)?;
         Letters::of(file, bytes)
     }
 
     /// Those in the first `bytes` of a file.
-    pub fn of(mut file: File, bytes: u64) -> io::Result<Letters> {
+    pub(crate) fn of(mut file: File, bytes: u64) -> io::Result<Letters> {
         file.seek(SeekFrom::Start(0))?;
         let reader = BufReader::with_capacity(64 * 1024, file).take(bytes);
         Ok(Letters { reader: Some(reader), bytes, ..Letters::default() })
     }
 
     /// The next line, without a look at what it says.
-    pub fn next_raw(&mut self) -> Option<io::Result<Entry<()>>> {
+    pub(crate) fn next_raw(&mut self) -> Option<io::Result<Entry<()>>> {
         let next = self.next_line()?;
         Some(next.map(|(line, _, raw)| match raw.first() {
             Some(&(WAITS | MARKED)) if raw.last() == Some(&b'}') => Entry::Letter(()),
@@ -297,7 +297,7 @@ fn gone(raw: &[u8]) -> (u64, u64) {
 }
 
 /// The line for that.
-pub fn gone_line(lines: u64, dropped: u64) -> String {
+pub(super) fn gone_line(lines: u64, dropped: u64) -> String {
     format!("#{lines} {dropped}\n")
 }
 
@@ -319,7 +319,7 @@ fn settled_length(file: &File) -> io::Result<u64> {
 }
 
 /// The letter at a place, if it stands there.
-pub fn at(file: &File, number: u64, offset: u64) -> io::Result<Option<Letter>> {
+pub(super) fn at(file: &File, number: u64, offset: u64) -> io::Result<Option<Letter>> {
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(offset))?;
     let mut raw = Vec::new();
@@ -331,6 +331,6 @@ pub fn at(file: &File, number: u64, offset: u64) -> io::Result<Option<Letter>> {
 }
 
 /// Never 0.
-pub fn number(line: &[u8]) -> u64 {
+pub(super) fn number(line: &[u8]) -> u64 {
     fnv1a(line).max(1)
 }

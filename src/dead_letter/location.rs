@@ -11,11 +11,11 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// A variable of the environment.
-pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The pipeline whose letters are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub(crate) struct Owner {
     /// The pipeline's name.
     pub name: String,
     /// Its file, if that has no name of its own.
@@ -24,7 +24,7 @@ pub struct Owner {
 
 /// A file of dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownFile {
+pub(crate) struct KnownFile {
     /// The pipeline's name.
     pub name: String,
     /// Its file, where that is known.
@@ -35,7 +35,7 @@ pub struct KnownFile {
 
 impl Owner {
     /// Where its letters are, or will be.
-    pub fn path(&self, variable: Variable<'_>) -> PathBuf {
+    pub(crate) fn path(&self, variable: Variable<'_>) -> PathBuf {
         self.path_in(&folder(&self.name, variable))
     }
 
@@ -52,7 +52,7 @@ impl Owner {
     ///
     /// # Errors
     /// When the folder can't be made or written.
-    pub fn claim(&self, variable: Variable<'_>) -> io::Result<PathBuf> {
+    pub(crate) fn claim(&self, variable: Variable<'_>) -> io::Result<PathBuf> {
         let folder = folder(&self.name, variable);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let Some(file) = &self.file else { return Ok(folder.join("dead.jsonl")) };
@@ -76,7 +76,7 @@ impl Owner {
 }
 
 /// The files of all pipelines.
-pub fn all_files(variable: Variable<'_>) -> Vec<KnownFile> {
+pub(crate) fn all_files(variable: Variable<'_>) -> Vec<KnownFile> {
     let folders = std::fs::read_dir(state_folder(variable)).into_iter().flatten().filter_map(Result::ok);
     let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
     let mut known: Vec<KnownFile> = names.flat_map(|name| files_of(&name, variable)).collect();
@@ -85,7 +85,7 @@ pub fn all_files(variable: Variable<'_>) -> Vec<KnownFile> {
 }
 
 /// The files of pipelines of this name.
-pub fn files_of(name: &str, variable: Variable<'_>) -> Vec<KnownFile> {
+pub(crate) fn files_of(name: &str, variable: Variable<'_>) -> Vec<KnownFile> {
     let files = std::fs::read_dir(folder(name, variable)).into_iter().flatten().filter_map(Result::ok);
     let paths = files.map(|entry| entry.path()).filter(|path| {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
@@ -103,7 +103,7 @@ pub fn files_of(name: &str, variable: Variable<'_>) -> Vec<KnownFile> {
 
 /// The folder of a pipeline: `$STATE_DIRECTORY` (set by systemd), else `$XDG_STATE_HOME/mprun`, else
 /// `~/.local/state/mprun`; then its name.
-pub fn folder(name: &str, variable: Variable<'_>) -> PathBuf {
+pub(crate) fn folder(name: &str, variable: Variable<'_>) -> PathBuf {
     state_folder(variable).join(name)
 }
 

@@ -11,7 +11,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
+pub(crate) struct Dropped {
     /// Letters that went.
     pub dropped: u64,
     /// Letters that are left.
@@ -19,7 +19,7 @@ pub struct Dropped {
 }
 
 /// Bytes of what is not gone.
-pub fn living_bytes(file: &File) -> io::Result<u64> {
+pub(super) fn living_bytes(file: &File) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(0))?;
@@ -42,7 +42,7 @@ pub fn living_bytes(file: &File) -> io::Result<u64> {
 }
 
 /// Writes what is to stay into a new file, which replaces the old one. The old file was locked, and the new one is.
-pub fn rewrite(
+pub(super) fn rewrite(
     file: Flock<File>,
     path: &Path,
     stays: &mut dyn FnMut(&Letter) -> bool,

@@ -22,7 +22,7 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What a writer of dead letters has to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Store {
+pub(crate) struct Store {
     /// Their file.
     pub path: PathBuf,
     /// The pipeline file that they belong to.
@@ -44,10 +44,10 @@ pub enum WhenFull {
 
 impl Store {
     /// The default of `max_size`.
-    pub const MAX_SIZE: u64 = 1 << 30;
+    pub(crate) const MAX_SIZE: u64 = 1 << 30;
 
     /// With the default bounds.
-    pub fn at(path: PathBuf, pipeline: &Path) -> Store {
+    pub(crate) fn at(path: PathBuf, pipeline: &Path) -> Store {
         let pipeline = pipeline.to_string_lossy().into_owned();
         Store { path, pipeline, max_size: Store::MAX_SIZE, when_full: WhenFull::Block }
     }
@@ -55,14 +55,14 @@ impl Store {
 
 /// A letter was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Appended {
+pub(crate) struct Appended {
     /// Older letters that had to go for it.
     pub dropped: u64,
 }
 
 /// A letter was not written, and nothing of it is there.
 #[derive(Debug)]
-pub enum Unwritten {
+pub(crate) enum Unwritten {
     /// Another process has the file's lock.
     Busy(PathBuf),
     /// The letters have as many bytes as they may.
@@ -75,7 +75,7 @@ pub enum Unwritten {
 
 impl Unwritten {
     /// Whether another process or a person can end that.
-    pub fn passes(&self) -> bool {
+    pub(crate) fn passes(&self) -> bool {
         !matches!(self, Unwritten::Failed(..))
     }
 
@@ -116,7 +116,7 @@ impl fmt::Display for Unwritten {
 ///
 /// Once this returns, the whole line is in the file, and if `safe`, on the disk. After an error nothing of it is, so the
 /// item can stay leased or go back. It takes 2 seconds at most, unless the disk itself stalls.
-pub fn append_line(store: &Store, line: Vec<u8>, safe: bool) -> Result<Appended, Unwritten> {
+pub(crate) fn append_line(store: &Store, line: Vec<u8>, safe: bool) -> Result<Appended, Unwritten> {
     let path = &store.path;
     let describe = |error: io::Error| Unwritten::of(path, error);
     if let Some(folder) = path.parent() {
@@ -200,7 +200,7 @@ fn open(path: &Path, create: bool) -> io::Result<File> {
 }
 
 /// The file at `path`, locked for this process alone; `EWOULDBLOCK` when that took longer than `limit`.
-pub fn locked(path: &Path, create: bool, limit: Duration) -> io::Result<Flock<File>> {
+pub(super) fn locked(path: &Path, create: bool, limit: Duration) -> io::Result<Flock<File>> {
     let until = Instant::now() + limit;
     loop {
         match Flock::lock(open(path, create)?, FlockArg::LockExclusiveNonblock) {
@@ -242,7 +242,7 @@ fn torn(file: &mut File, length: u64) -> io::Result<bool> {
 ///
 /// # Errors
 /// Why not.
-pub fn probe(path: &Path) -> io::Result<()> {
+pub(crate) fn probe(path: &Path) -> io::Result<()> {
     match open(path, false) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let folder = path.parent().unwrap_or(Path::new("/"));
@@ -254,7 +254,7 @@ pub fn probe(path: &Path) -> io::Result<()> {
 
 /// How many letters there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
+pub(crate) struct Amount {
     /// Letters.
     pub letters: u64,
     /// Bytes of their file.
@@ -267,7 +267,7 @@ pub struct Amount {
 ///
 /// # Errors
 /// When they can't be read.
-pub fn amount(path: &Path) -> io::Result<Amount> {
+pub(crate) fn amount(path: &Path) -> io::Result<Amount> {
     let mut letters = Letters::open(path)?;
     let mut amount = Amount { bytes: letters.bytes, ..Amount::default() };
     while let Some(entry) = letters.next_raw() {

@@ -9,7 +9,7 @@ const MAX_LINKS: usize = 40;
 
 /// The names that lead to `file`: the file's own, in its real folder, and that of every symbolic link on the way. Where
 /// something is missing, its name is the last one.
-pub fn chain(file: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn chain(file: &Path) -> BTreeSet<PathBuf> {
     let mut names = BTreeSet::new();
     let mut real = PathBuf::new();
     let mut left: Vec<PathBuf> = parts(file);
@@ -44,7 +44,7 @@ pub fn chain(file: &Path) -> BTreeSet<PathBuf> {
 
 /// The names of all folders above these, in the folders that they are in: any of them may be renamed, or another folder
 /// may take its place, and the kernel reports nothing of it below.
-pub fn above<'a>(folders: impl IntoIterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
+pub(crate) fn above<'a>(folders: impl IntoIterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
     let mut names = BTreeSet::new();
     for folder in folders {
         for name in folder.ancestors().filter(|name| name.file_name().is_some()) {

@@ -23,7 +23,7 @@ const REMOTE: [(FsType, &str); 13] = [
 ];
 
 /// The name of the remote file system that the path is on, if it is on one.
-pub fn remote(path: &Path) -> io::Result<Option<&'static str>> {
+pub(super) fn remote(path: &Path) -> io::Result<Option<&'static str>> {
     match statfs(path) {
         Ok(about) => {
             let found = REMOTE.iter().find(|(kind, _)| *kind == about.filesystem_type());

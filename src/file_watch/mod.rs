@@ -12,7 +12,7 @@
 mod chain;
 mod file_system;
 
-pub use chain::{above, chain};
+pub(crate) use chain::{above, chain};
 
 use crate::sys::threads::without_signals;
 use notify::event::{
@@ -27,14 +27,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two polls where the kernel does not notify.
-pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `MPRUN_WATCH=poll` in the environment: the kernel is not asked at all, for file systems that hide what they are.
 const MODE_VARIABLE: &str = "MPRUN_WATCH";
 
 /// What happened to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub(crate) enum What {
     /// Its content changed, or a program that had it open for writing closed it.
     Content,
     /// Its permissions, owner, times or number of links changed.
@@ -51,7 +51,7 @@ pub enum What {
 
 /// How changes of a path are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub(crate) enum How {
     /// The kernel notifies.
     Notified,
     /// Only by polling.
@@ -61,7 +61,7 @@ pub enum How {
 type Handler = Arc<dyn Fn(&Path, What) + Send + Sync>;
 
 /// Watches on folders, or on single files.
-pub struct FileWatch {
+pub(crate) struct FileWatch {
     handler: Handler,
     kernel: Option<INotifyWatcher>,
     poller: Option<PollWatcher>,
@@ -74,7 +74,10 @@ pub struct FileWatch {
 
 impl FileWatch {
     /// `handler` gets what happens, on a thread of its own: it must be quick. `subject`: what the log says is watched.
-    pub fn new(subject: &'static str, handler: impl Fn(&Path, What) + Send + Sync + 'static) -> FileWatch {
+    pub(crate) fn new(
+        subject: &'static str,
+        handler: impl Fn(&Path, What) + Send + Sync + 'static,
+    ) -> FileWatch {
         let handler: Handler = Arc::new(handler);
         let (poller, watched, is_reported) = (None, BTreeMap::new(), false);
         let mut watch = FileWatch { handler, kernel: None, poller, watched, subject, is_reported };
@@ -95,14 +98,14 @@ impl FileWatch {
     ///
     /// # Errors
     /// The path is not there, or may not be read.
-    pub fn watch(&mut self, path: &Path) -> io::Result<How> {
+    pub(crate) fn watch(&mut self, path: &Path) -> io::Result<How> {
         let how = self.begin(path)?;
         self.watched.insert(path.to_owned(), how);
         Ok(how)
     }
 
     /// Watches a folder if the kernel can notify of it: it is not worth polling.
-    pub fn watch_if_notified(&mut self, folder: &Path) {
+    pub(crate) fn watch_if_notified(&mut self, folder: &Path) {
         let Some(kernel) = &mut self.kernel else { return };
         if self.watched.get(folder) == Some(&How::Notified) {
             let _ = kernel.unwatch(folder); // the watch may have ended with its folder
@@ -144,7 +147,7 @@ impl FileWatch {
     }
 
     /// Ends the watches on all paths but these.
-    pub fn keep(&mut self, wanted: impl Fn(&Path) -> bool) {
+    pub(crate) fn keep(&mut self, wanted: impl Fn(&Path) -> bool) {
         let kernel = &mut self.kernel;
         self.watched.retain(|path, how| {
             let keep = wanted(path);
@@ -159,7 +162,7 @@ impl FileWatch {
     }
 
     /// Whether anything must be polled.
-    pub fn is_polling(&self) -> bool {
+    pub(crate) fn is_polling(&self) -> bool {
         self.watched.values().any(|how| *how == How::Polled)
     }
 
@@ -167,7 +170,7 @@ impl FileWatch {
     ///
     /// # Errors
     /// When there is no thread for it.
-    pub fn poll(&mut self, file: &Path) -> io::Result<()> {
+    pub(crate) fn poll(&mut self, file: &Path) -> io::Result<()> {
         if self.poller.is_none() {
             // Of the time of a change it compares the seconds only, hence the contents.
             let config = Config::default().with_poll_interval(POLL_INTERVAL).with_compare_contents(true);

@@ -76,32 +76,32 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// `most`: bytes of one item.
-    pub fn new(framing: Framing, most: u64) -> Decoder {
+    pub(crate) fn new(framing: Framing, most: u64) -> Decoder {
         Decoder::resume(framing, most, 0, None)
     }
 
     /// Continues at a position of the stream, perhaps in the middle of an item that is being skipped.
-    pub fn resume(framing: Framing, most: u64, position: u64, skip: Option<Skip>) -> Decoder {
+    pub(crate) fn resume(framing: Framing, most: u64, position: u64, skip: Option<Skip>) -> Decoder {
         Decoder { framing, most, buffer: Vec::new(), base: position, start: 0, scanned: 0, filled: 0, skip }
     }
 
     /// Sets the bytes of the longest item from now on.
-    pub fn set_most(&mut self, most: u64) {
+    pub(crate) fn set_most(&mut self, most: u64) {
         self.most = most;
     }
 
     /// Bytes of the stream that were handed out, or skipped.
-    pub fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.base + self.start as u64
     }
 
     /// The item that is being skipped.
-    pub fn skipping(&self) -> Option<&Skip> {
+    pub(crate) fn skipping(&self) -> Option<&Skip> {
         self.skip.as_ref()
     }
 
     /// The next whole item.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, BadFrame> {
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, BadFrame> {
         if let Some(skip) = &self.skip {
             return Err(BadFrame::TooLong { least: skip.item.length, most: self.most });
         }
@@ -115,7 +115,7 @@ impl Decoder {
     }
 
     /// The output has ended: what is left is the last item, if it needs no end.
-    pub fn last(&mut self) -> Result<Option<&[u8]>, BadFrame> {
+    pub(crate) fn last(&mut self) -> Result<Option<&[u8]>, BadFrame> {
         let rest = std::mem::replace(&mut self.start, self.filled)..self.filled;
         self.scanned = 0;
         match self.framing {
@@ -126,23 +126,23 @@ impl Decoder {
     }
 
     /// All that is there, as it is.
-    pub fn rest(&self) -> &[u8] {
+    pub(crate) fn rest(&self) -> &[u8] {
         &self.buffer[self.start..self.filled]
     }
 
     /// Drops the first bytes.
-    pub fn forget(&mut self, bytes: usize) {
+    pub(crate) fn forget(&mut self, bytes: usize) {
         self.start += bytes.min(self.pending());
         self.scanned = 0;
     }
 
     /// Bytes that are there and belong to no item handed out.
-    pub fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.filled - self.start
     }
 
     /// Room to read into, at least `wanted` bytes; then [`Decoder::filled`] says how many were.
-    pub fn room(&mut self, wanted: usize) -> &mut [u8] {
+    pub(crate) fn room(&mut self, wanted: usize) -> &mut [u8] {
         let pending = self.pending();
         // Moves no more bytes than were handed out since the last move.
         if self.start >= pending {
@@ -159,18 +159,18 @@ impl Decoder {
     }
 
     /// Counts bytes of the room that were filled.
-    pub fn filled(&mut self, bytes: usize) {
+    pub(crate) fn filled(&mut self, bytes: usize) {
         self.filled += bytes;
         debug_assert!(self.filled <= self.buffer.len());
     }
 
     /// Whether it has much more memory than it needs now.
-    pub fn has_slack(&self, keep: usize) -> bool {
+    pub(crate) fn has_slack(&self, keep: usize) -> bool {
         self.buffer.len() > keep && self.pending() <= keep
     }
 
     /// Gives back the memory that a long item needed.
-    pub fn shrink(&mut self, keep: usize) {
+    pub(crate) fn shrink(&mut self, keep: usize) {
         if self.pending() == 0 && self.buffer.len() > keep {
             *self = Decoder::resume(self.framing, self.most, self.position(), self.skip.take());
         }

@@ -72,7 +72,7 @@ fn generation(path: &Path, n: u32) -> PathBuf {
 
 /// A log file as one process writes it.
 #[derive(Debug)]
-pub struct RotatingFile {
+pub(super) struct RotatingFile {
     spec: LogFile,
     file: Option<File>,
     /// How old the file was at some moment.
@@ -83,12 +83,12 @@ pub struct RotatingFile {
 
 impl RotatingFile {
     /// Opens nothing yet.
-    pub fn new(spec: LogFile) -> RotatingFile {
+    pub(super) fn new(spec: LogFile) -> RotatingFile {
         RotatingFile { spec, file: None, begun: None, unchecked_bytes: 0, checked: Instant::now() }
     }
 
     /// The file.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.spec.path
     }
 
@@ -96,7 +96,7 @@ impl RotatingFile {
     ///
     /// # Errors
     /// When the file can't be opened or written: the next line tries again.
-    pub fn append(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         self.unchecked_bytes += line.len() as u64;
         if self.file.is_none()
             || self.unchecked_bytes > CHECK_BYTES

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const CHECK_INTERVAL_MS: u16 = 1000;
 
 /// Follows the recent logs of a run.
-pub struct Follower {
+pub(crate) struct Follower {
     logs: RecentLogs,
     stage: Option<String>,
     inotify: Inotify,
@@ -34,7 +34,11 @@ impl Follower {
     ///
     /// # Errors
     /// When the folder can't be watched, or a file can't be read.
-    pub fn new(folder: &Path, stage: Option<&str>, most: usize) -> io::Result<(Follower, Vec<String>)> {
+    pub(crate) fn new(
+        folder: &Path,
+        stage: Option<&str>,
+        most: usize,
+    ) -> io::Result<(Follower, Vec<String>)> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
         let flags = AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_CREATE
@@ -65,7 +69,7 @@ impl Follower {
     ///
     /// # Errors
     /// When a file can't be read.
-    pub fn next_lines(&mut self) -> io::Result<Option<Vec<String>>> {
+    pub(crate) fn next_lines(&mut self) -> io::Result<Option<Vec<String>>> {
         loop {
             let lines = self.read()?;
             if !lines.is_empty() {

@@ -19,16 +19,16 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// What `journalctl -t` finds.
 const IDENTIFIER: &str = "mprun";
 /// Bytes that an entry's other fields take at most: names are short.
-pub const FIELD_BYTES: usize = 1024;
+pub(super) const FIELD_BYTES: usize = 1024;
 
 /// Whether standard error is the journal: `$JOURNAL_STREAM` names the very file (a redirection keeps the variable).
-pub fn is_stderr() -> bool {
+pub(super) fn is_stderr() -> bool {
     let Some(named) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     fstat(io::stderr()).is_ok_and(|about| named == format!("{}:{}", about.st_dev, about.st_ino))
 }
 
 /// As in syslog.
-pub fn priority(level: Level) -> u8 {
+pub(super) fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,
         Level::Warn => 4,
@@ -38,10 +38,10 @@ pub fn priority(level: Level) -> u8 {
 }
 
 /// A stage, and the number of a worker of it.
-pub type Worker = (String, u32);
+pub(super) type Worker = (String, u32);
 
 /// The speaker stands in the text, too: `journalctl` shows nothing else of it by itself.
-pub fn message(text: &str, speaker: Option<&Worker>) -> String {
+pub(super) fn message(text: &str, speaker: Option<&Worker>) -> String {
     match speaker {
         Some((stage, index)) => format!("{stage}[{index}] {text}"),
         None => text.to_owned(),
@@ -49,7 +49,7 @@ pub fn message(text: &str, speaker: Option<&Worker>) -> String {
 }
 
 /// `worker`: the one that the message is about.
-pub fn entry(level: Level, message: &str, pipeline: Option<&str>, worker: Option<&Worker>) -> String {
+pub(super) fn entry(level: Level, message: &str, pipeline: Option<&str>, worker: Option<&Worker>) -> String {
     let mut fields = vec![
         ("MESSAGE", message.to_owned()),
         ("PRIORITY", priority(level).to_string()),
@@ -75,12 +75,12 @@ fn socket() -> Option<&'static UnixDatagram> {
 }
 
 /// Whether the journal has taken it.
-pub fn send(entry: &[u8]) -> bool {
+pub(super) fn send(entry: &[u8]) -> bool {
     socket().is_some_and(|socket| socket.send_to(entry, ADDRESS).is_ok())
 }
 
 /// An entry as a line that the journal reads from standard error: its level and its message.
-pub fn as_line(entry: &[u8]) -> Vec<u8> {
+pub(super) fn as_line(entry: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(entry);
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     format!("<{}>{}\n", value("PRIORITY="), value("MESSAGE=")).into_bytes()
@@ -90,7 +90,7 @@ pub fn as_line(entry: &[u8]) -> Vec<u8> {
 /// it, and of a process that is gone it finds none. It waits 0.1 s at most.
 ///
 /// The kernel tells of room in a socket, not that it is empty: so this polls, once in a process's life.
-pub fn wait_until_read() {
+pub(super) fn wait_until_read() {
     const POLLS: u32 = 50;
     const PAUSE: Duration = Duration::from_millis(2);
     for _ in 0..POLLS {
@@ -102,7 +102,7 @@ pub fn wait_until_read() {
 }
 
 /// The worker that a record names (`stage[index]`).
-pub fn worker_of(record: &Record<'_>) -> Option<Worker> {
+pub(super) fn worker_of(record: &Record<'_>) -> Option<Worker> {
     let worker = record.key_values().get("worker".into())?.to_string();
     let (stage, index) = worker.strip_suffix(']')?.rsplit_once('[')?;
     Some((stage.to_owned(), index.parse().ok()?))

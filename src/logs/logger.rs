@@ -21,7 +21,7 @@ static PIPELINE: OnceLock<String> = OnceLock::new();
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LogStyle {
+pub(crate) enum LogStyle {
     /// As it is.
     Plain,
     /// Standard error is a terminal that wants colour.
@@ -32,7 +32,7 @@ pub enum LogStyle {
 
 /// What is said, and how it looks: decided once, by the supervisor, for all its workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Logging {
+pub(crate) struct Logging {
     /// As in `RUST_LOG`.
     pub filter: String,
     /// How it looks.
@@ -42,7 +42,7 @@ pub struct Logging {
 
 impl Logging {
     /// By the environment; `verbosity` counts `-v` up and `-q` down.
-    pub fn from_environment(verbosity: i8) -> Logging {
+    pub(crate) fn from_environment(verbosity: i8) -> Logging {
         let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
         let style = match terminal::stderr().colour {
             _ if journal::is_stderr() => LogStyle::Journal,
@@ -53,7 +53,7 @@ impl Logging {
     }
 
     /// Starts logging for this process. `worker`: its stage and number. A second call does nothing.
-    pub fn start(&self, worker: Option<(&str, u32)>) {
+    pub(crate) fn start(&self, worker: Option<(&str, u32)>) {
         let name = worker.map_or_else(|| "mprun".to_owned(), |(stage, index)| format!("{stage}[{index}]"));
         let copies = Copies { speaker: name.clone() };
         let mut builder = Builder::new();
@@ -120,17 +120,17 @@ impl Log for JournalLogger {
 }
 
 /// Names the pipeline that all further lines are about; once.
-pub fn set_pipeline(name: &str) {
+pub(crate) fn set_pipeline(name: &str) {
     let _ = PIPELINE.set(name.to_owned());
 }
 
 /// Says something about another process: a worker, called `stage[index]`.
-pub fn say_about(level: Level, worker: &str, text: &str) {
+pub(crate) fn say_about(level: Level, worker: &str, text: &str) {
     log::log!(target: "mprun", level, worker; "{worker} {text}");
 }
 
 /// Shows a text of several lines as it is on standard error. In the journal each line of it has a level, too.
-pub fn show(level: Level, text: &str) {
+pub(crate) fn show(level: Level, text: &str) {
     let text = match journal::is_stderr() {
         true => text.lines().map(|line| format!("<{}>{line}\n", journal::priority(level))).collect(),
         false => text.to_owned(),
@@ -189,17 +189,17 @@ enum Copy {
 static COPIES: Mutex<Vec<Copy>> = Mutex::new(Vec::new());
 
 /// From now on this log file gets lines of this process as well.
-pub fn copy_to_log_file(file: &LogFile) {
+pub(crate) fn copy_to_log_file(file: &LogFile) {
     add_copy(Copy::LogFile(record::file_name(file)));
 }
 
 /// From now on this worker's lines are in its stage's recent logs, those that `-q` keeps from standard error included.
-pub fn keep_recent(file: LogFile) {
+pub(crate) fn keep_recent(file: LogFile) {
     add_copy(Copy::Recent(RotatingFile::new(file)));
 }
 
 /// From now on the supervisor's lines are in its recent logs.
-pub fn keep_recent_of_supervisor(file: &LogFile) {
+pub(crate) fn keep_recent_of_supervisor(file: &LogFile) {
     add_copy(Copy::RecentOfSupervisor(record::file_name(file)));
 }
 

@@ -22,14 +22,14 @@ mod journal;
 mod logger;
 mod recent;
 mod record;
-pub mod sink;
-pub mod writer;
+pub(crate) mod sink;
+pub(crate) mod writer;
 
-pub use file::LogFile;
-pub use follow::Follower;
+pub(crate) use file::LogFile;
+pub(crate) use follow::Follower;
 #[cfg(test)]
-pub use logger::LogStyle;
-pub use logger::{
+pub(crate) use logger::LogStyle;
+pub(crate) use logger::{
     Logging, copy_to_log_file, keep_recent, keep_recent_of_supervisor, say_about, set_pipeline, show,
 };
-pub use recent::RecentLogs;
+pub(crate) use recent::RecentLogs;

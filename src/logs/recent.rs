@@ -20,21 +20,21 @@ const SUFFIX: &str = ".log";
 
 /// The recent logs of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecentLogs(PathBuf);
+pub(crate) struct RecentLogs(PathBuf);
 
 impl RecentLogs {
     /// In this folder.
-    pub fn new(folder: &Path) -> RecentLogs {
+    pub(crate) fn new(folder: &Path) -> RecentLogs {
         RecentLogs(folder.to_owned())
     }
 
     /// Those of a run with this control socket.
-    pub fn beside(socket: &Path) -> RecentLogs {
+    pub(crate) fn beside(socket: &Path) -> RecentLogs {
         RecentLogs(socket.with_extension("logs"))
     }
 
     /// The folder that holds them.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.0
     }
 
@@ -42,7 +42,7 @@ impl RecentLogs {
     ///
     /// # Errors
     /// When it can't be made.
-    pub fn create(&self) -> io::Result<()> {
+    pub(crate) fn create(&self) -> io::Result<()> {
         match fs::remove_dir_all(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -51,23 +51,23 @@ impl RecentLogs {
     }
 
     /// Removes the folder: the run is over.
-    pub fn remove(&self) {
+    pub(crate) fn remove(&self) {
         let _ = fs::remove_dir_all(&self.0); // at worst the next run does it
     }
 
     /// A stage's file.
-    pub fn of_stage(&self, stage: &str) -> LogFile {
+    pub(crate) fn of_stage(&self, stage: &str) -> LogFile {
         let path = self.0.join(format!("{stage}{SUFFIX}"));
         LogFile { path, max_size: FILE_BYTES, max_age: None, keep: 1 }
     }
 
     /// Whether a stage of this name has said anything.
-    pub fn has_stage(&self, stage: &str) -> bool {
+    pub(crate) fn has_stage(&self, stage: &str) -> bool {
         self.of_stage(stage).path.exists()
     }
 
     /// The supervisor's file.
-    pub fn of_supervisor(&self) -> LogFile {
+    pub(crate) fn of_supervisor(&self) -> LogFile {
         self.of_stage(SUPERVISOR)
     }
 
@@ -91,7 +91,12 @@ impl RecentLogs {
     ///
     /// # Errors
     /// When there are no recent logs, or they can't be read.
-    pub fn last_of_worker(&self, stage: &str, worker: &str, since: SystemTime) -> io::Result<Vec<String>> {
+    pub(crate) fn last_of_worker(
+        &self,
+        stage: &str,
+        worker: &str,
+        since: SystemTime,
+    ) -> io::Result<Vec<String>> {
         let since = humantime::format_rfc3339_millis(since).to_string();
         let said = |line: &String| {
             // The first line may have lost its beginning: then there is no time in front.
@@ -108,7 +113,7 @@ impl RecentLogs {
     ///
     /// # Errors
     /// When there are no recent logs, or they can't be read.
-    pub fn last(&self, stage: Option<&str>, most: usize) -> io::Result<Vec<String>> {
+    pub(crate) fn last(&self, stage: Option<&str>, most: usize) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
         for path in self.files(stage)? {
             lines.extend(last(end_lines(&path, u64::MAX)?, most));

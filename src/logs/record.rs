@@ -8,7 +8,7 @@
 use super::file::LogFile;
 
 /// A pipe keeps a write of up to this many bytes together.
-pub const PIPE_BUF: usize = libc::PIPE_BUF;
+pub(super) const PIPE_BUF: usize = libc::PIPE_BUF;
 
 const MARK: u8 = 0x01;
 const HEADER: usize = 6;
@@ -16,7 +16,7 @@ const HEADER: usize = 6;
 const LONGEST_TEXT: usize = 64 * 1024;
 
 /// Lines of text for standard error, ready for the pipe: as many whole ones in a piece as it keeps together.
-pub fn texts(text: &str) -> Vec<String> {
+pub(super) fn texts(text: &str) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     for line in text.split_inclusive('\n') {
         let mut rest = line;
@@ -33,12 +33,12 @@ pub fn texts(text: &str) -> Vec<String> {
 }
 
 /// An entry for the journal.
-pub fn entry(entry: &str) -> String {
+pub(super) fn entry(entry: &str) -> String {
     record('J', entry)
 }
 
 /// A line for a log file. `None`: the file's path is so long that nothing fits beside it.
-pub fn line(file: &str, line: &str) -> Option<String> {
+pub(super) fn line(file: &str, line: &str) -> Option<String> {
     let room = PIPE_BUF.checked_sub(HEADER + file.len() + 1)?.checked_sub(64)?;
     let line = match line.len() <= room {
         true => line.to_owned(),
@@ -48,12 +48,12 @@ pub fn line(file: &str, line: &str) -> Option<String> {
 }
 
 /// The number of lines that did not fit into the pipe.
-pub fn lost(lines: u64) -> String {
+pub(super) fn lost(lines: u64) -> String {
     record('L', &lines.to_string())
 }
 
 /// The text on one line, cut if it has more bytes than `longest`.
-pub fn one_line(text: &str, longest: usize) -> String {
+pub(super) fn one_line(text: &str, longest: usize) -> String {
     let mut line = crate::text::one_line(text.trim_end()).into_owned();
     if line.len() > longest {
         line.truncate(char_boundary(&line, longest));
@@ -68,7 +68,7 @@ fn char_boundary(text: &str, bytes: usize) -> usize {
 }
 
 /// How a log file is named in a record.
-pub fn file_name(file: &LogFile) -> String {
+pub(super) fn file_name(file: &LogFile) -> String {
     // Only a path that is not UTF-8 has no JSON: such a file can't be in a pipeline file, which is UTF-8.
     serde_json::to_string(file).unwrap_or_default()
 }
@@ -79,7 +79,7 @@ fn record(kind: char, payload: &str) -> String {
 
 /// What comes out of the pipe.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Received {
+pub(super) enum Received {
     /// For standard error, as it is.
     Text(Vec<u8>),
     /// For the journal.
@@ -92,7 +92,7 @@ pub enum Received {
 
 /// Takes what was read of the pipe apart, whole pieces only; the rest stays in `bytes`. At the end of the pipe nothing
 /// stays.
-pub fn take_apart(bytes: &mut Vec<u8>, at_end: bool) -> Vec<Received> {
+pub(super) fn take_apart(bytes: &mut Vec<u8>, at_end: bool) -> Vec<Received> {
     let mut all = Vec::new();
     let mut at = 0;
     while at < bytes.len() {

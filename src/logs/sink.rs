@@ -35,7 +35,7 @@ enum Sink {
 }
 
 /// One thing to write.
-pub enum Outgoing {
+pub(crate) enum Outgoing {
     /// Lines for standard error.
     Text(String),
     /// For the journal; and the same as a line, for a journal that can't be reached.
@@ -55,7 +55,7 @@ impl Outgoing {
 }
 
 /// Sends it on its way.
-pub fn send(outgoing: Outgoing) {
+pub(crate) fn send(outgoing: Outgoing) {
     let mut sink = sink();
     match &mut *sink {
         Sink::Stderr => write_to_stderr(outgoing),
@@ -90,20 +90,20 @@ fn write_to_stderr(outgoing: Outgoing) {
 }
 
 /// Standard error of this process is the log pipe: that of a worker.
-pub fn use_stderr_as_pipe() {
+pub(crate) fn use_stderr_as_pipe() {
     *sink() = Sink::Worker(WorkerPipe::default());
 }
 
 /// From here on lines go into this pipe, whose writing end does not block; `waiting`: those of the program before this
 /// one, which go first.
-pub fn use_pipe(pipe: OwnedFd, waiting: Vec<String>) {
+pub(crate) fn use_pipe(pipe: OwnedFd, waiting: Vec<String>) {
     let backlog = Arc::new(Backlog { pipe, queue: Mutex::default(), empty: Condvar::new() });
     waiting.into_iter().for_each(|record| backlog.send(record));
     *sink() = Sink::Supervisor(backlog);
 }
 
 /// Lets go of the pipe, once all is in it or `until` has come. False: lines are left that it did not take.
-pub fn leave_pipe(until: Instant) -> bool {
+pub(crate) fn leave_pipe(until: Instant) -> bool {
     let before = std::mem::replace(&mut *sink(), Sink::Closed);
     match before {
         Sink::Supervisor(backlog) => backlog.wait_until_empty(until),
@@ -112,12 +112,12 @@ pub fn leave_pipe(until: Instant) -> bool {
 }
 
 /// From here on lines go straight to standard error again.
-pub fn use_stderr() {
+pub(crate) fn use_stderr() {
     *sink() = Sink::Stderr;
 }
 
 /// What a supervisor has not been able to write yet; it stays there, too.
-pub fn backlog() -> Vec<String> {
+pub(crate) fn backlog() -> Vec<String> {
     match &*sink() {
         Sink::Supervisor(backlog) => backlog.queue().records.iter().cloned().collect(),
         _ => Vec::new(),

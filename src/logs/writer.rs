@@ -29,7 +29,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 /// How long the writer runs on once all processes that could log are gone.
-pub const END_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// Read from the pipe at once, at most.
 const READ_BYTES: usize = 64 * 1024;
 /// Pieces of text, or lines for files, that wait for one destination.
@@ -38,7 +38,7 @@ const CHANNEL_LENGTH: usize = 64;
 const ROOM_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The life of the log writer's process; the pipe is its standard input.
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     let _ = nix::sys::prctl::set_name(c"mprun:log"); // what `top` shows
     let stdin = io::stdin();
     let Ok(pipe) = stdin.as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
@@ -84,7 +84,7 @@ impl Write for Stderr {
 }
 
 /// Copies the pipe to its destinations until its end, and until they have taken what they can.
-pub fn copy(mut pipe: File, stderr: impl Write + Send + 'static) {
+pub(crate) fn copy(mut pipe: File, stderr: impl Write + Send + 'static) {
     let Ok(mut destinations) = Destinations::start(stderr) else { return };
     let (mut bytes, mut piece) = (Vec::new(), vec![0; READ_BYTES]);
     loop {
@@ -244,7 +244,7 @@ impl OpenFile {
 }
 
 /// Makes a pipe's writing end non-blocking: it is ours, and so is every process that has it.
-pub fn make_non_blocking(pipe: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn make_non_blocking(pipe: BorrowedFd<'_>) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL)?);
     fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())

@@ -16,12 +16,12 @@ pub(super) struct Families<'e, 'p> {
 }
 
 impl<'e, 'p> Families<'e, 'p> {
-    pub fn new(encoder: DescriptorEncoder<'e>, pipeline: &'p str) -> Families<'e, 'p> {
+    pub(super) fn new(encoder: DescriptorEncoder<'e>, pipeline: &'p str) -> Families<'e, 'p> {
         Families { encoder, pipeline }
     }
 
     /// Numbers that only grow. The name comes without `_total`, which every counter gets.
-    pub fn counter<'l, const N: usize, V: EncodeCounterValue>(
+    pub(super) fn counter<'l, const N: usize, V: EncodeCounterValue>(
         &mut self,
         name: &str,
         help: &str,
@@ -33,7 +33,7 @@ impl<'e, 'p> Families<'e, 'p> {
     }
 
     /// Numbers that go up and down.
-    pub fn gauge<'l, const N: usize, V: EncodeGaugeValue>(
+    pub(super) fn gauge<'l, const N: usize, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,
@@ -43,7 +43,7 @@ impl<'e, 'p> Families<'e, 'p> {
     }
 
     /// How often something took how long.
-    pub fn histogram<'l, const N: usize>(
+    pub(super) fn histogram<'l, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
@@ -58,7 +58,7 @@ impl<'e, 'p> Families<'e, 'p> {
     }
 
     /// One sample for each state: 1 for the one that it is.
-    pub fn states<'l>(
+    pub(super) fn states<'l>(
         &mut self,
         name: &str,
         help: &str,

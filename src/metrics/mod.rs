@@ -10,7 +10,7 @@ mod pipeline;
 mod queues;
 mod stages;
 
-pub use monotone::Monotone;
+pub(crate) use monotone::Monotone;
 
 use crate::status::Snapshot;
 use family::Families;
@@ -21,7 +21,7 @@ use std::fmt;
 
 /// How it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Prometheus's own text, 0.0.4.
     Text,
     /// OpenMetrics 1.0.
@@ -30,12 +30,12 @@ pub enum Format {
 
 impl Format {
     /// What the value of an `Accept` header asks for.
-    pub fn accepted(accept: &str) -> Format {
+    pub(crate) fn accepted(accept: &str) -> Format {
         if accept.contains("application/openmetrics-text") { Format::OpenMetrics } else { Format::Text }
     }
 
     /// The value of `Content-Type`.
-    pub fn content_type(self) -> &'static str {
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Format::Text => prometheus_text::CONTENT_TYPE,
             Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -47,7 +47,7 @@ impl Format {
 ///
 /// # Errors
 /// Never: writing to memory does not fail.
-pub fn encode(snapshot: Snapshot, format: Format) -> Result<String, fmt::Error> {
+pub(crate) fn encode(snapshot: Snapshot, format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Seen(snapshot)));
     let mut text = String::new();

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 /// The largest times reported so far.
 #[derive(Debug, Default)]
-pub struct Monotone(BTreeMap<String, Times>);
+pub(crate) struct Monotone(BTreeMap<String, Times>);
 
 impl Monotone {
     /// Raises times that are lower than those reported before.
-    pub fn raise(&mut self, seen: &mut Snapshot) {
+    pub(crate) fn raise(&mut self, seen: &mut Snapshot) {
         self.0.retain(|name, _| seen.stages.iter().any(|stage| stage.name == *name));
         for stage in &mut seen.stages {
             let (now, reported) = (&mut stage.times, self.0.entry(stage.name.clone()).or_default());

@@ -6,5 +6,5 @@ mod totals;
 mod tuning;
 
 pub use limits::{Limits, WhenFull};
-pub use totals::Totals;
+pub(crate) use totals::Totals;
 pub use tuning::Tuning;

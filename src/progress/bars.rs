@@ -11,7 +11,7 @@ const BAR_LENGTH: u64 = 1000;
 /// More stages than this are not drawn.
 const MAX_BARS: usize = 40;
 /// How often bars are drawn.
-pub const DRAW_INTERVAL: Duration = Duration::from_millis(250);
+pub(super) const DRAW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Wide and narrow; without an end and with one.
 const TEMPLATES: [[&str; 2]; 2] = [
@@ -21,13 +21,13 @@ const TEMPLATES: [[&str; 2]; 2] = [
 
 /// One bar for each stage, below all that is said.
 #[derive(Debug)]
-pub struct Bars {
+pub(super) struct Bars {
     all: MultiProgress,
     stages: Vec<(String, ProgressBar)>,
 }
 
 impl Bars {
-    pub fn new() -> Bars {
+    pub(super) fn new() -> Bars {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(
             Box::new(Screen::default()),
             10,
@@ -36,12 +36,12 @@ impl Bars {
     }
 
     /// Takes the bars away while something else is on the terminal.
-    pub fn without(&self, act: impl FnOnce()) {
+    pub(super) fn without(&self, act: impl FnOnce()) {
         self.all.suspend(act);
     }
 
     /// Draws what was seen.
-    pub fn draw(&mut self, readings: &[Reading]) {
+    pub(super) fn draw(&mut self, readings: &[Reading]) {
         let is_there = |name: &str| readings.iter().any(|reading| reading.name == name);
         self.stages.retain(|(name, bar)| {
             if !is_there(name) {
@@ -70,7 +70,7 @@ impl Bars {
     }
 
     /// Leaves the terminal as if there had been none.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         let _ = self.all.clear(); // the terminal may be gone
     }
 }

@@ -13,7 +13,7 @@ const MIN_SECONDS: f64 = 0.5;
 
 /// One stage.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Its name.
     pub name: String,
     /// Items it is through with; of a source, items it has emitted.
@@ -28,18 +28,18 @@ pub struct Reading {
 
 /// Remembers earlier snapshots.
 #[derive(Debug)]
-pub struct Estimate {
+pub(super) struct Estimate {
     samples: Samples,
     earlier: VecDeque<(f64, BTreeMap<String, f64>)>,
 }
 
 impl Estimate {
-    pub fn new() -> Estimate {
+    pub(super) fn new() -> Estimate {
         Estimate { samples: Samples::new(None), earlier: VecDeque::new() }
     }
 
     /// What a snapshot of the pipeline shows.
-    pub fn update(&mut self, mut snapshot: Snapshot) -> Vec<Reading> {
+    pub(super) fn update(&mut self, mut snapshot: Snapshot) -> Vec<Reading> {
         self.samples.rate(&mut snapshot, || None);
         let now = snapshot.uptime;
         let shares = shares(&snapshot);

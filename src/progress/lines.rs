@@ -9,7 +9,7 @@ const FIRST_SECONDS: [u64; 7] = [1, 2, 5, 10, 20, 30, 60];
 const LATER_INTERVAL_SECONDS: u64 = 60;
 
 /// How long after the start the next line is due, if the last was due `before`.
-pub fn next(before: Duration) -> Duration {
+pub(super) fn next(before: Duration) -> Duration {
     let before = before.as_secs();
     let early = FIRST_SECONDS.into_iter().find(|due| *due > before);
     Duration::from_secs(
@@ -18,7 +18,7 @@ pub fn next(before: Duration) -> Duration {
 }
 
 /// All stages on one line.
-pub fn line(readings: &[Reading]) -> String {
+pub(super) fn line(readings: &[Reading]) -> String {
     let each: Vec<String> = readings
         .iter()
         .map(|reading| match reading.share {
@@ -32,7 +32,7 @@ pub fn line(readings: &[Reading]) -> String {
 }
 
 /// Items, their rate, and the time left.
-pub fn figures(reading: &Reading) -> String {
+pub(super) fn figures(reading: &Reading) -> String {
     let items = numbers::counted(reading.items, "item");
     let mut text = format!("{items}, {}/s", numbers::rate(reading.rate));
     match (reading.share, reading.left) {

@@ -17,8 +17,8 @@ mod screen;
 mod show;
 mod terminal_thread;
 
-pub use show::Show;
-pub use terminal_thread::TerminalThread;
+pub(crate) use show::Show;
+pub(crate) use terminal_thread::TerminalThread;
 
 use crate::config::Pipeline;
 use crate::stage::Registry;
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// When progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum When {
+pub(crate) enum When {
     /// Of runs that will end.
     #[default]
     Auto,
@@ -53,7 +53,7 @@ impl FromStr for When {
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// A bar for each stage.
     Bars,
     /// A line now and then, the first one after this time.
@@ -67,7 +67,7 @@ const ALWAYS_FIRST_LINE: Duration = Duration::from_secs(1);
 
 /// What is on a terminal.
 #[derive(Clone, Copy, Debug)]
-pub struct Terminals {
+pub(crate) struct Terminals {
     stdin: bool,
     stdout: bool,
     /// And can move the cursor.
@@ -76,7 +76,7 @@ pub struct Terminals {
 
 impl Terminals {
     /// Those of this process.
-    pub fn here() -> Terminals {
+    pub(crate) fn here() -> Terminals {
         Terminals {
             stdin: terminal::stdin().is_terminal,
             stdout: terminal::stdout().is_terminal,
@@ -86,7 +86,7 @@ impl Terminals {
 }
 
 /// How the progress of a run is shown, if at all.
-pub fn form(wanted: When, pipeline: &Pipeline, registry: &Registry, on: Terminals) -> Option<Form> {
+pub(crate) fn form(wanted: When, pipeline: &Pipeline, registry: &Registry, on: Terminals) -> Option<Form> {
     let sources = || pipeline.stages.iter().filter(|stage| stage.work.inputs.is_empty());
     let ends = sources().all(|stage| stage.work.ends(registry));
     let prints = pipeline.stages.iter().any(|stage| stage.work.prints(registry));

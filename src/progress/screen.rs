@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Standard error.
 #[derive(Debug, Default)]
-pub struct Screen(Mutex<Drawing>);
+pub(super) struct Screen(Mutex<Drawing>);
 
 #[derive(Debug, Default)]
 struct Drawing {
@@ -41,7 +41,7 @@ fn size() -> terminal::Size {
 }
 
 /// Whether there is no room for long bars.
-pub fn is_narrow() -> bool {
+pub(super) fn is_narrow() -> bool {
     size().columns < 80
 }
 

@@ -11,11 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Asks for the status; `None`: the run is over.
-pub type Ask = Box<dyn Fn() -> Option<Snapshot> + Send>;
+pub(super) type Ask = Box<dyn Fn() -> Option<Snapshot> + Send>;
 
 /// Progress is shown until this is dropped.
 #[derive(Debug)]
-pub struct Show {
+pub(crate) struct Show {
     /// Only where there are bars.
     terminal: Option<TerminalThread>,
 }
@@ -25,7 +25,7 @@ impl Show {
     ///
     /// # Errors
     /// When there can't be another thread.
-    pub fn prepare(form: Form) -> io::Result<Show> {
+    pub(crate) fn prepare(form: Form) -> io::Result<Show> {
         let terminal = if form == Form::Bars { Some(TerminalThread::start()?) } else { None };
         Ok(Show { terminal })
     }
@@ -34,7 +34,7 @@ impl Show {
     ///
     /// # Errors
     /// When there can't be another thread.
-    pub fn begin(&self, form: Form, ask: Ask) -> io::Result<()> {
+    pub(crate) fn begin(&self, form: Form, ask: Ask) -> io::Result<()> {
         let terminal = self.terminal.clone();
         thread::Builder::new().name("progress".to_owned()).spawn(move || match (form, terminal) {
             (Form::Bars, Some(terminal)) => draw(&terminal, &ask),
@@ -45,7 +45,7 @@ impl Show {
     }
 
     /// Where lines are written above the bars, if there are bars.
-    pub fn terminal(&self) -> Option<&TerminalThread> {
+    pub(crate) fn terminal(&self) -> Option<&TerminalThread> {
         self.terminal.as_ref()
     }
 }

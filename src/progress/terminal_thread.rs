@@ -25,21 +25,21 @@ enum Order {
 
 /// A way to the thread.
 #[derive(Clone, Debug)]
-pub struct TerminalThread(Sender<Order>);
+pub(crate) struct TerminalThread(Sender<Order>);
 
 impl TerminalThread {
     /// Starts the thread.
     ///
     /// # Errors
     /// When there can't be another thread.
-    pub fn start() -> io::Result<TerminalThread> {
+    pub(crate) fn start() -> io::Result<TerminalThread> {
         let (to, orders) = bounded(CHANNEL_LENGTH);
         thread::Builder::new().name("terminal".to_owned()).spawn(move || run(&orders))?;
         Ok(TerminalThread(to))
     }
 
     /// Draws what was seen, unless the terminal is behind. False: there is no thread any more.
-    pub fn draw(&self, readings: Vec<Reading>) -> bool {
+    pub(crate) fn draw(&self, readings: Vec<Reading>) -> bool {
         !matches!(
             self.0.try_send(Order::Draw(readings)),
             Err(crossbeam_channel::TrySendError::Disconnected(_))
@@ -47,14 +47,14 @@ impl TerminalThread {
     }
 
     /// Does something while there are no bars, if the terminal lets them be taken away in time.
-    pub fn without_bars(&self, act: impl FnOnce()) {
+    pub(crate) fn without_bars(&self, act: impl FnOnce()) {
         let ((ready, is_ready), (_over, until_over)) = (bounded(1), bounded(0));
         self.ask(Order::Suspend(ready, until_over), &is_ready);
         act();
     }
 
     /// Takes the bars away for the rest of the run.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let (done, is_done) = bounded(1);
         self.ask(Order::End(done), &is_done);
     }

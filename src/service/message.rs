@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// As in `sd_notify(3)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub(crate) enum Message {
     /// All is up, or a reload is over.
     Ready,
     /// A reload begins.

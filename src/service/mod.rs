@@ -13,9 +13,9 @@
 mod message;
 mod notify_socket;
 mod received;
-pub mod systemd;
-pub mod unit;
+pub(crate) mod systemd;
+pub(crate) mod unit;
 
-pub use message::Message;
-pub use notify_socket::NotifySocket;
-pub use received::{Received, is_for_this_process_only};
+pub(crate) use message::Message;
+pub(crate) use notify_socket::NotifySocket;
+pub(crate) use received::{Received, is_for_this_process_only};

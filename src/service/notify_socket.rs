@@ -26,7 +26,7 @@ const MAX_UNSENT: usize = 64;
 
 /// Speaks to the service manager. Without one, all of it does nothing.
 #[derive(Debug, Default)]
-pub struct NotifySocket {
+pub(crate) struct NotifySocket {
     connection: Option<Arc<Connection>>,
     watchdog: Option<Duration>,
     main_pid: Option<u32>,
@@ -37,7 +37,7 @@ impl NotifySocket {
     ///
     /// # Errors
     /// When there is a socket, but it can't be reached.
-    pub fn from_environment() -> io::Result<NotifySocket> {
+    pub(crate) fn from_environment() -> io::Result<NotifySocket> {
         NotifySocket::new(|name| std::env::var_os(name), std::process::id())
     }
 
@@ -63,18 +63,18 @@ impl NotifySocket {
     }
 
     /// Whether there is a manager.
-    pub fn listens(&self) -> bool {
+    pub(crate) fn listens(&self) -> bool {
         self.connection.is_some()
     }
 
     /// It kills this process when it hasn't heard [`Message::Watchdog`] for so long.
-    pub fn watchdog(&self) -> Option<Duration> {
+    pub(crate) fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
     /// This process, if the manager started another one (a shell, say) that started this: it must learn which process
     /// to watch and to signal.
-    pub fn main_pid(&self) -> Option<u32> {
+    pub(crate) fn main_pid(&self) -> Option<u32> {
         self.main_pid
     }
 
@@ -82,7 +82,7 @@ impl NotifySocket {
     ///
     /// # Errors
     /// When the socket doesn't take it. Nothing is to be done about that but to log it.
-    pub fn send(&self, messages: &[Message]) -> io::Result<()> {
+    pub(crate) fn send(&self, messages: &[Message]) -> io::Result<()> {
         let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
         let lines: Vec<String> = messages.iter().map(|message| message.text(now)).collect();
         let is_superseded = messages.iter().all(Message::is_superseded);
@@ -96,7 +96,7 @@ impl NotifySocket {
     ///
     /// # Errors
     /// See [`NotifySocket::send`]. That the unit allows no store (`FileDescriptorStoreMax=0`) can't be seen.
-    pub fn store_fd(&self, name: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
+    pub(crate) fn store_fd(&self, name: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
         let text = format!("FDSTORE=1\nFDNAME={}\nFDPOLL=0", checked(name)?);
         self.send_datagram(Datagram { text, fd: Some(fd.try_clone_to_owned()?), is_superseded: false })
     }
@@ -105,7 +105,7 @@ impl NotifySocket {
     ///
     /// # Errors
     /// See [`NotifySocket::send`].
-    pub fn remove_fd(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn remove_fd(&self, name: &str) -> io::Result<()> {
         let text = format!("FDSTOREREMOVE=1\nFDNAME={}", checked(name)?);
         self.send_datagram(Datagram { text, fd: None, is_superseded: false })
     }
@@ -115,7 +115,7 @@ impl NotifySocket {
     }
 
     /// This process is about to end: what waits may still go, within [`FLUSH_TIMEOUT`].
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         if let Some(connection) = &self.connection {
             connection.wait_until_sent(Instant::now() + FLUSH_TIMEOUT);
         }

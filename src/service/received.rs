@@ -10,7 +10,7 @@ const FIRST: RawFd = 3;
 /// What came back from the store. A descriptor that is not taken is closed with this; in the store it stays until it is
 /// removed.
 #[derive(Debug, Default)]
-pub struct Received {
+pub(crate) struct Received {
     all: Vec<(String, OwnedFd)>,
     /// Those that could not be taken.
     faults: Vec<String>,
@@ -19,7 +19,7 @@ pub struct Received {
 impl Received {
     /// By `$LISTEN_FDS`, `$LISTEN_PID` and `$LISTEN_FDNAMES`. Call it once, before anything else opens a descriptor:
     /// after that, a number may belong to another descriptor.
-    pub fn from_environment() -> Received {
+    pub(crate) fn from_environment() -> Received {
         let names = names(|name| std::env::var(name).ok(), std::process::id());
         let mut received = Received::default();
         for (number, name) in (FIRST..).zip(names) {
@@ -32,17 +32,17 @@ impl Received {
     }
 
     /// Those of this name, in the order in which they were stored.
-    pub fn take(&mut self, name: &str) -> Vec<OwnedFd> {
+    pub(crate) fn take(&mut self, name: &str) -> Vec<OwnedFd> {
         self.all.extract_if(.., |(of, _)| of == name).map(|(_, fd)| fd).collect()
     }
 
     /// The names that are left: an older or newer version may have stored them.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|(name, _)| name.as_str())
     }
 
     /// What is wrong with those that could not be taken, for the log.
-    pub fn faults(&self) -> &[String] {
+    pub(crate) fn faults(&self) -> &[String] {
         &self.faults
     }
 }
@@ -51,7 +51,7 @@ impl Received {
 /// is a stage must not take the pipeline's descriptors for its own, nor notify the manager that *it* is ready.
 ///
 /// A program that replaces this one (the same pid) keeps all but `LISTEN_…`: those descriptors have been taken.
-pub fn is_for_this_process_only(name: &[u8]) -> bool {
+pub(crate) fn is_for_this_process_only(name: &[u8]) -> bool {
     let names: [&[u8]; 7] = [
         b"NOTIFY_SOCKET",
         b"WATCHDOG_USEC",

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 /// Which of its managers: the system's, or that of the user who runs this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// It starts with the machine.
     System,
     /// It starts with the user's first session.
@@ -15,7 +15,7 @@ pub enum Scope {
 
 impl Scope {
     /// What `systemctl` and `journalctl` take for it, with a space.
-    pub fn option(self) -> &'static str {
+    pub(crate) fn option(self) -> &'static str {
         match self {
             Scope::System => "",
             Scope::User => "--user ",
@@ -26,7 +26,7 @@ impl Scope {
     ///
     /// # Errors
     /// When there is no home to have them in.
-    pub fn folder(self) -> Result<PathBuf, &'static str> {
+    pub(crate) fn folder(self) -> Result<PathBuf, &'static str> {
         match self {
             Scope::System => Ok("/etc/systemd/system".into()),
             Scope::User => users_folder(|name| std::env::var_os(name).map(PathBuf::from))
@@ -42,12 +42,12 @@ fn users_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
 }
 
 /// Whether systemd runs this machine.
-pub fn is_here() -> bool {
+pub(crate) fn is_here() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
 /// Its version, if it is installed.
-pub fn version() -> Option<u32> {
+pub(crate) fn version() -> Option<u32> {
     let output = Command::new("systemctl").arg("--version").stderr(Stdio::null()).output().ok()?;
     parse_version(&String::from_utf8_lossy(&output.stdout))
 }
@@ -62,7 +62,7 @@ fn parse_version(text: &str) -> Option<u32> {
 ///
 /// # Errors
 /// The command line as a person would type it, and what it came to.
-pub fn systemctl(scope: Scope, arguments: &[&str]) -> Result<(), String> {
+pub(crate) fn systemctl(scope: Scope, arguments: &[&str]) -> Result<(), String> {
     let line = format!("systemctl {}{}", scope.option(), arguments.join(" "));
     let mut command = Command::new("systemctl");
     command.args(scope.option().split_whitespace()).args(arguments).stdin(Stdio::null());

@@ -10,11 +10,12 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use escape::NotExpressible;
-pub use sandbox::Homes;
+pub(crate) use escape::NotExpressible;
+pub(crate) use sandbox::Homes;
 
 /// The first line of every unit that is written here; units from elsewhere lack it.
-pub const MARK: &str = "# Written by mprun. Changes belong into a drop-in (systemctl edit), or are lost.";
+pub(crate) const MARK: &str =
+    "# Written by mprun. Changes belong into a drop-in (systemctl edit), or are lost.";
 
 /// Between the moment when everything should have ended and the one when systemd kills.
 const STOP_MARGIN: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ const WITH_DEAD_LETTERS: u8 = crate::exit::DEAD_LETTERS;
 
 /// The user that the service runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Account {
+pub(crate) enum Account {
     /// A user that exists only while the service runs.
     Own,
     /// This one.
@@ -39,7 +40,7 @@ pub enum Account {
 
 /// All that a unit depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unit {
+pub(crate) struct Unit {
     /// What it is called: the pipeline's name.
     pub name: String,
     /// The mprun to run, absolute.
@@ -62,7 +63,13 @@ pub struct Unit {
 
 impl Unit {
     /// For a pipeline that is good.
-    pub fn of(pipeline: &Pipeline, program: PathBuf, file: PathBuf, account: Account, systemd: u32) -> Unit {
+    pub(crate) fn of(
+        pipeline: &Pipeline,
+        program: PathBuf,
+        file: PathBuf,
+        account: Account,
+        systemd: u32,
+    ) -> Unit {
         let slowest = pipeline.stages.iter().map(|stage| stage.rules.stop_timeout).max();
         let mut programs = pipeline.stages.iter().filter_map(|stage| stage.work.command());
         let homes = [&program, &file].map(|path| Homes::for_path(path)).into_iter().max();
@@ -80,7 +87,7 @@ impl Unit {
     }
 
     /// `mprun@NAME.service` runs `/etc/mprun/NAME.toml`. Every systemd from 252 on reads it without a word.
-    pub fn template() -> Unit {
+    pub(crate) fn template() -> Unit {
         Unit {
             name: "%i".to_owned(),
             program: "/usr/bin/mprun".into(),
@@ -95,7 +102,7 @@ impl Unit {
     }
 
     /// What systemd calls it.
-    pub fn file_name(name: &str) -> String {
+    pub(crate) fn file_name(name: &str) -> String {
         format!("mprun-{name}.service")
     }
 
@@ -103,7 +110,7 @@ impl Unit {
     ///
     /// # Errors
     /// When a path or name can't be written into a unit.
-    pub fn text(&self) -> Result<String, NotExpressible> {
+    pub(crate) fn text(&self) -> Result<String, NotExpressible> {
         let mut text = format!("{MARK}\n\n");
         self.write(&mut text)?;
         Ok(text)

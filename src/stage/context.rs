@@ -45,22 +45,22 @@ impl std::fmt::Debug for Orders {
 }
 
 impl Orders {
-    pub fn new(arena: Arena, slot: SlotId) -> Orders {
+    pub(crate) fn new(arena: Arena, slot: SlotId) -> Orders {
         Orders { arena, slot }
     }
 
     /// Whether the worker must end now.
-    pub fn must_finish(&self) -> bool {
+    pub(crate) fn must_finish(&self) -> bool {
         self.arena.order(self.slot) == Order::Finish
     }
 
     /// Whether the run is about to stop.
-    pub fn must_drain(&self) -> bool {
+    pub(crate) fn must_drain(&self) -> bool {
         matches!(self.arena.order(self.slot), Order::Drain | Order::Finish)
     }
 
     /// Waits for the reader of the output: that time is neither the stage's nor the item's.
-    pub fn while_blocked<T>(&self, wait: impl FnOnce() -> T) -> T {
+    pub(crate) fn while_blocked<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.arena.begin_wait(self.slot, Waiting::Blocked);
         let result = worker_timer::not_counting(wait);
         self.arena.end_wait(self.slot, Waiting::Blocked);

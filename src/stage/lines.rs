@@ -50,44 +50,44 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// From the start.
-    pub fn new(framing: Framing) -> Lines {
+    pub(super) fn new(framing: Framing) -> Lines {
         Lines::at(framing, 0, None)
     }
 
     /// Continues at what [`Lines::position`] and [`Lines::skipping`] said.
-    pub fn at(framing: Framing, position: u64, skip: Option<Skip>) -> Lines {
+    pub(super) fn at(framing: Framing, position: u64, skip: Option<Skip>) -> Lines {
         // The limit is the output's.
         Lines { framing, decoder: Decoder::resume(framing, u64::MAX, position, skip), knows_limit: false }
     }
 
     /// Bytes that are done: emitted, or skipped.
-    pub fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         self.decoder.position()
     }
 
     /// The item that is being skipped at this position.
-    pub fn skipping(&self) -> Option<&Skip> {
+    pub(super) fn skipping(&self) -> Option<&Skip> {
         self.decoder.skipping()
     }
 
     /// Where the item at hand begins: a position that needs no knowledge of a skipping.
-    pub fn item_start(&self) -> u64 {
+    pub(super) fn item_start(&self) -> u64 {
         self.skipping().map_or(self.position(), |skip| skip.item.start)
     }
 
     /// Bytes that were read: where to read on.
-    pub fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.position() + self.decoder.pending() as u64
     }
 
     /// What was read and not emitted.
-    pub fn rest(&self) -> &[u8] {
+    pub(super) fn rest(&self) -> &[u8] {
         self.decoder.rest()
     }
 
     /// Emits one item, or does one step of skipping one that is too long for the output. `None`: that needs more bytes;
     /// or, if `is_over`, since none will come: all is done. `file`: whose bytes they are.
-    pub fn step(
+    pub(super) fn step(
         &mut self,
         file: &dyn Display,
         is_over: bool,
@@ -135,14 +135,14 @@ impl Lines {
     }
 
     /// Adds bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         self.knows_limit = false;
         self.decoder.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
         self.decoder.filled(bytes.len());
     }
 
     /// Adds what one call of `read` gives; returns how much that was (0: the end).
-    pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+    pub(super) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         self.knows_limit = false;
         self.decoder.shrink(KEPT_BUFFER_BYTES);
         let n = read(self.decoder.room(READ_BYTES))?;
@@ -159,7 +159,7 @@ pub(crate) struct Gathering {
 
 impl Gathering {
     /// Until when more of the item at hand should come before what is there is read; `None`: now is the time.
-    pub fn wait(&mut self, lines: &Lines) -> Option<Instant> {
+    pub(super) fn wait(&mut self, lines: &Lines) -> Option<Instant> {
         if lines.rest().len() < LONG_ITEM_BYTES {
             self.until = None;
             return None;
@@ -172,7 +172,7 @@ impl Gathering {
     }
 
     /// Whether there is no need to look before that time.
-    pub fn is_under_way(&self) -> bool {
+    pub(super) fn is_under_way(&self) -> bool {
         self.until.is_some()
     }
 }

@@ -28,17 +28,17 @@ pub(crate) struct PathTemplate {
 
 impl PathTemplate {
     /// As it stands in the pipeline file.
-    pub fn written(&self) -> &str {
+    pub(crate) fn written(&self) -> &str {
         &self.written
     }
 
     /// Whether it is the same path for all workers of a stage, at all times.
-    pub fn is_constant(&self) -> bool {
+    pub(crate) fn is_constant(&self) -> bool {
         !self.parts.iter().any(|part| matches!(part, Part::Field(Field::Worker | Field::Time(_))))
     }
 
     /// The path for a worker at a moment.
-    pub fn render(&self, stage: &str, worker: u32, now: SystemTime) -> String {
+    pub(crate) fn render(&self, stage: &str, worker: u32, now: SystemTime) -> String {
         let mut path = String::new();
         for part in &self.parts {
             match part {

@@ -28,7 +28,7 @@ pub(crate) struct Replacement {
 
 impl Replacement {
     /// For the file of this path. Links are followed first, so that a link stays one.
-    pub fn of(path: &Path) -> Replacement {
+    pub(crate) fn of(path: &Path) -> Replacement {
         let mut file = path.to_owned();
         for _ in 0..MAX_LINKS {
             let Ok(target) = fs::read_link(&file) else { break };
@@ -40,7 +40,7 @@ impl Replacement {
 
     /// Makes the fresh file if it isn't there, as accessible as the old one. `continues`: what is in the old one is part of
     /// the work, so the fresh one begins with it. Only one process may do that at a time.
-    pub fn prepare(&self, continues: bool) -> io::Result<()> {
+    pub(crate) fn prepare(&self, continues: bool) -> io::Result<()> {
         let old = match fs::metadata(&self.file) {
             Ok(about) if !about.is_file() => {
                 let file = self.file.display();
@@ -76,7 +76,7 @@ impl Replacement {
     }
 
     /// Puts the fresh file in the place of the old one. What is in it must be on the disk. Whether there was one.
-    pub fn conclude(&self) -> io::Result<bool> {
+    pub(crate) fn conclude(&self) -> io::Result<bool> {
         match fs::rename(&self.fresh, &self.file) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -89,7 +89,7 @@ impl Replacement {
 
     /// The run has failed, and nothing goes on with it: the part that there is goes out of the way of the next run. Its
     /// new name.
-    pub fn abandon(&self) -> io::Result<Option<PathBuf>> {
+    pub(crate) fn abandon(&self) -> io::Result<Option<PathBuf>> {
         let part = beside(&self.file, "incomplete");
         match fs::rename(&self.fresh, &part) {
             Ok(()) => Ok(Some(part)),

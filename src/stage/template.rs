@@ -50,12 +50,12 @@ pub(crate) struct Values<'a> {
 
 impl Template {
     /// Parses a text; `known` are the fields that may stand in it.
-    pub fn parse_with(written: &str, known: &[Field]) -> Result<Template, String> {
+    pub(super) fn parse_with(written: &str, known: &[Field]) -> Result<Template, String> {
         Ok(Template { written: written.to_owned(), parts: parse(written, |name| field(name, known))? })
     }
 
     /// Appends the text with its fields filled in.
-    pub fn render(&self, values: &Values<'_>, into: &mut Vec<u8>) {
+    pub(super) fn render(&self, values: &Values<'_>, into: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 Part::Text(text) => into.extend_from_slice(text.as_bytes()),

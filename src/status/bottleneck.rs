@@ -14,7 +14,7 @@ mod verdict;
 
 use super::{Cpus, Fate, Phase, QueueStatus, Snapshot, StageStatus, Times};
 use std::collections::BTreeMap;
-pub use verdict::{Bottleneck, Limit, Next, NoMore};
+pub(crate) use verdict::{Bottleneck, Limit, Next, NoMore};
 
 /// Less time of a stage, in seconds, is too little to tell.
 const MIN_SECONDS: f64 = 0.05;
@@ -45,7 +45,7 @@ impl Load<'_> {
 
 /// What limits the pipeline. `before`: the times of its stages at an earlier look; a stage that is not there counts
 /// from its start.
-pub fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Option<Cpus>) -> Bottleneck {
+pub(crate) fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Option<Cpus>) -> Bottleneck {
     let running = !now.paused && matches!(now.phase, Phase::Running | Phase::Reloading | Phase::Starting);
     // Beside a flow of items, a program that only runs under supervision limits no stage.
     let flows = |stage: &&StageStatus| {

@@ -7,7 +7,7 @@ const MIN_TICKS: u64 = 10;
 
 /// Time of all CPUs since the machine was started, in the kernel's ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CpuTicks {
+pub(crate) struct CpuTicks {
     /// CPUs that this process may use.
     pub count: u32,
     /// At work.
@@ -18,7 +18,7 @@ pub struct CpuTicks {
 
 /// What the machine's CPUs did between the looks.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cpus {
+pub(crate) struct Cpus {
     /// How many there are.
     pub count: u32,
     /// The share of their time, 0 ..= 1, that was left.
@@ -27,7 +27,7 @@ pub struct Cpus {
 
 impl CpuTicks {
     /// What they did since `before`; `None` if that is too short to tell.
-    pub fn since(&self, before: &CpuTicks) -> Option<Cpus> {
+    pub(crate) fn since(&self, before: &CpuTicks) -> Option<Cpus> {
         let (busy, idle) = (self.busy.saturating_sub(before.busy), self.idle.saturating_sub(before.idle));
         let all = busy + idle;
         (all >= MIN_TICKS).then(|| Cpus { count: self.count, idle: idle as f64 / all as f64 })

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How many there are, and what is in the way of more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Letters {
+pub(crate) struct Letters {
     /// Letters in the file.
     pub letters: u64,
     /// Bytes of the file.
@@ -22,13 +22,13 @@ pub struct Letters {
 
 impl Letters {
     /// Whether one more of the usual size finds no room.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         let usual = self.bytes / self.letters.max(1);
         self.letters > 0 && !self.drops_old && self.bytes + usual > self.max_size
     }
 
     /// What keeps letters from being written, in words.
-    pub fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<String> {
         let full = self.is_full().then(|| {
             format!(
                 "there is no room for more dead letters ({} bytes, [dead_letters] max_size is {}): items that fail for \

@@ -16,21 +16,22 @@ mod stage;
 mod transition;
 mod worker;
 
-pub use crate::model::Totals;
-pub use bottleneck::{Bottleneck, find as find_bottleneck};
-pub use cpus::{CpuTicks, Cpus};
-pub use letters::Letters;
-pub use queue::QueueStatus;
-pub use rates::Samples;
-pub use stage::{Fate, Histogram, Progress, Rate, StageStatus};
-pub use transition::{Glimpse, Transition, WorkerChange};
-pub use worker::{Times, WorkerState, WorkerStatus};
+pub(crate) use crate::model::Totals;
+pub(crate) use bottleneck::{Bottleneck, find as find_bottleneck};
+pub(crate) use cpus::{CpuTicks, Cpus};
+pub(crate) use letters::Letters;
+pub(crate) use queue::QueueStatus;
+pub(crate) use rates::Samples;
+pub use stage::Progress;
+pub(crate) use stage::{Fate, Histogram, Rate, StageStatus};
+pub(crate) use transition::{Glimpse, Transition, WorkerChange};
+pub(crate) use worker::{Times, WorkerState, WorkerStatus};
 
 use serde::{Deserialize, Serialize};
 
 /// A running pipeline at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// The pipeline's name.
     pub pipeline: String,
     /// The pipeline file, absolute.
@@ -77,7 +78,7 @@ pub struct Snapshot {
 /// How far a pipeline is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Not every stage has come up yet.
     Starting,
     /// All is as wanted.
@@ -92,7 +93,7 @@ pub enum Phase {
 
 /// Which file runs, and what became of the last attempt to change it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub(crate) struct Config {
     /// Grows by one with each file that was taken over as a whole; 1 once the first one is up.
     pub generation: u64,
     /// Whether the file is what runs.
@@ -106,7 +107,7 @@ pub struct Config {
 /// Whether the file is what runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ConfigState {
+pub(crate) enum ConfigState {
     /// It is.
     Current,
     /// It is about to be.
@@ -117,7 +118,7 @@ pub enum ConfigState {
 
 /// A changed file that was not taken over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// When.
     pub time: String,
     /// The whole message, maybe of several lines.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// One queue: `put = done + waiting + leased + dropped + dead`, at every moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueStatus {
+pub(crate) struct QueueStatus {
     /// Its name.
     pub name: String,
     /// Items that may wait.
@@ -42,13 +42,13 @@ pub struct QueueStatus {
 
 impl QueueStatus {
     /// Items for which the ledger does not account: 0, or something is very wrong.
-    pub fn unaccounted(&self) -> i128 {
+    pub(crate) fn unaccounted(&self) -> i128 {
         let ends = [self.done, self.waiting, self.leased, self.dropped, self.dead];
         i128::from(self.put) - ends.into_iter().map(i128::from).sum::<i128>()
     }
 
     /// How full it is, 0 ..= 1: by items or by bytes, whichever is nearer to its bound.
-    pub fn fullness(&self) -> f64 {
+    pub(crate) fn fullness(&self) -> f64 {
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         share(self.waiting, self.capacity).max(share(self.bytes, self.max_bytes)).min(1.0)
     }

@@ -13,7 +13,7 @@ const CPU_INTERVAL_SECONDS: f64 = 0.1;
 
 /// Earlier looks, as few as are needed.
 #[derive(Clone, Debug, Default)]
-pub struct Samples {
+pub(crate) struct Samples {
     looks: VecDeque<Sample>,
     /// The CPUs at the start of the run.
     start: Option<CpuTicks>,
@@ -32,13 +32,13 @@ struct Sample {
 
 impl Samples {
     /// No look yet. `cpus`: at the start of the run.
-    pub fn new(cpus: Option<CpuTicks>) -> Samples {
+    pub(crate) fn new(cpus: Option<CpuTicks>) -> Samples {
         Samples { looks: VecDeque::new(), start: cpus, cpus: None }
     }
 
     /// Fills in the rates and the bottleneck of `snapshot`, and remembers it for the next one. `look_at_cpus`: what they
     /// did so far; not asked for each time.
-    pub fn rate(&mut self, snapshot: &mut Snapshot, look_at_cpus: impl FnOnce() -> Option<CpuTicks>) {
+    pub(crate) fn rate(&mut self, snapshot: &mut Snapshot, look_at_cpus: impl FnOnce() -> Option<CpuTicks>) {
         let now = snapshot.uptime;
         let cpus = match self.cpus.filter(|(at, _)| now - at < CPU_INTERVAL_SECONDS) {
             Some((_, cpus)) => cpus,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// One stage and its workers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StageStatus {
+pub(crate) struct StageStatus {
     /// Its name.
     pub name: String,
     /// What it is: the registered name, or the program's.
@@ -51,25 +51,25 @@ pub struct StageStatus {
 
 impl StageStatus {
     /// Restarts for whatever reason.
-    pub fn restarts(&self) -> u64 {
+    pub(crate) fn restarts(&self) -> u64 {
         self.restarts.values().sum()
     }
 
     /// What is to be said of a stage that is killed all the time.
-    pub fn kills(&self) -> Option<String> {
+    pub(crate) fn kills(&self) -> Option<String> {
         self.killed_in_a_row
             .map(|times| format!("killed from outside {times} times in a row, goes on trying"))
     }
 
     /// Whether it has no input.
-    pub fn is_source(&self) -> bool {
+    pub(crate) fn is_source(&self) -> bool {
         self.inputs.is_empty()
     }
 }
 
 /// Items a second, over a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Items leased a second.
     pub taken: f64,
     /// Leases that ended well, a second.
@@ -83,7 +83,7 @@ pub struct Rate {
 
 impl Rate {
     /// What was done between two looks, `seconds` apart. A counter that went back was another stage's.
-    pub fn between(before: &Totals, after: &Totals, seconds: f64) -> Rate {
+    pub(crate) fn between(before: &Totals, after: &Totals, seconds: f64) -> Rate {
         let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds.max(1e-3);
         Rate {
             taken: each(before.taken, after.taken),
@@ -113,7 +113,7 @@ impl Progress {
 /// Whether a stage is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It is in the file, and there is work for it.
     Wanted,
     /// It has finished for good.
@@ -126,7 +126,7 @@ pub enum Fate {
 
 /// How often something took how long. Quick items are measured by the batch, and each counts as the batch's mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     /// The upper bounds in seconds, growing; one count more than bounds.
     pub bounds: Vec<f64>,
     /// How many fell up to each bound and above the one before; the last: above all bounds.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// One thing that happened to one worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Transition {
+pub(crate) struct Transition {
     /// When.
     pub time: String,
     /// How many seconds ago.
@@ -34,7 +34,7 @@ pub struct Transition {
 /// What can happen to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum WorkerChange {
+pub(crate) enum WorkerChange {
     /// It was started.
     Started,
     /// It was told to end after its item.
@@ -51,7 +51,7 @@ pub enum WorkerChange {
 
 /// The beginning of an item, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Glimpse {
+pub(crate) struct Glimpse {
     /// The queue it came from.
     pub queue: String,
     /// Its number there: 0 for the first item ever put.
@@ -66,10 +66,10 @@ pub struct Glimpse {
 
 impl Glimpse {
     /// Of an item that is shown.
-    pub const MAX_BYTES: usize = 160;
+    pub(crate) const MAX_BYTES: usize = 160;
 
     /// Bytes as people can read them on one line.
-    pub fn text_of(bytes: &[u8]) -> String {
+    pub(crate) fn text_of(bytes: &[u8]) -> String {
         let escape = |letter: char| match text::is_risky(letter) {
             true => letter.escape_default().to_string(),
             false => letter.to_string(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// One worker: a place in a stage that several processes may fill, one after the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WorkerStatus {
+pub(crate) struct WorkerStatus {
     /// `MPRUN_WORKER`: 0, 1, …
     pub index: u32,
     /// Its process, if it has one.
@@ -35,7 +35,7 @@ pub struct WorkerStatus {
 
 /// How time was spent, in seconds summed over workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Times {
+pub(crate) struct Times {
     /// With items.
     pub working: f64,
     /// Waiting for an item.
@@ -52,7 +52,7 @@ pub struct Times {
 
 impl Times {
     /// All of it.
-    pub fn all(&self) -> f64 {
+    pub(crate) fn all(&self) -> f64 {
         self.working + self.starved + self.blocked + self.paused + self.for_turn
     }
 }
@@ -60,7 +60,7 @@ impl Times {
 /// Where a worker is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum WorkerState {
+pub(crate) enum WorkerState {
     /// It is about to be started.
     Due,
     /// It waits for its back-off to pass.

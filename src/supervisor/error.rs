@@ -10,7 +10,7 @@ use std::io;
 
 /// The world could not be made ready for a run.
 #[derive(Debug)]
-pub enum SetUpError {
+pub(crate) enum SetUpError {
     Queue(Fault),
     /// What is there of an earlier run must not be touched; why, and what to do.
     Refused(String),
@@ -54,6 +54,6 @@ impl From<Fault> for SetUpError {
 }
 
 /// A report on a pipeline file, as standard error shows it.
-pub fn shown(report: &Report) -> String {
+pub(super) fn shown(report: &Report) -> String {
     report.render(crate::terminal::stderr().colour)
 }

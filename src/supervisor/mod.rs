@@ -14,7 +14,7 @@
 //! | [`run`] | a run from its start to its end, with the event loop |
 #![forbid(unsafe_code)]
 
-pub mod closing;
+pub(crate) mod closing;
 mod effects;
 mod error;
 mod machine;
@@ -22,10 +22,10 @@ mod notify;
 mod options;
 mod recovery;
 mod run;
-pub mod runtime;
+pub(crate) mod runtime;
 
 #[cfg(test)]
 mod fixture;
 
-pub use options::{Retries, RunOptions};
-pub use run::{preflight, run};
+pub(crate) use options::{Retries, RunOptions};
+pub(crate) use run::{preflight, run};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// The manager that started this process. One that can't be reached is warned of, and done without.
-pub fn manager() -> NotifySocket {
+pub(super) fn manager() -> NotifySocket {
     NotifySocket::from_environment().unwrap_or_else(|error| {
         log!(target: "mprun", Level::Warn, "the service manager at $NOTIFY_SOCKET can't be reached: {error}");
         NotifySocket::default()
@@ -17,7 +17,7 @@ pub fn manager() -> NotifySocket {
 }
 
 /// Warns of descriptors that the manager keeps and no code here knows: another version's, or another pipeline's.
-pub fn warn_of_unknown(received: &Received) {
+pub(super) fn warn_of_unknown(received: &Received) {
     for fault in received.faults() {
         log!(target: "mprun", Level::Warn, "{fault}");
     }
@@ -27,13 +27,13 @@ pub fn warn_of_unknown(received: &Received) {
 }
 
 /// The exit notification: a line for people and, if it is not a good end, the code.
-pub fn send_exit(manager: &NotifySocket, line: &str, code: u8) {
+pub(super) fn send_exit(manager: &NotifySocket, line: &str, code: u8) {
     let code = (code != exit::DONE).then_some(Message::ExitStatus(code));
     tell(manager, std::iter::once(Message::Status(line.to_owned())).chain(code));
 }
 
 /// The exit notification where there was no run at all.
-pub fn send_failure(manager: &NotifySocket, error: &SetUpError) {
+pub(super) fn send_failure(manager: &NotifySocket, error: &SetUpError) {
     let number = match error {
         SetUpError::Queue(fault) => fault.errno(),
         SetUpError::Control(_) | SetUpError::Refused(_) | SetUpError::Missing(_) => None,
@@ -58,13 +58,13 @@ const MIN_RATE_SECONDS: f64 = 0.5;
 
 /// The line with the rates: what the queues had done when the last one was sent.
 #[derive(Debug, Default)]
-pub struct StatusLine {
+pub(super) struct StatusLine {
     at: Option<Instant>,
     done: BTreeMap<QueueId, u64>,
 }
 
 impl StatusLine {
-    pub fn next(&mut self, head: &str, queues: &[(QueueId, String, QueueCounts)]) -> Message {
+    pub(super) fn next(&mut self, head: &str, queues: &[(QueueId, String, QueueCounts)]) -> Message {
         let now = Instant::now();
         let seconds = self.at.map(|at| now.saturating_duration_since(at).as_secs_f64());
         let is_soon = seconds.is_some_and(|seconds| seconds < MIN_RATE_SECONDS);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
-pub struct RunOptions {
+pub(crate) struct RunOptions {
     /// The pipeline file.
     pub file: PathBuf,
     /// What the command line adds to it.
@@ -28,7 +28,7 @@ pub struct RunOptions {
 
 /// Which dead letters are tried again.
 #[derive(Clone)]
-pub struct Retries {
+pub(crate) struct Retries {
     /// Whether this one is.
     pub chosen: Arc<dyn Fn(&Letter) -> bool + Send + Sync>,
 }

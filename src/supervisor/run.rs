@@ -33,7 +33,7 @@ use std::time::{Duration, Instant, SystemTime};
 ///
 /// Call it from the main thread, and only once per process: workers die with the thread that started them, and
 /// signals and children belong to it from then on.
-pub fn run(options: RunOptions, registry: &Registry) -> u8 {
+pub(crate) fn run(options: RunOptions, registry: &Registry) -> u8 {
     // A request to stop, reload or upgrade that comes before it is up is served once it is up.
     start_signals::hold();
     let received = Received::from_environment();
@@ -75,7 +75,7 @@ fn failed(error: &SetUpError, manager: &NotifySocket) -> u8 {
 }
 
 /// Whether this program could resume from the state of another one, which has started this process to find out.
-pub fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
+pub(crate) fn preflight(options: &RunOptions, registry: &Registry) -> u8 {
     let read = UpgradeState::preflight();
     let good = read.and_then(|upgrade_state| {
         load(options, Some(&upgrade_state), registry).map(drop).map_err(|report| shown(&report))

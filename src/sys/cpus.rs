@@ -5,7 +5,7 @@ use std::fs;
 use std::thread::available_parallelism;
 
 /// Until now; `None` where there is no /proc.
-pub fn ticks() -> Option<CpuTicks> {
+pub(crate) fn ticks() -> Option<CpuTicks> {
     let count = available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
     let (busy, idle) = parse(&fs::read_to_string("/proc/stat").ok()?)?;
     Some(CpuTicks { count, busy, idle })

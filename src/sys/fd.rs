@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A memory file that holds `bytes`, read from its start, and that can't be changed any more.
-pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
+pub(crate) fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let mut file = File::from(fd);
     file.write_all(bytes)?;
@@ -24,12 +24,12 @@ pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 /// An empty memory file, for another process to write into.
-pub fn memory_file(name: &CStr) -> io::Result<OwnedFd> {
+pub(crate) fn memory_file(name: &CStr) -> io::Result<OwnedFd> {
     Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC)?)
 }
 
 /// A copy of `fd` (closed on exec) whose number is at least `least`.
-pub fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
     let raw = match fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least)) {
         // The kernel's word for a number that `ulimit -n` doesn't allow.
         Err(Errno::EINVAL) => Err(Errno::EMFILE),
@@ -40,13 +40,13 @@ pub fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// `/dev/null`, for reading and writing.
-pub fn null() -> io::Result<OwnedFd> {
+pub(crate) fn null() -> io::Result<OwnedFd> {
     let opened = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
     opened.map_err(|errno| io::Error::new(io::Error::from(errno).kind(), format!("/dev/null: {errno}")))
 }
 
 /// Whether the open file is what this path leads to; false if that leads nowhere.
-pub fn is_named(file: impl AsFd, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_named(file: impl AsFd, path: &Path) -> io::Result<bool> {
     let own = fstat(file)?;
     match std::fs::metadata(path) {
         Ok(named) => Ok((own.st_dev, own.st_ino) == (named.dev(), named.ino())),
@@ -56,6 +56,6 @@ pub fn is_named(file: impl AsFd, path: &Path) -> io::Result<bool> {
 }
 
 /// Whether this process still has a controlling terminal.
-pub fn has_terminal() -> bool {
+pub(crate) fn has_terminal() -> bool {
     open("/dev/tty", OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty()).is_ok()
 }

@@ -6,12 +6,12 @@ use nix::unistd::Pid;
 use std::io;
 
 /// To one process.
-pub fn signal_process(pid: u32, signal: Signal) -> io::Result<()> {
+pub(crate) fn signal_process(pid: u32, signal: Signal) -> io::Result<()> {
     gone_is_fine(kill(raw(pid), signal))
 }
 
 /// To every process of the group that `leader` leads.
-pub fn signal_group(leader: u32, signal: Signal) -> io::Result<()> {
+pub(crate) fn signal_group(leader: u32, signal: Signal) -> io::Result<()> {
     gone_is_fine(killpg(raw(leader), signal))
 }
 

@@ -8,14 +8,14 @@ use tokio::io::unix::AsyncFd;
 
 /// An epoll of its own, for the hang-up alone: by tokio's registration of the socket itself a half that is closed is
 /// readable for ever, and so says nothing of the other half.
-pub struct Hangup(AsyncFd<OwnedFd>);
+pub(crate) struct Hangup(AsyncFd<OwnedFd>);
 
 impl Hangup {
     /// Watches a connected socket.
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn of(stream: impl AsFd) -> io::Result<Hangup> {
+    pub(crate) fn of(stream: impl AsFd) -> io::Result<Hangup> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         // A hang-up and an error are told in any case.
         epoll.add(stream, EpollEvent::new(EpollFlags::empty(), 0))?;
@@ -25,7 +25,7 @@ impl Hangup {
     }
 
     /// Returns once both halves are closed.
-    pub async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         // It fails only when the runtime is gone, and this future with it.
         let _ = self.0.readable().await;
     }

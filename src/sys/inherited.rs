@@ -7,10 +7,10 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
 
 /// Descriptors from number 3 on that a service manager may pass.
-pub const MAX_COUNT: u32 = 61;
+pub(crate) const MAX_COUNT: u32 = 61;
 
 /// Takes an inherited descriptor into ownership, once; programs that a stage starts don't inherit it.
-pub fn take(number: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn take(number: RawFd) -> io::Result<OwnedFd> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: F_GETFD reads a flag of the descriptor, if there is one.

@@ -7,7 +7,7 @@ static SIGIO_IGNORED: Once = Once::new();
 
 /// Whether any process has this file open for writing. `file` must be open for reading only. `None`: it can't be told;
 /// the file belongs to another user, or its file system has no leases.
-pub fn has_writer(file: BorrowedFd<'_>) -> Option<bool> {
+pub(crate) fn has_writer(file: BorrowedFd<'_>) -> Option<bool> {
     // A program that opens the file while the lease is held makes the kernel send SIGIO, which ends a process.
     // SAFETY: to ignore a signal installs no handler.
     SIGIO_IGNORED.call_once(|| unsafe {

@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 512;
 static ZONE: Once = Once::new();
 
 /// The moment as `format` says. `None`: there is no such text, or it would be longer than 512 bytes.
-pub fn format(format: &str, at: SystemTime) -> Option<String> {
+pub(crate) fn format(format: &str, at: SystemTime) -> Option<String> {
     let seconds = match at.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).ok()?,
         Err(before) => -i64::try_from(before.duration().as_secs()).ok()?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A bound on the memory of this process and its children, in bytes, and what sets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// How much.
     pub bytes: u64,
     /// The cgroup's file that says so; `None`: the machine has no more.
@@ -13,7 +13,7 @@ pub struct Bound {
 }
 
 /// The lowest bound there is: of the cgroup, of those above it, of the machine. `None`: none is known.
-pub fn bound() -> Option<Bound> {
+pub(crate) fn bound() -> Option<Bound> {
     bound_in(Path::new("/proc"), Path::new("/sys/fs/cgroup"))
 }
 
@@ -57,7 +57,7 @@ const MAX_OOM_SCORE: i32 = 1000;
 
 /// Where memory runs out, the kernel is to kill this process and those that it starts before its parent, which can replace
 /// it. Where `/proc` can't be written, the score stays the parent's.
-pub fn raise_oom_score() {
+pub(crate) fn raise_oom_score() {
     let file = "/proc/self/oom_score_adj";
     let own = fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<i32>().ok());
     if let Some(own) = own {

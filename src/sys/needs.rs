@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Something that is needed is not there; what, and what may be done.
 #[derive(Debug)]
-pub struct Missing {
+pub(crate) struct Missing {
     /// What was tried.
     what: &'static str,
     error: io::Error,
@@ -24,7 +24,7 @@ impl std::fmt::Display for Missing {
 }
 
 /// Whether this machine, or the sandbox around this process, has it all.
-pub fn check() -> Result<(), Missing> {
+pub(crate) fn check() -> Result<(), Missing> {
     check_proc(Path::new("/proc"))?;
     let tried = |what, result: io::Result<()>| result.map_err(|error| Missing { what, hint: DENIED, error });
     tried("wait for child processes (waitid)", wait::probe())?;
@@ -59,7 +59,7 @@ fn check_proc(proc: &Path) -> Result<(), Missing> {
 }
 
 /// What to say of a system call that the kernel does not know, or must not obey.
-pub const DENIED: &str = "does a sandbox (seccomp) deny it? docs/systems.md lists what mprun needs";
+pub(crate) const DENIED: &str = "does a sandbox (seccomp) deny it? docs/systems.md lists what mprun needs";
 
 #[cfg(test)]
 mod tests {

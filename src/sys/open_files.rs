@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 static ORIGINAL: AtomicU64 = AtomicU64::new(0);
 
 /// Raises the soft limit to the hard one. Returns what this process may open now.
-pub fn raise() -> nix::Result<u64> {
+pub(crate) fn raise() -> nix::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
         ORIGINAL.store(soft, Relaxed);
@@ -18,12 +18,12 @@ pub fn raise() -> nix::Result<u64> {
 }
 
 /// The soft limit that this process was started with, if it has another one now.
-pub fn original() -> Option<u64> {
+pub(crate) fn original() -> Option<u64> {
     Some(ORIGINAL.load(Relaxed)).filter(|soft| *soft > 0)
 }
 
 /// Lowers it to what it was: for a program that takes this one's place. What is open stays open.
-pub fn give_back() {
+pub(crate) fn give_back() {
     if let (Some(soft), Ok((_, hard))) = (original(), getrlimit(Resource::RLIMIT_NOFILE)) {
         // It is a limit that was in force before: it can't be refused, and if it is, the higher one does no harm here.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);

@@ -9,7 +9,7 @@ const STICKY: u32 = 0o1000;
 const WRITERS: u32 = 0o022;
 
 /// Why a folder must not be used; `None`: it may.
-pub fn refusal(found: &Metadata) -> Option<String> {
+pub(crate) fn refusal(found: &Metadata) -> Option<String> {
     let (mode, owner) = (found.mode(), found.uid());
     if !found.is_dir() {
         return Some("it is not a folder".to_owned());
@@ -22,7 +22,7 @@ pub fn refusal(found: &Metadata) -> Option<String> {
 }
 
 /// The same of the folder above such a one: there others must not be able to replace it.
-pub fn refusal_above(found: &Metadata) -> Option<String> {
+pub(crate) fn refusal_above(found: &Metadata) -> Option<String> {
     let (mode, owner) = (found.mode(), found.uid());
     if owner != Uid::effective().as_raw() && owner != 0 {
         return Some(format!("it belongs to another user (uid {owner})"));

@@ -5,7 +5,7 @@ use std::fs;
 
 /// Every process whose parent is `parent`. One that appears or ends while this looks may be missed; the end of a child
 /// sends SIGCHLD, and is a reason to read the table again.
-pub fn children_of(parent: u32) -> Vec<u32> {
+pub(crate) fn children_of(parent: u32) -> Vec<u32> {
     listed_children(parent).unwrap_or_else(|| all().filter(|&pid| parent_of(pid) == Some(parent)).collect())
 }
 
@@ -21,13 +21,13 @@ fn listed_children(parent: u32) -> Option<Vec<u32>> {
 }
 
 /// Whether a signal has stopped the process, and it is not continued yet.
-pub fn is_stopped(pid: u32) -> bool {
+pub(crate) fn is_stopped(pid: u32) -> bool {
     stat_of(pid).is_some_and(|stat| stat.starts_with('T'))
 }
 
 /// How many processes have `ancestor` above them, without the dead ones that are not reaped yet. One look at the table,
 /// however many they are.
-pub fn descendants_of(ancestor: u32) -> usize {
+pub(crate) fn descendants_of(ancestor: u32) -> usize {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for pid in all() {
         if let Some(stat) = stat_of(pid)
@@ -49,18 +49,18 @@ pub fn descendants_of(ancestor: u32) -> usize {
 }
 
 /// Every process that was started with `entry` (`NAME=value`) in its environment and is not a zombie.
-pub fn with_environment(entry: &[u8]) -> Vec<u32> {
+pub(crate) fn with_environment(entry: &[u8]) -> Vec<u32> {
     all().filter(|&pid| has_entry(pid, entry)).collect()
 }
 
 /// Whether `thread` is a thread of the process `pid`.
-pub fn is_thread_of(thread: u32, pid: u32) -> bool {
+pub(crate) fn is_thread_of(thread: u32, pid: u32) -> bool {
     thread == pid || fs::exists(format!("/proc/{pid}/task/{thread}")).unwrap_or(false)
 }
 
 /// When a process began, in clock ticks since the machine did: with its pid that names it for good. `None`: it is gone,
 /// or all that is left of it is what its parent has not asked for yet.
-pub fn started(pid: u32) -> Option<u64> {
+pub(crate) fn started(pid: u32) -> Option<u64> {
     let stat = stat_of(pid).filter(|stat| !stat.starts_with(['Z', 'X']))?;
     stat.split(' ').nth(19)?.parse().ok()
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Woken {
+pub(crate) enum Woken {
     /// There is something to read, or the end of it.
     Readable,
     /// The time is up.
@@ -27,7 +27,7 @@ pub enum Woken {
 extern "C" fn do_nothing(_signal: libc::c_int) {}
 
 /// Makes SIGUSR1 a mere wake-up for [`wait`], blocked otherwise. Called once, before the first wait.
-pub fn prepare() -> io::Result<()> {
+pub(crate) fn prepare() -> io::Result<()> {
     SigSet::from(Signal::SIGUSR1).thread_block()?;
     // SAFETY: a handler that does nothing is safe in every context.
     Ok(unsafe { handle(Signal::SIGUSR1, SigHandler::Handler(do_nothing)) }?)
@@ -48,14 +48,14 @@ extern "C" fn set_terminated(_signal: libc::c_int) {
 }
 
 /// From now on SIGTERM doesn't end this process: it ends a wait, and [`is_terminated`] is true.
-pub fn hold_termination() -> io::Result<()> {
+pub(crate) fn hold_termination() -> io::Result<()> {
     SigSet::from(Signal::SIGTERM).thread_block()?;
     // SAFETY: the handler only stores to an atomic.
     Ok(unsafe { handle(Signal::SIGTERM, SigHandler::Handler(set_terminated)) }?)
 }
 
 /// From now on SIGTERM ends this process at once, as it does by default; so does one that came meanwhile.
-pub fn release_termination() -> io::Result<()> {
+pub(crate) fn release_termination() -> io::Result<()> {
     // SAFETY: no handler runs.
     unsafe { handle(Signal::SIGTERM, SigHandler::SigDfl) }?;
     SigSet::from(Signal::SIGTERM).thread_unblock()?;
@@ -63,7 +63,7 @@ pub fn release_termination() -> io::Result<()> {
 }
 
 /// Whether SIGTERM has come; seen by waiting.
-pub fn is_terminated() -> bool {
+pub(crate) fn is_terminated() -> bool {
     TERMINATED.load(Ordering::SeqCst)
 }
 
@@ -86,7 +86,7 @@ fn mask_of_waits() -> io::Result<SigSet> {
 
 /// Waits until one of the descriptors is ready, until then, or until an order or SIGTERM comes. The time up is no
 /// descriptor ready.
-pub fn wait_any(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()> {
+pub(crate) fn wait_any(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()> {
     poll_until(fds, until).map(drop)
 }
 
@@ -105,7 +105,7 @@ fn poll_until(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<Woke
 }
 
 /// Whether [`wait_any`] and [`wait`] can wait at all.
-pub fn probe() -> io::Result<()> {
+pub(crate) fn probe() -> io::Result<()> {
     match ppoll(&mut [], Some(TimeSpec::from(Duration::ZERO)), None) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno.into()),
@@ -113,23 +113,23 @@ pub fn probe() -> io::Result<()> {
 }
 
 /// Waits until there is something to read, until then, or until an order is given.
-pub fn wait(fd: BorrowedFd<'_>, until: Option<Instant>) -> io::Result<Woken> {
+pub(crate) fn wait(fd: BorrowedFd<'_>, until: Option<Instant>) -> io::Result<Woken> {
     poll_until(&mut [PollFd::new(fd, PollFlags::POLLIN)], until)
 }
 
 /// Whether a read would not wait.
-pub fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], 0u8)? > 0)
 }
 
 /// Bytes (with the kernel's own around them) that were sent and are not read yet.
-pub fn bytes_unread(socket: BorrowedFd<'_>) -> io::Result<u64> {
+pub(crate) fn bytes_unread(socket: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: SIOCOUTQ, which is TIOCOUTQ, writes one int.
     unsafe { ask_for_int(socket, libc::TIOCOUTQ) }
 }
 
 /// Bytes that wait in a pipe.
-pub fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<u64> {
+pub(crate) fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: FIONREAD writes one int.
     unsafe { ask_for_int(fd, libc::FIONREAD) }
 }

@@ -21,20 +21,24 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The next program gets this descriptor, under this number.
-pub fn pass_on(fd: impl AsFd) -> io::Result<RawFd> {
+pub(crate) fn pass_on(fd: impl AsFd) -> io::Result<RawFd> {
     fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(fd.as_fd().as_raw_fd())
 }
 
 /// Takes that back.
-pub fn keep_back(fd: impl AsFd) -> io::Result<()> {
+pub(crate) fn keep_back(fd: impl AsFd) -> io::Result<()> {
     Ok(fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map(drop)?)
 }
 
 /// Replaces this program. It only returns if that failed: then all is as before.
 ///
 /// Call it from the main thread: its children stay its children, and none of them gets the signal of its parent's death.
-pub fn replace(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Result<Infallible> {
+pub(crate) fn replace(
+    program: &CStr,
+    arguments: &[CString],
+    environment: &[CString],
+) -> io::Result<Infallible> {
     open_files::give_back();
     let failed = execve(program, arguments, environment);
     open_files::raise()?;
@@ -43,13 +47,13 @@ pub fn replace(program: &CStr, arguments: &[CString], environment: &[CString]) -
 
 /// The hidden verb by which this program executes another one, in a process of its own: the other one may be on a disk
 /// that is gone, and then the exec blocks its caller.
-pub const VERB: &str = "__exec";
+pub(crate) const VERB: &str = "__exec";
 
 /// What this program says before it ends when there is nothing to execute.
-pub const NOT_EXECUTED: &str = "failed to execute the program";
+pub(crate) const NOT_EXECUTED: &str = "failed to execute the program";
 
 /// Executes the program that the arguments behind the verb name, with them as its own arguments from number 0 on.
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     let words: Vec<CString> =
         std::env::args_os().skip(2).filter_map(|word| CString::new(word.into_vec()).ok()).collect();
     let environment: Vec<CString> = std::env::vars_os()
@@ -63,7 +67,7 @@ pub fn run() -> ExitCode {
 }
 
 /// How a child has ended; `None`: not within `limit`. It is still to be reaped.
-pub fn wait_within(pid: u32, limit: Duration) -> io::Result<Option<Exit>> {
+pub(crate) fn wait_within(pid: u32, limit: Duration) -> io::Result<Option<Exit>> {
     let watch = watch(pid);
     let until = Instant::now() + limit;
     loop {

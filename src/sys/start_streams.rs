@@ -28,12 +28,12 @@ extern "C" fn fill() {
 }
 
 /// Whether there was no standard input.
-pub fn is_input_closed() -> bool {
+pub(crate) fn is_input_closed() -> bool {
     is_stand_in(io::stdin())
 }
 
 /// Whether there was no standard output.
-pub fn is_output_closed() -> bool {
+pub(crate) fn is_output_closed() -> bool {
     is_stand_in(io::stdout())
 }
 

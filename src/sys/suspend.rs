@@ -5,7 +5,7 @@ use nix::unistd::Pid;
 
 /// What stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SuspendScope {
+pub(crate) enum SuspendScope {
     /// This process alone: another process sent it the signal.
     Process,
     /// Its whole group, as by the key: a shell that waits for this process must stop as well, or no process has the
@@ -17,7 +17,7 @@ pub enum SuspendScope {
 /// it (its group is an orphan, as the first process of a container), the kernel doesn't stop it: it returns at once.
 ///
 /// Other threads must have the signal blocked, or one of them may be slow to stop.
-pub fn suspend(scope: SuspendScope) {
+pub(crate) fn suspend(scope: SuspendScope) {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default runs no code of ours.
     let Ok(before) = (unsafe { sigaction(Signal::SIGTSTP, &default) }) else { return };

@@ -11,13 +11,13 @@ const SMALL_STACK: usize = 128 * 1024;
 ///
 /// # Errors
 /// When there can't be another thread.
-pub fn spawn_without_signals(name: &str, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(crate) fn spawn_without_signals(name: &str, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let thread = thread::Builder::new().name(name.to_owned()).stack_size(SMALL_STACK);
     without_signals(|| thread.spawn(life)).map(drop)
 }
 
 /// Calls what starts threads: a new thread inherits the mask of signals.
-pub fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+pub(crate) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
     let started = start();
     if let Ok(before) = before {

@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 
 /// A change in the life of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChildChange {
+pub(crate) enum ChildChange {
     /// It is dead, and waits to be reaped: until [`reap`] its pid and its group's number belong to it.
     Ended(u32, Exit),
     /// A signal stopped it; reported once per stop.
@@ -18,7 +18,7 @@ pub enum ChildChange {
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// It returned this code.
     Code(i32),
     /// This signal killed it.
@@ -27,7 +27,7 @@ pub enum Exit {
 
 /// The number of a signal, shown by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SignalNumber(pub i32);
+pub(crate) struct SignalNumber(pub i32);
 
 impl fmt::Display for SignalNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +49,7 @@ impl fmt::Display for Exit {
 
 /// What a poll of the children found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChildPoll {
+pub(crate) enum ChildPoll {
     /// One of them changed.
     Changed(ChildChange),
     /// There are children, and none has changed.
@@ -63,7 +63,7 @@ const PEEK: i32 = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
 
 /// Whether the kernel, or a sandbox around this process, lets it wait for its children at all. Without that a run could
 /// neither restart nor stop anything.
-pub fn probe() -> io::Result<()> {
+pub(crate) fn probe() -> io::Result<()> {
     match waitid(libc::P_ALL, 0, PEEK) {
         Err(error) if error.raw_os_error() != Some(libc::ECHILD) => Err(error),
         Ok(_) | Err(_) => Ok(()),
@@ -71,22 +71,22 @@ pub fn probe() -> io::Result<()> {
 }
 
 /// The next change of any child, without waiting. A dead child is reported again and again until [`reap`].
-pub fn poll_children() -> io::Result<ChildPoll> {
+pub(crate) fn poll_children() -> io::Result<ChildPoll> {
     any_child(PEEK | libc::WSTOPPED | libc::WCONTINUED)
 }
 
 /// Ends a dead child for good: its pid may be used anew after this.
-pub fn reap(pid: u32) -> io::Result<()> {
+pub(crate) fn reap(pid: u32) -> io::Result<()> {
     waitid(libc::P_PID, pid, libc::WEXITED).map(drop)
 }
 
 /// How the child behind a pidfd ended, if it has; without waiting, and without reaping it.
-pub fn ended(pidfd: RawFd) -> io::Result<Option<Exit>> {
+pub(crate) fn ended(pidfd: RawFd) -> io::Result<Option<Exit>> {
     peek(libc::P_PIDFD, pidfd.unsigned_abs())
 }
 
 /// The same of a child that is known by its number: until it is reaped no other process has it.
-pub fn child_ended(pid: u32) -> io::Result<Option<Exit>> {
+pub(crate) fn child_ended(pid: u32) -> io::Result<Option<Exit>> {
     peek(libc::P_PID, pid)
 }
 
@@ -101,12 +101,12 @@ fn peek(kind: libc::idtype_t, id: u32) -> io::Result<Option<Exit>> {
 }
 
 /// Whether this process has a child, be it a dead one.
-pub fn has_children() -> bool {
+pub(crate) fn has_children() -> bool {
     waitid(libc::P_ALL, 0, PEEK).is_ok()
 }
 
 /// A child that has ended and is not reaped, if there is any. Safe in a signal handler.
-pub fn dead_child() -> Option<u32> {
+pub(crate) fn dead_child() -> Option<u32> {
     let info = waitid(libc::P_ALL, 0, PEEK).ok()?;
     // SAFETY: as in `any_child`.
     let pid = unsafe { info.si_pid() };
@@ -114,7 +114,7 @@ pub fn dead_child() -> Option<u32> {
 }
 
 /// Waits for the end of any one child, reaps it and all others that have ended by then. Returns how many.
-pub fn reap_any() -> io::Result<usize> {
+pub(crate) fn reap_any() -> io::Result<usize> {
     waitid(libc::P_ALL, 0, libc::WEXITED)?;
     let mut reaped = 1;
     loop {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 /// What the process exits with when the limit is over, as timeout(1) does.
-pub const EXIT_CODE: i32 = 124;
+pub(crate) const EXIT_CODE: i32 = 124;
 
 /// When the item at hand began, on the monotonic clock in nanoseconds; 0: there is none.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
@@ -27,7 +27,7 @@ static BEFORE_EXIT: OnceLock<BeforeExit> = OnceLock::new();
 
 /// Makes the timer. `before_exit` is called in a signal handler right before the process ends: it may only store to
 /// memory. Once per process; later calls do nothing.
-pub fn prepare(before_exit: BeforeExit) -> io::Result<()> {
+pub(crate) fn prepare(before_exit: BeforeExit) -> io::Result<()> {
     if BEFORE_EXIT.set(before_exit).is_err() {
         return Ok(());
     }
@@ -59,7 +59,7 @@ pub fn prepare(before_exit: BeforeExit) -> io::Result<()> {
 }
 
 /// An item begins, with this limit.
-pub fn begin(limit: Duration) {
+pub(crate) fn begin(limit: Duration) {
     LIMIT.store(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1), SeqCst);
     begin_at(now());
 }
@@ -74,13 +74,13 @@ fn begin_at(time: u64) {
 }
 
 /// The item has ended, and no other has begun.
-pub fn end() {
+pub(crate) fn end() {
     BEGUN.store(0, SeqCst);
 }
 
 /// Waits for others (a reader, room in a queue): that is not the item's time.
 #[inline]
-pub fn not_counting<T>(wait: impl FnOnce() -> T) -> T {
+pub(crate) fn not_counting<T>(wait: impl FnOnce() -> T) -> T {
     let begun = BEGUN.load(SeqCst);
     if begun == 0 {
         return wait();

@@ -27,7 +27,7 @@ pub(super) struct Console {
 }
 
 impl Console {
-    pub fn new(log: UndoLog, arena: Arena, slot: SlotId) -> Console {
+    pub(super) fn new(log: UndoLog, arena: Arena, slot: SlotId) -> Console {
         let output = Appender::new(io::stdout(), log);
         let before_item = (0, 0);
         let lines = Vec::new();
@@ -36,31 +36,31 @@ impl Console {
 
     /// The lines that follow are those of another item.
     #[inline]
-    pub fn begin_item(&mut self) {
+    pub(super) fn begin_item(&mut self) {
         self.before_item = (self.lines.len(), self.count);
     }
 
     /// The item failed: its lines, as far as they aren't out, don't count.
-    pub fn discard_item(&mut self) {
+    pub(super) fn discard_item(&mut self) {
         self.lines.truncate(self.before_item.0);
         self.count = self.before_item.1;
     }
 
     /// Nothing that isn't out counts.
-    pub fn discard_all(&mut self) {
+    pub(super) fn discard_all(&mut self) {
         self.lines.clear();
         (self.count, self.before_item) = (0, (0, 0));
     }
 
     /// Takes an output that is more than a line: it goes out as it is, its last line perhaps without an end.
-    pub fn put_as_it_is(&mut self, output: &[u8]) -> Result<(), Failure> {
+    pub(super) fn put_as_it_is(&mut self, output: &[u8]) -> Result<(), Failure> {
         self.lines.extend_from_slice(output);
         self.count += 1;
         if self.lines.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Writes the lines collected so far.
-    pub fn flush(&mut self) -> Result<(), Failure> {
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
         if self.lines.is_empty() {
             return Ok(());
         }
@@ -75,12 +75,12 @@ impl Console {
     }
 
     /// Whether lines could not be written though somebody may want them.
-    pub fn has_failed(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         self.has_failed
     }
 
     /// Items written since the last call.
-    pub fn take_written(&mut self) -> u64 {
+    pub(super) fn take_written(&mut self) -> u64 {
         std::mem::take(&mut self.written)
     }
 

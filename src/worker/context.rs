@@ -40,21 +40,21 @@ pub(super) struct LiveSettings {
 
 impl LiveSettings {
     /// Whether items go one at a time, because each is followed by a pause or logged.
-    pub fn is_single(&self) -> bool {
+    pub(super) fn is_single(&self) -> bool {
         !self.tuning.sleep.is_zero() && !self.is_stopping() || self.tuning.log_items
     }
 
     /// Whether the pipeline or this worker is to end: there are no pauses any more.
-    pub fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         matches!(self.order, Order::Drain | Order::Finish)
     }
 
-    pub fn must_finish(&self) -> bool {
+    pub(super) fn must_finish(&self) -> bool {
         self.order == Order::Finish
     }
 
     /// Whether to wait for another order.
-    pub fn must_pause(&self) -> bool {
+    pub(super) fn must_pause(&self) -> bool {
         self.order == Order::Pause
     }
 
@@ -62,13 +62,18 @@ impl LiveSettings {
         self.tuning.sleep_when_full.filter(|_| !self.is_stopping())
     }
 
-    pub fn pause_when_empty(&self) -> Option<Duration> {
+    pub(super) fn pause_when_empty(&self) -> Option<Duration> {
         self.tuning.sleep_when_empty.filter(|_| !self.is_stopping())
     }
 }
 
 impl WorkerContext {
-    pub fn new(spec: WorkerSpec, arena: Arena, log: UndoLog, mut queues: WorkerHandle) -> WorkerContext {
+    pub(super) fn new(
+        spec: WorkerSpec,
+        arena: Arena,
+        log: UndoLog,
+        mut queues: WorkerHandle,
+    ) -> WorkerContext {
         if let Some(token) = spec.token {
             queues.set_hidden_queue(QueueId(token));
         }
@@ -91,7 +96,7 @@ impl WorkerContext {
     }
 
     /// The settings as they are now; an order to finish is the end, one to pause holds here until another comes.
-    pub fn poll_orders(&mut self) -> Result<LiveSettings, Stop> {
+    pub(super) fn poll_orders(&mut self) -> Result<LiveSettings, Stop> {
         let mut live = self.read_orders();
         while live.must_pause() {
             self.report_at_rest();
@@ -102,14 +107,14 @@ impl WorkerContext {
     }
 
     /// No item is at work here any more, as the order to pause wants it: the supervisor may look.
-    pub fn report_at_rest(&self) {
+    pub(super) fn report_at_rest(&self) {
         if self.queues.set_at_rest(true) {
             self.signal_supervisor();
         }
     }
 
     /// Notes in the slot that the stage is built, and signals the supervisor to see it.
-    pub fn report_ready(&self) {
+    pub(super) fn report_ready(&self) {
         self.queues.ready();
         self.signal_supervisor();
     }
@@ -121,7 +126,7 @@ impl WorkerContext {
 
     /// Reads the slot anew each time: that is a few loads, and another reader of it (the queues, in a wait) then can't
     /// hide a change.
-    pub fn read_orders(&mut self) -> LiveSettings {
+    pub(super) fn read_orders(&mut self) -> LiveSettings {
         if self.queues.has_new_orders() {
             self.queues.set_at_rest(false); // if it is to pause still, or again, it says so again
         }
@@ -132,12 +137,16 @@ impl WorkerContext {
     }
 
     /// A pause of the pipeline file: ends early when the pipeline drains, and follows a change of its length.
-    pub fn pause(&mut self, length: impl Fn(&Tuning) -> Duration) -> Result<(), Stop> {
+    pub(super) fn pause(&mut self, length: impl Fn(&Tuning) -> Duration) -> Result<(), Stop> {
         self.pause_as(Waiting::Paused, length)
     }
 
     /// The same, counted as what it is for.
-    pub fn pause_as(&mut self, why: Waiting, length: impl Fn(&Tuning) -> Duration) -> Result<(), Stop> {
+    pub(super) fn pause_as(
+        &mut self,
+        why: Waiting,
+        length: impl Fn(&Tuning) -> Duration,
+    ) -> Result<(), Stop> {
         let start = Instant::now();
         loop {
             let live = self.poll_orders()?;
@@ -149,7 +158,7 @@ impl WorkerContext {
     }
 
     /// Takes up to `most` items, and waits for the first as the pipeline file says.
-    pub fn take(&mut self, most: usize) -> Result<Taken, Stop> {
+    pub(super) fn take(&mut self, most: usize) -> Result<Taken, Stop> {
         let live = self.live;
         let pause = live.pause_when_empty();
         if pause.is_some() || self.item_log.is_on {
@@ -165,7 +174,7 @@ impl WorkerContext {
     }
 
     /// `log_items`: the leases from `first` on were taken.
-    pub fn log_taken(&self, first: usize, before: u64, after: u64) -> Result<(), Stop> {
+    pub(super) fn log_taken(&self, first: usize, before: u64, after: u64) -> Result<(), Stop> {
         for i in (first..self.queues.len()).filter(|_| self.item_log.is_on) {
             let lease = self.queues.item(i)?;
             self.item_log.took(self.name_of(lease.queue), lease.bytes, before, after);
@@ -174,7 +183,7 @@ impl WorkerContext {
     }
 
     /// Does it, and counts the time as a wait if there is a reason.
-    pub fn counted_as<T>(&self, why: Option<Waiting>, wait: impl FnOnce(&WorkerHandle) -> T) -> T {
+    pub(super) fn counted_as<T>(&self, why: Option<Waiting>, wait: impl FnOnce(&WorkerHandle) -> T) -> T {
         let Some(why) = why else { return wait(&self.queues) };
         self.queues.begin_wait(why);
         let result = wait(&self.queues);
@@ -184,20 +193,20 @@ impl WorkerContext {
 
     /// Waits for something outside, or until another order comes. Unlike a pause of the pipeline file, it is as long when
     /// the pipeline drains.
-    pub fn wait_outside(&mut self, length: Duration) -> Result<(), Stop> {
+    pub(super) fn wait_outside(&mut self, length: Duration) -> Result<(), Stop> {
         self.poll_orders()?;
         self.queues.pause(Instant::now() + length, Waiting::Blocked)?;
         self.poll_orders().map(drop)
     }
 
     /// Items took `took` together, including the waits since `waited` was the sum of all.
-    pub fn note_items(&self, items: usize, took: Duration, waited: Duration) {
+    pub(super) fn note_items(&self, items: usize, took: Duration, waited: Duration) {
         let waits = self.queues.waited().saturating_sub(waited);
         self.queues.note_items(items, took.saturating_sub(waits));
     }
 
     /// Publishes what is staged and ends the leases `0 .. upto`; waits for room as the pipeline file says.
-    pub fn commit(&mut self, upto: usize) -> Result<(), Stop> {
+    pub(super) fn commit(&mut self, upto: usize) -> Result<(), Stop> {
         self.console.flush()?;
         self.queues.count_emitted(self.console.take_written());
         // The queues can't tell: the stage's token, which is staged too, always has a reader.
@@ -238,7 +247,7 @@ impl WorkerContext {
 
     /// Publishes what was staged since [`WorkerHandle::begin_whole`] and ends the leases `0 .. upto`; false: there is no room for
     /// all of it, and nothing is staged any more.
-    pub fn commit_whole(&mut self, upto: usize) -> Result<bool, Stop> {
+    pub(super) fn commit_whole(&mut self, upto: usize) -> Result<bool, Stop> {
         if self.queues.are_closed(&self.outputs)? {
             self.queues.give_up_whole()?;
             return Err(Stop(Ending::OutputClosed));
@@ -254,7 +263,7 @@ impl WorkerContext {
     }
 
     /// [`WorkerContext::commit`] for outputs that can't be made again: an order to finish doesn't end the wait for room.
-    pub fn commit_regardless(&mut self, upto: usize) -> Result<(), Stop> {
+    pub(super) fn commit_regardless(&mut self, upto: usize) -> Result<(), Stop> {
         let held = self.queues.len();
         match self.commit(upto) {
             Err(Stop(Ending::Ordered)) => {}
@@ -268,7 +277,7 @@ impl WorkerContext {
     }
 
     /// The name of a queue this worker reads or writes.
-    pub fn name_of(&self, queue: QueueId) -> &str {
+    pub(super) fn name_of(&self, queue: QueueId) -> &str {
         let mut named = self.spec.inputs.iter().chain(&self.spec.outputs);
         named.find(|(id, _)| *id == queue.0).map_or("?", |(_, name)| name)
     }

@@ -16,19 +16,19 @@ type Named = [(u16, String)];
 impl ItemLog {
     /// An output is on its way.
     #[inline]
-    pub fn stage(&mut self, item: &[u8]) {
+    pub(super) fn stage(&mut self, item: &[u8]) {
         if self.is_on {
             self.staged.push(Shown(item).to_string());
         }
     }
 
     /// The staged outputs were thrown away.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.staged.clear();
     }
 
     /// The staged outputs are out. Sizes are those of the first output.
-    pub fn produced(&mut self, outputs: &Named, before: u64, after: u64) {
+    pub(super) fn produced(&mut self, outputs: &Named, before: u64, after: u64) {
         if let Some((_, queue)) = outputs.first()
             && !self.staged.is_empty()
         {
@@ -38,14 +38,14 @@ impl ItemLog {
     }
 
     /// An item was taken.
-    pub fn took(&self, queue: &str, item: &[u8], before: u64, after: u64) {
+    pub(super) fn took(&self, queue: &str, item: &[u8], before: u64, after: u64) {
         if self.is_on {
             log::info!("took {}: {queue} held {before} before, {after} after", Shown(item));
         }
     }
 
     /// There is no room for an output.
-    pub fn full(&self, outputs: &Named, queue: QueueId, size: u64, pause: Option<Duration>) {
+    pub(super) fn full(&self, outputs: &Named, queue: QueueId, size: u64, pause: Option<Duration>) {
         if self.is_on {
             let name = outputs.iter().find(|(id, _)| *id == queue.0).map_or("?", |(_, name)| name);
             log::info!("{name} is full ({size}): {}", waiting(pause, "room"));
@@ -53,7 +53,7 @@ impl ItemLog {
     }
 
     /// There is no item.
-    pub fn empty(&self, inputs: &Named, pause: Option<Duration>) {
+    pub(super) fn empty(&self, inputs: &Named, pause: Option<Duration>) {
         if self.is_on {
             let names: Vec<&str> = inputs.iter().map(|(_, name)| name.as_str()).collect();
             log::info!("{} is empty (0): {}", names.join(" and "), waiting(pause, "an item"));

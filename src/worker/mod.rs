@@ -26,8 +26,8 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use builtin::token::{reopen as reopen_token, says_end};
-pub use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
+pub(crate) use builtin::token::{reopen as reopen_token, says_end};
+pub(crate) use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 
 use crate::config::Task;
 use crate::exit;
@@ -43,7 +43,7 @@ use std::process::ExitCode;
 use stop::Stop;
 
 /// A worker's whole life, from its spec to its exit code.
-pub fn run(registry: &Registry) -> ExitCode {
+pub(crate) fn run(registry: &Registry) -> ExitCode {
     let (mut worker, context) = match setup::set_up() {
         Ok(ready) => ready,
         Err(why) => {

@@ -17,7 +17,7 @@ pub(super) struct StageOutlet<'a> {
 }
 
 impl<'a> StageOutlet<'a> {
-    pub fn new(worker: &'a mut WorkerContext, lease: Option<usize>) -> StageOutlet<'a> {
+    pub(super) fn new(worker: &'a mut WorkerContext, lease: Option<usize>) -> StageOutlet<'a> {
         StageOutlet { worker, lease }
     }
 }

@@ -24,29 +24,29 @@ enum Measured {
 }
 
 impl Recycling {
-    pub fn new(limits: Recycle) -> Recycling {
+    pub(super) fn new(limits: Recycle) -> Recycling {
         let start = Instant::now();
         Recycling { limits, start, looked: start, items: 0, measured: Measured::Worker }
     }
 
     /// The memory of this program counts, not that of the worker.
-    pub fn watch(&mut self, program: u32) {
+    pub(super) fn watch(&mut self, program: u32) {
         self.measured = Measured::Program(program);
     }
 
     /// Items that may still be taken or emitted before it is time.
-    pub fn items_left(&self) -> usize {
+    pub(super) fn items_left(&self) -> usize {
         let left = self.limits.items.map_or(u64::MAX, |limit| limit.saturating_sub(self.items));
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
     /// More items were done.
-    pub fn count(&mut self, items: usize) {
+    pub(super) fn count(&mut self, items: usize) {
         self.items += items as u64;
     }
 
     /// Between two steps: is it time?
-    pub fn check(&mut self) -> Result<(), Stop> {
+    pub(super) fn check(&mut self) -> Result<(), Stop> {
         if self.items_left() == 0 || self.is_old_or_large() { Err(Stop(Ending::Recycled)) } else { Ok(()) }
     }
 

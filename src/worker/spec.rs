@@ -10,18 +10,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where a worker finds the queues' memory file.
-pub const ARENA_FD: RawFd = 3;
+pub(crate) const ARENA_FD: RawFd = 3;
 /// Where it finds its spec, as JSON in a memory file.
-pub const SPEC_FD: RawFd = 4;
+pub(crate) const SPEC_FD: RawFd = 4;
 /// Where it finds its stage's holding pipe (reading end, writing end), if its spec says that there is one.
-pub const HOLDING_PIPE_FDS: [RawFd; 2] = [5, 6];
+pub(crate) const HOLDING_PIPE_FDS: [RawFd; 2] = [5, 6];
 /// Where it finds what the run's workers share so that a killed one leaves no half line.
-pub const UNDO_LOG_FD: RawFd = 7;
+pub(crate) const UNDO_LOG_FD: RawFd = 7;
 
 /// The identity of a worker and its work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WorkerSpec {
+pub(crate) struct WorkerSpec {
     /// The pipeline's name.
     pub pipeline: String,
     /// The stage's name.

@@ -9,7 +9,7 @@ use crate::control::client::{Client, ClientError};
 use crate::dead_letter::location::{self, KnownFile, Owner};
 
 #[derive(clap::Args)]
-pub struct Source {
+pub(super) struct Source {
     /// The file of dead letters, if it can't be found by the pipeline's name
     #[arg(long, value_name = "PATH", global = true)]
     pub file: Option<PathBuf>,
@@ -17,7 +17,7 @@ pub struct Source {
     place: Where,
 }
 
-pub struct Found {
+pub(super) struct Found {
     /// Of the letters.
     pub path: PathBuf,
     /// To the pipeline, if it runs.
@@ -30,7 +30,7 @@ pub struct Found {
 
 impl Source {
     /// The letters of the pipeline of this name or file; without one, of the only one that runs, or that has some.
-    pub fn find(&self, name: Option<&str>) -> Result<Found, Failure> {
+    pub(super) fn find(&self, name: Option<&str>) -> Result<Found, Failure> {
         let failure = match target::find(name, &self.place) {
             Err(failure) => failure,
             Ok(mut client) => match client.status(false) {
@@ -100,7 +100,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 /// Whether queues are kept for this pipeline file.
-pub fn has_durable_queues(file: &Path) -> bool {
+pub(super) fn has_durable_queues(file: &Path) -> bool {
     location::folder(&config::name_in_file(file), &variable).join("queues").exists()
 }
 

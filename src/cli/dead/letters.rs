@@ -10,7 +10,10 @@ const MAX_TORN_LINES: usize = 3;
 
 /// Reads one letter at a time, until `act` returns false. Torn lines are reported on standard error: they were letters
 /// once.
-pub fn each(path: &Path, mut act: impl FnMut(Letter) -> Result<bool, Failure>) -> Result<Letters, Failure> {
+pub(super) fn each(
+    path: &Path,
+    mut act: impl FnMut(Letter) -> Result<bool, Failure>,
+) -> Result<Letters, Failure> {
     let failed = |error| Failure::io(&format!("read {}", path.display()), &error);
     let mut letters = Letters::open(path).map_err(failed)?;
     let (mut torn, mut more) = (Vec::new(), 0_usize);

@@ -19,7 +19,7 @@ const ROWS_AT_ONCE: usize = 1000;
 const MAX_GROUPS: usize = 10_000;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The pipeline: its name or its file. Can be left out when only one runs, or only one has dead letters
     name: Option<String>,
     /// Only those of a stage
@@ -42,7 +42,7 @@ enum By {
 }
 
 /// Lists them.
-pub fn run(source: &Source, list: &Args) -> Result<u8, Failure> {
+pub(super) fn run(source: &Source, list: &Args) -> Result<u8, Failure> {
     let found = source.find(list.name.as_deref())?;
     let is_meant = |letter: &Letter| list.stage.as_ref().is_none_or(|stage| letter.text.stage == *stage);
     match (list.by, list.json) {

@@ -19,7 +19,7 @@ use letters::each;
 use selection::{Chosen, Selection};
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
@@ -42,7 +42,7 @@ enum Verb {
 }
 
 /// Works on a pipeline's dead letters.
-pub fn run(args: &Args, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
     match &args.verb {
         Verb::List(list) => list::run(&args.source, list),
         Verb::Show(selection) => show(&args.source, selection),

@@ -20,7 +20,7 @@ use crate::supervisor::{self, Retries, RunOptions};
 const KEYS_AT_ONCE: usize = 2000;
 
 /// Puts back those that are meant.
-pub fn run(
+pub(super) fn run(
     source: &Source,
     selection: &Selection,
     verbosity: i8,

@@ -11,7 +11,7 @@ use crate::dead_letter::Letter;
 /// Some of them, by their lines or by what they have in common.
 #[derive(clap::Args)]
 #[command(override_usage = "mprun dead show|retry|drop [OPTIONS] [NAME] <LINE…|--all|--stage STAGE>")]
-pub struct Selection {
+pub(super) struct Selection {
     /// The pipeline (can be left out as in `list`), and the lines, as `list` shows them
     #[arg(value_names = ["NAME", "LINE"], num_args = 0..)]
     words: Vec<String>,
@@ -28,7 +28,7 @@ pub struct Selection {
 
 /// What was said, checked.
 #[derive(Clone, Debug)]
-pub struct Chosen {
+pub(super) struct Chosen {
     lines: BTreeSet<u64>,
     stage: Option<String>,
     /// Those that name no pipeline file are meant, too.
@@ -37,12 +37,12 @@ pub struct Chosen {
 
 impl Selection {
     /// The pipeline's name, if it is said.
-    pub fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         self.words.first().filter(|word| word.parse::<u64>().is_err()).map(String::as_str)
     }
 
     /// Those that are meant. A line that isn't there is an error: nothing is done by mistake.
-    pub fn choose(&self, path: &Path) -> Result<Chosen, Failure> {
+    pub(super) fn choose(&self, path: &Path) -> Result<Chosen, Failure> {
         let words = &self.words[usize::from(self.name().is_some())..];
         if words.is_empty() && !self.all && self.stage.is_none() {
             return Err(Failure::usage("say which: their lines, --stage STAGE, or --all"));
@@ -68,7 +68,7 @@ impl Selection {
 
 impl Chosen {
     /// Whether this one is meant.
-    pub fn is_meant(&self, letter: &Letter) -> bool {
+    pub(super) fn is_meant(&self, letter: &Letter) -> bool {
         let of_stage = self.stage.as_ref().is_none_or(|stage| letter.text.stage == *stage);
         let named = !self.lines.is_empty();
         let is_ours = named || self.with_nameless || letter.text.pipeline.is_some();
@@ -77,7 +77,7 @@ impl Chosen {
 
     /// Where letters belong to a file by its path, those that name none (mprun 0.1.0 did not note it) may be another
     /// file's: they are tried again only where they are named by their lines.
-    pub fn leave_nameless(mut self, path: &Path) -> Result<Chosen, Failure> {
+    pub(super) fn leave_nameless(mut self, path: &Path) -> Result<Chosen, Failure> {
         let mut left = 0_u64;
         each(path, |letter| {
             left += u64::from(letter.text.pipeline.is_none() && self.is_meant(&letter));

@@ -7,7 +7,7 @@ use crate::numbers::counted;
 use crate::status::Glimpse;
 
 /// Without any.
-pub fn none(dropped: u64) -> String {
+pub(super) fn none(dropped: u64) -> String {
     match dropped {
         0 => "no dead letters\n".to_owned(),
         _ => format!("no dead letters ({dropped} were dropped to make room)\n"),
@@ -15,12 +15,12 @@ pub fn none(dropped: u64) -> String {
 }
 
 /// An empty list.
-pub fn table() -> Table {
+pub(super) fn table() -> Table {
     Table::new(&["LINE", "<TIME", "<RUN", "<STAGE", "<QUEUE", "TRIES", "<CAUSE", "<ITEM"])
 }
 
 /// Its line in the list.
-pub fn row(table: &mut Table, letter: &Letter) {
+pub(super) fn row(table: &mut Table, letter: &Letter) {
     let text = &letter.text;
     let run = text.run.chars().take(8).collect();
     table.push([
@@ -45,19 +45,19 @@ fn in_short(letter: &Letter) -> String {
 }
 
 /// Blocks of lines, of which only the first has a head.
-pub struct Rows {
+pub(super) struct Rows {
     width: Option<usize>,
     first: bool,
 }
 
 impl Rows {
     /// For a terminal of this width.
-    pub fn new(width: Option<usize>) -> Rows {
+    pub(super) fn new(width: Option<usize>) -> Rows {
         Rows { width, first: true }
     }
 
     /// The next block.
-    pub fn lay_out(&mut self, table: Table) -> String {
+    pub(super) fn lay_out(&mut self, table: Table) -> String {
         let text = table.render(self.width);
         match std::mem::take(&mut self.first) {
             true => text,
@@ -67,7 +67,7 @@ impl Rows {
 }
 
 /// Without what a terminal would obey.
-pub fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     Glimpse::text_of(text.as_bytes())
 }
 
@@ -82,14 +82,14 @@ fn item(letter: &Letter) -> String {
 }
 
 /// All that the file says of it.
-pub fn json(letter: &Letter) -> Result<String, Failure> {
+pub(super) fn json(letter: &Letter) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(&letter.value());
     let text = text.map_err(|error| Failure::io("write JSON", &error.into()))?;
     Ok(text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"))
 }
 
 /// All that is known, for people.
-pub fn show(letter: &Letter) -> String {
+pub(super) fn show(letter: &Letter) -> String {
     let text = &letter.text;
     let mut lines = vec![
         format!("dead letter {} of {}", letter.line, text.stage),

@@ -4,28 +4,28 @@ use crate::config::{Pipeline, Queue, Stage};
 use crate::stage::Registry;
 
 /// A pipeline with what its drawings have in common.
-pub struct Graph<'a> {
+pub(super) struct Graph<'a> {
     pub pipeline: &'a Pipeline,
     pub registry: &'a Registry,
 }
 
 impl Graph<'_> {
-    pub fn queue_at(&self, name: &str) -> Option<usize> {
+    pub(super) fn queue_at(&self, name: &str) -> Option<usize> {
         self.pipeline.queues.iter().position(|queue| queue.name == name)
     }
 
-    pub fn readers<'a>(&'a self, queue: &'a Queue) -> impl Iterator<Item = usize> + 'a {
+    pub(super) fn readers<'a>(&'a self, queue: &'a Queue) -> impl Iterator<Item = usize> + 'a {
         let stages = self.pipeline.stages.iter().enumerate();
         stages.filter(|(_, stage)| stage.work.inputs.contains(&queue.name)).map(|(at, _)| at)
     }
 
     /// Whether what the stage writes goes to standard output.
-    pub fn prints(&self, stage: &Stage) -> bool {
+    pub(super) fn prints(&self, stage: &Stage) -> bool {
         stage.work.prints(self.registry)
     }
 }
 
 /// The second line of a stage: what it does, by how many.
-pub fn what(stage: &Stage) -> String {
+pub(super) fn what(stage: &Stage) -> String {
     format!("{} ×{}", stage.work.title(), stage.processes)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::common::{Graph, what};
 
-pub fn draw(graph: &Graph) -> String {
+pub(super) fn draw(graph: &Graph) -> String {
     let mut text = String::from("flowchart LR\n");
     let mut line = |args: std::fmt::Arguments| {
         // Writing to a String can't fail.

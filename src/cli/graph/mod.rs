@@ -15,7 +15,7 @@ use crate::stage::Registry;
 use common::Graph;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The pipeline file
     file: PathBuf,
     /// How it is drawn
@@ -35,7 +35,7 @@ enum Format {
 }
 
 /// Prints the drawing of a file.
-pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let loaded = match config::load(&args.file, &LoadOptions::default(), registry) {
         Ok(loaded) => loaded,
         Err(report) => {

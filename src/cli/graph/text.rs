@@ -36,7 +36,7 @@ impl Drawn {
     }
 }
 
-pub fn draw(graph: &Graph) -> String {
+pub(super) fn draw(graph: &Graph) -> String {
     let mut text = format!("{}\n", graph.pipeline.name);
     let mut drawn = Drawn {
         stages: vec![false; graph.pipeline.stages.len()],

@@ -12,7 +12,7 @@ use crate::service::unit::{Account, MARK, Unit};
 use crate::stage::Registry;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     unit: UnitArgs,
     /// Write the unit, but do not start it
@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 /// Checks the file, writes the unit, starts it.
-pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let unit_args = &args.unit;
     let scope = scope(unit_args.user);
     let version = demand_systemd(&unit_args.file)?;

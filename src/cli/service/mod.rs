@@ -11,7 +11,7 @@ use crate::stage::Registry;
 use request::{BAD_FILE, OLDEST_SYSTEMD, UnitArgs, text, unit};
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -27,7 +27,7 @@ enum Verb {
 }
 
 /// Does what is asked.
-pub fn run(args: Args, registry: &Registry) -> Result<u8, Failure> {
+pub(super) fn run(args: Args, registry: &Registry) -> Result<u8, Failure> {
     match args.verb {
         Verb::Install(args) => install::run(&args, registry),
         Verb::Uninstall(args) => uninstall::run(&args, registry),

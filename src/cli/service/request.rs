@@ -11,13 +11,13 @@ use crate::service::unit::{Account, Unit};
 use crate::stage::Registry;
 
 /// The oldest version that mprun supports.
-pub const OLDEST_SYSTEMD: u32 = 252;
+pub(super) const OLDEST_SYSTEMD: u32 = 252;
 /// The exit code for a file whose faults were shown.
-pub const BAD_FILE: u8 = exit::USAGE;
+pub(super) const BAD_FILE: u8 = exit::USAGE;
 
 /// Beside the pipeline, all that a unit depends on.
 #[derive(clap::Args)]
-pub struct UnitArgs {
+pub(super) struct UnitArgs {
     /// The pipeline file
     pub file: PathBuf,
     /// For your own service manager (`systemctl --user`), without root
@@ -34,12 +34,12 @@ pub struct UnitArgs {
     writable: Vec<PathBuf>,
 }
 
-pub fn scope(user: bool) -> Scope {
+pub(super) fn scope(user: bool) -> Scope {
     if user { Scope::User } else { Scope::System }
 }
 
 /// None: the file is bad, and its faults were shown.
-pub fn unit(args: &UnitArgs, registry: &Registry, systemd: u32) -> Result<Option<Unit>, Failure> {
+pub(super) fn unit(args: &UnitArgs, registry: &Registry, systemd: u32) -> Result<Option<Unit>, Failure> {
     let pipeline = match config::load(&args.file, &LoadOptions::default(), registry) {
         Ok(loaded) => {
             output::say(&loaded.warnings.render(output::is_colourful()));
@@ -94,12 +94,12 @@ fn checked(name: &String) -> Result<&String, Failure> {
     )))
 }
 
-pub fn text(unit: &Unit) -> Result<String, Failure> {
+pub(super) fn text(unit: &Unit) -> Result<String, Failure> {
     unit.text().map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Nothing can be installed where systemd doesn't run.
-pub fn demand_systemd(file: &Path) -> Result<u32, Failure> {
+pub(super) fn demand_systemd(file: &Path) -> Result<u32, Failure> {
     let version = systemd::version().filter(|_| systemd::is_here());
     version.ok_or_else(|| {
         let file = file.display();
@@ -111,7 +111,7 @@ pub fn demand_systemd(file: &Path) -> Result<u32, Failure> {
 }
 
 /// Only root may change the system's units.
-pub fn demand_root(scope: Scope, verb: &str, what: &str) -> Result<(), Failure> {
+pub(super) fn demand_root(scope: Scope, verb: &str, what: &str) -> Result<(), Failure> {
     if scope == Scope::User || nix::unistd::geteuid().is_root() {
         return Ok(());
     }
@@ -122,7 +122,7 @@ pub fn demand_root(scope: Scope, verb: &str, what: &str) -> Result<(), Failure> 
 }
 
 /// Where the unit of this name is, or would be.
-pub fn place(scope: Scope, name: &str) -> Result<PathBuf, Failure> {
+pub(super) fn place(scope: Scope, name: &str) -> Result<PathBuf, Failure> {
     let folder = scope.folder().map_err(Failure::failed)?;
     Ok(folder.join(Unit::file_name(name)))
 }

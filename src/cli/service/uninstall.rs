@@ -13,7 +13,7 @@ use crate::service::unit::{MARK, Unit};
 use crate::stage::Registry;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The service's name, or the pipeline file
     #[arg(value_name = "NAME|FILE")]
     what: String,
@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 /// Stops and removes it. What it has kept stays.
-pub fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let scope = scope(args.user);
     demand_systemd(Path::new(&args.what))?;
     let name = args.name.clone().unwrap_or_else(|| name_of(&args.what, registry));

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// What is wrong with a pipeline.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Health {
+pub(super) struct Health {
     /// Each in a line.
     pub faults: Vec<String>,
     /// Items that became dead letters.
@@ -18,7 +18,7 @@ pub struct Health {
 
 /// What `status --check --json` prints.
 #[derive(Debug, Serialize)]
-pub struct HealthReport<'a> {
+pub(super) struct HealthReport<'a> {
     pipeline: &'a str,
     /// Nothing is wrong, and nothing is dead: the exit code is 0.
     ok: bool,
@@ -29,7 +29,7 @@ pub struct HealthReport<'a> {
 
 impl Health {
     /// Well or not, for a script.
-    pub fn code(&self) -> u8 {
+    pub(super) fn code(&self) -> u8 {
         match (self.faults.is_empty(), self.dead + self.too_long) {
             (false, _) => exit::FAILED,
             (true, 0) => exit::DONE,
@@ -38,7 +38,7 @@ impl Health {
     }
 
     /// The same with words, for a script.
-    pub fn report<'a>(&'a self, snapshot: &'a Snapshot) -> HealthReport<'a> {
+    pub(super) fn report<'a>(&'a self, snapshot: &'a Snapshot) -> HealthReport<'a> {
         HealthReport {
             pipeline: &snapshot.pipeline,
             ok: self.code() == exit::DONE,
@@ -49,7 +49,7 @@ impl Health {
     }
 
     /// The same for people.
-    pub fn text(&self, snapshot: &Snapshot) -> String {
+    pub(super) fn text(&self, snapshot: &Snapshot) -> String {
         let mut lines: Vec<String> =
             self.faults.iter().map(|fault| format!("{}: {fault}", snapshot.pipeline)).collect();
         if self.dead > 0 {
@@ -71,7 +71,7 @@ impl Health {
 }
 
 /// Looks for whatever is not as it should be.
-pub fn of(snapshot: &Snapshot) -> Health {
+pub(super) fn of(snapshot: &Snapshot) -> Health {
     let mut faults = Vec::new();
     if let (ConfigState::Refused, Some(refusal)) = (snapshot.config.state, &snapshot.config.refusal) {
         let first = refusal.text.lines().next().unwrap_or_default();

@@ -10,7 +10,7 @@ use super::table::terminal_width;
 use super::target::OnePipeline;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,
     /// Print the whole snapshot as JSON; with --check: `ok`, `faults`, `dead_letters` and their file
@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 /// Shows a running pipeline.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let mut client = args.pipeline.find()?;
     let snapshot = client.status(false)?;
     if args.check {

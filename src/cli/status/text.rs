@@ -6,7 +6,7 @@ use crate::numbers::{counted, rate, time};
 use crate::status::{Fate, Phase, QueueStatus, Snapshot, StageStatus, WorkerState};
 
 /// All of it, for a terminal of this width.
-pub fn render(snapshot: &Snapshot, width: Option<usize>) -> String {
+pub(super) fn render(snapshot: &Snapshot, width: Option<usize>) -> String {
     let mut text = head(snapshot);
     text.push('\n');
     text.push_str(&stages(snapshot).render(width));
@@ -30,7 +30,7 @@ fn head(snapshot: &Snapshot) -> String {
 }
 
 /// How far a pipeline is, in a word.
-pub fn phase(phase: Phase) -> &'static str {
+pub(crate) fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Starting => "starting",
         Phase::Running => "running",
@@ -60,7 +60,7 @@ fn stages(snapshot: &Snapshot) -> Table {
 }
 
 /// How a stage is, in a word or two.
-pub fn state(stage: &StageStatus) -> &'static str {
+pub(crate) fn state(stage: &StageStatus) -> &'static str {
     let any = |state| stage.workers.iter().any(|worker| worker.state == state);
     match stage.fate {
         Fate::GaveUp => "gave up",

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Standard output as a picture.
-pub struct Canvas {
+pub(super) struct Canvas {
     terminal: Terminal<CrosstermBackend<TerminalWriter>>,
     area: Rect,
     is_gone: Arc<AtomicBool>,
@@ -22,14 +22,14 @@ pub struct Canvas {
 
 impl Canvas {
     /// In the size that the terminal has now.
-    pub fn new() -> io::Result<Canvas> {
+    pub(super) fn new() -> io::Result<Canvas> {
         let (area, is_gone) = (area(), Arc::default());
         let terminal = new_terminal(area, &is_gone)?;
         Ok(Canvas { terminal, area, is_gone, has_colour: terminal::stdout().colour })
     }
 
     /// Draws what has changed.
-    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         if self.area != area() {
             self.forget()?;
         }
@@ -44,7 +44,7 @@ impl Canvas {
     }
 
     /// What is on the terminal is something else by now: all is drawn anew.
-    pub fn forget(&mut self) -> io::Result<()> {
+    pub(super) fn forget(&mut self) -> io::Result<()> {
         self.area = area();
         self.terminal = new_terminal(self.area, &self.is_gone)?;
         self.terminal.hide_cursor()?; // the end of the one before has shown it
@@ -52,7 +52,7 @@ impl Canvas {
     }
 
     /// Nothing can be written to the terminal any more.
-    pub fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         self.is_gone.load(Ordering::Relaxed)
     }
 }

@@ -18,7 +18,7 @@ const FIXED_WIDTH: u16 = 8 + 7 + 7 + 7 + 8 + 6 + 7;
 const BAR_WIDTH: usize = 20;
 
 /// Draws it all.
-pub fn draw(frame: &mut Frame<'_>, screen: &Screen) {
+pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     let snapshot = &screen.snapshot;
     let [title, stages, queues, limit, log, foot] =
         places(frame.area(), snapshot.stages.len(), snapshot.queues.len());

@@ -22,7 +22,7 @@ const MAX_MISSED: u32 = 5;
 const LOG_LINES: usize = 200;
 
 #[derive(Debug)]
-pub enum Update {
+pub(super) enum Update {
     /// With the last lines of the log, and the number of commands that were sent before.
     Snapshot(Box<Snapshot>, Vec<String>, u64),
     /// To a command.
@@ -33,14 +33,14 @@ pub enum Update {
 }
 
 /// Both ends of the thread.
-pub struct Feed {
+pub(super) struct Feed {
     pub commands: Sender<Command>,
     pub updates: Receiver<Update>,
 }
 
 impl Feed {
     /// Fetches a snapshot once a second, and writes a byte to `wake` for each update.
-    pub fn start(client: Client, first: &Snapshot, wake: UnixStream) -> Feed {
+    pub(super) fn start(client: Client, first: &Snapshot, wake: UnixStream) -> Feed {
         let (commands, todo) = channel();
         let (sender, updates) = channel();
         let recent_logs = RecentLogs::beside(&client.socket);

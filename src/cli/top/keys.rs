@@ -2,7 +2,7 @@
 
 /// What a key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub(super) enum Key {
     /// The stage above.
     Up,
     /// The stage below.
@@ -27,7 +27,7 @@ const CTRL_C: u8 = 3;
 const CTRL_Z: u8 = 26;
 
 /// All keys in these bytes. Escape alone means nothing: over a slow line it may be the first half of an arrow.
-pub fn keys(mut bytes: &[u8]) -> Vec<Key> {
+pub(super) fn keys(mut bytes: &[u8]) -> Vec<Key> {
     let mut keys = Vec::new();
     while let [first, rest @ ..] = bytes {
         let key;

@@ -20,7 +20,7 @@ use std::sync::mpsc::TryRecvError;
 use terminal::{Input, Session};
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,
 }
@@ -32,7 +32,7 @@ enum End {
 }
 
 /// Shows a running pipeline until `q`, or until its end.
-pub fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     if !terminals::stdout().is_terminal || !terminals::stdin().is_terminal {
         return Err(Failure::usage("top needs a terminal: `mprun status` shows the same once"));
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 const MAX_RATES: usize = 60;
 
 /// All that is shown.
-pub struct Screen {
+pub(super) struct Screen {
     pub snapshot: Snapshot,
     /// Items a second between two snapshots, for each stage, the newest last.
     pub rates: BTreeMap<String, VecDeque<f64>>,
@@ -26,7 +26,7 @@ pub struct Screen {
 
 /// The action of a key.
 #[derive(Debug, PartialEq)]
-pub enum Asked {
+pub(super) enum Asked {
     Nothing,
     Quit,
     /// Stop the process, as Ctrl-Z does.
@@ -35,7 +35,7 @@ pub enum Asked {
 }
 
 impl Screen {
-    pub fn new(snapshot: Snapshot) -> Screen {
+    pub(super) fn new(snapshot: Snapshot) -> Screen {
         Screen {
             snapshot,
             rates: BTreeMap::new(),
@@ -48,7 +48,7 @@ impl Screen {
     }
 
     /// Another snapshot. The selected stage stays selected, wherever it stands now.
-    pub fn update(&mut self, snapshot: Snapshot, lines: Vec<String>) {
+    pub(super) fn update(&mut self, snapshot: Snapshot, lines: Vec<String>) {
         self.rates.retain(|name, _| snapshot.stages.iter().any(|stage| stage.name == *name));
         for stage in &snapshot.stages {
             let rates = self.rates.entry(stage.name.clone()).or_default();
@@ -65,7 +65,7 @@ impl Screen {
 
     /// A key was pressed. Its effect is shown at once, so that the next key counts from there; the next snapshot corrects
     /// what did not happen.
-    pub fn key(&mut self, key: Key) -> Asked {
+    pub(super) fn key(&mut self, key: Key) -> Asked {
         self.message.clear();
         match key {
             Key::Quit => return Asked::Quit,

@@ -3,7 +3,7 @@
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The last `width` values as columns, the largest of them the highest.
-pub fn line<'v>(values: impl DoubleEndedIterator<Item = &'v f64> + Clone, width: usize) -> String {
+pub(super) fn line<'v>(values: impl DoubleEndedIterator<Item = &'v f64> + Clone, width: usize) -> String {
     let last = values.rev().take(width);
     let most = last.clone().copied().fold(0.0, f64::max);
     let step = |value: &f64| {
@@ -14,7 +14,7 @@ pub fn line<'v>(values: impl DoubleEndedIterator<Item = &'v f64> + Clone, width:
 }
 
 /// A bar of `width` columns, filled for a share of 0 ..= 1.
-pub fn bar(share: f64, width: usize) -> String {
+pub(super) fn bar(share: f64, width: usize) -> String {
     let filled = ((share.clamp(0.0, 1.0) * width as f64).round() as usize).min(width);
     // What isn't empty shows, and what isn't full, too.
     let filled = if share > 0.0 { filled.max(1) } else { 0 };

@@ -35,7 +35,7 @@ const END_SIGNALS: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 static ORIGINAL_MODES: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// The terminal, as long as it is ours.
-pub struct Session {
+pub(super) struct Session {
     canvas: Canvas,
     /// The signal that came and ends us; 0: none.
     signal: Arc<AtomicUsize>,
@@ -49,7 +49,7 @@ pub struct Session {
 
 /// What there is to react to.
 #[derive(Debug)]
-pub enum Input {
+pub(super) enum Input {
     /// There is an update, or the size has changed.
     Woken,
     /// This was typed.
@@ -63,7 +63,7 @@ impl Session {
     ///
     /// # Errors
     /// When it can't do what is needed; then it is as it was.
-    pub fn enter() -> io::Result<Session> {
+    pub(super) fn enter() -> io::Result<Session> {
         let (signal, stop, continued) = (Arc::default(), Arc::default(), Arc::default());
         let (woken, wake) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
@@ -84,17 +84,17 @@ impl Session {
     }
 
     /// A byte written to it makes [`Session::next`] return.
-    pub fn waker(&self) -> io::Result<UnixStream> {
+    pub(super) fn waker(&self) -> io::Result<UnixStream> {
         self.wake.try_clone()
     }
 
     /// Draws it all, in the size that the terminal has now.
-    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         self.canvas.draw(draw)
     }
 
     /// Gives the terminal back, stops with all of its process group, and takes it again.
-    pub fn suspend(&mut self, scope: SuspendScope) -> io::Result<()> {
+    pub(super) fn suspend(&mut self, scope: SuspendScope) -> io::Result<()> {
         give_back();
         suspend(scope);
         self.stop.store(false, Ordering::SeqCst);
@@ -110,7 +110,7 @@ impl Session {
     }
 
     /// What comes next.
-    pub fn next(&mut self) -> io::Result<Input> {
+    pub(super) fn next(&mut self) -> io::Result<Input> {
         loop {
             let signal = self.signal.load(Ordering::SeqCst);
             if signal != 0 {

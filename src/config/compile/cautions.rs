@@ -22,7 +22,7 @@ const INTERPRETERS: [(&str, char); 13] = [
 ];
 
 /// A word of a command with the item inside of what an interpreter runs: the item can be any program.
-pub fn item_as_code(words: &[String], at: &Span, report: &mut Report) {
+pub(super) fn item_as_code(words: &[String], at: &Span, report: &mut Report) {
     let Some(program) = words.iter().enumerate().find_map(|(n, word)| {
         let (letter, rest) = (interpreter(word)?, &words[n + 1..]);
         let code = rest.iter().position(|word| is_option(word, letter)).and_then(|at| rest.get(at + 1))?;
@@ -39,7 +39,7 @@ pub fn item_as_code(words: &[String], at: &Span, report: &mut Report) {
 }
 
 /// Whether a word has a place for the item.
-pub fn takes_item(word: &str) -> bool {
+pub(super) fn takes_item(word: &str) -> bool {
     word.replace("{{}}", "").contains("{}")
 }
 
@@ -56,7 +56,7 @@ fn is_option(word: &str, letter: char) -> bool {
 }
 
 /// Kept queues make a promise that a program which is a source can't keep.
-pub fn programs_before_kept_queues(drafts: &[Draft], queues: &[Queue], report: &mut Report) {
+pub(super) fn programs_before_kept_queues(drafts: &[Draft], queues: &[Queue], report: &mut Report) {
     if !queues.iter().any(|queue| queue.durable) {
         return;
     }

@@ -9,7 +9,7 @@ use crate::config::keys::StageKeys;
 use crate::config::pipeline::{self, Command, shell_line};
 
 /// The checked command of a stage that has one.
-pub fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
+pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
     let keys = &draft.keys;
     let invocation = keys.command.value.clone()?;
     mode::check(draft, report);
@@ -26,7 +26,7 @@ pub fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
 }
 
 /// Keys of a program in a stage that has none.
-pub fn check_absent(draft: &Draft, report: &mut Report) {
+pub(super) fn check_absent(draft: &Draft, report: &mut Report) {
     for (key, at) in &draft.own_program_keys {
         let fault = Diagnostic::error(format!("`{key}` is for a stage with a `command`")).at(&at.key);
         report.push(fault.help("the built-ins run inside of mprun: what they can be told stands in `with`"));

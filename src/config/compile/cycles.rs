@@ -5,7 +5,7 @@ use super::wiring::{End, Wiring};
 use crate::config::diagnostic::{Diagnostic, Report};
 
 /// Reports each ring once.
-pub fn check(drafts: &[Draft], wiring: &Wiring, report: &mut Report) {
+pub(super) fn check(drafts: &[Draft], wiring: &Wiring, report: &mut Report) {
     let fed = fed(drafts, wiring);
     let mut seen = vec![false; drafts.len()];
     for start in (0..drafts.len()).filter(|stage| !fed[*stage]) {

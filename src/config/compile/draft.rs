@@ -8,7 +8,7 @@ use crate::config::elements::{At, Element};
 use crate::config::keys::{FileKeys, StageKeys};
 
 /// What comes from outside the file.
-pub struct Selection<'a> {
+pub(crate) struct Selection<'a> {
     /// The pipeline's name where the file gives none.
     pub name: String,
     /// The file's folder.
@@ -20,7 +20,7 @@ pub struct Selection<'a> {
 }
 
 /// A stage on its way from keys to pipeline.
-pub struct Draft {
+pub(super) struct Draft {
     pub name: String,
     pub span: Span,
     /// Its own keys over those of `[defaults]`.
@@ -33,7 +33,7 @@ pub struct Draft {
 
 /// Why a stage is not to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Off {
+pub(super) enum Off {
     /// `enabled = false`.
     Disabled,
     /// `--stages` does not name it.
@@ -42,7 +42,7 @@ pub enum Off {
 
 impl Off {
     /// As it fits after "the stage … is".
-    pub fn words(self) -> &'static str {
+    pub(super) fn words(self) -> &'static str {
         match self {
             Off::Disabled => "disabled",
             Off::NotSelected => "not among --stages",
@@ -51,7 +51,7 @@ impl Off {
 }
 
 /// All stages of the file, disabled ones included.
-pub fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Report) -> Vec<Draft> {
+pub(super) fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Report) -> Vec<Draft> {
     let selected = selection.stages;
     let drafts: Vec<Draft> = keys
         .stages

@@ -13,7 +13,7 @@ const MAX_QUEUES: usize = 200;
 const MAX_QUEUES_WITH_HIDDEN: usize = 240;
 
 /// The fault of a file with too many stages or queues to check them one by one.
-pub fn too_many([stages, queues]: [usize; 2], start: &Span) -> Option<Diagnostic> {
+pub(super) fn too_many([stages, queues]: [usize; 2], start: &Span) -> Option<Diagnostic> {
     let fault = |number: usize, what: &str, most: &dyn std::fmt::Display| {
         let fault = Diagnostic::error(format!("{number} {what} are too many")).at(start);
         Some(fault.accepted(format!("up to {most} in one pipeline")))
@@ -25,7 +25,7 @@ pub fn too_many([stages, queues]: [usize; 2], start: &Span) -> Option<Diagnostic
 }
 
 /// Checks the sums.
-pub fn check(
+pub(super) fn check(
     drafts: &[Draft],
     stages: &[Stage],
     queues: &[Queue],

@@ -19,13 +19,13 @@ use super::keys::{ControlKeys, FileKeys};
 use super::machine::MachineNeeds;
 use super::pipeline::{Control, Pipeline, Stage, Task};
 use crate::stage::Registry;
-pub use draft::Selection;
+pub(super) use draft::Selection;
 
 use draft::Draft;
 use wiring::Wiring;
 
 /// Makes the pipeline. It is good only if the report has no fault; without one there is too much of everything.
-pub fn compile(
+pub(super) fn compile(
     keys: FileKeys,
     selection: Selection<'_>,
     registry: &Registry,

@@ -9,7 +9,7 @@ use crate::config::pipeline::{Framing, Mode, Reply};
 const MAX_INPUTS: usize = 15;
 
 /// How items meet the program.
-pub fn mode(draft: &Draft) -> Mode {
+pub(super) fn mode(draft: &Draft) -> Mode {
     let keys = &draft.keys;
     match (keys.mode.value, keys.reply.value) {
         _ if uses_protocol(draft) => Mode::Reply(Reply::Protocol),
@@ -21,7 +21,7 @@ pub fn mode(draft: &Draft) -> Mode {
 }
 
 /// How items are told apart on both sides, if nothing else is said about one of them.
-pub fn framing(draft: &Draft) -> Framing {
+pub(super) fn framing(draft: &Draft) -> Framing {
     match draft.keys.framing.value {
         Some(FramingWord::Plain(framing)) => framing,
         Some(FramingWord::Mprun) if uses_protocol(draft) => Framing::U32be,
@@ -45,7 +45,7 @@ fn own<'a>(draft: &'a Draft, key: &str) -> Option<&'a At> {
 }
 
 /// Keys that don't go together.
-pub fn check(draft: &Draft, report: &mut Report) {
+pub(super) fn check(draft: &Draft, report: &mut Report) {
     let keys = &draft.keys;
     let protocol = uses_protocol(draft);
     let mode = if protocol { ModeWord::Reply } else { keys.mode.value };

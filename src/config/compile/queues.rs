@@ -7,7 +7,7 @@ use crate::config::keys::QueueKeys;
 use crate::config::pipeline::{Queue, Sync};
 
 /// Every queue that a stage which is on names, in the order of first mention.
-pub fn compile(declared: &mut Named<QueueKeys>, wiring: &Wiring, report: &mut Report) -> Vec<Queue> {
+pub(super) fn compile(declared: &mut Named<QueueKeys>, wiring: &Wiring, report: &mut Report) -> Vec<Queue> {
     for item in &mut declared.all {
         check_sync(&item.keys, report);
         settle_sizes(&mut item.keys, report);

@@ -5,7 +5,7 @@ use crate::config::keys::{BackoffKeys, StageKeys};
 use crate::logs::LogFile;
 
 /// Where only one of the two delays is given, it holds for the other as well, if the default of that is beyond it.
-pub fn settle_backoff(keys: &mut BackoffKeys, report: &mut Report) {
+pub(super) fn settle_backoff(keys: &mut BackoffKeys, report: &mut Report) {
     let BackoffKeys { initial, max, .. } = keys;
     if initial.value <= max.value {
         return;
@@ -22,7 +22,7 @@ pub fn settle_backoff(keys: &mut BackoffKeys, report: &mut Report) {
 }
 
 /// `log_file`: a file needs a name, or nothing else about it makes sense.
-pub fn log_file(stage: &str, keys: &StageKeys, report: &mut Report) -> Option<LogFile> {
+pub(super) fn log_file(stage: &str, keys: &StageKeys, report: &mut Report) -> Option<LogFile> {
     let (at, keys) = (&keys.log_file.at, &keys.log_file.value);
     let Some(path) = &keys.path.value else {
         if let Some(at) = at.as_ref().filter(|_| !keys.unread.may_be("path")) {

@@ -8,7 +8,7 @@ use crate::config::elements::{Named, QueueName};
 use crate::config::keys::QueueKeys;
 
 /// All queues that stages name, in the order of first mention.
-pub struct Wiring {
+pub(super) struct Wiring {
     pub wires: Vec<Wire>,
     index: HashMap<String, usize>,
     /// Whether all inputs (outputs) of the file could be read: else nothing can be said to be missing.
@@ -17,14 +17,14 @@ pub struct Wiring {
 }
 
 /// A queue and its ends.
-pub struct Wire {
+pub(super) struct Wire {
     pub name: String,
     pub readers: Vec<End>,
     pub writers: Vec<End>,
 }
 
 /// A stage that reads or writes a queue.
-pub struct End {
+pub(super) struct End {
     /// Index of the draft.
     pub stage: usize,
     pub stage_name: String,
@@ -49,14 +49,14 @@ impl Wire {
     }
 
     /// The first mention by a stage that is on.
-    pub fn first_mention(&self) -> Option<&End> {
+    pub(super) fn first_mention(&self) -> Option<&End> {
         let on = self.readers.iter().chain(&self.writers).filter(|end| end.off.is_none());
         on.min_by_key(|end| end.stage)
     }
 }
 
 impl Wiring {
-    pub fn of(drafts: &[Draft], is_whole: bool) -> Wiring {
+    pub(super) fn of(drafts: &[Draft], is_whole: bool) -> Wiring {
         let knows = |key: &str| is_whole && drafts.iter().all(|draft| !draft.keys.unread.may_be(key));
         let mut wiring = Wiring {
             wires: Vec::new(),
@@ -78,7 +78,7 @@ impl Wiring {
     }
 
     /// The wire of a queue.
-    pub fn get(&self, name: &str) -> Option<&Wire> {
+    pub(super) fn get(&self, name: &str) -> Option<&Wire> {
         self.index.get(name).map(|index| &self.wires[*index])
     }
 
@@ -91,7 +91,7 @@ impl Wiring {
         &mut self.wires[index]
     }
 
-    pub fn check(&self, declared: &Named<QueueKeys>, report: &mut Report) {
+    pub(super) fn check(&self, declared: &Named<QueueKeys>, report: &mut Report) {
         for wire in self.wires.iter().filter(|wire| wire.first_mention().is_some()) {
             self.check_self_loop(wire, report);
             if self.knows_writers {

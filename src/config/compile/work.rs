@@ -10,7 +10,7 @@ use crate::config::elements::{At, QueueName};
 use crate::config::pipeline::{Task, Work};
 use crate::stage::{Kind, Registry, WithFault};
 
-pub fn compile(draft: &Draft, registry: &Registry, report: &mut Report) -> Work {
+pub(super) fn compile(draft: &Draft, registry: &Registry, report: &mut Report) -> Work {
     let keys = &draft.keys;
     let names = |queues: &[QueueName]| queues.iter().map(|queue| queue.name.clone()).collect();
     let (inputs, outputs) = (names(&keys.input.value), names(&keys.output.value));

@@ -28,7 +28,7 @@ const BEFORE: usize = 50;
 
 impl Excerpt {
     /// What to show of a place, and of others if they are in the same source.
-    pub fn of(span: &Span, also: &[(Span, String)]) -> Excerpt {
+    pub(super) fn of(span: &Span, also: &[(Span, String)]) -> Excerpt {
         let also: Vec<_> = also.iter().filter(|(also, _)| also.source() == span.source()).collect();
         let line = span.lines().0;
         let marked: Vec<usize> = also.iter().map(|(also, _)| also.lines().0).collect();

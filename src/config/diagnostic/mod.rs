@@ -7,12 +7,12 @@ mod span;
 mod words;
 
 pub use report::Report;
-pub use span::{Source, Span};
-pub use words::{list, nearest, quote, reason};
+pub(crate) use span::{Source, Span};
+pub(crate) use words::{list, nearest, quote, reason};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// The file can't be used.
     Error,
     /// The file can be used, but something in it has no effect.

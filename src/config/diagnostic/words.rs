@@ -1,7 +1,7 @@
 //! Words in messages: the nearest of some names, lists, and text of unknown origin made fit to show.
 
 /// The candidate most like `word`, if one is near enough to be meant.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = plain(word);
     // A long word is no typo of a short name, and comparing takes time.
     if wanted.len() > 64 {
@@ -31,7 +31,7 @@ fn allowed(len: usize) -> usize {
 }
 
 /// ``"`a`, `b` or `c`"``; an ellipsis when there are very many.
-pub fn list<'a>(names: impl IntoIterator<Item = &'a str>, last: &str) -> String {
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>, last: &str) -> String {
     const MAX_NAMES: usize = 40;
     let mut names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     if names.len() > MAX_NAMES {
@@ -46,7 +46,7 @@ pub fn list<'a>(names: impl IntoIterator<Item = &'a str>, last: &str) -> String 
 }
 
 /// In double quotes, cut short, without anything that a terminal would obey.
-pub fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     const MAX_CHARS: usize = 60;
     let mut shown: String = text.chars().take(MAX_CHARS).collect();
     if shown.len() < text.len() {
@@ -56,7 +56,7 @@ pub fn quote(text: &str) -> String {
 }
 
 /// What the system says about a failed call, as it fits after a colon: without Rust's "(os error 13)".
-pub fn reason(error: &std::io::Error) -> String {
+pub(crate) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((reason, _)) => reason.to_lowercase(),

@@ -24,7 +24,7 @@ pub struct StageChange {
     pub replaced: Vec<KeyChange>,
 }
 
-pub fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
+pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
     let Stage { name: _, work, processes, rules, tuning, recycle, log_file } = old;
     let (mut live, mut replaced) = (Vec::new(), Vec::new());
     <StageKeys as Part<Tuning>>::compare_part("", tuning, &new.tuning, &mut live);

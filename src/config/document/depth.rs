@@ -11,7 +11,7 @@ use crate::config::diagnostic::{Diagnostic, Source, Span};
 const MAX_KEY_PARTS: usize = 16;
 
 /// A fault if some dotted key has more parts than any sane one.
-pub fn check(source: &Arc<Source>) -> Result<(), Diagnostic> {
+pub(super) fn check(source: &Arc<Source>) -> Result<(), Diagnostic> {
     let mut dots = 0;
     for token in toml_parser::Source::new(&source.text).lex() {
         dots = match token.kind() {

@@ -6,7 +6,7 @@ use super::{Content, Node, Table};
 use crate::config::diagnostic::{Diagnostic, Report};
 
 /// The value as JSON; `None` after a report of what JSON can't hold.
-pub fn to_json(node: &Node, report: &mut Report) -> Option<Value> {
+pub(crate) fn to_json(node: &Node, report: &mut Report) -> Option<Value> {
     Some(match &node.content {
         Content::Text { text, .. } | Content::Moment(text) => Value::String(text.clone()),
         Content::Integer(number) => Value::Number(integer(*number, node, report)?),

@@ -10,8 +10,8 @@ mod set;
 mod syntax_hints;
 mod variables;
 
-pub use json::to_json;
-pub use node::{Content, Entry, Node, Table};
-pub use parse::{Parsed, parse};
-pub use set::apply as apply_sets;
-pub use variables::{Environment, expand};
+pub(super) use json::to_json;
+pub(super) use node::{Content, Entry, Node, Table};
+pub(super) use parse::{Parsed, parse};
+pub(super) use set::apply as apply_sets;
+pub(super) use variables::{Environment, expand};

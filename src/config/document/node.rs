@@ -4,7 +4,7 @@ use crate::config::diagnostic::Span;
 
 /// A value and its place.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Where the value stands; for a `[table]`, its header.
     pub span: Span,
     /// The value.
@@ -13,7 +13,7 @@ pub struct Node {
 
 /// What kinds of values there are.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub(crate) enum Content {
     /// A string. A variable in it makes it fit for numbers and flags too: an environment holds nothing but text.
     Text { text: String, from_variable: bool },
     /// A whole number; one beyond 128 bits is the greatest or the least.
@@ -34,14 +34,14 @@ pub enum Content {
 
 /// Keys and their values, in the order of the file.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub(crate) struct Table {
     /// Each key occurs once.
     pub entries: Vec<Entry>,
 }
 
 /// A key and its value.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The key, unquoted.
     pub key: String,
     /// Where the key stands.
@@ -52,7 +52,7 @@ pub struct Entry {
 
 impl Node {
     /// The kind of value, as it fits after "found".
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self.content {
             Content::Text { .. } => "a string",
             Content::Integer(_) => "a whole number",
@@ -66,12 +66,12 @@ impl Node {
     }
 
     /// Whether there is no value, for a reason that is reported already.
-    pub fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         matches!(self.content, Content::Unknown)
     }
 
     /// The text, if it is one.
-    pub fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Text { text, .. } => Some(text),
             _ => None,
@@ -79,7 +79,7 @@ impl Node {
     }
 
     /// The number, also from a variable's text.
-    pub fn integer(&self) -> Option<i128> {
+    pub(crate) fn integer(&self) -> Option<i128> {
         match &self.content {
             Content::Integer(number) => Some(*number),
             Content::Text { text, from_variable: true } => text.trim().parse().ok(),
@@ -88,7 +88,7 @@ impl Node {
     }
 
     /// The flag, also from a variable's text.
-    pub fn flag(&self) -> Option<bool> {
+    pub(crate) fn flag(&self) -> Option<bool> {
         match &self.content {
             Content::Flag(flag) => Some(*flag),
             Content::Text { text, from_variable: true } => text.trim().parse().ok(),
@@ -99,12 +99,12 @@ impl Node {
 
 impl Table {
     /// The entry of a key.
-    pub fn get(&self, key: &str) -> Option<&Entry> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
     /// The entry of a key, to change it.
-    pub fn get_mut(&mut self, key: &str) -> Option<&mut Entry> {
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|entry| entry.key == key)
     }
 }

@@ -10,7 +10,7 @@ use super::{Content, Entry, Node, Table, depth, recovery};
 use crate::config::diagnostic::{Report, Source, Span};
 
 /// A parsed text.
-pub struct Parsed {
+pub(crate) struct Parsed {
     /// The top table; with faults, what could be saved of it.
     pub table: Table,
     /// Whether the tree lacks parts of the file, so that nothing can be said to be missing.
@@ -18,7 +18,7 @@ pub struct Parsed {
 }
 
 /// Reads a text. Faults go to the report.
-pub fn parse(source: &Arc<Source>, report: &mut Report) -> Parsed {
+pub(crate) fn parse(source: &Arc<Source>, report: &mut Report) -> Parsed {
     if let Err(fault) = depth::check(source) {
         report.push(fault);
         return Parsed { table: Table::default(), is_partial: true };
@@ -32,7 +32,7 @@ pub fn parse(source: &Arc<Source>, report: &mut Report) -> Parsed {
 }
 
 /// Reads a value that stands alone, `offset` bytes into the source.
-pub fn parse_value(source: &Arc<Source>, offset: usize) -> Option<Node> {
+pub(super) fn parse_value(source: &Arc<Source>, offset: usize) -> Option<Node> {
     let text = source.text.get(offset..)?.trim_start();
     let offset = source.text.len() - text.len();
     let value = DeValue::parse(text.trim_end()).ok()?;

@@ -9,7 +9,7 @@ use super::syntax_hints::SyntaxError;
 use crate::config::diagnostic::{Report, Source};
 
 /// A text that parses, but for duplicate keys.
-pub struct Recovered {
+pub(super) struct Recovered {
     pub text: String,
     /// Whether lines had to be blanked.
     pub is_partial: bool,
@@ -21,7 +21,7 @@ const MAX_PARSES: usize = 50;
 const MAX_ERRORS_A_PARSE: usize = 200;
 
 /// Reports what is wrong with the syntax, and blanks it.
-pub fn recover(source: &Arc<Source>, report: &mut Report) -> Recovered {
+pub(super) fn recover(source: &Arc<Source>, report: &mut Report) -> Recovered {
     let mut recovered = Recovered { text: source.text.clone(), is_partial: false };
     let mut reported = Vec::new();
     let mut sound_lines = usize::MAX;

@@ -6,7 +6,7 @@ use super::{Content, Entry, Node, Table, depth, parse};
 use crate::config::diagnostic::{Diagnostic, Report, Source, Span, nearest, quote};
 
 /// Puts every `--set` into the tree, in their order. Faults point at its text.
-pub fn apply(table: &mut Table, sets: &[String], report: &mut Report) {
+pub(crate) fn apply(table: &mut Table, sets: &[String], report: &mut Report) {
     for set in sets {
         let source = Arc::new(Source { name: "--set".into(), text: set.clone() });
         if let Err(fault) = read(&source).and_then(|(path, value)| put(table, &path, value)) {

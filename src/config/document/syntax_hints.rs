@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::config::diagnostic::{Diagnostic, Source, Span, quote};
 
 /// One syntax error and its place.
-pub struct SyntaxError {
+pub(super) struct SyntaxError {
     pub span: Span,
     message: String,
 }
 
 impl SyntaxError {
-    pub fn new(source: &Arc<Source>, error: &toml::de::Error) -> SyntaxError {
+    pub(super) fn new(source: &Arc<Source>, error: &toml::de::Error) -> SyntaxError {
         let end = source.text.trim_end().len();
         let range = error.span().unwrap_or(end..end);
         // At the end of the file there is nothing to point at: the last character will do.
@@ -20,21 +20,21 @@ impl SyntaxError {
     }
 
     /// Something is there twice: the syntax is right, only the second one is lost.
-    pub fn is_duplicate(&self) -> bool {
+    pub(super) fn is_duplicate(&self) -> bool {
         self.message.starts_with("duplicate key")
     }
 
     /// A bracket or a long string was opened and not closed, so that all that follows is read amiss.
-    pub fn swallows_the_rest(&self) -> bool {
+    pub(super) fn swallows_the_rest(&self) -> bool {
         SyntaxError::is_unclosed(&self.message)
     }
 
-    pub fn is_unclosed(message: &str) -> bool {
+    pub(super) fn is_unclosed(message: &str) -> bool {
         ["array", "inline table", "multi-line", "key-value pairs"].iter().any(|what| message.contains(what))
             && !message.contains("array table")
     }
 
-    pub fn diagnostic(&self) -> Diagnostic {
+    pub(super) fn diagnostic(&self) -> Diagnostic {
         if self.is_duplicate() {
             return duplicate_key(&self.span);
         }

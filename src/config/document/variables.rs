@@ -6,7 +6,7 @@ use super::{Content, Node, Table};
 use crate::config::diagnostic::{Diagnostic, Report, Span, nearest};
 
 /// Where variables come from.
-pub trait Environment {
+pub(crate) trait Environment {
     /// The value of a variable.
     fn get(&self, name: &str) -> Result<String, VarError>;
     /// All names, for "did you mean".
@@ -14,7 +14,7 @@ pub trait Environment {
 }
 
 /// Expands every string value of a table, in place. Keys are left alone.
-pub fn expand(table: &mut Table, environment: &dyn Environment, report: &mut Report) {
+pub(crate) fn expand(table: &mut Table, environment: &dyn Environment, report: &mut Report) {
     for entry in &mut table.entries {
         expand_node(&mut entry.value, environment, report);
     }

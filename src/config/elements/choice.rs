@@ -8,7 +8,7 @@ use crate::config::document::Node;
 use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart, Sync, WhenFull};
 
 /// An enum whose variants have a word each.
-pub trait Choice: Copy + PartialEq + 'static {
+pub(crate) trait Choice: Copy + PartialEq + 'static {
     /// The words, in the order in which they are shown.
     const WORDS: &'static [(&'static str, Self)];
 }
@@ -42,7 +42,7 @@ impl Choice for crate::dead_letter::WhenFull {
 
 /// `mode`, as a word: what belongs to it stands in keys of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ModeWord {
+pub(crate) enum ModeWord {
     Stream,
     Reply,
     Each,
@@ -55,7 +55,7 @@ impl Choice for ModeWord {
 
 /// `reply`, as a word: the third kind of answer goes with a framing of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplyWord {
+pub(crate) enum ReplyWord {
     One,
     UntilEmpty,
 }
@@ -80,7 +80,7 @@ impl Choice for Framing {
 
 /// `framing`, as a word: how items are told apart, or how they are talked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FramingWord {
+pub(crate) enum FramingWord {
     Plain(Framing),
     Mprun,
 }
@@ -96,7 +96,7 @@ impl Choice for FramingWord {
 }
 
 /// The word of a value.
-pub fn word<C: Choice>(value: C) -> &'static str {
+pub(super) fn word<C: Choice>(value: C) -> &'static str {
     // Every variant is in the list (a test holds that), so the empty word never shows.
     C::WORDS.iter().find(|(_, own)| *own == value).map_or("", |(word, _)| word)
 }

@@ -9,7 +9,7 @@ use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node};
 
 /// A number from `LEAST` to `MOST`, both included.
-pub struct Count<const LEAST: u64, const MOST: u64, T = u64>(PhantomData<T>);
+pub(crate) struct Count<const LEAST: u64, const MOST: u64, T = u64>(PhantomData<T>);
 
 impl<const LEAST: u64, const MOST: u64, T> Element for Count<LEAST, MOST, T>
 where
@@ -66,7 +66,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// The fault of a value that is no whole number, with the number that is probably meant.
-pub fn not_a_number<T: Element>(node: &Node) -> Diagnostic {
+pub(super) fn not_a_number<T: Element>(node: &Node) -> Diagnostic {
     let meant = match &node.content {
         Content::Text { text, .. } => {
             text.trim().parse::<i128>().ok().map(|number| format!("{number}, without quotes"))
@@ -81,7 +81,7 @@ pub fn not_a_number<T: Element>(node: &Node) -> Diagnostic {
 }
 
 /// A number as text; one beyond all bounds in words.
-pub fn shown(number: i128) -> String {
+pub(super) fn shown(number: i128) -> String {
     match number {
         i128::MAX | i128::MIN => "this number".into(),
         number => number.to_string(),

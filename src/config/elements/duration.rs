@@ -9,10 +9,10 @@ use crate::config::diagnostic::{Report, quote};
 use crate::config::document::{Content, Node};
 
 /// A duration, zero included.
-pub struct Pause;
+pub(crate) struct Pause;
 
 /// A duration longer than zero: where zero would mean a busy loop, or no time at all.
-pub struct Period;
+pub(crate) struct Period;
 
 const DAY: u64 = 24 * 3600;
 /// Ten years: more is a slip, and clocks overflow somewhere beyond.
@@ -196,7 +196,7 @@ fn part(number: &str, unit: &str, after: &str) -> Result<u128, Fault> {
 }
 
 /// A duration as it would be written in a file: `1m30s`.
-pub fn show(duration: Duration) -> String {
+pub(crate) fn show(duration: Duration) -> String {
     let mut nanos = duration.as_nanos();
     let mut text = String::new();
     for (unit, size) in UNITS.iter().filter(|(unit, _)| *unit != "w") {

@@ -19,22 +19,22 @@ mod testing;
 mod text;
 mod with;
 
-pub use choice::{FramingWord, ModeWord, ReplyWord};
-pub use count::Count;
-pub use duration::{Pause, Period, show as show_duration};
-pub use name::{Name, PipelineName};
-pub use named::{Named, Tables};
+pub(crate) use choice::{FramingWord, ModeWord, ReplyWord};
+pub(crate) use count::Count;
+pub(crate) use duration::{Pause, Period, show as show_duration};
+pub(crate) use name::{Name, PipelineName};
+pub(crate) use named::{Named, Tables};
 pub(in crate::config) use part::part;
-pub use part::{Compared, Part};
-pub use processes::{MAX_PROCESSES, Processes};
-pub use program::{ExitCodes, Invocation, Nice, Umask, Variables};
-pub use queue_names::{QueueName, QueueNames};
-pub use setting::{At, Key, Setting};
-pub use size::{Size, show as show_size};
+pub(crate) use part::{Compared, Part};
+pub(crate) use processes::{MAX_PROCESSES, Processes};
+pub(crate) use program::{ExitCodes, Invocation, Nice, Umask, Variables};
+pub(crate) use queue_names::{QueueName, QueueNames};
+pub(crate) use setting::{At, Key, Setting};
+pub(crate) use size::{Size, show as show_size};
 pub(in crate::config) use table::table;
-pub use table::{Fields, UnreadKeys, bare, read_table, table_schema, write_table};
-pub use text::{Address, SocketPath, Word};
-pub use with::With;
+pub(crate) use table::{Fields, UnreadKeys, bare, read_table, table_schema, write_table};
+pub(crate) use text::{Address, SocketPath, Word};
+pub(crate) use with::With;
 
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ use super::diagnostic::{Diagnostic, Report};
 use super::document::Node;
 
 /// A kind of setting.
-pub trait Element {
+pub(crate) trait Element {
     /// The value.
     type Output: Clone;
 
@@ -75,12 +75,12 @@ pub trait Element {
 }
 
 /// A fault of a value, with what is accepted instead.
-pub fn reject<T: Element>(node: &Node, title: impl Into<String>) -> Diagnostic {
+pub(crate) fn reject<T: Element>(node: &Node, title: impl Into<String>) -> Diagnostic {
     Diagnostic::error(title).at(&node.span).accepted(T::accepted())
 }
 
 /// The fault of a value of the wrong kind.
-pub fn wrong_kind<T: Element>(node: &Node, wanted: &str) -> Diagnostic {
+pub(crate) fn wrong_kind<T: Element>(node: &Node, wanted: &str) -> Diagnostic {
     reject::<T>(node, format!("expected {wanted}, found {}", node.kind()))
 }
 
@@ -99,6 +99,6 @@ fn read_text<T: Element>(
 }
 
 /// A schema that also lets a variable stand for the value: a validator sees the file before it is expanded.
-pub fn or_variable(schema: Value) -> Value {
+pub(crate) fn or_variable(schema: Value) -> Value {
     json!({ "anyOf": [schema, { "type": "string", "pattern": r"\$\{" }] })
 }

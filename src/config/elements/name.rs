@@ -10,24 +10,24 @@ use crate::config::document::Node;
 const MAX_LENGTH: usize = 64;
 
 /// The name of a stage or a queue.
-pub struct Name;
+pub(crate) struct Name;
 
 /// The name of a pipeline: may hold dots too, as file names do.
-pub struct PipelineName;
+pub(crate) struct PipelineName;
 
 impl Name {
     /// Schema of the keys of `[stages]` and `[queues]`.
-    pub const PATTERN: &'static str = "^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$";
+    pub(crate) const PATTERN: &'static str = "^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$";
 
     /// What is wrong with a name, if anything.
-    pub fn fault(text: &str) -> Option<String> {
+    pub(crate) fn fault(text: &str) -> Option<String> {
         fault(text, "_-")
     }
 }
 
 impl PipelineName {
     /// The name of a pipeline whose file gives none: the file's stem, with `_` for what a name can't hold.
-    pub fn of_file(path: &std::path::Path) -> String {
+    pub(crate) fn of_file(path: &std::path::Path) -> String {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
         let stem = stem.trim_start_matches(['.', '-']);
         let fit = |letter: char| if is_fit(letter, "_-.") { letter } else { '_' };

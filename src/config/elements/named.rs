@@ -7,14 +7,14 @@ use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::document::{Content, Entry, Node};
 
 /// What a collection of named tables is called.
-pub trait Tables: Fields {
+pub(crate) trait Tables: Fields {
     /// Its key at the top of the file.
     const KEY: &'static str;
 }
 
 /// Named tables in the order of the file.
 #[derive(Clone)]
-pub struct Named<T> {
+pub(crate) struct Named<T> {
     /// Each name once.
     pub all: Vec<Item<T>>,
     /// Names of tables that could not be read.
@@ -23,7 +23,7 @@ pub struct Named<T> {
 
 /// One of them.
 #[derive(Clone)]
-pub struct Item<T> {
+pub(crate) struct Item<T> {
     /// Its name.
     pub name: String,
     /// Where the name stands.

@@ -4,7 +4,7 @@ use super::{Element, Setting};
 use crate::config::diff::KeyChange;
 
 /// A kind of setting whose values can be compared, once they are checked.
-pub trait Compared: Element {
+pub(crate) trait Compared: Element {
     /// The value in the checked pipeline.
     type Checked;
 
@@ -32,18 +32,24 @@ where
 
 impl<T: Compared> Setting<T> {
     /// The value in the checked pipeline.
-    pub fn checked(&self) -> T::Checked {
+    pub(crate) fn checked(&self) -> T::Checked {
         T::checked(&self.value)
     }
 
     /// Notes what differs, of a setting of this kind.
-    pub fn compare(&self, key: &str, old: &T::Checked, new: &T::Checked, changes: &mut Vec<KeyChange>) {
+    pub(crate) fn compare(
+        &self,
+        key: &str,
+        old: &T::Checked,
+        new: &T::Checked,
+        changes: &mut Vec<KeyChange>,
+    ) {
         T::compare(key, old, new, changes);
     }
 }
 
 /// A table with the keys of which a part of the checked pipeline is made.
-pub trait Part<T> {
+pub(crate) trait Part<T> {
     /// The part.
     fn part(&self) -> T;
 

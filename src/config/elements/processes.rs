@@ -8,10 +8,10 @@ use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
 
 /// Worker processes over all stages of a pipeline.
-pub const MAX_PROCESSES: u64 = 4000;
+pub(crate) const MAX_PROCESSES: u64 = 4000;
 
 /// A number of workers; `"cpus"`: as many as there are CPUs to use on this machine, now.
-pub struct Processes;
+pub(crate) struct Processes;
 
 fn cpus() -> u32 {
     let cpus = std::thread::available_parallelism();

@@ -9,19 +9,19 @@ use crate::config::document::{Content, Entry, Node};
 use crate::config::pipeline;
 
 /// `command`: a list of words, run directly, or a line for the shell.
-pub struct Invocation;
+pub(crate) struct Invocation;
 
 /// `env`: names and values, in the order of the file.
-pub struct Variables;
+pub(crate) struct Variables;
 
 /// `success_codes`: exit codes, at least one.
-pub struct ExitCodes;
+pub(crate) struct ExitCodes;
 
 /// `umask`: the permissions that new files don't get, in octal.
-pub struct Umask;
+pub(crate) struct Umask;
 
 /// `nice`: -20 (before all others) to 19 (behind all others).
-pub struct Nice;
+pub(crate) struct Nice;
 
 impl Element for Invocation {
     type Output = pipeline::Invocation;

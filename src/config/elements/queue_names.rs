@@ -9,11 +9,11 @@ use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::document::{Content, Node};
 
 /// Queues in the order of the file, each once. The default is none; a list in the file is never empty.
-pub struct QueueNames;
+pub(crate) struct QueueNames;
 
 /// A queue as one stage names it.
 #[derive(Clone, Debug)]
-pub struct QueueName {
+pub(crate) struct QueueName {
     /// Its name.
     pub name: String,
     /// Where it stands.

@@ -7,7 +7,7 @@ use crate::config::diagnostic::{Report, Span};
 use crate::config::document::{Entry, Node};
 
 /// A key's value: the file's, or the default.
-pub struct Setting<T: Element> {
+pub(crate) struct Setting<T: Element> {
     /// The value that holds.
     pub value: T::Output,
     /// Where the file sets it; `None`: it does not.
@@ -22,7 +22,7 @@ impl<T: Element> Clone for Setting<T> {
 
 /// Where a key and its value stand.
 #[derive(Clone, Debug)]
-pub struct At {
+pub(crate) struct At {
     /// The key.
     pub key: Span,
     /// The value.
@@ -30,7 +30,7 @@ pub struct At {
 }
 
 /// What there is to tell about a key.
-pub struct Key {
+pub(crate) struct Key {
     /// As it is written.
     pub name: &'static str,
     /// Other words that people try for it.
@@ -47,12 +47,12 @@ pub struct Key {
 
 impl<T: Element> Setting<T> {
     /// What holds as long as the file says nothing.
-    pub fn default_of(value: T::Output) -> Setting<T> {
+    pub(crate) fn default_of(value: T::Output) -> Setting<T> {
         Setting { value, at: None }
     }
 
     /// Reads an entry; `false` after the report says why not.
-    pub fn read(&mut self, entry: &Entry, report: &mut Report) -> bool {
+    pub(crate) fn read(&mut self, entry: &Entry, report: &mut Report) -> bool {
         let read = if entry.value.is_unknown() { None } else { T::read(&entry.value, report) };
         let Some(value) = read else { return false };
         self.value = value;
@@ -62,7 +62,7 @@ impl<T: Element> Setting<T> {
 
     /// This where the file sets it, else what lies beneath.
     #[must_use]
-    pub fn over(self, beneath: Setting<T>) -> Setting<T> {
+    pub(crate) fn over(self, beneath: Setting<T>) -> Setting<T> {
         match (&self.at, &beneath.at) {
             (None, _) => beneath,
             (Some(_), None) => self,
@@ -71,7 +71,7 @@ impl<T: Element> Setting<T> {
     }
 
     /// What there is to tell about the key.
-    pub fn describe(&self, name: &'static str, also: &'static [&'static str], doc: &str) -> Key {
+    pub(crate) fn describe(&self, name: &'static str, also: &'static [&'static str], doc: &str) -> Key {
         let doc = doc.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let default = T::written(&self.value);
         Key { name, also, doc, accepted: T::accepted(), schema: T::schema(), default }

@@ -7,7 +7,7 @@ use crate::config::diagnostic::{Report, quote};
 use crate::config::document::{Content, Node};
 
 /// A number of bytes, from 1 to `MOST`.
-pub struct Size<const MOST: u64>;
+pub(crate) struct Size<const MOST: u64>;
 
 /// Units and their bytes, the binary ones first and the greatest of each first.
 const UNITS: [(&str, u64); 9] = [
@@ -113,7 +113,7 @@ fn usual_unit(word: &str) -> Option<&'static str> {
 }
 
 /// A size as it would be written in a file, exactly.
-pub fn show(bytes: u64) -> String {
+pub(crate) fn show(bytes: u64) -> String {
     let fitting =
         UNITS.iter().filter(|(_, size)| bytes >= *size).find(|(_, size)| bytes.is_multiple_of(*size));
     let (unit, size) = fitting.unwrap_or(&("B", 1));

@@ -9,24 +9,24 @@ use crate::config::document::{Content, Entry, Node};
 
 /// The keys of a table that could not be read: a check for what is missing must keep quiet about them.
 #[derive(Clone, Debug, Default)]
-pub struct UnreadKeys {
+pub(crate) struct UnreadKeys {
     meant: Vec<Option<&'static str>>,
 }
 
 impl UnreadKeys {
     /// Whether one of them may be this key, misspelt or with a bad value.
-    pub fn may_be(&self, key: &str) -> bool {
+    pub(crate) fn may_be(&self, key: &str) -> bool {
         self.meant.iter().any(|meant| meant.is_none_or(|meant| meant == key))
     }
 
     /// Notes a key with a bad value, or what an unknown key probably means.
-    pub fn push(&mut self, meant: Option<&'static str>) {
+    pub(crate) fn push(&mut self, meant: Option<&'static str>) {
         self.meant.push(meant);
     }
 }
 
 /// What `table!` makes of a table, for the functions below.
-pub trait Fields: Element<Output = Self> + Default + Clone {
+pub(crate) trait Fields: Element<Output = Self> + Default + Clone {
     /// The table's name, as it fits after "unknown key of ".
     const CALLED: &'static str;
 
@@ -41,7 +41,7 @@ pub trait Fields: Element<Output = Self> + Default + Clone {
 }
 
 /// Reads a table: every entry, and a fault for each unknown one.
-pub fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
+pub(crate) fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
     let Content::Table(table) = &node.content else {
         report.push(super::wrong_kind::<T>(node, "a table"));
         return None;
@@ -82,7 +82,7 @@ fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str
 }
 
 /// The JSON schema of a table.
-pub fn table_schema<T: Fields>() -> Value {
+pub(crate) fn table_schema<T: Fields>() -> Value {
     let properties: Map<String, Value> =
         T::keys().into_iter().map(|key| (key.name.into(), property(key))).collect();
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
@@ -100,14 +100,14 @@ fn property(key: Key) -> Value {
 }
 
 /// A table as a user would write it; without anything set, nothing.
-pub fn write_table<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+pub(crate) fn write_table<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
     let set = fields.into_iter().filter(|(_, value)| !value.is_null());
     let table: Map<String, Value> = set.map(|(key, value)| (key.to_owned(), value)).collect();
     if table.is_empty() { Value::Null } else { Value::Object(table) }
 }
 
 /// A field's name as a key: `use` has to be `r#use` in Rust.
-pub fn bare(field: &'static str) -> &'static str {
+pub(crate) fn bare(field: &'static str) -> &'static str {
     field.strip_prefix("r#").unwrap_or(field)
 }
 
@@ -121,7 +121,7 @@ macro_rules! table {
     ) => {
         $(#[doc = $about])*
         #[derive(Clone)]
-        pub struct $name {
+        pub(crate) struct $name {
             $( $(#[doc = $doc])* pub $field: $crate::config::elements::Setting<$kind>, )*
             /// Entries that could not be read.
             pub unread: $crate::config::elements::UnreadKeys,

@@ -11,13 +11,13 @@ use crate::config::diagnostic::{Report, quote};
 use crate::config::document::Node;
 
 /// A string that is not empty, as a string or as a path.
-pub struct Word<T = String>(PhantomData<T>);
+pub(crate) struct Word<T = String>(PhantomData<T>);
 
 /// A path that fits into a socket address.
-pub struct SocketPath;
+pub(crate) struct SocketPath;
 
 /// An IP address and a port to listen on.
-pub struct Address;
+pub(crate) struct Address;
 
 /// `sun_path` on Linux, without its closing zero.
 const LONGEST_SOCKET_PATH: usize = 107;

@@ -7,7 +7,7 @@ use crate::config::diagnostic::Report;
 use crate::config::document::{Content, Node, Table};
 
 /// A table of any keys.
-pub struct With;
+pub(crate) struct With;
 
 impl Element for With {
     type Output = Table;

@@ -5,10 +5,10 @@ mod policies;
 mod queue;
 mod stage;
 
-pub use file::{ControlKeys, FileKeys};
-pub use policies::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys};
-pub use queue::{MAX_QUEUE_BYTES, QueueKeys};
-pub use stage::{Defaults, StageKeys};
+pub(super) use file::{ControlKeys, FileKeys};
+pub(super) use policies::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys};
+pub(super) use queue::{MAX_QUEUE_BYTES, QueueKeys};
+pub(super) use stage::{Defaults, StageKeys};
 
 use std::time::Duration;
 

@@ -139,14 +139,14 @@ const OF_ONE_STAGE: [&str; 9] =
 
 impl StageKeys {
     /// The keys of a program that are set here, with their places.
-    pub fn of_program(&self) -> Vec<(&'static str, At)> {
+    pub(crate) fn of_program(&self) -> Vec<(&'static str, At)> {
         let set = self.set_keys().into_iter().filter(|(key, _)| OF_A_PROGRAM.contains(key));
         set.map(|(key, at)| (key, at.clone())).collect()
     }
 }
 
 /// `[defaults]`: the keys of a stage, but for those that make it this stage and no other.
-pub struct Defaults;
+pub(crate) struct Defaults;
 
 impl Element for Defaults {
     type Output = StageKeys;

@@ -7,7 +7,7 @@ use crate::config::pipeline::{Command, Pipeline, Stage};
 use std::path::Path;
 
 /// All that is not there.
-pub fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) -> Report {
+pub(super) fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) -> Report {
     let mut report = Report::new();
     for stage in &pipeline.stages {
         let Some(found) = survey.stages.get(&stage.name) else { continue };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What the stages need, and where the file says so.
 #[derive(Clone, Debug, Default)]
-pub struct MachineNeeds {
+pub(crate) struct MachineNeeds {
     /// By stage and key.
     spans: BTreeMap<(String, &'static str), Span>,
     /// By stage: the files that a built-in reads, as a path or a pattern.
@@ -15,22 +15,22 @@ pub struct MachineNeeds {
 
 impl MachineNeeds {
     /// Notes where a key's value stands.
-    pub fn note(&mut self, stage: &str, key: &'static str, span: &Span) {
+    pub(crate) fn note(&mut self, stage: &str, key: &'static str, span: &Span) {
         self.spans.insert((stage.to_owned(), key), span.clone());
     }
 
     /// Notes the files that a stage reads.
-    pub fn note_files(&mut self, stage: &str, pattern: PathBuf) {
+    pub(crate) fn note_files(&mut self, stage: &str, pattern: PathBuf) {
         self.input_files.insert(stage.to_owned(), pattern);
     }
 
     /// Where a key's value stands, if the file sets it.
-    pub fn span(&self, stage: &str, key: &'static str) -> Option<&Span> {
+    pub(crate) fn span(&self, stage: &str, key: &'static str) -> Option<&Span> {
         self.spans.get(&(stage.to_owned(), key))
     }
 
     /// The files that a stage reads.
-    pub fn files(&self, stage: &str) -> Option<&Path> {
+    pub(crate) fn files(&self, stage: &str) -> Option<&Path> {
         self.input_files.get(stage).map(PathBuf::as_path)
     }
 }

@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Where a program is looked for when nothing says so.
-pub const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub(crate) const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What was found, by stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Survey {
 
 /// What a stage asks for; `None`: it does not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Found {
+pub(super) struct Found {
     pub env_file: Option<EnvFile>,
     pub folder: Option<Folder>,
     pub program: Option<Program>,
@@ -36,7 +36,7 @@ pub struct Found {
 
 /// An environment file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum EnvFile {
+pub(super) enum EnvFile {
     /// What it says.
     Good(Variables),
     /// Why it says nothing; a name like it.
@@ -45,7 +45,7 @@ pub enum EnvFile {
 
 /// `cwd`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Folder {
+pub(super) enum Folder {
     Good,
     /// There is nothing of this name.
     Missing {
@@ -61,7 +61,7 @@ pub enum Folder {
 
 /// A program that is run directly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Program {
+pub(super) enum Program {
     Good,
     /// No file of this name in these folders.
     NotInPath {
@@ -83,7 +83,7 @@ pub enum Program {
 
 /// A user or a group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Name {
+pub(super) enum Name {
     /// It has a name, and so groups, a home and the like.
     Known,
     /// A number without a name.

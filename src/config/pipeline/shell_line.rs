@@ -1,14 +1,14 @@
 //! What of a line the shell itself looks at: enough of its grammar to tell `"$1"` from a `$1` that is meant for `awk`.
 
 /// Whether the line names its first argument, which is the item where one is at hand.
-pub fn names_item(line: &str) -> bool {
+pub(crate) fn names_item(line: &str) -> bool {
     let open = open(line);
     open.contains("$1")
         || open.split("${1").skip(1).any(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
 /// Whether `{}` stands where the shell would hand it on as it is, and a reader of the file may take it for the item.
-pub fn has_braces(line: &str) -> bool {
+pub(crate) fn has_braces(line: &str) -> bool {
     open(line).contains("{}")
 }
 

@@ -22,7 +22,7 @@ const CHILD_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The content of a lock file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub(crate) struct Holder {
     /// Of the pipeline.
     pub name: String,
     /// Of the supervisor.
@@ -39,7 +39,7 @@ impl Holder {
     }
 }
 
-pub enum Locked {
+pub(super) enum Locked {
     /// By this run.
     Mine(Flock<File>),
     /// By another run.
@@ -47,7 +47,7 @@ pub enum Locked {
 }
 
 /// The right to make and remove sockets in a folder.
-pub fn folder_lock(folder: &Path) -> io::Result<Flock<File>> {
+pub(super) fn folder_lock(folder: &Path) -> io::Result<Flock<File>> {
     exclusive(File::open(folder)?, FOLDER_LOCK_TIMEOUT)?.map_err(|_| io::ErrorKind::WouldBlock.into())
 }
 
@@ -68,7 +68,7 @@ fn exclusive(mut file: File, limit: Duration) -> io::Result<Result<Flock<File>, 
 }
 
 /// Takes a lock file.
-pub fn lock(path: &Path, me: &Holder) -> io::Result<Locked> {
+pub(super) fn lock(path: &Path, me: &Holder) -> io::Result<Locked> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     let mut lock = match exclusive(options.open(path)?, TEST_TIMEOUT)? {
@@ -89,7 +89,7 @@ pub fn lock(path: &Path, me: &Holder) -> io::Result<Locked> {
 }
 
 /// The run of a pipeline file that holds a lock file; `None`: there is none. What is left of a killed one is waited for.
-pub fn holder(path: &Path, of: &Path) -> Option<Holder> {
+pub(super) fn holder(path: &Path, of: &Path) -> Option<Holder> {
     let file = OpenOptions::new().read(true).open(path).ok()?;
     let (file, _) = Flock::lock(file, FlockArg::LockSharedNonblock).err()?;
     let holder = read(&file).filter(|holder| holder.file == of)?;
@@ -108,7 +108,7 @@ fn once_dead(file: File, holder: &Holder) -> io::Result<Option<Flock<File>>> {
 
 /// Removes what runs have left in a folder that were killed, except sockets that are still listened on: a program that
 /// takes over has the listener of the one before it, whose locks are free by then. The caller holds the folder's lock.
-pub fn sweep(folder: &Path, is_in_use: impl Fn(&Path) -> bool) {
+pub(super) fn sweep(folder: &Path, is_in_use: impl Fn(&Path) -> bool) {
     for path in runtime_folder::locks_in(folder) {
         if is_in_use(&path.with_extension("sock")) {
             continue;
@@ -124,7 +124,7 @@ pub fn sweep(folder: &Path, is_in_use: impl Fn(&Path) -> bool) {
 }
 
 /// The holder, now or last.
-pub fn read(file: &File) -> Option<Holder> {
+pub(super) fn read(file: &File) -> Option<Holder> {
     let mut text = String::new();
     file.take(64 * 1024).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()

@@ -7,7 +7,7 @@
 mod lock;
 
 use super::runtime_folder;
-pub use lock::Holder;
+pub(crate) use lock::Holder;
 
 use lock::{Locked, folder_lock, lock};
 use nix::fcntl::Flock;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// The identity of a run, and the socket that it wants.
 #[derive(Clone, Debug)]
-pub struct ClaimRequest<'a> {
+pub(crate) struct ClaimRequest<'a> {
     pub name: &'a str,
     /// Of the supervisor.
     pub pid: u32,
@@ -33,7 +33,7 @@ pub struct ClaimRequest<'a> {
 
 /// The socket of this run, and the right to run. Dropped, they are gone.
 #[derive(Debug)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// Of the socket.
     pub path: PathBuf,
     listener: Option<UnixListener>,
@@ -48,7 +48,7 @@ struct Held {
 }
 
 #[derive(Debug)]
-pub enum ClaimError {
+pub(crate) enum ClaimError {
     /// This pipeline runs already.
     Running(Holder),
     /// Another pipeline has the socket that the file names.
@@ -73,7 +73,7 @@ impl std::fmt::Display for ClaimError {
 }
 
 /// The runs that these folders name. Some may have been killed.
-pub fn known(folders: &[PathBuf]) -> Vec<Holder> {
+pub(crate) fn known(folders: &[PathBuf]) -> Vec<Holder> {
     runtime_folder::locks(folders).iter().filter_map(|path| lock::read(&File::open(path).ok()?)).collect()
 }
 
@@ -83,7 +83,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`ClaimError::Running`] if the same pipeline runs; else the last folder's fault.
-    pub fn take(request: &ClaimRequest<'_>, folders: &[PathBuf]) -> Result<Claim, ClaimError> {
+    pub(crate) fn take(request: &ClaimRequest<'_>, folders: &[PathBuf]) -> Result<Claim, ClaimError> {
         let mut fault = ClaimError::Failed("".into(), io::Error::other("there is no runtime folder"));
         for folder in folders {
             if let Err(error) = runtime_folder::prepare(folder) {
@@ -148,7 +148,7 @@ impl Claim {
     }
 
     /// The listening end, once.
-    pub fn listener(&mut self) -> Option<UnixListener> {
+    pub(crate) fn listener(&mut self) -> Option<UnixListener> {
         self.listener.take()
     }
 }

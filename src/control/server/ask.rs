@@ -11,9 +11,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends a request to the supervisor, who replies when it has decided. A sender that is dropped without a reply: the run
 /// is over.
-pub type Ask = Arc<dyn Fn(Request, oneshot::Sender<Reply>) + Send + Sync>;
+pub(crate) type Ask = Arc<dyn Fn(Request, oneshot::Sender<Reply>) + Send + Sync>;
 
-pub async fn ask(supervisor: &Ask, request: Request) -> Reply {
+pub(super) async fn ask(supervisor: &Ask, request: Request) -> Reply {
     let waits = matches!(&request, Request::Command(command) if command.waits());
     let (sender, receiver) = oneshot::channel();
     supervisor(request, sender);

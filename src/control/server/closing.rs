@@ -16,14 +16,14 @@ const MAX_DISCARDED_BYTES: u64 = 272 * 1024;
 const HANGUP_DELAY: Duration = Duration::from_secs(1);
 
 /// The refusal of a client whose request is not known yet.
-pub fn too_many(kind: &str, body: &str) -> String {
+pub(super) fn too_many(kind: &str, body: &str) -> String {
     let head = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1";
     format!("{head}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 /// Waits for the beginning of a request (a client that has not asked yet takes an answer for an error), writes a refusal,
 /// and reads the rest of what the client sends until it closes.
-pub async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, refusal: &str) {
+pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, refusal: &str) {
     let exchange = async {
         stream.read_exact(&mut [0]).await?;
         stream.write_all(refusal.as_bytes()).await?;
@@ -36,7 +36,7 @@ pub async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, refusal: &
 
 /// Returns a moment after the client has closed both halves. Without descriptors to watch for that it never does: then a
 /// client that is gone is found out by the next write.
-pub async fn gone(hangup: io::Result<Hangup>) {
+pub(super) async fn gone(hangup: io::Result<Hangup>) {
     match hangup {
         Ok(hangup) => hangup.wait().await,
         Err(_) => pending().await,

@@ -29,7 +29,7 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until the client goes, or breaks a limit.
-pub async fn serve(stream: UnixStream, state: ServerState, slot: Arc<Slot>) {
+pub(super) async fn serve(stream: UnixStream, state: ServerState, slot: Arc<Slot>) {
     let hangup = Hangup::of(&stream);
     let stream = WriteTimeout::new(stream, Arc::clone(&slot));
     let service = service_fn(move |request| answer(state.clone(), Arc::clone(&slot), request));

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 const COUNT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The letters of one file.
-pub struct LetterCount {
+pub(super) struct LetterCount {
     path: Arc<Path>,
     last: Arc<Mutex<Option<(Stamp, Amount)>>>,
     /// One count at a time.
@@ -24,12 +24,12 @@ pub struct LetterCount {
 struct Stamp(u64, u64, SystemTime);
 
 impl LetterCount {
-    pub fn new(store: &Store) -> LetterCount {
+    pub(super) fn new(store: &Store) -> LetterCount {
         let turn = Arc::new(tokio::sync::Semaphore::new(1));
         LetterCount { path: store.path.as_path().into(), last: Arc::default(), turn }
     }
 
-    pub async fn fill_in(&self, snapshot: &mut Snapshot) {
+    pub(super) async fn fill_in(&self, snapshot: &mut Snapshot) {
         if let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
             let (path, last) = (Arc::clone(&self.path), Arc::clone(&self.last));
             let count = tokio::task::spawn_blocking(move || {

@@ -25,7 +25,7 @@ const MAX_CONNECTIONS: usize = 16;
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Serves for ever.
-pub async fn serve(listener: TcpListener, state: ServerState) {
+pub(super) async fn serve(listener: TcpListener, state: ServerState) {
     let slots = Slots::new(MAX_CONNECTIONS);
     let monotone = Arc::new(Mutex::new(Monotone::default()));
     loop {

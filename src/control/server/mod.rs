@@ -32,8 +32,8 @@ use std::os::unix::net::UnixListener;
 use std::thread;
 use tokio::net;
 
-pub use ask::Ask;
-pub use retry::Retrier;
+pub(crate) use ask::Ask;
+pub(crate) use retry::Retrier;
 
 const MAX_CONNECTIONS: usize = 128;
 /// For a request and its reply.
@@ -41,7 +41,7 @@ const STACK_BYTES: usize = 512 * 1024;
 
 /// Where to serve.
 #[derive(Debug, Default)]
-pub struct Listeners {
+pub(crate) struct Listeners {
     /// The control socket.
     pub control: Option<UnixListener>,
     /// Metrics, for Prometheus.
@@ -53,7 +53,7 @@ impl Listeners {
     ///
     /// # Errors
     /// When there are too many descriptors.
-    pub fn try_clone(&self) -> io::Result<Listeners> {
+    pub(crate) fn try_clone(&self) -> io::Result<Listeners> {
         let control = self.control.as_ref().map(UnixListener::try_clone).transpose()?;
         Ok(Listeners { control, metrics: self.metrics.as_ref().map(TcpListener::try_clone).transpose()? })
     }
@@ -63,7 +63,7 @@ impl Listeners {
 ///
 /// # Errors
 /// When the thread or what it needs can't be made.
-pub fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result<()> {
+pub(crate) fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let state = ServerState::new(ask, dead_letters);
     let Listeners { control, metrics } = listeners;

@@ -15,13 +15,13 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// All at once, or line by line.
-pub type Body = Either<Full<Bytes>, Lines>;
+pub(super) type Body = Either<Full<Bytes>, Lines>;
 /// The error type of [`Either`].
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-pub type Response = hyper::Response<Body>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Response = hyper::Response<Body>;
 
 /// A body whose lines come through a channel.
-pub struct Lines(pub mpsc::Receiver<Bytes>);
+pub(super) struct Lines(pub mpsc::Receiver<Bytes>);
 
 impl body::Body for Lines {
     type Data = Bytes;
@@ -36,22 +36,22 @@ impl body::Body for Lines {
 }
 
 /// To `GET /v1`.
-pub fn hello() -> Response {
+pub(super) fn hello() -> Response {
     let version = env!("CARGO_PKG_VERSION");
     let paths: Vec<String> = PATHS.iter().map(|(path, method)| format!("{method} {path}")).collect();
     value(&json!({ "protocol": VERSION, "version": version, "paths": paths }))
 }
 
-pub fn refused(refused: &Refused) -> Response {
+pub(super) fn refused(refused: &Refused) -> Response {
     whole(code(refused.reason), refused)
 }
 
 /// Lines of JSON, as they come.
-pub fn lines(body: Lines) -> Response {
+pub(super) fn lines(body: Lines) -> Response {
     with_type(StatusCode::OK, "application/x-ndjson", Either::Right(body))
 }
 
-pub fn value(value: &impl Serialize) -> Response {
+pub(super) fn value(value: &impl Serialize) -> Response {
     whole(StatusCode::OK, value)
 }
 
@@ -63,7 +63,7 @@ fn whole(code: StatusCode, value: &impl Serialize) -> Response {
 }
 
 /// A response whose client waits until the end of the body.
-pub fn held<B: body::Body>(
+pub(super) fn held<B: body::Body>(
     response: hyper::Response<B>,
     busy: Busy,
 ) -> hyper::Response<impl body::Body<Data = B::Data, Error = B::Error>> {
@@ -76,7 +76,7 @@ pub fn held<B: body::Body>(
     })
 }
 
-pub fn with_type<B>(code: StatusCode, kind: &'static str, body: B) -> hyper::Response<B> {
+pub(super) fn with_type<B>(code: StatusCode, kind: &'static str, body: B) -> hyper::Response<B> {
     let mut response = hyper::Response::new(body);
     *response.status_mut() = code;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -110,7 +110,7 @@ fn code(reason: Reason) -> StatusCode {
 }
 
 /// For a client that is refused before its request is known.
-pub fn too_many() -> String {
+pub(super) fn too_many() -> String {
     let error = "too many clients wait for their answers: try again in a few seconds";
     let refused = json!(Refused::new(Reason::Busy, error));
     closing::too_many("application/json", &format!("{refused}\n"))

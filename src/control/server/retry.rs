@@ -40,7 +40,7 @@ const FIRST_RETRY_DELAY: Duration = Duration::from_millis(5);
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Puts letters back, one at a time. There is one of it in a run.
-pub struct Retrier {
+pub(crate) struct Retrier {
     ask: Ask,
     path: Arc<Path>,
     /// A letter may be marked of which it is not known whether it was put.
@@ -57,7 +57,7 @@ enum RetryOutcome {
 }
 
 /// Puts back the letters of these keys, in the order of the keys.
-pub async fn retry(retrier: Arc<Mutex<Retrier>>, wanted: Retry) -> Result<Retried, Refused> {
+pub(super) async fn retry(retrier: Arc<Mutex<Retrier>>, wanted: Retry) -> Result<Retried, Refused> {
     // On its own: a client that goes away must not leave a letter half-way.
     let work = tokio::spawn(async move { retrier.lock().await.named(wanted).await });
     work.await.unwrap_or_else(|error| Err(failed(&error)))
@@ -65,7 +65,7 @@ pub async fn retry(retrier: Arc<Mutex<Retrier>>, wanted: Retry) -> Result<Retrie
 
 impl Retrier {
     /// For the letters at `path`; `ask` asks the supervisor.
-    pub fn new(ask: Ask, path: &Path) -> Retrier {
+    pub(crate) fn new(ask: Ask, path: &Path) -> Retrier {
         Retrier { ask, path: path.into(), unsettled: true, erased_bytes: 0 }
     }
 
@@ -102,7 +102,7 @@ impl Retrier {
     ///
     /// # Errors
     /// When the letters can't be read or written, or the run is over.
-    pub async fn all(
+    pub(crate) async fn all(
         &mut self,
         chosen: &(dyn Fn(&Letter) -> bool + Send + Sync),
         refused: &mut (dyn FnMut(u64, String) + Send),

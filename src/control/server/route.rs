@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// What a request asks for.
 #[derive(Debug, PartialEq)]
-pub enum Route {
+pub(super) enum Route {
     /// The description of the API.
     Hello,
     /// One answer of the supervisor.
@@ -24,7 +24,7 @@ pub enum Route {
 }
 
 /// What is asked.
-pub fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> Result<Route, Refused> {
+pub(super) fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> Result<Route, Refused> {
     let path = if path == "/" { ROOT } else { path.trim_end_matches('/') };
     let Some((_, wanted)) = PATHS.iter().find(|(known, _)| *known == path) else {
         let error = format!("there is no path {path}: GET {ROOT} lists what there is");

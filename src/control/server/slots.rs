@@ -14,25 +14,25 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, Semaphore};
 
 /// After an error of `accept`, such as too many open files.
-pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Clients that are being refused at once; more are disconnected without a reason.
 const MAX_REFUSALS: usize = 64;
 
 /// The slots of one listener.
 #[derive(Clone)]
-pub struct Slots {
+pub(super) struct Slots {
     table: Arc<Mutex<Table>>,
     refusals: Arc<Semaphore>,
 }
 
 impl Slots {
-    pub fn new(most: usize) -> Slots {
+    pub(super) fn new(most: usize) -> Slots {
         let table = Table { most, turn: 0, taken: BTreeMap::new() };
         Slots { table: Arc::new(Mutex::new(table)), refusals: Arc::new(Semaphore::new(MAX_REFUSALS)) }
     }
 
     /// Serves a client, or answers it with `refusal`, a whole response.
-    pub fn admit<S, F>(
+    pub(super) fn admit<S, F>(
         &self,
         stream: S,
         refusal: impl FnOnce() -> String,
@@ -59,7 +59,7 @@ impl Slots {
 }
 
 /// Ends with the first future that ends; both at once: as `first`.
-pub async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()>) {
+pub(super) async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()>) {
     let (mut first, mut second) = (pin!(first), pin!(second));
     poll_fn(|context| match first.as_mut().poll(context) {
         Poll::Ready(()) => Poll::Ready(()),
@@ -73,20 +73,20 @@ fn locked(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
 }
 
 /// A slot that is taken; dropped, it is free.
-pub struct Slot {
+pub(super) struct Slot {
     number: u64,
     table: Arc<Mutex<Table>>,
 }
 
 impl Slot {
     /// The client waits for its answer until the result is dropped.
-    pub fn busy(self: &Arc<Slot>) -> Busy {
+    pub(super) fn busy(self: &Arc<Slot>) -> Busy {
         locked(&self.table).change(self.number, |connection, _| connection.idle = None);
         Busy(Arc::clone(self))
     }
 
     /// Whether a write waits for the client to read.
-    pub fn stalled(&self, is_stalled: bool) {
+    pub(super) fn stalled(&self, is_stalled: bool) {
         locked(&self.table)
             .change(self.number, |connection, turn| connection.stalled = is_stalled.then_some(turn));
     }
@@ -99,7 +99,7 @@ impl Drop for Slot {
 }
 
 /// The client waits for its answer.
-pub struct Busy(Arc<Slot>);
+pub(super) struct Busy(Arc<Slot>);
 
 impl Drop for Busy {
     fn drop(&mut self) {

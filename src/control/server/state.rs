@@ -10,7 +10,7 @@ use crate::sys::cpus;
 use std::sync::{Arc, Mutex};
 
 #[derive(Clone)]
-pub struct ServerState {
+pub(super) struct ServerState {
     supervisor: Ask,
     samples: Arc<Mutex<Samples>>,
     /// Its lock is the right to retry dead letters: a queue remembers only the last one.
@@ -19,7 +19,7 @@ pub struct ServerState {
 }
 
 impl ServerState {
-    pub fn new(supervisor: Ask, dead_letters: &Store) -> ServerState {
+    pub(super) fn new(supervisor: Ask, dead_letters: &Store) -> ServerState {
         let retrier = Retrier::new(Arc::clone(&supervisor), &dead_letters.path);
         ServerState {
             supervisor,
@@ -30,7 +30,7 @@ impl ServerState {
     }
 
     /// A snapshot with the rates since an earlier one, and the number of dead letters.
-    pub async fn ask(&self, request: Request) -> Reply {
+    pub(super) async fn ask(&self, request: Request) -> Reply {
         let mut answer = ask(&self.supervisor, request).await?;
         if let Answer::Status(snapshot) = &mut answer {
             if let Ok(mut samples) = self.samples.lock() {
@@ -42,7 +42,7 @@ impl ServerState {
     }
 
     /// None: the supervisor does not answer.
-    pub async fn snapshot(&self) -> Option<Box<Snapshot>> {
+    pub(super) async fn snapshot(&self) -> Option<Box<Snapshot>> {
         match self.ask(Request::Status(Status::default())).await {
             Ok(Answer::Status(snapshot)) => Some(snapshot),
             Ok(_) | Err(Refused { .. }) => None,

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 const TAP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What passes through a queue, a line for each item that is seen, until the client goes or the run ends.
-pub async fn tap(state: &ServerState, tap: Tap) -> Result<Response, Refused> {
+pub(super) async fn tap(state: &ServerState, tap: Tap) -> Result<Response, Refused> {
     // The first look finds out whether there is such a queue.
     let first = look(state, &tap).await?;
     let (sender, receiver) = mpsc::channel(4);
@@ -49,7 +49,7 @@ async fn look(state: &ServerState, tap: &Tap) -> Result<Option<Glimpse>, Refused
 }
 
 /// A reply that ends only with this process: a client waits for the end of the run by reading it.
-pub fn until_the_end() -> Response {
+pub(super) fn until_the_end() -> Response {
     let (sender, receiver) = mpsc::channel(1);
     // The sender keeps it open, as long as the client does.
     tokio::spawn(async move { sender.closed().await });

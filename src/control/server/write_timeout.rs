@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Fails with `TimedOut` when the client does not read for too long.
-pub struct WriteTimeout<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
     slot: Arc<Slot>,
     /// Running while a write waits.
@@ -22,7 +22,7 @@ pub struct WriteTimeout<S> {
 }
 
 impl<S> WriteTimeout<S> {
-    pub fn new(stream: S, slot: Arc<Slot>) -> WriteTimeout<S> {
+    pub(super) fn new(stream: S, slot: Arc<Slot>) -> WriteTimeout<S> {
         WriteTimeout { stream, slot, limit: None }
     }
 

@@ -8,7 +8,7 @@ pub(crate) const MAX_HEAD_BYTES: usize = 1024;
 
 impl Decoder {
     /// The item that [`Decoder::next`] has refused as too long is to be skipped.
-    pub fn begin_skip(&mut self) -> Result<(), BadFrame> {
+    pub(crate) fn begin_skip(&mut self) -> Result<(), BadFrame> {
         if self.skip.is_some() {
             return Ok(());
         }
@@ -28,7 +28,7 @@ impl Decoder {
     }
 
     /// Skips what is there of it. Returns it once its end was seen; `is_over`: nothing more will come.
-    pub fn skip(&mut self, is_over: bool) -> Result<Option<Overlong>, BadFrame> {
+    pub(crate) fn skip(&mut self, is_over: bool) -> Result<Option<Overlong>, BadFrame> {
         let Some(mut skip) = self.skip.take() else { return Ok(None) };
         let here = &self.buffer[self.start..self.filled];
         let (bytes, frame, ended) = match (self.framing, skip.left) {

@@ -17,48 +17,48 @@ pub(crate) struct Meta(pub u64);
 
 impl Meta {
     #[inline]
-    pub fn item(len: usize, queue: QueueId) -> Meta {
+    pub(crate) fn item(len: usize, queue: QueueId) -> Meta {
         Meta(len as u64 | u64::from(queue.0) << QUEUE)
     }
 
-    pub fn reserved(queue: QueueId) -> Meta {
+    pub(crate) fn reserved(queue: QueueId) -> Meta {
         Meta(BLOCK | u64::from(queue.0) << QUEUE)
     }
 
     #[inline]
-    pub fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
     }
 
     #[inline]
-    pub fn queue(self) -> QueueId {
+    pub(crate) fn queue(self) -> QueueId {
         QueueId((self.0 >> QUEUE) as u16 & 0x7ff)
     }
 
     /// Attempts that were begun and failed.
     #[inline]
-    pub fn failures(self) -> u32 {
+    pub(crate) fn failures(self) -> u32 {
         (self.0 >> FAILURES & MAX_FAILURES) as u32
     }
 
-    pub fn failed_once_more(self) -> Meta {
+    pub(crate) fn failed_once_more(self) -> Meta {
         self.failed(u64::from(self.failures()) + 1)
     }
 
     /// The same item after this number of failed attempts.
-    pub fn failed(self, times: u64) -> Meta {
+    pub(crate) fn failed(self, times: u64) -> Meta {
         Meta(self.0 & !(MAX_FAILURES << FAILURES) | times.min(MAX_FAILURES) << FAILURES)
     }
 
     /// A reserved block that is not published yet.
     #[inline]
-    pub fn is_block(self) -> bool {
+    pub(crate) fn is_block(self) -> bool {
         self.0 & BLOCK != 0
     }
 
     /// Whether `data` is the offset of a block.
     #[inline]
-    pub fn has_block(self) -> bool {
+    pub(crate) fn has_block(self) -> bool {
         self.is_block() || self.len() > INLINE
     }
 }

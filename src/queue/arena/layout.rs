@@ -121,17 +121,17 @@ const JOURNAL_SIZE: usize = 8192;
 impl JournalAt {
     /// Pair `i`: the place of a word's offset, and of its value.
     #[inline]
-    pub fn pair(self, i: usize) -> [WordAt; 2] {
+    pub(crate) fn pair(self, i: usize) -> [WordAt; 2] {
         [At::new(self.offset() + i * 16), At::new(self.offset() + i * 16 + 8)]
     }
 
     /// The commit word of a transaction of `n` words in this journal. Journals lie on page boundaries.
-    pub fn decided(self, n: usize) -> u64 {
+    pub(crate) fn decided(self, n: usize) -> u64 {
         (self.offset() | n) as u64
     }
 
     /// The journal that a commit word names, and how many words are in it.
-    pub fn of_decided(word: u64) -> Result<(JournalAt, usize), Fault> {
+    pub(crate) fn of_decided(word: u64) -> Result<(JournalAt, usize), Fault> {
         let (journal, n) = (word as usize & !4095, word as usize & 4095);
         let in_slots = journal.wrapping_sub(SLOTS + SLOT_JOURNAL);
         let is_workers = in_slots.is_multiple_of(SLOT_SIZE) && in_slots / SLOT_SIZE < MAX_SLOTS;
@@ -216,7 +216,7 @@ pub(crate) mod queue {
 
 impl QueueAt {
     #[inline]
-    pub fn of(q: QueueId) -> Result<QueueAt, Fault> {
+    pub(crate) fn of(q: QueueId) -> Result<QueueAt, Fault> {
         if (q.0 as usize) < MAX_QUEUES {
             Ok(QueueAt::nth(q.0))
         } else {
@@ -226,26 +226,26 @@ impl QueueAt {
 
     /// The queue of an index that is known to be one.
     #[inline]
-    pub fn nth(index: u16) -> QueueAt {
+    pub(crate) fn nth(index: u16) -> QueueAt {
         At::new(QUEUES + index as usize * QUEUE_SIZE)
     }
 
     /// Every queue that an arena has room for, in use or not.
-    pub fn all() -> impl Iterator<Item = QueueAt> {
+    pub(crate) fn all() -> impl Iterator<Item = QueueAt> {
         (0..MAX_QUEUES as u16).map(QueueAt::nth)
     }
 
     #[inline]
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         (self.offset() - QUEUES) / QUEUE_SIZE
     }
 
-    pub fn id(self) -> QueueId {
+    pub(crate) fn id(self) -> QueueId {
         QueueId(self.index() as u16)
     }
 
     /// The place of the queue's label, its length and its text.
-    pub fn label(self) -> (WordAt, At<Words>) {
+    pub(crate) fn label(self) -> (WordAt, At<Words>) {
         let at = LABELS + self.index() * LABEL_SIZE;
         (At::new(at), At::new(at + 8))
     }
@@ -256,36 +256,36 @@ impl QueueAt {
     }
 
     /// The ring with 2^k slots.
-    pub fn ring(self, k: u64) -> Area {
+    pub(crate) fn ring(self, k: u64) -> Area {
         let bytes = RING_SLOT << k;
         Area { start: self.rings() + bytes, bytes }
     }
 
     /// All that the rings up to 2^k slots take, in whole pages.
-    pub fn rings_up_to(self, k: u64) -> Area {
+    pub(crate) fn rings_up_to(self, k: u64) -> Area {
         let bytes = (RING_SLOT << (k.min(RING_MAX) + 1)).next_multiple_of(4096);
         Area { start: self.rings(), bytes }
     }
 
     /// The rings that one of 2^k slots has grown through since it had 2^from: they lie one behind the other.
-    pub fn rings_from(self, from: u64, k: u64) -> Area {
+    pub(crate) fn rings_from(self, from: u64, k: u64) -> Area {
         let (first, last) = (self.ring(from), self.ring(k.min(RING_MAX)));
         Area { start: first.start, bytes: last.start + last.bytes - first.start }
     }
 
     /// The slot of item number `position` in the ring with 2^k slots.
     #[inline]
-    pub fn ring_slot(self, k: u64, position: u64) -> DescriptorAt {
+    pub(crate) fn ring_slot(self, k: u64, position: u64) -> DescriptorAt {
         At::new(self.rings() + (RING_SLOT << k) + (position & ((1 << k) - 1)) as usize * RING_SLOT)
     }
 
     /// Entry `i` of the returned stack.
-    pub fn returned(self, i: u64) -> EntryAt {
+    pub(crate) fn returned(self, i: u64) -> EntryAt {
         At::new(RETURNED + self.index() * RETURNED_SPAN + i as usize * ENTRY)
     }
 
     /// Entries `from ..` of the returned stack.
-    pub fn returned_area(self, from: u64, entries: u64) -> Area {
+    pub(crate) fn returned_area(self, from: u64, entries: u64) -> Area {
         Area { start: self.returned(from).offset(), bytes: entries as usize * ENTRY }
     }
 }
@@ -352,31 +352,31 @@ pub(crate) enum FreeStack {
 
 impl Class {
     /// The smallest class whose blocks hold `len` bytes.
-    pub fn for_len(len: usize) -> Class {
+    pub(crate) fn for_len(len: usize) -> Class {
         Class((len.max(1 << SMALLEST_SHIFT).next_power_of_two().trailing_zeros() - SMALLEST_SHIFT) as usize)
     }
 
     /// Every class, from the smallest.
-    pub fn all() -> impl Iterator<Item = Class> {
+    pub(crate) fn all() -> impl Iterator<Item = Class> {
         (0..CLASSES).map(Class)
     }
 
     /// Every class whose blocks have at least this many bytes.
-    pub fn all_from(len: usize) -> impl Iterator<Item = Class> {
+    pub(crate) fn all_from(len: usize) -> impl Iterator<Item = Class> {
         (Class::for_len(len).0..CLASSES).map(Class)
     }
 
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.0
     }
 
     /// Bytes of a block.
-    pub fn block_size(self) -> u64 {
+    pub(crate) fn block_size(self) -> u64 {
         1 << (SMALLEST_SHIFT + self.0 as u32)
     }
 
     /// Blocks that it can ever have.
-    pub fn blocks(self) -> u64 {
+    pub(crate) fn blocks(self) -> u64 {
         1 << (REGION_SHIFT - SMALLEST_SHIFT - self.0 as u32)
     }
 
@@ -385,17 +385,17 @@ impl Class {
     }
 
     /// How many free blocks are on a stack.
-    pub fn free(self, stack: FreeStack) -> WordAt {
+    pub(crate) fn free(self, stack: FreeStack) -> WordAt {
         self.word(stack as usize)
     }
 
     /// Blocks ever cut from the region.
-    pub fn carved(self) -> WordAt {
+    pub(crate) fn carved(self) -> WordAt {
         self.word(2)
     }
 
     /// Blocks whose pages, and whose cells on the stacks, are reserved. Only in a file.
-    pub fn prepared(self) -> WordAt {
+    pub(crate) fn prepared(self) -> WordAt {
         self.word(3)
     }
 
@@ -404,22 +404,22 @@ impl Class {
     }
 
     /// Cell `i` of the stack of free blocks.
-    pub fn cell(self, stack: FreeStack, i: u64) -> WordAt {
+    pub(crate) fn cell(self, stack: FreeStack, i: u64) -> WordAt {
         self.cells(stack).word(i as usize)
     }
 
     /// Cells `from ..` of the stack of free blocks.
-    pub fn cells_area(self, stack: FreeStack, from: u64, n: u64) -> Area {
+    pub(crate) fn cells_area(self, stack: FreeStack, from: u64, n: u64) -> Area {
         Area { start: self.cell(stack, from).offset(), bytes: n as usize * 8 }
     }
 
     /// Block number `n`.
-    pub fn block(self, n: u64) -> BlockAt {
+    pub(crate) fn block(self, n: u64) -> BlockAt {
         At::new(HEAP + (self.0 << REGION_SHIFT) + (n * self.block_size()) as usize)
     }
 
     /// Blocks `from ..`.
-    pub fn blocks_area(self, from: u64, n: u64) -> Area {
+    pub(crate) fn blocks_area(self, from: u64, n: u64) -> Area {
         Area { start: self.block(from).offset(), bytes: (n * self.block_size()) as usize }
     }
 }
@@ -432,19 +432,19 @@ pub(crate) type BlockAt = At<Block>;
 impl BlockAt {
     /// The block that a word of the arena names. Not to be followed unless its class was asked for.
     #[inline]
-    pub fn named_by(word: u64) -> BlockAt {
+    pub(crate) fn named_by(word: u64) -> BlockAt {
         At::new(word as usize)
     }
 
     /// The word that names it.
     #[inline]
-    pub fn word(self) -> u64 {
+    pub(crate) fn word(self) -> u64 {
         self.offset() as u64
     }
 
     /// Its class, if a block can lie there.
     #[inline]
-    pub fn class(self) -> Result<Class, Fault> {
+    pub(crate) fn class(self) -> Result<Class, Fault> {
         let class = self.offset().wrapping_sub(HEAP) >> REGION_SHIFT;
         if self.offset() < HEAP || class >= CLASSES || self.word() & (Class(class).block_size() - 1) != 0 {
             return Err(Fault::damaged("a block's place", self, class as u64));
@@ -453,7 +453,7 @@ impl BlockAt {
     }
 
     /// The bytes of a block of this class.
-    pub fn area(self, class: Class) -> Area {
+    pub(crate) fn area(self, class: Class) -> Area {
         Area { start: self.offset(), bytes: class.block_size() as usize }
     }
 }
@@ -511,7 +511,7 @@ pub(crate) mod slot {
 }
 
 impl SlotAt {
-    pub fn of(id: SlotId) -> Result<SlotAt, Fault> {
+    pub(crate) fn of(id: SlotId) -> Result<SlotAt, Fault> {
         if (id.0 as usize) < MAX_SLOTS {
             Ok(At::new(SLOTS + id.0 as usize * SLOT_SIZE))
         } else {
@@ -520,27 +520,27 @@ impl SlotAt {
     }
 
     /// The slots that were ever opened, if that many can be.
-    pub fn opened(opened: u64) -> impl Iterator<Item = SlotAt> {
+    pub(crate) fn opened(opened: u64) -> impl Iterator<Item = SlotAt> {
         (0..opened.min(MAX_SLOTS as u64) as usize).map(|i| At::new(SLOTS + i * SLOT_SIZE))
     }
 
-    pub fn id(self) -> SlotId {
+    pub(crate) fn id(self) -> SlotId {
         SlotId(((self.offset() - SLOTS) / SLOT_SIZE) as u16)
     }
 
     /// All its pages.
-    pub fn area(self) -> Area {
+    pub(crate) fn area(self) -> Area {
         Area { start: self.offset(), bytes: SLOT_SIZE }
     }
 
     /// Entry `i` of the table of holdings.
     #[inline]
-    pub fn entry(self, i: u16) -> EntryAt {
+    pub(crate) fn entry(self, i: u16) -> EntryAt {
         debug_assert!((i as usize) < HOLDINGS);
         At::new(self.offset() + SLOT_HEADER + i as usize * ENTRY)
     }
 
-    pub fn journal(self) -> JournalAt {
+    pub(crate) fn journal(self) -> JournalAt {
         At::new(self.offset() + SLOT_JOURNAL)
     }
 }

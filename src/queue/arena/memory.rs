@@ -23,7 +23,7 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     #[cfg(not(miri))]
-    pub fn map(fd: OwnedFd) -> Result<Memory, Fault> {
+    pub(crate) fn map(fd: OwnedFd) -> Result<Memory, Fault> {
         let (protect, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_NORESERVE);
         // SAFETY: a new mapping at an address of the kernel's choice; the result is checked.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, protect, flags, fd.as_raw_fd(), 0) };
@@ -54,12 +54,12 @@ impl Memory {
 
     /// Whether its pages lie in a file system, and can run out there; else it is sealed memory.
     #[inline]
-    pub fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         self.file
     }
 
     #[inline]
-    pub fn word(&self, at: WordAt) -> &AtomicU64 {
+    pub(crate) fn word(&self, at: WordAt) -> &AtomicU64 {
         let offset = at.offset();
         assert!(offset < HEAP && offset.is_multiple_of(8), "offset {offset:#x} is no control word");
         // SAFETY: inside the mapping (HEAP < SIZE), aligned, and only ever accessed as an atomic word.
@@ -67,7 +67,7 @@ impl Memory {
     }
 
     #[inline]
-    pub fn word32(&self, at: At<u32>) -> &AtomicU32 {
+    pub(crate) fn word32(&self, at: At<u32>) -> &AtomicU32 {
         inject::yield_point();
         let offset = at.offset();
         assert!(offset < HEAP && offset.is_multiple_of(4), "offset {offset:#x} is no control word");
@@ -76,37 +76,37 @@ impl Memory {
     }
 
     #[inline]
-    pub fn load(&self, at: WordAt) -> u64 {
+    pub(crate) fn load(&self, at: WordAt) -> u64 {
         self.word(at).load(Ordering::Relaxed)
     }
 
     /// Every store to shared words passes here: the places to die of the crash tests.
     #[inline]
-    pub fn store(&self, at: WordAt, value: u64) {
+    pub(crate) fn store(&self, at: WordAt, value: u64) {
         inject::step();
         self.word(at).store(value, Ordering::Relaxed);
     }
 
     /// Adds to a word that only this thread writes, or only under the lock.
     #[inline]
-    pub fn add(&self, at: WordAt, more: u64) {
+    pub(crate) fn add(&self, at: WordAt, more: u64) {
         self.store(at, self.load(at).wrapping_add(more));
     }
 
     /// Writes text into control memory, word by word.
-    pub fn write_text(&self, at: At<Words>, text: &[u8]) {
+    pub(crate) fn write_text(&self, at: At<Words>, text: &[u8]) {
         for (i, chunk) in text.chunks(8).enumerate() {
             self.store(at.word(i), inline_word(chunk));
         }
     }
 
-    pub fn read_text(&self, at: At<Words>, len: usize) -> Vec<u8> {
+    pub(crate) fn read_text(&self, at: At<Words>, len: usize) -> Vec<u8> {
         let words = (0..len.div_ceil(8)).flat_map(|i| self.load(at.word(i)).to_le_bytes());
         words.take(len).collect()
     }
 
     /// Text after the word that holds its length, cut to what there can be.
-    pub fn read_string(&self, len: WordAt, text: At<Words>, max: usize) -> String {
+    pub(crate) fn read_string(&self, len: WordAt, text: At<Words>, max: usize) -> String {
         let len = (self.load(len) as usize).min(max);
         String::from_utf8_lossy(&self.read_text(text, len)).into_owned()
     }
@@ -115,36 +115,36 @@ impl Memory {
 /// Items: their descriptors, and the payloads that these name.
 impl Memory {
     #[inline]
-    pub fn meta(&self, at: impl Into<DescriptorAt>) -> Meta {
+    pub(crate) fn meta(&self, at: impl Into<DescriptorAt>) -> Meta {
         Meta(self.load(at.into() + descriptor::META))
     }
 
     /// A payload itself, or the word that names its block.
     #[inline]
-    pub fn data(&self, at: impl Into<DescriptorAt>) -> u64 {
+    pub(crate) fn data(&self, at: impl Into<DescriptorAt>) -> u64 {
         self.load(at.into() + descriptor::DATA)
     }
 
     /// The block of an item that has one.
     #[inline]
-    pub fn block_of(&self, at: impl Into<DescriptorAt>) -> BlockAt {
+    pub(crate) fn block_of(&self, at: impl Into<DescriptorAt>) -> BlockAt {
         BlockAt::named_by(self.data(at))
     }
 
     #[inline]
-    pub fn store_descriptor(&self, at: impl Into<DescriptorAt>, data: u64, meta: Meta) {
+    pub(crate) fn store_descriptor(&self, at: impl Into<DescriptorAt>, data: u64, meta: Meta) {
         let at = at.into();
         self.store(at + descriptor::DATA, data);
         self.store(at + descriptor::META, meta.0);
     }
 
     #[inline]
-    pub fn copy_descriptor(&self, from: impl Into<DescriptorAt>, to: impl Into<DescriptorAt>) {
+    pub(crate) fn copy_descriptor(&self, from: impl Into<DescriptorAt>, to: impl Into<DescriptorAt>) {
         self.copy_words::<{ descriptor::WORDS }>(from.into().offset(), to.into().offset());
     }
 
     #[inline]
-    pub fn copy_entry(&self, from: EntryAt, to: EntryAt) {
+    pub(crate) fn copy_entry(&self, from: EntryAt, to: EntryAt) {
         self.copy_words::<{ entry::WORDS }>(from.offset(), to.offset());
     }
 
@@ -158,14 +158,14 @@ impl Memory {
 
     /// The payload of a leased item, or of one that is only read under the lock.
     #[inline]
-    pub fn item(&self, at: impl Into<DescriptorAt>) -> Result<&[u8], Fault> {
+    pub(crate) fn item(&self, at: impl Into<DescriptorAt>) -> Result<&[u8], Fault> {
         let at = at.into();
         self.payload(at, self.meta(at))
     }
 
     /// The same, of a descriptor whose meta word was read before.
     #[inline]
-    pub fn payload(&self, at: DescriptorAt, meta: Meta) -> Result<&[u8], Fault> {
+    pub(crate) fn payload(&self, at: DescriptorAt, meta: Meta) -> Result<&[u8], Fault> {
         match meta.has_block() {
             false => Ok(self.inline(at, meta.len())),
             true => self.block(self.block_of(at), meta.len()),
@@ -192,7 +192,7 @@ impl Memory {
 
     /// Lets `fill` write a payload into a block that the caller has reserved.
     #[inline]
-    pub fn fill(&self, block: BlockAt, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), Fault> {
+    pub(crate) fn fill(&self, block: BlockAt, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), Fault> {
         let to = self.block_start(block, len)?;
         inject::step();
         // SAFETY: as in `block`; the reserved block is the caller's alone, and the slice ends with this call.
@@ -201,7 +201,7 @@ impl Memory {
     }
 
     /// Copies a payload from one block into another that the caller has reserved.
-    pub fn duplicate(&self, from: BlockAt, to: BlockAt, len: usize) -> Result<(), Fault> {
+    pub(crate) fn duplicate(&self, from: BlockAt, to: BlockAt, len: usize) -> Result<(), Fault> {
         let (from, to) = (self.block_start(from, len)?, self.block_start(to, len)?);
         inject::step();
         // SAFETY: as in `block` and `fill`. Should both be the same block, which only damage could bring about, the copy
@@ -222,7 +222,7 @@ impl Memory {
 
     /// Where an offset is: not to be followed unless it was checked.
     #[inline]
-    pub fn address(&self, offset: usize) -> *const u8 {
+    pub(crate) fn address(&self, offset: usize) -> *const u8 {
         self.base.as_ptr().cast_const().wrapping_add(offset)
     }
 }

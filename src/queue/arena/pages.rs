@@ -11,7 +11,7 @@ use std::{fs::File, os::unix::fs::FileExt};
 impl Memory {
     /// Makes certain that the pages of an area can be written: nothing to do in memory, on a disk it takes the room
     /// for them. The area must hold nothing yet.
-    pub fn reserve(&self, area: Area) -> Result<(), Fault> {
+    pub(crate) fn reserve(&self, area: Area) -> Result<(), Fault> {
         if !self.is_file() {
             return Ok(());
         }
@@ -43,12 +43,12 @@ impl Memory {
     }
 
     /// Writes the whole file to the disk.
-    pub fn sync_file(&self) -> Result<(), Fault> {
+    pub(crate) fn sync_file(&self) -> Result<(), Fault> {
         nix::unistd::fsync(&self.fd).map_err(not_written)
     }
 
     /// Writes an area of the mapping that begins with a page to the disk.
-    pub fn sync(&self, area: Area) -> Result<(), Fault> {
+    pub(crate) fn sync(&self, area: Area) -> Result<(), Fault> {
         debug_assert!(area.start + area.bytes <= SIZE);
         // SAFETY: inside the mapping; it changes nothing there.
         let result =
@@ -57,7 +57,7 @@ impl Memory {
     }
 
     /// Gives the pages of an area back to the system; they read as zero afterwards.
-    pub fn discard(&self, area: Area) {
+    pub(crate) fn discard(&self, area: Area) {
         debug_assert!(area.start + area.bytes <= SIZE);
         #[cfg(miri)]
         return self.zero(area);

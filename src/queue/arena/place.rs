@@ -34,7 +34,7 @@ impl<T> At<T> {
     }
 
     #[inline(always)]
-    pub const fn offset(self) -> usize {
+    pub(crate) const fn offset(self) -> usize {
         self.0
     }
 }
@@ -57,7 +57,7 @@ impl<T, F> Add<Field<T, F>> for At<T> {
 impl At<Words> {
     /// Word `i` of them.
     #[inline(always)]
-    pub const fn word(self, i: usize) -> WordAt {
+    pub(crate) const fn word(self, i: usize) -> WordAt {
         At::new(self.0 + i * 8)
     }
 }
@@ -70,13 +70,13 @@ impl<T> From<At<T>> for u64 {
 
 impl Area {
     /// All but the last `bytes` of it are left out.
-    pub fn last(self, bytes: u64) -> Area {
+    pub(crate) fn last(self, bytes: u64) -> Area {
         let bytes = self.bytes.min(bytes as usize);
         Area { start: self.start + self.bytes - bytes, bytes }
     }
 
     /// The part of it that begins at byte `from`.
-    pub fn part(self, from: u64, bytes: u64) -> Area {
+    pub(crate) fn part(self, from: u64, bytes: u64) -> Area {
         Area { start: self.start + from as usize, bytes: bytes as usize }
     }
 }

@@ -15,13 +15,13 @@ const LINE_BYTES: usize = 64;
 impl Memory {
     /// The first bytes of a block will be read soon. A hint: any place is allowed.
     #[inline]
-    pub fn will_read(&self, block: BlockAt, len: usize) {
+    pub(crate) fn will_read(&self, block: BlockAt, len: usize) {
         lines(block, len).for_each(|at| hint::read(self.address(at)));
     }
 
     /// The first bytes of a block will be written soon. A hint: any place is allowed.
     #[inline]
-    pub fn will_write(&self, block: BlockAt, len: usize) {
+    pub(crate) fn will_write(&self, block: BlockAt, len: usize) {
         lines(block, len).for_each(|at| hint::write(self.address(at)));
     }
 }
@@ -36,13 +36,13 @@ mod hint {
     use std::arch::asm;
 
     #[inline]
-    pub fn read(at: *const u8) {
+    pub(super) fn read(at: *const u8) {
         // SAFETY: a hint touches nothing that can be seen, and faults nowhere.
         unsafe { asm!("prefetcht0 [{}]", in(reg) at, options(nostack, preserves_flags)) };
     }
 
     #[inline]
-    pub fn write(at: *const u8) {
+    pub(super) fn write(at: *const u8) {
         // SAFETY: as above; where the instruction is not known it is a no-op.
         unsafe { asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags)) };
     }

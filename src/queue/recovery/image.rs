@@ -60,12 +60,12 @@ pub(in crate::queue) struct ItemImage<'a> {
 }
 
 impl QueueImage<'_> {
-    pub fn word(&self, which: Field<Queue>) -> u64 {
+    pub(crate) fn word(&self, which: Field<Queue>) -> u64 {
         COPIED_WORDS.iter().position(|&copied| copied == which).map_or(0, |i| self.words[i])
     }
 
     /// Items ever put: the ledger's other side.
-    pub fn put(&self) -> u64 {
+    pub(crate) fn put(&self) -> u64 {
         let ended = [queue::DONE, queue::DEAD, queue::DROPPED_OLD].map(|which| self.word(which));
         ended.into_iter().fold(self.items.len() as u64, u64::wrapping_add)
     }

@@ -18,18 +18,18 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// One pause before the first load, then ever more.
-    pub fn new(most: u32) -> Backoff {
+    pub(crate) fn new(most: u32) -> Backoff {
         Backoff::from(1, most)
     }
 
     /// `first` pauses before the first load.
-    pub fn from(first: u32, most: u32) -> Backoff {
+    pub(crate) fn from(first: u32, most: u32) -> Backoff {
         Backoff { first, spent: 0, most }
     }
 
     /// Pauses before the next load; false, at once, if there were `most`.
     #[inline]
-    pub fn pause(&mut self) -> bool {
+    pub(crate) fn pause(&mut self) -> bool {
         if self.spent >= self.most {
             return false;
         }

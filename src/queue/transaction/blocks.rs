@@ -15,7 +15,7 @@ pub(crate) fn charged(len: usize) -> u64 {
 
 impl Tx<'_> {
     /// Puts a block on its class's stack of free ones; returns its bytes.
-    pub fn free(&mut self, block: BlockAt) -> Result<u64, Fault> {
+    pub(crate) fn free(&mut self, block: BlockAt) -> Result<u64, Fault> {
         let class = block.class()?;
         let n = self.free_count(class, FreeStack::Hot)?;
         if n == class.blocks() {
@@ -27,13 +27,13 @@ impl Tx<'_> {
     }
 
     /// How many free blocks are on a stack, checked.
-    pub fn free_count(&self, class: Class, stack: FreeStack) -> Result<u64, Fault> {
+    pub(crate) fn free_count(&self, class: Class, stack: FreeStack) -> Result<u64, Fault> {
         let n = self.get(class.free(stack));
         if n <= class.blocks() { Ok(n) } else { Err(too_many(class, stack, n)) }
     }
 
     /// The free block in cell `i` of a stack, checked.
-    pub fn free_block(&self, class: Class, stack: FreeStack, i: u64) -> Result<BlockAt, Fault> {
+    pub(crate) fn free_block(&self, class: Class, stack: FreeStack, i: u64) -> Result<BlockAt, Fault> {
         let block = BlockAt::named_by(self.memory.load(class.cell(stack, i)));
         match block.class()? {
             of if of == class => Ok(block),
@@ -42,7 +42,7 @@ impl Tx<'_> {
     }
 
     /// Takes a free block of a class, the most recently used first.
-    pub fn allocate(&mut self, class: Class) -> Result<BlockAt, Fault> {
+    pub(crate) fn allocate(&mut self, class: Class) -> Result<BlockAt, Fault> {
         for stack in [FreeStack::Hot, FreeStack::Cold] {
             let n = self.free_count(class, stack)?;
             if n > 0 {
@@ -73,7 +73,7 @@ impl Tx<'_> {
 
     /// The descriptor of a new item, whose block is allocated, filled and charged to the queue. Until the commit the block
     /// counts as free: what is written there belongs to no item.
-    pub fn new_item(&mut self, queue: QueueAt, bytes: &[u8]) -> Result<(u64, Meta), Fault> {
+    pub(crate) fn new_item(&mut self, queue: QueueAt, bytes: &[u8]) -> Result<(u64, Meta), Fault> {
         let meta = Meta::item(bytes.len(), queue.id());
         if bytes.len() <= INLINE {
             return Ok((inline_word(bytes), meta));

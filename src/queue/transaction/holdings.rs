@@ -10,37 +10,37 @@ use crate::queue::arena::{descriptor::Meta, memory::Memory};
 pub(crate) struct Bitmap([u64; BITMAP_WORDS]);
 
 impl Bitmap {
-    pub fn load(memory: &Memory, slot: SlotAt) -> Bitmap {
+    pub(crate) fn load(memory: &Memory, slot: SlotAt) -> Bitmap {
         Bitmap(std::array::from_fn(|i| memory.load((slot + slot::BITMAP).word(i))))
     }
 
     /// The first word that is not empty.
-    pub fn first_word(&self) -> Option<u64> {
+    pub(crate) fn first_word(&self) -> Option<u64> {
         self.0.iter().copied().find(|&word| word != 0)
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = u16> + '_ {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = u16> + '_ {
         (0..HOLDINGS as u16).filter(|&entry| self.is_live(entry))
     }
 
     #[inline]
-    pub fn is_live(&self, entry: u16) -> bool {
+    pub(crate) fn is_live(&self, entry: u16) -> bool {
         self.0.get(entry as usize / 64).is_some_and(|word| word >> (entry % 64) & 1 == 1)
     }
 
     #[inline]
-    pub fn mark(&mut self, entry: u16) {
+    pub(crate) fn mark(&mut self, entry: u16) {
         self.0[entry as usize / 64] |= 1 << (entry % 64);
     }
 
     #[inline]
-    pub fn clear(&mut self, entry: u16) {
+    pub(crate) fn clear(&mut self, entry: u16) {
         self.0[entry as usize / 64] &= !(1 << (entry % 64));
     }
 
     /// Collects the words that the transaction changes.
     #[inline]
-    pub fn save(&self, tx: &mut Tx<'_>, slot: SlotAt, before: &Bitmap) {
+    pub(crate) fn save(&self, tx: &mut Tx<'_>, slot: SlotAt, before: &Bitmap) {
         for i in 0..BITMAP_WORDS {
             if before.0[i] != self.0[i] {
                 tx.set((slot + slot::BITMAP).word(i), self.0[i]);
@@ -56,7 +56,7 @@ pub(crate) struct FreeEntries {
 }
 
 impl FreeEntries {
-    pub fn of_both(before: &Bitmap, after: &Bitmap) -> FreeEntries {
+    pub(crate) fn of_both(before: &Bitmap, after: &Bitmap) -> FreeEntries {
         FreeEntries { taken: Bitmap(std::array::from_fn(|i| before.0[i] | after.0[i])), word: 0 }
     }
 }
@@ -163,7 +163,7 @@ impl EndedQueues {
 
     /// After the commit: waiters for bytes, or for the end of the queue, are woken.
     #[inline]
-    pub fn notify(&self, tx: &mut Tx<'_>) {
+    pub(crate) fn notify(&self, tx: &mut Tx<'_>) {
         for &word in &self.queues[..self.n] {
             let queue = QueueAt::nth(word >> 1);
             if word & 1 == 1 {

@@ -55,7 +55,7 @@ impl RobustThread {
     }
 
     #[cfg(not(miri))]
-    pub fn new() -> Result<RobustThread, Fault> {
+    pub(crate) fn new() -> Result<RobustThread, Fault> {
         let (mut list, mut len) = (std::ptr::null_mut::<RobustList>(), 0usize);
         // SAFETY: asks for the calling thread's own list head; both results are written by the kernel.
         let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &mut list, &mut len) };

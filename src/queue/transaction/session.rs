@@ -13,32 +13,32 @@ pub(crate) struct Session {
 
 impl Session {
     /// `journal`: this thread's alone.
-    pub fn open(arena: Arena, journal: JournalAt) -> Result<Session, Fault> {
+    pub(crate) fn open(arena: Arena, journal: JournalAt) -> Result<Session, Fault> {
         Ok(Session { arena, thread: RobustThread::new()?, scratch: Scratch::new(journal) })
     }
 
     #[inline]
-    pub fn begin(&mut self) -> Result<Tx<'_>, Fault> {
+    pub(crate) fn begin(&mut self) -> Result<Tx<'_>, Fault> {
         self.begin_with(LockPriority::High)
     }
 
     #[inline]
-    pub fn begin_with(&mut self, priority: LockPriority) -> Result<Tx<'_>, Fault> {
+    pub(crate) fn begin_with(&mut self, priority: LockPriority) -> Result<Tx<'_>, Fault> {
         Tx::begin(&self.arena.0, &self.thread, &mut self.scratch, priority)
     }
 
     #[inline]
-    pub fn memory(&self) -> &Memory {
+    pub(crate) fn memory(&self) -> &Memory {
         &self.arena.0
     }
 
     /// What the kernel does when this thread dies, for a simulated death.
     #[cfg(any(test, feature = "inject"))]
-    pub fn die(&self) {
+    pub(crate) fn die(&self) {
         lock::simulate_death(self.memory().word32(layout::LOCK), &self.thread);
     }
 
-    pub fn lock_owner(&self) -> Option<u32> {
+    pub(crate) fn lock_owner(&self) -> Option<u32> {
         lock::owner(self.memory().word32(layout::LOCK))
     }
 }

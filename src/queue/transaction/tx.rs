@@ -26,7 +26,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(journal: JournalAt) -> Scratch {
+    pub(crate) fn new(journal: JournalAt) -> Scratch {
         Scratch {
             journal,
             writes: Vec::with_capacity(JOURNAL_MAX),
@@ -45,7 +45,7 @@ pub(crate) struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     #[inline]
-    pub fn begin(
+    pub(crate) fn begin(
         memory: &'a Memory,
         thread: &'a RobustThread,
         scratch: &'a mut Scratch,
@@ -70,13 +70,13 @@ impl<'a> Tx<'a> {
 
     /// The word as this transaction will leave it.
     #[inline]
-    pub fn get(&self, at: WordAt) -> u64 {
+    pub(crate) fn get(&self, at: WordAt) -> u64 {
         let mine = self.scratch.writes.iter().rev().find(|write| write.0 == at);
         mine.map_or_else(|| self.memory.load(at), |write| write.1)
     }
 
     #[inline]
-    pub fn set(&mut self, at: WordAt, value: u64) {
+    pub(crate) fn set(&mut self, at: WordAt, value: u64) {
         match self.scratch.writes.iter_mut().rev().find(|write| write.0 == at) {
             Some(write) => write.1 = value,
             None => self.scratch.writes.push((at, value)),
@@ -84,7 +84,7 @@ impl<'a> Tx<'a> {
     }
 
     #[inline]
-    pub fn add(&mut self, at: WordAt, more: u64) {
+    pub(crate) fn add(&mut self, at: WordAt, more: u64) {
         match self.scratch.writes.iter_mut().rev().find(|write| write.0 == at) {
             Some(write) => write.1 = write.1.wrapping_add(more),
             None => self.scratch.writes.push((at, self.memory.load(at).wrapping_add(more))),
@@ -92,7 +92,7 @@ impl<'a> Tx<'a> {
     }
 
     #[inline]
-    pub fn subtract(&mut self, at: WordAt, less: u64) {
+    pub(crate) fn subtract(&mut self, at: WordAt, less: u64) {
         self.add(at, less.wrapping_neg());
     }
 
@@ -101,7 +101,7 @@ impl<'a> Tx<'a> {
     /// Fails, with nothing changed, only when there are more words than the journal holds: the sum of all bounds of
     /// this module is below that, so a worker's own table must have been overwritten.
     #[inline]
-    pub fn commit(&mut self) -> Result<(), Fault> {
+    pub(crate) fn commit(&mut self) -> Result<(), Fault> {
         let (memory, journal) = (self.memory, self.scratch.journal);
         let writes = &mut self.scratch.writes;
         let changes = !writes.is_empty();
@@ -136,14 +136,14 @@ impl<'a> Tx<'a> {
 
     /// The number of the change that was committed, where changes are counted.
     #[inline]
-    pub fn change(&self) -> Option<u64> {
+    pub(crate) fn change(&self) -> Option<u64> {
         self.scratch.change
     }
 
     /// After the commit: one waiter on the event, if any, is woken when the lock is free. All, while a worker is
     /// stopped: it may be the one that the kernel picks, and would keep the wake-up to itself.
     #[inline]
-    pub fn notify(&mut self, event: EventAt) {
+    pub(crate) fn notify(&mut self, event: EventAt) {
         if self.memory.load(STOPPED) != 0 {
             self.notify_all(event);
         } else if event::is_idle(self.memory, event) {
@@ -153,21 +153,21 @@ impl<'a> Tx<'a> {
     }
 
     /// After the commit: all waiters on the event are woken.
-    pub fn notify_all(&mut self, event: EventAt) {
+    pub(crate) fn notify_all(&mut self, event: EventAt) {
         event::advance(self.memory, event);
         self.scratch.wakes.push((event, i32::MAX));
     }
 
     /// After the commit: all waiters on the event are woken, if there may be any.
     #[inline]
-    pub fn notify_all_idle(&mut self, event: EventAt) {
+    pub(crate) fn notify_all_idle(&mut self, event: EventAt) {
         if event::is_idle(self.memory, event) {
             self.notify_all(event);
         }
     }
 
     /// Registers a waiter on the event; returns the sequence to sleep on after the transaction.
-    pub fn register_waiter(&mut self, event: EventAt) -> u32 {
+    pub(crate) fn register_waiter(&mut self, event: EventAt) -> u32 {
         event::register_waiter(self.memory, event)
     }
 }

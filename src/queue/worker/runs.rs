@@ -18,7 +18,7 @@ pub(super) struct Runs(Vec<Run>);
 impl Runs {
     /// One output more.
     #[inline]
-    pub fn push(&mut self, queue: Option<QueueId>) {
+    pub(super) fn push(&mut self, queue: Option<QueueId>) {
         match self.0.last_mut() {
             Some(run) if run.queue == queue => run.len += 1,
             Some(_) | None => self.0.push(Run { queue, len: 1 }),
@@ -26,7 +26,7 @@ impl Runs {
     }
 
     /// Forgets all but the first outputs.
-    pub fn truncate(&mut self, mut outputs: usize) {
+    pub(super) fn truncate(&mut self, mut outputs: usize) {
         self.0.retain_mut(|run| {
             run.len = run.len.min(outputs);
             outputs -= run.len;
@@ -34,12 +34,12 @@ impl Runs {
         });
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
     /// The runs that these outputs are in, with those of them that are in it.
-    pub fn of(&self, outputs: Range<usize>) -> impl Iterator<Item = (Option<QueueId>, Range<usize>)> {
+    pub(super) fn of(&self, outputs: Range<usize>) -> impl Iterator<Item = (Option<QueueId>, Range<usize>)> {
         let mut end = 0;
         self.0.iter().filter_map(move |run| {
             let start = end;

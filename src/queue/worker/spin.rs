@@ -35,7 +35,7 @@ pub(super) struct SpinBudget {
 }
 
 impl SpinBudget {
-    pub fn new() -> SpinBudget {
+    pub(super) fn new() -> SpinBudget {
         SpinBudget {
             failures_left: MAX_FAILED_SPINS,
             until: FIRST_INTERVAL,
@@ -47,7 +47,7 @@ impl SpinBudget {
 
     /// Spins until `there`, as long as the budget allows; true if it came to be meanwhile.
     #[inline]
-    pub fn spin_until(&mut self, mut there: impl FnMut() -> bool) -> bool {
+    pub(super) fn spin_until(&mut self, mut there: impl FnMut() -> bool) -> bool {
         if there() {
             return false; // nothing was learnt about waiting
         }
@@ -64,7 +64,7 @@ impl SpinBudget {
 
     /// What spinning has taken since the last call, as far as can be told from the spins that were measured.
     #[inline]
-    pub fn take_spent(&mut self) -> Option<Duration> {
+    pub(super) fn take_spent(&mut self) -> Option<Duration> {
         (!self.spent.is_zero()).then(|| std::mem::take(&mut self.spent))
     }
 

@@ -37,7 +37,7 @@ pub(super) struct Put {
 
 impl Put {
     /// The table entry of its block.
-    pub fn entry(&self) -> Option<u16> {
+    pub(super) fn entry(&self) -> Option<u16> {
         (self.entry != NO_ENTRY).then_some(self.entry)
     }
 }
@@ -87,20 +87,20 @@ pub(super) struct Staging {
 
 impl Staging {
     /// With room for what is pushed inside the lock.
-    pub fn new() -> Staging {
+    pub(super) fn new() -> Staging {
         Staging { spares: Vec::with_capacity(MAX_SPARES + 1), ..Staging::default() }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
     /// Announces the number of outputs that come next.
-    pub fn reserve(&mut self, outputs: usize) {
+    pub(super) fn reserve(&mut self, outputs: usize) {
         self.expected_blocks = outputs;
     }
 
-    pub fn puts_of(&self, groups: Range<usize>) -> Range<usize> {
+    pub(super) fn puts_of(&self, groups: Range<usize>) -> Range<usize> {
         let end = groups.end.checked_sub(1).map(|last| self.groups[last]);
         match end {
             Some(last) if !groups.is_empty() => {
@@ -111,7 +111,7 @@ impl Staging {
     }
 
     #[inline]
-    pub fn add_group(&mut self, outputs: &[QueueId], for_lease: Option<usize>) {
+    pub(super) fn add_group(&mut self, outputs: &[QueueId], for_lease: Option<usize>) {
         self.runs.push(if let [q] = outputs { Some(*q) } else { None });
         self.named = self.named.max(for_lease.map_or(0, |i| i + 1));
         let lease = for_lease.map_or(NO_LEASE, |i| i as u32);
@@ -120,11 +120,11 @@ impl Staging {
     }
 
     /// Where the last of these groups goes.
-    pub fn last_queue(&self, groups: Range<usize>) -> Option<QueueId> {
+    pub(super) fn last_queue(&self, groups: Range<usize>) -> Option<QueueId> {
         self.groups[groups].last().map(|group| self.puts[group.first as usize].queue)
     }
 
-    pub fn truncate(&mut self, groups: usize, puts: usize, blocks: usize) {
+    pub(super) fn truncate(&mut self, groups: usize, puts: usize, blocks: usize) {
         self.runs.truncate(groups);
         self.groups.truncate(groups);
         self.puts.truncate(puts);
@@ -132,14 +132,14 @@ impl Staging {
     }
 
     /// Forgets what was decided about these groups by a transaction that does not publish them after all.
-    pub fn reconsider(&mut self, groups: Range<usize>) {
+    pub(super) fn reconsider(&mut self, groups: Range<usize>) {
         let puts = self.puts_of(groups);
         for put in self.puts[puts].iter_mut().filter(|put| put.entry != NO_ENTRY || !put.meta.has_block()) {
             put.disposition = Disposition::Publish;
         }
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.expected_blocks = self.blocks;
         self.puts.clear();
         self.groups.clear();

@@ -51,12 +51,17 @@ pub(super) struct Targets {
 
 impl Targets {
     /// With room for what is pushed inside the lock.
-    pub fn new() -> Targets {
+    pub(super) fn new() -> Targets {
         Targets { list: Vec::with_capacity(MAX_FAN + 1), full: None }
     }
 
     /// The groups to publish now, at most `limit`; sets the disposition of their puts.
-    pub fn fit(&mut self, tx: &Tx<'_>, staging: &mut Staging, limit: usize) -> Result<Range<usize>, Fault> {
+    pub(super) fn fit(
+        &mut self,
+        tx: &Tx<'_>,
+        staging: &mut Staging,
+        limit: usize,
+    ) -> Result<Range<usize>, Fault> {
         let start = staging.published;
         let end = (start + limit).min(staging.groups.len());
         let Staging { runs, groups, puts, decided, .. } = staging;
@@ -87,7 +92,7 @@ impl Targets {
         Ok(groups.len())
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.list.clear();
         self.full = None;
     }
@@ -159,12 +164,17 @@ impl Targets {
     }
 
     /// No stage reads any of the outputs. The stage's own hidden queue always has a reader.
-    pub fn are_closed(&self, hidden: Option<QueueId>) -> bool {
+    pub(super) fn are_closed(&self, hidden: Option<QueueId>) -> bool {
         let mut outputs = self.list.iter().filter(|target| Some(target.queue.id()) != hidden).peekable();
         outputs.peek().is_some() && outputs.all(|target| target.closed)
     }
 
-    pub fn publish(&self, tx: &mut Tx<'_>, staging: &Staging, fits: Range<usize>) -> Result<(), Fault> {
+    pub(super) fn publish(
+        &self,
+        tx: &mut Tx<'_>,
+        staging: &Staging,
+        fits: Range<usize>,
+    ) -> Result<(), Fault> {
         for target in &self.list {
             let overflow = target.before.saturating_add(target.puts as u64).saturating_sub(target.capacity);
             if target.policy == WhenFull::DropOld && target.puts > 0 && overflow > 0 {
@@ -193,7 +203,7 @@ impl Targets {
     }
 
     /// After the commit: readers have something to read, and other writers perhaps still room.
-    pub fn notify(&self, tx: &mut Tx<'_>) {
+    pub(super) fn notify(&self, tx: &mut Tx<'_>) {
         for target in &self.list {
             if target.puts > 0 {
                 tx.notify(target.queue + queue::NOT_EMPTY);
@@ -204,7 +214,7 @@ impl Targets {
         }
     }
 
-    pub fn first_sizes(&self, tx: &Tx<'_>) -> (u64, u64) {
+    pub(super) fn first_sizes(&self, tx: &Tx<'_>) -> (u64, u64) {
         self.list.first().map_or((0, 0), |target| (target.before, counts::waiting(tx, target.queue)))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A unit file can't hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotExpressible(PathBuf);
+pub(crate) struct NotExpressible(PathBuf);
 
 impl fmt::Display for NotExpressible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

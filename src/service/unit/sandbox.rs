@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// What stages see of `/home`, `/root` and `/run/user`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Homes {
+pub(crate) enum Homes {
     /// Nothing.
     #[default]
     Hidden,
@@ -15,7 +15,7 @@ pub enum Homes {
 
 impl Homes {
     /// What it takes to read a file.
-    pub fn for_path(path: &Path) -> Homes {
+    pub(crate) fn for_path(path: &Path) -> Homes {
         let below = ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home));
         if below { Homes::ReadOnly } else { Homes::Hidden }
     }

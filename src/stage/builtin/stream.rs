@@ -37,20 +37,20 @@ pub(super) struct Stream {
 
 impl Stream {
     /// A descriptor that others share: how it is read must stay as it is.
-    pub fn inherited(input: File, name: String, framing: Framing) -> Stream {
+    pub(super) fn inherited(input: File, name: String, framing: Framing) -> Stream {
         let lines = Lines::new(framing);
         let (is_own, has_begun, is_over, gathering) = (false, true, false, Gathering::default());
         Stream { input, name, framing, lines, is_own, has_begun, is_over, gathering }
     }
 
     /// One of our own, whose reads do not wait.
-    pub fn own(input: File, name: String, framing: Framing) -> Stream {
+    pub(super) fn own(input: File, name: String, framing: Framing) -> Stream {
         // More at once, if it is a pipe and the system allows it.
         let _ = fcntl(&input, FcntlArg::F_SETPIPE_SZ(PIPE));
         Stream { is_own: true, has_begun: false, ..Stream::inherited(input, name, framing) }
     }
 
-    pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+    pub(super) fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
         if let Some(next) = self.lines.step(&self.name, self.is_over, out)? {
             return Ok(next);
         }
@@ -84,18 +84,18 @@ impl Stream {
     }
 
     /// None while a long item gathers: what is there is known.
-    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+    pub(super) fn readable(&self) -> Option<BorrowedFd<'_>> {
         (!self.gathering.is_under_way()).then(|| self.input.as_fd())
     }
 
-    pub fn save(&self, state: &mut Vec<u8>) {
+    pub(super) fn save(&self, state: &mut Vec<u8>) {
         save_number(u64::from(self.has_begun), state);
         save_number(self.lines.position(), state);
         save_skip(self.lines.skipping(), state);
         save_bytes(self.lines.rest(), state);
     }
 
-    pub fn restore(&mut self, state: &mut &[u8]) -> Result<(), Failure> {
+    pub(super) fn restore(&mut self, state: &mut &[u8]) -> Result<(), Failure> {
         self.has_begun = take_number(state)? != 0;
         let position = take_number(state)?;
         self.lines = Lines::at(self.framing, position, take_skip(state)?);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What limits a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Bottleneck {
+pub(crate) struct Bottleneck {
     /// What kind of limit.
     pub limit: Limit,
     /// The stage that it is, or through which it is seen.
@@ -24,7 +24,7 @@ pub struct Bottleneck {
 /// What kind of limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Limit {
+pub(crate) enum Limit {
     /// The work of a stage.
     Work,
     /// The pauses that the file asks of a stage.
@@ -41,7 +41,7 @@ pub enum Limit {
 
 /// The stage that would be the limit next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Next {
+pub(crate) struct Next {
     /// Its name.
     pub stage: String,
     /// How many times as much as now it could do.
@@ -51,7 +51,7 @@ pub struct Next {
 /// Why one process more gives nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum NoMore {
+pub(crate) enum NoMore {
     /// Only one process at a time can go on: the stage has one position.
     OnePosition,
     /// A program without an input would only run a second time.

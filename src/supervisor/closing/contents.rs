@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// When a run was, and what it was of.
-pub struct Frame<'a> {
+pub(crate) struct Frame<'a> {
     pub pipeline: &'a str,
     pub file: &'a Path,
     pub started: SystemTime,
@@ -19,7 +19,7 @@ pub struct Frame<'a> {
 
 /// The whole run.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     pub pipeline: String,
     pub file: String,
     pub version: &'static str,
@@ -42,7 +42,7 @@ pub struct Report {
 }
 
 #[derive(Debug, Serialize)]
-pub struct StageReport {
+pub(crate) struct StageReport {
     pub name: String,
     /// Items leased; one that went back and was leased again counts twice. Null for a source, which takes none.
     pub taken: Option<u64>,
@@ -61,7 +61,7 @@ pub struct StageReport {
 }
 
 #[derive(Debug, Serialize)]
-pub struct QueueReport {
+pub(crate) struct QueueReport {
     pub name: String,
     pub put: u64,
     pub done: u64,
@@ -73,7 +73,7 @@ pub struct QueueReport {
 }
 
 impl Report {
-    pub fn new(frame: &Frame<'_>, outcome: &Outcome, closing: &Closing) -> Report {
+    pub(crate) fn new(frame: &Frame<'_>, outcome: &Outcome, closing: &Closing) -> Report {
         let time = |time| humantime::format_rfc3339_millis(time).to_string();
         let queues: Vec<QueueReport> =
             closing.queues.iter().map(|(name, counts)| queue(name, counts)).collect();

@@ -1,6 +1,6 @@
 //! The end of a run: the summary in the log, and the report.
 
-pub mod contents;
+pub(crate) mod contents;
 mod markdown;
-pub mod report;
-pub mod summary;
+pub(crate) mod report;
+pub(crate) mod summary;

@@ -20,7 +20,7 @@ const READER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where a report goes; the file's ending says how it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReportFile {
+pub(crate) struct ReportFile {
     path: PathBuf,
     format: Format,
 }
@@ -59,7 +59,12 @@ impl FromStr for ReportFile {
 ///
 /// # Errors
 /// When the file can't be written; what was there before is still there then.
-pub fn write(to: &ReportFile, frame: &Frame<'_>, outcome: &Outcome, closing: &Closing) -> io::Result<()> {
+pub(crate) fn write(
+    to: &ReportFile,
+    frame: &Frame<'_>,
+    outcome: &Outcome,
+    closing: &Closing,
+) -> io::Result<()> {
     let report = Report::new(frame, outcome, closing);
     let text = match to.format {
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",

@@ -1,7 +1,7 @@
 //! The summary of a run: how it ended, what each stage did, where each item is.
 
 use crate::exit;
-pub use crate::numbers::counted as count;
+pub(crate) use crate::numbers::counted as count;
 use crate::queue::QueueCounts;
 use crate::supervisor::machine::effect::Outcome;
 use crate::supervisor::machine::reason::spoken;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// What is known once everything has stopped.
 #[derive(Debug)]
-pub struct Closing {
+pub(crate) struct Closing {
     /// The ledger of each queue.
     pub queues: Vec<(String, QueueCounts)>,
     /// Dead letters of queues that were removed during the run.
@@ -27,13 +27,13 @@ pub struct Closing {
 
 impl Closing {
     /// Items that never went through.
-    pub fn dead(&self) -> u64 {
+    pub(crate) fn dead(&self) -> u64 {
         let counted = self.dead_before + self.queues.iter().map(|(_, counts)| counts.dead).sum::<u64>();
         counted.saturating_sub(self.dead_at_start)
     }
 
     /// What the run ends with.
-    pub fn exit_code(&self, outcome: &Outcome) -> u8 {
+    pub(crate) fn exit_code(&self, outcome: &Outcome) -> u8 {
         match (outcome.failed, self.dead() + self.too_long) {
             (true, _) => exit::FAILED,
             (false, 0) => exit::DONE,
@@ -42,7 +42,7 @@ impl Closing {
     }
 
     /// The lines of the summary, the verdict first.
-    pub fn lines(&self, name: &str, outcome: &Outcome, took: Duration) -> Vec<String> {
+    pub(crate) fn lines(&self, name: &str, outcome: &Outcome, took: Duration) -> Vec<String> {
         let verdict = match &outcome.stopped {
             None if outcome.failed => "ended, not all of it well,".to_owned(),
             None => "done".to_owned(),
@@ -70,14 +70,14 @@ impl Closing {
     }
 
     /// The line about dead letters, if there are any.
-    pub fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<String> {
         let dead = dead_letters(self.dead(), self.too_long)?;
         Some(format!("{dead}, in {}", self.dead_letters.display()))
     }
 }
 
 /// How many letters there are of each kind, if there are any.
-pub fn dead_letters(items: u64, too_long: u64) -> Option<String> {
+pub(crate) fn dead_letters(items: u64, too_long: u64) -> Option<String> {
     match (items, too_long) {
         (0, 0) => None,
         (_, 0) => Some(count(items, "dead letter")),

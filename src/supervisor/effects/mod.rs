@@ -28,7 +28,7 @@ mod dead_letters;
 mod deaths;
 mod errands;
 mod perform;
-pub mod performer;
+pub(super) mod performer;
 mod queues;
 mod service;
 mod setup;

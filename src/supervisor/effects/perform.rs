@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 impl Performer<'_> {
     /// Does all of it. Some: that was the end of the run.
-    pub fn perform(&mut self, actions: Vec<Effect>) -> Option<Outcome> {
+    pub(crate) fn perform(&mut self, actions: Vec<Effect>) -> Option<Outcome> {
         let mut actions = actions.into_iter().peekable();
         while let Some(action) = actions.next() {
             match action {

@@ -47,7 +47,7 @@ pub(super) enum Purpose {
 }
 
 /// What every run is made of, whatever its pipeline is.
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     pub options: &'a RunOptions,
     pub registry: &'a Registry,
     pub manager: &'a NotifySocket,
@@ -56,7 +56,7 @@ pub struct Run<'a> {
 }
 
 /// What is left of a performer once all processes have ended.
-pub struct Ended {
+pub(crate) struct Ended {
     pub closing: Closing,
     pub store: QueueStore,
     pub replacing: Replacing,
@@ -65,7 +65,7 @@ pub struct Ended {
 
 /// Dead letters, as far as the ledgers of the queues that are there do not count them.
 #[derive(Default)]
-pub struct DeadCounters {
+pub(crate) struct DeadCounters {
     /// Of queues that are gone.
     pub before: u64,
     /// Those that recovered queues had counted before a run that only works off dead letters.
@@ -75,7 +75,7 @@ pub struct DeadCounters {
 }
 
 /// Performs effects, and takes in what happens outside.
-pub struct Performer<'a> {
+pub(crate) struct Performer<'a> {
     pub(super) run: &'a Run<'a>,
     pub inbox: Inbox,
     pub store: QueueStore,
@@ -121,7 +121,7 @@ pub struct Performer<'a> {
 
 impl Performer<'_> {
     /// Resumes from the previous program. Notices that it may have missed are looked at.
-    pub fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
+    pub(crate) fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
         self.launcher.resume(upgrade_state)?;
         self.identity.run.clone_from(&upgrade_state.run);
         self.non_leaders.clone_from(&upgrade_state.non_leaders);
@@ -142,7 +142,7 @@ impl Performer<'_> {
     }
 
     /// The next event; waits for it until the state's deadline.
-    pub fn next(&mut self, state: &State) -> Event {
+    pub(crate) fn next(&mut self, state: &State) -> Event {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return event;
@@ -216,7 +216,7 @@ impl Performer<'_> {
     }
 
     /// Ends all processes, and counts what the queues hold.
-    pub fn close(mut self) -> Ended {
+    pub(crate) fn close(mut self) -> Ended {
         match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),

@@ -27,7 +27,7 @@ use std::path::Path;
 
 impl<'a> Performer<'a> {
     /// With nothing performed yet.
-    pub fn set_up(
+    pub(crate) fn set_up(
         run: &'a Run<'a>,
         pipeline: &Pipeline,
         before: &mut Predecessor,

@@ -18,7 +18,7 @@ const REPORTED_AFTER: Duration = Duration::from_secs(2);
 
 /// By the slot that holds the item.
 #[derive(Debug, Default)]
-pub struct PendingDeadLetters(BTreeMap<SlotId, PendingDeadLetter>);
+pub(super) struct PendingDeadLetters(BTreeMap<SlotId, PendingDeadLetter>);
 
 #[derive(Debug)]
 struct PendingDeadLetter {
@@ -42,21 +42,21 @@ enum Attempt {
 
 impl PendingDeadLetters {
     /// All are written.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.0.len() as u64
     }
 
     /// One is to be written; that was begun.
-    pub fn begin(&mut self, release: Release, now: Instant) {
+    pub(super) fn begin(&mut self, release: Release, now: Instant) {
         let (delay, next) = (FIRST_RETRY_DELAY, Attempt::End(now + WRITE_LIMIT));
         self.0.insert(release.slot, PendingDeadLetter { release, since: now, delay, next, why: None });
     }
 
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         let due = |pending: &PendingDeadLetter| match pending.next {
             Attempt::Try(at) | Attempt::End(at) => Some(at),
             Attempt::Gone => None,
@@ -64,7 +64,7 @@ impl PendingDeadLetters {
         self.0.values().filter_map(due).min()
     }
 
-    pub fn overdue(&self, now: Instant) -> Vec<String> {
+    pub(super) fn overdue(&self, now: Instant) -> Vec<String> {
         let late =
             self.0.values().filter(|pending| now.saturating_duration_since(pending.since) >= REPORTED_AFTER);
         late.map(|pending| {
@@ -76,7 +76,7 @@ impl PendingDeadLetters {
         .collect()
     }
 
-    pub fn pass_time(&mut self, out: &mut Effects) {
+    pub(super) fn pass_time(&mut self, out: &mut Effects) {
         for (slot, pending) in &mut self.0 {
             match pending.next {
                 Attempt::Try(at) if at <= out.now => {
@@ -98,12 +98,12 @@ impl PendingDeadLetters {
     }
 
     /// The letter is written, and the item has ended. Whether it was waited for.
-    pub fn written(&mut self, slot: SlotId) -> bool {
+    pub(super) fn written(&mut self, slot: SlotId) -> bool {
         self.0.remove(&slot).is_some()
     }
 
     /// The letter is not written: the item stays leased, and it is tried again.
-    pub fn failed(&mut self, slot: SlotId, why: String, out: &mut Effects) {
+    pub(super) fn failed(&mut self, slot: SlotId, why: String, out: &mut Effects) {
         let Some(pending) = self.0.get_mut(&slot) else { return };
         if pending.why.as_ref() != Some(&why) {
             let stage = &pending.release.stage;

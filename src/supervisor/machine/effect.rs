@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Fork and exec; answered by `Spawned` or `SpawnFailed`.
     Spawn(Spawn),
     /// A worker is there already: a program before this one has started it.
@@ -86,7 +86,7 @@ pub enum Effect {
 
 /// A worker to start.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spawn {
+pub(crate) struct Spawn {
     pub worker: WorkerId,
     /// Its stage's name.
     pub stage: String,
@@ -102,7 +102,7 @@ pub struct Spawn {
 
 /// A dead worker to settle.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Release {
+pub(crate) struct Release {
     pub worker: WorkerId,
     /// Its stage's name.
     pub stage: String,
@@ -119,7 +119,7 @@ pub struct Release {
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// It was stopped before its work was through; why.
     pub stopped: Option<super::reason::StopCause>,
     /// A stage gave up, or something else went wrong.
@@ -132,14 +132,14 @@ pub struct Outcome {
 
 impl Outcome {
     /// Whether all work is done: no other run has to continue it.
-    pub fn is_through(&self) -> bool {
+    pub(crate) fn is_through(&self) -> bool {
         self.stopped.is_none() && !self.failed && !self.retains_items
     }
 }
 
 /// What follows from one event: effects to perform, and transitions to remember.
 #[derive(Debug)]
-pub struct Effects {
+pub(crate) struct Effects {
     /// The time of the event.
     pub now: Instant,
     /// What must be done, in this order.
@@ -150,27 +150,27 @@ pub struct Effects {
 
 impl Effects {
     /// None yet; `history` is the one so far.
-    pub fn new(now: Instant, history: History) -> Effects {
+    pub(crate) fn new(now: Instant, history: History) -> Effects {
         Effects { now, list: Vec::new(), history }
     }
 
     /// One more thing to do.
-    pub fn push(&mut self, effect: Effect) {
+    pub(crate) fn push(&mut self, effect: Effect) {
         self.list.push(effect);
     }
 
     /// A line of the log.
-    pub fn log(&mut self, level: Level, text: impl Into<String>) {
+    pub(crate) fn log(&mut self, level: Level, text: impl Into<String>) {
         self.list.push(Effect::Log(level, text.into()));
     }
 
     /// Remembers and logs a transition.
-    pub fn transition(&mut self, worker: String, kind: TransitionKind) {
+    pub(crate) fn transition(&mut self, worker: String, kind: TransitionKind) {
         self.transition_as(kind.level(), worker, kind.to_string(), kind);
     }
 
     /// Remembers a transition, and logs it with these words.
-    pub fn transition_as(&mut self, level: Level, worker: String, text: String, kind: TransitionKind) {
+    pub(crate) fn transition_as(&mut self, level: Level, worker: String, text: String, kind: TransitionKind) {
         self.list.push(Effect::LogAbout(level, worker.clone(), text));
         self.history.note(self.now, worker, kind);
     }

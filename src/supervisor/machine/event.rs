@@ -11,7 +11,7 @@ use crate::sys::process::SpawnError;
 
 /// Something happened; [`State::handle`](super::state::State::handle) decides what to do about it.
 #[derive(Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// The pipeline to run: the first one.
     Begin(Wanted),
     /// The pipeline that a program before this one has run up to now, in this process: the first one.
@@ -76,7 +76,7 @@ pub enum Event {
 
 /// Why the program on the disk has not taken over.
 #[derive(Debug)]
-pub enum NotReplaced {
+pub(crate) enum NotReplaced {
     /// Something came in that this program has to see to first.
     Interrupted,
     Failed(String),
@@ -84,7 +84,7 @@ pub enum NotReplaced {
 
 /// What became of an attempt to read the pipeline file.
 #[derive(Debug)]
-pub enum Loading {
+pub(crate) enum Loading {
     /// It is good; with the items that the queues held at that moment, by name.
     Good(Box<Wanted>, Vec<(String, u64)>),
     /// It is not; the whole report.

@@ -9,7 +9,7 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// When it is started again. `delay`: from its last start to the next one, if it does not live.
 #[derive(Debug, Default)]
-pub enum Helper {
+pub(super) enum Helper {
     /// This program has not started it.
     #[default]
     NotStarted,
@@ -24,7 +24,7 @@ pub enum Helper {
 }
 
 impl Helper {
-    pub fn start(&mut self, now: Instant) {
+    pub(super) fn start(&mut self, now: Instant) {
         let delay = match *self {
             Helper::NotStarted => Duration::ZERO,
             Helper::Started { delay, .. } | Helper::Due { delay, .. } => delay,
@@ -32,7 +32,7 @@ impl Helper {
         *self = Helper::Started { at: now, delay };
     }
 
-    pub fn ended(&mut self, now: Instant) {
+    pub(super) fn ended(&mut self, now: Instant) {
         *self = match *self {
             Helper::Due { .. } => return,
             Helper::NotStarted => Helper::Due { at: now, delay: FIRST_DELAY * 2 },
@@ -44,11 +44,11 @@ impl Helper {
         };
     }
 
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         if let Helper::Due { at, .. } = self { Some(*at) } else { None }
     }
 
-    pub fn is_due(&self, now: Instant) -> bool {
+    pub(super) fn is_due(&self, now: Instant) -> bool {
         self.due().is_some_and(|due| due <= now)
     }
 }

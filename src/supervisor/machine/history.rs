@@ -23,7 +23,7 @@ const STDERR_LINE_CHARS: usize = 400;
 /// One thing that happened to one worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Transition<Time = Instant> {
+pub(crate) struct Transition<Time = Instant> {
     /// When; in the upgrade state how long ago: a moment of one program's clock means nothing to the next.
     #[serde(rename = "age")]
     pub at: Time,
@@ -40,7 +40,7 @@ pub struct Transition<Time = Instant> {
 }
 
 /// As one program leaves it to the next.
-pub type SavedTransition = Transition<Duration>;
+pub(crate) type SavedTransition = Transition<Duration>;
 
 impl<T> Transition<T> {
     fn at<U>(self, at: U) -> Transition<U> {
@@ -51,7 +51,7 @@ impl<T> Transition<T> {
 
 /// What can happen to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum TransitionKind {
+pub(crate) enum TransitionKind {
     /// It was started.
     Started(StartReason),
     /// It was requested to end after its item.
@@ -65,7 +65,7 @@ pub enum TransitionKind {
 
 impl TransitionKind {
     /// What is planned is detail; what interrupts a worker is not.
-    pub fn level(&self) -> Level {
+    pub(crate) fn level(&self) -> Level {
         match self {
             TransitionKind::Started(_) | TransitionKind::Asked(_) | TransitionKind::Ended(_) => Level::Debug,
             TransitionKind::Terminated(_) => Level::Info,
@@ -88,11 +88,11 @@ impl fmt::Display for TransitionKind {
 
 /// The last transitions of each worker, oldest first.
 #[derive(Clone, Debug, Default)]
-pub struct History(BTreeMap<String, VecDeque<Transition>>);
+pub(crate) struct History(BTreeMap<String, VecDeque<Transition>>);
 
 impl History {
     /// Adds one, and forgets the oldest.
-    pub fn note(&mut self, at: Instant, worker: String, change: TransitionKind) {
+    pub(crate) fn note(&mut self, at: Instant, worker: String, change: TransitionKind) {
         self.add(Transition { at, worker, change, lived: None, item: None, last_stderr: Vec::new() });
     }
 
@@ -108,7 +108,7 @@ impl History {
     }
 
     /// Adds details to the last one of a worker.
-    pub fn explain(&mut self, worker: &str, lived: Option<Duration>, work: &ProcessWork) {
+    pub(crate) fn explain(&mut self, worker: &str, lived: Option<Duration>, work: &ProcessWork) {
         let Some(of_worker) = self.0.get_mut(worker) else { return };
         if let Some(last) = of_worker.back_mut() {
             (last.lived, last.item) = (lived, work.item.clone());
@@ -119,7 +119,7 @@ impl History {
     }
 
     /// What happened to a worker, oldest first.
-    pub fn of(&self, worker: &str) -> impl Iterator<Item = &Transition> {
+    pub(crate) fn of(&self, worker: &str) -> impl Iterator<Item = &Transition> {
         self.0.get(worker).into_iter().flatten()
     }
 
@@ -130,7 +130,7 @@ impl History {
     }
 
     /// How the workers of a stage ended of late, the newest `n` of them, oldest first.
-    pub fn last_ends(&self, stage: &str, n: usize) -> Vec<(&Transition, &End)> {
+    pub(crate) fn last_ends(&self, stage: &str, n: usize) -> Vec<(&Transition, &End)> {
         let first = format!("{stage}[");
         let of_stage = self.0.range(first.clone()..).take_while(|(name, _)| name.starts_with(&first));
         let ends = of_stage.flat_map(|(_, transitions)| transitions).filter_map(|transition| {
@@ -143,7 +143,7 @@ impl History {
     }
 
     /// All of it, for the next program of this process.
-    pub fn save(&self, now: Instant) -> Vec<SavedTransition> {
+    pub(crate) fn save(&self, now: Instant) -> Vec<SavedTransition> {
         let saved = |past: Transition| {
             let age = now.saturating_duration_since(past.at);
             past.at(age)
@@ -152,7 +152,7 @@ impl History {
     }
 
     /// Resumes from what the previous program has saved.
-    pub fn resume(&mut self, saved: Vec<SavedTransition>, now: Instant) {
+    pub(crate) fn resume(&mut self, saved: Vec<SavedTransition>, now: Instant) {
         for past in saved {
             let at = now.checked_sub(past.at).unwrap_or(now);
             self.add(past.at(at));

@@ -6,11 +6,11 @@ use std::ops::Range;
 
 /// A stage of this run. Never used twice: a stage that is removed and added again gets a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StageKey(pub u32);
+pub(crate) struct StageKey(pub u32);
 
 /// One worker's place in a stage. Several processes may fill it, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkerId {
+pub(crate) struct WorkerId {
     pub stage: StageKey,
     /// `MPRUN_WORKER`: 0, 1, …
     pub index: u32,
@@ -18,11 +18,11 @@ pub struct WorkerId {
 
 /// A request that waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(pub u64);
+pub(crate) struct RequestId(pub u64);
 
 /// A process, as the kernel numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pid(pub u32);
+pub(crate) struct Pid(pub u32);
 
 impl fmt::Display for Pid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,7 @@ impl fmt::Display for Pid {
 
 /// Numbers `0 .. limit`, handed out lowest first so that only few pages of shared memory are touched.
 #[derive(Clone, Debug)]
-pub struct Pool {
+pub(crate) struct Pool {
     /// Never taken yet.
     fresh: Range<u16>,
     free: BTreeSet<u16>,
@@ -40,17 +40,17 @@ pub struct Pool {
 
 impl Pool {
     /// All of `0 .. limit` are free.
-    pub fn new(limit: u16) -> Pool {
+    pub(crate) fn new(limit: u16) -> Pool {
         Pool { fresh: 0..limit, free: BTreeSet::new() }
     }
 
     /// A free number, if there is one.
-    pub fn take(&mut self) -> Option<u16> {
+    pub(crate) fn take(&mut self) -> Option<u16> {
         self.free.pop_first().or_else(|| self.fresh.next())
     }
 
     /// Takes this very number; false if it is taken.
-    pub fn claim(&mut self, number: u16) -> bool {
+    pub(crate) fn claim(&mut self, number: u16) -> bool {
         if self.fresh.contains(&number) {
             self.free.extend(self.fresh.start..number);
             self.fresh.start = number + 1;
@@ -60,14 +60,14 @@ impl Pool {
     }
 
     /// Takes a number back.
-    pub fn give(&mut self, number: u16) {
+    pub(crate) fn give(&mut self, number: u16) {
         debug_assert!(number < self.fresh.start, "{number} was never handed out");
         let new = self.free.insert(number);
         debug_assert!(new, "{number} was given back twice");
     }
 
     /// How many can still be taken.
-    pub fn available(&self) -> usize {
+    pub(crate) fn available(&self) -> usize {
         self.fresh.len() + self.free.len()
     }
 }

@@ -1,23 +1,23 @@
 //! The pure middle of the supervisor: no I/O, no clock. [`state::State`] takes an event and the time, and returns effects.
 
 mod dead_letters;
-pub mod effect;
-pub mod event;
+pub(super) mod effect;
+pub(super) mod event;
 mod helper;
-pub mod history;
-pub mod ids;
-pub mod notifier;
-pub mod observe;
+pub(super) mod history;
+pub(super) mod ids;
+pub(super) mod notifier;
+pub(super) mod observe;
 mod phase;
 mod pipeline_file;
 mod queue_state;
-pub mod reason;
-pub mod recovered;
-pub mod reload_plan;
-pub mod restart;
-pub mod saved;
+pub(super) mod reason;
+pub(super) mod recovered;
+pub(super) mod reload_plan;
+pub(super) mod restart;
+pub(super) mod saved;
 mod stage_state;
-pub mod state;
-pub mod totals;
-pub mod wanted;
-pub mod worker_state;
+pub(super) mod state;
+pub(super) mod totals;
+pub(super) mod wanted;
+pub(super) mod worker_state;

@@ -12,7 +12,7 @@ const TIMEOUT_EXTENSION: Duration = Duration::from_secs(20);
 
 /// What the service manager takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NotifyCapabilities {
+pub(crate) struct NotifyCapabilities {
     /// It takes messages.
     pub listens: bool,
     /// It kills this process when it hears nothing for so long.
@@ -23,7 +23,7 @@ pub struct NotifyCapabilities {
 
 /// What the manager believes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotifyState {
+pub(crate) enum NotifyState {
     /// There is none that listens.
     Absent,
     Starting,
@@ -41,7 +41,7 @@ enum Watchdog {
 
 /// Speaks to the service manager.
 #[derive(Debug)]
-pub struct ServiceNotifier {
+pub(crate) struct ServiceNotifier {
     state: NotifyState,
     main_pid: Option<u32>,
     watchdog: Watchdog,
@@ -51,7 +51,7 @@ pub struct ServiceNotifier {
 }
 
 impl ServiceNotifier {
-    pub fn new(capabilities: NotifyCapabilities) -> ServiceNotifier {
+    pub(crate) fn new(capabilities: NotifyCapabilities) -> ServiceNotifier {
         let NotifyCapabilities { listens, watchdog, main_pid } = capabilities;
         ServiceNotifier {
             state: if listens { NotifyState::Starting } else { NotifyState::Absent },
@@ -62,22 +62,22 @@ impl ServiceNotifier {
         }
     }
 
-    pub fn state(&self) -> NotifyState {
+    pub(crate) fn state(&self) -> NotifyState {
         self.state
     }
 
     /// Whether a status was sent already.
-    pub fn has_status(&self) -> bool {
+    pub(crate) fn has_status(&self) -> bool {
         self.status_due.is_some()
     }
 
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let watchdog = if let Watchdog::On { due, .. } = self.watchdog { due } else { None };
         watchdog.into_iter().chain(self.status_due).min()
     }
 
     /// Also sent when the one before isn't over yet: it may be the answer to another request.
-    pub fn begin_reload(&mut self, out: &mut Effects) {
+    pub(crate) fn begin_reload(&mut self, out: &mut Effects) {
         if matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
             self.state = NotifyState::Reloading;
             out.push(Effect::Notify(vec![Message::Reloading]));
@@ -85,7 +85,7 @@ impl ServiceNotifier {
     }
 
     /// Sends what is due by now; whether the status is.
-    pub fn pass_time(&mut self, out: &mut Effects) -> bool {
+    pub(crate) fn pass_time(&mut self, out: &mut Effects) -> bool {
         if let Watchdog::On { every, due } = &mut self.watchdog
             && due.is_none_or(|due| due <= out.now)
         {
@@ -99,7 +99,7 @@ impl ServiceNotifier {
         is_due
     }
 
-    pub fn ready(&mut self, out: &mut Effects) {
+    pub(crate) fn ready(&mut self, out: &mut Effects) {
         let is_first = self.state == NotifyState::Starting;
         let main = self.main_pid.filter(|_| is_first).map(Message::MainPid);
         self.state = NotifyState::Ready;
@@ -107,7 +107,7 @@ impl ServiceNotifier {
     }
 
     /// Whether that was news.
-    pub fn stopping(&mut self, out: &mut Effects) -> bool {
+    pub(crate) fn stopping(&mut self, out: &mut Effects) -> bool {
         if matches!(self.state, NotifyState::Absent | NotifyState::Stopping) {
             return false;
         }
@@ -117,13 +117,13 @@ impl ServiceNotifier {
     }
 
     /// What became of an attempt to reload, if that was not what the file says. Whether that is news to a listener.
-    pub fn reload_failed(&mut self, why: Option<String>) -> bool {
+    pub(crate) fn reload_failed(&mut self, why: Option<String>) -> bool {
         let is_news = self.reload_failure != why;
         self.reload_failure = why;
         is_news && self.state != NotifyState::Absent
     }
 
-    pub fn send_status(&mut self, phase: &str, out: &mut Effects) {
+    pub(crate) fn send_status(&mut self, phase: &str, out: &mut Effects) {
         self.status_due = Some(out.now + STATUS_INTERVAL);
         let failure = self.reload_failure.as_ref().map(|why| format!("{why}; still running: "));
         out.push(Effect::Status(format!("{}{phase}", failure.unwrap_or_default())));

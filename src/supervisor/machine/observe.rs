@@ -4,7 +4,7 @@ use crate::queue::{QueueCounts, QueueId, SlotId, SlotReport};
 use std::time::{Instant, SystemTime};
 
 /// What is counted outside of the state: by workers and queues, in the arena.
-pub trait Counters {
+pub(crate) trait Counters {
     /// What the process in a slot did so far.
     fn slot(&mut self, slot: SlotId) -> SlotReport;
     /// The program that it runs.
@@ -15,7 +15,7 @@ pub trait Counters {
 
 /// A moment on both clocks: the state knows only the one that never jumps.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// The steady clock.
     pub now: Instant,
     /// The clock on the wall.
@@ -23,12 +23,12 @@ pub struct Moment {
 }
 
 impl Moment {
-    pub fn now() -> Moment {
+    pub(crate) fn now() -> Moment {
         Moment { now: Instant::now(), wall: SystemTime::now() }
     }
 
     /// An earlier (or later) moment in RFC 3339.
-    pub fn at(&self, then: Instant) -> String {
+    pub(crate) fn at(&self, then: Instant) -> String {
         let ago = self.now.saturating_duration_since(then);
         let ahead = then.saturating_duration_since(self.now);
         let wall = self.wall.checked_sub(ago).unwrap_or(self.wall) + ahead;
@@ -38,7 +38,7 @@ impl Moment {
 
 /// What is the same for the whole run.
 #[derive(Clone, Debug)]
-pub struct RunIdentity {
+pub(crate) struct RunIdentity {
     /// The pipeline file, absolute.
     pub file: String,
     /// This run's random id.

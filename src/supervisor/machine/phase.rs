@@ -7,7 +7,7 @@ use std::time::Instant;
 
 /// How far the run is.
 #[derive(Debug, Default)]
-pub enum Phase {
+pub(super) enum Phase {
     /// All is as wanted, or nothing is wanted yet.
     #[default]
     Steady,
@@ -21,7 +21,7 @@ pub enum Phase {
 
 /// A way from one pipeline to another, not yet at its end.
 #[derive(Debug)]
-pub struct Reload {
+pub(super) struct Reload {
     pub since: Instant,
     /// Back to what ran before: there is nothing further to go back to.
     pub back: bool,
@@ -33,7 +33,7 @@ pub struct Reload {
 
 /// A stop under way.
 #[derive(Debug)]
-pub struct Stop {
+pub(super) struct Stop {
     pub cause: StopCause,
     /// `Draining` or `Killing`.
     pub phase: Stopping,
@@ -44,30 +44,30 @@ pub struct Stop {
 }
 
 impl Phase {
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         matches!(self, Phase::Over)
     }
 
-    pub fn reload(&self) -> Option<&Reload> {
+    pub(super) fn reload(&self) -> Option<&Reload> {
         if let Phase::Reloading(reload) = self { Some(reload) } else { None }
     }
 
-    pub fn reload_mut(&mut self) -> Option<&mut Reload> {
+    pub(super) fn reload_mut(&mut self) -> Option<&mut Reload> {
         if let Phase::Reloading(reload) = self { Some(reload) } else { None }
     }
 
-    pub fn stop(&self) -> Option<&Stop> {
+    pub(super) fn stop(&self) -> Option<&Stop> {
         if let Phase::Stopping(stop) = self { Some(stop) } else { None }
     }
 
-    pub fn stop_mut(&mut self) -> Option<&mut Stop> {
+    pub(super) fn stop_mut(&mut self) -> Option<&mut Stop> {
         if let Phase::Stopping(stop) = self { Some(stop) } else { None }
     }
 }
 
 /// A change of programs under way.
 #[derive(Debug)]
-pub struct Upgrade {
+pub(super) struct Upgrade {
     /// The request to answer, if a client waits.
     pub request: Option<RequestId>,
     pub since: Instant,
@@ -76,7 +76,7 @@ pub struct Upgrade {
 
 /// How far a change of programs is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpgradePhase {
+pub(super) enum UpgradePhase {
     /// Something else may have to end first: a reload, workers that leave.
     Requested,
     /// The program on the disk is tried.

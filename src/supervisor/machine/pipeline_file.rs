@@ -9,7 +9,7 @@ const MAX_QUIET_WAIT: Duration = Duration::from_secs(1);
 
 /// The file on the disk.
 #[derive(Debug, Default)]
-pub struct PipelineFile {
+pub(super) struct PipelineFile {
     changes: Changes,
     /// It is being read: what comes of it isn't known yet.
     pub loading: bool,
@@ -32,12 +32,12 @@ enum Changes {
 }
 
 impl PipelineFile {
-    pub fn touched(&mut self, now: Instant) {
+    pub(super) fn touched(&mut self, now: Instant) {
         let first = if let Changes::Recent { first, .. } = self.changes { first } else { now };
         self.changes = Changes::Recent { first, last: now };
     }
 
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         match self.changes {
             Changes::None => None,
             Changes::Recent { first, last } => Some((last + QUIET_TIME).min(first + MAX_QUIET_WAIT)),
@@ -45,12 +45,12 @@ impl PipelineFile {
     }
 
     /// What has changed until now is read, or does not matter any more.
-    pub fn forget_changes(&mut self) {
+    pub(super) fn forget_changes(&mut self) {
         self.changes = Changes::None;
     }
 
     /// Whether this is news.
-    pub fn says(&mut self, what: &str) -> bool {
+    pub(super) fn says(&mut self, what: &str) -> bool {
         let news = self.forced || self.said.as_deref() != Some(what);
         self.said = Some(what.to_owned());
         self.forced = false;

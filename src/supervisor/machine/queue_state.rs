@@ -8,7 +8,7 @@ use crate::config;
 use crate::queue::{MAX_QUEUES, QueueId};
 
 #[derive(Debug)]
-pub struct QueueTable {
+pub(super) struct QueueTable {
     all: Vec<QueueState>,
     /// Hidden queues of an earlier run whose stages are not in the file (yet).
     inactive: Vec<RecoveredQueue>,
@@ -16,7 +16,7 @@ pub struct QueueTable {
 }
 
 #[derive(Clone, Debug)]
-pub struct QueueState {
+pub(super) struct QueueState {
     pub id: QueueId,
     /// What the file says about it.
     pub spec: config::Queue,
@@ -38,7 +38,7 @@ impl QueueState {
 
 /// A change that may wake finished stages up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reopened {
+pub(super) enum Reopened {
     /// It has a writer again.
     ForReaders(QueueId),
     /// It has a reader again.
@@ -46,7 +46,7 @@ pub enum Reopened {
 }
 
 impl QueueTable {
-    pub fn new() -> QueueTable {
+    pub(super) fn new() -> QueueTable {
         QueueTable {
             all: Vec::new(),
             inactive: Vec::new(),
@@ -55,7 +55,7 @@ impl QueueTable {
     }
 
     /// Takes in what an earlier run has left.
-    pub fn recover(&mut self, recovered: Vec<RecoveredQueue>) {
+    pub(super) fn recover(&mut self, recovered: Vec<RecoveredQueue>) {
         for recovered in recovered {
             if !self.ids.claim(recovered.queue.0) {
                 continue;
@@ -77,46 +77,46 @@ impl QueueTable {
     }
 
     /// Whether an earlier run has left the hidden queue of this label, to be used again.
-    pub fn is_inactive(&self, label: &Label) -> bool {
+    pub(super) fn is_inactive(&self, label: &Label) -> bool {
         self.inactive.iter().any(|recovered| recovered.label == *label)
     }
 
     /// Whether items are left that no stage of the file will ever see.
-    pub fn hold_items(&self) -> bool {
+    pub(super) fn hold_items(&self) -> bool {
         let hidden =
             |recovered: &RecoveredQueue| recovered.items > 0 && matches!(recovered.label, Label::Spill(_));
         self.all.iter().any(|queue| queue.retained) || self.inactive.iter().any(hidden)
     }
 
     /// Whether there are positions of stages that are not in the file, and have not come to their end.
-    pub fn hold_positions(&self) -> bool {
+    pub(super) fn hold_positions(&self) -> bool {
         let is_position =
             |recovered: &RecoveredQueue| matches!(recovered.label, Label::Token { .. }) && !recovered.through;
         self.inactive.iter().any(is_position)
     }
 
     /// All there are.
-    pub fn all(&self) -> impl Iterator<Item = &QueueState> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &QueueState> {
         self.all.iter()
     }
 
     /// How many more there may be.
-    pub fn available(&self) -> usize {
+    pub(super) fn available(&self) -> usize {
         self.ids.available()
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// The queue of this name.
-    pub fn id(&self, name: &str) -> Option<QueueId> {
+    pub(super) fn id(&self, name: &str) -> Option<QueueId> {
         self.all.iter().find(|queue| queue.spec.name == name).map(|queue| queue.id)
     }
 
     /// Makes the queues of `wanted`, gives the others new limits, and marks those that have to go.
-    pub fn want(&mut self, wanted: &[config::Queue], out: &mut Effects) {
+    pub(super) fn want(&mut self, wanted: &[config::Queue], out: &mut Effects) {
         for queue in &mut self.all {
             queue.wanted = wanted.iter().any(|spec| spec.name == queue.spec.name);
             queue.retained &= !queue.wanted;
@@ -141,7 +141,7 @@ impl QueueTable {
     }
 
     /// The hidden queue of this label: the one that an earlier run has left, or a new one.
-    pub fn hidden(&mut self, label: Label, out: &mut Effects) -> Option<QueueId> {
+    pub(super) fn hidden(&mut self, label: Label, out: &mut Effects) -> Option<QueueId> {
         if let Some(at) = self.inactive.iter().position(|recovered| recovered.label == label) {
             return Some(self.inactive.swap_remove(at).queue);
         }
@@ -151,38 +151,38 @@ impl QueueTable {
     }
 
     /// Gives up a hidden queue, whatever it holds.
-    pub fn drop_token(&mut self, id: QueueId, out: &mut Effects) {
+    pub(super) fn drop_token(&mut self, id: QueueId, out: &mut Effects) {
         out.push(Effect::DropToken(id));
         self.ids.give(id.0);
     }
 
     /// The queues that have to go.
-    pub fn unwanted(&self) -> impl Iterator<Item = &QueueState> {
+    pub(super) fn unwanted(&self) -> impl Iterator<Item = &QueueState> {
         self.all.iter().filter(|queue| !queue.wanted && !queue.retained)
     }
 
     /// Whether this queue has to go.
-    pub fn is_unwanted(&self, id: QueueId) -> bool {
+    pub(super) fn is_unwanted(&self, id: QueueId) -> bool {
         self.unwanted().any(|queue| queue.id == id)
     }
 
     /// Whether it has no reader, and gets none.
-    pub fn is_closed(&self, id: QueueId) -> bool {
+    pub(super) fn is_closed(&self, id: QueueId) -> bool {
         self.all.iter().any(|queue| queue.id == id && queue.closed)
     }
 
     /// Whether it has a reader.
-    pub fn is_open(&self, id: QueueId) -> bool {
+    pub(super) fn is_open(&self, id: QueueId) -> bool {
         self.all.iter().any(|queue| queue.id == id && !queue.closed)
     }
 
     /// It has to go, but can't without losing items.
-    pub fn retain(&mut self, id: QueueId) {
+    pub(super) fn retain(&mut self, id: QueueId) {
         self.all.iter_mut().filter(|queue| queue.id == id).for_each(|queue| queue.retained = true);
     }
 
     /// A queue of the file or a hidden one is gone.
-    pub fn removed(&mut self, id: QueueId) {
+    pub(super) fn removed(&mut self, id: QueueId) {
         self.all.retain(|queue| queue.id != id);
         self.ids.give(id.0);
     }
@@ -193,7 +193,12 @@ impl QueueTable {
     ///
     /// A queue that has to go is never closed: its writers are about to get other outputs, and must not take
     /// that for the end of their work.
-    pub fn settle(&mut self, stages: &[StageState], is_retrying: bool, out: &mut Effects) -> Vec<Reopened> {
+    pub(super) fn settle(
+        &mut self,
+        stages: &[StageState],
+        is_retrying: bool,
+        out: &mut Effects,
+    ) -> Vec<Reopened> {
         let mut reopened = Vec::new();
         for queue in &mut self.all {
             let ended = !is_retrying && !stages.iter().any(|stage| stage.writes(queue.id));

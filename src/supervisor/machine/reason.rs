@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Why a worker is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum StartReason {
+pub(crate) enum StartReason {
     /// The stage is new in the pipeline.
     New,
     /// `processes` grew.
@@ -52,7 +52,7 @@ impl fmt::Display for StartReason {
 
 /// Why a worker is requested to end, or is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum StopReason {
+pub(crate) enum StopReason {
     /// `processes` shrank.
     Scaled,
     /// The stage is not in the pipeline any more.
@@ -88,7 +88,7 @@ impl fmt::Display for StopReason {
 
 /// Why the pipeline stops before its work is through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StopCause {
+pub(crate) enum StopCause {
     /// A signal asked for it.
     Signal(&'static str),
     /// A verb asked for it.
@@ -117,7 +117,7 @@ impl fmt::Display for StopCause {
 
 /// How a worker's process ended.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum End {
+pub(crate) enum End {
     /// It said how before it went.
     Said(Ending),
     /// It went without a word.
@@ -134,7 +134,7 @@ pub enum End {
 
 impl End {
     /// What the process said counts more than how it went: at that moment all of its work was committed.
-    pub fn new(ending: Option<Ending>, exit: Exit) -> End {
+    pub(crate) fn new(ending: Option<Ending>, exit: Exit) -> End {
         const CANNOT_START: i32 = exit::CANNOT_START as i32;
         const PROGRAM_KILLED: i32 = exit::PROGRAM_KILLED as i32;
         const TERMINATED: i32 = exit::TERMINATED as i32;
@@ -149,7 +149,7 @@ impl End {
     }
 
     /// Whether this is a failure: something to restart for, and to count.
-    pub fn is_failure(&self) -> bool {
+    pub(crate) fn is_failure(&self) -> bool {
         match self {
             End::Said(ending) => matches!(ending, Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut),
             End::Died(_) | End::NotStarted(_) | End::CannotStart(_) | End::ProgramKilled(_) => true,
@@ -178,7 +178,7 @@ impl fmt::Display for End {
 }
 
 /// A duration as people say it, at most to the millisecond.
-pub fn spoken(duration: Duration) -> String {
+pub(crate) fn spoken(duration: Duration) -> String {
     if (Duration::from_nanos(1)..Duration::from_millis(1)).contains(&duration) {
         return "less than 1ms".to_owned();
     }

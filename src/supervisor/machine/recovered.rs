@@ -11,7 +11,7 @@ use std::fmt;
 
 /// What a queue is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Label {
+pub(crate) enum Label {
     /// One of the file, by its name.
     Queue(String),
     /// The token of a stage: its position or state, and the `use` that it belongs to.
@@ -37,7 +37,7 @@ impl fmt::Display for Label {
 
 impl Label {
     /// What `Display` has written.
-    pub fn parse(text: &str) -> Option<Label> {
+    pub(crate) fn parse(text: &str) -> Option<Label> {
         let (kind, name) = text.split_once(' ')?;
         match (kind, name.split_once(' ')) {
             ("queue", None) => Some(Label::Queue(name.to_owned())),
@@ -52,7 +52,7 @@ impl Label {
 
 /// A queue that an earlier run has left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecoveredQueue {
+pub(crate) struct RecoveredQueue {
     pub queue: QueueId,
     /// What it is for.
     pub label: Label,
@@ -67,13 +67,13 @@ pub struct RecoveredQueue {
 
 /// The tokens of stages that came to their end only because the run was stopped: what they read is to go on, so they
 /// are not through after all.
-pub fn not_through(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
+pub(crate) fn not_through(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
     let graph = Graph { pipeline, recovered };
     tokens_through(recovered, |stage| graph.may_get_more(stage, 0))
 }
 
 /// The tokens of all stages of a pipeline that say that their stage has come to its end: it gets items all the same.
-pub fn tokens_of(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
+pub(crate) fn tokens_of(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Vec<QueueId> {
     tokens_through(recovered, |stage| pipeline.stages.iter().any(|known| known.name == *stage))
 }
 

@@ -14,7 +14,7 @@ fn listed(keys: &[KeyChange]) -> String {
 
 /// Why a good file can't be taken over by the running pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The pipeline has another name: its state folder and its clients go by that.
     Renamed(ValueChange<String>),
     /// Clients know it by its socket.
@@ -66,7 +66,7 @@ impl fmt::Display for Refusal {
 }
 
 /// The way from `old` to `new`, step by step in the user's words. `held`: how many items each queue holds now.
-pub fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Vec<String>, Refusal> {
+pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Vec<String>, Refusal> {
     let Diff { name, folder, drain_timeout, control, metrics, dead_letters, stages, queues } = diff(old, new);
     if let Some(change) = name {
         return Err(Refusal::Renamed(change));

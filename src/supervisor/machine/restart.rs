@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// What is known when a worker has ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances {
+pub(crate) struct Circumstances {
     /// What it was requested to do, if anything.
     pub requested: Option<StopReason>,
     /// Its place is to go when its process does.
@@ -27,7 +27,7 @@ pub struct Circumstances {
 
 /// How far the stop of the pipeline is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopping {
+pub(crate) enum Stopping {
     /// It isn't stopping.
     No,
     /// Sources end, the others go on until their inputs end.
@@ -38,7 +38,7 @@ pub enum Stopping {
 
 /// What follows for an ended worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Its place goes too.
     Leave,
     /// A new one at once; no failure.
@@ -51,7 +51,7 @@ pub enum Next {
 }
 
 /// What follows after `end`.
-pub fn after(end: &End, given: &Circumstances) -> Next {
+pub(crate) fn after(end: &End, given: &Circumstances) -> Next {
     match end {
         End::Said(Ending::InputEnded) if !given.leaving => Next::Over(Over::InputEnded),
         End::Said(Ending::OutputClosed) if !given.leaving => Next::Over(Over::OutputClosed),
@@ -113,7 +113,7 @@ fn obeyed(why: StopReason) -> Next {
 
 /// How long to wait before the restart that follows `bad_runs` bad runs in a row: nothing, then `initial`, doubling up
 /// to `max`. `jitter` (0.5 ..= 1) shortens it, so that workers which died together don't come back together.
-pub fn delay(backoff: &Backoff, bad_runs: u32, jitter: f64) -> Duration {
+pub(crate) fn delay(backoff: &Backoff, bad_runs: u32, jitter: f64) -> Duration {
     let Some(doublings) = bad_runs.checked_sub(1) else { return Duration::ZERO };
     let factor = 2_u32.saturating_pow(doublings);
     backoff.initial.saturating_mul(factor).min(backoff.max).mul_f64(jitter)
@@ -121,11 +121,11 @@ pub fn delay(backoff: &Backoff, bad_runs: u32, jitter: f64) -> Duration {
 
 /// The restarts of a stage in the last while: Erlang's restart intensity.
 #[derive(Clone, Debug, Default)]
-pub struct Intensity(VecDeque<Instant>);
+pub(crate) struct Intensity(VecDeque<Instant>);
 
 impl Intensity {
     /// Counts one more restart. True: too many within the window, the stage gives up.
-    pub fn exceeded(&mut self, limit: &GiveUp, now: Instant) -> bool {
+    pub(crate) fn exceeded(&mut self, limit: &GiveUp, now: Instant) -> bool {
         self.0.push_back(now);
         while self.0.front().is_some_and(|&oldest| now.saturating_duration_since(oldest) > limit.within) {
             self.0.pop_front();
@@ -134,22 +134,22 @@ impl Intensity {
     }
 
     /// How long ago each of them was.
-    pub fn ages(&self, now: Instant) -> Vec<Duration> {
+    pub(crate) fn ages(&self, now: Instant) -> Vec<Duration> {
         self.0.iter().map(|&at| now.saturating_duration_since(at)).collect()
     }
 
     /// Restarts that another program has counted.
-    pub fn of_ages(ages: &[Duration], now: Instant) -> Intensity {
+    pub(crate) fn of_ages(ages: &[Duration], now: Instant) -> Intensity {
         Intensity(ages.iter().filter_map(|&age| now.checked_sub(age)).collect())
     }
 
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.0.clear();
     }
 }
 
 /// A worker by name, for lines that people read: `parse[2]`.
-pub fn name(stage: &str, worker: WorkerId) -> String {
+pub(crate) fn name(stage: &str, worker: WorkerId) -> String {
     format!("{stage}[{}]", worker.index)
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// All that can't be found in the arena, nor in the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SavedMachine {
+pub(crate) struct SavedMachine {
     /// The text of the file that runs: the one on the disk may be another by now.
     pub text: String,
     /// What the environment files said that it runs with, by stage.
@@ -34,7 +34,7 @@ pub struct SavedMachine {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SavedStage {
+pub(crate) struct SavedStage {
     pub name: String,
     pub gave_up: bool,
     pub paused: bool,
@@ -51,7 +51,7 @@ pub struct SavedStage {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SavedWorker {
+pub(crate) struct SavedWorker {
     pub index: u32,
     pub life: SavedLife,
     /// What it really does: a newer program may read the same file otherwise.
@@ -62,7 +62,7 @@ pub struct SavedWorker {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum SavedLife {
+pub(crate) enum SavedLife {
     Due(StartReason),
     #[serde(rename = "Resting")]
     BackOff {

@@ -1,7 +1,7 @@
 //! One stage and its workers: what is wanted of them, what they are, and the steps from one to the other.
 
 mod desired;
-pub mod ended;
+pub(super) mod ended;
 mod roll;
 mod steps;
 
@@ -18,7 +18,7 @@ use std::time::Instant;
 
 /// A stage, as it is wanted, and its workers, as they are.
 #[derive(Debug)]
-pub struct StageState {
+pub(super) struct StageState {
     pub key: StageKey,
     /// What the file says about it.
     pub spec: config::Stage,
@@ -55,7 +55,7 @@ pub struct StageState {
 
 /// Whether a stage is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(super) enum Fate {
     /// It is in the file.
     Wanted,
     /// It isn't any more.
@@ -69,7 +69,7 @@ pub enum Fate {
 
 /// A worker's place in the stage; several processes may fill it, one after the other.
 #[derive(Debug)]
-pub struct Worker {
+pub(super) struct Worker {
     /// `MPRUN_WORKER`.
     pub index: u32,
     /// What it does, or will do when it is started.
@@ -91,7 +91,7 @@ pub struct Worker {
 
 impl Worker {
     /// One with nothing behind it.
-    pub fn new(index: u32, version: Rc<Version>, life: Life) -> Worker {
+    pub(super) fn new(index: u32, version: Rc<Version>, life: Life) -> Worker {
         let trial = !life.is_over();
         let (leaving, at_rest, is_first) = (false, false, false);
         Worker { index, version, life, leaving, trial, at_rest, epoch: 0, bad_runs: 0, is_first }
@@ -100,13 +100,13 @@ impl Worker {
 
 impl StageState {
     /// A worker that is there already.
-    pub fn resume(&mut self, worker: Worker) {
+    pub(super) fn resume(&mut self, worker: Worker) {
         (self.begun, self.has_run) = (true, true);
         self.workers.push(worker);
     }
 
     /// A stage without workers yet: they come with [`StageState::scale`].
-    pub fn new(key: StageKey, spec: config::Stage, version: Rc<Version>) -> StageState {
+    pub(super) fn new(key: StageKey, spec: config::Stage, version: Rc<Version>) -> StageState {
         let is_source = version.is_source();
         let totals = StageTotals { name: spec.name.clone(), is_source, ..StageTotals::default() };
         StageState {
@@ -131,22 +131,22 @@ impl StageState {
     }
 
     /// A worker by its index.
-    pub fn find(&self, index: u32) -> Option<usize> {
+    pub(super) fn find(&self, index: u32) -> Option<usize> {
         self.workers.iter().position(|worker| worker.index == index)
     }
 
     /// Whether all of it has finished for good.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.workers.iter().all(|worker| worker.life.is_over())
     }
 
     /// Whether it may still put items into `queue`, now or once it is as wanted.
-    pub fn writes(&self, queue: QueueId) -> bool {
+    pub(super) fn writes(&self, queue: QueueId) -> bool {
         self.may_use(|version| version.outputs.contains(&queue))
     }
 
     /// Whether it may still take items from `queue`, now or once it is as wanted.
-    pub fn reads(&self, queue: QueueId) -> bool {
+    pub(super) fn reads(&self, queue: QueueId) -> bool {
         self.may_use(|version| version.inputs.contains(&queue))
     }
 
@@ -156,23 +156,23 @@ impl StageState {
     }
 
     /// Whether a process is there that is attached to `queue`.
-    pub fn holds_open(&self, queue: QueueId) -> bool {
+    pub(super) fn holds_open(&self, queue: QueueId) -> bool {
         self.workers.iter().any(|worker| worker.life.has_process() && worker.version.uses(queue))
     }
 
     /// Its hidden queue for outputs, if that has to go.
-    pub fn unwanted_spill(&self) -> Option<QueueId> {
+    pub(super) fn unwanted_spill(&self) -> Option<QueueId> {
         let used = !matches!(self.fate, Fate::Removed { .. }) && self.version.spill.is_some();
         self.spill.filter(|_| !used && !self.spill_retained)
     }
 
     /// The earliest moment at which time alone changes something.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.workers.iter().filter_map(|worker| worker.life.deadline()).min()
     }
 
     /// Whether every worker is as wanted and has shown that it works.
-    pub fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         match self.fate {
             Fate::GaveUp => true,
             Fate::Removed { .. } => self.is_over(),
@@ -191,27 +191,27 @@ impl StageState {
     }
 
     /// Whether it is paused, and none of its workers is at an item any more.
-    pub fn is_at_rest(&self) -> bool {
+    pub(super) fn is_at_rest(&self) -> bool {
         self.paused && self.workers.iter().all(|worker| worker.at_rest || !worker.life.has_process())
     }
 
     /// The workers that are to stay.
-    pub fn staying(&self) -> impl Iterator<Item = &Worker> {
+    pub(super) fn staying(&self) -> impl Iterator<Item = &Worker> {
         self.workers.iter().filter(|worker| !worker.leaving)
     }
 
     /// Whether a worker of it ended with one restart too many.
-    pub fn has_given_up_worker(&self) -> bool {
+    pub(super) fn has_given_up_worker(&self) -> bool {
         self.workers.iter().any(|worker| worker.life == Life::Over(Over::GaveUp))
     }
 
     /// From this number on, kills in a row are shown: as many as restarts are allowed.
-    pub fn many_kills(&self) -> u32 {
+    pub(super) fn many_kills(&self) -> u32 {
         self.spec.rules.give_up.restarts.max(1)
     }
 
     /// Whether it has come to nothing: all its workers are over, and none of them saw the end of the work.
-    pub fn has_failed(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         let any = |over| self.workers.iter().any(|worker| worker.life == Life::Over(over));
         let shared_end = any(Over::Finished) && self.version.token.is_some();
         self.is_over()
@@ -220,7 +220,7 @@ impl StageState {
     }
 
     /// Whether it is through with a position that all its workers share, and is to start over.
-    pub fn starts_over(&self) -> bool {
+    pub(super) fn starts_over(&self) -> bool {
         self.fate == Fate::Wanted
             && self.spec.rules.restart == Restart::Always
             && self.version.token.is_some()

@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 
 /// All that the supervisor knows.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     stages: Vec<StageState>,
     queues: QueueTable,
     slots: Pool,
@@ -116,7 +116,7 @@ impl PendingRequests {
 
 impl State {
     /// Nothing runs yet. `seed` is for the jitter of restarts.
-    pub fn new(seed: u64, capabilities: NotifyCapabilities) -> State {
+    pub(crate) fn new(seed: u64, capabilities: NotifyCapabilities) -> State {
         State {
             stages: Vec::new(),
             queues: QueueTable::new(),
@@ -145,18 +145,18 @@ impl State {
     }
 
     /// Takes in recovered queues. `keeps`: items at a stop are there for the next run.
-    pub fn recover(&mut self, recovered: Vec<RecoveredQueue>, keeps: bool) {
+    pub(crate) fn recover(&mut self, recovered: Vec<RecoveredQueue>, keeps: bool) {
         self.queues.recover(recovered);
         self.keeps = keeps;
     }
 
     /// Dead letters are put back until `Event::RetriesDone`: no queue has ended before.
-    pub fn begin_retries(&mut self) {
+    pub(crate) fn begin_retries(&mut self) {
         self.retrying = Retrying::UnderWay;
     }
 
     /// What to do about `event`, which happened at `now`.
-    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+    pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let mut out = Effects::new(now, std::mem::take(&mut self.history));
         // The answers to starts come in between; they don't earn another batch of them.
         let may_start = !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
@@ -171,7 +171,7 @@ impl State {
     }
 
     /// When [`Event::Deadline`] is due, unless something else happens first.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         if self.phase.is_over() {
             return None;
         }
@@ -192,7 +192,7 @@ impl State {
     }
 
     /// The workers from which something is expected: that their stage is built, or that they have come to rest.
-    pub fn awaited(&self) -> Vec<(WorkerId, Pid, SlotId)> {
+    pub(crate) fn awaited(&self) -> Vec<(WorkerId, Pid, SlotId)> {
         let mut awaited = Vec::new();
         for stage in &self.stages {
             for worker in &stage.workers {

@@ -6,7 +6,7 @@ use crate::status::{Glimpse, Progress};
 
 /// What a process did in its life, from its slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProcessWork {
+pub(crate) struct ProcessWork {
     /// It got as far as building its stage.
     pub ready: bool,
     /// What became of its items.
@@ -38,14 +38,14 @@ impl From<SlotReport> for ProcessWork {
 
 impl ProcessWork {
     /// Whether it has brought anything about.
-    pub fn has_worked(&self) -> bool {
+    pub(crate) fn has_worked(&self) -> bool {
         self.counts.has_effect()
     }
 }
 
 /// What a stage did in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct StageTotals {
+pub(crate) struct StageTotals {
     pub name: String,
     /// It has no input: what its workers lease is only its position.
     pub is_source: bool,
@@ -65,7 +65,7 @@ pub struct StageTotals {
 
 impl StageTotals {
     /// Adds what one of its processes did.
-    pub fn add(&mut self, work: &ProcessWork) {
+    pub(crate) fn add(&mut self, work: &ProcessWork) {
         self.counts += work.counts;
         self.progress = Progress::further(self.progress, work.progress);
         self.times += work.times;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// A good pipeline file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     pub pipeline: Pipeline,
     /// Its text: two files with the same text want the same.
     pub text: String,
@@ -21,7 +21,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// What a file says, with what the registry knows about its stages.
-    pub fn new(loaded: Loaded, registry: &Registry) -> Wanted {
+    pub(crate) fn new(loaded: Loaded, registry: &Registry) -> Wanted {
         let Loaded { pipeline, text, .. } = loaded;
         let stateful = pipeline.stages.iter().filter(|stage| stage.work.keeps_state(registry));
         let stateful = stateful.map(|stage| stage.name.clone()).collect();
@@ -29,7 +29,7 @@ impl Wanted {
     }
 
     /// Gives a stage another number of processes than the file says.
-    pub fn scale(&mut self, stage: &str, processes: u32) {
+    pub(crate) fn scale(&mut self, stage: &str, processes: u32) {
         let Some(spec) = self.pipeline.stages.iter_mut().find(|spec| spec.name == stage) else { return };
         let filed = *self.by_hand.entry(stage.to_owned()).or_insert(spec.processes);
         spec.processes = processes;
@@ -39,7 +39,7 @@ impl Wanted {
     }
 
     /// What the file says, without what was changed by hand.
-    pub fn as_filed(&self) -> Pipeline {
+    pub(crate) fn as_filed(&self) -> Pipeline {
         let mut pipeline = self.pipeline.clone();
         for spec in &mut pipeline.stages {
             spec.processes = self.by_hand.get(&spec.name).copied().unwrap_or(spec.processes);
@@ -50,7 +50,7 @@ impl Wanted {
 
 /// All that a running worker can't change: a worker of another version is replaced.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Version {
+pub(crate) struct Version {
     pub work: Work,
     /// When it makes room for a fresh one.
     pub recycle: Recycle,
@@ -70,12 +70,12 @@ pub struct Version {
 
 impl Version {
     /// Whether it has no input.
-    pub fn is_source(&self) -> bool {
+    pub(crate) fn is_source(&self) -> bool {
         self.inputs.is_empty()
     }
 
     /// Whether a worker of this version is attached to `queue`.
-    pub fn uses(&self, queue: QueueId) -> bool {
+    pub(crate) fn uses(&self, queue: QueueId) -> bool {
         self.inputs.contains(&queue)
             || self.outputs.contains(&queue)
             || [self.token, self.spill].contains(&Some(queue))

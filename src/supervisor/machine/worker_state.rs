@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// Where a worker is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub(crate) enum Life {
     /// It has no process, and is to get one.
     Due(StartReason),
     /// It has no process until then: back-off.
@@ -40,7 +40,7 @@ pub enum Life {
 
 /// A worker's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Process {
+pub(crate) struct Process {
     /// Its slot in the arena.
     pub slot: SlotId,
     /// Its pid; also the number of its group.
@@ -55,7 +55,7 @@ pub struct Process {
 
 /// What a process is requested to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopRequest {
+pub(crate) enum StopRequest {
     Nothing,
     /// To end after its item, and to be terminated if it hasn't by then (`None`: it may take any time).
     Finish(StopReason, Option<Instant>),
@@ -66,7 +66,7 @@ pub enum StopRequest {
 }
 
 impl StopRequest {
-    pub fn reason(self) -> Option<StopReason> {
+    pub(crate) fn reason(self) -> Option<StopReason> {
         match self {
             StopRequest::Nothing => None,
             StopRequest::Finish(why, _) | StopRequest::Term(why, _) | StopRequest::Kill(why) => Some(why),
@@ -74,7 +74,7 @@ impl StopRequest {
     }
 
     /// Whether the supervisor itself is killing it, so that no item is to blame for its death.
-    pub fn is_deadly(self) -> bool {
+    pub(crate) fn is_deadly(self) -> bool {
         match self {
             StopRequest::Nothing | StopRequest::Finish(..) => false,
             StopRequest::Term(..) | StopRequest::Kill(_) => true,
@@ -82,7 +82,7 @@ impl StopRequest {
     }
 
     /// Whether a signal ended the process that came from outside: by hand, or by the kernel for want of memory.
-    pub fn killed_externally(self, end: &End) -> bool {
+    pub(crate) fn killed_externally(self, end: &End) -> bool {
         match end {
             End::Died(Exit::Signal(signal)) => {
                 matches!(signal.0, libc::SIGKILL | libc::SIGTERM) && !self.is_deadly()
@@ -113,7 +113,7 @@ impl StopRequest {
 
 /// Why a worker is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Over {
+pub(crate) enum Over {
     /// Its source is through.
     Finished,
     /// Its input ended.
@@ -143,7 +143,7 @@ impl std::fmt::Display for Over {
 
 /// What happens to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerEvent {
+pub(crate) enum WorkerEvent {
     /// It gets this slot, and is to be started.
     Start(SlotId),
     /// It has a process.
@@ -162,7 +162,7 @@ pub enum WorkerEvent {
 
 /// What must be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerEffect {
+pub(crate) enum WorkerEffect {
     /// Fork and exec.
     Spawn(SlotId),
     /// Write this order into its slot, and nudge it.
@@ -175,7 +175,12 @@ pub enum WorkerEffect {
 
 impl Life {
     /// What `on` makes of this, and what must be done about it. `stop_timeout` is the stage's `stop_timeout`.
-    pub fn on(self, on: WorkerEvent, now: Instant, stop_timeout: Duration) -> (Life, Option<WorkerEffect>) {
+    pub(crate) fn on(
+        self,
+        on: WorkerEvent,
+        now: Instant,
+        stop_timeout: Duration,
+    ) -> (Life, Option<WorkerEffect>) {
         match (self, on) {
             (Life::Due(_), WorkerEvent::Start(slot)) => {
                 (Life::Forking { slot, requested: StopRequest::Nothing }, Some(WorkerEffect::Spawn(slot)))
@@ -227,7 +232,7 @@ impl Life {
     }
 
     /// When time alone will change something.
-    pub fn deadline(self) -> Option<Instant> {
+    pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Life::BackOff { until, .. } => Some(until),
             Life::Alive(process) => process.requested.deadline(),
@@ -236,7 +241,7 @@ impl Life {
     }
 
     /// Its process, if it has one.
-    pub fn process(self) -> Option<Process> {
+    pub(crate) fn process(self) -> Option<Process> {
         match self {
             Life::Alive(process) => Some(process),
             Life::Due(_) | Life::BackOff { .. } | Life::Forking { .. } | Life::Over(_) => None,
@@ -244,12 +249,12 @@ impl Life {
     }
 
     /// Whether a process of it is there, or about to be.
-    pub fn has_process(self) -> bool {
+    pub(crate) fn has_process(self) -> bool {
         matches!(self, Life::Alive(_) | Life::Forking { .. })
     }
 
     /// Whether it won't be started again.
-    pub fn is_over(self) -> bool {
+    pub(crate) fn is_over(self) -> bool {
         matches!(self, Life::Over(_))
     }
 }

@@ -1,8 +1,8 @@
 //! What outlives a run, or a program of a run: where the queues are kept and how they are recovered, the state that one
 //! program leaves to the next in an upgrade, the files that are replaced at the end.
 
-pub mod queue_store;
-pub mod replacing;
-pub mod saver;
-pub mod state_folder;
-pub mod upgrade_state;
+pub(super) mod queue_store;
+pub(super) mod replacing;
+pub(super) mod saver;
+pub(super) mod state_folder;
+pub(super) mod upgrade_state;

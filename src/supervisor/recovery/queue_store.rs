@@ -10,7 +10,7 @@
 //! then what that one's workers held goes back. All of that may be killed anywhere and be done again.
 
 mod end;
-pub mod open;
+pub(crate) mod open;
 mod refused;
 
 use super::saver::Saver;
@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The queues of a run, and what there is of an earlier one.
-pub struct QueueStore {
+pub(crate) struct QueueStore {
     /// The queues' memory.
     pub arena: Arena,
     /// The access to it.
@@ -42,7 +42,7 @@ pub struct QueueStore {
 
 /// Where the queues of a run are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
+pub(crate) enum Location {
     /// Nowhere: they go with the run.
     Memory,
     /// By the service manager, under this name.
@@ -93,12 +93,12 @@ impl QueueStore {
     }
 
     /// Whether a stop may leave items where they are.
-    pub fn keeps_items(&self) -> bool {
+    pub(crate) fn keeps_items(&self) -> bool {
         matches!(self.location, Location::File(_))
     }
 
     /// How the queues that are there already are called, the file's and the hidden ones.
-    pub fn names(&self) -> (BTreeMap<QueueId, String>, BTreeMap<QueueId, Label>) {
+    pub(crate) fn names(&self) -> (BTreeMap<QueueId, String>, BTreeMap<QueueId, Label>) {
         let (mut names, mut hidden) = (BTreeMap::new(), BTreeMap::new());
         for RecoveredQueue { queue, label, .. } in &self.recovered {
             match label {
@@ -110,14 +110,14 @@ impl QueueStore {
     }
 
     /// Notes whose the arena is from now on.
-    pub fn enter(&self, run: &str) -> Result<(), Fault> {
+    pub(crate) fn enter(&self, run: &str) -> Result<(), Fault> {
         let pid = std::process::id();
         let since = proc_table::started(pid).unwrap_or(0);
         self.arena.enter(User { pid, since, run: u64::from_str_radix(run, 16).unwrap_or(0) })
     }
 
     /// From now on the queues are saved, if they are to be.
-    pub fn begin_saving(&mut self, sync: Sync) -> Result<(), SetUpError> {
+    pub(crate) fn begin_saving(&mut self, sync: Sync) -> Result<(), SetUpError> {
         if let Location::File(path) = &self.location {
             self.saver = Saver::start(&self.arena, path, sync)?;
         }

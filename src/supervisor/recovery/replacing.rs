@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 /// The paths of such files that the run has begun with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Replacing(BTreeSet<PathBuf>);
+pub(crate) struct Replacing(BTreeSet<PathBuf>);
 
 /// How a run ended, for these files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunEnd {
+pub(crate) enum RunEnd {
     /// All is through, and every item.
     Well,
     /// Another run may continue: kept queues, or dead letters.
@@ -25,16 +25,16 @@ pub enum RunEnd {
 
 impl Replacing {
     /// Those of a program before this one.
-    pub fn of(paths: &[PathBuf]) -> Replacing {
+    pub(crate) fn of(paths: &[PathBuf]) -> Replacing {
         Replacing(paths.iter().cloned().collect())
     }
 
-    pub fn paths(&self) -> Vec<PathBuf> {
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.0.iter().cloned().collect()
     }
 
     /// A stage is about to work.
-    pub fn add(&mut self, registry: &Registry, stage: &str, task: &Task, folder: &Path) {
+    pub(crate) fn add(&mut self, registry: &Registry, stage: &str, task: &Task, folder: &Path) {
         if let Task::Use { name, with } = task
             && let Some(path) = registry.replaced(stage, name, with)
         {
@@ -43,14 +43,14 @@ impl Replacing {
     }
 
     /// The run continues one that may have begun with them.
-    pub fn add_all(&mut self, registry: &Registry, pipeline: &Pipeline) {
+    pub(crate) fn add_all(&mut self, registry: &Registry, pipeline: &Pipeline) {
         for stage in &pipeline.stages {
             self.add(registry, &stage.name, &stage.work.task, &pipeline.folder);
         }
     }
 
     /// All workers have ended. Whether everything was replaced that had to be.
-    pub fn conclude(&self, end: RunEnd) -> bool {
+    pub(crate) fn conclude(&self, end: RunEnd) -> bool {
         // A loop, not `all`: one that fails keeps none of the others back.
         let mut good = true;
         for path in &self.0 {

@@ -20,7 +20,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 const PAUSE_PER_SAVE: u32 = 10;
 
 /// Saves the queues until its end.
-pub struct Saver {
+pub(crate) struct Saver {
     arena: Arena,
     path: PathBuf,
     ends: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ pub struct Saver {
 impl Saver {
     /// Saves them for the first time, before anybody works on them, and from now on. `None`: nothing is to be saved, and
     /// what an earlier run has saved is out of date from now on.
-    pub fn start(arena: &Arena, path: &Path, sync: Sync) -> Result<Option<Saver>, SetUpError> {
+    pub(crate) fn start(arena: &Arena, path: &Path, sync: Sync) -> Result<Option<Saver>, SetUpError> {
         let durability = match sync {
             Sync::Never => Durability::Nothing,
             Sync::Interval => Durability::Later,
@@ -52,7 +52,7 @@ impl Saver {
     }
 
     /// All workers have ended: from now on only what is requested is saved.
-    pub fn end(self) -> LastSaver {
+    pub(crate) fn end(self) -> LastSaver {
         self.ends.store(true, Relaxed);
         self.arena.request_checkpoint();
         self.thread.thread().unpark();
@@ -64,13 +64,13 @@ impl Saver {
 }
 
 /// Saves what is left at the end.
-pub struct LastSaver {
+pub(crate) struct LastSaver {
     arena: Arena,
     path: PathBuf,
 }
 
 impl LastSaver {
-    pub fn save(&self) -> Result<(), Fault> {
+    pub(crate) fn save(&self) -> Result<(), Fault> {
         QueueAdmin::open(self.arena.clone())?.save(&self.path).map(drop)
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Checks the pipeline's own folder and the one above it, as far as they are there: what is not is made for this user
 /// alone.
-pub fn check(folder: &Path) -> Result<(), SetUpError> {
+pub(crate) fn check(folder: &Path) -> Result<(), SetUpError> {
     let found = |path: &Path| fs::metadata(path).ok();
     if let Some(why) = found(folder).and_then(|found| private_folder::refusal(&found)) {
         return Err(refused(folder, &why));

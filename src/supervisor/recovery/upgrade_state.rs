@@ -19,15 +19,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The variable that names the descriptor of the memory file.
-pub const VARIABLE: &str = "MPRUN_HANDOVER";
+pub(crate) const VARIABLE: &str = "MPRUN_HANDOVER";
 /// Where a preflight finds the memory file and the arena.
-pub const PREFLIGHT_FDS: [RawFd; 2] = [3, 4];
+pub(crate) const PREFLIGHT_FDS: [RawFd; 2] = [3, 4];
 
 /// The last line of a good preflight. Its exit code alone proves nothing: any program may end with 0.
-pub const PREFLIGHT_OK: &str = "can go on from here";
+pub(crate) const PREFLIGHT_OK: &str = "can go on from here";
 
 /// What was there before this program.
-pub struct Predecessor {
+pub(crate) struct Predecessor {
     /// Descriptors that the service manager has kept.
     pub received: Received,
     /// What another program leaves to this one in this process.
@@ -37,7 +37,7 @@ pub struct Predecessor {
 /// All that the next program needs.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UpgradeState {
+pub(crate) struct UpgradeState {
     pub run: String,
     /// It continues an earlier run.
     #[serde(default)]
@@ -86,7 +86,7 @@ pub struct UpgradeState {
 
 impl UpgradeState {
     /// What the program before this one has left, if there was one.
-    pub fn take() -> Result<Option<UpgradeState>, SetUpError> {
+    pub(crate) fn take() -> Result<Option<UpgradeState>, SetUpError> {
         let Ok(number) = std::env::var(VARIABLE) else { return Ok(None) };
         let number: Option<RawFd> = number.parse().ok();
         let number = number.ok_or_else(|| damaged("the descriptor's number"))?;
@@ -105,7 +105,7 @@ impl UpgradeState {
     }
 
     /// In a preflight: the same, and whether the arena can be read.
-    pub fn preflight() -> Result<UpgradeState, String> {
+    pub(crate) fn preflight() -> Result<UpgradeState, String> {
         let [memory, arena] = PREFLIGHT_FDS.map(inherited::take);
         let memory = memory.map_err(|_| "this command is for mprun's own use".to_owned())?;
         let upgrade_state =
@@ -116,19 +116,19 @@ impl UpgradeState {
     }
 
     /// Where clients wait.
-    pub fn listeners(&self) -> Result<Listeners, SetUpError> {
+    pub(crate) fn listeners(&self) -> Result<Listeners, SetUpError> {
         let [control, metrics] = self.listeners.map(|number| number.map(taken).transpose());
         Ok(Listeners { control: control?.map(Into::into), metrics: metrics?.map(Into::into) })
     }
 
     /// The queues' memory.
-    pub fn arena(&self) -> Result<OwnedFd, SetUpError> {
+    pub(crate) fn arena(&self) -> Result<OwnedFd, SetUpError> {
         taken(self.arena)
     }
 }
 
 /// A descriptor that was passed on.
-pub fn taken(number: RawFd) -> Result<OwnedFd, SetUpError> {
+pub(crate) fn taken(number: RawFd) -> Result<OwnedFd, SetUpError> {
     inherited::take(number).map_err(|error| SetUpError::System("take over a descriptor", error))
 }
 

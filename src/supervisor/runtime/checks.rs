@@ -14,13 +14,13 @@ use log::{Level, log};
 ///
 /// # Errors
 /// What is missing.
-pub fn check(pipeline: &Pipeline, registry: &Registry) -> Result<(), String> {
+pub(crate) fn check(pipeline: &Pipeline, registry: &Registry) -> Result<(), String> {
     missing_stream(pipeline, registry).map_or(Ok(()), Err)?;
     make_room(pipeline, registry)
 }
 
 /// Where the queues may take more memory than there is, the kernel would kill processes.
-pub fn warn_of_memory(pipeline: &Pipeline) {
+pub(crate) fn warn_of_memory(pipeline: &Pipeline) {
     if let Some(warning) = memory::bound().and_then(|bound| memory_warning(pipeline, &bound)) {
         log!(target: "mprun", Level::Warn, "{warning}");
     }

@@ -16,7 +16,7 @@ const SWEEP_LIMIT: Duration = Duration::from_secs(5);
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// All worker processes, by pid.
-pub struct Children {
+pub(crate) struct Children {
     workers: BTreeMap<u32, Child>,
     /// Children that this process had before it was the supervisor (a shell may `exec` us): none of our business.
     preexisting: BTreeSet<u32>,
@@ -30,7 +30,7 @@ pub struct Children {
 
 /// A helper process: the same program under a hidden verb, which is neither a worker nor an orphan of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auxiliary {
+pub(crate) enum Auxiliary {
     /// Cleans up after a supervisor that was killed.
     Guardian,
     /// Writes the dead letter of the item that is left in this slot.
@@ -53,7 +53,7 @@ impl Auxiliary {
 
 /// One worker's process.
 #[derive(Clone, Copy, Debug)]
-pub struct Child {
+pub(crate) struct Child {
     pub worker: WorkerId,
     pub slot: SlotId,
     /// It leads a group of its own.
@@ -64,30 +64,30 @@ pub struct Child {
 
 /// When something began, on both clocks: that on the wall may be set meanwhile.
 #[derive(Clone, Copy, Debug)]
-pub struct Since {
+pub(crate) struct Since {
     wall: SystemTime,
     steady: Instant,
 }
 
 impl Since {
-    pub fn now() -> Since {
+    pub(crate) fn now() -> Since {
         Since { wall: SystemTime::now(), steady: Instant::now() }
     }
 
     /// Before this program began to look.
-    pub fn before() -> Since {
+    pub(crate) fn before() -> Since {
         Since { wall: SystemTime::UNIX_EPOCH, steady: Instant::now() }
     }
 
     /// A time on the wall that nothing which came later has below it, as the two clocks stand now.
-    pub fn at_least(&self, wall: SystemTime, steady: Instant) -> SystemTime {
+    pub(crate) fn at_least(&self, wall: SystemTime, steady: Instant) -> SystemTime {
         let ago = steady.saturating_duration_since(self.steady);
         self.wall.min(wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
     }
 }
 
 /// What happened to a child that the supervisor started.
-pub enum ChildEvent {
+pub(crate) enum ChildEvent {
     /// A worker's process ended; it is reaped, and its group is killed.
     Ended(u32, Child, Exit),
     /// A worker's process was stopped.
@@ -100,7 +100,7 @@ pub enum ChildEvent {
 
 impl Children {
     /// Orphans of workers become children of this process from here on, so that none can get away.
-    pub fn adopt() -> io::Result<Children> {
+    pub(crate) fn adopt() -> io::Result<Children> {
         nix::sys::prctl::set_child_subreaper(true)?;
         let preexisting = proc_table::children_of(std::process::id()).into_iter().collect();
         let (workers, auxiliaries) = (BTreeMap::new(), BTreeMap::new());
@@ -108,45 +108,45 @@ impl Children {
     }
 
     /// The same, with what a program before this one knew of this process's children.
-    pub fn resume(preexisting: &[u32]) -> io::Result<Children> {
+    pub(crate) fn resume(preexisting: &[u32]) -> io::Result<Children> {
         let preexisting = preexisting.iter().copied().collect();
         Ok(Children { preexisting, stop_reported: true, ..Children::adopt()? })
     }
 
     /// Children that are none of ours.
-    pub fn preexisting(&self) -> Vec<u32> {
+    pub(crate) fn preexisting(&self) -> Vec<u32> {
         self.preexisting.iter().copied().collect()
     }
 
     /// Workers that do not lead a group of their own.
-    pub fn non_leaders(&self) -> Vec<u32> {
+    pub(crate) fn non_leaders(&self) -> Vec<u32> {
         self.workers.iter().filter(|(_, child)| !child.leads).map(|(pid, _)| *pid).collect()
     }
 
     /// A worker was started.
-    pub fn add(&mut self, pid: u32, child: Child) {
+    pub(crate) fn add(&mut self, pid: u32, child: Child) {
         self.workers.insert(pid, child);
     }
 
     /// A worker was started by the previous program, and may be stopped.
-    pub fn add_resumed(&mut self, pid: u32, child: Child) {
+    pub(crate) fn add_resumed(&mut self, pid: u32, child: Child) {
         self.stopped.extend(proc_table::is_stopped(pid).then_some(pid));
         self.add(pid, child);
     }
 
     /// No worker is stopped any more, and the queues do not know it yet. True once each time.
-    pub fn all_continued(&mut self) -> bool {
+    pub(crate) fn all_continued(&mut self) -> bool {
         self.stopped.is_empty() && std::mem::take(&mut self.stop_reported)
     }
 
     /// A helper process was started, or taken over from the program before this one.
-    pub fn add_auxiliary(&mut self, pid: u32, auxiliary: Auxiliary) {
+    pub(crate) fn add_auxiliary(&mut self, pid: u32, auxiliary: Auxiliary) {
         self.preexisting.remove(&pid); // it may have been started before this table
         self.auxiliaries.insert(pid, auxiliary);
     }
 
     /// The next piece of news, without waiting.
-    pub fn news(&mut self) -> io::Result<Option<ChildEvent>> {
+    pub(crate) fn news(&mut self) -> io::Result<Option<ChildEvent>> {
         loop {
             match poll_children()? {
                 ChildPoll::Quiet | ChildPoll::Childless => return Ok(None),
@@ -183,7 +183,7 @@ impl Children {
     }
 
     /// To a worker, and to its own children if it leads a group.
-    pub fn signal(&self, pid: Pid, signal: Signal) -> io::Result<()> {
+    pub(crate) fn signal(&self, pid: Pid, signal: Signal) -> io::Result<()> {
         match self.workers.get(&pid.0) {
             Some(Child { leads: true, .. }) => group::signal_group(pid.0, signal),
             Some(Child { leads: false, .. }) => group::signal_process(pid.0, signal),
@@ -192,18 +192,18 @@ impl Children {
     }
 
     /// The slot of a worker's process.
-    pub fn slot(&self, pid: Pid) -> Option<SlotId> {
+    pub(crate) fn slot(&self, pid: Pid) -> Option<SlotId> {
         self.workers.get(&pid.0).map(|child| child.slot)
     }
 
     /// The slots of a stage's workers.
-    pub fn slots_of(&self, stage: StageKey) -> impl Iterator<Item = SlotId> {
+    pub(crate) fn slots_of(&self, stage: StageKey) -> impl Iterator<Item = SlotId> {
         let of_stage = self.workers.values().filter(move |child| child.worker.stage == stage);
         of_stage.map(|child| child.slot)
     }
 
     /// Children that are neither workers, nor helpers, nor were here before.
-    pub fn orphans(&self) -> Vec<u32> {
+    pub(crate) fn orphans(&self) -> Vec<u32> {
         let mut children = proc_table::children_of(std::process::id());
         children.retain(|pid| {
             !self.preexisting.contains(pid)
@@ -214,14 +214,14 @@ impl Children {
     }
 
     /// To all workers. One that can't be signalled has ended.
-    pub fn signal_all(&self, signal: Signal) {
+    pub(crate) fn signal_all(&self, signal: Signal) {
         for pid in self.workers.keys() {
             let _ = self.signal(Pid(*pid), signal);
         }
     }
 
     /// To one worker's process only.
-    pub fn wake_worker(&self, pid: Pid) -> io::Result<()> {
+    pub(crate) fn wake_worker(&self, pid: Pid) -> io::Result<()> {
         if self.workers.contains_key(&pid.0) {
             return group::signal_process(pid.0, Signal::SIGUSR1);
         }
@@ -230,7 +230,7 @@ impl Children {
 
     /// Kills and reaps every child but helpers that still have work: what workers started and left behind.
     /// Returns those that would not die.
-    pub fn sweep(&mut self, inbox: &Inbox) -> io::Result<Vec<u32>> {
+    pub(crate) fn sweep(&mut self, inbox: &Inbox) -> io::Result<Vec<u32>> {
         let limit = Instant::now() + SWEEP_LIMIT;
         loop {
             // Its time may be over before a program that forks without end lets it see the last of them.

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 /// The pipeline file by which a run is known: absolute, its folder without links. The last link stays: what it points
 /// to may change.
-pub fn file(options: &RunOptions) -> PathBuf {
+pub(crate) fn file(options: &RunOptions) -> PathBuf {
     let absolute = std::path::absolute(&options.file).unwrap_or_else(|_| options.file.clone());
     let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
     match (folder, absolute.file_name()) {
@@ -37,7 +37,7 @@ pub fn file(options: &RunOptions) -> PathBuf {
 /// # Errors
 /// When the same pipeline runs already, or the socket that its file names can't be made. A missing runtime folder
 /// only takes the socket away.
-pub fn claim(
+pub(crate) fn claim(
     options: &RunOptions,
     pipeline: &Pipeline,
     inherited: &Listeners,
@@ -60,7 +60,7 @@ pub fn claim(
 }
 
 /// The listener for Prometheus, if the file wants one. That it can't be had is no reason not to run.
-pub fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Option<TcpListener> {
+pub(crate) fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Option<TcpListener> {
     let address = pipeline.metrics?;
     let is_at = |listener: &TcpListener| {
         let has = listener.local_addr().ok();
@@ -88,7 +88,7 @@ pub fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Option<Tc
 }
 
 /// Answers from now on.
-pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
+pub(crate) fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
     if listeners.control.is_none() && listeners.metrics.is_none() {
         return;
     }
@@ -103,7 +103,7 @@ pub fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
 }
 
 /// Begins to log through the log pipe, and prepares to show progress: above bars it is another thread that writes.
-pub fn begin_log(
+pub(crate) fn begin_log(
     options: &RunOptions,
     pipeline: &Pipeline,
     registry: &Registry,
@@ -137,14 +137,14 @@ pub fn begin_log(
 }
 
 /// How far the run is, and how that is shown.
-pub struct ProgressDisplay {
+pub(crate) struct ProgressDisplay {
     form: Form,
     /// As long as it is there it may be shown.
     pub show: Show,
 }
 
 /// Shows progress from here on. A failure does not end the run.
-pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
+pub(crate) fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
     let sender = inbox.sender();
     let ask = move || {
         let (reply, answer) = oneshot::channel();
@@ -163,7 +163,7 @@ pub fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
 
 /// The last lines of the run, beside its socket. A failure does not end the run. `is_resumed`: those of a program before
 /// this one stay.
-pub fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<RecentLogs> {
+pub(crate) fn keep_recent_logs(claim: &Claim, is_resumed: bool) -> Option<RecentLogs> {
     let recent_logs = RecentLogs::beside(&claim.path);
     if !is_resumed {
         python::forget_killed(recent_logs.folder()); // what a killed run has left

@@ -35,7 +35,7 @@ const OUTCOME_FD: i32 = 4;
 const MAX_ERROR_BYTES: u64 = 4096;
 
 /// A letter that is being written.
-pub struct DeadLetterWriter {
+pub(crate) struct DeadLetterWriter {
     /// The helper's process.
     pub pid: u32,
     /// The dead worker.
@@ -59,7 +59,7 @@ enum Said {
 }
 
 /// Starts a helper that writes the letter of `candidate`.
-pub fn begin(
+pub(crate) fn begin(
     candidate: &DeadLetterCandidate<'_>,
     release: &Release,
     names: &BTreeMap<QueueId, String>,
@@ -91,7 +91,7 @@ pub fn begin(
 
 impl DeadLetterWriter {
     /// What came of it, once the helper has ended.
-    pub fn outcome(&self) -> Result<Appended, String> {
+    pub(crate) fn outcome(&self) -> Result<Appended, String> {
         let said = self.outcome.try_clone().and_then(|fd| {
             let mut file = File::from(fd);
             let mut text = Vec::new();
@@ -155,7 +155,7 @@ fn cause(end: &End) -> Cause {
 }
 
 /// The life of the helper process itself.
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     let (Ok(errand), Ok(outcome)) = (inherited::take(REQUEST_FD), inherited::take(OUTCOME_FD)) else {
         let _ = writeln!(io::stderr(), "mprun: __letters is not for people: mprun starts it");
         return ExitCode::from(crate::exit::USAGE);

@@ -25,7 +25,7 @@ const STDOUT: RawFd = 1;
 const STDERR: RawFd = 2;
 
 /// What to start.
-pub struct Start<'a> {
+pub(crate) struct Start<'a> {
     /// The hidden verb, and what follows it.
     pub arguments: Vec<CString>,
     /// Descriptors under fixed numbers.
@@ -38,7 +38,7 @@ pub struct Start<'a> {
 
 /// A process on its way.
 #[derive(Debug)]
-pub struct Errand<P> {
+pub(crate) struct Errand<P> {
     pub pid: u32,
     /// What it is for.
     pub purpose: P,
@@ -48,7 +48,7 @@ pub struct Errand<P> {
 
 impl<P> Errand<P> {
     /// Starts this very program with a hidden verb.
-    pub fn start(purpose: P, start: Start<'_>) -> Result<Errand<P>, SpawnError> {
+    pub(crate) fn start(purpose: P, start: Start<'_>) -> Result<Errand<P>, SpawnError> {
         let answer = fd::memory_file(c"mprun-answer").map_err(|error| SpawnError::preparing(&error))?;
         let stderr = start.stderr.unwrap_or(answer.as_fd());
         let outputs = [(answer.as_fd(), STDOUT), (stderr, STDERR)];
@@ -64,17 +64,17 @@ impl<P> Errand<P> {
     }
 
     /// When its time is up.
-    pub fn until(&self) -> Instant {
+    pub(crate) fn until(&self) -> Instant {
         self.until
     }
 
     /// Ends it; it is reaped as any child. Its pid must not have been reaped yet.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let _ = group::signal_group(self.pid, Signal::SIGKILL);
     }
 
     /// What it has said.
-    pub fn answer(&self) -> String {
+    pub(crate) fn answer(&self) -> String {
         let mut text = Vec::new();
         let read = self.answer.try_clone().map(File::from).and_then(|mut file| {
             file.rewind()?; // its writer left the offset, which is shared, at its end
@@ -89,7 +89,7 @@ impl<P> Errand<P> {
 
 /// How an errand has ended.
 #[derive(Debug)]
-pub enum Ended {
+pub(crate) enum Ended {
     Exit(Exit),
     /// Its time was up.
     TimedOut,
@@ -105,6 +105,6 @@ impl std::fmt::Display for Ended {
 }
 
 /// A request in a sealed memory file.
-pub fn request(value: &impl serde::Serialize) -> io::Result<OwnedFd> {
+pub(crate) fn request(value: &impl serde::Serialize) -> io::Result<OwnedFd> {
     fd::sealed(c"mprun-request", &serde_json::to_vec(value)?)
 }

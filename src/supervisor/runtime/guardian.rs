@@ -27,7 +27,7 @@ const CLEANUP_ROUNDS: u32 = 500;
 const CLEANUP_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The supervisor's side.
-pub struct Guardian {
+pub(crate) struct Guardian {
     pub pid: u32,
     /// Closed with the supervisor, however it ends.
     pub alive: OwnedFd,
@@ -35,7 +35,7 @@ pub struct Guardian {
 
 impl Guardian {
     /// Starts one for the run `run`.
-    pub fn start(run: &str, arena: BorrowedFd<'_>) -> Result<Guardian, SpawnError> {
+    pub(crate) fn start(run: &str, arena: BorrowedFd<'_>) -> Result<Guardian, SpawnError> {
         let prepare = |error: io::Error| SpawnError::preparing(&error);
         let (reader, alive) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| prepare(errno.into()))?;
@@ -53,7 +53,7 @@ impl Guardian {
     }
 
     /// No process is left to guard against.
-    pub fn dismiss(self) {
+    pub(crate) fn dismiss(self) {
         let _ = group::signal_process(self.pid, Signal::SIGKILL);
         let _ = crate::sys::wait::reap(self.pid);
     }
@@ -69,7 +69,7 @@ fn environment(run: &str) -> Vec<CString> {
 }
 
 /// The life of the guardian process itself.
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     let (Ok(pipe), Ok(run)) = (inherited::take(PIPE), std::env::var(RUN)) else {
         let _ = writeln!(io::stderr(), "mprun: __guardian is not for people: mprun starts it");
         return ExitCode::from(2);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Something outside wants attention.
-pub enum Notice {
+pub(crate) enum Notice {
     /// SIGCHLD: a child ended or was stopped.
     Child,
     /// SIGUSR1: a worker is ready.
@@ -33,23 +33,23 @@ pub enum Notice {
 
 /// For a thread that has notices.
 #[derive(Clone)]
-pub struct Sender(crossbeam_channel::Sender<Notice>);
+pub(crate) struct Sender(crossbeam_channel::Sender<Notice>);
 
 impl Sender {
     /// False: the run is over, and no notice is read any more.
-    pub fn send(&self, notice: Notice) -> bool {
+    pub(crate) fn send(&self, notice: Notice) -> bool {
         self.0.send(notice).is_ok()
     }
 }
 
 /// The stack of a thread that only passes notices on.
-pub const SMALL_STACK: usize = 128 * 1024;
+pub(crate) const SMALL_STACK: usize = 128 * 1024;
 
 /// A signal that this process sends to itself has come through after this, if ever.
 const MARK_LIMIT: Duration = Duration::from_secs(2);
 
 /// The receiving end.
-pub struct Inbox {
+pub(crate) struct Inbox {
     sender: Sender,
     receiver: Receiver<Notice>,
 }
@@ -57,7 +57,7 @@ pub struct Inbox {
 impl Inbox {
     /// From here on the signals of [`Notice`] are taken in, none is lost. They must be blocked in this thread until all
     /// threads are started: then it is the only one that they reach, and can hold them back once more.
-    pub fn open() -> io::Result<Inbox> {
+    pub(crate) fn open() -> io::Result<Inbox> {
         let (sender, receiver) = channel();
         let signals = Signals::new([SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP])?;
         let to = sender.clone();
@@ -69,13 +69,13 @@ impl Inbox {
     }
 
     /// For one more thread that has notices.
-    pub fn sender(&self) -> Sender {
+    pub(crate) fn sender(&self) -> Sender {
         self.sender.clone()
     }
 
     /// All that came in until now, also what is still on its way through the thread of the signals. No signal but
     /// SIGUSR2 may be let in meanwhile.
-    pub fn drain(&self) -> io::Result<Vec<Notice>> {
+    pub(crate) fn drain(&self) -> io::Result<Vec<Notice>> {
         let mut all = Vec::new();
         // What was there before the first mark may come after it; but not after the second.
         for _ in 0..2 {
@@ -92,25 +92,25 @@ impl Inbox {
     }
 
     /// Puts a notice back.
-    pub fn put_back(&self, notice: Notice) {
+    pub(crate) fn put_back(&self, notice: Notice) {
         self.sender.send(notice);
     }
 
     /// The next notice; `None` when `until` comes first. Without `until` it waits as long as it takes.
-    pub fn wait(&self, until: Option<Instant>) -> Option<Notice> {
+    pub(crate) fn wait(&self, until: Option<Instant>) -> Option<Notice> {
         wait(&self.receiver, until)
     }
 }
 
 /// A channel for notices.
-pub fn channel() -> (Sender, Receiver<Notice>) {
+pub(crate) fn channel() -> (Sender, Receiver<Notice>) {
     let (sender, receiver) = unbounded();
     (Sender(sender), receiver)
 }
 
 /// By `Select`: it sleeps as soon as nothing is there. `recv_deadline` gives up the processor four times first, and beside
 /// workers that keep all processors busy each time costs a slice of theirs.
-pub fn wait(receiver: &Receiver<Notice>, until: Option<Instant>) -> Option<Notice> {
+pub(crate) fn wait(receiver: &Receiver<Notice>, until: Option<Instant>) -> Option<Notice> {
     let mut select = Select::new();
     select.recv(receiver);
     let ready = match until {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Waits a while; whether to try again: until a request ends the wait.
-pub fn for_room(inbox: &Inbox) -> impl FnMut(&str) -> bool {
+pub(crate) fn for_room(inbox: &Inbox) -> impl FnMut(&str) -> bool {
     let mut said = String::new();
     move |why| {
         if said != why {

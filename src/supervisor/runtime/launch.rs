@@ -22,7 +22,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// Starts workers of one run.
-pub struct Launcher {
+pub(crate) struct Launcher {
     /// This run's random id.
     pub run: String,
     /// The pipeline's name.
@@ -51,7 +51,12 @@ pub struct Launcher {
 
 impl Launcher {
     /// For the workers of one run of `pipeline`.
-    pub fn new(pipeline: &str, arena: Arena, dead_letters: Store, logging: Logging) -> io::Result<Launcher> {
+    pub(crate) fn new(
+        pipeline: &str,
+        arena: Arena,
+        dead_letters: Store,
+        logging: Logging,
+    ) -> io::Result<Launcher> {
         Ok(Launcher {
             run: format!("{:016x}", fastrand::u64(..)),
             pipeline: pipeline.to_owned(),
@@ -70,7 +75,7 @@ impl Launcher {
     }
 
     /// Goes on with what the program before this one had.
-    pub fn resume(&mut self, state: &UpgradeState) -> Result<(), SetUpError> {
+    pub(crate) fn resume(&mut self, state: &UpgradeState) -> Result<(), SetUpError> {
         self.run.clone_from(&state.run);
         self.continues = state.continues;
         self.undo_log = UndoLog::from(upgrade_state::taken(state.undo_log)?);
@@ -82,7 +87,7 @@ impl Launcher {
     }
 
     /// Starts a worker, and returns its pid. `names`: how the queues are called; `stderr`: the log pipe.
-    pub fn start(
+    pub(crate) fn start(
         &mut self,
         spawn: &Spawn,
         reads_stdin: bool,
@@ -126,13 +131,13 @@ impl Launcher {
     }
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
-    pub fn group_mode(&self, reads_stdin: bool) -> ProcessGroupMode {
+    pub(crate) fn group_mode(&self, reads_stdin: bool) -> ProcessGroupMode {
         let types = self.terminal && reads_stdin;
         if types { ProcessGroupMode::ParentsGroup } else { ProcessGroupMode::OwnGroup }
     }
 
     /// What a worker of this stage has read for it under the program before this one is not lost.
-    pub fn reuse_pipes(&mut self, stage: StageKey, name: &str) {
+    pub(crate) fn reuse_pipes(&mut self, stage: StageKey, name: &str) {
         if let Some(pipes) = self.recovered_pipes.remove(name) {
             self.holding_pipes.insert(stage, pipes);
         }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::thread;
 
 /// The environment.
-pub fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 /// Their file. That it can't be written is said now, and not when the first item needs it.
-pub fn store(options: &RunOptions, pipeline: &Pipeline) -> Store {
+pub(crate) fn store(options: &RunOptions, pipeline: &Pipeline) -> Store {
     let owner =
         Owner { name: pipeline.name.clone(), file: config::file_without_name(&pipeline.name, &options.file) };
     let claimed = owner.claim(&variable);
@@ -38,7 +38,7 @@ pub fn store(options: &RunOptions, pipeline: &Pipeline) -> Store {
 }
 
 /// Puts dead letters back into their queues, on a thread of its own; then sends a notice.
-pub fn begin_retries(retries: &Retries, inbox: &Inbox, store: &Store) -> io::Result<()> {
+pub(crate) fn begin_retries(retries: &Retries, inbox: &Inbox, store: &Store) -> io::Result<()> {
     let (sender, chosen) = (inbox.sender(), Arc::clone(&retries.chosen));
     let requests = inbox.sender();
     let ask: Ask = Arc::new(move |request, reply| {

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Where the request is.
-pub const REQUEST_FD: RawFd = 3;
+pub(crate) const REQUEST_FD: RawFd = 3;
 /// The hidden verb.
-pub const VERB: &str = "__load";
+pub(crate) const VERB: &str = "__load";
 
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Request {
+pub(crate) struct Request {
     pub file: PathBuf,
     /// The file whose place it is to take.
     pub place: PathBuf,
@@ -29,7 +29,7 @@ pub struct Request {
 
 /// What was read.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// A good file: its text, and what was found on this machine of all that it names.
     Good(String, Survey),
     /// The file is there, and this is wrong with it.
@@ -39,7 +39,7 @@ pub enum Answer {
 }
 
 /// The life of the process.
-pub fn run(registry: &Registry) -> ExitCode {
+pub(crate) fn run(registry: &Registry) -> ExitCode {
     let answer = read_request().map(|request| read(&request, registry));
     let text = answer.and_then(|answer| Ok(serde_json::to_string(&answer)?));
     match text {

@@ -26,7 +26,7 @@ const BLOCKED: [Signal; 6] =
 
 /// The pipe, and what reads it.
 #[derive(Debug)]
-pub struct LogWriter {
+pub(crate) struct LogWriter {
     /// The reading end is kept, so that what is in the pipe is there for the next writer.
     ends: [OwnedFd; 2],
     writer: Writer,
@@ -43,7 +43,7 @@ enum Writer {
 
 impl LogWriter {
     /// A new pipe, with nothing that reads it.
-    pub fn open() -> io::Result<LogWriter> {
+    pub(crate) fn open() -> io::Result<LogWriter> {
         let (reader, end) = pipe2(OFlag::O_CLOEXEC)?;
         writer::make_non_blocking(end.as_fd())?;
         let _ = fcntl(&end, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)); // a smaller one serves, too
@@ -51,13 +51,13 @@ impl LogWriter {
     }
 
     /// The pipe of a program before this one, and the process that reads it.
-    pub fn resume(ends: [OwnedFd; 2], process: Option<u32>) -> io::Result<LogWriter> {
+    pub(crate) fn resume(ends: [OwnedFd; 2], process: Option<u32>) -> io::Result<LogWriter> {
         writer::make_non_blocking(ends[1].as_fd())?;
         Ok(LogWriter { ends, writer: process.map_or(Writer::None, Writer::Process) })
     }
 
     /// The process that reads it, if one does.
-    pub fn process(&self) -> Option<u32> {
+    pub(crate) fn process(&self) -> Option<u32> {
         match self.writer {
             Writer::Process(pid) => Some(pid),
             Writer::None | Writer::Thread(_) => None,
@@ -66,13 +66,13 @@ impl LogWriter {
 
     /// This process's own lines go into the pipe from here on; `waiting`: those that the program before this one could
     /// not write.
-    pub fn use_it(&self, waiting: Vec<String>) -> io::Result<()> {
+    pub(crate) fn use_it(&self, waiting: Vec<String>) -> io::Result<()> {
         sink::use_pipe(self.ends[1].try_clone()?, waiting);
         Ok(())
     }
 
     /// Reads the pipe in a process of its own; returns its pid.
-    pub fn start_process(&mut self) -> Result<u32, SpawnError> {
+    pub(crate) fn start_process(&mut self) -> Result<u32, SpawnError> {
         let null = fd::null().map_err(|error| SpawnError::preparing(&error))?;
         // A terminal may stop processes of another group that write to it (`stty tostop`).
         let spec = ProcessSpec {
@@ -92,7 +92,7 @@ impl LogWriter {
     }
 
     /// Reads the pipe in a thread of this process, and writes above progress bars.
-    pub fn start_thread(&mut self, terminal: TerminalThread) -> io::Result<()> {
+    pub(crate) fn start_thread(&mut self, terminal: TerminalThread) -> io::Result<()> {
         let pipe = File::from(self.ends[0].try_clone()?);
         let (done, end) = bounded(1);
         thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -104,23 +104,23 @@ impl LogWriter {
     }
 
     /// The process is gone.
-    pub fn ended(&mut self) {
+    pub(crate) fn ended(&mut self) {
         self.writer = Writer::None;
     }
 
     /// Standard error for a worker.
-    pub fn stderr(&self) -> BorrowedFd<'_> {
+    pub(crate) fn stderr(&self) -> BorrowedFd<'_> {
         self.ends[1].as_fd()
     }
 
     /// Both ends, to be handed over.
-    pub fn ends(&self) -> &[OwnedFd; 2] {
+    pub(crate) fn ends(&self) -> &[OwnedFd; 2] {
         &self.ends
     }
 
     /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. From then
     /// on this process writes straight to standard error, but to one that has taken all of this only.
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         let LogWriter { ends: [reader, end], writer: by } = self;
         let until = Instant::now() + writer::END_TIMEOUT;
         let is_sent = sink::leave_pipe(until);

@@ -1,16 +1,16 @@
 //! Processes, threads and descriptors of the supervisor. Nothing here decides what is to run.
 
-pub mod checks;
-pub mod children;
-pub mod control;
-pub mod dead_letter_writer;
-pub mod environment;
-pub mod errand;
-pub mod guardian;
-pub mod inbox;
-pub mod last_wait;
-pub mod launch;
-pub mod letters;
-pub mod loader;
-pub mod log_writer;
-pub mod watch;
+pub(crate) mod checks;
+pub(crate) mod children;
+pub(crate) mod control;
+pub(crate) mod dead_letter_writer;
+pub(crate) mod environment;
+pub(crate) mod errand;
+pub(crate) mod guardian;
+pub(crate) mod inbox;
+pub(crate) mod last_wait;
+pub(crate) mod launch;
+pub(crate) mod letters;
+pub(crate) mod loader;
+pub(crate) mod log_writer;
+pub(crate) mod watch;

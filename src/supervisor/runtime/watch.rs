@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A watch on all that decides what the file holds.
-pub struct Watch {
+pub(crate) struct Watch {
     file: PathBuf,
     files: FileWatch,
     aim: Arc<Mutex<Aim>>,
@@ -32,7 +32,7 @@ struct Aim {
 
 impl Watch {
     /// Begins to watch `file`, and sends a [`Notice::FileTouched`] for every change.
-    pub fn new(file: &Path, to: Sender) -> io::Result<Watch> {
+    pub(crate) fn new(file: &Path, to: Sender) -> io::Result<Watch> {
         let file = std::path::absolute(file)?;
         let aim: Arc<Mutex<Aim>> = Arc::default();
         let shared = Arc::clone(&aim);
@@ -47,7 +47,7 @@ impl Watch {
     }
 
     /// Looks again which folders matter. A link may be turned while this looks: so until two looks agree.
-    pub fn aim(&mut self) -> io::Result<()> {
+    pub(crate) fn aim(&mut self) -> io::Result<()> {
         let mut names = chain(&self.file);
         for _ in 0..3 {
             self.watch_folders_of(&names)?;

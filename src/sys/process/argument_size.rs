@@ -9,13 +9,13 @@ const LONGEST_STRING: usize = 32 * 4096;
 const MOST_STRINGS: usize = 6 << 20;
 
 /// Bytes that all arguments and variables of a program may have together, as far as this process knows.
-pub fn most_argument_bytes() -> usize {
+pub(crate) fn most_argument_bytes() -> usize {
     let most = nix::unistd::sysconf(nix::unistd::SysconfVar::ARG_MAX).ok().flatten();
     most.and_then(|most| usize::try_from(most).ok()).unwrap_or(LONGEST_STRING).min(MOST_STRINGS)
 }
 
 /// Whether an exec with these would fail for their size, at the least.
-pub fn is_too_large(arguments: &[CString], environment: &[CString]) -> bool {
+pub(crate) fn is_too_large(arguments: &[CString], environment: &[CString]) -> bool {
     // Each string costs its end and a pointer; the file's name and the kernel's own entries need some room, too.
     const RESERVE: usize = 8192;
     let size = |string: &CString| string.count_bytes() + 1;

@@ -30,7 +30,7 @@ pub(super) struct Orders<'a> {
 pub(super) struct Failure(Cell<Option<(StartStep, i32)>>);
 
 impl Failure {
-    pub fn take(&self) -> Option<SpawnError> {
+    pub(super) fn take(&self) -> Option<SpawnError> {
         // Volatile: the compiler can't know that a call to `clone` changes it.
         // SAFETY: reads a live, initialised cell; the child, who alone writes to it, has left this memory.
         let (step, errno) = unsafe { self.0.as_ptr().read_volatile() }?;

@@ -6,7 +6,7 @@ use std::fmt;
 
 /// Which step failed, and why. Shown with a hint that holds for this program's own processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SpawnError {
+pub(crate) struct SpawnError {
     /// What failed.
     pub step: StartStep,
     /// Why.
@@ -16,7 +16,7 @@ pub struct SpawnError {
 
 /// What a start is made of. An earlier mprun that takes over knows five of them: to it the others are `SetUp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum StartStep {
+pub(crate) enum StartStep {
     /// What has to be there before the fork.
     Prepare,
     /// The process itself.
@@ -55,25 +55,25 @@ mod by_number {
     use nix::errno::Errno;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<S: Serializer>(errno: &Errno, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(errno: &Errno, serializer: S) -> Result<S::Ok, S::Error> {
         (*errno as i32).serialize(serializer)
     }
 
-    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Errno, D::Error> {
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Errno, D::Error> {
         i32::deserialize(deserializer).map(Errno::from_raw)
     }
 }
 
 impl SpawnError {
     /// Something that has to be there before the fork could not be made.
-    pub fn preparing(error: &std::io::Error) -> SpawnError {
+    pub(crate) fn preparing(error: &std::io::Error) -> SpawnError {
         // An error that didn't come from a system call has no number: EIO says "something went wrong" too.
         let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         SpawnError { step: StartStep::Prepare, errno }
     }
 
     /// What failed and why, without a hint.
-    pub fn cause(self) -> String {
+    pub(crate) fn cause(self) -> String {
         let step = match self.step {
             StartStep::Prepare => "prepare a new process",
             StartStep::Fork => "fork",
@@ -92,7 +92,7 @@ impl SpawnError {
     }
 
     /// Whether another try may do better, though nothing is changed: for want of something that others give back.
-    pub fn passes(self) -> bool {
+    pub(crate) fn passes(self) -> bool {
         match self.step {
             StartStep::Orphaned => true,
             StartStep::Prepare

@@ -25,11 +25,11 @@ mod running;
 mod spec;
 mod stack;
 
-pub use argument_size::{is_too_large, most_argument_bytes};
-pub use error::{SpawnError, StartStep};
-pub use orphans::adopt_orphans;
-pub use running::{RunningProgram, sweep};
-pub use spec::{FIRST_FREE, Limit, ProcessArgs, ProcessGroupMode, ProcessSpec, UserIds};
+pub(crate) use argument_size::{is_too_large, most_argument_bytes};
+pub(crate) use error::{SpawnError, StartStep};
+pub(crate) use orphans::adopt_orphans;
+pub(crate) use running::{RunningProgram, sweep};
+pub(crate) use spec::{FIRST_FREE, Limit, ProcessArgs, ProcessGroupMode, ProcessSpec, UserIds};
 
 use super::{fd, wait};
 use nix::errno::Errno;
@@ -44,7 +44,7 @@ use std::ptr;
 ///
 /// Call it from a thread that lives as long as the process, unless [`ProcessSpec::outlives_parent`]: for the kernel that
 /// thread is the parent with which it dies.
-pub fn spawn(spec: ProcessSpec, args: &ProcessArgs<'_>) -> Result<u32, SpawnError> {
+pub(crate) fn spawn(spec: ProcessSpec, args: &ProcessArgs<'_>) -> Result<u32, SpawnError> {
     let starter = Starter::new(spec).map_err(|error| SpawnError::preparing(&error))?;
     let (pid, failure) = starter.clone_child(args, None)?;
     failure.map_or(Ok(pid), |error| {
@@ -55,7 +55,7 @@ pub fn spawn(spec: ProcessSpec, args: &ProcessArgs<'_>) -> Result<u32, SpawnErro
 }
 
 /// Starts processes of one spec, many times and fast. It belongs to the thread that made it, as [`spawn`] says.
-pub struct Starter {
+pub(crate) struct Starter {
     spec: ProcessSpec,
     stack: Stack,
     /// Signals that this process handles or ignores. exec resets handlers by itself, but not what is ignored (SIGPIPE by
@@ -65,12 +65,12 @@ pub struct Starter {
 
 impl Starter {
     /// Prepares what all starts share.
-    pub fn new(spec: ProcessSpec) -> io::Result<Starter> {
+    pub(crate) fn new(spec: ProcessSpec) -> io::Result<Starter> {
         Ok(Starter { spec, stack: Stack::new()?, not_default: signals_not_default() })
     }
 
     /// Starts a user's program; returns once it is past its exec.
-    pub fn start_program(&self, args: &ProcessArgs<'_>) -> Result<RunningProgram, SpawnError> {
+    pub(crate) fn start_program(&self, args: &ProcessArgs<'_>) -> Result<RunningProgram, SpawnError> {
         let mut pidfd: RawFd = -1;
         let (pid, failure) = self.clone_child(args, Some(&mut pidfd))?;
         // SAFETY: the kernel has made this descriptor for us, and nothing else knows of it.

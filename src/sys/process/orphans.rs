@@ -30,7 +30,7 @@ const REAP_LIMIT: usize = 4096;
 
 /// Makes this process the parent of all orphans among its descendants. Those that end while a program runs are reaped
 /// at once. Called by the thread that starts the programs.
-pub fn adopt_orphans() -> io::Result<()> {
+pub(crate) fn adopt_orphans() -> io::Result<()> {
     OWNER.store(this_thread(), Ordering::SeqCst);
     let flags = SaFlags::SA_RESTART | SaFlags::SA_NOCLDSTOP;
     let action = SigAction::new(SigHandler::Handler(reap_orphans), flags, SigSet::empty());

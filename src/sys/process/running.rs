@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A child process, until it is reaped. Its group has its pid's number.
 #[derive(Debug)]
-pub struct RunningProgram {
+pub(crate) struct RunningProgram {
     pid: u32,
     pidfd: OwnedFd,
 }
@@ -20,23 +20,23 @@ impl RunningProgram {
     }
 
     /// Its process, and the number of its group.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Sends a signal to the program and all that it started and that stayed in its group.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         // Its group can only be gone, which is what was wanted.
         let _ = group::signal_group(self.pid, signal);
     }
 
     /// How it ended, if it has. Until [`RunningProgram::reap`] its number stays its own.
-    pub fn ended(&self) -> io::Result<Option<Exit>> {
+    pub(crate) fn ended(&self) -> io::Result<Option<Exit>> {
         wait::ended(self.pidfd.as_raw_fd())
     }
 
     /// Ends it for good, once it has ended. From now on its orphans are left to [`sweep`].
-    pub fn reap(&self) -> io::Result<()> {
+    pub(crate) fn reap(&self) -> io::Result<()> {
         orphans::clear_program();
         wait::reap(self.pid)
     }
@@ -51,7 +51,7 @@ impl AsFd for RunningProgram {
 
 /// Kills and reaps every child there is, and what those leave behind, down to the last. For a process that has adopted
 /// the orphans of a program that is over. Returns how many there were.
-pub fn sweep() -> usize {
+pub(crate) fn sweep() -> usize {
     let mut swept = 0;
     // A look costs one system call; mostly there is nothing more to it.
     while wait::has_children() {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 /// What to start, and how: the same for every start.
 #[derive(Clone, Debug, Default)]
-pub struct ProcessSpec {
+pub(crate) struct ProcessSpec {
     /// The file to execute.
     pub file: CString,
     /// The processes that signals reach together with it.
@@ -33,14 +33,14 @@ pub struct ProcessSpec {
 
 impl ProcessSpec {
     /// This very program once more.
-    pub fn this_program(group: ProcessGroupMode) -> ProcessSpec {
+    pub(crate) fn this_program(group: ProcessGroupMode) -> ProcessSpec {
         ProcessSpec { file: c"/proc/self/exe".into(), group, ..ProcessSpec::default() }
     }
 }
 
 /// Which processes a child shares its signals with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ProcessGroupMode {
+pub(crate) enum ProcessGroupMode {
     /// A process group of its own: a signal to it reaches its children too, and a Ctrl-C doesn't reach it.
     OwnGroup,
     /// The parent's group, so that it may read the terminal; the signals of the keyboard are ignored.
@@ -52,7 +52,7 @@ pub enum ProcessGroupMode {
 
 /// A user, as the kernel knows one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserIds {
+pub(crate) struct UserIds {
     /// User number; `None`: stays.
     pub user: Option<u32>,
     /// Group number.
@@ -63,7 +63,7 @@ pub struct UserIds {
 
 /// A bound on a resource, soft and hard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// Which one.
     pub resource: Resource,
     /// How much, in the kernel's unit: bytes, descriptors, seconds.
@@ -71,7 +71,7 @@ pub struct Limit {
 }
 
 /// What differs from one start to the next.
-pub struct ProcessArgs<'a> {
+pub(crate) struct ProcessArgs<'a> {
     /// From number 0 on.
     pub arguments: &'a [CString],
     /// `NAME=value` each; nothing is inherited.
@@ -85,4 +85,4 @@ pub struct ProcessArgs<'a> {
 }
 
 /// Copies of descriptors are put at or above this number, so that no fixed number of [`ProcessArgs`] hits them.
-pub const FIRST_FREE: RawFd = 64;
+pub(crate) const FIRST_FREE: RawFd = 64;

@@ -15,7 +15,7 @@ const GUARD: usize = 16 * 1024;
 pub(super) struct Stack(NonNull<c_void>);
 
 impl Stack {
-    pub fn new() -> io::Result<Stack> {
+    pub(super) fn new() -> io::Result<Stack> {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK | MapFlags::MAP_NORESERVE;
         // SAFETY: a fresh mapping, at an address of the kernel's choice.
         let base =
@@ -27,7 +27,7 @@ impl Stack {
     }
 
     /// Where a stack that grows downwards begins.
-    pub fn top(&self) -> *mut c_void {
+    pub(super) fn top(&self) -> *mut c_void {
         // SAFETY: one past the end of the mapping.
         unsafe { self.0.as_ptr().byte_add(SIZE.get()) }
     }

@@ -24,22 +24,22 @@ pub(crate) struct Stopwatch {
 
 impl Batch {
     /// `largest`: a stage may have reasons for less than the usual maximum.
-    pub fn new(largest: usize) -> Batch {
+    pub(crate) fn new(largest: usize) -> Batch {
         Batch { size: 1, largest: largest.min(LARGEST_BATCH) }
     }
 
     /// How many items to take.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    pub fn start(&self) -> Stopwatch {
+    pub(crate) fn start(&self) -> Stopwatch {
         let interval = if self.size <= 2 * CLOCK_INTERVAL { 1 } else { CLOCK_INTERVAL };
         Stopwatch { start: Instant::now(), interval }
     }
 
     /// `done` items took `took`.
-    pub fn learn(&mut self, done: usize, took: Duration) {
+    pub(crate) fn learn(&mut self, done: usize, took: Duration) {
         if took > BATCH_SPAN {
             let fitting = done as u128 * BATCH_SPAN.as_nanos() / took.as_nanos();
             self.size = (fitting as usize).clamp(1, self.largest);
@@ -49,7 +49,7 @@ impl Batch {
     }
 
     /// After a failure: one at a time, until things go well again.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.size = 1;
     }
 }
@@ -57,11 +57,11 @@ impl Batch {
 impl Stopwatch {
     /// Whether it is time to publish, after `done` items.
     #[inline]
-    pub fn is_over(&self, done: usize) -> bool {
+    pub(crate) fn is_over(&self, done: usize) -> bool {
         done.is_multiple_of(self.interval) && self.elapsed() > BATCH_SPAN
     }
 
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Retry {
 impl Retry {
     /// Says why, if that is news, and waits a while. An order to finish ends the wait; draining does not: what is written
     /// is worth the time that the drain has.
-    pub fn wait(&mut self, worker: &mut WorkerContext, why: &Failure) -> Result<(), Stop> {
+    pub(crate) fn wait(&mut self, worker: &mut WorkerContext, why: &Failure) -> Result<(), Stop> {
         let why = why.to_string();
         if self.said != why {
             log::warn!("{why}; waits, and tries it again");
@@ -34,7 +34,7 @@ impl Retry {
     }
 
     /// It was done, or will not be tried again.
-    pub fn end(&self, is_done: bool) {
+    pub(crate) fn end(&self, is_done: bool) {
         if is_done && self.tries > 0 {
             log::info!("it can be written now: goes on");
         }

@@ -39,7 +39,7 @@ struct Stretch {
 }
 
 impl<'a> SourceLoop<'a> {
-    pub fn new(
+    pub(crate) fn new(
         worker: &'a mut WorkerContext,
         source: Box<dyn Source>,
         memory: Persistence,
@@ -48,7 +48,7 @@ impl<'a> SourceLoop<'a> {
         SourceLoop { worker, source, token, batch: Batch::new(LARGEST_STRETCH), is_short: false }
     }
 
-    pub fn run(mut self) -> Stop {
+    pub(crate) fn run(mut self) -> Stop {
         until_stop(|| self.round())
     }
 

@@ -27,14 +27,18 @@ pub(crate) struct StageLoop<'a> {
 }
 
 impl<'a> StageLoop<'a> {
-    pub fn new(worker: &'a mut WorkerContext, stage: Box<dyn Stage>, memory: Persistence) -> StageLoop<'a> {
+    pub(crate) fn new(
+        worker: &'a mut WorkerContext,
+        stage: Box<dyn Stage>,
+        memory: Persistence,
+    ) -> StageLoop<'a> {
         let token = Token::of(worker, memory, |fresh| stage.save(fresh));
         let largest = if memory == Persistence::State { LARGEST_WITH_STATE } else { usize::MAX };
         let time_limit = TimeLimit::new(worker.arena.clone(), SlotId(worker.spec.slot));
         StageLoop { worker, stage, memory, token, batch: Batch::new(largest), time_limit, item: Vec::new() }
     }
 
-    pub fn run(mut self) -> Stop {
+    pub(crate) fn run(mut self) -> Stop {
         if self.memory == Persistence::Once
             && let Err(stop) = self.begin_run()
         {

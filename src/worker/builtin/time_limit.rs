@@ -11,12 +11,12 @@ pub(crate) struct TimeLimit {
 }
 
 impl TimeLimit {
-    pub fn new(arena: Arena, slot: SlotId) -> TimeLimit {
+    pub(crate) fn new(arena: Arena, slot: SlotId) -> TimeLimit {
         TimeLimit { arena, slot, limit: None }
     }
 
     #[inline]
-    pub fn begin(&mut self, limit: Option<Duration>) {
+    pub(crate) fn begin(&mut self, limit: Option<Duration>) {
         if self.limit != limit {
             self.limit = limit;
             self.prepare();
@@ -35,7 +35,7 @@ impl TimeLimit {
     }
 
     #[inline]
-    pub fn rest(&self) {
+    pub(crate) fn rest(&self) {
         if self.limit.is_some() {
             worker_timer::end();
         }

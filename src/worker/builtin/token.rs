@@ -27,30 +27,34 @@ pub(crate) struct Token {
 
 impl Token {
     /// The token of this worker's stage, if it has one. `save`: what it saves before it has done anything.
-    pub fn of(worker: &WorkerContext, memory: Persistence, save: impl FnOnce(&mut Vec<u8>)) -> Option<Token> {
+    pub(crate) fn of(
+        worker: &WorkerContext,
+        memory: Persistence,
+        save: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Token> {
         let queue = worker.spec.token.map(QueueId).filter(|_| memory != Persistence::Nothing)?;
         let mut known = vec![GOING];
         save(&mut known);
         Some(Token { queue, held: false, known, scratch: Vec::new() })
     }
 
-    pub fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         self.held
     }
 
     /// Whether the stage has come to its end.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.known[0] == ENDED
     }
 
     /// The state that the token says, without the changes since.
-    pub fn state(&self) -> &[u8] {
+    pub(crate) fn state(&self) -> &[u8] {
         &self.known[1..]
     }
 
     /// Waits for the token, as long as another worker has it. No lease may be held before. Returns the state to go on
     /// from, if the stage has changed since this worker had it last.
-    pub fn take(&mut self, worker: &mut WorkerContext) -> Result<Option<Vec<u8>>, Stop> {
+    pub(crate) fn take(&mut self, worker: &mut WorkerContext) -> Result<Option<Vec<u8>>, Stop> {
         while !self.held {
             worker.poll_orders()?;
             match worker.queues.take(&[self.queue], 1, Wait::Forever)? {
@@ -75,12 +79,12 @@ impl Token {
     }
 
     /// Outputs of the next step that are out already.
-    pub fn mark(&self, queues: &WorkerHandle) -> Result<u64, Fault> {
+    pub(crate) fn mark(&self, queues: &WorkerHandle) -> Result<u64, Fault> {
         if self.held { Ok(queues.item(LEASE)?.mark) } else { Ok(0) }
     }
 
     /// Whether this state is another one than the token says.
-    pub fn differs(&mut self, save: impl FnOnce(&mut Vec<u8>), ended: bool) -> bool {
+    pub(crate) fn differs(&mut self, save: impl FnOnce(&mut Vec<u8>), ended: bool) -> bool {
         self.scratch.clear();
         self.scratch.push(if ended { ENDED } else { GOING });
         save(&mut self.scratch);
@@ -88,7 +92,7 @@ impl Token {
     }
 
     /// Stages the token as [`Token::differs`] has seen it. To be committed with the lease of the old one.
-    pub fn put(&mut self, queues: &mut WorkerHandle) -> Result<(), Stop> {
+    pub(crate) fn put(&mut self, queues: &mut WorkerHandle) -> Result<(), Stop> {
         queues
             .put(&[self.queue], &self.scratch, Some(LEASE))
             .map_err(|error| failure_of(&error, "the stage's memory"))?;
@@ -96,19 +100,19 @@ impl Token {
     }
 
     /// The staged token is out.
-    pub fn committed(&mut self) {
+    pub(crate) fn committed(&mut self) {
         std::mem::swap(&mut self.known, &mut self.scratch);
         self.held = false;
     }
 }
 
 /// Whether a token says that its stage has come to its end.
-pub fn says_end(token: &[u8]) -> bool {
+pub(crate) fn says_end(token: &[u8]) -> bool {
     token.first() == Some(&ENDED)
 }
 
 /// The stage continues from the state in the token: it has not come to its end after all.
-pub fn reopen(token: &mut [u8]) {
+pub(crate) fn reopen(token: &mut [u8]) {
     if let Some(flag) = token.first_mut() {
         *flag = GOING;
     }

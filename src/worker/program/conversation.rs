@@ -148,7 +148,7 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    pub fn apply(&mut self, event: Event, now: Instant) -> Effects {
+    pub(super) fn apply(&mut self, event: Event, now: Instant) -> Effects {
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
         let (phase, effects) = self.step(phase, event, now);
         self.phase = phase;
@@ -156,7 +156,7 @@ impl Conversation {
     }
 
     /// What the end of the program will mean, as far as that is settled.
-    pub fn outcome(&self) -> Option<&Outcome> {
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
             Phase::Ending { outcome, .. } => Some(outcome),
             _ => None,
@@ -164,7 +164,7 @@ impl Conversation {
     }
 
     /// Since when the oldest unanswered item is with the program.
-    pub fn busy_since(&self) -> Option<Instant> {
+    pub(super) fn busy_since(&self) -> Option<Instant> {
         match self.phase {
             Phase::Busy { since } => Some(since),
             Phase::Muted { busy_since, .. } => busy_since,
@@ -173,12 +173,12 @@ impl Conversation {
     }
 
     /// Whether the program may get items.
-    pub fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Idle | Phase::Busy { .. } | Phase::Muted { .. })
     }
 
     /// Whether an order may still decide how the worker ends.
-    pub fn is_undecided(&self) -> bool {
+    pub(super) fn is_undecided(&self) -> bool {
         match &self.phase {
             Phase::Leaving { .. } => false,
             Phase::Ending { outcome, .. } => matches!(outcome, Outcome::Unasked { .. }),
@@ -187,16 +187,16 @@ impl Conversation {
     }
 
     /// Whether the program was sent a signal to end, and has not ended.
-    pub fn is_signalled(&self) -> bool {
+    pub(super) fn is_signalled(&self) -> bool {
         matches!(self.phase, Phase::Ending { life: Life::Terminating { .. } | Life::Killing, .. })
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Ending { life: Life::Over, .. })
     }
 
     /// When the next [`Event::Tick`] changes something.
-    pub fn deadline(&self, facts: Circumstances) -> Option<Instant> {
+    pub(super) fn deadline(&self, facts: Circumstances) -> Option<Instant> {
         self.deadline_of(&self.phase, facts)
     }
 

@@ -49,14 +49,14 @@ pub(crate) struct FailedAttempt {
 }
 
 impl FailedAttempt {
-    pub fn reason(&self) -> Reason<'_> {
+    pub(super) fn reason(&self) -> Reason<'_> {
         Reason { text: self.to_string(), cause: self.error.cause(), stderr: &self.stderr }
     }
 }
 
 impl ProgramError {
     /// How a dead letter says it.
-    pub fn cause(&self) -> Cause {
+    pub(super) fn cause(&self) -> Cause {
         match self {
             ProgramError::Ended(Exit::Code(code)) => Cause::ExitCode(*code),
             ProgramError::Ended(Exit::Signal(signal))

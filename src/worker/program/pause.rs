@@ -23,13 +23,13 @@ pub(crate) enum ItemPause {
 }
 
 impl ItemPause {
-    pub fn begin(&mut self, after: After, live: &LiveSettings) {
+    pub(super) fn begin(&mut self, after: After, live: &LiveSettings) {
         let begun = Instant::now();
         *self = ItemPause::On { begun, after, until: begun + length(after, live) };
     }
 
     /// Once a round, so that all of it agrees on whether there is a pause.
-    pub fn update(&mut self, live: &LiveSettings) {
+    pub(super) fn update(&mut self, live: &LiveSettings) {
         let ItemPause::On { begun, after, .. } = *self else { return };
         let until = begun + length(after, live);
         *self = match !live.is_stopping() && until > Instant::now() {
@@ -39,14 +39,14 @@ impl ItemPause {
     }
 
     /// When it is over, if there is one.
-    pub fn until(&self) -> Option<Instant> {
+    pub(super) fn until(&self) -> Option<Instant> {
         match self {
             ItemPause::Off => None,
             ItemPause::On { until, .. } => Some(*until),
         }
     }
 
-    pub fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.until().is_some()
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct ProgramRun<'a> {
 }
 
 impl<'a> ProgramRun<'a> {
-    pub fn new(
+    pub(super) fn new(
         worker: &'a mut WorkerContext,
         stderr: &'a mut StderrRelay,
         session: Session,
@@ -50,7 +50,7 @@ impl<'a> ProgramRun<'a> {
     }
 
     /// An error is the worker's; the program is ended for it.
-    pub fn converse(&mut self, mode: &mut impl Mode) -> Result<(), Stop> {
+    pub(super) fn converse(&mut self, mode: &mut impl Mode) -> Result<(), Stop> {
         while !self.conversation.is_over() || mode.owes_output() {
             mode.read_orders(self.worker);
             if readiness::is_terminated() {
@@ -76,7 +76,7 @@ impl<'a> ProgramRun<'a> {
     }
 
     /// Returns all effects: those on items are left to the mode.
-    pub fn apply(&mut self, event: Event) -> Effects {
+    pub(super) fn apply(&mut self, event: Event) -> Effects {
         let effects = self.conversation.apply(event, Instant::now());
         for effect in effects {
             match effect {
@@ -106,14 +106,18 @@ impl<'a> ProgramRun<'a> {
     }
 
     /// The moment when a turn ends though nothing has happened.
-    pub fn wakes_at(&self, others: [Option<Instant>; 3]) -> Option<Instant> {
+    pub(super) fn wakes_at(&self, others: [Option<Instant>; 3]) -> Option<Instant> {
         let live = self.worker.live;
         let deadline = self.conversation.deadline(circumstances(&live));
         others.into_iter().chain([deadline]).flatten().min()
     }
 
     /// One turn, counted as a wait if there is a reason.
-    pub fn turn(&mut self, why: Option<Waiting>, mut request: TurnRequest<'_>) -> Result<Turn, Failure> {
+    pub(super) fn turn(
+        &mut self,
+        why: Option<Waiting>,
+        mut request: TurnRequest<'_>,
+    ) -> Result<Turn, Failure> {
         request.until = self.wakes_at([request.until, None, None]);
         let ProgramRun { worker, stderr, session, .. } = self;
         let turn = worker.counted_as(why, |queues| session.turn(request, stderr, queues.program()))?;
@@ -122,7 +126,7 @@ impl<'a> ProgramRun<'a> {
     }
 
     /// What a turn has shown, for the conversation.
-    pub fn note(&mut self, turn: Turn) {
+    pub(super) fn note(&mut self, turn: Turn) {
         if turn.read + turn.written > 0 && matches!(self.conversation.phase, Phase::Finishing { .. }) {
             self.apply(Event::Moved);
         }
@@ -135,12 +139,12 @@ impl<'a> ProgramRun<'a> {
     }
 
     /// Whether an exchange without a wait is likely to move something.
-    pub fn flows(&self, writes: bool) -> bool {
+    pub(super) fn flows(&self, writes: bool) -> bool {
         !self.conversation.is_signalled() && self.session.flows(writes)
     }
 
     /// Whether a signal has ended the program that was not this worker's: by hand, or by the kernel for want of memory.
-    pub fn was_killed_externally(&self) -> bool {
+    pub(super) fn was_killed_externally(&self) -> bool {
         let by_signal = matches!(
             self.session.exit(),
             Some(Exit::Signal(SignalNumber(number))) if [Signal::SIGKILL as i32, Signal::SIGTERM as i32].contains(&number)

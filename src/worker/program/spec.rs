@@ -59,7 +59,7 @@ pub(crate) enum NotStarted {
 
 impl NotStarted {
     /// What follows for the worker, where no item is at hand.
-    pub fn stop(self, worker: &mut WorkerContext) -> Stop {
+    pub(super) fn stop(self, worker: &mut WorkerContext) -> Stop {
         match self {
             NotStarted::Item(error) => Stop(Ending::Failed(error.to_string())),
             NotStarted::Failed(failure) => failure.into(),
@@ -74,7 +74,7 @@ impl NotStarted {
 impl CommandSpec {
     /// Looks everything up that the command names. An error is fatal.
     /// `module`: where a program in Python finds mprun's module, behind the folders of its own environment.
-    pub fn new(
+    pub(super) fn new(
         command: &Command,
         context: &Context,
         has_input: bool,
@@ -120,12 +120,16 @@ impl CommandSpec {
     }
 
     /// Whether a program with this exit ended well.
-    pub fn is_success(&self, exit: Exit) -> bool {
+    pub(super) fn is_success(&self, exit: Exit) -> bool {
         matches!(exit, Exit::Code(code) if u8::try_from(code).is_ok_and(|code| self.success.contains(&code)))
     }
 
     /// Starts the program, for an item or for all of them.
-    pub fn start(&self, item: Option<(&[u8], u32)>, program_slot: &AtomicU64) -> Result<Session, NotStarted> {
+    pub(super) fn start(
+        &self,
+        item: Option<(&[u8], u32)>,
+        program_slot: &AtomicU64,
+    ) -> Result<Session, NotStarted> {
         let bytes = item.map_or(&b""[..], |(bytes, _)| bytes);
         let arguments = self.arguments.iter().map(|argument| argument.with(bytes));
         let arguments: Vec<CString> = arguments.collect::<Option<_>>().ok_or(NotStarted::Item(

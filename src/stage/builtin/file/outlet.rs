@@ -20,7 +20,7 @@ pub(super) struct Outlet {
 impl Outlet {
     /// Opens what has this name, or makes a file. Never waits: also a pipe without a reader is an error. `makes_folders`:
     /// those that are missing, too.
-    pub fn open(path: &Path, makes_folders: bool, log: &UndoLog) -> io::Result<Outlet> {
+    pub(super) fn open(path: &Path, makes_folders: bool, log: &UndoLog) -> io::Result<Outlet> {
         let opened = match open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && makes_folders => {
                 path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| open(path))
@@ -32,7 +32,7 @@ impl Outlet {
     }
 
     /// Whether this is still where lines for `path` belong. It is looked for once a second.
-    pub fn is_still(&mut self, path: &Path) -> io::Result<bool> {
+    pub(super) fn is_still(&mut self, path: &Path) -> io::Result<bool> {
         if self.path != path {
             return Ok(false);
         }
@@ -46,7 +46,7 @@ impl Outlet {
 
     /// Whether what was written into it is in no folder any more. (A file system that counts no links at all may say of
     /// every file that it has none.)
-    pub fn is_lost(&self) -> io::Result<bool> {
+    pub(super) fn is_lost(&self) -> io::Result<bool> {
         Ok(self.appender.is_removed()? && !self.appender.is_named(&self.path)?)
     }
 }

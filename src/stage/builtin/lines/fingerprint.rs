@@ -36,7 +36,7 @@ pub(super) struct Known {
 
 impl Fingerprint {
     /// Of what was read up to `position`. `whole`: the hash of a head that is complete, which stays what it is.
-    pub fn of(file: &File, position: u64, whole: &Cell<Option<u64>>) -> io::Result<Fingerprint> {
+    pub(super) fn of(file: &File, position: u64, whole: &Cell<Option<u64>>) -> io::Result<Fingerprint> {
         let span = usize::try_from(position).unwrap_or(SPAN).min(SPAN);
         let tail = hash(&bytes_at(file, position - span as u64, span)?);
         let head = match whole.get() {
@@ -50,7 +50,7 @@ impl Fingerprint {
     }
 
     /// What was read of this file, if it is as long and both hashes are right.
-    pub fn known_in(&self, file: &File) -> io::Result<Option<Known>> {
+    pub(super) fn known_in(&self, file: &File) -> io::Result<Option<Known>> {
         let span = usize::try_from(self.position).unwrap_or(SPAN).min(SPAN);
         let head = bytes_at(file, 0, span)?;
         let tail = bytes_at(file, self.position - span as u64, span)?;

@@ -88,7 +88,7 @@ pub(in crate::stage) struct Follow {
 }
 
 impl Follow {
-    pub fn open(pattern: PathBuf, framing: Framing, rotate_wait: Duration) -> Result<Follow, Failure> {
+    pub(crate) fn open(pattern: PathBuf, framing: Framing, rotate_wait: Duration) -> Result<Follow, Failure> {
         let now = Instant::now();
         Ok(Follow {
             pattern,
@@ -117,7 +117,7 @@ impl Follow {
         })
     }
 
-    pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+    pub(crate) fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
         loop {
             if self.must_scan {
                 self.must_scan = false;
@@ -311,17 +311,17 @@ impl Follow {
         }
     }
 
-    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
         (!self.is_gathering).then(|| self.watch.readable())
     }
 
-    pub fn save(&self, state: &mut Vec<u8>) {
+    pub(crate) fn save(&self, state: &mut Vec<u8>) {
         self.files.values().for_each(|file| file.save(state));
         self.saved.iter().for_each(|saved| saved.save(state));
         state.extend_from_slice(&self.ended_state);
     }
 
-    pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
         self.pool.extend(std::mem::take(&mut self.files).into_values());
         self.saved.clear();
         self.ended.clear();

@@ -85,12 +85,12 @@ const FILE: u64 = 0;
 const STREAM: u64 = 1;
 
 impl Once {
-    pub fn open(pattern: PathBuf, framing: Framing) -> Once {
+    pub(crate) fn open(pattern: PathBuf, framing: Framing) -> Once {
         let (path, reading) = (PathBuf::new(), Reading::Nothing);
         Once { pattern, framing, coming: None, path, reading, sizes: (0, 0) }
     }
 
-    pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+    pub(crate) fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
         if self.coming.is_none() {
             self.start()?;
         }
@@ -182,7 +182,7 @@ impl Once {
         Ok(Next::More)
     }
 
-    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
         match &self.reading {
             Reading::Stream(stream) => stream.readable(),
             Reading::Nothing | Reading::Saved(_) | Reading::File(..) => None,
@@ -190,7 +190,7 @@ impl Once {
     }
 
     /// In bytes, as large as the files were at the start.
-    pub fn progress(&self) -> Option<Progress> {
+    pub(crate) fn progress(&self) -> Option<Progress> {
         let done = match &self.reading {
             Reading::Nothing => self.sizes.0,
             Reading::File(file) => self.sizes.0 + file.lines.position(),
@@ -199,7 +199,7 @@ impl Once {
         self.coming.is_some().then_some(Progress { done, total: self.sizes.1.max(done) })
     }
 
-    pub fn save(&self, state: &mut Vec<u8>) {
+    pub(crate) fn save(&self, state: &mut Vec<u8>) {
         save_bytes(self.path.as_os_str().as_bytes(), state);
         match &self.reading {
             Reading::Nothing => {}
@@ -221,7 +221,7 @@ impl Once {
         }
     }
 
-    pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
         self.path = PathBuf::from(OsStr::from_bytes(take_bytes(&mut state)?));
         self.coming = None;
         self.reading = if state.is_empty() { Reading::Nothing } else { Reading::Saved(state.to_vec()) };

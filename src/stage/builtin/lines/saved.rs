@@ -46,7 +46,7 @@ pub(super) enum Recognized {
 }
 
 impl Saved {
-    pub fn take(state: &mut &[u8]) -> Result<Saved, Failure> {
+    pub(super) fn take(state: &mut &[u8]) -> Result<Saved, Failure> {
         let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
         let mark = take_number(state)?;
         if ![MARK, ENDED, LOST, SKIPPING].contains(&mark) {
@@ -81,7 +81,7 @@ impl Saved {
         Ok(Saved { path: shown, place, position, inode, born, print, has_ended, is_lost, skip })
     }
 
-    pub fn save(&self, state: &mut Vec<u8>) {
+    pub(super) fn save(&self, state: &mut Vec<u8>) {
         match self.print {
             None => [0, self.inode, self.position].iter().for_each(|n| save_number(*n, state)),
             Some(Fingerprint { position, head, tail }) => {
@@ -107,7 +107,7 @@ impl Saved {
 
     /// What was read of it, if this other file is a copy of it that was made before it was lost. One that was made
     /// later holds the same by chance, or because its program writes the same each time.
-    pub fn copied_in(&self, file: &File) -> io::Result<Option<Known>> {
+    pub(super) fn copied_in(&self, file: &File) -> io::Result<Option<Known>> {
         let about = file.metadata()?;
         let was_there = (1..self.born).contains(&born(&about)) && about.len() >= self.position;
         match &self.print {
@@ -117,7 +117,7 @@ impl Saved {
     }
 
     /// Looks at a file that was found by its inode.
-    pub fn recognize(&self, file: &File) -> io::Result<Recognized> {
+    pub(super) fn recognize(&self, file: &File) -> io::Result<Recognized> {
         let about = file.metadata()?;
         let nothing = || Known { head: Vec::new(), tail: Vec::new() };
         let known = match &self.print {

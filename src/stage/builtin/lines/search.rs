@@ -46,7 +46,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub fn contain(&self, name: &OsStr) -> bool {
+    pub(super) fn contain(&self, name: &OsStr) -> bool {
         self.exact.contains(name) || self.patterns.iter().any(|pattern| matches(pattern, name))
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub fn of(about: &Metadata) -> Identity {
+    pub(super) fn of(about: &Metadata) -> Identity {
         Identity { device: about.dev(), inode: about.ino() }
     }
 }
@@ -148,7 +148,7 @@ pub(super) struct Tracked {
 
 impl Tracked {
     /// From the start.
-    pub fn new(path: PathBuf, place: PathBuf, file: File, framing: Framing) -> io::Result<Tracked> {
+    pub(super) fn new(path: PathBuf, place: PathBuf, file: File, framing: Framing) -> io::Result<Tracked> {
         let about = file.metadata()?;
         Ok(Tracked {
             path,
@@ -169,30 +169,30 @@ impl Tracked {
         })
     }
 
-    pub fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         self.reader.position()
     }
 
     /// What is skipped at the position.
-    pub fn skipping(&self) -> Option<&Skip> {
+    pub(super) fn skipping(&self) -> Option<&Skip> {
         self.reader.skipping()
     }
 
-    pub fn inode(&self) -> (u64, u64) {
+    pub(super) fn inode(&self) -> (u64, u64) {
         (self.identity.inode, self.born)
     }
 
-    pub fn file(&self) -> &File {
+    pub(super) fn file(&self) -> &File {
         &self.file
     }
 
     /// Whether no name leads to it any more.
-    pub fn is_unlinked(&self) -> bool {
+    pub(super) fn is_unlinked(&self) -> bool {
         self.file.metadata().is_ok_and(|about| about.nlink() == 0)
     }
 
     /// Continues at a position of which this is known.
-    pub fn go_on_at(&mut self, position: u64, skip: Option<Skip>, known: Known) {
+    pub(super) fn go_on_at(&mut self, position: u64, skip: Option<Skip>, known: Known) {
         self.reader = Lines::at(self.framing, position, skip);
         (self.head, self.window) = (known.head, known.tail);
         self.head_hash.set(None);
@@ -202,7 +202,7 @@ impl Tracked {
     }
 
     /// Its name leads to this file now, which holds all that was read of it, and more.
-    pub fn move_to(&mut self, place: PathBuf, file: File) -> io::Result<()> {
+    pub(super) fn move_to(&mut self, place: PathBuf, file: File) -> io::Result<()> {
         let about = file.metadata()?;
         (self.identity, self.born, self.place, self.file) = (Identity::of(&about), born(&about), place, file);
         self.length = about.len();
@@ -211,7 +211,7 @@ impl Tracked {
         Ok(())
     }
 
-    pub fn rename(&mut self, path: PathBuf, place: PathBuf) {
+    pub(super) fn rename(&mut self, path: PathBuf, place: PathBuf) {
         if self.path != path || self.place != place {
             (self.path, self.place) = (path, place);
             self.encoded.get_mut().clear();
@@ -219,7 +219,7 @@ impl Tracked {
     }
 
     /// It has lost its name.
-    pub fn leave(&mut self, now: Instant, place: Option<PathBuf>) {
+    pub(super) fn leave(&mut self, now: Instant, place: Option<PathBuf>) {
         self.leaving = Some(Leaving { since: now, quiet: now, due: now, is_over: false });
         if let Some(place) = place {
             self.rename(self.path.clone(), place);
@@ -227,7 +227,7 @@ impl Tracked {
     }
 
     /// Emits the next line, if one was read.
-    pub fn emit(&mut self, out: &mut Emitter<'_>) -> Result<Emitted, Failure> {
+    pub(super) fn emit(&mut self, out: &mut Emitter<'_>) -> Result<Emitted, Failure> {
         let is_over = self.leaving.is_some_and(|leaving| leaving.is_over);
         match self.reader.step(&Shown(&self.path), is_over, out)? {
             Some(next) => {
@@ -240,7 +240,7 @@ impl Tracked {
     }
 
     /// Reads on. At its end, one that has lost its name may be over.
-    pub fn read(&mut self, rotate_wait: Duration) -> Result<Filled, Failure> {
+    pub(super) fn read(&mut self, rotate_wait: Duration) -> Result<Filled, Failure> {
         match self.fill()? {
             Filled::Nothing => {
                 self.shrink();
@@ -296,7 +296,7 @@ impl Tracked {
     }
 
     /// Whether all that was read is still there.
-    pub fn is_untouched(&self) -> io::Result<bool> {
+    pub(super) fn is_untouched(&self) -> io::Result<bool> {
         self.is_as_known(self.reader.end())
     }
 
@@ -334,7 +334,7 @@ impl Tracked {
     }
 
     /// From the start: it is another file by now.
-    pub fn start_anew(&mut self) -> io::Result<()> {
+    pub(super) fn start_anew(&mut self) -> io::Result<()> {
         self.reader = Lines::new(self.framing);
         (self.head, self.window) = (Vec::new(), Vec::new());
         self.head_hash.set(None);
@@ -378,7 +378,7 @@ impl Tracked {
         ends
     }
 
-    pub fn print(&self) -> Fingerprint {
+    pub(super) fn print(&self) -> Fingerprint {
         self.print_at(self.reader.position(), self.reader.end())
     }
 
@@ -396,24 +396,24 @@ impl Tracked {
     }
 
     /// The first bytes that were read, up to the position.
-    pub fn head(&self) -> &[u8] {
+    pub(super) fn head(&self) -> &[u8] {
         &self.head[..self.head.len().min(usize::try_from(self.position()).unwrap_or(SPAN))]
     }
 
     /// The first bytes that are in it, as far as a span goes.
-    pub fn first(&self) -> io::Result<Vec<u8>> {
+    pub(super) fn first(&self) -> io::Result<Vec<u8>> {
         bytes_at(&self.file, 0, SPAN)
     }
 
-    pub fn is_read_to_its_end(&self) -> bool {
+    pub(super) fn is_read_to_its_end(&self) -> bool {
         self.file.metadata().is_ok_and(|about| about.len() == self.position())
     }
 
-    pub fn failure(&self, error: &io::Error) -> Failure {
+    pub(super) fn failure(&self, error: &io::Error) -> Failure {
         Failure::fatal(format!("can't read `{}`: {error}", self.path.display()))
     }
 
-    pub fn saved(&self) -> Saved {
+    pub(super) fn saved(&self) -> Saved {
         let (inode, born) = self.inode();
         let (path, place, print) = (self.path.clone(), self.place.clone(), Some(self.print()));
         let skip = self.reader.skipping().cloned();
@@ -422,7 +422,7 @@ impl Tracked {
     }
 
     /// Only what has changed since is put together again.
-    pub fn save(&self, state: &mut Vec<u8>) {
+    pub(super) fn save(&self, state: &mut Vec<u8>) {
         let mut encoded = self.encoded.borrow_mut();
         if encoded.is_empty() {
             self.saved().save(&mut encoded);

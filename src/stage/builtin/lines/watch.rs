@@ -56,7 +56,7 @@ impl Changes {
 }
 
 impl Watch {
-    pub fn new() -> Result<Watch, Failure> {
+    pub(super) fn new() -> Result<Watch, Failure> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wakeup = EventFd::from_value_and_flags(0, flags);
         let wakeup = wakeup.map_err(|error| Failure::fatal(format!("can't watch files: {error}")))?;
@@ -68,7 +68,11 @@ impl Watch {
 
     /// Watches these folders and no others. True if one was not watched before: then what happened in it a moment ago
     /// may have gone by unseen.
-    pub fn aim(&mut self, names: BTreeMap<PathBuf, Names>, faults: &mut Vec<(PathBuf, io::Error)>) -> bool {
+    pub(super) fn aim(
+        &mut self,
+        names: BTreeMap<PathBuf, Names>,
+        faults: &mut Vec<(PathBuf, io::Error)>,
+    ) -> bool {
         let replaced = std::mem::take(&mut self.shared.inner().changes.replaced);
         let above = above(names.keys().map(PathBuf::as_path));
         let around: BTreeSet<PathBuf> =
@@ -111,28 +115,28 @@ impl Watch {
     }
 
     /// The files whose content matters, by where they are.
-    pub fn follow(&mut self, files: HashSet<PathBuf>) {
+    pub(super) fn follow(&mut self, files: HashSet<PathBuf>) {
         self.shared.inner().files = files;
     }
 
     /// Whether some folder tells nothing by itself.
-    pub fn is_polling(&self) -> bool {
+    pub(super) fn is_polling(&self) -> bool {
         self.files.is_polling()
     }
 
-    pub fn has_changes(&self) -> bool {
+    pub(super) fn has_changes(&self) -> bool {
         !self.shared.inner().changes.is_empty()
     }
 
     /// What happened since the last call.
-    pub fn changes(&mut self) -> Changes {
+    pub(super) fn changes(&mut self) -> Changes {
         let mut inner = self.shared.inner();
         let _ = self.shared.wakeup.read(); // not rung: nothing to take back
         let replaced = inner.changes.replaced.clone();
         std::mem::replace(&mut inner.changes, Changes { replaced, ..Changes::default() })
     }
 
-    pub fn readable(&self) -> BorrowedFd<'_> {
+    pub(super) fn readable(&self) -> BorrowedFd<'_> {
         self.shared.wakeup.as_fd()
     }
 }

@@ -72,7 +72,7 @@ fn cannot_move((call, errno): (&str, Errno)) -> Failure {
 }
 
 impl FromPipe {
-    pub fn open(context: &Context, framing: Framing) -> Result<FromPipe, Failure> {
+    pub(crate) fn open(context: &Context, framing: Framing) -> Result<FromPipe, Failure> {
         let input = duplicate()?;
         let kept = context.holding_pipe.borrow_mut().take();
         if kept.is_none() {
@@ -100,7 +100,7 @@ impl FromPipe {
         })
     }
 
-    pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+    pub(crate) fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
         match self.stage {
             Stage::Discard { keep } => {
                 self.discard(keep)?;
@@ -192,11 +192,11 @@ impl FromPipe {
     }
 
     /// None while a long item gathers: what is there is known.
-    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
         (!self.gathering.is_under_way()).then(|| self.input.as_fd())
     }
 
-    pub fn save(&self, state: &mut Vec<u8>) {
+    pub(crate) fn save(&self, state: &mut Vec<u8>) {
         let (tag, number) = match self.stage {
             Stage::Lines { done } => (0, done),
             Stage::Discard { keep } => (1, keep),
@@ -210,7 +210,7 @@ impl FromPipe {
         save_skip(self.lines.skipping(), state);
     }
 
-    pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
         let (tag, number) = (take_number(&mut state)?, take_number(&mut state)?);
         self.stage = match tag {
             0 => Stage::Lines { done: number },

@@ -17,14 +17,14 @@ pub(in crate::stage) struct RegularFile {
 }
 
 impl RegularFile {
-    pub fn open(framing: Framing) -> Result<RegularFile, Failure> {
+    pub(crate) fn open(framing: Framing) -> Result<RegularFile, Failure> {
         let mut file = File::from(duplicate()?);
         // Who started mprun may have read a part already.
         let offset = file.stream_position().map_err(cannot_read)?;
         Ok(RegularFile { file, framing, lines: Lines::at(framing, offset, None) })
     }
 
-    pub fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
+    pub(crate) fn next(&mut self, out: &mut Emitter<'_>) -> Result<Next, Failure> {
         if let Some(next) = self.lines.step(&NAME, false, out)? {
             return Ok(next);
         }
@@ -35,17 +35,17 @@ impl RegularFile {
         Ok(self.lines.step(&NAME, true, out)?.unwrap_or(Next::End))
     }
 
-    pub fn progress(&self) -> Option<Progress> {
+    pub(crate) fn progress(&self) -> Option<Progress> {
         let (done, size) = (self.lines.position(), self.file.metadata().ok()?.len());
         Some(Progress { done, total: size.max(done) })
     }
 
-    pub fn save(&self, state: &mut Vec<u8>) {
+    pub(crate) fn save(&self, state: &mut Vec<u8>) {
         save_number(self.lines.position(), state);
         save_skip(self.lines.skipping(), state);
     }
 
-    pub fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
         let position = take_number(&mut state)?;
         self.lines = Lines::at(self.framing, position, take_skip(&mut state)?);
         Ok(())

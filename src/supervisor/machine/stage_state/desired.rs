@@ -10,7 +10,7 @@ use std::time::Instant;
 
 impl StageState {
     /// Adds workers, or removes the newest, until there are as many as wanted.
-    pub fn scale(&mut self, out: &mut Effects) {
+    pub(crate) fn scale(&mut self, out: &mut Effects) {
         let wanted = usize::try_from(self.spec.processes).unwrap_or(usize::MAX);
         let staying = self.staying().count();
         for _ in wanted..staying {
@@ -57,27 +57,33 @@ impl StageState {
     }
 
     /// All workers end after their items and their places go: the stage was removed.
-    pub fn remove_all_workers(&mut self, until: Instant, out: &mut Effects) {
+    pub(crate) fn remove_all_workers(&mut self, until: Instant, out: &mut Effects) {
         for i in (0..self.workers.len()).rev() {
             self.remove_worker(i, StopReason::Removed, Some(until), out);
         }
     }
 
     /// All workers end after their items, and stay over.
-    pub fn finish_all(&mut self, why: StopReason, over: Over, until: Option<Instant>, out: &mut Effects) {
+    pub(crate) fn finish_all(
+        &mut self,
+        why: StopReason,
+        over: Over,
+        until: Option<Instant>,
+        out: &mut Effects,
+    ) {
         for i in 0..self.workers.len() {
             self.request_or_end(i, StopRequest::Finish(why, until), over, out);
         }
     }
 
     /// All workers of a stage that gave up end after their items, within `stop_timeout`.
-    pub fn finish_given_up(&mut self, out: &mut Effects) {
+    pub(crate) fn finish_given_up(&mut self, out: &mut Effects) {
         let until = out.now + self.spec.rules.stop_timeout;
         self.finish_all(StopReason::GaveUp, Over::GaveUp, Some(until), out);
     }
 
     /// All workers die now, and are killed if they don't.
-    pub fn terminate(&mut self, out: &mut Effects) {
+    pub(crate) fn terminate(&mut self, out: &mut Effects) {
         let until = out.now + self.spec.rules.stop_timeout;
         for i in 0..self.workers.len() {
             self.request_or_end(i, StopRequest::Term(StopReason::Stopping, until), Over::Stopped, out);
@@ -85,7 +91,7 @@ impl StageState {
     }
 
     /// All workers are killed now.
-    pub fn kill(&mut self, out: &mut Effects) {
+    pub(crate) fn kill(&mut self, out: &mut Effects) {
         for i in 0..self.workers.len() {
             self.request_or_end(i, StopRequest::Kill(StopReason::Stopping), Over::Stopped, out);
         }
@@ -102,14 +108,14 @@ impl StageState {
     }
 
     /// Ends the others of a stage whose output has no reader.
-    pub fn end_if_output_closed(&mut self, out: &mut Effects) {
+    pub(crate) fn end_if_output_closed(&mut self, out: &mut Effects) {
         if self.workers.iter().any(|worker| worker.life == Life::Over(Over::OutputClosed)) {
             self.finish_all(StopReason::OutputClosed, Over::OutputClosed, None, out);
         }
     }
 
     /// Pauses off (or on again).
-    pub fn skip_pauses(&mut self, on: bool, out: &mut Effects) {
+    pub(crate) fn skip_pauses(&mut self, on: bool, out: &mut Effects) {
         if self.skips_pauses == on {
             return;
         }
@@ -118,7 +124,7 @@ impl StageState {
     }
 
     /// Workers finish their item and wait (or go on).
-    pub fn pause(&mut self, on: bool, out: &mut Effects) {
+    pub(crate) fn pause(&mut self, on: bool, out: &mut Effects) {
         if self.paused != on {
             self.paused = on;
             self.workers.iter_mut().for_each(|worker| worker.at_rest = false);
@@ -127,7 +133,7 @@ impl StageState {
     }
 
     /// Fresh workers take the places of all that are there, one by one.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
@@ -150,7 +156,7 @@ impl StageState {
     }
 
     /// Its output has a reader again.
-    pub fn output_reopened(&mut self, out: &mut Effects) {
+    pub(crate) fn output_reopened(&mut self, out: &mut Effects) {
         self.revive(Over::OutputClosed, StartReason::WorkAgain);
         for i in 0..self.workers.len() {
             let worker = &self.workers[i];
@@ -163,14 +169,14 @@ impl StageState {
     }
 
     /// Starts workers again that were over for this reason.
-    pub fn revive(&mut self, over: Over, why: StartReason) {
+    pub(crate) fn revive(&mut self, over: Over, why: StartReason) {
         for worker in self.workers.iter_mut().filter(|worker| worker.life == Life::Over(over)) {
             worker.life = Life::Due(why);
         }
     }
 
     /// Another chance for a stage that gave up.
-    pub fn reset_give_up(&mut self) {
+    pub(crate) fn reset_give_up(&mut self) {
         self.fate = Fate::Wanted;
         self.intensity.forget();
         for worker in &mut self.workers {

@@ -19,7 +19,7 @@ const KILL_HINT: &str =
 
 /// The end of a worker, and what else decides about what follows.
 #[derive(Debug)]
-pub struct WorkerExit {
+pub(crate) struct WorkerExit {
     pub end: End,
     pub work: ProcessWork,
     /// How far the stop of the pipeline is.
@@ -30,7 +30,7 @@ pub struct WorkerExit {
 
 /// What an ended worker means for its stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Fine,
     /// It never became ready in its new version.
     TrialFailed,
@@ -53,7 +53,12 @@ struct Lived {
 impl StageState {
     /// A worker's process is gone, or never came to be: gives back what it held, and decides what follows. With the
     /// release of the item whose dead letter is to be written.
-    pub fn ended(&mut self, i: usize, exit: &WorkerExit, out: &mut Effects) -> (Verdict, Option<Release>) {
+    pub(crate) fn ended(
+        &mut self,
+        i: usize,
+        exit: &WorkerExit,
+        out: &mut Effects,
+    ) -> (Verdict, Option<Release>) {
         self.totals.add(&exit.work);
         let worker = &self.workers[i];
         let requested = match worker.life {
@@ -217,7 +222,7 @@ impl StageState {
     }
 
     /// Starts all over. One restart, for the intensity.
-    pub fn start_over(&mut self, jitter: f64, out: &mut Effects) -> Verdict {
+    pub(crate) fn start_over(&mut self, jitter: f64, out: &mut Effects) -> Verdict {
         if self.intensity.exceeded(&self.spec.rules.give_up, out.now) {
             return Verdict::GaveUp;
         }

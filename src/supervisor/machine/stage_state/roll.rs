@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 impl StageState {
     /// Replaces workers of another version, one by one: the next one ends only when the one before is ready.
-    pub fn roll(&mut self, out: &mut Effects) {
+    pub(crate) fn roll(&mut self, out: &mut Effects) {
         let mut busy = self.staying().any(|worker| worker.trial || is_being_replaced(worker));
         for i in 0..self.workers.len() {
             if self.workers[i].leaving {

@@ -12,14 +12,14 @@ use std::rc::Rc;
 
 impl StageState {
     /// Time has passed.
-    pub fn tick(&mut self, out: &mut Effects) {
+    pub(crate) fn tick(&mut self, out: &mut Effects) {
         for i in 0..self.workers.len() {
             self.apply(i, WorkerEvent::Tick, out);
         }
     }
 
     /// Starts a worker that is due.
-    pub fn start(&mut self, i: usize, slot: SlotId, out: &mut Effects) {
+    pub(crate) fn start(&mut self, i: usize, slot: SlotId, out: &mut Effects) {
         self.begun = true;
         if let Life::Due(why) = self.workers[i].life {
             out.transition(self.name(i), TransitionKind::Started(why));
@@ -28,24 +28,24 @@ impl StageState {
     }
 
     /// A worker has a process.
-    pub fn spawned(&mut self, i: usize, pid: Pid, out: &mut Effects) {
+    pub(crate) fn spawned(&mut self, i: usize, pid: Pid, out: &mut Effects) {
         self.workers[i].at_rest = false;
         self.apply(i, WorkerEvent::Spawned(pid), out);
     }
 
     /// A worker has built its stage.
-    pub fn ready(&mut self, i: usize, out: &mut Effects) {
+    pub(crate) fn ready(&mut self, i: usize, out: &mut Effects) {
         self.workers[i].trial = false;
         self.apply(i, WorkerEvent::Ready, out);
     }
 
     /// A worker was stopped by a signal where it holds up all others.
-    pub fn kill_holder(&mut self, i: usize, out: &mut Effects) {
+    pub(crate) fn kill_holder(&mut self, i: usize, out: &mut Effects) {
         self.apply(i, WorkerEvent::Ask(StopRequest::Kill(StopReason::HoldsLock)), out);
     }
 
     /// Other settings for the workers that run.
-    pub fn tune(&mut self, tuning: config::Tuning, out: &mut Effects) {
+    pub(crate) fn tune(&mut self, tuning: config::Tuning, out: &mut Effects) {
         for process in self.workers.iter().filter_map(|worker| worker.life.process()) {
             out.push(Effect::Tune(process.slot, process.pid, tuning));
         }

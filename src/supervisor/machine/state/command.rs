@@ -221,7 +221,7 @@ impl State {
     }
 
     /// What a file would change, if it were taken over now.
-    pub fn plan(&self, new: &Wanted, held: &[(String, u64)]) -> Result<Vec<String>, Refused> {
+    pub(crate) fn plan(&self, new: &Wanted, held: &[(String, u64)]) -> Result<Vec<String>, Refused> {
         let Some(old) = &self.wanted else { return Ok(Vec::new()) };
         plan(&old.pipeline, &new.pipeline, held)
             .map_err(|refusal| refused(Reason::FileRefused, refusal.to_string()))

@@ -10,7 +10,7 @@ use std::fmt::Display;
 
 impl State {
     /// Fills in what happened to each worker of a snapshot.
-    pub fn fill_history(&self, snapshot: &mut Snapshot, moment: Moment) {
+    pub(crate) fn fill_history(&self, snapshot: &mut Snapshot, moment: Moment) {
         for stage in &mut snapshot.stages {
             for worker in &mut stage.workers {
                 let name = format!("{}[{}]", stage.name, worker.index);

@@ -13,7 +13,7 @@ use crate::supervisor::machine::stage_state::StageState;
 
 impl State {
     /// The pipeline as it is. `dead_before`: dead letters of queues that are gone.
-    pub fn snapshot(
+    pub(crate) fn snapshot(
         &self,
         identity: &RunIdentity,
         moment: Moment,

@@ -8,13 +8,13 @@ use log::{Level, log};
 
 impl QueueStore {
     /// Whether another run can recover what is left.
-    pub fn keeps_queues(&self) -> bool {
+    pub(crate) fn keeps_queues(&self) -> bool {
         self.location != Location::Memory
     }
 
     /// All workers have ended. `through`: all work is done, the next run starts anew. `waits`: the disk has
     /// no room, for this reason; whether to try it again. Whether all could be put away.
-    pub fn conclude(
+    pub(crate) fn conclude(
         self,
         through: bool,
         manager: &NotifySocket,

@@ -17,7 +17,7 @@ use std::time::Duration;
 const PREVIOUS_RUN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What decides about the place.
-pub struct StoreOptions<'a> {
+pub(crate) struct StoreOptions<'a> {
     /// What is to run.
     pub pipeline: &'a Pipeline,
     /// The stages that it names.
@@ -33,7 +33,10 @@ pub struct StoreOptions<'a> {
 
 impl QueueStore {
     /// Finds or makes the queues' memory.
-    pub fn open(options: &StoreOptions<'_>, received: &mut Received) -> Result<QueueStore, SetUpError> {
+    pub(crate) fn open(
+        options: &StoreOptions<'_>,
+        received: &mut Received,
+    ) -> Result<QueueStore, SetUpError> {
         let whose = options.identity();
         if options.pipeline.is_durable() {
             return options.open_file(&whose);
@@ -46,7 +49,7 @@ impl QueueStore {
     }
 
     /// Goes on with the queues that a program before this one has had in this process: workers are at work in them.
-    pub fn resume(options: &StoreOptions<'_>, fd: OwnedFd) -> Result<QueueStore, SetUpError> {
+    pub(crate) fn resume(options: &StoreOptions<'_>, fd: OwnedFd) -> Result<QueueStore, SetUpError> {
         let location = match (options.pipeline.is_durable(), options.manager.listens()) {
             (true, _) => Location::File(options.path()),
             (false, true) => Location::Store(options.store_name()),

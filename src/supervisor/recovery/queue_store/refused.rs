@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Reports what became of them.
-pub fn tell(what: &str, aside: &Path, fault: &Fault, saved: &Saved) {
+pub(super) fn tell(what: &str, aside: &Path, fault: &Fault, saved: &Saved) {
     let aside = aside.display();
     let (level, then) = match saved {
         Saved::Nothing => (Level::Error, "this run starts with empty ones".to_owned()),
@@ -26,7 +26,7 @@ pub fn tell(what: &str, aside: &Path, fault: &Fault, saved: &Saved) {
 }
 
 /// Copies memory that the service manager kept into the state folder.
-pub fn save(fd: &OwnedFd, folder: &Path, fault: &Fault) {
+pub(super) fn save(fd: &OwnedFd, folder: &Path, fault: &Fault) {
     match Arena::copy_aside(fd, &folder.join("queues")) {
         Ok(aside) => tell("the service manager's store", &aside, fault, &Saved::Nothing),
         Err(failed) => log!(
@@ -38,7 +38,7 @@ pub fn save(fd: &OwnedFd, folder: &Path, fault: &Fault) {
 }
 
 /// Another pipeline's queues of the same name are refused.
-pub fn refuse_other_pipeline(arena: &Arena, whose: &Identity, path: &Path) -> Result<(), SetUpError> {
+pub(super) fn refuse_other_pipeline(arena: &Arena, whose: &Identity, path: &Path) -> Result<(), SetUpError> {
     let found = arena.identity()?;
     if found.is(whose) {
         return Ok(());
@@ -52,7 +52,7 @@ pub fn refuse_other_pipeline(arena: &Arena, whose: &Identity, path: &Path) -> Re
 }
 
 /// Only one run can have them.
-pub fn in_use(path: &Path) -> SetUpError {
+pub(super) fn in_use(path: &Path) -> SetUpError {
     SetUpError::Refused(format!(
         "the durable queues in {} are in use by another run of this pipeline: stop that one first",
         path.display()
@@ -60,7 +60,7 @@ pub fn in_use(path: &Path) -> SetUpError {
 }
 
 /// Neither guessed at nor thrown away.
-pub fn version(path: &Path, fault: &Fault) -> SetUpError {
+pub(super) fn version(path: &Path, fault: &Fault) -> SetUpError {
     SetUpError::Refused(format!(
         "the durable queues in {} can't be used: {fault}; let the version of mprun that made them finish its work, or \
          remove the file to start anew",

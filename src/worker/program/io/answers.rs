@@ -67,7 +67,7 @@ pub(crate) enum Answered<'a> {
 
 impl Answers {
     /// `most`: bytes of one output.
-    pub fn new(reply: Reply, framing: Framing, most: u64) -> Answers {
+    pub(crate) fn new(reply: Reply, framing: Framing, most: u64) -> Answers {
         let decoder = match reply {
             Reply::Protocol => ProtocolReader::decoder(most),
             Reply::One | Reply::UntilEmpty => Decoder::new(framing, most),
@@ -85,17 +85,17 @@ impl Answers {
         }
     }
 
-    pub fn reply(&self) -> Reply {
+    pub(crate) fn reply(&self) -> Reply {
         self.reply
     }
 
     /// Whether the program has asked for the items' numbers.
-    pub fn wants_numbers(&self) -> bool {
+    pub(crate) fn wants_numbers(&self) -> bool {
         self.reader.wants_numbers()
     }
 
     /// With nothing to answer: whether the program has said more than a greeting.
-    pub fn is_unasked(&mut self) -> Result<bool, ProgramError> {
+    pub(crate) fn is_unasked(&mut self) -> Result<bool, ProgramError> {
         match self.reply {
             Reply::Protocol => {
                 Ok(self.reader.greet(&mut self.decoder)?
@@ -106,13 +106,18 @@ impl Answers {
     }
 
     /// Whole answers.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.whole.len()
     }
 
     /// Takes whole answers out of what was read, for `asked` items. `most_in_all`: bytes of one answer's outputs.
     /// An error is about the first item that has no answer then.
-    pub fn read(&mut self, asked: usize, output: OutputState, most_in_all: u64) -> Result<(), ProgramError> {
+    pub(crate) fn read(
+        &mut self,
+        asked: usize,
+        output: OutputState,
+        most_in_all: u64,
+    ) -> Result<(), ProgramError> {
         while self.whole.len() < asked {
             if !self.read_one(output)? {
                 return Ok(());
@@ -193,7 +198,7 @@ impl Answers {
 
     /// The first whole answers. Several outputs of one answer must go out together: so those that have several are
     /// not too many at once.
-    pub fn first(&self) -> Option<Answered<'_>> {
+    pub(crate) fn first(&self) -> Option<Answered<'_>> {
         if let Some(failure) = &self.whole.front()?.failure {
             return Some(Answered::Failure(failure.clone()));
         }
@@ -209,13 +214,13 @@ impl Answers {
     }
 
     /// How many outputs the answer has, if all of the first `answers` have one at most.
-    pub fn single(&self, answers: usize) -> Option<impl Iterator<Item = usize>> {
+    pub(crate) fn single(&self, answers: usize) -> Option<impl Iterator<Item = usize>> {
         let first = || self.whole.iter().take(answers).map(|answer| answer.outputs);
         first().all(|outputs| outputs <= 1).then(first)
     }
 
     /// The first `answers` are published.
-    pub fn drop_first(&mut self, answers: usize) {
+    pub(crate) fn drop_first(&mut self, answers: usize) {
         let gone = self.whole.drain(..answers);
         let (outputs, bytes) =
             gone.fold((0, 0), |(outputs, bytes), gone| (outputs + gone.outputs, bytes + gone.bytes));

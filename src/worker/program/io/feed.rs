@@ -40,13 +40,13 @@ struct Long {
 }
 
 impl Feed {
-    pub fn new(framing: Framing) -> Feed {
+    pub(crate) fn new(framing: Framing) -> Feed {
         let (bytes, ends, writer) = (Vec::new(), VecDeque::new(), ProtocolWriter::default());
         Feed { framing, bytes, long: None, written: 0, boundary: 0, ends, writer, framed: 0 }
     }
 
     /// The next item. After an error nothing of it is there.
-    pub fn push(&mut self, item: &[u8]) -> Result<(), NotEncodable> {
+    pub(crate) fn push(&mut self, item: &[u8]) -> Result<(), NotEncodable> {
         let before = self.bytes.len();
         encode(self.framing, item, &mut self.bytes)?;
         self.pushed(before);
@@ -59,12 +59,12 @@ impl Feed {
     }
 
     /// Where the next item begins in the stream of bytes that the program gets; not where [`Feed::push_in_place`] is used.
-    pub fn framed(&self) -> u64 {
+    pub(crate) fn framed(&self) -> u64 {
         self.framed
     }
 
     /// The next item, which [`Feed::out`] gets again if it is long. Only while the feed isn't full.
-    pub fn push_in_place(&mut self, item: &[u8]) -> Result<(), NotEncodable> {
+    pub(crate) fn push_in_place(&mut self, item: &[u8]) -> Result<(), NotEncodable> {
         if item.len() < LONG_ITEM_BYTES {
             return self.push(item);
         }
@@ -75,7 +75,7 @@ impl Feed {
     }
 
     /// The next item for a program that says how it went.
-    pub fn push_numbered(&mut self, item: &[u8], attempt: u32) -> Result<(), NotEncodable> {
+    pub(crate) fn push_numbered(&mut self, item: &[u8], attempt: u32) -> Result<(), NotEncodable> {
         let before = self.bytes.len();
         self.writer.encode(item, attempt, &mut self.bytes)?;
         self.pushed(before);
@@ -83,18 +83,18 @@ impl Feed {
     }
 
     /// That program has asked for the items' numbers.
-    pub fn begin_numbers(&mut self) {
+    pub(crate) fn begin_numbers(&mut self) {
         self.writer.begin_numbers();
     }
 
     /// What is to be written, where nothing is long.
-    pub fn rest(&self) -> &[u8] {
+    pub(crate) fn rest(&self) -> &[u8] {
         debug_assert!(self.long.is_none(), "part of it is elsewhere");
         &self.bytes[self.written..]
     }
 
     /// What is to be written; `last`: the last item, if it [is elsewhere](Feed::needs_last).
-    pub fn out<'a>(&'a self, last: &'a [u8]) -> WriteBuffers<'a> {
+    pub(crate) fn out<'a>(&'a self, last: &'a [u8]) -> WriteBuffers<'a> {
         let Some(long) = &self.long else { return WriteBuffers::from(self.rest()) };
         debug_assert_eq!(last.len(), long.len, "another item");
         let mut done = self.written;
@@ -106,26 +106,26 @@ impl Feed {
     }
 
     /// Whether the last item is not in here.
-    pub fn needs_last(&self) -> bool {
+    pub(crate) fn needs_last(&self) -> bool {
         self.long.is_some()
     }
 
     /// Items that are not wholly written.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
     /// Whether there is enough for now.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.long.is_some() || self.bytes.len() - self.written >= FULL_BYTES
     }
 
     /// More bytes were written. Returns how many items are wholly written by them.
-    pub fn note_written(&mut self, bytes: usize) -> usize {
+    pub(crate) fn note_written(&mut self, bytes: usize) -> usize {
         self.written += bytes;
         let whole = self.ends.iter().take_while(|&&end| end <= self.written).count();
         self.boundary = self.ends.drain(..whole).next_back().unwrap_or(self.boundary);
@@ -141,7 +141,7 @@ impl Feed {
     }
 
     /// Takes back the items that are not begun. Returns how many there were: the last ones.
-    pub fn take_back(&mut self) -> usize {
+    pub(crate) fn take_back(&mut self) -> usize {
         let begun = usize::from(self.written > self.boundary);
         let taken = self.ends.len().saturating_sub(begun);
         self.ends.truncate(begun);
@@ -153,7 +153,7 @@ impl Feed {
     }
 
     /// Forgets everything: the program is gone.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.forget();
         self.shrink();
         (self.writer, self.framed) = (ProtocolWriter::default(), 0);
@@ -167,12 +167,12 @@ impl Feed {
     }
 
     /// Whether it has much more memory than it needs now: one large item must not cost it for ever.
-    pub fn has_slack(&self) -> bool {
+    pub(crate) fn has_slack(&self) -> bool {
         self.bytes.capacity() > KEPT_BYTES && self.bytes.len() <= KEPT_BYTES
     }
 
     /// Gives that back.
-    pub fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         self.bytes.shrink_to(KEPT_BYTES);
     }
 }

@@ -40,14 +40,19 @@ enum Numbers {
 
 impl ProtocolWriter {
     /// The program has asked for numbers.
-    pub fn begin_numbers(&mut self) {
+    pub(crate) fn begin_numbers(&mut self) {
         if self.numbers == Numbers::NotAsked {
             self.numbers = Numbers::Asked;
         }
     }
 
     /// Appends an item as the program reads it.
-    pub fn encode(&mut self, item: &[u8], attempt: u32, into: &mut Vec<u8>) -> Result<(), NotEncodable> {
+    pub(crate) fn encode(
+        &mut self,
+        item: &[u8],
+        attempt: u32,
+        into: &mut Vec<u8>,
+    ) -> Result<(), NotEncodable> {
         let head = if self.numbers == Numbers::NotAsked { 4 } else { 8 };
         let length = u32::try_from(item.len() + head).map_err(|_| NotEncodable::TooLong)?;
         self.count = self.count.wrapping_add(1);
@@ -92,22 +97,22 @@ pub(crate) struct ProtocolReader {
 }
 
 impl ProtocolReader {
-    pub fn new(most: u64) -> ProtocolReader {
+    pub(crate) fn new(most: u64) -> ProtocolReader {
         ProtocolReader { most, skipping: 0, is_fresh: true, due: None }
     }
 
     /// For the bytes that it reads.
-    pub fn decoder(most: u64) -> Decoder {
+    pub(crate) fn decoder(most: u64) -> Decoder {
         Decoder::new(Framing::U32be, 5 + most.max(REASON_BYTES))
     }
 
     /// Whether the program has asked for numbers.
-    pub fn wants_numbers(&self) -> bool {
+    pub(crate) fn wants_numbers(&self) -> bool {
         self.due.is_some()
     }
 
     /// Reads what a program may say before it is asked anything. Returns whether more was said, or may be on its way.
-    pub fn greet(&mut self, decoder: &mut Decoder) -> Result<bool, ProgramError> {
+    pub(crate) fn greet(&mut self, decoder: &mut Decoder) -> Result<bool, ProgramError> {
         let bytes = decoder.rest();
         if !self.is_fresh || bytes.is_empty() {
             return Ok(!bytes.is_empty());
@@ -128,7 +133,7 @@ impl ProtocolReader {
     }
 
     /// The next whole frame; `None`: its end is still to come.
-    pub fn next<'d>(&mut self, decoder: &'d mut Decoder) -> Result<Option<Frame<'d>>, ProgramError> {
+    pub(crate) fn next<'d>(&mut self, decoder: &'d mut Decoder) -> Result<Option<Frame<'d>>, ProgramError> {
         if self.is_fresh && !self.greet(decoder)? || !self.skip(decoder) {
             return Ok(None);
         }

@@ -20,7 +20,7 @@ pub(crate) struct OutputSlice<'a> {
 }
 
 impl Outputs {
-    pub fn push(&mut self, item: &[u8]) {
+    pub(crate) fn push(&mut self, item: &[u8]) {
         // No item is longer than a queue takes, which is far below 4 GiB.
         let length = u32::try_from(item.len()).unwrap_or(u32::MAX);
         self.bytes.extend_from_slice(&length.to_le_bytes());
@@ -28,7 +28,7 @@ impl Outputs {
         self.count += 1;
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.count = 0;
         // One large answer must not cost memory for ever.
@@ -36,18 +36,18 @@ impl Outputs {
     }
 
     /// Bytes that they take.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bytes.len()
     }
 
     /// Keeps the first `count`, which take `size` bytes.
-    pub fn truncate(&mut self, size: usize, count: usize) {
+    pub(crate) fn truncate(&mut self, size: usize, count: usize) {
         self.bytes.truncate(size);
         self.count = count;
     }
 
     /// Drops the first `count`, which take `size` bytes.
-    pub fn drop_front(&mut self, size: usize, count: usize) {
+    pub(crate) fn drop_front(&mut self, size: usize, count: usize) {
         if size == self.bytes.len() {
             return self.clear();
         }
@@ -55,18 +55,18 @@ impl Outputs {
         self.count -= count;
     }
 
-    pub fn all(&self) -> OutputSlice<'_> {
+    pub(crate) fn all(&self) -> OutputSlice<'_> {
         OutputSlice { bytes: &self.bytes, count: self.count }
     }
 
     /// Those in this range of bytes, of which there are `count`.
-    pub fn part(&self, bytes: Range<usize>, count: usize) -> OutputSlice<'_> {
+    pub(crate) fn part(&self, bytes: Range<usize>, count: usize) -> OutputSlice<'_> {
         OutputSlice { bytes: &self.bytes[bytes], count }
     }
 }
 
 impl<'a> OutputSlice<'a> {
-    pub fn iter(&self) -> Iter<'a> {
+    pub(crate) fn iter(&self) -> Iter<'a> {
         Iter { bytes: self.bytes, left: self.count }
     }
 }

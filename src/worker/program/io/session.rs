@@ -122,7 +122,7 @@ pub(crate) enum StartFailure {
 
 impl Session {
     /// Makes the pipes, and lets `start` start the program with them.
-    pub fn start(
+    pub(crate) fn start(
         reads: bool,
         null: &OwnedFd,
         start: impl FnOnce([BorrowedFd<'_>; 3]) -> Result<RunningProgram, SpawnError>,
@@ -151,44 +151,44 @@ impl Session {
     }
 
     /// Ends it if it and what it has started are more processes than that.
-    pub fn limit_processes(&mut self, most: u64) {
+    pub(crate) fn limit_processes(&mut self, most: u64) {
         self.process_limit = Some(ProcessLimit { most, next: Instant::now() + COUNT_INTERVAL });
     }
 
     /// Larger pipes, as far as the system allows: fewer turns.
-    pub fn widen(&self, bytes: i32) {
+    pub(crate) fn widen(&self, bytes: i32) {
         for fd in [&self.stdin, &self.stdout].into_iter().flatten() {
             let _ = fcntl(fd, FcntlArg::F_SETPIPE_SZ(bytes));
         }
     }
 
     /// Its process.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.running.pid()
     }
 
     /// How it ended.
-    pub fn exit(&self) -> Option<Exit> {
+    pub(crate) fn exit(&self) -> Option<Exit> {
         self.exit
     }
 
     /// Whether it has ended, and all that it wrote is read.
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.exit.is_some() && self.stdout.is_none() && self.stderr.is_none()
     }
 
     /// Whether it may still read.
-    pub fn takes_input(&self) -> bool {
+    pub(crate) fn takes_input(&self) -> bool {
         self.stdin.is_some()
     }
 
     /// Whether it may still write.
-    pub fn gives_output(&self) -> bool {
+    pub(crate) fn gives_output(&self) -> bool {
         self.stdout.is_some()
     }
 
     /// Nothing more will come.
-    pub fn close_input(&mut self) {
+    pub(crate) fn close_input(&mut self) {
         if let Some(stdin) = self.stdin.take() {
             // What waits in a pipe stays there as long as one end is open.
             self.sent -= readiness::bytes_waiting(stdin.as_fd()).unwrap_or(0).min(self.sent);
@@ -196,25 +196,25 @@ impl Session {
     }
 
     /// Bytes of its standard input that it has read, or had when that was closed.
-    pub fn consumed(&self) -> u64 {
+    pub(crate) fn consumed(&self) -> u64 {
         let waiting = |fd: &OwnedFd| readiness::bytes_waiting(fd.as_fd()).unwrap_or(0);
         self.sent.saturating_sub(self.stdin.as_ref().map_or(0, waiting))
     }
 
     /// From now on what it writes is not read.
-    pub fn close_output(&mut self) {
+    pub(crate) fn close_output(&mut self) {
         self.stdout = None;
     }
 
     /// Sends a signal to the program and all it has started.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if self.exit.is_none() {
             self.running.signal(signal);
         }
     }
 
     /// One turn: waits until something can be done, and does it. Returns early for an order.
-    pub fn turn(
+    pub(crate) fn turn(
         &mut self,
         request: TurnRequest<'_>,
         stderr: &mut StderrRelay,
@@ -250,12 +250,12 @@ impl Session {
     }
 
     /// Whether an exchange without a wait is likely to move something; `writes`: there is something to write.
-    pub fn flows(&self, writes: bool) -> bool {
+    pub(crate) fn flows(&self, writes: bool) -> bool {
         self.exit.is_none() && (self.flow.out || self.flow.into && writes)
     }
 
     /// A turn without a wait, while much moves: to ask first whether it can would be one more system call each time.
-    pub fn exchange_unpolled(
+    pub(crate) fn exchange_unpolled(
         &mut self,
         out: WriteBuffers<'_>,
         into: &mut Decoder,

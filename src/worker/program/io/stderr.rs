@@ -31,7 +31,7 @@ pub(crate) struct StderrRelay {
 }
 
 impl StderrRelay {
-    pub fn new() -> StderrRelay {
+    pub(crate) fn new() -> StderrRelay {
         let (partial, kept) = (Vec::new(), VecDeque::with_capacity(KEPT_LINES));
         StderrRelay {
             partial,
@@ -44,7 +44,7 @@ impl StderrRelay {
         }
     }
 
-    pub fn take(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn take(&mut self, mut bytes: &[u8]) {
         while let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) {
             self.append(&bytes[..end]);
             self.end_at(bytes[end]);
@@ -54,7 +54,7 @@ impl StderrRelay {
     }
 
     /// The program is over: what it has said is all there is.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if !self.partial.is_empty() {
             self.end_line();
         }
@@ -62,12 +62,12 @@ impl StderrRelay {
     }
 
     /// The last lines since the last call: of one program, or of one item.
-    pub fn take_last_lines(&mut self) -> Vec<String> {
+    pub(crate) fn take_last_lines(&mut self) -> Vec<String> {
         self.kept.drain(..).collect()
     }
 
     /// Forgets what was kept.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.kept.clear();
     }
 

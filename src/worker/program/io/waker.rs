@@ -43,7 +43,7 @@ pub(crate) struct Waker {
 
 impl Waker {
     /// Call it with the worker's signals blocked: they are for its first thread.
-    pub fn new() -> io::Result<Waker> {
+    pub(crate) fn new() -> io::Result<Waker> {
         let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(named)?;
         let event = Arc::new(event);
@@ -55,7 +55,7 @@ impl Waker {
     }
 
     /// After a `take` that came back empty: the descriptor tells when to try again.
-    pub fn arm(&mut self, queues: &WorkerHandle) {
+    pub(crate) fn arm(&mut self, queues: &WorkerHandle) {
         if !self.is_armed {
             // The thread ends with the process only.
             self.is_armed = self.sleepers.send(queues.waiter()).is_ok();
@@ -63,19 +63,19 @@ impl Waker {
     }
 
     /// Whether it has signalled. If so, take, or pass the wake-up on: see [`QueueWaiter`].
-    pub fn has_fired(&mut self) -> bool {
+    pub(crate) fn has_fired(&mut self) -> bool {
         let rung = self.is_armed && self.event.read().is_ok();
         self.is_armed &= !rung;
         rung
     }
 
     /// Whether it sleeps in the worker's place: then there is nothing to take until it has signalled.
-    pub fn is_armed(&self) -> bool {
+    pub(crate) fn is_armed(&self) -> bool {
         self.is_armed
     }
 
     /// To wait for, as long as it is armed.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.is_armed.then(|| self.event.as_fd())
     }
 }

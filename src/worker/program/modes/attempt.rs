@@ -33,7 +33,7 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// Runs the program on the first `size` leases.
-    pub fn run(&mut self, worker: &mut WorkerContext, size: usize) -> Attempted<ProgramError> {
+    pub(super) fn run(&mut self, worker: &mut WorkerContext, size: usize) -> Attempted<ProgramError> {
         if let Err(error) = self.frame(worker, size)? {
             return Ok(Err(error));
         }

@@ -46,7 +46,7 @@ pub(super) enum Intake {
 
 impl Intake {
     /// An answer came: there is no reason to hold off any more.
-    pub fn answered(&mut self) {
+    pub(super) fn answered(&mut self) {
         if let Intake::HeldOff { .. } = self {
             *self = Intake::Open;
         }
@@ -54,7 +54,7 @@ impl Intake {
 }
 
 impl Replies<'_> {
-    pub fn pass_on_wake_up(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
+    pub(super) fn pass_on_wake_up(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
         if self.waker.has_fired() {
             // It was a wake-up for one worker: if this one can't use it, the look passes it on.
             worker.queues.take(&worker.inputs, 0, Wait::No)?;
@@ -63,7 +63,7 @@ impl Replies<'_> {
     }
 
     /// Why there is no item at work.
-    pub fn idles_for(&self, live: &LiveSettings) -> Waiting {
+    pub(super) fn idles_for(&self, live: &LiveSettings) -> Waiting {
         if self.pause.is_on() || live.must_pause() { Waiting::Paused } else { Waiting::Starved }
     }
 }

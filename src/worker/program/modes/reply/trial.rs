@@ -60,16 +60,16 @@ struct HeldCharge {
 }
 
 impl Trial {
-    pub fn is_unproven(&self) -> bool {
+    pub(super) fn is_unproven(&self) -> bool {
         matches!(self.verdict, Verdict::Unproven { .. })
     }
 
-    pub fn prove(&mut self) {
+    pub(super) fn prove(&mut self) {
         self.verdict = Verdict::Proven;
     }
 
     /// When silence is reported; `since`: when the program got its oldest item.
-    pub fn silence_deadline(&self, since: Option<Instant>) -> Option<Instant> {
+    pub(super) fn silence_deadline(&self, since: Option<Instant>) -> Option<Instant> {
         match self.verdict {
             Verdict::Unproven { is_silence_reported: false, .. } => since.map(|since| since + SILENCE_REPORT),
             Verdict::Unproven { .. } | Verdict::Proven => None,
@@ -77,7 +77,7 @@ impl Trial {
     }
 
     /// Reports silence once, when it is time.
-    pub fn report_silence(&mut self, items: usize, since: Option<Instant>) {
+    pub(super) fn report_silence(&mut self, items: usize, since: Option<Instant>) {
         if self.silence_deadline(since).is_none_or(|at| at > Instant::now()) {
             return;
         }
@@ -92,7 +92,11 @@ impl Trial {
     }
 
     /// The program has failed before it had answered anything, with the only lease in its hands.
-    pub fn hold_charge(&mut self, worker: &mut WorkerContext, failed: FailedAttempt) -> Result<(), Stop> {
+    pub(super) fn hold_charge(
+        &mut self,
+        worker: &mut WorkerContext,
+        failed: FailedAttempt,
+    ) -> Result<(), Stop> {
         let lease = worker.queues.item(0)?;
         let (queue, id, why) = (lease.queue, lease.id, failed.to_string());
         worker.queues.give_back(0, false)?;
@@ -100,7 +104,12 @@ impl Trial {
         self.count_failure(worker, "answered anything", &why)
     }
 
-    pub fn count_failure(&mut self, worker: &mut WorkerContext, before: &str, why: &str) -> Result<(), Stop> {
+    pub(super) fn count_failure(
+        &mut self,
+        worker: &mut WorkerContext,
+        before: &str,
+        why: &str,
+    ) -> Result<(), Stop> {
         let text = format!("the program failed before it had {before}: {why}");
         let Verdict::Unproven { failures, .. } = &mut self.verdict else {
             return Err(Stop(Ending::Failed(text)));
@@ -119,14 +128,14 @@ impl Trial {
     }
 
     /// How many items to ask for: beside a suspect there should be another.
-    pub fn with_another(&self, most: usize, known: usize) -> usize {
+    pub(super) fn with_another(&self, most: usize, known: usize) -> usize {
         if self.held.is_some() && self.is_unproven() && known == 0 { most.max(2) } else { most }
     }
 
     /// If the suspect is among the new leases: it is charged if another one was answered, or if there is no other;
     /// else it goes back for now. With a program that is not proven yet one item remains. Returns whether it was
     /// charged.
-    pub fn sort_out_held(&mut self, worker: &mut WorkerContext, known: usize) -> Result<bool, Stop> {
+    pub(super) fn sort_out_held(&mut self, worker: &mut WorkerContext, known: usize) -> Result<bool, Stop> {
         let Some(held) = self.held.take() else { return Ok(false) };
         let is_held = |i| worker.queues.item(i).map(|lease| (lease.queue, lease.id) == (held.queue, held.id));
         let mut found = None;

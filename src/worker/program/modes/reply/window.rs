@@ -21,32 +21,32 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub fn new() -> Window {
+    pub(super) fn new() -> Window {
         Window { size: 1, answered: 0, singles: 0 }
     }
 
     /// Items that may be on their way.
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         if self.singles > 0 || self.answered < TRIAL_ITEMS { 1 } else { self.size }
     }
 
     /// Whether this program has answered anything yet.
-    pub fn is_proven(&self) -> bool {
+    pub(super) fn is_proven(&self) -> bool {
         self.answered > 0
     }
 
     /// A fresh program.
-    pub fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         (self.size, self.answered) = (1, 0);
     }
 
     /// One of these items has ended a program.
-    pub fn try_singly(&mut self, items: usize) {
+    pub(super) fn try_singly(&mut self, items: usize) {
         self.singles = items;
     }
 
     /// `done` items were answered; the oldest took this long.
-    pub fn learn(&mut self, done: usize, took: Duration) {
+    pub(super) fn learn(&mut self, done: usize, took: Duration) {
         self.answered += done as u64;
         self.clear(done);
         if took > ANSWER_SPAN {
@@ -58,7 +58,7 @@ impl Window {
     }
 
     /// These singles are answered, or charged.
-    pub fn clear(&mut self, done: usize) {
+    pub(super) fn clear(&mut self, done: usize) {
         self.singles = self.singles.saturating_sub(done);
     }
 }

@@ -52,18 +52,18 @@ impl Pieces {
 }
 
 impl StreamOutput {
-    pub fn new(decoder: Decoder, name: String) -> StreamOutput {
+    pub(super) fn new(decoder: Decoder, name: String) -> StreamOutput {
         StreamOutput { decoder, name, pieces: Pieces::default(), slack_ends: None }
     }
 
     /// Whether a remainder waits for more.
-    pub fn holds_back(&self) -> bool {
+    pub(super) fn holds_back(&self) -> bool {
         self.pieces.kept > 0
     }
 
     /// Stages what is read. Of several pieces all but the last are published, the first with the end of `written`
     /// leases. Returns how many items there were.
-    pub fn emit_pieces(
+    pub(super) fn emit_pieces(
         &mut self,
         worker: &mut WorkerContext,
         feed: &mut Feed,
@@ -94,7 +94,7 @@ impl StreamOutput {
     }
 
     /// Stages up to `most` of the items that are read. Returns how many there were.
-    pub fn emit(&mut self, worker: &mut WorkerContext, most: usize) -> Result<usize, Stop> {
+    pub(super) fn emit(&mut self, worker: &mut WorkerContext, most: usize) -> Result<usize, Stop> {
         let mut to = StageOutlet::new(worker, None);
         self.decoder.set_most(to.longest());
         let mut emitted = 0;
@@ -126,7 +126,7 @@ impl StreamOutput {
     }
 
     /// Stages an item that has no end, if it is whole: a killed program may have been in the middle of it.
-    pub fn emit_last(
+    pub(super) fn emit_last(
         &mut self,
         worker: &mut WorkerContext,
         exit: Exit,
@@ -159,7 +159,7 @@ impl StreamOutput {
     }
 
     /// Gives back what has not been needed for long. Returns when to look again, if there is some.
-    pub fn tidy(&mut self, feed: &mut Feed) -> Option<Instant> {
+    pub(super) fn tidy(&mut self, feed: &mut Feed) -> Option<Instant> {
         if !self.decoder.has_slack(ROOM_KEPT) && !feed.has_slack() {
             self.slack_ends = None;
             return None;

@@ -43,7 +43,7 @@ pub(super) enum Last {
 
 impl Found {
     /// Returns when the wait ends though nothing tells of an item.
-    pub fn begin_wait(&mut self, waker: &mut Waker, queues: &WorkerHandle) -> Option<Instant> {
+    pub(super) fn begin_wait(&mut self, waker: &mut Waker, queues: &WorkerHandle) -> Option<Instant> {
         match std::mem::take(&mut self.last) {
             Last::Items => return None,
             Last::Unknown => return Some(Instant::now()),
@@ -63,12 +63,12 @@ pub(super) struct Unaccounted {
 }
 
 impl Unaccounted {
-    pub fn new() -> Unaccounted {
+    pub(super) fn new() -> Unaccounted {
         Unaccounted { items: 0, moved: Instant::now() }
     }
 
     /// Bytes have moved, and with them these items have come into the program's hands.
-    pub fn moved(&mut self, written: usize) {
+    pub(super) fn moved(&mut self, written: usize) {
         let now = Instant::now();
         if now.duration_since(self.moved) > QUIET_AFTER {
             self.items = 0;
@@ -77,7 +77,7 @@ impl Unaccounted {
         self.items += written as u64;
     }
 
-    pub fn warn(&self) {
+    pub(super) fn warn(&self) {
         if self.items > 0 {
             log::warn!("up to {} items that its program had taken are unaccounted for", self.items);
         }
@@ -85,7 +85,7 @@ impl Unaccounted {
 
     /// It is not the program that failed. What it had written is gone with what it had read, and no other try brings it
     /// back.
-    pub fn lost_with(&self, worker: &WorkerContext, stop: Stop) -> Stop {
+    pub(super) fn lost_with(&self, worker: &WorkerContext, stop: Stop) -> Stop {
         match stop.0 {
             Ending::Failed(why) if worker.console.has_failed() => {
                 self.warn();
@@ -98,7 +98,7 @@ impl Unaccounted {
 
 impl Streaming<'_> {
     /// Whether more can be done at once, most likely: then a wait would only be a system call more.
-    pub fn flows_on(&self, run: &ProgramRun<'_>) -> bool {
+    pub(super) fn flows_on(&self, run: &ProgramRun<'_>) -> bool {
         let live = run.worker.live;
         let waits = live.is_single() || live.must_pause() || self.pause.is_on();
         !waits && run.conversation.is_undecided() && run.flows(!self.feed.is_empty())
