@@ -107,6 +107,10 @@ impl Follower {
                 None => false,
             };
             if !is_known {
+                // What came into the older file since it was read, before it was renamed.
+                if let Some(mut renamed) = self.files.remove(&path) {
+                    renamed.read(&mut lines)?;
+                }
                 let mut fresh = Followed::new(file);
                 fresh.read(&mut lines)?;
                 self.files.insert(path, fresh);
