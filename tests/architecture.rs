@@ -127,8 +127,8 @@ fn no_files_of_one_module_use_each_other_in_a_circle() {
     let line = |circle: &Vec<(String, String)>| {
         circle.iter().map(|(from, to)| format!("{from} uses {to}\n")).collect::<String>()
     };
-    let told: Vec<String> = circles.iter().map(line).collect();
-    assert!(told.is_empty(), "circles:\n{}", told.join("\n"));
+    let reported: Vec<String> = circles.iter().map(line).collect();
+    assert!(reported.is_empty(), "circles:\n{}", reported.join("\n"));
 }
 
 #[test]
@@ -173,8 +173,9 @@ fn no_struct_of_a_state_machine_has_many_flags_counters_and_times() {
         .map(|one| (fields::count(one, &all, &exempt), one));
     let (many, few): (Vec<_>, Vec<_>) = looked_at.partition(|(count, _)| *count > 10);
     assert!(few.len() > 40, "only {} structs were found", few.len());
-    let told = many.iter().map(|(count, one)| format!("{}: {} has {count}\n", one.file.display(), one.name));
-    assert!(many.is_empty(), "{}", told.collect::<String>());
+    let reported =
+        many.iter().map(|(count, one)| format!("{}: {} has {count}\n", one.file.display(), one.name));
+    assert!(many.is_empty(), "{}", reported.collect::<String>());
 }
 
 #[test]
