@@ -160,6 +160,8 @@ class Failures(unittest.TestCase):
     def test_an_interrupt_ends_the_program_after_the_answers_before_it(self) -> None:
         script = """
             import mprun, os, signal
+            # As in a terminal, also where the tests run in the background.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             def f(text):
                 if text == "b":
                     os.kill(os.getpid(), signal.SIGINT)
