@@ -12,7 +12,7 @@
 //! | [`record`] | what travels through the log pipe |
 //! | [`writer`] | the process that reads the log pipe and writes |
 //! | [`journal`] | the native protocol of the systemd journal |
-//! | [`file`] | log files that many processes append to, and their rotation |
+//! | [`mod@file`] | log files that many processes append to, and their rotation |
 //! | [`recent`], [`follow`] | the last lines of each stage, and following them |
 #![forbid(unsafe_code)]
 

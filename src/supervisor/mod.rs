@@ -11,7 +11,7 @@
 //! | [`recovery`] | what outlives a run or a program: the queues' place, their recovery, the state of an upgrade |
 //! | [`runtime`] | processes, threads and descriptors: children, workers' start, the inbox, the log writer |
 //! | [`effects`] | what was decided is done |
-//! | [`run`] | a run from its start to its end, with the event loop |
+//! | [`mod@run`] | a run from its start to its end, with the event loop |
 #![forbid(unsafe_code)]
 
 pub(crate) mod closing;

@@ -17,7 +17,7 @@ pub(crate) struct Circumstances {
     pub leaving: bool,
     /// How far the stop of the pipeline is.
     pub stop: Stopping,
-    /// A signal from outside ended it ([`End::is_killed_externally`]).
+    /// A signal from outside ended it.
     pub killed_externally: bool,
     /// The stage's `restart`.
     pub restart: Restart,

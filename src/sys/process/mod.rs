@@ -7,7 +7,7 @@
 //! memory, which the child shares, so no error pipe is needed.
 //!
 //! All of this is sound for these reasons:
-//! - The child has a [stack](stack) of its own, and its own copies of descriptors, signal handlers and credentials.
+//! - The child has a [stack] of its own, and its own copies of descriptors, signal handlers and credentials.
 //! - What it reads was made before the clone and outlives it: CLONE_VFORK holds the starting thread until the child is
 //!   past its exec or its end.
 //! - It writes to its stack, to the [word](child::Failure) of the failure and to the resting thread's errno only.
