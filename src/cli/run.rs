@@ -37,7 +37,7 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> u8 {
     supervisor::run(options, registry)
 }
 
-/// Whether this program could go on with such a run; see [`supervisor::preflight`].
+/// Whether this program could resume such a run; see [`supervisor::preflight`].
 pub(super) fn preflight(args: Args, verbosity: i8, registry: &Registry) -> u8 {
     supervisor::preflight(&options(args, verbosity), registry)
 }

@@ -1,4 +1,4 @@
-//! How items are told apart in a stream of bytes: written to a program, and read from one, or from a file, piece by piece.
+//! How items are delimited in a stream of bytes: written to a program, and read from one, or from a file, piece by piece.
 #![forbid(unsafe_code)]
 
 mod decode;
@@ -9,7 +9,7 @@ pub(crate) use encode::{NotEncodable, begin, encode};
 
 use serde::{Deserialize, Serialize};
 
-/// `framing`: how items are told apart.
+/// `framing`: how items are delimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Framing {
     /// Each ends with a line end.

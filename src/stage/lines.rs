@@ -21,7 +21,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The parameter of a source that reads items.
 pub(crate) fn framing(with: &mut Settings<'_>) -> Framing {
-    let doc = "How items are told apart: \"lines\", or for bytes of any kind \"nul\" (a zero byte after each), \"netstring\" (`5:hello,`), \"u32be\" (four bytes of length before each).";
+    let doc = "How items are delimited: \"lines\", or for bytes of any kind \"nul\" (a zero byte after each), \"netstring\" (`5:hello,`), \"u32be\" (four bytes of length before each).";
     with.key("framing", doc).or(Framing::Lines)
 }
 

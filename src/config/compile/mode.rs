@@ -1,4 +1,4 @@
-//! How items meet a program: its mode, what its answers are, and how items are told apart.
+//! How items meet a program: its mode, what its answers are, and how items are delimited.
 
 use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Report};
@@ -20,7 +20,7 @@ pub(super) fn mode(draft: &Draft) -> Mode {
     }
 }
 
-/// How items are told apart on both sides, if nothing else is said about one of them.
+/// How items are delimited on both sides, if nothing else is said about one of them.
 pub(super) fn framing(draft: &Draft) -> Framing {
     match draft.keys.framing.value {
         Some(FramingWord::Plain(framing)) => framing,

@@ -78,7 +78,7 @@ impl Choice for Framing {
     ];
 }
 
-/// `framing`, as a word: how items are told apart, or how they are talked about.
+/// `framing`, as a word: how items are delimited, or how they are talked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FramingWord {
     Plain(Framing),

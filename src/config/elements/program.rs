@@ -211,7 +211,7 @@ impl Element for Umask {
 
     fn read(node: &Node, report: &mut Report) -> Option<u32> {
         let Some(text) = node.text() else {
-            // 27 would be 0o33: whoever writes it means the octal digits.
+            // 27 would be 0o33: a user who writes it means the octal digits.
             let guess = match node.content {
                 Content::Integer(number) => Some(format!("\"{number:03}\", in quotes")),
                 _ => None,

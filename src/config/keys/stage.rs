@@ -37,7 +37,7 @@ table! {
         /// With `mode = "each"`: the largest number of items in one batch on the program's standard input. A batch
         /// does not wait until it is full.
         batch: Option<Count<1, 1000, u32>> = None, also "batch_size" "chunk" "chunksize";
-        /// How items are told apart on the program's standard input and output: "lines", or for bytes of any kind
+        /// How items are delimited on the program's standard input and output: "lines", or for bytes of any kind
         /// "nul" (a zero byte after each), "netstring" (`5:hello,`), "u32be" (four bytes of length before each).
         /// "mprun" is for programs that use mprun's Python module or speak its protocol (docs/helper-protocol.md): it
         /// implies `mode = "reply"`, with any number of outputs for each item, and lets the program fail an item and

@@ -13,7 +13,7 @@ pub struct Command {
     pub invocation: Invocation,
     /// How items meet it.
     pub mode: Mode,
-    /// How items are told apart on its standard input.
+    /// How items are delimited on its standard input.
     pub in_framing: Framing,
     /// The same on its standard output.
     pub out_framing: Framing,

@@ -104,7 +104,7 @@ fn an_item_that_is_too_long_is_skipped_wherever_its_pieces_end_and_whoever_goes_
         for size in 1..bytes.len() {
             let (mut decoder, mut seen) = (Decoder::new(framing, 10), Vec::new());
             for piece in bytes.chunks(size) {
-                // Another process goes on from the position each time.
+                // Another process continues from the position each time.
                 let rest = decoder.rest().to_vec();
                 let skip = decoder.skipping().cloned();
                 decoder = Decoder::resume(framing, 10, decoder.position(), skip);

@@ -288,7 +288,7 @@ fn a_ring_that_ran_empty_gives_all_its_pages_back() {
     assert!(memory_used(&arena) < before + (1 << 20), "{} bytes are left", memory_used(&arena) - before);
 }
 
-/// Found by review: a notifier wakes one waiter. If that one was stopped (SIGSTOP) nobody else was woken, now or by
+/// Found by review: a notifier wakes one waiter. If that one was stopped (SIGSTOP) no other waiter was woken, now or by
 /// any later put, as nobody announced himself again.
 #[test]
 #[cfg_attr(miri, ignore = "needs a process of its own")]

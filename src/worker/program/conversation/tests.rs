@@ -174,12 +174,12 @@ fn table() -> String {
     text
 }
 
-/// `UPDATE_TABLE=1 cargo test every_event` writes the table anew: read the difference.
+/// `UPDATE_GOLDEN=1 cargo test every_event` writes the table anew: read the difference.
 #[test]
 fn every_event_in_every_phase_does_what_the_table_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/worker/program/conversation/table.txt");
     let now = table();
-    if std::env::var_os("UPDATE_TABLE").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(path, &now).unwrap();
     }
     let written = std::fs::read_to_string(path).unwrap();
