@@ -13,7 +13,7 @@ pub(super) struct Args {
     /// The pipeline (can be left out when only one runs), and the queue
     #[arg(num_args = 1..=2, value_names = ["NAME", "QUEUE"])]
     words: Vec<String>,
-    /// End after so many items
+    /// End after this many items
     #[arg(long, short = 'n', value_name = "ITEMS")]
     count: Option<u64>,
     /// Print each item as a line of JSON

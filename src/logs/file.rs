@@ -14,7 +14,7 @@
 //! | in a write | the line, or, across two pages of the file, its beginning | the next line follows it |
 //! | holding the lock | nothing | the kernel gives it to the next |
 //! | between two renames | a gap in the numbers, nothing lost | the next rotation fills it |
-//! | after the last rename | no file | whoever writes next makes it |
+//! | after the last rename | no file | the next writer makes it |
 
 use crate::sys::fd;
 use nix::errno::Errno;

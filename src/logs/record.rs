@@ -2,8 +2,8 @@
 //!
 //! The pipe is the workers' standard error, too, so text that some library prints there must pass. A record begins with
 //! a byte that no line of the log holds (control characters are escaped in it), a kind, and its length in four
-//! hexadecimal digits. All of it is one write of at most [`PIPE_BUF`] bytes, which a pipe keeps together, whoever else
-//! writes and whoever is killed. Everything is UTF-8, so that records fit into the JSON of an upgrade.
+//! hexadecimal digits. All of it is one write of at most [`PIPE_BUF`] bytes, which a pipe keeps together beside other
+//! writers and through any kill. Everything is UTF-8, so that records fit into the JSON of an upgrade.
 
 use super::file::LogFile;
 

@@ -1,7 +1,7 @@
 //! Standard streams that were closed when the program began (`>&-`).
 //!
 //! Rust opens `/dev/null` in their place before `main`, so that no other file gets their numbers. But then whatever is
-//! written is gone without a word, and nobody can tell any more. So before Rust comes to it, there is something in their
+//! written is gone without a word, and can't be told any more. So before Rust comes to it, there is something in their
 //! place that can neither be read nor written; workers inherit it, and so does a program after an upgrade.
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};

@@ -148,7 +148,7 @@ fn width(text: &str) -> usize {
     text.chars().map(columns_of).sum()
 }
 
-/// At most so many columns on a terminal: tabs are shown as four, and what is wide is beyond ASCII.
+/// Columns on a terminal, at most: tabs are shown as four, and what is wide is beyond ASCII.
 fn columns_of(letter: char) -> usize {
     match letter {
         '\t' => 4,
