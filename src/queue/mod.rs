@@ -12,7 +12,7 @@
 //! # Layout
 //!
 //! ```text
-//! header | lock | commit word | identity | journal | queue[256] | class[25] | label[256] | slot[4096] | ring[256] | returned[256] | free stacks | heap
+//! header | lock | commit word | identity | journal | queue[4096] | class[25] | label[4096] | stage[4096] | slot[4096] | ring[4096] | returned[4096] | free stacks | heap
 //! ```
 //!
 //! All of it is virtual and sparse; only touched pages cost. Everything is either *array + count* (rings, returned
@@ -79,11 +79,13 @@ pub use admin::{DeadLetterCandidate, FailureAttribution, PutBack, QueueAdmin, Re
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;
 pub use arena::identity::{Identity, User};
-pub use arena::ids::{QueueId, SlotId};
+pub use arena::ids::{QueueId, SlotId, StageId};
 #[cfg(any(test, feature = "inject"))]
 pub use arena::inject;
 pub use arena::item_times::{ITEM_TIME_BOUNDS, ItemTimes};
-pub use arena::layout::{HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS};
+pub use arena::layout::{
+    HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS, MAX_STAGES,
+};
 pub use arena::orders::{Ending, Order, Phase};
 pub use arena::worker_time::{Waiting, WorkTimes};
 pub use recovery::{LabelledQueue, Opened, Saved};

@@ -37,6 +37,7 @@ impl QueueAdmin {
     /// # Errors
     /// When the memory is damaged, as for all calls here; or [`Fault::DiskFull`], and nothing is changed.
     pub fn set_queue(&mut self, q: QueueId, limits: &Limits) -> Result<(), Fault> {
+        self.open_queue(q)?;
         let queue = QueueAt::of(q)?;
         let capacity = limits.capacity.clamp(1, layout::MAX_CAPACITY);
         let mut tx = self.session.begin()?;
@@ -55,6 +56,22 @@ impl QueueAdmin {
         tx.notify_all(queue + queue::NOT_FULL);
         tx.notify_all(queue + queue::BYTES_FREE);
         Ok(())
+    }
+
+    /// Makes the pages of a queue's words certain, and those of the queues around it. Killed before the count is stored, it
+    /// is done again.
+    pub(in crate::queue) fn open_queue(&self, q: QueueId) -> Result<(), Fault> {
+        QueueAt::of(q)?;
+        let memory = self.session.memory();
+        loop {
+            let opened = memory.load(layout::OPENED_QUEUES);
+            if u64::from(q.0) < opened {
+                return Ok(());
+            }
+            let first = QueueAt::of(QueueId(opened as u16))?;
+            first.opened_areas().into_iter().try_for_each(|area| memory.reserve(area))?;
+            memory.store(layout::OPENED_QUEUES, opened + layout::QUEUES_OPENED_AT_ONCE as u64);
+        }
     }
 
     /// Ends the use of a queue that no worker is attached to; its number can be used anew. Returns how many items

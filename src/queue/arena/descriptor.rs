@@ -1,16 +1,17 @@
 //! The two words that stand for an item (or a reserved block) wherever it is: data and meta.
 //!
 //! data: the payload itself if it has at most 8 bytes, else the offset of its block.
-//! meta: length (32 bits) | failed attempts (20) | queue (11) | BLOCK (1): a reserved block, not an item.
+//! meta: length (31 bits) | failed attempts (20) | queue (12) | BLOCK (1): a reserved block, not an item.
 
 use super::layout::INLINE;
 use crate::queue::QueueId;
 
 const BLOCK: u64 = 1 << 63;
-const FAILURES: u32 = 32;
+const LENGTH: u64 = (1 << FAILURES) - 1;
+const FAILURES: u32 = 31;
 /// The count of failed attempts stays here: enough for every `attempts` of a pipeline file.
 const MAX_FAILURES: u64 = (1 << 20) - 1;
-const QUEUE: u32 = 52;
+const QUEUE: u32 = 51;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Meta(pub u64);
@@ -27,12 +28,12 @@ impl Meta {
 
     #[inline]
     pub(crate) fn len(self) -> usize {
-        (self.0 & 0xffff_ffff) as usize
+        (self.0 & LENGTH) as usize
     }
 
     #[inline]
     pub(crate) fn queue(self) -> QueueId {
-        QueueId((self.0 >> QUEUE) as u16 & 0x7ff)
+        QueueId((self.0 >> QUEUE) as u16 & 0xfff)
     }
 
     /// Attempts that were begun and failed.
@@ -77,12 +78,15 @@ mod tests {
 
     #[test]
     fn a_descriptor_keeps_its_parts_apart() {
-        let meta = Meta::item(1 << 30, QueueId(255));
-        assert_eq!((meta.len(), meta.queue(), meta.failures()), (1 << 30, QueueId(255), 0));
+        let meta = Meta::item(1 << 30, QueueId(4095));
+        assert_eq!((meta.len(), meta.queue(), meta.failures()), (1 << 30, QueueId(4095), 0));
         let failed = (0..1_000_000).fold(meta, |meta, _| meta.failed_once_more());
-        assert_eq!((failed.len(), failed.queue(), failed.failures()), (1 << 30, QueueId(255), 1_000_000));
+        assert_eq!((failed.len(), failed.queue(), failed.failures()), (1 << 30, QueueId(4095), 1_000_000));
         let failed = (0..100_000).fold(failed, |meta, _| meta.failed_once_more());
-        assert_eq!((failed.len(), failed.queue(), failed.failures()), (1 << 30, QueueId(255), (1 << 20) - 1));
+        assert_eq!(
+            (failed.len(), failed.queue(), failed.failures()),
+            (1 << 30, QueueId(4095), (1 << 20) - 1)
+        );
         assert!(Meta::reserved(QueueId(7)).is_block() && !meta.is_block());
     }
 }

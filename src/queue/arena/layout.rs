@@ -5,10 +5,10 @@
 
 use super::fault::Fault;
 use super::place::{Area, At, Field, WordAt, Words};
-use crate::queue::{QueueId, SlotId};
+use crate::queue::{QueueId, SlotId, StageId};
 
 /// Queues of an arena.
-pub const MAX_QUEUES: usize = if cfg!(miri) { 8 } else { 256 };
+pub const MAX_QUEUES: usize = if cfg!(miri) { 8 } else { 4096 };
 /// Workers that can be attached at once.
 pub const MAX_SLOTS: usize = if cfg!(miri) { 8 } else { 4096 };
 /// Leased items and reserved blocks that one worker may hold.
@@ -27,7 +27,7 @@ pub(crate) const INLINE: usize = 8;
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0qa");
 /// Counts changes of anything in this file, and of what the words mean: another version's arena is never guessed at.
-pub(crate) const VERSION: u64 = 6;
+pub(crate) const VERSION: u64 = 7;
 
 /// The words by which an arena is known, see [`header`].
 pub(crate) const HEADER: At<Words> = At::new(0);
@@ -45,6 +45,8 @@ pub(crate) const STOPPED: WordAt = At::new(208);
 pub(crate) const OPENED: WordAt = At::new(216);
 /// What has to survive a power cut: see `transaction/checkpoint.rs`.
 pub(crate) const DURABILITY: WordAt = At::new(224);
+/// Queues `0 .. OPENED_QUEUES` were ever used: the others' pages need not be read.
+pub(crate) const OPENED_QUEUES: WordAt = At::new(232);
 
 /// Whose arena it is, and how it was left: see `identity.rs`. From `CHECK` on nothing ever changes, and the checksum
 /// covers it.
@@ -144,14 +146,18 @@ impl JournalAt {
 
 /// The control word that a journal names by its offset, if a transaction may change one there.
 pub(crate) fn journalled_word(offset: u64, named_at: WordAt) -> Result<WordAt, Fault> {
-    if !(QUEUES as u64..HEAP as u64).contains(&offset) || !offset.is_multiple_of(8) {
+    if !(CLASS_TABLE as u64..HEAP as u64).contains(&offset) || !offset.is_multiple_of(8) {
         return Err(Fault::damaged("an offset in the journal", named_at, offset));
     }
     Ok(At::new(offset as usize))
 }
 
-const QUEUES: usize = 16384;
+const CLASS_TABLE: usize = 16384;
+const CLASS_SIZE: usize = 64;
+const QUEUES: usize = CLASS_TABLE + 4096;
 const QUEUE_SIZE: usize = 512;
+/// Queues that get their pages together.
+pub(crate) const QUEUES_OPENED_AT_ONCE: usize = if cfg!(miri) { 8 } else { 64 };
 
 /// A queue's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,9 +236,16 @@ impl QueueAt {
         At::new(QUEUES + index as usize * QUEUE_SIZE)
     }
 
-    /// Every queue that an arena has room for, in use or not.
-    pub(crate) fn all() -> impl Iterator<Item = QueueAt> {
-        (0..MAX_QUEUES as u16).map(QueueAt::nth)
+    /// The queues that were ever opened, if that many can be.
+    pub(crate) fn opened(opened: u64) -> impl Iterator<Item = QueueAt> {
+        (0..opened.min(MAX_QUEUES as u64) as u16).map(QueueAt::nth)
+    }
+
+    /// The words and the labels of the queues from this one on that get their pages together.
+    pub(crate) fn opened_areas(self) -> [Area; 2] {
+        let label = LABELS + self.index() * LABEL_SIZE;
+        [(self.offset(), QUEUE_SIZE), (label, LABEL_SIZE)]
+            .map(|(start, size)| Area { start, bytes: QUEUES_OPENED_AT_ONCE * size })
     }
 
     #[inline]
@@ -318,7 +331,8 @@ pub(crate) mod entry {
     pub(crate) const SEQUENCE: Field<Entry> = Field::new(16);
     /// Outputs that are published already.
     pub(crate) const MARK: Field<Entry> = Field::new(24);
-    pub(crate) const WORDS: usize = 4;
+    /// A cache line: what is not listed here is room for more.
+    pub(crate) const WORDS: usize = 8;
 }
 const ENTRY: usize = entry::WORDS * 8;
 
@@ -334,8 +348,6 @@ const CLASSES: usize = if cfg!(miri) { 16 } else { 25 };
 const SMALLEST_SHIFT: u32 = 6;
 /// Each class has its own virtual region: a class can never run out before the sum of all `max_bytes` does.
 const REGION_SHIFT: u32 = if cfg!(miri) { 22 } else { 34 };
-const CLASS_TABLE: usize = QUEUES + MAX_QUEUES * QUEUE_SIZE;
-const CLASS_SIZE: usize = 64;
 
 /// A size class of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -459,11 +471,31 @@ impl BlockAt {
 }
 
 /// What each queue is called, for the next run: length, then text.
-const LABELS: usize = CLASS_TABLE + 4096;
+const LABELS: usize = QUEUES + MAX_QUEUES * QUEUE_SIZE;
 const LABEL_SIZE: usize = 512;
 pub(crate) const LABEL_MAX: usize = LABEL_SIZE - 8;
 
-const SLOTS: usize = LABELS + MAX_QUEUES * LABEL_SIZE;
+/// Stages that an arena has words for.
+pub const MAX_STAGES: usize = if cfg!(miri) { 8 } else { 4096 };
+const STAGES: usize = LABELS + MAX_QUEUES * LABEL_SIZE;
+const STAGE_SIZE: usize = 256;
+
+/// What the workers of one stage share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {}
+pub(crate) type StageAt = At<Stage>;
+
+impl StageAt {
+    pub(crate) fn of(id: StageId) -> Result<StageAt, Fault> {
+        if (id.0 as usize) < MAX_STAGES {
+            Ok(At::new(STAGES + id.0 as usize * STAGE_SIZE))
+        } else {
+            Err(Fault::damaged("a stage's number", 0_u64, id.0 as u64))
+        }
+    }
+}
+
+const SLOTS: usize = (STAGES + MAX_STAGES * STAGE_SIZE).next_multiple_of(4096);
 const SLOT_HEADER: usize = 4096;
 const SLOT_JOURNAL: usize = SLOT_HEADER + HOLDINGS * ENTRY;
 const SLOT_SIZE: usize = SLOT_JOURNAL + JOURNAL_SIZE;
@@ -581,8 +613,8 @@ pub(crate) const fn header() -> [u64; 8] {
     ]
 }
 
-/// The pages that every arena uses from its start: header, journal, queues, classes, labels.
-pub(crate) const HEAD_PAGES: Area = Area { start: 0, bytes: SLOTS };
+/// The pages that every arena uses from its start: header, journal, classes.
+pub(crate) const HEAD_PAGES: Area = Area { start: 0, bytes: QUEUES };
 /// The words that say whose the arena is and how it was left.
 pub(crate) const IDENTITY_AREA: Area = Area { start: 0, bytes: identity::END };
 
@@ -598,10 +630,10 @@ mod tests {
     fn the_parts_of_the_arena_follow_each_other() {
         let line = |words: &[WordAt]| words.windows(2).all(|pair| pair[0].offset() + 8 <= pair[1].offset());
         assert!(DECIDED.offset() + 64 <= TAKEOVERS.offset());
-        assert!(line(&[TAKEOVERS, REDONE, STOPPED, OPENED, DURABILITY, identity::BOOT[0]]));
+        assert!(line(&[TAKEOVERS, REDONE, STOPPED, OPENED, DURABILITY, OPENED_QUEUES, identity::BOOT[0]]));
         const { assert!(identity::END <= checkpoint::CHANGES.offset()) };
         const { assert!(checkpoint::SAVED_SEQUENCE.offset() + 4 <= TAP.offset()) };
-        const { assert!(sample::END <= JOURNAL.offset() && JOURNAL.offset() + JOURNAL_SIZE <= QUEUES) };
+        const { assert!(sample::END <= JOURNAL.offset() && JOURNAL.offset() + JOURNAL_SIZE <= CLASS_TABLE) };
         const { assert!(JOURNAL_MAX * 16 <= JOURNAL_SIZE && JOURNAL_MAX < 4096) };
         let last = QueueAt::of(QueueId(MAX_QUEUES as u16 - 1)).unwrap();
         assert!(last_slot().offset() + SLOT_SIZE <= RINGS);

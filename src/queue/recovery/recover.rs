@@ -31,6 +31,7 @@ impl QueueAdmin {
     /// # Errors
     /// See [`QueueAdmin::set_queue`].
     pub fn set_label(&mut self, q: QueueId, label: &str) -> Result<(), Fault> {
+        self.open_queue(q)?;
         let (len_at, text_at) = QueueAt::of(q)?.label();
         let text = &label.as_bytes()[..label.len().min(layout::LABEL_MAX)];
         let memory = self.session.memory();

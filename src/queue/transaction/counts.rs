@@ -1,7 +1,7 @@
 //! A queue's ledger: `put = done + waiting + leased + dropped + dead`, at every moment.
 
 use super::tx::Tx;
-use crate::queue::arena::layout::{QueueAt, queue};
+use crate::queue::arena::layout::{self, QueueAt, queue};
 use crate::queue::arena::memory::Memory;
 
 /// What became of the items of a queue.
@@ -74,5 +74,6 @@ pub(crate) fn is_closed(memory: &Memory, queue: QueueAt) -> bool {
 
 /// The queues that are in use.
 pub(crate) fn used_queues(memory: &Memory) -> impl Iterator<Item = QueueAt> {
-    QueueAt::all().filter(|&queue| memory.load(queue + queue::FLAGS) & queue::USED != 0)
+    QueueAt::opened(memory.load(layout::OPENED_QUEUES))
+        .filter(|&queue| memory.load(queue + queue::FLAGS) & queue::USED != 0)
 }
