@@ -74,7 +74,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::{Limits, Tuning, WhenFull};
+pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFailing, WhenFull};
 pub use admin::{DeadLetterCandidate, FailureAttribution, PutBack, QueueAdmin, Released, SlotReport};
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;

@@ -529,8 +529,6 @@ pub(crate) mod slot {
     pub(crate) const DEAD: Field<Slot> = Field::new(344);
     /// How far a source is, and of how much; the second is 0 if it doesn't know.
     pub(crate) const PROGRESS: [Field<Slot>; 2] = [Field::new(352), Field::new(360)];
-    /// Eight words, see `tuning.rs`.
-    pub(crate) const TUNING: Field<Slot, Words> = Field::new(384);
     /// When its stage was built; 0: not yet. This and what follows, see `worker_time.rs`.
     pub(crate) const BORN: Field<Slot> = Field::new(512);
     pub(crate) const WAITED: Field<Slot, Words> = Field::new(520);
@@ -538,6 +536,8 @@ pub(crate) mod slot {
     pub(crate) const ITEM_TIME_SUM: Field<Slot> = Field::new(552);
     pub(crate) const ITEM_TIMES: Field<Slot, Words> = Field::new(560);
     pub(crate) const ITEM_CLASSES: usize = 25;
+    /// 16 words, see `tuning.rs`.
+    pub(crate) const TUNING: Field<Slot, Words> = Field::new(1024);
     pub(crate) const ENDING_TEXT: Field<Slot, Words> = Field::new(2048);
     pub(crate) const ENDING_TEXT_MAX: usize = 2048;
 }

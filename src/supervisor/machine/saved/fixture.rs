@@ -103,6 +103,7 @@ fn command(mode: Mode) -> Command {
         in_framing: framings[n],
         out_framing: framings[n + 1],
         success_codes: vec![0, 1],
+        dead_codes: vec![65],
         env: vec![("A".to_owned(), "1".to_owned())],
         env_file: Some("e.env".into()),
         file_variables: Some(vec![("B".into(), "2".into())]),
