@@ -493,6 +493,15 @@ impl StageAt {
             Err(Fault::damaged("a stage's number", 0_u64, id.0 as u64))
         }
     }
+
+    /// All its words, and no others': where the file system can't reserve room it is filled with zeros.
+    pub(crate) fn area(self) -> Area {
+        Area { start: self.offset(), bytes: STAGE_SIZE }
+    }
+
+    pub(crate) fn words(self) -> impl Iterator<Item = WordAt> {
+        (0..STAGE_SIZE / 8).map(move |i| At::new(self.offset() + i * 8))
+    }
 }
 
 const SLOTS: usize = (STAGES + MAX_STAGES * STAGE_SIZE).next_multiple_of(4096);

@@ -4,7 +4,7 @@ use super::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
 use crate::config::{Recycle, Task, Work};
 use crate::model::Totals;
-use crate::queue::{Ending, ItemTimes, SlotId, WorkTimes};
+use crate::queue::{Ending, ItemTimes, SlotId, StageId, WorkTimes};
 use crate::status::{Glimpse, Progress};
 use crate::supervisor::machine::history::{SavedTransition, TransitionKind};
 use crate::supervisor::machine::reason::{End, StartReason, StopReason};
@@ -79,6 +79,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         restarts: BTreeMap::from([("crashed".to_owned(), 2), ("killed".to_owned(), 1)]),
         restarted: vec![Duration::from_secs(9), Duration::from_millis(1)],
         killed_in_a_row: 1,
+        id: (name == "a").then_some(StageId(2)),
         workers: workers.collect(),
     }
 }
