@@ -14,7 +14,7 @@ use crate::queue::arena::{descriptor::Meta, fault::Fault, identity::Identity, pl
 use crate::queue::transaction::{counts, holdings::Bitmap, returned, ring, tx::Tx};
 use std::time::{Duration, SystemTime};
 
-const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
 const FORMAT: u64 = 1;
 
 /// The words of a queue that are copied as they are.
@@ -92,8 +92,7 @@ pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, F
     for queue in all {
         take_queue(tx, queue, std::mem::take(&mut items[queue.index()]), &mut to)?;
     }
-    let check = crc32fast::hash(&to.0);
-    to.word(u64::from(check));
+    to.seal();
     Ok(to.0)
 }
 
@@ -173,16 +172,21 @@ pub(in crate::queue) fn read(bytes: &[u8]) -> Result<Image<'_>, String> {
     if from.0.is_empty() { Ok(image) } else { Err("there is something behind its end".to_owned()) }
 }
 
-struct Writer(Vec<u8>);
+pub(super) struct Writer(pub Vec<u8>);
 
 impl Writer {
-    fn word(&mut self, word: u64) {
+    pub(super) fn word(&mut self, word: u64) {
         self.0.extend_from_slice(&word.to_le_bytes());
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
+    }
+
+    /// The checksum behind all of it.
+    pub(super) fn seal(&mut self) {
+        self.word(u64::from(crc32fast::hash(&self.0)));
     }
 }
 
