@@ -36,7 +36,7 @@ impl Memory {
     /// Writes an item of `len` bytes behind those that take `start` bytes, as number `n`, into a block that the caller has
     /// reserved. Returns where the next one starts.
     ///
-    /// The caller has asked [`fits`].
+    /// The caller has asked [`fits`], and the block is of this class as [`BlockAt::class`] says.
     #[inline]
     pub(crate) fn append(
         &self,
@@ -45,23 +45,21 @@ impl Memory {
         (n, start): (usize, usize),
         len: usize,
         fill: impl FnOnce(&mut [u8]),
-    ) -> Result<usize, Fault> {
+    ) -> usize {
         let size = class.block_size() as usize;
         let end = start + len + 1;
-        if !fits(size, n, start, len) {
-            return Err(Fault::damaged("the room in an extent", block, end as u64));
-        }
-        let base = self.block_start(block, size)?;
+        assert!(fits(size, n, start, len), "no room in an extent");
         inject::step();
-        // SAFETY: `block_start` found `size` bytes inside of the mapping, and the check above that the item, its line end and
-        // its cell of the table lie apart inside of them. The reserved block is the caller's alone.
+        // SAFETY: a block that was reserved lies inside of the mapping (its class was asked for when it was allocated), and the
+        // check above says that the item, its line end and its cell of the table lie apart inside of it. It is the caller's alone.
         unsafe {
+            let base = self.base.add(block.offset());
             let at = base.add(HEADER + start);
             fill(std::slice::from_raw_parts_mut(at.as_ptr(), len));
             at.add(len).write(b'\n');
             end_cell(base, size, n).write_unaligned(end as u32);
         }
-        Ok(end)
+        end
     }
 
     /// Item `n` of an extent.
