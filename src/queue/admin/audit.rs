@@ -7,7 +7,7 @@ use crate::queue::arena::layout::{
     self, BlockAt, Class, DescriptorAt, FreeStack, MAX_QUEUES, QueueAt, SlotAt,
 };
 use crate::queue::transaction::counts::{self, QueueCounts};
-use crate::queue::transaction::{holdings::Bitmap, tx::Tx};
+use crate::queue::transaction::{delayed, holdings::Bitmap, tx::Tx};
 use std::collections::BTreeMap;
 
 struct Tally {
@@ -114,7 +114,9 @@ fn waiting(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), String>
     let ring = (tx.get(queue + queue::HEAD)..tx.get(queue + queue::TAIL)).take(1 << k);
     let slots = ring.map(|position| queue.ring_slot(k, position));
     let returned = tx.get(queue + queue::RETURNED).min(layout::RETURNED_MAX);
-    for at in slots.chain((0..returned).map(|i| queue.returned(i).into())) {
+    delayed::check(tx, queue)?;
+    let delayed = delayed::entries(tx, queue)?.into_iter().map(|(at, _)| at.into());
+    for at in slots.chain((0..returned).map(|i| queue.returned(i).into())).chain(delayed) {
         let (own, of) = (queue.id(), tx.memory.meta(at).queue());
         if of != own {
             return Err(format!("queue {} holds an item of queue {}", own.0, of.0));
@@ -126,7 +128,7 @@ fn waiting(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), String>
 
 fn agree(QueueId(q): QueueId, counts: &QueueCounts, tally: &Tally) -> Result<(), String> {
     let (leased, bytes) = (tally.leased[q as usize], tally.bytes[q as usize]);
-    let ends = [counts.done, counts.waiting, counts.leased, counts.dropped, counts.dead];
+    let ends = [counts.done, counts.waiting, counts.delayed, counts.leased, counts.dropped, counts.dead];
     let settled = ends.into_iter().fold(0, u64::wrapping_add);
     if counts.leased != leased {
         return Err(format!("queue {q}: {} items are leased, workers hold {leased}", counts.leased));

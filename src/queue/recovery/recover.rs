@@ -8,7 +8,7 @@ use crate::queue::arena::descriptor::inline_word;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{self, DescriptorAt, QueueAt, SlotAt, descriptor, queue};
 use crate::queue::transaction::counts::{self, QueueCounts};
-use crate::queue::transaction::{returned, tx::Tx};
+use crate::queue::transaction::{delayed, returned, tx::Tx};
 
 /// A queue in use, by the label that the run before knew it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +106,9 @@ impl QueueAdmin {
 fn first(tx: &Tx<'_>, q: QueueId) -> Result<Option<DescriptorAt>, Fault> {
     let queue = QueueAt::of(q)?;
     let (n, k) = (returned::len(tx, queue)?, tx.get(queue + queue::RING).min(layout::RING_MAX));
+    let delayed = || delayed::entries(tx, queue).map(|all| all.first().map(|&(at, _)| at.into()));
     Ok(match (n, counts::waiting(tx, queue)) {
-        (_, 0) => None,
+        (_, 0) => delayed()?,
         (0, _) => Some(queue.ring_slot(k, tx.get(queue + queue::HEAD))),
         (n, _) => Some(queue.returned(n - 1).into()),
     })

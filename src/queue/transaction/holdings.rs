@@ -1,5 +1,6 @@
 //! What a worker holds: a table of entries and a bitmap of which are live. Leased items and reserved blocks both.
 
+use super::delayed::{self, Delay};
 use super::{counts, returned, tx::Tx};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{BITMAP_WORDS, HOLDINGS, MAX_FAN, QueueAt, SlotAt, queue, slot};
@@ -123,11 +124,13 @@ fn count(tx: &mut Tx<'_>, run: Option<(QueueAt, u64, u64)>, how: End, ended: &mu
     ended.note(queue, bytes > 0);
 }
 
-/// A lease goes back to its queue, or a reserved block to its free stack; the bit is the caller's. Returns the queue.
+/// A lease goes back to its queue, at once or after a while, or a reserved block to its free stack; the bit is the caller's.
+/// Where no room is left for one more delayed item it goes back at once. Returns the queue.
 pub(crate) fn give_back(
     tx: &mut Tx<'_>,
     slot: SlotAt,
     entry: u16,
+    delay: Option<Delay>,
     change: impl FnOnce(Meta) -> Meta,
 ) -> Result<QueueAt, Fault> {
     let at = slot.entry(entry);
@@ -136,8 +139,15 @@ pub(crate) fn give_back(
     if meta.is_block() {
         let size = tx.free(tx.memory.block_of(at))?;
         tx.subtract(queue + queue::BYTES, size);
-    } else {
-        returned::push(tx, queue, at, change(meta))?;
+        return Ok(queue);
+    }
+    let meta = change(meta);
+    let is_delayed = match delay {
+        Some(delay) => delayed::put(tx, queue, at, meta, delay)?,
+        None => false,
+    };
+    if !is_delayed {
+        returned::push(tx, queue, at, meta)?;
     }
     Ok(queue)
 }

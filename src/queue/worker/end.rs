@@ -5,6 +5,7 @@ use super::staging::{NO_LEASE, Put};
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{QueueAt, queue, slot};
+use crate::queue::transaction::delayed::Delay;
 use crate::queue::transaction::holdings::{self, End, EndedQueues};
 use crate::queue::transaction::tx::Tx;
 
@@ -53,6 +54,7 @@ impl WorkerHandle {
         for chunk in entries.chunks(TX_ENTRIES) {
             self.give_back_entries(
                 chunk.iter(),
+                None,
                 |meta| meta,
                 |tx, queue| tx.notify_all_idle(queue + queue::BYTES_FREE),
             )?;
@@ -66,7 +68,17 @@ impl WorkerHandle {
     /// Only when the memory is damaged.
     pub fn give_back(&mut self, i: usize, charge: bool) -> Result<(), Fault> {
         let entry = self.leases.remove(i);
-        self.return_leases(&[entry], charge)
+        self.return_leases(&[entry], charge, None)
+    }
+
+    /// Delays lease `i`: it is taken again once its time has come, and others before that. It goes back to the front of its
+    /// queue where no more can be delayed.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn delay(&mut self, i: usize, charge: bool, delay: Delay) -> Result<(), Fault> {
+        let entry = self.leases.remove(i);
+        self.return_leases(&[entry], charge, Some(delay))
     }
 
     /// Ends what is finished and gives back everything else, uncharged: before a good exit.
@@ -87,15 +99,21 @@ impl WorkerHandle {
         while self.leases.len() > from {
             let start = self.leases.len().saturating_sub(TX_ENTRIES).max(from);
             let chunk = self.leases.split_off(start);
-            self.return_leases(&chunk, false)?;
+            self.return_leases(&chunk, false, None)?;
         }
         Ok(())
     }
 
-    fn return_leases(&mut self, oldest_first: &[u16], charge: bool) -> Result<(), Fault> {
+    fn return_leases(
+        &mut self,
+        oldest_first: &[u16],
+        charge: bool,
+        delay: Option<Delay>,
+    ) -> Result<(), Fault> {
         // The youngest first: the oldest ends on top of the stack, to be served first.
         self.give_back_entries(
             oldest_first.iter().rev(),
+            delay,
             |meta| if charge { meta.failed_once_more() } else { meta },
             |tx, queue| tx.notify(queue + queue::NOT_EMPTY),
         )
@@ -104,6 +122,7 @@ impl WorkerHandle {
     fn give_back_entries<'e>(
         &mut self,
         entries: impl Iterator<Item = &'e u16>,
+        delay: Option<Delay>,
         change: impl Fn(Meta) -> Meta,
         notify: impl Fn(&mut Tx<'_>, QueueAt),
     ) -> Result<(), Fault> {
@@ -111,7 +130,7 @@ impl WorkerHandle {
         let mut tx = session.begin()?;
         let (mut after, mut queues) = (*live, [None; TX_ENTRIES]);
         for (&entry, queue) in entries.zip(&mut queues) {
-            *queue = Some(holdings::give_back(&mut tx, *slot, entry, &change)?);
+            *queue = Some(holdings::give_back(&mut tx, *slot, entry, delay, &change)?);
             after.clear(entry);
         }
         after.save(&mut tx, *slot, live);
