@@ -54,6 +54,7 @@
 //! | shrinking a ring, before its pages are given back | pages that hold nothing | the next shrink |
 //! | the supervisor in `release` | some holdings given back, each in one transaction | the next call of release |
 //! | the supervisor in `set_queue`, `remove_queue`, `seed`, `put_back` | all or nothing of each transaction | – |
+//! | the supervisor in `open_stage` | some words of a stage without workers are zero | its next start: the rest |
 //! | between `set_label` and `set_queue` | the label of a queue that is not in use | nothing: it is not read |
 //! | between `set_queue` and `seed` of a token | a token queue without a token | the next run: seeds it |
 //! | making room in a file, before the transaction that counts it | pages that nothing points to | nothing: made again |
@@ -76,7 +77,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::{Limits, Tuning, WhenFull};
+pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFailing, WhenFull};
 pub use admin::{DeadLetterCandidate, FailureAttribution, PutBack, QueueAdmin, Released, SlotReport};
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;

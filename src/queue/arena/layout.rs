@@ -540,6 +540,15 @@ impl StageAt {
             Err(Fault::damaged("a stage's number", 0_u64, id.0 as u64))
         }
     }
+
+    /// All its words, and no others': where the file system can't reserve room it is filled with zeros.
+    pub(crate) fn area(self) -> Area {
+        Area { start: self.offset(), bytes: STAGE_SIZE }
+    }
+
+    pub(crate) fn words(self) -> impl Iterator<Item = WordAt> {
+        (0..STAGE_SIZE / 8).map(move |i| At::new(self.offset() + i * 8))
+    }
 }
 
 const SLOTS: usize = (STAGES + MAX_STAGES * STAGE_SIZE).next_multiple_of(4096);
@@ -576,8 +585,6 @@ pub(crate) mod slot {
     pub(crate) const DEAD: Field<Slot> = Field::new(344);
     /// How far a source is, and of how much; the second is 0 if it doesn't know.
     pub(crate) const PROGRESS: [Field<Slot>; 2] = [Field::new(352), Field::new(360)];
-    /// Eight words, see `tuning.rs`.
-    pub(crate) const TUNING: Field<Slot, Words> = Field::new(384);
     /// When its stage was built; 0: not yet. This and what follows, see `worker_time.rs`.
     pub(crate) const BORN: Field<Slot> = Field::new(512);
     pub(crate) const WAITED: Field<Slot, Words> = Field::new(520);
@@ -585,6 +592,8 @@ pub(crate) mod slot {
     pub(crate) const ITEM_TIME_SUM: Field<Slot> = Field::new(552);
     pub(crate) const ITEM_TIMES: Field<Slot, Words> = Field::new(560);
     pub(crate) const ITEM_CLASSES: usize = 25;
+    /// 16 words, see `tuning.rs`.
+    pub(crate) const TUNING: Field<Slot, Words> = Field::new(1024);
     pub(crate) const ENDING_TEXT: Field<Slot, Words> = Field::new(2048);
     pub(crate) const ENDING_TEXT_MAX: usize = 2048;
 }
