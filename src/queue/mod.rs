@@ -12,17 +12,18 @@
 //! # Layout
 //!
 //! ```text
-//! header | lock | commit word | identity | journal | queue[4096] | class[25] | label[4096] | stage[4096] | slot[4096] | ring[4096] | returned[4096] | free stacks | heap
+//! header | lock | commit word | identity | journal | queue[4096] | class[25] | label[4096] | stage[4096] | slot[4096] | ring[4096] | returned[4096] | delayed[4096] | free stacks | heap
 //! ```
 //!
 //! All of it is virtual and sparse; only touched pages cost. Everything is either *array + count* (rings, returned
-//! stacks, free stacks) or *table + bitmap* (a worker's holdings). So a change is prepared in cells that the
+//! stacks, free stacks, delayed items) or *table + bitmap* (a worker's holdings). So a change is prepared in cells that the
 //! committed state calls free, and published by changing a few control words through the journal, see `transaction/tx.rs`.
 //!
 //! # Invariants
 //!
-//! * A block is in exactly one place: a free stack, a worker's holdings, a ring slot, a returned stack.
-//! * `put = done + waiting + leased + dropped + dead` for every queue, at every moment: these are differences of
+//! * A block is in exactly one place: a free stack, a worker's holdings, a ring slot, a returned stack, the
+//!   delayed items.
+//! * `put = done + waiting + delayed + leased + dropped + dead` for every queue, at every moment: these are differences of
 //!   words that change in one transaction.
 //! * What is leased is in the table of exactly one slot. Returned items are served before the ring, so returned and
 //!   leased together never exceed what the slots can hold, and giving back needs no room.
@@ -44,6 +45,7 @@
 //! | woken, before passing the wake-up on | others asleep beside something to do | release: wakes all |
 //! | after outputs were printed or written outside, before the commit | the item is still leased | release: it goes back; outside effects are at least once |
 //! | between `begin` and `rest` | the begun mark | release: that item gets attempt + 1 |
+//! | delaying an item, or taking one that is due | see `transaction/delayed.rs` | – |
 //! | showing an item of a tapped queue | a sample half written, the wish still there | the next put |
 //! | after the dead letter was written, before `WorkerHandle::dead_letter` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
 //! | beginning or ending a wait | one word, old or new | nothing: see `arena/worker_time.rs` |
@@ -92,5 +94,6 @@ pub use arena::worker_time::{Waiting, WorkTimes};
 pub use recovery::{LabelledQueue, Opened, Saved};
 pub use transaction::checkpoint::Durability;
 pub use transaction::counts::QueueCounts;
+pub use transaction::delayed::Delay;
 pub use transaction::tap::ItemPreview;
 pub use worker::{Committed, Lease, MAX_BLOCKS, PutError, QueueWaiter, Taken, Wait, WorkerHandle};

@@ -81,6 +81,7 @@ pub fn queue(name: &str, waiting: u64) -> QueueStatus {
         when_full: WhenFull::Block,
         put: 100 + waiting,
         waiting,
+        delayed: 0,
         leased: 1,
         done: 98,
         dropped: 0,

@@ -6,7 +6,7 @@ use crate::queue::arena::layout::{
 };
 use crate::queue::arena::{descriptor::Meta, fault::Fault};
 use crate::queue::transaction::counts::{self, QueueCounts};
-use crate::queue::transaction::{holdings::Bitmap, returned, ring, tx::Tx};
+use crate::queue::transaction::{delayed, holdings::Bitmap, returned, ring, tx::Tx};
 use std::collections::BTreeMap;
 
 struct Tally {
@@ -150,6 +150,9 @@ fn waiting(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), String>
     if counted != in_ring as u64 || tx.get(queue + queue::RETURNED) != (all - in_ring) as u64 {
         return Err(format!("queue {}: {in_ring} items are in the ring, {all} wait", queue.index()));
     }
+    delayed::check(tx, queue)?;
+    let delayed = delayed::entries(tx, queue)?.into_iter();
+    places.extend(delayed.map(|(at, _)| (at.into(), tx.memory.meta(at))));
     for (at, meta) in places {
         let (own, of) = (queue.id(), meta.queue());
         if of != own {
@@ -162,7 +165,7 @@ fn waiting(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), String>
 
 fn agree(QueueId(q): QueueId, counts: &QueueCounts, tally: &Tally) -> Result<(), String> {
     let (leased, bytes) = (tally.leased[q as usize], tally.bytes[q as usize]);
-    let ends = [counts.done, counts.waiting, counts.leased, counts.dropped, counts.dead];
+    let ends = [counts.done, counts.waiting, counts.delayed, counts.leased, counts.dropped, counts.dead];
     let settled = ends.into_iter().fold(0, u64::wrapping_add);
     if counts.leased != leased {
         return Err(format!("queue {q}: {} items are leased, workers hold {leased}", counts.leased));

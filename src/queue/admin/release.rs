@@ -219,7 +219,7 @@ impl QueueAdmin {
         let mut tx = self.session.begin()?;
         let mut items = 0;
         for &entry in held {
-            holdings::give_back(&mut tx, slot, entry, |meta| {
+            holdings::give_back(&mut tx, slot, entry, None, |meta| {
                 items += meta.items() as u64;
                 if begun == Some(entry) { meta.failed_once_more() } else { meta }
             })?;

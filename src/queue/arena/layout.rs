@@ -220,8 +220,18 @@ pub(crate) mod queue {
     pub(crate) const SKIPPED: Field<Queue> = Field::new(336);
     /// Entries of the returned stack.
     pub(crate) const RETURNED_ENTRIES: Field<Queue> = Field::new(344);
+    /// Items that wait for their time. This and what follows, see `transaction/delayed.rs`.
+    pub(crate) const DELAYED: Field<Queue> = Field::new(384);
+    /// Entries of the table of delayed items that were ever used.
+    pub(crate) const DELAY_USED: Field<Queue> = Field::new(392);
+    /// Its entries whose pages are reserved. Only in a file.
+    pub(crate) const DELAY_ROOM: Field<Queue> = Field::new(400);
+    /// Due times are this many milliseconds ahead of the clock, which was set back.
+    pub(crate) const DELAY_SHIFT: Field<Queue> = Field::new(408);
+    /// The longest that an item may be delayed, in milliseconds.
+    pub(crate) const DELAY_MOST: Field<Queue> = Field::new(416);
     /// Every word that a removed queue must leave behind as zero.
-    pub(crate) const COUNTERS: [Field<Queue>; 15] = [
+    pub(crate) const COUNTERS: [Field<Queue>; 20] = [
         TAIL,
         HEAD,
         RETURNED,
@@ -237,6 +247,11 @@ pub(crate) mod queue {
         FIRST_SLOT,
         SKIPPED,
         RETURNED_ENTRIES,
+        DELAYED,
+        DELAY_USED,
+        DELAY_ROOM,
+        DELAY_SHIFT,
+        DELAY_MOST,
     ];
 
     /// FLAGS
@@ -322,6 +337,25 @@ impl QueueAt {
         At::new(RETURNED + self.index() * RETURNED_SPAN + i as usize * ENTRY)
     }
 
+    /// Entry `number` of the table of delayed items.
+    pub(crate) fn delayed(self, number: u64) -> EntryAt {
+        At::new(DELAYED + self.index() * DELAYED_SPAN + number as usize * ENTRY)
+    }
+
+    /// Cell `i` of the heap that says which of them is due next.
+    pub(crate) fn due_cell(self, i: u64) -> WordAt {
+        At::new(self.delayed(DELAYED_MAX).offset() + i as usize * 8)
+    }
+
+    /// Entries `from ..` of the table of delayed items, and their cells of the heap.
+    pub(crate) fn delayed_areas(self, from: u64, entries: u64) -> [Area; 2] {
+        let n = entries as usize;
+        [
+            Area { start: self.delayed(from).offset(), bytes: n * ENTRY },
+            Area { start: self.due_cell(from).offset(), bytes: n * 8 },
+        ]
+    }
+
     /// Entries `from ..` of the returned stack.
     pub(crate) fn returned_area(self, from: u64, entries: u64) -> Area {
         Area { start: self.returned(from).offset(), bytes: entries as usize * ENTRY }
@@ -356,6 +390,8 @@ pub(crate) mod entry {
     pub(crate) const SEQUENCE: Field<Entry> = Field::new(16);
     /// Outputs that are published already.
     pub(crate) const MARK: Field<Entry> = Field::new(24);
+    /// What is known of its failures; 0 for an item that comes from the ring. See `transaction/failing.rs`.
+    pub(crate) const FAILING: Field<Entry> = Field::new(32);
     /// A cache line: what is not listed here is room for more.
     pub(crate) const WORDS: usize = 8;
 }
@@ -634,7 +670,13 @@ const RETURNED: usize = RINGS + MAX_QUEUES * RING_SPAN;
 pub(crate) const RETURNED_MAX: u64 = (MAX_SLOTS * HOLDINGS) as u64;
 const RETURNED_SPAN: usize = RETURNED_MAX as usize * ENTRY;
 
-const STACKS: usize = RETURNED + MAX_QUEUES * RETURNED_SPAN;
+const DELAYED: usize = RETURNED + MAX_QUEUES * RETURNED_SPAN;
+/// log2 of the items of one queue that can be delayed at once.
+pub(crate) const DELAYED_SHIFT: u32 = if cfg!(miri) { 6 } else { 20 };
+pub(crate) const DELAYED_MAX: u64 = 1 << DELAYED_SHIFT;
+const DELAYED_SPAN: usize = DELAYED_MAX as usize * (ENTRY + 8);
+
+const STACKS: usize = DELAYED + MAX_QUEUES * DELAYED_SPAN;
 const STACK_SPAN: usize = 8 << (REGION_SHIFT - SMALLEST_SHIFT);
 const STACKS_END: usize = STACKS + 2 * CLASSES * STACK_SPAN;
 
@@ -681,7 +723,8 @@ mod tests {
         let last = QueueAt::of(QueueId(MAX_QUEUES as u16 - 1)).unwrap();
         assert!(last_slot().offset() + SLOT_SIZE <= RINGS);
         assert!(last.ring_slot(RING_MAX, (1 << RING_MAX) - 1).offset() + RING_SLOT <= RETURNED);
-        assert!(last.returned(RETURNED_MAX).offset() <= STACKS);
+        assert!(last.returned(RETURNED_MAX).offset() <= DELAYED);
+        assert!(last.due_cell(DELAYED_MAX).offset() <= STACKS);
         let (smallest, largest) = (Class::for_len(0), Class(CLASSES - 1));
         assert!(largest.cell(FreeStack::Cold, smallest.blocks()).offset() <= HEAP);
         assert!(largest.block(largest.blocks()).offset() <= SIZE);

@@ -8,7 +8,7 @@ use crate::queue::arena::descriptor::inline_word;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{self, DescriptorAt, QueueAt, SlotAt, descriptor, queue};
 use crate::queue::transaction::counts::{self, QueueCounts};
-use crate::queue::transaction::{returned, ring, tx::Tx};
+use crate::queue::transaction::{delayed, returned, ring, tx::Tx};
 
 /// A queue in use, by the label that the run before knew it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +115,9 @@ fn first(tx: &Tx<'_>, q: QueueId) -> Result<Option<(DescriptorAt, usize)>, Fault
     let queue = QueueAt::of(q)?;
     let n = returned::len(tx, queue)?;
     if counts::waiting(tx, queue) == 0 {
-        return Ok(None);
+        let delayed = delayed::entries(tx, queue)?;
+        let place = |at: DescriptorAt| (at, tx.memory.meta(at).as_run().map_or(0, |run| run.first));
+        return Ok(delayed.first().map(|&(at, _)| place(at.into())));
     }
     let (at, meta) = if let Some(top) = n.checked_sub(1) {
         let at = queue.returned(top).into();

@@ -1,6 +1,7 @@
 //! The queue in one process: what each call promises.
 
 mod crash;
+mod delayed;
 mod flow;
 mod hostile;
 mod lock;

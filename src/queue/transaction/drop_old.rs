@@ -1,13 +1,14 @@
 //! `when_full = "drop-old"`: the items that wait longest make room.
 
-use super::{counts, returned, ring, tx::Tx};
+use super::{counts, delayed, returned, ring, tx::Tx};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{MAX_BATCH, QueueAt, queue};
 
 /// Items dropped in one transaction to make room for bytes.
 const MAX_FOR_BYTES: u64 = 64;
 
-/// Drops the `n` items (at most 512) that wait longest: returned ones, then the ring's. Returns the bytes that became free.
+/// Drops the `n` items (at most 512) that wait longest: returned ones, then the ring's, and where there are no
+/// others, delayed ones. Returns the bytes that became free.
 pub(crate) fn oldest(tx: &mut Tx<'_>, queue: QueueAt, n: u64) -> Result<u64, Fault> {
     let n = n.min(MAX_BATCH as u64);
     let (mut freed, mut dropped, mut entries) = (0, 0, returned::len(tx, queue)?);
@@ -23,6 +24,10 @@ pub(crate) fn oldest(tx: &mut Tx<'_>, queue: QueueAt, n: u64) -> Result<u64, Fau
         freed += tx.end_items(popped.data, popped.meta, popped.meta.items())?;
         Ok(true)
     })?;
+    dropped += delayed::drop_some(tx, queue, n - dropped, |tx, at| {
+        freed += tx.end_items(tx.memory.data(at), tx.memory.meta(at), 1)?;
+        Ok(())
+    })?;
     tx.add(queue + queue::DROPPED_OLD, dropped);
     if freed > 0 {
         tx.subtract(queue + queue::BYTES, freed);
@@ -33,7 +38,7 @@ pub(crate) fn oldest(tx: &mut Tx<'_>, queue: QueueAt, n: u64) -> Result<u64, Fau
 /// Drops old items until `bytes` are free again, an extent's together; false if nothing waits that could be dropped.
 pub(crate) fn until_freed(tx: &mut Tx<'_>, queue: QueueAt, bytes: u64) -> Result<bool, Fault> {
     let (mut freed, mut dropped) = (0, 0);
-    while freed < bytes && dropped < MAX_FOR_BYTES && counts::waiting(tx, queue) > 0 {
+    while freed < bytes && dropped < MAX_FOR_BYTES && counts::queued(tx, queue) > 0 {
         freed += oldest(tx, queue, first_items(tx, queue)?)?;
         dropped += 1;
     }
@@ -46,7 +51,10 @@ fn first_items(tx: &Tx<'_>, queue: QueueAt) -> Result<u64, Fault> {
     let meta = match n.checked_sub(1) {
         Some(top) => tx.memory.meta(queue.returned(top)),
         None => {
-            let (k, first, _) = ring::extent(tx, queue)?;
+            let (k, first, used) = ring::extent(tx, queue)?;
+            if used == 0 {
+                return Ok(1); // a delayed one
+            }
             ring::remaining(tx, queue, queue.ring_slot(k, first), true)?
         }
     };

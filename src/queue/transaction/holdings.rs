@@ -1,5 +1,6 @@
 //! What a worker holds: a table of entries and a bitmap of which are live. Leased items and reserved blocks both.
 
+use super::delayed::{self, Delay};
 use super::{counts, returned, tx::Tx};
 use crate::queue::arena::descriptor::{Meta, Run};
 use crate::queue::arena::fault::Fault;
@@ -201,12 +202,13 @@ pub(crate) fn cut(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, at: usize, new: u16
     after.mark(new);
 }
 
-/// What an entry stands for goes back: leases to their queue, a reserved block to its free stack; the bit is the caller's.
-/// `change`: what the items are from now on, all of them or a part of their run. Returns the queue.
+/// What an entry stands for goes back: leases to their queue, at once or after a while, a reserved block to its free stack; the
+/// bit is the caller's. Where no room is left for one more delayed item it goes back at once. Returns the queue.
 pub(crate) fn give_back(
     tx: &mut Tx<'_>,
     slot: SlotAt,
     entry: u16,
+    delay: Option<Delay>,
     change: impl FnOnce(Meta) -> Meta,
 ) -> Result<QueueAt, Fault> {
     let at = slot.entry(entry);
@@ -217,8 +219,14 @@ pub(crate) fn give_back(
         if size > 0 {
             tx.subtract(queue + queue::BYTES, size);
         }
-    } else {
-        let (data, meta) = tx.detach(queue, tx.memory.data(at), change(meta))?;
+        return Ok(queue);
+    }
+    let (data, meta) = tx.detach(queue, tx.memory.data(at), change(meta), delay.is_some())?;
+    let is_delayed = match delay {
+        Some(delay) => delayed::put(tx, queue, at, data, meta, delay)?,
+        None => false,
+    };
+    if !is_delayed {
         returned::push(tx, queue, at, data, meta)?;
     }
     Ok(queue)

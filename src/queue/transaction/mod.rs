@@ -7,6 +7,7 @@ pub(super) mod backoff;
 pub(super) mod blocks;
 pub(super) mod checkpoint;
 pub(super) mod counts;
+pub(super) mod delayed;
 pub(super) mod drop_old;
 pub(super) mod event;
 pub(super) mod holdings;

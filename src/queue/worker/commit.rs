@@ -118,7 +118,7 @@ impl WorkerHandle {
         if wait != Wait::No && blocks_when_full(memory, queue) {
             let capacity = memory.load(queue + queue::CAPACITY);
             let wanted = (outputs as u64).min(capacity.div_ceil(2));
-            let has_room = || counts::waiting_roughly(memory, queue).saturating_add(wanted) <= capacity;
+            let has_room = || counts::queued_roughly(memory, queue).saturating_add(wanted) <= capacity;
             if !has_room() {
                 came = spin.spin_until(has_room);
                 self.count_spinning(Waiting::Blocked);

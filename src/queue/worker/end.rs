@@ -5,6 +5,7 @@ use super::leases::{self, Held};
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{QueueAt, queue, slot};
+use crate::queue::transaction::delayed::Delay;
 use crate::queue::transaction::holdings::{self, End, EndedQueues, EntryPart, FreeEntries};
 use crate::queue::transaction::tx::Tx;
 
@@ -47,6 +48,7 @@ impl WorkerHandle {
         for chunk in entries.chunks(TX_ENTRIES) {
             self.give_back_entries(
                 chunk.iter(),
+                None,
                 |meta| meta,
                 |tx, queue| tx.notify_all_idle(queue + queue::BYTES_FREE),
             )?;
@@ -61,7 +63,18 @@ impl WorkerHandle {
     pub fn give_back(&mut self, i: usize, charge: bool) -> Result<(), Fault> {
         self.isolate(i)?;
         let entry = self.leases.remove(i).entry;
-        self.return_entries(&[entry], charge)
+        self.return_entries(&[entry], charge, None)
+    }
+
+    /// Delays lease `i`: it is taken again once its time has come, and others before that. It goes back to the front of its
+    /// queue where no more can be delayed.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn delay(&mut self, i: usize, charge: bool, delay: Delay) -> Result<(), Fault> {
+        self.isolate(i)?;
+        let entry = self.leases.remove(i).entry;
+        self.return_entries(&[entry], charge, Some(delay))
     }
 
     /// Ends what is finished and gives back everything else, uncharged: before a good exit.
@@ -83,17 +96,23 @@ impl WorkerHandle {
         while self.leases.len() > from {
             let entries: Vec<u16> = leases::runs(&self.leases[from..]).map(|run| run.entry).collect();
             let chunk = &entries[entries.len().saturating_sub(TX_ENTRIES)..];
-            self.return_entries(chunk, false)?;
+            self.return_entries(chunk, false, None)?;
             let kept = self.leases.iter().position(|held| held.entry == chunk[0]);
             self.leases.truncate(kept.unwrap_or(from));
         }
         Ok(())
     }
 
-    fn return_entries(&mut self, oldest_first: &[u16], charge: bool) -> Result<(), Fault> {
+    fn return_entries(
+        &mut self,
+        oldest_first: &[u16],
+        charge: bool,
+        delay: Option<Delay>,
+    ) -> Result<(), Fault> {
         // The youngest first: the oldest ends on top of the stack, to be served first.
         self.give_back_entries(
             oldest_first.iter().rev(),
+            delay,
             |meta| if charge { meta.failed_once_more() } else { meta },
             |tx, queue| tx.notify(queue + queue::NOT_EMPTY),
         )
@@ -132,6 +151,7 @@ impl WorkerHandle {
     fn give_back_entries<'e>(
         &mut self,
         entries: impl Iterator<Item = &'e u16>,
+        delay: Option<Delay>,
         change: impl Fn(Meta) -> Meta,
         notify: impl Fn(&mut Tx<'_>, QueueAt),
     ) -> Result<(), Fault> {
@@ -139,7 +159,7 @@ impl WorkerHandle {
         let mut tx = session.begin()?;
         let (mut after, mut queues) = (*live, [None; TX_ENTRIES]);
         for (&entry, queue) in entries.zip(&mut queues) {
-            *queue = Some(holdings::give_back(&mut tx, *slot, entry, &change)?);
+            *queue = Some(holdings::give_back(&mut tx, *slot, entry, delay, &change)?);
             after.clear(entry);
         }
         after.save(&mut tx, *slot, live);

@@ -16,7 +16,7 @@ use crate::queue::{QueueId, SlotId};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicU64, fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One leased item.
 pub struct Lease<'a> {
@@ -50,6 +50,8 @@ pub struct WorkerHandle {
     pub(super) first_input: usize,
     /// What the last `take` that found nothing would have slept on.
     pub(super) empty_inputs: Vec<(EventAt, u32)>,
+    /// When a delayed item of these inputs is due.
+    pub(super) next_due: Option<Instant>,
     pub(super) order_seen: Cell<u64>,
     /// The queue of the stage's token.
     pub(super) hidden: Option<QueueId>,
@@ -87,6 +89,7 @@ impl WorkerHandle {
             spin: SpinBudget::new(),
             first_input: 0,
             empty_inputs: Vec::new(),
+            next_due: None,
             order_seen: Cell::new(u64::MAX),
             hidden: None,
             publishes_first: false,

@@ -142,7 +142,7 @@ impl Targets {
             return Ok(i);
         }
         let capacity = tx.get(queue + queue::CAPACITY);
-        let before = counts::waiting(tx, queue);
+        let before = counts::queued(tx, queue);
         let policy = WhenFull::from_word(tx.memory.load(queue + queue::WHEN_FULL));
         let left = match policy {
             WhenFull::DropOld => capacity,
@@ -202,14 +202,14 @@ impl Targets {
             if target.puts > 0 {
                 tx.notify(target.queue + queue::NOT_EMPTY);
             }
-            if counts::waiting(tx, target.queue) < target.capacity {
+            if counts::queued(tx, target.queue) < target.capacity {
                 tx.notify(target.queue + queue::NOT_FULL);
             }
         }
     }
 
     pub(super) fn first_sizes(&self, tx: &Tx<'_>) -> (u64, u64) {
-        self.list.first().map_or((0, 0), |target| (target.before, counts::waiting(tx, target.queue)))
+        self.list.first().map_or((0, 0), |target| (target.before, counts::queued(tx, target.queue)))
     }
 }
 

@@ -57,7 +57,7 @@ impl WorkerHandle {
             let queue = QueueAt::of(q)?;
             if blocks_when_full(memory, queue) {
                 let capacity = memory.load(queue + queue::CAPACITY);
-                room = room.min(capacity.saturating_sub(counts::waiting_roughly(memory, queue)));
+                room = room.min(capacity.saturating_sub(counts::queued_roughly(memory, queue)));
             }
         }
         Ok(room)

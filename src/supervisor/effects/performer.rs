@@ -235,7 +235,7 @@ impl Performer<'_> {
             Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
             Label::Queue(_) | Label::Token { .. } => None,
         });
-        queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
+        queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.delayed + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let dead_letters = launcher.dead_letters.path;
         let closing = Closing {
