@@ -204,7 +204,7 @@ impl<'a> StageLoop<'a> {
 
     /// Item `i` failed. Nothing of it counts; the items before it do, the items after it go back as they were.
     fn fail(&mut self, i: usize, failure: Failure) -> Result<(), Stop> {
-        if failure.reach() != Reach::Item {
+        if dead_letters::item_failure(failure.reach()).is_none() {
             return Err(failure.into());
         }
         self.batch.restart();

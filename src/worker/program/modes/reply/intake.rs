@@ -144,8 +144,8 @@ impl Replies<'_> {
                 Reply::One | Reply::UntilEmpty => self.feed.push(lease.bytes),
             };
             if let Err(why) = framed {
-                let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                dead_letters::fail_with(worker, i, failed.reason())?;
+                let failed = FailedAttempt::charged(ProgramError::NotEncodable(why), Vec::new());
+                dead_letters::fail_with(worker, i, failed.failure, failed.reason())?;
                 refused = true;
                 continue;
             }

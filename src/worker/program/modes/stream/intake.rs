@@ -96,8 +96,8 @@ impl Streaming<'_> {
         while !self.feed.is_full() && self.feed.len() < worker.queues.len() {
             let next = self.feed.len();
             if let Err(why) = self.feed.push_in_place(worker.queues.item(next)?.bytes) {
-                let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                dead_letters::fail_with(worker, next, failed.reason())?;
+                let failed = FailedAttempt::charged(ProgramError::NotEncodable(why), Vec::new());
+                dead_letters::fail_with(worker, next, failed.failure, failed.reason())?;
                 self.found.last = Last::Unknown;
             }
         }
