@@ -6,6 +6,7 @@ pub(super) mod attach;
 pub(super) mod descriptor;
 #[cfg(test)]
 pub(super) mod explored;
+pub(super) mod extent;
 pub(super) mod fault;
 pub(super) mod futex;
 pub(super) mod identity;

@@ -53,7 +53,7 @@ impl QueueAdmin {
             let mut tx = self.session.begin()?;
             let items =
                 chunk.iter().map(|item| new_item(&mut tx, queue, item)).collect::<Result<Vec<_>, _>>()?;
-            ring::push(&mut tx, queue, items.len(), items.into_iter())?;
+            ring::push(&mut tx, queue, items.len() as u64, items.into_iter())?;
             tx.commit()?;
         }
         let flags = image.word(queue::FLAGS);
@@ -72,7 +72,8 @@ impl QueueAdmin {
         tx.memory.store_descriptor(to, data, meta);
         tx.memory.store(to + entry::SEQUENCE, sequence);
         tx.memory.store(to + entry::MARK, item.mark);
-        tx.set(queue + queue::RETURNED, n + 1);
+        tx.set(queue + queue::RETURNED_ENTRIES, n + 1);
+        tx.add(queue + queue::RETURNED, 1);
         tx.commit()
     }
 }
