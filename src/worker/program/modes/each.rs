@@ -77,7 +77,7 @@ impl EachLoop<'_> {
     fn work(&mut self) -> Result<(), Stop> {
         let mut size = self.first_attempts()?;
         while !self.worker.queues.is_empty() {
-            size = size.clamp(1, self.worker.queues.len());
+            size = self.worker.admit(size.clamp(1, self.worker.queues.len()))?;
             let done = match self.attempt(size)? {
                 Ok(()) => {
                     self.publish(size)?;

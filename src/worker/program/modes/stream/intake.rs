@@ -41,9 +41,26 @@ impl Streaming<'_> {
                 false => queues.leases_left(),
             };
             let most = most.min(run.worker.recycling.items_left().saturating_sub(queues.len()));
-            more = most > 0 && self.take_some(most, run)?;
+            more = most > 0 && self.take_by_rate(most, run)?;
         }
         Ok(())
+    }
+
+    /// Takes as many as the stage's rate lets begin now.
+    fn take_by_rate(&mut self, most: usize, run: &mut ProgramRun<'_>) -> Result<bool, Stop> {
+        let known = run.worker.queues.len();
+        match run.worker.try_admit(most) {
+            Ok(admitted) => {
+                let more = self.take_some(admitted, run);
+                let begun = run.worker.queues.len().saturating_sub(known);
+                run.worker.give_admitted_back(admitted.saturating_sub(begun));
+                more
+            }
+            Err(at) => {
+                self.pause.begin_by_rate(at, &run.worker.live);
+                Ok(false)
+            }
+        }
     }
 
     /// One transaction's part of it. Returns whether more waits.
