@@ -183,6 +183,11 @@ impl WorkerContext {
         }
     }
 
+    /// Whether an item waits in one of its inputs.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.inputs.iter().any(|&queue| self.queues.waiting(queue) > 0)
+    }
+
     /// How many of `want` items may begin, at least one: waits for it, also when the pipeline drains.
     pub(super) fn admit(&mut self, want: usize) -> Result<usize, Stop> {
         loop {

@@ -57,7 +57,15 @@ impl Streaming<'_> {
                 more
             }
             Err(at) => {
-                self.pause.begin_by_rate(at, &run.worker.live);
+                // Only the end of the input is of interest, where no item waits.
+                if !run.worker.has_waiting() {
+                    self.take_some(0, run)?;
+                }
+                // One that has come meanwhile tells nobody: it waited already when the look was taken.
+                if run.worker.has_waiting() {
+                    self.found.last = Last::Items;
+                    self.pause.begin_by_rate(at, &run.worker.live);
+                }
                 Ok(false)
             }
         }
