@@ -555,6 +555,14 @@ const STAGE_SIZE: usize = 256;
 pub(crate) enum Stage {}
 pub(crate) type StageAt = At<Stage>;
 
+/// Words of a stage.
+pub(crate) mod stage {
+    use super::{Field, Stage};
+
+    /// See `rate.rs`.
+    pub(crate) const RATE: Field<Stage> = Field::new(128);
+}
+
 impl StageAt {
     pub(crate) fn of(id: StageId) -> Result<StageAt, Fault> {
         if (id.0 as usize) < MAX_STAGES {

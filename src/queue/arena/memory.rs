@@ -88,6 +88,13 @@ impl Memory {
         self.word(at).store(value, Ordering::Relaxed);
     }
 
+    /// Stores `new` where `old` still stands; false: another process was faster. For a word that is whole by itself, and
+    /// that changes without the lock.
+    pub(crate) fn replace(&self, at: WordAt, old: u64, new: u64) -> bool {
+        inject::step();
+        self.word(at).compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
     /// Adds to a word that only this thread writes, or only under the lock.
     #[inline]
     pub(crate) fn add(&self, at: WordAt, more: u64) {

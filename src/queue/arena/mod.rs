@@ -25,5 +25,6 @@ pub(super) mod orders;
 pub(super) mod pages;
 pub(super) mod place;
 pub(super) mod prefetch;
+pub(super) mod rate;
 pub(super) mod tuning;
 pub(super) mod worker_time;
