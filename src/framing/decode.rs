@@ -153,7 +153,12 @@ impl Decoder {
         let wanted = self.filled + wanted.max(self.expected());
         if self.buffer.len() < wanted {
             // By its own factor, so that a long item costs a constant number of moves per byte.
-            self.buffer.resize(wanted.max(self.buffer.len() * 2), 0);
+            let len = wanted.max(self.buffer.len() * 2);
+            if self.filled == 0 {
+                self.buffer = vec![0; len]; // from the system as zeros: what is not read into costs no page
+            } else {
+                self.buffer.resize(len, 0);
+            }
         }
         &mut self.buffer[self.filled..]
     }
