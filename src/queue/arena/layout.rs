@@ -508,7 +508,6 @@ pub(crate) mod block {
 
     /// Items of it that have not ended.
     pub(crate) const OUTSTANDING: Field<Block> = Field::new(0);
-    pub(crate) const FLAGS: Field<Block> = Field::new(8);
 }
 
 impl BlockAt {

@@ -41,7 +41,7 @@ impl Outputs {
         if self.runs.back().is_none_or(|run| run.queues != queues) {
             self.runs.push_back(Run { queues: queues.to_vec(), len: 0 });
         }
-        self.push_alike(lease);
+        self.push_alike(1, lease);
     }
 
     /// The one queue that the last output goes to.
@@ -53,16 +53,16 @@ impl Outputs {
         }
     }
 
-    /// One output more that goes where the one before goes.
+    /// `n` outputs more that go where the one before goes.
     #[inline]
-    pub(super) fn push_alike(&mut self, lease: u32) {
-        self.len += 1;
+    pub(super) fn push_alike(&mut self, n: usize, lease: u32) {
+        self.len += n;
         if let Some(run) = self.runs.back_mut() {
-            run.len += 1;
+            run.len += n;
         }
         match self.owners.back_mut() {
-            Some(owner) if owner.lease == lease => owner.len += 1,
-            Some(_) | None => self.owners.push_back(Owner { lease, len: 1 }),
+            Some(owner) if owner.lease == lease => owner.len += n,
+            Some(_) | None => self.owners.push_back(Owner { lease, len: n }),
         }
     }
 

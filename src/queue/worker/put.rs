@@ -146,6 +146,25 @@ impl WorkerHandle {
         self.put_slowly(outputs, len, for_lease, fill)
     }
 
+    /// Stages the whole lines at the start of `bytes`, each as an output of no lease, as far as they simply join the output
+    /// before them: none of it waits, and none is left to be done where nothing was staged for the queue. Returns how many
+    /// lines there were, and their bytes.
+    pub fn put_lines(&mut self, q: QueueId, bytes: &[u8], most: usize) -> (usize, usize) {
+        let most = most.min(self.staging.room());
+        let Some(open) = self.staging.open_for(q, 0) else { return (0, 0) };
+        let before = open.bytes;
+        let (lines, end) = self.session.memory().append_lines(
+            open.block,
+            open.class,
+            (open.count, before),
+            bytes,
+            (most, open.max_item),
+        );
+        (open.count, open.bytes) = (open.count + lines, end);
+        self.staging.add_all_alike(lines, end - before - lines);
+        (lines, end - before)
+    }
+
     /// The same, where it does not simply join the output before it.
     fn put_slowly(
         &mut self,
@@ -227,7 +246,7 @@ impl WorkerHandle {
             self.staging.add_block();
         }
         self.staging.queues[i].pieces.push_back(piece);
-        self.staging.queues[i].count(len);
+        self.staging.queues[i].count(1, len);
         Ok(())
     }
 
@@ -249,7 +268,7 @@ impl WorkerHandle {
         filled?;
         *payload = Payload::Part(open.block, open.count);
         open.count += 1;
-        staged.count(len);
+        staged.count(1, len);
         Ok(true)
     }
 

@@ -49,8 +49,6 @@ pub(super) struct StagedExtent {
     pub max_item: usize,
     /// Its last item may have company.
     pub is_open: bool,
-    /// No item holds a line end, as far as is known.
-    pub is_lines: bool,
 }
 
 impl StagedExtent {
@@ -65,7 +63,6 @@ impl StagedExtent {
             bytes: 0,
             max_item,
             is_open: true,
-            is_lines: true,
         }
     }
 }
@@ -119,21 +116,19 @@ impl StagedQueue {
         }
     }
 
-    /// The extent that an item of `len` bytes goes into, if one is open that has room for it. What is put there may hold line
-    /// ends.
+    /// The extent that an item of `len` bytes goes into, if one is open that has room for it.
     #[inline]
     pub(super) fn open_extent(&mut self, len: usize) -> Option<&mut StagedExtent> {
         let Some(Piece::Extent(open)) = self.pieces.back_mut() else { return None };
         let size = open.class.block_size() as usize;
         let has_room =
             open.is_open && len <= open.max_item && extent::fits(size, open.count, open.bytes, len);
-        open.is_lines = false;
         has_room.then_some(open)
     }
 
     #[inline]
-    pub(super) fn count(&mut self, bytes: usize) {
-        self.staged = (self.staged.0 + 1, self.staged.1 + bytes);
+    pub(super) fn count(&mut self, items: usize, bytes: usize) {
+        self.staged = (self.staged.0 + items, self.staged.1 + bytes);
     }
 
     /// As many items as announced will come, of the bytes that they had before.
@@ -279,6 +274,11 @@ impl Staging {
         self.outputs.push(outputs, for_lease.map_or(NO_LEASE, |i| i as u32));
     }
 
+    /// Outputs that can be staged still.
+    pub(super) fn room(&self) -> usize {
+        MAX_STAGED.saturating_sub(self.outputs.len())
+    }
+
     /// The extent for one more output that goes where the one before went; `None`: there is more to do for it.
     #[inline]
     pub(super) fn open_for(&mut self, queue: QueueId, len: usize) -> Option<&mut StagedExtent> {
@@ -292,9 +292,15 @@ impl Staging {
     /// An output was put into the extent that [`Staging::open_for`] named.
     #[inline]
     pub(super) fn add_alike(&mut self, len: usize, for_lease: Option<usize>) {
-        self.queues[self.last].count(len);
+        self.queues[self.last].count(1, len);
         self.named = self.named.max(for_lease.map_or(0, |i| i + 1));
-        self.outputs.push_alike(for_lease.map_or(NO_LEASE, |i| i as u32));
+        self.outputs.push_alike(1, for_lease.map_or(NO_LEASE, |i| i as u32));
+    }
+
+    /// Several were, which are no lease's.
+    pub(super) fn add_all_alike(&mut self, items: usize, bytes: usize) {
+        self.queues[self.last].count(items, bytes);
+        self.outputs.push_alike(items, NO_LEASE);
     }
 
     /// Forgets all outputs from number `from` on; returns the table entries of blocks that nothing is staged in any more.
