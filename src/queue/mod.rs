@@ -48,6 +48,7 @@
 //! | delaying an item, or taking one that is due | see `transaction/delayed.rs` | – |
 //! | showing an item of a tapped queue | a sample half written, the wish still there | the next put |
 //! | after the dead letter was written, before `WorkerHandle::dead_letter` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
+//! | at the bucket of its stage's `rate` | one word, old or new | nothing: see `arena/rate.rs` |
 //! | beginning or ending a wait | one word, old or new | nothing: see `arena/worker_time.rs` |
 //! | growing a ring | a half-written copy in an unused area | nothing: the old one still counts |
 //! | giving back a burst's memory | a free block without pages | nothing: the next user gets new ones |

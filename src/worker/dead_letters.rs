@@ -4,6 +4,7 @@ use super::context::WorkerContext;
 use super::stop::Stop;
 use crate::dead_letter::{self, Cause, DeadLetter};
 use crate::item::Shown;
+use crate::model::ItemFailure;
 use crate::queue::Waiting;
 use crate::stage::{Failure, Reach, TooLong};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,37 +22,71 @@ pub(super) struct Reason<'a> {
     pub stderr: &'a [String],
 }
 
-/// Ends lease `i`, whose item failed: back to the front of its queue, charged; or, after the last attempt, as a dead
-/// letter.
+/// Ends lease `i`, whose item a built-in stage could not process.
 pub(super) fn fail(worker: &mut WorkerContext, i: usize, failure: &Failure) -> Result<(), Stop> {
     let text = failure.to_string();
-    fail_with(worker, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] })
+    let reason = Reason { cause: Cause::Error(text.clone()), text, stderr: &[] };
+    fail_with(worker, i, item_failure(failure.reach()).unwrap_or(ItemFailure::Charged), reason)
 }
 
-/// The same with all that is known.
-pub(super) fn fail_with(worker: &mut WorkerContext, i: usize, reason: Reason<'_>) -> Result<(), Stop> {
+/// What a built-in's failure means for the item; `None`: it is not the item's.
+pub(super) fn item_failure(reach: Reach) -> Option<ItemFailure> {
+    match reach {
+        Reach::Item => Some(ItemFailure::Charged),
+        Reach::Later => Some(ItemFailure::Later),
+        Reach::Rejected => Some(ItemFailure::Never),
+        Reach::NotYet | Reach::Worker | Reach::Never | Reach::OutputClosed | Reach::Ordered => None,
+    }
+}
+
+/// Ends lease `i`, whose attempt has not succeeded: back to its queue, or as a dead letter. Every such lease ends here.
+pub(super) fn fail_with(
+    worker: &mut WorkerContext,
+    i: usize,
+    failure: ItemFailure,
+    reason: Reason<'_>,
+) -> Result<(), Stop> {
     let live = worker.live;
-    let Reason { text: failure, cause, stderr } = reason;
     let lease = worker.queues.item(i)?;
     let (item, attempt, attempts) = (Shown(lease.bytes), lease.attempt, live.tuning.attempts);
-    if attempt < attempts {
-        log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {failure}");
-        return Ok(worker.queues.give_back(i, true)?);
+    let why = &reason.text;
+    match failure {
+        ItemFailure::Later => {
+            log::info!("`{item}` is put off: {why}");
+            Ok(worker.queues.give_back(i, false)?)
+        }
+        ItemFailure::Charged if attempt < attempts => {
+            log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {why}");
+            Ok(worker.queues.give_back(i, true)?)
+        }
+        ItemFailure::Charged => {
+            let said = format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {why}");
+            end_as_letter(worker, i, reason, &said)
+        }
+        ItemFailure::Never => {
+            let said = format!("`{item}` is a dead letter, for it can never be done: {why}");
+            end_as_letter(worker, i, reason, &said)
+        }
     }
+}
+
+/// Ends lease `i` as a dead letter.
+fn end_as_letter(worker: &mut WorkerContext, i: usize, reason: Reason<'_>, said: &str) -> Result<(), Stop> {
+    let Reason { text: _, cause, stderr } = reason;
+    let lease = worker.queues.item(i)?;
     let letter = DeadLetter {
         item: lease.bytes,
         stage: &worker.spec.stage,
         worker: worker.spec.worker,
         queue: worker.name_of(lease.queue),
         id: lease.id,
-        attempts: attempt,
+        attempts: lease.attempt,
         cause,
         stderr,
         time: SystemTime::now(),
         run: &worker.spec.run,
     };
     let line = letter.line(&worker.spec.dead_letters.pipeline).map_err(|error| unwritten(&error))?;
-    let said = format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {failure}");
     // Written before the lease ends: a worker killed in between writes it twice, but never loses it.
     append(worker, &line, Some(i))?;
     log::error!("{said}");

@@ -75,7 +75,8 @@ table! {
         output: QueueNames = Vec::new(), also "outputs" "to" "out" "writes" "target";
         /// How many worker processes the stage has: a number, or "cpus" for as many as there are CPUs.
         processes: Processes = 1, also "workers" "process" "numprocs" "replicas" "instances" "concurrency";
-        /// How many items the stage may begin in a time, over all its workers. Without it there is no limit.
+        /// How many items the stage may begin in a time (a source: emit), over all its workers, also while the pipeline
+        /// drains. Without it there is no limit.
         rate: Option<RateText> = None, also "rate_limit" "ratelimit" "throttle" "max_rate" "limit_rate";
         /// A pause after each item.
         sleep: Pause = seconds(0), also "delay" "pause" "interval";

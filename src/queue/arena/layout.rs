@@ -117,8 +117,9 @@ pub(crate) type JournalAt = At<Journal>;
 
 /// The supervisor's journal. Each worker has its own, so that its lines stay in its processor's cache.
 pub(crate) const JOURNAL: JournalAt = At::new(4096);
-pub(crate) const JOURNAL_MAX: usize = 320;
-const JOURNAL_SIZE: usize = 8192;
+/// A worker's largest transaction ends 512 leases, each of them in an extent of its own.
+pub(crate) const JOURNAL_MAX: usize = 1000;
+const JOURNAL_SIZE: usize = 16384;
 
 impl JournalAt {
     /// Pair `i`: the place of a word's offset, and of its value.
@@ -146,13 +147,14 @@ impl JournalAt {
 
 /// The control word that a journal names by its offset, if a transaction may change one there.
 pub(crate) fn journalled_word(offset: u64, named_at: WordAt) -> Result<WordAt, Fault> {
-    if !(CLASS_TABLE as u64..HEAP as u64).contains(&offset) || !offset.is_multiple_of(8) {
+    let is_control = (CLASS_TABLE as u64..HEAP as u64).contains(&offset) && offset.is_multiple_of(8);
+    if !is_control && BlockAt::named_by(offset).class().is_err() {
         return Err(Fault::damaged("an offset in the journal", named_at, offset));
     }
     Ok(At::new(offset as usize))
 }
 
-const CLASS_TABLE: usize = 16384;
+const CLASS_TABLE: usize = JOURNAL.offset() + JOURNAL_SIZE;
 const CLASS_SIZE: usize = 64;
 const QUEUES: usize = CLASS_TABLE + 4096;
 const QUEUE_SIZE: usize = 512;
@@ -186,7 +188,7 @@ pub(crate) mod queue {
     pub(crate) const TAIL: Field<Queue> = Field::new(0);
     /// Items ever taken out of the ring, to a worker or dropped.
     pub(crate) const HEAD: Field<Queue> = Field::new(8);
-    /// Items on the returned stack, served before the ring.
+    /// Items of the returned stack, served before the ring.
     pub(crate) const RETURNED: Field<Queue> = Field::new(16);
     pub(crate) const DONE: Field<Queue> = Field::new(24);
     /// Bytes of blocks that belong to the queue: staged, waiting, leased.
@@ -210,6 +212,14 @@ pub(crate) mod queue {
     pub(crate) const RETURN_ROOM: Field<Queue> = Field::new(304);
     /// Which item the supervisor has put back last.
     pub(crate) const PUT_BACK: Field<Queue> = Field::new(312);
+    /// Slots of the ring ever filled.
+    pub(crate) const LAST_SLOT: Field<Queue> = Field::new(320);
+    /// Slots of the ring ever emptied.
+    pub(crate) const FIRST_SLOT: Field<Queue> = Field::new(328);
+    /// Items of the first slot's run that are gone.
+    pub(crate) const SKIPPED: Field<Queue> = Field::new(336);
+    /// Entries of the returned stack.
+    pub(crate) const RETURNED_ENTRIES: Field<Queue> = Field::new(344);
     /// Items that wait for their time. This and what follows, see `transaction/delayed.rs`.
     pub(crate) const DELAYED: Field<Queue> = Field::new(384);
     /// Entries of the table of delayed items that were ever used.
@@ -221,7 +231,7 @@ pub(crate) mod queue {
     /// The longest that an item may be delayed, in milliseconds.
     pub(crate) const DELAY_MOST: Field<Queue> = Field::new(416);
     /// Every word that a removed queue must leave behind as zero.
-    pub(crate) const COUNTERS: [Field<Queue>; 16] = [
+    pub(crate) const COUNTERS: [Field<Queue>; 20] = [
         TAIL,
         HEAD,
         RETURNED,
@@ -238,6 +248,10 @@ pub(crate) mod queue {
         DELAY_ROOM,
         DELAY_SHIFT,
         DELAY_MOST,
+        LAST_SLOT,
+        FIRST_SLOT,
+        SKIPPED,
+        RETURNED_ENTRIES,
     ];
 
     /// FLAGS
@@ -312,7 +326,7 @@ impl QueueAt {
         Area { start: first.start, bytes: last.start + last.bytes - first.start }
     }
 
-    /// The slot of item number `position` in the ring with 2^k slots.
+    /// Slot number `position` in the ring with 2^k slots.
     #[inline]
     pub(crate) fn ring_slot(self, k: u64, position: u64) -> DescriptorAt {
         At::new(self.rings() + (RING_SLOT << k) + (position & ((1 << k) - 1)) as usize * RING_SLOT)
@@ -483,10 +497,19 @@ impl Class {
     }
 }
 
-/// The payload of an item, or room for one.
+/// The payload of an item, an extent, or room for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Block {}
 pub(crate) type BlockAt = At<Block>;
+
+/// Words of a block that is an extent, see `extent.rs`.
+pub(crate) mod block {
+    use super::{Block, Field};
+
+    /// Items of it that have not ended.
+    pub(crate) const OUTSTANDING: Field<Block> = Field::new(0);
+    pub(crate) const FLAGS: Field<Block> = Field::new(8);
+}
 
 impl BlockAt {
     /// The block that a word of the arena names. Not to be followed unless its class was asked for.
@@ -532,6 +555,14 @@ const STAGE_SIZE: usize = 256;
 pub(crate) enum Stage {}
 pub(crate) type StageAt = At<Stage>;
 
+/// Words of a stage.
+pub(crate) mod stage {
+    use super::{Field, Stage};
+
+    /// See `rate.rs`.
+    pub(crate) const RATE: Field<Stage> = Field::new(128);
+}
+
 impl StageAt {
     pub(crate) fn of(id: StageId) -> Result<StageAt, Fault> {
         if (id.0 as usize) < MAX_STAGES {
@@ -575,7 +606,7 @@ pub(crate) mod slot {
     pub(crate) const ORDER_SEQUENCE: Field<Slot, u32> = Field::new(40);
     /// Which holdings are live.
     pub(crate) const BITMAP: Field<Slot, Words> = Field::new(128);
-    /// Table index + 1 of the lease being worked on; 0: none.
+    /// The lease being worked on: its entry of the table + 1, and above 16 bits its place in its extent; 0: none.
     pub(crate) const BEGUN: Field<Slot> = Field::new(256);
     /// The program that the worker has started, if any: also the number of its group.
     pub(crate) const PROGRAM: Field<Slot> = Field::new(264);

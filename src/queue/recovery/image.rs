@@ -10,11 +10,11 @@
 use crate::queue::QueueId;
 use crate::queue::arena::layout::{self, DescriptorAt, EntryAt, MAX_QUEUES, Queue, QueueAt, SlotAt};
 use crate::queue::arena::layout::{entry, queue};
-use crate::queue::arena::{fault::Fault, identity::Identity, place::Field};
+use crate::queue::arena::{descriptor::Meta, fault::Fault, identity::Identity, place::Field};
 use crate::queue::transaction::{counts, delayed, holdings::Bitmap, returned, ring, tx::Tx};
 use std::time::{Duration, SystemTime};
 
-const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
 /// 2: items have a due time.
 const FORMAT: u64 = 2;
 
@@ -84,7 +84,7 @@ pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, F
         for at in Bitmap::load(tx.memory, slot).entries().map(|entry| slot.entry(entry)) {
             let meta = tx.memory.meta(at);
             if !meta.is_block() {
-                items[QueueAt::of(meta.queue())?.index()].push(Found::entry(tx, at));
+                Found::entry(tx, at, &mut items[QueueAt::of(meta.queue())?.index()]);
             }
         }
     }
@@ -98,8 +98,7 @@ pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, F
     for queue in all {
         take_queue(tx, queue, std::mem::take(&mut items[queue.index()]), &mut to)?;
     }
-    let check = crc32fast::hash(&to.0);
-    to.word(u64::from(check));
+    to.seal();
     Ok(to.0)
 }
 
@@ -108,29 +107,46 @@ pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, F
 struct Found {
     sequence: u64,
     at: DescriptorAt,
+    /// Its place in an extent.
+    n: usize,
     mark: u64,
     due: u64,
 }
 
 impl Found {
-    fn entry(tx: &Tx<'_>, at: EntryAt) -> Found {
+    fn entry(tx: &Tx<'_>, at: EntryAt, to: &mut Vec<Found>) {
         let [sequence, mark] = [entry::SEQUENCE, entry::MARK].map(|word| tx.memory.load(at + word));
-        Found { sequence, at: at.into(), mark, due: 0 }
+        Found::all(at.into(), tx.memory.meta(at), sequence, mark, to);
+    }
+
+    /// All that a descriptor stands for. The mark is the first one's.
+    fn all(at: DescriptorAt, meta: Meta, sequence: u64, mark: u64, to: &mut Vec<Found>) {
+        let first = meta.as_run().map_or(0, |run| run.first);
+        to.extend((0..meta.items()).map(|i| Found {
+            sequence: sequence.wrapping_add(i as u64),
+            at,
+            n: first + i,
+            mark: if i == 0 { mark } else { 0 },
+            due: 0,
+        }));
     }
 }
 
 fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Writer) -> Result<(), Fault> {
-    items.extend((0..returned::len(tx, queue)?).map(|i| Found::entry(tx, queue.returned(i))));
-    items.extend(
-        delayed::entries(tx, queue)?.into_iter().map(|(at, due)| Found { due, ..Found::entry(tx, at) }),
-    );
-    let (k, head, used) = ring::extent(tx, queue)?;
-    items.extend((0..used).map(|i| head.wrapping_add(i)).map(|sequence| Found {
-        sequence,
-        at: queue.ring_slot(k, sequence),
-        mark: 0,
-        due: 0,
-    }));
+    (0..returned::len(tx, queue)?).for_each(|i| Found::entry(tx, queue.returned(i), &mut items));
+    for (at, due) in delayed::entries(tx, queue)? {
+        let from = items.len();
+        Found::entry(tx, at, &mut items);
+        items[from..].iter_mut().for_each(|item| item.due = due);
+    }
+    let (k, first, used) = ring::extent(tx, queue)?;
+    let mut sequence = tx.get(queue + queue::HEAD);
+    for i in 0..used {
+        let at = queue.ring_slot(k, first.wrapping_add(i));
+        let meta = ring::remaining(tx, queue, at, i == 0)?;
+        Found::all(at, meta, sequence, 0, &mut items);
+        sequence = sequence.wrapping_add(meta.items() as u64);
+    }
     items.sort_unstable_by_key(|item| item.sequence);
     to.word(queue.index() as u64);
     COPIED_WORDS.iter().for_each(|&word| to.word(tx.get(queue + word)));
@@ -138,10 +154,11 @@ fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Write
     let len = (tx.memory.load(len) as usize).min(layout::LABEL_MAX);
     to.bytes(&tx.memory.read_text(label, len));
     to.word(items.len() as u64);
-    for Found { sequence, at, mark, due } in items {
-        let failures = u64::from(tx.memory.meta(at).failures());
+    for Found { sequence, at, n, mark, due } in items {
+        let meta = tx.memory.meta(at);
+        let failures = u64::from(meta.failures());
         [sequence, failures, mark, due].into_iter().for_each(|word| to.word(word));
-        to.bytes(tx.memory.item(at)?);
+        to.bytes(tx.memory.payload(at, meta, n)?);
     }
     Ok(())
 }
@@ -169,16 +186,21 @@ pub(in crate::queue) fn read(bytes: &[u8]) -> Result<Image<'_>, String> {
     if from.rest.is_empty() { Ok(image) } else { Err("there is something behind its end".to_owned()) }
 }
 
-struct Writer(Vec<u8>);
+pub(super) struct Writer(pub Vec<u8>);
 
 impl Writer {
-    fn word(&mut self, word: u64) {
+    pub(super) fn word(&mut self, word: u64) {
         self.0.extend_from_slice(&word.to_le_bytes());
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
+    }
+
+    /// The checksum behind all of it.
+    pub(super) fn seal(&mut self) {
+        self.word(u64::from(crc32fast::hash(&self.0)));
     }
 }
 

@@ -54,7 +54,7 @@ impl QueueAdmin {
             let mut tx = self.session.begin()?;
             let items =
                 chunk.iter().map(|item| new_item(&mut tx, queue, item)).collect::<Result<Vec<_>, _>>()?;
-            ring::push(&mut tx, queue, items.len(), items.into_iter())?;
+            ring::push(&mut tx, queue, items.len() as u64, items.into_iter())?;
             tx.commit()?;
         }
         let flags = image.word(queue::FLAGS);
@@ -81,9 +81,10 @@ impl QueueAdmin {
             tx.memory.store(to + entry::MARK, item.mark);
             tx.memory.store(to + entry::FAILING, 0);
         };
-        if item.due == 0 || !delayed::put_at(&mut tx, queue, meta, item.due, most, fill)? {
+        if item.due == 0 || !delayed::put_at(&mut tx, queue, item.due, most, fill)? {
             fill(&mut tx, queue.returned(n));
-            tx.set(queue + queue::RETURNED, n + 1);
+            tx.set(queue + queue::RETURNED_ENTRIES, n + 1);
+            tx.add(queue + queue::RETURNED, 1);
         }
         tx.commit()
     }

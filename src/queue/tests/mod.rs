@@ -13,6 +13,8 @@ mod put_back;
 mod recovery;
 mod regress;
 mod schedules;
+#[cfg(not(miri))]
+mod version6;
 mod whole;
 
 use super::*;

@@ -1,6 +1,7 @@
 //! What the queues must do, as plain lists: every operation is a sequence of atomic steps, and a death gives back
 //! what was held. The crash and the property tests hold the real thing against it.
 
+use super::super::arena::descriptor::{Meta, Run};
 use super::super::arena::layout::{DescriptorAt, QueueAt, entry, queue};
 use super::super::arena::place::Field;
 use super::super::transaction::delayed::{self, Delay, clock};
@@ -327,6 +328,7 @@ impl Model {
                 self.workers[who].staged.clear();
                 return Answer::Closed;
             }
+            self.settle(who);
             upto -= self.publish(who, n, upto);
             after(self);
         }
@@ -536,18 +538,38 @@ pub(super) fn peek(admin: &mut QueueAdmin, queues: usize) -> Vec<Observed> {
         let given_back = returned(admin, id);
         let memory = admin.session.memory();
         let word = |word: Field<_>| memory.load(queue + word);
-        let item = |at: DescriptorAt, id: u64, mark: u64| {
-            let bytes = memory.item(at).unwrap().to_vec();
-            Item { bytes, id, failures: memory.meta(at).failures(), mark }
+        let items = |at: DescriptorAt, meta: Meta, id: u64, mark: u64| {
+            let first = meta.as_run().map_or(0, |run| run.first);
+            let item = move |i: usize| Item {
+                bytes: memory.payload(at, meta, first + i).unwrap().to_vec(),
+                id: id + i as u64,
+                failures: meta.failures(),
+                mark: if i == 0 { mark } else { 0 },
+            };
+            (0..meta.items()).map(item).collect::<Vec<_>>()
         };
-        let returned = (0..word(queue::RETURNED)).rev().map(|i| queue.returned(i));
-        let entries = returned
+        let mut all = Vec::new();
+        for at in (0..word(queue::RETURNED_ENTRIES))
+            .rev()
+            .map(|i| queue.returned(i))
             .chain(delayed.iter().map(|&(at, _)| at))
-            .map(|at| item(at.into(), memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK)));
-        let ring = (word(queue::HEAD)..word(queue::TAIL))
-            .map(|position| item(queue.ring_slot(word(queue::RING), position), position, 0));
+        {
+            let (id, mark) = (memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK));
+            all.extend(items(at.into(), memory.meta(at), id, mark));
+        }
+        let (mut id, mut skip) = (word(queue::HEAD), word(queue::SKIPPED) as usize);
+        for slot in word(queue::FIRST_SLOT)..word(queue::LAST_SLOT) {
+            let at = queue.ring_slot(word(queue::RING), slot);
+            let mut meta = memory.meta(at);
+            if let Some(Run { first, count }) = meta.as_run() {
+                meta = meta.with_run(Run { first: first + skip, count: count - skip });
+            }
+            all.extend(items(at, meta, id, 0));
+            (id, skip) = (id + meta.items() as u64, 0);
+        }
+        assert_eq!(id, word(queue::TAIL));
         let due = delayed.iter().map(|&(_, due)| due).collect();
-        Observed { items: entries.chain(ring).collect(), due, returned: given_back, put, done, dead, dropped }
+        Observed { items: all, due, returned: given_back, put, done, dead, dropped }
     };
     (0..queues).map(observed).collect()
 }

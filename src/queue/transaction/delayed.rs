@@ -23,7 +23,7 @@
 use super::{counts, tx::Tx};
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{DELAYED_MAX, DELAYED_SHIFT, EntryAt, QueueAt, descriptor, entry, queue};
+use crate::queue::arena::layout::{DELAYED_MAX, DELAYED_SHIFT, EntryAt, QueueAt, queue};
 use std::time::Duration;
 
 /// Entries that get their pages at once, in a file.
@@ -69,24 +69,29 @@ pub(crate) fn len(tx: &Tx<'_>, queue: QueueAt) -> Result<u64, Fault> {
     Ok(n)
 }
 
-/// Delays the item of a table entry; false if there is no room for one more.
+/// Delays the item of a table entry, as this descriptor says; false if there is no room for one more.
 pub(crate) fn put(
     tx: &mut Tx<'_>,
     queue: QueueAt,
     from: EntryAt,
-    meta: Meta,
+    (data, meta): (u64, Meta),
     delay: Delay,
 ) -> Result<bool, Fault> {
+    if meta.items() != 1 {
+        return Ok(false);
+    }
     let most = millis(delay.most).max(1);
     let at = clock::now().saturating_add(millis(delay.time).min(most));
-    put_at(tx, queue, meta, at, most, |tx, to| tx.memory.copy_entry(from, to))
+    put_at(tx, queue, at, most, |tx, to| {
+        tx.memory.copy_entry(from, to);
+        tx.memory.store_descriptor(to, data, meta);
+    })
 }
 
 /// Delays an item that `fill` writes, until this moment.
 pub(crate) fn put_at(
     tx: &mut Tx<'_>,
     queue: QueueAt,
-    meta: Meta,
     at: u64,
     most: u64,
     fill: impl FnOnce(&mut Tx<'_>, EntryAt),
@@ -95,7 +100,6 @@ pub(crate) fn put_at(
     let Some(number) = free_number(tx, queue, n)? else { return Ok(false) };
     let to = queue.delayed(number);
     fill(tx, to);
-    tx.memory.store(to + entry::DESCRIPTOR + descriptor::META, meta.0);
     let due = Due::new(at.saturating_add(tx.get(queue + queue::DELAY_SHIFT)), number);
     if tx.get(queue + queue::DELAY_MOST) != most {
         tx.set(queue + queue::DELAY_MOST, most);

@@ -60,7 +60,15 @@ impl<'a> SourceLoop<'a> {
         }
         self.worker.recycling.check()?;
         self.take_token()?;
-        let Some((stretch, published)) = self.stretch()? else { return self.go_back() };
+        let most = LARGEST_STRETCH.min(live.most_by_rate());
+        let admitted = match self.worker.try_admit(most) {
+            Ok(admitted) => admitted,
+            Err(at) => return self.worker.queues.pause(at, Waiting::Paused).map(drop).map_err(Stop::from),
+        };
+        let stretch = self.stretch(admitted)?;
+        let emitted = stretch.as_ref().map_or(0, |(stretch, _)| stretch.emitted);
+        self.worker.give_admitted_back(admitted.saturating_sub(emitted));
+        let Some((stretch, published)) = stretch else { return self.go_back() };
         if let Some(progress) = self.source.progress() {
             self.worker.queues.note_progress(progress.done, progress.total);
         }
@@ -82,8 +90,8 @@ impl<'a> SourceLoop<'a> {
         if token.has_ended() { Err(Stop(Ending::Finished)) } else { Ok(()) }
     }
 
-    /// Steps and publishes. `None`: there is no room for all that came, and nothing is published.
-    fn stretch(&mut self) -> Result<Option<(Stretch, bool)>, Stop> {
+    /// Steps and publishes, up to as many items as the stage's rate has admitted. `None`: there is no room for all that came, and nothing is published.
+    fn stretch(&mut self, admitted: usize) -> Result<Option<(Stretch, bool)>, Stop> {
         let must_be_whole = self.token.is_some() && !self.worker.outputs.is_empty() && !self.source.repeats();
         let most = match must_be_whole {
             true if std::mem::take(&mut self.is_short) => 1,
@@ -92,6 +100,7 @@ impl<'a> SourceLoop<'a> {
             }
             false => LARGEST_STRETCH,
         };
+        let most = most.min(admitted);
         let whole = must_be_whole && most > 1;
         if whole {
             self.worker.queues.begin_whole();

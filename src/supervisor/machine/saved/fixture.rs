@@ -194,6 +194,7 @@ fn changes() -> Vec<TransitionKind> {
         End::Died(Exit::Signal(SignalNumber(9))),
         End::CannotStart("no such program".to_owned()),
         End::ProgramKilled("by SIGKILL".to_owned()),
+        End::NotNow("the server is away".to_owned()),
         End::Terminated,
     ]);
     let started = starts.map(TransitionKind::Started).into_iter();

@@ -46,7 +46,21 @@ impl Replies<'_> {
         }
         let most = (window - known).min(worker.recycling.items_left()).max(1);
         let most = self.trial.with_another(most, known);
-        let waits = known == 0 && live.pause_when_empty().is_none();
+        let most = match worker.try_admit(most) {
+            Ok(admitted) => admitted,
+            Err(at) => {
+                self.pause.begin_by_rate(at, &live);
+                return Ok(Look::At(Some(at)));
+            }
+        };
+        let look = self.take_admitted(worker, most, known);
+        worker.give_admitted_back(most.saturating_sub(worker.queues.len().saturating_sub(known)));
+        look
+    }
+
+    /// Leases up to `most` items beside the `known` ones.
+    fn take_admitted(&mut self, worker: &mut WorkerContext, most: usize, known: usize) -> Result<Look, Stop> {
+        let waits = known == 0 && worker.live.pause_when_empty().is_none();
         match worker.queues.take(&worker.inputs, most, if waits { waker::queue_wait() } else { Wait::No })? {
             Taken::Items { before, after } => {
                 self.intake = Intake::Open;
@@ -144,8 +158,8 @@ impl Replies<'_> {
                 Reply::One | Reply::UntilEmpty => self.feed.push(lease.bytes),
             };
             if let Err(why) = framed {
-                let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                dead_letters::fail_with(worker, i, failed.reason())?;
+                let failed = FailedAttempt::charged(ProgramError::NotEncodable(why), Vec::new());
+                dead_letters::fail_with(worker, i, failed.failure, failed.reason())?;
                 refused = true;
                 continue;
             }
