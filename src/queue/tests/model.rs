@@ -474,7 +474,7 @@ pub(super) fn run(worker: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
         Op::GiveBack(i, charged) => worker.give_back(*i, *charged).unwrap(),
         Op::Delay(i, charged, seconds) => {
             let time = Duration::from_millis(millis(*seconds, seed));
-            worker.delay(*i, *charged, Delay { time, most: Duration::from_millis(DAY) }).unwrap();
+            worker.delay(*i, *charged, Delay { time, most: Duration::from_millis(DAY), put_off: 0 }).unwrap();
         }
         Op::Clock(seconds) => clock::set(START + seconds * 1000),
         Op::GiveBackAll => worker.give_back_all().unwrap(),

@@ -21,9 +21,10 @@
 //! | making room in a file | pages that nothing points to | nothing: made again |
 
 use super::{counts, tx::Tx};
+use crate::model::Retry;
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{DELAYED_MAX, DELAYED_SHIFT, EntryAt, QueueAt, queue};
+use crate::queue::arena::layout::{DELAYED_MAX, DELAYED_SHIFT, EntryAt, QueueAt, entry, queue};
 use std::time::Duration;
 
 /// Entries that get their pages at once, in a file.
@@ -40,6 +41,16 @@ pub struct Delay {
     pub time: Duration,
     /// No item of its queue waits longer, whatever the clock does.
     pub most: Duration,
+    /// How often the item was put off so far, this time included.
+    pub put_off: u32,
+}
+
+impl Delay {
+    /// As `retry` says, for an item that has failed or was put off this often; `None`: there is no delay.
+    pub(crate) fn new(retry: Retry, failures: u32, put_off: u32, item: u64) -> Option<Delay> {
+        let time = retry.delay(failures.saturating_add(put_off), item);
+        (!time.is_zero()).then_some(Delay { time, most: retry.max, put_off })
+    }
 }
 
 /// A word of the heap: its order is that of the due times.
@@ -85,6 +96,7 @@ pub(crate) fn put(
     put_at(tx, queue, at, most, |tx, to| {
         tx.memory.copy_entry(from, to);
         tx.memory.store_descriptor(to, data, meta);
+        tx.memory.store(to + entry::PUT_OFF, delay.put_off.into());
     })
 }
 
