@@ -4,6 +4,7 @@
 mod failing;
 mod limits;
 mod rate;
+mod retry;
 mod totals;
 mod tuning;
 

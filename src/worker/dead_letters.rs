@@ -4,8 +4,8 @@ use super::context::WorkerContext;
 use super::stop::Stop;
 use crate::dead_letter::{self, Cause, DeadLetter};
 use crate::item::Shown;
-use crate::model::ItemFailure;
-use crate::queue::Waiting;
+use crate::model::{ItemFailure, Tuning};
+use crate::queue::{Delay, Waiting};
 use crate::stage::{Failure, Reach, TooLong};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,18 +46,20 @@ pub(super) fn fail_with(
     failure: ItemFailure,
     reason: Reason<'_>,
 ) -> Result<(), Stop> {
-    let live = worker.live;
+    let Tuning { attempts, retry, .. } = worker.live.tuning;
     let lease = worker.queues.item(i)?;
-    let (item, attempt, attempts) = (Shown(lease.bytes), lease.attempt, live.tuning.attempts);
+    let (item, attempt, put_off) = (Shown(lease.bytes), lease.attempt, worker.queues.put_off(i));
     let why = &reason.text;
     match failure {
         ItemFailure::Later => {
-            log::info!("`{item}` is put off: {why}");
-            Ok(worker.queues.give_back(i, false)?)
+            let delay = Delay::new(retry, attempt - 1, put_off.saturating_add(1), lease.id);
+            log::info!("`{item}` is put off: {why}{}", again(delay));
+            try_again(worker, i, false, delay)
         }
         ItemFailure::Charged if attempt < attempts => {
-            log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {why}");
-            Ok(worker.queues.give_back(i, true)?)
+            let delay = Delay::new(retry, attempt, put_off, lease.id);
+            log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {why}{}", again(delay));
+            try_again(worker, i, true, delay)
         }
         ItemFailure::Charged => {
             let said = format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {why}");
@@ -67,6 +69,23 @@ pub(super) fn fail_with(
             let said = format!("`{item}` is a dead letter, for it can never be done: {why}");
             end_as_letter(worker, i, reason, &said)
         }
+    }
+}
+
+fn try_again(worker: &mut WorkerContext, i: usize, charge: bool, delay: Option<Delay>) -> Result<(), Stop> {
+    match delay {
+        Some(delay) => worker.queues.delay(i, charge, delay)?,
+        None => worker.queues.give_back(i, charge)?,
+    }
+    Ok(())
+}
+
+/// When it is tried again, if that is worth a word.
+fn again(delay: Option<Delay>) -> String {
+    let millis = delay.map_or(0, |delay| u64::try_from(delay.time.as_millis()).unwrap_or(u64::MAX));
+    match millis {
+        0 => String::new(),
+        _ => format!("; again in {}", humantime::format_duration(Duration::from_millis(millis))),
     }
 }
 

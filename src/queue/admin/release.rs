@@ -3,7 +3,8 @@
 
 use super::queues::QueueAdmin;
 use crate::queue::arena::layout::{LOCK, SlotAt, entry, slot};
-use crate::queue::arena::{fault::Fault, futex};
+use crate::queue::arena::{fault::Fault, futex, tuning};
+use crate::queue::transaction::delayed::Delay;
 use crate::queue::transaction::holdings::{self, Begun, Bitmap, End, EndedQueues, EntryPart, FreeEntries};
 use crate::queue::transaction::tap::ItemPreview;
 use crate::queue::transaction::{checkpoint, tx::Tx};
@@ -219,15 +220,25 @@ impl QueueAdmin {
         let mut tx = self.session.begin()?;
         let mut items = 0;
         for &entry in held {
-            holdings::give_back(&mut tx, slot, entry, None, |meta| {
+            let is_blamed = begun == Some(entry);
+            let delay = if is_blamed { delay_of(&tx, slot, entry) } else { None };
+            holdings::give_back(&mut tx, slot, entry, delay, |meta| {
                 items += meta.items() as u64;
-                if begun == Some(entry) { meta.failed_once_more() } else { meta }
+                if is_blamed { meta.failed_once_more() } else { meta }
             })?;
         }
         clear(&mut tx, slot, held);
         tx.commit()?;
         Ok(items)
     }
+}
+
+/// How long the item waits that a worker died of, by the settings that it had.
+fn delay_of(tx: &Tx<'_>, slot: SlotAt, entry: u16) -> Option<Delay> {
+    let (memory, at) = (tx.memory, slot.entry(entry));
+    let failures = memory.meta(at).failures() + 1;
+    let put_off = memory.load(at + entry::PUT_OFF) as u32;
+    Delay::new(tuning::load(memory, slot).retry, failures, put_off, memory.load(at + entry::SEQUENCE))
 }
 
 fn clear(tx: &mut Tx<'_>, slot: SlotAt, entries: &[u16]) {

@@ -390,8 +390,8 @@ pub(crate) mod entry {
     pub(crate) const SEQUENCE: Field<Entry> = Field::new(16);
     /// Outputs that are published already.
     pub(crate) const MARK: Field<Entry> = Field::new(24);
-    /// What is known of its failures; 0 for an item that comes from the ring. See `transaction/failing.rs`.
-    pub(crate) const FAILING: Field<Entry> = Field::new(32);
+    /// How often it was put off, without a failure.
+    pub(crate) const PUT_OFF: Field<Entry> = Field::new(32);
     /// A cache line: what is not listed here is room for more.
     pub(crate) const WORDS: usize = 8;
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const NOW: u64 = 1 << 40;
 
 fn delay(ms: u64) -> Delay {
-    Delay { time: Duration::from_millis(ms), most: Duration::from_secs(60) }
+    Delay { time: Duration::from_millis(ms), most: Duration::from_secs(60), put_off: 0 }
 }
 
 /// A queue with these items, all delayed by so many milliseconds each.

@@ -474,7 +474,7 @@ pub(super) fn run(worker: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
         Op::GiveBack(i, charged) => worker.give_back(*i, *charged).unwrap(),
         Op::Delay(i, charged, seconds) => {
             let time = Duration::from_millis(millis(*seconds, seed));
-            worker.delay(*i, *charged, Delay { time, most: Duration::from_millis(DAY) }).unwrap();
+            worker.delay(*i, *charged, Delay { time, most: Duration::from_millis(DAY), put_off: 0 }).unwrap();
         }
         Op::Clock(seconds) => clock::set(START + seconds * 1000),
         Op::GiveBackAll => worker.give_back_all().unwrap(),
@@ -549,7 +549,11 @@ pub(super) fn peek(admin: &mut QueueAdmin, queues: usize) -> Vec<Observed> {
             (0..meta.items()).map(item).collect::<Vec<_>>()
         };
         let mut all = Vec::new();
-        for at in (0..word(queue::RETURNED_ENTRIES)).rev().map(|i| queue.returned(i)) {
+        for at in (0..word(queue::RETURNED_ENTRIES))
+            .rev()
+            .map(|i| queue.returned(i))
+            .chain(delayed.iter().map(|&(at, _)| at))
+        {
             let (id, mark) = (memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK));
             all.extend(items(at.into(), memory.meta(at), id, mark));
         }

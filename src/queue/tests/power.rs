@@ -57,7 +57,7 @@ fn whatever_workers_hold_an_image_has_every_item_once_and_gives_it_back() {
     other.discard_staged().unwrap();
     other.give_back(1, true).unwrap();
     check(&mut admin);
-    let later = Delay { time: Duration::from_secs(5), most: Duration::from_secs(9) };
+    let later = Delay { time: Duration::from_secs(5), most: Duration::from_secs(9), put_off: 0 };
     worker.take(&[C], 2, Wait::No).unwrap();
     worker.delay(1, true, later).unwrap();
     worker.delay(0, false, Delay { time: Duration::from_secs(3), ..later }).unwrap();

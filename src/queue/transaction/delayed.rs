@@ -21,9 +21,10 @@
 //! | making room in a file | pages that nothing points to | nothing: made again |
 
 use super::{counts, tx::Tx};
+use crate::model::Retry;
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{DELAYED_MAX, DELAYED_SHIFT, EntryAt, QueueAt, descriptor, entry, queue};
+use crate::queue::arena::layout::{DELAYED_MAX, DELAYED_SHIFT, EntryAt, QueueAt, entry, queue};
 use std::time::Duration;
 
 /// Entries that get their pages at once, in a file.
@@ -40,6 +41,16 @@ pub struct Delay {
     pub time: Duration,
     /// No item of its queue waits longer, whatever the clock does.
     pub most: Duration,
+    /// How often the item was put off so far, this time included.
+    pub put_off: u32,
+}
+
+impl Delay {
+    /// As `retry` says, for an item that has failed or was put off this often; `None`: there is no delay.
+    pub(crate) fn new(retry: Retry, failures: u32, put_off: u32, item: u64) -> Option<Delay> {
+        let time = retry.delay(failures.saturating_add(put_off), item);
+        (!time.is_zero()).then_some(Delay { time, most: retry.max, put_off })
+    }
 }
 
 /// A word of the heap: its order is that of the due times.
@@ -69,20 +80,23 @@ pub(crate) fn len(tx: &Tx<'_>, queue: QueueAt) -> Result<u64, Fault> {
     Ok(n)
 }
 
-/// Delays the item of a table entry; false if there is no room for one more.
+/// Delays the item of a table entry, as this descriptor says; false if there is no room for one more.
 pub(crate) fn put(
     tx: &mut Tx<'_>,
     queue: QueueAt,
     from: EntryAt,
-    data: u64,
-    meta: Meta,
+    (data, meta): (u64, Meta),
     delay: Delay,
 ) -> Result<bool, Fault> {
+    if meta.items() != 1 {
+        return Ok(false);
+    }
     let most = millis(delay.most).max(1);
     let at = clock::now().saturating_add(millis(delay.time).min(most));
-    put_at(tx, queue, meta, at, most, |tx, to| {
+    put_at(tx, queue, at, most, |tx, to| {
         tx.memory.copy_entry(from, to);
         tx.memory.store_descriptor(to, data, meta);
+        tx.memory.store(to + entry::PUT_OFF, delay.put_off.into());
     })
 }
 
@@ -90,7 +104,6 @@ pub(crate) fn put(
 pub(crate) fn put_at(
     tx: &mut Tx<'_>,
     queue: QueueAt,
-    meta: Meta,
     at: u64,
     most: u64,
     fill: impl FnOnce(&mut Tx<'_>, EntryAt),
@@ -99,7 +112,6 @@ pub(crate) fn put_at(
     let Some(number) = free_number(tx, queue, n)? else { return Ok(false) };
     let to = queue.delayed(number);
     fill(tx, to);
-    tx.memory.store(to + entry::DESCRIPTOR + descriptor::META, meta.0);
     let due = Due::new(at.saturating_add(tx.get(queue + queue::DELAY_SHIFT)), number);
     if tx.get(queue + queue::DELAY_MOST) != most {
         tx.set(queue + queue::DELAY_MOST, most);

@@ -231,6 +231,12 @@ impl WorkerHandle {
         Ok(Some((memory.lines(memory.block_of(at), run)?, run.count)))
     }
 
+    /// How often lease `i` was put off: delayed without a failure.
+    pub fn put_off(&self, i: usize) -> u32 {
+        let at = self.slot.entry(self.leases[i].entry);
+        self.session.memory().load(at + layout::entry::PUT_OFF) as u32
+    }
+
     /// Leases are read one after the other: this one soon.
     #[inline]
     fn prefetch(&self, i: usize) {

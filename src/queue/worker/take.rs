@@ -217,7 +217,7 @@ impl TakenBatch<'_> {
             tx.memory.store_descriptor(to, data, meta);
             tx.memory.store(to + entry::SEQUENCE, sequence);
             tx.memory.store(to + entry::MARK, 0);
-            tx.memory.store(to + entry::FAILING, 0);
+            tx.memory.store(to + entry::PUT_OFF, 0);
             self.hold(entry, meta);
             Ok(true)
         })?;
