@@ -3,6 +3,7 @@
 use super::performer::Performer;
 use crate::logs;
 use crate::supervisor::machine::effect::{Effect, Outcome};
+use crate::sys::program_pages;
 use log::{Level, log};
 use nix::sys::signal::Signal;
 
@@ -77,6 +78,7 @@ impl Performer<'_> {
                 self.launcher.dead_letters.when_full = bounds.when_full;
             }
             Effect::Load => self.load(),
+            Effect::ReleaseMemory => program_pages::release(),
             Effect::StartGuardian => self.start_guardian(),
             Effect::StartLogWriter => self.start_log_writer(),
             Effect::Notify(messages) => self.notify(&messages),

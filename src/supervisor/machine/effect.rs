@@ -33,6 +33,8 @@ pub(crate) enum Effect {
     Preflight(Box<SavedMachine>),
     /// Execute it in this process. If that fails, answered by `NotReplaced`.
     ReplaceProgram(Box<SavedMachine>),
+    /// A start or a change of the pipeline is through: what only that needed goes back to the system.
+    ReleaseMemory,
     /// Write an order into a slot, and nudge the process.
     Order(SlotId, Pid, Order),
     /// SIGTERM to a process group.

@@ -224,6 +224,7 @@ impl State {
         self.answer_reloads(None, out);
         self.forget_the_old(out);
         out.log(Level::Info, self.summary(first, back, &took));
+        out.push(Effect::ReleaseMemory);
     }
 
     fn forget_the_old(&mut self, out: &mut Effects) {
