@@ -55,7 +55,7 @@ impl Service {
     /// The first word of the first queue in the file counts what was put into it.
     fn put_into_first_queue(&self) -> u64 {
         let mut word = [0; 8];
-        File::open(self.queues()).unwrap().read_exact_at(&mut word, 20480).unwrap();
+        File::open(self.queues()).unwrap().read_exact_at(&mut word, 24576).unwrap();
         u64::from_le_bytes(word)
     }
 
