@@ -22,7 +22,8 @@
 //! # Invariants
 //!
 //! * A block is in exactly one place: a free stack, a worker's holdings, a ring slot, a returned stack, the
-//!   delayed items.
+//!   delayed items. An *extent*, a block with the items of one put, may be in several, each with items of its own that
+//!   follow each other: the count in its head is that of all of them, see `arena/extent.rs`.
 //! * `put = done + waiting + delayed + leased + dropped + dead` for every queue, at every moment: these are differences of
 //!   words that change in one transaction.
 //! * What is leased is in the table of exactly one slot. Returned items are served before the ring, so returned and
@@ -45,6 +46,11 @@
 //! | woken, before passing the wake-up on | others asleep beside something to do | release: wakes all |
 //! | after outputs were printed or written outside, before the commit | the item is still leased | release: it goes back; outside effects are at least once |
 //! | between `begin` and `rest` | the begun mark | release: that item gets attempt + 1 |
+//! | writing an extent's head, before the commit | a head in a block that is only reserved | release: back to the free stack |
+//! | with an extent of which a part is published | the part; the rest is no item yet | release: the rest is taken off the extent's count |
+//! | cutting a worker's items in front of one that goes its own way | the same items, in one entry or in two | nothing: both say the same |
+//! | taking a part of a slot's items, or ending a part of an entry's | all or nothing of the transaction | – |
+//! | copying a failed item out of its extent | a copy in a block that is free | the next user of the block |
 //! | delaying an item, or taking one that is due | see `transaction/delayed.rs` | – |
 //! | showing an item of a tapped queue | a sample half written, the wish still there | the next put |
 //! | after the dead letter was written, before `WorkerHandle::dead_letter` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
