@@ -130,7 +130,7 @@ const RECOVERS: &str = "goes on where an earlier run has stopped";
 
 fn counting(to: u64) -> String {
     format!(
-        "[defaults]\nattempts = 200\nretry = { delay = '1ms', max = '5ms' }\n[queues.a]\ncapacity = 200\ndurable = true\n[queues.b]\ncapacity = 50\n\
+        "[defaults]\nattempts = 200\nretry = {{ delay = '1ms', max = '5ms' }}\n[queues.a]\ncapacity = 200\ndurable = true\n[queues.b]\ncapacity = 50\n\
          [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {to}, format = '{{item}}' }}\noutput = 'a'\n\
          [stages.pass]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\noutput = 'b'\n\
          sleep = '1ms'\nprocesses = 2\n\

@@ -57,6 +57,25 @@ fn a_source_keeps_to_it() {
 }
 
 #[test]
+fn the_end_of_an_input_is_seen_though_the_rate_lets_no_item_begin() {
+    let show = "use = 'filter'\nwith = { contains = '' }\ninput = 'a'";
+    for stage in [
+        format!("{show}\nrate = '1/h'"),
+        "command = ['cat']\nmode = 'reply'\ninput = 'a'\nrate = '1/h'".to_owned(),
+        "command = ['cat']\ninput = 'a'\nrate = '1/h'".to_owned(),
+        "command = 'cat'\nmode = 'each'\ninput = 'a'\nrate = '1/h'".to_owned(),
+    ] {
+        let mut run = Run::start(&format!(
+            "[stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 1 }}\nrate = '1/h'\noutput = 'a'\n\
+             [stages.work]\n{stage}\n"
+        ));
+        assert_eq!((run.wait(), run.lines().len()), (0, 1), "{stage}: {}", run.stderr());
+    }
+    let mut run = Run::start("[stages.number]\ncommand = 'echo 1'\nrate = '1/h'\n");
+    assert_eq!((run.wait(), run.lines().len()), (0, 1), "{}", run.stderr());
+}
+
+#[test]
 fn a_restart_adds_nothing_to_the_rate() {
     let stage = "command = ['cat']\nmode = 'reply'\nrate = '100/s'\nrecycle = { items = 1 }";
     keeps_to_the_rate("", stage);

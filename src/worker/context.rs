@@ -7,7 +7,7 @@ use super::spec::WorkerSpec;
 use super::stop::Stop;
 use crate::append::UndoLog;
 use crate::queue::{
-    Arena, Committed, Ending, Order, QueueId, SlotId, StageId, Taken, Tuning, Wait, Waiting, WorkerHandle,
+    Arena, Committed, Ending, Order, QueueId, SlotId, Taken, Tuning, Wait, Waiting, WorkerHandle,
 };
 use nix::sys::signal::{Signal, kill};
 use std::rc::Rc;
@@ -31,9 +31,6 @@ pub(super) struct WorkerContext {
     pub live: LiveSettings,
 }
 
-/// A worker leases what the stage's `rate` lets begin within this.
-const RATE_LOOKAHEAD: Duration = Duration::from_millis(1);
-
 /// The settings and the order of the worker's slot, as they were read last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LiveSettings {
@@ -45,14 +42,6 @@ impl LiveSettings {
     /// Whether items go one at a time, because each is followed by a pause or logged.
     pub(super) fn is_single(&self) -> bool {
         !self.tuning.sleep.is_zero() && !self.is_stopping() || self.tuning.log_items
-    }
-
-    /// How many items to lease at once: not more than may begin in a moment.
-    pub(super) fn most_by_rate(&self) -> usize {
-        self.tuning.rate.map_or(usize::MAX, |rate| {
-            let items = RATE_LOOKAHEAD.as_nanos() / rate.interval().as_nanos().max(1);
-            usize::try_from(items).unwrap_or(usize::MAX).max(1)
-        })
     }
 
     /// Whether the pipeline or this worker is to end: there are no pauses any more.
@@ -168,30 +157,9 @@ impl WorkerContext {
         }
     }
 
-    /// How many of `want` items may begin now, by the stage's `rate`; or when to ask again. What of it does not begin goes
-    /// [back](WorkerContext::give_admitted_back).
-    pub(super) fn try_admit(&self, want: usize) -> Result<usize, Instant> {
-        match (self.live.tuning.rate, self.spec.stage_id) {
-            (Some(rate), Some(id)) if want > 0 => self.arena.admit(StageId(id), rate, want),
-            _ => Ok(want),
-        }
-    }
-
-    pub(super) fn give_admitted_back(&self, items: usize) {
-        if let (Some(rate), Some(id)) = (self.live.tuning.rate, self.spec.stage_id) {
-            self.arena.give_admitted_back(StageId(id), rate, items);
-        }
-    }
-
-    /// How many of `want` items may begin, at least one: waits for it, also when the pipeline drains.
-    pub(super) fn admit(&mut self, want: usize) -> Result<usize, Stop> {
-        loop {
-            match self.try_admit(want) {
-                Ok(items) => return Ok(items),
-                Err(at) => drop(self.queues.pause(at, Waiting::Paused)?),
-            }
-            self.poll_orders()?;
-        }
+    /// Whether an item waits in one of its inputs.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.inputs.iter().any(|&queue| self.queues.waiting(queue) > 0)
     }
 
     /// Takes up to `most` items, and waits for the first as the pipeline file says.

@@ -151,7 +151,8 @@ fn waiting(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), String>
         return Err(format!("queue {}: {in_ring} items are in the ring, {all} wait", queue.index()));
     }
     delayed::check(tx, queue)?;
-    places.extend(delayed::entries(tx, queue)?.into_iter().map(|(at, _)| (at.into(), tx.memory.meta(at))));
+    let delayed = delayed::entries(tx, queue)?.into_iter();
+    places.extend(delayed.map(|(at, _)| (at.into(), tx.memory.meta(at))));
     for (at, meta) in places {
         let (own, of) = (queue.id(), meta.queue());
         if of != own {

@@ -1,25 +1,22 @@
 //! An extent: a block with the items of one put, one after the other, each followed by a line end.
 //!
 //! ```text
-//! outstanding | flags | item 0 \n item 1 \n … | free | … | end 1 | end 0
+//! outstanding | item 0 \n item 1 \n … | free | … | end 1 | end 0
 //! ```
 //!
 //! `outstanding` (a word that only a transaction changes, once a queue has items of it) counts the items of the block
 //! that have not ended: the last one's end frees the block. The ends (32 bits each, the line end included, from the first
 //! item's start) grow down from the block's end. All but `outstanding` is written by the worker that has reserved the
-//! block, and never again once it is published. The line ends let a run go to a reader of lines as it is, see
-//! [`IS_LINES`].
+//! block, and never again once it is published. The line ends let a run go to a reader of lines as it is, if its items
+//! hold no others.
 
 use super::descriptor::Run;
 use super::fault::Fault;
-use super::layout::{BlockAt, Class, block};
+use super::layout::{BlockAt, Class};
 use super::{inject, memory::Memory};
 use std::ptr::NonNull;
 
-/// FLAGS: no item holds a line end.
-pub(crate) const IS_LINES: u64 = 1;
-
-const HEADER: usize = 16;
+const HEADER: usize = 8;
 const END: usize = size_of::<u32>();
 /// Bytes of an item in an extent besides its own.
 pub(crate) const PER_ITEM: usize = END + 1;
@@ -36,7 +33,7 @@ impl Memory {
     /// Writes an item of `len` bytes behind those that take `start` bytes, as number `n`, into a block that the caller has
     /// reserved. Returns where the next one starts.
     ///
-    /// The caller has asked [`fits`].
+    /// The caller has asked [`fits`], and the block is of this class as [`BlockAt::class`] says.
     #[inline]
     pub(crate) fn append(
         &self,
@@ -45,23 +42,52 @@ impl Memory {
         (n, start): (usize, usize),
         len: usize,
         fill: impl FnOnce(&mut [u8]),
-    ) -> Result<usize, Fault> {
+    ) -> usize {
         let size = class.block_size() as usize;
         let end = start + len + 1;
-        if !fits(size, n, start, len) {
-            return Err(Fault::damaged("the room in an extent", block, end as u64));
-        }
-        let base = self.block_start(block, size)?;
+        assert!(fits(size, n, start, len), "no room in an extent");
         inject::step();
-        // SAFETY: `block_start` found `size` bytes inside of the mapping, and the check above that the item, its line end and
-        // its cell of the table lie apart inside of them. The reserved block is the caller's alone.
+        // SAFETY: a block that was reserved lies inside of the mapping (its class was asked for when it was allocated), and the
+        // check above says that the item, its line end and its cell of the table lie apart inside of it. It is the caller's alone.
         unsafe {
+            let base = self.base.add(block.offset());
             let at = base.add(HEADER + start);
             fill(std::slice::from_raw_parts_mut(at.as_ptr(), len));
             at.add(len).write(b'\n');
             end_cell(base, size, n).write_unaligned(end as u32);
         }
-        Ok(end)
+        end
+    }
+
+    /// Appends the whole lines at the start of `bytes`, each an item: at most `most`, none longer than `max_item`, as far as there
+    /// is room. Returns how many there were, and where the next item starts. The caller keeps to what [`Memory::append`] asks.
+    pub(crate) fn append_lines(
+        &self,
+        block: BlockAt,
+        class: Class,
+        (n, start): (usize, usize),
+        bytes: &[u8],
+        (most, max_item): (usize, usize),
+    ) -> (usize, usize) {
+        let size = class.block_size() as usize;
+        inject::step();
+        // SAFETY: as in `append`.
+        let base = unsafe { self.base.add(block.offset()) };
+        let (mut lines, mut end) = (0, 0);
+        for line_end in memchr::memchr_iter(b'\n', bytes).take(most) {
+            let len = line_end - end;
+            if len > max_item || !fits(size, n + lines, start + end, len) {
+                break;
+            }
+            end = line_end + 1;
+            // SAFETY: `fits` says that the cell and the bytes up to here lie apart inside of the block, which is the caller's alone.
+            unsafe { end_cell(base, size, n + lines).write_unaligned((start + end) as u32) };
+            lines += 1;
+        }
+        // SAFETY: as above: `fits` was asked for the last of the lines.
+        let to = unsafe { std::slice::from_raw_parts_mut(base.add(HEADER + start).as_ptr(), end) };
+        to.copy_from_slice(&bytes[..end]);
+        (lines, start + end)
     }
 
     /// Item `n` of an extent.
@@ -115,12 +141,6 @@ impl Memory {
         let len = len.min(bytes.len());
         to[..len].copy_from_slice(&bytes[..len]);
         Ok(())
-    }
-
-    /// Whether no item of an extent holds a line end.
-    #[inline]
-    pub(crate) fn is_lines(&self, at: BlockAt) -> bool {
-        self.load(at + block::FLAGS) & IS_LINES != 0
     }
 }
 

@@ -243,15 +243,15 @@ pub(crate) mod queue {
         DROPPED_NEW,
         RETURN_ROOM,
         PUT_BACK,
+        LAST_SLOT,
+        FIRST_SLOT,
+        SKIPPED,
+        RETURNED_ENTRIES,
         DELAYED,
         DELAY_USED,
         DELAY_ROOM,
         DELAY_SHIFT,
         DELAY_MOST,
-        LAST_SLOT,
-        FIRST_SLOT,
-        SKIPPED,
-        RETURNED_ENTRIES,
     ];
 
     /// FLAGS
@@ -508,7 +508,6 @@ pub(crate) mod block {
 
     /// Items of it that have not ended.
     pub(crate) const OUTSTANDING: Field<Block> = Field::new(0);
-    pub(crate) const FLAGS: Field<Block> = Field::new(8);
 }
 
 impl BlockAt {

@@ -135,9 +135,9 @@ impl Found {
 fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Writer) -> Result<(), Fault> {
     (0..returned::len(tx, queue)?).for_each(|i| Found::entry(tx, queue.returned(i), &mut items));
     for (at, due) in delayed::entries(tx, queue)? {
-        let from = items.len();
+        let known = items.len();
         Found::entry(tx, at, &mut items);
-        items[from..].iter_mut().for_each(|item| item.due = due);
+        items[known..].iter_mut().for_each(|item| item.due = due);
     }
     let (k, first, used) = ring::extent(tx, queue)?;
     let mut sequence = tx.get(queue + queue::HEAD);

@@ -115,8 +115,9 @@ fn first(tx: &Tx<'_>, q: QueueId) -> Result<Option<(DescriptorAt, usize)>, Fault
     let queue = QueueAt::of(q)?;
     let n = returned::len(tx, queue)?;
     if counts::waiting(tx, queue) == 0 {
-        let next = delayed::entries(tx, queue)?.first().map(|&(at, _)| DescriptorAt::from(at));
-        return Ok(next.map(|at| (at, tx.memory.meta(at).as_run().map_or(0, |run| run.first))));
+        let delayed = delayed::entries(tx, queue)?;
+        let place = |at: DescriptorAt| (at, tx.memory.meta(at).as_run().map_or(0, |run| run.first));
+        return Ok(delayed.first().map(|&(at, _)| place(at.into())));
     }
     let (at, meta) = if let Some(top) = n.checked_sub(1) {
         let at = queue.returned(top).into();

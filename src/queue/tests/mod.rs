@@ -2,6 +2,7 @@
 
 mod crash;
 mod delayed;
+mod extents;
 mod flow;
 mod hostile;
 mod lock;

@@ -89,12 +89,19 @@ impl Tx<'_> {
 impl Tx<'_> {
     /// The descriptor of an item that has failed, outside of its extent where there is room for it: it may wait for long, and
     /// would keep the extent's block in use. All else stays where it is.
-    pub(crate) fn detach(&mut self, queue: QueueAt, data: u64, meta: Meta) -> Result<(u64, Meta), Fault> {
+    pub(crate) fn detach(
+        &mut self,
+        queue: QueueAt,
+        data: u64,
+        meta: Meta,
+        is_delayed: bool,
+    ) -> Result<(u64, Meta), Fault> {
         let Some(Run { first, count: 1 }) = meta.as_run() else { return Ok((data, meta)) };
         let (memory, extent) = (self.memory, BlockAt::named_by(data));
         let bytes = memory.item_of(extent, first)?;
         let used = self.get(queue + queue::BYTES).saturating_add(charged(bytes.len()));
-        if meta.failures() == 0 || bytes.len() > INLINE && used > self.get(queue + queue::MAX_BYTES) {
+        let goes_alone = is_delayed || meta.failures() > 0;
+        if !goes_alone || bytes.len() > INLINE && used > self.get(queue + queue::MAX_BYTES) {
             return Ok((data, meta));
         }
         let (own, item) = match self.new_item(queue, bytes) {

@@ -85,7 +85,8 @@ pub(crate) fn put(
     tx: &mut Tx<'_>,
     queue: QueueAt,
     from: EntryAt,
-    (data, meta): (u64, Meta),
+    data: u64,
+    meta: Meta,
     delay: Delay,
 ) -> Result<bool, Fault> {
     if meta.items() != 1 {

@@ -51,7 +51,10 @@ fn first_items(tx: &Tx<'_>, queue: QueueAt) -> Result<u64, Fault> {
     let meta = match n.checked_sub(1) {
         Some(top) => tx.memory.meta(queue.returned(top)),
         None => {
-            let (k, first, _) = ring::extent(tx, queue)?;
+            let (k, first, used) = ring::extent(tx, queue)?;
+            if used == 0 {
+                return Ok(1); // a delayed one
+            }
             ring::remaining(tx, queue, queue.ring_slot(k, first), true)?
         }
     };

@@ -203,8 +203,7 @@ pub(crate) fn cut(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, at: usize, new: u16
 }
 
 /// What an entry stands for goes back: leases to their queue, at once or after a while, a reserved block to its free stack; the
-/// bit is the caller's. Where no room is left for one more delayed item it goes back at once.
-/// `change`: what the items are from now on, all of them or a part of their run. Returns the queue.
+/// bit is the caller's. Where no room is left for one more delayed item it goes back at once. Returns the queue.
 pub(crate) fn give_back(
     tx: &mut Tx<'_>,
     slot: SlotAt,
@@ -220,15 +219,15 @@ pub(crate) fn give_back(
         if size > 0 {
             tx.subtract(queue + queue::BYTES, size);
         }
-    } else {
-        let (data, meta) = tx.detach(queue, tx.memory.data(at), change(meta))?;
-        let is_delayed = match delay {
-            Some(delay) => delayed::put(tx, queue, at, (data, meta), delay)?,
-            None => false,
-        };
-        if !is_delayed {
-            returned::push(tx, queue, at, data, meta)?;
-        }
+        return Ok(queue);
+    }
+    let (data, meta) = tx.detach(queue, tx.memory.data(at), change(meta), delay.is_some())?;
+    let is_delayed = match delay {
+        Some(delay) => delayed::put(tx, queue, at, data, meta, delay)?,
+        None => false,
+    };
+    if !is_delayed {
+        returned::push(tx, queue, at, data, meta)?;
     }
     Ok(queue)
 }

@@ -5,6 +5,7 @@ use super::spin::SpinBudget;
 use super::staging::Staging;
 use super::targets::Targets;
 use crate::model::Tuning;
+use crate::queue::arena::descriptor::Run;
 use crate::queue::arena::layout::{self, EventAt, HOLDINGS, MAX_BATCH, QueueAt, SlotAt, queue, slot};
 use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
@@ -219,6 +220,21 @@ impl WorkerHandle {
     pub fn put_off(&self, i: usize) -> u32 {
         let at = self.slot.entry(self.leases[i].entry);
         self.session.memory().load(at + layout::entry::PUT_OFF) as u32
+    }
+
+    /// The leases from number `i` on that lie together, as many as there are: their bytes, each followed by a line end. An item
+    /// may hold line ends of its own. `None`: the lease lies by itself.
+    ///
+    /// # Errors
+    /// As for [`WorkerHandle::item`].
+    pub fn lines(&self, i: usize) -> Result<Option<(&[u8], usize)>, Fault> {
+        let memory = self.session.memory();
+        let Held { entry, at: place } = self.leases[i];
+        let at = self.slot.entry(entry);
+        let Some(run) = memory.meta(at).as_run() else { return Ok(None) };
+        let (first, end) = (place as usize, run.first + run.count);
+        let run = Run { first, count: end.saturating_sub(first) };
+        Ok(Some((memory.lines(memory.block_of(at), run)?, run.count)))
     }
 
     /// Leases are read one after the other: this one soon.

@@ -38,14 +38,31 @@ impl Outputs {
     /// One output more.
     #[inline]
     pub(super) fn push(&mut self, queues: &[QueueId], lease: u32) {
-        self.len += 1;
-        match self.runs.back_mut() {
-            Some(run) if run.queues == queues => run.len += 1,
-            Some(_) | None => self.runs.push_back(Run { queues: queues.to_vec(), len: 1 }),
+        if self.runs.back().is_none_or(|run| run.queues != queues) {
+            self.runs.push_back(Run { queues: queues.to_vec(), len: 0 });
+        }
+        self.push_alike(1, lease);
+    }
+
+    /// The one queue that the last output goes to.
+    #[inline]
+    pub(super) fn last_queue(&self) -> Option<QueueId> {
+        match self.runs.back()?.queues[..] {
+            [queue] => Some(queue),
+            _ => None,
+        }
+    }
+
+    /// `n` outputs more that go where the one before goes.
+    #[inline]
+    pub(super) fn push_alike(&mut self, n: usize, lease: u32) {
+        self.len += n;
+        if let Some(run) = self.runs.back_mut() {
+            run.len += n;
         }
         match self.owners.back_mut() {
-            Some(owner) if owner.lease == lease => owner.len += 1,
-            Some(_) | None => self.owners.push_back(Owner { lease, len: 1 }),
+            Some(owner) if owner.lease == lease => owner.len += n,
+            Some(_) | None => self.owners.push_back(Owner { lease, len: n }),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Staging: outputs are copied into reserved blocks (or carried in their descriptors) before the commit shows them.
 
 use super::handle::WorkerHandle;
-use super::staging::{MAX_BLOCKS, MAX_SPARES, MAX_STAGED, NO_ENTRY, Piece, Spare, StagedExtent};
+use super::staging::{
+    MAX_BLOCKS, MAX_EXTENT_ITEM, MAX_SPARES, MAX_STAGED, NO_ENTRY, Piece, Spare, StagedExtent,
+};
 use super::wait::Wait;
 use crate::model::WhenFull;
 use crate::queue::QueueId;
@@ -15,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// Larger blocks are reserved one by one.
 const MAX_SPARE_BYTES: u64 = 64 << 10;
-/// Longer items have a block of their own, at whose start they lie.
-const MAX_EXTENT_ITEM: usize = 2048;
 const MAX_EXTENT_BYTES: u64 = 64 << 10;
 /// An extent takes no more than this part of a queue's `max_bytes`: its bytes are in use until its last item has ended.
 const EXTENTS_OF_QUEUE: u64 = 16;
@@ -134,6 +134,45 @@ impl WorkerHandle {
         for_lease: Option<usize>,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<(), PutError> {
+        if let [q] = outputs
+            && let Some(open) = self.staging.open_for(*q, len)
+        {
+            let place = (open.count, open.bytes);
+            open.bytes = self.session.memory().append(open.block, open.class, place, len, fill);
+            open.count += 1;
+            self.staging.add_alike(len, for_lease);
+            return Ok(());
+        }
+        self.put_slowly(outputs, len, for_lease, fill)
+    }
+
+    /// Stages the whole lines at the start of `bytes`, each as an output of no lease, as far as they simply join the output
+    /// before them: none of it waits, and none is left to be done where nothing was staged for the queue. Returns how many
+    /// lines there were, and their bytes.
+    pub fn put_lines(&mut self, q: QueueId, bytes: &[u8], most: usize) -> (usize, usize) {
+        let most = most.min(self.staging.room());
+        let Some(open) = self.staging.open_for(q, 0) else { return (0, 0) };
+        let before = open.bytes;
+        let (lines, end) = self.session.memory().append_lines(
+            open.block,
+            open.class,
+            (open.count, before),
+            bytes,
+            (most, open.max_item),
+        );
+        (open.count, open.bytes) = (open.count + lines, end);
+        self.staging.add_all_alike(lines, end - before - lines);
+        (lines, end - before)
+    }
+
+    /// The same, where it does not simply join the output before it.
+    fn put_slowly(
+        &mut self,
+        outputs: &[QueueId],
+        len: usize,
+        for_lease: Option<usize>,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError> {
         let outputs = &outputs[..outputs.len().min(MAX_FAN)];
         for &q in outputs {
             self.check_length(q, len)?;
@@ -207,7 +246,7 @@ impl WorkerHandle {
             self.staging.add_block();
         }
         self.staging.queues[i].pieces.push_back(piece);
-        self.staging.queues[i].count(len);
+        self.staging.queues[i].count(1, len);
         Ok(())
     }
 
@@ -221,20 +260,15 @@ impl WorkerHandle {
     ) -> Result<bool, Fault> {
         let WorkerHandle { session, staging, .. } = self;
         let staged = &mut staging.queues[i];
-        let Some(Piece::Extent(open)) = staged.pieces.back_mut() else { return Ok(false) };
-        let size = open.class.block_size() as usize;
-        if !open.is_open || len > MAX_EXTENT_ITEM || !extent::fits(size, open.count, open.bytes, len) {
-            return Ok(false);
-        }
+        let Some(open) = staged.open_extent(len) else { return Ok(false) };
         let (memory, mut filled) = (session.memory(), Ok(()));
         let place = (open.count, open.bytes);
-        open.bytes =
-            memory.append(open.block, open.class, place, len, |to| filled = payload.fill(memory, to))?;
+        let fill = |to: &mut [u8]| filled = payload.fill(memory, to);
+        open.bytes = memory.append(open.block, open.class, place, len, fill);
         filled?;
         *payload = Payload::Part(open.block, open.count);
         open.count += 1;
-        open.is_lines = false;
-        staged.count(len);
+        staged.count(1, len);
         Ok(true)
     }
 
@@ -250,7 +284,9 @@ impl WorkerHandle {
         let q = self.staging.queues[i].queue;
         match self.reserve(q, class)? {
             Ok((block, entry)) => {
-                let extent = StagedExtent::new(block, class, entry);
+                let memory = self.session.memory();
+                let max_item = memory.load(QueueAt::of(q)? + queue::MAX_ITEM).min(MAX_EXTENT_ITEM as u64);
+                let extent = StagedExtent::new(block, class, entry, max_item as usize);
                 self.staging.add_block();
                 self.staging.queues[i].pieces.push_back(Piece::Extent(extent));
                 self.append(i, len, payload)?;

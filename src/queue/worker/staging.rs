@@ -3,6 +3,7 @@
 use super::outputs::{NO_LEASE, Outputs};
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::Meta;
+use crate::queue::arena::extent;
 use crate::queue::arena::layout::{BlockAt, Class};
 use std::collections::VecDeque;
 use std::mem;
@@ -13,6 +14,8 @@ pub(super) const MAX_STAGED: usize = 512;
 pub const MAX_BLOCKS: usize = MAX_STAGED - MAX_SPARES;
 /// Blocks reserved ahead, at most.
 pub(super) const MAX_SPARES: usize = 64;
+/// Longer items have a block of their own, at whose start they lie.
+pub(super) const MAX_EXTENT_ITEM: usize = 2048;
 pub(super) const NO_ENTRY: u16 = u16::MAX;
 
 /// Items of a queue that are staged together.
@@ -42,14 +45,14 @@ pub(super) struct StagedExtent {
     pub unpublished: usize,
     /// Their bytes, line ends included.
     pub bytes: usize,
+    /// Bytes of the longest item that it takes.
+    pub max_item: usize,
     /// Its last item may have company.
     pub is_open: bool,
-    /// No item holds a line end, as far as is known.
-    pub is_lines: bool,
 }
 
 impl StagedExtent {
-    pub(super) fn new(block: BlockAt, class: Class, entry: u16) -> StagedExtent {
+    pub(super) fn new(block: BlockAt, class: Class, entry: u16, max_item: usize) -> StagedExtent {
         StagedExtent {
             block,
             class,
@@ -58,8 +61,8 @@ impl StagedExtent {
             count: 0,
             unpublished: 0,
             bytes: 0,
+            max_item,
             is_open: true,
-            is_lines: true,
         }
     }
 }
@@ -113,9 +116,19 @@ impl StagedQueue {
         }
     }
 
+    /// The extent that an item of `len` bytes goes into, if one is open that has room for it.
     #[inline]
-    pub(super) fn count(&mut self, bytes: usize) {
-        self.staged = (self.staged.0 + 1, self.staged.1 + bytes);
+    pub(super) fn open_extent(&mut self, len: usize) -> Option<&mut StagedExtent> {
+        let Some(Piece::Extent(open)) = self.pieces.back_mut() else { return None };
+        let size = open.class.block_size() as usize;
+        let has_room =
+            open.is_open && len <= open.max_item && extent::fits(size, open.count, open.bytes, len);
+        has_room.then_some(open)
+    }
+
+    #[inline]
+    pub(super) fn count(&mut self, items: usize, bytes: usize) {
+        self.staged = (self.staged.0 + items, self.staged.1 + bytes);
     }
 
     /// As many items as announced will come, of the bytes that they had before.
@@ -207,6 +220,8 @@ pub(super) struct Spare {
 #[derive(Default)]
 pub(super) struct Staging {
     pub queues: Vec<StagedQueue>,
+    /// Of them, the last that was asked for.
+    last: usize,
     /// Where the outputs go, and which leases they are of.
     pub outputs: Outputs,
     pub spares: Vec<Spare>,
@@ -245,19 +260,47 @@ impl Staging {
     /// What is staged for a queue: its place in the list.
     #[inline]
     pub(super) fn index(&mut self, queue: QueueId) -> usize {
-        match self.queues.iter().position(|staged| staged.queue == queue) {
-            Some(i) => i,
-            None => {
-                self.queues.push(StagedQueue::new(queue));
-                self.queues.len() - 1
-            }
+        let known = self.queues.iter().position(|staged| staged.queue == queue);
+        self.last = known.unwrap_or(self.queues.len());
+        if known.is_none() {
+            self.queues.push(StagedQueue::new(queue));
         }
+        self.last
     }
 
     #[inline]
     pub(super) fn add_output(&mut self, outputs: &[QueueId], for_lease: Option<usize>) {
         self.named = self.named.max(for_lease.map_or(0, |i| i + 1));
         self.outputs.push(outputs, for_lease.map_or(NO_LEASE, |i| i as u32));
+    }
+
+    /// Outputs that can be staged still.
+    pub(super) fn room(&self) -> usize {
+        MAX_STAGED.saturating_sub(self.outputs.len())
+    }
+
+    /// The extent for one more output that goes where the one before went; `None`: there is more to do for it.
+    #[inline]
+    pub(super) fn open_for(&mut self, queue: QueueId, len: usize) -> Option<&mut StagedExtent> {
+        if self.outputs.len() >= MAX_STAGED || self.outputs.last_queue() != Some(queue) {
+            return None;
+        }
+        let staged = &mut self.queues[self.last];
+        if staged.queue == queue { staged.open_extent(len) } else { None }
+    }
+
+    /// An output was put into the extent that [`Staging::open_for`] named.
+    #[inline]
+    pub(super) fn add_alike(&mut self, len: usize, for_lease: Option<usize>) {
+        self.queues[self.last].count(1, len);
+        self.named = self.named.max(for_lease.map_or(0, |i| i + 1));
+        self.outputs.push_alike(1, for_lease.map_or(NO_LEASE, |i| i as u32));
+    }
+
+    /// Several were, which are no lease's.
+    pub(super) fn add_all_alike(&mut self, items: usize, bytes: usize) {
+        self.queues[self.last].count(items, bytes);
+        self.outputs.push_alike(items, NO_LEASE);
     }
 
     /// Forgets all outputs from number `from` on; returns the table entries of blocks that nothing is staged in any more.

@@ -4,7 +4,6 @@ use super::staging::{Piece, StagedExtent, StagedQueue, Staging};
 use crate::model::WhenFull;
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, Run};
-use crate::queue::arena::extent::IS_LINES;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{MAX_BATCH, MAX_FAN, QueueAt, SlotAt, block, descriptor, entry, queue};
 use crate::queue::transaction::holdings::Bitmap;
@@ -289,7 +288,6 @@ impl Publication<'_> {
             self.freed += tx.free(block)?;
         } else {
             tx.memory.store(block + block::OUTSTANDING, (published + left) as u64);
-            tx.memory.store(block + block::FLAGS, if extent.is_lines { IS_LINES } else { 0 });
         }
         if published > 0 {
             self.descriptors.push((block.word(), Meta::run(Run { first, count: published }, q)));

@@ -60,15 +60,7 @@ impl<'a> SourceLoop<'a> {
         }
         self.worker.recycling.check()?;
         self.take_token()?;
-        let most = LARGEST_STRETCH.min(live.most_by_rate());
-        let admitted = match self.worker.try_admit(most) {
-            Ok(admitted) => admitted,
-            Err(at) => return self.worker.queues.pause(at, Waiting::Paused).map(drop).map_err(Stop::from),
-        };
-        let stretch = self.stretch(admitted)?;
-        let emitted = stretch.as_ref().map_or(0, |(stretch, _)| stretch.emitted);
-        self.worker.give_admitted_back(admitted.saturating_sub(emitted));
-        let Some((stretch, published)) = stretch else { return self.go_back() };
+        let Some((stretch, published)) = self.stretch()? else { return self.go_back() };
         if let Some(progress) = self.source.progress() {
             self.worker.queues.note_progress(progress.done, progress.total);
         }
@@ -90,8 +82,8 @@ impl<'a> SourceLoop<'a> {
         if token.has_ended() { Err(Stop(Ending::Finished)) } else { Ok(()) }
     }
 
-    /// Steps and publishes, up to as many items as the stage's rate has admitted. `None`: there is no room for all that came, and nothing is published.
-    fn stretch(&mut self, admitted: usize) -> Result<Option<(Stretch, bool)>, Stop> {
+    /// Steps and publishes. `None`: there is no room for all that came, and nothing is published.
+    fn stretch(&mut self) -> Result<Option<(Stretch, bool)>, Stop> {
         let must_be_whole = self.token.is_some() && !self.worker.outputs.is_empty() && !self.source.repeats();
         let most = match must_be_whole {
             true if std::mem::take(&mut self.is_short) => 1,
@@ -100,12 +92,13 @@ impl<'a> SourceLoop<'a> {
             }
             false => LARGEST_STRETCH,
         };
-        let most = most.min(admitted);
+        let most = most.min(self.worker.live.most_by_rate());
         let whole = must_be_whole && most > 1;
         if whole {
             self.worker.queues.begin_whole();
         }
         let result = self.produce(most).and_then(|stretch| {
+            self.keep_to_rate(stretch.emitted)?;
             let published = self.publish(&stretch, whole)?;
             Ok(published.map(|published| (stretch, published)))
         });
@@ -115,6 +108,21 @@ impl<'a> SourceLoop<'a> {
         let lacked_room = self.worker.queues.lacked_room();
         self.worker.queues.give_up_whole()?;
         if lacked_room { Ok(None) } else { result }
+    }
+
+    /// Waits until the stage's rate admits what was emitted: only then it is known that there is an item, and no end.
+    fn keep_to_rate(&mut self, emitted: usize) -> Result<(), Stop> {
+        let mut left = emitted;
+        while left > 0 {
+            match self.worker.try_admit(left) {
+                Ok(admitted) => left -= admitted,
+                Err(at) => drop(self.worker.queues.pause(at, Waiting::Paused)?),
+            }
+            if left > 0 && self.worker.read_orders().is_stopping() {
+                return Err(Stop(Ending::Ordered));
+            }
+        }
+        Ok(())
     }
 
     /// To the state that the token says.

@@ -46,22 +46,35 @@ impl Replies<'_> {
         }
         let most = (window - known).min(worker.recycling.items_left()).max(1);
         let most = self.trial.with_another(most, known);
-        let most = match worker.try_admit(most) {
-            Ok(admitted) => admitted,
-            Err(at) => {
-                self.pause.begin_by_rate(at, &live);
-                return Ok(Look::At(Some(at)));
-            }
-        };
-        let look = self.take_admitted(worker, most, known);
-        worker.give_admitted_back(most.saturating_sub(worker.queues.len().saturating_sub(known)));
+        let admitted = worker.try_admit(most);
+        let look = self.take_admitted(worker, admitted, known);
+        let begun = worker.queues.len().saturating_sub(known);
+        worker.give_admitted_back(admitted.map_or(0, |admitted| admitted.saturating_sub(begun)));
         look
     }
 
-    /// Leases up to `most` items beside the `known` ones.
-    fn take_admitted(&mut self, worker: &mut WorkerContext, most: usize, known: usize) -> Result<Look, Stop> {
-        let waits = known == 0 && worker.live.pause_when_empty().is_none();
-        match worker.queues.take(&worker.inputs, most, if waits { waker::queue_wait() } else { Wait::No })? {
+    /// Leases as many items as the stage's rate admits, beside the `known` ones. With none admitted it only sees whether
+    /// one waits, or the input has ended.
+    fn take_admitted(
+        &mut self,
+        worker: &mut WorkerContext,
+        admitted: Result<usize, Instant>,
+        known: usize,
+    ) -> Result<Look, Stop> {
+        let waits = admitted.is_ok() && known == 0 && worker.live.pause_when_empty().is_none();
+        let wait = if waits { waker::queue_wait() } else { Wait::No };
+        let taken = worker.queues.take(&worker.inputs, admitted.unwrap_or(0), wait)?;
+        match (taken, admitted) {
+            (Taken::Empty, Err(at)) if worker.has_waiting() => {
+                self.pause.begin_by_rate(at, &worker.live);
+                Ok(Look::At(Some(at)))
+            }
+            (taken, _) => self.took(worker, taken, known),
+        }
+    }
+
+    fn took(&mut self, worker: &mut WorkerContext, taken: Taken, known: usize) -> Result<Look, Stop> {
+        match taken {
             Taken::Items { before, after } => {
                 self.intake = Intake::Open;
                 let is_short = self.sort_out(worker, known, (before, after))?;

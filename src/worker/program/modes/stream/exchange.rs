@@ -42,7 +42,7 @@ impl Streaming<'_> {
                 }
             };
         }
-        self.owes = is_paced && (pauses || emitted > 0);
+        self.owes = is_paced && (pauses || self.pause.is_on() || emitted > 0);
         publish_any(run.worker, left, emitted)?;
         if is_single && (if is_source { emitted } else { written }) > 0 {
             run.worker.queues.settle()?; // there is no `take` during the pause
@@ -103,7 +103,10 @@ impl Streaming<'_> {
     /// One item of a source, if its rate lets it begin now.
     fn emit_one(&mut self, worker: &mut WorkerContext) -> Result<usize, Stop> {
         if let Err(at) = worker.try_admit(1) {
-            self.pause.begin_by_rate(at, &worker.live);
+            // With nothing read there is nothing to hold back, and the program's end is to be seen in time.
+            if self.output.decoder.pending() > 0 {
+                self.pause.begin_by_rate(at, &worker.live);
+            }
             return Ok(0);
         }
         let emitted = self.emit(worker, 1)?;

@@ -57,7 +57,15 @@ impl Streaming<'_> {
                 more
             }
             Err(at) => {
-                self.pause.begin_by_rate(at, &run.worker.live);
+                // Only the end of the input is of interest, where no item waits.
+                if !run.worker.has_waiting() {
+                    self.take_some(0, run)?;
+                }
+                // One that has come meanwhile tells nobody: it waited already when the look was taken.
+                if run.worker.has_waiting() {
+                    self.found.last = Last::Items;
+                    self.pause.begin_by_rate(at, &run.worker.live);
+                }
                 Ok(false)
             }
         }
@@ -112,6 +120,11 @@ impl Streaming<'_> {
     fn frame(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
         while !self.feed.is_full() && self.feed.len() < worker.queues.len() {
             let next = self.feed.len();
+            if let Some((lines, items)) = worker.queues.lines(next)?
+                && self.feed.push_lines(lines, items)
+            {
+                continue;
+            }
             if let Err(why) = self.feed.push_in_place(worker.queues.item(next)?.bytes) {
                 let failed = FailedAttempt::charged(ProgramError::NotEncodable(why), Vec::new());
                 dead_letters::fail_with(worker, next, failed.failure, failed.reason())?;
