@@ -557,10 +557,6 @@ pub(super) fn peek(admin: &mut QueueAdmin, queues: usize) -> Vec<Observed> {
             let (id, mark) = (memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK));
             all.extend(items(at.into(), memory.meta(at), id, mark));
         }
-        for &(at, _) in &delayed {
-            let (id, mark) = (memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK));
-            all.extend(items(at.into(), memory.meta(at), id, mark));
-        }
         let (mut id, mut skip) = (word(queue::HEAD), word(queue::SKIPPED) as usize);
         for slot in word(queue::FIRST_SLOT)..word(queue::LAST_SLOT) {
             let at = queue.ring_slot(word(queue::RING), slot);
