@@ -125,6 +125,11 @@ impl Decoder {
         }
     }
 
+    /// Whether all that is there is lines, from its start on.
+    pub(crate) fn is_between_lines(&self) -> bool {
+        self.framing == Framing::Lines && self.skip.is_none() && self.scanned == 0
+    }
+
     /// All that is there, as it is.
     pub(crate) fn rest(&self) -> &[u8] {
         &self.buffer[self.start..self.filled]

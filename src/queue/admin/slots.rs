@@ -2,13 +2,13 @@
 
 use super::queues::QueueAdmin;
 use crate::model::{Totals, Tuning};
-use crate::queue::SlotId;
 use crate::queue::arena::item_times::{self, ItemTimes};
-use crate::queue::arena::layout::{self, SlotAt, slot};
+use crate::queue::arena::layout::{self, SlotAt, StageAt, slot};
 use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::worker_time::{self, WorkTimes};
 use crate::queue::arena::{attach::Arena, fault::Fault, futex, tuning};
 use crate::queue::transaction::{counts, event};
+use crate::queue::{SlotId, StageId};
 use std::sync::atomic::Ordering::{AcqRel, SeqCst};
 use std::sync::atomic::fence;
 
@@ -48,6 +48,17 @@ impl QueueAdmin {
         item_times::clear(memory, slot);
         tuning::store(*tuning, memory, slot);
         memory.store(layout::OPENED, memory.load(layout::OPENED).max(u64::from(id.0) + 1));
+        Ok(())
+    }
+
+    /// Makes a stage's place ready for it, before its first worker: all that an earlier one has left there goes.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::open_slot`].
+    pub fn open_stage(&mut self, id: StageId) -> Result<(), Fault> {
+        let (stage, memory) = (StageAt::of(id)?, self.session.memory());
+        memory.reserve(stage.area())?;
+        stage.words().for_each(|word| memory.store(word, 0));
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! The queue in one process: what each call promises.
 
 mod crash;
+mod delayed;
+mod extents;
 mod flow;
 mod hostile;
 mod lock;

@@ -43,7 +43,10 @@ impl Performer<'_> {
     fn act(&mut self, action: Effect) {
         match action {
             Effect::Spawn(spawn) => self.spawn(&spawn),
-            Effect::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
+            Effect::Adopt { worker, stage, stage_id, slot, pid } => {
+                self.opened_stages.extend(stage_id.map(|id| (id, worker.stage)));
+                self.adopt(worker, stage, slot, pid);
+            }
             Effect::Preflight(machine) => self.preflight(*machine),
             Effect::ReplaceProgram(machine) => self.replace_program(*machine),
             Effect::Term(pid) => self.terminate(pid),

@@ -240,6 +240,7 @@ impl State {
         let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.stages)
             .into_iter()
             .partition(|stage| matches!(stage.fate, Fate::Removed { .. }) && stage.spill.is_none());
+        gone.iter().filter_map(|stage| stage.id).for_each(|id| self.stage_ids.give(id.0));
         self.removed_totals.extend(gone.into_iter().map(|stage| stage.totals));
         self.stages = kept;
     }
