@@ -44,6 +44,7 @@
 //! | woken, before passing the wake-up on | others asleep beside something to do | release: wakes all |
 //! | after outputs were printed or written outside, before the commit | the item is still leased | release: it goes back; outside effects are at least once |
 //! | between `begin` and `rest` | the begun mark | release: that item gets attempt + 1 |
+//! | leaving a note beside a token | the note before, none, or the new one | the next holder of the token: see `arena/note.rs` |
 //! | showing an item of a tapped queue | a sample half written, the wish still there | the next put |
 //! | after the dead letter was written, before `WorkerHandle::dead_letter` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
 //! | beginning or ending a wait | one word, old or new | nothing: see `arena/worker_time.rs` |
@@ -84,7 +85,7 @@ pub use arena::ids::{QueueId, SlotId, StageId};
 pub use arena::inject;
 pub use arena::item_times::{ITEM_TIME_BOUNDS, ItemTimes};
 pub use arena::layout::{
-    HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS, MAX_STAGES,
+    HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS, MAX_STAGES, NOTE_WORDS,
 };
 pub use arena::orders::{Ending, Order, Phase};
 pub use arena::worker_time::{Waiting, WorkTimes};

@@ -263,6 +263,11 @@ impl QueueAt {
         (At::new(at), At::new(at + 8))
     }
 
+    /// The place of the note that the holder of the queue's one item may leave: see `note.rs`.
+    pub(crate) fn note(self) -> At<Words> {
+        At::new(LABELS + self.index() * LABEL_SIZE + LABEL_SIZE - 8 * NOTE_WORDS)
+    }
+
     #[inline]
     fn rings(self) -> usize {
         RINGS + self.index() * RING_SPAN
@@ -470,10 +475,12 @@ impl BlockAt {
     }
 }
 
-/// What each queue is called, for the next run: length, then text.
+/// What each queue is called, for the next run: length, then text; and behind that a note.
 const LABELS: usize = QUEUES + MAX_QUEUES * QUEUE_SIZE;
 const LABEL_SIZE: usize = 512;
-pub(crate) const LABEL_MAX: usize = LABEL_SIZE - 8;
+pub(crate) const LABEL_MAX: usize = LABEL_SIZE - 8 - 8 * NOTE_WORDS;
+/// Words of a note.
+pub const NOTE_WORDS: usize = 16;
 
 /// Stages that an arena has words for.
 pub const MAX_STAGES: usize = if cfg!(miri) { 8 } else { 4096 };

@@ -12,6 +12,7 @@ mod put_back;
 mod recovery;
 mod regress;
 mod schedules;
+mod turn;
 mod whole;
 
 use super::*;

@@ -9,6 +9,7 @@ mod spin;
 mod staging;
 mod take;
 mod targets;
+mod turn;
 mod wait;
 mod whole;
 
