@@ -263,9 +263,9 @@ impl QueueAt {
         (At::new(at), At::new(at + 8))
     }
 
-    /// The place of the note that the holder of the queue's one item may leave: see `note.rs`.
-    pub(crate) fn note(self) -> At<Words> {
-        At::new(LABELS + self.index() * LABEL_SIZE + LABEL_SIZE - 8 * NOTE_WORDS)
+    /// The place of one of the two notes that the holder of the queue's one item may leave: see `note.rs`.
+    pub(crate) fn note(self, second: bool) -> At<Words> {
+        At::new(LABELS + self.index() * LABEL_SIZE + 8 + LABEL_MAX + 8 * NOTE_WORDS * usize::from(second))
     }
 
     #[inline]
@@ -475,10 +475,10 @@ impl BlockAt {
     }
 }
 
-/// What each queue is called, for the next run: length, then text; and behind that a note.
+/// What each queue is called, for the next run: length, then text; and behind that two notes.
 const LABELS: usize = QUEUES + MAX_QUEUES * QUEUE_SIZE;
 const LABEL_SIZE: usize = 512;
-pub(crate) const LABEL_MAX: usize = LABEL_SIZE - 8 - 8 * NOTE_WORDS;
+pub(crate) const LABEL_MAX: usize = LABEL_SIZE - 8 - 2 * 8 * NOTE_WORDS;
 /// Words of a note.
 pub const NOTE_WORDS: usize = 16;
 

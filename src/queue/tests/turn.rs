@@ -41,7 +41,7 @@ fn a_worker_killed_at_any_store_of_its_turn_has_ended_all_of_its_items_or_none()
         let died = killed(n, || {
             worker.take(&[A], 3, Wait::No).unwrap();
             worker.take_first(TOKEN, Wait::No).unwrap();
-            arena.set_note(TOKEN, &[7; NOTE_WORDS]).unwrap();
+            arena.set_note(TOKEN, true, &[7; NOTE_WORDS]).unwrap();
             worker.put(&[TOKEN], b"a token that is a block", Some(0)).unwrap();
             worker.commit(4, Wait::No).unwrap();
         });
@@ -56,7 +56,7 @@ fn a_worker_killed_at_any_store_of_its_turn_has_ended_all_of_its_items_or_none()
         let is_new = next.item(0).unwrap().bytes != b"old";
         let done = admin.counts(A).unwrap().done;
         assert_eq!(done, if is_new { 3 } else { 0 }, "killed at store {n}");
-        let note = arena.note(TOKEN).unwrap();
+        let note = arena.note(TOKEN, true).unwrap();
         assert!(note.is_none_or(|words| words == [7; NOTE_WORDS]), "half a note: {note:?}");
         assert!(note.is_some() || !is_new, "a note is there before the token is");
         if !died {
@@ -69,11 +69,11 @@ fn a_worker_killed_at_any_store_of_its_turn_has_ended_all_of_its_items_or_none()
 #[test]
 fn a_note_goes_with_its_token() {
     let (arena, mut admin) = stage(0);
-    arena.set_note(TOKEN, &[7; NOTE_WORDS]).unwrap();
+    arena.set_note(TOKEN, true, &[7; NOTE_WORDS]).unwrap();
     admin.set_label(TOKEN, &"x".repeat(600)).unwrap();
-    assert_eq!(arena.note(TOKEN).unwrap(), Some([7; NOTE_WORDS]), "a label doesn't reach it");
+    assert_eq!(arena.note(TOKEN, true).unwrap(), Some([7; NOTE_WORDS]), "a label doesn't reach it");
     admin.remove_queue(TOKEN).unwrap();
     admin.set_queue(TOKEN, &limits(1)).unwrap();
     admin.seed(TOKEN, b"").unwrap();
-    assert_eq!(arena.note(TOKEN).unwrap(), None);
+    assert_eq!(arena.note(TOKEN, true).unwrap(), None);
 }
