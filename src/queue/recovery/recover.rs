@@ -26,7 +26,7 @@ pub struct LabelledQueue {
 }
 
 impl QueueAdmin {
-    /// Labels a queue that is not in use yet, for the next run. Cut to 504 bytes.
+    /// Labels a queue that is not in use yet, for the next run. Cut to 248 bytes.
     ///
     /// # Errors
     /// See [`QueueAdmin::set_queue`].
