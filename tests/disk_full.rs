@@ -32,17 +32,17 @@ fn on_small_disk(text: &str, kib: u32, ballast: u32) -> Run {
 fn pipeline(sleep: &str) -> String {
     format!(
         "[defaults]\ngive_up = {{ restarts = 0, within = '1m' }}\n[queues.a]\ncapacity = 8000\ndurable = true\nmax_bytes = '3MiB'\n[queues.b]\nmax_bytes = '1MiB'\n\
-         [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 6000, format = '{{item}} {}' }}\noutput = 'a'\n\
          [stages.first]\nuse = 'words'\ninput = 'a'\noutput = 'b'\nsleep = '{sleep}'\n\
          [stages.numbers]\nuse = 'filter'\nwith = {{ matches = '^[0-9]+$' }}\ninput = 'b'\noutput = 'c'\n\
-         [stages.total]\nuse = 'sum'\ninput = 'c'\n",
+         [stages.total]\nuse = 'sum'\ninput = 'c'\n\
+         [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 6000, format = '{{item}} {}' }}\noutput = 'a'\n",
         "x".repeat(900)
     )
 }
 
 #[test]
 fn a_full_disk_is_a_full_queue() {
-    let mut run = on_small_disk(&pipeline("1h"), 8000, 6500);
+    let mut run = on_small_disk(&pipeline("1h"), 8000, 6200);
     run.wait_for_log("waiting for room");
     let state = run.folder.path().join("state/ballast");
     let seen_by_it = format!("/proc/{}/root{}", run.pid(), state.display());

@@ -6,7 +6,7 @@ use crate::queue::arena::layout::{BlockAt, Class, FreeStack, INLINE, QueueAt, qu
 use crate::queue::arena::{fault::Fault, memory::Memory};
 
 /// Bytes of blocks that a file makes room for at once.
-const PREPARED_BYTES: u64 = 256 << 10;
+const PREPARED_BYTES: u64 = 64 << 10;
 
 /// The bytes that a payload charges to its queue.
 pub(crate) fn charged(len: usize) -> u64 {
@@ -126,6 +126,13 @@ fn too_many(class: Class, stack: FreeStack, n: u64) -> Fault {
 #[cold]
 fn prepare(memory: &Memory, class: Class, carved: u64) -> Result<u64, Fault> {
     let n = (PREPARED_BYTES / class.block_size()).clamp(1, class.blocks() - carved);
+    match prepare_blocks(memory, class, carved, n) {
+        Err(Fault::DiskFull(..)) if n > 1 => prepare_blocks(memory, class, carved, 1),
+        prepared => prepared,
+    }
+}
+
+fn prepare_blocks(memory: &Memory, class: Class, carved: u64, n: u64) -> Result<u64, Fault> {
     memory.reserve(class.blocks_area(carved, n))?;
     for stack in [FreeStack::Hot, FreeStack::Cold] {
         memory.reserve(class.cells_area(stack, carved, n))?;

@@ -6,7 +6,7 @@ use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{EntryAt, QueueAt, RETURNED_MAX, descriptor, entry, queue};
 
 /// Entries that get their pages at once.
-const RESERVED_ENTRIES: u64 = 2048;
+const RESERVED_ENTRIES: u64 = 1024;
 
 /// How many entries there are on the stack, checked.
 pub(crate) fn len(tx: &Tx<'_>, queue: QueueAt) -> Result<u64, Fault> {

@@ -57,6 +57,19 @@ impl PartialDiscard {
     }
 }
 
+/// Gives back free blocks of all classes, though they are likely needed again soon: where the disk is full one class has
+/// what another needs.
+pub(crate) fn for_others(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    for class in classes() {
+        let hot = tx.get(class.free(FreeStack::Hot));
+        let n = hot.min((TX_BYTES / class.block_size()).clamp(1, TX_BLOCKS));
+        if n > 0 {
+            cool(tx, class, n)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether there is any surplus, without the lock.
 pub(crate) fn is_due(memory: &Memory) -> bool {
     classes().any(|class| memory.load(class.free(FreeStack::Hot)) > kept(class))

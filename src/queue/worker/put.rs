@@ -11,7 +11,7 @@ use crate::queue::arena::descriptor::{Meta, inline_word};
 use crate::queue::arena::layout::{BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, QueueAt, queue};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{extent, fault::Fault, memory::Memory, worker_time::Waiting};
-use crate::queue::transaction::{drop_old, holdings::FreeEntries, tx::Tx};
+use crate::queue::transaction::{drop_old, holdings::FreeEntries, trim, tx::Tx};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -362,8 +362,11 @@ impl WorkerHandle {
         if !std::mem::replace(&mut self.staging.disk_is_full, true) {
             log::warn!("{full}: waiting for room");
         }
+        self.free_spares()?;
         let event = queue + queue::BYTES_FREE;
-        let sequence = self.session.begin()?.register_waiter(event);
+        let mut tx = self.session.begin()?;
+        trim::for_others(&mut tx)?;
+        let sequence = tx.register_waiter(event);
         Ok((event, sequence, Wait::Until(Instant::now() + DISK_RETRY)))
     }
 
