@@ -85,7 +85,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFailing, WhenFull};
+pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFull};
 pub use admin::{DeadLetterCandidate, FailureAttribution, PutBack, QueueAdmin, Released, SlotReport};
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;
