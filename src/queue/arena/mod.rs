@@ -24,5 +24,6 @@ pub(super) mod orders;
 pub(super) mod pages;
 pub(super) mod place;
 pub(super) mod prefetch;
+pub(super) mod slot_queues;
 pub(super) mod tuning;
 pub(super) mod worker_time;
