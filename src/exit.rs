@@ -11,6 +11,8 @@ pub(crate) const USAGE: u8 = 2;
 /// Done, but some items became dead letters.
 pub(crate) const DEAD_LETTERS: u8 = 3;
 
+/// A program's word to its worker, and a worker's to its supervisor: not now (EX_TEMPFAIL of sysexits.h).
+pub(crate) const NOT_NOW: u8 = 75;
 /// A worker's word to its supervisor, as a shell has it: its program can't be executed, however often it is tried.
 pub(crate) const CANNOT_START: u8 = 126;
 /// The same: its program was killed, and not by the worker.

@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 use support::{Run, process};
 
-const STORMY: &str = "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
+const STORMY: &str = "[defaults]\nattempts = 200\nretry = { delay = '1ms', max = '5ms' }\ngive_up = { restarts = 1000000, within = '1m' }\n\
                       backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
 
 /// A cheap generator: no test needs good randomness.

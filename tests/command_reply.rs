@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use support::{Folder, Run, process, project, wait_until};
 
-const QUICK: &str = "drain_timeout = '100ms'\n[defaults]\nattempts = 2\nbackoff = { initial = '1ms', max = '5ms', reset_after = '1ms' }\n";
+const QUICK: &str = "drain_timeout = '100ms'\n[defaults]\nattempts = 2\nretry = { delay = '0s' }\nbackoff = { initial = '1ms', max = '5ms', reset_after = '1ms' }\n";
 
 /// Runs `1` to `n` through a script in Python.
 fn start(n: u64, keys: &str, script: &str) -> Run {

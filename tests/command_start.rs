@@ -127,7 +127,7 @@ def exactly(n):
             sys.exit(0)
         data += more
     return data
-assert os.environ['MPRUN_PROTOCOL'] == '2'
+assert int(os.environ['MPRUN_PROTOCOL']) >= 2
 os.write(1, b'\\0\\0\\0\\2v\\2')
 numbered, count = False, 0
 while True:

@@ -223,9 +223,11 @@ fn the_last_words_of_a_killed_worker_are_told_however_quiet_the_run_is() {
     }
     let text = run.tell(&["why", "work"]);
     assert!(text.contains("| at   7\n") && text.contains("| of it\n"), "{text}");
-    let letters: Value =
-        serde_json::from_str(&run.tell(&["dead", "list", "pipeline.toml", "--json"])).unwrap();
-    assert!(letters[0]["stderr"].as_array().unwrap().contains(&"of it".into()), "{letters:#}");
+    let letter = wait_until("its letter", || {
+        let all = run.tell(&["dead", "list", "pipeline.toml", "--json"]);
+        serde_json::from_str::<Vec<Value>>(&all).ok()?.into_iter().next()
+    });
+    assert!(letter["stderr"].as_array().unwrap().contains(&"of it".into()), "{letter:#}");
     // A letter that the supervisor has written is its stage's, too, and what was done adds up with the ledger.
     wait_until("the others", || {
         let seen: Value = serde_json::from_str(&run.tell(&["status", "--json"])).unwrap();

@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 use support::{Run, process, wait_until};
 
-const STORMY: &str = "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
+const STORMY: &str = "[defaults]\nattempts = 200\nretry = { delay = '1ms', max = '5ms' }\ngive_up = { restarts = 1000000, within = '1m' }\n\
                       backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
 
 /// A cheap generator: no test needs good randomness.
@@ -98,7 +98,7 @@ fn a_poison_item_becomes_a_dead_letter_and_harms_no_other() {
     folder.file("items.txt", &(1..=200).map(|n| item(n) + "\n").collect::<String>());
     folder.file(
         "pipeline.toml",
-        "[defaults]\nattempts = 2\n\
+        "[defaults]\nattempts = 2\nretry = { delay = '0s' }\n\
          [stages.read]\nuse = 'lines'\nwith = { path = 'items.txt' }\noutput = 'a'\n\
          [stages.even]\nuse = 'filter'\nwith = { keep = 'even' }\ninput = 'a'\n",
     );

@@ -18,6 +18,7 @@ fn the_reference_is_true_to_the_code() {
         ("top", String::new()),
         ("stage", stage.into()),
         ("backoff", format!("{stage}/properties/backoff")),
+        ("retry", format!("{stage}/properties/retry")),
         ("give_up", format!("{stage}/properties/give_up")),
         ("recycle", format!("{stage}/properties/recycle")),
         ("log_file", format!("{stage}/properties/log_file")),

@@ -55,7 +55,7 @@ impl Service {
     /// The first word of the first queue in the file counts what was put into it.
     fn put_into_first_queue(&self) -> u64 {
         let mut word = [0; 8];
-        File::open(self.queues()).unwrap().read_exact_at(&mut word, 16384).unwrap();
+        File::open(self.queues()).unwrap().read_exact_at(&mut word, 24576).unwrap();
         u64::from_le_bytes(word)
     }
 
@@ -130,7 +130,7 @@ const RECOVERS: &str = "goes on where an earlier run has stopped";
 
 fn counting(to: u64) -> String {
     format!(
-        "[defaults]\nattempts = 200\n[queues.a]\ncapacity = 200\ndurable = true\n[queues.b]\ncapacity = 50\n\
+        "[defaults]\nattempts = 200\nretry = {{ delay = '1ms', max = '5ms' }}\n[queues.a]\ncapacity = 200\ndurable = true\n[queues.b]\ncapacity = 50\n\
          [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {to}, format = '{{item}}' }}\noutput = 'a'\n\
          [stages.pass]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\noutput = 'b'\n\
          sleep = '1ms'\nprocesses = 2\n\

@@ -26,6 +26,7 @@ fn a_killed_consumer_does_not_change_the_order_of_what_is_left() {
          [queues.a]\ncapacity = 50\n\
          [stages.number]\nuse = 'stdin'\noutput = 'a'\n\
          [stages.pass]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\noutput = 'b'\nattempts = 1000\n\
+         retry = { delay = '0s' }\n\
          [stages.show]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'b'\n",
     );
     let mut typed = command(&folder);

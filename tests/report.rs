@@ -80,7 +80,7 @@ fn a_report_in_markdown_is_for_people() {
     let mut run = Run::start_with(&SUM.replace("1000", "3"), &["--report", "report.md"]);
     run.finish();
     let report = fs::read_to_string(run.folder.path().join("report.md")).unwrap();
-    assert!(report.contains("| a | 3 | 3 | 0 | 0 | 0 | 0 | yes |"), "{report}");
+    assert!(report.contains("| a | 3 | 3 | 0 | 0 | 0 | 0 | 0 | yes |"), "{report}");
 }
 
 #[test]

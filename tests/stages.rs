@@ -8,7 +8,7 @@ use std::time::Duration;
 use support::storm::storm;
 use support::{Folder, Run, command, process, wait_until};
 
-const STORMY: &str = "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
+const STORMY: &str = "[defaults]\nattempts = 200\nretry = { delay = '1ms', max = '5ms' }\ngive_up = { restarts = 1000000, within = '1m' }\n\
                       backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
 
 #[test]

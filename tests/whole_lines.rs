@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use support::{Folder, Run, command};
 
-const STORMY: &str = "[defaults]\nattempts = 200\ngive_up = { restarts = 1000000, within = '1m' }\n\
+const STORMY: &str = "[defaults]\nattempts = 200\nretry = { delay = '1ms', max = '5ms' }\ngive_up = { restarts = 1000000, within = '1m' }\n\
                       backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
 
 /// An item of several pages' worth in a batch, and one that shows whether it is whole.

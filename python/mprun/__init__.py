@@ -7,7 +7,8 @@
         return line.upper()
 
 with `command = ["python3", "shout.py"]` and `framing = "mprun"` in the pipeline file. An exception is a failed
-attempt of that item, with the traceback as its cause; the process keeps running. In a shell
+attempt of that item, with the traceback as its cause; the process keeps running. `raise mprun.Later(why)` puts the item
+off, `raise mprun.Reject(why)` makes it a dead letter at once. In a shell
 (`seq 3 | python3 shout.py`) the same script reads and writes plain lines.
 
 `items()` is the same as a loop, `emit()` is for sources. The protocol on the pipes: docs/helper-protocol.md.
@@ -25,12 +26,24 @@ if sys.version_info < (3, 8):  # noqa: UP036
 from ._answers import Output, Outputs
 from ._contract import Framing, agreed
 from ._framing import ProtocolError
-from ._item import Fail, Item
+from ._item import Fail, Item, Later, Reject
 from ._serve import items, serve, stage
 from ._source import emit
 from ._streams import take_output
 
-__all__ = ["Fail", "Item", "Output", "Outputs", "ProtocolError", "emit", "items", "serve", "stage"]
+__all__ = [
+    "Fail",
+    "Item",
+    "Later",
+    "Output",
+    "Outputs",
+    "ProtocolError",
+    "Reject",
+    "emit",
+    "items",
+    "serve",
+    "stage",
+]
 
 # In this framing standard output carries only frames, so it is taken before other modules can print.
 if agreed().output is Framing.MPRUN:

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any, Callable, Iterable, Union
 
 from . import _streams
-from ._contract import NUMBERED, Contract, Framing, Reply
+from ._contract import NUMBERED, VERDICTS, Contract, Framing, Reply
 from ._framing import encoder
 
 Output = Union[str, bytes, bytearray, memoryview]
@@ -35,6 +35,9 @@ _PENDING_BYTES = 64 * 1024
 _PENDING_SECONDS = 0.001
 # The end of a traceback names the error; the rest may be cut.
 _FAILURE_LENGTH = 32 * 1024
+# Exit codes of sysexits.h, EX_TEMPFAIL and EX_DATAERR: all that a program can say in the other framings.
+_NOT_NOW = 75
+_BAD_DATA = 65
 
 
 def to_text(item: bytes) -> str:
@@ -141,6 +144,14 @@ class Answers:
         """The current item has failed: its outputs don't count."""
         raise NotImplementedError
 
+    def later(self, cause: str) -> None:
+        """The current item can't be done now: it is tried again later, and no attempt is used up."""
+        raise NotImplementedError
+
+    def reject(self, cause: str) -> None:
+        """The current item can never be done: it is a dead letter at once."""
+        raise NotImplementedError
+
     def answer(self, outputs: Outputs) -> None:
         """The whole answer: all that a function returned."""
         self.outputs(outputs)
@@ -169,6 +180,11 @@ class Answers:
 class HelperAnswers(Answers):
     """In framing "mprun", where a failure is an answer too."""
 
+    def __init__(self, descriptor: int, verdicts: bool) -> None:
+        super().__init__(descriptor)
+        # An mprun that doesn't know "later" and "rejected" is told of a failed attempt.
+        self._later, self._rejected = (b"l", b"r") if verdicts else (b"f", b"f")
+
     def output(self, output: bytes) -> None:
         self._pending.add(_HEAD.pack(len(output) + 1, b"o") + output)
 
@@ -192,21 +208,29 @@ class HelperAnswers(Answers):
         self._pending.add_last(_END)
 
     def fail(self, cause: str) -> None:
+        self._tell(b"f", cause)
+
+    def later(self, cause: str) -> None:
+        self._tell(self._later, cause)
+
+    def reject(self, cause: str) -> None:
+        self._tell(self._rejected, cause)
+
+    def _tell(self, kind: bytes, cause: str) -> None:
         if _streams.is_forked():
             _streams.end_child(cause)
-        text = cause[-_FAILURE_LENGTH:].encode("utf-8", "backslashreplace")
-        self._fail(text)
+        self._add(kind, cause[-_FAILURE_LENGTH:].encode("utf-8", "backslashreplace"))
         self.failures += 1
 
-    def _fail(self, text: bytes) -> None:
-        self._pending.add_last(_HEAD.pack(len(text) + 1, b"f") + text)
+    def _add(self, kind: bytes, text: bytes) -> None:
+        self._pending.add_last(_HEAD.pack(len(text) + 1, kind) + text)
 
 
 class NumberedAnswers(HelperAnswers):
     """The same in version 2: each frame has its item's number, so a stray frame can't be taken for another item's."""
 
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor)
+    def __init__(self, descriptor: int, verdicts: bool) -> None:
+        super().__init__(descriptor, verdicts)
         self._number = 1
         _streams.write(descriptor, _ASK_FOR_NUMBERS)
 
@@ -231,8 +255,8 @@ class NumberedAnswers(HelperAnswers):
     def end(self) -> None:
         self._pending.add_last(_NUMBERED_HEAD.pack(5, b"e", self._take_number()))
 
-    def _fail(self, text: bytes) -> None:
-        self._pending.add_last(_NUMBERED_HEAD.pack(len(text) + 5, b"f", self._take_number()) + text)
+    def _add(self, kind: bytes, text: bytes) -> None:
+        self._pending.add_last(_NUMBERED_HEAD.pack(len(text) + 5, kind, self._take_number()) + text)
 
     def _take_number(self) -> int:
         number = self._number
@@ -266,6 +290,16 @@ class PlainAnswers(Answers):
 
     def fail(self, cause: str) -> None:
         """Under mprun the program ends: the item without an answer has failed. In a shell it continues, and exits 1."""
+        self._tell(cause, 1)
+
+    def later(self, cause: str) -> None:
+        self._tell(cause, _NOT_NOW)
+
+    def reject(self, cause: str) -> None:
+        """The exit code means this only where the pipeline file has it in `dead_codes`."""
+        self._tell(cause, _BAD_DATA)
+
+    def _tell(self, cause: str, code: int) -> None:
         if _streams.is_forked():
             _streams.end_child(cause)
         self._frames.clear()
@@ -273,7 +307,7 @@ class PlainAnswers(Answers):
         self.flush()
         sys.stderr.write(cause if cause.endswith("\n") else cause + "\n")
         if self._supervised:
-            raise SystemExit(1)
+            raise SystemExit(code)
 
 
 def answers(contract: Contract, descriptor: int | None = None) -> Answers:
@@ -281,4 +315,5 @@ def answers(contract: Contract, descriptor: int | None = None) -> Answers:
     to = _streams.take_output() if descriptor is None else descriptor
     if contract.output is not Framing.MPRUN:
         return PlainAnswers(to, contract)
-    return NumberedAnswers(to) if contract.protocol >= NUMBERED else HelperAnswers(to)
+    kind = NumberedAnswers if contract.protocol >= NUMBERED else HelperAnswers
+    return kind(to, contract.protocol >= VERDICTS)

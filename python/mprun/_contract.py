@@ -29,8 +29,9 @@ class Reply(Enum):
     ANY = "any"
 
 
-# The newest version of framing "mprun" that this module speaks: see docs/helper-protocol.md.
+# Versions of framing "mprun", see docs/helper-protocol.md: answers have numbers; mprun knows "later" and "rejected".
 NUMBERED = 2
+VERDICTS = 3
 # The variables that describe the pipes: removed for children, which don't have them.
 _OF_THE_PIPES = ("MPRUN_FRAMING", "MPRUN_IN_FRAMING", "MPRUN_OUT_FRAMING", "MPRUN_REPLY", "MPRUN_PROTOCOL")
 
@@ -61,7 +62,7 @@ class Contract:
 def _protocol(environment: Mapping[str, str]) -> int:
     """The version that both sides speak; an mprun that names none speaks the first."""
     newest = environment.get("MPRUN_PROTOCOL", "1")
-    return min(int(newest), NUMBERED) if newest.isdigit() else 1
+    return min(int(newest), VERDICTS) if newest.isdigit() else 1
 
 
 _agreed: Contract | None = None

@@ -10,7 +10,7 @@ import re
 from struct import Struct
 from typing import Callable, Union
 
-from ._contract import Framing
+from ._contract import NUMBERED, Framing
 
 _LENGTH = Struct(">I")
 # As many digits as a length of 32 bits can have; without a bound, garbage without a colon would be kept for ever.
@@ -196,7 +196,7 @@ def decoder(framing: Framing, attempts: bool = False, protocol: int = 1) -> Deco
     if framing is Framing.NETSTRING:
         return NetstringDecoder()
     if framing is Framing.MPRUN:
-        return HelperDecoder(attempts, protocol if protocol > 1 else None)
+        return HelperDecoder(attempts, NUMBERED if protocol >= NUMBERED else None)
     return U32Decoder()
 
 

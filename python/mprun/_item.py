@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from types import TracebackType
+from typing import Callable
 
 from ._answers import Answers, Output, Outputs, is_single, to_bytes, to_text
 
@@ -12,10 +13,19 @@ class Fail(Exception):
     """Raise it to fail the current item with this text as the cause, without a traceback."""
 
 
+class Later(Exception):
+    """Raise it if the current item can't be done now (a server is away): mprun tries it again later, with growing
+    delays, and no attempt is used up."""
+
+
+class Reject(Exception):
+    """Raise it if the current item can never be done: mprun writes a dead letter at once, with this text as the cause."""
+
+
 class Item:
     """One item from the queue.
 
-    It ends with `reply` or `fail`, or, without either, when the loop asks for the next one. As a context manager
+    It ends with `reply`, `fail`, `later` or `reject`, or, without any of them, when the loop asks for the next one. As a context manager
     (`with item:`) it turns an exception into a failed attempt.
     """
 
@@ -52,10 +62,21 @@ class Item:
 
     def fail(self, why: str) -> None:
         """Fails the attempt: its outputs don't count, and mprun requeues the item or writes a dead letter."""
+        self._tell(self._answers.fail, why)
+
+    def later(self, why: str) -> None:
+        """Not now: its outputs don't count, and mprun tries the item again later. No attempt is used up."""
+        self._tell(self._answers.later, why)
+
+    def reject(self, why: str) -> None:
+        """Never: its outputs don't count, and mprun writes a dead letter at once."""
+        self._tell(self._answers.reject, why)
+
+    def _tell(self, tell: Callable[[str], None], why: str) -> None:
         with self._answers.lock:
             self._check_open()
             self._over = True
-            self._answers.fail(why)
+            tell(why)
 
     def __enter__(self) -> Item:
         return self
@@ -71,7 +92,10 @@ class Item:
         if self._over:
             # The answer is given and can't be taken back; hiding a bug that comes after it would be worse.
             return False
-        self.fail(describe(error))
+        with self._answers.lock:
+            self._check_open()
+            self._over = True
+            tell_of(error, self._answers)
         return True
 
     def _add(self, outputs: Outputs) -> None:
@@ -89,6 +113,16 @@ class Item:
     def _check_open(self) -> None:
         if self._over:
             raise RuntimeError("this item is over: it has been answered already")
+
+
+def tell_of(error: Exception, answers: Answers) -> None:
+    """Ends the current item by what its function has raised."""
+    if isinstance(error, Later):
+        answers.later(str(error))
+    elif isinstance(error, Reject):
+        answers.reject(str(error))
+    else:
+        answers.fail(describe(error))
 
 
 def describe(error: Exception) -> str:

@@ -13,7 +13,7 @@ from . import _streams
 from ._answers import Answers, Outputs, answers, to_text
 from ._contract import Framing, agreed
 from ._framing import ATTEMPT, decoder
-from ._item import Item, describe
+from ._item import Item, tell_of
 from ._signature import Takes, takes_of
 
 _OfText = Callable[[str], Outputs]
@@ -135,7 +135,7 @@ def _serve_values(session: _Session, function: Callable[[Any], Outputs], as_text
             try:
                 replies.answer(function(value))
             except Exception as error:
-                replies.fail(describe(error))
+                tell_of(error, replies)
 
 
 def _texts(values: list[bytes]) -> list[str]:

@@ -35,6 +35,11 @@ def numbered(**more: str) -> dict[str, str]:
     return helper(MPRUN_PROTOCOL="2", **more)
 
 
+def newest(**more: str) -> dict[str, str]:
+    """The same with an mprun that knows "later" and "rejected", too."""
+    return helper(MPRUN_PROTOCOL="3", **more)
+
+
 @dataclass
 class Ran:
     """How a program ended, and what it wrote."""
@@ -114,6 +119,8 @@ class Answer:
 
     outputs: list[bytes] = field(default_factory=list)
     failure: str | None = None
+    later: str | None = None
+    rejected: str | None = None
 
 
 def answers(stream: bytes) -> list[Answer]:
@@ -132,6 +139,10 @@ def answers(stream: bytes) -> list[Answer]:
             continue
         if kind == b"f":
             current = Answer(failure=payload.decode("utf-8"))
+        elif kind == b"l":
+            current = Answer(later=payload.decode("utf-8"))
+        elif kind == b"r":
+            current = Answer(rejected=payload.decode("utf-8"))
         else:
             assert body == b"e", f"unknown frame {body[:40]!r}"
         found.append(current)

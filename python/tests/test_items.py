@@ -29,6 +29,43 @@ class Loop(unittest.TestCase):
         abc = Answer([b"a", b"b", b"c"])
         self.assertEqual(got, [abc, abc, Answer(failure="why"), Answer()])
 
+    VERDICTS = """
+        import mprun
+        for item in mprun.items():
+            with item:
+                item.emit("lost")
+                if item.text == "later":
+                    item.later("down")
+                elif item.text == "reject":
+                    item.reject("bad")
+                elif item.text == "Later":
+                    raise mprun.Later("away")
+                elif item.text == "Reject":
+                    raise mprun.Reject("worse")
+    """
+
+    def test_an_item_can_be_put_off_and_rejected(self) -> None:
+        items = [b"later", b"reject", b"Later", b"Reject", b"good"]
+        given = b"".join(map(parent.item, items))
+        ran = parent.run(self.VERDICTS, given, parent.newest())
+        self.assertEqual(ran.code, 0, ran.err)
+        expected = [Answer(later="down"), Answer(rejected="bad"), Answer(later="away"), Answer(rejected="worse")]
+        numbered = list(enumerate([*expected, Answer([b"lost"])], 1))
+        self.assertEqual(parent.numbered_answers(ran.out), numbered)
+
+    def test_an_mprun_that_knows_no_verdicts_is_told_of_failures(self) -> None:
+        for contract in (parent.helper(), parent.numbered()):
+            ran = parent.run(self.VERDICTS, parent.item(b"later") + parent.item(b"Reject"), contract)
+            out = ran.out
+            got = [answer for _, answer in parent.numbered_answers(out)] if out[4:5] == b"v" else parent.answers(out)
+            self.assertEqual(got, [Answer(failure="down"), Answer(failure="worse")])
+
+    def test_in_other_framings_the_exit_code_says_it(self) -> None:
+        for text, code in ((b"later", 75), (b"Later", 75), (b"reject", 65), (b"Reject", 65)):
+            contract = parent.environment(MPRUN_FRAMING="lines", MPRUN_STAGE="test")
+            ran = parent.run(self.VERDICTS, text + b"\n", contract)
+            self.assertEqual((ran.code, ran.out), (code, b""))
+
     def test_within_with_an_exception_fails_the_item_and_the_loop_goes_on(self) -> None:
         got = parent.ask(
             """

@@ -24,16 +24,18 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
 }
 
 fn text(audit: &Audit, width: Option<usize>) -> String {
-    let mut table =
-        Table::new(&["<QUEUE", "PUT", "=", "DONE", "WAITING", "LEASED", "DROPPED", "DEAD", "<RESULT"]);
+    let ends = ["DONE", "WAITING", "DELAYED", "LEASED", "DROPPED", "DEAD"];
+    let mut table = Table::new(&[&["<QUEUE", "PUT", "="], &ends[..], &["<RESULT"]].concat());
     for queue in &audit.queues {
         let result = match queue.unaccounted() {
             0 => "adds up".to_owned(),
             missing => format!("{missing} not accounted for"),
         };
-        let numbers = [queue.put, queue.done, queue.waiting, queue.leased, queue.dropped, queue.dead];
-        let [put, done, waiting, leased, dropped, dead] = numbers.map(|number| number.to_string());
-        table.push([queue.name.clone(), put, "=".into(), done, waiting, leased, dropped, dead, result]);
+        let numbers =
+            [queue.put, queue.done, queue.waiting, queue.delayed, queue.leased, queue.dropped, queue.dead];
+        let [put, done, waiting, delayed, leased, dropped, dead] = numbers.map(|number| number.to_string());
+        let name = queue.name.clone();
+        table.push([name, put, "=".into(), done, waiting, delayed, leased, dropped, dead, result]);
     }
     let verdict = match &audit.fault {
         None => "every item is accounted for".to_owned(),

@@ -125,6 +125,11 @@ impl Decoder {
         }
     }
 
+    /// Whether all that is there is lines, from its start on.
+    pub(crate) fn is_between_lines(&self) -> bool {
+        self.framing == Framing::Lines && self.skip.is_none() && self.scanned == 0
+    }
+
     /// All that is there, as it is.
     pub(crate) fn rest(&self) -> &[u8] {
         &self.buffer[self.start..self.filled]
@@ -153,7 +158,12 @@ impl Decoder {
         let wanted = self.filled + wanted.max(self.expected());
         if self.buffer.len() < wanted {
             // By its own factor, so that a long item costs a constant number of moves per byte.
-            self.buffer.resize(wanted.max(self.buffer.len() * 2), 0);
+            let len = wanted.max(self.buffer.len() * 2);
+            if self.filled == 0 {
+                self.buffer = vec![0; len]; // from the system as zeros: what is not read into costs no page
+            } else {
+                self.buffer.resize(len, 0);
+            }
         }
         &mut self.buffer[self.filled..]
     }

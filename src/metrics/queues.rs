@@ -14,6 +14,8 @@ pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result
     )?;
     out.counter("queue_items_dead", "Items that became dead letters", each(seen, |queue| queue.dead))?;
     out.gauge("queue_waiting_items", "Items that wait", each(seen, |queue| signed(queue.waiting)))?;
+    let delayed = "Items that have failed and wait for their next try";
+    out.gauge("queue_delayed_items", delayed, each(seen, |queue| signed(queue.delayed)))?;
     out.gauge("queue_leased_items", "Items that workers have", each(seen, |queue| signed(queue.leased)))?;
     out.gauge("queue_capacity_items", "Items that may wait", each(seen, |queue| signed(queue.capacity)))?;
     let bytes = "Bytes of items longer than 8 bytes, rounded up to powers of two";

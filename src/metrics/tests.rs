@@ -45,7 +45,7 @@ fn everything_that_can_be_counted_is_there() {
     let ledger: u64 =
         ["done", "dead", "dropped"].iter().map(|end| value(&text, &format!("queue_items_{end}_total"))).sum();
     let there: u64 =
-        ["waiting", "leased"].iter().map(|end| value(&text, &format!("queue_{end}_items"))).sum();
+        ["waiting", "delayed", "leased"].iter().map(|end| value(&text, &format!("queue_{end}_items"))).sum();
     assert_eq!(ledger + there, value(&text, "queue_items_put_total"));
 }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Items waiting, exactly; 1 ..= 16,777,216.
     pub capacity: u64,
-    /// Bytes of all items longer than 8 bytes (rounded up to powers of two): staged, waiting and leased.
+    /// Bytes of the blocks that items lie in, rounded up to powers of two: staged, waiting and leased. An item of up to 8 bytes
+    /// that was put alone needs none; items that were put together share one, until the last of them has ended.
     pub max_bytes: u64,
     /// Bytes of one item.
     pub max_item: u64,

@@ -1,10 +1,15 @@
 //! What more than one module names: the settings of queues and workers, and the counters of items. Each once, for all.
 #![forbid(unsafe_code)]
 
+mod failing;
 mod limits;
+mod rate;
+mod retry;
 mod totals;
 mod tuning;
 
+pub use failing::{ItemFailure, Retry, WhenFailing};
 pub use limits::{Limits, WhenFull};
+pub use rate::{Rate, RateUnit};
 pub(crate) use totals::Totals;
 pub use tuning::Tuning;

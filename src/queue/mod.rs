@@ -12,17 +12,19 @@
 //! # Layout
 //!
 //! ```text
-//! header | lock | commit word | identity | journal | queue[4096] | class[25] | label[4096] | stage[4096] | slot[4096] | ring[4096] | returned[4096] | free stacks | heap
+//! header | lock | commit word | identity | journal | queue[4096] | class[25] | label[4096] | stage[4096] | slot[4096] | ring[4096] | returned[4096] | delayed[4096] | free stacks | heap
 //! ```
 //!
 //! All of it is virtual and sparse; only touched pages cost. Everything is either *array + count* (rings, returned
-//! stacks, free stacks) or *table + bitmap* (a worker's holdings). So a change is prepared in cells that the
+//! stacks, free stacks, delayed items) or *table + bitmap* (a worker's holdings). So a change is prepared in cells that the
 //! committed state calls free, and published by changing a few control words through the journal, see `transaction/tx.rs`.
 //!
 //! # Invariants
 //!
-//! * A block is in exactly one place: a free stack, a worker's holdings, a ring slot, a returned stack.
-//! * `put = done + waiting + leased + dropped + dead` for every queue, at every moment: these are differences of
+//! * A block is in exactly one place: a free stack, a worker's holdings, a ring slot, a returned stack, the
+//!   delayed items. An *extent*, a block with the items of one put, may be in several, each with items of its own that
+//!   follow each other: the count in its head is that of all of them, see `arena/extent.rs`.
+//! * `put = done + waiting + delayed + leased + dropped + dead` for every queue, at every moment: these are differences of
 //!   words that change in one transaction.
 //! * What is leased is in the table of exactly one slot. Returned items are served before the ring, so returned and
 //!   leased together never exceed what the slots can hold, and giving back needs no room.
@@ -44,8 +46,15 @@
 //! | woken, before passing the wake-up on | others asleep beside something to do | release: wakes all who wait on its queues |
 //! | after outputs were printed or written outside, before the commit | the item is still leased | release: it goes back; outside effects are at least once |
 //! | between `begin` and `rest` | the begun mark | release: that item gets attempt + 1 |
+//! | writing an extent's head, before the commit | a head in a block that is only reserved | release: back to the free stack |
+//! | with an extent of which a part is published | the part; the rest is no item yet | release: the rest is taken off the extent's count |
+//! | cutting a worker's items in front of one that goes its own way | the same items, in one entry or in two | nothing: both say the same |
+//! | taking a part of a slot's items, or ending a part of an entry's | all or nothing of the transaction | – |
+//! | copying a failed item out of its extent | a copy in a block that is free | the next user of the block |
+//! | delaying an item, or taking one that is due | see `transaction/delayed.rs` | – |
 //! | showing an item of a tapped queue | a sample half written, the wish still there | the next put |
 //! | after the dead letter was written, before `WorkerHandle::dead_letter` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
+//! | at the bucket of its stage's `rate` | one word, old or new | nothing: see `arena/rate.rs` |
 //! | beginning or ending a wait | one word, old or new | nothing: see `arena/worker_time.rs` |
 //! | growing a ring | a half-written copy in an unused area | nothing: the old one still counts |
 //! | giving back a burst's memory | a free block without pages | nothing: the next user gets new ones |
@@ -53,6 +62,7 @@
 //! | the supervisor in `release` | some holdings given back, each in one transaction | the next call of release |
 //! | the supervisor in `set_queue`, `remove_queue`, `seed`, `put_back` | all or nothing of each transaction | – |
 //! | between `open_slot` and the count of `set_queues_of` | a slot whose queues are not known | nothing: its release wakes all of all queues |
+//! | the supervisor in `open_stage` | some words of a stage without workers are zero | its next start: the rest |
 //! | between `set_label` and `set_queue` | the label of a queue that is not in use | nothing: it is not read |
 //! | between `set_queue` and `seed` of a token | a token queue without a token | the next run: seeds it |
 //! | making room in a file, before the transaction that counts it | pages that nothing points to | nothing: made again |
@@ -75,7 +85,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::{Limits, Tuning, WhenFull};
+pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFailing, WhenFull};
 pub use admin::{DeadLetterCandidate, FailureAttribution, PutBack, QueueAdmin, Released, SlotReport};
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;
@@ -92,5 +102,6 @@ pub use arena::worker_time::{Waiting, WorkTimes};
 pub use recovery::{LabelledQueue, Opened, Saved};
 pub use transaction::checkpoint::Durability;
 pub use transaction::counts::QueueCounts;
+pub use transaction::delayed::Delay;
 pub use transaction::tap::ItemPreview;
 pub use worker::{Committed, Lease, MAX_BLOCKS, PutError, QueueWaiter, Taken, Wait, WorkerHandle};

@@ -7,6 +7,10 @@ use std::fmt;
 pub(crate) enum Reach {
     /// This item; others may fare better.
     Item,
+    /// This item, and not for good: it can't be processed now.
+    Later,
+    /// This item, for good: no further attempt will do it.
+    Rejected,
     /// None yet: what is to be written can't be, for now. The caller tries again later; nothing is lost.
     NotYet,
     /// Every item: the worker can't go on.
@@ -47,6 +51,17 @@ impl Failure {
     /// This item can't be processed; others may fare better.
     pub fn new(text: impl Into<String>) -> Failure {
         Failure { text: text.into(), reach: Reach::Item }
+    }
+
+    /// This item can't be processed now (a server is away): it is tried again later, with growing delays, and no attempt
+    /// is used up.
+    pub fn later(text: impl Into<String>) -> Failure {
+        Failure::with_reach(text, Reach::Later)
+    }
+
+    /// This item can never be processed: it is a dead letter at once, whatever attempts are left.
+    pub fn reject(text: impl Into<String>) -> Failure {
+        Failure::with_reach(text, Reach::Rejected)
     }
 
     /// The worker can't go on, whatever the item (a full disk, a lost connection): it ends, the item is not blamed,

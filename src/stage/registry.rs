@@ -4,6 +4,7 @@ use super::settings::{Findings, Settings};
 use super::{Context, Failure, KeyDoc, Persistence, Source, Stage, WithFault};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// What a stage is, by its ends.
@@ -28,11 +29,25 @@ type Build = Box<dyn Fn(&mut Settings<'_>) -> Open + Send + Sync>;
 
 struct Entry {
     name: &'static str,
-    about: &'static str,
     kind: Kind,
+    build: Build,
+    /// What the builder says without parameters. Asked for when it is needed: a worker needs one stage, if any.
+    described: OnceLock<Description>,
+}
+
+struct Description {
+    about: &'static str,
     reads_stdin: bool,
     keys: Vec<KeyDoc>,
-    build: Build,
+}
+
+impl Entry {
+    fn described(&self) -> &Description {
+        self.described.get_or_init(|| {
+            let (Findings { about, keys, reads_stdin, .. }, _) = run(self.name, &self.build, &Map::new());
+            Description { about, reads_stdin, keys }
+        })
+    }
 }
 
 /// All stages that a pipeline file can name with `use`: the built-in ones and your own.
@@ -116,9 +131,8 @@ impl Registry {
     where
         F: Fn(&mut Settings<'_>) -> Open + Send + Sync + 'static,
     {
-        let (Findings { about, keys, reads_stdin, .. }, _) = run(name, &build, &Map::new());
         self.entries.retain(|entry| entry.name != name);
-        self.entries.push(Entry { name, about, kind, reads_stdin, keys, build: Box::new(build) });
+        self.entries.push(Entry { name, kind, build: Box::new(build), described: OnceLock::new() });
         self
     }
 
@@ -134,12 +148,12 @@ impl Registry {
 
     /// One sentence on what the named stage does.
     pub fn about(&self, name: &str) -> &str {
-        self.find(name).map_or("", |entry| entry.about)
+        self.find(name).map_or("", |entry| entry.described().about)
     }
 
     /// The parameters of the named stage.
     pub fn keys(&self, name: &str) -> &[KeyDoc] {
-        self.find(name).map_or(&[], |entry| &entry.keys)
+        self.find(name).map_or(&[], |entry| &entry.described().keys)
     }
 
     /// Everything that is wrong with these parameters. Has no effect outside.
@@ -160,7 +174,7 @@ impl Registry {
 
     /// Whether the named stage reads mprun's standard input.
     pub(crate) fn reads_stdin(&self, name: &str) -> bool {
-        self.find(name).is_some_and(|entry| entry.reads_stdin)
+        self.find(name).is_some_and(|entry| entry.described().reads_stdin)
     }
 
     /// The files that the named stage needs at its start: a path or a pattern.

@@ -61,7 +61,7 @@ pub(crate) fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Optio
     let next = next(&loads, &load, limit);
     let (one_more, no_more_because) = match limit {
         Limit::Work | Limit::Pauses => gain(&load, limit, next.as_ref(), cpus),
-        Limit::Input | Limit::Output | Limit::Nothing | Limit::Unknown => (0.0, None),
+        Limit::Rate | Limit::Input | Limit::Output | Limit::Nothing | Limit::Unknown => (0.0, None),
     };
     let stage = Some(load.stage.name.clone());
     let mut found = Bottleneck { limit, stage, share, next, one_more, no_more_because, text: String::new() };
@@ -102,7 +102,11 @@ fn load<'a>(stage: &'a StageStatus, before: &BTreeMap<String, Times>) -> Option<
 fn limit<'a>(loads: &[Load<'a>], queues: &[QueueStatus]) -> Option<(Load<'a>, Limit, f64)> {
     let mut best: Option<(Load<'a>, Limit, f64)> = None;
     for load in loads {
-        let own = if load.paused > load.working { Limit::Pauses } else { Limit::Work };
+        let own = match load.paused > load.working {
+            true if load.stage.rate_limit.is_some() => Limit::Rate,
+            true => Limit::Pauses,
+            false => Limit::Work,
+        };
         let input = load.stage.is_source().then_some((Limit::Input, load.starved));
         let output = load.stage.outputs.is_empty().then_some((Limit::Output, load.blocked));
         for (limit, share) in [Some((own, load.busy())), input, output].into_iter().flatten() {

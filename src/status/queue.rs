@@ -3,7 +3,7 @@
 use crate::model::WhenFull;
 use serde::{Deserialize, Serialize};
 
-/// One queue: `put = done + waiting + leased + dropped + dead`, at every moment.
+/// One queue: `put = done + waiting + delayed + leased + dropped + dead`, at every moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct QueueStatus {
     /// Its name.
@@ -18,6 +18,9 @@ pub(crate) struct QueueStatus {
     pub put: u64,
     /// Waiting now.
     pub waiting: u64,
+    /// Waiting for their time: they have failed, and are tried again later.
+    #[serde(default)]
+    pub delayed: u64,
     /// With workers now.
     pub leased: u64,
     /// Ended well.
@@ -43,13 +46,13 @@ pub(crate) struct QueueStatus {
 impl QueueStatus {
     /// Items for which the ledger does not account: 0, or something is very wrong.
     pub(crate) fn unaccounted(&self) -> i128 {
-        let ends = [self.done, self.waiting, self.leased, self.dropped, self.dead];
+        let ends = [self.done, self.waiting, self.delayed, self.leased, self.dropped, self.dead];
         i128::from(self.put) - ends.into_iter().map(i128::from).sum::<i128>()
     }
 
     /// How full it is, 0 ..= 1: by items or by bytes, whichever is nearer to its bound.
     pub(crate) fn fullness(&self) -> f64 {
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
-        share(self.waiting, self.capacity).max(share(self.bytes, self.max_bytes)).min(1.0)
+        share(self.waiting + self.delayed, self.capacity).max(share(self.bytes, self.max_bytes)).min(1.0)
     }
 }

@@ -21,6 +21,9 @@ pub(crate) struct StageStatus {
     pub outputs: Vec<String>,
     /// Workers that are wanted.
     pub processes: u32,
+    /// How many items it may begin in a time, as the file says it: `100/s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<String>,
     /// Workers that have a process.
     pub running: u32,
     /// Its workers finish their item and wait.

@@ -15,6 +15,7 @@ pub(crate) mod open_files;
 pub(crate) mod private_folder;
 pub(crate) mod proc_table;
 pub(crate) mod process;
+pub(crate) mod program_pages;
 pub(crate) mod readiness;
 pub(crate) mod reexec;
 pub(crate) mod start_signals;

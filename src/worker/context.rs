@@ -157,6 +157,11 @@ impl WorkerContext {
         }
     }
 
+    /// Whether an item waits in one of its inputs.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.inputs.iter().any(|&queue| self.queues.waiting(queue) > 0)
+    }
+
     /// Takes up to `most` items, and waits for the first as the pipeline file says.
     pub(super) fn take(&mut self, most: usize) -> Result<Taken, Stop> {
         let live = self.live;

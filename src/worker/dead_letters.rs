@@ -4,7 +4,8 @@ use super::context::WorkerContext;
 use super::stop::Stop;
 use crate::dead_letter::{self, Cause, DeadLetter};
 use crate::item::Shown;
-use crate::queue::Waiting;
+use crate::model::{ItemFailure, Tuning};
+use crate::queue::{Delay, Waiting};
 use crate::stage::{Failure, Reach, TooLong};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,37 +22,90 @@ pub(super) struct Reason<'a> {
     pub stderr: &'a [String],
 }
 
-/// Ends lease `i`, whose item failed: back to the front of its queue, charged; or, after the last attempt, as a dead
-/// letter.
+/// Ends lease `i`, whose item a built-in stage could not process.
 pub(super) fn fail(worker: &mut WorkerContext, i: usize, failure: &Failure) -> Result<(), Stop> {
     let text = failure.to_string();
-    fail_with(worker, i, Reason { cause: Cause::Error(text.clone()), text, stderr: &[] })
+    let reason = Reason { cause: Cause::Error(text.clone()), text, stderr: &[] };
+    fail_with(worker, i, item_failure(failure.reach()).unwrap_or(ItemFailure::Charged), reason)
 }
 
-/// The same with all that is known.
-pub(super) fn fail_with(worker: &mut WorkerContext, i: usize, reason: Reason<'_>) -> Result<(), Stop> {
-    let live = worker.live;
-    let Reason { text: failure, cause, stderr } = reason;
-    let lease = worker.queues.item(i)?;
-    let (item, attempt, attempts) = (Shown(lease.bytes), lease.attempt, live.tuning.attempts);
-    if attempt < attempts {
-        log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {failure}");
-        return Ok(worker.queues.give_back(i, true)?);
+/// What a built-in's failure means for the item; `None`: it is not the item's.
+pub(super) fn item_failure(reach: Reach) -> Option<ItemFailure> {
+    match reach {
+        Reach::Item => Some(ItemFailure::Charged),
+        Reach::Later => Some(ItemFailure::Later),
+        Reach::Rejected => Some(ItemFailure::Never),
+        Reach::NotYet | Reach::Worker | Reach::Never | Reach::OutputClosed | Reach::Ordered => None,
     }
+}
+
+/// Ends lease `i`, whose attempt has not succeeded: back to its queue, or as a dead letter. Every such lease ends here.
+pub(super) fn fail_with(
+    worker: &mut WorkerContext,
+    i: usize,
+    failure: ItemFailure,
+    reason: Reason<'_>,
+) -> Result<(), Stop> {
+    let Tuning { attempts, retry, .. } = worker.live.tuning;
+    let lease = worker.queues.item(i)?;
+    let (item, attempt, put_off) = (Shown(lease.bytes), lease.attempt, worker.queues.put_off(i));
+    let why = &reason.text;
+    match failure {
+        ItemFailure::Later => {
+            let delay = Delay::new(retry, attempt - 1, put_off.saturating_add(1), lease.id);
+            log::info!("`{item}` is put off: {why}{}", again(delay));
+            try_again(worker, i, false, delay)
+        }
+        ItemFailure::Charged if attempt < attempts => {
+            let delay = Delay::new(retry, attempt, put_off, lease.id);
+            log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {why}{}", again(delay));
+            try_again(worker, i, true, delay)
+        }
+        ItemFailure::Charged => {
+            let said = format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {why}");
+            end_as_letter(worker, i, reason, &said)
+        }
+        ItemFailure::Never => {
+            let said = format!("`{item}` is a dead letter, for it can never be done: {why}");
+            end_as_letter(worker, i, reason, &said)
+        }
+    }
+}
+
+fn try_again(worker: &mut WorkerContext, i: usize, charge: bool, delay: Option<Delay>) -> Result<(), Stop> {
+    match delay {
+        Some(delay) => worker.queues.delay(i, charge, delay)?,
+        None => worker.queues.give_back(i, charge)?,
+    }
+    Ok(())
+}
+
+/// When it is tried again, if that is worth a word.
+fn again(delay: Option<Delay>) -> String {
+    let millis = delay.map_or(0, |delay| u64::try_from(delay.time.as_millis()).unwrap_or(u64::MAX));
+    match millis {
+        0 => String::new(),
+        _ => format!("; again in {}", humantime::format_duration(Duration::from_millis(millis))),
+    }
+}
+
+/// Ends lease `i` as a dead letter.
+fn end_as_letter(worker: &mut WorkerContext, i: usize, reason: Reason<'_>, said: &str) -> Result<(), Stop> {
+    let Reason { text: _, cause, stderr } = reason;
+    let lease = worker.queues.item(i)?;
     let letter = DeadLetter {
         item: lease.bytes,
         stage: &worker.spec.stage,
         worker: worker.spec.worker,
         queue: worker.name_of(lease.queue),
         id: lease.id,
-        attempts: attempt,
+        attempts: lease.attempt,
         cause,
         stderr,
         time: SystemTime::now(),
         run: &worker.spec.run,
     };
     let line = letter.line(&worker.spec.dead_letters.pipeline).map_err(|error| unwritten(&error))?;
-    let said = format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {failure}");
     // Written before the lease ends: a worker killed in between writes it twice, but never loses it.
     append(worker, &line, Some(i))?;
     log::error!("{said}");

@@ -18,6 +18,7 @@ mod dead_letters;
 mod item_log;
 mod outlet;
 mod program;
+mod rate;
 mod recycle;
 mod setup;
 mod spec;

@@ -22,6 +22,18 @@ impl<'a> StageOutlet<'a> {
     }
 }
 
+impl StageOutlet<'_> {
+    /// Puts the whole lines at the start of `bytes`, at most `most`, as far as that can be done together. Returns how many there
+    /// were, and their bytes.
+    pub(super) fn put_lines(&mut self, bytes: &[u8], most: usize) -> (usize, usize) {
+        let WorkerContext { queues, outputs, item_log, .. } = &mut *self.worker;
+        match outputs[..] {
+            [output] if self.lease.is_none() && !item_log.is_on => queues.put_lines(output, bytes, most),
+            _ => (0, 0),
+        }
+    }
+}
+
 impl Outlet for StageOutlet<'_> {
     fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
         let WorkerContext { queues, outputs, item_log, console, spec, .. } = &mut *self.worker;

@@ -30,6 +30,8 @@ pub(crate) struct WorkerSpec {
     pub worker: u32,
     /// Its slot in the arena.
     pub slot: u16,
+    /// The place in the arena that its stage's workers share.
+    pub stage_id: Option<u16>,
     /// A random id of the run.
     pub run: String,
     /// The run continues an earlier one, so that what that one has written is part of its work.

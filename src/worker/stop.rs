@@ -25,7 +25,9 @@ impl From<Fault> for Stop {
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Stop {
         Stop(match failure.reach() {
-            Reach::Item | Reach::NotYet | Reach::Worker | Reach::Never => Ending::Failed(failure.to_string()),
+            Reach::Item | Reach::Later | Reach::Rejected | Reach::NotYet | Reach::Worker | Reach::Never => {
+                Ending::Failed(failure.to_string())
+            }
             Reach::OutputClosed => Ending::OutputClosed,
             Reach::Ordered => Ending::Ordered,
         })

@@ -9,16 +9,18 @@ use mprun::queue::{
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-// The places of format version 5. If they move, this abuses less, so `writes_reach_the_queues` fails.
+// The places of format version 7. If they move, this abuses less, so `writes_reach_the_queues` fails.
 const DECIDED: u64 = 128;
 const JOURNAL: u64 = 4096;
-const QUEUES: u64 = 16384;
-const CLASSES: u64 = QUEUES + 256 * 512;
-const SLOTS: u64 = CLASSES + 4096 + 256 * 512;
-const SLOT_SIZE: u64 = 4096 + 1024 * 32 + 8192;
+const CLASSES: u64 = 16384;
+const QUEUES: u64 = CLASSES + 4096;
+const STAGES: u64 = QUEUES + 4096 * (512 + 512);
+const SLOTS: u64 = STAGES + 4096 * 256;
+const TABLE_SIZE: u64 = 1024 * 64;
+const SLOT_SIZE: u64 = 4096 + TABLE_SIZE + 8192;
 const RINGS: u64 = SLOTS + 4096 * SLOT_SIZE;
-const RETURNED: u64 = RINGS + (256 << 30);
-const STACKS: u64 = RETURNED + (256 << 27);
+const RETURNED: u64 = RINGS + (4096 << 30);
+const STACKS: u64 = RETURNED + (4096 << 28);
 
 const INPUTS: [QueueId; 2] = [QueueId(0), QueueId(1)];
 
@@ -27,7 +29,7 @@ fn place(area: u8, n: u64) -> u64 {
     match area % 8 {
         0 if n.is_multiple_of(3) => DECIDED,
         0 if n.is_multiple_of(2) => JOURNAL + n / 6 % 40 * 8,
-        0 => SLOTS + n % 2 * SLOT_SIZE + 4096 + 1024 * 32 + n / 6 % 40 * 8,
+        0 => SLOTS + n % 2 * SLOT_SIZE + 4096 + TABLE_SIZE + n / 6 % 40 * 8,
         1 | 2 => QUEUES + n % 3 * 512 + n / 3 % 38 * 8,
         3 => CLASSES + n % 200 * 8,
         4 => SLOTS + n % 3 * SLOT_SIZE + n / 3 % 60 * 8,
@@ -46,7 +48,7 @@ fn value(kind: u8, raw: u64) -> u64 {
         2 => u64::MAX - raw % 70,
         3 => 1 << (raw % 64),
         4 => QUEUES + raw % 4096 * 8,
-        5 => [JOURNAL, SLOTS + 4096 + 1024 * 32][raw as usize % 2] + raw % 400,
+        5 => [JOURNAL, SLOTS + 4096 + TABLE_SIZE][raw as usize % 2] + raw % 400,
         _ => (raw % 3) << 40 | raw >> 32 & 0x1ff | (raw & 1) << 63,
     }
 }

@@ -5,6 +5,7 @@ pub mod deny;
 pub mod process;
 pub mod pty;
 pub mod storm;
+pub mod version6;
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;

@@ -90,13 +90,14 @@ fn lingering(stage: &StageStatus) -> Option<String> {
 }
 
 fn queues(snapshot: &Snapshot) -> Table {
-    let heads = ["<QUEUE", "WAITING", "OF", "LEASED", "PUT", "DONE", "DROPPED", "DEAD", "<STATE"];
+    let heads = ["<QUEUE", "WAITING", "OF", "DELAYED", "LEASED", "PUT", "DONE", "DROPPED", "DEAD", "<STATE"];
     let mut table = Table::new(&heads);
     for queue in &snapshot.queues {
         table.push([
             queue.name.clone(),
             queue.waiting.to_string(),
             queue.capacity.to_string(),
+            queue.delayed.to_string(),
             queue.leased.to_string(),
             queue.put.to_string(),
             queue.done.to_string(),

@@ -119,7 +119,13 @@ fn queue_line(queue: &QueueStatus, longest: usize) -> Line<'_> {
     Line::from(vec![
         Span::raw(format!("{:<longest$.longest$} ", queue.name)),
         Span::styled(spark::bar(share, BAR_WIDTH), Style::new().fg(colour)),
-        Span::raw(format!(" {} of {} waiting, {} at work", queue.waiting, queue.capacity, queue.leased)),
+        Span::raw(format!(
+            " {} of {} waiting{}, {} at work",
+            queue.waiting,
+            queue.capacity,
+            if queue.delayed > 0 { format!(", {} delayed", queue.delayed) } else { String::new() },
+            queue.leased
+        )),
     ])
 }
 

@@ -14,6 +14,7 @@ pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
     let invocation = keys.command.value.clone()?;
     mode::check(draft, report);
     check_arguments(&invocation, keys, report);
+    check_codes(keys, report);
     let framing = mode::framing(draft);
     Some(Command {
         invocation,
@@ -31,6 +32,17 @@ pub(super) fn check_absent(draft: &Draft, report: &mut Report) {
         let fault = Diagnostic::error(format!("`{key}` is for a stage with a `command`")).at(&at.key);
         report.push(fault.help("the built-ins run inside of mprun: what they can be told stands in `with`"));
     }
+}
+
+/// An exit code means one thing.
+fn check_codes(keys: &StageKeys, report: &mut Report) {
+    let (Some(dead), Some(good)) = (&keys.dead_codes.at, &keys.success_codes.at) else { return };
+    let Some(code) = keys.dead_codes.value.iter().find(|code| keys.success_codes.value.contains(code)) else {
+        return;
+    };
+    let fault = Diagnostic::error(format!("exit code {code} can't mean both success and a dead letter"));
+    let fault = fault.at(&dead.value).also(&good.value, "success");
+    report.push(fault.help("leave it out of one of the two lists"));
 }
 
 /// `{}` stands for an item: only where there is one.

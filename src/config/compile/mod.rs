@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::diagnostic::Report;
 use super::elements::{Fields, Part};
-use super::keys::{ControlKeys, FileKeys};
+use super::keys::{BackoffKeys, ControlKeys, FileKeys, RetryKeys};
 use super::machine::MachineNeeds;
 use super::pipeline::{Control, Pipeline, Stage, Task};
 use crate::stage::Registry;
@@ -90,7 +90,10 @@ fn control(keys: &ControlKeys, folder: &Path) -> Control {
 }
 
 fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
-    rules::settle_backoff(&mut draft.keys.backoff.value, report);
+    let BackoffKeys { initial, max, .. } = &mut draft.keys.backoff.value;
+    rules::settle_delays(initial, max, report);
+    let RetryKeys { delay, max, .. } = &mut draft.keys.retry.value;
+    rules::settle_delays(delay, max, report);
     let keys = &draft.keys;
     Stage {
         name: draft.name.clone(),

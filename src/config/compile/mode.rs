@@ -68,6 +68,14 @@ pub(super) fn check(draft: &Draft, report: &mut Report) {
         let fault = Diagnostic::error("too many queues to read").at(&at.value);
         report.push(fault.accepted(format!("up to {MAX_INPUTS} in this mode")));
     }
+    // As a default for all stages it is meant for those that it fits.
+    if mode == ModeWord::Stream
+        && let Some(at) = own(draft, "dead_codes")
+    {
+        let fault =
+            Diagnostic::error("`dead_codes` goes with mode = \"each\" or mode = \"reply\"").at(&at.key);
+        report.push(fault.help("with mode = \"stream\" an exit code is that of no one item"));
+    }
     if mode == ModeWord::Each && keys.batch.value.is_none() {
         check_whole_input(draft, report);
     }

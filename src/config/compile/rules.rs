@@ -1,12 +1,17 @@
 //! What the keys of a stage's rules mean to each other.
 
 use crate::config::diagnostic::{Diagnostic, Report};
-use crate::config::keys::{BackoffKeys, StageKeys};
+use crate::config::elements::{Element, Setting};
+use crate::config::keys::StageKeys;
 use crate::logs::LogFile;
+use std::time::Duration;
 
 /// Where only one of the two delays is given, it holds for the other as well, if the default of that is beyond it.
-pub(super) fn settle_backoff(keys: &mut BackoffKeys, report: &mut Report) {
-    let BackoffKeys { initial, max, .. } = keys;
+pub(super) fn settle_delays<F, M>(initial: &mut Setting<F>, max: &mut Setting<M>, report: &mut Report)
+where
+    F: Element<Output = Duration>,
+    M: Element<Output = Duration>,
+{
     if initial.value <= max.value {
         return;
     }

@@ -17,6 +17,9 @@ pub(crate) struct Variables;
 /// `success_codes`: exit codes, at least one.
 pub(crate) struct ExitCodes;
 
+/// `dead_codes`: exit codes, maybe none. A good end is none of them.
+pub(crate) struct DeadCodes;
+
 /// `umask`: the permissions that new files don't get, in octal.
 pub(crate) struct Umask;
 
@@ -184,9 +187,7 @@ impl Element for ExitCodes {
             report.push(reject::<Self>(node, "an empty list: then no end would be good"));
             return None;
         }
-        // Every code is read, so that each bad one is reported.
-        let codes: Vec<_> = nodes.iter().map(|node| Count::<0, 255, u8>::read(node, report)).collect();
-        codes.into_iter().collect()
+        codes::<0>(nodes, report)
     }
 
     fn accepted() -> String {
@@ -204,6 +205,40 @@ impl Element for ExitCodes {
     fn shown(codes: &Vec<u8>) -> String {
         format!("{codes:?}")
     }
+}
+
+impl Element for DeadCodes {
+    type Output = Vec<u8>;
+
+    fn read(node: &Node, report: &mut Report) -> Option<Vec<u8>> {
+        let Content::List(nodes) = &node.content else {
+            report.push(wrong_kind::<Self>(node, "a list of numbers"));
+            return None;
+        };
+        codes::<1>(nodes, report)
+    }
+
+    fn accepted() -> String {
+        "a list of exit codes from 1 to 255, such as [65]".into()
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "array", "items": Count::<1, 255, u8>::schema() })
+    }
+
+    fn written(codes: &Vec<u8>) -> Value {
+        if codes.is_empty() { Value::Null } else { codes.as_slice().into() }
+    }
+
+    fn shown(codes: &Vec<u8>) -> String {
+        format!("{codes:?}")
+    }
+}
+
+/// Every code is read, so that each bad one is reported.
+fn codes<const LEAST: u64>(nodes: &[Node], report: &mut Report) -> Option<Vec<u8>> {
+    let codes: Vec<_> = nodes.iter().map(|node| Count::<LEAST, 255, u8>::read(node, report)).collect();
+    codes.into_iter().collect()
 }
 
 impl Element for Umask {

@@ -6,7 +6,7 @@ mod queue;
 mod stage;
 
 pub(super) use file::{ControlKeys, FileKeys};
-pub(super) use policies::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys};
+pub(super) use policies::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys};
 pub(super) use queue::QueueKeys;
 pub(super) use stage::{Defaults, StageKeys};
 
@@ -34,6 +34,7 @@ mod tests {
             QueueKeys::keys(),
             BackoffKeys::keys(),
             GiveUpKeys::keys(),
+            RetryKeys::keys(),
             RecycleKeys::keys(),
             LogFileKeys::keys(),
             ControlKeys::keys(),

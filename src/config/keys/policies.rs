@@ -1,8 +1,8 @@
 //! The small tables within a stage.
 
 use super::millis;
-use crate::config::elements::{Count, Period, Size, Word, part, table};
-use crate::config::pipeline::{Backoff, GiveUp, ProgramLimits, Recycle};
+use crate::config::elements::{Count, Pause, Period, Size, Word, part, table};
+use crate::config::pipeline::{Backoff, GiveUp, ProgramLimits, Recycle, Retry};
 
 table! {
     /// `backoff`.
@@ -29,6 +29,18 @@ table! {
 }
 
 part! { table GiveUpKeys => GiveUp { restarts, within } }
+
+table! {
+    /// `retry`.
+    RetryKeys = "`retry`" {
+        /// The delay after an item's first failure. With zero it is tried again at once, each time.
+        delay: Pause = millis(200), also "initial" "min" "start" "wait";
+        /// The longest delay.
+        max: Period = millis(30_000), also "limit" "cap" "max_delay";
+    }
+}
+
+part! { table RetryKeys => Retry { delay, max } }
 
 table! {
     /// `recycle`.

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, seconds};
+use super::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys, seconds};
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
-    At, Count, Element, ExitCodes, Fields, FramingWord, Invocation, ModeWord, Nice, Pause, Period, Processes,
-    QueueNames, ReplyWord, Umask, Variables, With, Word, part, table,
+    At, Count, DeadCodes, Element, ExitCodes, Fields, FramingWord, Invocation, ModeWord, Nice, Pause, Period,
+    Processes, QueueNames, RateText, ReplyWord, Umask, Variables, With, Word, part, table,
 };
-use crate::config::pipeline::{Collect, Command, Framing, OnGiveUp, Restart, Rules, Tuning};
+use crate::config::pipeline::{Collect, Command, Framing, OnGiveUp, Restart, Rules, Tuning, WhenFailing};
 
 table! {
     /// `[stages.NAME]`.
@@ -49,6 +49,9 @@ table! {
         out_framing: Option<Framing> = None, also "output_framing" "output_format";
         /// The exit codes of the program that mean success.
         success_codes: ExitCodes = vec![0], also "exit_codes" "exitcodes" "success_code" "ok_codes";
+        /// The exit codes of the program that mean that the item can never be done: a dead letter at once, without further
+        /// attempts. With `mode = "each"` or `"reply"`.
+        dead_codes: DeadCodes = Vec::new(), also "reject_codes" "permanent_codes" "fatal_codes";
         /// Variables for the program's environment, added to mprun's own; they override those.
         env: Variables = Vec::new(), also "environment" "variables";
         /// A file of such variables, one `NAME=value` a line, in the grammar of systemd's `EnvironmentFile=`; `env`
@@ -72,6 +75,9 @@ table! {
         output: QueueNames = Vec::new(), also "outputs" "to" "out" "writes" "target";
         /// How many worker processes the stage has: a number, or "cpus" for as many as there are CPUs.
         processes: Processes = 1, also "workers" "process" "numprocs" "replicas" "instances" "concurrency";
+        /// How many items the stage may begin in a time (a source: emit), over all its workers, also while the pipeline
+        /// drains. Without it there is no limit.
+        rate: Option<RateText> = None, also "rate_limit" "ratelimit" "throttle" "max_rate" "limit_rate";
         /// A pause after each item.
         sleep: Pause = seconds(0), also "delay" "pause" "interval";
         /// The time between two tries when the output is full. Without it, the worker waits until there is room.
@@ -90,6 +96,15 @@ table! {
         on_give_up: OnGiveUp = OnGiveUp::Stop;
         /// How often one item is tried before it becomes a dead letter.
         attempts: Count<1, 1_000_000, u32> = 3, also "tries" "max_attempts";
+        /// How long a failed item waits before its next attempt: doubling from `delay` to `max`.
+        retry: RetryKeys = RetryKeys::default(), also "retry_delay" "retry_backoff" "retry_policy";
+        /// What happens while different items of the stage fail one after the other: "wait": no item is charged an
+        /// attempt, and one at a time is tried, until one succeeds. "stop": the run ends, and the items stay in their
+        /// queue. "dead-letter": each item has its attempts, and then is a dead letter.
+        when_failing: WhenFailing = WhenFailing::Wait, also "on_failing" "when_failed" "on_error" "on_failure";
+        /// How long the stage may be failing before the run ends for it. Default: 10 minutes in a run that ends by itself,
+        /// else no limit.
+        failing_timeout: Option<Period> = None, also "failing_limit" "outage_timeout";
         /// The longest time that one item may take. Without it there is no limit.
         item_timeout: Option<Period> = None, also "timeout";
         /// How long a worker may take to stop after it was asked to. Then it is killed.
@@ -104,17 +119,19 @@ table! {
 }
 
 part! {
-    StageKeys => Tuning { sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout }
+    StageKeys => Tuning {
+        sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout, retry, when_failing, rate,
+    }
 }
 
-part! { StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout } }
+part! { StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout, failing_timeout } }
 
 part! {
-    StageKeys => Command { success_codes, env, cwd, user, group, umask, nice, limits } else Command::default()
+    StageKeys => Command { success_codes, dead_codes, env, cwd, user, group, umask, nice, limits } else Command::default()
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 16] = [
+const OF_A_PROGRAM: [&str; 17] = [
     "mode",
     "reply",
     "collect",
@@ -123,6 +140,7 @@ const OF_A_PROGRAM: [&str; 16] = [
     "in_framing",
     "out_framing",
     "success_codes",
+    "dead_codes",
     "env",
     "env_file",
     "cwd",

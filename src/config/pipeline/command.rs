@@ -19,6 +19,9 @@ pub struct Command {
     pub out_framing: Framing,
     /// The exit codes that are a good end.
     pub success_codes: Vec<u8>,
+    /// The exit codes that say that the item can never be done.
+    #[serde(default)]
+    pub dead_codes: Vec<u8>,
     /// Variables over those that mprun itself was given.
     pub env: Vec<(String, String)>,
     /// A file of further ones, beneath `env`.

@@ -1,21 +1,22 @@
 //! Does the whole arena add up? Every block is in exactly one place, every lease is counted, every byte is charged.
 
 use crate::queue::QueueId;
-use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::queue;
 use crate::queue::arena::layout::{
-    self, BlockAt, Class, DescriptorAt, FreeStack, MAX_QUEUES, QueueAt, SlotAt,
+    self, BlockAt, Class, DescriptorAt, FreeStack, MAX_QUEUES, QueueAt, SlotAt, block, queue,
 };
+use crate::queue::arena::{descriptor::Meta, fault::Fault};
 use crate::queue::transaction::counts::{self, QueueCounts};
-use crate::queue::transaction::{holdings::Bitmap, tx::Tx};
+use crate::queue::transaction::{delayed, holdings::Bitmap, returned, ring, tx::Tx};
 use std::collections::BTreeMap;
 
 struct Tally {
     /// Where each block was seen.
     blocks: BTreeMap<BlockAt, String>,
+    /// Items of each extent that were seen.
+    extents: BTreeMap<BlockAt, u64>,
     /// Of each queue, by its index.
-    bytes: [u64; MAX_QUEUES],
-    leased: [u64; MAX_QUEUES],
+    bytes: Vec<u64>,
+    leased: Vec<u64>,
 }
 
 /// A fault found by the audit is one of its findings.
@@ -34,11 +35,36 @@ impl Tally {
         }
     }
 
-    fn item(&mut self, tx: &Tx<'_>, at: DescriptorAt, place: String) -> Result<(), String> {
-        let meta = tx.memory.meta(at);
-        if meta.has_block() {
-            let size = self.block(tx.memory.block_of(at), place)?;
+    /// What a descriptor stands for: one of the places of an extent, the only one of any other block.
+    fn item(&mut self, tx: &Tx<'_>, at: DescriptorAt, meta: Meta, place: String) -> Result<(), String> {
+        if !meta.has_block() {
+            return Ok(());
+        }
+        let block = tx.memory.block_of(at);
+        let items = if meta.is_block() {
+            meta.unpublished()
+        } else {
+            meta.as_run().map_or(0, |run| run.count as u64)
+        };
+        let is_known = items > 0 && self.extents.contains_key(&block);
+        *self.extents.entry(block).or_default() += items;
+        if !is_known {
+            let size = self.block(block, place)?;
             self.bytes[QueueAt::of(meta.queue())?.index()] += size;
+        }
+        Ok(())
+    }
+
+    /// The extents are in use by as many items as they say.
+    fn outstanding(&self, tx: &Tx<'_>) -> Result<(), String> {
+        for (&at, &seen) in self.extents.iter().filter(|(_, seen)| **seen > 0) {
+            let counted = tx.get(at + block::OUTSTANDING);
+            if counted != seen {
+                return Err(format!(
+                    "extent {:#x} counts {counted} items, {seen} are somewhere",
+                    at.offset()
+                ));
+            }
         }
         Ok(())
     }
@@ -46,7 +72,8 @@ impl Tally {
 
 /// The counts of every queue in use, or the first thing that does not add up.
 pub(super) fn check(tx: &Tx<'_>) -> Result<Vec<(QueueId, QueueCounts)>, String> {
-    let mut tally = Tally { blocks: BTreeMap::new(), bytes: [0; MAX_QUEUES], leased: [0; MAX_QUEUES] };
+    let (blocks, extents) = (BTreeMap::new(), BTreeMap::new());
+    let mut tally = Tally { blocks, extents, bytes: vec![0; MAX_QUEUES], leased: vec![0; MAX_QUEUES] };
     free_blocks(tx, &mut tally)?;
     for slot in SlotAt::opened(tx.get(layout::OPENED)) {
         held(tx, slot, &mut tally)?;
@@ -56,6 +83,7 @@ pub(super) fn check(tx: &Tx<'_>) -> Result<Vec<(QueueId, QueueCounts)>, String> 
         waiting(tx, queue, &mut tally)?;
         all.push((queue.id(), counts::counts(tx, queue)));
     }
+    tally.outstanding(tx)?;
     for (q, counts) in &all {
         agree(*q, counts, &tally)?;
     }
@@ -68,13 +96,13 @@ pub(super) fn check(tx: &Tx<'_>) -> Result<Vec<(QueueId, QueueCounts)>, String> 
 
 /// The ledgers against what workers really hold: the part of the check that takes no longer the more is waiting.
 pub(super) fn leases(tx: &Tx<'_>) -> Result<(), String> {
-    let mut held = [0_u64; MAX_QUEUES];
+    let mut held = vec![0_u64; MAX_QUEUES];
     for slot in SlotAt::opened(tx.get(layout::OPENED)) {
         for entry in Bitmap::load(tx.memory, slot).entries() {
             let meta = tx.memory.meta(slot.entry(entry));
             let queue = held.get_mut(meta.queue().0 as usize);
             let queue = queue.ok_or_else(|| format!("slot {} holds an item of no queue", slot.id().0))?;
-            *queue += u64::from(!meta.is_block());
+            *queue += meta.items() as u64;
         }
     }
     for queue in counts::used_queues(tx.memory) {
@@ -101,32 +129,42 @@ fn free_blocks(tx: &Tx<'_>, tally: &mut Tally) -> Result<(), String> {
 fn held(tx: &Tx<'_>, slot: SlotAt, tally: &mut Tally) -> Result<(), String> {
     for entry in Bitmap::load(tx.memory, slot).entries() {
         let (at, meta) = (slot.entry(entry), tx.memory.meta(slot.entry(entry)));
-        tally.item(tx, at.into(), format!("holding {entry} of slot {}", slot.id().0))?;
-        if !meta.is_block() {
-            tally.leased[QueueAt::of(meta.queue())?.index()] += 1;
-        }
+        tally.item(tx, at.into(), meta, format!("holding {entry} of slot {}", slot.id().0))?;
+        tally.leased[QueueAt::of(meta.queue())?.index()] += meta.items() as u64;
     }
     Ok(())
 }
 
 fn waiting(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), String> {
-    let k = tx.get(queue + queue::RING).min(layout::RING_MAX);
-    let ring = (tx.get(queue + queue::HEAD)..tx.get(queue + queue::TAIL)).take(1 << k);
-    let slots = ring.map(|position| queue.ring_slot(k, position));
-    let returned = tx.get(queue + queue::RETURNED).min(layout::RETURNED_MAX);
-    for at in slots.chain((0..returned).map(|i| queue.returned(i).into())) {
-        let (own, of) = (queue.id(), tx.memory.meta(at).queue());
+    let (k, first, used) = ring::extent(tx, queue)?;
+    let mut places = Vec::new();
+    for i in 0..used {
+        let at = queue.ring_slot(k, first.wrapping_add(i));
+        places.push((at, ring::remaining(tx, queue, at, i == 0)?));
+    }
+    let in_ring: usize = places.iter().map(|(_, meta)| meta.items()).sum();
+    let returned = (0..returned::len(tx, queue)?).map(|i| queue.returned(i));
+    places.extend(returned.map(|at| (at.into(), tx.memory.meta(at))));
+    let all: usize = places.iter().map(|(_, meta)| meta.items()).sum();
+    let counted = tx.get(queue + queue::TAIL).wrapping_sub(tx.get(queue + queue::HEAD));
+    if counted != in_ring as u64 || tx.get(queue + queue::RETURNED) != (all - in_ring) as u64 {
+        return Err(format!("queue {}: {in_ring} items are in the ring, {all} wait", queue.index()));
+    }
+    delayed::check(tx, queue)?;
+    places.extend(delayed::entries(tx, queue)?.into_iter().map(|(at, _)| (at.into(), tx.memory.meta(at))));
+    for (at, meta) in places {
+        let (own, of) = (queue.id(), meta.queue());
         if of != own {
             return Err(format!("queue {} holds an item of queue {}", own.0, of.0));
         }
-        tally.item(tx, at, format!("queue {}", own.0))?;
+        tally.item(tx, at, meta, format!("queue {}", own.0))?;
     }
     Ok(())
 }
 
 fn agree(QueueId(q): QueueId, counts: &QueueCounts, tally: &Tally) -> Result<(), String> {
     let (leased, bytes) = (tally.leased[q as usize], tally.bytes[q as usize]);
-    let ends = [counts.done, counts.waiting, counts.leased, counts.dropped, counts.dead];
+    let ends = [counts.done, counts.waiting, counts.delayed, counts.leased, counts.dropped, counts.dead];
     let settled = ends.into_iter().fold(0, u64::wrapping_add);
     if counts.leased != leased {
         return Err(format!("queue {q}: {} items are leased, workers hold {leased}", counts.leased));

@@ -50,7 +50,7 @@ impl QueueAdmin {
         if bytes.len() as u64 > tx.get(queue + queue::MAX_ITEM).min(layout::MAX_ITEM) {
             return Ok(PutBack::TooLong);
         }
-        let is_full = counts::waiting(&tx, queue) >= tx.get(queue + queue::CAPACITY);
+        let is_full = counts::queued(&tx, queue) >= tx.get(queue + queue::CAPACITY);
         if is_full || size > 0 && tx.get(queue + queue::BYTES) + size > tx.get(queue + queue::MAX_BYTES) {
             return Ok(PutBack::Full);
         }

@@ -84,11 +84,11 @@ impl QueueAdmin {
         let mut discarded = 0;
         loop {
             let mut tx = self.session.begin()?;
-            let left = counts::waiting(&tx, queue).min(TX_ITEMS);
+            let left = counts::queued(&tx, queue).min(TX_ITEMS);
             if tx.get(queue + queue::FLAGS) & queue::USED == 0 {
                 return Ok(discarded);
             }
-            let k = tx.get(queue + queue::RING);
+            let (k, delayed) = (tx.get(queue + queue::RING), tx.get(queue + queue::DELAY_USED));
             if left > 0 {
                 drop_old::oldest(&mut tx, queue, left)?;
                 discarded += left;
@@ -100,6 +100,10 @@ impl QueueAdmin {
             if left == 0 {
                 // The lock is held still.
                 tx.memory.discard(queue.rings_up_to(k));
+                if delayed > 0 {
+                    let areas = queue.delayed_areas(0, layout::DELAYED_MAX);
+                    areas.into_iter().for_each(|area| tx.memory.discard(area));
+                }
                 if tx.memory.is_file() {
                     tx.memory.discard(queue.returned_area(0, layout::RETURNED_MAX));
                 }

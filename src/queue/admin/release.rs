@@ -3,8 +3,9 @@
 
 use super::queues::QueueAdmin;
 use crate::queue::arena::layout::{LOCK, SlotAt, entry, slot};
-use crate::queue::arena::{fault::Fault, futex};
-use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues};
+use crate::queue::arena::{fault::Fault, futex, tuning};
+use crate::queue::transaction::delayed::Delay;
+use crate::queue::transaction::holdings::{self, Begun, Bitmap, End, EndedQueues, EntryPart, FreeEntries};
 use crate::queue::transaction::tap::ItemPreview;
 use crate::queue::transaction::{checkpoint, tx::Tx};
 use crate::queue::{QueueId, SlotId};
@@ -59,10 +60,11 @@ impl QueueAdmin {
         write_dead_letter: &mut dyn FnMut(DeadLetterCandidate<'_>) -> io::Result<()>,
     ) -> Result<Released, Fault> {
         let slot = self.slot_of_dead(id)?;
-        let begun = self.begun(slot).filter(|_| charged_to == FailureAttribution::Begun);
+        let begun = self.isolate_begun(slot)?.filter(|_| charged_to == FailureAttribution::Begun);
         let mut released = Released::default();
         if let Some(entry) = begun
-            && let Some(candidate) = self.candidate(slot, entry, attempts)?
+            && let Some(at) = self.begun(slot)
+            && let Some(candidate) = self.candidate(slot, at, attempts)?
             && write_dead_letter(candidate).is_ok()
         {
             self.end_as_dead(slot, entry)?;
@@ -81,7 +83,7 @@ impl QueueAdmin {
     /// Only when the memory is damaged.
     pub fn release_others(&mut self, id: SlotId) -> Result<Released, Fault> {
         let slot = self.slot_of_dead(id)?;
-        let begun = self.begun(slot);
+        let begun = self.isolate_begun(slot)?;
         let returned = self.return_held(slot, None, begun)?;
         self.wake_all_after(slot)?;
         Ok(Released { returned, dead: 0 })
@@ -98,7 +100,7 @@ impl QueueAdmin {
     ) -> Result<Option<DeadLetterCandidate<'_>>, Fault> {
         let slot = SlotAt::of(id)?;
         self.finish_its_transaction()?;
-        self.begun(slot).map_or(Ok(None), |entry| self.candidate(slot, entry, attempts))
+        self.begun(slot).map_or(Ok(None), |begun| self.candidate(slot, begun, attempts))
     }
 
     /// What a dead worker was at, with at most `most` bytes of it. Call it before [`QueueAdmin::release`].
@@ -108,7 +110,7 @@ impl QueueAdmin {
     pub fn begun_item(&mut self, id: SlotId, most: usize) -> Result<Option<ItemPreview>, Fault> {
         let slot = SlotAt::of(id)?;
         self.finish_its_transaction()?;
-        let candidate = self.begun(slot).map_or(Ok(None), |entry| self.candidate(slot, entry, 0))?;
+        let candidate = self.begun(slot).map_or(Ok(None), |begun| self.candidate(slot, begun, 0))?;
         Ok(candidate.map(|DeadLetterCandidate { item, attempts, queue, id }| {
             let start = item[..item.len().min(most)].to_vec();
             ItemPreview { start, len: item.len(), attempt: attempts, queue, id }
@@ -134,34 +136,65 @@ impl QueueAdmin {
     }
 
     /// The lease that the worker was working on, if it still holds it.
-    fn begun(&self, slot: SlotAt) -> Option<u16> {
+    fn begun(&self, slot: SlotAt) -> Option<Begun> {
         let memory = self.session.memory();
-        let entry = u16::try_from(memory.load(slot + slot::BEGUN).checked_sub(1)?).ok()?;
-        Bitmap::load(memory, slot).is_live(entry).then_some(entry)
+        let begun = Begun::from_word(memory.load(slot + slot::BEGUN))?;
+        let is_held = Bitmap::load(memory, slot).is_live(begun.entry);
+        let run = is_held.then(|| memory.meta(slot.entry(begun.entry)).as_run())?;
+        run.is_none_or(|run| (run.first..run.first + run.count).contains(&begun.at)).then_some(begun)
+    }
+
+    /// The same lease gets an entry of its own. Killed in between, this is done again.
+    fn isolate_begun(&mut self, slot: SlotAt) -> Result<Option<u16>, Fault> {
+        let Some(begun) = self.begun(slot) else { return Ok(None) };
+        self.cut(slot, begun.entry, begun.at)?;
+        let Some(begun) = self.begun(slot) else { return Ok(None) };
+        self.cut(slot, begun.entry, begun.at + 1)?;
+        Ok(Some(begun.entry))
+    }
+
+    /// Cuts an entry's run in front of item `at` of its extent, if it has items on both sides.
+    fn cut(&mut self, slot: SlotAt, entry: u16, at: usize) -> Result<(), Fault> {
+        let run = self.session.memory().meta(slot.entry(entry)).as_run();
+        if !run.is_some_and(|run| run.first < at && at < run.first + run.count) {
+            return Ok(());
+        }
+        let mut tx = self.session.begin()?;
+        let before = Bitmap::load(tx.memory, slot);
+        let mut after = before;
+        let new = FreeEntries::of_both(&before, &before).next();
+        let new = new.ok_or_else(|| Fault::damaged("a worker's free holdings", slot, 0))?;
+        holdings::cut(&mut tx, slot, entry, at, new, &mut after);
+        after.save(&mut tx, slot, &before);
+        tx.commit()
     }
 
     /// The begun item, if it is at its last attempt.
     fn candidate(
         &self,
         slot: SlotAt,
-        entry: u16,
+        begun: Begun,
         attempts: u32,
     ) -> Result<Option<DeadLetterCandidate<'_>>, Fault> {
-        let (memory, at) = (self.session.memory(), slot.entry(entry));
+        let (memory, at) = (self.session.memory(), slot.entry(begun.entry));
         let meta = memory.meta(at);
         let failures = meta.failures() + 1;
         if meta.is_block() || failures < attempts {
             return Ok(None);
         }
-        let (item, id) = (memory.item(at)?, memory.load(at + entry::SEQUENCE));
+        let before = meta.as_run().map_or(0, |run| begun.at - run.first);
+        let item = memory.payload(at.into(), meta, begun.at)?;
+        let id = memory.load(at + entry::SEQUENCE).wrapping_add(before as u64);
         Ok(Some(DeadLetterCandidate { item, attempts: failures, queue: meta.queue(), id }))
     }
 
     fn end_as_dead(&mut self, slot: SlotAt, entry: u16) -> Result<(), Fault> {
         let mut tx = self.session.begin()?;
-        let mut ended = EndedQueues::default();
-        holdings::end(&mut tx, slot, &[entry], End::Dead, &mut ended)?;
-        clear(&mut tx, slot, &[entry]);
+        let before = Bitmap::load(tx.memory, slot);
+        let (mut after, mut ended) = (before, EndedQueues::default());
+        let part = EntryPart { entry, items: 1 };
+        holdings::end(&mut tx, slot, std::iter::once(part), End::Dead, &mut after, &mut ended)?;
+        after.save(&mut tx, slot, &before);
         tx.commit()?;
         ended.notify(&mut tx);
         Ok(())
@@ -187,15 +220,25 @@ impl QueueAdmin {
         let mut tx = self.session.begin()?;
         let mut items = 0;
         for &entry in held {
-            holdings::give_back(&mut tx, slot, entry, |meta| {
-                items += 1;
-                if begun == Some(entry) { meta.failed_once_more() } else { meta }
+            let is_blamed = begun == Some(entry);
+            let delay = if is_blamed { delay_of(&tx, slot, entry) } else { None };
+            holdings::give_back(&mut tx, slot, entry, delay, |meta| {
+                items += meta.items() as u64;
+                if is_blamed { meta.failed_once_more() } else { meta }
             })?;
         }
         clear(&mut tx, slot, held);
         tx.commit()?;
         Ok(items)
     }
+}
+
+/// How long the item waits that a worker died of, by the settings that it had.
+fn delay_of(tx: &Tx<'_>, slot: SlotAt, entry: u16) -> Option<Delay> {
+    let (memory, at) = (tx.memory, slot.entry(entry));
+    let failures = memory.meta(at).failures() + 1;
+    let put_off = memory.load(at + entry::PUT_OFF) as u32;
+    Delay::new(tuning::load(memory, slot).retry, failures, put_off, memory.load(at + entry::SEQUENCE))
 }
 
 fn clear(tx: &mut Tx<'_>, slot: SlotAt, entries: &[u16]) {

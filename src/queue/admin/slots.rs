@@ -3,12 +3,12 @@
 use super::queues::QueueAdmin;
 use crate::model::{Totals, Tuning};
 use crate::queue::arena::item_times::{self, ItemTimes};
-use crate::queue::arena::layout::{self, SlotAt, slot};
+use crate::queue::arena::layout::{self, SlotAt, StageAt, slot};
 use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::worker_time::{self, WorkTimes};
 use crate::queue::arena::{attach::Arena, fault::Fault, futex, slot_queues, tuning};
 use crate::queue::transaction::{counts, event};
-use crate::queue::{QueueId, SlotId};
+use crate::queue::{QueueId, SlotId, StageId};
 use std::sync::atomic::Ordering::{AcqRel, SeqCst};
 use std::sync::atomic::fence;
 
@@ -58,6 +58,17 @@ impl QueueAdmin {
     /// See [`QueueAdmin::set_queue`].
     pub fn set_queues_of(&mut self, id: SlotId, queues: &[QueueId]) -> Result<(), Fault> {
         slot_queues::store(self.session.memory(), SlotAt::of(id)?, queues);
+        Ok(())
+    }
+
+    /// Makes a stage's place ready for it, before its first worker: all that an earlier one has left there goes.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::open_slot`].
+    pub fn open_stage(&mut self, id: StageId) -> Result<(), Fault> {
+        let (stage, memory) = (StageAt::of(id)?, self.session.memory());
+        memory.reserve(stage.area())?;
+        stage.words().for_each(|word| memory.store(word, 0));
         Ok(())
     }
 

@@ -1,20 +1,39 @@
-//! The two words that stand for an item (or a reserved block) wherever it is: data and meta.
+//! The two words that stand for items (or a reserved block) wherever they are: data and meta.
 //!
-//! data: the payload itself if it has at most 8 bytes, else the offset of its block.
-//! meta: length (31 bits) | failed attempts (20) | queue (12) | BLOCK (1): a reserved block, not an item.
+//! | what | data | meta |
+//! |---|---|---|
+//! | one item of at most 8 bytes | its payload | length (31 bits), failed attempts (20), queue (12), 0 |
+//! | one longer item | its block | the same |
+//! | a run: items of an extent that follow each other | the extent's block | first (15), count (15), 0, failed attempts (20), queue (12), 1 |
+//! | a block that a worker has reserved | the block | unpublished items (15), 0 (15), 1, 0 (20), queue (12), 1 |
 
 use super::layout::INLINE;
 use crate::queue::QueueId;
 
-const BLOCK: u64 = 1 << 63;
 const LENGTH: u64 = (1 << FAILURES) - 1;
 const FAILURES: u32 = 31;
 /// The count of failed attempts stays here: enough for every `attempts` of a pipeline file.
 const MAX_FAILURES: u64 = (1 << 20) - 1;
 const QUEUE: u32 = 51;
+/// Not one item: a run or a reserved block.
+const SPECIAL: u64 = 1 << 63;
+const RESERVED: u64 = 1 << 30;
+const COUNT: u32 = 15;
+const MAX_COUNT: u64 = (1 << COUNT) - 1;
+
+/// Items of one extent, at most.
+pub(crate) const MAX_EXTENT_ITEMS: usize = MAX_COUNT as usize;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Meta(pub u64);
+
+/// Items of an extent that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The place of the first in the extent.
+    pub first: usize,
+    pub count: usize,
+}
 
 impl Meta {
     #[inline]
@@ -22,13 +41,47 @@ impl Meta {
         Meta(len as u64 | u64::from(queue.0) << QUEUE)
     }
 
-    pub(crate) fn reserved(queue: QueueId) -> Meta {
-        Meta(BLOCK | u64::from(queue.0) << QUEUE)
+    #[inline]
+    pub(crate) fn run(run: Run, queue: QueueId) -> Meta {
+        Meta(SPECIAL | u64::from(queue.0) << QUEUE).with_run(run)
     }
 
+    /// `unpublished`: items in the block that count as outstanding, though no queue has them yet.
+    pub(crate) fn reserved(queue: QueueId, unpublished: usize) -> Meta {
+        Meta(SPECIAL | RESERVED | u64::from(queue.0) << QUEUE | unpublished as u64 & MAX_COUNT)
+    }
+
+    /// The bytes of one item.
     #[inline]
     pub(crate) fn len(self) -> usize {
         (self.0 & LENGTH) as usize
+    }
+
+    /// The items that it stands for.
+    #[inline]
+    pub(crate) fn items(self) -> usize {
+        match self.as_run() {
+            Some(run) => run.count,
+            None => usize::from(!self.is_block()),
+        }
+    }
+
+    /// Which items of the extent it stands for; `None`: it is no run.
+    #[inline]
+    pub(crate) fn as_run(self) -> Option<Run> {
+        let run = Run { first: (self.0 & MAX_COUNT) as usize, count: (self.0 >> COUNT & MAX_COUNT) as usize };
+        (self.0 & (SPECIAL | RESERVED) == SPECIAL).then_some(run)
+    }
+
+    /// The same, for other items of the extent.
+    #[inline]
+    pub(crate) fn with_run(self, Run { first, count }: Run) -> Meta {
+        Meta(self.0 & !LENGTH | first as u64 & MAX_COUNT | (count as u64 & MAX_COUNT) << COUNT)
+    }
+
+    /// Of a reserved block: items that count as outstanding.
+    pub(crate) fn unpublished(self) -> u64 {
+        self.0 & MAX_COUNT
     }
 
     #[inline]
@@ -54,13 +107,13 @@ impl Meta {
     /// A reserved block that is not published yet.
     #[inline]
     pub(crate) fn is_block(self) -> bool {
-        self.0 & BLOCK != 0
+        self.0 & (SPECIAL | RESERVED) == SPECIAL | RESERVED
     }
 
     /// Whether `data` is the offset of a block.
     #[inline]
     pub(crate) fn has_block(self) -> bool {
-        self.is_block() || self.len() > INLINE
+        self.0 & SPECIAL != 0 || self.len() > INLINE
     }
 }
 
@@ -87,6 +140,19 @@ mod tests {
             (failed.len(), failed.queue(), failed.failures()),
             (1 << 30, QueueId(4095), (1 << 20) - 1)
         );
-        assert!(Meta::reserved(QueueId(7)).is_block() && !meta.is_block());
+        assert!(!meta.is_block() && meta.as_run().is_none() && meta.items() == 1);
+    }
+
+    #[test]
+    fn an_item_a_run_and_a_reserved_block_are_told_apart() {
+        let most = Run { first: MAX_EXTENT_ITEMS, count: MAX_EXTENT_ITEMS };
+        let run = Meta::run(most, QueueId(4095)).failed(7);
+        assert_eq!((run.as_run(), run.items(), run.queue()), (Some(most), MAX_EXTENT_ITEMS, QueueId(4095)));
+        assert_eq!((run.failures(), run.is_block(), run.has_block()), (7, false, true));
+        let one = run.with_run(Run { first: 3, count: 1 });
+        assert_eq!((one.as_run(), one.failures()), (Some(Run { first: 3, count: 1 }), 7));
+        let reserved = Meta::reserved(QueueId(7), MAX_EXTENT_ITEMS);
+        assert_eq!((reserved.is_block(), reserved.as_run(), reserved.items()), (true, None, 0));
+        assert_eq!((reserved.unpublished(), reserved.queue()), (MAX_EXTENT_ITEMS as u64, QueueId(7)));
     }
 }

@@ -16,6 +16,8 @@ pub enum Fault {
         /// This program's.
         want: u64,
     },
+    /// An arena of another pipeline, which has this name or is in this file.
+    OtherPipeline(String),
     /// It was in use when the machine went down.
     Torn,
     /// It is in use by others, who have it open.
@@ -77,6 +79,7 @@ impl fmt::Display for Fault {
             Fault::Version { have, want } => {
                 write!(f, "queue memory of another version of mprun: its layout is {have}, not {want}")
             }
+            Fault::OtherPipeline(name) => write!(f, "queue memory of another pipeline: {name}"),
             Fault::Torn => f.write_str(
                 "the machine went down while it was in use, so nobody knows what of it reached the disk",
             ),

@@ -21,6 +21,11 @@ impl Identity {
         (&pipeline[..pipeline.len().min(identity::PIPELINE_MAX)], &file[..file.len().min(identity::FILE_MAX)])
     }
 
+    /// What tells it from another one.
+    pub fn name(self) -> String {
+        if self.file.is_empty() { self.pipeline } else { self.file }
+    }
+
     /// Whether both are the same once they are stored.
     pub fn is(&self, other: &Identity) -> bool {
         self.stored() == other.stored()

@@ -117,8 +117,9 @@ pub(crate) type JournalAt = At<Journal>;
 
 /// The supervisor's journal. Each worker has its own, so that its lines stay in its processor's cache.
 pub(crate) const JOURNAL: JournalAt = At::new(4096);
-pub(crate) const JOURNAL_MAX: usize = 320;
-const JOURNAL_SIZE: usize = 8192;
+/// A worker's largest transaction ends 512 leases, each of them in an extent of its own.
+pub(crate) const JOURNAL_MAX: usize = 1000;
+const JOURNAL_SIZE: usize = 16384;
 
 impl JournalAt {
     /// Pair `i`: the place of a word's offset, and of its value.
@@ -146,13 +147,14 @@ impl JournalAt {
 
 /// The control word that a journal names by its offset, if a transaction may change one there.
 pub(crate) fn journalled_word(offset: u64, named_at: WordAt) -> Result<WordAt, Fault> {
-    if !(CLASS_TABLE as u64..HEAP as u64).contains(&offset) || !offset.is_multiple_of(8) {
+    let is_control = (CLASS_TABLE as u64..HEAP as u64).contains(&offset) && offset.is_multiple_of(8);
+    if !is_control && BlockAt::named_by(offset).class().is_err() {
         return Err(Fault::damaged("an offset in the journal", named_at, offset));
     }
     Ok(At::new(offset as usize))
 }
 
-const CLASS_TABLE: usize = 16384;
+const CLASS_TABLE: usize = JOURNAL.offset() + JOURNAL_SIZE;
 const CLASS_SIZE: usize = 64;
 const QUEUES: usize = CLASS_TABLE + 4096;
 const QUEUE_SIZE: usize = 512;
@@ -186,7 +188,7 @@ pub(crate) mod queue {
     pub(crate) const TAIL: Field<Queue> = Field::new(0);
     /// Items ever taken out of the ring, to a worker or dropped.
     pub(crate) const HEAD: Field<Queue> = Field::new(8);
-    /// Items on the returned stack, served before the ring.
+    /// Items of the returned stack, served before the ring.
     pub(crate) const RETURNED: Field<Queue> = Field::new(16);
     pub(crate) const DONE: Field<Queue> = Field::new(24);
     /// Bytes of blocks that belong to the queue: staged, waiting, leased.
@@ -210,9 +212,47 @@ pub(crate) mod queue {
     pub(crate) const RETURN_ROOM: Field<Queue> = Field::new(304);
     /// Which item the supervisor has put back last.
     pub(crate) const PUT_BACK: Field<Queue> = Field::new(312);
+    /// Slots of the ring ever filled.
+    pub(crate) const LAST_SLOT: Field<Queue> = Field::new(320);
+    /// Slots of the ring ever emptied.
+    pub(crate) const FIRST_SLOT: Field<Queue> = Field::new(328);
+    /// Items of the first slot's run that are gone.
+    pub(crate) const SKIPPED: Field<Queue> = Field::new(336);
+    /// Entries of the returned stack.
+    pub(crate) const RETURNED_ENTRIES: Field<Queue> = Field::new(344);
+    /// Items that wait for their time. This and what follows, see `transaction/delayed.rs`.
+    pub(crate) const DELAYED: Field<Queue> = Field::new(384);
+    /// Entries of the table of delayed items that were ever used.
+    pub(crate) const DELAY_USED: Field<Queue> = Field::new(392);
+    /// Its entries whose pages are reserved. Only in a file.
+    pub(crate) const DELAY_ROOM: Field<Queue> = Field::new(400);
+    /// Due times are this many milliseconds ahead of the clock, which was set back.
+    pub(crate) const DELAY_SHIFT: Field<Queue> = Field::new(408);
+    /// The longest that an item may be delayed, in milliseconds.
+    pub(crate) const DELAY_MOST: Field<Queue> = Field::new(416);
     /// Every word that a removed queue must leave behind as zero.
-    pub(crate) const COUNTERS: [Field<Queue>; 11] =
-        [TAIL, HEAD, RETURNED, DONE, BYTES, RING, DEAD, DROPPED_OLD, DROPPED_NEW, RETURN_ROOM, PUT_BACK];
+    pub(crate) const COUNTERS: [Field<Queue>; 20] = [
+        TAIL,
+        HEAD,
+        RETURNED,
+        DONE,
+        BYTES,
+        RING,
+        DEAD,
+        DROPPED_OLD,
+        DROPPED_NEW,
+        RETURN_ROOM,
+        PUT_BACK,
+        LAST_SLOT,
+        FIRST_SLOT,
+        SKIPPED,
+        RETURNED_ENTRIES,
+        DELAYED,
+        DELAY_USED,
+        DELAY_ROOM,
+        DELAY_SHIFT,
+        DELAY_MOST,
+    ];
 
     /// FLAGS
     pub(crate) const USED: u64 = 1;
@@ -286,7 +326,7 @@ impl QueueAt {
         Area { start: first.start, bytes: last.start + last.bytes - first.start }
     }
 
-    /// The slot of item number `position` in the ring with 2^k slots.
+    /// Slot number `position` in the ring with 2^k slots.
     #[inline]
     pub(crate) fn ring_slot(self, k: u64, position: u64) -> DescriptorAt {
         At::new(self.rings() + (RING_SLOT << k) + (position & ((1 << k) - 1)) as usize * RING_SLOT)
@@ -295,6 +335,25 @@ impl QueueAt {
     /// Entry `i` of the returned stack.
     pub(crate) fn returned(self, i: u64) -> EntryAt {
         At::new(RETURNED + self.index() * RETURNED_SPAN + i as usize * ENTRY)
+    }
+
+    /// Entry `number` of the table of delayed items.
+    pub(crate) fn delayed(self, number: u64) -> EntryAt {
+        At::new(DELAYED + self.index() * DELAYED_SPAN + number as usize * ENTRY)
+    }
+
+    /// Cell `i` of the heap that says which of them is due next.
+    pub(crate) fn due_cell(self, i: u64) -> WordAt {
+        At::new(self.delayed(DELAYED_MAX).offset() + i as usize * 8)
+    }
+
+    /// Entries `from ..` of the table of delayed items, and their cells of the heap.
+    pub(crate) fn delayed_areas(self, from: u64, entries: u64) -> [Area; 2] {
+        let n = entries as usize;
+        [
+            Area { start: self.delayed(from).offset(), bytes: n * ENTRY },
+            Area { start: self.due_cell(from).offset(), bytes: n * 8 },
+        ]
     }
 
     /// Entries `from ..` of the returned stack.
@@ -331,6 +390,8 @@ pub(crate) mod entry {
     pub(crate) const SEQUENCE: Field<Entry> = Field::new(16);
     /// Outputs that are published already.
     pub(crate) const MARK: Field<Entry> = Field::new(24);
+    /// How often it was put off, without a failure.
+    pub(crate) const PUT_OFF: Field<Entry> = Field::new(32);
     /// A cache line: what is not listed here is room for more.
     pub(crate) const WORDS: usize = 8;
 }
@@ -436,10 +497,18 @@ impl Class {
     }
 }
 
-/// The payload of an item, or room for one.
+/// The payload of an item, an extent, or room for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Block {}
 pub(crate) type BlockAt = At<Block>;
+
+/// Words of a block that is an extent, see `extent.rs`.
+pub(crate) mod block {
+    use super::{Block, Field};
+
+    /// Items of it that have not ended.
+    pub(crate) const OUTSTANDING: Field<Block> = Field::new(0);
+}
 
 impl BlockAt {
     /// The block that a word of the arena names. Not to be followed unless its class was asked for.
@@ -485,6 +554,14 @@ const STAGE_SIZE: usize = 256;
 pub(crate) enum Stage {}
 pub(crate) type StageAt = At<Stage>;
 
+/// Words of a stage.
+pub(crate) mod stage {
+    use super::{Field, Stage};
+
+    /// See `rate.rs`.
+    pub(crate) const RATE: Field<Stage> = Field::new(128);
+}
+
 impl StageAt {
     pub(crate) fn of(id: StageId) -> Result<StageAt, Fault> {
         if (id.0 as usize) < MAX_STAGES {
@@ -492,6 +569,15 @@ impl StageAt {
         } else {
             Err(Fault::damaged("a stage's number", 0_u64, id.0 as u64))
         }
+    }
+
+    /// All its words, and no others': where the file system can't reserve room it is filled with zeros.
+    pub(crate) fn area(self) -> Area {
+        Area { start: self.offset(), bytes: STAGE_SIZE }
+    }
+
+    pub(crate) fn words(self) -> impl Iterator<Item = WordAt> {
+        (0..STAGE_SIZE / 8).map(move |i| At::new(self.offset() + i * 8))
     }
 }
 
@@ -519,7 +605,7 @@ pub(crate) mod slot {
     pub(crate) const ORDER_SEQUENCE: Field<Slot, u32> = Field::new(40);
     /// Which holdings are live.
     pub(crate) const BITMAP: Field<Slot, Words> = Field::new(128);
-    /// Table index + 1 of the lease being worked on; 0: none.
+    /// The lease being worked on: its entry of the table + 1, and above 16 bits its place in its extent; 0: none.
     pub(crate) const BEGUN: Field<Slot> = Field::new(256);
     /// The program that the worker has started, if any: also the number of its group.
     pub(crate) const PROGRAM: Field<Slot> = Field::new(264);
@@ -529,8 +615,6 @@ pub(crate) mod slot {
     pub(crate) const DEAD: Field<Slot> = Field::new(344);
     /// How far a source is, and of how much; the second is 0 if it doesn't know.
     pub(crate) const PROGRESS: [Field<Slot>; 2] = [Field::new(352), Field::new(360)];
-    /// Eight words, see `tuning.rs`.
-    pub(crate) const TUNING: Field<Slot, Words> = Field::new(384);
     /// When its stage was built; 0: not yet. This and what follows, see `worker_time.rs`.
     pub(crate) const BORN: Field<Slot> = Field::new(512);
     pub(crate) const WAITED: Field<Slot, Words> = Field::new(520);
@@ -541,6 +625,8 @@ pub(crate) mod slot {
     /// The queues that its worker uses, see `slot_queues.rs`.
     pub(crate) const QUEUES: Field<Slot, Words> = Field::new(896);
     pub(crate) const QUEUES_WORDS: usize = 16;
+    /// 16 words, see `tuning.rs`.
+    pub(crate) const TUNING: Field<Slot, Words> = Field::new(1024);
     pub(crate) const ENDING_TEXT: Field<Slot, Words> = Field::new(2048);
     pub(crate) const ENDING_TEXT_MAX: usize = 2048;
 }
@@ -594,7 +680,13 @@ const RETURNED: usize = RINGS + MAX_QUEUES * RING_SPAN;
 pub(crate) const RETURNED_MAX: u64 = (MAX_SLOTS * HOLDINGS) as u64;
 const RETURNED_SPAN: usize = RETURNED_MAX as usize * ENTRY;
 
-const STACKS: usize = RETURNED + MAX_QUEUES * RETURNED_SPAN;
+const DELAYED: usize = RETURNED + MAX_QUEUES * RETURNED_SPAN;
+/// log2 of the items of one queue that can be delayed at once.
+pub(crate) const DELAYED_SHIFT: u32 = if cfg!(miri) { 6 } else { 20 };
+pub(crate) const DELAYED_MAX: u64 = 1 << DELAYED_SHIFT;
+const DELAYED_SPAN: usize = DELAYED_MAX as usize * (ENTRY + 8);
+
+const STACKS: usize = DELAYED + MAX_QUEUES * DELAYED_SPAN;
 const STACK_SPAN: usize = 8 << (REGION_SHIFT - SMALLEST_SHIFT);
 const STACKS_END: usize = STACKS + 2 * CLASSES * STACK_SPAN;
 
@@ -641,7 +733,8 @@ mod tests {
         let last = QueueAt::of(QueueId(MAX_QUEUES as u16 - 1)).unwrap();
         assert!(last_slot().offset() + SLOT_SIZE <= RINGS);
         assert!(last.ring_slot(RING_MAX, (1 << RING_MAX) - 1).offset() + RING_SLOT <= RETURNED);
-        assert!(last.returned(RETURNED_MAX).offset() <= STACKS);
+        assert!(last.returned(RETURNED_MAX).offset() <= DELAYED);
+        assert!(last.due_cell(DELAYED_MAX).offset() <= STACKS);
         let (smallest, largest) = (Class::for_len(0), Class(CLASSES - 1));
         assert!(largest.cell(FreeStack::Cold, smallest.blocks()).offset() <= HEAP);
         assert!(largest.block(largest.blocks()).offset() <= SIZE);

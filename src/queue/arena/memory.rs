@@ -61,8 +61,9 @@ impl Memory {
     #[inline]
     pub(crate) fn word(&self, at: WordAt) -> &AtomicU64 {
         let offset = at.offset();
-        assert!(offset < HEAP && offset.is_multiple_of(8), "offset {offset:#x} is no control word");
-        // SAFETY: inside the mapping (HEAP < SIZE), aligned, and only ever accessed as an atomic word.
+        assert!(offset < SIZE && offset.is_multiple_of(8), "offset {offset:#x} is no control word");
+        // SAFETY: inside the mapping, aligned, and only ever accessed as an atomic word: in the heap it is the head of an
+        // extent, which no payload overlaps.
         unsafe { self.base.add(offset).cast::<AtomicU64>().as_ref() }
     }
 
@@ -85,6 +86,13 @@ impl Memory {
     pub(crate) fn store(&self, at: WordAt, value: u64) {
         inject::step();
         self.word(at).store(value, Ordering::Relaxed);
+    }
+
+    /// Stores `new` where `old` still stands; false: another process was faster. For a word that is whole by itself, and
+    /// that changes without the lock.
+    pub(crate) fn replace(&self, at: WordAt, old: u64, new: u64) -> bool {
+        inject::step();
+        self.word(at).compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Adds to a word that only this thread writes, or only under the lock.
@@ -156,18 +164,20 @@ impl Memory {
         }
     }
 
-    /// The payload of a leased item, or of one that is only read under the lock.
+    /// The payload of a leased item, or of one that is only read under the lock; of a run, its first.
     #[inline]
     pub(crate) fn item(&self, at: impl Into<DescriptorAt>) -> Result<&[u8], Fault> {
         let at = at.into();
-        self.payload(at, self.meta(at))
+        let meta = self.meta(at);
+        self.payload(at, meta, meta.as_run().map_or(0, |run| run.first))
     }
 
-    /// The same, of a descriptor whose meta word was read before.
+    /// The same, of a descriptor whose meta word was read before; `n`: of an extent, which item.
     #[inline]
-    pub(crate) fn payload(&self, at: DescriptorAt, meta: Meta) -> Result<&[u8], Fault> {
+    pub(crate) fn payload(&self, at: DescriptorAt, meta: Meta, n: usize) -> Result<&[u8], Fault> {
         match meta.has_block() {
             false => Ok(self.inline(at, meta.len())),
+            true if meta.as_run().is_some() => self.item_of(self.block_of(at), n),
             true => self.block(self.block_of(at), meta.len()),
         }
     }
@@ -200,18 +210,17 @@ impl Memory {
         Ok(())
     }
 
-    /// Copies a payload from one block into another that the caller has reserved.
-    pub(crate) fn duplicate(&self, from: BlockAt, to: BlockAt, len: usize) -> Result<(), Fault> {
-        let (from, to) = (self.block_start(from, len)?, self.block_start(to, len)?);
-        inject::step();
-        // SAFETY: as in `block` and `fill`. Should both be the same block, which only damage could bring about, the copy
-        // allows for it.
-        unsafe { from.copy_to(to, len) };
+    /// Copies a payload out of its block. Should `to` lie in the same one, which only damage could bring about, the copy allows
+    /// for it.
+    pub(crate) fn copy_out(&self, from: BlockAt, to: &mut [u8]) -> Result<(), Fault> {
+        let start = self.block_start(from, to.len())?;
+        // SAFETY: as in `block`.
+        unsafe { start.as_ptr().copy_to(to.as_mut_ptr(), to.len()) };
         Ok(())
     }
 
     #[inline]
-    fn block_start(&self, block: BlockAt, len: usize) -> Result<NonNull<u8>, Fault> {
+    pub(super) fn block_start(&self, block: BlockAt, len: usize) -> Result<NonNull<u8>, Fault> {
         let class = block.class()?;
         if len as u64 > class.block_size() {
             return Err(Fault::damaged("an item's length", block, len as u64));

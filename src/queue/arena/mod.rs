@@ -6,6 +6,7 @@ pub(super) mod attach;
 pub(super) mod descriptor;
 #[cfg(test)]
 pub(super) mod explored;
+pub(super) mod extent;
 pub(super) mod fault;
 pub(super) mod futex;
 pub(super) mod identity;
@@ -24,6 +25,7 @@ pub(super) mod orders;
 pub(super) mod pages;
 pub(super) mod place;
 pub(super) mod prefetch;
+pub(super) mod rate;
 pub(super) mod slot_queues;
 pub(super) mod tuning;
 pub(super) mod worker_time;

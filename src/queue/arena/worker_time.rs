@@ -91,7 +91,7 @@ pub(crate) fn is_on() -> bool {
 }
 
 /// Nanoseconds of the system's clock, the same in every process.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) & !UNDER_WAY
 }

@@ -16,12 +16,11 @@
 //! | while what was saved is made into a file | `queues.new`, of no use | makes it anew |
 
 use super::checkpoint::SAVED;
-use super::{disk, image, usage};
-use crate::queue::admin::QueueAdmin;
+use super::{disk, fresh, fresh::NEW, image, migrate, usage};
 use crate::queue::arena::attach::{self, Arena};
-use crate::queue::arena::identity::{self, Identity, User};
+use crate::queue::arena::fault::Fault;
+use crate::queue::arena::identity::{Identity, User};
 use crate::queue::arena::layout::{self, SIZE};
-use crate::queue::arena::{fault::Fault, memory::Memory};
 use nix::unistd::{Whence, lseek};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -31,15 +30,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// `queues.new` for `queues`.
-const NEW: &str = "new";
-
 /// What was found where an arena is kept.
 pub struct Opened {
     /// For this run alone.
     pub arena: Arena,
     /// An earlier run has left it; else it is fresh.
     pub kept: bool,
+    /// That run was of an mprun whose files are of this version; what was in its file is in this one now.
+    pub migrated_from: Option<u64>,
     /// What was there instead: where it is now, and why it can't be used.
     pub set_aside: Option<(PathBuf, Fault)>,
     /// What took its place.
@@ -62,21 +60,24 @@ impl Arena {
     /// renamed. Waits and asks as [`Arena::claim`] does.
     ///
     /// # Errors
-    /// `Fault::InUse`, `Fault::Version`, `Fault::DiskFull`, and what else the system refuses.
+    /// `Fault::InUse`, `Fault::Version`, `Fault::OtherPipeline` (of an older version), `Fault::DiskFull`, and what else the
+    /// system refuses.
     pub fn open_file(
         path: &Path,
         owner: &Identity,
         timeout: Duration,
         is_alive: &mut dyn FnMut(User) -> bool,
     ) -> Result<Opened, Fault> {
-        let (mut set_aside, mut saved) = (None, Saved::Nothing);
+        let (mut set_aside, mut saved, mut migrated_from) = (None, Saved::Nothing, None);
         loop {
             let fd = open_locked(path, timeout, is_alive)?;
             if is_blank(&fd)? {
-                return Ok(Opened { arena: make(fd, path, owner)?, kept: false, set_aside, saved });
+                let arena = make(fd, path, owner)?;
+                return Ok(Opened { arena, kept: false, migrated_from, set_aside, saved });
             }
-            match recognise(&fd) {
-                Ok(arena) => return Ok(Opened { arena, kept: true, set_aside, saved }),
+            match recognise(&fd, path, owner) {
+                Ok(Some(arena)) => return Ok(Opened { arena, kept: true, migrated_from, set_aside, saved }),
+                Ok(None) => migrated_from = Some(migrate::OLDER),
                 Err(fault @ (Fault::Foreign(_) | Fault::Torn)) => {
                     let aside;
                     (aside, saved) = replace(path, owner)?;
@@ -160,7 +161,8 @@ fn is_blank(fd: &OwnedFd) -> Result<bool, Fault> {
     let size = attach::size_of_file(fd)?;
     let mut magic = [0; 8];
     let read = file.read_exact_at(&mut magic, layout::HEADER.into());
-    Ok(size == 0 || (size == SIZE as u64 && read.is_ok() && magic == [0; 8]))
+    let is_whole = [SIZE as u64, migrate::SIZE_OF_OLDER].contains(&size);
+    Ok(size == 0 || is_whole && read.is_ok() && magic == [0; 8])
 }
 
 /// From here on only what [`Memory::reserve`] has seen may be written.
@@ -168,25 +170,21 @@ fn make(fd: OwnedFd, path: &Path, owner: &Identity) -> Result<Arena, Fault> {
     let at = |what| move |error| Fault::File(what, path.to_owned(), error);
     // What was saved of others, before, would come back after a power cut.
     Arena::forget_saved(path).map_err(at("failed to remove what was saved beside"))?;
-    let memory = prepare(fd, owner)?;
+    let memory = fresh::prepare(fd, owner)?;
     // The name too must be there after a power cut.
     disk::sync_folder(path).map_err(at("failed to write to the disk the folder of"))?;
     Ok(Arena(Arc::new(memory)))
 }
 
-fn prepare(fd: OwnedFd, owner: &Identity) -> Result<Memory, Fault> {
-    attach::set_size(&fd)?;
-    let memory = Memory::map(fd)?;
-    memory.reserve(layout::HEAD_PAGES)?;
-    identity::write(&memory, owner);
-    memory.sync_file()?;
-    Ok(memory)
-}
-
-fn recognise(fd: &OwnedFd) -> Result<Arena, Fault> {
-    let fd = fd.try_clone().map_err(|error| Fault::System("failed to copy a descriptor", error))?;
-    let arena = Arena::attach(fd)?;
-    if usage::is_torn(&arena.0) { Err(Fault::Torn) } else { Ok(arena) }
+/// The arena in the file; `None`: one of this version has taken its place.
+fn recognise(fd: &OwnedFd, path: &Path, owner: &Identity) -> Result<Option<Arena>, Fault> {
+    let own = fd.try_clone().map_err(|error| Fault::System("failed to copy a descriptor", error))?;
+    match Arena::attach(own) {
+        Ok(arena) if usage::is_torn(&arena.0) => Err(Fault::Torn),
+        Ok(arena) => Ok(Some(arena)),
+        Err(Fault::Version { have: migrate::OLDER, .. }) => migrate::migrate(fd, path, owner).map(|()| None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// What was saved takes the place of what can't be used, or nothing does. The latter stays under another name.
@@ -223,19 +221,12 @@ fn restore(path: &Path, owner: &Identity, bytes: &[u8]) -> Result<Result<SystemT
         Ok(_) => return Ok(Err("it belongs to another pipeline".to_owned())),
         Err(why) => return Ok(Err(why)),
     };
-    let new = disk::beside(path, NEW);
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&new);
-    let fd = OwnedFd::from(file.map_err(|error| Fault::File("failed to open", new, error))?);
-    let arena = Arena(Arc::new(prepare(fd, owner)?));
-    match QueueAdmin::open(arena.clone())?.restore(&image) {
-        Ok(()) => {}
-        Err(Fault::Foreign(why)) => return Ok(Err(why)),
-        Err(fault @ Fault::Damaged { .. }) => return Ok(Err(fault.to_string())),
-        Err(other) => return Err(other),
+    match fresh::make(&disk::beside(path, NEW), owner, &image, None) {
+        Ok(()) => Ok(Ok(image.taken)),
+        Err(Fault::Foreign(why)) => Ok(Err(why)),
+        Err(fault @ Fault::Damaged { .. }) => Ok(Err(fault.to_string())),
+        Err(other) => Err(other),
     }
-    arena.leave()?;
-    Ok(Ok(image.taken))
 }
 
 /// Renames what can't be used, so that nothing is lost and nothing stands in the way.

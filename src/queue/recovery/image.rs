@@ -1,7 +1,7 @@
 //! What is in all queues at one moment, as bytes that can be kept and trusted: what is read back is all of it or refused.
 //!
 //! ```text
-//! magic | format | when | pipeline | file | queues: { number, flags, bounds, ledger, label, items: { sequence, failures, mark, bytes } } | CRC-32
+//! magic | format | when | pipeline | file | queues: { number, flags, bounds, ledger, label, items: { sequence, failures, mark, due, bytes } } | CRC-32
 //! ```
 //!
 //! Words of 64 bits, little-endian; texts and items follow their length. Independent of the arena's layout. What workers
@@ -10,15 +10,17 @@
 use crate::queue::QueueId;
 use crate::queue::arena::layout::{self, DescriptorAt, EntryAt, MAX_QUEUES, Queue, QueueAt, SlotAt};
 use crate::queue::arena::layout::{entry, queue};
-use crate::queue::arena::{fault::Fault, identity::Identity, place::Field};
-use crate::queue::transaction::{counts, holdings::Bitmap, returned, ring, tx::Tx};
+use crate::queue::arena::{descriptor::Meta, fault::Fault, identity::Identity, place::Field};
+use crate::queue::transaction::{counts, delayed, holdings::Bitmap, returned, ring, tx::Tx};
 use std::time::{Duration, SystemTime};
 
-const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
-const FORMAT: u64 = 1;
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
+/// 2: items have a due time.
+const FORMAT: u64 = 2;
 
 /// The words of a queue that are copied as they are.
-const COPIED_WORDS: [Field<Queue>; 10] = [
+/// In their order in the image; those of the first format come first.
+const COPIED_WORDS: [Field<Queue>; 11] = [
     queue::FLAGS,
     queue::CAPACITY,
     queue::MAX_BYTES,
@@ -29,7 +31,9 @@ const COPIED_WORDS: [Field<Queue>; 10] = [
     queue::DROPPED_OLD,
     queue::DROPPED_NEW,
     queue::PUT_BACK,
+    queue::DELAY_MOST,
 ];
+const WORDS_OF_FORMAT_1: usize = 10;
 
 /// All queues at one moment.
 #[derive(Debug, PartialEq)]
@@ -56,6 +60,8 @@ pub(in crate::queue) struct ItemImage<'a> {
     pub failures: u64,
     /// Outputs that are published already.
     pub mark: u64,
+    /// When it is due, in milliseconds since 1970; 0: it is not delayed.
+    pub due: u64,
     pub bytes: &'a [u8],
 }
 
@@ -78,7 +84,7 @@ pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, F
         for at in Bitmap::load(tx.memory, slot).entries().map(|entry| slot.entry(entry)) {
             let meta = tx.memory.meta(at);
             if !meta.is_block() {
-                items[QueueAt::of(meta.queue())?.index()].push(Found::entry(tx, at));
+                Found::entry(tx, at, &mut items[QueueAt::of(meta.queue())?.index()]);
             }
         }
     }
@@ -92,8 +98,7 @@ pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, F
     for queue in all {
         take_queue(tx, queue, std::mem::take(&mut items[queue.index()]), &mut to)?;
     }
-    let check = crc32fast::hash(&to.0);
-    to.word(u64::from(check));
+    to.seal();
     Ok(to.0)
 }
 
@@ -102,24 +107,46 @@ pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, F
 struct Found {
     sequence: u64,
     at: DescriptorAt,
+    /// Its place in an extent.
+    n: usize,
     mark: u64,
+    due: u64,
 }
 
 impl Found {
-    fn entry(tx: &Tx<'_>, at: EntryAt) -> Found {
+    fn entry(tx: &Tx<'_>, at: EntryAt, to: &mut Vec<Found>) {
         let [sequence, mark] = [entry::SEQUENCE, entry::MARK].map(|word| tx.memory.load(at + word));
-        Found { sequence, at: at.into(), mark }
+        Found::all(at.into(), tx.memory.meta(at), sequence, mark, to);
+    }
+
+    /// All that a descriptor stands for. The mark is the first one's.
+    fn all(at: DescriptorAt, meta: Meta, sequence: u64, mark: u64, to: &mut Vec<Found>) {
+        let first = meta.as_run().map_or(0, |run| run.first);
+        to.extend((0..meta.items()).map(|i| Found {
+            sequence: sequence.wrapping_add(i as u64),
+            at,
+            n: first + i,
+            mark: if i == 0 { mark } else { 0 },
+            due: 0,
+        }));
     }
 }
 
 fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Writer) -> Result<(), Fault> {
-    items.extend((0..returned::len(tx, queue)?).map(|i| Found::entry(tx, queue.returned(i))));
-    let (k, head, used) = ring::extent(tx, queue)?;
-    items.extend((0..used).map(|i| head.wrapping_add(i)).map(|sequence| Found {
-        sequence,
-        at: queue.ring_slot(k, sequence),
-        mark: 0,
-    }));
+    (0..returned::len(tx, queue)?).for_each(|i| Found::entry(tx, queue.returned(i), &mut items));
+    for (at, due) in delayed::entries(tx, queue)? {
+        let from = items.len();
+        Found::entry(tx, at, &mut items);
+        items[from..].iter_mut().for_each(|item| item.due = due);
+    }
+    let (k, first, used) = ring::extent(tx, queue)?;
+    let mut sequence = tx.get(queue + queue::HEAD);
+    for i in 0..used {
+        let at = queue.ring_slot(k, first.wrapping_add(i));
+        let meta = ring::remaining(tx, queue, at, i == 0)?;
+        Found::all(at, meta, sequence, 0, &mut items);
+        sequence = sequence.wrapping_add(meta.items() as u64);
+    }
     items.sort_unstable_by_key(|item| item.sequence);
     to.word(queue.index() as u64);
     COPIED_WORDS.iter().for_each(|&word| to.word(tx.get(queue + word)));
@@ -127,10 +154,11 @@ fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Write
     let len = (tx.memory.load(len) as usize).min(layout::LABEL_MAX);
     to.bytes(&tx.memory.read_text(label, len));
     to.word(items.len() as u64);
-    for Found { sequence, at, mark } in items {
-        let failures = u64::from(tx.memory.meta(at).failures());
-        [sequence, failures, mark].into_iter().for_each(|word| to.word(word));
-        to.bytes(tx.memory.item(at)?);
+    for Found { sequence, at, n, mark, due } in items {
+        let meta = tx.memory.meta(at);
+        let failures = u64::from(meta.failures());
+        [sequence, failures, mark, due].into_iter().for_each(|word| to.word(word));
+        to.bytes(tx.memory.payload(at, meta, n)?);
     }
     Ok(())
 }
@@ -145,44 +173,53 @@ pub(in crate::queue) fn read(bytes: &[u8]) -> Result<Image<'_>, String> {
     if u64::from_le_bytes(*check) != u64::from(crc32fast::hash(body)) {
         return Err("its checksum is wrong".to_owned());
     }
-    let mut from = Reader(body);
+    let mut from = Reader { rest: body, has_due_times: true };
     if from.word().ok_or_else(short)? != MAGIC {
         return Err("it is something else".to_owned());
     }
     let format = from.word().ok_or_else(short)?;
-    if format != FORMAT {
+    from.has_due_times = format > 1;
+    if !(1..=FORMAT).contains(&format) {
         return Err(format!("its format is {format}, not {FORMAT}"));
     }
     let image = from.image().ok_or("its parts make no sense")?;
-    if from.0.is_empty() { Ok(image) } else { Err("there is something behind its end".to_owned()) }
+    if from.rest.is_empty() { Ok(image) } else { Err("there is something behind its end".to_owned()) }
 }
 
-struct Writer(Vec<u8>);
+pub(super) struct Writer(pub Vec<u8>);
 
 impl Writer {
-    fn word(&mut self, word: u64) {
+    pub(super) fn word(&mut self, word: u64) {
         self.0.extend_from_slice(&word.to_le_bytes());
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
+
+    /// The checksum behind all of it.
+    pub(super) fn seal(&mut self) {
+        self.word(u64::from(crc32fast::hash(&self.0)));
+    }
 }
 
-struct Reader<'a>(&'a [u8]);
+struct Reader<'a> {
+    rest: &'a [u8],
+    has_due_times: bool,
+}
 
 impl<'a> Reader<'a> {
     fn word(&mut self) -> Option<u64> {
-        let (word, rest) = self.0.split_first_chunk::<8>()?;
-        self.0 = rest;
+        let (word, rest) = self.rest.split_first_chunk::<8>()?;
+        self.rest = rest;
         Some(u64::from_le_bytes(*word))
     }
 
     fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = usize::try_from(self.word()?).ok()?;
-        let (bytes, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
         Some(bytes)
     }
 
@@ -201,7 +238,8 @@ impl<'a> Reader<'a> {
     fn queue(&mut self) -> Option<QueueImage<'a>> {
         let id = u16::try_from(self.word()?).ok().filter(|&id| usize::from(id) < MAX_QUEUES)?;
         let mut words = [0; COPIED_WORDS.len()];
-        for word in &mut words {
+        let n = if self.has_due_times { words.len() } else { WORDS_OF_FORMAT_1 };
+        for word in &mut words[..n] {
             *word = self.word()?;
         }
         let label = self.text()?;
@@ -212,6 +250,7 @@ impl<'a> Reader<'a> {
 
     fn item(&mut self) -> Option<ItemImage<'a>> {
         let (sequence, failures, mark) = (self.word()?, self.word()?, self.word()?);
-        Some(ItemImage { sequence, failures, mark, bytes: self.bytes()? })
+        let due = if self.has_due_times { self.word()? } else { 0 };
+        Some(ItemImage { sequence, failures, mark, due, bytes: self.bytes()? })
     }
 }

@@ -3,10 +3,13 @@
 mod checkpoint;
 pub(super) mod disk;
 mod file;
+mod fresh;
 pub(super) mod image;
+mod migrate;
 mod recover;
 mod restore;
 pub(super) mod usage;
+mod version6;
 
 pub use file::{Opened, Saved};
 pub use recover::LabelledQueue;

@@ -8,7 +8,7 @@ use crate::queue::arena::descriptor::inline_word;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{self, DescriptorAt, QueueAt, SlotAt, descriptor, queue};
 use crate::queue::transaction::counts::{self, QueueCounts};
-use crate::queue::transaction::{returned, tx::Tx};
+use crate::queue::transaction::{delayed, returned, ring, tx::Tx};
 
 /// A queue in use, by the label that the run before knew it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl QueueAdmin {
     /// See [`QueueAdmin::set_queue`].
     pub fn first(&mut self, q: QueueId) -> Result<Option<Vec<u8>>, Fault> {
         let tx = self.session.begin()?;
-        first(&tx, q)?.map(|at| tx.memory.item(at).map(<[u8]>::to_vec)).transpose()
+        first(&tx, q)?.map(|at| item(&tx, at).map(<[u8]>::to_vec)).transpose()
     }
 
     /// Changes the item that is served next, in its place, as long as no worker is attached. A death in the middle
@@ -91,24 +91,40 @@ impl QueueAdmin {
     /// See [`QueueAdmin::set_queue`].
     pub fn change_first(&mut self, q: QueueId, change: impl FnOnce(&mut [u8])) -> Result<(), Fault> {
         let tx = self.session.begin()?;
-        let Some(at) = first(&tx, q)? else { return Ok(()) };
-        let mut item = tx.memory.item(at)?.to_vec();
-        change(&mut item);
-        match tx.memory.meta(at).has_block() {
-            false => tx.memory.store(at + descriptor::DATA, inline_word(&item)),
-            true => tx.memory.fill(tx.memory.block_of(at), item.len(), |to| to.copy_from_slice(&item))?,
+        let Some(first @ (at, n)) = first(&tx, q)? else { return Ok(()) };
+        let mut bytes = item(&tx, first)?.to_vec();
+        change(&mut bytes);
+        let (meta, block) = (tx.memory.meta(at), tx.memory.block_of(at));
+        match meta.as_run() {
+            Some(_) => tx.memory.change_item_of(block, n, &bytes),
+            None if meta.has_block() => tx.memory.fill(block, bytes.len(), |to| to.copy_from_slice(&bytes)),
+            None => {
+                tx.memory.store(at + descriptor::DATA, inline_word(&bytes));
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
-/// Where the descriptor of the item is that is served next.
-fn first(tx: &Tx<'_>, q: QueueId) -> Result<Option<DescriptorAt>, Fault> {
+fn item<'m>(tx: &Tx<'m>, (at, n): (DescriptorAt, usize)) -> Result<&'m [u8], Fault> {
+    tx.memory.payload(at, tx.memory.meta(at), n)
+}
+
+/// Where the descriptor of the item is that is served next; in a run, which of its extent it is.
+fn first(tx: &Tx<'_>, q: QueueId) -> Result<Option<(DescriptorAt, usize)>, Fault> {
     let queue = QueueAt::of(q)?;
-    let (n, k) = (returned::len(tx, queue)?, tx.get(queue + queue::RING).min(layout::RING_MAX));
-    Ok(match (n, counts::waiting(tx, queue)) {
-        (_, 0) => None,
-        (0, _) => Some(queue.ring_slot(k, tx.get(queue + queue::HEAD))),
-        (n, _) => Some(queue.returned(n - 1).into()),
-    })
+    let n = returned::len(tx, queue)?;
+    if counts::waiting(tx, queue) == 0 {
+        let next = delayed::entries(tx, queue)?.first().map(|&(at, _)| DescriptorAt::from(at));
+        return Ok(next.map(|at| (at, tx.memory.meta(at).as_run().map_or(0, |run| run.first))));
+    }
+    let (at, meta) = if let Some(top) = n.checked_sub(1) {
+        let at = queue.returned(top).into();
+        (at, tx.memory.meta(at))
+    } else {
+        let (k, first, _) = ring::extent(tx, queue)?;
+        let at = queue.ring_slot(k, first);
+        (at, ring::remaining(tx, queue, at, true)?)
+    };
+    Ok(Some((at, meta.as_run().map_or(0, |run| run.first))))
 }

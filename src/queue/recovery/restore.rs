@@ -6,9 +6,9 @@
 use super::image::{Image, ItemImage, QueueImage};
 use crate::model::{Limits, WhenFull};
 use crate::queue::admin::QueueAdmin;
-use crate::queue::arena::layout::{MAX_ITEM, QueueAt, entry, queue};
+use crate::queue::arena::layout::{EntryAt, MAX_ITEM, QueueAt, entry, queue};
 use crate::queue::arena::{descriptor::Meta, fault::Fault};
-use crate::queue::transaction::{returned, ring, tx::Tx};
+use crate::queue::transaction::{delayed, returned, ring, tx::Tx};
 
 /// Items put in one transaction.
 const TX_ITEMS: usize = 32;
@@ -35,8 +35,9 @@ impl QueueAdmin {
             },
         )?;
         // Those whose outputs are partly published have no place in a ring: they come first, as if they had been given back.
-        let (marked, plain): (Vec<&ItemImage<'_>>, Vec<&ItemImage<'_>>) =
-            image.items.iter().partition(|item| item.mark != 0);
+        // Nor have those that are delayed.
+        let (apart, plain): (Vec<&ItemImage<'_>>, Vec<&ItemImage<'_>>) =
+            image.items.iter().partition(|item| item.mark != 0 || item.due != 0);
         let head = image.put().wrapping_sub(plain.len() as u64);
         let mut tx = self.session.begin()?;
         [queue::TAIL, queue::HEAD].iter().for_each(|&word| tx.set(queue + word, head));
@@ -46,14 +47,14 @@ impl QueueAdmin {
         tx.commit()?;
         drop(tx);
         // The youngest first: the oldest ends on top of the stack.
-        for (n, item) in (1..).zip(marked.into_iter().rev()) {
-            self.give_back_marked(queue, item, head.wrapping_sub(n))?;
+        for (n, item) in (1..).zip(apart.into_iter().rev()) {
+            self.restore_apart(queue, item, head.wrapping_sub(n), image.word(queue::DELAY_MOST))?;
         }
         for chunk in plain.chunks(TX_ITEMS) {
             let mut tx = self.session.begin()?;
             let items =
                 chunk.iter().map(|item| new_item(&mut tx, queue, item)).collect::<Result<Vec<_>, _>>()?;
-            ring::push(&mut tx, queue, items.len(), items.into_iter())?;
+            ring::push(&mut tx, queue, items.len() as u64, items.into_iter())?;
             tx.commit()?;
         }
         let flags = image.word(queue::FLAGS);
@@ -61,18 +62,30 @@ impl QueueAdmin {
         self.set_closed(q, flags & queue::CLOSED != 0)
     }
 
-    fn give_back_marked(&mut self, queue: QueueAt, item: &ItemImage<'_>, sequence: u64) -> Result<(), Fault> {
+    fn restore_apart(
+        &mut self,
+        queue: QueueAt,
+        item: &ItemImage<'_>,
+        sequence: u64,
+        most: u64,
+    ) -> Result<(), Fault> {
         let mut tx = self.session.begin()?;
         let n = returned::len(&tx, queue)?;
         if n >= tx.get(queue + queue::RETURN_ROOM) {
             returned::make_room(&mut tx, queue)?;
         }
         let (data, meta) = new_item(&mut tx, queue, item)?;
-        let to = queue.returned(n);
-        tx.memory.store_descriptor(to, data, meta);
-        tx.memory.store(to + entry::SEQUENCE, sequence);
-        tx.memory.store(to + entry::MARK, item.mark);
-        tx.set(queue + queue::RETURNED, n + 1);
+        let fill = |tx: &mut Tx<'_>, to: EntryAt| {
+            tx.memory.store_descriptor(to, data, meta);
+            tx.memory.store(to + entry::SEQUENCE, sequence);
+            tx.memory.store(to + entry::MARK, item.mark);
+            tx.memory.store(to + entry::PUT_OFF, 0);
+        };
+        if item.due == 0 || !delayed::put_at(&mut tx, queue, item.due, most, fill)? {
+            fill(&mut tx, queue.returned(n));
+            tx.set(queue + queue::RETURNED_ENTRIES, n + 1);
+            tx.add(queue + queue::RETURNED, 1);
+        }
         tx.commit()
     }
 }

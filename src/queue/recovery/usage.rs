@@ -6,7 +6,7 @@ use crate::queue::transaction::lock;
 use std::fs;
 
 /// This boot of the machine; zeros where the system doesn't tell.
-fn boot() -> [u64; 2] {
+pub(in crate::queue) fn boot() -> [u64; 2] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |range| digits.get(range).and_then(|half| u64::from_str_radix(half, 16).ok()).unwrap_or(0);

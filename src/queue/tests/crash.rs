@@ -23,7 +23,7 @@
 //! makes the compiler move those stores today; only reading and the language's rules tell that it may.
 
 use super::super::inject::{self, Killed};
-use super::model::{self, ATTEMPTS, Model, Observed, Op, Queue, Worker};
+use super::model::{self, ATTEMPTS, Model, Observed, Op, Queue};
 use super::recovery::{self, Folder};
 use super::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,7 +66,8 @@ fn set_up(script: &Script) -> Stage {
 
 fn set_up_in(script: &Script, arena: Arena) -> Stage {
     let mut admin = QueueAdmin::open(arena.clone()).unwrap();
-    let mut model = Model { queues: Vec::new(), workers: vec![Worker::default(); 3] };
+    let mut model = Model::new(Vec::new(), 3);
+    model::start_clock();
     for (q, &(capacity, when_full)) in script.queues.iter().enumerate() {
         admin.set_queue(QueueId(q as u16), &Limits { when_full, ..limits(capacity as u64) }).unwrap();
         model.queues.push(Queue::new(capacity, when_full));
@@ -326,6 +327,48 @@ fn leases_killed_while_they_end_in_any_other_way_end_once() {
 }
 
 #[test]
+fn a_delayed_item_is_there_once_wherever_it_is_killed() {
+    exhaust(&delays());
+}
+
+#[test]
+fn a_file_that_everybody_died_over_has_each_delayed_item_once_and_its_due_time() {
+    exhaust_in_file(&delays());
+}
+
+fn delays() -> Script {
+    let mut before: Vec<Op> = [8, 100, 0, 70, 9].map(|len| put(0, len)).into();
+    before.extend([put(1, 40), Op::Commit(0), Op::Take(vec![0, 1], 3)]);
+    before.extend([Op::Delay(1, true, 60), Op::Delay(0, true, 20), Op::Delay(0, false, 40)]);
+    let ops = vec![
+        Op::Take(vec![0, 1], 2),
+        Op::Begin(1),
+        Op::Delay(1, true, 10),
+        Op::Clock(45),
+        Op::Take(vec![1, 0], 2),
+        for_lease(1, 30, 0),
+        Op::Commit(1),
+        Op::Delay(1, true, 1),
+        Op::Clock(100),
+        Op::Take(vec![0, 1], 9),
+        Op::Commit(2),
+        Op::Delay(0, true, 7),
+    ];
+    script("delays", before, ops)
+}
+
+#[test]
+fn old_items_make_room_delayed_ones_when_there_are_no_others() {
+    let mut before: Vec<Op> = [100, 5, 200, 70].map(|len| put(0, len)).into();
+    before.extend([Op::Commit(0), Op::Take(vec![0], 3)]);
+    before.extend([Op::Delay(0, true, 60), Op::Delay(0, true, 20), Op::Delay(0, true, 40)]);
+    let ops = vec![put(0, 90), put(0, 8), put(0, 65), Op::Commit(0), Op::Clock(30), Op::Take(vec![0], 3)];
+    let mut script = script("old delays", before, ops);
+    script.queues = vec![(4, WhenFull::DropOld)];
+    exhaust(&script);
+}
+
+#[test]
 fn what_was_returned_before_is_returned_in_order_again() {
     let before = vec![
         put(0, 8),
@@ -529,6 +572,9 @@ fn a_supervisor_killed_anywhere_leaves_what_it_did_or_what_was_before() {
             }
             writer.commit(0, Wait::No).unwrap();
             writer.settle().unwrap();
+            model::start_clock();
+            writer.take(&[B], 3, Wait::No).unwrap();
+            (0..3).for_each(|i| _ = model::run(&mut writer, &Op::Delay(0, true, 9), i));
             ADMIN_OPERATIONS[..n].iter().for_each(|(_, earlier)| earlier(&mut admin));
             let before = admin.audit().unwrap();
             let died = killed(at, || operation(&mut admin));

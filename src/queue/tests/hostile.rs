@@ -88,17 +88,17 @@ fn a_lock_that_names_nobody_is_taken_and_one_that_names_a_stranger_is_a_fault() 
 fn a_free_block_that_is_there_twice_harms_nobody_but_its_items() {
     let (arena, mut admin) = arena(10);
     let mut worker = attach(&arena, &mut admin, 0);
-    put(&mut worker, A, &[&[7; 100], &[8; 100]]);
+    put(&mut worker, A, &[&[7; 3000], &[8; 3000]]);
     worker.take(&[A], 2, Wait::No).unwrap();
     worker.commit(2, Wait::No).unwrap();
     worker.settle().unwrap();
-    let (class, hot) = (Class::for_len(100), FreeStack::Hot);
+    let (class, hot) = (Class::for_len(3000), FreeStack::Hot);
     let free = arena.0.load(class.free(hot));
     let block = arena.0.load(class.cell(hot, 0));
     assert!(free > 1);
     (1..free).for_each(|i| arena.0.store(class.cell(hot, i), block));
-    worker.put(&[A, B], &[9; 100], None).unwrap();
+    worker.put(&[A, B], &[9; 3000], None).unwrap();
     worker.commit(0, Wait::No).unwrap();
     assert_eq!(worker.take(&[A, B], 2, Wait::No).unwrap(), Taken::Items { before: 1, after: 0 });
-    assert_eq!(held(&worker), [[9; 100]; 2]);
+    assert_eq!(held(&worker), [[9; 3000]; 2]);
 }

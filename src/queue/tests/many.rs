@@ -86,7 +86,7 @@ fn a_worker_stuck_with_its_leases_holds_up_nobody() {
     let mut writer = attach(&arena, &mut admin, 0);
     let mut stuck = attach(&arena, &mut admin, 1);
     let mut other = attach(&arena, &mut admin, 2);
-    put(&mut writer, A, &[&[1; 1000], b"short", &[2; 1000]]);
+    [&[1; 1000][..], b"short", &[2; 1000]].iter().for_each(|item| put(&mut writer, A, &[item]));
     stuck.take(&[A], 3, Wait::No).unwrap();
     stuck.begin(0);
     for i in 0..20_000u32 {

@@ -1,6 +1,8 @@
 //! The queue in one process: what each call promises.
 
 mod crash;
+mod delayed;
+mod extents;
 mod flow;
 mod hostile;
 mod lock;
@@ -12,6 +14,8 @@ mod put_back;
 mod recovery;
 mod regress;
 mod schedules;
+#[cfg(not(miri))]
+mod version6;
 mod whole;
 
 use super::*;

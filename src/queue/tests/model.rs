@@ -1,15 +1,31 @@
 //! What the queues must do, as plain lists: every operation is a sequence of atomic steps, and a death gives back
 //! what was held. The crash and the property tests hold the real thing against it.
 
+use super::super::arena::descriptor::{Meta, Run};
 use super::super::arena::layout::{DescriptorAt, QueueAt, entry, queue};
 use super::super::arena::place::Field;
+use super::super::transaction::delayed::{self, Delay, clock};
 use super::super::{FailureAttribution, QueueId, WhenFull, WorkerHandle};
 use super::*;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 pub(super) const ATTEMPTS: u32 = 3;
 const MAX_HELD: usize = 512;
 const MAX_PUBLISHED: usize = 512;
+/// When every test begins.
+const START: u64 = 1 << 40;
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// The clock of due times stands at the start again.
+pub(super) fn start_clock() {
+    clock::set(START);
+}
+
+/// An item's delay tells it apart, as its payload does.
+fn millis(seconds: u64, seed: u64) -> u64 {
+    seconds * 1000 + seed
+}
 
 #[derive(Clone, PartialEq)]
 pub(super) struct Item {
@@ -31,6 +47,10 @@ impl std::fmt::Debug for Item {
 pub(super) struct Queue {
     /// The next to be taken is in front.
     pub waiting: VecDeque<Item>,
+    /// How many of them were given back.
+    pub returned: usize,
+    /// When each is due; a heap, as which one is dropped depends on that.
+    pub delayed: Vec<(u64, Item)>,
     pub capacity: usize,
     pub policy: WhenFull,
     pub closed: bool,
@@ -43,9 +63,73 @@ pub(super) struct Queue {
 
 impl Queue {
     pub fn new(capacity: usize, policy: WhenFull) -> Queue {
-        let (waiting, closed) = (VecDeque::new(), false);
+        let (waiting, delayed, returned, closed) = (VecDeque::new(), Vec::new(), 0, false);
         let (pushed, done, dead, dropped_old, dropped_new) = (0, 0, 0, 0, 0);
-        Queue { waiting, capacity, policy, closed, pushed, done, dead, dropped_old, dropped_new }
+        Queue {
+            waiting,
+            returned,
+            delayed,
+            capacity,
+            policy,
+            closed,
+            pushed,
+            done,
+            dead,
+            dropped_old,
+            dropped_new,
+        }
+    }
+
+    fn queued(&self) -> usize {
+        self.waiting.len() + self.delayed.len()
+    }
+
+    fn give_back(&mut self, item: Item) {
+        self.waiting.push_front(item);
+        self.returned += 1;
+    }
+
+    fn pop_waiting(&mut self) -> Option<Item> {
+        self.returned = self.returned.saturating_sub(1);
+        self.waiting.pop_front()
+    }
+
+    /// Given back first, then what is due, then the ring.
+    fn pop(&mut self, now: u64) -> Option<Item> {
+        match self.delayed.first() {
+            Some((due, _)) if self.returned == 0 && *due <= now => Some(self.pop_delayed()),
+            _ => self.pop_waiting(),
+        }
+    }
+
+    fn delay(&mut self, due: u64, item: Item) {
+        let mut i = self.delayed.len();
+        self.delayed.push((due, item));
+        while i > 0 && self.delayed[i].0 < self.delayed[(i - 1) / 2].0 {
+            self.delayed.swap(i, (i - 1) / 2);
+            i = (i - 1) / 2;
+        }
+    }
+
+    fn pop_delayed(&mut self) -> Item {
+        let first = self.delayed.swap_remove(0).1;
+        let mut i = 0;
+        while let Some(child) =
+            (2 * i + 1..(2 * i + 3).min(self.delayed.len())).min_by_key(|&child| self.delayed[child].0)
+            && self.delayed[child].0 < self.delayed[i].0
+        {
+            self.delayed.swap(i, child);
+            i = child;
+        }
+        first
+    }
+
+    /// Whatever waits first, then those at the end of the heap.
+    fn drop_oldest(&mut self, n: usize) {
+        for _ in 0..n {
+            let dropped = self.pop_waiting().or_else(|| self.delayed.pop().map(|(_, item)| item));
+            self.dropped_old += u64::from(dropped.is_some());
+        }
     }
 
     fn push(&mut self, bytes: Vec<u8>) {
@@ -83,6 +167,7 @@ impl Worker {
 pub(super) struct Model {
     pub queues: Vec<Queue>,
     pub workers: Vec<Worker>,
+    pub now: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +179,10 @@ pub(super) enum Op {
     Begin(usize),
     Rest,
     GiveBack(usize, bool),
+    /// Delay a lease, by seconds and what the operation's seed adds.
+    Delay(usize, bool, u64),
+    /// The clock goes on to this many seconds after the start.
+    Clock(u64),
     GiveBackAll,
     DeadLetter(usize),
     Settle,
@@ -116,6 +205,15 @@ pub(super) fn payload(seed: u64, len: usize) -> Vec<u8> {
 }
 
 impl Model {
+    /// How long after the start it is.
+    pub fn seconds(&self) -> u64 {
+        (self.now - START) / 1000
+    }
+
+    pub fn new(queues: Vec<Queue>, workers: usize) -> Model {
+        Model { queues, workers: vec![Worker::default(); workers], now: START }
+    }
+
     /// What the worker's operation does, step by step: `after` is called with the state after each atomic step.
     pub fn apply(&mut self, who: usize, op: &Op, seed: u64, after: &mut dyn FnMut(&Model)) -> Answer {
         let answer = match op {
@@ -138,7 +236,17 @@ impl Model {
             Op::GiveBack(i, charged) => {
                 let (q, mut item) = self.workers[who].leases.remove(*i);
                 item.failures += u32::from(*charged);
-                self.queues[q].waiting.push_front(item);
+                self.queues[q].give_back(item);
+                Answer::Nothing
+            }
+            Op::Delay(i, charged, seconds) => {
+                let (q, mut item) = self.workers[who].leases.remove(*i);
+                item.failures += u32::from(*charged);
+                self.queues[q].delay(self.now + millis(*seconds, seed), item);
+                Answer::Nothing
+            }
+            Op::Clock(seconds) => {
+                self.now = START + seconds * 1000;
                 Answer::Nothing
             }
             Op::GiveBackAll => return self.give_back_all(who, after),
@@ -176,7 +284,7 @@ impl Model {
         for i in 0..inputs.len() {
             let q = inputs[(worker.turn + i) % inputs.len()];
             while got < max
-                && let Some(item) = self.queues[q].waiting.pop_front()
+                && let Some(item) = self.queues[q].pop(self.now)
             {
                 worker.leases.push((q, item));
                 got += 1;
@@ -193,7 +301,7 @@ impl Model {
         self.settle(who);
         after(self);
         while let Some((q, item)) = self.workers[who].leases.pop() {
-            self.queues[q].waiting.push_front(item);
+            self.queues[q].give_back(item);
             after(self);
         }
         Answer::Nothing
@@ -220,6 +328,7 @@ impl Model {
                 self.workers[who].staged.clear();
                 return Answer::Closed;
             }
+            self.settle(who);
             upto -= self.publish(who, n, upto);
             after(self);
         }
@@ -233,7 +342,7 @@ impl Model {
             .iter()
             .map(|q| match q.policy {
                 WhenFull::DropOld => q.capacity,
-                _ => q.capacity.saturating_sub(q.waiting.len()),
+                _ => q.capacity.saturating_sub(q.queued()),
             })
             .collect();
         for (n, output) in self.workers[who].staged.iter().take(MAX_PUBLISHED).enumerate() {
@@ -255,7 +364,7 @@ impl Model {
         let out: Vec<Output> = self.workers[who].staged.drain(..n).collect();
         for (q, queue) in self.queues.iter_mut().enumerate() {
             let puts: Vec<&Output> = out.iter().filter(|output| output.queues.contains(&q)).collect();
-            let before = queue.waiting.len();
+            let before = queue.queued();
             if puts.is_empty() || queue.closed {
                 continue;
             }
@@ -263,7 +372,7 @@ impl Model {
                 WhenFull::DropNew => puts.len().min(queue.capacity.saturating_sub(before)),
                 WhenFull::DropOld => {
                     let over = (before + puts.len()).saturating_sub(queue.capacity);
-                    queue.dropped_old += queue.waiting.drain(..over.min(before)).count() as u64;
+                    queue.drop_oldest(over.min(before));
                     puts.len()
                 }
                 WhenFull::Block => puts.len(),
@@ -303,19 +412,26 @@ impl Model {
                     continue;
                 }
             }
-            self.queues[q].waiting.push_front(item);
+            self.queues[q].give_back(item);
         }
         dead
     }
 
     /// The ledger and the contents, as [`observe`] sees the real ones.
     pub fn settled(&self) -> Vec<Observed> {
-        let observed = |q: &Queue| Observed {
-            items: q.waiting.iter().cloned().collect(),
-            put: q.pushed + q.dropped_new,
-            done: q.done,
-            dead: q.dead,
-            dropped: q.dropped_old + q.dropped_new,
+        let observed = |q: &Queue| {
+            let (returned, ring) = (q.waiting.range(..q.returned), q.waiting.range(q.returned..));
+            let mut delayed: Vec<&(u64, Item)> = q.delayed.iter().collect();
+            delayed.sort_by_key(|(due, _)| *due);
+            Observed {
+                items: returned.chain(delayed.iter().map(|(_, item)| item)).chain(ring).cloned().collect(),
+                due: delayed.iter().map(|(due, _)| *due).collect(),
+                returned: q.returned,
+                put: q.pushed + q.dropped_new,
+                done: q.done,
+                dead: q.dead,
+                dropped: q.dropped_old + q.dropped_new,
+            }
         };
         self.queues.iter().map(observed).collect()
     }
@@ -323,7 +439,12 @@ impl Model {
 
 #[derive(Debug, PartialEq)]
 pub(super) struct Observed {
+    /// In the order in which they are taken once all delayed ones are due.
     pub items: Vec<Item>,
+    /// When the delayed ones are due, in order.
+    due: Vec<u64>,
+    /// How many of the items were given back.
+    returned: usize,
     put: u64,
     done: u64,
     dead: u64,
@@ -351,6 +472,11 @@ pub(super) fn run(worker: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
         Op::Begin(i) => worker.begin(*i),
         Op::Rest => worker.rest(),
         Op::GiveBack(i, charged) => worker.give_back(*i, *charged).unwrap(),
+        Op::Delay(i, charged, seconds) => {
+            let time = Duration::from_millis(millis(*seconds, seed));
+            worker.delay(*i, *charged, Delay { time, most: Duration::from_millis(DAY), put_off: 0 }).unwrap();
+        }
+        Op::Clock(seconds) => clock::set(START + seconds * 1000),
         Op::GiveBackAll => worker.give_back_all().unwrap(),
         Op::DeadLetter(i) => worker.dead_letter(*i).unwrap(),
         Op::Settle => worker.settle().unwrap(),
@@ -371,6 +497,9 @@ pub(super) fn observe(admin: &mut QueueAdmin, worker: &mut WorkerHandle, queues:
         let id = QueueId(q as u16);
         let counts = admin.counts(id).unwrap();
         assert_eq!(counts.leased, 0, "queue {q}");
+        let due = due_times(admin, id);
+        let returned = returned(admin, id);
+        clock::set(START + DAY);
         let mut items = Vec::new();
         while !matches!(
             worker.take(&[id], 100, Wait::No).unwrap(),
@@ -379,11 +508,23 @@ pub(super) fn observe(admin: &mut QueueAdmin, worker: &mut WorkerHandle, queues:
             items.extend((0..worker.len()).map(|i| lease(worker, i).1));
             worker.commit(100, Wait::No).unwrap();
         }
-        assert_eq!(items.len() as u64, counts.waiting, "queue {q}");
+        assert_eq!(items.len() as u64, counts.waiting + counts.delayed, "queue {q}");
         let QueueCounts { put, done, dead, dropped, .. } = counts;
-        Observed { items, put, done, dead, dropped }
+        Observed { items, due, returned, put, done, dead, dropped }
     };
     (0..queues).map(observed).collect()
+}
+
+fn returned(admin: &QueueAdmin, q: QueueId) -> usize {
+    admin.session.memory().load(QueueAt::of(q).unwrap() + queue::RETURNED) as usize
+}
+
+fn due_times(admin: &mut QueueAdmin, q: QueueId) -> Vec<u64> {
+    let tx = admin.session.begin().unwrap();
+    let mut due: Vec<u64> =
+        delayed::entries(&tx, QueueAt::of(q).unwrap()).unwrap().into_iter().map(|(_, due)| due).collect();
+    due.sort_unstable();
+    due
 }
 
 /// What waits, and the ledger, without touching either: the real words, read as the layout says.
@@ -391,20 +532,48 @@ pub(super) fn peek(admin: &mut QueueAdmin, queues: usize) -> Vec<Observed> {
     let observed = |q: usize| {
         let id = QueueId(q as u16);
         let QueueCounts { put, done, dead, dropped, .. } = admin.counts(id).unwrap();
-        let memory = admin.session.memory();
         let queue = QueueAt::of(id).unwrap();
+        let mut delayed = delayed::entries(&admin.session.begin().unwrap(), queue).unwrap();
+        delayed.sort_unstable_by_key(|&(_, due)| due);
+        let given_back = returned(admin, id);
+        let memory = admin.session.memory();
         let word = |word: Field<_>| memory.load(queue + word);
-        let item = |at: DescriptorAt, id: u64, mark: u64| {
-            let bytes = memory.item(at).unwrap().to_vec();
-            Item { bytes, id, failures: memory.meta(at).failures(), mark }
+        let items = |at: DescriptorAt, meta: Meta, id: u64, mark: u64| {
+            let first = meta.as_run().map_or(0, |run| run.first);
+            let item = move |i: usize| Item {
+                bytes: memory.payload(at, meta, first + i).unwrap().to_vec(),
+                id: id + i as u64,
+                failures: meta.failures(),
+                mark: if i == 0 { mark } else { 0 },
+            };
+            (0..meta.items()).map(item).collect::<Vec<_>>()
         };
-        let returned = (0..word(queue::RETURNED)).rev().map(|i| {
-            let at = queue.returned(i);
-            item(at.into(), memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK))
-        });
-        let ring = (word(queue::HEAD)..word(queue::TAIL))
-            .map(|position| item(queue.ring_slot(word(queue::RING), position), position, 0));
-        Observed { items: returned.chain(ring).collect(), put, done, dead, dropped }
+        let mut all = Vec::new();
+        for at in (0..word(queue::RETURNED_ENTRIES))
+            .rev()
+            .map(|i| queue.returned(i))
+            .chain(delayed.iter().map(|&(at, _)| at))
+        {
+            let (id, mark) = (memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK));
+            all.extend(items(at.into(), memory.meta(at), id, mark));
+        }
+        for &(at, _) in &delayed {
+            let (id, mark) = (memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK));
+            all.extend(items(at.into(), memory.meta(at), id, mark));
+        }
+        let (mut id, mut skip) = (word(queue::HEAD), word(queue::SKIPPED) as usize);
+        for slot in word(queue::FIRST_SLOT)..word(queue::LAST_SLOT) {
+            let at = queue.ring_slot(word(queue::RING), slot);
+            let mut meta = memory.meta(at);
+            if let Some(Run { first, count }) = meta.as_run() {
+                meta = meta.with_run(Run { first: first + skip, count: count - skip });
+            }
+            all.extend(items(at, meta, id, 0));
+            (id, skip) = (id + meta.items() as u64, 0);
+        }
+        assert_eq!(id, word(queue::TAIL));
+        let due = delayed.iter().map(|&(_, due)| due).collect();
+        Observed { items: all, due, returned: given_back, put, done, dead, dropped }
     };
     (0..queues).map(observed).collect()
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 /// What an image says, without the moment and the numbers of items: both are others after a restore.
 fn said(bytes: &[u8]) -> Vec<String> {
     let image = image::read(bytes).unwrap();
-    let item = |item: &ItemImage<'_>| format!("{} {} {:?}", item.failures, item.mark, item.bytes);
+    let item =
+        |item: &ItemImage<'_>| format!("{} {} {} {:?}", item.failures, item.mark, item.due, item.bytes);
     let queue = |queue: &QueueImage<'_>| {
         let words = [queue::FLAGS, queue::DONE, queue::DEAD, queue::DROPPED_OLD];
         let words = words.map(|word| queue.word(word));
@@ -56,13 +57,18 @@ fn whatever_workers_hold_an_image_has_every_item_once_and_gives_it_back() {
     other.discard_staged().unwrap();
     other.give_back(1, true).unwrap();
     check(&mut admin);
+    let later = Delay { time: Duration::from_secs(5), most: Duration::from_secs(9), put_off: 0 };
+    worker.take(&[C], 2, Wait::No).unwrap();
+    worker.delay(1, true, later).unwrap();
+    worker.delay(0, false, Delay { time: Duration::from_secs(3), ..later }).unwrap();
+    check(&mut admin);
     // Four outputs of one item, of which three find room: what is out must not come out again.
     for n in 0..4_u8 {
         other.put(&[B], &[n; 20], Some(0)).unwrap();
     }
     assert!(matches!(other.commit(1, Wait::No).unwrap(), Committed::Full { .. }));
     let all = check(&mut admin);
-    assert!(all[0].contains("0 2 [49]"), "an item with two outputs out: {all:?}");
+    assert!(all[0].contains("0 2 0 [49]"), "an item with two outputs out: {all:?}");
     other.die();
     admin.release(SlotId(1), FailureAttribution::Nobody, 9, &mut |_| Ok(())).unwrap();
     assert_eq!(check(&mut admin), all, "given back it is the same");

@@ -2,7 +2,7 @@
 //! after every step the same answers, the same items in the same order, the same leases, and a clean audit.
 
 use super::super::inject::{self, Killed};
-use super::model::{self, ATTEMPTS, Model, Op, Queue, Worker};
+use super::model::{self, ATTEMPTS, Model, Op, Queue};
 use super::*;
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +19,8 @@ enum Event {
     Begin(u8),
     Rest,
     GiveBack(u8, bool),
+    Delay(u8, bool, u64),
+    Clock(u64),
     GiveBackAll,
     DeadLetter(u8),
     Settle,
@@ -37,6 +39,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => any::<u8>().prop_map(Event::Begin),
         1 => Just(Event::Rest),
         2 => (any::<u8>(), any::<bool>()).prop_map(|(i, charged)| Event::GiveBack(i, charged)),
+        3 => (any::<u8>(), any::<bool>(), 0..30u64).prop_map(|(i, charged, s)| Event::Delay(i, charged, s)),
+        2 => (0..5u64).prop_map(Event::Clock),
         1 => Just(Event::GiveBackAll),
         1 => any::<u8>().prop_map(Event::DeadLetter),
         1 => Just(Event::Settle),
@@ -67,6 +71,7 @@ struct World {
 
 impl World {
     fn new() -> World {
+        model::start_clock();
         let arena = Arena::create().unwrap();
         let mut admin = QueueAdmin::open(arena.clone()).unwrap();
         for q in 0..QUEUES as u16 {
@@ -74,13 +79,7 @@ impl World {
         }
         let workers = (0..WORKERS as u16).map(|slot| attach(&arena, &mut admin, slot)).collect();
         let queues = vec![Queue::new(4, WhenFull::Block); QUEUES];
-        World {
-            arena,
-            admin,
-            workers,
-            model: Model { queues, workers: vec![Worker::default(); WORKERS] },
-            clock: 0,
-        }
+        World { arena, admin, workers, model: Model::new(queues, WORKERS), clock: 0 }
     }
 
     /// The operation, if it makes sense now.
@@ -95,8 +94,12 @@ impl World {
             Event::Begin(i) => Op::Begin(index(*i)?),
             Event::Rest => Op::Rest,
             // Outputs name leases by index: whoever ends one out of turn throws what is staged away first.
-            Event::GiveBack(..) | Event::DeadLetter(_) if worker.has_staged() => Op::Discard,
+            Event::GiveBack(..) | Event::Delay(..) | Event::DeadLetter(_) if worker.has_staged() => {
+                Op::Discard
+            }
             Event::GiveBack(i, charged) => Op::GiveBack(index(*i)?, *charged),
+            Event::Delay(i, charged, seconds) => Op::Delay(index(*i)?, *charged, *seconds),
+            Event::Clock(seconds) => Op::Clock(self.model.seconds() + seconds),
             Event::GiveBackAll => Op::GiveBackAll,
             Event::DeadLetter(i) => Op::DeadLetter(index(*i)?),
             Event::Settle => Op::Settle,

@@ -113,22 +113,22 @@ fn an_output_that_can_not_be_staged_for_all_its_queues_is_staged_for_none() {
 fn the_last_block_of_a_size_is_used_and_the_next_put_waits_as_if_the_queue_were_full() {
     let (arena, mut admin) = arena(10);
     let mut writer = attach(&arena, &mut admin, 0);
-    writer.put(&[A], &[1; 60], None).unwrap();
-    writer.put(&[A], &[1; 100], None).unwrap(); // class 1, with a spare or two
+    writer.put(&[A], &[1; 2500], None).unwrap();
+    writer.put(&[A], &[1; 5000], None).unwrap(); // with a spare or two
     writer.settle().unwrap();
-    let class = Class::for_len(100);
+    let class = Class::for_len(5000);
     arena.0.store(class.free(FreeStack::Hot), 0);
     arena.0.store(class.carved(), class.blocks() - 1);
-    writer.put(&[A], &[2; 100], None).unwrap();
-    assert_eq!(admin.put_back(A, &[2; 100], 7).unwrap(), PutBack::Full);
+    writer.put(&[A], &[2; 5000], None).unwrap();
+    assert_eq!(admin.put_back(A, &[2; 5000], 7).unwrap(), PutBack::Full);
     admin.order(SlotId(0), Order::Finish).unwrap();
     for _ in 0..3 {
-        assert!(matches!(writer.put(&[A], &[2; 100], None), Err(PutError::Ordered)));
+        assert!(matches!(writer.put(&[A], &[2; 5000], None), Err(PutError::Ordered)));
     }
     // A block of that size that some other queue is done with, which no event of this queue tells.
     admin.order(SlotId(0), Order::Run).unwrap();
     arena.0.store(class.carved(), class.blocks() - 2);
-    writer.put(&[A], &[2; 100], None).unwrap();
+    writer.put(&[A], &[2; 5000], None).unwrap();
     writer.settle().unwrap();
 }
 
@@ -292,7 +292,8 @@ fn a_ring_that_ran_empty_gives_all_its_pages_back() {
     while reader.take(&[A], 512, Wait::No).unwrap() != Taken::Empty {
         reader.commit(512, Wait::No).unwrap();
     }
-    assert!(memory_used(&arena) < before + (1 << 20), "{} bytes are left", memory_used(&arena) - before);
+    // The blocks of the items' extents stay hot.
+    assert!(memory_used(&arena) < before + (2 << 20), "{} bytes are left", memory_used(&arena) - before);
 }
 
 /// Found by review: a notifier wakes one waiter. If that one was stopped (SIGSTOP) no other waiter was woken, now or by

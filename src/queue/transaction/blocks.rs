@@ -1,7 +1,7 @@
 //! Blocks: the free ones of a class are taken from its stacks, the hot one first, and new ones are cut from its region.
 
 use super::tx::Tx;
-use crate::queue::arena::descriptor::{Meta, inline_word};
+use crate::queue::arena::descriptor::{Meta, Run, inline_word};
 use crate::queue::arena::layout::{BlockAt, Class, FreeStack, INLINE, QueueAt, queue};
 use crate::queue::arena::{fault::Fault, memory::Memory};
 
@@ -82,6 +82,38 @@ impl Tx<'_> {
         self.memory.fill(block, bytes.len(), |to| to.copy_from_slice(bytes))?;
         self.add(queue + queue::BYTES, charged(bytes.len()));
         Ok((block.word(), meta))
+    }
+}
+
+/// An item that goes its own way.
+impl Tx<'_> {
+    /// The descriptor of an item that has failed, outside of its extent where there is room for it: it may wait for long, and
+    /// would keep the extent's block in use. All else stays where it is.
+    pub(crate) fn detach(
+        &mut self,
+        queue: QueueAt,
+        data: u64,
+        meta: Meta,
+        is_delayed: bool,
+    ) -> Result<(u64, Meta), Fault> {
+        let Some(Run { first, count: 1 }) = meta.as_run() else { return Ok((data, meta)) };
+        let (memory, extent) = (self.memory, BlockAt::named_by(data));
+        let bytes = memory.item_of(extent, first)?;
+        let used = self.get(queue + queue::BYTES).saturating_add(charged(bytes.len()));
+        let goes_alone = is_delayed || meta.failures() > 0;
+        if !goes_alone || bytes.len() > INLINE && used > self.get(queue + queue::MAX_BYTES) {
+            return Ok((data, meta));
+        }
+        let (own, item) = match self.new_item(queue, bytes) {
+            Ok(new) => new,
+            Err(Fault::Exhausted(_) | Fault::DiskFull(..)) => return Ok((data, meta)),
+            Err(fault) => return Err(fault),
+        };
+        let freed = self.end_outstanding(extent, 1)?;
+        if freed > 0 {
+            self.subtract(queue + queue::BYTES, freed);
+        }
+        Ok((own, item.failed(u64::from(meta.failures()))))
     }
 }
 

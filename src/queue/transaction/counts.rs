@@ -1,4 +1,4 @@
-//! A queue's ledger: `put = done + waiting + leased + dropped + dead`, at every moment.
+//! A queue's ledger: `put = done + waiting + delayed + leased + dropped + dead`, at every moment.
 
 use super::tx::Tx;
 use crate::queue::arena::layout::{self, QueueAt, queue};
@@ -11,6 +11,8 @@ pub struct QueueCounts {
     pub put: u64,
     /// Waiting now.
     pub waiting: u64,
+    /// Waiting for their time: they have failed, and are tried again later.
+    pub delayed: u64,
     /// Leased to workers now.
     pub leased: u64,
     /// Ended well.
@@ -29,6 +31,7 @@ pub(crate) fn counts(tx: &Tx<'_>, queue: QueueAt) -> QueueCounts {
     QueueCounts {
         put: tx.get(queue + queue::TAIL).wrapping_add(dropped_new),
         waiting: waiting(tx, queue),
+        delayed: delayed(tx, queue),
         leased: leased(tx, queue),
         done: tx.get(queue + queue::DONE),
         dropped: tx.get(queue + queue::DROPPED_OLD).wrapping_add(dropped_new),
@@ -44,18 +47,30 @@ pub(crate) fn waiting(tx: &Tx<'_>, queue: QueueAt) -> u64 {
     ring.wrapping_add(tx.get(queue + queue::RETURNED))
 }
 
+/// Items delayed, as this transaction will leave them.
+#[inline]
+pub(crate) fn delayed(tx: &Tx<'_>, queue: QueueAt) -> u64 {
+    tx.get(queue + queue::DELAYED)
+}
+
+/// All that counts against the capacity: waiting and delayed.
+#[inline]
+pub(crate) fn queued(tx: &Tx<'_>, queue: QueueAt) -> u64 {
+    waiting(tx, queue).wrapping_add(delayed(tx, queue))
+}
+
 /// Items leased to workers, as this transaction will leave them.
 #[inline]
 pub(crate) fn leased(tx: &Tx<'_>, queue: QueueAt) -> u64 {
     let out = tx.get(queue + queue::HEAD).wrapping_sub(tx.get(queue + queue::DROPPED_OLD));
-    let back = tx.get(queue + queue::RETURNED).wrapping_add(tx.get(queue + queue::DONE));
-    out.wrapping_sub(back).wrapping_sub(tx.get(queue + queue::DEAD))
+    let back = tx.get(queue + queue::RETURNED).wrapping_add(delayed(tx, queue));
+    out.wrapping_sub(back).wrapping_sub(tx.get(queue + queue::DONE)).wrapping_sub(tx.get(queue + queue::DEAD))
 }
 
 /// No item is left and none will come.
 #[inline]
 pub(crate) fn is_drained(tx: &Tx<'_>, queue: QueueAt) -> bool {
-    tx.get(queue + queue::FLAGS) & queue::ENDED != 0 && waiting(tx, queue) == 0 && leased(tx, queue) == 0
+    tx.get(queue + queue::FLAGS) & queue::ENDED != 0 && queued(tx, queue) == 0 && leased(tx, queue) == 0
 }
 
 /// Items waiting, read without the lock: right if nothing changes meanwhile, else near.
@@ -64,6 +79,12 @@ pub(crate) fn waiting_roughly(memory: &Memory, queue: QueueAt) -> u64 {
     // HEAD first: the tail can only have moved on since, so the difference is never negative for long.
     let (head, returned) = (memory.load(queue + queue::HEAD), memory.load(queue + queue::RETURNED));
     memory.load(queue + queue::TAIL).saturating_sub(head).saturating_add(returned)
+}
+
+/// The same of all that counts against the capacity.
+#[inline]
+pub(crate) fn queued_roughly(memory: &Memory, queue: QueueAt) -> u64 {
+    waiting_roughly(memory, queue).saturating_add(memory.load(queue + queue::DELAYED))
 }
 
 /// Whether no stage reads the queue any more, read without the lock.

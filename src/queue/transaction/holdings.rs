@@ -1,9 +1,13 @@
 //! What a worker holds: a table of entries and a bitmap of which are live. Leased items and reserved blocks both.
 
+use super::delayed::{self, Delay};
 use super::{counts, returned, tx::Tx};
+use crate::queue::arena::descriptor::{Meta, Run};
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{BITMAP_WORDS, HOLDINGS, MAX_FAN, QueueAt, SlotAt, queue, slot};
-use crate::queue::arena::{descriptor::Meta, memory::Memory};
+use crate::queue::arena::layout::{
+    BITMAP_WORDS, EntryAt, HOLDINGS, MAX_FAN, QueueAt, SlotAt, descriptor, entry, queue, slot,
+};
+use crate::queue::arena::memory::Memory;
 
 /// The live bits of a slot's table.
 #[derive(Clone, Copy, PartialEq)]
@@ -79,6 +83,36 @@ impl Iterator for FreeEntries {
     }
 }
 
+/// The item that a worker is at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Begun {
+    pub entry: u16,
+    /// Its place in the entry's extent; 0 where it is alone.
+    pub at: usize,
+}
+
+impl Begun {
+    #[inline]
+    pub(crate) fn word(self) -> u64 {
+        (self.at as u64) << 16 | u64::from(self.entry) + 1
+    }
+
+    #[inline]
+    pub(crate) fn from_word(word: u64) -> Option<Begun> {
+        let entry = (word & 0xffff).checked_sub(1)? as u16;
+        Some(Begun { entry, at: (word >> 16) as usize })
+    }
+}
+
+/// The begun mark names a table entry. If that lease has ended, what comes into the entry next is not to blame.
+#[inline]
+pub(crate) fn forget_begun(tx: &mut Tx<'_>, slot: SlotAt, kept: &Bitmap) {
+    let begun = Begun::from_word(tx.get(slot + slot::BEGUN));
+    if begun.is_some_and(|begun| !kept.is_live(begun.entry)) {
+        tx.set(slot + slot::BEGUN, 0);
+    }
+}
+
 /// How a lease ends.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum End {
@@ -86,35 +120,47 @@ pub(crate) enum End {
     Dead,
 }
 
-/// Ends leases: counts them for their queues and frees their blocks. Bits are the caller's. `ended` gets the queues
-/// concerned, for the notifications after the commit.
+/// The first leases of an entry.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct EntryPart {
+    pub entry: u16,
+    pub items: usize,
+}
+
+/// Ends leases: counts them for their queues, frees what is free with them, and clears or advances their entries, each of
+/// which comes once. `ended` gets the queues concerned, for the notifications after the commit.
 pub(crate) fn end(
     tx: &mut Tx<'_>,
     slot: SlotAt,
-    leases: &[u16],
+    parts: impl Iterator<Item = EntryPart>,
     how: End,
+    after: &mut Bitmap,
     ended: &mut EndedQueues,
 ) -> Result<(), Fault> {
-    let mut run: Option<(QueueAt, u64, u64)> = None; // queue, items, bytes
-    for &entry in leases {
+    let mut sum: Option<(QueueAt, u64, u64)> = None; // queue, items, bytes
+    for EntryPart { entry, items } in parts {
         let at = slot.entry(entry);
         let meta = tx.memory.meta(at);
         let queue = QueueAt::of(meta.queue())?;
-        let freed = if meta.has_block() { tx.free(tx.memory.block_of(at))? } else { 0 };
-        run = match run {
-            Some((same, n, bytes)) if same == queue => Some((queue, n + 1, bytes + freed)),
+        let freed = tx.end_items(tx.memory.data(at), meta, items)?;
+        match items < meta.items() {
+            true => advance(tx, at, meta, items),
+            false => after.clear(entry),
+        }
+        sum = match sum {
+            Some((same, n, bytes)) if same == queue => Some((queue, n + items as u64, bytes + freed)),
             other => {
                 count(tx, other, how, ended);
-                Some((queue, 1, freed))
+                Some((queue, items as u64, freed))
             }
         };
     }
-    count(tx, run, how, ended);
+    count(tx, sum, how, ended);
     Ok(())
 }
 
-fn count(tx: &mut Tx<'_>, run: Option<(QueueAt, u64, u64)>, how: End, ended: &mut EndedQueues) {
-    let Some((queue, items, bytes)) = run else { return };
+fn count(tx: &mut Tx<'_>, sum: Option<(QueueAt, u64, u64)>, how: End, ended: &mut EndedQueues) {
+    let Some((queue, items, bytes)) = sum else { return };
     let counter = if how == End::Done { queue::DONE } else { queue::DEAD };
     tx.add(queue + counter, items);
     if bytes > 0 {
@@ -123,21 +169,66 @@ fn count(tx: &mut Tx<'_>, run: Option<(QueueAt, u64, u64)>, how: End, ended: &mu
     ended.note(queue, bytes > 0);
 }
 
-/// A lease goes back to its queue, or a reserved block to its free stack; the bit is the caller's. Returns the queue.
+/// The first `items` of an entry's run are gone.
+fn advance(tx: &mut Tx<'_>, at: EntryAt, meta: Meta, items: usize) {
+    let Some(Run { first, count }) = meta.as_run() else { return };
+    let rest = Run { first: first + items, count: count - items };
+    let sequence = tx.memory.load(at + entry::SEQUENCE);
+    tx.set(at + entry::DESCRIPTOR + descriptor::META, meta.with_run(rest).0);
+    tx.set(at + entry::SEQUENCE, sequence.wrapping_add(items as u64));
+    tx.set(at + entry::MARK, 0);
+}
+
+/// Cuts an entry's run in front of item `at` of its extent: the items from there on get `new`, a free entry, which comes
+/// alive with the transaction.
+pub(crate) fn cut(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, at: usize, new: u16, after: &mut Bitmap) {
+    let (from, to) = (slot.entry(entry), slot.entry(new));
+    let meta = Meta(tx.get(from + entry::DESCRIPTOR + descriptor::META));
+    let Some(Run { first, count }) = meta.as_run() else { return };
+    let kept = at.saturating_sub(first).min(count);
+    let sequence = tx.get(from + entry::SEQUENCE).wrapping_add(kept as u64);
+    if let Some(begun) = Begun::from_word(tx.get(slot + slot::BEGUN))
+        && begun.entry == entry
+        && begun.at >= at
+    {
+        tx.set(slot + slot::BEGUN, Begun { entry: new, ..begun }.word());
+    }
+    tx.memory.copy_entry(from, to);
+    let rest = meta.with_run(Run { first: first + kept, count: count - kept });
+    tx.memory.store(to + entry::DESCRIPTOR + descriptor::META, rest.0);
+    tx.memory.store(to + entry::SEQUENCE, sequence);
+    tx.memory.store(to + entry::MARK, 0);
+    tx.set(from + entry::DESCRIPTOR + descriptor::META, meta.with_run(Run { first, count: kept }).0);
+    after.mark(new);
+}
+
+/// What an entry stands for goes back: leases to their queue, at once or after a while, a reserved block to its free stack; the
+/// bit is the caller's. Where no room is left for one more delayed item it goes back at once.
+/// `change`: what the items are from now on, all of them or a part of their run. Returns the queue.
 pub(crate) fn give_back(
     tx: &mut Tx<'_>,
     slot: SlotAt,
     entry: u16,
+    delay: Option<Delay>,
     change: impl FnOnce(Meta) -> Meta,
 ) -> Result<QueueAt, Fault> {
     let at = slot.entry(entry);
     let meta = tx.memory.meta(at);
     let queue = QueueAt::of(meta.queue())?;
     if meta.is_block() {
-        let size = tx.free(tx.memory.block_of(at))?;
-        tx.subtract(queue + queue::BYTES, size);
+        let size = tx.end_reserved(tx.memory.data(at), meta)?;
+        if size > 0 {
+            tx.subtract(queue + queue::BYTES, size);
+        }
     } else {
-        returned::push(tx, queue, at, change(meta))?;
+        let (data, meta) = tx.detach(queue, tx.memory.data(at), change(meta), delay.is_some())?;
+        let is_delayed = match delay {
+            Some(delay) => delayed::put(tx, queue, at, (data, meta), delay)?,
+            None => false,
+        };
+        if !is_delayed {
+            returned::push(tx, queue, at, data, meta)?;
+        }
     }
     Ok(queue)
 }

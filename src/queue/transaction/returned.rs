@@ -1,30 +1,67 @@
 //! A queue's stack of returned items, which is served before its ring.
 
 use super::{counts, tx::Tx};
-use crate::queue::arena::descriptor::Meta;
+use crate::queue::arena::descriptor::{Meta, Run};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{EntryAt, QueueAt, RETURNED_MAX, descriptor, entry, queue};
 
 /// Entries that get their pages at once.
 const RESERVED_ENTRIES: u64 = 2048;
 
-/// How many returned items there are, checked.
+/// How many entries there are on the stack, checked.
 pub(crate) fn len(tx: &Tx<'_>, queue: QueueAt) -> Result<u64, Fault> {
-    let n = tx.get(queue + queue::RETURNED);
+    let n = tx.get(queue + queue::RETURNED_ENTRIES);
     if n >= RETURNED_MAX {
-        return Err(Fault::damaged("the count of returned items", queue + queue::RETURNED, n));
+        return Err(Fault::damaged("the count of returned items", queue + queue::RETURNED_ENTRIES, n));
     }
     Ok(n)
 }
 
-/// Puts an item back to the front: the copy of a table entry.
-pub(crate) fn push(tx: &mut Tx<'_>, queue: QueueAt, entry: EntryAt, meta: Meta) -> Result<(), Fault> {
+/// Puts what an entry stands for back to the front, as this descriptor says.
+pub(crate) fn push(
+    tx: &mut Tx<'_>,
+    queue: QueueAt,
+    entry: EntryAt,
+    data: u64,
+    meta: Meta,
+) -> Result<(), Fault> {
     let n = len(tx, queue)?;
     let to = queue.returned(n);
     tx.memory.copy_entry(entry, to);
-    tx.memory.store(to + entry::DESCRIPTOR + descriptor::META, meta.0);
-    tx.set(queue + queue::RETURNED, n + 1);
+    tx.memory.store_descriptor(to, data, meta);
+    tx.set(queue + queue::RETURNED_ENTRIES, n + 1);
+    tx.add(queue + queue::RETURNED, meta.items() as u64);
     Ok(())
+}
+
+/// Takes up to `items` of the entry on top of the stack, whose number is `n`: calls `each` with the entry and what of it is
+/// taken. What is left of a run stays.
+pub(crate) fn pop(
+    tx: &mut Tx<'_>,
+    queue: QueueAt,
+    n: u64,
+    items: usize,
+    each: impl FnOnce(&mut Tx<'_>, EntryAt, Meta) -> Result<(), Fault>,
+) -> Result<usize, Fault> {
+    let at = queue.returned(n);
+    let meta = tx.memory.meta(at);
+    let taken = meta.items().min(items);
+    match meta.as_run() {
+        Some(Run { first, count }) if taken < count => {
+            each(tx, at, meta.with_run(Run { first, count: taken }))?;
+            let rest = Run { first: first + taken, count: count - taken };
+            let sequence = tx.memory.load(at + entry::SEQUENCE);
+            tx.set(at + entry::DESCRIPTOR + descriptor::META, meta.with_run(rest).0);
+            tx.set(at + entry::SEQUENCE, sequence.wrapping_add(taken as u64));
+            tx.set(at + entry::MARK, 0);
+        }
+        Some(_) | None => {
+            each(tx, at, meta)?;
+            tx.set(queue + queue::RETURNED_ENTRIES, n);
+        }
+    }
+    tx.subtract(queue + queue::RETURNED, taken as u64);
+    Ok(taken)
 }
 
 /// In a file: room for the leases of more workers. Returned and leased items together are never more than that, so giving

@@ -34,7 +34,7 @@ fn show(memory: &Memory, queue: QueueAt, slot: DescriptorAt, id: u64) {
     // What makes no sense is reported when it is taken.
     let Ok(item) = memory.item(slot) else { return };
     memory.store(sample::ID, id);
-    memory.store(sample::LEN, memory.meta(slot).len() as u64);
+    memory.store(sample::LEN, item.len() as u64);
     memory.write_text(sample::TEXT, &item[..item.len().min(sample::TEXT_MAX)]);
     memory.store(sample::QUEUE, queue.into());
     memory.store(TAP, 0);

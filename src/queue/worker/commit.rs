@@ -1,17 +1,19 @@
 //! Publishing: staged outputs become items, and the leases they came from end, in one transaction.
 
 use super::handle::WorkerHandle;
+use super::leases::{self, Held};
+use super::outputs::NO_LEASE;
 use super::put::PutError;
-use super::staging::{Disposition, Group, NO_LEASE, Put, Staging};
+use super::staging::Staging;
 use super::wait::Wait;
 use crate::model::WhenFull;
 use crate::queue::QueueId;
-use crate::queue::arena::layout::{EventAt, MAX_BATCH, QueueAt, SlotAt, entry, queue, slot};
+use crate::queue::arena::descriptor::Meta;
+use crate::queue::arena::layout::{EventAt, MAX_BATCH, QueueAt, SlotAt, descriptor, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
-use crate::queue::arena::{fault::Fault, layout::BlockAt, memory::Memory};
-use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues};
+use crate::queue::arena::{fault::Fault, memory::Memory};
+use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, FreeEntries};
 use crate::queue::transaction::{counts, lock::LockPriority, tx::Tx};
-use std::ops::Range;
 
 /// What came of a [`WorkerHandle::commit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +64,8 @@ impl WorkerHandle {
     pub fn commit(&mut self, upto: usize, wait: Wait) -> Result<Committed, Fault> {
         let mut upto = upto.min(self.leases.len());
         if self.staging.is_empty() {
-            self.finished.extend(self.leases.drain(..upto));
+            leases::join(&mut self.finished, &self.leases[..upto]);
+            self.leases.drain(..upto);
             if !self.empty_inputs.is_empty() {
                 self.settle()?;
             }
@@ -107,16 +110,15 @@ impl WorkerHandle {
     /// of it.
     fn spin_for_room(&mut self, wait: Wait) -> Result<LockPriority, Fault> {
         let WorkerHandle { session, spin, staging, .. } = &mut *self;
-        let unpublished = staging.published..staging.groups.len();
-        let Some((Some(q), groups)) = staging.runs.of(unpublished).next() else {
+        let Some(([q], outputs)) = staging.outputs.runs().next() else {
             return Ok(LockPriority::High);
         };
-        let (memory, queue) = (session.memory(), QueueAt::of(q)?);
+        let (memory, queue) = (session.memory(), QueueAt::of(*q)?);
         let mut came = false;
         if wait != Wait::No && blocks_when_full(memory, queue) {
             let capacity = memory.load(queue + queue::CAPACITY);
-            let wanted = (groups.len() as u64).min(capacity.div_ceil(2));
-            let has_room = || counts::waiting_roughly(memory, queue).saturating_add(wanted) <= capacity;
+            let wanted = (outputs as u64).min(capacity.div_ceil(2));
+            let has_room = || counts::queued_roughly(memory, queue).saturating_add(wanted) <= capacity;
             if !has_room() {
                 came = spin.spin_until(has_room);
                 self.count_spinning(Waiting::Blocked);
@@ -125,20 +127,10 @@ impl WorkerHandle {
         Ok(self.lock_priority(queue, came))
     }
 
-    /// Publishes what is staged before its input is done: there is too much of it to keep back.
+    /// Publishes what is staged before its input is done: there is too much of it to keep back. An output that is being
+    /// staged stays where it is.
     pub(super) fn publish_early(&mut self) -> Result<(), PutError> {
-        self.publish_early_keeping(self.staging.puts.len())
-    }
-
-    /// The same, in the middle of staging an output whose puts start at `keep`.
-    pub(super) fn publish_early_keeping(&mut self, keep: usize) -> Result<(), PutError> {
-        let unfinished = self.staging.puts.split_off(keep);
-        let result = self.commit(0, Wait::Forever);
-        if self.staging.is_empty() {
-            self.staging.blocks = unfinished.iter().filter(|put| put.entry().is_some()).count();
-        }
-        self.staging.puts.extend(unfinished);
-        match result? {
+        match self.commit(0, Wait::Forever)? {
             Committed::Ordered => Err(PutError::Ordered),
             Committed::Done { .. } | Committed::Full { .. } | Committed::Closed => Ok(()),
         }
@@ -152,22 +144,19 @@ impl WorkerHandle {
         whole: bool,
         priority: LockPriority,
     ) -> Result<Published, Fault> {
-        let WorkerHandle { session, slot, live, leases, staging, targets, hidden, .. } = self;
+        let WorkerHandle { session, slot, live, leases, finished, staging, targets, hidden, .. } = self;
         let mut tx = session.begin_with(priority)?;
         if let Some(event) = slept {
             tx.register_waiter(event); // others may still sleep
         }
-        targets.clear();
         let mut fits = targets.fit(&tx, staging, MAX_BATCH)?;
-        // Fewer groups may leave more leases unfinished, hence the loop; one group can always be marked.
-        while let n = markable(staging, fits.clone(), upto)
-            && n < fits.len()
+        // Fewer outputs may leave more leases unfinished, hence the loop; one output can always be marked.
+        while let n = markable(staging, fits, upto)
+            && n < fits
         {
-            staging.reconsider(fits);
-            targets.clear();
             fits = targets.fit(&tx, staging, n)?;
         }
-        if (fits.is_empty() || whole)
+        if (fits == 0 || whole)
             && let Some((target, size)) = targets.full
         {
             let event = target.queue + queue::NOT_FULL;
@@ -183,36 +172,33 @@ impl WorkerHandle {
         if targets.are_closed(*hidden) {
             return Ok(Published::Closed);
         }
-        targets.publish(&mut tx, staging, fits.clone())?;
-        let puts = staging.puts_of(fits.clone());
         let mut after = *live;
-        if staging.blocks > 0 {
-            release_blocks(&mut tx, &mut after, &staging.puts[puts])?;
-        }
-        let done = finished_by(staging, fits.end, upto);
+        holdings::forget_begun(&mut tx, *slot, live);
+        targets.publish(&mut tx, *slot, &mut after, staging)?;
+        let done = finished_by(staging, fits, upto);
+        // A token ends its old lease and is an output, but neither is work done.
+        let last = fits.checked_sub(1).and_then(|last| staging.outputs.queues_of(last));
+        let tokens = u64::from(hidden.is_some() && last.and_then(|queues| queues.first()) == hidden.as_ref());
+        let finished_items: usize = finished.iter().map(|part| part.items).sum();
+        leases::join(finished, &leases[..done]);
         let mut ended = EndedQueues::default();
-        holdings::end(&mut tx, *slot, &leases[..done], End::Done, &mut ended)?;
-        leases[..done].iter().for_each(|&entry| after.clear(entry));
+        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut after, &mut ended)?;
         if done < staging.named {
-            mark(&mut tx, *slot, leases, done, &staging.groups[fits.clone()]);
+            let mut free = FreeEntries::of_both(live, &after);
+            let mut marking = Marking { slot: *slot, leases, after: &mut after, free: &mut free };
+            marking.mark(&mut tx, staging, fits, done)?;
         }
         after.save(&mut tx, *slot, live);
-        // A token ends its old lease and is an output, but neither is work done.
-        let tokens = u64::from(hidden.is_some() && staging.last_queue(fits.clone()) == *hidden);
         if worker_time::is_on() {
-            tx.add(*slot + slot::EMITTED, fits.len() as u64 - tokens);
-            tx.add(*slot + slot::COMPLETED, done as u64 - tokens.min(done as u64));
+            tx.add(*slot + slot::EMITTED, fits as u64 - tokens);
+            tx.add(*slot + slot::COMPLETED, (finished_items + done) as u64 - tokens.min(done as u64));
         }
         tx.commit()?;
         *live = after;
         leases.drain(..done);
-        staging.published = fits.end;
+        finished.clear();
+        staging.outputs.publish(fits, done);
         staging.named = staging.named.saturating_sub(done);
-        for group in &mut staging.groups[fits.end..] {
-            if group.lease != NO_LEASE {
-                group.lease -= done as u32;
-            }
-        }
         targets.notify(&mut tx);
         ended.notify(&mut tx);
         let (before, size_after) = targets.first_sizes(&tx);
@@ -221,11 +207,10 @@ impl WorkerHandle {
         if let Some(change) = change {
             self.wait_until_saved(change);
         }
-        let staging = &mut self.staging;
-        if staging.published < staging.groups.len() {
+        if !self.staging.is_empty() {
             return Ok(Published::Part);
         }
-        staging.clear();
+        self.staging.clear();
         Ok(Published::All { before, after: size_after })
     }
 }
@@ -236,50 +221,72 @@ pub(super) fn blocks_when_full(memory: &Memory, queue: QueueAt) -> bool {
         && WhenFull::from_word(memory.load(queue + queue::WHEN_FULL)) == WhenFull::Block
 }
 
-/// How many leases, from the oldest, have no output left once the groups before `end` are published.
-fn finished_by(staging: &Staging, end: usize, upto: usize) -> usize {
-    let rest = staging.groups[end..].iter().map(|group| group.lease as usize);
-    rest.min().unwrap_or(usize::MAX).min(upto)
+/// How many leases, from the oldest, have no output left once the first `published` outputs are out.
+fn finished_by(staging: &Staging, published: usize, upto: usize) -> usize {
+    staging.outputs.oldest_after(published).unwrap_or(usize::MAX).min(upto)
 }
 
-/// How many of the groups can be published at once, so that the marks of unfinished leases fit into the journal.
-fn markable(staging: &Staging, fits: Range<usize>, upto: usize) -> usize {
-    let done = finished_by(staging, fits.end, upto);
+/// How many of the first `fits` outputs can be published at once, so that the marks of unfinished leases fit into the
+/// journal.
+fn markable(staging: &Staging, fits: usize, upto: usize) -> usize {
+    let done = finished_by(staging, fits, upto);
     if staging.named <= done {
-        return fits.len();
+        return fits;
     }
-    let (mut marks, mut last) = (0, NO_LEASE);
-    for (n, group) in staging.groups[fits.clone()].iter().enumerate() {
-        if group.lease != NO_LEASE && group.lease as usize >= done && group.lease != last {
-            (marks, last) = (marks + 1, group.lease);
+    let (mut marks, mut before) = (0, 0);
+    for (lease, outputs) in staging.outputs.owners() {
+        if before >= fits {
+            break;
+        }
+        if lease != NO_LEASE && lease as usize >= done {
+            marks += 1;
             if marks > MAX_MARKS {
-                return n;
+                return before;
             }
         }
+        before += outputs;
     }
-    fits.len()
-}
-
-/// Published blocks leave the worker's holdings; those of dropped outputs become free.
-fn release_blocks(tx: &mut Tx<'_>, after: &mut Bitmap, puts: &[Put]) -> Result<(), Fault> {
-    for put in puts {
-        if let Some(entry) = put.entry() {
-            after.clear(entry);
-            if put.disposition != Disposition::Publish {
-                let size = tx.free(BlockAt::named_by(put.data))?;
-                tx.subtract(QueueAt::of(put.queue)? + queue::BYTES, size);
-            }
-        }
-    }
-    Ok(())
+    fits
 }
 
 /// Leases that stay note how many of their outputs are published: a later try skips as many.
-fn mark(tx: &mut Tx<'_>, slot: SlotAt, leases: &[u16], done: usize, published: &[Group]) {
-    for group in published {
-        let lease = group.lease as usize;
-        if group.lease != NO_LEASE && lease >= done && lease < leases.len() {
-            tx.add(slot.entry(leases[lease]) + entry::MARK, 1);
+struct Marking<'a> {
+    slot: SlotAt,
+    leases: &'a mut [Held],
+    after: &'a mut Bitmap,
+    free: &'a mut FreeEntries,
+}
+
+impl Marking<'_> {
+    fn mark(
+        &mut self,
+        tx: &mut Tx<'_>,
+        staging: &Staging,
+        published: usize,
+        done: usize,
+    ) -> Result<(), Fault> {
+        let mut left = published;
+        for (lease, outputs) in staging.outputs.owners() {
+            let n = outputs.min(left);
+            left -= n;
+            if n > 0 && lease != NO_LEASE && (done..self.leases.len()).contains(&(lease as usize)) {
+                let entry = self.first_of_entry(tx, lease as usize)?;
+                tx.add(self.slot.entry(entry) + entry::MARK, n as u64);
+            }
         }
+        Ok(())
+    }
+
+    /// A mark is of the first item of an entry: so the entry is cut in front of this one.
+    fn first_of_entry(&mut self, tx: &mut Tx<'_>, lease: usize) -> Result<u16, Fault> {
+        let Held { entry, at } = self.leases[lease];
+        let meta = Meta(tx.get(self.slot.entry(entry) + entry::DESCRIPTOR + descriptor::META));
+        if meta.as_run().is_none_or(|run| run.first == at as usize) {
+            return Ok(entry);
+        }
+        let new = self.free.next().ok_or_else(|| Fault::damaged("a worker's free holdings", self.slot, 0))?;
+        holdings::cut(tx, self.slot, entry, at as usize, new, self.after);
+        leases::rename(&mut self.leases[lease..], entry, new);
+        Ok(new)
     }
 }

@@ -1,11 +1,12 @@
 //! The other ends of a lease: given back, or dead. And of what was staged: thrown away.
 
 use super::handle::WorkerHandle;
-use super::staging::{NO_LEASE, Put};
+use super::leases::{self, Held};
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{QueueAt, queue, slot};
-use crate::queue::transaction::holdings::{self, End, EndedQueues};
+use crate::queue::transaction::delayed::Delay;
+use crate::queue::transaction::holdings::{self, End, EndedQueues, EntryPart, FreeEntries};
 use crate::queue::transaction::tx::Tx;
 
 /// Entries changed in one transaction: bounds the time under the lock.
@@ -17,8 +18,7 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn discard_staged(&mut self) -> Result<(), Fault> {
-        let unpublished = self.staging.puts_of(self.staging.published..self.staging.groups.len());
-        let entries = entries_of(&self.staging.puts[unpublished]);
+        let entries = self.staging.truncate(0);
         self.staging.clear();
         self.free_blocks(&entries)
     }
@@ -29,19 +29,14 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn discard_staged_from(&mut self, i: usize) -> Result<(), Fault> {
-        let groups = &self.staging.groups[self.staging.published..];
-        let Some(keep) = groups.iter().position(|group| group.lease != NO_LEASE && group.lease as usize >= i)
-        else {
-            return Ok(());
-        };
-        let from = self.staging.published + keep;
-        if from == 0 {
-            return self.discard_staged();
+        match self.staging.outputs.first_of(i) {
+            None => Ok(()),
+            Some(0) => self.discard_staged(),
+            Some(from) => {
+                let entries = self.staging.truncate(from);
+                self.free_blocks(&entries)
+            }
         }
-        let puts = self.staging.puts_of(from..self.staging.groups.len());
-        let entries = entries_of(&self.staging.puts[puts.clone()]);
-        self.staging.truncate(from, puts.start, entries.len());
-        self.free_blocks(&entries)
     }
 
     pub(super) fn free_spares(&mut self) -> Result<(), Fault> {
@@ -53,6 +48,7 @@ impl WorkerHandle {
         for chunk in entries.chunks(TX_ENTRIES) {
             self.give_back_entries(
                 chunk.iter(),
+                None,
                 |meta| meta,
                 |tx, queue| tx.notify_all_idle(queue + queue::BYTES_FREE),
             )?;
@@ -65,8 +61,20 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn give_back(&mut self, i: usize, charge: bool) -> Result<(), Fault> {
-        let entry = self.leases.remove(i);
-        self.return_leases(&[entry], charge)
+        self.isolate(i)?;
+        let entry = self.leases.remove(i).entry;
+        self.return_entries(&[entry], charge, None)
+    }
+
+    /// Delays lease `i`: it is taken again once its time has come, and others before that. It goes back to the front of its
+    /// queue where no more can be delayed.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn delay(&mut self, i: usize, charge: bool, delay: Delay) -> Result<(), Fault> {
+        self.isolate(i)?;
+        let entry = self.leases.remove(i).entry;
+        self.return_entries(&[entry], charge, Some(delay))
     }
 
     /// Ends what is finished and gives back everything else, uncharged: before a good exit.
@@ -84,26 +92,66 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn give_back_from(&mut self, from: usize) -> Result<(), Fault> {
+        self.cut_before(from)?;
         while self.leases.len() > from {
-            let start = self.leases.len().saturating_sub(TX_ENTRIES).max(from);
-            let chunk = self.leases.split_off(start);
-            self.return_leases(&chunk, false)?;
+            let entries: Vec<u16> = leases::runs(&self.leases[from..]).map(|run| run.entry).collect();
+            let chunk = &entries[entries.len().saturating_sub(TX_ENTRIES)..];
+            self.return_entries(chunk, false, None)?;
+            let kept = self.leases.iter().position(|held| held.entry == chunk[0]);
+            self.leases.truncate(kept.unwrap_or(from));
         }
         Ok(())
     }
 
-    fn return_leases(&mut self, oldest_first: &[u16], charge: bool) -> Result<(), Fault> {
+    fn return_entries(
+        &mut self,
+        oldest_first: &[u16],
+        charge: bool,
+        delay: Option<Delay>,
+    ) -> Result<(), Fault> {
         // The youngest first: the oldest ends on top of the stack, to be served first.
         self.give_back_entries(
             oldest_first.iter().rev(),
+            delay,
             |meta| if charge { meta.failed_once_more() } else { meta },
             |tx, queue| tx.notify(queue + queue::NOT_EMPTY),
         )
     }
 
+    /// Lease `i` gets an entry of its own, in which it can end by itself.
+    fn isolate(&mut self, i: usize) -> Result<(), Fault> {
+        self.cut_before(i)?;
+        if self.leases.get(i + 1).is_some_and(|next| next.entry == self.leases[i].entry) {
+            self.cut_before(i + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Lease `i` becomes the first of an entry. Killed after that, the same items are held as before.
+    fn cut_before(&mut self, i: usize) -> Result<(), Fault> {
+        let WorkerHandle { session, slot, live, leases, .. } = self;
+        let Some(&Held { entry, at }) = leases.get(i) else { return Ok(()) };
+        let run = session.memory().meta(slot.entry(entry)).as_run();
+        if run.is_none_or(|run| run.first == at as usize) {
+            return Ok(());
+        }
+        let mut tx = session.begin()?;
+        let mut after = *live;
+        holdings::forget_begun(&mut tx, *slot, live);
+        let new = FreeEntries::of_both(live, live).next();
+        let new = new.ok_or_else(|| Fault::damaged("a worker's free holdings", *slot, 0))?;
+        holdings::cut(&mut tx, *slot, entry, at as usize, new, &mut after);
+        after.save(&mut tx, *slot, live);
+        tx.commit()?;
+        *live = after;
+        leases::rename(&mut leases[i..], entry, new);
+        Ok(())
+    }
+
     fn give_back_entries<'e>(
         &mut self,
         entries: impl Iterator<Item = &'e u16>,
+        delay: Option<Delay>,
         change: impl Fn(Meta) -> Meta,
         notify: impl Fn(&mut Tx<'_>, QueueAt),
     ) -> Result<(), Fault> {
@@ -111,7 +159,7 @@ impl WorkerHandle {
         let mut tx = session.begin()?;
         let (mut after, mut queues) = (*live, [None; TX_ENTRIES]);
         for (&entry, queue) in entries.zip(&mut queues) {
-            *queue = Some(holdings::give_back(&mut tx, *slot, entry, &change)?);
+            *queue = Some(holdings::give_back(&mut tx, *slot, entry, delay, &change)?);
             after.clear(entry);
         }
         after.save(&mut tx, *slot, live);
@@ -126,8 +174,9 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn dead_letter(&mut self, i: usize) -> Result<(), Fault> {
-        let entry = self.leases.remove(i);
-        self.end_leases(&[entry], End::Dead)
+        self.isolate(i)?;
+        let entry = self.leases.remove(i).entry;
+        self.end_leases(&[EntryPart { entry, items: 1 }], End::Dead)
     }
 
     /// Ends the leases that `commit` only noted as finished, and frees reserved blocks: before a rest.
@@ -144,22 +193,17 @@ impl WorkerHandle {
         if self.staging.spares.is_empty() { Ok(()) } else { self.free_spares() }
     }
 
-    fn end_leases(&mut self, entries: &[u16], how: End) -> Result<(), Fault> {
+    fn end_leases(&mut self, parts: &[EntryPart], how: End) -> Result<(), Fault> {
         let WorkerHandle { session, slot, live, .. } = self;
         let mut tx = session.begin()?;
         let (mut after, mut ended) = (*live, EndedQueues::default());
-        holdings::end(&mut tx, *slot, entries, how, &mut ended)?;
-        entries.iter().for_each(|&entry| after.clear(entry));
+        holdings::end(&mut tx, *slot, parts.iter().copied(), how, &mut after, &mut ended)?;
         after.save(&mut tx, *slot, live);
         let counter = if how == End::Done { slot::COMPLETED } else { slot::DEAD };
-        tx.add(*slot + counter, entries.len() as u64);
+        tx.add(*slot + counter, parts.iter().map(|part| part.items as u64).sum());
         tx.commit()?;
         *live = after;
         ended.notify(&mut tx);
         Ok(())
     }
-}
-
-fn entries_of(puts: &[Put]) -> Vec<u16> {
-    puts.iter().filter_map(Put::entry).collect()
 }

@@ -1,20 +1,23 @@
 //! A worker's handle on the arena: its slot, its leases, and what it tells the supervisor.
 
+use super::leases::Held;
 use super::spin::SpinBudget;
 use super::staging::Staging;
 use super::targets::Targets;
 use crate::model::Tuning;
+use crate::queue::arena::descriptor::Run;
 use crate::queue::arena::layout::{self, EventAt, HOLDINGS, MAX_BATCH, QueueAt, SlotAt, queue, slot};
 use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{attach::Arena, fault::Fault, place::Field, tuning};
 use crate::queue::arena::{item_times, worker_time};
-use crate::queue::transaction::{counts, holdings::Bitmap, lock::LockPriority, session::Session};
+use crate::queue::transaction::holdings::{Begun, Bitmap, EntryPart};
+use crate::queue::transaction::{counts, lock::LockPriority, session::Session};
 use crate::queue::{QueueId, SlotId};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicU64, fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One leased item.
 pub struct Lease<'a> {
@@ -37,10 +40,10 @@ pub struct WorkerHandle {
     pub(super) session: Session,
     pub(super) slot: SlotAt,
     pub(super) live: Bitmap,
-    /// Items held, oldest first: entries of the slot's table.
-    pub(super) leases: Vec<u16>,
+    /// Items held, oldest first.
+    pub(super) leases: Vec<Held>,
     /// Done without outputs: ended by the next transaction.
-    pub(super) finished: Vec<u16>,
+    pub(super) finished: Vec<EntryPart>,
     pub(super) staging: Staging,
     pub(super) targets: Targets,
     pub(super) spin: SpinBudget,
@@ -48,6 +51,8 @@ pub struct WorkerHandle {
     pub(super) first_input: usize,
     /// What the last `take` that found nothing would have slept on.
     pub(super) empty_inputs: Vec<(EventAt, u32)>,
+    /// When a delayed item of these inputs is due.
+    pub(super) next_due: Option<Instant>,
     pub(super) order_seen: Cell<u64>,
     /// The queue of the stage's token.
     pub(super) hidden: Option<QueueId>,
@@ -85,6 +90,7 @@ impl WorkerHandle {
             spin: SpinBudget::new(),
             first_input: 0,
             empty_inputs: Vec::new(),
+            next_due: None,
             order_seen: Cell::new(u64::MAX),
             hidden: None,
             publishes_first: false,
@@ -196,20 +202,48 @@ impl WorkerHandle {
     pub fn item(&self, i: usize) -> Result<Lease<'_>, Fault> {
         self.prefetch(i + PREFETCH_ITEMS);
         let memory = self.session.memory();
-        let at = self.slot.entry(self.leases[i]);
+        let Held { entry, at: place } = self.leases[i];
+        let at = self.slot.entry(entry);
         let meta = memory.meta(at);
-        let bytes = memory.payload(at.into(), meta)?;
-        let (id, mark) = (memory.load(at + layout::entry::SEQUENCE), memory.load(at + layout::entry::MARK));
+        let bytes = memory.payload(at.into(), meta, place as usize)?;
+        let (mut id, mut mark) =
+            (memory.load(at + layout::entry::SEQUENCE), memory.load(at + layout::entry::MARK));
+        if let Some(run) = meta.as_run()
+            && place as usize != run.first
+        {
+            (id, mark) = (id.wrapping_add(u64::from(place)).wrapping_sub(run.first as u64), 0);
+        }
         Ok(Lease { bytes, attempt: meta.failures() + 1, queue: meta.queue(), mark, id })
+    }
+
+    /// The leases from number `i` on that lie together, as many as there are: their bytes, each followed by a line end. An item
+    /// may hold line ends of its own. `None`: the lease lies by itself.
+    ///
+    /// # Errors
+    /// As for [`WorkerHandle::item`].
+    pub fn lines(&self, i: usize) -> Result<Option<(&[u8], usize)>, Fault> {
+        let memory = self.session.memory();
+        let Held { entry, at: place } = self.leases[i];
+        let at = self.slot.entry(entry);
+        let Some(run) = memory.meta(at).as_run() else { return Ok(None) };
+        let (first, end) = (place as usize, run.first + run.count);
+        let run = Run { first, count: end.saturating_sub(first) };
+        Ok(Some((memory.lines(memory.block_of(at), run)?, run.count)))
+    }
+
+    /// How often lease `i` was put off: delayed without a failure.
+    pub fn put_off(&self, i: usize) -> u32 {
+        let at = self.slot.entry(self.leases[i].entry);
+        self.session.memory().load(at + layout::entry::PUT_OFF) as u32
     }
 
     /// Leases are read one after the other: this one soon.
     #[inline]
     fn prefetch(&self, i: usize) {
-        let Some(&entry) = self.leases.get(i) else { return };
+        let Some(&Held { entry, at: 0 }) = self.leases.get(i) else { return };
         let (memory, at) = (self.session.memory(), self.slot.entry(entry));
         let meta = memory.meta(at);
-        if meta.has_block() {
+        if meta.has_block() && meta.as_run().is_none() {
             memory.will_read(memory.block_of(at), meta.len());
         }
     }
@@ -217,7 +251,8 @@ impl WorkerHandle {
     /// From now on a crash is charged to lease `i`.
     #[inline]
     pub fn begin(&self, i: usize) {
-        self.session.memory().store(self.slot + slot::BEGUN, u64::from(self.leases[i]) + 1);
+        let Held { entry, at } = self.leases[i];
+        self.session.memory().store(self.slot + slot::BEGUN, Begun { entry, at: at as usize }.word());
     }
 
     /// From now on a crash is charged to no item.

@@ -3,8 +3,9 @@
 mod commit;
 mod end;
 mod handle;
+mod leases;
+mod outputs;
 mod put;
-mod runs;
 mod spin;
 mod staging;
 mod take;

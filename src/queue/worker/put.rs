@@ -1,20 +1,25 @@
 //! Staging: outputs are copied into reserved blocks (or carried in their descriptors) before the commit shows them.
 
 use super::handle::WorkerHandle;
-use super::staging::{Disposition, MAX_BLOCKS, MAX_SPARES, MAX_STAGED, NO_ENTRY, Put, Spare};
+use super::staging::{
+    MAX_BLOCKS, MAX_EXTENT_ITEM, MAX_SPARES, MAX_STAGED, NO_ENTRY, Piece, Spare, StagedExtent,
+};
 use super::wait::Wait;
 use crate::model::WhenFull;
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, inline_word};
 use crate::queue::arena::layout::{BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, QueueAt, queue};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
-use crate::queue::arena::{fault::Fault, memory::Memory, worker_time::Waiting};
+use crate::queue::arena::{extent, fault::Fault, memory::Memory, worker_time::Waiting};
 use crate::queue::transaction::{drop_old, holdings::FreeEntries, tx::Tx};
 use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Larger blocks are reserved one by one.
 const MAX_SPARE_BYTES: u64 = 64 << 10;
+const MAX_EXTENT_BYTES: u64 = 64 << 10;
+/// An extent takes no more than this part of a queue's `max_bytes`: its bytes are in use until its last item has ended.
+const EXTENTS_OF_QUEUE: u64 = 16;
 /// How often an allocation is tried again while the disk is full.
 const DISK_RETRY: Duration = Duration::from_millis(250);
 
@@ -64,31 +69,38 @@ enum Payload<F> {
     Unwritten(F),
     Word(u64),
     Block(BlockAt),
+    /// Where it lies in an extent.
+    Part(BlockAt, usize),
 }
 
 impl<F: FnOnce(&mut [u8])> Payload<F> {
     #[inline]
-    fn word(&mut self, len: usize) -> u64 {
+    fn word(&mut self, memory: &Memory, len: usize) -> Result<u64, Fault> {
         let mut bytes = [0; INLINE];
-        let word = match std::mem::replace(self, Payload::Word(0)) {
-            Payload::Unwritten(fill) => {
-                fill(&mut bytes[..len]);
-                inline_word(&bytes)
-            }
-            Payload::Word(word) => word,
-            Payload::Block(block) => block.word(),
-        };
+        self.fill(memory, &mut bytes[..len])?;
+        let word = inline_word(&bytes);
         *self = Payload::Word(word);
-        word
+        Ok(word)
     }
 
     #[inline]
     fn write(&mut self, memory: &Memory, block: BlockAt, len: usize) -> Result<(), Fault> {
-        match std::mem::replace(self, Payload::Block(block)) {
-            Payload::Unwritten(fill) => memory.fill(block, len, fill),
-            Payload::Word(first) => memory.duplicate(BlockAt::named_by(first), block, len),
-            Payload::Block(first) => memory.duplicate(first, block, len),
+        let mut filled = Ok(());
+        memory.fill(block, len, |to| filled = self.fill(memory, to))?;
+        *self = Payload::Block(block);
+        filled
+    }
+
+    /// Fills it in.
+    #[inline]
+    fn fill(&mut self, memory: &Memory, to: &mut [u8]) -> Result<(), Fault> {
+        match std::mem::replace(self, Payload::Word(0)) {
+            Payload::Unwritten(fill) => fill(to),
+            Payload::Word(word) => to.copy_from_slice(&word.to_le_bytes()[..to.len()]),
+            Payload::Block(first) => memory.copy_out(first, to)?,
+            Payload::Part(first, n) => to.copy_from_slice(memory.item_of(first, n)?),
         }
+        Ok(())
     }
 }
 
@@ -122,38 +134,74 @@ impl WorkerHandle {
         for_lease: Option<usize>,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<(), PutError> {
+        if let [q] = outputs
+            && let Some(open) = self.staging.open_for(*q, len)
+        {
+            let place = (open.count, open.bytes);
+            open.bytes = self.session.memory().append(open.block, open.class, place, len, fill);
+            open.count += 1;
+            self.staging.add_alike(len, for_lease);
+            return Ok(());
+        }
+        self.put_slowly(outputs, len, for_lease, fill)
+    }
+
+    /// Stages the whole lines at the start of `bytes`, each as an output of no lease, as far as they simply join the output
+    /// before them: none of it waits, and none is left to be done where nothing was staged for the queue. Returns how many
+    /// lines there were, and their bytes.
+    pub fn put_lines(&mut self, q: QueueId, bytes: &[u8], most: usize) -> (usize, usize) {
+        let most = most.min(self.staging.room());
+        let Some(open) = self.staging.open_for(q, 0) else { return (0, 0) };
+        let before = open.bytes;
+        let (lines, end) = self.session.memory().append_lines(
+            open.block,
+            open.class,
+            (open.count, before),
+            bytes,
+            (most, open.max_item),
+        );
+        (open.count, open.bytes) = (open.count + lines, end);
+        self.staging.add_all_alike(lines, end - before - lines);
+        (lines, end - before)
+    }
+
+    /// The same, where it does not simply join the output before it.
+    fn put_slowly(
+        &mut self,
+        outputs: &[QueueId],
+        len: usize,
+        for_lease: Option<usize>,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError> {
         let outputs = &outputs[..outputs.len().min(MAX_FAN)];
         for &q in outputs {
             self.check_length(q, len)?;
         }
         if !self.staging.is_whole
-            && (self.staging.groups.len() >= MAX_STAGED || self.staging.blocks + outputs.len() > MAX_BLOCKS)
+            && (self.staging.outputs.len() >= MAX_STAGED || self.staging.blocks + outputs.len() > MAX_BLOCKS)
         {
             self.publish_early()?;
         }
         debug_assert!((1..outputs.len()).all(|i| !outputs[..i].contains(&outputs[i])), "an output twice");
-        let start = self.staging.puts.len();
         let mut payload = Payload::Unwritten(fill);
         for (n, &q) in outputs.iter().enumerate() {
-            match self.stage(q, len, &mut payload, start) {
-                Ok(put) => self.staging.puts.push(put),
-                Err(error) => {
-                    self.unstage(n)?;
-                    return Err(error);
-                }
+            if let Err(error) = self.stage(q, len, &mut payload) {
+                self.unstage(&outputs[..n])?;
+                return Err(error);
             }
         }
-        self.staging.add_group(outputs, for_lease);
+        self.staging.add_output(outputs, for_lease);
         Ok(())
     }
 
-    /// Takes back the last `n` puts, of an output that could not be staged for all its queues.
+    /// Takes back an output that could not be staged for all its queues from those for which it was.
     #[cold]
-    fn unstage(&mut self, n: usize) -> Result<(), Fault> {
-        let from = self.staging.puts.len() - n;
-        let entries: Vec<u16> = self.staging.puts.drain(from..).filter_map(|put| put.entry()).collect();
-        self.staging.blocks -= entries.len().min(self.staging.blocks);
-        self.free_blocks(&entries)
+    fn unstage(&mut self, queues: &[QueueId]) -> Result<(), Fault> {
+        for &q in queues {
+            let entries = self.staging.take_back(q);
+            self.free_blocks(&entries)?;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -171,33 +219,101 @@ impl WorkerHandle {
         q: QueueId,
         len: usize,
         payload: &mut Payload<F>,
-        group_start: usize,
-    ) -> Result<Put, PutError> {
+    ) -> Result<(), PutError> {
+        let i = self.staging.index(q);
+        if self.append(i, len, payload)? {
+            return Ok(());
+        }
+        if len <= MAX_EXTENT_ITEM
+            && let Some(bytes) = self.staging.queues[i].extent_bytes(len)
+            && let Some(class) = self.extent_class(q, len, bytes)?
+        {
+            return self.stage_in_new(i, class, len, payload);
+        }
         let meta = Meta::item(len, q);
-        if len <= INLINE {
-            let data = payload.word(len);
-            return Ok(Put { queue: q, data, meta, entry: NO_ENTRY, disposition: Disposition::Publish });
+        let piece = if len <= INLINE {
+            Piece::Item { data: payload.word(self.session.memory(), len)?, meta, entry: NO_ENTRY }
+        } else {
+            match self.reserve(q, Class::for_len(len))? {
+                Ok((block, entry)) => {
+                    payload.write(self.session.memory(), block, len)?;
+                    Piece::Item { data: block.word(), meta, entry }
+                }
+                Err(decided) => return Ok(self.staging.queues[i].add_decided(decided)),
+            }
+        };
+        if piece.entry().is_some() {
+            self.staging.add_block();
         }
-        match self.reserve(q, Class::for_len(len), group_start)? {
+        self.staging.queues[i].pieces.push_back(piece);
+        self.staging.queues[i].count(1, len);
+        Ok(())
+    }
+
+    /// Appends to the extent that is open for a queue; false if there is none with room.
+    #[inline]
+    fn append<F: FnOnce(&mut [u8])>(
+        &mut self,
+        i: usize,
+        len: usize,
+        payload: &mut Payload<F>,
+    ) -> Result<bool, Fault> {
+        let WorkerHandle { session, staging, .. } = self;
+        let staged = &mut staging.queues[i];
+        let Some(open) = staged.open_extent(len) else { return Ok(false) };
+        let (memory, mut filled) = (session.memory(), Ok(()));
+        let place = (open.count, open.bytes);
+        let fill = |to: &mut [u8]| filled = payload.fill(memory, to);
+        open.bytes = memory.append(open.block, open.class, place, len, fill);
+        filled?;
+        *payload = Payload::Part(open.block, open.count);
+        open.count += 1;
+        staged.count(1, len);
+        Ok(true)
+    }
+
+    /// The same, with an extent of its own.
+    #[cold]
+    fn stage_in_new<F: FnOnce(&mut [u8])>(
+        &mut self,
+        i: usize,
+        class: Class,
+        len: usize,
+        payload: &mut Payload<F>,
+    ) -> Result<(), PutError> {
+        let q = self.staging.queues[i].queue;
+        match self.reserve(q, class)? {
             Ok((block, entry)) => {
-                payload.write(self.session.memory(), block, len)?;
-                self.staging.blocks += 1;
-                Ok(Put { queue: q, data: block.word(), meta, entry, disposition: Disposition::Publish })
+                let memory = self.session.memory();
+                let max_item = memory.load(QueueAt::of(q)? + queue::MAX_ITEM).min(MAX_EXTENT_ITEM as u64);
+                let extent = StagedExtent::new(block, class, entry, max_item as usize);
+                self.staging.add_block();
+                self.staging.queues[i].pieces.push_back(Piece::Extent(extent));
+                self.append(i, len, payload)?;
             }
-            Err(disposition) => {
-                self.staging.decided = true;
-                Ok(Put { queue: q, data: 0, meta, entry: NO_ENTRY, disposition })
-            }
+            Err(decided) => self.staging.queues[i].add_decided(decided),
         }
+        Ok(())
+    }
+
+    /// The class of the next extent of a queue that should have room for so many bytes; `None`: not even for this item.
+    fn extent_class(&self, q: QueueId, len: usize, bytes: usize) -> Result<Option<Class>, Fault> {
+        let (memory, queue) = (self.session.memory(), QueueAt::of(q)?);
+        let max_bytes = memory.load(queue + queue::MAX_BYTES);
+        let free = max_bytes.saturating_sub(memory.load(queue + queue::BYTES));
+        let most = MAX_EXTENT_BYTES.min(max_bytes / EXTENTS_OF_QUEUE);
+        let per_item = bytes / (len + 1) * extent::PER_ITEM;
+        let wanted = Class::for_len(extent::OVERHEAD + bytes + per_item);
+        let largest = Class::all().take_while(|class| class.block_size() <= most).last();
+        let class = largest.map(|largest| if wanted.block_size() > most { largest } else { wanted });
+        let has_room = |class: &Class| {
+            class.block_size() <= free && extent::fits(class.block_size() as usize, 0, 0, len)
+        };
+        Ok(class.filter(has_room))
     }
 
     /// A block and its table entry; or what becomes of the put without one.
-    fn reserve(
-        &mut self,
-        q: QueueId,
-        class: Class,
-        group_start: usize,
-    ) -> Result<Result<(BlockAt, u16), Disposition>, PutError> {
+    fn reserve(&mut self, q: QueueId, class: Class) -> Result<Result<(BlockAt, u16), Piece>, PutError> {
         let spares = &mut self.staging.spares;
         if let Some(i) = spares.iter().rposition(|spare| spare.class == class && spare.queue == q) {
             let spare = spares.swap_remove(i);
@@ -214,7 +330,7 @@ impl WorkerHandle {
         loop {
             let (event, sequence, wait) = match self.try_reserve(queue, class, slept) {
                 Ok(Attempt::Reserved(block, entry)) => return Ok(Ok((block, entry))),
-                Ok(Attempt::No(disposition)) => return Ok(Err(disposition)),
+                Ok(Attempt::No(decided)) => return Ok(Err(decided)),
                 Ok(Attempt::Again) => continue,
                 Ok(Attempt::Wait(event, sequence)) => (event, sequence, Wait::Forever),
                 Err(full @ (Fault::DiskFull(..) | Fault::Exhausted(_))) => {
@@ -227,8 +343,8 @@ impl WorkerHandle {
                 return Err(PutError::NoRoom);
             }
             // Bytes that this worker itself has staged would never become free by waiting.
-            if group_start > 0 && self.staging.published < self.staging.groups.len() {
-                self.publish_early_keeping(group_start)?;
+            if !self.staging.is_empty() {
+                self.publish_early()?;
             } else if self.must_finish() {
                 return Err(PutError::Ordered);
             } else {
@@ -286,7 +402,7 @@ impl WorkerHandle {
                     return Err(fault);
                 }
             };
-            tx.memory.store_descriptor(slot.entry(entry), block.word(), Meta::reserved(queue.id()));
+            tx.memory.store_descriptor(slot.entry(entry), block.word(), Meta::reserved(queue.id(), 0));
             after.mark(entry);
             bytes += size;
             match reserved {
@@ -306,7 +422,7 @@ impl WorkerHandle {
 enum Attempt {
     Reserved(BlockAt, u16),
     /// No block is needed.
-    No(Disposition),
+    No(Piece),
     /// Something was dropped to make room.
     Again,
     Wait(EventAt, u32),
@@ -316,18 +432,18 @@ enum Attempt {
 /// without a reader are never waited for; whether it is read is otherwise the commit's question.
 fn make_room(tx: &mut Tx<'_>, queue: QueueAt, size: u64) -> Result<Attempt, Fault> {
     if tx.get(queue + queue::FLAGS) & queue::CLOSED != 0 {
-        return Ok(Attempt::No(Disposition::Void));
+        return Ok(Attempt::No(Piece::Void(1)));
     }
     match WhenFull::from_word(tx.memory.load(queue + queue::WHEN_FULL)) {
         WhenFull::Block => {
             let event = queue + queue::BYTES_FREE;
             Ok(Attempt::Wait(event, tx.register_waiter(event)))
         }
-        WhenFull::DropNew => Ok(Attempt::No(Disposition::Drop)),
+        WhenFull::DropNew => Ok(Attempt::No(Piece::Dropped(1))),
         WhenFull::DropOld => {
             let freed = drop_old::until_freed(tx, queue, size)?;
             tx.commit()?;
-            Ok(if freed { Attempt::Again } else { Attempt::No(Disposition::Drop) })
+            Ok(if freed { Attempt::Again } else { Attempt::No(Piece::Dropped(1)) })
         }
     }
 }

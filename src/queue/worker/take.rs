@@ -1,13 +1,19 @@
 //! Leasing: from the returned stack first, then from the ring, into free entries of the worker's table.
 
 use super::handle::WorkerHandle;
+use super::leases::Held;
 use super::wait::Wait;
 use crate::queue::QueueId;
+use crate::queue::arena::descriptor::{Meta, Run};
 use crate::queue::arena::layout::{EventAt, MAX_BATCH, MAX_FAN, QueueAt, SlotAt, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
+use crate::queue::transaction::delayed::{self, TAKE_WORDS};
 use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, FreeEntries};
-use crate::queue::transaction::{counts, lock::LockPriority, returned, ring, trim, tx::Tx};
+use crate::queue::transaction::ring::{self, Popped};
+use crate::queue::transaction::{counts, lock::LockPriority, returned, trim, tx::Tx};
+
+use std::time::{Duration, Instant};
 
 /// What came of a [`WorkerHandle::take`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +77,7 @@ impl WorkerHandle {
             }
             // If something came meanwhile the word to sleep on has changed.
             self.trim_while_idle(inputs)?;
-            self.sleep_on(events, wait, why)?;
+            self.sleep_on(events, wait.at_most(self.next_due), why)?;
             slept = true;
         }
     }
@@ -101,29 +107,29 @@ impl WorkerHandle {
         events: &mut [(EventAt, u32); MAX_FAN],
     ) -> Result<Taken, Fault> {
         let is_hidden = self.is_hidden(inputs);
-        let WorkerHandle { session, slot, live, leases, finished, first_input, .. } = self;
+        let WorkerHandle { session, slot, live, leases, finished, first_input, next_due, .. } = self;
         let mut tx = session.begin_with(priority)?;
         let (mut after, mut ended) = (*live, EndedQueues::default());
-        finished.iter().for_each(|&entry| after.clear(entry));
-        forget_begun(&mut tx, *slot, &after);
-        holdings::end(&mut tx, *slot, finished, End::Done, &mut ended)?;
+        let finished_items = finished.iter().map(|part| part.items).sum();
+        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut after, &mut ended)?;
+        holdings::forget_begun(&mut tx, *slot, &after);
         let free = FreeEntries::of_both(live, &after);
-        let mut batch = TakenBatch { slot: *slot, max, free, after, leases, got: 0 };
+        let mut batch = TakenBatch { slot: *slot, max, free, after, leases, got: 0, heap_words: TAKE_WORDS };
         let (mut size, mut unused) = (None, None);
         for i in 0..inputs.len() {
             let queue = QueueAt::of(inputs[(*first_input + i) % inputs.len()])?;
             if slept {
                 tx.register_waiter(queue + queue::NOT_EMPTY); // others may still sleep
             }
-            let before = counts::waiting(&tx, queue);
+            let before = counts::queued(&tx, queue);
             if before > 0 && batch.take(&mut tx, queue)? > 0 {
-                size = size.or(Some((before, counts::waiting(&tx, queue))));
+                size = size.or(Some((before, counts::queued(&tx, queue))));
                 unused = unused.or_else(|| ring::shrink_if_empty(&mut tx, queue));
             }
         }
         let (got, after) = (batch.got, batch.after);
         after.save(&mut tx, *slot, live);
-        count(&mut tx, *slot, finished.len(), if is_hidden { 0 } else { got });
+        count(&mut tx, *slot, finished_items, if is_hidden { 0 } else { got });
         tx.commit()?;
         *live = after;
         *first_input = first_input.wrapping_add(1);
@@ -134,11 +140,13 @@ impl WorkerHandle {
         }
         ended.notify(&mut tx);
         let mut all_ended = true;
+        *next_due = None;
         for (&q, slept_on) in inputs.iter().zip(events) {
             let queue = QueueAt::of(q)?;
-            pass_on(&mut tx, queue, got > 0);
+            pass_on(&mut tx, queue, got > 0, slept && (got > 0 || max == 0));
             if got == 0 {
                 all_ended &= counts::is_drained(&tx, queue);
+                *next_due = earliest(*next_due, delayed::next_due(&tx, queue));
                 let event = queue + queue::NOT_EMPTY;
                 *slept_on = (event, tx.register_waiter(event));
             }
@@ -151,18 +159,15 @@ impl WorkerHandle {
     }
 }
 
+/// The earlier of a moment and of what is to come in this time.
+fn earliest(moment: Option<Instant>, wait: Option<Duration>) -> Option<Instant> {
+    let other = wait.map(|wait| Instant::now() + wait);
+    moment.into_iter().chain(other).min()
+}
+
 /// Without the lock.
 fn may_have_items(memory: &Memory, q: QueueId) -> bool {
     QueueAt::of(q).is_ok_and(|queue| counts::waiting_roughly(memory, queue) > 0)
-}
-
-/// The begun mark names a table entry. If that lease has ended, what comes into the entry next is not to blame.
-#[inline]
-fn forget_begun(tx: &mut Tx<'_>, slot: SlotAt, kept: &Bitmap) {
-    let begun = tx.get(slot + slot::BEGUN);
-    if begun != 0 && !kept.is_live((begun - 1) as u16) {
-        tx.set(slot + slot::BEGUN, 0);
-    }
 }
 
 /// Counters of the worker, in the same step.
@@ -177,12 +182,13 @@ fn count(tx: &mut Tx<'_>, slot: SlotAt, finished: usize, got: usize) {
 
 /// After the commit: what is left is for the next waiter, and so is the room that was made.
 #[inline]
-fn pass_on(tx: &mut Tx<'_>, queue: QueueAt, took: bool) {
-    let waiting = counts::waiting(tx, queue);
-    if waiting > 0 {
+fn pass_on(tx: &mut Tx<'_>, queue: QueueAt, took: bool, leaves: bool) {
+    let (waiting, delayed) = (counts::waiting(tx, queue), counts::delayed(tx, queue));
+    // A sleeper that leaves may have been the only one who knows when the next delayed item is due.
+    if waiting > 0 || delayed > 0 && (leaves || delayed::is_due(tx, queue)) {
         tx.notify(queue + queue::NOT_EMPTY);
     }
-    if took && waiting < tx.get(queue + queue::CAPACITY) {
+    if took && waiting.wrapping_add(delayed) < tx.get(queue + queue::CAPACITY) {
         tx.notify(queue + queue::NOT_FULL);
     }
 }
@@ -193,46 +199,73 @@ struct TakenBatch<'a> {
     max: usize,
     free: FreeEntries,
     after: Bitmap,
-    leases: &'a mut Vec<u16>,
+    leases: &'a mut Vec<Held>,
     got: usize,
+    /// Words of heaps of delayed items that may change still.
+    heap_words: u64,
 }
 
 impl TakenBatch<'_> {
     fn take(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<usize, Fault> {
         let got_before = self.got;
         self.take_returned(tx, queue)?;
+        self.take_delayed(tx, queue)?;
         let want = returned::returnable(tx, queue, (self.max - self.got) as u64)?;
-        ring::pop(tx, queue, want, |tx, from, position| {
+        ring::pop(tx, queue, want, |tx, Popped { data, meta, sequence }| {
             let Some(entry) = self.free.next() else { return Ok(false) };
             let to = self.slot.entry(entry);
-            tx.memory.copy_descriptor(from, to);
-            tx.memory.store(to + entry::SEQUENCE, position);
+            tx.memory.store_descriptor(to, data, meta);
+            tx.memory.store(to + entry::SEQUENCE, sequence);
             tx.memory.store(to + entry::MARK, 0);
-            self.hold(entry);
+            tx.memory.store(to + entry::PUT_OFF, 0);
+            self.hold(entry, meta);
             Ok(true)
         })?;
         Ok(self.got - got_before)
     }
 
+    fn take_delayed(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
+        if counts::delayed(tx, queue) == 0 {
+            return Ok(());
+        }
+        let (want, mut words) =
+            (returned::returnable(tx, queue, (self.max - self.got) as u64)?, self.heap_words);
+        delayed::take_due(tx, queue, want, &mut words, |tx, from| {
+            let Some(entry) = self.free.next() else { return false };
+            tx.memory.copy_entry(from, self.slot.entry(entry));
+            self.hold(entry, tx.memory.meta(from));
+            true
+        })?;
+        self.heap_words = words;
+        Ok(())
+    }
+
     fn take_returned(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
-        let n = returned::len(tx, queue)?;
-        let mut left = n;
+        let mut left = returned::len(tx, queue)?;
         while left > 0 && self.got < self.max {
             let Some(entry) = self.free.next() else { break };
             left -= 1;
-            tx.memory.copy_entry(queue.returned(left), self.slot.entry(entry));
-            self.hold(entry);
-        }
-        if left < n {
-            tx.set(queue + queue::RETURNED, left);
+            returned::pop(tx, queue, left, self.max - self.got, |tx, at, meta| {
+                let to = self.slot.entry(entry);
+                tx.memory.copy_entry(at, to);
+                tx.memory.store_descriptor(to, tx.memory.data(at), meta);
+                self.hold(entry, meta);
+                Ok(())
+            })?;
         }
         Ok(())
     }
 
+    /// The items that a descriptor stands for are held in this entry.
     #[inline]
-    fn hold(&mut self, entry: u16) {
+    fn hold(&mut self, entry: u16, meta: Meta) {
         self.after.mark(entry);
-        self.leases.push(entry);
-        self.got += 1;
+        self.got += meta.items();
+        match meta.as_run() {
+            None => self.leases.push(Held { entry, at: 0 }),
+            Some(Run { first, count }) => {
+                self.leases.extend((first..first + count).map(|at| Held { entry, at: at as u16 }));
+            }
+        }
     }
 }

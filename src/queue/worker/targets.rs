@@ -1,12 +1,13 @@
 //! The output queues of a transaction: what fits into them, and how it gets there.
 
-use super::staging::{Disposition, Group, Put, Staging};
+use super::staging::{Piece, StagedExtent, StagedQueue, Staging};
 use crate::model::WhenFull;
 use crate::queue::QueueId;
+use crate::queue::arena::descriptor::{Meta, Run};
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{MAX_FAN, QueueAt, queue};
+use crate::queue::arena::layout::{MAX_BATCH, MAX_FAN, QueueAt, SlotAt, block, descriptor, entry, queue};
+use crate::queue::transaction::holdings::Bitmap;
 use crate::queue::transaction::{counts, drop_old, ring, tx::Tx};
-use std::ops::Range;
 
 /// One of them.
 #[derive(Clone, Copy)]
@@ -16,129 +17,121 @@ pub(super) struct Target {
     closed: bool,
     capacity: u64,
     before: u64,
-    /// Slots left, or, for drop-old, puts left in this transaction.
+    /// Items that there is room for, or, for drop-old, items left in this transaction.
     left: u64,
+    /// Staged items that the transaction is about.
+    taken: usize,
+    /// Those of them that are published.
     puts: usize,
-    dropped: u64,
 }
 
 impl Target {
-    /// All puts of this transaction wait for room: nothing is thrown away.
-    fn takes_all(&self) -> bool {
-        !self.closed && self.policy == WhenFull::Block
+    /// An output for it has to wait for room.
+    fn waits(&self) -> bool {
+        !self.closed && self.policy != WhenFull::DropNew
+    }
+
+    /// `n` staged items more, of which as many are published as there is room for.
+    fn admit(&mut self, n: usize) {
+        let puts = if self.closed { 0 } else { self.left.min(n as u64) };
+        (self.left, self.taken, self.puts) = (self.left - puts, self.taken + n, self.puts + puts as usize);
     }
 }
 
-#[inline]
-fn push<'a>(
-    tx: &mut Tx<'_>,
-    target: &Target,
-    n: usize,
-    puts: impl Iterator<Item = &'a Put>,
-) -> Result<(), Fault> {
-    match n {
-        0 => Ok(()),
-        _ => ring::push(tx, target.queue, n, puts.map(|put| (put.data, put.meta))),
-    }
-}
-
-/// The output queues of a transaction, and which of the staged groups fit. Kept between transactions, as a buffer.
+/// The output queues of a transaction. Kept between transactions, as a buffer.
 pub(super) struct Targets {
     list: Vec<Target>,
-    /// The queue that has no room for the first group that does not fit, and its size.
+    /// The queue that has no room for the first output that does not fit, and its size.
     pub full: Option<(Target, u64)>,
+    descriptors: Vec<(u64, Meta)>,
 }
 
 impl Targets {
     /// With room for what is pushed inside the lock.
     pub(super) fn new() -> Targets {
-        Targets { list: Vec::with_capacity(MAX_FAN + 1), full: None }
+        let descriptors = Vec::with_capacity(MAX_BATCH);
+        Targets { list: Vec::with_capacity(MAX_FAN + 1), full: None, descriptors }
     }
 
-    /// The groups to publish now, at most `limit`; sets the disposition of their puts.
-    pub(super) fn fit(
-        &mut self,
-        tx: &Tx<'_>,
-        staging: &mut Staging,
-        limit: usize,
-    ) -> Result<Range<usize>, Fault> {
-        let start = staging.published;
-        let end = (start + limit).min(staging.groups.len());
-        let Staging { runs, groups, puts, decided, .. } = staging;
-        for (queue, run) in runs.of(start..end) {
-            let fitting = match queue {
-                Some(q) if !*decided => self.admit_all(tx, q, run.len())?,
-                Some(_) | None => None,
-            };
-            let fitting = match fitting {
-                Some(n) => n,
-                None => self.admit_each(tx, &groups[run.clone()], puts)?,
-            };
-            if fitting < run.len() {
-                return Ok(start..run.start + fitting);
+    /// How many of the staged outputs, at most `limit`, are published now.
+    pub(super) fn fit(&mut self, tx: &Tx<'_>, staging: &Staging, limit: usize) -> Result<usize, Fault> {
+        self.list.clear();
+        self.full = None;
+        let mut fits = 0;
+        for (queues, len) in staging.outputs.runs() {
+            let wanted = len.min(limit - fits);
+            let n = self.admit(tx, staging, queues, wanted)?;
+            fits += n;
+            if n < wanted || fits == limit {
+                break;
             }
         }
-        Ok(start..end)
+        Ok(fits)
     }
 
-    /// How many of the groups fit, one after the other; sets the disposition of their puts.
-    fn admit_each(&mut self, tx: &Tx<'_>, groups: &[Group], puts: &mut [Put]) -> Result<usize, Fault> {
-        for (i, group) in groups.iter().enumerate() {
-            let puts = &mut puts[group.first as usize..(group.first + group.count) as usize];
-            if !self.admit(tx, puts)? {
+    /// How many of `n` outputs fit that go to the same queues.
+    fn admit(
+        &mut self,
+        tx: &Tx<'_>,
+        staging: &Staging,
+        queues: &[QueueId],
+        n: usize,
+    ) -> Result<usize, Fault> {
+        for &q in queues {
+            self.index(tx, q)?;
+        }
+        let is_decided =
+            staging.queues.iter().any(|staged| staged.is_decided && queues.contains(&staged.queue));
+        if !is_decided {
+            return self.admit_alike(tx, queues, n);
+        }
+        for i in 0..n {
+            if self.admit_next(tx, staging, queues)? == 0 {
                 return Ok(i);
             }
         }
-        Ok(groups.len())
+        Ok(n)
     }
 
-    pub(super) fn clear(&mut self) {
-        self.list.clear();
-        self.full = None;
-    }
-
-    /// How many of `n` outputs fit that all go to one queue, if no policy or end of it decides on each.
-    #[inline]
-    fn admit_all(&mut self, tx: &Tx<'_>, q: QueueId, n: usize) -> Result<Option<usize>, Fault> {
-        let i = self.index(tx, q)?;
-        let target = &mut self.list[i];
-        if !target.takes_all() {
-            return Ok(None);
-        }
-        let fits = target.left.min(n as u64);
-        (target.left, target.puts) = (target.left - fits, target.puts + fits as usize);
-        if fits < n as u64 {
-            self.full = Some((*target, target.before));
-        }
-        Ok(Some(fits as usize))
-    }
-
-    /// True if the group fits: then its slots are counted as used.
-    fn admit(&mut self, tx: &Tx<'_>, puts: &mut [Put]) -> Result<bool, Fault> {
-        for put in puts.iter() {
-            let i = self.index(tx, put.queue)?;
-            let target = &self.list[i];
-            let waits = target.policy != WhenFull::DropNew && put.disposition == Disposition::Publish;
-            if waits && !target.closed && target.left == 0 {
-                self.full = Some((*target, target.before));
-                return Ok(false);
+    /// Outputs that are all items.
+    fn admit_alike(&mut self, tx: &Tx<'_>, queues: &[QueueId], n: usize) -> Result<usize, Fault> {
+        let mut fits = n;
+        for &q in queues {
+            let i = self.index(tx, q)?;
+            let target = self.list[i];
+            if target.waits() && target.left < fits as u64 {
+                fits = target.left as usize;
+                self.full = Some((target, target.before));
             }
         }
-        for put in puts.iter_mut() {
-            let i = self.index(tx, put.queue)?;
-            let target = &mut self.list[i];
-            put.disposition = match put.disposition {
-                Disposition::Publish if target.closed => Disposition::Void,
-                Disposition::Publish if target.left == 0 => Disposition::Drop,
-                other => other,
-            };
-            match put.disposition {
-                Disposition::Publish => (target.left, target.puts) = (target.left - 1, target.puts + 1),
-                Disposition::Drop => target.dropped += 1,
-                Disposition::Void => {}
+        for &q in queues {
+            let i = self.index(tx, q)?;
+            self.list[i].admit(fits);
+        }
+        Ok(fits)
+    }
+
+    /// One output, of which some queue may get no item: that was decided when it was put.
+    #[cold]
+    fn admit_next(&mut self, tx: &Tx<'_>, staging: &Staging, queues: &[QueueId]) -> Result<usize, Fault> {
+        let mut items = [QueueId(0); MAX_FAN];
+        let mut n = 0;
+        for &q in queues {
+            let i = self.index(tx, q)?;
+            let taken = self.list[i].taken;
+            if staging.queues.iter().any(|staged| staged.queue == q && staged.is_item(taken)) {
+                items[n] = q;
+                n += 1;
             }
         }
-        Ok(true)
+        if self.admit_alike(tx, &items[..n], 1)? == 0 {
+            return Ok(0);
+        }
+        for q in queues.iter().filter(|q| !items[..n].contains(q)) {
+            let i = self.index(tx, *q)?;
+            self.list[i].taken += 1;
+        }
+        Ok(1)
     }
 
     #[inline]
@@ -148,14 +141,14 @@ impl Targets {
             return Ok(i);
         }
         let capacity = tx.get(queue + queue::CAPACITY);
-        let before = counts::waiting(tx, queue);
+        let before = counts::queued(tx, queue);
         let policy = WhenFull::from_word(tx.memory.load(queue + queue::WHEN_FULL));
         let left = match policy {
             WhenFull::DropOld => capacity,
             WhenFull::Block | WhenFull::DropNew => capacity.saturating_sub(before),
         };
         let closed = tx.get(queue + queue::FLAGS) & queue::CLOSED != 0;
-        let target = Target { queue, policy, closed, capacity, before, left, puts: 0, dropped: 0 };
+        let target = Target { queue, policy, closed, capacity, before, left, taken: 0, puts: 0 };
         if self.list.len() > MAX_FAN {
             return Err(Fault::damaged("the number of output queues", queue, self.list.len() as u64));
         }
@@ -169,34 +162,34 @@ impl Targets {
         outputs.peek().is_some() && outputs.all(|target| target.closed)
     }
 
+    /// Publishes what fits; blocks leave the worker's holdings.
     pub(super) fn publish(
-        &self,
+        &mut self,
         tx: &mut Tx<'_>,
-        staging: &Staging,
-        fits: Range<usize>,
+        slot: SlotAt,
+        after: &mut Bitmap,
+        staging: &mut Staging,
     ) -> Result<(), Fault> {
-        for target in &self.list {
+        let Targets { list, descriptors, .. } = self;
+        for target in list {
             let overflow = target.before.saturating_add(target.puts as u64).saturating_sub(target.capacity);
             if target.policy == WhenFull::DropOld && target.puts > 0 && overflow > 0 {
                 drop_old::oldest(tx, target.queue, overflow)?;
             }
-            if target.dropped > 0 {
-                tx.add(target.queue + queue::DROPPED_NEW, target.dropped);
+            let i = staging.index(target.queue.id());
+            let mut publication =
+                Publication { slot, target, after, descriptors, dropped: 0, freed: 0, blocks: 0 };
+            publication.take(tx, &mut staging.queues[i])?;
+            let Publication { dropped, freed, blocks, .. } = publication;
+            staging.blocks -= blocks.min(staging.blocks);
+            if dropped > 0 {
+                tx.add(target.queue + queue::DROPPED_NEW, dropped as u64);
             }
-        }
-        for (queue, run) in staging.runs.of(fits) {
-            let puts = &staging.puts[staging.puts_of(run)];
-            for target in self.list.iter().filter(|target| queue.is_none_or(|q| q == target.queue.id())) {
-                match queue.is_some() && target.takes_all() && !staging.decided {
-                    true => push(tx, target, puts.len(), puts.iter())?,
-                    false => {
-                        let is_published = |put: &&Put| {
-                            put.queue == target.queue.id() && put.disposition == Disposition::Publish
-                        };
-                        let n = puts.iter().filter(is_published).count();
-                        push(tx, target, n, puts.iter().filter(is_published))?;
-                    }
-                }
+            if freed > 0 {
+                tx.subtract(target.queue + queue::BYTES, freed);
+            }
+            if target.puts > 0 {
+                ring::push(tx, target.queue, target.puts as u64, descriptors.drain(..))?;
             }
         }
         Ok(())
@@ -208,13 +201,103 @@ impl Targets {
             if target.puts > 0 {
                 tx.notify(target.queue + queue::NOT_EMPTY);
             }
-            if counts::waiting(tx, target.queue) < target.capacity {
+            if counts::queued(tx, target.queue) < target.capacity {
                 tx.notify(target.queue + queue::NOT_FULL);
             }
         }
     }
 
     pub(super) fn first_sizes(&self, tx: &Tx<'_>) -> (u64, u64) {
-        self.list.first().map_or((0, 0), |target| (target.before, counts::waiting(tx, target.queue)))
+        self.list.first().map_or((0, 0), |target| (target.before, counts::queued(tx, target.queue)))
+    }
+}
+
+/// One transaction's publishing to one queue.
+struct Publication<'a> {
+    slot: SlotAt,
+    target: &'a Target,
+    after: &'a mut Bitmap,
+    descriptors: &'a mut Vec<(u64, Meta)>,
+    /// Items that the queue's policy gave up.
+    dropped: usize,
+    /// Bytes that became free.
+    freed: u64,
+    /// Blocks that are not held any more.
+    blocks: usize,
+}
+
+impl Publication<'_> {
+    /// Takes the target's share of the staged items.
+    fn take(&mut self, tx: &mut Tx<'_>, staged: &mut StagedQueue) -> Result<(), Fault> {
+        let (mut left, mut puts) = (self.target.taken, self.target.puts);
+        while left > 0 {
+            let Some(piece) = staged.pieces.front_mut() else {
+                return Err(Fault::damaged("what a worker has staged", self.target.queue, left as u64));
+            };
+            let items = piece.items();
+            let n = items.min(left);
+            let published =
+                if matches!(piece, Piece::Item { .. } | Piece::Extent(_)) { n.min(puts) } else { 0 };
+            match piece {
+                Piece::Item { data, meta, .. } if published == 1 => self.descriptors.push((*data, *meta)),
+                Piece::Item { data, meta, .. } => {
+                    self.drop_items(1);
+                    self.freed += tx.end_items(*data, *meta, 1)?;
+                }
+                Piece::Extent(extent) => self.extent(tx, extent, n, published)?,
+                Piece::Dropped(items) => (self.dropped, *items) = (self.dropped + n, *items - n),
+                Piece::Void(items) => *items -= n,
+            }
+            if n == items {
+                if let Some(entry) = staged.pieces.pop_front().and_then(|piece| piece.entry()) {
+                    self.after.clear(entry);
+                    self.blocks += 1;
+                }
+            }
+            (left, puts) = (left - n, puts - published);
+        }
+        Ok(())
+    }
+
+    /// Items that find no room. Those of a queue without a reader count nowhere.
+    fn drop_items(&mut self, n: usize) {
+        if !self.target.closed {
+            self.dropped += n;
+        }
+    }
+
+    /// The next `n` items of an extent; the first of them are published, the others dropped. Its head is written before the
+    /// commit only as long as no queue has items of it.
+    fn extent(
+        &mut self,
+        tx: &mut Tx<'_>,
+        extent: &mut StagedExtent,
+        n: usize,
+        published: usize,
+    ) -> Result<(), Fault> {
+        let StagedExtent { block, first, count, unpublished, .. } = *extent;
+        let left = count - first - n;
+        let q = self.target.queue.id();
+        self.drop_items(n - published);
+        if unpublished > 0 {
+            let gone = unpublished.saturating_sub(published + left);
+            if gone > 0 {
+                self.freed += tx.end_outstanding(block, gone as u64)?;
+            }
+        } else if published + left == 0 {
+            self.freed += tx.free(block)?;
+        } else {
+            tx.memory.store(block + block::OUTSTANDING, (published + left) as u64);
+        }
+        if published > 0 {
+            self.descriptors.push((block.word(), Meta::run(Run { first, count: published }, q)));
+        }
+        if left > 0 {
+            let at = self.slot.entry(extent.entry) + entry::DESCRIPTOR + descriptor::META;
+            tx.set(at, Meta::reserved(q, left).0);
+            (extent.unpublished, extent.is_open) = (left, false);
+        }
+        extent.first += n;
+        Ok(())
     }
 }

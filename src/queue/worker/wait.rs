@@ -27,6 +27,11 @@ impl Wait {
         if let Wait::Until(deadline) = self { Some(deadline) } else { None }
     }
 
+    /// The same, for as long as it takes until a moment, if that comes first.
+    pub(super) fn at_most(self, moment: Option<Instant>) -> Wait {
+        self.deadline().into_iter().chain(moment).min().map_or(self, Wait::Until)
+    }
+
     pub(super) fn is_over(self) -> bool {
         match self {
             Wait::No => true,
@@ -127,7 +132,8 @@ impl WorkerHandle {
 
     /// After a `take` that came back empty: waits in its place, in another thread.
     pub fn waiter(&self) -> QueueWaiter {
-        QueueWaiter { arena: self.session.arena.clone(), events: self.empty_inputs.clone() }
+        let events = self.empty_inputs.clone();
+        QueueWaiter { arena: self.session.arena.clone(), events, next_due: self.next_due }
     }
 }
 
@@ -139,16 +145,18 @@ impl WorkerHandle {
 pub struct QueueWaiter {
     arena: Arena,
     events: Vec<(EventAt, u32)>,
+    next_due: Option<Instant>,
 }
 
 impl QueueWaiter {
-    /// Sleeps until there may be an item, or an order. Makes no change to the queues, so it needs no slot.
+    /// Sleeps until there may be an item, a delayed one is due, or there is an order. Makes no change to the queues, so it needs no slot.
     pub fn sleep(&self) {
         let words = event::words(&self.arena.0, &self.events);
         let is_unchanged =
             || words.iter().all(|(word, seen)| word.load(std::sync::atomic::Ordering::Acquire) == *seen);
-        while !words.is_empty() && is_unchanged() {
-            futex::wait_any(&words, None);
+        let is_due = || self.next_due.is_some_and(|due| due <= Instant::now());
+        while !words.is_empty() && is_unchanged() && !is_due() {
+            futex::wait_any(&words, self.next_due);
         }
     }
 }

@@ -29,7 +29,7 @@ impl WorkerHandle {
         if n > self.max_at_once() || self.room_in(outputs)? < items.len() as u64 {
             return Ok(None);
         }
-        self.staging.reserve(n);
+        self.staging.reserve(n, items.len());
         self.staging.is_whole = true;
         for item in items {
             if let Err(error) = self.put(outputs, item, upto.checked_sub(1)) {
@@ -57,7 +57,7 @@ impl WorkerHandle {
             let queue = QueueAt::of(q)?;
             if blocks_when_full(memory, queue) {
                 let capacity = memory.load(queue + queue::CAPACITY);
-                room = room.min(capacity.saturating_sub(counts::waiting_roughly(memory, queue)));
+                room = room.min(capacity.saturating_sub(counts::queued_roughly(memory, queue)));
             }
         }
         Ok(room)

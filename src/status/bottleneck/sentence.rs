@@ -7,7 +7,8 @@ use crate::status::{Cpus, Snapshot};
 pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> String {
     let stage = found.stage.as_deref().unwrap_or("?");
     let share = percent(found.share);
-    let processes = now.stages.iter().find(|other| other.name == stage).map_or(1, |stage| stage.running);
+    let status = now.stages.iter().find(|other| other.name == stage);
+    let processes = status.map_or(1, |stage| stage.running);
     let first = match found.limit {
         Limit::Work if processes <= 1 => {
             format!("{stage} is the bottleneck: it is at work {share} of the time.")
@@ -17,6 +18,14 @@ pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> Stri
         }
         Limit::Pauses => {
             format!("{stage} is the bottleneck, by its own pauses: with them it is busy {share} of the time.")
+        }
+        Limit::Rate => {
+            let rate = status.and_then(|stage| stage.rate_limit.as_deref()).unwrap_or("?");
+            return format!(
+                "{stage} is the bottleneck: it is limited by rate = \"{rate}\", and at work or waiting for that {share} of \
+                 the time.{} More processes would give nothing.",
+                room(found.next.as_ref())
+            );
         }
         Limit::Input => {
             return format!(

@@ -54,6 +54,22 @@ fn a_slow_middle_is_the_limit_as_far_as_the_next_one_lets_it_be() {
 }
 
 #[test]
+fn a_stage_that_waits_for_its_rate_is_the_limit_and_more_processes_give_nothing() {
+    let mut now = chain([0.2, 0.0, 0.8], [0.1, 0.0, 0.0], [0.1, 0.9, 0.0]);
+    now.stages[1].times.paused = now.stages[1].times.working * 9.0;
+    assert_eq!(found(&now).limit, Limit::Pauses);
+    now.stages[1].rate_limit = Some("100/s".to_owned());
+    let bottleneck = found(&now);
+    assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Rate, Some("mid")));
+    assert_eq!((bottleneck.one_more, bottleneck.no_more_because), (0.0, None));
+    assert_eq!(
+        bottleneck.text,
+        "mid is the bottleneck: it is limited by rate = \"100/s\", and at work or waiting for that 100 % of the time. \
+         The next limit, in, could do 5.0 times as much. More processes would give nothing."
+    );
+}
+
+#[test]
 fn a_slow_last_stage_blocks_all_before_it() {
     let bottleneck = found(&chain([0.1, 0.0, 0.9], [0.1, 0.0, 0.9], [1.0, 0.0, 0.0]));
     assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Work, Some("out")));

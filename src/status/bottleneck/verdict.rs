@@ -29,6 +29,8 @@ pub(crate) enum Limit {
     Work,
     /// The pauses that the file asks of a stage.
     Pauses,
+    /// The rate that the file sets for a stage.
+    Rate,
     /// What a source reads comes no faster.
     Input,
     /// The reader of standard output.

@@ -66,6 +66,7 @@ pub(crate) struct QueueReport {
     pub put: u64,
     pub done: u64,
     pub waiting: u64,
+    pub delayed: u64,
     pub leased: u64,
     pub dropped: u64,
     pub dead: u64,
@@ -117,13 +118,15 @@ fn stage(totals: &StageTotals) -> StageReport {
 }
 
 fn queue(name: &str, counts: &QueueCounts) -> QueueReport {
-    let QueueCounts { put, waiting, leased, done, dropped, dead, .. } = *counts;
-    let adds_up = [done, waiting, leased, dropped, dead].iter().map(|&n| u128::from(n)).sum::<u128>();
+    let QueueCounts { put, waiting, delayed, leased, done, dropped, dead, .. } = *counts;
+    let adds_up =
+        [done, waiting, delayed, leased, dropped, dead].iter().map(|&n| u128::from(n)).sum::<u128>();
     QueueReport {
         name: name.to_owned(),
         put,
         done,
         waiting,
+        delayed,
         leased,
         dropped,
         dead,

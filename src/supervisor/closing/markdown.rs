@@ -14,10 +14,11 @@ pub(super) fn render(report: &Report) -> String {
     text += "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
     report.stages.iter().for_each(|stage| add_stage(&mut text, stage));
     if !report.queues.is_empty() {
-        text += "\n## Queues\n\n| queue | put | done | waiting | leased | dropped | dead | adds up |\n";
-        text += "|---|--:|--:|--:|--:|--:|--:|---|\n";
+        text +=
+            "\n## Queues\n\n| queue | put | done | waiting | delayed | leased | dropped | dead | adds up |\n";
+        text += "|---|--:|--:|--:|--:|--:|--:|--:|---|\n";
         report.queues.iter().for_each(|queue| add_queue(&mut text, queue));
-        text += "\nput = done + waiting + leased + dropped + dead: ";
+        text += "\nput = done + waiting + delayed + leased + dropped + dead: ";
         text += if report.adds_up { "every item is accounted for.\n" } else { "**it does not add up.**\n" };
     }
     if let Some(dead) = dead_letters(report.dead_letters, report.too_long) {
@@ -52,8 +53,8 @@ fn add_stage(text: &mut String, stage: &Stage) {
 }
 
 fn add_queue(text: &mut String, queue: &Queue) {
-    let Queue { name, put, done, waiting, leased, dropped, dead, adds_up } = queue;
+    let Queue { name, put, done, waiting, delayed, leased, dropped, dead, adds_up } = queue;
     let adds_up = if *adds_up { "yes" } else { "**no**" };
-    let _ =
-        writeln!(text, "| {name} | {put} | {done} | {waiting} | {leased} | {dropped} | {dead} | {adds_up} |");
+    let counts = [put, done, waiting, delayed, leased, dropped, dead].map(u64::to_string).join(" | ");
+    let _ = writeln!(text, "| {name} | {counts} | {adds_up} |");
 }

@@ -94,6 +94,7 @@ fn queue_line(name: &str, counts: &QueueCounts) -> String {
         (counts.dropped, "dropped"),
         (counts.dead, "dead"),
         (counts.waiting + counts.leased, "left waiting"),
+        (counts.delayed, "left for a later try"),
     ];
     for (items, what) in rest.into_iter().filter(|(items, _)| *items > 0) {
         line.push_str(&format!(", {items} {what}"));

@@ -3,6 +3,7 @@
 use super::performer::Performer;
 use crate::logs;
 use crate::supervisor::machine::effect::{Effect, Outcome};
+use crate::sys::program_pages;
 use log::{Level, log};
 use nix::sys::signal::Signal;
 
@@ -42,7 +43,10 @@ impl Performer<'_> {
     fn act(&mut self, action: Effect) {
         match action {
             Effect::Spawn(spawn) => self.spawn(&spawn),
-            Effect::Adopt { worker, stage, slot, pid } => self.adopt(worker, stage, slot, pid),
+            Effect::Adopt { worker, stage, stage_id, slot, pid } => {
+                self.opened_stages.extend(stage_id.map(|id| (id, worker.stage)));
+                self.adopt(worker, stage, slot, pid);
+            }
             Effect::Preflight(machine) => self.preflight(*machine),
             Effect::ReplaceProgram(machine) => self.replace_program(*machine),
             Effect::Term(pid) => self.terminate(pid),
@@ -74,6 +78,7 @@ impl Performer<'_> {
                 self.launcher.dead_letters.when_full = bounds.when_full;
             }
             Effect::Load => self.load(),
+            Effect::ReleaseMemory => program_pages::release(),
             Effect::StartGuardian => self.start_guardian(),
             Effect::StartLogWriter => self.start_log_writer(),
             Effect::Notify(messages) => self.notify(&messages),

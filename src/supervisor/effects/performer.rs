@@ -3,7 +3,7 @@
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::progress::TerminalThread;
-use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId};
+use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId, StageId};
 use crate::service::NotifySocket;
 use crate::stage::Registry;
 use crate::supervisor::closing::summary::Closing;
@@ -93,6 +93,8 @@ pub(crate) struct Performer<'a> {
     pub(super) tokens: BTreeMap<QueueId, Label>,
     /// How the stages are called that have had a worker.
     pub(super) stages: BTreeMap<StageKey, String>,
+    /// Whose the stages' places in the arena are.
+    pub(super) opened_stages: BTreeMap<StageId, StageKey>,
     /// Workers of a program before this one that do not lead a group.
     pub(super) non_leaders: Vec<u32>,
     pub(super) dead: DeadCounters,
@@ -245,7 +247,7 @@ impl Performer<'_> {
             Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
             Label::Queue(_) | Label::Token { .. } => None,
         });
-        queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.leased > 0));
+        queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.delayed + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let dead_letters = launcher.dead_letters.path;
         let closing = Closing {

@@ -92,7 +92,8 @@ impl Performer<'_> {
     }
 
     fn held(&mut self, queue: QueueId) -> u64 {
-        self.admin(|admin| admin.counts(queue)).map_or(0, |counts| counts.waiting + counts.leased)
+        self.admin(|admin| admin.counts(queue))
+            .map_or(0, |counts| counts.waiting + counts.delayed + counts.leased)
     }
 
     pub(super) fn held_by_name(&mut self) -> Vec<(String, u64)> {

@@ -75,6 +75,7 @@ impl<'a> Performer<'a> {
             unmade: BTreeSet::new(),
             tokens,
             stages: BTreeMap::new(),
+            opened_stages: BTreeMap::new(),
             non_leaders: Vec::new(),
             dead,
             dead_letter_writers: BTreeMap::new(),

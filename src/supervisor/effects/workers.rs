@@ -38,7 +38,8 @@ impl Performer<'_> {
             return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
         }
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
-        let opened = self.store.admin.open_slot(spawn.slot, &spawn.tuning);
+        let opened = self.open_stage(spawn);
+        let opened = opened.and_then(|()| self.store.admin.open_slot(spawn.slot, &spawn.tuning));
         if let Err(Fault::DiskFull(_, error)) = &opened {
             return Err(SpawnError::preparing(error));
         }
@@ -55,6 +56,16 @@ impl Performer<'_> {
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
         self.admin(|admin| admin.set_pid(spawn.slot, pid));
         Ok(pid)
+    }
+
+    /// A stage finds its place in the arena empty at the start of its first worker.
+    fn open_stage(&mut self, spawn: &Spawn) -> Result<(), Fault> {
+        let (Some(id), key) = (spawn.stage_id, spawn.worker.stage) else { return Ok(()) };
+        if self.opened_stages.get(&id) != Some(&key) {
+            self.store.admin.open_stage(id)?;
+            self.opened_stages.insert(id, key);
+        }
+        Ok(())
     }
 
     pub(super) fn order(&mut self, workers: &[(SlotId, Pid)], order: Order) {

@@ -9,7 +9,7 @@ use super::totals::StageTotals;
 use super::wanted::Version;
 use crate::config;
 use crate::control::protocol::{Done, Refused};
-use crate::queue::{FailureAttribution, Order, QueueId, SlotId};
+use crate::queue::{FailureAttribution, Order, QueueId, SlotId, StageId};
 use crate::service::Message;
 use log::Level;
 use std::rc::Rc;
@@ -25,6 +25,7 @@ pub(crate) enum Effect {
         worker: WorkerId,
         /// Its stage's name.
         stage: String,
+        stage_id: Option<StageId>,
         slot: SlotId,
         pid: Pid,
     },
@@ -32,6 +33,8 @@ pub(crate) enum Effect {
     Preflight(Box<SavedMachine>),
     /// Execute it in this process. If that fails, answered by `NotReplaced`.
     ReplaceProgram(Box<SavedMachine>),
+    /// A start or a change of the pipeline is through: what only that needed goes back to the system.
+    ReleaseMemory,
     /// Write an order into a slot, and nudge the process.
     Order(SlotId, Pid, Order),
     /// SIGTERM to a process group.
@@ -91,6 +94,8 @@ pub(crate) struct Spawn {
     /// Its stage's name.
     pub stage: String,
     pub slot: SlotId,
+    /// Its stage's place in the arena.
+    pub stage_id: Option<StageId>,
     /// What it will do.
     pub version: Rc<Version>,
     pub tuning: config::Tuning,

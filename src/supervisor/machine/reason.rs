@@ -128,6 +128,8 @@ pub(crate) enum End {
     CannotStart(String),
     /// It ended since its program was killed, and not by the worker; in words.
     ProgramKilled(String),
+    /// It ended since its program said that it can't work now; in words.
+    NotNow(String),
     /// It obeyed a SIGTERM.
     Terminated,
 }
@@ -137,11 +139,13 @@ impl End {
     pub(crate) fn new(ending: Option<Ending>, exit: Exit) -> End {
         const CANNOT_START: i32 = exit::CANNOT_START as i32;
         const PROGRAM_KILLED: i32 = exit::PROGRAM_KILLED as i32;
+        const NOT_NOW: i32 = exit::NOT_NOW as i32;
         const TERMINATED: i32 = exit::TERMINATED as i32;
         match (ending, exit) {
             // The exit code tells apart what is one word in the slot.
             (Some(Ending::Failed(why)), Exit::Code(CANNOT_START)) => End::CannotStart(why),
             (Some(Ending::Failed(why)), Exit::Code(PROGRAM_KILLED)) => End::ProgramKilled(why),
+            (Some(Ending::Failed(why)), Exit::Code(NOT_NOW)) => End::NotNow(why),
             (Some(Ending::Ordered), Exit::Code(TERMINATED)) => End::Terminated,
             (Some(ending), _) => End::Said(ending),
             (None, exit) => End::Died(exit),
@@ -152,7 +156,8 @@ impl End {
     pub(crate) fn is_failure(&self) -> bool {
         match self {
             End::Said(ending) => matches!(ending, Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut),
-            End::Died(_) | End::NotStarted(_) | End::CannotStart(_) | End::ProgramKilled(_) => true,
+            End::Died(_) | End::NotStarted(_) | End::CannotStart(_) => true,
+            End::ProgramKilled(_) | End::NotNow(_) => true,
             End::Terminated => false,
         }
     }
@@ -171,7 +176,7 @@ impl fmt::Display for End {
             End::Died(Exit::Code(code)) => write!(f, "ended with exit code {code}"),
             End::Said(Ending::TimedOut) => f.write_str("took longer than item_timeout over an item"),
             End::NotStarted(error) => error.fmt(f),
-            End::CannotStart(why) | End::ProgramKilled(why) => write!(f, "failed: {why}"),
+            End::CannotStart(why) | End::ProgramKilled(why) | End::NotNow(why) => write!(f, "failed: {why}"),
             End::Terminated => f.write_str("ended by SIGTERM"),
         }
     }

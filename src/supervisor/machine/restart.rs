@@ -45,7 +45,7 @@ pub(crate) enum Next {
     Now(StartReason),
     /// A new one as back-off and intensity allow.
     Restart(StartReason),
-    /// A new one as back-off allows: what others do to it counts for no intensity.
+    /// A new one as back-off allows: what others do to it counts for no intensity, nor what it can't do just now.
     Uncounted(StartReason),
     Over(Over),
 }
@@ -67,11 +67,16 @@ pub(crate) fn after(end: &End, given: &Circumstances) -> Next {
         },
         // Only reached when it is leaving, which an arm above answers.
         End::Said(Ending::InputEnded | Ending::OutputClosed) => Next::Leave,
+        End::NotNow(_) if given.requested.is_none() => match failed(given) {
+            Next::Restart(why) => Next::Uncounted(why),
+            other => other,
+        },
         End::Said(Ending::Failed(_) | Ending::Lost(_) | Ending::TimedOut)
         | End::Died(_)
         | End::NotStarted(_)
         | End::CannotStart(_)
-        | End::ProgramKilled(_) => match given.requested {
+        | End::ProgramKilled(_)
+        | End::NotNow(_) => match given.requested {
             // It was killed for the others' sake: the stage still wants it.
             None | Some(StopReason::HoldsLock) => failed(given),
             Some(why) => obeyed(why),

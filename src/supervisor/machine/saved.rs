@@ -5,7 +5,7 @@ use super::reason::StartReason;
 use super::totals::StageTotals;
 use super::worker_state::Over;
 use crate::config::{FileVariables, Recycle, Work};
-use crate::queue::SlotId;
+use crate::queue::{SlotId, StageId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,6 +46,9 @@ pub(crate) struct SavedStage {
     pub restarted: Vec<Duration>,
     #[serde(default)]
     pub killed_in_a_row: u32,
+    /// Its place in the arena, if it has one.
+    #[serde(default)]
+    pub id: Option<StageId>,
     pub workers: Vec<SavedWorker>,
 }
 

@@ -12,7 +12,7 @@ use super::totals::StageTotals;
 use super::wanted::Version;
 use super::worker_state::{Life, Over};
 use crate::config::{self, Restart};
-use crate::queue::QueueId;
+use crate::queue::{QueueId, StageId};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -20,6 +20,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(super) struct StageState {
     pub key: StageKey,
+    /// Its place in the arena, from the first start of a worker on.
+    pub id: Option<StageId>,
     /// What the file says about it.
     pub spec: config::Stage,
     /// What its workers should do.
@@ -111,6 +113,7 @@ impl StageState {
         let totals = StageTotals { name: spec.name.clone(), is_source, ..StageTotals::default() };
         StageState {
             key,
+            id: None,
             spec,
             version,
             fate: Fate::Wanted,

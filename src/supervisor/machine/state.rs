@@ -37,7 +37,7 @@ use super::totals::StageTotals;
 use super::wanted::Wanted;
 use super::worker_state::Life;
 use crate::control::protocol::Done;
-use crate::queue::{MAX_SLOTS, SlotId};
+use crate::queue::{MAX_SLOTS, MAX_STAGES, SlotId};
 use std::ops::RangeFrom;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ pub(crate) struct State {
     stages: Vec<StageState>,
     queues: QueueTable,
     slots: Pool,
+    /// Stages' places in the arena.
+    stage_ids: Pool,
     stage_keys: RangeFrom<u32>,
     /// What should run now.
     wanted: Option<Wanted>,
@@ -121,6 +123,7 @@ impl State {
             stages: Vec::new(),
             queues: QueueTable::new(),
             slots: Pool::new(u16::try_from(MAX_SLOTS).unwrap_or(u16::MAX)),
+            stage_ids: Pool::new(u16::try_from(MAX_STAGES).unwrap_or(u16::MAX)),
             stage_keys: 1..,
             wanted: None,
             good: None,

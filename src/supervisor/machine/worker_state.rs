@@ -89,7 +89,8 @@ impl StopRequest {
             }
             End::ProgramKilled(_) => !self.is_deadly(),
             End::Terminated => self == StopRequest::Nothing,
-            End::Died(Exit::Code(_)) | End::Said(_) | End::NotStarted(_) | End::CannotStart(_) => false,
+            End::Died(Exit::Code(_)) | End::Said(_) | End::NotStarted(_) => false,
+            End::CannotStart(_) | End::NotNow(_) => false,
         }
     }
 

@@ -5,7 +5,7 @@
 //! by a preflight in a process of its own, whether it can read all this.
 
 use crate::control::server::Listeners;
-use crate::queue::Arena;
+use crate::queue::{Arena, Fault};
 use crate::service::Received;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::saved::SavedMachine;
@@ -111,7 +111,7 @@ impl UpgradeState {
         let upgrade_state =
             UpgradeState::read(memory).map_err(|error| format!("what is left can't be read: {error}"))?;
         let arena = arena.map_err(|error| format!("no queue memory was passed: {error}"))?;
-        Arena::attach(arena).map_err(|fault| fault.to_string())?;
+        Arena::attach(arena).map_err(|fault| refusal(&fault))?;
         Ok(upgrade_state)
     }
 
@@ -124,6 +124,17 @@ impl UpgradeState {
     /// The queues' memory.
     pub(crate) fn arena(&self) -> Result<OwnedFd, SetUpError> {
         taken(self.arena)
+    }
+}
+
+/// Why this program can't use the queues, and what can be done instead.
+fn refusal(fault: &Fault) -> String {
+    match fault {
+        Fault::Version { have, want } if have < want => format!(
+            "the layout of the running queues is {have}, that of this program {want}: stop the old program and start this \
+             one, which migrates durable queues; queues in memory go with the old one, so end it by `mprun drain`"
+        ),
+        fault => fault.to_string(),
     }
 }
 

@@ -150,6 +150,7 @@ fn cause(end: &End) -> Cause {
         )
         | End::NotStarted(_)
         | End::CannotStart(_)
+        | End::NotNow(_)
         | End::Terminated => Cause::Error(end.to_string()),
     }
 }

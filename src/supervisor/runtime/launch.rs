@@ -166,6 +166,7 @@ impl Launcher {
             stage: spawn.stage.clone(),
             worker: spawn.worker.index,
             slot: spawn.slot.0,
+            stage_id: spawn.stage_id.map(|id| id.0),
             run: self.run.clone(),
             continues: self.continues,
             supervisor_pid: std::process::id(),

@@ -92,11 +92,13 @@ impl<'a> SourceLoop<'a> {
             }
             false => LARGEST_STRETCH,
         };
+        let most = most.min(self.worker.live.most_by_rate());
         let whole = must_be_whole && most > 1;
         if whole {
             self.worker.queues.begin_whole();
         }
         let result = self.produce(most).and_then(|stretch| {
+            self.keep_to_rate(stretch.emitted)?;
             let published = self.publish(&stretch, whole)?;
             Ok(published.map(|published| (stretch, published)))
         });
@@ -106,6 +108,21 @@ impl<'a> SourceLoop<'a> {
         let lacked_room = self.worker.queues.lacked_room();
         self.worker.queues.give_up_whole()?;
         if lacked_room { Ok(None) } else { result }
+    }
+
+    /// Waits until the stage's rate admits what was emitted: only then it is known that there is an item, and no end.
+    fn keep_to_rate(&mut self, emitted: usize) -> Result<(), Stop> {
+        let mut left = emitted;
+        while left > 0 {
+            match self.worker.try_admit(left) {
+                Ok(admitted) => left -= admitted,
+                Err(at) => drop(self.worker.queues.pause(at, Waiting::Paused)?),
+            }
+            if left > 0 && self.worker.read_orders().is_stopping() {
+                return Err(Stop(Ending::Ordered));
+            }
+        }
+        Ok(())
     }
 
     /// To the state that the token says.

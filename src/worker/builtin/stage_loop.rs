@@ -98,7 +98,8 @@ impl<'a> StageLoop<'a> {
         let live = self.worker.live;
         let worker = &mut *self.worker;
         let one = live.is_single() || live.tuning.item_timeout.is_some();
-        let most = if one { 1 } else { self.batch.size().min(worker.recycling.items_left()) };
+        let most = self.batch.size().min(worker.recycling.items_left()).min(live.most_by_rate());
+        let most = if one { 1 } else { most };
         worker.take(most)
     }
 
@@ -110,10 +111,11 @@ impl<'a> StageLoop<'a> {
     /// One batch. What was not begun when its time is over goes back as it was.
     fn work(&mut self) -> Result<(), Stop> {
         let first = self.first();
+        let end = first + self.worker.admit(self.worker.queues.len() - first)?;
         let watch = self.batch.start();
         let waited = self.worker.queues.waited();
         let mut next = first;
-        while next < self.worker.queues.len() {
+        while next < end {
             if let Err(failure) = self.process(next)? {
                 self.rest();
                 return self.fail(next, failure);
@@ -204,7 +206,7 @@ impl<'a> StageLoop<'a> {
 
     /// Item `i` failed. Nothing of it counts; the items before it do, the items after it go back as they were.
     fn fail(&mut self, i: usize, failure: Failure) -> Result<(), Stop> {
-        if failure.reach() != Reach::Item {
+        if dead_letters::item_failure(failure.reach()).is_none() {
             return Err(failure.into());
         }
         self.batch.restart();

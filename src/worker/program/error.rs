@@ -1,8 +1,10 @@
 //! Why a program could not do what it should: in words, and as the cause in a dead letter.
 
 use crate::dead_letter::Cause;
+use crate::exit;
 use crate::framing::{BadFrame, NotEncodable};
 use crate::item::Shown;
+use crate::model::ItemFailure;
 use crate::sys::wait::Exit;
 use crate::worker::dead_letters::Reason;
 use std::fmt;
@@ -27,6 +29,10 @@ pub(crate) enum ProgramError {
     OutputAfterEnd,
     /// It said itself that it failed, and why.
     Reported(String),
+    /// It said itself that it can't do the item now, and why.
+    Later(String),
+    /// It said itself that the item can never be done, and why.
+    Rejected(String),
     /// What it wrote, which begins like this, is no word of framing "mprun".
     Malformed(Vec<u8>),
     /// What it wrote is about another item than the one whose answer is due.
@@ -45,16 +51,39 @@ pub(crate) enum ProgramError {
 #[derive(Clone, Debug)]
 pub(crate) struct FailedAttempt {
     pub error: ProgramError,
+    /// What that means for the item.
+    pub failure: ItemFailure,
     pub stderr: Vec<String>,
 }
 
 impl FailedAttempt {
+    /// One that says nothing of its item: an attempt that counts.
+    pub(super) fn charged(error: ProgramError, stderr: Vec<String>) -> FailedAttempt {
+        FailedAttempt { error, failure: ItemFailure::Charged, stderr }
+    }
+
     pub(super) fn reason(&self) -> Reason<'_> {
         Reason { text: self.to_string(), cause: self.error.cause(), stderr: &self.stderr }
     }
 }
 
 impl ProgramError {
+    /// What the end of a program, or what it said, means for the item that it was at.
+    pub(super) fn item_failure(&self, success_codes: &[u8], dead_codes: &[u8]) -> ItemFailure {
+        match self {
+            ProgramError::Later(_) => ItemFailure::Later,
+            ProgramError::Rejected(_) => ItemFailure::Never,
+            ProgramError::Ended(Exit::Code(code)) | ProgramError::LeftUnanswered(Exit::Code(code)) => {
+                match u8::try_from(*code) {
+                    Ok(code) if dead_codes.contains(&code) => ItemFailure::Never,
+                    Ok(exit::NOT_NOW) if !success_codes.contains(&exit::NOT_NOW) => ItemFailure::Later,
+                    _ => ItemFailure::Charged,
+                }
+            }
+            _ => ItemFailure::Charged,
+        }
+    }
+
     /// How a dead letter says it.
     pub(super) fn cause(&self) -> Cause {
         match self {
@@ -62,7 +91,9 @@ impl ProgramError {
             ProgramError::Ended(Exit::Signal(signal))
             | ProgramError::LeftUnanswered(Exit::Signal(signal)) => Cause::Signal(signal.to_string()),
             ProgramError::TimedOut(_) => Cause::TimedOut,
-            ProgramError::Reported(why) => Cause::Error(why.clone()),
+            ProgramError::Reported(why) | ProgramError::Later(why) | ProgramError::Rejected(why) => {
+                Cause::Error(why.clone())
+            }
             _ => Cause::Error(self.to_string()),
         }
     }
@@ -84,7 +115,9 @@ impl fmt::Display for ProgramError {
                 f.write_str("it answered with more than one item; `reply = \"until-empty\"` allows it")
             }
             ProgramError::OutputAfterEnd => f.write_str("it wrote on after the end of its answer"),
-            ProgramError::Reported(why) => f.write_str(last_line(why)),
+            ProgramError::Reported(why) | ProgramError::Later(why) | ProgramError::Rejected(why) => {
+                f.write_str(last_line(why))
+            }
             ProgramError::Malformed(bytes) => {
                 write!(
                     f,
@@ -123,12 +156,43 @@ pub(crate) fn exit_text(exit: Exit) -> String {
 impl fmt::Display for FailedAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)?;
-        if let ProgramError::Reported(_) = self.error {
+        if let ProgramError::Reported(_) | ProgramError::Later(_) | ProgramError::Rejected(_) = self.error {
             return Ok(()); // the program has given its reason
         }
         match self.stderr.iter().rev().find(|line| !line.trim().is_empty()) {
             Some(line) => write!(f, "; its last words: {line}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_code_says_what_becomes_of_the_item() {
+        let of = |code: i32, success: &[u8], dead: &[u8]| {
+            let ends = [ProgramError::Ended, ProgramError::LeftUnanswered];
+            let [ended, left] = ends.map(|end| end(Exit::Code(code)).item_failure(success, dead));
+            assert_eq!(ended, left, "{code}");
+            ended
+        };
+        assert_eq!(of(1, &[0], &[65]), ItemFailure::Charged);
+        assert_eq!(of(65, &[0], &[65]), ItemFailure::Never);
+        assert_eq!(of(75, &[0], &[65]), ItemFailure::Later);
+        assert_eq!(of(75, &[0], &[75]), ItemFailure::Never);
+        assert_eq!(of(75, &[0, 75], &[]), ItemFailure::Charged);
+        assert_eq!(of(256 + 75, &[0], &[75]), ItemFailure::Charged);
+    }
+
+    #[test]
+    fn what_a_program_says_of_an_item_holds_whatever_the_codes_are() {
+        let why = || "why".to_owned();
+        let of = |error: ProgramError| error.item_failure(&[0, 75], &[65]);
+        assert_eq!(of(ProgramError::Later(why())), ItemFailure::Later);
+        assert_eq!(of(ProgramError::Rejected(why())), ItemFailure::Never);
+        assert_eq!(of(ProgramError::Reported(why())), ItemFailure::Charged);
+        assert_eq!(of(ProgramError::TimedOut(Duration::ZERO)), ItemFailure::Charged);
     }
 }

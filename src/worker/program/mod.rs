@@ -53,7 +53,12 @@ pub(super) fn serve(worker: &mut WorkerContext, command: Command, context: &Cont
 fn no_spec(worker: &mut WorkerContext, failure: Failure) -> Stop {
     match failure.reach() {
         Reach::Worker | Reach::Never => NotStarted::Never(failure).stop(worker),
-        Reach::Item | Reach::NotYet | Reach::OutputClosed | Reach::Ordered => failure.into(),
+        Reach::Item
+        | Reach::Later
+        | Reach::Rejected
+        | Reach::NotYet
+        | Reach::OutputClosed
+        | Reach::Ordered => failure.into(),
     }
 }
 

@@ -1,6 +1,7 @@
-//! `sleep` and `sleep_when_empty` beside a program: no item before the pause is over. Its length is what the file says
-//! now, so a change of the file is followed in the middle of a pause.
+//! `sleep`, `sleep_when_empty` and `rate` beside a program: no item before the pause is over. Its length is what the file
+//! says now, so a change of the file is followed in the middle of a pause.
 
+use crate::model::Rate;
 use crate::worker::context::LiveSettings;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,11 @@ pub(crate) enum ItemPause {
         after: After,
         until: Instant,
     },
+    /// The stage's rate lets no item begin before then.
+    Rate {
+        rate: Option<Rate>,
+        until: Instant,
+    },
 }
 
 impl ItemPause {
@@ -28,13 +34,25 @@ impl ItemPause {
         *self = ItemPause::On { begun, after, until: begun + length(after, live) };
     }
 
+    /// The rate lets no item begin before `until`.
+    pub(super) fn begin_by_rate(&mut self, until: Instant, live: &LiveSettings) {
+        *self = ItemPause::Rate { rate: live.tuning.rate, until };
+    }
+
     /// Once a round, so that all of it agrees on whether there is a pause.
     pub(super) fn update(&mut self, live: &LiveSettings) {
-        let ItemPause::On { begun, after, .. } = *self else { return };
-        let until = begun + length(after, live);
-        *self = match !live.is_stopping() && until > Instant::now() {
-            true => ItemPause::On { begun, after, until },
-            false => ItemPause::Off,
+        *self = match *self {
+            ItemPause::Off => return,
+            ItemPause::On { begun, after, .. } => {
+                let until = begun + length(after, live);
+                match !live.is_stopping() && until > Instant::now() {
+                    true => ItemPause::On { begun, after, until },
+                    false => ItemPause::Off,
+                }
+            }
+            // A pipeline that drains keeps to the rate, too.
+            ItemPause::Rate { rate, until } if rate == live.tuning.rate && until > Instant::now() => return,
+            ItemPause::Rate { .. } => ItemPause::Off,
         };
     }
 
@@ -42,7 +60,7 @@ impl ItemPause {
     pub(super) fn until(&self) -> Option<Instant> {
         match self {
             ItemPause::Off => None,
-            ItemPause::On { until, .. } => Some(*until),
+            ItemPause::On { until, .. } | ItemPause::Rate { until, .. } => Some(*until),
         }
     }
 

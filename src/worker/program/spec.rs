@@ -9,7 +9,7 @@ use crate::sys::needs::DENIED;
 use crate::sys::process::{self, Limit, ProcessArgs, ProcessSpec, SpawnError, StartStep, Starter, UserIds};
 use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
-use crate::worker::program::error::ProgramError;
+use crate::worker::program::error::{FailedAttempt, ProgramError};
 use crate::worker::program::io::session::{Session, StartFailure};
 use crate::worker::stop::Stop;
 use nix::errno::Errno;
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 /// The newest version of framing "mprun" that this mprun speaks.
-const HELPER_PROTOCOL_VERSION: &str = "2";
+const HELPER_PROTOCOL_VERSION: &str = "3";
 
 /// All that a start needs but the item.
 pub(crate) struct CommandSpec {
@@ -33,6 +33,7 @@ pub(crate) struct CommandSpec {
     null: OwnedFd,
     file: PathBuf,
     success: Vec<u8>,
+    dead: Vec<u8>,
     most_processes: Option<u64>,
     /// Items come on standard input.
     pub reads: bool,
@@ -114,6 +115,7 @@ impl CommandSpec {
             null: crate::sys::fd::null()?,
             file,
             success: command.success_codes.clone(),
+            dead: command.dead_codes.clone(),
             most_processes: command.limits.processes,
             reads: has_input && !takes_item,
         })
@@ -122,6 +124,11 @@ impl CommandSpec {
     /// Whether a program with this exit ended well.
     pub(super) fn is_success(&self, exit: Exit) -> bool {
         matches!(exit, Exit::Code(code) if u8::try_from(code).is_ok_and(|code| self.success.contains(&code)))
+    }
+
+    /// What has failed, and what that means for the item.
+    pub(super) fn failed(&self, error: ProgramError, stderr: Vec<String>) -> FailedAttempt {
+        FailedAttempt { failure: error.item_failure(&self.success, &self.dead), error, stderr }
     }
 
     /// Starts the program, for an item or for all of them.

@@ -14,8 +14,8 @@ use crate::config::pipeline::{Recycle, Work};
 use crate::logs::{LogStyle, Logging};
 use crate::queue::inject;
 use crate::queue::{
-    Arena, Ending, FailureAttribution, Limits, QueueAdmin, QueueId, SlotId, Taken, Tuning, Wait, WhenFull,
-    WorkerHandle,
+    Arena, Ending, FailureAttribution, Limits, QueueAdmin, QueueId, SlotId, StageId, Taken, Tuning, Wait,
+    WhenFull, WorkerHandle,
 };
 use crate::stage::{Persistence, Source, Stage};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +29,7 @@ const TOKEN: QueueId = QueueId(2);
 /// The slot of the worker under test, and that of a reader of its outputs.
 const WORKER: SlotId = SlotId(0);
 const READER: SlotId = SlotId(1);
+const STAGE: StageId = StageId(0);
 
 struct Bench {
     arena: Arena,
@@ -77,6 +78,7 @@ impl Bench {
     }
 
     fn worker(&mut self) -> WorkerContext {
+        self.admin.open_stage(STAGE).unwrap();
         self.admin.open_slot(WORKER, &self.tuning).unwrap();
         let queues = WorkerHandle::open(self.arena.clone(), WORKER).unwrap();
         WorkerContext::new(self.spec(), self.arena.clone(), UndoLog::create().unwrap(), queues)
@@ -89,6 +91,7 @@ impl Bench {
             stage: "demo".into(),
             worker: 0,
             slot: WORKER.0,
+            stage_id: Some(STAGE.0),
             run: "run".into(),
             continues: false,
             supervisor_pid: 0,

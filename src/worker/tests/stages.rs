@@ -90,6 +90,39 @@ fn a_failed_item_is_tried_again_and_harms_no_other() {
     assert!(letter.contains("\"attempts\":3") && letter.contains("it is bad"), "{letter}");
 }
 
+/// Puts `later` off five times, and rejects `never`.
+#[derive(Default)]
+struct Verdicts(u32);
+
+impl Stage for Verdicts {
+    fn process(&mut self, item: &Item<'_>, out: &mut Emitter<'_>) -> Result<(), Failure> {
+        out.emit(item.bytes())?;
+        match item.text()? {
+            "later" if self.0 < 5 => {
+                self.0 += 1;
+                Err(Failure::later("the server is away"))
+            }
+            "never" => Err(Failure::reject("it makes no sense")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn what_is_put_off_uses_up_no_attempt_and_what_is_rejected_uses_one() {
+    let mut bench = Bench::new();
+    bench.tuning.attempts = 2;
+    bench.input(&["1", "later", "never", "2"]);
+    assert_eq!(bench.run_stage(Verdicts::default(), Persistence::Nothing), Some(Ending::InputEnded));
+    let mut output = bench.output();
+    output.sort();
+    assert_eq!(output, ["1", "2", "later"]);
+    let counts = bench.admin.counts(IN).unwrap();
+    assert_eq!((counts.done, counts.dead), (3, 1));
+    let letters = std::fs::read_to_string(bench.spec().dead_letters.path).unwrap();
+    assert!(letters.contains("\"attempts\":1") && letters.contains("it makes no sense"), "{letters}");
+}
+
 #[test]
 fn a_failed_item_spoils_no_state() {
     let mut bench = Bench::new();

@@ -80,8 +80,8 @@ fn people_read_the_same() {
     for line in [
         "Stopped (SIGTERM) after 4s, exit code 3. Started 2023-11-14T22:13:20.000Z, from `p.toml`, by mprun 0.1.0.",
         "| parse | 14 | 1 | 15 | 1 | 75 % | 25 % | 0 % | 0 % | 250ms |",
-        "| q | 12 | 9 | 1 | 1 | 0 | 1 | yes |",
-        "put = done + waiting + leased + dropped + dead: every item is accounted for.",
+        "| q | 12 | 9 | 1 | 0 | 1 | 0 | 1 | yes |",
+        "put = done + waiting + delayed + leased + dropped + dead: every item is accounted for.",
         "1 dead letter, in `/s/dead.jsonl`.",
     ] {
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");

@@ -46,6 +46,7 @@ fn ends() -> Vec<End> {
     let mut ends: Vec<End> = said.into_iter().map(End::Said).collect();
     ends.extend(died.map(End::Died));
     ends.extend([End::CannotStart("no".into()), End::ProgramKilled("no".into()), End::Terminated]);
+    ends.push(End::NotNow("no".into()));
     ends.push(End::NotStarted(SpawnError { step: StartStep::Fork, errno: Errno::EAGAIN }));
     ends
 }
@@ -124,9 +125,10 @@ fn a_failure_that_nobody_asked_for_is_restarted_unless_the_file_says_never() {
     each(|end, given, next| {
         let wanted = !given.leaving && given.stop == Stopping::No && given.restart != Restart::Never;
         let failed = end.is_failure() && given.requested.is_none();
-        let restart = match given.killed_externally {
-            true => Next::Uncounted(StartReason::Killed),
-            false => Next::Restart(StartReason::Failed),
+        let restart = match (given.killed_externally, end) {
+            (true, _) => Next::Uncounted(StartReason::Killed),
+            (false, End::NotNow(_)) => Next::Uncounted(StartReason::Failed),
+            (false, _) => Next::Restart(StartReason::Failed),
         };
         !(wanted && failed) || next == restart
     });
@@ -166,6 +168,7 @@ fn the_exit_code_tells_what_the_slot_has_no_word_for() {
     let failed = || Some(Ending::Failed("why".into()));
     assert_eq!(End::new(failed(), Exit::Code(1)), End::Said(Ending::Failed("why".into())));
     assert_eq!(End::new(failed(), Exit::Code(126)), End::CannotStart("why".into()));
+    assert_eq!(End::new(failed(), Exit::Code(75)), End::NotNow("why".into()));
     assert_eq!(End::new(failed(), Exit::Code(137)), End::ProgramKilled("why".into()));
     assert_eq!(End::new(Some(Ending::Ordered), Exit::Code(143)), End::Terminated);
     assert_eq!(End::new(Some(Ending::Ordered), Exit::Code(0)), End::Said(Ending::Ordered));

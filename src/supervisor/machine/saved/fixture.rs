@@ -4,7 +4,7 @@ use super::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
 use crate::config::{Recycle, Task, Work};
 use crate::model::Totals;
-use crate::queue::{Ending, ItemTimes, SlotId, WorkTimes};
+use crate::queue::{Ending, ItemTimes, SlotId, StageId, WorkTimes};
 use crate::status::{Glimpse, Progress};
 use crate::supervisor::machine::history::{SavedTransition, TransitionKind};
 use crate::supervisor::machine::reason::{End, StartReason, StopReason};
@@ -79,6 +79,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         restarts: BTreeMap::from([("crashed".to_owned(), 2), ("killed".to_owned(), 1)]),
         restarted: vec![Duration::from_secs(9), Duration::from_millis(1)],
         killed_in_a_row: 1,
+        id: (name == "a").then_some(StageId(2)),
         workers: workers.collect(),
     }
 }
@@ -103,6 +104,7 @@ fn command(mode: Mode) -> Command {
         in_framing: framings[n],
         out_framing: framings[n + 1],
         success_codes: vec![0, 1],
+        dead_codes: vec![65],
         env: vec![("A".to_owned(), "1".to_owned())],
         env_file: Some("e.env".into()),
         file_variables: Some(vec![("B".into(), "2".into())]),
@@ -192,6 +194,7 @@ fn changes() -> Vec<TransitionKind> {
         End::Died(Exit::Signal(SignalNumber(9))),
         End::CannotStart("no such program".to_owned()),
         End::ProgramKilled("by SIGKILL".to_owned()),
+        End::NotNow("the server is away".to_owned()),
         End::Terminated,
     ]);
     let started = starts.map(TransitionKind::Started).into_iter();

@@ -121,7 +121,8 @@ impl StageState {
             &exit.end,
             End::Died(Exit::Signal(signal)) if matches!(signal.0, libc::SIGTERM | libc::SIGKILL)
         );
-        let innocent = ours && process.requested.is_deadly() || matches!(exit.end, End::CannotStart(_));
+        let innocent =
+            ours && process.requested.is_deadly() || matches!(exit.end, End::CannotStart(_) | End::NotNow(_));
         let attempts = self.spec.tuning.attempts;
         let release = Release {
             worker: WorkerId { stage: self.key, index: self.workers[i].index },
@@ -265,7 +266,7 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
         (_, End::Died(Exit::Code(_))) => "crashed",
         (_, End::NotStarted(_) | End::CannotStart(_)) => "not-started",
         (_, End::Said(Ending::TimedOut)) => "timed-out",
-        (_, End::Said(Ending::Failed(_) | Ending::Lost(_))) => "failed",
+        (_, End::Said(Ending::Failed(_) | Ending::Lost(_)) | End::NotNow(_)) => "failed",
         (
             StartReason::New | StartReason::Scaled | StartReason::Failed | StartReason::Always,
             End::Said(_) | End::Terminated,
@@ -280,7 +281,7 @@ fn shows_a_start(exit: &WorkerExit) -> bool {
         || match &exit.end {
             End::Said(Ending::Ordered) | End::Died(_) | End::NotStarted(_) => false,
             End::CannotStart(_) | End::Terminated => false,
-            End::Said(_) | End::ProgramKilled(_) => true,
+            End::Said(_) | End::ProgramKilled(_) | End::NotNow(_) => true,
         }
 }
 

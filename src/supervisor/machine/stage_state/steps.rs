@@ -84,6 +84,7 @@ impl StageState {
             worker: WorkerId { stage: self.key, index: worker.index },
             stage: self.spec.name.clone(),
             slot,
+            stage_id: self.id,
             version: Rc::clone(&worker.version),
             tuning: self.spec.tuning,
             order: self.standing_order(),

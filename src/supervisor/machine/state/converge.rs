@@ -2,7 +2,7 @@
 
 use super::{Retrying, State};
 use crate::numbers::counted as count;
-use crate::queue::SlotId;
+use crate::queue::{SlotId, StageId};
 use crate::supervisor::machine::effect::{Effect, Effects, Outcome};
 use crate::supervisor::machine::phase::Phase;
 use crate::supervisor::machine::queue_state::Reopened;
@@ -158,7 +158,8 @@ impl State {
                 if !matches!(stage.workers[i].life, Life::Due(_)) {
                     continue;
                 }
-                if self.slots.available() == 0 {
+                let has_place = stage.id.is_some() || self.stage_ids.available() > 0;
+                if self.slots.available() == 0 || !has_place {
                     return; // this is looked at again when a worker ends
                 }
                 if budget == 0 {
@@ -167,6 +168,7 @@ impl State {
                 }
                 let Some(slot) = self.slots.take() else { return };
                 budget -= 1;
+                stage.id = stage.id.or_else(|| self.stage_ids.take().map(StageId));
                 stage.start(i, SlotId(slot), out);
             }
         }

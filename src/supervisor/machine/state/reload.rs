@@ -224,6 +224,7 @@ impl State {
         self.answer_reloads(None, out);
         self.forget_the_old(out);
         out.log(Level::Info, self.summary(first, back, &took));
+        out.push(Effect::ReleaseMemory);
     }
 
     fn forget_the_old(&mut self, out: &mut Effects) {
@@ -239,6 +240,7 @@ impl State {
         let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.stages)
             .into_iter()
             .partition(|stage| matches!(stage.fate, Fate::Removed { .. }) && stage.spill.is_none());
+        gone.iter().filter_map(|stage| stage.id).for_each(|id| self.stage_ids.give(id.0));
         self.removed_totals.extend(gone.into_iter().map(|stage| stage.totals));
         self.stages = kept;
     }

@@ -75,6 +75,7 @@ impl State {
         stage.intensity = Intensity::of_ages(&saved.restarted, out.now);
         stage.killed_in_a_row = saved.killed_in_a_row;
         stage.paused = saved.paused;
+        stage.id = saved.id.filter(|id| self.stage_ids.claim(id.0));
         if saved.gave_up {
             stage.fate = Fate::GaveUp;
         }
@@ -83,7 +84,8 @@ impl State {
             if let SavedLife::Alive { slot, pid, .. } = saved.life {
                 self.slots.claim(slot.0);
                 let worker = WorkerId { stage: stage.key, index: saved.index };
-                out.push(Effect::Adopt { worker, stage: stage.spec.name.clone(), slot, pid: Pid(pid) });
+                let (name, stage_id) = (stage.spec.name.clone(), stage.id);
+                out.push(Effect::Adopt { worker, stage: name, stage_id, slot, pid: Pid(pid) });
                 alive += 1;
             }
             stage.resume(resume_worker(saved, &stage.version, out.now));
@@ -111,6 +113,7 @@ fn save_stage(stage: &StageState, now: Instant) -> Option<SavedStage> {
         restarts: stage.restarts.clone(),
         restarted: stage.intensity.ages(now),
         killed_in_a_row: stage.killed_in_a_row,
+        id: stage.id,
         workers: workers?,
     })
 }

@@ -83,7 +83,8 @@ impl State {
             stages.map(|stage| stage.spec.name.clone()).collect()
         };
         let describe = |queue: &QueueState| {
-            let QueueCounts { put, waiting, leased, done, dropped, dead, bytes } = counters.queue(queue.id);
+            let QueueCounts { put, waiting, delayed, leased, done, dropped, dead, bytes } =
+                counters.queue(queue.id);
             status::QueueStatus {
                 name: queue.spec.name.clone(),
                 capacity: queue.spec.limits.capacity,
@@ -91,6 +92,7 @@ impl State {
                 when_full: queue.spec.limits.when_full,
                 put,
                 waiting,
+                delayed,
                 leased,
                 done,
                 dropped,
@@ -109,7 +111,8 @@ impl State {
 
 /// A program has had all its input when its stage's queues have ended, and nothing of them is anybody's.
 fn note_lingering(stage: &mut status::StageStatus, queues: &[status::QueueStatus]) {
-    let is_through = |queue: &status::QueueStatus| queue.ended && queue.waiting + queue.leased == 0;
+    let is_through =
+        |queue: &status::QueueStatus| queue.ended && queue.waiting + queue.delayed + queue.leased == 0;
     let mut inputs = queues.iter().filter(|queue| stage.inputs.contains(&queue.name)).peekable();
     if !stage.is_command || inputs.peek().is_none() || !inputs.all(is_through) {
         return;

@@ -100,12 +100,20 @@ impl StoreOptions<'_> {
         let mut refused = false;
         loop {
             let location = Location::File(path.clone());
-            let Opened { arena, kept, set_aside, saved } =
+            let Opened { arena, kept, migrated_from, set_aside, saved } =
                 Arena::open_file(&path, whose, PREVIOUS_RUN_LIMIT, &mut lives)
                     .map_err(|fault| self.refusal(&path, fault))?;
             refused |= set_aside.is_some();
             if let Some((aside, fault)) = set_aside {
                 refused::tell(&path.display().to_string(), &aside, &fault, &saved);
+            }
+            if let Some(version) = migrated_from {
+                let text = format!(
+                    "the queues in {} were made by an earlier version of mprun, with another layout ({version}): they are \
+                     migrated to that of this one",
+                    path.display()
+                );
+                log!(target: "mprun", Level::Info, "{text}");
             }
             if !kept {
                 return Ok(QueueStore { continues: refused, ..QueueStore::fresh(arena, location)? });
@@ -126,6 +134,7 @@ impl StoreOptions<'_> {
         match fault {
             Fault::InUse => refused::in_use(path),
             Fault::Version { .. } => refused::version(path, &fault),
+            Fault::OtherPipeline(other) => refused::other_pipeline(&other, path),
             Fault::DiskFull(_, error) => {
                 Fault::File("no room on the disk for", path.to_owned(), error).into()
             }

@@ -40,15 +40,16 @@ pub(super) fn save(fd: &OwnedFd, folder: &Path, fault: &Fault) {
 /// Another pipeline's queues of the same name are refused.
 pub(super) fn refuse_other_pipeline(arena: &Arena, whose: &Identity, path: &Path) -> Result<(), SetUpError> {
     let found = arena.identity()?;
-    if found.is(whose) {
-        return Ok(());
-    }
-    let of = if found.file.is_empty() { found.pipeline } else { found.file };
-    Err(SetUpError::Refused(format!(
-        "the durable queues in {} are those of {of}: give one of the two pipelines another `name` (or, if the file was \
+    if found.is(whose) { Ok(()) } else { Err(other_pipeline(&found.name(), path)) }
+}
+
+/// The queues in the file are those of `other`.
+pub(super) fn other_pipeline(other: &str, path: &Path) -> SetUpError {
+    SetUpError::Refused(format!(
+        "the durable queues in {} are those of {other}: give one of the two pipelines another `name` (or, if the file was \
          moved, remove the queues to start anew)",
         path.display()
-    )))
+    ))
 }
 
 /// Only one run can have them.

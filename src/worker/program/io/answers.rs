@@ -174,8 +174,17 @@ impl Answers {
             }
             Some(Frame::End) => self.complete(None),
             Some(Frame::Failed(why)) => {
-                let why = String::from_utf8_lossy(why).into_owned();
+                let why = text(why);
                 self.complete(Some(ProgramError::Reported(why)));
+            }
+            // The program knows best: whatever else is wrong with the answer, it says what to do with the item.
+            Some(Frame::Later(why)) => {
+                self.failure = Some(ProgramError::Later(text(why)));
+                self.complete(None);
+            }
+            Some(Frame::Rejected(why)) => {
+                self.failure = Some(ProgramError::Rejected(text(why)));
+                self.complete(None);
             }
             None if output != OutputState::Whole || is_between => return Ok(false),
             None => return Err(ProgramError::BadFrame(BadFrame::Truncated(Framing::U32be))),
@@ -230,6 +239,10 @@ impl Answers {
     }
 }
 
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,6 +294,19 @@ mod tests {
         assert_eq!(shown(&mut answers), ["1: A", "failed: why", "1: C,D"]);
         assert_eq!(answers.outputs.all().iter().collect::<Vec<_>>(), [b"E"]);
         assert!(matches!(answers.read(9, OutputState::Whole, 1000), Ok(())));
+    }
+
+    #[test]
+    fn what_is_put_off_or_rejected_takes_its_outputs_with_it_and_says_so_itself() {
+        let mut bytes = b"\0\0\0\x02oA\0\0\0\x05ldown\0\0\0\x02oB\0\0\0\x01e\0\0\0\x79o".to_vec();
+        bytes.extend([b'x'; 120]);
+        bytes.extend(b"\0\0\0\x04rbad");
+        let mut answers = fed(Reply::Protocol, &bytes);
+        answers.read(9, OutputState::Open, 1000).unwrap();
+        let failures: Vec<_> = answers.whole.iter().map(|answer| answer.failure.clone()).collect();
+        let (later, rejected) = (ProgramError::Later("down".into()), ProgramError::Rejected("bad".into()));
+        assert_eq!(failures, [Some(later), None, Some(rejected)]);
+        assert_eq!(shown(&mut answers), ["failed: down", "1: B", "failed: bad"]);
     }
 
     #[test]

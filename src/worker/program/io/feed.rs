@@ -74,6 +74,23 @@ impl Feed {
         Ok(())
     }
 
+    /// The next items, each followed by a line end: as they are, for a program that reads lines. False, and nothing is
+    /// pushed, if it reads something else or an item holds a line end.
+    pub(crate) fn push_lines(&mut self, lines: &[u8], items: usize) -> bool {
+        if self.framing != Framing::Lines {
+            return false;
+        }
+        let (bytes, known) = (self.bytes.len(), self.ends.len());
+        self.ends.extend(memchr::memchr_iter(b'\n', lines).map(|at| bytes + at + 1));
+        if self.ends.len() - known != items {
+            self.ends.truncate(known);
+            return false;
+        }
+        self.bytes.extend_from_slice(lines);
+        self.framed += lines.len() as u64;
+        true
+    }
+
     /// The next item for a program that says how it went.
     pub(crate) fn push_numbered(&mut self, item: &[u8], attempt: u32) -> Result<(), NotEncodable> {
         let before = self.bytes.len();

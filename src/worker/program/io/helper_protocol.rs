@@ -1,6 +1,7 @@
 //! `framing = "mprun"`: frames in which a program says of each item how it went. See docs/helper-protocol.md.
 //!
-//! Version 2 differs by the item's number in each frame. The program asks for it by its first frame, which may come
+//! Version 2 differs by the item's number in each frame, version 3 by the frames "later" and "rejected", which a program of
+//! any version may use. The program asks for it by its first frame, which may come
 //! before or after it got its first items; so mprun says in the stream of items where their numbers begin.
 
 use crate::config::pipeline::Framing;
@@ -14,11 +15,11 @@ const OUTPUT_BYTES: u64 = 1 << 30;
 /// Bytes of a frame before its payload: the length, and the kind.
 const HEAD_BYTES: usize = 5;
 /// The newest version of the protocol, as a program's environment tells it.
-pub(crate) const NEWEST_VERSION: u8 = 2;
+pub(crate) const NEWEST_VERSION: u8 = 3;
 /// How the frame begins by which a program asks for a version; one byte more says which.
 const VERSION_REQUEST: [u8; HEAD_BYTES] = *b"\0\0\0\x02v";
-/// The frame after which items have numbers.
-const NUMBERS_BEGIN: [u8; 5] = [0, 0, 0, 1, NEWEST_VERSION];
+/// The frame after which items have numbers, as from version 2 on.
+const NUMBERS_BEGIN: [u8; 5] = [0, 0, 0, 1, 2];
 
 /// Items on their way to one program, counted from 1: the number is also that of an item that went without it.
 #[derive(Debug, Default)]
@@ -81,6 +82,10 @@ pub(crate) enum Frame<'a> {
     End,
     /// It has failed, and why.
     Failed(&'a [u8]),
+    /// Not now, and why.
+    Later(&'a [u8]),
+    /// Never, and why.
+    Rejected(&'a [u8]),
 }
 
 /// Reads the frames of one program.
@@ -124,7 +129,7 @@ impl ProtocolReader {
             _ if *head != VERSION_REQUEST => return Ok(true),
             None => return Ok(false),
             Some(1) => {}
-            Some(2) => self.due = Some(1),
+            Some(2..=NEWEST_VERSION) => self.due = Some(1),
             Some(&other) => return Err(ProgramError::Version { asked: other, newest: NEWEST_VERSION }),
         }
         self.is_fresh = false;
@@ -148,7 +153,7 @@ impl ProtocolReader {
         let is_known = match kind {
             b'o' => payload <= OUTPUT_BYTES,
             b'e' => payload == 0,
-            b'f' => payload <= REASON_BYTES,
+            b'f' | b'l' | b'r' => payload <= REASON_BYTES,
             _ => false,
         };
         if !is_known {
@@ -171,7 +176,12 @@ impl ProtocolReader {
             return Ok(Some(Frame::Output(payload)));
         }
         self.due = self.due.map(|due| due.wrapping_add(1));
-        Ok(Some(if kind == b'e' { Frame::End } else { Frame::Failed(payload) }))
+        Ok(Some(match kind {
+            b'e' => Frame::End,
+            b'l' => Frame::Later(payload),
+            b'r' => Frame::Rejected(payload),
+            _ => Frame::Failed(payload),
+        }))
     }
 
     /// Whether nothing is left to be skipped.
@@ -205,6 +215,8 @@ mod tests {
                         Frame::TooLong(length) => format!("too long {length}"),
                         Frame::End => "e".to_owned(),
                         Frame::Failed(why) => format!("f {}", String::from_utf8_lossy(why)),
+                        Frame::Later(why) => format!("l {}", String::from_utf8_lossy(why)),
+                        Frame::Rejected(why) => format!("r {}", String::from_utf8_lossy(why)),
                     }),
                     Ok(None) => break,
                     Err(bad) => return Err(bad),
@@ -216,8 +228,8 @@ mod tests {
 
     #[test]
     fn words_are_the_same_however_they_come() {
-        let bytes = b"\0\0\0\x03oHI\0\0\0\x01o\0\0\0\x01e\0\0\0\x05foops\0\0\0\x0coelevenbytes\0\0\0\x01e";
-        let expected = ["o HI", "o ", "e", "f oops", "too long 11", "e"];
+        let bytes = b"\0\0\0\x03oHI\0\0\0\x01o\0\0\0\x01e\0\0\0\x05foops\0\0\0\x0coelevenbytes\0\0\0\x01e\0\0\0\x05ldown\0\0\0\x01r";
+        let expected = ["o HI", "o ", "e", "f oops", "too long 11", "e", "l down", "r "];
         for piece in 1..bytes.len() {
             assert_eq!(read(bytes, piece).unwrap(), expected, "in pieces of {piece}");
         }
@@ -273,9 +285,11 @@ mod tests {
             assert_eq!(read(&bytes, 100), Err(ProgramError::Malformed(bad.to_vec())), "{bad:?}");
         }
         assert_eq!(
-            read(b"\0\0\0\x02v\x03", 100),
-            Err(ProgramError::Version { asked: 3, newest: NEWEST_VERSION })
+            read(b"\0\0\0\x02v\x04", 100),
+            Err(ProgramError::Version { asked: 4, newest: NEWEST_VERSION })
         );
+        let third = b"\0\0\0\x02v\x03\0\0\0\x09l\0\0\0\x01down\0\0\0\x08r\0\0\0\x02bad";
+        assert_eq!(read(third, 3).unwrap(), ["l down", "r bad"]);
         assert_eq!(read(b"\0\0\0\x02v\x01\0\0\0\x01e", 1).unwrap(), ["e"]);
     }
 

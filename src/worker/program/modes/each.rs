@@ -77,7 +77,7 @@ impl EachLoop<'_> {
     fn work(&mut self) -> Result<(), Stop> {
         let mut size = self.first_attempts()?;
         while !self.worker.queues.is_empty() {
-            size = size.clamp(1, self.worker.queues.len());
+            size = self.worker.admit(size.clamp(1, self.worker.queues.len()))?;
             let done = match self.attempt(size)? {
                 Ok(()) => {
                     self.publish(size)?;
@@ -92,7 +92,7 @@ impl EachLoop<'_> {
                     self.worker.item_log.forget();
                     // The others first: so the failed one is the first in its queue again.
                     self.worker.queues.give_back_from(1)?;
-                    dead_letters::fail_with(self.worker, 0, failed.reason())?;
+                    dead_letters::fail_with(self.worker, 0, failed.failure, failed.reason())?;
                     1
                 }
             };
@@ -140,7 +140,7 @@ impl EachLoop<'_> {
             readiness::release_termination().map_err(Failure::from)?;
         }
         result.map(|result| {
-            result.map_err(|error| FailedAttempt { error, stderr: attempts.stderr.take_last_lines() })
+            result.map_err(|error| attempts.spec.failed(error, attempts.stderr.take_last_lines()))
         })
     }
 }

@@ -119,9 +119,10 @@ impl Bench {
     fn act(&mut self, action: Effect) -> Option<Event> {
         match action {
             Effect::Spawn(spawn) => return Some(self.spawn(spawn)),
-            Effect::Adopt { worker, slot, pid, .. } => {
+            Effect::Adopt { worker, stage_id, slot, pid, .. } => {
                 let spawn = &self.proc(pid).spawn;
                 assert_eq!((spawn.worker.index, spawn.slot), (worker.index, slot));
+                assert_eq!(spawn.stage_id, stage_id);
                 self.proc(pid).spawn.worker = worker;
             }
             Effect::Preflight(_) => return Some(Event::PreflightDone(Ok(()))),
@@ -143,7 +144,7 @@ impl Bench {
                 self.dead_letter_requests.push(release.slot);
             }
             Effect::KillDeadLetterWriter(slot) => self.killed_writers.push(slot),
-            Effect::LimitDeadLetters(_) => {}
+            Effect::LimitDeadLetters(_) | Effect::ReleaseMemory => {}
             Effect::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
             Effect::AddHidden(id, Label::Spill(stage)) => {
                 drop(self.queues.insert(id, format!("outbox of {stage}")));
@@ -201,6 +202,10 @@ impl Bench {
             return Event::SpawnFailed(worker, SpawnError { step: StartStep::Fork, errno: Errno::EAGAIN });
         }
         assert!(self.slots.insert(spawn.slot), "{:?} is in use", spawn.slot);
+        for other in self.procs.values().map(|proc| &proc.spawn) {
+            let is_same = (spawn.stage_id == other.stage_id, worker.stage == other.worker.stage);
+            assert!(spawn.stage_id.is_some() && is_same.0 == is_same.1, "{worker:?}: {:?}", spawn.stage_id);
+        }
         for queue in spawn.version.inputs.iter().chain(&spawn.version.outputs).chain(&spawn.version.token) {
             assert!(self.queues.contains_key(queue), "{queue:?} is not there");
         }

@@ -100,6 +100,7 @@ fn ends() -> impl Strategy<Value = End> {
         1 => Just(End::Terminated),
         1 => Just(End::ProgramKilled("no".into())),
         1 => Just(End::CannotStart("no".into())),
+        1 => Just(End::NotNow("no".into())),
         2 => Just(End::Died(Exit::Code(1))),
         2 => Just(End::Said(Ending::Failed("no".into()))),
         1 => Just(End::Said(Ending::TimedOut)),

@@ -39,6 +39,7 @@ fn b_as_program() -> Pipeline {
             in_framing: Framing::Lines,
             out_framing: Framing::Lines,
             success_codes: vec![0],
+            dead_codes: Vec::new(),
             env: Vec::new(),
             env_file: None,
             file_variables: None,

@@ -21,6 +21,7 @@ pub(super) fn describe(
         name: stage.spec.name.clone(),
         kind: stage.spec.work.title().to_owned(),
         is_command: stage.spec.work.command().is_some(),
+        rate_limit: stage.spec.tuning.rate.map(|rate| rate.to_string()),
         inputs: stage.spec.work.inputs.clone(),
         outputs: stage.spec.work.outputs.clone(),
         processes: stage.spec.processes,

@@ -7,6 +7,7 @@
 
 use super::replies::{Intake, Replies};
 use crate::exit;
+use crate::model::ItemFailure;
 use crate::queue::Ending;
 use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
@@ -30,7 +31,7 @@ impl Replies<'_> {
         }
         let consumed = run.session.consumed();
         let read = self.starts.iter().take_while(|&&start| start < consumed).count();
-        let failed = FailedAttempt { error, stderr: run.stderr.take_last_lines() };
+        let failed = self.spec.failed(error, run.stderr.take_last_lines());
         run.worker.queues.give_back_from(usize::from(read == 1))?;
         match read {
             0 => self.failed_without_item(run.worker, &failed),
@@ -59,6 +60,11 @@ impl Replies<'_> {
             true => ": with mode = \"reply\" it should go on until its input ends",
             false => "",
         };
+        if failed.failure == ItemFailure::Later {
+            // The program can't do anything now: a fresh one comes after a pause.
+            worker.exit_code = Some(exit::NOT_NOW);
+            return Err(Stop(Ending::Failed(format!("the program failed: {failed}"))));
+        }
         match self.window.is_proven() {
             // A program may make room for a fresh one; but one that does nothing else would be started without end.
             true if has_ended_well => Ok(()),
@@ -70,10 +76,15 @@ impl Replies<'_> {
     fn failed_with_item(&mut self, worker: &mut WorkerContext, failed: FailedAttempt) -> Result<(), Stop> {
         self.window.clear(1);
         let in_time = !matches!(failed.error, ProgramError::TimedOut(_));
-        if self.trial.is_unproven() && in_time && worker.exit_code != Some(exit::PROGRAM_KILLED) {
+        let says_nothing = failed.failure == ItemFailure::Charged;
+        if self.trial.is_unproven()
+            && says_nothing
+            && in_time
+            && worker.exit_code != Some(exit::PROGRAM_KILLED)
+        {
             return self.trial.hold_charge(worker, failed);
         }
-        dead_letters::fail_with(worker, 0, failed.reason())?;
+        dead_letters::fail_with(worker, 0, failed.failure, failed.reason())?;
         worker.recycling.count(1);
         Ok(())
     }

@@ -7,7 +7,6 @@ use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::outlet::StageOutlet;
 use crate::worker::program::conversation::{Effect, Event, Outcome, Phase};
-use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::answers::{Answered, output_of};
 use crate::worker::program::io::outputs::OutputSlice;
 use crate::worker::program::io::session::{TurnRequest, WriteBuffers};
@@ -103,8 +102,8 @@ impl Replies<'_> {
             let answers = match answered {
                 Answered::Failure(error) => {
                     run.worker.item_log.forget();
-                    let failed = FailedAttempt { error, stderr: run.stderr.take_last_lines() };
-                    dead_letters::fail_with(run.worker, 0, failed.reason())?;
+                    let failed = self.spec.failed(error, run.stderr.take_last_lines());
+                    dead_letters::fail_with(run.worker, 0, failed.failure, failed.reason())?;
                     1
                 }
                 Answered::Good { answers, outputs } => {

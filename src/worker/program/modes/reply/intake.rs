@@ -46,8 +46,35 @@ impl Replies<'_> {
         }
         let most = (window - known).min(worker.recycling.items_left()).max(1);
         let most = self.trial.with_another(most, known);
-        let waits = known == 0 && live.pause_when_empty().is_none();
-        match worker.queues.take(&worker.inputs, most, if waits { waker::queue_wait() } else { Wait::No })? {
+        let admitted = worker.try_admit(most);
+        let look = self.take_admitted(worker, admitted, known);
+        let begun = worker.queues.len().saturating_sub(known);
+        worker.give_admitted_back(admitted.map_or(0, |admitted| admitted.saturating_sub(begun)));
+        look
+    }
+
+    /// Leases as many items as the stage's rate admits, beside the `known` ones. With none admitted it only sees whether
+    /// one waits, or the input has ended.
+    fn take_admitted(
+        &mut self,
+        worker: &mut WorkerContext,
+        admitted: Result<usize, Instant>,
+        known: usize,
+    ) -> Result<Look, Stop> {
+        let waits = admitted.is_ok() && known == 0 && worker.live.pause_when_empty().is_none();
+        let wait = if waits { waker::queue_wait() } else { Wait::No };
+        let taken = worker.queues.take(&worker.inputs, admitted.unwrap_or(0), wait)?;
+        match (taken, admitted) {
+            (Taken::Empty, Err(at)) if worker.has_waiting() => {
+                self.pause.begin_by_rate(at, &worker.live);
+                Ok(Look::At(Some(at)))
+            }
+            (taken, _) => self.took(worker, taken, known),
+        }
+    }
+
+    fn took(&mut self, worker: &mut WorkerContext, taken: Taken, known: usize) -> Result<Look, Stop> {
+        match taken {
             Taken::Items { before, after } => {
                 self.intake = Intake::Open;
                 let is_short = self.sort_out(worker, known, (before, after))?;
@@ -144,8 +171,8 @@ impl Replies<'_> {
                 Reply::One | Reply::UntilEmpty => self.feed.push(lease.bytes),
             };
             if let Err(why) = framed {
-                let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                dead_letters::fail_with(worker, i, failed.reason())?;
+                let failed = FailedAttempt::charged(ProgramError::NotEncodable(why), Vec::new());
+                dead_letters::fail_with(worker, i, failed.failure, failed.reason())?;
                 refused = true;
                 continue;
             }

@@ -10,7 +10,7 @@ use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Event, Manner, Outcome};
-use crate::worker::program::error::{FailedAttempt, ProgramError};
+use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::answers::Answers;
 use crate::worker::program::io::feed::Feed;
 use crate::worker::program::io::stderr::StderrRelay;
@@ -160,8 +160,7 @@ impl Replies<'_> {
                 return Ok(Some(Ending::InputEnded));
             }
             Some(Outcome::Unasked { finished: true }) => {
-                let failed =
-                    FailedAttempt { error: ProgramError::Ended(exit), stderr: run.stderr.take_last_lines() };
+                let failed = self.spec.failed(ProgramError::Ended(exit), run.stderr.take_last_lines());
                 let why = format!("the program failed after its last answer: {failed}");
                 return Err(Stop(Ending::Failed(why)));
             }

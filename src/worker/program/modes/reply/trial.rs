@@ -163,7 +163,7 @@ impl Trial {
 
     fn charge(&mut self, worker: &mut WorkerContext, i: usize, failed: &FailedAttempt) -> Result<(), Stop> {
         let live = worker.live;
-        dead_letters::fail_with(worker, i, failed.reason())?;
+        dead_letters::fail_with(worker, i, failed.failure, failed.reason())?;
         let Verdict::Unproven { failures, charged_alone, .. } = &mut self.verdict else { return Ok(()) };
         // An item that is the only one says nothing about the programs, unless it is one after the other.
         *failures = failures.saturating_sub(1);

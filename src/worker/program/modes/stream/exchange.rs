@@ -19,27 +19,30 @@ impl Streaming<'_> {
         let live = run.worker.live;
         let is_source = run.worker.inputs.is_empty();
         // A source that pauses is not read any more: then its program waits, too.
-        let pauses = self.pause.is_on() || live.must_pause();
+        let mut pauses = self.pause.is_on() || live.must_pause();
         let is_single = live.is_single() && run.conversation.is_undecided();
         // A source with a pause after each item: what it has written already comes first.
-        let is_paced = is_source && (is_single || live.must_pause()) && run.conversation.is_undecided();
+        let by_rate = live.tuning.rate.is_some();
+        let is_paced =
+            is_source && (is_single || by_rate || live.must_pause()) && run.conversation.is_undecided();
         let (mut written, mut left, mut emitted) = (0, 0, 0);
         if is_paced && !pauses {
-            emitted = self.emit(run.worker, 1)?;
+            emitted = self.emit_one(run.worker)?;
+            pauses = self.pause.is_on();
         }
         if emitted == 0 {
             written = self.wait(run, is_paced && pauses)?;
             left = written;
             emitted = match (is_paced, pauses) {
                 (true, true) => 0,
-                (true, false) => self.emit(run.worker, 1)?,
+                (true, false) => self.emit_one(run.worker)?,
                 (false, _) => {
                     let more_comes = self.flows_on(run);
                     self.output.emit_pieces(run.worker, self.feed, &mut left, more_comes)?
                 }
             };
         }
-        self.owes = is_paced && (pauses || emitted > 0);
+        self.owes = is_paced && (pauses || self.pause.is_on() || emitted > 0);
         publish_any(run.worker, left, emitted)?;
         if is_single && (if is_source { emitted } else { written }) > 0 {
             run.worker.queues.settle()?; // there is no `take` during the pause
@@ -95,6 +98,20 @@ impl Streaming<'_> {
             self.unaccounted.moved(written);
         }
         written
+    }
+
+    /// One item of a source, if its rate lets it begin now.
+    fn emit_one(&mut self, worker: &mut WorkerContext) -> Result<usize, Stop> {
+        if let Err(at) = worker.try_admit(1) {
+            // With nothing read there is nothing to hold back, and the program's end is to be seen in time.
+            if self.output.decoder.pending() > 0 {
+                self.pause.begin_by_rate(at, &worker.live);
+            }
+            return Ok(0);
+        }
+        let emitted = self.emit(worker, 1)?;
+        worker.give_admitted_back(1 - emitted.min(1));
+        Ok(emitted)
     }
 
     fn emit(&mut self, worker: &mut WorkerContext, most: usize) -> Result<usize, Stop> {

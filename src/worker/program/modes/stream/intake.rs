@@ -41,9 +41,34 @@ impl Streaming<'_> {
                 false => queues.leases_left(),
             };
             let most = most.min(run.worker.recycling.items_left().saturating_sub(queues.len()));
-            more = most > 0 && self.take_some(most, run)?;
+            more = most > 0 && self.take_by_rate(most, run)?;
         }
         Ok(())
+    }
+
+    /// Takes as many as the stage's rate lets begin now.
+    fn take_by_rate(&mut self, most: usize, run: &mut ProgramRun<'_>) -> Result<bool, Stop> {
+        let known = run.worker.queues.len();
+        match run.worker.try_admit(most) {
+            Ok(admitted) => {
+                let more = self.take_some(admitted, run);
+                let begun = run.worker.queues.len().saturating_sub(known);
+                run.worker.give_admitted_back(admitted.saturating_sub(begun));
+                more
+            }
+            Err(at) => {
+                // Only the end of the input is of interest, where no item waits.
+                if !run.worker.has_waiting() {
+                    self.take_some(0, run)?;
+                }
+                // One that has come meanwhile tells nobody: it waited already when the look was taken.
+                if run.worker.has_waiting() {
+                    self.found.last = Last::Items;
+                    self.pause.begin_by_rate(at, &run.worker.live);
+                }
+                Ok(false)
+            }
+        }
     }
 
     /// One transaction's part of it. Returns whether more waits.
@@ -95,9 +120,14 @@ impl Streaming<'_> {
     fn frame(&mut self, worker: &mut WorkerContext) -> Result<(), Stop> {
         while !self.feed.is_full() && self.feed.len() < worker.queues.len() {
             let next = self.feed.len();
+            if let Some((lines, items)) = worker.queues.lines(next)?
+                && self.feed.push_lines(lines, items)
+            {
+                continue;
+            }
             if let Err(why) = self.feed.push_in_place(worker.queues.item(next)?.bytes) {
-                let failed = FailedAttempt { error: ProgramError::NotEncodable(why), stderr: Vec::new() };
-                dead_letters::fail_with(worker, next, failed.reason())?;
+                let failed = FailedAttempt::charged(ProgramError::NotEncodable(why), Vec::new());
+                dead_letters::fail_with(worker, next, failed.failure, failed.reason())?;
                 self.found.last = Last::Unknown;
             }
         }

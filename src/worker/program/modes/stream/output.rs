@@ -99,6 +99,14 @@ impl StreamOutput {
         self.decoder.set_most(to.longest());
         let mut emitted = 0;
         while emitted < most {
+            if self.decoder.is_between_lines() {
+                let (lines, bytes) = to.put_lines(self.decoder.rest(), most - emitted);
+                self.decoder.forget(bytes);
+                emitted += lines;
+                if emitted == most {
+                    break;
+                }
+            }
             match self.decoder.next() {
                 Ok(Some(item)) => to.put(item)?,
                 Ok(None) => break,

@@ -5,12 +5,13 @@ use super::streaming::{Found, Streaming, Unaccounted};
 use crate::config::pipeline::Command;
 use crate::exit;
 use crate::framing::Decoder;
+use crate::model::ItemFailure;
 use crate::queue::Ending;
 use crate::stage::Failure;
 use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
 use crate::worker::program::conversation::{Effect, Event, Manner, Outcome};
-use crate::worker::program::error::{FailedAttempt, ProgramError};
+use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::feed::Feed;
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::io::waker::Waker;
@@ -123,7 +124,10 @@ impl Streaming<'_> {
             }
             (_, Ok(())) => ProgramError::Ended(exit),
         };
-        let failed = FailedAttempt { error, stderr: run.stderr.take_last_lines() };
+        let failed = spec.failed(error, run.stderr.take_last_lines());
+        if failed.failure == ItemFailure::Later {
+            run.worker.exit_code = Some(exit::NOT_NOW);
+        }
         self.unaccounted.warn();
         Ok(Stop(Ending::Failed(format!("the program failed: {failed}"))))
     }

@@ -100,7 +100,8 @@ impl Streaming<'_> {
     /// Whether more can be done at once, most likely: then a wait would only be a system call more.
     pub(super) fn flows_on(&self, run: &ProgramRun<'_>) -> bool {
         let live = run.worker.live;
-        let waits = live.is_single() || live.must_pause() || self.pause.is_on();
+        let is_paced = live.tuning.rate.is_some() && run.worker.inputs.is_empty();
+        let waits = live.is_single() || is_paced || live.must_pause() || self.pause.is_on();
         !waits && run.conversation.is_undecided() && run.flows(!self.feed.is_empty())
     }
 }
