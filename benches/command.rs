@@ -1,10 +1,13 @@
-//! Command stages beside what people use today, in one run: `cargo bench --bench command`.
+//! Command stages in turns with what people use today: `cargo bench --bench command`.
 //!
 //! Machines are noisy: compare the ratios of one run, not figures of different days.
 
+#[path = "pairs/mod.rs"]
+mod pairs;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use pairs::{Goal, PAIRS, Pairs};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -52,36 +55,35 @@ fn shell(folder: &Folder, line: &str) -> Duration {
     start.elapsed()
 }
 
-/// The best of three: the machine only ever adds.
-fn best(mut run: impl FnMut() -> Duration) -> f64 {
-    (0..3).map(|_| run()).min().unwrap().as_secs_f64()
+/// Of so much work a second, in turns.
+fn rates(
+    (what, work, unit): (&str, f64, &str),
+    mut ours: impl FnMut() -> Duration,
+    (peer, mut theirs): (&str, impl FnMut() -> Duration),
+    goal: Goal,
+) {
+    let rate = |took: Duration| work / took.as_secs_f64();
+    let pairs = Pairs::take(PAIRS, || rate(ours()), || rate(theirs()));
+    pairs::row(what, peer, unit, 0, &pairs, goal);
 }
 
 fn each() {
-    let n = 6000;
-    let ours = best(|| {
+    let n = 2000;
+    let ours = || {
         let text = format!(
             "[stages.n]\nuse = 'count'\nwith = {{ to = {n} }}\noutput = 'a'\n\
              [stages.t]\ncommand = ['/bin/true', '{{}}']\nmode = 'each'\nprocesses = 2\ninput = 'a'\n"
         );
         pipeline(Folder::new(), &text).0
-    });
-    let bare = best(|| bare_spawns(n));
-    let rate = |seconds: f64| format!("{:.0}/s", f64::from(n) / seconds);
-    row(
-        "`each`, /bin/true, 2 workers",
-        rate(ours),
-        format!("bare spawn loop {}", rate(bare)),
-        bare / ours,
-        "0.8",
-    );
+    };
+    let row = ("`each`, /bin/true, 2 workers", f64::from(n), "/s");
     let folder = Folder::new();
-    let xargs = best(|| shell(&folder, &format!("seq {n} | xargs -n 1 -P 2 /bin/true")));
-    row("the same", rate(ours), format!("xargs -P2 {}", rate(xargs)), xargs / ours, "1");
+    rates(row, ours, ("bare spawn loop", || bare_spawns(n)), Goal::AtLeast(0.8));
+    let xargs = || shell(&folder, &format!("seq {n} | xargs -n 1 -P 2 /bin/true"));
+    rates(row, ours, ("xargs -P2", xargs), Goal::AtLeast(1.0));
     if has_gnu_parallel() {
-        let line = format!("seq 1000 | {GNU_PARALLEL} -j2 /bin/true");
-        let parallel = shell(&folder, &line).as_secs_f64() * f64::from(n) / 1000.0;
-        row("the same", rate(ours), format!("parallel -j2 {}", rate(parallel)), parallel / ours, "1");
+        let parallel = || shell(&folder, &format!("seq {n} | {GNU_PARALLEL} -j2 /bin/true"));
+        rates(row, ours, ("parallel -j2", parallel), Goal::AtLeast(1.0));
     }
 }
 
@@ -111,9 +113,11 @@ fn lines() {
     }
     folder.file("in", &text);
     let megabytes = text.len() as f64 / 1e6;
-    let bare = best(|| shell(&folder, "cat in | cat | cat > out"));
-    for (name, keys) in [("stream", "mode = 'stream'"), ("each, batch", "mode = 'each'\nbatch = 1000")] {
-        let ours = best(|| {
+    let beside = Folder::new();
+    beside.file("in", &text);
+    let modes = [("stream", "mode = 'stream'", 0.40), ("each, batch", "mode = 'each'\nbatch = 1000", 0.7)];
+    for (name, keys, goal) in modes {
+        let mut ours = || {
             let text = format!(
                 "[stages.r]\ncommand = ['cat', 'in']\noutput = 'a'\n\
                  [stages.c]\ncommand = ['cat']\n{keys}\ninput = 'a'\noutput = 'b'\n\
@@ -122,19 +126,15 @@ fn lines() {
             let (took, back) = pipeline(std::mem::replace(&mut folder, Folder::new()), &text);
             folder = back;
             took
-        });
-        let rate = |seconds: f64| format!("{:.0} MB/s", megabytes / seconds);
-        row(
-            &format!("lines through cat, `{name}`"),
-            rate(ours),
-            format!("shell pipe {}", rate(bare)),
-            bare / ours,
-            "0.7",
-        );
+        };
+        let what = format!("lines through cat, `{name}`");
+        let row = (what.as_str(), megabytes, "MB/s");
+        let bare = || shell(&beside, "cat in | cat | cat > out");
+        rates(row, &mut ours, ("shell pipe", bare), Goal::AtLeast(goal));
         if name != "stream" {
             // What a shell has for it: a program for every thousand lines.
-            let split = best(|| shell(&folder, "cat in | split -l 1000 --filter=cat - | cat > out"));
-            row("the same", rate(ours), format!("split --filter=cat {}", rate(split)), split / ours, "1");
+            let split = || shell(&beside, "cat in | split -l 1000 --filter=cat - | cat > out");
+            rates(row, &mut ours, ("split --filter=cat", split), Goal::AtLeast(1.0));
         }
     }
 }
@@ -154,15 +154,13 @@ fn cpu_bound() {
         );
         pipeline(folder, &text).0
     };
-    let (one, two) = (best(|| ours(1)), best(|| ours(2)));
-    let shown = |seconds: f64| format!("{seconds:.2} s");
-    row("a CPU-bound filter, 2 workers", shown(two), format!("1 worker {}", shown(one)), one / two, "1.8");
+    let row = ("a CPU-bound filter, 2 workers", 120.0, "/s");
+    rates(row, || ours(2), ("1 worker", || ours(1)), Goal::AtLeast(1.85));
     if has_gnu_parallel() {
         let folder = Folder::new();
         folder.file("squares.py", SQUARES);
         let line = format!("seq 120 | {GNU_PARALLEL} -j2 --pipe -N 60 python3 squares.py > out");
-        let parallel = best(|| shell(&folder, &line));
-        row("the same", shown(two), format!("parallel --pipe -j2 {}", shown(parallel)), parallel / two, "1");
+        rates(row, || ours(2), ("parallel --pipe -j2", || shell(&folder, &line)), Goal::AtLeast(1.5));
     }
 }
 
@@ -228,8 +226,8 @@ fn reply() {
     let script = "import sys\nfor line in sys.stdin:\n    print(line[:-1], flush=True)\n";
     let folder = Folder::new();
     folder.file("echo.py", script);
-    let bare = best(|| shell(&folder, &format!("seq {n} | python3 echo.py > out")));
-    let ours = best(|| {
+    let bare = || shell(&folder, &format!("seq {n} | python3 echo.py > out"));
+    let ours = || {
         let folder = Folder::new();
         folder.file("echo.py", script);
         let text = format!(
@@ -238,9 +236,9 @@ fn reply() {
              [stages.d]\nuse = 'discard'\ninput = 'b'\n"
         );
         pipeline(folder, &text).0
-    });
-    let rate = |seconds: f64| format!("{:.0}/s", f64::from(n) / seconds);
-    row("`reply` to a Python loop", rate(ours), format!("shell pipe {}", rate(bare)), bare / ours, "0.7");
+    };
+    let row = ("`reply` to a Python loop", f64::from(n), "/s");
+    rates(row, ours, ("shell pipe", bare), Goal::AtLeast(0.7));
 }
 
 /// One item at a time through a program that echoes, beside the same over bare pipes. As many processes are woken as in
@@ -315,19 +313,20 @@ fn memory() {
 
 fn long_lines() {
     let mut folder = Folder::new();
-    folder.file("in", &format!("{}\n", "x".repeat(4 << 20)).repeat(50));
-    let megabytes = 50.0 * 4.194;
-    let bare = best(|| shell(&folder, "cat in | cat | cat > out"));
+    let lines = format!("{}\n", "x".repeat(4 << 20)).repeat(50);
+    folder.file("in", &lines);
+    let beside = Folder::new();
+    beside.file("in", &lines);
     let text = "[stages.r]\ncommand = ['cat', 'in']\noutput = 'a'\n\
                 [stages.c]\ncommand = ['cat']\nmode = 'stream'\ninput = 'a'\noutput = 'b'\n\
                 [stages.w]\ncommand = 'cat > out'\ninput = 'b'\n";
-    let ours = best(|| {
+    let ours = || {
         let (took, back) = pipeline(std::mem::replace(&mut folder, Folder::new()), text);
         folder = back;
         took
-    });
-    let rate = |seconds: f64| format!("{:.0} MB/s", megabytes / seconds);
-    row("lines of 4 MiB, `stream`", rate(ours), format!("shell pipe {}", rate(bare)), bare / ours, "-");
+    };
+    let row = ("lines of 4 MiB, `stream`", lines.len() as f64 / 1e6, "MB/s");
+    rates(row, ours, ("shell pipe", || shell(&beside, "cat in | cat | cat > out")), Goal::AtLeast(0.45));
 }
 
 fn round_trip(to: &mut impl Write, from: &mut impl BufRead, line: &mut String) -> Duration {

@@ -9,7 +9,7 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Folder, Run, command, process, wait_until};
+use support::{Folder, Run, command, process};
 
 fn main() {
     println!("| what | measured | goal | beside it |\n|---|---|---|---|");
@@ -163,22 +163,29 @@ fn scaling() {
 
 const IDLE: &str = "[stages.in]\nuse = 'stdin'\noutput = 'a'\n[stages.out]\nuse = 'filter'\nwith = { contains = 'x' }\ninput = 'a'\nprocesses = 2\n";
 
-fn idle_run() -> Run {
+const ONE_STAGE: &str = "[stages.time]\nuse = 'tick'\nwith = { every = '1h' }\n";
+
+fn idle_run(text: &str) -> Run {
     let folder = Folder::new();
-    folder.file("pipeline.toml", IDLE);
+    folder.file("pipeline.toml", text);
     let mut command = command(&folder);
     command.arg("pipeline.toml").stdin(Stdio::piped());
     let run = Run::of(folder, command);
-    wait_until("the workers", || (run.workers("out").len() == 2).then_some(()));
+    run.wait_for_log("up after");
     std::thread::sleep(Duration::from_secs(1));
     run
 }
 
 fn memory() {
-    let run = idle_run();
-    let supervisor = process::resident_kib(run.pid()).unwrap();
+    let supervisor = process::resident_kib(idle_run(ONE_STAGE).pid()).unwrap();
+    let run = idle_run(IDLE);
     let worker = process::resident_kib(run.workers("out")[0]).unwrap();
-    row("supervisor, resident", format!("{:.1} MB", supervisor as f64 / 1e3), "8 MB", String::new());
+    row(
+        "supervisor of one stage, resident",
+        format!("{:.1} MB", supervisor as f64 / 1e3),
+        "8 MB",
+        String::new(),
+    );
     row("idle worker, resident", format!("{:.1} MB", worker as f64 / 1e3), "-", String::new());
 }
 
@@ -191,7 +198,7 @@ fn many_workers() {
 }
 
 fn idle() {
-    let run = idle_run();
+    let run = idle_run(IDLE);
     let processes = || process::in_folder(run.folder.path());
     let switches = || processes().into_iter().map(process::context_switches).sum::<u64>();
     let before = switches();

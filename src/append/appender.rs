@@ -18,12 +18,12 @@ use std::path::Path;
 pub(crate) struct Appender<F> {
     target: F,
     id: FileId,
-    kind: Kind,
+    pub(super) kind: Kind,
     log: UndoLog,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// A write goes to its end (`>> file`).
     File,
     /// A write goes to the descriptor's position (`> file`).
@@ -129,6 +129,11 @@ impl<F: AsFd> Appender<F> {
         Ok(self.is_file() && fstat(&self.target)?.st_nlink == 0)
     }
 
+    /// The file, whatever its name is.
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
     /// The file or pipe itself.
     pub(crate) fn target(&self) -> &F {
         &self.target
@@ -202,7 +207,7 @@ impl<F: AsFd> Appender<F> {
     }
 
     /// True also of an empty file.
-    fn ends_a_line(&self) -> io::Result<bool> {
+    pub(super) fn ends_a_line(&self) -> io::Result<bool> {
         let end = self.length()?;
         let mut last = [b'\n'];
         if end > 0 {
@@ -212,15 +217,15 @@ impl<F: AsFd> Appender<F> {
     }
 
     /// The descriptor itself is mostly for writing only.
-    fn reader(&self) -> io::Result<File> {
+    pub(crate) fn reader(&self) -> io::Result<File> {
         File::open(format!("/proc/self/fd/{}", self.target.as_fd().as_raw_fd()))
     }
 
-    fn length(&self) -> io::Result<u64> {
+    pub(crate) fn length(&self) -> io::Result<u64> {
         Ok(u64::try_from(fstat(&self.target)?.st_size).unwrap_or(0))
     }
 
-    fn position(&self) -> io::Result<u64> {
+    pub(super) fn position(&self) -> io::Result<u64> {
         Ok(u64::try_from(lseek(&self.target, 0, Whence::SeekCur)?).unwrap_or(0))
     }
 }

@@ -3,8 +3,8 @@
 use crate::hash::fnv1a;
 
 /// The file: its device and its number there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FileId {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct FileId {
     pub device: u64,
     pub inode: u64,
 }

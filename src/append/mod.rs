@@ -26,10 +26,21 @@
 #![forbid(unsafe_code)]
 
 mod appender;
+mod claim;
 mod counters;
+mod counts;
 mod entry;
+mod note;
+mod turn;
 mod undo_log;
 mod write;
 
 pub(crate) use appender::{Appender, Beginning, Begun};
+pub(crate) use claim::Claim;
+pub(crate) use counts::{CountedFile, Counts};
+pub(crate) use entry::FileId;
+pub(crate) use note::{NOTE_WORDS, Note, Settlement};
+#[cfg(test)]
+pub(crate) use turn::death;
+pub(crate) use turn::{Notes, Written};
 pub(crate) use undo_log::UndoLog;

@@ -52,6 +52,7 @@
 //! | taking a part of a slot's items, or ending a part of an entry's | all or nothing of the transaction | – |
 //! | copying a failed item out of its extent | a copy in a block that is free | the next user of the block |
 //! | delaying an item, or taking one that is due | see `transaction/delayed.rs` | – |
+//! | leaving a note beside a token | the note before, none, or the new one | the next holder of the token: see `arena/note.rs` |
 //! | showing an item of a tapped queue | a sample half written, the wish still there | the next put |
 //! | after the dead letter was written, before `WorkerHandle::dead_letter` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
 //! | at the bucket of its stage's `rate` | one word, old or new | nothing: see `arena/rate.rs` |
@@ -95,7 +96,7 @@ pub use arena::ids::{QueueId, SlotId, StageId};
 pub use arena::inject;
 pub use arena::item_times::{ITEM_TIME_BOUNDS, ItemTimes};
 pub use arena::layout::{
-    HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS, MAX_STAGES,
+    HOLDINGS, MAX_BATCH, MAX_CAPACITY, MAX_FAN, MAX_ITEM, MAX_QUEUES, MAX_SLOTS, MAX_STAGES, NOTE_WORDS,
 };
 pub use arena::orders::{Ending, Order, Phase};
 pub use arena::worker_time::{Waiting, WorkTimes};

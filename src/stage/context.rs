@@ -1,7 +1,7 @@
 //! Where a stage finds itself when a worker opens it.
 
-use crate::append::UndoLog;
-use crate::queue::{Arena, Order, SlotId, Waiting};
+use crate::append::{NOTE_WORDS, Notes, UndoLog};
+use crate::queue::{Arena, Order, QueueId, SlotId, Waiting};
 use crate::sys::worker_timer;
 use std::cell::RefCell;
 use std::io;
@@ -27,6 +27,8 @@ pub struct Context {
     pub(crate) continues: bool,
     /// What the supervisor wants, for waits outside of the queues. Outside of a run there is none.
     pub(crate) orders: Option<Orders>,
+    /// What it writes by turns it notes here. Outside of a run there is nothing.
+    pub(crate) notes: Option<TokenNotes>,
     /// The limit of open files that mprun was started with, which programs get again.
     pub(crate) soft_open_files: Option<u64>,
 }
@@ -65,6 +67,39 @@ impl Orders {
         let result = worker_timer::not_counting(wait);
         self.arena.end_wait(self.slot, Waiting::Blocked);
         result
+    }
+}
+
+/// The notes beside the token of the worker's stage.
+#[derive(Clone)]
+pub(crate) struct TokenNotes {
+    arena: Arena,
+    token: QueueId,
+}
+
+impl std::fmt::Debug for TokenNotes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TokenNotes").field(&self.token).finish()
+    }
+}
+
+impl TokenNotes {
+    pub(crate) fn new(arena: Arena, token: QueueId) -> TokenNotes {
+        TokenNotes { arena, token }
+    }
+}
+
+impl Notes for TokenNotes {
+    fn load(&self, second: bool) -> io::Result<Option<[u64; NOTE_WORDS]>> {
+        self.arena.note(self.token, second).map_err(io::Error::other)
+    }
+
+    fn store(&self, second: bool, words: &[u64; NOTE_WORDS]) -> io::Result<()> {
+        self.arena.set_note(self.token, second, words).map_err(io::Error::other)
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        self.arena.clear_notes(self.token).map_err(io::Error::other)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Emitter, Failure};
 pub use crate::status::Progress;
 use std::os::fd::BorrowedFd;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// One item: a byte string, by convention a line of text without its end.
 #[derive(Clone, Copy, Debug)]
@@ -114,12 +114,22 @@ pub trait Stage {
         Ok(())
     }
 
+    /// With [`Persistence::Turns`](super::Persistence): it is this worker's turn to write; the last one's is saved. What it saves
+    /// now is saved for good before [`flush`](Stage::flush) is called. `now` stays the same within a turn.
+    ///
+    /// # Errors
+    /// The worker ends as failed, or tries it again.
+    fn begin_turn(&mut self, now: SystemTime) -> Result<(), Failure> {
+        let _ = now;
+        Ok(())
+    }
+
     /// With [`Persistence`](super::Persistence): appends the state as it is after the last item.
     fn save(&self, state: &mut Vec<u8>) {
         let _ = state;
     }
 
-    /// With [`Persistence::State`](super::Persistence): continues from a saved state, perhaps another worker's. Whatever this
+    /// With [`Persistence::State`](super::Persistence) or `Turns`: continues from a saved state, perhaps another worker's. Whatever this
     /// worker knew before counts no more. A stage that was never saved is not restored.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub use failure::Failure;
 pub use registry::{Kind, Registry};
 pub use settings::{Key, KeyDoc, Persistence, Setting, Settings, WithFault};
 
-pub(crate) use context::{Orders, Pipe};
+pub(crate) use context::{Orders, Pipe, TokenNotes};
 pub(crate) use failure::Reach;
 pub(crate) use registry::Opened;
 pub(crate) use replacement::Replacement;

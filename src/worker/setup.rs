@@ -4,8 +4,8 @@ use super::context::WorkerContext;
 use super::spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 use crate::append::UndoLog;
 use crate::logs::{self, LogFile, RecentLogs};
-use crate::queue::{Arena, SlotId, WorkerHandle};
-use crate::stage::{Context, Orders, Pipe};
+use crate::queue::{Arena, QueueId, SlotId, WorkerHandle};
+use crate::stage::{Context, Orders, Pipe, TokenNotes};
 use crate::sys::{inherited, memory, readiness};
 use nix::unistd::getppid;
 use std::cell::RefCell;
@@ -43,6 +43,7 @@ pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
         soft_open_files: spec.soft_open_files,
         run: spec.run.clone(),
         continues: spec.continues,
+        notes: spec.token.map(|token| TokenNotes::new(arena.clone(), QueueId(token))),
         orders: Some(Orders::new(arena.clone(), SlotId(spec.slot))),
     };
     Ok((WorkerContext::new(spec, arena, log, queues), context))

@@ -44,7 +44,7 @@ impl Tally {
         let items = if meta.is_block() {
             meta.unpublished()
         } else {
-            meta.as_run().map_or(0, |run| run.count as u64)
+            meta.as_span().map_or(0, |span| span.count as u64)
         };
         let is_known = items > 0 && self.extents.contains_key(&block);
         *self.extents.entry(block).or_default() += items;

@@ -147,6 +147,7 @@ impl QueueAdmin {
     pub fn seed(&mut self, q: QueueId, bytes: &[u8]) -> Result<(), Fault> {
         let short = &bytes[..bytes.len().min(INLINE)];
         let queue = QueueAt::of(q)?;
+        self.session.arena.clear_notes(q)?;
         let mut tx = self.session.begin()?;
         ring::push(&mut tx, queue, 1, std::iter::once((inline_word(short), Meta::item(short.len(), q))))?;
         tx.commit()?;

@@ -140,8 +140,8 @@ impl QueueAdmin {
         let memory = self.session.memory();
         let begun = Begun::from_word(memory.load(slot + slot::BEGUN))?;
         let is_held = Bitmap::load(memory, slot).is_live(begun.entry);
-        let run = is_held.then(|| memory.meta(slot.entry(begun.entry)).as_run())?;
-        run.is_none_or(|run| (run.first..run.first + run.count).contains(&begun.at)).then_some(begun)
+        let span = is_held.then(|| memory.meta(slot.entry(begun.entry)).as_span())?;
+        span.is_none_or(|span| (span.first..span.first + span.count).contains(&begun.at)).then_some(begun)
     }
 
     /// The same lease gets an entry of its own. Killed in between, this is done again.
@@ -153,10 +153,10 @@ impl QueueAdmin {
         Ok(Some(begun.entry))
     }
 
-    /// Cuts an entry's run in front of item `at` of its extent, if it has items on both sides.
+    /// Cuts an entry's span in front of item `at` of its extent, if it has items on both sides.
     fn cut(&mut self, slot: SlotAt, entry: u16, at: usize) -> Result<(), Fault> {
-        let run = self.session.memory().meta(slot.entry(entry)).as_run();
-        if !run.is_some_and(|run| run.first < at && at < run.first + run.count) {
+        let span = self.session.memory().meta(slot.entry(entry)).as_span();
+        if !span.is_some_and(|span| span.first < at && at < span.first + span.count) {
             return Ok(());
         }
         let mut tx = self.session.begin()?;
@@ -182,7 +182,7 @@ impl QueueAdmin {
         if meta.is_block() || failures < attempts {
             return Ok(None);
         }
-        let before = meta.as_run().map_or(0, |run| begun.at - run.first);
+        let before = meta.as_span().map_or(0, |span| begun.at - span.first);
         let item = memory.payload(at.into(), meta, begun.at)?;
         let id = memory.load(at + entry::SEQUENCE).wrapping_add(before as u64);
         Ok(Some(DeadLetterCandidate { item, attempts: failures, queue: meta.queue(), id }))

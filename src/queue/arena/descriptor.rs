@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | one item of at most 8 bytes | its payload | length (31 bits), failed attempts (20), queue (12), 0 |
 //! | one longer item | its block | the same |
-//! | a run: items of an extent that follow each other | the extent's block | first (15), count (15), 0, failed attempts (20), queue (12), 1 |
+//! | a span: items of an extent that follow each other | the extent's block | first (15), count (15), 0, failed attempts (20), queue (12), 1 |
 //! | a block that a worker has reserved | the block | unpublished items (15), 0 (15), 1, 0 (20), queue (12), 1 |
 
 use super::layout::INLINE;
@@ -15,7 +15,7 @@ const FAILURES: u32 = 31;
 /// The count of failed attempts stays here: enough for every `attempts` of a pipeline file.
 const MAX_FAILURES: u64 = (1 << 20) - 1;
 const QUEUE: u32 = 51;
-/// Not one item: a run or a reserved block.
+/// Not one item: a span or a reserved block.
 const SPECIAL: u64 = 1 << 63;
 const RESERVED: u64 = 1 << 30;
 const COUNT: u32 = 15;
@@ -29,7 +29,7 @@ pub(crate) struct Meta(pub u64);
 
 /// Items of an extent that follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
+pub(crate) struct Span {
     /// The place of the first in the extent.
     pub first: usize,
     pub count: usize,
@@ -42,8 +42,8 @@ impl Meta {
     }
 
     #[inline]
-    pub(crate) fn run(run: Run, queue: QueueId) -> Meta {
-        Meta(SPECIAL | u64::from(queue.0) << QUEUE).with_run(run)
+    pub(crate) fn span(span: Span, queue: QueueId) -> Meta {
+        Meta(SPECIAL | u64::from(queue.0) << QUEUE).with_span(span)
     }
 
     /// `unpublished`: items in the block that count as outstanding, though no queue has them yet.
@@ -60,22 +60,23 @@ impl Meta {
     /// The items that it stands for.
     #[inline]
     pub(crate) fn items(self) -> usize {
-        match self.as_run() {
-            Some(run) => run.count,
+        match self.as_span() {
+            Some(span) => span.count,
             None => usize::from(!self.is_block()),
         }
     }
 
-    /// Which items of the extent it stands for; `None`: it is no run.
+    /// Which items of the extent it stands for; `None`: it is no span.
     #[inline]
-    pub(crate) fn as_run(self) -> Option<Run> {
-        let run = Run { first: (self.0 & MAX_COUNT) as usize, count: (self.0 >> COUNT & MAX_COUNT) as usize };
-        (self.0 & (SPECIAL | RESERVED) == SPECIAL).then_some(run)
+    pub(crate) fn as_span(self) -> Option<Span> {
+        let span =
+            Span { first: (self.0 & MAX_COUNT) as usize, count: (self.0 >> COUNT & MAX_COUNT) as usize };
+        (self.0 & (SPECIAL | RESERVED) == SPECIAL).then_some(span)
     }
 
     /// The same, for other items of the extent.
     #[inline]
-    pub(crate) fn with_run(self, Run { first, count }: Run) -> Meta {
+    pub(crate) fn with_span(self, Span { first, count }: Span) -> Meta {
         Meta(self.0 & !LENGTH | first as u64 & MAX_COUNT | (count as u64 & MAX_COUNT) << COUNT)
     }
 
@@ -140,19 +141,22 @@ mod tests {
             (failed.len(), failed.queue(), failed.failures()),
             (1 << 30, QueueId(4095), (1 << 20) - 1)
         );
-        assert!(!meta.is_block() && meta.as_run().is_none() && meta.items() == 1);
+        assert!(!meta.is_block() && meta.as_span().is_none() && meta.items() == 1);
     }
 
     #[test]
     fn an_item_a_run_and_a_reserved_block_are_told_apart() {
-        let most = Run { first: MAX_EXTENT_ITEMS, count: MAX_EXTENT_ITEMS };
-        let run = Meta::run(most, QueueId(4095)).failed(7);
-        assert_eq!((run.as_run(), run.items(), run.queue()), (Some(most), MAX_EXTENT_ITEMS, QueueId(4095)));
-        assert_eq!((run.failures(), run.is_block(), run.has_block()), (7, false, true));
-        let one = run.with_run(Run { first: 3, count: 1 });
-        assert_eq!((one.as_run(), one.failures()), (Some(Run { first: 3, count: 1 }), 7));
+        let most = Span { first: MAX_EXTENT_ITEMS, count: MAX_EXTENT_ITEMS };
+        let span = Meta::span(most, QueueId(4095)).failed(7);
+        assert_eq!(
+            (span.as_span(), span.items(), span.queue()),
+            (Some(most), MAX_EXTENT_ITEMS, QueueId(4095))
+        );
+        assert_eq!((span.failures(), span.is_block(), span.has_block()), (7, false, true));
+        let one = span.with_span(Span { first: 3, count: 1 });
+        assert_eq!((one.as_span(), one.failures()), (Some(Span { first: 3, count: 1 }), 7));
         let reserved = Meta::reserved(QueueId(7), MAX_EXTENT_ITEMS);
-        assert_eq!((reserved.is_block(), reserved.as_run(), reserved.items()), (true, None, 0));
+        assert_eq!((reserved.is_block(), reserved.as_span(), reserved.items()), (true, None, 0));
         assert_eq!((reserved.unpublished(), reserved.queue()), (MAX_EXTENT_ITEMS as u64, QueueId(7)));
     }
 }

@@ -7,10 +7,10 @@
 //! `outstanding` (a word that only a transaction changes, once a queue has items of it) counts the items of the block
 //! that have not ended: the last one's end frees the block. The ends (32 bits each, the line end included, from the first
 //! item's start) grow down from the block's end. All but `outstanding` is written by the worker that has reserved the
-//! block, and never again once it is published. The line ends let a run go to a reader of lines as it is, if its items
+//! block, and never again once it is published. The line ends let a span go to a reader of lines as it is, if its items
 //! hold no others.
 
-use super::descriptor::Run;
+use super::descriptor::Span;
 use super::fault::Fault;
 use super::layout::{BlockAt, Class};
 use super::{inject, memory::Memory};
@@ -93,19 +93,19 @@ impl Memory {
     /// Item `n` of an extent.
     #[inline]
     pub(crate) fn item_of(&self, block: BlockAt, n: usize) -> Result<&[u8], Fault> {
-        let lines = self.lines(block, Run { first: n, count: 1 })?;
+        let lines = self.lines(block, Span { first: n, count: 1 })?;
         Ok(&lines[..lines.len() - 1])
     }
 
-    /// The items of a run, each followed by a line end.
+    /// The items of a span, each followed by a line end.
     #[inline]
-    pub(crate) fn lines(&self, block: BlockAt, Run { first, count }: Run) -> Result<&[u8], Fault> {
+    pub(crate) fn lines(&self, block: BlockAt, Span { first, count }: Span) -> Result<&[u8], Fault> {
         let size = block.class()?.block_size() as usize;
         let base = self.block_start(block, size)?;
         let last = first + count;
         let room = size.saturating_sub(HEADER + last * END);
         if count == 0 || room == 0 {
-            return Err(Fault::damaged("a run of items", block, last as u64));
+            return Err(Fault::damaged("a span of items", block, last as u64));
         }
         // SAFETY: the cells of the table up to `last` lie inside of the block. It belongs to the caller's lease (or to the
         // lock that the caller holds), so no process that keeps to the rules writes it meanwhile.
@@ -125,7 +125,7 @@ impl Memory {
         let size = block.class()?.block_size() as usize;
         let base = self.block_start(block, size)?;
         if HEADER + n * END > size {
-            return Err(Fault::damaged("a run of items", block, n as u64));
+            return Err(Fault::damaged("a span of items", block, n as u64));
         }
         // SAFETY: as in `lines`.
         Ok(unsafe { end_cell(base, size, before).read_unaligned() } as usize)

@@ -303,6 +303,11 @@ impl QueueAt {
         (At::new(at), At::new(at + 8))
     }
 
+    /// The place of one of the two notes that the holder of the queue's one item may leave: see `note.rs`.
+    pub(crate) fn note(self, second: bool) -> At<Words> {
+        At::new(LABELS + self.index() * LABEL_SIZE + 8 + LABEL_MAX + 8 * NOTE_WORDS * usize::from(second))
+    }
+
     #[inline]
     fn rings(self) -> usize {
         RINGS + self.index() * RING_SPAN
@@ -539,10 +544,12 @@ impl BlockAt {
     }
 }
 
-/// What each queue is called, for the next run: length, then text.
+/// What each queue is called, for the next run: length, then text; and behind that two notes.
 const LABELS: usize = QUEUES + MAX_QUEUES * QUEUE_SIZE;
 const LABEL_SIZE: usize = 512;
-pub(crate) const LABEL_MAX: usize = LABEL_SIZE - 8;
+pub(crate) const LABEL_MAX: usize = LABEL_SIZE - 8 - 2 * 8 * NOTE_WORDS;
+/// Words of a note.
+pub const NOTE_WORDS: usize = 16;
 
 /// Stages that an arena has words for.
 pub const MAX_STAGES: usize = if cfg!(miri) { 8 } else { 4096 };

@@ -169,7 +169,7 @@ impl Memory {
     pub(crate) fn item(&self, at: impl Into<DescriptorAt>) -> Result<&[u8], Fault> {
         let at = at.into();
         let meta = self.meta(at);
-        self.payload(at, meta, meta.as_run().map_or(0, |run| run.first))
+        self.payload(at, meta, meta.as_span().map_or(0, |run| run.first))
     }
 
     /// The same, of a descriptor whose meta word was read before; `n`: of an extent, which item.
@@ -177,7 +177,7 @@ impl Memory {
     pub(crate) fn payload(&self, at: DescriptorAt, meta: Meta, n: usize) -> Result<&[u8], Fault> {
         match meta.has_block() {
             false => Ok(self.inline(at, meta.len())),
-            true if meta.as_run().is_some() => self.item_of(self.block_of(at), n),
+            true if meta.as_span().is_some() => self.item_of(self.block_of(at), n),
             true => self.block(self.block_of(at), meta.len()),
         }
     }

@@ -21,6 +21,7 @@ pub(super) mod interpreted;
 pub(super) mod item_times;
 pub(super) mod layout;
 pub(super) mod memory;
+pub(super) mod note;
 pub(super) mod orders;
 pub(super) mod pages;
 pub(super) mod place;

@@ -121,7 +121,7 @@ impl Found {
 
     /// All that a descriptor stands for. The mark is the first one's.
     fn all(at: DescriptorAt, meta: Meta, sequence: u64, mark: u64, to: &mut Vec<Found>) {
-        let first = meta.as_run().map_or(0, |run| run.first);
+        let first = meta.as_span().map_or(0, |span| span.first);
         to.extend((0..meta.items()).map(|i| Found {
             sequence: sequence.wrapping_add(i as u64),
             at,

@@ -10,7 +10,7 @@ use crate::queue::arena::layout::{self, DescriptorAt, QueueAt, SlotAt, descripto
 use crate::queue::transaction::counts::{self, QueueCounts};
 use crate::queue::transaction::{delayed, returned, ring, tx::Tx};
 
-/// A queue in use, by the label that the run before knew it by.
+/// A queue in use, by the label that the span before knew it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelledQueue {
     /// Its number.
@@ -26,7 +26,7 @@ pub struct LabelledQueue {
 }
 
 impl QueueAdmin {
-    /// Labels a queue that is not in use yet, for the next run. Cut to 504 bytes.
+    /// Labels a queue that is not in use yet, for the next run. Cut to 248 bytes.
     ///
     /// # Errors
     /// See [`QueueAdmin::set_queue`].
@@ -41,7 +41,7 @@ impl QueueAdmin {
     }
 
     /// Recovers what an earlier run has left, and returns which queues there are. A begun item counts one more attempt, as
-    /// it may have had its effects outside; but none becomes a dead letter, for it was not what ended the run.
+    /// it may have had its effects outside; but none becomes a dead letter, for it was not what ended the span.
     ///
     /// # Errors
     /// When the memory does not add up: then nothing in it can be trusted.
@@ -95,7 +95,7 @@ impl QueueAdmin {
         let mut bytes = item(&tx, first)?.to_vec();
         change(&mut bytes);
         let (meta, block) = (tx.memory.meta(at), tx.memory.block_of(at));
-        match meta.as_run() {
+        match meta.as_span() {
             Some(_) => tx.memory.change_item_of(block, n, &bytes),
             None if meta.has_block() => tx.memory.fill(block, bytes.len(), |to| to.copy_from_slice(&bytes)),
             None => {
@@ -110,13 +110,13 @@ fn item<'m>(tx: &Tx<'m>, (at, n): (DescriptorAt, usize)) -> Result<&'m [u8], Fau
     tx.memory.payload(at, tx.memory.meta(at), n)
 }
 
-/// Where the descriptor of the item is that is served next; in a run, which of its extent it is.
+/// Where the descriptor of the item is that is served next; in a span, which of its extent it is.
 fn first(tx: &Tx<'_>, q: QueueId) -> Result<Option<(DescriptorAt, usize)>, Fault> {
     let queue = QueueAt::of(q)?;
     let n = returned::len(tx, queue)?;
     if counts::waiting(tx, queue) == 0 {
         let next = delayed::entries(tx, queue)?.first().map(|&(at, _)| DescriptorAt::from(at));
-        return Ok(next.map(|at| (at, tx.memory.meta(at).as_run().map_or(0, |run| run.first))));
+        return Ok(next.map(|at| (at, tx.memory.meta(at).as_span().map_or(0, |span| span.first))));
     }
     let (at, meta) = if let Some(top) = n.checked_sub(1) {
         let at = queue.returned(top).into();
@@ -126,5 +126,5 @@ fn first(tx: &Tx<'_>, q: QueueId) -> Result<Option<(DescriptorAt, usize)>, Fault
         let at = queue.ring_slot(k, first);
         (at, ring::remaining(tx, queue, at, true)?)
     };
-    Ok(Some((at, meta.as_run().map_or(0, |run| run.first))))
+    Ok(Some((at, meta.as_span().map_or(0, |span| span.first))))
 }

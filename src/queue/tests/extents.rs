@@ -112,7 +112,7 @@ fn a_failed_item_leaves_its_extent_where_there_is_room() {
     }
 }
 
-/// Of a worker that dies over the middle of a run the item goes back alone and charged, the others around it as they were,
+/// Of a worker that dies over the middle of a span the item goes back alone and charged, the others around it as they were,
 /// in their order, wherever the death and the release's own death strike.
 #[test]
 fn a_death_over_a_run_of_lines_charges_one_of_them() {

@@ -14,6 +14,7 @@ mod put_back;
 mod recovery;
 mod regress;
 mod schedules;
+mod turn;
 #[cfg(not(miri))]
 mod version6;
 mod whole;

@@ -1,7 +1,7 @@
 //! What the queues must do, as plain lists: every operation is a sequence of atomic steps, and a death gives back
 //! what was held. The crash and the property tests hold the real thing against it.
 
-use super::super::arena::descriptor::{Meta, Run};
+use super::super::arena::descriptor::{Meta, Span};
 use super::super::arena::layout::{DescriptorAt, QueueAt, entry, queue};
 use super::super::arena::place::Field;
 use super::super::transaction::delayed::{self, Delay, clock};
@@ -539,7 +539,7 @@ pub(super) fn peek(admin: &mut QueueAdmin, queues: usize) -> Vec<Observed> {
         let memory = admin.session.memory();
         let word = |word: Field<_>| memory.load(queue + word);
         let items = |at: DescriptorAt, meta: Meta, id: u64, mark: u64| {
-            let first = meta.as_run().map_or(0, |run| run.first);
+            let first = meta.as_span().map_or(0, |span| span.first);
             let item = move |i: usize| Item {
                 bytes: memory.payload(at, meta, first + i).unwrap().to_vec(),
                 id: id + i as u64,
@@ -557,16 +557,12 @@ pub(super) fn peek(admin: &mut QueueAdmin, queues: usize) -> Vec<Observed> {
             let (id, mark) = (memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK));
             all.extend(items(at.into(), memory.meta(at), id, mark));
         }
-        for &(at, _) in &delayed {
-            let (id, mark) = (memory.load(at + entry::SEQUENCE), memory.load(at + entry::MARK));
-            all.extend(items(at.into(), memory.meta(at), id, mark));
-        }
         let (mut id, mut skip) = (word(queue::HEAD), word(queue::SKIPPED) as usize);
         for slot in word(queue::FIRST_SLOT)..word(queue::LAST_SLOT) {
             let at = queue.ring_slot(word(queue::RING), slot);
             let mut meta = memory.meta(at);
-            if let Some(Run { first, count }) = meta.as_run() {
-                meta = meta.with_run(Run { first: first + skip, count: count - skip });
+            if let Some(Span { first, count }) = meta.as_span() {
+                meta = meta.with_span(Span { first: first + skip, count: count - skip });
             }
             all.extend(items(at, meta, id, 0));
             (id, skip) = (id + meta.items() as u64, 0);

@@ -1,7 +1,7 @@
 //! Blocks: the free ones of a class are taken from its stacks, the hot one first, and new ones are cut from its region.
 
 use super::tx::Tx;
-use crate::queue::arena::descriptor::{Meta, Run, inline_word};
+use crate::queue::arena::descriptor::{Meta, Span, inline_word};
 use crate::queue::arena::layout::{BlockAt, Class, FreeStack, INLINE, QueueAt, queue};
 use crate::queue::arena::{fault::Fault, memory::Memory};
 
@@ -96,7 +96,7 @@ impl Tx<'_> {
         meta: Meta,
         is_delayed: bool,
     ) -> Result<(u64, Meta), Fault> {
-        let Some(Run { first, count: 1 }) = meta.as_run() else { return Ok((data, meta)) };
+        let Some(Span { first, count: 1 }) = meta.as_span() else { return Ok((data, meta)) };
         let (memory, extent) = (self.memory, BlockAt::named_by(data));
         let bytes = memory.item_of(extent, first)?;
         let used = self.get(queue + queue::BYTES).saturating_add(charged(bytes.len()));

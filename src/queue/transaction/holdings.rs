@@ -2,7 +2,7 @@
 
 use super::delayed::{self, Delay};
 use super::{counts, returned, tx::Tx};
-use crate::queue::arena::descriptor::{Meta, Run};
+use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{
     BITMAP_WORDS, EntryAt, HOLDINGS, MAX_FAN, QueueAt, SlotAt, descriptor, entry, queue, slot,
@@ -94,7 +94,7 @@ pub(crate) struct Begun {
 impl Begun {
     #[inline]
     pub(crate) fn word(self) -> u64 {
-        (self.at as u64) << 16 | u64::from(self.entry) + 1
+        ((self.at as u64) << 16) | (u64::from(self.entry) + 1)
     }
 
     #[inline]
@@ -169,22 +169,22 @@ fn count(tx: &mut Tx<'_>, sum: Option<(QueueAt, u64, u64)>, how: End, ended: &mu
     ended.note(queue, bytes > 0);
 }
 
-/// The first `items` of an entry's run are gone.
+/// The first `items` of an entry's span are gone.
 fn advance(tx: &mut Tx<'_>, at: EntryAt, meta: Meta, items: usize) {
-    let Some(Run { first, count }) = meta.as_run() else { return };
-    let rest = Run { first: first + items, count: count - items };
+    let Some(Span { first, count }) = meta.as_span() else { return };
+    let rest = Span { first: first + items, count: count - items };
     let sequence = tx.memory.load(at + entry::SEQUENCE);
-    tx.set(at + entry::DESCRIPTOR + descriptor::META, meta.with_run(rest).0);
+    tx.set(at + entry::DESCRIPTOR + descriptor::META, meta.with_span(rest).0);
     tx.set(at + entry::SEQUENCE, sequence.wrapping_add(items as u64));
     tx.set(at + entry::MARK, 0);
 }
 
-/// Cuts an entry's run in front of item `at` of its extent: the items from there on get `new`, a free entry, which comes
+/// Cuts an entry's span in front of item `at` of its extent: the items from there on get `new`, a free entry, which comes
 /// alive with the transaction.
 pub(crate) fn cut(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, at: usize, new: u16, after: &mut Bitmap) {
     let (from, to) = (slot.entry(entry), slot.entry(new));
     let meta = Meta(tx.get(from + entry::DESCRIPTOR + descriptor::META));
-    let Some(Run { first, count }) = meta.as_run() else { return };
+    let Some(Span { first, count }) = meta.as_span() else { return };
     let kept = at.saturating_sub(first).min(count);
     let sequence = tx.get(from + entry::SEQUENCE).wrapping_add(kept as u64);
     if let Some(begun) = Begun::from_word(tx.get(slot + slot::BEGUN))
@@ -194,17 +194,17 @@ pub(crate) fn cut(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, at: usize, new: u16
         tx.set(slot + slot::BEGUN, Begun { entry: new, ..begun }.word());
     }
     tx.memory.copy_entry(from, to);
-    let rest = meta.with_run(Run { first: first + kept, count: count - kept });
+    let rest = meta.with_span(Span { first: first + kept, count: count - kept });
     tx.memory.store(to + entry::DESCRIPTOR + descriptor::META, rest.0);
     tx.memory.store(to + entry::SEQUENCE, sequence);
     tx.memory.store(to + entry::MARK, 0);
-    tx.set(from + entry::DESCRIPTOR + descriptor::META, meta.with_run(Run { first, count: kept }).0);
+    tx.set(from + entry::DESCRIPTOR + descriptor::META, meta.with_span(Span { first, count: kept }).0);
     after.mark(new);
 }
 
 /// What an entry stands for goes back: leases to their queue, at once or after a while, a reserved block to its free stack; the
 /// bit is the caller's. Where no room is left for one more delayed item it goes back at once.
-/// `change`: what the items are from now on, all of them or a part of their run. Returns the queue.
+/// `change`: what the items are from now on, all of them or a part of their span. Returns the queue.
 pub(crate) fn give_back(
     tx: &mut Tx<'_>,
     slot: SlotAt,

@@ -1,7 +1,7 @@
 //! What stands for items gives up its part of their memory.
 //!
 //! One item's block is free with it. An extent is free when the last of its items has ended: they are counted in its head.
-//! Where the runs of an extent lie, and how often it was cut, does not change the count, so cutting a run writes no extent.
+//! Where the spans of an extent lie, and how often it was cut, does not change the count, so cutting a span writes no extent.
 
 use super::tx::Tx;
 use crate::queue::arena::descriptor::{MAX_EXTENT_ITEMS, Meta};
@@ -13,7 +13,7 @@ impl Tx<'_> {
     #[inline]
     pub(crate) fn end_items(&mut self, data: u64, meta: Meta, n: usize) -> Result<u64, Fault> {
         let at = BlockAt::named_by(data);
-        match meta.as_run() {
+        match meta.as_span() {
             Some(_) => self.end_outstanding(at, n as u64),
             None if meta.has_block() => self.free(at),
             None => Ok(0),

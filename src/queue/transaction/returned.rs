@@ -1,7 +1,7 @@
 //! A queue's stack of returned items, which is served before its ring.
 
 use super::{counts, tx::Tx};
-use crate::queue::arena::descriptor::{Meta, Run};
+use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{EntryAt, QueueAt, RETURNED_MAX, descriptor, entry, queue};
 
@@ -35,7 +35,7 @@ pub(crate) fn push(
 }
 
 /// Takes up to `items` of the entry on top of the stack, whose number is `n`: calls `each` with the entry and what of it is
-/// taken. What is left of a run stays.
+/// taken. What is left of a span stays.
 pub(crate) fn pop(
     tx: &mut Tx<'_>,
     queue: QueueAt,
@@ -46,12 +46,12 @@ pub(crate) fn pop(
     let at = queue.returned(n);
     let meta = tx.memory.meta(at);
     let taken = meta.items().min(items);
-    match meta.as_run() {
-        Some(Run { first, count }) if taken < count => {
-            each(tx, at, meta.with_run(Run { first, count: taken }))?;
-            let rest = Run { first: first + taken, count: count - taken };
+    match meta.as_span() {
+        Some(Span { first, count }) if taken < count => {
+            each(tx, at, meta.with_span(Span { first, count: taken }))?;
+            let rest = Span { first: first + taken, count: count - taken };
             let sequence = tx.memory.load(at + entry::SEQUENCE);
-            tx.set(at + entry::DESCRIPTOR + descriptor::META, meta.with_run(rest).0);
+            tx.set(at + entry::DESCRIPTOR + descriptor::META, meta.with_span(rest).0);
             tx.set(at + entry::SEQUENCE, sequence.wrapping_add(taken as u64));
             tx.set(at + entry::MARK, 0);
         }

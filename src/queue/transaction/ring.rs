@@ -1,11 +1,11 @@
-//! A queue's ring of waiting items, which grows as it fills. A slot holds one item, or a run of them.
+//! A queue's ring of waiting items, which grows as it fills. A slot holds one item, or a span of them.
 //!
 //! The ring's size has nothing to do with the capacity, which is only a number to compare with: memory follows what
 //! was really queued. All sizes of a ring have disjoint places (`QueueAt::ring`), so growing copies the waiting
 //! descriptors into cells that the committed state does not use, and one journalled word switches over.
 
 use super::{tap, tx::Tx};
-use crate::queue::arena::descriptor::{Meta, Run};
+use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::layout::{
     DescriptorAt, MAX_BATCH, QueueAt, RING_MAX, RING_MIN, RING_SHRINKS_FROM, queue,
 };
@@ -93,10 +93,10 @@ pub(crate) fn remaining(
     is_first: bool,
 ) -> Result<Meta, Fault> {
     let (meta, skipped) = (tx.memory.meta(slot), if is_first { tx.get(queue + queue::SKIPPED) } else { 0 });
-    match meta.as_run() {
-        Some(Run { first, count }) if skipped < count as u64 => {
+    match meta.as_span() {
+        Some(Span { first, count }) if skipped < count as u64 => {
             let skipped = skipped as usize;
-            Ok(meta.with_run(Run { first: first + skipped, count: count - skipped }))
+            Ok(meta.with_span(Span { first: first + skipped, count: count - skipped }))
         }
         None if skipped == 0 && !meta.is_block() => Ok(meta),
         Some(_) | None => Err(Fault::damaged("a slot of a ring", slot, meta.0)),
@@ -104,7 +104,7 @@ pub(crate) fn remaining(
 }
 
 /// Takes the oldest `n` items out of the ring (as many as there are): calls `each` with what each slot gives, until it says
-/// that it takes no more. A slot's run is cut where the last of the `n` is: what is left of it stays the first.
+/// that it takes no more. A slot's span is cut where the last of the `n` is: what is left of it stays the first.
 #[inline]
 pub(crate) fn pop(
     tx: &mut Tx<'_>,
@@ -121,8 +121,8 @@ pub(crate) fn pop(
         let mut meta = remaining(tx, queue, slot, slots == 0)?;
         let (items, wanted) = (meta.items() as u64, n - popped);
         let taken = items.min(wanted);
-        if let Some(Run { first, .. }) = meta.as_run() {
-            meta = meta.with_run(Run { first, count: taken as usize });
+        if let Some(Span { first, .. }) = meta.as_span() {
+            meta = meta.with_span(Span { first, count: taken as usize });
         }
         let data = tx.memory.data(slot);
         if !each(tx, Popped { data, meta, sequence: head.wrapping_add(popped) })? {

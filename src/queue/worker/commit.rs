@@ -281,7 +281,7 @@ impl Marking<'_> {
     fn first_of_entry(&mut self, tx: &mut Tx<'_>, lease: usize) -> Result<u16, Fault> {
         let Held { entry, at } = self.leases[lease];
         let meta = Meta(tx.get(self.slot.entry(entry) + entry::DESCRIPTOR + descriptor::META));
-        if meta.as_run().is_none_or(|run| run.first == at as usize) {
+        if meta.as_span().is_none_or(|run| run.first == at as usize) {
             return Ok(entry);
         }
         let new = self.free.next().ok_or_else(|| Fault::damaged("a worker's free holdings", self.slot, 0))?;

@@ -94,7 +94,7 @@ impl WorkerHandle {
     pub fn give_back_from(&mut self, from: usize) -> Result<(), Fault> {
         self.cut_before(from)?;
         while self.leases.len() > from {
-            let entries: Vec<u16> = leases::runs(&self.leases[from..]).map(|run| run.entry).collect();
+            let entries: Vec<u16> = leases::spans(&self.leases[from..]).map(|span| span.entry).collect();
             let chunk = &entries[entries.len().saturating_sub(TX_ENTRIES)..];
             self.return_entries(chunk, false, None)?;
             let kept = self.leases.iter().position(|held| held.entry == chunk[0]);
@@ -131,8 +131,8 @@ impl WorkerHandle {
     fn cut_before(&mut self, i: usize) -> Result<(), Fault> {
         let WorkerHandle { session, slot, live, leases, .. } = self;
         let Some(&Held { entry, at }) = leases.get(i) else { return Ok(()) };
-        let run = session.memory().meta(slot.entry(entry)).as_run();
-        if run.is_none_or(|run| run.first == at as usize) {
+        let span = session.memory().meta(slot.entry(entry)).as_span();
+        if span.is_none_or(|span| span.first == at as usize) {
             return Ok(());
         }
         let mut tx = session.begin()?;

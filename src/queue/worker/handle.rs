@@ -5,7 +5,7 @@ use super::spin::SpinBudget;
 use super::staging::Staging;
 use super::targets::Targets;
 use crate::model::Tuning;
-use crate::queue::arena::descriptor::Run;
+use crate::queue::arena::descriptor::Span;
 use crate::queue::arena::layout::{self, EventAt, HOLDINGS, MAX_BATCH, QueueAt, SlotAt, queue, slot};
 use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
@@ -208,10 +208,10 @@ impl WorkerHandle {
         let bytes = memory.payload(at.into(), meta, place as usize)?;
         let (mut id, mut mark) =
             (memory.load(at + layout::entry::SEQUENCE), memory.load(at + layout::entry::MARK));
-        if let Some(run) = meta.as_run()
-            && place as usize != run.first
+        if let Some(span) = meta.as_span()
+            && place as usize != span.first
         {
-            (id, mark) = (id.wrapping_add(u64::from(place)).wrapping_sub(run.first as u64), 0);
+            (id, mark) = (id.wrapping_add(u64::from(place)).wrapping_sub(span.first as u64), 0);
         }
         Ok(Lease { bytes, attempt: meta.failures() + 1, queue: meta.queue(), mark, id })
     }
@@ -225,10 +225,10 @@ impl WorkerHandle {
         let memory = self.session.memory();
         let Held { entry, at: place } = self.leases[i];
         let at = self.slot.entry(entry);
-        let Some(run) = memory.meta(at).as_run() else { return Ok(None) };
-        let (first, end) = (place as usize, run.first + run.count);
-        let run = Run { first, count: end.saturating_sub(first) };
-        Ok(Some((memory.lines(memory.block_of(at), run)?, run.count)))
+        let Some(span) = memory.meta(at).as_span() else { return Ok(None) };
+        let (first, end) = (place as usize, span.first + span.count);
+        let span = Span { first, count: end.saturating_sub(first) };
+        Ok(Some((memory.lines(memory.block_of(at), span)?, span.count)))
     }
 
     /// How often lease `i` was put off: delayed without a failure.
@@ -243,7 +243,7 @@ impl WorkerHandle {
         let Some(&Held { entry, at: 0 }) = self.leases.get(i) else { return };
         let (memory, at) = (self.session.memory(), self.slot.entry(entry));
         let meta = memory.meta(at);
-        if meta.has_block() && meta.as_run().is_none() {
+        if meta.has_block() && meta.as_span().is_none() {
             memory.will_read(memory.block_of(at), meta.len());
         }
     }

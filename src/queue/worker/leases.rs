@@ -1,4 +1,4 @@
-//! Which items a worker holds, in its own memory: the table in the arena says the same in runs.
+//! Which items a worker holds, in its own memory: the table in the arena says the same in spans.
 
 use crate::queue::transaction::holdings::EntryPart;
 
@@ -13,7 +13,7 @@ pub(super) struct Held {
 
 /// The items of an entry that follow each other in a list of leases.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct HeldRun {
+pub(super) struct HeldSpan {
     pub entry: u16,
     /// The place of the first.
     pub at: usize,
@@ -21,17 +21,17 @@ pub(super) struct HeldRun {
 }
 
 /// Entry by entry. The items of one entry follow each other in every list.
-pub(super) fn runs(leases: &[Held]) -> impl Iterator<Item = HeldRun> + '_ {
-    leases.chunk_by(|a, b| a.entry == b.entry).map(|run| HeldRun {
-        entry: run[0].entry,
-        at: run[0].at as usize,
-        items: run.len(),
+pub(super) fn spans(leases: &[Held]) -> impl Iterator<Item = HeldSpan> + '_ {
+    leases.chunk_by(|a, b| a.entry == b.entry).map(|span| HeldSpan {
+        entry: span[0].entry,
+        at: span[0].at as usize,
+        items: span.len(),
     })
 }
 
 /// Leases that are done, from the front of a list: they join the parts that are done already.
 pub(super) fn join(parts: &mut Vec<EntryPart>, leases: &[Held]) {
-    for HeldRun { entry, items, .. } in runs(leases) {
+    for HeldSpan { entry, items, .. } in spans(leases) {
         match parts.last_mut() {
             Some(part) if part.entry == entry => part.items += items,
             Some(_) | None => parts.push(EntryPart { entry, items }),
@@ -58,7 +58,7 @@ mod tests {
         join(&mut parts, &held[2..]);
         let all = [(3, 3), (7, 1), (5, 1)].map(|(entry, items)| EntryPart { entry, items });
         assert_eq!(parts, all);
-        let last = HeldRun { entry: 5, at: 8, items: 1 };
-        assert_eq!(runs(&held).last(), Some(last));
+        let last = HeldSpan { entry: 5, at: 8, items: 1 };
+        assert_eq!(spans(&held).last(), Some(last));
     }
 }

@@ -10,6 +10,7 @@ mod spin;
 mod staging;
 mod take;
 mod targets;
+mod turn;
 mod wait;
 mod whole;
 

@@ -239,7 +239,10 @@ impl WorkerHandle {
                     payload.write(self.session.memory(), block, len)?;
                     Piece::Item { data: block.word(), meta, entry }
                 }
-                Err(decided) => return Ok(self.staging.queues[i].add_decided(decided)),
+                Err(decided) => {
+                    self.staging.queues[i].add_decided(decided);
+                    return Ok(());
+                }
             }
         };
         if piece.entry().is_some() {

@@ -4,7 +4,7 @@ use super::handle::WorkerHandle;
 use super::leases::Held;
 use super::wait::Wait;
 use crate::queue::QueueId;
-use crate::queue::arena::descriptor::{Meta, Run};
+use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::layout::{EventAt, MAX_BATCH, MAX_FAN, QueueAt, SlotAt, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
@@ -261,9 +261,9 @@ impl TakenBatch<'_> {
     fn hold(&mut self, entry: u16, meta: Meta) {
         self.after.mark(entry);
         self.got += meta.items();
-        match meta.as_run() {
+        match meta.as_span() {
             None => self.leases.push(Held { entry, at: 0 }),
-            Some(Run { first, count }) => {
+            Some(Span { first, count }) => {
                 self.leases.extend((first..first + count).map(|at| Held { entry, at: at as u16 }));
             }
         }

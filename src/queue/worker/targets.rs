@@ -3,7 +3,7 @@
 use super::staging::{Piece, StagedExtent, StagedQueue, Staging};
 use crate::model::WhenFull;
 use crate::queue::QueueId;
-use crate::queue::arena::descriptor::{Meta, Run};
+use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{MAX_BATCH, MAX_FAN, QueueAt, SlotAt, block, descriptor, entry, queue};
 use crate::queue::transaction::holdings::Bitmap;
@@ -248,11 +248,11 @@ impl Publication<'_> {
                 Piece::Dropped(items) => (self.dropped, *items) = (self.dropped + n, *items - n),
                 Piece::Void(items) => *items -= n,
             }
-            if n == items {
-                if let Some(entry) = staged.pieces.pop_front().and_then(|piece| piece.entry()) {
-                    self.after.clear(entry);
-                    self.blocks += 1;
-                }
+            if n == items
+                && let Some(entry) = staged.pieces.pop_front().and_then(|piece| piece.entry())
+            {
+                self.after.clear(entry);
+                self.blocks += 1;
             }
             (left, puts) = (left - n, puts - published);
         }
@@ -290,7 +290,7 @@ impl Publication<'_> {
             tx.memory.store(block + block::OUTSTANDING, (published + left) as u64);
         }
         if published > 0 {
-            self.descriptors.push((block.word(), Meta::run(Run { first, count: published }, q)));
+            self.descriptors.push((block.word(), Meta::span(Span { first, count: published }, q)));
         }
         if left > 0 {
             let at = self.slot.entry(extent.entry) + entry::DESCRIPTOR + descriptor::META;

@@ -46,6 +46,9 @@ pub enum Persistence {
     Once,
     /// A state or position, saved with every step. The workers take turns, step by step.
     State,
+    /// What counts of a file outside. The workers process items side by side, and take turns to write: between
+    /// [`Stage::begin_turn`](super::Stage::begin_turn) and the end of the items' leases no other one does.
+    Turns,
 }
 
 /// Reads the parameters of one stage.

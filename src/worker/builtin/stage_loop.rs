@@ -1,5 +1,7 @@
 //! The loop of a stage that takes items: take, process, commit.
 
+mod turns;
+
 use super::batch::Batch;
 use super::guard;
 use super::retry::Retry;
@@ -39,12 +41,17 @@ impl<'a> StageLoop<'a> {
     }
 
     pub(crate) fn run(mut self) -> Stop {
-        if self.memory == Persistence::Once
-            && let Err(stop) = self.begin_run()
-        {
-            return stop;
-        }
-        until_stop(|| self.round())
+        let begun = match self.memory {
+            Persistence::Once => self.begin_run(),
+            Persistence::Turns => self.begin_turns(),
+            Persistence::Nothing | Persistence::State => Ok(()),
+        };
+        let stop = match begun {
+            Ok(()) => until_stop(|| self.round()),
+            Err(stop) => stop,
+        };
+        self.give_up_turn();
+        stop
     }
 
     /// What only one worker may do: the first who gets the token. The others wait for it, so no item is taken before
@@ -80,6 +87,7 @@ impl<'a> StageLoop<'a> {
         self.worker.poll_orders()?;
         self.worker.recycling.check()?;
         if let Some(token) = &mut self.token
+            && self.memory != Persistence::Turns
             && let Some(state) = token.take(self.worker)?
         {
             self.stage.restore(&state)?;
@@ -125,7 +133,7 @@ impl<'a> StageLoop<'a> {
                 break;
             }
         }
-        if next - first == 1 {
+        if next - first == 1 && self.memory != Persistence::Turns {
             // An item that is alone is at hand until what it does outside is done.
             self.flush()?;
         }
@@ -192,6 +200,9 @@ impl<'a> StageLoop<'a> {
 
     /// Ends the leases `0 .. upto`: first what happens outside, then the step in the queues.
     fn commit(&mut self, upto: usize) -> Result<(), Stop> {
+        if self.memory == Persistence::Turns {
+            return if upto > 0 { self.commit_in_turn(upto) } else { Ok(()) };
+        }
         self.flush()?;
         let Some(token) = &mut self.token else { return self.worker.commit(upto) };
         let stage = &self.stage;
@@ -211,7 +222,7 @@ impl<'a> StageLoop<'a> {
         }
         self.batch.restart();
         self.worker.item_log.forget();
-        if self.token.is_some() {
+        if self.token.is_some() && self.memory == Persistence::State {
             return self.take_back(i, &failure);
         }
         self.worker.queues.discard_staged_from(i)?;
@@ -241,6 +252,9 @@ impl<'a> StageLoop<'a> {
 
     /// The input has ended.
     fn end(&mut self) -> Result<(), Stop> {
+        if self.memory == Persistence::Turns {
+            return self.end_turns();
+        }
         let lease = self.token.as_ref().map(|_| token::LEASE);
         let said = self.token.as_ref().is_some_and(Token::has_ended);
         if !said {

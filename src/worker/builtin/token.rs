@@ -55,9 +55,22 @@ impl Token {
     /// Waits for the token, as long as another worker has it. No lease may be held before. Returns the state to go on
     /// from, if the stage has changed since this worker had it last.
     pub(crate) fn take(&mut self, worker: &mut WorkerContext) -> Result<Option<Vec<u8>>, Stop> {
+        self.take_by(worker, |queues, queue| queues.take(&[queue], 1, Wait::Forever))
+    }
+
+    /// The same where leases are held: they come after it from now on.
+    pub(crate) fn take_turn(&mut self, worker: &mut WorkerContext) -> Result<Option<Vec<u8>>, Stop> {
+        self.take_by(worker, |queues, queue| queues.take_first(queue, Wait::Forever))
+    }
+
+    fn take_by(
+        &mut self,
+        worker: &mut WorkerContext,
+        take: impl Fn(&mut WorkerHandle, QueueId) -> Result<Taken, Fault>,
+    ) -> Result<Option<Vec<u8>>, Stop> {
         while !self.held {
             worker.poll_orders()?;
-            match worker.queues.take(&[self.queue], 1, Wait::Forever)? {
+            match take(&mut worker.queues, self.queue)? {
                 Taken::Items { .. } => return Ok(self.recall(&worker.queues)?),
                 Taken::Ordered | Taken::Empty => {}
                 // Only a supervisor that wants nothing more of this stage ends its token.
@@ -97,6 +110,11 @@ impl Token {
             .put(&[self.queue], &self.scratch, Some(LEASE))
             .map_err(|error| failure_of(&error, "the stage's memory"))?;
         Ok(())
+    }
+
+    /// It went back as it was.
+    pub(crate) fn given_back(&mut self) {
+        self.held = false;
     }
 
     /// The staged token is out.

@@ -3,7 +3,8 @@
 use super::sources::{Count, numbers};
 use super::stages::{Expand, Total, expanded};
 use super::*;
-use crate::stage::{Context, Opened};
+use crate::append::death;
+use crate::stage::{Context, Opened, TokenNotes};
 
 /// Runs a life that dies at store `n`, then as many as it takes; false when `n` is past the end of the first life.
 fn dies_at(bench: &mut Bench, n: u64, mut life: impl FnMut(&mut Bench) -> Option<Ending>) -> bool {
@@ -84,6 +85,50 @@ fn a_line_that_is_too_long_is_one_letter_and_no_item_wherever_its_reader_is_kill
         if !died {
             // Only between a letter and the end of its commit is it written twice.
             assert!(n > 100 && again < n / 3, "{again} of {n}");
+            break;
+        }
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// One life of a `file` sink.
+fn write_to(path: &std::path::Path, bench: &mut Bench, log: &UndoLog) -> Option<Ending> {
+    let context = Context {
+        run: "run".into(),
+        undo_log: Some(log.clone()),
+        notes: Some(TokenNotes::new(bench.arena.clone(), TOKEN)),
+        ..Context::default()
+    };
+    bench.live(|worker| {
+        let with = serde_json::json!({ "path": path });
+        let opened = crate::Registry::builtin().open("file", with.as_object().unwrap(), &context);
+        let Ok(Opened::Stage(stage)) = opened else { panic!("no stage") };
+        StageLoop::new(worker, stage, Persistence::Turns).run()
+    })
+}
+
+#[test]
+fn a_file_has_each_item_once_wherever_its_writer_is_killed() {
+    let folder = std::env::temp_dir().join(format!("mprun-once-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("out");
+    let items = ["1", "22", "3, an item that is longer than a page", "4", "5", "6"];
+    for n in 0.. {
+        let (mut bench, log) = (Bench::new(), UndoLog::create().unwrap());
+        bench.has_output = false;
+        bench.input(&items);
+        std::fs::write(&path, "from another run\n").unwrap();
+        // A place to die in a write counts as a store: to a queue that nobody uses here.
+        let arena = bench.arena.clone();
+        death::at_each_step(move || arena.clear_notes(OUT).unwrap());
+        let died = dies_at(&mut bench, n, |bench| write_to(&path, bench, &log));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable(); // what a dead worker held comes before what waits
+        assert_eq!(lines, items, "killed at store {n}");
+        bench.check();
+        if !died {
+            assert!(n > 200, "only {n} stores");
             break;
         }
     }

@@ -1,5 +1,9 @@
 //! `file`: writes each item as a line to a file.
 //!
+//! The workers take turns to write, and the stage's token says how much of the file counts: so each item is in the file
+//! once, whoever is killed when ([`append::turn`](crate::append)). Where that can't be (a pipe, a device, a file that another
+//! stage or pipeline writes too, one that can't be read) an item is written at least once.
+//!
 //! What can't be written yet waits here, in the worker, while its items are still leased: whatever happens then, they
 //! are in a file or they come again.
 //!
@@ -14,20 +18,18 @@
 //! | the worker gets an order to finish in such a wait, or is killed | their items go back |
 //! | the path changes with the time | lines go to the new file from the next write on |
 
+mod counted;
 mod outlet;
 
-use crate::append::{Beginning, Begun, UndoLog};
+use crate::append::{Beginning, Begun, Counts, UndoLog, Written};
 use crate::stage::path_template::PathTemplate;
 use crate::stage::{
-    Context, Emitter, Failure, Item, Orders, Persistence, Reach, Replacement, Settings, Stage,
+    Context, Emitter, Failure, Item, Orders, Persistence, Reach, Replacement, Settings, Stage, TokenNotes,
 };
 use outlet::{Outlet, explain, is_passing};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{fs, io};
-
-/// Lines are collected up to this size before they are written.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What a run does with a file that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +56,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     if with.is_good() {
         check(with, &path, append, replace);
     }
-    // Also if it isn't emptied: what was there before this run is told apart from it, once.
-    with.remember(Persistence::Once);
+    with.remember(Persistence::Turns);
     let mode = match (append, replace) {
         (_, true) => Mode::Replace,
         (true, false) => Mode::Append,
@@ -92,10 +93,16 @@ pub(super) struct ToFile {
     continues: bool,
     orders: Option<Orders>,
     log: UndoLog,
+    notes: Option<TokenNotes>,
     outlet: Option<Outlet>,
+    /// Of the items since the last turn, and how many bytes of them are out.
     lines: Vec<u8>,
-    /// The last write did not succeed: the next one waits for [`Stage::flush`], which may be tried again.
-    waits: bool,
+    out: usize,
+    /// What the token says, and what this turn has written since.
+    counts: Counts,
+    written: Option<Written>,
+    /// That items are written at least once was said.
+    said_shared: bool,
 }
 
 impl ToFile {
@@ -111,11 +118,15 @@ impl ToFile {
             continues: context.continues,
             orders: context.orders.clone(),
             log,
+            notes: context.notes.clone(),
             outlet: None,
             lines: Vec::new(),
-            waits: false,
+            out: 0,
+            counts: Counts::default(),
+            written: None,
+            said_shared: false,
         };
-        let path = file.path();
+        let path = file.path(SystemTime::now());
         match file.reopen_if_moved(&path) {
             Ok(()) => Ok(file),
             Err(error) if file.has_lost_its_part() => Err(file.not_open(&path, &error)),
@@ -126,8 +137,8 @@ impl ToFile {
     }
 
     /// Where lines belong now.
-    fn path(&self) -> PathBuf {
-        let path = self.folder.join(self.template.render(&self.stage, self.worker, SystemTime::now()));
+    fn path(&self, now: SystemTime) -> PathBuf {
+        let path = self.folder.join(self.template.render(&self.stage, self.worker, now));
         if self.mode == Mode::Replace { Replacement::of(&path).fresh } else { path }
     }
 
@@ -155,7 +166,8 @@ impl ToFile {
         if self.mode == Mode::Replace {
             self.prepare()?;
         }
-        let outlet = Outlet::open(path, !self.template.is_constant(), &self.log)?;
+        let whose = [self.run.as_bytes(), self.stage.as_bytes()].join(&0);
+        let outlet = Outlet::open(path, !self.template.is_constant(), &self.log, &whose)?;
         if self.has_begun() {
             // It is the run's own from now on: no worker that begins later may empty it.
             outlet.appender.begin_run(Beginning::NewLine, name(path))?;
@@ -181,34 +193,47 @@ impl ToFile {
     fn has_lost_its_part(&self) -> bool {
         let is_gone =
             |path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        self.mode == Mode::Replace && self.has_begun() && is_gone(self.path())
+        self.mode == Mode::Replace && self.has_begun() && is_gone(self.path(SystemTime::now()))
     }
 
     /// Writes what is collected. What can't be written is still there afterwards.
     fn write(&mut self) -> Result<(), Failure> {
-        while !self.lines.is_empty() {
-            let path = self.path();
-            self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
+        while self.out < self.lines.len() {
+            let path = self.path(SystemTime::now());
+            if self.outlet.is_none() {
+                self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
+            }
             let Some(outlet) = &self.outlet else { break };
-            let (out, result) = match &self.orders {
-                Some(orders) if !outlet.appender.is_file() => orders
-                    .while_blocked(|| outlet.appender.append_unless(&self.lines, &|| orders.must_finish())),
-                _ => outlet.appender.append_unless(&self.lines, &|| false),
+            let rest = &self.lines[self.out..];
+            let (out, result) = match (&self.orders, &self.notes) {
+                (_, Some(notes)) if outlet.is_counted() => {
+                    outlet.appender.write_in_turn(self.counts.turn + 1, rest, &mut self.written, notes)
+                }
+                (Some(orders), _) if !outlet.appender.is_file() => {
+                    orders.while_blocked(|| outlet.appender.append_unless(rest, &|| orders.must_finish()))
+                }
+                _ => outlet.appender.append_unless(rest, &|| false),
             };
             match result.and_then(|()| outlet.is_lost()) {
-                Ok(false) => drop(self.lines.drain(..out)),
-                // All of it once more, into another file.
-                Ok(true) if self.mode == Mode::Replace => self.outlet = None,
+                Ok(false) => self.out += out,
                 Ok(true) => {
-                    log::info!("`{}` was removed: what it did not keep is written anew", path.display());
+                    if self.mode != Mode::Replace {
+                        log::info!("`{}` was removed: what it did not keep is written anew", path.display());
+                    }
+                    // All of this turn once more, into another file.
+                    if outlet.is_counted() {
+                        (self.out, self.written) = (0, None);
+                    }
                     self.outlet = None;
                 }
                 Err(error) => {
-                    self.lines.drain(..out);
+                    self.out += out;
                     return Err(self.write_failure(&path, &error));
                 }
             }
         }
+        self.lines.clear();
+        self.out = 0;
         Ok(())
     }
 
@@ -267,22 +292,11 @@ impl Stage for ToFile {
     fn process(&mut self, item: &Item<'_>, _out: &mut Emitter<'_>) -> Result<(), Failure> {
         self.lines.extend_from_slice(item.bytes());
         self.lines.push(b'\n');
-        if self.lines.len() < BUFFER_BYTES || self.waits {
-            return Ok(());
-        }
-        match self.write() {
-            Err(failure) if failure.reach() == Reach::NotYet => {
-                self.waits = true; // said by `flush`, which follows
-                Ok(())
-            }
-            result => result,
-        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        self.write()?;
-        self.waits = false;
-        Ok(())
+        self.write()
     }
 
     /// What readers are to see as a whole is on the disk before it gets its name.
@@ -290,7 +304,7 @@ impl Stage for ToFile {
         if self.has_lost_its_part() {
             let gone =
                 io::Error::other("it was moved or removed, so there is nothing to replace the old one with");
-            return Err(self.not_open(&self.path(), &gone));
+            return Err(self.not_open(&self.path(SystemTime::now()), &gone));
         }
         match &self.outlet {
             Some(outlet) if self.mode == Mode::Replace => Ok(outlet.appender.target().sync_data()?),
@@ -298,25 +312,31 @@ impl Stage for ToFile {
         }
     }
 
-    fn begin_run(&mut self) -> Result<(), Failure> {
-        let path = self.path();
-        self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
-        let Some(outlet) = &self.outlet else { return Ok(()) };
-        let is_added_to = self.continues || self.mode == Mode::Append;
-        let how = if is_added_to { Beginning::NewLine } else { Beginning::Empty };
+    fn begin_turn(&mut self, now: SystemTime) -> Result<(), Failure> {
+        self.count_last_turn();
+        let path = self.path(now);
         let not_yet =
             |error: io::Error| Failure::not_yet(format!("can't write `{}`: {error}", path.display()));
-        let found = outlet.appender.begin_run(how, name(&path)).map_err(not_yet)?;
-        self.log.set_begun(&self.key()).map_err(not_yet)?;
-        self.log_begin(&path, found);
+        self.settle(&path).map_err(not_yet)?;
+        self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
+        let Some(outlet) = &mut self.outlet else { return Ok(()) };
+        outlet.look_for_others();
+        if self.counts.run != self.run.as_bytes() || self.counts.of(&self.name()).is_none() {
+            self.begin_run(&path).map_err(not_yet)?;
+        }
+        self.count_from_here().map_err(not_yet)?;
+        self.say_if_shared(&path);
         Ok(())
     }
 
-    /// A run begins once with what its stage names; with {worker} that is a file for each.
     fn save(&self, state: &mut Vec<u8>) {
-        let named = self.template.render(&self.stage, self.worker, SystemTime::UNIX_EPOCH);
-        state.extend_from_slice(self.run.as_bytes());
-        state.push(0);
-        state.extend_from_slice(name(&self.folder.join(named)));
+        self.counts_with_turn().encode(state);
+    }
+
+    /// Of an earlier version the state was a text: then nothing is counted yet.
+    fn restore(&mut self, state: &[u8]) -> Result<(), Failure> {
+        self.counts = Counts::decode(state).unwrap_or_default();
+        self.written = None;
+        Ok(())
     }
 }

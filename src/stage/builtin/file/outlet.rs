@@ -1,6 +1,6 @@
 //! What the lines of a `file` sink go to: opened without waiting, and left when its name means something else.
 
-use crate::append::{Appender, UndoLog};
+use crate::append::{Appender, Claim, UndoLog};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -15,12 +15,17 @@ pub(super) struct Outlet {
     pub path: PathBuf,
     pub appender: Appender<File>,
     checked_at: Instant,
+    /// A file that can be read, and that no other stage writes.
+    claim: Option<Claim>,
+    is_alone: bool,
 }
 
 impl Outlet {
     /// Opens what has this name, or makes a file. Never waits: also a pipe without a reader is an error. `makes_folders`:
     /// those that are missing, too.
-    pub(super) fn open(path: &Path, makes_folders: bool, log: &UndoLog) -> io::Result<Outlet> {
+    ///
+    /// `whose`: the stage and the run, for others to see that they are not alone.
+    pub(super) fn open(path: &Path, makes_folders: bool, log: &UndoLog, whose: &[u8]) -> io::Result<Outlet> {
         let opened = match open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && makes_folders => {
                 path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| open(path))
@@ -28,7 +33,22 @@ impl Outlet {
             result => result,
         };
         let appender = Appender::new(opened?, log.clone())?;
-        Ok(Outlet { path: path.to_owned(), appender, checked_at: Instant::now() })
+        let reader = if appender.is_file() { appender.reader().ok() } else { None };
+        let claim = reader.map(|reader| Claim::new(reader, whose)).transpose()?;
+        let mut outlet =
+            Outlet { path: path.to_owned(), appender, checked_at: Instant::now(), claim, is_alone: false };
+        outlet.look_for_others();
+        Ok(outlet)
+    }
+
+    /// Looks who else writes the file now.
+    pub(super) fn look_for_others(&mut self) {
+        self.is_alone = self.claim.as_ref().is_some_and(Claim::is_alone);
+    }
+
+    /// Whether what is written counts once the token says so: nobody else's lines come between.
+    pub(super) fn is_counted(&self) -> bool {
+        self.is_alone
     }
 
     /// Whether this is still where lines for `path` belong. It is looked for once a second.

@@ -1,0 +1,79 @@
+//! Items that end together with a token which was leased after them, and the note beside the token.
+
+use super::crash::killed;
+use super::*;
+
+const TOKEN: QueueId = B;
+
+fn stage(items: usize) -> (Arena, QueueAdmin) {
+    let (arena, mut admin) = arena(1000);
+    admin.seed(TOKEN, b"old").unwrap();
+    let mut writer = attach(&arena, &mut admin, 9);
+    (0..items).for_each(|i| put(&mut writer, A, &[i.to_string().as_bytes()]));
+    (arena, admin)
+}
+
+#[test]
+fn a_full_batch_ends_in_one_transaction_with_the_token() {
+    let (arena, mut admin) = stage(MAX_BATCH + 5);
+    let mut worker = attach(&arena, &mut admin, 0);
+    worker.take(&[A], MAX_BATCH, Wait::No).unwrap();
+    assert_eq!(worker.leases_left(), 0);
+    assert!(matches!(worker.take_first(TOKEN, Wait::No).unwrap(), Taken::Items { .. }));
+    assert_eq!((worker.item(0).unwrap().bytes, worker.item(1).unwrap().bytes), (&b"old"[..], &b"0"[..]));
+    worker.put(&[TOKEN], b"a token that is a block", Some(0)).unwrap();
+    let ends = MAX_BATCH - 1;
+    assert!(matches!(worker.commit(1 + ends, Wait::No).unwrap(), Committed::Done { .. }));
+    let counts = admin.counts(A).unwrap();
+    assert_eq!(
+        (counts.done, counts.leased, counts.waiting),
+        (ends as u64, 1, 5),
+        "nothing is left to be ended"
+    );
+    assert_eq!(worker.item(0).unwrap().bytes, ends.to_string().as_bytes());
+}
+
+#[test]
+fn a_worker_killed_at_any_store_of_its_turn_has_ended_all_of_its_items_or_none() {
+    for n in 0.. {
+        let (arena, mut admin) = stage(3);
+        let mut worker = attach(&arena, &mut admin, 0);
+        let died = killed(n, || {
+            worker.take(&[A], 3, Wait::No).unwrap();
+            worker.take_first(TOKEN, Wait::No).unwrap();
+            arena.set_note(TOKEN, true, &[7; NOTE_WORDS]).unwrap();
+            worker.put(&[TOKEN], b"a token that is a block", Some(0)).unwrap();
+            worker.commit(4, Wait::No).unwrap();
+        });
+        if died {
+            worker.die();
+            drop(worker);
+            admin.release(SlotId(0), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
+        }
+        admin.audit().unwrap();
+        let mut next = attach(&arena, &mut admin, 1);
+        next.take_first(TOKEN, Wait::No).unwrap();
+        let is_new = next.item(0).unwrap().bytes != b"old";
+        let done = admin.counts(A).unwrap().done;
+        assert_eq!(done, if is_new { 3 } else { 0 }, "killed at store {n}");
+        let note = arena.note(TOKEN, true).unwrap();
+        assert!(note.is_none_or(|words| words == [7; NOTE_WORDS]), "half a note: {note:?}");
+        assert!(note.is_some() || !is_new, "a note is there before the token is");
+        if !died {
+            assert!(n > 30, "only {n} stores");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_note_goes_with_its_token() {
+    let (arena, mut admin) = stage(0);
+    arena.set_note(TOKEN, true, &[7; NOTE_WORDS]).unwrap();
+    admin.set_label(TOKEN, &"x".repeat(600)).unwrap();
+    assert_eq!(arena.note(TOKEN, true).unwrap(), Some([7; NOTE_WORDS]), "a label doesn't reach it");
+    admin.remove_queue(TOKEN).unwrap();
+    admin.set_queue(TOKEN, &limits(1)).unwrap();
+    admin.seed(TOKEN, b"").unwrap();
+    assert_eq!(arena.note(TOKEN, true).unwrap(), None);
+}
