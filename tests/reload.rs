@@ -83,6 +83,29 @@ fn a_stage_and_its_queue_can_be_added_and_removed() {
     wait_until("the rest to run on", || (run.lines().len() > lines + 20).then_some(()));
 }
 
+/// So many pairs of stages, the first of which has so many readers: each pair has its queue, and a hidden one.
+fn pairs(count: usize, readers: u32) -> String {
+    let pair = |n: usize| {
+        let processes = if n == 0 { readers } else { 1 };
+        format!(
+            "[stages.tick{n}]\nuse = 'tick'\nwith = {{ every = '1h' }}\noutput = 'q{n}'\n\
+             [stages.end{n}]\nuse = 'discard'\ninput = 'q{n}'\nprocesses = {processes}\n"
+        )
+    };
+    (0..count).map(pair).collect()
+}
+
+#[test]
+fn many_queues_that_stay_leave_room_for_a_reload() {
+    let run = Run::start(&pairs(75, 1));
+    run.wait_for_log("up after");
+    let before = run.workers("tick74");
+    run.edit(&pairs(75, 2));
+    wait_for_workers(&run, "end0", 2);
+    run.wait_for_log("reloaded after");
+    assert_eq!(run.workers("tick74"), before);
+}
+
 #[test]
 fn a_bad_file_is_refused_and_the_old_one_runs_on() {
     let run = ticking();

@@ -7,13 +7,14 @@ use crate::config::{self, LoadOptions, Pipeline};
 use crate::exit;
 use crate::numbers::counted;
 use crate::stage::Registry;
+use crate::supervisor::runtime::checks;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The pipeline files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Look at the files only, not for the programs, users, folders and files of this machine that they name
+    /// Look at the files only, not for the programs, users, folders, files and memory of this machine
     #[arg(long)]
     syntax: bool,
 }
@@ -26,6 +27,11 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
         match if args.syntax { loaded } else { loaded.and_then(config::surveyed) } {
             Ok(loaded) => {
                 output::say(&loaded.warnings.render(output::is_colourful()));
+                if !args.syntax
+                    && let Some(warning) = checks::warning_of_memory(&loaded.pipeline)
+                {
+                    output::say(&format!("warning: {}: {warning}\n", file.display()));
+                }
                 output::print(&format!("{}: ok: {}\n", file.display(), summary(&loaded.pipeline)))?;
             }
             Err(report) => {

@@ -40,10 +40,10 @@
 //! | **after the commit word** | decided: it happened | the next owner redoes all words of the victim's journal (absolute values); it may die there too, and so on |
 //! | while applying, before commit word = 0 | old and new words mixed | the same redo |
 //! | a one-word transaction | done or not done | – |
-//! | after commit word = 0, before events advance or waiters are woken | published, waiters asleep | release: wakes all |
+//! | after commit word = 0, before events advance or waiters are woken | published, waiters asleep | release: wakes all who wait on its queues |
 //! | after the unlock, before the lock's wake | a waiter asleep on a free lock | the kernel, or release's first wake |
 //! | asleep anywhere | nothing: waiters are not counted | – |
-//! | woken, before passing the wake-up on | others asleep beside something to do | release: wakes all |
+//! | woken, before passing the wake-up on | others asleep beside something to do | release: wakes all who wait on its queues |
 //! | after outputs were printed or written outside, before the commit | the item is still leased | release: it goes back; outside effects are at least once |
 //! | between `begin` and `rest` | the begun mark | release: that item gets attempt + 1 |
 //! | writing an extent's head, before the commit | a head in a block that is only reserved | release: back to the free stack |
@@ -62,6 +62,7 @@
 //! | shrinking a ring, before its pages are given back | pages that hold nothing | the next shrink |
 //! | the supervisor in `release` | some holdings given back, each in one transaction | the next call of release |
 //! | the supervisor in `set_queue`, `remove_queue`, `seed`, `put_back` | all or nothing of each transaction | – |
+//! | between `open_slot` and the count of `set_queues_of` | a slot whose queues are not known | nothing: its release wakes all of all queues |
 //! | the supervisor in `open_stage` | some words of a stage without workers are zero | its next start: the rest |
 //! | between `set_label` and `set_queue` | the label of a queue that is not in use | nothing: it is not read |
 //! | between `set_queue` and `seed` of a token | a token queue without a token | the next run: seeds it |

@@ -54,8 +54,10 @@ pub(crate) fn run(options: RunOptions, registry: &Registry) -> u8 {
     if !loaded.warnings.is_empty() && upgrade.is_none() {
         logs::show(Level::Warn, &shown(&loaded.warnings));
     }
-    if upgrade.is_none() {
-        checks::warn_of_memory(&loaded.pipeline);
+    if upgrade.is_none()
+        && let Some(warning) = checks::warning_of_memory(&loaded.pipeline)
+    {
+        log!(target: "mprun", Level::Warn, "{warning}");
     }
     if let Err(why) = checks::check(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(why), &manager);
@@ -221,20 +223,20 @@ fn turn(
     wanted: Wanted,
     before: Predecessor,
 ) -> Result<Outcome, SetUpError> {
-    let mut event = match before.upgrade {
+    let mut events = vec![match before.upgrade {
         None => Event::Begin(wanted),
         Some(upgrade) => {
             performer.resume(&upgrade)?;
             Event::Resume(wanted, Box::new(upgrade.machine))
         }
-    };
+    }];
     start_signals::unblock_all().map_err(|error| SetUpError::System("let signals in", error))?;
     loop {
-        let effects = state.handle(event, Instant::now());
+        let effects = state.handle_all(events, Instant::now());
         if let Some(outcome) = performer.perform(effects) {
             return Ok(outcome);
         }
-        event = performer.next(&state);
+        events = performer.next(&state);
     }
 }
 

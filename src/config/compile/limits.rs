@@ -2,15 +2,13 @@
 
 use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Report, Span};
-use crate::config::elements::{MAX_PROCESSES, show_size};
-use crate::config::keys::MAX_QUEUE_BYTES;
+use crate::config::elements::MAX_PROCESSES;
 use crate::config::pipeline::{Queue, Stage};
 use crate::stage::Registry;
 
-const MAX_QUEUES: usize = 200;
-/// Named queues and the hidden ones in which stages keep their position, out of the 256 that there are: the rest
-/// is room for a reload.
-const MAX_QUEUES_WITH_HIDDEN: usize = 240;
+/// Named queues and the hidden ones in which stages keep their position, out of the 4,096 of an arena: the rest is room
+/// for a reload that replaces some while the old ones are still worked off.
+const MAX_QUEUES: usize = 4000;
 
 /// The fault of a file with too many stages or queues to check them one by one.
 pub(super) fn too_many([stages, queues]: [usize; 2], start: &Span) -> Option<Diagnostic> {
@@ -36,8 +34,7 @@ pub(super) fn check(
     let on: Vec<_> = drafts.iter().zip(stages).filter(|(draft, _)| draft.off.is_none()).collect();
     let hides = |stage: &Stage| stage.work.keeps_state(registry) || stage.work.needs_spill_queue();
     let positions = on.iter().filter(|(_, stage)| hides(stage));
-    let faults =
-        [processes(&on), hidden_queues(queues.len(), positions.count(), start), bytes(queues, start)];
+    let faults = [processes(&on), hidden_queues(queues.len(), positions.count(), start)];
     faults.into_iter().flatten().for_each(|fault| report.push(fault));
 }
 
@@ -52,14 +49,35 @@ fn processes(on: &[(&Draft, &Stage)]) -> Option<Diagnostic> {
 fn hidden_queues(queues: usize, positions: usize, start: &Span) -> Option<Diagnostic> {
     let title =
         format!("{queues} queues and {positions} stages that keep a position or answers are too many");
-    let accepted = format!("up to {MAX_QUEUES_WITH_HIDDEN} of both together");
-    let fault = Diagnostic::error(title).at(start).accepted(accepted);
-    (queues + positions > MAX_QUEUES_WITH_HIDDEN).then_some(fault)
+    let accepted = format!("up to {MAX_QUEUES} of both together in one pipeline");
+    let help = "such a stage has a hidden queue of its own; split the file into several pipelines";
+    let fault = Diagnostic::error(title).at(start).accepted(accepted).help(help);
+    (queues + positions > MAX_QUEUES).then_some(fault)
 }
 
-fn bytes(queues: &[Queue], start: &Span) -> Option<Diagnostic> {
-    let sum: u128 = queues.iter().map(|queue| u128::from(queue.limits.max_bytes)).sum();
-    let title = format!("the queues' `max_bytes` add up to more than {}", show_size(MAX_QUEUE_BYTES));
-    let fault = Diagnostic::error(title).at(start).help("give some of them a smaller `max_bytes`");
-    (sum > u128::from(MAX_QUEUE_BYTES)).then_some(fault)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::diagnostic::Source;
+    use crate::queue;
+    use std::sync::Arc;
+
+    #[test]
+    fn an_arena_has_room_for_the_queues_of_a_file_and_for_a_reload() {
+        const { assert!(MAX_QUEUES + 64 <= queue::MAX_QUEUES) };
+        const { assert!(MAX_PROCESSES as usize + 64 <= queue::MAX_SLOTS) };
+    }
+
+    #[test]
+    fn named_and_hidden_queues_share_one_bound() {
+        let source = Arc::new(Source { name: "p.toml".into(), text: String::new() });
+        let start = Span::new(&source, 0..0);
+        for (queues, positions) in [(4000, 0), (2000, 2000), (1, 3999)] {
+            assert!(hidden_queues(queues, positions, &start).is_none());
+        }
+        for (queues, positions) in [(4001, 0), (2000, 2001), (4000, 1)] {
+            let fault = hidden_queues(queues, positions, &start).unwrap();
+            assert!(format!("{fault:?}").contains("up to 4000 of both together"), "{fault:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod stage;
 
 pub(super) use file::{ControlKeys, FileKeys};
 pub(super) use policies::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys};
-pub(super) use queue::{MAX_QUEUE_BYTES, QueueKeys};
+pub(super) use queue::QueueKeys;
 pub(super) use stage::{Defaults, StageKeys};
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use crate::config::pipeline::{Limits, Sync, WhenFull};
 /// Bytes of the greatest item that any queue can hold.
 const MAX_ITEM_BYTES: u64 = 1 << 30;
 /// The most bytes that all queues together may hold.
-pub(crate) const MAX_QUEUE_BYTES: u64 = 16 << 30;
+const MAX_QUEUE_BYTES: u64 = 16 << 30;
 
 table! {
     /// `[queues.NAME]`.

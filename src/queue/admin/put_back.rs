@@ -54,7 +54,10 @@ impl QueueAdmin {
         if is_full || size > 0 && tx.get(queue + queue::BYTES) + size > tx.get(queue + queue::MAX_BYTES) {
             return Ok(PutBack::Full);
         }
-        let item = tx.new_item(queue, bytes)?;
+        let item = match tx.new_item(queue, bytes) {
+            Err(Fault::Exhausted(_)) => return Ok(PutBack::Full),
+            item => item?,
+        };
         ring::push(&mut tx, queue, 1, std::iter::once(item))?;
         tx.set(queue + queue::PUT_BACK, key);
         tx.commit()?;

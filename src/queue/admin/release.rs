@@ -72,7 +72,7 @@ impl QueueAdmin {
         }
         released.returned = self.return_held(slot, begun, None)?;
         self.session.memory().store(slot + slot::BEGUN, 0);
-        self.wake_all_after(slot);
+        self.wake_all_after(slot)?;
         Ok(released)
     }
 
@@ -85,7 +85,7 @@ impl QueueAdmin {
         let slot = self.slot_of_dead(id)?;
         let begun = self.isolate_begun(slot)?;
         let returned = self.return_held(slot, None, begun)?;
-        self.wake_all_after(slot);
+        self.wake_all_after(slot)?;
         Ok(Released { returned, dead: 0 })
     }
 
@@ -128,11 +128,11 @@ impl QueueAdmin {
         self.session.begin().map(drop)
     }
 
-    /// The dead one may have owed wake-ups, or consumed one: all are woken.
-    fn wake_all_after(&mut self, slot: SlotAt) {
+    /// The dead one may have owed wake-ups, or consumed one: all who wait on its queues are woken.
+    fn wake_all_after(&mut self, slot: SlotAt) -> Result<(), Fault> {
         self.session.memory().store(slot + slot::PID, 0);
         checkpoint::count_change_of_dead(self.session.memory());
-        self.wake_all();
+        self.wake_beside(&[slot.id()])
     }
 
     /// The lease that the worker was working on, if it still holds it.

@@ -6,9 +6,9 @@ use crate::queue::arena::item_times::{self, ItemTimes};
 use crate::queue::arena::layout::{self, SlotAt, StageAt, slot};
 use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::worker_time::{self, WorkTimes};
-use crate::queue::arena::{attach::Arena, fault::Fault, futex, tuning};
+use crate::queue::arena::{attach::Arena, fault::Fault, futex, slot_queues, tuning};
 use crate::queue::transaction::{counts, event};
-use crate::queue::{SlotId, StageId};
+use crate::queue::{QueueId, SlotId, StageId};
 use std::sync::atomic::Ordering::{AcqRel, SeqCst};
 use std::sync::atomic::fence;
 
@@ -42,12 +42,22 @@ impl QueueAdmin {
         }
         let cleared =
             [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
+        slot_queues::clear(memory, slot);
         let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED, slot::DEAD];
         cleared.iter().chain(&counters).chain(&slot::PROGRESS).for_each(|&word| memory.store(slot + word, 0));
         worker_time::clear(memory, slot);
         item_times::clear(memory, slot);
         tuning::store(*tuning, memory, slot);
         memory.store(layout::OPENED, memory.load(layout::OPENED).max(u64::from(id.0) + 1));
+        Ok(())
+    }
+
+    /// Notes which queues the worker will use, before its fork: orders to it, and its death, then concern no others.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn set_queues_of(&mut self, id: SlotId, queues: &[QueueId]) -> Result<(), Fault> {
+        slot_queues::store(self.session.memory(), SlotAt::of(id)?, queues);
         Ok(())
     }
 
@@ -117,8 +127,7 @@ impl QueueAdmin {
             sequence.fetch_add(1, AcqRel);
             futex::wake(sequence, i32::MAX);
         }
-        self.wake_all();
-        Ok(())
+        self.wake_beside(ids)
     }
 
     /// How many workers are stopped (SIGSTOP, a debugger) now: call it whenever one stops, continues, or dies.
@@ -135,9 +144,27 @@ impl QueueAdmin {
     }
 
     /// Wakes every waiter on a queue.
-    pub(super) fn wake_all(&self) {
+    fn wake_all(&self) {
         let memory = self.session.memory();
         counts::used_queues(memory).for_each(|queue| event::wake_all(memory, queue));
+    }
+
+    /// Wakes every waiter on the queues that these workers use, each queue once.
+    pub(super) fn wake_beside(&self, ids: &[SlotId]) -> Result<(), Fault> {
+        let (memory, mut queues) = (self.session.memory(), Vec::new());
+        for &id in ids {
+            match slot_queues::load(memory, SlotAt::of(id)?) {
+                Some(used) => queues.extend(used),
+                None => {
+                    self.wake_all();
+                    return Ok(());
+                }
+            }
+        }
+        queues.sort_unstable_by_key(|queue| queue.index());
+        queues.dedup();
+        queues.into_iter().for_each(|queue| event::wake_all(memory, queue));
+        Ok(())
     }
 
     /// What a worker left in its slot so far.

@@ -121,7 +121,8 @@ fn sealed() -> Result<OwnedFd, Fault> {
 }
 
 pub(crate) fn set_size(fd: &OwnedFd) -> Result<(), Fault> {
-    let what = "failed to size queue memory (is `ulimit -f` set?)";
+    let what = "failed to size queue memory, a sparse file of 7 TiB (does `ulimit -f` or the file system allow it? ext4, \
+                XFS, Btrfs and tmpfs do)";
     nix::unistd::ftruncate(fd, SIZE as libc::off_t).map_err(fault(what))
 }
 

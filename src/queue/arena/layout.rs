@@ -412,8 +412,8 @@ impl From<EntryAt> for DescriptorAt {
 /// Size classes of blocks: 64 B, 128 B, … 1 GiB. (An interpreter has no sparse memory: there all is small.)
 const CLASSES: usize = if cfg!(miri) { 16 } else { 25 };
 const SMALLEST_SHIFT: u32 = 6;
-/// Each class has its own virtual region: a class can never run out before the sum of all `max_bytes` does.
-const REGION_SHIFT: u32 = if cfg!(miri) { 22 } else { 34 };
+/// Each class has its own virtual region of 64 GiB. Where a class has cut all of it, puts wait as if their queue were full.
+const REGION_SHIFT: u32 = if cfg!(miri) { 22 } else { 36 };
 
 /// A size class of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -629,6 +629,9 @@ pub(crate) mod slot {
     pub(crate) const ITEM_TIME_SUM: Field<Slot> = Field::new(552);
     pub(crate) const ITEM_TIMES: Field<Slot, Words> = Field::new(560);
     pub(crate) const ITEM_CLASSES: usize = 25;
+    /// The queues that its worker uses, see `slot_queues.rs`.
+    pub(crate) const QUEUES: Field<Slot, Words> = Field::new(896);
+    pub(crate) const QUEUES_WORDS: usize = 16;
     /// 16 words, see `tuning.rs`.
     pub(crate) const TUNING: Field<Slot, Words> = Field::new(1024);
     pub(crate) const ENDING_TEXT: Field<Slot, Words> = Field::new(2048);
@@ -695,7 +698,7 @@ const STACK_SPAN: usize = 8 << (REGION_SHIFT - SMALLEST_SHIFT);
 const STACKS_END: usize = STACKS + 2 * CLASSES * STACK_SPAN;
 
 pub(crate) const HEAP: usize = STACKS_END.next_multiple_of(if cfg!(miri) { 1 << 20 } else { 1 << 30 });
-/// Bytes of the whole arena, virtual.
+/// Bytes of the whole arena, virtual: some 7 TiB. A file of ext4 may have 16 TiB, an address space 128 TiB.
 pub(crate) const SIZE: usize = HEAP + (CLASSES << REGION_SHIFT);
 
 /// The words at the head of the file by which an arena is known: magic, version, and the geometry.
@@ -742,6 +745,18 @@ mod tests {
         let (smallest, largest) = (Class::for_len(0), Class(CLASSES - 1));
         assert!(largest.cell(FreeStack::Cold, smallest.blocks()).offset() <= HEAP);
         assert!(largest.block(largest.blocks()).offset() <= SIZE);
+    }
+
+    #[cfg(not(miri))]
+    #[test]
+    fn the_arena_fits_into_a_file_of_ext4_and_an_address_space() {
+        const { assert!(SIZE < 15 << 40, "ext4 with blocks of 4 KiB: 16 TiB") };
+        const {
+            assert!(
+                (1_u64 << REGION_SHIFT) / (64 << 20) >= 1000,
+                "a class serves a thousand queues of the default bounds"
+            )
+        };
     }
 
     #[test]

@@ -27,5 +27,6 @@ pub(super) mod pages;
 pub(super) mod place;
 pub(super) mod prefetch;
 pub(super) mod rate;
+pub(super) mod slot_queues;
 pub(super) mod tuning;
 pub(super) mod worker_time;

@@ -110,7 +110,7 @@ fn an_output_that_can_not_be_staged_for_all_its_queues_is_staged_for_none() {
 /// Found by review: a spare block was noted before the transaction that reserved it was sure to succeed; when the
 /// size's last block was gone it would have been used without being owned.
 #[test]
-fn the_last_block_of_a_size_is_used_and_the_next_put_says_that_there_is_none() {
+fn the_last_block_of_a_size_is_used_and_the_next_put_waits_as_if_the_queue_were_full() {
     let (arena, mut admin) = arena(10);
     let mut writer = attach(&arena, &mut admin, 0);
     writer.put(&[A], &[1; 2500], None).unwrap();
@@ -120,9 +120,16 @@ fn the_last_block_of_a_size_is_used_and_the_next_put_says_that_there_is_none() {
     arena.0.store(class.free(FreeStack::Hot), 0);
     arena.0.store(class.carved(), class.blocks() - 1);
     writer.put(&[A], &[2; 5000], None).unwrap();
+    assert_eq!(admin.put_back(A, &[2; 5000], 7).unwrap(), PutBack::Full);
+    admin.order(SlotId(0), Order::Finish).unwrap();
     for _ in 0..3 {
-        assert!(matches!(writer.put(&[A], &[2; 5000], None), Err(PutError::Fault(Fault::Exhausted(8192)))));
+        assert!(matches!(writer.put(&[A], &[2; 5000], None), Err(PutError::Ordered)));
     }
+    // A block of that size that some other queue is done with, which no event of this queue tells.
+    admin.order(SlotId(0), Order::Run).unwrap();
+    arena.0.store(class.carved(), class.blocks() - 2);
+    writer.put(&[A], &[2; 5000], None).unwrap();
+    writer.settle().unwrap();
 }
 
 /// Found by review: up to 31 spare blocks were kept for each queue and size, which could fill the worker's table:

@@ -336,7 +336,9 @@ impl WorkerHandle {
                 Ok(Attempt::No(decided)) => return Ok(Err(decided)),
                 Ok(Attempt::Again) => continue,
                 Ok(Attempt::Wait(event, sequence)) => (event, sequence, Wait::Forever),
-                Err(full @ Fault::DiskFull(..)) => self.register_for_disk(queue, &full)?,
+                Err(full @ (Fault::DiskFull(..) | Fault::Exhausted(_))) => {
+                    self.register_for_disk(queue, &full)?
+                }
                 Err(fault) => return Err(fault.into()),
             };
             if self.staging.is_whole {
@@ -355,8 +357,8 @@ impl WorkerHandle {
         }
     }
 
-    /// The disk is full: for now that is as if the queue were. A block of it may become free, or room on the disk, which
-    /// no event reports.
+    /// The disk is full, or all blocks of the size are in use, maybe by other queues: for now that is as if this queue were
+    /// full. A block of it may become free, or room elsewhere, which no event reports.
     #[cold]
     fn register_for_disk(&mut self, queue: QueueAt, full: &Fault) -> Result<(EventAt, u32, Wait), Fault> {
         if !std::mem::replace(&mut self.staging.disk_is_full, true) {

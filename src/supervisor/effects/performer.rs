@@ -143,8 +143,20 @@ impl Performer<'_> {
         Ok(())
     }
 
-    /// The next event; waits for it until the state's deadline.
-    pub(crate) fn next(&mut self, state: &State) -> Event {
+    /// The next event, and the news of workers right behind it if it is such; waits for it until the state's deadline.
+    ///
+    /// Each round of the state looks at all stages: thousands of workers that come up or end together must not each cost
+    /// one.
+    pub(crate) fn next(&mut self, state: &State) -> Vec<Event> {
+        let mut events = vec![self.next_one(state)];
+        if events.iter().all(Event::is_news_of_worker) {
+            let more = self.events.iter().take_while(|event| event.is_news_of_worker()).count();
+            events.extend(self.events.drain(..more));
+        }
+        events
+    }
+
+    fn next_one(&mut self, state: &State) -> Event {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return event;

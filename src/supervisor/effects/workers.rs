@@ -1,7 +1,7 @@
 //! Starts workers, gives them orders, and ends them.
 
 use super::performer::Performer;
-use crate::queue::{Fault, Order, SlotId};
+use crate::queue::{Fault, Order, QueueId, SlotId};
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
@@ -34,14 +34,7 @@ impl Performer<'_> {
 
     fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
         let version = &spawn.version;
-        let hidden = version.token.iter().chain(&version.spill);
-        if version
-            .inputs
-            .iter()
-            .chain(&version.outputs)
-            .chain(hidden)
-            .any(|queue| self.unmade.contains(queue))
-        {
+        if version.queues().any(|queue| self.unmade.contains(&queue)) {
             return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
         }
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
@@ -51,6 +44,8 @@ impl Performer<'_> {
             return Err(SpawnError::preparing(error));
         }
         self.unless_damaged(opened).ok_or(damaged)?;
+        let queues: Vec<QueueId> = version.queues().collect();
+        self.admin(|admin| admin.set_queues_of(spawn.slot, &queues)).ok_or(damaged)?;
         if spawn.order != Order::Run {
             self.admin(|admin| admin.order(spawn.slot, spawn.order)).ok_or(damaged)?;
         }

@@ -9,7 +9,7 @@ use crate::control::protocol::Command;
 use crate::queue::{QueueId, SlotId};
 use crate::sys::process::SpawnError;
 
-/// Something happened; [`State::handle`](super::state::State::handle) decides what to do about it.
+/// Something happened; [`State::handle_all`](super::state::State::handle_all) decides what to do about it.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The pipeline to run: the first one.
@@ -72,6 +72,20 @@ pub(crate) enum Event {
     Damaged(String),
     /// The time of [`State::deadline`](super::state::State::deadline) has come.
     Deadline,
+}
+
+impl Event {
+    /// Whether it tells how a worker is. Many of these come at once, and nothing in between needs to be done first.
+    pub(crate) fn is_news_of_worker(&self) -> bool {
+        matches!(
+            self,
+            Event::Spawned(..)
+                | Event::SpawnFailed(..)
+                | Event::Ready(..)
+                | Event::AtRest(..)
+                | Event::Ended(..)
+        )
+    }
 }
 
 /// Why the program on the disk has not taken over.

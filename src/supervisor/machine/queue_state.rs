@@ -6,10 +6,15 @@ use super::recovered::{Label, RecoveredQueue};
 use super::stage_state::StageState;
 use crate::config;
 use crate::queue::{MAX_QUEUES, QueueId};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 pub(super) struct QueueTable {
     all: Vec<QueueState>,
+    /// Where each is in `all`.
+    places: BTreeMap<QueueId, usize>,
+    /// By the name that the file gives it.
+    by_name: BTreeMap<String, QueueId>,
     /// Hidden queues of an earlier run whose stages are not in the file (yet).
     inactive: Vec<RecoveredQueue>,
     ids: Pool,
@@ -34,6 +39,10 @@ impl QueueState {
     fn new(id: QueueId, spec: config::Queue, wanted: bool) -> QueueState {
         QueueState { id, spec, wanted, retained: false, ended: false, closed: false }
     }
+
+    fn is_unwanted(&self) -> bool {
+        !self.wanted && !self.retained
+    }
 }
 
 /// A change that may wake finished stages up.
@@ -49,6 +58,8 @@ impl QueueTable {
     pub(super) fn new() -> QueueTable {
         QueueTable {
             all: Vec::new(),
+            places: BTreeMap::new(),
+            by_name: BTreeMap::new(),
             inactive: Vec::new(),
             ids: Pool::new(u16::try_from(MAX_QUEUES).unwrap_or(u16::MAX)),
         }
@@ -65,15 +76,22 @@ impl QueueTable {
                 Label::Queue(name) => {
                     let (ended, closed) = (recovered.ended, recovered.closed);
                     let spec = config::Queue::unbounded(name);
-                    self.all.push(QueueState {
-                        ended,
-                        closed,
-                        ..QueueState::new(recovered.queue, spec, false)
-                    });
+                    self.push(QueueState { ended, closed, ..QueueState::new(recovered.queue, spec, false) });
                 }
                 Label::Token { .. } | Label::Spill(_) => self.inactive.push(recovered),
             }
         }
+    }
+
+    fn push(&mut self, queue: QueueState) {
+        self.places.insert(queue.id, self.all.len());
+        // Of two that an earlier run has left, the first counts.
+        self.by_name.entry(queue.spec.name.clone()).or_insert(queue.id);
+        self.all.push(queue);
+    }
+
+    fn get(&self, id: QueueId) -> Option<&QueueState> {
+        self.all.get(*self.places.get(&id)?)
     }
 
     /// Whether an earlier run has left the hidden queue of this label, to be used again.
@@ -112,17 +130,19 @@ impl QueueTable {
 
     /// The queue of this name.
     pub(super) fn id(&self, name: &str) -> Option<QueueId> {
-        self.all.iter().find(|queue| queue.spec.name == name).map(|queue| queue.id)
+        self.by_name.get(name).copied()
     }
 
     /// Makes the queues of `wanted`, gives the others new limits, and marks those that have to go.
     pub(super) fn want(&mut self, wanted: &[config::Queue], out: &mut Effects) {
+        let named: BTreeSet<&str> = wanted.iter().map(|spec| spec.name.as_str()).collect();
         for queue in &mut self.all {
-            queue.wanted = wanted.iter().any(|spec| spec.name == queue.spec.name);
+            queue.wanted = named.contains(queue.spec.name.as_str());
             queue.retained &= !queue.wanted;
         }
         for spec in wanted {
-            match self.all.iter_mut().find(|queue| queue.spec.name == spec.name) {
+            let place = self.id(&spec.name).and_then(|id| self.places.get(&id).copied());
+            match place.and_then(|place| self.all.get_mut(place)) {
                 Some(queue) if queue.spec == *spec => {}
                 Some(queue) => {
                     queue.spec = spec.clone();
@@ -136,7 +156,7 @@ impl QueueTable {
     fn add(&mut self, spec: &config::Queue, out: &mut Effects) {
         // The room was checked before anything was changed.
         let Some(id) = self.ids.take().map(QueueId) else { return };
-        self.all.push(QueueState::new(id, spec.clone(), true));
+        self.push(QueueState::new(id, spec.clone(), true));
         out.push(Effect::SetQueue(id, spec.clone()));
     }
 
@@ -158,22 +178,22 @@ impl QueueTable {
 
     /// The queues that have to go.
     pub(super) fn unwanted(&self) -> impl Iterator<Item = &QueueState> {
-        self.all.iter().filter(|queue| !queue.wanted && !queue.retained)
+        self.all.iter().filter(|queue| queue.is_unwanted())
     }
 
     /// Whether this queue has to go.
     pub(super) fn is_unwanted(&self, id: QueueId) -> bool {
-        self.unwanted().any(|queue| queue.id == id)
+        self.get(id).is_some_and(QueueState::is_unwanted)
     }
 
     /// Whether it has no reader, and gets none.
     pub(super) fn is_closed(&self, id: QueueId) -> bool {
-        self.all.iter().any(|queue| queue.id == id && queue.closed)
+        self.get(id).is_some_and(|queue| queue.closed)
     }
 
     /// Whether it has a reader.
     pub(super) fn is_open(&self, id: QueueId) -> bool {
-        self.all.iter().any(|queue| queue.id == id && !queue.closed)
+        self.get(id).is_some_and(|queue| !queue.closed)
     }
 
     /// It has to go, but can't without losing items.
@@ -183,7 +203,11 @@ impl QueueTable {
 
     /// A queue of the file or a hidden one is gone.
     pub(super) fn removed(&mut self, id: QueueId) {
-        self.all.retain(|queue| queue.id != id);
+        if let Some(place) = self.places.remove(&id) {
+            let gone = self.all.remove(place);
+            self.places.values_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
+            self.by_name.retain(|name, of| *name != gone.spec.name || *of != id);
+        }
         self.ids.give(id.0);
     }
 
@@ -200,9 +224,12 @@ impl QueueTable {
         out: &mut Effects,
     ) -> Vec<Reopened> {
         let mut reopened = Vec::new();
+        let live = || stages.iter().flat_map(StageState::live_versions);
+        let written: BTreeSet<QueueId> = live().flat_map(|version| &version.outputs).copied().collect();
+        let read: BTreeSet<QueueId> = live().flat_map(|version| &version.inputs).copied().collect();
         for queue in &mut self.all {
-            let ended = !is_retrying && !stages.iter().any(|stage| stage.writes(queue.id));
-            let closed = queue.wanted && !stages.iter().any(|stage| stage.reads(queue.id));
+            let ended = !is_retrying && !written.contains(&queue.id);
+            let closed = queue.wanted && !read.contains(&queue.id);
             if queue.ended != ended {
                 out.push(Effect::SetEnded(queue.id, ended));
                 reopened.extend((!ended).then_some(Reopened::ForReaders(queue.id)));

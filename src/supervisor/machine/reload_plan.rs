@@ -29,8 +29,8 @@ pub(crate) enum Refusal {
     Sync,
     /// No room in shared memory.
     TooManyWorkers(u64),
-    /// No room in shared memory.
-    TooManyQueues,
+    /// No room in shared memory: those that go and those that come are both there while the old ones are worked off.
+    TooManyQueues { new: usize, room: usize },
 }
 
 impl fmt::Display for Refusal {
@@ -60,7 +60,13 @@ impl fmt::Display for Refusal {
                     "{workers} processes over all stages are more than the {MAX_PROCESSES} of one pipeline"
                 )
             }
-            Refusal::TooManyQueues => f.write_str("there are more queues than fit in one run"),
+            Refusal::TooManyQueues { new, room } => {
+                write!(
+                    f,
+                    "it adds {new} queues, hidden ones included, and the run has room for {room} beside those it has: \
+                     change fewer at once"
+                )
+            }
         }
     }
 }

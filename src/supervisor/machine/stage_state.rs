@@ -143,19 +143,14 @@ impl StageState {
         self.workers.iter().all(|worker| worker.life.is_over())
     }
 
-    /// Whether it may still put items into `queue`, now or once it is as wanted.
-    pub(super) fn writes(&self, queue: QueueId) -> bool {
-        self.may_use(|version| version.outputs.contains(&queue))
-    }
-
-    /// Whether it may still take items from `queue`, now or once it is as wanted.
-    pub(super) fn reads(&self, queue: QueueId) -> bool {
-        self.may_use(|version| version.inputs.contains(&queue))
-    }
-
-    fn may_use(&self, uses: impl Fn(&Version) -> bool) -> bool {
-        let wanted = self.fate == Fate::Wanted && uses(&self.version) && !self.is_over();
-        wanted || self.workers.iter().any(|worker| !worker.life.is_over() && uses(&worker.version))
+    /// The versions by which it may still take and put items, now or once it is as wanted; one may come more than once.
+    pub(super) fn live_versions(&self) -> impl Iterator<Item = &Version> {
+        let wanted = self.fate == Fate::Wanted && !self.is_over();
+        let workers = self.workers.iter().filter(|worker| !worker.life.is_over());
+        let others = workers
+            .map(|worker| &worker.version)
+            .filter(move |&own| !wanted || !Rc::ptr_eq(own, &self.version));
+        wanted.then_some(&self.version).into_iter().chain(others).map(Rc::as_ref)
     }
 
     /// Whether a process is there that is attached to `queue`.

@@ -1,6 +1,6 @@
 //! The pure middle: all that the supervisor knows, and what it decides when something happens.
 //!
-//! [`State::handle`] takes an [`Event`] and the time, and returns [`Effect`]s. It does nothing itself and looks at no
+//! [`State::handle_all`] takes [`Event`]s and the time, and returns [`Effect`]s. It does nothing itself and looks at no
 //! clock, so every restart, reload and stop can be tested with plain values.
 //!
 //! What is *wanted* (the file, a stop) and what *is* (workers, queues) stand apart. An event changes one or the other;
@@ -159,12 +159,25 @@ impl State {
     }
 
     /// What to do about `event`, which happened at `now`.
+    #[cfg(test)]
     pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        self.handle_all([event], now)
+    }
+
+    /// What to do about events, in this order, all of which happened until `now`.
+    pub(crate) fn handle_all(
+        &mut self,
+        events: impl IntoIterator<Item = Event>,
+        now: Instant,
+    ) -> Vec<Effect> {
         let mut out = Effects::new(now, std::mem::take(&mut self.history));
-        // The answers to starts come in between; they don't earn another batch of them.
-        let may_start = !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
         self.try_upgrade_again();
-        self.take_in(event, &mut out);
+        let mut may_start = false;
+        for event in events {
+            // The answers to starts come in between; they don't earn another batch of them.
+            may_start |= !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
+            self.take_in(event, &mut out);
+        }
         self.converge(may_start, &mut out);
         if !self.phase.is_over() {
             self.advance_upgrade(&mut out);

@@ -74,10 +74,13 @@ impl Version {
         self.inputs.is_empty()
     }
 
-    /// Whether a worker of this version is attached to `queue`.
+    /// The queues that a worker of this version is attached to.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = QueueId> {
+        self.inputs.iter().chain(&self.outputs).chain(&self.token).chain(&self.spill).copied()
+    }
+
+    /// Whether `queue` is one of them.
     pub(crate) fn uses(&self, queue: QueueId) -> bool {
-        self.inputs.contains(&queue)
-            || self.outputs.contains(&queue)
-            || [self.token, self.spill].contains(&Some(queue))
+        self.queues().any(|used| used == queue)
     }
 }

@@ -8,7 +8,6 @@ use crate::stage::Registry;
 use crate::sys::memory::{self, Bound};
 use crate::sys::process::FIRST_FREE;
 use crate::sys::{open_files, start_streams};
-use log::{Level, log};
 
 /// Standard streams that are closed, and descriptors that can't be had, are refused.
 ///
@@ -19,11 +18,10 @@ pub(crate) fn check(pipeline: &Pipeline, registry: &Registry) -> Result<(), Stri
     make_room(pipeline, registry)
 }
 
-/// Where the queues may take more memory than there is, the kernel would kill processes.
-pub(crate) fn warn_of_memory(pipeline: &Pipeline) {
-    if let Some(warning) = memory::bound().and_then(|bound| memory_warning(pipeline, &bound)) {
-        log!(target: "mprun", Level::Warn, "{warning}");
-    }
+/// What to say where the queues may take more memory than this machine, or this cgroup, has: the kernel would kill
+/// processes.
+pub(crate) fn warning_of_memory(pipeline: &Pipeline) -> Option<String> {
+    memory::bound().and_then(|bound| memory_warning(pipeline, &bound))
 }
 
 /// The stream that is missing. Whether a program prints can't be known: its stage fails once it does.

@@ -95,10 +95,10 @@ impl State {
         if self.file.said.as_deref() == Some(new.text.as_str()) {
             return Ok(Vec::new()); // It was refused or rolled back, and that was said.
         }
-        let steps = match plan(&old.pipeline, &new.pipeline, held) {
-            Ok(_) if self.queues.available() < self.queues_to_make(&new) => Err(Refusal::TooManyQueues),
-            planned => planned,
-        };
+        let steps = plan(&old.pipeline, &new.pipeline, held).and_then(|steps| {
+            let (new, room) = (self.queues_to_make(&new), self.queues.available());
+            if new > room { Err(Refusal::TooManyQueues { new, room }) } else { Ok(steps) }
+        });
         let steps = steps.map_err(|refusal| self.refuse(&new, &refusal, out))?;
         self.file.said = None;
         steps.iter().for_each(|step| out.log(Level::Info, format!("reload: {step}")));

@@ -8,6 +8,7 @@ use crate::supervisor::machine::phase::{Phase, Reload};
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::{Version, Wanted};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 impl State {
@@ -109,12 +110,13 @@ impl State {
 
     /// Those that are there already serve on; those that go are only gone once the reload is through.
     pub(super) fn queues_to_make(&self, new: &Wanted) -> usize {
-        let named = |name: &str| self.stages.iter().find(|stage| stage.spec.name == name);
+        let stages: BTreeMap<&str, &StageState> =
+            self.stages.iter().map(|stage| (stage.spec.name.as_str(), stage)).collect();
         let is_new = |label| !self.queues.is_inactive(&label);
         let queues = new.pipeline.queues.iter().filter(|queue| self.queues.id(&queue.name).is_none());
         let hidden = new.pipeline.stages.iter().map(|spec| {
             let (name, uses) = (spec.name.clone(), spec.work.title().to_owned());
-            let stage = named(&name);
+            let stage = stages.get(name.as_str());
             let has_token = stage.is_some_and(|stage| stage.tokens.iter().any(|(title, _)| *title == uses));
             let has_spill = stage.is_some_and(|stage| stage.spill.is_some());
             let token = new.stateful.contains(&name)

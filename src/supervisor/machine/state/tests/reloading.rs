@@ -456,11 +456,15 @@ fn a_removed_stage_that_gives_up_over_its_last_items_is_gone_and_gets_no_other_c
     assert!(!bench.queues.values().any(|name| name == "p"), "{:?}", bench.queues);
 }
 
-/// A chain of so many command stages behind a source: one queue for each link, and hidden ones.
-fn long_chain(links: usize) -> Pipeline {
+/// A run with nearly all queues that there may be: most between two stages, for each of the others costs time; and a
+/// chain of programs, each with a hidden queue.
+fn many_queues(links: usize) -> Pipeline {
     let program = b_as_program().stages[1].work.task.clone();
+    let wide: Vec<String> = (0..MAX_QUEUES - 24).map(|i| format!("wide{i}")).collect();
+    let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
     let name = |i: usize| format!("q{i}");
-    let mut stages = vec![stage("source", &[], &[&name(0)])];
+    let mut stages =
+        vec![stage("source", &[], &[&name(0)]), stage("in", &[], &wide), stage("out", &wide, &[])];
     for i in 0..links {
         let mut link = stage(&format!("link{i}"), &[&name(i)], &[&name(i + 1)]);
         link.work.task = program.clone();
@@ -472,13 +476,15 @@ fn long_chain(links: usize) -> Pipeline {
 
 #[test]
 fn a_reload_needs_room_for_new_queues_only() {
-    let links = MAX_QUEUES / 2 - 2;
-    let mut bench = Bench::up(long_chain(links));
-    let mut changed = long_chain(links);
-    changed.stages[1].processes = 3;
-    bench.reload(changed.clone());
+    let mut bench = Bench::up(many_queues(10));
+    let mut changed = many_queues(10);
+    changed.stages[3].processes = 3;
+    bench.reload(changed);
     bench.all_ready();
     assert!(bench.has_said("reloaded"));
-    bench.reload(long_chain(links + 3));
-    assert!(bench.has_said("there are more queues than fit in one run"));
+    bench.reload(many_queues(11));
+    bench.all_ready();
+    assert!(!bench.has_said("it adds"), "there is room for one more of each kind");
+    bench.reload(many_queues(13));
+    assert!(bench.has_said("it adds 4 queues, hidden ones included, and the run has room for 1 beside"));
 }
