@@ -106,6 +106,33 @@ fn many_queues_that_stay_leave_room_for_a_reload() {
     assert_eq!(run.workers("tick74"), before);
 }
 
+/// 16 queues for each pair of stages, 1,008 in all: their default `max_bytes` add up to 63 GiB.
+fn wide(readers: u32) -> String {
+    let pair = |n: usize| {
+        let queues: Vec<String> = (0..16).map(|q| format!("'q{n}-{q}'")).collect();
+        let (queues, processes) = (queues.join(", "), if n == 0 { readers } else { 1 });
+        format!(
+            "[stages.tick{n}]\nuse = 'tick'\nwith = {{ every = '1h' }}\noutput = [{queues}]\n\
+             [stages.end{n}]\nuse = 'discard'\ninput = [{queues}]\nprocesses = {processes}\n"
+        )
+    };
+    (0..63).map(pair).collect()
+}
+
+#[test]
+fn a_thousand_queues_start_reload_one_count_and_stop() {
+    let mut run = Run::start(&wide(1));
+    run.wait_for_log("up after");
+    run.edit(&wide(2));
+    wait_for_workers(&run, "end0", 2);
+    run.wait_for_log("reloaded after");
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    let log = run.stderr();
+    assert_eq!(log.matches("  queue q").count(), 1008, "{log}");
+    assert!(log.matches("the queues may grow to").count() <= 1, "warned twice: {log}");
+}
+
 #[test]
 fn a_bad_file_is_refused_and_the_old_one_runs_on() {
     let run = ticking();

@@ -5,6 +5,7 @@
 mod change;
 mod stage;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,12 +70,13 @@ fn by_name<T, C>(
     name: impl Fn(&T) -> &String,
     compare: impl Fn(&T, &T) -> Option<C>,
 ) -> Vec<Named<C>> {
-    let find = |all: &[T], wanted: &T| all.iter().position(|one| name(one) == name(wanted));
-    let removed = old.iter().filter(|one| find(new, one).is_none());
+    let stay: BTreeSet<&String> = new.iter().map(&name).collect();
+    let before: BTreeMap<&String, &T> = old.iter().map(|one| (name(one), one)).collect();
+    let removed = old.iter().filter(|one| !stay.contains(name(one)));
     let removed = removed.map(|one| Named::Removed(name(one).clone()));
-    let others = new.iter().filter_map(|one| match find(old, one) {
+    let others = new.iter().filter_map(|one| match before.get(name(one)) {
         None => Some(Named::Added(name(one).clone())),
-        Some(at) => compare(&old[at], one).map(|change| Named::Changed(name(one).clone(), change)),
+        Some(old) => compare(old, one).map(|change| Named::Changed(name(one).clone(), change)),
     });
     removed.chain(others).collect()
 }

@@ -6,6 +6,7 @@ use crate::config::{
 };
 use crate::dead_letter::WhenFull;
 use crate::numbers::counted as count;
+use std::collections::BTreeSet;
 use std::fmt;
 
 fn listed(keys: &[KeyChange]) -> String {
@@ -161,9 +162,13 @@ fn scale_step(stage: &str, change: &ValueChange<u32>) -> String {
 }
 
 fn refuse_to_lose_items(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<(), Refusal> {
+    let [before, after] =
+        [old, new].map(|pipeline| pipeline.queues.iter().map(|queue| &queue.name).collect::<BTreeSet<_>>());
     for (name, items) in held.iter().filter(|(_, items)| *items > 0) {
-        let named = |pipeline: &Pipeline| pipeline.queues.iter().any(|queue| queue.name == *name);
-        if named(old) && !named(new) && !old.stages.iter().any(|stage| works_off(stage, name, new)) {
+        if before.contains(name)
+            && !after.contains(name)
+            && !old.stages.iter().any(|stage| works_off(stage, name, new))
+        {
             return Err(Refusal::QueueHolds(name.clone(), *items));
         }
     }

@@ -4,12 +4,13 @@ mod stage;
 mod worker;
 
 use super::State;
-use crate::queue::QueueCounts;
+use crate::queue::{QueueCounts, QueueId};
 use crate::status::{self, Config, ConfigState, Phase, Snapshot};
 use crate::supervisor::machine::observe::{Counters, Moment, RunIdentity};
 use crate::supervisor::machine::queue_state::QueueState;
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::StageState;
+use std::collections::BTreeMap;
 
 impl State {
     /// The pipeline as it is. `dead_before`: dead letters of queues that are gone.
@@ -23,7 +24,7 @@ impl State {
         let mut stages: Vec<_> =
             self.stages.iter().map(|stage| stage::describe(stage, moment, counters)).collect();
         let queues = self.describe_queues(counters);
-        stages.iter_mut().for_each(|stage| note_lingering(stage, &queues));
+        note_lingering(&mut stages, &queues);
         let mut totals = status::Totals::default();
         let removed = self.removed_totals.iter().map(|totals| totals.counts);
         stages.iter().map(|stage| stage.totals).chain(removed).for_each(|stage| totals += stage);
@@ -78,10 +79,8 @@ impl State {
     }
 
     fn describe_queues(&self, counters: &mut dyn Counters) -> Vec<status::QueueStatus> {
-        let named = |uses: &dyn Fn(&StageState) -> bool| {
-            let stages = self.stages.iter().filter(|stage| uses(stage));
-            stages.map(|stage| stage.spec.name.clone()).collect()
-        };
+        let mut readers = self.names_by_queue(|stage| &stage.version.inputs);
+        let mut writers = self.names_by_queue(|stage| &stage.version.outputs);
         let describe = |queue: &QueueState| {
             let QueueCounts { put, waiting, delayed, leased, done, dropped, dead, bytes } =
                 counters.queue(queue.id);
@@ -101,23 +100,39 @@ impl State {
                 ended: queue.ended,
                 closed: queue.closed,
                 leaving: !queue.wanted,
-                readers: named(&|stage| stage.version.inputs.contains(&queue.id)),
-                writers: named(&|stage| stage.version.outputs.contains(&queue.id)),
+                readers: readers.remove(&queue.id).unwrap_or_default(),
+                writers: writers.remove(&queue.id).unwrap_or_default(),
             }
         };
         self.queues.all().map(describe).collect()
     }
+
+    /// The stages that have a queue among `queues`.
+    fn names_by_queue(
+        &self,
+        queues: impl Fn(&StageState) -> &Vec<QueueId>,
+    ) -> BTreeMap<QueueId, Vec<String>> {
+        let mut names: BTreeMap<QueueId, Vec<String>> = BTreeMap::new();
+        for stage in &self.stages {
+            for &queue in queues(stage) {
+                names.entry(queue).or_default().push(stage.spec.name.clone());
+            }
+        }
+        names
+    }
 }
 
 /// A program has had all its input when its stage's queues have ended, and nothing of them is anybody's.
-fn note_lingering(stage: &mut status::StageStatus, queues: &[status::QueueStatus]) {
+fn note_lingering(stages: &mut [status::StageStatus], queues: &[status::QueueStatus]) {
     let is_through =
         |queue: &status::QueueStatus| queue.ended && queue.waiting + queue.delayed + queue.leased == 0;
-    let mut inputs = queues.iter().filter(|queue| stage.inputs.contains(&queue.name)).peekable();
-    if !stage.is_command || inputs.peek().is_none() || !inputs.all(is_through) {
-        return;
-    }
-    for worker in &mut stage.workers {
+    let through: BTreeMap<&str, bool> =
+        queues.iter().map(|queue| (queue.name.as_str(), is_through(queue))).collect();
+    let had_all = |stage: &&mut status::StageStatus| {
+        let mut inputs = stage.inputs.iter().filter_map(|name| through.get(name.as_str())).peekable();
+        stage.is_command && inputs.peek().is_some() && inputs.all(|through| *through)
+    };
+    for worker in stages.iter_mut().filter(had_all).flat_map(|stage| &mut stage.workers) {
         if worker.state == status::WorkerState::Working && worker.program.is_some() {
             worker.state = status::WorkerState::InputEnded;
         }

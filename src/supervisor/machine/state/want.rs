@@ -8,15 +8,17 @@ use crate::supervisor::machine::phase::{Phase, Reload};
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::{Version, Wanted};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 impl State {
     /// Makes `wanted` what should run; [`State::converge`] does the rest.
     pub(super) fn want(&mut self, wanted: Wanted, back: bool, out: &mut Effects) {
         self.queues.want(&wanted.pipeline.queues, out);
+        let places = self.stages.iter().enumerate().map(|(s, stage)| (stage.spec.name.clone(), s));
+        let places: BTreeMap<String, usize> = places.collect();
         for spec in &wanted.pipeline.stages {
-            self.want_stage(spec, &wanted, out);
+            self.want_stage(spec, places.get(&spec.name).copied(), &wanted, out);
         }
         self.remove_stages(&wanted.pipeline);
         let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
@@ -26,8 +28,8 @@ impl State {
         self.phase = Phase::Reloading(Reload { since: out.now, back, until, removing: false });
     }
 
-    fn want_stage(&mut self, spec: &config::Stage, wanted: &Wanted, out: &mut Effects) {
-        let found = self.stages.iter().position(|stage| stage.spec.name == spec.name);
+    /// `found`: the stage of its name, if there is one.
+    fn want_stage(&mut self, spec: &config::Stage, found: Option<usize>, wanted: &Wanted, out: &mut Effects) {
         let s = found.unwrap_or_else(|| self.add_stage(spec, wanted));
         let is_stateful = wanted.stateful.contains(&spec.name);
         let token = if is_stateful { self.token(s, spec, out) } else { None };
@@ -99,8 +101,9 @@ impl State {
 
     fn remove_stages(&mut self, wanted: &Pipeline) {
         let queues = &self.queues;
+        let named: BTreeSet<&str> = wanted.stages.iter().map(|spec| spec.name.as_str()).collect();
         for stage in &mut self.stages {
-            if !wanted.stages.iter().any(|spec| spec.name == stage.spec.name) {
+            if !named.contains(stage.spec.name.as_str()) {
                 let inputs = &stage.version.inputs;
                 let drains = !inputs.is_empty() && inputs.iter().all(|&queue| queues.is_unwanted(queue));
                 stage.fate = Fate::Removed { drains };
