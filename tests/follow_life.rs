@@ -480,7 +480,7 @@ impl World {
     fn put(&self) -> u64 {
         let mut word = [0; 8];
         let queues = File::open(self.path("state/mprun/life/queues")).unwrap();
-        queues.read_exact_at(&mut word, 20480).unwrap();
+        queues.read_exact_at(&mut word, 24576).unwrap();
         u64::from_le_bytes(word)
     }
 

@@ -12,15 +12,18 @@ use std::os::unix::fs::FileExt;
 // The places of format version 7. If they move, this abuses less, so `writes_reach_the_queues` fails.
 const DECIDED: u64 = 128;
 const JOURNAL: u64 = 4096;
-const CLASSES: u64 = 16384;
+const CLASSES: u64 = JOURNAL + 16384;
 const QUEUES: u64 = CLASSES + 4096;
 const STAGES: u64 = QUEUES + 4096 * (512 + 512);
 const SLOTS: u64 = STAGES + 4096 * 256;
 const TABLE_SIZE: u64 = 1024 * 64;
-const SLOT_SIZE: u64 = 4096 + TABLE_SIZE + 8192;
+const SLOT_SIZE: u64 = 4096 + TABLE_SIZE + 16384;
 const RINGS: u64 = SLOTS + 4096 * SLOT_SIZE;
 const RETURNED: u64 = RINGS + (4096 << 30);
-const STACKS: u64 = RETURNED + (4096 << 28);
+const DELAYED: u64 = RETURNED + (4096 << 28);
+const DUE: u64 = DELAYED + (64 << 20);
+const STACKS: u64 = DELAYED + 4096 * (72 << 20);
+const HEAP: u64 = (STACKS + 50 * (8 << 30)).next_multiple_of(1 << 30);
 
 const INPUTS: [QueueId; 2] = [QueueId(0), QueueId(1)];
 
@@ -30,13 +33,19 @@ fn place(area: u8, n: u64) -> u64 {
         0 if n.is_multiple_of(3) => DECIDED,
         0 if n.is_multiple_of(2) => JOURNAL + n / 6 % 40 * 8,
         0 => SLOTS + n % 2 * SLOT_SIZE + 4096 + TABLE_SIZE + n / 6 % 40 * 8,
-        1 | 2 => QUEUES + n % 3 * 512 + n / 3 % 38 * 8,
+        1 | 2 => QUEUES + n % 3 * 512 + n / 3 % 53 * 8,
         3 => CLASSES + n % 200 * 8,
         4 => SLOTS + n % 3 * SLOT_SIZE + n / 3 % 60 * 8,
         5 => SLOTS + n % 3 * SLOT_SIZE + 4096 + n / 3 % 32 * 8,
         6 => RINGS + n % 2 * (1 << 30) + 1024 + n / 2 % 64 * 8,
         _ if n.is_multiple_of(2) => RETURNED + n / 2 % 16 * 8,
-        _ => STACKS + n / 2 % 8 * 8,
+        _ => match n / 2 % 4 {
+            0 => STACKS + n / 8 % 8 * 8,
+            1 => DELAYED + n / 8 % 16 * 8,
+            2 => DUE + n / 8 % 4 * 8,
+            // The heads of the first extents, and the ends of their items.
+            _ => HEAP + (n / 8 % 5 + 2 << 36) + n / 40 % 32 * 8,
+        },
     }
 }
 
@@ -49,7 +58,14 @@ fn value(kind: u8, raw: u64) -> u64 {
         3 => 1 << (raw % 64),
         4 => QUEUES + raw % 4096 * 8,
         5 => [JOURNAL, SLOTS + 4096 + TABLE_SIZE][raw as usize % 2] + raw % 400,
-        _ => (raw % 3) << 40 | raw >> 32 & 0x1ff | (raw & 1) << 63,
+        // A descriptor of one item, a span or a reserved block.
+        _ => {
+            (raw % 3) << 51
+                | (raw >> 40 & 7) << 15
+                | raw >> 32 & 0x1ff
+                | (raw >> 1 & 1) << 30
+                | (raw & 1) << 63
+        }
     }
 }
 

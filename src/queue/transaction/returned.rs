@@ -11,7 +11,8 @@ const RESERVED_ENTRIES: u64 = 1024;
 /// How many entries there are on the stack, checked.
 pub(crate) fn len(tx: &Tx<'_>, queue: QueueAt) -> Result<u64, Fault> {
     let n = tx.get(queue + queue::RETURNED_ENTRIES);
-    if n >= RETURNED_MAX {
+    let items = tx.get(queue + queue::RETURNED);
+    if n >= RETURNED_MAX || items < n || n == 0 && items > 0 {
         return Err(Fault::damaged("the count of returned items", queue + queue::RETURNED_ENTRIES, n));
     }
     Ok(n)

@@ -5,7 +5,7 @@
 //! descriptors into cells that the committed state does not use, and one journalled word switches over.
 
 use super::{tap, tx::Tx};
-use crate::queue::arena::descriptor::{Meta, Span};
+use crate::queue::arena::descriptor::{MAX_EXTENT_ITEMS, Meta, Span};
 use crate::queue::arena::layout::{
     DescriptorAt, MAX_BATCH, QueueAt, RING_MAX, RING_MIN, RING_SHRINKS_FROM, queue,
 };
@@ -21,6 +21,11 @@ pub(crate) fn extent(tx: &Tx<'_>, queue: QueueAt) -> Result<(u64, u64, u64), Fau
     let used = last.wrapping_sub(first);
     if used > 1 << k {
         return Err(Fault::damaged("the last slot of a ring", queue + queue::LAST_SLOT, last));
+    }
+    // Else a loop over all that waits might find nothing to take, again and again.
+    let items = tx.get(queue + queue::TAIL).wrapping_sub(tx.get(queue + queue::HEAD));
+    if items < used || items > used.saturating_mul(MAX_EXTENT_ITEMS as u64) {
+        return Err(Fault::damaged("the items of a ring", queue + queue::TAIL, items));
     }
     Ok((k, first, used))
 }
