@@ -44,7 +44,7 @@ fn place(area: u8, n: u64) -> u64 {
             1 => DELAYED + n / 8 % 16 * 8,
             2 => DUE + n / 8 % 4 * 8,
             // The heads of the first extents, and the ends of their items.
-            _ => HEAP + (n / 8 % 5 + 2 << 36) + n / 40 % 32 * 8,
+            _ => HEAP + ((n / 8 % 5 + 2) << 36) + n / 40 % 32 * 8,
         },
     }
 }

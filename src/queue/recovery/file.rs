@@ -1,7 +1,7 @@
 //! An arena in a file: it is there again after every process is gone.
 //!
 //! The file is sparse, and a store into a page that the disk has no room for would be a SIGBUS. So every page is
-//! reserved ([`Memory::reserve`]) before it is first written: the head with the file, a slot when it is opened, a
+//! reserved (`Memory::reserve`) before it is first written: the head with the file, a slot when it is opened, a
 //! ring and the first part of a returned stack with their queue, blocks and their cells a chunk at a time. What can't
 //! be reserved is `Fault::DiskFull`, in good order, with nothing changed.
 //!
@@ -165,7 +165,7 @@ fn is_blank(fd: &OwnedFd) -> Result<bool, Fault> {
     Ok(size == 0 || is_whole && read.is_ok() && magic == [0; 8])
 }
 
-/// From here on only what [`Memory::reserve`] has seen may be written.
+/// From here on only what `Memory::reserve` has seen may be written.
 fn make(fd: OwnedFd, path: &Path, owner: &Identity) -> Result<Arena, Fault> {
     let at = |what| move |error| Fault::File(what, path.to_owned(), error);
     // What was saved of others, before, would come back after a power cut.
