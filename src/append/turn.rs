@@ -130,7 +130,7 @@ impl<F: AsFd> Appender<F> {
             let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
             reader.read_exact_at(&mut bytes, from).map(|()| bytes)
         })?;
-        // The system can't cut a file only if nobody has just written to it: this moment, after a kill, is the one in which a
+        // The system can't cut a file only if no other process has just written to it: this moment, after a kill, is the one in which a
         // line of another program may be lost.
         if settlement == Settlement::Cut && self.length()? != length {
             settlement = Settlement::Keep;

@@ -1,7 +1,7 @@
 //! A queue's notes: a few words that only the worker writes which has leased the queue's one item.
 //!
 //! The holder of a stage's token leaves there what it is about to do outside. If it dies, the token goes back to its queue,
-//! and whoever leases it next finds the notes: in the same run, after an upgrade in place, in the next run of the same arena.
+//! and the next worker that leases it finds the notes: in the same run, after an upgrade in place, in the next run of the same arena.
 //! Of what is restored from a saved copy there are none.
 //!
 //! There are two, so that one stays while the other is written. The first word is not 0 in one that is whole.

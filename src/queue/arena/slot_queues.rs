@@ -2,7 +2,7 @@
 //! thousands of workers, each of which ends once, that is the difference between thousands of wake-ups and millions.
 //!
 //! A count, then the numbers, four to a word. Only the supervisor writes them, before the worker is there; the count last.
-//! So whoever is killed in between leaves a count of 0, which means that it isn't known: then all queues are meant.
+//! A supervisor killed in between leaves a count of 0: the queues are unknown, and all of them are woken.
 
 use super::layout::{QueueAt, SlotAt, slot};
 use super::memory::Memory;

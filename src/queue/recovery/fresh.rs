@@ -24,7 +24,7 @@ pub(super) fn prepare(fd: OwnedFd, owner: &Identity) -> Result<Memory, Fault> {
     Ok(memory)
 }
 
-/// Makes a file with what an image holds, whole and on the disk, and in use by nobody. `last_user`: who used what the image
+/// Makes a file with what an image holds, whole and on the disk, and not in use. `last_user`: who used what the image
 /// was made of.
 pub(super) fn make(
     new: &Path,

@@ -3,7 +3,7 @@
 //! | killed, or the disk is full … | left behind | what the next start does |
 //! |---|---|---|
 //! | before the rename | the old file, unchanged, and `queues.new`, of no use | does it again |
-//! | after it | the new file, whole, on the disk, used by nobody | continues with it |
+//! | after it | the new file, whole, on the disk, not in use | continues with it |
 //! | after it, and the machine goes down before the folder is synced | the one or the other | one of the above |
 
 use super::{disk, fresh, image, usage, version6};

@@ -7,7 +7,7 @@
 //!
 //! A transaction takes items out or puts them in, never both: what it frees is not free before its commit.
 //!
-//! An item is due at a moment of real time, which goes on while nothing runs. A clock that is set forward makes items due
+//! An item is due at a moment of real time, which also passes while no process runs. A clock that is set forward makes items due
 //! early. One that was set back is found when the next item is due later than any may be: then the due times of the
 //! queue are shifted, so that it is due now and the others follow it as they would have done.
 //!
@@ -16,8 +16,8 @@
 //! | copying an item into the table | a half-written entry that is free | the next one that is delayed |
 //! | before the commit word | the item is leased still | release: it goes back |
 //! | while the way up or down is applied | old and new words mixed | the redo: absolute values |
-//! | after the commit, before a sleeper is woken | nobody knows when it is due | release: wakes all |
-//! | asleep until an item is due | nobody else knows | release: wakes all |
+//! | after the commit, before a sleeper is woken | no sleeper has its due time | release: wakes all |
+//! | asleep until an item is due | no other sleeper has its due time | release: wakes all |
 //! | making room in a file | pages that nothing points to | nothing: made again |
 
 use super::{counts, tx::Tx};

@@ -27,6 +27,8 @@ pub(super) struct Outputs {
     runs: VecDeque<Run>,
     owners: VecDeque<Owner>,
     len: usize,
+    /// The memory of a run that is published: the next one needs no allocation.
+    spare: Vec<QueueId>,
 }
 
 impl Outputs {
@@ -39,7 +41,10 @@ impl Outputs {
     #[inline]
     pub(super) fn push(&mut self, queues: &[QueueId], lease: u32) {
         if self.runs.back().is_none_or(|run| run.queues != queues) {
-            self.runs.push_back(Run { queues: queues.to_vec(), len: 0 });
+            let mut own = std::mem::take(&mut self.spare);
+            own.clear();
+            own.extend_from_slice(queues);
+            self.runs.push_back(Run { queues: own, len: 0 });
         }
         self.push_alike(1, lease);
     }
@@ -123,7 +128,7 @@ impl Outputs {
             if run.len > 0 {
                 break;
             }
-            self.runs.pop_front();
+            self.spare = self.runs.pop_front().map_or_else(Vec::new, |run| run.queues);
         }
         let mut left = n;
         while let Some(owner) = self.owners.front_mut() {

@@ -18,6 +18,13 @@ pub(super) const MAX_SPARES: usize = 64;
 pub(super) const MAX_EXTENT_ITEM: usize = 2048;
 pub(super) const NO_ENTRY: u16 = u16::MAX;
 
+/// Which of the staged items.
+#[derive(Clone, Copy)]
+enum End {
+    Front,
+    Back,
+}
+
 /// Items of a queue that are staged together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Piece {
@@ -73,6 +80,16 @@ impl Piece {
             Piece::Item { .. } => 1,
             Piece::Extent(extent) => extent.count - extent.first,
             Piece::Dropped(n) | Piece::Void(n) => *n,
+        }
+    }
+
+    /// Forgets some of its items, not all. What an extent forgets stays in its block, and counts no more.
+    fn forget(&mut self, n: usize, end: End) {
+        match (self, end) {
+            (Piece::Extent(extent), End::Front) => (extent.first, extent.is_open) = (extent.first + n, false),
+            (Piece::Extent(extent), End::Back) => (extent.count, extent.is_open) = (extent.count - n, false),
+            (Piece::Dropped(items) | Piece::Void(items), _) => *items -= n,
+            (Piece::Item { .. }, _) => {}
         }
     }
 
@@ -153,46 +170,25 @@ impl StagedQueue {
         false
     }
 
-    /// The last `n` are taken back. `entries` gets those of the blocks that nothing is staged in any more.
-    fn take_back(&mut self, mut n: usize, entries: &mut Vec<u16>) {
-        while n > 0
-            && let Some(last) = self.pieces.back_mut()
-        {
-            let items = last.items();
-            if items <= n {
-                entries.extend(last.entry());
-                self.pieces.pop_back();
-                n -= items;
+    /// Forgets `n` of them. `entries` gets those of the blocks that nothing is staged in any more.
+    fn take(&mut self, mut n: usize, end: End, entries: &mut Vec<u16>) {
+        while n > 0 {
+            let piece = match end {
+                End::Front => self.pieces.pop_front(),
+                End::Back => self.pieces.pop_back(),
+            };
+            let Some(mut piece) = piece else { return };
+            let gone = piece.items().min(n);
+            n -= gone;
+            if gone == piece.items() {
+                entries.extend(piece.entry());
                 continue;
             }
-            match last {
-                // What is gone stays in the block, behind the items that count.
-                Piece::Extent(extent) => (extent.count, extent.is_open) = (extent.count - n, false),
-                Piece::Dropped(items) | Piece::Void(items) => *items -= n,
-                Piece::Item { .. } => {}
+            piece.forget(gone, end);
+            match end {
+                End::Front => self.pieces.push_front(piece),
+                End::Back => self.pieces.push_back(piece),
             }
-            n = 0;
-        }
-    }
-
-    /// The first `n` are thrown away.
-    fn take_front(&mut self, mut n: usize, entries: &mut Vec<u16>) {
-        while n > 0
-            && let Some(first) = self.pieces.front_mut()
-        {
-            let items = first.items();
-            if items <= n {
-                entries.extend(first.entry());
-                self.pieces.pop_front();
-                n -= items;
-                continue;
-            }
-            match first {
-                Piece::Extent(extent) => (extent.first, extent.is_open) = (extent.first + n, false),
-                Piece::Dropped(items) | Piece::Void(items) => *items -= n,
-                Piece::Item { .. } => {}
-            }
-            n = 0;
         }
     }
 
@@ -312,8 +308,8 @@ impl Staging {
             for queue in queues {
                 let i = self.index(queue);
                 // All of them are in front of an output that is being staged.
-                let end = if from == 0 { StagedQueue::take_front } else { StagedQueue::take_back };
-                end(&mut self.queues[i], n, &mut entries);
+                let end = if from == 0 { End::Front } else { End::Back };
+                self.queues[i].take(n, end, &mut entries);
             }
         }
         self.blocks -= entries.len().min(self.blocks);
@@ -324,7 +320,7 @@ impl Staging {
     /// The last item that was staged for a queue is taken back; the table entry that is free now.
     pub(super) fn take_back(&mut self, queue: QueueId) -> Vec<u16> {
         let (i, mut entries) = (self.index(queue), Vec::new());
-        self.queues[i].take_back(1, &mut entries);
+        self.queues[i].take(1, End::Back, &mut entries);
         self.blocks -= entries.len().min(self.blocks);
         entries
     }
