@@ -6,7 +6,7 @@ use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{MAX_BATCH, MAX_FAN, QueueAt, SlotAt, block, descriptor, entry, queue};
-use crate::queue::transaction::holdings::Bitmap;
+use crate::queue::transaction::holdings;
 use crate::queue::transaction::{counts, drop_old, ring, tx::Tx};
 
 /// One of them.
@@ -167,7 +167,6 @@ impl Targets {
         &mut self,
         tx: &mut Tx<'_>,
         slot: SlotAt,
-        after: &mut Bitmap,
         staging: &mut Staging,
     ) -> Result<(), Fault> {
         let Targets { list, descriptors, .. } = self;
@@ -177,8 +176,7 @@ impl Targets {
                 drop_old::oldest(tx, target.queue, overflow)?;
             }
             let i = staging.index(target.queue.id());
-            let mut publication =
-                Publication { slot, target, after, descriptors, dropped: 0, freed: 0, blocks: 0 };
+            let mut publication = Publication { slot, target, descriptors, dropped: 0, freed: 0, blocks: 0 };
             publication.take(tx, &mut staging.queues[i])?;
             let Publication { dropped, freed, blocks, .. } = publication;
             staging.blocks -= blocks.min(staging.blocks);
@@ -216,7 +214,6 @@ impl Targets {
 struct Publication<'a> {
     slot: SlotAt,
     target: &'a Target,
-    after: &'a mut Bitmap,
     descriptors: &'a mut Vec<(u64, Meta)>,
     /// Items that the queue's policy gave up.
     dropped: usize,
@@ -251,7 +248,7 @@ impl Publication<'_> {
             if n == items
                 && let Some(entry) = staged.pieces.pop_front().and_then(|piece| piece.entry())
             {
-                self.after.clear(entry);
+                holdings::clear(tx, self.slot, entry);
                 self.blocks += 1;
             }
             (left, puts) = (left - n, puts - published);
