@@ -122,8 +122,9 @@ impl WorkerHandle {
             heap_words: TAKE_WORDS,
         };
         let (mut size, mut unused) = (None, None);
-        for i in 0..inputs.len() {
-            let queue = QueueAt::of(inputs[(*first_input + i) % inputs.len()])?;
+        let start = if inputs.len() > 1 { *first_input % inputs.len() } else { 0 };
+        for &q in inputs[start..].iter().chain(&inputs[..start]) {
+            let queue = QueueAt::of(q)?;
             if slept {
                 tx.register_waiter(queue + queue::NOT_EMPTY); // others may still sleep
             }
