@@ -25,10 +25,11 @@ pub struct StageChange {
 }
 
 pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
-    let Stage { name: _, work, processes, rules, tuning, recycle, log_file } = old;
+    let Stage { name: _, folder, work, processes, rules, tuning, recycle, log_file } = old;
     let (mut live, mut replaced) = (Vec::new(), Vec::new());
     <StageKeys as Part<Tuning>>::compare_part("", tuning, &new.tuning, &mut live);
     <StageKeys as Part<Rules>>::compare_part("", rules, &new.rules, &mut live);
+    replaced.extend(KeyChange::between("folder", folder, &new.folder, shown_folder));
     compare_work(work, &new.work, &mut replaced);
     replaced.extend(KeyChange::between("log_file", log_file, &new.log_file, shown_log_file));
     RecycleKeys::compare("recycle", recycle, &new.recycle, &mut replaced);
@@ -99,6 +100,10 @@ fn shown_mode(mode: &Mode) -> String {
             format!("each ({}{batch})", Collect::shown(collect))
         }
     }
+}
+
+fn shown_folder(folder: &Option<PathBuf>) -> String {
+    folder.as_ref().map_or_else(|| "the pipeline's".to_owned(), |folder| folder.display().to_string())
 }
 
 fn shown_log_file(file: &Option<LogFile>) -> String {
