@@ -212,6 +212,7 @@ impl Work {
     /// Whether what it writes goes to standard output.
     pub fn prints(&self, registry: &crate::stage::Registry) -> bool {
         self.outputs.is_empty()
+            && self.command().is_none_or(|command| command.stdout == Stdout::Items)
             && self.uses().and_then(|name| registry.kind(name)) != Some(crate::stage::Kind::Sink)
     }
 
@@ -223,7 +224,7 @@ impl Work {
 
 mod command;
 pub(crate) mod shell_line;
-pub(crate) use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply};
+pub(crate) use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply, Stdout};
 pub(crate) use crate::framing::Framing;
 
 /// Restart, give up, stop: rules that only the supervisor needs.

@@ -4,7 +4,9 @@ use super::change::{KeyChange, ValueChange};
 use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_duration, show_size};
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
-use crate::config::pipeline::{Collect, Command, Framing, Mode, Reply, Rules, Stage, Task, Tuning, Work};
+use crate::config::pipeline::{
+    Collect, Command, Framing, Mode, Reply, Rules, Stage, Stdout, Task, Tuning, Work,
+};
 use crate::logs::LogFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -62,6 +64,7 @@ fn compare_command(old: &Command, new: &Command, keys: &mut Vec<KeyChange>) {
     keys.extend(KeyChange::between("mode", &old.mode, &new.mode, shown_mode));
     Framing::compare("in_framing", &old.in_framing, &new.in_framing, keys);
     Framing::compare("out_framing", &old.out_framing, &new.out_framing, keys);
+    Stdout::compare("stdout", &old.stdout, &new.stdout, keys);
     keys.extend(env_file((&old.env_file, &old.file_variables), (&new.env_file, &new.file_variables)));
     <StageKeys as Part<Command>>::compare_part("", old, new, keys);
 }

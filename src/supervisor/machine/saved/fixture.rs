@@ -110,6 +110,7 @@ fn command(mode: Mode) -> Command {
         out_framing: framings[n + 1],
         success_codes: vec![0, 1],
         dead_codes: vec![65],
+        stdout: crate::config::pipeline::Stdout::Log,
         env: vec![("A".to_owned(), "1".to_owned())],
         env_file: Some("e.env".into()),
         file_variables: Some(vec![("B".into(), "2".into())]),
