@@ -7,7 +7,7 @@ mod support;
 
 use std::fs;
 use std::process::Output;
-use support::{Folder, Said, command, project};
+use support::{Folder, Run, Said, command, project, wait_until};
 
 /// The folder with the files, and what one of them came to.
 fn import(arguments: &[&str]) -> (Folder, Said) {
@@ -228,4 +228,45 @@ fn a_file_of_services_that_are_all_off_has_one_that_is_on() {
     let output = mprun(&folder, &["import", "compose"]);
     folder.file("pipeline.toml", &String::from_utf8(output.stdout).unwrap());
     assert!(mprun(&folder, &["check", "--syntax", "pipeline.toml"]).status.success());
+}
+
+/// The first block of this kind in a page, from a heading or sentence on.
+fn block<'a>(page: &'a str, kind: &str, behind: &str) -> &'a str {
+    let page = &page[page.find(behind).unwrap()..];
+    let start = page.find(&format!("```{kind}\n")).unwrap() + kind.len() + 4;
+    &page[start..start + page[start..].find("```").unwrap()]
+}
+
+#[test]
+fn the_page_about_moving_over_is_true_and_its_file_runs() {
+    let page = fs::read_to_string(project().join("docs/from-supervisord.md")).unwrap();
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path().join("public")).unwrap();
+    folder.file("services.conf", block(&page, "ini", "# From supervisord"));
+    let imported = mprun(&folder, &["import", "supervisord", "services.conf"]);
+    let imported = String::from_utf8(imported.stdout).unwrap();
+    let here = folder.path().to_str().unwrap();
+    assert_eq!(imported.replace(here, "/srv/shop"), block(&page, "toml", "writes this one"));
+
+    let (before, _) = imported.split_once("[stages.worker]").unwrap();
+    folder.file("pipeline.toml", &format!("{before}{}", block(&page, "toml", "What is left is one comment")));
+    let mut mprun = command(&folder);
+    mprun.args(["run", "pipeline.toml"]).env("WEB_PORT", "0");
+    let mut run = Run::of(folder, mprun);
+    let said = |line: &str| wait_until(line, || run.lines().iter().any(|said| said == line).then_some(()));
+    ["worker 0 of mails", "worker 1 of mails", "worker 2 of mails", "synced"].into_iter().for_each(said);
+    run.wait_for_log("Serving HTTP on 127.0.0.1");
+    let log = fs::read_to_string(run.folder.path().join("log/web.log")).unwrap();
+    assert!(log.contains("Serving HTTP on 127.0.0.1"), "{log}");
+    assert!(!run.lines().iter().any(|line| line.contains(':')), "the clock's lines go nowhere");
+
+    let killed = |stage: &str| wait_until(stage, || run.workers(stage).first().copied());
+    support::process::kill(killed("web"), libc::SIGKILL);
+    wait_until("the web service once more", || {
+        (run.stderr().matches("Serving HTTP on 127.0.0.1").count() == 2).then_some(())
+    });
+    run.tell(&["scale", "worker=4"]);
+    said("worker 3 of mails");
+    run.tell(&["stop"]);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
 }
