@@ -73,7 +73,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
 pub fn wanted(pipeline: Pipeline, stateful: &[&str]) -> Wanted {
     let stateful: BTreeSet<String> = stateful.iter().map(|name| name.to_string()).collect();
     let text = format!("{pipeline:?} {stateful:?}");
-    Wanted { pipeline, text, stateful, by_hand: Default::default() }
+    Wanted { pipeline, text, stateful, printing: BTreeSet::new(), by_hand: Default::default() }
 }
 
 /// Compares with a golden file of this module, or writes it where `UPDATE_GOLDEN` is set.

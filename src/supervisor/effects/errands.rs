@@ -11,10 +11,12 @@ use crate::supervisor::runtime::children::Auxiliary;
 use crate::supervisor::runtime::environment;
 use crate::supervisor::runtime::errand::{self, Ended, Errand, Start};
 use crate::supervisor::runtime::loader;
+use crate::sys::fd;
 use crate::sys::process::SpawnError;
 use crate::terminal;
 use log::{Level, log};
 use std::ffi::CString;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use tokio::sync::oneshot;
@@ -121,7 +123,7 @@ impl Performer<'_> {
         let loaded =
             config::load_text(&self.run.options.file, text, &self.run.options.load, self.run.registry)?;
         let loaded = config::settle(loaded, survey)?;
-        Ok(Wanted::new(loaded, self.run.registry))
+        Ok(Wanted::new(loaded, self.run.registry, fd::is_file(io::stdout())))
     }
 }
 
