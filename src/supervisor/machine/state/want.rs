@@ -43,6 +43,7 @@ impl State {
         }
         let changed = stage.spec != *spec;
         stage.spec = spec.clone();
+        (stage.totals.is_source, stage.totals.is_service) = (version.is_source(), version.is_service());
         if *stage.version != version {
             stage.version = Rc::new(version);
         }
