@@ -32,6 +32,8 @@ pub(super) struct Draft {
     pub keys: StageKeys,
     /// Keys of a program that the stage itself sets, and where.
     pub own_program_keys: Vec<(&'static str, At)>,
+    /// It sets `restart` itself.
+    pub sets_restart: bool,
     /// Why it is not to run, if so.
     pub off: Option<Off>,
 }
@@ -76,6 +78,7 @@ pub(super) fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Repor
                 folder,
                 keys: merged,
                 own_program_keys: item.keys.of_program(),
+                sets_restart: item.keys.restart.at.is_some(),
                 off,
             }
         })

@@ -30,6 +30,7 @@ mod errands;
 mod perform;
 pub(super) mod performer;
 mod queues;
+mod schedule;
 mod service;
 mod setup;
 mod upgrade;

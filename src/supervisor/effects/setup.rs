@@ -69,6 +69,7 @@ impl<'a> Performer<'a> {
             log_writer,
             children,
             watch,
+            watches_clock: false,
             status_line: Default::default(),
             guardian: None,
             names,

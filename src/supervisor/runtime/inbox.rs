@@ -29,6 +29,8 @@ pub(crate) enum Notice {
     RetriesDone(bool),
     /// Something in the folders of the pipeline file changed its name or content.
     FileTouched,
+    /// The wall clock was set, or the machine was asleep.
+    ClockSet,
 }
 
 /// For a thread that has notices.

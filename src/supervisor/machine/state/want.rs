@@ -40,7 +40,11 @@ impl State {
             stage.tune(spec.tuning, out);
         }
         let changed = stage.spec != *spec;
+        let is_rescheduled = stage.spec.rules.schedule != spec.rules.schedule;
         stage.spec = spec.clone();
+        if is_rescheduled {
+            stage.reschedule(out);
+        }
         if *stage.version != version {
             stage.version = Rc::new(version);
         }
