@@ -75,7 +75,14 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
 pub fn wanted(pipeline: Pipeline, stateful: &[&str]) -> Wanted {
     let stateful: BTreeSet<String> = stateful.iter().map(|name| name.to_string()).collect();
     let texts = Texts { main: format!("{pipeline:?} {stateful:?}"), ..Texts::default() };
-    Wanted { pipeline, texts, stateful, watched: Default::default(), by_hand: Default::default() }
+    Wanted {
+        pipeline,
+        texts,
+        stateful,
+        watched: Default::default(),
+        printing: BTreeSet::new(),
+        by_hand: Default::default(),
+    }
 }
 
 /// Compares with a golden file of this module, or writes it where `UPDATE_GOLDEN` is set.

@@ -23,7 +23,7 @@ use crate::exit;
 use crate::logs::{self, RecentLogs};
 use crate::service::{NotifySocket, Received};
 use crate::stage::Registry;
-use crate::sys::{needs, start_signals};
+use crate::sys::{fd, needs, start_signals};
 use log::{Level, log};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -176,7 +176,8 @@ fn live(
     if performer.launcher.continues {
         performer.replacing.add_all(run.registry, &loaded.pipeline);
     }
-    let outcome = turn(state, &mut performer, Wanted::new(loaded, run.registry), before)?;
+    let outcome =
+        turn(state, &mut performer, Wanted::new(loaded, run.registry, fd::is_file(io::stdout())), before)?;
     let ended = performer.close();
     drop(run.progress.take());
     Ok((conclude(&run, &name, &outcome, ended), logs))

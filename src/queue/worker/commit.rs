@@ -169,15 +169,14 @@ impl WorkerHandle {
             let sequence = tx.register_waiter(event);
             return Ok(Published::Full { queue: target.queue.id(), size, event, sequence });
         }
-        if targets.are_closed(*hidden) {
+        if targets.are_closed(hidden) {
             return Ok(Published::Closed);
         }
         holdings::forget_begun(&mut tx, *slot);
         targets.publish(&mut tx, *slot, staging)?;
         let done = finished_by(staging, fits, upto);
         // A token ends its old lease and is an output, but neither is work done.
-        let last = fits.checked_sub(1).and_then(|last| staging.outputs.queues_of(last));
-        let tokens = u64::from(hidden.is_some() && last.and_then(|queues| queues.first()) == hidden.as_ref());
+        let tokens = staging.outputs.last_tokens(fits, hidden) as u64;
         let finished_items: usize = finished.iter().map(|part| part.items).sum();
         leases::join(finished, &leases[..done]);
         let mut ended = EndedQueues::default();

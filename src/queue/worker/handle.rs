@@ -53,8 +53,8 @@ pub struct WorkerHandle {
     /// When a delayed item of these inputs is due.
     pub(super) next_due: Option<Instant>,
     pub(super) order_seen: Cell<u64>,
-    /// The queue of the stage's token.
-    pub(super) hidden: Option<QueueId>,
+    /// The queues of tokens.
+    pub(super) hidden: Vec<QueueId>,
     /// An order to finish waits until what is at hand is published.
     publishes_first: bool,
     /// Leases that may be held at once.
@@ -89,7 +89,7 @@ impl WorkerHandle {
             empty_inputs: Vec::new(),
             next_due: None,
             order_seen: Cell::new(u64::MAX),
-            hidden: None,
+            hidden: Vec::new(),
             publishes_first: false,
             max_leases: MAX_BATCH, // the other half of the table is for what the leases put
         })
@@ -291,9 +291,9 @@ impl WorkerHandle {
         QueueAt::of(q).map_or(0, |queue| counts::waiting_roughly(self.session.memory(), queue))
     }
 
-    /// Names the queue of the stage's token, which the worker's counters leave out.
-    pub fn set_hidden_queue(&mut self, queue: QueueId) {
-        self.hidden = Some(queue);
+    /// Names a queue of a token, which the worker's counters leave out.
+    pub fn add_hidden_queue(&mut self, queue: QueueId) {
+        self.hidden.push(queue);
     }
 
     /// Counts outputs that went elsewhere than to a queue.

@@ -83,7 +83,7 @@ impl WorkerHandle {
     }
 
     fn is_hidden(&self, inputs: &[QueueId]) -> bool {
-        self.hidden.is_some_and(|hidden| inputs == [hidden])
+        matches!(inputs, [input] if self.hidden.contains(input))
     }
 
     /// Gives surplus memory back until there is something to do.

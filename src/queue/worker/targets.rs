@@ -150,9 +150,9 @@ impl Targets {
         Ok(self.list.len() - 1)
     }
 
-    /// No stage reads any of the outputs. The stage's own hidden queue always has a reader.
-    pub(super) fn are_closed(&self, hidden: Option<QueueId>) -> bool {
-        let mut outputs = self.list.iter().filter(|target| Some(target.queue.id()) != hidden).peekable();
+    /// No stage reads any of the outputs. The queues of tokens always have a reader.
+    pub(super) fn are_closed(&self, hidden: &[QueueId]) -> bool {
+        let mut outputs = self.list.iter().filter(|target| !hidden.contains(&target.queue.id())).peekable();
         outputs.peek().is_some() && outputs.all(|target| target.closed)
     }
 

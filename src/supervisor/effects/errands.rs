@@ -13,10 +13,12 @@ use crate::supervisor::runtime::environment;
 use crate::supervisor::runtime::errand::{self, Ended, Errand, Start};
 use crate::supervisor::runtime::inbox::Notice;
 use crate::supervisor::runtime::loader;
+use crate::sys::fd;
 use crate::sys::process::SpawnError;
 use crate::terminal;
 use log::{Level, log};
 use std::ffi::CString;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use tokio::sync::oneshot;
@@ -138,7 +140,7 @@ impl Performer<'_> {
         let loaded = config::load_texts(file, texts, load, self.run.registry)?;
         watched.clone_from(&loaded.watched);
         let loaded = config::settle(loaded, survey)?;
-        Ok(Wanted::new(loaded, self.run.registry))
+        Ok(Wanted::new(loaded, self.run.registry, fd::is_file(io::stdout())))
     }
 
     /// What only now is watched may have changed while it was not: then the file is read once more. Beside a bad file all

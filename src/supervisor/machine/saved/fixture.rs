@@ -140,7 +140,7 @@ fn totals(name: &str) -> StageTotals {
     StageTotals {
         name: name.to_owned(),
         is_source: name == "gone",
-        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 2 },
+        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 2, repeated: 3 },
         restarts: 3,
         progress: Some(Progress { done: 5, total: 10 }),
         times,
