@@ -1,6 +1,7 @@
 //! Releasing a dead worker: what it held goes back, in bounded transactions, each atomic. So this may itself be
 //! killed at any store and be run again by any process, while the other workers run.
 
+use super::order;
 use super::queues::QueueAdmin;
 use crate::queue::arena::layout::{LOCK, SlotAt, entry, slot};
 use crate::queue::arena::{fault::Fault, futex, tuning};
@@ -128,8 +129,12 @@ impl QueueAdmin {
         self.session.begin().map(drop)
     }
 
-    /// The dead one may have owed wake-ups, or consumed one: all who wait on its queues are woken.
+    /// The dead one may have owed wake-ups, or consumed one: all who wait on its queues are woken. What it has made room for
+    /// moves on.
     fn wake_all_after(&mut self, slot: SlotAt) -> Result<(), Fault> {
+        for queue in self.queues_of(slot) {
+            order::fill(&mut self.session, queue)?;
+        }
         self.session.memory().store(slot + slot::PID, 0);
         checkpoint::count_change_of_dead(self.session.memory());
         self.wake_beside(&[slot.id()])

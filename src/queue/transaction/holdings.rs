@@ -1,7 +1,7 @@
 //! What a worker holds: a table of entries and a bitmap of which are live. Leased items and reserved blocks both.
 
 use super::delayed::{self, Delay};
-use super::{counts, returned, tx::Tx};
+use super::{counts, returned, tx::Tx, window};
 use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{
@@ -135,7 +135,8 @@ pub(crate) struct EntryPart {
 }
 
 /// Ends leases: counts them for their queues, frees what is free with them, and clears or advances their entries, each of
-/// which comes once. `ended` gets the queues concerned, for the notifications after the commit.
+/// which comes once. Where items keep their order their places are closed. `ended` gets the queues concerned, for the
+/// notifications after the commit.
 pub(crate) fn end(
     tx: &mut Tx<'_>,
     slot: SlotAt,
@@ -144,10 +145,12 @@ pub(crate) fn end(
     ended: &mut EndedQueues,
 ) -> Result<(), Fault> {
     let mut sum: Option<(QueueAt, u64, u64)> = None; // queue, items, bytes
+    let mut places = EndedPlaces::default();
     for EntryPart { entry, items } in parts {
         let at = slot.entry(entry);
         let meta = tx.memory.meta(at);
         let queue = QueueAt::of(meta.queue())?;
+        places.add(tx, queue, at, items as u64)?;
         let freed = tx.end_items(tx.memory.data(at), meta, items)?;
         match items < meta.items() {
             true => advance(tx, at, meta, items),
@@ -162,7 +165,36 @@ pub(crate) fn end(
         };
     }
     count(tx, sum, how, ended);
-    Ok(())
+    places.close(tx)
+}
+
+/// Items that ended and follow each other in a queue that keeps their order.
+#[derive(Default)]
+struct EndedPlaces {
+    /// The queue, the number of the first, and how many.
+    run: Option<(QueueAt, u64, u64)>,
+}
+
+impl EndedPlaces {
+    #[inline]
+    fn add(&mut self, tx: &mut Tx<'_>, queue: QueueAt, at: EntryAt, items: u64) -> Result<(), Fault> {
+        if tx.memory.load(queue + queue::WINDOW) == 0 {
+            return Ok(());
+        }
+        let first = tx.memory.load(at + entry::SEQUENCE);
+        match &mut self.run {
+            Some((of, start, n)) if *of == queue && start.wrapping_add(*n) == first => *n += items,
+            _ => {
+                self.close(tx)?;
+                self.run = Some((queue, first, items));
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        self.run.take().map_or(Ok(()), |(queue, first, n)| window::close(tx, queue, first, n))
+    }
 }
 
 fn count(tx: &mut Tx<'_>, sum: Option<(QueueAt, u64, u64)>, how: End, ended: &mut EndedQueues) {
@@ -263,7 +295,8 @@ impl EndedQueues {
     pub(crate) fn notify(&self, tx: &mut Tx<'_>) {
         for &word in &self.queues[..self.n] {
             let queue = QueueAt::nth(word >> 1);
-            if word & 1 == 1 {
+            // Bytes of a queue without items are those of outputs that wait for their turn: see `worker/in_order.rs`.
+            if word & 1 == 1 || tx.get(queue + queue::BYTES) > 0 && counts::is_idle(tx, queue) {
                 // All: a small item may go where a large one can't yet.
                 tx.notify_all_idle(queue + queue::BYTES_FREE);
             }

@@ -23,6 +23,8 @@ pub(crate) struct Scratch {
     /// A bit for each word of `writes`, and maybe for others: most words that are read have none, and need no search.
     written: u64,
     wakes: Vec<(EventAt, i32)>,
+    /// Events to be notified after the commit, and whether all waiters are meant.
+    due: Vec<(EventAt, bool)>,
     /// The number of the last change, where they are counted.
     change: Option<u64>,
 }
@@ -34,6 +36,7 @@ impl Scratch {
             writes: Vec::with_capacity(JOURNAL_MAX),
             written: 0,
             wakes: Vec::with_capacity(128),
+            due: Vec::with_capacity(64),
             change: None,
         }
     }
@@ -70,6 +73,7 @@ impl<'a> Tx<'a> {
         scratch.writes.clear();
         scratch.written = 0;
         scratch.wakes.clear();
+        scratch.due.clear();
         scratch.change = None;
         let tx = Tx { memory, thread, scratch };
         if died {
@@ -153,7 +157,23 @@ impl<'a> Tx<'a> {
         if changes {
             self.scratch.change = checkpoint::count_change(memory).or(self.scratch.change);
         }
+        while let Some((event, is_for_all)) = self.scratch.due.pop() {
+            if is_for_all { self.notify_all_idle(event) } else { self.notify(event) }
+        }
         Ok(())
+    }
+
+    /// Words that the transaction can change still.
+    pub(crate) fn words_left(&self) -> usize {
+        JOURNAL_MAX.saturating_sub(self.scratch.writes.len())
+    }
+
+    /// The commit notifies this event too: one of its waiters, or all.
+    pub(crate) fn notify_at_commit(&mut self, event: EventAt, all: bool) {
+        match self.scratch.due.iter_mut().find(|due| due.0 == event) {
+            Some(due) => due.1 |= all,
+            None => self.scratch.due.push((event, all)),
+        }
     }
 
     /// The number of the change that was committed, where changes are counted.

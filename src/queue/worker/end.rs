@@ -40,7 +40,8 @@ impl WorkerHandle {
     }
 
     pub(super) fn free_spares(&mut self) -> Result<(), Fault> {
-        let entries: Vec<u16> = self.staging.spares.drain(..).map(|spare| spare.entry).collect();
+        let spares = self.staging.spares.drain(..).chain(self.staging.list.take());
+        let entries: Vec<u16> = spares.map(|spare| spare.entry).collect();
         self.free_blocks(&entries)
     }
 
@@ -184,7 +185,8 @@ impl WorkerHandle {
             self.finished = finished;
             self.finished.clear();
         }
-        if self.staging.spares.is_empty() { Ok(()) } else { self.free_spares() }
+        let has_spares = !self.staging.spares.is_empty() || self.staging.list.is_some();
+        if has_spares { self.free_spares() } else { Ok(()) }
     }
 
     fn end_leases(&mut self, parts: &[EntryPart], how: End) -> Result<(), Fault> {

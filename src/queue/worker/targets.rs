@@ -69,6 +69,26 @@ impl Targets {
         Ok(fits)
     }
 
+    /// Everything of the first `n` staged outputs is taken, whatever room there is: it waits elsewhere.
+    pub(super) fn fit_all(&mut self, tx: &Tx<'_>, staging: &Staging, n: usize) -> Result<(), Fault> {
+        self.list.clear();
+        self.full = None;
+        let mut left = n;
+        for (queues, len) in staging.outputs.runs() {
+            let wanted = len.min(left);
+            for &q in queues {
+                let i = self.index(tx, q)?;
+                self.list[i].left = u64::MAX;
+            }
+            self.admit(tx, staging, queues, wanted)?;
+            left -= wanted;
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// How many of `n` outputs fit that go to the same queues.
     fn admit(
         &mut self,
@@ -169,22 +189,27 @@ impl Targets {
             if target.policy == WhenFull::DropOld && target.puts > 0 && overflow > 0 {
                 drop_old::oldest(tx, target.queue, overflow)?;
             }
-            let i = staging.index(target.queue.id());
-            let mut publication = Publication { slot, target, descriptors, dropped: 0, freed: 0, blocks: 0 };
-            publication.take(tx, &mut staging.queues[i])?;
-            let Publication { dropped, freed, blocks, .. } = publication;
-            staging.blocks -= blocks.min(staging.blocks);
-            if dropped > 0 {
-                tx.add(target.queue + queue::DROPPED_NEW, dropped as u64);
-            }
-            if freed > 0 {
-                tx.subtract(target.queue + queue::BYTES, freed);
-            }
+            take_share(tx, slot, target, descriptors, staging)?;
             if target.puts > 0 {
                 ring::push(tx, target.queue, target.puts as u64, descriptors.drain(..))?;
             }
         }
         Ok(())
+    }
+
+    /// What [`Targets::publish`] would put into the queues, queue after queue; it is in none of them yet.
+    pub(super) fn collect(
+        &mut self,
+        tx: &mut Tx<'_>,
+        slot: SlotAt,
+        staging: &mut Staging,
+    ) -> Result<&mut Vec<(u64, Meta)>, Fault> {
+        let Targets { list, descriptors, .. } = self;
+        descriptors.clear();
+        for target in list {
+            take_share(tx, slot, target, descriptors, staging)?;
+        }
+        Ok(descriptors)
     }
 
     /// After the commit: readers have something to read, and other writers perhaps still room.
@@ -202,6 +227,28 @@ impl Targets {
     pub(super) fn first_sizes(&self, tx: &Tx<'_>) -> (u64, u64) {
         self.list.first().map_or((0, 0), |target| (target.before, counts::queued(tx, target.queue)))
     }
+}
+
+/// The descriptors of a target's share of what is staged leave the worker's holdings.
+fn take_share(
+    tx: &mut Tx<'_>,
+    slot: SlotAt,
+    target: &Target,
+    descriptors: &mut Vec<(u64, Meta)>,
+    staging: &mut Staging,
+) -> Result<(), Fault> {
+    let i = staging.index(target.queue.id());
+    let mut publication = Publication { slot, target, descriptors, dropped: 0, freed: 0, blocks: 0 };
+    publication.take(tx, &mut staging.queues[i])?;
+    let Publication { dropped, freed, blocks, .. } = publication;
+    staging.blocks -= blocks.min(staging.blocks);
+    if dropped > 0 {
+        tx.add(target.queue + queue::DROPPED_NEW, dropped as u64);
+    }
+    if freed > 0 {
+        tx.subtract(target.queue + queue::BYTES, freed);
+    }
+    Ok(())
 }
 
 /// One transaction's publishing to one queue.
