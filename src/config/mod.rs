@@ -30,6 +30,6 @@ pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};
 pub use pipeline::{
     Backoff, Control, DeadLetters, FileVariables, GiveUp, Limits, OnGiveUp, Pipeline, Queue, Rate, RateUnit,
-    Recycle, Restart, Retry, Rules, Stage, Sync, Task, Tuning, WhenFull, Work,
+    Recycle, Restart, Retry, Rules, Schedule, Stage, Sync, Task, Tuning, WhenFull, Work,
 };
 pub use schema::schema;

@@ -2,7 +2,7 @@
 
 use super::env_file::Variables;
 use crate::logs::LogFile;
-pub use crate::model::{Limits, Rate, RateUnit, Retry, Tuning, WhenFull};
+pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFull};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -245,6 +245,8 @@ pub struct Rules {
     pub on_give_up: OnGiveUp,
     /// From TERM to KILL.
     pub stop_timeout: Duration,
+    /// When a worker is started; `None`: at once, and again as `restart` says.
+    pub schedule: Option<Schedule>,
 }
 
 /// `restart`: when an ended worker is started again.

@@ -27,6 +27,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
             give_up: GiveUp { restarts: 10, within: Duration::from_secs(60) },
             on_give_up: OnGiveUp::Stop,
             stop_timeout: Duration::from_secs(10),
+            schedule: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         recycle: Recycle::default(),

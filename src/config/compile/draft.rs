@@ -34,6 +34,8 @@ pub(super) struct Draft {
     pub own_keys: Vec<(&'static str, At)>,
     /// Keys of a program that the stage itself sets, and where.
     pub own_program_keys: Vec<(&'static str, At)>,
+    /// It sets `restart` itself.
+    pub sets_restart: bool,
     /// Why it is not to run, if so.
     pub off: Option<Off>,
 }
@@ -86,6 +88,7 @@ pub(super) fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Repor
                 keys: merged,
                 own_keys: item.keys.set_keys().into_iter().map(|(key, at)| (key, at.clone())).collect(),
                 own_program_keys: item.keys.of_program(),
+                sets_restart: item.keys.restart.at.is_some(),
                 off,
             }
         })

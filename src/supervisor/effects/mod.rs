@@ -31,6 +31,7 @@ mod errands;
 mod perform;
 pub(super) mod performer;
 mod queues;
+mod schedule;
 mod service;
 mod service_hands;
 mod services;

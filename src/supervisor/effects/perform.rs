@@ -68,6 +68,7 @@ impl Performer<'_> {
             Effect::Release(release) => self.release(&release),
             Effect::WriteDeadLetter(release) => self.write_dead_letter(&release),
             Effect::KillDeadLetterWriter(slot) => self.kill_dead_letter_writer(slot),
+            Effect::NextRun(stage, schedule) => self.next_run(stage, &schedule),
             Effect::SetQueue(queue, spec) => self.set_queue(queue, &spec),
             Effect::AddHidden(queue, label) => self.add_hidden(queue, label),
             Effect::ResetToken(queue) => {

@@ -87,6 +87,8 @@ pub(crate) struct Performer<'a> {
     pub(super) log_writer: &'a mut LogWriter,
     pub(super) children: Children,
     pub(super) watch: Option<Watch>,
+    /// A thread tells when the wall clock is set.
+    pub(super) watches_clock: bool,
     pub(super) status_line: StatusLine,
     pub(super) guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
@@ -202,6 +204,7 @@ impl Performer<'_> {
             Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
+            Notice::ClockSet => Event::ClockSet,
             Notice::RetriesDone(all) => Event::RetriesDone(all),
             Notice::ServiceBegun(slot) => return self.service_begun(slot),
             Notice::Printed(slot) => return self.service_printed(slot),

@@ -74,6 +74,7 @@ impl<'a> Performer<'a> {
             log_writer,
             children,
             watch,
+            watches_clock: false,
             status_line: Default::default(),
             guardian: None,
             names,

@@ -127,8 +127,9 @@ impl Performer<'_> {
 
     fn replace(&mut self, program: &CString, machine: SavedMachine) -> Result<NotReplaced, String> {
         let came = self.inbox.drain().map_err(|error| format!("signals don't come through: {error}"))?;
-        let is_looked_up =
-            |notice: &Notice| matches!(notice, Notice::Child | Notice::WorkerSignal | Notice::FileTouched);
+        let is_looked_up = |notice: &Notice| {
+            matches!(notice, Notice::Child | Notice::WorkerSignal | Notice::FileTouched | Notice::ClockSet)
+        };
         let is_free = came.iter().all(is_looked_up);
         came.into_iter().for_each(|notice| self.inbox.put_back(notice));
         if !is_free {

@@ -1,6 +1,6 @@
 //! All that can happen to the supervisor.
 
-use super::ids::{Pid, RequestId, WorkerId};
+use super::ids::{Pid, RequestId, StageKey, WorkerId};
 use super::reason::End;
 use super::saved::SavedMachine;
 use super::totals::ProcessWork;
@@ -8,6 +8,7 @@ use super::wanted::Wanted;
 use crate::control::protocol::Command;
 use crate::queue::{QueueId, SlotId};
 use crate::sys::process::SpawnError;
+use std::time::Instant;
 
 /// Something happened; [`State::handle_all`](super::state::State::handle_all) decides what to do about it.
 #[derive(Debug)]
@@ -76,6 +77,10 @@ pub(crate) enum Event {
     NoRoom(String),
     /// The queues' memory is damaged.
     Damaged(String),
+    /// When a stage with a schedule runs next: what became of an [`Effect::NextRun`](super::effect::Effect::NextRun).
+    NextRun(StageKey, Instant),
+    /// The wall clock was set.
+    ClockSet,
     /// The time of [`State::deadline`](super::state::State::deadline) has come.
     Deadline,
 }

@@ -31,6 +31,8 @@ pub(crate) enum StartReason {
     WantedAgain,
     /// It had finished, but there is work again.
     WorkAgain,
+    /// Its time has come (`schedule`).
+    Scheduled,
 }
 
 impl fmt::Display for StartReason {
@@ -46,6 +48,7 @@ impl fmt::Display for StartReason {
             StartReason::Requested => "a restart was asked for",
             StartReason::WantedAgain => "it is wanted after all",
             StartReason::WorkAgain => "there is work for it again",
+            StartReason::Scheduled => "it is time (schedule)",
         })
     }
 }

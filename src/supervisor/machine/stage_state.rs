@@ -3,6 +3,7 @@
 mod desired;
 pub(super) mod ended;
 mod roll;
+mod schedule;
 mod services;
 mod steps;
 

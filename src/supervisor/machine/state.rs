@@ -268,6 +268,11 @@ impl State {
             Event::LogWriterEnded => self.log_writer.ended(out.now),
             Event::Damaged(what) => self.damaged(&what, out),
             Event::NoRoom(what) => self.no_room(what, out),
+            Event::NextRun(key, at) => {
+                let stage = self.stages.iter_mut().find(|stage| stage.key == key);
+                stage.into_iter().for_each(|stage| stage.next_run(at));
+            }
+            Event::ClockSet => self.stages.iter().for_each(|stage| stage.ask_for_time(out)),
             Event::Deadline => {}
         }
     }

@@ -37,6 +37,8 @@ pub(crate) enum Notice {
     NotPrinted(SlotId, Errno),
     /// Something in the folders of the pipeline file changed its name or content.
     FileTouched,
+    /// The wall clock was set, or the machine was asleep.
+    ClockSet,
 }
 
 /// For a thread that has notices.

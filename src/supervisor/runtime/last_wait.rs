@@ -66,6 +66,7 @@ fn is_enough(notice: Notice) -> bool {
         | Notice::Upgrade
         | Notice::Hangup
         | Notice::Suspend
-        | Notice::FileTouched => false,
+        | Notice::FileTouched
+        | Notice::ClockSet => false,
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod children;
+pub(crate) mod clock;
 pub(crate) mod control;
 pub(crate) mod dead_letter_writer;
 pub(crate) mod environment;

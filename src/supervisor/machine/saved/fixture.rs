@@ -174,6 +174,7 @@ fn changes() -> Vec<TransitionKind> {
         StartReason::Requested,
         StartReason::WantedAgain,
         StartReason::WorkAgain,
+        StartReason::Scheduled,
     ];
     let stops = [
         StopReason::Scaled,

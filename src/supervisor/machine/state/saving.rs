@@ -56,6 +56,7 @@ impl State {
         saved.stages.iter().for_each(|stage| wanted.scale(&stage.name, stage.processes));
         self.want(wanted, false, out);
         let alive: usize = saved.stages.into_iter().map(|stage| self.resume_stage(stage, out)).sum();
+        self.stages.iter().for_each(|stage| stage.ask_for_time(out));
         self.paused = saved.paused;
         self.removed_totals = saved.removed_totals;
         self.failed = saved.failed;

@@ -21,6 +21,9 @@ use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+/// Between two moments of any schedule, from the question on.
+pub const EVERY: Duration = Duration::from_secs(60);
+
 /// A process that the state asked for.
 #[derive(Clone, Debug)]
 pub struct Proc {
@@ -177,6 +180,7 @@ impl Bench {
             }
             Effect::RemoveQueues(queues) => return Some(self.remove(queues)),
             Effect::DropToken(queue) => drop(self.queues.remove(&queue)),
+            Effect::NextRun(stage, _) => return Some(Event::NextRun(stage, self.now + EVERY)),
             Effect::Load => self.loads += 1,
             Effect::StartGuardian => self.guardians += 1,
             Effect::StartLogWriter => self.log_writers += 1,
