@@ -25,6 +25,7 @@
 //! | the supervisor, and so all workers | at worst half a line at the end | the next run begins on a line of its own |
 #![forbid(unsafe_code)]
 
+mod after_power_cut;
 mod appender;
 mod claim;
 mod counters;
@@ -32,13 +33,17 @@ mod counts;
 mod entry;
 mod note;
 mod open_note;
+mod own_file;
 mod turn;
 mod undo_log;
 mod write;
 
+pub(crate) use after_power_cut::sync;
 pub(crate) use appender::{Appender, Beginning, Begun};
 pub(crate) use claim::Claim;
 pub(crate) use counts::{CountedFile, Counts};
+#[cfg(test)]
+pub(crate) use entry::FileId;
 pub(crate) use note::{NOTE_WORDS, Turn, whose};
 pub(crate) use open_note::settle;
 #[cfg(test)]

@@ -144,7 +144,7 @@ impl<F: AsFd> Appender<F> {
     }
 
     /// The position first: killed between the two steps, the next one finds the bytes and does it again.
-    fn cut_to(&self, length: u64) -> io::Result<()> {
+    pub(super) fn cut_to(&self, length: u64) -> io::Result<()> {
         if self.kind == Kind::FileAtPosition {
             lseek(self.target(), super::undo_log::offset(length), Whence::SeekSet)?;
         }

@@ -28,7 +28,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use builtin::token::{reopen as reopen_token, says_end};
+pub(crate) use builtin::token::{reopen as reopen_token, says_end, state_of};
 pub(crate) use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 
 use crate::config::Task;

@@ -31,6 +31,7 @@ mod perform;
 pub(super) mod performer;
 mod queues;
 mod service;
+mod settle;
 mod setup;
 mod upgrade;
 mod workers;

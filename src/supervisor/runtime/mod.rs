@@ -13,4 +13,5 @@ pub(crate) mod launch;
 pub(crate) mod letters;
 pub(crate) mod loader;
 pub(crate) mod log_writer;
+pub(crate) mod settler;
 pub(crate) mod watch;
