@@ -23,6 +23,9 @@
 //! | in the write, and the file is moved away before another worker looks at it | half a line at its end | nothing, if no worker has it open; else a worker that closes the file cuts it off |
 //! | beginning with a file, before that is logged | an empty file, or one more line end | does it again |
 //! | the supervisor, and so all workers | at worst half a line at the end | the next run begins on a line of its own |
+//!
+//! Where a stage's token says how much of a file counts, its workers write by turns instead (`turn.rs`, with a table of its own;
+//! `after_power_cut.rs` has another).
 #![forbid(unsafe_code)]
 
 mod after_power_cut;
