@@ -46,6 +46,15 @@ fn four_workers_killed_again_and_again_write_each_line_once() {
 }
 
 #[test]
+fn what_replaces_a_file_under_the_storm_has_each_line_once() {
+    let folder = Folder::new();
+    folder.file("out.txt", "from the run before\n");
+    folder.file("pipeline.toml", &format!("{STORMY}{TYPED}{}", write("path = 'out.txt', replace = true")));
+    let (run, _) = storm(folder);
+    assert_once(&read(&run), ALL);
+}
+
+#[test]
 fn a_file_that_is_rotated_under_the_storm_has_each_line_once_with_those_before() {
     let folder = Folder::new();
     folder.file("pipeline.toml", &format!("{STORMY}{TYPED}{}", write("path = 'out-{time:%S}.txt'")));

@@ -10,7 +10,7 @@
 //! | after that | both | nothing, or cuts what came since |
 //! | and then, while the next run cuts | a note that says that it was restored, in an arena that is kept or made anew | cuts again |
 
-use super::appender::Appender;
+use super::appender::{Appender, Kind};
 use super::counts::{CountedFile, Counts};
 use super::own_file::{OwnFile, id};
 use super::undo_log::UndoLog;
@@ -53,6 +53,10 @@ pub(super) fn cut(counted: &CountedFile, own: Option<OwnFile<'_>>, log: &UndoLog
     };
     let appender = Appender::new(file, log.clone())?;
     let (length, counts, shown) = (appender.length()?, counted.length, path.display());
+    if length < counts && appender.kind == Kind::FileAtPosition {
+        // `> out.txt`: whoever started this run has emptied it.
+        return Ok(());
+    }
     if length < counts {
         let why = format!(
             "`{shown}` has {length} bytes after the machine went down, and {counts} of it count: a part is lost; the stage \

@@ -54,6 +54,9 @@ pub(crate) fn run(registry: &Registry) -> ExitCode {
             return exit::code(exit::FAILED);
         }
     };
+    if let Err(stop) = worker.begin_printing() {
+        return leave(&mut worker, stop);
+    }
     let stop = match worker.spec.work.task.clone() {
         Task::Command(command) => program::serve(&mut worker, *command, &context),
         Task::Use { name, with } => match registry.open(&name, &with, &context) {
