@@ -25,7 +25,10 @@ impl Performer<'_> {
                     }
                     self.order(&same, order);
                 }
-                Effect::End(outcome) => return Some(self.with_worker_deaths(outcome)),
+                Effect::End(outcome) => {
+                    self.settle_notes();
+                    return Some(self.with_worker_deaths(outcome));
+                }
                 other => self.act(other),
             }
         }
