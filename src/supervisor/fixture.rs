@@ -1,7 +1,8 @@
 //! Pipelines for tests.
 
 use crate::config::{
-    Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
+    Backoff, GiveUp, OnGiveUp, OutputOrder, Pipeline, Queue, Recycle, Restart, Rules, Stage, Tuning,
+    WhenFull, Work,
 };
 use crate::model::Limits;
 use crate::supervisor::machine::wanted::Wanted;
@@ -28,6 +29,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
             stop_timeout: Duration::from_secs(10),
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
+        order: OutputOrder { order: None, order_window: 64 },
         recycle: Recycle::default(),
         log_file: None,
     }

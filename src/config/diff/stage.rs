@@ -4,7 +4,9 @@ use super::change::{KeyChange, ValueChange};
 use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_duration, show_size};
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
-use crate::config::pipeline::{Collect, Command, Framing, Mode, Reply, Rules, Stage, Task, Tuning, Work};
+use crate::config::pipeline::{
+    Collect, Command, Framing, Mode, OutputOrder, Reply, Rules, Stage, Task, Tuning, Work,
+};
 use crate::logs::LogFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -25,9 +27,10 @@ pub struct StageChange {
 }
 
 pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
-    let Stage { name: _, work, processes, rules, tuning, recycle, log_file } = old;
+    let Stage { name: _, work, processes, rules, tuning, order, recycle, log_file } = old;
     let (mut live, mut replaced) = (Vec::new(), Vec::new());
     <StageKeys as Part<Tuning>>::compare_part("", tuning, &new.tuning, &mut live);
+    <StageKeys as Part<OutputOrder>>::compare_part("", order, &new.order, &mut live);
     <StageKeys as Part<Rules>>::compare_part("", rules, &new.rules, &mut live);
     compare_work(work, &new.work, &mut replaced);
     replaced.extend(KeyChange::between("log_file", log_file, &new.log_file, shown_log_file));

@@ -11,7 +11,7 @@ use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::delayed::{self, TAKE_WORDS};
 use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, FreeEntries};
 use crate::queue::transaction::ring::{self, Popped};
-use crate::queue::transaction::{counts, lock::LockPriority, returned, trim, tx::Tx, window};
+use crate::queue::transaction::{counts, lock::LockPriority, places, returned, trim, tx::Tx, window};
 
 use std::time::{Duration, Instant};
 
@@ -238,7 +238,7 @@ impl TakenBatch<'_> {
         let got_before = self.got;
         let in_order = window::of(tx, queue).is_some();
         if in_order {
-            let more = window::MAX_LEASES.saturating_sub(self.leases.len());
+            let more = places::MAX_LEASES.saturating_sub(self.leases.len());
             self.max = self.max.min(self.got + more);
         }
         self.take_returned(tx, queue, in_order)?;

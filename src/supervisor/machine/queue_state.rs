@@ -78,7 +78,7 @@ impl QueueTable {
                     let spec = config::Queue::unbounded(name);
                     self.push(QueueState { ended, closed, ..QueueState::new(recovered.queue, spec, false) });
                 }
-                Label::Token { .. } | Label::Spill(_) => self.inactive.push(recovered),
+                Label::Token { .. } | Label::Spill(_) | Label::Window { .. } => self.inactive.push(recovered),
             }
         }
     }
@@ -94,6 +94,11 @@ impl QueueTable {
         self.all.get(*self.places.get(&id)?)
     }
 
+    /// What the file calls a queue.
+    pub(super) fn name(&self, id: QueueId) -> Option<&str> {
+        self.get(id).map(|queue| queue.spec.name.as_str())
+    }
+
     /// Whether an earlier run has left the hidden queue of this label, to be used again.
     pub(super) fn is_inactive(&self, label: &Label) -> bool {
         self.inactive.iter().any(|recovered| recovered.label == *label)
@@ -101,8 +106,7 @@ impl QueueTable {
 
     /// Whether items are left that no stage of the file will ever see.
     pub(super) fn hold_items(&self) -> bool {
-        let hidden =
-            |recovered: &RecoveredQueue| recovered.items > 0 && matches!(recovered.label, Label::Spill(_));
+        let hidden = |recovered: &RecoveredQueue| recovered.items > 0 && recovered.label.holds_outputs();
         self.all.iter().any(|queue| queue.retained) || self.inactive.iter().any(hidden)
     }
 
@@ -168,6 +172,12 @@ impl QueueTable {
         let id = QueueId(self.ids.take()?);
         out.push(Effect::AddHidden(id, label));
         Some(id)
+    }
+
+    /// A hidden queue that its stage needs no more holds something: it stays as it is until a stage needs it again.
+    pub(super) fn set_aside(&mut self, queue: QueueId, label: Label, items: u64) {
+        let (ended, closed, through) = (false, false, false);
+        self.inactive.push(RecoveredQueue { queue, label, items, ended, closed, through });
     }
 
     /// Gives up a hidden queue, whatever it holds.
