@@ -40,6 +40,8 @@ fn items(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
     out.counter("stage_items_dead", "Items that became dead letters", each(seen, |stage| stage.totals.dead))?;
     let too_long = "What was read and was too long to become an item";
     out.counter("stage_items_too_long", too_long, each(seen, |stage| stage.totals.too_long))?;
+    let repeated = "Lines that may be twice in a file: another program wrote there when a worker was killed";
+    out.counter("stage_lines_repeated", repeated, each(seen, |stage| stage.totals.repeated))?;
     let taken = "Items leased a second, lately";
     out.gauge("stage_taken_items_per_second", taken, each(seen, |stage| stage.rate.taken))?;
     let done = "Leases that ended well a second, lately, as `mprun status` shows it";

@@ -16,14 +16,14 @@ use super::recovery::replacing::RunEnd;
 use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
 use super::runtime::log_writer::LogWriter;
 use super::runtime::{checks, control, last_wait, letters};
-use crate::config::{self, Loaded, Report};
+use crate::config::{self, Loaded, Report, Texts};
 use crate::control::claim::Claim;
 use crate::control::server::Listeners;
 use crate::exit;
 use crate::logs::{self, RecentLogs};
 use crate::service::{NotifySocket, Received};
 use crate::stage::Registry;
-use crate::sys::{needs, start_signals};
+use crate::sys::{fd, needs, start_signals};
 use log::{Level, log};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -101,9 +101,10 @@ fn load(options: &RunOptions, before: Option<&UpgradeState>, registry: &Registry
     let from_disk = || config::load(&options.file, &options.load, registry).and_then(config::surveyed);
     match before {
         Some(upgrade_state) => {
-            let text = upgrade_state.machine.text.clone();
-            let mut loaded = config::load_text(&options.file, text, &options.load, registry)?;
-            loaded.pipeline.set_file_variables(&upgrade_state.machine.file_variables);
+            let machine = &upgrade_state.machine;
+            let texts = Texts { main: machine.text.clone(), included: machine.included.clone() };
+            let mut loaded = config::load_texts(&options.file, texts, &options.load, registry)?;
+            loaded.pipeline.set_file_variables(&machine.file_variables);
             // A program before this one may not have known of them.
             if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
@@ -157,7 +158,7 @@ fn live(
     log_writer: &mut LogWriter,
 ) -> Result<(u8, Option<RecentLogs>), SetUpError> {
     let name = loaded.pipeline.name.clone();
-    let mut performer = Performer::set_up(&run, &loaded.pipeline, &mut before, log_writer)?;
+    let mut performer = Performer::set_up(&run, &loaded, &mut before, log_writer)?;
     let is_resumed = before.upgrade.is_some();
     let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
     performer.launcher.recent_logs.clone_from(&logs);
@@ -175,7 +176,8 @@ fn live(
     if performer.launcher.continues {
         performer.replacing.add_all(run.registry, &loaded.pipeline);
     }
-    let outcome = turn(state, &mut performer, Wanted::new(loaded, run.registry), before)?;
+    let outcome =
+        turn(state, &mut performer, Wanted::new(loaded, run.registry, fd::is_file(io::stdout())), before)?;
     let ended = performer.close();
     drop(run.progress.take());
     Ok((conclude(&run, &name, &outcome, ended), logs))

@@ -17,6 +17,7 @@ mod context;
 mod dead_letters;
 mod item_log;
 mod outlet;
+mod printing;
 mod program;
 mod rate;
 mod recycle;

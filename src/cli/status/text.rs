@@ -138,5 +138,9 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
             "{too_long} dead letters of what was too long for an item: `mprun dead list` shows them"
         ));
     }
+    if snapshot.totals.repeated > 0 {
+        let lines = counted(snapshot.totals.repeated, "line");
+        notes.push(format!("{lines} may be twice in a file, as the log says: another program wrote there when a worker was killed"));
+    }
     notes
 }

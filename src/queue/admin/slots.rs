@@ -192,6 +192,7 @@ impl QueueAdmin {
                 emitted: memory.load(slot + slot::EMITTED),
                 dead: memory.load(slot + slot::DEAD),
                 too_long: 0,
+                repeated: 0,
             },
             progress: {
                 let [done, total] = slot::PROGRESS.map(|word| memory.load(slot + word));

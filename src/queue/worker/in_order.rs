@@ -12,7 +12,7 @@ use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::layout::{Class, EventAt, QueueAt, SlotAt, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
-use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, EntryPart, FreeEntries};
+use crate::queue::transaction::holdings::{self, End, EndedQueues, EntryPart, FreeEntries};
 use crate::queue::transaction::{counts, places, tx::Tx, window};
 
 /// Where the oldest leases stand in the order of their queue.
@@ -116,17 +116,13 @@ impl WorkerHandle {
     }
 
     fn try_reserve_list(&mut self, window: QueueAt, class: Class) -> Result<(), Fault> {
-        let WorkerHandle { session, slot, live, staging, .. } = self;
+        let WorkerHandle { session, slot, staging, .. } = self;
         let mut tx = session.begin()?;
-        let entry = FreeEntries::of_both(live, live).next();
-        let entry = entry.ok_or_else(|| Fault::damaged("a worker's free holdings", *slot, 0))?;
+        let entry = FreeEntries::one(*slot, &tx)?;
         let block = places::reserve_list(&mut tx, window, class)?;
         tx.memory.store_descriptor(slot.entry(entry), block.word(), Meta::reserved(window.id(), 0));
-        let mut after = *live;
-        after.mark(entry);
-        after.save(&mut tx, *slot, live);
+        holdings::mark(&mut tx, *slot, entry);
         tx.commit()?;
-        *live = after;
         staging.list = Some(Spare { queue: window.id(), class, block, entry });
         Ok(())
     }
@@ -140,7 +136,6 @@ impl WorkerHandle {
 /// What a worker holds, for one transaction that publishes into the window.
 pub(super) struct WindowPublication<'w> {
     pub slot: SlotAt,
-    pub live: &'w mut Bitmap,
     pub leases: &'w mut Vec<Held>,
     /// Empty: they have ended before. Kept as a buffer.
     pub finished: &'w mut Vec<EntryPart>,
@@ -157,10 +152,10 @@ impl WindowPublication<'_> {
         standing: Standing,
         upto: usize,
     ) -> Result<Option<Published>, Fault> {
-        let WindowPublication { slot, live, leases, finished, staging, targets } = self;
+        let WindowPublication { slot, leases, finished, staging, targets } = self;
         let outputs = staging.outputs.first_of(upto).unwrap_or_else(|| staging.outputs.len());
         targets.fit_all(tx, staging, outputs)?;
-        if targets.are_closed(None) {
+        if targets.are_closed(&[]) {
             return Ok(Some(Published::Closed));
         }
         let class = places::list_class(staging.queues.iter().map(|staged| staged.pieces.len()).sum());
@@ -170,11 +165,12 @@ impl WindowPublication<'_> {
         {
             return Ok(Some(Published::NeedsList(standing.window, class)));
         }
-        let mut after = *live;
-        let list = class.and_then(|_| staging.list.take());
-        let list = list.map(|list| (after.clear(list.entry), list.block).1);
-        holdings::forget_begun(tx, slot, live);
-        let descriptors = targets.collect(tx, slot, &mut after, staging)?;
+        let list = class.and_then(|_| staging.list.take()).map(|list| {
+            holdings::clear(tx, slot, list.entry);
+            list.block
+        });
+        holdings::forget_begun(tx, slot);
+        let descriptors = targets.collect(tx, slot, staging)?;
         if list.is_some() || !descriptors.is_empty() {
             let places = (standing.first, upto as u64);
             window::record(tx, standing.window, places, descriptors, list)?;
@@ -182,14 +178,12 @@ impl WindowPublication<'_> {
         }
         leases::join(finished, &leases[..upto]);
         let mut ended = EndedQueues::default();
-        holdings::end(tx, slot, finished.iter().copied(), End::Done, &mut after, &mut ended)?;
-        after.save(tx, slot, live);
+        holdings::end(tx, slot, finished.iter().copied(), End::Done, &mut ended)?;
         if worker_time::is_on() {
             tx.add(slot + slot::EMITTED, outputs as u64);
             tx.add(slot + slot::COMPLETED, upto as u64);
         }
         tx.commit()?;
-        *live = after;
         leases.drain(..upto);
         finished.clear();
         staging.outputs.publish(outputs, upto);

@@ -6,7 +6,7 @@ use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{MAX_BATCH, MAX_FAN, QueueAt, SlotAt, block, descriptor, entry, queue};
-use crate::queue::transaction::holdings::Bitmap;
+use crate::queue::transaction::holdings;
 use crate::queue::transaction::{counts, drop_old, ring, tx::Tx};
 
 /// One of them.
@@ -97,9 +97,6 @@ impl Targets {
         queues: &[QueueId],
         n: usize,
     ) -> Result<usize, Fault> {
-        for &q in queues {
-            self.index(tx, q)?;
-        }
         let is_decided =
             staging.queues.iter().any(|staged| staged.is_decided && queues.contains(&staged.queue));
         if !is_decided {
@@ -115,19 +112,16 @@ impl Targets {
 
     /// Outputs that are all items.
     fn admit_alike(&mut self, tx: &Tx<'_>, queues: &[QueueId], n: usize) -> Result<usize, Fault> {
-        let mut fits = n;
-        for &q in queues {
-            let i = self.index(tx, q)?;
-            let target = self.list[i];
+        let (mut fits, mut places) = (n, [0; MAX_FAN]);
+        for (&q, place) in queues.iter().zip(&mut places) {
+            *place = self.index(tx, q)?;
+            let target = self.list[*place];
             if target.waits() && target.left < fits as u64 {
                 fits = target.left as usize;
                 self.full = Some((target, target.before));
             }
         }
-        for &q in queues {
-            let i = self.index(tx, q)?;
-            self.list[i].admit(fits);
-        }
+        places[..queues.len()].iter().for_each(|&place| self.list[place].admit(fits));
         Ok(fits)
     }
 
@@ -176,9 +170,9 @@ impl Targets {
         Ok(self.list.len() - 1)
     }
 
-    /// No stage reads any of the outputs. The stage's own hidden queue always has a reader.
-    pub(super) fn are_closed(&self, hidden: Option<QueueId>) -> bool {
-        let mut outputs = self.list.iter().filter(|target| Some(target.queue.id()) != hidden).peekable();
+    /// No stage reads any of the outputs. The queues of tokens always have a reader.
+    pub(super) fn are_closed(&self, hidden: &[QueueId]) -> bool {
+        let mut outputs = self.list.iter().filter(|target| !hidden.contains(&target.queue.id())).peekable();
         outputs.peek().is_some() && outputs.all(|target| target.closed)
     }
 
@@ -187,7 +181,6 @@ impl Targets {
         &mut self,
         tx: &mut Tx<'_>,
         slot: SlotAt,
-        after: &mut Bitmap,
         staging: &mut Staging,
     ) -> Result<(), Fault> {
         let Targets { list, descriptors, .. } = self;
@@ -196,7 +189,7 @@ impl Targets {
             if target.policy == WhenFull::DropOld && target.puts > 0 && overflow > 0 {
                 drop_old::oldest(tx, target.queue, overflow)?;
             }
-            take_share(tx, slot, target, after, descriptors, staging)?;
+            take_share(tx, slot, target, descriptors, staging)?;
             if target.puts > 0 {
                 ring::push(tx, target.queue, target.puts as u64, descriptors.drain(..))?;
             }
@@ -209,13 +202,12 @@ impl Targets {
         &mut self,
         tx: &mut Tx<'_>,
         slot: SlotAt,
-        after: &mut Bitmap,
         staging: &mut Staging,
     ) -> Result<&mut Vec<(u64, Meta)>, Fault> {
         let Targets { list, descriptors, .. } = self;
         descriptors.clear();
         for target in list {
-            take_share(tx, slot, target, after, descriptors, staging)?;
+            take_share(tx, slot, target, descriptors, staging)?;
         }
         Ok(descriptors)
     }
@@ -242,12 +234,11 @@ fn take_share(
     tx: &mut Tx<'_>,
     slot: SlotAt,
     target: &Target,
-    after: &mut Bitmap,
     descriptors: &mut Vec<(u64, Meta)>,
     staging: &mut Staging,
 ) -> Result<(), Fault> {
     let i = staging.index(target.queue.id());
-    let mut publication = Publication { slot, target, after, descriptors, dropped: 0, freed: 0, blocks: 0 };
+    let mut publication = Publication { slot, target, descriptors, dropped: 0, freed: 0, blocks: 0 };
     publication.take(tx, &mut staging.queues[i])?;
     let Publication { dropped, freed, blocks, .. } = publication;
     staging.blocks -= blocks.min(staging.blocks);
@@ -264,7 +255,6 @@ fn take_share(
 struct Publication<'a> {
     slot: SlotAt,
     target: &'a Target,
-    after: &'a mut Bitmap,
     descriptors: &'a mut Vec<(u64, Meta)>,
     /// Items that the queue's policy gave up.
     dropped: usize,
@@ -296,11 +286,12 @@ impl Publication<'_> {
                 Piece::Dropped(items) => (self.dropped, *items) = (self.dropped + n, *items - n),
                 Piece::Void(items) => *items -= n,
             }
-            if n == items
-                && let Some(entry) = staged.pieces.pop_front().and_then(|piece| piece.entry())
-            {
-                self.after.clear(entry);
-                self.blocks += 1;
+            if n == items {
+                if let Some(entry) = piece.entry() {
+                    holdings::clear(tx, self.slot, entry);
+                    self.blocks += 1;
+                }
+                staged.pieces.pop_front();
             }
             (left, puts) = (left - n, puts - published);
         }

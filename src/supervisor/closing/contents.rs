@@ -38,6 +38,7 @@ pub(crate) struct Report {
     pub dead_letters: u64,
     /// What was too long to become an item: letters that no queue's ledger knows.
     pub too_long: u64,
+    pub repeated: u64,
     pub dead_letter_file: String,
 }
 
@@ -52,6 +53,7 @@ pub(crate) struct StageReport {
     pub dead: u64,
     /// What was too long to become an item.
     pub too_long: u64,
+    pub repeated: u64,
     pub emitted: u64,
     pub restarts: u64,
     /// How its workers spent their time, in seconds.
@@ -97,6 +99,7 @@ impl Report {
             queues,
             dead_letters: closing.dead(),
             too_long: closing.too_long,
+            repeated: closing.repeated,
             dead_letter_file: closing.dead_letters.display().to_string(),
         }
     }
@@ -109,6 +112,7 @@ fn stage(totals: &StageTotals) -> StageReport {
         done: (!totals.is_source).then_some(totals.counts.done),
         dead: totals.counts.dead,
         too_long: totals.counts.too_long,
+        repeated: totals.counts.repeated,
         emitted: totals.counts.emitted,
         restarts: totals.restarts,
         seconds: totals.times.into(),

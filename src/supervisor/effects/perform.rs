@@ -36,6 +36,7 @@ impl Performer<'_> {
         for stage in &mut outcome.stages {
             stage.counts.dead += self.dead.by_stage.get(&stage.name).copied().unwrap_or(0);
             stage.counts.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
+            stage.counts.repeated = self.launcher.undo_log.repeated(&stage.name).unwrap_or(0);
         }
         outcome
     }

@@ -247,16 +247,18 @@ impl Performer<'_> {
             Label::Spill(stage) | Label::Window { stage, .. } => {
                 counted(queue, format!("(finished outputs of {stage})"))
             }
-            Label::Queue(_) | Label::Token { .. } => None,
+            Label::Queue(_) | Label::Token { .. } | Label::Print => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.delayed + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
+        let repeated = launcher.undo_log.repeated_in_all().unwrap_or(0);
         let dead_letters = launcher.dead_letters.path;
         let closing = Closing {
             queues,
             dead_before: dead.before,
             dead_at_start: dead.at_start,
             too_long,
+            repeated,
             dead_letters,
         };
         Ended { closing, store, replacing, inbox }

@@ -50,7 +50,7 @@ impl Performer<'_> {
             Label::Spill(_) => admin.set_queue(queue, &SPILL).and_then(|()| admin.set_ended(queue, true)),
             // It is made when the order begins.
             Label::Window { .. } => Ok(()),
-            Label::Token { .. } | Label::Queue(_) => {
+            Label::Token { .. } | Label::Print | Label::Queue(_) => {
                 admin.set_queue(queue, &TOKEN).and_then(|()| admin.seed(queue, b""))
             }
         });

@@ -176,6 +176,7 @@ impl Launcher {
             inputs: named(&version.inputs),
             outputs: named(&version.outputs),
             token: version.token.map(|token| token.0),
+            print_token: version.print_token.map(|token| token.0),
             spill_queue: version.spill.map(|spill| spill.0),
             stop_timeout: spawn.stop_timeout,
             dead_letters: self.dead_letters.clone(),

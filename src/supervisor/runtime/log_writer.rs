@@ -4,7 +4,7 @@
 use crate::logs::{sink, writer};
 use crate::progress::TerminalThread;
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
-use crate::sys::{fd, group, reexec, wait};
+use crate::sys::{fd, group, readiness, reexec, wait};
 use crossbeam_channel::{Receiver, bounded};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
@@ -73,20 +73,7 @@ impl LogWriter {
 
     /// Reads the pipe in a process of its own; returns its pid.
     pub(crate) fn start_process(&mut self) -> Result<u32, SpawnError> {
-        let null = fd::null().map_err(|error| SpawnError::preparing(&error))?;
-        // A terminal may stop processes of another group that write to it (`stty tostop`).
-        let spec = ProcessSpec {
-            outlives_parent: true,
-            blocked: BLOCKED.to_vec(),
-            ..ProcessSpec::this_program(ProcessGroupMode::ParentsGroup)
-        };
-        let args = ProcessArgs {
-            arguments: &[c"mprun".to_owned(), c"__log".to_owned()],
-            environment: &environment(),
-            descriptors: &[(self.ends[0].as_fd(), 0), (null.as_fd(), 1)],
-            pid_word: None,
-        };
-        let pid = spawn(spec, &args)?;
+        let pid = start_process(self.ends[0].as_fd())?;
         self.writer = Writer::Process(pid);
         Ok(pid)
     }
@@ -118,22 +105,53 @@ impl LogWriter {
         &self.ends
     }
 
-    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. From then
-    /// on this process writes straight to standard error, but to one that has taken all of this only.
+    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. A writer that
+    /// was killed is replaced. From then on this process writes straight to standard error, but to one that has taken all
+    /// of this only.
     pub(crate) fn end(self) {
         let LogWriter { ends: [reader, end], writer: by } = self;
         let until = Instant::now() + writer::END_TIMEOUT;
+        let by = match by {
+            Writer::None => start_process(reader.as_fd()).map_or(Writer::None, Writer::Process),
+            by => by,
+        };
         let is_sent = sink::leave_pipe(until);
-        drop((reader, end)); // the end of the pipe
+        drop(end); // the end of the pipe
         let is_written = match by {
             Writer::None => false,
-            Writer::Process(pid) => has_ended(pid, until + KILL_LIMIT),
+            Writer::Process(pid) => {
+                let is_empty = || readiness::bytes_waiting(reader.as_fd()).is_ok_and(|bytes| bytes == 0);
+                has_ended(pid, until + KILL_LIMIT)
+                    && (is_empty() || is_written_by_another(reader.as_fd(), until))
+            }
             Writer::Thread(end) => end.recv_deadline(until).is_ok(),
         };
         if is_sent && is_written {
             sink::use_stderr();
         }
     }
+}
+
+fn start_process(reader: BorrowedFd<'_>) -> Result<u32, SpawnError> {
+    let null = fd::null().map_err(|error| SpawnError::preparing(&error))?;
+    // A terminal may stop processes of another group that write to it (`stty tostop`).
+    let spec = ProcessSpec {
+        outlives_parent: true,
+        blocked: BLOCKED.to_vec(),
+        ..ProcessSpec::this_program(ProcessGroupMode::ParentsGroup)
+    };
+    let args = ProcessArgs {
+        arguments: &[c"mprun".to_owned(), c"__log".to_owned()],
+        environment: &environment(),
+        descriptors: &[(reader, 0), (null.as_fd(), 1)],
+        pid_word: None,
+    };
+    spawn(spec, &args)
+}
+
+/// What a writer has left that was killed at the end.
+fn is_written_by_another(reader: BorrowedFd<'_>, until: Instant) -> bool {
+    start_process(reader).is_ok_and(|pid| has_ended(pid, until + KILL_LIMIT))
 }
 
 /// Whether the process has ended by itself; else it is killed. One that can't even die is left behind.

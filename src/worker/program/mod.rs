@@ -71,7 +71,7 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
     process::adopt_orphans()?;
     if let Some(spill_queue) = spill::of(worker) {
         // What goes there is not out yet: it counts when it is.
-        worker.queues.set_hidden_queue(spill_queue);
+        worker.queues.add_hidden_queue(spill_queue);
     }
     let module = if command.mode == Mode::Reply(Reply::Protocol) { module(worker, command) } else { None };
     CommandSpec::new(command, context, !worker.spec.inputs.is_empty(), module.as_deref())

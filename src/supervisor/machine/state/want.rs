@@ -34,7 +34,9 @@ impl State {
         let is_stateful = wanted.stateful.contains(&spec.name);
         let token = if is_stateful { self.token(s, spec, out) } else { None };
         let spill = self.spill(s, spec, out);
-        let version = Version { token, spill, ..self.version(spec, wanted) };
+        let print_token =
+            if wanted.printing.contains(&spec.name) { self.queues.print_token(out) } else { None };
+        let version = Version { token, print_token, spill, ..self.version(spec, wanted) };
         let stage = &mut self.stages[s];
         if stage.spec.tuning != spec.tuning {
             stage.tune(spec.tuning, out);
@@ -70,10 +72,11 @@ impl State {
             work: spec.work.clone(),
             recycle: spec.recycle,
             log_file: spec.log_file.clone(),
-            folder: wanted.pipeline.folder.clone(),
+            folder: wanted.pipeline.folder_of(spec).to_owned(),
             inputs: ids(&spec.work.inputs),
             outputs: ids(&spec.work.outputs),
             token: None,
+            print_token: None,
             spill: None,
         }
     }
@@ -159,6 +162,7 @@ impl State {
             });
             [token, spill, window].into_iter().filter(|&is_new| is_new).count()
         });
-        queues.count() + hidden.sum::<usize>()
+        let prints = !new.printing.is_empty() && is_new(Label::Print);
+        queues.count() + hidden.sum::<usize>() + usize::from(prints)
     }
 }
