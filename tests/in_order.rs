@@ -209,6 +209,26 @@ fn order_begins_and_ends_and_stages_are_scaled_and_reloaded_under_way() {
     assert!(sorted == (1..=8000).collect::<Vec<_>>());
 }
 
+/// SIGUSR2 puts the program in its own place; the window stays as it is.
+#[test]
+fn upgrades_in_place_under_way_keep_the_order() {
+    const N: u32 = 40_000;
+    let pass = work("use = 'format'\nwith = { template = '{item}' }");
+    let text = format!("{}{pass}{WRITE}sleep = '10us'\n[queues.out]\ncapacity = 50\n", count(N));
+    let mut run = Run::in_folder(folder(&text), &[]);
+    run.wait_for_log("up after");
+    for upgrades in 1..=3 {
+        run.signal(libc::SIGUSR2);
+        wait_until("an upgrade", || {
+            let is_over = run.child.try_wait().unwrap().is_some();
+            (is_over || run.stderr().matches("took over").count() >= upgrades).then_some(())
+        });
+    }
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert!(run.stderr().contains("took over"), "{}", run.stderr());
+    assert_in_order(&written(&run.folder), N);
+}
+
 /// Everything is killed again and again.
 #[test]
 fn a_durable_run_whose_processes_all_die_again_and_again_keeps_the_order() {

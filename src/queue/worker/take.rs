@@ -81,6 +81,7 @@ impl WorkerHandle {
             }
             // If something came meanwhile the word to sleep on has changed.
             self.trim_while_idle(inputs)?;
+            let why = if self.is_held_back(inputs) { Waiting::Blocked } else { why };
             self.sleep_on(events, wait.at_most(self.next_due), why)?;
             slept = true;
         }
@@ -99,6 +100,13 @@ impl WorkerHandle {
             }
         }
         Ok(any)
+    }
+
+    /// Whether there are items, but no more may be taken: the window of their order is full.
+    fn is_held_back(&self, inputs: &[QueueId]) -> bool {
+        let memory = self.session.memory();
+        let keeps_order = |q| QueueAt::of(q).is_ok_and(|queue| memory.load(queue + queue::WINDOW) != 0);
+        inputs.iter().any(|&q| keeps_order(q) && may_have_items(memory, q))
     }
 
     fn is_hidden(&self, inputs: &[QueueId]) -> bool {
