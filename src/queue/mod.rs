@@ -89,7 +89,7 @@ mod tests;
 
 pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFull};
 pub use admin::{
-    DeadLetterCandidate, FailureAttribution, PutBack, QueueAdmin, Released, SlotReport, WindowState,
+    DeadLetterCandidate, FailureAttribution, NextItem, PutBack, QueueAdmin, Released, SlotReport, WindowState,
 };
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;

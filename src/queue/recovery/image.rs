@@ -15,7 +15,7 @@ use crate::queue::QueueId;
 use crate::queue::arena::layout::{self, DescriptorAt, EntryAt, MAX_QUEUES, Queue, QueueAt, SlotAt};
 use crate::queue::arena::layout::{entry, queue};
 use crate::queue::arena::{descriptor::Meta, fault::Fault, identity::Identity, place::Field};
-use crate::queue::transaction::{counts, delayed, holdings::Bitmap, returned, ring, tx::Tx, window};
+use crate::queue::transaction::{counts, delayed, holdings::Bitmap, places, returned, ring, tx::Tx};
 use std::time::{Duration, SystemTime};
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
@@ -158,7 +158,7 @@ fn take_queue(
     to: &mut Writer,
     lone: &mut Vec<LoneItem>,
 ) -> Result<(), Fault> {
-    if window::is_one(tx, queue) {
+    if places::is_one(tx, queue) {
         take_head(tx, queue, to);
         return take_places(tx, queue, to);
     }
@@ -207,15 +207,15 @@ fn take_head(tx: &Tx<'_>, queue: QueueAt, to: &mut Writer) -> Vec<u8> {
 
 /// The closed places of a window, without what has come out of the first.
 fn take_places(tx: &Tx<'_>, window: QueueAt, to: &mut Writer) -> Result<(), Fault> {
-    let (places, next) = (window::places(tx, window)?, tx.get(window + queue::NEXT_PLACE));
+    let (places, next) = (places::closed(tx, window)?, tx.get(window + queue::NEXT_PLACE));
     let (mut n, mut found) = (0, Writer(Vec::new()));
     for place in places {
         n += 1;
         [place.first, 0, place.items, 0].into_iter().for_each(|word| found.word(word));
         found.bytes(&[]);
-        let (gone, gone_items) = if place.first == next { window::moved(tx, window) } else { (0, 0) };
+        let (gone, gone_items) = if place.first == next { places::moved(tx, window) } else { (0, 0) };
         for (i, at) in place.outputs(tx).enumerate().skip(gone) {
-            let meta = window::rest(at, tx.memory.meta(at), if i == gone { gone_items } else { 0 })?;
+            let meta = places::rest(at, tx.memory.meta(at), if i == gone { gone_items } else { 0 })?;
             let start = meta.as_span().map_or(0, |span| span.first);
             for item in 0..meta.items() {
                 n += 1;

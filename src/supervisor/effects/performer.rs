@@ -261,7 +261,9 @@ impl Performer<'_> {
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Hidden queues are listed only if something is left in them.
         let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
-            Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
+            Label::Spill(stage) | Label::Window { stage, .. } => {
+                counted(queue, format!("(finished outputs of {stage})"))
+            }
             Label::Queue(_) | Label::Token { .. } | Label::Print => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.delayed + counts.leased > 0));
