@@ -60,6 +60,7 @@ fn text(stage: &StageStatus) -> String {
         false => format!("restarts: {}", by_reason.join(", ")),
     };
     let mut lines = vec![format!("{}: {restarts}", stage.name)];
+    lines.extend(stage.failure().map(|failure| format!("  {failure}")));
     lines.extend(stage.kills().map(|kills| format!("  {kills}")));
     stage.workers.iter().for_each(|worker| lines.extend(of_worker(&stage.name, worker)));
     lines.join("\n") + "\n"

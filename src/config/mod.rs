@@ -27,6 +27,6 @@ pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};
 pub use pipeline::{
     Backoff, Control, DeadLetters, FileVariables, GiveUp, Limits, OnGiveUp, Pipeline, Queue, Rate, RateUnit,
-    Recycle, Restart, Retry, Rules, Stage, Sync, Task, Tuning, WhenFull, Work,
+    Recycle, Restart, Retry, Rules, Stage, Sync, Task, Tuning, WhenFailing, WhenFull, Work,
 };
 pub use schema::schema;

@@ -2,7 +2,7 @@
 
 use super::env_file::Variables;
 use crate::logs::LogFile;
-pub use crate::model::{Limits, Rate, RateUnit, Retry, Tuning, WhenFull};
+pub use crate::model::{Limits, Rate, RateUnit, Retry, Tuning, WhenFailing, WhenFull};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -232,6 +232,9 @@ pub struct Rules {
     pub on_give_up: OnGiveUp,
     /// From TERM to KILL.
     pub stop_timeout: Duration,
+    /// How long the stage may be failing before the run ends for it; `None`: 10 minutes where the run ends by itself,
+    /// else any time.
+    pub failing_timeout: Option<Duration>,
 }
 
 /// `restart`: when an ended worker is started again.

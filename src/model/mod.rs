@@ -8,7 +8,7 @@ mod retry;
 mod totals;
 mod tuning;
 
-pub use failing::{ItemFailure, Retry};
+pub use failing::{ItemFailure, Retry, WhenFailing};
 pub use limits::{Limits, WhenFull};
 pub use rate::{Rate, RateUnit};
 pub(crate) use totals::Totals;

@@ -26,6 +26,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
             give_up: GiveUp { restarts: 10, within: Duration::from_secs(60) },
             on_give_up: OnGiveUp::Stop,
             stop_timeout: Duration::from_secs(10),
+            failing_timeout: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         recycle: Recycle::default(),
@@ -73,7 +74,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
 pub fn wanted(pipeline: Pipeline, stateful: &[&str]) -> Wanted {
     let stateful: BTreeSet<String> = stateful.iter().map(|name| name.to_string()).collect();
     let text = format!("{pipeline:?} {stateful:?}");
-    Wanted { pipeline, text, stateful, by_hand: Default::default() }
+    Wanted { pipeline, text, stateful, ending: Default::default(), by_hand: Default::default() }
 }
 
 /// Compares with a golden file of this module, or writes it where `UPDATE_GOLDEN` is set.

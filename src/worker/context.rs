@@ -10,6 +10,7 @@ use crate::queue::{
     Arena, Committed, Ending, Order, QueueId, SlotId, Taken, Tuning, Wait, Waiting, WorkerHandle,
 };
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,11 @@ impl LiveSettings {
     }
 }
 
+/// Lets the supervisor look at what its workers say. If it is gone this worker dies with it anyway.
+fn signal(supervisor: Pid) {
+    let _ = kill(supervisor, Signal::SIGUSR1);
+}
+
 impl WorkerContext {
     pub(super) fn new(
         spec: WorkerSpec,
@@ -77,6 +83,8 @@ impl WorkerContext {
         if let Some(token) = spec.token {
             queues.set_hidden_queue(QueueId(token));
         }
+        let supervisor = spec.supervisor();
+        queues.tell_of_failing(Box::new(move || signal(supervisor)));
         let ids = |named: &[(u16, String)]| {
             named.iter().map(|(id, _)| QueueId(*id)).collect::<Vec<_>>().into_iter()
         };
@@ -120,8 +128,7 @@ impl WorkerContext {
     }
 
     fn signal_supervisor(&self) {
-        // If it is gone this worker dies with it anyway.
-        let _ = kill(self.spec.supervisor(), Signal::SIGUSR1);
+        signal(self.spec.supervisor());
     }
 
     /// Reads the slot anew each time: that is a few loads, and another reader of it (the queues, in a wait) then can't

@@ -15,6 +15,7 @@ fn stage(name: &str) -> Stage {
             give_up: GiveUp { restarts: 10, within: seconds(60) },
             on_give_up: OnGiveUp::Stop,
             stop_timeout: seconds(10),
+            failing_timeout: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         recycle: Recycle::default(),

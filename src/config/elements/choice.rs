@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
-use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart, Sync, WhenFull};
+use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart, Sync, WhenFailing, WhenFull};
 
 /// An enum whose variants have a word each.
 pub(crate) trait Choice: Copy + PartialEq + 'static {
@@ -21,6 +21,11 @@ impl Choice for Restart {
 impl Choice for OnGiveUp {
     const WORDS: &'static [(&'static str, Self)] =
         &[("stop", OnGiveUp::Stop), ("continue", OnGiveUp::Continue)];
+}
+
+impl Choice for WhenFailing {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("wait", WhenFailing::Wait), ("stop", WhenFailing::Stop), ("dead-letter", WhenFailing::DeadLetter)];
 }
 
 impl Choice for Sync {
@@ -156,6 +161,6 @@ mod tests {
             ("1", "a string"),
         ]);
         assert_eq!((Restart::WORDS.len(), OnGiveUp::WORDS.len(), WhenFull::WORDS.len()), (3, 2, 3));
-        assert_eq!(Sync::WORDS.len(), 3);
+        assert_eq!((Sync::WORDS.len(), WhenFailing::WORDS.len()), (3, 3));
     }
 }

@@ -1,12 +1,14 @@
 //! What the supervisor does with the arena: queues come and go, workers get orders, the dead are released.
 
 mod audit;
+mod failing;
 mod put_back;
 mod queues;
 mod release;
 mod slots;
 
+pub use failing::Failing;
 pub use put_back::PutBack;
 pub use queues::QueueAdmin;
-pub use release::{DeadLetterCandidate, FailureAttribution, Released};
+pub use release::{DeadLetterCandidate, Death, FailureAttribution, Released};
 pub use slots::SlotReport;

@@ -144,7 +144,8 @@ impl WorkerHandle {
         whole: bool,
         priority: LockPriority,
     ) -> Result<Published, Fault> {
-        let WorkerHandle { session, slot, live, leases, finished, staging, targets, hidden, .. } = self;
+        let WorkerHandle { session, slot, live, leases, finished, staging, targets, hidden, place, .. } =
+            self;
         let mut tx = session.begin_with(priority)?;
         if let Some(event) = slept {
             tx.register_waiter(event); // others may still sleep
@@ -182,6 +183,9 @@ impl WorkerHandle {
         let finished_items: usize = finished.iter().map(|part| part.items).sum();
         leases::join(finished, &leases[..done]);
         let mut ended = EndedQueues::default();
+        if let Some(place) = place.as_ref().filter(|place| place.is_touched(tx.memory)) {
+            place.ended(&mut tx, finished, End::Done, &mut ended);
+        }
         holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut after, &mut ended)?;
         if done < staging.named {
             let mut free = FreeEntries::of_both(live, &after);
@@ -204,6 +208,9 @@ impl WorkerHandle {
         let (before, size_after) = targets.first_sizes(&tx);
         let change = tx.change();
         drop(tx);
+        if ended.recovered.is_some() {
+            self.tell();
+        }
         if let Some(change) = change {
             self.wait_until_saved(change);
         }

@@ -119,7 +119,7 @@ impl WorkerHandle {
     }
 
     /// Lease `i` gets an entry of its own, in which it can end by itself.
-    fn isolate(&mut self, i: usize) -> Result<(), Fault> {
+    pub(super) fn isolate(&mut self, i: usize) -> Result<(), Fault> {
         self.cut_before(i)?;
         if self.leases.get(i + 1).is_some_and(|next| next.entry == self.leases[i].entry) {
             self.cut_before(i + 1)?;
@@ -159,7 +159,7 @@ impl WorkerHandle {
         let mut tx = session.begin()?;
         let (mut after, mut queues) = (*live, [None; TX_ENTRIES]);
         for (&entry, queue) in entries.zip(&mut queues) {
-            *queue = Some(holdings::give_back(&mut tx, *slot, entry, delay, &change)?);
+            *queue = Some(holdings::give_back(&mut tx, *slot, entry, (delay, None), &change)?);
             after.clear(entry);
         }
         after.save(&mut tx, *slot, live);
@@ -194,9 +194,12 @@ impl WorkerHandle {
     }
 
     fn end_leases(&mut self, parts: &[EntryPart], how: End) -> Result<(), Fault> {
-        let WorkerHandle { session, slot, live, .. } = self;
+        let WorkerHandle { session, slot, live, place, .. } = self;
         let mut tx = session.begin()?;
         let (mut after, mut ended) = (*live, EndedQueues::default());
+        if let Some(place) = place.as_ref().filter(|place| place.is_touched(tx.memory)) {
+            place.ended(&mut tx, parts, how, &mut ended);
+        }
         holdings::end(&mut tx, *slot, parts.iter().copied(), how, &mut after, &mut ended)?;
         after.save(&mut tx, *slot, live);
         let counter = if how == End::Done { slot::COMPLETED } else { slot::DEAD };
@@ -204,6 +207,10 @@ impl WorkerHandle {
         tx.commit()?;
         *live = after;
         ended.notify(&mut tx);
+        drop(tx);
+        if ended.recovered.is_some() {
+            self.tell();
+        }
         Ok(())
     }
 }

@@ -2,9 +2,11 @@
 
 mod commit;
 mod end;
+mod fail;
 mod handle;
 mod leases;
 mod outputs;
+mod permit;
 mod put;
 mod spin;
 mod staging;
@@ -15,6 +17,7 @@ mod wait;
 mod whole;
 
 pub use commit::Committed;
+pub use fail::Failed;
 pub use handle::{Lease, WorkerHandle};
 pub use put::PutError;
 pub use staging::MAX_BLOCKS;

@@ -76,6 +76,7 @@ impl<'a> Performer<'a> {
             tokens,
             stages: BTreeMap::new(),
             opened_stages: BTreeMap::new(),
+            failing: BTreeMap::new(),
             non_leaders: Vec::new(),
             dead,
             dead_letter_writers: BTreeMap::new(),

@@ -15,6 +15,8 @@ pub(crate) struct Wanted {
     pub text: String,
     /// The stages that keep a position or a state: each has a hidden queue with one token.
     pub stateful: BTreeSet<String>,
+    /// The sources that are known to come to an end.
+    pub ending: BTreeSet<String>,
     /// Stages that were given another number of processes by hand, with the file's number.
     pub by_hand: BTreeMap<String, u32>,
 }
@@ -25,7 +27,9 @@ impl Wanted {
         let Loaded { pipeline, text, .. } = loaded;
         let stateful = pipeline.stages.iter().filter(|stage| stage.work.keeps_state(registry));
         let stateful = stateful.map(|stage| stage.name.clone()).collect();
-        Wanted { pipeline, text, stateful, by_hand: BTreeMap::new() }
+        let ending = pipeline.stages.iter().filter(|stage| stage.work.ends(registry));
+        let ending = ending.map(|stage| stage.name.clone()).collect();
+        Wanted { pipeline, text, stateful, ending, by_hand: BTreeMap::new() }
     }
 
     /// Gives a stage another number of processes than the file says.

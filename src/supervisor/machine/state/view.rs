@@ -21,8 +21,11 @@ impl State {
         dead_before: u64,
         counters: &mut dyn Counters,
     ) -> Snapshot {
-        let mut stages: Vec<_> =
-            self.stages.iter().map(|stage| stage::describe(stage, moment, counters)).collect();
+        let mut stages: Vec<_> = self
+            .stages
+            .iter()
+            .map(|stage| stage::describe(stage, self.failing.get(&stage.key), moment, counters))
+            .collect();
         let queues = self.describe_queues(counters);
         note_lingering(&mut stages, &queues);
         let mut totals = status::Totals::default();

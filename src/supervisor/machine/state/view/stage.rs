@@ -2,11 +2,13 @@
 
 use super::worker::describe as describe_worker;
 use crate::status;
+use crate::supervisor::machine::failing::Failing;
 use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 
 pub(super) fn describe(
     stage: &StageState,
+    outage: Option<&Failing>,
     moment: Moment,
     counters: &mut dyn Counters,
 ) -> status::StageStatus {
@@ -41,7 +43,23 @@ pub(super) fn describe(
         item_seconds: totals.item_times.into(),
         restarts: stage.restarts.clone(),
         killed_in_a_row: killed_in_a_row(stage, &workers),
+        failing: outage
+            .filter(|_| stage.fate == Fate::Wanted)
+            .map(|outage| failing(stage, outage, moment, counters)),
         workers,
+    }
+}
+
+fn failing(
+    stage: &StageState,
+    outage: &Failing,
+    moment: Moment,
+    counters: &mut dyn Counters,
+) -> status::Failing {
+    let latest = stage.id.and_then(|id| counters.last_words(id));
+    status::Failing {
+        since: moment.now.saturating_duration_since(outage.since).as_secs_f64(),
+        last_words: latest.unwrap_or_else(|| outage.last_words.clone()),
     }
 }
 
