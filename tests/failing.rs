@@ -143,3 +143,44 @@ fn kills_of_all_processes_again_and_again_while_a_stage_fails_lose_nothing() {
     lines.sort_unstable();
     assert_eq!(lines, (1..=500).collect::<Vec<_>>(), "{}", run.stderr());
 }
+
+#[test]
+fn programs_that_die_each_over_another_item_wait_for_the_end_of_the_outage_and_do_not_give_up() {
+    for processes in [1, 3] {
+        let folder = Folder::new();
+        let stage = format!(
+            "mode = 'reply'\nprocesses = {processes}\nretry = {{ max = '1s' }}\ngive_up = {{ restarts = 2, within = '1m' }}\n\
+             backoff = {{ initial = '1ms', max = '100ms' }}\n\
+             command = 'while read n; do test -e down && exit 1; sleep 0.01; echo $n; done'"
+        );
+        file(&folder, "", "to = 300", &stage);
+        let mut run = Run::in_folder(folder, &[]);
+        wait_until("some answers", || (run.lines().len() >= 20).then_some(()));
+        run.folder.file("down", "");
+        run.wait_for_log("the stage work is failing");
+        let since = Instant::now();
+        wait_until("some programs to die", || (since.elapsed() > Duration::from_secs(2)).then_some(()));
+        std::fs::remove_file(run.folder.path().join("down")).unwrap();
+        let mut lines: Vec<usize> = run.finish().iter().map(|line| line.parse().unwrap()).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, (1..=300).collect::<Vec<_>>(), "{}", run.stderr());
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_while_a_stage_fails_goes_on_with_all_its_items() {
+    let folder = Folder::new();
+    let stage = "mode = 'each'\nprocesses = 3\ncommand = 'read n; test -e up || exit 1; echo $n'";
+    file(&folder, DURABLE, "to = 200", stage);
+    let mut run = Run::in_folder(folder, &[]);
+    run.wait_for_log("the stage work is failing");
+    run.signal(libc::SIGKILL);
+    run.wait();
+    run.folder.file("up", "");
+    let next = support::command(&run.folder).args(["run", "pipeline.toml"]).output().unwrap();
+    assert_eq!(next.status.code(), Some(0), "{}", String::from_utf8_lossy(&next.stderr));
+    let lines = String::from_utf8(next.stdout).unwrap();
+    let mut lines: Vec<usize> = lines.lines().map(|line| line.parse().unwrap()).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, (1..=200).collect::<Vec<_>>());
+}
