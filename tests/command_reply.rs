@@ -71,9 +71,11 @@ fn a_program_that_reads_ahead_dies_of_the_guilty_items_alone() {
         letters(&run).iter().map(|letter| letter["item"].as_str().unwrap().to_owned()).collect();
     guilty.sort();
     assert_eq!(guilty, ["700", "703"], "{}", run.stderr());
-    // Nobody else was blamed even once.
-    let blamed = run.stderr().lines().filter(|line| line.contains("failed (attempt")).count();
-    assert_eq!(blamed, 2, "{}", run.stderr());
+    // Nobody else was blamed even once, and a letter waits at most for another item to be done.
+    let log = run.stderr();
+    let blamed: Vec<&str> = log.lines().filter(|line| line.contains("failed (attempt")).collect();
+    assert!((2..=4).contains(&blamed.len()), "{log}");
+    assert!(blamed.iter().all(|line| line.contains("`700`") || line.contains("`703`")), "{log}");
 }
 
 #[test]

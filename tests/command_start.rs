@@ -49,7 +49,7 @@ fn ends_with_one_message(run: &mut Run, n: u64, message: &str) {
     let reported: Vec<&str> =
         log.lines().filter(|line| line.contains(" ERROR ") || line.contains(" WARN ")).collect();
     assert!(matches!(reported[..], [only] if only.contains(message)), "{log}");
-    assert!(log.contains(&format!("{n} left waiting")), "{log}");
+    assert!(log.contains(&format!("queue a: {n} put, 0 done, ")) && log.contains(" left waiting"), "{log}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use support::{Run, wait_until};
 /// `work` fails on every item as long as there is a file `broken`, else it passes them on.
 const FRAGILE: &str = "[stages.number]\ncommand = 'seq 1 6; sleep 1000'\noutput = 'a'\n\
                        [stages.work]\ncommand = 'read x; test ! -e broken && echo \"done $x\"'\nmode = 'each'\n\
-                       input = 'a'\nattempts = 2\nbackoff = { initial = '1ms' }\n";
+                       input = 'a'\nattempts = 2\nwhen_failing = 'dead-letter'\nbackoff = { initial = '1ms' }\n";
 
 fn broken() -> Run {
     let folder = support::Folder::new();
@@ -60,7 +60,7 @@ fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
 #[test]
 fn dead_letters_of_a_run_that_is_over_are_found_by_its_name_or_file() {
     let fails = "[stages.a]\nuse = 'count'\nwith = { to = 2 }\noutput = 'q'\n\
-                 [stages.b]\nuse = 'filter'\nwith = { keep = 'even' }\nattempts = 1\ninput = 'q'\n";
+                 [stages.b]\nuse = 'filter'\nwith = { keep = 'even' }\nattempts = 1\nwhen_failing = 'dead-letter'\ninput = 'q'\n";
     let mut plain = Run::start(&fails.replace("to = 2 }", "to = 2, format = 'x{item}' }"));
     assert_eq!(plain.wait(), 3, "{}", plain.stderr());
     let mut named =
@@ -197,6 +197,7 @@ command = ['sh', '-c', 'read n; echo \"at   $n\" >&2; echo of it >&2; sleep 0.1;
   [ $n = 7 ] && { kill -9 $PPID; sleep 1000; }; echo $n']
 mode = 'each'
 attempts = 2
+when_failing = 'dead-letter'
 input = 'a'
 output = 'b'
 [stages.gone]
@@ -265,7 +266,7 @@ fn the_list_shows_what_a_program_has_said_last() {
     let script = "echo Traceback >&2; echo ValueError: 3 is no order >&2; exit 1";
     let mut run = Run::start(&format!(
         "[stages.n]\nuse = 'count'\nwith = {{ to = 1 }}\noutput = 'q'\n\
-         [stages.work]\ncommand = ['sh', '-c', '{script}']\nmode = 'each'\ninput = 'q'\nattempts = 1\n"
+         [stages.work]\ncommand = ['sh', '-c', '{script}']\nmode = 'each'\ninput = 'q'\nattempts = 1\nwhen_failing = 'dead-letter'\n"
     ));
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     let list = run.tell(&["dead", "list", "pipeline.toml"]);

@@ -19,12 +19,13 @@ output = 'a'
 command = ['sh', '-c', 'read n; [ $n = 7 ] && { kill -9 $PPID; sleep 1000; }; echo $n']
 mode = 'each'
 attempts = 1
+when_failing = 'dead-letter'
 input = 'a'
 ";
 
 /// Every second item fails.
 const ODD: &str = "[stages.number]\nuse = 'count'\nwith = { from = 1, to = 10 }\noutput = 'a'\n\
-                   [stages.work]\nuse = 'filter'\nwith = { keep = 'even' }\nattempts = 1\ninput = 'a'\n";
+                   [stages.work]\nuse = 'filter'\nwith = { keep = 'even' }\nattempts = 1\nwhen_failing = 'dead-letter'\ninput = 'a'\n";
 
 /// Words where numbers are wanted: all of them fail.
 fn words(items: u32) -> String {

@@ -18,7 +18,7 @@ fn fragile(items: u32, then: &str) -> String {
     format!(
         "[stages.number]\ncommand = 'seq 1 {items}{then}'\noutput = 'a'\n\
          [stages.work]\ncommand = 'read x; test ! -e broken && echo \"done $x\"'\nmode = 'each'\n\
-         input = 'a'\nattempts = 1\n"
+         input = 'a'\nattempts = 1\nwhen_failing = 'dead-letter'\n"
     )
 }
 
@@ -146,7 +146,7 @@ fn letters_are_grouped_by_what_they_have_in_common_and_a_traceback_says_what_hap
 #[test]
 fn a_retry_goes_on_with_kept_queues_and_keeps_the_positions_of_sources() {
     let text = "[queues.a]\ndurable = true\n[stages.number]\nuse = 'count'\nwith = { from = 1, to = 40 }\nsleep = '5ms'\noutput = 'a'\n\
-                [stages.work]\ncommand = 'read x; test ! -e broken$x && echo \"done $x\"'\nmode = 'each'\ninput = 'a'\nattempts = 1\n";
+                [stages.work]\ncommand = 'read x; test ! -e broken$x && echo \"done $x\"'\nmode = 'each'\ninput = 'a'\nattempts = 1\nwhen_failing = 'dead-letter'\n";
     let folder = Folder::new();
     for broken in 1..=5 {
         folder.file(&format!("broken{broken}"), "");
@@ -182,7 +182,7 @@ fn a_retry_without_a_run_adds_to_the_file_that_the_run_has_written() {
         let text = format!(
             "[stages.number]\ncommand = 'seq 1 6'\noutput = 'a'\n\
              [stages.work]\ncommand = 'read x; test ! -e broken -o $((x % 2)) = 1 && echo $x'\nmode = 'each'\n\
-             input = 'a'\noutput = 'b'\nattempts = 1\n\
+             input = 'a'\noutput = 'b'\nattempts = 1\nwhen_failing = 'dead-letter'\n\
              [stages.write]\nuse = 'file'\nwith = {{ {with} }}\ninput = 'b'\n"
         );
         let folder = left_behind(&text, "pipeline.toml");

@@ -421,7 +421,7 @@ fn a_queue_that_the_file_does_not_name_any_more_keeps_its_items_until_it_does() 
 
 #[test]
 fn the_state_folder_holds_files_of_these_names() {
-    let text = "[defaults]\nattempts = 1\n[queues.a]\ndurable = true\nsync = 'interval'\n\
+    let text = "[defaults]\nattempts = 1\nwhen_failing = 'dead-letter'\n[queues.a]\ndurable = true\nsync = 'interval'\n\
                 [stages.number]\nuse = 'count'\nwith = { from = 1, to = 9 }\noutput = 'a'\n\
                 [stages.fail]\ncommand = ['false']\nmode = 'each'\ninput = 'a'\nsleep = '10s'\n";
     let mut service = Service::new(text);

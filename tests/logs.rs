@@ -154,7 +154,7 @@ fn nothing_that_a_program_says_reaches_a_terminal_as_a_control_character() {
     let mut run = Run::start(
         "[stages.say]\ncommand = \"printf 'a\\\\033]0;x\\\\007b\\\\342\\\\200\\\\256c\\\\n10%%\\\\r20%%\\\\r\\\\n' >&2; printf 'i\\\\033[2J\\\\342\\\\200\\\\256\\\\n'; sleep 1000\"\n\
          output = 'a'\n[stages.fail]\nmode = 'each'\ncommand = ['sh', '-c', 'printf \"w\\\\033[1mx\\\\342\\\\200\\\\256\" >&2; exit 1']\n\
-         attempts = 1\ninput = 'a'\n",
+         attempts = 1\nwhen_failing = 'dead-letter'\ninput = 'a'\n",
     );
     run.wait_for_log("dead letter");
     let log = run.stderr();

@@ -63,7 +63,8 @@ fn a_running_pipeline_is_measured_and_its_ledger_adds_up() {
     });
     let queue = |name: &str| value(&text, &format!("mprun_queue_{name}"), "queue=\"a\"");
     let ends = queue("items_done_total") + queue("items_dead_total") + queue("items_dropped_total");
-    assert_eq!(queue("items_put_total"), ends + queue("waiting_items") + queue("leased_items"), "{text}");
+    let here = queue("waiting_items") + queue("delayed_items") + queue("leased_items");
+    assert_eq!(queue("items_put_total"), ends + here, "{text}");
     let seconds = |state: &str| {
         let lines = text.lines().filter(|line| line.contains("stage=\"beat\"") && line.contains(state));
         lines.filter(|line| line.starts_with("mprun_stage_worker_seconds_total")).count()

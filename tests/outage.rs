@@ -40,45 +40,71 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-#[test]
-fn while_a_server_is_away_its_items_wait_and_go_on_soon_after_its_return() {
-    const ITEMS: usize = 60;
-    let (folder, port) = (Folder::new(), free_port());
-    let nginx = Nginx::start(&folder, port);
+const ITEMS: usize = 300;
+
+/// Asks a server for each item, by four processes; the settings of `retry` are given, all others are the default ones.
+fn asking(folder: &Folder, port: u16, retry: &str) {
     folder.file(
         "pipeline.toml",
         &format!(
             "[stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {ITEMS} }}\noutput = 'a'\n\
-             [stages.ask]\nmode = 'each'\nprocesses = 4\ninput = 'a'\noutput = 'b'\nattempts = 1000000\n\
-             retry = {{ delay = '200ms', max = '1s' }}\n\
-             command = 'read n; echo $n >> tries; curl -sf http://127.0.0.1:{port}/$n > /dev/null && echo $n && sleep 0.05'\n\
+             [stages.ask]\nmode = 'each'\nprocesses = 4\ninput = 'a'\noutput = 'b'\nretry = {{ {retry} }}\n\
+             command = 'read n; echo $n >> tries; curl -sSf http://127.0.0.1:{port}/$n > /dev/null && echo $n && sleep 0.05'\n\
              [stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = 'b'\n"
         ),
     );
+}
+
+fn status(run: &Run) -> serde_json::Value {
+    serde_json::from_str(&run.tell(&["status", "--json"])).unwrap()
+}
+
+/// The server goes away for a while, in the middle of the work: no dead letter, few tries, and the work goes on within
+/// `retry.max` and a second of its return.
+fn away(time: Duration, retry: &str, max: Duration) {
+    let (folder, port) = (Folder::new(), free_port());
+    let nginx = Nginx::start(&folder, port);
+    asking(&folder, port, retry);
     let path = folder.path().to_owned();
     let tries = move || std::fs::read_to_string(path.join("tries")).unwrap_or_default().lines().count();
     let mut run = Run::in_folder(folder, &[]);
     wait_until("some answers", || (run.lines().len() >= 8).then_some(()));
     nginx.stop();
-    wait_until("a failure of each that is left", || {
-        let counts = run.tell(&["status", "--json"]);
-        let status: serde_json::Value = serde_json::from_str(&counts).unwrap();
-        let queue = &status["queues"][0];
-        (queue["waiting"] == 0 && queue["delayed"].as_u64() > Some(20)).then_some(())
-    });
-    let (before, since) = (tries(), Instant::now());
-    wait_until("two seconds of it", || (since.elapsed() >= Duration::from_secs(2)).then_some(()));
+    let gone = Instant::now();
+    wait_until("the stage to be failing", || status(&run)["stages"][1]["failing"].is_object().then_some(()));
+    let before = tries();
+    for (verb, code) in [(vec!["status"], 0), (vec!["why"], 0), (vec!["status", "--check"], 1)] {
+        let said = run.ask(&verb);
+        assert!(
+            said.stdout.contains("failing for ") && said.stdout.contains("connect"),
+            "{verb:?}: {said:?}"
+        );
+        assert_eq!(said.code, Some(code), "{verb:?}");
+    }
+    wait_until("the end of the outage", || (gone.elapsed() >= time).then_some(()));
     let spent = tries() - before;
-    // Each of them every half second at the most.
-    assert!(spent <= ITEMS * 5, "{spent} tries in {:?}", since.elapsed());
-    let (done, nginx) = (run.lines().len(), Nginx::start(&run.folder, port));
+    // In flight when it began, and then one at a time, ever more rarely.
+    assert!(spent <= 4 + 8 + gone.elapsed().as_secs() as usize, "{spent} tries in {:?}", gone.elapsed());
+    let done = run.lines().len();
+    let nginx = Nginx::start(&run.folder, port);
     let back = Instant::now();
     wait_until("the next answer", || (run.lines().len() > done).then_some(()));
-    assert!(back.elapsed() < Duration::from_secs(2), "it went on after {:?}", back.elapsed());
+    assert!(back.elapsed() < max + Duration::from_secs(1), "it went on after {:?}", back.elapsed());
     let mut lines: Vec<usize> = run.finish().iter().map(|line| line.parse().unwrap()).collect();
     lines.sort_unstable();
     assert_eq!(lines, (1..=ITEMS).collect::<Vec<_>>());
+    assert!(run.stderr().contains("the stage ask is no longer failing"), "{}", run.stderr());
     nginx.stop();
+}
+
+#[test]
+fn a_server_that_is_away_for_a_second_makes_no_dead_letter_and_no_hot_loop() {
+    away(Duration::from_secs(1), "delay = '200ms'", Duration::from_secs(30));
+}
+
+#[test]
+fn nor_does_one_that_is_away_for_half_a_minute() {
+    away(Duration::from_secs(30), "max = '5s'", Duration::from_secs(5));
 }
 
 #[test]

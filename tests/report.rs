@@ -14,6 +14,7 @@ output = 'a'
 command = ['sh', '-c', 'read n; if [ $n = 7 ]; then exit 1; fi; echo $n']
 mode = 'each'
 attempts = 1
+when_failing = 'dead-letter'
 input = 'a'
 output = 'b'
 processes = 2

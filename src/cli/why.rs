@@ -60,6 +60,7 @@ fn text(stage: &StageStatus) -> String {
         false => format!("restarts: {}", by_reason.join(", ")),
     };
     let mut lines = vec![format!("{}: {restarts}", stage.name)];
+    lines.extend(stage.failure().map(|failure| format!("  {failure}")));
     lines.extend(stage.kills().map(|kills| format!("  {kills}")));
     let order = stage.order.as_ref().zip(stage.inputs.first()).and_then(|(order, input)| order.says(input));
     lines.extend(order.map(|order| format!("  {order}")));

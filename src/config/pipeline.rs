@@ -2,7 +2,7 @@
 
 use super::env_file::Variables;
 use crate::logs::LogFile;
-pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFull};
+pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFailing, WhenFull};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -275,6 +275,9 @@ pub struct Rules {
     pub stop_timeout: Duration,
     /// When a worker is started; `None`: at once, and again as `restart` says.
     pub schedule: Option<Schedule>,
+    /// How long the stage may be failing before the run ends for it; `None`: 10 minutes where the run ends by itself,
+    /// else any time.
+    pub failing_timeout: Option<Duration>,
 }
 
 /// `restart`: when an ended worker is started again.

@@ -78,6 +78,12 @@ fn processes(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
     out.gauge("stage_paused", "Whether the stage is paused", each(seen, |stage| i64::from(stage.paused)))?;
     let gave_up = each(seen, |stage| i64::from(stage.fate == Fate::GaveUp));
     out.gauge("stage_gave_up", "Whether the stage failed too often and is not started again", gave_up)?;
+    let failing = each(seen, |stage| i64::from(stage.failing.is_some() || stage.killed_in_a_row.is_some()));
+    out.gauge(
+        "stage_failing",
+        "Whether different items of the stage fail one after the other, or its workers are killed again and again",
+        failing,
+    )?;
     let restarts = seen.stages.iter().flat_map(|stage| {
         let labels = |reason| [("stage", stage.name.as_str()), ("reason", reason)];
         stage.restarts.iter().map(move |(reason, count)| (labels(reason.as_str()), *count))

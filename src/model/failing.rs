@@ -22,3 +22,27 @@ pub struct Retry {
     /// No delay is longer.
     pub max: Duration,
 }
+
+/// `when_failing`: what a stage does with its items when it seems that it is not they that are at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u64)]
+pub enum WhenFailing {
+    /// They wait, and one at a time is tried.
+    #[default]
+    Wait = 0,
+    /// The run ends, and they stay where they are.
+    Stop = 1,
+    /// Each is charged as if it were the only one, and is a dead letter after its last attempt.
+    DeadLetter = 2,
+}
+
+impl WhenFailing {
+    pub(crate) fn from_word(word: u64) -> WhenFailing {
+        match word {
+            1 => WhenFailing::Stop,
+            2 => WhenFailing::DeadLetter,
+            _ => WhenFailing::Wait,
+        }
+    }
+}

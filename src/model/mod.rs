@@ -9,7 +9,7 @@ mod schedule;
 mod totals;
 mod tuning;
 
-pub use failing::{ItemFailure, Retry};
+pub use failing::{ItemFailure, Retry, WhenFailing};
 pub use limits::{Limits, WhenFull};
 pub use rate::{Rate, RateUnit};
 pub use schedule::Schedule;

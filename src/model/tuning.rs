@@ -1,6 +1,6 @@
 //! The settings that a running worker takes over live.
 
-use super::{Rate, Retry};
+use super::{Rate, Retry, WhenFailing};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ pub struct Tuning {
     /// Items that the stage may begin in a time, over all its workers; `None`: any number.
     #[serde(default)]
     pub rate: Option<Rate>,
+    /// What the stage does with its items while it is failing.
+    #[serde(default)]
+    pub when_failing: WhenFailing,
 }
 
 /// The word of a duration that is not set.
@@ -32,7 +35,7 @@ const UNSET: u64 = u64::MAX;
 
 impl Tuning {
     /// As the worker's slot holds it: a new setting goes to the end. The slot has room for 16.
-    pub(crate) fn to_words(self) -> [u64; 9] {
+    pub(crate) fn to_words(self) -> [u64; 10] {
         [
             nanos(self.sleep),
             self.sleep_when_full.map_or(UNSET, nanos),
@@ -43,12 +46,14 @@ impl Tuning {
             nanos(self.retry.delay),
             nanos(self.retry.max),
             self.rate.map_or(0, Rate::to_word),
+            self.when_failing as u64,
         ]
     }
 
     /// The same, read back.
-    pub(crate) fn from_words(words: [u64; 9]) -> Tuning {
-        let [sleep, when_full, when_empty, log_items, attempts, item_timeout, delay, max, rate] = words;
+    pub(crate) fn from_words(words: [u64; 10]) -> Tuning {
+        let [sleep, when_full, when_empty, log_items, attempts, item_timeout, delay, max, rate, when_failing] =
+            words;
         Tuning {
             sleep: Duration::from_nanos(sleep),
             sleep_when_full: duration(when_full),
@@ -58,6 +63,7 @@ impl Tuning {
             item_timeout: duration(item_timeout),
             retry: Retry { delay: Duration::from_nanos(delay), max: Duration::from_nanos(max) },
             rate: Rate::from_word(rate),
+            when_failing: WhenFailing::from_word(when_failing),
         }
     }
 }
@@ -86,11 +92,16 @@ mod tests {
             attempts: 4,
             item_timeout: Some(second(5)),
             retry: Retry { delay: second(6), max: second(7) },
+            when_failing: WhenFailing::DeadLetter,
             rate: Some(Rate { items: 8, per: RateUnit::Hour }),
         };
         assert_eq!(Tuning::from_words(full.to_words()), full);
         let empty = Tuning { attempts: 1, ..Tuning::default() };
         assert_eq!(Tuning::from_words(empty.to_words()), empty);
+        for when_failing in [WhenFailing::Wait, WhenFailing::Stop] {
+            let tuning = Tuning { when_failing, ..full };
+            assert_eq!(Tuning::from_words(tuning.to_words()), tuning);
+        }
     }
 
     #[test]

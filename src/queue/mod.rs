@@ -52,6 +52,7 @@
 //! | taking a part of a slot's items, or ending a part of an entry's | all or nothing of the transaction | – |
 //! | copying a failed item out of its extent | a copy in a block that is free | the next user of the block |
 //! | delaying an item, or taking one that is due | see `transaction/delayed.rs` | – |
+//! | counting a failure, a success or a probe of a stage | see `transaction/failing.rs` | – |
 //! | leaving a note beside a token | the note before, none, or the new one | the next holder of the token: see `arena/note.rs` |
 //! | showing an item of a tapped queue | a sample half written, the wish still there | the next put |
 //! | putting outputs in the order of their items | see `transaction/window.rs` | – |
@@ -63,7 +64,8 @@
 //! | shrinking a ring, before its pages are given back | pages that hold nothing | the next shrink |
 //! | the supervisor in `release` | some holdings given back, each in one transaction | the next call of release |
 //! | the supervisor in `set_queue`, `remove_queue`, `seed`, `put_back` | all or nothing of each transaction | – |
-//! | between `open_slot` and the count of `set_queues_of` | a slot whose queues are not known | nothing: its release wakes all of all queues |
+//! | between `set_queues_of` and `set_stage_of` | a slot without a stage | nothing: its failures count for none |
+//! | between `open_slot` and the counts of `set_queues_of` | a slot whose queues are not known | nothing: its release wakes all of all queues |
 //! | the supervisor in `open_stage` | some words of a stage without workers are zero | its next start: the rest |
 //! | between `set_label` and `set_queue` | the label of a queue that is not in use | nothing: it is not read |
 //! | between `set_queue` and `seed` of a token | a token queue without a token | the next run: seeds it |
@@ -87,9 +89,10 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFull};
+pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFailing, WhenFull};
 pub use admin::{
-    DeadLetterCandidate, FailureAttribution, NextItem, PutBack, QueueAdmin, Released, SlotReport, WindowState,
+    DeadLetterCandidate, Death, Failing, FailureAttribution, NextItem, PutBack, QueueAdmin, Released,
+    SlotReport, WindowState,
 };
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;
@@ -108,4 +111,4 @@ pub use transaction::checkpoint::Durability;
 pub use transaction::counts::QueueCounts;
 pub use transaction::delayed::Delay;
 pub use transaction::tap::ItemPreview;
-pub use worker::{Committed, Lease, MAX_BLOCKS, PutError, QueueWaiter, Taken, Wait, WorkerHandle};
+pub use worker::{Committed, Failed, Lease, MAX_BLOCKS, PutError, QueueWaiter, Taken, Wait, WorkerHandle};

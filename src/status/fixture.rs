@@ -52,6 +52,7 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> StageSta
         item_seconds: Histogram { bounds: vec![0.001, 0.01], counts: vec![90, 9, 1], sum: 0.5 },
         restarts: BTreeMap::new(),
         killed_in_a_row: None,
+        failing: None,
         workers: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Times, WorkerStatus};
 use crate::model::Totals;
+use crate::numbers::time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -51,6 +52,9 @@ pub(crate) struct StageStatus {
     /// once that is too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub killed_in_a_row: Option<u32>,
+    /// Different items of it fail one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
     /// By index.
     pub workers: Vec<WorkerStatus>,
 }
@@ -59,6 +63,12 @@ impl StageStatus {
     /// Restarts for whatever reason.
     pub(crate) fn restarts(&self) -> u64 {
         self.restarts.values().sum()
+    }
+
+    /// What is to be said of a stage that is failing.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let Failing { since, last_words } = self.failing.as_ref()?;
+        Some(format!("failing for {}: {last_words}", time(*since)))
     }
 
     /// What is to be said of a stage that is killed all the time.
@@ -116,6 +126,15 @@ impl OrderStatus {
             format!("keeps the order of {input}: {finished} finished items wait ({most} may), as {why}{full}")
         })
     }
+}
+
+/// A stage is failing: it tries one item at a time, until one is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Failing {
+    /// Since so many seconds.
+    pub since: f64,
+    /// Why the last item failed.
+    pub last_words: String,
 }
 
 /// Items a second, over a while.

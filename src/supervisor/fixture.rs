@@ -29,6 +29,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
             on_give_up: OnGiveUp::Stop,
             stop_timeout: Duration::from_secs(10),
             schedule: None,
+            failing_timeout: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },
@@ -92,6 +93,7 @@ pub fn wanted(pipeline: Pipeline, stateful: &[&str]) -> Wanted {
         stateful,
         watched: Default::default(),
         printing: BTreeSet::new(),
+        ending: Default::default(),
         by_hand: Default::default(),
     }
 }

@@ -192,6 +192,9 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
     if let Some(warning) = closing.warning() {
         log!(target: "mprun", Level::Warn, "{warning}");
     }
+    if let Some(left) = closing.left(outcome, store.keeps_items()) {
+        log!(target: "mprun", Level::Error, "{left}");
+    }
     let end = match (outcome.is_through(), closing.exit_code(outcome)) {
         (true, exit::DONE) => RunEnd::Well,
         (true, _) => RunEnd::ToGoOn,

@@ -8,6 +8,7 @@ use super::stop::{Stop, failure_of};
 use crate::append::UndoLog;
 use crate::queue::{Arena, Committed, Ending, Order, QueueId, Taken, Tuning, Wait, Waiting, WorkerHandle};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,11 @@ impl LiveSettings {
     }
 }
 
+/// Lets the supervisor look at what its workers say. If it is gone this worker dies with it anyway.
+fn signal(supervisor: Pid) {
+    let _ = kill(supervisor, Signal::SIGUSR1);
+}
+
 impl WorkerContext {
     pub(super) fn new(
         spec: WorkerSpec,
@@ -75,6 +81,8 @@ impl WorkerContext {
         for token in [spec.token, spec.print_token].into_iter().flatten() {
             queues.add_hidden_queue(QueueId(token));
         }
+        let supervisor = spec.supervisor();
+        queues.tell_of_failing(Box::new(move || signal(supervisor)));
         let ids = |named: &[(u16, String)]| {
             named.iter().map(|(id, _)| QueueId(*id)).collect::<Vec<_>>().into_iter()
         };
@@ -118,8 +126,7 @@ impl WorkerContext {
     }
 
     fn signal_supervisor(&self) {
-        // If it is gone this worker dies with it anyway.
-        let _ = kill(self.spec.supervisor(), Signal::SIGUSR1);
+        signal(self.spec.supervisor());
     }
 
     /// Reads the slot anew each time: that is a few loads, and another reader of it (the queues, in a wait) then can't

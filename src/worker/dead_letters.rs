@@ -5,7 +5,7 @@ use super::stop::Stop;
 use crate::dead_letter::{self, Cause, DeadLetter};
 use crate::item::Shown;
 use crate::model::{ItemFailure, Tuning};
-use crate::queue::{Delay, Waiting};
+use crate::queue::{Delay, Failed, Waiting};
 use crate::stage::{Failure, Reach, TooLong};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,7 +46,7 @@ pub(super) fn fail_with(
     failure: ItemFailure,
     reason: Reason<'_>,
 ) -> Result<(), Stop> {
-    let Tuning { attempts, retry, .. } = worker.live.tuning;
+    let tuning @ Tuning { attempts, retry, .. } = worker.live.tuning;
     let lease = worker.queues.item(i)?;
     let (item, attempt, put_off) = (Shown(lease.bytes), lease.attempt, worker.queues.put_off(i));
     let why = &reason.text;
@@ -54,16 +54,27 @@ pub(super) fn fail_with(
         ItemFailure::Later => {
             let delay = Delay::new(retry, attempt - 1, put_off.saturating_add(1), lease.id);
             log::info!("`{item}` is put off: {why}{}", again(delay));
-            try_again(worker, i, false, delay)
-        }
-        ItemFailure::Charged if attempt < attempts => {
-            let delay = Delay::new(retry, attempt, put_off, lease.id);
-            log::warn!("`{item}` failed (attempt {attempt} of {attempts}): {why}{}", again(delay));
-            try_again(worker, i, true, delay)
+            put_off_item(worker, i, delay)
         }
         ItemFailure::Charged => {
-            let said = format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {why}");
-            end_as_letter(worker, i, reason, &said)
+            let item = item.to_string();
+            match worker.queues.fail(i, true, &tuning, why)? {
+                Failed::Again { delay, charged, failing } => {
+                    let counts = match (charged, failing) {
+                        (true, _) if attempt < attempts => format!("attempt {attempt} of {attempts}"),
+                        (true, _) => format!("attempt {attempt}, and no other item was done since its first"),
+                        (false, _) => "not charged: the stage is failing".to_owned(),
+                    };
+                    let again = if failing { String::new() } else { again(delay) };
+                    log::warn!("`{item}` failed ({counts}): {why}{again}");
+                    Ok(())
+                }
+                Failed::Dead => {
+                    let said =
+                        format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {why}");
+                    end_as_letter(worker, i, reason, &said)
+                }
+            }
         }
         ItemFailure::Never => {
             let said = format!("`{item}` is a dead letter, for it can never be done: {why}");
@@ -72,10 +83,10 @@ pub(super) fn fail_with(
     }
 }
 
-fn try_again(worker: &mut WorkerContext, i: usize, charge: bool, delay: Option<Delay>) -> Result<(), Stop> {
+fn put_off_item(worker: &mut WorkerContext, i: usize, delay: Option<Delay>) -> Result<(), Stop> {
     match delay {
-        Some(delay) => worker.queues.delay(i, charge, delay)?,
-        None => worker.queues.give_back(i, charge)?,
+        Some(delay) => worker.queues.delay(i, false, delay)?,
+        None => worker.queues.give_back(i, false)?,
     }
     Ok(())
 }

@@ -81,6 +81,7 @@ pub(super) fn of(snapshot: &Snapshot) -> Health {
         if stage.fate == Fate::GaveUp {
             faults.push(format!("the stage {} gave up", stage.name));
         }
+        faults.extend(stage.failure().map(|failure| format!("the stage {} is {failure}", stage.name)));
         faults.extend(stage.kills().map(|kills| format!("the stage {} was {kills}", stage.name)));
         for worker in &stage.workers {
             let name = format!("{}[{}]", stage.name, worker.index);

@@ -86,6 +86,7 @@ pub(crate) fn state(stage: &StageStatus) -> &'static str {
         Fate::GaveUp => "gave up",
         Fate::Finished => "finished",
         Fate::Removed => "leaving",
+        Fate::Wanted if stage.failing.is_some() => "failing",
         Fate::Wanted if stage.killed_in_a_row.is_some() => "killed",
         Fate::Wanted if any(WorkerState::Resting) => "failing",
         Fate::Wanted if any(WorkerState::Scheduled) && stage.running == 0 => "scheduled",

@@ -18,6 +18,7 @@ fn stage(name: &str) -> Stage {
             on_give_up: OnGiveUp::Stop,
             stop_timeout: seconds(10),
             schedule: None,
+            failing_timeout: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },

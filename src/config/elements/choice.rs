@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
-use crate::config::pipeline::{Collect, Framing, OnGiveUp, OrderOf, Restart, Stdout, Sync, WhenFull};
+use crate::config::pipeline::{
+    Collect, Framing, OnGiveUp, OrderOf, Restart, Stdout, Sync, WhenFailing, WhenFull,
+};
 
 /// An enum whose variants have a word each.
 pub(crate) trait Choice: Copy + PartialEq + 'static {
@@ -25,6 +27,11 @@ impl Choice for OnGiveUp {
 
 impl Choice for OrderOf {
     const WORDS: &'static [(&'static str, Self)] = &[("input", OrderOf::Input)];
+}
+
+impl Choice for WhenFailing {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("wait", WhenFailing::Wait), ("stop", WhenFailing::Stop), ("dead-letter", WhenFailing::DeadLetter)];
 }
 
 impl Choice for Sync {
@@ -165,6 +172,6 @@ mod tests {
             ("1", "a string"),
         ]);
         assert_eq!((Restart::WORDS.len(), OnGiveUp::WORDS.len(), WhenFull::WORDS.len()), (3, 2, 3));
-        assert_eq!(Sync::WORDS.len(), 3);
+        assert_eq!((Sync::WORDS.len(), WhenFailing::WORDS.len()), (3, 3));
     }
 }

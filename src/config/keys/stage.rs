@@ -12,7 +12,7 @@ use crate::config::elements::{
     Processes, QueueNames, RateText, ReplyWord, ScheduleText, Umask, Variables, With, Word, part, table,
 };
 use crate::config::pipeline::{
-    Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Restart, Rules, Stdout, Tuning,
+    Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Restart, Rules, Stdout, Tuning, WhenFailing,
 };
 
 table! {
@@ -112,6 +112,13 @@ table! {
         attempts: Count<1, 1_000_000, u32> = 3, also "tries" "max_attempts";
         /// How long a failed item waits before its next attempt: doubling from `delay` to `max`.
         retry: RetryKeys = RetryKeys::default(), also "retry_delay" "retry_backoff" "retry_policy";
+        /// What happens while different items of the stage fail one after the other: "wait": no item is charged an
+        /// attempt, and one at a time is tried, until one succeeds. "stop": the run ends, and the items stay in their
+        /// queue. "dead-letter": each item has its attempts, and then is a dead letter.
+        when_failing: WhenFailing = WhenFailing::Wait, also "on_failing" "when_failed" "on_error" "on_failure";
+        /// How long the stage may be failing before the run ends for it. Default: 10 minutes in a run that ends by itself,
+        /// else no limit.
+        failing_timeout: Option<Period> = None, also "failing_limit" "outage_timeout";
         /// The longest time that one item may take. Without it there is no limit.
         item_timeout: Option<Period> = None, also "timeout";
         /// How long a worker may take to stop after it was asked to. Then it is killed.
@@ -127,13 +134,15 @@ table! {
 
 part! {
     StageKeys => Tuning {
-        sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout, retry, rate,
+        sleep, sleep_when_full, sleep_when_empty, log_items, attempts, item_timeout, retry, when_failing, rate,
     }
 }
 
 part! { StageKeys => OutputOrder { order, order_window } }
 
-part! { StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout, schedule } }
+part! {
+    StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout, failing_timeout, schedule }
+}
 
 part! {
     StageKeys => Command { success_codes, dead_codes, env, cwd, user, group, umask, nice, limits } else Command::default()

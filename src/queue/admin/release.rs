@@ -3,10 +3,13 @@
 
 use super::queues::QueueAdmin;
 use super::windows;
+use crate::model::{Tuning, WhenFailing};
 use crate::queue::arena::layout::{LOCK, SlotAt, entry, slot};
 use crate::queue::arena::{fault::Fault, futex, tuning};
 use crate::queue::transaction::delayed::Delay;
+use crate::queue::transaction::failing::{self, Failed, Place};
 use crate::queue::transaction::holdings::{self, Begun, Bitmap, End, EndedQueues, EntryPart, FreeEntries};
+use crate::queue::transaction::outage::Verdict;
 use crate::queue::transaction::tap::ItemPreview;
 use crate::queue::transaction::{checkpoint, tx::Tx};
 use crate::queue::{QueueId, SlotId};
@@ -31,6 +34,15 @@ pub struct DeadLetterCandidate<'a> {
     pub queue: QueueId,
     /// Its number in that queue.
     pub id: u64,
+}
+
+/// What a worker's death means for the item that it had begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Death {
+    /// It is a dead letter, if it is to blame.
+    pub is_last_attempt: bool,
+    /// It has not failed before, since one of the stage was done: the failure may be that of the stage.
+    pub with_another: bool,
 }
 
 /// What became of a dead worker's holdings.
@@ -64,17 +76,54 @@ impl QueueAdmin {
         let begun = self.isolate_begun(slot)?.filter(|_| charged_to == FailureAttribution::Begun);
         let mut released = Released::default();
         if let Some(entry) = begun
+            && self.is_last_attempt(slot, entry, attempts)?
             && let Some(at) = self.begun(slot)
-            && let Some(candidate) = self.candidate(slot, at, attempts)?
+            && let Some(candidate) = self.candidate(slot, at)?
             && write_dead_letter(candidate).is_ok()
         {
             self.end_as_dead(slot, entry)?;
             released.dead += 1;
         }
-        released.returned = self.return_held(slot, begun, None)?;
+        self.release_rest(slot, begun, attempts, released)
+    }
+
+    /// Gives back what a worker held, and ends the item that it had begun, whose dead letter is written. Call it only when
+    /// the whole process is gone.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn release_dead(&mut self, id: SlotId) -> Result<Released, Fault> {
+        let slot = self.slot_of_dead(id)?;
+        let mut released = Released::default();
+        if let Some(entry) = self.isolate_begun(slot)? {
+            self.end_as_dead(slot, entry)?;
+            released.dead += 1;
+        }
+        self.release_rest(slot, None, 0, released)
+    }
+
+    fn release_rest(
+        &mut self,
+        slot: SlotAt,
+        begun: Option<u16>,
+        attempts: u32,
+        released: Released,
+    ) -> Result<Released, Fault> {
+        let returned = self.return_held(slot, begun, None, attempts)?;
         self.session.memory().store(slot + slot::BEGUN, 0);
+        self.leave_stage(slot)?;
         self.wake_all_after(slot)?;
-        Ok(released)
+        Ok(Released { returned, ..released })
+    }
+
+    /// If it was the one that probed, another one does.
+    fn leave_stage(&mut self, slot: SlotAt) -> Result<(), Fault> {
+        let Some(place) = Place::of(self.session.memory(), slot) else { return Ok(()) };
+        let mut tx = self.session.begin()?;
+        if place.leave(&mut tx) {
+            tx.commit()?;
+        }
+        Ok(())
     }
 
     /// Gives back what a worker held, but for the item that it had begun: that stays leased until its dead letter is
@@ -85,7 +134,8 @@ impl QueueAdmin {
     pub fn release_others(&mut self, id: SlotId) -> Result<Released, Fault> {
         let slot = self.slot_of_dead(id)?;
         let begun = self.isolate_begun(slot)?;
-        let returned = self.return_held(slot, None, begun)?;
+        let returned = self.return_held(slot, None, begun, 0)?;
+        self.leave_stage(slot)?;
         self.wake_all_after(slot)?;
         Ok(Released { returned, dead: 0 })
     }
@@ -101,7 +151,34 @@ impl QueueAdmin {
     ) -> Result<Option<DeadLetterCandidate<'_>>, Fault> {
         let slot = SlotAt::of(id)?;
         self.finish_its_transaction()?;
-        self.begun(slot).map_or(Ok(None), |begun| self.candidate(slot, begun, attempts))
+        let Some(begun) = self.begun(slot) else { return Ok(None) };
+        match self.is_last_attempt(slot, begun.entry, attempts)? {
+            true => self.candidate(slot, begun),
+            false => Ok(None),
+        }
+    }
+
+    /// What a worker's death means for the item that it had begun. Call it before [`QueueAdmin::release`].
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn death(&mut self, id: SlotId) -> Result<Death, Fault> {
+        let slot = SlotAt::of(id)?;
+        self.finish_its_transaction()?;
+        let Some(begun) = self.begun(slot) else { return Ok(Death::default()) };
+        let tuning = tuning::load(self.session.memory(), slot);
+        let is_last_attempt = self.is_last_attempt(slot, begun.entry, tuning.attempts)?;
+        let place =
+            Place::of(self.session.memory(), slot).filter(|_| tuning.when_failing != WhenFailing::DeadLetter);
+        let tx = self.session.begin()?;
+        let with_another = place.is_some_and(|place| place.is_another(&tx, slot.entry(begun.entry)));
+        Ok(Death { is_last_attempt, with_another })
+    }
+
+    /// Whether the item of this entry is a dead letter if it fails once more.
+    fn is_last_attempt(&mut self, slot: SlotAt, entry: u16, attempts: u32) -> Result<bool, Fault> {
+        let mut tx = self.session.begin()?;
+        Ok(fail(&mut tx, slot, entry, attempts).verdict == Verdict::Dead)
     }
 
     /// What a dead worker was at, with at most `most` bytes of it. Call it before [`QueueAdmin::release`].
@@ -111,7 +188,7 @@ impl QueueAdmin {
     pub fn begun_item(&mut self, id: SlotId, most: usize) -> Result<Option<ItemPreview>, Fault> {
         let slot = SlotAt::of(id)?;
         self.finish_its_transaction()?;
-        let candidate = self.begun(slot).map_or(Ok(None), |begun| self.candidate(slot, begun, 0))?;
+        let candidate = self.begun(slot).map_or(Ok(None), |begun| self.candidate(slot, begun))?;
         Ok(candidate.map(|DeadLetterCandidate { item, attempts, queue, id }| {
             let start = item[..item.len().min(most)].to_vec();
             ItemPreview { start, len: item.len(), attempt: attempts, queue, id }
@@ -170,17 +247,12 @@ impl QueueAdmin {
         tx.commit()
     }
 
-    /// The begun item, if it is at its last attempt.
-    fn candidate(
-        &self,
-        slot: SlotAt,
-        begun: Begun,
-        attempts: u32,
-    ) -> Result<Option<DeadLetterCandidate<'_>>, Fault> {
+    /// The begun item, as it is if it fails once more.
+    fn candidate(&self, slot: SlotAt, begun: Begun) -> Result<Option<DeadLetterCandidate<'_>>, Fault> {
         let (memory, at) = (self.session.memory(), slot.entry(begun.entry));
         let meta = memory.meta(at);
         let failures = meta.failures() + 1;
-        if meta.is_block() || failures < attempts {
+        if meta.is_block() {
             return Ok(None);
         }
         let before = meta.as_span().map_or(0, |span| begun.at - span.first);
@@ -193,6 +265,9 @@ impl QueueAdmin {
         let mut tx = self.session.begin()?;
         let mut ended = EndedQueues::default();
         let part = EntryPart { entry, items: 1 };
+        if let Some(place) = Place::of(tx.memory, slot) {
+            place.ended(&mut tx, &[part], End::Dead, &mut ended);
+        }
         holdings::end(&mut tx, slot, std::iter::once(part), End::Dead, &mut ended)?;
         tx.commit()?;
         ended.notify(&mut tx);
@@ -200,7 +275,13 @@ impl QueueAdmin {
     }
 
     /// All of it but `spared`; how many were items. `begun` is charged.
-    fn return_held(&mut self, slot: SlotAt, begun: Option<u16>, spared: Option<u16>) -> Result<u64, Fault> {
+    fn return_held(
+        &mut self,
+        slot: SlotAt,
+        begun: Option<u16>,
+        spared: Option<u16>,
+        attempts: u32,
+    ) -> Result<u64, Fault> {
         let memory = self.session.memory();
         let live = Bitmap::load(memory, slot);
         let sequence = |entry| memory.load(slot.entry(entry) + entry::SEQUENCE);
@@ -209,21 +290,28 @@ impl QueueAdmin {
         held.sort_by_cached_key(|&entry| std::cmp::Reverse((sequence(entry), entry)));
         let mut returned = 0;
         for chunk in held.chunks(TX_ENTRIES) {
-            returned += self.return_some(slot, chunk, begun)?;
+            returned += self.return_some(slot, chunk, begun, attempts)?;
         }
         Ok(returned)
     }
 
     /// One transaction's worth; how many of the holdings were items.
-    fn return_some(&mut self, slot: SlotAt, held: &[u16], begun: Option<u16>) -> Result<u64, Fault> {
+    fn return_some(
+        &mut self,
+        slot: SlotAt,
+        held: &[u16],
+        begun: Option<u16>,
+        attempts: u32,
+    ) -> Result<u64, Fault> {
         let mut tx = self.session.begin()?;
         let mut items = 0;
         for &entry in held {
-            let is_blamed = begun == Some(entry);
-            let delay = if is_blamed { delay_of(&tx, slot, entry) } else { None };
-            holdings::give_back(&mut tx, slot, entry, delay, |meta| {
+            let failed = (begun == Some(entry)).then(|| fail(&mut tx, slot, entry, attempts));
+            let delay = failed.and_then(|failed| delay_of(&tx, slot, entry, &failed));
+            let record = failed.map(|failed| failed.record);
+            holdings::give_back(&mut tx, slot, entry, (delay, record), |meta| {
                 items += meta.items() as u64;
-                if is_blamed { meta.failed_once_more() } else { meta }
+                failed.map_or(meta, |failed| meta.failed(failed.failures.into()))
             })?;
             holdings::clear(&mut tx, slot, entry);
         }
@@ -232,10 +320,18 @@ impl QueueAdmin {
     }
 }
 
-/// How long the item waits that a worker died of, by the settings that it had.
-fn delay_of(tx: &Tx<'_>, slot: SlotAt, entry: u16) -> Option<Delay> {
+/// The item that a worker died of has failed, by the settings that the worker had.
+fn fail(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, attempts: u32) -> Failed {
+    let (at, tuning) = (slot.entry(entry), Tuning { attempts, ..tuning::load(tx.memory, slot) });
+    match Place::of(tx.memory, slot) {
+        Some(place) => place.failed(tx, at, true, &tuning),
+        None => failing::failed_alone(tx.memory.meta(at), true, &tuning),
+    }
+}
+
+/// How long it waits then.
+fn delay_of(tx: &Tx<'_>, slot: SlotAt, entry: u16, failed: &Failed) -> Option<Delay> {
     let (memory, at) = (tx.memory, slot.entry(entry));
-    let failures = memory.meta(at).failures() + 1;
     let put_off = memory.load(at + entry::PUT_OFF) as u32;
-    Delay::new(tuning::load(memory, slot).retry, failures, put_off, memory.load(at + entry::SEQUENCE))
+    failed.delay(tuning::load(memory, slot).retry, put_off, memory.load(at + entry::SEQUENCE))
 }

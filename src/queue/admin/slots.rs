@@ -7,7 +7,7 @@ use crate::queue::arena::layout::{self, QueueAt, SlotAt, StageAt, queue, slot};
 use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::worker_time::{self, WorkTimes};
 use crate::queue::arena::{attach::Arena, fault::Fault, futex, slot_queues, tuning};
-use crate::queue::transaction::{counts, event};
+use crate::queue::transaction::{counts, event, failing};
 use crate::queue::{QueueId, SlotId, StageId};
 use std::sync::atomic::Ordering::{AcqRel, SeqCst};
 use std::sync::atomic::fence;
@@ -42,6 +42,8 @@ impl QueueAdmin {
         }
         let cleared =
             [slot::PID, slot::PHASE, slot::ENDING, slot::ENDING_LEN, slot::ORDER, slot::BEGUN, slot::PROGRAM];
+        memory.store(slot + slot::STAGE, 0);
+        memory.store(slot + slot::LAST_WORDS_LEN, 0);
         slot_queues::clear(memory, slot);
         let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED, slot::DEAD];
         cleared.iter().chain(&counters).chain(&slot::PROGRESS).for_each(|&word| memory.store(slot + word, 0));
@@ -53,11 +55,22 @@ impl QueueAdmin {
     }
 
     /// Notes which queues the worker will use, before its fork: orders to it, and its death, then concern no others.
+    /// Its items come from the first of them, the `inputs`.
     ///
     /// # Errors
     /// See [`QueueAdmin::set_queue`].
-    pub fn set_queues_of(&mut self, id: SlotId, queues: &[QueueId]) -> Result<(), Fault> {
-        slot_queues::store(self.session.memory(), SlotAt::of(id)?, queues);
+    pub fn set_queues_of(&mut self, id: SlotId, queues: &[QueueId], inputs: usize) -> Result<(), Fault> {
+        slot_queues::store(self.session.memory(), SlotAt::of(id)?, queues, inputs);
+        Ok(())
+    }
+
+    /// Notes the stage of the worker, before its fork: its failures count there.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn set_stage_of(&mut self, id: SlotId, stage: StageId) -> Result<(), Fault> {
+        StageAt::of(stage)?;
+        self.session.memory().store(SlotAt::of(id)? + slot::STAGE, u64::from(stage.0) + 1);
         Ok(())
     }
 
@@ -69,6 +82,7 @@ impl QueueAdmin {
         let (stage, memory) = (StageAt::of(id)?, self.session.memory());
         memory.reserve(stage.area())?;
         stage.words().for_each(|word| memory.store(word, 0));
+        failing::open(memory, stage);
         Ok(())
     }
 
@@ -147,6 +161,9 @@ impl QueueAdmin {
     fn wake_all(&self) {
         let memory = self.session.memory();
         counts::used_queues(memory).for_each(|queue| event::wake_all(memory, queue));
+        let slots = SlotAt::opened(memory.load(layout::OPENED));
+        let stages = slots.filter_map(|slot| StageAt::named_by(memory.load(slot + slot::STAGE)));
+        stages.for_each(|stage| event::wake_all_on(memory, stage + layout::stage::MAY_TAKE));
     }
 
     /// The queues that a worker uses; all, where that is not known.
@@ -159,6 +176,9 @@ impl QueueAdmin {
     pub(super) fn wake_beside(&self, ids: &[SlotId]) -> Result<(), Fault> {
         let (memory, mut queues) = (self.session.memory(), Vec::new());
         for &id in ids {
+            if let Some(stage) = StageAt::named_by(memory.load(SlotAt::of(id)? + slot::STAGE)) {
+                event::wake_all_on(memory, stage + layout::stage::MAY_TAKE);
+            }
             match slot_queues::load(memory, SlotAt::of(id)?) {
                 Some(used) => queues.extend(used),
                 None => {

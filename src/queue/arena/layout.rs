@@ -463,6 +463,8 @@ pub(crate) mod entry {
     /// are in a list.
     pub(crate) const COVERED: Field<Entry> = Field::new(24);
     pub(crate) const LISTED: Field<Entry> = Field::new(32);
+    /// What is known of its failures, see `transaction/failing.rs`.
+    pub(crate) const FAILURES: Field<Entry> = Field::new(40);
     /// A cache line: what is not listed here is room for more.
     pub(crate) const WORDS: usize = 8;
 }
@@ -634,8 +636,23 @@ pub(crate) type StageAt = At<Stage>;
 
 /// Words of a stage.
 pub(crate) mod stage {
-    use super::{Field, Stage};
+    use super::{Event, Field, Stage};
 
+    /// Items of the stage have failed since one was done. This and what follows, see `transaction/failing.rs`.
+    pub(crate) const TOUCHED: Field<Stage> = Field::new(0);
+    pub(crate) const EPOCH: Field<Stage> = Field::new(8);
+    pub(crate) const FIRST_EPOCH: Field<Stage> = Field::new(16);
+    pub(crate) const FAILED: Field<Stage> = Field::new(24);
+    pub(crate) const SINCE: Field<Stage> = Field::new(32);
+    pub(crate) const PROBER: Field<Stage> = Field::new(40);
+    pub(crate) const NEXT_PROBE: Field<Stage> = Field::new(48);
+    pub(crate) const PROBES: Field<Stage> = Field::new(56);
+    pub(crate) const FORGIVEN: [Field<Stage>; 4] =
+        [Field::new(64), Field::new(72), Field::new(80), Field::new(88)];
+    /// Workers that may take no item sleep on this.
+    pub(crate) const MAY_TAKE: Field<Stage, Event> = Field::new(96);
+    /// The slot whose worker has seen the last failure, + 1: its words are in `slot::LAST_WORDS`.
+    pub(crate) const LAST_SLOT: Field<Stage> = Field::new(104);
     /// See `rate.rs`.
     pub(crate) const RATE: Field<Stage> = Field::new(128);
 }
@@ -647,6 +664,17 @@ impl StageAt {
         } else {
             Err(Fault::damaged("a stage's number", 0_u64, id.0 as u64))
         }
+    }
+
+    /// Its number.
+    pub(crate) fn number(self) -> u64 {
+        ((self.offset() - STAGES) / STAGE_SIZE) as u64
+    }
+
+    /// The stage that a slot's word names.
+    pub(crate) fn named_by(word: u64) -> Option<StageAt> {
+        let number = u16::try_from(word.checked_sub(1)?).ok()?;
+        StageAt::of(StageId(number)).ok()
     }
 
     /// All its words, and no others': where the file system can't reserve room it is filled with zeros.
@@ -703,8 +731,14 @@ pub(crate) mod slot {
     /// The queues that its worker uses, see `slot_queues.rs`.
     pub(crate) const QUEUES: Field<Slot, Words> = Field::new(896);
     pub(crate) const QUEUES_WORDS: usize = 16;
+    /// The number of its stage + 1; 0: none, or not known.
+    pub(crate) const STAGE: Field<Slot> = Field::new(272);
     /// 16 words, see `tuning.rs`.
     pub(crate) const TUNING: Field<Slot, Words> = Field::new(1024);
+    /// Why its last item failed.
+    pub(crate) const LAST_WORDS_LEN: Field<Slot> = Field::new(1152);
+    pub(crate) const LAST_WORDS: Field<Slot, Words> = Field::new(1160);
+    pub(crate) const LAST_WORDS_MAX: usize = 504;
     pub(crate) const ENDING_TEXT: Field<Slot, Words> = Field::new(2048);
     pub(crate) const ENDING_TEXT_MAX: usize = 2048;
 }

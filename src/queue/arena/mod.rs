@@ -19,6 +19,7 @@ pub(super) mod inject;
 #[cfg(miri)]
 pub(super) mod interpreted;
 pub(super) mod item_times;
+pub(super) mod last_words;
 pub(super) mod layout;
 pub(super) mod memory;
 pub(super) mod note;

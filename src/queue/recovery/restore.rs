@@ -135,8 +135,9 @@ impl QueueAdmin {
             tx.memory.store(to + entry::SEQUENCE, sequence);
             tx.memory.store(to + entry::MARK, item.mark);
             tx.memory.store(to + entry::PUT_OFF, 0);
+            tx.memory.store(to + entry::FAILURES, 0);
         };
-        if item.due == 0 || !delayed::put_at(&mut tx, queue, item.due, most, fill)? {
+        if item.due == 0 || delayed::put_at(&mut tx, queue, item.due, most, fill)?.is_none() {
             fill(&mut tx, queue.returned(n));
             tx.set(queue + queue::RETURNED_ENTRIES, n + 1);
             tx.add(queue + queue::RETURNED, 1);

@@ -3,6 +3,7 @@
 mod crash;
 mod delayed;
 mod extents;
+mod failing;
 mod flow;
 mod hostile;
 mod lock;

@@ -80,16 +80,16 @@ pub(crate) fn len(tx: &Tx<'_>, queue: QueueAt) -> Result<u64, Fault> {
     Ok(n)
 }
 
-/// Delays the item of a table entry, as this descriptor says; false if there is no room for one more.
+/// Delays the item of a table entry, as this descriptor says; returns its new entry, `None` if there is no room for one more.
 pub(crate) fn put(
     tx: &mut Tx<'_>,
     queue: QueueAt,
     from: EntryAt,
     (data, meta): (u64, Meta),
     delay: Delay,
-) -> Result<bool, Fault> {
+) -> Result<Option<EntryAt>, Fault> {
     if meta.items() != 1 {
-        return Ok(false);
+        return Ok(None);
     }
     let most = millis(delay.most).max(1);
     let at = clock::now().saturating_add(millis(delay.time).min(most));
@@ -107,9 +107,9 @@ pub(crate) fn put_at(
     at: u64,
     most: u64,
     fill: impl FnOnce(&mut Tx<'_>, EntryAt),
-) -> Result<bool, Fault> {
+) -> Result<Option<EntryAt>, Fault> {
     let n = len(tx, queue)?;
-    let Some(number) = free_number(tx, queue, n)? else { return Ok(false) };
+    let Some(number) = free_number(tx, queue, n)? else { return Ok(None) };
     let to = queue.delayed(number);
     fill(tx, to);
     let due = Due::new(at.saturating_add(tx.get(queue + queue::DELAY_SHIFT)), number);
@@ -118,7 +118,7 @@ pub(crate) fn put_at(
     }
     tx.set(queue + queue::DELAYED, n + 1);
     sift_up(tx, queue, n, due);
-    Ok(true)
+    Ok(Some(to))
 }
 
 /// The number of a free entry.
@@ -151,19 +151,19 @@ fn has_room(tx: &mut Tx<'_>, queue: QueueAt, used: u64) -> Result<bool, Fault> {
 }
 
 /// Takes items that are due, the earliest first and at most `n`: calls `each` with their entries, until it says that it
-/// takes no more. `words`: how many of the heap may change still.
+/// takes no more. `words`: how many of the heap may change still; `regardless` of whether they are due.
 pub(crate) fn take_due(
     tx: &mut Tx<'_>,
     queue: QueueAt,
     n: u64,
-    words: &mut u64,
+    (words, regardless): (&mut u64, bool),
     mut each: impl FnMut(&mut Tx<'_>, EntryAt) -> bool,
 ) -> Result<u64, Fault> {
     let mut left = len(tx, queue)?;
     if left == 0 {
         return Ok(0);
     }
-    let now = now(tx, queue);
+    let now = if regardless { u64::MAX } else { now(tx, queue) };
     let mut taken = 0;
     while taken < n && left > 0 {
         let next = Due(tx.get(queue.due_cell(0)));

@@ -46,11 +46,14 @@ pub(super) fn wake(memory: &Memory, event: EventAt, n: i32) {
 
 /// Without the lock: wakes every waiter on the events of a queue (an order, a death).
 pub(crate) fn wake_all(memory: &Memory, queue: QueueAt) {
-    for event in queue::EVENTS.map(|event| queue + event) {
-        // Idle, not busy: a notifier may then wake once too often, never too seldom.
-        set(memory, event, 1);
-        wake(memory, event, i32::MAX);
-    }
+    queue::EVENTS.map(|event| queue + event).into_iter().for_each(|event| wake_all_on(memory, event));
+}
+
+/// The same for one event.
+pub(crate) fn wake_all_on(memory: &Memory, event: EventAt) {
+    // Idle, not busy: a notifier may then wake once too often, never too seldom.
+    set(memory, event, 1);
+    wake(memory, event, i32::MAX);
 }
 
 #[inline]

@@ -5,7 +5,7 @@ use super::{counts, returned, tx::Tx, window};
 use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{
-    BITMAP_WORDS, EntryAt, HOLDINGS, MAX_FAN, QueueAt, SlotAt, descriptor, entry, queue, slot,
+    BITMAP_WORDS, EntryAt, EventAt, HOLDINGS, MAX_FAN, QueueAt, SlotAt, descriptor, entry, queue, slot,
 };
 use crate::queue::arena::memory::Memory;
 use crate::queue::arena::place::WordAt;
@@ -243,11 +243,12 @@ pub(crate) fn cut(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, at: usize, new: u16
 /// What an entry stands for goes back: leases to their queue, at once or after a while, a reserved block to its free stack; the
 /// bit is the caller's. Where no room is left for one more delayed item it goes back at once.
 /// `change`: what the items are from now on, all of them or a part of their span. Returns the queue.
+/// `record`: what is known of its failures from now on, if that is news.
 pub(crate) fn give_back(
     tx: &mut Tx<'_>,
     slot: SlotAt,
     entry: u16,
-    delay: Option<Delay>,
+    (delay, record): (Option<Delay>, Option<u64>),
     change: impl FnOnce(Meta) -> Meta,
 ) -> Result<QueueAt, Fault> {
     let at = slot.entry(entry);
@@ -260,12 +261,16 @@ pub(crate) fn give_back(
         }
     } else {
         let (data, meta) = tx.detach(queue, tx.memory.data(at), change(meta), delay.is_some())?;
-        let is_delayed = match delay {
+        let delayed = match delay {
             Some(delay) => delayed::put(tx, queue, at, (data, meta), delay)?,
-            None => false,
+            None => None,
         };
-        if !is_delayed {
-            returned::push(tx, queue, at, data, meta)?;
+        let to = match delayed {
+            Some(to) => to,
+            None => returned::push(tx, queue, at, data, meta)?,
+        };
+        if let Some(record) = record {
+            tx.memory.store(to + entry::FAILURES, record);
         }
     }
     Ok(queue)
@@ -277,6 +282,8 @@ pub(crate) struct EndedQueues {
     /// A queue's index, and in the lowest bit whether bytes became free.
     queues: [u16; MAX_FAN + 1],
     n: usize,
+    /// A stage that was failing until then: its workers sleep on this.
+    pub recovered: Option<EventAt>,
 }
 
 impl EndedQueues {
@@ -293,6 +300,9 @@ impl EndedQueues {
     /// After the commit: waiters for bytes, or for the end of the queue, are woken.
     #[inline]
     pub(crate) fn notify(&self, tx: &mut Tx<'_>) {
+        if let Some(event) = self.recovered {
+            tx.notify_all(event);
+        }
         for &word in &self.queues[..self.n] {
             let queue = QueueAt::nth(word >> 1);
             // Bytes of a queue without items are those of outputs that wait for their turn: see `worker/in_order.rs`.

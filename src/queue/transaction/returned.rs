@@ -18,21 +18,21 @@ pub(crate) fn len(tx: &Tx<'_>, queue: QueueAt) -> Result<u64, Fault> {
     Ok(n)
 }
 
-/// Puts what an entry stands for back to the front, as this descriptor says.
+/// Puts what an entry stands for back to the front, as this descriptor says; returns its new entry.
 pub(crate) fn push(
     tx: &mut Tx<'_>,
     queue: QueueAt,
     entry: EntryAt,
     data: u64,
     meta: Meta,
-) -> Result<(), Fault> {
+) -> Result<EntryAt, Fault> {
     let n = len(tx, queue)?;
     let to = queue.returned(n);
     tx.memory.copy_entry(entry, to);
     tx.memory.store_descriptor(to, data, meta);
     tx.set(queue + queue::RETURNED_ENTRIES, n + 1);
     tx.add(queue + queue::RETURNED, meta.items() as u64);
-    Ok(())
+    Ok(to)
 }
 
 /// Takes up to `items` of the entry on top of the stack, whose number is `n`: calls `each` with the entry and what of it is

@@ -147,7 +147,7 @@ impl WorkerHandle {
         priority: LockPriority,
     ) -> Result<Published, Fault> {
         self.end_finished_in_order()?;
-        let WorkerHandle { session, slot, leases, finished, staging, targets, hidden, .. } = self;
+        let WorkerHandle { session, slot, leases, finished, staging, targets, hidden, place, .. } = self;
         let mut tx = session.begin_with(priority)?;
         if let Some(event) = slept {
             tx.register_waiter(event); // others may still sleep
@@ -206,6 +206,9 @@ impl WorkerHandle {
         let finished_items: usize = finished.iter().map(|part| part.items).sum();
         leases::join(finished, &leases[..done]);
         let mut ended = EndedQueues::default();
+        if let Some(place) = place.as_ref().filter(|place| place.is_touched(tx.memory)) {
+            place.ended(&mut tx, finished, End::Done, &mut ended);
+        }
         holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut ended)?;
         if done < staging.named {
             let mut marking = Marking { slot: *slot, leases, free: FreeEntries::of(*slot) };
@@ -225,6 +228,9 @@ impl WorkerHandle {
         let (before, size_after) = targets.first_sizes(&tx);
         let change = tx.change();
         drop(tx);
+        if ended.recovered.is_some() {
+            self.tell();
+        }
         Ok(self.published(change, before, size_after))
     }
 

@@ -120,7 +120,7 @@ impl WorkerHandle {
     }
 
     /// Lease `i` gets an entry of its own, in which it can end by itself.
-    fn isolate(&mut self, i: usize) -> Result<(), Fault> {
+    pub(super) fn isolate(&mut self, i: usize) -> Result<(), Fault> {
         self.cut_before(i)?;
         if self.leases.get(i + 1).is_some_and(|next| next.entry == self.leases[i].entry) {
             self.cut_before(i + 1)?;
@@ -156,7 +156,7 @@ impl WorkerHandle {
         let mut tx = session.begin()?;
         let mut queues = [None; TX_ENTRIES];
         for (&entry, queue) in entries.zip(&mut queues) {
-            *queue = Some(holdings::give_back(&mut tx, *slot, entry, delay, &change)?);
+            *queue = Some(holdings::give_back(&mut tx, *slot, entry, (delay, None), &change)?);
             holdings::clear(&mut tx, *slot, entry);
         }
         tx.commit()?;
@@ -190,14 +190,21 @@ impl WorkerHandle {
     }
 
     fn end_leases(&mut self, parts: &[EntryPart], how: End) -> Result<(), Fault> {
-        let WorkerHandle { session, slot, .. } = self;
+        let WorkerHandle { session, slot, place, .. } = self;
         let mut tx = session.begin()?;
         let mut ended = EndedQueues::default();
+        if let Some(place) = place.as_ref().filter(|place| place.is_touched(tx.memory)) {
+            place.ended(&mut tx, parts, how, &mut ended);
+        }
         holdings::end(&mut tx, *slot, parts.iter().copied(), how, &mut ended)?;
         let counter = if how == End::Done { slot::COMPLETED } else { slot::DEAD };
         tx.add(*slot + counter, parts.iter().map(|part| part.items as u64).sum());
         tx.commit()?;
         ended.notify(&mut tx);
+        drop(tx);
+        if ended.recovered.is_some() {
+            self.tell();
+        }
         Ok(())
     }
 }

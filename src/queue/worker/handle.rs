@@ -11,6 +11,7 @@ use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{attach::Arena, fault::Fault, place::Field, tuning};
 use crate::queue::arena::{item_times, worker_time};
+use crate::queue::transaction::failing::Place;
 use crate::queue::transaction::holdings::{Begun, Bitmap, EntryPart};
 use crate::queue::transaction::{counts, lock::LockPriority, session::Session};
 use crate::queue::{QueueId, SlotId};
@@ -59,6 +60,10 @@ pub struct WorkerHandle {
     publishes_first: bool,
     /// Leases that may be held at once.
     pub(super) max_leases: usize,
+    /// Where the failures of its stage are counted.
+    pub(super) place: Option<Place>,
+    /// Tells the supervisor that the stage is failing, or no more.
+    tell: Option<Box<dyn Fn()>>,
 }
 
 /// Around a queue of less capacity each transaction soon has to wait for the other side.
@@ -77,6 +82,7 @@ impl WorkerHandle {
         if let Some(word) = Bitmap::load(session.memory(), slot).first_word() {
             return Err(Fault::damaged("the holdings of a fresh worker", slot, word));
         }
+        let place = Place::of(session.memory(), slot);
         Ok(WorkerHandle {
             session,
             slot,
@@ -92,7 +98,21 @@ impl WorkerHandle {
             hidden: Vec::new(),
             publishes_first: false,
             max_leases: MAX_BATCH, // the other half of the table is for what the leases put
+            place,
+            tell: None,
         })
+    }
+
+    /// From now on this is called whenever the stage begins to fail, or does so no more.
+    pub fn tell_of_failing(&mut self, tell: Box<dyn Fn()>) {
+        self.tell = Some(tell);
+    }
+
+    /// After the transaction: nothing of the lock may wait for a system call.
+    pub(super) fn tell(&self) {
+        if let Some(tell) = &self.tell {
+            tell();
+        }
     }
 
     /// Says that the worker has built its stage.

@@ -2,10 +2,12 @@
 
 mod commit;
 mod end;
+mod fail;
 mod handle;
 mod in_order;
 mod leases;
 mod outputs;
+mod permit;
 mod published;
 mod put;
 mod spin;
@@ -17,6 +19,7 @@ mod wait;
 mod whole;
 
 pub use commit::Committed;
+pub use fail::Failed;
 pub use handle::{Lease, WorkerHandle};
 pub use put::PutError;
 pub use staging::MAX_BLOCKS;

@@ -2,6 +2,7 @@
 
 use super::handle::WorkerHandle;
 use super::leases::Held;
+use super::permit::Permit;
 use super::wait::Wait;
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, Span};
@@ -59,12 +60,12 @@ impl WorkerHandle {
         }
         // Another thread may have slept in its place ([`WorkerHandle::waiter`]) and been woken.
         let mut slept = !std::mem::take(&mut self.empty_inputs).is_empty();
-        let mut events = [(QueueAt::nth(0) + queue::NOT_EMPTY, 0); MAX_FAN];
+        let mut events = SleepOn::new();
         loop {
             let room = self.leases_left().min(MAX_BATCH);
             let taken = self.try_take(inputs, max.min(room), slept, priority, &mut events)?;
-            let events = &events[..inputs.len()];
             let has_filled = self.fill(inputs)?;
+            let events = events.all();
             if taken != Taken::Empty {
                 return Ok(taken);
             }
@@ -131,15 +132,20 @@ impl WorkerHandle {
         max: usize,
         slept: bool,
         priority: LockPriority,
-        events: &mut [(EventAt, u32); MAX_FAN],
+        events: &mut SleepOn,
     ) -> Result<Taken, Fault> {
         let is_hidden = self.is_hidden(inputs);
-        let WorkerHandle { session, slot, leases, finished, first_input, next_due, .. } = self;
+        let WorkerHandle { session, slot, leases, finished, first_input, next_due, place, hidden, .. } = self;
         let mut tx = session.begin_with(priority)?;
         let mut ended = EndedQueues::default();
         let finished_items = finished.iter().map(|part| part.items).sum();
+        let touched = place.as_ref().filter(|place| place.is_touched(tx.memory));
+        if let Some(place) = touched {
+            place.ended(&mut tx, finished, End::Done, &mut ended);
+        }
         holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut ended)?;
         holdings::forget_begun(&mut tx, *slot);
+        let permit = Permit::of(&mut tx, touched.filter(|_| !is_hidden), *slot, (leases, hidden), &mut ended);
         let mut batch = TakenBatch {
             slot: *slot,
             max,
@@ -147,6 +153,8 @@ impl WorkerHandle {
             leases,
             got: 0,
             heap_words: TAKE_WORDS,
+            new_first: touched.is_some(),
+            in_order: false,
             next: None,
         };
         let (mut size, mut unused) = (None, None);
@@ -157,9 +165,15 @@ impl WorkerHandle {
                 tx.register_waiter(queue + queue::NOT_EMPTY); // others may still sleep
             }
             let before = counts::queued(&tx, queue);
-            if before > 0 && batch.take(&mut tx, queue)? > 0 {
+            if before > 0 && permit.is_open(queue) && batch.take(&mut tx, queue)? > 0 {
                 size = size.or(Some((before, counts::queued(&tx, queue))));
                 unused = unused.or_else(|| ring::shrink_if_empty(&mut tx, queue));
+            }
+        }
+        if let Some(fresh) = permit.probes().filter(|_| max > 0 && batch.got == 0) {
+            size = batch.take_probe(&mut tx, inputs, fresh)?;
+            if let Some(place) = touched.filter(|_| size.is_some()) {
+                place.probed(&mut tx);
             }
         }
         let got = batch.got;
@@ -173,22 +187,61 @@ impl WorkerHandle {
         }
         ended.notify(&mut tx);
         let mut all_ended = true;
-        *next_due = None;
-        for (&q, slept_on) in inputs.iter().zip(events) {
+        *next_due = permit.opens_at();
+        events.clear();
+        for &q in inputs {
             let queue = QueueAt::of(q)?;
             pass_on(&mut tx, queue, got > 0, slept && (got > 0 || max == 0));
-            if got == 0 {
-                all_ended &= counts::is_drained(&tx, queue);
-                *next_due = earliest(*next_due, delayed::next_due(&tx, queue));
-                let event = queue + queue::NOT_EMPTY;
-                *slept_on = (event, tx.register_waiter(event));
+            if got > 0 {
+                continue;
             }
+            all_ended &= counts::is_drained(&tx, queue);
+            if permit.listens(queue) {
+                *next_due = earliest(*next_due, delayed::next_due(&tx, queue));
+                events.register(&mut tx, queue + queue::NOT_EMPTY);
+            }
+        }
+        if let Some(place) = touched.filter(|_| got == 0) {
+            match all_ended {
+                // Those that may take nothing are to see it, too.
+                true => tx.notify_all(place.event()),
+                false => events.register(&mut tx, place.event()),
+            }
+        }
+        drop(tx);
+        if ended.recovered.is_some() {
+            self.tell();
         }
         Ok(match size {
             Some((before, after)) => Taken::Items { before, after },
             None if all_ended => Taken::Ended,
             None => Taken::Empty,
         })
+    }
+}
+
+/// What to sleep on if nothing is there, as seen under the lock.
+struct SleepOn {
+    events: [(EventAt, u32); MAX_FAN + 1],
+    n: usize,
+}
+
+impl SleepOn {
+    fn new() -> SleepOn {
+        SleepOn { events: [(QueueAt::nth(0) + queue::NOT_EMPTY, 0); MAX_FAN + 1], n: 0 }
+    }
+
+    fn clear(&mut self) {
+        self.n = 0;
+    }
+
+    fn register(&mut self, tx: &mut Tx<'_>, event: EventAt) {
+        self.events[self.n] = (event, tx.register_waiter(event));
+        self.n += 1;
+    }
+
+    fn all(&self) -> &[(EventAt, u32)] {
+        &self.events[..self.n]
     }
 }
 
@@ -241,36 +294,60 @@ struct TakenBatch<'a> {
     got: usize,
     /// Words of heaps of delayed items that may change still.
     heap_words: u64,
-    /// Where items keep their order: the number that must follow, for what is taken at once is published at once.
+    /// Something has failed and nothing was done since: what is new tells more than the same items over and over.
+    new_first: bool,
+    /// The queue's items keep their order.
+    in_order: bool,
+    /// Where they do: the number that must follow, for what is taken at once is published at once.
     next: Option<u64>,
 }
 
 impl TakenBatch<'_> {
     fn take(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<usize, Fault> {
         let got_before = self.got;
-        let in_order = window::of(tx, queue).is_some();
-        if in_order {
+        self.in_order = window::of(tx, queue).is_some();
+        if self.in_order {
             let more = places::MAX_LEASES.saturating_sub(self.leases.len());
             self.max = self.max.min(self.got + more);
         }
-        self.take_returned(tx, queue, in_order)?;
-        self.take_delayed(tx, queue, in_order)?;
+        self.take_returned(tx, queue)?;
+        if self.new_first {
+            self.take_new(tx, queue)?;
+            self.take_delayed(tx, queue, false)?;
+        } else {
+            self.take_delayed(tx, queue, false)?;
+            self.take_new(tx, queue)?;
+        }
+        Ok(self.got - got_before)
+    }
+
+    fn take_fresh(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
+        self.take_returned(tx, queue)?;
+        self.take_new(tx, queue)
+    }
+
+    /// Out of the ring.
+    fn take_new(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
         if !self.follows(tx.get(queue + queue::HEAD)) {
-            return Ok(self.got - got_before);
+            return Ok(());
         }
         let wanted = ((self.max - self.got) as u64).min(window::admitted(tx, queue));
         let want = returned::returnable(tx, queue, wanted)?;
-        ring::pop(tx, queue, want, |tx, Popped { data, meta, sequence }| {
+        let popped = ring::pop(tx, queue, want, |tx, Popped { data, meta, sequence }| {
             let Some(entry) = self.free.next(tx) else { return Ok(false) };
             let to = self.slot.entry(entry);
             tx.memory.store_descriptor(to, data, meta);
             tx.memory.store(to + entry::SEQUENCE, sequence);
             tx.memory.store(to + entry::MARK, 0);
             tx.memory.store(to + entry::PUT_OFF, 0);
+            tx.memory.store(to + entry::FAILURES, 0);
             self.hold(tx, entry, meta);
             Ok(true)
         })?;
-        Ok(self.got - got_before)
+        if popped > 0 && self.in_order {
+            self.next = Some(tx.get(queue + queue::HEAD));
+        }
+        Ok(())
     }
 
     /// Whether the item of this number may be taken with those before it.
@@ -278,19 +355,44 @@ impl TakenBatch<'_> {
         self.next.is_none_or(|next| next == number)
     }
 
-    fn take_delayed(&mut self, tx: &mut Tx<'_>, queue: QueueAt, in_order: bool) -> Result<(), Fault> {
+    /// One item of a stage that is failing: a fresh one, or one that is delayed, whichever is there. What waited in its
+    /// queue, before and after; `None`: there is no item.
+    fn take_probe(
+        &mut self,
+        tx: &mut Tx<'_>,
+        inputs: &[QueueId],
+        fresh: bool,
+    ) -> Result<Option<(u64, u64)>, Fault> {
+        self.max = 1;
+        for fresh in [fresh, !fresh] {
+            for &q in inputs {
+                let queue = QueueAt::of(q)?;
+                let before = counts::queued(tx, queue);
+                match fresh {
+                    true => self.take_fresh(tx, queue)?,
+                    false => self.take_delayed(tx, queue, true)?,
+                }
+                if self.got > 0 {
+                    return Ok(Some((before, counts::queued(tx, queue))));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_delayed(&mut self, tx: &mut Tx<'_>, queue: QueueAt, regardless: bool) -> Result<(), Fault> {
         if counts::delayed(tx, queue) == 0 {
             return Ok(());
         }
         let (want, mut words) =
             (returned::returnable(tx, queue, (self.max - self.got) as u64)?, self.heap_words);
-        delayed::take_due(tx, queue, want, &mut words, |tx, from| {
+        delayed::take_due(tx, queue, want, (&mut words, regardless), |tx, from| {
             let number = tx.memory.load(from + entry::SEQUENCE);
             if !self.follows(number) {
                 return false;
             }
             let Some(entry) = self.free.next(tx) else { return false };
-            self.next = in_order.then_some(number.wrapping_add(1));
+            self.next = self.in_order.then_some(number.wrapping_add(1));
             tx.memory.copy_entry(from, self.slot.entry(entry));
             self.hold(tx, entry, tx.memory.meta(from));
             true
@@ -299,7 +401,7 @@ impl TakenBatch<'_> {
         Ok(())
     }
 
-    fn take_returned(&mut self, tx: &mut Tx<'_>, queue: QueueAt, in_order: bool) -> Result<(), Fault> {
+    fn take_returned(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
         let mut left = returned::len(tx, queue)?;
         while left > 0 && self.got < self.max {
             let number = tx.memory.load(queue.returned(left - 1) + entry::SEQUENCE);
@@ -316,7 +418,7 @@ impl TakenBatch<'_> {
                 self.hold(tx, entry, meta);
                 Ok(())
             })?;
-            self.next = in_order.then_some(number.wrapping_add((self.got - got_before) as u64));
+            self.next = self.in_order.then_some(number.wrapping_add((self.got - got_before) as u64));
         }
         Ok(())
     }

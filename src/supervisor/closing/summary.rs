@@ -4,7 +4,7 @@ use crate::exit;
 pub(crate) use crate::numbers::counted as count;
 use crate::queue::QueueCounts;
 use crate::supervisor::machine::effect::Outcome;
-use crate::supervisor::machine::reason::spoken;
+use crate::supervisor::machine::reason::{StopCause, spoken};
 use crate::supervisor::machine::totals::StageTotals;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,6 +79,17 @@ impl Closing {
         format!("  stage {}: {done}{dead}{too_long}{repeated}{emitted} emitted, {restarts}", stage.name)
     }
 
+    /// What becomes of the items of a stage that is failing, if the run ends for that.
+    pub(crate) fn left(&self, outcome: &Outcome, keeps: bool) -> Option<String> {
+        let Some(StopCause::Failing { .. }) = outcome.stopped else { return None };
+        let left = |(_, counts): &(String, QueueCounts)| counts.waiting + counts.delayed + counts.leased;
+        let items = count(self.queues.iter().map(left).sum(), "item");
+        Some(match keeps {
+            true => format!("{items} stay in the queues: the next run goes on with them"),
+            false => format!("{items} are lost with the queues, which were kept in memory only"),
+        })
+    }
+
     /// The line about dead letters, if there are any.
     pub(crate) fn warning(&self) -> Option<String> {
         let dead = dead_letters(self.dead(), self.too_long)?;
@@ -116,7 +127,6 @@ fn queue_line(name: &str, counts: &QueueCounts) -> String {
 mod tests {
     use super::*;
     use crate::model::Totals;
-    use crate::supervisor::machine::reason::StopCause;
 
     fn closing() -> Closing {
         let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };

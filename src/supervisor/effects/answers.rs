@@ -5,12 +5,14 @@ use crate::control::protocol::{Audit, Refused, Tap};
 use crate::dead_letter::WhenFull;
 use crate::model::Totals;
 use crate::queue::{
-    Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, WindowState, WorkTimes,
+    Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, StageId, WindowState,
+    WorkTimes,
 };
 use crate::status::{Glimpse, Snapshot};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::state::State;
+use crate::text;
 
 impl Performer<'_> {
     pub(super) fn tap(&mut self, tap: &Tap) -> Result<Option<Glimpse>, Refused> {
@@ -109,5 +111,11 @@ impl Counters for Arena<'_> {
     fn window(&mut self, window: QueueId) -> Option<WindowState> {
         let read = self.admin.window(window);
         self.keep(read).flatten()
+    }
+
+    fn last_words(&mut self, stage: StageId) -> Option<String> {
+        let read = self.admin.failing(stage);
+        let last_words = self.keep(read).flatten()?.last_words;
+        (!last_words.is_empty()).then(|| text::one_line(&last_words).into_owned())
     }
 }

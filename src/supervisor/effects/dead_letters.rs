@@ -1,7 +1,7 @@
 //! Dead letters on behalf of dead workers: begun here, and settled when their helper has ended.
 
 use super::performer::Performer;
-use crate::queue::{FailureAttribution, SlotId};
+use crate::queue::SlotId;
 use crate::supervisor::machine::effect::Release;
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::runtime::children::Auxiliary;
@@ -51,11 +51,7 @@ impl Performer<'_> {
             Err(why) => return self.events.push_back(Event::DeadLetterFailed(slot, why)),
         };
         let release = &writer.release;
-        let Some(released) = self
-            .admin(|admin| admin.release(slot, FailureAttribution::Begun, release.attempts, &mut |_| Ok(())))
-        else {
-            return;
-        };
+        let Some(released) = self.admin(|admin| admin.release_dead(slot)) else { return };
         *self.dead.by_stage.entry(release.stage.clone()).or_default() += released.dead;
         let ((id, queue, attempts), stage, index) = (&writer.item, &release.stage, release.worker.index);
         log!(

@@ -62,8 +62,11 @@ impl Performer<'_> {
                 let report = self.admin(|admin| admin.report(child.slot));
                 let end = End::new(report.as_ref().and_then(|report| report.ending.clone()), exit);
                 let (item, attempt) = self.item_of(child.slot);
+                let failing = self.admin(|admin| admin.death(child.slot)).unwrap_or_default();
                 let work = ProcessWork {
                     attempt,
+                    has_hope: !failing.is_last_attempt,
+                    with_another: failing.with_another,
                     item: item.map(Box::new),
                     last_stderr: if end.is_failure() { self.last_stderr(&child) } else { Vec::new() },
                     stage_has_worked: matches!(end, End::CannotStart(_)) && self.has_worked(&child),

@@ -28,6 +28,7 @@ mod ask;
 mod dead_letters;
 mod deaths;
 mod errands;
+mod failing;
 mod perform;
 pub(super) mod performer;
 mod queues;

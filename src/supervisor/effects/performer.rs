@@ -35,7 +35,7 @@ use log::{Level, log};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CString;
 use std::ops::RangeFrom;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tokio::sync::oneshot;
 
 /// What an errand is for.
@@ -102,6 +102,8 @@ pub(crate) struct Performer<'a> {
     pub(super) stages: BTreeMap<StageKey, String>,
     /// Whose the stages' places in the arena are.
     pub(super) opened_stages: BTreeMap<StageId, StageKey>,
+    /// The stages that were failing at the last look, and since when.
+    pub(super) failing: BTreeMap<StageKey, SystemTime>,
     /// Workers of a program before this one that do not lead a group.
     pub(super) non_leaders: Vec<u32>,
     pub(super) dead: DeadCounters,
@@ -199,7 +201,10 @@ impl Performer<'_> {
         let event = match notice {
             Notice::Suspend => return self.suspend(),
             Notice::Child => return self.look_at_children(),
-            Notice::WorkerSignal => return self.poll_ready_workers(state),
+            Notice::WorkerSignal => {
+                self.look_for_failing_stages();
+                return self.poll_ready_workers(state);
+            }
             Notice::Upgrade => Event::Upgrade,
             Notice::Terminate => Event::Terminate,
             Notice::Interrupt => Event::Interrupt,

@@ -3,7 +3,7 @@
 use super::performer::Performer;
 use crate::config;
 use crate::model::{Limits, WhenFull};
-use crate::queue::{DeadLetterCandidate, Fault, QueueId};
+use crate::queue::{DeadLetterCandidate, FailureAttribution, Fault, QueueId};
 use crate::supervisor::machine::effect::{KeptOrder, Release};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::recovered::Label;
@@ -20,6 +20,10 @@ impl Performer<'_> {
     pub(super) fn release(&mut self, release: &Release) {
         // No item is at its last try here: that is what `write_dead_letter` is for. If one were, it would go back.
         let mut none = |_: DeadLetterCandidate<'_>| Err(std::io::ErrorKind::Other.into());
+        if release.attribution == FailureAttribution::Begun {
+            let last_words = release.last_words();
+            self.admin(|admin| admin.set_last_words(release.slot, &last_words));
+        }
         let Some(released) =
             self.admin(|admin| admin.release(release.slot, release.attribution, release.attempts, &mut none))
         else {
@@ -29,6 +33,7 @@ impl Performer<'_> {
             let (stage, index) = (&release.stage, release.worker.index);
             log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {} items", released.returned);
         }
+        self.look_whether_failing(release.worker.stage);
     }
 
     pub(super) fn set_queue(&mut self, queue: QueueId, spec: &config::Queue) {

@@ -82,6 +82,7 @@ impl<'a> Performer<'a> {
             tokens,
             stages: BTreeMap::new(),
             opened_stages: BTreeMap::new(),
+            failing: BTreeMap::new(),
             non_leaders: Vec::new(),
             dead,
             unsettled: Vec::new(),

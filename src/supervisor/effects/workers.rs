@@ -44,8 +44,11 @@ impl Performer<'_> {
             return Err(SpawnError::preparing(error));
         }
         self.unless_damaged(opened).ok_or(damaged)?;
-        let queues: Vec<QueueId> = version.queues().collect();
-        self.admin(|admin| admin.set_queues_of(spawn.slot, &queues)).ok_or(damaged)?;
+        let (queues, inputs): (Vec<QueueId>, _) = (version.queues().collect(), version.inputs.len());
+        self.admin(|admin| admin.set_queues_of(spawn.slot, &queues, inputs)).ok_or(damaged)?;
+        if let Some(id) = spawn.stage_id {
+            self.admin(|admin| admin.set_stage_of(spawn.slot, id)).ok_or(damaged)?;
+        }
         if spawn.order != Order::Run {
             self.admin(|admin| admin.order(spawn.slot, spawn.order)).ok_or(damaged)?;
         }

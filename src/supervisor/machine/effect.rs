@@ -143,6 +143,16 @@ pub(crate) struct Release {
     pub last_stderr: Vec<String>,
 }
 
+impl Release {
+    /// Why the item failed, if the worker died of one.
+    pub(crate) fn last_words(&self) -> String {
+        match self.last_stderr.iter().rev().find(|line| !line.trim().is_empty()) {
+            Some(line) => format!("its worker {}; its last words: {line}", self.end),
+            None => format!("its worker {}", self.end),
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {

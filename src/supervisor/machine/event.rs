@@ -8,7 +8,7 @@ use super::wanted::Wanted;
 use crate::control::protocol::Command;
 use crate::queue::{QueueId, SlotId};
 use crate::sys::process::SpawnError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Something happened; [`State::handle_all`](super::state::State::handle_all) decides what to do about it.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ pub(crate) enum Event {
         /// It holds the queues' lock, so that every other worker waits.
         holds_lock: bool,
     },
+    /// A stage is failing; `None`: no more.
+    Failing(StageKey, Option<FailingNews>),
     /// Queues are removed.
     QueuesRemoved(Vec<QueueId>),
     /// No queue was removed, since this one still holds items: how many.
@@ -98,6 +100,15 @@ impl Event {
                 | Event::Ended(..)
         )
     }
+}
+
+/// Different items of a stage fail one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FailingNews {
+    /// Since how long.
+    pub since: Duration,
+    /// Why the last one failed.
+    pub last_words: String,
 }
 
 /// Why the program on the disk has not taken over.

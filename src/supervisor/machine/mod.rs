@@ -3,6 +3,7 @@
 mod dead_letters;
 pub(super) mod effect;
 pub(super) mod event;
+mod failing;
 mod helper;
 pub(super) mod history;
 pub(super) mod ids;

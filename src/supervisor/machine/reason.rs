@@ -101,6 +101,8 @@ pub(crate) enum StopCause {
     Requested(&'static str),
     /// This stage gave up, with `on_give_up = "stop"`.
     GaveUp(String),
+    /// This stage is failing: with `when_failing = "stop"`, or for longer than its `failing_timeout`.
+    Failing { stage: String, last_words: String },
     /// The terminal it ran in is gone.
     TerminalGone,
     /// The disk has no room for the queues.
@@ -115,6 +117,9 @@ impl fmt::Display for StopCause {
             StopCause::Signal(name) => f.write_str(name),
             StopCause::Requested(verb) => write!(f, "mprun {verb}"),
             StopCause::GaveUp(stage) => write!(f, "the stage {stage} gave up"),
+            StopCause::Failing { stage, last_words } => {
+                write!(f, "the stage {stage} is failing: {last_words}")
+            }
             StopCause::TerminalGone => f.write_str("the terminal is gone"),
             StopCause::NoRoom(what) | StopCause::Damaged(what) => f.write_str(what),
         }

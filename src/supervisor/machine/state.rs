@@ -12,6 +12,7 @@ mod answer;
 mod command;
 mod converge;
 mod exits;
+mod failing;
 mod reload;
 mod saving;
 mod stop;
@@ -23,6 +24,7 @@ mod want;
 use super::dead_letters::PendingDeadLetters;
 use super::effect::{Effect, Effects};
 use super::event::Event;
+use super::failing::Failing;
 use super::helper::Helper;
 use super::history::History;
 use super::ids::{Pid, Pool, RequestId, StageKey, WorkerId};
@@ -38,6 +40,7 @@ use super::wanted::Wanted;
 use super::worker_state::Life;
 use crate::control::protocol::Done;
 use crate::queue::{MAX_SLOTS, MAX_STAGES, SlotId};
+use std::collections::BTreeMap;
 use std::ops::RangeFrom;
 use std::time::{Duration, Instant};
 
@@ -66,6 +69,8 @@ pub(crate) struct State {
     log_writer: Helper,
     /// Dead letters of dead workers that are not written yet.
     dead_letters: PendingDeadLetters,
+    /// Stages in which different items fail one after the other.
+    failing: BTreeMap<StageKey, Failing>,
     counters: Counters,
     /// What stages did that are gone.
     removed_totals: Vec<StageTotals>,
@@ -136,6 +141,7 @@ impl State {
             guardian: Helper::default(),
             log_writer: Helper::default(),
             dead_letters: PendingDeadLetters::default(),
+            failing: BTreeMap::new(),
             counters: Counters::default(),
             removed_totals: Vec::new(),
             failed: false,
@@ -202,6 +208,7 @@ impl State {
             self.stop_deadline(),
             self.notifier.deadline(),
             self.dead_letters.deadline(),
+            self.failing_deadline(),
             self.again,
             stages,
         ];
@@ -249,6 +256,7 @@ impl State {
             Event::AtRest(worker, pid) => self.at_rest(worker, pid),
             Event::Ended(worker, pid, end, work) => self.worker_ended(worker, pid, end, work, out),
             Event::Halted { worker, pid, holds_lock } => self.halted(worker, pid, holds_lock, out),
+            Event::Failing(stage, news) => self.failing(stage, news, out),
             Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queue_removed(queue)),
             Event::QueueHolds(queue, items) => self.queue_holds(queue, items, out),
             Event::DeadLetterWritten(slot) => {

@@ -19,6 +19,10 @@ pub(crate) struct ProcessWork {
     pub item_times: ItemTimes,
     /// Which try it was of the item that it had begun, and not ended; 0: it had begun none.
     pub attempt: u32,
+    /// That item is tried again even if that was the last attempt: it may not be at fault.
+    pub has_hope: bool,
+    /// That item has not failed before, since one of the stage was done.
+    pub with_another: bool,
     /// The item that it had begun, and not ended.
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last, if it failed; oldest first.

@@ -19,6 +19,8 @@ pub(crate) struct Wanted {
     pub stateful: BTreeSet<String>,
     /// The stages whose outputs go to standard output, if that is a file: they share a hidden queue with one token.
     pub printing: BTreeSet<String>,
+    /// The sources that are known to come to an end.
+    pub ending: BTreeSet<String>,
     /// Stages that were given another number of processes by hand, with the file's number.
     pub by_hand: BTreeMap<String, u32>,
 }
@@ -32,7 +34,9 @@ impl Wanted {
         let stateful = stateful.map(|stage| stage.name.clone()).collect();
         let printing = pipeline.stages.iter().filter(|stage| prints_to_file && stage.work.prints(registry));
         let printing = printing.map(|stage| stage.name.clone()).collect();
-        Wanted { pipeline, texts, watched, stateful, printing, by_hand: BTreeMap::new() }
+        let ending = pipeline.stages.iter().filter(|stage| stage.work.ends(registry));
+        let ending = ending.map(|stage| stage.name.clone()).collect();
+        Wanted { pipeline, texts, watched, stateful, printing, ending, by_hand: BTreeMap::new() }
     }
 
     /// All that it was made of, as one text: what has the same is the same.

@@ -24,6 +24,8 @@ pub(crate) struct WorkerExit {
     pub work: ProcessWork,
     /// How far the stop of the pipeline is.
     pub stop: Stopping,
+    /// Different items of its stage fail one after the other.
+    pub is_failing: bool,
     /// 0.5 ..= 1, for the back-off.
     pub jitter: f64,
 }
@@ -81,11 +83,21 @@ impl StageState {
         };
         let trial = worker.trial && !exit.work.ready && !requested.is_deadly();
         self.count_kills(exit, lived, out);
-        let verdict = self.follow(i, exit, lived, restart::after(&exit.end, &given), out);
+        let next = match restart::after(&exit.end, &given) {
+            Next::Restart(why) if Self::fails_for_items(exit) => Next::Uncounted(why),
+            next => next,
+        };
+        let verdict = self.follow(i, exit, lived, next, out);
         self.has_run |= shows_a_start(exit);
         let failed = verdict == Verdict::GaveUp || (exit.end.is_failure() && !lived.killed_externally);
         let is_trial = trial && failed && verdict != Verdict::CannotStart;
         (if is_trial { Verdict::TrialFailed } else { verdict }, dead_letter)
+    }
+
+    /// Whether it is another item each time that a worker dies of: that counts for the stage's being failing, before it
+    /// counts for `give_up`.
+    fn fails_for_items(exit: &WorkerExit) -> bool {
+        exit.is_failing || exit.work.with_another
     }
 
     /// Logged once when it becomes too much; the status shows it as long as it lasts.
@@ -137,7 +149,7 @@ impl StageState {
             end: exit.end.clone(),
             last_stderr: exit.work.last_stderr.clone(),
         };
-        let is_last = !innocent && exit.work.attempt >= attempts.max(1);
+        let is_last = !innocent && exit.work.attempt >= attempts.max(1) && !exit.work.has_hope;
         out.push(match is_last {
             true => Effect::WriteDeadLetter(release.clone()),
             false => Effect::Release(release.clone()),

@@ -81,6 +81,7 @@ impl State {
         }
         self.pass_reload_time(out);
         self.pass_stop_time(out);
+        self.pass_failing_time(out);
         self.pass_notifier_time(out);
         self.dead_letters.pass_time(out);
     }

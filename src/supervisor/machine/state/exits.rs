@@ -82,7 +82,8 @@ impl State {
         let why = end.to_string();
         // A run that has lost something is no success, whatever comes after.
         self.failed |= matches!(end, End::Said(Ending::Lost(_)));
-        let exit = WorkerExit { end, work, stop, jitter };
+        let is_failing = self.failing.contains_key(&self.stages[s].key);
+        let exit = WorkerExit { end, work, stop, is_failing, jitter };
         let (verdict, dead_letter) = self.stages[s].ended(i, &exit, out);
         self.revive_if_heard(s, out);
         // Only now: a new worker gets the slot after the release of the old one, which is among the actions.

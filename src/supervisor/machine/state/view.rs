@@ -22,8 +22,11 @@ impl State {
         counters: &mut dyn Counters,
     ) -> Snapshot {
         let named = |queue: QueueId| self.queues.name(queue).map(str::to_owned);
-        let stages = self.stages.iter().map(|stage| stage::describe(stage, moment, counters, &named));
-        let mut stages: Vec<_> = stages.collect();
+        let mut stages: Vec<_> = self
+            .stages
+            .iter()
+            .map(|stage| stage::describe(stage, self.failing.get(&stage.key), moment, counters, &named))
+            .collect();
         let queues = self.describe_queues(counters);
         note_lingering(&mut stages, &queues);
         let mut totals = status::Totals::default();

@@ -4,6 +4,7 @@ mod announcing;
 mod bench;
 mod commands;
 mod dead_letters;
+mod failing;
 mod keeping;
 mod random;
 mod reloading;

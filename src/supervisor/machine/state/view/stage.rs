@@ -3,11 +3,13 @@
 use super::worker::describe as describe_worker;
 use crate::queue::{NextItem, QueueId, WindowState};
 use crate::status;
+use crate::supervisor::machine::failing::Failing;
 use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 
 pub(super) fn describe(
     stage: &StageState,
+    outage: Option<&Failing>,
     moment: Moment,
     counters: &mut dyn Counters,
     named: &dyn Fn(QueueId) -> Option<String>,
@@ -45,6 +47,9 @@ pub(super) fn describe(
         item_seconds: totals.item_times.into(),
         restarts: stage.restarts.clone(),
         killed_in_a_row: killed_in_a_row(stage, &workers),
+        failing: outage
+            .filter(|_| stage.fate == Fate::Wanted)
+            .map(|outage| failing(stage, outage, moment, counters)),
         workers,
     }
 }
@@ -64,6 +69,19 @@ fn describe_order(
     };
     let (held_up_by, most) = (held_up_by.and_then(named), stage.spec.window().unwrap_or(0));
     Some(status::OrderStatus { next, next_is: next_is.to_owned(), held_up_by, finished, most, outputs })
+}
+
+fn failing(
+    stage: &StageState,
+    outage: &Failing,
+    moment: Moment,
+    counters: &mut dyn Counters,
+) -> status::Failing {
+    let latest = stage.id.and_then(|id| counters.last_words(id));
+    status::Failing {
+        since: moment.now.saturating_duration_since(outage.since).as_secs_f64(),
+        last_words: latest.unwrap_or_else(|| outage.last_words.clone()),
+    }
 }
 
 /// As long as none of its workers has done an item since, or has lived for long.

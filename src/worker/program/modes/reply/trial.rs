@@ -1,6 +1,6 @@
 //! Programs that have never answered anything: mostly not the items' fault, but a program that can't work at all.
 //!
-//! An item that was with such a program goes back uncharged, and the next program gets another one. If that is answered
+//! An item that was with such a program is delayed uncharged, and the next program gets another one. If that is answered
 //! programs can work, so the first item is charged after all. If programs in a row answer nothing this worker ends, with
 //! the last stderr line of the last one; at the first start of the stage the run ends with it. An item that is the only
 //! one has the attempts that the pipeline file gives it.
@@ -99,7 +99,8 @@ impl Trial {
     ) -> Result<(), Stop> {
         let lease = worker.queues.item(0)?;
         let (queue, id, why) = (lease.queue, lease.id, failed.to_string());
-        worker.queues.give_back(0, false)?;
+        // Nobody knows yet whether it is the item; but if it is another one each time, the stage is failing.
+        worker.queues.fail(0, false, &worker.live.tuning, &why)?;
         self.held = Some(HeldCharge { queue, id, failed });
         self.count_failure(worker, "answered anything", &why)
     }

@@ -1,0 +1,226 @@
+//! Whether a stage is *failing*: different items fail one after the other, so it is not they that are at fault. Pure: the
+//! words of the stage and of the item are loaded before and stored after, in the transaction that delays or ends the item
+//! (`failing.rs`).
+//!
+//! An *epoch* of a stage lasts from one success to the next. An item notes in which epoch it has failed last, and how many
+//! attempts it was charged in it. What becomes of these is known once the epoch is over:
+//!
+//! | the epoch ended with | its charges |
+//! |---|---|
+//! | a success, and the stage was not failing | stand: others succeed, so the item is known to be bad |
+//! | a success of a fresh item, and the stage was failing | stand, for the same reason |
+//! | a success of an item that had failed, and the stage was failing | are given back: it was an outage |
+//! | the end of the run | stand; but nothing is known of the item |
+//!
+//! While the stage is failing nothing is charged. A last charge makes a dead letter only of an item that is known to be bad
+//! (it fails once more after the success of another), or when nothing else can be tried: no more will come, and all that is
+//! there has failed.
+
+/// Failures of different items that make a stage failing.
+const MANY: u64 = 5;
+/// Probes before their delay begins to grow.
+const QUICK_PROBES: u64 = 10;
+/// Epochs whose charges were given back that are remembered: outages are rare, and an item is delayed for a bounded time.
+pub(crate) const FORGIVEN: usize = 4;
+
+/// What the workers of a stage share.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct StageFailures {
+    /// Counts the successes after failures; never 0.
+    pub epoch: u64,
+    /// The first of this run.
+    pub first_epoch: u64,
+    /// Items that have failed in this epoch, are there still, and are not known to be bad.
+    pub failed: u64,
+    /// Any failure in this epoch: only then a success is news.
+    pub is_touched: bool,
+    /// Since when it is failing, in milliseconds since 1970; 0: it is not.
+    pub since: u64,
+    /// Which slot probes, + 1; 0: nobody yet.
+    pub prober: u64,
+    pub next_probe: u64,
+    pub probes: u64,
+    pub forgiven: [u64; FORGIVEN],
+}
+
+/// What an item knows of its failures.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct ItemFailures {
+    /// The epoch of its last failure; 0: none.
+    pub failed_in: u64,
+    /// Attempts charged in that epoch.
+    pub charged: u32,
+    /// Another item has succeeded since its first failure.
+    pub is_known_bad: bool,
+}
+
+/// The rest that decides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub attempts: u32,
+    /// The failure uses up an attempt.
+    pub is_charged: bool,
+    /// `when_failing = "dead-letter"`: each item is charged as if it were the only one.
+    pub charges_always: bool,
+    /// Items of the stage's inputs that are not done: waiting, delayed and leased, this one included.
+    pub present: u64,
+    /// No more will come.
+    pub has_ended: bool,
+    pub now: u64,
+    pub probes: ProbeDelay,
+}
+
+/// How long to wait for the next probe: some times the first delay, so that a run of bad items is soon through, and then
+/// doubling up to the longest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbeDelay {
+    pub first: u64,
+    pub longest: u64,
+}
+
+impl ProbeDelay {
+    fn after(self, probes: u64) -> u64 {
+        self.first.saturating_mul(1 << probes.saturating_sub(QUICK_PROBES).min(31)).min(self.longest)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// Delayed.
+    Again,
+    /// The same; and the stage is failing from now on.
+    BeginsToFail,
+    /// Its letter is to be written.
+    Dead,
+}
+
+impl StageFailures {
+    /// An item failed; returns its failed attempts from now on.
+    pub(crate) fn failed(&mut self, item: &mut ItemFailures, failures: u32, terms: &Terms) -> (u32, Verdict) {
+        let mut failures = self.settled(item, failures);
+        if item.failed_in != self.epoch && !item.is_known_bad {
+            self.failed += 1;
+        }
+        item.failed_in = self.epoch;
+        self.is_touched = true;
+        if terms.charges_always {
+            self.since = 0;
+            failures += u32::from(terms.is_charged);
+            return (failures, verdict(terms.is_charged && failures >= terms.attempts));
+        }
+        if self.since != 0 {
+            self.next_probe = terms.now + terms.probes.after(self.probes);
+            return (failures, Verdict::Again);
+        }
+        // While more may come, all that there are will do, if they are two at least.
+        let many = if terms.has_ended { MANY } else { terms.present.clamp(2, MANY) };
+        if self.failed >= many {
+            failures -= item.charged.min(failures);
+            item.charged = 0;
+            (self.since, self.probes) = (terms.now.max(1), 0);
+            self.next_probe = terms.now + terms.probes.after(0);
+            return (failures, Verdict::BeginsToFail);
+        }
+        if !terms.is_charged {
+            return (failures, Verdict::Again);
+        }
+        failures += 1;
+        item.charged += 1;
+        let is_last_hope = terms.has_ended && self.failed >= terms.present;
+        (failures, verdict(failures >= terms.attempts && (item.is_known_bad || is_last_hope)))
+    }
+
+    /// An item was done, which had failed or not; true if the stage was failing: then all its workers are to be woken.
+    pub(crate) fn succeeded(&mut self, item: &ItemFailures) -> bool {
+        if !self.is_touched {
+            return false;
+        }
+        let was_failing = self.since != 0;
+        if was_failing && item.failed_in == self.epoch {
+            self.forgiven.rotate_right(1);
+            self.forgiven[0] = self.epoch;
+        }
+        let Self { epoch, first_epoch, forgiven, .. } = *self;
+        *self = Self { epoch: epoch + 1, first_epoch, forgiven, ..Self::default() };
+        was_failing
+    }
+
+    /// An item has ended as a dead letter.
+    pub(crate) fn died(&mut self, item: &ItemFailures) {
+        if item.failed_in == self.epoch && !item.is_known_bad {
+            self.failed = self.failed.saturating_sub(1);
+        }
+    }
+
+    /// Its failed attempts, as the epochs since its last failure have left them.
+    fn settled(&self, item: &mut ItemFailures, failures: u32) -> u32 {
+        if item.failed_in == 0 || item.failed_in == self.epoch {
+            return failures;
+        }
+        let charged = std::mem::take(&mut item.charged);
+        if item.failed_in < self.first_epoch {
+            return failures;
+        }
+        if self.forgiven.contains(&item.failed_in) {
+            return failures - charged.min(failures);
+        }
+        item.is_known_bad = true;
+        failures
+    }
+}
+
+fn verdict(is_dead: bool) -> Verdict {
+    if is_dead { Verdict::Dead } else { Verdict::Again }
+}
+
+/// What a worker may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Gate {
+    Open,
+    /// One item: of those that have failed, or a fresh one.
+    Probe {
+        fresh: bool,
+    },
+    /// Nothing, until then; `None`: until it is woken.
+    Shut {
+        until: Option<u64>,
+    },
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    /// Its slot, + 1.
+    pub slot: u64,
+    /// It holds no item.
+    pub is_idle: bool,
+    /// It has the stage's token, without which no other worker takes an item.
+    pub has_token: bool,
+}
+
+impl StageFailures {
+    pub(crate) fn gate(&mut self, asker: Asker, now: u64) -> Gate {
+        if self.since == 0 {
+            return Gate::Open;
+        }
+        if asker.is_idle && (self.prober == 0 || asker.has_token) {
+            self.prober = asker.slot;
+        }
+        if self.prober != asker.slot || !asker.is_idle {
+            return Gate::Shut { until: None };
+        }
+        match self.next_probe > now {
+            true => Gate::Shut { until: Some(self.next_probe) },
+            false => Gate::Probe { fresh: self.probes.is_multiple_of(2) },
+        }
+    }
+
+    /// An item was taken by way of trial.
+    pub(crate) fn probed(&mut self, now: u64, delay: ProbeDelay) {
+        self.probes += 1;
+        self.next_probe = now + delay.after(self.probes);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+use super::*;
+
+fn stage() -> StageFailures {
+    StageFailures { epoch: 7, first_epoch: 7, ..StageFailures::default() }
+}
+
+fn terms() -> Terms {
+    Terms {
+        attempts: 3,
+        is_charged: true,
+        charges_always: false,
+        present: 100,
+        has_ended: true,
+        now: 1000,
+        probes: ProbeDelay { first: 200, longest: 30_000 },
+    }
+}
+
+fn idle(slot: u64) -> Asker {
+    Asker { slot, is_idle: true, has_token: false }
+}
+
+/// Fails until it is a dead letter; how many attempts that took.
+fn attempts_to_death(stage: &mut StageFailures, mut item: ItemFailures, mut failures: u32) -> u32 {
+    for attempts in 1..100 {
+        let verdict;
+        (failures, verdict) = stage.failed(&mut item, failures, &terms());
+        if verdict == Verdict::Dead {
+            return attempts;
+        }
+    }
+    panic!("it lives on");
+}
+
+#[test]
+fn a_bad_item_among_good_ones_has_its_attempts_and_is_a_letter() {
+    let (mut stage, mut item, mut failures) = (stage(), ItemFailures::default(), 0);
+    let mut verdicts = Vec::new();
+    for _ in 0..3 {
+        let verdict;
+        (failures, verdict) = stage.failed(&mut item, failures, &terms());
+        verdicts.push(verdict);
+        stage.succeeded(&ItemFailures::default());
+    }
+    assert_eq!((failures, verdicts), (3, vec![Verdict::Again, Verdict::Again, Verdict::Dead]));
+}
+
+#[test]
+fn an_outage_charges_nothing_and_ends_with_an_item_that_had_failed() {
+    let mut stage = stage();
+    let mut items = [(ItemFailures::default(), 0); 9];
+    for round in 0..4 {
+        for (n, (item, failures)) in items.iter_mut().enumerate() {
+            let verdict;
+            (*failures, verdict) = stage.failed(item, *failures, &terms());
+            let begins = round == 0 && n == 4;
+            assert_eq!(verdict, if begins { Verdict::BeginsToFail } else { Verdict::Again });
+        }
+    }
+    assert!(stage.succeeded(&items[0].0));
+    for (item, failures) in &mut items {
+        assert_eq!((stage.settled(item, *failures), item.is_known_bad), (0, false));
+    }
+}
+
+#[test]
+fn a_run_of_bad_items_is_charged_after_all_when_a_fresh_one_succeeds() {
+    let mut stage = stage();
+    let mut items = [(ItemFailures::default(), 0); 6];
+    for (item, failures) in &mut items {
+        (*failures, _) = stage.failed(item, *failures, &terms());
+    }
+    assert_ne!(stage.since, 0);
+    assert!(stage.succeeded(&ItemFailures::default()));
+    assert_eq!(stage.since, 0);
+    for (item, failures) in items {
+        assert!(attempts_to_death(&mut stage, item, failures) <= 3);
+    }
+    assert_eq!(stage.since, 0, "they are known to be bad: no sign of an outage");
+}
+
+#[test]
+fn slow_traffic_makes_no_letter_of_an_outage() {
+    let open = Terms { attempts: 1, has_ended: false, present: 1, ..terms() };
+    let (mut stage, mut item, mut failures) = (stage(), ItemFailures::default(), 0);
+    for _ in 0..10 {
+        let verdict;
+        (failures, verdict) = stage.failed(&mut item, failures, &open);
+        assert_eq!(verdict, Verdict::Again);
+    }
+    let two = Terms { present: 2, ..open };
+    assert_eq!(stage.failed(&mut ItemFailures::default(), 0, &two), (0, Verdict::BeginsToFail));
+}
+
+#[test]
+fn at_the_end_of_all_a_few_bad_items_have_their_attempts() {
+    let last = Terms { attempts: 1, present: 1, ..terms() };
+    assert_eq!(stage().failed(&mut ItemFailures::default(), 0, &last), (1, Verdict::Dead));
+    let mut stage = stage();
+    let mut items = vec![(ItemFailures::default(), 0); 4];
+    for _ in 0..20 {
+        for i in (0..items.len()).rev() {
+            let terms = Terms { present: items.len() as u64, ..terms() };
+            let (item, failures) = &mut items[i];
+            let verdict;
+            (*failures, verdict) = stage.failed(item, *failures, &terms);
+            if verdict == Verdict::Dead {
+                stage.died(&items.remove(i).0);
+            }
+        }
+    }
+    assert_eq!((items.len(), stage.failed, stage.since), (0, 0, 0));
+}
+
+#[test]
+fn one_worker_probes_with_growing_delay_by_turns() {
+    let mut stage = stage();
+    for _ in 0..5 {
+        stage.failed(&mut ItemFailures::default(), 0, &terms());
+    }
+    let delay = terms().probes;
+    assert_eq!(stage.gate(idle(1), 1000), Gate::Shut { until: Some(1200) });
+    assert_eq!(stage.gate(idle(2), 5000), Gate::Shut { until: None });
+    assert_eq!(stage.gate(idle(1), 1200), Gate::Probe { fresh: true });
+    stage.probed(1200, delay);
+    let busy = Asker { is_idle: false, ..idle(1) };
+    assert_eq!(stage.gate(busy, 9000), Gate::Shut { until: None }, "it is at it");
+    let mut item = ItemFailures::default();
+    stage.failed(&mut item, 0, &Terms { now: 1300, ..terms() });
+    assert_eq!(stage.gate(idle(1), 1300), Gate::Shut { until: Some(1500) });
+    assert_eq!(stage.gate(idle(1), 1500), Gate::Probe { fresh: false });
+    let with_token = Asker { has_token: true, ..idle(2) };
+    assert_eq!(stage.gate(with_token, 1500), Gate::Probe { fresh: false }, "the others can't");
+    assert!(stage.succeeded(&item));
+    assert_eq!(stage.gate(idle(3), 1800), Gate::Open);
+}
+
+#[test]
+fn a_probe_that_does_not_fail_as_others_do_is_none_too_early() {
+    let mut stage = StageFailures { since: 1, is_touched: true, ..stage() };
+    let delay = terms().probes;
+    for n in 1..30 {
+        assert!(matches!(stage.gate(idle(1), stage.next_probe), Gate::Probe { .. }));
+        let now = stage.next_probe;
+        stage.probed(now, delay);
+        assert_eq!(stage.next_probe - now, (200 << u64::saturating_sub(n, 10)).min(30_000));
+    }
+}
+
+#[test]
+fn whoever_asked_for_letters_gets_them() {
+    let always = Terms { charges_always: true, ..terms() };
+    let mut stage = stage();
+    for _ in 0..50 {
+        let mut item = ItemFailures::default();
+        assert_eq!(stage.failed(&mut item, 2, &always), (3, Verdict::Dead));
+    }
+    assert_eq!(stage.since, 0);
+    for _ in 0..5 {
+        stage.failed(&mut ItemFailures::default(), 0, &terms());
+    }
+    assert_ne!(stage.since, 0);
+    stage.failed(&mut ItemFailures::default(), 0, &always);
+    assert_eq!(stage.since, 0, "the setting was changed meanwhile");
+}
+
+#[test]
+fn what_is_not_charged_counts_as_a_failure_and_uses_no_attempt_up() {
+    let uncharged = Terms { is_charged: false, attempts: 1, present: 1, ..terms() };
+    let mut stage = stage();
+    let mut item = ItemFailures::default();
+    assert_eq!(stage.failed(&mut item, 0, &uncharged), (0, Verdict::Again));
+    assert_eq!((stage.failed, item.charged), (1, 0));
+}
+
+#[test]
+fn nothing_is_known_of_items_of_an_earlier_run() {
+    let mut stage = stage();
+    let mut old = ItemFailures { failed_in: 6, charged: 1, is_known_bad: false };
+    let last = Terms { attempts: 1, ..terms() };
+    assert_eq!(stage.failed(&mut old, 1, &last), (2, Verdict::Again));
+    assert!(!old.is_known_bad);
+}
+
+/// Whatever happens: charges never exceed what was charged, letters are written only of items that others have passed or
+/// that are the last, and a success always opens the gate.
+#[test]
+fn any_order_of_successes_and_failures() {
+    let mut random = fastrand::Rng::with_seed(11);
+    for _ in 0..2000 {
+        let (mut stage, mut successes) = (stage(), 0_u64);
+        let mut items: Vec<(ItemFailures, u32, Option<u64>)> = vec![Default::default(); 12];
+        for now in 1000..1200 {
+            if items.is_empty() {
+                break;
+            }
+            let i = random.usize(..items.len());
+            let present = items.len() as u64;
+            if random.u8(..4) == 0 {
+                let was_failing = stage.since != 0;
+                assert_eq!(stage.succeeded(&items[i].0), was_failing);
+                successes += 1;
+                items.swap_remove(i);
+                assert_eq!(stage.gate(idle(1), now), Gate::Open);
+                continue;
+            }
+            let has_ended = random.bool();
+            let terms = Terms { present, has_ended, now, attempts: 2, ..terms() };
+            let (item, failures, first) = &mut items[i];
+            let before = *failures;
+            let verdict;
+            (*failures, verdict) = stage.failed(item, *failures, &terms);
+            assert!(*failures <= before + 1);
+            let passed = first.get_or_insert(successes) != &successes;
+            if verdict == Verdict::Dead {
+                assert!(passed || has_ended && stage.failed >= present, "{item:?}");
+                let item = *item;
+                stage.died(&item);
+                items.swap_remove(i);
+            }
+            let known =
+                items.iter().filter(|(item, _, _)| item.failed_in == stage.epoch && !item.is_known_bad);
+            assert_eq!(stage.failed, known.count() as u64);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! A stage in which different items fail one after the other, as the machine remembers it.
+
+use std::time::Instant;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failing {
+    pub since: Instant,
+    /// Why the last item failed.
+    pub last_words: String,
+}

@@ -1,0 +1,186 @@
+//! `when_failing`: a broken program, bad items among good ones, and what ends a run.
+
+mod support;
+
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use support::{Folder, Run, process, wait_until};
+
+fn file(folder: &Folder, queue: &str, source: &str, stage: &str) {
+    folder.file(
+        "pipeline.toml",
+        &format!(
+            "{queue}\n[stages.number]\nuse = 'count'\nwith = {{ {source} }}\noutput = 'a'\n\
+             [stages.work]\ninput = 'a'\noutput = 'b'\n{stage}\n\
+             [stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = 'b'\n"
+        ),
+    );
+}
+
+fn status(run: &Run) -> Value {
+    serde_json::from_str(&run.tell(&["status", "--json"])).unwrap()
+}
+
+fn tries(run: &Run) -> usize {
+    std::fs::read_to_string(run.folder.path().join("tries")).unwrap_or_default().lines().count()
+}
+
+fn letters(run: &Run) -> usize {
+    let list = run.ask(&["dead", "list", "pipeline.toml", "--json"]);
+    serde_json::from_str::<Value>(&list.stdout).unwrap().as_array().map_or(0, Vec::len)
+}
+
+const BROKEN: &str = "mode = 'each'\ncommand = 'echo $$ >> tries; echo the library is missing >&2; exit 1'";
+
+const DURABLE: &str = "[queues.a]\ndurable = true\ncapacity = 10000";
+
+#[test]
+fn a_broken_script_stops_the_run_after_a_few_items_and_all_are_still_there() {
+    for processes in [1, 4] {
+        let folder = Folder::new();
+        let stage = format!("{}\nprocesses = {processes}\nwhen_failing = 'stop'", BROKEN);
+        file(&folder, DURABLE, "to = 5000", &stage);
+        let mut run = Run::in_folder(folder, &[]);
+        assert_eq!(run.wait(), 1, "{}", run.stderr());
+        assert!(tries(&run) <= 20 + processes, "{} items were tried", tries(&run));
+        let stderr = run.stderr();
+        let said: Vec<&str> =
+            stderr.lines().filter(|line| line.contains("is failing, so the run ends")).collect();
+        assert_eq!(said.len(), 1, "{stderr}");
+        assert!(
+            said[0].contains("when_failing = \"stop\"") && said[0].contains("the library is missing"),
+            "{said:?}"
+        );
+        assert!(stderr.contains("items stay in the queues: the next run goes on with them"), "{stderr}");
+        assert_eq!(letters(&run), 0);
+        // The script is mended: all of them go through.
+        let mended = format!("mode = 'each'\nbatch = 500\ncommand = 'cat'\nprocesses = {processes}");
+        file(&run.folder, DURABLE, "to = 5000", &mended);
+        let next = support::command(&run.folder).args(["run", "pipeline.toml"]).output().unwrap();
+        let lines = String::from_utf8(next.stdout).unwrap();
+        let mut lines: Vec<usize> = lines.lines().map(|line| line.parse().unwrap()).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, (1..=5000).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn where_queues_are_in_memory_only_it_says_how_many_are_lost() {
+    let folder = Folder::new();
+    file(&folder, "", "to = 50", &format!("{}\nwhen_failing = 'stop'", BROKEN));
+    let mut run = Run::in_folder(folder, &[]);
+    assert_eq!(run.wait(), 1);
+    assert!(run.stderr().contains("50 items are lost with the queues"), "{}", run.stderr());
+}
+
+#[test]
+fn a_stage_that_is_failing_for_too_long_ends_the_run() {
+    let folder = Folder::new();
+    file(&folder, "", "to = 50", &format!("{}\nfailing_timeout = '1s'", BROKEN));
+    let mut run = Run::in_folder(folder, &[]);
+    assert_eq!(run.wait(), 1);
+    assert!(run.stderr().contains("so the run ends (failing_timeout, 1s"), "{}", run.stderr());
+    assert!(tries(&run) < 15, "{} tries", tries(&run));
+}
+
+#[test]
+fn six_malformed_lines_among_good_ones_are_six_letters_and_the_rest_is_through_in_time() {
+    let kinds = [
+        "mode = 'each'\ncommand = 'read n; test $n -lt 100 -o $n -gt 105 && echo $n'",
+        "mode = 'reply'\ncommand = 'while read n; do test $n -lt 100 -o $n -gt 105 || exit 1; echo $n; done'",
+    ];
+    for kind in kinds {
+        for processes in [1, 3] {
+            let folder = Folder::new();
+            file(&folder, "", "to = 400", &format!("{kind}\nprocesses = {processes}"));
+            let began = Instant::now();
+            let mut run = Run::in_folder(folder, &[]);
+            assert_eq!(run.wait(), 3, "{}", run.stderr());
+            assert!(began.elapsed() < Duration::from_secs(15), "{kind}: {:?}", began.elapsed());
+            assert_eq!((run.lines().len(), letters(&run)), (394, 6), "{kind}: {}", run.stderr());
+        }
+    }
+}
+
+#[test]
+fn a_built_in_stage_is_failing_too_and_a_reload_of_the_setting_is_obeyed_at_once() {
+    let folder = Folder::new();
+    let stage = "use = 'filter'\nwith = { keep = 'even' }\nprocesses = 2";
+    let words = "[stages.words]\ncommand = 'seq -f word%g 40; sleep 1000'\noutput = 'a'\n";
+    let text = |when| format!("{words}[stages.work]\ninput = 'a'\n{stage}\nwhen_failing = '{when}'\n");
+    folder.file("pipeline.toml", &text("wait"));
+    let mut run = Run::in_folder(folder, &[]);
+    run.wait_for_log("the stage work is failing");
+    assert!(status(&run)["stages"][1]["failing"]["since"].is_number());
+    assert_eq!(status(&run)["totals"]["dead"], 0);
+    run.folder.file("pipeline.toml", &text("dead-letter"));
+    wait_until("forty letters", || (status(&run)["totals"]["dead"] == 40).then_some(()));
+    wait_until("no word of failing", || status(&run)["stages"][1]["failing"].is_null().then_some(()));
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 3);
+}
+
+#[test]
+fn kills_of_all_processes_again_and_again_while_a_stage_fails_lose_nothing() {
+    let folder = Folder::new();
+    let stage = "mode = 'each'\nprocesses = 3\nretry = { max = '1s' }\nbackoff = { initial = '1ms', max = '50ms' }\n\
+                 command = 'read n; test -e up || exit 1; echo $n'";
+    file(&folder, "", "to = 500", stage);
+    let mut run = Run::in_folder(folder, &[]);
+    run.wait_for_log("the stage work is failing");
+    assert!(status(&run)["stages"][1]["failing"]["since"].is_number());
+    let (mut killed, began) = (0, Instant::now());
+    while began.elapsed() < Duration::from_secs(6) {
+        for worker in run.workers("work") {
+            killed += usize::from(process::kill(worker, libc::SIGKILL));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(killed >= 30, "only {killed} kills");
+    assert_eq!(status(&run)["totals"]["dead"], 0);
+    run.folder.file("up", "");
+    let mut lines: Vec<usize> = run.finish().iter().map(|line| line.parse().unwrap()).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, (1..=500).collect::<Vec<_>>(), "{}", run.stderr());
+}
+
+#[test]
+fn programs_that_die_each_over_another_item_wait_for_the_end_of_the_outage_and_do_not_give_up() {
+    for processes in [1, 3] {
+        let folder = Folder::new();
+        let stage = format!(
+            "mode = 'reply'\nprocesses = {processes}\nretry = {{ max = '1s' }}\ngive_up = {{ restarts = 2, within = '1m' }}\n\
+             backoff = {{ initial = '1ms', max = '100ms' }}\n\
+             command = 'while read n; do test -e down && exit 1; sleep 0.01; echo $n; done'"
+        );
+        file(&folder, "", "to = 300", &stage);
+        let mut run = Run::in_folder(folder, &[]);
+        wait_until("some answers", || (run.lines().len() >= 20).then_some(()));
+        run.folder.file("down", "");
+        run.wait_for_log("the stage work is failing");
+        let since = Instant::now();
+        wait_until("some programs to die", || (since.elapsed() > Duration::from_secs(2)).then_some(()));
+        std::fs::remove_file(run.folder.path().join("down")).unwrap();
+        let mut lines: Vec<usize> = run.finish().iter().map(|line| line.parse().unwrap()).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, (1..=300).collect::<Vec<_>>(), "{}", run.stderr());
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_while_a_stage_fails_goes_on_with_all_its_items() {
+    let folder = Folder::new();
+    let stage = "mode = 'each'\nprocesses = 3\ncommand = 'read n; test -e up || exit 1; echo $n'";
+    file(&folder, DURABLE, "to = 200", stage);
+    let mut run = Run::in_folder(folder, &[]);
+    run.wait_for_log("the stage work is failing");
+    run.signal(libc::SIGKILL);
+    run.wait();
+    run.folder.file("up", "");
+    let next = support::command(&run.folder).args(["run", "pipeline.toml"]).output().unwrap();
+    assert_eq!(next.status.code(), Some(0), "{}", String::from_utf8_lossy(&next.stderr));
+    let lines = String::from_utf8(next.stdout).unwrap();
+    let mut lines: Vec<usize> = lines.lines().map(|line| line.parse().unwrap()).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, (1..=200).collect::<Vec<_>>());
+}
