@@ -30,6 +30,7 @@ pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};
 pub use pipeline::{
     Backoff, Control, DeadLetters, FileVariables, GiveUp, Limits, OnGiveUp, OrderOf, OutputOrder, Pipeline,
-    Queue, Rate, RateUnit, Recycle, Restart, Retry, Rules, Stage, Sync, Task, Tuning, WhenFull, Work,
+    Queue, Rate, RateUnit, Recycle, Restart, Retry, Rules, Schedule, Stage, Sync, Task, Tuning, WhenFull,
+    Work,
 };
 pub use schema::schema;

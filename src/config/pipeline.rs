@@ -2,7 +2,7 @@
 
 use super::env_file::Variables;
 use crate::logs::LogFile;
-pub use crate::model::{Limits, Rate, RateUnit, Retry, Tuning, WhenFull};
+pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFull};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -237,6 +237,11 @@ impl Work {
         self.uses().is_some_and(|name| registry.reads_stdin(name))
     }
 
+    /// Whether it is a service: a program with neither input nor output, which needs no worker beside it.
+    pub fn is_service(&self) -> bool {
+        self.command().is_some() && self.inputs.is_empty() && self.outputs.is_empty()
+    }
+
     /// Whether what it writes goes to standard output.
     pub fn prints(&self, registry: &crate::stage::Registry) -> bool {
         self.outputs.is_empty()
@@ -268,6 +273,8 @@ pub struct Rules {
     pub on_give_up: OnGiveUp,
     /// From TERM to KILL.
     pub stop_timeout: Duration,
+    /// When a worker is started; `None`: at once, and again as `restart` says.
+    pub schedule: Option<Schedule>,
 }
 
 /// `restart`: when an ended worker is started again.

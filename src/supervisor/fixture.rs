@@ -28,12 +28,22 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
             give_up: GiveUp { restarts: 10, within: Duration::from_secs(60) },
             on_give_up: OnGiveUp::Stop,
             stop_timeout: Duration::from_secs(10),
+            schedule: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },
         recycle: Recycle::default(),
         log_file: None,
     }
+}
+
+/// A program with neither input nor output.
+pub fn service(name: &str) -> Stage {
+    let invocation = crate::config::pipeline::Invocation::Direct(vec!["x".to_owned()]);
+    let command = crate::config::pipeline::Command { invocation, ..Default::default() };
+    let mut stage = stage(name, &[], &[]);
+    stage.work.task = crate::config::Task::Command(Box::new(command));
+    stage
 }
 
 /// With the defaults of the file format.

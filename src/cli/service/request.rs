@@ -42,20 +42,22 @@ pub(super) fn scope(user: bool) -> Scope {
 
 /// None: the file is bad, and its faults were shown.
 pub(super) fn unit(args: &UnitArgs, registry: &Registry, systemd: u32) -> Result<Option<Unit>, Failure> {
-    let pipeline = match config::load(&args.file, &LoadOptions::default(), registry) {
+    let loaded = match config::load(&args.file, &LoadOptions::default(), registry) {
         Ok(loaded) => {
             output::say(&loaded.warnings.render(output::is_colourful()));
-            loaded.pipeline
+            loaded
         }
         Err(report) => {
             show_faults(&args.file, &report);
             return Ok(None);
         }
     };
+    let (pipeline, watched) = (loaded.pipeline, loaded.watched);
     let file = absolute(&args.file)?;
     let program = std::env::current_exe().map_err(|error| Failure::io("find mprun itself", &error))?;
     let account = account(args, &pipeline)?;
-    let paths = Paths::of(&pipeline, registry);
+    let mut paths = Paths::of(&pipeline, registry);
+    paths.read.extend(watched.files); // those that the file includes, too
     if account != Account::Managers {
         warn_of_private(&paths);
     }

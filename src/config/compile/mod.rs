@@ -9,6 +9,7 @@ mod mode;
 mod order;
 mod queues;
 mod rules;
+mod service;
 mod wiring;
 mod work;
 
@@ -96,6 +97,7 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
     rules::settle_delays(initial, max, report);
     let RetryKeys { delay, max, .. } = &mut draft.keys.retry.value;
     rules::settle_delays(delay, max, report);
+    service::check(draft, report);
     let keys = &draft.keys;
     Stage {
         name: draft.name.clone(),

@@ -17,6 +17,7 @@ fn stage(name: &str) -> Stage {
             give_up: GiveUp { restarts: 10, within: seconds(60) },
             on_give_up: OnGiveUp::Stop,
             stop_timeout: seconds(10),
+            schedule: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },

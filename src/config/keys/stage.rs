@@ -9,7 +9,7 @@ use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
     At, Count, DeadCodes, Element, ExitCodes, Fields, FramingWord, Invocation, ModeWord, Nice, Pause, Period,
-    Processes, QueueNames, RateText, ReplyWord, Umask, Variables, With, Word, part, table,
+    Processes, QueueNames, RateText, ReplyWord, ScheduleText, Umask, Variables, With, Word, part, table,
 };
 use crate::config::pipeline::{
     Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Restart, Rules, Stdout, Tuning,
@@ -97,6 +97,9 @@ table! {
         sleep_when_empty: Option<Period> = None;
         /// Log each step of each item, with the queue's size before and after.
         log_items: bool = false, also "verbose" "trace";
+        /// Starts the program at these times, in local time, instead of at once. A time that comes while it runs is left
+        /// out. A run with such a stage does not end by itself.
+        schedule: Option<ScheduleText> = None, also "cron" "at" "crontab" "when";
         /// When an ended worker is started again: always, only after a failure, or never.
         restart: Restart = Restart::OnFailure, also "autorestart" "restart_policy";
         /// How long to wait before a restart: doubling from `initial` to `max`.
@@ -130,14 +133,14 @@ part! {
 
 part! { StageKeys => OutputOrder { order, order_window } }
 
-part! { StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout } }
+part! { StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout, schedule } }
 
 part! {
     StageKeys => Command { success_codes, dead_codes, env, cwd, user, group, umask, nice, limits } else Command::default()
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 18] = [
+const OF_A_PROGRAM: [&str; 19] = [
     "mode",
     "reply",
     "collect",
@@ -156,10 +159,11 @@ const OF_A_PROGRAM: [&str; 18] = [
     "umask",
     "nice",
     "limits",
+    "schedule",
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 11] = [
+const OF_ONE_STAGE: [&str; 12] = [
     "use",
     "with",
     "command",
@@ -171,6 +175,7 @@ const OF_ONE_STAGE: [&str; 11] = [
     "output",
     "order",
     "order_window",
+    "schedule",
 ];
 
 impl StageKeys {

@@ -86,8 +86,18 @@ impl QueueImage<'_> {
     }
 }
 
-/// Copies it all. The lock is held meanwhile.
-pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, Fault> {
+/// The label and the item of a queue that never holds more than one: a token.
+pub type LoneItem = (String, Vec<u8>);
+
+/// What was copied: the image, and tokens apart.
+pub(in crate::queue) struct Copied {
+    pub bytes: Vec<u8>,
+    pub lone: Vec<LoneItem>,
+}
+
+/// Copies it all, and tokens apart once more. The lock is held meanwhile.
+pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Copied, Fault> {
+    let mut lone = Vec::new();
     let mut items: Vec<Vec<Found>> = vec![Vec::new(); MAX_QUEUES];
     for slot in SlotAt::opened(tx.get(layout::OPENED)) {
         for at in Bitmap::load(tx.memory, slot).entries().map(|entry| slot.entry(entry)) {
@@ -105,10 +115,10 @@ pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, F
     let all: Vec<QueueAt> = counts::used_queues(tx.memory).collect();
     to.word(all.len() as u64);
     for queue in all {
-        take_queue(tx, queue, std::mem::take(&mut items[queue.index()]), &mut to)?;
+        take_queue(tx, queue, std::mem::take(&mut items[queue.index()]), &mut to, &mut lone)?;
     }
     to.seal();
-    Ok(to.0)
+    Ok(Copied { bytes: to.0, lone })
 }
 
 /// Where an item was found, and what is known of it.
@@ -141,7 +151,13 @@ impl Found {
     }
 }
 
-fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Writer) -> Result<(), Fault> {
+fn take_queue(
+    tx: &Tx<'_>,
+    queue: QueueAt,
+    mut items: Vec<Found>,
+    to: &mut Writer,
+    lone: &mut Vec<LoneItem>,
+) -> Result<(), Fault> {
     if places::is_one(tx, queue) {
         take_head(tx, queue, to);
         return take_places(tx, queue, to);
@@ -161,8 +177,14 @@ fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Write
         sequence = sequence.wrapping_add(meta.items() as u64);
     }
     items.sort_unstable_by_key(|item| item.sequence);
-    take_head(tx, queue, to);
+    let label = take_head(tx, queue, to);
     to.word(items.len() as u64);
+    if tx.get(queue + queue::CAPACITY) == 1
+        && let [Found { at, n, .. }] = items[..]
+    {
+        let item = tx.memory.payload(at, tx.memory.meta(at), n)?.to_vec();
+        lone.push((String::from_utf8_lossy(&label).into_owned(), item));
+    }
     for Found { sequence, at, n, mark, due } in items {
         let meta = tx.memory.meta(at);
         let failures = u64::from(meta.failures());
@@ -172,12 +194,15 @@ fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Write
     Ok(())
 }
 
-fn take_head(tx: &Tx<'_>, queue: QueueAt, to: &mut Writer) {
+/// What is saved of a queue before its items; returns its label.
+fn take_head(tx: &Tx<'_>, queue: QueueAt, to: &mut Writer) -> Vec<u8> {
     to.word(queue.index() as u64);
     COPIED_WORDS.iter().for_each(|&word| to.word(tx.get(queue + word)));
     let (len, label) = queue.label();
     let len = (tx.memory.load(len) as usize).min(layout::LABEL_MAX);
-    to.bytes(&tx.memory.read_text(label, len));
+    let label = tx.memory.read_text(label, len);
+    to.bytes(&label);
+    label
 }
 
 /// The closed places of a window, without what has come out of the first.

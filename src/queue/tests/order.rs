@@ -503,7 +503,7 @@ fn a_saved_copy_keeps_the_order() {
 /// What a power cut leaves.
 fn saved(admin: &mut QueueAdmin) -> Vec<u8> {
     let owner = Identity { pipeline: "test".to_owned(), file: "test.toml".to_owned() };
-    image::take(&admin.session.begin().unwrap(), &owner).unwrap()
+    image::take(&admin.session.begin().unwrap(), &owner).unwrap().bytes
 }
 
 fn restore(admin: &mut QueueAdmin, copy: &[u8]) {

@@ -77,6 +77,9 @@ impl Performer<'_> {
     /// What it was for.
     pub(super) fn drop_token(&mut self, queue: QueueId) -> Option<Label> {
         let label = self.tokens.remove(&queue)?;
+        if matches!(label, Label::Token { .. }) {
+            self.keep_unsettled(queue);
+        }
         self.admin(|admin| admin.remove_queue(queue));
         Some(label)
     }

@@ -42,7 +42,12 @@ impl State {
             stage.tune(spec.tuning, out);
         }
         let changed = stage.spec != *spec;
+        let is_rescheduled = stage.spec.rules.schedule != spec.rules.schedule;
         stage.spec = spec.clone();
+        (stage.totals.is_source, stage.totals.is_service) = (version.is_source(), version.is_service());
+        if is_rescheduled {
+            stage.reschedule(out);
+        }
         self.order(s, out);
         let stage = &mut self.stages[s];
         if *stage.version != version {

@@ -526,3 +526,28 @@ fn a_reload_needs_room_for_new_queues_only() {
     bench.reload(many_queues(13));
     assert!(bench.has_said("it adds 4 queues, hidden ones included, and the run has room for 1 beside"));
 }
+
+#[test]
+fn stages_that_print_into_a_file_share_one_token_over_reloads() {
+    let printing = |pipeline, names: &[&str]| {
+        let printing = names.iter().map(|name| (*name).to_owned()).collect();
+        crate::supervisor::machine::wanted::Wanted { printing, ..wanted(pipeline, &[]) }
+    };
+    let both = || pipeline(vec![stage("a", &[], &[]), stage("b", &[], &[])]);
+    let mut bench = Bench::new();
+    bench.send(Event::Begin(printing(both(), &["a", "b"])));
+    bench.obey();
+    let token = |bench: &Bench, name| bench.procs[&bench.pid(name, 0)].spawn.version.print_token;
+    let first = token(&bench, "a");
+    assert!(first.is_some() && token(&bench, "b") == first && bench.seeds == 1);
+    // Also while nobody prints.
+    let quiet = pipeline(vec![stage("a", &[], &["q"]), stage("b", &["q"], &[])]);
+    bench.reload_to(printing(quiet, &[]));
+    ["a", "b"].into_iter().for_each(|name| bench.say(name, 0, Ending::Ordered));
+    bench.obey();
+    assert_eq!((token(&bench, "a"), token(&bench, "b")), (None, None));
+    bench.reload_to(printing(both(), &["b"]));
+    ["a", "b"].into_iter().for_each(|name| bench.say(name, 0, Ending::Ordered));
+    bench.obey();
+    assert_eq!((token(&bench, "a"), token(&bench, "b"), bench.seeds), (None, first, 1));
+}
