@@ -2,9 +2,11 @@
 //!
 //! Machines are noisy: compare the ratios of one run, not figures of different days.
 
+mod pairs;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use pairs::{PAIRS, Pairs};
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -14,6 +16,7 @@ use support::{Folder, Run, command, process};
 fn main() {
     println!("| what | measured | goal | beside it |\n|---|---|---|---|");
     throughput();
+    ordered();
     replacement();
     scaling();
     memory();
@@ -73,6 +76,38 @@ fn throughput() {
 }
 
 /// Items per second of Python's queue between two processes.
+/// Equal items through four processes that keep their order, beside the same without.
+fn ordered() {
+    let text = |n: u64, does: &str, order: &str| {
+        format!(
+            "[stages.number]\nuse = 'count'\nwith = {{ from = 1, to = {n} }}\noutput = 'a'\n\
+             [stages.work]\n{does}\nprocesses = 4\ninput = 'a'\noutput = 'b'\n{order}\
+             [stages.gone]\nuse = 'discard'\ninput = 'b'\n"
+        )
+    };
+    let python =
+        "import sys\nfor line in sys.stdin:\n    sum(range(2000))\n    print(line.strip(), flush=True)\n";
+    let program = format!("command = ['python3', '-u', '-c', \"\"\"{python}\"\"\"]\nmode = 'reply'");
+    let built_in = "use = 'format'\nwith = { template = '{item}' }".to_owned();
+    for (what, does, n) in
+        [("a built-in", built_in, 3_000_000), ("a program, 20 us an item", program, 60_000)]
+    {
+        let rate = |order: &str| {
+            let busy =
+                time_to_end(&text(n, &does, order)).saturating_sub(time_to_end(&text(1, &does, order)));
+            n as f64 / busy.as_secs_f64() / 1e6
+        };
+        let pairs = Pairs::take(PAIRS, || rate("order = 'input'\n"), || rate(""));
+        let (ours, theirs) = (pairs.ours().median, pairs.theirs().median);
+        row(
+            &format!("order = \"input\", {what}, 4 processes"),
+            format!("{ours:.3} M/s"),
+            "at least 0.8x",
+            format!("without an order: {theirs:.3} M/s; {:.2}x", pairs.ratio().median),
+        );
+    }
+}
+
 fn python_queue() -> Option<f64> {
     let script = "import multiprocessing as m,time\ndef p(q):\n  for i in range(50000): q.put(i)\n\
                   if __name__=='__main__':\n  q=m.Queue(1024);w=m.Process(target=p,args=(q,));t=time.time();w.start()\n  \
