@@ -209,6 +209,11 @@ impl Work {
         self.uses().is_some_and(|name| registry.reads_stdin(name))
     }
 
+    /// Whether it is a service: a program with neither input nor output, which needs no worker beside it.
+    pub fn is_service(&self) -> bool {
+        self.command().is_some() && self.inputs.is_empty() && self.outputs.is_empty()
+    }
+
     /// Whether what it writes goes to standard output.
     pub fn prints(&self, registry: &crate::stage::Registry) -> bool {
         self.outputs.is_empty()

@@ -35,6 +35,15 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
     }
 }
 
+/// A program with neither input nor output.
+pub fn service(name: &str) -> Stage {
+    let invocation = crate::config::pipeline::Invocation::Direct(vec!["x".to_owned()]);
+    let command = crate::config::pipeline::Command { invocation, ..Default::default() };
+    let mut stage = stage(name, &[], &[]);
+    stage.work.task = crate::config::Task::Command(Box::new(command));
+    stage
+}
+
 /// With the defaults of the file format.
 pub fn queue(name: &str) -> Queue {
     Queue {

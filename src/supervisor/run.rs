@@ -14,6 +14,7 @@ use super::notify;
 use super::options::RunOptions;
 use super::recovery::replacing::RunEnd;
 use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
+use super::runtime::control::Outlet;
 use super::runtime::log_writer::LogWriter;
 use super::runtime::{checks, control, last_wait, letters};
 use crate::config::{self, Loaded, Report, Texts};
@@ -135,9 +136,9 @@ fn supervise(
     // The claim has a copy, or clients look elsewhere now: one that waits at the old socket must not wait for ever.
     drop(inherited.control);
     let begun = control::begin_log(options, &loaded.pipeline, registry, before.upgrade.as_ref());
-    let (mut log_writer, progress) = begun?;
+    let (mut log_writer, outlet, progress) = begun?;
     let run = Run { options, registry, manager, started, progress };
-    let ended = live(run, loaded, before, (claim, inherited.metrics), &mut log_writer);
+    let ended = live(run, loaded, before, (claim, inherited.metrics), (&mut log_writer, outlet));
     log_writer.end();
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
     ended.map(|(code, recent_logs)| {
@@ -155,10 +156,10 @@ fn live(
     loaded: Loaded,
     mut before: Predecessor,
     (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
-    log_writer: &mut LogWriter,
+    (log_writer, outlet): (&mut LogWriter, Outlet),
 ) -> Result<(u8, Option<RecentLogs>), SetUpError> {
     let name = loaded.pipeline.name.clone();
-    let mut performer = Performer::set_up(&run, &loaded, &mut before, log_writer)?;
+    let mut performer = Performer::set_up(&run, &loaded, &mut before, log_writer, outlet)?;
     let is_resumed = before.upgrade.is_some();
     let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
     performer.launcher.recent_logs.clone_from(&logs);

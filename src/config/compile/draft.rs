@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::diagnostic::{Diagnostic, Report, Source, Span, list, nearest, quote};
-use crate::config::elements::{At, Element};
+use crate::config::elements::{At, Element, Fields};
 use crate::config::include::{Included, folder_of};
 use crate::config::keys::{FileKeys, StageKeys};
 
@@ -30,12 +30,21 @@ pub(super) struct Draft {
     pub folder: Option<PathBuf>,
     /// Its own keys over those of `[defaults]`.
     pub keys: StageKeys,
+    /// Keys that the stage itself sets, and where.
+    pub own_keys: Vec<(&'static str, At)>,
     /// Keys of a program that the stage itself sets, and where.
     pub own_program_keys: Vec<(&'static str, At)>,
     /// It sets `restart` itself.
     pub sets_restart: bool,
     /// Why it is not to run, if so.
     pub off: Option<Off>,
+}
+
+impl Draft {
+    /// Whether the stage itself sets a key.
+    pub(super) fn owns(&self, key: &str) -> bool {
+        self.own_keys.iter().any(|(own, _)| *own == key)
+    }
 }
 
 /// Why a stage is not to run.
@@ -77,6 +86,7 @@ pub(super) fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Repor
                 span: item.span.clone(),
                 folder,
                 keys: merged,
+                own_keys: item.keys.set_keys().into_iter().map(|(key, at)| (key, at.clone())).collect(),
                 own_program_keys: item.keys.of_program(),
                 sets_restart: item.keys.restart.at.is_some(),
                 off,

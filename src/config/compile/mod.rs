@@ -8,6 +8,7 @@ mod limits;
 mod mode;
 mod queues;
 mod rules;
+mod service;
 mod wiring;
 mod work;
 
@@ -94,6 +95,7 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
     rules::settle_delays(initial, max, report);
     let RetryKeys { delay, max, .. } = &mut draft.keys.retry.value;
     rules::settle_delays(delay, max, report);
+    service::check(draft, report);
     let keys = &draft.keys;
     Stage {
         name: draft.name.clone(),

@@ -106,6 +106,7 @@ impl Performer<'_> {
                     let _ = sender.send(planned(loading, state)); // the client may be gone
                 }
                 Purpose::Preflight(program) => self.preflight_done(program, &ended, &answer),
+                Purpose::Identify(asked) => self.identified(asked, &ended, &answer),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A performer is made ready: signals, children, the queues, the start of workers.
 
 use super::performer::{DeadCounters, Performer, Run};
+use super::service_hands::ServiceHands;
 use crate::config::{Loaded, Pipeline};
 use crate::dead_letter;
 use crate::queue::QueueId;
@@ -13,6 +14,7 @@ use crate::supervisor::recovery::queue_store::open::StoreOptions;
 use crate::supervisor::recovery::state_folder;
 use crate::supervisor::recovery::upgrade_state::Predecessor;
 use crate::supervisor::runtime::children::{Auxiliary, Children};
+use crate::supervisor::runtime::control::Outlet;
 use crate::supervisor::runtime::inbox::Inbox;
 use crate::supervisor::runtime::launch::Launcher;
 use crate::supervisor::runtime::log_writer::LogWriter;
@@ -32,6 +34,7 @@ impl<'a> Performer<'a> {
         loaded: &Loaded,
         before: &mut Predecessor,
         log_writer: &'a mut LogWriter,
+        Outlet { undo_log, printing }: Outlet,
     ) -> Result<Performer<'a>, SetUpError> {
         let (options, pipeline) = (run.options, &loaded.pipeline);
         let system = |what| move |error| SetUpError::System(what, error);
@@ -45,9 +48,11 @@ impl<'a> Performer<'a> {
         let dead_letters = letters::store(options, pipeline);
         let mut store = open_store(run, pipeline, &folder, before)?;
         notify::warn_of_unknown(&before.received);
-        let mut launcher =
-            Launcher::new(&pipeline.name, store.arena.clone(), dead_letters, options.logging.clone())
-                .map_err(system("prepare the start of workers"))?;
+        let (arena, logging) = (store.arena.clone(), options.logging.clone());
+        let mut launcher = Launcher::new(&pipeline.name, arena, dead_letters, logging, undo_log)
+            .map_err(system("prepare the start of workers"))?;
+        let services =
+            ServiceHands::new(before, printing, &inbox).map_err(system("prepare the start of services"))?;
         // What dead letters become is more of an earlier run's work.
         launcher.continues = store.continues || options.retries.is_some();
         store.enter(before.upgrade.as_ref().map_or(&launcher.run, |state| &state.run))?;
@@ -86,6 +91,7 @@ impl<'a> Performer<'a> {
             listeners: Default::default(),
             errands: Vec::new(),
             ended_errands: Vec::new(),
+            services,
             requests: BTreeMap::new(),
             request_ids: 0..,
             next_program: None,

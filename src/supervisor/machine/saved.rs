@@ -65,6 +65,9 @@ pub(crate) struct SavedWorker {
     pub recycle: Recycle,
     pub trial: bool,
     pub bad_runs: u32,
+    /// Its process is its program. A program before this one may have given a worker to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_service: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -88,6 +88,11 @@ impl Version {
         self.inputs.is_empty()
     }
 
+    /// Whether it is a program that runs without a worker.
+    pub(crate) fn is_service(&self) -> bool {
+        self.work.is_service()
+    }
+
     /// The queues that a worker of this version is attached to.
     pub(crate) fn queues(&self) -> impl Iterator<Item = QueueId> {
         self.inputs

@@ -14,4 +14,5 @@ pub(crate) mod launch;
 pub(crate) mod letters;
 pub(crate) mod loader;
 pub(crate) mod log_writer;
+pub(crate) mod services;
 pub(crate) mod watch;

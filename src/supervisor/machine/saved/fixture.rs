@@ -74,6 +74,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         },
         trial: n % 2 == 1,
         bad_runs: n as u32,
+        is_service: false,
     });
     SavedStage {
         name: name.to_owned(),
@@ -140,6 +141,7 @@ fn totals(name: &str) -> StageTotals {
     StageTotals {
         name: name.to_owned(),
         is_source: name == "gone",
+        is_service: false,
         counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 2, repeated: 3 },
         restarts: 3,
         progress: Some(Progress { done: 5, total: 10 }),

@@ -47,6 +47,7 @@ impl State {
         if is_rescheduled {
             stage.reschedule(out);
         }
+        (stage.totals.is_source, stage.totals.is_service) = (version.is_source(), version.is_service());
         if *stage.version != version {
             stage.version = Rc::new(version);
         }

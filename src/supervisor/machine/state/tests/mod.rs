@@ -10,4 +10,5 @@ mod reloading;
 mod restarting;
 mod rounds;
 mod scheduling;
+mod services;
 mod stopping;
