@@ -89,7 +89,7 @@ mod tests;
 
 pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFull};
 pub use admin::{
-    DeadLetterCandidate, FailureAttribution, PutBack, QueueAdmin, Released, SlotReport, WindowState,
+    DeadLetterCandidate, FailureAttribution, NextItem, PutBack, QueueAdmin, Released, SlotReport, WindowState,
 };
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;
@@ -103,7 +103,7 @@ pub use arena::layout::{
 };
 pub use arena::orders::{Ending, Order, Phase};
 pub use arena::worker_time::{Waiting, WorkTimes};
-pub use recovery::{LabelledQueue, Opened, Saved};
+pub use recovery::{LabelledQueue, LoneItem, Opened, Saved};
 pub use transaction::checkpoint::Durability;
 pub use transaction::counts::QueueCounts;
 pub use transaction::delayed::Delay;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
-use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart, Stdout, Sync, WhenFull};
+use crate::config::pipeline::{Collect, Framing, OnGiveUp, OrderOf, Restart, Stdout, Sync, WhenFull};
 
 /// An enum whose variants have a word each.
 pub(crate) trait Choice: Copy + PartialEq + 'static {
@@ -21,6 +21,10 @@ impl Choice for Restart {
 impl Choice for OnGiveUp {
     const WORDS: &'static [(&'static str, Self)] =
         &[("stop", OnGiveUp::Stop), ("continue", OnGiveUp::Continue)];
+}
+
+impl Choice for OrderOf {
+    const WORDS: &'static [(&'static str, Self)] = &[("input", OrderOf::Input)];
 }
 
 impl Choice for Sync {

@@ -6,8 +6,9 @@ mod put_back;
 mod queues;
 mod release;
 mod slots;
+mod windows;
 
-pub use order::WindowState;
+pub use order::{NextItem, WindowState};
 pub use put_back::PutBack;
 pub use queues::QueueAdmin;
 pub use release::{DeadLetterCandidate, FailureAttribution, Released};

@@ -12,6 +12,7 @@ pub(super) mod drop_old;
 pub(super) mod event;
 pub(super) mod holdings;
 pub(super) mod lock;
+pub(super) mod places;
 mod references;
 pub(super) mod returned;
 pub(super) mod ring;

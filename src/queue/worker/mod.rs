@@ -6,6 +6,7 @@ mod handle;
 mod in_order;
 mod leases;
 mod outputs;
+mod published;
 mod put;
 mod spin;
 mod staging;

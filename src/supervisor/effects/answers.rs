@@ -5,7 +5,7 @@ use crate::control::protocol::{Audit, Refused, Tap};
 use crate::dead_letter::WhenFull;
 use crate::model::Totals;
 use crate::queue::{
-    Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, WorkTimes,
+    Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, WindowState, WorkTimes,
 };
 use crate::status::{Glimpse, Snapshot};
 use crate::supervisor::machine::event::Event;
@@ -104,5 +104,10 @@ impl Counters for Arena<'_> {
     fn queue(&mut self, queue: QueueId) -> QueueCounts {
         let read = self.admin.counts(queue);
         self.keep(read).unwrap_or_default()
+    }
+
+    fn window(&mut self, window: QueueId) -> Option<WindowState> {
+        let read = self.admin.window(window);
+        self.keep(read).flatten()
     }
 }

@@ -1,6 +1,6 @@
 //! What a snapshot of the machine needs beside it: counters in the queues' memory, the clock on the wall, the run.
 
-use crate::queue::{QueueCounts, QueueId, SlotId, SlotReport};
+use crate::queue::{QueueCounts, QueueId, SlotId, SlotReport, WindowState};
 use std::time::{Instant, SystemTime};
 
 /// What is counted outside of the state: by workers and queues, in the arena.
@@ -11,6 +11,8 @@ pub(crate) trait Counters {
     fn program(&mut self, slot: SlotId) -> Option<u32>;
     /// The ledger of a queue.
     fn queue(&mut self, queue: QueueId) -> QueueCounts;
+    /// How a window stands.
+    fn window(&mut self, window: QueueId) -> Option<WindowState>;
 }
 
 /// A moment on both clocks: the state knows only the one that never jumps.

@@ -21,8 +21,9 @@ impl State {
         dead_before: u64,
         counters: &mut dyn Counters,
     ) -> Snapshot {
-        let mut stages: Vec<_> =
-            self.stages.iter().map(|stage| stage::describe(stage, moment, counters)).collect();
+        let named = |queue: QueueId| self.queues.name(queue).map(str::to_owned);
+        let stages = self.stages.iter().map(|stage| stage::describe(stage, moment, counters, &named));
+        let mut stages: Vec<_> = stages.collect();
         let queues = self.describe_queues(counters);
         note_lingering(&mut stages, &queues);
         let mut totals = status::Totals::default();
