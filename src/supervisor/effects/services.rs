@@ -2,6 +2,7 @@
 
 use super::performer::{Performer, Purpose};
 use super::service_hands::Service;
+use crate::config::pipeline::Stdout;
 use crate::queue::{Ending, SlotId};
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::event::Event;
@@ -12,7 +13,7 @@ use crate::supervisor::runtime::children::{Child, Since};
 use crate::supervisor::runtime::environment;
 use crate::supervisor::runtime::errand::{Ended, Errand, Start};
 use crate::supervisor::runtime::services::identities::{self, Asked, Found, Lookup};
-use crate::supervisor::runtime::services::{Adopted, LastWords, Stdout, pipes};
+use crate::supervisor::runtime::services::{Adopted, LastWords, pipes};
 use crate::sys::needs::DENIED;
 use crate::sys::process::SpawnError;
 use crate::sys::wait::Exit;
@@ -104,7 +105,8 @@ impl Performer<'_> {
             return Err(format!("what it says can't be read: {error}; {DENIED}"));
         }
         let since = Since::now();
-        let pipes = pipes(Stdout::Print).map_err(|error| SpawnError::preparing(&error));
+        let stdout = version.work.command().map_or(Stdout::Items, |command| command.stdout);
+        let pipes = pipes(stdout).map_err(|error| SpawnError::preparing(&error));
         let started = match pipes.and_then(|pipes| pipes.start(start)) {
             Ok(started) => started,
             Err(error) => return Ok(Err(error)),
