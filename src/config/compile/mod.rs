@@ -79,7 +79,7 @@ fn needs(drafts: &[Draft], pipeline: &Pipeline, registry: &Registry) -> MachineN
         if let Task::Use { name, with } = &stage.work.task
             && let Some(files) = registry.input_files(name, with)
         {
-            needs.note_files(&stage.name, pipeline.folder.join(files));
+            needs.note_files(&stage.name, pipeline.folder_of(stage).join(files));
         }
     }
     needs
@@ -99,6 +99,7 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
     let keys = &draft.keys;
     Stage {
         name: draft.name.clone(),
+        folder: draft.folder.clone(),
         work: work::compile(draft, registry, report),
         processes: keys.processes.value,
         rules: keys.part(),

@@ -160,12 +160,8 @@ impl QueueAdmin {
             return Ok(());
         }
         let mut tx = self.session.begin()?;
-        let before = Bitmap::load(tx.memory, slot);
-        let mut after = before;
-        let new = FreeEntries::of_both(&before, &before).next();
-        let new = new.ok_or_else(|| Fault::damaged("a worker's free holdings", slot, 0))?;
-        holdings::cut(&mut tx, slot, entry, at, new, &mut after);
-        after.save(&mut tx, slot, &before);
+        let new = FreeEntries::one(slot, &tx)?;
+        holdings::cut(&mut tx, slot, entry, at, new);
         tx.commit()
     }
 
@@ -190,11 +186,9 @@ impl QueueAdmin {
 
     fn end_as_dead(&mut self, slot: SlotAt, entry: u16) -> Result<(), Fault> {
         let mut tx = self.session.begin()?;
-        let before = Bitmap::load(tx.memory, slot);
-        let (mut after, mut ended) = (before, EndedQueues::default());
+        let mut ended = EndedQueues::default();
         let part = EntryPart { entry, items: 1 };
-        holdings::end(&mut tx, slot, std::iter::once(part), End::Dead, &mut after, &mut ended)?;
-        after.save(&mut tx, slot, &before);
+        holdings::end(&mut tx, slot, std::iter::once(part), End::Dead, &mut ended)?;
         tx.commit()?;
         ended.notify(&mut tx);
         Ok(())
@@ -226,8 +220,8 @@ impl QueueAdmin {
                 items += meta.items() as u64;
                 if is_blamed { meta.failed_once_more() } else { meta }
             })?;
+            holdings::clear(&mut tx, slot, entry);
         }
-        clear(&mut tx, slot, held);
         tx.commit()?;
         Ok(items)
     }
@@ -239,11 +233,4 @@ fn delay_of(tx: &Tx<'_>, slot: SlotAt, entry: u16) -> Option<Delay> {
     let failures = memory.meta(at).failures() + 1;
     let put_off = memory.load(at + entry::PUT_OFF) as u32;
     Delay::new(tuning::load(memory, slot).retry, failures, put_off, memory.load(at + entry::SEQUENCE))
-}
-
-fn clear(tx: &mut Tx<'_>, slot: SlotAt, entries: &[u16]) {
-    let before = Bitmap::load(tx.memory, slot);
-    let mut after = before;
-    entries.iter().for_each(|&entry| after.clear(entry));
-    after.save(tx, slot, &before);
 }

@@ -195,8 +195,10 @@ pub(crate) mod queue {
     pub(crate) const BYTES: Field<Queue> = Field::new(32);
     /// log2 of the ring's slots.
     pub(crate) const RING: Field<Queue> = Field::new(40);
-    pub(crate) const DEAD: Field<Queue> = Field::new(48);
-    pub(crate) const DROPPED_OLD: Field<Queue> = Field::new(56);
+    /// Slots of the ring ever filled.
+    pub(crate) const LAST_SLOT: Field<Queue> = Field::new(48);
+    /// Slots of the ring ever emptied. With it, what each transaction writes lies in one line.
+    pub(crate) const FIRST_SLOT: Field<Queue> = Field::new(56);
     /// Events, each in its own line.
     pub(crate) const NOT_EMPTY: Field<Queue, Event> = Field::new(64);
     pub(crate) const NOT_FULL: Field<Queue, Event> = Field::new(128);
@@ -212,11 +214,9 @@ pub(crate) mod queue {
     pub(crate) const RETURN_ROOM: Field<Queue> = Field::new(304);
     /// Which item the supervisor has put back last.
     pub(crate) const PUT_BACK: Field<Queue> = Field::new(312);
-    /// Slots of the ring ever filled.
-    pub(crate) const LAST_SLOT: Field<Queue> = Field::new(320);
-    /// Slots of the ring ever emptied.
-    pub(crate) const FIRST_SLOT: Field<Queue> = Field::new(328);
-    /// Items of the first slot's run that are gone.
+    pub(crate) const DEAD: Field<Queue> = Field::new(320);
+    pub(crate) const DROPPED_OLD: Field<Queue> = Field::new(328);
+    /// Items of the first slot's span that are gone.
     pub(crate) const SKIPPED: Field<Queue> = Field::new(336);
     /// Entries of the returned stack.
     pub(crate) const RETURNED_ENTRIES: Field<Queue> = Field::new(344);

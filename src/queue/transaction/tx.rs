@@ -20,6 +20,8 @@ use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
 pub(crate) struct Scratch {
     journal: JournalAt,
     writes: Vec<(WordAt, u64)>,
+    /// A bit for each word of `writes`, and maybe for others: most words that are read have none, and need no search.
+    written: u64,
     wakes: Vec<(EventAt, i32)>,
     /// The number of the last change, where they are counted.
     change: Option<u64>,
@@ -30,10 +32,23 @@ impl Scratch {
         Scratch {
             journal,
             writes: Vec::with_capacity(JOURNAL_MAX),
+            written: 0,
             wakes: Vec::with_capacity(128),
             change: None,
         }
     }
+
+    #[inline]
+    fn push(&mut self, at: WordAt, value: u64) {
+        self.writes.push((at, value));
+        self.written |= bit_of(at);
+    }
+}
+
+/// The words of one queue have different bits.
+#[inline]
+fn bit_of(at: WordAt) -> u64 {
+    1 << (at.offset() / 8 % 64)
 }
 
 /// An open transaction. Dropped without `commit`, it changed nothing.
@@ -53,6 +68,7 @@ impl<'a> Tx<'a> {
     ) -> Result<Tx<'a>, Fault> {
         let died = lock::lock(memory.word32(LOCK), thread, priority)?;
         scratch.writes.clear();
+        scratch.written = 0;
         scratch.wakes.clear();
         scratch.change = None;
         let tx = Tx { memory, thread, scratch };
@@ -71,24 +87,29 @@ impl<'a> Tx<'a> {
     /// The word as this transaction will leave it.
     #[inline]
     pub(crate) fn get(&self, at: WordAt) -> u64 {
-        let mine = self.scratch.writes.iter().rev().find(|write| write.0 == at);
-        mine.map_or_else(|| self.memory.load(at), |write| write.1)
+        self.find(at).map_or_else(|| self.memory.load(at), |i| self.scratch.writes[i].1)
     }
 
     #[inline]
     pub(crate) fn set(&mut self, at: WordAt, value: u64) {
-        match self.scratch.writes.iter_mut().rev().find(|write| write.0 == at) {
-            Some(write) => write.1 = value,
-            None => self.scratch.writes.push((at, value)),
+        match self.find(at) {
+            Some(i) => self.scratch.writes[i].1 = value,
+            None => self.scratch.push(at, value),
         }
     }
 
     #[inline]
     pub(crate) fn add(&mut self, at: WordAt, more: u64) {
-        match self.scratch.writes.iter_mut().rev().find(|write| write.0 == at) {
-            Some(write) => write.1 = write.1.wrapping_add(more),
-            None => self.scratch.writes.push((at, self.memory.load(at).wrapping_add(more))),
+        self.set(at, self.get(at).wrapping_add(more));
+    }
+
+    /// Which of the collected words it is.
+    #[inline]
+    fn find(&self, at: WordAt) -> Option<usize> {
+        if self.scratch.written & bit_of(at) == 0 {
+            return None;
         }
+        self.scratch.writes.iter().rposition(|write| write.0 == at)
     }
 
     #[inline]
@@ -128,6 +149,7 @@ impl<'a> Tx<'a> {
         }
         compiler_fence(SeqCst);
         writes.clear();
+        self.scratch.written = 0;
         if changes {
             self.scratch.change = checkpoint::count_change(memory).or(self.scratch.change);
         }

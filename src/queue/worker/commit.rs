@@ -12,7 +12,7 @@ use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::layout::{EventAt, MAX_BATCH, QueueAt, SlotAt, descriptor, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
-use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, FreeEntries};
+use crate::queue::transaction::holdings::{self, End, EndedQueues, FreeEntries};
 use crate::queue::transaction::{counts, lock::LockPriority, tx::Tx};
 
 /// What came of a [`WorkerHandle::commit`].
@@ -144,7 +144,7 @@ impl WorkerHandle {
         whole: bool,
         priority: LockPriority,
     ) -> Result<Published, Fault> {
-        let WorkerHandle { session, slot, live, leases, finished, staging, targets, hidden, .. } = self;
+        let WorkerHandle { session, slot, leases, finished, staging, targets, hidden, .. } = self;
         let mut tx = session.begin_with(priority)?;
         if let Some(event) = slept {
             tx.register_waiter(event); // others may still sleep
@@ -172,9 +172,8 @@ impl WorkerHandle {
         if targets.are_closed(*hidden) {
             return Ok(Published::Closed);
         }
-        let mut after = *live;
-        holdings::forget_begun(&mut tx, *slot, live);
-        targets.publish(&mut tx, *slot, &mut after, staging)?;
+        holdings::forget_begun(&mut tx, *slot);
+        targets.publish(&mut tx, *slot, staging)?;
         let done = finished_by(staging, fits, upto);
         // A token ends its old lease and is an output, but neither is work done.
         let last = fits.checked_sub(1).and_then(|last| staging.outputs.queues_of(last));
@@ -182,19 +181,16 @@ impl WorkerHandle {
         let finished_items: usize = finished.iter().map(|part| part.items).sum();
         leases::join(finished, &leases[..done]);
         let mut ended = EndedQueues::default();
-        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut after, &mut ended)?;
+        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut ended)?;
         if done < staging.named {
-            let mut free = FreeEntries::of_both(live, &after);
-            let mut marking = Marking { slot: *slot, leases, after: &mut after, free: &mut free };
+            let mut marking = Marking { slot: *slot, leases, free: FreeEntries::of(*slot) };
             marking.mark(&mut tx, staging, fits, done)?;
         }
-        after.save(&mut tx, *slot, live);
         if worker_time::is_on() {
             tx.add(*slot + slot::EMITTED, fits as u64 - tokens);
             tx.add(*slot + slot::COMPLETED, (finished_items + done) as u64 - tokens.min(done as u64));
         }
         tx.commit()?;
-        *live = after;
         leases.drain(..done);
         finished.clear();
         staging.outputs.publish(fits, done);
@@ -253,8 +249,7 @@ fn markable(staging: &Staging, fits: usize, upto: usize) -> usize {
 struct Marking<'a> {
     slot: SlotAt,
     leases: &'a mut [Held],
-    after: &'a mut Bitmap,
-    free: &'a mut FreeEntries,
+    free: FreeEntries,
 }
 
 impl Marking<'_> {
@@ -284,8 +279,8 @@ impl Marking<'_> {
         if meta.as_span().is_none_or(|run| run.first == at as usize) {
             return Ok(entry);
         }
-        let new = self.free.next().ok_or_else(|| Fault::damaged("a worker's free holdings", self.slot, 0))?;
-        holdings::cut(tx, self.slot, entry, at as usize, new, self.after);
+        let new = self.free.require(tx)?;
+        holdings::cut(tx, self.slot, entry, at as usize, new);
         leases::rename(&mut self.leases[lease..], entry, new);
         Ok(new)
     }

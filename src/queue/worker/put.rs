@@ -11,7 +11,7 @@ use crate::queue::arena::descriptor::{Meta, inline_word};
 use crate::queue::arena::layout::{BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, QueueAt, queue};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{extent, fault::Fault, memory::Memory, worker_time::Waiting};
-use crate::queue::transaction::{drop_old, holdings::FreeEntries, trim, tx::Tx};
+use crate::queue::transaction::{drop_old, holdings, holdings::FreeEntries, trim, tx::Tx};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -391,7 +391,7 @@ impl WorkerHandle {
         let size = class.block_size();
         let wanted = if size <= MAX_SPARE_BYTES { 1 + more.min(spares_left) } else { 1 };
         let priority = self.lock_priority(queue, false);
-        let WorkerHandle { session, slot, live, staging, .. } = self;
+        let WorkerHandle { session, slot, staging, .. } = self;
         let mut tx = session.begin_with(priority)?;
         if slept {
             tx.register_waiter(queue + queue::BYTES_FREE);
@@ -403,9 +403,10 @@ impl WorkerHandle {
         // Spares only while there is plenty: half of the bytes stay for writers that need them now.
         let spare_bytes = (max / 2).saturating_sub(used.saturating_add(size));
         let n = 1 + (wanted - 1).min((spare_bytes / size) as usize);
-        let mut after = *live;
         let (mut reserved, mut bytes, spares_before) = (None, 0, staging.spares.len());
-        for entry in FreeEntries::of_both(live, live).take(n) {
+        let mut free = FreeEntries::of(*slot);
+        for _ in 0..n {
+            let Some(entry) = free.next(&tx) else { break };
             let block = match tx.allocate(class) {
                 Ok(block) => block,
                 Err(Fault::Exhausted(_) | Fault::DiskFull(..)) if reserved.is_some() => break,
@@ -415,7 +416,7 @@ impl WorkerHandle {
                 }
             };
             tx.memory.store_descriptor(slot.entry(entry), block.word(), Meta::reserved(queue.id(), 0));
-            after.mark(entry);
+            holdings::mark(&mut tx, *slot, entry);
             bytes += size;
             match reserved {
                 None => reserved = Some(Attempt::Reserved(block, entry)),
@@ -423,9 +424,7 @@ impl WorkerHandle {
             }
         }
         tx.add(queue + queue::BYTES, bytes);
-        after.save(&mut tx, *slot, live);
         tx.commit()?;
-        *live = after;
         reserved.ok_or_else(|| Fault::damaged("a worker's free holdings", *slot, 0))
     }
 }

@@ -9,7 +9,7 @@ use crate::queue::arena::layout::{EventAt, MAX_BATCH, MAX_FAN, QueueAt, SlotAt, 
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::delayed::{self, TAKE_WORDS};
-use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, FreeEntries};
+use crate::queue::transaction::holdings::{self, End, EndedQueues, FreeEntries};
 use crate::queue::transaction::ring::{self, Popped};
 use crate::queue::transaction::{counts, lock::LockPriority, returned, trim, tx::Tx};
 
@@ -107,17 +107,24 @@ impl WorkerHandle {
         events: &mut [(EventAt, u32); MAX_FAN],
     ) -> Result<Taken, Fault> {
         let is_hidden = self.is_hidden(inputs);
-        let WorkerHandle { session, slot, live, leases, finished, first_input, next_due, .. } = self;
+        let WorkerHandle { session, slot, leases, finished, first_input, next_due, .. } = self;
         let mut tx = session.begin_with(priority)?;
-        let (mut after, mut ended) = (*live, EndedQueues::default());
+        let mut ended = EndedQueues::default();
         let finished_items = finished.iter().map(|part| part.items).sum();
-        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut after, &mut ended)?;
-        holdings::forget_begun(&mut tx, *slot, &after);
-        let free = FreeEntries::of_both(live, &after);
-        let mut batch = TakenBatch { slot: *slot, max, free, after, leases, got: 0, heap_words: TAKE_WORDS };
+        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut ended)?;
+        holdings::forget_begun(&mut tx, *slot);
+        let mut batch = TakenBatch {
+            slot: *slot,
+            max,
+            free: FreeEntries::of(*slot),
+            leases,
+            got: 0,
+            heap_words: TAKE_WORDS,
+        };
         let (mut size, mut unused) = (None, None);
-        for i in 0..inputs.len() {
-            let queue = QueueAt::of(inputs[(*first_input + i) % inputs.len()])?;
+        let start = if inputs.len() > 1 { *first_input % inputs.len() } else { 0 };
+        for &q in inputs[start..].iter().chain(&inputs[..start]) {
+            let queue = QueueAt::of(q)?;
             if slept {
                 tx.register_waiter(queue + queue::NOT_EMPTY); // others may still sleep
             }
@@ -127,11 +134,9 @@ impl WorkerHandle {
                 unused = unused.or_else(|| ring::shrink_if_empty(&mut tx, queue));
             }
         }
-        let (got, after) = (batch.got, batch.after);
-        after.save(&mut tx, *slot, live);
+        let got = batch.got;
         count(&mut tx, *slot, finished_items, if is_hidden { 0 } else { got });
         tx.commit()?;
-        *live = after;
         *first_input = first_input.wrapping_add(1);
         finished.clear();
         if let Some(pages) = unused {
@@ -198,7 +203,6 @@ struct TakenBatch<'a> {
     slot: SlotAt,
     max: usize,
     free: FreeEntries,
-    after: Bitmap,
     leases: &'a mut Vec<Held>,
     got: usize,
     /// Words of heaps of delayed items that may change still.
@@ -212,13 +216,13 @@ impl TakenBatch<'_> {
         self.take_delayed(tx, queue)?;
         let want = returned::returnable(tx, queue, (self.max - self.got) as u64)?;
         ring::pop(tx, queue, want, |tx, Popped { data, meta, sequence }| {
-            let Some(entry) = self.free.next() else { return Ok(false) };
+            let Some(entry) = self.free.next(tx) else { return Ok(false) };
             let to = self.slot.entry(entry);
             tx.memory.store_descriptor(to, data, meta);
             tx.memory.store(to + entry::SEQUENCE, sequence);
             tx.memory.store(to + entry::MARK, 0);
             tx.memory.store(to + entry::PUT_OFF, 0);
-            self.hold(entry, meta);
+            self.hold(tx, entry, meta);
             Ok(true)
         })?;
         Ok(self.got - got_before)
@@ -231,9 +235,9 @@ impl TakenBatch<'_> {
         let (want, mut words) =
             (returned::returnable(tx, queue, (self.max - self.got) as u64)?, self.heap_words);
         delayed::take_due(tx, queue, want, &mut words, |tx, from| {
-            let Some(entry) = self.free.next() else { return false };
+            let Some(entry) = self.free.next(tx) else { return false };
             tx.memory.copy_entry(from, self.slot.entry(entry));
-            self.hold(entry, tx.memory.meta(from));
+            self.hold(tx, entry, tx.memory.meta(from));
             true
         })?;
         self.heap_words = words;
@@ -243,13 +247,13 @@ impl TakenBatch<'_> {
     fn take_returned(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
         let mut left = returned::len(tx, queue)?;
         while left > 0 && self.got < self.max {
-            let Some(entry) = self.free.next() else { break };
+            let Some(entry) = self.free.next(tx) else { break };
             left -= 1;
             returned::pop(tx, queue, left, self.max - self.got, |tx, at, meta| {
                 let to = self.slot.entry(entry);
                 tx.memory.copy_entry(at, to);
                 tx.memory.store_descriptor(to, tx.memory.data(at), meta);
-                self.hold(entry, meta);
+                self.hold(tx, entry, meta);
                 Ok(())
             })?;
         }
@@ -258,8 +262,8 @@ impl TakenBatch<'_> {
 
     /// The items that a descriptor stands for are held in this entry.
     #[inline]
-    fn hold(&mut self, entry: u16, meta: Meta) {
-        self.after.mark(entry);
+    fn hold(&mut self, tx: &mut Tx<'_>, entry: u16, meta: Meta) {
+        holdings::mark(tx, self.slot, entry);
         self.got += meta.items();
         match meta.as_span() {
             None => self.leases.push(Held { entry, at: 0 }),

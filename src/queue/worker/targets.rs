@@ -6,7 +6,7 @@ use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{MAX_BATCH, MAX_FAN, QueueAt, SlotAt, block, descriptor, entry, queue};
-use crate::queue::transaction::holdings::Bitmap;
+use crate::queue::transaction::holdings;
 use crate::queue::transaction::{counts, drop_old, ring, tx::Tx};
 
 /// One of them.
@@ -77,9 +77,6 @@ impl Targets {
         queues: &[QueueId],
         n: usize,
     ) -> Result<usize, Fault> {
-        for &q in queues {
-            self.index(tx, q)?;
-        }
         let is_decided =
             staging.queues.iter().any(|staged| staged.is_decided && queues.contains(&staged.queue));
         if !is_decided {
@@ -95,19 +92,16 @@ impl Targets {
 
     /// Outputs that are all items.
     fn admit_alike(&mut self, tx: &Tx<'_>, queues: &[QueueId], n: usize) -> Result<usize, Fault> {
-        let mut fits = n;
-        for &q in queues {
-            let i = self.index(tx, q)?;
-            let target = self.list[i];
+        let (mut fits, mut places) = (n, [0; MAX_FAN]);
+        for (&q, place) in queues.iter().zip(&mut places) {
+            *place = self.index(tx, q)?;
+            let target = self.list[*place];
             if target.waits() && target.left < fits as u64 {
                 fits = target.left as usize;
                 self.full = Some((target, target.before));
             }
         }
-        for &q in queues {
-            let i = self.index(tx, q)?;
-            self.list[i].admit(fits);
-        }
+        places[..queues.len()].iter().for_each(|&place| self.list[place].admit(fits));
         Ok(fits)
     }
 
@@ -167,7 +161,6 @@ impl Targets {
         &mut self,
         tx: &mut Tx<'_>,
         slot: SlotAt,
-        after: &mut Bitmap,
         staging: &mut Staging,
     ) -> Result<(), Fault> {
         let Targets { list, descriptors, .. } = self;
@@ -177,8 +170,7 @@ impl Targets {
                 drop_old::oldest(tx, target.queue, overflow)?;
             }
             let i = staging.index(target.queue.id());
-            let mut publication =
-                Publication { slot, target, after, descriptors, dropped: 0, freed: 0, blocks: 0 };
+            let mut publication = Publication { slot, target, descriptors, dropped: 0, freed: 0, blocks: 0 };
             publication.take(tx, &mut staging.queues[i])?;
             let Publication { dropped, freed, blocks, .. } = publication;
             staging.blocks -= blocks.min(staging.blocks);
@@ -216,7 +208,6 @@ impl Targets {
 struct Publication<'a> {
     slot: SlotAt,
     target: &'a Target,
-    after: &'a mut Bitmap,
     descriptors: &'a mut Vec<(u64, Meta)>,
     /// Items that the queue's policy gave up.
     dropped: usize,
@@ -248,11 +239,12 @@ impl Publication<'_> {
                 Piece::Dropped(items) => (self.dropped, *items) = (self.dropped + n, *items - n),
                 Piece::Void(items) => *items -= n,
             }
-            if n == items
-                && let Some(entry) = staged.pieces.pop_front().and_then(|piece| piece.entry())
-            {
-                self.after.clear(entry);
-                self.blocks += 1;
+            if n == items {
+                if let Some(entry) = piece.entry() {
+                    holdings::clear(tx, self.slot, entry);
+                    self.blocks += 1;
+                }
+                staged.pieces.pop_front();
             }
             (left, puts) = (left - n, puts - published);
         }

@@ -12,7 +12,7 @@ use crate::supervisor::runtime::children::{Child, Since};
 use crate::supervisor::runtime::environment;
 use crate::supervisor::runtime::errand::{Ended, Errand, Start};
 use crate::supervisor::runtime::services::identities::{self, Asked, Found, Lookup};
-use crate::supervisor::runtime::services::{Adopted, LastWords, Stdout, pipes};
+use crate::supervisor::runtime::services::{Adopted, LastWords, pipes};
 use crate::sys::needs::DENIED;
 use crate::sys::process::SpawnError;
 use crate::sys::wait::Exit;
@@ -104,7 +104,8 @@ impl Performer<'_> {
             return Err(format!("what it says can't be read: {error}; {DENIED}"));
         }
         let since = Since::now();
-        let pipes = pipes(Stdout::Print).map_err(|error| SpawnError::preparing(&error));
+        let stdout = version.work.command().map(|command| command.stdout).unwrap_or_default();
+        let pipes = pipes(stdout).map_err(|error| SpawnError::preparing(&error));
         let started = match pipes.and_then(|pipes| pipes.start(start)) {
             Ok(started) => started,
             Err(error) => return Ok(Err(error)),

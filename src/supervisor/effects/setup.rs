@@ -2,7 +2,7 @@
 
 use super::performer::{DeadCounters, Performer, Run};
 use super::service_hands::ServiceHands;
-use crate::config::Pipeline;
+use crate::config::{Loaded, Pipeline};
 use crate::dead_letter;
 use crate::queue::QueueId;
 use crate::supervisor::error::SetUpError;
@@ -31,12 +31,12 @@ impl<'a> Performer<'a> {
     /// With nothing performed yet.
     pub(crate) fn set_up(
         run: &'a Run<'a>,
-        pipeline: &Pipeline,
+        loaded: &Loaded,
         before: &mut Predecessor,
         log_writer: &'a mut LogWriter,
         Outlet { undo_log, printing }: Outlet,
     ) -> Result<Performer<'a>, SetUpError> {
-        let options = run.options;
+        let (options, pipeline) = (run.options, &loaded.pipeline);
         let system = |what| move |error| SetUpError::System(what, error);
         // Asked before the handlers of the inbox are there.
         let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
@@ -57,7 +57,7 @@ impl<'a> Performer<'a> {
         launcher.continues = store.continues || options.retries.is_some();
         store.enter(before.upgrade.as_ref().map_or(&launcher.run, |state| &state.run))?;
         store.begin_saving(pipeline.sync())?;
-        let watch = if options.watch { watch_file(options, &inbox) } else { None };
+        let watch = if options.watch { watch_file(options, loaded, &inbox) } else { None };
         let identity = RunIdentity {
             file: control::file(options).display().to_string(),
             run: launcher.run.clone(),
@@ -142,13 +142,13 @@ fn open_store(
 }
 
 /// Not worth failing for: a signal reloads as well. What is no regular file was read once, and that was all.
-fn watch_file(options: &RunOptions, inbox: &Inbox) -> Option<Watch> {
+fn watch_file(options: &RunOptions, loaded: &Loaded, inbox: &Inbox) -> Option<Watch> {
     if std::fs::metadata(&options.file).is_ok_and(|about| !about.is_file()) {
         let file = options.file.display();
         log!(target: "mprun", Level::Warn, "{file} is no regular file and can't be read again: there is no reload");
         return None;
     }
-    match Watch::new(&options.file, inbox.sender()) {
+    match Watch::new(&options.file, loaded.watched.clone(), inbox.sender()) {
         Ok(watch) => Some(watch),
         Err(error) => {
             log!(target: "mprun", Level::Warn, "the file can't be watched ({error}); SIGHUP reloads it");

@@ -1,6 +1,6 @@
 //! What the user wants to run, and what that means for one worker.
 
-use crate::config::{Loaded, Pipeline, Recycle, Work};
+use crate::config::{Loaded, Pipeline, Recycle, Texts, Watched, Work};
 use crate::logs::LogFile;
 use crate::queue::QueueId;
 use crate::stage::Registry;
@@ -11,8 +11,10 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Wanted {
     pub pipeline: Pipeline,
-    /// Its text: two files with the same text want the same.
-    pub text: String,
+    /// Its text, and those of the files that it includes.
+    pub texts: Texts,
+    /// What else decides what is to run.
+    pub watched: Watched,
     /// The stages that keep a position or a state: each has a hidden queue with one token.
     pub stateful: BTreeSet<String>,
     /// Stages that were given another number of processes by hand, with the file's number.
@@ -22,10 +24,15 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// What a file says, with what the registry knows about its stages.
     pub(crate) fn new(loaded: Loaded, registry: &Registry) -> Wanted {
-        let Loaded { pipeline, text, .. } = loaded;
+        let Loaded { pipeline, texts, watched, .. } = loaded;
         let stateful = pipeline.stages.iter().filter(|stage| stage.work.keeps_state(registry));
         let stateful = stateful.map(|stage| stage.name.clone()).collect();
-        Wanted { pipeline, text, stateful, by_hand: BTreeMap::new() }
+        Wanted { pipeline, texts, watched, stateful, by_hand: BTreeMap::new() }
+    }
+
+    /// All that it was made of, as one text: what has the same is the same.
+    pub(crate) fn source(&self) -> String {
+        format!("{:?} {:?}", self.texts, self.pipeline.file_variables())
     }
 
     /// Gives a stage another number of processes than the file says.

@@ -6,7 +6,7 @@ use crate::append::UndoLog;
 use crate::logs::{sink, writer};
 use crate::progress::TerminalThread;
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
-use crate::sys::{group, reexec, wait};
+use crate::sys::{group, readiness, reexec, wait};
 use crossbeam_channel::{Receiver, bounded};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
@@ -33,8 +33,22 @@ pub(crate) struct LogWriter {
     /// The reading end is kept, so that what is in the pipe is there for the next writer.
     ends: [OwnedFd; 2],
     writer: Writer,
-    /// What it prints for services: its end of their socket, and what workers share about standard output.
-    prints: (OwnedFd, UndoLog),
+    prints: Prints,
+}
+
+/// What it needs to print what services print.
+#[derive(Debug)]
+struct Prints {
+    /// Its end of their socket.
+    socket: OwnedFd,
+    /// What all that write to standard output share.
+    undo_log: UndoLog,
+}
+
+impl Prints {
+    fn new(printing: &Printing, undo_log: UndoLog) -> io::Result<Prints> {
+        Ok(Prints { socket: printing.theirs().try_clone_to_owned()?, undo_log })
+    }
 }
 
 #[derive(Debug)]
@@ -52,7 +66,7 @@ impl LogWriter {
         let (reader, end) = pipe2(OFlag::O_CLOEXEC)?;
         writer::make_non_blocking(end.as_fd())?;
         let _ = fcntl(&end, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)); // a smaller one serves, too
-        let prints = (printing.theirs().try_clone_to_owned()?, undo_log);
+        let prints = Prints::new(printing, undo_log)?;
         Ok(LogWriter { ends: [reader, end], writer: Writer::None, prints })
     }
 
@@ -64,7 +78,7 @@ impl LogWriter {
         undo_log: UndoLog,
     ) -> io::Result<LogWriter> {
         writer::make_non_blocking(ends[1].as_fd())?;
-        let prints = (printing.theirs().try_clone_to_owned()?, undo_log);
+        let prints = Prints::new(printing, undo_log)?;
         Ok(LogWriter { ends, writer: process.map_or(Writer::None, Writer::Process), prints })
     }
 
@@ -85,23 +99,7 @@ impl LogWriter {
 
     /// Reads the pipe in a process of its own; returns its pid.
     pub(crate) fn start_process(&mut self) -> Result<u32, SpawnError> {
-        // A terminal may stop processes of another group that write to it (`stty tostop`).
-        let spec = ProcessSpec {
-            outlives_parent: true,
-            blocked: BLOCKED.to_vec(),
-            ..ProcessSpec::this_program(ProcessGroupMode::ParentsGroup)
-        };
-        let args = ProcessArgs {
-            arguments: &[c"mprun".to_owned(), c"__log".to_owned()],
-            environment: &environment(),
-            descriptors: &[
-                (self.ends[0].as_fd(), 0),
-                (self.prints.0.as_fd(), SOCKET_FD),
-                (self.prints.1.fd(), UNDO_LOG_FD),
-            ],
-            pid_word: None,
-        };
-        let pid = spawn(spec, &args)?;
+        let pid = start_process(self.ends[0].as_fd(), &self.prints)?;
         self.writer = Writer::Process(pid);
         Ok(pid)
     }
@@ -114,7 +112,7 @@ impl LogWriter {
             writer::copy(pipe, terminal);
             let _ = done.send(()); // the run may be over
         })?;
-        let (socket, undo_log) = (self.prints.0.try_clone()?, self.prints.1.clone());
+        let (socket, undo_log) = (self.prints.socket.try_clone()?, self.prints.undo_log.clone());
         // Its end is that of the process.
         thread::Builder::new().name("print".to_owned()).spawn(move || printer::print(&socket, undo_log))?;
         self.writer = Writer::Thread(end);
@@ -136,16 +134,25 @@ impl LogWriter {
         &self.ends
     }
 
-    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. From then
-    /// on this process writes straight to standard error, but to one that has taken all of this only.
+    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. A writer that
+    /// was killed is replaced. From then on this process writes straight to standard error, but to one that has taken all
+    /// of this only.
     pub(crate) fn end(self) {
-        let LogWriter { ends: [reader, end], writer: by, prints: _ } = self;
+        let LogWriter { ends: [reader, end], writer: by, prints } = self;
         let until = Instant::now() + writer::END_TIMEOUT;
+        let by = match by {
+            Writer::None => start_process(reader.as_fd(), &prints).map_or(Writer::None, Writer::Process),
+            by => by,
+        };
         let is_sent = sink::leave_pipe(until);
-        drop((reader, end)); // the end of the pipe
+        drop(end); // the end of the pipe
         let is_written = match by {
             Writer::None => false,
-            Writer::Process(pid) => has_ended(pid, until + KILL_LIMIT),
+            Writer::Process(pid) => {
+                let is_empty = || readiness::bytes_waiting(reader.as_fd()).is_ok_and(|bytes| bytes == 0);
+                has_ended(pid, until + KILL_LIMIT)
+                    && (is_empty() || is_written_by_another(reader.as_fd(), &prints, until))
+            }
             Writer::Thread(end) => end.recv_deadline(until).is_ok(),
         };
         if is_sent && is_written {
@@ -162,6 +169,27 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::FAILURE;
     }
     writer::run()
+}
+
+fn start_process(reader: BorrowedFd<'_>, prints: &Prints) -> Result<u32, SpawnError> {
+    // A terminal may stop processes of another group that write to it (`stty tostop`).
+    let spec = ProcessSpec {
+        outlives_parent: true,
+        blocked: BLOCKED.to_vec(),
+        ..ProcessSpec::this_program(ProcessGroupMode::ParentsGroup)
+    };
+    let args = ProcessArgs {
+        arguments: &[c"mprun".to_owned(), c"__log".to_owned()],
+        environment: &environment(),
+        descriptors: &[(reader, 0), (prints.socket.as_fd(), SOCKET_FD), (prints.undo_log.fd(), UNDO_LOG_FD)],
+        pid_word: None,
+    };
+    spawn(spec, &args)
+}
+
+/// What a writer has left that was killed at the end.
+fn is_written_by_another(reader: BorrowedFd<'_>, prints: &Prints, until: Instant) -> bool {
+    start_process(reader, prints).is_ok_and(|pid| has_ended(pid, until + KILL_LIMIT))
 }
 
 /// Whether the process has ended by itself; else it is killed. One that can't even die is left behind.

@@ -4,7 +4,7 @@ use super::advice;
 use super::identity::Identity;
 use super::surroundings::{self, Environment};
 use crate::config::USUAL_PATH;
-use crate::config::pipeline::{Command, Invocation, Mode, shell_line};
+use crate::config::pipeline::{Command, Invocation, Mode, Stdout, shell_line};
 use crate::exit;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure};
@@ -31,6 +31,7 @@ pub(crate) struct CommandSpec {
     success: Vec<u8>,
     dead: Vec<u8>,
     most_processes: Option<u64>,
+    stdout: Stdout,
     /// Items come on standard input.
     pub reads: bool,
 }
@@ -110,6 +111,7 @@ impl CommandSpec {
             success: command.success_codes.clone(),
             dead: command.dead_codes.clone(),
             most_processes: command.limits.processes,
+            stdout: command.stdout,
             reads: has_input && !takes_item,
         })
     }
@@ -140,7 +142,7 @@ impl CommandSpec {
             let entry = CString::new(format!("MPRUN_ATTEMPT={attempt}"));
             environment.push(entry.map_err(|error| NotStarted::Failed(error.into()))?);
         }
-        let mut session = Session::start(self.reads, &self.null, |stdio| {
+        let mut session = Session::start(self.reads, self.stdout, &self.null, |stdio| {
             self.starter.start_program(&ProcessArgs {
                 arguments: &arguments,
                 environment: &environment,

@@ -36,7 +36,8 @@ impl State {
         let stages: Option<_> = self.stages.iter().map(|stage| save_stage(stage, now)).collect();
         let refusal = self.file.refusal.as_ref();
         Ok(SavedMachine {
-            text: wanted.text.clone(),
+            text: wanted.texts.main.clone(),
+            included: wanted.texts.included.clone(),
             file_variables: wanted.pipeline.file_variables(),
             paused: self.paused,
             stages: stages.ok_or("workers are on their way out")?,

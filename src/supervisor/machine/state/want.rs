@@ -69,7 +69,7 @@ impl State {
             work: spec.work.clone(),
             recycle: spec.recycle,
             log_file: spec.log_file.clone(),
-            folder: wanted.pipeline.folder.clone(),
+            folder: wanted.pipeline.folder_of(spec).to_owned(),
             inputs: ids(&spec.work.inputs),
             outputs: ids(&spec.work.outputs),
             token: None,

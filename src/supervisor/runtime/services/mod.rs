@@ -27,4 +27,4 @@ mod thread;
 
 pub(crate) use entry::Adopted;
 pub(crate) use relay::{Held, LastWords, Services};
-pub(crate) use start::{Stdout, pipes};
+pub(crate) use start::pipes;

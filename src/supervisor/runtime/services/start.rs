@@ -1,5 +1,6 @@
 //! The pipes of a service, and its start.
 
+use crate::config::pipeline::Stdout;
 use crate::sys::fd;
 use crate::sys::process::{self, ProcessArgs, SpawnError};
 use crate::worker::service::ServiceStart;
@@ -11,13 +12,6 @@ use std::os::fd::{AsFd, OwnedFd};
 /// There may be thousands of them, and the system allows an ordinary user 64 MiB of pipes.
 const PIPE_BYTES: i32 = 8192;
 
-/// Where standard output of a service goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stdout {
-    /// To that of mprun.
-    Print,
-}
-
 /// A pipe: our end, which never makes us wait, and the program's.
 struct Pipe {
     reader: OwnedFd,
@@ -28,7 +22,9 @@ struct Pipe {
 pub(crate) struct Pipes {
     failure: Pipe,
     stderr: Pipe,
+    /// Of what is printed.
     stdout: Option<Pipe>,
+    to: Stdout,
     null: OwnedFd,
 }
 
@@ -42,13 +38,12 @@ pub(crate) struct Started {
     pub stdout: Option<OwnedFd>,
 }
 
-pub(crate) fn pipes(stdout: Stdout) -> io::Result<Pipes> {
+pub(crate) fn pipes(to: Stdout) -> io::Result<Pipes> {
     Ok(Pipes {
         failure: Pipe::new()?,
         stderr: Pipe::new()?,
-        stdout: match stdout {
-            Stdout::Print => Some(Pipe::new()?),
-        },
+        stdout: if to == Stdout::Items { Some(Pipe::new()?) } else { None },
+        to,
         null: fd::null()?,
     })
 }
@@ -65,8 +60,13 @@ impl Pipe {
 impl Pipes {
     /// Forks the program. Called by the main thread: with it the program dies.
     pub(crate) fn start(self, start: ServiceStart) -> Result<Started, SpawnError> {
-        let Pipes { failure, stderr, stdout, null } = self;
-        let theirs = stdout.as_ref().map_or(&null, |pipe| &pipe.writer);
+        let Pipes { failure, stderr, stdout, to, null } = self;
+        let theirs = match (to, &stdout) {
+            (_, Some(pipe)) => &pipe.writer,
+            // One pipe for both keeps the order of the lines.
+            (Stdout::Log, None) => &stderr.writer,
+            (Stdout::Items | Stdout::Null, None) => &null,
+        };
         let args = ProcessArgs {
             arguments: &start.arguments,
             environment: &start.environment,
