@@ -10,6 +10,7 @@ mod diff;
 mod document;
 pub(crate) mod elements;
 pub(crate) mod env_file;
+mod include;
 mod keys;
 mod load;
 mod machine;
@@ -20,8 +21,10 @@ mod source;
 pub use diagnostic::Report;
 pub use diff::{Diff, KeyChange, Named, StageChange, ValueChange, diff};
 pub(crate) use elements::MAX_PROCESSES;
+pub use include::{IncludedText, Texts, Watched};
 pub use load::{
-    LoadOptions, Loaded, file_without_name, load, load_for, load_text, name_in_file, name_of_file,
+    LoadOptions, Loaded, file_without_name, included_by, load, load_for, load_texts, name_in_file,
+    name_of_file,
 };
 pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};

@@ -8,8 +8,12 @@ use crate::status::{Fate, Phase, QueueStatus, Snapshot, StageStatus, WorkerState
 /// All of it, for a terminal of this width.
 pub(super) fn render(snapshot: &Snapshot, width: Option<usize>) -> String {
     let mut text = head(snapshot);
-    text.push('\n');
-    text.push_str(&stages(snapshot).render(width));
+    for table in [stages(snapshot), services(snapshot)] {
+        if table.len() > 0 {
+            text.push('\n');
+            text.push_str(&table.render(width));
+        }
+    }
     if !snapshot.queues.is_empty() {
         text.push('\n');
         text.push_str(&queues(snapshot).render(width));
@@ -43,7 +47,7 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
 fn stages(snapshot: &Snapshot) -> Table {
     let heads = ["<STAGE", "<STATE", "PROCESSES", "DONE", "EMITTED", "DONE/S", "EMITTED/S", "RESTARTS"];
     let mut table = Table::new(&heads);
-    for stage in &snapshot.stages {
+    for stage in snapshot.stages.iter().filter(|stage| !stage.is_service()) {
         let of_items = |text: String| if stage.is_source() { "-".to_owned() } else { text };
         table.push([
             stage.name.clone(),
@@ -53,6 +57,20 @@ fn stages(snapshot: &Snapshot) -> Table {
             stage.totals.emitted.to_string(),
             of_items(rate(stage.rate.done)),
             rate(stage.rate.emitted),
+            stage.restarts().to_string(),
+        ]);
+    }
+    table
+}
+
+fn services(snapshot: &Snapshot) -> Table {
+    let mut table = Table::new(&["<SERVICE", "<STATE", "PROCESSES", "UP", "RESTARTS"]);
+    for stage in snapshot.stages.iter().filter(|stage| stage.is_service()) {
+        table.push([
+            stage.name.clone(),
+            state(stage).to_owned(),
+            format!("{}/{}", stage.running, stage.processes),
+            stage.up().map_or("-".to_owned(), time),
             stage.restarts().to_string(),
         ]);
     }

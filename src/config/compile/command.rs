@@ -21,6 +21,7 @@ pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
         mode: mode::mode(draft),
         in_framing: keys.in_framing.value.unwrap_or(framing),
         out_framing: keys.out_framing.value.unwrap_or(framing),
+        stdout: mode::stdout(draft),
         env_file: keys.env_file.value.clone(),
         ..keys.part()
     })

@@ -7,6 +7,7 @@ fn stage(name: &str) -> Stage {
     let seconds = Duration::from_secs;
     Stage {
         name: name.into(),
+        folder: None,
         work: Work { task: crate::config::Task::of("filter"), inputs: vec!["q".into()], outputs: vec![] },
         processes: 1,
         rules: Rules {

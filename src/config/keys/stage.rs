@@ -11,7 +11,7 @@ use crate::config::elements::{
     At, Count, DeadCodes, Element, ExitCodes, Fields, FramingWord, Invocation, ModeWord, Nice, Pause, Period,
     Processes, QueueNames, RateText, ReplyWord, Umask, Variables, With, Word, part, table,
 };
-use crate::config::pipeline::{Collect, Command, Framing, OnGiveUp, Restart, Rules, Tuning};
+use crate::config::pipeline::{Collect, Command, Framing, OnGiveUp, Restart, Rules, Stdout, Tuning};
 
 table! {
     /// `[stages.NAME]`.
@@ -52,6 +52,9 @@ table! {
         /// The exit codes of the program that mean that the item can never be done: a dead letter at once, without further
         /// attempts. With `mode = "each"` or `"reply"`.
         dead_codes: DeadCodes = Vec::new(), also "reject_codes" "permanent_codes" "fatal_codes";
+        /// Where the program's standard output goes: "items": to the stage's queues, or without `output` as lines to mprun's
+        /// own standard output. "log": to the log, as its standard error does. "null": nowhere.
+        stdout: Stdout = Stdout::Items, also "standard_output";
         /// Variables for the program's environment, added to mprun's own; they override those.
         env: Variables = Vec::new(), also "environment" "variables";
         /// A file of such variables, one `NAME=value` a line, in the grammar of systemd's `EnvironmentFile=`; `env`
@@ -124,7 +127,7 @@ part! {
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 17] = [
+const OF_A_PROGRAM: [&str; 18] = [
     "mode",
     "reply",
     "collect",
@@ -134,6 +137,7 @@ const OF_A_PROGRAM: [&str; 17] = [
     "out_framing",
     "success_codes",
     "dead_codes",
+    "stdout",
     "env",
     "env_file",
     "cwd",

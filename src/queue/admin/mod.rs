@@ -1,11 +1,13 @@
 //! What the supervisor does with the arena: queues come and go, workers get orders, the dead are released.
 
 mod audit;
+mod order;
 mod put_back;
 mod queues;
 mod release;
 mod slots;
 
+pub use order::WindowState;
 pub use put_back::PutBack;
 pub use queues::QueueAdmin;
 pub use release::{DeadLetterCandidate, FailureAttribution, Released};

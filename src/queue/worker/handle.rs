@@ -39,7 +39,6 @@ pub struct Lease<'a> {
 pub struct WorkerHandle {
     pub(super) session: Session,
     pub(super) slot: SlotAt,
-    pub(super) live: Bitmap,
     /// Items held, oldest first.
     pub(super) leases: Vec<Held>,
     /// Done without outputs: ended by the next transaction.
@@ -75,14 +74,12 @@ impl WorkerHandle {
     pub fn open(arena: Arena, id: SlotId) -> Result<WorkerHandle, Fault> {
         let slot = SlotAt::of(id)?;
         let session = Session::open(arena, slot.journal())?;
-        let live = Bitmap::load(session.memory(), slot);
-        if let Some(word) = live.first_word() {
+        if let Some(word) = Bitmap::load(session.memory(), slot).first_word() {
             return Err(Fault::damaged("the holdings of a fresh worker", slot, word));
         }
         Ok(WorkerHandle {
             session,
             slot,
-            live,
             leases: Vec::with_capacity(HOLDINGS),
             finished: Vec::with_capacity(HOLDINGS),
             staging: Staging::new(),

@@ -3,6 +3,7 @@
 mod commit;
 mod end;
 mod handle;
+mod in_order;
 mod leases;
 mod outputs;
 mod put;

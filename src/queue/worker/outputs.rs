@@ -129,6 +129,11 @@ impl Outputs {
     /// The first `n` are published, and the first `done` leases have ended.
     pub(super) fn publish(&mut self, n: usize, done: usize) {
         self.len -= n;
+        if self.len == 0 {
+            self.owners.clear();
+            self.spare = self.runs.drain(..).next_back().map_or_else(Vec::new, |run| run.queues);
+            return;
+        }
         let mut left = n;
         while let Some(run) = self.runs.front_mut() {
             let gone = run.len.min(left);

@@ -45,6 +45,9 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize)]
 pub(crate) struct StageReport {
     pub name: String,
+    /// It is a program with neither input nor output: all about items is zero.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub service: bool,
     /// Items leased; one that went back and was leased again counts twice. Null for a source, which takes none.
     pub taken: Option<u64>,
     /// Leases that ended well: over all readers of a queue as many as the queue's ledger says. Null for a source.
@@ -108,6 +111,7 @@ impl Report {
 fn stage(totals: &StageTotals) -> StageReport {
     StageReport {
         name: totals.name.clone(),
+        service: totals.is_service,
         taken: (!totals.is_source).then_some(totals.counts.taken),
         done: (!totals.is_source).then_some(totals.counts.done),
         dead: totals.counts.dead,

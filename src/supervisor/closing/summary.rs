@@ -59,6 +59,9 @@ impl Closing {
     }
 
     fn stage_line(&self, stage: &StageTotals) -> String {
+        if stage.is_service {
+            return format!("  service {}: {}", stage.name, count(stage.restarts, "restart"));
+        }
         let done = if stage.is_source { String::new() } else { format!("{} done, ", stage.counts.done) };
         let dead =
             if stage.counts.dead == 0 { String::new() } else { format!("{} dead, ", stage.counts.dead) };

@@ -1,5 +1,6 @@
 //! The hands of the supervisor: what they hold, and which of them does what.
 
+use super::service_hands::ServiceHands;
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::progress::TerminalThread;
@@ -26,6 +27,7 @@ use crate::supervisor::runtime::guardian::Guardian;
 use crate::supervisor::runtime::inbox::{Inbox, Notice};
 use crate::supervisor::runtime::launch::Launcher;
 use crate::supervisor::runtime::log_writer::LogWriter;
+use crate::supervisor::runtime::services::identities::Asked;
 use crate::supervisor::runtime::settler::Unsettled;
 use crate::supervisor::runtime::watch::Watch;
 use crate::sys::fd;
@@ -45,6 +47,8 @@ pub(super) enum Purpose {
     Plan(oneshot::Sender<Reply>),
     /// A preflight of this program.
     Preflight(CString),
+    /// Whom services run as.
+    Identify(Asked),
 }
 
 /// What every run is made of, whatever its pipeline is.
@@ -113,6 +117,7 @@ pub(crate) struct Performer<'a> {
     pub(super) errands: Vec<Errand<Purpose>>,
     /// Those that are through, and not reported yet.
     pub(super) ended_errands: Vec<(Errand<Purpose>, errand::Ended)>,
+    pub(super) services: ServiceHands,
     /// Requests that wait for their answers.
     pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
     pub(super) request_ids: RangeFrom<u64>,
@@ -128,6 +133,7 @@ impl Performer<'_> {
     /// Resumes from the previous program. Notices that it may have missed are looked at.
     pub(crate) fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
         self.launcher.resume(upgrade_state)?;
+        self.services.resume(upgrade_state);
         self.identity.run.clone_from(&upgrade_state.run);
         self.non_leaders.clone_from(&upgrade_state.non_leaders);
         self.replacing = Replacing::of(&upgrade_state.replacing);
@@ -165,7 +171,8 @@ impl Performer<'_> {
                 return event;
             }
             let errands = self.errands.iter().map(Errand::until).min();
-            let until = state.deadline().into_iter().chain(errands).min();
+            let measured = self.services.measure_at();
+            let until = state.deadline().into_iter().chain(errands).chain(measured).min();
             // By turns: notices that come without end must not hold up what is due, nor the other way round.
             let is_due = until.is_some_and(|until| until <= Instant::now());
             let notice = if is_due && self.was_notice { None } else { self.inbox.wait(until) };
@@ -173,6 +180,7 @@ impl Performer<'_> {
             let Some(notice) = notice else {
                 self.expire_errands();
                 self.report_errands(state);
+                self.measure_services();
                 return Event::Deadline;
             };
             self.take_in(notice, state);
@@ -198,6 +206,9 @@ impl Performer<'_> {
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
             Notice::RetriesDone(all) => Event::RetriesDone(all),
+            Notice::ServiceBegun(slot) => return self.service_begun(slot),
+            Notice::Printed(slot) => return self.service_printed(slot),
+            Notice::NotPrinted(slot, errno) => return self.service_not_printed(slot, errno),
             Notice::Asked(request, sender) => return self.handle_request(*request, sender, state),
         };
         self.events.push_back(event);

@@ -28,7 +28,11 @@ pub(crate) enum Effect {
         stage_id: Option<StageId>,
         slot: SlotId,
         pid: Pid,
+        /// Of a service: what it runs.
+        service: Option<Rc<Version>>,
     },
+    /// SIGSTOP to a service, or SIGCONT.
+    Suspend(Pid, bool),
     /// Try the program on the disk; answered by `PreflightDone`.
     Preflight(Box<SavedMachine>),
     /// Execute it in this process. If that fails, answered by `NotReplaced`.

@@ -39,6 +39,12 @@ pub(crate) enum Event {
     Spawned(WorkerId, Pid),
     /// A worker could not be started.
     SpawnFailed(WorkerId, SpawnError),
+    /// A service could not be started; how that counts.
+    NotStarted(WorkerId, End),
+    /// A service is larger than it may be.
+    Outgrown(WorkerId, Pid),
+    /// Nobody reads what a service prints.
+    OutputClosed(WorkerId, Pid),
     /// A worker has built its stage.
     Ready(WorkerId, Pid),
     /// A worker that is to pause has come to rest.
@@ -81,6 +87,7 @@ impl Event {
             self,
             Event::Spawned(..)
                 | Event::SpawnFailed(..)
+                | Event::NotStarted(..)
                 | Event::Ready(..)
                 | Event::AtRest(..)
                 | Event::Ended(..)

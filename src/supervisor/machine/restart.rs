@@ -113,6 +113,7 @@ fn obeyed(why: StopReason) -> Next {
         StopReason::GaveUp => Next::Over(Over::GaveUp),
         StopReason::Stopping => Next::Over(Over::Stopped),
         StopReason::HoldsLock => Next::Now(StartReason::WantedAgain),
+        StopReason::Recycled => Next::Now(StartReason::Recycled),
     }
 }
 

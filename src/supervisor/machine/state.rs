@@ -175,7 +175,8 @@ impl State {
         let mut may_start = false;
         for event in events {
             // The answers to starts come in between; they don't earn another batch of them.
-            may_start |= !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
+            may_start |=
+                !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..) | Event::NotStarted(..));
             self.take_in(event, &mut out);
         }
         self.converge(may_start, &mut out);
@@ -213,6 +214,7 @@ impl State {
         for stage in &self.stages {
             for worker in &stage.workers {
                 if let Life::Alive(process) = worker.life
+                    && !worker.is_service
                     && (!process.ready || stage.paused && !worker.at_rest)
                 {
                     let id = WorkerId { stage: stage.key, index: worker.index };
@@ -240,6 +242,9 @@ impl State {
             Event::Asked(id, command) => self.handle_request(id, command, out),
             Event::Spawned(worker, pid) => self.spawned(worker, pid, out),
             Event::SpawnFailed(worker, error) => self.spawn_failed(worker, error, out),
+            Event::NotStarted(worker, end) => self.not_started(worker, end, out),
+            Event::Outgrown(worker, pid) => self.outgrown(worker, pid, out),
+            Event::OutputClosed(worker, pid) => self.output_closed(worker, pid, out),
             Event::Ready(worker, pid) => self.ready(worker, pid, out),
             Event::AtRest(worker, pid) => self.at_rest(worker, pid),
             Event::Ended(worker, pid, end, work) => self.worker_ended(worker, pid, end, work, out),

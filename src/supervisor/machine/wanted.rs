@@ -1,6 +1,6 @@
 //! What the user wants to run, and what that means for one worker.
 
-use crate::config::{Loaded, Pipeline, Recycle, Work};
+use crate::config::{Loaded, Pipeline, Recycle, Texts, Watched, Work};
 use crate::logs::LogFile;
 use crate::queue::QueueId;
 use crate::stage::Registry;
@@ -11,8 +11,10 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Wanted {
     pub pipeline: Pipeline,
-    /// Its text: two files with the same text want the same.
-    pub text: String,
+    /// Its text, and those of the files that it includes.
+    pub texts: Texts,
+    /// What else decides what is to run.
+    pub watched: Watched,
     /// The stages that keep a position or a state: each has a hidden queue with one token.
     pub stateful: BTreeSet<String>,
     /// The stages whose outputs go to standard output, if that is a file: they share a hidden queue with one token.
@@ -25,12 +27,17 @@ impl Wanted {
     /// What a file says, with what the registry knows about its stages.
     /// `prints_to_file`: standard output is a regular file.
     pub(crate) fn new(loaded: Loaded, registry: &Registry, prints_to_file: bool) -> Wanted {
-        let Loaded { pipeline, text, .. } = loaded;
+        let Loaded { pipeline, texts, watched, .. } = loaded;
         let stateful = pipeline.stages.iter().filter(|stage| stage.work.keeps_state(registry));
         let stateful = stateful.map(|stage| stage.name.clone()).collect();
         let printing = pipeline.stages.iter().filter(|stage| prints_to_file && stage.work.prints(registry));
         let printing = printing.map(|stage| stage.name.clone()).collect();
-        Wanted { pipeline, text, stateful, printing, by_hand: BTreeMap::new() }
+        Wanted { pipeline, texts, watched, stateful, printing, by_hand: BTreeMap::new() }
+    }
+
+    /// All that it was made of, as one text: what has the same is the same.
+    pub(crate) fn source(&self) -> String {
+        format!("{:?} {:?}", self.texts, self.pipeline.file_variables())
     }
 
     /// Gives a stage another number of processes than the file says.
@@ -79,6 +86,11 @@ impl Version {
     /// Whether it has no input.
     pub(crate) fn is_source(&self) -> bool {
         self.inputs.is_empty()
+    }
+
+    /// Whether it is a program that runs without a worker.
+    pub(crate) fn is_service(&self) -> bool {
+        self.work.is_service()
     }
 
     /// The queues that a worker of this version is attached to.

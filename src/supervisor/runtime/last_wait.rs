@@ -57,6 +57,9 @@ fn is_enough(notice: Notice) -> bool {
             ends
         }
         Notice::RetriesDone(_)
+        | Notice::ServiceBegun(_)
+        | Notice::Printed(_)
+        | Notice::NotPrinted(..)
         | Notice::Child
         | Notice::WorkerSignal
         | Notice::Terminate

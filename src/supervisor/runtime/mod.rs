@@ -13,5 +13,6 @@ pub(crate) mod launch;
 pub(crate) mod letters;
 pub(crate) mod loader;
 pub(crate) mod log_writer;
+pub(crate) mod services;
 pub(crate) mod settler;
 pub(crate) mod watch;

@@ -14,14 +14,21 @@
 //! the worker, by the worker itself, by the kernel (`PR_SET_PDEATHSIG`), or by the supervisor, which finds the group's
 //! number in the worker's slot.
 
+mod advice;
 mod conversation;
 mod error;
+mod identity;
 mod io;
 mod modes;
 mod pause;
 mod run;
+pub(crate) mod service;
 mod spec;
 mod spill;
+mod surroundings;
+
+pub(crate) use identity::Identity;
+pub(crate) use io::stderr::StderrRelay;
 
 use super::context::WorkerContext;
 use super::stop::Stop;

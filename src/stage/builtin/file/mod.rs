@@ -62,6 +62,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         (true, false) => Mode::Append,
         (false, false) => Mode::Empty,
     };
+    with.writes(path.clone());
     if replace {
         with.replaces(path.clone());
     }

@@ -127,7 +127,11 @@ impl StageState {
     pub(crate) fn pause(&mut self, on: bool, out: &mut Effects) {
         if self.paused != on {
             self.paused = on;
-            self.workers.iter_mut().for_each(|worker| worker.at_rest = false);
+            for worker in &mut self.workers {
+                let process = worker.life.process().filter(|_| worker.is_service);
+                worker.at_rest = on && process.is_some();
+                out.list.extend(process.map(|process| Effect::Suspend(process.pid, on)));
+            }
             self.send_standing_order(out);
         }
     }
@@ -138,10 +142,8 @@ impl StageState {
     }
 
     fn send_standing_order(&self, out: &mut Effects) {
-        for worker in &self.workers {
-            if let Some(process) = worker.life.process()
-                && process.requested == StopRequest::Nothing
-            {
+        for process in self.with_worker() {
+            if process.requested == StopRequest::Nothing {
                 out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
             }
         }

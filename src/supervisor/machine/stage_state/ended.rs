@@ -116,6 +116,9 @@ impl StageState {
     /// What a dead process held goes back; but not an item at its last attempt: its dead letter is written first.
     fn release(&self, i: usize, exit: &WorkerExit, out: &mut Effects) -> Option<Release> {
         let Life::Alive(process) = self.workers[i].life else { return None };
+        if self.workers[i].is_service {
+            return None; // it held nothing
+        }
         // Dead by the supervisor's own hand: no item did it. Any other signal came from the item's work.
         let ours = matches!(
             &exit.end,

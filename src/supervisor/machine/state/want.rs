@@ -43,6 +43,7 @@ impl State {
         }
         let changed = stage.spec != *spec;
         stage.spec = spec.clone();
+        (stage.totals.is_source, stage.totals.is_service) = (version.is_source(), version.is_service());
         if *stage.version != version {
             stage.version = Rc::new(version);
         }
@@ -70,7 +71,7 @@ impl State {
             work: spec.work.clone(),
             recycle: spec.recycle,
             log_file: spec.log_file.clone(),
-            folder: wanted.pipeline.folder.clone(),
+            folder: wanted.pipeline.folder_of(spec).to_owned(),
             inputs: ids(&spec.work.inputs),
             outputs: ids(&spec.work.outputs),
             token: None,

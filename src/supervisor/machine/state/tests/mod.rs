@@ -9,4 +9,5 @@ mod random;
 mod reloading;
 mod restarting;
 mod rounds;
+mod services;
 mod stopping;

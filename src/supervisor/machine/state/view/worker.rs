@@ -17,7 +17,10 @@ pub(super) fn describe(
     status::WorkerStatus {
         index: worker.index,
         pid: process.map(|process| process.pid.0),
-        program: process.and_then(|process| counters.program(process.slot)),
+        program: process.and_then(|process| match worker.is_service {
+            true => Some(process.pid.0),
+            false => counters.program(process.slot),
+        }),
         state: match state_of(worker.life) {
             status::WorkerState::Working if worker.at_rest => status::WorkerState::Paused,
             state => state,
