@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::stage::Registry;
 use crate::sys::start_signals;
-use crate::{cli, logs, supervisor, sys, worker};
+use crate::{cli, supervisor, sys, worker};
 
 /// Workers and helpers are this same program, started by the supervisor; else a person speaks.
 pub(crate) fn main(registry: &Registry) -> ExitCode {
@@ -25,7 +25,8 @@ pub(crate) fn main(registry: &Registry) -> ExitCode {
         "__worker" => worker::run(registry),
         "__guardian" => supervisor::runtime::guardian::run(),
         "__letters" => supervisor::runtime::dead_letter_writer::run(),
-        "__log" => logs::writer::run(),
+        "__log" => supervisor::runtime::log_writer::run(),
+        supervisor::runtime::services::identities::VERB => supervisor::runtime::services::identities::run(),
         supervisor::runtime::loader::VERB => supervisor::runtime::loader::run(registry),
         sys::reexec::VERB => sys::reexec::run(),
         "__rehearse" => cli::preflight(registry),

@@ -141,7 +141,9 @@ fn all_that_a_source_with_a_pause_has_written_comes_after_its_end_too() {
 #[test]
 fn the_end_of_a_program_is_no_end_of_the_pauses_between_its_items() {
     let start = Instant::now();
-    assert_eq!(Run::start("[stages.a]\ncommand = ['seq', '4']\nsleep = '100ms'\n").finish(), numbers(1, 4));
+    let text = "[stages.a]\ncommand = ['seq', '4']\nsleep = '100ms'\noutput = 'a'\n\
+                [stages.b]\ncommand = ['cat']\ninput = 'a'\n";
+    assert_eq!(Run::start(text).finish(), numbers(1, 4));
     assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
 }
 
@@ -151,7 +153,9 @@ fn a_pause_follows_a_change_of_the_file_beside_a_program_too() {
     let cat = |mode: &str| {
         format!("{seq}output = 'a'\n[stages.b]\ncommand = ['cat']\nmode = '{mode}'\ninput = 'a'\n")
     };
-    for text in [seq.to_owned(), cat("stream"), cat("reply")] {
+    let source =
+        "[stages.c]\ncommand = ['cat']\ninput = 'a'\n[stages.a]\ncommand = ['seq', '3']\noutput = 'a'\n";
+    for text in [source.to_owned(), cat("stream"), cat("reply")] {
         let mut run = Run::start(&format!("{text}sleep = '1h'\n"));
         wait_until("the first item", || (run.lines() == ["1"]).then_some(()));
         run.edit(&format!("{text}sleep = '1ms'\n"));

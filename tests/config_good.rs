@@ -49,7 +49,7 @@ fn sets(sets: &[&str]) -> LoadOptions {
 fn a_short_file_gets_the_documented_defaults() {
     let loaded = load("defaults here", PAIR);
     let pipeline = loaded.pipeline;
-    assert!(loaded.warnings.is_empty() && loaded.text == PAIR);
+    assert!(loaded.warnings.is_empty() && loaded.texts.main == PAIR);
     assert_eq!((pipeline.name.as_str(), pipeline.drain_timeout), ("defaults_here", Duration::from_secs(30)));
     assert!(pipeline.folder.is_absolute() && pipeline.folder.ends_with("config_good"));
 

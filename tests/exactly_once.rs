@@ -8,16 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
+use support::once::{ALL, PARTS, STORMY, assert_once, assert_there, feed, item};
 use support::{Folder, Run, command, process, wait_until};
 
-const STORMY: &str = "[defaults]\nattempts = 1000000\ngive_up = { restarts = 1000000, within = '1m' }\n\
-                      backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\n";
 const TYPED: &str = "[stages.read]\nuse = 'stdin'\noutput = 'a'\n";
-
-/// Items of this many bytes and more: a batch of them is several pieces.
-fn item(n: u32) -> String {
-    format!("<{n} {}>", "-".repeat(n as usize % 50))
-}
 
 fn write(with: &str) -> String {
     format!("[stages.write]\nuse = 'file'\nwith = {{ {with} }}\ninput = 'a'\nprocesses = 4\n")
@@ -29,25 +23,6 @@ fn read(run: &Run) -> String {
 
 fn read_in(folder: &Folder) -> String {
     fs::read_to_string(folder.path().join("out.txt")).unwrap_or_default()
-}
-
-#[track_caller]
-fn assert_once(text: &str, n: u32) {
-    assert!(text.is_empty() || text.ends_with('\n'));
-    let mut lines: Vec<&str> = text.lines().collect();
-    lines.sort_unstable();
-    let mut items: Vec<String> = (1..=n).map(item).collect();
-    items.sort_unstable();
-    let wrong = lines.iter().zip(&items).find(|(line, item)| *line != item);
-    assert!(wrong.is_none(), "a line that is torn or twice, or one before is missing: {wrong:?}");
-    assert_eq!(lines.len(), items.len());
-}
-
-const PARTS: u32 = 30;
-const PART: u32 = 1000;
-
-fn feed(part: u32) -> Vec<u8> {
-    (part * PART + 1..=(part + 1) * PART).flat_map(|n| (item(n) + "\n").into_bytes()).collect()
 }
 
 /// Kills the four workers again and again until all is written.
@@ -67,7 +42,7 @@ fn four_workers_killed_again_and_again_write_each_line_once() {
     folder.file("out.txt", "from the run before\n");
     folder.file("pipeline.toml", &format!("{STORMY}{TYPED}{}", write("path = 'out.txt'")));
     let (run, _) = storm(folder);
-    assert_once(&read(&run), PARTS * PART);
+    assert_once(&read(&run), ALL);
 }
 
 #[test]
@@ -82,7 +57,7 @@ fn a_file_that_is_rotated_under_the_storm_has_each_line_once_with_those_before()
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     drop(run);
-    assert_once(&text, PARTS * PART);
+    assert_once(&text, ALL);
 }
 
 #[test]
@@ -107,7 +82,7 @@ fn a_file_that_is_moved_under_the_storm_has_each_line_once_with_those_before() {
     let moved = mover.join().unwrap();
     let text: String = moved.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     assert!(!moved.is_empty());
-    assert_once(&(text + &read(&run)), PARTS * PART);
+    assert_once(&(text + &read(&run)), ALL);
 }
 
 #[test]
@@ -132,19 +107,9 @@ fn with_another_writer_nothing_is_lost_or_torn_and_a_line_comes_twice_only_with_
     let text = read(&run);
     // Behind half a line, which a kill leaves for a moment, one of theirs has no line of its own.
     assert_eq!(text.matches("theirs\n").count(), theirs);
-    let mut lines: Vec<&str> = text.lines().filter(|line| *line != "theirs").collect();
-    lines.sort_unstable();
-    let all = lines.len();
-    lines.dedup();
-    let (twice, warned) = (all > lines.len(), run.stderr().contains("lines may come twice"));
-    let mut items: Vec<String> = (1..=PARTS * PART).map(item).collect();
-    items.sort_unstable();
-    let torn = lines.iter().filter(|line| items.binary_search_by(|item| item.as_str().cmp(line)).is_err());
-    assert!(warned || !twice, "{} lines come twice, and no warning", all - lines.len());
-    // A part that stays because something is behind it has an end of its own.
-    assert!(warned || torn.count() == 0);
-    let missing = items.iter().filter(|item| lines.binary_search(&item.as_str()).is_err()).count();
-    assert_eq!(missing, 0);
+    let warned = run.stderr().contains("come twice");
+    let (twice, torn) = assert_there(&text, ALL, |line| line == "theirs");
+    assert!(warned || twice + torn == 0, "{twice} lines come twice and {torn} are torn, and no warning");
 }
 
 /// SIGUSR2 puts the program in its own place: the notes of dead workers are there as before.
@@ -170,7 +135,7 @@ fn over_upgrades_in_place_under_the_storm_each_line_comes_once() {
     assert_eq!(run.wait(), 0);
     assert!(kills >= 2 * (PARTS - 1), "only {kills} kills");
     assert!(run.stderr().matches("took over").count() > 1, "{}", run.stderr());
-    assert_once(&read(&run), PARTS * PART);
+    assert_once(&read(&run), ALL);
 }
 
 #[test]

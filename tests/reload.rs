@@ -308,7 +308,7 @@ fn an_edited_environment_file_is_a_change_of_its_stage() {
         "[stages.s]\ncommand = 'echo $V; exec sleep 1000'\nenv_file = 'e.env'\n\
          [stages.other]\ncommand = ['sleep', '1001']\n",
     );
-    let run = Run::in_folder(folder, &[]);
+    let run = Run::in_folder(folder, &["--no-watch"]);
     wait_for_line(&run, "one");
     let other = wait_for_workers(&run, "other", 1);
     run.folder.file("e.env", "V=two\n");

@@ -299,6 +299,23 @@ fn a_killed_or_stopped_log_writer_holds_up_nothing_and_is_replaced() {
 }
 
 #[test]
+fn the_last_lines_are_written_though_every_log_writer_was_killed() {
+    let mut run = Run::start(&pipeline(0, ""));
+    run.wait_for_log("up after");
+    // Each comes later than the one before: at the end there is none.
+    for _ in 0..6 {
+        let writer = wait_until("a log writer", || {
+            process::children(run.pid()).into_iter().find(|pid| process::command_line(*pid).contains("__log"))
+        });
+        process::kill(writer, libc::SIGKILL);
+    }
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0);
+    let log = run.stderr();
+    assert!(log.contains("stage noisy: "), "{log}");
+}
+
+#[test]
 fn a_pipe_or_a_device_that_a_client_names_is_not_waited_for() {
     let mut run = Run::start(&pipeline(0, ""));
     run.wait_for_log("up after");

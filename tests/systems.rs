@@ -147,11 +147,15 @@ fn what_is_needed_and_denied_ends_the_start_with_its_name() {
 fn what_a_stage_needs_and_is_denied_ends_it_at_its_first_start() {
     let program = "[stages.job]\ncommand = 'cat'\nmode = 'reply'\ninput = 'a'\n[stages.n]\nuse = 'stdin'\noutput = 'a'\n";
     let source = "[stages.job]\nuse = 'stdin'\n";
+    let service = "[stages.job]\ncommand = 'exec sleep 1000'\n";
     let needs = [
         (source, libc::SYS_splice, "splice"),
         (source, libc::SYS_tee, "tee"),
         (program, libc::SYS_eventfd2, "eventfd2"),
         (program, libc::SYS_setsid, "begin a session"),
+        (service, libc::SYS_setsid, "begin a session"),
+        (service, libc::SYS_eventfd2, "eventfd2"),
+        (service, libc::SYS_epoll_create1, "epoll_create1"),
     ];
     for ((text, call, name), errno) in needs.iter().flat_map(|need| REFUSALS.map(|errno| (*need, errno))) {
         let folder = Folder::new();
@@ -232,7 +236,9 @@ fn descriptors_of_strangers_stay_out_without_close_range() {
         let folder = Folder::new();
         folder.file(
             "pipeline.toml",
-            "[stages.job]\ncommand = \"for fd in /proc/$PPID/fd/* /proc/self/fd/*; do readlink $fd; done; true\"\n",
+            "[stages.job]\ncommand = \"for fd in /proc/$PPID/fd/* /proc/self/fd/*; do readlink $fd; done; true\"\noutput = 'a'\n\
+             [stages.show]\ncommand = 'cat'\ninput = 'a'\n\
+             [stages.service]\ncommand = 'for fd in /proc/self/fd/*; do readlink $fd; done; true'\n",
         );
         let strange = fs::File::create(folder.path().join("strange")).unwrap();
         let fd = strange.as_raw_fd();
@@ -263,7 +269,9 @@ fn workers_and_programs_are_killed_for_memory_before_the_supervisor() {
         let folder = Folder::new();
         folder.file(
             "pipeline.toml",
-            "[stages.job]\ncommand = \"cat /proc/$PPID/oom_score_adj /proc/self/oom_score_adj\"\n",
+            "[stages.job]\ncommand = \"cat /proc/$PPID/oom_score_adj /proc/self/oom_score_adj\"\noutput = 'a'\n\
+             [stages.show]\ncommand = 'cat'\ninput = 'a'\n\
+             [stages.service]\ncommand = 'cat /proc/self/oom_score_adj'\n",
         );
         // It can only be raised without privileges; the tests may have been started with a raised one.
         let command = support::command(&folder);
@@ -278,7 +286,7 @@ fn workers_and_programs_are_killed_for_memory_before_the_supervisor() {
             };
         }
         let mut run = Run::of(folder, raised);
-        assert_eq!(run.finish(), [theirs, theirs], "{}", run.stderr());
+        assert_eq!(run.finish(), [theirs; 3], "{}", run.stderr());
     }
 }
 

@@ -153,6 +153,7 @@ fn a_check_for_a_script_is_one_object() {
 #[test]
 fn a_verb_with_nowhere_to_print_says_so_and_one_that_was_read_enough_does_not() {
     let run = up();
+    run.folder.file("Procfile", "web: sleep 1\n");
     run.folder.file("file.toml", PIPELINE);
     for verb in [
         "status",
@@ -172,6 +173,7 @@ fn a_verb_with_nowhere_to_print_says_so_and_one_that_was_read_enough_does_not() 
         "help",
         "help scale",
         "completions bash",
+        "import procfile",
         "scale Check=2",
         "pause",
         "resume",

@@ -119,6 +119,11 @@ impl<F: AsFd> Appender<F> {
         self.take_back(&entry)
     }
 
+    /// Whether the next write goes to its end.
+    pub(crate) fn is_at_end(&self) -> io::Result<bool> {
+        Ok(self.kind == Kind::File || self.position()? == self.length()?)
+    }
+
     /// Whether it is what has this name now.
     pub(crate) fn is_named(&self, path: &Path) -> io::Result<bool> {
         fd::is_named(&self.target, path)

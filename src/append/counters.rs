@@ -10,6 +10,7 @@
 //! | before the write of the stage's count | nothing; the lock goes with the process |
 //! | before the write of the sum | the stage has one more than the sum knows |
 
+use super::note::whose;
 use super::undo_log::{LockedEntry, UndoLog};
 use crate::hash::fnv1a;
 use std::io;
@@ -19,22 +20,20 @@ use std::os::unix::fs::FileExt;
 const START: u64 = 1 << 62;
 /// The sum of all counts stands first.
 const SUM: u64 = START;
+/// And the sum of the lines that may have come twice.
+const REPEATED: u64 = START + 8;
 const STAGES: u64 = START + 64;
 const STAGE_SLOTS: u64 = 1 << 16;
 
 impl UndoLog {
-    /// One more for the stage.
+    /// One more item of the stage that is too long.
     pub(crate) fn count(&self, stage: &str) -> io::Result<()> {
-        let _alone = LockedEntry::lock(self, START)?;
-        let (at, count) = self.find(stage)?;
-        let entry = [key(stage).to_le_bytes(), (count + 1).to_le_bytes()].concat();
-        self.0.write_all_at(&entry, at)?;
-        self.0.write_all_at(&(self.word(SUM)? + 1).to_le_bytes(), SUM)
+        self.add(key(stage), SUM, 1)
     }
 
     /// The count of the stage so far.
     pub(crate) fn counted(&self, stage: &str) -> io::Result<u64> {
-        Ok(self.find(stage)?.1)
+        Ok(self.find(key(stage))?.1)
     }
 
     /// The count of all stages, removed ones included.
@@ -42,9 +41,30 @@ impl UndoLog {
         self.word(SUM)
     }
 
-    /// Where the stage's count is, or is to be.
-    fn find(&self, stage: &str) -> io::Result<(u64, u64)> {
-        let own = key(stage);
+    /// More lines of a stage ([`whose`]) that may come twice.
+    pub(crate) fn count_repeated(&self, whose: u32, lines: u64) -> io::Result<()> {
+        self.add(repeated_key(whose), REPEATED, lines)
+    }
+
+    /// The lines of a stage that may have come twice.
+    pub(crate) fn repeated(&self, stage: &str) -> io::Result<u64> {
+        Ok(self.find(repeated_key(whose(stage)))?.1)
+    }
+
+    /// Those of all stages.
+    pub(crate) fn repeated_in_all(&self) -> io::Result<u64> {
+        self.word(REPEATED)
+    }
+
+    fn add(&self, key: u64, sum: u64, more: u64) -> io::Result<()> {
+        let _alone = LockedEntry::lock(self, START)?;
+        let (at, count) = self.find(key)?;
+        self.0.write_all_at(&[key.to_le_bytes(), (count + more).to_le_bytes()].concat(), at)?;
+        self.0.write_all_at(&(self.word(sum)? + more).to_le_bytes(), sum)
+    }
+
+    /// Where the count of this key is, or is to be.
+    fn find(&self, own: u64) -> io::Result<(u64, u64)> {
         let mut at = STAGES + own % STAGE_SLOTS * 16;
         loop {
             match self.word(at)? {
@@ -70,6 +90,11 @@ fn key(stage: &str) -> u64 {
     fnv1a(stage.as_bytes()).max(1)
 }
 
+/// Of the lines that may have come twice.
+fn repeated_key(whose: u32) -> u64 {
+    fnv1a(&[&b"repeated\0"[..], &whose.to_le_bytes()].concat()).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +111,9 @@ mod tests {
             assert_eq!(log.counted(name).unwrap(), i as u64 % 3);
         }
         assert_eq!(log.counted_in_all().unwrap(), 999);
+        log.count_repeated(whose("stage-1"), 5).unwrap();
+        log.count_repeated(whose("stage-2"), 2).unwrap();
+        let repeated = (log.repeated("stage-1").unwrap(), log.repeated_in_all().unwrap());
+        assert_eq!((repeated, log.counted("stage-1").unwrap()), ((5, 7), 1));
     }
 }

@@ -31,6 +31,7 @@ mod counters;
 mod counts;
 mod entry;
 mod note;
+mod open_note;
 mod turn;
 mod undo_log;
 mod write;
@@ -38,8 +39,8 @@ mod write;
 pub(crate) use appender::{Appender, Beginning, Begun};
 pub(crate) use claim::Claim;
 pub(crate) use counts::{CountedFile, Counts};
-pub(crate) use entry::FileId;
-pub(crate) use note::{NOTE_WORDS, Note, Settlement};
+pub(crate) use note::{NOTE_WORDS, Turn, whose};
+pub(crate) use open_note::settle;
 #[cfg(test)]
 pub(crate) use turn::death;
 pub(crate) use turn::{Notes, Written};

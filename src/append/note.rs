@@ -5,6 +5,7 @@
 //! beginning of the piece is known without a copy of it.
 
 use super::entry::FileId;
+use crate::hash::fnv1a;
 use crc32fast::Hasher;
 
 /// Words of a note, as there is room for in the queues' memory.
@@ -14,6 +15,20 @@ pub(super) const PIECE_BYTES: usize = 64 * 1024;
 /// The kernel stops a write at multiples of this, or of more.
 pub(super) const PAGE: u64 = if cfg!(test) { 16 } else { 4096 };
 const SUMS: usize = 18;
+
+/// A turn that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// One more than the last that was committed.
+    pub number: u64,
+    /// [`whose`] of the stage.
+    pub whose: u32,
+}
+
+/// A stage, in as few bits as a note has room for.
+pub(crate) fn whose(stage: &str) -> u32 {
+    (fnv1a(stage.as_bytes()) >> 33) as u32
+}
 
 /// A piece that is about to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +43,8 @@ pub(crate) struct Note {
     pub end: u64,
     /// Other bytes stand among those of the turn.
     pub is_mixed: bool,
+    /// Whose lines they are: [`whose`] of the stage.
+    pub whose: u32,
     /// Of the turn's pieces before this one.
     before: u32,
     sums: [u32; SUMS],
@@ -59,7 +76,14 @@ fn ends(piece: u64, end: u64) -> impl Iterator<Item = u64> {
 
 impl Note {
     /// Of `bytes`, to be written at `piece`; `before`: the checksum of the turn's bytes so far.
-    pub(super) fn new(turn: u64, file: FileId, start: u64, piece: u64, bytes: &[u8], before: u32) -> Note {
+    pub(super) fn new(
+        Turn { number, whose }: Turn,
+        file: FileId,
+        start: u64,
+        piece: u64,
+        bytes: &[u8],
+        before: u32,
+    ) -> Note {
         let end = piece + bytes.len() as u64;
         let (mut sums, mut hasher, mut done) = ([0; SUMS], Hasher::new(), 0);
         for (sum, at) in sums.iter_mut().zip(ends(piece, end)) {
@@ -67,14 +91,14 @@ impl Note {
             hasher.update(&bytes[done..upto]);
             (*sum, done) = (hasher.clone().finalize(), upto);
         }
-        Note { turn, file, start, piece, end, is_mixed: false, before, sums }
+        Note { turn: number, file, start, piece, end, is_mixed: false, whose, before, sums }
     }
 
     pub(crate) fn words(&self) -> [u64; NOTE_WORDS] {
         let mut words = [0; NOTE_WORDS];
         let FileId { device, inode } = self.file;
         words[..6].copy_from_slice(&[self.turn, device, inode, self.start, self.piece, self.end]);
-        words[6] = u64::from(self.before) | u64::from(self.is_mixed) << 32;
+        words[6] = u64::from(self.before) | u64::from(self.is_mixed) << 32 | u64::from(self.whose) << 33;
         for (word, pair) in words[7..].iter_mut().zip(self.sums.chunks(2)) {
             *word = u64::from(pair[0]) | u64::from(pair[1]) << 32;
         }
@@ -85,8 +109,18 @@ impl Note {
     pub(crate) fn of_words(words: &[u64; NOTE_WORDS]) -> Note {
         let [turn, device, inode, start, piece, end, flags, ..] = *words;
         let sums = std::array::from_fn(|i| (words[7 + i / 2] >> (32 * (i % 2))) as u32);
-        let is_mixed = flags >> 32 != 0;
-        Note { turn, file: FileId { device, inode }, start, piece, end, is_mixed, before: flags as u32, sums }
+        let (is_mixed, whose) = (flags >> 32 & 1 != 0, (flags >> 33) as u32);
+        Note {
+            turn,
+            file: FileId { device, inode },
+            start,
+            piece,
+            end,
+            is_mixed,
+            whose,
+            before: flags as u32,
+            sums,
+        }
     }
 
     /// What to do with a file of this length. `read` gives the bytes of it from one place to another.
@@ -138,6 +172,7 @@ fn crc<E>(from: u64, to: u64, read: &mut impl FnMut(u64, u64) -> Result<Vec<u8>,
 mod tests {
     use super::*;
 
+    const TURN: Turn = Turn { number: 1, whose: 0 };
     const FILE: FileId = FileId { device: 1, inode: 2 };
 
     fn read(file: &[u8]) -> impl FnMut(u64, u64) -> Result<Vec<u8>, ()> {
@@ -151,7 +186,10 @@ mod tests {
 
     #[test]
     fn a_note_comes_back_as_it_was() {
-        let note = Note { is_mixed: true, ..Note::new(7, FILE, 3, 1 << 40, &[9; 200], u32::MAX) };
+        let note = Note {
+            is_mixed: true,
+            ..Note::new(Turn { number: 7, whose: whose("stage") }, FILE, 3, 1 << 40, &[9; 200], u32::MAX)
+        };
         assert_eq!(Note::of_words(&note.words()), note);
     }
 
@@ -159,7 +197,7 @@ mod tests {
     #[test]
     fn only_the_beginning_of_the_noted_bytes_is_cut_off() {
         let (old, lines) = (b"0123456789\n", b"aaaaaaaaaa\nbbbbbbbbbbbbbbbb\ncccccccccccccc\n");
-        let note = Note::new(1, FILE, 11, 11, lines, 0);
+        let note = Note::new(TURN, FILE, 11, 11, lines, 0);
         let whole = [&old[..], lines].concat();
         for length in 0..=whole.len() {
             let on_page = length % PAGE as usize == 0 || length == whole.len();
@@ -182,7 +220,7 @@ mod tests {
     #[test]
     fn the_pieces_before_the_last_are_known_by_one_checksum() {
         let (first, second) = (b"first piece\n", b"second piece, longer than a page\n");
-        let note = Note::new(1, FILE, 0, first.len() as u64, second, crc32fast::hash(first));
+        let note = Note::new(TURN, FILE, 0, first.len() as u64, second, crc32fast::hash(first));
         let whole = [&first[..], second].concat();
         assert_eq!(settled(&note, &whole), Settlement::Cut);
         assert_eq!(settled(&note, &whole[..32]), Settlement::Cut);
@@ -195,7 +233,7 @@ mod tests {
     #[test]
     fn of_a_line_longer_than_a_piece_all_that_has_no_line_end_is_its_own() {
         let line = [vec![b'x'; PIECE_BYTES + 5000], b"\n".to_vec()].concat();
-        let note = Note::new(1, FILE, 0, 0, &line, 0);
+        let note = Note::new(TURN, FILE, 0, 0, &line, 0);
         for length in [1, 4096, 9999, PIECE_BYTES, line.len() - 1, line.len()] {
             assert_eq!(settled(&note, &line[..length]), Settlement::Cut, "{length}");
             let theirs = [&line[..length - 1], b"\n"].concat();

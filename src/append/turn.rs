@@ -16,7 +16,7 @@
 //! | all processes | any of these, in an arena that is kept | the same: the note is kept with the token |
 
 use super::appender::{Appender, Kind};
-use super::note::{NOTE_WORDS, Note, PIECE_BYTES, Settlement};
+use super::note::{NOTE_WORDS, Note, PIECE_BYTES, Settlement, Turn};
 use super::write::{self, pieces};
 use crc32fast::Hasher;
 use nix::unistd::{Whence, ftruncate, lseek};
@@ -61,7 +61,7 @@ impl<F: AsFd> Appender<F> {
     /// piece that failed is cut off.
     pub(crate) fn write_in_turn(
         &self,
-        turn: u64,
+        turn: Turn,
         lines: &[u8],
         written: &mut Option<Written>,
         notes: &dyn Notes,
@@ -78,7 +78,7 @@ impl<F: AsFd> Appender<F> {
 
     fn write_piece(
         &self,
-        turn: u64,
+        turn: Turn,
         piece: &[u8],
         written: &mut Option<Written>,
         notes: &dyn Notes,

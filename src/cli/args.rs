@@ -2,7 +2,9 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{about, audit, check, command, dead, graph, init, logs, ps, run, service, status, tap, top, why};
+use super::{
+    about, audit, check, command, dead, graph, import, init, logs, ps, run, service, status, tap, top, why,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,6 +77,8 @@ pub(super) enum Verb {
     Schema,
     /// Write a commented pipeline file to start from
     Init(init::Args),
+    /// Print a pipeline file made of another tool's file
+    Import(import::Args),
     /// Make a pipeline a service of systemd
     Service(service::Args),
     /// Print the version of mprun

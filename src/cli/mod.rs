@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod dead;
 mod graph;
+mod import;
 mod init;
 mod logs;
 mod output;
@@ -87,6 +88,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Ps(args) => ps::run(&args),
         Verb::Command(verb) => command::run(&verb, registry),
         Verb::Schema => about::schema(registry).map(|()| exit::DONE),
+        Verb::Import(args) => import::run(&args, registry),
         Verb::Init(args) => init::run(&args, registry),
         Verb::Service(args) => service::run(args, registry),
         Verb::Version => about::version().map(|()| exit::DONE),

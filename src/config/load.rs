@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use super::compile::{self, Selection};
 use super::diagnostic::{Report, Source, Span};
-use super::document::{self, Content, Environment, Node, Parsed};
-use super::elements::{Element, PipelineName};
+use super::document::{self, Content, Environment, Node, Parsed, Table};
+use super::elements::{Element, PatternText, PipelineName};
+use super::include::{self, Included, IncludedText, Texts, Watched};
 use super::keys::FileKeys;
 use super::machine::MachineNeeds;
 use super::pipeline::Pipeline;
 use super::source;
+use crate::file_watch::FilePattern;
 use crate::stage::Registry;
 
 /// What the command line adds to the file.
@@ -32,8 +34,10 @@ pub struct Loaded {
     pub pipeline: Pipeline,
     /// What in it has no effect.
     pub warnings: Report,
-    /// The file itself.
-    pub text: String,
+    /// The file itself, and those that it includes.
+    pub texts: Texts,
+    /// What else decides what is to run.
+    pub watched: Watched,
     /// What it needs of the machine.
     pub(in crate::config) needs: MachineNeeds,
 }
@@ -58,7 +62,7 @@ pub fn name_in_file(path: &Path) -> String {
 
 /// Reads a pipeline file and checks it in itself; [`surveyed`](super::surveyed) holds it against the machine. The error holds every fault that was found.
 pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<Loaded, Report> {
-    load_source(source::read(path)?, path, options, registry)
+    with_included(source::read(path)?, path, options, registry)
 }
 
 /// The same for a file that is to take the place of another, from which it gets its folder and, without `name`, its
@@ -69,41 +73,104 @@ pub fn load_for(
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
-    load_source(source::read_again(path)?, known_as, options, registry)
+    with_included(source::read_again(path)?, known_as, options, registry)
 }
 
-/// Checks a text that was read from a pipeline file earlier.
-pub fn load_text(
+/// Checks texts that were read earlier. It reads no file.
+pub fn load_texts(
     known_as: &Path,
-    text: String,
+    texts: Texts,
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
-    let source = Source { name: known_as.display().to_string(), text };
-    load_source(Arc::new(source), known_as, options, registry)
+    let source = |name: String, text: String| Arc::new(Source { name, text });
+    let main = source(known_as.display().to_string(), texts.main);
+    let included = texts.included.into_iter().map(|IncludedText { path, text }| {
+        let source = source(path.display().to_string(), text);
+        Included { path, source }
+    });
+    let mut report = Report::new();
+    let parsed = document::parse(&main, &mut report);
+    let patterns = patterns(&parsed.table, known_as, options);
+    let sources = Sources { main, parsed, patterns, included: included.collect() };
+    load_sources(sources, known_as, options, registry, report)
 }
 
-fn load_source(
-    source: Arc<Source>,
+/// Which files a pipeline file includes, whatever else may be wrong with it. It must be a regular file.
+pub fn included_by(path: &Path, known_as: &Path, options: &LoadOptions) -> Watched {
+    let Ok(main) = source::read_again(path) else { return Watched::default() };
+    let mut unheard = Report::new();
+    let patterns = patterns(&document::parse(&main, &mut unheard).table, known_as, options);
+    let included = include::read(&patterns, known_as, &mut unheard);
+    Watched::new(patterns.iter().map(|(_, pattern)| pattern), &included)
+}
+
+/// All that a pipeline is read from.
+struct Sources {
+    main: Arc<Source>,
+    /// What the main file says.
+    parsed: Parsed,
+    patterns: Vec<(PatternText, FilePattern)>,
+    included: Vec<Included>,
+}
+
+fn with_included(
+    main: Arc<Source>,
     known_as: &Path,
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
     let mut report = Report::new();
-    let Parsed { mut table, is_partial } = document::parse(&source, &mut report);
-    if !is_partial {
-        document::apply_sets(&mut table, &options.sets, &mut report);
+    let mut parsed = document::parse(&main, &mut report);
+    let patterns = patterns(&parsed.table, known_as, options);
+    let before = report.faults();
+    let included = include::read(&patterns, known_as, &mut report);
+    parsed.is_partial |= report.faults() > before;
+    load_sources(Sources { main, parsed, patterns, included }, known_as, options, registry, report)
+}
+
+/// What the file includes. What is wrong with `include` itself is reported when the keys are read.
+fn patterns(main: &Table, known_as: &Path, options: &LoadOptions) -> Vec<(PatternText, FilePattern)> {
+    let mut unheard = Report::new();
+    let mut table = Table { entries: main.get("include").cloned().into_iter().collect() };
+    document::apply_sets(&mut table, &options.sets, &mut unheard);
+    document::expand(&mut table, &ProcessEnvironment, &mut unheard);
+    include::patterns(&table, known_as)
+}
+
+/// The tree of all files together; `true`: it lacks parts of them.
+fn tree(main: Parsed, included: &[Included], options: &LoadOptions, report: &mut Report) -> (Table, bool) {
+    let Parsed { mut table, mut is_partial } = main;
+    for file in included {
+        let parsed = document::parse(&file.source, report);
+        is_partial |= parsed.is_partial;
+        include::merge(&mut table, parsed.table, report);
     }
-    document::expand(&mut table, &ProcessEnvironment, &mut report);
-    let start = Span::new(&source, 0..0);
+    if !is_partial {
+        document::apply_sets(&mut table, &options.sets, report);
+    }
+    document::expand(&mut table, &ProcessEnvironment, report);
+    (table, is_partial)
+}
+
+fn load_sources(
+    sources: Sources,
+    known_as: &Path,
+    options: &LoadOptions,
+    registry: &Registry,
+    mut report: Report,
+) -> Result<Loaded, Report> {
+    let Sources { main, parsed, patterns, included } = sources;
+    let (table, is_partial) = tree(parsed, &included, options, &mut report);
+    let start = Span::new(&main, 0..0);
     let top = Node { span: start.clone(), content: Content::Table(table) };
     let keys = FileKeys::read(&top, &mut report);
 
     let mut pipeline = None;
     if let Some(keys) = keys.filter(|_| !is_partial && !report.is_full()) {
-        let home = Home::of(known_as);
-        let selection =
-            Selection { name: home.name, folder: home.folder, start, stages: options.stages.as_deref() };
+        let Home { name, folder } = Home::of(known_as);
+        let stages = options.stages.as_deref();
+        let selection = Selection { name, folder, start, stages, included: &included };
         pipeline = compile::compile(keys, selection, registry, &mut report);
     }
     if options.works_off
@@ -111,13 +178,21 @@ fn load_source(
     {
         pipeline.work_off();
     }
-    report.sort(&source);
+    report.sort([&main].into_iter().chain(included.iter().map(|file| &file.source)));
     match pipeline {
         Some((pipeline, needs)) if report.faults() == 0 => {
-            Ok(Loaded { pipeline, warnings: report, text: source.text.clone(), needs })
+            let mut watched = Watched::new(patterns.iter().map(|(_, pattern)| pattern), &included);
+            watched.add_env_files(&pipeline);
+            let texts = Texts { main: main.text.clone(), included: texts(included) };
+            Ok(Loaded { pipeline, warnings: report, texts, watched, needs })
         }
         _ => Err(report),
     }
+}
+
+fn texts(included: Vec<Included>) -> Vec<IncludedText> {
+    let text = |file: Included| IncludedText { text: file.source.text.clone(), path: file.path };
+    included.into_iter().map(text).collect()
 }
 
 /// What a pipeline takes from the path of its file.

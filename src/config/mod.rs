@@ -10,6 +10,7 @@ mod diff;
 mod document;
 pub(crate) mod elements;
 pub(crate) mod env_file;
+mod include;
 mod keys;
 mod load;
 mod machine;
@@ -20,13 +21,15 @@ mod source;
 pub use diagnostic::Report;
 pub use diff::{Diff, KeyChange, Named, StageChange, ValueChange, diff};
 pub(crate) use elements::MAX_PROCESSES;
+pub use include::{IncludedText, Texts, Watched};
 pub use load::{
-    LoadOptions, Loaded, file_without_name, load, load_for, load_text, name_in_file, name_of_file,
+    LoadOptions, Loaded, file_without_name, included_by, load, load_for, load_texts, name_in_file,
+    name_of_file,
 };
 pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};
 pub use pipeline::{
     Backoff, Control, DeadLetters, FileVariables, GiveUp, Limits, OnGiveUp, Pipeline, Queue, Rate, RateUnit,
-    Recycle, Restart, Retry, Rules, Stage, Sync, Task, Tuning, WhenFailing, WhenFull, Work,
+    Recycle, Restart, Retry, Rules, Schedule, Stage, Sync, Task, Tuning, WhenFailing, WhenFull, Work,
 };
 pub use schema::schema;

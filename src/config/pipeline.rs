@@ -2,10 +2,10 @@
 
 use super::env_file::Variables;
 use crate::logs::LogFile;
-pub use crate::model::{Limits, Rate, RateUnit, Retry, Tuning, WhenFailing, WhenFull};
+pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFailing, WhenFull};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A whole pipeline file, checked: names resolve, every queue has a reader and a writer, all numbers are in range.
@@ -65,6 +65,11 @@ impl Default for Control {
 }
 
 impl Pipeline {
+    /// The folder at which the relative paths of a stage start.
+    pub fn folder_of<'a>(&'a self, stage: &'a Stage) -> &'a Path {
+        stage.folder.as_deref().unwrap_or(&self.folder)
+    }
+
     /// Whether its queues are kept in a file. All of them, if any is durable: what a worker takes from one queue and
     /// puts into another is one step, and that takes one memory.
     pub fn is_durable(&self) -> bool {
@@ -109,6 +114,8 @@ impl Pipeline {
 pub struct Stage {
     /// Unique in the pipeline.
     pub name: String,
+    /// The folder at which its relative paths start, absolute; `None`: the pipeline's.
+    pub folder: Option<PathBuf>,
     /// What it is: a change here means new workers.
     pub work: Work,
     /// Worker processes, 1 or more.
@@ -202,9 +209,15 @@ impl Work {
         self.uses().is_some_and(|name| registry.reads_stdin(name))
     }
 
+    /// Whether it is a service: a program with neither input nor output, which needs no worker beside it.
+    pub fn is_service(&self) -> bool {
+        self.command().is_some() && self.inputs.is_empty() && self.outputs.is_empty()
+    }
+
     /// Whether what it writes goes to standard output.
     pub fn prints(&self, registry: &crate::stage::Registry) -> bool {
         self.outputs.is_empty()
+            && self.command().is_none_or(|command| command.stdout == Stdout::Items)
             && self.uses().and_then(|name| registry.kind(name)) != Some(crate::stage::Kind::Sink)
     }
 
@@ -216,7 +229,7 @@ impl Work {
 
 mod command;
 pub(crate) mod shell_line;
-pub(crate) use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply};
+pub(crate) use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply, Stdout};
 pub(crate) use crate::framing::Framing;
 
 /// Restart, give up, stop: rules that only the supervisor needs.
@@ -235,6 +248,8 @@ pub struct Rules {
     /// How long the stage may be failing before the run ends for it; `None`: 10 minutes where the run ends by itself,
     /// else any time.
     pub failing_timeout: Option<Duration>,
+    /// When a worker is started; `None`: at once, and again as `restart` says.
+    pub schedule: Option<Schedule>,
 }
 
 /// `restart`: when an ended worker is started again.

@@ -17,7 +17,8 @@ pub fn schema(registry: &Registry) -> Value {
     if let (Value::Object(all), Value::Object(own)) = (&mut schema, FileKeys::schema()) {
         all.extend(own);
     }
-    schema["required"] = json!(["stages"]);
+    // Stages may all stand in other files.
+    schema["anyOf"] = json!([{ "required": ["stages"] }, { "required": ["include"] }]);
     schema["properties"]["stages"]["minProperties"] = json!(1);
     if let Some(stage) = schema.pointer_mut("/properties/stages/additionalProperties") {
         add_registry(stage, registry);

@@ -16,7 +16,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// Reads a file as text.
 pub(super) fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    text(path, bytes(path, file)?)
+    not_empty(text(path, bytes(path, file)?)?)
 }
 
 fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
@@ -27,16 +27,28 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
     };
     // What editors on Windows add would only be in the way of columns and carets.
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-    let source = Arc::new(Source { name, text });
-    if source.text.trim().is_empty() {
-        return Err(Diagnostic::error(format!("{} is empty", source.name))
-            .help("`mprun init` writes a pipeline to start from"));
+    Ok(Arc::new(Source { name, text }))
+}
+
+fn not_empty(source: Arc<Source>) -> Result<Arc<Source>, Diagnostic> {
+    match source.text.trim().is_empty() {
+        true => Err(Diagnostic::error(format!("{} is empty", source.name))
+            .help("`mprun init` writes a pipeline to start from")),
+        false => Ok(source),
     }
-    Ok(source)
 }
 
 /// Reads a file that must be a regular one: nothing else can be read a second time. It waits for none.
 pub(super) fn read_again(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+    not_empty(read_regular(path)?)
+}
+
+/// The same for a file that may be empty: another one is there to hold what a pipeline needs.
+pub(super) fn read_included(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+    read_regular(path)
+}
+
+fn read_regular(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let fail = |error: std::io::Error| unreadable(path, &error);
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(fail)?;

@@ -11,8 +11,10 @@
 
 mod chain;
 mod file_system;
+mod pattern;
 
 pub(crate) use chain::{above, chain};
+pub(crate) use pattern::{FilePattern, has_wildcard};
 
 use crate::sys::threads::without_signals;
 use notify::event::{
@@ -65,6 +67,8 @@ pub(crate) struct FileWatch {
     handler: Handler,
     kernel: Option<INotifyWatcher>,
     poller: Option<PollWatcher>,
+    /// The same for what is in folders, by its names, sizes and times alone.
+    name_poller: Option<PollWatcher>,
     watched: BTreeMap<PathBuf, How>,
     /// For the log: what is watched here.
     subject: &'static str,
@@ -79,8 +83,9 @@ impl FileWatch {
         handler: impl Fn(&Path, What) + Send + Sync + 'static,
     ) -> FileWatch {
         let handler: Handler = Arc::new(handler);
-        let (poller, watched, is_reported) = (None, BTreeMap::new(), false);
-        let mut watch = FileWatch { handler, kernel: None, poller, watched, subject, is_reported };
+        let (watched, is_reported) = (BTreeMap::new(), false);
+        let (kernel, poller, name_poller) = (None, None, None);
+        let mut watch = FileWatch { handler, kernel, poller, name_poller, watched, subject, is_reported };
         if std::env::var_os(MODE_VARIABLE).as_deref() == Some(OsStr::new("poll")) {
             watch.say(&format!("{MODE_VARIABLE}=poll is in the environment"));
             return watch;
@@ -171,17 +176,16 @@ impl FileWatch {
     /// # Errors
     /// When there is no thread for it.
     pub(crate) fn poll(&mut self, file: &Path) -> io::Result<()> {
-        if self.poller.is_none() {
-            // Of the time of a change it compares the seconds only, hence the contents.
-            let config = Config::default().with_poll_interval(POLL_INTERVAL).with_compare_contents(true);
-            let to = Arc::clone(&self.handler);
-            let poller = without_signals(|| PollWatcher::new(move |event| pass_on(event, &*to), config));
-            self.poller = Some(poller.map_err(io::Error::other)?);
-        }
-        match &mut self.poller {
-            Some(poller) => poller.watch(file, RecursiveMode::NonRecursive).map_err(io::Error::other),
-            None => Ok(()),
-        }
+        // Of the time of a change it compares the seconds only, hence the contents.
+        poll_by(&mut self.poller, true, &self.handler, file)
+    }
+
+    /// The same for a folder, whose files may be large: their contents are left alone.
+    ///
+    /// # Errors
+    /// As of [`FileWatch::poll`].
+    pub(crate) fn poll_names(&mut self, folder: &Path) -> io::Result<()> {
+        poll_by(&mut self.name_poller, false, &self.handler, folder)
     }
 
     /// Once: the reason holds for the other paths, too.
@@ -190,6 +194,19 @@ impl FileWatch {
             let seconds = POLL_INTERVAL.as_secs();
             log::warn!("{} not watched by inotify but looked at every {seconds} s: {why}", self.subject);
         }
+    }
+}
+
+fn poll_by(poller: &mut Option<PollWatcher>, contents: bool, to: &Handler, path: &Path) -> io::Result<()> {
+    if poller.is_none() {
+        let config = Config::default().with_poll_interval(POLL_INTERVAL).with_compare_contents(contents);
+        let to = Arc::clone(to);
+        let new = without_signals(|| PollWatcher::new(move |event| pass_on(event, &*to), config));
+        *poller = Some(new.map_err(io::Error::other)?);
+    }
+    match poller {
+        Some(poller) => poller.watch(path, RecursiveMode::NonRecursive).map_err(io::Error::other),
+        None => Ok(()),
     }
 }
 

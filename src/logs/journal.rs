@@ -103,8 +103,12 @@ pub(super) fn wait_until_read() {
 
 /// The worker that a record names (`stage[index]`).
 pub(super) fn worker_of(record: &Record<'_>) -> Option<Worker> {
-    let worker = record.key_values().get("worker".into())?.to_string();
-    let (stage, index) = worker.strip_suffix(']')?.rsplit_once('[')?;
+    worker(&record.key_values().get("worker".into())?.to_string())
+}
+
+/// By its name, `stage[index]`.
+pub(super) fn worker(name: &str) -> Option<Worker> {
+    let (stage, index) = name.strip_suffix(']')?.rsplit_once('[')?;
     Some((stage.to_owned(), index.parse().ok()?))
 }
 

@@ -4,6 +4,7 @@ use super::file::{LogFile, RotatingFile};
 use super::journal::{self, Worker};
 use super::record::{self, PIPE_BUF, one_line};
 use super::sink::{self, Outgoing};
+use super::voice::{self, Spoken};
 use crate::terminal;
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Logger, Target, WriteStyle};
@@ -110,8 +111,9 @@ impl Log for JournalLogger {
             let text = one_line(&record.args().to_string(), PIPE_BUF - journal::FIELD_BYTES);
             let pipeline = PIPELINE.get().map(String::as_str);
             let about = journal::worker_of(record);
-            let worker = about.as_ref().or(self.worker.as_ref());
-            let message = journal::message(&text, self.worker.as_ref());
+            let spoken = voice::of(record).and_then(|spoken| journal::worker(&spoken.speaker));
+            let worker = about.as_ref().or(spoken.as_ref()).or(self.worker.as_ref());
+            let message = journal::message(&text, spoken.as_ref().or(self.worker.as_ref()));
             sink::send(Outgoing::Entry(journal::entry(record.level(), &message, pipeline, worker)));
         }
     }
@@ -168,6 +170,8 @@ fn write_line(out: &mut Formatter, speaker: &str, record: &Record<'_>) -> io::Re
     let level = record.level();
     let style = out.default_level_style(level);
     let dim = if level > Level::Warn { style.dimmed() } else { style };
+    let spoken = voice::of(record);
+    let speaker = spoken.as_ref().map_or(speaker, |spoken| spoken.speaker.as_str());
     writeln!(out, "{time} {style}{level:<5}{style:#} {dim}{speaker}{dim:#} {}", text_of(record, speaker))
 }
 
@@ -219,13 +223,16 @@ impl Copies {
     fn write(&self, record: &Record<'_>, filter: &Logger) -> bool {
         let is_said = filter.matches(record);
         let is_recent = record.level() <= RECENT_LEVEL;
+        if let Some(spoken) = voice::of(record) {
+            copy_spoken(&spoken, record, is_said);
+            return is_said;
+        }
         let wants = |copy: &Copy| is_said || is_recent && !matches!(copy, Copy::LogFile(_));
         let Ok(mut copies) = COPIES.lock() else { return is_said };
         if !copies.iter().any(wants) {
             return is_said;
         }
-        let (time, speaker) = (humantime::format_rfc3339_millis(SystemTime::now()), &self.speaker);
-        let line = format!("{time} {:<5} {speaker} {}\n", record.level(), text_of(record, speaker));
+        let line = plain_line(record, &self.speaker);
         for copy in copies.iter_mut().filter(|copy| wants(copy)) {
             match copy {
                 Copy::LogFile(file) | Copy::RecentOfSupervisor(file) => {
@@ -237,6 +244,19 @@ impl Copies {
         }
         is_said
     }
+}
+
+/// Nothing waits for these files either.
+fn copy_spoken(spoken: &Spoken, record: &Record<'_>, is_said: bool) {
+    let recent = spoken.recent.as_ref().filter(|_| is_said || record.level() <= RECENT_LEVEL);
+    let files = spoken.log_file.as_ref().filter(|_| is_said).into_iter().chain(recent);
+    let line = plain_line(record, &spoken.speaker);
+    files.for_each(|file| sink::send(Outgoing::Line(file.clone(), line.clone())));
+}
+
+fn plain_line(record: &Record<'_>, speaker: &str) -> String {
+    let time = humantime::format_rfc3339_millis(SystemTime::now());
+    format!("{time} {:<5} {speaker} {}\n", record.level(), text_of(record, speaker))
 }
 
 #[cfg(test)]

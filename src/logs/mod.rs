@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`logger`] | makes a line of what is said, for each place that wants it |
 //! | [`sink`] | brings lines of this process to the log pipe or to standard error |
+//! | [`voice`] | a program without a worker, whose lines the supervisor says |
 //! | [`record`] | what travels through the log pipe |
 //! | [`writer`] | the process that reads the log pipe and writes |
 //! | [`journal`] | the native protocol of the systemd journal |
@@ -23,6 +24,7 @@ mod logger;
 mod recent;
 mod record;
 pub(crate) mod sink;
+mod voice;
 pub(crate) mod writer;
 
 pub(crate) use file::LogFile;
@@ -33,3 +35,4 @@ pub(crate) use logger::{
     Logging, copy_to_log_file, keep_recent, keep_recent_of_supervisor, say_about, set_pipeline, show,
 };
 pub(crate) use recent::RecentLogs;
+pub(crate) use voice::Voice;

@@ -71,6 +71,16 @@ pub(crate) fn send(outgoing: Outgoing) {
     }
 }
 
+/// Whether a line would go out at once, and nothing waits before it.
+pub(crate) fn has_room_now() -> bool {
+    match &*sink() {
+        Sink::Supervisor(backlog) => {
+            backlog.queue().drain(backlog.pipe.as_fd()) && has_room(backlog.pipe.as_fd(), 0u8)
+        }
+        Sink::Stderr | Sink::Worker(_) | Sink::Closed => true,
+    }
+}
+
 fn sink() -> MutexGuard<'static, Sink> {
     SINK.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,24 +28,46 @@ fn each<'a, V>(
     seen.stages.iter().map(move |stage| ([("stage", stage.name.as_str())], value(stage)))
 }
 
+/// The same of those that have items.
+fn each_with_items<'a, V>(
+    seen: &'a Snapshot,
+    value: impl Fn(&'a StageStatus) -> V,
+) -> impl Iterator<Item = ([(&'a str, &'a str); 1], V)> {
+    with_items(seen).map(move |stage| ([("stage", stage.name.as_str())], value(stage)))
+}
+
+fn with_items(seen: &Snapshot) -> impl Iterator<Item = &StageStatus> {
+    seen.stages.iter().filter(|stage| !stage.is_service())
+}
+
 fn items(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
     let taken = "Items that workers leased; one that went back and was leased again counts twice";
-    out.counter("stage_items_taken", taken, each(seen, |stage| stage.totals.taken))?;
-    out.counter("stage_items_done", "Leases that ended well", each(seen, |stage| stage.totals.done))?;
+    out.counter("stage_items_taken", taken, each_with_items(seen, |stage| stage.totals.taken))?;
+    out.counter(
+        "stage_items_done",
+        "Leases that ended well",
+        each_with_items(seen, |stage| stage.totals.done),
+    )?;
     out.counter(
         "stage_items_emitted",
         "Items published or printed",
-        each(seen, |stage| stage.totals.emitted),
+        each_with_items(seen, |stage| stage.totals.emitted),
     )?;
-    out.counter("stage_items_dead", "Items that became dead letters", each(seen, |stage| stage.totals.dead))?;
+    out.counter(
+        "stage_items_dead",
+        "Items that became dead letters",
+        each_with_items(seen, |stage| stage.totals.dead),
+    )?;
     let too_long = "What was read and was too long to become an item";
-    out.counter("stage_items_too_long", too_long, each(seen, |stage| stage.totals.too_long))?;
+    out.counter("stage_items_too_long", too_long, each_with_items(seen, |stage| stage.totals.too_long))?;
+    let repeated = "Lines that may be twice in a file: another program wrote there when a worker was killed";
+    out.counter("stage_lines_repeated", repeated, each_with_items(seen, |stage| stage.totals.repeated))?;
     let taken = "Items leased a second, lately";
-    out.gauge("stage_taken_items_per_second", taken, each(seen, |stage| stage.rate.taken))?;
+    out.gauge("stage_taken_items_per_second", taken, each_with_items(seen, |stage| stage.rate.taken))?;
     let done = "Leases that ended well a second, lately, as `mprun status` shows it";
-    out.gauge("stage_done_items_per_second", done, each(seen, |stage| stage.rate.done))?;
+    out.gauge("stage_done_items_per_second", done, each_with_items(seen, |stage| stage.rate.done))?;
     let emitted = "Items published a second, lately, as `mprun status` shows it";
-    out.gauge("stage_emitted_items_per_second", emitted, each(seen, |stage| stage.rate.emitted))
+    out.gauge("stage_emitted_items_per_second", emitted, each_with_items(seen, |stage| stage.rate.emitted))
 }
 
 fn processes(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
@@ -70,14 +92,14 @@ fn processes(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
 }
 
 fn times(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
-    let spent = seen.stages.iter().flat_map(|stage| {
+    let spent = with_items(seen).flat_map(|stage| {
         states(&stage.times)
             .map(|(state, seconds)| ([("stage", stage.name.as_str()), ("state", state)], seconds))
     });
     let help = "How workers spent their time: working, starved (waiting for an item), blocked (waiting for room), \
                 paused, for-turn (waiting for another worker of the stage)";
     out.counter("stage_worker_seconds", help, spent)?;
-    let durations = seen.stages.iter().filter(|stage| !stage.item_seconds.counts.is_empty());
+    let durations = with_items(seen).filter(|stage| !stage.item_seconds.counts.is_empty());
     let durations = durations.map(|stage| ([("stage", stage.name.as_str())], &stage.item_seconds));
     out.histogram("stage_item_duration_seconds", "How long items were worked on", durations)
 }

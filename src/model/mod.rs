@@ -5,11 +5,13 @@ mod failing;
 mod limits;
 mod rate;
 mod retry;
+mod schedule;
 mod totals;
 mod tuning;
 
 pub use failing::{ItemFailure, Retry, WhenFailing};
 pub use limits::{Limits, WhenFull};
 pub use rate::{Rate, RateUnit};
+pub use schedule::Schedule;
 pub(crate) use totals::Totals;
 pub use tuning::Tuning;

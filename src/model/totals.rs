@@ -19,6 +19,9 @@ pub struct Totals {
     /// What was read and was too long to become an item: dead letters of their own kind, which no queue has seen.
     #[serde(default)]
     pub too_long: u64,
+    /// Lines that may be twice in a file, because another program wrote there when a worker was killed.
+    #[serde(default)]
+    pub repeated: u64,
 }
 
 impl Totals {
@@ -35,5 +38,6 @@ impl AddAssign for Totals {
         self.emitted += more.emitted;
         self.dead += more.dead;
         self.too_long += more.too_long;
+        self.repeated += more.repeated;
     }
 }

@@ -104,12 +104,12 @@ pub(crate) fn form(wanted: When, pipeline: &Pipeline, registry: &Registry, on: T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LoadOptions, load_text};
+    use crate::config::{LoadOptions, Texts, load_texts};
 
     fn of(wanted: When, text: &str, on: [bool; 3]) -> Option<Form> {
         let registry = Registry::builtin();
-        let loaded =
-            load_text("p.toml".as_ref(), text.to_owned(), &LoadOptions::default(), &registry).unwrap();
+        let texts = Texts { main: text.to_owned(), ..Texts::default() };
+        let loaded = load_texts("p.toml".as_ref(), texts, &LoadOptions::default(), &registry).unwrap();
         let [stdin, stdout, stderr] = on;
         form(wanted, &loaded.pipeline, &registry, Terminals { stdin, stdout, stderr })
     }

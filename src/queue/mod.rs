@@ -22,7 +22,7 @@
 //! # Invariants
 //!
 //! * A block is in exactly one place: a free stack, a worker's holdings, a ring slot, a returned stack, the
-//!   delayed items. An *extent*, a block with the items of one put, may be in several, each with items of its own that
+//!   delayed items, the places of a window. An *extent*, a block with the items of one put, may be in several, each with items of its own that
 //!   follow each other: the count in its head is that of all of them, see `arena/extent.rs`.
 //! * `put = done + waiting + delayed + leased + dropped + dead` for every queue, at every moment: these are differences of
 //!   words that change in one transaction.
@@ -55,6 +55,7 @@
 //! | counting a failure, a success or a probe of a stage | see `transaction/failing.rs` | – |
 //! | leaving a note beside a token | the note before, none, or the new one | the next holder of the token: see `arena/note.rs` |
 //! | showing an item of a tapped queue | a sample half written, the wish still there | the next put |
+//! | putting outputs in the order of their items | see `transaction/window.rs` | – |
 //! | after the dead letter was written, before `WorkerHandle::dead_letter` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
 //! | at the bucket of its stage's `rate` | one word, old or new | nothing: see `arena/rate.rs` |
 //! | beginning or ending a wait | one word, old or new | nothing: see `arena/worker_time.rs` |
@@ -91,6 +92,7 @@ mod tests;
 pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFailing, WhenFull};
 pub use admin::{
     DeadLetterCandidate, Death, Failing, FailureAttribution, PutBack, QueueAdmin, Released, SlotReport,
+    WindowState,
 };
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;

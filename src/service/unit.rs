@@ -1,10 +1,12 @@
 //! The systemd unit of a pipeline, as text. The template that ships with the project comes from here, too.
 
 mod escape;
+pub(crate) mod paths;
 mod sandbox;
 
 use crate::config::Pipeline;
 use escape::{path, word};
+use paths::{Paths, is_private};
 use sandbox::{FOR_ALL, FOR_SYSTEM, TO_CHANGE_USERS};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -65,6 +67,7 @@ impl Unit {
     /// For a pipeline that is good.
     pub(crate) fn of(
         pipeline: &Pipeline,
+        paths: &Paths,
         program: PathBuf,
         file: PathBuf,
         account: Account,
@@ -72,7 +75,8 @@ impl Unit {
     ) -> Unit {
         let slowest = pipeline.stages.iter().map(|stage| stage.rules.stop_timeout).max();
         let mut programs = pipeline.stages.iter().filter_map(|stage| stage.work.command());
-        let homes = [&program, &file].map(|path| Homes::for_path(path)).into_iter().max();
+        let named = [&program, &file].into_iter().chain(&paths.written).chain(&paths.read);
+        let homes = named.map(|path| Homes::for_path(path)).max();
         Unit {
             name: pipeline.name.clone(),
             account,
@@ -80,7 +84,7 @@ impl Unit {
             homes: homes.unwrap_or_default(),
             program,
             file,
-            writable: Vec::new(),
+            writable: paths.written.iter().filter(|path| !is_private(path)).cloned().collect(),
             stop: pipeline.drain_timeout + slowest.unwrap_or_default(),
             systemd,
         }

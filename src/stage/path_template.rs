@@ -4,6 +4,7 @@ use super::Setting;
 use super::template::{Part, parse};
 use crate::sys::local_time;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// `{date}` in the words of strftime.
@@ -35,6 +36,24 @@ impl PathTemplate {
     /// Whether it is the same path for all workers of a stage, at all times.
     pub(crate) fn is_constant(&self) -> bool {
         !self.parts.iter().any(|part| matches!(part, Part::Field(Field::Worker | Field::Time(_))))
+    }
+
+    /// The folder of all its paths for a stage: what stands before the first name that depends on a worker or on the
+    /// time. A path at the root has no folder but the whole system: that is the path itself.
+    pub(crate) fn folder(&self, stage: &str) -> PathBuf {
+        let mut fixed = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => fixed.push_str(text),
+                Part::Field(Field::Stage) => fixed.push_str(stage),
+                Part::Field(Field::Worker | Field::Time(_)) => break,
+            }
+        }
+        match fixed.rfind('/') {
+            Some(0) => fixed.into(),
+            Some(end) => fixed[..end].into(),
+            None => PathBuf::new(),
+        }
     }
 
     /// The path for a worker at a moment.

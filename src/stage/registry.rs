@@ -182,6 +182,16 @@ impl Registry {
         run(name, &self.find(name)?.build, with).0.input_files
     }
 
+    /// The folder in which the named stage writes files: a file alone where it has none.
+    pub(crate) fn written_folder(
+        &self,
+        stage: &str,
+        name: &str,
+        with: &Map<String, Value>,
+    ) -> Option<PathBuf> {
+        Some(run(name, &self.find(name)?.build, with).0.writes?.folder(stage))
+    }
+
     /// The file that a stage of this name, with these parameters, wants to be replaced at the end of a good run.
     pub(crate) fn replaced(&self, stage: &str, name: &str, with: &Map<String, Value>) -> Option<PathBuf> {
         let entry = self.find(name)?;

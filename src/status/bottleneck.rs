@@ -49,7 +49,8 @@ pub(crate) fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Optio
     let running = !now.paused && matches!(now.phase, Phase::Running | Phase::Reloading | Phase::Starting);
     // Beside a flow of items, a program that only runs under supervision limits no stage.
     let flows = |stage: &&StageStatus| {
-        now.queues.is_empty() || !(stage.inputs.is_empty() && stage.outputs.is_empty())
+        let runs_alone = stage.inputs.is_empty() && stage.outputs.is_empty();
+        !(stage.is_service() || !now.queues.is_empty() && runs_alone)
     };
     let loads: Vec<Load<'_>> =
         now.stages.iter().filter(flows).filter_map(|stage| load(stage, before)).collect();

@@ -44,7 +44,7 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> StageSta
         running: 1,
         paused: false,
         fate: Fate::Wanted,
-        totals: Totals { taken: 100, done: 99, emitted: 50, dead: 0, too_long: 0 },
+        totals: Totals { taken: 100, done: 99, emitted: 50, dead: 0, too_long: 0, repeated: 0 },
         rate: Rate { taken: 10.0, done: 9.9, emitted: 5.0, over: 10.0 },
         progress: None,
         times: Times { working, starved, blocked, ..Times::default() },

@@ -62,7 +62,8 @@ impl Samples {
             stage.rate = Rate::between(&totals, &stage.totals, now - at);
         }
         let spent = cpus.zip(before.cpus).and_then(|(now, before)| now.since(&before));
-        snapshot.bottleneck = Some(super::find_bottleneck(snapshot, &before.times, spent));
+        let has_items = snapshot.stages.iter().any(|stage| !stage.is_service());
+        snapshot.bottleneck = has_items.then(|| super::find_bottleneck(snapshot, &before.times, spent));
         if self.looks.back().is_none_or(|last| now - last.at >= MIN_INTERVAL_SECONDS) {
             self.looks.push_back(Sample::of(snapshot, cpus));
         }

@@ -74,6 +74,16 @@ impl StageStatus {
             .map(|times| format!("killed from outside {times} times in a row, goes on trying"))
     }
 
+    /// Whether it is a program with neither input nor output: nothing about items is to be said of it.
+    pub(crate) fn is_service(&self) -> bool {
+        self.is_command && self.inputs.is_empty() && self.outputs.is_empty()
+    }
+
+    /// For how long the youngest of its processes has run, in seconds.
+    pub(crate) fn up(&self) -> Option<f64> {
+        self.workers.iter().filter_map(|worker| worker.since).min_by(f64::total_cmp)
+    }
+
     /// Whether it has no input.
     pub(crate) fn is_source(&self) -> bool {
         self.inputs.is_empty()

@@ -65,6 +65,8 @@ pub(crate) enum WorkerState {
     Due,
     /// It waits for its back-off to pass.
     Resting,
+    /// It waits for the time of its next run (`schedule`).
+    Scheduled,
     /// It has a process that builds its stage.
     Starting,
     /// It works, or waits for work.

@@ -1,7 +1,7 @@
 //! Pipelines for tests.
 
 use crate::config::{
-    Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
+    Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Texts, Tuning, WhenFull, Work,
 };
 use crate::model::Limits;
 use crate::supervisor::machine::wanted::Wanted;
@@ -14,6 +14,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
     let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
     Stage {
         name: name.to_owned(),
+        folder: None,
         work: Work { task: crate::config::Task::of("x"), inputs: owned(inputs), outputs: owned(outputs) },
         processes: 1,
         rules: Rules {
@@ -27,11 +28,21 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
             on_give_up: OnGiveUp::Stop,
             stop_timeout: Duration::from_secs(10),
             failing_timeout: None,
+            schedule: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         recycle: Recycle::default(),
         log_file: None,
     }
+}
+
+/// A program with neither input nor output.
+pub fn service(name: &str) -> Stage {
+    let invocation = crate::config::pipeline::Invocation::Direct(vec!["x".to_owned()]);
+    let command = crate::config::pipeline::Command { invocation, ..Default::default() };
+    let mut stage = stage(name, &[], &[]);
+    stage.work.task = crate::config::Task::Command(Box::new(command));
+    stage
 }
 
 /// With the defaults of the file format.
@@ -73,8 +84,16 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
 /// As if read from a file whose text shows every difference. `stateful`: the stages with a position.
 pub fn wanted(pipeline: Pipeline, stateful: &[&str]) -> Wanted {
     let stateful: BTreeSet<String> = stateful.iter().map(|name| name.to_string()).collect();
-    let text = format!("{pipeline:?} {stateful:?}");
-    Wanted { pipeline, text, stateful, ending: Default::default(), by_hand: Default::default() }
+    let texts = Texts { main: format!("{pipeline:?} {stateful:?}"), ..Texts::default() };
+    Wanted {
+        pipeline,
+        texts,
+        stateful,
+        watched: Default::default(),
+        ending: BTreeSet::new(),
+        printing: BTreeSet::new(),
+        by_hand: Default::default(),
+    }
 }
 
 /// Compares with a golden file of this module, or writes it where `UPDATE_GOLDEN` is set.

@@ -14,16 +14,17 @@ use super::notify;
 use super::options::RunOptions;
 use super::recovery::replacing::RunEnd;
 use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
+use super::runtime::control::Outlet;
 use super::runtime::log_writer::LogWriter;
 use super::runtime::{checks, control, last_wait, letters};
-use crate::config::{self, Loaded, Report};
+use crate::config::{self, Loaded, Report, Texts};
 use crate::control::claim::Claim;
 use crate::control::server::Listeners;
 use crate::exit;
 use crate::logs::{self, RecentLogs};
 use crate::service::{NotifySocket, Received};
 use crate::stage::Registry;
-use crate::sys::{needs, start_signals};
+use crate::sys::{fd, needs, start_signals};
 use log::{Level, log};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -101,9 +102,10 @@ fn load(options: &RunOptions, before: Option<&UpgradeState>, registry: &Registry
     let from_disk = || config::load(&options.file, &options.load, registry).and_then(config::surveyed);
     match before {
         Some(upgrade_state) => {
-            let text = upgrade_state.machine.text.clone();
-            let mut loaded = config::load_text(&options.file, text, &options.load, registry)?;
-            loaded.pipeline.set_file_variables(&upgrade_state.machine.file_variables);
+            let machine = &upgrade_state.machine;
+            let texts = Texts { main: machine.text.clone(), included: machine.included.clone() };
+            let mut loaded = config::load_texts(&options.file, texts, &options.load, registry)?;
+            loaded.pipeline.set_file_variables(&machine.file_variables);
             // A program before this one may not have known of them.
             if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
@@ -134,9 +136,9 @@ fn supervise(
     // The claim has a copy, or clients look elsewhere now: one that waits at the old socket must not wait for ever.
     drop(inherited.control);
     let begun = control::begin_log(options, &loaded.pipeline, registry, before.upgrade.as_ref());
-    let (mut log_writer, progress) = begun?;
+    let (mut log_writer, outlet, progress) = begun?;
     let run = Run { options, registry, manager, started, progress };
-    let ended = live(run, loaded, before, (claim, inherited.metrics), &mut log_writer);
+    let ended = live(run, loaded, before, (claim, inherited.metrics), (&mut log_writer, outlet));
     log_writer.end();
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
     ended.map(|(code, recent_logs)| {
@@ -154,10 +156,10 @@ fn live(
     loaded: Loaded,
     mut before: Predecessor,
     (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
-    log_writer: &mut LogWriter,
+    (log_writer, outlet): (&mut LogWriter, Outlet),
 ) -> Result<(u8, Option<RecentLogs>), SetUpError> {
     let name = loaded.pipeline.name.clone();
-    let mut performer = Performer::set_up(&run, &loaded.pipeline, &mut before, log_writer)?;
+    let mut performer = Performer::set_up(&run, &loaded, &mut before, log_writer, outlet)?;
     let is_resumed = before.upgrade.is_some();
     let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
     performer.launcher.recent_logs.clone_from(&logs);
@@ -175,7 +177,8 @@ fn live(
     if performer.launcher.continues {
         performer.replacing.add_all(run.registry, &loaded.pipeline);
     }
-    let outcome = turn(state, &mut performer, Wanted::new(loaded, run.registry), before)?;
+    let outcome =
+        turn(state, &mut performer, Wanted::new(loaded, run.registry, fd::is_file(io::stdout())), before)?;
     let ended = performer.close();
     drop(run.progress.take());
     Ok((conclude(&run, &name, &outcome, ended), logs))

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::{Mode, SFlag, fstat};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -53,6 +53,11 @@ pub(crate) fn is_named(file: impl AsFd, path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether it is a regular file.
+pub(crate) fn is_file(file: impl AsFd) -> bool {
+    fstat(file).is_ok_and(|about| SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
 }
 
 /// Whether this process still has a controlling terminal.

@@ -54,15 +54,20 @@ fn machine(proc: &Path) -> Option<Bound> {
 /// all memory.
 const OOM_SCORE_STEP: i32 = 200;
 const MAX_OOM_SCORE: i32 = 1000;
+const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
 /// Where memory runs out, the kernel is to kill this process and those that it starts before its parent, which can replace
 /// it. Where `/proc` can't be written, the score stays the parent's.
 pub(crate) fn raise_oom_score() {
-    let file = "/proc/self/oom_score_adj";
-    let own = fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<i32>().ok());
-    if let Some(own) = own {
-        let _ = fs::write(file, own.saturating_add(OOM_SCORE_STEP).min(MAX_OOM_SCORE).to_string());
+    if let Some(score) = raised_oom_score() {
+        let _ = fs::write(OOM_SCORE, score);
     }
+}
+
+/// The score that a child of this process gets for that; `None`: `/proc` can't be read.
+pub(crate) fn raised_oom_score() -> Option<String> {
+    let own = fs::read_to_string(OOM_SCORE).ok().and_then(|text| text.trim().parse::<i32>().ok())?;
+    Some(own.saturating_add(OOM_SCORE_STEP).min(MAX_OOM_SCORE).to_string())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The table of processes, as `/proc` shows it. A process that ends while it is read is left out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 
 /// Every process whose parent is `parent`. One that appears or ends while this looks may be missed; the end of a child
@@ -46,6 +46,64 @@ pub(crate) fn descendants_of(ancestor: u32) -> usize {
         left.extend(own);
     }
     counted
+}
+
+/// All processes at one moment.
+pub(crate) struct Descendants {
+    children: HashMap<u32, Vec<u32>>,
+    /// By the number of their session.
+    sessions: HashMap<u32, Vec<u32>>,
+}
+
+impl Descendants {
+    /// One look at the table.
+    pub(crate) fn look() -> Descendants {
+        let (mut children, mut sessions) = (HashMap::new(), HashMap::new());
+        for pid in all() {
+            let Some(stat) = stat_of(pid).filter(|stat| !is_dead(stat)) else { continue };
+            let field = |n: usize| stat.split(' ').nth(n)?.parse::<u32>().ok();
+            let (Some(parent), Some(session)) = (field(1), field(3)) else { continue };
+            children.entry(parent).or_insert_with(Vec::new).push(pid);
+            sessions.entry(session).or_insert_with(Vec::new).push(pid);
+        }
+        Descendants { children, sessions }
+    }
+
+    /// How many are in the session that `leader` leads, or have one of these above them.
+    pub(crate) fn with_session_of(&self, leader: u32) -> usize {
+        let mut left = self.sessions.get(&leader).cloned().unwrap_or_default();
+        let mut found = HashSet::new();
+        while let Some(pid) = left.pop() {
+            if found.insert(pid) {
+                left.extend(self.children.get(&pid).into_iter().flatten());
+            }
+        }
+        found.len()
+    }
+}
+
+/// The value of a variable that a process was started with; `None`: it has none, or it can't be read.
+pub(crate) fn variable(pid: u32, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |entry: &[u8]| {
+        let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    };
+    environment.split(|&byte| byte == 0).find_map(value)
+}
+
+/// The resident memory of a process in bytes, without the pages that others have, too.
+pub(crate) fn private_memory(pid: u32) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
+    private_pages(&statm).map(|pages| pages * page.cast_unsigned())
+}
+
+/// From "size resident shared …".
+fn private_pages(statm: &str) -> Option<u64> {
+    let mut fields = statm.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+    let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    Some(resident.saturating_sub(shared))
 }
 
 /// Every process that was started with `entry` (`NAME=value`) in its environment and is not a zombie.
@@ -139,6 +197,12 @@ mod tests {
         assert_eq!((children_of(top.id()), descendants_of(top.id())), (vec![zombie], 0));
         super::super::group::signal_group(top.id(), nix::sys::signal::Signal::SIGKILL).unwrap();
         top.wait().unwrap();
+    }
+
+    #[test]
+    fn shared_pages_are_not_the_process_s_own() {
+        assert_eq!(private_pages("5000 1200 200 1 0 900 0\n"), Some(1000));
+        assert!(private_memory(std::process::id()).is_some());
     }
 
     #[test]

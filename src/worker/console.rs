@@ -1,8 +1,10 @@
 //! Standard output of a stage without outputs: whole lines, never mixed with those of other workers ([`append`](crate::append)).
 
+use super::printing::Printing;
+use super::spec::WorkerSpec;
 use crate::append::{Appender, UndoLog};
-use crate::queue::{Arena, SlotId, Waiting};
-use crate::stage::{Failure, Outlet, Reach};
+use crate::queue::{Arena, QueueId, SlotId, Waiting};
+use crate::stage::{Failure, Outlet, Reach, TokenNotes};
 use crate::sys::worker_timer;
 use std::io::{self, Stdout};
 
@@ -10,6 +12,8 @@ use std::io::{self, Stdout};
 const BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) struct Console {
+    /// What it takes to write by turns, where that is to be.
+    printing: Option<Printing>,
     lines: Vec<u8>,
     /// How many items they are.
     count: u64,
@@ -27,11 +31,26 @@ pub(super) struct Console {
 }
 
 impl Console {
-    pub(super) fn new(log: UndoLog, arena: Arena, slot: SlotId) -> Console {
-        let output = Appender::new(io::stdout(), log);
+    pub(super) fn new(log: UndoLog, arena: Arena, spec: &WorkerSpec) -> Console {
+        let slot = SlotId(spec.slot);
+        let output = Appender::new(io::stdout(), log.clone());
+        let is_file = output.as_ref().is_ok_and(Appender::is_file);
+        let printing = spec.print_token.map(QueueId).filter(|_| is_file).map(|token| {
+            Printing::new(token, TokenNotes::new(arena.clone(), token), &spec.run, &spec.stage, log)
+        });
         let before_item = (0, 0);
         let lines = Vec::new();
-        Console { lines, count: 0, before_item, has_failed: false, written: 0, output, arena, slot }
+        Console { printing, lines, count: 0, before_item, has_failed: false, written: 0, output, arena, slot }
+    }
+
+    /// The token under which the lines collected so far are to be written; `None`: under none.
+    pub(super) fn needs_turn(&self) -> Option<QueueId> {
+        self.printing.as_ref().filter(|_| !self.lines.is_empty()).map(|printing| printing.token)
+    }
+
+    /// Whether it is time to commit the items at hand: lines that go out in a turn can't go out before.
+    pub(super) fn is_full(&self) -> bool {
+        self.printing.is_some() && self.lines.len() >= BUFFER_BYTES
     }
 
     /// The lines that follow are those of another item.
@@ -56,22 +75,38 @@ impl Console {
     pub(super) fn put_as_it_is(&mut self, output: &[u8]) -> Result<(), Failure> {
         self.lines.extend_from_slice(output);
         self.count += 1;
-        if self.lines.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+        self.flush_if_full()
+    }
+
+    fn flush_if_full(&mut self) -> Result<(), Failure> {
+        if self.printing.is_none() && self.lines.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Writes the lines collected so far.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        if self.lines.is_empty() {
-            return Ok(());
-        }
+        if self.lines.is_empty() { Ok(()) } else { self.out(|console| console.write()) }
+    }
+
+    /// The same in a turn. `state`: what its token says; what it is to say comes back.
+    pub(super) fn flush_in_turn(&mut self, state: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.out(|console| match (&mut console.printing, &console.output) {
+            (Some(printing), Ok(output)) => {
+                printing.write(state, output, &console.lines).map_err(|error| failure(&error))
+            }
+            _ => console.write().map(|()| state.to_vec()),
+        })
+    }
+
+    fn out<T>(&mut self, write: impl FnOnce(&mut Console) -> Result<T, Failure>) -> Result<T, Failure> {
         // Its reader may be slow.
         self.arena.begin_wait(self.slot, Waiting::Blocked);
-        let result = worker_timer::not_counting(|| self.write());
+        let result = worker_timer::not_counting(|| write(self));
         self.arena.end_wait(self.slot, Waiting::Blocked);
         let count = self.count;
         self.discard_all();
         self.has_failed |= result.as_ref().is_err_and(|failure| failure.reach() != Reach::OutputClosed);
-        result.map(|()| self.written += count)
+        self.written += if result.is_ok() { count } else { 0 };
+        result
     }
 
     /// Whether lines could not be written though somebody may want them.
@@ -85,14 +120,17 @@ impl Console {
     }
 
     fn write(&self) -> Result<(), Failure> {
-        let failure = |error: &io::Error| match error.kind() {
-            io::ErrorKind::BrokenPipe => {
-                Failure::with_reach("nobody reads standard output any more", Reach::OutputClosed)
-            }
-            _ => Failure::fatal(format!("can't write to standard output: {error}")),
-        };
         let output = self.output.as_ref().map_err(failure)?;
         output.append(&self.lines).map_err(|error| failure(&error))
+    }
+}
+
+fn failure(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => {
+            Failure::with_reach("nobody reads standard output any more", Reach::OutputClosed)
+        }
+        _ => Failure::fatal(format!("can't write to standard output: {error}")),
     }
 }
 
@@ -101,6 +139,6 @@ impl Outlet for Console {
         self.lines.extend_from_slice(item);
         self.lines.push(b'\n');
         self.count += 1;
-        if self.lines.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+        self.flush_if_full()
     }
 }

@@ -4,11 +4,9 @@ use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
 use super::spec::WorkerSpec;
-use super::stop::Stop;
+use super::stop::{Stop, failure_of};
 use crate::append::UndoLog;
-use crate::queue::{
-    Arena, Committed, Ending, Order, QueueId, SlotId, Taken, Tuning, Wait, Waiting, WorkerHandle,
-};
+use crate::queue::{Arena, Committed, Ending, Order, QueueId, Taken, Tuning, Wait, Waiting, WorkerHandle};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::rc::Rc;
@@ -80,8 +78,8 @@ impl WorkerContext {
         log: UndoLog,
         mut queues: WorkerHandle,
     ) -> WorkerContext {
-        if let Some(token) = spec.token {
-            queues.set_hidden_queue(QueueId(token));
+        for token in [spec.token, spec.print_token].into_iter().flatten() {
+            queues.add_hidden_queue(QueueId(token));
         }
         let supervisor = spec.supervisor();
         queues.tell_of_failing(Box::new(move || signal(supervisor)));
@@ -92,7 +90,7 @@ impl WorkerContext {
             inputs: spec.spill_queue.map(QueueId).into_iter().chain(ids(&spec.inputs)).collect(),
             outputs: ids(&spec.outputs).collect(),
             counts: log.clone(),
-            console: Console::new(log, arena.clone(), SlotId(spec.slot)),
+            console: Console::new(log, arena.clone(), &spec),
             item_log: ItemLog::default(),
             arena,
             recycling: Recycling::new(spec.recycle),
@@ -219,8 +217,7 @@ impl WorkerContext {
 
     /// Publishes what is staged and ends the leases `0 .. upto`; waits for room as the pipeline file says.
     pub(super) fn commit(&mut self, upto: usize) -> Result<(), Stop> {
-        self.console.flush()?;
-        self.queues.count_emitted(self.console.take_written());
+        let upto = self.print(upto)?;
         // The queues can't tell: the stage's token, which is staged too, always has a reader.
         if self.queues.are_closed(&self.outputs)? {
             return Err(Stop(Ending::OutputClosed));
@@ -253,6 +250,37 @@ impl WorkerContext {
                 }
                 Committed::Closed => return Err(Stop(Ending::OutputClosed)),
                 Committed::Ordered => return Err(Stop(Ending::Ordered)),
+            }
+        }
+    }
+
+    /// Lines for standard output are out before the leases `0 .. upto` end. Into a file they go in a turn, which ends with
+    /// these: then its token is one more.
+    fn print(&mut self, upto: usize) -> Result<usize, Stop> {
+        let Some(token) = self.console.needs_turn() else {
+            self.console.flush()?;
+            self.queues.count_emitted(self.console.take_written());
+            return Ok(upto);
+        };
+        let upto = upto.min(self.queues.len());
+        self.take_turn(upto, token)?;
+        let state = self.queues.item(upto)?.bytes.to_vec();
+        let state = self.console.flush_in_turn(&state)?;
+        let put = self.queues.put(&[token], &state, Some(upto));
+        put.map_err(|error| failure_of(&error, "the memory of standard output"))?;
+        self.queues.count_emitted(self.console.take_written());
+        Ok(upto + 1)
+    }
+
+    /// Waits for the token, as long as another worker prints: also when told to finish, for the work is done.
+    fn take_turn(&mut self, at: usize, token: QueueId) -> Result<(), Stop> {
+        loop {
+            match self.queues.take_before(at, token, Wait::Forever)? {
+                Taken::Items { .. } => return Ok(()),
+                // Only a supervisor that wants nothing more of this run ends it.
+                Taken::Ended => return Err(Stop(Ending::Ordered)),
+                Taken::Ordered | Taken::Empty if self.read_orders().must_pause() => self.report_at_rest(),
+                Taken::Ordered | Taken::Empty => {}
             }
         }
     }

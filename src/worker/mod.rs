@@ -17,6 +17,7 @@ mod context;
 mod dead_letters;
 mod item_log;
 mod outlet;
+mod printing;
 mod program;
 mod rate;
 mod recycle;
@@ -28,6 +29,8 @@ mod stop;
 mod tests;
 
 pub(crate) use builtin::token::{reopen as reopen_token, says_end};
+pub(crate) use program::service;
+pub(crate) use program::{Identity, StderrRelay};
 pub(crate) use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 
 use crate::config::Task;

@@ -3,6 +3,7 @@
 use super::stop::Stop;
 use crate::config::pipeline::Recycle;
 use crate::queue::Ending;
+use crate::sys::proc_table;
 use std::time::{Duration, Instant};
 
 /// Memory and age are looked at no more often.
@@ -13,25 +14,19 @@ pub(super) struct Recycling {
     start: Instant,
     looked: Instant,
     items: u64,
-    measured: Measured,
-}
-
-/// The process whose memory counts.
-#[derive(Clone, Copy)]
-enum Measured {
-    Worker,
-    Program(u32),
+    /// The process whose memory counts, without the queues' shared pages.
+    measured: u32,
 }
 
 impl Recycling {
     pub(super) fn new(limits: Recycle) -> Recycling {
         let start = Instant::now();
-        Recycling { limits, start, looked: start, items: 0, measured: Measured::Worker }
+        Recycling { limits, start, looked: start, items: 0, measured: std::process::id() }
     }
 
     /// The memory of this program counts, not that of the worker.
     pub(super) fn watch(&mut self, program: u32) {
-        self.measured = Measured::Program(program);
+        self.measured = program;
     }
 
     /// Items that may still be taken or emitted before it is time.
@@ -63,26 +58,8 @@ impl Recycling {
             || self
                 .limits
                 .memory
-                .is_some_and(|limit| resident(self.measured).is_some_and(|bytes| bytes > limit))
+                .is_some_and(|limit| proc_table::private_memory(self.measured).is_some_and(|has| has > limit))
     }
-}
-
-/// The process's resident memory in bytes, without the queues' shared pages.
-fn resident(process: Measured) -> Option<u64> {
-    let statm = match process {
-        Measured::Worker => std::fs::read_to_string("/proc/self/statm"),
-        Measured::Program(pid) => std::fs::read_to_string(format!("/proc/{pid}/statm")),
-    }
-    .ok()?;
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
-    private_pages(&statm).map(|pages| pages * page.cast_unsigned())
-}
-
-/// From "size resident shared …": queue memory that the worker has touched is shared, and not its own.
-fn private_pages(statm: &str) -> Option<u64> {
-    let mut fields = statm.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
-    let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
-    Some(resident.saturating_sub(shared))
 }
 
 #[cfg(test)]
@@ -104,11 +81,5 @@ mod tests {
         let mut recycling = Recycling::new(Recycle::default());
         recycling.count(1_000_000);
         assert!(recycling.check().is_ok());
-    }
-
-    #[test]
-    fn shared_pages_are_not_the_workers_own() {
-        assert_eq!(private_pages("5000 1200 200 1 0 900 0\n"), Some(1000));
-        assert!(resident(Measured::Worker).is_some());
     }
 }

@@ -50,6 +50,9 @@ pub(crate) struct WorkerSpec {
     pub outputs: Vec<(u16, String)>,
     /// The queue of the stage's token, if it keeps a state.
     pub token: Option<u16>,
+    /// The queue of the token of standard output, if that is a file and the stage prints.
+    #[serde(default)]
+    pub print_token: Option<u16>,
     /// The queue in which the stage's finished outputs wait for room, if it needs one.
     #[serde(rename = "outbox")]
     pub spill_queue: Option<u16>,

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod deny;
+pub mod once;
 pub mod process;
 pub mod pty;
 pub mod storm;

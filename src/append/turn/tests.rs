@@ -61,7 +61,9 @@ fn live(file: &Appender<File>, world: &World) -> Vec<Settlement> {
         }
         let (turn, mut written) = (world.turn.get() + 1, None);
         for lines in BATCHES[world.done.get()] {
-            file.write_in_turn(turn, lines.as_bytes(), &mut written, world).1.unwrap();
+            file.write_in_turn(Turn { number: turn, whose: 0 }, lines.as_bytes(), &mut written, world)
+                .1
+                .unwrap();
         }
         world.step();
         world.turn.set(turn);
@@ -159,8 +161,10 @@ fn what_another_program_writes_between_a_note_and_its_write_is_not_taken_for_it(
     let (file, world) = (open(true), world());
     world.steps.set(usize::MAX);
     let mut written = None;
-    file.write_in_turn(1, b"a\n", &mut written, &Interrupted(&world, &file)).1.unwrap();
-    file.write_in_turn(1, b"b\n", &mut written, &*world).1.unwrap();
+    file.write_in_turn(Turn { number: 1, whose: 0 }, b"a\n", &mut written, &Interrupted(&world, &file))
+        .1
+        .unwrap();
+    file.write_in_turn(Turn { number: 1, whose: 0 }, b"b\n", &mut written, &*world).1.unwrap();
     let note = world.open(0).unwrap().unwrap();
     assert!(note.is_mixed);
     let (behind, settlement) = file.settle(&note, &file.reader().unwrap()).unwrap();

@@ -8,6 +8,7 @@ use super::request::{BAD_FILE, UnitArgs, demand_root, demand_systemd, place, sco
 use crate::cli::output::{self, Failure};
 use crate::exit;
 use crate::service::systemd;
+use crate::service::unit::paths::is_private;
 use crate::service::unit::{Account, MARK, Unit};
 use crate::stage::Registry;
 
@@ -29,6 +30,7 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     demand_root(scope, "install", &unit_args.file.display().to_string())?;
     demand_access(&unit)?;
     demand_sight(&unit)?;
+    demand_folders(&unit)?;
     let (path, text) = (place(scope, &unit.name)?, text(&unit)?);
     write(&path, &text)?;
     output::print(&format!("wrote {}\n", path.display()))?;
@@ -74,7 +76,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 /// The service has a `/tmp` of its own.
 fn demand_sight(unit: &Unit) -> Result<(), Failure> {
     let paths = [&unit.program, &unit.file].into_iter().chain(&unit.writable);
-    let mut hidden = paths.filter(|path| ["/tmp", "/var/tmp"].iter().any(|tmp| path.starts_with(tmp)));
+    let mut hidden = paths.filter(|path| is_private(path));
     match hidden.next() {
         Some(path) if unit.account != Account::Managers => Err(Failure::failed(format!(
             "{} is not there for a service, which has a /tmp of its own: move it to a place that stays, such as \
@@ -83,6 +85,29 @@ fn demand_sight(unit: &Unit) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// systemd starts nothing where one is missing; and a user of the service's own can write only what all may write.
+fn demand_folders(unit: &Unit) -> Result<(), Failure> {
+    if unit.account == Account::Managers {
+        return Ok(());
+    }
+    for path in &unit.writable {
+        let about = path.metadata().map_err(|_| {
+            Failure::failed(format!(
+                "the pipeline writes into {}, which is not there: make it first",
+                path.display()
+            ))
+        })?;
+        if unit.account == Account::Own && about.mode() & 0o002 == 0 {
+            output::say(&format!(
+                "warning: the service's own user may not write into {} (mode {:o}): name a user who may, `--run-as USER`\n",
+                path.display(),
+                about.mode() & 0o7777
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A user who exists only while the service runs has only the rights of all users.

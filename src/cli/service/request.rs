@@ -7,6 +7,7 @@ use crate::cli::output::{self, Failure};
 use crate::config::{self, LoadOptions, Pipeline};
 use crate::exit;
 use crate::service::systemd::{self, Scope};
+use crate::service::unit::paths::Paths;
 use crate::service::unit::{Account, Unit};
 use crate::stage::Registry;
 
@@ -29,7 +30,8 @@ pub(super) struct UnitArgs {
     /// The user whose processes the stages are; if not given, one that exists only while the service runs
     #[arg(long, value_name = "USER", conflicts_with = "user")]
     run_as: Option<String>,
-    /// A file or folder that stages write to, besides `$STATE_DIRECTORY`. Can be given more than once
+    /// A file or folder that programs write to, besides those of the file itself and `$STATE_DIRECTORY`. Can be given more
+    /// than once
     #[arg(long, value_name = "PATH", conflicts_with = "user")]
     writable: Vec<PathBuf>,
 }
@@ -40,25 +42,47 @@ pub(super) fn scope(user: bool) -> Scope {
 
 /// None: the file is bad, and its faults were shown.
 pub(super) fn unit(args: &UnitArgs, registry: &Registry, systemd: u32) -> Result<Option<Unit>, Failure> {
-    let pipeline = match config::load(&args.file, &LoadOptions::default(), registry) {
+    let loaded = match config::load(&args.file, &LoadOptions::default(), registry) {
         Ok(loaded) => {
             output::say(&loaded.warnings.render(output::is_colourful()));
-            loaded.pipeline
+            loaded
         }
         Err(report) => {
             show_faults(&args.file, &report);
             return Ok(None);
         }
     };
+    let (pipeline, watched) = (loaded.pipeline, loaded.watched);
     let file = absolute(&args.file)?;
     let program = std::env::current_exe().map_err(|error| Failure::io("find mprun itself", &error))?;
     let account = account(args, &pipeline)?;
-    let mut unit = Unit::of(&pipeline, program, file, account, systemd);
-    unit.writable = args.writable.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
+    let mut paths = Paths::of(&pipeline, registry);
+    paths.read.extend(watched.files); // those that the file includes, too
+    if account != Account::Managers {
+        warn_of_private(&paths);
+    }
+    let mut unit = Unit::of(&pipeline, &paths, program, file, account, systemd);
+    for path in &args.writable {
+        let path = absolute(path)?;
+        if !unit.writable.contains(&path) {
+            unit.writable.push(path);
+        }
+    }
     if let Some(name) = &args.name {
         unit.name.clone_from(checked(name)?);
     }
     Ok(Some(unit))
+}
+
+/// Files in a folder that the service has for itself are not those that others see.
+fn warn_of_private(paths: &Paths) {
+    for path in paths.hidden() {
+        output::say(&format!(
+            "warning: {} is in a folder for temporary files, of which the service has one of its own (PrivateTmp=): it does not \
+             see what is there, and others do not see what it writes there\n",
+            path.display()
+        ));
+    }
 }
 
 fn account(args: &UnitArgs, pipeline: &Pipeline) -> Result<Account, Failure> {

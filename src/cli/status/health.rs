@@ -93,6 +93,7 @@ pub(super) fn of(snapshot: &Snapshot) -> Health {
                 WorkerState::Failed if stage.fate != Fate::GaveUp => faults.push(format!("{name} failed")),
                 WorkerState::Failed
                 | WorkerState::Due
+                | WorkerState::Scheduled
                 | WorkerState::Starting
                 | WorkerState::Working
                 | WorkerState::InputEnded

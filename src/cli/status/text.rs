@@ -4,12 +4,18 @@ use super::health;
 use crate::cli::table::Table;
 use crate::numbers::{counted, rate, time};
 use crate::status::{Fate, Phase, QueueStatus, Snapshot, StageStatus, WorkerState};
+use crate::sys::local_time;
+use std::time::{Duration, SystemTime};
 
 /// All of it, for a terminal of this width.
 pub(super) fn render(snapshot: &Snapshot, width: Option<usize>) -> String {
     let mut text = head(snapshot);
-    text.push('\n');
-    text.push_str(&stages(snapshot).render(width));
+    for table in [stages(snapshot), services(snapshot)] {
+        if table.len() > 0 {
+            text.push('\n');
+            text.push_str(&table.render(width));
+        }
+    }
     if !snapshot.queues.is_empty() {
         text.push('\n');
         text.push_str(&queues(snapshot).render(width));
@@ -43,7 +49,7 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
 fn stages(snapshot: &Snapshot) -> Table {
     let heads = ["<STAGE", "<STATE", "PROCESSES", "DONE", "EMITTED", "DONE/S", "EMITTED/S", "RESTARTS"];
     let mut table = Table::new(&heads);
-    for stage in &snapshot.stages {
+    for stage in snapshot.stages.iter().filter(|stage| !stage.is_service()) {
         let of_items = |text: String| if stage.is_source() { "-".to_owned() } else { text };
         table.push([
             stage.name.clone(),
@@ -53,6 +59,20 @@ fn stages(snapshot: &Snapshot) -> Table {
             stage.totals.emitted.to_string(),
             of_items(rate(stage.rate.done)),
             rate(stage.rate.emitted),
+            stage.restarts().to_string(),
+        ]);
+    }
+    table
+}
+
+fn services(snapshot: &Snapshot) -> Table {
+    let mut table = Table::new(&["<SERVICE", "<STATE", "PROCESSES", "UP", "RESTARTS"]);
+    for stage in snapshot.stages.iter().filter(|stage| stage.is_service()) {
+        table.push([
+            stage.name.clone(),
+            state(stage).to_owned(),
+            format!("{}/{}", stage.running, stage.processes),
+            stage.up().map_or("-".to_owned(), time),
             stage.restarts().to_string(),
         ]);
     }
@@ -69,6 +89,7 @@ pub(crate) fn state(stage: &StageStatus) -> &'static str {
         Fate::Wanted if stage.failing.is_some() => "failing",
         Fate::Wanted if stage.killed_in_a_row.is_some() => "killed",
         Fate::Wanted if any(WorkerState::Resting) => "failing",
+        Fate::Wanted if any(WorkerState::Scheduled) && stage.running == 0 => "scheduled",
         Fate::Wanted if stage.paused => "paused",
         Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
         Fate::Wanted if any(WorkerState::InputEnded) => "input ended",
@@ -88,6 +109,16 @@ fn lingering(stage: &StageStatus) -> Option<String> {
             programs.join(", ")
         )
     })
+}
+
+/// When a stage with a schedule runs next.
+fn next_run(stage: &StageStatus) -> Option<String> {
+    let waits = stage.workers.iter().filter(|worker| worker.state == WorkerState::Scheduled);
+    let left = waits.filter_map(|worker| worker.until).min_by(f64::total_cmp)?;
+    // What is told is less than the time that has passed since: the moment itself is a whole second.
+    let at = SystemTime::now().checked_add(Duration::try_from_secs_f64(left + 0.5).ok()?)?;
+    let at = local_time::format("%Y-%m-%d %H:%M:%S", at)?;
+    Some(format!("{} runs next at {at}, in {}", stage.name, time(left)))
 }
 
 fn queues(snapshot: &Snapshot) -> Table {
@@ -124,6 +155,7 @@ fn queue_state(queue: &QueueStatus) -> &'static str {
 fn notes(snapshot: &Snapshot) -> Vec<String> {
     let mut notes: Vec<String> = snapshot.bottleneck.iter().map(|found| found.text.clone()).collect();
     notes.extend(snapshot.stages.iter().filter_map(lingering));
+    notes.extend(snapshot.stages.iter().filter_map(next_run));
     notes.extend(health::of(snapshot).faults);
     if !snapshot.config.changed.is_empty() {
         notes.push(format!("changed by hand, until the next reload: {}", snapshot.config.changed.join(", ")));
@@ -138,6 +170,10 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
         notes.push(format!(
             "{too_long} dead letters of what was too long for an item: `mprun dead list` shows them"
         ));
+    }
+    if snapshot.totals.repeated > 0 {
+        let lines = counted(snapshot.totals.repeated, "line");
+        notes.push(format!("{lines} may be twice in a file, as the log says: another program wrote there when a worker was killed"));
     }
     notes
 }

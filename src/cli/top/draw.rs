@@ -89,15 +89,17 @@ fn draw_stages(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
 fn stage_cells(stage: &StageStatus, screen: &Screen, width: usize) -> [String; 8] {
     let rates = screen.rates.get(&stage.name);
     let spark = rates.map_or(String::new(), |rates| spark::line(rates.iter(), width));
+    let of_items = |has: bool, text: String| if has { text } else { "-".to_owned() };
+    let has_items = !stage.is_service();
     [
         stage.name.clone(),
         state(stage).to_owned(),
         format!("{}/{}", stage.running, stage.processes),
-        if stage.is_source() { "-".to_owned() } else { rate(stage.rate.done) },
-        rate(stage.rate.emitted),
-        spark,
+        of_items(!stage.is_source(), rate(stage.rate.done)),
+        of_items(has_items, rate(stage.rate.emitted)),
+        if has_items { spark } else { stage.up().map_or(String::new(), |up| format!("up {}", time(up))) },
         stage.restarts().to_string(),
-        stage.totals.dead.to_string(),
+        of_items(has_items, stage.totals.dead.to_string()),
     ]
 }
 

@@ -15,12 +15,14 @@ pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
     mode::check(draft, report);
     check_arguments(&invocation, keys, report);
     check_codes(keys, report);
+    check_schedule(draft, report);
     let framing = mode::framing(draft);
     Some(Command {
         invocation,
         mode: mode::mode(draft),
         in_framing: keys.in_framing.value.unwrap_or(framing),
         out_framing: keys.out_framing.value.unwrap_or(framing),
+        stdout: mode::stdout(draft),
         env_file: keys.env_file.value.clone(),
         ..keys.part()
     })
@@ -31,6 +33,24 @@ pub(super) fn check_absent(draft: &Draft, report: &mut Report) {
     for (key, at) in &draft.own_program_keys {
         let fault = Diagnostic::error(format!("`{key}` is for a stage with a `command`")).at(&at.key);
         report.push(fault.help("the built-ins run inside of mprun: what they can be told stands in `with`"));
+    }
+}
+
+/// What is started by the clock is started by nothing else.
+fn check_schedule(draft: &Draft, report: &mut Report) {
+    let keys = &draft.keys;
+    let Some(at) = &keys.schedule.at else { return };
+    if let Some(input) = &keys.input.at {
+        let fault = Diagnostic::error("`schedule` goes with a program that reads no queue").at(&at.key);
+        report.push(fault.also(&input.key, "its items start its work"));
+    }
+    if let Some(restart) = keys.restart.at.as_ref().filter(|_| draft.sets_restart) {
+        let fault = Diagnostic::error("`restart` has no place beside `schedule`").at(&restart.key);
+        report.push(
+            fault
+                .also(&at.key, "starts it again")
+                .help("a run that fails is logged; the next one comes at its time"),
+        );
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::diagnostic::{Diagnostic, Report, Source, Span, list, nearest, quote};
-use crate::config::elements::{At, Element};
+use crate::config::elements::{At, Element, Fields};
+use crate::config::include::{Included, folder_of};
 use crate::config::keys::{FileKeys, StageKeys};
 
 /// What comes from outside the file.
@@ -17,18 +18,33 @@ pub(crate) struct Selection<'a> {
     pub start: Span,
     /// Only these stages; the others are as if disabled.
     pub stages: Option<&'a [String]>,
+    /// The files that it includes.
+    pub included: &'a [Included],
 }
 
 /// A stage on its way from keys to pipeline.
 pub(super) struct Draft {
     pub name: String,
     pub span: Span,
+    /// Where its paths start, if not at the pipeline's folder.
+    pub folder: Option<PathBuf>,
     /// Its own keys over those of `[defaults]`.
     pub keys: StageKeys,
+    /// Keys that the stage itself sets, and where.
+    pub own_keys: Vec<(&'static str, At)>,
     /// Keys of a program that the stage itself sets, and where.
     pub own_program_keys: Vec<(&'static str, At)>,
+    /// It sets `restart` itself.
+    pub sets_restart: bool,
     /// Why it is not to run, if so.
     pub off: Option<Off>,
+}
+
+impl Draft {
+    /// Whether the stage itself sets a key.
+    pub(super) fn owns(&self, key: &str) -> bool {
+        self.own_keys.iter().any(|(own, _)| *own == key)
+    }
 }
 
 /// Why a stage is not to run.
@@ -59,13 +75,20 @@ pub(super) fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Repor
         .all
         .iter()
         .map(|item| {
-            let merged = StageKeys::over(item.keys.clone(), keys.defaults.value.clone());
+            let mut merged = StageKeys::over(item.keys.clone(), keys.defaults.value.clone());
+            let folder = folder_of(&item.span, selection.included);
+            if folder.is_some() {
+                settle_paths(&mut merged, selection);
+            }
             let off = off(&item.name, merged.enabled.value, selected);
             Draft {
                 name: item.name.clone(),
                 span: item.span.clone(),
+                folder,
                 keys: merged,
+                own_keys: item.keys.set_keys().into_iter().map(|(key, at)| (key, at.clone())).collect(),
                 own_program_keys: item.keys.of_program(),
+                sets_restart: item.keys.restart.at.is_some(),
                 off,
             }
         })
@@ -73,6 +96,21 @@ pub(super) fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Repor
     check_selected(&drafts, selected.unwrap_or(&[]), report);
     check_some(&drafts, keys, &selection.start, report);
     drafts
+}
+
+/// What `[defaults]` and the command line say of an included stage starts at the pipeline's folder, all the same.
+fn settle_paths(keys: &mut StageKeys, selection: &Selection<'_>) {
+    let is_own =
+        |at: &Option<At>| at.as_ref().is_none_or(|at| folder_of(&at.value, selection.included).is_some());
+    let StageKeys { env_file, cwd, log_file, .. } = keys;
+    for setting in [env_file, cwd].into_iter().filter(|setting| !is_own(&setting.at)) {
+        setting.value = setting.value.take().map(|path| selection.folder.join(path));
+    }
+    let log = &mut log_file.value.path;
+    if !is_own(&log.at) {
+        let whole = |path: String| selection.folder.join(path).to_string_lossy().into_owned();
+        log.value = log.value.take().map(whole);
+    }
 }
 
 fn off(name: &str, enabled: bool, selected: Option<&[String]>) -> Option<Off> {

@@ -8,6 +8,7 @@ mod limits;
 mod mode;
 mod queues;
 mod rules;
+mod service;
 mod wiring;
 mod work;
 
@@ -78,7 +79,7 @@ fn needs(drafts: &[Draft], pipeline: &Pipeline, registry: &Registry) -> MachineN
         if let Task::Use { name, with } = &stage.work.task
             && let Some(files) = registry.input_files(name, with)
         {
-            needs.note_files(&stage.name, pipeline.folder.join(files));
+            needs.note_files(&stage.name, pipeline.folder_of(stage).join(files));
         }
     }
     needs
@@ -94,9 +95,11 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
     rules::settle_delays(initial, max, report);
     let RetryKeys { delay, max, .. } = &mut draft.keys.retry.value;
     rules::settle_delays(delay, max, report);
+    service::check(draft, report);
     let keys = &draft.keys;
     Stage {
         name: draft.name.clone(),
+        folder: draft.folder.clone(),
         work: work::compile(draft, registry, report),
         processes: keys.processes.value,
         rules: keys.part(),

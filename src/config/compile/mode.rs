@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::elements::{At, FramingWord, ModeWord, ReplyWord};
-use crate::config::pipeline::{Framing, Mode, Reply};
+use crate::config::pipeline::{Framing, Mode, Reply, Stdout};
 
 /// Queues that one stage with answers can read: one place is its own (see [`crate::config::Work::needs_spill_queue`]).
 const MAX_INPUTS: usize = 15;
@@ -27,6 +27,12 @@ pub(super) fn framing(draft: &Draft) -> Framing {
         Some(FramingWord::Mprun) if uses_protocol(draft) => Framing::U32be,
         Some(FramingWord::Mprun) | None => Framing::Lines,
     }
+}
+
+/// Where its output goes. As a default for all stages this holds for those whose output nobody waits for.
+pub(super) fn stdout(draft: &Draft) -> Stdout {
+    let is_read = !draft.keys.output.value.is_empty() || matches!(mode(draft), Mode::Reply(_));
+    if is_read { Stdout::Items } else { draft.keys.stdout.value }
 }
 
 /// Whether the program says of each item how it went. As a default for all stages this holds for those that it fits.
@@ -78,6 +84,32 @@ pub(super) fn check(draft: &Draft, report: &mut Report) {
     }
     if mode == ModeWord::Each && keys.batch.value.is_none() {
         check_whole_input(draft, report);
+    }
+    check_stdout(draft, mode, report);
+}
+
+/// Output that goes elsewhere is no item.
+fn check_stdout(draft: &Draft, mode: ModeWord, report: &mut Report) {
+    let Some(at) = own(draft, "stdout") else { return };
+    let fault = |title: &str| Diagnostic::error(title).at(&at.key);
+    if let Some(output) = &draft.keys.output.at {
+        let fault =
+            fault("`stdout` has no place beside `output`").also(&output.key, "takes what the program writes");
+        return report.push(fault.help("leave one of the two out"));
+    }
+    if draft.keys.stdout.value == Stdout::Items {
+        return;
+    }
+    if mode == ModeWord::Reply {
+        let fault = fault("`stdout` has no place beside mode = \"reply\"");
+        return report.push(fault.help("the program's answers are on its standard output"));
+    }
+    for key in ["collect", "out_framing"] {
+        if let Some(other) = own(draft, key) {
+            let fault =
+                Diagnostic::error(format!("`{key}` has no place beside this `stdout`")).at(&other.key);
+            report.push(fault.also(&at.value, "no items come from it"));
+        }
     }
 }
 

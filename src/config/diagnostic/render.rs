@@ -3,7 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
 use super::excerpt::Excerpt;
-use super::{Diagnostic, Note, Severity};
+use super::{Diagnostic, Note, Severity, Span};
 
 pub(super) fn diagnostic(diagnostic: &Diagnostic, color: bool) -> String {
     let level = match diagnostic.severity {
@@ -12,10 +12,15 @@ pub(super) fn diagnostic(diagnostic: &Diagnostic, color: bool) -> String {
     };
     let excerpt = diagnostic.span.as_ref().map(|span| Excerpt::of(span, &diagnostic.also));
     let group = Group::with_title(level.primary_title(diagnostic.title.as_str()));
+    let elsewhere = elsewhere(diagnostic);
     let group = match &excerpt {
         Some(excerpt) => lines(group, excerpt, diagnostic),
         None => group,
     };
+    let group = elsewhere.iter().fold(group, |group, (excerpt, label)| {
+        let annotation = AnnotationKind::Context.span(excerpt.primary.clone()).label(*label);
+        group.element(snippet(excerpt).annotation(annotation))
+    });
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     // Lines are short enough already: the renderer's own way of it takes wide characters for narrow ones.
     let text = renderer.term_width(usize::from(u16::MAX)).render(&[notes(group, diagnostic)]);
@@ -45,9 +50,19 @@ fn lines<'a>(group: Group<'a>, excerpt: &'a Excerpt, diagnostic: &'a Diagnostic)
     };
     let others = excerpt.others.iter();
     let others = others.map(|(span, label)| AnnotationKind::Context.span(span.clone()).label(label.as_str()));
-    let snippet =
-        Snippet::source(excerpt.text.as_str()).line_start(excerpt.first_line).path(excerpt.name.as_str());
-    group.element(snippet.annotation(primary).annotations(others))
+    group.element(snippet(excerpt).annotation(primary).annotations(others))
+}
+
+fn snippet<'a, T: Clone>(excerpt: &'a Excerpt) -> Snippet<'a, T> {
+    Snippet::source(excerpt.text.as_str()).line_start(excerpt.first_line).path(excerpt.name.as_str())
+}
+
+/// Places that matter as well, in other files.
+fn elsewhere(diagnostic: &Diagnostic) -> Vec<(Excerpt, &str)> {
+    let is_elsewhere =
+        |span: &Span| diagnostic.span.as_ref().is_some_and(|main| main.source() != span.source());
+    let others = diagnostic.also.iter().filter(|(span, _)| is_elsewhere(span));
+    others.map(|(span, label)| (Excerpt::of(span, &[]), label.as_str())).collect()
 }
 
 /// Adds what to do, then what is accepted.

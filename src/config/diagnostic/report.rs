@@ -1,6 +1,7 @@
 //! All there is to say about a file, in the order of its lines.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Diagnostic, Source, render};
 
@@ -56,11 +57,12 @@ impl Report {
 
     /// Puts them in the order in which a reader of the file meets them, each once: a fault of `[defaults]` is found
     /// anew in every stage.
-    pub(in crate::config) fn sort(&mut self, file: &Source) {
-        // Stable: what is not in the file, or at one place of it, stays in the order in which it was found.
-        self.diagnostics.sort_by_key(|diagnostic| match &diagnostic.span {
-            Some(span) if **span.source() == *file => (1, span.range().start),
-            _ => (0, 0),
+    pub(in crate::config) fn sort<'a>(&mut self, files: impl Iterator<Item = &'a Arc<Source>> + Clone) {
+        // Stable: what is in none of the files, or at one place, stays in the order in which it was found.
+        self.diagnostics.sort_by_key(|diagnostic| {
+            let span = diagnostic.span.as_ref();
+            let file = span.and_then(|span| files.clone().position(|file| Arc::ptr_eq(file, span.source())));
+            file.map(|file| (file, span.map_or(0, |span| span.range().start)))
         });
         self.diagnostics.dedup_by(|next, one| next.says_the_same(one));
     }
@@ -72,9 +74,11 @@ impl Report {
         self.diagnostics.extend(other.diagnostics);
     }
 
-    /// The same order for what is all of one file.
+    /// The same order within each file.
     pub(in crate::config) fn sort_by_span(&mut self) {
-        self.diagnostics.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| span.range().start));
+        self.diagnostics.sort_by_cached_key(|diagnostic| {
+            diagnostic.span.as_ref().map(|span| (span.source().name.clone(), span.range().start))
+        });
         self.diagnostics.dedup_by(|next, one| next.says_the_same(one));
     }
 }

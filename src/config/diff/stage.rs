@@ -4,7 +4,9 @@ use super::change::{KeyChange, ValueChange};
 use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_duration, show_size};
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
-use crate::config::pipeline::{Collect, Command, Framing, Mode, Reply, Rules, Stage, Task, Tuning, Work};
+use crate::config::pipeline::{
+    Collect, Command, Framing, Mode, Reply, Rules, Stage, Stdout, Task, Tuning, Work,
+};
 use crate::logs::LogFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -25,10 +27,11 @@ pub struct StageChange {
 }
 
 pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
-    let Stage { name: _, work, processes, rules, tuning, recycle, log_file } = old;
+    let Stage { name: _, folder, work, processes, rules, tuning, recycle, log_file } = old;
     let (mut live, mut replaced) = (Vec::new(), Vec::new());
     <StageKeys as Part<Tuning>>::compare_part("", tuning, &new.tuning, &mut live);
     <StageKeys as Part<Rules>>::compare_part("", rules, &new.rules, &mut live);
+    replaced.extend(KeyChange::between("folder", folder, &new.folder, shown_folder));
     compare_work(work, &new.work, &mut replaced);
     replaced.extend(KeyChange::between("log_file", log_file, &new.log_file, shown_log_file));
     RecycleKeys::compare("recycle", recycle, &new.recycle, &mut replaced);
@@ -61,6 +64,7 @@ fn compare_command(old: &Command, new: &Command, keys: &mut Vec<KeyChange>) {
     keys.extend(KeyChange::between("mode", &old.mode, &new.mode, shown_mode));
     Framing::compare("in_framing", &old.in_framing, &new.in_framing, keys);
     Framing::compare("out_framing", &old.out_framing, &new.out_framing, keys);
+    Stdout::compare("stdout", &old.stdout, &new.stdout, keys);
     keys.extend(env_file((&old.env_file, &old.file_variables), (&new.env_file, &new.file_variables)));
     <StageKeys as Part<Command>>::compare_part("", old, new, keys);
 }
@@ -99,6 +103,10 @@ fn shown_mode(mode: &Mode) -> String {
             format!("each ({}{batch})", Collect::shown(collect))
         }
     }
+}
+
+fn shown_folder(folder: &Option<PathBuf>) -> String {
+    folder.as_ref().map_or_else(|| "the pipeline's".to_owned(), |folder| folder.display().to_string())
 }
 
 fn shown_log_file(file: &Option<LogFile>) -> String {

@@ -7,6 +7,7 @@ fn stage(name: &str) -> Stage {
     let seconds = Duration::from_secs;
     Stage {
         name: name.into(),
+        folder: None,
         work: Work { task: crate::config::Task::of("filter"), inputs: vec!["q".into()], outputs: vec![] },
         processes: 1,
         rules: Rules {
@@ -16,6 +17,7 @@ fn stage(name: &str) -> Stage {
             on_give_up: OnGiveUp::Stop,
             stop_timeout: seconds(10),
             failing_timeout: None,
+            schedule: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         recycle: Recycle::default(),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
-use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart, Sync, WhenFailing, WhenFull};
+use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart, Stdout, Sync, WhenFailing, WhenFull};
 
 /// An enum whose variants have a word each.
 pub(crate) trait Choice: Copy + PartialEq + 'static {
@@ -72,6 +72,11 @@ impl Choice for ReplyWord {
 
 impl Choice for Collect {
     const WORDS: &'static [(&'static str, Self)] = &[("lines", Collect::Lines), ("whole", Collect::Whole)];
+}
+
+impl Choice for Stdout {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("items", Stdout::Items), ("log", Stdout::Log), ("null", Stdout::Null)];
 }
 
 impl Choice for Framing {

@@ -82,6 +82,7 @@ impl Element for Invocation {
 fn word(node: &Node, report: &mut Report) -> Option<String> {
     match &node.content {
         Content::Text { text, .. } => has_no_zero(text, node, report).then(|| text.clone()),
+        Content::Unknown => None, // reported where it was expanded
         content => {
             let fault = wrong_kind::<Invocation>(node, "a word in quotes");
             report.push(fault.did_you_mean(quoted_number(content)));
@@ -162,6 +163,7 @@ fn variable(entry: &Entry, report: &mut Report) -> Option<(String, String)> {
 fn variable_value(node: &Node, report: &mut Report) -> Option<String> {
     let fault = match &node.content {
         Content::Text { text, .. } if !text.contains('\0') => return Some(text.clone()),
+        Content::Unknown => return None, // reported where it was expanded
         Content::Text { .. } => Diagnostic::error("a zero byte in a variable").at(&node.span),
         content => {
             let guess = match content {

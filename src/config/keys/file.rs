@@ -1,7 +1,9 @@
 //! The top of the file, and the tables that stand there once.
 
 use super::{Defaults, QueueKeys, StageKeys, seconds};
-use crate::config::elements::{Address, Named, Pause, PipelineName, Size, SocketPath, Tables, part, table};
+use crate::config::elements::{
+    Address, Named, Patterns, Pause, PipelineName, Size, SocketPath, Tables, part, table,
+};
 use crate::config::pipeline::DeadLetters;
 use crate::dead_letter::{Store, WhenFull};
 
@@ -13,6 +15,9 @@ table! {
     FileKeys = "a pipeline file" {
         /// The pipeline's name. Default: the file's name without `.toml`.
         name: Option<PipelineName> = None;
+        /// Files with further `stages` and `queues`: paths that start at this file's folder, wildcards in the last name.
+        /// Paths in such a file start at its own folder.
+        include: Patterns = Vec::new(), also "includes" "imports" "files";
         /// The longest time that a stop drains the queues.
         drain_timeout: Pause = seconds(30), also "drain" "timeout" "shutdown_timeout";
         /// Defaults for the keys of all stages. A stage's own keys override them.

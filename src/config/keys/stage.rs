@@ -9,9 +9,11 @@ use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
     At, Count, DeadCodes, Element, ExitCodes, Fields, FramingWord, Invocation, ModeWord, Nice, Pause, Period,
-    Processes, QueueNames, RateText, ReplyWord, Umask, Variables, With, Word, part, table,
+    Processes, QueueNames, RateText, ReplyWord, ScheduleText, Umask, Variables, With, Word, part, table,
 };
-use crate::config::pipeline::{Collect, Command, Framing, OnGiveUp, Restart, Rules, Tuning, WhenFailing};
+use crate::config::pipeline::{
+    Collect, Command, Framing, OnGiveUp, Restart, Rules, Stdout, Tuning, WhenFailing,
+};
 
 table! {
     /// `[stages.NAME]`.
@@ -52,6 +54,9 @@ table! {
         /// The exit codes of the program that mean that the item can never be done: a dead letter at once, without further
         /// attempts. With `mode = "each"` or `"reply"`.
         dead_codes: DeadCodes = Vec::new(), also "reject_codes" "permanent_codes" "fatal_codes";
+        /// Where the program's standard output goes: "items": to the stage's queues, or without `output` as lines to mprun's
+        /// own standard output. "log": to the log, as its standard error does. "null": nowhere.
+        stdout: Stdout = Stdout::Items, also "standard_output";
         /// Variables for the program's environment, added to mprun's own; they override those.
         env: Variables = Vec::new(), also "environment" "variables";
         /// A file of such variables, one `NAME=value` a line, in the grammar of systemd's `EnvironmentFile=`; `env`
@@ -86,6 +91,9 @@ table! {
         sleep_when_empty: Option<Period> = None;
         /// Log each step of each item, with the queue's size before and after.
         log_items: bool = false, also "verbose" "trace";
+        /// Starts the program at these times, in local time, instead of at once. A time that comes while it runs is left
+        /// out. A run with such a stage does not end by itself.
+        schedule: Option<ScheduleText> = None, also "cron" "at" "crontab" "when";
         /// When an ended worker is started again: always, only after a failure, or never.
         restart: Restart = Restart::OnFailure, also "autorestart" "restart_policy";
         /// How long to wait before a restart: doubling from `initial` to `max`.
@@ -124,14 +132,18 @@ part! {
     }
 }
 
-part! { StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout, failing_timeout } }
+part! {
+    StageKeys => Rules {
+        restart, backoff, give_up, on_give_up, stop_timeout, failing_timeout, schedule,
+    }
+}
 
 part! {
     StageKeys => Command { success_codes, dead_codes, env, cwd, user, group, umask, nice, limits } else Command::default()
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 17] = [
+const OF_A_PROGRAM: [&str; 19] = [
     "mode",
     "reply",
     "collect",
@@ -141,6 +153,7 @@ const OF_A_PROGRAM: [&str; 17] = [
     "out_framing",
     "success_codes",
     "dead_codes",
+    "stdout",
     "env",
     "env_file",
     "cwd",
@@ -149,11 +162,12 @@ const OF_A_PROGRAM: [&str; 17] = [
     "umask",
     "nice",
     "limits",
+    "schedule",
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 9] =
-    ["use", "with", "command", "mode", "reply", "collect", "batch", "input", "output"];
+const OF_ONE_STAGE: [&str; 10] =
+    ["use", "with", "command", "mode", "reply", "collect", "batch", "input", "output", "schedule"];
 
 impl StageKeys {
     /// The keys of a program that are set here, with their places.

@@ -107,7 +107,7 @@ impl Survey {
 /// Looks for all that the stages name.
 pub fn survey(loaded: &Loaded) -> Survey {
     let Loaded { pipeline, needs, .. } = loaded;
-    let find = |stage: &Stage| (stage.name.clone(), find_needs(stage, needs, &pipeline.folder));
+    let find = |stage: &Stage| (stage.name.clone(), find_needs(stage, needs, pipeline.folder_of(stage)));
     Survey { stages: pipeline.stages.iter().map(find).collect() }
 }
 

@@ -1,6 +1,6 @@
 use super::survey::{EnvFile, Folder, Found, Name, Program};
 use super::*;
-use crate::config::{LoadOptions, load_text};
+use crate::config::{LoadOptions, Texts, load_texts};
 use crate::stage::Registry;
 use std::ffi::OsString;
 use std::fs;
@@ -26,7 +26,8 @@ impl Home {
 
     fn load(&self, text: &str) -> Loaded {
         let span = self.0.join("p.toml");
-        load_text(&span, text.to_owned(), &LoadOptions::default(), &Registry::builtin())
+        let texts = Texts { main: text.to_owned(), ..Texts::default() };
+        load_texts(&span, texts, &LoadOptions::default(), &Registry::builtin())
             .unwrap_or_else(|report| panic!("{report}"))
     }
 

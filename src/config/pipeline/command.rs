@@ -22,6 +22,9 @@ pub struct Command {
     /// The exit codes that say that the item can never be done.
     #[serde(default)]
     pub dead_codes: Vec<u8>,
+    /// Where its standard output goes, where no queue takes it.
+    #[serde(default, skip_serializing_if = "Stdout::is_items")]
+    pub stdout: Stdout,
     /// Variables over those that mprun itself was given.
     pub env: Vec<(String, String)>,
     /// A file of further ones, beneath `env`.
@@ -96,6 +99,24 @@ pub enum Reply {
     /// frames are those of [`Framing::U32be`], both ways.
     #[serde(rename = "Told")]
     Protocol,
+}
+
+/// `stdout`: where the standard output of a program goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stdout {
+    /// Its items go to the stage's queues, or to mprun's standard output.
+    #[default]
+    Items,
+    /// Its lines go where those of its standard error go.
+    Log,
+    /// Nowhere.
+    Null,
+}
+
+impl Stdout {
+    fn is_items(&self) -> bool {
+        *self == Stdout::Items
+    }
 }
 
 /// `collect`: what counts as the outputs of a program that is started for an item.

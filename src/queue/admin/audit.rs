@@ -6,7 +6,7 @@ use crate::queue::arena::layout::{
 };
 use crate::queue::arena::{descriptor::Meta, fault::Fault};
 use crate::queue::transaction::counts::{self, QueueCounts};
-use crate::queue::transaction::{delayed, holdings::Bitmap, returned, ring, tx::Tx};
+use crate::queue::transaction::{delayed, holdings::Bitmap, returned, ring, tx::Tx, window};
 use std::collections::BTreeMap;
 
 struct Tally {
@@ -17,6 +17,8 @@ struct Tally {
     /// Of each queue, by its index.
     bytes: Vec<u64>,
     leased: Vec<u64>,
+    /// In windows, for the queue.
+    pending: Vec<u64>,
 }
 
 /// A fault found by the audit is one of its findings.
@@ -73,19 +75,27 @@ impl Tally {
 /// The counts of every queue in use, or the first thing that does not add up.
 pub(super) fn check(tx: &Tx<'_>) -> Result<Vec<(QueueId, QueueCounts)>, String> {
     let (blocks, extents) = (BTreeMap::new(), BTreeMap::new());
-    let mut tally = Tally { blocks, extents, bytes: vec![0; MAX_QUEUES], leased: vec![0; MAX_QUEUES] };
+    let [bytes, leased, pending] = [(); 3].map(|()| vec![0; MAX_QUEUES]);
+    let mut tally = Tally { blocks, extents, bytes, leased, pending };
     free_blocks(tx, &mut tally)?;
     for slot in SlotAt::opened(tx.get(layout::OPENED)) {
         held(tx, slot, &mut tally)?;
     }
     let mut all = Vec::new();
     for queue in counts::used_queues(tx.memory) {
-        waiting(tx, queue, &mut tally)?;
+        match window::is_one(tx, queue) {
+            true => in_window(tx, queue, &mut tally)?,
+            false => waiting(tx, queue, &mut tally)?,
+        }
         all.push((queue.id(), counts::counts(tx, queue)));
     }
     tally.outstanding(tx)?;
     for (q, counts) in &all {
         agree(*q, counts, &tally)?;
+        let (known, seen) = (tx.get(QueueAt::of(*q)? + queue::PENDING), tally.pending[q.0 as usize]);
+        if known != seen {
+            return Err(format!("queue {}: {known} outputs wait in windows, {seen} are there", q.0));
+        }
     }
     let carved = Class::all().map(|class| tx.get(class.carved())).fold(0, u64::wrapping_add);
     match tally.blocks.len() as u64 == carved {
@@ -160,6 +170,33 @@ fn waiting(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), String>
         tally.item(tx, at, meta, format!("queue {}", own.0))?;
     }
     Ok(())
+}
+
+/// The outputs in a window, each in the block that was reserved for its queue.
+fn in_window(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), String> {
+    let place = format!("window {}", queue.index());
+    let (mut closed, mut outputs) = (0, 0);
+    let next = tx.get(queue + queue::NEXT_PLACE);
+    for closed_place in window::places(tx, queue)? {
+        closed += closed_place.items;
+        if let Some(list) = closed_place.list(tx) {
+            tally.bytes[queue.index()] += tally.block(list, place.clone())?;
+        }
+        let is_next = closed_place.first == next;
+        let (gone, items) = if is_next { window::moved(tx, queue) } else { (0, 0) };
+        for (i, at) in closed_place.outputs(tx).enumerate().skip(gone) {
+            let meta = window::rest(at, tx.memory.meta(at), if i == gone { items } else { 0 })?;
+            let to = QueueAt::of(meta.queue())?.index();
+            tally.pending[to] += meta.items() as u64;
+            outputs += meta.items() as u64;
+            tally.item(tx, at, meta, place.clone())?;
+        }
+    }
+    let counted = (tx.get(queue + queue::CLOSED_PLACES), counts::waiting(tx, queue));
+    match counted == (closed, outputs) {
+        true => Ok(()),
+        false => Err(format!("{place}: {closed} places with {outputs} outputs, counted as {counted:?}")),
+    }
 }
 
 fn agree(QueueId(q): QueueId, counts: &QueueCounts, tally: &Tally) -> Result<(), String> {

@@ -2,12 +2,14 @@
 
 mod audit;
 mod failing;
+mod order;
 mod put_back;
 mod queues;
 mod release;
 mod slots;
 
 pub use failing::Failing;
+pub use order::WindowState;
 pub use put_back::PutBack;
 pub use queues::QueueAdmin;
 pub use release::{DeadLetterCandidate, Death, FailureAttribution, Released};

@@ -1,6 +1,6 @@
 //! The supervisor's handle on the arena, and what it does to queues.
 
-use super::audit;
+use super::{audit, order};
 use crate::model::Limits;
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, inline_word};
@@ -8,7 +8,7 @@ use crate::queue::arena::layout::{self, INLINE, QueueAt, queue};
 use crate::queue::arena::{attach::Arena, fault::Fault};
 use crate::queue::transaction::counts::{self, QueueCounts};
 use crate::queue::transaction::tap::{self, ItemPreview};
-use crate::queue::transaction::{drop_old, returned, ring, session::Session};
+use crate::queue::transaction::{drop_old, returned, ring, session::Session, window};
 
 /// Items of a removed queue that are dropped in one transaction.
 const TX_ITEMS: u64 = 64;
@@ -55,7 +55,8 @@ impl QueueAdmin {
         tx.commit()?;
         tx.notify_all(queue + queue::NOT_FULL);
         tx.notify_all(queue + queue::BYTES_FREE);
-        Ok(())
+        drop(tx);
+        order::fill(&mut self.session, queue)
     }
 
     /// Makes the pages of a queue's words certain, and those of the queues around it. Killed before the count is stored, it
@@ -87,6 +88,10 @@ impl QueueAdmin {
             let left = counts::queued(&tx, queue).min(TX_ITEMS);
             if tx.get(queue + queue::FLAGS) & queue::USED == 0 {
                 return Ok(discarded);
+            }
+            if window::is_one(&tx, queue) {
+                drop(tx);
+                return self.remove_window(queue);
             }
             let (k, delayed) = (tx.get(queue + queue::RING), tx.get(queue + queue::DELAY_USED));
             if left > 0 {
@@ -137,7 +142,8 @@ impl QueueAdmin {
             tx.commit()?;
             queue::EVENTS.iter().for_each(|&event| tx.notify_all(queue + event));
         }
-        Ok(())
+        drop(tx);
+        order::fill(&mut self.session, queue)
     }
 
     /// Puts one short item (8 bytes at most): a stage's first token.

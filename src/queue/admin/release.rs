@@ -1,6 +1,7 @@
 //! Releasing a dead worker: what it held goes back, in bounded transactions, each atomic. So this may itself be
 //! killed at any store and be run again by any process, while the other workers run.
 
+use super::order;
 use super::queues::QueueAdmin;
 use crate::model::{Tuning, WhenFailing};
 use crate::queue::arena::layout::{LOCK, SlotAt, entry, slot};
@@ -205,8 +206,12 @@ impl QueueAdmin {
         self.session.begin().map(drop)
     }
 
-    /// The dead one may have owed wake-ups, or consumed one: all who wait on its queues are woken.
+    /// The dead one may have owed wake-ups, or consumed one: all who wait on its queues are woken. What it has made room for
+    /// moves on.
     fn wake_all_after(&mut self, slot: SlotAt) -> Result<(), Fault> {
+        for queue in self.queues_of(slot) {
+            order::fill(&mut self.session, queue)?;
+        }
         self.session.memory().store(slot + slot::PID, 0);
         checkpoint::count_change_of_dead(self.session.memory());
         self.wake_beside(&[slot.id()])
@@ -237,12 +242,8 @@ impl QueueAdmin {
             return Ok(());
         }
         let mut tx = self.session.begin()?;
-        let before = Bitmap::load(tx.memory, slot);
-        let mut after = before;
-        let new = FreeEntries::of_both(&before, &before).next();
-        let new = new.ok_or_else(|| Fault::damaged("a worker's free holdings", slot, 0))?;
-        holdings::cut(&mut tx, slot, entry, at, new, &mut after);
-        after.save(&mut tx, slot, &before);
+        let new = FreeEntries::one(slot, &tx)?;
+        holdings::cut(&mut tx, slot, entry, at, new);
         tx.commit()
     }
 
@@ -262,14 +263,12 @@ impl QueueAdmin {
 
     fn end_as_dead(&mut self, slot: SlotAt, entry: u16) -> Result<(), Fault> {
         let mut tx = self.session.begin()?;
-        let before = Bitmap::load(tx.memory, slot);
-        let (mut after, mut ended) = (before, EndedQueues::default());
+        let mut ended = EndedQueues::default();
         let part = EntryPart { entry, items: 1 };
         if let Some(place) = Place::of(tx.memory, slot) {
             place.ended(&mut tx, &[part], End::Dead, &mut ended);
         }
-        holdings::end(&mut tx, slot, std::iter::once(part), End::Dead, &mut after, &mut ended)?;
-        after.save(&mut tx, slot, &before);
+        holdings::end(&mut tx, slot, std::iter::once(part), End::Dead, &mut ended)?;
         tx.commit()?;
         ended.notify(&mut tx);
         Ok(())
@@ -314,8 +313,8 @@ impl QueueAdmin {
                 items += meta.items() as u64;
                 failed.map_or(meta, |failed| meta.failed(failed.failures.into()))
             })?;
+            holdings::clear(&mut tx, slot, entry);
         }
-        clear(&mut tx, slot, held);
         tx.commit()?;
         Ok(items)
     }
@@ -335,11 +334,4 @@ fn delay_of(tx: &Tx<'_>, slot: SlotAt, entry: u16, failed: &Failed) -> Option<De
     let (memory, at) = (tx.memory, slot.entry(entry));
     let put_off = memory.load(at + entry::PUT_OFF) as u32;
     failed.delay(tuning::load(memory, slot).retry, put_off, memory.load(at + entry::SEQUENCE))
-}
-
-fn clear(tx: &mut Tx<'_>, slot: SlotAt, entries: &[u16]) {
-    let before = Bitmap::load(tx.memory, slot);
-    let mut after = before;
-    entries.iter().for_each(|&entry| after.clear(entry));
-    after.save(tx, slot, &before);
 }

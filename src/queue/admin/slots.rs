@@ -3,7 +3,7 @@
 use super::queues::QueueAdmin;
 use crate::model::{Totals, Tuning};
 use crate::queue::arena::item_times::{self, ItemTimes};
-use crate::queue::arena::layout::{self, SlotAt, StageAt, slot};
+use crate::queue::arena::layout::{self, QueueAt, SlotAt, StageAt, queue, slot};
 use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::worker_time::{self, WorkTimes};
 use crate::queue::arena::{attach::Arena, fault::Fault, futex, slot_queues, tuning};
@@ -166,6 +166,12 @@ impl QueueAdmin {
         stages.for_each(|stage| event::wake_all_on(memory, stage + layout::stage::MAY_TAKE));
     }
 
+    /// The queues that a worker uses; all, where that is not known.
+    pub(super) fn queues_of(&self, slot: SlotAt) -> Vec<QueueAt> {
+        let memory = self.session.memory();
+        slot_queues::load(memory, slot).unwrap_or_else(|| counts::used_queues(memory).collect())
+    }
+
     /// Wakes every waiter on the queues that these workers use, each queue once.
     pub(super) fn wake_beside(&self, ids: &[SlotId]) -> Result<(), Fault> {
         let (memory, mut queues) = (self.session.memory(), Vec::new());
@@ -181,6 +187,10 @@ impl QueueAdmin {
                 }
             }
         }
+        // Who waits for its turn in the order of one of them sleeps on its window.
+        let windows = queues.iter().filter_map(|&queue| QueueAt::linked(memory.load(queue + queue::WINDOW)));
+        let windows: Vec<QueueAt> = windows.collect();
+        queues.extend(windows);
         queues.sort_unstable_by_key(|queue| queue.index());
         queues.dedup();
         queues.into_iter().for_each(|queue| event::wake_all(memory, queue));
@@ -202,6 +212,7 @@ impl QueueAdmin {
                 emitted: memory.load(slot + slot::EMITTED),
                 dead: memory.load(slot + slot::DEAD),
                 too_long: 0,
+                repeated: 0,
             },
             progress: {
                 let [done, total] = slot::PROGRESS.map(|word| memory.load(slot + word));

@@ -195,8 +195,10 @@ pub(crate) mod queue {
     pub(crate) const BYTES: Field<Queue> = Field::new(32);
     /// log2 of the ring's slots.
     pub(crate) const RING: Field<Queue> = Field::new(40);
-    pub(crate) const DEAD: Field<Queue> = Field::new(48);
-    pub(crate) const DROPPED_OLD: Field<Queue> = Field::new(56);
+    /// Slots of the ring ever filled.
+    pub(crate) const LAST_SLOT: Field<Queue> = Field::new(48);
+    /// Slots of the ring ever emptied. With it, what each transaction writes lies in one line.
+    pub(crate) const FIRST_SLOT: Field<Queue> = Field::new(56);
     /// Events, each in its own line.
     pub(crate) const NOT_EMPTY: Field<Queue, Event> = Field::new(64);
     pub(crate) const NOT_FULL: Field<Queue, Event> = Field::new(128);
@@ -212,11 +214,9 @@ pub(crate) mod queue {
     pub(crate) const RETURN_ROOM: Field<Queue> = Field::new(304);
     /// Which item the supervisor has put back last.
     pub(crate) const PUT_BACK: Field<Queue> = Field::new(312);
-    /// Slots of the ring ever filled.
-    pub(crate) const LAST_SLOT: Field<Queue> = Field::new(320);
-    /// Slots of the ring ever emptied.
-    pub(crate) const FIRST_SLOT: Field<Queue> = Field::new(328);
-    /// Items of the first slot's run that are gone.
+    pub(crate) const DEAD: Field<Queue> = Field::new(320);
+    pub(crate) const DROPPED_OLD: Field<Queue> = Field::new(328);
+    /// Items of the first slot's span that are gone.
     pub(crate) const SKIPPED: Field<Queue> = Field::new(336);
     /// Entries of the returned stack.
     pub(crate) const RETURNED_ENTRIES: Field<Queue> = Field::new(344);
@@ -230,8 +230,28 @@ pub(crate) mod queue {
     pub(crate) const DELAY_SHIFT: Field<Queue> = Field::new(408);
     /// The longest that an item may be delayed, in milliseconds.
     pub(crate) const DELAY_MOST: Field<Queue> = Field::new(416);
+    /// Of an input whose items keep their order: its window, as [`QueueAt::link`] has it. This and what follows, see
+    /// `transaction/window.rs`.
+    pub(crate) const WINDOW: Field<Queue> = Field::new(424);
+    /// Of a window: the queue whose items' order it keeps.
+    pub(crate) const WINDOW_OF: Field<Queue> = Field::new(432);
+    /// Of a window: the number of the item whose outputs come next.
+    pub(crate) const NEXT_PLACE: Field<Queue> = Field::new(440);
+    /// Of a window: items that ended, and whose outputs have not all come out.
+    pub(crate) const CLOSED_PLACES: Field<Queue> = Field::new(448);
+    /// Of a window: the number from which on it keeps the order.
+    pub(crate) const ORDERED_FROM: Field<Queue> = Field::new(456);
+    /// Of a window: what has come out of its next place: so many descriptors, and items of the one behind them.
+    pub(crate) const MOVED: [Field<Queue>; 2] = [Field::new(464), Field::new(472)];
+    /// Of a window: the output without room that it waits for, and the window that waits behind it.
+    pub(crate) const HELD_UP_BY: Field<Queue> = Field::new(480);
+    pub(crate) const HELD_UP_NEXT: Field<Queue> = Field::new(488);
+    /// Of an output: the first window that waits for its room.
+    pub(crate) const HELD_UP: Field<Queue> = Field::new(496);
+    /// Of an output: items for it in windows.
+    pub(crate) const PENDING: Field<Queue> = Field::new(504);
     /// Every word that a removed queue must leave behind as zero.
-    pub(crate) const COUNTERS: [Field<Queue>; 20] = [
+    pub(crate) const COUNTERS: [Field<Queue>; 31] = [
         TAIL,
         HEAD,
         RETURNED,
@@ -252,12 +272,25 @@ pub(crate) mod queue {
         DELAY_ROOM,
         DELAY_SHIFT,
         DELAY_MOST,
+        WINDOW,
+        WINDOW_OF,
+        NEXT_PLACE,
+        CLOSED_PLACES,
+        ORDERED_FROM,
+        MOVED[0],
+        MOVED[1],
+        HELD_UP_BY,
+        HELD_UP_NEXT,
+        HELD_UP,
+        PENDING,
     ];
 
     /// FLAGS
     pub(crate) const USED: u64 = 1;
     pub(crate) const ENDED: u64 = 2;
     pub(crate) const CLOSED: u64 = 4;
+    /// It is no queue, but the window of a stage that keeps the order of its input.
+    pub(crate) const IS_WINDOW: u64 = 8;
 }
 
 impl QueueAt {
@@ -291,6 +324,18 @@ impl QueueAt {
     #[inline]
     pub(crate) fn index(self) -> usize {
         (self.offset() - QUEUES) / QUEUE_SIZE
+    }
+
+    /// The word that names it in another queue's words, where 0 is none.
+    pub(crate) fn link(self) -> u64 {
+        self.index() as u64 + 1
+    }
+
+    /// The queue that such a word names.
+    #[inline]
+    pub(crate) fn linked(word: u64) -> Option<QueueAt> {
+        let index = usize::try_from(word.checked_sub(1)?).ok().filter(|&index| index < MAX_QUEUES)?;
+        Some(QueueAt::nth(index as u16))
     }
 
     pub(crate) fn id(self) -> QueueId {
@@ -352,6 +397,23 @@ impl QueueAt {
         At::new(self.delayed(DELAYED_MAX).offset() + i as usize * 8)
     }
 
+    /// Of a window: the place of the item of this number. It lies where a queue has its returned items.
+    pub(crate) fn place(self, number: u64) -> EntryAt {
+        self.returned(number % PLACES)
+    }
+
+    /// Of a window: the word that says whether that place is closed, as its bit `number % 64`. It lies where a queue has
+    /// the heap of its delayed items.
+    pub(crate) fn closed_word(self, number: u64) -> WordAt {
+        self.due_cell(number % PLACES / 64)
+    }
+
+    /// All the places of a window.
+    pub(crate) fn places_areas(self) -> [Area; 2] {
+        let closed = Area { start: self.closed_word(0).offset(), bytes: PLACES as usize / 8 };
+        [self.returned_area(0, PLACES), closed]
+    }
+
     /// Entries `from ..` of the table of delayed items, and their cells of the heap.
     pub(crate) fn delayed_areas(self, from: u64, entries: u64) -> [Area; 2] {
         let n = entries as usize;
@@ -399,6 +461,10 @@ pub(crate) mod entry {
     pub(crate) const PUT_OFF: Field<Entry> = Field::new(32);
     /// What is known of its failures, see `transaction/failing.rs`.
     pub(crate) const FAILURES: Field<Entry> = Field::new(40);
+    /// Of a place of a window: items that it is the place of; descriptors of their outputs, and in the lowest bit whether they
+    /// are in a list.
+    pub(crate) const COVERED: Field<Entry> = Field::new(24);
+    pub(crate) const LISTED: Field<Entry> = Field::new(32);
     /// A cache line: what is not listed here is room for more.
     pub(crate) const WORDS: usize = 8;
 }
@@ -538,6 +604,11 @@ impl BlockAt {
             return Err(Fault::damaged("a block's place", self, class as u64));
         }
         Ok(Class(class))
+    }
+
+    /// Descriptor `i` of a block that is a list of them.
+    pub(crate) fn listed(self, i: usize) -> DescriptorAt {
+        At::new(self.offset() + i * RING_SLOT)
     }
 
     /// The bytes of a block of this class.
@@ -726,6 +797,10 @@ const DELAYED: usize = RETURNED + MAX_QUEUES * RETURNED_SPAN;
 pub(crate) const DELAYED_SHIFT: u32 = if cfg!(miri) { 6 } else { 20 };
 pub(crate) const DELAYED_MAX: u64 = 1 << DELAYED_SHIFT;
 const DELAYED_SPAN: usize = DELAYED_MAX as usize * (ENTRY + 8);
+
+/// Items from the first open place of a window on that can have a place in it. Its words that say which are closed, with all
+/// else that a transaction changes, are within [`JOURNAL_MAX`].
+pub(crate) const PLACES: u64 = if cfg!(miri) { 4096 } else { 1 << 14 };
 
 const STACKS: usize = DELAYED + MAX_QUEUES * DELAYED_SPAN;
 const STACK_SPAN: usize = 8 << (REGION_SHIFT - SMALLEST_SHIFT);

@@ -63,7 +63,7 @@ impl Memory {
         let offset = at.offset();
         assert!(offset < SIZE && offset.is_multiple_of(8), "offset {offset:#x} is no control word");
         // SAFETY: inside the mapping, aligned, and only ever accessed as an atomic word: in the heap it is the head of an
-        // extent, which no payload overlaps.
+        // extent, which no payload overlaps, or in a block that is a list of descriptors.
         unsafe { self.base.add(offset).cast::<AtomicU64>().as_ref() }
     }
 

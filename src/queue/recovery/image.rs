@@ -6,21 +6,25 @@
 //!
 //! Words of 64 bits, little-endian; texts and items follow their length. Independent of the arena's layout. What workers
 //! hold is in it as if they had given it back.
+//!
+//! The items of a window (see `transaction/window.rs`) are its closed places: an item without bytes, whose mark says how many
+//! items of the input it is the place of, and after it the outputs, each with the number of its queue + 1 in place of
+//! its failures.
 
 use crate::queue::QueueId;
 use crate::queue::arena::layout::{self, DescriptorAt, EntryAt, MAX_QUEUES, Queue, QueueAt, SlotAt};
 use crate::queue::arena::layout::{entry, queue};
 use crate::queue::arena::{descriptor::Meta, fault::Fault, identity::Identity, place::Field};
-use crate::queue::transaction::{counts, delayed, holdings::Bitmap, returned, ring, tx::Tx};
+use crate::queue::transaction::{counts, delayed, holdings::Bitmap, returned, ring, tx::Tx, window};
 use std::time::{Duration, SystemTime};
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
-/// 2: items have a due time.
-const FORMAT: u64 = 2;
+/// 2: items have a due time. 3: there are windows.
+const FORMAT: u64 = 3;
 
 /// The words of a queue that are copied as they are.
 /// In their order in the image; those of the first format come first.
-const COPIED_WORDS: [Field<Queue>; 11] = [
+const COPIED_WORDS: [Field<Queue>; 15] = [
     queue::FLAGS,
     queue::CAPACITY,
     queue::MAX_BYTES,
@@ -32,8 +36,13 @@ const COPIED_WORDS: [Field<Queue>; 11] = [
     queue::DROPPED_NEW,
     queue::PUT_BACK,
     queue::DELAY_MOST,
+    queue::WINDOW,
+    queue::WINDOW_OF,
+    queue::NEXT_PLACE,
+    queue::ORDERED_FROM,
 ];
-const WORDS_OF_FORMAT_1: usize = 10;
+/// How many of them an earlier format has.
+const WORDS_OF_FORMAT: [usize; 2] = [10, 11];
 
 /// All queues at one moment.
 #[derive(Debug, PartialEq)]
@@ -133,6 +142,10 @@ impl Found {
 }
 
 fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Writer) -> Result<(), Fault> {
+    if window::is_one(tx, queue) {
+        take_head(tx, queue, to);
+        return take_places(tx, queue, to);
+    }
     (0..returned::len(tx, queue)?).for_each(|i| Found::entry(tx, queue.returned(i), &mut items));
     for (at, due) in delayed::entries(tx, queue)? {
         let from = items.len();
@@ -148,11 +161,7 @@ fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Write
         sequence = sequence.wrapping_add(meta.items() as u64);
     }
     items.sort_unstable_by_key(|item| item.sequence);
-    to.word(queue.index() as u64);
-    COPIED_WORDS.iter().for_each(|&word| to.word(tx.get(queue + word)));
-    let (len, label) = queue.label();
-    let len = (tx.memory.load(len) as usize).min(layout::LABEL_MAX);
-    to.bytes(&tx.memory.read_text(label, len));
+    take_head(tx, queue, to);
     to.word(items.len() as u64);
     for Found { sequence, at, n, mark, due } in items {
         let meta = tx.memory.meta(at);
@@ -160,6 +169,39 @@ fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Write
         [sequence, failures, mark, due].into_iter().for_each(|word| to.word(word));
         to.bytes(tx.memory.payload(at, meta, n)?);
     }
+    Ok(())
+}
+
+fn take_head(tx: &Tx<'_>, queue: QueueAt, to: &mut Writer) {
+    to.word(queue.index() as u64);
+    COPIED_WORDS.iter().for_each(|&word| to.word(tx.get(queue + word)));
+    let (len, label) = queue.label();
+    let len = (tx.memory.load(len) as usize).min(layout::LABEL_MAX);
+    to.bytes(&tx.memory.read_text(label, len));
+}
+
+/// The closed places of a window, without what has come out of the first.
+fn take_places(tx: &Tx<'_>, window: QueueAt, to: &mut Writer) -> Result<(), Fault> {
+    let (places, next) = (window::places(tx, window)?, tx.get(window + queue::NEXT_PLACE));
+    let (mut n, mut found) = (0, Writer(Vec::new()));
+    for place in places {
+        n += 1;
+        [place.first, 0, place.items, 0].into_iter().for_each(|word| found.word(word));
+        found.bytes(&[]);
+        let (gone, gone_items) = if place.first == next { window::moved(tx, window) } else { (0, 0) };
+        for (i, at) in place.outputs(tx).enumerate().skip(gone) {
+            let meta = window::rest(at, tx.memory.meta(at), if i == gone { gone_items } else { 0 })?;
+            let start = meta.as_span().map_or(0, |span| span.first);
+            for item in 0..meta.items() {
+                n += 1;
+                let link = QueueAt::of(meta.queue())?.link();
+                [place.first, link, 0, 0].into_iter().for_each(|word| found.word(word));
+                found.bytes(tx.memory.payload(at, meta, start + item)?);
+            }
+        }
+    }
+    to.word(n);
+    to.0.extend_from_slice(&found.0);
     Ok(())
 }
 
@@ -173,12 +215,12 @@ pub(in crate::queue) fn read(bytes: &[u8]) -> Result<Image<'_>, String> {
     if u64::from_le_bytes(*check) != u64::from(crc32fast::hash(body)) {
         return Err("its checksum is wrong".to_owned());
     }
-    let mut from = Reader { rest: body, has_due_times: true };
+    let mut from = Reader { rest: body, format: FORMAT };
     if from.word().ok_or_else(short)? != MAGIC {
         return Err("it is something else".to_owned());
     }
     let format = from.word().ok_or_else(short)?;
-    from.has_due_times = format > 1;
+    from.format = format;
     if !(1..=FORMAT).contains(&format) {
         return Err(format!("its format is {format}, not {FORMAT}"));
     }
@@ -206,7 +248,7 @@ impl Writer {
 
 struct Reader<'a> {
     rest: &'a [u8],
-    has_due_times: bool,
+    format: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -238,7 +280,7 @@ impl<'a> Reader<'a> {
     fn queue(&mut self) -> Option<QueueImage<'a>> {
         let id = u16::try_from(self.word()?).ok().filter(|&id| usize::from(id) < MAX_QUEUES)?;
         let mut words = [0; COPIED_WORDS.len()];
-        let n = if self.has_due_times { words.len() } else { WORDS_OF_FORMAT_1 };
+        let n = WORDS_OF_FORMAT.get(self.format as usize - 1).copied().unwrap_or(words.len());
         for word in &mut words[..n] {
             *word = self.word()?;
         }
@@ -250,7 +292,7 @@ impl<'a> Reader<'a> {
 
     fn item(&mut self) -> Option<ItemImage<'a>> {
         let (sequence, failures, mark) = (self.word()?, self.word()?, self.word()?);
-        let due = if self.has_due_times { self.word()? } else { 0 };
+        let due = if self.format > 1 { self.word()? } else { 0 };
         Some(ItemImage { sequence, failures, mark, due, bytes: self.bytes()? })
     }
 }

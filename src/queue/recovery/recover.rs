@@ -51,6 +51,7 @@ impl QueueAdmin {
         for slot in SlotAt::opened(self.session.memory().load(layout::OPENED)) {
             self.release(slot.id(), FailureAttribution::Begun, u32::MAX, &mut |_| Ok(()))?;
         }
+        self.move_all_windows()?;
         self.audit().map_err(Fault::Foreign)?;
         self.queues()
     }

@@ -23,7 +23,7 @@ fn worker(arena: &Arena, admin: &mut QueueAdmin, slot: u16) -> WorkerHandle {
     admin.set_queues_of(SlotId(slot), &[A, B], 1).unwrap();
     admin.set_stage_of(SlotId(slot), STAGE).unwrap();
     let mut worker = WorkerHandle::open(arena.clone(), SlotId(slot)).unwrap();
-    worker.set_hidden_queue(B);
+    worker.add_hidden_queue(B);
     worker.tuning();
     worker
 }

@@ -214,7 +214,7 @@ fn a_source_whose_reader_has_gone_is_told_though_its_token_could_still_be_put() 
     admin.seed(B, b"").unwrap();
     admin.set_closed(A, true).unwrap();
     let mut source = attach(&arena, &mut admin, 0);
-    source.set_hidden_queue(B);
+    source.add_hidden_queue(B);
     source.take(&[B], 1, Wait::No).unwrap();
     source.put(&[A], b"an item for nobody", Some(0)).unwrap();
     source.put(&[B], b"position", Some(0)).unwrap();

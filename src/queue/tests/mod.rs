@@ -9,6 +9,7 @@ mod hostile;
 mod lock;
 mod many;
 mod model;
+mod order;
 mod power;
 mod property;
 mod put_back;

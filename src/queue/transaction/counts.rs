@@ -67,10 +67,20 @@ pub(crate) fn leased(tx: &Tx<'_>, queue: QueueAt) -> u64 {
     out.wrapping_sub(back).wrapping_sub(tx.get(queue + queue::DONE)).wrapping_sub(tx.get(queue + queue::DEAD))
 }
 
-/// No item is left and none will come.
+/// No item is in it or leased from it.
+#[inline]
+pub(crate) fn is_idle(tx: &Tx<'_>, queue: QueueAt) -> bool {
+    queued(tx, queue) == 0 && leased(tx, queue) == 0
+}
+
+/// No item is left and none will come, and what came of them in order has come out.
 #[inline]
 pub(crate) fn is_drained(tx: &Tx<'_>, queue: QueueAt) -> bool {
-    tx.get(queue + queue::FLAGS) & queue::ENDED != 0 && queued(tx, queue) == 0 && leased(tx, queue) == 0
+    let window = || QueueAt::linked(tx.get(queue + queue::WINDOW));
+    tx.get(queue + queue::FLAGS) & queue::ENDED != 0
+        && is_idle(tx, queue)
+        && tx.get(queue + queue::PENDING) == 0
+        && window().is_none_or(|window| tx.get(window + queue::CLOSED_PLACES) == 0)
 }
 
 /// Items waiting, read without the lock: right if nothing changes meanwhile, else near.

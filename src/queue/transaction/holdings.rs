@@ -1,16 +1,16 @@
 //! What a worker holds: a table of entries and a bitmap of which are live. Leased items and reserved blocks both.
 
 use super::delayed::{self, Delay};
-use super::{counts, returned, tx::Tx};
+use super::{counts, returned, tx::Tx, window};
 use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{
     BITMAP_WORDS, EntryAt, EventAt, HOLDINGS, MAX_FAN, QueueAt, SlotAt, descriptor, entry, queue, slot,
 };
 use crate::queue::arena::memory::Memory;
+use crate::queue::arena::place::WordAt;
 
-/// The live bits of a slot's table.
-#[derive(Clone, Copy, PartialEq)]
+/// The live bits of a slot's table, as they were read.
 pub(crate) struct Bitmap([u64; BITMAP_WORDS]);
 
 impl Bitmap {
@@ -27,59 +27,66 @@ impl Bitmap {
         (0..HOLDINGS as u16).filter(|&entry| self.is_live(entry))
     }
 
-    #[inline]
     pub(crate) fn is_live(&self, entry: u16) -> bool {
         self.0.get(entry as usize / 64).is_some_and(|word| word >> (entry % 64) & 1 == 1)
     }
+}
 
-    #[inline]
-    pub(crate) fn mark(&mut self, entry: u16) {
-        self.0[entry as usize / 64] |= 1 << (entry % 64);
-    }
+/// The word of the bitmap that an entry's bit is in.
+#[inline]
+fn word_of(slot: SlotAt, entry: u16) -> WordAt {
+    (slot + slot::BITMAP).word(entry as usize / 64 % BITMAP_WORDS)
+}
 
-    #[inline]
-    pub(crate) fn clear(&mut self, entry: u16) {
-        self.0[entry as usize / 64] &= !(1 << (entry % 64));
-    }
+/// An entry holds something from this transaction on.
+#[inline]
+pub(crate) fn mark(tx: &mut Tx<'_>, slot: SlotAt, entry: u16) {
+    let at = word_of(slot, entry);
+    tx.set(at, tx.get(at) | 1 << (entry % 64));
+}
 
-    /// Collects the words that the transaction changes.
-    #[inline]
-    pub(crate) fn save(&self, tx: &mut Tx<'_>, slot: SlotAt, before: &Bitmap) {
-        for i in 0..BITMAP_WORDS {
-            if before.0[i] != self.0[i] {
-                tx.set((slot + slot::BITMAP).word(i), self.0[i]);
-            }
-        }
-    }
+/// An entry holds nothing from this transaction on.
+#[inline]
+pub(crate) fn clear(tx: &mut Tx<'_>, slot: SlotAt, entry: u16) {
+    let at = word_of(slot, entry);
+    tx.set(at, tx.get(at) & !(1 << (entry % 64)));
 }
 
 /// Entries that are free both before and after the transaction: only those may be written before its commit.
 pub(crate) struct FreeEntries {
-    taken: Bitmap,
-    word: usize,
+    slot: SlotAt,
+    /// Words of the bitmap that were looked at, and what is left of the last one.
+    words: usize,
+    free: u64,
 }
 
 impl FreeEntries {
-    pub(crate) fn of_both(before: &Bitmap, after: &Bitmap) -> FreeEntries {
-        FreeEntries { taken: Bitmap(std::array::from_fn(|i| before.0[i] | after.0[i])), word: 0 }
+    pub(crate) fn of(slot: SlotAt) -> FreeEntries {
+        FreeEntries { slot, words: 0, free: 0 }
     }
-}
-
-impl Iterator for FreeEntries {
-    type Item = u16;
 
     #[inline]
-    fn next(&mut self) -> Option<u16> {
-        while self.word < BITMAP_WORDS {
-            let free = !self.taken.0[self.word];
-            if free != 0 {
-                let bit = free.trailing_zeros();
-                self.taken.0[self.word] |= 1 << bit;
-                return Some((self.word * 64) as u16 + bit as u16);
+    pub(crate) fn next(&mut self, tx: &Tx<'_>) -> Option<u16> {
+        while self.free == 0 {
+            if self.words == BITMAP_WORDS {
+                return None;
             }
-            self.word += 1;
+            let at = (self.slot + slot::BITMAP).word(self.words);
+            self.free = !(tx.memory.load(at) | tx.get(at));
+            self.words += 1;
         }
-        None
+        let bit = self.free.trailing_zeros();
+        self.free &= self.free - 1;
+        Some((self.words * 64 - 64) as u16 + bit as u16)
+    }
+
+    /// The same, where there must be one.
+    pub(crate) fn one(slot: SlotAt, tx: &Tx<'_>) -> Result<u16, Fault> {
+        FreeEntries::of(slot).require(tx)
+    }
+
+    pub(crate) fn require(&mut self, tx: &Tx<'_>) -> Result<u16, Fault> {
+        self.next(tx).ok_or_else(|| Fault::damaged("a worker's free holdings", self.slot, 0))
     }
 }
 
@@ -106,9 +113,9 @@ impl Begun {
 
 /// The begun mark names a table entry. If that lease has ended, what comes into the entry next is not to blame.
 #[inline]
-pub(crate) fn forget_begun(tx: &mut Tx<'_>, slot: SlotAt, kept: &Bitmap) {
-    let begun = Begun::from_word(tx.get(slot + slot::BEGUN));
-    if begun.is_some_and(|begun| !kept.is_live(begun.entry)) {
+pub(crate) fn forget_begun(tx: &mut Tx<'_>, slot: SlotAt) {
+    let Some(Begun { entry, .. }) = Begun::from_word(tx.get(slot + slot::BEGUN)) else { return };
+    if tx.get(word_of(slot, entry)) >> (entry % 64) & 1 == 0 {
         tx.set(slot + slot::BEGUN, 0);
     }
 }
@@ -128,24 +135,26 @@ pub(crate) struct EntryPart {
 }
 
 /// Ends leases: counts them for their queues, frees what is free with them, and clears or advances their entries, each of
-/// which comes once. `ended` gets the queues concerned, for the notifications after the commit.
+/// which comes once. Where items keep their order their places are closed. `ended` gets the queues concerned, for the
+/// notifications after the commit.
 pub(crate) fn end(
     tx: &mut Tx<'_>,
     slot: SlotAt,
     parts: impl Iterator<Item = EntryPart>,
     how: End,
-    after: &mut Bitmap,
     ended: &mut EndedQueues,
 ) -> Result<(), Fault> {
     let mut sum: Option<(QueueAt, u64, u64)> = None; // queue, items, bytes
+    let mut places = EndedPlaces::default();
     for EntryPart { entry, items } in parts {
         let at = slot.entry(entry);
         let meta = tx.memory.meta(at);
         let queue = QueueAt::of(meta.queue())?;
+        places.add(tx, queue, at, items as u64)?;
         let freed = tx.end_items(tx.memory.data(at), meta, items)?;
         match items < meta.items() {
             true => advance(tx, at, meta, items),
-            false => after.clear(entry),
+            false => clear(tx, slot, entry),
         }
         sum = match sum {
             Some((same, n, bytes)) if same == queue => Some((queue, n + items as u64, bytes + freed)),
@@ -156,7 +165,36 @@ pub(crate) fn end(
         };
     }
     count(tx, sum, how, ended);
-    Ok(())
+    places.close(tx)
+}
+
+/// Items that ended and follow each other in a queue that keeps their order.
+#[derive(Default)]
+struct EndedPlaces {
+    /// The queue, the number of the first, and how many.
+    run: Option<(QueueAt, u64, u64)>,
+}
+
+impl EndedPlaces {
+    #[inline]
+    fn add(&mut self, tx: &mut Tx<'_>, queue: QueueAt, at: EntryAt, items: u64) -> Result<(), Fault> {
+        if tx.memory.load(queue + queue::WINDOW) == 0 {
+            return Ok(());
+        }
+        let first = tx.memory.load(at + entry::SEQUENCE);
+        match &mut self.run {
+            Some((of, start, n)) if *of == queue && start.wrapping_add(*n) == first => *n += items,
+            _ => {
+                self.close(tx)?;
+                self.run = Some((queue, first, items));
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        self.run.take().map_or(Ok(()), |(queue, first, n)| window::close(tx, queue, first, n))
+    }
 }
 
 fn count(tx: &mut Tx<'_>, sum: Option<(QueueAt, u64, u64)>, how: End, ended: &mut EndedQueues) {
@@ -181,7 +219,7 @@ fn advance(tx: &mut Tx<'_>, at: EntryAt, meta: Meta, items: usize) {
 
 /// Cuts an entry's span in front of item `at` of its extent: the items from there on get `new`, a free entry, which comes
 /// alive with the transaction.
-pub(crate) fn cut(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, at: usize, new: u16, after: &mut Bitmap) {
+pub(crate) fn cut(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, at: usize, new: u16) {
     let (from, to) = (slot.entry(entry), slot.entry(new));
     let meta = Meta(tx.get(from + entry::DESCRIPTOR + descriptor::META));
     let Some(Span { first, count }) = meta.as_span() else { return };
@@ -199,7 +237,7 @@ pub(crate) fn cut(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, at: usize, new: u16
     tx.memory.store(to + entry::SEQUENCE, sequence);
     tx.memory.store(to + entry::MARK, 0);
     tx.set(from + entry::DESCRIPTOR + descriptor::META, meta.with_span(Span { first, count: kept }).0);
-    after.mark(new);
+    mark(tx, slot, new);
 }
 
 /// What an entry stands for goes back: leases to their queue, at once or after a while, a reserved block to its free stack; the
@@ -267,7 +305,8 @@ impl EndedQueues {
         }
         for &word in &self.queues[..self.n] {
             let queue = QueueAt::nth(word >> 1);
-            if word & 1 == 1 {
+            // Bytes of a queue without items are those of outputs that wait for their turn: see `worker/in_order.rs`.
+            if word & 1 == 1 || tx.get(queue + queue::BYTES) > 0 && counts::is_idle(tx, queue) {
                 // All: a small item may go where a large one can't yet.
                 tx.notify_all_idle(queue + queue::BYTES_FREE);
             }

@@ -22,3 +22,4 @@ mod stall;
 pub(super) mod tap;
 pub(super) mod trim;
 pub(super) mod tx;
+pub(super) mod window;

@@ -20,7 +20,11 @@ use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
 pub(crate) struct Scratch {
     journal: JournalAt,
     writes: Vec<(WordAt, u64)>,
+    /// A bit for each word of `writes`, and maybe for others: most words that are read have none, and need no search.
+    written: u64,
     wakes: Vec<(EventAt, i32)>,
+    /// Events to be notified after the commit, and whether all waiters are meant.
+    due: Vec<(EventAt, bool)>,
     /// The number of the last change, where they are counted.
     change: Option<u64>,
 }
@@ -30,10 +34,24 @@ impl Scratch {
         Scratch {
             journal,
             writes: Vec::with_capacity(JOURNAL_MAX),
+            written: 0,
             wakes: Vec::with_capacity(128),
+            due: Vec::with_capacity(64),
             change: None,
         }
     }
+
+    #[inline]
+    fn push(&mut self, at: WordAt, value: u64) {
+        self.writes.push((at, value));
+        self.written |= bit_of(at);
+    }
+}
+
+/// The words of one queue have different bits.
+#[inline]
+fn bit_of(at: WordAt) -> u64 {
+    1 << (at.offset() / 8 % 64)
 }
 
 /// An open transaction. Dropped without `commit`, it changed nothing.
@@ -53,7 +71,9 @@ impl<'a> Tx<'a> {
     ) -> Result<Tx<'a>, Fault> {
         let died = lock::lock(memory.word32(LOCK), thread, priority)?;
         scratch.writes.clear();
+        scratch.written = 0;
         scratch.wakes.clear();
+        scratch.due.clear();
         scratch.change = None;
         let tx = Tx { memory, thread, scratch };
         if died {
@@ -71,24 +91,29 @@ impl<'a> Tx<'a> {
     /// The word as this transaction will leave it.
     #[inline]
     pub(crate) fn get(&self, at: WordAt) -> u64 {
-        let mine = self.scratch.writes.iter().rev().find(|write| write.0 == at);
-        mine.map_or_else(|| self.memory.load(at), |write| write.1)
+        self.find(at).map_or_else(|| self.memory.load(at), |i| self.scratch.writes[i].1)
     }
 
     #[inline]
     pub(crate) fn set(&mut self, at: WordAt, value: u64) {
-        match self.scratch.writes.iter_mut().rev().find(|write| write.0 == at) {
-            Some(write) => write.1 = value,
-            None => self.scratch.writes.push((at, value)),
+        match self.find(at) {
+            Some(i) => self.scratch.writes[i].1 = value,
+            None => self.scratch.push(at, value),
         }
     }
 
     #[inline]
     pub(crate) fn add(&mut self, at: WordAt, more: u64) {
-        match self.scratch.writes.iter_mut().rev().find(|write| write.0 == at) {
-            Some(write) => write.1 = write.1.wrapping_add(more),
-            None => self.scratch.writes.push((at, self.memory.load(at).wrapping_add(more))),
+        self.set(at, self.get(at).wrapping_add(more));
+    }
+
+    /// Which of the collected words it is.
+    #[inline]
+    fn find(&self, at: WordAt) -> Option<usize> {
+        if self.scratch.written & bit_of(at) == 0 {
+            return None;
         }
+        self.scratch.writes.iter().rposition(|write| write.0 == at)
     }
 
     #[inline]
@@ -128,10 +153,27 @@ impl<'a> Tx<'a> {
         }
         compiler_fence(SeqCst);
         writes.clear();
+        self.scratch.written = 0;
         if changes {
             self.scratch.change = checkpoint::count_change(memory).or(self.scratch.change);
         }
+        while let Some((event, is_for_all)) = self.scratch.due.pop() {
+            if is_for_all { self.notify_all_idle(event) } else { self.notify(event) }
+        }
         Ok(())
+    }
+
+    /// Words that the transaction can change still.
+    pub(crate) fn words_left(&self) -> usize {
+        JOURNAL_MAX.saturating_sub(self.scratch.writes.len())
+    }
+
+    /// The commit notifies this event too: one of its waiters, or all.
+    pub(crate) fn notify_at_commit(&mut self, event: EventAt, all: bool) {
+        match self.scratch.due.iter_mut().find(|due| due.0 == event) {
+            Some(due) => due.1 |= all,
+            None => self.scratch.due.push((event, all)),
+        }
     }
 
     /// The number of the change that was committed, where changes are counted.

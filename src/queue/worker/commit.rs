@@ -1,6 +1,7 @@
 //! Publishing: staged outputs become items, and the leases they came from end, in one transaction.
 
 use super::handle::WorkerHandle;
+use super::in_order::{self, Turn, WindowPublication};
 use super::leases::{self, Held};
 use super::outputs::NO_LEASE;
 use super::put::PutError;
@@ -9,10 +10,12 @@ use super::wait::Wait;
 use crate::model::WhenFull;
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::Meta;
-use crate::queue::arena::layout::{EventAt, MAX_BATCH, QueueAt, SlotAt, descriptor, entry, queue, slot};
+use crate::queue::arena::layout::{
+    Class, EventAt, MAX_BATCH, QueueAt, SlotAt, descriptor, entry, queue, slot,
+};
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
-use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, FreeEntries};
+use crate::queue::transaction::holdings::{self, End, EndedQueues, FreeEntries};
 use crate::queue::transaction::{counts, lock::LockPriority, tx::Tx};
 
 /// What came of a [`WorkerHandle::commit`].
@@ -43,10 +46,20 @@ const MAX_MARKS: usize = 64;
 
 /// What one transaction has published.
 pub(super) enum Published {
-    All { before: u64, after: u64 },
+    All {
+        before: u64,
+        after: u64,
+    },
     Part,
-    Full { queue: QueueId, size: u64, event: EventAt, sequence: u32 },
+    Full {
+        queue: QueueId,
+        size: u64,
+        event: EventAt,
+        sequence: u32,
+    },
     Closed,
+    /// Nothing: what has to wait for its turn needs a block of this class first, for its list.
+    NeedsList(QueueAt, Class),
 }
 
 impl WorkerHandle {
@@ -81,6 +94,9 @@ impl WorkerHandle {
             upto -= held - self.leases.len();
             match published {
                 Published::All { before, after } => {
+                    // In order, leases without outputs may stand behind others.
+                    leases::join(&mut self.finished, &self.leases[..upto]);
+                    self.leases.drain(..upto);
                     return Ok(Committed::Done { before: first_before.unwrap_or(before), after });
                 }
                 Published::Closed => {
@@ -88,6 +104,11 @@ impl WorkerHandle {
                     return Ok(Committed::Closed);
                 }
                 Published::Part => {}
+                Published::NeedsList(window, class) => {
+                    if !self.reserve_list(window, class, wait)? {
+                        return Ok(Committed::Ordered);
+                    }
+                }
                 Published::Full { queue, size, event, sequence } => {
                     first_before.get_or_insert(size);
                     if wait.is_over() {
@@ -144,13 +165,48 @@ impl WorkerHandle {
         whole: bool,
         priority: LockPriority,
     ) -> Result<Published, Fault> {
-        let WorkerHandle { session, slot, live, leases, finished, staging, targets, hidden, place, .. } =
-            self;
+        self.end_finished_in_order()?;
+        let WorkerHandle { session, slot, leases, finished, staging, targets, hidden, place, .. } = self;
         let mut tx = session.begin_with(priority)?;
         if let Some(event) = slept {
             tx.register_waiter(event); // others may still sleep
         }
-        let mut fits = targets.fit(&tx, staging, MAX_BATCH)?;
+        let standing = in_order::standing(&tx, *slot, leases)?;
+        let (mut upto, mut limit) = (upto, MAX_BATCH);
+        if let Some(standing) = standing {
+            upto = upto.min(standing.run);
+            limit = staging.outputs.first_of(standing.run).unwrap_or(limit).min(limit);
+        }
+        let mut fits = targets.fit(&tx, staging, limit)?;
+        if let Some(standing) = standing
+            && standing.turn != Turn::Before
+        {
+            let is_next = standing.turn == Turn::Next;
+            if upto > 0 && (!is_next || whole && fits < staging.outputs.len()) {
+                let (place, mut has_recovered) = (place.as_ref(), false);
+                let held = WindowPublication {
+                    slot: *slot,
+                    leases,
+                    finished,
+                    staging,
+                    targets,
+                    place,
+                    has_recovered: &mut has_recovered,
+                };
+                if let Some(not) = held.commit(&mut tx, standing, upto)? {
+                    return Ok(not);
+                }
+                let ((before, size_after), change) = (targets.first_sizes(&tx), tx.change());
+                drop(tx);
+                if has_recovered {
+                    self.tell();
+                }
+                return Ok(self.published(change, before, size_after));
+            }
+            if let Some((event, sequence)) = in_order::await_turn(&mut tx, standing) {
+                return Ok(Published::Full { queue: standing.window.id(), size: 0, event, sequence });
+            }
+        }
         // Fewer outputs may leave more leases unfinished, hence the loop; one output can always be marked.
         while let n = markable(staging, fits, upto)
             && n < fits
@@ -170,35 +226,30 @@ impl WorkerHandle {
             let sequence = tx.register_waiter(event);
             return Ok(Published::Full { queue: target.queue.id(), size, event, sequence });
         }
-        if targets.are_closed(*hidden) {
+        if targets.are_closed(hidden) {
             return Ok(Published::Closed);
         }
-        let mut after = *live;
-        holdings::forget_begun(&mut tx, *slot, live);
-        targets.publish(&mut tx, *slot, &mut after, staging)?;
+        holdings::forget_begun(&mut tx, *slot);
+        targets.publish(&mut tx, *slot, staging)?;
         let done = finished_by(staging, fits, upto);
         // A token ends its old lease and is an output, but neither is work done.
-        let last = fits.checked_sub(1).and_then(|last| staging.outputs.queues_of(last));
-        let tokens = u64::from(hidden.is_some() && last.and_then(|queues| queues.first()) == hidden.as_ref());
+        let tokens = staging.outputs.last_tokens(fits, hidden) as u64;
         let finished_items: usize = finished.iter().map(|part| part.items).sum();
         leases::join(finished, &leases[..done]);
         let mut ended = EndedQueues::default();
         if let Some(place) = place.as_ref().filter(|place| place.is_touched(tx.memory)) {
             place.ended(&mut tx, finished, End::Done, &mut ended);
         }
-        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut after, &mut ended)?;
+        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut ended)?;
         if done < staging.named {
-            let mut free = FreeEntries::of_both(live, &after);
-            let mut marking = Marking { slot: *slot, leases, after: &mut after, free: &mut free };
+            let mut marking = Marking { slot: *slot, leases, free: FreeEntries::of(*slot) };
             marking.mark(&mut tx, staging, fits, done)?;
         }
-        after.save(&mut tx, *slot, live);
         if worker_time::is_on() {
             tx.add(*slot + slot::EMITTED, fits as u64 - tokens);
             tx.add(*slot + slot::COMPLETED, (finished_items + done) as u64 - tokens.min(done as u64));
         }
         tx.commit()?;
-        *live = after;
         leases.drain(..done);
         finished.clear();
         staging.outputs.publish(fits, done);
@@ -211,14 +262,19 @@ impl WorkerHandle {
         if ended.recovered.is_some() {
             self.tell();
         }
+        Ok(self.published(change, before, size_after))
+    }
+
+    /// After a transaction that has published something.
+    pub(super) fn published(&mut self, change: Option<u64>, before: u64, after: u64) -> Published {
         if let Some(change) = change {
             self.wait_until_saved(change);
         }
         if !self.staging.is_empty() {
-            return Ok(Published::Part);
+            return Published::Part;
         }
         self.staging.clear();
-        Ok(Published::All { before, after: size_after })
+        Published::All { before, after }
     }
 }
 
@@ -260,8 +316,7 @@ fn markable(staging: &Staging, fits: usize, upto: usize) -> usize {
 struct Marking<'a> {
     slot: SlotAt,
     leases: &'a mut [Held],
-    after: &'a mut Bitmap,
-    free: &'a mut FreeEntries,
+    free: FreeEntries,
 }
 
 impl Marking<'_> {
@@ -291,8 +346,8 @@ impl Marking<'_> {
         if meta.as_span().is_none_or(|run| run.first == at as usize) {
             return Ok(entry);
         }
-        let new = self.free.next().ok_or_else(|| Fault::damaged("a worker's free holdings", self.slot, 0))?;
-        holdings::cut(tx, self.slot, entry, at as usize, new, self.after);
+        let new = self.free.require(tx)?;
+        holdings::cut(tx, self.slot, entry, at as usize, new);
         leases::rename(&mut self.leases[lease..], entry, new);
         Ok(new)
     }

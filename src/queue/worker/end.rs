@@ -40,7 +40,8 @@ impl WorkerHandle {
     }
 
     pub(super) fn free_spares(&mut self) -> Result<(), Fault> {
-        let entries: Vec<u16> = self.staging.spares.drain(..).map(|spare| spare.entry).collect();
+        let spares = self.staging.spares.drain(..).chain(self.staging.list.take());
+        let entries: Vec<u16> = spares.map(|spare| spare.entry).collect();
         self.free_blocks(&entries)
     }
 
@@ -129,21 +130,17 @@ impl WorkerHandle {
 
     /// Lease `i` becomes the first of an entry. Killed after that, the same items are held as before.
     fn cut_before(&mut self, i: usize) -> Result<(), Fault> {
-        let WorkerHandle { session, slot, live, leases, .. } = self;
+        let WorkerHandle { session, slot, leases, .. } = self;
         let Some(&Held { entry, at }) = leases.get(i) else { return Ok(()) };
         let span = session.memory().meta(slot.entry(entry)).as_span();
         if span.is_none_or(|span| span.first == at as usize) {
             return Ok(());
         }
         let mut tx = session.begin()?;
-        let mut after = *live;
-        holdings::forget_begun(&mut tx, *slot, live);
-        let new = FreeEntries::of_both(live, live).next();
-        let new = new.ok_or_else(|| Fault::damaged("a worker's free holdings", *slot, 0))?;
-        holdings::cut(&mut tx, *slot, entry, at as usize, new, &mut after);
-        after.save(&mut tx, *slot, live);
+        holdings::forget_begun(&mut tx, *slot);
+        let new = FreeEntries::one(*slot, &tx)?;
+        holdings::cut(&mut tx, *slot, entry, at as usize, new);
         tx.commit()?;
-        *live = after;
         leases::rename(&mut leases[i..], entry, new);
         Ok(())
     }
@@ -155,16 +152,14 @@ impl WorkerHandle {
         change: impl Fn(Meta) -> Meta,
         notify: impl Fn(&mut Tx<'_>, QueueAt),
     ) -> Result<(), Fault> {
-        let WorkerHandle { session, slot, live, .. } = self;
+        let WorkerHandle { session, slot, .. } = self;
         let mut tx = session.begin()?;
-        let (mut after, mut queues) = (*live, [None; TX_ENTRIES]);
+        let mut queues = [None; TX_ENTRIES];
         for (&entry, queue) in entries.zip(&mut queues) {
             *queue = Some(holdings::give_back(&mut tx, *slot, entry, (delay, None), &change)?);
-            after.clear(entry);
+            holdings::clear(&mut tx, *slot, entry);
         }
-        after.save(&mut tx, *slot, live);
         tx.commit()?;
-        *live = after;
         queues.iter().flatten().for_each(|&queue| notify(&mut tx, queue));
         Ok(())
     }
@@ -190,22 +185,21 @@ impl WorkerHandle {
             self.finished = finished;
             self.finished.clear();
         }
-        if self.staging.spares.is_empty() { Ok(()) } else { self.free_spares() }
+        let has_spares = !self.staging.spares.is_empty() || self.staging.list.is_some();
+        if has_spares { self.free_spares() } else { Ok(()) }
     }
 
     fn end_leases(&mut self, parts: &[EntryPart], how: End) -> Result<(), Fault> {
-        let WorkerHandle { session, slot, live, place, .. } = self;
+        let WorkerHandle { session, slot, place, .. } = self;
         let mut tx = session.begin()?;
-        let (mut after, mut ended) = (*live, EndedQueues::default());
+        let mut ended = EndedQueues::default();
         if let Some(place) = place.as_ref().filter(|place| place.is_touched(tx.memory)) {
             place.ended(&mut tx, parts, how, &mut ended);
         }
-        holdings::end(&mut tx, *slot, parts.iter().copied(), how, &mut after, &mut ended)?;
-        after.save(&mut tx, *slot, live);
+        holdings::end(&mut tx, *slot, parts.iter().copied(), how, &mut ended)?;
         let counter = if how == End::Done { slot::COMPLETED } else { slot::DEAD };
         tx.add(*slot + counter, parts.iter().map(|part| part.items as u64).sum());
         tx.commit()?;
-        *live = after;
         ended.notify(&mut tx);
         drop(tx);
         if ended.recovered.is_some() {

@@ -35,7 +35,7 @@ impl WorkerHandle {
     pub fn fail(&mut self, i: usize, is_charged: bool, tuning: &Tuning, why: &str) -> Result<Failed, Fault> {
         self.isolate(i)?;
         last_words::store(self.session.memory(), self.slot, why);
-        let WorkerHandle { session, slot, live, leases, place, .. } = self;
+        let WorkerHandle { session, slot, leases, place, .. } = self;
         let (index, mut tx) = (leases[i].entry, session.begin()?);
         let at = slot.entry(index);
         let (meta, put_off) = (tx.memory.meta(at), tx.memory.load(at + entry::PUT_OFF) as u32);
@@ -48,13 +48,10 @@ impl WorkerHandle {
         }
         let id = tx.memory.load(at + entry::SEQUENCE);
         let delay = failed.delay(tuning.retry, put_off, id);
-        let mut after = *live;
         let change = |meta: Meta| meta.failed(failed.failures.into());
         let queue = holdings::give_back(&mut tx, *slot, index, (delay, Some(failed.record)), change)?;
-        after.clear(index);
-        after.save(&mut tx, *slot, live);
+        holdings::clear(&mut tx, *slot, index);
         tx.commit()?;
-        *live = after;
         leases.remove(i);
         tx.notify(queue + queue::NOT_EMPTY);
         drop(tx);

@@ -40,7 +40,6 @@ pub struct Lease<'a> {
 pub struct WorkerHandle {
     pub(super) session: Session,
     pub(super) slot: SlotAt,
-    pub(super) live: Bitmap,
     /// Items held, oldest first.
     pub(super) leases: Vec<Held>,
     /// Done without outputs: ended by the next transaction.
@@ -55,8 +54,8 @@ pub struct WorkerHandle {
     /// When a delayed item of these inputs is due.
     pub(super) next_due: Option<Instant>,
     pub(super) order_seen: Cell<u64>,
-    /// The queue of the stage's token.
-    pub(super) hidden: Option<QueueId>,
+    /// The queues of tokens.
+    pub(super) hidden: Vec<QueueId>,
     /// An order to finish waits until what is at hand is published.
     publishes_first: bool,
     /// Leases that may be held at once.
@@ -80,15 +79,13 @@ impl WorkerHandle {
     pub fn open(arena: Arena, id: SlotId) -> Result<WorkerHandle, Fault> {
         let slot = SlotAt::of(id)?;
         let session = Session::open(arena, slot.journal())?;
-        let live = Bitmap::load(session.memory(), slot);
-        if let Some(word) = live.first_word() {
+        if let Some(word) = Bitmap::load(session.memory(), slot).first_word() {
             return Err(Fault::damaged("the holdings of a fresh worker", slot, word));
         }
         let place = Place::of(session.memory(), slot);
         Ok(WorkerHandle {
             session,
             slot,
-            live,
             leases: Vec::with_capacity(HOLDINGS),
             finished: Vec::with_capacity(HOLDINGS),
             staging: Staging::new(),
@@ -98,7 +95,7 @@ impl WorkerHandle {
             empty_inputs: Vec::new(),
             next_due: None,
             order_seen: Cell::new(u64::MAX),
-            hidden: None,
+            hidden: Vec::new(),
             publishes_first: false,
             max_leases: MAX_BATCH, // the other half of the table is for what the leases put
             place,
@@ -314,9 +311,9 @@ impl WorkerHandle {
         QueueAt::of(q).map_or(0, |queue| counts::waiting_roughly(self.session.memory(), queue))
     }
 
-    /// Names the queue of the stage's token, which the worker's counters leave out.
-    pub fn set_hidden_queue(&mut self, queue: QueueId) {
-        self.hidden = Some(queue);
+    /// Names a queue of a token, which the worker's counters leave out.
+    pub fn add_hidden_queue(&mut self, queue: QueueId) {
+        self.hidden.push(queue);
     }
 
     /// Counts outputs that went elsewhere than to a queue.

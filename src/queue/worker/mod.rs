@@ -4,6 +4,7 @@ mod commit;
 mod end;
 mod fail;
 mod handle;
+mod in_order;
 mod leases;
 mod outputs;
 mod permit;

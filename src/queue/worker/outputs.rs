@@ -91,6 +91,14 @@ impl Outputs {
         self.from(i).next().map(|(queues, _)| queues)
     }
 
+    /// How many of the first `n` are tokens: they are the last of them, and none stands by itself for long.
+    pub(super) fn last_tokens(&self, n: usize, hidden: &[QueueId]) -> usize {
+        let is_token = |i: &usize| {
+            self.queues_of(*i).is_some_and(|queues| matches!(queues, [queue] if hidden.contains(queue)))
+        };
+        (0..n).rev().take(hidden.len()).take_while(is_token).count()
+    }
+
     /// The leases of the outputs, in order, and how many outputs each time.
     pub(super) fn owners(&self) -> impl Iterator<Item = (u32, usize)> {
         self.owners.iter().map(|owner| (owner.lease, owner.len))
@@ -121,6 +129,11 @@ impl Outputs {
     /// The first `n` are published, and the first `done` leases have ended.
     pub(super) fn publish(&mut self, n: usize, done: usize) {
         self.len -= n;
+        if self.len == 0 {
+            self.owners.clear();
+            self.spare = self.runs.drain(..).last().map_or_else(Vec::new, |run| run.queues);
+            return;
+        }
         let mut left = n;
         while let Some(run) = self.runs.front_mut() {
             let gone = run.len.min(left);

@@ -20,13 +20,13 @@ impl<'a> Permit<'a> {
         tx: &mut Tx<'_>,
         place: Option<&'a Place>,
         slot: SlotAt,
-        (leases, hidden): (&[Held], Option<QueueId>),
+        (leases, hidden): (&[Held], &[QueueId]),
         ended: &mut EndedQueues,
     ) -> Permit<'a> {
         let Some(place) = place else { return Permit { gate: Gate::Open, place } };
         let queue = |held: &Held| QueueAt::of(tx.memory.meta(slot.entry(held.entry)).queue());
         let is_item = |held: &Held| queue(held).is_ok_and(|queue| place.is_input(queue));
-        let is_hidden = |held: &Held| queue(held).ok().map(QueueAt::id) == hidden && hidden.is_some();
+        let is_hidden = |held: &Held| queue(held).is_ok_and(|queue| hidden.contains(&queue.id()));
         let is_idle = !leases.iter().any(is_item);
         let has_token = leases.first().is_some_and(is_hidden);
         Permit { gate: place.gate(tx, is_idle, has_token, ended), place: Some(place) }

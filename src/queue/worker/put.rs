@@ -1,6 +1,7 @@
 //! Staging: outputs are copied into reserved blocks (or carried in their descriptors) before the commit shows them.
 
 use super::handle::WorkerHandle;
+use super::in_order::{self, Standing};
 use super::staging::{
     MAX_BLOCKS, MAX_EXTENT_ITEM, MAX_SPARES, MAX_STAGED, NO_ENTRY, Piece, Spare, StagedExtent,
 };
@@ -11,7 +12,7 @@ use crate::queue::arena::descriptor::{Meta, inline_word};
 use crate::queue::arena::layout::{BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, QueueAt, queue};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{extent, fault::Fault, memory::Memory, worker_time::Waiting};
-use crate::queue::transaction::{drop_old, holdings::FreeEntries, trim, tx::Tx};
+use crate::queue::transaction::{drop_old, holdings, holdings::FreeEntries, trim, tx::Tx};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ const MAX_SPARE_BYTES: u64 = 64 << 10;
 const MAX_EXTENT_BYTES: u64 = 64 << 10;
 /// An extent takes no more than this part of a queue's `max_bytes`: its bytes are in use until its last item has ended.
 const EXTENTS_OF_QUEUE: u64 = 16;
+/// After so many blocks that are published at once the next ones are larger.
+const BULK_BLOCKS: usize = 64;
 /// How often an allocation is tried again while the disk is full.
 const DISK_RETRY: Duration = Duration::from_millis(250);
 
@@ -230,11 +233,14 @@ impl WorkerHandle {
         if self.append(i, len, payload)? {
             return Ok(());
         }
+        if let Some(class) = self.bulk_class(len) {
+            return self.stage_in_new(i, class, (len, usize::MAX), payload);
+        }
         if len <= MAX_EXTENT_ITEM
             && let Some(bytes) = self.staging.queues[i].extent_bytes(len)
             && let Some(class) = self.extent_class(q, len, bytes)?
         {
-            return self.stage_in_new(i, class, len, payload);
+            return self.stage_in_new(i, class, (len, MAX_EXTENT_ITEM), payload);
         }
         let meta = Meta::item(len, q);
         let piece = if len <= INLINE {
@@ -287,14 +293,14 @@ impl WorkerHandle {
         &mut self,
         i: usize,
         class: Class,
-        len: usize,
+        (len, most): (usize, usize),
         payload: &mut Payload<F>,
     ) -> Result<(), PutError> {
         let q = self.staging.queues[i].queue;
         match self.reserve(q, class)? {
             Ok((block, entry)) => {
                 let memory = self.session.memory();
-                let max_item = memory.load(QueueAt::of(q)? + queue::MAX_ITEM).min(MAX_EXTENT_ITEM as u64);
+                let max_item = memory.load(QueueAt::of(q)? + queue::MAX_ITEM).min(most as u64);
                 let extent = StagedExtent::new(block, class, entry, max_item as usize);
                 self.staging.add_block();
                 self.staging.queues[i].pieces.push_back(Piece::Extent(extent));
@@ -303,6 +309,17 @@ impl WorkerHandle {
             Err(decided) => self.staging.queues[i].add_decided(decided),
         }
         Ok(())
+    }
+
+    /// Where any number of outputs is published at once, in order: after many blocks larger and larger ones, which hold items of
+    /// any length, so that they fit into the worker's table.
+    fn bulk_class(&self, len: usize) -> Option<Class> {
+        let blocks = self.staging.blocks;
+        if !self.staging.is_whole || blocks < BULK_BLOCKS || !self.is_in_order() {
+            return None;
+        }
+        let bytes = (MAX_EXTENT_BYTES as usize) << (blocks / BULK_BLOCKS).min(8);
+        Some(Class::for_len(bytes.max(extent::OVERHEAD + len + extent::PER_ITEM)))
     }
 
     /// The class of the next extent of a queue that should have room for so many bytes; `None`: not even for this item.
@@ -337,27 +354,29 @@ impl WorkerHandle {
         let queue = QueueAt::of(q)?;
         let mut slept = false;
         loop {
-            let (event, sequence, wait) = match self.try_reserve(queue, class, slept) {
+            let (events, wait) = match self.try_reserve(queue, class, slept) {
                 Ok(Attempt::Reserved(block, entry)) => return Ok(Ok((block, entry))),
                 Ok(Attempt::No(decided)) => return Ok(Err(decided)),
                 Ok(Attempt::Again) => continue,
-                Ok(Attempt::Wait(event, sequence)) => (event, sequence, Wait::Forever),
+                Ok(Attempt::Wait(events)) => (events, Wait::Forever),
                 Err(full @ (Fault::DiskFull(..) | Fault::Exhausted(_))) => {
-                    self.register_for_disk(queue, &full)?
+                    let (event, sequence, wait) = self.register_for_disk(queue, &full)?;
+                    (vec![(event, sequence)], wait)
                 }
                 Err(fault) => return Err(fault.into()),
             };
-            if self.staging.is_whole {
+            let waits_whole = self.staging.is_whole && self.is_in_order();
+            if self.staging.is_whole && !waits_whole {
                 self.staging.lacked_room = true;
                 return Err(PutError::NoRoom);
             }
             // Bytes that this worker itself has staged would never become free by waiting.
-            if !self.staging.is_empty() {
+            if !self.staging.is_empty() && !waits_whole {
                 self.publish_early()?;
             } else if self.must_finish() {
                 return Err(PutError::Ordered);
             } else {
-                self.sleep_on(&[(event, sequence)], wait, Waiting::Blocked)?;
+                self.sleep_on(&events, wait, Waiting::Blocked)?;
                 slept = true;
             }
         }
@@ -366,7 +385,11 @@ impl WorkerHandle {
     /// The disk is full, or all blocks of the size are in use, maybe by other queues: for now that is as if this queue were
     /// full. A block of it may become free, or room elsewhere, which no event reports.
     #[cold]
-    fn register_for_disk(&mut self, queue: QueueAt, full: &Fault) -> Result<(EventAt, u32, Wait), Fault> {
+    pub(super) fn register_for_disk(
+        &mut self,
+        queue: QueueAt,
+        full: &Fault,
+    ) -> Result<(EventAt, u32, Wait), Fault> {
         if !std::mem::replace(&mut self.staging.disk_is_full, true) {
             log::warn!("{full}: waiting for room");
         }
@@ -381,6 +404,7 @@ impl WorkerHandle {
     /// Entries of the table that hold nothing.
     pub(super) fn free_entries(&self) -> usize {
         let held = self.leases.len() + self.finished.len() + self.staging.blocks + self.staging.spares.len();
+        let held = held + usize::from(self.staging.list.is_some());
         HOLDINGS.saturating_sub(held)
     }
 
@@ -391,21 +415,26 @@ impl WorkerHandle {
         let size = class.block_size();
         let wanted = if size <= MAX_SPARE_BYTES { 1 + more.min(spares_left) } else { 1 };
         let priority = self.lock_priority(queue, false);
-        let WorkerHandle { session, slot, live, staging, .. } = self;
+        let WorkerHandle { session, slot, leases, staging, .. } = self;
         let mut tx = session.begin_with(priority)?;
         if slept {
             tx.register_waiter(queue + queue::BYTES_FREE);
         }
         let (used, max) = (tx.get(queue + queue::BYTES), tx.get(queue + queue::MAX_BYTES));
-        if used > 0 && used.saturating_add(size) > max {
-            return make_room(&mut tx, queue, size);
+        let is_over = used > 0 && used.saturating_add(size) > max;
+        if is_over {
+            let standing = in_order::standing(&tx, *slot, leases)?;
+            if !in_order::may_exceed(&tx, standing, queue) {
+                return make_room(&mut tx, queue, size, standing);
+            }
         }
         // Spares only while there is plenty: half of the bytes stay for writers that need them now.
         let spare_bytes = (max / 2).saturating_sub(used.saturating_add(size));
         let n = 1 + (wanted - 1).min((spare_bytes / size) as usize);
-        let mut after = *live;
         let (mut reserved, mut bytes, spares_before) = (None, 0, staging.spares.len());
-        for entry in FreeEntries::of_both(live, live).take(n) {
+        let mut free = FreeEntries::of(*slot);
+        for _ in 0..n {
+            let Some(entry) = free.next(&tx) else { break };
             let block = match tx.allocate(class) {
                 Ok(block) => block,
                 Err(Fault::Exhausted(_) | Fault::DiskFull(..)) if reserved.is_some() => break,
@@ -415,7 +444,7 @@ impl WorkerHandle {
                 }
             };
             tx.memory.store_descriptor(slot.entry(entry), block.word(), Meta::reserved(queue.id(), 0));
-            after.mark(entry);
+            holdings::mark(&mut tx, *slot, entry);
             bytes += size;
             match reserved {
                 None => reserved = Some(Attempt::Reserved(block, entry)),
@@ -423,9 +452,7 @@ impl WorkerHandle {
             }
         }
         tx.add(queue + queue::BYTES, bytes);
-        after.save(&mut tx, *slot, live);
         tx.commit()?;
-        *live = after;
         reserved.ok_or_else(|| Fault::damaged("a worker's free holdings", *slot, 0))
     }
 }
@@ -437,19 +464,25 @@ enum Attempt {
     No(Piece),
     /// Something was dropped to make room.
     Again,
-    Wait(EventAt, u32),
+    Wait(Vec<(EventAt, u32)>),
 }
 
 /// No bytes are left: by the queue's policy, wait for them, drop old items, or drop the new one. The bytes of a queue
 /// without a reader are never waited for; whether it is read is otherwise the commit's question.
-fn make_room(tx: &mut Tx<'_>, queue: QueueAt, size: u64) -> Result<Attempt, Fault> {
+fn make_room(
+    tx: &mut Tx<'_>,
+    queue: QueueAt,
+    size: u64,
+    standing: Option<Standing>,
+) -> Result<Attempt, Fault> {
     if tx.get(queue + queue::FLAGS) & queue::CLOSED != 0 {
         return Ok(Attempt::No(Piece::Void(1)));
     }
     match WhenFull::from_word(tx.memory.load(queue + queue::WHEN_FULL)) {
         WhenFull::Block => {
             let event = queue + queue::BYTES_FREE;
-            Ok(Attempt::Wait(event, tx.register_waiter(event)))
+            let turn = standing.and_then(|standing| in_order::await_turn(tx, standing));
+            Ok(Attempt::Wait(turn.into_iter().chain([(event, tx.register_waiter(event))]).collect()))
         }
         WhenFull::DropNew => Ok(Attempt::No(Piece::Dropped(1))),
         WhenFull::DropOld => {

@@ -2,7 +2,7 @@
 
 use super::outputs::{NO_LEASE, Outputs};
 use crate::queue::QueueId;
-use crate::queue::arena::descriptor::Meta;
+use crate::queue::arena::descriptor::{MAX_EXTENT_ITEMS, Meta};
 use crate::queue::arena::extent;
 use crate::queue::arena::layout::{BlockAt, Class};
 use std::collections::VecDeque;
@@ -138,8 +138,10 @@ impl StagedQueue {
     pub(super) fn open_extent(&mut self, len: usize) -> Option<&mut StagedExtent> {
         let Some(Piece::Extent(open)) = self.pieces.back_mut() else { return None };
         let size = open.class.block_size() as usize;
-        let has_room =
-            open.is_open && len <= open.max_item && extent::fits(size, open.count, open.bytes, len);
+        let has_room = open.is_open
+            && len <= open.max_item
+            && open.count < MAX_EXTENT_ITEMS
+            && extent::fits(size, open.count, open.bytes, len);
         has_room.then_some(open)
     }
 
@@ -221,6 +223,8 @@ pub(super) struct Staging {
     /// Where the outputs go, and which leases they are of.
     pub outputs: Outputs,
     pub spares: Vec<Spare>,
+    /// A block reserved for a list of outputs that have to wait for their turn.
+    pub list: Option<Spare>,
     /// Leases `0 .. named` are named by outputs.
     pub named: usize,
     /// Table entries of the pieces.

@@ -10,9 +10,9 @@ use crate::queue::arena::layout::{EventAt, MAX_BATCH, MAX_FAN, QueueAt, SlotAt, 
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::delayed::{self, TAKE_WORDS};
-use crate::queue::transaction::holdings::{self, Bitmap, End, EndedQueues, FreeEntries};
+use crate::queue::transaction::holdings::{self, End, EndedQueues, FreeEntries};
 use crate::queue::transaction::ring::{self, Popped};
-use crate::queue::transaction::{counts, lock::LockPriority, returned, trim, tx::Tx};
+use crate::queue::transaction::{counts, lock::LockPriority, returned, trim, tx::Tx, window};
 
 use std::time::{Duration, Instant};
 
@@ -65,8 +65,12 @@ impl WorkerHandle {
             let room = self.leases_left().min(MAX_BATCH);
             let taken = self.try_take(inputs, max.min(room), slept, priority, &mut events)?;
             let events = events.all();
+            let has_filled = self.fill(inputs)?;
             if taken != Taken::Empty {
                 return Ok(taken);
+            }
+            if has_filled {
+                continue; // it may be for this worker
             }
             if self.has_new_orders() {
                 return Ok(Taken::Ordered);
@@ -83,8 +87,23 @@ impl WorkerHandle {
         }
     }
 
+    /// There may be room in a queue now: what windows hold for it moves on, see `transaction/window.rs`. Whether there was
+    /// anything.
+    fn fill(&mut self, inputs: &[QueueId]) -> Result<bool, Fault> {
+        let mut any = false;
+        for &q in inputs {
+            let queue = QueueAt::of(q)?;
+            if self.session.memory().load(queue + queue::HELD_UP) != 0 {
+                let mut tx = self.session.begin()?;
+                any |= window::fill(&mut tx, queue)?;
+                tx.commit()?;
+            }
+        }
+        Ok(any)
+    }
+
     fn is_hidden(&self, inputs: &[QueueId]) -> bool {
-        self.hidden.is_some_and(|hidden| inputs == [hidden])
+        matches!(inputs, [input] if self.hidden.contains(input))
     }
 
     /// Gives surplus memory back until there is something to do.
@@ -108,26 +127,31 @@ impl WorkerHandle {
         events: &mut SleepOn,
     ) -> Result<Taken, Fault> {
         let is_hidden = self.is_hidden(inputs);
-        let WorkerHandle {
-            session, slot, live, leases, finished, first_input, next_due, place, hidden, ..
-        } = self;
+        let WorkerHandle { session, slot, leases, finished, first_input, next_due, place, hidden, .. } = self;
         let mut tx = session.begin_with(priority)?;
-        let (mut after, mut ended) = (*live, EndedQueues::default());
+        let mut ended = EndedQueues::default();
         let finished_items = finished.iter().map(|part| part.items).sum();
         let touched = place.as_ref().filter(|place| place.is_touched(tx.memory));
         if let Some(place) = touched {
             place.ended(&mut tx, finished, End::Done, &mut ended);
         }
-        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut after, &mut ended)?;
-        holdings::forget_begun(&mut tx, *slot, &after);
-        let permit =
-            Permit::of(&mut tx, touched.filter(|_| !is_hidden), *slot, (leases, *hidden), &mut ended);
-        let (free, new_first) = (FreeEntries::of_both(live, &after), touched.is_some());
-        let mut batch =
-            TakenBatch { slot: *slot, max, free, after, leases, got: 0, heap_words: TAKE_WORDS, new_first };
+        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut ended)?;
+        holdings::forget_begun(&mut tx, *slot);
+        let permit = Permit::of(&mut tx, touched.filter(|_| !is_hidden), *slot, (leases, hidden), &mut ended);
+        let mut batch = TakenBatch {
+            slot: *slot,
+            max,
+            free: FreeEntries::of(*slot),
+            leases,
+            got: 0,
+            heap_words: TAKE_WORDS,
+            new_first: touched.is_some(),
+            next: None,
+        };
         let (mut size, mut unused) = (None, None);
-        for i in 0..inputs.len() {
-            let queue = QueueAt::of(inputs[(*first_input + i) % inputs.len()])?;
+        let start = if inputs.len() > 1 { *first_input % inputs.len() } else { 0 };
+        for &q in inputs[start..].iter().chain(&inputs[..start]) {
+            let queue = QueueAt::of(q)?;
             if slept {
                 tx.register_waiter(queue + queue::NOT_EMPTY); // others may still sleep
             }
@@ -143,11 +167,9 @@ impl WorkerHandle {
                 place.probed(&mut tx);
             }
         }
-        let (got, after) = (batch.got, batch.after);
-        after.save(&mut tx, *slot, live);
+        let got = batch.got;
         count(&mut tx, *slot, finished_items, if is_hidden { 0 } else { got });
         tx.commit()?;
-        *live = after;
         *first_input = first_input.wrapping_add(1);
         finished.clear();
         if let Some(pages) = unused {
@@ -238,14 +260,20 @@ fn count(tx: &mut Tx<'_>, slot: SlotAt, finished: usize, got: usize) {
 /// After the commit: what is left is for the next waiter, and so is the room that was made.
 #[inline]
 fn pass_on(tx: &mut Tx<'_>, queue: QueueAt, took: bool, leaves: bool) {
-    let (waiting, delayed) = (counts::waiting(tx, queue), counts::delayed(tx, queue));
+    let (waiting, delayed) = (takable(tx, queue), counts::delayed(tx, queue));
     // A sleeper that leaves may have been the only one who knows when the next delayed item is due.
     if waiting > 0 || delayed > 0 && (leaves || delayed::is_due(tx, queue)) {
         tx.notify(queue + queue::NOT_EMPTY);
     }
-    if took && waiting.wrapping_add(delayed) < tx.get(queue + queue::CAPACITY) {
+    if took && counts::queued(tx, queue) < tx.get(queue + queue::CAPACITY) {
         tx.notify(queue + queue::NOT_FULL);
     }
+}
+
+/// Of the items waiting those that may be taken now.
+fn takable(tx: &Tx<'_>, queue: QueueAt) -> u64 {
+    let (waiting, returned) = (counts::waiting(tx, queue), tx.get(queue + queue::RETURNED));
+    waiting.min(returned.saturating_add(window::admitted(tx, queue)))
 }
 
 /// One transaction's taking.
@@ -253,19 +281,21 @@ struct TakenBatch<'a> {
     slot: SlotAt,
     max: usize,
     free: FreeEntries,
-    after: Bitmap,
     leases: &'a mut Vec<Held>,
     got: usize,
     /// Words of heaps of delayed items that may change still.
     heap_words: u64,
     /// Something has failed and nothing was done since: what is new tells more than the same items over and over.
     new_first: bool,
+    /// Where items keep their order: the number that must follow, for what is taken at once is published at once.
+    next: Option<u64>,
 }
 
 impl TakenBatch<'_> {
     fn take(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<usize, Fault> {
         let got_before = self.got;
-        self.take_returned(tx, queue)?;
+        let in_order = self.limit(tx, queue);
+        self.take_returned(tx, queue, in_order)?;
         if self.new_first {
             self.take_new(tx, queue)?;
             self.take_delayed(tx, queue, false)?;
@@ -276,23 +306,38 @@ impl TakenBatch<'_> {
         Ok(self.got - got_before)
     }
 
+    /// What keeps its order is taken as far as a window goes. Whether this does.
+    fn limit(&mut self, tx: &Tx<'_>, queue: QueueAt) -> bool {
+        let in_order = window::of(tx, queue).is_some();
+        if in_order {
+            let more = window::MAX_LEASES.saturating_sub(self.leases.len());
+            self.max = self.max.min(self.got + more);
+        }
+        in_order
+    }
+
     fn take_fresh(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
-        self.take_returned(tx, queue)?;
+        let in_order = self.limit(tx, queue);
+        self.take_returned(tx, queue, in_order)?;
         self.take_new(tx, queue)
     }
 
     /// Out of the ring.
     fn take_new(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
-        let want = returned::returnable(tx, queue, (self.max - self.got) as u64)?;
+        if !self.follows(tx.get(queue + queue::HEAD)) {
+            return Ok(());
+        }
+        let wanted = ((self.max - self.got) as u64).min(window::admitted(tx, queue));
+        let want = returned::returnable(tx, queue, wanted)?;
         ring::pop(tx, queue, want, |tx, Popped { data, meta, sequence }| {
-            let Some(entry) = self.free.next() else { return Ok(false) };
+            let Some(entry) = self.free.next(tx) else { return Ok(false) };
             let to = self.slot.entry(entry);
             tx.memory.store_descriptor(to, data, meta);
             tx.memory.store(to + entry::SEQUENCE, sequence);
             tx.memory.store(to + entry::MARK, 0);
             tx.memory.store(to + entry::PUT_OFF, 0);
             tx.memory.store(to + entry::FAILURES, 0);
-            self.hold(entry, meta);
+            self.hold(tx, entry, meta);
             Ok(true)
         })?;
         Ok(())
@@ -323,42 +368,59 @@ impl TakenBatch<'_> {
         Ok(None)
     }
 
+    /// Whether the item of this number may be taken with those before it.
+    fn follows(&self, number: u64) -> bool {
+        self.next.is_none_or(|next| next == number)
+    }
+
     fn take_delayed(&mut self, tx: &mut Tx<'_>, queue: QueueAt, regardless: bool) -> Result<(), Fault> {
+        let in_order = window::of(tx, queue).is_some();
         if counts::delayed(tx, queue) == 0 {
             return Ok(());
         }
         let (want, mut words) =
             (returned::returnable(tx, queue, (self.max - self.got) as u64)?, self.heap_words);
         delayed::take_due(tx, queue, want, (&mut words, regardless), |tx, from| {
-            let Some(entry) = self.free.next() else { return false };
+            let number = tx.memory.load(from + entry::SEQUENCE);
+            if !self.follows(number) {
+                return false;
+            }
+            let Some(entry) = self.free.next(tx) else { return false };
+            self.next = in_order.then_some(number.wrapping_add(1));
             tx.memory.copy_entry(from, self.slot.entry(entry));
-            self.hold(entry, tx.memory.meta(from));
+            self.hold(tx, entry, tx.memory.meta(from));
             true
         })?;
         self.heap_words = words;
         Ok(())
     }
 
-    fn take_returned(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
+    fn take_returned(&mut self, tx: &mut Tx<'_>, queue: QueueAt, in_order: bool) -> Result<(), Fault> {
         let mut left = returned::len(tx, queue)?;
         while left > 0 && self.got < self.max {
-            let Some(entry) = self.free.next() else { break };
+            let number = tx.memory.load(queue.returned(left - 1) + entry::SEQUENCE);
+            if !self.follows(number) {
+                break;
+            }
+            let Some(entry) = self.free.next(tx) else { break };
             left -= 1;
+            let got_before = self.got;
             returned::pop(tx, queue, left, self.max - self.got, |tx, at, meta| {
                 let to = self.slot.entry(entry);
                 tx.memory.copy_entry(at, to);
                 tx.memory.store_descriptor(to, tx.memory.data(at), meta);
-                self.hold(entry, meta);
+                self.hold(tx, entry, meta);
                 Ok(())
             })?;
+            self.next = in_order.then_some(number.wrapping_add((self.got - got_before) as u64));
         }
         Ok(())
     }
 
     /// The items that a descriptor stands for are held in this entry.
     #[inline]
-    fn hold(&mut self, entry: u16, meta: Meta) {
-        self.after.mark(entry);
+    fn hold(&mut self, tx: &mut Tx<'_>, entry: u16, meta: Meta) {
+        holdings::mark(tx, self.slot, entry);
         self.got += meta.items();
         match meta.as_span() {
             None => self.leases.push(Held { entry, at: 0 }),

@@ -6,7 +6,7 @@ use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{MAX_BATCH, MAX_FAN, QueueAt, SlotAt, block, descriptor, entry, queue};
-use crate::queue::transaction::holdings::Bitmap;
+use crate::queue::transaction::holdings;
 use crate::queue::transaction::{counts, drop_old, ring, tx::Tx};
 
 /// One of them.
@@ -69,6 +69,26 @@ impl Targets {
         Ok(fits)
     }
 
+    /// Everything of the first `n` staged outputs is taken, whatever room there is: it waits elsewhere.
+    pub(super) fn fit_all(&mut self, tx: &Tx<'_>, staging: &Staging, n: usize) -> Result<(), Fault> {
+        self.list.clear();
+        self.full = None;
+        let mut left = n;
+        for (queues, len) in staging.outputs.runs() {
+            let wanted = len.min(left);
+            for &q in queues {
+                let i = self.index(tx, q)?;
+                self.list[i].left = u64::MAX;
+            }
+            self.admit(tx, staging, queues, wanted)?;
+            left -= wanted;
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// How many of `n` outputs fit that go to the same queues.
     fn admit(
         &mut self,
@@ -77,9 +97,6 @@ impl Targets {
         queues: &[QueueId],
         n: usize,
     ) -> Result<usize, Fault> {
-        for &q in queues {
-            self.index(tx, q)?;
-        }
         let is_decided =
             staging.queues.iter().any(|staged| staged.is_decided && queues.contains(&staged.queue));
         if !is_decided {
@@ -95,19 +112,16 @@ impl Targets {
 
     /// Outputs that are all items.
     fn admit_alike(&mut self, tx: &Tx<'_>, queues: &[QueueId], n: usize) -> Result<usize, Fault> {
-        let mut fits = n;
-        for &q in queues {
-            let i = self.index(tx, q)?;
-            let target = self.list[i];
+        let (mut fits, mut places) = (n, [0; MAX_FAN]);
+        for (&q, place) in queues.iter().zip(&mut places) {
+            *place = self.index(tx, q)?;
+            let target = self.list[*place];
             if target.waits() && target.left < fits as u64 {
                 fits = target.left as usize;
                 self.full = Some((target, target.before));
             }
         }
-        for &q in queues {
-            let i = self.index(tx, q)?;
-            self.list[i].admit(fits);
-        }
+        places[..queues.len()].iter().for_each(|&place| self.list[place].admit(fits));
         Ok(fits)
     }
 
@@ -156,9 +170,9 @@ impl Targets {
         Ok(self.list.len() - 1)
     }
 
-    /// No stage reads any of the outputs. The stage's own hidden queue always has a reader.
-    pub(super) fn are_closed(&self, hidden: Option<QueueId>) -> bool {
-        let mut outputs = self.list.iter().filter(|target| Some(target.queue.id()) != hidden).peekable();
+    /// No stage reads any of the outputs. The queues of tokens always have a reader.
+    pub(super) fn are_closed(&self, hidden: &[QueueId]) -> bool {
+        let mut outputs = self.list.iter().filter(|target| !hidden.contains(&target.queue.id())).peekable();
         outputs.peek().is_some() && outputs.all(|target| target.closed)
     }
 
@@ -167,7 +181,6 @@ impl Targets {
         &mut self,
         tx: &mut Tx<'_>,
         slot: SlotAt,
-        after: &mut Bitmap,
         staging: &mut Staging,
     ) -> Result<(), Fault> {
         let Targets { list, descriptors, .. } = self;
@@ -176,23 +189,27 @@ impl Targets {
             if target.policy == WhenFull::DropOld && target.puts > 0 && overflow > 0 {
                 drop_old::oldest(tx, target.queue, overflow)?;
             }
-            let i = staging.index(target.queue.id());
-            let mut publication =
-                Publication { slot, target, after, descriptors, dropped: 0, freed: 0, blocks: 0 };
-            publication.take(tx, &mut staging.queues[i])?;
-            let Publication { dropped, freed, blocks, .. } = publication;
-            staging.blocks -= blocks.min(staging.blocks);
-            if dropped > 0 {
-                tx.add(target.queue + queue::DROPPED_NEW, dropped as u64);
-            }
-            if freed > 0 {
-                tx.subtract(target.queue + queue::BYTES, freed);
-            }
+            take_share(tx, slot, target, descriptors, staging)?;
             if target.puts > 0 {
                 ring::push(tx, target.queue, target.puts as u64, descriptors.drain(..))?;
             }
         }
         Ok(())
+    }
+
+    /// What [`Targets::publish`] would put into the queues, queue after queue; it is in none of them yet.
+    pub(super) fn collect(
+        &mut self,
+        tx: &mut Tx<'_>,
+        slot: SlotAt,
+        staging: &mut Staging,
+    ) -> Result<&mut Vec<(u64, Meta)>, Fault> {
+        let Targets { list, descriptors, .. } = self;
+        descriptors.clear();
+        for target in list {
+            take_share(tx, slot, target, descriptors, staging)?;
+        }
+        Ok(descriptors)
     }
 
     /// After the commit: readers have something to read, and other writers perhaps still room.
@@ -212,11 +229,32 @@ impl Targets {
     }
 }
 
+/// The descriptors of a target's share of what is staged leave the worker's holdings.
+fn take_share(
+    tx: &mut Tx<'_>,
+    slot: SlotAt,
+    target: &Target,
+    descriptors: &mut Vec<(u64, Meta)>,
+    staging: &mut Staging,
+) -> Result<(), Fault> {
+    let i = staging.index(target.queue.id());
+    let mut publication = Publication { slot, target, descriptors, dropped: 0, freed: 0, blocks: 0 };
+    publication.take(tx, &mut staging.queues[i])?;
+    let Publication { dropped, freed, blocks, .. } = publication;
+    staging.blocks -= blocks.min(staging.blocks);
+    if dropped > 0 {
+        tx.add(target.queue + queue::DROPPED_NEW, dropped as u64);
+    }
+    if freed > 0 {
+        tx.subtract(target.queue + queue::BYTES, freed);
+    }
+    Ok(())
+}
+
 /// One transaction's publishing to one queue.
 struct Publication<'a> {
     slot: SlotAt,
     target: &'a Target,
-    after: &'a mut Bitmap,
     descriptors: &'a mut Vec<(u64, Meta)>,
     /// Items that the queue's policy gave up.
     dropped: usize,
@@ -248,11 +286,12 @@ impl Publication<'_> {
                 Piece::Dropped(items) => (self.dropped, *items) = (self.dropped + n, *items - n),
                 Piece::Void(items) => *items -= n,
             }
-            if n == items
-                && let Some(entry) = staged.pieces.pop_front().and_then(|piece| piece.entry())
-            {
-                self.after.clear(entry);
-                self.blocks += 1;
+            if n == items {
+                if let Some(entry) = piece.entry() {
+                    holdings::clear(tx, self.slot, entry);
+                    self.blocks += 1;
+                }
+                staged.pieces.pop_front();
             }
             (left, puts) = (left - n, puts - published);
         }

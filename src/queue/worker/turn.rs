@@ -15,12 +15,24 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn take_first(&mut self, queue: QueueId, wait: Wait) -> Result<Taken, Fault> {
-        debug_assert!(self.staging.is_empty(), "the outputs name leases by their numbers");
+        self.take_before(0, queue, wait)
+    }
+
+    /// The same as lease `i`: those from there on come after it. Nothing may be staged as the output of one of them.
+    ///
+    /// What the last `take` that found nothing would have slept on stays as it is.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn take_before(&mut self, i: usize, queue: QueueId, wait: Wait) -> Result<Taken, Fault> {
+        debug_assert!(self.staging.named <= i, "the outputs name leases by their numbers");
+        let (empty_inputs, next_due) = (std::mem::take(&mut self.empty_inputs), self.next_due);
         self.max_leases += 1;
         let taken = self.take(&[queue], 1, wait);
         self.max_leases -= 1;
+        (self.empty_inputs, self.next_due) = (empty_inputs, next_due);
         if matches!(taken, Ok(Taken::Items { .. })) {
-            self.leases.rotate_right(1);
+            self.leases[i..].rotate_right(1);
         }
         taken
     }

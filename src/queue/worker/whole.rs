@@ -11,7 +11,8 @@ use crate::queue::transaction::{counts, lock::LockPriority};
 
 impl WorkerHandle {
     /// Publishes all these outputs and ends the leases `0 .. upto`, in one transaction; `None`: there is no room for
-    /// all of them now, and nothing has happened. Nothing may be staged before.
+    /// all of them now, and nothing has happened. Nothing may be staged before. In order there is room for any number, and
+    /// `upto` at most what [`WorkerHandle::publishable`] says.
     ///
     /// # Errors
     /// [`PutError::TooLong`] leaves everything as it was.
@@ -26,7 +27,9 @@ impl WorkerHandle {
         if n == 0 {
             return Ok(Some(self.commit(upto, Wait::No)?));
         }
-        if n > self.max_at_once() || self.room_in(outputs)? < items.len() as u64 {
+        // In order what finds no room waits in the window.
+        let may_wait = self.is_in_order();
+        if !may_wait && (n > self.max_at_once() || self.room_in(outputs)? < items.len() as u64) {
             return Ok(None);
         }
         self.staging.reserve(n, items.len());
@@ -83,9 +86,20 @@ impl WorkerHandle {
     /// Only when the memory is damaged.
     pub fn publish_whole(&mut self, upto: usize) -> Result<Option<Committed>, Fault> {
         self.staging.is_whole = false;
-        let committed = match self.try_publish(upto, None, true, LockPriority::High)? {
+        let published = loop {
+            match self.try_publish(upto, None, true, LockPriority::High)? {
+                Published::NeedsList(window, class) => {
+                    if !self.reserve_list(window, class, Wait::Forever)? {
+                        self.discard_staged()?;
+                        return Ok(Some(Committed::Ordered));
+                    }
+                }
+                published => break published,
+            }
+        };
+        let committed = match published {
             Published::All { before, after } => return Ok(Some(Committed::Done { before, after })),
-            Published::Full { .. } | Published::Part => None,
+            Published::Full { .. } | Published::Part | Published::NeedsList(..) => None,
             Published::Closed => Some(Committed::Closed),
         };
         self.discard_staged()?;

@@ -20,7 +20,14 @@ fn unit() -> Unit {
     let loaded = config::load(&path, &LoadOptions::default(), &Registry::builtin());
     std::fs::remove_file(&path).unwrap();
     let pipeline = loaded.unwrap().pipeline;
-    Unit::of(&pipeline, "/opt/my tools/mprun".into(), "/home/me/50%.toml".into(), Account::Own, 252)
+    Unit::of(
+        &pipeline,
+        &Paths::default(),
+        "/opt/my tools/mprun".into(),
+        "/home/me/50%.toml".into(),
+        Account::Own,
+        252,
+    )
 }
 
 #[test]
@@ -41,6 +48,33 @@ fn a_unit_fits_its_file() {
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
     }
     assert!(text.starts_with(MARK));
+}
+
+#[test]
+fn a_unit_grants_the_folders_that_the_file_writes_and_no_more() {
+    let text = "[control]\nsocket = 'run/s.sock'\n\
+                [stages.a]\nuse = 'tick'\nwith = { every = '1s' }\noutput = ['p', 'q', 'r', 's']\nlog_file = { path = 'logs/{stage}.log' }\n\
+                [stages.b]\nuse = 'file'\ninput = 'p'\nwith = { path = '/srv/out/{date}/x-{worker}.txt' }\n\
+                [stages.c]\nuse = 'file'\ninput = 'q'\nwith = { path = '/srv/out/more/x.txt' }\n\
+                [stages.d]\nuse = 'file'\ninput = 'r'\nwith = { path = '/dev/stderr' }\n\
+                [stages.e]\nuse = 'file'\ninput = 's'\nwith = { path = '/x.txt' }\n\
+                [stages.f]\ncommand = ['/var/tmp/tool', '/srv/unknown']\ncwd = '/tmp/f'\nlog_file = { path = '/tmp/f/f.log' }\n";
+    let texts = config::Texts { main: text.to_owned(), ..Default::default() };
+    let registry = Registry::builtin();
+    let loaded = config::load_texts("/etc/mprun/p.toml".as_ref(), texts, &LoadOptions::default(), &registry);
+    let pipeline = loaded.unwrap_or_else(|report| panic!("{report}")).pipeline;
+    let paths = Paths::of(&pipeline, &registry);
+    let shown = |paths: &mut dyn Iterator<Item = &PathBuf>| -> Vec<String> {
+        paths.map(|path| path.display().to_string()).collect()
+    };
+    let written = ["/etc/mprun/logs", "/etc/mprun/run", "/srv/out", "/tmp/f", "/x.txt"];
+    assert_eq!(shown(&mut paths.written.iter()), written);
+    assert_eq!(shown(&mut paths.hidden()), ["/tmp/f", "/var/tmp/tool"]);
+    let unit =
+        Unit::of(&pipeline, &paths, "/usr/bin/mprun".into(), "/etc/mprun/p.toml".into(), Account::Own, 252);
+    let text = unit.text().unwrap();
+    let granted: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("ReadWritePaths=")).collect();
+    assert_eq!(granted, ["/etc/mprun/logs", "/etc/mprun/run", "/srv/out", "/x.txt"]);
 }
 
 #[test]

@@ -89,6 +89,8 @@ pub(super) struct Findings {
     pub reads_stdin: bool,
     /// The files that it needs at its start: a path or a pattern.
     pub input_files: Option<String>,
+    /// The file that it writes.
+    pub writes: Option<PathTemplate>,
     /// The file that the run is to replace at its end.
     pub replaces: Option<PathTemplate>,
 }
@@ -121,6 +123,11 @@ impl<'a> Settings<'a> {
     /// Says which files have to be there when the stage starts: a path, or a pattern for several.
     pub(crate) fn needs_files(&mut self, pattern: &str) {
         self.found.input_files = Some(pattern.to_owned());
+    }
+
+    /// Says which file the stage writes.
+    pub(crate) fn writes(&mut self, path: PathTemplate) {
+        self.found.writes = Some(path);
     }
 
     /// Says which file the run is to put in the place of an older one once it has gone well.

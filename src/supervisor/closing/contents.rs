@@ -38,12 +38,16 @@ pub(crate) struct Report {
     pub dead_letters: u64,
     /// What was too long to become an item: letters that no queue's ledger knows.
     pub too_long: u64,
+    pub repeated: u64,
     pub dead_letter_file: String,
 }
 
 #[derive(Debug, Serialize)]
 pub(crate) struct StageReport {
     pub name: String,
+    /// It is a program with neither input nor output: all about items is zero.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub service: bool,
     /// Items leased; one that went back and was leased again counts twice. Null for a source, which takes none.
     pub taken: Option<u64>,
     /// Leases that ended well: over all readers of a queue as many as the queue's ledger says. Null for a source.
@@ -52,6 +56,7 @@ pub(crate) struct StageReport {
     pub dead: u64,
     /// What was too long to become an item.
     pub too_long: u64,
+    pub repeated: u64,
     pub emitted: u64,
     pub restarts: u64,
     /// How its workers spent their time, in seconds.
@@ -97,6 +102,7 @@ impl Report {
             queues,
             dead_letters: closing.dead(),
             too_long: closing.too_long,
+            repeated: closing.repeated,
             dead_letter_file: closing.dead_letters.display().to_string(),
         }
     }
@@ -105,10 +111,12 @@ impl Report {
 fn stage(totals: &StageTotals) -> StageReport {
     StageReport {
         name: totals.name.clone(),
+        service: totals.is_service,
         taken: (!totals.is_source).then_some(totals.counts.taken),
         done: (!totals.is_source).then_some(totals.counts.done),
         dead: totals.counts.dead,
         too_long: totals.counts.too_long,
+        repeated: totals.counts.repeated,
         emitted: totals.counts.emitted,
         restarts: totals.restarts,
         seconds: totals.times.into(),

@@ -8,11 +8,16 @@ use std::time::Duration;
 
 pub(super) fn render(report: &Report) -> String {
     let mut text = format!("# {}\n\n{}\n", report.pipeline, verdict(report));
-    text += "\n## Stages\n\n";
-    text +=
-        "| stage | done | dead | emitted | restarts | working | starved | blocked | paused | mean item |\n";
-    text += "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
-    report.stages.iter().for_each(|stage| add_stage(&mut text, stage));
+    let (services, stages): (Vec<&Stage>, Vec<&Stage>) =
+        report.stages.iter().partition(|stage| stage.service);
+    if !stages.is_empty() {
+        add_stages(&mut text, &stages);
+    }
+    if !services.is_empty() {
+        text += "\n## Services\n\n| service | restarts |\n|---|--:|\n";
+        let lines = services.iter().map(|service| format!("| {} | {} |\n", service.name, service.restarts));
+        text.extend(lines);
+    }
     if !report.queues.is_empty() {
         text +=
             "\n## Queues\n\n| queue | put | done | waiting | delayed | leased | dropped | dead | adds up |\n";
@@ -39,6 +44,14 @@ fn verdict(report: &Report) -> String {
     format!(
         "{how} after {took}, exit code {exit_code}. Started {started}, from `{file}`, by mprun {version}."
     )
+}
+
+fn add_stages(text: &mut String, stages: &[&Stage]) {
+    *text += "\n## Stages\n\n";
+    *text +=
+        "| stage | done | dead | emitted | restarts | working | starved | blocked | paused | mean item |\n";
+    *text += "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+    stages.iter().for_each(|stage| add_stage(text, stage));
 }
 
 fn add_stage(text: &mut String, stage: &Stage) {

@@ -21,6 +21,8 @@ pub(crate) struct Closing {
     pub dead_at_start: u64,
     /// What was too long to become an item.
     pub too_long: u64,
+    /// Lines that may be twice in a file.
+    pub repeated: u64,
     /// Where they are.
     pub dead_letters: PathBuf,
 }
@@ -57,6 +59,9 @@ impl Closing {
     }
 
     fn stage_line(&self, stage: &StageTotals) -> String {
+        if stage.is_service {
+            return format!("  service {}: {}", stage.name, count(stage.restarts, "restart"));
+        }
         let done = if stage.is_source { String::new() } else { format!("{} done, ", stage.counts.done) };
         let dead =
             if stage.counts.dead == 0 { String::new() } else { format!("{} dead, ", stage.counts.dead) };
@@ -65,8 +70,13 @@ impl Closing {
         } else {
             format!("{} too long, ", stage.counts.too_long)
         };
+        let repeated = match stage.counts.repeated {
+            0 => String::new(),
+            lines => format!("{} perhaps twice, ", count(lines, "line")),
+        };
         let restarts = count(stage.restarts, "restart");
-        format!("  stage {}: {done}{dead}{too_long}{} emitted, {restarts}", stage.name, stage.counts.emitted)
+        let emitted = stage.counts.emitted;
+        format!("  stage {}: {done}{dead}{too_long}{repeated}{emitted} emitted, {restarts}", stage.name)
     }
 
     /// What becomes of the items of a stage that is failing, if the run ends for that.
@@ -125,6 +135,7 @@ mod tests {
             dead_before: 1,
             dead_at_start: 0,
             too_long: 0,
+            repeated: 0,
             dead_letters: "/s/dead.jsonl".into(),
         }
     }
@@ -133,7 +144,14 @@ mod tests {
         let totals = |name: &str, is_source| StageTotals {
             name: name.into(),
             is_source,
-            counts: Totals { taken: 16, done: 14, emitted: 15, dead: u64::from(!is_source), too_long: 0 },
+            counts: Totals {
+                taken: 16,
+                done: 14,
+                emitted: 15,
+                dead: u64::from(!is_source),
+                too_long: 0,
+                repeated: 0,
+            },
             restarts: 1,
             ..StageTotals::default()
         };

@@ -48,11 +48,13 @@ impl Performer<'_> {
         for stage in &mut snapshot.stages {
             stage.totals.dead += self.dead.by_stage.get(&stage.name).copied().unwrap_or(0);
             stage.totals.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
+            stage.totals.repeated = self.launcher.undo_log.repeated(&stage.name).unwrap_or(0);
         }
         let store = &self.launcher.dead_letters;
         snapshot.letters.max_size = store.max_size;
         snapshot.letters.drops_old = store.when_full == WhenFull::DropOld;
         snapshot.totals.too_long = self.launcher.undo_log.counted_in_all().unwrap_or(0);
+        snapshot.totals.repeated = self.launcher.undo_log.repeated_in_all().unwrap_or(0);
         snapshot.totals.dead += self.dead.by_stage.values().sum::<u64>();
         snapshot
     }

@@ -53,6 +53,10 @@ impl Performer<'_> {
     /// Whether it may have left orphans.
     fn take_news(&mut self, news: ChildEvent) -> bool {
         match news {
+            ChildEvent::Ended(pid, child, exit) if self.services.is(child.slot, pid) => {
+                self.service_ended(child.slot, exit);
+                true
+            }
             ChildEvent::Ended(pid, child, exit) => {
                 let had_program = self.kill_program(child.slot);
                 let report = self.admin(|admin| admin.report(child.slot));
@@ -70,6 +74,11 @@ impl Performer<'_> {
                 };
                 self.events.push_back(Event::Ended(child.worker, Pid(pid), end, work));
                 had_program
+            }
+            ChildEvent::Stopped(pid, child) if self.services.is(child.slot, pid) => {
+                let (worker, pid) = (child.worker, Pid(pid));
+                self.events.push_back(Event::Halted { worker, pid, holds_lock: false });
+                false
             }
             ChildEvent::Stopped(pid, child) => {
                 // It may keep a wake-up to itself for as long as it is stopped.
@@ -143,6 +152,9 @@ impl Performer<'_> {
     /// Children that this process has not started: orphans of a dead worker's program, whatever their group.
     fn kill_orphans(&self) {
         for pid in self.children.orphans() {
+            if self.services.may_have(pid) {
+                continue;
+            }
             let _ = group::signal_process(pid, Signal::SIGKILL);
         }
     }

@@ -1,20 +1,24 @@
 //! Reads pipeline files again, by errands.
 
 use super::performer::{Performer, Purpose};
-use crate::config::{self, Report, Survey};
+use crate::config::{self, Report, Survey, Texts, Watched};
 use crate::control::protocol::{self, Answer, Reason, Refused, Reply};
 use crate::supervisor::error::shown;
 use crate::supervisor::machine::event::{Event, Loading};
 use crate::supervisor::machine::state::State;
 use crate::supervisor::machine::wanted::Wanted;
+use crate::supervisor::options::RunOptions;
 use crate::supervisor::runtime::children::Auxiliary;
 use crate::supervisor::runtime::environment;
 use crate::supervisor::runtime::errand::{self, Ended, Errand, Start};
+use crate::supervisor::runtime::inbox::Notice;
 use crate::supervisor::runtime::loader;
+use crate::sys::fd;
 use crate::sys::process::SpawnError;
 use crate::terminal;
 use log::{Level, log};
 use std::ffi::CString;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use tokio::sync::oneshot;
@@ -93,35 +97,64 @@ impl Performer<'_> {
             let answer = errand.answer();
             match errand.purpose {
                 Purpose::Load => {
-                    let loading = self.loading(&ended, &answer, shown);
+                    let (loading, watched) = self.loading(&ended, &answer, shown);
+                    self.watch_also(watched, matches!(loading, Loading::Good(..)));
                     self.events.push_back(Event::Loaded(loading));
                 }
                 Purpose::Plan(sender) => {
-                    let loading = self.loading(&ended, &answer, |report| report.render(false));
+                    let (loading, _) = self.loading(&ended, &answer, |report| report.render(false));
                     let _ = sender.send(planned(loading, state)); // the client may be gone
                 }
                 Purpose::Preflight(program) => self.preflight_done(program, &ended, &answer),
+                Purpose::Identify(asked) => self.identified(asked, &ended, &answer),
             }
         }
     }
 
-    fn loading(&mut self, ended: &Ended, answer: &str, render: impl Fn(&Report) -> String) -> Loading {
+    /// What came of it, and what else is to be watched, as far as that is known.
+    fn loading(
+        &mut self,
+        ended: &Ended,
+        answer: &str,
+        render: impl Fn(&Report) -> String,
+    ) -> (Loading, Watched) {
         match serde_json::from_str(answer) {
-            Ok(loader::Answer::Gone(why)) => Loading::Gone(why),
-            Ok(loader::Answer::Bad(report)) => Loading::Bad(report),
-            Ok(loader::Answer::Good(text, survey)) => match self.understand(text, &survey) {
-                Ok(wanted) => Loading::Good(Box::new(wanted), self.held_by_name()),
-                Err(report) => Loading::Bad(render(&report)),
-            },
-            Err(_) => Loading::Gone(format!("failed to read {}: {ended}", self.run.options.file.display())),
+            Ok(loader::Answer::Gone(why)) => (Loading::Gone(why), Watched::default()),
+            Ok(loader::Answer::Bad(report, watched)) => (Loading::Bad(report), watched),
+            Ok(loader::Answer::Good(main, included, survey)) => {
+                let mut watched = Watched::default();
+                let loading = match self.understand(Texts { main, included }, &survey, &mut watched) {
+                    Ok(wanted) => Loading::Good(Box::new(wanted), self.held_by_name()),
+                    Err(report) => Loading::Bad(render(&report)),
+                };
+                (loading, watched)
+            }
+            Err(_) => {
+                let why = format!("failed to read {}: {ended}", self.run.options.file.display());
+                (Loading::Gone(why), Watched::default())
+            }
         }
     }
 
-    fn understand(&self, text: String, survey: &Survey) -> Result<Wanted, Report> {
-        let loaded =
-            config::load_text(&self.run.options.file, text, &self.run.options.load, self.run.registry)?;
+    fn understand(&self, texts: Texts, survey: &Survey, watched: &mut Watched) -> Result<Wanted, Report> {
+        let RunOptions { file, load, .. } = self.run.options;
+        let loaded = config::load_texts(file, texts, load, self.run.registry)?;
+        watched.clone_from(&loaded.watched);
         let loaded = config::settle(loaded, survey)?;
-        Ok(Wanted::new(loaded, self.run.registry))
+        Ok(Wanted::new(loaded, self.run.registry, fd::is_file(io::stdout())))
+    }
+
+    /// What only now is watched may have changed while it was not: then the file is read once more. Beside a bad file all
+    /// stays watched that was.
+    fn watch_also(&mut self, watched: Watched, is_all: bool) {
+        let Some(watch) = &mut self.watch else { return };
+        match watch.set(watched, is_all) {
+            Ok(true) => self.inbox.put_back(Notice::FileTouched),
+            Ok(false) => {}
+            Err(error) => {
+                log!(target: "mprun", Level::Warn, "not all files are watched ({error}); SIGHUP reloads them");
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! | the child, between fork and exec | nothing: it holds no lease | the error pipe ends without a word, and its death is seen as any worker's |
 //! | the supervisor, there | a child whose parent is gone | PDEATHSIG, or the check of `getppid` after it |
 //! | between exec and `set_pid` | a worker whose group the arena doesn't name | PDEATHSIG; its children carry the run's id in their environment |
+//! | anything of a service | see [`services`](crate::supervisor::runtime::services) | |
 //! | the worker, before it is ready | nothing | a failed start: back-off, or the reload goes back |
 //! | the worker, anywhere later | leases, staged outputs | the release gives them back (crash table of the queue) |
 //! | between reap and release | leases of a dead worker | only the supervisor's own death does that: the run is over, or the run that recovers its queues releases every slot |
@@ -31,7 +32,10 @@ mod failing;
 mod perform;
 pub(super) mod performer;
 mod queues;
+mod schedule;
 mod service;
+mod service_hands;
+mod services;
 mod setup;
 mod upgrade;
 mod workers;

@@ -1,6 +1,7 @@
 //! What was decided, performed one by one.
 
 use super::performer::Performer;
+use super::service_hands::Service;
 use crate::logs;
 use crate::supervisor::machine::effect::{Effect, Outcome};
 use crate::sys::program_pages;
@@ -36,21 +37,30 @@ impl Performer<'_> {
         for stage in &mut outcome.stages {
             stage.counts.dead += self.dead.by_stage.get(&stage.name).copied().unwrap_or(0);
             stage.counts.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
+            stage.counts.repeated = self.launcher.undo_log.repeated(&stage.name).unwrap_or(0);
         }
         outcome
     }
 
     fn act(&mut self, action: Effect) {
         match action {
+            Effect::Spawn(spawn) if spawn.version.is_service() => self.spawn_service(&spawn),
             Effect::Spawn(spawn) => self.spawn(&spawn),
-            Effect::Adopt { worker, stage, stage_id, slot, pid } => {
+            Effect::Adopt { worker, stage, stage_id, slot, pid, service } => {
                 self.opened_stages.extend(stage_id.map(|id| (id, worker.stage)));
-                self.adopt(worker, stage, slot, pid);
+                self.adopt(worker, stage.clone(), slot, pid);
+                if let Some(version) = service {
+                    self.adopt_service(Service { worker, stage, pid, version, slot });
+                }
             }
+            Effect::Suspend(pid, on) => self.suspend_service(pid, on),
             Effect::Preflight(machine) => self.preflight(*machine),
             Effect::ReplaceProgram(machine) => self.replace_program(*machine),
             Effect::Term(pid) => self.terminate(pid),
-            Effect::Kill(pid) => self.signal(pid, Signal::SIGKILL),
+            Effect::Kill(pid) => {
+                self.signal(pid, Signal::SIGKILL);
+                self.wait_no_longer(pid);
+            }
             Effect::Tune(slot, pid, tuning) => {
                 self.admin(|admin| admin.tune(slot, &tuning));
                 self.wake_worker(pid);
@@ -58,6 +68,7 @@ impl Performer<'_> {
             Effect::Release(release) => self.release(&release),
             Effect::WriteDeadLetter(release) => self.write_dead_letter(&release),
             Effect::KillDeadLetterWriter(slot) => self.kill_dead_letter_writer(slot),
+            Effect::NextRun(stage, schedule) => self.next_run(stage, &schedule),
             Effect::SetQueue(queue, spec) => self.set_queue(queue, &spec),
             Effect::AddHidden(queue, label) => self.add_hidden(queue, label),
             Effect::ResetToken(queue) => {

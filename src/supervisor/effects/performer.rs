@@ -1,5 +1,6 @@
 //! The hands of the supervisor: what they hold, and which of them does what.
 
+use super::service_hands::ServiceHands;
 use crate::control::protocol::Reply;
 use crate::control::server::Listeners;
 use crate::progress::TerminalThread;
@@ -26,6 +27,7 @@ use crate::supervisor::runtime::guardian::Guardian;
 use crate::supervisor::runtime::inbox::{Inbox, Notice};
 use crate::supervisor::runtime::launch::Launcher;
 use crate::supervisor::runtime::log_writer::LogWriter;
+use crate::supervisor::runtime::services::identities::Asked;
 use crate::supervisor::runtime::watch::Watch;
 use crate::sys::fd;
 use log::{Level, log};
@@ -44,6 +46,8 @@ pub(super) enum Purpose {
     Plan(oneshot::Sender<Reply>),
     /// A preflight of this program.
     Preflight(CString),
+    /// Whom services run as.
+    Identify(Asked),
 }
 
 /// What every run is made of, whatever its pipeline is.
@@ -83,6 +87,8 @@ pub(crate) struct Performer<'a> {
     pub(super) log_writer: &'a mut LogWriter,
     pub(super) children: Children,
     pub(super) watch: Option<Watch>,
+    /// A thread tells when the wall clock is set.
+    pub(super) watches_clock: bool,
     pub(super) status_line: StatusLine,
     pub(super) guardian: Option<Guardian>,
     /// The queues in use, and how they are called.
@@ -112,6 +118,7 @@ pub(crate) struct Performer<'a> {
     pub(super) errands: Vec<Errand<Purpose>>,
     /// Those that are through, and not reported yet.
     pub(super) ended_errands: Vec<(Errand<Purpose>, errand::Ended)>,
+    pub(super) services: ServiceHands,
     /// Requests that wait for their answers.
     pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
     pub(super) request_ids: RangeFrom<u64>,
@@ -127,6 +134,7 @@ impl Performer<'_> {
     /// Resumes from the previous program. Notices that it may have missed are looked at.
     pub(crate) fn resume(&mut self, upgrade_state: &UpgradeState) -> Result<(), SetUpError> {
         self.launcher.resume(upgrade_state)?;
+        self.services.resume(upgrade_state);
         self.identity.run.clone_from(&upgrade_state.run);
         self.non_leaders.clone_from(&upgrade_state.non_leaders);
         self.replacing = Replacing::of(&upgrade_state.replacing);
@@ -164,7 +172,8 @@ impl Performer<'_> {
                 return event;
             }
             let errands = self.errands.iter().map(Errand::until).min();
-            let until = state.deadline().into_iter().chain(errands).min();
+            let measured = self.services.measure_at();
+            let until = state.deadline().into_iter().chain(errands).chain(measured).min();
             // By turns: notices that come without end must not hold up what is due, nor the other way round.
             let is_due = until.is_some_and(|until| until <= Instant::now());
             let notice = if is_due && self.was_notice { None } else { self.inbox.wait(until) };
@@ -172,6 +181,7 @@ impl Performer<'_> {
             let Some(notice) = notice else {
                 self.expire_errands();
                 self.report_errands(state);
+                self.measure_services();
                 return Event::Deadline;
             };
             self.take_in(notice, state);
@@ -199,7 +209,11 @@ impl Performer<'_> {
             Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,
+            Notice::ClockSet => Event::ClockSet,
             Notice::RetriesDone(all) => Event::RetriesDone(all),
+            Notice::ServiceBegun(slot) => return self.service_begun(slot),
+            Notice::Printed(slot) => return self.service_printed(slot),
+            Notice::NotPrinted(slot, errno) => return self.service_not_printed(slot, errno),
             Notice::Asked(request, sender) => return self.handle_request(*request, sender, state),
         };
         self.events.push_back(event);
@@ -250,16 +264,18 @@ impl Performer<'_> {
         // Hidden queues are listed only if something is left in them.
         let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
             Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
-            Label::Queue(_) | Label::Token { .. } => None,
+            Label::Queue(_) | Label::Token { .. } | Label::Print => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.delayed + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
+        let repeated = launcher.undo_log.repeated_in_all().unwrap_or(0);
         let dead_letters = launcher.dead_letters.path;
         let closing = Closing {
             queues,
             dead_before: dead.before,
             dead_at_start: dead.at_start,
             too_long,
+            repeated,
             dead_letters,
         };
         Ended { closing, store, replacing, inbox }

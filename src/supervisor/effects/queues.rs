@@ -53,7 +53,7 @@ impl Performer<'_> {
         let made = admin.set_label(queue, &label.to_string()).and_then(|()| match label {
             // The stage itself fills it: a worker that has read the stage's inputs to their end looks here too, once.
             Label::Spill(_) => admin.set_queue(queue, &SPILL).and_then(|()| admin.set_ended(queue, true)),
-            Label::Token { .. } | Label::Queue(_) => {
+            Label::Token { .. } | Label::Print | Label::Queue(_) => {
                 admin.set_queue(queue, &TOKEN).and_then(|()| admin.seed(queue, b""))
             }
         });

@@ -1,7 +1,8 @@
 //! A performer is made ready: signals, children, the queues, the start of workers.
 
 use super::performer::{DeadCounters, Performer, Run};
-use crate::config::Pipeline;
+use super::service_hands::ServiceHands;
+use crate::config::{Loaded, Pipeline};
 use crate::dead_letter;
 use crate::queue::QueueId;
 use crate::supervisor::error::SetUpError;
@@ -13,6 +14,7 @@ use crate::supervisor::recovery::queue_store::open::StoreOptions;
 use crate::supervisor::recovery::state_folder;
 use crate::supervisor::recovery::upgrade_state::Predecessor;
 use crate::supervisor::runtime::children::{Auxiliary, Children};
+use crate::supervisor::runtime::control::Outlet;
 use crate::supervisor::runtime::inbox::Inbox;
 use crate::supervisor::runtime::launch::Launcher;
 use crate::supervisor::runtime::log_writer::LogWriter;
@@ -29,11 +31,12 @@ impl<'a> Performer<'a> {
     /// With nothing performed yet.
     pub(crate) fn set_up(
         run: &'a Run<'a>,
-        pipeline: &Pipeline,
+        loaded: &Loaded,
         before: &mut Predecessor,
         log_writer: &'a mut LogWriter,
+        Outlet { undo_log, printing }: Outlet,
     ) -> Result<Performer<'a>, SetUpError> {
-        let options = run.options;
+        let (options, pipeline) = (run.options, &loaded.pipeline);
         let system = |what| move |error| SetUpError::System(what, error);
         // Asked before the handlers of the inbox are there.
         let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
@@ -45,14 +48,16 @@ impl<'a> Performer<'a> {
         let dead_letters = letters::store(options, pipeline);
         let mut store = open_store(run, pipeline, &folder, before)?;
         notify::warn_of_unknown(&before.received);
-        let mut launcher =
-            Launcher::new(&pipeline.name, store.arena.clone(), dead_letters, options.logging.clone())
-                .map_err(system("prepare the start of workers"))?;
+        let (arena, logging) = (store.arena.clone(), options.logging.clone());
+        let mut launcher = Launcher::new(&pipeline.name, arena, dead_letters, logging, undo_log)
+            .map_err(system("prepare the start of workers"))?;
+        let services =
+            ServiceHands::new(before, printing, &inbox).map_err(system("prepare the start of services"))?;
         // What dead letters become is more of an earlier run's work.
         launcher.continues = store.continues || options.retries.is_some();
         store.enter(before.upgrade.as_ref().map_or(&launcher.run, |state| &state.run))?;
         store.begin_saving(pipeline.sync())?;
-        let watch = if options.watch { watch_file(options, &inbox) } else { None };
+        let watch = if options.watch { watch_file(options, loaded, &inbox) } else { None };
         let identity = RunIdentity {
             file: control::file(options).display().to_string(),
             run: launcher.run.clone(),
@@ -69,6 +74,7 @@ impl<'a> Performer<'a> {
             log_writer,
             children,
             watch,
+            watches_clock: false,
             status_line: Default::default(),
             guardian: None,
             names,
@@ -86,6 +92,7 @@ impl<'a> Performer<'a> {
             listeners: Default::default(),
             errands: Vec::new(),
             ended_errands: Vec::new(),
+            services,
             requests: BTreeMap::new(),
             request_ids: 0..,
             next_program: None,
@@ -137,13 +144,13 @@ fn open_store(
 }
 
 /// Not worth failing for: a signal reloads as well. What is no regular file was read once, and that was all.
-fn watch_file(options: &RunOptions, inbox: &Inbox) -> Option<Watch> {
+fn watch_file(options: &RunOptions, loaded: &Loaded, inbox: &Inbox) -> Option<Watch> {
     if std::fs::metadata(&options.file).is_ok_and(|about| !about.is_file()) {
         let file = options.file.display();
         log!(target: "mprun", Level::Warn, "{file} is no regular file and can't be read again: there is no reload");
         return None;
     }
-    match Watch::new(&options.file, inbox.sender()) {
+    match Watch::new(&options.file, loaded.watched.clone(), inbox.sender()) {
         Ok(watch) => Some(watch),
         Err(error) => {
             log!(target: "mprun", Level::Warn, "the file can't be watched ({error}); SIGHUP reloads it");

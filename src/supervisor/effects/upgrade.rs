@@ -5,6 +5,7 @@
 //! | in the preflight, or it never ends | this program, at work | it is an errand, a process of its own with a time limit, and only reads |
 //! | with signals held back, before the exec | this program | they are let in again; what came in meanwhile is put back |
 //! | a SIGTERM between the last look and the exec | pending | the next program gets it as soon as it listens |
+//! | the relay of services, held from the look at its table to the exec | their pipes, their half lines | all go to the next program; nothing is read in between |
 //! | the next program, before it has read what is left | workers | as when a supervisor is killed: they die, the guardian cleans up, kept queues go on |
 
 use super::performer::{Performer, Purpose};
@@ -16,12 +17,13 @@ use crate::supervisor::recovery::upgrade_state::{PREFLIGHT_FDS, PREFLIGHT_OK, Up
 use crate::supervisor::runtime::environment;
 use crate::supervisor::runtime::errand::{Ended, Errand, Start};
 use crate::supervisor::runtime::inbox::Notice;
+use crate::supervisor::runtime::services::Held;
 use crate::sys::wait::Exit;
 use crate::sys::{fd, reexec, start_signals};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -36,7 +38,7 @@ impl Performer<'_> {
 
     fn try_preflight(&mut self, machine: SavedMachine) -> Result<(), String> {
         let program = program_on_disk().map_err(|error| format!("no program to execute: {error}"))?;
-        let memory = self.memory(machine)?;
+        let memory = self.memory(machine, &self.services.relay.hold())?;
         let [upgrade_state, arena] = PREFLIGHT_FDS;
         let words = [CString::new(reexec::VERB).unwrap_or_default(), program.clone()];
         let start = Start {
@@ -75,20 +77,22 @@ impl Performer<'_> {
 
     fn try_to_replace(&mut self, machine: SavedMachine) -> Result<NotReplaced, String> {
         let program = self.next_program.clone().ok_or("no program was tried")?;
-        let memory = self.memory(machine)?;
+        if self.services.are_busy() {
+            return Ok(NotReplaced::Interrupted);
+        }
         let before = hold_signals().map_err(|error| format!("signals can't be held back: {error}"))?;
-        let failed = self.replace(&program, &memory);
+        let failed = self.replace(&program, machine);
         let _ = before.thread_set_mask();
         failed
     }
 
-    fn memory(&self, machine: SavedMachine) -> Result<OwnedFd, String> {
-        let memory = serde_json::to_vec(&self.upgrade_state(machine)).map_err(io::Error::from);
+    fn memory(&self, machine: SavedMachine, held: &Held<'_>) -> Result<OwnedFd, String> {
+        let memory = serde_json::to_vec(&self.upgrade_state(machine, held)).map_err(io::Error::from);
         let memory = memory.and_then(|text| fd::sealed(c"mprun-handover", &text));
         memory.map_err(|error| format!("nothing can be handed over: {error}"))
     }
 
-    fn upgrade_state(&self, machine: SavedMachine) -> UpgradeState {
+    fn upgrade_state(&self, machine: SavedMachine, held: &Held<'_>) -> UpgradeState {
         let launcher = &self.launcher;
         let numbers = |pipes: &[OwnedFd; 2]| [pipes[0].as_raw_fd(), pipes[1].as_raw_fd()];
         let named = self
@@ -116,44 +120,50 @@ impl Performer<'_> {
                 self.listeners.control.as_ref().map(AsRawFd::as_raw_fd),
                 self.listeners.metrics.as_ref().map(AsRawFd::as_raw_fd),
             ],
+            services: Some(self.services.save(held)),
             holding_pipes: named.collect(),
         }
     }
 
-    fn replace(&mut self, program: &CString, memory: &OwnedFd) -> Result<NotReplaced, String> {
+    fn replace(&mut self, program: &CString, machine: SavedMachine) -> Result<NotReplaced, String> {
         let came = self.inbox.drain().map_err(|error| format!("signals don't come through: {error}"))?;
-        let is_looked_up =
-            |notice: &Notice| matches!(notice, Notice::Child | Notice::WorkerSignal | Notice::FileTouched);
+        let is_looked_up = |notice: &Notice| {
+            matches!(notice, Notice::Child | Notice::WorkerSignal | Notice::FileTouched | Notice::ClockSet)
+        };
         let is_free = came.iter().all(is_looked_up);
         came.into_iter().for_each(|notice| self.inbox.put_back(notice));
         if !is_free {
             return Ok(NotReplaced::Interrupted);
         }
         start_signals::block_all().map_err(|error| format!("signals can't be held back: {error}"))?;
+        // What services say from here on waits in their pipes.
+        let held = self.services.relay.hold();
+        let memory = self.memory(machine, &held)?;
         let failed = self
-            .pass_on(memory)
+            .pass_on(&memory, &held)
             .and_then(|number| reexec::replace(program, &arguments(None), &variables(Some(number))));
-        self.keep_back();
+        self.keep_back(&held);
+        drop(held);
         match failed {
             Ok(never) => match never {},
             Err(error) => Err(format!("failed to execute {}: {error}", program.to_string_lossy())),
         }
     }
 
-    fn pass_on(&self, memory: &OwnedFd) -> io::Result<i32> {
-        for fd in self.to_pass_on() {
+    fn pass_on(&self, memory: &OwnedFd, held: &Held<'_>) -> io::Result<i32> {
+        for fd in self.to_pass_on(held) {
             reexec::pass_on(fd)?;
         }
         reexec::pass_on(memory)
     }
 
-    fn keep_back(&self) {
-        for fd in self.to_pass_on() {
+    fn keep_back(&self, held: &Held<'_>) {
+        for fd in self.to_pass_on(held) {
             let _ = reexec::keep_back(fd);
         }
     }
 
-    fn to_pass_on(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
+    fn to_pass_on<'a>(&'a self, held: &'a Held<'_>) -> Vec<BorrowedFd<'a>> {
         let launcher = &self.launcher;
         let pipes = launcher.holding_pipes.values().flatten().map(AsFd::as_fd);
         let log_pipe = self.log_writer.ends().iter().map(AsFd::as_fd);
@@ -165,7 +175,8 @@ impl Performer<'_> {
             .chain(alive)
             .chain(control)
             .chain(metrics)
-            .chain([self.store.arena.fd(), launcher.undo_log.fd()])
+            .chain(held.descriptors())
+            .chain([self.store.arena.fd(), launcher.undo_log.fd(), self.services.roster.fd()])
             .collect()
     }
 }

@@ -104,6 +104,7 @@ impl Performer<'_> {
     }
 
     pub(super) fn start_log_writer(&mut self) {
+        self.services.relay.helper_ended();
         match self.log_writer.start_process() {
             Ok(pid) => self.children.add_auxiliary(pid, Auxiliary::LogWriter),
             // What is logged waits in the pipe.
@@ -112,7 +113,7 @@ impl Performer<'_> {
     }
 
     pub(super) fn start_guardian(&mut self) {
-        match Guardian::start(&self.launcher.run, self.store.arena.fd()) {
+        match Guardian::start(&self.launcher.run, self.store.arena.fd(), self.services.roster.fd()) {
             Ok(guardian) => {
                 self.children.add_auxiliary(guardian.pid, Auxiliary::Guardian);
                 self.guardian = Some(guardian);

@@ -1,7 +1,7 @@
 //! All that the supervisor does. Decided by [`State`](super::state::State), done by [`perform`](crate::supervisor::effects::performer).
 
 use super::history::{History, TransitionKind};
-use super::ids::{Pid, RequestId, WorkerId};
+use super::ids::{Pid, RequestId, StageKey, WorkerId};
 use super::reason::End;
 use super::recovered::Label;
 use super::saved::SavedMachine;
@@ -28,7 +28,11 @@ pub(crate) enum Effect {
         stage_id: Option<StageId>,
         slot: SlotId,
         pid: Pid,
+        /// Of a service: what it runs.
+        service: Option<Rc<Version>>,
     },
+    /// SIGSTOP to a service, or SIGCONT.
+    Suspend(Pid, bool),
     /// Try the program on the disk; answered by `PreflightDone`.
     Preflight(Box<SavedMachine>),
     /// Execute it in this process. If that fails, answered by `NotReplaced`.
@@ -68,6 +72,8 @@ pub(crate) enum Effect {
     LimitDeadLetters(config::DeadLetters),
     /// Read the pipeline file; answered by `Loaded`.
     Load,
+    /// Ask the wall clock when a stage runs next; answered by `NextRun`.
+    NextRun(StageKey, config::Schedule),
     /// Start the guardian process.
     StartGuardian,
     /// Start the log writer's process once more.

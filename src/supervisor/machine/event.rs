@@ -8,7 +8,7 @@ use super::wanted::Wanted;
 use crate::control::protocol::Command;
 use crate::queue::{QueueId, SlotId};
 use crate::sys::process::SpawnError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Something happened; [`State::handle_all`](super::state::State::handle_all) decides what to do about it.
 #[derive(Debug)]
@@ -40,6 +40,12 @@ pub(crate) enum Event {
     Spawned(WorkerId, Pid),
     /// A worker could not be started.
     SpawnFailed(WorkerId, SpawnError),
+    /// A service could not be started; how that counts.
+    NotStarted(WorkerId, End),
+    /// A service is larger than it may be.
+    Outgrown(WorkerId, Pid),
+    /// Nobody reads what a service prints.
+    OutputClosed(WorkerId, Pid),
     /// A worker has built its stage.
     Ready(WorkerId, Pid),
     /// A worker that is to pause has come to rest.
@@ -73,6 +79,10 @@ pub(crate) enum Event {
     NoRoom(String),
     /// The queues' memory is damaged.
     Damaged(String),
+    /// When a stage with a schedule runs next: what became of an [`Effect::NextRun`](super::effect::Effect::NextRun).
+    NextRun(StageKey, Instant),
+    /// The wall clock was set.
+    ClockSet,
     /// The time of [`State::deadline`](super::state::State::deadline) has come.
     Deadline,
 }
@@ -84,6 +94,7 @@ impl Event {
             self,
             Event::Spawned(..)
                 | Event::SpawnFailed(..)
+                | Event::NotStarted(..)
                 | Event::Ready(..)
                 | Event::AtRest(..)
                 | Event::Ended(..)

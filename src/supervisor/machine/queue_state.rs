@@ -15,7 +15,8 @@ pub(super) struct QueueTable {
     places: BTreeMap<QueueId, usize>,
     /// By the name that the file gives it.
     by_name: BTreeMap<String, QueueId>,
-    /// Hidden queues of an earlier run whose stages are not in the file (yet).
+    /// Hidden queues of an earlier run whose stages are not in the file (yet), and the one of standard output, which is no
+    /// stage's own.
     inactive: Vec<RecoveredQueue>,
     ids: Pool,
 }
@@ -78,7 +79,7 @@ impl QueueTable {
                     let spec = config::Queue::unbounded(name);
                     self.push(QueueState { ended, closed, ..QueueState::new(recovered.queue, spec, false) });
                 }
-                Label::Token { .. } | Label::Spill(_) => self.inactive.push(recovered),
+                Label::Token { .. } | Label::Spill(_) | Label::Print => self.inactive.push(recovered),
             }
         }
     }
@@ -168,6 +169,18 @@ impl QueueTable {
         let id = QueueId(self.ids.take()?);
         out.push(Effect::AddHidden(id, label));
         Some(id)
+    }
+
+    /// The hidden queue with the token of standard output: one for the whole run.
+    pub(super) fn print_token(&mut self, out: &mut Effects) -> Option<QueueId> {
+        let label = Label::Print;
+        if let Some(known) = self.inactive.iter().find(|known| known.label == label) {
+            return Some(known.queue);
+        }
+        let queue = self.hidden(label.clone(), out)?;
+        let (items, ended, closed, through) = (1, false, false, false);
+        self.inactive.push(RecoveredQueue { queue, label, items, ended, closed, through });
+        Some(queue)
     }
 
     /// Gives up a hidden queue, whatever it holds.

@@ -31,6 +31,8 @@ pub(crate) enum StartReason {
     WantedAgain,
     /// It had finished, but there is work again.
     WorkAgain,
+    /// Its time has come (`schedule`).
+    Scheduled,
 }
 
 impl fmt::Display for StartReason {
@@ -46,6 +48,7 @@ impl fmt::Display for StartReason {
             StartReason::Requested => "a restart was asked for",
             StartReason::WantedAgain => "it is wanted after all",
             StartReason::WorkAgain => "there is work for it again",
+            StartReason::Scheduled => "it is time (schedule)",
         })
     }
 }
@@ -69,6 +72,8 @@ pub(crate) enum StopReason {
     Stopping,
     /// It was stopped by a signal in the one moment when all others wait for it.
     HoldsLock,
+    /// It is as old or as large as `recycle` lets it be. (A worker sees that by itself.)
+    Recycled,
 }
 
 impl fmt::Display for StopReason {
@@ -81,6 +86,7 @@ impl fmt::Display for StopReason {
             StopReason::OutputClosed => "nobody reads its output any more",
             StopReason::GaveUp => "the stage gave up",
             StopReason::Stopping => "the pipeline stops",
+            StopReason::Recycled => "it has done its share",
             StopReason::HoldsLock => "it was stopped by a signal while it held the queues' lock",
         })
     }

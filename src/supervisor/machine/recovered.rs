@@ -23,6 +23,8 @@ pub(crate) enum Label {
     },
     /// Finished outputs of a stage that wait for room.
     Spill(String),
+    /// The token of standard output, where that is a file: all stages that print share it.
+    Print,
 }
 
 impl fmt::Display for Label {
@@ -31,6 +33,7 @@ impl fmt::Display for Label {
             Label::Queue(name) => write!(f, "queue {name}"),
             Label::Token { stage, uses } => write!(f, "token {stage} {uses}"),
             Label::Spill(stage) => write!(f, "outbox {stage}"),
+            Label::Print => f.write_str("print stdout"),
         }
     }
 }
@@ -41,6 +44,7 @@ impl Label {
         let (kind, name) = text.split_once(' ')?;
         match (kind, name.split_once(' ')) {
             ("queue", None) => Some(Label::Queue(name.to_owned())),
+            ("print", None) if name == "stdout" => Some(Label::Print),
             ("outbox", None) => Some(Label::Spill(name.to_owned())),
             ("token", Some((stage, uses))) => {
                 Some(Label::Token { stage: stage.to_owned(), uses: uses.to_owned() })
@@ -80,7 +84,7 @@ pub(crate) fn tokens_of(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Ve
 fn tokens_through(recovered: &[RecoveredQueue], of_stage: impl Fn(&str) -> bool) -> Vec<QueueId> {
     let is_meant = |queue: &&RecoveredQueue| match &queue.label {
         Label::Token { stage, .. } => queue.through && of_stage(stage),
-        Label::Queue(_) | Label::Spill(_) => false,
+        Label::Queue(_) | Label::Spill(_) | Label::Print => false,
     };
     recovered.iter().filter(is_meant).map(|queue| queue.queue).collect()
 }
@@ -112,7 +116,7 @@ impl Graph<'_> {
     fn may_write(&self, stage: &str, is_source: bool, depth: usize) -> bool {
         let of_stage = |recovered: &&RecoveredQueue| match &recovered.label {
             Label::Token { stage: of, .. } | Label::Spill(of) => of == stage,
-            Label::Queue(_) => false,
+            Label::Queue(_) | Label::Print => false,
         };
         let mut own = self.recovered.iter().filter(of_stage);
         let waits =
@@ -139,10 +143,10 @@ mod tests {
 
     #[test]
     fn labels_are_read_as_they_were_written() {
-        for text in ["queue a", "token read lines", "outbox each"] {
+        for text in ["queue a", "token read lines", "outbox each", "print stdout"] {
             assert_eq!(Label::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "queue", "queue a b", "token a", "outbox a b", "thing a"] {
+        for text in ["", "queue", "queue a b", "token a", "outbox a b", "print a", "thing a"] {
             assert_eq!(Label::parse(text), None, "{text}");
         }
     }

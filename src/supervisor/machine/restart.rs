@@ -21,6 +21,8 @@ pub(crate) struct Circumstances {
     pub killed_externally: bool,
     /// The stage's `restart`.
     pub restart: Restart,
+    /// It is started by its schedule only.
+    pub is_scheduled: bool,
     /// All workers of the stage share one position, which has to start over with all of them.
     pub shares_position: bool,
 }
@@ -47,11 +49,28 @@ pub(crate) enum Next {
     Restart(StartReason),
     /// A new one as back-off allows: what others do to it counts for no intensity, nor what it can't do just now.
     Uncounted(StartReason),
+    /// It waits for its time.
+    Wait,
     Over(Over),
 }
 
 /// What follows after `end`.
 pub(crate) fn after(end: &End, given: &Circumstances) -> Next {
+    match follows(end, given) {
+        // By the clock alone, however the run has ended; but an operator's wish counts at once.
+        Next::Restart(_)
+        | Next::Uncounted(_)
+        | Next::Over(Over::Finished | Over::InputEnded | Over::Failed)
+        | Next::Now(StartReason::Recycled | StartReason::WantedAgain | StartReason::Changed)
+            if given.is_scheduled && given.stop == Stopping::No =>
+        {
+            Next::Wait
+        }
+        next => next,
+    }
+}
+
+fn follows(end: &End, given: &Circumstances) -> Next {
     match end {
         End::Said(Ending::InputEnded) if !given.leaving => Next::Over(Over::InputEnded),
         End::Said(Ending::OutputClosed) if !given.leaving => Next::Over(Over::OutputClosed),
@@ -113,6 +132,7 @@ fn obeyed(why: StopReason) -> Next {
         StopReason::GaveUp => Next::Over(Over::GaveUp),
         StopReason::Stopping => Next::Over(Over::Stopped),
         StopReason::HoldsLock => Next::Now(StartReason::WantedAgain),
+        StopReason::Recycled => Next::Now(StartReason::Recycled),
     }
 }
 

@@ -4,7 +4,7 @@ use super::history::SavedTransition;
 use super::reason::StartReason;
 use super::totals::StageTotals;
 use super::worker_state::Over;
-use crate::config::{FileVariables, Recycle, Work};
+use crate::config::{FileVariables, IncludedText, Recycle, Work};
 use crate::queue::{SlotId, StageId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,6 +16,9 @@ use std::time::Duration;
 pub(crate) struct SavedMachine {
     /// The text of the file that runs: the one on the disk may be another by now.
     pub text: String,
+    /// The files that it includes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub included: Vec<IncludedText>,
     /// What the environment files said that it runs with, by stage.
     #[serde(default)]
     pub file_variables: FileVariables,
@@ -62,6 +65,9 @@ pub(crate) struct SavedWorker {
     pub recycle: Recycle,
     pub trial: bool,
     pub bad_runs: u32,
+    /// Its process is its program. A program before this one may have given a worker to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_service: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

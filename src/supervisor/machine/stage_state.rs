@@ -3,6 +3,8 @@
 mod desired;
 pub(super) mod ended;
 mod roll;
+mod schedule;
+mod services;
 mod steps;
 
 use super::ids::{StageKey, WorkerId};
@@ -84,6 +86,8 @@ pub(super) struct Worker {
     pub trial: bool,
     /// Its stage is paused, and its process is at no item any more.
     pub at_rest: bool,
+    /// Its process is its program: there is no worker.
+    pub is_service: bool,
     epoch: u32,
     /// How often it failed since it last ran well.
     pub bad_runs: u32,
@@ -96,7 +100,8 @@ impl Worker {
     pub(super) fn new(index: u32, version: Rc<Version>, life: Life) -> Worker {
         let trial = !life.is_over();
         let (leaving, at_rest, is_first) = (false, false, false);
-        Worker { index, version, life, leaving, trial, at_rest, epoch: 0, bad_runs: 0, is_first }
+        let is_service = version.is_service();
+        Worker { index, version, life, leaving, trial, at_rest, is_service, epoch: 0, bad_runs: 0, is_first }
     }
 }
 
@@ -110,7 +115,8 @@ impl StageState {
     /// A stage without workers yet: they come with [`StageState::scale`].
     pub(super) fn new(key: StageKey, spec: config::Stage, version: Rc<Version>) -> StageState {
         let is_source = version.is_source();
-        let totals = StageTotals { name: spec.name.clone(), is_source, ..StageTotals::default() };
+        let is_service = version.is_service();
+        let totals = StageTotals { name: spec.name.clone(), is_source, is_service, ..StageTotals::default() };
         StageState {
             key,
             id: None,
@@ -166,7 +172,9 @@ impl StageState {
 
     /// The earliest moment at which time alone changes something.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.workers.iter().filter_map(|worker| worker.life.deadline()).min()
+        let of_worker =
+            |worker: &Worker| worker.life.deadline().into_iter().chain(self.recycled_at(worker)).min();
+        self.workers.iter().filter_map(of_worker).min()
     }
 
     /// Whether every worker is as wanted and has shown that it works.

@@ -181,7 +181,8 @@ impl State {
         let mut may_start = false;
         for event in events {
             // The answers to starts come in between; they don't earn another batch of them.
-            may_start |= !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..));
+            may_start |=
+                !matches!(event, Event::Spawned(..) | Event::SpawnFailed(..) | Event::NotStarted(..));
             self.take_in(event, &mut out);
         }
         self.converge(may_start, &mut out);
@@ -220,6 +221,7 @@ impl State {
         for stage in &self.stages {
             for worker in &stage.workers {
                 if let Life::Alive(process) = worker.life
+                    && !worker.is_service
                     && (!process.ready || stage.paused && !worker.at_rest)
                 {
                     let id = WorkerId { stage: stage.key, index: worker.index };
@@ -247,6 +249,9 @@ impl State {
             Event::Asked(id, command) => self.handle_request(id, command, out),
             Event::Spawned(worker, pid) => self.spawned(worker, pid, out),
             Event::SpawnFailed(worker, error) => self.spawn_failed(worker, error, out),
+            Event::NotStarted(worker, end) => self.not_started(worker, end, out),
+            Event::Outgrown(worker, pid) => self.outgrown(worker, pid, out),
+            Event::OutputClosed(worker, pid) => self.output_closed(worker, pid, out),
             Event::Ready(worker, pid) => self.ready(worker, pid, out),
             Event::AtRest(worker, pid) => self.at_rest(worker, pid),
             Event::Ended(worker, pid, end, work) => self.worker_ended(worker, pid, end, work, out),
@@ -271,6 +276,11 @@ impl State {
             Event::LogWriterEnded => self.log_writer.ended(out.now),
             Event::Damaged(what) => self.damaged(&what, out),
             Event::NoRoom(what) => self.no_room(what, out),
+            Event::NextRun(key, at) => {
+                let stage = self.stages.iter_mut().find(|stage| stage.key == key);
+                stage.into_iter().for_each(|stage| stage.next_run(at));
+            }
+            Event::ClockSet => self.stages.iter().for_each(|stage| stage.ask_for_time(out)),
             Event::Deadline => {}
         }
     }

@@ -53,6 +53,9 @@ pub(crate) struct StageTotals {
     pub name: String,
     /// It has no input: what its workers lease is only its position.
     pub is_source: bool,
+    /// It is a program with neither input nor output.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_service: bool,
     /// What became of the items of its workers.
     #[serde(flatten)]
     pub counts: Totals,

@@ -1,6 +1,6 @@
 //! What the user wants to run, and what that means for one worker.
 
-use crate::config::{Loaded, Pipeline, Recycle, Work};
+use crate::config::{Loaded, Pipeline, Recycle, Texts, Watched, Work};
 use crate::logs::LogFile;
 use crate::queue::QueueId;
 use crate::stage::Registry;
@@ -11,25 +11,37 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Wanted {
     pub pipeline: Pipeline,
-    /// Its text: two files with the same text want the same.
-    pub text: String,
+    /// Its text, and those of the files that it includes.
+    pub texts: Texts,
+    /// What else decides what is to run.
+    pub watched: Watched,
     /// The stages that keep a position or a state: each has a hidden queue with one token.
     pub stateful: BTreeSet<String>,
     /// The sources that are known to come to an end.
     pub ending: BTreeSet<String>,
+    /// The stages whose outputs go to standard output, if that is a file: they share a hidden queue with one token.
+    pub printing: BTreeSet<String>,
     /// Stages that were given another number of processes by hand, with the file's number.
     pub by_hand: BTreeMap<String, u32>,
 }
 
 impl Wanted {
     /// What a file says, with what the registry knows about its stages.
-    pub(crate) fn new(loaded: Loaded, registry: &Registry) -> Wanted {
-        let Loaded { pipeline, text, .. } = loaded;
+    /// `prints_to_file`: standard output is a regular file.
+    pub(crate) fn new(loaded: Loaded, registry: &Registry, prints_to_file: bool) -> Wanted {
+        let Loaded { pipeline, texts, watched, .. } = loaded;
         let stateful = pipeline.stages.iter().filter(|stage| stage.work.keeps_state(registry));
         let stateful = stateful.map(|stage| stage.name.clone()).collect();
         let ending = pipeline.stages.iter().filter(|stage| stage.work.ends(registry));
         let ending = ending.map(|stage| stage.name.clone()).collect();
-        Wanted { pipeline, text, stateful, ending, by_hand: BTreeMap::new() }
+        let printing = pipeline.stages.iter().filter(|stage| prints_to_file && stage.work.prints(registry));
+        let printing = printing.map(|stage| stage.name.clone()).collect();
+        Wanted { pipeline, texts, watched, stateful, ending, printing, by_hand: BTreeMap::new() }
+    }
+
+    /// All that it was made of, as one text: what has the same is the same.
+    pub(crate) fn source(&self) -> String {
+        format!("{:?} {:?}", self.texts, self.pipeline.file_variables())
     }
 
     /// Gives a stage another number of processes than the file says.
@@ -68,6 +80,8 @@ pub(crate) struct Version {
     pub outputs: Vec<QueueId>,
     /// The hidden queue with its stage's token.
     pub token: Option<QueueId>,
+    /// The hidden queue with the token of standard output, if its stage prints into a file.
+    pub print_token: Option<QueueId>,
     /// The hidden queue in which its stage's finished outputs wait for room.
     pub spill: Option<QueueId>,
 }
@@ -78,9 +92,20 @@ impl Version {
         self.inputs.is_empty()
     }
 
+    /// Whether it is a program that runs without a worker.
+    pub(crate) fn is_service(&self) -> bool {
+        self.work.is_service()
+    }
+
     /// The queues that a worker of this version is attached to.
     pub(crate) fn queues(&self) -> impl Iterator<Item = QueueId> {
-        self.inputs.iter().chain(&self.outputs).chain(&self.token).chain(&self.spill).copied()
+        self.inputs
+            .iter()
+            .chain(&self.outputs)
+            .chain(&self.token)
+            .chain(&self.print_token)
+            .chain(&self.spill)
+            .copied()
     }
 
     /// Whether `queue` is one of them.

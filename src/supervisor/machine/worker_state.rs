@@ -73,6 +73,16 @@ impl StopRequest {
         }
     }
 
+    /// The same for a program without a worker: only a signal tells it to finish. `until`: then it is killed.
+    pub(crate) fn by_signal(self, until: Instant) -> StopRequest {
+        match self {
+            StopRequest::Finish(why, limit) => {
+                StopRequest::Term(why, earlier(limit, Some(until)).unwrap_or(until))
+            }
+            other => other,
+        }
+    }
+
     /// Whether the supervisor itself is killing it, so that no item is to blame for its death.
     pub(crate) fn is_deadly(self) -> bool {
         match self {

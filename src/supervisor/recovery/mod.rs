@@ -3,6 +3,7 @@
 
 pub(super) mod queue_store;
 pub(super) mod replacing;
+pub(super) mod saved_services;
 pub(super) mod saver;
 pub(super) mod state_folder;
 pub(super) mod upgrade_state;

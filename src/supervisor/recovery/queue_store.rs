@@ -148,6 +148,9 @@ fn recover_queue(
             None => admin.seed(queue, b"")?,
         }
     }
+    if label == Label::Print && admin.first(queue)?.is_none() {
+        admin.seed(queue, b"")?;
+    }
     let (items, ended, closed) = (left.counts.waiting, left.ended, left.closed);
     Ok(Some(RecoveredQueue { queue, label, items, ended, closed, through }))
 }

@@ -45,7 +45,7 @@ impl Replacing {
     /// The run continues one that may have begun with them.
     pub(crate) fn add_all(&mut self, registry: &Registry, pipeline: &Pipeline) {
         for stage in &pipeline.stages {
-            self.add(registry, &stage.name, &stage.work.task, &pipeline.folder);
+            self.add(registry, &stage.name, &stage.work.task, pipeline.folder_of(stage));
         }
     }
 

@@ -4,6 +4,7 @@
 //! `MPRUN_HANDOVER` names the memory file's descriptor. A program that does not know it never gets it: it is asked first,
 //! by a preflight in a process of its own, whether it can read all this.
 
+use super::saved_services::SavedServices;
 use crate::control::server::Listeners;
 use crate::queue::{Arena, Fault};
 use crate::service::Received;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,6 +81,9 @@ pub(crate) struct UpgradeState {
     /// Where clients of the control socket and of the metrics wait.
     #[serde(default)]
     pub listeners: [Option<RawFd>; 2],
+    /// Of a program before this one that knows of services without a worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<SavedServices>,
     /// By the names of their stages.
     pub holding_pipes: BTreeMap<String, [RawFd; 2]>,
 }
@@ -121,6 +125,11 @@ impl UpgradeState {
         Ok(Listeners { control: control?.map(Into::into), metrics: metrics?.map(Into::into) })
     }
 
+    /// The process that reads the log pipe, if it prints for services, too.
+    pub(crate) fn helper(&self) -> Option<u32> {
+        self.log_writer.filter(|_| self.services.is_some())
+    }
+
     /// The queues' memory.
     pub(crate) fn arena(&self) -> Result<OwnedFd, SetUpError> {
         taken(self.arena)
@@ -136,6 +145,11 @@ fn refusal(fault: &Fault) -> String {
         ),
         fault => fault.to_string(),
     }
+}
+
+/// As the next program finds it.
+pub(crate) fn number(fd: BorrowedFd<'_>) -> RawFd {
+    fd.as_raw_fd()
 }
 
 /// A descriptor that was passed on.

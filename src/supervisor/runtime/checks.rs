@@ -44,6 +44,9 @@ const OWN_DESCRIPTORS: u64 = 36;
 /// Of each stage that reads standard input: both ends of its holding pipe.
 const HOLDING_PIPE_ENDS: u64 = 2;
 
+/// Of each process of a service: what it says, on two streams.
+const SERVICE_PIPES: u64 = 2;
+
 /// Raises the limit as far as it goes. Workers are processes and have their own.
 fn make_room(pipeline: &Pipeline, registry: &Registry) -> Result<(), String> {
     let Ok(most) = open_files::raise() else { return Ok(()) };
@@ -58,8 +61,13 @@ fn make_room(pipeline: &Pipeline, registry: &Registry) -> Result<(), String> {
 }
 
 fn needed(pipeline: &Pipeline, registry: &Registry) -> u64 {
+    let services = pipeline.stages.iter().filter(|stage| stage.work.is_service());
+    let services: u64 = services.map(|stage| u64::from(stage.processes)).sum();
     let readers = pipeline.stages.iter().filter(|stage| stage.work.reads_stdin(registry)).count() as u64;
-    u64::from(FIRST_FREE.unsigned_abs()) + OWN_DESCRIPTORS + HOLDING_PIPE_ENDS * readers
+    u64::from(FIRST_FREE.unsigned_abs())
+        + OWN_DESCRIPTORS
+        + HOLDING_PIPE_ENDS * readers
+        + SERVICE_PIPES * services
 }
 
 /// What to say; `None`: it fits, or the queues are in a file, which the system can write out.

@@ -2,6 +2,8 @@
 
 use super::inbox::{Inbox, Notice};
 use super::log_writer::LogWriter;
+use super::services::printer::Printing;
+use crate::append::UndoLog;
 use crate::config::Pipeline;
 use crate::control::claim::{Claim, ClaimError, ClaimRequest};
 use crate::control::protocol::{Answer, Request, Status};
@@ -108,22 +110,24 @@ pub(crate) fn begin_log(
     pipeline: &Pipeline,
     registry: &Registry,
     upgrade_state: Option<&UpgradeState>,
-) -> Result<(LogWriter, Option<ProgressDisplay>), SetUpError> {
+) -> Result<(LogWriter, Outlet, Option<ProgressDisplay>), SetUpError> {
     let system = |error| SetUpError::System("start the log writer", error);
     let form = progress::form(options.progress, pipeline, registry, Terminals::here());
     let progress = match form {
         None => None,
         Some(form) => Some(ProgressDisplay { form, show: Show::prepare(form).map_err(system)? }),
     };
-    let mut log_writer = match upgrade_state
-        .and_then(|upgrade_state| Some((upgrade_state.log_pipe?, upgrade_state.log_writer)))
-    {
-        None => LogWriter::open().map_err(system)?,
-        Some((ends, process)) => {
-            let [reader, end] = ends.map(upgrade_state::taken);
-            LogWriter::resume([reader?, end?], process).map_err(system)?
-        }
-    };
+    let outlet = Outlet::new(upgrade_state)?;
+    let (printing, undo_log) = (&outlet.printing, outlet.undo_log.clone());
+    let mut log_writer =
+        match upgrade_state.and_then(|upgrade_state| Some((upgrade_state.log_pipe?, upgrade_state))) {
+            None => LogWriter::open(printing, undo_log).map_err(system)?,
+            Some((ends, upgrade_state)) => {
+                let [reader, end] = ends.map(upgrade_state::taken);
+                let process = upgrade_state.helper();
+                LogWriter::resume([reader?, end?], process, printing, undo_log).map_err(system)?
+            }
+        };
     // Before this process's own lines go into the pipe: why nothing reads it could not be said there.
     match progress.as_ref().and_then(|progress| progress.show.terminal()) {
         Some(terminal) => log_writer.start_thread(terminal.clone()).map_err(system)?,
@@ -133,7 +137,33 @@ pub(crate) fn begin_log(
     log_writer
         .use_it(upgrade_state.map_or_else(Vec::new, |upgrade_state| upgrade_state.log_backlog.clone()))
         .map_err(system)?;
-    Ok((log_writer, progress))
+    Ok((log_writer, outlet, progress))
+}
+
+/// Standard output, as all processes of a run share it.
+pub(crate) struct Outlet {
+    /// What keeps lines of several processes apart.
+    pub undo_log: UndoLog,
+    /// Through it services print.
+    pub printing: Printing,
+}
+
+impl Outlet {
+    fn new(before: Option<&UpgradeState>) -> Result<Outlet, SetUpError> {
+        let system = |error| SetUpError::System("prepare standard output (memfd_create, socketpair)", error);
+        let undo_log = match before {
+            Some(state) => UndoLog::from(upgrade_state::taken(state.undo_log)?),
+            None => UndoLog::create().map_err(system)?,
+        };
+        let printing = match before.and_then(|state| state.services.as_ref()) {
+            Some(services) => {
+                let [ours, theirs] = services.printing.ends.map(upgrade_state::taken);
+                Printing::resume([ours?, theirs?], &services.printing)
+            }
+            None => Printing::new().map_err(system)?,
+        };
+        Ok(Outlet { undo_log, printing })
+    }
 }
 
 /// How far the run is, and how that is shown.

@@ -4,6 +4,7 @@
 //! finds by the process groups that the arena names, and by the run's id in their environment. The kernel closes the
 //! supervisor's end of a pipe however it dies; that end is all the guardian looks at.
 
+use super::services::roster::Roster;
 use crate::queue::Arena;
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::{fd, group, inherited, proc_table};
@@ -19,6 +20,8 @@ use std::time::Duration;
 /// Where the guardian finds the pipe and the arena.
 const PIPE: i32 = 3;
 const ARENA: i32 = 4;
+/// Where the process groups of services are.
+const ROSTER: i32 = 5;
 /// The run that it guards. Not `MPRUN_RUN`: it must not find itself.
 const RUN: &str = "MPRUN_GUARDS";
 
@@ -35,7 +38,11 @@ pub(crate) struct Guardian {
 
 impl Guardian {
     /// Starts one for the run `run`.
-    pub(crate) fn start(run: &str, arena: BorrowedFd<'_>) -> Result<Guardian, SpawnError> {
+    pub(crate) fn start(
+        run: &str,
+        arena: BorrowedFd<'_>,
+        roster: BorrowedFd<'_>,
+    ) -> Result<Guardian, SpawnError> {
         let prepare = |error: io::Error| SpawnError::preparing(&error);
         let (reader, alive) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| prepare(errno.into()))?;
@@ -46,7 +53,13 @@ impl Guardian {
         let args = ProcessArgs {
             arguments: &[c"mprun".to_owned(), c"__guardian".to_owned()],
             environment: &environment,
-            descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (reader.as_fd(), PIPE), (arena, ARENA)],
+            descriptors: &[
+                (null.as_fd(), 0),
+                (null.as_fd(), 1),
+                (reader.as_fd(), PIPE),
+                (arena, ARENA),
+                (roster, ROSTER),
+            ],
             pid_word: None,
         };
         Ok(Guardian { pid: spawn(spec, &args)?, alive })
@@ -76,8 +89,9 @@ pub(crate) fn run() -> ExitCode {
     };
     let _ = nix::sys::prctl::set_name(c"mprun:guardian"); // what `top` shows
     let arena = inherited::take(ARENA).ok().and_then(|fd| Arena::attach(fd).ok());
+    let roster = inherited::take(ROSTER).ok().map(Roster::from);
     wait_for_death(pipe);
-    clean_up(arena.as_ref(), &run);
+    clean_up(arena.as_ref(), roster.as_ref(), &run);
     ExitCode::SUCCESS
 }
 
@@ -88,8 +102,9 @@ fn wait_for_death(pipe: OwnedFd) {
 
 /// Groups once: a group's number is free for others soon after its last process, but not within these moments. Then
 /// all processes with the run's id in their environment, until there are none.
-fn clean_up(arena: Option<&Arena>, run: &str) {
-    for leader in arena.map(Arena::pids).unwrap_or_default() {
+fn clean_up(arena: Option<&Arena>, roster: Option<&Roster>, run: &str) {
+    let services = roster.map(Roster::pids).unwrap_or_default();
+    for leader in arena.map(Arena::pids).unwrap_or_default().into_iter().chain(services) {
         let _ = group::signal_group(leader, Signal::SIGKILL);
     }
     let entry = format!("MPRUN_RUN={run}").into_bytes();

@@ -1,7 +1,9 @@
 //! Where the supervisor waits: one channel, and the next deadline. Small threads put notices in; they decide nothing.
 
 use crate::control::protocol::{Reply, Request};
+use crate::queue::SlotId;
 use crossbeam_channel::{Receiver, Select, unbounded};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, raise};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -27,8 +29,16 @@ pub(crate) enum Notice {
     Asked(Box<Request>, oneshot::Sender<Reply>),
     /// All dead letters that are to be tried again were; whether each of them could be.
     RetriesDone(bool),
+    /// The program of the service in this slot is past its exec.
+    ServiceBegun(SlotId),
+    /// All that the service in this slot has printed is out, and it is over.
+    Printed(SlotId),
+    /// What the service in this slot has printed is not out; the system's error number.
+    NotPrinted(SlotId, Errno),
     /// Something in the folders of the pipeline file changed its name or content.
     FileTouched,
+    /// The wall clock was set, or the machine was asleep.
+    ClockSet,
 }
 
 /// For a thread that has notices.

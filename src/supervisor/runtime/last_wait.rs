@@ -57,12 +57,16 @@ fn is_enough(notice: Notice) -> bool {
             ends
         }
         Notice::RetriesDone(_)
+        | Notice::ServiceBegun(_)
+        | Notice::Printed(_)
+        | Notice::NotPrinted(..)
         | Notice::Child
         | Notice::WorkerSignal
         | Notice::Terminate
         | Notice::Upgrade
         | Notice::Hangup
         | Notice::Suspend
-        | Notice::FileTouched => false,
+        | Notice::FileTouched
+        | Notice::ClockSet => false,
     }
 }

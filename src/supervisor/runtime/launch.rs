@@ -3,16 +3,20 @@
 use super::environment;
 use crate::append::UndoLog;
 use crate::dead_letter::Store;
-use crate::logs::{Logging, RecentLogs};
+use crate::logs::{LogFile, Logging, RecentLogs, Voice};
 use crate::queue::{Arena, QueueId};
-use crate::service;
+use crate::service as manager;
+use crate::stage::Failure;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::effect::Spawn;
-use crate::supervisor::machine::ids::StageKey;
+use crate::supervisor::machine::ids::{StageKey, WorkerId};
+use crate::supervisor::machine::restart;
+use crate::supervisor::machine::wanted::Version;
 use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use crate::sys::process::{self, ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError};
 use crate::sys::{fd, open_files};
-use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
+use crate::worker::service::{self, Place, ServiceStart};
+use crate::worker::{ARENA_FD, HOLDING_PIPE_FDS, Identity, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -56,6 +60,7 @@ impl Launcher {
         arena: Arena,
         dead_letters: Store,
         logging: Logging,
+        undo_log: UndoLog,
     ) -> io::Result<Launcher> {
         Ok(Launcher {
             run: format!("{:016x}", fastrand::u64(..)),
@@ -66,7 +71,7 @@ impl Launcher {
             null: fd::null()?,
             terminal: io::stdin().is_terminal(),
             arena,
-            undo_log: UndoLog::create()?,
+            undo_log,
             logging,
             recent_logs: None,
             holding_pipes: BTreeMap::new(),
@@ -78,7 +83,6 @@ impl Launcher {
     pub(crate) fn resume(&mut self, state: &UpgradeState) -> Result<(), SetUpError> {
         self.run.clone_from(&state.run);
         self.continues = state.continues;
-        self.undo_log = UndoLog::from(upgrade_state::taken(state.undo_log)?);
         for (stage, [reader, writer]) in &state.holding_pipes {
             let pipe = [upgrade_state::taken(*reader)?, upgrade_state::taken(*writer)?];
             self.recovered_pipes.insert(stage.clone(), pipe);
@@ -109,13 +113,7 @@ impl Launcher {
         }
         descriptors.push((stderr, 2));
         let index = spawn.worker.index.to_string();
-        let mut environment = self.environment.clone();
-        environment.extend([
-            entry("MPRUN_STAGE", &spawn.stage),
-            entry("MPRUN_WORKER", &index),
-            entry("MPRUN_PIPELINE", &self.pipeline),
-            entry("MPRUN_RUN", &self.run),
-        ]);
+        let environment = self.environment_of(&spawn.stage, spawn.worker);
         let process = ProcessSpec {
             // SIGCHLD: one thread of a worker with a program lets it in.
             blocked: vec![Signal::SIGUSR1, Signal::SIGCHLD],
@@ -128,6 +126,42 @@ impl Launcher {
             pid_word: None,
         };
         process::spawn(process, &args)
+    }
+
+    fn environment_of(&self, stage: &str, worker: WorkerId) -> Vec<CString> {
+        let mut environment = self.environment.clone();
+        environment.extend([
+            entry("MPRUN_STAGE", stage),
+            entry("MPRUN_WORKER", &worker.index.to_string()),
+            entry("MPRUN_PIPELINE", &self.pipeline),
+            entry("MPRUN_RUN", &self.run),
+        ]);
+        environment
+    }
+
+    /// What a service is started with; `None`: the stage is none.
+    pub(crate) fn service_start(
+        &self,
+        stage: &str,
+        worker: WorkerId,
+        version: &Version,
+        identity: Option<&Identity>,
+    ) -> Option<Result<ServiceStart, Failure>> {
+        let (folder, soft_open_files) = (&version.folder, open_files::original());
+        let place = Place { folder, index: worker.index, soft_open_files, identity };
+        let own = self.environment_of(stage, worker).into_iter().filter_map(|entry| {
+            let (name, value) = split(entry.to_bytes())?;
+            Some((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()))
+        });
+        Some(service::start(version.work.command()?, &place, own))
+    }
+
+    /// As whom a service speaks.
+    pub(crate) fn voice(&self, stage: &str, worker: WorkerId, version: &Version) -> Voice {
+        let path = |file: &LogFile| LogFile { path: version.folder.join(&file.path), ..file.clone() };
+        let recent = self.recent_logs.as_ref().map(|logs| logs.of_stage(stage));
+        let log_file = version.log_file.as_ref().map(path);
+        Voice::new(restart::name(stage, worker), log_file.as_ref(), recent.as_ref())
     }
 
     /// The kernel stops a process that reads a terminal from outside the foreground group.
@@ -176,6 +210,7 @@ impl Launcher {
             inputs: named(&version.inputs),
             outputs: named(&version.outputs),
             token: version.token.map(|token| token.0),
+            print_token: version.print_token.map(|token| token.0),
             spill_queue: version.spill.map(|spill| spill.0),
             stop_timeout: spawn.stop_timeout,
             dead_letters: self.dead_letters.clone(),
@@ -197,9 +232,14 @@ fn title(stage: &str, index: &str) -> CString {
 fn inherited_environment() -> Vec<CString> {
     let ours = ["MPRUN_STAGE", "MPRUN_WORKER", "MPRUN_PIPELINE", "MPRUN_RUN", upgrade_state::VARIABLE];
     let is_kept = |name: &OsStr| {
-        !ours.iter().any(|own| name == *own) && !service::is_for_this_process_only(name.as_bytes())
+        !ours.iter().any(|own| name == *own) && !manager::is_for_this_process_only(name.as_bytes())
     };
     environment::kept(is_kept).collect()
+}
+
+fn split(entry: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = entry.iter().position(|byte| *byte == b'=')?;
+    Some((&entry[..at], &entry[at + 1..]))
 }
 
 fn entry(name: &str, value: &str) -> CString {

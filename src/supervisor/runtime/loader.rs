@@ -1,7 +1,7 @@
 //! Reads a pipeline file in a process of its own: the file may be on a disk that is gone, or be a pipe or a device that
 //! a client has named. The supervisor gets the text, and works out by itself what it means.
 
-use crate::config::{self, LoadOptions, Survey};
+use crate::config::{self, IncludedText, LoadOptions, Survey, Texts, Watched};
 use crate::stage::Registry;
 use crate::sys::inherited;
 use serde::{Deserialize, Serialize};
@@ -30,10 +30,11 @@ pub(crate) struct Request {
 /// What was read.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
-    /// A good file: its text, and what was found on this machine of all that it names.
-    Good(String, Survey),
-    /// The file is there, and this is wrong with it.
-    Bad(String),
+    /// A good file: its text, those of the files that it includes, and what was found on this machine of all that they
+    /// name.
+    Good(String, Vec<IncludedText>, Survey),
+    /// The file is there, and this is wrong with it or with a file that it includes.
+    Bad(String, Watched),
     /// There is none that can be read again.
     Gone(String),
 }
@@ -71,9 +72,10 @@ fn read(request: &Request, registry: &Registry) -> Answer {
     match config::load_for(file, place, options, registry) {
         Ok(loaded) => {
             let survey = config::survey(&loaded);
-            Answer::Good(loaded.text, survey)
+            let Texts { main, included } = loaded.texts;
+            Answer::Good(main, included, survey)
         }
-        Err(report) => Answer::Bad(report.render(*colour)),
+        Err(report) => Answer::Bad(report.render(*colour), config::included_by(file, place, options)),
     }
 }
 

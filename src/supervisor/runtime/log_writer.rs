@@ -1,10 +1,12 @@
 //! The supervisor's side of the log pipe: the pipe itself, which outlives every process that reads it, and the log
 //! writer ([`logs::writer`](crate::logs::writer)), which can be replaced and, at the end, abandoned.
 
+use super::services::printer::{self, Printing, SOCKET_FD, UNDO_LOG_FD};
+use crate::append::UndoLog;
 use crate::logs::{sink, writer};
 use crate::progress::TerminalThread;
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
-use crate::sys::{fd, group, reexec, wait};
+use crate::sys::{group, readiness, reexec, wait};
 use crossbeam_channel::{Receiver, bounded};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
@@ -13,6 +15,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,6 +33,8 @@ pub(crate) struct LogWriter {
     /// The reading end is kept, so that what is in the pipe is there for the next writer.
     ends: [OwnedFd; 2],
     writer: Writer,
+    /// What it prints for services: its end of their socket, and what workers share about standard output.
+    prints: (OwnedFd, UndoLog),
 }
 
 #[derive(Debug)]
@@ -42,18 +47,25 @@ enum Writer {
 }
 
 impl LogWriter {
-    /// A new pipe, with nothing that reads it.
-    pub(crate) fn open() -> io::Result<LogWriter> {
+    /// A new pipe, with nothing that reads it. `printing`: of services.
+    pub(crate) fn open(printing: &Printing, undo_log: UndoLog) -> io::Result<LogWriter> {
         let (reader, end) = pipe2(OFlag::O_CLOEXEC)?;
         writer::make_non_blocking(end.as_fd())?;
         let _ = fcntl(&end, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)); // a smaller one serves, too
-        Ok(LogWriter { ends: [reader, end], writer: Writer::None })
+        let prints = (printing.theirs().try_clone_to_owned()?, undo_log);
+        Ok(LogWriter { ends: [reader, end], writer: Writer::None, prints })
     }
 
     /// The pipe of a program before this one, and the process that reads it.
-    pub(crate) fn resume(ends: [OwnedFd; 2], process: Option<u32>) -> io::Result<LogWriter> {
+    pub(crate) fn resume(
+        ends: [OwnedFd; 2],
+        process: Option<u32>,
+        printing: &Printing,
+        undo_log: UndoLog,
+    ) -> io::Result<LogWriter> {
         writer::make_non_blocking(ends[1].as_fd())?;
-        Ok(LogWriter { ends, writer: process.map_or(Writer::None, Writer::Process) })
+        let prints = (printing.theirs().try_clone_to_owned()?, undo_log);
+        Ok(LogWriter { ends, writer: process.map_or(Writer::None, Writer::Process), prints })
     }
 
     /// The process that reads it, if one does.
@@ -73,20 +85,7 @@ impl LogWriter {
 
     /// Reads the pipe in a process of its own; returns its pid.
     pub(crate) fn start_process(&mut self) -> Result<u32, SpawnError> {
-        let null = fd::null().map_err(|error| SpawnError::preparing(&error))?;
-        // A terminal may stop processes of another group that write to it (`stty tostop`).
-        let spec = ProcessSpec {
-            outlives_parent: true,
-            blocked: BLOCKED.to_vec(),
-            ..ProcessSpec::this_program(ProcessGroupMode::ParentsGroup)
-        };
-        let args = ProcessArgs {
-            arguments: &[c"mprun".to_owned(), c"__log".to_owned()],
-            environment: &environment(),
-            descriptors: &[(self.ends[0].as_fd(), 0), (null.as_fd(), 1)],
-            pid_word: None,
-        };
-        let pid = spawn(spec, &args)?;
+        let pid = start_process(self.ends[0].as_fd(), &self.prints)?;
         self.writer = Writer::Process(pid);
         Ok(pid)
     }
@@ -99,6 +98,9 @@ impl LogWriter {
             writer::copy(pipe, terminal);
             let _ = done.send(()); // the run may be over
         })?;
+        let (socket, undo_log) = (self.prints.0.try_clone()?, self.prints.1.clone());
+        // Its end is that of the process.
+        thread::Builder::new().name("print".to_owned()).spawn(move || printer::print(&socket, undo_log))?;
         self.writer = Writer::Thread(end);
         Ok(())
     }
@@ -118,22 +120,60 @@ impl LogWriter {
         &self.ends
     }
 
-    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. From then
-    /// on this process writes straight to standard error, but to one that has taken all of this only.
+    /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. A writer that
+    /// was killed is replaced. From then on this process writes straight to standard error, but to one that has taken all
+    /// of this only.
     pub(crate) fn end(self) {
-        let LogWriter { ends: [reader, end], writer: by } = self;
+        let LogWriter { ends: [reader, end], writer: by, prints } = self;
         let until = Instant::now() + writer::END_TIMEOUT;
+        let by = match by {
+            Writer::None => start_process(reader.as_fd(), &prints).map_or(Writer::None, Writer::Process),
+            by => by,
+        };
         let is_sent = sink::leave_pipe(until);
-        drop((reader, end)); // the end of the pipe
+        drop(end); // the end of the pipe
         let is_written = match by {
             Writer::None => false,
-            Writer::Process(pid) => has_ended(pid, until + KILL_LIMIT),
+            Writer::Process(pid) => {
+                let is_empty = || readiness::bytes_waiting(reader.as_fd()).is_ok_and(|bytes| bytes == 0);
+                // What is left by one that was killed at the end is for another.
+                let another = || {
+                    start_process(reader.as_fd(), &prints).is_ok_and(|pid| has_ended(pid, until + KILL_LIMIT))
+                };
+                has_ended(pid, until + KILL_LIMIT) && (is_empty() || another())
+            }
             Writer::Thread(end) => end.recv_deadline(until).is_ok(),
         };
         if is_sent && is_written {
             sink::use_stderr();
         }
     }
+}
+
+fn start_process(reader: BorrowedFd<'_>, prints: &(OwnedFd, UndoLog)) -> Result<u32, SpawnError> {
+    // A terminal may stop processes of another group that write to it (`stty tostop`).
+    let spec = ProcessSpec {
+        outlives_parent: true,
+        blocked: BLOCKED.to_vec(),
+        ..ProcessSpec::this_program(ProcessGroupMode::ParentsGroup)
+    };
+    let args = ProcessArgs {
+        arguments: &[c"mprun".to_owned(), c"__log".to_owned()],
+        environment: &environment(),
+        descriptors: &[(reader, 0), (prints.0.as_fd(), SOCKET_FD), (prints.1.fd(), UNDO_LOG_FD)],
+        pid_word: None,
+    };
+    spawn(spec, &args)
+}
+
+/// The life of the helper's process: it writes the log, and prints what services print.
+pub(crate) fn run() -> ExitCode {
+    // Without a socket there is nothing to print: a program before this one has started it otherwise.
+    let printing = thread::Builder::new().name("print".to_owned()).spawn(|| drop(printer::run()));
+    if printing.is_err() {
+        return ExitCode::FAILURE;
+    }
+    writer::run()
 }
 
 /// Whether the process has ended by itself; else it is killed. One that can't even die is left behind.

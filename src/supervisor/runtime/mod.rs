@@ -2,6 +2,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod children;
+pub(crate) mod clock;
 pub(crate) mod control;
 pub(crate) mod dead_letter_writer;
 pub(crate) mod environment;
@@ -13,4 +14,5 @@ pub(crate) mod launch;
 pub(crate) mod letters;
 pub(crate) mod loader;
 pub(crate) mod log_writer;
+pub(crate) mod services;
 pub(crate) mod watch;

@@ -1,13 +1,13 @@
 //! What the child does between clone and exec: plain system calls only, as the [module](super) says. Credentials are
 //! changed by the bare system calls, since libc's own would tell the parent's other threads to follow.
 
-use super::{Limit, ProcessGroupMode, ProcessSpec, SpawnError, StartStep, UserIds};
+use super::{Limit, ProcessGroupMode, ProcessSpec, SpawnError, StartFailure, StartStep, UserIds};
 use crate::sys::close_on_exec;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use std::cell::Cell;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,10 +22,18 @@ pub(super) struct Orders<'a> {
     pub descriptors: &'a [(RawFd, RawFd)],
     pub parent: i32,
     pub pid_word: Option<&'a AtomicU64>,
-    pub failure: &'a Failure,
+    pub report: Report<'a>,
 }
 
-/// Where the child leaves word of what failed.
+/// How the child leaves word of what failed.
+pub(super) enum Report<'a> {
+    /// In the parent's memory, which it shares.
+    Word(&'a Failure),
+    /// In a pipe, as [`StartFailure::encode`] has it: it has no memory in common with the parent.
+    Pipe(RawFd),
+}
+
+/// Where a child that shares the parent's memory leaves word of what failed.
 #[derive(Default)]
 pub(super) struct Failure(Cell<Option<(StartStep, i32)>>);
 
@@ -45,20 +53,50 @@ pub(super) extern "C" fn enter(orders: *mut c_void) -> c_int {
     let step = match orders.obey() {
         Err(step) => step,
         Ok(()) => {
-            // SAFETY: both tables end with a null and point to strings that end with one.
-            unsafe {
-                let file = orders.spec.file.as_ptr();
-                libc::execve(file, orders.arguments.as_ptr(), orders.environment.as_ptr());
-            }
+            orders.execute();
             StartStep::Exec
         }
     };
-    orders.failure.0.set(Some((step, Errno::last_raw())));
+    orders.tell(step, Errno::last_raw());
     // SAFETY: ends this process only.
     unsafe { libc::_exit(127) }
 }
 
 impl Orders<'_> {
+    /// Returns only if no file could be executed: with the error of the first that is there.
+    fn execute(&self) {
+        let mut found = 0;
+        for file in std::iter::once(&self.spec.file).chain(&self.spec.other_files) {
+            // SAFETY: both tables end with a null and point to strings that end with one.
+            unsafe { libc::execve(file.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+            match Errno::last_raw() {
+                libc::ENOENT | libc::ENOTDIR => {}
+                libc::EACCES if !self.spec.other_files.is_empty() => {}
+                errno => {
+                    found = errno;
+                    break;
+                }
+            }
+        }
+        if found != 0 {
+            Errno::set_raw(found);
+        }
+    }
+
+    fn tell(&self, step: StartStep, errno: i32) {
+        match self.report {
+            Report::Word(failure) => failure.0.set(Some((step, errno))),
+            Report::Pipe(fd) => {
+                // SAFETY: plain system calls, with strings and a buffer that live.
+                unsafe {
+                    let is_there = libc::access(self.spec.file.as_ptr(), libc::F_OK) == 0;
+                    let word = StartFailure::encode(step, errno, is_there);
+                    libc::write(fd, word.as_ptr().cast(), word.len());
+                }
+            }
+        }
+    }
+
     fn obey(&self) -> Result<(), StartStep> {
         let spec = self.spec;
         // SAFETY: plain system calls on values that live in the parent's memory; see the head of the module.
@@ -77,6 +115,9 @@ impl Orders<'_> {
                 check(libc::dup2(fd, number), StartStep::Descriptors)?;
             }
             self.reset_signals();
+            if let Some(score) = &spec.oom_score {
+                write_oom_score(score);
+            }
             if let Some(nice) = spec.nice {
                 check(libc::setpriority(libc::PRIO_PROCESS, 0, nice), StartStep::Nice)?;
             }
@@ -135,6 +176,21 @@ unsafe fn assume(user_ids: &UserIds) -> Result<(), StartStep> {
         }
         // No set-user-id program may bring back what was given away.
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), StartStep::User)
+    }
+}
+
+/// Where it can't be written the score stays the parent's.
+///
+/// # Safety
+/// Only in the child.
+unsafe fn write_oom_score(score: &CStr) {
+    // SAFETY: plain system calls, with strings that live.
+    unsafe {
+        let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if file >= 0 {
+            libc::write(file, score.as_ptr().cast(), score.count_bytes());
+            libc::close(file);
+        }
     }
 }
 

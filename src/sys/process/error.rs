@@ -50,6 +50,51 @@ pub(crate) enum StartStep {
     Exec,
 }
 
+/// What a child that shares no memory with its parent says of a start that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StartFailure {
+    /// What failed.
+    pub error: SpawnError,
+    /// The file to execute is there.
+    pub is_there: bool,
+}
+
+impl StartFailure {
+    /// Its bytes in a pipe.
+    pub(crate) const BYTES: usize = 6;
+
+    /// By the child: without an allocation.
+    pub(super) fn encode(step: StartStep, errno: i32, is_there: bool) -> [u8; StartFailure::BYTES] {
+        let [a, b, c, d] = errno.to_le_bytes();
+        [step as u8, u8::from(is_there), a, b, c, d]
+    }
+
+    /// `None`: no child has said this.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<StartFailure> {
+        let &[step, is_there, a, b, c, d] = bytes else { return None };
+        let step = StartStep::ALL.into_iter().find(|known| *known as u8 == step)?;
+        let errno = Errno::from_raw(i32::from_le_bytes([a, b, c, d]));
+        Some(StartFailure { error: SpawnError { step, errno }, is_there: is_there != 0 })
+    }
+}
+
+impl StartStep {
+    const ALL: [StartStep; 12] = [
+        StartStep::Prepare,
+        StartStep::Fork,
+        StartStep::SetUp,
+        StartStep::Session,
+        StartStep::Descriptors,
+        StartStep::Limits,
+        StartStep::Nice,
+        StartStep::Group,
+        StartStep::User,
+        StartStep::Folder,
+        StartStep::Orphaned,
+        StartStep::Exec,
+    ];
+}
+
 /// An error's number is all that there is to it.
 mod by_number {
     use nix::errno::Errno;

@@ -6,6 +6,10 @@
 //! call does: drop privileges, set limits, ask to die with its parent. What fails there is left in a word of the parent's
 //! memory, which the child shares, so no error pipe is needed.
 //!
+//! A user's program that the supervisor starts itself is made by a plain fork ([`fork_program`]): its folder or its file
+//! may be on a disk that is gone, and then the thread that waits for its exec would wait, too. What fails there comes
+//! through a pipe.
+//!
 //! All of this is sound for these reasons:
 //! - The child has a [stack] of its own, and its own copies of descriptors, signal handlers and credentials.
 //! - What it reads was made before the clone and outlives it: CLONE_VFORK holds the starting thread until the child is
@@ -26,7 +30,7 @@ mod spec;
 mod stack;
 
 pub(crate) use argument_size::{is_too_large, most_argument_bytes};
-pub(crate) use error::{SpawnError, StartStep};
+pub(crate) use error::{SpawnError, StartFailure, StartStep};
 pub(crate) use orphans::adopt_orphans;
 pub(crate) use running::{RunningProgram, sweep};
 pub(crate) use spec::{FIRST_FREE, Limit, ProcessArgs, ProcessGroupMode, ProcessSpec, UserIds};
@@ -46,12 +50,26 @@ use std::ptr;
 /// thread is the parent with which it dies.
 pub(crate) fn spawn(spec: ProcessSpec, args: &ProcessArgs<'_>) -> Result<u32, SpawnError> {
     let starter = Starter::new(spec).map_err(|error| SpawnError::preparing(&error))?;
-    let (pid, failure) = starter.clone_child(args, None)?;
-    failure.map_or(Ok(pid), |error| {
+    let failure = child::Failure::default();
+    let pid = starter.clone_child(args, None, child::Report::Word(&failure))?;
+    failure.take().map_or(Ok(pid), |error| {
         // It is past its `_exit`, so this waits for nothing.
         let _ = wait::reap(pid);
         Err(error)
     })
+}
+
+/// Starts a user's program, and returns its pid at once: what becomes of its start is seen at the other end of `failure`,
+/// which holds a [`StartFailure`], or nothing once the program has begun. The thread as for [`spawn`].
+pub(crate) fn fork_program(
+    spec: ProcessSpec,
+    args: &ProcessArgs<'_>,
+    failure: BorrowedFd<'_>,
+) -> Result<u32, SpawnError> {
+    let starter = Starter::new(spec).map_err(|error| SpawnError::preparing(&error))?;
+    // Not among the numbers that the program gets.
+    let failure = fd::copy_above(failure, FIRST_FREE).map_err(|error| SpawnError::preparing(&error))?;
+    starter.clone_child(args, None, child::Report::Pipe(failure.as_raw_fd()))
 }
 
 /// Starts processes of one spec, many times and fast. It belongs to the thread that made it, as [`spawn`] says.
@@ -72,26 +90,31 @@ impl Starter {
     /// Starts a user's program; returns once it is past its exec.
     pub(crate) fn start_program(&self, args: &ProcessArgs<'_>) -> Result<RunningProgram, SpawnError> {
         let mut pidfd: RawFd = -1;
-        let (pid, failure) = self.clone_child(args, Some(&mut pidfd))?;
+        let failure = child::Failure::default();
+        let pid = self.clone_child(args, Some(&mut pidfd), child::Report::Word(&failure))?;
         // SAFETY: the kernel has made this descriptor for us, and nothing else knows of it.
         let running = RunningProgram::new(pid, unsafe { OwnedFd::from_raw_fd(pidfd) });
-        failure.map_or(Ok(()), |error| {
+        failure.take().map_or(Ok(()), |error| {
             let _ = running.reap(); // as in `spawn`
             Err(error)
         })?;
         Ok(running)
     }
 
-    /// The pid of a child that has left this memory, and what failed in it. With `pidfd` it is a program, whose orphans
-    /// are adopted.
+    /// The pid of a child; one that reports by a word has left this memory. With `pidfd` it is a program, whose orphans are
+    /// adopted.
     fn clone_child(
         &self,
         args: &ProcessArgs<'_>,
         pidfd: Option<&mut RawFd>,
-    ) -> Result<(u32, Option<SpawnError>), SpawnError> {
+        report: child::Report<'_>,
+    ) -> Result<u32, SpawnError> {
         let copies = copies(args.descriptors).map_err(|error| SpawnError::preparing(&error))?;
         let descriptors = args.descriptors.iter().zip(&copies);
-        let failure = child::Failure::default();
+        let shares = match report {
+            child::Report::Word(_) => libc::CLONE_VM | libc::CLONE_VFORK,
+            child::Report::Pipe(_) => 0,
+        };
         let orders = child::Orders {
             spec: &self.spec,
             not_default: &self.not_default,
@@ -105,7 +128,7 @@ impl Starter {
                 .collect::<Vec<_>>(),
             parent: std::process::id().cast_signed(),
             pid_word: args.pid_word,
-            failure: &failure,
+            report,
         };
         let is_program = pidfd.is_some();
         let pidfd = pidfd.map_or(ptr::null_mut(), ptr::from_mut);
@@ -114,7 +137,7 @@ impl Starter {
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(failed)?;
         // SAFETY: the head of this file. The stack is idle: each start waits until its child has left it.
         let pid = unsafe {
-            let flags = flags | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+            let flags = flags | shares | libc::SIGCHLD;
             let orders: *const child::Orders<'_> = &raw const orders;
             libc::clone(child::enter, self.stack.top(), flags, orders.cast_mut().cast(), pidfd)
         };
@@ -124,7 +147,7 @@ impl Starter {
             orphans::set_program(pid.unsigned_abs());
         }
         before.thread_set_mask().map_err(failed)?;
-        if pid < 0 { Err(failed(errno)) } else { Ok((pid.unsigned_abs(), failure.take())) }
+        if pid < 0 { Err(failed(errno)) } else { Ok(pid.unsigned_abs()) }
     }
 }
 

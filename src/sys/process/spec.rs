@@ -11,6 +11,8 @@ use std::sync::atomic::AtomicU64;
 pub(crate) struct ProcessSpec {
     /// The file to execute.
     pub file: CString,
+    /// Files to try in its place, in this order, where it is no program: the other folders of a search path.
+    pub other_files: Vec<CString>,
     /// The processes that signals reach together with it.
     pub group: ProcessGroupMode,
     /// It outlives the thread that starts it; otherwise it is killed when that thread dies.
@@ -29,6 +31,8 @@ pub(crate) struct ProcessSpec {
     pub limits: Vec<Limit>,
     /// Its soft limit of descriptors, if that is not this process's.
     pub soft_open_files: Option<u64>,
+    /// The score by which the kernel chooses whom to kill where memory runs out, if that is not this process's.
+    pub oom_score: Option<CString>,
 }
 
 impl ProcessSpec {

@@ -152,7 +152,8 @@ impl<'a> SourceLoop<'a> {
             skip = skip.saturating_sub(n);
             emitted += usize::try_from(n).unwrap_or(usize::MAX);
             steps += 1;
-            let is_time = skip == 0 && (emitted >= most || watch.is_over(steps));
+            let is_full = emitted >= most || watch.is_over(steps) || self.worker.console.is_full();
+            let is_time = skip == 0 && is_full;
             if next != Next::More || is_time {
                 if emitted > 0 {
                     let took = watch.elapsed();

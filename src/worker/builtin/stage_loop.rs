@@ -129,7 +129,7 @@ impl<'a> StageLoop<'a> {
                 return self.fail(next, failure);
             }
             next += 1;
-            if watch.is_over(next - first) {
+            if watch.is_over(next - first) || self.worker.console.is_full() {
                 break;
             }
         }

@@ -14,14 +14,21 @@
 //! the worker, by the worker itself, by the kernel (`PR_SET_PDEATHSIG`), or by the supervisor, which finds the group's
 //! number in the worker's slot.
 
+mod advice;
 mod conversation;
 mod error;
+mod identity;
 mod io;
 mod modes;
 mod pause;
 mod run;
+pub(crate) mod service;
 mod spec;
 mod spill;
+mod surroundings;
+
+pub(crate) use identity::Identity;
+pub(crate) use io::stderr::StderrRelay;
 
 use super::context::WorkerContext;
 use super::stop::Stop;
@@ -71,7 +78,7 @@ fn prepare(worker: &mut WorkerContext, command: &Command, context: &Context) -> 
     process::adopt_orphans()?;
     if let Some(spill_queue) = spill::of(worker) {
         // What goes there is not out yet: it counts when it is.
-        worker.queues.set_hidden_queue(spill_queue);
+        worker.queues.add_hidden_queue(spill_queue);
     }
     let module = if command.mode == Mode::Reply(Reply::Protocol) { module(worker, command) } else { None };
     CommandSpec::new(command, context, !worker.spec.inputs.is_empty(), module.as_deref())

@@ -103,6 +103,7 @@ impl Bench {
             spill_queue: None,
             stop_timeout: std::time::Duration::ZERO,
             token: Some(TOKEN.0),
+            print_token: None,
             dead_letters: crate::dead_letter::Store::at(
                 self.dead_letters.clone(),
                 std::path::Path::new("/p/test.toml"),

@@ -1,18 +1,21 @@
 //! What the token says of the file, and how it is brought up to date at the beginning of a turn.
 
 use super::{Beginning, Mode, ToFile, name};
-use crate::append::{Appender, CountedFile, Counts, FileId, Note, Notes, Settlement};
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use crate::append::{self, CountedFile, Counts, Turn};
+use std::io;
+use std::path::Path;
 use std::time::SystemTime;
-use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt};
 
 impl ToFile {
     /// What the file is called in the token: with {worker} it is one for each.
     pub(super) fn name(&self) -> Vec<u8> {
         let named = self.template.render(&self.stage, self.worker, SystemTime::UNIX_EPOCH);
         name(&self.folder.join(named)).to_owned()
+    }
+
+    /// The turn that writes now.
+    pub(super) fn turn(&self) -> Turn {
+        Turn { number: self.counts.turn + 1, whose: append::whose(&self.stage) }
     }
 
     /// What the token is to say once this turn is committed.
@@ -36,58 +39,10 @@ impl ToFile {
     }
 
     /// A worker that died in its turn has left a note: what it wrote does not count.
-    pub(super) fn settle(&mut self, path: &Path) -> io::Result<()> {
-        let Some(notes) = self.notes.clone() else { return Ok(()) };
-        let Some(note) = notes.open(self.counts.turn)? else { return Ok(()) };
-        match self.find(&note, path)? {
-            Some((appender, reader, path)) => {
-                let (behind, settlement) = appender.settle(&note, &reader)?;
-                self.tell(&path, behind, settlement);
-            }
-            None => log::warn!(
-                "the file that a killed worker wrote to has another place, or none: its last lines may be there twice"
-            ),
-        }
-        notes.clear()
-    }
-
-    fn tell(&self, path: &Path, behind: u64, settlement: Settlement) {
-        let shown = path.display();
-        match settlement {
-            Settlement::Nothing => {}
-            Settlement::Cut => log::debug!("`{shown}`: {behind} bytes of a killed worker are cut off"),
-            Settlement::Keep => log::warn!(
-                "`{shown}`: another program has written there when a worker was killed: nothing is cut off, and of the \
-                 last {behind} bytes lines may come twice"
-            ),
-        }
-    }
-
-    /// The file that a note is about, wherever it is now: it may have been renamed, and the path may be another one.
-    fn find(&self, note: &Note, path: &Path) -> io::Result<Option<(Appender<File>, File, PathBuf)>> {
-        let counted = self.counts.files.iter().map(|file| PathBuf::from(OsStr::from_bytes(&file.path)));
-        let paths: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(counted).collect();
-        let named = paths.iter().find(|path| is(path, note.file)).cloned();
-        let own =
-            self.outlet.iter().find(|outlet| outlet.appender.id() == note.file).map(|outlet| &outlet.path);
-        let found = match (named, own) {
-            (Some(path), _) => Some((OpenOptions::new().append(true).open(&path)?, path)),
-            // It may have no name at all any more.
-            (None, Some(path)) => self
-                .outlet
-                .as_ref()
-                .map(|it| it.appender.target().try_clone())
-                .transpose()?
-                .map(|file| (file, path.clone())),
-            (None, None) => match beside(&paths, note.file) {
-                Some(path) => Some((OpenOptions::new().append(true).open(&path)?, path)),
-                None => None,
-            },
-        };
-        let Some((file, path)) = found else { return Ok(None) };
-        let appender = Appender::new(file, self.log.clone())?;
-        let reader = appender.reader()?;
-        Ok((appender.id() == note.file).then_some((appender, reader, path)))
+    pub(super) fn settle(&self) -> io::Result<()> {
+        let Some(notes) = &self.notes else { return Ok(()) };
+        let own = self.outlet.as_ref().map(|outlet| outlet.appender.as_own(&outlet.path));
+        append::settle(notes, &self.counts, own, &self.log)
     }
 
     /// The first turn of a run in this file.
@@ -132,15 +87,4 @@ impl ToFile {
         }
         self.said_shared = is_shared;
     }
-}
-
-fn is(path: &Path, file: FileId) -> bool {
-    fs::metadata(path).is_ok_and(|about| (about.dev(), about.ino()) == (file.device, file.inode))
-}
-
-/// Who rotates a file leaves it in its folder, mostly.
-fn beside(paths: &[PathBuf], file: FileId) -> Option<PathBuf> {
-    let folders = paths.iter().filter_map(|path| path.parent());
-    let entries = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    entries.map(|entry| entry.path()).find(|path| is(path, file))
 }

@@ -62,6 +62,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         (true, false) => Mode::Append,
         (false, false) => Mode::Empty,
     };
+    with.writes(path.clone());
     if replace {
         with.replaces(path.clone());
     }
@@ -207,7 +208,7 @@ impl ToFile {
             let rest = &self.lines[self.out..];
             let (out, result) = match (&self.orders, &self.notes) {
                 (_, Some(notes)) if outlet.is_counted() => {
-                    outlet.appender.write_in_turn(self.counts.turn + 1, rest, &mut self.written, notes)
+                    outlet.appender.write_in_turn(self.turn(), rest, &mut self.written, notes)
                 }
                 (Some(orders), _) if !outlet.appender.is_file() => {
                     orders.while_blocked(|| outlet.appender.append_unless(rest, &|| orders.must_finish()))
@@ -317,7 +318,7 @@ impl Stage for ToFile {
         let path = self.path(now);
         let not_yet =
             |error: io::Error| Failure::not_yet(format!("can't write `{}`: {error}", path.display()));
-        self.settle(&path).map_err(not_yet)?;
+        self.settle().map_err(not_yet)?;
         self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
         let Some(outlet) = &mut self.outlet else { return Ok(()) };
         outlet.look_for_others();

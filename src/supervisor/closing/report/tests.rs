@@ -16,7 +16,7 @@ fn run() -> (Outcome, Closing) {
     item_times.counts[10] = 12;
     let stages = vec![StageTotals {
         name: "parse".into(),
-        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 0 },
+        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 0, repeated: 0 },
         restarts: 1,
         times,
         item_times,
@@ -28,6 +28,7 @@ fn run() -> (Outcome, Closing) {
         dead_before: 0,
         dead_at_start: 0,
         too_long: 0,
+        repeated: 0,
         dead_letters: "/s/dead.jsonl".into(),
     };
     (

@@ -79,6 +79,7 @@ fn all() -> Vec<(End, Circumstances)> {
                                     killed_externally,
                                     restart,
                                     shares_position,
+                                    is_scheduled: false,
                                 };
                                 all.push((end.clone(), given));
                             }
@@ -96,6 +97,22 @@ fn each(promise: impl Fn(&End, &Circumstances, Next) -> bool) {
         let next = after(&end, &given);
         assert!(promise(&end, &given, next), "{end:?} {given:?} -> {next:?}");
     }
+}
+
+#[test]
+fn a_run_of_a_schedule_is_followed_by_its_next_time_alone() {
+    for (end, given) in all() {
+        let given = Circumstances { is_scheduled: true, ..given };
+        let next = after(&end, &given);
+        let goes_on = given.stop == Stopping::No && !given.leaving;
+        let is_over = matches!(next, Next::Over(Over::OutputClosed | Over::GaveUp | Over::Stopped));
+        let is_leaving = next == Next::Leave;
+        assert!(!goes_on || next == Next::Wait || is_over || is_leaving, "{end:?} {given:?} -> {next:?}");
+        assert!(goes_on || next != Next::Wait, "{end:?} {given:?}");
+    }
+    let asked = Circumstances { requested: Some(StopReason::Requested), is_scheduled: true, ..all()[0].1 };
+    let next = after(&End::Said(Ending::Ordered), &asked);
+    assert_eq!(next, Next::Now(StartReason::Requested), "a restart by hand is a run at once");
 }
 
 fn starts(next: Next) -> bool {

@@ -1,6 +1,7 @@
 //! One of everything that a program leaves to the next, for the golden file of that format.
 
 use super::{SavedLife, SavedMachine, SavedStage, SavedWorker};
+use crate::config::IncludedText;
 use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
 use crate::config::{Recycle, Task, Work};
 use crate::model::Totals;
@@ -20,6 +21,10 @@ pub fn sample() -> SavedMachine {
     let variables = vec![("TOKEN".into(), "x y".into())];
     SavedMachine {
         text: "[stages.a]\nuse = 'count'\n".to_owned(),
+        included: vec![IncludedText {
+            path: "conf.d/b.toml".into(),
+            text: "[stages.b]\nuse = 'sum'\n".to_owned(),
+        }],
         file_variables: BTreeMap::from([("send".to_owned(), variables)]),
         paused: true,
         stages: stages(),
@@ -69,6 +74,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         },
         trial: n % 2 == 1,
         bad_runs: n as u32,
+        is_service: false,
     });
     SavedStage {
         name: name.to_owned(),
@@ -105,6 +111,7 @@ fn command(mode: Mode) -> Command {
         out_framing: framings[n + 1],
         success_codes: vec![0, 1],
         dead_codes: vec![65],
+        stdout: crate::config::pipeline::Stdout::Log,
         env: vec![("A".to_owned(), "1".to_owned())],
         env_file: Some("e.env".into()),
         file_variables: Some(vec![("B".into(), "2".into())]),
@@ -134,7 +141,8 @@ fn totals(name: &str) -> StageTotals {
     StageTotals {
         name: name.to_owned(),
         is_source: name == "gone",
-        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 2 },
+        is_service: false,
+        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 2, repeated: 3 },
         restarts: 3,
         progress: Some(Progress { done: 5, total: 10 }),
         times,
@@ -166,6 +174,7 @@ fn changes() -> Vec<TransitionKind> {
         StartReason::Requested,
         StartReason::WantedAgain,
         StartReason::WorkAgain,
+        StartReason::Scheduled,
     ];
     let stops = [
         StopReason::Scaled,

@@ -1,5 +1,6 @@
 //! What is wanted of a stage's workers: more or fewer of them, that they end, that they hurry.
 
+use super::schedule::is_waiting;
 use super::{Fate, StageState, Worker};
 use crate::queue::Order;
 use crate::supervisor::machine::effect::{Effect, Effects};
@@ -38,10 +39,15 @@ impl StageState {
             Some(_) | None if self.begun => Life::Due(StartReason::Scaled),
             Some(_) | None => Life::Due(StartReason::New),
         };
+        let life = match life {
+            Life::Due(_) => self.wait_for_time(out).unwrap_or(life),
+            other => other,
+        };
         let index = (0..).find(|index| self.find(*index).is_none()).unwrap_or(u32::MAX);
         let at = self.workers.partition_point(|worker| worker.index < index);
         let mut worker = Worker::new(index, Rc::clone(&self.version), life);
         worker.epoch = self.epoch;
+        worker.trial &= !is_waiting(&worker);
         worker.is_first = life == Life::Due(StartReason::New);
         self.workers.insert(at, worker);
     }
@@ -127,7 +133,11 @@ impl StageState {
     pub(crate) fn pause(&mut self, on: bool, out: &mut Effects) {
         if self.paused != on {
             self.paused = on;
-            self.workers.iter_mut().for_each(|worker| worker.at_rest = false);
+            for worker in &mut self.workers {
+                let process = worker.life.process().filter(|_| worker.is_service);
+                worker.at_rest = on && process.is_some();
+                out.list.extend(process.map(|process| Effect::Suspend(process.pid, on)));
+            }
             self.send_standing_order(out);
         }
     }
@@ -138,10 +148,8 @@ impl StageState {
     }
 
     fn send_standing_order(&self, out: &mut Effects) {
-        for worker in &self.workers {
-            if let Some(process) = worker.life.process()
-                && process.requested == StopRequest::Nothing
-            {
+        for process in self.with_worker() {
+            if process.requested == StopRequest::Nothing {
                 out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
             }
         }

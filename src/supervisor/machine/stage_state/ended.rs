@@ -78,6 +78,7 @@ impl StageState {
             stop: exit.stop,
             killed_externally: lived.killed_externally,
             restart: self.spec.rules.restart,
+            is_scheduled: self.spec.rules.schedule.is_some(),
             shares_position: self.version.token.is_some(),
         };
         let trial = worker.trial && !exit.work.ready && !requested.is_deadly();
@@ -128,6 +129,9 @@ impl StageState {
     /// What a dead process held goes back; but not an item at its last attempt: its dead letter is written first.
     fn release(&self, i: usize, exit: &WorkerExit, out: &mut Effects) -> Option<Release> {
         let Life::Alive(process) = self.workers[i].life else { return None };
+        if self.workers[i].is_service {
+            return None; // it held nothing
+        }
         // Dead by the supervisor's own hand: no item did it. Any other signal came from the item's work.
         let ours = matches!(
             &exit.end,
@@ -162,7 +166,7 @@ impl StageState {
         out: &mut Effects,
     ) -> Verdict {
         let (name, end) = (self.name(i), &exit.end);
-        let (life, verdict) = self.next_life(i, next, exit, lived, out.now);
+        let (life, verdict) = self.next_life(i, next, exit, lived, out);
         if let (Next::Now(why) | Next::Restart(why) | Next::Uncounted(why), Verdict::Fine) = (next, verdict) {
             self.count_restart(restart_word(why, end));
         }
@@ -185,7 +189,7 @@ impl StageState {
             return verdict;
         };
         self.apply(i, WorkerEvent::Ended(life), out);
-        self.workers[i].trial &= !life.is_over();
+        self.workers[i].trial &= !(life.is_over() || next == Next::Wait);
         verdict
     }
 
@@ -200,8 +204,9 @@ impl StageState {
         next: Next,
         exit: &WorkerExit,
         lived: Lived,
-        now: Instant,
+        out: &mut Effects,
     ) -> (Option<Life>, Verdict) {
+        let now = out.now;
         if self.cannot_start(i, exit, next) {
             return (Some(Life::Over(Over::GaveUp)), Verdict::CannotStart);
         }
@@ -209,6 +214,7 @@ impl StageState {
             Next::Leave => return (None, Verdict::Fine),
             Next::Now(why) => Life::Due(why),
             Next::Over(over) => Life::Over(over),
+            Next::Wait => self.wait_for_time(out).unwrap_or(Life::Due(StartReason::Changed)),
             Next::Restart(_) if self.intensity.exceeded(&self.spec.rules.give_up, now) => {
                 return (Some(Life::Over(Over::GaveUp)), Verdict::GaveUp);
             }
@@ -261,6 +267,7 @@ fn restart_text(next: Next, life: Option<Life>, now: Instant) -> String {
         (Next::Restart(_) | Next::Uncounted(_), Some(Life::BackOff { until, .. })) => {
             format!("; it starts again in {}", spoken(until - now))
         }
+        (Next::Wait, _) => "; the next run comes at its time".to_owned(),
         (Next::Restart(_) | Next::Uncounted(_) | Next::Leave | Next::Now(_) | Next::Over(_), _) => {
             String::new()
         }
@@ -280,7 +287,11 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
         (_, End::Said(Ending::TimedOut)) => "timed-out",
         (_, End::Said(Ending::Failed(_) | Ending::Lost(_)) | End::NotNow(_)) => "failed",
         (
-            StartReason::New | StartReason::Scaled | StartReason::Failed | StartReason::Always,
+            StartReason::New
+            | StartReason::Scaled
+            | StartReason::Failed
+            | StartReason::Always
+            | StartReason::Scheduled,
             End::Said(_) | End::Terminated,
         ) => "finished",
     }
@@ -301,6 +312,8 @@ fn shows_a_start(exit: &WorkerExit) -> bool {
 fn level(end: &End, next: Next) -> Level {
     match next {
         Next::Restart(_) | Next::Uncounted(_) | Next::Over(Over::Failed) => Level::Warn,
+        Next::Wait if end.is_failure() => Level::Warn,
+        Next::Wait => Level::Debug,
         Next::Leave | Next::Now(_) | Next::Over(_) if end.is_failure() => Level::Info,
         Next::Leave | Next::Now(_) | Next::Over(_) => Level::Debug,
     }

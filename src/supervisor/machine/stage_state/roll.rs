@@ -1,5 +1,6 @@
 //! Workers of another version are replaced, one by one.
 
+use super::schedule::is_waiting;
 use super::{StageState, is_being_replaced};
 use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::reason::{StartReason, StopReason};
@@ -31,6 +32,11 @@ impl StageState {
         let why = if is_other { StopReason::Changed } else { StopReason::Requested };
         let worker = &mut self.workers[i];
         match worker.life {
+            // Its time is not there yet.
+            Life::BackOff { .. } if is_other && is_waiting(worker) => {
+                self.adopt(i);
+                false
+            }
             Life::Due(_) | Life::BackOff { .. } => {
                 worker.life = Life::Due(if is_other { StartReason::Changed } else { StartReason::Requested });
                 self.adopt(i);
@@ -58,7 +64,7 @@ impl StageState {
         let worker = &mut self.workers[i];
         worker.version = Rc::clone(&self.version);
         worker.epoch = self.epoch;
-        worker.trial = !worker.life.is_over();
+        worker.trial = !(worker.life.is_over() || is_waiting(worker));
         worker.bad_runs = 0;
         worker.is_first = false;
     }

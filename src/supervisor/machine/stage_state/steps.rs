@@ -8,12 +8,16 @@ use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::reason::StopReason;
 use crate::supervisor::machine::worker_state::{Life, StopRequest, WorkerEffect, WorkerEvent};
+use log::Level;
 use std::rc::Rc;
 
 impl StageState {
     /// Time has passed.
     pub(crate) fn tick(&mut self, out: &mut Effects) {
         for i in 0..self.workers.len() {
+            if self.recycled_at(&self.workers[i]).is_some_and(|at| at <= out.now) {
+                self.recycle(i, out);
+            }
             self.apply(i, WorkerEvent::Tick, out);
         }
     }
@@ -21,6 +25,7 @@ impl StageState {
     /// Starts a worker that is due.
     pub(crate) fn start(&mut self, i: usize, slot: SlotId, out: &mut Effects) {
         self.begun = true;
+        self.workers[i].is_service = self.workers[i].version.is_service();
         if let Life::Due(why) = self.workers[i].life {
             out.transition(self.name(i), TransitionKind::Started(why));
         }
@@ -29,8 +34,10 @@ impl StageState {
 
     /// A worker has a process.
     pub(crate) fn spawned(&mut self, i: usize, pid: Pid, out: &mut Effects) {
-        self.workers[i].at_rest = false;
+        let suspends = self.paused && self.workers[i].is_service;
+        self.workers[i].at_rest = suspends;
         self.apply(i, WorkerEvent::Spawned(pid), out);
+        out.list.extend(suspends.then_some(Effect::Suspend(pid, true)));
     }
 
     /// A worker has built its stage.
@@ -46,14 +53,20 @@ impl StageState {
 
     /// Other settings for the workers that run.
     pub(crate) fn tune(&mut self, tuning: config::Tuning, out: &mut Effects) {
-        for process in self.workers.iter().filter_map(|worker| worker.life.process()) {
+        for process in self.with_worker() {
             out.push(Effect::Tune(process.slot, process.pid, tuning));
         }
     }
 
     pub(super) fn apply(&mut self, i: usize, event: WorkerEvent, out: &mut Effects) {
-        let worker = &mut self.workers[i];
-        let (life, effect) = worker.life.on(event, out.now, self.spec.rules.stop_timeout);
+        let (worker, stop_timeout) = (&mut self.workers[i], self.spec.rules.stop_timeout);
+        let event = match event {
+            WorkerEvent::Ask(request) if worker.is_service => {
+                WorkerEvent::Ask(request.by_signal(out.now + stop_timeout))
+            }
+            other => other,
+        };
+        let (life, effect) = worker.life.on(event, out.now, stop_timeout);
         worker.life = life;
         let Some(effect) = effect else { return };
         match effect {
@@ -68,7 +81,10 @@ impl StageState {
                 out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
             }
             WorkerEffect::Term(process, why) => {
-                out.transition(self.name(i), TransitionKind::Terminated(why));
+                let (name, kind) = (self.name(i), TransitionKind::Terminated(why));
+                // To a service it is what an order is to a worker.
+                let level = if self.workers[i].is_service { Level::Debug } else { kind.level() };
+                out.transition_as(level, name, kind.to_string(), kind);
                 out.push(Effect::Term(process.pid));
             }
             WorkerEffect::Kill(process, why) => {

@@ -159,7 +159,8 @@ impl State {
                 if !matches!(stage.workers[i].life, Life::Due(_)) {
                     continue;
                 }
-                let has_place = stage.id.is_some() || self.stage_ids.available() > 0;
+                let is_service = stage.workers[i].version.is_service();
+                let has_place = is_service || stage.id.is_some() || self.stage_ids.available() > 0;
                 if self.slots.available() == 0 || !has_place {
                     return; // this is looked at again when a worker ends
                 }
@@ -169,7 +170,9 @@ impl State {
                 }
                 let Some(slot) = self.slots.take() else { return };
                 budget -= 1;
-                stage.id = stage.id.or_else(|| self.stage_ids.take().map(StageId));
+                if !is_service {
+                    stage.id = stage.id.or_else(|| self.stage_ids.take().map(StageId));
+                }
                 stage.start(i, SlotId(slot), out);
             }
         }

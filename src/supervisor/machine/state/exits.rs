@@ -32,6 +32,24 @@ impl State {
         self.after(s, i, slot, End::NotStarted(error), ProcessWork::default(), out);
     }
 
+    pub(super) fn not_started(&mut self, worker: WorkerId, end: End, out: &mut Effects) {
+        let Some((s, i)) = self.stage_at(worker) else { return };
+        let Life::Forking { slot, .. } = self.stages[s].workers[i].life else { return };
+        self.after(s, i, slot, end, ProcessWork::default(), out);
+    }
+
+    pub(super) fn outgrown(&mut self, worker: WorkerId, pid: Pid, out: &mut Effects) {
+        if let Some((s, i)) = self.alive(worker, pid) {
+            self.stages[s].recycle(i, out);
+        }
+    }
+
+    pub(super) fn output_closed(&mut self, worker: WorkerId, pid: Pid, out: &mut Effects) {
+        if let Some((s, _)) = self.alive(worker, pid) {
+            self.stages[s].output_closed(out);
+        }
+    }
+
     pub(super) fn ready(&mut self, worker: WorkerId, pid: Pid, out: &mut Effects) {
         if let Some((s, i)) = self.alive(worker, pid) {
             self.stages[s].ready(i, out);
@@ -60,6 +78,7 @@ impl State {
 
     fn after(&mut self, s: usize, i: usize, slot: SlotId, end: End, work: ProcessWork, out: &mut Effects) {
         let (stop, jitter) = (self.stopping(), self.jitter());
+        let end = self.stages[s].end_as_requested(i, end);
         let why = end.to_string();
         // A run that has lost something is no success, whatever comes after.
         self.failed |= matches!(end, End::Said(Ending::Lost(_)));
@@ -115,6 +134,9 @@ impl State {
         let stage = &mut self.stages[s];
         if holds_lock {
             return stage.kill_holder(i, out);
+        }
+        if stage.paused && stage.workers[i].is_service {
+            return; // by us
         }
         let name = name(&stage.spec.name, worker);
         out.log(Level::Info, format!("{name} was stopped by a signal; it goes on at `kill -CONT {pid}`"));

@@ -88,11 +88,11 @@ impl State {
             true => new.pipeline == old.pipeline,
             false => new.pipeline == old.as_filed(),
         };
-        if new.text == old.text && is_same {
+        if new.texts == old.texts && is_same {
             self.nothing_to_do(forced, out);
             return Ok(Vec::new());
         }
-        if self.file.said.as_deref() == Some(new.text.as_str()) {
+        if self.file.said.as_deref() == Some(new.source().as_str()) {
             return Ok(Vec::new()); // It was refused or rolled back, and that was said.
         }
         let steps = plan(&old.pipeline, &new.pipeline, held).and_then(|steps| {
@@ -119,7 +119,7 @@ impl State {
     }
 
     fn refuse(&mut self, new: &Wanted, refusal: &Refusal, out: &mut Effects) -> Refused {
-        self.file.said = Some(new.text.clone());
+        self.file.said = Some(new.source());
         self.note_reload_failure(Some(format!("reload refused: {refusal}")), out);
         out.log(Level::Error, format!("reload refused: {refusal}; the pipeline runs on as it was"));
         self.not_taken_over(Reason::FileRefused, refusal.to_string(), out)
@@ -137,7 +137,7 @@ impl State {
 
     fn go_back(&mut self, why: &str, out: &mut Effects) {
         let (Some(good), Some(bad)) = (self.good.clone(), &self.wanted) else { return };
-        self.file.said = Some(bad.text.clone());
+        self.file.said = Some(bad.source());
         self.file.refusal = Some((out.now, why.to_owned()));
         self.note_reload_failure(Some(format!("reload failed: {why}")), out);
         out.log(Level::Error, format!("reload failed: {why}; going back to the pipeline as it was"));

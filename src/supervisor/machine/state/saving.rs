@@ -9,6 +9,7 @@ use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::restart::Intensity;
 use crate::supervisor::machine::saved::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::supervisor::machine::stage_state::{Fate, StageState, Worker};
+use crate::supervisor::machine::totals::StageTotals;
 use crate::supervisor::machine::wanted::{Version, Wanted};
 use crate::supervisor::machine::worker_state::{Life, Process, StopRequest};
 use log::Level;
@@ -35,7 +36,8 @@ impl State {
         let stages: Option<_> = self.stages.iter().map(|stage| save_stage(stage, now)).collect();
         let refusal = self.file.refusal.as_ref();
         Ok(SavedMachine {
-            text: wanted.text.clone(),
+            text: wanted.texts.main.clone(),
+            included: wanted.texts.included.clone(),
             file_variables: wanted.pipeline.file_variables(),
             paused: self.paused,
             stages: stages.ok_or("workers are on their way out")?,
@@ -54,6 +56,7 @@ impl State {
         saved.stages.iter().for_each(|stage| wanted.scale(&stage.name, stage.processes));
         self.want(wanted, false, out);
         let alive: usize = saved.stages.into_iter().map(|stage| self.resume_stage(stage, out)).sum();
+        self.stages.iter().for_each(|stage| stage.ask_for_time(out));
         self.paused = saved.paused;
         self.removed_totals = saved.removed_totals;
         self.failed = saved.failed;
@@ -70,7 +73,7 @@ impl State {
         let Some(stage) = self.stages.iter_mut().find(|stage| stage.spec.name == saved.name) else {
             return 0;
         };
-        stage.totals = saved.totals;
+        stage.totals = StageTotals { is_service: stage.version.is_service(), ..saved.totals };
         stage.restarts = saved.restarts;
         stage.intensity = Intensity::of_ages(&saved.restarted, out.now);
         stage.killed_in_a_row = saved.killed_in_a_row;
@@ -85,10 +88,13 @@ impl State {
                 self.slots.claim(slot.0);
                 let worker = WorkerId { stage: stage.key, index: saved.index };
                 let (name, stage_id) = (stage.spec.name.clone(), stage.id);
-                out.push(Effect::Adopt { worker, stage: name, stage_id, slot, pid: Pid(pid) });
+                let service = saved.is_service.then(|| version_of(&saved, &stage.version));
+                out.push(Effect::Adopt { worker, stage: name, stage_id, slot, pid: Pid(pid), service });
                 alive += 1;
             }
-            stage.resume(resume_worker(saved, &stage.version, out.now));
+            let mut worker = resume_worker(saved, &stage.version, out.now);
+            worker.at_rest = stage.paused && worker.is_service && worker.life.process().is_some();
+            stage.resume(worker);
         }
         alive
     }
@@ -131,12 +137,14 @@ fn save_worker(worker: &Worker, now: Instant) -> Option<SavedWorker> {
         Life::Alive(_) | Life::Forking { .. } => return None,
     };
     let Version { work, recycle, .. } = worker.version.as_ref().clone();
-    let (index, trial, bad_runs) = (worker.index, worker.trial, worker.bad_runs);
-    (!worker.leaving).then_some(SavedWorker { index, life, work, recycle, trial, bad_runs })
+    let (index, trial, bad_runs, is_service) =
+        (worker.index, worker.trial, worker.bad_runs, worker.is_service);
+    (!worker.leaving).then_some(SavedWorker { index, life, work, recycle, trial, bad_runs, is_service })
 }
 
 fn resume_worker(saved: SavedWorker, version: &Rc<Version>, now: Instant) -> Worker {
-    let SavedWorker { index, life, work, recycle, trial, bad_runs } = saved;
+    let version = version_of(&saved, version);
+    let SavedWorker { index, life, trial, bad_runs, is_service, .. } = saved;
     let requested = StopRequest::Nothing;
     let life = match life {
         SavedLife::Due(why) => Life::Due(why),
@@ -146,11 +154,19 @@ fn resume_worker(saved: SavedWorker, version: &Rc<Version>, now: Instant) -> Wor
         }
         SavedLife::Over(over) => Life::Over(over),
     };
-    let version = match work == version.work && recycle == version.recycle {
-        true => Rc::clone(version),
-        false => Rc::new(Version { work, recycle, ..version.as_ref().clone() }),
-    };
     let mut worker = Worker::new(index, version, life);
-    (worker.trial, worker.bad_runs) = (trial, bad_runs);
+    (worker.trial, worker.bad_runs, worker.is_service) = (trial, bad_runs, is_service);
     worker
+}
+
+/// What it really does.
+fn version_of(saved: &SavedWorker, version: &Rc<Version>) -> Rc<Version> {
+    let SavedWorker { work, recycle, .. } = saved;
+    match *work == version.work && *recycle == version.recycle {
+        true => Rc::clone(version),
+        false => {
+            let (work, recycle) = (work.clone(), *recycle);
+            Rc::new(Version { work, recycle, ..version.as_ref().clone() })
+        }
+    }
 }

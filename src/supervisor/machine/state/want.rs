@@ -34,13 +34,20 @@ impl State {
         let is_stateful = wanted.stateful.contains(&spec.name);
         let token = if is_stateful { self.token(s, spec, out) } else { None };
         let spill = self.spill(s, spec, out);
-        let version = Version { token, spill, ..self.version(spec, wanted) };
+        let print_token =
+            if wanted.printing.contains(&spec.name) { self.queues.print_token(out) } else { None };
+        let version = Version { token, print_token, spill, ..self.version(spec, wanted) };
         let stage = &mut self.stages[s];
         if stage.spec.tuning != spec.tuning {
             stage.tune(spec.tuning, out);
         }
         let changed = stage.spec != *spec;
+        let is_rescheduled = stage.spec.rules.schedule != spec.rules.schedule;
         stage.spec = spec.clone();
+        (stage.totals.is_source, stage.totals.is_service) = (version.is_source(), version.is_service());
+        if is_rescheduled {
+            stage.reschedule(out);
+        }
         if *stage.version != version {
             stage.version = Rc::new(version);
         }
@@ -68,10 +75,11 @@ impl State {
             work: spec.work.clone(),
             recycle: spec.recycle,
             log_file: spec.log_file.clone(),
-            folder: wanted.pipeline.folder.clone(),
+            folder: wanted.pipeline.folder_of(spec).to_owned(),
             inputs: ids(&spec.work.inputs),
             outputs: ids(&spec.work.outputs),
             token: None,
+            print_token: None,
             spill: None,
         }
     }
@@ -128,6 +136,7 @@ impl State {
             let spill = spec.work.needs_spill_queue() && !has_spill && is_new(Label::Spill(name));
             usize::from(token) + usize::from(spill)
         });
-        queues.count() + hidden.sum::<usize>()
+        let prints = !new.printing.is_empty() && is_new(Label::Print);
+        queues.count() + hidden.sum::<usize>() + usize::from(prints)
     }
 }

@@ -1,3 +1,4 @@
+use super::super::saved_services::{SavedPrinting, SavedService, SavedServices};
 use super::*;
 use crate::supervisor::fixture::assert_golden;
 use crate::supervisor::machine::saved::fixture;
@@ -24,8 +25,22 @@ fn full() -> UpgradeState {
         log_writer: Some(22),
         log_backlog: vec!["a line".to_owned()],
         listeners: [Some(23), None],
+        services: Some(services()),
         holding_pipes: BTreeMap::from([("a".to_owned(), [24, 25])]),
     }
+}
+
+fn services() -> SavedServices {
+    let service = SavedService {
+        slot: 4,
+        stderr: Some(26),
+        stdout: Some(27),
+        failure: None,
+        half_stderr: b"half".to_vec(),
+        half_stdout: vec![0xff],
+    };
+    let printing = SavedPrinting { ends: [28, 29], pending: vec![b"a\n".to_vec()], owners: vec![(4, 2)] };
+    SavedServices { roster: 30, printing, all: vec![service] }
 }
 
 fn shown(state: &UpgradeState) -> String {
@@ -48,7 +63,7 @@ fn what_another_version_has_left_is_read_whole() {
 #[test]
 fn what_an_older_version_has_left_is_read_without_the_newer_fields() {
     let mut old: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
-    for field in ["continues", "replacing", "log_writer", "log_backlog", "listeners"] {
+    for field in ["continues", "replacing", "log_writer", "log_backlog", "listeners", "services"] {
         old.as_object_mut().unwrap().remove(field).unwrap();
     }
     let left = old["left"].as_object_mut().unwrap();
@@ -57,6 +72,7 @@ fn what_an_older_version_has_left_is_read_without_the_newer_fields() {
     left["history"][0].as_object_mut().unwrap().remove("words").unwrap();
     let read: UpgradeState = serde_json::from_value(old.clone()).unwrap();
     assert!(!read.continues && read.replacing.is_empty() && read.listeners == [None, None]);
+    assert_eq!((read.helper(), read.services), (None, None));
     old["unknown"] = 1.into();
     assert!(
         serde_json::from_value::<UpgradeState>(old).is_err(),

@@ -42,7 +42,7 @@ impl Folder {
 
     fn watch(&self, file: &str) -> (Watch, Receiver<Notice>) {
         let (sender, receiver) = channel();
-        (Watch::new(&self.at(file), sender).unwrap(), receiver)
+        (Watch::new(&self.at(file), Watched::default(), sender).unwrap(), receiver)
     }
 }
 

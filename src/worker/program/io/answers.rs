@@ -207,12 +207,14 @@ impl Answers {
 
     /// The first whole answers. Several outputs of one answer must go out together: so those that have several are
     /// not too many at once.
-    pub(crate) fn first(&self) -> Option<Answered<'_>> {
+    ///
+    /// `most`: items that may be published together.
+    pub(crate) fn first(&self, most: usize) -> Option<Answered<'_>> {
         if let Some(failure) = &self.whole.front()?.failure {
             return Some(Answered::Failure(failure.clone()));
         }
         let (mut answers, mut count, mut bytes, mut single) = (0, 0, 0, true);
-        for answer in self.whole.iter().take_while(|answer| answer.failure.is_none()) {
+        for answer in self.whole.iter().take(most.max(1)).take_while(|answer| answer.failure.is_none()) {
             single &= answer.outputs <= 1;
             if answers > 0 && !single && count + answer.outputs > TOGETHER_OUTPUTS {
                 break;
@@ -258,7 +260,7 @@ mod tests {
     fn shown(answers: &mut Answers) -> Vec<String> {
         let mut all = Vec::new();
         loop {
-            let (n, text) = match answers.first() {
+            let (n, text) = match answers.first(usize::MAX) {
                 None => return all,
                 Some(Answered::Failure(why)) => (1, format!("failed: {why}")),
                 Some(Answered::Good { answers, outputs }) => {
@@ -277,13 +279,13 @@ mod tests {
         one.read(9, OutputState::Open, 1000).unwrap();
         assert_eq!((one.len(), shown(&mut one)), (3, vec!["3: a,,b".to_owned()]));
         one.read(9, OutputState::Torn, 1000).unwrap();
-        assert!(one.first().is_none(), "what a killed program had begun is no answer");
+        assert!(one.first(usize::MAX).is_none(), "what a killed program had begun is no answer");
         one.read(9, OutputState::Whole, 1000).unwrap();
         assert_eq!(shown(&mut one), ["1: rest"]);
         let mut many = fed(Reply::UntilEmpty, b"a\nb\n\n\nc\n\nd\n");
         many.read(9, OutputState::Open, 1000).unwrap();
         assert_eq!(shown(&mut many), ["3: a,b,c"]);
-        assert!(many.first().is_none());
+        assert!(many.first(usize::MAX).is_none());
     }
 
     #[test]

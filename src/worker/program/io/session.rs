@@ -3,6 +3,7 @@
 //! The worker's ends of the pipes don't block. So whatever the program does or leaves undone (reads nothing, writes
 //! before it reads, closes one side, hands its pipes to a daemon), the worker can go on, and nothing hangs.
 
+use crate::config::pipeline::Stdout;
 use crate::framing::Decoder;
 use crate::stage::Failure;
 use crate::sys::process::{RunningProgram, SpawnError, sweep};
@@ -121,22 +122,29 @@ pub(crate) enum StartFailure {
 }
 
 impl Session {
-    /// Makes the pipes, and lets `start` start the program with them.
+    /// Makes the pipes, and lets `start` start the program with them. What goes to the log comes by one pipe, so its order
+    /// is that of the program.
     pub(crate) fn start(
         reads: bool,
+        output: Stdout,
         null: &OwnedFd,
         start: impl FnOnce([BorrowedFd<'_>; 3]) -> Result<RunningProgram, SpawnError>,
     ) -> Result<Session, StartFailure> {
         let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(StartFailure::Pipe);
         let stdin = if reads { Some(pipe()?) } else { None };
-        let (stdout, stderr) = (pipe()?, pipe()?);
+        let stdout = if output == Stdout::Items { Some(pipe()?) } else { None };
+        let stderr = pipe()?;
         let theirs = stdin.as_ref().map_or(null, |(reader, _)| reader);
-        let running =
-            start([theirs.as_fd(), stdout.1.as_fd(), stderr.1.as_fd()]).map_err(StartFailure::Start)?;
+        let to = match (output, &stdout) {
+            (_, Some((_, writer))) => writer,
+            (Stdout::Log, None) => &stderr.1,
+            (Stdout::Items | Stdout::Null, None) => null,
+        };
+        let running = start([theirs.as_fd(), to.as_fd(), stderr.1.as_fd()]).map_err(StartFailure::Start)?;
         let session = Session {
             running,
             stdin: stdin.map(|(_, writer)| writer),
-            stdout: Some(stdout.0),
+            stdout: stdout.map(|(reader, _)| reader),
             stderr: Some(stderr.0),
             sent: 0,
             exit: None,

@@ -1,6 +1,8 @@
 //! A program's standard error: whole lines to the log, not too many of them, and the last ones kept.
 
+use crate::logs::Voice;
 use crate::text;
+use log::Level;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 const LINE_BYTES: usize = 3000;
 /// Lines kept for the cause of a failure.
 const KEPT_LINES: usize = 20;
+/// Bytes kept of a program without a worker: there may be thousands of them in one process.
+const KEPT_BYTES: usize = 2048;
 /// Lines that may come at once.
 const BURST_LINES: u32 = 1000;
 /// Lines a second, after that.
@@ -28,11 +32,18 @@ pub(crate) struct StderrRelay {
     credit: u32,
     since: Instant,
     left_out: u64,
+    /// As whom it speaks; `None`: as this process.
+    voice: Option<Voice>,
 }
 
 impl StderrRelay {
+    /// Of the program of a service, in the supervisor.
+    pub(crate) fn of_service(voice: Voice) -> StderrRelay {
+        StderrRelay { voice: Some(voice), ..StderrRelay::new() }
+    }
+
     pub(crate) fn new() -> StderrRelay {
-        let (partial, kept) = (Vec::new(), VecDeque::with_capacity(KEPT_LINES));
+        let (partial, kept) = (Vec::new(), VecDeque::new());
         StderrRelay {
             partial,
             skipping: false,
@@ -41,16 +52,36 @@ impl StderrRelay {
             credit: BURST_LINES,
             since: Instant::now(),
             left_out: 0,
+            voice: None,
         }
     }
 
-    pub(crate) fn take(&mut self, mut bytes: &[u8]) {
+    /// The beginning of a line whose end isn't there yet.
+    pub(crate) fn partial(&self) -> &[u8] {
+        &self.partial
+    }
+
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
+        let mut bytes = self.pass_over(bytes);
         while let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) {
             self.append(&bytes[..end]);
             self.end_at(bytes[end]);
             bytes = &bytes[end + 1..];
         }
         self.append(bytes);
+    }
+
+    /// Of a flood only the end is looked at, and the rest is counted. Returns the end.
+    fn pass_over<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        if self.credit_now() > 0 {
+            return bytes;
+        }
+        let Some(last) = memchr::memrchr_iter(b'\n', bytes).nth(KEPT_LINES) else { return bytes };
+        let (passed, rest) = bytes.split_at(last + 1);
+        self.left_out += memchr::memchr_iter(b'\n', passed).count() as u64;
+        self.partial.clear();
+        (self.skipping, self.has_returned) = (false, false);
+        rest
     }
 
     /// The program is over: what it has said is all there is.
@@ -101,19 +132,40 @@ impl StderrRelay {
         }
         self.partial.clear();
         self.skipping = false;
-        if self.kept.len() == KEPT_LINES {
-            self.kept.pop_front();
-        }
-        if self.may_log() {
+        if self.may_log() && self.has_room() {
             self.report_left_out();
-            log::info!("{line}");
+            self.say(Level::Info, &line);
         } else {
             self.left_out += 1;
         }
-        self.kept.push_back(line);
+        self.keep(line);
     }
 
-    fn may_log(&mut self) -> bool {
+    fn keep(&mut self, line: String) {
+        self.kept.push_back(line);
+        let bytes = |kept: &VecDeque<String>| kept.iter().map(String::len).sum::<usize>();
+        let is_bounded = self.voice.is_some();
+        while self.kept.len() > KEPT_LINES
+            || is_bounded && self.kept.len() > 1 && bytes(&self.kept) > KEPT_BYTES
+        {
+            self.kept.pop_front();
+        }
+    }
+
+    fn say(&self, level: Level, text: &str) {
+        match &self.voice {
+            Some(voice) => voice.say(level, text),
+            None => log::log!(level, "{text}"),
+        }
+    }
+
+    /// A worker waits for its log; the supervisor must not, nor keep in its memory what doesn't fit.
+    fn has_room(&self) -> bool {
+        self.voice.is_none() || crate::logs::sink::has_room_now()
+    }
+
+    /// Lines that may be logged, with those that have come with time.
+    fn credit_now(&mut self) -> u32 {
         let passed = self.since.elapsed();
         let more = if passed > BURST_AFTER {
             BURST_LINES
@@ -126,14 +178,20 @@ impl StderrRelay {
         if more > 0 {
             (self.credit, self.since) = (more, Instant::now());
         }
-        let may = self.credit > 0;
+        self.credit
+    }
+
+    fn may_log(&mut self) -> bool {
+        let may = self.credit_now() > 0;
         self.credit = self.credit.saturating_sub(1);
         may
     }
 
     fn report_left_out(&mut self) {
         if self.left_out > 0 {
-            log::warn!("{} lines of its standard error are left out: it writes too fast", self.left_out);
+            let text =
+                format!("{} lines of its standard error are left out: it writes too fast", self.left_out);
+            self.say(Level::Warn, &text);
             self.left_out = 0;
         }
     }

@@ -77,7 +77,8 @@ impl EachLoop<'_> {
     fn work(&mut self) -> Result<(), Stop> {
         let mut size = self.first_attempts()?;
         while !self.worker.queues.is_empty() {
-            size = self.worker.admit(size.clamp(1, self.worker.queues.len()))?;
+            // What goes together comes out together.
+            size = self.worker.admit(size.clamp(1, self.worker.queues.publishable()))?;
             let done = match self.attempt(size)? {
                 Ok(()) => {
                     self.publish(size)?;

@@ -21,6 +21,9 @@ use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+/// Between two moments of any schedule, from the question on.
+pub const EVERY: Duration = Duration::from_secs(60);
+
 /// A process that the state asked for.
 #[derive(Clone, Debug)]
 pub struct Proc {
@@ -29,6 +32,7 @@ pub struct Proc {
     pub ready: bool,
     pub termed: bool,
     pub killed: bool,
+    pub suspended: bool,
 }
 
 /// The state, and what it has done to the world.
@@ -130,6 +134,7 @@ impl Bench {
             Effect::Order(_, pid, order) => self.proc(pid).order = order,
             Effect::Term(pid) => self.proc(pid).termed = true,
             Effect::Kill(pid) => self.proc(pid).killed = true,
+            Effect::Suspend(pid, on) => self.proc(pid).suspended = on,
             Effect::Tune(slot, pid, tuning) => {
                 assert_eq!(self.proc(pid).spawn.slot, slot);
                 self.proc(pid).spawn.tuning = tuning;
@@ -175,6 +180,7 @@ impl Bench {
             }
             Effect::RemoveQueues(queues) => return Some(self.remove(queues)),
             Effect::DropToken(queue) => drop(self.queues.remove(&queue)),
+            Effect::NextRun(stage, _) => return Some(Event::NextRun(stage, self.now + EVERY)),
             Effect::Load => self.loads += 1,
             Effect::StartGuardian => self.guardians += 1,
             Effect::StartLogWriter => self.log_writers += 1,
@@ -201,8 +207,11 @@ impl Bench {
         if self.forks_fail {
             return Event::SpawnFailed(worker, SpawnError { step: StartStep::Fork, errno: Errno::EAGAIN });
         }
-        assert!(self.slots.insert(spawn.slot), "{:?} is in use", spawn.slot);
-        for other in self.procs.values().map(|proc| &proc.spawn) {
+        let is_service = |spawn: &Spawn| spawn.version.is_service();
+        let is_free = !self.procs.values().any(|proc| proc.spawn.slot == spawn.slot);
+        assert!(is_service(&spawn) && is_free || self.slots.insert(spawn.slot), "{:?} is in use", spawn.slot);
+        let of_workers = self.procs.values().map(|proc| &proc.spawn).filter(|_| !is_service(&spawn));
+        for other in of_workers.filter(|other| !is_service(other)) {
             let is_same = (spawn.stage_id == other.stage_id, worker.stage == other.worker.stage);
             assert!(spawn.stage_id.is_some() && is_same.0 == is_same.1, "{worker:?}: {:?}", spawn.stage_id);
         }
@@ -212,7 +221,8 @@ impl Bench {
         self.next_pid += 1;
         let pid = Pid(self.next_pid);
         let order = spawn.order;
-        self.procs.insert(pid, Proc { spawn, order, ready: false, termed: false, killed: false });
+        self.procs
+            .insert(pid, Proc { spawn, order, ready: false, termed: false, killed: false, suspended: false });
         Event::Spawned(worker, pid)
     }
 

@@ -78,7 +78,12 @@ fn a_stop_of_kept_queues_ends_nobodys_input() {
 }
 
 /// The same processes under another program.
-fn upgraded(mut bench: Bench) -> Bench {
+fn upgraded(bench: Bench) -> Bench {
+    upgraded_with(bench, chain())
+}
+
+/// The same with this pipeline.
+pub(super) fn upgraded_with(mut bench: Bench, pipeline: crate::config::Pipeline) -> Bench {
     bench.send(Event::Upgrade);
     let left = bench.handed_over.take().expect("handed over");
     let text = serde_json::to_string(&left).unwrap();
@@ -87,7 +92,7 @@ fn upgraded(mut bench: Bench) -> Bench {
     let labels: Vec<RecoveredQueue> = labels.collect();
     bench.state = State::new(8, NotifyCapabilities::default());
     bench.state.recover(labels, false);
-    bench.send(Event::Resume(wanted(chain(), &[]), Box::new(left)));
+    bench.send(Event::Resume(wanted(pipeline, &[]), Box::new(left)));
     bench
 }
 

@@ -10,4 +10,6 @@ mod random;
 mod reloading;
 mod restarting;
 mod rounds;
+mod scheduling;
+mod services;
 mod stopping;

@@ -40,6 +40,7 @@ fn b_as_program() -> Pipeline {
             out_framing: Framing::Lines,
             success_codes: vec![0],
             dead_codes: Vec::new(),
+            stdout: Default::default(),
             env: Vec::new(),
             env_file: None,
             file_variables: None,

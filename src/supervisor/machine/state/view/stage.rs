@@ -15,7 +15,8 @@ pub(super) fn describe(
     let mut totals = stage.totals.clone();
     let mut workers = Vec::with_capacity(stage.workers.len());
     for worker in &stage.workers {
-        let report = worker.life.process().map(|process| counters.slot(process.slot));
+        let process = worker.life.process().filter(|_| !worker.is_service);
+        let report = process.map(|process| counters.slot(process.slot));
         workers.push(describe_worker(worker, report.as_ref(), moment, counters));
         report.into_iter().for_each(|report| totals.add(&report.into()));
     }

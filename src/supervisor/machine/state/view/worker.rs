@@ -3,6 +3,7 @@
 use crate::queue::SlotReport;
 use crate::status;
 use crate::supervisor::machine::observe::{Counters, Moment};
+use crate::supervisor::machine::reason::StartReason;
 use crate::supervisor::machine::stage_state::Worker;
 use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest};
 
@@ -17,7 +18,10 @@ pub(super) fn describe(
     status::WorkerStatus {
         index: worker.index,
         pid: process.map(|process| process.pid.0),
-        program: process.and_then(|process| counters.program(process.slot)),
+        program: process.and_then(|process| match worker.is_service {
+            true => Some(process.pid.0),
+            false => counters.program(process.slot),
+        }),
         state: match state_of(worker.life) {
             status::WorkerState::Working if worker.at_rest => status::WorkerState::Paused,
             state => state,
@@ -36,6 +40,7 @@ pub(super) fn describe(
 fn state_of(life: Life) -> status::WorkerState {
     match life {
         Life::Due(_) => status::WorkerState::Due,
+        Life::BackOff { why: StartReason::Scheduled, .. } => status::WorkerState::Scheduled,
         Life::BackOff { .. } => status::WorkerState::Resting,
         Life::Forking { .. } | Life::Alive(Process { ready: false, requested: StopRequest::Nothing, .. }) => {
             status::WorkerState::Starting
@@ -53,6 +58,7 @@ fn state_of(life: Life) -> status::WorkerState {
 
 fn reason(life: Life) -> Option<String> {
     match life {
+        Life::BackOff { why: StartReason::Scheduled, .. } => Some("it waits for its time".to_owned()),
         Life::Due(why) | Life::BackOff { why, .. } => Some(why.to_string()),
         Life::Forking { requested, .. } => requested.reason().map(|why| why.to_string()),
         Life::Alive(process) => process.requested.reason().map(|why| why.to_string()),

@@ -98,7 +98,7 @@ impl Replies<'_> {
         run.worker.queues.note_items(done, took.unwrap_or_default());
         // Nothing that waits for room is an item's fault.
         run.worker.queues.rest();
-        while let Some(answered) = self.answers.first() {
+        while let Some(answered) = self.answers.first(run.worker.queues.publishable()) {
             let answers = match answered {
                 Answered::Failure(error) => {
                     run.worker.item_log.forget();

@@ -1,0 +1,41 @@
+//! A compose file: its services as programs of this machine.
+
+mod health;
+mod service;
+mod variables;
+mod yaml;
+
+use std::path::Path;
+
+use super::draft::Draft;
+use super::input::origin;
+use crate::cli::output::Failure;
+use service::Services;
+use yaml::Value;
+
+pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
+    let whole = yaml::parse(file).map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?;
+    let services = whole.get("services").map_or(&[][..], Value::entries);
+    let mut draft = Draft::default();
+    draft.note(origin(path));
+    draft.note("Services ran inside of images there. Here they are programs of this machine, which must be installed.");
+    for (key, value) in whole.entries() {
+        let is_ours = ["services", "version", "name"].contains(&key.as_str()) || key.starts_with("x-");
+        if !is_ours {
+            draft.note(format!("not carried over: {key}: {}", left_out(value)));
+        }
+    }
+    let services = Services::of(services);
+    for (name, service) in services.all() {
+        draft.add(name, services.stage(name, service));
+    }
+    Ok(draft)
+}
+
+/// A table's names are enough.
+fn left_out(value: &Value) -> String {
+    match value.entries() {
+        [] => value.shown(),
+        entries => entries.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+    }
+}

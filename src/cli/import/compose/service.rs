@@ -1,0 +1,276 @@
+//! One service: which of its settings become which keys.
+
+use super::super::draft::{Section, name_of};
+use super::super::toml_text::{command, list, table, text};
+use super::health;
+use super::variables::expanded;
+use super::yaml::Value;
+
+/// What becomes of a setting.
+enum Fate {
+    Key(&'static str, Convert),
+    /// It is handled on its own, or says nothing to us.
+    Nothing,
+    LeftOut(&'static str),
+}
+
+/// `Ok(None)`: it is the default.
+type Convert = fn(&Value) -> Result<Option<String>, String>;
+
+const OF_CONTAINERS: &str = "it is about a container";
+const OF_IMAGES: &str =
+    "its programs must be on this machine; if it has an entrypoint, `command` has the arguments of that";
+
+/// All others are about containers.
+const SETTINGS: [(&str, Fate); 22] = [
+    ("command", Fate::Nothing),
+    ("entrypoint", Fate::Nothing),
+    ("image", Fate::Nothing),
+    ("build", Fate::Nothing),
+    ("restart", Fate::Nothing),
+    ("depends_on", Fate::Nothing),
+    ("deploy", Fate::Nothing),
+    ("container_name", Fate::Nothing),
+    ("environment", Fate::Key("env", environment)),
+    ("env_file", Fate::Key("env_file", env_file)),
+    ("healthcheck", Fate::Key("health", healthcheck)),
+    ("stop_signal", Fate::Key("stop_signal", stop_signal)),
+    ("stop_grace_period", Fate::Key("stop_timeout", plain)),
+    ("scale", Fate::Key("processes", number)),
+    ("profiles", Fate::Key("enabled", profiles)),
+    ("ports", Fate::LeftOut("a program listens on its port itself")),
+    ("expose", Fate::LeftOut("a program listens on its port itself")),
+    ("volumes", Fate::LeftOut("a program sees the files of this machine")),
+    ("working_dir", Fate::LeftOut("a folder of the image; `cwd` is the key")),
+    ("user", Fate::LeftOut("a user of the image; `user` and `group` are the keys")),
+    ("extends", Fate::LeftOut("write its keys here, or into [defaults]")),
+    ("logging", Fate::LeftOut("`log_file` is the key; mprun's own log has all")),
+];
+
+/// All services of a file.
+pub(super) struct Services<'a> {
+    all: &'a [(String, Value)],
+    /// That others wait for until they are healthy.
+    awaited: Vec<&'a str>,
+}
+
+impl<'a> Services<'a> {
+    pub(super) fn of(all: &'a [(String, Value)]) -> Services<'a> {
+        let needs =
+            all.iter().flat_map(|(_, service)| service.get("depends_on").map_or(&[][..], Value::entries));
+        let is_healthy =
+            |value: &Value| value.get("condition").and_then(Value::text) == Some("service_healthy");
+        let awaited = needs.filter(|(_, value)| is_healthy(value)).map(|(name, _)| name.as_str()).collect();
+        Services { all, awaited }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.all.iter().map(|(name, service)| (name.as_str(), service))
+    }
+
+    pub(super) fn stage(&self, name: &str, service: &Value) -> Section {
+        let mut stage = Section::default();
+        run(name, service, &mut stage);
+        for (key, value) in service.entries() {
+            let from = format!("{key}: {}", value.shown());
+            let fate = SETTINGS.iter().find(|(own, _)| own == key).map(|(_, fate)| fate);
+            match fate {
+                Some(Fate::Nothing) => {}
+                Some(Fate::LeftOut(why)) => stage.leave_out(&from, why),
+                None if key.starts_with("x-") => {}
+                None => stage.leave_out(&from, OF_CONTAINERS),
+                Some(Fate::Key(key, _)) if stage.has(key) => {}
+                Some(Fate::Key(key, convert)) => match convert(value) {
+                    Ok(Some(value)) => stage.set(key, value, &from),
+                    Ok(None) => {}
+                    Err(why) => stage.leave_out(&from, &why),
+                },
+            }
+        }
+        self.order(name, service, &mut stage);
+        restart(service, &mut stage);
+        deploy(service.get("deploy").unwrap_or(&Value::Null), &mut stage);
+        stage
+    }
+
+    /// What it waits for, as far as that can be run here.
+    fn order(&self, name: &str, service: &Value, stage: &mut Section) {
+        let Some(needs) = service.get("depends_on") else { return self.ready(name, service, stage) };
+        let names: Vec<&str> = match needs.entries() {
+            [] => needs.texts(),
+            entries => entries.iter().map(|(name, _)| name.as_str()).collect(),
+        };
+        let runs = |name: &&str| {
+            self.all.iter().any(|(own, service)| {
+                own == name && is_runnable(service) && service.get("profiles").is_none()
+            })
+        };
+        let (here, elsewhere): (Vec<&str>, Vec<&str>) = names.into_iter().partition(runs);
+        if !elsewhere.is_empty() {
+            let from = format!("depends_on: {}", elsewhere.join(", "));
+            stage.leave_out(&from, "`after` names stages that run");
+        }
+        if !here.is_empty() {
+            let names: Vec<String> = here.iter().map(|name| name_of(name)).collect();
+            let from = format!("depends_on: {}", here.join(", "));
+            stage.set("after", list(names.iter().map(String::as_str)), &from);
+        }
+        self.ready(name, service, stage);
+    }
+
+    fn ready(&self, name: &str, service: &Value, stage: &mut Section) {
+        let check = service.get("healthcheck").filter(|_| self.awaited.contains(&name));
+        if let Some(Ok(ready)) = check.and_then(health::ready) {
+            stage.set("ready", ready, "condition: service_healthy");
+        }
+    }
+}
+
+/// Its program, as far as the file knows it.
+fn run(name: &str, service: &Value, stage: &mut Section) {
+    let image =
+        ["image", "build"].iter().find_map(|key| Some(format!("{key}: {}", service.get(key)?.shown())));
+    let words = words_of(service.get("entrypoint")).and_then(|mut words| {
+        words.extend(words_of(service.get("command"))?);
+        Ok(words)
+    });
+    match words {
+        // Words that begin with an option are those of the image's own program.
+        Ok(words) if words.first().is_some_and(|word| !word.starts_with('-')) => {
+            image.iter().for_each(|image| stage.leave_out(image, OF_IMAGES));
+            stage.set("command", command(words.iter().map(String::as_str)), "command");
+        }
+        other => {
+            let why = other.err().unwrap_or_else(|| {
+                "the program is the image's own, which this file does not name".to_owned()
+            });
+            stage.leave_out(&image.unwrap_or_else(|| "command".to_owned()), &why);
+            let missing = format!("echo 'say here what {} runs' >&2; exit 1", name_of(name));
+            stage.set("command", text(&missing), "");
+            stage.set("enabled", "false", "");
+        }
+    }
+}
+
+fn is_runnable(service: &Value) -> bool {
+    ["command", "entrypoint"]
+        .iter()
+        .any(|key| service.get(key).is_some_and(|value| !value.texts().is_empty()))
+}
+
+/// A text is split as a shell would, and is given to none.
+fn words_of(value: Option<&Value>) -> Result<Vec<String>, String> {
+    let words = match value {
+        Some(Value::Text(line)) => shlex::split(line).ok_or("a quote without its end")?,
+        Some(value) => value.texts().into_iter().map(str::to_owned).collect(),
+        None => Vec::new(),
+    };
+    words.iter().map(|word| expanded(word)).collect()
+}
+
+fn environment(value: &Value) -> Result<Option<String>, String> {
+    let pairs: Vec<(String, String)> = match value {
+        // Without a value it comes from outside, as here every variable does.
+        Value::Map(entries) => entries
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.text()?.to_owned())))
+            .collect(),
+        list => list
+            .texts()
+            .iter()
+            .filter_map(|text| text.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    };
+    let pairs = pairs.into_iter().map(|(name, value)| Ok((name, text(&expanded(&value)?))));
+    let pairs = pairs.collect::<Result<Vec<_>, String>>()?;
+    Ok((!pairs.is_empty()).then(|| table(pairs)))
+}
+
+fn env_file(value: &Value) -> Result<Option<String>, String> {
+    let files: Vec<&str> = match value {
+        Value::List(values) => {
+            values.iter().filter_map(|value| value.text().or_else(|| value.get("path")?.text())).collect()
+        }
+        other => other.texts(),
+    };
+    match files.as_slice() {
+        [only] => Ok(Some(text(&expanded(only)?))),
+        _ => Err("a stage has one env_file: join them".to_owned()),
+    }
+}
+
+fn healthcheck(value: &Value) -> Result<Option<String>, String> {
+    health::health(value).transpose()
+}
+
+fn stop_signal(value: &Value) -> Result<Option<String>, String> {
+    let name = value.text().unwrap_or_default().to_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    Ok((name != "TERM").then(|| text(name)))
+}
+
+fn plain(value: &Value) -> Result<Option<String>, String> {
+    value.text().map(|value| expanded(value).map(|value| text(&value))).transpose()
+}
+
+/// A number, or a text with a variable that is one.
+fn number(value: &Value) -> Result<Option<String>, String> {
+    let number = value.text().unwrap_or_default();
+    match number.parse::<u32>() {
+        Ok(1) => Ok(None),
+        Ok(number) => Ok(Some(number.to_string())),
+        Err(_) => plain(value),
+    }
+}
+
+fn profiles(_: &Value) -> Result<Option<String>, String> {
+    Ok(Some("false".to_owned()))
+}
+
+/// Without one of the two, a container is not started again.
+fn restart(service: &Value, stage: &mut Section) {
+    let policy = service.get("deploy").and_then(|deploy| deploy.get("restart_policy"));
+    let (from, word) = match (service.get("restart").and_then(Value::text), policy) {
+        (_, Some(policy)) => {
+            let condition = policy.get("condition").and_then(Value::text).unwrap_or("any");
+            (format!("restart_policy: {}", policy.shown()), condition)
+        }
+        (Some(word), None) => (format!("restart: {word}"), word),
+        (None, None) => ("restart: no".to_owned(), "no"),
+    };
+    let (kind, most) = word.split_once(':').unwrap_or((word, ""));
+    let kind = match kind {
+        "always" | "unless-stopped" | "any" => "always",
+        "on-failure" => "on-failure",
+        _ => "never",
+    };
+    stage.set("restart", text(kind), &from);
+    let policy = policy.unwrap_or(&Value::Null);
+    let of = |key: &str| policy.get(key).and_then(Value::text);
+    let most = of("max_attempts").or(Some(most).filter(|most| !most.is_empty()));
+    let window = of("window").map(text);
+    let pairs = [("restarts", most.map(str::to_owned)), ("within", window)];
+    let pairs: Vec<_> = pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    if !pairs.is_empty() {
+        stage.set("give_up", table(pairs), &from);
+    }
+    if let Some(delay) = of("delay") {
+        stage.set("backoff", table([("initial", text(delay))]), &from);
+    }
+}
+
+/// What is left of `deploy`.
+fn deploy(value: &Value, stage: &mut Section) {
+    for (key, value) in value.entries() {
+        let from = format!("deploy: {key}: {}", value.shown());
+        match (key.as_str(), number(value)) {
+            ("replicas", Ok(Some(number))) if !stage.has("processes") => {
+                stage.set("processes", number, &from)
+            }
+            ("replicas", Ok(_)) | ("restart_policy", _) => {}
+            ("resources", _) => stage.leave_out(&from, "`limits` has other bounds, of each process"),
+            _ => stage.leave_out(&from, OF_CONTAINERS),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `mprun import`: a pipeline file made of the file of another tool. What can't be carried over is a comment at its place.
+//!
+//! Each line is tried before it is written: a key that this version does not take, or not with this value, becomes a
+//! comment, too. So the mappers name keys, and what they come to is decided in one place ([`draft`]).
+
+mod compose;
+mod draft;
+mod input;
+mod procfile;
+mod supervisord;
+mod toml_text;
+
+use std::path::{Path, PathBuf};
+
+use super::output::{self, Failure};
+use crate::config::{self, LoadOptions, Texts};
+use crate::exit;
+use crate::stage::Registry;
+use input::read;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "The pipeline file goes to standard output: mprun import procfile Procfile > pipeline.toml"
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    from: From,
+}
+
+/// Whose file it is.
+#[derive(clap::Subcommand)]
+enum From {
+    /// Lines of `NAME: COMMAND`, and the `.env` beside them
+    Procfile {
+        /// The file; - for standard input
+        #[arg(default_value = "Procfile")]
+        file: PathBuf,
+    },
+    /// The programs of a supervisord, with the files that its `[include]` names
+    Supervisord {
+        /// The file; - for standard input
+        file: PathBuf,
+    },
+    /// The services of a compose file: what images would run has to be on this machine
+    Compose {
+        /// The file; - for standard input
+        #[arg(default_value = "compose.yaml")]
+        file: PathBuf,
+    },
+}
+
+/// Prints what the file comes to.
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+    let (draft, file) = match &args.from {
+        From::Procfile { file } => (procfile::import(&read(file)?, file), file),
+        From::Supervisord { file } => (supervisord::import(&read(file)?, file)?, file),
+        From::Compose { file } => (compose::import(&read(file)?, file)?, file),
+    };
+    if draft.is_empty() {
+        return Err(Failure::usage(format!("{} has nothing that could be run", file.display())));
+    }
+    let text = draft.text(registry);
+    output::print(&text)?;
+    let texts = Texts { main: text, ..Texts::default() };
+    if let Err(report) =
+        config::load_texts(Path::new("the imported file"), texts, &LoadOptions::default(), registry)
+    {
+        output::say(&format!(
+            "warning: as it stands, the file that was printed can't be run on this machine:\n\n{}",
+            report.render(output::is_colourful())
+        ));
+    }
+    Ok(exit::DONE)
+}

@@ -1,0 +1,81 @@
+//! A Procfile: `NAME: COMMAND` on each line, for a shell.
+
+use std::path::Path;
+
+use super::draft::{Draft, Section};
+use super::input::origin;
+use super::toml_text::{command, literal, table, text};
+use crate::config::env_file;
+use crate::config::pipeline::shell_line;
+
+/// The port of the first process, and the distance to the next one's, as such tools give them.
+const FIRST_PORT: u32 = 5000;
+const NEXT_PORT: u32 = 100;
+/// Beside the file.
+const ENV_FILE: &str = ".env";
+
+pub(super) fn import(file: &str, path: &Path) -> Draft {
+    let mut draft = Draft::default();
+    draft.note(format!("{} Write it into the same folder: paths start there.", origin(path)));
+    draft.note("Each process is restarted by itself; where one that ended ended all others, write restart = \"never\".");
+    let port = environment(&mut draft, path);
+    draft.defaults.set("restart", text("always"), "");
+    draft.defaults.set("on_give_up", text("continue"), "");
+    let mut lines = 0;
+    for line in file.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match process(line) {
+            Some((name, run)) => {
+                draft.add(name, stage(name, run, port + lines * NEXT_PORT));
+                lines += 1;
+            }
+            None => draft.note(format!("not carried over: {line} (it is no `NAME: COMMAND`)")),
+        }
+    }
+    draft
+}
+
+fn process(line: &str) -> Option<(&str, &str)> {
+    let (name, run) = line.split_once(':')?;
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    let (name, run) = (name.trim(), run.trim());
+    (!name.is_empty() && name.chars().all(fits) && !run.is_empty()).then_some((name, run))
+}
+
+fn stage(name: &str, run: &str, port: u32) -> Section {
+    let mut stage = Section::default();
+    let from = format!("{name}: {run}");
+    // In a line these braces would be taken for an item; as a word of a list they are what they are.
+    let line = match shell_line::has_braces(run) {
+        true => command(["/bin/sh", "-c", &literal(run)]),
+        false => text(&literal(run)),
+    };
+    stage.set("command", line, &from);
+    stage.set("env", table([("PORT", text(&port.to_string()))]), "");
+    if name == "release" {
+        stage.note(
+            "Some platforms run this once, before a release. To run it here as well, remove the next line.",
+        );
+        stage.set("enabled", "false", "");
+        stage.set("restart", text("never"), "");
+    }
+    stage
+}
+
+/// Takes over the variables beside the file; the first port.
+fn environment(draft: &mut Draft, path: &Path) -> u32 {
+    let file = path.parent().unwrap_or(Path::new("")).join(ENV_FILE);
+    if path == Path::new("-") || !file.exists() {
+        return FIRST_PORT;
+    }
+    match env_file::load(&file) {
+        Ok(variables) => {
+            draft.defaults.set("env_file", text(ENV_FILE), ENV_FILE);
+            let port = variables.iter().rev().find(|(name, _)| name == "PORT");
+            port.and_then(|(_, port)| port.to_str()?.trim().parse().ok()).unwrap_or(FIRST_PORT)
+        }
+        Err(error) => {
+            draft.defaults.leave_out(ENV_FILE, &error.to_string());
+            FIRST_PORT
+        }
+    }
+}

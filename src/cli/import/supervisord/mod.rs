@@ -1,0 +1,137 @@
+//! A supervisord's file, and those that it includes.
+
+mod ini;
+mod program;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+use super::draft::{Draft, Section};
+use super::input::{origin, read};
+use super::toml_text::{literal, table, text};
+use crate::cli::output::Failure;
+use ini::Block;
+use values::{Names, pairs};
+
+pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
+    let here = folder(path);
+    let mut draft = Draft::default();
+    draft.note(origin(path));
+    let mut blocks = parse(file, path)?;
+    for included in included(&blocks, &here, &mut draft) {
+        draft.note(format!("From {}.", included.display()));
+        blocks.extend(parse(&read(&included)?, &included)?);
+    }
+    draft.defaults.note("A program that gives up leaves the others alone.");
+    draft.defaults.set("on_give_up", text("continue"), "");
+    for block in &blocks {
+        match block.kind.as_str() {
+            "program" | "fcgi-program" | "eventlistener" => {}
+            "supervisord" => whole(block, &here, &mut draft),
+            "group" => group(block, &mut draft),
+            "include" => {}
+            _ => draft.note(format!(
+                "not carried over: [{}] (mprun has a control socket of its own)",
+                title(block)
+            )),
+        }
+    }
+    let is_program =
+        |block: &&Block| ["program", "fcgi-program", "eventlistener"].contains(&block.kind.as_str());
+    let mut programs: Vec<&Block> = blocks.iter().filter(is_program).collect();
+    programs.sort_by_key(|block| {
+        block.get("priority").and_then(|number| number.trim().parse::<i64>().ok()).unwrap_or(999)
+    });
+    for block in programs {
+        let group = group_of(&block.name, &blocks).unwrap_or(&block.name);
+        let is_pool = block.get("numprocs").is_some_and(|number| number.trim() != "1");
+        let names = Names { here: &here, program: &block.name, group, is_pool };
+        draft.add(&block.name, stage(block, &names));
+    }
+    Ok(draft)
+}
+
+fn stage(block: &Block, names: &Names<'_>) -> Section {
+    let off = match block.kind.as_str() {
+        "eventlistener" => "It listens to events of its supervisor, of which mprun has none.",
+        "fcgi-program" => "Its supervisor opened the socket for it, which mprun does not.",
+        _ => return program::stage(block, names),
+    };
+    let mut settings = block.clone();
+    settings.keys.retain(|(key, _)| key != "autostart");
+    let mut stage = program::stage(&settings, names);
+    stage.note(off);
+    if !stage.has("enabled") {
+        stage.set("enabled", "false", "");
+    }
+    stage
+}
+
+fn title(block: &Block) -> String {
+    if block.name.is_empty() { block.kind.clone() } else { format!("{}:{}", block.kind, block.name) }
+}
+
+fn parse(file: &str, path: &Path) -> Result<Vec<Block>, Failure> {
+    ini::parse(file).map_err(|(line, why)| Failure::usage(format!("{}:{line}: {why}", path.display())))
+}
+
+fn folder(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// The files that are there now, in the order of their patterns.
+fn included(blocks: &[Block], here: &Path, draft: &mut Draft) -> Vec<PathBuf> {
+    let files = blocks.iter().find(|block| block.kind == "include").and_then(|block| block.get("files"));
+    let mut found = Vec::new();
+    for pattern in files.unwrap_or_default().split_whitespace() {
+        let pattern = pattern.replace("%(here)s", &here.to_string_lossy());
+        match glob::glob(&here.join(&pattern).to_string_lossy()) {
+            Ok(paths) => found.extend(paths.flatten()),
+            Err(error) => draft.note(format!("not carried over: files={pattern} ({error})")),
+        }
+    }
+    found
+}
+
+/// What holds for all programs.
+fn whole(block: &Block, here: &Path, draft: &mut Draft) {
+    let names = Names { here, program: "supervisord", group: "supervisord", is_pool: false };
+    for (key, value) in &block.keys {
+        let from = format!("{key}={value}");
+        match key.as_str() {
+            "umask" => draft.defaults.set("umask", text(&literal(value)), &from),
+            "environment" => match environment(value, &names) {
+                Ok(value) => draft.defaults.set("env", value, &from),
+                Err(why) => draft.defaults.leave_out(&from, &why),
+            },
+            "user" if value != "root" => {
+                draft
+                    .defaults
+                    .leave_out(&from, "run mprun as this user, or `mprun service install --run-as`");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn environment(value: &str, names: &Names<'_>) -> Result<String, String> {
+    let one = |(name, value): (String, String)| Ok((name, text(&names.expand(&value, None)?)));
+    Ok(table(pairs(value)?.into_iter().map(one).collect::<Result<Vec<_>, String>>()?))
+}
+
+fn group(block: &Block, draft: &mut Draft) {
+    let programs = block.get("programs").unwrap_or_default();
+    draft.note(format!(
+        "not carried over: [group:{}] (its programs are stages on their own: {programs})",
+        block.name
+    ));
+}
+
+fn group_of<'a>(program: &str, blocks: &'a [Block]) -> Option<&'a str> {
+    let holds = |block: &&Block| {
+        let programs = block.get("programs").unwrap_or_default();
+        block.kind == "group" && programs.split(',').any(|name| name.trim() == program)
+    };
+    blocks.iter().find(holds).map(|block| block.name.as_str())
+}

@@ -1,0 +1,226 @@
+//! One program: which of its settings become which keys.
+
+use super::super::draft::Section;
+use super::super::toml_text::{command, list, literal, seconds, table, text};
+use super::ini::Block;
+use super::values::{Names, pairs, size};
+
+/// What becomes of a setting.
+enum Fate {
+    /// This key.
+    Key(&'static str, Convert),
+    /// It says what holds anyway, or belongs to one that is handled on its own.
+    Nothing,
+    LeftOut(&'static str),
+}
+
+/// `Ok(None)`: it is the default.
+type Convert = fn(&Names<'_>, &str) -> Result<Option<String>, String>;
+
+/// All settings of a program. Keys that a version of mprun lacks become comments.
+const SETTINGS: [(&str, Fate); 31] = [
+    ("command", Fate::Nothing),
+    ("numprocs", Fate::Key("processes", number)),
+    ("directory", Fate::Key("cwd", expanded)),
+    ("umask", Fate::Key("umask", expanded)),
+    ("user", Fate::Key("user", expanded)),
+    ("environment", Fate::Key("env", environment)),
+    ("autostart", Fate::Key("enabled", autostart)),
+    ("autorestart", Fate::Key("restart", autorestart)),
+    ("exitcodes", Fate::Key("success_codes", codes)),
+    ("startsecs", Fate::Key("backoff", startsecs)),
+    ("startretries", Fate::Key("give_up", startretries)),
+    ("stopsignal", Fate::Key("stop_signal", stopsignal)),
+    ("stopwaitsecs", Fate::Key("stop_timeout", stopwaitsecs)),
+    ("stopasgroup", Fate::Nothing),
+    ("killasgroup", Fate::Nothing),
+    ("redirect_stderr", Fate::Nothing),
+    ("stdout_logfile", Fate::Nothing),
+    ("stdout_logfile_maxbytes", Fate::Nothing),
+    ("stdout_logfile_backups", Fate::Nothing),
+    ("stderr_logfile", Fate::Nothing),
+    ("stderr_logfile_maxbytes", Fate::Nothing),
+    ("stderr_logfile_backups", Fate::Nothing),
+    ("process_name", Fate::Nothing),
+    ("priority", Fate::LeftOut("all stages start at once")),
+    ("numprocs_start", Fate::LeftOut("the number of the first worker is 0")),
+    ("serverurl", Fate::LeftOut("mprun's control socket speaks another protocol")),
+    ("stdout_events_enabled", Fate::LeftOut("there are no events")),
+    ("stderr_events_enabled", Fate::LeftOut("there are no events")),
+    ("stdout_capture_maxbytes", Fate::LeftOut("there are no events")),
+    ("stderr_capture_maxbytes", Fate::LeftOut("there are no events")),
+    ("socket", Fate::LeftOut("a program gets no socket from mprun")),
+];
+
+/// The stage of a program.
+pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
+    let mut stage = Section::default();
+    run(block, names, &mut stage);
+    for (key, value) in &block.keys {
+        let from = format!("{key}={value}");
+        let fate = SETTINGS.iter().find(|(own, _)| own == key).map(|(_, fate)| fate);
+        match fate {
+            Some(Fate::Nothing) => {}
+            Some(Fate::LeftOut(why)) => stage.leave_out(&from, why),
+            Some(Fate::Key(key, convert)) => match convert(names, value) {
+                Ok(Some(value)) => stage.set(key, value, &from),
+                Ok(None) => {}
+                Err(why) => stage.leave_out(&from, &why),
+            },
+            None => stage.leave_out(&from, "this setting is not known here"),
+        }
+    }
+    logs(block, names, &mut stage);
+    stage
+}
+
+/// Its words are split as a shell would, and none is expanded by one.
+fn run(block: &Block, names: &Names<'_>, stage: &mut Section) {
+    let written = block.get("command").unwrap_or_default();
+    let from = format!("command={written}");
+    let words = shlex::split(written).ok_or_else(|| "a quote without its end".to_owned());
+    let words = words.and_then(|words| {
+        let words = words.iter().map(|word| names.expand(word, Some("{worker}")));
+        words.collect::<Result<Vec<String>, String>>()
+    });
+    match words {
+        Ok(words) if !words.is_empty() => {
+            let words = beside_folder(words, block, names);
+            stage.set("command", command(words.iter().map(String::as_str)), &from);
+        }
+        Ok(_) => missing(stage, "command= (it is empty)"),
+        Err(why) => missing(stage, &format!("{from} ({why})")),
+    }
+}
+
+fn missing(stage: &mut Section, why: &str) {
+    stage.note(&format!("not carried over: {why}. What is to be run?"));
+    stage.set("command", list(["false"]), "");
+    stage.set("enabled", "false", "");
+}
+
+/// A path of a program starts at the file's folder here, and where the program runs there.
+fn beside_folder(mut words: Vec<String>, block: &Block, names: &Names<'_>) -> Vec<String> {
+    let is_relative = words[0].contains('/') && !words[0].starts_with(['/', '$']);
+    if let (true, Some(folder)) = (is_relative, block.get("directory"))
+        && let Ok(folder) = names.expand(folder, None)
+    {
+        words[0] = format!("{}/{}", folder.trim_end_matches('/'), words[0].trim_start_matches("./"));
+    }
+    words
+}
+
+/// Where its output goes: one file for each stage.
+fn logs(block: &Block, names: &Names<'_>, stage: &mut Section) {
+    let is_set = |file: &&str| !file.is_empty() && !file.eq_ignore_ascii_case("AUTO");
+    let stdout = block.get("stdout_logfile").filter(is_set);
+    let stderr = block.get("stderr_logfile").filter(is_set);
+    let from = format!("stdout_logfile={}", stdout.unwrap_or_default());
+    match stdout {
+        None => {}
+        Some(file) if is_nowhere(file) => stage.set("stdout", text("null"), &from),
+        Some(file) if is_stream(file, "out", '1') => {}
+        Some(file) => {
+            stage.set("stdout", text("log"), &from);
+            if !is_stream(file, "err", '2') {
+                log_file(block, names, ("stdout", file), stage);
+            }
+        }
+    }
+    match stderr {
+        Some(file) if is_nowhere(file) || is_stream(file, "err", '2') => {}
+        Some(file) if Some(file) == stdout => {}
+        Some(file) if stage.has("log_file") => {
+            stage.leave_out(&format!("stderr_logfile={file}"), "a stage has one log file");
+        }
+        Some(file) => log_file(block, names, ("stderr", file), stage),
+        None => {}
+    }
+}
+
+fn is_nowhere(file: &str) -> bool {
+    file.eq_ignore_ascii_case("NONE") || file == "/dev/null"
+}
+
+/// `number`: its descriptor, also that of the first process of a container.
+fn is_stream(file: &str, name: &str, number: char) -> bool {
+    let folders = ["/dev/fd", "/proc/self/fd", "/proc/1/fd"];
+    file == format!("/dev/std{name}") || folders.iter().any(|folder| file == format!("{folder}/{number}"))
+}
+
+fn log_file(block: &Block, names: &Names<'_>, (stream, file): (&str, &str), stage: &mut Section) {
+    let from = format!("{stream}_logfile={file}");
+    let path = match names.expand(file, None) {
+        Ok(path) => path,
+        Err(why) => return stage.leave_out(&from, &why),
+    };
+    let setting = |name: &str| block.get(&format!("{stream}_logfile_{name}"));
+    let max_size = setting("maxbytes").map_or_else(|| size("50MB"), size);
+    let keep = setting("backups").map_or(Some(10), |number| number.trim().parse::<u32>().ok());
+    let (Some(max_size), Some(keep)) = (max_size, keep) else {
+        return stage.leave_out(&from, "its size or the number of its backups is no number");
+    };
+    let pairs = [("path", text(&path)), ("max_size", max_size), ("keep", keep.to_string())];
+    stage.set("log_file", table(pairs), &from);
+}
+
+fn expanded(names: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    names.expand(value, None).map(|value| Some(text(&value)))
+}
+
+fn number(names: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    match value.trim().parse::<u64>() {
+        Ok(1) => Ok(None),
+        Ok(number) => Ok(Some(number.to_string())),
+        Err(_) => expanded(names, value), // maybe from the environment
+    }
+}
+
+fn environment(names: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    let one = |(name, value): (String, String)| Ok((name, text(&names.expand(&value, None)?)));
+    let pairs = pairs(value)?.into_iter().map(one).collect::<Result<Vec<_>, String>>()?;
+    Ok((!pairs.is_empty()).then(|| table(pairs)))
+}
+
+fn is_true(value: &str) -> bool {
+    ["true", "yes", "on", "1"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
+}
+
+fn autostart(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    Ok((!is_true(value)).then(|| "false".to_owned()))
+}
+
+/// `unexpected` is the default on both sides.
+fn autorestart(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    if value.trim().eq_ignore_ascii_case("unexpected") {
+        return Ok(None);
+    }
+    Ok(Some(text(if is_true(value) { "always" } else { "never" })))
+}
+
+fn codes(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    let codes: Vec<&str> = value.split(',').map(str::trim).filter(|code| !code.is_empty()).collect();
+    Ok((codes != ["0"]).then(|| format!("[{}]", codes.join(", "))))
+}
+
+fn startsecs(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    match seconds(value) {
+        Some(seconds) if seconds != "\"0s\"" => Ok(Some(table([("reset_after", seconds)]))),
+        Some(_) => Err("a program that ends at once is restarted as any other".to_owned()),
+        None => Err("no number".to_owned()),
+    }
+}
+
+fn startretries(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    Ok(Some(table([("restarts", literal(value.trim()))])))
+}
+
+fn stopsignal(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    let name = value.trim().to_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    Ok((name != "TERM").then(|| text(name)))
+}
+
+fn stopwaitsecs(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    seconds(value).map(Some).ok_or_else(|| "no number".to_owned())
+}

@@ -1,0 +1,133 @@
+//! Values: `%(NAME)s` in them, and what lists and tables look like.
+
+use super::super::toml_text::{piece, text, variable};
+use std::path::Path;
+
+/// What a program's values may name.
+pub(super) struct Names<'a> {
+    /// The folder of the file, absolute.
+    pub here: &'a Path,
+    pub program: &'a str,
+    pub group: &'a str,
+    /// Whether there are several processes, each with a number.
+    pub is_pool: bool,
+}
+
+impl Names<'_> {
+    /// The value with variables in our way. `%(process_num)…` is the worker's number where `worker` may stand.
+    ///
+    /// # Errors
+    /// What it names and we don't know.
+    pub(super) fn expand(&self, value: &str, worker: Option<&str>) -> Result<String, String> {
+        let mut out = String::new();
+        let mut rest = value;
+        while let Some(at) = rest.find('%') {
+            out += &piece(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix('%') {
+                out.push('%');
+                rest = after;
+                continue;
+            }
+            let named = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+            let (name, after) = named.ok_or("a % that names nothing")?;
+            let letter = after.find(['s', 'd']).ok_or("a % without its s or d")?;
+            out += &self.named(name, worker)?;
+            rest = &after[letter + 1..];
+        }
+        Ok(out + &piece(rest))
+    }
+
+    fn named(&self, name: &str, worker: Option<&str>) -> Result<String, String> {
+        if let Some(variable) = name.strip_prefix("ENV_") {
+            return Ok(self::variable(variable, None));
+        }
+        match (name, worker) {
+            ("here", _) => Ok(piece(&self.here.display().to_string())),
+            ("program_name", _) => Ok(piece(self.program)),
+            ("group_name", _) => Ok(piece(self.group)),
+            ("host_node_name", _) => Ok(piece(&host_name())),
+            ("process_num", _) if !self.is_pool => Ok("0".to_owned()),
+            ("process_num", Some(worker)) => Ok(worker.to_owned()),
+            ("process_num", None) => Err("a worker's number can't stand here".to_owned()),
+            _ => Err(format!("%({name}) is not known here")),
+        }
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// `A="1",B=2`, over several lines if need be.
+pub(super) fn pairs(value: &str) -> Result<Vec<(String, String)>, String> {
+    let mut pairs = Vec::new();
+    let mut rest = value.trim_start_matches(|letter: char| letter.is_whitespace() || letter == ',');
+    while !rest.is_empty() {
+        let (name, after) = rest.split_once('=').ok_or_else(|| format!("`{rest}` is no NAME=value"))?;
+        let after = after.trim_start();
+        let (value, end) = match after.chars().next().filter(|quote| ['"', '\''].contains(quote)) {
+            Some(quote) => {
+                let end = after[1..].find(quote).ok_or("a quote without its end")?;
+                (&after[1..=end], end + 2)
+            }
+            None => {
+                let end = after.find([',', '\n']).unwrap_or(after.len());
+                (after[..end].trim_end(), end)
+            }
+        };
+        pairs.push((name.trim().to_owned(), value.to_owned()));
+        rest = after[end..].trim_start_matches(|letter: char| letter.is_whitespace() || letter == ',');
+    }
+    Ok(pairs)
+}
+
+/// `50MB`: their units are powers of 1,024.
+pub(super) fn size(value: &str) -> Option<String> {
+    let value = value.trim().to_uppercase();
+    let (number, unit) = ["KB", "MB", "GB"]
+        .iter()
+        .find_map(|unit| Some((value.strip_suffix(unit)?, format!("{}iB", &unit[..1]))))
+        .unwrap_or((value.as_str(), "B".to_owned()));
+    let number: u64 = number.trim().parse().ok()?;
+    match number {
+        0 => Some(text("1TiB")), // never rotated
+        number => Some(text(&format!("{number}{unit}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_values() {
+        let names = Names { here: Path::new("/etc/x"), program: "p", group: "g", is_pool: true };
+        for (value, expanded) in [
+            ("%(here)s/a %(program_name)s", "/etc/x/a p"),
+            ("%(ENV_HOME)s $HOME 100%%", "${HOME} $$HOME 100%"),
+            ("--port=80%(process_num)02d", "--port=80{worker}"),
+        ] {
+            assert_eq!(names.expand(value, Some("{worker}")).as_deref(), Ok(expanded));
+        }
+        for value in ["50%", "%(nobody)s", "%(here"] {
+            assert!(names.expand(value, Some("{worker}")).is_err(), "{value}");
+        }
+        assert!(names.expand("%(process_num)d", None).is_err());
+    }
+
+    #[test]
+    fn pairs_may_be_quoted_and_stand_on_several_lines() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let read = pairs("A=\"1,2\",B='it is',\nC=plain text , D=").unwrap();
+        assert_eq!(read, [pair("A", "1,2"), pair("B", "it is"), pair("C", "plain text"), pair("D", "")]);
+        assert!(pairs("A").is_err() && pairs("A=\"x").is_err());
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        let read: Vec<_> = ["50MB", "1kb", "12", "0", "x"].iter().map(|value| size(value)).collect();
+        let texts = ["\"50MiB\"", "\"1KiB\"", "\"12B\"", "\"1TiB\""].map(|text| Some(text.to_owned()));
+        assert_eq!(read, [texts.as_slice(), &[None]].concat());
+    }
+}

@@ -1,0 +1,47 @@
+//! A service: a program with neither input nor output. Keys about items have nothing to be about there.
+
+use super::draft::Draft;
+use crate::config::diagnostic::{Diagnostic, Report};
+use crate::config::elements::At;
+
+/// Faults.
+const OF_ITEMS: [&str; 4] = ["retry", "rate", "order", "when_failing"];
+/// Older files may have these: they never had an effect there, or one on the lines that it prints.
+const WITHOUT_EFFECT: [&str; 9] = [
+    "attempts",
+    "item_timeout",
+    "sleep",
+    "sleep_when_full",
+    "sleep_when_empty",
+    "log_items",
+    "framing",
+    "in_framing",
+    "out_framing",
+];
+
+/// What the stage itself says; what `[defaults]` says is for the stages that it fits.
+pub(super) fn check(draft: &Draft, report: &mut Report) {
+    let keys = &draft.keys;
+    let is_known = !keys.unread.may_be("input") && !keys.unread.may_be("output");
+    let has_items = !keys.input.value.is_empty() || !keys.output.value.is_empty();
+    if keys.command.value.is_none() || has_items || !is_known {
+        return;
+    }
+    for (key, at) in &draft.own_keys {
+        if OF_ITEMS.contains(key) {
+            let fault = Diagnostic::error(format!("`{key}` is about items, and `{}` has none", draft.name));
+            report.push(about(fault, at));
+        } else if WITHOUT_EFFECT.contains(key) {
+            let title = format!("`{key}` is about items, and `{}` has none: it has no effect", draft.name);
+            report.push(about(Diagnostic::warning(title), at));
+        }
+    }
+    if let Some(at) = keys.recycle.value.items.at.as_ref().filter(|_| draft.owns("recycle")) {
+        let title = format!("`items` is about items, and `{}` has none: it has no effect", draft.name);
+        report.push(about(Diagnostic::warning(title), at));
+    }
+}
+
+fn about(diagnostic: Diagnostic, at: &At) -> Diagnostic {
+    diagnostic.at(&at.key).help("a program with neither `input` nor `output` is a service: it runs as it is")
+}

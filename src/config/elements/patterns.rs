@@ -1,0 +1,91 @@
+//! `include`: patterns of files.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Element, reject, wrong_kind};
+use crate::config::diagnostic::{Diagnostic, Report, Span};
+use crate::config::document::{Content, Node};
+use crate::file_watch::FilePattern;
+
+/// Paths whose last names may be patterns, in the order of the file.
+pub(crate) struct Patterns;
+
+/// One of them, as the file has it.
+#[derive(Clone, Debug)]
+pub(crate) struct PatternText {
+    pub text: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl Element for Patterns {
+    type Output = Vec<PatternText>;
+
+    fn read(node: &Node, report: &mut Report) -> Option<Vec<PatternText>> {
+        let nodes = match &node.content {
+            Content::Text { .. } => std::slice::from_ref(node),
+            Content::List(nodes) => nodes,
+            _ => {
+                report.push(wrong_kind::<Self>(node, "a list of patterns"));
+                return None;
+            }
+        };
+        // Every pattern is read, so that each bad one is reported.
+        let patterns: Vec<PatternText> = nodes.iter().filter_map(|node| read_one(node, report)).collect();
+        (patterns.len() == nodes.len()).then_some(patterns)
+    }
+
+    fn accepted() -> String {
+        r#"a list of files or patterns, such as ["conf.d/*.toml"]; wildcards stand in the last name only"#
+            .into()
+    }
+
+    fn schema() -> Value {
+        let pattern = json!({ "type": "string", "minLength": 1 });
+        json!({ "anyOf": [pattern, { "type": "array", "items": pattern }] })
+    }
+
+    fn written(patterns: &Vec<PatternText>) -> Value {
+        match patterns.as_slice() {
+            [] => Value::Null,
+            patterns => patterns.iter().map(|pattern| pattern.text.as_str()).collect(),
+        }
+    }
+}
+
+fn read_one(node: &Node, report: &mut Report) -> Option<PatternText> {
+    let fault = match node.text() {
+        _ if node.is_unknown() => return None,
+        Some(text) if FilePattern::new(Path::new(text)).is_some() => {
+            return Some(PatternText { text: text.to_owned(), span: node.span.clone() });
+        }
+        Some(_) => fault(node),
+        None => wrong_kind::<Patterns>(node, "a pattern in quotes"),
+    };
+    report.push(fault);
+    None
+}
+
+fn fault(node: &Node) -> Diagnostic {
+    reject::<Patterns>(node, "this is no pattern for files of one folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::elements::testing::{accepts, refuses};
+
+    #[test]
+    fn one_pattern_or_several_each_for_one_folder() {
+        accepts::<Patterns>(&["\"a.toml\"", "[\"conf.d/*.toml\", \"/etc/x/b.toml\"]"]);
+        refuses::<Patterns>(&[
+            ("3", "expected a list of patterns"),
+            ("[3]", "expected a pattern in quotes"),
+            ("[\"\"]", "no pattern for files"),
+            ("[\"**/*.toml\"]", "wildcards stand in the last name"),
+            ("[\"[.toml\"]", "no pattern for files"),
+        ]);
+    }
+}

@@ -1,0 +1,820 @@
+//! `order = "input"`: what comes of a queue's items is put in their order, whoever is done first and whoever dies.
+
+use super::super::arena::inject::{self, Killed};
+use super::super::recovery::image;
+use super::super::transaction::delayed::clock;
+use super::*;
+use proptest::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// The window of `A`; what comes of its items goes to `B`.
+const W: QueueId = QueueId(2);
+const READER: u16 = 7;
+
+struct Bench {
+    arena: Arena,
+    admin: QueueAdmin,
+    reader: WorkerHandle,
+    out: Vec<String>,
+}
+
+impl Bench {
+    /// `n` items in `A`: their numbers.
+    fn new(n: usize, capacity: u64, most: u64) -> Bench {
+        let (arena, mut admin) = arena(1 << 12);
+        admin.set_queue(B, &limits(capacity)).unwrap();
+        admin.begin_order((A, &[B]), W, most).unwrap();
+        let reader = attach(&arena, &mut admin, READER);
+        let mut bench = Bench { arena, admin, reader, out: Vec::new() };
+        bench.feed(0, n);
+        bench
+    }
+
+    fn feed(&mut self, from: usize, to: usize) {
+        let items: Vec<String> = (from..to).map(|n| n.to_string()).collect();
+        let mut writer = self.worker(6);
+        for chunk in items.chunks(100) {
+            put(&mut writer, A, &chunk.iter().map(|item| item.as_bytes()).collect::<Vec<_>>());
+        }
+        writer.give_back_all().unwrap();
+        self.release(6);
+    }
+
+    fn worker(&mut self, slot: u16) -> WorkerHandle {
+        attach(&self.arena, &mut self.admin, slot)
+    }
+
+    /// A worker with the next `n` items.
+    fn taking(&mut self, slot: u16, n: usize) -> WorkerHandle {
+        let mut worker = self.worker(slot);
+        take(&mut worker, n);
+        worker
+    }
+
+    /// A worker with the next item, in a thread of its own.
+    fn elsewhere(
+        &mut self,
+        slot: u16,
+        work: impl FnOnce(&mut WorkerHandle) + Send + 'static,
+    ) -> std::thread::JoinHandle<()> {
+        self.admin.open_slot(SlotId(slot), &Tuning::default()).unwrap();
+        let (arena, (took, taken)) = (self.arena.clone(), std::sync::mpsc::channel());
+        let thread = std::thread::spawn(move || {
+            let mut worker = WorkerHandle::open(arena, SlotId(slot)).unwrap();
+            worker.tuning();
+            take(&mut worker, 1);
+            took.send(()).unwrap();
+            work(&mut worker);
+        });
+        taken.recv().unwrap();
+        thread
+    }
+
+    fn release(&mut self, slot: u16) {
+        self.admin.release(SlotId(slot), FailureAttribution::Nobody, 9, &mut |_| Ok(())).unwrap();
+    }
+
+    fn kill(&mut self, worker: &WorkerHandle, slot: u16) {
+        worker.die();
+        self.release(slot);
+    }
+
+    /// Takes all that is there now.
+    fn read(&mut self) -> &[String] {
+        self.audit();
+        let before = self.out.len();
+        while let Taken::Items { .. } = self.reader.take(&[B], 3, Wait::No).unwrap() {
+            self.out.extend(held(&self.reader).into_iter().map(|item| String::from_utf8(item).unwrap()));
+            self.reader.commit(9, Wait::No).unwrap();
+            self.reader.settle().unwrap();
+        }
+        self.audit();
+        &self.out[before..]
+    }
+
+    fn window(&mut self) -> WindowState {
+        self.admin.window(W).unwrap().unwrap()
+    }
+
+    fn audit(&mut self) {
+        self.admin.audit().unwrap();
+    }
+}
+
+fn take(worker: &mut WorkerHandle, n: usize) -> usize {
+    worker.take(&[A], n, Wait::No).unwrap();
+    worker.len()
+}
+
+/// Each lease's outputs, which say whose they are.
+fn stage(worker: &mut WorkerHandle, outputs: impl Fn(u64) -> usize) {
+    for i in 0..worker.len() {
+        let item = worker.item(i).unwrap();
+        let (n, text) = (outputs(item.id), String::from_utf8(item.bytes.to_vec()).unwrap());
+        for k in 0..n {
+            worker.put(&[B], format!("{text}.{k}").as_bytes(), Some(i)).unwrap();
+        }
+    }
+}
+
+fn commit(worker: &mut WorkerHandle) {
+    let done = worker.commit(worker.len(), Wait::No).unwrap();
+    assert!(matches!(done, Committed::Done { .. }), "{done:?}");
+    worker.settle().unwrap();
+}
+
+/// One output for each lease.
+fn finish(worker: &mut WorkerHandle) {
+    stage(worker, |_| 1);
+    commit(worker);
+}
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| format!("{n}.0")).collect()
+}
+
+#[test]
+fn what_is_finished_early_waits_for_what_is_before_it() {
+    let mut bench = Bench::new(9, 100, 100);
+    let [mut a, mut b, mut c] = [1, 2, 3].map(|slot| bench.taking(slot, 3));
+    finish(&mut c);
+    finish(&mut b);
+    assert!(bench.read().is_empty());
+    assert_eq!(bench.window(), WindowState { next: 0, finished: 6, outputs: 6, held_up_by: None });
+    assert_eq!(bench.admin.counts(A).unwrap().done, 6);
+    assert_eq!(bench.admin.counts(W).unwrap().waiting, 6);
+    finish(&mut a);
+    assert_eq!(bench.read(), numbers(0..9));
+    assert_eq!(bench.window(), WindowState { next: 9, finished: 0, outputs: 0, held_up_by: None });
+}
+
+#[test]
+fn a_killed_worker_keeps_its_place() {
+    let mut bench = Bench::new(6, 100, 100);
+    let (a, mut b) = (bench.taking(1, 3), bench.taking(2, 3));
+    finish(&mut b);
+    bench.kill(&a, 1);
+    let mut again = bench.taking(3, 9);
+    assert_eq!(again.len(), 3);
+    finish(&mut again);
+    assert_eq!(bench.read(), numbers(0..6));
+}
+
+#[test]
+fn an_item_without_outputs_and_a_dead_letter_are_empty_places() {
+    let mut bench = Bench::new(8, 100, 100);
+    let [mut a, mut b, mut c, mut d] = [1, 2, 3, 4].map(|slot| bench.taking(slot, 2));
+    finish(&mut d);
+    b.dead_letter(1).unwrap();
+    finish(&mut b);
+    commit(&mut c);
+    assert!(bench.read().is_empty());
+    commit(&mut a);
+    assert_eq!(bench.read(), ["2.0", "6.0", "7.0"]);
+    let counts = bench.admin.counts(A).unwrap();
+    assert_eq!((counts.done, counts.dead), (7, 1));
+}
+
+#[test]
+fn an_item_that_dies_with_its_worker_for_good_is_an_empty_place() {
+    let mut bench = Bench::new(4, 100, 100);
+    let (a, mut b) = (bench.taking(1, 1), bench.taking(2, 3));
+    finish(&mut b);
+    a.begin(0);
+    a.die();
+    let released = bench.admin.release(SlotId(1), FailureAttribution::Begun, 1, &mut |_| Ok(())).unwrap();
+    assert_eq!(released.dead, 1);
+    assert_eq!(bench.read(), numbers(1..4));
+}
+
+#[test]
+fn a_delayed_item_holds_those_behind_it() {
+    clock::set(1 << 40);
+    let mut bench = Bench::new(4, 100, 100);
+    let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 3));
+    let most = Duration::from_secs(60);
+    a.delay(0, true, Delay { time: Duration::from_secs(5), most, put_off: 0 }).unwrap();
+    finish(&mut b);
+    assert_eq!(take(&mut a, 1), 0);
+    assert!(bench.read().is_empty());
+    clock::set((1 << 40) + 5000);
+    assert_eq!(take(&mut a, 1), 1);
+    finish(&mut a);
+    assert_eq!(bench.read(), numbers(0..4));
+}
+
+#[test]
+fn a_full_output_fills_as_it_is_read() {
+    for capacity in [1, 2, 5] {
+        let mut bench = Bench::new(12, capacity, 100);
+        let [mut a, mut b, mut c] = [1, 2, 3].map(|slot| bench.taking(slot, 4));
+        stage(&mut c, |_| 3);
+        commit(&mut c);
+        finish(&mut b);
+        a.put(&[B], b"0.0", Some(0)).unwrap();
+        commit(&mut a);
+        assert_eq!(bench.window().held_up_by, Some(B));
+        let expected: Vec<String> = numbers(4..8)
+            .into_iter()
+            .chain((8..12).flat_map(|n| (0..3).map(move |k| format!("{n}.{k}"))))
+            .collect();
+        assert_eq!(bench.read()[0], "0.0");
+        assert_eq!(bench.out[1..], expected);
+        assert_eq!(bench.window().held_up_by, None);
+    }
+}
+
+#[test]
+fn a_reader_that_sleeps_is_not_forgotten() {
+    let mut bench = Bench::new(6, 2, 100);
+    let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 5));
+    finish(&mut b);
+    finish(&mut a);
+    // One reader has taken all there is, and is at work; what it made room for is there for another.
+    bench.reader.take(&[B], 2, Wait::No).unwrap();
+    let mut other = bench.worker(5);
+    other.take(&[B], 9, Wait::No).unwrap();
+    assert_eq!(held(&other), [b"2.0", b"3.0"]);
+    bench.audit();
+}
+
+#[test]
+fn a_reader_that_dies_beside_room_leaves_nothing_behind() {
+    let mut bench = Bench::new(6, 2, 100);
+    let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 5));
+    finish(&mut b);
+    finish(&mut a);
+    for at in 0.. {
+        let mut dead = bench.worker(5);
+        let died = killed(at, || assert!(dead.take(&[B], 2, Wait::No).is_ok()));
+        bench.kill(&dead, 5);
+        bench.audit();
+        let waiting = bench.admin.counts(B).unwrap().waiting;
+        assert!([2, 4].contains(&waiting), "killed at store {at}: {waiting}");
+        if !died {
+            break;
+        }
+    }
+    assert_eq!(bench.read(), numbers(0..6));
+}
+
+#[test]
+fn no_more_is_taken_than_may_wait() {
+    let mut bench = Bench::new(20, 100, 4);
+    let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 4));
+    finish(&mut b);
+    assert_eq!(take(&mut b, 5), 0, "the window is full");
+    a.give_back(0, false).unwrap();
+    assert_eq!(take(&mut b, 5), 1, "but the first item is always taken");
+    finish(&mut b);
+    assert_eq!(take(&mut a, 5), 5);
+    finish(&mut a);
+    assert_eq!(bench.read(), numbers(0..10));
+}
+
+#[test]
+fn what_is_taken_at_once_follows_each_other() {
+    let mut bench = Bench::new(6, 100, 100);
+    let [a, mut b, c] = [1, 2, 3].map(|slot| bench.taking(slot, 2));
+    bench.kill(&c, 3);
+    bench.kill(&a, 1);
+    let mut d = bench.worker(4);
+    assert_eq!(take(&mut d, 9), 2);
+    assert_eq!(take(&mut d, 9), 4);
+    assert_eq!(d.publishable(), 2);
+    finish(&mut d);
+    assert_eq!(bench.read(), numbers(0..2));
+    finish(&mut b);
+    assert_eq!(bench.read(), numbers(2..6));
+}
+
+#[test]
+fn leases_without_outputs_behind_others_end_too() {
+    let mut bench = Bench::new(6, 100, 100);
+    let [a, mut b, c] = [1, 2, 3].map(|slot| bench.taking(slot, 2));
+    bench.kill(&c, 3);
+    bench.kill(&a, 1);
+    let mut d = bench.worker(4);
+    take(&mut d, 9);
+    take(&mut d, 9);
+    d.put(&[B], b"1.0", Some(1)).unwrap();
+    commit(&mut d);
+    finish(&mut b);
+    assert_eq!(bench.read(), ["1.0", "2.0", "3.0"]);
+    assert_eq!(bench.admin.counts(A).unwrap().done, 6);
+}
+
+#[test]
+fn many_outputs_of_an_item_wait_for_its_turn() {
+    let mut bench = Bench::new(2, 4000, 100);
+    let mut a = bench.taking(1, 1);
+    let b = bench.elsewhere(2, |worker| {
+        stage(worker, |_| 2000);
+        commit(worker);
+    });
+    let awaits = QueueAt::of(W).unwrap() + queue::NOT_FULL + layout::event::IDLE;
+    while bench.arena.0.word32(awaits).load(Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    assert!(bench.read().is_empty());
+    stage(&mut a, |_| 600);
+    commit(&mut a);
+    b.join().unwrap();
+    let expected = |n: usize, outputs: usize| (0..outputs).map(move |k| format!("{n}.{k}"));
+    assert_eq!(bench.read(), expected(0, 600).chain(expected(1, 2000)).collect::<Vec<_>>());
+}
+
+#[test]
+fn outputs_that_are_published_whole_wait_in_the_window_any_number_of_them() {
+    let mut bench = Bench::new(2, 3, 100);
+    bench.admin.set_queue(B, &Limits { max_bytes: 1 << 30, ..limits(3) }).unwrap();
+    let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 1));
+    let items = |n: u8| (0..1500).map(|k| [vec![n], vec![b'x'; 3000 + k]].concat()).collect::<Vec<_>>();
+    for (worker, n) in [(&mut b, b'1'), (&mut a, b'0')] {
+        let done = worker.commit_whole(&[B], items(n).iter().map(Vec::as_slice), 1).unwrap();
+        assert!(matches!(done, Some(Committed::Done { .. })));
+        worker.settle().unwrap();
+    }
+    let expected = [b'0', b'1'].into_iter().flat_map(items).map(|item| String::from_utf8(item).unwrap());
+    assert_eq!(bench.read(), expected.collect::<Vec<_>>());
+    assert_eq!(bench.admin.counts(B).unwrap().bytes, 0);
+}
+
+#[test]
+fn what_waits_with_all_bytes_does_not_keep_the_first_from_its_own() {
+    let mut bench = Bench::new(3, 100, 100);
+    bench.admin.set_queue(B, &Limits { max_bytes: 5000, ..limits(100) }).unwrap();
+    let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 1));
+    b.put(&[B], &[b'1'; 4000], Some(0)).unwrap();
+    commit(&mut b);
+    let c = bench.elsewhere(3, |worker| {
+        worker.put(&[B], &[b'2'; 4000], Some(0)).unwrap();
+        commit(worker);
+    });
+    a.put(&[B], &[b'0'; 4000], Some(0)).unwrap();
+    commit(&mut a);
+    while bench.out.len() < 3 {
+        bench.read();
+    }
+    c.join().unwrap();
+    let firsts: Vec<u8> = bench.out.iter().map(|item| item.as_bytes()[0]).collect();
+    assert_eq!(firsts, b"012");
+}
+
+#[test]
+fn an_order_begins_and_ends_beside_workers_at_work() {
+    let mut bench = Bench::new(12, 5, 100);
+    bench.admin.end_order(W).unwrap();
+    let mut before = bench.taking(1, 2);
+    bench.admin.begin_order((A, &[B]), W, 100).unwrap();
+    let (mut a, mut b) = (bench.taking(2, 2), bench.taking(3, 2));
+    finish(&mut b);
+    assert!(bench.read().is_empty(), "2 is before 4");
+    finish(&mut a);
+    assert_eq!(bench.read(), numbers(2..6), "what was taken before the order is not waited for");
+    stage(&mut before, |_| 1);
+    while !matches!(before.commit(before.len(), Wait::No).unwrap(), Committed::Done { .. }) {
+        bench.read();
+    }
+    bench.read();
+    assert_eq!(bench.out[4..], numbers(0..2));
+    let (mut a, mut b) = (bench.taking(2, 1), bench.taking(3, 2));
+    finish(&mut b);
+    bench.admin.end_order(W).unwrap();
+    assert_eq!(bench.read(), numbers(7..9), "nothing is before them any more");
+    finish(&mut a);
+    let mut c = bench.taking(4, 1);
+    bench.admin.begin_order((A, &[B]), W, 100).unwrap();
+    let mut d = bench.taking(5, 2);
+    finish(&mut d);
+    finish(&mut c);
+    bench.read();
+    assert_eq!(bench.out[8..], ["6.0", "10.0", "11.0", "9.0"]);
+}
+
+#[test]
+fn a_window_is_removed_with_all_that_it_holds() {
+    let mut bench = Bench::new(9, 2, 100);
+    let [mut a, mut b, mut c] = [1, 2, 3].map(|slot| bench.taking(slot, 3));
+    finish(&mut c);
+    a.put(&[B], b"0", Some(0)).unwrap();
+    commit(&mut a);
+    assert!(b.commit_whole(&[B], [&b"x"[..]; 9].into_iter(), 3).unwrap().is_some());
+    assert_eq!(bench.window().held_up_by, Some(B));
+    assert_eq!(bench.admin.remove_queue(W).unwrap(), 11);
+    bench.audit();
+    assert_eq!(bench.read(), ["0", "x"]);
+    let mut next = bench.worker(4);
+    bench.feed(9, 10);
+    assert_eq!(take(&mut next, 9), 1);
+    finish(&mut next);
+    assert_eq!(bench.read(), ["9.0"]);
+}
+
+#[test]
+fn a_queue_with_outputs_in_a_window_has_not_ended() {
+    let mut bench = Bench::new(3, 1, 100);
+    let mut a = bench.taking(1, 3);
+    bench.admin.set_ended(A, true).unwrap();
+    bench.admin.set_ended(B, true).unwrap();
+    a.commit_whole(&[B], [&b"0"[..], b"1", b"2"].into_iter(), 3).unwrap();
+    assert_eq!(a.take(&[A], 1, Wait::No).unwrap(), Taken::Empty, "its outputs are not out");
+    for n in ["0", "1", "2"] {
+        assert!(matches!(bench.reader.take(&[B], 1, Wait::No).unwrap(), Taken::Items { .. }));
+        assert_eq!(held(&bench.reader), [n.as_bytes()]);
+        bench.reader.commit(1, Wait::No).unwrap();
+    }
+    assert_eq!(bench.reader.take(&[B], 1, Wait::No).unwrap(), Taken::Ended);
+    assert_eq!(a.take(&[A], 1, Wait::No).unwrap(), Taken::Ended);
+}
+
+#[test]
+fn outputs_wait_for_a_reader_unless_others_have_one() {
+    let mut bench = Bench::new(4, 100, 100);
+    let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 3));
+    finish(&mut b);
+    bench.admin.set_closed(B, true).unwrap();
+    assert!(matches!(a.put(&[B], b"long enough", Some(0)), Ok(())));
+    assert_eq!(a.commit(1, Wait::No).unwrap(), Committed::Closed);
+    commit(&mut a);
+    assert_eq!(bench.window().outputs, 3, "kept: a later run may read them");
+    bench.admin.set_closed(B, false).unwrap();
+    assert_eq!(bench.read(), numbers(1..4));
+    bench.feed(4, 7);
+    let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 2));
+    let other = QueueId(3);
+    bench.admin.set_queue(other, &limits(9)).unwrap();
+    bench.admin.begin_order((A, &[B, other]), W, 100).unwrap();
+    for i in 0..2 {
+        b.put(&[B, other], b"long enough", Some(i)).unwrap();
+    }
+    commit(&mut b);
+    bench.admin.set_closed(B, true).unwrap();
+    commit(&mut a);
+    bench.audit();
+    assert_eq!(bench.admin.counts(other).unwrap().waiting, 2);
+    assert_eq!(bench.window().outputs, 0);
+}
+
+#[test]
+fn a_saved_copy_keeps_the_order() {
+    let mut bench = Bench::new(40, 3, 100);
+    let [mut a, mut b, mut c] = [1, 2, 3].map(|slot| bench.taking(slot, 3));
+    let mut d = bench.taking(4, 2);
+    stage(&mut c, |_| 4);
+    commit(&mut c);
+    finish(&mut a); // three items, all that there is room for
+    d.put(&[B], b"9.0", Some(0)).unwrap();
+    commit(&mut d);
+    b.dead_letter(1).unwrap();
+    let copy = saved(&mut bench.admin);
+    let arena = Arena::create().unwrap();
+    bench.admin = QueueAdmin::open(arena.clone()).unwrap();
+    bench.arena = arena;
+    restore(&mut bench.admin, &copy);
+    bench.admin.begin_order((A, &[B]), W, 100).unwrap();
+    bench.reader = attach(&bench.arena, &mut bench.admin, READER);
+    assert_eq!(bench.read(), numbers(0..3));
+    let (mut b, mut e) = (bench.taking(1, 9), bench.taking(2, 9));
+    assert_eq!((b.len(), b.item(0).unwrap().id, e.item(0).unwrap().id), (1, 3, 5));
+    finish(&mut e);
+    finish(&mut b);
+    let mut f = bench.taking(3, 1);
+    finish(&mut f);
+    let late = (6..9).flat_map(|n| (0..4).map(move |k| format!("{n}.{k}")));
+    let expected: Vec<String> = ["3.0", "5.0"]
+        .map(String::from)
+        .into_iter()
+        .chain(late)
+        .chain(["9.0".to_owned(), "11.0".to_owned()])
+        .collect();
+    assert_eq!(bench.read(), expected);
+}
+
+/// What a power cut leaves.
+fn saved(admin: &mut QueueAdmin) -> Vec<u8> {
+    let owner = Identity { pipeline: "test".to_owned(), file: "test.toml".to_owned() };
+    image::take(&admin.session.begin().unwrap(), &owner).unwrap()
+}
+
+fn restore(admin: &mut QueueAdmin, copy: &[u8]) {
+    admin.restore(&image::read(copy).unwrap()).unwrap();
+}
+
+/// True if it was killed before it ended.
+fn killed(at: u64, work: impl FnOnce()) -> bool {
+    super::crash::killed(at, work)
+}
+
+/// What a victim does to a window, and how the queues stand before.
+type Act = fn(&mut Bench, &mut WorkerHandle);
+
+/// The victim, slot 1, has items 3 and 4 or 0 and 1; others have finished or hold the rest of ten.
+fn scene(capacity: u64, is_first: bool) -> (Bench, WorkerHandle, Vec<WorkerHandle>) {
+    let mut bench = Bench::new(10, capacity, 100);
+    let (mut first, mut second) = (bench.taking(1, 2), bench.taking(2, 3));
+    let (mut third, fourth) = (bench.taking(3, 2), bench.taking(4, 3));
+    stage(&mut third, |id| if id == 5 { 3 } else { 0 });
+    commit(&mut third);
+    match is_first {
+        true => {
+            finish(&mut second);
+            (bench, first, vec![fourth])
+        }
+        false => {
+            first.put(&[B], b"0.0", Some(0)).unwrap();
+            commit(&mut first);
+            (bench, second, vec![fourth])
+        }
+    }
+}
+
+#[test]
+fn killed_at_every_store_the_order_holds_and_each_output_comes_once() {
+    let acts: [(&str, Act); 5] = [
+        ("finish", |_, worker| {
+            stage(worker, |_| 1);
+            worker.commit(worker.len(), Wait::No).unwrap();
+            worker.settle().unwrap();
+        }),
+        ("whole", |_, worker| {
+            let items = ["a", "b", "c"].map(str::as_bytes);
+            worker.commit_whole(&[B], items.into_iter(), worker.len()).unwrap();
+        }),
+        ("nothing", |_, worker| commit(worker)),
+        ("dead letter", |_, worker| worker.dead_letter(0).unwrap()),
+        ("one by one", |_, worker| {
+            worker.put(&[B], b"long enough for a block", Some(0)).unwrap();
+            worker.commit(1, Wait::No).unwrap();
+            worker.commit(1, Wait::No).unwrap();
+            worker.settle().unwrap();
+        }),
+    ];
+    let mut deaths = 0;
+    for (name, act) in acts {
+        for (capacity, is_first) in [(100, true), (100, false), (2, true), (2, false)] {
+            for at in 0.. {
+                for in_release in [None, Some(3), Some(9), Some(17)] {
+                    let (mut bench, mut victim, mut others) = scene(capacity, is_first);
+                    let died = killed(at, || act(&mut bench, &mut victim));
+                    let story = format!(
+                        "{name}, capacity {capacity}, first {is_first}, store {at}, release {in_release:?}"
+                    );
+                    victim.die();
+                    if let Some(n) = in_release {
+                        killed(n, || bench.release(1 + u16::from(!is_first)));
+                        bench.admin.die();
+                        bench.admin = QueueAdmin::open(bench.arena.clone()).unwrap();
+                    }
+                    bench.release(1 + u16::from(!is_first));
+                    bench.audit();
+                    others.iter_mut().for_each(finish);
+                    let mut again = bench.worker(1);
+                    for _ in 0..3 {
+                        take(&mut again, 9);
+                        finish_reading(&mut bench, &mut again, 1);
+                    }
+                    bench.read();
+                    check(&bench.out, is_first, &story);
+                    let counts = bench.admin.counts(A).unwrap();
+                    assert_eq!((counts.done + counts.dead, counts.leased), (10, 0), "{story}");
+                    deaths += u64::from(died);
+                    if !died && in_release.is_some() {
+                        break;
+                    }
+                }
+                let (mut bench, mut victim, _others) = scene(capacity, is_first);
+                if !killed(at, || act(&mut bench, &mut victim)) {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(deaths > 500, "{deaths}");
+}
+
+/// All leases, though there may be no room for all.
+fn finish_reading(bench: &mut Bench, worker: &mut WorkerHandle, outputs: usize) {
+    stage(worker, |_| outputs);
+    while !matches!(worker.commit(worker.len(), Wait::No).unwrap(), Committed::Done { .. }) {
+        bench.read();
+    }
+    worker.settle().unwrap();
+}
+
+/// The outputs of others are there once each, at their places around the victim's, which stand together or are missing.
+fn check(out: &[String], is_first: bool, story: &str) {
+    let fixed = |item: &String| item.split_once('.').and_then(|(n, _)| n.parse::<usize>().ok());
+    let known: Vec<usize> = out.iter().filter_map(fixed).collect();
+    let is_sorted = known.windows(2).all(|pair| pair[0] <= pair[1]);
+    let victims = if is_first { 0..2 } else { 2..5 };
+    let others: Vec<usize> = known.iter().copied().filter(|n| !victims.contains(n)).collect();
+    let expected: &[usize] = if is_first { &[2, 3, 4, 5, 5, 5, 7, 8, 9] } else { &[0, 5, 5, 5, 7, 8, 9] };
+    assert!(is_sorted && others == expected, "{story}: {out:?}");
+    let before = others.iter().filter(|&&n| n < victims.start).count();
+    let at = |item: &String| fixed(item).is_none_or(|n| victims.contains(&n));
+    let own: Vec<usize> = (0..out.len()).filter(|&i| at(&out[i])).collect();
+    assert!(own.windows(2).all(|pair| pair[1] == pair[0] + 1), "{story}: {out:?}");
+    assert!(own.first().is_none_or(|&first| first == before), "{story}: {out:?}");
+}
+
+/// A random life of an ordered stage.
+#[derive(Clone, Debug)]
+enum Event {
+    Take(usize, usize),
+    /// So many outputs for each of the leases from the first on, and they are published.
+    Finish(usize, usize, u8),
+    Whole(usize, u8),
+    GiveBack(usize),
+    Delay(usize, u64),
+    DeadLetter(usize),
+    Read(usize),
+    Time(u64),
+    Restart(bool),
+}
+
+fn event() -> impl Strategy<Value = (Event, Option<u64>)> {
+    let who = 0..3usize;
+    let event = prop_oneof![
+        6 => (who.clone(), 1..5usize).prop_map(|(who, n)| Event::Take(who, n)),
+        6 => (who.clone(), 1..5usize, 0..4u8).prop_map(|(who, n, outputs)| Event::Finish(who, n, outputs)),
+        2 => (who.clone(), 0..6u8).prop_map(|(who, outputs)| Event::Whole(who, outputs)),
+        1 => who.clone().prop_map(Event::GiveBack),
+        1 => (who.clone(), 0..5u64).prop_map(|(who, seconds)| Event::Delay(who, seconds)),
+        1 => who.prop_map(Event::DeadLetter),
+        6 => (1..4usize).prop_map(Event::Read),
+        1 => (0..5u64).prop_map(Event::Time),
+        1 => any::<bool>().prop_map(Event::Restart),
+    ];
+    (event, prop_oneof![5 => Just(None), 1 => (0..80u64).prop_map(Some)])
+}
+
+struct Life {
+    bench: Bench,
+    workers: Vec<WorkerHandle>,
+    now: u64,
+    capacity: u64,
+}
+
+impl Life {
+    fn new(capacity: u64, most: u64) -> Life {
+        clock::set(1 << 40);
+        let mut bench = Bench::new(60, capacity, most);
+        let workers = (0..3).map(|slot| bench.worker(slot)).collect();
+        Life { bench, workers, now: 1 << 40, capacity }
+    }
+
+    fn act(&mut self, event: &Event) {
+        match *event {
+            Event::Take(who, n) => assert!(self.workers[who].take(&[A], n, Wait::No).is_ok()),
+            Event::Finish(who, n, outputs) => finish_some(&mut self.workers[who], n, outputs),
+            Event::Whole(who, outputs) => whole(&mut self.workers[who], outputs),
+            Event::GiveBack(who) if !self.workers[who].is_empty() => {
+                self.workers[who].give_back(0, true).unwrap();
+            }
+            Event::Delay(who, seconds) if !self.workers[who].is_empty() => {
+                let (time, most) = (Duration::from_secs(seconds), Duration::from_secs(9));
+                self.workers[who].delay(0, true, Delay { time, most, put_off: 0 }).unwrap();
+            }
+            Event::DeadLetter(who) if !self.workers[who].is_empty() => {
+                self.workers[who].dead_letter(0).unwrap();
+            }
+            Event::GiveBack(_) | Event::Delay(..) | Event::DeadLetter(_) => {}
+            Event::Read(n) => self.read(n),
+            Event::Time(seconds) => {
+                self.now += seconds * 1000;
+                clock::set(self.now);
+            }
+            Event::Restart(_) => {}
+        }
+    }
+
+    fn read(&mut self, n: usize) {
+        let Bench { reader, out, .. } = &mut self.bench;
+        reader.take(&[B], n, Wait::No).unwrap();
+        let items = held(reader).into_iter().map(|item| String::from_utf8(item).unwrap());
+        let items: Vec<String> = items.collect();
+        reader.commit(n, Wait::No).unwrap();
+        reader.settle().unwrap();
+        out.extend(items);
+    }
+
+    /// Whoever acts dies at this store.
+    fn kill(&mut self, event: &Event, at: u64) {
+        if matches!(event, Event::Read(_) | Event::Time(_) | Event::Restart(_)) {
+            return self.act(event);
+        }
+        inject::arm(at);
+        let result = catch_unwind(AssertUnwindSafe(|| self.act(event)));
+        inject::arm(u64::MAX);
+        match result {
+            Err(panic) if !panic.is::<Killed>() => std::panic::resume_unwind(panic),
+            _ => {}
+        }
+        let slot = match *event {
+            Event::Take(who, _) | Event::Finish(who, ..) | Event::Whole(who, _) => who as u16,
+            Event::GiveBack(who) | Event::Delay(who, _) | Event::DeadLetter(who) => who as u16,
+            Event::Read(_) | Event::Time(_) | Event::Restart(_) => return,
+        };
+        self.bench.kill(&self.workers[slot as usize], slot);
+        self.workers[slot as usize] = self.bench.worker(slot);
+    }
+
+    /// The machine goes down, or all processes do.
+    fn restart(&mut self, power: bool) {
+        if power {
+            let copy = saved(&mut self.bench.admin);
+            self.bench.arena = Arena::create().unwrap();
+            self.bench.admin = QueueAdmin::open(self.bench.arena.clone()).unwrap();
+            restore(&mut self.bench.admin, &copy);
+        } else {
+            self.bench.admin = QueueAdmin::open(self.bench.arena.clone()).unwrap();
+        }
+        self.bench.admin.recover().unwrap();
+        self.bench.admin.begin_order((A, &[B]), W, 9).unwrap();
+        self.bench.reader = attach(&self.bench.arena, &mut self.bench.admin, READER);
+        self.workers = (0..3).map(|slot| self.bench.worker(slot)).collect();
+    }
+
+    /// Everything is worked off.
+    fn end(&mut self) {
+        for _ in 0..1000 {
+            self.now += 10_000;
+            clock::set(self.now);
+            for who in 0..3 {
+                self.act(&Event::Take(who, 5));
+                self.act(&Event::Whole(who, 1));
+            }
+            self.read(self.capacity as usize);
+            let counts = self.bench.admin.counts(A).unwrap();
+            if counts.done + counts.dead == counts.put && self.bench.window().outputs == 0 {
+                break;
+            }
+        }
+        self.bench.read();
+        let counts = self.bench.admin.counts(A).unwrap();
+        assert_eq!(counts.done + counts.dead, 60);
+        let known =
+            |item: &String| item.split_once('.').map(|(n, k)| (n.parse().unwrap(), k.parse().unwrap()));
+        let out: Vec<(usize, usize)> = self.bench.out.iter().filter_map(known).collect();
+        assert!(out.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", self.bench.out);
+        for pair in out.windows(2) {
+            assert!(pair[1].1 == 0 || pair[1] == (pair[0].0, pair[0].1 + 1), "{:?}", self.bench.out);
+        }
+    }
+}
+
+/// Publishes leases `0 .. n`, with the marks that they have.
+fn finish_some(worker: &mut WorkerHandle, n: usize, outputs: u8) {
+    let n = n.min(worker.len());
+    for i in 0..n {
+        let lease = worker.item(i).unwrap();
+        let (text, mark) = (String::from_utf8(lease.bytes.to_vec()).unwrap(), lease.mark);
+        for k in mark..u64::from(outputs).max(mark) {
+            worker.put(&[B], format!("{text}.{k}").as_bytes(), Some(i)).unwrap();
+        }
+    }
+    let held = worker.len();
+    if !matches!(worker.commit(n, Wait::No).unwrap(), Committed::Done { .. }) {
+        worker.discard_staged().unwrap();
+    }
+    assert!(worker.len() <= held);
+    worker.settle().unwrap();
+}
+
+/// Publishes the first lease's outputs all at once.
+fn whole(worker: &mut WorkerHandle, outputs: u8) {
+    if worker.is_empty() {
+        return;
+    }
+    let lease = worker.item(0).unwrap();
+    let (text, mark) = (String::from_utf8(lease.bytes.to_vec()).unwrap(), lease.mark);
+    let items: Vec<String> = (mark..u64::from(outputs).max(mark)).map(|k| format!("{text}.{k}")).collect();
+    let done = worker.commit_whole(&[B], items.iter().map(String::as_bytes), 1).unwrap();
+    assert!(matches!(done, Some(Committed::Done { .. })), "{done:?}");
+    worker.settle().unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 100 }))]
+
+    #[test]
+    fn whatever_happens_the_outputs_are_in_order(
+        capacity in 1..6u64,
+        most in 1..12u64,
+        events in prop::collection::vec(event(), 1..120),
+    ) {
+        let mut life = Life::new(capacity, most);
+        for (event, death) in &events {
+            match (event, death) {
+                (Event::Restart(power), _) => life.restart(*power),
+                (event, Some(at)) => life.kill(event, *at),
+                (event, None) => life.act(event),
+            }
+            life.bench.audit();
+        }
+        life.end();
+    }
+}

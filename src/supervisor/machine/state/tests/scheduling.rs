@@ -1,0 +1,136 @@
+use super::bench::{Bench, EVERY};
+use super::keeping::upgraded_with;
+use crate::config::{Pipeline, Schedule, Task, Work};
+use crate::control::protocol::{Command, Restart};
+use crate::queue::Ending;
+use crate::supervisor::fixture::{pipeline, stage};
+use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::reason::End;
+use std::time::Duration;
+
+/// `a` is started by the clock, and gives `b` its items.
+fn scheduled(pattern: &str) -> Pipeline {
+    let mut source = stage("a", &[], &["q"]);
+    source.rules.schedule = Some(Schedule::parse(pattern).unwrap());
+    pipeline(vec![source, stage("b", &["q"], &[])])
+}
+
+fn up() -> Bench {
+    Bench::up(scheduled("* * * * *"))
+}
+
+#[test]
+fn it_starts_at_its_time_and_not_before() {
+    let mut bench = up();
+    assert_eq!(bench.running(), ["b[0]"]);
+    assert!(bench.has_said("up after"), "nothing waits for its first run: {:?}", bench.said);
+    bench.pass(EVERY - Duration::from_secs(1));
+    assert_eq!(bench.running(), ["b[0]"]);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+}
+
+#[test]
+fn its_queue_does_not_end_between_two_runs_and_neither_does_the_pipeline() {
+    let mut bench = up();
+    for _ in 0..3 {
+        bench.pass(EVERY);
+        bench.all_ready();
+        bench.say("a", 0, Ending::Finished);
+        assert_eq!(bench.running(), ["b[0]"]);
+        assert!(bench.ended.is_empty() && bench.outcome.is_none());
+    }
+}
+
+#[test]
+fn runs_do_not_overlap_and_what_passes_meanwhile_is_left_out() {
+    let mut bench = up();
+    bench.pass(EVERY);
+    bench.all_ready();
+    let first = bench.pid("a", 0);
+    bench.pass(EVERY * 3);
+    assert_eq!(bench.pid("a", 0), first);
+    bench.say("a", 0, Ending::Finished);
+    assert_eq!(bench.running(), ["b[0]"], "three times have passed, and none is made up for");
+    bench.pass(EVERY);
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+}
+
+#[test]
+fn a_failed_run_is_told_and_counts_for_nothing() {
+    let mut bench = up();
+    for _ in 0..50 {
+        bench.pass(EVERY);
+        bench.crash("a", 0);
+    }
+    assert!(bench.has_said("WARN: a[0] was killed by SIGSEGV"), "{:?}", bench.said);
+    assert!(bench.outcome.is_none() && !bench.has_said("gives up"));
+    bench.send(Event::Terminate);
+    bench.obey_and_drain();
+    assert!(!bench.outcome.unwrap().failed);
+}
+
+#[test]
+fn a_stop_waits_for_no_time() {
+    let mut bench = up();
+    bench.send(Event::Terminate);
+    bench.obey_and_drain();
+    assert!(bench.outcome.is_some());
+}
+
+#[test]
+fn a_clock_that_was_set_is_asked_again() {
+    let mut bench = up();
+    bench.pass(EVERY / 2);
+    bench.send(Event::ClockSet);
+    bench.pass(EVERY / 2);
+    assert_eq!(bench.running(), ["b[0]"]);
+    bench.pass(EVERY / 2);
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+}
+
+#[test]
+fn a_restart_by_hand_is_a_run_at_once() {
+    let mut bench = up();
+    bench.ask(Command::Restart(Restart { stage: "a".into(), wait: false }));
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+    bench.all_ready();
+    bench.say("a", 0, Ending::Finished);
+    assert_eq!(bench.running(), ["b[0]"]);
+}
+
+#[test]
+fn an_edited_stage_keeps_waiting_and_another_schedule_is_asked_for() {
+    let mut bench = up();
+    let mut new = scheduled("* * * * *");
+    new.stages[0].work = Work { task: Task::of("y"), ..new.stages[0].work.clone() };
+    bench.reload(new);
+    assert_eq!(bench.running(), ["b[0]"]);
+    assert!(bench.has_said("reloaded after"), "{:?}", bench.said);
+    bench.pass(EVERY / 2);
+    bench.reload(scheduled("*/2 * * * *"));
+    bench.pass(EVERY / 2);
+    assert_eq!(bench.running(), ["b[0]"]);
+    bench.reload(pipeline(vec![stage("a", &[], &["q"]), stage("b", &["q"], &[])]));
+    assert_eq!(bench.running(), ["a[0]", "b[0]"], "without a schedule it runs at once");
+    bench.all_ready();
+    bench.reload(scheduled("* * * * *"));
+    assert_eq!(bench.running(), ["a[0]", "b[0]"], "what runs, runs on");
+    bench.say("a", 0, Ending::Finished);
+    assert_eq!(bench.running(), ["b[0]"]);
+    bench.pass(EVERY);
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+}
+
+#[test]
+fn the_next_program_goes_on_waiting() {
+    let mut bench = up();
+    bench.pass(EVERY / 2);
+    let mut next = upgraded_with(bench, scheduled("* * * * *"));
+    next.run_starts();
+    assert_eq!(next.running(), ["b[0]"]);
+    next.pass(EVERY);
+    assert_eq!(next.running(), ["a[0]", "b[0]"]);
+    next.end(next.pid("a", 0), End::Said(Ending::Finished));
+    assert_eq!(next.running(), ["b[0]"]);
+}

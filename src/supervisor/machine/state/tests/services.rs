@@ -1,0 +1,154 @@
+//! Programs that run without a worker.
+
+use super::bench::Bench;
+use crate::config::{GiveUp, Restart};
+use crate::control::protocol::{Command, Scale, StageOrAll};
+use crate::queue::Ending;
+use crate::supervisor::fixture::{pipeline, service, stage, wanted};
+use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::ids::Pid;
+use crate::supervisor::machine::notifier::NotifyCapabilities;
+use crate::supervisor::machine::reason::End;
+use crate::supervisor::machine::state::State;
+use crate::sys::wait::{Exit, SignalNumber};
+use std::time::Duration;
+
+fn killed() -> End {
+    End::ProgramKilled("it was killed by SIGKILL".to_owned())
+}
+
+fn pausing(stage: &str, on: bool) -> Command {
+    let whom = StageOrAll { stage: Some(stage.to_owned()), wait: false };
+    if on { Command::Pause(whom) } else { Command::Resume(whom) }
+}
+
+fn is_suspended(bench: &Bench, pid: Pid) -> bool {
+    bench.procs[&pid].suspended
+}
+
+#[test]
+fn it_is_told_by_signals_only_and_holds_nothing_of_the_queues() {
+    let mut bench =
+        Bench::up(pipeline(vec![service("web"), stage("s", &[], &["q"]), stage("t", &["q"], &[])]));
+    let web = bench.pid("web", 0);
+    assert!(bench.procs[&web].spawn.stage_id.is_none());
+    bench.send(Event::Terminate);
+    assert!(bench.running().contains(&"web[0] termed".to_owned()), "{:?}", bench.running());
+    bench.end(web, End::Died(Exit::Signal(SignalNumber(libc::SIGTERM))));
+    assert!(!bench.running().iter().any(|running| running.starts_with("web")));
+    assert!(bench.attributions.iter().all(|(name, _)| name != "web[0]"), "it is not released");
+}
+
+#[test]
+fn it_is_killed_after_stop_timeout_however_it_was_told() {
+    let mut bench = Bench::up(pipeline(vec![service("web")]));
+    bench.ask(Command::Scale(Scale { stage: "web".into(), processes: Some(2), by: None, wait: false }));
+    bench.all_ready();
+    bench.ask(Command::Scale(Scale { stage: "web".into(), processes: Some(1), by: None, wait: false }));
+    assert_eq!(bench.running(), ["web[0]", "web[1] termed"]);
+    bench.pass(Duration::from_secs(10));
+    assert_eq!(bench.running(), ["web[0]", "web[1] killed"]);
+    bench.end_idle(bench.pid("web", 1), killed());
+    assert_eq!(bench.running(), ["web[0]"]);
+}
+
+#[test]
+fn one_that_was_told_has_obeyed_however_it_ends() {
+    let mut bench = Bench::up(pipeline(vec![service("web")]));
+    bench.ask(Command::Restart(crate::control::protocol::Restart { stage: "web".into(), wait: false }));
+    let first = bench.pid("web", 0);
+    bench.end_idle(first, End::Said(Ending::Failed("it ended with exit code 1".to_owned())));
+    bench.all_ready();
+    assert_eq!(bench.running(), ["web[0]"]);
+    assert!(!bench.said.iter().any(|line| line.contains("starts again")), "{:?}", bench.said);
+}
+
+#[test]
+fn a_kill_from_outside_counts_for_no_give_up_and_a_failure_does() {
+    let mut fragile = service("web");
+    fragile.rules.give_up = GiveUp { restarts: 2, within: Duration::from_secs(3600) };
+    fragile.rules.restart = Restart::Always;
+    let mut bench = Bench::up(pipeline(vec![fragile]));
+    for _ in 0..20 {
+        bench.end_idle(bench.pid("web", 0), killed());
+        bench.pass(Duration::from_secs(31));
+        bench.run_starts();
+        bench.all_ready();
+    }
+    for _ in 0..3 {
+        bench.end_idle(bench.pid("web", 0), End::Said(Ending::Finished));
+        bench.pass(Duration::from_secs(31));
+        bench.run_starts();
+    }
+    assert!(bench.outcome.is_some_and(|outcome| outcome.failed));
+}
+
+#[test]
+fn a_paused_one_is_suspended_and_so_is_the_one_that_takes_its_place() {
+    let mut bench = Bench::up(pipeline(vec![service("web")]));
+    let first = bench.pid("web", 0);
+    bench.ask(pausing("web", true));
+    assert!(is_suspended(&bench, first) && bench.state.awaited().is_empty());
+    bench.end_idle(first, killed());
+    bench.run_starts();
+    let second = bench.pid("web", 0);
+    assert!(is_suspended(&bench, second));
+    bench.ask(pausing("web", false));
+    assert!(!is_suspended(&bench, second));
+}
+
+#[test]
+fn one_of_its_age_or_size_makes_room_for_a_fresh_one() {
+    let mut old = service("old");
+    old.recycle.age = Some(Duration::from_secs(60));
+    let mut bench = Bench::up(pipeline(vec![old, service("large")]));
+    bench.pass(Duration::from_secs(59));
+    assert_eq!(bench.running(), ["large[0]", "old[0]"]);
+    let large = bench.pid("large", 0);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.running(), ["large[0]", "old[0] termed"]);
+    bench.send(Event::Outgrown(bench.procs[&large].spawn.worker, large));
+    assert_eq!(bench.running(), ["large[0] termed", "old[0] termed"]);
+    for name in ["large", "old"] {
+        bench.end_idle(bench.pid(name, 0), End::Died(Exit::Signal(SignalNumber(libc::SIGTERM))));
+    }
+    bench.all_ready();
+    assert_eq!(bench.running(), ["large[0]", "old[0]"]);
+}
+
+#[test]
+fn an_idle_one_without_limits_has_no_deadline() {
+    let bench = Bench::up(pipeline(vec![service("web"), service("db")]));
+    assert_eq!(bench.state.deadline(), None);
+}
+
+#[test]
+fn one_that_nobody_reads_ends_with_all_of_its_stage() {
+    let mut twice = service("web");
+    twice.processes = 2;
+    let mut bench = Bench::up(pipeline(vec![twice]));
+    let first = bench.pid("web", 0);
+    let worker = bench.procs[&first].spawn.worker;
+    bench.send(Event::OutputClosed(worker, first));
+    assert_eq!(bench.running(), ["web[0] termed", "web[1] termed"]);
+    for index in [0, 1] {
+        bench.end_idle(bench.pid("web", index), killed());
+    }
+    assert!(bench.outcome.is_some_and(|outcome| !outcome.failed && outcome.stopped.is_none()));
+}
+
+#[test]
+fn it_lives_on_under_the_next_program() {
+    let wanted = wanted(pipeline(vec![service("web")]), &[]);
+    let mut bench = Bench::up(wanted.pipeline.clone());
+    let web = bench.pid("web", 0);
+    bench.ask(pausing("web", true));
+    bench.send(Event::Upgrade);
+    let saved = bench.handed_over.take().unwrap();
+    assert!(saved.stages[0].workers[0].is_service);
+    bench.state = State::new(8, NotifyCapabilities::default());
+    bench.send(Event::Resume(wanted, Box::new(saved)));
+    assert_eq!(bench.pid("web", 0), web);
+    bench.send(Event::Terminate);
+    assert_eq!(bench.running(), ["web[0] termed"]);
+}

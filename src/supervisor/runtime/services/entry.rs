@@ -1,0 +1,180 @@
+//! What the relay knows of one service.
+
+use super::start::Started;
+use crate::supervisor::error::SetUpError;
+use crate::supervisor::recovery::saved_services::SavedService;
+use crate::supervisor::recovery::upgrade_state::taken;
+use crate::sys::process::StartFailure;
+use crate::worker::StderrRelay;
+use nix::errno::Errno;
+use nix::unistd::read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// Bytes of a pipe that are read at once.
+const READ_BYTES: usize = 8192;
+/// Reads of a dead program's pipe: it holds no more, and what its orphans write does not count.
+const LAST_READS: usize = 4;
+/// A longer line is printed in pieces, and lines of others may come between.
+pub(super) const LONGEST_LINE: usize = 16 << 20;
+
+/// One process of a service.
+pub(super) struct Entry {
+    pub stderr: StderrRelay,
+    /// The pipes, as long as somebody may write to them.
+    pub stderr_pipe: Option<OwnedFd>,
+    pub stdout: Option<Stdout>,
+    /// Until the program has begun.
+    pub failure_pipe: Option<OwnedFd>,
+    pub failure: Option<StartFailure>,
+    /// Why a packet of it is not out.
+    pub not_printed: Option<Errno>,
+    /// Where its last packet ends among all that were ever sent.
+    pub sent_to: u64,
+}
+
+pub(super) struct Stdout {
+    pub pipe: OwnedFd,
+    /// The beginning of a line.
+    pub partial: Vec<u8>,
+}
+
+/// A service of the program before this one, or one that was just started.
+pub(crate) struct Adopted {
+    pub stderr: Option<OwnedFd>,
+    pub stdout: Option<OwnedFd>,
+    pub failure: Option<OwnedFd>,
+    pub half_stderr: Vec<u8>,
+    pub half_stdout: Vec<u8>,
+}
+
+impl From<Started> for Adopted {
+    fn from(started: Started) -> Adopted {
+        Adopted {
+            stderr: Some(started.stderr),
+            stdout: started.stdout,
+            failure: Some(started.failure),
+            half_stderr: Vec::new(),
+            half_stdout: Vec::new(),
+        }
+    }
+}
+
+impl Adopted {
+    /// What the program before this one has left.
+    pub(crate) fn resume(saved: &SavedService) -> Result<Adopted, SetUpError> {
+        Ok(Adopted {
+            stderr: saved.stderr.map(taken).transpose()?,
+            stdout: saved.stdout.map(taken).transpose()?,
+            failure: saved.failure.map(taken).transpose()?,
+            half_stderr: saved.half_stderr.clone(),
+            half_stdout: saved.half_stdout.clone(),
+        })
+    }
+}
+
+/// What a read has found.
+#[derive(PartialEq, Eq)]
+pub(super) enum Found {
+    Bytes,
+    Nothing,
+    End,
+}
+
+impl Entry {
+    pub(super) fn new(adopted: Adopted, mut stderr: StderrRelay) -> Entry {
+        stderr.take(&adopted.half_stderr);
+        let stdout = adopted.stdout.map(|pipe| Stdout { pipe, partial: adopted.half_stdout });
+        Entry {
+            stderr,
+            stderr_pipe: adopted.stderr,
+            stdout,
+            failure_pipe: adopted.failure,
+            failure: None,
+            not_printed: None,
+            sent_to: 0,
+        }
+    }
+
+    pub(super) fn save(&self, slot: u16) -> SavedService {
+        let raw = |fd: &OwnedFd| fd.as_raw_fd();
+        SavedService {
+            slot,
+            stderr: self.stderr_pipe.as_ref().map(raw),
+            stdout: self.stdout.as_ref().map(|stdout| raw(&stdout.pipe)),
+            failure: self.failure_pipe.as_ref().map(raw),
+            half_stderr: self.stderr.partial().to_vec(),
+            half_stdout: self.stdout.as_ref().map(|stdout| stdout.partial.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// All that are open.
+    pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let stdout = self.stdout.as_ref().map(|stdout| &stdout.pipe);
+        let all = [self.stderr_pipe.as_ref(), self.failure_pipe.as_ref(), stdout];
+        all.into_iter().flatten().map(AsFd::as_fd).collect()
+    }
+
+    pub(super) fn read_stderr(&mut self) -> Found {
+        let Some(pipe) = &self.stderr_pipe else { return Found::End };
+        let mut bytes = [0; READ_BYTES];
+        match read(pipe, &mut bytes) {
+            Ok(0) => Found::End,
+            Ok(length) => {
+                self.stderr.take(&bytes[..length]);
+                Found::Bytes
+            }
+            Err(Errno::EINTR | Errno::EAGAIN) => Found::Nothing,
+            Err(_) => Found::End,
+        }
+    }
+
+    pub(super) fn read_stdout(&mut self) -> Found {
+        let Some(stdout) = &mut self.stdout else { return Found::End };
+        let mut bytes = [0; READ_BYTES];
+        match read(&stdout.pipe, &mut bytes) {
+            Ok(0) => Found::End,
+            Ok(length) => {
+                stdout.partial.extend_from_slice(&bytes[..length]);
+                Found::Bytes
+            }
+            Err(Errno::EINTR | Errno::EAGAIN) => Found::Nothing,
+            Err(_) => Found::End,
+        }
+    }
+
+    /// The whole lines that have come. Of a line that is too long what is there.
+    pub(super) fn take_lines(&mut self) -> Vec<u8> {
+        let Some(Stdout { partial, .. }) = &mut self.stdout else { return Vec::new() };
+        let end = match memchr::memrchr(b'\n', partial) {
+            Some(end) => end + 1,
+            None if partial.len() >= LONGEST_LINE => partial.len(),
+            None => return Vec::new(),
+        };
+        let rest = partial.split_off(end);
+        std::mem::replace(partial, rest)
+    }
+
+    /// What is left of its start; `None` as long as it is unknown.
+    pub(super) fn read_failure(&mut self) -> Found {
+        let Some(pipe) = &self.failure_pipe else { return Found::End };
+        let mut bytes = [0; StartFailure::BYTES];
+        match read(pipe, &mut bytes) {
+            Ok(0) => Found::End,
+            Ok(length) => {
+                self.failure = StartFailure::decode(&bytes[..length]);
+                Found::Bytes
+            }
+            Err(Errno::EINTR | Errno::EAGAIN) => Found::Nothing,
+            Err(_) => Found::End,
+        }
+    }
+
+    /// It is over: all that is in its pipes is read.
+    pub(super) fn drain(&mut self) {
+        self.read_failure();
+        let _ = (0..LAST_READS).find(|_| self.read_stderr() != Found::Bytes);
+        let _ = (0..LAST_READS).find(|_| self.read_stdout() != Found::Bytes);
+        self.stderr.finish();
+        (self.stderr_pipe, self.failure_pipe) = (None, None);
+    }
+}

@@ -1,0 +1,30 @@
+//! Services: programs with neither input nor output. The supervisor is their parent; one thread ([`relay`]) reads what they
+//! say, and brings it to the log and, by the helper that writes outside ([`printer`]), to standard output.
+//!
+//! | who waits | for what | what follows |
+//! |---|---|---|
+//! | the supervisor's own thread | nothing: a start is a fork, and the exec tells by a pipe | |
+//! | the relay's thread | for any of its pipes | a log that takes nothing costs lines, each service's are counted |
+//! | the helper | for standard output | the relay reads no more of what is to be printed: the programs wait, as in a shell pipe |
+//!
+//! # Crash table
+//!
+//! | killed … | left behind | why that's fine |
+//! |---|---|---|
+//! | a program | what is in its pipes | it is read before its end is told |
+//! | the helper | what it had read and not written, at most a packet or a line | lost, as with a killed worker; the supervisor keeps both ends of every pipe and socket, so no program notices, and the next helper goes on with the packets that wait |
+//! | the supervisor | programs | they die with it (`PR_SET_PDEATHSIG`); the guardian ends their groups ([`roster`]), and by the run's id what has left them |
+//! | the supervisor, between the fork and the line in the roster | a program that the roster does not name | the same without the roster: PDEATHSIG, and the run's id |
+//! | the supervisor, in an upgrade | pipes, half lines | both go to the next program with the rest ([`saved_services`](crate::supervisor::recovery::saved_services)) |
+
+mod entry;
+pub(crate) mod identities;
+pub(crate) mod printer;
+mod relay;
+pub(crate) mod roster;
+mod start;
+mod thread;
+
+pub(crate) use entry::Adopted;
+pub(crate) use relay::{Held, LastWords, Services};
+pub(crate) use start::{Stdout, pipes};

@@ -1,0 +1,80 @@
+//! Standard output that is a regular file: all stages of a run that print share one token, and their workers take turns.
+//!
+//! A turn ends together with the leases whose lines it has written ([`append::turn`](crate::append)), so each line is in the file
+//! once. Where that can't be (another stage or pipeline writes the file too, it can't be read, it is written over) a
+//! line is in it at least once.
+
+use crate::append::{self, Appender, Claim, CountedFile, Counts, Turn, UndoLog};
+use crate::queue::QueueId;
+use crate::stage::TokenNotes;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+/// What the file is called in the token.
+const NAME: &[u8] = b"standard output";
+
+pub(super) struct Printing {
+    /// The queue of the token.
+    pub token: QueueId,
+    notes: TokenNotes,
+    run: String,
+    /// [`append::whose`] of the stage.
+    whose: u32,
+    log: UndoLog,
+    path: PathBuf,
+    claim: Option<Claim>,
+    said_shared: bool,
+}
+
+impl Printing {
+    pub(super) fn new(token: QueueId, notes: TokenNotes, run: &str, stage: &str, log: UndoLog) -> Printing {
+        let path = std::fs::read_link("/proc/self/fd/1").unwrap_or_default();
+        let whose = append::whose(stage);
+        Printing { token, notes, run: run.to_owned(), whose, log, path, claim: None, said_shared: false }
+    }
+
+    /// Writes the lines in this turn. `state`: what the token says; what it is to say comes back.
+    pub(super) fn write(
+        &mut self,
+        state: &[u8],
+        output: &Appender<impl AsFd>,
+        lines: &[u8],
+    ) -> io::Result<Vec<u8>> {
+        let mut counts = Counts::decode(state).unwrap_or_default();
+        append::settle(&self.notes, &counts, Some(output.as_own(&self.path)), &self.log)?;
+        let turn = Turn { number: counts.turn + 1, whose: self.whose };
+        let length = if self.is_counted(output)? {
+            let mut written = None;
+            output.write_in_turn(turn, lines, &mut written, &self.notes).1?;
+            written.map_or(0, |written| written.end)
+        } else {
+            output.append(lines)?;
+            output.length()?
+        };
+        (counts.turn, counts.run) = (turn.number, self.run.clone().into_bytes());
+        let path = std::os::unix::ffi::OsStrExt::as_bytes(self.path.as_os_str()).to_owned();
+        counts.set(CountedFile { name: NAME.to_owned(), path, file: output.id(), length });
+        let mut next = Vec::new();
+        counts.encode(&mut next);
+        Ok(next)
+    }
+
+    fn is_counted(&mut self, output: &Appender<impl AsFd>) -> io::Result<bool> {
+        if self.claim.is_none()
+            && let Ok(reader) = output.reader()
+        {
+            // The same for all stages of the run: they have one token.
+            self.claim = Some(Claim::new(reader, &[self.run.as_bytes(), NAME].join(&0))?);
+        }
+        let is_counted = self.claim.as_ref().is_some_and(Claim::is_alone) && output.is_at_end()?;
+        if !is_counted && !self.said_shared {
+            log::info!(
+                "standard output is a file that another stage or pipeline writes too, or that can't be read: after a kill \
+                 lines may come twice"
+            );
+        }
+        self.said_shared = !is_counted;
+        Ok(is_counted)
+    }
+}

@@ -1,0 +1,272 @@
+//! `mprun import`: what the files of other tools come to, and that it is a good pipeline file.
+//!
+//! The files of `tests/import` have the shapes that files of public projects have. Keys of services may be keys or comments
+//! here: that is for the version of mprun to say.
+
+mod support;
+
+use std::fs;
+use std::process::Output;
+use support::{Folder, Run, Said, command, project, wait_until};
+
+/// The folder with the files, and what one of them came to.
+fn import(arguments: &[&str]) -> (Folder, Said) {
+    let folder = Folder::new();
+    copy(&project().join("tests/import"), folder.path());
+    fs::rename(folder.path().join("env"), folder.path().join(".env")).unwrap();
+    let output = mprun(&folder, &[&["import"], arguments].concat());
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let said = Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
+    (folder, said)
+}
+
+fn mprun(folder: &Folder, arguments: &[&str]) -> Output {
+    let mut mprun = command(folder);
+    mprun
+        .args(arguments)
+        .env("API_PORT", "8001")
+        .env("HOME", "/home/me")
+        .env("DB_PASSWORD", "x")
+        .output()
+        .unwrap()
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+/// The file must be good; its stages, each with its lines.
+#[track_caller]
+fn good(arguments: &[&str]) -> (String, impl Fn(&str) -> Vec<String> + use<>) {
+    let (folder, said) = import(arguments);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.stdout);
+    folder.file("pipeline.toml", &said.stdout);
+    let check = mprun(&folder, &["check", "--syntax", "pipeline.toml"]);
+    assert!(check.status.success(), "{}\n{}", String::from_utf8_lossy(&check.stderr), said.stdout);
+    let text = said.stdout.clone();
+    let section = move |name: &str| {
+        let lines = text.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
+        lines.take_while(|line| !line.is_empty()).map(str::to_owned).collect()
+    };
+    (said.stdout, section)
+}
+
+/// Each of these lines is there. `KEY… | COMMENT…`: the key, or that it was left out.
+#[track_caller]
+fn has(lines: &[String], wanted: &[&str]) {
+    for want in wanted {
+        let forms: Vec<&str> = want.split(" | ").collect();
+        let is_there = lines.iter().any(|line| forms.iter().any(|form| line.starts_with(form)));
+        assert!(is_there, "no line {want:?} in\n{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn a_procfile_with_its_variables() {
+    let (text, section) = good(&["procfile"]);
+    assert!(text.contains("# not carried over: this line has no name (it is no `NAME: COMMAND`)"), "{text}");
+    has(&section("defaults"), &["env_file = \".env\"", "restart = \"always\"", "on_give_up = \"continue\""]);
+    let web = ["command = \"bin/server -p $${PORT:-3000} -e production\"", "env = { PORT = \"4000\" }"];
+    has(&section("stages.web"), &web);
+    has(
+        &section("stages.worker"),
+        &["command = \"QUEUE=mails,orders exec bin/jobs\"", "env = { PORT = \"4100\" }"],
+    );
+    let find = r#"command = ["/bin/sh", "-c", "find tmp -name '*.old' -exec rm {{}} \\;"]"#;
+    has(&section("stages.clean_up"), &[find]);
+    has(&section("stages.release"), &["enabled = false", "restart = \"never\""]);
+}
+
+#[test]
+fn supervised_programs_with_a_pool_and_included_files() {
+    let (text, section) = good(&["supervisord", "services.conf"]);
+    for note in ["[unix_http_server]", "[rpcinterface:supervisor]", "[group:shop]"] {
+        assert!(text.contains(&format!("\n# not carried over: {note} (")), "{note} in\n{text}");
+    }
+    assert!(!text.contains("files ="), "{text}");
+    let here =
+        text.lines().find_map(|line| line.strip_prefix("# From ")?.strip_suffix("/services.d/beat.conf."));
+    has(
+        &section("defaults"),
+        &[
+            &format!("env = {{ LANG = \"C.UTF-8\", ROOT = {:?} }}", here.unwrap()),
+            "umask = \"027\"",
+            "# not carried over: user=shop (",
+        ],
+    );
+    has(
+        &section("stages.api"),
+        &[
+            r#"command = ["/usr/bin/env", "python3", "-m", "http.server", "${API_PORT}", "--bind", "127.0.0.1"]"#,
+            "cwd = \"/srv/shop\"",
+            "restart = \"always\"",
+            "backoff = { reset_after = \"5s\" }",
+            "give_up = { restarts = 8 }",
+            "stop_signal = \"QUIT\" | # not carried over: stopsignal=QUIT (",
+            "stop_timeout = \"30s\"",
+            "user = \"www-data\"",
+            "stdout = \"log\" | # not carried over: stdout_logfile=",
+            "log_file = { path = \"/var/log/shop/api.log\", max_size = \"1MiB\", keep = 3 }",
+            r#"env = { A = "1,2", B = "x y", HOME_BIN = "${HOME}/bin" }"#,
+            "# not carried over: priority=10 (",
+        ],
+    );
+    has(
+        &section("stages.pool"),
+        &[
+            r#"command = ["/srv/shop/bin/work", "--id={worker}", "--percent", "50%", "{{}}"]"#,
+            "processes = 4",
+            "success_codes = [0, 2]",
+        ],
+    );
+    assert!(!section("stages.pool").iter().any(|line| line.contains("log") || line.starts_with("restart")));
+    for stage in ["stages.mails", "stages.old"] {
+        has(&section(stage), &["enabled = false"]);
+    }
+    has(
+        &section("stages.beat"),
+        &["# not carried over: command=", "command = [\"false\"]", "enabled = false"],
+    );
+    has(
+        &section("stages.quiet"),
+        &[
+            "enabled = false",
+            "restart = \"never\"",
+            "stdout = \"null\" | # not carried over: stdout_logfile=NONE (",
+            "log_file = { path = \"/var/log/quiet.err\", max_size = \"50MiB\", keep = 10 }",
+            "# not carried over: colour=red (",
+        ],
+    );
+}
+
+#[test]
+fn services_of_containers_as_far_as_the_file_knows_their_programs() {
+    let (text, section) = good(&["compose"]);
+    for note in ["volumes: db", "networks: back"] {
+        assert!(text.contains(&format!("\n# not carried over: {note}\n")), "{note} in\n{text}");
+    }
+    has(
+        &section("stages.db"),
+        &[
+            "# not carried over: image: some/database:16-alpine (",
+            "enabled = false",
+            "env = { DB_PASSWORD = \"${DB_PASSWORD}\" }",
+            "health = { command = \"db-ready -U $${DB_USER:-app}\", every = \"5s\" | # not carried over: healthcheck: ",
+            "restart = \"never\"",
+        ],
+    );
+    has(
+        &section("stages.cache"),
+        &[
+            r#"command = ["cache-server", "--appendonly", "yes", "--pass", "${CACHE_PASSWORD:-}"]"#,
+            "ready = { command = \"cache-client ping\" } | # not carried over: condition: service_healthy (",
+        ],
+    );
+    has(
+        &section("stages.web_app"),
+        &[
+            r#"command = ["server", "app:main", "-b", "0.0.0.0:${PORT:-8000}"]"#,
+            "env_file = \"app.env\"",
+            r#"env = { DATABASE_URL = "db://app:${DB_PASSWORD:-}@db/app", N = "3", TZ = "Europe/Berlin", DEBUG = "false" }"#,
+            "after = [\"cache\"] | # not carried over: depends_on: cache (",
+            "# not carried over: depends_on: db (",
+            "stop_signal = \"QUIT\" | # not carried over: stop_signal: SIGQUIT (",
+            "stop_timeout = \"1m30s\"",
+            "processes = 3",
+            "restart = \"on-failure\"",
+            "give_up = { restarts = 3, within = \"120s\" }",
+            "backoff = { initial = \"5s\" }",
+            "# not carried over: ports: [8000:8000] (",
+            "# not carried over: deploy: resources: ",
+        ],
+    );
+    has(
+        &section("stages.jobs"),
+        &[
+            r#"command = ["/bin/sh", "-c", "echo \"begins\"\nexec work --all\n"]"#,
+            "env = { A = \"1\" }",
+            "enabled = false",
+            "give_up = { restarts = 5 }",
+            "# not carried over: user: 1000:1000 (",
+            "# not carried over: working_dir: /app (",
+        ],
+    );
+    has(&section("stages.options"), &["# not carried over: image: some/store (", "enabled = false"]);
+}
+
+#[test]
+fn what_is_no_such_file_is_told_with_its_line() {
+    for (arguments, code, said) in [
+        (&["compose", "Procfile"][..], 2, "error: Procfile"),
+        (
+            &["supervisord", "compose.yaml"],
+            2,
+            "error: compose.yaml:1: a setting before the first `[section]`",
+        ),
+        (&["procfile", "services.conf"], 2, "has nothing that could be run"),
+        (&["compose", "nowhere.yaml"], 1, "error: failed to read nowhere.yaml: no such file or directory"),
+        (&["supervisord"], 2, "required"),
+        (&["procfle"], 2, "procfile"),
+    ] {
+        let output = import(arguments).1;
+        assert_eq!(output.code, Some(code), "{arguments:?}: {}", output.stderr);
+        assert!(output.stdout.is_empty() && output.stderr.contains(said), "{arguments:?}: {}", output.stderr);
+    }
+}
+
+#[test]
+fn a_file_of_services_that_are_all_off_has_one_that_is_on() {
+    let folder = Folder::new();
+    folder.file("compose.yaml", "services:\n  a: {image: x}\n  b: {image: y}\n");
+    let output = mprun(&folder, &["import", "compose"]);
+    folder.file("pipeline.toml", &String::from_utf8(output.stdout).unwrap());
+    assert!(mprun(&folder, &["check", "--syntax", "pipeline.toml"]).status.success());
+}
+
+/// The first block of this kind in a page, from a heading or sentence on.
+fn block<'a>(page: &'a str, kind: &str, behind: &str) -> &'a str {
+    let page = &page[page.find(behind).unwrap()..];
+    let start = page.find(&format!("```{kind}\n")).unwrap() + kind.len() + 4;
+    &page[start..start + page[start..].find("```").unwrap()]
+}
+
+#[test]
+fn the_page_about_moving_over_is_true_and_its_file_runs() {
+    let page = fs::read_to_string(project().join("docs/from-supervisord.md")).unwrap();
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path().join("public")).unwrap();
+    folder.file("services.conf", block(&page, "ini", "# From supervisord"));
+    let imported = mprun(&folder, &["import", "supervisord", "services.conf"]);
+    let imported = String::from_utf8(imported.stdout).unwrap();
+    let here = folder.path().to_str().unwrap();
+    assert_eq!(imported.replace(here, "/srv/shop"), block(&page, "toml", "writes this one"));
+
+    let (before, _) = imported.split_once("[stages.worker]").unwrap();
+    folder.file("pipeline.toml", &format!("{before}{}", block(&page, "toml", "What is left is one comment")));
+    let mut mprun = command(&folder);
+    mprun.args(["run", "pipeline.toml"]).env("WEB_PORT", "0");
+    let mut run = Run::of(folder, mprun);
+    let said = |line: &str| wait_until(line, || run.lines().iter().any(|said| said == line).then_some(()));
+    ["worker 0 of mails", "worker 1 of mails", "worker 2 of mails", "synced"].into_iter().for_each(said);
+    run.wait_for_log("Serving HTTP on 127.0.0.1");
+    let log = fs::read_to_string(run.folder.path().join("log/web.log")).unwrap();
+    assert!(log.contains("Serving HTTP on 127.0.0.1"), "{log}");
+    assert!(!run.lines().iter().any(|line| line.contains(':')), "the clock's lines go nowhere");
+
+    let killed = |stage: &str| wait_until(stage, || run.workers(stage).first().copied());
+    support::process::kill(killed("web"), libc::SIGKILL);
+    wait_until("the web service once more", || {
+        (run.stderr().matches("Serving HTTP on 127.0.0.1").count() == 2).then_some(())
+    });
+    run.tell(&["scale", "worker=4"]);
+    said("worker 3 of mails");
+    run.tell(&["stop"]);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+}
