@@ -28,6 +28,7 @@ pub(crate) fn main(registry: &Registry) -> ExitCode {
         "__log" => supervisor::runtime::log_writer::run(),
         supervisor::runtime::services::identities::VERB => supervisor::runtime::services::identities::run(),
         supervisor::runtime::loader::VERB => supervisor::runtime::loader::run(registry),
+        supervisor::runtime::settler::VERB => supervisor::runtime::settler::run(),
         sys::reexec::VERB => sys::reexec::run(),
         "__rehearse" => cli::preflight(registry),
         _ => cli::main(registry),

@@ -46,6 +46,15 @@ fn four_workers_killed_again_and_again_write_each_line_once() {
 }
 
 #[test]
+fn what_replaces_a_file_under_the_storm_has_each_line_once() {
+    let folder = Folder::new();
+    folder.file("out.txt", "from the run before\n");
+    folder.file("pipeline.toml", &format!("{STORMY}{TYPED}{}", write("path = 'out.txt', replace = true")));
+    let (run, _) = storm(folder);
+    assert_once(&read(&run), ALL);
+}
+
+#[test]
 fn a_file_that_is_rotated_under_the_storm_has_each_line_once_with_those_before() {
     let folder = Folder::new();
     folder.file("pipeline.toml", &format!("{STORMY}{TYPED}{}", write("path = 'out-{time:%S}.txt'")));
@@ -206,4 +215,33 @@ fn a_durable_run_whose_processes_all_die_again_and_again_has_each_line_once() {
     }
     assert!(deaths > 5, "only {deaths} deaths");
     assert_once(&read_in(&folder), N);
+}
+
+/// Nobody takes the place of the worker that is killed: the lines that it has written last don't count, and don't stay.
+#[test]
+fn at_the_end_of_a_run_a_file_holds_what_is_done_and_nothing_else() {
+    for sink in ["use = 'file'\nwith = { path = 'out.txt' }\n", "use = 'filter'\nwith = { contains = '1' }\n"]
+    {
+        for round in 0..10 {
+            let folder = Folder::new();
+            let text = format!(
+                "[stages.count]\nuse = 'count'\nwith = {{ format = '1{{item}}' }}\noutput = 'a'\n\
+                 [stages.write]\n{sink}input = 'a'\nrestart = 'never'\n"
+            );
+            folder.file("pipeline.toml", &text);
+            let mut run = Run::in_folder(folder, &["--report", "report.json"]);
+            let printed = |run: &Run| if sink.contains("file") { read(run) } else { run.stdout() };
+            wait_until("some lines", || (printed(&run).lines().count() > 100 * round).then_some(()));
+            for pid in run.workers("write") {
+                process::kill(pid, libc::SIGKILL);
+            }
+            assert_eq!(run.wait(), 1);
+            let report = fs::read_to_string(run.folder.path().join("report.json")).unwrap();
+            let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+            let done = &report["stages"][1]["done"];
+            let text = printed(&run);
+            assert!(text.ends_with('\n'), "a torn line at the end");
+            assert_eq!(text.lines().count() as u64, done.as_u64().unwrap(), "{}", run.stderr());
+        }
+    }
 }

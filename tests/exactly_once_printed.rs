@@ -113,7 +113,7 @@ fn durable(n: u32, more: &str) -> Folder {
     folder.file("input.txt", &input);
     let text = format!(
         "drain_timeout = '20ms'\n{STORMY}[stages.read]\nuse = 'lines'\nwith = {{ path = 'input.txt' }}\noutput = 'a'\n\
-         [stages.print]\nuse = 'filter'\ninput = 'a'\nprocesses = 4\n{more}[queues.a]\ndurable = true\ncapacity = 100\n"
+         [stages.print]\nuse = 'filter'\nwith = {{ contains = '<' }}\ninput = 'a'\nprocesses = 4\n{more}[queues.a]\ndurable = true\ncapacity = 100\n"
     );
     folder.file("pipeline.toml", &text);
     folder
@@ -155,7 +155,7 @@ fn a_durable_run_that_appends_over_deaths_of_everything_has_each_line_once() {
 
 #[test]
 fn a_stop_right_behind_a_kill_leaves_each_line_once_for_the_run_that_resumes() {
-    const N: u32 = 1500;
+    const N: u32 = 500;
     let folder = durable(N, "sleep = '1ms'\n");
     let mut stops = 0;
     loop {
@@ -173,6 +173,6 @@ fn a_stop_right_behind_a_kill_leaves_each_line_once_for_the_run_that_resumes() {
         }
         stops += 1;
     }
-    assert!(stops > 5, "only {stops} stops");
+    assert!(stops > 3, "only {stops} stops");
     assert_once(&read(&folder), N);
 }

@@ -23,8 +23,12 @@
 //! | in the write, and the file is moved away before another worker looks at it | half a line at its end | nothing, if no worker has it open; else a worker that closes the file cuts it off |
 //! | beginning with a file, before that is logged | an empty file, or one more line end | does it again |
 //! | the supervisor, and so all workers | at worst half a line at the end | the next run begins on a line of its own |
+//!
+//! Where a stage's token says how much of a file counts, its workers write by turns instead (`turn.rs`, with a table of its own;
+//! `after_power_cut.rs` has another).
 #![forbid(unsafe_code)]
 
+mod after_power_cut;
 mod appender;
 mod claim;
 mod counters;
@@ -32,13 +36,17 @@ mod counts;
 mod entry;
 mod note;
 mod open_note;
+mod own_file;
 mod turn;
 mod undo_log;
 mod write;
 
+pub(crate) use after_power_cut::sync;
 pub(crate) use appender::{Appender, Beginning, Begun};
 pub(crate) use claim::Claim;
 pub(crate) use counts::{CountedFile, Counts};
+#[cfg(test)]
+pub(crate) use entry::FileId;
 pub(crate) use note::{NOTE_WORDS, Turn, whose};
 pub(crate) use open_note::settle;
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub(super) const PIECE_BYTES: usize = 64 * 1024;
 pub(super) const PAGE: u64 = if cfg!(test) { 16 } else { 4096 };
 const SUMS: usize = 18;
 
+/// The number of the turn in what is left beside a token that was restored after a power cut.
+pub(super) const RESTORED: u64 = u64::MAX;
+
 /// A turn that writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Turn {

@@ -1,29 +1,22 @@
 //! What becomes of the note of a worker that died in its turn: the file that it is about is found, and settled.
 
+use super::after_power_cut;
 use super::appender::Appender;
 use super::counts::Counts;
 use super::entry::FileId;
-use super::note::{Note, Settlement};
+use super::note::{Note, RESTORED, Settlement};
+use super::own_file::{OwnFile, id};
 use super::turn::Notes;
 use super::undo_log::UndoLog;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Compared, or looked through, at once.
 const READ_BYTES: u64 = 64 * 1024;
-
-/// The file that the one who settles has open itself.
-#[derive(Clone, Copy)]
-pub(crate) struct OwnFile<'a> {
-    pub file: BorrowedFd<'a>,
-    pub id: FileId,
-    pub path: &'a Path,
-}
 
 /// Cuts off what a dead worker has written of a turn that `counts` doesn't know, or leaves it, says so, and counts the lines
 /// that may come twice. Killed anywhere in it, the next one does it again.
@@ -34,6 +27,10 @@ pub(crate) fn settle(
     log: &UndoLog,
 ) -> io::Result<()> {
     let Some(note) = notes.open(counts.turn)? else { return Ok(()) };
+    if note.turn == RESTORED {
+        counts.files.iter().try_for_each(|file| after_power_cut::cut(file, own, log))?;
+        return notes.clear();
+    }
     match find(&note, counts, own)? {
         Some((file, path)) => {
             let appender = Appender::new(file, log.clone())?;
@@ -95,10 +92,6 @@ fn find(note: &Note, counts: &Counts, own: Option<OwnFile<'_>>) -> io::Result<Op
     Ok(is_it.then_some((file, path)))
 }
 
-fn id(about: &fs::Metadata) -> FileId {
-    FileId { device: about.dev(), inode: about.ino() }
-}
-
 fn is(path: &Path, file: FileId) -> bool {
     fs::metadata(path).is_ok_and(|about| id(&about) == file)
 }
@@ -108,11 +101,4 @@ fn beside(paths: &[PathBuf], file: FileId) -> Option<PathBuf> {
     let folders = paths.iter().filter_map(|path| path.parent());
     let entries = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     entries.map(|entry| entry.path()).find(|path| is(path, file))
-}
-
-impl<F: AsFd> Appender<F> {
-    /// As who settles wants it.
-    pub(crate) fn as_own<'a>(&'a self, path: &'a Path) -> OwnFile<'a> {
-        OwnFile { file: self.target().as_fd(), id: self.id(), path }
-    }
 }

@@ -18,6 +18,7 @@
 use super::appender::{Appender, Kind};
 use super::note::{NOTE_WORDS, Note, PIECE_BYTES, Settlement, Turn};
 use super::write::{self, pieces};
+use crate::sys::fd;
 use crc32fast::Hasher;
 use nix::unistd::{Whence, ftruncate, lseek};
 use std::fs::File;
@@ -130,21 +131,23 @@ impl<F: AsFd> Appender<F> {
             let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
             reader.read_exact_at(&mut bytes, from).map(|()| bytes)
         })?;
-        // The system can't cut a file only if no other process has just written to it: this moment, after a kill, is the one in which a
-        // line of another program may be lost.
-        if settlement == Settlement::Cut && self.length()? != length {
-            settlement = Settlement::Keep;
-        }
-        match settlement {
-            Settlement::Cut => self.cut_to(note.start)?,
-            Settlement::Keep if !self.ends_a_line()? => write::all(self.target(), b"\n")?,
-            Settlement::Keep | Settlement::Nothing => {}
-        }
+        // Our own log may go to the same file, and waits for that. The system can't cut a file only if no other process has just
+        // written to it: this moment, after a kill, is the one in which a line of another program may be lost.
+        fd::exclusively(self.target(), || {
+            if settlement == Settlement::Cut && self.length()? != length {
+                settlement = Settlement::Keep;
+            }
+            match settlement {
+                Settlement::Cut => self.cut_to(note.start),
+                Settlement::Keep if !self.ends_a_line()? => Ok(write::all(self.target(), b"\n")?),
+                Settlement::Keep | Settlement::Nothing => Ok(()),
+            }
+        })?;
         Ok((length.saturating_sub(note.start), settlement))
     }
 
     /// The position first: killed between the two steps, the next one finds the bytes and does it again.
-    fn cut_to(&self, length: u64) -> io::Result<()> {
+    pub(super) fn cut_to(&self, length: u64) -> io::Result<()> {
         if self.kind == Kind::FileAtPosition {
             lseek(self.target(), super::undo_log::offset(length), Whence::SeekSet)?;
         }

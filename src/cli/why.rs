@@ -62,6 +62,8 @@ fn text(stage: &StageStatus) -> String {
     let mut lines = vec![format!("{}: {restarts}", stage.name)];
     lines.extend(stage.failure().map(|failure| format!("  {failure}")));
     lines.extend(stage.kills().map(|kills| format!("  {kills}")));
+    let order = stage.order.as_ref().zip(stage.inputs.first()).and_then(|(order, input)| order.says(input));
+    lines.extend(order.map(|order| format!("  {order}")));
     stage.workers.iter().for_each(|worker| lines.extend(of_worker(&stage.name, worker)));
     lines.join("\n") + "\n"
 }

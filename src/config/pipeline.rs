@@ -124,10 +124,22 @@ pub struct Stage {
     pub rules: Rules,
     /// What the worker loop reads live from its slot.
     pub tuning: Tuning,
+    /// In which order what its workers write comes out.
+    pub order: OutputOrder,
     /// When a fresh process replaces an old one.
     pub recycle: Recycle,
     /// Where what its workers say goes, beside standard error. The path starts at the pipeline's folder.
     pub log_file: Option<LogFile>,
+}
+
+impl Stage {
+    /// How many finished items may wait for those before them, if the order of its input is to be kept. A program with
+    /// `mode = "stream"` has one process then, which keeps an order by itself.
+    pub fn window(&self) -> Option<u64> {
+        let is_stream = self.work.command().is_some_and(|command| command.mode == Mode::Stream);
+        let keeps = self.order.order.is_some() && !is_stream;
+        keeps.then(|| u64::from(self.order.order_window) * u64::from(self.processes))
+    }
 }
 
 /// The part of a stage that a running worker can't change: replaced worker by worker on reload.
@@ -139,6 +151,22 @@ pub struct Work {
     pub inputs: Vec<String>,
     /// Names of the queues it writes; none: lines on standard output.
     pub outputs: Vec<String>,
+}
+
+/// In which order what the workers of a stage write comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputOrder {
+    /// That of its input; `None`: as it is done.
+    pub order: Option<OrderOf>,
+    /// Finished items that may wait for those before them, for each process.
+    pub order_window: u32,
+}
+
+/// `order`: whose order is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderOf {
+    /// The input's.
+    Input,
 }
 
 /// Who does the work of a stage.

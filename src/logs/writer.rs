@@ -15,6 +15,7 @@
 use super::file::RotatingFile;
 use super::journal;
 use super::record::{Received, take_apart};
+use crate::sys::fd;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use log::Level;
 use nix::errno::Errno;
@@ -67,8 +68,10 @@ struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let once = || io::stderr().lock().write(bytes);
         loop {
-            match io::stderr().lock().write(bytes) {
+            // `> file 2>&1`: never while a worker cuts something off there.
+            match if fd::is_file(io::stderr()) { fd::exclusively(io::stderr(), once) } else { once() } {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let stderr = io::stderr();
                     poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE)?;

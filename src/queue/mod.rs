@@ -91,8 +91,8 @@ mod tests;
 
 pub use crate::model::{ItemFailure, Limits, Rate, RateUnit, Retry, Tuning, WhenFailing, WhenFull};
 pub use admin::{
-    DeadLetterCandidate, Death, Failing, FailureAttribution, PutBack, QueueAdmin, Released, SlotReport,
-    WindowState,
+    DeadLetterCandidate, Death, Failing, FailureAttribution, NextItem, PutBack, QueueAdmin, Released,
+    SlotReport, WindowState,
 };
 pub use arena::attach::Arena;
 pub use arena::fault::Fault;
@@ -106,7 +106,7 @@ pub use arena::layout::{
 };
 pub use arena::orders::{Ending, Order, Phase};
 pub use arena::worker_time::{Waiting, WorkTimes};
-pub use recovery::{LabelledQueue, Opened, Saved};
+pub use recovery::{LabelledQueue, LoneItem, Opened, Saved};
 pub use transaction::checkpoint::Durability;
 pub use transaction::counts::QueueCounts;
 pub use transaction::delayed::Delay;

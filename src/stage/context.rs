@@ -61,6 +61,11 @@ impl Orders {
         matches!(self.arena.order(self.slot), Order::Drain | Order::Finish)
     }
 
+    /// Whether a power cut may not cost everything.
+    pub(crate) fn are_queues_saved(&self) -> bool {
+        self.arena.is_saved()
+    }
+
     /// Waits for the reader of the output: that time is neither the stage's nor the item's.
     pub(crate) fn while_blocked<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.arena.begin_wait(self.slot, Waiting::Blocked);

@@ -37,6 +37,7 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> StageSta
         name: name.into(),
         kind: "filter".into(),
         is_command: false,
+        order: None,
         rate_limit: None,
         inputs: queue(input),
         outputs: queue(output),

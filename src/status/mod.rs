@@ -23,7 +23,7 @@ pub(crate) use letters::Letters;
 pub(crate) use queue::QueueStatus;
 pub(crate) use rates::Samples;
 pub use stage::Progress;
-pub(crate) use stage::{Failing, Fate, Histogram, Rate, StageStatus};
+pub(crate) use stage::{Failing, Fate, Histogram, OrderStatus, Rate, StageStatus};
 pub(crate) use transition::{Glimpse, Transition, WorkerChange};
 pub(crate) use worker::{Times, WorkerState, WorkerStatus};
 

@@ -25,6 +25,9 @@ pub(crate) struct StageStatus {
     /// How many items it may begin in a time, as the file says it: `100/s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<String>,
+    /// How far it is with what it puts in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderStatus>,
     /// Workers that have a process.
     pub running: u32,
     /// Its workers finish their item and wait.
@@ -97,6 +100,41 @@ pub(crate) struct Failing {
     pub since: f64,
     /// Why the last item failed.
     pub last_words: String,
+}
+
+/// The order of its input, which a stage keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OrderStatus {
+    /// The number of the item whose outputs come next.
+    pub next: u64,
+    /// Where it is: `waiting`, `delayed`, `leased`, or `finished`.
+    pub next_is: String,
+    /// The output queue that has no room for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_up_by: Option<String>,
+    /// Finished items whose outputs wait for that.
+    pub finished: u64,
+    /// With this number of them no more are taken.
+    pub most: u64,
+    /// Outputs that wait.
+    pub outputs: u64,
+}
+
+impl OrderStatus {
+    /// What waits, and for what; `None`: nothing does.
+    pub(crate) fn says(&self, input: &str) -> Option<String> {
+        let OrderStatus { next, finished, most, .. } = self;
+        let why = match (&self.held_up_by, self.next_is.as_str()) {
+            (Some(queue), _) => format!("the outputs of item {next} wait for room in {queue}"),
+            (None, "delayed") => format!("item {next} has failed and is delayed"),
+            (None, "leased") => format!("item {next} is being worked on"),
+            (None, _) => format!("item {next} waits to be taken"),
+        };
+        let full = if finished >= most { "; no more are taken" } else { "" };
+        (*finished > 0).then(|| {
+            format!("keeps the order of {input}: {finished} finished items wait ({most} may), as {why}{full}")
+        })
+    }
 }
 
 /// Items a second, over a while.

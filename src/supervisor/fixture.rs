@@ -1,7 +1,8 @@
 //! Pipelines for tests.
 
 use crate::config::{
-    Backoff, GiveUp, OnGiveUp, Pipeline, Queue, Recycle, Restart, Rules, Stage, Texts, Tuning, WhenFull, Work,
+    Backoff, GiveUp, OnGiveUp, OutputOrder, Pipeline, Queue, Recycle, Restart, Rules, Stage, Texts, Tuning,
+    WhenFull, Work,
 };
 use crate::model::Limits;
 use crate::supervisor::machine::wanted::Wanted;
@@ -31,6 +32,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
             schedule: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
+        order: OutputOrder { order: None, order_window: 64 },
         recycle: Recycle::default(),
         log_file: None,
     }

@@ -60,6 +60,22 @@ pub(crate) fn is_file(file: impl AsFd) -> bool {
     fstat(file).is_ok_and(|about| SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
 }
 
+/// Behind the end of every file, and in front of what `append` claims.
+const EXCLUSIVE: i64 = (1 << 61) - 1;
+
+/// Acts while no other process does so for the same file, which is open for writing. The lock is the process's: it goes with
+/// it, and with each descriptor of the file that it closes. Where the file system knows no locks it acts all the same.
+pub(crate) fn exclusively<T>(file: impl AsFd, act: impl FnOnce() -> T) -> T {
+    let lock = |kind: i32| {
+        let (l_type, l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
+        libc::flock { l_type, l_whence, l_start: EXCLUSIVE, l_len: 1, l_pid: 0 }
+    };
+    while fcntl(&file, FcntlArg::F_SETLKW(&lock(libc::F_WRLCK))) == Err(Errno::EINTR) {}
+    let result = act();
+    let _ = fcntl(&file, FcntlArg::F_SETLK(&lock(libc::F_UNLCK))); // if it failed, the process's end would release it
+    result
+}
+
 /// Whether this process still has a controlling terminal.
 pub(crate) fn has_terminal() -> bool {
     open("/dev/tty", OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty()).is_ok()

@@ -43,9 +43,22 @@ impl Console {
         Console { printing, lines, count: 0, before_item, has_failed: false, written: 0, output, arena, slot }
     }
 
+    /// The token under which lines are written, if they are under any.
+    pub(super) fn takes_turns(&self) -> Option<QueueId> {
+        self.printing.as_ref().map(|printing| printing.token)
+    }
+
+    /// What the token is to say before the first line; `None`: it says so already.
+    pub(super) fn begin_file(&mut self, state: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        match (&mut self.printing, &self.output) {
+            (Some(printing), Ok(output)) => printing.begin(state, output).map_err(|error| failure(&error)),
+            _ => Ok(None),
+        }
+    }
+
     /// The token under which the lines collected so far are to be written; `None`: under none.
     pub(super) fn needs_turn(&self) -> Option<QueueId> {
-        self.printing.as_ref().filter(|_| !self.lines.is_empty()).map(|printing| printing.token)
+        self.takes_turns().filter(|_| !self.lines.is_empty())
     }
 
     /// Whether it is time to commit the items at hand: lines that go out in a turn can't go out before.

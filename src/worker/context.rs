@@ -254,6 +254,26 @@ impl WorkerContext {
         }
     }
 
+    /// Before the first line is printed by turns the token names the file, for what is saved of the queues. No lease may be
+    /// held.
+    pub(super) fn begin_printing(&mut self) -> Result<(), Stop> {
+        let Some(token) = self.console.takes_turns().filter(|_| self.queues.is_saved()) else {
+            return Ok(());
+        };
+        self.take_turn(0, token)?;
+        let state = self.queues.item(0)?.bytes.to_vec();
+        match self.console.begin_file(&state)? {
+            None => Ok(self.queues.give_back_all()?),
+            Some(next) => {
+                let put = self.queues.put(&[token], &next, Some(0));
+                put.map_err(|error| failure_of(&error, "the memory of standard output"))?;
+                self.queues.commit(1, Wait::Forever)?;
+                self.queues.save_first();
+                Ok(())
+            }
+        }
+    }
+
     /// Lines for standard output are out before the leases `0 .. upto` end. Into a file they go in a turn, which ends with
     /// these: then its token is one more.
     fn print(&mut self, upto: usize) -> Result<usize, Stop> {

@@ -28,7 +28,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use builtin::token::{reopen as reopen_token, says_end};
+pub(crate) use builtin::token::{reopen as reopen_token, says_end, state_of};
 pub(crate) use program::service;
 pub(crate) use program::{Identity, StderrRelay};
 pub(crate) use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
@@ -56,6 +56,9 @@ pub(crate) fn run(registry: &Registry) -> ExitCode {
             return exit::code(exit::FAILED);
         }
     };
+    if let Err(stop) = worker.begin_printing() {
+        return leave(&mut worker, stop);
+    }
     let stop = match worker.spec.work.task.clone() {
         Task::Command(command) => program::serve(&mut worker, *command, &context),
         Task::Use { name, with } => match registry.open(&name, &with, &context) {

@@ -34,6 +34,18 @@ impl Printing {
         Printing { token, notes, run: run.to_owned(), whose, log, path, claim: None, said_shared: false }
     }
 
+    /// What the token is to say before the first line; `None`: it says so already.
+    pub(super) fn begin(&self, state: &[u8], output: &Appender<impl AsFd>) -> io::Result<Option<Vec<u8>>> {
+        let mut counts = Counts::decode(state).unwrap_or_default();
+        append::settle(&self.notes, &counts, Some(output.as_own(&self.path)), &self.log)?;
+        if counts.of(NAME).is_some_and(|known| known.file == output.id()) {
+            return Ok(None);
+        }
+        // What was printed into another file is safe before nobody knows of that any more.
+        append::sync(&counts)?;
+        Ok(Some(self.state(&mut counts, output, output.length()?)))
+    }
+
     /// Writes the lines in this turn. `state`: what the token says; what it is to say comes back.
     pub(super) fn write(
         &mut self,
@@ -43,7 +55,8 @@ impl Printing {
     ) -> io::Result<Vec<u8>> {
         let mut counts = Counts::decode(state).unwrap_or_default();
         append::settle(&self.notes, &counts, Some(output.as_own(&self.path)), &self.log)?;
-        let turn = Turn { number: counts.turn + 1, whose: self.whose };
+        counts.turn += 1;
+        let turn = Turn { number: counts.turn, whose: self.whose };
         let length = if self.is_counted(output)? {
             let mut written = None;
             output.write_in_turn(turn, lines, &mut written, &self.notes).1?;
@@ -52,12 +65,16 @@ impl Printing {
             output.append(lines)?;
             output.length()?
         };
-        (counts.turn, counts.run) = (turn.number, self.run.clone().into_bytes());
+        Ok(self.state(&mut counts, output, length))
+    }
+
+    fn state(&self, counts: &mut Counts, output: &Appender<impl AsFd>, length: u64) -> Vec<u8> {
+        counts.run = self.run.clone().into_bytes();
         let path = std::os::unix::ffi::OsStrExt::as_bytes(self.path.as_os_str()).to_owned();
         counts.set(CountedFile { name: NAME.to_owned(), path, file: output.id(), length });
-        let mut next = Vec::new();
-        counts.encode(&mut next);
-        Ok(next)
+        let mut state = Vec::new();
+        counts.encode(&mut state);
+        state
     }
 
     fn is_counted(&mut self, output: &Appender<impl AsFd>) -> io::Result<bool> {

@@ -32,9 +32,12 @@ pub(super) fn check(
     report: &mut Report,
 ) {
     let on: Vec<_> = drafts.iter().zip(stages).filter(|(draft, _)| draft.off.is_none()).collect();
-    let hides = |stage: &Stage| stage.work.keeps_state(registry) || stage.work.needs_spill_queue();
-    let positions = on.iter().filter(|(_, stage)| hides(stage));
-    let faults = [processes(&on), hidden_queues(queues.len(), positions.count(), start)];
+    let hides = |stage: &Stage| {
+        let keeps = stage.work.keeps_state(registry) || stage.work.needs_spill_queue();
+        usize::from(keeps) + usize::from(stage.window().is_some())
+    };
+    let hidden = on.iter().map(|(_, stage)| hides(stage)).sum();
+    let faults = [processes(&on), hidden_queues(queues.len(), hidden, start)];
     faults.into_iter().flatten().for_each(|fault| report.push(fault));
 }
 

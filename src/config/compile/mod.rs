@@ -6,6 +6,7 @@ mod cycles;
 mod draft;
 mod limits;
 mod mode;
+mod order;
 mod queues;
 mod rules;
 mod service;
@@ -45,6 +46,7 @@ pub(super) fn compile(
     wiring.check(&queues, report);
     cycles::check(&drafts, &wiring, report);
     let queues = queues::compile(&mut queues, &wiring, report);
+    order::check(&drafts, &stages, (&wiring, &queues), registry, report);
     cautions::programs_before_kept_queues(&drafts, &queues, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
@@ -104,6 +106,7 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
         processes: keys.processes.value,
         rules: keys.part(),
         tuning: keys.part(),
+        order: keys.part(),
         recycle: keys.recycle.checked(),
         log_file: rules::log_file(&draft.name, keys, report),
     }

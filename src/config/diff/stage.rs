@@ -5,7 +5,7 @@ use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_du
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
 use crate::config::pipeline::{
-    Collect, Command, Framing, Mode, Reply, Rules, Stage, Stdout, Task, Tuning, Work,
+    Collect, Command, Framing, Mode, OutputOrder, Reply, Rules, Stage, Stdout, Task, Tuning, Work,
 };
 use crate::logs::LogFile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,9 +27,10 @@ pub struct StageChange {
 }
 
 pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
-    let Stage { name: _, folder, work, processes, rules, tuning, recycle, log_file } = old;
+    let Stage { name: _, folder, work, processes, rules, tuning, order, recycle, log_file } = old;
     let (mut live, mut replaced) = (Vec::new(), Vec::new());
     <StageKeys as Part<Tuning>>::compare_part("", tuning, &new.tuning, &mut live);
+    <StageKeys as Part<OutputOrder>>::compare_part("", order, &new.order, &mut live);
     <StageKeys as Part<Rules>>::compare_part("", rules, &new.rules, &mut live);
     replaced.extend(KeyChange::between("folder", folder, &new.folder, shown_folder));
     compare_work(work, &new.work, &mut replaced);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::pipeline::{
-    Backoff, Control, GiveUp, OnGiveUp, Queue, Recycle, Restart, Rules, Stage, Tuning, WhenFull, Work,
+    Backoff, Control, GiveUp, OnGiveUp, OrderOf, OutputOrder, Queue, Recycle, Restart, Rules, Stage, Tuning,
+    WhenFull, Work,
 };
 
 fn stage(name: &str) -> Stage {
@@ -20,6 +21,7 @@ fn stage(name: &str) -> Stage {
             schedule: None,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
+        order: OutputOrder { order: None, order_window: 64 },
         recycle: Recycle::default(),
         log_file: None,
     }
@@ -102,6 +104,7 @@ fn live_keys_are_told_as_a_file_writes_them() {
         stage.tuning.item_timeout = Some(Duration::from_secs(90));
         stage.rules.restart = Restart::Never;
         stage.rules.give_up.restarts = 3;
+        stage.order = OutputOrder { order: Some(OrderOf::Input), order_window: 8 };
         stage.recycle.memory = Some(64 << 20);
     });
     let said: Vec<String> = change.live.iter().map(KeyChange::to_string).collect();
@@ -110,6 +113,8 @@ fn live_keys_are_told_as_a_file_writes_them() {
         [
             "sleep: 0s -> 1s500ms",
             "item_timeout: unset -> 1m30s",
+            "order: unset -> input",
+            "order_window: 64 -> 8",
             "restart: on-failure -> never",
             "give_up.restarts: 10 -> 3",
         ]

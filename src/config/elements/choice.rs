@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
-use crate::config::pipeline::{Collect, Framing, OnGiveUp, Restart, Stdout, Sync, WhenFailing, WhenFull};
+use crate::config::pipeline::{
+    Collect, Framing, OnGiveUp, OrderOf, Restart, Stdout, Sync, WhenFailing, WhenFull,
+};
 
 /// An enum whose variants have a word each.
 pub(crate) trait Choice: Copy + PartialEq + 'static {
@@ -26,6 +28,10 @@ impl Choice for OnGiveUp {
 impl Choice for WhenFailing {
     const WORDS: &'static [(&'static str, Self)] =
         &[("wait", WhenFailing::Wait), ("stop", WhenFailing::Stop), ("dead-letter", WhenFailing::DeadLetter)];
+}
+
+impl Choice for OrderOf {
+    const WORDS: &'static [(&'static str, Self)] = &[("input", OrderOf::Input)];
 }
 
 impl Choice for Sync {

@@ -12,7 +12,7 @@ use crate::config::elements::{
     Processes, QueueNames, RateText, ReplyWord, ScheduleText, Umask, Variables, With, Word, part, table,
 };
 use crate::config::pipeline::{
-    Collect, Command, Framing, OnGiveUp, Restart, Rules, Stdout, Tuning, WhenFailing,
+    Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Restart, Rules, Stdout, Tuning, WhenFailing,
 };
 
 table! {
@@ -80,6 +80,12 @@ table! {
         output: QueueNames = Vec::new(), also "outputs" "to" "out" "writes" "target";
         /// How many worker processes the stage has: a number, or "cpus" for as many as there are CPUs.
         processes: Processes = 1, also "workers" "process" "numprocs" "replicas" "instances" "concurrency";
+        /// "input": what the processes write comes out in the order of the items that they took, whoever is done first.
+        /// With `mode = "reply"` or `"each"`, or a built-in, and with one `input`. Without it, as they are done.
+        order: Option<OrderOf> = None, also "ordered" "keep_order" "ordering";
+        /// With `order`: how many finished items may wait for those before them, for each process; then no more are taken.
+        /// They count for the `max_bytes` of the queue that they are for.
+        order_window: Count<1, 8192, u32> = 64, also "window" "order_buffer";
         /// How many items the stage may begin in a time (a source: emit), over all its workers, also while the pipeline
         /// drains. Without it there is no limit.
         rate: Option<RateText> = None, also "rate_limit" "ratelimit" "throttle" "max_rate" "limit_rate";
@@ -132,6 +138,8 @@ part! {
     }
 }
 
+part! { StageKeys => OutputOrder { order, order_window } }
+
 part! {
     StageKeys => Rules {
         restart, backoff, give_up, on_give_up, stop_timeout, failing_timeout, schedule,
@@ -166,8 +174,20 @@ const OF_A_PROGRAM: [&str; 19] = [
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 10] =
-    ["use", "with", "command", "mode", "reply", "collect", "batch", "input", "output", "schedule"];
+const OF_ONE_STAGE: [&str; 12] = [
+    "use",
+    "with",
+    "command",
+    "mode",
+    "reply",
+    "collect",
+    "batch",
+    "input",
+    "output",
+    "order",
+    "order_window",
+    "schedule",
+];
 
 impl StageKeys {
     /// The keys of a program that are set here, with their places.

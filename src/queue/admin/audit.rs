@@ -6,7 +6,7 @@ use crate::queue::arena::layout::{
 };
 use crate::queue::arena::{descriptor::Meta, fault::Fault};
 use crate::queue::transaction::counts::{self, QueueCounts};
-use crate::queue::transaction::{delayed, holdings::Bitmap, returned, ring, tx::Tx, window};
+use crate::queue::transaction::{delayed, holdings::Bitmap, places, returned, ring, tx::Tx};
 use std::collections::BTreeMap;
 
 struct Tally {
@@ -83,7 +83,7 @@ pub(super) fn check(tx: &Tx<'_>) -> Result<Vec<(QueueId, QueueCounts)>, String> 
     }
     let mut all = Vec::new();
     for queue in counts::used_queues(tx.memory) {
-        match window::is_one(tx, queue) {
+        match places::is_one(tx, queue) {
             true => in_window(tx, queue, &mut tally)?,
             false => waiting(tx, queue, &mut tally)?,
         }
@@ -177,15 +177,15 @@ fn in_window(tx: &Tx<'_>, queue: QueueAt, tally: &mut Tally) -> Result<(), Strin
     let place = format!("window {}", queue.index());
     let (mut closed, mut outputs) = (0, 0);
     let next = tx.get(queue + queue::NEXT_PLACE);
-    for closed_place in window::places(tx, queue)? {
+    for closed_place in places::closed(tx, queue)? {
         closed += closed_place.items;
         if let Some(list) = closed_place.list(tx) {
             tally.bytes[queue.index()] += tally.block(list, place.clone())?;
         }
         let is_next = closed_place.first == next;
-        let (gone, items) = if is_next { window::moved(tx, queue) } else { (0, 0) };
+        let (gone, items) = if is_next { places::moved(tx, queue) } else { (0, 0) };
         for (i, at) in closed_place.outputs(tx).enumerate().skip(gone) {
-            let meta = window::rest(at, tx.memory.meta(at), if i == gone { items } else { 0 })?;
+            let meta = places::rest(at, tx.memory.meta(at), if i == gone { items } else { 0 })?;
             let to = QueueAt::of(meta.queue())?.index();
             tally.pending[to] += meta.items() as u64;
             outputs += meta.items() as u64;

@@ -7,9 +7,10 @@ mod put_back;
 mod queues;
 mod release;
 mod slots;
+mod windows;
 
 pub use failing::Failing;
-pub use order::WindowState;
+pub use order::{NextItem, WindowState};
 pub use put_back::PutBack;
 pub use queues::QueueAdmin;
 pub use release::{DeadLetterCandidate, Death, FailureAttribution, Released};

@@ -1,15 +1,18 @@
 //! The order of a queue's items: begun, ended, looked at. See `transaction/window.rs`.
 
 use super::queues::QueueAdmin;
+use super::windows;
 use crate::queue::QueueId;
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{PLACES, QueueAt, queue};
-use crate::queue::transaction::{counts, session::Session, window};
+use crate::queue::arena::layout::{EntryAt, PLACES, QueueAt, entry, queue};
+use crate::queue::transaction::{counts, delayed, places, returned, tx::Tx, window};
 
 /// A number that no item reaches, seen from another.
 const NEVER: u64 = 1 << 62;
 /// Finished items that may wait, at most: places beyond are for those that workers are at.
 const MAX_WAITING: u64 = PLACES / 2;
+/// Items among which one is searched for.
+const MAX_SEARCHED: u64 = 4096;
 
 /// How a window stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,21 @@ pub struct WindowState {
     pub outputs: u64,
     /// The output queue that has no room for what comes next.
     pub held_up_by: Option<QueueId>,
+    /// Where that item is.
+    pub next_is: NextItem,
+}
+
+/// Where the item is whose outputs come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextItem {
+    /// It waits to be taken, or it has not come yet.
+    Waits,
+    /// It has failed, and waits for its time.
+    Delayed,
+    /// A worker has it.
+    Leased,
+    /// It is finished.
+    Finished,
 }
 
 impl QueueAdmin {
@@ -70,7 +88,7 @@ impl QueueAdmin {
     pub fn end_order(&mut self, window: QueueId) -> Result<(), Fault> {
         let window = QueueAt::of(window)?;
         let mut tx = self.session.begin()?;
-        if !window::is_one(&tx, window) {
+        if !places::is_one(&tx, window) {
             return Ok(());
         }
         let input = QueueAt::linked(tx.get(window + queue::WINDOW_OF));
@@ -105,47 +123,26 @@ impl QueueAdmin {
     pub fn window(&mut self, window: QueueId) -> Result<Option<WindowState>, Fault> {
         let window = QueueAt::of(window)?;
         let tx = self.session.begin()?;
-        Ok(window::is_one(&tx, window).then(|| WindowState {
-            next: window::first_place(&tx, window),
+        if !places::is_one(&tx, window) {
+            return Ok(None);
+        }
+        let next = window::first_place(&tx, window);
+        Ok(Some(WindowState {
+            next,
             finished: tx.get(window + queue::CLOSED_PLACES),
             outputs: counts::waiting(&tx, window),
             held_up_by: QueueAt::linked(tx.get(window + queue::HELD_UP_BY)).map(QueueAt::id),
+            next_is: where_is(&tx, window, next)?,
         }))
-    }
-
-    /// What a window holds is thrown away, and its use ends. Returns how many outputs that were.
-    pub(super) fn remove_window(&mut self, window: QueueAt) -> Result<u64, Fault> {
-        let mut discarded = 0;
-        loop {
-            let mut tx = self.session.begin()?;
-            window::let_go(&mut tx, window)?;
-            let dropped = window::drop_first(&mut tx, window)?;
-            discarded += dropped.unwrap_or(0);
-            if dropped.is_none() {
-                if let Some(input) = QueueAt::linked(tx.get(window + queue::WINDOW_OF))
-                    && window::of(&tx, input) == Some(window)
-                {
-                    tx.set(input + queue::WINDOW, 0);
-                }
-                tx.set(window + queue::FLAGS, 0);
-                queue::COUNTERS.iter().for_each(|&counter| tx.set(window + counter, 0));
-            }
-            tx.commit()?;
-            if dropped.is_none() {
-                // The lock is held still.
-                window.places_areas().into_iter().for_each(|area| tx.memory.discard(area));
-                return Ok(discarded);
-            }
-        }
     }
 
     /// What windows hold moves on, wherever somebody died who was to see to it.
     pub(in crate::queue) fn move_all_windows(&mut self) -> Result<(), Fault> {
         let queues: Vec<QueueAt> = counts::used_queues(self.session.memory()).collect();
         for queue in queues {
-            fill(&mut self.session, queue)?;
+            windows::fill(&mut self.session, queue)?;
             let mut tx = self.session.begin()?;
-            if window::is_one(&tx, queue) {
+            if places::is_one(&tx, queue) {
                 window::move_on(&mut tx, queue)?;
                 tx.commit()?;
             }
@@ -154,13 +151,24 @@ impl QueueAdmin {
     }
 }
 
-/// There may be room in this queue: what windows hold for it moves on.
-pub(super) fn fill(session: &mut Session, queue: QueueAt) -> Result<(), Fault> {
-    let mut more = session.memory().load(queue + queue::HELD_UP) != 0;
-    while more {
-        let mut tx = session.begin()?;
-        more = window::fill(&mut tx, queue)?;
-        tx.commit()?;
+/// Where an item of the window's queue is.
+fn where_is(tx: &Tx<'_>, window: QueueAt, number: u64) -> Result<NextItem, Fault> {
+    let Some(input) = QueueAt::linked(tx.get(window + queue::WINDOW_OF)) else { return Ok(NextItem::Waits) };
+    let sequence = |at: EntryAt| tx.memory.load(at + entry::SEQUENCE);
+    let has = |at: EntryAt| number.wrapping_sub(sequence(at)) < tx.memory.meta(at).items() as u64;
+    if tx.get(window + queue::HELD_UP_BY) != 0 {
+        return Ok(NextItem::Finished);
     }
-    Ok(())
+    if !places::is_before(number, tx.get(input + queue::HEAD)) {
+        return Ok(NextItem::Waits);
+    }
+    // The lock is held meanwhile.
+    if counts::delayed(tx, input) <= MAX_SEARCHED
+        && delayed::entries(tx, input)?.into_iter().any(|(at, _)| has(at))
+    {
+        return Ok(NextItem::Delayed);
+    }
+    let returned = returned::len(tx, input)?;
+    let is_back = returned <= MAX_SEARCHED && (0..returned).any(|i| has(input.returned(i)));
+    Ok(if is_back { NextItem::Waits } else { NextItem::Leased })
 }

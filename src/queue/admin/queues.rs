@@ -1,6 +1,6 @@
 //! The supervisor's handle on the arena, and what it does to queues.
 
-use super::{audit, order};
+use super::{audit, windows};
 use crate::model::Limits;
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, inline_word};
@@ -8,7 +8,7 @@ use crate::queue::arena::layout::{self, INLINE, QueueAt, queue};
 use crate::queue::arena::{attach::Arena, fault::Fault};
 use crate::queue::transaction::counts::{self, QueueCounts};
 use crate::queue::transaction::tap::{self, ItemPreview};
-use crate::queue::transaction::{drop_old, returned, ring, session::Session, window};
+use crate::queue::transaction::{drop_old, places, returned, ring, session::Session};
 
 /// Items of a removed queue that are dropped in one transaction.
 const TX_ITEMS: u64 = 64;
@@ -56,7 +56,7 @@ impl QueueAdmin {
         tx.notify_all(queue + queue::NOT_FULL);
         tx.notify_all(queue + queue::BYTES_FREE);
         drop(tx);
-        order::fill(&mut self.session, queue)
+        windows::fill(&mut self.session, queue)
     }
 
     /// Makes the pages of a queue's words certain, and those of the queues around it. Killed before the count is stored, it
@@ -89,9 +89,9 @@ impl QueueAdmin {
             if tx.get(queue + queue::FLAGS) & queue::USED == 0 {
                 return Ok(discarded);
             }
-            if window::is_one(&tx, queue) {
+            if places::is_one(&tx, queue) {
                 drop(tx);
-                return self.remove_window(queue);
+                return windows::remove(&mut self.session, queue);
             }
             let (k, delayed) = (tx.get(queue + queue::RING), tx.get(queue + queue::DELAY_USED));
             if left > 0 {
@@ -143,7 +143,7 @@ impl QueueAdmin {
             queue::EVENTS.iter().for_each(|&event| tx.notify_all(queue + event));
         }
         drop(tx);
-        order::fill(&mut self.session, queue)
+        windows::fill(&mut self.session, queue)
     }
 
     /// Puts one short item (8 bytes at most): a stage's first token.

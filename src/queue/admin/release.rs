@@ -1,8 +1,8 @@
 //! Releasing a dead worker: what it held goes back, in bounded transactions, each atomic. So this may itself be
 //! killed at any store and be run again by any process, while the other workers run.
 
-use super::order;
 use super::queues::QueueAdmin;
+use super::windows;
 use crate::model::{Tuning, WhenFailing};
 use crate::queue::arena::layout::{LOCK, SlotAt, entry, slot};
 use crate::queue::arena::{fault::Fault, futex, tuning};
@@ -210,7 +210,7 @@ impl QueueAdmin {
     /// moves on.
     fn wake_all_after(&mut self, slot: SlotAt) -> Result<(), Fault> {
         for queue in self.queues_of(slot) {
-            order::fill(&mut self.session, queue)?;
+            windows::fill(&mut self.session, queue)?;
         }
         self.session.memory().store(slot + slot::PID, 0);
         checkpoint::count_change_of_dead(self.session.memory());

@@ -2,7 +2,7 @@
 //!
 //! The holder of a stage's token leaves there what it is about to do outside. If it dies, the token goes back to its queue,
 //! and the next worker that leases it finds the notes: in the same run, after an upgrade in place, in the next run of the same arena.
-//! Of what is restored from a saved copy there are none.
+//! What is restored from a saved copy has [`RESTORED_NOTE`] instead.
 //!
 //! There are two, so that one stays while the other is written. The first word is not 0 in one that is whole.
 //!
@@ -17,6 +17,13 @@ use super::fault::Fault;
 use super::layout::{NOTE_WORDS, QueueAt};
 use crate::queue::QueueId;
 use std::sync::atomic::{Ordering::Release, fence};
+
+/// Left beside what is restored after a power cut: what was written outside since it was saved does not count.
+pub(in crate::queue) const RESTORED_NOTE: [u64; NOTE_WORDS] = {
+    let mut words = [0; NOTE_WORDS];
+    words[0] = u64::MAX;
+    words
+};
 
 impl Arena {
     /// One of the two notes of a queue; `None`: there is none.

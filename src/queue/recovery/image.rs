@@ -15,7 +15,7 @@ use crate::queue::QueueId;
 use crate::queue::arena::layout::{self, DescriptorAt, EntryAt, MAX_QUEUES, Queue, QueueAt, SlotAt};
 use crate::queue::arena::layout::{entry, queue};
 use crate::queue::arena::{descriptor::Meta, fault::Fault, identity::Identity, place::Field};
-use crate::queue::transaction::{counts, delayed, holdings::Bitmap, returned, ring, tx::Tx, window};
+use crate::queue::transaction::{counts, delayed, holdings::Bitmap, places, returned, ring, tx::Tx};
 use std::time::{Duration, SystemTime};
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
@@ -86,8 +86,18 @@ impl QueueImage<'_> {
     }
 }
 
-/// Copies it all. The lock is held meanwhile.
-pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, Fault> {
+/// The label and the item of a queue that never holds more than one: a token.
+pub type LoneItem = (String, Vec<u8>);
+
+/// What was copied: the image, and tokens apart.
+pub(in crate::queue) struct Copied {
+    pub bytes: Vec<u8>,
+    pub lone: Vec<LoneItem>,
+}
+
+/// Copies it all, and tokens apart once more. The lock is held meanwhile.
+pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Copied, Fault> {
+    let mut lone = Vec::new();
     let mut items: Vec<Vec<Found>> = vec![Vec::new(); MAX_QUEUES];
     for slot in SlotAt::opened(tx.get(layout::OPENED)) {
         for at in Bitmap::load(tx.memory, slot).entries().map(|entry| slot.entry(entry)) {
@@ -105,10 +115,10 @@ pub(in crate::queue) fn take(tx: &Tx<'_>, owner: &Identity) -> Result<Vec<u8>, F
     let all: Vec<QueueAt> = counts::used_queues(tx.memory).collect();
     to.word(all.len() as u64);
     for queue in all {
-        take_queue(tx, queue, std::mem::take(&mut items[queue.index()]), &mut to)?;
+        take_queue(tx, queue, std::mem::take(&mut items[queue.index()]), &mut to, &mut lone)?;
     }
     to.seal();
-    Ok(to.0)
+    Ok(Copied { bytes: to.0, lone })
 }
 
 /// Where an item was found, and what is known of it.
@@ -141,8 +151,14 @@ impl Found {
     }
 }
 
-fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Writer) -> Result<(), Fault> {
-    if window::is_one(tx, queue) {
+fn take_queue(
+    tx: &Tx<'_>,
+    queue: QueueAt,
+    mut items: Vec<Found>,
+    to: &mut Writer,
+    lone: &mut Vec<LoneItem>,
+) -> Result<(), Fault> {
+    if places::is_one(tx, queue) {
         take_head(tx, queue, to);
         return take_places(tx, queue, to);
     }
@@ -161,8 +177,14 @@ fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Write
         sequence = sequence.wrapping_add(meta.items() as u64);
     }
     items.sort_unstable_by_key(|item| item.sequence);
-    take_head(tx, queue, to);
+    let label = take_head(tx, queue, to);
     to.word(items.len() as u64);
+    if tx.get(queue + queue::CAPACITY) == 1
+        && let [Found { at, n, .. }] = items[..]
+    {
+        let item = tx.memory.payload(at, tx.memory.meta(at), n)?.to_vec();
+        lone.push((String::from_utf8_lossy(&label).into_owned(), item));
+    }
     for Found { sequence, at, n, mark, due } in items {
         let meta = tx.memory.meta(at);
         let failures = u64::from(meta.failures());
@@ -172,25 +194,28 @@ fn take_queue(tx: &Tx<'_>, queue: QueueAt, mut items: Vec<Found>, to: &mut Write
     Ok(())
 }
 
-fn take_head(tx: &Tx<'_>, queue: QueueAt, to: &mut Writer) {
+/// What is saved of a queue before its items; returns its label.
+fn take_head(tx: &Tx<'_>, queue: QueueAt, to: &mut Writer) -> Vec<u8> {
     to.word(queue.index() as u64);
     COPIED_WORDS.iter().for_each(|&word| to.word(tx.get(queue + word)));
     let (len, label) = queue.label();
     let len = (tx.memory.load(len) as usize).min(layout::LABEL_MAX);
-    to.bytes(&tx.memory.read_text(label, len));
+    let label = tx.memory.read_text(label, len);
+    to.bytes(&label);
+    label
 }
 
 /// The closed places of a window, without what has come out of the first.
 fn take_places(tx: &Tx<'_>, window: QueueAt, to: &mut Writer) -> Result<(), Fault> {
-    let (places, next) = (window::places(tx, window)?, tx.get(window + queue::NEXT_PLACE));
+    let (places, next) = (places::closed(tx, window)?, tx.get(window + queue::NEXT_PLACE));
     let (mut n, mut found) = (0, Writer(Vec::new()));
     for place in places {
         n += 1;
         [place.first, 0, place.items, 0].into_iter().for_each(|word| found.word(word));
         found.bytes(&[]);
-        let (gone, gone_items) = if place.first == next { window::moved(tx, window) } else { (0, 0) };
+        let (gone, gone_items) = if place.first == next { places::moved(tx, window) } else { (0, 0) };
         for (i, at) in place.outputs(tx).enumerate().skip(gone) {
-            let meta = window::rest(at, tx.memory.meta(at), if i == gone { gone_items } else { 0 })?;
+            let meta = places::rest(at, tx.memory.meta(at), if i == gone { gone_items } else { 0 })?;
             let start = meta.as_span().map_or(0, |span| span.first);
             for item in 0..meta.items() {
                 n += 1;

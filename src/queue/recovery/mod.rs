@@ -12,4 +12,5 @@ pub(super) mod usage;
 mod version6;
 
 pub use file::{Opened, Saved};
+pub use image::LoneItem;
 pub use recover::LabelledQueue;

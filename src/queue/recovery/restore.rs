@@ -7,9 +7,10 @@ use super::image::{Image, ItemImage, QueueImage};
 use crate::model::{Limits, WhenFull};
 use crate::queue::admin::QueueAdmin;
 use crate::queue::arena::layout::{EntryAt, MAX_ITEM, Queue, QueueAt, entry, queue};
+use crate::queue::arena::note::RESTORED_NOTE;
 use crate::queue::arena::place::Field;
 use crate::queue::arena::{descriptor::Meta, fault::Fault};
-use crate::queue::transaction::{delayed, returned, ring, tx::Tx, window};
+use crate::queue::transaction::{delayed, places, returned, ring, tx::Tx, window};
 
 /// Items put in one transaction.
 const TX_ITEMS: usize = 32;
@@ -44,6 +45,8 @@ impl QueueAdmin {
                 when_full: WhenFull::from_word(image.word(queue::WHEN_FULL)),
             },
         )?;
+        // What was written under its item after it was saved is to be undone.
+        self.session.arena.set_note(q, false, &RESTORED_NOTE)?;
         // Those whose outputs are partly published have no place in a ring: they come first, as if they had been given back.
         // Nor have those that are delayed.
         let keeps_numbers = image.word(queue::WINDOW) != 0;
@@ -102,8 +105,8 @@ impl QueueAdmin {
     fn restore_place(&mut self, window: QueueAt, place: &[ItemImage<'_>]) -> Result<(), Fault> {
         let [head, outputs @ ..] = place else { return Ok(()) };
         let mut tx = self.session.begin()?;
-        let class = window::list_class(outputs.len());
-        let list = class.map(|class| window::reserve_list(&mut tx, window, class)).transpose()?;
+        let class = places::list_class(outputs.len());
+        let list = class.map(|class| places::reserve_list(&mut tx, window, class)).transpose()?;
         let mut descriptors = Vec::with_capacity(outputs.len());
         for output in outputs {
             let to = QueueAt::linked(output.failures);

@@ -142,12 +142,18 @@ fn what_is_finished_early_waits_for_what_is_before_it() {
     finish(&mut c);
     finish(&mut b);
     assert!(bench.read().is_empty());
-    assert_eq!(bench.window(), WindowState { next: 0, finished: 6, outputs: 6, held_up_by: None });
+    assert_eq!(
+        bench.window(),
+        WindowState { next: 0, finished: 6, outputs: 6, held_up_by: None, next_is: NextItem::Leased }
+    );
     assert_eq!(bench.admin.counts(A).unwrap().done, 6);
     assert_eq!(bench.admin.counts(W).unwrap().waiting, 6);
     finish(&mut a);
     assert_eq!(bench.read(), numbers(0..9));
-    assert_eq!(bench.window(), WindowState { next: 9, finished: 0, outputs: 0, held_up_by: None });
+    assert_eq!(
+        bench.window(),
+        WindowState { next: 9, finished: 0, outputs: 0, held_up_by: None, next_is: NextItem::Waits }
+    );
 }
 
 #[test]
@@ -198,6 +204,7 @@ fn a_delayed_item_holds_those_behind_it() {
     a.delay(0, true, Delay { time: Duration::from_secs(5), most, put_off: 0 }).unwrap();
     finish(&mut b);
     assert_eq!(take(&mut a, 1), 0);
+    assert_eq!(bench.window().next_is, NextItem::Delayed);
     assert!(bench.read().is_empty());
     clock::set((1 << 40) + 5000);
     assert_eq!(take(&mut a, 1), 1);
@@ -496,7 +503,7 @@ fn a_saved_copy_keeps_the_order() {
 /// What a power cut leaves.
 fn saved(admin: &mut QueueAdmin) -> Vec<u8> {
     let owner = Identity { pipeline: "test".to_owned(), file: "test.toml".to_owned() };
-    image::take(&admin.session.begin().unwrap(), &owner).unwrap()
+    image::take(&admin.session.begin().unwrap(), &owner).unwrap().bytes
 }
 
 fn restore(admin: &mut QueueAdmin, copy: &[u8]) {

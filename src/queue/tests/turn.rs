@@ -77,3 +77,46 @@ fn a_note_goes_with_its_token() {
     admin.seed(TOKEN, b"").unwrap();
     assert_eq!(arena.note(TOKEN, true).unwrap(), None);
 }
+
+/// A stage with a state that prints: its own token comes first, and that of standard output last.
+#[test]
+fn a_worker_killed_at_any_store_has_ended_its_items_with_both_of_its_tokens_or_with_none() {
+    const PRINTED: QueueId = QueueId(2);
+    for n in 0.. {
+        let (arena, mut admin) = stage(4);
+        admin.set_queue(PRINTED, &limits(1)).unwrap();
+        admin.seed(PRINTED, b"old").unwrap();
+        let mut worker = attach(&arena, &mut admin, 0);
+        [TOKEN, PRINTED].into_iter().for_each(|queue| worker.add_hidden_queue(queue));
+        let died = killed(n, || {
+            worker.take(&[TOKEN], 1, Wait::No).unwrap();
+            worker.take(&[A], 4, Wait::No).unwrap();
+            worker.put(&[TOKEN], b"the state is a block, too", Some(0)).unwrap();
+            worker.take_before(4, PRINTED, Wait::No).unwrap();
+            worker.put(&[PRINTED], b"a token that is a block", Some(4)).unwrap();
+            worker.commit(5, Wait::No).unwrap();
+        });
+        if died {
+            worker.die();
+            drop(worker);
+            admin.release(SlotId(0), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
+        } else {
+            // The item that was not printed is held still, and neither token counts as work.
+            assert_eq!((worker.len(), worker.item(0).unwrap().bytes), (1, &b"3"[..]));
+            let report = admin.report(SlotId(0)).unwrap();
+            assert_eq!((report.counts.done, report.counts.emitted), (3, 0));
+        }
+        admin.audit().unwrap();
+        let mut next = attach(&arena, &mut admin, 1);
+        let mut is_new = |queue| {
+            next.take(&[queue], 1, Wait::No).unwrap();
+            next.item(next.len() - 1).unwrap().bytes != b"old"
+        };
+        let (own, printed, done) = (is_new(TOKEN), is_new(PRINTED), admin.counts(A).unwrap().done);
+        assert_eq!((own, done), (printed, if own { 3 } else { 0 }), "killed at store {n}");
+        if !died {
+            assert!(n > 30, "only {n} stores");
+            return;
+        }
+    }
+}

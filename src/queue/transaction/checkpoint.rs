@@ -117,10 +117,21 @@ pub(crate) fn must_wait(memory: &Memory, change: u64) -> bool {
 
 /// Waits until a change is on the disk, if it must be; false if it is not at that time.
 pub(crate) fn wait_until_saved(memory: &Memory, change: u64, until: Option<Instant>) -> bool {
+    wait_while(memory, until, || must_wait(memory, change))
+}
+
+/// Waits until all changes so far are on the disk, if any ever are.
+pub(crate) fn wait_until_all_saved(memory: &Memory) {
+    let change = memory.load(checkpoint::CHANGES) as i64;
+    let is_saved = || memory.load(layout::DURABILITY) != Durability::Nothing as u64;
+    wait_while(memory, None, || is_saved() && (memory.load(checkpoint::SAVED) as i64) < change);
+}
+
+fn wait_while(memory: &Memory, until: Option<Instant>, is_unsaved: impl Fn() -> bool) -> bool {
     let sequence = memory.word32(checkpoint::SAVED_SEQUENCE);
     loop {
         let seen = sequence.load(Acquire);
-        if !must_wait(memory, change) {
+        if !is_unsaved() {
             return true;
         }
         if until.is_some_and(|until| until <= Instant::now()) {

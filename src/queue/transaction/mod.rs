@@ -14,6 +14,7 @@ pub(super) mod failing;
 pub(super) mod holdings;
 pub(super) mod lock;
 pub(super) mod outage;
+pub(super) mod places;
 mod references;
 pub(super) mod returned;
 pub(super) mod ring;

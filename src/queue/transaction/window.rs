@@ -25,37 +25,23 @@
 //! | having made room, before it moved what was held up | a window that is held up beside room | release: moves it |
 //! | the supervisor, beginning or ending an order | all or nothing of the transaction | the next start: says it again |
 
+use super::places::{self, Place, is_before, is_closed, next_closed, set_place};
 use super::{counts, drop_old, ring, tx::Tx};
 use crate::model::WhenFull;
 use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{
-    BlockAt, Class, DescriptorAt, EntryAt, MAX_FAN, MAX_QUEUES, PLACES, QueueAt, descriptor, entry, queue,
-};
+use crate::queue::arena::layout::{BlockAt, MAX_FAN, MAX_QUEUES, PLACES, QueueAt, queue};
 use crate::queue::arena::memory::Memory;
 
-/// Leases of one worker of such a stage, at most: each may have a place of its own in one transaction.
-pub(crate) const MAX_LEASES: usize = 256;
 /// Words that a transaction leaves for moving one descriptor, and for all that follows.
 const WORDS_TO_MOVE: usize = 80;
 /// Old items that are dropped for it, at most: each may be in an extent of its own.
 const MAX_DROPPED: u64 = 64;
-const LISTED_BYTES: usize = descriptor::WORDS * 8;
 
 /// The window of an input whose items keep their order.
 #[inline]
 pub(crate) fn of(tx: &Tx<'_>, input: QueueAt) -> Option<QueueAt> {
     QueueAt::linked(tx.get(input + queue::WINDOW))
-}
-
-/// Whether this queue is a window.
-pub(crate) fn is_one(tx: &Tx<'_>, queue: QueueAt) -> bool {
-    tx.get(queue + queue::FLAGS) & queue::IS_WINDOW != 0
-}
-
-/// Whether one number comes before another.
-pub(crate) fn is_before(number: u64, other: u64) -> bool {
-    number.wrapping_sub(other).cast_signed() < 0
 }
 
 /// The number from which on places count: the next one, but for those that were taken before the order began.
@@ -92,19 +78,6 @@ pub(crate) fn close(tx: &mut Tx<'_>, input: QueueAt, mut first: u64, mut n: u64)
     move_on(tx, window)
 }
 
-/// The class of the block for a list of that many descriptors; one needs none. It is reserved before, in a transaction of
-/// its own: the one that publishes frees blocks.
-pub(crate) fn list_class(descriptors: usize) -> Option<Class> {
-    (descriptors > 1).then(|| Class::for_len(descriptors * LISTED_BYTES))
-}
-
-/// Takes a free block for a list, which counts for the bytes of the window.
-pub(crate) fn reserve_list(tx: &mut Tx<'_>, window: QueueAt, class: Class) -> Result<BlockAt, Fault> {
-    let list = tx.allocate(class)?;
-    tx.add(window + queue::BYTES, class.block_size());
-    Ok(list)
-}
-
 /// The items of numbers `first ..` have come to these outputs, `n` of them together; they end in this transaction, and are
 /// [`close`]d then. Where there is more than one output they need a list.
 pub(crate) fn record(
@@ -124,96 +97,6 @@ pub(crate) fn record(
         tx.add(window + queue::TAIL, items);
     }
     Ok(())
-}
-
-fn set_place(
-    tx: &mut Tx<'_>,
-    window: QueueAt,
-    (first, n): (u64, u64),
-    outputs: &[(u64, Meta)],
-    list: Option<BlockAt>,
-) -> Result<(), Fault> {
-    let ahead = first.wrapping_sub(tx.get(window + queue::NEXT_PLACE));
-    if n == 0 || ahead.saturating_add(n) > PLACES + MAX_LEASES as u64 || ahead >= PLACES {
-        return Err(Fault::damaged("the next place of a window", window + queue::NEXT_PLACE, first));
-    }
-    let at = window.place(first);
-    match list {
-        Some(list) => {
-            for (i, &(data, meta)) in outputs.iter().enumerate() {
-                tx.memory.store_descriptor(list.listed(i), data, meta);
-            }
-            tx.memory.store_descriptor(at, list.word(), Meta(0));
-        }
-        None => {
-            let (data, meta) = outputs.first().copied().unwrap_or((0, Meta(0)));
-            tx.memory.store_descriptor(at, data, meta);
-        }
-    }
-    tx.memory.store(at + entry::SEQUENCE, first);
-    tx.memory.store(at + entry::COVERED, n);
-    tx.memory.store(at + entry::LISTED, (outputs.len() as u64) << 1 | u64::from(list.is_some()));
-    let word = window.closed_word(first);
-    tx.set(word, tx.get(word) | 1 << (first % 64));
-    tx.add(window + queue::CLOSED_PLACES, n);
-    Ok(())
-}
-
-fn is_closed(tx: &Tx<'_>, window: QueueAt, number: u64) -> bool {
-    tx.get(window.closed_word(number)) >> (number % 64) & 1 == 1
-}
-
-/// A closed place.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    at: EntryAt,
-    /// The number of its first item.
-    pub first: u64,
-    /// The items that it is the place of.
-    pub items: u64,
-    outputs: u64,
-    has_list: bool,
-}
-
-impl Place {
-    fn read(tx: &Tx<'_>, window: QueueAt, first: u64) -> Result<Place, Fault> {
-        let at = window.place(first);
-        let [number, items, listed] =
-            [entry::SEQUENCE, entry::COVERED, entry::LISTED].map(|word| tx.memory.load(at + word));
-        if number != first || items == 0 {
-            return Err(Fault::damaged("a place of a window", at, number));
-        }
-        let (outputs, has_list) = (listed >> 1, listed & 1 == 1);
-        // A list that is longer than its block would be read from others.
-        let most =
-            if has_list { tx.memory.block_of(at).class()?.block_size() / LISTED_BYTES as u64 } else { 1 };
-        if outputs > most {
-            return Err(Fault::damaged("the outputs of a place", at, listed));
-        }
-        Ok(Place { at, first, items, outputs, has_list })
-    }
-
-    /// The block with its list, if it has one.
-    pub(crate) fn list(&self, tx: &Tx<'_>) -> Option<BlockAt> {
-        self.has_list.then(|| tx.memory.block_of(self.at))
-    }
-
-    /// Where its descriptors are.
-    pub(crate) fn outputs(&self, tx: &Tx<'_>) -> impl Iterator<Item = DescriptorAt> + use<> {
-        let (own, list) = (DescriptorAt::from(self.at), self.list(tx));
-        (0..self.outputs as usize).map(move |i| list.map_or(own, |list| list.listed(i)))
-    }
-}
-
-/// The outputs that a descriptor stands for, but for the first `gone`.
-pub(crate) fn rest(at: DescriptorAt, meta: Meta, gone: u64) -> Result<Meta, Fault> {
-    match meta.as_span() {
-        Some(Span { first, count }) if gone < count as u64 => {
-            Ok(meta.with_span(Span { first: first + gone as usize, count: count - gone as usize }))
-        }
-        None if gone == 0 && !meta.is_block() => Ok(meta),
-        Some(_) | None => Err(Fault::damaged("the outputs of a place", at, meta.0)),
-    }
 }
 
 /// Moves what comes next out of the window, as far as places are closed and there is room.
@@ -258,19 +141,6 @@ fn skip(tx: &Tx<'_>, window: QueueAt, next: u64) -> u64 {
     }
 }
 
-/// The first closed place of numbers `at .. end`, which are no more than there are places.
-fn next_closed(tx: &Tx<'_>, window: QueueAt, mut at: u64, end: u64) -> Option<u64> {
-    while is_before(at, end) {
-        let word = tx.get(window.closed_word(at)) >> (at % 64);
-        if word != 0 {
-            let found = at.wrapping_add(u64::from(word.trailing_zeros()));
-            return is_before(found, end).then_some(found);
-        }
-        at = at.wrapping_add(64 - at % 64);
-    }
-    None
-}
-
 /// A place whose outputs are all out is open again, for a later item.
 fn leave(tx: &mut Tx<'_>, window: QueueAt, place: Place) -> Result<(), Fault> {
     if let Some(list) = place.list(tx) {
@@ -307,7 +177,7 @@ fn move_outputs(tx: &mut Tx<'_>, window: QueueAt, place: Place) -> Result<Option
     let start = usize::try_from(tx.get(listed)).unwrap_or(usize::MAX);
     for at in place.outputs(tx).skip(start) {
         let gone = tx.get(items);
-        let meta = rest(at, tx.memory.meta(at), gone)?;
+        let meta = places::rest(at, tx.memory.meta(at), gone)?;
         let (to, n) = (QueueAt::of(meta.queue())?, meta.items() as u64);
         let moved = if tx.words_left() < WORDS_TO_MOVE {
             tx.notify_at_commit(to + queue::NOT_EMPTY, false);
@@ -474,17 +344,17 @@ pub(crate) fn fill(tx: &mut Tx<'_>, to: QueueAt) -> Result<bool, Fault> {
 
 /// Throws some of the outputs of the next closed place away; how many, or `None`: none is closed.
 pub(crate) fn drop_first(tx: &mut Tx<'_>, window: QueueAt) -> Result<Option<u64>, Fault> {
-    let Some(&place) = places(tx, window)?.first() else { return Ok(None) };
+    let Some(&place) = places::closed(tx, window)?.first() else { return Ok(None) };
     if tx.get(window + queue::NEXT_PLACE) != place.first {
         tx.set(window + queue::NEXT_PLACE, place.first);
     }
     let [listed, items] = queue::MOVED.map(|word| window + word);
-    let (start, mut dropped) = (moved(tx, window).0, 0);
+    let (start, mut dropped) = (places::moved(tx, window).0, 0);
     for at in place.outputs(tx).skip(start) {
         if tx.words_left() < WORDS_TO_MOVE {
             return Ok(Some(dropped));
         }
-        let meta = rest(at, tx.memory.meta(at), tx.get(items))?;
+        let meta = places::rest(at, tx.memory.meta(at), tx.get(items))?;
         let (to, n) = (QueueAt::of(meta.queue())?, meta.items() as u64);
         drop_items(tx, to, tx.memory.data(at), meta, n)?;
         tx.subtract(to + queue::PENDING, n);
@@ -496,21 +366,4 @@ pub(crate) fn drop_first(tx: &mut Tx<'_>, window: QueueAt) -> Result<Option<u64>
     }
     leave(tx, window, place)?;
     Ok(Some(dropped))
-}
-
-/// Every closed place, in order.
-pub(crate) fn places(tx: &Tx<'_>, window: QueueAt) -> Result<Vec<Place>, Fault> {
-    let (mut at, mut places) = (tx.get(window + queue::NEXT_PLACE), Vec::new());
-    let end = at.wrapping_add(PLACES);
-    while let Some(number) = next_closed(tx, window, at, end) {
-        places.push(Place::read(tx, window, number)?);
-        at = number.wrapping_add(1);
-    }
-    Ok(places)
-}
-
-/// What has come out of the first place: descriptors, and items of the one behind them.
-pub(crate) fn moved(tx: &Tx<'_>, window: QueueAt) -> (usize, u64) {
-    let [listed, items] = queue::MOVED.map(|word| tx.get(window + word));
-    (usize::try_from(listed).unwrap_or(usize::MAX), items)
 }

@@ -4,15 +4,14 @@ use super::handle::WorkerHandle;
 use super::in_order::{self, Turn, WindowPublication};
 use super::leases::{self, Held};
 use super::outputs::NO_LEASE;
+use super::published::Published;
 use super::put::PutError;
 use super::staging::Staging;
 use super::wait::Wait;
 use crate::model::WhenFull;
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::Meta;
-use crate::queue::arena::layout::{
-    Class, EventAt, MAX_BATCH, QueueAt, SlotAt, descriptor, entry, queue, slot,
-};
+use crate::queue::arena::layout::{EventAt, MAX_BATCH, QueueAt, SlotAt, descriptor, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::holdings::{self, End, EndedQueues, FreeEntries};
@@ -43,24 +42,6 @@ pub enum Committed {
 
 /// Unfinished leases that one transaction may mark.
 const MAX_MARKS: usize = 64;
-
-/// What one transaction has published.
-pub(super) enum Published {
-    All {
-        before: u64,
-        after: u64,
-    },
-    Part,
-    Full {
-        queue: QueueId,
-        size: u64,
-        event: EventAt,
-        sequence: u32,
-    },
-    Closed,
-    /// Nothing: what has to wait for its turn needs a block of this class first, for its list.
-    NeedsList(QueueAt, Class),
-}
 
 impl WorkerHandle {
     /// Publishes all staged outputs and ends the leases `0 .. upto`, all in one transaction if there is room for it

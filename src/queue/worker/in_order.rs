@@ -2,9 +2,9 @@
 //! the window, see `transaction/window.rs`. What keeps the order is the input queue, so it begins and ends for workers at
 //! work too, between two of their transactions.
 
-use super::commit::Published;
 use super::handle::WorkerHandle;
 use super::leases::{self, Held, HeldSpan};
+use super::published::Published;
 use super::staging::{Spare, Staging};
 use super::targets::Targets;
 use super::wait::Wait;
@@ -14,7 +14,7 @@ use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::failing::Place;
 use crate::queue::transaction::holdings::{self, End, EndedQueues, EntryPart, FreeEntries};
-use crate::queue::transaction::{counts, tx::Tx, window};
+use crate::queue::transaction::{counts, places, tx::Tx, window};
 
 /// Where the oldest leases stand in the order of their queue.
 #[derive(Clone, Copy)]
@@ -44,7 +44,7 @@ pub(super) fn standing(tx: &Tx<'_>, slot: SlotAt, leases: &[Held]) -> Result<Opt
     let Some(window) = window::of(tx, input) else { return Ok(None) };
     let (first, next) = (number(tx.memory, slot, held), window::first_place(tx, window));
     let mut run = run_len(tx.memory, slot, leases);
-    let turn = if window::is_before(first, next) {
+    let turn = if places::is_before(first, next) {
         run = run.min(usize::try_from(next.wrapping_sub(first)).unwrap_or(run));
         // The others have closed places in front of the next that has outputs still.
         Turn::Before
@@ -120,7 +120,7 @@ impl WorkerHandle {
         let WorkerHandle { session, slot, staging, .. } = self;
         let mut tx = session.begin()?;
         let entry = FreeEntries::one(*slot, &tx)?;
-        let block = window::reserve_list(&mut tx, window, class)?;
+        let block = places::reserve_list(&mut tx, window, class)?;
         tx.memory.store_descriptor(slot.entry(entry), block.word(), Meta::reserved(window.id(), 0));
         holdings::mark(&mut tx, *slot, entry);
         tx.commit()?;
@@ -163,7 +163,7 @@ impl WindowPublication<'_> {
         if targets.are_closed(&[]) {
             return Ok(Some(Published::Closed));
         }
-        let class = window::list_class(staging.queues.iter().map(|staged| staged.pieces.len()).sum());
+        let class = places::list_class(staging.queues.iter().map(|staged| staged.pieces.len()).sum());
         let is_large = |list: &Spare| class.is_none_or(|class| list.class.index() >= class.index());
         if let Some(class) = class
             && !staging.list.as_ref().is_some_and(is_large)

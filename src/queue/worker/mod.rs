@@ -8,6 +8,7 @@ mod in_order;
 mod leases;
 mod outputs;
 mod permit;
+mod published;
 mod put;
 mod spin;
 mod staging;

@@ -131,7 +131,7 @@ impl Outputs {
         self.len -= n;
         if self.len == 0 {
             self.owners.clear();
-            self.spare = self.runs.drain(..).last().map_or_else(Vec::new, |run| run.queues);
+            self.spare = self.runs.drain(..).next_back().map_or_else(Vec::new, |run| run.queues);
             return;
         }
         let mut left = n;

@@ -12,7 +12,7 @@ use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::delayed::{self, TAKE_WORDS};
 use crate::queue::transaction::holdings::{self, End, EndedQueues, FreeEntries};
 use crate::queue::transaction::ring::{self, Popped};
-use crate::queue::transaction::{counts, lock::LockPriority, returned, trim, tx::Tx, window};
+use crate::queue::transaction::{counts, lock::LockPriority, places, returned, trim, tx::Tx, window};
 
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,7 @@ impl WorkerHandle {
             }
             // If something came meanwhile the word to sleep on has changed.
             self.trim_while_idle(inputs)?;
+            let why = if self.is_held_back(inputs) { Waiting::Blocked } else { why };
             self.sleep_on(events, wait.at_most(self.next_due), why)?;
             slept = true;
         }
@@ -100,6 +101,13 @@ impl WorkerHandle {
             }
         }
         Ok(any)
+    }
+
+    /// Whether there are items, but no more may be taken: the window of their order is full.
+    fn is_held_back(&self, inputs: &[QueueId]) -> bool {
+        let memory = self.session.memory();
+        let keeps_order = |q| QueueAt::of(q).is_ok_and(|queue| memory.load(queue + queue::WINDOW) != 0);
+        inputs.iter().any(|&q| keeps_order(q) && may_have_items(memory, q))
     }
 
     fn is_hidden(&self, inputs: &[QueueId]) -> bool {
@@ -310,7 +318,7 @@ impl TakenBatch<'_> {
     fn limit(&mut self, tx: &Tx<'_>, queue: QueueAt) -> bool {
         let in_order = window::of(tx, queue).is_some();
         if in_order {
-            let more = window::MAX_LEASES.saturating_sub(self.leases.len());
+            let more = places::MAX_LEASES.saturating_sub(self.leases.len());
             self.max = self.max.min(self.got + more);
         }
         in_order

@@ -122,6 +122,12 @@ impl WorkerHandle {
         }
     }
 
+    /// What has changed so far will exist after a power cut, if the queues are saved at all: before something is done
+    /// outside that a restored token must know of.
+    pub fn save_first(&self) {
+        self.without_begun(|worker| checkpoint::wait_until_all_saved(worker.session.memory()));
+    }
+
     fn without_begun(&self, wait: impl FnOnce(&WorkerHandle)) {
         let (memory, at) = (self.session.memory(), self.slot + slot::BEGUN);
         let begun = memory.load(at);

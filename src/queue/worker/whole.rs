@@ -1,7 +1,8 @@
 //! Publishing all or nothing: for outputs that can't be made a second time, or not in the same order.
 
-use super::commit::{Committed, Published, blocks_when_full};
+use super::commit::{Committed, blocks_when_full};
 use super::handle::WorkerHandle;
+use super::published::Published;
 use super::put::PutError;
 use super::wait::Wait;
 use crate::queue::QueueId;

@@ -5,7 +5,8 @@ use crate::control::protocol::{Audit, Refused, Tap};
 use crate::dead_letter::WhenFull;
 use crate::model::Totals;
 use crate::queue::{
-    Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, StageId, WorkTimes,
+    Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, StageId, WindowState,
+    WorkTimes,
 };
 use crate::status::{Glimpse, Snapshot};
 use crate::supervisor::machine::event::Event;
@@ -111,5 +112,10 @@ impl Counters for Arena<'_> {
         let read = self.admin.failing(stage);
         let last_words = self.keep(read).flatten()?.last_words;
         (!last_words.is_empty()).then(|| text::one_line(&last_words).into_owned())
+    }
+
+    fn window(&mut self, window: QueueId) -> Option<WindowState> {
+        let read = self.admin.window(window);
+        self.keep(read).flatten()
     }
 }

@@ -36,6 +36,7 @@ mod schedule;
 mod service;
 mod service_hands;
 mod services;
+mod settle;
 mod setup;
 mod upgrade;
 mod workers;

@@ -25,7 +25,10 @@ impl Performer<'_> {
                     }
                     self.order(&same, order);
                 }
-                Effect::End(outcome) => return Some(self.with_worker_deaths(outcome)),
+                Effect::End(outcome) => {
+                    self.settle_notes();
+                    return Some(self.with_worker_deaths(outcome));
+                }
                 other => self.act(other),
             }
         }
@@ -71,6 +74,10 @@ impl Performer<'_> {
             Effect::NextRun(stage, schedule) => self.next_run(stage, &schedule),
             Effect::SetQueue(queue, spec) => self.set_queue(queue, &spec),
             Effect::AddHidden(queue, label) => self.add_hidden(queue, label),
+            Effect::BeginOrder(order) => self.begin_order(&order),
+            Effect::EndOrder(window) => {
+                self.admin(|admin| admin.end_order(window));
+            }
             Effect::ResetToken(queue) => {
                 if let Some(label) = self.drop_token(queue) {
                     self.add_hidden(queue, label);

@@ -28,6 +28,7 @@ use crate::supervisor::runtime::inbox::{Inbox, Notice};
 use crate::supervisor::runtime::launch::Launcher;
 use crate::supervisor::runtime::log_writer::LogWriter;
 use crate::supervisor::runtime::services::identities::Asked;
+use crate::supervisor::runtime::settler::Unsettled;
 use crate::supervisor::runtime::watch::Watch;
 use crate::sys::fd;
 use log::{Level, log};
@@ -106,6 +107,8 @@ pub(crate) struct Performer<'a> {
     /// Workers of a program before this one that do not lead a group.
     pub(super) non_leaders: Vec<u32>,
     pub(super) dead: DeadCounters,
+    /// What stages that are gone have left open beside their tokens.
+    pub(super) unsettled: Vec<Unsettled>,
     /// Letters of dead workers that are being written, by the slot that holds the item.
     pub(super) dead_letter_writers: BTreeMap<SlotId, DeadLetterWriter>,
     pub(super) ends_with_terminal: bool,
@@ -263,7 +266,9 @@ impl Performer<'_> {
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         // Hidden queues are listed only if something is left in them.
         let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
-            Label::Spill(stage) => counted(queue, format!("(finished outputs of {stage})")),
+            Label::Spill(stage) | Label::Window { stage, .. } => {
+                counted(queue, format!("(finished outputs of {stage})"))
+            }
             Label::Queue(_) | Label::Token { .. } | Label::Print => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.delayed + counts.leased > 0));

@@ -4,7 +4,7 @@ use super::performer::Performer;
 use crate::config;
 use crate::model::{Limits, WhenFull};
 use crate::queue::{DeadLetterCandidate, FailureAttribution, Fault, QueueId};
-use crate::supervisor::machine::effect::Release;
+use crate::supervisor::machine::effect::{KeptOrder, Release};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::recovered::Label;
 use log::{Level, log};
@@ -53,12 +53,21 @@ impl Performer<'_> {
         let made = admin.set_label(queue, &label.to_string()).and_then(|()| match label {
             // The stage itself fills it: a worker that has read the stage's inputs to their end looks here too, once.
             Label::Spill(_) => admin.set_queue(queue, &SPILL).and_then(|()| admin.set_ended(queue, true)),
+            // It is made when the order begins.
+            Label::Window { .. } => Ok(()),
             Label::Token { .. } | Label::Print | Label::Queue(_) => {
                 admin.set_queue(queue, &TOKEN).and_then(|()| admin.seed(queue, b""))
             }
         });
         self.tokens.insert(queue, label);
         self.made(queue, made);
+    }
+
+    /// From now on the order of a queue is kept. What a window of an earlier run holds moves on.
+    pub(super) fn begin_order(&mut self, order: &KeptOrder) {
+        let KeptOrder { input, outputs, window, most } = order;
+        let begun = self.store.admin.begin_order((*input, outputs), *window, *most);
+        self.made(*window, begun);
     }
 
     /// A queue is made, or not for want of room: then no worker may start on it, which would sleep where no order wakes.
@@ -73,6 +82,9 @@ impl Performer<'_> {
     /// What it was for.
     pub(super) fn drop_token(&mut self, queue: QueueId) -> Option<Label> {
         let label = self.tokens.remove(&queue)?;
+        if matches!(label, Label::Token { .. }) {
+            self.keep_unsettled(queue);
+        }
         self.admin(|admin| admin.remove_queue(queue));
         Some(label)
     }
@@ -97,8 +109,9 @@ impl Performer<'_> {
     }
 
     fn held(&mut self, queue: QueueId) -> u64 {
-        self.admin(|admin| admin.counts(queue))
-            .map_or(0, |counts| counts.waiting + counts.delayed + counts.leased)
+        let counted = self.admin(|admin| admin.counts(queue));
+        let pending = self.admin(|admin| admin.pending(queue)).unwrap_or(0);
+        counted.map_or(0, |counts| counts.waiting + counts.delayed + counts.leased + pending)
     }
 
     pub(super) fn held_by_name(&mut self) -> Vec<(String, u64)> {

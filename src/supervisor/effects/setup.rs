@@ -85,6 +85,7 @@ impl<'a> Performer<'a> {
             failing: BTreeMap::new(),
             non_leaders: Vec::new(),
             dead,
+            unsettled: Vec::new(),
             dead_letter_writers: BTreeMap::new(),
             ends_with_terminal,
             replacing: Default::default(),

@@ -58,6 +58,10 @@ pub(crate) enum Effect {
     SetQueue(QueueId, config::Queue),
     /// Create a hidden queue: with the first token of a stage, or for its finished outputs that wait for room.
     AddHidden(QueueId, Label),
+    /// Keep the order of a queue in this window.
+    BeginOrder(KeptOrder),
+    /// A window keeps no order any more.
+    EndOrder(QueueId),
     /// Throw away a stage's token and put the first one again.
     ResetToken(QueueId),
     /// Remove a hidden queue, whatever it holds.
@@ -91,6 +95,17 @@ pub(crate) enum Effect {
     /// Show a report of several lines, as it is.
     Show(String),
     End(Outcome),
+}
+
+/// A stage that keeps the order of its input.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KeptOrder {
+    pub input: QueueId,
+    pub outputs: Vec<QueueId>,
+    /// Its hidden queue, in which outputs wait for those before them.
+    pub window: QueueId,
+    /// Finished items that may wait.
+    pub most: u64,
 }
 
 /// A worker to start.

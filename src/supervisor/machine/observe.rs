@@ -1,6 +1,6 @@
 //! What a snapshot of the machine needs beside it: counters in the queues' memory, the clock on the wall, the run.
 
-use crate::queue::{QueueCounts, QueueId, SlotId, SlotReport, StageId};
+use crate::queue::{QueueCounts, QueueId, SlotId, SlotReport, StageId, WindowState};
 use std::time::{Instant, SystemTime};
 
 /// What is counted outside of the state: by workers and queues, in the arena.
@@ -13,6 +13,8 @@ pub(crate) trait Counters {
     fn queue(&mut self, queue: QueueId) -> QueueCounts;
     /// Why the last item of a stage failed, if that is failing.
     fn last_words(&mut self, stage: StageId) -> Option<String>;
+    /// How a window stands.
+    fn window(&mut self, window: QueueId) -> Option<WindowState>;
 }
 
 /// A moment on both clocks: the state knows only the one that never jumps.

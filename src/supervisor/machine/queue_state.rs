@@ -79,7 +79,9 @@ impl QueueTable {
                     let spec = config::Queue::unbounded(name);
                     self.push(QueueState { ended, closed, ..QueueState::new(recovered.queue, spec, false) });
                 }
-                Label::Token { .. } | Label::Spill(_) | Label::Print => self.inactive.push(recovered),
+                Label::Token { .. } | Label::Spill(_) | Label::Window { .. } | Label::Print => {
+                    self.inactive.push(recovered);
+                }
             }
         }
     }
@@ -95,6 +97,11 @@ impl QueueTable {
         self.all.get(*self.places.get(&id)?)
     }
 
+    /// What the file calls a queue.
+    pub(super) fn name(&self, id: QueueId) -> Option<&str> {
+        self.get(id).map(|queue| queue.spec.name.as_str())
+    }
+
     /// Whether an earlier run has left the hidden queue of this label, to be used again.
     pub(super) fn is_inactive(&self, label: &Label) -> bool {
         self.inactive.iter().any(|recovered| recovered.label == *label)
@@ -102,8 +109,7 @@ impl QueueTable {
 
     /// Whether items are left that no stage of the file will ever see.
     pub(super) fn hold_items(&self) -> bool {
-        let hidden =
-            |recovered: &RecoveredQueue| recovered.items > 0 && matches!(recovered.label, Label::Spill(_));
+        let hidden = |recovered: &RecoveredQueue| recovered.items > 0 && recovered.label.holds_outputs();
         self.all.iter().any(|queue| queue.retained) || self.inactive.iter().any(hidden)
     }
 
@@ -169,6 +175,12 @@ impl QueueTable {
         let id = QueueId(self.ids.take()?);
         out.push(Effect::AddHidden(id, label));
         Some(id)
+    }
+
+    /// A hidden queue that its stage needs no more holds something: it stays as it is until a stage needs it again.
+    pub(super) fn set_aside(&mut self, queue: QueueId, label: Label, items: u64) {
+        let (ended, closed, through) = (false, false, false);
+        self.inactive.push(RecoveredQueue { queue, label, items, ended, closed, through });
     }
 
     /// The hidden queue with the token of standard output: one for the whole run.

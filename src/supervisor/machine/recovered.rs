@@ -23,6 +23,13 @@ pub(crate) enum Label {
     },
     /// Finished outputs of a stage that wait for room.
     Spill(String),
+    /// Finished outputs of a stage that wait for those of the items before them in this queue.
+    Window {
+        /// The stage's name.
+        stage: String,
+        /// The queue's name.
+        input: String,
+    },
     /// The token of standard output, where that is a file: all stages that print share it.
     Print,
 }
@@ -33,6 +40,7 @@ impl fmt::Display for Label {
             Label::Queue(name) => write!(f, "queue {name}"),
             Label::Token { stage, uses } => write!(f, "token {stage} {uses}"),
             Label::Spill(stage) => write!(f, "outbox {stage}"),
+            Label::Window { stage, input } => write!(f, "window {stage} {input}"),
             Label::Print => f.write_str("print stdout"),
         }
     }
@@ -49,8 +57,16 @@ impl Label {
             ("token", Some((stage, uses))) => {
                 Some(Label::Token { stage: stage.to_owned(), uses: uses.to_owned() })
             }
+            ("window", Some((stage, input))) => {
+                Some(Label::Window { stage: stage.to_owned(), input: input.to_owned() })
+            }
             _ => None,
         }
+    }
+
+    /// Whether it is about finished outputs, which are items of a stage that may have no input left.
+    pub(crate) fn holds_outputs(&self) -> bool {
+        matches!(self, Label::Spill(_) | Label::Window { .. })
     }
 }
 
@@ -84,7 +100,7 @@ pub(crate) fn tokens_of(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Ve
 fn tokens_through(recovered: &[RecoveredQueue], of_stage: impl Fn(&str) -> bool) -> Vec<QueueId> {
     let is_meant = |queue: &&RecoveredQueue| match &queue.label {
         Label::Token { stage, .. } => queue.through && of_stage(stage),
-        Label::Queue(_) | Label::Spill(_) | Label::Print => false,
+        Label::Queue(_) | Label::Spill(_) | Label::Window { .. } | Label::Print => false,
     };
     recovered.iter().filter(is_meant).map(|queue| queue.queue).collect()
 }
@@ -115,12 +131,13 @@ impl Graph<'_> {
 
     fn may_write(&self, stage: &str, is_source: bool, depth: usize) -> bool {
         let of_stage = |recovered: &&RecoveredQueue| match &recovered.label {
-            Label::Token { stage: of, .. } | Label::Spill(of) => of == stage,
+            Label::Token { stage: of, .. } | Label::Spill(of) | Label::Window { stage: of, .. } => {
+                of == stage
+            }
             Label::Queue(_) | Label::Print => false,
         };
         let mut own = self.recovered.iter().filter(of_stage);
-        let waits =
-            own.clone().any(|recovered| recovered.items > 0 && matches!(recovered.label, Label::Spill(_)));
+        let waits = own.clone().any(|recovered| recovered.items > 0 && recovered.label.holds_outputs());
         // A source without a position starts anew.
         waits
             || if is_source {

@@ -37,6 +37,8 @@ pub(super) struct StageState {
     pub spill: Option<QueueId>,
     /// It isn't used any more, but holds outputs: kept until the file names the stage again.
     pub spill_retained: bool,
+    /// The windows in which it keeps the order of an input, each with the name of that: the one of now, and others that are to go.
+    pub windows: Vec<(String, QueueId)>,
     /// What its workers did.
     pub totals: StageTotals,
     /// New processes in place of old ones, by reason.
@@ -127,6 +129,7 @@ impl StageState {
             tokens: Vec::new(),
             spill: None,
             spill_retained: false,
+            windows: Vec::new(),
             totals,
             restarts: Default::default(),
             paused: false,
@@ -168,6 +171,18 @@ impl StageState {
     pub(super) fn unwanted_spill(&self) -> Option<QueueId> {
         let used = !matches!(self.fate, Fate::Removed { .. }) && self.version.spill.is_some();
         self.spill.filter(|_| !used && !self.spill_retained)
+    }
+
+    /// The window of now, if it keeps an order.
+    pub(super) fn window(&self) -> Option<QueueId> {
+        let input = self.spec.window().and(self.spec.work.inputs.first())?;
+        self.windows.iter().find(|(of, _)| of == input).map(|(_, window)| *window)
+    }
+
+    /// Its windows that have to go.
+    pub(super) fn unwanted_windows(&self) -> impl Iterator<Item = QueueId> {
+        let used = if matches!(self.fate, Fate::Removed { .. }) { None } else { self.window() };
+        self.windows.iter().map(|(_, window)| *window).filter(move |window| Some(*window) != used)
     }
 
     /// The earliest moment at which time alone changes something.

@@ -3,10 +3,14 @@
 //! What is saved, and why that is right, says the queue's `saving` module. Here is when: a second after a change, at once when
 //! a put waits for it, and never so often that it takes more than a tenth of the time.
 
+use crate::append::{self, Counts};
 use crate::config::Sync;
-use crate::queue::{Arena, Durability, Fault, QueueAdmin};
+use crate::queue::{Arena, Durability, Fault, LoneItem, QueueAdmin};
 use crate::supervisor::error::SetUpError;
+use crate::supervisor::machine::recovered::Label;
+use crate::worker;
 use log::{Level, log};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,11 +46,13 @@ impl Saver {
             return Ok(None);
         }
         let mut admin = QueueAdmin::open(arena.clone())?;
-        let saved = admin.save(path)?;
+        let mut files = CountedFiles::default();
+        let saved = admin.save_after(path, &mut |tokens| files.sync(tokens))?;
         let ends = Arc::new(AtomicBool::new(false));
         let of_thread = (arena.clone(), path.to_owned(), Arc::clone(&ends));
         let thread = thread::Builder::new().name("saver".to_owned());
-        let thread = thread.spawn(move || keep_saving(&of_thread.0, &of_thread.1, &of_thread.2, saved));
+        let thread =
+            thread.spawn(move || keep_saving(&of_thread.0, &of_thread.1, &of_thread.2, saved, files));
         let thread = thread.map_err(|error: io::Error| SetUpError::System("start a thread", error))?;
         Ok(Some(Saver { arena: arena.clone(), path: path.to_owned(), ends, thread }))
     }
@@ -71,11 +77,38 @@ pub(crate) struct LastSaver {
 
 impl LastSaver {
     pub(crate) fn save(&self) -> Result<(), Fault> {
-        QueueAdmin::open(self.arena.clone())?.save(&self.path).map(drop)
+        let mut files = CountedFiles::default();
+        let mut admin = QueueAdmin::open(self.arena.clone())?;
+        admin.save_after(&self.path, &mut |tokens| files.sync(tokens)).map(drop)
     }
 }
 
-fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
+/// The files that stages write by turns: what counts of them is on the disk before the queues that say so.
+#[derive(Default)]
+struct CountedFiles {
+    /// What was synced last, by the token's label.
+    synced: BTreeMap<String, Counts>,
+}
+
+impl CountedFiles {
+    fn sync(&mut self, tokens: &[LoneItem]) -> io::Result<()> {
+        for (label, token) in tokens {
+            let state = match Label::parse(label) {
+                Some(Label::Token { .. }) => worker::state_of(token),
+                Some(Label::Print) => token,
+                Some(Label::Queue(_) | Label::Spill(_) | Label::Window { .. }) | None => continue,
+            };
+            let Some(counts) = Counts::decode(state) else { continue };
+            if self.synced.get(label) != Some(&counts) {
+                append::sync(&counts)?;
+                self.synced.insert(label.clone(), counts);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64, mut files: CountedFiles) {
     let mut admin = match QueueAdmin::open(arena.clone()) {
         Ok(admin) => admin,
         Err(fault) => return log!(target: "mprun", Level::Error, "the queues can't be saved: {fault}"),
@@ -89,7 +122,7 @@ fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64) {
             break;
         }
         let begun = Instant::now();
-        let done = admin.save(path);
+        let done = admin.save_after(path, &mut |tokens| files.sync(tokens));
         pause = SAVE_INTERVAL.max(begun.elapsed() * PAUSE_PER_SAVE);
         last = Instant::now();
         match done {

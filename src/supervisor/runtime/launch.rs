@@ -44,7 +44,7 @@ pub(crate) struct Launcher {
     pub arena: Arena,
     /// What the workers of a run share about files that they append to.
     pub undo_log: UndoLog,
-    logging: Logging,
+    pub logging: Logging,
     /// Where the last lines of each stage are kept.
     pub recent_logs: Option<RecentLogs>,
     /// What a worker of a stage has read of standard input and not yet made items of: it outlives the worker.

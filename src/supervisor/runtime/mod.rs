@@ -15,4 +15,5 @@ pub(crate) mod letters;
 pub(crate) mod loader;
 pub(crate) mod log_writer;
 pub(crate) mod services;
+pub(crate) mod settler;
 pub(crate) mod watch;

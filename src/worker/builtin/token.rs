@@ -129,6 +129,11 @@ pub(crate) fn says_end(token: &[u8]) -> bool {
     token.first() == Some(&ENDED)
 }
 
+/// What the stage has saved, of a whole token.
+pub(crate) fn state_of(token: &[u8]) -> &[u8] {
+    token.get(1..).unwrap_or_default()
+}
+
 /// The stage continues from the state in the token: it has not come to its end after all.
 pub(crate) fn reopen(token: &mut [u8]) {
     if let Some(flag) = token.first_mut() {

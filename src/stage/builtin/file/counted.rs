@@ -2,6 +2,7 @@
 
 use super::{Beginning, Mode, ToFile, name};
 use crate::append::{self, CountedFile, Counts, Turn};
+use crate::stage::Orders;
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
@@ -70,6 +71,10 @@ impl ToFile {
                 Some(known) if known.file == file => known.length,
                 _ => outlet.appender.length()?,
             };
+            if self.orders.as_ref().is_some_and(Orders::are_queues_saved) {
+                // What was written to another file is safe before nobody knows of that any more.
+                append::sync(&self.counts)?;
+            }
             self.counts.set(CountedFile { name: own, path, file, length });
         }
         Ok(())

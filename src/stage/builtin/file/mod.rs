@@ -316,8 +316,10 @@ impl Stage for ToFile {
     fn begin_turn(&mut self, now: SystemTime) -> Result<(), Failure> {
         self.count_last_turn();
         let path = self.path(now);
-        let not_yet =
-            |error: io::Error| Failure::not_yet(format!("can't write `{}`: {error}", path.display()));
+        let not_yet = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidData => Failure::fatal(error.to_string()),
+            _ => Failure::not_yet(format!("can't write `{}`: {error}", path.display())),
+        };
         self.settle().map_err(not_yet)?;
         self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
         let Some(outlet) = &mut self.outlet else { return Ok(()) };

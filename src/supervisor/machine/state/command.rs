@@ -98,6 +98,11 @@ impl State {
             let why = format!("a stage needs one process at least; `mprun pause {name}` makes it wait");
             return Err(refused(Reason::TooFew, why));
         }
+        if processes > 1 && stage.spec.order.order.is_some() && stage.spec.window().is_none() {
+            let why =
+                format!("{name} has `order` with mode = \"stream\": several processes have no order to keep");
+            return Err(refused(Reason::TooMany, why));
+        }
         let key = stage.key;
         if let Some(wanted) = &self.wanted {
             let mut new = wanted.clone();
@@ -111,6 +116,9 @@ impl State {
         self.stages.iter_mut().filter(|stage| stage.key == key).for_each(|stage| {
             stage.spec.processes = processes;
         });
+        if let Some(s) = self.stages.iter().position(|stage| stage.key == key) {
+            self.begin_order(s, out);
+        }
         let text = format!("{name}: processes {before} -> {processes}");
         Ok(self.now_or_settled(id, key, *wait, logged("scale", text, out)))
     }

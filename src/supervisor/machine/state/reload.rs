@@ -9,6 +9,7 @@ use crate::supervisor::machine::event::Loading;
 use crate::supervisor::machine::phase::Phase;
 use crate::supervisor::machine::reason::StartReason;
 use crate::supervisor::machine::reason::spoken;
+use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::reload_plan::{Refusal, plan};
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::Wanted;
@@ -155,6 +156,9 @@ impl State {
         if let Some(s) = self.stages.iter().position(|stage| stage.spill == Some(queue)) {
             return self.spill_holds(s, items, out);
         }
+        if self.window_holds(queue, items, out) {
+            return;
+        }
         let name = self.queues.unwanted().find(|unwanted| unwanted.id == queue);
         let name = name.map_or(String::new(), |queue| queue.spec.name.clone());
         if self.can_go_back() {
@@ -180,10 +184,25 @@ impl State {
         self.stages[s].spill_retained = true;
     }
 
+    /// What is in a window that keeps no order any more comes out by itself, as soon as there is room for it.
+    fn window_holds(&mut self, queue: QueueId, items: u64, out: &mut Effects) -> bool {
+        for stage in &mut self.stages {
+            if let Some(at) = stage.windows.iter().position(|(_, window)| *window == queue) {
+                let (input, _) = stage.windows.swap_remove(at);
+                let label = Label::Window { stage: stage.spec.name.clone(), input };
+                self.queues.set_aside(queue, label, items);
+                out.push(Effect::EndOrder(queue));
+                return true;
+            }
+        }
+        false
+    }
+
     /// A queue that had to go is gone.
     pub(super) fn queue_removed(&mut self, queue: QueueId) {
         let spilling = self.stages.iter_mut().filter(|stage| stage.spill == Some(queue));
         spilling.for_each(|stage| stage.spill = None);
+        self.stages.iter_mut().for_each(|stage| stage.windows.retain(|(_, window)| *window != queue));
         self.queues.removed(queue);
     }
 
@@ -205,7 +224,10 @@ impl State {
             return;
         }
         let spills = self.stages.iter().filter_map(StageState::unwanted_spill);
-        let unwanted: Vec<QueueId> = self.queues.unwanted().map(|queue| queue.id).chain(spills).collect();
+        let windows = self.stages.iter().flat_map(StageState::unwanted_windows);
+        // Windows first: they may hold what is for a queue that goes too.
+        let unwanted: Vec<QueueId> =
+            windows.chain(self.queues.unwanted().map(|queue| queue.id)).chain(spills).collect();
         if unwanted.iter().any(|&queue| self.stages.iter().any(|stage| stage.holds_open(queue))) {
             return;
         }

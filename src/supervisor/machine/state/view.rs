@@ -21,11 +21,11 @@ impl State {
         dead_before: u64,
         counters: &mut dyn Counters,
     ) -> Snapshot {
-        let mut stages: Vec<_> = self
-            .stages
-            .iter()
-            .map(|stage| stage::describe(stage, self.failing.get(&stage.key), moment, counters))
-            .collect();
+        let named = |queue: QueueId| self.queues.name(queue).map(str::to_owned);
+        let describe = |stage: &StageState| {
+            stage::describe(stage, self.failing.get(&stage.key), moment, counters, &named)
+        };
+        let mut stages: Vec<_> = self.stages.iter().map(describe).collect();
         let queues = self.describe_queues(counters);
         note_lingering(&mut stages, &queues);
         let mut totals = status::Totals::default();

@@ -3,7 +3,7 @@
 use super::State;
 use crate::config::{self, Pipeline};
 use crate::queue::QueueId;
-use crate::supervisor::machine::effect::{Effect, Effects};
+use crate::supervisor::machine::effect::{Effect, Effects, KeptOrder};
 use crate::supervisor::machine::phase::{Phase, Reload};
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::stage_state::{Fate, StageState};
@@ -48,6 +48,8 @@ impl State {
         if is_rescheduled {
             stage.reschedule(out);
         }
+        self.order(s, out);
+        let stage = &mut self.stages[s];
         if *stage.version != version {
             stage.version = Rc::new(version);
         }
@@ -94,6 +96,31 @@ impl State {
         stage.spill.filter(|_| spec.work.needs_spill_queue())
     }
 
+    /// Where the stage keeps the order of its input from now on, and where no more.
+    fn order(&mut self, s: usize, out: &mut Effects) {
+        let stage = &mut self.stages[s];
+        if let Some(input) = stage.spec.window().and(stage.spec.work.inputs.first()).cloned()
+            && stage.window().is_none()
+        {
+            let label = Label::Window { stage: stage.spec.name.clone(), input: input.clone() };
+            stage.windows.extend(self.queues.hidden(label, out).map(|window| (input, window)));
+        }
+        stage.unwanted_windows().for_each(|window| out.push(Effect::EndOrder(window)));
+        self.begin_order(s, out);
+    }
+
+    /// Says it once more after a change of what goes with it.
+    pub(super) fn begin_order(&self, s: usize, out: &mut Effects) {
+        let stage = &self.stages[s];
+        let ids = |names: &[String]| names.iter().filter_map(|name| self.queues.id(name)).collect::<Vec<_>>();
+        if let (Some(window), Some(most)) = (stage.window(), stage.spec.window())
+            && let [input] = ids(&stage.spec.work.inputs)[..]
+        {
+            let outputs = ids(&stage.spec.work.outputs);
+            out.push(Effect::BeginOrder(KeptOrder { input, outputs, window, most }));
+        }
+    }
+
     /// The hidden queue with the stage's position: the same one as long as `use` is the same.
     fn token(&mut self, s: usize, spec: &config::Stage, out: &mut Effects) -> Option<QueueId> {
         let stage = &mut self.stages[s];
@@ -133,8 +160,12 @@ impl State {
             let token = new.stateful.contains(&name)
                 && !has_token
                 && is_new(Label::Token { stage: name.clone(), uses });
-            let spill = spec.work.needs_spill_queue() && !has_spill && is_new(Label::Spill(name));
-            usize::from(token) + usize::from(spill)
+            let spill = spec.work.needs_spill_queue() && !has_spill && is_new(Label::Spill(name.clone()));
+            let window = spec.window().and(spec.work.inputs.first()).is_some_and(|input| {
+                let has_window = stage.is_some_and(|stage| stage.windows.iter().any(|(of, _)| of == input));
+                !has_window && is_new(Label::Window { stage: name, input: input.clone() })
+            });
+            [token, spill, window].into_iter().filter(|&is_new| is_new).count()
         });
         let prints = !new.printing.is_empty() && is_new(Label::Print);
         queues.count() + hidden.sum::<usize>() + usize::from(prints)

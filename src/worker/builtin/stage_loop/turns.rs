@@ -42,6 +42,8 @@ impl StageLoop<'_> {
                 return Ok(());
             }
             self.commit_token(token::LEASE + 1)?;
+            // A file that the saved token doesn't name could not be cut after a power cut.
+            self.worker.queues.save_first();
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Bench {
     /// Slots that were given back and not yet used again are free.
     slots: BTreeSet<SlotId>,
     pub queues: BTreeMap<QueueId, String>,
+    /// The windows that keep an order, and how many items may wait there.
+    pub orders: BTreeMap<QueueId, u64>,
     pub ended: BTreeSet<String>,
     pub closed: BTreeSet<String>,
     pub attributions: Vec<(String, FailureAttribution)>,
@@ -74,6 +76,7 @@ impl Bench {
             procs: BTreeMap::new(),
             slots: BTreeSet::new(),
             queues: BTreeMap::new(),
+            orders: BTreeMap::new(),
             ended: BTreeSet::new(),
             closed: BTreeSet::new(),
             attributions: Vec::new(),
@@ -154,6 +157,15 @@ impl Bench {
             Effect::AddHidden(id, Label::Spill(stage)) => {
                 drop(self.queues.insert(id, format!("outbox of {stage}")));
             }
+            Effect::AddHidden(id, Label::Window { stage, .. }) => {
+                drop(self.queues.insert(id, format!("window of {stage}")));
+            }
+            Effect::BeginOrder(order) => {
+                let all = [&[order.input, order.window], &order.outputs[..]].concat();
+                assert!(all.iter().all(|queue| self.queues.contains_key(queue)), "{order:?}");
+                self.orders.insert(order.window, order.most);
+            }
+            Effect::EndOrder(window) => drop(self.orders.remove(&window)),
             Effect::AddHidden(id, stage) => {
                 self.queues.insert(id, format!("position of {stage}"));
                 self.seeds += 1;

@@ -1,6 +1,6 @@
 use super::bench::{Bench, segv};
 use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Task};
-use crate::config::{OnGiveUp, Pipeline};
+use crate::config::{OnGiveUp, OrderOf, OutputOrder, Pipeline};
 use crate::control::protocol::{Command as Verb, Restart};
 use crate::queue::{Ending, MAX_QUEUES};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
@@ -72,6 +72,43 @@ fn a_stage_whose_finished_outputs_have_no_room_yet_is_not_given_up() {
     }));
     bench.obey();
     assert!(!bench.queues.values().any(|name| name == "outbox of b"), "{:?}", bench.said);
+}
+
+/// The second stage keeps the order of its input.
+fn b_in_order(processes: u32) -> Pipeline {
+    with(|pipeline| {
+        pipeline.stages[1].processes = processes;
+        pipeline.stages[1].order = OutputOrder { order: Some(OrderOf::Input), order_window: 10 };
+    })
+}
+
+fn windows(bench: &Bench) -> usize {
+    bench.queues.values().filter(|name| *name == "window of b").count()
+}
+
+#[test]
+fn an_order_begins_and_ends_and_no_worker_notices() {
+    let mut bench = Bench::up(chain());
+    let before: Vec<_> = bench.procs.keys().copied().collect();
+    bench.reload(b_in_order(1));
+    assert_eq!((windows(&bench), bench.orders.values().copied().collect::<Vec<_>>()), (1, vec![10]));
+    bench.reload(b_in_order(3));
+    bench.all_ready();
+    assert_eq!(bench.orders.values().copied().collect::<Vec<_>>(), [30]);
+    bench.reload(with(|pipeline| pipeline.stages[1].processes = 3));
+    assert_eq!((windows(&bench), bench.orders.len()), (0, 0));
+    assert!(before.iter().all(|pid| bench.procs.contains_key(pid)));
+}
+
+#[test]
+fn a_window_that_holds_outputs_is_left_to_let_them_out_and_used_again() {
+    let mut bench = Bench::up(b_in_order(1));
+    bench.held.insert("window of b".into(), 2);
+    bench.reload(chain());
+    assert!(bench.has_said("reloaded after"));
+    assert_eq!((windows(&bench), bench.orders.len()), (1, 0));
+    bench.reload(b_in_order(1));
+    assert_eq!((windows(&bench), bench.orders.len()), (1, 1));
 }
 
 #[test]
@@ -488,4 +525,29 @@ fn a_reload_needs_room_for_new_queues_only() {
     assert!(!bench.has_said("it adds"), "there is room for one more of each kind");
     bench.reload(many_queues(13));
     assert!(bench.has_said("it adds 4 queues, hidden ones included, and the run has room for 1 beside"));
+}
+
+#[test]
+fn stages_that_print_into_a_file_share_one_token_over_reloads() {
+    let printing = |pipeline, names: &[&str]| {
+        let printing = names.iter().map(|name| (*name).to_owned()).collect();
+        crate::supervisor::machine::wanted::Wanted { printing, ..wanted(pipeline, &[]) }
+    };
+    let both = || pipeline(vec![stage("a", &[], &[]), stage("b", &[], &[])]);
+    let mut bench = Bench::new();
+    bench.send(Event::Begin(printing(both(), &["a", "b"])));
+    bench.obey();
+    let token = |bench: &Bench, name| bench.procs[&bench.pid(name, 0)].spawn.version.print_token;
+    let first = token(&bench, "a");
+    assert!(first.is_some() && token(&bench, "b") == first && bench.seeds == 1);
+    // Also while nobody prints.
+    let quiet = pipeline(vec![stage("a", &[], &["q"]), stage("b", &["q"], &[])]);
+    bench.reload_to(printing(quiet, &[]));
+    ["a", "b"].into_iter().for_each(|name| bench.say(name, 0, Ending::Ordered));
+    bench.obey();
+    assert_eq!((token(&bench, "a"), token(&bench, "b")), (None, None));
+    bench.reload_to(printing(both(), &["b"]));
+    ["a", "b"].into_iter().for_each(|name| bench.say(name, 0, Ending::Ordered));
+    bench.obey();
+    assert_eq!((token(&bench, "a"), token(&bench, "b"), bench.seeds), (None, first, 1));
 }

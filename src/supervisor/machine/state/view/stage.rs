@@ -1,6 +1,7 @@
 //! One stage as it is.
 
 use super::worker::describe as describe_worker;
+use crate::queue::{NextItem, QueueId, WindowState};
 use crate::status;
 use crate::supervisor::machine::failing::Failing;
 use crate::supervisor::machine::observe::{Counters, Moment};
@@ -11,6 +12,7 @@ pub(super) fn describe(
     outage: Option<&Failing>,
     moment: Moment,
     counters: &mut dyn Counters,
+    named: &dyn Fn(QueueId) -> Option<String>,
 ) -> status::StageStatus {
     let mut totals = stage.totals.clone();
     let mut workers = Vec::with_capacity(stage.workers.len());
@@ -25,6 +27,7 @@ pub(super) fn describe(
         kind: stage.spec.work.title().to_owned(),
         is_command: stage.spec.work.command().is_some(),
         rate_limit: stage.spec.tuning.rate.map(|rate| rate.to_string()),
+        order: stage.window().and_then(|window| describe_order(stage, window, named, counters)),
         inputs: stage.spec.work.inputs.clone(),
         outputs: stage.spec.work.outputs.clone(),
         processes: stage.spec.processes,
@@ -62,6 +65,23 @@ fn failing(
         since: moment.now.saturating_duration_since(outage.since).as_secs_f64(),
         last_words: latest.unwrap_or_else(|| outage.last_words.clone()),
     }
+}
+
+fn describe_order(
+    stage: &StageState,
+    window: QueueId,
+    named: &dyn Fn(QueueId) -> Option<String>,
+    counters: &mut dyn Counters,
+) -> Option<status::OrderStatus> {
+    let WindowState { next, finished, outputs, held_up_by, next_is } = counters.window(window)?;
+    let next_is = match next_is {
+        NextItem::Waits => "waiting",
+        NextItem::Delayed => "delayed",
+        NextItem::Leased => "leased",
+        NextItem::Finished => "finished",
+    };
+    let (held_up_by, most) = (held_up_by.and_then(named), stage.spec.window().unwrap_or(0));
+    Some(status::OrderStatus { next, next_is: next_is.to_owned(), held_up_by, finished, most, outputs })
 }
 
 /// As long as none of its workers has done an item since, or has lived for long.
