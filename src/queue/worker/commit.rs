@@ -164,12 +164,24 @@ impl WorkerHandle {
         {
             let is_next = standing.turn == Turn::Next;
             if upto > 0 && (!is_next || whole && fits < staging.outputs.len()) {
-                let held = WindowPublication { slot: *slot, leases, finished, staging, targets };
+                let (place, mut has_recovered) = (place.as_ref(), false);
+                let held = WindowPublication {
+                    slot: *slot,
+                    leases,
+                    finished,
+                    staging,
+                    targets,
+                    place,
+                    has_recovered: &mut has_recovered,
+                };
                 if let Some(not) = held.commit(&mut tx, standing, upto)? {
                     return Ok(not);
                 }
                 let ((before, size_after), change) = (targets.first_sizes(&tx), tx.change());
                 drop(tx);
+                if has_recovered {
+                    self.tell();
+                }
                 return Ok(self.published(change, before, size_after));
             }
             if let Some((event, sequence)) = in_order::await_turn(&mut tx, standing) {

@@ -12,6 +12,7 @@ use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::layout::{Class, EventAt, QueueAt, SlotAt, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
+use crate::queue::transaction::failing::Place;
 use crate::queue::transaction::holdings::{self, End, EndedQueues, EntryPart, FreeEntries};
 use crate::queue::transaction::{counts, places, tx::Tx, window};
 
@@ -141,6 +142,10 @@ pub(super) struct WindowPublication<'w> {
     pub finished: &'w mut Vec<EntryPart>,
     pub staging: &'w mut Staging,
     pub targets: &'w mut Targets,
+    /// Where the failures of its stage are counted.
+    pub place: Option<&'w Place>,
+    /// Set if the stage was failing until then.
+    pub has_recovered: &'w mut bool,
 }
 
 impl WindowPublication<'_> {
@@ -152,7 +157,7 @@ impl WindowPublication<'_> {
         standing: Standing,
         upto: usize,
     ) -> Result<Option<Published>, Fault> {
-        let WindowPublication { slot, leases, finished, staging, targets } = self;
+        let WindowPublication { slot, leases, finished, staging, targets, place, has_recovered } = self;
         let outputs = staging.outputs.first_of(upto).unwrap_or_else(|| staging.outputs.len());
         targets.fit_all(tx, staging, outputs)?;
         if targets.are_closed(&[]) {
@@ -178,6 +183,10 @@ impl WindowPublication<'_> {
         }
         leases::join(finished, &leases[..upto]);
         let mut ended = EndedQueues::default();
+        if let Some(place) = place.filter(|place| place.is_touched(tx.memory)) {
+            place.ended(tx, finished, End::Done, &mut ended);
+            *has_recovered = ended.recovered.is_some();
+        }
         holdings::end(tx, slot, finished.iter().copied(), End::Done, &mut ended)?;
         if worker_time::is_on() {
             tx.add(slot + slot::EMITTED, outputs as u64);
