@@ -76,7 +76,7 @@ fn away(time: Duration, retry: &str, max: Duration) {
     for (verb, code) in [(vec!["status"], 0), (vec!["why"], 0), (vec!["status", "--check"], 1)] {
         let said = run.ask(&verb);
         assert!(
-            said.stdout.contains("failing for ") && said.stdout.contains("connect"),
+            said.stdout.contains("failing (for ") && said.stdout.contains("connect"),
             "{verb:?}: {said:?}"
         );
         assert_eq!(said.code, Some(code), "{verb:?}");

@@ -68,7 +68,7 @@ impl StageStatus {
     /// What is to be said of a stage that is failing.
     pub(crate) fn failure(&self) -> Option<String> {
         let Failing { since, last_words } = self.failing.as_ref()?;
-        Some(format!("failing for {}: {last_words}", time(*since)))
+        Some(format!("failing (for {} now): {last_words}", time(*since)))
     }
 
     /// What is to be said of a stage that is killed all the time.

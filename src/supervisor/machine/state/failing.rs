@@ -95,15 +95,16 @@ impl State {
 
     /// The items of the stage stay where they are; what is behind it is worked off.
     fn stop_for_failing(&mut self, s: usize, out: &mut Effects) {
+        let timeout = self.failing_timeout(&self.stages[s]).unwrap_or_default();
         let stage = &mut self.stages[s];
-        let Some(Failing { since, last_words }) = self.failing.get(&stage.key).cloned() else { return };
+        let Some(Failing { last_words, .. }) = self.failing.get(&stage.key).cloned() else { return };
         stage.fate = Fate::GaveUp;
         self.failed = true;
         let name = stage.spec.name.clone();
         let setting = match stage.spec.tuning.when_failing {
             WhenFailing::Stop => "when_failing = \"stop\"".to_owned(),
             WhenFailing::Wait | WhenFailing::DeadLetter => {
-                format!("failing_timeout, {}", spoken(out.now.saturating_duration_since(since)))
+                format!("failing_timeout, {}", spoken(timeout))
             }
         };
         out.log(
