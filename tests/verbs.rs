@@ -53,6 +53,8 @@ fn an_error_begins_in_the_same_way_whatever_the_verb() {
         (vec!["tap"], 2),
         (vec!["tap", "no such queue?"], 2),
         (vec!["restart"], 2),
+        (vec!["start"], 2),
+        (vec!["start", "nowhere", "a"], 1),
         (vec!["top"], 2),
         (vec!["completions", "fishh"], 2),
         (vec!["init", "/dev/null/x"], 1),

@@ -2,9 +2,9 @@
 
 use super::output::Failure;
 use super::request::{AnswerOptions, PipelineArgs, send, send_last};
-use super::target::{OneOrAllStages, OnePipeline};
+use super::target::{OneOrAllStages, OnePipeline, Where, find};
 use super::{plan, scale, upgrade};
-use crate::control::protocol::{Command, Reload, Restart, StageOrAll, Stop};
+use crate::control::protocol::{Command, OneStage, Reload, Restart, StageOrAll, Stop};
 use crate::stage::Registry;
 
 #[derive(clap::Subcommand)]
@@ -30,8 +30,11 @@ pub(super) enum Verb {
     Upgrade(PipelineArgs),
     /// Let a pipeline work off all its items, then end
     Drain(PipelineArgs),
-    /// Stop a running pipeline
+    /// Stop a running pipeline, or one stage of it
+    #[command(override_usage = "mprun stop [OPTIONS] [NAME]\n       mprun stop [OPTIONS] NAME STAGE")]
     Stop(StopArgs),
+    /// Start a stage again that was stopped
+    Start(StartArgs),
 }
 
 /// Of a command for one stage or all.
@@ -47,9 +50,23 @@ pub(super) struct StageArgs {
 pub(super) struct StopArgs {
     #[command(flatten)]
     pipeline: OnePipeline,
+    /// One stage of it: the others run on, its inputs wait
+    stage: Option<String>,
     /// Do not work off what is in the queues
     #[arg(long)]
     now: bool,
+    #[command(flatten)]
+    answer: AnswerOptions,
+}
+
+#[derive(clap::Args)]
+pub(super) struct StartArgs {
+    /// The pipeline: its name or its file
+    name: String,
+    /// The stage
+    stage: String,
+    #[command(flatten)]
+    place: Where,
     #[command(flatten)]
     answer: AnswerOptions,
 }
@@ -75,7 +92,18 @@ pub(super) fn run(verb: &Verb, registry: &Registry) -> Result<u8, Failure> {
         Verb::Drain(PipelineArgs { pipeline, answer }) => {
             send_last(&mut pipeline.find()?, &Command::Drain, *answer)
         }
-        Verb::Stop(StopArgs { pipeline, now, answer }) => {
+        Verb::Stop(StopArgs { pipeline, stage: Some(stage), now: false, answer }) => {
+            let command = Command::StopStage(OneStage { stage: stage.clone(), wait: answer.wait });
+            send(&mut pipeline.find()?, &command, *answer)
+        }
+        Verb::Stop(StopArgs { stage: Some(_), .. }) => Err(Failure::usage(
+            "`--now` is for a whole pipeline: `stop_timeout` says how long a stage may take",
+        )),
+        Verb::Start(StartArgs { name, stage, place, answer }) => {
+            let command = Command::StartStage(OneStage { stage: stage.clone(), wait: answer.wait });
+            send(&mut find(Some(name), place)?, &command, *answer)
+        }
+        Verb::Stop(StopArgs { pipeline, stage: None, now, answer }) => {
             send_last(&mut pipeline.find()?, &Command::Stop(Stop { now: *now }), *answer)
         }
     }

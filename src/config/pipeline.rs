@@ -257,7 +257,9 @@ impl Work {
 
 mod command;
 pub(crate) mod shell_line;
-pub(crate) use self::command::{Collect, Command, Invocation, Mode, ProgramLimits, Reply, Stdout};
+pub(crate) use self::command::{
+    Collect, Command, Invocation, Mode, ProgramLimits, Reply, Stdout, StopSignal,
+};
 pub(crate) use crate::framing::Framing;
 
 /// Restart, give up, stop: rules that only the supervisor needs.

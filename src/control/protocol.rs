@@ -30,7 +30,7 @@ pub(crate) const END: &str = "/v1/end";
 pub(crate) const RETRY: &str = "/v1/dead/retry";
 
 /// All paths and their methods.
-pub(crate) const PATHS: [(&str, Method); 15] = [
+pub(crate) const PATHS: [(&str, Method); 17] = [
     (ROOT, Method::GET),
     (STATUS, Method::GET),
     (AUDIT, Method::GET),
@@ -45,6 +45,8 @@ pub(crate) const PATHS: [(&str, Method); 15] = [
     ("/v1/upgrade", Method::POST),
     ("/v1/drain", Method::POST),
     ("/v1/stop", Method::POST),
+    ("/v1/stop-stage", Method::POST),
+    ("/v1/start-stage", Method::POST),
     (RETRY, Method::POST),
 ];
 
@@ -139,6 +141,10 @@ pub(crate) enum Command {
     Drain,
     /// The same for at most `drain_timeout`.
     Stop(Stop),
+    /// The processes of a stage end; its inputs wait, its outputs do not end.
+    StopStage(OneStage),
+    /// It runs again.
+    StartStage(OneStage),
 }
 
 impl Command {
@@ -147,6 +153,8 @@ impl Command {
         match self {
             Command::Scale(Scale { wait, .. })
             | Command::Restart(Restart { wait, .. })
+            | Command::StopStage(OneStage { wait, .. })
+            | Command::StartStage(OneStage { wait, .. })
             | Command::Pause(StageOrAll { wait, .. }) => *wait,
             Command::Reload(_) | Command::Upgrade => true,
             Command::Resume(_) | Command::Drain | Command::Stop(_) => false,
@@ -209,6 +217,16 @@ pub(crate) struct Scale {
 pub(crate) struct Restart {
     pub stage: String,
     /// Reply only when all its workers are fresh ones.
+    #[serde(default)]
+    pub wait: bool,
+}
+
+/// `POST /v1/stop-stage` and `POST /v1/start-stage`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OneStage {
+    pub stage: String,
+    /// Reply only when none of its processes is left, or when all are there.
     #[serde(default)]
     pub wait: bool,
 }

@@ -190,6 +190,8 @@ pub(crate) enum Fate {
     Finished,
     /// It isn't in the file any more, and is on its way out.
     Removed,
+    /// It was stopped by hand, until it is started again.
+    Stopped,
     /// It failed too often.
     GaveUp,
 }

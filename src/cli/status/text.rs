@@ -85,6 +85,7 @@ pub(crate) fn state(stage: &StageStatus) -> &'static str {
     match stage.fate {
         Fate::GaveUp => "gave up",
         Fate::Finished => "finished",
+        Fate::Stopped => "stopped",
         Fate::Removed => "leaving",
         Fate::Wanted if stage.failing.is_some() => "failing",
         Fate::Wanted if stage.killed_in_a_row.is_some() => "killed",

@@ -15,6 +15,7 @@ mod queue_names;
 mod rate;
 mod schedule;
 mod setting;
+mod signal;
 mod size;
 mod table;
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::config::elements::{
     Processes, QueueNames, RateText, ReplyWord, ScheduleText, Umask, Variables, With, Word, part, table,
 };
 use crate::config::pipeline::{
-    Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Restart, Rules, Stdout, Tuning, WhenFailing,
+    Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Restart, Rules, Stdout, StopSignal, Tuning,
+    WhenFailing,
 };
 
 table! {
@@ -123,6 +124,8 @@ table! {
         item_timeout: Option<Period> = None, also "timeout";
         /// How long a worker may take to stop after it was asked to. Then it is killed.
         stop_timeout: Pause = seconds(10), also "stopwaitsecs" "kill_timeout" "grace";
+        /// The signal that asks a program to stop. It goes to the program and all that it has started.
+        stop_signal: StopSignal = StopSignal::default(), also "stopsignal" "kill_signal";
         /// When a worker is replaced by a new process.
         recycle: RecycleKeys = RecycleKeys::default(), also "max_requests";
         /// A file for the log of its workers and their programs, in addition to standard error.
@@ -145,11 +148,11 @@ part! {
 }
 
 part! {
-    StageKeys => Command { success_codes, dead_codes, env, cwd, user, group, umask, nice, limits } else Command::default()
+    StageKeys => Command { success_codes, dead_codes, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 19] = [
+const OF_A_PROGRAM: [&str; 20] = [
     "mode",
     "reply",
     "collect",
@@ -160,6 +163,7 @@ const OF_A_PROGRAM: [&str; 19] = [
     "success_codes",
     "dead_codes",
     "stdout",
+    "stop_signal",
     "env",
     "env_file",
     "cwd",

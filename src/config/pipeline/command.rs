@@ -2,6 +2,7 @@
 
 use crate::config::env_file::Variables;
 use crate::framing::Framing;
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub struct Command {
     /// Where its standard output goes, where no queue takes it.
     #[serde(default, skip_serializing_if = "Stdout::is_items")]
     pub stdout: Stdout,
+    /// What asks it to end.
+    #[serde(default, skip_serializing_if = "StopSignal::is_term")]
+    pub stop_signal: StopSignal,
     /// Variables over those that mprun itself was given.
     pub env: Vec<(String, String)>,
     /// A file of further ones, beneath `env`.
@@ -99,6 +103,27 @@ pub enum Reply {
     /// frames are those of [`Framing::U32be`], both ways.
     #[serde(rename = "Told")]
     Protocol,
+}
+
+/// `stop_signal`: its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopSignal(pub i32);
+
+impl Default for StopSignal {
+    fn default() -> StopSignal {
+        StopSignal(libc::SIGTERM)
+    }
+}
+
+impl StopSignal {
+    fn is_term(&self) -> bool {
+        *self == StopSignal::default()
+    }
+
+    /// As it is sent.
+    pub(crate) fn signal(self) -> Signal {
+        Signal::try_from(self.0).unwrap_or(Signal::SIGTERM)
+    }
 }
 
 /// `stdout`: where the standard output of a program goes.

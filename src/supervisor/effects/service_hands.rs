@@ -13,6 +13,7 @@ use crate::supervisor::runtime::services::printer::Printing;
 use crate::supervisor::runtime::services::roster::Roster;
 use crate::supervisor::runtime::services::{Held, Services};
 use crate::sys::proc_table;
+use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -87,6 +88,12 @@ impl ServiceHands {
         self.all.get(&slot).is_some_and(|service| service.pid.0 == pid)
     }
 
+    /// What asks it to end; `None`: it is no service.
+    pub(super) fn stop_signal(&self, slot: SlotId, pid: Pid) -> Option<Signal> {
+        let service = self.all.get(&slot).filter(|service| service.pid == pid)?;
+        Some(service.version.work.command()?.stop_signal.signal())
+    }
+
     /// Whether this orphan may be that of a service which lives: its environment names it, or it can't be known.
     pub(super) fn may_have(&self, orphan: u32) -> bool {
         if self.all.is_empty() {
@@ -96,8 +103,8 @@ impl ServiceHands {
         let (Some(stage), Some(index)) = (stage, index) else { return true };
         let is_of = |service: &Service| service.stage == stage && service.worker.index.to_string() == index;
         let Some(service) = self.all.values().find(|service| is_of(service)) else { return false };
-        // One that is older was started by the process before this one.
-        let [own, its] = [orphan, service.pid.0].map(proc_table::started);
+        // One that is older was started by the process before this one. Starts are told in hundredths of a second; pids rise.
+        let [own, its] = [orphan, service.pid.0].map(|pid| (proc_table::started(pid), pid));
         own >= its
     }
 

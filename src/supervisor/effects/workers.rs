@@ -93,8 +93,14 @@ impl Performer<'_> {
                 self.order(&[(slot, pid)], Order::Finish);
             }
         }
-        self.signal(pid, Signal::SIGTERM);
+        self.signal(pid, self.stop_signal(pid));
         self.signal(pid, Signal::SIGCONT);
+    }
+
+    /// A worker knows only SIGTERM; it sends its program what the file says.
+    fn stop_signal(&self, pid: Pid) -> Signal {
+        let service = self.children.slot(pid).and_then(|slot| self.services.stop_signal(slot, pid));
+        service.unwrap_or(Signal::SIGTERM)
     }
 
     pub(super) fn signal(&mut self, pid: Pid, signal: Signal) {

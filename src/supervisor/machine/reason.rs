@@ -72,6 +72,8 @@ pub(crate) enum StopReason {
     Stopping,
     /// It was stopped by a signal in the one moment when all others wait for it.
     HoldsLock,
+    /// The stage was stopped by hand.
+    ByHand,
     /// It is as old or as large as `recycle` lets it be. (A worker sees that by itself.)
     Recycled,
 }
@@ -86,6 +88,7 @@ impl fmt::Display for StopReason {
             StopReason::OutputClosed => "nobody reads its output any more",
             StopReason::GaveUp => "the stage gave up",
             StopReason::Stopping => "the pipeline stops",
+            StopReason::ByHand => "the stage was stopped by hand",
             StopReason::Recycled => "it has done its share",
             StopReason::HoldsLock => "it was stopped by a signal while it held the queues' lock",
         })

@@ -132,6 +132,7 @@ fn obeyed(why: StopReason) -> Next {
         StopReason::GaveUp => Next::Over(Over::GaveUp),
         StopReason::Stopping => Next::Over(Over::Stopped),
         StopReason::HoldsLock => Next::Now(StartReason::WantedAgain),
+        StopReason::ByHand => Next::Over(Over::ByHand),
         StopReason::Recycled => Next::Now(StartReason::Recycled),
     }
 }

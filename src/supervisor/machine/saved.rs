@@ -41,6 +41,9 @@ pub(crate) struct SavedStage {
     pub name: String,
     pub gave_up: bool,
     pub paused: bool,
+    /// By hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// As it is now: the file may say another number.
     pub processes: u32,
     pub totals: StageTotals,

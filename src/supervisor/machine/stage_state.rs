@@ -18,6 +18,14 @@ use crate::queue::{QueueId, StageId};
 use std::rc::Rc;
 use std::time::Instant;
 
+/// What `mprun stop NAME STAGE` and `mprun start NAME STAGE` have made of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switch {
+    On,
+    /// It has no process until it is started again.
+    Off,
+}
+
 /// A stage, as it is wanted, and its workers, as they are.
 #[derive(Debug)]
 pub(super) struct StageState {
@@ -45,6 +53,7 @@ pub(super) struct StageState {
     pub restarts: std::collections::BTreeMap<String, u64>,
     /// Its workers finish their item and wait.
     pub paused: bool,
+    pub switch: Switch,
     /// Counts the restarts that were asked for: workers of an earlier one make room.
     epoch: u32,
     /// Pauses are off, since the whole pipeline waits for it.
@@ -133,6 +142,7 @@ impl StageState {
             totals,
             restarts: Default::default(),
             paused: false,
+            switch: Switch::On,
             epoch: 0,
             skips_pauses: false,
             begun: false,
@@ -147,14 +157,24 @@ impl StageState {
         self.workers.iter().position(|worker| worker.index == index)
     }
 
-    /// Whether all of it has finished for good.
+    /// Whether it was stopped by hand.
+    pub(super) fn is_off(&self) -> bool {
+        self.switch == Switch::Off
+    }
+
+    /// Whether it is through, and not only stopped by hand.
+    pub(super) fn is_through(&self) -> bool {
+        self.is_over() && !self.is_off()
+    }
+
+    /// Whether none of its workers will be started again as things are.
     pub(super) fn is_over(&self) -> bool {
         self.workers.iter().all(|worker| worker.life.is_over())
     }
 
     /// The versions by which it may still take and put items, now or once it is as wanted; one may come more than once.
     pub(super) fn live_versions(&self) -> impl Iterator<Item = &Version> {
-        let wanted = self.fate == Fate::Wanted && !self.is_over();
+        let wanted = self.fate == Fate::Wanted && (self.is_off() || !self.is_over());
         let workers = self.workers.iter().filter(|worker| !worker.life.is_over());
         let others = workers
             .map(|worker| &worker.version)
@@ -197,6 +217,7 @@ impl StageState {
         match self.fate {
             Fate::GaveUp => true,
             Fate::Removed { .. } => self.is_over(),
+            Fate::Wanted if self.is_off() => self.is_over(),
             Fate::Wanted => self
                 .staying()
                 .all(|worker| !worker.trial && self.is_current(worker) && !is_being_replaced(worker)),

@@ -133,6 +133,8 @@ pub(crate) enum Over {
     OutputClosed,
     /// The pipeline stops.
     Stopped,
+    /// Its stage was stopped by hand.
+    ByHand,
     /// It failed, and `restart = "never"`.
     Failed,
     /// Its stage gave up.
@@ -145,6 +147,7 @@ impl std::fmt::Display for Over {
             Over::Finished => "it has finished",
             Over::InputEnded => "its input has ended",
             Over::OutputClosed => "nobody reads its output any more",
+            Over::ByHand => "its stage was stopped by hand",
             Over::Stopped => "the pipeline stops",
             Over::Failed => "it failed, and restart is \"never\"",
             Over::GaveUp => "the stage gave up",

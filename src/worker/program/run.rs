@@ -83,7 +83,7 @@ impl<'a> ProgramRun<'a> {
                 Effect::CloseInput => self.session.close_input(),
                 Effect::CloseOutput => self.session.close_output(),
                 Effect::Terminate => {
-                    self.session.signal(Signal::SIGTERM);
+                    self.session.signal(self.stop_signal());
                     self.session.signal(Signal::SIGCONT);
                 }
                 Effect::Kill => self.session.signal(Signal::SIGKILL),
@@ -93,6 +93,11 @@ impl<'a> ProgramRun<'a> {
             }
         }
         effects
+    }
+
+    fn stop_signal(&self) -> Signal {
+        let command = self.worker.spec.work.command();
+        command.map_or(Signal::SIGTERM, |command| command.stop_signal.signal())
     }
 
     fn end_round(&mut self) {

@@ -1,7 +1,7 @@
 //! What is wanted of a stage's workers: more or fewer of them, that they end, that they hurry.
 
 use super::schedule::is_waiting;
-use super::{Fate, StageState, Worker};
+use super::{Fate, StageState, Switch, Worker};
 use crate::queue::Order;
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::reason::{StartReason, StopReason};
@@ -86,6 +86,21 @@ impl StageState {
     pub(crate) fn finish_given_up(&mut self, out: &mut Effects) {
         let until = out.now + self.spec.rules.stop_timeout;
         self.finish_all(StopReason::GaveUp, Over::GaveUp, Some(until), out);
+    }
+
+    /// All workers end after their items, within `stop_timeout`, and stay away until it is started.
+    pub(crate) fn finish_stopped(&mut self, out: &mut Effects) {
+        let until = out.now + self.spec.rules.stop_timeout;
+        self.finish_all(StopReason::ByHand, Over::ByHand, Some(until), out);
+    }
+
+    /// Runs again, as the file says it now.
+    pub(crate) fn start_again(&mut self) {
+        self.switch = Switch::On;
+        for worker in self.workers.iter_mut().filter(|worker| worker.life == Life::Over(Over::ByHand)) {
+            worker.life = Life::Due(StartReason::Requested);
+            (worker.bad_runs, worker.trial) = (0, false);
+        }
     }
 
     /// All workers die now, and are killed if they don't.

@@ -81,6 +81,9 @@ impl State {
 }
 
 fn is_as_wanted(stage: &StageState) -> bool {
+    if stage.is_off() {
+        return stage.is_over();
+    }
     let all_there = stage.workers.len() == usize::try_from(stage.spec.processes).unwrap_or(usize::MAX);
     stage.fate == Fate::GaveUp || stage.is_over() || all_there && stage.is_settled()
 }

@@ -2,13 +2,13 @@
 
 use super::State;
 use crate::config::diagnostic::nearest;
-use crate::control::protocol::{Command, Done, Reason, Refused, Restart, Scale, StageOrAll, Stop};
+use crate::control::protocol::{Command, Done, OneStage, Reason, Refused, Restart, Scale, StageOrAll, Stop};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::reason::{StopCause, spoken};
 use crate::supervisor::machine::reload_plan::plan;
 use crate::supervisor::machine::restart::Stopping;
-use crate::supervisor::machine::stage_state::{Fate, StageState};
+use crate::supervisor::machine::stage_state::{Fate, StageState, Switch};
 use crate::supervisor::machine::wanted::Wanted;
 use log::Level;
 
@@ -50,6 +50,8 @@ impl State {
             Command::Reload(wait) => self.reload_file_requested(id, wait.wait, out),
             Command::Drain => self.drain_requested(out).map(Some),
             Command::Stop(stop) => self.end_requested(&stop, out).map(Some),
+            Command::StopStage(whom) => self.stage_stop_requested(id, &whom, out),
+            Command::StartStage(whom) => self.stage_start_requested(id, &whom, out),
         };
         if let Some(outcome) = outcome.transpose() {
             out.push(Effect::Answer(id, outcome));
@@ -78,7 +80,7 @@ impl State {
             Fate::Removed { .. } => {
                 Err(refused(Reason::Removed, format!("the stage {name} is not in the file any more")))
             }
-            Fate::Wanted if stage.is_over() && !stage.workers.is_empty() => {
+            Fate::Wanted if stage.is_through() && !stage.workers.is_empty() => {
                 Err(refused(Reason::Finished, format!("the stage {name} has finished")))
             }
             Fate::Wanted | Fate::GaveUp => Ok(stage),
@@ -126,6 +128,10 @@ impl State {
     fn restart_requested(&mut self, id: RequestId, restart: &Restart, out: &mut Effects) -> Reply {
         let Restart { stage: name, wait } = restart;
         let stage = self.stage_to_change(name)?;
+        if stage.is_off() {
+            let why = format!("the stage {name} is stopped: `mprun start NAME {name}` starts it");
+            return Err(refused(Reason::Finished, why));
+        }
         let text = match stage.fate {
             Fate::GaveUp => {
                 stage.reset_give_up();
@@ -138,6 +144,32 @@ impl State {
         stage.restart();
         let key = stage.key;
         Ok(self.now_or_settled(id, key, *wait, logged("restart", text, out)))
+    }
+
+    fn stage_stop_requested(&mut self, id: RequestId, whom: &OneStage, out: &mut Effects) -> Reply {
+        let stage = self.stage_to_change(&whom.stage)?;
+        if stage.fate == Fate::GaveUp {
+            return Err(refused(Reason::GaveUp, format!("the stage {} gave up: it is stopped", whom.stage)));
+        }
+        stage.switch = Switch::Off;
+        let (name, key) = (&whom.stage, stage.key);
+        let text = format!("{name}: its processes end, until `mprun start NAME {name}`");
+        Ok(self.now_or_settled(id, key, whom.wait, logged("stop", text, out)))
+    }
+
+    fn stage_start_requested(&mut self, id: RequestId, whom: &OneStage, out: &mut Effects) -> Reply {
+        let stage = self.stage_to_change(&whom.stage)?;
+        let text = match (stage.is_off(), stage.fate) {
+            (_, Fate::GaveUp) => {
+                stage.reset_give_up();
+                format!("{}: it gave up, and gets another chance", whom.stage)
+            }
+            (true, _) => format!("{}: it runs again", whom.stage),
+            (false, _) => return Ok(Some(done(format!("{}: it was not stopped", whom.stage)))),
+        };
+        stage.start_again();
+        let key = stage.key;
+        Ok(self.now_or_settled(id, key, whom.wait, logged("start", text, out)))
     }
 
     fn now_or_settled(&mut self, id: RequestId, key: StageKey, waits: bool, done: Done) -> Option<Done> {

@@ -92,6 +92,7 @@ impl State {
             self.start_over_if_through(i, out);
             let stage = &mut self.stages[i];
             match stage.fate {
+                Fate::Wanted if stage.is_off() => stage.finish_stopped(out),
                 Fate::Wanted => {
                     stage.skip_pauses(false, out);
                     stage.scale(out);
@@ -193,7 +194,7 @@ impl State {
     }
 
     fn end_if_over(&mut self, out: &mut Effects) {
-        let through = self.stages.iter().all(StageState::is_over);
+        let through = self.stages.iter().all(StageState::is_through);
         let begun = self.wanted.is_some() || self.phase.stop().is_some();
         if !(through && begun && self.phase.reload().is_none()) {
             return;

@@ -8,7 +8,7 @@ use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::restart::Intensity;
 use crate::supervisor::machine::saved::{SavedLife, SavedMachine, SavedStage, SavedWorker};
-use crate::supervisor::machine::stage_state::{Fate, StageState, Worker};
+use crate::supervisor::machine::stage_state::{Fate, StageState, Switch, Worker};
 use crate::supervisor::machine::totals::StageTotals;
 use crate::supervisor::machine::wanted::{Version, Wanted};
 use crate::supervisor::machine::worker_state::{Life, Process, StopRequest};
@@ -78,6 +78,7 @@ impl State {
         stage.intensity = Intensity::of_ages(&saved.restarted, out.now);
         stage.killed_in_a_row = saved.killed_in_a_row;
         stage.paused = saved.paused;
+        stage.switch = if saved.stopped { Switch::Off } else { Switch::On };
         stage.id = saved.id.filter(|id| self.stage_ids.claim(id.0));
         if saved.gave_up {
             stage.fate = Fate::GaveUp;
@@ -114,6 +115,7 @@ fn save_stage(stage: &StageState, now: Instant) -> Option<SavedStage> {
         name: stage.spec.name.clone(),
         gave_up: stage.fate == Fate::GaveUp,
         paused: stage.paused,
+        stopped: stage.is_off(),
         processes: stage.spec.processes,
         totals: stage.totals.clone(),
         restarts: stage.restarts.clone(),

@@ -5,7 +5,7 @@ use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::phase::{Phase, Stop};
 use crate::supervisor::machine::reason::{StopCause, StopReason, spoken};
 use crate::supervisor::machine::restart::Stopping;
-use crate::supervisor::machine::stage_state::{Fate, StageState};
+use crate::supervisor::machine::stage_state::{Fate, StageState, Switch};
 use crate::supervisor::machine::worker_state::Over;
 use log::Level;
 use std::time::{Duration, Instant};
@@ -61,6 +61,8 @@ impl State {
     pub(super) fn begin_stop(&mut self, cause: StopCause, out: &mut Effects) {
         let until = Some(out.now + self.drain_timeout());
         self.file.forget_changes();
+        // From here on they are over as any other.
+        self.stages.iter_mut().for_each(|stage| stage.switch = Switch::On);
         self.phase = Phase::Stopping(Stop { cause, phase: Stopping::Draining, until, interrupted: None });
     }
 

@@ -41,6 +41,7 @@ fn b_as_program() -> Pipeline {
             success_codes: vec![0],
             dead_codes: Vec::new(),
             stdout: Default::default(),
+            stop_signal: Default::default(),
             env: Vec::new(),
             env_file: None,
             file_variables: None,

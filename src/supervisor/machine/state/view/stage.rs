@@ -35,6 +35,7 @@ pub(super) fn describe(
             .unwrap_or(u32::MAX),
         paused: stage.paused,
         fate: match stage.fate {
+            Fate::Wanted if stage.is_off() => status::Fate::Stopped,
             Fate::Wanted if stage.is_over() && !stage.workers.is_empty() => status::Fate::Finished,
             Fate::Wanted => status::Fate::Wanted,
             Fate::Removed { .. } => status::Fate::Removed,

@@ -50,7 +50,7 @@ fn state_of(life: Life) -> status::WorkerState {
         Life::Alive(Process { requested: StopRequest::Term(..), .. }) => status::WorkerState::Terminating,
         Life::Alive(Process { requested: StopRequest::Kill(_), .. }) => status::WorkerState::Killed,
         Life::Over(Over::Failed | Over::GaveUp) => status::WorkerState::Failed,
-        Life::Over(Over::Finished | Over::InputEnded | Over::OutputClosed | Over::Stopped) => {
+        Life::Over(Over::Finished | Over::InputEnded | Over::OutputClosed | Over::Stopped | Over::ByHand) => {
             status::WorkerState::Over
         }
     }

@@ -1,0 +1,104 @@
+//! One stage is stopped by hand and started again; and what a program is asked by to stop.
+
+mod support;
+
+use support::{Run, process, wait_until};
+
+fn state(run: &Run, stage: &str) -> String {
+    let status: serde_json::Value = serde_json::from_str(&run.tell(&["status", "--json"])).unwrap();
+    let stages = status["stages"].as_array().unwrap();
+    let stage = stages.iter().find(|found| found["name"] == stage).unwrap();
+    stage["fate"].as_str().unwrap().to_owned()
+}
+
+fn done(run: &Run, queue: &str) -> u64 {
+    let status: serde_json::Value = serde_json::from_str(&run.tell(&["status", "--json"])).unwrap();
+    let queues = status["queues"].as_array().unwrap();
+    queues.iter().find(|found| found["name"] == queue).unwrap()["done"].as_u64().unwrap()
+}
+
+const SERVICES: &str = "[stages.web]\ncommand = ['sleep', '1000']\nprocesses = 2\nrestart = 'always'\n\
+                        [stages.db]\ncommand = ['sleep', '1000']\n";
+
+#[test]
+fn a_stopped_service_stays_away_over_a_reload_and_the_others_run_on() {
+    let mut run = Run::start(SERVICES);
+    run.wait_for_log("up after");
+    let (web, db) = (run.workers("web"), run.workers("db"));
+    let said = run.tell(&["stop", "pipeline.toml", "web", "--wait"]);
+    assert!(said.contains("mprun start"), "{said}");
+    assert!(web.iter().all(|pid| !process::is_alive(*pid)) && process::is_alive(db[0]));
+    assert_eq!((state(&run, "web").as_str(), state(&run, "db").as_str()), ("stopped", "wanted"));
+    run.edit(&SERVICES.replace("processes = 2", "processes = 3"));
+    run.wait_for_log("reloaded");
+    assert_eq!((run.workers("web").len(), run.workers("db")), (0, db));
+    run.tell(&["start", "pipeline.toml", "web", "--wait"]);
+    assert_eq!((run.workers("web").len(), state(&run, "web").as_str()), (3, "wanted"));
+    assert!(run.tell(&["start", "pipeline.toml", "web"]).contains("was not stopped"));
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0);
+}
+
+#[test]
+fn the_items_of_a_stopped_stage_wait_and_the_run_does_not_end_without_it() {
+    let mut run = Run::start(
+        "[stages.n]\nuse = 'count'\nwith.to = 500\noutput = 'q'\nsleep = '1ms'\n\
+         [stages.work]\ncommand = 'cat'\nmode = 'reply'\ninput = 'q'\noutput = 'r'\nprocesses = 2\n\
+         [stages.end]\nuse = 'format'\ninput = 'r'\nwith.template = '{item}'\n",
+    );
+    run.wait_for_log("up after");
+    wait_until("some items", || (done(&run, "q") > 20).then_some(()));
+    run.tell(&["stop", "pipeline.toml", "work", "--wait"]);
+    let stopped_at = done(&run, "q");
+    wait_until("the source to be through", || (state(&run, "n") == "finished").then_some(()));
+    assert_eq!((done(&run, "q"), state(&run, "work").as_str()), (stopped_at, "stopped"));
+    assert!(run.ask(&["restart", "pipeline.toml", "work"]).stderr.contains("mprun start"));
+    run.tell(&["start", "pipeline.toml", "work"]);
+    assert_eq!(run.wait(), 0);
+    let mut lines: Vec<u32> = run.lines().iter().map(|line| line.parse().unwrap()).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, (1..=500).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_stage_that_is_stopped_is_no_reason_for_the_run_not_to_stop() {
+    let mut run = Run::start(SERVICES);
+    run.wait_for_log("up after");
+    run.tell(&["stop", "pipeline.toml", "web", "--wait"]);
+    assert_eq!(run.ask(&["stop", "pipeline.toml", "web", "--now"]).code, Some(2));
+    assert_eq!(run.ask(&["stop", "pipeline.toml", "wbe"]).code, Some(2));
+    run.tell(&["stop", "pipeline.toml", "--wait"]);
+    assert_eq!(run.wait(), 0);
+}
+
+#[test]
+fn a_stopped_stage_is_stopped_under_the_next_program_too() {
+    let mut run = Run::start(SERVICES);
+    run.wait_for_log("up after");
+    run.tell(&["stop", "pipeline.toml", "web", "--wait"]);
+    run.tell(&["upgrade", "pipeline.toml", "--wait"]);
+    assert_eq!((state(&run, "web").as_str(), run.workers("web").len()), ("stopped", 0));
+    run.tell(&["start", "pipeline.toml", "web", "--wait"]);
+    assert_eq!(run.workers("web").len(), 2);
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0);
+}
+
+#[test]
+fn a_program_is_asked_to_stop_by_its_signal_with_items_and_without() {
+    let says = "trap 'echo INT; kill $!; exit 0' INT; trap 'echo TERM; kill $!; exit 0' TERM; echo up; sleep 1000 & wait";
+    let mut run = Run::start(&format!(
+        "[stages.service]\ncommand = \"\"\"{says}\"\"\"\nstop_signal = 'INT'\n\
+         [stages.source]\ncommand = \"\"\"{says}\"\"\"\nstop_signal = 'SIGINT'\noutput = 'q'\n\
+         [stages.plain]\ncommand = \"\"\"{says}\"\"\"\n\
+         [stages.show]\nuse = 'format'\ninput = 'q'\nwith.template = 'source {{item}}'\n",
+    ));
+    wait_until("all three", || {
+        (run.lines().iter().filter(|line| line.ends_with("up")).count() == 3).then_some(())
+    });
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0);
+    let mut lines = run.lines();
+    lines.sort();
+    assert_eq!(lines, ["INT", "TERM", "source INT", "source up", "up", "up"]);
+}
