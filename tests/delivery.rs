@@ -98,7 +98,7 @@ fn a_poison_item_becomes_a_dead_letter_and_harms_no_other() {
     folder.file("items.txt", &(1..=200).map(|n| item(n) + "\n").collect::<String>());
     folder.file(
         "pipeline.toml",
-        "[defaults]\nattempts = 2\nretry = { delay = '0s' }\n\
+        "[defaults]\nattempts = 2\nretry = { delay = '0s' }\nwhen_failing = 'dead-letter'\n\
          [stages.read]\nuse = 'lines'\nwith = { path = 'items.txt' }\noutput = 'a'\n\
          [stages.even]\nuse = 'filter'\nwith = { keep = 'even' }\ninput = 'a'\n",
     );

@@ -51,7 +51,10 @@ fn a_source_keeps_to_it() {
     let stage = "use = 'filter'\nwith = { contains = '' }";
     keeps_to_the_rate("rate = '100/s'\nprocesses = 2", stage);
     let start = Instant::now();
-    let mut run = Run::start("[stages.number]\ncommand = 'seq 41'\nrate = '100/s'\n");
+    let mut run = Run::start(
+        "[stages.number]\ncommand = 'seq 41'\nrate = '100/s'\noutput = 'a'\n\
+                              [stages.show]\nuse = 'filter'\nwith = { contains = '' }\ninput = 'a'\n",
+    );
     assert_eq!((run.wait(), run.lines().len()), (0, 41), "{}", run.stderr());
     assert!(start.elapsed() >= LEAST, "{:?}", start.elapsed());
 }
@@ -71,7 +74,9 @@ fn the_end_of_an_input_is_seen_though_the_rate_lets_no_item_begin() {
         ));
         assert_eq!((run.wait(), run.lines().len()), (0, 1), "{stage}: {}", run.stderr());
     }
-    let mut run = Run::start("[stages.number]\ncommand = 'echo 1'\nrate = '1/h'\n");
+    let mut run = Run::start(&format!(
+        "[stages.number]\ncommand = 'echo 1'\nrate = '1/h'\noutput = 'a'\n[stages.show]\n{show}\n"
+    ));
     assert_eq!((run.wait(), run.lines().len()), (0, 1), "{}", run.stderr());
 }
 
