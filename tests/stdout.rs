@@ -36,7 +36,7 @@ fn nowhere_and_a_large_output_holds_nothing_up() {
 fn of_a_program_that_is_started_for_each_item() {
     let mut run = Run::start(
         "[stages.n]\nuse = 'count'\nwith = { to = 3 }\noutput = 'q'\n\
-         [stages.each]\ncommand = 'echo says $1; [ $1 != 2 ]'\nmode = 'each'\nstdout = 'log'\ninput = 'q'\nattempts = 1\n",
+         [stages.each]\ncommand = 'echo says $1; [ $1 != 2 ]'\nmode = 'each'\nstdout = 'log'\ninput = 'q'\nattempts = 1\nwhen_failing = 'dead-letter'\n",
     );
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     let mut said = said(&run);
