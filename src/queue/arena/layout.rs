@@ -230,7 +230,7 @@ pub(crate) mod queue {
     pub(crate) const DELAY_SHIFT: Field<Queue> = Field::new(408);
     /// The longest that an item may be delayed, in milliseconds.
     pub(crate) const DELAY_MOST: Field<Queue> = Field::new(416);
-    /// Of an input whose items keep their order: its window, as [`QueueAt::link`] has it. This and what follows, see
+    /// Of an input whose items keep their order: its window, as `QueueAt::link` has it. This and what follows, see
     /// `transaction/window.rs`.
     pub(crate) const WINDOW: Field<Queue> = Field::new(424);
     /// Of a window: the queue whose items' order it keeps.
