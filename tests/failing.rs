@@ -184,3 +184,15 @@ fn a_run_that_is_killed_while_a_stage_fails_goes_on_with_all_its_items() {
     lines.sort_unstable();
     assert_eq!(lines, (1..=200).collect::<Vec<_>>());
 }
+
+#[test]
+fn the_last_few_items_are_letters_though_the_stage_began_to_fail_while_more_could_come() {
+    let mut run = Run::start(
+        "[stages.a]\ncommand = 'echo 1; echo 2; while [ ! -e go ]; do sleep 0.01; done'\noutput = 'q'\n\
+         [stages.b]\ncommand = ['false']\nmode = 'each'\ninput = 'q'\nattempts = 2\nprocesses = 2\n",
+    );
+    wait_until("the stage to be failing", || run.tell(&["status"]).contains("failing").then_some(()));
+    std::fs::write(run.folder.path().join("go"), "").unwrap();
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    assert_eq!(run.stderr().matches("is a dead letter").count(), 2, "{}", run.stderr());
+}

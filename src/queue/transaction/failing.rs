@@ -159,9 +159,13 @@ impl Place {
     ) -> Gate {
         let before = load(tx, self.stage);
         let mut after = before;
-        if before.since != 0 && tuning::load(tx.memory, self.slot).when_failing == WhenFailing::DeadLetter {
-            after.since = 0; // it was set to something else when this began
-            ended.recovered = Some(self.event());
+        if before.since != 0 {
+            let terms = self.terms(tx, false, &tuning::load(tx.memory, self.slot));
+            // It may have been set to something else when this began.
+            if terms.charges_always || before.has_failed_all(&terms) {
+                after.since = 0;
+                ended.recovered = Some(self.event());
+            }
         }
         let asker = Asker { slot: u64::from(self.slot.id().0) + 1, is_idle, has_token };
         let gate = after.gate(asker, clock::now());

@@ -130,6 +130,11 @@ impl StageFailures {
         (failures, verdict(failures >= terms.attempts && (item.is_known_bad || is_last_hope)))
     }
 
+    /// No more will come, and too few are left to tell an outage from bad items.
+    pub(crate) fn has_failed_all(&self, terms: &Terms) -> bool {
+        terms.has_ended && terms.present < MANY && self.failed >= terms.present
+    }
+
     /// An item was done, which had failed or not; true if the stage was failing: then all its workers are to be woken.
     pub(crate) fn succeeded(&mut self, item: &ItemFailures) -> bool {
         if !self.is_touched {

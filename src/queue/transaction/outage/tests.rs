@@ -224,3 +224,15 @@ fn any_order_of_successes_and_failures() {
         }
     }
 }
+
+#[test]
+fn what_began_to_fail_with_few_items_is_over_once_no_more_will_come() {
+    let open = Terms { has_ended: false, present: 2, ..terms() };
+    let mut stage = stage();
+    let mut items = [ItemFailures::default(); 2];
+    stage.failed(&mut items[0], 0, &open);
+    assert_eq!(stage.failed(&mut items[1], 0, &open).1, Verdict::BeginsToFail);
+    assert!(!stage.has_failed_all(&open));
+    assert!(stage.has_failed_all(&Terms { has_ended: true, ..open }));
+    assert!(!stage.has_failed_all(&Terms { has_ended: true, present: 3, ..open }), "one was not tried");
+}
