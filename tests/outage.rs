@@ -71,8 +71,8 @@ fn away(time: Duration, retry: &str, max: Duration) {
     for (verb, code) in [(vec!["status"], 0), (vec!["why"], 0), (vec!["status", "--check"], 1)] {
         wait_until(&format!("{verb:?} to say so"), || {
             let said = run.ask(&verb);
-            let is_told = said.stdout.contains("failing (for ") && said.stdout.contains("connect");
-            (is_told && said.code == Some(code)).then_some(())
+            let says_so = said.stdout.contains("failing (for ") && said.stdout.contains("connect");
+            (says_so && said.code == Some(code)).then_some(())
         });
     }
     let before = tries();
