@@ -191,8 +191,64 @@ fn the_last_few_items_are_letters_though_the_stage_began_to_fail_while_more_coul
         "[stages.a]\ncommand = 'echo 1; echo 2; while [ ! -e go ]; do sleep 0.01; done'\noutput = 'q'\n\
          [stages.b]\ncommand = ['false']\nmode = 'each'\ninput = 'q'\nattempts = 2\nprocesses = 2\n",
     );
-    wait_until("the stage to be failing", || run.tell(&["status"]).contains("failing").then_some(()));
+    wait_until("the stage to be failing", || run.ask(&["status"]).stdout.contains("failing").then_some(()));
     std::fs::write(run.folder.path().join("go"), "").unwrap();
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     assert_eq!(run.stderr().matches("is a dead letter").count(), 2, "{}", run.stderr());
+}
+
+/// A stage whose items fail if their number is in `bad`, after a while; what came out, in its order.
+fn with_bad(bad: &str, slow: &str, stage: &str) -> (Run, Vec<u32>) {
+    with_bad_in("", bad, slow, stage)
+}
+
+fn with_bad_in(queue: &str, bad: &str, slow: &str, stage: &str) -> (Run, Vec<u32>) {
+    let mut run = Run::start(&format!(
+        "{queue}[stages.n]\nuse = 'count'\nwith = {{ to = 100 }}\noutput = 'q'\n\
+         [stages.work]\nmode = 'each'\ninput = 'q'\noutput = 'r'\nretry = {{ delay = '20ms' }}\nfailing_timeout = '1m'\n{stage}\n\
+         command = 'case $1 in {bad}) {slow} exit 1;; esac; echo $1'\n\
+         [stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = 'r'\n"
+    ));
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    let lines = run.lines().iter().map(|line| line.parse().unwrap()).collect();
+    (run, lines)
+}
+
+fn but(bad: std::ops::RangeInclusive<u32>) -> Vec<u32> {
+    (1..=100).filter(|n| !bad.contains(n)).collect()
+}
+
+#[test]
+fn a_slow_bad_item_does_not_hold_an_order_for_ever_though_the_window_is_full_behind_it() {
+    let (run, lines) =
+        with_bad("3", "sleep 0.5;", "processes = 2\norder = 'input'\norder_window = 2\nattempts = 2");
+    assert_eq!(lines, but(3..=3));
+    assert_eq!(run.stderr().matches("is a dead letter").count(), 1);
+}
+
+#[test]
+fn nor_do_several_that_make_the_stage_fail() {
+    let (run, lines) =
+        with_bad("1[0-4]", "sleep 0.3;", "processes = 6\norder = 'input'\norder_window = 2\nattempts = 1");
+    assert_eq!(lines, but(10..=14));
+    assert_eq!(run.stderr().matches("is a dead letter").count(), 5);
+}
+
+#[test]
+fn delayed_items_keep_no_new_one_out_of_a_small_queue_while_the_stage_fails() {
+    for (capacity, bad, range) in [(1, "1[0-1]", 10..=11), (2, "1[0-2]", 10..=12), (5, "1[0-7]", 10..=17)] {
+        let (run, lines) =
+            with_bad_in(&format!("[queues.q]\ncapacity = {capacity}\n"), bad, "", "attempts = 2");
+        assert_eq!(lines, but(range.clone()), "capacity {capacity}");
+        assert_eq!(run.stderr().matches("is a dead letter").count(), range.count());
+    }
+}
+
+#[test]
+fn a_long_run_of_bad_items_is_through_in_about_as_many_seconds() {
+    let start = Instant::now();
+    let (run, lines) = with_bad("[2-3]?", "", "attempts = 2");
+    assert_eq!(lines, but(20..=39));
+    assert_eq!(run.stderr().matches("is a dead letter").count(), 20);
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }

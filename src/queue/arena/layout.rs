@@ -220,6 +220,9 @@ pub(crate) mod queue {
     pub(crate) const SKIPPED: Field<Queue> = Field::new(336);
     /// Entries of the returned stack.
     pub(crate) const RETURNED_ENTRIES: Field<Queue> = Field::new(344);
+    /// Items beyond the capacity that there is room for: delayed ones keep no new one out of a stage in which only failures
+    /// are known. See `transaction/failing.rs`.
+    pub(crate) const EXTRA_ROOM: Field<Queue> = Field::new(352);
     /// Items that wait for their time. This and what follows, see `transaction/delayed.rs`.
     pub(crate) const DELAYED: Field<Queue> = Field::new(384);
     /// Entries of the table of delayed items that were ever used.
@@ -251,7 +254,7 @@ pub(crate) mod queue {
     /// Of an output: items for it in windows.
     pub(crate) const PENDING: Field<Queue> = Field::new(504);
     /// Every word that a removed queue must leave behind as zero.
-    pub(crate) const COUNTERS: [Field<Queue>; 31] = [
+    pub(crate) const COUNTERS: [Field<Queue>; 32] = [
         TAIL,
         HEAD,
         RETURNED,
@@ -267,6 +270,7 @@ pub(crate) mod queue {
         FIRST_SLOT,
         SKIPPED,
         RETURNED_ENTRIES,
+        EXTRA_ROOM,
         DELAYED,
         DELAY_USED,
         DELAY_ROOM,

@@ -59,6 +59,12 @@ pub(crate) fn queued(tx: &Tx<'_>, queue: QueueAt) -> u64 {
     waiting(tx, queue).wrapping_add(delayed(tx, queue))
 }
 
+/// Items that may be queued.
+#[inline]
+pub(crate) fn capacity(tx: &Tx<'_>, queue: QueueAt) -> u64 {
+    tx.get(queue + queue::CAPACITY).saturating_add(tx.get(queue + queue::EXTRA_ROOM))
+}
+
 /// Items leased to workers, as this transaction will leave them.
 #[inline]
 pub(crate) fn leased(tx: &Tx<'_>, queue: QueueAt) -> u64 {
@@ -95,6 +101,12 @@ pub(crate) fn waiting_roughly(memory: &Memory, queue: QueueAt) -> u64 {
 #[inline]
 pub(crate) fn queued_roughly(memory: &Memory, queue: QueueAt) -> u64 {
     waiting_roughly(memory, queue).saturating_add(memory.load(queue + queue::DELAYED))
+}
+
+/// The same of what may be queued.
+#[inline]
+pub(crate) fn capacity_roughly(memory: &Memory, queue: QueueAt) -> u64 {
+    memory.load(queue + queue::CAPACITY).saturating_add(memory.load(queue + queue::EXTRA_ROOM))
 }
 
 /// Whether no stage reads the queue any more, read without the lock.

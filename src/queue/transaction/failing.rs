@@ -229,6 +229,24 @@ impl Place {
     }
 }
 
+/// What is delayed in a queue keeps no new item out of it while only failures of its stage are known: else no verdict could
+/// ever come. Whether there is more room now. `is_touched`: something has failed, and nothing was done since.
+pub(crate) fn make_room(tx: &mut Tx<'_>, queue: QueueAt, is_touched: bool) -> bool {
+    let extra = tx.get(queue + queue::EXTRA_ROOM);
+    if !is_touched {
+        if extra != 0 {
+            tx.set(queue + queue::EXTRA_ROOM, 0);
+        }
+        return false;
+    }
+    let delayed = counts::delayed(tx, queue);
+    if delayed == 0 || counts::waiting(tx, queue) > 0 || delayed < counts::capacity(tx, queue) {
+        return false;
+    }
+    tx.set(queue + queue::EXTRA_ROOM, delayed + 1 - tx.get(queue + queue::CAPACITY));
+    true
+}
+
 /// An item of a worker whose stage has no place has failed: it is charged as if it were the only one.
 pub(crate) fn failed_alone(meta: Meta, is_charged: bool, tuning: &Tuning) -> Failed {
     let failures = meta.failures() + u32::from(is_charged);

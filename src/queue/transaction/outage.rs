@@ -71,7 +71,8 @@ pub(crate) struct Terms {
 }
 
 /// How long to wait for the next probe: some times the first delay, so that a run of bad items is soon through, and then
-/// doubling up to the longest.
+/// doubling up to the longest. After a long wait several come at once: one for each second, so that more bad items in a row
+/// are through in as many seconds, and an outage costs no more than that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProbeDelay {
     pub first: u64,
@@ -80,7 +81,19 @@ pub(crate) struct ProbeDelay {
 
 impl ProbeDelay {
     fn after(self, probes: u64) -> u64 {
-        self.first.saturating_mul(1 << probes.saturating_sub(QUICK_PROBES).min(31)).min(self.longest)
+        let Some(mut left) = probes.checked_sub(QUICK_PROBES) else { return self.first.min(self.longest) };
+        let mut delay = self.first;
+        loop {
+            delay = delay.saturating_mul(2).min(self.longest);
+            let at_once = (delay / 1000).max(1);
+            if delay == self.longest {
+                left %= at_once;
+            }
+            match left.checked_sub(at_once) {
+                Some(more) => left = more,
+                None => return if left == 0 { delay } else { 0 },
+            }
+        }
     }
 }
 

@@ -50,14 +50,13 @@ pub(crate) fn first_place(tx: &Tx<'_>, window: QueueAt) -> u64 {
     if is_before(next, from) { from } else { next }
 }
 
-/// How many of the items in a queue's ring may be taken now: past its window there is no place for more.
-pub(crate) fn admitted(tx: &Tx<'_>, input: QueueAt) -> u64 {
+/// How many of the items in a queue's ring may be taken now: past its window there is no place for more. `least`: as many as
+/// there are places for, though the window is full.
+pub(crate) fn admitted(tx: &Tx<'_>, input: QueueAt, least: u64) -> u64 {
     let Some(window) = of(tx, input) else { return u64::MAX };
-    if tx.get(window + queue::CLOSED_PLACES) >= tx.get(window + queue::CAPACITY) {
-        return 0;
-    }
     let ahead = tx.get(input + queue::HEAD).wrapping_sub(tx.get(window + queue::NEXT_PLACE));
-    PLACES.saturating_sub(ahead)
+    let is_full = tx.get(window + queue::CLOSED_PLACES) >= tx.get(window + queue::CAPACITY);
+    PLACES.saturating_sub(ahead).min(if is_full { least } else { u64::MAX })
 }
 
 /// The items of numbers `first ..` of a queue have ended, `n` of them: if their places are not closed yet, nothing came of
@@ -242,7 +241,7 @@ fn move_items(tx: &mut Tx<'_>, window: QueueAt, to: QueueAt, data: u64, meta: Me
         OutputState::Waits => return Ok(0),
         OutputState::Takes => {}
     }
-    let (capacity, queued) = (tx.get(to + queue::CAPACITY), counts::queued(tx, to));
+    let (capacity, queued) = (counts::capacity(tx, to), counts::queued(tx, to));
     let room = capacity.saturating_sub(queued);
     let (puts, drops) = match WhenFull::from_word(tx.memory.load(to + queue::WHEN_FULL)) {
         WhenFull::Block => (n.min(room), 0),
@@ -324,7 +323,7 @@ fn may_move(tx: &Tx<'_>, to: QueueAt) -> bool {
         OutputState::Waits => false,
         OutputState::Takes => {
             tx.memory.load(to + queue::WHEN_FULL) != WhenFull::Block as u64
-                || counts::queued(tx, to) < tx.get(to + queue::CAPACITY)
+                || counts::queued(tx, to) < counts::capacity(tx, to)
         }
     };
     has_room && tx.words_left() > 2 * WORDS_TO_MOVE

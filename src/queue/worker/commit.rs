@@ -118,7 +118,7 @@ impl WorkerHandle {
         let (memory, queue) = (session.memory(), QueueAt::of(*q)?);
         let mut came = false;
         if wait != Wait::No && blocks_when_full(memory, queue) {
-            let capacity = memory.load(queue + queue::CAPACITY);
+            let capacity = counts::capacity_roughly(memory, queue);
             let wanted = (outputs as u64).min(capacity.div_ceil(2));
             let has_room = || counts::queued_roughly(memory, queue).saturating_add(wanted) <= capacity;
             if !has_room() {

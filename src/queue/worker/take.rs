@@ -12,7 +12,9 @@ use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::delayed::{self, TAKE_WORDS};
 use crate::queue::transaction::holdings::{self, End, EndedQueues, FreeEntries};
 use crate::queue::transaction::ring::{self, Popped};
-use crate::queue::transaction::{counts, lock::LockPriority, places, returned, trim, tx::Tx, window};
+use crate::queue::transaction::{
+    counts, failing, lock::LockPriority, places, returned, trim, tx::Tx, window,
+};
 
 use std::time::{Duration, Instant};
 
@@ -177,6 +179,10 @@ impl WorkerHandle {
             }
         }
         let got = batch.got;
+        let mut has_made_room = false;
+        for &q in inputs.iter().filter(|_| !is_hidden) {
+            has_made_room |= failing::make_room(&mut tx, QueueAt::of(q)?, touched.is_some());
+        }
         count(&mut tx, *slot, finished_items, if is_hidden { 0 } else { got });
         tx.commit()?;
         *first_input = first_input.wrapping_add(1);
@@ -191,7 +197,7 @@ impl WorkerHandle {
         events.clear();
         for &q in inputs {
             let queue = QueueAt::of(q)?;
-            pass_on(&mut tx, queue, got > 0, slept && (got > 0 || max == 0));
+            pass_on(&mut tx, queue, got > 0 || has_made_room, slept && (got > 0 || max == 0));
             if got > 0 {
                 continue;
             }
@@ -274,7 +280,7 @@ fn pass_on(tx: &mut Tx<'_>, queue: QueueAt, took: bool, leaves: bool) {
     if waiting > 0 || delayed > 0 && (leaves || delayed::is_due(tx, queue)) {
         tx.notify(queue + queue::NOT_EMPTY);
     }
-    if took && counts::queued(tx, queue) < tx.get(queue + queue::CAPACITY) {
+    if took && counts::queued(tx, queue) < counts::capacity(tx, queue) {
         tx.notify(queue + queue::NOT_FULL);
     }
 }
@@ -282,7 +288,7 @@ fn pass_on(tx: &mut Tx<'_>, queue: QueueAt, took: bool, leaves: bool) {
 /// Of the items waiting those that may be taken now.
 fn takable(tx: &Tx<'_>, queue: QueueAt) -> u64 {
     let (waiting, returned) = (counts::waiting(tx, queue), tx.get(queue + queue::RETURNED));
-    waiting.min(returned.saturating_add(window::admitted(tx, queue)))
+    waiting.min(returned.saturating_add(window::admitted(tx, queue, 0)))
 }
 
 /// One transaction's taking.
@@ -331,7 +337,9 @@ impl TakenBatch<'_> {
         if !self.follows(tx.get(queue + queue::HEAD)) {
             return Ok(());
         }
-        let wanted = ((self.max - self.got) as u64).min(window::admitted(tx, queue));
+        // Where only failures are known, one more: what the window waits for may be what fails.
+        let least = u64::from(self.new_first && self.got == 0);
+        let wanted = ((self.max - self.got) as u64).min(window::admitted(tx, queue, least));
         let want = returned::returnable(tx, queue, wanted)?;
         let popped = ring::pop(tx, queue, want, |tx, Popped { data, meta, sequence }| {
             let Some(entry) = self.free.next(tx) else { return Ok(false) };

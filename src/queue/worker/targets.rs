@@ -154,7 +154,7 @@ impl Targets {
         if let Some(i) = self.list.iter().position(|target| target.queue == queue) {
             return Ok(i);
         }
-        let capacity = tx.get(queue + queue::CAPACITY);
+        let capacity = counts::capacity(tx, queue);
         let before = counts::queued(tx, queue);
         let policy = WhenFull::from_word(tx.memory.load(queue + queue::WHEN_FULL));
         let left = match policy {

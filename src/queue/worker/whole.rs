@@ -7,7 +7,7 @@ use super::put::PutError;
 use super::wait::Wait;
 use crate::queue::QueueId;
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{MAX_BATCH, QueueAt, queue};
+use crate::queue::arena::layout::{MAX_BATCH, QueueAt};
 use crate::queue::transaction::{counts, lock::LockPriority};
 
 impl WorkerHandle {
@@ -60,7 +60,7 @@ impl WorkerHandle {
         for &q in outputs {
             let queue = QueueAt::of(q)?;
             if blocks_when_full(memory, queue) {
-                let capacity = memory.load(queue + queue::CAPACITY);
+                let capacity = counts::capacity_roughly(memory, queue);
                 room = room.min(capacity.saturating_sub(counts::queued_roughly(memory, queue)));
             }
         }
