@@ -256,8 +256,10 @@ fn the_page_about_moving_over_is_true_and_its_file_runs() {
     let said = |line: &str| wait_until(line, || run.lines().iter().any(|said| said == line).then_some(()));
     ["worker 0 of mails", "worker 1 of mails", "worker 2 of mails", "synced"].into_iter().for_each(said);
     run.wait_for_log("Serving HTTP on 127.0.0.1");
-    let log = fs::read_to_string(run.folder.path().join("log/web.log")).unwrap();
-    assert!(log.contains("Serving HTTP on 127.0.0.1"), "{log}");
+    wait_until("the same in its log file", || {
+        let log = fs::read_to_string(run.folder.path().join("log/web.log")).unwrap_or_default();
+        log.contains("Serving HTTP on 127.0.0.1").then_some(())
+    });
     assert!(!run.lines().iter().any(|line| line.contains(':')), "the clock's lines go nowhere");
 
     let killed = |stage: &str| wait_until(stage, || run.workers(stage).first().copied());

@@ -117,8 +117,30 @@ impl Draft {
         }
     }
 
+    /// A stage whose command this version does not take is off, and runs nothing.
+    fn turn_off_without_command(&mut self, registry: &Registry) {
+        for (name, section) in &mut self.stages {
+            let mut is_off = false;
+            for line in &mut section.lines {
+                if let Line::Key { key, value, from } = line
+                    && key == "command"
+                    && let Err(why) = tried(&format!("[stages.{name}]\ncommand = {value}\n"), registry)
+                {
+                    *line = Line::Comment(left_out(from, &why));
+                    is_off = true;
+                }
+            }
+            if is_off {
+                section.lines.retain(|line| !matches!(line, Line::Key { key, .. } if key == "enabled"));
+                section.set("command", "['false']", "");
+                section.set("enabled", "false", "");
+            }
+        }
+    }
+
     /// The file.
     pub(super) fn text(mut self, registry: &Registry) -> String {
+        self.turn_off_without_command(registry);
         self.turn_one_on();
         let mut out = String::new();
         self.notes.iter().for_each(|note| comment(&mut out, note));
@@ -131,10 +153,10 @@ impl Draft {
         }
         for (name, section) in &self.stages {
             out += &format!("\n[stages.{name}]\n");
-            let others: Vec<&str> =
-                names.iter().copied().filter(|other| other != name).chain([BESIDE]).collect();
-            let others = stages(&others);
             section.write(&mut out, |line| {
+                // A line may name other stages.
+                let named = names.iter().copied().filter(|other| other != name && line.contains(other));
+                let others = stages(&named.chain([BESIDE]).collect::<Vec<_>>());
                 let command = if line.starts_with("command =") { "" } else { "command = ['true']\n" };
                 tried(&format!("{others}[stages.{name}]\n{command}{line}\n"), registry)
             });
@@ -222,6 +244,22 @@ mod tests {
         );
         assert!(text.contains("# not carried over: numprocs=0 (a stage can't have 0 processes)\n"), "{text}");
         assert!(text.contains("processes = \"${N}\"\n"), "{text}");
+    }
+
+    #[test]
+    fn a_stage_without_a_command_that_this_version_takes_is_off() {
+        let mut section = Section::default();
+        section.set("command", "'${Q-R}'", "command=%(ENV_Q-R)s");
+        section.set("enabled", "true", "");
+        let mut draft = Draft::default();
+        draft.add("a", section);
+        let mut good = Section::default();
+        good.set("command", "['true']", "");
+        draft.add("b", good);
+        let text = draft.text(&Registry::builtin());
+        assert!(text.contains("# not carried over: command=%(ENV_Q-R)s"), "{text}");
+        assert!(text.contains("command = ['false']\nenabled = false\n"), "{text}");
+        assert_eq!(tried(&text, &Registry::builtin()), Ok(()));
     }
 
     #[test]

@@ -69,6 +69,9 @@ pub(super) fn pairs(value: &str) -> Result<Vec<(String, String)>, String> {
         let (value, end) = match after.chars().next().filter(|quote| ['"', '\''].contains(quote)) {
             Some(quote) => {
                 let end = after[1..].find(quote).ok_or("a quote without its end")?;
+                if after[end + 2..].starts_with(|next: char| !next.is_whitespace() && next != ',') {
+                    return Err(format!("what follows the quote in `{after}`"));
+                }
                 (&after[1..=end], end + 2)
             }
             None => {
@@ -121,7 +124,7 @@ mod tests {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let read = pairs("A=\"1,2\",B='it is',\nC=plain text , D=").unwrap();
         assert_eq!(read, [pair("A", "1,2"), pair("B", "it is"), pair("C", "plain text"), pair("D", "")]);
-        assert!(pairs("A").is_err() && pairs("A=\"x").is_err());
+        assert!(pairs("A").is_err() && pairs("A=\"x").is_err() && pairs("A='e''f',B=1").is_err());
     }
 
     #[test]
