@@ -102,3 +102,18 @@ fn a_program_is_asked_to_stop_by_its_signal_with_items_and_without() {
     lines.sort();
     assert_eq!(lines, ["INT", "TERM", "source INT", "source up", "up", "up"]);
 }
+
+#[test]
+fn a_paused_service_is_restarted_and_stands_still_again() {
+    let mut run = Run::start(SERVICES);
+    run.wait_for_log("up after");
+    run.tell(&["pause", "pipeline.toml", "web", "--wait"]);
+    let before = run.workers("web");
+    run.tell(&["restart", "pipeline.toml", "web", "--wait"]);
+    run.tell(&["pause", "pipeline.toml", "web", "--wait"]);
+    let after = run.workers("web");
+    assert!(after.len() == 2 && after.iter().all(|pid| !before.contains(pid)), "{before:?} {after:?}");
+    assert!(after.iter().all(|pid| process::state(*pid) == Some('T')));
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0);
+}

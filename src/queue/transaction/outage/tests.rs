@@ -139,12 +139,20 @@ fn one_worker_probes_with_growing_delay_by_turns() {
 fn a_probe_that_does_not_fail_as_others_do_is_none_too_early() {
     let mut stage = StageFailures { since: 1, is_touched: true, ..stage() };
     let delay = terms().probes;
-    for n in 1..30 {
+    let mut waits = Vec::new();
+    for _ in 0..94 {
         assert!(matches!(stage.gate(idle(1), stage.next_probe), Gate::Probe { .. }));
         let now = stage.next_probe;
         stage.probed(now, delay);
-        assert_eq!(stage.next_probe - now, (200 << u64::saturating_sub(n, 10)).min(30_000));
+        waits.push(stage.next_probe - now);
     }
+    // Ten; one after each of three waits; then one for each second of a wait.
+    let mut expected = vec![200; 9];
+    for wait in [400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000] {
+        expected.push(wait);
+        expected.extend((1..wait / 1000).map(|_| 0));
+    }
+    assert_eq!(waits, expected[..94]);
 }
 
 #[test]

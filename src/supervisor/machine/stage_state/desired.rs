@@ -99,7 +99,7 @@ impl StageState {
         self.switch = Switch::On;
         for worker in self.workers.iter_mut().filter(|worker| worker.life == Life::Over(Over::ByHand)) {
             worker.life = Life::Due(StartReason::Requested);
-            (worker.bad_runs, worker.trial) = (0, false);
+            (worker.bad_runs, worker.trial) = (0, true);
         }
     }
 
@@ -148,11 +148,7 @@ impl StageState {
     pub(crate) fn pause(&mut self, on: bool, out: &mut Effects) {
         if self.paused != on {
             self.paused = on;
-            for worker in &mut self.workers {
-                let process = worker.life.process().filter(|_| worker.is_service);
-                worker.at_rest = on && process.is_some();
-                out.list.extend(process.map(|process| Effect::Suspend(process.pid, on)));
-            }
+            (0..self.workers.len()).for_each(|i| self.suspend(i, on, out));
             self.send_standing_order(out);
         }
     }

@@ -34,16 +34,26 @@ impl StageState {
 
     /// A worker has a process.
     pub(crate) fn spawned(&mut self, i: usize, pid: Pid, out: &mut Effects) {
-        let suspends = self.paused && self.workers[i].is_service;
-        self.workers[i].at_rest = suspends;
+        self.workers[i].at_rest = false;
         self.apply(i, WorkerEvent::Spawned(pid), out);
-        out.list.extend(suspends.then_some(Effect::Suspend(pid, true)));
     }
 
-    /// A worker has built its stage.
+    /// A worker has built its stage, or a service has its program: before that it must not be suspended, for nothing would
+    /// tell that it has come so far.
     pub(crate) fn ready(&mut self, i: usize, out: &mut Effects) {
         self.workers[i].trial = false;
         self.apply(i, WorkerEvent::Ready, out);
+        if self.paused {
+            self.suspend(i, true, out);
+        }
+    }
+
+    /// Where it is a service that runs: its processes stand still, or go on.
+    pub(super) fn suspend(&mut self, i: usize, on: bool, out: &mut Effects) {
+        let worker = &mut self.workers[i];
+        let process = worker.life.process().filter(|process| worker.is_service && process.ready);
+        worker.at_rest = on && process.is_some();
+        out.list.extend(process.map(|process| Effect::Suspend(process.pid, on)));
     }
 
     /// A worker was stopped by a signal where it holds up all others.

@@ -92,6 +92,8 @@ fn a_paused_one_is_suspended_and_so_is_the_one_that_takes_its_place() {
     bench.end_idle(first, killed());
     bench.run_starts();
     let second = bench.pid("web", 0);
+    assert!(!is_suspended(&bench, second), "it has not its program yet");
+    bench.ready(second);
     assert!(is_suspended(&bench, second));
     bench.ask(pausing("web", false));
     assert!(!is_suspended(&bench, second));
