@@ -54,13 +54,13 @@ pub(super) fn cut(counted: &CountedFile, own: Option<OwnFile<'_>>, log: &UndoLog
     let appender = Appender::new(file, log.clone())?;
     let (length, counts, shown) = (appender.length()?, counted.length, path.display());
     if length < counts && appender.kind == Kind::FileAtPosition {
-        // `> out.txt`: whoever started this run has emptied it.
+        // `> out.txt`: the shell that started this run has emptied it.
         return Ok(());
     }
     if length < counts {
         let why = format!(
             "`{shown}` has {length} bytes after the machine went down, and {counts} of it count: a part is lost; the stage \
-             goes on without it once the file is moved away"
+             starts a new file once this one is moved away"
         );
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }

@@ -116,7 +116,7 @@ fn lingering(stage: &StageStatus) -> Option<String> {
 fn next_run(stage: &StageStatus) -> Option<String> {
     let waits = stage.workers.iter().filter(|worker| worker.state == WorkerState::Scheduled);
     let left = waits.filter_map(|worker| worker.until).min_by(f64::total_cmp)?;
-    // What is told is less than the time that has passed since: the moment itself is a whole second.
+    // The printed age is below the true one: the moment is cut to a whole second.
     let at = SystemTime::now().checked_add(Duration::try_from_secs_f64(left + 0.5).ok()?)?;
     let at = local_time::format("%Y-%m-%d %H:%M:%S", at)?;
     Some(format!("{} runs next at {at}, in {}", stage.name, time(left)))

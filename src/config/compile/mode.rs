@@ -29,7 +29,7 @@ pub(super) fn framing(draft: &Draft) -> Framing {
     }
 }
 
-/// Where its output goes. As a default for all stages this holds for those whose output nobody waits for.
+/// The destination of a program's standard output. A default for all stages holds for those that write no queue.
 pub(super) fn stdout(draft: &Draft) -> Stdout {
     let is_read = !draft.keys.output.value.is_empty() || matches!(mode(draft), Mode::Reply(_));
     if is_read { Stdout::Items } else { draft.keys.stdout.value }

@@ -1,6 +1,6 @@
 //! `include`: further files with stages and queues of the same pipeline.
 //!
-//! The files are read together with the pipeline's own, in one step, by whoever may wait for a disk; from then on their
+//! The files are read together with the pipeline's own, in one step, by a process that may wait for a disk; from then on their
 //! texts go with its text ([`Texts`]), so that nothing that is made of it later reads a file.
 
 mod merge;

@@ -81,7 +81,7 @@ table! {
         output: QueueNames = Vec::new(), also "outputs" "to" "out" "writes" "target";
         /// How many worker processes the stage has: a number, or "cpus" for as many as there are CPUs.
         processes: Processes = 1, also "workers" "process" "numprocs" "replicas" "instances" "concurrency";
-        /// "input": what the processes write comes out in the order of the items that they took, whoever is done first.
+        /// "input": what the processes write comes out in the order of the items that they took, whichever process is done first.
         /// With `mode = "reply"` or `"each"`, or a built-in, and with one `input`. Without it, as they are done.
         order: Option<OrderOf> = None, also "ordered" "keep_order" "ordering";
         /// With `order`: how many finished items may wait for those before them, for each process; then no more are taken.

@@ -244,7 +244,7 @@ pub(crate) mod queue {
     pub(crate) const CLOSED_PLACES: Field<Queue> = Field::new(448);
     /// Of a window: the number from which on it keeps the order.
     pub(crate) const ORDERED_FROM: Field<Queue> = Field::new(456);
-    /// Of a window: what has come out of its next place: so many descriptors, and items of the one behind them.
+    /// Of a window: what its next place has published: a number of descriptors, and items of the one behind them.
     pub(crate) const MOVED: [Field<Queue>; 2] = [Field::new(464), Field::new(472)];
     /// Of a window: the output without room that it waits for, and the window that waits behind it.
     pub(crate) const HELD_UP_BY: Field<Queue> = Field::new(480);

@@ -59,7 +59,7 @@ impl Performer<'_> {
             purpose,
             Start {
                 arguments: vec![CString::new(loader::VERB).unwrap_or_default()],
-                descriptors: &[(request.as_fd(), loader::REQUEST_FD)],
+                descriptors: &[(request.as_fd(), errand::REQUEST_FD)],
                 environment: &environment::kept(|_| true).collect::<Vec<_>>(),
                 stderr: Some(self.log_writer.stderr()),
             },

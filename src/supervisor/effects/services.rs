@@ -11,7 +11,7 @@ use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::runtime::children::{Child, Since};
 use crate::supervisor::runtime::environment;
-use crate::supervisor::runtime::errand::{Ended, Errand, Start};
+use crate::supervisor::runtime::errand::{self, Ended, Errand, Start};
 use crate::supervisor::runtime::services::identities::{self, Asked, Found, Lookup};
 use crate::supervisor::runtime::services::{Adopted, LastWords, pipes};
 use crate::sys::needs::DENIED;
@@ -53,7 +53,7 @@ impl Performer<'_> {
             Purpose::Identify(asked.clone()),
             Start {
                 arguments: vec![CString::new(identities::VERB).unwrap_or_default()],
-                descriptors: &[(request.as_fd(), identities::REQUEST_FD)],
+                descriptors: &[(request.as_fd(), errand::REQUEST_FD)],
                 environment: &environment::kept(|_| true).collect::<Vec<_>>(),
                 stderr: Some(self.log_writer.stderr()),
             },

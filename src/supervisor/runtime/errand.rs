@@ -9,8 +9,9 @@
 
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::wait::Exit;
-use crate::sys::{fd, group};
+use crate::sys::{fd, group, inherited};
 use nix::sys::signal::Signal;
+use serde::de::DeserializeOwned;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -102,6 +103,22 @@ impl std::fmt::Display for Ended {
             Ended::TimedOut => write!(f, "it has not ended after {} s", ERRAND_LIMIT.as_secs()),
         }
     }
+}
+
+/// In an errand's process: where its request is.
+pub(crate) const REQUEST_FD: RawFd = 3;
+
+/// What the errand's process was asked.
+///
+/// # Errors
+/// When mprun did not start it.
+pub(crate) fn read_request<T: DeserializeOwned>() -> io::Result<T> {
+    let fd =
+        inherited::take(REQUEST_FD).map_err(|_| io::Error::other("this command is for mprun's own use"))?;
+    let (mut file, mut text) = (File::from(fd), Vec::new());
+    file.rewind()?;
+    file.read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 /// A request in a sealed memory file.

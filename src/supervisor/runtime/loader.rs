@@ -1,18 +1,14 @@
 //! Reads a pipeline file in a process of its own: the file may be on a disk that is gone, or be a pipe or a device that
 //! a client has named. The supervisor gets the text, and works out by itself what it means.
 
+use super::errand;
 use crate::config::{self, IncludedText, LoadOptions, Survey, Texts, Watched};
 use crate::stage::Registry;
-use crate::sys::inherited;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::fd::RawFd;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Where the request is.
-pub(crate) const REQUEST_FD: RawFd = 3;
 /// The hidden verb.
 pub(crate) const VERB: &str = "__load";
 
@@ -41,7 +37,7 @@ pub(crate) enum Answer {
 
 /// The life of the process.
 pub(crate) fn run(registry: &Registry) -> ExitCode {
-    let answer = read_request().map(|request| read(&request, registry));
+    let answer = errand::read_request().map(|request| read(&request, registry));
     let text = answer.and_then(|answer| Ok(serde_json::to_string(&answer)?));
     match text {
         Ok(text) => match io::stdout().write_all(text.as_bytes()) {
@@ -53,15 +49,6 @@ pub(crate) fn run(registry: &Registry) -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-fn read_request() -> io::Result<Request> {
-    let fd =
-        inherited::take(REQUEST_FD).map_err(|_| io::Error::other("this command is for mprun's own use"))?;
-    let (mut file, mut text) = (File::from(fd), Vec::new());
-    file.rewind()?;
-    file.read_to_end(&mut text)?;
-    Ok(serde_json::from_slice(&text)?)
 }
 
 fn read(request: &Request, registry: &Registry) -> Answer {

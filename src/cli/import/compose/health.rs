@@ -24,7 +24,7 @@ fn list(words: &[&str]) -> Result<String, String> {
     Ok(command(words.iter().map(String::as_str)))
 }
 
-/// As `health`: it goes on as long as the service lives.
+/// As `health`: a check for as long as the service lives.
 pub(super) fn health(value: &Value) -> Option<Result<String, String>> {
     let mut pairs = match check(value)? {
         Ok(pairs) => pairs,

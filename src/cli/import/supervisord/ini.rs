@@ -23,7 +23,7 @@ impl Block {
     }
 }
 
-/// All blocks of a text; one that comes again goes on.
+/// All blocks of a text. The lines of a block that is opened twice are joined.
 ///
 /// # Errors
 /// The number of a line that is none of these, and why.

@@ -113,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(names.expand(value, Some("{worker}")).as_deref(), Ok(expanded));
         }
-        for value in ["50%", "%(nobody)s", "%(here"] {
+        for value in ["50%", "%(unknown)s", "%(here"] {
             assert!(names.expand(value, Some("{worker}")).is_err(), "{value}");
         }
         assert!(names.expand("%(process_num)d", None).is_err());

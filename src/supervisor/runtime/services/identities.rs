@@ -3,18 +3,14 @@
 use crate::config::pipeline::Command;
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::runtime::errand;
-use crate::sys::inherited;
 use crate::worker::Identity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::fd::{OwnedFd, RawFd};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Where the request is.
-pub(crate) const REQUEST_FD: RawFd = 3;
 /// The hidden verb.
 pub(crate) const VERB: &str = "__identify";
 /// An answer serves starts that come soon after it, such as the processes of one stage.
@@ -86,7 +82,7 @@ pub(crate) fn request(asked: &Asked) -> io::Result<OwnedFd> {
 
 /// The life of the errand's process.
 pub(crate) fn run() -> ExitCode {
-    let answer = read_request().map(|asked| {
+    let answer = errand::read_request().map(|asked: Asked| {
         let command = Command { user: asked.user, group: asked.group, ..Command::default() };
         Identity::of(&command).map_err(|failure| failure.to_string())
     });
@@ -98,13 +94,4 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::from(crate::exit::USAGE)
         }
     }
-}
-
-fn read_request() -> io::Result<Asked> {
-    let fd =
-        inherited::take(REQUEST_FD).map_err(|_| io::Error::other("this command is for mprun's own use"))?;
-    let (mut file, mut text) = (File::from(fd), Vec::new());
-    file.rewind()?;
-    file.read_to_end(&mut text)?;
-    Ok(serde_json::from_slice(&text)?)
 }
