@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
-use support::once::{ALL, PARTS, STORMY, assert_once, assert_there, feed, item};
+use support::once::{ALL, PARTS, STORMY, assert_once, assert_there, feed, is_whole, item};
 use support::{Folder, Run, command, process, wait_until};
 
 const TYPED: &str = "[stages.read]\nuse = 'stdin'\noutput = 'a'\n";
@@ -197,22 +197,8 @@ fn a_durable_run_whose_processes_all_die_again_and_again_has_each_line_once() {
         command.arg("pipeline.toml").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().unwrap()
     };
-    let mut deaths = 0;
-    loop {
-        let mut run = start();
-        thread::sleep(Duration::from_millis(20 + 7 * (deaths % 9)));
-        // A run after the one that has done all would begin anew.
-        if read_in(&folder).lines().count() >= N as usize || deaths >= 40 {
-            assert!(run.wait().unwrap().success());
-            break;
-        }
-        for pid in process::in_folder(folder.path()).into_iter().chain([run.id()]) {
-            process::kill(pid, libc::SIGKILL);
-        }
-        run.wait().unwrap();
-        wait_until("all of it to be gone", || process::in_folder(folder.path()).is_empty().then_some(()));
-        deaths += 1;
-    }
+    let through = || is_whole(&read_in(&folder), N);
+    let deaths = support::storm::deaths_of_everything(&folder, 40, start, through);
     assert!(deaths > 5, "only {deaths} deaths");
     assert_once(&read_in(&folder), N);
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
-use support::once::{ALL, PARTS, STORMY, assert_once, assert_there, feed, item};
+use support::once::{ALL, PARTS, STORMY, assert_once, assert_there, feed, is_whole, item};
 use support::{Folder, Run, command, process, wait_until};
 
 /// Two stages print, the workers of one of them are killed.
@@ -133,25 +133,8 @@ fn is_gone(folder: &Folder) {
 fn a_durable_run_that_appends_over_deaths_of_everything_has_each_line_once() {
     const N: u32 = 200_000;
     let folder = durable(N, "");
-    let mut deaths = 0;
-    loop {
-        let mut run = start(&folder);
-        thread::sleep(Duration::from_millis(20 + 7 * (deaths % 9)));
-        // A run after the one that has done all would begin anew.
-        if read(&folder).lines().count() >= N as usize || deaths >= 40 {
-            assert!(run.wait().unwrap().success());
-            break;
-        }
-        for pid in process::in_folder(folder.path()).into_iter().chain([run.id()]) {
-            process::kill(pid, libc::SIGKILL);
-        }
-        let ended = run.wait().unwrap();
-        is_gone(&folder);
-        if ended.success() {
-            break; // it was through before it could be killed
-        }
-        deaths += 1;
-    }
+    let through = || is_whole(&read(&folder), N);
+    let deaths = support::storm::deaths_of_everything(&folder, 40, || start(&folder), through);
     assert!(deaths > 5, "only {deaths} deaths");
     assert_once(&read(&folder), N);
 }

@@ -5,10 +5,8 @@ mod support;
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
 use support::storm::storm;
-use support::{Folder, Run, command, process, wait_until};
+use support::{Folder, Run, command, wait_until};
 
 const STORMY: &str = "[defaults]\nattempts = 1000000\ngive_up = { restarts = 1000000, within = '1m' }\n\
                       backoff = { initial = '1ms', max = '2ms', reset_after = '1ms' }\nretry = { delay = '0s' }\n";
@@ -239,23 +237,13 @@ fn a_durable_run_whose_processes_all_die_again_and_again_keeps_the_order() {
         work("use = 'format'\nwith = { template = '{item}' }")
     );
     let folder = folder(&text);
-    let mut deaths = 0;
-    loop {
+    let start = || {
         let mut command: Command = command(&folder);
         command.arg("pipeline.toml").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut run = command.spawn().unwrap();
-        thread::sleep(Duration::from_millis(30 + 7 * (deaths % 9)));
-        if written(&folder).len() >= N as usize || deaths >= 25 {
-            assert!(run.wait().unwrap().success());
-            break;
-        }
-        for pid in process::in_folder(folder.path()).into_iter().chain([run.id()]) {
-            process::kill(pid, libc::SIGKILL);
-        }
-        run.wait().unwrap();
-        wait_until("all of it to be gone", || process::in_folder(folder.path()).is_empty().then_some(()));
-        deaths += 1;
-    }
+        command.spawn().unwrap()
+    };
+    let deaths =
+        support::storm::deaths_of_everything(&folder, 25, start, || written(&folder).len() >= N as usize);
     assert!(deaths > 5, "only {deaths} deaths");
     assert_in_order(&written(&folder), N);
 }

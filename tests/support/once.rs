@@ -19,6 +19,11 @@ pub fn feed(part: u32) -> Vec<u8> {
     (part * PART + 1..=(part + 1) * PART).flat_map(|n| (item(n) + "\n").into_bytes()).collect()
 }
 
+/// Whether so many whole lines are there.
+pub fn is_whole(text: &str, n: u32) -> bool {
+    text.ends_with('\n') && text.lines().count() >= n as usize
+}
+
 #[track_caller]
 pub fn assert_once(text: &str, n: u32) {
     assert!(text.is_empty() || text.ends_with('\n'));

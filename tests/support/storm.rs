@@ -1,8 +1,9 @@
 //! A storm of kills over a run that is fed as long as the storm has not raged enough: how fast the machine is and how
 //! busy decides how long it takes, not how much it shows.
 
-use super::{Run, process, wait_until};
+use super::{Folder, Run, process, wait_until};
 use std::io::Write;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
@@ -31,4 +32,31 @@ pub fn storm(run: &mut Run, stage: &str, parts: u32, part: impl Fn(u32) -> Vec<u
     });
     feeder.join().unwrap();
     kills.load(Relaxed)
+}
+
+/// Starts a durable run and kills all of its processes, again and again, until it is through (`is_through`: all of its work
+/// is done) or has died `most` times and may end. Returns the number of deaths. A run after one that is through would begin anew.
+pub fn deaths_of_everything(
+    folder: &Folder,
+    most: u64,
+    start: impl Fn() -> Child,
+    is_through: impl Fn() -> bool,
+) -> u64 {
+    for deaths in 0.. {
+        let mut run = start();
+        thread::sleep(Duration::from_millis(20 + 7 * (deaths % 9)));
+        if is_through() || deaths >= most {
+            assert!(run.wait().unwrap().success());
+            return deaths;
+        }
+        for pid in process::in_folder(folder.path()).into_iter().chain([run.id()]) {
+            process::kill(pid, libc::SIGKILL);
+        }
+        let ended = run.wait().unwrap();
+        wait_until("all of it to be gone", || process::in_folder(folder.path()).is_empty().then_some(()));
+        if ended.success() || is_through() {
+            return deaths; // its work was done before it could be killed
+        }
+    }
+    unreachable!("it dies most times at most")
 }
