@@ -252,3 +252,19 @@ fn a_long_run_of_bad_items_is_through_in_about_as_many_seconds() {
     assert_eq!(run.stderr().matches("is a dead letter").count(), 20);
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_time_that_never_runs_is_told() {
+    let folder = Folder::new();
+    let check = |setting: &str| {
+        let text = format!(
+            "[stages.n]\nuse = 'count'\noutput = 'a'\n\
+             [stages.work]\nuse = 'discard'\ninput = 'a'\nfailing_timeout = '1m'\n{setting}\n"
+        );
+        folder.file("pipeline.toml", &text);
+        let output = support::command(&folder).args(["check", "pipeline.toml"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8_lossy(&output.stderr).contains("`failing_timeout` has no effect here")
+    };
+    assert!(check("when_failing = 'stop'") && check("when_failing = 'dead-letter'") && !check(""));
+}

@@ -145,7 +145,7 @@ fn a_slow_item_holds_a_bounded_number_behind_it_and_status_says_so() {
     let why = run.tell(&["why"]);
     assert!(
         why.contains("keeps the order of in: ")
-            && why.contains("as item 4 is being worked on; no more are taken"),
+            && why.contains("as item #4 is being worked on; no more are taken"),
         "{why}"
     );
     audited(&run);

@@ -325,9 +325,9 @@ fn keys_about_items_are_faults_where_the_stage_itself_says_them() {
         let output = support::command(&folder).args(["check", "pipeline.toml"]).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let (code, said) = check("[stages.web]\ncommand = 'sleep 1'\nrate = '5/s'\nretry = { delay = '1s' }\n");
+    let (code, said) = check("[stages.web]\ncommand = 'sleep 1'\nrate = '5/s'\ndead_codes = [65]\n");
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("`rate` is about items") && said.contains("`retry` is about items"), "{said}");
+    assert!(said.contains("`rate` is about items") && said.contains("`dead_codes` is about items"), "{said}");
     let (code, said) = check("[stages.web]\ncommand = 'sleep 1'\nattempts = 5\nrecycle = { items = 5 }\n");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("`attempts` is about items") && said.contains("`items` is about items"), "{said}");

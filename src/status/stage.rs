@@ -116,10 +116,10 @@ impl OrderStatus {
     pub(crate) fn says(&self, input: &str) -> Option<String> {
         let OrderStatus { next, finished, most, .. } = self;
         let why = match (&self.held_up_by, self.next_is.as_str()) {
-            (Some(queue), _) => format!("the outputs of item {next} wait for room in {queue}"),
-            (None, "delayed") => format!("item {next} has failed and is delayed"),
-            (None, "leased") => format!("item {next} is being worked on"),
-            (None, _) => format!("item {next} waits to be taken"),
+            (Some(queue), _) => format!("the outputs of item #{next} wait for room in {queue}"),
+            (None, "delayed") => format!("item #{next} has failed and is delayed"),
+            (None, "leased") => format!("item #{next} is being worked on"),
+            (None, _) => format!("item #{next} waits to be taken"),
         };
         let full = if finished >= most { "; no more are taken" } else { "" };
         (*finished > 0).then(|| {

@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Report, Span};
-use crate::config::pipeline::Queue;
+use crate::config::pipeline::{Queue, WhenFailing};
 
 /// Programs that take a piece of their own language as an argument, and the letter of the option before it.
 const INTERPRETERS: [(&str, char); 13] = [
@@ -20,6 +20,17 @@ const INTERPRETERS: [(&str, char); 13] = [
     ("lua", 'e'),
     ("php", 'r'),
 ];
+
+/// `failing_timeout` beside a `when_failing` that waits for nothing.
+pub(super) fn time_that_never_runs(draft: &Draft, report: &mut Report) {
+    let at = draft.keys.failing_timeout.at.as_ref().filter(|_| draft.owns("failing_timeout"));
+    if let Some(at) = at
+        && draft.keys.when_failing.value != WhenFailing::Wait
+    {
+        let caution = Diagnostic::warning("`failing_timeout` has no effect here").at(&at.key);
+        report.push(caution.help("it limits `when_failing = \"wait\"`"));
+    }
+}
 
 /// A word of a command with the item inside of what an interpreter runs: the item can be any program.
 pub(super) fn item_as_code(words: &[String], at: &Span, report: &mut Report) {

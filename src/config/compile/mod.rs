@@ -98,6 +98,7 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
     let RetryKeys { delay, max, .. } = &mut draft.keys.retry.value;
     rules::settle_delays(delay, max, report);
     service::check(draft, report);
+    cautions::time_that_never_runs(draft, report);
     let keys = &draft.keys;
     Stage {
         name: draft.name.clone(),

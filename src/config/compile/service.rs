@@ -5,7 +5,8 @@ use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::elements::At;
 
 /// Faults.
-const OF_ITEMS: [&str; 4] = ["retry", "rate", "order", "when_failing"];
+const OF_ITEMS: [&str; 7] =
+    ["retry", "rate", "order", "order_window", "when_failing", "failing_timeout", "dead_codes"];
 /// Older files may have these: they never had an effect there, or one on the lines that it prints.
 const WITHOUT_EFFECT: [&str; 9] = [
     "attempts",
