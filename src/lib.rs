@@ -8,6 +8,8 @@
 
 mod app;
 mod append;
+#[doc(hidden)] // unstable: for the tests of this package
+pub mod broker;
 mod cli;
 #[doc(hidden)] // unstable: for the tests of this package
 pub mod config;

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 13] = [
     &["item", "exit", "framing", "hash", "numbers", "status", "terminal", "text"],
     &["file_watch", "sys"],
     &["dead_letter", "logs"],
-    &["append"],
+    &["append", "broker"],
     &["queue"],
     &["stage"],
     &["config"],

@@ -1,0 +1,26 @@
+//! Why the broker did not do what it was asked. What a commit met (a lost lease, a full queue) is no fault: see `Judged`.
+
+use std::fmt;
+
+/// The text never holds a password, nor the address as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It can't be reached, or is not ready: later. What was asked may have happened.
+    Away(String),
+    /// Another life of this machine has joined: this one holds nothing any more.
+    Superseded,
+    /// A wrong password, settings under which items get lost, the queues of another pipeline: no try helps.
+    Fatal(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Away(why) => write!(f, "the broker can't be reached: {why}"),
+            Fault::Superseded => f.write_str("another life of this machine has joined the run"),
+            Fault::Fatal(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,93 @@
+//! Queues that several machines share, in a broker that exists. mprun keeps the processes of each machine, the broker keeps the
+//! items: no network transport, no consensus and no storage of mprun's own.
+//!
+//! [`Broker`] is what the link process asks, in plain values; `redis/` answers it with one script a request, so each happens as a whole
+//! or not at all. A [`Commit`] is what one transaction of a stage changes there; the commits of a stage on a machine are a line. `link/` is the link's pure machine: what it asks next, and what an answer means that is late or never came.
+//!
+//! | what happens | what is left | what follows |
+//! |---|---|---|
+//! | the link dies with items taken that are not yet in the arena | they are pending for this machine | `held` names them after the next join, and they are given back |
+//! | the link dies with a commit sent and no answer | it lies in the arena, and the broker may have done it | it is sent again, and judged as before |
+//! | the connection breaks | the same, for all that was under way | one back-off, then join, `held`, and every line from its oldest commit |
+//! | the machine dies, and its arena with it | its leases in the broker | they expire, or its next life's `join` gives them back |
+//! | the machine is stopped longer than `ack_wait`, then goes on | its items are another's | its commits are refused, its leases dropped |
+//! | the broker dies within a script | nothing of it: the script is one entry of the append-only file | the same as a broken connection |
+#![forbid(unsafe_code)]
+
+mod fault;
+#[cfg(feature = "redis")]
+pub mod redis;
+mod values;
+
+pub use fault::Fault;
+pub use values::{
+    Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Output, Position, Progress,
+    QueueSettings, Sequence, SharedQueue, Term, Verdict, Woken,
+};
+
+use std::time::Duration;
+
+/// What a machine asks of the broker, once it has joined a run. Every request is one step there; one whose answer never came may have
+/// happened, and can be asked for again.
+#[expect(async_fn_in_trait, reason = "the link runs it on one thread, and names no future")]
+pub trait Broker {
+    /// The run, and what it holds of this pipeline.
+    fn joined(&self) -> &Joined;
+
+    /// Up to `n` items of a queue, leased to this machine for `ack_wait`. `look_for_expired`: also those of machines that are gone.
+    /// After fewer than `n`, [`Broker::woken`] tells when there are more.
+    async fn take(&self, queue: SharedQueue, n: usize, look_for_expired: bool) -> Result<Vec<Lease>, Fault>;
+
+    /// Leases begin anew. Returns those that are no longer this machine's.
+    async fn extend(&self, queue: SharedQueue, leases: &[Sequence]) -> Result<Vec<Sequence>, Fault>;
+
+    /// Commits of one line, in order, with rising numbers. One request a line may be under way.
+    async fn commit(&self, line: &str, commits: &[Commit]) -> Result<Judged, Fault>;
+
+    /// Items go back at once, each with the attempts that were begun. Leases that are another's are passed over.
+    async fn give_back(&self, queue: SharedQueue, leases: &[(Sequence, u32)]) -> Result<(), Fault>;
+
+    /// All that is leased to this machine.
+    async fn held(&self, queue: SharedQueue) -> Result<Vec<Sequence>, Fault>;
+
+    /// `line` will write into the queue, until a commit of it marks its end. False: the queue has ended.
+    async fn register(&self, queue: SharedQueue, line: &str) -> Result<bool, Fault>;
+
+    /// How far the queue is; `before` are the queues whose items become items of this one.
+    async fn progress(&self, queue: SharedQueue, before: &[SharedQueue]) -> Result<Progress, Fault>;
+
+    /// True: every queue of the run has ended, so the run has.
+    async fn finish(&self) -> Result<bool, Fault>;
+
+    /// This machine's term as the only one that runs `stage`, taken or kept for `time`; `None`: another machine has it.
+    async fn elect(&self, stage: &str, time: Duration) -> Result<Option<Term>, Fault>;
+
+    /// Dead letters of a queue, the oldest first, after `after`.
+    async fn letters(
+        &self,
+        queue: SharedQueue,
+        after: Option<Sequence>,
+        n: usize,
+    ) -> Result<Vec<Letter>, Fault>;
+
+    /// The counters of a queue over all machines, at one moment.
+    async fn ledger(&self, queue: SharedQueue) -> Result<Ledger, Fault>;
+
+    /// What this machine shows of itself, for `time`.
+    async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault>;
+
+    /// The machines of the run, each with what it shows; `None`: it has fallen silent.
+    async fn machines(&self) -> Result<Vec<(String, Option<Vec<u8>>)>, Fault>;
+
+    /// This machine's items go back, and it has no life any more.
+    async fn leave(&self) -> Result<(), Fault>;
+
+    /// A machine that is gone for good: its items go back, and no queue waits for its end.
+    async fn forget(&self, machine: &str) -> Result<(), Fault>;
+
+    /// Deletes a run with all that it holds.
+    async fn drop_run(&self, run: u64) -> Result<(), Fault>;
+
+    /// Waits until something that was refused or not there may be.
+    async fn woken(&self) -> Woken;
+}

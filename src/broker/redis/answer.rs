@@ -1,0 +1,80 @@
+//! What the server answers, as plain values; its errors, told apart.
+
+use crate::broker::{Fault, Full, Judged, Lease, Letter, Sequence, SharedQueue, Verdict};
+use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value};
+
+/// Refused by the server because its memory is full.
+pub(super) fn is_out_of_memory(error: &RedisError) -> bool {
+    error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed")
+}
+
+/// What no try helps against; anything else may pass.
+pub(super) fn fault(error: &RedisError) -> Fault {
+    let code = error.code().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => Fault::Fatal("the broker refuses the user or the password".into()),
+        _ if ["WRONGPASS", "NOAUTH"].contains(&code) => {
+            Fault::Fatal("the broker refuses the user or the password".into())
+        }
+        ErrorKind::Server(ServerErrorKind::NoPerm) | ErrorKind::InvalidClientConfig => {
+            Fault::Fatal(format!("the broker refuses: {error}"))
+        }
+        ErrorKind::RESP3NotSupported => Fault::Fatal("the server is too old: Redis 6.2 is needed".into()),
+        _ if code == "WRONGTYPE" => Fault::Fatal(format!("a key is of something else: {error}")),
+        _ => Fault::Away(error.to_string()),
+    }
+}
+
+pub(super) fn unexpected(answer: &Value) -> Fault {
+    Fault::Fatal(format!("an answer of the broker has no meaning here: {answer:?}"))
+}
+
+pub(super) fn parsed<T: FromRedisValue>(value: Value) -> Result<T, Fault> {
+    T::from_redis_value(value).map_err(|error| Fault::Fatal(format!("an answer of the broker: {error}")))
+}
+
+pub(super) fn sequence(text: &str) -> Result<Sequence, Fault> {
+    text.parse().map_err(|_| Fault::Fatal(format!("the broker names an entry `{text}`")))
+}
+
+pub(super) fn sequences(value: Value) -> Result<Vec<Sequence>, Fault> {
+    parsed::<Vec<String>>(value)?.iter().map(|text| sequence(text)).collect()
+}
+
+pub(super) fn leases(value: Value) -> Result<Vec<Lease>, Fault> {
+    let rows: Vec<(String, Vec<u8>, u32, u32)> = parsed(value)?;
+    let lease = |(id, item, attempts, deliveries): (String, _, _, _)| {
+        Ok(Lease { sequence: sequence(&id)?, item, attempts, deliveries })
+    };
+    rows.into_iter().map(lease).collect()
+}
+
+pub(super) fn letters(value: Value) -> Result<Vec<Letter>, Fault> {
+    type Fields = (String, Vec<u8>, String, String, String, u32, String, String);
+    let rows: Vec<(String, Fields)> = parsed(value)?;
+    let letter = |(id, (_, item, _, cause, _, attempts, _, _)): (String, Fields)| {
+        Ok(Letter { sequence: sequence(&id)?, item, cause, attempts })
+    };
+    rows.into_iter().map(letter).collect()
+}
+
+pub(super) fn judged(value: Value, queues: &[SharedQueue]) -> Result<Judged, Fault> {
+    let mut words = match value {
+        Value::Array(words) => words.into_iter(),
+        other => return Err(unexpected(&other)),
+    };
+    match parsed::<String>(words.next().unwrap_or(Value::Nil))?.as_str() {
+        "judged" => {}
+        "superseded" => return Err(Fault::Superseded),
+        other => return Err(unexpected(&Value::SimpleString(other.into()))),
+    }
+    let before = parsed(words.next().unwrap_or(Value::Nil))?;
+    let verdicts: String = parsed(words.next().unwrap_or(Value::Nil))?;
+    let full: Option<usize> = words.next().map(parsed).transpose()?;
+    let verdict = |letter| if letter == 'd' { Verdict::Done } else { Verdict::Refused };
+    Ok(Judged {
+        verdicts: verdicts.chars().map(verdict).collect(),
+        full: full.and_then(|n| queues.get(n)).map(|&queue| Full::Queue(queue)),
+        before,
+    })
+}

@@ -1,0 +1,160 @@
+//! From an address to a membership: connect, look at the server, find the run, join it.
+//!
+//! Killed between two of these, a machine has made at most the run's number or empty queues, which the next one finds.
+
+use super::answer;
+use super::keys::{Keys, RunKeys};
+use super::scripts::Scripts;
+use super::server::Server;
+use crate::broker::{Fault, Joined, Layout, Membership, Position};
+use crate::hash;
+use crate::model::WhenFull;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, TlsCertificates, Value,
+};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// A server that accepts a connection and then says nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A request whose answer may have got lost: longer than a busy server takes, shorter than a lease.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the broker is, and what it lets in. Shown without what is secret.
+#[derive(Clone)]
+pub struct Access {
+    /// `redis://…` or `rediss://…`, with user and password if it needs them.
+    pub url: String,
+    /// The certificate authority, as PEM; `None`: those of this machine.
+    pub tls_ca: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Access")
+    }
+}
+
+/// A run that was joined, and the way to it.
+pub(super) struct Entered {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) pushed: Mutex<UnboundedReceiver<PushInfo>>,
+    pub(super) scripts: Scripts,
+    pub(super) all_runs: Keys,
+    pub(super) keys: RunKeys,
+    pub(super) joined: Joined,
+}
+
+pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) -> Result<Entered, Fault> {
+    let (sender, pushed) = unbounded_channel();
+    let mut connection = connect(access, sender).await?;
+    let warnings = look(&mut connection, who.allow_loss).await?;
+    let (scripts, all_runs) = (Scripts::new(), Keys::new(layout));
+    let run = begin(&mut connection, &scripts, &all_runs, layout, who.new_run).await?;
+    let keys = all_runs.run(run);
+    for queue in keys.queues() {
+        connection.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
+    }
+    let (begun, ended) = join(&mut connection, &scripts, &keys, layout, who).await?;
+    let positions = positions(&mut connection, &keys).await?;
+    let joined = Joined { run, begun, ended: (ended > 0).then_some(ended), positions, warnings };
+    Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, all_runs, keys, joined })
+}
+
+async fn connect(access: &Access, pushes: UnboundedSender<PushInfo>) -> Result<MultiplexedConnection, Fault> {
+    // Not the error's own words: they may hold the address, with its password.
+    let wrong = |_| Fault::Fatal("the address of the broker can't be read".into());
+    let info = access.url.as_str().into_connection_info().map_err(wrong)?;
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let info = info.set_redis_settings(settings);
+    let client = match &access.tls_ca {
+        Some(pem) => {
+            let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
+            Client::build_with_tls(info, certificates)
+        }
+        None => Client::open(info),
+    };
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT))
+        .set_push_sender(pushes);
+    let client = client.map_err(|error| answer::fault(&error))?;
+    let connected = client.get_multiplexed_async_connection_with_config(&config).await;
+    connected.map_err(|error| answer::fault(&error))
+}
+
+async fn look(connection: &mut MultiplexedConnection, allow_loss: bool) -> Result<Vec<String>, Fault> {
+    let info: String =
+        redis::cmd("INFO").query_async(connection).await.map_err(|error| answer::fault(&error))?;
+    // Managed servers forbid it: then nothing is said of it.
+    let mut get = redis::cmd("CONFIG");
+    get.arg("GET").arg("appendfsync");
+    let config: BTreeMap<String, String> = get.query_async(connection).await.unwrap_or_default();
+    let server = Server { info: &info, fsync: config.get("appendfsync").map(String::as_str) };
+    if server.is_loading() {
+        return Err(Fault::Away("the server is loading what it had".into()));
+    }
+    server.check(allow_loss).map_err(Fault::Fatal)
+}
+
+/// The same names in the same order are the same pipeline.
+fn shape(layout: &Layout) -> String {
+    let names: Vec<&str> = layout.queues.iter().map(|queue| queue.name.as_str()).collect();
+    format!("{:016x}", hash::fnv1a(names.join("\n").as_bytes()))
+}
+
+async fn begin(
+    connection: &mut MultiplexedConnection,
+    scripts: &Scripts,
+    keys: &Keys,
+    layout: &Layout,
+    new_run: bool,
+) -> Result<u64, Fault> {
+    let mut script = scripts.begin.prepare_invoke();
+    script.key(keys.pipeline()).key(keys.runs());
+    script.arg(shape(layout)).arg(if new_run { "new" } else { "join" });
+    let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
+    match &value {
+        Value::Array(words) => match &words[..] {
+            [_, Value::Int(run)] => Ok(*run as u64),
+            [_, _] => Err(Fault::Fatal(format!(
+                "the broker holds shared queues of another pipeline named {}: give this one a `prefix`, or begin another run",
+                layout.pipeline
+            ))),
+            _ => Err(answer::unexpected(&value)),
+        },
+        _ => Err(answer::unexpected(&value)),
+    }
+}
+
+async fn join(
+    connection: &mut MultiplexedConnection,
+    scripts: &Scripts,
+    keys: &RunKeys,
+    layout: &Layout,
+    who: &Membership,
+) -> Result<(u64, u64), Fault> {
+    let mut script = scripts.join.prepare_invoke();
+    script.key(keys.run()).key(keys.machines());
+    script.arg(&who.machine).arg(&who.life);
+    for (settings, queue) in layout.queues.iter().zip(keys.queues()) {
+        script.key(&queue.stream).key(&queue.about);
+        let when_full = if settings.when_full == WhenFull::Block { "wait" } else { "drop" };
+        script.arg(&settings.name).arg(settings.capacity).arg(when_full);
+    }
+    let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
+    answer::parsed(value)
+}
+
+async fn positions(connection: &mut MultiplexedConnection, keys: &RunKeys) -> Result<Vec<Position>, Fault> {
+    let all: BTreeMap<String, Vec<u8>> = redis::cmd("HGETALL")
+        .arg(keys.positions())
+        .query_async(connection)
+        .await
+        .map_err(|error| answer::fault(&error))?;
+    Ok(all.into_iter().map(|(key, value)| Position { key, value }).collect())
+}

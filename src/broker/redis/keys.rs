@@ -1,0 +1,109 @@
+//! The keys of a pipeline. All have one hash tag, so a cluster keeps them on one server, where a script can change them in one step.
+
+use crate::broker::{Layout, SharedQueue};
+
+pub(super) struct Keys {
+    base: String,
+    names: Vec<String>,
+}
+
+impl Keys {
+    pub(super) fn new(layout: &Layout) -> Keys {
+        let names = layout.queues.iter().map(|queue| queue.name.clone()).collect();
+        Keys { base: format!("{{{}/{}}}", layout.prefix, layout.pipeline), names }
+    }
+
+    pub(super) fn pipeline(&self) -> String {
+        format!("{}:pipeline", self.base)
+    }
+
+    pub(super) fn runs(&self) -> String {
+        format!("{}:runs", self.base)
+    }
+
+    pub(super) fn run(&self, run: u64) -> RunKeys {
+        let base = format!("{}:{run}", self.base);
+        let queues = self.names.iter().map(|name| QueueKeys::new(&base, name)).collect();
+        RunKeys { base, queues }
+    }
+}
+
+pub(super) struct RunKeys {
+    base: String,
+    queues: Vec<QueueKeys>,
+}
+
+impl RunKeys {
+    fn with(&self, end: &str) -> String {
+        format!("{}:{end}", self.base)
+    }
+
+    pub(super) fn run(&self) -> String {
+        self.with("run")
+    }
+
+    pub(super) fn machines(&self) -> String {
+        self.with("machines")
+    }
+
+    pub(super) fn lines(&self) -> String {
+        self.with("lines")
+    }
+
+    pub(super) fn positions(&self) -> String {
+        self.with("positions")
+    }
+
+    pub(super) fn epochs(&self) -> String {
+        self.with("epochs")
+    }
+
+    pub(super) fn seen(&self, machine: &str) -> String {
+        self.with(&format!("seen:{machine}"))
+    }
+
+    pub(super) fn queue(&self, queue: SharedQueue) -> &QueueKeys {
+        &self.queues[usize::from(queue.0)]
+    }
+
+    pub(super) fn queues(&self) -> &[QueueKeys] {
+        &self.queues
+    }
+
+    /// The queue whose messages come on this channel.
+    pub(super) fn of_channel(&self, channel: &[u8]) -> Option<SharedQueue> {
+        let found = self.queues.iter().position(|queue| queue.about.as_bytes() == channel)?;
+        Some(SharedQueue(found as u16))
+    }
+
+    /// All but what the machines show, which goes by itself.
+    pub(super) fn all(&self) -> Vec<String> {
+        let of_run = ["run", "machines", "lines", "positions", "epochs"].map(|end| self.with(end));
+        let of_queues = self.queues.iter().flat_map(|queue| {
+            [&queue.stream, &queue.about, &queue.letters, &queue.attempts, &queue.writers].map(String::clone)
+        });
+        of_run.into_iter().chain(of_queues).collect()
+    }
+}
+
+pub(super) struct QueueKeys {
+    pub(super) stream: String,
+    /// Settings, ledger, flags of those who wait, the seal; and the channel of its messages.
+    pub(super) about: String,
+    pub(super) letters: String,
+    pub(super) attempts: String,
+    pub(super) writers: String,
+}
+
+impl QueueKeys {
+    fn new(base: &str, name: &str) -> QueueKeys {
+        let of = |end: &str| format!("{base}:q:{name}{end}");
+        QueueKeys {
+            stream: of(""),
+            about: of(":about"),
+            letters: of(":letters"),
+            attempts: of(":attempts"),
+            writers: of(":writers"),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Shared queues in Redis Streams, one script a request (`scripts/`). Each file's head says what holds before and after it.
+
+mod answer;
+mod connect;
+mod keys;
+mod request;
+mod scripts;
+mod server;
+
+use super::{
+    Broker, Commit, Fault, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Progress,
+    Sequence, SharedQueue, Term, Woken,
+};
+pub use connect::Access;
+use connect::Entered;
+use redis::{PushInfo, PushKind, RedisError, ScriptInvocation, Value};
+use std::time::Duration;
+
+/// The cause of a dead letter that no machine wrote.
+const ALL_DIED: &str = "every machine that had it died";
+
+/// A machine's membership of a run on one connection. A broken connection makes a new one.
+pub struct Redis {
+    at: Entered,
+    layout: Layout,
+    machine: String,
+    life: String,
+}
+
+impl Redis {
+    /// Connects, looks at the server's settings, and joins the run.
+    pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> Result<Redis, Fault> {
+        let at = connect::enter(access, layout, who).await?;
+        let (machine, life) = (who.machine.clone(), who.life.clone());
+        Ok(Redis { at, layout: layout.clone(), machine, life })
+    }
+
+    fn consumer(&self) -> String {
+        format!("{}:{}", self.machine, self.life)
+    }
+
+    async fn invoke(&self, script: &ScriptInvocation<'_>) -> Result<Value, RedisError> {
+        script.invoke_async(&mut self.at.connection.clone()).await
+    }
+
+    async fn ask(&self, script: &ScriptInvocation<'_>) -> Result<Value, Fault> {
+        self.invoke(script).await.map_err(|error| answer::fault(&error))
+    }
+
+    async fn query<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Fault> {
+        command.query_async(&mut self.at.connection.clone()).await.map_err(|error| answer::fault(&error))
+    }
+
+    async fn end_membership(&self, machine: &str, how: &str) -> Result<(), Fault> {
+        let mut script = self.at.scripts.leave.prepare_invoke();
+        script.key(self.at.keys.machines());
+        for queue in self.at.keys.queues() {
+            script.key(&queue.stream).key(&queue.about).key(&queue.writers);
+        }
+        script.arg(machine).arg(how);
+        self.ask(&script).await.map(drop)
+    }
+
+    fn woken_by(&self, push: &PushInfo) -> Option<Woken> {
+        match (&push.kind, &push.data[..]) {
+            (PushKind::Disconnection, _) => Some(Woken::Away),
+            (PushKind::Message, [Value::BulkString(channel), Value::BulkString(what)]) => {
+                let queue = self.at.keys.of_channel(channel)?;
+                Some(if what == b"writers_wait" { Woken::Room(queue) } else { Woken::Items(queue) })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Broker for Redis {
+    fn joined(&self) -> &Joined {
+        &self.at.joined
+    }
+
+    async fn take(&self, queue: SharedQueue, n: usize, look_for_expired: bool) -> Result<Vec<Lease>, Fault> {
+        let keys = self.at.keys.queue(queue);
+        let mut script = self.at.scripts.take.prepare_invoke();
+        script.key(&keys.stream).key(&keys.about).key(&keys.attempts).key(&keys.letters);
+        let expired = if look_for_expired { self.layout.ack_wait.as_millis() as u64 } else { 0 };
+        script.arg(self.consumer()).arg(n).arg(expired).arg(self.layout.max_deliveries).arg(ALL_DIED);
+        answer::leases(self.ask(&script).await?)
+    }
+
+    async fn extend(&self, queue: SharedQueue, leases: &[Sequence]) -> Result<Vec<Sequence>, Fault> {
+        let mut script = self.at.scripts.extend.prepare_invoke();
+        script.key(&self.at.keys.queue(queue).stream).arg(self.consumer());
+        for lease in leases {
+            script.arg(lease.to_string());
+        }
+        answer::sequences(self.ask(&script).await?)
+    }
+
+    async fn commit(&self, line: &str, commits: &[Commit]) -> Result<Judged, Fault> {
+        let queues = request::queues_of(commits);
+        let mut script = self.at.scripts.commit.prepare_invoke();
+        request::add_keys(&mut script, &self.at.keys, &queues);
+        script.arg(&self.machine).arg(&self.life).arg(line);
+        request::add_commits(&mut script, commits, &queues);
+        match self.invoke(&script).await {
+            Ok(value) => answer::judged(value, &queues),
+            Err(error) if answer::is_out_of_memory(&error) => {
+                Ok(Judged { full: Some(Full::Memory), ..Judged::default() })
+            }
+            Err(error) => Err(answer::fault(&error)),
+        }
+    }
+
+    async fn give_back(&self, queue: SharedQueue, leases: &[(Sequence, u32)]) -> Result<(), Fault> {
+        let keys = self.at.keys.queue(queue);
+        let mut script = self.at.scripts.give_back.prepare_invoke();
+        script.key(&keys.stream).key(&keys.about).key(&keys.attempts).arg(self.consumer());
+        for (lease, attempts) in leases {
+            script.arg(lease.to_string()).arg(attempts);
+        }
+        self.ask(&script).await.map(drop)
+    }
+
+    async fn held(&self, queue: SharedQueue) -> Result<Vec<Sequence>, Fault> {
+        let mut script = self.at.scripts.held.prepare_invoke();
+        script.key(&self.at.keys.queue(queue).stream).arg(self.consumer());
+        answer::sequences(self.ask(&script).await?)
+    }
+
+    async fn register(&self, queue: SharedQueue, line: &str) -> Result<bool, Fault> {
+        let keys = self.at.keys.queue(queue);
+        let mut script = self.at.scripts.register.prepare_invoke();
+        script.key(&keys.about).key(&keys.writers).arg(format!("{}/{line}", self.machine));
+        answer::parsed(self.ask(&script).await?)
+    }
+
+    async fn progress(&self, queue: SharedQueue, before: &[SharedQueue]) -> Result<Progress, Fault> {
+        let keys = self.at.keys.queue(queue);
+        let mut script = self.at.scripts.ended.prepare_invoke();
+        script.key(&keys.stream).key(&keys.about).key(&keys.writers);
+        for keys in before.iter().map(|&queue| self.at.keys.queue(queue)) {
+            script.key(&keys.stream).key(&keys.about);
+        }
+        match answer::parsed(self.ask(&script).await?)? {
+            0 => Ok(Progress::Open),
+            1 => Ok(Progress::Sealed),
+            2 => Ok(Progress::Finished),
+            other => Err(answer::unexpected(&Value::Int(other))),
+        }
+    }
+
+    async fn finish(&self) -> Result<bool, Fault> {
+        let mut script = self.at.scripts.finish.prepare_invoke();
+        script.key(self.at.keys.run());
+        for queue in self.at.keys.queues() {
+            script.key(&queue.stream).key(&queue.about);
+        }
+        answer::parsed(self.ask(&script).await?)
+    }
+
+    async fn elect(&self, stage: &str, time: Duration) -> Result<Option<Term>, Fault> {
+        let mut script = self.at.scripts.elect.prepare_invoke();
+        script.key(self.at.keys.epochs()).arg(stage).arg(self.consumer()).arg(time.as_millis() as u64);
+        let (epoch, is_ours): (u64, bool) = answer::parsed(self.ask(&script).await?)?;
+        Ok(is_ours.then_some(Term(epoch)))
+    }
+
+    async fn letters(
+        &self,
+        queue: SharedQueue,
+        after: Option<Sequence>,
+        n: usize,
+    ) -> Result<Vec<Letter>, Fault> {
+        let from = after.map_or("-".to_owned(), |sequence| format!("({sequence}"));
+        let mut range = redis::cmd("XRANGE");
+        range.arg(&self.at.keys.queue(queue).letters).arg(from).arg("+").arg("COUNT").arg(n);
+        answer::letters(self.query(&range).await?)
+    }
+
+    async fn ledger(&self, queue: SharedQueue) -> Result<Ledger, Fault> {
+        let keys = self.at.keys.queue(queue);
+        let mut script = self.at.scripts.audit.prepare_invoke();
+        script.key(&keys.stream).key(&keys.about);
+        let [put, done, dead, dropped, length, leased]: [u64; 6] = answer::parsed(self.ask(&script).await?)?;
+        Ok(Ledger { put, done, dead, dropped, waiting: length - leased, leased })
+    }
+
+    async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault> {
+        let mut set = redis::cmd("SET");
+        set.arg(self.at.keys.seen(&self.machine)).arg(snapshot).arg("PX").arg(time.as_millis() as u64);
+        self.query(&set).await
+    }
+
+    async fn machines(&self) -> Result<Vec<(String, Option<Vec<u8>>)>, Fault> {
+        let machines: Vec<String> = self.query(redis::cmd("HKEYS").arg(self.at.keys.machines())).await?;
+        if machines.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut get = redis::cmd("MGET");
+        for machine in &machines {
+            get.arg(self.at.keys.seen(machine));
+        }
+        let seen: Vec<Option<Vec<u8>>> = self.query(&get).await?;
+        Ok(machines.into_iter().zip(seen).collect())
+    }
+
+    async fn leave(&self) -> Result<(), Fault> {
+        self.end_membership(&self.machine, "leave").await
+    }
+
+    async fn forget(&self, machine: &str) -> Result<(), Fault> {
+        self.end_membership(machine, "forget").await
+    }
+
+    async fn drop_run(&self, run: u64) -> Result<(), Fault> {
+        let mut unlink = redis::cmd("UNLINK");
+        for key in self.at.all_runs.run(run).all() {
+            unlink.arg(key);
+        }
+        let mut remove = redis::cmd("SREM");
+        remove.arg(self.at.all_runs.runs()).arg(run);
+        // The number goes last: a run that is half deleted is still listed.
+        self.query::<Value>(&unlink).await?;
+        self.query::<Value>(&remove).await.map(drop)
+    }
+
+    async fn woken(&self) -> Woken {
+        let mut pushed = self.at.pushed.lock().await;
+        while let Some(push) = pushed.recv().await {
+            if let Some(woken) = self.woken_by(&push) {
+                return woken;
+            }
+        }
+        Woken::Away
+    }
+}

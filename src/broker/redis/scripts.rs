@@ -1,0 +1,22 @@
+//! The scripts, each beside its file, with what they share before it.
+
+use redis::Script;
+
+macro_rules! scripts {
+    ($($name:ident),*) => {
+        pub(super) struct Scripts { $(pub(super) $name: Script),* }
+
+        impl Scripts {
+            pub(super) fn new() -> Scripts {
+                Scripts {
+                    $($name: Script::new(concat!(
+                        include_str!("scripts/lib.lua"),
+                        include_str!(concat!("scripts/", stringify!($name), ".lua"))
+                    ))),*
+                }
+            }
+        }
+    };
+}
+
+scripts!(audit, begin, commit, elect, ended, extend, finish, give_back, held, join, leave, register, take);

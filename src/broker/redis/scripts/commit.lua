@@ -1,0 +1,164 @@
+-- Commits of one line (a stage of a machine), in order: each happens as a whole or not at all.
+-- Invariants:
+--   * A commit happens only while each of its inputs is pending for this consumer, and its end takes them away: so the outputs of
+--     an item are published once, by one machine.
+--   * A number that is not greater than the line's last one was judged before: the answer is that of before, and nothing happens.
+--     One request a line is under way, so the verdicts of the last request are all that may be asked for again.
+--   * A commit that does not fit stops the line: those behind it are not looked at, so outputs keep their order.
+--   * put = done + dead + dropped + length of the stream, for each queue.
+--   * Out of memory refuses only the first write of a script: where a commit has outputs or a position, that is the line's record
+--     (HSET); without them it is XACK, which is never refused and makes room.
+-- KEYS: machines, lines, positions, epochs, then for each queue: stream, about, letters, attempts, writers
+-- ARGV: machine, life, line, number of commits, then for each commit
+--   number, stage of the epoch or "", epoch, ends, {queue, id, cause or "", attempts}…, outputs, {queue, item}…,
+--   positions, {key, value}…, marks, {queue}…
+-- -> {"judged", last number before, verdicts as a string of d and r} + {"full", queue} if a commit found no room, or {"superseded"}
+local machine, life, line = ARGV[1], ARGV[2], ARGV[3]
+local consumer, field = machine .. ':' .. life, machine .. ':' .. life .. '/' .. line
+local at = 4
+
+local function next_word()
+  at = at + 1
+  return ARGV[at]
+end
+
+local function next_list(width)
+  local list = {}
+  for n = 1, tonumber(next_word()) do
+    local row = {}
+    for column = 1, width do
+      row[column] = next_word()
+    end
+    list[n] = row
+  end
+  return list
+end
+
+local function next_commit()
+  return {
+    number = tonumber(next_word()), stage = next_word(), epoch = next_word(),
+    ends = next_list(4), outputs = next_list(2), positions = next_list(2), marks = next_list(1),
+  }
+end
+
+local function key(queue, which)
+  return KEYS[4 + 5 * tonumber(queue) + which]
+end
+local STREAM, ABOUT, LETTERS, ATTEMPTS, WRITERS = 1, 2, 3, 4, 5
+
+local function is_allowed(commit)
+  if commit.stage ~= '' then
+    local record = redis.call('HGET', KEYS[4], commit.stage)
+    if not record or string.match(record, '^%d+') ~= commit.epoch then
+      return false
+    end
+  end
+  for _, input in ipairs(commit.ends) do
+    if not deliveries(key(input[1], STREAM), input[2], consumer) then
+      return false
+    end
+  end
+  for _, output in ipairs(commit.outputs) do
+    if redis.call('HEXISTS', key(output[1], ABOUT), 'sealed') == 1 then
+      return false
+    end
+  end
+  return true
+end
+
+-- The first queue that has no room for the commit, and by name those whose outputs are dropped. An empty queue takes any number.
+local function look_for_room(commit)
+  local wanted, dropped = {}, {}
+  for _, output in ipairs(commit.outputs) do
+    wanted[output[1]] = (wanted[output[1]] or 0) + 1
+  end
+  for _, output in ipairs(commit.outputs) do
+    local queue = output[1]
+    local length = redis.call('XLEN', key(queue, STREAM))
+    local about = redis.call('HMGET', key(queue, ABOUT), 'capacity', 'when_full')
+    if length > 0 and length + wanted[queue] > tonumber(about[1]) then
+      if about[2] ~= 'drop' then
+        return queue, dropped
+      end
+      dropped[queue] = true
+    end
+  end
+  return nil, dropped
+end
+
+local function happen(commit, dropped)
+  for _, input in ipairs(commit.ends) do
+    local stream, about, id = key(input[1], STREAM), key(input[1], ABOUT), input[2]
+    if input[3] == '' then
+      redis.call('XACK', stream, GROUP, id)
+      redis.call('XDEL', stream, id)
+      redis.call('HINCRBY', about, 'done', 1)
+    else
+      dead_letter(stream, about, key(input[1], LETTERS), id, input[3], input[4])
+    end
+    redis.call('HDEL', key(input[1], ATTEMPTS), id)
+    wake(about, 'writers_wait')
+  end
+  for _, output in ipairs(commit.outputs) do
+    local about = key(output[1], ABOUT)
+    redis.call('HINCRBY', about, 'put', 1)
+    if dropped[output[1]] then
+      redis.call('HINCRBY', about, 'dropped', 1)
+    else
+      redis.call('XADD', key(output[1], STREAM), '*', 'item', output[2])
+      wake(about, 'takers_wait')
+    end
+  end
+  for _, position in ipairs(commit.positions) do
+    redis.call('HSET', KEYS[3], position[1], position[2])
+  end
+  for _, mark in ipairs(commit.marks) do
+    redis.call('HSET', key(mark[1], WRITERS), machine .. '/' .. line, 'ended')
+  end
+end
+
+if redis.call('HGET', KEYS[1], machine) ~= life then
+  return { 'superseded' }
+end
+-- "last first verdicts": the number of the last commit, and the first and the verdicts of the request that had it.
+local record = redis.call('HGET', KEYS[2], field) or '0 1 '
+local last, first, before = string.match(record, '^(%d+) (%d+) (%a*)$')
+last, first = tonumber(last), tonumber(first)
+local base, full, answers, fresh, fresh_from = last, nil, {}, {}, nil
+
+for _ = 1, tonumber(ARGV[4]) do
+  local commit = next_commit()
+  if commit.number <= base then
+    local n = commit.number - first + 1
+    answers[#answers + 1] = n >= 1 and string.sub(before, n, n) or 'd'
+  else
+    local verdict, dropped = 'r', {}
+    if is_allowed(commit) then
+      verdict = 'd'
+      full, dropped = look_for_room(commit)
+    end
+    if full then
+      redis.call('HSET', key(full, ABOUT), 'writers_wait', 1)
+      break
+    end
+    fresh[#fresh + 1] = verdict
+    fresh_from = fresh_from or commit.number
+    answers[#answers + 1] = verdict
+    local line_record = commit.number .. ' ' .. fresh_from .. ' ' .. table.concat(fresh)
+    local grows = #commit.outputs + #commit.positions > 0
+    if grows then
+      redis.call('HSET', KEYS[2], field, line_record)
+    end
+    if verdict == 'd' then
+      happen(commit, dropped)
+    end
+    if not grows then
+      redis.call('HSET', KEYS[2], field, line_record)
+    end
+  end
+end
+local answer = { 'judged', base, table.concat(answers) }
+if full then
+  answer[4] = tonumber(full)
+end
+return answer

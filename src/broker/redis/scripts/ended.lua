@@ -1,0 +1,31 @@
+-- How far a queue is: open; sealed, so nothing more comes; finished, so nothing is in it either.
+-- Invariants: it is sealed once, when all its writers have marked their ends and all queues before it are finished. A queue
+-- without a writer and without a queue before it is open: its writers have yet to come.
+-- KEYS: stream, about, writers, then for each queue before it: stream, about   -> 0, 1, 2
+local function is_finished(stream, about)
+  return redis.call('HEXISTS', about, 'sealed') == 1 and redis.call('XLEN', stream) == 0
+end
+
+local function may_be_sealed()
+  local writers = redis.call('HVALS', KEYS[3])
+  for _, writer in ipairs(writers) do
+    if writer ~= 'ended' then
+      return false
+    end
+  end
+  for n = 4, #KEYS, 2 do
+    if not is_finished(KEYS[n], KEYS[n + 1]) then
+      return false
+    end
+  end
+  return #writers > 0 or #KEYS > 3
+end
+
+if redis.call('HEXISTS', KEYS[2], 'sealed') == 0 then
+  if not may_be_sealed() then
+    return 0
+  end
+  redis.call('HSET', KEYS[2], 'sealed', 1)
+  redis.call('PUBLISH', KEYS[2], 'sealed')
+end
+return redis.call('XLEN', KEYS[1]) == 0 and 2 or 1

@@ -1,0 +1,43 @@
+-- What the scripts share. It stands before each of them.
+-- A machine's consumer is MACHINE:LIFE. What was given back is pending for the consumer NOBODY until a machine takes it, so a
+-- stream's length is what waits and what is leased, and an entry leaves it by acknowledgement only.
+local GROUP, NOBODY = 'mprun', '-'
+
+-- How often an entry was delivered, if it is pending for the consumer.
+local function deliveries(stream, id, consumer)
+  local found = redis.call('XPENDING', stream, GROUP, id, id, 1, consumer)
+  return found[1] and found[1][4]
+end
+
+-- Gives back all that a consumer holds: its deliveries stay counted, as nothing says that it was innocent.
+local function release_all(stream, consumer)
+  local released = 0
+  repeat
+    local held = redis.call('XPENDING', stream, GROUP, '-', '+', 100, consumer)
+    for _, entry in ipairs(held) do
+      redis.call('XCLAIM', stream, GROUP, NOBODY, 0, entry[1], 'RETRYCOUNT', entry[4], 'JUSTID')
+    end
+    released = released + #held
+  until #held == 0
+  return released
+end
+
+-- Wakes the machines that wait for items (takers_wait) or room (writers_wait) of a queue. The flag spares the message when
+-- no machine waits: it is set by the refusal, and cleared here, in one step with what ends the wait.
+local function wake(about, flag)
+  if redis.call('HDEL', about, flag) == 1 then
+    redis.call('PUBLISH', about, flag)
+  end
+end
+
+-- The end of an entry as a dead letter: the item is copied, with its cause.
+local function dead_letter(stream, about, letters, id, cause, attempts)
+  local entry = redis.call('XRANGE', stream, id, id)[1]
+  if entry then
+    redis.call('XADD', letters, '*', 'item', entry[2][2], 'cause', cause, 'attempts', attempts, 'sequence', id)
+    redis.call('HINCRBY', about, 'dead', 1)
+  end
+  redis.call('XACK', stream, GROUP, id)
+  redis.call('XDEL', stream, id)
+end
+

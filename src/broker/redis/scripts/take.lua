@@ -1,0 +1,49 @@
+-- Takes up to n items for a consumer: those given back first, then those whose lease has expired, then new ones.
+-- Invariants: an entry is pending for one consumer at most. One that was delivered max_deliveries times, each time to a machine
+-- that died of it or with it, becomes a dead letter. Fewer than n items mean that a message comes once there are more.
+-- Times are the server's alone.
+-- KEYS: stream, about, attempts, letters
+-- ARGV: consumer, n, ack_wait in ms (0: don't look for expired leases), max_deliveries, cause of the dead letter
+-- -> {{id, item, attempts, deliveries}, …}
+local stream, about, attempts, letters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local consumer, n, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local taken = {}
+
+local function hand_out(entry, count)
+  local tried = redis.call('HGET', attempts, entry[1])
+  taken[#taken + 1] = { entry[1], entry[2][2], tonumber(tried or 0), count }
+end
+
+-- The claim comes before the letter: the first write of a script may be refused where memory is full, and a claim never is.
+local function claim(id, count)
+  if count >= most then
+    redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'JUSTID')
+    dead_letter(stream, about, letters, id, ARGV[5], redis.call('HGET', attempts, id) or 0)
+    redis.call('HDEL', attempts, id)
+    wake(about, 'writers_wait')
+    return
+  end
+  local claimed = redis.call('XCLAIM', stream, GROUP, consumer, 0, id)
+  if claimed[1] then
+    hand_out(claimed[1], count + 1)
+  end
+end
+
+for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', n, NOBODY)) do
+  claim(entry[1], entry[4])
+end
+if tonumber(ARGV[3]) > 0 and #taken < n then
+  for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, 'IDLE', ARGV[3], '-', '+', n - #taken)) do
+    claim(entry[1], entry[4])
+  end
+end
+if #taken < n then
+  local new = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', n - #taken, 'STREAMS', stream, '>')
+  for _, entry in ipairs(new and new[1][2] or {}) do
+    hand_out(entry, 1)
+  end
+end
+if #taken < n and redis.call('HEXISTS', about, 'takers_wait') == 0 then
+  redis.call('HSET', about, 'takers_wait', 1)
+end
+return taken

@@ -1,0 +1,200 @@
+//! What travels between the link and the broker.
+
+use crate::model::WhenFull;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A shared queue, by its place in [`Layout::queues`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SharedQueue(pub u16);
+
+/// The name that a broker gave to an entry. Redis: milliseconds and a number; later ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sequence(pub u64, pub u64);
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0, self.1)
+    }
+}
+
+impl FromStr for Sequence {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Sequence, Self::Err> {
+        let (major, minor) = text.split_once('-').unwrap_or((text, "0"));
+        Ok(Sequence(major.parse()?, minor.parse()?))
+    }
+}
+
+/// The shared queues of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// `prefix`, so that pipelines of one name can share a server.
+    pub prefix: String,
+    pub pipeline: String,
+    pub queues: Vec<QueueSettings>,
+    /// How long a lease lasts without a word from its machine.
+    pub ack_wait: Duration,
+    /// An item that was delivered this often, each time to a machine that died, becomes a dead letter.
+    pub max_deliveries: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSettings {
+    pub name: String,
+    /// Items waiting and leased, over all machines.
+    pub capacity: u64,
+    /// [`WhenFull::DropOld`] is no setting of a shared queue: what is oldest may be leased.
+    pub when_full: WhenFull,
+}
+
+/// Who joins which run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// A random id of the machine's state folder.
+    pub machine: String,
+    /// A random id of the arena. Numbers of commits begin anew with it, and leases of another life are given back.
+    pub life: String,
+    /// Begin another run.
+    pub new_run: bool,
+    /// Run on settings of the broker under which it may lose items.
+    pub allow_loss: bool,
+}
+
+/// A run that was joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    pub run: u64,
+    /// Seconds since 1970, by the broker's clock.
+    pub begun: u64,
+    pub ended: Option<u64>,
+    pub positions: Vec<Position>,
+    /// What the broker's settings don't protect from, each a sentence.
+    pub warnings: Vec<String>,
+}
+
+/// An item that this machine may work on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub sequence: Sequence,
+    pub item: Vec<u8>,
+    /// Attempts that other machines have begun and told of.
+    pub attempts: u32,
+    /// This is the item's delivery of that number; those that were given back don't count.
+    pub deliveries: u32,
+}
+
+/// What one transaction of a stage changes in the broker, in one step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// Rises along the line; 1 is the first.
+    pub number: u64,
+    /// The term in which a stage that runs on one machine did this.
+    pub term: Option<(String, Term)>,
+    pub ends: Vec<End>,
+    pub outputs: Vec<Output>,
+    pub positions: Vec<Position>,
+    /// Queues that this line writes no more into.
+    pub marks: Vec<SharedQueue>,
+}
+
+/// The end of a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub queue: SharedQueue,
+    pub sequence: Sequence,
+    /// It failed for good, after so many attempts, and this is why. `None`: it is done.
+    pub dead: Option<(String, u32)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    pub queue: SharedQueue,
+    pub item: Vec<u8>,
+}
+
+/// Where a source is, or how long a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub key: String,
+    pub value: Vec<u8>,
+}
+
+/// Rises whenever another machine becomes the only one that runs a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Term(pub u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It happened, by this request or by an earlier one.
+    Done,
+    /// It did not, and never will: a lease of it is another machine's, its term is over, or its target has ended.
+    Refused,
+}
+
+/// What became of a request of commits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Of the first commits of the request, in order.
+    pub verdicts: Vec<Verdict>,
+    /// Why the next one was not judged, nor those behind it.
+    pub full: Option<Full>,
+    /// The last number that the line had before. Less than what it was told to have had: the broker has lost what it acknowledged.
+    pub before: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    Queue(SharedQueue),
+    /// The broker's own memory.
+    Memory,
+}
+
+/// How far a queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    Open,
+    /// No more items come.
+    Sealed,
+    /// And none is there, nor leased.
+    Finished,
+}
+
+/// A dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub sequence: Sequence,
+    pub item: Vec<u8>,
+    pub cause: String,
+    pub attempts: u32,
+}
+
+/// `put = done + dead + dropped + waiting + leased`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    pub put: u64,
+    pub done: u64,
+    pub dead: u64,
+    pub dropped: u64,
+    pub waiting: u64,
+    pub leased: u64,
+}
+
+impl Ledger {
+    pub fn adds_up(&self) -> bool {
+        self.put == self.done + self.dead + self.dropped + self.waiting + self.leased
+    }
+}
+
+/// What may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// There may be items, or the queue may have ended.
+    Items(SharedQueue),
+    /// There may be room.
+    Room(SharedQueue),
+    /// The connection is gone.
+    Away,
+}

@@ -1,0 +1,395 @@
+//! Each request to the Redis broker, against a real redis-server.
+
+#[path = "broker/commits.rs"]
+mod commits;
+#[path = "broker/server.rs"]
+mod server;
+mod support;
+
+use commits::{A, B, commit, emits, end, items, output, passes, verdicts};
+use mprun::broker::redis::{Access, Redis};
+use mprun::broker::{
+    Broker, Commit, End, Fault, Full, Joined, Layout, Membership, Position, Progress, Verdict, Woken,
+};
+use mprun::queue::WhenFull;
+use server::{SAFE, Server, audit, layout, member};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+fn brief(capacities: &[u64]) -> Layout {
+    Layout { ack_wait: Duration::from_millis(50), ..layout(capacities) }
+}
+
+#[test]
+fn an_item_passes_a_stage_once_however_often_its_commit_comes() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let redis = server.join(&layout, "m").await;
+        for _ in 0..3 {
+            assert_eq!(verdicts(&redis, "read", &[emits(1, &["x"])]).await, [Verdict::Done]);
+        }
+        let taken = redis.take(A, 10, false).await.unwrap();
+        assert_eq!((taken.len(), taken[0].attempts, taken[0].deliveries), (1, 0, 1));
+        for before in [0, 1, 1] {
+            let judged = commit(&redis, "pass", &[passes(1, &taken[0])]).await.unwrap();
+            assert_eq!((judged.verdicts, judged.before), (vec![Verdict::Done], before));
+        }
+        assert_eq!(items(&redis, B).await, ["x"]);
+        let ledger = redis.ledger(A).await.unwrap();
+        assert_eq!((ledger.put, ledger.done, ledger.waiting, ledger.leased), (1, 1, 0, 0));
+        audit(&redis, &layout).await;
+    });
+}
+
+#[test]
+fn the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_it() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let redis = server.join(&layout, "m").await;
+        commit(&redis, "read", &[emits(1, &["x", "y", "z"])]).await.unwrap();
+        let taken = redis.take(A, 3, false).await.unwrap();
+        let lost = Commit { number: 2, ..passes(2, &taken[0]) };
+        let mut request = vec![passes(1, &taken[0]), lost, passes(3, &taken[1])];
+        let expected = [Verdict::Done, Verdict::Refused, Verdict::Done];
+        assert_eq!(verdicts(&redis, "pass", &request).await, expected);
+        request.push(passes(4, &taken[2]));
+        assert_eq!(verdicts(&redis, "pass", &request).await[..3], expected);
+        assert_eq!(items(&redis, B).await, ["x", "y", "z"]);
+    });
+}
+
+#[test]
+fn a_full_queue_stops_the_line_and_room_wakes_it() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[2, 10]));
+        let redis = server.join(&layout, "m").await;
+        let request = [emits(1, &["1"]), emits(2, &["2", "3"]), emits(3, &["4"])];
+        let judged = commit(&redis, "read", &request).await.unwrap();
+        assert_eq!(
+            (judged.verdicts.len(), judged.full),
+            (1, Some(Full::Queue(A))),
+            "3 keeps its place behind 2"
+        );
+        let taken = redis.take(A, 1, false).await.unwrap();
+        assert_eq!(
+            commit(&redis, "read", &request[1..]).await.unwrap().full,
+            Some(Full::Queue(A)),
+            "what is leased counts"
+        );
+        commit(&redis, "pass", &[passes(1, &taken[0])]).await.unwrap();
+        assert_eq!(timeout(Duration::from_secs(5), redis.woken()).await.unwrap(), Woken::Room(A));
+        assert_eq!(verdicts(&redis, "read", &request[1..2]).await, [Verdict::Done]);
+        assert_eq!(items(&redis, A).await, ["2", "3"]);
+        audit(&redis, &layout).await;
+    });
+}
+
+#[test]
+fn an_empty_queue_takes_a_commit_that_is_larger_than_its_capacity() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[1, 1]));
+        let redis = server.join(&layout, "m").await;
+        assert_eq!(verdicts(&redis, "read", &[emits(1, &["1", "2", "3"])]).await, [Verdict::Done]);
+        assert_eq!(items(&redis, A).await, ["1", "2", "3"]);
+    });
+}
+
+#[test]
+fn a_queue_that_drops_new_items_counts_them() {
+    run(async {
+        let (server, mut layout) = (Server::start(SAFE), layout(&[1, 1]));
+        layout.queues[0].when_full = WhenFull::DropNew;
+        let redis = server.join(&layout, "m").await;
+        let request = [emits(1, &["1"]), emits(2, &["2"])];
+        assert_eq!(verdicts(&redis, "read", &request).await, [Verdict::Done, Verdict::Done]);
+        assert_eq!(items(&redis, A).await, ["1"]);
+        assert_eq!(redis.ledger(A).await.unwrap().dropped, 1);
+        audit(&redis, &layout).await;
+    });
+}
+
+#[test]
+fn a_machine_that_comes_back_late_is_refused() {
+    run(async {
+        let layout = Layout { ack_wait: Duration::from_millis(300), ..layout(&[10, 10]) };
+        let server = Server::start(SAFE);
+        let (late, other) = (server.join(&layout, "late").await, server.join(&layout, "other").await);
+        commit(&late, "read", &[emits(1, &["x"])]).await.unwrap();
+        let taken = late.take(A, 1, false).await.unwrap();
+        for _ in 0..4 {
+            sleep(Duration::from_millis(100)).await;
+            assert_eq!(late.extend(A, &[taken[0].sequence]).await.unwrap(), [], "it still has it");
+            assert_eq!(other.take(A, 1, true).await.unwrap(), [], "the lease began anew");
+        }
+        sleep(Duration::from_millis(310)).await;
+        let again = other.take(A, 1, true).await.unwrap();
+        assert_eq!((again.len(), again[0].deliveries), (1, 2));
+        assert_eq!(late.extend(A, &[taken[0].sequence]).await.unwrap(), [taken[0].sequence]);
+        assert_eq!(verdicts(&late, "pass", &[passes(1, &taken[0])]).await, [Verdict::Refused]);
+        late.give_back(A, &[(taken[0].sequence, 1)]).await.unwrap();
+        assert_eq!(verdicts(&other, "pass", &[passes(1, &again[0])]).await, [Verdict::Done]);
+        assert_eq!(verdicts(&late, "pass", &[passes(1, &taken[0])]).await, [Verdict::Refused], "as before");
+        assert_eq!(items(&other, B).await, ["x"]);
+        audit(&other, &layout).await;
+    });
+}
+
+#[test]
+fn what_is_given_back_is_taken_at_once_with_its_attempts_and_no_delivery_more() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
+        assert_eq!(two.take(A, 1, false).await.unwrap(), []);
+        commit(&one, "read", &[emits(1, &["x"])]).await.unwrap();
+        assert_eq!(timeout(Duration::from_secs(5), two.woken()).await.unwrap(), Woken::Items(A));
+        for attempts in 1..30 {
+            let taken = one.take(A, 1, false).await.unwrap();
+            assert_eq!((taken[0].deliveries, taken[0].attempts), (1, attempts - 1));
+            one.give_back(A, &[(taken[0].sequence, attempts)]).await.unwrap();
+        }
+        let ledger = one.ledger(A).await.unwrap();
+        assert_eq!((ledger.waiting, ledger.leased), (1, 0));
+        assert_eq!(two.take(A, 1, false).await.unwrap()[0].attempts, 29);
+        audit(&one, &layout).await;
+    });
+}
+
+#[test]
+fn an_item_whose_machines_all_died_becomes_a_dead_letter() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), Layout { max_deliveries: 3, ..brief(&[10, 10]) });
+        let redis = server.join(&layout, "m").await;
+        commit(&redis, "read", &[emits(1, &["bad"])]).await.unwrap();
+        for deliveries in 1..=3 {
+            assert_eq!(redis.take(A, 1, true).await.unwrap()[0].deliveries, deliveries);
+            sleep(Duration::from_millis(60)).await;
+        }
+        assert_eq!(redis.take(A, 1, true).await.unwrap(), []);
+        let letters = redis.letters(A, None, 10).await.unwrap();
+        assert_eq!((letters.len(), &letters[0].item[..], letters[0].attempts), (1, &b"bad"[..], 0));
+        assert_eq!(letters[0].cause, "every machine that had it died");
+        assert_eq!(redis.letters(A, Some(letters[0].sequence), 10).await.unwrap(), []);
+        audit(&redis, &layout).await;
+    });
+}
+
+#[test]
+fn an_item_that_failed_for_good_is_a_dead_letter_in_the_step_that_ends_it() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let redis = server.join(&layout, "m").await;
+        commit(&redis, "read", &[emits(1, &["bad"])]).await.unwrap();
+        let taken = redis.take(A, 1, false).await.unwrap();
+        let dead = End { dead: Some(("exit code 1".into(), 3)), ..end(A, taken[0].sequence) };
+        let commit = Commit { number: 1, ends: vec![dead], ..Commit::default() };
+        for _ in 0..2 {
+            assert_eq!(verdicts(&redis, "pass", std::slice::from_ref(&commit)).await, [Verdict::Done]);
+        }
+        let letters = redis.letters(A, None, 10).await.unwrap();
+        assert_eq!((letters.len(), &letters[0].cause[..], letters[0].attempts), (1, "exit code 1", 3));
+        audit(&redis, &layout).await;
+    });
+}
+
+#[test]
+fn a_new_life_of_a_machine_ends_the_old_one_and_gives_back_what_it_held() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let old = server.join(&layout, "m").await;
+        commit(&old, "read", &[emits(1, &["x"])]).await.unwrap();
+        let taken = old.take(A, 1, false).await.unwrap();
+        let again = server.join(&layout, "m").await;
+        assert_eq!(again.held(A).await.unwrap(), [taken[0].sequence], "the same life has what it had");
+        let new = Membership { life: "2".into(), ..member("m") };
+        let new = server::join(&server.access(), &layout, &new).await;
+        assert_eq!(commit(&old, "pass", &[passes(1, &taken[0])]).await, Err(Fault::Superseded));
+        assert_eq!(commit(&old, "read", &[emits(2, &["y"])]).await, Err(Fault::Superseded));
+        assert_eq!(
+            verdicts(&new, "read", &[emits(1, &["z"])]).await,
+            [Verdict::Done],
+            "its numbers begin anew"
+        );
+        assert_eq!(items(&new, A).await, ["x", "z"]);
+    });
+}
+
+#[test]
+fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
+        let progress = async || (one.progress(A, &[]).await.unwrap(), one.progress(B, &[A]).await.unwrap());
+        assert_eq!(progress().await, (Progress::Open, Progress::Open), "its writers have yet to come");
+        assert!(one.register(A, "read").await.unwrap() && two.register(A, "read").await.unwrap());
+        let last = Commit { marks: vec![A], ..emits(1, &["x"]) };
+        commit(&one, "read", &[last]).await.unwrap();
+        assert_eq!(progress().await, (Progress::Open, Progress::Open), "the other machine writes still");
+        one.forget("two").await.unwrap();
+        assert_eq!(progress().await, (Progress::Sealed, Progress::Open), "an item is in it");
+        assert!(!two.register(A, "read").await.unwrap(), "no new writer");
+        let taken = one.take(A, 1, false).await.unwrap();
+        assert_eq!(progress().await, (Progress::Sealed, Progress::Open), "an item is leased");
+        commit(&one, "pass", &[passes(1, &taken[0])]).await.unwrap();
+        assert_eq!(progress().await, (Progress::Finished, Progress::Sealed));
+        assert_eq!(verdicts(&one, "late", &[emits(1, &["y"])]).await, [Verdict::Refused]);
+        assert!(!one.finish().await.unwrap());
+        let taken = one.take(B, 1, false).await.unwrap();
+        let done = Commit { number: 1, ends: vec![end(B, taken[0].sequence)], ..Commit::default() };
+        commit(&one, "write", &[done]).await.unwrap();
+        assert!(one.finish().await.unwrap());
+        let Joined { run, ended, .. } = server.join(&layout, "three").await.joined().clone();
+        assert!(run == 1 && ended.is_some());
+        let anew = Membership { new_run: true, ..member("three") };
+        let anew = server::join(&server.access(), &layout, &anew).await;
+        assert!(anew.joined().run == 2 && anew.joined().ended.is_none());
+        anew.drop_run(1).await.unwrap();
+        assert_eq!(anew.progress(A, &[]).await.unwrap(), Progress::Open);
+    });
+}
+
+#[test]
+fn a_former_holder_of_a_term_is_refused() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
+        let (long, short) = (Duration::from_secs(60), Duration::from_millis(1));
+        let first = one.elect("read", long).await.unwrap().unwrap();
+        assert_eq!(two.elect("read", long).await.unwrap(), None);
+        assert_eq!(one.elect("read", short).await.unwrap(), Some(first), "it keeps its term");
+        sleep(Duration::from_millis(5)).await;
+        let position = |value: &str| Position { key: "read".into(), value: value.into() };
+        let commit = |number, term, value| Commit {
+            term: Some(("read".into(), term)),
+            positions: vec![position(value)],
+            ..emits(number, &[value])
+        };
+        assert_eq!(verdicts(&one, "read", &[commit(1, first, "1")]).await, [Verdict::Done], "still its term");
+        let second = two.elect("read", long).await.unwrap().unwrap();
+        assert!(second > first);
+        assert_eq!(verdicts(&one, "read", &[commit(2, first, "2")]).await, [Verdict::Refused]);
+        assert_eq!(verdicts(&two, "read", &[commit(1, second, "3")]).await, [Verdict::Done]);
+        let joined = server.join(&layout, "three").await.joined().clone();
+        assert_eq!(joined.positions, [position("3")]);
+        assert_eq!(items(&two, A).await, ["1", "3"]);
+    });
+}
+
+async fn refused(access: &Access, layout: &Layout, who: &Membership) -> String {
+    match Redis::join(access, layout, who).await {
+        Err(Fault::Fatal(why)) => why,
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it was taken"),
+    }
+}
+
+#[test]
+fn a_server_that_may_lose_items_and_another_pipelines_queues_are_refused_at_the_start() {
+    run(async {
+        let (server, two) = (Server::start(&["--appendonly", "no"]), layout(&[1, 1]));
+        assert!(refused(&server.access(), &two, &member("m")).await.contains("appendonly"));
+        let daring = Membership { allow_loss: true, ..member("m") };
+        let redis = Redis::join(&server.access(), &two, &daring).await.unwrap();
+        assert_eq!(redis.joined().warnings.len(), 2, "{:?}", redis.joined().warnings);
+        let three = layout(&[1, 1, 1]);
+        assert!(refused(&server.access(), &three, &daring).await.contains("another pipeline"));
+        let apart = Layout { prefix: "mine".into(), ..three };
+        assert_eq!(Redis::join(&server.access(), &apart, &daring).await.unwrap().joined().run, 1);
+    });
+}
+
+#[test]
+fn a_wrong_password_is_fatal_and_told_without_it_and_a_server_that_is_away_is_not() {
+    run(async {
+        let server = Server::start(&["--appendonly", "yes", "--requirepass", "right"]);
+        let layout = layout(&[1]);
+        let access = |secret: &str| Access {
+            url: format!("redis://:{secret}@127.0.0.1:{}", server.port),
+            tls_ca: None,
+        };
+        assert!(Redis::join(&access("right"), &layout, &member("m")).await.is_ok());
+        for url in [access("hunter2"), server.access()] {
+            let why = refused(&url, &layout, &member("m")).await;
+            assert!(why.contains("password") && !why.contains("hunter2"), "{why}");
+        }
+        let garbled = Access { url: "redis://:hunter2@[".into(), tls_ca: None };
+        let why = refused(&garbled, &layout, &member("m")).await;
+        assert!(!format!("{why}{garbled:?}").contains("hunter2"), "{why}");
+        let gone = Access { url: "redis://:hunter2@127.0.0.1:1".into(), tls_ca: None };
+        let Err(Fault::Away(why)) = Redis::join(&gone, &layout, &member("m")).await else { panic!("away") };
+        assert!(!why.contains("hunter2"), "{why}");
+    });
+}
+
+#[test]
+fn where_the_servers_memory_is_full_items_can_be_taken_and_ended_and_none_comes() {
+    run(async {
+        let options = [SAFE, &["--maxmemory", "6mb"]].concat();
+        let (server, layout) = (Server::start(&options), layout(&[1_000_000, 10]));
+        let redis = server.join(&layout, "m").await;
+        let (large, mut n) = ("x".repeat(100_000), 0);
+        let full = loop {
+            let judged = commit(&redis, "read", &[emits(n + 1, &[&large])]).await.unwrap();
+            n += judged.verdicts.len() as u64;
+            if let Some(full) = judged.full {
+                break full;
+            }
+        };
+        assert_eq!(full, Full::Memory);
+        assert!(n > 5, "{n}");
+        let mut ended = 0;
+        while ended < n {
+            let taken = redis.take(A, 1, true).await.unwrap();
+            ended += 1;
+            let commit = Commit { number: ended, ends: vec![end(A, taken[0].sequence)], ..Commit::default() };
+            assert_eq!(verdicts(&redis, "pass", &[commit]).await, [Verdict::Done]);
+        }
+        assert_eq!(redis.take(A, 1, true).await.unwrap(), []);
+        assert_eq!(verdicts(&redis, "read", &[emits(n + 1, &["y"])]).await, [Verdict::Done]);
+        audit(&redis, &layout).await;
+    });
+}
+
+#[test]
+fn what_was_answered_is_there_after_a_kill_of_the_server() {
+    run(async {
+        let (mut server, layout) = (Server::start(SAFE), layout(&[1000, 1000]));
+        let redis = server.join(&layout, "m").await;
+        let request: Vec<Commit> = (1..=100).map(|n| emits(n, &["x"])).collect();
+        commit(&redis, "read", &request).await.unwrap();
+        let taken = redis.take(A, 60, false).await.unwrap();
+        let passed: Vec<Commit> = (1..).zip(&taken[..50]).map(|(n, lease)| passes(n, lease)).collect();
+        commit(&redis, "pass", &passed).await.unwrap();
+        server.kill();
+        assert_eq!(timeout(Duration::from_secs(5), redis.woken()).await.unwrap(), Woken::Away);
+        assert!(matches!(commit(&redis, "pass", &passed).await, Err(Fault::Away(_))));
+        server.start_again();
+        let redis = server.join(&layout, "m").await;
+        let judged = commit(&redis, "pass", &passed).await.unwrap();
+        assert_eq!((judged.before, judged.verdicts), (50, vec![Verdict::Done; 50]));
+        assert_eq!(redis.held(A).await.unwrap().len(), 10);
+        let (a, b) = (redis.ledger(A).await.unwrap(), redis.ledger(B).await.unwrap());
+        assert_eq!((a.waiting, a.leased, b.waiting), (40, 10, 50));
+        audit(&redis, &layout).await;
+    });
+}
+
+#[test]
+fn machines_are_seen_and_one_that_leaves_gives_back() {
+    run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
+        one.show(b"busy", Duration::from_secs(60)).await.unwrap();
+        let mut seen = two.machines().await.unwrap();
+        seen.sort();
+        assert_eq!(seen, [("one".into(), Some(b"busy".to_vec())), ("two".into(), None)]);
+        let both = Commit { number: 1, outputs: vec![output(A, "x"), output(B, "y")], ..Commit::default() };
+        commit(&one, "read", &[both]).await.unwrap();
+        assert_eq!((items(&one, A).await, items(&one, B).await), (vec!["x".into()], vec!["y".into()]));
+        one.leave().await.unwrap();
+        assert_eq!((items(&two, A).await, items(&two, B).await), (vec!["x".into()], vec!["y".into()]));
+    });
+}

@@ -1,0 +1,44 @@
+//! Commits in few words.
+
+use mprun::broker::redis::Redis;
+use mprun::broker::{Broker, Commit, End, Fault, Judged, Lease, Output, Sequence, SharedQueue, Verdict};
+
+pub const A: SharedQueue = SharedQueue(0);
+pub const B: SharedQueue = SharedQueue(1);
+
+pub fn output(queue: SharedQueue, item: &str) -> Output {
+    Output { queue, item: item.into() }
+}
+
+pub fn end(queue: SharedQueue, sequence: Sequence) -> End {
+    End { queue, sequence, dead: None }
+}
+
+/// Commit `number` of a source: these items into A.
+pub fn emits(number: u64, items: &[&str]) -> Commit {
+    Commit { number, outputs: items.iter().map(|item| output(A, item)).collect(), ..Commit::default() }
+}
+
+/// Commit `number` of a stage: the item of A is done, and comes out in B.
+pub fn passes(number: u64, lease: &Lease) -> Commit {
+    let item = String::from_utf8(lease.item.clone()).unwrap();
+    Commit {
+        number,
+        ends: vec![end(A, lease.sequence)],
+        outputs: vec![output(B, &item)],
+        ..Commit::default()
+    }
+}
+
+pub async fn commit(redis: &Redis, line: &str, commits: &[Commit]) -> Result<Judged, Fault> {
+    redis.commit(line, commits).await
+}
+
+pub async fn verdicts(redis: &Redis, line: &str, commits: &[Commit]) -> Vec<Verdict> {
+    redis.commit(line, commits).await.unwrap().verdicts
+}
+
+pub async fn items(redis: &Redis, queue: SharedQueue) -> Vec<String> {
+    let leases = redis.take(queue, 100, true).await.unwrap();
+    leases.into_iter().map(|lease| String::from_utf8(lease.item).unwrap()).collect()
+}
