@@ -57,7 +57,9 @@ fn the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_i
         let expected = [Verdict::Done, Verdict::Refused, Verdict::Done];
         assert_eq!(verdicts(&redis, "pass", &request).await, expected);
         request.push(passes(4, &taken[2]));
-        assert_eq!(verdicts(&redis, "pass", &request).await[..3], expected);
+        for _ in 0..3 {
+            assert_eq!(verdicts(&redis, "pass", &request).await[..3], expected);
+        }
         assert_eq!(items(&redis, B).await, ["x", "y", "z"]);
     });
 }

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod fault;
+pub mod link;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod values;

@@ -3,7 +3,8 @@
 --   * A commit happens only while each of its inputs is pending for this consumer, and its end takes them away: so the outputs of
 --     an item are published once, by one machine.
 --   * A number that is not greater than the line's last one was judged before: the answer is that of before, and nothing happens.
---     One request a line is under way, so the verdicts of the last request are all that may be asked for again.
+--     One request a line is under way and starts at the oldest without an answer, so the line's record keeps the verdicts from
+--     the first number of the last request on: no other can be asked for again. Numbers of a request follow each other.
 --   * A commit that does not fit stops the line: those behind it are not looked at, so outputs keep their order.
 --   * put = done + dead + dropped + length of the stream, for each queue.
 --   * Out of memory refuses only the first write of a script: where a commit has outputs or a position, that is the line's record
@@ -120,15 +121,16 @@ end
 if redis.call('HGET', KEYS[1], machine) ~= life then
   return { 'superseded' }
 end
--- "last first verdicts": the number of the last commit, and the first and the verdicts of the request that had it.
+-- "last first verdicts": the number of the last commit, and the verdicts from the first number of its request on.
 local record = redis.call('HGET', KEYS[2], field) or '0 1 '
 local last, first, before = string.match(record, '^(%d+) (%d+) (%a*)$')
 last, first = tonumber(last), tonumber(first)
-local base, full, answers, fresh, fresh_from = last, nil, {}, {}, nil
+local full, answers, asked_from = nil, {}, nil
 
 for _ = 1, tonumber(ARGV[4]) do
   local commit = next_commit()
-  if commit.number <= base then
+  asked_from = asked_from or commit.number
+  if commit.number <= last then
     local n = commit.number - first + 1
     answers[#answers + 1] = n >= 1 and string.sub(before, n, n) or 'd'
   else
@@ -141,10 +143,8 @@ for _ = 1, tonumber(ARGV[4]) do
       redis.call('HSET', key(full, ABOUT), 'writers_wait', 1)
       break
     end
-    fresh[#fresh + 1] = verdict
-    fresh_from = fresh_from or commit.number
     answers[#answers + 1] = verdict
-    local line_record = commit.number .. ' ' .. fresh_from .. ' ' .. table.concat(fresh)
+    local line_record = commit.number .. ' ' .. asked_from .. ' ' .. table.concat(answers)
     local grows = #commit.outputs + #commit.positions > 0
     if grows then
       redis.call('HSET', KEYS[2], field, line_record)
@@ -157,7 +157,7 @@ for _ = 1, tonumber(ARGV[4]) do
     end
   end
 end
-local answer = { 'judged', base, table.concat(answers) }
+local answer = { 'judged', last, table.concat(answers) }
 if full then
   answer[4] = tonumber(full)
 end
