@@ -1,0 +1,196 @@
+//! Machines as processes of their own at a real redis-server: killed, stopped for longer than a lease, and the server killed under
+//! them. In the end every item has passed once, and the ledger adds up.
+
+#[path = "broker/server.rs"]
+mod server;
+mod support;
+
+use mprun::broker::redis::{Access, Redis};
+use mprun::broker::{Broker, Commit, End, Fault, Layout, Lease, Membership, Output, SharedQueue, Verdict};
+use server::{SAFE, Server, audit, layout, member};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use support::{process, wait_until};
+
+const A: SharedQueue = SharedQueue(0);
+const B: SharedQueue = SharedQueue(1);
+const ITEMS: u32 = 20_000;
+/// Names the server's port to a process that is a machine.
+const PORT: &str = "MPRUN_STORM_PORT";
+
+fn settings() -> Layout {
+    let queues = layout(&[u64::from(ITEMS), u64::from(ITEMS)]);
+    Layout { ack_wait: Duration::from_millis(200), max_deliveries: 1000, ..queues }
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+fn passes(number: u64, leases: &[Lease]) -> Commit {
+    let end = |lease: &Lease| End { queue: A, sequence: lease.sequence, dead: None };
+    let output = |lease: &Lease| Output { queue: B, item: lease.item.clone() };
+    Commit {
+        number,
+        ends: leases.iter().map(end).collect(),
+        outputs: leases.iter().map(output).collect(),
+        ..Commit::default()
+    }
+}
+
+/// The life of a machine: it passes items from A to B, a few a commit, until it is killed.
+async fn live(access: &Access) -> Fault {
+    let life = format!("{:x}", fastrand::u64(..));
+    let who = Membership { life, ..member(&format!("m{}", std::process::id())) };
+    let redis = match Redis::join(access, &settings(), &who).await {
+        Ok(redis) => redis,
+        Err(fault) => return fault,
+    };
+    for request in 0.. {
+        let leases = match redis.take(A, fastrand::usize(1..40), true).await {
+            Ok(leases) if leases.is_empty() => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
+            }
+            Ok(leases) => leases,
+            Err(fault) => return fault,
+        };
+        let commits: Vec<Commit> =
+            (request * 40 + 1..).zip(leases.chunks(3)).map(|(number, some)| passes(number, some)).collect();
+        // Sent twice, as by a link that has not seen the answer.
+        for _ in 0..2 {
+            if let Err(fault) = redis.commit("pass", &commits).await {
+                return fault;
+            }
+        }
+    }
+    unreachable!("it lives until it is killed")
+}
+
+/// Not a test: what a process does that the storm starts.
+#[test]
+fn machine() {
+    let Ok(port) = std::env::var(PORT) else { return };
+    let access = Access { url: format!("redis://127.0.0.1:{port}"), tls_ca: None };
+    loop {
+        let fault = run(live(&access));
+        assert!(matches!(fault, Fault::Away(_)), "{fault}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+struct Machines(Vec<Child>);
+
+impl Machines {
+    fn start(server: &Server, count: usize) -> Machines {
+        Machines((0..count).map(|_| spawn(server)).collect())
+    }
+
+    fn kill(&mut self, which: usize) {
+        process::kill(self.0[which].id(), libc::SIGKILL);
+        self.0[which].wait().unwrap();
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        (0..self.0.len()).for_each(|which| self.kill(which));
+    }
+}
+
+fn spawn(server: &Server) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["machine", "--exact"]).env(PORT, server.port.to_string());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+async fn fill(redis: &Redis) {
+    let all: Vec<u32> = (0..ITEMS).collect();
+    let commit = |(number, some): (u64, &[u32])| Commit {
+        number,
+        outputs: some.iter().map(|n| Output { queue: A, item: n.to_le_bytes().to_vec() }).collect(),
+        ..Commit::default()
+    };
+    let commits: Vec<Commit> = (1..).zip(all.chunks(100)).map(commit).collect();
+    let judged = redis.commit("read", &commits).await.unwrap();
+    assert_eq!(judged.verdicts, vec![Verdict::Done; commits.len()]);
+}
+
+/// Everything has passed once.
+async fn settle_accounts(redis: &Redis) {
+    audit(redis, &settings()).await;
+    let mut seen: Vec<u32> = Vec::new();
+    loop {
+        let leases = redis.take(B, 1000, false).await.unwrap();
+        if leases.is_empty() {
+            break;
+        }
+        seen.extend(leases.iter().map(|lease| u32::from_le_bytes(lease.item[..].try_into().unwrap())));
+    }
+    assert_eq!(seen.len(), ITEMS as usize);
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..ITEMS), "an item is lost or doubled");
+}
+
+fn done(access: &Access) -> u64 {
+    let who = Membership { life: "looks".into(), ..member("looks") };
+    run(async { server::join(access, &settings(), &who).await.ledger(A).await.unwrap().done })
+}
+
+/// `strike` happens again and again until all has passed. Returns how often it did.
+fn storm(count: usize, mut strike: impl FnMut(u32, &mut Server, &mut Machines)) -> u32 {
+    let mut server = Server::start(SAFE);
+    run(async { fill(&server.join(&settings(), "source").await).await });
+    let mut machines = Machines::start(&server, count);
+    let mut strikes = 0;
+    while done(&server.access()) < u64::from(ITEMS) {
+        std::thread::sleep(Duration::from_millis(fastrand::u64(5..60)));
+        strike(strikes, &mut server, &mut machines);
+        strikes += 1;
+        assert!(strikes < 5000, "it hangs at {}", done(&server.access()));
+    }
+    drop(machines);
+    run(async { settle_accounts(&server.join(&settings(), "source").await).await });
+    println!("{ITEMS} items once over {count} machines through {strikes} strikes");
+    strikes
+}
+
+fn machines_die(count: usize) {
+    let strikes = storm(count, |n, server, machines| {
+        let which = n as usize % count;
+        machines.kill(which);
+        machines.0[which] = spawn(server);
+    });
+    assert!(strikes > 5, "only {strikes} deaths");
+}
+
+#[test]
+fn machines_that_are_killed_at_any_moment_lose_and_double_nothing() {
+    for count in [1, 2, 5] {
+        machines_die(count);
+    }
+}
+
+#[test]
+fn machines_that_stand_still_for_longer_than_a_lease_double_nothing_when_they_go_on() {
+    let strikes = storm(3, |n, server, machines| {
+        let pid = machines.0[n as usize % 3].id();
+        process::kill(pid, libc::SIGSTOP);
+        wait_until("the stop", || process::state(pid).filter(|state| *state == 'T'));
+        // Longer than a lease, in which the others take what it has.
+        let since = done(&server.access());
+        std::thread::sleep(Duration::from_millis(250));
+        assert!(done(&server.access()) >= since);
+        process::kill(pid, libc::SIGCONT);
+    });
+    assert!(strikes > 1, "only {strikes} stops");
+}
+
+#[test]
+fn a_server_that_is_killed_again_and_again_loses_and_doubles_nothing() {
+    let strikes = storm(3, |_, server, _| {
+        server.kill();
+        server.start_again();
+    });
+    assert!(strikes > 2, "only {strikes} deaths of the server");
+}
