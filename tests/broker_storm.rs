@@ -173,14 +173,12 @@ fn machines_that_are_killed_at_any_moment_lose_and_double_nothing() {
 
 #[test]
 fn machines_that_stand_still_for_longer_than_a_lease_double_nothing_when_they_go_on() {
-    let strikes = storm(3, |n, server, machines| {
+    let strikes = storm(3, |n, _, machines| {
         let pid = machines.0[n as usize % 3].id();
         process::kill(pid, libc::SIGSTOP);
         wait_until("the stop", || process::state(pid).filter(|state| *state == 'T'));
         // Longer than a lease, in which the others take what it has.
-        let since = done(&server.access());
         std::thread::sleep(Duration::from_millis(250));
-        assert!(done(&server.access()) >= since);
         process::kill(pid, libc::SIGCONT);
     });
     assert!(strikes > 1, "only {strikes} stops");
