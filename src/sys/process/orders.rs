@@ -148,7 +148,7 @@ fn target<'a>(string: *const c_char) -> Option<&'a CStr> {
 pub(super) enum Report<'a> {
     /// In the parent's memory, which it shares.
     Word(&'a Failure),
-    /// In a pipe, as [`StartFailure::encode`] has it: it has no memory in common with the parent.
+    /// In a pipe, as [`StartFailure`](super::StartFailure) is encoded: it has no memory in common with the parent.
     Pipe(RawFd),
 }
 
