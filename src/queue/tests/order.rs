@@ -438,6 +438,28 @@ fn a_queue_with_outputs_in_a_window_has_not_ended() {
 }
 
 #[test]
+fn what_waits_behind_an_item_that_no_worker_has_does_not_keep_a_queue_from_its_end() {
+    let mut bench = Bench::new(6, 1, 100);
+    let (mut a, mut b, mut c) = (bench.taking(1, 2), bench.taking(2, 1), bench.taking(3, 3));
+    finish(&mut c);
+    a.commit_whole(&[B], [&b"0.0"[..], b"1.0"].into_iter(), 2).unwrap();
+    a.settle().unwrap();
+    b.give_back_all().unwrap();
+    [1, 2, 3].into_iter().for_each(|slot| bench.release(slot));
+    assert_eq!(bench.window().outputs, 4, "one is held up, three wait for item 2");
+    bench.admin.set_ended(B, true).unwrap();
+    assert_eq!(bench.read(), numbers(0..2), "what waits for room comes");
+    assert_eq!(bench.reader.take(&[B], 1, Wait::No).unwrap(), Taken::Ended);
+    // The stage is back: nothing is lost.
+    bench.admin.set_ended(B, false).unwrap();
+    let mut again = bench.taking(1, 9);
+    finish(&mut again);
+    let mut all = bench.read().to_vec();
+    all.sort();
+    assert_eq!(all, numbers(2..6));
+}
+
+#[test]
 fn outputs_wait_for_a_reader_unless_others_have_one() {
     let mut bench = Bench::new(4, 100, 100);
     let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 3));

@@ -1,38 +1,14 @@
 //! What the child does between clone and exec: plain system calls only, as the [module](super) says. Credentials are
 //! changed by the bare system calls, since libc's own would tell the parent's other threads to follow.
 
-use super::orders::Orders;
-use super::{Limit, ProcessGroupMode, SpawnError, StartFailure, StartStep};
+use super::orders::{Orders, Report};
+use super::{Limit, ProcessGroupMode, StartFailure, StartStep};
 use crate::sys::close_on_exec;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
-use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::Ordering;
-
-/// How the child leaves word of what failed.
-#[derive(Clone, Copy)]
-pub(super) enum Report<'a> {
-    /// In the parent's memory, which it shares.
-    Word(&'a Failure),
-    /// In a pipe, as [`StartFailure::encode`] has it: it has no memory in common with the parent.
-    Pipe(RawFd),
-}
-
-/// Where a child that shares the parent's memory leaves word of what failed.
-#[derive(Default)]
-pub(super) struct Failure(Cell<Option<(StartStep, i32)>>);
-
-impl Failure {
-    pub(super) fn take(&self) -> Option<SpawnError> {
-        // Volatile: the compiler can't know that a call to `clone` changes it.
-        // SAFETY: reads a live, initialised cell; the child, who alone writes to it, has left this memory.
-        let (step, errno) = unsafe { self.0.as_ptr().read_volatile() }?;
-        Some(SpawnError { step, errno: Errno::from_raw(errno) })
-    }
-}
 
 /// The child's whole life before its exec.
 pub(super) extern "C" fn enter(orders: *mut c_void) -> c_int {
@@ -73,7 +49,7 @@ impl Orders<'_> {
 
     fn tell(&self, step: StartStep, errno: i32) {
         match self.report {
-            Report::Word(failure) => failure.0.set(Some((step, errno))),
+            Report::Word(failure) => failure.set(step, errno),
             Report::Pipe(fd) => {
                 // SAFETY: plain system calls, with strings and a buffer that live.
                 unsafe {

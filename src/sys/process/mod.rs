@@ -14,7 +14,7 @@
 //! - The child has a [stack] of its own, and its own copies of descriptors, signal handlers and credentials.
 //! - What it reads was made before the clone and outlives it: CLONE_VFORK holds the starting thread until the child is
 //!   past its exec or its end.
-//! - It writes to its stack, to the [word](child::Failure) of the failure and to the resting thread's errno only.
+//! - It writes to its stack, to the [word](Failure) of the failure and to the resting thread's errno only.
 //! - Other threads of the parent run on, and one may hold the allocator's lock, or any lock. So the child makes plain
 //!   system calls only (async-signal-safe ones): it allocates nothing, and libc keeps no state for it.
 //! - All signals are blocked around the clone: a handler in the child would change the parent's memory. They are let in
@@ -40,7 +40,7 @@ pub(crate) use spec::{FIRST_FREE, Limit, ProcessArgs, ProcessGroupMode, ProcessS
 use super::{fd, wait};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
-use orders::{Orders, Tables};
+use orders::{Failure, Orders, Report, Tables};
 use stack::Stack;
 use std::ffi::c_int;
 use std::io;
@@ -53,8 +53,8 @@ use std::ptr;
 /// thread is the parent with which it dies.
 pub(crate) fn spawn(spec: ProcessSpec, args: &ProcessArgs<'_>) -> Result<u32, SpawnError> {
     let starter = Starter::new(spec).map_err(|error| SpawnError::preparing(&error))?;
-    let failure = child::Failure::default();
-    let pid = starter.clone_child(args, None, child::Report::Word(&failure))?;
+    let failure = Failure::default();
+    let pid = starter.clone_child(args, None, Report::Word(&failure))?;
     failure.take().map_or(Ok(pid), |error| {
         // It is past its `_exit`, so this waits for nothing.
         let _ = wait::reap(pid);
@@ -72,7 +72,7 @@ pub(crate) fn fork_program(
     let starter = Starter::new(spec).map_err(|error| SpawnError::preparing(&error))?;
     // Not among the numbers that the program gets.
     let failure = fd::copy_above(failure, FIRST_FREE).map_err(|error| SpawnError::preparing(&error))?;
-    starter.fork_child(args, child::Report::Pipe(failure.as_raw_fd()))
+    starter.fork_child(args, Report::Pipe(failure.as_raw_fd()))
 }
 
 /// Starts processes of one spec, many times and fast. It belongs to the thread that made it, as [`spawn`] says.
@@ -93,8 +93,8 @@ impl Starter {
     /// Starts a user's program; returns once it is past its exec.
     pub(crate) fn start_program(&self, args: &ProcessArgs<'_>) -> Result<RunningProgram, SpawnError> {
         let mut pidfd: RawFd = -1;
-        let failure = child::Failure::default();
-        let pid = self.clone_child(args, Some(&mut pidfd), child::Report::Word(&failure))?;
+        let failure = Failure::default();
+        let pid = self.clone_child(args, Some(&mut pidfd), Report::Word(&failure))?;
         // SAFETY: the kernel has made this descriptor for us, and nothing else knows of it.
         let running = RunningProgram::new(pid, unsafe { OwnedFd::from_raw_fd(pidfd) });
         failure.take().map_or(Ok(()), |error| {
@@ -109,7 +109,7 @@ impl Starter {
         &self,
         args: &ProcessArgs<'_>,
         pidfd: Option<&mut RawFd>,
-        report: child::Report<'_>,
+        report: Report<'_>,
     ) -> Result<u32, SpawnError> {
         let copies = copies(args.descriptors).map_err(|error| SpawnError::preparing(&error))?;
         let tables = Tables::new(&self.spec, args, &copies);
@@ -118,7 +118,7 @@ impl Starter {
     }
 
     /// The pid of a child that has a copy of this memory.
-    fn fork_child(&self, args: &ProcessArgs<'_>, report: child::Report<'_>) -> Result<u32, SpawnError> {
+    fn fork_child(&self, args: &ProcessArgs<'_>, report: Report<'_>) -> Result<u32, SpawnError> {
         let preparing = |error| SpawnError::preparing(&error);
         let copies = copies(args.descriptors).map_err(preparing)?;
         let tables = Tables::new(&self.spec, args, &copies);

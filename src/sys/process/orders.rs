@@ -1,9 +1,10 @@
 //! All that a child reads between clone and exec: plain values, and tables made by its parent.
 
-use super::child::Report;
 use super::stack::Stack;
-use super::{Limit, ProcessArgs, ProcessGroupMode, ProcessSpec, UserIds};
+use super::{Limit, ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, StartStep, UserIds};
+use nix::errno::Errno;
 use nix::sys::signal::SigSet;
+use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -140,4 +141,31 @@ impl<'a> Orders<'a> {
 fn target<'a>(string: *const c_char) -> Option<&'a CStr> {
     // SAFETY: each pointer of orders is null, or one to a string that lives as long as they.
     (!string.is_null()).then(|| unsafe { CStr::from_ptr(string) })
+}
+
+/// How the child leaves word of what failed.
+#[derive(Clone, Copy)]
+pub(super) enum Report<'a> {
+    /// In the parent's memory, which it shares.
+    Word(&'a Failure),
+    /// In a pipe, as [`StartFailure`](super::StartFailure) is encoded: it has no memory in common with the parent.
+    Pipe(RawFd),
+}
+
+/// Where a child that shares the parent's memory leaves word of what failed.
+#[derive(Default)]
+pub(super) struct Failure(Cell<Option<(StartStep, i32)>>);
+
+impl Failure {
+    /// By the child.
+    pub(super) fn set(&self, step: StartStep, errno: i32) {
+        self.0.set(Some((step, errno)));
+    }
+
+    pub(super) fn take(&self) -> Option<SpawnError> {
+        // Volatile: the compiler can't know that a call to `clone` changes it.
+        // SAFETY: reads a live, initialised cell; the child, who alone writes to it, has left this memory.
+        let (step, errno) = unsafe { self.0.as_ptr().read_volatile() }?;
+        Some(SpawnError { step, errno: Errno::from_raw(errno) })
+    }
 }
