@@ -51,8 +51,8 @@ impl Printing {
         Ok(Some(self.state(&mut counts, output, output.length()?)))
     }
 
-    /// Writes the lines in this turn. `state`: what the token says; what it is to say comes back. After an error the same call
-    /// goes on with what is not out.
+    /// Writes the lines in this turn. `state`: what the token says; what it is to say comes back. After an error the same
+    /// call writes the rest of the lines.
     pub(super) fn write(
         &mut self,
         state: &[u8],

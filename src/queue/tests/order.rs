@@ -1,11 +1,10 @@
 //! `order = "input"`: what comes of a queue's items is put in their order, whoever is done first and whoever dies.
 
-use super::super::arena::inject::{self, Killed};
 use super::super::recovery::image;
 use super::super::transaction::delayed::clock;
+use super::crash::killed;
 use super::*;
 use proptest::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -532,11 +531,6 @@ fn restore(admin: &mut QueueAdmin, copy: &[u8]) {
     admin.restore(&image::read(copy).unwrap()).unwrap();
 }
 
-/// True if it was killed before it ended.
-fn killed(at: u64, work: impl FnOnce()) -> bool {
-    super::crash::killed(at, work)
-}
-
 /// What a victim does to a window, and how the queues stand before.
 type Act = fn(&mut Bench, &mut WorkerHandle);
 
@@ -735,13 +729,7 @@ impl Life {
         if matches!(event, Event::Read(_) | Event::Time(_) | Event::Restart(_)) {
             return self.act(event);
         }
-        inject::arm(at);
-        let result = catch_unwind(AssertUnwindSafe(|| self.act(event)));
-        inject::arm(u64::MAX);
-        match result {
-            Err(panic) if !panic.is::<Killed>() => std::panic::resume_unwind(panic),
-            _ => {}
-        }
+        killed(at, || self.act(event));
         let slot = match *event {
             Event::Take(who, _) | Event::Finish(who, ..) | Event::Whole(who, _) => who as u16,
             Event::GiveBack(who) | Event::Delay(who, _) | Event::DeadLetter(who) => who as u16,

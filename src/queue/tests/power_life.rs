@@ -1,16 +1,15 @@
 //! Going back: a stage that keeps the order, that fails and delays, and writes a file behind it by turns, is saved again and
 //! again and goes back to what was saved. Each saved image is one moment, and what comes in the end has everything once.
 
-use super::super::arena::inject::{self, Killed};
 use super::super::recovery::image::{self, Image, QueueImage};
 use super::super::transaction::delayed::clock;
 use super::super::transaction::failing;
+use super::crash::killed;
 use super::*;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// The window of `A`; what comes of its items goes to `B`, and from there into the file whose length this token says.
@@ -206,13 +205,7 @@ impl Life {
     }
 
     fn act_until(&mut self, event: &Event, at: u64) {
-        inject::arm(at);
-        let result = catch_unwind(AssertUnwindSafe(|| self.act(event)));
-        inject::arm(u64::MAX);
-        match result {
-            Err(panic) if !panic.is::<Killed>() => std::panic::resume_unwind(panic),
-            _ => {}
-        }
+        killed(at, || self.act(event));
     }
 
     fn release(&mut self, slot: u16) {

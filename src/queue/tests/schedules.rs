@@ -1,7 +1,7 @@
 //! The real code under shuttle: `A -> two movers -> B (capacity 1 or 2) -> two movers -> C`, in random orders of steps, while one
 //! worker is killed at any store, and the supervisor, too, in the midst of its release. No worker may sleep for ever (shuttle reports
 //! a deadlock), and every item must arrive once. In some scenes the first two keep the order (then one worker moves on, and
-//! sees it), or are of a stage in which so many items fail that it is failing: one worker probes, and the success wakes all.
+//! sees it), or are of a stage that is failing: one worker probes, and its success wakes all.
 //!
 //! `MPRUN_SCHEDULES` (60) sets how many orders of each scene are tried. A failure prints its schedule; `shuttle::replay` plays
 //! it again.

@@ -1,5 +1,5 @@
 //! The heap of this process, which a child that is forked has no use for. A fork that copies it makes this process copy each
-//! page of it that it writes to next: three quarters of what the start of a service took (`docs/design/decisions.md`).
+//! page of it that it writes to next: a fifth of the processor time of a service's start (`docs/design/decisions.md`).
 
 use nix::sys::mman::{MmapAdvise, madvise};
 use std::ffi::c_void;

@@ -25,7 +25,7 @@ impl Stack {
         Stack::with_room(0)
     }
 
-    /// With room for so many bytes above it.
+    /// With room for `bytes` bytes of copies above it.
     pub(super) fn with_room(bytes: usize) -> io::Result<Stack> {
         let size = NonZeroUsize::MIN.saturating_add(SIZE.saturating_add(bytes) - 1);
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK | MapFlags::MAP_NORESERVE;
@@ -44,7 +44,7 @@ impl Stack {
         unsafe { self.base.as_ptr().byte_add(SIZE) }
     }
 
-    /// The most of its room that a copy of so many bytes takes.
+    /// The most bytes of room that a copy of `bytes` bytes takes: they may have to be aligned.
     pub(super) const fn room_of(bytes: usize) -> usize {
         bytes + align_of::<u128>()
     }
