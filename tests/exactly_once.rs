@@ -4,11 +4,11 @@ mod support;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
-use support::once::{ALL, PARTS, STORMY, assert_once, assert_there, feed, is_whole, item};
+use support::once::{ALL, PARTS, STORMY, assert_once, assert_stormed, assert_there, feed, item, whole_lines};
 use support::{Folder, Run, command, process, wait_until};
 
 const TYPED: &str = "[stages.read]\nuse = 'stdin'\noutput = 'a'\n";
@@ -26,14 +26,14 @@ fn read_in(folder: &Folder) -> String {
 }
 
 /// Kills the four workers again and again until all is written.
-fn storm(folder: Folder) -> (Run, u32) {
+fn storm(folder: Folder) -> Run {
     let mut typed = command(&folder);
     typed.arg("pipeline.toml").stdin(Stdio::piped());
     let mut run = Run::of(folder, typed);
     let kills = support::storm::storm(&mut run, "write", PARTS, feed);
     assert_eq!(run.wait(), 0);
-    assert!(kills >= 2 * (PARTS - 1), "only {kills} kills");
-    (run, kills)
+    assert_stormed(kills);
+    run
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn four_workers_killed_again_and_again_write_each_line_once() {
     let folder = Folder::new();
     folder.file("out.txt", "from the run before\n");
     folder.file("pipeline.toml", &format!("{STORMY}{TYPED}{}", write("path = 'out.txt'")));
-    let (run, _) = storm(folder);
+    let run = storm(folder);
     assert_once(&read(&run), ALL);
 }
 
@@ -50,7 +50,7 @@ fn what_replaces_a_file_under_the_storm_has_each_line_once() {
     let folder = Folder::new();
     folder.file("out.txt", "from the run before\n");
     folder.file("pipeline.toml", &format!("{STORMY}{TYPED}{}", write("path = 'out.txt', replace = true")));
-    let (run, _) = storm(folder);
+    let run = storm(folder);
     assert_once(&read(&run), ALL);
 }
 
@@ -59,7 +59,7 @@ fn a_file_that_is_rotated_under_the_storm_has_each_line_once_with_those_before()
     let folder = Folder::new();
     folder.file("pipeline.toml", &format!("{STORMY}{TYPED}{}", write("path = 'out-{time:%S}.txt'")));
     let path = folder.path().to_owned();
-    let (run, _) = storm(folder);
+    let run = storm(folder);
     let files = fs::read_dir(&path).unwrap().flatten().map(|entry| entry.path());
     let text: String = files
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("out")))
@@ -78,15 +78,17 @@ fn a_file_that_is_moved_under_the_storm_has_each_line_once_with_those_before() {
     let mover = thread::spawn(move || {
         let mut moved = Vec::new();
         while !IS_OVER.load(Relaxed) {
-            thread::sleep(Duration::from_millis(150));
-            let to = path.join(format!("out.txt.{}", moved.len()));
-            if fs::rename(path.join("out.txt"), &to).is_ok() {
+            let (from, to) = (path.join("out.txt"), path.join(format!("out.txt.{}", moved.len())));
+            // Some of it, once in a while: its writers see it within a second, those that begin at once.
+            if fs::metadata(&from).is_ok_and(|about| about.len() > 20_000) {
+                fs::rename(&from, &to).unwrap();
                 moved.push(to);
             }
+            thread::sleep(Duration::from_millis(5));
         }
         moved
     });
-    let (run, _) = storm(folder);
+    let run = storm(folder);
     IS_OVER.store(true, Relaxed);
     let moved = mover.join().unwrap();
     let text: String = moved.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
@@ -110,7 +112,7 @@ fn with_another_writer_nothing_is_lost_or_torn_and_a_line_comes_twice_only_with_
         }
         lines
     });
-    let (run, _) = storm(folder);
+    let run = storm(folder);
     IS_OVER.store(true, Relaxed);
     let theirs = other.join().unwrap();
     let text = read(&run);
@@ -124,59 +126,44 @@ fn with_another_writer_nothing_is_lost_or_torn_and_a_line_comes_twice_only_with_
 /// SIGUSR2 puts the program in its own place: the notes of dead workers are there as before.
 #[test]
 fn over_upgrades_in_place_under_the_storm_each_line_comes_once() {
-    static IS_OVER: AtomicBool = AtomicBool::new(false);
     let folder = Folder::new();
     folder.file("pipeline.toml", &format!("{STORMY}{TYPED}{}", write("path = 'out.txt'")));
     let mut typed = command(&folder);
     typed.arg("pipeline.toml").stdin(Stdio::piped());
     let mut run = Run::of(folder, typed);
     run.wait_for_log("up after");
-    let supervisor = run.pid();
-    let upgrading = thread::spawn(move || {
-        while !IS_OVER.load(Relaxed) {
-            thread::sleep(Duration::from_millis(100));
-            process::kill(supervisor, libc::SIGUSR2);
-        }
-    });
-    let kills = support::storm::storm(&mut run, "write", PARTS, feed);
-    IS_OVER.store(true, Relaxed);
-    upgrading.join().unwrap();
+    let (kills, upgrades) = support::storm::storm_with_upgrades(&mut run, "write", PARTS, feed);
     assert_eq!(run.wait(), 0);
-    assert!(kills >= 2 * (PARTS - 1), "only {kills} kills");
-    assert!(run.stderr().matches("took over").count() > 1, "{}", run.stderr());
+    assert_stormed(kills);
+    assert!(upgrades > 1, "{}", run.stderr());
     assert_once(&read(&run), ALL);
+}
+
+/// A durable run that copies `n` items; `more`: keys of the stage that writes, and of the whole.
+fn durable(n: u32, (head, more): (&str, &str)) -> Folder {
+    let folder = Folder::new();
+    folder.file("input.txt", &(1..=n).map(|n| item(n) + "\n").collect::<String>());
+    let text = format!(
+        "{head}{STORMY}[stages.read]\nuse = 'lines'\nwith = {{ path = 'input.txt' }}\noutput = 'a'\n{}{more}\
+         [queues.a]\ndurable = true\ncapacity = 100\n",
+        write("path = 'out.txt'")
+    );
+    folder.file("pipeline.toml", &text);
+    folder
+}
+
+fn start(folder: &Folder) -> Child {
+    let mut command = command(folder);
+    command.arg("pipeline.toml").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
 }
 
 #[test]
 fn a_stop_right_behind_a_kill_leaves_each_line_once_for_the_run_that_resumes() {
     const N: u32 = 1500;
-    let folder = Folder::new();
-    let input: String = (1..=N).map(|n| item(n) + "\n").collect();
-    folder.file("input.txt", &input);
-    let text = format!(
-        "drain_timeout = '20ms'\n{STORMY}[stages.read]\nuse = 'lines'\nwith = {{ path = 'input.txt' }}\noutput = 'a'\n{}\
-         sleep = '1ms'\n[queues.a]\ndurable = true\ncapacity = 100\n",
-        write("path = 'out.txt'")
-    );
-    folder.file("pipeline.toml", &text);
-    let mut stops = 0;
-    loop {
-        let mut command = command(&folder);
-        command.arg("pipeline.toml").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut run = command.spawn().unwrap();
-        thread::sleep(Duration::from_millis(60 + 3 * (stops % 7)));
-        for pid in process::with_variable(run.id(), "MPRUN_STAGE", "write") {
-            process::kill(pid, libc::SIGKILL);
-        }
-        process::kill(run.id(), libc::SIGTERM);
-        run.wait().unwrap(); // on a busy machine also by the signal, before it is handled
-        wait_until("all of it to be gone", || process::in_folder(folder.path()).is_empty().then_some(()));
-        // All that the runs have left is through: one more would begin anew.
-        if read_in(&folder).lines().count() >= N as usize {
-            break;
-        }
-        stops += 1;
-    }
+    let folder = durable(N, ("drain_timeout = '20ms'\n", "sleep = '1ms'\n"));
+    let written = (|| whole_lines(&read_in(&folder)), N as usize);
+    let stops = support::storm::stops_behind_kills(&folder, "write", || start(&folder), written);
     assert!(stops > 5, "only {stops} stops");
     assert_once(&read_in(&folder), N);
 }
@@ -185,20 +172,9 @@ fn a_stop_right_behind_a_kill_leaves_each_line_once_for_the_run_that_resumes() {
 #[test]
 fn a_durable_run_whose_processes_all_die_again_and_again_has_each_line_once() {
     const N: u32 = 200_000;
-    let folder = Folder::new();
-    let input: String = (1..=N).map(|n| item(n) + "\n").collect();
-    folder.file("input.txt", &input);
-    let read = "[stages.read]\nuse = 'lines'\nwith = { path = 'input.txt' }\noutput = 'a'\n";
-    let text =
-        format!("{STORMY}{read}{}[queues.a]\ndurable = true\ncapacity = 100\n", write("path = 'out.txt'"));
-    folder.file("pipeline.toml", &text);
-    let start = || -> Child {
-        let mut command: Command = command(&folder);
-        command.arg("pipeline.toml").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().unwrap()
-    };
-    let through = || is_whole(&read_in(&folder), N);
-    let deaths = support::storm::deaths_of_everything(&folder, 40, start, through);
+    let folder = durable(N, ("", ""));
+    let written = (|| whole_lines(&read_in(&folder)), N as usize);
+    let deaths = support::storm::deaths_of_everything(&folder, 40, || start(&folder), written);
     assert!(deaths > 5, "only {deaths} deaths");
     assert_once(&read_in(&folder), N);
 }

@@ -7,10 +7,11 @@ use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
-use support::once::{ALL, PARTS, STORMY, assert_once, feed, item};
+use support::once::{ALL, PARTS, STORMY, assert_once, assert_stormed, feed, item};
 use support::{Folder, Run, command, process, wait_until};
 
-/// In a folder `small` on a disk of its own of so many KiB, which only the run sees; part of it is taken.
+/// In a folder `small` on a disk of its own of so many KiB, which only the run sees; part of it is taken. Standard output
+/// goes into a file there.
 fn on_small_disk(text: &str, kib: u32, ballast: u32) -> (Folder, Command) {
     let folder = Folder::new();
     folder.file("pipeline.toml", text);
@@ -19,7 +20,7 @@ fn on_small_disk(text: &str, kib: u32, ballast: u32) -> (Folder, Command) {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
     let script = "mount -t tmpfs -o \"size=$1k\" none small && head -c \"$2k\" /dev/zero > small/ballast && \
-                  shift 2 && exec \"$@\"";
+                  shift 2 && exec \"$@\" >> small/printed";
     command.args([script, "sh", &kib.to_string(), &ballast.to_string()]);
     command.arg(support::binary()).args(["run", "pipeline.toml"]).current_dir(folder.path());
     for (name, value) in plain.get_envs() {
@@ -31,33 +32,136 @@ fn on_small_disk(text: &str, kib: u32, ballast: u32) -> (Folder, Command) {
     (folder, command)
 }
 
-#[test]
-fn a_disk_that_is_full_in_the_middle_of_the_storm_tears_and_repeats_no_line() {
-    let text = format!(
-        "{STORMY}[stages.read]\nuse = 'stdin'\noutput = 'a'\n[stages.write]\nuse = 'file'\n\
-         with = {{ path = 'small/out.txt' }}\ninput = 'a'\nprocesses = 4\n"
-    );
+/// That disk, as long as this is there: also when no process is left that sees it.
+struct SmallDisk(File);
+
+impl SmallDisk {
+    fn of(run: &Run) -> SmallDisk {
+        let path = run.folder.path().join("small");
+        SmallDisk(File::open(format!("/proc/{}/root{}", run.pid(), path.display())).unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("/proc/self/fd/{}/{name}", std::os::fd::AsRawFd::as_raw_fd(&self.0))
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.path("ballast")).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+const FULL: &str = "No space left on device (os error 28); waits, and tries it again";
+const TYPED: &str = "[stages.read]\nuse = 'stdin'\noutput = 'a'\n";
+
+/// A storm with a disk that is full in its middle. The file must hold each line once.
+fn storm_on_a_full_disk(stage: &str, name: &str) {
+    let text = format!("{STORMY}{TYPED}[stages.write]\n{stage}input = 'a'\nprocesses = 4\n");
     let (folder, mut typed) = on_small_disk(&text, 3000, 2700);
     typed.stdin(Stdio::piped());
     let mut run = Run::of(folder, typed);
     run.wait_for_log("up after");
-    // It stays there as long as it is open, also when nobody is left who sees it.
-    let small = format!("/proc/{}/root{}", run.pid(), run.folder.path().join("small").display());
-    let small = File::open(small).unwrap();
-    let at = |name: &str| format!("/proc/self/fd/{}/{name}", std::os::fd::AsRawFd::as_raw_fd(&small));
-    let (ballast, log) = (at("ballast"), run.folder.path().join("stderr"));
+    let disk = SmallDisk::of(&run);
+    let log = run.folder.path().join("stderr");
     let relief = thread::spawn(move || {
-        wait_until("a full disk", || {
-            fs::read_to_string(&log).unwrap().contains("No space left on device").then_some(())
-        });
-        thread::sleep(Duration::from_millis(300));
-        fs::remove_file(ballast).unwrap();
+        let says_so = |times| fs::read_to_string(&log).unwrap().matches(FULL).count() >= times;
+        // Workers are killed in that wait as well: their successors say it again.
+        wait_until("a full disk, and some deaths over it", || says_so(5).then_some(()));
+        disk.make_room();
+        disk
     });
     let kills = support::storm::storm(&mut run, "write", PARTS, feed);
-    relief.join().unwrap();
+    let disk = relief.join().unwrap();
     assert_eq!(run.wait(), 0);
-    assert!(kills >= 2 * (PARTS - 1), "only {kills} kills");
-    assert_once(&fs::read_to_string(at("out.txt")).unwrap(), ALL);
+    assert_stormed(kills);
+    assert_once(&disk.read(name), ALL);
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_the_storm_tears_and_repeats_no_line() {
+    storm_on_a_full_disk("use = 'file'\nwith = { path = 'small/out.txt' }\n", "out.txt");
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_the_storm_tears_and_repeats_no_line_that_is_printed() {
+    storm_on_a_full_disk(PRINTED, "printed");
+}
+
+/// Items, and a stage that prints them on a disk that has no room for all of them.
+fn printing_on_a_full_disk(head: &str, stage: &str, queue: &str) -> (Run, SmallDisk) {
+    let input: String = (1..=ALL).map(|n| item(n) + "\n").collect();
+    // A second program beside the one that waits may have nothing to say, and that counts as time left.
+    let processes = if stage == BY_PROGRAM { 1 } else { 2 };
+    let text = format!(
+        "{head}[defaults]\nattempts = 1\ngive_up = {{ restarts = 0, within = '1m' }}\n\
+         [stages.read]\nuse = 'lines'\nwith = {{ path = 'input.txt' }}\noutput = 'a'\n\
+         [stages.print]\n{stage}input = 'a'\nprocesses = {processes}\n[queues.a]\n{queue}"
+    );
+    let (folder, mut command) = on_small_disk(&text, 3000, 2700);
+    folder.file("input.txt", &input);
+    command.stdin(Stdio::null());
+    let run = Run::of(folder, command);
+    run.wait_for_log(FULL);
+    let disk = SmallDisk::of(&run);
+    (run, disk)
+}
+
+const BY_PROGRAM: &str = "command = ['cat']\n";
+
+#[test]
+fn what_is_printed_waits_for_room_without_a_restart_or_a_failed_item_and_says_so_once() {
+    for stage in [PRINTED, BY_PROGRAM] {
+        let (mut run, disk) = printing_on_a_full_disk("", stage, "");
+        wait_until("the wait to show as the limit", || {
+            run.tell(&["why", "pipeline"]).contains("what print writes to").then_some(())
+        });
+        assert!(disk.read("printed").ends_with('\n'), "a torn line while it waits");
+        let status = run.tell(&["status", "pipeline", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let print = status["stages"].as_array().unwrap().iter().find(|stage| stage["name"] == "print");
+        assert_eq!(print.unwrap()["restarts"], serde_json::json!({}), "{status}");
+        disk.make_room();
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+        assert_once(&disk.read("printed"), ALL);
+        let log = run.stderr();
+        assert_eq!(log.matches(FULL).count(), 1, "{log}");
+        assert!(log.contains("print[") && log.contains("it can be written now: goes on"), "{log}");
+        assert!(!log.contains("failed"), "{log}");
+        assert!(log.contains(&format!("stage print: {ALL} done, {ALL} emitted, 0 restarts")), "{log}");
+    }
+}
+
+#[test]
+fn a_stop_that_finds_no_room_for_what_is_printed_keeps_its_items_and_leaves_no_part_of_a_line() {
+    let durable = "durable = true\n";
+    let (mut run, disk) = printing_on_a_full_disk("drain_timeout = '100ms'\n", PRINTED, durable);
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    let printed = disk.read("printed");
+    assert!(printed.ends_with('\n'));
+    disk.make_room();
+    // The next run has another disk, which has room: what it prints comes behind that.
+    let folder = &run.folder;
+    let out = File::create(folder.path().join("rest")).unwrap();
+    let mut next = command(folder);
+    next.arg("pipeline.toml").stdin(Stdio::null()).stdout(out).stderr(Stdio::null());
+    assert!(next.status().unwrap().success());
+    assert_once(&(printed + &fs::read_to_string(folder.path().join("rest")).unwrap()), ALL);
+}
+
+/// A program can't make its outputs again.
+#[test]
+fn a_stop_that_finds_no_room_for_what_a_program_has_printed_says_that_it_is_lost() {
+    let (mut run, disk) = printing_on_a_full_disk("drain_timeout = '100ms'\n", BY_PROGRAM, "");
+    run.signal(libc::SIGTERM);
+    run.wait();
+    assert!(disk.read("printed").ends_with('\n'));
+    let log = run.stderr();
+    assert!(log.contains("told to finish while standard output could not be written"), "{log}");
+    assert!(log.contains("are unaccounted for"), "{log}");
 }
 
 /// Runs of a durable pipeline that saves its queues.

@@ -4,11 +4,8 @@ mod support;
 
 use std::fs::{self, File, OpenOptions};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread;
-use std::time::Duration;
-use support::once::{ALL, PARTS, STORMY, assert_once, assert_there, feed, is_whole, item};
-use support::{Folder, Run, command, process, wait_until};
+use support::once::{ALL, PARTS, STORMY, assert_once, assert_stormed, assert_there, feed, item, whole_lines};
+use support::{Folder, Run, command};
 
 /// Two stages print, the workers of one of them are killed.
 const PRINTING: &str = "[stages.read]\nuse = 'stdin'\noutput = ['a', 'b']\n\
@@ -38,7 +35,7 @@ fn storm(folder: Folder, out: File, err: File) -> Run {
     let mut run = Run::adopt(folder, child);
     let kills = support::storm::storm(&mut run, "print", PARTS, feed);
     assert_eq!(run.wait(), 0);
-    assert!(kills >= 2 * (PARTS - 1), "only {kills} kills");
+    assert_stormed(kills);
     run
 }
 
@@ -83,7 +80,6 @@ fn with_the_log_in_the_same_file_nothing_is_lost_and_a_line_comes_twice_only_wit
 
 #[test]
 fn over_upgrades_in_place_each_line_is_printed_once() {
-    static IS_OVER: AtomicBool = AtomicBool::new(false);
     let folder = folder();
     let (out, err) = (open(&folder), log(&folder));
     let mut typed = command(&folder);
@@ -91,19 +87,10 @@ fn over_upgrades_in_place_each_line_is_printed_once() {
     let child = typed.spawn().unwrap();
     let mut run = Run::adopt(folder, child);
     run.wait_for_log("up after");
-    let supervisor = run.pid();
-    let upgrading = thread::spawn(move || {
-        while !IS_OVER.load(Relaxed) {
-            thread::sleep(Duration::from_millis(100));
-            process::kill(supervisor, libc::SIGUSR2);
-        }
-    });
-    let kills = support::storm::storm(&mut run, "print", PARTS, feed);
-    IS_OVER.store(true, Relaxed);
-    upgrading.join().unwrap();
+    let (kills, upgrades) = support::storm::storm_with_upgrades(&mut run, "print", PARTS, feed);
     assert_eq!(run.wait(), 0);
-    assert!(kills >= 2 * (PARTS - 1), "only {kills} kills");
-    assert!(run.stderr().matches("took over").count() > 1, "{}", run.stderr());
+    assert_stormed(kills);
+    assert!(upgrades > 1, "{}", run.stderr());
     assert_once(&read(&run.folder), ALL);
 }
 
@@ -125,16 +112,12 @@ fn start(folder: &Folder) -> Child {
     command.spawn().unwrap()
 }
 
-fn is_gone(folder: &Folder) {
-    wait_until("all of it to be gone", || process::in_folder(folder.path()).is_empty().then_some(()));
-}
-
 #[test]
 fn a_durable_run_that_appends_over_deaths_of_everything_has_each_line_once() {
     const N: u32 = 200_000;
     let folder = durable(N, "");
-    let through = || is_whole(&read(&folder), N);
-    let deaths = support::storm::deaths_of_everything(&folder, 40, || start(&folder), through);
+    let written = (|| whole_lines(&read(&folder)), N as usize);
+    let deaths = support::storm::deaths_of_everything(&folder, 40, || start(&folder), written);
     assert!(deaths > 5, "only {deaths} deaths");
     assert_once(&read(&folder), N);
 }
@@ -143,22 +126,8 @@ fn a_durable_run_that_appends_over_deaths_of_everything_has_each_line_once() {
 fn a_stop_right_behind_a_kill_leaves_each_line_once_for_the_run_that_resumes() {
     const N: u32 = 500;
     let folder = durable(N, "sleep = '1ms'\n");
-    let mut stops = 0;
-    loop {
-        let mut run = start(&folder);
-        thread::sleep(Duration::from_millis(60 + 3 * (stops % 7)));
-        for pid in process::with_variable(run.id(), "MPRUN_STAGE", "print") {
-            process::kill(pid, libc::SIGKILL);
-        }
-        process::kill(run.id(), libc::SIGTERM);
-        run.wait().unwrap(); // on a busy machine also by the signal, before it is handled
-        is_gone(&folder);
-        // All that the runs have left is through: one more would begin anew.
-        if read(&folder).lines().count() >= N as usize {
-            break;
-        }
-        stops += 1;
-    }
+    let written = (|| whole_lines(&read(&folder)), N as usize);
+    let stops = support::storm::stops_behind_kills(&folder, "print", || start(&folder), written);
     assert!(stops > 3, "only {stops} stops");
     assert_once(&read(&folder), N);
 }

@@ -83,6 +83,19 @@ fn a_stage_that_is_failing_for_too_long_ends_the_run() {
     assert!(tries(&run) < 15, "{} tries", tries(&run));
 }
 
+/// What is finished and waits for an item that fails does not come any more: those behind it don't wait for that.
+#[test]
+fn a_full_window_does_not_hold_up_the_end_of_a_run_whose_stage_is_failing_for_too_long() {
+    let folder = Folder::new();
+    let stage = "mode = 'each'\ncommand = 'read x; test $x -gt 1 -a $x -lt 8 && echo $x'\nattempts = 100\n\
+                 order = 'input'\norder_window = 6\nfailing_timeout = '1s'";
+    file(&folder, "drain_timeout = '10m'", "to = 50", stage);
+    let mut run = Run::in_folder(folder, &[]);
+    assert_eq!(run.wait(), 1);
+    assert!(run.stderr().contains("so the run ends (failing_timeout, 1s"), "{}", run.stderr());
+    assert!(run.stderr().contains("50 items are lost with the queues"), "{}", run.stderr());
+}
+
 #[test]
 fn six_malformed_lines_among_good_ones_are_six_letters_and_the_rest_is_through_in_time() {
     let kinds = [

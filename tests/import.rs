@@ -175,7 +175,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
             r#"command = ["server", "app:main", "-b", "0.0.0.0:${PORT:-8000}"]"#,
             "env_file = \"app.env\"",
             r#"env = { DATABASE_URL = "db://app:${DB_PASSWORD:-}@db/app", N = "3", TZ = "Europe/Berlin", DEBUG = "false" }"#,
-            "after = [\"cache\"] | # not carried over: depends_on: cache (",
+            "after = [\"cache\"]",
             "# not carried over: depends_on: db (",
             "stop_signal = \"QUIT\" | # not carried over: stop_signal: SIGQUIT (",
             "stop_timeout = \"1m30s\"",

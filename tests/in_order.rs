@@ -242,8 +242,8 @@ fn a_durable_run_whose_processes_all_die_again_and_again_keeps_the_order() {
         command.arg("pipeline.toml").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().unwrap()
     };
-    let deaths =
-        support::storm::deaths_of_everything(&folder, 25, start, || written(&folder).len() >= N as usize);
+    let lines = (|| written(&folder).len(), N as usize);
+    let deaths = support::storm::deaths_of_everything(&folder, 25, start, lines);
     assert!(deaths > 5, "only {deaths} deaths");
     assert_in_order(&written(&folder), N);
 }

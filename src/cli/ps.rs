@@ -53,7 +53,7 @@ fn text(found: &[Running]) -> String {
     if found.is_empty() {
         return "no pipeline runs here\n".to_owned();
     }
-    let mut table = Table::new(&["<PIPELINE", "PROCESS", "<STATE", "UP", "WORKERS", "<FILE"]);
+    let mut table = Table::new(&["<PIPELINE", "PID", "<STATE", "UP", "PROCESSES", "<FILE"]);
     for running in found {
         let phase = running.phase.map_or("no answer".to_owned(), |phase| format!("{phase:?}").to_lowercase());
         table.push([

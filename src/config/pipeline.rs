@@ -120,6 +120,8 @@ pub struct Stage {
     pub work: Work,
     /// Worker processes, 1 or more.
     pub processes: u32,
+    /// The stages that are started before it, by name.
+    pub after: Vec<String>,
     /// What the supervisor does when a worker ends.
     pub rules: Rules,
     /// What the worker loop reads live from its slot.

@@ -18,6 +18,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
         folder: None,
         work: Work { task: crate::config::Task::of("x"), inputs: owned(inputs), outputs: owned(outputs) },
         processes: 1,
+        after: Vec::new(),
         rules: Rules {
             restart: Restart::OnFailure,
             backoff: Backoff {

@@ -6,6 +6,7 @@ use crate::append::{Appender, UndoLog};
 use crate::queue::{Arena, QueueId, SlotId, Waiting};
 use crate::stage::{Failure, Outlet, Reach, TokenNotes};
 use crate::sys::worker_timer;
+use nix::errno::Errno;
 use std::io::{self, Stdout};
 
 /// Lines are collected up to this size before they are written.
@@ -51,7 +52,9 @@ impl Console {
     /// What the token is to say before the first line; `None`: it says so already.
     pub(super) fn begin_file(&mut self, state: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         match (&mut self.printing, &self.output) {
-            (Some(printing), Ok(output)) => printing.begin(state, output).map_err(|error| failure(&error)),
+            (Some(printing), Ok(output)) => {
+                printing.begin(state, output).map_err(|error| file_failure(&error))
+            }
             _ => Ok(None),
         }
     }
@@ -100,14 +103,26 @@ impl Console {
         if self.lines.is_empty() { Ok(()) } else { self.out(|console| console.write()) }
     }
 
-    /// The same in a turn. `state`: what its token says; what it is to say comes back.
+    /// The same in a turn. `state`: what its token says; what it is to say comes back. What can't be written yet
+    /// ([`Reach::NotYet`]) stays, for another call or [`Console::give_up_turn`].
     pub(super) fn flush_in_turn(&mut self, state: &[u8]) -> Result<Vec<u8>, Failure> {
         self.out(|console| match (&mut console.printing, &console.output) {
             (Some(printing), Ok(output)) => {
-                printing.write(state, output, &console.lines).map_err(|error| failure(&error))
+                printing.write(state, output, &console.lines).map_err(|error| file_failure(&error))
             }
             _ => console.write().map(|()| state.to_vec()),
         })
+    }
+
+    /// The turn ends though its lines could not be written: what is out of them is taken back.
+    pub(super) fn give_up_turn(&mut self, state: &[u8]) {
+        self.discard_all();
+        self.has_failed = true;
+        if let (Some(printing), Ok(output)) = (&mut self.printing, &self.output)
+            && let Err(why) = printing.take_back(state, output)
+        {
+            log::debug!("{why}"); // the next holder of the token does it
+        }
     }
 
     fn out<T>(&mut self, write: impl FnOnce(&mut Console) -> Result<T, Failure>) -> Result<T, Failure> {
@@ -115,6 +130,9 @@ impl Console {
         self.arena.begin_wait(self.slot, Waiting::Blocked);
         let result = worker_timer::not_counting(|| write(self));
         self.arena.end_wait(self.slot, Waiting::Blocked);
+        if result.as_ref().is_err_and(|failure| failure.reach() == Reach::NotYet) {
+            return result;
+        }
         let count = self.count;
         self.discard_all();
         self.has_failed |= result.as_ref().is_err_and(|failure| failure.reach() != Reach::OutputClosed);
@@ -144,6 +162,16 @@ fn failure(error: &io::Error) -> Failure {
             Failure::with_reach("nobody reads standard output any more", Reach::OutputClosed)
         }
         _ => Failure::fatal(format!("can't write to standard output: {error}")),
+    }
+}
+
+/// Of a regular file: without room it can't be written yet.
+fn file_failure(error: &io::Error) -> Failure {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EIO) => {
+            Failure::not_yet(format!("can't write to standard output: {error}"))
+        }
+        _ => failure(error),
     }
 }
 

@@ -4,7 +4,7 @@ use super::console::Console;
 use super::item_log::ItemLog;
 use super::recycle::Recycling;
 use super::spec::WorkerSpec;
-use super::stop::{Stop, failure_of};
+use super::stop::Stop;
 use crate::append::UndoLog;
 use crate::queue::{Arena, Committed, Ending, Order, QueueId, Taken, Tuning, Wait, Waiting, WorkerHandle};
 use nix::sys::signal::{Signal, kill};
@@ -218,6 +218,10 @@ impl WorkerContext {
     /// Publishes what is staged and ends the leases `0 .. upto`; waits for room as the pipeline file says.
     pub(super) fn commit(&mut self, upto: usize) -> Result<(), Stop> {
         let upto = self.print(upto)?;
+        self.publish(upto)
+    }
+
+    fn publish(&mut self, upto: usize) -> Result<(), Stop> {
         // The queues can't tell: the stage's token, which is staged too, always has a reader.
         if self.queues.are_closed(&self.outputs)? {
             return Err(Stop(Ending::OutputClosed));
@@ -254,57 +258,6 @@ impl WorkerContext {
         }
     }
 
-    /// Before the first line is printed by turns the token names the file, for what is saved of the queues. No lease may be
-    /// held.
-    pub(super) fn begin_printing(&mut self) -> Result<(), Stop> {
-        let Some(token) = self.console.takes_turns().filter(|_| self.queues.is_saved()) else {
-            return Ok(());
-        };
-        self.take_turn(0, token)?;
-        let state = self.queues.item(0)?.bytes.to_vec();
-        match self.console.begin_file(&state)? {
-            None => Ok(self.queues.give_back_all()?),
-            Some(next) => {
-                let put = self.queues.put(&[token], &next, Some(0));
-                put.map_err(|error| failure_of(&error, "the memory of standard output"))?;
-                self.queues.commit(1, Wait::Forever)?;
-                self.queues.save_first();
-                Ok(())
-            }
-        }
-    }
-
-    /// Lines for standard output are out before the leases `0 .. upto` end. Into a file they go in a turn, which ends with
-    /// these: then its token is one more.
-    fn print(&mut self, upto: usize) -> Result<usize, Stop> {
-        let Some(token) = self.console.needs_turn() else {
-            self.console.flush()?;
-            self.queues.count_emitted(self.console.take_written());
-            return Ok(upto);
-        };
-        let upto = upto.min(self.queues.len());
-        self.take_turn(upto, token)?;
-        let state = self.queues.item(upto)?.bytes.to_vec();
-        let state = self.console.flush_in_turn(&state)?;
-        let put = self.queues.put(&[token], &state, Some(upto));
-        put.map_err(|error| failure_of(&error, "the memory of standard output"))?;
-        self.queues.count_emitted(self.console.take_written());
-        Ok(upto + 1)
-    }
-
-    /// Waits for the token, as long as another worker prints: also when told to finish, for the work is done.
-    fn take_turn(&mut self, at: usize, token: QueueId) -> Result<(), Stop> {
-        loop {
-            match self.queues.take_before(at, token, Wait::Forever)? {
-                Taken::Items { .. } => return Ok(()),
-                // Only a supervisor that wants nothing more of this run ends it.
-                Taken::Ended => return Err(Stop(Ending::Ordered)),
-                Taken::Ordered | Taken::Empty if self.read_orders().must_pause() => self.report_at_rest(),
-                Taken::Ordered | Taken::Empty => {}
-            }
-        }
-    }
-
     /// Publishes what was staged since [`WorkerHandle::begin_whole`] and ends the leases `0 .. upto`; false: there is no room for
     /// all of it, and nothing is staged any more.
     pub(super) fn commit_whole(&mut self, upto: usize) -> Result<bool, Stop> {
@@ -322,10 +275,17 @@ impl WorkerContext {
         }
     }
 
-    /// [`WorkerContext::commit`] for outputs that can't be made again: an order to finish doesn't end the wait for room.
+    /// [`WorkerContext::commit`] for outputs that can't be made again: an order to finish doesn't end the wait for room in a
+    /// queue. On standard output it does, and they are lost.
     pub(super) fn commit_regardless(&mut self, upto: usize) -> Result<(), Stop> {
+        let upto = self.print(upto).map_err(|stop| match stop.0 {
+            Ending::Ordered => {
+                Stop(Ending::Failed("told to finish while standard output could not be written".to_owned()))
+            }
+            other => Stop(other),
+        })?;
         let held = self.queues.len();
-        match self.commit(upto) {
+        match self.publish(upto) {
             Err(Stop(Ending::Ordered)) => {}
             result => return result,
         }

@@ -4,7 +4,7 @@
 //! once. Where that can't be (another stage or pipeline writes the file too, it can't be read, it is written over) a
 //! line is in it at least once.
 
-use crate::append::{self, Appender, Claim, CountedFile, Counts, Turn, UndoLog};
+use crate::append::{self, Appender, Claim, CountedFile, Counts, Turn, UndoLog, Written};
 use crate::queue::QueueId;
 use crate::stage::TokenNotes;
 use std::io;
@@ -25,13 +25,18 @@ pub(super) struct Printing {
     path: PathBuf,
     claim: Option<Claim>,
     said_shared: bool,
+    /// What is out of the turn at hand, and of its lines: a full disk ends a write in the middle.
+    written: Option<Written>,
+    out: usize,
 }
 
 impl Printing {
     pub(super) fn new(token: QueueId, notes: TokenNotes, run: &str, stage: &str, log: UndoLog) -> Printing {
         let path = std::fs::read_link("/proc/self/fd/1").unwrap_or_default();
         let whose = append::whose(stage);
-        Printing { token, notes, run: run.to_owned(), whose, log, path, claim: None, said_shared: false }
+        let run = run.to_owned();
+        let (claim, said_shared, written, out) = (None, false, None, 0);
+        Printing { token, notes, run, whose, log, path, claim, said_shared, written, out }
     }
 
     /// What the token is to say before the first line; `None`: it says so already.
@@ -46,7 +51,8 @@ impl Printing {
         Ok(Some(self.state(&mut counts, output, output.length()?)))
     }
 
-    /// Writes the lines in this turn. `state`: what the token says; what it is to say comes back.
+    /// Writes the lines in this turn. `state`: what the token says; what it is to say comes back. After an error the same
+    /// call writes the rest of the lines.
     pub(super) fn write(
         &mut self,
         state: &[u8],
@@ -54,18 +60,30 @@ impl Printing {
         lines: &[u8],
     ) -> io::Result<Vec<u8>> {
         let mut counts = Counts::decode(state).unwrap_or_default();
-        append::settle(&self.notes, &counts, Some(output.as_own(&self.path)), &self.log)?;
+        if self.written.is_none() {
+            append::settle(&self.notes, &counts, Some(output.as_own(&self.path)), &self.log)?;
+        }
         counts.turn += 1;
-        let turn = Turn { number: counts.turn, whose: self.whose };
-        let length = if self.is_counted(output)? {
-            let mut written = None;
-            output.write_in_turn(turn, lines, &mut written, &self.notes).1?;
-            written.map_or(0, |written| written.end)
+        let length = if self.written.is_some() || self.is_counted(output)? {
+            let turn = Turn { number: counts.turn, whose: self.whose };
+            let (out, result) =
+                output.write_in_turn(turn, &lines[self.out..], &mut self.written, &self.notes);
+            self.out += out;
+            result?;
+            self.out = 0;
+            self.written.take().map_or(0, |written| written.end)
         } else {
             output.append(lines)?;
             output.length()?
         };
         Ok(self.state(&mut counts, output, length))
+    }
+
+    /// Takes back what is out of a turn that ends without its lines.
+    pub(super) fn take_back(&mut self, state: &[u8], output: &Appender<impl AsFd>) -> io::Result<()> {
+        (self.written, self.out) = (None, 0);
+        let counts = Counts::decode(state).unwrap_or_default();
+        append::settle(&self.notes, &counts, Some(output.as_own(&self.path)), &self.log)
     }
 
     fn state(&self, counts: &mut Counts, output: &Appender<impl AsFd>, length: u64) -> Vec<u8> {

@@ -1,4 +1,17 @@
 //! Items that a storm must leave in a file once, each as a line of its own.
+//!
+//! Each storm asserts how often it has killed, at least:
+//!
+//! | storms | over a `file` sink with four workers | over standard output in a file |
+//! |---|---|---|
+//! | one line once | [`DEATHS`] | 2 × [`DEATHS`] (appended, and at a position) |
+//! | `replace`, a path with the time, a file that is moved | 3 × [`DEATHS`] | |
+//! | another program appends, or the log (`2>&1`) | [`DEATHS`] | 2 × [`DEATHS`] |
+//! | upgrades in place | [`DEATHS`] | [`DEATHS`] |
+//! | a disk that is full in the middle | [`DEATHS`] | [`DEATHS`] |
+//! | a stop right behind a kill | more than 5 | more than 3 |
+//! | everything dies | more than 5, of all processes | more than 5, of all processes |
+//! | sum | 7 × 88 and more: over 600 | 6 × 88 and more: over 500 |
 
 /// Nothing ends but what is killed, and what is killed starts at once.
 pub const STORMY: &str = "[defaults]\nattempts = 1000000\ngive_up = { restarts = 1000000, within = '1m' }\n\
@@ -9,8 +22,11 @@ pub fn item(n: u32) -> String {
     format!("<{n} {}>", "-".repeat(n as usize % 50))
 }
 
-pub const PARTS: u32 = 30;
-const PART: u32 = 1000;
+pub const PARTS: u32 = 45;
+const PART: u32 = 700;
+/// How often a storm kills, at least: see [`storm`](super::storm::storm).
+pub const DEATHS: u32 = 2 * (PARTS - 1);
+const _: () = assert!(6 * DEATHS >= 500, "in each of the two ways to a file");
 /// All of them.
 pub const ALL: u32 = PARTS * PART;
 
@@ -19,9 +35,14 @@ pub fn feed(part: u32) -> Vec<u8> {
     (part * PART + 1..=(part + 1) * PART).flat_map(|n| (item(n) + "\n").into_bytes()).collect()
 }
 
-/// Whether so many whole lines are there.
-pub fn is_whole(text: &str, n: u32) -> bool {
-    text.ends_with('\n') && text.lines().count() >= n as usize
+/// How many whole lines are there.
+pub fn whole_lines(text: &str) -> usize {
+    text.matches('\n').count()
+}
+
+#[track_caller]
+pub fn assert_stormed(kills: u32) {
+    assert!(kills >= DEATHS, "only {kills} kills");
 }
 
 #[track_caller]

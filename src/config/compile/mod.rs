@@ -1,5 +1,6 @@
 //! What the parts of a file mean to each other: the last step, from keys to a checked pipeline.
 
+mod after;
 mod cautions;
 mod command;
 mod cycles;
@@ -45,6 +46,7 @@ pub(super) fn compile(
     let stages: Vec<Stage> = drafts.iter_mut().map(|draft| stage(draft, registry, report)).collect();
     wiring.check(&queues, report);
     cycles::check(&drafts, &wiring, report);
+    after::check(&drafts, keys.stages.value.lost.is_empty(), report);
     let queues = queues::compile(&mut queues, &wiring, report);
     order::check(&drafts, &stages, (&wiring, &queues), registry, report);
     cautions::programs_before_kept_queues(&drafts, &queues, report);
@@ -105,6 +107,7 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
         folder: draft.folder.clone(),
         work: work::compile(draft, registry, report),
         processes: keys.processes.value,
+        after: keys.after.value.iter().map(|stage| stage.name.clone()).collect(),
         rules: keys.part(),
         tuning: keys.part(),
         order: keys.part(),

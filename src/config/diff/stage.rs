@@ -27,8 +27,9 @@ pub struct StageChange {
 }
 
 pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
-    let Stage { name: _, folder, work, processes, rules, tuning, order, recycle, log_file } = old;
+    let Stage { name: _, folder, work, processes, after, rules, tuning, order, recycle, log_file } = old;
     let (mut live, mut replaced) = (Vec::new(), Vec::new());
+    live.extend(KeyChange::between("after", after, &new.after, |names| shown_names(names)));
     <StageKeys as Part<Tuning>>::compare_part("", tuning, &new.tuning, &mut live);
     <StageKeys as Part<OutputOrder>>::compare_part("", order, &new.order, &mut live);
     <StageKeys as Part<Rules>>::compare_part("", rules, &new.rules, &mut live);
@@ -54,9 +55,8 @@ fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {
             keys.extend(KeyChange::between("use or command", old, new, |work| work.title().to_owned()));
         }
     }
-    let queues = |names: &Vec<String>| if names.is_empty() { "unset".to_owned() } else { names.join(", ") };
-    keys.extend(KeyChange::between("input", inputs, &new.inputs, queues));
-    keys.extend(KeyChange::between("output", outputs, &new.outputs, queues));
+    keys.extend(KeyChange::between("input", inputs, &new.inputs, |names| shown_names(names)));
+    keys.extend(KeyChange::between("output", outputs, &new.outputs, |names| shown_names(names)));
 }
 
 /// Notes every key of a command whose value changed.
@@ -104,6 +104,10 @@ fn shown_mode(mode: &Mode) -> String {
             format!("each ({}{batch})", Collect::shown(collect))
         }
     }
+}
+
+fn shown_names(names: &[String]) -> String {
+    if names.is_empty() { "unset".to_owned() } else { names.join(", ") }
 }
 
 fn shown_folder(folder: &Option<PathBuf>) -> String {

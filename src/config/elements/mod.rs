@@ -17,6 +17,7 @@ mod schedule;
 mod setting;
 mod signal;
 mod size;
+mod stage_names;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -38,6 +39,7 @@ pub(crate) use rate::RateText;
 pub(crate) use schedule::ScheduleText;
 pub(crate) use setting::{At, Key, Setting};
 pub(crate) use size::{Size, show as show_size};
+pub(crate) use stage_names::{StageName, StageNames};
 pub(in crate::config) use table::table;
 pub(crate) use table::{Fields, UnreadKeys, bare, read_table, table_schema, write_table};
 pub(crate) use text::{Address, SocketPath, Word};

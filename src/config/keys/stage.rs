@@ -9,7 +9,8 @@ use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
     At, Count, DeadCodes, Element, ExitCodes, Fields, FramingWord, Invocation, ModeWord, Nice, Pause, Period,
-    Processes, QueueNames, RateText, ReplyWord, ScheduleText, Umask, Variables, With, Word, part, table,
+    Processes, QueueNames, RateText, ReplyWord, ScheduleText, StageNames, Umask, Variables, With, Word, part,
+    table,
 };
 use crate::config::pipeline::{
     Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Restart, Rules, Stdout, StopSignal, Tuning,
@@ -101,6 +102,9 @@ table! {
         /// Starts the program at these times, in local time, instead of at once. A time that comes while it runs is left
         /// out. A run with such a stage does not end by itself.
         schedule: Option<ScheduleText> = None, also "cron" "at" "crontab" "when";
+        /// The stages whose processes must have been started before this stage is started for the first time. At a stop a
+        /// service ends after the stages that name it. A restart of either leaves the other alone.
+        after: StageNames = Vec::new(), also "depends_on" "start_after" "requires" "wait_for";
         /// When an ended worker is started again: always, only after a failure, or never.
         restart: Restart = Restart::OnFailure, also "autorestart" "restart_policy";
         /// How long to wait before a restart: doubling from `initial` to `max`.
@@ -176,7 +180,7 @@ const OF_A_PROGRAM: [&str; 20] = [
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 12] = [
+const OF_ONE_STAGE: [&str; 13] = [
     "use",
     "with",
     "command",
@@ -189,6 +193,7 @@ const OF_ONE_STAGE: [&str; 12] = [
     "order",
     "order_window",
     "schedule",
+    "after",
 ];
 
 impl StageKeys {

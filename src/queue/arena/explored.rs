@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering::SeqCst;
 thread_local! {
     static IS_ON: Cell<bool> = const { Cell::new(false) };
     static KILL_AT: Cell<Option<(usize, u64)>> = const { Cell::new(None) };
+    static PASS_TIME: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
     static WAITERS: RefCell<Vec<Waiter>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -27,7 +28,13 @@ struct Waiter {
 pub(in crate::queue) fn start() {
     IS_ON.set(true);
     KILL_AT.set(None);
+    PASS_TIME.take();
     WAITERS.take();
+}
+
+/// Is called where a sleep ends because its time is over.
+pub(in crate::queue) fn let_time_pass(pass: impl Fn() + 'static) {
+    PASS_TIME.set(Some(Box::new(pass)));
 }
 
 pub(in crate::queue) fn is_on() -> bool {
@@ -74,6 +81,15 @@ pub(in crate::queue) fn step() {
         if left == 0 {
             std::panic::resume_unwind(Box::new(Killed));
         }
+    }
+}
+
+/// FUTEX_WAIT until a moment, which comes at once.
+pub(in crate::queue) fn wait_for_a_while(words: &[(&AtomicU32, u32)]) {
+    yield_point();
+    if words.iter().all(|(word, value)| word.load(SeqCst) == *value) {
+        thread::yield_now();
+        PASS_TIME.with_borrow(|pass| pass.iter().for_each(|pass| pass()));
     }
 }
 

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Words of 64 bits, little-endian; texts and items follow their length. Independent of the arena's layout. What workers
-//! hold is in it as if they had given it back.
+//! hold is in it as if they had given it back. The upper half of an item's failures says whether it is known to be bad, and for
+//! which stage (`transaction/failing.rs`). Whether a stage is failing is not in it: that is about the world outside.
 //!
 //! The items of a window (see `transaction/window.rs`) are its closed places: an item without bytes, whose mark says how many
 //! items of the input it is the place of, and after it the outputs, each with the number of its queue + 1 in place of
@@ -15,7 +16,7 @@ use crate::queue::QueueId;
 use crate::queue::arena::layout::{self, DescriptorAt, EntryAt, MAX_QUEUES, Queue, QueueAt, SlotAt};
 use crate::queue::arena::layout::{entry, queue};
 use crate::queue::arena::{descriptor::Meta, fault::Fault, identity::Identity, place::Field};
-use crate::queue::transaction::{counts, delayed, holdings::Bitmap, places, returned, ring, tx::Tx};
+use crate::queue::transaction::{counts, delayed, failing, holdings::Bitmap, places, returned, ring, tx::Tx};
 use std::time::{Duration, SystemTime};
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"mprun\0sv");
@@ -67,6 +68,8 @@ pub(in crate::queue) struct ItemImage<'a> {
     /// Its number in the queue; another one after it was put back from here.
     pub sequence: u64,
     pub failures: u64,
+    /// [`failing::known_bad`]; 0: it is not.
+    pub known_bad: u64,
     /// Outputs that are published already.
     pub mark: u64,
     /// When it is due, in milliseconds since 1970; 0: it is not delayed.
@@ -130,12 +133,16 @@ struct Found {
     n: usize,
     mark: u64,
     due: u64,
+    known_bad: u64,
 }
 
 impl Found {
     fn entry(tx: &Tx<'_>, at: EntryAt, to: &mut Vec<Found>) {
-        let [sequence, mark] = [entry::SEQUENCE, entry::MARK].map(|word| tx.memory.load(at + word));
+        let [sequence, mark, failures] =
+            [entry::SEQUENCE, entry::MARK, entry::FAILURES].map(|word| tx.memory.load(at + word));
+        let from = to.len();
         Found::all(at.into(), tx.memory.meta(at), sequence, mark, to);
+        to[from..].iter_mut().for_each(|item| item.known_bad = failing::known_bad(failures));
     }
 
     /// All that a descriptor stands for. The mark is the first one's.
@@ -147,6 +154,7 @@ impl Found {
             n: first + i,
             mark: if i == 0 { mark } else { 0 },
             due: 0,
+            known_bad: 0,
         }));
     }
 }
@@ -185,9 +193,9 @@ fn take_queue(
         let item = tx.memory.payload(at, tx.memory.meta(at), n)?.to_vec();
         lone.push((String::from_utf8_lossy(&label).into_owned(), item));
     }
-    for Found { sequence, at, n, mark, due } in items {
+    for Found { sequence, at, n, mark, due, known_bad } in items {
         let meta = tx.memory.meta(at);
-        let failures = u64::from(meta.failures());
+        let failures = u64::from(meta.failures()) | known_bad << 32;
         [sequence, failures, mark, due].into_iter().for_each(|word| to.word(word));
         to.bytes(tx.memory.payload(at, meta, n)?);
     }
@@ -318,6 +326,7 @@ impl<'a> Reader<'a> {
     fn item(&mut self) -> Option<ItemImage<'a>> {
         let (sequence, failures, mark) = (self.word()?, self.word()?, self.word()?);
         let due = if self.format > 1 { self.word()? } else { 0 };
-        Some(ItemImage { sequence, failures, mark, due, bytes: self.bytes()? })
+        let (failures, known_bad) = (failures & u64::from(u32::MAX), failing::known_bad(failures >> 32));
+        Some(ItemImage { sequence, failures, known_bad, mark, due, bytes: self.bytes()? })
     }
 }

@@ -47,14 +47,16 @@ impl QueueAdmin {
         )?;
         // What was written under its item after it was saved is to be undone.
         self.session.arena.set_note(q, false, &RESTORED_NOTE)?;
-        // Those whose outputs are partly published have no place in a ring: they come first, as if they had been given back.
-        // Nor have those that are delayed.
+        // Those of which more is known (a part of the outputs is out, they are known to be bad) have no place in a ring: they
+        // come first, with what is before them, as if they had been given back. Nor have those that are delayed.
         let keeps_numbers = image.word(queue::WINDOW) != 0;
         let ring_from = if keeps_numbers { ring_from(image) } else { 0 };
+        let last_known = image.items.iter().rfind(|item| item.due == 0 && is_apart(item));
+        let is_first = |item: &ItemImage<'_>| last_known.is_some_and(|last| item.sequence <= last.sequence);
         let (apart, plain): (Vec<&ItemImage<'_>>, Vec<&ItemImage<'_>>) = image
             .items
             .iter()
-            .partition(|item| item.mark != 0 || item.due != 0 || keeps_numbers && item.sequence < ring_from);
+            .partition(|item| is_apart(item) || is_first(item) || keeps_numbers && item.sequence < ring_from);
         let head = image.put().wrapping_sub(plain.len() as u64);
         let mut tx = self.session.begin()?;
         [queue::TAIL, queue::HEAD].iter().for_each(|&word| tx.set(queue + word, head));
@@ -135,7 +137,7 @@ impl QueueAdmin {
             tx.memory.store(to + entry::SEQUENCE, sequence);
             tx.memory.store(to + entry::MARK, item.mark);
             tx.memory.store(to + entry::PUT_OFF, 0);
-            tx.memory.store(to + entry::FAILURES, 0);
+            tx.memory.store(to + entry::FAILURES, item.known_bad);
         };
         if item.due == 0 || delayed::put_at(&mut tx, queue, item.due, most, fill)?.is_none() {
             fill(&mut tx, queue.returned(n));
@@ -146,11 +148,15 @@ impl QueueAdmin {
     }
 }
 
+fn is_apart(item: &ItemImage<'_>) -> bool {
+    item.mark != 0 || item.due != 0 || item.known_bad != 0
+}
+
 /// The number of the first item that may be in the ring: from there on to the last all are there, none of them apart.
 fn ring_from(image: &QueueImage<'_>) -> u64 {
     let mut from = image.put();
     for item in image.items.iter().rev() {
-        if item.mark != 0 || item.due != 0 || item.sequence.wrapping_add(1) != from {
+        if is_apart(item) || item.sequence.wrapping_add(1) != from {
             break;
         }
         from = item.sequence;

@@ -2,6 +2,7 @@
 
 use super::crash::killed;
 use super::*;
+use std::time::Duration;
 
 /// An arena whose writer expects several items for `A`.
 fn with_writer(capacity: u64) -> (Arena, QueueAdmin, WorkerHandle) {
@@ -161,4 +162,53 @@ fn a_death_over_a_run_of_lines_charges_one_of_them() {
         at += 1;
     }
     assert!(deaths > 60, "{deaths}");
+}
+
+/// The block that it takes and the one that becomes free are of one class.
+#[test]
+fn items_killed_while_they_leave_their_extents_leave_every_block_in_one_place() {
+    for n in 0.. {
+        let (arena, mut admin) = arena(100);
+        let mut writer = attach(&arena, &mut admin, 0);
+        // Free blocks of the class, one or some.
+        put(&mut writer, B, &[&[1; 9], &[2; 9]]);
+        writer.take(&[B], 1 + (n % 2) as usize, Wait::No).unwrap();
+        writer.commit(2, Wait::No).unwrap();
+        writer.give_back_all().unwrap();
+        for _ in 0..4 {
+            (0..2).for_each(|_| writer.put(&[A], b"", None).unwrap());
+            writer.discard_staged().unwrap();
+            put(&mut writer, A, &[&[3; 9]]); // several were expected: an extent with one
+        }
+        let mut worker = attach(&arena, &mut admin, 1);
+        let later = Delay { time: Duration::from_secs(5), most: Duration::from_secs(9), put_off: 0 };
+        let died = killed(n / 2, || {
+            worker.take(&[A], 4, Wait::No).unwrap();
+            worker.give_back(1, true).unwrap();
+            worker.delay(1, true, later).unwrap();
+            worker.begin(0);
+            worker.delay(1, false, later).unwrap();
+            worker.give_back_all().unwrap();
+        });
+        if died {
+            worker.die();
+            drop(worker);
+            killed(n % 23, || {
+                admin.release(SlotId(1), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
+            });
+            admin.die();
+            admin = QueueAdmin::open(arena.clone()).unwrap();
+            admin.release(SlotId(1), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
+        }
+        admin.audit().unwrap_or_else(|why| panic!("killed at store {n}: {why}"));
+        let mut next = attach(&arena, &mut admin, 2);
+        put(&mut next, B, &[&[4_u8; 9][..]; 6]);
+        admin.audit().unwrap_or_else(|why| panic!("killed at store {n}: {why}"));
+        next.take(&[A], 9, Wait::No).unwrap();
+        assert!(held(&next).iter().all(|item| *item == [3; 9]), "{:?}", held(&next));
+        if !died {
+            assert!(n > 80, "only {n} stores");
+            return;
+        }
+    }
 }

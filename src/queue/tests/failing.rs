@@ -1,5 +1,6 @@
 //! A stage that is failing: who may take what, who is woken, and that no death at any store makes its words lie.
 
+use super::super::recovery::image;
 use super::super::transaction::delayed::clock;
 use super::super::transaction::failing;
 use super::crash::killed;
@@ -214,6 +215,39 @@ fn a_setting_that_is_changed_opens_the_gate() {
     assert_eq!(take(&mut workers[1], 1), ["5"]);
     assert!(matches!(workers[1].fail(0, true, &tuning, "").unwrap(), Failed::Again { charged: true, .. }));
     assert_eq!(admin.failing(STAGE).unwrap(), None);
+}
+
+#[test]
+fn an_item_that_is_known_to_be_bad_is_so_after_a_power_cut() {
+    let three = Tuning { attempts: 3, ..settings() };
+    let twice_with_a_success_between = |is_held: bool| {
+        let (arena, mut admin) = stage(3);
+        let mut worker = worker(&arena, &mut admin, 0);
+        assert_eq!(take(&mut worker, 1), ["0"]);
+        worker.fail(0, true, &three, "").unwrap();
+        assert_eq!(take(&mut worker, 1), ["1"]);
+        done(&mut worker);
+        clock::set(NOW + HOUR);
+        assert_eq!(take(&mut worker, 1), ["0"]);
+        worker.fail(0, true, &three, "").unwrap();
+        if is_held {
+            clock::set(NOW + 2 * HOUR);
+            take(&mut worker, 9);
+        }
+        admin.image().unwrap().1
+    };
+    for is_held in [false, true] {
+        let bytes = twice_with_a_success_between(is_held);
+        let arena = Arena::create().unwrap();
+        let mut admin = QueueAdmin::open(arena.clone()).unwrap();
+        admin.restore(&image::read(&bytes).unwrap()).unwrap();
+        admin.open_stage(STAGE).unwrap();
+        check(&mut admin);
+        let mut next = worker(&arena, &mut admin, 0);
+        clock::set(NOW + 3 * HOUR);
+        let bad = take(&mut next, 9).iter().position(|item| item == "0").unwrap();
+        assert_eq!(next.fail(bad, true, &three, "").unwrap(), Failed::Dead);
+    }
 }
 
 /// What a life of the stage is: five items fail, one is tried, one is done, and two of those that have failed are letters.

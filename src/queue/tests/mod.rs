@@ -11,6 +11,7 @@ mod many;
 mod model;
 mod order;
 mod power;
+mod power_life;
 mod property;
 mod put_back;
 mod recovery;

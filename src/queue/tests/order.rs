@@ -1,11 +1,10 @@
 //! `order = "input"`: what comes of a queue's items is put in their order, whoever is done first and whoever dies.
 
-use super::super::arena::inject::{self, Killed};
 use super::super::recovery::image;
 use super::super::transaction::delayed::clock;
+use super::crash::killed;
 use super::*;
 use proptest::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -438,6 +437,28 @@ fn a_queue_with_outputs_in_a_window_has_not_ended() {
 }
 
 #[test]
+fn what_waits_behind_an_item_that_no_worker_has_does_not_keep_a_queue_from_its_end() {
+    let mut bench = Bench::new(6, 1, 100);
+    let (mut a, mut b, mut c) = (bench.taking(1, 2), bench.taking(2, 1), bench.taking(3, 3));
+    finish(&mut c);
+    a.commit_whole(&[B], [&b"0.0"[..], b"1.0"].into_iter(), 2).unwrap();
+    a.settle().unwrap();
+    b.give_back_all().unwrap();
+    [1, 2, 3].into_iter().for_each(|slot| bench.release(slot));
+    assert_eq!(bench.window().outputs, 4, "one is held up, three wait for item 2");
+    bench.admin.set_ended(B, true).unwrap();
+    assert_eq!(bench.read(), numbers(0..2), "what waits for room comes");
+    assert_eq!(bench.reader.take(&[B], 1, Wait::No).unwrap(), Taken::Ended);
+    // The stage is back: nothing is lost.
+    bench.admin.set_ended(B, false).unwrap();
+    let mut again = bench.taking(1, 9);
+    finish(&mut again);
+    let mut all = bench.read().to_vec();
+    all.sort();
+    assert_eq!(all, numbers(2..6));
+}
+
+#[test]
 fn outputs_wait_for_a_reader_unless_others_have_one() {
     let mut bench = Bench::new(4, 100, 100);
     let (mut a, mut b) = (bench.taking(1, 1), bench.taking(2, 3));
@@ -508,11 +529,6 @@ fn saved(admin: &mut QueueAdmin) -> Vec<u8> {
 
 fn restore(admin: &mut QueueAdmin, copy: &[u8]) {
     admin.restore(&image::read(copy).unwrap()).unwrap();
-}
-
-/// True if it was killed before it ended.
-fn killed(at: u64, work: impl FnOnce()) -> bool {
-    super::crash::killed(at, work)
 }
 
 /// What a victim does to a window, and how the queues stand before.
@@ -713,13 +729,7 @@ impl Life {
         if matches!(event, Event::Read(_) | Event::Time(_) | Event::Restart(_)) {
             return self.act(event);
         }
-        inject::arm(at);
-        let result = catch_unwind(AssertUnwindSafe(|| self.act(event)));
-        inject::arm(u64::MAX);
-        match result {
-            Err(panic) if !panic.is::<Killed>() => std::panic::resume_unwind(panic),
-            _ => {}
-        }
+        killed(at, || self.act(event));
         let slot = match *event {
             Event::Take(who, _) | Event::Finish(who, ..) | Event::Whole(who, _) => who as u16,
             Event::GiveBack(who) | Event::Delay(who, _) | Event::DeadLetter(who) => who as u16,

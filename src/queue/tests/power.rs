@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What an image says, without the moment and the numbers of items: both are others after a restore.
-fn said(bytes: &[u8]) -> Vec<String> {
+pub(super) fn said(bytes: &[u8]) -> Vec<String> {
     let image = image::read(bytes).unwrap();
-    let item =
-        |item: &ItemImage<'_>| format!("{} {} {} {:?}", item.failures, item.mark, item.due, item.bytes);
+    let item = |item: &ItemImage<'_>| {
+        let ItemImage { failures, known_bad, mark, due, bytes, .. } = item;
+        format!("{failures} {known_bad} {mark} {due} {bytes:?}")
+    };
     let queue = |queue: &QueueImage<'_>| {
         let words = [queue::FLAGS, queue::DONE, queue::DEAD, queue::DROPPED_OLD];
         let words = words.map(|word| queue.word(word));
@@ -68,7 +70,7 @@ fn whatever_workers_hold_an_image_has_every_item_once_and_gives_it_back() {
     }
     assert!(matches!(other.commit(1, Wait::No).unwrap(), Committed::Full { .. }));
     let all = check(&mut admin);
-    assert!(all[0].contains("0 2 0 [49]"), "an item with two outputs out: {all:?}");
+    assert!(all[0].contains("0 0 2 0 [49]"), "an item with two outputs out: {all:?}");
     other.die();
     admin.release(SlotId(1), FailureAttribution::Nobody, 9, &mut |_| Ok(())).unwrap();
     assert_eq!(check(&mut admin), all, "given back it is the same");

@@ -120,3 +120,37 @@ fn a_worker_killed_at_any_store_has_ended_its_items_with_both_of_its_tokens_or_w
         }
     }
 }
+
+/// Not all items of an extent are done when the worker prints them, and then it can't print.
+#[test]
+fn a_worker_that_gives_its_turn_up_or_dies_gives_back_each_item_of_a_part_once() {
+    for n in 0.. {
+        let (arena, mut admin) = stage(0);
+        let mut writer = attach(&arena, &mut admin, 9);
+        (0..4).for_each(|item: u32| writer.put(&[A], item.to_string().as_bytes(), None).unwrap());
+        writer.commit(0, Wait::No).unwrap();
+        let mut worker = attach(&arena, &mut admin, 0);
+        worker.add_hidden_queue(TOKEN);
+        let died = killed(n, || {
+            worker.take(&[A], 4, Wait::No).unwrap();
+            worker.take_before(2, TOKEN, Wait::No).unwrap();
+            worker.give_back_all().unwrap();
+        });
+        if died {
+            worker.die();
+            drop(worker);
+            admin.release(SlotId(0), FailureAttribution::Begun, 9, &mut |_| Ok(())).unwrap();
+        }
+        admin.audit().unwrap();
+        let counts = admin.counts(A).unwrap();
+        assert_eq!((counts.waiting, counts.leased, counts.done), (4, 0, 0), "killed at store {n}");
+        let mut next = attach(&arena, &mut admin, 1);
+        next.take(&[A], 9, Wait::No).unwrap();
+        let items: Vec<&[u8]> = (0..next.len()).map(|i| next.item(i).unwrap().bytes).collect();
+        assert_eq!(items, [b"0", b"1", b"2", b"3"]);
+        if !died {
+            assert!(n > 15, "only {n} stores");
+            return;
+        }
+    }
+}

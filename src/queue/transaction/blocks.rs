@@ -1,9 +1,14 @@
 //! Blocks: the free ones of a class are taken from its stacks, the hot one first, and new ones are cut from its region.
+//!
+//! A transaction that takes blocks and frees others (an item leaves its extent) uses both stacks: it never pops and pushes the
+//! same one. What it pushed over a cell that it has popped would be there before the commit, for those who come after its death;
+//! and a block that it pops again after it was pushed still has its old content, which the commit ends.
 
 use super::tx::Tx;
 use crate::queue::arena::descriptor::{Meta, Span, inline_word};
 use crate::queue::arena::layout::{BlockAt, Class, FreeStack, INLINE, QueueAt, queue};
 use crate::queue::arena::{fault::Fault, memory::Memory};
+use std::cmp::Ordering;
 
 /// Bytes of blocks that a file makes room for at once.
 const PREPARED_BYTES: u64 = 64 << 10;
@@ -14,16 +19,30 @@ pub(crate) fn charged(len: usize) -> u64 {
 }
 
 impl Tx<'_> {
-    /// Puts a block on its class's stack of free ones; returns its bytes.
+    /// Puts a block on one of its class's stacks of free ones; returns its bytes.
     pub(crate) fn free(&mut self, block: BlockAt) -> Result<u64, Fault> {
         let class = block.class()?;
-        let n = self.free_count(class, FreeStack::Hot)?;
-        if n == class.blocks() {
-            return Err(too_many(class, FreeStack::Hot, n));
+        let hot = FreeStack::Hot;
+        let stack = if self.change_of(class, hot) == Ordering::Less { FreeStack::Cold } else { hot };
+        let n = self.free_count(class, stack)?;
+        if n == class.blocks() || self.change_of(class, stack) == Ordering::Less {
+            return Err(too_many(class, stack, n));
         }
-        self.memory.store(class.cell(FreeStack::Hot, n), block.word());
-        self.set(class.free(FreeStack::Hot), n + 1);
+        self.memory.store(class.cell(stack, n), block.word());
+        self.set(class.free(stack), n + 1);
         Ok(class.block_size())
+    }
+
+    /// Whether this transaction has popped more than it has pushed, or the other way round.
+    fn change_of(&self, class: Class, stack: FreeStack) -> Ordering {
+        let at = class.free(stack);
+        self.get(at).cmp(&self.memory.load(at))
+    }
+
+    /// Whether a block of this class can be taken so that one can still be freed.
+    fn may_take_beside(&self, class: Class) -> bool {
+        let has_popped = self.change_of(class, FreeStack::Hot) == Ordering::Less;
+        !has_popped || self.get(class.free(FreeStack::Hot)) > 0 || self.get(class.free(FreeStack::Cold)) == 0
     }
 
     /// How many free blocks are on a stack, checked.
@@ -45,7 +64,7 @@ impl Tx<'_> {
     pub(crate) fn allocate(&mut self, class: Class) -> Result<BlockAt, Fault> {
         for stack in [FreeStack::Hot, FreeStack::Cold] {
             let n = self.free_count(class, stack)?;
-            if n > 0 {
+            if n > 0 && self.change_of(class, stack) != Ordering::Greater {
                 let block = self.free_block(class, stack, n - 1)?;
                 if stack == FreeStack::Cold {
                     self.memory.reserve(block.area(class))?;
@@ -99,9 +118,8 @@ impl Tx<'_> {
         let Some(Span { first, count: 1 }) = meta.as_span() else { return Ok((data, meta)) };
         let (memory, extent) = (self.memory, BlockAt::named_by(data));
         let bytes = memory.item_of(extent, first)?;
-        let used = self.get(queue + queue::BYTES).saturating_add(charged(bytes.len()));
         let goes_alone = is_delayed || meta.failures() > 0;
-        if !goes_alone || bytes.len() > INLINE && used > self.get(queue + queue::MAX_BYTES) {
+        if !goes_alone || bytes.len() > INLINE && !self.has_room_for(queue, bytes.len()) {
             return Ok((data, meta));
         }
         let (own, item) = match self.new_item(queue, bytes) {
@@ -114,6 +132,14 @@ impl Tx<'_> {
             self.subtract(queue + queue::BYTES, freed);
         }
         Ok((own, item.failed(u64::from(meta.failures()))))
+    }
+}
+
+impl Tx<'_> {
+    /// For an item outside of its extent.
+    fn has_room_for(&self, queue: QueueAt, len: usize) -> bool {
+        let used = self.get(queue + queue::BYTES).saturating_add(charged(len));
+        used <= self.get(queue + queue::MAX_BYTES) && self.may_take_beside(Class::for_len(len))
     }
 }
 

@@ -79,13 +79,14 @@ pub(crate) fn is_idle(tx: &Tx<'_>, queue: QueueAt) -> bool {
     queued(tx, queue) == 0 && leased(tx, queue) == 0
 }
 
-/// No item is left and none will come, and what came of them in order has come out.
+/// No item is left and none will come, and what came of them in order has come out. What waits in a window for this queue
+/// counts only while it waits for room there: the rest is behind an item that no worker has any more.
 #[inline]
 pub(crate) fn is_drained(tx: &Tx<'_>, queue: QueueAt) -> bool {
     let window = || QueueAt::linked(tx.get(queue + queue::WINDOW));
     tx.get(queue + queue::FLAGS) & queue::ENDED != 0
         && is_idle(tx, queue)
-        && tx.get(queue + queue::PENDING) == 0
+        && (tx.get(queue + queue::PENDING) == 0 || tx.get(queue + queue::HELD_UP) == 0)
         && window().is_none_or(|window| tx.get(window + queue::CLOSED_PLACES) == 0)
 }
 

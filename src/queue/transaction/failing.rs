@@ -229,6 +229,12 @@ impl Place {
     }
 }
 
+/// What stays of an item's word when the machine goes down: that it is known to be bad, and for which stage. Its last failure
+/// is one of an earlier run in any case.
+pub(crate) fn known_bad(word: u64) -> u64 {
+    if word & KNOWN_BAD != 0 { word & (KNOWN_BAD | (KNOWN_BAD - 1)) } else { 0 }
+}
+
 /// What is delayed in a queue keeps no new item out of it while only failures of its stage are known: else no verdict could
 /// ever come. Whether there is more room now. `is_touched`: something has failed, and nothing was done since.
 pub(crate) fn make_room(tx: &mut Tx<'_>, queue: QueueAt, is_touched: bool) -> bool {

@@ -129,7 +129,7 @@ impl WorkerHandle {
     }
 
     /// Lease `i` becomes the first of an entry. Killed after that, the same items are held as before.
-    fn cut_before(&mut self, i: usize) -> Result<(), Fault> {
+    pub(super) fn cut_before(&mut self, i: usize) -> Result<(), Fault> {
         let WorkerHandle { session, slot, leases, .. } = self;
         let Some(&Held { entry, at }) = leases.get(i) else { return Ok(()) };
         let span = session.memory().meta(slot.entry(entry)).as_span();

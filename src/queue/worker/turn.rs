@@ -26,6 +26,8 @@ impl WorkerHandle {
     /// Only when the memory is damaged.
     pub fn take_before(&mut self, i: usize, queue: QueueId, wait: Wait) -> Result<Taken, Fault> {
         debug_assert!(self.staging.named <= i, "the outputs name leases by their numbers");
+        // The items of one entry follow each other in the list: the token can't come between them.
+        self.cut_before(i)?;
         let (empty_inputs, next_due) = (std::mem::take(&mut self.empty_inputs), self.next_due);
         self.max_leases += 1;
         let taken = self.take(&[queue], 1, wait);

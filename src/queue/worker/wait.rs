@@ -103,7 +103,7 @@ impl WorkerHandle {
             let memory = worker.session.memory();
             worker.begin_wait(why);
             if let [(event, sequence)] = events {
-                futex::wait(event::sequence(memory, *event), *sequence, wait.deadline());
+                futex::wait_any(&[(event::sequence(memory, *event), *sequence)], wait.deadline());
             } else {
                 futex::wait_any(&event::words(memory, events), wait.deadline());
             }

@@ -162,6 +162,17 @@ impl StageState {
         self.switch == Switch::Off
     }
 
+    /// Whether none of its workers was ever started.
+    pub(super) fn is_unbegun(&self) -> bool {
+        !self.begun
+    }
+
+    /// Whether one of its workers has yet to become ready for the first time.
+    pub(super) fn is_awaited(&self) -> bool {
+        let is_coming = |worker: &Worker| worker.trial && !worker.life.is_over();
+        self.fate == Fate::Wanted && !self.is_off() && self.staying().any(is_coming)
+    }
+
     /// Whether it is through, and not only stopped by hand.
     pub(super) fn is_through(&self) -> bool {
         self.is_over() && !self.is_off()

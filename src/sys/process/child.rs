@@ -1,50 +1,14 @@
 //! What the child does between clone and exec: plain system calls only, as the [module](super) says. Credentials are
 //! changed by the bare system calls, since libc's own would tell the parent's other threads to follow.
 
-use super::{Limit, ProcessGroupMode, ProcessSpec, SpawnError, StartFailure, StartStep, UserIds};
+use super::orders::{Orders, Report};
+use super::{Limit, ProcessGroupMode, StartFailure, StartStep};
 use crate::sys::close_on_exec;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::SigSet;
-use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_int, c_void};
-use std::os::fd::RawFd;
+use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// All that the child needs; made by the parent, which keeps it alive until the child is gone from it.
-pub(super) struct Orders<'a> {
-    pub spec: &'a ProcessSpec,
-    pub not_default: &'a [i32],
-    pub blocked: SigSet,
-    pub arguments: &'a [*const c_char],
-    pub environment: &'a [*const c_char],
-    pub descriptors: &'a [(RawFd, RawFd)],
-    pub parent: i32,
-    pub pid_word: Option<&'a AtomicU64>,
-    pub report: Report<'a>,
-}
-
-/// How the child leaves word of what failed.
-pub(super) enum Report<'a> {
-    /// In the parent's memory, which it shares.
-    Word(&'a Failure),
-    /// In a pipe, as [`StartFailure::encode`] has it: it has no memory in common with the parent.
-    Pipe(RawFd),
-}
-
-/// Where a child that shares the parent's memory leaves word of what failed.
-#[derive(Default)]
-pub(super) struct Failure(Cell<Option<(StartStep, i32)>>);
-
-impl Failure {
-    pub(super) fn take(&self) -> Option<SpawnError> {
-        // Volatile: the compiler can't know that a call to `clone` changes it.
-        // SAFETY: reads a live, initialised cell; the child, who alone writes to it, has left this memory.
-        let (step, errno) = unsafe { self.0.as_ptr().read_volatile() }?;
-        Some(SpawnError { step, errno: Errno::from_raw(errno) })
-    }
-}
+use std::sync::atomic::Ordering;
 
 /// The child's whole life before its exec.
 pub(super) extern "C" fn enter(orders: *mut c_void) -> c_int {
@@ -66,12 +30,12 @@ impl Orders<'_> {
     /// Returns only if no file could be executed: with the error of the first that is there.
     fn execute(&self) {
         let mut found = 0;
-        for file in std::iter::once(&self.spec.file).chain(&self.spec.other_files) {
+        for &file in self.files {
             // SAFETY: both tables end with a null and point to strings that end with one.
-            unsafe { libc::execve(file.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+            unsafe { libc::execve(file, self.arguments.as_ptr(), self.environment.as_ptr()) };
             match Errno::last_raw() {
                 libc::ENOENT | libc::ENOTDIR => {}
-                libc::EACCES if !self.spec.other_files.is_empty() => {}
+                libc::EACCES if self.files.len() > 1 => {}
                 errno => {
                     found = errno;
                     break;
@@ -85,11 +49,12 @@ impl Orders<'_> {
 
     fn tell(&self, step: StartStep, errno: i32) {
         match self.report {
-            Report::Word(failure) => failure.0.set(Some((step, errno))),
+            Report::Word(failure) => failure.set(step, errno),
             Report::Pipe(fd) => {
                 // SAFETY: plain system calls, with strings and a buffer that live.
                 unsafe {
-                    let is_there = libc::access(self.spec.file.as_ptr(), libc::F_OK) == 0;
+                    let is_there =
+                        self.files.first().is_some_and(|&file| libc::access(file, libc::F_OK) == 0);
                     let word = StartFailure::encode(step, errno, is_there);
                     libc::write(fd, word.as_ptr().cast(), word.len());
                 }
@@ -98,10 +63,9 @@ impl Orders<'_> {
     }
 
     fn obey(&self) -> Result<(), StartStep> {
-        let spec = self.spec;
         // SAFETY: plain system calls on values that live in the parent's memory; see the head of the module.
         unsafe {
-            match spec.group {
+            match self.group {
                 ProcessGroupMode::OwnGroup => check(libc::setpgid(0, 0), StartStep::SetUp)?,
                 ProcessGroupMode::OwnSession => check(libc::setsid(), StartStep::Session)?,
                 ProcessGroupMode::ParentsGroup => {}
@@ -115,22 +79,22 @@ impl Orders<'_> {
                 check(libc::dup2(fd, number), StartStep::Descriptors)?;
             }
             self.reset_signals();
-            if let Some(score) = &spec.oom_score {
+            if let Some(score) = self.oom_score {
                 write_oom_score(score);
             }
-            if let Some(nice) = spec.nice {
+            if let Some(nice) = self.nice {
                 check(libc::setpriority(libc::PRIO_PROCESS, 0, nice), StartStep::Nice)?;
             }
-            spec.limits.iter().try_for_each(set_limit)?;
-            spec.soft_open_files.map_or(Ok(()), lower_open_files)?;
-            if let Some(umask) = spec.umask {
+            self.limits.iter().try_for_each(set_limit)?;
+            self.soft_open_files.map_or(Ok(()), lower_open_files)?;
+            if let Some(umask) = self.umask {
                 libc::umask(umask);
             }
-            spec.user_ids.as_ref().map_or(Ok(()), |user_ids| assume(user_ids))?;
-            if let Some(folder) = &spec.folder {
+            self.user_ids.map_or(Ok(()), |(user, group, groups)| assume(user, group, groups))?;
+            if let Some(folder) = self.folder {
                 check(libc::chdir(folder.as_ptr()), StartStep::Folder)?;
             }
-            if !spec.outlives_parent {
+            if !self.outlives_parent {
                 self.die_with_parent()?;
             }
             let blocked: *const libc::sigset_t = self.blocked.as_ref();
@@ -146,7 +110,7 @@ impl Orders<'_> {
         self.not_default.iter().for_each(|signal| set(*signal, libc::SIG_DFL));
         // A worker may have given it a handler since that list was made; in here it would write into the worker's memory.
         set(libc::SIGTERM, libc::SIG_DFL);
-        if self.spec.group == ProcessGroupMode::ParentsGroup {
+        if self.group == ProcessGroupMode::ParentsGroup {
             [libc::SIGINT, libc::SIGQUIT].into_iter().for_each(|signal| set(signal, libc::SIG_IGN));
         }
     }
@@ -164,15 +128,14 @@ impl Orders<'_> {
 
 /// # Safety
 /// Only in the child.
-unsafe fn assume(user_ids: &UserIds) -> Result<(), StartStep> {
-    let UserIds { user, group, groups } = user_ids;
+unsafe fn assume(user: Option<u32>, group: u32, groups: &[u32]) -> Result<(), StartStep> {
     // SAFETY: bare system calls, with a live list.
     unsafe {
         let set = libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr());
         check(set as c_int, StartStep::Group)?;
-        check(libc::syscall(libc::SYS_setresgid, *group, *group, *group) as c_int, StartStep::Group)?;
+        check(libc::syscall(libc::SYS_setresgid, group, group, group) as c_int, StartStep::Group)?;
         if let Some(user) = user {
-            check(libc::syscall(libc::SYS_setresuid, *user, *user, *user) as c_int, StartStep::User)?;
+            check(libc::syscall(libc::SYS_setresuid, user, user, user) as c_int, StartStep::User)?;
         }
         // No set-user-id program may bring back what was given away.
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), StartStep::User)

@@ -8,13 +8,13 @@
 //!
 //! A user's program that the supervisor starts itself is made by a plain fork ([`fork_program`]): its folder or its file
 //! may be on a disk that is gone, and then the thread that waits for its exec would wait, too. What fails there comes
-//! through a pipe.
+//! through a pipe. Its orders lie beside its stack, for the [heap] is left out of that fork.
 //!
 //! All of this is sound for these reasons:
 //! - The child has a [stack] of its own, and its own copies of descriptors, signal handlers and credentials.
 //! - What it reads was made before the clone and outlives it: CLONE_VFORK holds the starting thread until the child is
 //!   past its exec or its end.
-//! - It writes to its stack, to the [word](child::Failure) of the failure and to the resting thread's errno only.
+//! - It writes to its stack, to the [word](Failure) of the failure and to the resting thread's errno only.
 //! - Other threads of the parent run on, and one may hold the allocator's lock, or any lock. So the child makes plain
 //!   system calls only (async-signal-safe ones): it allocates nothing, and libc keeps no state for it.
 //! - All signals are blocked around the clone: a handler in the child would change the parent's memory. They are let in
@@ -24,6 +24,8 @@
 mod argument_size;
 mod child;
 mod error;
+mod heap;
+mod orders;
 mod orphans;
 mod running;
 mod spec;
@@ -38,8 +40,9 @@ pub(crate) use spec::{FIRST_FREE, Limit, ProcessArgs, ProcessGroupMode, ProcessS
 use super::{fd, wait};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
+use orders::{Failure, Orders, Report, Tables};
 use stack::Stack;
-use std::ffi::{CString, c_char};
+use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -50,8 +53,8 @@ use std::ptr;
 /// thread is the parent with which it dies.
 pub(crate) fn spawn(spec: ProcessSpec, args: &ProcessArgs<'_>) -> Result<u32, SpawnError> {
     let starter = Starter::new(spec).map_err(|error| SpawnError::preparing(&error))?;
-    let failure = child::Failure::default();
-    let pid = starter.clone_child(args, None, child::Report::Word(&failure))?;
+    let failure = Failure::default();
+    let pid = starter.clone_child(args, None, Report::Word(&failure))?;
     failure.take().map_or(Ok(pid), |error| {
         // It is past its `_exit`, so this waits for nothing.
         let _ = wait::reap(pid);
@@ -69,7 +72,7 @@ pub(crate) fn fork_program(
     let starter = Starter::new(spec).map_err(|error| SpawnError::preparing(&error))?;
     // Not among the numbers that the program gets.
     let failure = fd::copy_above(failure, FIRST_FREE).map_err(|error| SpawnError::preparing(&error))?;
-    starter.clone_child(args, None, child::Report::Pipe(failure.as_raw_fd()))
+    starter.fork_child(args, Report::Pipe(failure.as_raw_fd()))
 }
 
 /// Starts processes of one spec, many times and fast. It belongs to the thread that made it, as [`spawn`] says.
@@ -90,8 +93,8 @@ impl Starter {
     /// Starts a user's program; returns once it is past its exec.
     pub(crate) fn start_program(&self, args: &ProcessArgs<'_>) -> Result<RunningProgram, SpawnError> {
         let mut pidfd: RawFd = -1;
-        let failure = child::Failure::default();
-        let pid = self.clone_child(args, Some(&mut pidfd), child::Report::Word(&failure))?;
+        let failure = Failure::default();
+        let pid = self.clone_child(args, Some(&mut pidfd), Report::Word(&failure))?;
         // SAFETY: the kernel has made this descriptor for us, and nothing else knows of it.
         let running = RunningProgram::new(pid, unsafe { OwnedFd::from_raw_fd(pidfd) });
         failure.take().map_or(Ok(()), |error| {
@@ -101,54 +104,55 @@ impl Starter {
         Ok(running)
     }
 
-    /// The pid of a child; one that reports by a word has left this memory. With `pidfd` it is a program, whose orphans are
-    /// adopted.
+    /// The pid of a child that has left this memory. With `pidfd` it is a program, whose orphans are adopted.
     fn clone_child(
         &self,
         args: &ProcessArgs<'_>,
         pidfd: Option<&mut RawFd>,
-        report: child::Report<'_>,
+        report: Report<'_>,
     ) -> Result<u32, SpawnError> {
         let copies = copies(args.descriptors).map_err(|error| SpawnError::preparing(&error))?;
-        let descriptors = args.descriptors.iter().zip(&copies);
-        let shares = match report {
-            child::Report::Word(_) => libc::CLONE_VM | libc::CLONE_VFORK,
-            child::Report::Pipe(_) => 0,
-        };
-        let orders = child::Orders {
-            spec: &self.spec,
-            not_default: &self.not_default,
-            blocked: self.spec.blocked.iter().copied().collect(),
-            arguments: &pointers(args.arguments),
-            environment: &pointers(args.environment),
-            descriptors: &descriptors
-                .map(|((fd, number), copy)| {
-                    (copy.as_ref().map_or(fd.as_raw_fd(), AsRawFd::as_raw_fd), *number)
-                })
-                .collect::<Vec<_>>(),
-            parent: std::process::id().cast_signed(),
-            pid_word: args.pid_word,
-            report,
-        };
-        let is_program = pidfd.is_some();
-        let pidfd = pidfd.map_or(ptr::null_mut(), ptr::from_mut);
-        let flags = if is_program { libc::CLONE_PIDFD } else { 0 };
-        let failed = |errno| SpawnError { step: StartStep::Fork, errno };
-        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(failed)?;
-        // SAFETY: the head of this file. The stack is idle: each start waits until its child has left it.
-        let pid = unsafe {
-            let flags = flags | shares | libc::SIGCHLD;
-            let orders: *const child::Orders<'_> = &raw const orders;
-            libc::clone(child::enter, self.stack.top(), flags, orders.cast_mut().cast(), pidfd)
-        };
-        let errno = Errno::last();
-        if is_program && pid > 0 {
-            // Before any signal gets through: the program may be dead already, and is no orphan.
-            orphans::set_program(pid.unsigned_abs());
-        }
-        before.thread_set_mask().map_err(failed)?;
-        if pid < 0 { Err(failed(errno)) } else { Ok(pid.unsigned_abs()) }
+        let tables = Tables::new(&self.spec, args, &copies);
+        let orders = Orders::new(&self.spec, args, &tables, &self.not_default, report);
+        clone(&self.stack, &orders, libc::CLONE_VM | libc::CLONE_VFORK, pidfd)
     }
+
+    /// The pid of a child that has a copy of this memory.
+    fn fork_child(&self, args: &ProcessArgs<'_>, report: Report<'_>) -> Result<u32, SpawnError> {
+        let preparing = |error| SpawnError::preparing(&error);
+        let copies = copies(args.descriptors).map_err(preparing)?;
+        let tables = Tables::new(&self.spec, args, &copies);
+        let orders = Orders::new(&self.spec, args, &tables, &self.not_default, report);
+        let stack = Stack::with_room(orders.size()).map_err(preparing)?;
+        let orders = orders.copied_into(&stack);
+        heap::left_out(|| clone(&stack, &orders, 0, None))
+    }
+}
+
+fn clone(
+    stack: &Stack,
+    orders: &Orders<'_>,
+    shares: c_int,
+    pidfd: Option<&mut RawFd>,
+) -> Result<u32, SpawnError> {
+    let is_program = pidfd.is_some();
+    let pidfd = pidfd.map_or(ptr::null_mut(), ptr::from_mut);
+    let flags = if is_program { libc::CLONE_PIDFD } else { 0 };
+    let failed = |errno| SpawnError { step: StartStep::Fork, errno };
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(failed)?;
+    // SAFETY: the head of this file. The stack is idle: each start waits until its child has left it, or has a copy.
+    let pid = unsafe {
+        let flags = flags | shares | libc::SIGCHLD;
+        let orders: *const Orders<'_> = orders;
+        libc::clone(child::enter, stack.top(), flags, orders.cast_mut().cast(), pidfd)
+    };
+    let errno = Errno::last();
+    if is_program && pid > 0 {
+        // Before any signal gets through: the program may be dead already, and is no orphan.
+        orphans::set_program(pid.unsigned_abs());
+    }
+    before.thread_set_mask().map_err(failed)?;
+    if pid < 0 { Err(failed(errno)) } else { Ok(pid.unsigned_abs()) }
 }
 
 /// Copies, out of the way, of the descriptors whose numbers others are to get.
@@ -158,10 +162,6 @@ fn copies(descriptors: &[(BorrowedFd<'_>, RawFd)]) -> io::Result<Vec<Option<Owne
         is_in_the_way(fd).then(|| fd::copy_above(fd, FIRST_FREE)).transpose()
     };
     descriptors.iter().map(copy).collect()
-}
-
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
-    strings.iter().map(|each| each.as_ptr()).chain([ptr::null()]).collect()
 }
 
 fn signals_not_default() -> Vec<i32> {

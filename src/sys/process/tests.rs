@@ -4,6 +4,7 @@ use nix::fcntl::OFlag;
 use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -222,4 +223,40 @@ fn what_is_too_large_for_an_exec_is_known_before() {
     for environment in [vec![variable(131_070)], many(most + 200_000)] {
         assert!(!starts(&environment) && is_too_large(&[c"true".into()], &environment));
     }
+}
+
+#[test]
+fn a_forked_program_has_all_that_was_ordered_and_says_what_fails() {
+    let fork = |spec: ProcessSpec, arguments: &[&str]| {
+        let (failures, failure) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let (said, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let (arguments, environment) = (strings(arguments), strings(&["PATH=/usr/bin:/bin", "X=y z"]));
+        let descriptors = [(writer.as_fd(), 1)];
+        let args = ProcessArgs { environment: &environment, ..args(&arguments, &descriptors) };
+        let pid = fork_program(spec, &args, failure.as_fd()).unwrap();
+        drop((failure, writer, arguments, environment));
+        let read = |fd: OwnedFd| {
+            let mut bytes = Vec::new();
+            File::from(fd).read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        let (failure, said) = (read(failures), String::from_utf8(read(said)).unwrap());
+        wait::reap(pid).unwrap();
+        (StartFailure::decode(&failure), said)
+    };
+    let limits = vec![Limit { resource: Resource::RLIMIT_NOFILE, most: 33 }];
+    let spec = ProcessSpec {
+        file: c"/nowhere/sh".into(),
+        other_files: vec![c"/bin/sh".into()],
+        folder: Some(c"/usr".into()),
+        limits,
+        umask: Some(0o27),
+        ..ProcessSpec::default()
+    };
+    let script = "echo $X $0 $(pwd) $(umask) $(ulimit -n)";
+    let (failure, said) = fork(spec.clone(), &["sh", "-c", script, "zero"]);
+    assert_eq!((failure, said.as_str()), (None, "y z zero /usr 0027 33\n"));
+    let (failure, said) = fork(ProcessSpec { folder: Some(c"/nowhere".into()), ..spec }, &["sh"]);
+    let error = SpawnError { step: StartStep::Folder, errno: Errno::ENOENT };
+    assert_eq!((failure, said.as_str()), (Some(StartFailure { error, is_there: false }), ""));
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod batch;
 pub(crate) mod guard;
-pub(crate) mod retry;
 pub(crate) mod source_loop;
 pub(crate) mod stage_loop;
 pub(crate) mod time_limit;

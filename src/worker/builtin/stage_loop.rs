@@ -4,7 +4,6 @@ mod turns;
 
 use super::batch::Batch;
 use super::guard;
-use super::retry::Retry;
 use super::time_limit::TimeLimit;
 use super::token::{self, Token};
 use crate::queue::{Ending, SlotId, Taken};
@@ -12,6 +11,7 @@ use crate::stage::{Emitter, Failure, Item, Persistence, Reach, Stage};
 use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
 use crate::worker::outlet::StageOutlet;
+use crate::worker::retry::Retry;
 use crate::worker::stop::{Stop, until_stop};
 
 /// Items in one transaction of a stage with a state: each of its leases may need a word in the journal.
@@ -188,7 +188,7 @@ impl<'a> StageLoop<'a> {
             match act(&mut *self.stage) {
                 Err(failure) if failure.reach() == Reach::NotYet => {
                     self.rest(); // a worker that dies in the wait has not died of an item
-                    retry.wait(self.worker, &failure)?;
+                    self.worker.wait_outside(retry.again(&failure))?;
                 }
                 result => {
                     retry.end(result.is_ok());

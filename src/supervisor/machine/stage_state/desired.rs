@@ -43,8 +43,9 @@ impl StageState {
             Life::Due(_) => self.wait_for_time(out).unwrap_or(life),
             other => other,
         };
-        let index = (0..).find(|index| self.find(*index).is_none()).unwrap_or(u32::MAX);
-        let at = self.workers.partition_point(|worker| worker.index < index);
+        // They stand in the order of their indices: the first gap is the least that is free.
+        let at = (0..).zip(&self.workers).take_while(|(index, worker)| worker.index == *index).count();
+        let index = u32::try_from(at).unwrap_or(u32::MAX);
         let mut worker = Worker::new(index, Rc::clone(&self.version), life);
         worker.epoch = self.epoch;
         worker.trial &= !is_waiting(&worker);

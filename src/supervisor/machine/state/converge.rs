@@ -87,7 +87,7 @@ impl State {
     }
 
     fn converge_stages(&mut self, out: &mut Effects) {
-        let until = out.now + self.drain_timeout();
+        self.remove_in_order(out);
         for i in 0..self.stages.len() {
             self.start_over_if_through(i, out);
             let stage = &mut self.stages[i];
@@ -100,7 +100,7 @@ impl State {
                     stage.end_if_output_closed(out);
                 }
                 Fate::Removed { drains: true } => stage.skip_pauses(true, out),
-                Fate::Removed { drains: false } => stage.remove_all_workers(until, out),
+                Fate::Removed { drains: false } => {}
                 Fate::GaveUp => stage.finish_given_up(out),
             }
         }
@@ -155,7 +155,11 @@ impl State {
     }
 
     fn start_due(&mut self, mut budget: usize, out: &mut Effects) {
-        for stage in &mut self.stages {
+        let held = self.held_back();
+        for (s, stage) in self.stages.iter_mut().enumerate() {
+            if held.contains(&s) {
+                continue;
+            }
             for i in 0..stage.workers.len() {
                 if !matches!(stage.workers[i].life, Life::Due(_)) {
                     continue;

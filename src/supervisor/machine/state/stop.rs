@@ -8,6 +8,7 @@ use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::{Fate, StageState, Switch};
 use crate::supervisor::machine::worker_state::Over;
 use log::Level;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Ctrl-C pressed twice is never as quick as this; one wish that comes by two ways is (`timeout -s INT` signals its child
@@ -112,17 +113,22 @@ impl State {
     }
 
     pub(super) fn drain(&mut self, out: &mut Effects) {
-        for stage in &mut self.stages {
-            stage.skip_pauses(true, out);
+        self.stages.iter_mut().for_each(|stage| stage.skip_pauses(true, out));
+        self.in_order_of_ends(|this, needed| this.drain_but(needed, out));
+        self.give_up_what_failed(out);
+    }
+
+    fn drain_but(&mut self, needed: &BTreeSet<usize>, out: &mut Effects) {
+        for (s, stage) in self.stages.iter_mut().enumerate() {
             match stage.fate {
                 Fate::GaveUp => stage.finish_given_up(out),
+                Fate::Wanted | Fate::Removed { .. } if needed.contains(&s) => {}
                 Fate::Wanted | Fate::Removed { .. } if stage.version.is_source() || self.keeps => {
                     stage.finish_all(StopReason::Stopping, Over::Stopped, None, out);
                 }
                 Fate::Wanted | Fate::Removed { .. } => stage.end_if_output_closed(out),
             }
         }
-        self.give_up_what_failed(out);
     }
 
     pub(super) fn clear(&mut self, out: &mut Effects) {

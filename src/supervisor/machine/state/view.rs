@@ -25,7 +25,10 @@ impl State {
         let mut stages: Vec<_> = self
             .stages
             .iter()
-            .map(|stage| stage::describe(stage, self.failing.get(&stage.key), moment, counters, &named))
+            .map(|stage| {
+                let outage = self.failing.get(&stage.key);
+                stage::describe(stage, outage, &self.waits_for(stage), moment, counters, &named)
+            })
             .collect();
         let queues = self.describe_queues(counters);
         note_lingering(&mut stages, &queues);

@@ -189,8 +189,7 @@ impl StderrRelay {
 
     fn report_left_out(&mut self) {
         if self.left_out > 0 {
-            let text =
-                format!("{} lines of its standard error are left out: it writes too fast", self.left_out);
+            let text = format!("{} lines for the log are left out: it writes too fast", self.left_out);
             self.say(Level::Warn, &text);
             self.left_out = 0;
         }

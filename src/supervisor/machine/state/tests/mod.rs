@@ -12,4 +12,5 @@ mod restarting;
 mod rounds;
 mod scheduling;
 mod services;
+mod start_order;
 mod stopping;

@@ -10,6 +10,7 @@ use crate::supervisor::machine::stage_state::{Fate, StageState};
 pub(super) fn describe(
     stage: &StageState,
     outage: Option<&Failing>,
+    waits_for: &[String],
     moment: Moment,
     counters: &mut dyn Counters,
     named: &dyn Fn(QueueId) -> Option<String>,
@@ -19,7 +20,11 @@ pub(super) fn describe(
     for worker in &stage.workers {
         let process = worker.life.process().filter(|_| !worker.is_service);
         let report = process.map(|process| counters.slot(process.slot));
-        workers.push(describe_worker(worker, report.as_ref(), moment, counters));
+        let mut described = describe_worker(worker, report.as_ref(), moment, counters);
+        if described.state == status::WorkerState::Due && !waits_for.is_empty() {
+            described.reason = Some(format!("it waits for {} to start (after)", waits_for.join(", ")));
+        }
+        workers.push(described);
         report.into_iter().for_each(|report| totals.add(&report.into()));
     }
     status::StageStatus {

@@ -2,8 +2,6 @@
 //! there again.
 
 use crate::stage::Failure;
-use crate::worker::context::WorkerContext;
-use crate::worker::stop::Stop;
 use std::time::Duration;
 
 /// The first wait; each is twice as long as the one before.
@@ -13,16 +11,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// One wait, of several tries.
 #[derive(Debug, Default)]
-pub(crate) struct Retry {
+pub(super) struct Retry {
     tries: u32,
     /// Why it could not be done, as it was said last.
     said: String,
 }
 
 impl Retry {
-    /// Says why, if that is news, and waits a while. An order to finish ends the wait; draining does not: what is written
-    /// is worth the time that the drain has.
-    pub(crate) fn wait(&mut self, worker: &mut WorkerContext, why: &Failure) -> Result<(), Stop> {
+    /// Says why, if that is news. Returns how long to wait before the next try.
+    pub(super) fn again(&mut self, why: &Failure) -> Duration {
         let why = why.to_string();
         if self.said != why {
             log::warn!("{why}; waits, and tries it again");
@@ -30,11 +27,11 @@ impl Retry {
         }
         let length = FIRST_WAIT.saturating_mul(1 << self.tries.min(16)).min(LONGEST_WAIT);
         self.tries += 1;
-        worker.wait_outside(length)
+        length
     }
 
     /// It was done, or will not be tried again.
-    pub(crate) fn end(&self, is_done: bool) {
+    pub(super) fn end(&self, is_done: bool) {
         if is_done && self.tries > 0 {
             log::info!("it can be written now: goes on");
         }
